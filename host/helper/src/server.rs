@@ -1,0 +1,408 @@
+//! The loop: reads requests, waits for children and pipes, writes replies. It owns the channel, the children and their
+//! pipes, and is the only one that reaps. It must not know how a process is started (`start`) or what the work directory
+//! looks like (`work`).
+
+mod ending;
+mod pipes;
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use persea_helper::protocol::{
+    Exit, Frames, Hello, Id, ProtocolError, Reply, Request, Stage, Start, StartFailure, Welcome,
+    decode, decode_greeting, encode, encode_greeting,
+};
+use persea_helper::tree::{self, Process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, read, write};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+
+use crate::start::{Started, Starter};
+use crate::work::WorkDir;
+
+/// Orphans are reaped at least so often while anything runs: nothing wakes the loop for them.
+const REAP_EVERY: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
+/// While more than this waits to be sent, nothing more is received: the host has to read first.
+const UNSENT_MAX: usize = 4 << 20;
+
+/// Why the helper ends before its time.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the host sent what can't be understood, so everything is ended: {0}")]
+    Protocol(#[from] ProtocolError),
+    #[error("the channel broke within a message, so everything is ended")]
+    Partial,
+    #[error("the channel broke, so everything is ended: {0}")]
+    Io(#[from] Errno),
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Whether anything is left below the helper.
+#[derive(PartialEq)]
+enum Below {
+    Nothing,
+    Something,
+}
+
+struct Child {
+    pid: Pid,
+    /// None when it has ended.
+    pidfd: Option<OwnedFd>,
+    at: Instant,
+    stdin: Option<OwnedFd>,
+    writing: Option<(Id, Vec<u8>, usize)>,
+    streams: [Option<OwnedFd>; 3],
+    reading: [Option<(Id, u32)>; 3],
+}
+
+/// What a descriptor that is waited for belongs to.
+#[derive(Clone, Copy)]
+enum Source {
+    Requests,
+    Replies,
+    Exit,
+    Stdin(Id),
+    Stream(Id, usize),
+}
+
+pub(crate) struct Server {
+    input: OwnedFd,
+    output: OwnedFd,
+    frames: Frames,
+    unsent: Vec<u8>,
+    starter: Starter,
+    children: BTreeMap<Id, Child>,
+    below: Below,
+    paused: Vec<Process>,
+    work: Option<WorkDir>,
+    buffer: Vec<u8>,
+}
+
+impl Server {
+    pub(crate) fn new(input: OwnedFd, output: OwnedFd, starter: Starter) -> Server {
+        Server {
+            input,
+            output,
+            frames: Frames::default(),
+            unsent: Vec::new(),
+            starter,
+            children: BTreeMap::new(),
+            below: Below::Nothing,
+            paused: Vec::new(),
+            work: None,
+            buffer: vec![0; 1 << 16],
+        }
+    }
+
+    /// Serves until the channel ends, then ends everything below. An error says why the channel ended otherwise.
+    pub(crate) fn run(mut self) -> Result<(), Broken> {
+        let served = self.serve();
+        if let Err(Broken::Refused(why)) = &served {
+            // The host gets it too; it is the one that can tell somebody.
+            self.reply(&Reply::Failed {
+                id: 0,
+                errno: 0,
+                message: why.clone(),
+            });
+            let _ = self.send();
+        }
+        let (_, ended) = self.end_everything();
+        let removed = self.work.take().map_or(Ok(()), |work| work.remove());
+        served?;
+        ended.and(removed).map_err(Broken::Refused)
+    }
+
+    fn serve(&mut self) -> Result<(), Broken> {
+        let mut greeted = false;
+        loop {
+            let ready = self.wait_for_something()?;
+            if self.below == Below::Something {
+                self.reap();
+            }
+            let mut ended = false;
+            for source in ready {
+                match source {
+                    Source::Requests => ended = !self.receive()?,
+                    Source::Replies => {}
+                    Source::Exit => {}
+                    Source::Stdin(child) => self.continue_write(child),
+                    Source::Stream(child, stream) => self.continue_read(child, stream),
+                }
+            }
+            if !greeted && let Some(frame) = self.frames.next_frame()? {
+                let hello: Hello = decode_greeting(frame)?;
+                greeted = true;
+                self.greet(&hello)?;
+            }
+            while greeted && let Some(frame) = self.frames.next_frame()? {
+                let request = decode(frame)?;
+                self.handle(request);
+            }
+            self.send()?;
+            if ended {
+                return if self.frames.is_partial() {
+                    Err(Broken::Partial)
+                } else {
+                    Ok(())
+                };
+            }
+        }
+    }
+
+    fn greet(&mut self, hello: &Hello) -> Result<(), Broken> {
+        let pid = getpid().as_raw_nonzero().get().unsigned_abs();
+        if let Some(path) = &hello.work_dir {
+            match WorkDir::new(&path.0) {
+                Ok(work) => self.work = Some(work),
+                Err(why) => {
+                    encode_greeting(&Welcome { pid }, &mut self.unsent)?;
+                    return Err(Broken::Refused(why));
+                }
+            }
+        }
+        Ok(encode_greeting(&Welcome { pid }, &mut self.unsent)?)
+    }
+
+    fn wait_for_something(&self) -> Result<Vec<Source>, Broken> {
+        let count = 2 + self.children.len() * 5;
+        let mut fds = Vec::with_capacity(count);
+        let mut sources = Vec::with_capacity(count);
+        let mut watch = |fd, flags, source| {
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+            sources.push(source);
+        };
+        if self.unsent.len() < UNSENT_MAX {
+            watch(self.input.as_fd(), PollFlags::IN, Source::Requests);
+        }
+        // Also without anything to send: an error tells that nobody reads any more.
+        let sending = if self.unsent.is_empty() {
+            PollFlags::empty()
+        } else {
+            PollFlags::OUT
+        };
+        watch(self.output.as_fd(), sending, Source::Replies);
+        for (id, child) in &self.children {
+            if let Some(fd) = &child.pidfd {
+                watch(fd.as_fd(), PollFlags::IN, Source::Exit);
+            }
+            if let (Some(fd), Some(_)) = (&child.stdin, &child.writing) {
+                watch(fd.as_fd(), PollFlags::OUT, Source::Stdin(*id));
+            }
+            for (n, (fd, reading)) in child.streams.iter().zip(&child.reading).enumerate() {
+                if let (Some(fd), Some(_)) = (fd, reading) {
+                    watch(fd.as_fd(), PollFlags::IN, Source::Stream(*id, n));
+                }
+            }
+        }
+        let timeout = (self.below == Below::Something).then_some(&REAP_EVERY);
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let mut ready = Vec::with_capacity(2);
+        for (fd, source) in fds.iter().zip(sources) {
+            let got = fd.revents();
+            if got.is_empty() {
+                continue;
+            }
+            if matches!(source, Source::Replies) && got.contains(PollFlags::ERR) {
+                return Err(Errno::PIPE.into());
+            }
+            ready.push(source);
+        }
+        Ok(ready)
+    }
+
+    /// False at the channel's end.
+    fn receive(&mut self) -> Result<bool, Broken> {
+        match read(&self.input, &mut self.buffer) {
+            Ok(0) => Ok(false),
+            Ok(n) => {
+                self.frames.push(self.buffer.get(..n).unwrap_or_default());
+                Ok(true)
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(true),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn send(&mut self) -> Result<(), Broken> {
+        while !self.unsent.is_empty() {
+            match write(&self.output, &self.unsent) {
+                Ok(n) if n == self.unsent.len() => self.unsent.clear(),
+                Ok(n) => drop(self.unsent.drain(..n)),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn reply(&mut self, reply: &Reply) {
+        // None is ever too large: what is read is limited, and messages are short.
+        let _ = encode(reply, &mut self.unsent);
+    }
+
+    fn done(&mut self, id: Id, result: Result<(), (Errno, &str)>) {
+        self.reply(&match result {
+            Ok(()) => Reply::Done { id },
+            Err((errno, message)) => Reply::Failed {
+                id,
+                errno: errno.raw_os_error(),
+                message: message.to_owned(),
+            },
+        });
+    }
+
+    fn handle(&mut self, request: Request) {
+        match request {
+            Request::Start { id, start } => self.start(id, &start),
+            Request::Read {
+                id,
+                child,
+                stream,
+                max,
+            } => self.read(id, child, stream, max),
+            Request::Write { id, child, bytes } => self.write(id, child, bytes.0),
+            Request::CloseStdin { id, child } => {
+                if let Some(child) = self.children.get_mut(&child) {
+                    child.stdin = None;
+                    if let Some((write, ..)) = child.writing.take() {
+                        self.done(write, Err((Errno::PIPE, "its standard input was closed")));
+                    }
+                }
+                self.done(id, Ok(()));
+            }
+            Request::Signal { id, child, signal } => {
+                let result = named(signal).and_then(|signal| match self.children.get(&child) {
+                    // Not yet reaped, so the number is still its own.
+                    Some(Child {
+                        pid,
+                        pidfd: Some(_),
+                        ..
+                    }) => kill_process(*pid, signal).map_err(|e| (e, "the signal can't be sent")),
+                    _ => Err((Errno::SRCH, "the process has ended")),
+                });
+                self.done(id, result);
+            }
+            Request::SignalAll { id, signal } => {
+                let result = named(signal).map(|signal| {
+                    for process in tree::descendants(getpid()) {
+                        tree::signal(&process, signal);
+                    }
+                });
+                self.done(id, result);
+            }
+            Request::Pause { id } => {
+                self.stop_all();
+                self.done(id, Ok(()));
+            }
+            Request::Resume { id } => {
+                for process in std::mem::take(&mut self.paused) {
+                    tree::signal(&process, Signal::CONT);
+                }
+                self.done(id, Ok(()));
+            }
+            Request::EndTask { id } => self.end_task(id),
+            Request::Forget { child } => self.forget(child),
+        }
+    }
+
+    fn start(&mut self, id: Id, start: &Start) {
+        let started = if self.children.contains_key(&id) {
+            Err(StartFailure {
+                stage: Stage::Invalid,
+                errno: Errno::EXIST.raw_os_error(),
+                message: format!("the number {id} is another child's"),
+            })
+        } else {
+            self.starter.start(start)
+        };
+        // Also after an error: it may have come after the process.
+        self.below = Below::Something;
+        match started {
+            Err(failure) => self.reply(&Reply::StartFailed { id, failure }),
+            Ok(Started {
+                pid,
+                pidfd,
+                at,
+                stdin,
+                streams,
+            }) => {
+                self.children.insert(
+                    id,
+                    Child {
+                        pid,
+                        pidfd: Some(pidfd),
+                        at,
+                        stdin,
+                        writing: None,
+                        streams,
+                        reading: [None; 3],
+                    },
+                );
+                if !start.quiet {
+                    let pid = pid.as_raw_nonzero().get().unsigned_abs();
+                    self.reply(&Reply::Started { id, pid });
+                }
+            }
+        }
+    }
+
+    /// Takes the status of every process that has ended, and reports those that were started here.
+    fn reap(&mut self) {
+        let mut exited: Vec<(Id, Exit)> = Vec::new();
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => exited.extend(self.take_exit(pid, status)),
+                Ok(None) => break,
+                Err(Errno::INTR) => {}
+                Err(_) => {
+                    self.below = Below::Nothing;
+                    break;
+                }
+            }
+        }
+        if exited.is_empty() {
+            return;
+        }
+        let clean =
+            self.below == Below::Nothing && self.work.as_ref().is_none_or(WorkDir::is_untouched);
+        for (id, exit) in exited {
+            for stream in 0..3 {
+                self.continue_read(id, stream);
+            }
+            self.reply(&Reply::Exited {
+                id,
+                exit: Exit { clean, ..exit },
+            });
+        }
+    }
+
+    fn take_exit(&mut self, pid: Pid, status: WaitStatus) -> Option<(Id, Exit)> {
+        let ended = |(_, child): &(&Id, &mut Child)| child.pid == pid && child.pidfd.is_some();
+        let (id, child) = self.children.iter_mut().find(ended)?;
+        let id = *id;
+        let exit = Exit {
+            code: status.exit_status(),
+            signal: status.terminating_signal(),
+            duration_ns: child.at.elapsed().as_nanos().try_into().unwrap_or(u64::MAX),
+            clean: false,
+        };
+        child.pidfd = None;
+        if child.stdin.is_none() && child.streams.iter().all(Option::is_none) {
+            self.children.remove(&id);
+        }
+        Some((id, exit))
+    }
+}
+
+fn named(signal: i32) -> Result<Signal, (Errno, &'static str)> {
+    Signal::from_named_raw(signal).ok_or((Errno::INVAL, "there is no signal of that number"))
+}

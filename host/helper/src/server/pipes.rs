@@ -1,0 +1,125 @@
+//! Reading from children and writing to them, one piece at a time and only when asked. It must not know the channel.
+
+use persea_helper::protocol::{Bytes, Id, MAX_READ, Reply, Stream};
+use rustix::io::{Errno, read, write};
+use rustix::process::{Signal, kill_process_group};
+
+use super::Server;
+
+impl Server {
+    pub(super) fn read(&mut self, id: Id, child: Id, stream: Stream, max: u32) {
+        let n = match stream {
+            Stream::Stdout => 0,
+            Stream::Stderr => 1,
+            Stream::Report => 2,
+        };
+        let found = self.children.get_mut(&child);
+        let fd = found
+            .as_ref()
+            .and_then(|c| c.streams.get(n))
+            .is_some_and(Option::is_some);
+        let place = found.and_then(|c| c.reading.get_mut(n));
+        match place {
+            Some(place @ None) if fd => {
+                *place = Some((id, max.clamp(1, MAX_READ)));
+                self.continue_read(child, n);
+            }
+            Some(Some(_)) => self.done(id, Err((Errno::BUSY, "the stream is being read already"))),
+            _ => self.done(id, Err((Errno::BADF, "the stream is no open pipe"))),
+        }
+    }
+
+    pub(super) fn continue_read(&mut self, child: Id, n: usize) {
+        let Some(found) = self.children.get_mut(&child) else {
+            return;
+        };
+        let (Some(Some(fd)), Some(place)) = (found.streams.get(n), found.reading.get_mut(n)) else {
+            return;
+        };
+        let Some((id, max)) = *place else { return };
+        let max = max as usize;
+        if self.buffer.len() < max {
+            self.buffer.resize(max, 0);
+        }
+        let result = match read(fd, self.buffer.get_mut(..max).unwrap_or_default()) {
+            // After the process's own end its pipe ends too, whoever else has kept the other end of it.
+            Err(Errno::AGAIN) if found.pidfd.is_none() => Ok(0),
+            Err(Errno::AGAIN | Errno::INTR) => return,
+            result => result,
+        };
+        *place = None;
+        match result {
+            Ok(count) => {
+                let bytes = Bytes(self.buffer.get(..count).unwrap_or_default().to_vec());
+                self.reply(&Reply::Data { id, bytes });
+            }
+            Err(e) => self.done(id, Err((e, "the pipe can't be read"))),
+        }
+    }
+
+    pub(super) fn write(&mut self, id: Id, child: Id, bytes: Vec<u8>) {
+        let Some(found) = self.children.get_mut(&child) else {
+            return self.done(id, Err((Errno::PIPE, "the process has ended")));
+        };
+        if found.stdin.is_none() {
+            return self.done(id, Err((Errno::PIPE, "its standard input is no open pipe")));
+        }
+        if found.writing.is_some() {
+            return self.done(
+                id,
+                Err((Errno::BUSY, "its standard input is being written already")),
+            );
+        }
+        found.writing = Some((id, bytes, 0));
+        self.continue_write(child);
+    }
+
+    pub(super) fn continue_write(&mut self, child: Id) {
+        let Some(found) = self.children.get_mut(&child) else {
+            return;
+        };
+        let (Some(fd), Some((id, bytes, written))) = (&found.stdin, &mut found.writing) else {
+            return;
+        };
+        let id = *id;
+        let result = loop {
+            let rest = bytes.get(*written..).unwrap_or_default();
+            if rest.is_empty() {
+                break Ok(());
+            }
+            match write(fd, rest) {
+                Ok(n) => *written += n,
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => {}
+                Err(e) => break Err((e, "nobody reads its standard input any more")),
+            }
+        };
+        found.writing = None;
+        self.done(id, result);
+    }
+
+    /// Closes a child's pipes, and ends it with its process group if it hasn't ended.
+    pub(super) fn forget(&mut self, id: Id) {
+        let Some(child) = self.children.get_mut(&id) else {
+            return;
+        };
+        let writing = child.writing.take().map(|(id, ..)| id);
+        let waiting: Vec<Id> = child
+            .reading
+            .iter_mut()
+            .filter_map(Option::take)
+            .map(|(id, _)| id)
+            .chain(writing)
+            .collect();
+        child.stdin = None;
+        child.streams = [None, None, None];
+        if child.pidfd.is_some() {
+            let _ = kill_process_group(child.pid, Signal::KILL);
+        } else {
+            self.children.remove(&id);
+        }
+        for id in waiting {
+            self.done(id, Err((Errno::CANCELED, "the process is ended")));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Empties a directory, whatever a test has left in it. It must not know whose directory that is.
+//!
+//! Trees are taken apart from the top: a directory that isn't empty is moved up beside its parent before it's entered.
+//! So neither depth nor length of paths matters, no link is followed, and two descriptors are enough.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, fchmod, openat, renameat, unlinkat,
+};
+use rustix::io::{Errno, Result};
+
+/// Removes everything in a directory, and leaves the directory. The error is that of the first thing that stays; the
+/// rest is removed all the same.
+pub fn empty(directory: &Path) -> Result<()> {
+    let top = openat(CWD, directory, flags(), Mode::empty())?;
+    empty_fd(top.as_fd())
+}
+
+/// Removes a directory with everything in it. It is no error when there is none.
+pub fn remove(directory: &Path) -> Result<()> {
+    match empty(directory) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return Ok(()),
+        Err(e) => return Err(e),
+    }
+    match unlinkat(CWD, directory, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+fn flags() -> OFlags {
+    OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC
+}
+
+fn empty_fd(top: BorrowedFd<'_>) -> Result<()> {
+    let mut failed = None;
+    let mut moved: u64 = 0;
+    let mut stuck: Vec<CString> = Vec::new();
+    loop {
+        // Each round takes one level off every tree, so it ends; what can't be removed is left out of the next.
+        let (names, directories) = entries(top)?;
+        for name in names {
+            if let Err(e) = unlinkat(top, &name, AtFlags::empty()) {
+                failed.get_or_insert(e);
+            }
+        }
+        let mut progress = false;
+        for name in directories {
+            if stuck.contains(&name) {
+                continue;
+            }
+            match take_apart(top, &name, &mut moved) {
+                Ok(()) => progress = true,
+                Err(Errno::NOENT) => {}
+                Err(e) => {
+                    failed.get_or_insert(e);
+                    stuck.push(name);
+                }
+            }
+        }
+        if !progress {
+            return failed.map_or(Ok(()), Err);
+        }
+    }
+}
+
+/// Removes a directory of `top`; what is below it and not empty comes to lie in `top`.
+fn take_apart(top: BorrowedFd<'_>, name: &CStr, moved: &mut u64) -> Result<()> {
+    match unlinkat(top, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+        done => return done,
+    }
+    let directory = open_writable(top, name)?;
+    let (names, directories) = entries(directory.as_fd())?;
+    for inner in names {
+        unlinkat(&directory, &inner, AtFlags::empty())?;
+    }
+    for inner in directories {
+        if unlinkat(&directory, &inner, AtFlags::REMOVEDIR).is_ok() {
+            continue;
+        }
+        loop {
+            *moved += 1;
+            let place = format!(".persea-removed-{moved}");
+            match renameat(&directory, &inner, top, place.as_str()) {
+                Ok(()) => break,
+                // A test may have made that very name.
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
+                // Moving a directory writes its "..", for which it must be writable itself.
+                Err(Errno::ACCESS) => {
+                    open_writable(directory.as_fd(), &inner)?;
+                    renameat(&directory, &inner, top, place.as_str())?;
+                    break;
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    unlinkat(top, name, AtFlags::REMOVEDIR)
+}
+
+/// Opens a directory, and lets its owner read, write and enter it.
+fn open_writable(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    let opened = match openat(parent, name, flags(), Mode::empty()) {
+        Err(Errno::ACCESS) => {
+            // Nothing of the task runs any more, so the name can't become a link in between.
+            chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
+            openat(parent, name, flags(), Mode::empty())?
+        }
+        opened => opened?,
+    };
+    // Where this is not allowed, what needs it says so.
+    let _ = fchmod(&opened, Mode::RWXU);
+    Ok(opened)
+}
+
+type Names = Vec<CString>;
+
+/// What is in a directory: what is none, and what is one.
+fn entries(directory: BorrowedFd<'_>) -> Result<(Names, Names)> {
+    let (mut names, mut directories) = (Vec::new(), Vec::new());
+    // Opens it anew, so that it's read from its beginning.
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let kind = match entry.file_type() {
+            FileType::Unknown => FileType::from_raw_mode(
+                rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode,
+            ),
+            kind => kind,
+        };
+        if kind == FileType::Directory {
+            directories.push(name.to_owned());
+        } else {
+            names.push(name.to_owned());
+        }
+    }
+    Ok((names, directories))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn deep_read_only_and_linked() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("kept"), "x").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        symlink(outside.path(), dir.path().join("link")).unwrap();
+        fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+        fs::create_dir(dir.path().join(".persea-removed-1")).unwrap();
+        fs::write(dir.path().join(".persea-removed-1/x"), "x").unwrap();
+        fs::write(dir.path().join(".persea-removed-2"), "x").unwrap();
+        symlink(outside.path(), dir.path().join("a/b/link")).unwrap();
+        fs::write(dir.path().join("a/b/c/file"), "x").unwrap();
+        for part in ["a/b", "a"] {
+            fs::set_permissions(dir.path().join(part), fs::Permissions::from_mode(0o000)).unwrap();
+        }
+        // Deeper than any path may be long.
+        let mut at: OwnedFd = openat(CWD, dir.path(), flags(), Mode::empty()).unwrap();
+        for _ in 0..3000 {
+            rustix::fs::mkdirat(&at, "d", Mode::RWXU).unwrap();
+            at = openat(&at, "d", flags(), Mode::empty()).unwrap();
+        }
+        empty(dir.path()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(outside.path().join("kept").exists());
+        remove(dir.path()).unwrap();
+        remove(dir.path()).unwrap();
+        assert!(!dir.path().exists());
+    }
+}

@@ -1,0 +1,179 @@
+//! Looks at the tree of processes below one, through /proc, and signals in it. It must not know of requests, nor reap: only
+//! the parent knows what an exit means.
+//!
+//! A process number can be used again as soon as its parent has reaped it. So [`signal`] takes hold of the process by a
+//! pidfd first and then checks that it's still the one that was seen.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// A process as /proc showed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: Pid,
+    /// Its parent's, when it was looked at.
+    pub parent: i32,
+    /// `R`, `S`, `D`, `T` (stopped), `t` (traced), `Z` (zombie) ….
+    pub state: char,
+    /// When it started, in ticks since boot: with the number, what tells it from another.
+    pub started: u64,
+}
+
+impl Process {
+    /// It has not ended.
+    pub fn is_alive(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X' | 'x')
+    }
+
+    /// It is stopped, by a signal or by a debugger.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.state, 'T' | 't')
+    }
+}
+
+/// Looks at one process. None when there is no such process (or no /proc).
+pub fn look(pid: Pid) -> Option<Process> {
+    parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn parse_stat(stat: &[u8]) -> Option<Process> {
+    // "pid (name) state ppid …": the name can hold anything, also brackets, so the fields begin after the last one.
+    let text = String::from_utf8_lossy(stat);
+    let (head, fields) = text.rsplit_once(')')?;
+    let pid = Pid::from_raw(head.split('(').next()?.trim().parse().ok()?)?;
+    let mut fields = fields.split_ascii_whitespace();
+    Some(Process {
+        pid,
+        state: fields.next()?.chars().next()?,
+        parent: fields.next()?.parse().ok()?,
+        started: fields.nth(17)?.parse().ok()?,
+    })
+}
+
+/// The direct children of a process, those of all its threads. Processes that come and go meanwhile may be missed.
+pub fn children(of: Pid) -> Vec<Pid> {
+    match listed_children(of) {
+        Ok(pids) => pids,
+        Err(_) => every_process()
+            .into_iter()
+            .filter(|p| p.parent == of.as_raw_nonzero().get())
+            .map(|p| p.pid)
+            .collect(),
+    }
+}
+
+/// From the file that the kernel keeps for this (CONFIG_PROC_CHILDREN). An error when there is no such file.
+fn listed_children(of: Pid) -> io::Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    let Ok(threads) = fs::read_dir(format!("/proc/{of}/task")) else {
+        // Gone, unless there is no /proc at all; then nothing can be found in any way.
+        return Ok(found);
+    };
+    for thread in threads.flatten() {
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(list) => found.extend(
+                list.split_ascii_whitespace()
+                    .filter_map(|pid| Pid::from_raw(pid.parse().ok()?)),
+            ),
+            // The thread has ended, or the kernel has no such files: the thread's directory tells.
+            Err(e) if e.kind() == io::ErrorKind::NotFound && thread.path().exists() => {
+                return Err(e);
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+fn every_process() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+        .filter_map(look)
+        .collect()
+}
+
+/// Every process below `root`, parents before their children, zombies too.
+pub fn descendants(root: Pid) -> Vec<Process> {
+    let mut scanned: Option<HashMap<i32, Vec<Process>>> = None;
+    let mut seen = HashSet::from([root]);
+    let mut found: Vec<Process> = Vec::new();
+    let mut next = Some(root);
+    let mut visited = 0;
+    while let Some(parent) = next {
+        let below = match (&scanned, listed_children(parent)) {
+            (None, Ok(pids)) => pids.into_iter().filter_map(look).collect(),
+            _ => scanned
+                .get_or_insert_with(by_parent)
+                .remove(&parent.as_raw_nonzero().get())
+                .unwrap_or_default(),
+        };
+        found.extend(below.into_iter().filter(|p| seen.insert(p.pid)));
+        next = found.get(visited).map(|p| p.pid);
+        visited += 1;
+    }
+    found
+}
+
+fn by_parent() -> HashMap<i32, Vec<Process>> {
+    let mut map: HashMap<i32, Vec<Process>> = HashMap::new();
+    for process in every_process() {
+        map.entry(process.parent).or_default().push(process);
+    }
+    map
+}
+
+/// Sends a signal to a process that was seen, if it's still that one. Whether it was sent.
+pub fn signal(process: &Process, signal: Signal) -> bool {
+    let Ok(fd) = pidfd_open(process.pid, PidfdFlags::empty()) else {
+        return false;
+    };
+    // What the descriptor holds can't change any more, so if the number still means that process now, it meant it then.
+    look(process.pid).is_some_and(|now| now.started == process.started)
+        && pidfd_send_signal(fd, signal).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_and_blanks() {
+        let line = b"42 (a) b (c)) S 7 42 42 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1";
+        let process = parse_stat(line).unwrap();
+        assert_eq!(process.pid.as_raw_nonzero().get(), 42);
+        assert_eq!(process.parent, 7);
+        assert_eq!(process.state, 'S');
+        assert_eq!(process.started, 12345);
+        assert!(parse_stat(b"").is_none());
+        assert!(parse_stat(b"42 (a").is_none());
+    }
+
+    #[test]
+    fn the_scan_and_the_listing_agree() {
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let pid = Pid::from_child(&child);
+        let own = rustix::process::getpid();
+        assert!(children(own).contains(&pid));
+        assert!(descendants(own).iter().any(|p| p.pid == pid));
+        let scanned = by_parent();
+        assert!(
+            scanned[&own.as_raw_nonzero().get()]
+                .iter()
+                .any(|p| p.pid == pid)
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

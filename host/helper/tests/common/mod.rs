@@ -1,0 +1,360 @@
+//! A host in small: one blocking connection to the real program.
+#![allow(unreachable_pub)]
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use persea_helper::protocol::{
+    Bytes, Exit, Frames, Hello, Id, Reply, Request, Start, StartFailure, Stream, Welcome, decode,
+    decode_greeting, encode, encode_greeting,
+};
+use rustix::process::{Pid, Signal, kill_process};
+
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for something to become true.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The living processes that have a text in their command line.
+pub fn process_with(text: &str) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(pid) = entry.file_name().to_str().unwrap_or("").parse() else {
+            continue;
+        };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(text) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+pub fn send_signal(pid: i32, signal: i32) {
+    kill_process(
+        Pid::from_raw(pid).unwrap(),
+        Signal::from_named_raw(signal).unwrap(),
+    )
+    .unwrap();
+}
+
+pub fn start(program: &str, args: &[&str]) -> Start {
+    Start {
+        program: program.to_owned(),
+        args: args.iter().map(|a| (*a).to_owned()).collect(),
+        ..Start::default()
+    }
+}
+
+pub fn sh(script: &str) -> Start {
+    start("sh", &["-c", script])
+}
+
+pub struct Helper {
+    process: Child,
+    channel: Option<UnixStream>,
+    frames: Frames,
+    exits: HashMap<Id, Exit>,
+    replies: HashMap<Id, Reply>,
+    next: Id,
+    dir: tempfile::TempDir,
+    pub pid: i32,
+}
+
+impl Helper {
+    pub fn new() -> Helper {
+        let mut helper = Helper::silent();
+        helper.greet();
+        helper
+    }
+
+    /// As a shell's background job under nohup would be.
+    pub fn with_ignored_signals() -> Helper {
+        let mut command = Command::new("sh");
+        let script = "trap '' HUP INT QUIT TERM USR1 TSTP CHLD; exec \"$0\"";
+        command.args(["-c", script, env!("CARGO_BIN_EXE_persea-helper")]);
+        let mut helper = Helper::spawn(command);
+        helper.greet();
+        helper
+    }
+
+    /// Without a greeting.
+    pub fn silent() -> Helper {
+        Helper::spawn(Command::new(env!("CARGO_BIN_EXE_persea-helper")))
+    }
+
+    fn spawn(mut command: Command) -> Helper {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_read_timeout(Some(PATIENCE)).unwrap();
+        let process = command
+            .stdin(Stdio::from(OwnedFd::from(theirs.try_clone().unwrap())))
+            .stdout(Stdio::from(OwnedFd::from(theirs)))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Helper {
+            pid: process.id().try_into().unwrap(),
+            process,
+            channel: Some(ours),
+            frames: Frames::default(),
+            exits: HashMap::new(),
+            replies: HashMap::new(),
+            next: 1,
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn greet(&mut self) {
+        let work = self.work_dir();
+        self.hello(Some(&work));
+    }
+
+    pub fn hello(&mut self, work: Option<&Path>) {
+        let work_dir = work.map(|p| Bytes(p.to_str().unwrap().into()));
+        let mut bytes = Vec::new();
+        encode_greeting(&Hello { work_dir }, &mut bytes).unwrap();
+        self.send_bytes(&bytes);
+        let frame = self.frame();
+        let welcome: Welcome = decode_greeting(&frame).unwrap();
+        assert_eq!(i64::from(welcome.pid), i64::from(self.pid));
+    }
+
+    pub fn work_dir(&self) -> PathBuf {
+        self.dir.path().join("work")
+    }
+
+    /// A number of seconds to sleep that is nobody else's.
+    pub fn mark(&self) -> String {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        format!("3600.{}{n:03}", std::process::id())
+    }
+
+    pub fn id(&mut self) -> Id {
+        self.next += 1;
+        self.next
+    }
+
+    pub fn send(&mut self, request: &Request) {
+        let mut bytes = Vec::new();
+        encode(request, &mut bytes).unwrap();
+        self.send_bytes(&bytes);
+    }
+
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.channel.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    fn frame(&mut self) -> Vec<u8> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(frame) = self.frames.next_frame().unwrap() {
+                return frame.to_vec();
+            }
+            let n = self.channel.as_mut().unwrap().read(&mut buffer).unwrap();
+            assert!(n > 0, "the helper has closed the channel: {}", self.log());
+            self.frames.push(&buffer[..n]);
+        }
+    }
+
+    pub fn receive(&mut self) -> Reply {
+        decode(&self.frame()).unwrap()
+    }
+
+    fn reply(&mut self, wanted: Id) -> Reply {
+        loop {
+            if let Some(reply) = self.replies.remove(&wanted) {
+                return reply;
+            }
+            self.keep_one();
+        }
+    }
+
+    fn keep_one(&mut self) {
+        let reply = self.receive();
+        let id = match &reply {
+            Reply::Exited { id, exit } => {
+                self.exits.insert(*id, *exit);
+                return;
+            }
+            Reply::Started { id, .. }
+            | Reply::StartFailed { id, .. }
+            | Reply::Data { id, .. }
+            | Reply::Done { id }
+            | Reply::Failed { id, .. }
+            | Reply::Ended { id, .. } => *id,
+        };
+        self.replies.insert(id, reply);
+    }
+
+    pub fn run(&mut self, start: Start) -> Exit {
+        let id = self.id();
+        self.send(&Request::Start {
+            id,
+            start: Start {
+                quiet: true,
+                ..start
+            },
+        });
+        self.exit(id)
+    }
+
+    pub fn start(&mut self, start: Start) -> (Id, u32) {
+        let id = self.id();
+        self.send(&Request::Start { id, start });
+        match self.reply(id) {
+            Reply::Started { pid, .. } => (id, pid),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn start_fails(&mut self, start: Start) -> StartFailure {
+        let id = self.id();
+        self.send(&Request::Start {
+            id,
+            start: Start {
+                quiet: true,
+                ..start
+            },
+        });
+        match self.reply(id) {
+            Reply::StartFailed { failure, .. } => failure,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn exit(&mut self, child: Id) -> Exit {
+        loop {
+            if let Some(exit) = self.exits.remove(&child) {
+                return exit;
+            }
+            if let Some(Reply::StartFailed { failure, .. }) = self.replies.get(&child) {
+                panic!("{failure:?}");
+            }
+            self.keep_one();
+        }
+    }
+
+    pub fn read(&mut self, child: Id, stream: Stream) -> Vec<u8> {
+        let id = self.id();
+        self.send(&Request::Read {
+            id,
+            child,
+            stream,
+            max: 1 << 20,
+        });
+        match self.reply(id) {
+            Reply::Data { bytes, .. } => bytes.0,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn read_all(&mut self, child: Id, stream: Stream) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            let some = self.read(child, stream);
+            if some.is_empty() {
+                return all;
+            }
+            all.extend(some);
+        }
+    }
+
+    pub fn write(&mut self, child: Id, bytes: &[u8]) -> Result<(), i32> {
+        let id = self.id();
+        self.send(&Request::Write {
+            id,
+            child,
+            bytes: Bytes(bytes.to_vec()),
+        });
+        match self.reply(id) {
+            Reply::Done { .. } => Ok(()),
+            Reply::Failed { errno, .. } => Err(errno),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn request(&mut self, make: impl FnOnce(Id) -> Request) {
+        let id = self.id();
+        self.send(&make(id));
+        assert_eq!(self.reply(id), Reply::Done { id });
+    }
+
+    pub fn close_stdin(&mut self, child: Id) {
+        self.request(|id| Request::CloseStdin { id, child });
+    }
+
+    pub fn signal_all(&mut self, signal: i32) {
+        self.request(|id| Request::SignalAll { id, signal });
+    }
+
+    pub fn failure(&mut self, id: Id) -> i32 {
+        match self.reply(id) {
+            Reply::Failed { errno, .. } => errno,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn end_task(&mut self) -> u32 {
+        let id = self.id();
+        self.send(&Request::EndTask { id });
+        match self.reply(id) {
+            Reply::Ended { left, .. } => left,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn kill(&self, signal: i32) {
+        send_signal(self.pid, signal);
+    }
+
+    pub fn close(&mut self) {
+        self.channel = None;
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        until("the helper ends", || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// What it wrote to its standard error; when it has ended.
+    pub fn log(&mut self) -> String {
+        let mut text = String::new();
+        if let Some(stderr) = &mut self.process.stderr {
+            stderr.read_to_string(&mut text).unwrap();
+        }
+        text
+    }
+
+    /// Closes the channel; it must end well and say nothing.
+    pub fn finish(mut self) {
+        self.close();
+        let status = self.wait();
+        assert!(status.success(), "{status}: {}", self.log());
+        assert_eq!(self.log(), "");
+        assert!(!self.work_dir().exists());
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        self.channel = None;
+        let _ = self.process.wait();
+    }
+}

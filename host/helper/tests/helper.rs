@@ -1,0 +1,556 @@
+//! Drives the real program over a socket pair, as the host does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use common::{Helper, process_with, sh, start, until};
+use persea_helper::protocol::{Bytes, Input, Output, Reply, Request, Stage, Start, Stream};
+use rustix::io::Errno;
+
+#[test]
+fn exit_codes_and_signals() {
+    let mut helper = Helper::new();
+    let exit = helper.run(sh("exit 0"));
+    assert_eq!((exit.code, exit.signal, exit.clean), (Some(0), None, true));
+    assert_eq!(helper.run(sh("exit 42")).code, Some(42));
+    let exit = helper.run(sh("kill -9 $$"));
+    assert_eq!((exit.code, exit.signal), (None, Some(9)));
+    let exit = helper.run(sh("sleep 0.1"));
+    assert!(exit.duration_ns >= 100_000_000 && exit.duration_ns < 60_000_000_000);
+    helper.finish();
+}
+
+#[test]
+fn what_cannot_start_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("plain"), "#!/bin/sh\n").unwrap();
+    fs::write(path("text"), "just text\n").unwrap();
+    fs::write(path("orphan"), "#!/no/such/interpreter\n").unwrap();
+    for name in ["text", "orphan"] {
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    symlink("elsewhere", path("link")).unwrap();
+    let program = |program: &str| Start {
+        program: program.to_owned(),
+        ..Start::default()
+    };
+    let file = |name: &str| Start {
+        stdout: Output::File(Bytes(path(name).into_bytes())),
+        ..sh("exit 0")
+    };
+    let cases = [
+        (
+            program("no-such-program-anywhere"),
+            Stage::Program,
+            Errno::NOENT,
+            "no-such-program",
+        ),
+        (
+            program("/no/such/file"),
+            Stage::Program,
+            Errno::NOENT,
+            "/no/such/file",
+        ),
+        (
+            program(&path("plain")),
+            Stage::Program,
+            Errno::ACCESS,
+            "not executable",
+        ),
+        (program(&path("text")), Stage::Program, Errno::NOEXEC, "#!"),
+        (
+            program(&path("orphan")),
+            Stage::Program,
+            Errno::NOENT,
+            "interpret",
+        ),
+        (
+            program(&path("plain/x")),
+            Stage::Program,
+            Errno::NOTDIR,
+            "not a directory",
+        ),
+        (program(""), Stage::Invalid, Errno::INVAL, "no program"),
+        (program("a\0b"), Stage::Invalid, Errno::INVAL, ""),
+        (
+            Start {
+                cwd: Some("/no/such/dir".into()),
+                ..sh("exit 0")
+            },
+            Stage::WorkingDirectory,
+            Errno::NOENT,
+            "/no/such/dir",
+        ),
+        (
+            Start {
+                env: vec![("A=B".into(), None)],
+                ..sh("exit 0")
+            },
+            Stage::Invalid,
+            Errno::INVAL,
+            "A=B",
+        ),
+        (
+            file("missing/out"),
+            Stage::OutputFile,
+            Errno::NOENT,
+            "missing/out",
+        ),
+        (file("link"), Stage::OutputFile, Errno::LOOP, "link"),
+        (file("."), Stage::OutputFile, Errno::ISDIR, "output file"),
+    ];
+    let mut helper = Helper::new();
+    for (start, stage, errno, text) in cases {
+        let failure = helper.start_fails(start.clone());
+        assert_eq!(
+            (failure.stage, failure.errno),
+            (stage, errno.raw_os_error()),
+            "{start:?}: {failure:?}"
+        );
+        assert!(failure.message.contains(text), "{failure:?}");
+    }
+    // A pipe that nobody reads must not hold it up.
+    rustix::fs::mkfifoat(rustix::fs::CWD, path("fifo"), rustix::fs::Mode::RWXU).unwrap();
+    assert_eq!(helper.start_fails(file("fifo")).stage, Stage::OutputFile);
+    // The next start is where the helper began, not in the last directory that was entered.
+    assert_eq!(helper.run(sh("exit 0")).code, Some(0));
+    helper.finish();
+}
+
+#[test]
+fn output_goes_to_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let err = dir.path().join("err");
+    let bytes = |p: &std::path::Path| Output::File(Bytes(p.to_str().unwrap().into()));
+    let command = Start {
+        stdout: bytes(&out),
+        stderr: bytes(&err),
+        cwd: Some(dir.path().to_str().unwrap().to_owned()),
+        ..sh("pwd -P; echo oops >&2")
+    };
+    let mut helper = Helper::new();
+    helper.run(command.clone());
+    helper.run(command);
+    let line = format!("{}\n", dir.path().canonicalize().unwrap().display());
+    assert_eq!(fs::read_to_string(&out).unwrap(), line.repeat(2));
+    assert_eq!(fs::read_to_string(&err).unwrap(), "oops\noops\n");
+    helper.finish();
+}
+
+#[test]
+fn environment() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let mut helper = Helper::new();
+    helper.run(Start {
+        stdout: Output::File(Bytes(out.to_str().unwrap().into())),
+        clear_env: true,
+        env: vec![
+            ("A".into(), Some("1".into())),
+            ("A".into(), Some("2".into())),
+            ("B".into(), Some("1".into())),
+            ("B".into(), None),
+        ],
+        ..start("env", &[])
+    });
+    let mut path = std::env::var("PATH").unwrap();
+    path = format!("A=2\nPATH={path}\n");
+    assert_eq!(fs::read_to_string(&out).unwrap(), path);
+    // The program is looked for where the process itself would look.
+    let tool = dir.path().join("only-here");
+    fs::write(&tool, "#!/bin/sh\nexit 7\n").unwrap();
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    let dir = dir.path().to_str().unwrap().to_owned();
+    let exit = helper.run(Start {
+        env: vec![("PATH".into(), Some(dir))],
+        ..start("only-here", &[])
+    });
+    assert_eq!(exit.code, Some(7));
+    helper.finish();
+}
+
+#[test]
+fn pipes_and_report() {
+    let mut helper = Helper::new();
+    let (child, _) = helper.start(Start {
+        stdin: Input::Pipe,
+        stdout: Output::Pipe,
+        stderr: Output::Pipe,
+        report: true,
+        ..sh("tr a-z A-Z; echo oops >&2; echo \"on $PERSEA_REPORT_FD\" >&3")
+    });
+    helper.write(child, b"hello ").unwrap();
+    helper.write(child, b"world\n").unwrap();
+    helper.close_stdin(child);
+    assert_eq!(helper.read_all(child, Stream::Stdout), b"HELLO WORLD\n");
+    assert_eq!(helper.read_all(child, Stream::Stderr), b"oops\n");
+    assert_eq!(helper.read_all(child, Stream::Report), b"on 3\n");
+    assert_eq!(helper.exit(child).code, Some(0));
+    // Without a report there is no descriptor 3, and no other either.
+    let (child, _) = helper.start(Start {
+        stdout: Output::Pipe,
+        ..start("ls", &["/proc/self/fd"])
+    });
+    // 3 is the directory that ls reads.
+    assert_eq!(helper.read_all(child, Stream::Stdout), b"0\n1\n2\n3\n");
+    helper.exit(child);
+    helper.finish();
+}
+
+#[test]
+fn a_writer_waits_and_a_closed_input_is_an_error() {
+    let mut helper = Helper::new();
+    let (child, _) = helper.start(Start {
+        stdin: Input::Pipe,
+        stdout: Output::Pipe,
+        ..start("wc", &["-c"])
+    });
+    helper.write(child, &vec![b'x'; 3 << 20]).unwrap();
+    helper.close_stdin(child);
+    assert_eq!(helper.read_all(child, Stream::Stdout), b"3145728\n");
+    helper.exit(child);
+
+    // While one child doesn't read, the helper serves others.
+    let (lazy, _) = helper.start(Start {
+        stdin: Input::Pipe,
+        ..start("sleep", &["60"])
+    });
+    let id = helper.id();
+    helper.send(&Request::Write {
+        id,
+        child: lazy,
+        bytes: Bytes(vec![0; 1 << 20]),
+    });
+    assert_eq!(helper.run(sh("exit 3")).code, Some(3));
+    helper.send(&Request::Signal {
+        id: id + 1000,
+        child: lazy,
+        signal: 15,
+    });
+    assert_eq!(helper.failure(id), Errno::PIPE.raw_os_error());
+    assert_eq!(helper.exit(lazy).signal, Some(15));
+    assert_eq!(helper.write(lazy, b"x"), Err(Errno::PIPE.raw_os_error()));
+    helper.finish();
+}
+
+#[test]
+fn an_exit_is_told_while_others_hold_the_pipe() {
+    let mut helper = Helper::new();
+    let (child, _) = helper.start(Start {
+        stdout: Output::Pipe,
+        ..sh("sleep 60 & echo x")
+    });
+    assert!(!helper.exit(child).clean);
+    assert_eq!(helper.read(child, Stream::Stdout), b"x\n");
+    // Whoever reads to the end of it need not wait for them either.
+    assert_eq!(helper.read(child, Stream::Stdout), b"");
+    assert_eq!(helper.end_task(), 1);
+    helper.finish();
+}
+
+#[test]
+fn children_start_with_default_signals() {
+    let mut helper = Helper::with_ignored_signals();
+    let (child, _) = helper.start(Start {
+        stdout: Output::Pipe,
+        ..sh("grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o sid=,pgid=,pid= -p $$")
+    });
+    let text = String::from_utf8(helper.read_all(child, Stream::Stdout)).unwrap();
+    for line in text.lines().take(2) {
+        // The C library leaves its own two real-time signals ignored in what it spawns.
+        let signals = line.split_whitespace().nth(1).unwrap();
+        let signals = u64::from_str_radix(signals, 16).unwrap() & !0x1_8000_0000;
+        assert_eq!(signals, 0, "{text}");
+    }
+    let ids: Vec<&str> = text.lines().nth(2).unwrap().split_whitespace().collect();
+    assert_eq!(
+        ids[0],
+        helper.pid.to_string(),
+        "the session is the helper's"
+    );
+    assert_eq!(ids[1], ids[2], "it leads a group of its own");
+    helper.exit(child);
+    helper.finish();
+}
+
+#[test]
+fn the_task_s_end_finds_a_daemon() {
+    let mut helper = Helper::new();
+    let mark = helper.mark();
+    let exit = helper.run(sh(&format!(
+        "setsid sh -c 'setsid sleep {mark} >&- 2>&- <&- &' & wait"
+    )));
+    assert_eq!((exit.code, exit.clean), (Some(0), false));
+    until("the daemon runs", || process_with(&mark).len() == 1);
+    assert_eq!(helper.end_task(), 1);
+    assert!(process_with(&mark).is_empty());
+    assert!(helper.run(sh("exit 0")).clean);
+    assert_eq!(helper.end_task(), 0);
+    helper.finish();
+}
+
+#[test]
+fn the_end_of_the_channel_ends_all() {
+    for ignore in ["", "trap '' TERM HUP INT; "] {
+        let helper = &mut Helper::new();
+        let mark = helper.mark();
+        helper.start(sh(&format!(
+            "{ignore}sleep {mark} & setsid sleep {mark} & sh -c 'sleep {mark}; :'"
+        )));
+        until("all run", || process_with(&mark).len() >= 3);
+        let work = helper.work_dir();
+        fs::write(work.join("left"), "x").unwrap();
+        helper.close();
+        assert!(helper.wait().success());
+        assert!(process_with(&mark).is_empty());
+        assert!(!work.exists());
+    }
+}
+
+#[test]
+fn signals_to_the_helper_change_nothing() {
+    let mut helper = Helper::new();
+    for signal in [1, 2, 3, 10, 12, 13, 14, 15] {
+        helper.kill(signal);
+        assert_eq!(helper.run(sh("exit 5")).code, Some(5));
+    }
+    helper.finish();
+}
+
+#[test]
+fn signals_go_to_one_or_to_all() {
+    let mut helper = Helper::new();
+    let mark = helper.mark();
+    let (child, pid) = helper.start(sh(&format!("setsid sleep {mark} & wait")));
+    until("both run", || {
+        process_with(&format!("sleep\0{mark}")).len() == 1
+    });
+    assert!(pid > 1);
+    helper.signal_all(15);
+    assert_eq!(helper.exit(child).signal, Some(15));
+    until("the other has ended", || {
+        process_with(&format!("sleep\0{mark}")).is_empty()
+    });
+    let id = helper.id();
+    helper.send(&Request::Signal {
+        id,
+        child,
+        signal: 15,
+    });
+    assert_eq!(helper.failure(id), Errno::SRCH.raw_os_error());
+    helper.send(&Request::SignalAll {
+        id: id + 1000,
+        signal: 12345,
+    });
+    assert_eq!(helper.failure(id + 1000), Errno::INVAL.raw_os_error());
+    helper.finish();
+}
+
+#[test]
+fn pause_and_resume() {
+    let mut helper = Helper::new();
+    let mark = helper.mark();
+    let (child, _) = helper.start(sh(&format!("setsid sleep {mark} & sleep {mark}; exit 9")));
+    let sleeping = format!("sleep\0{mark}");
+    until("both run", || process_with(&sleeping).len() == 2);
+    // One is stopped already, and stays so.
+    let already = process_with(&sleeping)[0];
+    let state = |pid: i32| {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        persea_helper::tree::look(pid).map_or('-', |p| p.state)
+    };
+    common::send_signal(already, 19);
+    until("it is stopped", || state(already) == 'T');
+    helper.request(|id| Request::Pause { id });
+    let all = process_with(&mark);
+    assert_eq!(all.len(), 3);
+    until("all are stopped", || {
+        all.iter().all(|pid| state(*pid) == 'T')
+    });
+    helper.request(|id| Request::Resume { id });
+    until("two go on", || {
+        all.iter().filter(|pid| state(**pid) == 'S').count() == 2
+    });
+    assert_eq!(state(already), 'T');
+    helper.request(|id| Request::Pause { id });
+    assert_eq!(helper.end_task(), 3);
+    assert_eq!(helper.exit(child).signal, Some(9));
+    helper.finish();
+}
+
+#[test]
+fn a_child_may_close_everything() {
+    let mut helper = Helper::new();
+    let (child, _) = helper.start(Start {
+        stdin: Input::Pipe,
+        stdout: Output::Pipe,
+        ..sh("exec <&- >&- 2>&-; sleep 0.1; exit 4")
+    });
+    assert_eq!(helper.read_all(child, Stream::Stdout), b"");
+    assert_eq!(helper.exit(child).code, Some(4));
+    helper.finish();
+}
+
+#[test]
+fn a_forgotten_child_ends_with_its_group() {
+    let mut helper = Helper::new();
+    let mark = helper.mark();
+    let (child, _) = helper.start(Start {
+        stdout: Output::Pipe,
+        ..sh(&format!("sleep {mark}; :"))
+    });
+    until("both run", || process_with(&mark).len() == 2);
+    let id = helper.id();
+    helper.send(&Request::Read {
+        id,
+        child,
+        stream: Stream::Stdout,
+        max: 10,
+    });
+    helper.send(&Request::Forget { child });
+    assert_eq!(helper.failure(id), Errno::CANCELED.raw_os_error());
+    assert_eq!(helper.exit(child).signal, Some(9));
+    until("both have ended", || process_with(&mark).is_empty());
+    helper.finish();
+}
+
+#[test]
+fn a_thousand_starts_leave_nothing() {
+    let mut helper = Helper::new();
+    let work = helper.work_dir();
+    let count = |helper: &Helper| {
+        fs::read_dir(format!("/proc/{}/fd", helper.pid))
+            .unwrap()
+            .count()
+    };
+    helper.run(start("true", &[]));
+    let before = count(&helper);
+    for n in 0..1000 {
+        let exit = match n % 4 {
+            0 => {
+                let (child, _) = helper.start(Start {
+                    stdin: Input::Pipe,
+                    stdout: Output::Pipe,
+                    report: true,
+                    ..start("true", &[])
+                });
+                let exit = helper.exit(child);
+                helper.send(&Request::Forget { child });
+                exit
+            }
+            1 => {
+                helper.start_fails(Start {
+                    stdout: Output::Pipe,
+                    ..start("/no/such", &[])
+                });
+                continue;
+            }
+            _ => helper.run(start("true", &[])),
+        };
+        assert!(exit.clean, "{n}");
+    }
+    assert_eq!(count(&helper), before);
+    let below =
+        persea_helper::tree::descendants(rustix::process::Pid::from_raw(helper.pid).unwrap());
+    assert!(below.is_empty(), "{below:?}");
+    // A file in the work directory is noticed, and gone with the task.
+    let file = work.join("x");
+    assert!(!helper.run(start("touch", &[file.to_str().unwrap()])).clean);
+    assert_eq!(helper.end_task(), 0);
+    assert!(!file.exists());
+    // So is the loss of the directory.
+    assert!(!helper.run(start("rmdir", &[work.to_str().unwrap()])).clean);
+    assert_eq!(helper.end_task(), 0);
+    assert!(helper.run(start("ls", &[work.to_str().unwrap()])).clean);
+    helper.finish();
+}
+
+#[test]
+fn large_arguments_and_environment() {
+    let mut helper = Helper::new();
+    let long = "x".repeat(100_000);
+    let exit = helper.run(Start {
+        env: vec![("LONG".into(), Some(long.clone()))],
+        ..start(
+            "sh",
+            &[
+                "-c",
+                "test ${#LONG} = 100000 && test ${#1} = 100000",
+                "sh",
+                &long,
+            ],
+        )
+    });
+    assert_eq!(exit.code, Some(0));
+    let args: Vec<&str> = (0..100).map(|_| long.as_str()).collect();
+    let failure = helper.start_fails(start("true", &args));
+    assert_eq!(
+        (failure.stage, failure.errno),
+        (Stage::Invalid, Errno::TOOBIG.raw_os_error())
+    );
+    helper.finish();
+}
+
+#[test]
+fn garbage_ends_everything_with_a_message() {
+    let garbage: [&[u8]; 3] = [
+        b"\xff\xff\xff\xff",
+        b"\x04\0\0\0\xff\xff\xff\xff",
+        b"\x02\0\0\0\x05",
+    ];
+    for bytes in garbage {
+        let mut helper = Helper::new();
+        let mark = helper.mark();
+        helper.start(sh(&format!("setsid sleep {mark} & wait")));
+        until("it runs", || {
+            process_with(&format!("sleep\0{mark}")).len() == 1
+        });
+        helper.send_bytes(bytes);
+        helper.close();
+        assert_eq!(helper.wait().code(), Some(1));
+        let log = helper.log();
+        assert!(log.contains("everything is ended"), "{log}");
+        assert!(process_with(&mark).is_empty());
+    }
+    let mut stranger = Helper::silent();
+    stranger.send_bytes(b"GET / HTTP/1.1\r\n");
+    assert_eq!(stranger.wait().code(), Some(1));
+    assert!(stranger.log().contains("GET /"), "{}", stranger.log());
+}
+
+#[test]
+fn a_work_directory_in_use_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("precious"), "x").unwrap();
+    let mut helper = Helper::silent();
+    helper.hello(Some(dir.path()));
+    let Reply::Failed { message, .. } = helper.receive() else {
+        panic!()
+    };
+    assert!(message.contains("something is in it"), "{message}");
+    assert_eq!(helper.wait().code(), Some(1));
+    assert!(dir.path().join("precious").exists());
+}
+
+#[test]
+fn a_tree_that_forks_on_is_ended() {
+    let mut helper = Helper::new();
+    let mark = helper.mark();
+    // Each ends as soon as its successor runs.
+    let script = format!("f() {{ test -e /{mark} && exit; f & }}; f; f; f");
+    helper.start(start("bash", &["-c", &script, &mark]));
+    until("it runs", || process_with(&mark).len() > 1);
+    helper.end_task();
+    assert!(process_with(&mark).is_empty());
+    helper.finish();
+}

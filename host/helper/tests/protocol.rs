@@ -1,0 +1,203 @@
+//! The protocol takes what it made, and survives what it did not.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use persea_helper::protocol::{
+    Bytes, Exit, Frames, Hello, Input, MAX_FRAME, Output, ProtocolError, Reply, Request, Stage,
+    Start, StartFailure, Stream, Welcome, decode, decode_greeting, encode, encode_greeting,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+fn output() -> impl Strategy<Value = Output> {
+    prop_oneof![
+        Just(Output::Discard),
+        vec(any::<u8>(), 0..40).prop_map(|b| Output::File(Bytes(b))),
+        Just(Output::Pipe),
+    ]
+}
+
+fn stream() -> impl Strategy<Value = Stream> {
+    prop_oneof![
+        Just(Stream::Stdout),
+        Just(Stream::Stderr),
+        Just(Stream::Report)
+    ]
+}
+
+fn start() -> impl Strategy<Value = Start> {
+    (
+        any::<String>(),
+        vec(any::<String>(), 0..5),
+        vec((any::<String>(), option::of(any::<String>())), 0..5),
+        option::of(any::<String>()),
+        (output(), output()),
+        any::<(bool, bool, bool, bool)>(),
+    )
+        .prop_map(
+            |(program, args, env, cwd, (stdout, stderr), (clear_env, pipe, report, quiet))| Start {
+                program,
+                args,
+                env,
+                clear_env,
+                cwd,
+                stdin: if pipe { Input::Pipe } else { Input::Empty },
+                stdout,
+                stderr,
+                report,
+                quiet,
+            },
+        )
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let id = any::<u64>;
+    let bytes = || vec(any::<u8>(), 0..300).prop_map(Bytes);
+    prop_oneof![
+        (id(), start()).prop_map(|(id, start)| Request::Start { id, start }),
+        (id(), id(), stream(), any::<u32>()).prop_map(|(id, child, stream, max)| Request::Read {
+            id,
+            child,
+            stream,
+            max
+        }),
+        (id(), id(), bytes()).prop_map(|(id, child, bytes)| Request::Write { id, child, bytes }),
+        (id(), id()).prop_map(|(id, child)| Request::CloseStdin { id, child }),
+        (id(), id(), any::<i32>()).prop_map(|(id, child, signal)| Request::Signal {
+            id,
+            child,
+            signal
+        }),
+        (id(), any::<i32>()).prop_map(|(id, signal)| Request::SignalAll { id, signal }),
+        id().prop_map(|id| Request::Pause { id }),
+        id().prop_map(|id| Request::Resume { id }),
+        id().prop_map(|id| Request::EndTask { id }),
+        id().prop_map(|child| Request::Forget { child }),
+    ]
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    let id = any::<u64>;
+    prop_oneof![
+        (id(), any::<u32>()).prop_map(|(id, pid)| Reply::Started { id, pid }),
+        (id(), any::<i32>(), any::<String>()).prop_map(|(id, errno, message)| Reply::StartFailed {
+            id,
+            failure: StartFailure {
+                stage: Stage::OutputFile,
+                errno,
+                message
+            },
+        }),
+        (
+            id(),
+            any::<Option<i32>>(),
+            any::<Option<i32>>(),
+            any::<u64>(),
+            any::<bool>()
+        )
+            .prop_map(|(id, code, signal, duration_ns, clean)| {
+                Reply::Exited {
+                    id,
+                    exit: Exit {
+                        code,
+                        signal,
+                        duration_ns,
+                        clean,
+                    },
+                }
+            }),
+        (id(), vec(any::<u8>(), 0..300)).prop_map(|(id, b)| Reply::Data {
+            id,
+            bytes: Bytes(b)
+        }),
+        id().prop_map(|id| Reply::Done { id }),
+        (id(), any::<i32>(), any::<String>()).prop_map(|(id, errno, message)| Reply::Failed {
+            id,
+            errno,
+            message
+        }),
+        (id(), any::<u32>()).prop_map(|(id, left)| Reply::Ended { id, left }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn messages_come_back_however_they_are_cut(
+        hello in option::of(vec(any::<u8>(), 0..40)),
+        requests in vec(request(), 0..6),
+        cut in 1_usize..50,
+    ) {
+        let hello = Hello { work_dir: hello.map(Bytes) };
+        let mut sent = Vec::new();
+        encode_greeting(&hello, &mut sent).unwrap();
+        for request in &requests {
+            encode(request, &mut sent).unwrap();
+        }
+        let mut frames = Frames::default();
+        let mut greeting = None;
+        let mut received = Vec::new();
+        for piece in sent.chunks(cut) {
+            frames.push(piece);
+            while let Some(frame) = frames.next_frame().unwrap() {
+                if greeting.is_none() {
+                    greeting = Some(decode_greeting::<Hello>(frame).unwrap());
+                } else {
+                    received.push(decode::<Request>(frame).unwrap());
+                }
+            }
+        }
+        prop_assert_eq!(greeting, Some(hello));
+        prop_assert_eq!(received, requests);
+        prop_assert!(!frames.is_partial());
+    }
+
+    #[test]
+    fn replies_come_back(reply in reply()) {
+        let mut sent = Vec::new();
+        encode(&reply, &mut sent).unwrap();
+        prop_assert_eq!(decode::<Reply>(&sent[4..]).unwrap(), reply);
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_no_panic(bytes in vec(any::<u8>(), 0..200), whole in request(), flip in any::<(prop::sample::Index, u8)>()) {
+        let _ = decode::<Request>(&bytes);
+        let _ = decode::<Reply>(&bytes);
+        let _ = decode_greeting::<Hello>(&bytes);
+        let mut frames = Frames::default();
+        frames.push(&bytes);
+        while let Ok(Some(frame)) = frames.next_frame() {
+            let _ = decode::<Request>(frame);
+        }
+        // Nearly right is the harder test.
+        let mut sent = Vec::new();
+        encode(&whole, &mut sent).unwrap();
+        let place = flip.0.index(sent.len());
+        sent[place] ^= flip.1;
+        let _ = decode::<Request>(&sent[4..]);
+    }
+}
+
+#[test]
+fn limits_and_strangers() {
+    let mut out = vec![1, 2, 3];
+    let large = Reply::Data {
+        id: 1,
+        bytes: Bytes(vec![0; MAX_FRAME]),
+    };
+    assert!(matches!(encode(&large, &mut out), Err(ProtocolError::TooLarge(n)) if n > MAX_FRAME));
+    assert_eq!(out, [1, 2, 3]);
+
+    let mut frames = Frames::default();
+    frames.push(b"Last login: today\n");
+    assert!(
+        matches!(frames.next_frame(), Err(ProtocolError::Stranger(said)) if said.starts_with("Last"))
+    );
+
+    let mut newer = Vec::new();
+    encode_greeting(&Welcome { pid: 1 }, &mut newer).unwrap();
+    newer[12] += 1;
+    assert_eq!(
+        decode_greeting::<Welcome>(&newer[4..]),
+        Err(ProtocolError::Version { theirs: 2 })
+    );
+}
