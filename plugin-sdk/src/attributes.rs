@@ -1,0 +1,184 @@
+//! Open data by name. Knows nothing of what the names mean.
+
+#[doc(inline)]
+pub use crate::bindings::types::Value;
+
+/// Open data: values by name, in the order in which they were put in.
+///
+/// Where a name comes twice, the last one counts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Attributes(pub Vec<(String, Value)>);
+
+impl Attributes {
+    /// No data at all.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let found = self.0.iter().rev().find(|(known, _)| known == name);
+        found.map(|(_, value)| value)
+    }
+
+    /// The value of a name, if it is a text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The value of a name, if it is a whole number.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        match self.get(name) {
+            Some(Value::Integer(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The value of a name, if it is a number, whole or not.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        match self.get(name) {
+            Some(Value::Number(number)) => Some(*number),
+            Some(Value::Integer(number)) => Some(*number as f64),
+            _ => None,
+        }
+    }
+
+    /// The value of a name, if it is true or false.
+    pub fn boolean(&self, name: &str) -> Option<bool> {
+        match self.get(name) {
+            Some(Value::Boolean(truth)) => Some(*truth),
+            _ => None,
+        }
+    }
+
+    /// The value of a name, if it is a list or an object: a JSON text.
+    pub fn json(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(Value::Json(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Sets a name, in the place that it has or at the end.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) {
+        let (name, value) = (name.into(), value.into());
+        match self.0.iter_mut().rev().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// The same with one more name set.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.insert(name, value);
+        self
+    }
+
+    /// All names and values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many names it has.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Attributes {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(items: I) -> Self {
+        let items = items.into_iter();
+        Self(
+            items
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+impl IntoIterator for Attributes {
+    type Item = (String, Value);
+    type IntoIter = std::vec::IntoIter<(String, Value)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl Value {
+    /// A list or an object, as a JSON text (RFC 8259). Who hands over what isn't JSON will be told so by the host.
+    pub fn json(text: impl Into<String>) -> Self {
+        Self::Json(text.into())
+    }
+}
+
+macro_rules! from {
+    ($($source:ty => $case:ident),* $(,)?) => {
+        $(impl From<$source> for Value {
+            fn from(value: $source) -> Self {
+                Self::$case(value.into())
+            }
+        })*
+    };
+}
+
+from! {
+    &str => Text,
+    String => Text,
+    bool => Boolean,
+    i32 => Integer,
+    u32 => Integer,
+    i64 => Integer,
+    f64 => Number,
+    Vec<u8> => Binary,
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::None, Into::into)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+
+    #[test]
+    fn a_value_is_only_given_as_what_it_is() {
+        let data = Attributes::new()
+            .with("text", "a")
+            .with("whole", 3)
+            .with("broken", 1.5)
+            .with("truth", true)
+            .with("list", Value::json("[1]"));
+        assert_eq!(data.text("text"), Some("a"));
+        assert_eq!(data.text("whole"), None);
+        assert_eq!(data.text("list"), None, "JSON is no text");
+        assert_eq!(data.integer("whole"), Some(3));
+        assert_eq!(data.integer("broken"), None);
+        assert_eq!(data.number("whole"), Some(3.0));
+        assert_eq!(data.number("broken"), Some(1.5));
+        assert_eq!(data.boolean("truth"), Some(true));
+        assert_eq!(data.json("list"), Some("[1]"));
+        assert_eq!(data.get("nothing"), None);
+    }
+
+    #[test]
+    fn the_last_of_a_name_counts() {
+        let mut data: Attributes = [("a", 1), ("b", 2), ("a", 3)].into_iter().collect();
+        assert_eq!(data.integer("a"), Some(3));
+        data.insert("a", 4);
+        assert_eq!(data.integer("a"), Some(4));
+        assert_eq!(data.len(), 3, "a name that is there is set, not added");
+    }
+}

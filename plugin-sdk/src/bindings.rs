@@ -1,0 +1,81 @@
+//! What wit-bindgen makes of `wit/`: one set of Rust types for all worlds, the imports as functions, and for every
+//! exported interface a trait and a macro.
+//!
+//! Only the rest of this crate writes against it. It holds no behaviour.
+//!
+//! Every exported interface has a world of its own here, so that a guest exports `plugin` and just one of the others:
+//! wit-component joins the worlds that a module names, and leaves out the imports that it does not use.
+#![allow(missing_docs, clippy::all, clippy::restriction, unreachable_pub)]
+
+/// Every interface that a plugin can import. Nothing exports anything here.
+mod imports {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "
+            package persea:sdk;
+            world imports {
+                import persea:plugin/types@0.1.0;
+                import persea:plugin/log@0.1.0;
+                import persea:plugin/workspace@0.1.0;
+                import persea:plugin/process@0.1.0;
+                import persea:plugin/status@0.1.0;
+                import persea:plugin/output@0.1.0;
+            }
+        ",
+        world: "persea:sdk/imports",
+        additional_derives: [PartialEq],
+        generate_unused_types: true,
+        generate_all,
+    });
+}
+
+pub use imports::persea::plugin::{log, process, types, workspace};
+#[cfg(target_family = "wasm")]
+pub use imports::persea::plugin::{output, status};
+
+macro_rules! exports {
+    ($module:ident, $interface:ident, $inline:literal, $world:literal) => {
+        pub mod $module {
+            wit_bindgen::generate!({
+                path: "wit",
+                inline: $inline,
+                world: $world,
+                with: { "persea:plugin/types@0.1.0": crate::bindings::types },
+                generate_all,
+                pub_export_macro: true,
+            });
+            pub use exports::persea::plugin::$interface::*;
+        }
+    };
+}
+
+exports!(
+    plugin,
+    plugin,
+    "package persea:sdk; world export-plugin { export persea:plugin/plugin@0.1.0; }",
+    "persea:sdk/export-plugin"
+);
+exports!(
+    runner,
+    run,
+    "package persea:sdk; world export-run { export persea:plugin/run@0.1.0; }",
+    "persea:sdk/export-run"
+);
+exports!(
+    resolver,
+    resolve,
+    "package persea:sdk; world export-resolve { export persea:plugin/resolve@0.1.0; }",
+    "persea:sdk/export-resolve"
+);
+exports!(
+    result_format,
+    format,
+    "package persea:sdk; world export-format { export persea:plugin/format@0.1.0; }",
+    "persea:sdk/export-format"
+);
+exports!(
+    requirement_resolver,
+    fulfil,
+    "package persea:sdk; world export-fulfil { export persea:plugin/fulfil@0.1.0; }",
+    "persea:sdk/export-fulfil"
+);

@@ -1,0 +1,150 @@
+//! The way from an author's type to a component's exports, and what each call does before the author's code runs.
+
+use crate::bindings::plugin as raw;
+use crate::bindings::types;
+use crate::model::Description;
+use std::convert::Infallible;
+use std::marker::PhantomData;
+
+/// What [`export!`](crate::export) says of the plugin that it exports.
+pub trait Exported {
+    /// The author's type.
+    type Plugin;
+    /// The version of the author's crate.
+    const VERSION: &'static str;
+    /// The author's description, whichever trait it is from.
+    fn describe() -> Description;
+}
+
+/// Implements the generated traits for what is exported.
+pub struct Adapter<E>(PhantomData<E>, Infallible);
+
+impl<E: Exported> raw::Guest for Adapter<E> {
+    fn describe() -> types::Description {
+        start();
+        let mut description = E::describe();
+        if description.version.is_empty() {
+            description.version = E::VERSION.to_owned();
+        }
+        description.into()
+    }
+}
+
+/// Readies a fresh instance, once: a panic tells the host its message and place before it traps, and the logging crates
+/// write to the host's log.
+pub(crate) fn start() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    static STARTED: AtomicBool = AtomicBool::new(false);
+    if STARTED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    #[cfg(target_family = "wasm")]
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic
+            .payload_as_str()
+            .unwrap_or("a panic whose payload is no text");
+        let location = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        crate::backend::panicked(message, &location);
+    }));
+    crate::facade::install();
+}
+
+/// Exports a type as the crate's plugin. A crate exports one.
+///
+/// ```
+/// # use persea_plugin_sdk::prelude::*;
+/// # struct Mine;
+/// # impl Runner for Mine {
+/// #     fn describe() -> Description { Description::new("mine", "does nothing").kinds(["mine"]) }
+/// #     fn run(_: Task) -> Result<Outcome, Error> { Ok(Outcome::pass()) }
+/// # }
+/// export!(runner: Mine);
+/// ```
+///
+/// So are `resolver:`, `result_format:` and `requirement_resolver:`. The component exports what that kind of plugin
+/// must, and imports only those powers that its code calls. Natively it exports nothing, so that the crate's tests link.
+#[macro_export]
+macro_rules! export {
+    (runner: $plugin:ty) => {
+        $crate::__export!(runner, Runner, $plugin);
+    };
+    (resolver: $plugin:ty) => {
+        $crate::__export!(resolver, Resolver, $plugin);
+    };
+    (result_format: $plugin:ty) => {
+        $crate::__export!(result_format, ResultFormat, $plugin);
+    };
+    (requirement_resolver: $plugin:ty) => {
+        $crate::__export!(requirement_resolver, RequirementResolver, $plugin);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export {
+    ($module:ident, $trait:ident, $plugin:ty) => {
+        const _: () = {
+            // Holds the type to its trait natively too.
+            const _: fn() -> $crate::Description = <$plugin as $crate::$trait>::describe;
+
+            #[cfg(target_family = "wasm")]
+            struct Exported;
+
+            #[cfg(target_family = "wasm")]
+            impl $crate::__private::Exported for Exported {
+                type Plugin = $plugin;
+                const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+                fn describe() -> $crate::Description {
+                    <$plugin as $crate::$trait>::describe()
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            type Adapter = $crate::__private::Adapter<Exported>;
+            #[cfg(target_family = "wasm")]
+    $crate::__private::plugin::export!(Adapter with_types_in $crate::__private::plugin);
+            #[cfg(target_family = "wasm")]
+    $crate::__private::$module::export!(Adapter with_types_in $crate::__private::$module);
+        };
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Example;
+
+    impl Exported for Example {
+        type Plugin = ();
+        const VERSION: &'static str = "1.2.3";
+        fn describe() -> Description {
+            Description::new("example", "an example").kinds(["a", "b"])
+        }
+    }
+
+    struct Versioned;
+
+    impl Exported for Versioned {
+        type Plugin = ();
+        const VERSION: &'static str = "1.2.3";
+        fn describe() -> Description {
+            Example::describe().version("4.0.0")
+        }
+    }
+
+    #[test]
+    fn a_plugin_has_its_crates_version_unless_it_says_another() {
+        assert_eq!(
+            <Adapter<Example> as raw::Guest>::describe().version,
+            "1.2.3"
+        );
+        assert_eq!(
+            <Adapter<Versioned> as raw::Guest>::describe().version,
+            "4.0.0"
+        );
+    }
+}

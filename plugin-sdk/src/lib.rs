@@ -1,0 +1,97 @@
+//! Write plugins for Persea: resolvers, runners, requirement resolvers and result formats, each a WebAssembly component
+//! that the host runs in a sandbox.
+//!
+//! A plugin is a type that implements one of [`Runner`], [`Resolver`], [`RequirementResolver`] or [`ResultFormat`], and
+//! a line that exports it. This is a complete runner:
+//!
+//! ```
+//! use persea_plugin_sdk::prelude::*;
+//! use persea_plugin_sdk::process::{self, Command, Output};
+//!
+//! struct Compiles;
+//!
+//! impl Runner for Compiles {
+//!     fn describe() -> Description {
+//!         Description::new("compiles", "passes when a C file compiles")
+//!             .kinds(["compiles"])
+//!             .settings(["runner.compiles.flags"])
+//!     }
+//!
+//!     fn run(task: Task) -> Result<Outcome, Error> {
+//!         let Some(file) = &task.runnable.uri else {
+//!             return Ok(Outcome::error("a runnable of kind compiles needs the path of a C file as its uri"));
+//!         };
+//!         let flags = task.settings.text("runner.compiles.flags").unwrap_or("-Wall");
+//!         let exit = process::run(
+//!             &Command::new("cc")
+//!                 .args(flags.split_whitespace())
+//!                 .args(["-fsyntax-only", file])
+//!                 .stderr(Output::file("stderr")),
+//!         )?;
+//!         Ok(match exit.code {
+//!             Some(0) => Outcome::pass(),
+//!             _ => Outcome::fail(format!("{file} does not compile")),
+//!         })
+//!     }
+//! }
+//!
+//! export!(runner: Compiles);
+//! # use persea_plugin_sdk::testing::{Answer, Host, Processes};
+//! # let _host = Host::new().processes(Processes::new(|_| Answer::code(1))).install();
+//! # let task = Task::new("1-a.c", Runnable::new("compiles").uri("a.c"));
+//! # assert_eq!(Compiles::run(task), Ok(Outcome::fail("a.c does not compile")));
+//! ```
+//!
+//! Its crate is a `cdylib`, is built for `wasm32-unknown-unknown`, and becomes a component by wit-component. Natively
+//! the same crate compiles as an ordinary library whose powers are answered by the fakes in [`testing`], so that its
+//! logic is tested by `cargo test`, without a host.
+//!
+//! What a plugin may do is what its component imports, and it imports what its code calls: [`workspace`] for resolvers,
+//! [`process`] and [`status`] for runners and requirement resolvers, [`output`] for result formats, [`log`] for all.
+//! The contract itself is the WIT package `persea:plugin`.
+
+#![deny(missing_docs)]
+#![warn(clippy::undocumented_unsafe_blocks)]
+
+mod attributes;
+mod backend;
+#[allow(unsafe_op_in_unsafe_fn, reason = "generated")]
+mod bindings;
+mod error;
+mod export;
+mod facade;
+pub mod log;
+mod model;
+pub mod output;
+pub mod process;
+mod requirement_resolver;
+mod resolver;
+mod result_format;
+mod runner;
+pub mod status;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+pub mod workspace;
+
+pub use attributes::{Attributes, Value};
+pub use error::Error;
+pub use model::{Description, Requirement, Runnable, Status};
+pub use requirement_resolver::{Presence, RequirementResolver};
+pub use resolver::{Resolution, Resolver};
+pub use result_format::{Event, ResultFormat};
+pub use runner::{Outcome, Runner, Task};
+
+/// All that most plugins name.
+pub mod prelude {
+    pub use crate::export;
+    pub use crate::{Attributes, Description, Error, Requirement, Runnable, Status, Value};
+    pub use crate::{Event, Outcome, Presence, Resolution, Task};
+    pub use crate::{RequirementResolver, Resolver, ResultFormat, Runner};
+}
+
+/// What [`export!`] expands to. It changes without notice.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::bindings::{plugin, requirement_resolver, resolver, result_format, runner};
+    pub use crate::export::{Adapter, Exported};
+}

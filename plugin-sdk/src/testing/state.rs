@@ -1,0 +1,386 @@
+//! What the fakes of a thread know, and the powers' functions on it: the native side of `backend`.
+
+use super::{Answer, Entry, Processes};
+use crate::error::Error;
+use crate::log::Level;
+use crate::process::{Command, Exit, Input, Output, Stream};
+use crate::workspace::{FileKind, FileStat, MAX_READ};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(super) files: BTreeMap<String, Entry>,
+    pub(super) processes: Option<Processes>,
+    pub(super) artifacts: BTreeMap<(Option<String>, String), Vec<u8>>,
+    pub(super) stream: bool,
+    pub(super) report: Option<Vec<u8>>,
+    pub(super) log: Vec<(Level, String)>,
+    pub(super) progress: Vec<String>,
+    pub(super) whiteboard: String,
+    pub(super) commands: Vec<Command>,
+    pub(super) children: Vec<Process>,
+}
+
+#[derive(Debug)]
+pub(super) struct Process {
+    exit: Exit,
+    /// What is left to be read of each pipe; none where it is no pipe.
+    stdout: Option<Vec<u8>>,
+    stderr: Option<Vec<u8>>,
+    report: Option<Vec<u8>>,
+    piped: bool,
+    pub(super) stdin: Vec<u8>,
+    pub(super) closed: bool,
+    pub(super) signals: Vec<i32>,
+}
+
+thread_local! {
+    pub(super) static STATE: RefCell<Option<State>> = const { RefCell::new(None) };
+}
+
+/// Works on what is installed, or on an empty host that is forgotten.
+pub(super) fn with<T>(work: impl FnOnce(&mut State) -> T) -> T {
+    STATE.with_borrow_mut(|state| match state {
+        Some(state) => work(state),
+        None => work(&mut State::default()),
+    })
+}
+
+/// A path without `.` parts, doubled slashes and a slash at its end. The project's own directory is empty.
+pub(super) fn normal(path: &str) -> String {
+    let parts: Vec<&str> = path
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "."))
+        .collect();
+    let root = if path.starts_with('/') { "/" } else { "" };
+    format!("{root}{}", parts.join("/"))
+}
+
+fn not_found(path: &str) -> Error {
+    Error::new("not-found", format!("there is no {path}")).with("os-error", 2)
+}
+
+fn slice(bytes: &[u8], offset: u64, length: u32) -> Vec<u8> {
+    let rest = usize::try_from(offset)
+        .ok()
+        .and_then(|offset| bytes.get(offset..))
+        .unwrap_or_default();
+    rest.iter()
+        .copied()
+        .take(length.min(MAX_READ) as usize)
+        .collect()
+}
+
+fn entry<T>(path: &str, work: impl FnOnce(&Entry) -> T) -> Result<T, Error> {
+    if path.split('/').any(|part| part == "..") {
+        return Err(Error::new(
+            "not-permitted",
+            format!("{path} leads out of the project"),
+        ));
+    }
+    with(|state| match normal(path).as_str() {
+        "" => Ok(work(&Entry::Directory)),
+        normal => state
+            .files
+            .get(normal)
+            .map(work)
+            .ok_or_else(|| not_found(path)),
+    })
+}
+
+fn kind(entry: &Entry) -> FileKind {
+    match entry {
+        Entry::File { .. } => FileKind::File,
+        Entry::Directory => FileKind::Directory,
+        Entry::Other => FileKind::Other,
+    }
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    with(|state| state.log.push((level, message.to_owned())));
+}
+
+pub(crate) fn stat(path: &str) -> Result<FileStat, Error> {
+    entry(path, |entry| {
+        let (size, executable) = match entry {
+            Entry::File { bytes, executable } => (bytes.len() as u64, *executable),
+            _ => (0, false),
+        };
+        FileStat {
+            kind: kind(entry),
+            size,
+            executable,
+        }
+    })
+}
+
+pub(crate) fn list_directory(path: &str) -> Result<Vec<(String, FileKind)>, Error> {
+    if entry(path, kind)? != FileKind::Directory {
+        return Err(Error::new("invalid", format!("{path} is no directory")).with("os-error", 20));
+    }
+    let above = match normal(path).as_str() {
+        "" => String::new(),
+        path => format!("{path}/"),
+    };
+    Ok(with(|state| {
+        let below = state
+            .files
+            .iter()
+            .filter_map(|(path, entry)| Some((path.strip_prefix(&above)?, kind(entry))));
+        let here = below.filter(|(name, _)| !name.is_empty() && !name.contains('/'));
+        here.map(|(name, kind)| (name.to_owned(), kind)).collect()
+    }))
+}
+
+pub(crate) fn read(path: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
+    entry(path, |entry| match entry {
+        Entry::File { bytes, .. } => Ok(slice(bytes, offset, length)),
+        _ => Err(Error::new("invalid", format!("{path} is no file"))),
+    })?
+}
+
+#[derive(Debug)]
+pub(crate) struct Child(usize);
+
+fn name(name: &str) -> Result<(), Error> {
+    if name.is_empty() || name.starts_with('.') || name.contains('/') {
+        return Err(Error::new(
+            "invalid",
+            format!("{name:?} is no name for a task's file"),
+        ));
+    }
+    Ok(())
+}
+
+impl State {
+    fn append(&mut self, name: &str, bytes: &[u8]) {
+        let file = self.artifacts.entry((None, name.to_owned())).or_default();
+        file.extend_from_slice(bytes);
+    }
+
+    fn sink(&mut self, output: &Output, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        match output {
+            Output::Discard => None,
+            Output::Pipe => Some(bytes),
+            Output::File(name) => {
+                self.append(name, &bytes);
+                None
+            }
+        }
+    }
+}
+
+pub(crate) fn start(command: &Command) -> Result<Child, Error> {
+    for output in [&command.stdout, &command.stderr] {
+        if let Output::File(file) = output {
+            name(file)?;
+        }
+    }
+    // The test's function may itself use a power, so it is not called while the state is borrowed.
+    let processes = with(|state| {
+        state.commands.push(command.clone());
+        state.processes.take()
+    });
+    let answer = match processes {
+        None => Answer::missing(),
+        Some(mut processes) => {
+            let answer = (processes.0)(command);
+            with(|state| state.processes = Some(processes));
+            answer
+        }
+    };
+    let exit = answer.exit?;
+    Ok(with(|state| {
+        let process = Process {
+            exit,
+            stdout: state.sink(&command.stdout, answer.stdout),
+            stderr: state.sink(&command.stderr, answer.stderr),
+            report: command.report.then_some(answer.report),
+            piped: command.stdin == Input::Pipe,
+            stdin: Vec::new(),
+            closed: false,
+            signals: Vec::new(),
+        };
+        state.children.push(process);
+        Child(state.children.len() - 1)
+    }))
+}
+
+pub(crate) fn run(command: &Command) -> Result<Exit, Error> {
+    if command.stdin == Input::Pipe
+        || command.stdout == Output::Pipe
+        || command.stderr == Output::Pipe
+        || command.report
+    {
+        return Err(Error::new(
+            "invalid",
+            "a process that is run at once can have no pipe",
+        ));
+    }
+    child_wait(&start(command)?)
+}
+
+fn child<T>(
+    child: &Child,
+    work: impl FnOnce(&mut Process) -> Result<T, Error>,
+) -> Result<T, Error> {
+    with(|state| match state.children.get_mut(child.0) {
+        Some(process) => work(process),
+        None => Err(Error::new(
+            "closed",
+            "the fake host that started this process is gone",
+        )),
+    })
+}
+
+pub(crate) fn child_id(child: &Child) -> u32 {
+    u32::try_from(child.0).map_or(u32::MAX, |number| number.saturating_add(1000))
+}
+
+pub(crate) fn child_read(of: &Child, stream: Stream, length: u32) -> Result<Vec<u8>, Error> {
+    child(of, |process| {
+        let pipe = match stream {
+            Stream::Stdout => &mut process.stdout,
+            Stream::Stderr => &mut process.stderr,
+            Stream::Report => &mut process.report,
+        };
+        let Some(bytes) = pipe else {
+            return Err(Error::new(
+                "invalid",
+                "this stream of the process is no pipe",
+            ));
+        };
+        let length = bytes.len().min(length.min(MAX_READ) as usize);
+        Ok(bytes.drain(..length).collect())
+    })
+}
+
+fn stdin(of: &Child, work: impl FnOnce(&mut Process) -> Result<(), Error>) -> Result<(), Error> {
+    child(of, |process| match process.piped {
+        true => work(process),
+        false => Err(Error::new(
+            "invalid",
+            "the standard input of the process is no pipe",
+        )),
+    })
+}
+
+pub(crate) fn child_write(of: &Child, bytes: &[u8]) -> Result<(), Error> {
+    stdin(of, |process| {
+        if process.closed {
+            return Err(Error::new(
+                "closed",
+                "the standard input of the process was closed",
+            ));
+        }
+        process.stdin.extend_from_slice(bytes);
+        Ok(())
+    })
+}
+
+pub(crate) fn child_close_stdin(of: &Child) -> Result<(), Error> {
+    stdin(of, |process| {
+        process.closed = true;
+        Ok(())
+    })
+}
+
+pub(crate) fn child_signal(of: &Child, number: i32) -> Result<(), Error> {
+    child(of, |process| {
+        process.signals.push(number);
+        Ok(())
+    })
+}
+
+pub(crate) fn child_wait(of: &Child) -> Result<Exit, Error> {
+    child(of, |process| Ok(process.exit.clone()))
+}
+
+pub(crate) fn progress(message: &str) -> Result<(), Error> {
+    with(|state| state.progress.push(message.to_owned()));
+    Ok(())
+}
+
+pub(crate) fn whiteboard(text: &str) -> Result<(), Error> {
+    with(|state| state.whiteboard.push_str(text));
+    Ok(())
+}
+
+pub(crate) fn write_artifact(file: &str, bytes: &[u8]) -> Result<(), Error> {
+    name(file)?;
+    with(|state| state.append(file, bytes));
+    Ok(())
+}
+
+fn artifact<T>(task: Option<&str>, file: &str, work: impl FnOnce(&[u8]) -> T) -> Result<T, Error> {
+    name(file)?;
+    with(|state| {
+        let key = (task.map(str::to_owned), file.to_owned());
+        state
+            .artifacts
+            .get(&key)
+            .map(|bytes| work(bytes))
+            .ok_or_else(|| not_found(file))
+    })
+}
+
+pub(crate) fn read_artifact(name: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
+    artifact(None, name, |bytes| slice(bytes, offset, length))
+}
+
+pub(crate) fn task_artifact_size(task: &str, name: &str) -> Result<u64, Error> {
+    artifact(Some(task), name, |bytes| bytes.len() as u64)
+}
+
+pub(crate) fn read_task_artifact(
+    task: &str,
+    name: &str,
+    offset: u64,
+    length: u32,
+) -> Result<Vec<u8>, Error> {
+    artifact(Some(task), name, |bytes| slice(bytes, offset, length))
+}
+
+#[derive(Debug)]
+pub(crate) struct Report;
+
+pub(crate) fn open() -> Result<Report, Error> {
+    with(|state| match state.report {
+        Some(_) => Err(Error::new("invalid", "the report is open already")),
+        None => {
+            state.report = Some(Vec::new());
+            Ok(Report)
+        }
+    })
+}
+
+pub(crate) fn report_write(_: &Report, bytes: &[u8]) -> Result<(), Error> {
+    with(|state| {
+        state
+            .report
+            .get_or_insert_default()
+            .extend_from_slice(bytes)
+    });
+    Ok(())
+}
+
+pub(crate) fn report_write_at(_: &Report, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    with(|state| {
+        if state.stream {
+            return Err(Error::new(
+                "unsupported",
+                "the report goes to a stream: it can only be added to",
+            ));
+        }
+        let report = state.report.get_or_insert_default();
+        let place = usize::try_from(offset)
+            .ok()
+            .and_then(|start| report.get_mut(start..start.checked_add(bytes.len())?));
+        match place {
+            Some(place) => place.copy_from_slice(bytes),
+            None => return Err(Error::new("invalid", "this is beyond the report's end")),
+        }
+        Ok(())
+    })
+}

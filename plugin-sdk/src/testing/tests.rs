@@ -1,0 +1,140 @@
+#![allow(clippy::unwrap_used)]
+use super::{Answer, Artifacts, Files, Host, Processes, Reports};
+use crate::error::Error;
+use crate::log::Level;
+use crate::process::{Command, Input, Output, Stream};
+use crate::workspace::FileKind;
+use crate::{output, process, status, workspace};
+use std::io::Write;
+
+fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    result.unwrap_err().code
+}
+
+#[test]
+fn a_project_is_listed_and_read() {
+    let files = Files::new()
+        .file("b/c/d.py", "x = 1")
+        .executable("./a.sh", "#!")
+        .other("b/pipe");
+    let _host = Host::new().files(files.file("/elsewhere/e", "e")).install();
+    let root = workspace::list_directory(".").unwrap();
+    assert_eq!(
+        root,
+        [
+            ("a.sh".into(), FileKind::File),
+            ("b".into(), FileKind::Directory)
+        ]
+    );
+    let below = workspace::list_directory("b/").unwrap();
+    assert_eq!(
+        below,
+        [
+            ("c".into(), FileKind::Directory),
+            ("pipe".into(), FileKind::Other)
+        ]
+    );
+    assert_eq!(workspace::read("b//c/./d.py", 2, 2).unwrap(), b"= ");
+    assert_eq!(workspace::read("b/c/d.py", 9, 2).unwrap(), b"");
+    assert_eq!(workspace::read("/elsewhere/e", 0, 9).unwrap(), b"e");
+    assert!(workspace::stat("a.sh").unwrap().executable);
+    assert_eq!(workspace::stat("b/c/d.py").unwrap().size, 5);
+    assert_eq!(code(workspace::read("b", 0, 1)), "invalid");
+    assert_eq!(code(workspace::list_directory("a.sh")), "invalid");
+    assert_eq!(code(workspace::stat("../x")), "not-permitted");
+    assert_eq!(code(workspace::stat("x")), "not-found");
+}
+
+#[test]
+fn what_a_process_writes_goes_where_the_command_says() {
+    let answer = Answer::code(4).stdout("out").stderr("err").report("fd 3");
+    let host = Host::new().processes(Processes::always(answer)).install();
+    let command = Command::new("t")
+        .stdout(Output::file("stdout"))
+        .stderr(Output::file("stdout"));
+    assert_eq!(process::run(&command).unwrap().code, Some(4));
+    assert_eq!(host.artifact("stdout").unwrap(), b"outerr");
+    assert_eq!(status::read_artifact("stdout", 2, 2).unwrap(), b"te");
+
+    let child = process::start(
+        &Command::new("t")
+            .stdin(Input::Pipe)
+            .stdout(Output::Pipe)
+            .report(true),
+    )
+    .unwrap();
+    assert_eq!(child.read(Stream::Stdout, 2).unwrap(), b"ou");
+    assert_eq!(child.read(Stream::Stdout, 2).unwrap(), b"t");
+    assert_eq!(child.read(Stream::Stdout, 2).unwrap(), b"");
+    assert_eq!(child.read(Stream::Report, 9).unwrap(), b"fd 3");
+    assert_eq!(code(child.read(Stream::Stderr, 9)), "invalid");
+    child.write(b"in").unwrap();
+    child.close_stdin().unwrap();
+    assert_eq!(code(child.write(b"more")), "closed");
+    child.signal(15).unwrap();
+    assert_eq!(child.wait().unwrap().code, Some(4));
+    assert_eq!(host.stdin(1).unwrap(), (b"in".to_vec(), true));
+    assert_eq!(host.signals(1), [15]);
+    assert_eq!(host.commands().len(), 2);
+    assert_eq!(
+        code(process::run(&Command::new("t").stdout(Output::Pipe))),
+        "invalid"
+    );
+    assert_eq!(
+        code(process::run(
+            &Command::new("t").stdout(Output::file("../t"))
+        )),
+        "invalid"
+    );
+}
+
+#[test]
+fn without_a_host_nothing_is_there() {
+    assert_eq!(code(process::run(&Command::new("true"))), "not-found");
+    assert_eq!(code(workspace::stat("Cargo.toml")), "not-found");
+    assert_eq!(code(status::read_artifact("stdout", 0, 1)), "not-found");
+}
+
+#[test]
+fn a_report_is_opened_once_and_can_be_written_over() {
+    let artifacts = Artifacts::new().task_file("1-a", "stderr", "oops");
+    let host = Host::new().artifacts(artifacts).install();
+    let mut report = output::open().unwrap();
+    assert_eq!(code(output::open()), "invalid");
+    write!(report, "total: {:3}", 0).unwrap();
+    report.write_at(7, b" 12").unwrap();
+    assert_eq!(code(report.write_at(9, b"12")), "invalid");
+    assert_eq!(host.report().unwrap(), b"total:  12");
+    assert_eq!(output::artifact_size("1-a", "stderr").unwrap(), 4);
+    assert_eq!(
+        output::read_artifact("1-a", "stderr", 1, 9).unwrap(),
+        b"ops"
+    );
+    assert_eq!(code(output::artifact_size("2-b", "stderr")), "not-found");
+
+    let inner = Host::new().reports(Reports::stream()).install();
+    assert_eq!(
+        code(output::open().unwrap().write_at(0, b"")),
+        "unsupported"
+    );
+    drop(inner);
+    assert_eq!(
+        host.report().unwrap(),
+        b"total:  12",
+        "the outer host is back"
+    );
+}
+
+#[test]
+fn messages_are_kept() {
+    let host = Host::new().install();
+    status::progress("half").unwrap();
+    status::whiteboard("a").unwrap();
+    status::whiteboard("b").unwrap();
+    status::write_artifact("core", b"\x7f").unwrap();
+    crate::log::log(Level::Info, "hello");
+    assert_eq!(host.progress(), ["half"]);
+    assert_eq!(host.whiteboard(), "ab");
+    assert_eq!(host.artifact("core").unwrap(), b"\x7f");
+    assert_eq!(host.log(), [(Level::Info, "hello".into())]);
+}
