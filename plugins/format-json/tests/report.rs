@@ -1,0 +1,187 @@
+//! What readers of Avocado's `results.json` rely on.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use persea_format_json::Json;
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::testing::{Host, Reports};
+use proptest::prelude::*;
+use serde_json::json;
+
+/// 2026-11-23T00:10:27.215350789Z
+const START: u64 = 1_795_392_627_215_350_789;
+const SECOND: u64 = 1_000_000_000;
+
+fn started(total: i64) -> Event {
+    Event::new("job-started")
+        .time(START)
+        .with("job-id", "ccb633cd356d139c3a5a3c89569c1a852c35d1b9")
+        .with("job-dir", "/home/user/jr/job-1")
+        .with("total", total)
+}
+
+fn finished(id: &str, name: &str, status: &str) -> Event {
+    Event::new("task-finished")
+        .time(START + 3 * SECOND)
+        .task(id)
+        .with("name", name)
+        .with("kind", "exec-test")
+        .with("status", status)
+        .with("started", i64::try_from(START + SECOND).unwrap())
+        .with("elapsed", 1_250_000_001_i64)
+        .with("directory", "test-results/1-a")
+}
+
+fn ended() -> Event {
+    [
+        "pass",
+        "fail",
+        "error",
+        "skip",
+        "warn",
+        "cancel",
+        "interrupted",
+        "total",
+    ]
+    .into_iter()
+    .zip(1_i64..)
+    .fold(
+        Event::new("job-finished").time(START + 4 * SECOND),
+        |event, (name, count)| event.with(name, count),
+    )
+}
+
+/// The report, written to a pipe: it must never go back.
+fn report(events: &[Event]) -> String {
+    let host = Host::new().reports(Reports::stream()).install();
+    let mut format = Json::default();
+    for event in events {
+        format.handle(event).unwrap();
+    }
+    String::from_utf8(host.report().unwrap()).unwrap()
+}
+
+fn parse(events: &[Event]) -> serde_json::Value {
+    serde_json::from_str(&report(events)).unwrap()
+}
+
+#[test]
+fn every_key_of_avocado_is_there() {
+    let full = finished("2-a.py:T.b", "a.py:T.b", "FAIL")
+        .with("reason", "1 != \"2\"\n")
+        .with("whiteboard", "wb")
+        .with("uri", "a.py:T.b")
+        .with("returncode", 1_i64)
+        .with("tags", Value::json(r#"{"slow": null, "arch": ["x86_64"]}"#));
+    let read = parse(&[started(2), finished("1-a", "a", "PASS"), full, ended()]);
+    let plain = json!({
+        "actual_time_end": 1_795_392_630.215_350_8,
+        "actual_time_start": 1_795_392_628.215_350_8,
+        "fail_reason": "<unknown>",
+        "id": "1-a",
+        "kind": "exec-test",
+        "logdir": "/home/user/jr/job-1/test-results/1-a",
+        "logfile": "/home/user/jr/job-1/test-results/1-a/debug.log",
+        "name": "a",
+        "status": "PASS",
+        "tags": {},
+        "time_elapsed": 1.250_000_001,
+        "time_end": 3.0,
+        "time_start": 1.0,
+        "whiteboard": "<unknown>",
+    });
+    let mut failed = plain.clone();
+    for (key, value) in [
+        ("fail_reason", json!("1 != \"2\"\n")),
+        ("id", json!("2-a.py:T.b")),
+        ("name", json!("a.py:T.b")),
+        ("returncode", json!(1)),
+        ("status", json!("FAIL")),
+        ("tags", json!({"slow": null, "arch": ["x86_64"]})),
+        ("uri", json!("a.py:T.b")),
+        ("whiteboard", json!("wb")),
+    ] {
+        failed[key] = value;
+    }
+    let expected = json!({
+        "cancel": 6, "errors": 3, "failures": 2, "interrupt": 7, "pass": 1, "skip": 4, "warn": 5, "total": 8,
+        "debuglog": "/home/user/jr/job-1/job.log",
+        "job_id": "ccb633cd356d139c3a5a3c89569c1a852c35d1b9",
+        "start": "2026-11-23 00:10:27.215350",
+        "tests": [plain, failed],
+        "time": 2.500_000_002,
+    });
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn a_test_that_never_started_has_an_entry_too() {
+    let event = Event::new("task-finished")
+        .time(START + 2 * SECOND)
+        .task("1-a")
+        .with("name", "a")
+        .with("status", "SKIP");
+    let read = parse(&[started(1), event, ended()]);
+    let test = &read["tests"][0];
+    assert_eq!(test["time_elapsed"], 0.0);
+    assert_eq!(
+        (&test["time_start"], &test["time_end"]),
+        (&json!(2.0), &json!(2.0))
+    );
+    assert_eq!(test["actual_time_start"], test["actual_time_end"]);
+}
+
+#[test]
+fn it_is_laid_out_as_avocado_s() {
+    let text = report(&[started(1), finished("1-a", "a", "PASS"), ended()]);
+    assert!(text.starts_with("{\n    \"debuglog\": "), "{text}");
+    assert!(
+        text.contains("\n    \"tests\": [\n        {\n            \"actual_time_end\": "),
+        "{text}"
+    );
+    assert!(
+        text.contains("\n        }\n    ],\n    \"cancel\": 6,\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("\n}\n"), "{text}");
+}
+
+#[test]
+fn a_job_without_tests_is_valid_too() {
+    assert_eq!(parse(&[started(0), ended()])["tests"], json!([]));
+}
+
+#[test]
+fn what_it_does_not_know_is_ignored() {
+    let wrong = finished("1-a", "a", "PASS").with("tags", Value::json("{no json"));
+    let read = parse(&[
+        Event::new("weather"),
+        started(1),
+        Event::new("weather"),
+        wrong,
+        ended(),
+        ended(),
+    ]);
+    assert_eq!(read["tests"][0]["tags"], json!({}));
+}
+
+proptest! {
+    /// Every text comes back as it was.
+    #[test]
+    fn texts_are_escaped(text in "\\PC*|[\0-\x7f]*") {
+        let event = finished("1-a", &text, "FAIL").with("reason", text.as_str());
+        let read = parse(&[started(1), event, ended()]);
+        prop_assert_eq!(read["tests"][0]["name"].as_str().unwrap(), &text);
+        prop_assert_eq!(read["tests"][0]["fail_reason"].as_str().unwrap(), &text);
+    }
+
+    /// Every time is a number, also where a clock was set back.
+    #[test]
+    fn times_are_numbers(end in any::<u64>(), start in any::<i64>(), elapsed in any::<i64>()) {
+        let event = finished("1-a", "a", "PASS").time(end).with("started", start).with("elapsed", elapsed);
+        let read = parse(&[started(1), event, ended()]);
+        prop_assert!(read["tests"][0]["time_start"].is_f64());
+        let expected = elapsed as f64 / 1e9;
+        let given = read["time"].as_f64().unwrap();
+        prop_assert!((given - expected).abs() <= expected.abs() * 1e-9, "{} is not {}", given, expected);
+    }
+}

@@ -1,0 +1,52 @@
+//! The result format `tap`: `results.tap`, one test point for each test in the order in which they finish.
+//!
+//! The lines are those of Avocado's, in the TAP that every version of the protocol reads (<https://testanything.org>). Beside them
+//! stand comments: why a test did not pass, and what became of the job. A job that was cut short ends with `Bail out!`: what
+//! reads the report must not take it for a whole one, even where all tests that are in it have passed.
+
+mod lines;
+
+use persea_plugin_sdk::output::{self, Report};
+use persea_plugin_sdk::prelude::*;
+
+/// The plugin.
+#[derive(Debug, Default)]
+pub struct Tap {
+    report: Option<Report>,
+    buffer: String,
+    planned: i64,
+    finished: i64,
+}
+
+impl ResultFormat for Tap {
+    fn describe() -> Description {
+        Description::new("tap", "results.tap, a line for each test as it finishes")
+            .with("file", "results.tap")
+            .with("streams", true)
+    }
+
+    fn handle(&mut self, event: &Event) -> Result<(), Error> {
+        let data = &event.data;
+        match event.kind.as_str() {
+            "job-started" => {
+                self.report = Some(output::open()?);
+                self.planned = data.integer("total").unwrap_or(0);
+                lines::plan(&mut self.buffer, self.planned);
+            }
+            "task-finished" => {
+                self.finished += 1;
+                lines::test(&mut self.buffer, self.finished, data);
+            }
+            "job-finished" => lines::end(&mut self.buffer, self.planned, self.finished, data),
+            _ => return Ok(()),
+        }
+        // Somebody may be reading along: a line that is known is written.
+        if let Some(report) = &self.report {
+            report.write(self.buffer.as_bytes())?;
+        }
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+export!(result_format: Tap);

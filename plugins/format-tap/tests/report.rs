@@ -1,0 +1,152 @@
+//! What readers of `results.tap` rely on.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use persea_format_tap::Tap;
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::testing::{Host, Reports};
+use persea_runner_tap::Parser;
+use proptest::prelude::*;
+
+fn started(total: i64) -> Event {
+    Event::new("job-started").with("total", total)
+}
+
+fn finished(name: &str, status: &str, reason: Option<&str>) -> Event {
+    let event = Event::new("task-finished")
+        .task(name)
+        .with("name", name)
+        .with("status", status);
+    match reason {
+        Some(reason) => event.with("reason", reason),
+        None => event,
+    }
+}
+
+fn ended() -> Event {
+    Event::new("job-finished")
+}
+
+/// The report, written to a pipe: it must never go back.
+fn report(events: &[Event]) -> String {
+    let host = Host::new().reports(Reports::stream()).install();
+    let mut format = Tap::default();
+    for event in events {
+        format.handle(event).unwrap();
+    }
+    String::from_utf8(host.report().unwrap()).unwrap()
+}
+
+fn read(report: &str) -> (Status, u64, u64, u64) {
+    let mut parser = Parser::new();
+    parser.feed(report.as_bytes());
+    let verdict = parser.finish();
+    (
+        verdict.status,
+        verdict.passed,
+        verdict.failed,
+        verdict.skipped,
+    )
+}
+
+/// The lines are those of Avocado 113.0 for such a job, but for the reasons.
+#[test]
+fn a_mixed_job() {
+    let text = report(&[
+        started(8),
+        finished("/bin/true", "PASS", None),
+        finished("/bin/false", "FAIL", Some("exit code 1")),
+        finished("skip77.sh", "SKIP", Some("exit code 77")),
+        finished("instr.py:I.test_cancel", "CANCEL", Some("cancelled by me")),
+        finished("warns.sh", "WARN", Some("look at this")),
+        finished(
+            "sleep_long.sh",
+            "INTERRUPTED",
+            Some("Test interrupted: Timeout reached"),
+        ),
+        finished("/does/not/exist", "ERROR", Some("no such file\nat all")),
+        finished("bare", "FAIL", None),
+        ended(),
+    ]);
+    let expected = "\
+1..8
+ok 1 /bin/true
+not ok 2 /bin/false
+# FAIL: exit code 1
+ok 3 skip77.sh  # SKIP exit code 77
+ok 4 instr.py:I.test_cancel  # SKIP cancelled by me
+ok 5 warns.sh  # Warnings were printed into warn log
+# WARN: look at this
+not ok 6 sleep_long.sh
+# INTERRUPTED: Test interrupted: Timeout reached
+not ok 7 /does/not/exist
+# ERROR: no such file
+# at all
+not ok 8 bare
+";
+    assert_eq!(text, expected);
+    assert_eq!(read(&text), (Status::Fail, 2, 4, 2));
+}
+
+#[test]
+fn each_line_is_written_as_its_test_finishes() {
+    let host = Host::new().reports(Reports::stream()).install();
+    let mut format = Tap::default();
+    format.handle(&started(2)).unwrap();
+    assert_eq!(host.report().unwrap(), b"1..2\n");
+    format.handle(&finished("a", "PASS", None)).unwrap();
+    assert_eq!(host.report().unwrap(), b"1..2\nok 1 a\n");
+}
+
+#[test]
+fn a_skip_without_a_reason_says_none() {
+    let text = report(&[started(1), finished("a", "SKIP", None), ended()]);
+    assert_eq!(text, "1..1\nok 1 a  # SKIP\n");
+}
+
+/// What reads it must not count such a job as one that passed.
+#[test]
+fn a_job_that_was_cut_short_bails_out() {
+    let events = [
+        started(2),
+        finished("a", "PASS", None),
+        finished("b", "SKIP", Some("interrupted")),
+        ended().with("interrupted-by", "Ctrl-C # twice"),
+    ];
+    let text = report(&events);
+    assert!(text.ends_with("\nBail out! Ctrl-C \\# twice\n"), "{text}");
+    assert_eq!(read(&text).0, Status::Error);
+}
+
+#[test]
+fn tests_that_are_missing_are_said_to_be() {
+    let text = report(&[started(3), finished("a", "PASS", None), ended()]);
+    assert_eq!(text, "1..3\nok 1 a\n# 1 of 3 tests have finished\n");
+    assert_eq!(read(&text).0, Status::Error);
+}
+
+proptest! {
+    /// Whatever tests are called and whatever reasons they give, each is one test point of its own result.
+    #[test]
+    fn no_name_or_reason_is_taken_for_more(
+        tests in prop::collection::vec(
+            (
+                "\\PC*|[\0-\x7f]*|[#\\\\ ]*(SKIP|TODO|ok)?",
+                prop::sample::select(vec!["PASS", "FAIL", "SKIP", "WARN", "ERROR", "CANCEL", "INTERRUPTED"]),
+                prop::option::of("\\PC*|[\0-\x7f]*|[#\\\\ ]*(SKIP|TODO|ok|Bail out!)?"),
+            ),
+            1..9,
+        ),
+    ) {
+        let mut events = vec![started(i64::try_from(tests.len()).unwrap())];
+        events.extend(tests.iter().map(|(name, status, reason)| finished(name, status, reason.as_deref())));
+        events.push(ended());
+        let text = report(&events);
+        let count = |wanted: &[&str]| tests.iter().filter(|(_, status, _)| wanted.contains(status)).count() as u64;
+        let (_, passed, failed, skipped) = read(&text);
+        prop_assert_eq!(
+            (passed, failed, skipped),
+            (count(&["PASS", "WARN"]), count(&["FAIL", "ERROR", "INTERRUPTED"]), count(&["SKIP", "CANCEL"])),
+            "{}", text
+        );
+    }
+}

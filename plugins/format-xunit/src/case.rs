@@ -1,0 +1,144 @@
+//! One `testcase`: from what is known of a test to XML.
+
+use std::io::{self, Write};
+
+use persea_plugin_sdk::{Attributes, Event};
+use quick_xml::Writer;
+use quick_xml::events::{BytesCData, BytesEnd, BytesStart, BytesText, Event as Xml};
+
+use crate::clean::clean;
+use crate::suite::{elapsed, seconds};
+
+/// Writes a test. `captured` gives what a task has written, by the task's id and the file's name.
+pub(crate) fn write(
+    out: &mut impl Write,
+    event: &Event,
+    captured: impl Fn(&str, &str) -> Option<String>,
+) -> io::Result<()> {
+    let data = &event.data;
+    let name = data.text("name").unwrap_or("Unknown");
+    let mut case = BytesStart::new("testcase");
+    case.push_attribute(("classname", &*clean(class_name(data))));
+    case.push_attribute(("name", &*clean(name)));
+    case.push_attribute(("time", seconds(elapsed(data)).as_str()));
+
+    let mut writer = Writer::new(out);
+    writer.write_event(Xml::Text(BytesText::new("\t")))?;
+    match data.text("status") {
+        Some("PASS" | "WARN") => writer.write_event(Xml::Empty(case))?,
+        Some("SKIP" | "CANCEL") => {
+            writer.write_event(Xml::Start(case))?;
+            skipped(&mut writer, data)?;
+            writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
+        }
+        status => {
+            writer.write_event(Xml::Start(case))?;
+            trouble(&mut writer, data, status.unwrap_or("ERROR"))?;
+            // What never started has written nothing.
+            if let (Some(task), Some(_)) = (&event.task, data.integer("started")) {
+                for (element, file) in [("system-out", "stdout"), ("system-err", "stderr")] {
+                    if let Some(text) = captured(task, file) {
+                        writer.write_event(Xml::Start(BytesStart::new(element)))?;
+                        character_data(&mut writer, &text)?;
+                        writer.write_event(Xml::End(BytesEnd::new(element)))?;
+                    }
+                }
+            }
+            writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
+        }
+    }
+    writer.write_event(Xml::Text(BytesText::new("\n")))
+}
+
+fn skipped<W: Write>(writer: &mut Writer<W>, data: &Attributes) -> io::Result<()> {
+    let mut element = BytesStart::new("skipped");
+    if let Some(reason) = data.text("reason") {
+        element.push_attribute(("message", &*clean(reason)));
+    }
+    writer.write_event(Xml::Empty(element))
+}
+
+/// What went wrong. The type is that of what was raised, else the status.
+fn trouble<W: Write>(writer: &mut Writer<W>, data: &Attributes, status: &str) -> io::Result<()> {
+    let name = if status == "FAIL" { "failure" } else { "error" };
+    let mut element = BytesStart::new(name);
+    element.push_attribute(("type", &*clean(data.text("failure-type").unwrap_or(status))));
+    let code = data
+        .integer("returncode")
+        .map(|code| format!("exit code {code}"));
+    let message = data.text("reason").or(code.as_deref());
+    element.push_attribute(("message", &*clean(message.unwrap_or("no reason is known"))));
+    let Some(traceback) = data.text("traceback") else {
+        return writer.write_event(Xml::Empty(element));
+    };
+    writer.write_event(Xml::Start(element))?;
+    character_data(writer, traceback)?;
+    writer.write_event(Xml::End(BytesEnd::new(name)))
+}
+
+/// Writes a text as it is, for people who open the file; where it holds `]]>`, in several sections.
+fn character_data<W: Write>(writer: &mut Writer<W>, text: &str) -> io::Result<()> {
+    let cleaned = clean(text);
+    for section in BytesCData::escaped(&cleaned) {
+        writer.write_event(Xml::CData(section))?;
+    }
+    Ok(())
+}
+
+/// What a report's reader groups tests by: the class that the runner names, that of `path:Class.method`, the directory of a
+/// path, or else the kind.
+fn class_name(data: &Attributes) -> &str {
+    let kind = data.text("kind").unwrap_or("test");
+    let uri = data.text("uri").or(data.text("name")).unwrap_or_default();
+    data.text("class-name")
+        .or_else(|| class_of(uri))
+        .or_else(|| directory_of(uri))
+        .filter(|name| !name.is_empty())
+        .unwrap_or(kind)
+}
+
+/// `Class` of `path:Class.method`.
+fn class_of(uri: &str) -> Option<&str> {
+    let (_, test) = uri.rsplit_once(':')?;
+    let (class, method) = test.rsplit_once('.')?;
+    let is_name = |text: &str| !text.is_empty() && !text.contains(['/', ' ']);
+    (is_name(class) && is_name(method)).then_some(class)
+}
+
+fn directory_of(uri: &str) -> Option<&str> {
+    let path = uri.split_once(':').map_or(uri, |(path, _)| path);
+    let (directory, _) = path.rsplit_once('/')?;
+    Some(if directory.is_empty() { "/" } else { directory })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_test_has_a_class_name() {
+        let of = |uri: &str| {
+            let data = Attributes::new().with("kind", "some-kind").with("uri", uri);
+            class_name(&data).to_owned()
+        };
+        assert_eq!(of("mixed/test_unit.py:T.test_fail"), "T");
+        assert_eq!(of("test_unit.py:pkg.mod.T.test"), "pkg.mod.T");
+        assert_eq!(of("/bin/true"), "/bin");
+        assert_eq!(of("/true"), "/");
+        assert_eq!(of("tests/deep/a.sh"), "tests/deep");
+        assert_eq!(of("a.sh"), "some-kind");
+        assert_eq!(of("module:TestX"), "some-kind");
+        assert_eq!(of("https://example.com/a.b"), "some-kind");
+        assert_eq!(of(""), "some-kind");
+    }
+
+    #[test]
+    fn the_runner_knows_best() {
+        let data = Attributes::new()
+            .with("uri", "a.py:T.test")
+            .with("class-name", "Other");
+        assert_eq!(class_name(&data), "Other");
+        let nothing = Attributes::new().with("kind", "noop").with("name", "noop");
+        assert_eq!(class_name(&nothing), "noop");
+    }
+}

@@ -1,0 +1,276 @@
+//! What readers of JUnit's reports rely on.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use persea_format_xunit::Xunit;
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::testing::{Artifacts, Host};
+use proptest::prelude::*;
+use quick_xml::events::{BytesStart, Event as Xml};
+use quick_xml::{Reader, XmlVersion};
+
+/// 2026-11-23T00:10:27.215350789Z
+const START: u64 = 1_795_392_627_215_350_789;
+
+fn started(total: i64) -> Event {
+    Event::new("job-started")
+        .time(START)
+        .with("name", "job-2026-11-23T00.10-ccb633c")
+        .with("job-id", "ccb633cd356d139c3a5a3c89569c1a852c35d1b9")
+        .with("job-dir", "/home/user/jr")
+        .with("persea-version", "0.1.0")
+        .with("total", total)
+}
+
+fn finished(name: &str, status: &str) -> Event {
+    Event::new("task-finished")
+        .time(START + 1)
+        .task(format!("1-{name}"))
+        .with("name", name)
+        .with("uri", name)
+        .with("kind", "exec-test")
+        .with("status", status)
+        .with("started", 1_i64)
+        .with("elapsed", 14_483_177_i64)
+}
+
+fn ended() -> Event {
+    Event::new("job-finished")
+}
+
+fn report_with(artifacts: Artifacts, events: &[Event]) -> String {
+    let host = Host::new().artifacts(artifacts).install();
+    let mut format = Xunit::default();
+    for event in events {
+        format.handle(event).unwrap();
+    }
+    String::from_utf8(host.report().unwrap()).unwrap()
+}
+
+fn report(events: &[Event]) -> String {
+    report_with(Artifacts::new(), events)
+}
+
+/// An element with all that is in it.
+#[derive(Debug, Default, PartialEq)]
+struct Element {
+    name: String,
+    attributes: BTreeMap<String, String>,
+    text: String,
+    children: Vec<Element>,
+}
+
+impl Element {
+    fn new(start: &BytesStart<'_>) -> Self {
+        let attributes = start.attributes().map(|attribute| {
+            let attribute = attribute.unwrap();
+            let value = attribute.normalized_value(XmlVersion::Explicit1_0).unwrap();
+            (attribute.key.as_ref().to_owned(), value.into_owned())
+        });
+        Self {
+            name: start.name().as_ref().to_owned(),
+            attributes: attributes.collect(),
+            ..Self::default()
+        }
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.attributes.get(name).map_or("(none)", String::as_str)
+    }
+
+    fn child(&self, name: &str) -> &Element {
+        self.children
+            .iter()
+            .find(|child| child.name == name)
+            .unwrap()
+    }
+
+    fn cases(&self) -> Vec<&Element> {
+        self.children
+            .iter()
+            .filter(|child| child.name == "testcase")
+            .collect()
+    }
+}
+
+fn parse(xml: &str) -> Element {
+    let mut reader = Reader::from_str(xml);
+    let mut open = vec![Element::default()];
+    loop {
+        match reader.read_event().unwrap() {
+            Xml::Start(start) => open.push(Element::new(&start)),
+            Xml::Empty(start) => open.last_mut().unwrap().children.push(Element::new(&start)),
+            Xml::End(_) => {
+                let element = open.pop().unwrap();
+                open.last_mut().unwrap().children.push(element);
+            }
+            Xml::CData(data) => open.last_mut().unwrap().text.push_str(&data),
+            Xml::Eof => break,
+            _ => {}
+        }
+    }
+    assert_eq!(open.len(), 1, "every element is closed");
+    let mut document = open.pop().unwrap();
+    assert_eq!(document.children.len(), 1, "there is one root");
+    document.children.pop().unwrap()
+}
+
+#[test]
+fn a_mixed_job() {
+    let text = report(&[
+        started(6),
+        finished("/bin/true", "PASS"),
+        finished("tests/a.py:T.test", "FAIL")
+            .with("reason", "1 != 2")
+            .with("failure-type", "AssertionError")
+            .with("traceback", "File \"a.py\"\n"),
+        finished("a.sh", "FAIL").with("returncode", 3_i64),
+        finished("b.sh", "INTERRUPTED").with("reason", "Timeout \"reached\"\n"),
+        finished("c.sh", "SKIP").with("reason", "no disk"),
+        finished("d.sh", "WARN").with("reason", "odd"),
+        ended(),
+    ]);
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn the_totals_stand_in_the_first_tag() {
+    let statuses = [
+        "PASS",
+        "FAIL",
+        "ERROR",
+        "SKIP",
+        "WARN",
+        "CANCEL",
+        "INTERRUPTED",
+        "FAIL",
+        "FAIL",
+    ];
+    let mut events = vec![started(2)];
+    events.extend(statuses.iter().map(|status| finished("a", status)));
+    events.push(ended());
+    let suite = parse(&report(&events));
+    assert_eq!(
+        suite.get("tests"),
+        "9",
+        "those that are there, whatever was planned"
+    );
+    assert_eq!(suite.get("failures"), "3");
+    assert_eq!(suite.get("errors"), "2");
+    assert_eq!(suite.get("skipped"), "2");
+    assert_eq!(suite.get("time"), "0.130");
+    assert_eq!(suite.get("timestamp"), "2026-11-23T00:10:27");
+    assert_eq!(suite.get("name"), "job-2026-11-23T00.10-ccb633c");
+    assert_eq!(suite.cases().len(), 9);
+}
+
+#[test]
+fn a_large_job_has_its_totals_too() {
+    let mut events = vec![started(100_000)];
+    events.extend(
+        (0..100_000).map(|number| finished("a", if number % 2 == 0 { "PASS" } else { "SKIP" })),
+    );
+    events.push(ended());
+    let text = report(&events);
+    let suite = parse(&text);
+    assert_eq!(
+        (suite.get("tests"), suite.get("skipped")),
+        ("100000", "50000")
+    );
+}
+
+#[test]
+fn what_a_failed_test_wrote_is_there() {
+    let artifacts = || {
+        Artifacts::new()
+            .task_file("1-a", "stdout", "out ]]> <b>&amp;\x1b[0m\n")
+            .task_file("1-a", "stderr", b"caf\xe9".as_slice())
+    };
+    for status in ["FAIL", "ERROR", "INTERRUPTED"] {
+        let suite = parse(&report_with(
+            artifacts(),
+            &[started(1), finished("a", status), ended()],
+        ));
+        let case = suite.child("testcase");
+        assert_eq!(case.child("system-out").text, "out ]]> <b>&amp;\\x1b[0m\n");
+        assert_eq!(case.child("system-err").text, "caf\u{fffd}");
+    }
+    for status in ["PASS", "WARN", "SKIP", "CANCEL"] {
+        let suite = parse(&report_with(
+            artifacts(),
+            &[started(1), finished("a", status), ended()],
+        ));
+        assert!(
+            !suite
+                .child("testcase")
+                .children
+                .iter()
+                .any(|child| child.name.starts_with("system"))
+        );
+    }
+}
+
+#[test]
+fn long_output_keeps_its_beginning_and_its_end() {
+    let long = format!("BEGIN{}END", "é".repeat(3_000_000));
+    let artifacts = Artifacts::new().task_file("1-a", "stdout", long.as_str());
+    let suite = parse(&report_with(
+        artifacts,
+        &[started(1), finished("a", "FAIL"), ended()],
+    ));
+    let text = &suite.child("testcase").child("system-out").text;
+    assert!(text.starts_with("BEGINé") && text.ends_with("éEND"));
+    assert!(!text.contains('\u{fffd}'), "no character is cut in two");
+    let (head, rest) = text
+        .split_once("\n\n--[ CUT DUE TO XML PER TEST LIMIT: ")
+        .unwrap();
+    let (left_out, tail) = rest.split_once(" BYTES LEFT OUT ]--\n\n").unwrap();
+    assert!(head.len() + tail.len() <= 100_000 && head.len() + tail.len() > 99_990);
+    assert_eq!(
+        head.len() + tail.len() + left_out.parse::<usize>().unwrap(),
+        long.len()
+    );
+}
+
+#[test]
+fn the_user_s_settings_count() {
+    let settings = r#"{"job.run.result.xunit.job_name": "nightly", "job.run.result.xunit.max_test_log_chars": 10}"#;
+    let artifacts = Artifacts::new()
+        .task_file("1-a", "stdout", "0123456789")
+        .task_file("1-a", "stderr", "0123456789a");
+    let start = started(1).with("settings", Value::json(settings));
+    let suite = parse(&report_with(
+        artifacts,
+        &[start, finished("a", "FAIL"), ended()],
+    ));
+    assert_eq!(suite.get("name"), "nightly");
+    let case = suite.child("testcase");
+    assert_eq!(case.child("system-out").text, "0123456789");
+    assert_eq!(
+        case.child("system-err").text,
+        "01234\n\n--[ CUT DUE TO XML PER TEST LIMIT: 1 BYTES LEFT OUT ]--\n\n6789a"
+    );
+}
+
+proptest! {
+    /// Every text can be read back, with what XML cannot hold as `\xNN`.
+    #[test]
+    fn every_text_makes_a_valid_report(text in "\\PC*|[\0-\x7f]*|[\\]>&<\"']*", output in prop::collection::vec(any::<u8>(), 0..60)) {
+        let event = finished(&text, "FAIL")
+            .task("1-a")
+            .with("reason", text.as_str())
+            .with("traceback", text.as_str())
+            .with("class-name", text.as_str());
+        let artifacts = Artifacts::new().task_file("1-a", "stdout", output);
+        let start = started(1).with("name", text.as_str());
+        let suite = parse(&report_with(artifacts, &[start, event, ended()]));
+        let case = suite.child("testcase");
+        prop_assert!(suite.get("name") == case.get("name"));
+        if !text.chars().any(|character| character.is_control() || character >= '\u{fffe}') {
+            prop_assert_eq!(case.get("name"), &text);
+            prop_assert_eq!(case.child("failure").get("message"), &text);
+            prop_assert_eq!(&case.child("failure").text, &text);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! What Avocado's directives in a docstring say: `:avocado: tags=fast,arch:x86_64`, `:avocado: dependency={"type": …}`,
+//! `:avocado: enable`. Knows nothing of Python but that a docstring has lines.
+
+use persea_plugin_sdk::log::{Level, log};
+use persea_plugin_sdk::prelude::*;
+
+/// Tags by name, in the order in which they were written; a flat tag has no values.
+pub(crate) type Tags = Vec<(String, Vec<String>)>;
+
+/// What the directives of one docstring say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Directives {
+    /// All `tags=` together.
+    pub(crate) tags: Tags,
+    /// One of each `dependency=` that is a JSON object. Others are left out, as Avocado does.
+    pub(crate) requirements: Vec<Requirement>,
+    /// The class is a test whatever it derives from, with its own methods only.
+    pub(crate) enable: bool,
+    /// The class is no test by itself.
+    pub(crate) disable: bool,
+    /// The class is a test whatever it derives from, with what it inherits.
+    pub(crate) recursive: bool,
+}
+
+impl Directives {
+    /// Reads a docstring.
+    pub(crate) fn read(docstring: &str) -> Self {
+        let mut found = Self::default();
+        for directive in docstring.lines().filter_map(directive) {
+            if let Some(tags) = directive.strip_prefix("tags=") {
+                tags.split(',')
+                    .filter(|tag| !tag.is_empty())
+                    .for_each(|tag| add_tag(&mut found.tags, tag));
+            } else if let Some(text) = directive.strip_prefix("dependency=") {
+                match requirement(text) {
+                    Some(requirement) => found.requirements.push(requirement),
+                    None => log(
+                        Level::Warn,
+                        &format!(
+                            "a dependency is ignored, since it is no JSON object with a type: {text}"
+                        ),
+                    ),
+                }
+            } else {
+                match directive {
+                    "enable" => found.enable = true,
+                    "disable" => found.disable = true,
+                    "recursive" => found.recursive = true,
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The directive in a line: `\s*:avocado:[ \t]+(WORD|dependency={.*})\s*$` in Avocado's words.
+fn directive(line: &str) -> Option<&str> {
+    let rest = line.trim().strip_prefix(":avocado:")?;
+    let directive = rest.trim_start_matches([' ', '\t']);
+    if directive.len() == rest.len() {
+        return None;
+    }
+    let plain = |text: &str| {
+        text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text
+                .chars()
+                .all(|each| each.is_ascii_alphanumeric() || "_:,=-.".contains(each))
+    };
+    let dependency = directive.starts_with("dependency={") && directive.ends_with('}');
+    (plain(directive) || dependency).then_some(directive)
+}
+
+/// Adds `name` or `name:value`.
+fn add_tag(tags: &mut Tags, tag: &str) {
+    let (name, value) = match tag.split_once(':') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (tag, None),
+    };
+    match (tags.iter_mut().find(|(known, _)| known == name), value) {
+        (None, value) => tags.push((name.to_owned(), value.into_iter().collect())),
+        (Some((_, values)), None) => values.clear(),
+        (Some((_, values)), Some(value)) if !values.contains(&value) => values.push(value),
+        _ => {}
+    }
+}
+
+/// What a dependency's JSON object says: `type`, `uri` and `args` have a meaning of their own, the rest are keyword
+/// arguments.
+fn requirement(text: &str) -> Option<Requirement> {
+    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+    let mut requirement = Requirement::new(object.remove("type")?.as_str()?);
+    requirement.uri = object
+        .remove("uri")
+        .and_then(|uri| uri.as_str().map(str::to_owned));
+    if let Some(serde_json::Value::Array(args)) = object.remove("args") {
+        requirement = requirement.args(args.iter().filter_map(|arg| arg.as_str()));
+    }
+    for (name, value) in object {
+        requirement.kwargs.insert(name, open(value));
+    }
+    Some(requirement)
+}
+
+/// A JSON value as open data.
+fn open(value: serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null => Value::None,
+        Json::Bool(truth) => Value::Boolean(truth),
+        Json::String(text) => Value::Text(text),
+        Json::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(integer), _) => Value::Integer(integer),
+            (None, Some(number)) => Value::Number(number),
+            (None, None) => Value::Text(number.to_string()),
+        },
+        list_or_object => Value::Json(list_or_object.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn tags(docstring: &str) -> Tags {
+        Directives::read(docstring).tags
+    }
+
+    fn owned(tags: &[(&str, &[&str])]) -> Tags {
+        let owned = |values: &[&str]| values.iter().map(ToString::to_string).collect();
+        tags.iter()
+            .map(|(name, values)| (name.to_string(), owned(values)))
+            .collect()
+    }
+
+    #[test]
+    fn tags_are_collected_over_all_lines() {
+        let found = tags(
+            "Does it.\n\n    :avocado: tags=fast,arch:x86_64\n  :avocado:\ttags=arch:arm64,net  \n",
+        );
+        assert_eq!(
+            found,
+            owned(&[("fast", &[]), ("arch", &["x86_64", "arm64"]), ("net", &[])])
+        );
+    }
+
+    #[test]
+    fn what_only_looks_like_a_directive_is_none() {
+        for none in [
+            ":avocado:tags=a",
+            "see :avocado: tags=a",
+            ":avocado: tags=a b",
+            ":avocado: -x",
+            ":avocado: tags=é",
+            "",
+        ] {
+            assert_eq!(Directives::read(none), Directives::default(), "{none:?}");
+        }
+        assert_eq!(tags(":avocado: tags="), owned(&[]));
+    }
+
+    #[test]
+    fn a_class_is_switched_on_and_off() {
+        assert!(Directives::read(":avocado: enable").enable);
+        assert!(Directives::read("x\n:avocado: disable").disable);
+        assert!(Directives::read(":avocado: recursive").recursive);
+    }
+
+    #[test]
+    fn a_dependency_becomes_a_requirement() {
+        let found = Directives::read(
+            ":avocado: dependency={\"type\": \"package\", \"name\": \"hello\", \"n\": 3, \"when\": [1]}\n\
+             :avocado: dependency={\"type\": \"podman-image\", \"uri\": \"fedora:40\", \"args\": [\"-q\"]}",
+        );
+        let package = Requirement::new("package")
+            .kwarg("n", 3)
+            .kwarg("name", "hello")
+            .kwarg("when", Value::Json("[1]".into()));
+        let image = Requirement::new("podman-image")
+            .uri("fedora:40")
+            .args(["-q"]);
+        assert_eq!(found.requirements, [package, image]);
+    }
+
+    #[test]
+    fn a_broken_dependency_is_left_out() {
+        let found = Directives::read(
+            ":avocado: dependency={type: package}\n:avocado: dependency={\"name\": \"x\"}",
+        );
+        assert_eq!(found.requirements, []);
+    }
+
+    proptest! {
+        #[test]
+        fn any_docstring_is_read(text in "(?s)(:avocado: (tags=|dependency=\\{)?)?.{0,40}") {
+            Directives::read(&text);
+        }
+
+        #[test]
+        fn a_tag_is_read_as_it_was_written(names in prop::collection::vec("[a-z0-9][a-z0-9_.-]{0,8}", 1..5)) {
+            let mut unique = names.clone();
+            unique.dedup();
+            prop_assume!(unique.iter().collect::<std::collections::HashSet<_>>().len() == unique.len());
+            let found = tags(&format!("  :avocado: tags={}", unique.join(",")));
+            prop_assert_eq!(found, unique.into_iter().map(|name| (name, Vec::new())).collect::<Tags>());
+        }
+    }
+}

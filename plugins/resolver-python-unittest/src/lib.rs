@@ -1,0 +1,143 @@
+//! Persea's resolver plugin `python-unittest`: finds the tests of Python's unittest in a file by reading it. No Python
+//! is run, so that listing the tests of a strange project is safe and quick.
+//!
+//! This file is the plugin's outside: what a reference is, and what a user is told. It leaves reading Python to
+//! [`source`], finding classes in other files to [`library`], and what is a test to [`discover`].
+
+mod directive;
+mod discover;
+mod library;
+mod reference;
+mod source;
+
+use discover::{Discovery, discover};
+use library::{Library, MAX_FILE};
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::workspace::{self, FileKind, FileStat};
+use regex_lite::Regex;
+use source::Source;
+use std::cell::RefCell;
+
+const KIND: &str = "python-unittest";
+
+/// The resolver `python-unittest`.
+pub struct PythonUnittest;
+
+thread_local! {
+    /// One instance is asked for many references, often with base classes in common.
+    static LIBRARY: RefCell<Library> = RefCell::default();
+}
+
+impl Resolver for PythonUnittest {
+    fn describe() -> Description {
+        Description::new(
+            KIND,
+            "finds the tests of Python's unittest, without running them",
+        )
+        .kinds([KIND])
+        .with("order", 50)
+    }
+
+    fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {
+        let mut why = format!("{reference} is no Python file: its name does not end with .py");
+        for (file, filter) in reference::readings(reference) {
+            match workspace::stat(file) {
+                Ok(stat) if stat.kind == FileKind::File => return resolve(file, &stat, filter),
+                Ok(_) => why = format!("{file} is not a regular file"),
+                Err(error) if error.code == "not-found" => why = format!("{file} does not exist"),
+                Err(error) => why = error.message,
+            }
+        }
+        Ok(Resolution::NotFound(why))
+    }
+}
+
+export!(resolver: PythonUnittest);
+
+fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resolution, Error> {
+    let pattern = filter.map(Regex::new).transpose().map_err(|error| {
+        let filter = filter.unwrap_or_default();
+        Error::new(
+            "invalid",
+            format!("the filter `{filter}` of {file} is no regular expression: {error}"),
+        )
+    })?;
+    if stat.size > MAX_FILE {
+        let limit = MAX_FILE >> 20;
+        return Ok(Resolution::NotFound(format!(
+            "{file} is larger than {limit} MiB, too large to be read as Python"
+        )));
+    }
+    let bytes = workspace::read_to_end(file, MAX_FILE)?;
+    let text = String::from_utf8_lossy(&bytes);
+    if !text.contains("class") {
+        return Ok(Resolution::NotFound(format!("{file} has no class")));
+    }
+    LIBRARY.with_borrow_mut(|library| {
+        let source = library.put(file, Source::read(&text));
+        let found = discover(library, file, &source);
+        if let Some(broken) = &source.broken {
+            let why = format!(
+                "{file}:{}:{}: syntax error: {}",
+                broken.line, broken.column, broken.why
+            );
+            // What isn't Python (of this version), but can be run, may still be a test of another kind.
+            let is_mine = filter.is_some() || (!found.classes.is_empty() && !stat.executable);
+            return Ok(if is_mine {
+                Resolution::Corrupt(why)
+            } else {
+                Resolution::NotFound(why)
+            });
+        }
+        let runnables = runnables(file, &found, pattern.as_ref());
+        Ok(if runnables.is_empty() {
+            Resolution::NotFound(why_nothing(file, &found, filter))
+        } else {
+            Resolution::Found(runnables)
+        })
+    })
+}
+
+/// One runnable for each test that the filter lets through.
+fn runnables(file: &str, found: &Discovery, pattern: Option<&Regex>) -> Vec<Runnable> {
+    let mut runnables = Vec::new();
+    for (class, tests) in &found.classes {
+        for test in tests {
+            let name = format!("{class}.{}", test.method);
+            if pattern.is_none_or(|pattern| pattern.is_match(&name)) {
+                let mut runnable = Runnable::new(KIND).uri(format!("{file}:{name}"));
+                runnable.tags.clone_from(&test.tags);
+                runnable.requirements.clone_from(&test.requirements);
+                runnables.push(runnable);
+            }
+        }
+    }
+    runnables
+}
+
+/// Why a file that is Python gives no test.
+fn why_nothing(file: &str, found: &Discovery, filter: Option<&str>) -> String {
+    let tests = found
+        .classes
+        .iter()
+        .flat_map(|(class, tests)| tests.iter().map(move |test| (class, test)));
+    if let (Some(filter), Some((class, test))) = (filter, tests.clone().next()) {
+        let (count, method) = (tests.count(), &test.method);
+        return format!(
+            "none of the {count} tests of {file} matches `{filter}`; one of them is {class}.{method}"
+        );
+    }
+    if let Some((class, _)) = found.classes.first() {
+        return format!("the class {class} of {file} has no method whose name begins with `test`");
+    }
+    match &found.unknown {
+        Some((class, base)) => format!(
+            "{file} has no class that is known to derive from unittest.TestCase: {class} derives from {base}, which is \
+             not found in the project"
+        ),
+        None => format!("{file} has no class that derives from unittest.TestCase"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

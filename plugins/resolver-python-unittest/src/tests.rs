@@ -1,0 +1,222 @@
+//! What users rely on, through the plugin's one call.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use persea_plugin_sdk::testing::{Files, Host};
+
+fn ask(files: Files, reference: &str) -> Resolution {
+    let _host = Host::new().files(files).install();
+    LIBRARY.take();
+    PythonUnittest::resolve(reference, &Attributes::new()).unwrap()
+}
+
+fn found(files: Files, reference: &str) -> Vec<Runnable> {
+    match ask(files, reference) {
+        Resolution::Found(runnables) => runnables,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn uris(files: Files, reference: &str) -> Vec<String> {
+    found(files, reference)
+        .into_iter()
+        .map(|runnable| runnable.uri.unwrap())
+        .collect()
+}
+
+fn not_found(files: Files, reference: &str) -> String {
+    match ask(files, reference) {
+        Resolution::NotFound(why) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+const TWO: &str = "import unittest\nclass A(unittest.TestCase):\n    def test_b(self): pass\n    def test_a(self): pass\n\
+                   class B(unittest.TestCase):\n    async def test_b(self): pass\n";
+
+#[test]
+fn tests_come_in_the_files_order_with_the_path_as_typed() {
+    let files = || Files::new().file("dir/t.py", TWO);
+    let all = [
+        "dir/t.py:A.test_b",
+        "dir/t.py:A.test_a",
+        "dir/t.py:B.test_b",
+    ];
+    assert_eq!(uris(files(), "dir/t.py"), all);
+    assert_eq!(
+        found(files(), "dir/t.py").first().unwrap().kind,
+        "python-unittest"
+    );
+}
+
+#[test]
+fn a_filter_is_searched_in_class_and_method() {
+    let files = || Files::new().file("t.py", TWO);
+    assert_eq!(uris(files(), "t.py:A.test_a"), ["t.py:A.test_a"]);
+    assert_eq!(
+        uris(files(), "t.py:_b$"),
+        ["t.py:A.test_b", "t.py:B.test_b"]
+    );
+    assert_eq!(uris(files(), "t.py:"), uris(files(), "t.py"));
+    let why = not_found(files(), "t.py:C.test");
+    assert_eq!(
+        why,
+        "none of the 3 tests of t.py matches `C.test`; one of them is A.test_b"
+    );
+    let _host = Host::new().files(files()).install();
+    let error = PythonUnittest::resolve("t.py:(", &Attributes::new()).unwrap_err();
+    assert!(
+        error
+            .message
+            .starts_with("the filter `(` of t.py is no regular expression"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_file_name_with_a_colon_is_a_file_name() {
+    assert_eq!(
+        uris(Files::new().file("a.py:b.py", TWO), "a.py:b.py").len(),
+        3
+    );
+}
+
+#[test]
+fn what_is_no_test_says_why() {
+    let file = |text: &str| Files::new().file("t.py", text).directory("d.py");
+    assert_eq!(
+        not_found(file(""), "run.sh"),
+        "run.sh is no Python file: its name does not end with .py"
+    );
+    assert_eq!(not_found(file(""), "none.py"), "none.py does not exist");
+    assert_eq!(
+        not_found(file(""), "none.py:T.test"),
+        "none.py does not exist"
+    );
+    assert_eq!(not_found(file(""), "d.py"), "d.py is not a regular file");
+    assert_eq!(not_found(file("print(1)\n"), "t.py"), "t.py has no class");
+    assert_eq!(
+        not_found(file("class A: pass\n"), "t.py"),
+        "t.py has no class that derives from unittest.TestCase"
+    );
+    let why = not_found(
+        file("from unittest import TestCase\nclass A(TestCase): pass\n"),
+        "t.py",
+    );
+    assert_eq!(
+        why,
+        "the class A of t.py has no method whose name begins with `test`"
+    );
+    let why = not_found(
+        file("from lib import Base\nclass A(Base):\n    def test_a(self): pass\n"),
+        "t.py",
+    );
+    assert!(
+        why.ends_with("A derives from Base, which is not found in the project"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_broken_test_is_corrupt_and_another_broken_file_is_not_mine() {
+    let broken_test =
+        "import unittest\nclass A(unittest.TestCase):\n    def test_a(self):\n        x = = 1\n";
+    let Resolution::Corrupt(why) = ask(Files::new().file("t.py", broken_test), "t.py") else {
+        panic!()
+    };
+    assert!(why.starts_with("t.py:4:13: syntax error: "), "{why}");
+    let why = not_found(Files::new().executable("t.py", broken_test), "t.py");
+    assert!(
+        why.starts_with("t.py:4:13: syntax error: "),
+        "exec-test may have it, as in Avocado: {why}"
+    );
+    let python2 = "class A: pass\nprint 'old'\n";
+    assert!(
+        not_found(Files::new().file("t.py", python2), "t.py")
+            .starts_with("t.py:2:7: syntax error: ")
+    );
+    let Resolution::Corrupt(_) = ask(Files::new().file("t.py", python2), "t.py:A") else {
+        panic!("who names a test in a file means Python")
+    };
+}
+
+#[test]
+fn tests_are_inherited_in_a_file_and_across_files() {
+    let base = "import unittest\nclass Base(unittest.TestCase):\n    ':avocado: tags=base'\n    def test_base(self): pass\n    def test_off(self): pass\n";
+    let test = "from common.base import Base\nclass Mixin:\n    def test_mixed(self): pass\n\
+                class T(Base, Mixin):\n    ':avocado: tags=own'\n    test_off = None\n    def test_own(self): pass\n\
+                class U(T): pass\n";
+    let files = || {
+        Files::new()
+            .file("tests/t.py", test)
+            .file("common/base.py", base)
+    };
+    let all = [
+        "tests/t.py:T.test_own",
+        "tests/t.py:T.test_mixed",
+        "tests/t.py:T.test_base",
+        "tests/t.py:U.test_own",
+        "tests/t.py:U.test_mixed",
+        "tests/t.py:U.test_base",
+    ];
+    assert_eq!(uris(files(), "tests/t.py"), all);
+    // Also what the mixin has: Avocado gives the tags of one base to what came from the bases before it.
+    let tags: Vec<Vec<String>> = found(files(), "tests/t.py:T")
+        .into_iter()
+        .map(|runnable| runnable.tags.into_iter().map(|(name, _)| name).collect())
+        .collect();
+    assert_eq!(
+        tags,
+        [
+            vec!["own", "base"],
+            vec!["own", "base"],
+            vec!["base", "own"]
+        ]
+    );
+}
+
+#[test]
+fn directives_decide_over_inheritance() {
+    let test = "import unittest\nclass Off(unittest.TestCase):\n    ':avocado: disable'\n    def test_a(self): pass\n\
+                class On:\n    ':avocado: enable'\n    def test_b(self): pass\n\
+                class Deep(Off):\n    ':avocado: recursive'\n\
+                class Foreign(lib.Thing):\n    ':avocado: recursive'\n    def test_c(self): pass\n";
+    let files = Files::new().file("t.py", test);
+    assert_eq!(
+        uris(files, "t.py"),
+        ["t.py:On.test_b", "t.py:Deep.test_a", "t.py:Foreign.test_c"]
+    );
+}
+
+#[test]
+fn a_dependency_of_the_class_is_one_of_every_test() {
+    let test = "import unittest\nclass T(unittest.TestCase):\n    ''':avocado: dependency={\"type\": \"package\", \"name\": \"gcc\"}'''\n\
+                \x20   def test_a(self):\n        ''':avocado: dependency={\"type\": \"pip\", \"name\": \"x\"}'''\n    def test_b(self): pass\n\
+                class U(T):\n    ''':avocado: dependency={\"type\": \"asset\", \"name\": \"y\"}'''\n";
+    let of = |runnable: Runnable| {
+        runnable
+            .requirements
+            .into_iter()
+            .map(|one| one.kind)
+            .collect::<Vec<_>>()
+    };
+    let kinds: Vec<Vec<String>> = found(Files::new().file("t.py", test), "t.py")
+        .into_iter()
+        .map(of)
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            vec!["pip", "package"],
+            vec!["package"],
+            vec!["pip", "package", "asset"],
+            vec!["package", "asset"]
+        ]
+    );
+}
+
+#[test]
+fn classes_that_derive_from_each_other_come_to_an_end() {
+    let test = "class A(B):\n    def test_a(self): pass\nclass B(A): pass\nclass C(C): pass\n";
+    assert!(not_found(Files::new().file("t.py", test), "t.py").starts_with("t.py has no class"));
+}

@@ -1,0 +1,222 @@
+//! What recipes mean, and what is said of those that mean nothing.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use proptest::prelude::*;
+
+fn one(text: &str) -> Runnable {
+    match read(text) {
+        Reading::Recipe(runnables) if runnables.len() == 1 => runnables.into_iter().next().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn mistake(text: &str) -> String {
+    match read(text) {
+        Reading::Mistake(why) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn other(text: &str) -> String {
+    match read(text) {
+        Reading::Other(why) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_member_is_taken_over() {
+    let recipe = r#"{
+        "kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo $FOO \u00e9"], "identifier": "sh-foo",
+        "kwargs": {
+            "FOO": "bar", "GONE": null, "N": 3, "BIG": 12345678901234567890, "X": 1.5, "YES": true, "L": [1, {"a": 2}],
+            "tags": {"fast": null, "arch": ["x86_64", "arm64"], "os": {"__encoded_set__": ["linux"]}},
+            "dependencies": [
+                {"type": "package", "name": "gcc", "n": 1},
+                {"type": "podman-image", "uri": "fedora:40", "args": ["-q"]}
+            ],
+            "variant": {"paths": ["/"], "variant_id": null, "variant": []},
+            "output_dir": "/somewhere", "assets": []
+        },
+        "config": {"runner.identifier_format": "{uri}"}
+    }"#;
+    let expected = Runnable::new("exec-test")
+        .uri("/bin/sh")
+        .args(["-c", "echo $FOO é"])
+        .identifier("sh-foo")
+        .kwarg("FOO", "bar")
+        .kwarg("GONE", Value::None)
+        .kwarg("N", 3)
+        .kwarg("BIG", "12345678901234567890")
+        .kwarg("X", 1.5)
+        .kwarg("YES", true)
+        .kwarg("L", Value::Json(r#"[1, {"a": 2}]"#.into()))
+        .tag("fast", [""; 0])
+        .tag("arch", ["x86_64", "arm64"])
+        .tag("os", ["linux"])
+        .requirement(
+            Requirement::new("package")
+                .kwarg("name", "gcc")
+                .kwarg("n", 1),
+        )
+        .requirement(
+            Requirement::new("podman-image")
+                .uri("fedora:40")
+                .args(["-q"]),
+        )
+        .with(
+            "variant",
+            Value::Json(r#"{"paths": ["/"], "variant_id": null, "variant": []}"#.into()),
+        )
+        .with(
+            "config",
+            Value::Json(r#"{"runner.identifier_format": "{uri}"}"#.into()),
+        );
+    assert_eq!(one(recipe), expected);
+}
+
+#[test]
+fn a_list_gives_its_runnables_in_order() {
+    let Reading::Recipe(runnables) =
+        read(r#"[{"kind": "noop", "uri": "a"}, {"kind": "tap", "uri": null}]"#)
+    else {
+        panic!()
+    };
+    assert_eq!(
+        runnables,
+        [Runnable::new("noop").uri("a"), Runnable::new("tap")]
+    );
+    assert_eq!(read(" [] "), Reading::Recipe(vec![]));
+}
+
+#[test]
+fn sets_in_the_settings_become_lists() {
+    let runnable =
+        one(r#"{"kind": "noop", "config": {"a": {"__encoded_set__": [1, 2]}, "b": {"c": 3}}}"#);
+    assert_eq!(
+        runnable.more.json("config"),
+        Some(r#"{"a":[1,2],"b":{"c":3}}"#)
+    );
+}
+
+#[test]
+fn of_a_member_that_comes_twice_the_last_one_counts() {
+    assert_eq!(
+        one(r#"{"kind": "a", "kind": "b", "uri": "1", "uri": "2"}"#),
+        Runnable::new("b").uri("2")
+    );
+}
+
+#[test]
+fn a_mistake_is_named_with_its_place() {
+    for (text, why) in [
+        (r#"{"kind": 3}"#, "kind: expected a string, found a number"),
+        (
+            r#"{"kind": ""}"#,
+            "kind: expected the name of a kind, found an empty string",
+        ),
+        (
+            r#"{"uri": "/bin/true"}"#,
+            r#"Missing required property "kind""#,
+        ),
+        (
+            r#"{"kind": "noop", "uri": "a", "tag": 1}"#,
+            "tag: Additional properties are not allowed",
+        ),
+        (
+            r#"[{"kind": "noop"}, {"kind": "noop", "idd": 1}]"#,
+            "[1].idd: Additional properties are not allowed",
+        ),
+        (
+            r#"[{"kind": "noop"}, {}]"#,
+            r#"[1]: Missing required property "kind""#,
+        ),
+        (
+            r#"[{"kind": "noop"}, 3]"#,
+            "[1]: expected an object, found a number",
+        ),
+        (
+            r#"[{"kind": "noop", "args": [true]}]"#,
+            "[0].args[0]: expected a string, found a boolean",
+        ),
+        (
+            r#"{"kind": "noop", "args": "x"}"#,
+            "args: expected a list, found a string",
+        ),
+        (
+            r#"{"kind": "noop", "kwargs": []}"#,
+            "kwargs: expected an object, found a list",
+        ),
+        (
+            r#"{"kind": "noop", "kwargs": {"tags": {"a": 1}}}"#,
+            "kwargs.tags.a: expected a list, found a number",
+        ),
+        (
+            r#"{"kind": "noop", "kwargs": {"dependencies": [{"name": 1}]}}"#,
+            r#"kwargs.dependencies[0]: Missing required property "type""#,
+        ),
+        (
+            r#"{"kind": "noop", "config": null}"#,
+            "config: expected an object, found null",
+        ),
+    ] {
+        assert_eq!(mistake(text), why, "{text}");
+    }
+    assert!(mistake(r#"{"kind": "\ud800"}"#).starts_with("kind: "));
+}
+
+#[test]
+fn other_json_is_left_to_others() {
+    let package = r#"{"name": "x", "version": "1.0.0"}"#;
+    assert_eq!(other(package), r#"Missing required property "kind""#);
+    let manifest = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {}}"#;
+    assert_eq!(
+        other(manifest),
+        "apiVersion: Additional properties are not allowed"
+    );
+    assert_eq!(other("{}"), r#"Missing required property "kind""#);
+    assert_eq!(other("[1, 2]"), "[0]: expected an object, found a number");
+    assert_eq!(
+        other(r#"[{"a": 1}]"#),
+        r#"[0]: Missing required property "kind""#
+    );
+    assert_eq!(other("3"), "a recipe is an object or a list of objects");
+}
+
+#[test]
+fn what_is_no_json_says_where() {
+    let place = |text| match read(text) {
+        Reading::Broken { line, column, why } => (line, column, why),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        place("[{\"kind\": \"noop\"},\n {]"),
+        (2, 3, "key must be a string".to_owned())
+    );
+    assert_eq!(place("").2, "EOF while parsing a value");
+    assert_eq!(place("{} x").2, "trailing characters");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read(text in r#"([\[\]{}:,"a-e0-9.\\\s-]|"kind"|"uri"|"args"|"kwargs"|"tags"|null|true){0,60}"#) {
+        read(&text);
+    }
+
+    #[test]
+    fn strings_arrive_as_they_are(uri in any::<String>(), arg in any::<String>(), name in "[a-z]{1,8}") {
+        prop_assume!(!["tags", "variant", "assets"].contains(&name.as_str()));
+        let text = serde_json::json!([{"kind": "k", "uri": uri, "args": [arg], "kwargs": {&name: arg}}]).to_string();
+        prop_assert_eq!(one(&text), Runnable::new("k").uri(uri).args([arg.clone()]).kwarg(name, arg));
+    }
+
+    #[test]
+    fn numbers_keep_their_value(integer in any::<i64>(), number in any::<f64>()) {
+        prop_assume!(number.is_finite());
+        let text = serde_json::json!({"kind": "k", "kwargs": {"i": integer, "n": number}}).to_string();
+        let read = one(&text);
+        prop_assert_eq!(read.kwargs.get("i"), Some(&Value::Integer(integer)));
+        prop_assert_eq!(read.kwargs.number("n"), Some(number));
+    }
+}

@@ -1,0 +1,170 @@
+//! Taking a JSON value for what it should be, with a message that names its place (`[3].args[0]`) when it isn't. Knows
+//! nothing of recipes. A value is looked at in the file's text, and made into Rust's own only once.
+
+use persea_plugin_sdk::Value;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// Where a value stands.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// The whole file.
+    Top,
+    /// A list's item, from 0.
+    Item(&'a Place<'a>, usize),
+    /// An object's member.
+    Member(&'a Place<'a>, &'a str),
+}
+
+impl Place<'_> {
+    /// A message about the value here.
+    pub(crate) fn say(&self, what: impl fmt::Display) -> String {
+        match self {
+            Place::Top => what.to_string(),
+            _ => format!("{self}: {what}"),
+        }
+    }
+
+    fn expected(&self, what: &str, found: &RawValue) -> String {
+        self.say(format_args!("expected {what}, found {}", kind(found)))
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Top => Ok(()),
+            Place::Item(list, index) => write!(formatter, "{list}[{index}]"),
+            Place::Member(Place::Top, name) => formatter.write_str(name),
+            Place::Member(object, name) => write!(formatter, "{object}.{name}"),
+        }
+    }
+}
+
+/// What a value is, in words.
+fn kind(value: &RawValue) -> &'static str {
+    match value.get().as_bytes().first() {
+        Some(b'"') => "a string",
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+pub(crate) fn is_object(value: &RawValue) -> bool {
+    kind(value) == "an object"
+}
+
+pub(crate) fn is_list(value: &RawValue) -> bool {
+    kind(value) == "a list"
+}
+
+pub(crate) fn is_null(value: &RawValue) -> bool {
+    kind(value) == "null"
+}
+
+/// An object's members, in order.
+#[derive(Default)]
+pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Members<'a> {
+    /// A member; the last one where a name comes twice.
+    pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| *value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Members<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// A member's name, out of the file's text where it has no escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Takes an object.
+pub(crate) fn object<'a>(value: &'a RawValue, place: &Place<'_>) -> Result<Members<'a>, String> {
+    take(value, place, "an object", is_object(value))
+}
+
+/// Takes a list.
+pub(crate) fn list<'a>(
+    value: &'a RawValue,
+    place: &Place<'_>,
+) -> Result<Vec<&'a RawValue>, String> {
+    take(value, place, "a list", is_list(value))
+}
+
+/// Takes a string.
+pub(crate) fn text(value: &RawValue, place: &Place<'_>) -> Result<String, String> {
+    take(value, place, "a string", kind(value) == "a string")
+}
+
+/// Takes a list of strings.
+pub(crate) fn texts(value: &RawValue, place: &Place<'_>) -> Result<Vec<String>, String> {
+    let items = list(value, place)?;
+    items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| text(item, &Place::Item(place, index)))
+        .collect()
+}
+
+/// Takes anything as open data: lists and objects stay JSON.
+pub(crate) fn open(value: &RawValue, place: &Place<'_>) -> Result<Value, String> {
+    let json = value.get();
+    Ok(match json.as_bytes().first() {
+        Some(b'"') => Value::Text(text(value, place)?),
+        Some(b'{' | b'[') => Value::Json(json.to_owned()),
+        Some(b't') => Value::Boolean(true),
+        Some(b'f') => Value::Boolean(false),
+        Some(b'n') => Value::None,
+        // A number that neither holds is kept as it was written.
+        _ => match (json.parse(), json.parse::<f64>()) {
+            (Ok(integer), _) => Value::Integer(integer),
+            (_, Ok(number)) if number.is_finite() && json.contains(['.', 'e', 'E']) => {
+                Value::Number(number)
+            }
+            _ => Value::Text(json.to_owned()),
+        },
+    })
+}
+
+fn take<'a, T: Deserialize<'a>>(
+    value: &'a RawValue,
+    place: &Place<'_>,
+    what: &str,
+    is: bool,
+) -> Result<T, String> {
+    if !is {
+        return Err(place.expected(what, value));
+    }
+    // What is left to be wrong is a string's escapes: half a surrogate pair.
+    serde_json::from_str(value.get()).map_err(|error| place.say(error))
+}

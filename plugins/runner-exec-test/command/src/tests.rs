@@ -1,0 +1,216 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use persea_plugin_sdk::process::{self, Exit};
+use persea_plugin_sdk::testing::{Answer, Host, Processes};
+use persea_plugin_sdk::{Attributes, Runnable};
+
+fn task(runnable: Runnable) -> Task {
+    Task::new("1-t", runnable)
+        .with("output-dir", "/r/1-t")
+        .with("work-dir", "/w/1-t")
+        .with("job-temp-dir", "/w/job")
+        .with("project-dir", "/home/me/project")
+}
+
+/// The variables that a process gets that began with none.
+fn variables(command: &Command) -> Vec<(&str, &str)> {
+    let mut set = std::collections::BTreeMap::new();
+    for (name, value) in &command.env {
+        match value {
+            Some(value) => set.insert(name.as_str(), value.as_str()),
+            None => set.remove(name.as_str()),
+        };
+    }
+    set.into_iter().collect()
+}
+
+#[test]
+fn a_test_has_avocados_variables() {
+    let command = command(&task(
+        Runnable::new("exec-test")
+            .uri("tests/a.sh")
+            .args(["-x", "y z"]),
+    ))
+    .unwrap();
+    assert_eq!(
+        (command.program.as_str(), command.args.join("|").as_str()),
+        ("tests/a.sh", "-x|y z")
+    );
+    assert!(!command.clear_env);
+    let expected = [
+        ("AVOCADO_TESTS_COMMON_TMPDIR", "/w/job"),
+        ("AVOCADO_TEST_BASEDIR", "/home/me/project/tests"),
+        ("AVOCADO_TEST_LOGDIR", "/r/1-t"),
+        ("AVOCADO_TEST_LOGFILE", "/r/1-t/debug.log"),
+        ("AVOCADO_TEST_OUTPUTDIR", "/r/1-t"),
+        ("AVOCADO_TEST_WORKDIR", "/w/1-t"),
+        ("AVOCADO_VERSION", "113.0"),
+    ];
+    assert_eq!(variables(&command), expected);
+}
+
+#[test]
+fn keyword_arguments_are_variables() {
+    let runnable = Runnable::new("exec-test")
+        .uri("t")
+        .kwarg("text", "a b")
+        .kwarg("whole", 3)
+        .kwarg("float", 2.0)
+        .kwarg("yes", true)
+        .kwarg("list", Value::json(r#"[1,"x"]"#))
+        .kwarg("HOME", Value::None);
+    let command = command(&task(runnable).setting(CLEAR_ENV, "all")).unwrap();
+    let expected = [
+        ("float", "2.0"),
+        ("list", r#"[1,"x"]"#),
+        ("text", "a b"),
+        ("whole", "3"),
+        ("yes", "True"),
+    ];
+    assert_eq!(variables(&command), expected);
+    assert!(
+        command.env.contains(&("HOME".into(), None)),
+        "null removes what the host has"
+    );
+}
+
+#[test]
+fn later_variables_win() {
+    let variant = r#"{"paths":["/"],"variant_id":"a-1","variant":[["/a",[["/a","mem",512],["/a","os","linux"]]]]}"#;
+    let runnable = Runnable::new("exec-test")
+        .uri("t")
+        .kwarg("AVOCADO_VERSION", "0")
+        .kwarg("mem", "kwarg")
+        .env("os", "mine")
+        .env_remove("AVOCADO_TEST_WORKDIR")
+        .with("variant", Value::json(variant));
+    let command = command(&task(runnable)).unwrap();
+    let variables: Attributes = variables(&command).into_iter().collect();
+    assert_eq!(variables.text("AVOCADO_VERSION"), Some("113.0"));
+    assert_eq!(variables.text("mem"), Some("512"));
+    assert_eq!(variables.text("os"), Some("mine"));
+    assert_eq!(variables.text("AVOCADO_TEST_WORKDIR"), None);
+}
+
+#[test]
+fn what_is_not_given_is_not_set() {
+    let command = command(&Task::new("1-t", Runnable::new("tap").uri("./t"))).unwrap();
+    assert_eq!(
+        variables(&command),
+        [("AVOCADO_TEST_BASEDIR", "."), ("AVOCADO_VERSION", "113.0")]
+    );
+}
+
+#[test]
+fn the_environment_can_be_cleared() {
+    let with = |value: Value| {
+        command(&task(Runnable::new("exec-test").uri("t")).setting(CLEAR_ENV, value))
+    };
+    assert!(!with(Value::None).unwrap().clear_env);
+    let system = with("system".into()).unwrap();
+    assert!(system.clear_env && variables(&system).contains(&("AVOCADO_VERSION", "113.0")));
+    let all = with("all".into()).unwrap();
+    assert!(all.clear_env && variables(&all).is_empty());
+    let error = with(true.into()).unwrap_err();
+    assert_eq!(
+        error.message,
+        "runner.exectest.clear_env is system, all or null, not True"
+    );
+}
+
+#[test]
+fn what_cannot_be_a_command_is_an_error_that_says_why() {
+    let message = |runnable| command(&task(runnable)).unwrap_err().message;
+    let expected = "a runnable of kind exec-test needs a uri: the program to run";
+    assert_eq!(message(Runnable::new("exec-test")), expected);
+    let broken = |variant: &str| {
+        message(
+            Runnable::new("tap")
+                .uri("t")
+                .with("variant", Value::json(variant)),
+        )
+    };
+    assert!(broken("{").starts_with("the task's variant can't be read: EOF"));
+    assert!(broken(r#"{"variant":[["/a"]]}"#).contains("first node"));
+    assert!(broken(r#"{"variant":[["/a",[["/a"]]]]}"#).contains("path, key and value"));
+}
+
+#[test]
+fn the_base_directory_is_normal_and_absolute_where_it_can_be() {
+    let base = |program| base_directory(program, Some("/p/q"));
+    assert_eq!(base("t"), "/p/q");
+    assert_eq!(base("./t"), "/p/q");
+    assert_eq!(base("../../../x/./t"), "/x");
+    assert_eq!(base("/bin/true"), "/bin");
+    assert_eq!(base("/t"), "/");
+    assert_eq!(base_directory("../a//t", None), "../a");
+}
+
+#[test]
+fn a_bare_name_is_looked_for_in_path_and_then_here() {
+    let here = Processes::new(|command| match command.program.as_str() {
+        "./t.sh" => Answer::code(3),
+        _ => Answer::missing(),
+    });
+    let host = Host::new().processes(here).install();
+    assert_eq!(
+        launch(Command::new("t.sh"), process::run).unwrap().code,
+        Some(3)
+    );
+    let missing = launch(Command::new("nope"), process::run).unwrap_err();
+    assert_eq!(
+        missing.message,
+        "[Errno 2] No such file or directory: 'nope'"
+    );
+    let missing = launch(Command::new("/does/not/exist"), process::run).unwrap_err();
+    assert_eq!(
+        missing.message,
+        "[Errno 2] No such file or directory: '/does/not/exist'"
+    );
+    let tried: Vec<String> = host
+        .commands()
+        .into_iter()
+        .map(|command| command.program)
+        .collect();
+    assert_eq!(
+        tried,
+        ["t.sh", "./t.sh", "nope", "./nope", "/does/not/exist"]
+    );
+}
+
+#[test]
+fn a_failure_that_is_not_the_systems_keeps_its_words() {
+    let lost = Error::new("io", "the container is gone");
+    let _host = Host::new()
+        .processes(Processes::always(Answer::error(lost.clone())))
+        .install();
+    assert_eq!(launch(Command::new("t"), process::run), Err(lost));
+}
+
+#[test]
+fn ends_have_words_and_pythons_number() {
+    let exit = |code, signal| Exit {
+        code,
+        signal,
+        duration: 0,
+        more: Attributes::new(),
+    };
+    let said = |exit: Exit| (in_words(&exit), return_code(&exit));
+    assert_eq!(said(exit(Some(3), None)), ("exited with code 3".into(), 3));
+    assert_eq!(
+        said(exit(None, Some(1))),
+        ("ended by signal 1 (SIGHUP)".into(), -1)
+    );
+    assert_eq!(
+        said(exit(None, Some(11))),
+        ("ended by signal 11 (SIGSEGV)".into(), -11)
+    );
+    assert_eq!(
+        said(exit(None, Some(31))),
+        ("ended by signal 31 (SIGSYS)".into(), -31)
+    );
+    assert_eq!(
+        said(exit(None, Some(34))),
+        ("ended by signal 34".into(), -34)
+    );
+}

@@ -1,0 +1,205 @@
+//! Persea's runner plugin `python-unittest`: runs one method of Python's unittest in a process of its own.
+//!
+//! This file is the plugin's outside: it starts the interpreter with a script of ours, and reads the line that this
+//! sends. What happens in Python is in `persea_unittest.py`, what its line means in [`report`].
+
+mod report;
+mod uri;
+
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::process::{self, Child, Command, Output, Stream};
+use report::Line;
+
+const KIND: &str = "python-unittest";
+
+/// The interpreter to start; a path, or a name to be found in PATH.
+const INTERPRETER: &str = "runner.python-unittest.interpreter";
+
+/// What runs in the interpreter.
+const SCRIPT: &str = include_str!("persea_unittest.py");
+
+/// The longest line that the script sends, in bytes, with room to spare: it cuts what it puts in.
+const MAX_LINE: usize = 1 << 20;
+
+/// The runner `python-unittest`.
+pub struct PythonUnittest;
+
+impl Runner for PythonUnittest {
+    fn describe() -> Description {
+        Description::new(KIND, "runs the tests of Python's unittest")
+            .kinds([KIND])
+            .settings([INTERPRETER])
+    }
+
+    fn run(task: Task) -> Result<Outcome, Error> {
+        let uri = task.runnable.uri.as_deref().unwrap_or_default();
+        let Some(file) = uri::file(uri) else {
+            let why = format!(
+                "the uri `{uri}` names no test of Python's unittest: it should be FILE:CLASS.METHOD"
+            );
+            return Ok(Outcome::error(why));
+        };
+        let interpreter = task.settings.text(INTERPRETER).unwrap_or("python3");
+        let child = match process::start(&command(&task, interpreter, uri, file)?) {
+            Ok(child) => child,
+            Err(error) if error.code == "not-found" => {
+                let why = format!(
+                    "{}; the setting {INTERPRETER} names the Python to use",
+                    error.message
+                );
+                return Ok(Outcome::error(why));
+            }
+            Err(error) => return Err(error),
+        };
+        let line = read_line(&child)?;
+        let exit = child.wait()?;
+        match line {
+            Some(line) => Ok(Line::read(&line)?.outcome(&exit)),
+            None => Ok(report::silent(&exit)),
+        }
+    }
+}
+
+export!(runner: PythonUnittest);
+
+/// The process that runs a test, with the environment that a test has that is a program.
+fn command(task: &Task, interpreter: &str, uri: &str, file: &str) -> Result<Command, Error> {
+    let mut as_program = task.clone();
+    as_program.runnable.uri = Some(file.to_owned());
+    // Neither has a meaning for this kind, here or in Avocado.
+    as_program.runnable.args.clear();
+    as_program.runnable.kwargs = Attributes::new();
+    let mut command = persea_exec_command::command(&as_program)?;
+    command.program = interpreter.to_owned();
+    Ok(command
+        .args(["-c", SCRIPT, uri])
+        .stdout(Output::file("stdout"))
+        .stderr(Output::file("stderr"))
+        .report(true))
+}
+
+/// The line that the script sends, or none if its process ends before.
+///
+/// It is not the pipe's end that is waited for: something that a test has left running may hold it open.
+fn read_line(child: &Child) -> Result<Option<Vec<u8>>, Error> {
+    let mut line = Vec::new();
+    loop {
+        let part = child.read(Stream::Report, 64 << 10)?;
+        if part.is_empty() {
+            return Ok(None);
+        }
+        let end = part.iter().position(|byte| *byte == b'\n');
+        line.extend_from_slice(part.get(..end.unwrap_or(part.len())).unwrap_or_default());
+        if end.is_some() {
+            return Ok(Some(line));
+        }
+        if line.len() > MAX_LINE {
+            return Err(Error::new(
+                "too-large",
+                format!("the test's report is longer than {MAX_LINE} bytes"),
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use persea_plugin_sdk::testing::{Answer, Host, Installed, Processes};
+
+    fn task(uri: &str) -> Task {
+        Task::new("1-t", Runnable::new(KIND).uri(uri))
+    }
+
+    fn host(answer: Answer) -> Installed {
+        Host::new().processes(Processes::always(answer)).install()
+    }
+
+    #[test]
+    fn the_line_on_the_report_pipe_is_the_result() {
+        let host = host(
+            Answer::code(0).report(b"{\"status\": \"skip\", \"reason\": \"no net\"}\n".to_vec()),
+        );
+        assert_eq!(
+            PythonUnittest::run(task("d/t.py:T.test_a")),
+            Ok(Outcome::skip("no net"))
+        );
+        let command = &host.commands()[0];
+        assert_eq!(command.program, "python3");
+        assert_eq!(command.args, ["-c", SCRIPT, "d/t.py:T.test_a"]);
+        assert_eq!(
+            (&command.stdout, &command.stderr),
+            (&Output::file("stdout"), &Output::file("stderr"))
+        );
+    }
+
+    #[test]
+    fn a_process_that_says_nothing_or_half_a_line_is_an_error() {
+        let expected = Outcome::error(
+            "the test's process ended by signal 11 (SIGSEGV) before the test was done",
+        )
+        .with("returncode", -11);
+        for report in ["", "{\"status\": \"pa"] {
+            let _host = host(Answer::signal(11).report(report));
+            assert_eq!(
+                PythonUnittest::run(task("t.py:T.test_a")),
+                Ok(expected.clone())
+            );
+        }
+    }
+
+    #[test]
+    fn the_environment_is_avocados_and_the_runnables() {
+        let host = host(Answer::code(0).report("{\"status\": \"pass\"}\n"));
+        let mut task = task("d/t.py:T.test_a")
+            .with("output-dir", "/o")
+            .with("project-dir", "/p");
+        task.runnable = task
+            .runnable
+            .kwarg("KW", "1")
+            .args(["x"])
+            .env("A", "1")
+            .env_remove("B");
+        assert_eq!(PythonUnittest::run(task), Ok(Outcome::pass()));
+        let command = &host.commands()[0];
+        assert_eq!(command.args.len(), 3);
+        let value = |name: &str| {
+            let found = command.env.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.as_deref())
+        };
+        assert_eq!(value("AVOCADO_TEST_BASEDIR"), Some(Some("/p/d")));
+        assert_eq!(value("AVOCADO_TEST_OUTPUTDIR"), Some(Some("/o")));
+        assert_eq!(value("A"), Some(Some("1")));
+        assert_eq!(value("B"), Some(None));
+        assert_eq!(
+            value("KW"),
+            None,
+            "only programs get their keyword arguments as variables"
+        );
+    }
+
+    #[test]
+    fn the_interpreter_can_be_chosen_and_a_missing_one_says_how() {
+        let host = Host::new()
+            .processes(Processes::always(Answer::missing()))
+            .install();
+        let outcome =
+            PythonUnittest::run(task("t.py:T.test_a").setting(INTERPRETER, "python3.99")).unwrap();
+        assert_eq!(outcome.status, Status::Error);
+        assert!(outcome.reason.unwrap().ends_with(&format!(
+            "the setting {INTERPRETER} names the Python to use"
+        )));
+        assert_eq!(host.commands()[0].program, "python3.99");
+    }
+
+    #[test]
+    fn what_names_no_test_starts_nothing() {
+        let host = host(Answer::code(0));
+        assert_eq!(
+            PythonUnittest::run(task("t.py")).unwrap().status,
+            Status::Error
+        );
+        assert!(host.commands().is_empty());
+    }
+}

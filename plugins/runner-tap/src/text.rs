@@ -1,0 +1,31 @@
+//! Texts that are shown to people, kept short.
+
+/// The first `limit` characters of a text on one line, with `…` where it was longer.
+pub(crate) fn shorten(text: &str, limit: usize) -> String {
+    let mut short: String = text
+        .chars()
+        .take(limit)
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect();
+    if text.chars().nth(limit).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shorten;
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        assert_eq!(shorten("ä\nb", 3), "ä b");
+        assert_eq!(shorten("ääää", 3), "äää…");
+    }
+}

@@ -1,0 +1,117 @@
+//! What a job gets from a task of kind tap.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::process::Output;
+use persea_plugin_sdk::testing::{Answer, Host, Processes};
+use persea_runner_tap::Tap;
+
+fn task() -> Task {
+    Task::new("1-t.sh", Runnable::new("tap").uri("t.sh").args(["-v"]))
+}
+
+fn run(answer: Answer) -> Outcome {
+    let _host = Host::new().processes(Processes::always(answer)).install();
+    Tap::run(task()).unwrap()
+}
+
+#[test]
+fn the_result_is_what_the_tap_says() {
+    let outcome = run(Answer::code(5)
+        .stdout("1..3\nok 1\nnot ok 2 - broken thing\nok 3 # SKIP\n")
+        .stderr("1..9\n"));
+    assert_eq!(outcome.status, Status::Fail);
+    assert_eq!(
+        outcome.reason.as_deref(),
+        Some("1 of 3 failed: 2 - broken thing")
+    );
+    let count = |name| outcome.more.integer(name).unwrap();
+    assert_eq!(
+        (
+            count("tap-passed"),
+            count("tap-failed"),
+            count("tap-skipped")
+        ),
+        (1, 1, 1)
+    );
+    assert_eq!(count("returncode"), 5);
+    assert_eq!(
+        run(Answer::code(5).stdout("1..1\nok 1\n")).status,
+        Status::Pass,
+        "the exit code does not count"
+    );
+}
+
+#[test]
+fn what_stops_early_says_how_it_ended() {
+    let reason = |answer| run(answer).reason.unwrap();
+    assert_eq!(
+        reason(Answer::code(127)),
+        "no TAP in the output; exited with code 127"
+    );
+    assert_eq!(
+        reason(Answer::code(0).stdout("hello\n")),
+        "no TAP in the output"
+    );
+    let outcome = run(Answer::signal(11).stdout("1..2\nok 1\n"));
+    assert_eq!(
+        outcome.reason.unwrap(),
+        "Tap format error: Too few tests run (expected 2, got 1); ended by signal 11 (SIGSEGV)"
+    );
+    assert_eq!(outcome.more.integer("returncode"), Some(-11));
+}
+
+#[test]
+fn output_goes_straight_to_files() {
+    let host = Host::new()
+        .processes(Processes::always(Answer::code(0).stdout("ok 1\n")))
+        .install();
+    Tap::run(task()).unwrap();
+    let commands = host.commands();
+    let command = commands.first().unwrap();
+    assert_eq!(
+        (command.args.as_slice(), &command.stdout),
+        (&["-v".to_owned()][..], &Output::file("stdout"))
+    );
+    assert_eq!(command.stderr, Output::file("stderr"));
+}
+
+#[test]
+fn output_of_many_pieces_is_read_to_its_end() {
+    let mut stdout = "some noise of a usual length\n".repeat(40_000);
+    stdout.push_str("ok 1\nnot ok 2 - last\n1..2\n");
+    assert_eq!(
+        run(Answer::code(0).stdout(stdout)).reason.unwrap(),
+        "1 of 2 failed: 2 - last"
+    );
+}
+
+#[test]
+fn a_line_that_is_cut_is_said_to_be() {
+    let stdout = format!("{}\n", "x".repeat(2 << 20));
+    let host = Host::new()
+        .processes(Processes::always(Answer::code(0).stdout(stdout)))
+        .install();
+    let outcome = Tap::run(task()).unwrap();
+    let note = "line 1 is longer than 1048576 bytes: the rest of it was not read";
+    assert_eq!(
+        outcome.reason.unwrap(),
+        format!("no TAP in the output; {note}")
+    );
+    assert!(
+        host.log().iter().any(|(_, message)| message.contains(note)),
+        "{:?}",
+        host.log()
+    );
+}
+
+#[test]
+fn a_program_that_is_missing_is_an_error() {
+    let _host = Host::new()
+        .processes(Processes::always(Answer::missing()))
+        .install();
+    match Tap::run(task()) {
+        Ok(outcome) => assert_eq!(outcome.status, Status::Error),
+        Err(error) => assert_eq!(error.code, "not-found"),
+    }
+}
