@@ -1,0 +1,276 @@
+//! Whole runs of the real binary, timed from outside and side by side with a bare loop that starts the same programs.
+//!
+//! `cargo bench -p persea --bench jobs` measures everything; `-- NAME…` only those whose names contain one of the words; `--runs N`
+//! takes N runs of each instead of 5. What is printed is the median, with the least and the most.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const PERSEA: &str = env!("CARGO_BIN_EXE_persea");
+
+/// One run: how long it took, and the most memory that the host had at once, in KiB.
+struct Sample {
+    wall: Duration,
+    peak: u64,
+}
+
+struct Bench {
+    dir: tempfile::TempDir,
+    runs: usize,
+    only: Vec<String>,
+}
+
+fn main() {
+    let mut args = std::env::args().skip(1).filter(|arg| arg != "--bench");
+    let (mut runs, mut only) = (5, Vec::new());
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--runs" => {
+                runs = args
+                    .next()
+                    .and_then(|n| n.parse().ok())
+                    .expect("--runs takes a number")
+            }
+            word => only.push(word.to_owned()),
+        }
+    }
+    let bench = Bench {
+        dir: tempfile::tempdir().unwrap(),
+        runs,
+        only,
+    };
+    println!(
+        "{:<34} {:>10} {:>10} {:>10}  {:>9}",
+        "", "median", "least", "most", "peak RSS"
+    );
+    bench.start_up();
+    for count in [1_000, 10_000] {
+        bench.exec_tests(count);
+    }
+    for count in [10_000, 100_000] {
+        bench.noops(count);
+    }
+    bench.references(10_000);
+}
+
+impl Bench {
+    fn wanted(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|word| name.contains(word.as_str()))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn persea(&self, args: &[&str]) -> Sample {
+        let home = self.path("home");
+        std::fs::create_dir_all(&home).unwrap();
+        timed(
+            Command::new(PERSEA)
+                .args(args)
+                .env("HOME", home)
+                .env_remove("XDG_CACHE_HOME")
+                .current_dir(self.dir.path()),
+        )
+    }
+
+    /// Runs all in turn, so that a change in the machine's speed meets each alike.
+    fn compare(&self, rows: &mut [(&str, &mut dyn FnMut() -> Sample)]) -> Vec<f64> {
+        let mut samples: Vec<Vec<Sample>> = rows.iter().map(|_| Vec::new()).collect();
+        for _ in 0..self.runs {
+            for ((_, run), samples) in rows.iter_mut().zip(&mut samples) {
+                samples.push(run());
+            }
+        }
+        rows.iter()
+            .zip(samples)
+            .map(|((name, _), samples)| show(name, samples))
+            .collect()
+    }
+
+    fn start_up(&self) {
+        if !self.wanted("start-up") {
+            return;
+        }
+        let _ = self.persea(&["run", "/bin/true"]);
+        self.compare(&mut [
+            ("start-up: run /bin/true", &mut || {
+                self.persea(&["run", "/bin/true"])
+            }),
+            ("start-up: the same, empty cache", &mut || {
+                let _ = std::fs::remove_dir_all(self.path("home/.cache"));
+                self.persea(&["run", "/bin/true"])
+            }),
+        ]);
+    }
+
+    fn exec_tests(&self, count: usize) {
+        let name = format!("exec-test: {count}");
+        if !self.wanted(&name) {
+            return;
+        }
+        let recipe = self.recipe(count, r#"{"kind":"exec-test","uri":"/bin/true"}"#);
+        let _ = self.persea(&["run", "/bin/true"]);
+        let medians = self.compare(&mut [
+            (&format!("{name}, bare loop"), &mut || self.bare_loop(count)),
+            (&name, &mut || {
+                self.persea(&["run", "--max-parallel-tasks", "2", &recipe])
+            }),
+        ]);
+        per_task(&medians, count);
+        println!("    {:.3} times the bare loop", medians[1] / medians[0]);
+    }
+
+    fn noops(&self, count: usize) {
+        let name = format!("noop: {count}");
+        if !self.wanted(&name) {
+            return;
+        }
+        let recipe = self.recipe(count, r#"{"kind":"noop","uri":"noop"}"#);
+        let _ = self.persea(&["run", "/bin/true"]);
+        let medians = self.compare(&mut [(&name, &mut || {
+            self.persea(&["run", "--max-parallel-tasks", "2", &recipe])
+        })]);
+        per_task(&medians, count);
+    }
+
+    fn references(&self, count: usize) {
+        let name = format!("references: list {count}");
+        if !self.wanted(&name) {
+            return;
+        }
+        let dir = self.path("files");
+        std::fs::create_dir_all(&dir).unwrap();
+        for index in 0..count {
+            let path = dir.join(format!("test-{index:05}.sh"));
+            if !path.exists() {
+                std::fs::write(&path, "#!/bin/sh\n").unwrap();
+                std::fs::set_permissions(
+                    &path,
+                    std::os::unix::fs::PermissionsExt::from_mode(0o755),
+                )
+                .unwrap();
+            }
+        }
+        let _ = self.persea(&["run", "/bin/true"]);
+        let medians = self.compare(&mut [(&name, &mut || self.persea(&["list", "files"]))]);
+        per_task(&medians, count);
+    }
+
+    fn recipe(&self, count: usize, runnable: &str) -> String {
+        let path = self.path(&format!("recipe-{count}.json"));
+        std::fs::write(&path, format!("[{}]", vec![runnable; count].join(",\n"))).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// What is to be reached: the same programs, two threads, output to two files each, and nothing else.
+    fn bare_loop(&self, count: usize) -> Sample {
+        let out = self.path("bare");
+        let _ = std::fs::remove_dir_all(&out);
+        std::fs::create_dir_all(&out).unwrap();
+        let next = AtomicUsize::new(0);
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    loop {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        if index >= count {
+                            return;
+                        }
+                        let status = Command::new("/bin/true")
+                            .stdin(Stdio::null())
+                            .stdout(File::create(out.join(format!("{index}.out"))).unwrap())
+                            .stderr(File::create(out.join(format!("{index}.err"))).unwrap())
+                            .status()
+                            .unwrap();
+                        assert!(status.success());
+                    }
+                });
+            }
+        });
+        Sample {
+            wall: start.elapsed(),
+            peak: 0,
+        }
+    }
+}
+
+/// Runs a command to its end and watches its memory.
+fn timed(command: &mut Command) -> Sample {
+    let start = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let peak = &AtomicUsize::new(0);
+    let (done, watched) = std::sync::mpsc::channel::<()>();
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while watched
+                .recv_timeout(Duration::from_millis(20))
+                .is_err_and(|e| e == std::sync::mpsc::RecvTimeoutError::Timeout)
+            {
+                peak.fetch_max(high_water(Path::new(&status)), Ordering::Relaxed);
+            }
+        });
+        let ended = child.wait().unwrap();
+        let wall = start.elapsed();
+        drop(done);
+        (ended, wall)
+    });
+    assert!(ended.0.success(), "{command:?} ended with {}", ended.0);
+    Sample {
+        wall: ended.1,
+        peak: peak.load(Ordering::Relaxed) as u64,
+    }
+}
+
+/// The most memory that a process has had, in KiB.
+fn high_water(status: &Path) -> usize {
+    let text = std::fs::read_to_string(status).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+fn show(name: &str, mut samples: Vec<Sample>) -> f64 {
+    samples.sort_by_key(|sample| sample.wall);
+    let ms = |sample: &Sample| sample.wall.as_secs_f64() * 1e3;
+    let median = ms(&samples[samples.len() / 2]);
+    let peak = samples.iter().map(|sample| sample.peak).max().unwrap_or(0);
+    let peak = if peak == 0 {
+        String::new()
+    } else {
+        format!("{} MiB", peak / 1024)
+    };
+    println!(
+        "{name:<34} {median:>7.1} ms {:>7.1} ms {:>7.1} ms  {peak:>9}",
+        ms(&samples[0]),
+        ms(&samples[samples.len() - 1]),
+    );
+    median
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn per_task(medians: &[f64], count: usize) {
+    let each: Vec<String> = medians
+        .iter()
+        .map(|median| format!("{:.1} µs", median * 1e3 / count as f64))
+        .collect();
+    println!("    each: {}", each.join(", "));
+}

@@ -1,0 +1,239 @@
+//! The command line: what can be typed, one file for each subcommand. Owns words and exit codes; the work is done elsewhere.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use miette::IntoDiagnostic as _;
+
+use crate::config::{Config, UserDirs};
+use crate::plugin::{Catalog, Sources};
+
+mod config;
+mod list;
+mod plugin;
+mod report;
+mod run;
+
+/// Exit codes, as Avocado's: bits that add up.
+pub mod exit {
+    /// Everything went well.
+    pub const OK: u8 = 0;
+    /// At least one test ended FAIL or ERROR.
+    pub const TESTS_FAIL: u8 = 1;
+    /// The job, or a part of it such as a report, failed.
+    pub const JOB_FAIL: u8 = 2;
+    /// The command line or the configuration is wrong, or the host failed.
+    pub const FAIL: u8 = 4;
+    /// The job or a test was interrupted.
+    pub const INTERRUPTED: u8 = 8;
+}
+
+/// Runs test jobs with sandboxed plugins.
+#[derive(Debug, Parser)]
+#[command(name = "persea", version, propagate_version = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes are bits that add up: 0 all is well, 1 a test ended FAIL or ERROR, 2 the job failed, \
+4 the command line or the configuration is wrong, 8 the job or a test was interrupted.";
+
+/// What every subcommand takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// Read this configuration file too (TOML; repeatable, later ones win)
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// Set one setting, as in `--set task.timeout.running=5m` (repeatable)
+    #[arg(long = "set", global = true, value_name = "NAME=VALUE")]
+    assignments: Vec<String>,
+    /// Use the plugins (*.wasm) of this directory, before all others (repeatable)
+    #[arg(long, global = true, value_name = "DIR")]
+    plugin_dir: Vec<PathBuf>,
+    /// Say more of what the host does, on the standard error (-vv for all)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Resolve references and run what they are
+    Run(run::Run),
+    /// Show what references are, without running them
+    List(list::List),
+    /// Show and inspect plugins
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+    /// Make a report of a job again, from its journal alone
+    Report(report::Report),
+    /// Show every setting, its value and where it comes from
+    Config(config::Show),
+}
+
+/// A failure with the exit code that says so.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    report: miette::Report,
+}
+
+impl Failure {
+    fn new(code: u8, error: impl Into<miette::Report>) -> Self {
+        Self {
+            code,
+            report: error.into(),
+        }
+    }
+
+    /// Any typed error, as one that failed the host.
+    fn of<E: std::error::Error + Send + Sync + 'static>(error: E) -> Self {
+        Self::with(exit::FAIL, error)
+    }
+
+    fn with<E: std::error::Error + Send + Sync + 'static>(code: u8, error: E) -> Self {
+        match Err::<(), E>(error).into_diagnostic() {
+            Err(report) => Self { code, report },
+            Ok(()) => Self {
+                code,
+                report: miette::miette!("failed"),
+            },
+        }
+    }
+}
+
+/// What the subcommands work with.
+struct Context {
+    dirs: UserDirs,
+    config: Config,
+    plugin_dirs: Vec<PathBuf>,
+}
+
+impl Context {
+    fn new(common: &Common) -> Result<Self, Failure> {
+        let dirs = UserDirs::from_env();
+        let config =
+            Config::load(&dirs, &common.config, &common.assignments).map_err(Failure::of)?;
+        let mut plugin_dirs = common.plugin_dir.clone();
+        plugin_dirs.extend(config.texts("plugins.dirs").into_iter().map(PathBuf::from));
+        Ok(Self {
+            dirs,
+            config,
+            plugin_dirs,
+        })
+    }
+
+    /// Loads the plugins. What cannot be loaded is said on the standard error.
+    async fn catalog(&self) -> Result<Arc<Catalog>, Failure> {
+        let sources = Sources {
+            dirs: self.plugin_dirs.clone(),
+            user_dir: Some(self.dirs.data.join("plugins")),
+            cache: Some(self.dirs.cache.join("compiled")),
+        };
+        let root = std::env::current_dir().map_err(Failure::of)?;
+        let catalog = Catalog::load(&sources, &self.config, instances(&self.config), &root)
+            .await
+            .map_err(Failure::of)?;
+        for failure in catalog.failures() {
+            anstream::eprintln!(
+                "{}",
+                crate::names::printable(&format!("warning: plugin not loaded: {failure}"))
+            );
+        }
+        for (name, origin) in self.config.unknown(&catalog.settings()) {
+            anstream::eprintln!(
+                "warning: nothing knows the setting `{name}` from {origin}; `persea config` shows all"
+            );
+        }
+        Ok(Arc::new(catalog))
+    }
+}
+
+/// How many plugin instances are alive at once: the running tasks, the resolvers of as many workers, the formats, and some to spare.
+fn instances(config: &Config) -> u32 {
+    u32::try_from(crate::job::parallel(config))
+        .unwrap_or(u32::MAX)
+        .saturating_add(64)
+        .min(8192)
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() {
+                exit::FAIL
+            } else {
+                exit::OK
+            });
+        }
+    };
+    report_plainly();
+    trace(cli.common.verbose);
+    let code = match dispatch(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            anstream::eprintln!("{:?}", failure.report);
+            failure.code
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn dispatch(cli: Cli) -> Result<u8, Failure> {
+    let context = Context::new(&cli.common)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::of)?;
+    // On a worker rather than beside them, so that what belongs together stays on one thread.
+    let done = runtime.block_on(async {
+        tokio::spawn(async move {
+            match cli.command {
+                Command::Run(run) => run.run(context).await,
+                Command::List(list) => list.run(&context).await,
+                Command::Plugin(plugin) => plugin.run(&context).await,
+                Command::Report(report) => report.run(context).await,
+                Command::Config(show) => show.run(&context).await,
+            }
+        })
+        .await
+    });
+    runtime.shutdown_background();
+    done.map_err(Failure::of)?
+}
+
+/// Errors as plain lines: a long path must stay in one piece to be copied.
+fn report_plainly() {
+    let _ = miette::set_hook(Box::new(|_| {
+        Box::new(
+            miette::MietteHandlerOpts::new()
+                .wrap_lines(false)
+                .terminal_links(false)
+                .unicode(false)
+                .build(),
+        )
+    }));
+}
+
+fn trace(verbose: u8) {
+    let level = match verbose {
+        0 => "persea=warn",
+        1 => "persea=info",
+        _ => "persea=debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PERSEA_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .try_init();
+}

@@ -1,0 +1,52 @@
+//! `persea report`.
+
+use clap::Args;
+
+use super::{Context, Failure, exit};
+use crate::job::{self, Destination, Order, ReportError, results_root};
+use crate::journal::Reader;
+
+#[derive(Debug, Args)]
+pub(super) struct Report {
+    /// The job: its directory, `latest`, or the beginning of its id
+    job: String,
+    /// The result format: json, xunit, tap, or that of a plugin
+    #[arg(long, value_name = "NAME")]
+    format: String,
+    /// Where to write it; the standard output if not given
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<std::path::PathBuf>,
+}
+
+impl Report {
+    pub(super) async fn run(self, context: Context) -> Result<u8, Failure> {
+        let root = results_root(&context.config, &context.dirs);
+        let directory = job::find(&root, &self.job)
+            .map_err(|error| Failure::new(exit::FAIL, miette::miette!("{error}")))?;
+        let catalog = context.catalog().await?;
+        let Some(plugin) = catalog.format(&self.format).cloned() else {
+            let known: Vec<&str> = catalog
+                .formats()
+                .map(|plugin| plugin.name.as_str())
+                .collect();
+            return Err(Failure::of(ReportError::Unknown {
+                name: self.format,
+                known: known.join(", "),
+            }));
+        };
+        let order = Order {
+            plugin,
+            destination: self.output.map_or(Destination::Stdout, Destination::File),
+        };
+        let journal = Reader::open(&directory).map_err(Failure::of)?;
+        let runtime = tokio::runtime::Handle::current();
+        let config = context.config;
+        let made = tokio::task::spawn_blocking(move || {
+            job::make_report(&catalog, &config, &order, journal, &directory, &runtime)
+        });
+        made.await
+            .map_err(Failure::of)?
+            .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
+        Ok(exit::OK)
+    }
+}

@@ -1,0 +1,251 @@
+//! `persea run`.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{Context, Failure, exit};
+use crate::config::Config;
+use crate::display::{Display, Live, Plain, Silent, totals};
+use crate::job::{self, Answer, Job, JobError, Resolved, Summary, results_root};
+use crate::model::JobId;
+use crate::names::printable;
+use crate::spawner::ProcessSpawner;
+
+/// The small program that starts processes, as one static file.
+static HELPER: &[u8] = include_bytes!(env!("PERSEA_HELPER"));
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// What to run: files, directories, `file.py:Class.test`, recipes
+    #[arg(value_name = "REF", required_unless_present = "recipe")]
+    references: Vec<String>,
+    /// Run the runnables of this JSON recipe (repeatable)
+    #[arg(long, value_name = "FILE")]
+    recipe: Vec<String>,
+    /// How many tasks run at once (default: the number of processors)
+    #[arg(long, value_name = "N")]
+    max_parallel_tasks: Option<u64>,
+    /// Start nothing more after the first task that ends FAIL, ERROR or INTERRUPTED
+    #[arg(long)]
+    failfast: bool,
+    /// Run the tasks in a random order, and print its seed
+    #[arg(long)]
+    shuffle: bool,
+    /// Run the tasks in the order of this seed
+    #[arg(long, value_name = "SEED")]
+    shuffle_seed: Option<u64>,
+    /// The longest that a task may run, as `90` (seconds) or `5m`
+    #[arg(long, value_name = "TIME")]
+    task_timeout: Option<String>,
+    /// The longest that the job may run
+    #[arg(long, value_name = "TIME")]
+    job_timeout: Option<String>,
+    /// Make the job's directory in this one
+    #[arg(long, visible_alias = "job-results-dir", value_name = "DIR")]
+    results_dir: Option<PathBuf>,
+    /// Run the rest when a reference cannot be resolved
+    #[arg(long)]
+    ignore_missing_references: bool,
+    /// Plan the job, but cancel every task instead of running it
+    #[arg(long)]
+    dry_run: bool,
+    /// Use this id: 40 hexadecimal digits
+    #[arg(long, value_name = "ID")]
+    force_job_id: Option<String>,
+    /// Write results.json to this file too, or to the standard output (`-`)
+    #[arg(long, value_name = "FILE")]
+    json: Option<String>,
+    /// Write results.xml to this file too, or to the standard output (`-`)
+    #[arg(long, value_name = "FILE")]
+    xunit: Option<String>,
+    /// Write results.tap to this file too, or to the standard output (`-`)
+    #[arg(long, value_name = "FILE")]
+    tap: Option<String>,
+}
+
+impl Run {
+    /// Puts the options over the configuration.
+    fn configure(&self, config: &mut Config) {
+        let flags = [
+            ("run.failfast", self.failfast),
+            ("run.shuffle", self.shuffle || self.shuffle_seed.is_some()),
+            (
+                "run.ignore_missing_references",
+                self.ignore_missing_references,
+            ),
+            ("run.dry_run.enabled", self.dry_run),
+        ];
+        for (name, on) in flags {
+            if on {
+                config.set_option(name, true);
+            }
+        }
+        let texts = [
+            ("task.timeout.running", &self.task_timeout),
+            ("job.run.timeout", &self.job_timeout),
+            ("job.run.result.json.output", &self.json),
+            ("job.run.result.xunit.output", &self.xunit),
+            ("job.run.result.tap.output", &self.tap),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                config.set_option(name, text.clone());
+            }
+        }
+        let numbers = [
+            ("run.max_parallel_tasks", self.max_parallel_tasks),
+            ("run.shuffle_seed", self.shuffle_seed),
+        ];
+        for (name, number) in numbers {
+            if let Some(number) = number {
+                config.set_option(name, number);
+            }
+        }
+        if let Some(dir) = &self.results_dir {
+            config.set_option("run.results_dir", dir.to_string_lossy().into_owned());
+        }
+    }
+
+    pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
+        self.configure(&mut context.config);
+        context.config.check().map_err(Failure::of)?;
+        let id = self.job_id(context.config.flag("run.dry_run.enabled"))?;
+        let catalog = context.catalog().await?;
+        let mut references = self.references;
+        references.extend(self.recipe);
+        let resolved = job::resolve(&catalog, &context.config, &references).await;
+        refuse_unresolved(
+            &resolved,
+            context.config.flag("run.ignore_missing_references"),
+        )?;
+
+        let temp = tempfile::Builder::new()
+            .prefix("persea-")
+            .tempdir()
+            .map_err(Failure::of)?;
+        let common = temp.path().join("common");
+        std::fs::create_dir(&common).map_err(Failure::of)?;
+        let stdout_is_taken = catalog.formats().any(|plugin| {
+            context
+                .config
+                .text(&format!("job.run.result.{}.output", plugin.name))
+                == Some("-")
+        });
+        let mut display: Box<dyn Display + Send> = if stdout_is_taken {
+            Box::new(Silent)
+        } else if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
+            Box::new(Live::default())
+        } else {
+            Box::new(Plain::default())
+        };
+        let unloaded = !catalog.failures().is_empty();
+        let results_root = results_root(&context.config, &context.dirs);
+        let config = Arc::new(context.config);
+        let job = Job {
+            id,
+            config: Arc::clone(&config),
+            catalog,
+            spawner: Box::new(ProcessSpawner::new(HELPER, temp.path().to_path_buf())),
+            references,
+            resolved,
+            results_root,
+            temp_dir: common,
+        };
+        let done = job.run(&mut *display).await;
+        display.job_finished();
+        display.flush();
+        let summary = done.map_err(|error| match error {
+            JobError::Directory(_)
+            | JobError::Journal(_)
+            | JobError::System { .. }
+            | JobError::Report(_) => Failure::with(exit::JOB_FAIL, error),
+        })?;
+        if !stdout_is_taken {
+            show(&summary);
+        }
+        Ok(code(&summary) | if unloaded { exit::JOB_FAIL } else { exit::OK })
+    }
+
+    fn job_id(&self, dry_run: bool) -> Result<JobId, Failure> {
+        match &self.force_job_id {
+            Some(id) => JobId::parse(id).ok_or_else(|| {
+                Failure::new(
+                    exit::FAIL,
+                    miette::miette!("`--force-job-id {id}`: an id has 40 hexadecimal digits"),
+                )
+            }),
+            None if dry_run => Ok(JobId::from_bytes([0; 20])),
+            None => {
+                let mut bytes = [0; 20];
+                fastrand::Rng::new().fill(&mut bytes);
+                Ok(JobId::from_bytes(bytes))
+            }
+        }
+    }
+}
+
+/// Refuses a job with references that nobody takes, in Avocado's words; with `ignore` only one that is then empty.
+fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(), Failure> {
+    let mut missing = Vec::new();
+    let mut usable = 0;
+    for Resolved { reference, answer } in resolved {
+        match answer {
+            Answer::Found { runnables, .. } => usable += runnables.len(),
+            Answer::Failed { .. } => usable += 1,
+            Answer::Missing { .. } => missing.push(reference.as_str()),
+            Answer::Corrupt { resolver, what } => {
+                anstream::eprintln!(
+                    "{}",
+                    printable(&format!(
+                        "Reference {reference} might be resolved by {resolver} resolver, but the file is corrupted: {what}"
+                    ))
+                );
+                missing.push(reference.as_str());
+            }
+        }
+    }
+    if !missing.is_empty() && !ignore {
+        let names = printable(&missing.join(" ")).into_owned();
+        return Err(Failure::new(
+            exit::JOB_FAIL,
+            miette::miette!(
+                help = "`--ignore-missing-references` runs the rest",
+                "No tests found for given test references: {names}\nTry 'persea list {names}' for details"
+            ),
+        ));
+    }
+    if usable == 0 {
+        return Err(Failure::new(
+            exit::JOB_FAIL,
+            miette::miette!(
+                "No test references provided nor any other arguments resolved into tests"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn show(summary: &Summary) {
+    anstream::println!("RESULTS    : {}", totals(&summary.tally));
+    anstream::println!("JOB TIME   : {:.2} s", summary.elapsed.as_secs_f64());
+}
+
+/// The exit code of a job, in Avocado's bits.
+fn code(summary: &Summary) -> u8 {
+    let tally = &summary.tally;
+    let mut code = exit::OK;
+    if tally.fail + tally.error > 0 {
+        code |= exit::TESTS_FAIL;
+    }
+    if tally.interrupted > 0 || summary.interrupted {
+        code |= exit::INTERRUPTED;
+    }
+    for failure in &summary.failed_reports {
+        anstream::eprintln!("{}", printable(&format!("error: {failure}")));
+        code |= exit::JOB_FAIL;
+    }
+    code
+}

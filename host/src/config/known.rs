@@ -1,0 +1,237 @@
+//! The settings that the host itself knows: a table, one row each. Plugins declare their own.
+
+use serde_json::Value;
+
+/// What a setting's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// True or false.
+    Flag,
+    /// A whole number from 0.
+    Integer,
+    /// Text.
+    Text,
+    /// A list of texts.
+    Texts,
+    /// A time: seconds, or a text such as `5m`.
+    Duration,
+}
+
+impl Shape {
+    /// Whether a value has this shape.
+    pub fn fits(self, value: &Value) -> bool {
+        match self {
+            Self::Flag => value.is_boolean(),
+            Self::Integer => value.is_u64(),
+            Self::Text => value.is_string(),
+            Self::Texts => value
+                .as_array()
+                .is_some_and(|items| items.iter().all(Value::is_string)),
+            Self::Duration => super::duration(value).is_some(),
+        }
+    }
+
+    /// The shape in words.
+    pub const fn expected(self) -> &'static str {
+        match self {
+            Self::Flag => "true or false",
+            Self::Integer => "a whole number",
+            Self::Text => "a text",
+            Self::Texts => "a list of texts",
+            Self::Duration => "a number of seconds or a time such as `5m`",
+        }
+    }
+}
+
+/// A setting of the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Its name.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub shape: Shape,
+    /// Its default, as JSON; `null` where it is not set.
+    pub default: &'static str,
+    /// What it does, in a line.
+    pub about: &'static str,
+}
+
+const fn known(
+    name: &'static str,
+    shape: Shape,
+    default: &'static str,
+    about: &'static str,
+) -> Known {
+    Known {
+        name,
+        shape,
+        default,
+        about,
+    }
+}
+
+/// Every setting of the host, by name.
+pub const KNOWN: &[Known] = &[
+    known(
+        "job.run.result.json.enabled",
+        Shape::Flag,
+        "true",
+        "write results.json",
+    ),
+    known(
+        "job.run.result.json.output",
+        Shape::Text,
+        "null",
+        "write it to this file too; `-` is the standard output",
+    ),
+    known(
+        "job.run.result.tap.enabled",
+        Shape::Flag,
+        "true",
+        "write results.tap",
+    ),
+    known(
+        "job.run.result.tap.output",
+        Shape::Text,
+        "null",
+        "write it to this file too; `-` is the standard output",
+    ),
+    known(
+        "job.run.result.xunit.enabled",
+        Shape::Flag,
+        "true",
+        "write results.xml",
+    ),
+    known(
+        "job.run.result.xunit.output",
+        Shape::Text,
+        "null",
+        "write it to this file too; `-` is the standard output",
+    ),
+    known(
+        "job.run.timeout",
+        Shape::Duration,
+        "0",
+        "the longest that a job may run; 0 is no limit",
+    ),
+    known(
+        "plugins.dirs",
+        Shape::Texts,
+        "[]",
+        "directories with plugins, beside the user's own",
+    ),
+    known(
+        "plugins.disable",
+        Shape::Texts,
+        "[]",
+        "plugins that are not to be used, as `resolver.tap`",
+    ),
+    known(
+        "plugins.limits.cpu",
+        Shape::Duration,
+        "600",
+        "processor time of one plugin instance; 0 is no limit",
+    ),
+    known(
+        "plugins.limits.log_bytes",
+        Shape::Integer,
+        "1048576",
+        "bytes of log that one plugin instance may write",
+    ),
+    known(
+        "plugins.limits.memory_mb",
+        Shape::Integer,
+        "256",
+        "linear memory of one plugin instance, in MiB",
+    ),
+    known(
+        "plugins.limits.status_bytes",
+        Shape::Integer,
+        "16777216",
+        "bytes of messages and artifacts that a runner may send for one task",
+    ),
+    known(
+        "plugins.resolver.order",
+        Shape::Texts,
+        "[]",
+        "resolvers that are asked first, in this order",
+    ),
+    known(
+        "plugins.resolver.timeout",
+        Shape::Duration,
+        "30",
+        "the longest that a resolver may take for one reference",
+    ),
+    known(
+        "plugins.result-format.timeout",
+        Shape::Duration,
+        "60",
+        "the longest that a result format may take for one batch of events",
+    ),
+    known(
+        "plugins.runner.order",
+        Shape::Texts,
+        "[]",
+        "runners that are preferred where several run a kind",
+    ),
+    known(
+        "run.dry_run.enabled",
+        Shape::Flag,
+        "false",
+        "plan the job, but cancel every task instead of running it",
+    ),
+    known(
+        "run.failfast",
+        Shape::Flag,
+        "false",
+        "start nothing more after the first task that fails",
+    ),
+    known(
+        "run.ignore_missing_references",
+        Shape::Flag,
+        "false",
+        "run the rest when a reference cannot be resolved",
+    ),
+    known(
+        "run.max_parallel_tasks",
+        Shape::Integer,
+        "0",
+        "how many tasks run at once; 0 is the number of processors",
+    ),
+    known(
+        "run.results_dir",
+        Shape::Text,
+        "null",
+        "where the directories of jobs are made; by default ~/persea/job-results",
+    ),
+    known(
+        "run.shuffle",
+        Shape::Flag,
+        "false",
+        "run the tasks in a random order",
+    ),
+    known(
+        "run.shuffle_seed",
+        Shape::Integer,
+        "null",
+        "the order to shuffle into, as an earlier job printed it",
+    ),
+    known(
+        "runner.identifier_format",
+        Shape::Text,
+        "\"{uri}\"",
+        "how a task is named: {uri}, {args}, {args[0]}, {kwargs}, {kwargs[KEY]}",
+    ),
+    known(
+        "runner.task.interval.from_soft_to_hard_termination",
+        Shape::Duration,
+        "1",
+        "between SIGTERM and SIGKILL for a task's processes",
+    ),
+    known(
+        "task.timeout.running",
+        Shape::Duration,
+        "0",
+        "the longest that a task may run; 0 is no limit",
+    ),
+];

@@ -1,0 +1,136 @@
+//! What a person sees of a job while it runs. Shows what it is told, and decides nothing.
+
+use std::path::Path;
+
+use crate::journal::TaskFinished;
+use crate::model::{JobId, Status, Tally, Task};
+use crate::names::{cut, printable};
+
+mod live;
+mod plain;
+
+pub use live::Live;
+pub use plain::Plain;
+
+/// Shows the course of a job. Methods must be quick: the dispatcher waits for them.
+pub trait Display {
+    /// The job begins.
+    fn job_started(
+        &mut self,
+        id: &JobId,
+        directory: &Path,
+        total: usize,
+        shuffle_seed: Option<u64>,
+    );
+    /// A task has been given to its runner.
+    fn task_started(&mut self, task: &Task);
+    /// A runner says something for whoever looks.
+    fn task_progress(&mut self, task: &Task, text: &str);
+    /// A task has ended; `tally` counts it already.
+    fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally);
+    /// Something that is to be known about the job as a whole.
+    fn notice(&mut self, text: &str);
+    /// Shows what was told since the last time.
+    fn flush(&mut self);
+    /// Leaves the terminal to others: the job is about to stand still.
+    fn suspend(&mut self) {}
+    /// Takes the terminal back.
+    fn resume(&mut self) {}
+    /// The job has ended.
+    fn job_finished(&mut self) {}
+}
+
+/// Shows nothing: the standard output belongs to a report.
+pub struct Silent;
+
+impl Display for Silent {
+    fn job_started(&mut self, _: &JobId, _: &Path, _: usize, _: Option<u64>) {}
+    fn task_started(&mut self, _: &Task) {}
+    fn task_progress(&mut self, _: &Task, _: &str) {}
+    fn task_finished(&mut self, _: &Task, _: &TaskFinished, _: &Tally) {}
+    fn notice(&mut self, text: &str) {
+        anstream::eprintln!("{text}");
+    }
+    fn flush(&mut self) {}
+}
+
+/// The longest reason that is shown, in bytes; reports have all of it.
+const REASON: usize = 255;
+
+/// `(01/16) name` as lines about a task begin.
+fn title(task: &Task, total: usize) -> String {
+    let width = total.to_string().len();
+    format!(
+        " ({:0width$}/{total}) {}",
+        task.index + 1,
+        printable(&task.name)
+    )
+}
+
+/// A finished task's line.
+fn finished_line(task: &Task, record: &TaskFinished, total: usize) -> String {
+    let style = style(record.status);
+    let mut line = format!("{}: {style}{}{style:#}", title(task, total), record.status);
+    if let Some(reason) = &record.reason
+        && record.status != Status::Pass
+    {
+        let short = cut(reason, REASON);
+        line.push_str(": ");
+        line.push_str(&printable(short));
+        if short.len() < reason.len() {
+            line.push_str("...");
+        }
+    }
+    if record.started.is_some() && record.status != Status::Skip {
+        line.push_str(&format!(" ({:.2} s)", seconds(record.elapsed)));
+    }
+    if record.left_behind > 0 {
+        line.push_str(&format!(" [{} processes left behind]", record.left_behind));
+    }
+    line
+}
+
+/// The lines with which a job begins.
+fn opening(id: &JobId, directory: &Path, shuffle_seed: Option<u64>) -> String {
+    let mut text = format!(
+        "JOB ID     : {id}\nJOB LOG    : {}\n",
+        directory.join("job.log").display()
+    );
+    if let Some(seed) = shuffle_seed {
+        text.push_str(&format!("SHUFFLED   : --shuffle-seed {seed}\n"));
+    }
+    text
+}
+
+/// The totals in one line, as `PASS 6 | ERROR 2`.
+pub fn totals(tally: &Tally) -> String {
+    let counts: Vec<String> = Status::ALL
+        .iter()
+        .map(|status| {
+            let name = if *status == Status::Interrupted {
+                "INTERRUPT"
+            } else {
+                status.name()
+            };
+            format!("{name} {}", tally.get(*status))
+        })
+        .collect();
+    counts.join(" | ")
+}
+
+/// Nanoseconds in seconds.
+#[allow(clippy::cast_precision_loss)] // shown with two digits
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}
+
+/// The colour of a status; left out where the output is no terminal or `NO_COLOR` is set.
+fn style(status: Status) -> anstyle::Style {
+    let colour = match status {
+        Status::Pass => anstyle::AnsiColor::Green,
+        Status::Fail | Status::Error => anstyle::AnsiColor::Red,
+        Status::Interrupted => anstyle::AnsiColor::Magenta,
+        Status::Skip | Status::Warn | Status::Cancel => anstyle::AnsiColor::Yellow,
+    };
+    colour.on_default().bold()
+}

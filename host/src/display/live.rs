@@ -1,0 +1,231 @@
+//! The display on a terminal: a line for each task that has ended, and below them a bar, the counts, and the tasks that run.
+//!
+//! A thread of its own draws, so that a slow terminal does not hold up the job.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Display, finished_line, opening, style, title};
+use crate::journal::TaskFinished;
+use crate::model::{JobId, Status, Tally, Task};
+use crate::names::{cut, printable};
+
+/// How often it is drawn: ten times a second.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// How many running tasks are shown.
+const SHOWN: usize = 8;
+
+/// The longest name that is shown of a running task, in bytes.
+const NAME: usize = 60;
+
+#[derive(Default)]
+struct Picture {
+    total: usize,
+    lines: String,
+    running: BTreeMap<usize, (String, Instant)>,
+    tally: Tally,
+}
+
+/// A bar on the standard error, lines on the standard output.
+pub struct Live {
+    picture: Arc<Mutex<Picture>>,
+    bar: ProgressBar,
+    wake: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+        // The template is a constant of this file; without it the bar has the library's own look.
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:30} {pos}/{len} [{elapsed_precise}] {msg}")
+        {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self {
+            picture: Arc::default(),
+            bar,
+            wake: None,
+            thread: None,
+        }
+    }
+}
+
+fn lock(picture: &Mutex<Picture>) -> MutexGuard<'_, Picture> {
+    picture.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Live {
+    fn start(&mut self) {
+        let (wake, woken) = channel();
+        let (picture, bar) = (Arc::clone(&self.picture), self.bar.clone());
+        let drawer = std::thread::Builder::new().name("persea-display".into());
+        self.thread = drawer
+            .spawn(move || draw_until_closed(&picture, &bar, &woken))
+            .ok();
+        self.wake = Some(wake);
+    }
+
+    /// Draws a last time and ends the thread.
+    fn end(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        draw(&self.picture, &self.bar);
+        self.bar.finish_and_clear();
+    }
+}
+
+fn draw_until_closed(picture: &Mutex<Picture>, bar: &ProgressBar, woken: &Receiver<()>) {
+    while matches!(
+        woken.recv_timeout(FRAME),
+        Ok(()) | Err(RecvTimeoutError::Timeout)
+    ) {
+        draw(picture, bar);
+    }
+}
+
+fn draw(picture: &Mutex<Picture>, bar: &ProgressBar) {
+    let mut picture = lock(picture);
+    let lines = std::mem::take(&mut picture.lines);
+    let message = message(&picture);
+    let (done, total) = (picture.tally.total() as u64, picture.total as u64);
+    drop(picture);
+    if !lines.is_empty() {
+        bar.suspend(|| {
+            let mut out = anstream::stdout().lock();
+            let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+        });
+    }
+    bar.set_length(total);
+    bar.set_message(message);
+    bar.set_position(done);
+    bar.tick();
+}
+
+fn message(picture: &Picture) -> String {
+    let mut message = String::new();
+    for status in Status::ALL {
+        let count = picture.tally.get(status);
+        if count > 0 {
+            let style = style(status);
+            message.push_str(&format!(" {style}{status} {count}{style:#}"));
+        }
+    }
+    for (name, since) in picture.running.values().take(SHOWN) {
+        message.push_str(&format!(
+            "\n  {:7.1} s  {}",
+            since.elapsed().as_secs_f64(),
+            cut(name, NAME)
+        ));
+    }
+    if picture.running.len() > SHOWN {
+        message.push_str(&format!("\n  and {} more", picture.running.len() - SHOWN));
+    }
+    message
+}
+
+impl Display for Live {
+    fn job_started(
+        &mut self,
+        id: &JobId,
+        directory: &Path,
+        total: usize,
+        shuffle_seed: Option<u64>,
+    ) {
+        let mut picture = lock(&self.picture);
+        picture.total = total;
+        picture
+            .lines
+            .push_str(&opening(id, directory, shuffle_seed));
+        drop(picture);
+        self.start();
+    }
+
+    fn task_started(&mut self, task: &Task) {
+        lock(&self.picture).running.insert(
+            task.index,
+            (printable(&task.name).into_owned(), Instant::now()),
+        );
+    }
+
+    fn task_progress(&mut self, task: &Task, text: &str) {
+        let mut picture = lock(&self.picture);
+        let line = format!("{}: {}\n", title(task, picture.total), printable(text));
+        picture.lines.push_str(&line);
+    }
+
+    fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally) {
+        let mut picture = lock(&self.picture);
+        picture.running.remove(&task.index);
+        picture.tally = *tally;
+        let line = finished_line(task, record, picture.total);
+        picture.lines.push_str(&line);
+        picture.lines.push('\n');
+    }
+
+    fn notice(&mut self, text: &str) {
+        let mut picture = lock(&self.picture);
+        picture.lines.push_str(text);
+        picture.lines.push('\n');
+    }
+
+    // The thread draws at its own pace.
+    fn flush(&mut self) {}
+
+    fn suspend(&mut self) {
+        self.end();
+    }
+
+    fn resume(&mut self) {
+        self.bar.reset_elapsed();
+        self.start();
+    }
+
+    fn job_finished(&mut self) {
+        self.end();
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_counts_and_names_what_runs() {
+        let mut picture = Picture {
+            total: 20,
+            ..Picture::default()
+        };
+        picture.tally.add(Status::Pass);
+        picture.tally.add(Status::Fail);
+        for index in 0..10 {
+            picture
+                .running
+                .insert(index, (format!("test-{index}"), Instant::now()));
+        }
+        let text = anstream::adapter::strip_str(&message(&picture)).to_string();
+        assert!(text.starts_with(" PASS 1 FAIL 1\n"), "{text}");
+        assert!(
+            text.contains("test-7") && !text.contains("test-8"),
+            "{text}"
+        );
+        assert!(text.ends_with("and 2 more"), "{text}");
+    }
+}

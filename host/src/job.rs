@@ -1,0 +1,239 @@
+//! A job: resolve → plan → dispatch and execute → report, a file each.
+//!
+//! Owns the order of these steps and what a job comes to. Knows nothing of the command line, and WebAssembly and processes
+//! only by the names that `plugin` and `spawner` give them.
+
+mod clock;
+mod control;
+mod directory;
+mod dispatcher;
+mod executor;
+mod log;
+mod plan;
+mod report;
+mod resolve;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use directory::{DirectoryError, JobDirectory, find, results_root};
+pub use report::{Destination, Order, ReportError, make as make_report, orders};
+pub use resolve::{Answer, Resolved, resolve};
+
+use crate::config::Config;
+use crate::display::Display;
+use crate::journal::{Event, JobFinished, JobStarted, Journal, JournalError, TaskPlanned};
+use crate::model::{Attributes, JobId, Tally};
+use crate::plugin::Catalog;
+use crate::spawner::Spawner;
+
+/// What keeps a job from running, or from being told of.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Its directory cannot be made.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Its journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The system refuses something that every job needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was to be done.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A report's file cannot be made.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// What is to be run, and with what.
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The plugins.
+    pub catalog: Arc<Catalog>,
+    /// What starts processes.
+    pub spawner: Box<dyn Spawner>,
+    /// The references, as the user gave them.
+    pub references: Vec<String>,
+    /// What became of them.
+    pub resolved: Vec<Resolved>,
+    /// Where the directories of jobs are made.
+    pub results_root: PathBuf,
+    /// A directory for what lives only as long as the job.
+    pub temp_dir: PathBuf,
+}
+
+/// What a job came to.
+#[derive(Debug)]
+pub struct Summary {
+    /// How many tasks ended with which status.
+    pub tally: Tally,
+    /// Its directory.
+    pub directory: PathBuf,
+    /// How long it took, without the time for which it was stopped.
+    pub elapsed: Duration,
+    /// Whether it was cut short from outside.
+    pub interrupted: bool,
+    /// The reports that could not be made.
+    pub failed_reports: Vec<ReportError>,
+}
+
+/// How many tasks a job runs at once, as configured.
+pub fn parallel(config: &Config) -> usize {
+    match config.integer("run.max_parallel_tasks") {
+        None | Some(0) => std::thread::available_parallelism().map_or(1, usize::from),
+        Some(number) => usize::try_from(number)
+            .unwrap_or(usize::MAX)
+            .min(MOST_PARALLEL),
+    }
+}
+
+/// The most tasks at once: more would only fill the tables of the system.
+const MOST_PARALLEL: usize = 4096;
+
+/// The wait between SIGTERM and SIGKILL where none is set.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Job {
+    /// Runs the job from its plan to its reports.
+    pub async fn run(self, display: &mut (dyn Display + Send)) -> Result<Summary, JobError> {
+        let Self {
+            id,
+            config,
+            catalog,
+            spawner,
+            references,
+            resolved,
+            results_root,
+            temp_dir,
+        } = self;
+        let plan = Arc::new(plan::plan(resolved, &catalog, &config));
+        let total = plan.entries.len();
+        let directory = JobDirectory::create(&results_root, &id)?;
+        let mut log = log::JobLog::new(directory.log()?);
+        let mut journal = Journal::create(directory.path())?;
+        let signals = control::Signals::listen().map_err(|source| JobError::System {
+            what: "listen to signals",
+            source,
+        })?;
+
+        let started = JobStarted {
+            job_id: id.to_string(),
+            job_dir: directory.path().to_string_lossy().into_owned(),
+            name: directory.name(),
+            total,
+            persea_version: env!("CARGO_PKG_VERSION").to_owned(),
+            references,
+            shuffle_seed: plan.shuffle_seed,
+            settings: config
+                .iter()
+                .map(|(name, value, _)| (name.to_owned(), value.clone()))
+                .collect::<Attributes>(),
+        };
+        journal.append(crate::journal::now(), &Event::JobStarted(&started))?;
+        for entry in &plan.entries {
+            let planned = TaskPlanned {
+                index: entry.task.index + 1,
+                runnable: &entry.task.runnable,
+            };
+            journal.append(
+                crate::journal::now(),
+                &Event::TaskPlanned(&entry.task.id, planned),
+            )?;
+        }
+        journal.commit()?;
+        let reports = start_reports(&catalog, &config, &journal, directory.path())?;
+        display.job_started(&id, directory.path(), total, plan.shuffle_seed);
+        log.line(format_args!(
+            "persea {} runs {total} tasks; job {id}",
+            env!("CARGO_PKG_VERSION")
+        ));
+
+        let shared = Arc::new(executor::Shared {
+            job: id,
+            catalog,
+            spawner,
+            clock: clock::Clock::new(),
+            test_results: directory.test_results(),
+            temp_dir,
+            timeout: config.duration("task.timeout.running"),
+            grace: config
+                .duration("runner.task.interval.from_soft_to_hard_termination")
+                .unwrap_or(GRACE),
+        });
+        let mut dispatcher = dispatcher::Dispatcher {
+            shared,
+            plan,
+            config: &config,
+            directory: &directory,
+            journal: &mut journal,
+            display,
+            log: &mut log,
+            slots: parallel(&config).min(total.max(1)),
+            timeout: config.duration("job.run.timeout"),
+        };
+        let totals = dispatcher.run(signals).await?;
+
+        let finished = JobFinished {
+            tally: totals.tally,
+            total,
+            elapsed: u64::try_from(totals.elapsed.as_nanos()).unwrap_or(u64::MAX),
+            interrupted_by: totals.stopped.map(str::to_owned),
+        };
+        journal.append(crate::journal::now(), &Event::JobFinished(&finished))?;
+        journal.commit()?;
+        // Without the journal the reports know that they have seen everything.
+        drop(journal);
+        let failed_reports = end_reports(reports).await;
+        log.line(format_args!("the job has ended"));
+        Ok(Summary {
+            tally: totals.tally,
+            directory: directory.path().to_path_buf(),
+            elapsed: totals.elapsed,
+            interrupted: totals.interrupted,
+            failed_reports,
+        })
+    }
+}
+
+type Running = (String, tokio::task::JoinHandle<Result<(), ReportError>>);
+
+fn start_reports(
+    catalog: &Arc<Catalog>,
+    config: &Config,
+    journal: &Journal,
+    job_dir: &Path,
+) -> Result<Vec<Running>, JobError> {
+    let mut running = Vec::new();
+    for order in orders(catalog, config, job_dir) {
+        let reader = journal.follow()?;
+        let name = order.plugin.name.clone();
+        let (catalog, config, job_dir) =
+            (Arc::clone(catalog), config.clone(), job_dir.to_path_buf());
+        let runtime = tokio::runtime::Handle::current();
+        let thread = tokio::task::spawn_blocking(move || {
+            make_report(&catalog, &config, &order, reader, &job_dir, &runtime)
+        });
+        running.push((name, thread));
+    }
+    Ok(running)
+}
+
+async fn end_reports(running: Vec<Running>) -> Vec<ReportError> {
+    let mut failed = Vec::new();
+    for (name, thread) in running {
+        match thread.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => failed.push(error),
+            Err(_) => failed.push(ReportError::Bug { name }),
+        }
+    }
+    failed
+}

@@ -1,0 +1,158 @@
+//! A job's directory of results: where it is, how it is named, and the link to the latest. Laid out as Avocado's.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, UserDirs};
+use crate::model::{JobId, Status};
+
+/// Where the tests' own directories are.
+pub(crate) const TEST_RESULTS: &str = "test-results";
+
+/// A directory of results cannot be made or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write results to {}: {source}; choose another place with `--results-dir DIR`", path.display())]
+pub struct DirectoryError {
+    /// What could not be made.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// The directory of one job.
+#[derive(Clone, Debug)]
+pub struct JobDirectory {
+    path: PathBuf,
+}
+
+/// The directory in which the directories of jobs are made.
+pub fn results_root(config: &Config, dirs: &UserDirs) -> PathBuf {
+    config
+        .text("run.results_dir")
+        .map_or_else(|| dirs.home.join("persea/job-results"), PathBuf::from)
+}
+
+impl JobDirectory {
+    /// Makes `job-<time>-<first digits of the id>` below `root`, with what every job has in it.
+    pub(super) fn create(root: &Path, id: &JobId) -> Result<Self, DirectoryError> {
+        let failed = |path: &Path, source| DirectoryError {
+            path: path.to_path_buf(),
+            source,
+        };
+        std::fs::create_dir_all(root).map_err(|error| failed(root, error))?;
+        let root = root.canonicalize().map_err(|error| failed(root, error))?;
+        let time = jiff::Zoned::now().strftime("%Y-%m-%dT%H.%M").to_string();
+        let mut path = PathBuf::new();
+        // More digits where a directory of that name is there already.
+        for digits in 7..=40 {
+            path = root.join(format!("job-{time}-{}", id.short(digits)));
+            match std::fs::create_dir(&path) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && digits < 40 => {}
+                Err(error) => return Err(failed(&path, error)),
+            }
+        }
+        let directory = Self { path };
+        let id_file = directory.path.join("id");
+        std::fs::write(&id_file, format!("{id}\n")).map_err(|error| failed(&id_file, error))?;
+        let results = directory.test_results();
+        std::fs::create_dir(&results).map_err(|error| failed(&results, error))?;
+        if let Err(error) = directory.make_latest(&root) {
+            tracing::warn!(
+                "the link `latest` in {} is not renewed: {error}",
+                root.display()
+            );
+        }
+        Ok(directory)
+    }
+
+    /// Points `latest` here, at no moment missing.
+    fn make_latest(&self, root: &Path) -> io::Result<()> {
+        let Some(name) = self.path.file_name() else {
+            return Ok(());
+        };
+        let new = root.join(format!(".latest-{}", std::process::id()));
+        let _ = std::fs::remove_file(&new);
+        std::os::unix::fs::symlink(name, &new)?;
+        std::fs::rename(&new, root.join("latest"))
+    }
+
+    /// Its path, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The last part of its path.
+    pub fn name(&self) -> String {
+        self.path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Where the tests' own directories are.
+    pub(super) fn test_results(&self) -> PathBuf {
+        self.path.join(TEST_RESULTS)
+    }
+
+    /// Opens the job's log.
+    pub(super) fn log(&self) -> Result<File, DirectoryError> {
+        let path = self.path.join("job.log");
+        File::create_new(&path).map_err(|source| DirectoryError { path, source })
+    }
+
+    /// Makes a test be found by its status: `test-results/by-status/<STATUS>/<directory>`. Only for those that did not pass:
+    /// a link costs as much as a tenth of a short test.
+    pub(super) fn link_by_status(&self, status: Status, directory: &str) {
+        let by_status = self.test_results().join("by-status").join(status.name());
+        let linked = std::fs::create_dir_all(&by_status).and_then(|()| {
+            std::os::unix::fs::symlink(
+                Path::new("../..").join(directory),
+                by_status.join(directory),
+            )
+        });
+        if let Err(error) = linked {
+            tracing::debug!(
+                "no link for {directory} in {}: {error}",
+                by_status.display()
+            );
+        }
+    }
+}
+
+/// Finds the directory of a job: a path, `latest`, or the beginning of an id.
+pub fn find(root: &Path, job: &str) -> Result<PathBuf, String> {
+    let direct = Path::new(job);
+    if direct.join(crate::journal::FILE_NAME).is_file() {
+        return Ok(direct.to_path_buf());
+    }
+    let below = root.join(job);
+    if below.join(crate::journal::FILE_NAME).is_file() {
+        return Ok(below);
+    }
+    let mut found = Vec::new();
+    if job.len() >= 4 && job.bytes().all(|b| b.is_ascii_hexdigit()) {
+        for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            if !is_link
+                && std::fs::read_to_string(path.join("id"))
+                    .is_ok_and(|id| id.starts_with(&job.to_ascii_lowercase()))
+            {
+                found.push(path);
+            }
+        }
+    }
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(format!(
+            "no job `{job}`: give the path of a job's directory, `latest`, or at least 4 digits of the id of a job in {}",
+            root.display()
+        )),
+        many => Err(format!(
+            "`{job}` is the beginning of the ids of {} jobs: give more digits",
+            many.len()
+        )),
+    }
+}

@@ -1,0 +1,216 @@
+//! Runnables to tasks: names, ids, directories, the order, and what can be said of a task before it runs.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::resolve::{Answer, Resolved};
+use crate::config::Config;
+use crate::model::{Outcome, Runnable, Status, Task};
+use crate::names::task_directory;
+use crate::plugin::{Catalog, Plugin};
+
+/// What is to happen with a task.
+pub(super) enum Fate {
+    /// This runner runs it.
+    Run(Arc<Plugin>),
+    /// It has ended before it could start.
+    Ended(Outcome),
+}
+
+/// A task with its fate.
+pub(super) struct Entry {
+    pub(super) task: Task,
+    pub(super) fate: Fate,
+}
+
+/// All tasks of a job, in the order in which they are to start.
+pub(super) struct Plan {
+    pub(super) entries: Vec<Entry>,
+    /// The seed of the order, where it was shuffled.
+    pub(super) shuffle_seed: Option<u64>,
+}
+
+/// Makes the plan of what was resolved. References that nobody resolved are the caller's to refuse; those over which a
+/// resolver failed become tasks in error, so that they are counted.
+pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) -> Plan {
+    let format = config.text("runner.identifier_format").unwrap_or("{uri}");
+    let dry_run = config.flag("run.dry_run.enabled");
+    let mut named: Vec<(String, Runnable, Option<Outcome>)> = Vec::new();
+    for Resolved { reference, answer } in resolved {
+        match answer {
+            Answer::Found { runnables, .. } => {
+                named.reserve(runnables.len());
+                for runnable in runnables {
+                    let name = match &runnable.identifier {
+                        Some(identifier) => identifier.clone(),
+                        None => identifier(format, &runnable),
+                    };
+                    named.push((name, runnable, None));
+                }
+            }
+            Answer::Failed { error } => {
+                let runnable = Runnable {
+                    uri: Some(reference.clone()),
+                    ..Runnable::default()
+                };
+                named.push((
+                    reference,
+                    runnable,
+                    Some(Outcome::new(Status::Error, error)),
+                ));
+            }
+            Answer::Missing { .. } | Answer::Corrupt { .. } => {}
+        }
+    }
+    let shuffle_seed = config.flag("run.shuffle").then(|| {
+        config
+            .integer("run.shuffle_seed")
+            .unwrap_or_else(|| u64::from(fastrand::u32(..)))
+    });
+    if let Some(seed) = shuffle_seed {
+        fastrand::Rng::with_seed(seed).shuffle(&mut named);
+    }
+    let width = named.len().to_string().len();
+    let entries = named
+        .into_iter()
+        .enumerate()
+        .map(|(index, (name, runnable, ended))| {
+            let variant = runnable
+                .more
+                .get("variant")
+                .and_then(|variant| variant.get("variant_id"))
+                .and_then(Value::as_str);
+            let mut id = format!("{:0width$}-{name}", index + 1);
+            if let Some(variant) = variant {
+                id.push(';');
+                id.push_str(variant);
+            }
+            let fate = match ended {
+                Some(outcome) => Fate::Ended(outcome),
+                None => fate(&runnable, catalog, dry_run),
+            };
+            let directory = task_directory(&id);
+            Entry {
+                task: Task {
+                    index,
+                    id,
+                    name,
+                    directory,
+                    runnable,
+                },
+                fate,
+            }
+        })
+        .collect();
+    Plan {
+        entries,
+        shuffle_seed,
+    }
+}
+
+fn fate(runnable: &Runnable, catalog: &Catalog, dry_run: bool) -> Fate {
+    if dry_run {
+        return Fate::Ended(Outcome::new(
+            Status::Cancel,
+            "Test cancelled due to --dry-run",
+        ));
+    }
+    let Some(runner) = catalog.runner(&runnable.kind) else {
+        let reason = format!(
+            "no runner for kind `{}`: add a plugin that runs it with `--plugin-dir DIR`; `persea plugin list` shows those there are",
+            runnable.kind
+        );
+        return Fate::Ended(Outcome::new(Status::Error, reason));
+    };
+    // Nothing fulfils requirements yet; to run the task without what it needs would be a lie.
+    if let Some(requirement) = runnable.requirements.first() {
+        let reason = format!(
+            "requirement `{}` cannot be fulfilled: no requirement resolver for its kind",
+            requirement.kind
+        );
+        return Fate::Ended(Outcome::new(Status::Cancel, reason));
+    }
+    Fate::Run(Arc::clone(runner))
+}
+
+/// A name by a format such as `{uri}` or `{args[0]}`, in Avocado's words. What it names and the runnable lacks is left empty.
+fn identifier(format: &str, runnable: &Runnable) -> String {
+    let uri = runnable.uri.as_deref().unwrap_or(&runnable.kind);
+    if format == "{uri}" {
+        return uri.to_owned();
+    }
+    let mut name = String::new();
+    let mut rest = format;
+    while let Some((before, after)) = rest.split_once('{') {
+        name.push_str(before);
+        let Some((field, after)) = after.split_once('}') else {
+            name.push('{');
+            rest = after;
+            continue;
+        };
+        rest = after;
+        let index = |prefix: &str| {
+            field
+                .strip_prefix(prefix)?
+                .strip_prefix('[')?
+                .strip_suffix(']')
+        };
+        match field {
+            "uri" => name.push_str(uri),
+            "kind" => name.push_str(&runnable.kind),
+            "args" => name.push_str(&runnable.args.join(" ")),
+            "kwargs" => {
+                let pairs: Vec<String> = runnable
+                    .kwargs
+                    .iter()
+                    .map(|(key, value)| format!("{key}={}", plain(value)))
+                    .collect();
+                name.push_str(&pairs.join(" "));
+            }
+            _ => {
+                if let Some(argument) =
+                    index("args").and_then(|n| runnable.args.get(n.parse::<usize>().ok()?))
+                {
+                    name.push_str(argument);
+                } else if let Some(value) = index("kwargs").and_then(|key| runnable.kwargs.get(key))
+                {
+                    name.push_str(&plain(value));
+                }
+            }
+        }
+    }
+    name.push_str(rest);
+    name
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn identifiers_follow_the_format() {
+        let runnable: Runnable = serde_json::from_value(serde_json::json!({
+            "kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "true"], "kwargs": {"FOO": "bar", "N": 3},
+        }))
+        .unwrap();
+        for (format, name) in [
+            ("{uri}", "/bin/sh"),
+            ("{uri} {args}", "/bin/sh -c true"),
+            ("{args[1]}!", "true!"),
+            ("{kwargs[N]}-{kwargs[none]}", "3-"),
+            ("{kwargs}", "FOO=bar N=3"),
+            ("open { end", "open { end"),
+        ] {
+            assert_eq!(identifier(format, &runnable), name, "{format}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Result formats at work: each follows the journal in a thread of its own, so that a slow one holds up neither the tests nor the others.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::journal::{JournalError, Line, Reader};
+use crate::plugin::{Catalog, FormatEvent, Plugin, PluginError, ReportTarget, ResultFormat};
+
+/// How many events a format gets in a call.
+const BATCH: usize = 512;
+
+/// Where a report is to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A file.
+    File(PathBuf),
+    /// The standard output.
+    Stdout,
+}
+
+/// A report could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// There is no such format.
+    #[error("no result format `{name}`: there is {known}; more are added with `--plugin-dir DIR`")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The report's file cannot be made.
+    #[error("cannot write the report {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The format failed.
+    #[error("the report `{name}` is incomplete: {source}")]
+    Plugin {
+        /// The format's name.
+        name: String,
+        /// What happened.
+        source: PluginError,
+    },
+    /// The thread that made the report ended by a bug.
+    #[error(
+        "the report `{name}` is incomplete: the host failed while it was made; this is a bug of Persea"
+    )]
+    Bug {
+        /// The format's name.
+        name: String,
+    },
+}
+
+/// A report that is to be made.
+pub struct Order {
+    /// The format.
+    pub plugin: Arc<Plugin>,
+    /// Where it goes.
+    pub destination: Destination,
+}
+
+/// The reports that the configuration asks for, with `job_dir` as the place for those that have a file's name of their own.
+pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<Order> {
+    let mut orders = Vec::new();
+    for plugin in catalog.formats() {
+        let setting = |what: &str| format!("job.run.result.{}.{what}", plugin.name);
+        let enabled = config
+            .get(&setting("enabled"))
+            .and_then(serde_json::Value::as_bool)
+            .unwrap_or(true);
+        if enabled && let Some(file) = file_name(plugin) {
+            let destination = Destination::File(job_dir.join(file));
+            orders.push(Order {
+                plugin: Arc::clone(plugin),
+                destination,
+            });
+        }
+        if let Some(output) = config.text(&setting("output")) {
+            let destination = match output {
+                "-" => Destination::Stdout,
+                path => Destination::File(PathBuf::from(path)),
+            };
+            orders.push(Order {
+                plugin: Arc::clone(plugin),
+                destination,
+            });
+        }
+    }
+    orders
+}
+
+/// The name of a format's file, if it is one that cannot harm the job's own files.
+fn file_name(plugin: &Plugin) -> Option<&str> {
+    let name = plugin
+        .more
+        .get("file")
+        .and_then(serde_json::Value::as_str)?;
+    let taken = [
+        "id",
+        "job.log",
+        crate::journal::FILE_NAME,
+        super::directory::TEST_RESULTS,
+    ]
+    .contains(&name);
+    if taken || !crate::names::is_artifact_name(name) {
+        tracing::warn!(
+            "{} is not used: its report cannot be named {name:?}",
+            plugin.label()
+        );
+        return None;
+    }
+    Some(name)
+}
+
+/// Makes one report of a journal, from its first line to its last. Blocks: it is to be called from a thread of its own.
+pub fn make(
+    catalog: &Catalog,
+    config: &Config,
+    order: &Order,
+    mut journal: Reader,
+    job_dir: &Path,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(), ReportError> {
+    let plugin = &order.plugin;
+    let failed = |source| ReportError::Plugin {
+        name: plugin.name.clone(),
+        source,
+    };
+    let (target, copy) = open(order)?;
+    let limit = config.duration("plugins.result-format.timeout");
+    let settings = config.subset(&plugin.settings);
+    let wanted = wanted_events(plugin);
+    let wants = |kind: &str| wanted.iter().any(|name| name == kind);
+    let mut format = runtime
+        .block_on(ResultFormat::new(catalog, plugin, target, job_dir, limit))
+        .map_err(failed)?;
+    let mut batch: Vec<FormatEvent> = Vec::with_capacity(BATCH);
+    loop {
+        let line = journal.next(wants)?;
+        let ended = line.is_none();
+        if let Some(mut line) = line {
+            prepare(&mut line, &settings);
+            batch.push(line.into());
+        }
+        let full = batch.len() >= BATCH || !journal.has_next();
+        if !batch.is_empty() && (full || ended) {
+            runtime
+                .block_on(format.handle(std::mem::take(&mut batch)))
+                .map_err(failed)?;
+        }
+        if ended {
+            break;
+        }
+    }
+    drop(format);
+    if let Some(mut file) = copy {
+        let mut shown = || -> io::Result<()> {
+            io::Seek::rewind(&mut file)?;
+            let mut out = io::stdout().lock();
+            io::copy(&mut file, &mut out)?;
+            out.flush()
+        };
+        return match shown() {
+            // Whoever reads may stop reading.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ReportError::Write {
+                path: "the standard output".into(),
+                source: error,
+            }),
+            _ => Ok(()),
+        };
+    }
+    Ok(())
+}
+
+/// Opens what an order asks for. A format that patches what it wrote cannot go to a stream: it gets a file, which is copied when it's whole.
+fn open(order: &Order) -> Result<(ReportTarget, Option<File>), ReportError> {
+    let streams = order
+        .plugin
+        .more
+        .get("streams")
+        .and_then(serde_json::Value::as_bool)
+        == Some(true);
+    match &order.destination {
+        Destination::File(path) => {
+            let file = File::create(path).map_err(|source| ReportError::Write {
+                path: path.clone(),
+                source,
+            })?;
+            Ok((ReportTarget::File(file), None))
+        }
+        Destination::Stdout if streams => Ok((ReportTarget::Stream(Box::new(io::stdout())), None)),
+        Destination::Stdout => {
+            let failed = |source| ReportError::Write {
+                path: std::env::temp_dir(),
+                source,
+            };
+            let file = tempfile::tempfile().map_err(failed)?;
+            let copy = file.try_clone().map_err(failed)?;
+            Ok((ReportTarget::File(file), Some(copy)))
+        }
+    }
+}
+
+fn wanted_events(plugin: &Plugin) -> Vec<String> {
+    match plugin.more.get("events") {
+        Some(serde_json::Value::Array(names)) => names
+            .iter()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect(),
+        _ => ["job-started", "task-finished", "job-finished"]
+            .map(str::to_owned)
+            .to_vec(),
+    }
+}
+
+/// A format sees the settings that it declared, and no others.
+fn prepare(line: &mut Line<crate::plugin::FormatData>, settings: &crate::model::Attributes) {
+    if line.event == "job-started" {
+        line.data.restrict_settings(settings);
+    }
+}

@@ -1,0 +1,550 @@
+//! The journal: every change of state of a job and its tasks, a JSON line each, in `events.jsonl`.
+//!
+//! Owns the format of a line, how lines are appended and how they're read back, also while the job still writes. Knows nothing of who
+//! acts on an event. The format: one object a line, in UTF-8, with `event` (what happened), `time` (nanoseconds since
+//! 1970-01-01T00:00:00Z), `task` (the id, where the event is about one) and `data` (an object); `event` comes first, so that
+//! a reader can pass over what it does not want. A last line without its newline was cut off by the end of the host: it is passed over.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Attributes, Runnable, Status, Tally};
+
+/// The journal's name in a job's directory.
+pub const FILE_NAME: &str = "events.jsonl";
+
+/// What can go wrong with a journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// It could not be made or opened.
+    #[error("cannot open the journal {}: {source}", path.display())]
+    Open {
+        /// The journal's path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line could not be added: a full disk, say.
+    #[error("cannot write to the journal {}: {source}", path.display())]
+    Write {
+        /// The journal's path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It could not be read.
+    #[error("cannot read the journal {}: {source}", path.display())]
+    Read {
+        /// The journal's path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line is no event.
+    #[error("{}:{line}: not an event of a journal: {source}", path.display())]
+    Line {
+        /// The journal's path.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: u64,
+        /// What the parser said.
+        source: serde_json::Error,
+    },
+}
+
+/// The job has begun: the first line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct JobStarted {
+    /// The job's id: 40 hexadecimal digits.
+    pub job_id: String,
+    /// Its directory, as an absolute path.
+    pub job_dir: String,
+    /// The last part of that path.
+    pub name: String,
+    /// How many tasks are planned.
+    pub total: usize,
+    /// The version of the host.
+    pub persea_version: String,
+    /// The references and recipes, as the user gave them.
+    pub references: Vec<String>,
+    /// The seed with which the tasks were shuffled, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shuffle_seed: Option<u64>,
+    /// The settings in force, by name.
+    pub settings: Attributes,
+}
+
+/// A task is part of the plan.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TaskPlanned<'a> {
+    /// Its place in the plan, from 1.
+    pub index: usize,
+    /// What is to be run.
+    pub runnable: &'a Runnable,
+}
+
+/// A task has ended. Holds all that a report needs, so that a reader need not keep the plan.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TaskFinished {
+    /// Its place in the plan, from 1.
+    pub index: usize,
+    /// What people call it.
+    pub name: String,
+    /// The runnable's kind.
+    pub kind: String,
+    /// The runnable's uri.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// How it ended.
+    pub status: Status,
+    /// Why, in a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it started, in nanoseconds of Unix time; none if it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<u64>,
+    /// How long it ran, in nanoseconds, without the time for which the job was stopped.
+    pub elapsed: u64,
+    /// Its directory, relative to the job's.
+    pub directory: String,
+    /// The runnable's tags.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub tags: Attributes,
+    /// The variant that it was run with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<serde_json::Value>,
+    /// What the runner wrote on its whiteboard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whiteboard: Option<String>,
+    /// Processes that it left behind and that were ended.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_behind: usize,
+    /// Open data from the runner.
+    #[serde(flatten)]
+    pub more: Attributes,
+}
+
+// serde asks for a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// The job has ended: the last line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct JobFinished {
+    /// How many tasks ended with which status.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// How many tasks there were.
+    pub total: usize,
+    /// How long it took, in nanoseconds.
+    pub elapsed: u64,
+    /// Why it was cut short, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted_by: Option<String>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// The job has begun.
+    JobStarted(&'a JobStarted),
+    /// A task is part of the plan.
+    TaskPlanned(&'a str, TaskPlanned<'a>),
+    /// A task has been given to its runner.
+    TaskStarted(&'a str),
+    /// A runner said something for whoever looks at the job.
+    TaskProgress(&'a str, &'a str),
+    /// A task has ended.
+    TaskFinished(&'a str, &'a TaskFinished),
+    /// The job stands still (Ctrl-Z).
+    JobPaused,
+    /// It goes on.
+    JobResumed,
+    /// The job has ended.
+    JobFinished(&'a JobFinished),
+}
+
+#[derive(Serialize)]
+struct LineOut<'a, T> {
+    event: &'a str,
+    time: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a str>,
+    data: T,
+}
+
+/// The time of day, in nanoseconds since 1970-01-01T00:00:00Z.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |elapsed| {
+            u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+        })
+}
+
+/// Appends events. Lines are gathered and go to the file together with `commit`, before anybody acts on them.
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    buffer: Vec<u8>,
+    progress: Arc<Progress>,
+}
+
+/// Lines gathered beyond this are written even without a `commit`: 256 KiB.
+const GATHER: usize = 256 * 1024;
+
+impl Journal {
+    /// Makes the journal of a new job in its directory.
+    pub fn create(job_dir: &Path) -> Result<Self, JournalError> {
+        let path = job_dir.join(FILE_NAME);
+        let file = File::options()
+            .append(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|source| JournalError::Open {
+                path: path.clone(),
+                source,
+            })?;
+        Ok(Self {
+            path,
+            file,
+            buffer: Vec::new(),
+            progress: Arc::default(),
+        })
+    }
+
+    /// Adds an event that happened at `time`.
+    pub fn append(&mut self, time: u64, event: &Event<'_>) -> Result<(), JournalError> {
+        let written = match event {
+            Event::JobStarted(data) => self.line("job-started", time, None, data),
+            Event::TaskPlanned(task, data) => self.line("task-planned", time, Some(task), data),
+            Event::TaskStarted(task) => {
+                self.line("task-started", time, Some(task), Attributes::new())
+            }
+            Event::TaskProgress(task, message) => self.line(
+                "task-progress",
+                time,
+                Some(task),
+                serde_json::json!({ "message": message }),
+            ),
+            Event::TaskFinished(task, data) => self.line("task-finished", time, Some(task), data),
+            Event::JobPaused => self.line("job-paused", time, None, Attributes::new()),
+            Event::JobResumed => self.line("job-resumed", time, None, Attributes::new()),
+            Event::JobFinished(data) => self.line("job-finished", time, None, data),
+        };
+        written.map_err(|source| JournalError::Write {
+            path: self.path.clone(),
+            source: source.into(),
+        })?;
+        if self.buffer.len() > GATHER {
+            self.commit()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn line<T: Serialize>(
+        &mut self,
+        event: &str,
+        time: u64,
+        task: Option<&str>,
+        data: T,
+    ) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(
+            &mut self.buffer,
+            &LineOut {
+                event,
+                time,
+                task,
+                data,
+            },
+        )?;
+        self.buffer.push(b'\n');
+        Ok(())
+    }
+
+    /// Puts what was added into the file.
+    pub fn commit(&mut self) -> Result<(), JournalError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        self.file
+            .write_all(&self.buffer)
+            .map_err(|source| JournalError::Write {
+                path: self.path.clone(),
+                source,
+            })?;
+        self.progress.advance(self.buffer.len() as u64);
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// A reader that follows what is committed until the journal is dropped.
+    pub fn follow(&self) -> Result<Reader, JournalError> {
+        Reader::new(&self.path, Some(Arc::clone(&self.progress)))
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.progress.finish();
+    }
+}
+
+/// How far a journal has been written, for those who follow it.
+#[derive(Default)]
+struct Progress {
+    state: Mutex<ProgressState>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default)]
+struct ProgressState {
+    committed: u64,
+    finished: bool,
+}
+
+impl Progress {
+    fn advance(&self, bytes: u64) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.committed += bytes;
+    }
+
+    fn finish(&self) {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .finished = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is more than `seen` bytes. Sleeps a little first, so that a follower takes many lines at once and
+    /// does not take the processor from the tests for each.
+    fn wait(&self, seen: u64) -> ProgressState {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if state.finished {
+                return *state;
+            }
+            let (woken, _) = self
+                .changed
+                .wait_timeout(state, FOLLOW)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            if state.committed > seen {
+                return *state;
+            }
+        }
+    }
+}
+
+/// How long a follower lets lines gather: 100 ms.
+const FOLLOW: Duration = Duration::from_millis(100);
+
+/// One line of a journal as it was read, whatever its kind.
+#[derive(Debug, Deserialize)]
+pub struct Line<D> {
+    /// What happened.
+    pub event: String,
+    /// When, in nanoseconds of Unix time.
+    pub time: u64,
+    /// The id of the task that it's about.
+    pub task: Option<String>,
+    /// What is known of it.
+    pub data: D,
+}
+
+/// Reads a journal from its beginning.
+pub struct Reader {
+    path: PathBuf,
+    input: BufReader<File>,
+    progress: Option<Arc<Progress>>,
+    read: u64,
+    known: u64,
+    line: u64,
+    text: Vec<u8>,
+}
+
+impl Reader {
+    /// Opens the journal in a job's directory.
+    pub fn open(job_dir: &Path) -> Result<Self, JournalError> {
+        Self::new(&job_dir.join(FILE_NAME), None)
+    }
+
+    fn new(path: &Path, progress: Option<Arc<Progress>>) -> Result<Self, JournalError> {
+        let file = File::open(path).map_err(|source| JournalError::Open {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            input: BufReader::with_capacity(256 * 1024, file),
+            progress,
+            read: 0,
+            known: 0,
+            line: 0,
+            text: Vec::new(),
+        })
+    }
+
+    /// Whether the next line is there already, so that `next` need not wait.
+    pub fn has_next(&self) -> bool {
+        self.progress.is_none() || self.read < self.known
+    }
+
+    /// The next event whose kind is one of `wanted`; none at the journal's end. Waits for it where the journal is followed.
+    pub fn next<D: serde::de::DeserializeOwned>(
+        &mut self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Option<Line<D>>, JournalError> {
+        while self.next_line()? {
+            if kind_of(&self.text).is_some_and(|kind| !wanted(kind)) {
+                continue;
+            }
+            let line: Line<D> =
+                serde_json::from_slice(&self.text).map_err(|source| JournalError::Line {
+                    path: self.path.clone(),
+                    line: self.line,
+                    source,
+                })?;
+            if wanted(&line.event) {
+                return Ok(Some(line));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a whole line into `text`; false at the end.
+    fn next_line(&mut self) -> Result<bool, JournalError> {
+        if let Some(progress) = &self.progress
+            && self.read >= self.known
+        {
+            self.known = progress.wait(self.known).committed;
+            if self.read >= self.known {
+                return Ok(false);
+            }
+        }
+        self.text.clear();
+        let length = self
+            .input
+            .read_until(b'\n', &mut self.text)
+            .map_err(|source| JournalError::Read {
+                path: self.path.clone(),
+                source,
+            })?;
+        self.read += length as u64;
+        self.line += 1;
+        // A line that has no end was being written when the host ended.
+        Ok(self.text.last() == Some(&b'\n'))
+    }
+}
+
+/// The kind of the event in a line as this module writes it; none where another writer made it.
+fn kind_of(line: &[u8]) -> Option<&str> {
+    let rest = line.strip_prefix(b"{\"event\":\"")?;
+    let end = rest.iter().position(|byte| *byte == b'"')?;
+    std::str::from_utf8(rest.get(..end)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn started() -> JobStarted {
+        JobStarted {
+            job_id: "0".repeat(40),
+            job_dir: "/j".into(),
+            name: "j".into(),
+            total: 2,
+            persea_version: "0".into(),
+            references: vec!["a\nb".into()],
+            shuffle_seed: None,
+            settings: Attributes::new(),
+        }
+    }
+
+    #[test]
+    fn lines_come_back_in_order_and_a_cut_last_line_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(dir.path()).unwrap();
+        journal.append(1, &Event::JobStarted(&started())).unwrap();
+        journal.append(2, &Event::TaskStarted("1-a")).unwrap();
+        journal
+            .append(3, &Event::TaskProgress("1-a", "half way\n\u{1b}[0m"))
+            .unwrap();
+        journal.commit().unwrap();
+        drop(journal);
+        let path = dir.path().join(FILE_NAME);
+        let mut file = File::options().append(true).open(&path).unwrap();
+        file.write_all(b"{\"event\":\"task-fin").unwrap();
+
+        let mut reader = Reader::open(dir.path()).unwrap();
+        let mut seen = Vec::new();
+        while let Some(line) = reader.next::<Attributes>(|_| true).unwrap() {
+            seen.push((line.event, line.time, line.task));
+        }
+        assert_eq!(
+            seen,
+            [
+                ("job-started".into(), 1, None),
+                ("task-started".into(), 2, Some("1-a".into())),
+                ("task-progress".into(), 3, Some("1-a".into())),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_follower_sees_what_is_committed_and_ends_with_the_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(dir.path()).unwrap();
+        let mut reader = journal.follow().unwrap();
+        let follower = std::thread::spawn(move || {
+            let mut times = Vec::new();
+            while let Some(line) = reader
+                .next::<Attributes>(|kind| kind == "task-started")
+                .unwrap()
+            {
+                times.push(line.time);
+            }
+            times
+        });
+        for time in 0..1000 {
+            journal.append(time, &Event::TaskStarted("1-a")).unwrap();
+            journal
+                .append(time, &Event::TaskProgress("1-a", "no"))
+                .unwrap();
+            journal.commit().unwrap();
+        }
+        drop(journal);
+        assert_eq!(follower.join().unwrap(), (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_broken_line_is_named_by_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(
+            dir.path().join(FILE_NAME),
+            "{\"event\":\"a\",\"time\":1,\"data\":{}}\nrubbish\n",
+        )
+        .unwrap();
+        let mut reader = Reader::open(dir.path()).unwrap();
+        assert!(reader.next::<Attributes>(|_| true).unwrap().is_some());
+        let error = reader.next::<Attributes>(|_| true).unwrap_err();
+        assert!(
+            error.to_string().contains("events.jsonl:2: not an event"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,39 @@
+//! Everything that is WebAssembly: finding plugins, reading what they ask for, compiling, limiting, calling them.
+//!
+//! Nothing outside this folder names wasmtime. A plugin is called through one adapter for its world; what it may do is in
+//! `powers/`; a process that it asks for is the spawner's. This folder knows nothing of jobs, plans or the command line.
+
+mod bindings;
+mod catalog;
+mod convert;
+mod engine;
+mod error;
+mod limits;
+mod manifest;
+mod powers;
+mod resolver;
+mod result_format;
+mod runner;
+mod state;
+mod trap;
+mod wasi;
+
+pub use catalog::{Catalog, Origin, Plugin, Sources};
+pub use engine::digest;
+pub use error::PluginError;
+pub use limits::Limits;
+pub use manifest::{CONTRACT, Manifest, World};
+pub use powers::log::Level;
+pub use powers::output::ReportTarget;
+pub use powers::task::TaskHost;
+pub use resolver::{Resolution, Resolver};
+pub use result_format::{Data as FormatData, FormatEvent, ResultFormat};
+
+/// Makes a component of a core module that was built against the contract (target wasm32-unknown-unknown).
+pub fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
+    wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(wit_component::ComponentEncoder::encode)
+        .map_err(|error| format!("{error:#}"))
+}

@@ -1,0 +1,157 @@
+//! Between the host's data and the contract's: the same things in two languages, nothing more.
+
+use serde_json::Value as Json;
+
+use super::bindings::runner::exports::persea::plugin::run;
+use super::bindings::types;
+use crate::model;
+
+impl From<&Json> for types::Value {
+    fn from(json: &Json) -> Self {
+        match json {
+            Json::Null => Self::None,
+            Json::Bool(value) => Self::Boolean(*value),
+            Json::Number(number) => number
+                .as_i64()
+                .map(Self::Integer)
+                .or_else(|| number.as_f64().map(Self::Number))
+                .unwrap_or_else(|| Self::Text(number.to_string())),
+            Json::String(text) => Self::Text(text.clone()),
+            Json::Array(_) | Json::Object(_) => Self::Json(json.to_string()),
+        }
+    }
+}
+
+/// As JSON; bytes become text with what is no UTF-8 replaced, and a JSON text that is none stays a text.
+pub(super) fn json(value: types::Value) -> Json {
+    match value {
+        types::Value::None => Json::Null,
+        types::Value::Boolean(value) => Json::Bool(value),
+        types::Value::Integer(value) => value.into(),
+        types::Value::Number(value) => {
+            serde_json::Number::from_f64(value).map_or(Json::Null, Json::Number)
+        }
+        types::Value::Text(text) => Json::String(text),
+        types::Value::Binary(bytes) => Json::String(String::from_utf8_lossy(&bytes).into_owned()),
+        types::Value::Json(text) => serde_json::from_str(&text).unwrap_or(Json::String(text)),
+    }
+}
+
+pub(super) fn attributes(attributes: types::Attributes) -> model::Attributes {
+    attributes
+        .into_iter()
+        .map(|(name, value)| (name, json(value)))
+        .collect()
+}
+
+pub(super) fn to_attributes(attributes: &model::Attributes) -> types::Attributes {
+    attributes
+        .iter()
+        .map(|(name, value)| (name.clone(), value.into()))
+        .collect()
+}
+
+pub(super) fn runnable(runnable: types::Runnable) -> model::Runnable {
+    model::Runnable {
+        kind: runnable.kind,
+        uri: runnable.uri,
+        args: runnable.args,
+        kwargs: attributes(runnable.kwargs),
+        env: runnable.env,
+        tags: runnable.tags,
+        requirements: runnable
+            .requirements
+            .into_iter()
+            .map(|requirement| model::Requirement {
+                kind: requirement.kind,
+                uri: requirement.uri,
+                args: requirement.args,
+                kwargs: attributes(requirement.kwargs),
+            })
+            .collect(),
+        identifier: runnable.identifier,
+        more: attributes(runnable.more),
+    }
+}
+
+pub(super) fn to_runnable(runnable: &model::Runnable) -> types::Runnable {
+    types::Runnable {
+        kind: runnable.kind.clone(),
+        uri: runnable.uri.clone(),
+        args: runnable.args.clone(),
+        kwargs: to_attributes(&runnable.kwargs),
+        env: runnable.env.clone(),
+        tags: runnable.tags.clone(),
+        requirements: runnable
+            .requirements
+            .iter()
+            .map(|requirement| types::Requirement {
+                kind: requirement.kind.clone(),
+                uri: requirement.uri.clone(),
+                args: requirement.args.clone(),
+                kwargs: to_attributes(&requirement.kwargs),
+            })
+            .collect(),
+        identifier: runnable.identifier.clone(),
+        more: to_attributes(&runnable.more),
+    }
+}
+
+pub(super) fn outcome(outcome: run::Outcome) -> model::Outcome {
+    let status = match outcome.status {
+        types::Status::Pass => model::Status::Pass,
+        types::Status::Fail => model::Status::Fail,
+        types::Status::Error => model::Status::Error,
+        types::Status::Skip => model::Status::Skip,
+        types::Status::Warn => model::Status::Warn,
+        types::Status::Cancel => model::Status::Cancel,
+        types::Status::Interrupted => model::Status::Interrupted,
+    };
+    model::Outcome {
+        status,
+        reason: outcome.reason,
+        more: attributes(outcome.more),
+    }
+}
+
+/// An error of the contract.
+pub(super) fn error(code: &str, message: impl Into<String>) -> types::Error {
+    types::Error {
+        code: code.to_owned(),
+        message: message.into(),
+        detail: Vec::new(),
+    }
+}
+
+/// A system's error about a thing, with its errno.
+pub(super) fn io_error(what: &str, error: &std::io::Error) -> types::Error {
+    let code = match error.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => "not-found",
+        std::io::ErrorKind::PermissionDenied => "not-permitted",
+        _ => "io",
+    };
+    let detail = error
+        .raw_os_error()
+        .map(|number| ("os-error".to_owned(), types::Value::Integer(number.into())))
+        .into_iter()
+        .collect();
+    types::Error {
+        code: code.to_owned(),
+        message: format!("{what}: {error}"),
+        detail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_data_survives_the_way_there_and_back() {
+        let data = serde_json::json!({
+            "none": null, "yes": true, "count": -3, "big": 1.5, "text": "ü\n", "list": [1, "a", {"b": null}],
+        });
+        let Json::Object(object) = &data else { return };
+        assert_eq!(&attributes(to_attributes(object)), object);
+    }
+}

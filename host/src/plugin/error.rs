@@ -1,0 +1,125 @@
+//! What can go wrong with a plugin: a file that is none, one that does not fit this host, a call that failed. Each says which plugin, and the way out.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A plugin that cannot be loaded or that failed.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// A file or a directory of plugins cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no WebAssembly at all.
+    #[error("{plugin} is not a WebAssembly component: {found}")]
+    NotComponent {
+        /// The plugin's file.
+        plugin: String,
+        /// What it is instead.
+        found: String,
+    },
+    /// The file is a core module.
+    #[error(
+        "{plugin} is a core WebAssembly module, not a component: make one of it with `persea plugin pack {plugin} -o PLUGIN.wasm`, or build for wasm32-wasip2"
+    )]
+    CoreModule {
+        /// The plugin's file.
+        plugin: String,
+    },
+    /// The file is larger than the limit.
+    #[error("{plugin} has {size} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// The plugin's file.
+        plugin: String,
+        /// Its size, in bytes.
+        size: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The component exports none of the interfaces that make a plugin.
+    #[error(
+        "{plugin} is a component, but no plugin: it exports {exports}, and a plugin exports `persea:plugin/plugin` and one of `persea:plugin/resolve`, `persea:plugin/run`, `persea:plugin/fulfil` or `persea:plugin/format`"
+    )]
+    NoWorld {
+        /// The plugin's file.
+        plugin: String,
+        /// What it exports.
+        exports: String,
+    },
+    /// The component was built for another version of the contract.
+    #[error(
+        "{plugin} needs {needs}, and this host offers persea:plugin@{offers}: build the plugin against persea-plugin-sdk {offers}, or use a host of the plugin's version"
+    )]
+    Version {
+        /// The plugin's file.
+        plugin: String,
+        /// The interface with its version.
+        needs: String,
+        /// The host's version of the contract.
+        offers: &'static str,
+    },
+    /// The component asks for a power that its world does not have, or that no world has.
+    #[error("{plugin} asks for `{power}`, which a {world} does not get: {offered}")]
+    Power {
+        /// The plugin's file.
+        plugin: String,
+        /// The interface that it imports.
+        power: String,
+        /// Its world.
+        world: &'static str,
+        /// What it could ask for.
+        offered: String,
+    },
+    /// The component is broken, or of a shape that does not fit the world that its names claim.
+    #[error("{plugin} cannot be loaded: {message}")]
+    Load {
+        /// The plugin's file.
+        plugin: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The plugin says something impossible of itself.
+    #[error("{plugin} describes itself wrongly: {message}")]
+    Description {
+        /// The plugin's file.
+        plugin: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The plugin trapped: a bug of its own, or a limit.
+    #[error("{plugin} failed: {message}")]
+    Trap {
+        /// The plugin.
+        plugin: String,
+        /// Its panic, its limit, or the trap with the functions in which it happened.
+        message: String,
+    },
+    /// The plugin took too long.
+    #[error("{plugin} did not answer within {} s", limit.as_secs_f64())]
+    Timeout {
+        /// The plugin.
+        plugin: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The plugin answered with an error.
+    #[error("{plugin}: {message} ({code})")]
+    Answer {
+        /// The plugin.
+        plugin: String,
+        /// The error's code.
+        code: String,
+        /// The error's message.
+        message: String,
+    },
+    /// The engine cannot be made.
+    #[error("cannot start the WebAssembly engine: {message}")]
+    Engine {
+        /// What the engine said.
+        message: String,
+    },
+}

@@ -1,0 +1,334 @@
+//! What a component says of itself in its binary: its world, the versions it was built for, the powers it asks for.
+//!
+//! Reads names only; compiles and runs nothing. The format: the component model's binary, read with wasmparser.
+
+use semver::Version;
+use wasmparser::{Encoding, Parser, Payload};
+
+use super::PluginError;
+
+/// The package of the contract.
+const PACKAGE: &str = "persea:plugin/";
+
+/// The version of the contract that this host offers.
+pub const CONTRACT: &str = "0.1.0";
+
+/// The kinds of plugins, one for each world of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum World {
+    /// References to runnables.
+    Resolver,
+    /// Runs tasks.
+    Runner,
+    /// Checks, fulfils and releases requirements.
+    RequirementResolver,
+    /// Events to reports.
+    ResultFormat,
+}
+
+impl World {
+    /// All of them, in the order of the pipeline.
+    pub const ALL: [Self; 4] = [
+        Self::Resolver,
+        Self::RequirementResolver,
+        Self::Runner,
+        Self::ResultFormat,
+    ];
+
+    /// Its name in the contract.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Resolver => "resolver",
+            Self::Runner => "runner",
+            Self::RequirementResolver => "requirement-resolver",
+            Self::ResultFormat => "result-format",
+        }
+    }
+
+    /// The interface whose export makes a component a plugin of this world.
+    const fn export(self) -> &'static str {
+        match self {
+            Self::Resolver => "resolve",
+            Self::Runner => "run",
+            Self::RequirementResolver => "fulfil",
+            Self::ResultFormat => "format",
+        }
+    }
+
+    /// The powers that a plugin of this world can ask for.
+    pub(super) const fn powers(self) -> &'static [&'static str] {
+        match self {
+            Self::Resolver => &["log", "workspace"],
+            Self::Runner | Self::RequirementResolver => &["log", "process", "status"],
+            Self::ResultFormat => &["log", "output"],
+        }
+    }
+}
+
+/// What a component's binary says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The kind of plugin.
+    pub world: World,
+    /// The version of the contract that it was built for.
+    pub contract: Version,
+    /// The powers that it asks for, without the package, as `process`.
+    pub powers: Vec<String>,
+    /// Whether it imports WASI: it gets one in which there is nothing.
+    pub wasi: bool,
+}
+
+impl Manifest {
+    /// Reads a component; `plugin` names it in errors.
+    pub fn read(plugin: &str, bytes: &[u8]) -> Result<Self, PluginError> {
+        let names = names(plugin, bytes)?;
+        let mut contract: Option<Version> = None;
+        let mut world = None;
+        for export in &names.exports {
+            let Some((interface, version)) = ours(export) else {
+                continue;
+            };
+            accept(plugin, export, version.as_ref())?;
+            contract = contract.max(version);
+            if let Some(found) = World::ALL
+                .into_iter()
+                .find(|world| world.export() == interface)
+            {
+                if let Some(other) = world.replace(found) {
+                    return Err(PluginError::Load {
+                        plugin: plugin.to_owned(),
+                        message: format!(
+                            "it is both a {} and a {}; a plugin is of one world",
+                            World::name(other),
+                            found.name()
+                        ),
+                    });
+                }
+            }
+        }
+        let describes = names
+            .exports
+            .iter()
+            .any(|export| ours(export).is_some_and(|(name, _)| name == "plugin"));
+        let (Some(world), true) = (world, describes) else {
+            let exports = if names.exports.is_empty() {
+                "nothing".into()
+            } else {
+                list(&names.exports)
+            };
+            return Err(PluginError::NoWorld {
+                plugin: plugin.to_owned(),
+                exports,
+            });
+        };
+        let mut powers = Vec::new();
+        let mut wasi = false;
+        for import in &names.imports {
+            if import.starts_with("wasi:") {
+                wasi = true;
+                continue;
+            }
+            let refuse = || PluginError::Power {
+                plugin: plugin.to_owned(),
+                power: import.clone(),
+                world: world.name(),
+                offered: format!("it can ask for {}", list(world.powers())),
+            };
+            let (interface, version) = ours(import).ok_or_else(refuse)?;
+            accept(plugin, import, version.as_ref())?;
+            match interface {
+                "types" => {}
+                power if world.powers().contains(&power) => powers.push(power.to_owned()),
+                _ => return Err(refuse()),
+            }
+        }
+        let contract = contract.unwrap_or(Version::new(0, 0, 0));
+        Ok(Self {
+            world,
+            contract,
+            powers,
+            wasi,
+        })
+    }
+}
+
+fn list<S: AsRef<str>>(names: &[S]) -> String {
+    names
+        .iter()
+        .map(|name| format!("`{}`", name.as_ref()))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The interface and version in a name of our package: `persea:plugin/run@0.1.0`.
+fn ours(name: &str) -> Option<(&str, Option<Version>)> {
+    let rest = name.strip_prefix(PACKAGE)?;
+    Some(match rest.split_once('@') {
+        Some((interface, version)) => (interface, Version::parse(version).ok()),
+        None => (rest, None),
+    })
+}
+
+/// Compatible, as Semantic Versioning has it: the same major version from 1 on, the same minor version before; and not
+/// newer than the host, which would lack what is new.
+fn accept(plugin: &str, name: &str, version: Option<&Version>) -> Result<(), PluginError> {
+    let offered = Version::parse(CONTRACT).unwrap_or(Version::new(0, 0, 0));
+    let fits = version.is_some_and(|needed| {
+        needed.major == offered.major
+            && (needed.major > 0 || needed.minor == offered.minor)
+            && (needed.minor, needed.patch) <= (offered.minor, offered.patch)
+            && needed.pre == offered.pre
+    });
+    if fits {
+        return Ok(());
+    }
+    Err(PluginError::Version {
+        plugin: plugin.to_owned(),
+        needs: name.to_owned(),
+        offers: CONTRACT,
+    })
+}
+
+#[derive(Default)]
+struct Names {
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+/// The names of what the outermost component imports and exports.
+fn names(plugin: &str, bytes: &[u8]) -> Result<Names, PluginError> {
+    let broken = |error: &wasmparser::BinaryReaderError| {
+        let found = if bytes.is_empty() {
+            "the file is empty".to_owned()
+        } else if !bytes.starts_with(b"\0asm") {
+            "it does not begin as WebAssembly does".to_owned()
+        } else {
+            format!(
+                "it is broken or cut off: {} (at byte {})",
+                error.message(),
+                error.offset()
+            )
+        };
+        PluginError::NotComponent {
+            plugin: plugin.to_owned(),
+            found,
+        }
+    };
+    let mut names = Names::default();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(|error| broken(&error))? {
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } if depth == 0 => {
+                return Err(PluginError::CoreModule {
+                    plugin: plugin.to_owned(),
+                });
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    names
+                        .imports
+                        .push(import.map_err(|error| broken(&error))?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    names
+                        .exports
+                        .push(export.map_err(|error| broken(&error))?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn component(imports: &[&str], exports: &[&str]) -> Vec<u8> {
+        let mut wat = String::from("(component");
+        for import in imports {
+            wat.push_str(&format!("(import \"{import}\" (instance))"));
+        }
+        for export in exports {
+            wat.push_str(&format!("(instance (export \"{export}\"))"));
+        }
+        wat.push(')');
+        wat::parse_str(&wat).unwrap()
+    }
+
+    fn read(imports: &[&str], exports: &[&str]) -> Result<Manifest, String> {
+        Manifest::read("p.wasm", &component(imports, exports)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn imports_are_the_powers_asked_for() {
+        let manifest = read(
+            &[
+                "persea:plugin/types@0.1.0",
+                "persea:plugin/process@0.1.0",
+                "persea:plugin/log@0.1.0",
+            ],
+            &["persea:plugin/plugin@0.1.0", "persea:plugin/run@0.1.0"],
+        )
+        .unwrap();
+        assert_eq!(manifest.world, World::Runner);
+        assert_eq!(manifest.powers, ["process", "log"]);
+        assert!(!manifest.wasi);
+    }
+
+    #[test]
+    fn a_resolver_gets_no_processes() {
+        let error = read(
+            &["persea:plugin/process@0.1.0"],
+            &["persea:plugin/plugin@0.1.0", "persea:plugin/resolve@0.1.0"],
+        )
+        .unwrap_err();
+        assert_eq!(
+            error,
+            "p.wasm asks for `persea:plugin/process@0.1.0`, which a resolver does not get: it can ask for `log`, `workspace`"
+        );
+    }
+
+    #[test]
+    fn another_version_says_what_it_needs_and_what_there_is() {
+        for version in ["0.2.0", "1.0.0", "0.1.1", "0.1.0-rc.1"] {
+            let run = format!("persea:plugin/run@{version}");
+            let error = read(&[], &["persea:plugin/plugin@0.1.0", &run]).unwrap_err();
+            assert!(
+                error.contains(&format!(
+                    "needs {run}, and this host offers persea:plugin@{CONTRACT}"
+                )),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_plugin_says_what_it_is() {
+        let error = |bytes: &[u8]| Manifest::read("p.wasm", bytes).unwrap_err().to_string();
+        assert!(error(b"").contains("the file is empty"));
+        assert!(error(b"#!/bin/sh\n").contains("does not begin as WebAssembly does"));
+        assert!(error(&wat::parse_str("(module)").unwrap()).contains("persea plugin pack"));
+        let whole = component(
+            &["persea:plugin/log@0.1.0"],
+            &["persea:plugin/plugin@0.1.0", "persea:plugin/run@0.1.0"],
+        );
+        assert!(error(&whole[..whole.len() - 3]).contains("broken or cut off"));
+        assert!(
+            read(&[], &["a:b/c@1.0.0"])
+                .unwrap_err()
+                .contains("it exports `a:b/c@1.0.0`")
+        );
+        assert!(read(&[], &[]).unwrap_err().contains("it exports nothing"));
+    }
+}

@@ -1,0 +1,160 @@
+//! The power `output`: the report that a result format writes, and the tests' files that it may read.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+
+use rustix::fs::OFlags;
+use wasmtime::component::Resource;
+
+use super::read_at;
+use super::status::checked;
+use crate::names::task_directory;
+use crate::plugin::bindings::output::{Host, HostReport};
+use crate::plugin::bindings::types::Error;
+use crate::plugin::convert::{error, io_error};
+use crate::plugin::state::State;
+
+/// Where a report goes.
+pub enum ReportTarget {
+    /// Into a file, which can be patched.
+    File(File),
+    /// To a stream.
+    Stream(Box<dyn Write + Send>),
+}
+
+/// The handle that a format gets; what it stands for is in the power.
+#[allow(unreachable_pub)] // the generated bindings name it
+pub struct Report;
+
+/// The power of one format in one job.
+pub(in crate::plugin) struct OutputPower {
+    pub(in crate::plugin) name: String,
+    pub(in crate::plugin) target: ReportTarget,
+    pub(in crate::plugin) job_dir: PathBuf,
+    pub(in crate::plugin) opened: bool,
+}
+
+impl OutputPower {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.target {
+            ReportTarget::File(file) => file.write_all(bytes),
+            ReportTarget::Stream(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+        }
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let ReportTarget::File(file) = &self.target else {
+            return Err(error("unsupported", "a stream cannot be patched"));
+        };
+        let size = file
+            .metadata()
+            .map_err(|error| io_error(&self.name, &error))?
+            .len();
+        if offset.saturating_add(bytes.len() as u64) > size {
+            return Err(error(
+                "invalid",
+                format!(
+                    "{offset} and {} more bytes are beyond the end of the report",
+                    bytes.len()
+                ),
+            ));
+        }
+        file.write_all_at(bytes, offset)
+            .map_err(|error| io_error(&self.name, &error))
+    }
+
+    fn artifact(&self, task: &str, name: &str) -> Result<File, Error> {
+        let failed = |error: io::Error| io_error(name, &error);
+        let directory = self.job_dir.join("test-results").join(task_directory(task));
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY)
+            .bits()
+            .cast_signed();
+        let file = File::options()
+            .read(true)
+            .custom_flags(flags)
+            .open(directory.join(checked(name)?))
+            .map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            return Err(error("invalid", format!("{name} is not an ordinary file")));
+        }
+        Ok(file)
+    }
+}
+
+impl State {
+    fn output(&mut self) -> Result<&mut OutputPower, Error> {
+        self.output
+            .as_mut()
+            .ok_or_else(|| error("unsupported", "there is no report to be written here"))
+    }
+}
+
+impl Host for State {
+    fn open(&mut self) -> wasmtime::Result<Result<Resource<Report>, Error>> {
+        let output = match self.output() {
+            Ok(output) => output,
+            Err(error) => return Ok(Err(error)),
+        };
+        if std::mem::replace(&mut output.opened, true) {
+            return Ok(Err(error("invalid", "the report is open already")));
+        }
+        Ok(Ok(self.table.push(Report)?))
+    }
+
+    fn artifact_size(
+        &mut self,
+        task: String,
+        name: String,
+    ) -> wasmtime::Result<Result<u64, Error>> {
+        Ok(self.output().and_then(|output| {
+            let meta = output.artifact(&task, &name)?.metadata();
+            meta.map(|meta| meta.len())
+                .map_err(|error| io_error(&name, &error))
+        }))
+    }
+
+    fn read_artifact(
+        &mut self,
+        task: String,
+        name: String,
+        offset: u64,
+        length: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        Ok(self.output().and_then(|output| {
+            let file = output.artifact(&task, &name)?;
+            read_at(&file, offset, length).map_err(|error| io_error(&name, &error))
+        }))
+    }
+}
+
+impl HostReport for State {
+    fn write(
+        &mut self,
+        _: Resource<Report>,
+        bytes: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        Ok(self.output().and_then(|output| {
+            output
+                .write(&bytes)
+                .map_err(|error| io_error(&output.name, &error))
+        }))
+    }
+
+    fn write_at(
+        &mut self,
+        _: Resource<Report>,
+        offset: u64,
+        bytes: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        Ok(self
+            .output()
+            .and_then(|output| output.write_at(offset, &bytes)))
+    }
+
+    fn drop(&mut self, report: Resource<Report>) -> wasmtime::Result<()> {
+        self.table.delete(report)?;
+        Ok(())
+    }
+}

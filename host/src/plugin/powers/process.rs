@@ -1,0 +1,212 @@
+//! The power `process`: processes in the task's environment. What they are and how they end is the spawner's.
+
+use wasmtime::component::Resource;
+
+use super::PIECE;
+use super::status::checked;
+use super::task::TaskPower;
+use crate::plugin::bindings::process::{self as wit, Host, HostChild};
+use crate::plugin::bindings::types::{Error, Value};
+use crate::plugin::convert::{error, io_error};
+use crate::plugin::state::State;
+use crate::spawner::{self, Child, Environment, SpawnError};
+
+/// A process that a plugin has started.
+#[allow(unreachable_pub)] // the generated bindings name it
+pub struct Running(Child);
+
+impl From<SpawnError> for Error {
+    fn from(failure: SpawnError) -> Self {
+        let detail = failure
+            .errno()
+            .map(|number| ("os-error".to_owned(), Value::Integer(number.into())))
+            .into_iter()
+            .collect();
+        Self {
+            code: failure.code().to_owned(),
+            message: failure.to_string(),
+            detail,
+        }
+    }
+}
+
+fn output(task: &TaskPower, output: wit::Output) -> Result<spawner::Output, Error> {
+    Ok(match output {
+        wit::Output::Discard => spawner::Output::Discard,
+        wit::Output::Pipe => spawner::Output::Pipe,
+        wit::Output::File(name) => {
+            let path = task
+                .host
+                .file(checked(&name)?)
+                .map_err(|error| io_error(&name, &error))?;
+            spawner::Output::File(path)
+        }
+    })
+}
+
+fn command(task: &TaskPower, command: wit::Command) -> Result<spawner::Command, Error> {
+    Ok(spawner::Command {
+        program: command.program,
+        args: command.args,
+        env: command.env,
+        clear_env: command.clear_env,
+        cwd: command.cwd,
+        stdin: match command.stdin {
+            wit::Input::Empty => spawner::Input::Empty,
+            wit::Input::Pipe => spawner::Input::Pipe,
+        },
+        stdout: output(task, command.stdout)?,
+        stderr: output(task, command.stderr)?,
+        report: command.report,
+    })
+}
+
+fn exit(exit: spawner::Exit) -> wit::Exit {
+    wit::Exit {
+        code: exit.code,
+        signal: exit.signal,
+        duration: u64::try_from(exit.duration.as_nanos()).unwrap_or(u64::MAX),
+        more: Vec::new(),
+    }
+}
+
+impl State {
+    async fn prepare(
+        &mut self,
+        wanted: wit::Command,
+    ) -> Result<(Environment, spawner::Command), Error> {
+        let task = self.task()?;
+        let wanted = command(task, wanted)?;
+        Ok((task.host.environment().await?, wanted))
+    }
+}
+
+impl Host for State {
+    async fn run(&mut self, command: wit::Command) -> wasmtime::Result<Result<wit::Exit, Error>> {
+        let piped = matches!(command.stdin, wit::Input::Pipe)
+            || matches!(command.stdout, wit::Output::Pipe)
+            || matches!(command.stderr, wit::Output::Pipe)
+            || command.report;
+        if piped {
+            return Ok(Err(error(
+                "invalid",
+                "`run` takes no pipes: nobody would read or write them; use `start`",
+            )));
+        }
+        let (environment, command) = match self.prepare(command).await {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(environment
+            .run(command)
+            .await
+            .map(exit)
+            .map_err(Error::from))
+    }
+
+    async fn start(
+        &mut self,
+        command: wit::Command,
+    ) -> wasmtime::Result<Result<Resource<Running>, Error>> {
+        let (environment, command) = match self.prepare(command).await {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(Err(error)),
+        };
+        match environment.start(command).await {
+            Ok(child) => Ok(match self.table.push(Running(child)) {
+                Ok(resource) => Ok(resource),
+                Err(_) => Err(error(
+                    "limit",
+                    "too many processes at once: drop those that have ended",
+                )),
+            }),
+            Err(failure) => Ok(Err(failure.into())),
+        }
+    }
+}
+
+impl HostChild for State {
+    async fn id(&mut self, child: Resource<Running>) -> wasmtime::Result<u32> {
+        Ok(self.table.get(&child)?.0.id())
+    }
+
+    async fn read(
+        &mut self,
+        child: Resource<Running>,
+        stream: wit::Stream,
+        length: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        let stream = match stream {
+            wit::Stream::Stdout => spawner::Stream::Stdout,
+            wit::Stream::Stderr => spawner::Stream::Stderr,
+            wit::Stream::Report => spawner::Stream::Report,
+        };
+        Ok(self
+            .table
+            .get(&child)?
+            .0
+            .read(stream, length.min(PIECE))
+            .await
+            .map_err(Error::from))
+    }
+
+    async fn write(
+        &mut self,
+        child: Resource<Running>,
+        bytes: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        let child = &self.table.get(&child)?.0;
+        for piece in bytes.chunks(PIECE as usize) {
+            if let Err(failure) = child.write(piece.to_vec()).await {
+                return Ok(Err(failure.into()));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn close_stdin(
+        &mut self,
+        child: Resource<Running>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        Ok(self
+            .table
+            .get(&child)?
+            .0
+            .close_stdin()
+            .await
+            .map_err(Error::from))
+    }
+
+    async fn signal(
+        &mut self,
+        child: Resource<Running>,
+        number: i32,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        Ok(self
+            .table
+            .get(&child)?
+            .0
+            .signal(number)
+            .await
+            .map_err(Error::from))
+    }
+
+    async fn wait(
+        &mut self,
+        child: Resource<Running>,
+    ) -> wasmtime::Result<Result<wit::Exit, Error>> {
+        Ok(self
+            .table
+            .get(&child)?
+            .0
+            .wait()
+            .await
+            .map(exit)
+            .map_err(Error::from))
+    }
+
+    async fn drop(&mut self, child: Resource<Running>) -> wasmtime::Result<()> {
+        self.table.delete(child)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! The adapter for world `result-format`: one instance that takes a job's events from the first to the last.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+use super::PluginError;
+use super::bindings::result_format::exports::persea::plugin::format;
+use super::bindings::{result_format, types};
+use super::catalog::{Catalog, Plugin, Pre};
+use super::powers::output::{OutputPower, ReportTarget};
+use super::state::State;
+use super::trap::explain;
+use crate::journal::Line;
+
+/// An event as formats take it.
+pub struct FormatEvent(format::Event);
+
+impl From<Line<Data>> for FormatEvent {
+    fn from(line: Line<Data>) -> Self {
+        Self(format::Event {
+            kind: line.event,
+            time: line.time,
+            task: line.task,
+            data: line.data.0,
+        })
+    }
+}
+
+/// What a line of the journal says, read straight into the contract's form.
+#[derive(Default)]
+pub struct Data(types::Attributes);
+
+impl Data {
+    /// A text in it, by name.
+    pub fn text(&self, wanted: &str) -> Option<&str> {
+        self.0.iter().find_map(|(name, value)| match value {
+            types::Value::Text(text) if name == wanted => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Puts the settings that a format declared in the place of all.
+    pub fn restrict_settings(&mut self, settings: &crate::model::Attributes) {
+        self.0.retain(|(name, _)| name != "settings");
+        let text = serde_json::Value::Object(settings.clone()).to_string();
+        self.0.push(("settings".into(), types::Value::Json(text)));
+    }
+}
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Data;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Data, A::Error> {
+                let mut data = Vec::with_capacity(16);
+                while let Some(name) = map.next_key::<String>()? {
+                    let value: serde_json::Value = map.next_value()?;
+                    data.push((
+                        name,
+                        match value {
+                            serde_json::Value::String(text) => types::Value::Text(text),
+                            other => (&other).into(),
+                        },
+                    ));
+                }
+                Ok(Data(data))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// A living instance of a result format.
+pub struct ResultFormat {
+    label: String,
+    store: wasmtime::Store<State>,
+    instance: result_format::ResultFormat,
+    limit: Option<Duration>,
+}
+
+impl ResultFormat {
+    /// A fresh instance that writes to `target` and may read the tests' files below `job_dir`. `limit` is the longest that it
+    /// may take for one batch.
+    pub async fn new(
+        catalog: &Catalog,
+        plugin: &Plugin,
+        target: ReportTarget,
+        job_dir: &Path,
+        limit: Option<Duration>,
+    ) -> Result<Self, PluginError> {
+        let Pre::ResultFormat(pre) = &plugin.pre else {
+            return Err(PluginError::Load {
+                plugin: plugin.label.clone(),
+                message: "it is no result format".into(),
+            });
+        };
+        let mut store = catalog.store(plugin.label.clone());
+        store.data_mut().output = Some(OutputPower {
+            name: plugin.label.clone(),
+            target,
+            job_dir: job_dir.to_path_buf(),
+            opened: false,
+        });
+        let instance = match pre.instantiate_async(&mut store).await {
+            Ok(instance) => instance,
+            Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
+        };
+        Ok(Self {
+            label: plugin.label.clone(),
+            store,
+            instance,
+            limit,
+        })
+    }
+
+    /// Gives it the next events. After an error it is of no more use.
+    pub async fn handle(&mut self, events: Vec<FormatEvent>) -> Result<(), PluginError> {
+        let events: Vec<format::Event> = events.into_iter().map(|event| event.0).collect();
+        let call = self
+            .instance
+            .persea_plugin_format()
+            .call_handle(&mut self.store, &events);
+        let answer = match self.limit {
+            None => call.await,
+            Some(limit) => match tokio::time::timeout(limit, call).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    return Err(PluginError::Timeout {
+                        plugin: self.label.clone(),
+                        limit,
+                    });
+                }
+            },
+        };
+        self.store.data_mut().drain_output();
+        match answer {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(PluginError::Answer {
+                plugin: self.label.clone(),
+                code: error.code,
+                message: error.message,
+            }),
+            Err(error) => Err(explain(&self.label, &mut self.store, &error)),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the host keeps for one instance of a plugin while it lives: its limits, its log, its powers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::Store;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::limits::{Limits, Usage, apply};
+use super::powers::log::Log;
+use super::powers::output::OutputPower;
+use super::powers::task::TaskPower;
+use super::powers::workspace::Workspace;
+use super::wasi;
+
+/// What a panic hook told before the trap.
+#[derive(Clone, Debug)]
+pub(super) struct LastWords {
+    pub(super) message: String,
+    pub(super) location: String,
+}
+
+/// The data of a store.
+pub(super) struct State {
+    pub(super) usage: Usage,
+    pub(super) table: ResourceTable,
+    pub(super) log: Log,
+    pub(super) last_words: Option<LastWords>,
+    pub(super) workspace: Option<Workspace>,
+    pub(super) task: Option<TaskPower>,
+    pub(super) output: Option<OutputPower>,
+    wasi: Option<(WasiCtx, Arc<Mutex<Vec<u8>>>)>,
+}
+
+impl State {
+    /// A store for one instance, with its limits on and no powers yet but the log.
+    pub(super) fn store(engine: &wasmtime::Engine, limits: &Limits, log: Log) -> Store<Self> {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.handles);
+        let state = Self {
+            usage: Usage::new(limits),
+            table,
+            log,
+            last_words: None,
+            workspace: None,
+            task: None,
+            output: None,
+            wasi: None,
+        };
+        let mut store = Store::new(engine, state);
+        apply(&mut store, limits);
+        store
+    }
+
+    /// Passes what the plugin wrote to its standard output and error on to its log.
+    pub(super) fn drain_output(&mut self) {
+        let Some((_, written)) = &self.wasi else {
+            return;
+        };
+        let bytes = std::mem::take(&mut *written.lock().unwrap_or_else(PoisonError::into_inner));
+        for line in String::from_utf8_lossy(&bytes).lines() {
+            self.log.write(super::Level::Info, line);
+        }
+    }
+}
+
+impl AsMut<Usage> for State {
+    fn as_mut(&mut self) -> &mut Usage {
+        &mut self.usage
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let (ctx, _) = self.wasi.get_or_insert_with(wasi::inert);
+        WasiCtxView {
+            ctx,
+            table: &mut self.table,
+        }
+    }
+}

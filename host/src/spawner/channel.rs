@@ -1,0 +1,402 @@
+//! One connection to a helper: numbers the requests, sends them, and hands each reply to whoever waits for it. It works over
+//! any pair of byte streams, and must not know how the helper came to the other end, nor what the requests are for.
+//!
+//! Every method can be called from anywhere at once, and dropping its future at any point leaves the connection sound: what
+//! is sent is sent whole, and a reply that nobody waits for any more is dropped. When the connection ends, everybody who
+//! waits, now or later, is told.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use persea_helper::protocol::{
+    Exit, Frames, Hello, Id, ProtocolError, Reply, Request, Start, Welcome, decode,
+    decode_greeting, encode, encode_greeting,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, oneshot, watch};
+
+use super::SpawnError;
+
+/// Called once when the connection has ended and both streams are dropped: clears up at the other end, within bounded time,
+/// and says what happened.
+pub(super) type Aftermath = Pin<Box<dyn Future<Output = String> + Send>>;
+
+/// An exit that may be waited for more than once.
+pub(super) type ExitWatch = watch::Receiver<Option<Exit>>;
+
+/// How long the helper may take to end what runs and then itself. It gives up on what the kernel holds after half of it.
+pub(super) const END_WITHIN: Duration = Duration::from_secs(20);
+
+/// A greeting comes at once; what takes longer is no helper.
+const GREET_WITHIN: Duration = Duration::from_secs(20);
+
+type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
+pub(super) struct Channel {
+    environment: Arc<str>,
+    state: Mutex<State>,
+    /// There is something to send that could not be sent at once, or the connection is to be closed.
+    wake_writer: Notify,
+    /// Nothing can be sent any more, so there is no use in listening.
+    broken: Notify,
+    dead: watch::Sender<bool>,
+}
+
+struct State {
+    /// None when the connection has ended or is being closed.
+    writer: Option<Writer>,
+    unsent: Vec<u8>,
+    replies: HashMap<Id, oneshot::Sender<Reply>>,
+    exits: HashMap<Id, watch::Sender<Option<Exit>>>,
+    last_id: Id,
+    /// Processes that were asked for and have neither failed nor ended.
+    running: usize,
+    /// At the last exit nothing was left.
+    clean: bool,
+    /// The host wants no more of it.
+    closing: bool,
+    reason: Option<Arc<str>>,
+}
+
+impl Channel {
+    /// Greets the helper; then the connection serves itself on the current runtime.
+    pub(super) async fn open<R, W>(
+        environment: Arc<str>,
+        mut reader: R,
+        mut writer: W,
+        hello: Hello,
+        aftermath: Aftermath,
+    ) -> Result<Arc<Channel>, SpawnError>
+    where
+        R: AsyncRead + Send + Unpin + 'static,
+        W: AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut frames = Frames::default();
+        let greeting = greet(&mut reader, &mut writer, &mut frames, &hello);
+        let failure = match tokio::time::timeout(GREET_WITHIN, greeting).await {
+            Ok(Ok(())) => None,
+            Ok(Err(failure)) => Some(failure),
+            Err(_) => Some(None),
+        };
+        if let Some(failure) = failure {
+            drop((reader, writer));
+            let reason = aftermath.await.into();
+            return Err(match failure {
+                Some(source) => SpawnError::Protocol {
+                    environment,
+                    source,
+                },
+                None => SpawnError::HelperDied {
+                    environment,
+                    reason,
+                },
+            });
+        }
+        let channel = Arc::new(Channel {
+            environment,
+            state: Mutex::new(State {
+                writer: Some(Box::new(writer)),
+                unsent: Vec::new(),
+                replies: HashMap::new(),
+                exits: HashMap::new(),
+                last_id: 0,
+                running: 0,
+                clean: true,
+                closing: false,
+                reason: None,
+            }),
+            wake_writer: Notify::new(),
+            broken: Notify::new(),
+            dead: watch::Sender::new(false),
+        });
+        tokio::spawn(Arc::clone(&channel).write_rest());
+        tokio::spawn(Arc::clone(&channel).listen(reader, frames, aftermath));
+        Ok(channel)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked with it did so between two whole changes.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a request, and returns how its reply will come.
+    pub(super) fn request(
+        &self,
+        make: impl FnOnce(Id) -> Request,
+    ) -> Result<oneshot::Receiver<Reply>, SpawnError> {
+        let mut state = self.state();
+        state.last_id += 1;
+        let id = state.last_id;
+        let (tell, told) = oneshot::channel();
+        self.send(&mut state, &make(id))?;
+        state.replies.insert(id, tell);
+        Ok(told)
+    }
+
+    /// Waits for a request's reply. Taken apart from [`Channel::request`] for those who must not lose it.
+    pub(super) async fn reply(
+        &self,
+        told: &mut oneshot::Receiver<Reply>,
+    ) -> Result<Reply, SpawnError> {
+        told.await.map_err(|_| self.ended())
+    }
+
+    /// Sends a request, and waits for its reply.
+    pub(super) async fn ask(&self, make: impl FnOnce(Id) -> Request) -> Result<Reply, SpawnError> {
+        let mut told = self.request(make)?;
+        self.reply(&mut told).await
+    }
+
+    /// Starts a process. Its reply is `StartFailed`, or, if it's quiet, `Exited`, or else `Started`; then the exit comes by
+    /// the watch.
+    pub(super) fn start(
+        &self,
+        start: Start,
+    ) -> Result<(Id, oneshot::Receiver<Reply>, Option<ExitWatch>), SpawnError> {
+        let mut state = self.state();
+        state.last_id += 1;
+        let id = state.last_id;
+        let quiet = start.quiet;
+        self.send(&mut state, &Request::Start { id, start })?;
+        let (tell, told) = oneshot::channel();
+        state.replies.insert(id, tell);
+        state.running += 1;
+        let exit = (!quiet).then(|| {
+            let (tell, told) = watch::channel(None);
+            state.exits.insert(id, tell);
+            told
+        });
+        Ok((id, told, exit))
+    }
+
+    /// Sends what is not answered. When the connection has ended, there is nothing to be done any more.
+    pub(super) fn tell(&self, request: &Request) {
+        let _ = self.send(&mut self.state(), request);
+    }
+
+    /// Nothing runs, and the last exit left nothing behind: the end of the task needs no request.
+    pub(super) fn is_clean(&self) -> bool {
+        let state = self.state();
+        state.running == 0 && state.clean && state.reason.is_none() && !state.closing
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        let state = self.state();
+        state.reason.is_none() && !state.closing
+    }
+
+    /// Waits until the connection has ended and its aftermath is over.
+    pub(super) async fn closed(&self) {
+        // It can't fail: the sender is in `self`.
+        let _ = self.dead.subscribe().wait_for(|dead| *dead).await;
+    }
+
+    /// Ends the connection when all is sent; the helper then ends everything below it.
+    pub(super) fn close(&self) {
+        self.state().closing = true;
+        self.wake_writer.notify_one();
+    }
+
+    /// Ends the connection at once, because the helper doesn't answer any more.
+    pub(super) fn give_up(&self) {
+        self.broken.notify_one();
+    }
+
+    /// Why a call can't be answered.
+    pub(super) fn ended(&self) -> SpawnError {
+        let state = self.state();
+        Self::why(&state, &self.environment)
+    }
+
+    fn why(state: &State, environment: &Arc<str>) -> SpawnError {
+        if state.closing {
+            return SpawnError::Closed("the environment");
+        }
+        let reason = state.reason.clone();
+        SpawnError::HelperDied {
+            environment: Arc::clone(environment),
+            reason: reason.unwrap_or_else(|| "its channel was closed".into()),
+        }
+    }
+
+    fn send(&self, state: &mut State, request: &Request) -> Result<(), SpawnError> {
+        if state.closing || state.reason.is_some() {
+            return Err(Self::why(state, &self.environment));
+        }
+        let idle = state.unsent.is_empty();
+        encode(request, &mut state.unsent).map_err(|e| SpawnError::Invalid(e.to_string()))?;
+        // Nearly always it can go at once, which saves waking the writer. If something is waiting already, the writer is
+        // awake or will be woken, and it must keep its place in the stream's list of those who wait.
+        if idle {
+            let mut nobody = Context::from_waker(Waker::noop());
+            if !matches!(state.flush(&mut nobody), Poll::Ready(Ok(()))) {
+                self.wake_writer.notify_one();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what could not be sent at once, and closes.
+    async fn write_rest(self: Arc<Self>) {
+        loop {
+            self.wake_writer.notified().await;
+            let flushed = poll_fn(|cx| self.state().flush(cx)).await;
+            let closing = self.state().closing;
+            if flushed.is_err() || closing {
+                let writer = self.state().writer.take();
+                if let Some(mut writer) = writer {
+                    let _ = writer.shutdown().await;
+                }
+                if flushed.is_ok() {
+                    // The other end has seen the end of its input. If it doesn't end, it is given up.
+                    let _ = tokio::time::timeout(END_WITHIN, self.closed()).await;
+                }
+                self.broken.notify_one();
+                return;
+            }
+        }
+    }
+
+    async fn listen<R>(self: Arc<Self>, mut reader: R, mut frames: Frames, aftermath: Aftermath)
+    where
+        R: AsyncRead + Send + Unpin,
+    {
+        let mut buffer = vec![0; 1 << 16];
+        let mut said = None;
+        let failure = loop {
+            match self.dispatch(&mut frames, &mut said) {
+                Ok(()) => {}
+                Err(e) => break Some(e.to_string()),
+            }
+            tokio::select! {
+                biased;
+                received = reader.read(&mut buffer) => match received {
+                    Ok(0) => break None,
+                    Ok(n) => frames.push(buffer.get(..n).unwrap_or_default()),
+                    Err(e) => break Some(e.to_string()),
+                },
+                () = self.broken.notified() => break None,
+            }
+        };
+        drop(reader);
+        // The writer's task may hold it; then it is woken by `close`.
+        let writer = self.state().writer.take();
+        drop(writer);
+        let mut reason = aftermath.await;
+        for more in [said, failure].into_iter().flatten() {
+            reason = format!("{reason}; {more}");
+        }
+        let waiting = {
+            let mut state = self.state();
+            state.reason = Some(reason.into());
+            let state = &mut *state;
+            (
+                std::mem::take(&mut state.replies),
+                std::mem::take(&mut state.exits),
+            )
+        };
+        // Dropping what they wait for wakes them.
+        drop(waiting);
+        self.dead.send_replace(true);
+        self.wake_writer.notify_one();
+    }
+
+    fn dispatch(
+        &self,
+        frames: &mut Frames,
+        said: &mut Option<String>,
+    ) -> Result<(), ProtocolError> {
+        while let Some(frame) = frames.next_frame()? {
+            let reply: Reply = decode(frame)?;
+            let mut state = self.state();
+            let (id, reply) = match reply {
+                Reply::Exited { id, exit } => {
+                    state.running = state.running.saturating_sub(1);
+                    state.clean = exit.clean;
+                    if let Some(watching) = state.exits.remove(&id) {
+                        watching.send_replace(Some(exit));
+                        continue;
+                    }
+                    (id, reply)
+                }
+                Reply::StartFailed { id, .. } => {
+                    state.running = state.running.saturating_sub(1);
+                    state.exits.remove(&id);
+                    (id, reply)
+                }
+                Reply::Ended { id, .. } => {
+                    state.clean = true;
+                    (id, reply)
+                }
+                // Not the answer to a request, but why it gives up.
+                Reply::Failed { id: 0, message, .. } => {
+                    *said = Some(message);
+                    continue;
+                }
+                Reply::Started { id, .. }
+                | Reply::Data { id, .. }
+                | Reply::Done { id }
+                | Reply::Failed { id, .. } => (id, reply),
+            };
+            let waiting = state.replies.remove(&id);
+            drop(state);
+            if let Some(waiting) = waiting {
+                // Nobody waits any more where the future was dropped.
+                let _ = waiting.send(reply);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(writer) = &mut self.writer else {
+            self.unsent.clear();
+            return Poll::Ready(Ok(()));
+        };
+        while !self.unsent.is_empty() {
+            match Pin::new(&mut *writer).poll_write(cx, &self.unsent) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(n)) => drop(self.unsent.drain(..n)),
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Pin::new(writer).poll_flush(cx)
+    }
+}
+
+/// Exchanges the greetings. The error is none where the channel just ended.
+async fn greet<R, W>(
+    reader: &mut R,
+    writer: &mut W,
+    frames: &mut Frames,
+    hello: &Hello,
+) -> Result<(), Option<ProtocolError>>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut bytes = Vec::new();
+    encode_greeting(hello, &mut bytes)?;
+    // If it can't be sent, then because nobody is there; what they said first is worth reading all the same.
+    let _ = writer.write_all(&bytes).await;
+    let _ = writer.flush().await;
+    let mut buffer = [0; 4096];
+    loop {
+        if let Some(frame) = frames.next_frame()? {
+            let _: Welcome = decode_greeting(frame)?;
+            return Ok(());
+        }
+        match reader.read(&mut buffer).await {
+            Ok(0) | Err(_) => return Err(None),
+            Ok(n) => frames.push(buffer.get(..n).unwrap_or_default()),
+        }
+    }
+}
