@@ -1,0 +1,13 @@
+//! End-to-end tests: the real binary, its real plugins, real processes. One file for each thing that users rely on.
+
+#![allow(
+    unreachable_pub, // a crate of its own, with nobody to reach it
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod endings;
+mod mixed;
+mod support;
