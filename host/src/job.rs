@@ -163,6 +163,8 @@ impl Job {
             clock: clock::Clock::new(),
             test_results: directory.test_results(),
             temp_dir,
+            // Without a directory to work in no process can start either, and that is said better there.
+            project_dir: std::env::current_dir().unwrap_or_default(),
             timeout: config.duration("task.timeout.running"),
             grace: config
                 .duration("runner.task.interval.from_soft_to_hard_termination")

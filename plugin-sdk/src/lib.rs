@@ -53,6 +53,7 @@
 #![deny(missing_docs)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 
+mod arena;
 mod attributes;
 mod backend;
 #[allow(unsafe_op_in_unsafe_fn, reason = "generated")]

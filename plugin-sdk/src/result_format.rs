@@ -23,6 +23,15 @@ pub trait ResultFormat: Default {
     /// # Errors
     /// The format is given no more events, and its report is said to be incomplete.
     fn handle(&mut self, event: &Event) -> Result<(), Error>;
+
+    /// Called when it has been given all events that there are by now: a format that gathers what it writes puts it into
+    /// its report here, so that whoever reads along sees it.
+    ///
+    /// # Errors
+    /// As for `handle`.
+    fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// One line of the job's journal.
@@ -69,7 +78,8 @@ impl Event {
     }
 }
 
-type Handler = Box<dyn FnMut(&Event) -> Result<(), Error>>;
+/// The author's value, whatever its type; none asks it to flush.
+type Handler = Box<dyn FnMut(Option<&Event>) -> Result<(), Error>>;
 
 thread_local! {
     /// The one value of the one format that this component exports.
@@ -85,17 +95,20 @@ where
         FORMAT.with_borrow_mut(|format| {
             let handler = format.get_or_insert_with(|| {
                 let mut format = E::Plugin::default();
-                Box::new(move |event| format.handle(event))
+                Box::new(move |event| match event {
+                    Some(event) => format.handle(event),
+                    None => format.flush(),
+                })
             });
             for event in events {
-                handler(&Event {
+                handler(Some(&Event {
                     kind: event.kind,
                     time: event.time,
                     task: event.task,
                     data: Attributes(event.data),
-                })?;
+                }))?;
             }
-            Ok(())
+            Ok(handler(None)?)
         })
     }
 }

@@ -1,6 +1,5 @@
 //! A project with a home of its own, in which the binary is run, and what can be asked of a job afterwards.
 
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -275,11 +274,4 @@ pub fn signal(pid: u32, name: &str) {
         .status()
         .unwrap();
     assert!(sent.success(), "kill -{name} {pid}");
-}
-
-/// What is left to read of a pipe.
-pub fn rest(from: &mut impl std::io::Read) -> String {
-    let mut text = String::new();
-    let _ = from.read_to_string(&mut text);
-    text
 }

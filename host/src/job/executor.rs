@@ -39,6 +39,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) test_results: PathBuf,
     pub(super) temp_dir: PathBuf,
+    pub(super) project_dir: PathBuf,
     /// For all tasks that set none themselves.
     pub(super) timeout: Option<Duration>,
     /// Between SIGTERM and SIGKILL.
@@ -444,10 +445,7 @@ fn about(shared: &Shared, host: &Host, timeout: Option<Duration>) -> Attributes 
         more.insert("work-dir".into(), environment.work_dir().into());
     }
     more.insert("job-temp-dir".into(), text(&shared.temp_dir));
-    // Without a directory to work in no process can start either, and that is said better there.
-    if let Ok(project) = std::env::current_dir() {
-        more.insert("project-dir".into(), text(&project));
-    }
+    more.insert("project-dir".into(), text(&shared.project_dir));
     if let Some(timeout) = timeout {
         more.insert("timeout".into(), timeout.as_secs_f64().into());
     }

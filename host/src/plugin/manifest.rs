@@ -91,20 +91,20 @@ impl Manifest {
             };
             accept(plugin, export, version.as_ref())?;
             contract = contract.max(version);
-            if let Some(found) = World::ALL
+            let found = World::ALL
                 .into_iter()
-                .find(|world| world.export() == interface)
+                .find(|world| world.export() == interface);
+            if let Some(found) = found
+                && let Some(other) = world.replace(found)
             {
-                if let Some(other) = world.replace(found) {
-                    return Err(PluginError::Load {
-                        plugin: plugin.to_owned(),
-                        message: format!(
-                            "it is both a {} and a {}; a plugin is of one world",
-                            World::name(other),
-                            found.name()
-                        ),
-                    });
-                }
+                return Err(PluginError::Load {
+                    plugin: plugin.to_owned(),
+                    message: format!(
+                        "it is both a {} and a {}; a plugin is of one world",
+                        World::name(other),
+                        found.name()
+                    ),
+                });
             }
         }
         let describes = names

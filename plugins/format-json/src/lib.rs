@@ -33,8 +33,10 @@ struct Open {
 
 impl Open {
     fn flush(&mut self) -> Result<(), Error> {
-        self.report.write(&self.buffer)?;
-        self.buffer.clear();
+        if !self.buffer.is_empty() {
+            self.report.write(&self.buffer)?;
+            self.buffer.clear();
+        }
         Ok(())
     }
 }
@@ -73,6 +75,10 @@ impl ResultFormat for Json {
             _ => {}
         }
         Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.0.as_mut().map_or(Ok(()), Open::flush)
     }
 }
 

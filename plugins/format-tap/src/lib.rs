@@ -38,10 +38,14 @@ impl ResultFormat for Tap {
                 lines::test(&mut self.buffer, self.finished, data);
             }
             "job-finished" => lines::end(&mut self.buffer, self.planned, self.finished, data),
-            _ => return Ok(()),
+            _ => {}
         }
-        // Somebody may be reading along: a line that is known is written.
-        if let Some(report) = &self.report {
+        Ok(())
+    }
+
+    // Somebody may be reading along: a line that is known is written.
+    fn flush(&mut self) -> Result<(), Error> {
+        if let Some(report) = self.report.as_ref().filter(|_| !self.buffer.is_empty()) {
             report.write(self.buffer.as_bytes())?;
         }
         self.buffer.clear();

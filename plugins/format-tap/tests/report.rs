@@ -32,6 +32,7 @@ fn report(events: &[Event]) -> String {
     let mut format = Tap::default();
     for event in events {
         format.handle(event).unwrap();
+        format.flush().unwrap();
     }
     String::from_utf8(host.report().unwrap()).unwrap()
 }
@@ -92,8 +93,10 @@ fn each_line_is_written_as_its_test_finishes() {
     let host = Host::new().reports(Reports::stream()).install();
     let mut format = Tap::default();
     format.handle(&started(2)).unwrap();
+    format.flush().unwrap();
     assert_eq!(host.report().unwrap(), b"1..2\n");
     format.handle(&finished("a", "PASS", None)).unwrap();
+    format.flush().unwrap();
     assert_eq!(host.report().unwrap(), b"1..2\nok 1 a\n");
 }
 
