@@ -4,6 +4,7 @@
 //! `powers/`; a process that it asks for is the spawner's. This folder knows nothing of jobs, plans or the command line.
 
 mod bindings;
+mod call;
 mod catalog;
 mod convert;
 mod engine;

@@ -5,11 +5,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cap_std::fs::Dir;
 use wasmtime::component::{Component, Linker};
 
-use super::bindings::{resolver, result_format, runner, types};
+use super::bindings::{requirement_resolver, resolver, result_format, runner, types};
+use super::call::within;
 use super::engine::{Compiler, digest};
 use super::limits::Limits;
 use super::manifest::{Manifest, World};
@@ -104,6 +106,9 @@ struct BuiltIn {
 }
 
 include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
+
+/// The longest that a plugin may take to say what it is; a guest with an interpreter in it takes a second.
+const DESCRIBE: Duration = Duration::from_secs(10);
 
 /// Something that may be a plugin.
 struct Candidate {
@@ -267,36 +272,29 @@ impl Catalog {
         let mut store = self.store(label.to_owned());
         // A macro, because the generated bindings of the worlds have no trait in common.
         macro_rules! ask {
-            ($pre:ty, $variant:ident) => {{
+            ($pre:ty, $keep:expr) => {{
                 let pre = <$pre>::new(pre).map_err(failed)?;
-                let answer = match pre.instantiate_async(&mut store).await {
-                    Ok(instance) => {
-                        instance
-                            .persea_plugin_plugin()
-                            .call_describe(&mut store)
-                            .await
-                    }
-                    Err(error) => Err(error),
-                };
-                let description = answer.map_err(|error| explain(label, &mut store, &error))?;
-                Ok((Pre::$variant(pre), description))
+                let answer = within(label, Some(DESCRIBE), async {
+                    let instance = pre.instantiate_async(&mut store).await?;
+                    instance
+                        .persea_plugin_plugin()
+                        .call_describe(&mut store)
+                        .await
+                });
+                match answer.await? {
+                    Ok(description) => Ok(($keep(pre), description)),
+                    Err(error) => Err(explain(label, &mut store, &error)),
+                }
             }};
         }
         match manifest.world {
-            World::Resolver => ask!(resolver::ResolverPre<State>, Resolver),
-            World::Runner => ask!(runner::RunnerPre<State>, Runner),
-            World::ResultFormat => ask!(result_format::ResultFormatPre<State>, ResultFormat),
-            World::RequirementResolver => Ok((
-                Pre::Requirement,
-                types::Description {
-                    name: label.to_owned(),
-                    version: String::new(),
-                    summary: String::new(),
-                    kinds: Vec::new(),
-                    settings: Vec::new(),
-                    more: Vec::new(),
-                },
-            )),
+            World::Resolver => ask!(resolver::ResolverPre<State>, Pre::Resolver),
+            World::Runner => ask!(runner::RunnerPre<State>, Pre::Runner),
+            World::ResultFormat => ask!(result_format::ResultFormatPre<State>, Pre::ResultFormat),
+            World::RequirementResolver => {
+                let listed = |_| Pre::Requirement;
+                ask!(requirement_resolver::RequirementResolverPre<State>, listed)
+            }
         }
     }
 
@@ -464,9 +462,6 @@ fn files(dir: &Path) -> Result<Vec<Candidate>, PluginError> {
 
 /// Whether a description is one.
 fn check(description: &types::Description, manifest: &Manifest) -> Result<(), String> {
-    if manifest.world == World::RequirementResolver {
-        return Ok(());
-    }
     let name = &description.name;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::bindings::resolver::exports::persea::plugin::resolve;
 use super::bindings::{resolver, types};
+use super::call::within;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::powers::workspace::Workspace;
 use super::state::State;
@@ -48,7 +49,8 @@ impl Resolver {
         let mut store = catalog.store(plugin.label.clone());
         store.data_mut().workspace =
             Some(Workspace::new(catalog.root.clone(), catalog.place.clone()));
-        let instance = match pre.instantiate_async(&mut store).await {
+        let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
+        let instance = match made {
             Ok(instance) => instance,
             Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
         };
@@ -72,18 +74,7 @@ impl Resolver {
             reference,
             &self.settings,
         );
-        let answer = match self.limit {
-            None => call.await,
-            Some(limit) => match tokio::time::timeout(limit, call).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    return Err(PluginError::Timeout {
-                        plugin: self.label.clone(),
-                        limit,
-                    });
-                }
-            },
-        };
+        let answer = within(&self.label, self.limit, call).await?;
         self.store.data_mut().drain_output();
         match answer {
             Ok(Ok(resolve::Resolution::Found(runnables))) => Ok(Resolution::Found(

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use super::PluginError;
 use super::bindings::result_format::exports::persea::plugin::format;
 use super::bindings::{result_format, types};
+use super::call::within;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::powers::output::{OutputPower, ReportTarget};
 use super::state::State;
@@ -110,7 +111,8 @@ impl ResultFormat {
             job_dir: job_dir.to_path_buf(),
             opened: false,
         });
-        let instance = match pre.instantiate_async(&mut store).await {
+        let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
+        let instance = match made {
             Ok(instance) => instance,
             Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
         };
@@ -129,18 +131,7 @@ impl ResultFormat {
             .instance
             .persea_plugin_format()
             .call_handle(&mut self.store, &events);
-        let answer = match self.limit {
-            None => call.await,
-            Some(limit) => match tokio::time::timeout(limit, call).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    return Err(PluginError::Timeout {
-                        plugin: self.label.clone(),
-                        limit,
-                    });
-                }
-            },
-        };
+        let answer = within(&self.label, self.limit, call).await?;
         self.store.data_mut().drain_output();
         match answer {
             Ok(Ok(())) => Ok(()),
