@@ -1,5 +1,6 @@
 //! The command line: what can be typed, one file for each subcommand. Owns words and exit codes; the work is done elsewhere.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -134,23 +135,38 @@ impl Context {
             user_dir: Some(self.dirs.data.join("plugins")),
             cache: Some(self.dirs.cache.join("compiled")),
         };
-        let root = std::env::current_dir().map_err(Failure::of)?;
+        let root = std::env::current_dir().map_err(|error| {
+            let message =
+                "the working directory cannot be found, and references are relative to it";
+            Failure::new(exit::FAIL, miette::miette!("{message}: {error}"))
+        })?;
         let catalog = Catalog::load(&sources, &self.config, instances(&self.config), &root)
             .await
             .map_err(Failure::of)?;
         for failure in catalog.failures() {
-            anstream::eprintln!(
+            warn(format_args!(
                 "{}",
                 crate::names::printable(&format!("warning: plugin not loaded: {failure}"))
-            );
+            ));
         }
         for (name, origin) in self.config.unknown(&catalog.settings()) {
-            anstream::eprintln!(
+            warn(format_args!(
                 "warning: nothing knows the setting `{name}` from {origin}; `persea config` shows all"
-            );
+            ));
         }
         Ok(Arc::new(catalog))
     }
+}
+
+/// Writes a line on the standard output. Whoever reads may stop reading, and a disk may be full: what the command is for
+/// goes on all the same.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stdout(), "{line}");
+}
+
+/// Writes a line on the standard error.
+fn warn(line: impl std::fmt::Display) {
+    let _ = writeln!(anstream::stderr(), "{line}");
 }
 
 /// How many plugin instances are alive at once: the running tasks, the resolvers of as many workers, the formats, and some to spare.
@@ -179,7 +195,7 @@ pub fn main() -> ExitCode {
     let code = match dispatch(cli) {
         Ok(code) => code,
         Err(failure) => {
-            anstream::eprintln!("{:?}", failure.report);
+            warn(format_args!("{:?}", failure.report));
             failure.code
         }
     };

@@ -43,6 +43,21 @@ fn a_time_out_ends_the_whole_tree() {
 }
 
 #[test]
+fn a_recipe_sets_the_time_of_its_own_task() {
+    let sandbox = Sandbox::new();
+    sandbox.script("long.sh", "sleep 1000");
+    sandbox.file(
+        "own.json",
+        r#"[{"kind": "exec-test", "uri": "./long.sh", "config": {"task.timeout.running": 1}},
+            {"kind": "exec-test", "uri": "/bin/true"}]"#,
+    );
+    sandbox.run(&["run", "own.json"]).code(8);
+    let job = sandbox.job();
+    assert_eq!(job.reason("./long.sh"), "Test interrupted: Timeout reached");
+    assert_eq!(job.status("/bin/true"), "PASS");
+}
+
+#[test]
 fn a_test_may_use_its_grace_to_clean_up() {
     let sandbox = Sandbox::new();
     sandbox.script(

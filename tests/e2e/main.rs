@@ -8,6 +8,14 @@
     clippy::indexing_slicing
 )]
 
+mod book;
+mod cli;
 mod endings;
+mod hostile;
+mod input;
 mod mixed;
+mod plugin_files;
+mod plugins;
+mod reports;
 mod support;
+mod terminal;

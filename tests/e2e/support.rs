@@ -275,3 +275,10 @@ pub fn signal(pid: u32, name: &str) {
         .unwrap();
     assert!(sent.success(), "kill -{name} {pid}");
 }
+
+/// What is left to read of a pipe.
+pub fn rest(from: &mut impl std::io::Read) -> String {
+    let mut text = String::new();
+    let _ = from.read_to_string(&mut text);
+    text
+}

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Failure, exit};
+use super::{Context, Failure, exit, say};
 use crate::config::KNOWN;
 
 #[derive(Debug, Args)]
@@ -39,15 +39,15 @@ impl Show {
         for (name, value, origin, about) in rows {
             if self.json {
                 let value = context.config.get(&name);
-                anstream::println!(
+                say(format_args!(
                     "{}",
                     json!({ "name": name, "value": value, "origin": origin, "about": about })
-                );
+                ));
             } else {
-                anstream::println!(
+                say(format_args!(
                     "{name} = {value}  # from {origin}{}{about}",
                     if about.is_empty() { "" } else { ": " }
-                );
+                ));
             }
         }
         Ok(exit::OK)

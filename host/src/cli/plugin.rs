@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Context, Failure, exit};
-use crate::plugin::{self, CONTRACT, Catalog, Origin};
+use super::{Context, Failure, exit, say};
+use crate::names::printable;
+use crate::plugin::{self, CONTRACT, Catalog, Manifest, Origin};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
@@ -42,7 +43,7 @@ impl Plugin {
                 let catalog = context.catalog().await?;
                 if json {
                     for plugin in catalog.plugins() {
-                        anstream::println!("{}", as_json(&catalog, plugin));
+                        say(format_args!("{}", as_json(&catalog, plugin)));
                     }
                 } else {
                     list(&catalog);
@@ -62,12 +63,12 @@ impl Plugin {
 fn list(catalog: &Catalog) {
     for plugin in catalog.plugins() {
         let origin = origin(plugin);
-        anstream::println!(
+        say(format_args!(
             "{:<14} {:<18} {:<8} {origin}",
             plugin.world.name(),
             plugin.name,
             plugin.version
-        );
+        ));
         if !plugin.kinds.is_empty() {
             let shadowed: Vec<&str> = catalog.shadowed(plugin).collect();
             let kinds: Vec<String> = plugin
@@ -81,7 +82,11 @@ fn list(catalog: &Catalog) {
                     }
                 })
                 .collect();
-            anstream::println!("{:14} kinds: {}", "", kinds.join(", "));
+            say(format_args!(
+                "{:14} kinds: {}",
+                "",
+                printable(&kinds.join(", "))
+            ));
         }
     }
 }
@@ -131,7 +136,7 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         }
     };
     if as_object {
-        anstream::println!("{}", as_json(&catalog, plugin));
+        say(format_args!("{}", as_json(&catalog, plugin)));
         return Ok(exit::OK);
     }
     let powers = if plugin.manifest.powers.is_empty() {
@@ -166,7 +171,7 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
     ];
     for (name, value) in rows {
         if !value.is_empty() {
-            anstream::println!("{name:<9} {}", crate::names::printable(&value));
+            say(format_args!("{name:<9} {}", printable(&value)));
         }
     }
     Ok(exit::OK)
@@ -197,27 +202,31 @@ fn pack(module: &std::path::Path, output: &std::path::Path) -> Result<u8, Failur
             miette::miette!("cannot read {}: {error}", module.display()),
         )
     })?;
-    let component = plugin::componentize(&bytes).map_err(|error| {
+    let refused = |error: String| {
         let help = "build it with persea-plugin-sdk and its `export!` macro, as a cdylib";
         Failure::new(
             exit::FAIL,
             miette::miette!(
                 help = help,
-                "{} cannot be made a component: {error}",
+                "{} cannot be made a plugin: {error}",
                 module.display()
             ),
         )
-    })?;
+    };
+    let component = plugin::componentize(&bytes).map_err(refused)?;
+    // A component of nothing is one too, but no plugin.
+    Manifest::read(&module.display().to_string(), &component)
+        .map_err(|error| refused(error.to_string()))?;
     std::fs::write(output, &component).map_err(|error| {
         Failure::new(
             exit::FAIL,
             miette::miette!("cannot write {}: {error}", output.display()),
         )
     })?;
-    anstream::println!(
+    say(format_args!(
         "{} bytes, sha256 {}",
         component.len(),
         plugin::digest(&component)
-    );
+    ));
     Ok(exit::OK)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Context, Failure, exit};
+use super::{Context, Failure, exit, say, warn};
 use crate::config::Config;
 use crate::display::{Display, Live, Plain, Silent, totals};
 use crate::job::{self, Answer, Job, JobError, Resolved, Summary, results_root};
@@ -128,12 +128,27 @@ impl Run {
             .map_err(Failure::of)?;
         let common = temp.path().join("common");
         std::fs::create_dir(&common).map_err(Failure::of)?;
-        let stdout_is_taken = catalog.formats().any(|plugin| {
-            context
-                .config
-                .text(&format!("job.run.result.{}.output", plugin.name))
-                == Some("-")
-        });
+        let on_stdout: Vec<&str> = catalog
+            .formats()
+            .map(|plugin| plugin.name.as_str())
+            .filter(|name| {
+                context
+                    .config
+                    .text(&format!("job.run.result.{name}.output"))
+                    == Some("-")
+            })
+            .collect();
+        if on_stdout.len() > 1 {
+            let names = on_stdout.join(" and ");
+            return Err(Failure::new(
+                exit::FAIL,
+                miette::miette!(
+                    help = "give a file to all but one",
+                    "{names} cannot both go to the standard output"
+                ),
+            ));
+        }
+        let stdout_is_taken = !on_stdout.is_empty();
         let mut display: Box<dyn Display + Send> = if stdout_is_taken {
             Box::new(Silent)
         } else if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
@@ -197,12 +212,12 @@ fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(), Failure>
             Answer::Failed { .. } => usable += 1,
             Answer::Missing { .. } => missing.push(reference.as_str()),
             Answer::Corrupt { resolver, what } => {
-                anstream::eprintln!(
+                warn(format_args!(
                     "{}",
                     printable(&format!(
                         "Reference {reference} might be resolved by {resolver} resolver, but the file is corrupted: {what}"
                     ))
-                );
+                ));
                 missing.push(reference.as_str());
             }
         }
@@ -229,8 +244,11 @@ fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(), Failure>
 }
 
 fn show(summary: &Summary) {
-    anstream::println!("RESULTS    : {}", totals(&summary.tally));
-    anstream::println!("JOB TIME   : {:.2} s", summary.elapsed.as_secs_f64());
+    say(format_args!("RESULTS    : {}", totals(&summary.tally)));
+    say(format_args!(
+        "JOB TIME   : {:.2} s",
+        summary.elapsed.as_secs_f64()
+    ));
 }
 
 /// The exit code of a job, in Avocado's bits.
@@ -244,7 +262,7 @@ fn code(summary: &Summary) -> u8 {
         code |= exit::INTERRUPTED;
     }
     for failure in &summary.failed_reports {
-        anstream::eprintln!("{}", printable(&format!("error: {failure}")));
+        warn(format_args!("{}", printable(&format!("error: {failure}"))));
         code |= exit::JOB_FAIL;
     }
     code

@@ -98,7 +98,11 @@ fn draw_until_closed(picture: &Mutex<Picture>, bar: &ProgressBar, woken: &Receiv
 fn draw(picture: &Mutex<Picture>, bar: &ProgressBar) {
     let mut picture = lock(picture);
     let lines = std::mem::take(&mut picture.lines);
-    let message = message(&picture);
+    let mut message = message(&picture);
+    // The bar is indicatif's, which does not know of `NO_COLOR`.
+    if anstream::AutoStream::choice(&std::io::stderr()) == anstream::ColorChoice::Never {
+        message = anstream::adapter::strip_str(&message).to_string();
+    }
     let (done, total) = (picture.tally.total() as u64, picture.total as u64);
     drop(picture);
     if !lines.is_empty() {

@@ -1,5 +1,7 @@
 //! What is asked of a job from outside: to stop, to stop at once, to stand still. Turns signals into requests; carries none out.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -49,6 +51,7 @@ pub(super) struct Signals {
     terminate: Signal,
     hangup: Signal,
     stop: Signal,
+    go_on: Signal,
 }
 
 impl Signals {
@@ -58,6 +61,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             stop: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
+            go_on: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
         })
     }
 
@@ -70,12 +74,21 @@ impl Signals {
             _ = self.stop.recv() => Request::StandStill,
         }
     }
-}
 
-/// Stops this process until somebody sends SIGCONT. The default action of SIGTSTP cannot be had any more once it's handled, so it is SIGSTOP.
-pub(super) fn stand_still() {
-    let this = rustix::process::getpid();
-    let _ = rustix::process::kill_process(this, rustix::process::Signal::STOP);
+    /// Stops this process until somebody sends SIGCONT. The default action of SIGTSTP cannot be had any more once it's
+    /// handled, so it is SIGSTOP; and that takes effect somewhat after the call, so SIGCONT is waited for.
+    pub(super) async fn stand_still(&mut self) {
+        while tokio::time::timeout(Duration::ZERO, self.go_on.recv())
+            .await
+            .is_ok()
+        {
+            // One that came before says nothing about the stop that follows.
+        }
+        let this = rustix::process::getpid();
+        if rustix::process::kill_process(this, rustix::process::Signal::STOP).is_ok() {
+            self.go_on.recv().await;
+        }
+    }
 }
 
 /// Waits until the tasks are to do something else than before.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::control::{Control, Request, Signals, Stop, stand_still};
+use super::control::{Control, Request, Signals, Stop};
 use super::directory::JobDirectory;
 use super::executor::{Finished, Message, Shared, Slot, execute};
 use super::log::JobLog;
@@ -97,7 +97,7 @@ impl Dispatcher<'_> {
                 biased;
                 request = signals.next() => match request {
                     Request::End => self.stop(&mut state, Stop::User),
-                    Request::StandStill => self.stand_still(&mut state).await,
+                    Request::StandStill => self.stand_still(&mut state, &mut signals).await,
                 },
                 _ = inbox.recv_many(&mut batch, MESSAGES) => {
                     for message in batch.drain(..) {
@@ -278,7 +278,7 @@ impl Dispatcher<'_> {
     }
 
     /// Ctrl-Z: the tests, the clocks and the host stand still until SIGCONT.
-    async fn stand_still(&mut self, state: &mut State) {
+    async fn stand_still(&mut self, state: &mut State, signals: &mut Signals) {
         let written = self
             .journal
             .append(journal::now(), &Event::JobPaused)
@@ -291,7 +291,7 @@ impl Dispatcher<'_> {
             }
         }
         self.display.suspend();
-        stand_still();
+        signals.stand_still().await;
         self.display.resume();
         for slot in &state.slots {
             if let Some(environment) = slot.environment() {

@@ -284,13 +284,7 @@ async fn run(
     control: &mut watch::Receiver<Control>,
     begun: Duration,
 ) -> (Outcome, usize) {
-    let timeout = task
-        .runnable
-        .more
-        .get("timeout")
-        .and_then(duration)
-        .filter(|t| !t.is_zero())
-        .or(shared.timeout);
+    let timeout = own_timeout(task).or(shared.timeout);
     let settings = own_settings(task, settings, runner);
     // A runner that can start processes is told where they may leave what only this task needs; the others need no environment.
     if runner
@@ -411,6 +405,16 @@ async fn end(host: &Host) -> Result<usize, SpawnError> {
             Ok(0)
         }
     }
+}
+
+/// The time-out that a recipe or a resolver gave to this very task.
+fn own_timeout(task: &Task) -> Option<Duration> {
+    let more = &task.runnable.more;
+    let configured = || more.get("config")?.get("task.timeout.running");
+    more.get("timeout")
+        .or_else(configured)
+        .and_then(duration)
+        .filter(|timeout| !timeout.is_zero())
 }
 
 /// The settings for this task: those of the job, and over them those that its recipe has.

@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::journal::{JournalError, Line, Reader};
-use crate::plugin::{Catalog, FormatEvent, Plugin, PluginError, ReportTarget, ResultFormat};
+use crate::journal::{JobFinished, JournalError, Line, Reader};
+use crate::model::{Status, Tally};
+use crate::plugin::{
+    Catalog, FormatData, FormatEvent, Plugin, PluginError, ReportTarget, ResultFormat,
+};
 
 /// How many events a format gets in a call.
 const BATCH: usize = 512;
@@ -145,10 +148,16 @@ pub fn make(
         .block_on(ResultFormat::new(catalog, plugin, target, job_dir, limit))
         .map_err(failed)?;
     let mut batch: Vec<FormatEvent> = Vec::with_capacity(BATCH);
+    let mut ending = Ending::default();
     loop {
-        let line = journal.next(wants)?;
+        let line = match journal.next(wants)? {
+            Some(line) => Some(line),
+            None if wants("job-finished") => ending.take(),
+            None => None,
+        };
         let ended = line.is_none();
         if let Some(mut line) = line {
+            ending.see(&line);
             prepare(&mut line, &settings);
             batch.push(line.into());
         }
@@ -224,8 +233,57 @@ fn wanted_events(plugin: &Plugin) -> Vec<String> {
 }
 
 /// A format sees the settings that it declared, and no others.
-fn prepare(line: &mut Line<crate::plugin::FormatData>, settings: &crate::model::Attributes) {
+fn prepare(line: &mut Line<FormatData>, settings: &crate::model::Attributes) {
     if line.event == "job-started" {
         line.data.restrict_settings(settings);
+    }
+}
+
+/// The end of a job whose journal has none, because its host was killed: what had finished is reported as a whole.
+#[derive(Default)]
+struct Ending {
+    started: bool,
+    finished: bool,
+    tally: Tally,
+    time: u64,
+}
+
+impl Ending {
+    fn see(&mut self, line: &Line<FormatData>) {
+        self.time = line.time;
+        match line.event.as_str() {
+            "job-started" => self.started = true,
+            "job-finished" => self.finished = true,
+            "task-finished" => {
+                let status = line.data.text("status");
+                if let Some(status) = Status::ALL
+                    .into_iter()
+                    .find(|known| Some(known.name()) == status)
+                {
+                    self.tally.add(status);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The missing last line, once.
+    fn take(&mut self) -> Option<Line<FormatData>> {
+        if !self.started || std::mem::replace(&mut self.finished, true) {
+            return None;
+        }
+        let last = JobFinished {
+            tally: self.tally,
+            total: self.tally.total(),
+            elapsed: 0,
+            interrupted_by: Some("the journal ends before the job does".into()),
+        };
+        let data = serde_json::to_value(last).ok()?;
+        Some(Line {
+            event: "job-finished".into(),
+            time: self.time,
+            task: None,
+            data: serde_json::from_value(data).ok()?,
+        })
     }
 }

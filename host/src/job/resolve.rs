@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::config::Config;
 use crate::model::Runnable;
+use crate::names::printable;
 use crate::plugin::{Catalog, PluginError, Resolution, Resolver};
 
 /// What became of one reference.
@@ -132,14 +133,22 @@ fn expand(references: &[String]) -> Vec<Wanted> {
             entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
         };
         let walk = walkdir::WalkDir::new(reference).sort_by_file_name();
-        for entry in walk.into_iter().filter_entry(visible).flatten() {
-            if !entry.file_type().is_dir()
-                && let Some(path) = entry.path().to_str()
-            {
-                wanted.push(Wanted {
-                    reference: path.to_owned(),
-                    typed: false,
-                });
+        for entry in walk.into_iter().filter_entry(visible) {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {}
+                Ok(entry) => match entry.path().to_str() {
+                    Some(path) => wanted.push(Wanted {
+                        reference: path.to_owned(),
+                        typed: false,
+                    }),
+                    None => tracing::warn!(
+                        "left out, because its name is no UTF-8 text: {}",
+                        printable(&entry.path().to_string_lossy())
+                    ),
+                },
+                Err(error) => {
+                    tracing::warn!("left out: {}", printable(&error.to_string()));
+                }
             }
         }
         if wanted.len() == before {

@@ -1,0 +1,456 @@
+//! The command line from day to day: lists, directories, orders, parallelism, settings, what a test is told.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, finish};
+
+/// A recipe of tests that do nothing, with these names.
+fn noops(sandbox: &Sandbox, names: &[&str]) {
+    let all: Vec<Value> = names
+        .iter()
+        .map(|name| serde_json::json!({"kind": "noop", "uri": name}))
+        .collect();
+    sandbox.file("noops.json", serde_json::to_string(&all).unwrap());
+}
+
+/// The names of the tests in the order in which they were planned.
+fn planned(sandbox: &Sandbox) -> Vec<String> {
+    let events = sandbox.job().events();
+    let planned = events
+        .iter()
+        .filter(|event| event["event"] == "task-planned");
+    planned
+        .map(|event| {
+            event["data"]["runnable"]["uri"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
+}
+
+const UNIT: &str = "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        pass\n    def test_b(self):\n        self.assertEqual(1, 2)\n";
+
+/// A directory with tests of four kinds, things that are none, and things that are not to be seen.
+fn project(sandbox: &Sandbox) {
+    sandbox.script("tests/b.sh", "true");
+    sandbox.script("tests/a.sh", "true");
+    sandbox.script("tests/sub/c.sh", "exit 1");
+    sandbox.script("tests/.hidden.sh", "exit 1");
+    sandbox.script("tests/.git/hook.sh", "exit 1");
+    sandbox.file("tests/test_unit.py", UNIT);
+    sandbox.file(
+        "tests/more.json",
+        r#"[{"kind": "noop", "uri": "x", "kwargs": {"tags": {"fast": null, "net": null}}}]"#,
+    );
+    sandbox.file("tests/notes.txt", "not a test\n");
+    sandbox.file(
+        "tests/package.json",
+        r#"{"name": "left-pad", "version": "1.0.0"}"#,
+    );
+}
+
+#[test]
+fn list_shows_what_references_are() {
+    let sandbox = Sandbox::new();
+    project(&sandbox);
+    let ran = sandbox.run(&["list", "tests"]).code(0);
+    let expected = "\
+exec-test tests/a.sh
+exec-test tests/b.sh
+noop x (fast,net)
+exec-test tests/sub/c.sh
+python-unittest tests/test_unit.py:T.test_a
+python-unittest tests/test_unit.py:T.test_b
+";
+    assert_eq!(ran.stdout, expected);
+    assert_eq!(ran.stderr, "");
+    assert!(
+        !sandbox.root().join("home/persea").exists(),
+        "a list runs nothing"
+    );
+
+    let ran = sandbox.run(&["list", "--json", "tests", "nope"]).code(2);
+    let lines: Vec<Value> = ran
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 7, "{ran}");
+    assert_eq!(lines[0]["reference"], "tests/a.sh");
+    assert_eq!(lines[0]["resolver"], "exec-test");
+    assert_eq!(lines[0]["runnable"]["kind"], "exec-test");
+    assert_eq!(lines[4]["runnable"]["uri"], "tests/test_unit.py:T.test_a");
+    assert_eq!(lines[6]["reference"], "nope");
+    assert!(lines[6]["missing"].as_array().unwrap().len() >= 4);
+}
+
+#[test]
+fn a_directory_is_one_reference() {
+    let sandbox = Sandbox::new();
+    project(&sandbox);
+    sandbox.run(&["run", "tests"]).code(1);
+    let job = sandbox.job();
+    assert_eq!(job.results()["total"], 6);
+    for (name, status) in [
+        ("tests/a.sh", "PASS"),
+        ("tests/b.sh", "PASS"),
+        ("x", "PASS"),
+        ("tests/sub/c.sh", "FAIL"),
+        ("tests/test_unit.py:T.test_a", "PASS"),
+        ("tests/test_unit.py:T.test_b", "FAIL"),
+    ] {
+        assert_eq!(job.status(name), status, "{name}");
+    }
+    assert_eq!(job.test("tests/a.sh")["id"], "1-tests/a.sh");
+}
+
+#[test]
+fn a_python_file_by_reference_by_class_and_by_test() {
+    let sandbox = Sandbox::new();
+    sandbox.file("test_unit.py", UNIT);
+    sandbox.run(&["run", "test_unit.py"]).code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("test_unit.py:T.test_a"), "PASS");
+    assert_eq!(job.status("test_unit.py:T.test_b"), "FAIL");
+    assert_eq!(
+        job.reason("test_unit.py:T.test_b"),
+        "AssertionError: 1 != 2"
+    );
+    sandbox.run(&["run", "test_unit.py:T"]).code(1);
+    assert_eq!(sandbox.job().results()["total"], 2);
+    sandbox.run(&["run", "test_unit.py:T.test_a"]).code(0);
+    assert_eq!(sandbox.job().results()["total"], 1);
+}
+
+#[test]
+fn a_dry_run_runs_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.script("touch.sh", "touch it-ran");
+    let ran = sandbox
+        .run(&["run", "--dry-run", "./touch.sh", "/bin/false"])
+        .code(0);
+    assert!(
+        ran.stdout
+            .contains(&format!("JOB ID     : {}\n", "0".repeat(40))),
+        "{ran}"
+    );
+    let job = sandbox.job();
+    for name in ["./touch.sh", "/bin/false"] {
+        assert_eq!(job.status(name), "CANCEL");
+        assert_eq!(job.reason(name), "Test cancelled due to --dry-run");
+    }
+    assert!(!sandbox.project().join("it-ran").exists());
+}
+
+#[test]
+fn a_shuffled_order_can_be_repeated() {
+    let sandbox = Sandbox::new();
+    let names = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
+    ];
+    noops(&sandbox, &names);
+    sandbox.run(&["run", "noops.json"]).code(0);
+    assert_eq!(planned(&sandbox), names);
+    let ran = sandbox.run(&["run", "--shuffle", "noops.json"]).code(0);
+    let order = planned(&sandbox);
+    assert_ne!(order, names, "one in 20 billion times this is no mistake");
+    let seed = ran.stdout.split_once("--shuffle-seed ").unwrap().1;
+    let seed = seed.lines().next().unwrap();
+    sandbox
+        .run(&["run", "--shuffle-seed", seed, "noops.json"])
+        .code(0);
+    assert_eq!(planned(&sandbox), order);
+    // What is in the job is the same.
+    let mut sorted = order;
+    sorted.sort();
+    assert_eq!(sorted, names);
+}
+
+#[test]
+fn one_at_a_time_is_one_at_a_time() {
+    let sandbox = Sandbox::new();
+    for name in ["a.sh", "b.sh", "c.sh", "d.sh"] {
+        sandbox.script(name, "mkdir alone || exit 1; echo $0 >> order; rmdir alone");
+    }
+    let args = [
+        "run",
+        "--max-parallel-tasks",
+        "1",
+        "./c.sh",
+        "./a.sh",
+        "./d.sh",
+        "./b.sh",
+    ];
+    sandbox.run(&args).code(0);
+    assert_eq!(
+        sandbox.wait_for("order"),
+        "./c.sh\n./a.sh\n./d.sh\n./b.sh\n"
+    );
+    let events = sandbox.job().events();
+    let steps: Vec<&str> = events
+        .iter()
+        .filter_map(|event| event["event"].as_str())
+        .filter(|event| ["task-started", "task-finished"].contains(event))
+        .collect();
+    assert_eq!(steps, ["task-started", "task-finished"].repeat(4));
+}
+
+#[test]
+fn four_at_a_time_meet_each_other() {
+    let sandbox = Sandbox::new();
+    let meet = "touch here-$(basename $0); for n in a b c d; do until [ -e here-$n.sh ]; do sleep 0.01; done; done";
+    for name in ["a.sh", "b.sh", "c.sh", "d.sh"] {
+        sandbox.script(name, meet);
+    }
+    let args = [
+        "run",
+        "--max-parallel-tasks",
+        "4",
+        "./a.sh",
+        "./b.sh",
+        "./c.sh",
+        "./d.sh",
+    ];
+    sandbox.run(&args).code(0);
+    assert_eq!(sandbox.job().results()["pass"], 4);
+}
+
+#[test]
+fn settings_come_in_layers_and_say_where_from() {
+    let sandbox = Sandbox::new();
+    let value = |more: &[&str], variable: Option<&str>| -> (Value, String) {
+        let mut args = vec!["config", "--json"];
+        args.extend(more);
+        let mut command = sandbox.persea(&args);
+        if let Some(value) = variable {
+            command.env("PERSEA_RUN__MAX_PARALLEL_TASKS", value);
+        }
+        let ran = finish(command.spawn().unwrap()).code(0);
+        let mut lines = ran
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let row = lines
+            .find(|row| row["name"] == "run.max_parallel_tasks")
+            .unwrap();
+        (
+            row["value"].clone(),
+            row["origin"].as_str().unwrap().to_owned(),
+        )
+    };
+    assert_eq!(value(&[], None), (0.into(), "the defaults".into()));
+    let user = sandbox.file(
+        "../home/.config/persea/config.toml",
+        "run.max_parallel_tasks = 2\n",
+    );
+    assert_eq!(
+        value(&[], None),
+        (2.into(), user.canonicalize().unwrap().display().to_string())
+    );
+    sandbox.file("persea.toml", "[run]\nmax_parallel_tasks = 3\n");
+    assert_eq!(value(&[], None), (3.into(), "persea.toml".into()));
+    assert_eq!(
+        value(&[], Some("4")),
+        (4.into(), "$PERSEA_RUN__MAX_PARALLEL_TASKS".into())
+    );
+    sandbox.file("five.toml", "run.max_parallel_tasks = 5\n");
+    assert_eq!(
+        value(&["--config", "five.toml"], Some("4")),
+        (5.into(), "five.toml".into())
+    );
+    let set = ["--config", "five.toml", "--set", "run.max_parallel_tasks=6"];
+    assert_eq!(
+        value(&set, Some("4")),
+        (6.into(), "the command line".into())
+    );
+
+    // For people: each setting in a line, with what it does.
+    let ran = sandbox.run(&["config"]).code(0);
+    let line = ran
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("run.max_parallel_tasks "))
+        .unwrap();
+    assert_eq!(
+        line,
+        "run.max_parallel_tasks = 3  # from persea.toml: how many tasks run at once; 0 is the number of processors"
+    );
+    // And it is the one that a job uses.
+    sandbox
+        .run(&["run", "--set", "run.max_parallel_tasks=6", "/bin/true"])
+        .code(0);
+    assert_eq!(
+        sandbox.job().events()[0]["data"]["settings"]["run.max_parallel_tasks"],
+        6
+    );
+    sandbox
+        .run(&[
+            "run",
+            "--set",
+            "run.max_parallel_tasks=6",
+            "--max-parallel-tasks",
+            "7",
+            "/bin/true",
+        ])
+        .code(0);
+    assert_eq!(
+        sandbox.job().events()[0]["data"]["settings"]["run.max_parallel_tasks"],
+        7
+    );
+}
+
+#[test]
+fn help_and_version() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&["--version"]).code(0);
+    assert_eq!(
+        ran.stdout,
+        format!("persea {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    let ran = sandbox.run(&["--help"]).code(0);
+    for word in [
+        "run",
+        "list",
+        "plugin",
+        "report",
+        "config",
+        "Exit codes",
+        "--plugin-dir",
+    ] {
+        assert!(ran.stdout.contains(word), "{word}: {ran}");
+    }
+    for command in [
+        &["run"][..],
+        &["list"],
+        &["report"],
+        &["config"],
+        &["plugin"],
+        &["plugin", "inspect"],
+        &["plugin", "pack"],
+    ] {
+        let mut args = command.to_vec();
+        args.push("--help");
+        let ran = sandbox.run(&args).code(0);
+        assert!(
+            ran.stdout.contains("Usage: persea ") && ran.stderr.is_empty(),
+            "{ran}"
+        );
+    }
+}
+
+#[test]
+fn a_jobs_directory_is_as_under_avocado() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["run", "/bin/true", "/bin/false"]).code(1);
+    let first = sandbox.job().0;
+    sandbox.run(&["run", "/bin/true"]).code(0);
+    let job = sandbox.job();
+    assert_ne!(job.0, first, "`latest` leads to the last one");
+    let link = std::fs::read_link(job.0.parent().unwrap().join("latest")).unwrap();
+    assert_eq!(
+        link.as_os_str(),
+        job.0.file_name().unwrap(),
+        "relative, so that all of it can be moved"
+    );
+
+    let id = job.read("id");
+    assert_eq!(id.trim_end().len(), 40);
+    let name = job.0.file_name().unwrap().to_str().unwrap();
+    assert!(
+        name.starts_with("job-20") && name.ends_with(&id[..7]),
+        "{name}"
+    );
+    for file in [
+        "job.log",
+        "results.json",
+        "results.xml",
+        "results.tap",
+        "events.jsonl",
+    ] {
+        assert!(job.0.join(file).is_file(), "{file}");
+    }
+    let by_status = first.join("test-results/by-status/FAIL/2-_bin_false");
+    assert!(
+        by_status.join("stdout").is_file(),
+        "{}",
+        by_status.display()
+    );
+}
+
+#[test]
+fn an_exec_test_is_told_what_avocado_tells_it() {
+    let sandbox = Sandbox::new();
+    let print = "env > env.txt; printf '%s\\n' \"$@\" > args.txt; pwd > pwd.txt; echo x > \"$AVOCADO_TEST_WORKDIR/w\"; echo y > \"$AVOCADO_TEST_OUTPUTDIR/left\"; ls -d \"$AVOCADO_TESTS_COMMON_TMPDIR\" \"$AVOCADO_TEST_LOGDIR\"; cat; ls /proc/self/fd > fds.txt";
+    sandbox.script("sub/print.sh", print);
+    let recipe = r#"{"kind": "exec-test", "uri": "sub/print.sh", "args": ["-c", "a b", "", "*", "ü"],
+        "kwargs": {"COLOUR": "dark red", "COUNT": 3, "DEEP": true}}"#;
+    sandbox.file("r.json", recipe);
+    sandbox.run(&["run", "r.json"]).code(0);
+    let job = sandbox.job();
+    let variables: BTreeMap<String, String> = sandbox
+        .wait_for("env.txt")
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let directory = job.test("sub/print.sh")["logdir"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let project = sandbox.project().canonicalize().unwrap();
+    for (name, value) in [
+        ("COLOUR", "dark red"),
+        ("COUNT", "3"),
+        ("DEEP", "True"),
+        ("AVOCADO_VERSION", "113.0"),
+        (
+            "AVOCADO_TEST_BASEDIR",
+            project.join("sub").to_str().unwrap(),
+        ),
+        ("AVOCADO_TEST_OUTPUTDIR", &directory),
+        ("AVOCADO_TEST_LOGDIR", &directory),
+        ("AVOCADO_TEST_LOGFILE", &format!("{directory}/debug.log")),
+    ] {
+        assert_eq!(
+            variables.get(name).map(String::as_str),
+            Some(value),
+            "{name}"
+        );
+    }
+    assert_eq!(sandbox.wait_for("args.txt"), "-c\na b\n\n*\nü\n");
+    assert_eq!(
+        sandbox.wait_for("pwd.txt").trim_end(),
+        project.to_str().unwrap()
+    );
+    assert_eq!(job.artifact("sub/print.sh", "left"), "y\n");
+    assert_eq!(
+        job.artifact("sub/print.sh", "stdout").lines().count(),
+        2,
+        "and nothing to read on its standard input"
+    );
+    // Its own standard streams and the one of `ls` for the directory: nothing of the host's leaks into it.
+    assert_eq!(sandbox.wait_for("fds.txt"), "0\n1\n2\n3\n");
+    // What was only there while it ran is gone.
+    let work = &variables["AVOCADO_TEST_WORKDIR"];
+    assert!(!std::path::Path::new(work).exists(), "{work}");
+    assert!(!std::path::Path::new(&variables["AVOCADO_TESTS_COMMON_TMPDIR"]).exists());
+}
+
+#[test]
+fn nothing_is_left_in_the_directory_for_temporary_files() {
+    let sandbox = Sandbox::new();
+    sandbox.script(
+        "leave.sh",
+        "echo x > \"$AVOCADO_TEST_WORKDIR/x\"; mkdir -p \"$AVOCADO_TESTS_COMMON_TMPDIR/y/z\"",
+    );
+    sandbox.run(&["run", "./leave.sh", "/bin/false"]).code(1);
+    let left: Vec<String> = std::fs::read_dir(sandbox.root())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !["home", "project"].contains(&name.as_str()))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,265 @@
+//! Files that are no plugins, or none for this host: each is refused with its reason and the way out, and costs the job
+//! nothing but a bit of its exit code.
+
+use crate::input::{no_job, says};
+use crate::plugins::{built, core_module, put};
+use crate::support::Sandbox;
+
+/// A plugin file that is none: the job runs without it, says so, and its exit code says it too; `inspect` says the same.
+#[track_caller]
+fn no_plugin(bytes: &[u8], expected: &[&str]) {
+    let sandbox = Sandbox::new();
+    sandbox.file("plugins/bad.wasm", bytes);
+    put(&sandbox, "plugins", &["runner-greet"]);
+    let ran = sandbox
+        .run(&["run", "--plugin-dir", "plugins", "/bin/true"])
+        .code(2);
+    let mut parts = vec!["warning: plugin not loaded: ", "plugins/bad.wasm "];
+    parts.extend(expected);
+    says(&ran, &parts);
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
+    assert_eq!(sandbox.job().status("/bin/true"), "PASS");
+    let ran = sandbox
+        .run(&["plugin", "inspect", "plugins/bad.wasm"])
+        .code(4);
+    says(&ran, expected);
+    let ran = sandbox
+        .run(&["plugin", "list", "--plugin-dir", "plugins"])
+        .code(2);
+    assert!(ran.stdout.contains("plugins/runner-greet.wasm"), "{ran}");
+}
+
+#[test]
+fn a_plugin_that_is_no_component() {
+    no_plugin(b"", &["is not a WebAssembly component: the file is empty"]);
+    no_plugin(
+        b"\x7fELF and so on",
+        &["is not a WebAssembly component: it does not begin as WebAssembly does"],
+    );
+}
+
+#[test]
+fn a_plugin_that_was_cut_off() {
+    let whole = &built()["runner-greet"];
+    for length in [6, 9, whole.len() / 2, whole.len() - 1] {
+        no_plugin(
+            &whole[..length],
+            &["is not a WebAssembly component: it is broken or cut off: "],
+        );
+    }
+}
+
+#[test]
+fn a_plugin_with_flipped_bits_is_refused_or_works_but_never_breaks_the_host() {
+    let whole = &built()["runner-greet"];
+    let sandbox = Sandbox::new();
+    for (number, at) in (0..whole.len()).step_by(whole.len() / 40).enumerate() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x55;
+        sandbox.file(&format!("plugins/{number:02}.wasm"), bytes);
+    }
+    let ran = sandbox.run(&["plugin", "list", "--plugin-dir", "plugins"]);
+    assert!(matches!(ran.code, Some(0 | 2)), "{ran}");
+    assert!(ran.stdout.contains("exec-test"), "{ran}");
+}
+
+#[test]
+fn a_core_module_becomes_usable_by_the_command_that_the_message_names() {
+    let module = core_module();
+    no_plugin(
+        &module,
+        &[
+            "is a core WebAssembly module, not a component",
+            "`persea plugin pack plugins/bad.wasm -o PLUGIN.wasm`",
+        ],
+    );
+    let sandbox = Sandbox::new();
+    sandbox.file("greet.wasm", module);
+    std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
+    sandbox
+        .run(&["plugin", "pack", "greet.wasm", "-o", "plugins/greet.wasm"])
+        .code(0);
+    sandbox.file("r.json", r#"{"kind": "greet", "uri": "World"}"#);
+    sandbox
+        .run(&["run", "--plugin-dir", "plugins", "r.json"])
+        .code(0);
+    assert_eq!(sandbox.job().artifact("World", "stdout"), "Hello, World!\n");
+}
+
+#[test]
+fn pack_refuses_what_is_no_plugins_module() {
+    let sandbox = Sandbox::new();
+    sandbox.file("empty.wasm", wat::parse_str("(module)").unwrap());
+    let ran = sandbox
+        .run(&["plugin", "pack", "empty.wasm", "-o", "out.wasm"])
+        .code(4);
+    says(&ran, &["empty.wasm ", "no plugin", "`persea:plugin/run`"]);
+    assert!(!sandbox.project().join("out.wasm").exists());
+    sandbox.file("text.wasm", "hello");
+    let ran = sandbox
+        .run(&["plugin", "pack", "text.wasm", "-o", "out.wasm"])
+        .code(4);
+    says(&ran, &["text.wasm"]);
+    let ran = sandbox
+        .run(&["plugin", "pack", "none.wasm", "-o", "out.wasm"])
+        .code(4);
+    says(&ran, &["cannot read none.wasm: No such file"]);
+}
+
+#[test]
+fn a_component_that_is_no_plugin() {
+    let component = wat::parse_str("(component)").unwrap();
+    no_plugin(
+        &component,
+        &[
+            "is a component, but no plugin: it exports nothing",
+            "`persea:plugin/run`",
+        ],
+    );
+}
+
+/// All places of a text in a component, replaced by one of the same length.
+fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = built()[name].clone();
+    let mut count = 0;
+    for at in 0..bytes.len() - from.len() {
+        if bytes[at..].starts_with(from.as_bytes()) {
+            bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+            count += 1;
+        }
+    }
+    assert!(count > 0, "no {from} in {name}");
+    bytes
+}
+
+#[test]
+fn a_plugin_of_a_later_version_says_what_it_needs_and_what_there_is() {
+    for later in ["@0.2.0", "@1.0.0", "@0.1.1"] {
+        let needs = format!("{later}, and this host offers persea:plugin@0.1.0");
+        no_plugin(
+            &patched("runner-greet", "@0.1.0", later),
+            &[
+                &needs,
+                "build the plugin against persea-plugin-sdk 0.1.0, or use a host of the plugin's version",
+            ],
+        );
+    }
+}
+
+#[test]
+fn a_plugin_that_asks_for_what_its_world_does_not_get() {
+    let resolver = wat::parse_str(
+        r#"(component
+            (import "persea:plugin/process@0.1.0" (instance))
+            (instance (export "persea:plugin/plugin@0.1.0"))
+            (instance (export "persea:plugin/resolve@0.1.0")))"#,
+    );
+    no_plugin(
+        &resolver.unwrap(),
+        &[
+            "asks for `persea:plugin/process@0.1.0`, which a resolver does not get: it can ask for `log`, `workspace`",
+        ],
+    );
+    // The real thing: a runner's component that asks for what only result formats have.
+    no_plugin(
+        &patched(
+            "runner-greet",
+            "persea:plugin/status@0.1.0",
+            "persea:plugin/output@0.1.0",
+        ),
+        &["asks for `persea:plugin/output@0.1.0`, which a runner does not get"],
+    );
+    // And for something of which the host knows nothing.
+    no_plugin(
+        &patched(
+            "runner-greet",
+            "persea:plugin/status@0.1.0",
+            "malory:plugin/status@0.1.0",
+        ),
+        &["asks for `malory:plugin/status@0.1.0`, which a runner does not get"],
+    );
+}
+
+#[test]
+fn a_plugin_that_describes_itself_in_no_useful_way() {
+    let way = |way: &str| {
+        patched(
+            "hostile-describe",
+            "describe=fine",
+            &format!("describe={way}"),
+        )
+    };
+    // It takes as long as it may take, so it is loaded once.
+    let sandbox = Sandbox::new();
+    let file = sandbox.file("loop.wasm", way("loop"));
+    let ran = sandbox
+        .run(&["plugin", "inspect", file.to_str().unwrap()])
+        .code(4);
+    says(&ran, &["loop.wasm did not answer within "]);
+    no_plugin(&way("trap"), &["panicked at", "words fail me"]);
+    no_plugin(
+        &way("name"),
+        &[
+            "describes itself wrongly: its name is ",
+            "at most 64 lower case letters, digits and hyphens",
+        ],
+    );
+    no_plugin(
+        &way("vers"),
+        &["describes itself wrongly: its version is \"latest\", which is no version such as 1.2.3"],
+    );
+    no_plugin(
+        &way("none"),
+        &["describes itself wrongly: a runner names the kinds that it runs, and it names none"],
+    );
+    no_plugin(&way("call"), &["refused: "]);
+}
+
+#[test]
+fn kinds_with_control_characters_do_not_reach_the_terminal() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "plugins/odd.wasm",
+        patched("hostile-describe", "describe=fine", "describe=kind"),
+    );
+    for args in [
+        &["plugin", "list", "--plugin-dir", "plugins"][..],
+        &["plugin", "inspect", "plugins/odd.wasm"],
+    ] {
+        let ran = sandbox.run(args);
+        assert!(!ran.stdout.contains('\u{202e}'), "{ran}");
+        assert!(
+            !ran.stdout
+                .lines()
+                .any(|line| line.starts_with("runner  forged")),
+            "{ran}"
+        );
+    }
+}
+
+#[test]
+fn a_directory_of_plugins_that_is_none() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox
+        .run(&["run", "--plugin-dir", "nowhere", "/bin/true"])
+        .code(4);
+    says(&ran, &["nowhere", "No such file or directory"]);
+    no_job(&sandbox);
+    // A directory that ends with .wasm is no plugin, and no reason to stop.
+    std::fs::create_dir_all(sandbox.project().join("plugins/x.wasm")).unwrap();
+    let ran = sandbox
+        .run(&["plugin", "list", "--plugin-dir", "plugins"])
+        .code(2);
+    says(
+        &ran,
+        &["plugins/x.wasm is not a WebAssembly component: it is no ordinary file"],
+    );
+    let ran = sandbox
+        .run(&["plugin", "inspect", "nothing-of-this-name"])
+        .code(4);
+    says(
+        &ran,
+        &["no plugin `nothing-of-this-name`", "persea plugin list"],
+    );
+}

@@ -1,0 +1,399 @@
+//! Plugins of others: built as their authors would build them, and used as their users would.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use persea_guest_build::{Guest, Target, Toolchain};
+use sha2::{Digest as _, Sha256};
+
+use crate::support::{Ran, Sandbox};
+
+/// Cargo's directory for the guests of one target.
+fn target_dir(target: Target) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("guests")
+        .join(target.triple())
+}
+
+fn build(target: Target, crates: &[(&str, &[&str])]) -> BTreeMap<String, Vec<u8>> {
+    let toolchain = Toolchain::find(target).unwrap_or_else(|error| panic!("{error}"));
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/plugins");
+    let mut all = BTreeMap::new();
+    for (directory, packages) in crates {
+        let built = toolchain.build(&Guest {
+            manifest: &plugins.join(directory).join("Cargo.toml"),
+            packages,
+            profile: "release",
+            target_dir: &target_dir(target),
+        });
+        for guest in built.unwrap_or_else(|error| panic!("{directory}: {error}")) {
+            all.insert(guest.name, guest.component);
+        }
+    }
+    all
+}
+
+/// The components of all plugins in `tests/plugins`, by their packages' names.
+pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
+    static BUILT: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let hostile = [
+            "hostile-runner",
+            "hostile-resolver",
+            "hostile-format",
+            "runner-rival",
+            "hostile-describe",
+        ];
+        let own: &[&str] = &[];
+        build(
+            Target::Unknown,
+            &[
+                ("runner-greet", own),
+                ("resolver-list", own),
+                ("format-csv", own),
+                ("hostile", &hostile),
+            ],
+        )
+    })
+}
+
+/// A core module as cargo leaves it: what an author has before it is packed.
+pub fn core_module() -> Vec<u8> {
+    built();
+    let path = "wasm32-unknown-unknown/release/runner_greet.wasm";
+    std::fs::read(target_dir(Target::Unknown).join(path)).unwrap()
+}
+
+/// Puts plugins into a directory of the sandbox.
+pub fn put(sandbox: &Sandbox, directory: &str, names: &[&str]) {
+    for name in names {
+        sandbox.file(&format!("{directory}/{name}.wasm"), &built()[*name]);
+    }
+}
+
+const GREETINGS: &str = "# Who is to be greeted\n\ngreet: World\ngreet: nobody\n$ echo from the shell; exit 3\n$ true\n";
+
+/// Runs the plugins of well-behaved authors, and looks at all that they do.
+fn each_does_its_work(sandbox: &Sandbox, options: &[&str]) {
+    sandbox.file("tests.list", GREETINGS);
+    let mut args = vec!["run"];
+    args.extend(options);
+    args.push("tests.list");
+    let ran = sandbox.run(&args).code(1);
+    assert_eq!(ran.stderr, "", "{ran}");
+    assert!(
+        ran.stdout.contains("(1/4) World: about to greet World"),
+        "{ran}"
+    );
+
+    let job = sandbox.job();
+    assert_eq!(job.status("World"), "PASS");
+    assert_eq!(job.status("nobody"), "FAIL");
+    assert_eq!(job.reason("nobody"), "nobody is there to be greeted");
+    assert_eq!(job.status("echo from the shell; exit 3"), "FAIL");
+    assert_eq!(job.status("true"), "PASS");
+    assert_eq!(job.test("World")["whiteboard"], "Hello, World!");
+    assert_eq!(job.test("World")["returncode"], 0);
+    assert_eq!(job.artifact("World", "stdout"), "Hello, World!\n");
+    assert_eq!(job.artifact("World", "greeting.txt"), "Hello, World!");
+    // Tests end in any order.
+    let csv = job.read("results.csv");
+    let mut lines: Vec<&str> = csv.lines().collect();
+    lines[1..].sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            r#""id","status","reason","printed""#,
+            r#""1-World","PASS","","""#,
+            r#""2-nobody","FAIL","nobody is there to be greeted","Hello, nobody!""#,
+            r#""3-echo from the shell; exit 3","FAIL","exited with code 3","from the shell""#,
+            r#""4-true","PASS","","""#,
+        ]
+    );
+}
+
+const GOOD: [&str; 3] = ["runner-greet", "resolver-list", "format-csv"];
+
+#[test]
+fn plugins_of_a_directory_do_their_work() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &GOOD);
+    each_does_its_work(&sandbox, &["--plugin-dir", "plugins"]);
+}
+
+#[test]
+fn the_users_own_directory_needs_no_option() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "../home/.local/share/persea/plugins", &GOOD);
+    each_does_its_work(&sandbox, &[]);
+}
+
+#[test]
+fn the_users_own_directory_is_where_xdg_says() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "../data/persea/plugins", &GOOD);
+    let mut command = sandbox.persea(&["plugin", "list"]);
+    command.env("XDG_DATA_HOME", sandbox.root().join("data"));
+    let ran = crate::support::finish(command.spawn().unwrap()).code(0);
+    assert!(
+        ran.stdout.contains("data/persea/plugins/runner-greet.wasm"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn a_directory_can_be_configured() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "tools/persea", &GOOD);
+    sandbox.file("persea.toml", "plugins.dirs = ['tools/persea']\n");
+    each_does_its_work(&sandbox, &[]);
+}
+
+#[test]
+fn plugins_that_are_built_for_wasi_do_the_same() {
+    let own: &[&str] = &[];
+    let crates = GOOD.map(|name| (name, own));
+    let sandbox = Sandbox::new();
+    for (name, component) in build(Target::Wasip2, &crates) {
+        sandbox.file(&format!("plugins/{name}.wasm"), component);
+    }
+    each_does_its_work(&sandbox, &["--plugin-dir", "plugins"]);
+    let ran = sandbox
+        .run(&["plugin", "inspect", "plugins/runner-greet.wasm", "--json"])
+        .code(0);
+    let inspected: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(inspected["wasi"], true, "{ran}");
+}
+
+#[test]
+fn a_plugin_gets_the_settings_that_it_declares() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &GOOD);
+    sandbox.file("tests.list", "greet: World\n");
+    let set = "runner.greet.words=Good morning";
+    let ran = sandbox
+        .run(&["run", "--plugin-dir", "plugins", "--set", set, "tests.list"])
+        .code(0);
+    assert_eq!(
+        ran.stderr, "",
+        "a declared setting is no unknown one: {ran}"
+    );
+    assert_eq!(
+        sandbox.job().artifact("World", "stdout"),
+        "Good morning, World!\n"
+    );
+    // For one runnable alone.
+    let own =
+        r#"{"kind": "greet", "uri": "World", "config": {"runner.greet.words": "Good night"}}"#;
+    sandbox.file("one.json", own);
+    sandbox
+        .run(&["run", "--plugin-dir", "plugins", "--set", set, "one.json"])
+        .code(0);
+    assert_eq!(
+        sandbox.job().artifact("World", "stdout"),
+        "Good night, World!\n"
+    );
+}
+
+#[test]
+fn a_broken_file_of_a_plugins_format_is_named_with_its_line() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &GOOD);
+    sandbox.file("broken.list", "greet: World\n\nwhat is this\n");
+    let ran = sandbox
+        .run(&["run", "--plugin-dir", "plugins", "broken.list"])
+        .code(2);
+    let why = "broken.list:3: neither `$ COMMAND` nor `KIND: URI`";
+    assert!(ran.stderr.contains(why), "{ran}");
+    let ran = sandbox
+        .run(&["list", "--plugin-dir", "plugins", "broken.list"])
+        .code(2);
+    assert_eq!(
+        ran.stdout,
+        format!("CORRUPT broken.list\n    list: {why}\n")
+    );
+}
+
+/// The lines of `plugin list` about the runners of two plugins.
+fn runners(ran: &Ran) -> Vec<String> {
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let mut found = Vec::new();
+    for pair in lines.windows(2) {
+        let words: Vec<&str> = pair[0].split_whitespace().collect();
+        if words.first() == Some(&"runner") && pair[1].contains("kinds:") {
+            found.push(format!("{}: {}", words[1], pair[1].trim()));
+        }
+    }
+    found
+}
+
+#[test]
+fn two_runners_of_one_kind_are_chosen_by_the_configured_order() {
+    let sandbox = Sandbox::new();
+    put(
+        &sandbox,
+        "plugins",
+        &["resolver-list", "runner-greet", "runner-rival"],
+    );
+    sandbox.file("tests.list", "greet: World\n$ true\n");
+    let job = |more: &[&str]| {
+        let mut args = vec!["run", "--plugin-dir", "plugins"];
+        args.extend(more);
+        args.push("tests.list");
+        sandbox.run(&args).code(0);
+        let job = sandbox.job();
+        (job.status("World"), job.status("true"))
+    };
+    let list = |more: &[&str]| {
+        let mut args = vec!["plugin", "list", "--plugin-dir", "plugins"];
+        args.extend(more);
+        runners(&sandbox.run(&args).code(0))
+    };
+    let (pass, warn) = ("PASS".to_owned(), "WARN".to_owned());
+
+    // As found: a directory's plugins before those that are built in, by the names of their files.
+    assert_eq!(job(&[]), (pass.clone(), warn.clone()));
+    let listed = list(&[]);
+    assert_eq!(listed[0], "greet: kinds: greet");
+    assert_eq!(
+        listed[1],
+        "rival: kinds: exec-test, greet (another is preferred)"
+    );
+    assert_eq!(
+        listed[2],
+        "exec-test: kinds: exec-test (another is preferred)"
+    );
+
+    let order = ["--set", r#"plugins.runner.order=["rival"]"#];
+    assert_eq!(job(&order), (warn.clone(), warn));
+    let listed = list(&order);
+    assert_eq!(listed[0], "rival: kinds: exec-test, greet");
+    assert_eq!(listed[1], "greet: kinds: greet (another is preferred)");
+
+    let order = ["--set", r#"plugins.runner.order=["exec-test", "greet"]"#];
+    assert_eq!(job(&order), (pass.clone(), pass.clone()));
+    let listed = list(&order);
+    assert_eq!(listed[0], "exec-test: kinds: exec-test");
+    assert_eq!(
+        listed[2],
+        "rival: kinds: exec-test (another is preferred), greet (another is preferred)"
+    );
+
+    let disable = ["--set", r#"plugins.disable=["runner.rival"]"#];
+    assert_eq!(job(&disable), (pass.clone(), pass));
+    assert!(!list(&disable).iter().any(|line| line.starts_with("rival")));
+}
+
+#[test]
+fn the_same_plugin_twice_does_no_harm() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &GOOD);
+    put(&sandbox, "more", &GOOD);
+    sandbox.file("plugins/another-name.wasm", &built()["runner-greet"]);
+    each_does_its_work(
+        &sandbox,
+        &["--plugin-dir", "more", "--plugin-dir", "plugins"],
+    );
+    let ran = sandbox
+        .run(&[
+            "plugin",
+            "list",
+            "--plugin-dir",
+            "more",
+            "--plugin-dir",
+            "plugins",
+        ])
+        .code(0);
+    let lines: Vec<&str> = ran
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("runner         greet"))
+        .collect();
+    let ends = [
+        "more/runner-greet.wasm",
+        "plugins/another-name.wasm",
+        "plugins/runner-greet.wasm",
+    ];
+    assert_eq!(lines.len(), 3, "{ran}");
+    assert!(
+        lines
+            .iter()
+            .zip(ends)
+            .all(|(line, end)| line.ends_with(end)),
+        "{ran}"
+    );
+}
+
+#[test]
+fn what_is_built_in_can_be_disabled_too() {
+    let sandbox = Sandbox::new();
+    sandbox.file("one.json", r#"{"kind": "noop"}"#);
+    let disable = r#"plugins.disable=["runner.noop", "result-format.tap"]"#;
+    sandbox.run(&["run", "--set", disable, "one.json"]).code(1);
+    let job = sandbox.job();
+    assert!(job.reason("noop").starts_with("no runner for kind `noop`"));
+    assert!(!job.0.join("results.tap").exists());
+    assert!(job.0.join("results.xml").exists());
+}
+
+#[test]
+fn inspect_tells_what_a_plugin_is_before_it_is_used() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &GOOD);
+    let rows = |file: &str| -> BTreeMap<String, String> {
+        let ran = sandbox.run(&["plugin", "inspect", file]).code(0);
+        let row = |line: &str| {
+            let (name, value) = line.split_once(' ').unwrap();
+            (name.to_owned(), value.trim().to_owned())
+        };
+        ran.stdout.lines().map(row).collect()
+    };
+    let runner = rows("plugins/runner-greet.wasm");
+    for (name, value) in [
+        ("name", "greet"),
+        ("summary", "greets whom the uri names"),
+        ("world", "runner"),
+        ("version", "0.3.0"),
+        ("contract", "persea:plugin@0.1.0 (this host offers 0.1.0)"),
+        ("kinds", "greet"),
+        ("settings", "runner.greet.words"),
+        ("wasi", "not imported"),
+        ("origin", "plugins/runner-greet.wasm"),
+    ] {
+        assert_eq!(runner[name], value);
+    }
+    let powers = |rows: &BTreeMap<String, String>| -> Vec<String> {
+        let mut powers: Vec<String> = rows["powers"].split(", ").map(str::to_owned).collect();
+        powers.sort();
+        powers
+    };
+    assert_eq!(powers(&runner), ["log", "process", "status"]);
+    assert_eq!(
+        powers(&rows("plugins/resolver-list.wasm")),
+        ["log", "workspace"]
+    );
+    assert_eq!(powers(&rows("plugins/format-csv.wasm")), ["log", "output"]);
+
+    let bytes = &built()["runner-greet"];
+    let digest: String = Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(runner["sha256"], digest);
+    assert_eq!(runner["size"], format!("{} bytes", bytes.len()));
+
+    // The same by its name, where it is among the plugins; and as JSON.
+    let by_name = [
+        "plugin",
+        "inspect",
+        "greet",
+        "--plugin-dir",
+        "plugins",
+        "--json",
+    ];
+    let ran = sandbox.run(&by_name).code(0);
+    let inspected: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(inspected["sha256"], digest.as_str());
+    assert_eq!(inspected["world"], "runner");
+}

@@ -1,0 +1,399 @@
+//! Reports: each is a function of the journal alone, whole and valid, now and later.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::plugins::put;
+use crate::support::{Job, Ran, Sandbox};
+
+/// A job with a test of each ending, some with output; its exit code is 9.
+fn job_of_all_sorts() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let mixed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/mixed");
+    for name in ["tap_ok.t.sh", "tap_fail.sh", "skip77.sh", "test_unit.py"] {
+        std::fs::copy(mixed.join(name), sandbox.project().join(name)).unwrap();
+    }
+    sandbox.script(
+        "talk.sh",
+        "echo '<b>&\"quoted\"</b> ]]> \u{1b}[31mred'; printf 'bad \\377 byte\\n' >&2; exit 2",
+    );
+    sandbox.script("long.sh", "while :; do sleep 0.1; done");
+    let own = r#"[
+        {"kind": "exec-test", "uri": "./talk.sh", "kwargs": {"tags": {"fast": null, "arch": ["x86_64", "arm"]}}},
+        {"kind": "exec-test", "uri": "./long.sh"},
+        {"kind": "exec-test", "uri": "skip77.sh"},
+        {"kind": "tap", "uri": "tap_ok.t.sh"},
+        {"kind": "tap", "uri": "tap_fail.sh"},
+        {"kind": "robot", "uri": "<arm> & \"leg\""},
+        {"kind": "exec-test", "uri": "/does/not/exist"},
+        {"kind": "noop", "identifier": "a # b \\ c\n1..0"}
+    ]"#;
+    sandbox.file("all.json", own);
+    sandbox.file("persea.toml", "runner.exectest.exitcodes.skip = [77]\n");
+    sandbox
+        .run(&[
+            "run",
+            "--task-timeout",
+            "2",
+            "all.json",
+            "test_unit.py",
+            "/bin/true",
+        ])
+        .code(9);
+    sandbox
+}
+
+/// Their number in that job.
+const TESTS: usize = 13;
+
+fn report(sandbox: &Sandbox, job: &str, format: &str) -> Ran {
+    sandbox.run(&["report", job, "--format", format])
+}
+
+/// XML that any reader takes.
+#[track_caller]
+pub fn assert_well_formed(path: &std::path::Path) {
+    let check = "import sys, xml.etree.ElementTree as tree; tree.parse(sys.argv[1])";
+    let checked = std::process::Command::new("python3")
+        .args(["-c", check])
+        .arg(path)
+        .output()
+        .unwrap();
+    assert!(
+        checked.status.success(),
+        "{}",
+        String::from_utf8_lossy(&checked.stderr)
+    );
+}
+
+#[test]
+fn a_report_is_made_again_from_the_journal_alone() {
+    let sandbox = job_of_all_sorts();
+    let job = sandbox.job();
+    let files = [
+        ("json", "results.json"),
+        ("tap", "results.tap"),
+        ("xunit", "results.xml"),
+    ];
+    let written = files.map(|(_, file)| job.read(file));
+    for (_, file) in files {
+        std::fs::remove_file(job.0.join(file)).unwrap();
+    }
+    // What tests printed is part of the xunit report, and in their files.
+    assert_eq!(
+        report(&sandbox, "latest", "xunit").code(0).stdout,
+        written[2]
+    );
+    std::fs::remove_dir_all(job.0.join("test-results")).unwrap();
+    for (index, (format, _)) in files.iter().enumerate().take(2) {
+        let ran = report(&sandbox, "latest", format).code(0);
+        assert_eq!(ran.stdout, written[index]);
+        assert_eq!(ran.stderr, "");
+    }
+    // The job by its id and by its directory, into a file.
+    let id = job.read("id");
+    assert_eq!(report(&sandbox, &id[..7], "tap").code(0).stdout, written[1]);
+    let ran = sandbox.run(&[
+        "report",
+        job.0.to_str().unwrap(),
+        "--format",
+        "tap",
+        "-o",
+        "again.tap",
+    ]);
+    assert_eq!(ran.code(0).stdout, "");
+    assert_eq!(
+        std::fs::read_to_string(sandbox.project().join("again.tap")).unwrap(),
+        written[1]
+    );
+}
+
+#[test]
+fn results_json_has_every_test_and_right_totals() {
+    let sandbox = job_of_all_sorts();
+    let job = sandbox.job();
+    let results = job.results();
+    let tests = results["tests"].as_array().unwrap();
+    assert_eq!(tests.len(), TESTS);
+    assert_eq!(results["total"], TESTS);
+    let planned: Vec<Value> = job
+        .events()
+        .into_iter()
+        .filter(|event| event["event"] == "task-planned")
+        .collect();
+    assert_eq!(planned.len(), TESTS);
+    for task in &planned {
+        assert!(
+            tests.iter().any(|test| test["id"] == task["task"]),
+            "{task} has no result"
+        );
+    }
+    for (count, status) in [
+        ("pass", "PASS"),
+        ("failures", "FAIL"),
+        ("errors", "ERROR"),
+        ("skip", "SKIP"),
+        ("interrupt", "INTERRUPTED"),
+        ("warn", "WARN"),
+        ("cancel", "CANCEL"),
+    ] {
+        let with = tests.iter().filter(|test| test["status"] == status).count();
+        assert_eq!(results[count], with, "{count}");
+    }
+    assert_eq!(
+        job.test("./talk.sh")["tags"]["arch"],
+        serde_json::json!(["x86_64", "arm"])
+    );
+    // Where it says that a test's files are, they are.
+    let directory = job.test("./talk.sh")["logdir"].as_str().unwrap().to_owned();
+    assert!(std::path::Path::new(&directory).join("stdout").is_file());
+}
+
+#[test]
+fn results_xml_is_well_formed_with_right_totals() {
+    let sandbox = job_of_all_sorts();
+    let file = sandbox.job().0.join("results.xml");
+    assert_well_formed(&file);
+    let script = r#"
+import json, sys, xml.etree.ElementTree as tree
+suite = tree.parse(sys.argv[1]).getroot()
+if suite.tag == "testsuites": suite = suite[0]
+cases = suite.findall("testcase")
+count = lambda tag: sum(case.find(tag) is not None for case in cases)
+talk = [case for case in cases if "talk.sh" in case.get("name")][0]
+print(json.dumps({"attributes": suite.attrib, "cases": len(cases), "failures": count("failure"), "errors": count("error"),
+    "skipped": count("skipped"), "out": talk.findtext("system-out"), "names": [case.get("name") for case in cases]}))
+"#;
+    let parsed = Command::new("python3")
+        .args(["-c", script])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(
+        parsed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&parsed.stderr)
+    );
+    let parsed: Value = serde_json::from_slice(&parsed.stdout).unwrap();
+    assert_eq!(parsed["cases"], TESTS);
+    assert_eq!(parsed["attributes"]["tests"], TESTS.to_string());
+    for count in ["failures", "errors", "skipped"] {
+        assert_eq!(
+            parsed["attributes"][count],
+            parsed[count].to_string(),
+            "{count}: {parsed:#}"
+        );
+    }
+    assert_eq!(parsed["failures"], 3);
+    let said = parsed["out"].as_str().unwrap();
+    assert!(said.contains("<b>&\"quoted\"</b> ]]> "), "{said:?}");
+    let names = parsed["names"].as_array().unwrap();
+    assert!(
+        names
+            .iter()
+            .any(|name| name.as_str().unwrap().contains("<arm> & \"leg\"")),
+        "{names:?}"
+    );
+}
+
+#[test]
+fn results_tap_has_a_line_for_each_test() {
+    let sandbox = job_of_all_sorts();
+    check_tap(&sandbox.job().read("results.tap"));
+}
+
+#[track_caller]
+fn check_tap(tap: &str) {
+    let lines: Vec<&str> = tap.lines().collect();
+    let plans: Vec<&&str> = lines
+        .iter()
+        .filter(|line| line.contains("..") && line.starts_with(|c: char| c.is_ascii_digit()))
+        .collect();
+    assert_eq!(plans, [&format!("1..{TESTS}")], "{tap}");
+    let points: Vec<&&str> = lines
+        .iter()
+        .filter(|line| line.starts_with("ok ") || line.starts_with("not ok "))
+        .collect();
+    assert_eq!(points.len(), TESTS, "{tap}");
+    for (index, point) in points.iter().enumerate() {
+        let number = point
+            .split_whitespace()
+            .find_map(|word| word.parse::<usize>().ok());
+        assert_eq!(number, Some(index + 1), "{point}");
+    }
+    let skipped: Vec<&&&str> = points
+        .iter()
+        .filter(|point| point.contains(" # SKIP"))
+        .collect();
+    assert_eq!(skipped.len(), 2, "{tap}");
+    // A `#` in a name is no directive.
+    assert!(!tap.contains(" a # b"), "{tap}");
+}
+
+/// A copy of a job whose journal ends in the middle of a line, as when the host was killed.
+fn cut_off(sandbox: &Sandbox, keep: usize) -> Job {
+    let job = sandbox.job();
+    let copy = sandbox.project().join(format!("cut-{keep}"));
+    std::fs::create_dir(&copy).unwrap();
+    let journal = job.read("events.jsonl");
+    let finished: Vec<usize> = journal
+        .match_indices("{\"event\":\"task-finished\"")
+        .map(|(at, _)| at)
+        .collect();
+    let end = finished[keep] + 30;
+    std::fs::write(copy.join("events.jsonl"), &journal[..end]).unwrap();
+    Job(copy)
+}
+
+#[test]
+fn a_journal_that_was_cut_off_gives_what_had_finished() {
+    let sandbox = job_of_all_sorts();
+    for keep in [0, 1, 5, TESTS - 1] {
+        let cut = cut_off(&sandbox, keep);
+        let path = cut.0.to_str().unwrap();
+        let ran = report(&sandbox, path, "json").code(0);
+        let results: Value =
+            serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"));
+        let tests = results["tests"].as_array().unwrap();
+        let events = cut.read("events.jsonl");
+        let whole = |line: &&str| line.contains("\"task-finished\"") && line.ends_with('}');
+        let finished: Vec<&str> = events.lines().filter(whole).collect();
+        assert_eq!(finished.len(), keep);
+        for line in finished {
+            let event: Value = serde_json::from_str(line).unwrap();
+            let test = tests.iter().find(|test| test["id"] == event["task"]);
+            let status = test.map(|test| &test["status"]);
+            assert_eq!(status, Some(&event["data"]["status"]), "{line}");
+        }
+        // Those that had not may be told as interrupted; nothing that had is lost.
+        let tap = report(&sandbox, path, "tap").code(0).stdout;
+        let points = tap
+            .lines()
+            .filter(|line| line.starts_with("ok ") || line.starts_with("not ok "));
+        assert!(points.count() >= keep, "{tap}");
+        let xml = sandbox.file("cut.xml", report(&sandbox, path, "xunit").code(0).stdout);
+        assert_well_formed(&xml);
+    }
+}
+
+#[test]
+fn a_journal_without_its_first_line_or_of_rubbish_is_refused() {
+    let sandbox = Sandbox::new();
+    for (name, text) in [
+        ("text", "hello\n{}\n"),
+        ("list", "[1, 2]\n[3]\n"),
+        ("zeroes", "\0\0\0\0\n\0\n"),
+    ] {
+        sandbox.file(&format!("{name}/events.jsonl"), text);
+        let ran = sandbox.run(&["report", name, "--format", "json"]);
+        assert!(matches!(ran.code, Some(2 | 4)), "{ran}");
+        assert!(ran.stderr.contains("events.jsonl"), "{ran}");
+        assert!(!ran.stderr.contains("bug"), "{ran}");
+    }
+}
+
+#[test]
+fn a_report_on_the_standard_output_has_it_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "all.json",
+        r#"[{"kind": "noop"}, {"kind": "exec-test", "uri": "/bin/false"}, {"kind": "robot"}]"#,
+    );
+    let run = |option: &str| {
+        let ran = sandbox.run(&["run", option, "-", "all.json"]).code(1);
+        assert_eq!(ran.stderr, "");
+        ran.stdout
+    };
+    let json: Value = serde_json::from_str(&run("--json")).unwrap();
+    assert_eq!(json["total"], 3);
+    assert_eq!(json, sandbox.job().results());
+
+    let tap = run("--tap");
+    assert!(tap.starts_with("1..3\n"), "{tap}");
+    assert_eq!(tap, sandbox.job().read("results.tap"));
+
+    let xml = run("--xunit");
+    assert_well_formed(&sandbox.file("out.xml", &xml));
+    assert_eq!(xml, sandbox.job().read("results.xml"));
+}
+
+#[test]
+fn a_report_also_goes_into_a_file_that_the_user_names() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox
+        .run(&["run", "--xunit", "ci.xml", "--json", "ci.json", "/bin/true"])
+        .code(0);
+    assert!(ran.stdout.contains("RESULTS    : PASS 1 |"), "{ran}");
+    let job = sandbox.job();
+    let read = |name: &str| std::fs::read_to_string(sandbox.project().join(name)).unwrap();
+    assert_eq!(read("ci.xml"), job.read("results.xml"));
+    assert_eq!(read("ci.json"), job.read("results.json"));
+}
+
+#[test]
+fn a_format_that_did_not_exist_then_reports_an_old_job() {
+    let sandbox = job_of_all_sorts();
+    let ran = report(&sandbox, "latest", "csv").code(4);
+    assert!(
+        ran.stderr
+            .contains("no result format `csv`: there is json, tap, xunit"),
+        "{ran}"
+    );
+    assert!(ran.stderr.contains("--plugin-dir DIR"), "{ran}");
+    put(&sandbox, "plugins", &["format-csv"]);
+    let ran = sandbox
+        .run(&[
+            "report",
+            "latest",
+            "--format",
+            "csv",
+            "--plugin-dir",
+            "plugins",
+        ])
+        .code(0);
+    assert!(
+        ran.stdout
+            .starts_with("\"id\",\"status\",\"reason\",\"printed\"\n"),
+        "{ran}"
+    );
+    let talk = ran
+        .stdout
+        .lines()
+        .find(|line| line.contains("talk.sh"))
+        .unwrap();
+    assert!(
+        talk.starts_with("\"01-./talk.sh\",\"FAIL\",\"exited with code 2\",\"<b>&\"\"quoted\"\""),
+        "{talk}"
+    );
+}
+
+#[test]
+fn a_format_that_traps_fails_the_report() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["run", "/bin/true", "/bin/true"]).code(0);
+    put(&sandbox, "plugins", &["hostile-format"]);
+    let args = [
+        "report",
+        "latest",
+        "--format",
+        "halfway",
+        "--plugin-dir",
+        "plugins",
+    ];
+    let ran = sandbox.run(&args).code(2);
+    assert!(
+        ran.stderr.contains("the report `halfway` is incomplete"),
+        "{ran}"
+    );
+    assert!(ran.stderr.contains("no more than one"), "{ran}");
+}
+
+#[test]
+fn a_job_that_is_not_there() {
+    let sandbox = Sandbox::new();
+    for job in ["latest", "abcdef0", "some/where"] {
+        let ran = report(&sandbox, job, "json").code(4);
+        assert!(ran.stderr.contains(&format!("no job `{job}`")), "{ran}");
+    }
+}

@@ -1,0 +1,144 @@
+//! A runner that fails in every way that a runner can, a kind each.
+use std::hint::black_box;
+
+use persea_plugin_sdk::log::{Level, log};
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::process::{self, Command, Input, Stream};
+use persea_plugin_sdk::status;
+
+struct Hostile;
+
+const KINDS: [&str; 12] = [
+    "panic",
+    "loop",
+    "hog",
+    "stack",
+    "rubbish",
+    "orphan",
+    "flood",
+    "chatter",
+    "artifacts",
+    "exit-early",
+    "error",
+    "escape",
+];
+
+impl Runner for Hostile {
+    fn describe() -> Description {
+        Description::new("hostile", "fails in every way that a runner can").kinds(KINDS)
+    }
+
+    fn run(task: Task) -> Result<Outcome, Error> {
+        let uri = task.runnable.uri.as_deref().unwrap_or_default();
+        match task.runnable.kind.as_str() {
+            "panic" => panic!("the deep end of {uri}"),
+            "loop" => loop {
+                black_box(uri);
+            },
+            "hog" => hog(),
+            "stack" => Ok(Outcome::fail(format!("{}", recurse(1)))),
+            "rubbish" => Ok(rubbish(uri)),
+            "orphan" => orphan(),
+            "flood" => {
+                for line in 0..200_000 {
+                    log(
+                        Level::Info,
+                        &format!("line {line} of a flood that nobody wants to read"),
+                    );
+                }
+                Ok(Outcome::pass())
+            }
+            "chatter" => {
+                let text = "blah ".repeat(20_000);
+                loop {
+                    // Over its limit this is an error, and ends the task.
+                    status::progress(&text)?;
+                }
+            }
+            "artifacts" => {
+                let bytes = vec![b'x'; 1 << 20];
+                loop {
+                    status::write_artifact("heap", &bytes)?;
+                }
+            }
+            "exit-early" => std::process::exit(0),
+            "error" => Err(Error::new("not-permitted", "I do not want to").with("mood", "bad")),
+            "escape" => escape(),
+            other => Ok(Outcome::error(format!("no such kind: {other}"))),
+        }
+    }
+}
+
+fn hog() -> Result<Outcome, Error> {
+    let mut all = Vec::new();
+    loop {
+        all.push(vec![black_box(1_u8); 16 << 20]);
+        black_box(&all);
+    }
+}
+
+fn recurse(depth: u64) -> u64 {
+    let local = black_box([depth; 64]);
+    local[0] + black_box(recurse)(depth + 1)
+}
+
+/// Outcomes that no honest runner gives.
+fn rubbish(which: &str) -> Outcome {
+    match which {
+        "empty" => Outcome::fail(""),
+        "huge" => Outcome::fail("a reason without end, ".repeat(1 << 18)),
+        "control" => {
+            Outcome::fail("\u{1b}[2J\u{1b}]0;owned\u{7}gone\r\n (1/1) x: PASS\u{202e}\u{9b}31m")
+        }
+        "nul" => Outcome::fail("a\0b\u{b}c\u{ffff}"),
+        "interrupted" => Outcome::new(Status::Interrupted, None),
+        // What the host says of a task is not the runner's to say.
+        "forged" => Outcome::fail("forged")
+            .with("status", "PASS")
+            .with("name", "another")
+            .with("directory", "../../..")
+            .with("index", 99)
+            .with("started", "never")
+            .with("whiteboard", 3),
+        _ => Outcome::new(Status::Warn, None).with("json", Value::Json("{ no json".into())),
+    }
+}
+
+/// Returns while processes run: one that it dropped the handle of, and one that has left the session.
+fn orphan() -> Result<Outcome, Error> {
+    let sleep = process::start(&Command::new("sleep").arg("1000"))?;
+    std::mem::forget(sleep);
+    let daemon = "setsid sh -c 'trap \"\" TERM HUP; echo here; exec >/dev/null 2>&1; while :; do sleep 1; done' & wait";
+    let shell = Command::new("sh").args(["-c", daemon]).stdin(Input::Empty);
+    let child = process::start(&shell.stdout(process::Output::Pipe))?;
+    // It is there before this ends.
+    child.read(Stream::Stdout, 16)?;
+    std::mem::forget(child);
+    Ok(Outcome::pass())
+}
+
+/// Tries to write and read where it must not. A pass means that it could.
+fn escape() -> Result<Outcome, Error> {
+    for name in [
+        "../escaped",
+        "/tmp/persea-escaped",
+        ".hidden",
+        "a/b",
+        "",
+        "..",
+        "a\nb",
+    ] {
+        if status::write_artifact(name, b"x").is_ok() {
+            return Ok(Outcome::pass().with("name", name));
+        }
+        if status::read_artifact(name, 0, 1).is_ok() {
+            return Ok(Outcome::pass().with("name", name));
+        }
+    }
+    if status::read_artifact("../../id", 0, 40).is_ok() {
+        return Ok(Outcome::pass());
+    }
+    Ok(Outcome::cancel("no way out"))
+}
+
+export!(runner: Hostile);

@@ -1,0 +1,46 @@
+//! A resolver for text files named `*.list` with a test a line: `$ COMMAND` for the shell, or `KIND: URI`. Empty lines
+//! and those that begin with `#` say nothing.
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::workspace::{self, FileKind};
+
+/// The largest list, in bytes.
+const LIMIT: u64 = 1 << 20;
+
+struct List;
+
+impl Resolver for List {
+    fn describe() -> Description {
+        Description::new("list", "reads lists of tests, one a line").kinds(["exec-test"])
+    }
+
+    fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {
+        if !reference.ends_with(".list") {
+            return Ok(Resolution::NotFound(format!("{reference} is no .list")));
+        }
+        if workspace::stat(reference)?.kind != FileKind::File {
+            return Ok(Resolution::NotFound(format!("{reference} is no file")));
+        }
+        let bytes = workspace::read_to_end(reference, LIMIT)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut found = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Some(command) = line.strip_prefix("$ ") {
+                let shell = Runnable::new("exec-test").uri("/bin/sh");
+                found.push(shell.args(["-c", command]).identifier(command));
+            } else if let Some((kind, uri)) = line.split_once(": ") {
+                found.push(Runnable::new(kind).uri(uri.trim()).tag("listed", [""; 0]));
+            } else {
+                let at = index + 1;
+                let why = format!("{reference}:{at}: neither `$ COMMAND` nor `KIND: URI`");
+                return Ok(Resolution::Corrupt(why));
+            }
+        }
+        Ok(Resolution::Found(found))
+    }
+}
+
+export!(resolver: List);
