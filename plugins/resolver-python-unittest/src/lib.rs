@@ -2,7 +2,7 @@
 //! is run, so that listing the tests of a strange project is safe and quick.
 //!
 //! This file is the plugin's outside: what a reference is, and what a user is told. It leaves reading Python to
-//! [`source`], finding classes in other files to [`library`], and what is a test to [`discover`].
+//! `source`, finding classes in other files to `library`, and what is a test to `discover`.
 
 mod directive;
 mod discover;

@@ -1,7 +1,7 @@
 //! Persea's resolver plugin `recipe`: JSON files that say what is to be run, one runnable or a list of them.
 //!
 //! This file is the plugin's outside: which files, and what a user is told of those that are no recipe. It leaves the
-//! format to [`recipe`].
+//! format to `recipe`.
 
 mod recipe;
 mod shape;

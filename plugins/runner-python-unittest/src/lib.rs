@@ -1,7 +1,7 @@
 //! Persea's runner plugin `python-unittest`: runs one method of Python's unittest in a process of its own.
 //!
 //! This file is the plugin's outside: it starts the interpreter with a script of ours, and reads the line that this
-//! sends. What happens in Python is in `persea_unittest.py`, what its line means in [`report`].
+//! sends. What happens in Python is in `persea_unittest.py`, what its line means in `report`.
 
 mod report;
 mod uri;
