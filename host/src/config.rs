@@ -340,7 +340,7 @@ fn parse_value(text: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn dirs(root: &Path) -> UserDirs {

@@ -251,7 +251,7 @@ fn names(plugin: &str, bytes: &[u8]) -> Result<Names, PluginError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn component(imports: &[&str], exports: &[&str]) -> Vec<u8> {
