@@ -107,6 +107,8 @@ fn class_of(uri: &str) -> Option<&str> {
 
 fn directory_of(uri: &str) -> Option<&str> {
     let path = uri.split_once(':').map_or(uri, |(path, _)| path);
+    // Class names are cut at their dots, so that of the working directory would leave nothing.
+    let path = path.strip_prefix("./").unwrap_or(path);
     let (directory, _) = path.rsplit_once('/')?;
     Some(if directory.is_empty() { "/" } else { directory })
 }
@@ -127,6 +129,8 @@ mod tests {
         assert_eq!(of("/true"), "/");
         assert_eq!(of("tests/deep/a.sh"), "tests/deep");
         assert_eq!(of("a.sh"), "some-kind");
+        assert_eq!(of("./a.sh"), "some-kind");
+        assert_eq!(of("./tests/a.sh"), "tests");
         assert_eq!(of("module:TestX"), "some-kind");
         assert_eq!(of("https://example.com/a.b"), "some-kind");
         assert_eq!(of(""), "some-kind");

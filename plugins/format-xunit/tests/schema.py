@@ -4,7 +4,8 @@
     schema.py SCHEMA REPORT...
 
 SCHEMA is junit-10.xsd of https://github.com/jenkinsci/xunit-plugin (MIT), there in
-src/main/resources/org/jenkinsci/plugins/xunit/types/model/xsd/. It is not kept here. Needs lxml.
+src/main/resources/org/jenkinsci/plugins/xunit/types/model/xsd/. It is not kept here: schema.sh, beside this file, gets
+it and lxml, which this needs, and runs this on the reports of real jobs.
 Beside the schema, the totals in the first tag must be those of the test cases.
 """
 
@@ -15,7 +16,10 @@ from lxml import etree
 
 def problems(schema, report):
     """What is wrong with a report, as lines of text."""
-    document = etree.parse(report, etree.XMLParser(huge_tree=True))
+    try:
+        document = etree.parse(report, etree.XMLParser(huge_tree=True))
+    except etree.XMLSyntaxError as error:
+        return [f"not well-formed: {error}"]
     if not schema.validate(document):
         return [str(error) for error in schema.error_log]
     suite = document.getroot()

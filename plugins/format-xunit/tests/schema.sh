@@ -1,0 +1,220 @@
+#!/bin/sh
+# Checks what Persea writes to results.xml against the schema by which Jenkins' xUnit plugin takes JUnit reports.
+#
+#     schema.sh PERSEA
+#
+# PERSEA is the binary. The schema is not kept in this repository: it is taken from pytest's source archive, which holds a
+# copy, and that from PyPI. It owns the directory junit-schema below $CARGO_TARGET_DIR or target: a Python environment
+# with lxml, and the schema. With those in place it needs no network. It also owns a temporary directory, where jobs of
+# many sorts are run; each report must be valid. Then broken reports must be refused, which shows that the check works.
+set -eu
+
+lxml=6.0.2
+pytest=8.4.2
+pytest_sha256=86c0d0b93306b961d58d62a4db4879f27fe25513d4b969df351abdddb3c30e01
+# Of junit-10.xsd, there and in https://github.com/jenkinsci/xunit-plugin.
+schema_sha256=a1a816f58d1bf95ebabf371994df0b9246dee66ea9572fbec4f9296f1b2c0ff6
+
+fail() {
+    echo "schema: $*" >&2
+    exit 1
+}
+
+[ $# -eq 1 ] || fail 'one argument is needed, the binary: schema.sh PERSEA'
+[ -x "$1" ] || fail "$1 is no program: build it with cargo build --release"
+persea=$(realpath "$1")
+cd "$(dirname "$0")/../../.."
+mkdir -p "${CARGO_TARGET_DIR:-target}/junit-schema"
+cache=$(realpath "${CARGO_TARGET_DIR:-target}/junit-schema")
+repository=$PWD
+python=$cache/venv/bin/python
+schema=$cache/junit-10.xsd
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- The schema, and lxml to check by it.
+
+pip() {
+    echo "schema: pip $*" >&2
+    "$python" -m pip --disable-pip-version-check --retries 2 "$@" >"$work/log" 2>&1 && return
+    cat "$work/log" >&2
+    fail "pip failed (see above): PyPI must be reached once, to fill $cache.
+schema: is there a network, and does pip know its way (pip config list)? Then run this again.
+schema: without a network, copy that directory from a machine that has one."
+}
+
+is_schema() { echo "$schema_sha256  $1" | sha256sum --check --status; }
+
+if ! "$python" -c "import lxml.etree as it; assert it.__version__ == '$lxml'" 2>/dev/null; then
+    python3 -m venv --clear "$cache/venv" ||
+        fail "no Python environment can be made in $cache/venv: on Debian, install python3-venv"
+    # Wheels of lxml differ from machine to machine, so it is pinned by its version alone.
+    pip install --no-deps --only-binary :all: "lxml==$lxml"
+fi
+if ! { [ -f "$schema" ] && is_schema "$schema"; }; then
+    # pip downloads a source archive only if it can ask it for its metadata. These are what pytest needs for that.
+    cat >"$work/tools" <<'END'
+packaging==25.0 --hash=sha256:29572ef2b1f17581046b3a2227d5c611fb25ec70ca1ba8554b24b0e69331a484
+setuptools==80.9.0 --hash=sha256:062d34222ad13e0cc312a4c02d73f059e86a4acbfbdea8f8f76b28c99f306922
+setuptools-scm==8.3.1 --hash=sha256:332ca0d43791b818b841213e76b1971b7711a960761c5bea5fc5cdb5196fbce3
+tomli==2.2.1 --hash=sha256:cb55c73c5f4408779d0cf3eef9f762b9c9f147a77de7b258bef0a5628adc85cc ; python_version < "3.11"
+END
+    echo "pytest==$pytest --hash=sha256:$pytest_sha256" >"$work/pytest"
+    pip install --no-deps --only-binary :all: --require-hashes --requirement "$work/tools"
+    pip download --no-deps --no-binary :all: --require-hashes --no-build-isolation --dest "$work" \
+        --requirement "$work/pytest"
+    tar -xzOf "$work/pytest-$pytest.tar.gz" "pytest-$pytest/testing/example_scripts/junit-10.xsd" >"$work/xsd" ||
+        fail "pytest $pytest holds no junit-10.xsd: name a version in $0 that does"
+    is_schema "$work/xsd" ||
+        fail "junit-10.xsd of pytest $pytest is not the one of Jenkins: look at both, then mend schema_sha256 in $0"
+    mv "$work/xsd" "$schema"
+fi
+
+# --- Jobs of many sorts, each with a valid report.
+
+reports=0
+
+# check NAME CODE ARGUMENT...: `persea run` with these arguments, in this directory, ends with this exit code.
+check() {
+    name=$1 expected=$2
+    shift 2
+    code=0
+    env -i PATH="$PATH" HOME="$work/home" TMPDIR="$work" NO_COLOR=1 PYTHONDONTWRITEBYTECODE=1 \
+        "$persea" run --results-dir "$work/results/$name" "$@" </dev/null >"$work/log" 2>&1 || code=$?
+    [ "$code" -eq "$expected" ] || {
+        cat "$work/log" >&2
+        fail "the job $name ended with the exit code $code, not $expected (see above)"
+    }
+    report=$work/results/$name/latest/results.xml
+    [ -f "$report" ] || fail "the job $name has no results.xml"
+    "$python" "$repository/plugins/format-xunit/tests/schema.py" "$schema" "$report" || {
+        cp "$report" "$cache/refused.xml"
+        fail "the report of the job $name is not valid (see above): it is kept as $cache/refused.xml"
+    }
+    reports=$((reports + 1))
+}
+
+script() { # script FILE: an executable file, from the standard input
+    mkdir -p "$(dirname "$1")"
+    { echo '#!/bin/sh' && cat; } >"$1"
+    chmod +x "$1"
+}
+
+mkdir -p "$work/home" "$work/project"
+
+check first-job 0 docs/examples/first-job
+cd "$repository/tests/mixed"
+check mixed 9 --config persea.toml mixed.json
+mixed=$work/results/mixed/latest/results.xml
+cd "$work/project"
+
+# What a test prints: all bytes; broken UTF-8, surrogates and characters that XML forbids; what ends a CDATA section;
+# colours; and more than a report keeps, with `]]>` everywhere, also where it is cut.
+script 'out put/bytes.sh' <<'END'
+byte=0
+while [ $byte -lt 256 ]; do
+    printf "\\$(printf %03o $byte)"
+    byte=$((byte + 1))
+done
+exit 1
+END
+script 'out put/utf8.sh' <<'END'
+printf 'caf\351 \300\200 \355\240\200 \364\220\200\200 \357\277\276 \357\277\277 '
+printf '\360\237\246\200 \302\205 \342\200\250 \360\237'
+printf '\357\273\277\342\200\256\377' >&2
+exit 1
+END
+script 'out put/xml.sh' <<'END'
+printf ']]>]]]]>>]]]]><![CDATA[>]]'
+printf '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "c">]><!-- -- --></system-err></testsuite>&b;&#0;&amp;' >&2
+exit 1
+END
+script 'out put/colour.sh' <<'END'
+printf '\033[31mred\033[0m \033]0;title\007 \033[2J\r\n'
+exit 1
+END
+script 'out put/long.sh' <<'END'
+seq 50000 | tr '\n' ']' | sed 's/]/]]>/g'
+seq 50000 | tr '\n' ']' | sed 's/]/]]>\x1b\xff\xe2\x82\xac/g' >&2
+exit 1
+END
+check output 1 'out put'
+
+# What people see of a test: names, kinds, classes, reasons, tracebacks; and the name of the suite.
+script '<a & "b">/]]>.sh' <<'END'
+exit 1
+END
+cat >names.json <<'END'
+[
+    {"kind": "exec-test", "uri": "/bin/false", "identifier": "\"quoted\" 'quoted' <b>&amp;</b> & ]]>"},
+    {"kind": "exec-test", "uri": "/bin/false", "identifier": "\u0000\u0001\t\r\n\u001b[31m\u007f\u0085\u2028\ufffe\uffff"},
+    {"kind": "exec-test", "uri": "/bin/true", "identifier": "-- \ud83e\udd80 \u202e"},
+    {"kind": "exec-test", "uri": "<a & \"b\">/]]>.sh"},
+    {"kind": "exec-test", "uri": "/<does>/not \"exist\" & ]]>\u0007"},
+    {"kind": "<arm> & \"leg\"\u0007", "uri": "a:<b>.c&d"},
+    {"kind": "exec-test", "uri": "/bin/true", "kwargs": {"dependencies": [{"type": "<b> & \"c\""}]}}
+]
+END
+script point.t <<'END'
+printf '1..2\nok 1 - <a> & "b" ]]>\nnot ok 2 - <a> & "b" ]]> \033[31m\007\377\n'
+END
+echo '{"kind": "tap", "uri": "point.t"}' >tap.json
+cat >test_talk.py <<'END'
+import unittest
+
+
+class Talk(unittest.TestCase):
+    def test_fails(self):
+        self.fail("<a> & 'b' \"c\" ]]> \x00\x1b[31m\ufffe\n")
+
+    def test_raises(self):
+        raise type("<Odd & \"name\">", (Exception,), {})("]]>\x07")
+
+    @unittest.skip("<a> & 'b' \"c\" ]]> \x00\x1b[31m\uffff\n")
+    def test_is_skipped(self):
+        pass
+END
+check names 1 --set 'job.run.result.xunit.job_name="<a> & \"b\" ]]> \u0007\ufffe"' names.json tap.json test_talk.py
+
+# Jobs of one ending: all skipped, all cancelled, out of time for a test or for the job, stopped at a failure.
+script skip.sh <<'END'
+echo 'not here'
+exit 77
+END
+echo '[{"kind": "exec-test", "uri": "./skip.sh"}, {"kind": "exec-test", "uri": "./skip.sh"}]' >skipped.json
+check skipped 0 --set 'runner.exectest.exitcodes.skip=[77]' skipped.json
+check cancelled 0 --dry-run skipped.json
+script sleep.sh <<'END'
+echo 'good night'
+exec sleep 60
+END
+check test-timed-out 8 --task-timeout 1 ./sleep.sh /bin/true
+check job-timed-out 8 --job-timeout 1 --max-parallel-tasks 1 ./sleep.sh /bin/true
+check failed-fast 1 --failfast --max-parallel-tasks 1 /bin/false /bin/true
+
+# --- The check can fail.
+
+refused=0
+
+# refuse WORD EXPRESSION: the mixed job's report, changed by this sed expression, is refused with this word.
+refuse() {
+    sed "$2" "$mixed" >"$work/broken.xml"
+    if "$python" "$repository/plugins/format-xunit/tests/schema.py" "$schema" "$work/broken.xml" >"$work/log" 2>&1; then
+        fail "a report that was broken by sed '$2' is taken for valid: schema.py does not check"
+    fi
+    grep -qF "$1" "$work/log" || {
+        cat "$work/log" >&2
+        fail "a report that was broken by sed '$2' is refused for another reason (see above)"
+    }
+    refused=$((refused + 1))
+}
+
+refuse flavour 's/<testcase /&flavour="sour" /'
+refuse colour 's/<properties>/<colour\/>&/'
+refuse classless 's/<testcase classname="[^"]*" name=/<testcase classless=/'
+refuse 'tests is 99' 's/ tests="[0-9]*"/ tests="99"/'
+refuse 'not well-formed' 's/<\/testsuite>//'
+
+echo "schema: $reports reports are valid, and $refused broken ones were refused"
