@@ -204,11 +204,13 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let context = Context::new(&cli.common)?;
+    // One thread: see `plugin/workers.rs` for what computes.
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(Failure::of)?;
-    // On a worker rather than beside them, so that what belongs together stays on one thread.
+    // On that thread rather than beside it.
     let done = runtime.block_on(async {
         tokio::spawn(async move {
             match cli.command {

@@ -9,9 +9,11 @@ mod directory;
 mod dispatcher;
 mod executor;
 mod log;
+mod places;
 mod plan;
 mod report;
 mod resolve;
+mod task_host;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -18,6 +18,7 @@ mod runner;
 mod state;
 mod trap;
 mod wasi;
+mod workers;
 
 pub use catalog::{Catalog, Origin, Plugin, Sources};
 pub use engine::digest;

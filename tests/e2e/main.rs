@@ -16,6 +16,7 @@ mod input;
 mod mixed;
 mod plugin_files;
 mod plugins;
+mod quick;
 mod reports;
 mod support;
 mod terminal;

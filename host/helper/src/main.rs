@@ -4,6 +4,7 @@
 
 mod server;
 mod start;
+mod variables;
 mod work;
 
 use std::fs::File;

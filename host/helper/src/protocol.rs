@@ -7,17 +7,22 @@
 //! (a shell's welcome text over ssh) from another version, and both from a broken message. Every further frame is a
 //! postcard [`Request`] or [`Reply`].
 
+use std::time::Duration;
+
 use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the protocol. It changes with every change to a message: host and helper are always of one build.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The largest body of a frame, in bytes. A larger one is an error on either side.
 pub const MAX_FRAME: usize = 16 << 20;
 
 /// The most bytes that one [`Request::Read`] gets, whatever it asks for.
 pub const MAX_READ: u32 = 1 << 20;
+
+/// How long a process may run before those that wait behind it for their turn are given back: 5 ms.
+pub const GIVE_BACK_AFTER: Duration = Duration::from_millis(5);
 
 const MAGIC: [u8; 8] = *b"PERSEAHP";
 const LENGTH_BYTES: usize = 4;
@@ -153,6 +158,19 @@ pub struct Start {
     pub report: bool,
     /// Don't answer [`Reply::Started`]; a failure is answered all the same.
     pub quiet: bool,
+    /// Start it when nothing else runs, in the order in which they were asked for. Such a process is a task of its own: what is
+    /// left of it is ended at its exit. While another runs for longer than [`GIVE_BACK_AFTER`], it is given back with
+    /// [`Stage::NotNow`]. It has no pipes, and shares the helper with nothing that has no turn.
+    pub in_turn: Option<Line>,
+}
+
+/// Where a process stands among those that wait for their turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Line {
+    /// At the head of a new line: the host knows what has become of all before.
+    Head,
+    /// Behind the one that was asked for before. If that was given back, so is this one, so that they keep their order.
+    Behind,
 }
 
 /// From host to helper. Each with an `id` is answered once, by a reply of that id, in any order; [`Request::Start`] is
@@ -206,6 +224,8 @@ pub enum Request {
     SignalAll {
         /// The request.
         id: Id,
+        /// Only if this child has its turn; if it still waits for it, it is given back.
+        of: Option<Id>,
         /// The signal's number.
         signal: i32,
     },
@@ -223,6 +243,8 @@ pub enum Request {
     EndTask {
         /// The request.
         id: Id,
+        /// Only if this child has its turn; if it still waits for it, it is given back.
+        of: Option<Id>,
     },
     /// Nobody is interested in this child any more: end it with its process group, and close its pipes. Not answered;
     /// `Exited` comes as ever.
@@ -245,6 +267,8 @@ pub enum Stage {
     Resources,
     /// The request makes no sense, such as a zero byte in an argument.
     Invalid,
+    /// Nothing is wrong: its turn has not come, or it was taken back before.
+    NotNow,
 }
 
 /// Why a process could not be started.
@@ -269,6 +293,9 @@ pub struct Exit {
     pub duration_ns: u64,
     /// Nothing is left below the helper, nor in the work directory: [`Request::EndTask`] would find nothing to do.
     pub clean: bool,
+    /// How many processes it has left, which are ended now. Only of one that had its turn; of another that is not known
+    /// before [`Request::EndTask`].
+    pub left: u32,
 }
 
 /// From helper to host.

@@ -4,10 +4,11 @@
 
 mod ending;
 mod pipes;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use persea_helper::protocol::{
     Exit, Frames, Hello, Id, ProtocolError, Reply, Request, Stage, Start, StartFailure, Welcome,
@@ -18,14 +19,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
 
+use self::turns::Turns;
 use crate::start::{Started, Starter};
 use crate::work::WorkDir;
 
 /// Orphans are reaped at least so often while anything runs: nothing wakes the loop for them.
-const REAP_EVERY: Timespec = Timespec {
-    tv_sec: 1,
-    tv_nsec: 0,
-};
+const REAP_EVERY: Duration = Duration::from_secs(1);
 /// While more than this waits to be sent, nothing more is received: the host has to read first.
 const UNSENT_MAX: usize = 4 << 20;
 
@@ -78,6 +77,7 @@ pub(crate) struct Server {
     starter: Starter,
     children: BTreeMap<Id, Child>,
     below: Below,
+    turns: Turns,
     paused: Vec<Process>,
     work: Option<WorkDir>,
     buffer: Vec<u8>,
@@ -93,6 +93,7 @@ impl Server {
             starter,
             children: BTreeMap::new(),
             below: Below::Nothing,
+            turns: Turns::default(),
             paused: Vec::new(),
             work: None,
             buffer: vec![0; 1 << 16],
@@ -143,6 +144,9 @@ impl Server {
                 let request = decode(frame)?;
                 self.handle(request);
             }
+            // What has ended is told before anything else starts, so that it's known whatever becomes of the helper then.
+            self.send()?;
+            self.take_turns();
             self.send()?;
             if ended {
                 return if self.frames.is_partial() {
@@ -199,8 +203,13 @@ impl Server {
                 }
             }
         }
-        let timeout = (self.below == Below::Something).then_some(&REAP_EVERY);
-        match poll(&mut fds, timeout) {
+        let reap = (self.below == Below::Something).then_some(REAP_EVERY);
+        let timeout = reap.into_iter().chain(self.turns_timeout()).min();
+        let timeout = timeout.map(|time| Timespec {
+            tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
+            tv_nsec: time.subsec_nanos().into(),
+        });
+        match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(e) => return Err(e.into()),
         }
@@ -262,7 +271,12 @@ impl Server {
 
     fn handle(&mut self, request: Request) {
         match request {
-            Request::Start { id, start } => self.start(id, &start),
+            Request::Start { id, start } => match start.in_turn {
+                Some(line) => self.line_up(id, start, line),
+                None => {
+                    self.start(id, &start);
+                }
+            },
             Request::Read {
                 id,
                 child,
@@ -291,30 +305,45 @@ impl Server {
                 });
                 self.done(id, result);
             }
-            Request::SignalAll { id, signal } => {
+            Request::SignalAll { id, of, signal } => {
                 let result = named(signal).map(|signal| {
-                    for process in tree::descendants(getpid()) {
-                        tree::signal(&process, signal);
+                    if self.is_for_all(of) {
+                        for process in tree::descendants(getpid()) {
+                            tree::signal(&process, signal);
+                        }
                     }
                 });
                 self.done(id, result);
             }
             Request::Pause { id } => {
+                self.turns.stand_still(true);
                 self.stop_all();
                 self.done(id, Ok(()));
             }
             Request::Resume { id } => {
+                self.turns.stand_still(false);
                 for process in std::mem::take(&mut self.paused) {
                     tree::signal(&process, Signal::CONT);
                 }
                 self.done(id, Ok(()));
             }
-            Request::EndTask { id } => self.end_task(id),
-            Request::Forget { child } => self.forget(child),
+            Request::EndTask { id, of } => {
+                if self.is_for_all(of) {
+                    self.end_task(id);
+                } else {
+                    self.reply(&Reply::Ended { id, left: 0 });
+                }
+            }
+            Request::Forget { child } => {
+                if !self.give_back(child) {
+                    self.forget(child);
+                }
+            }
         }
     }
 
-    fn start(&mut self, id: Id, start: &Start) {
+    /// Starts a process. Whether it runs.
+    fn start(&mut self, id: Id, start: &Start) -> bool {
         let started = if self.children.contains_key(&id) {
             Err(StartFailure {
                 stage: Stage::Invalid,
@@ -327,7 +356,10 @@ impl Server {
         // Also after an error: it may have come after the process.
         self.below = Below::Something;
         match started {
-            Err(failure) => self.reply(&Reply::StartFailed { id, failure }),
+            Err(failure) => {
+                self.reply(&Reply::StartFailed { id, failure });
+                false
+            }
             Ok(Started {
                 pid,
                 pidfd,
@@ -351,6 +383,7 @@ impl Server {
                     let pid = pid.as_raw_nonzero().get().unsigned_abs();
                     self.reply(&Reply::Started { id, pid });
                 }
+                true
             }
         }
     }
@@ -378,10 +411,9 @@ impl Server {
             for stream in 0..3 {
                 self.continue_read(id, stream);
             }
-            self.reply(&Reply::Exited {
-                id,
-                exit: Exit { clean, ..exit },
-            });
+            let exit = Exit { clean, ..exit };
+            let exit = self.end_turn(id, exit);
+            self.reply(&Reply::Exited { id, exit });
         }
     }
 
@@ -394,6 +426,7 @@ impl Server {
             signal: status.terminating_signal(),
             duration_ns: child.at.elapsed().as_nanos().try_into().unwrap_or(u64::MAX),
             clean: false,
+            left: 0,
         };
         child.pidfd = None;
         if child.stdin.is_none() && child.streams.iter().all(Option::is_none) {

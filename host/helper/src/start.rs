@@ -1,28 +1,28 @@
 //! Starts one process: finds the program, opens its files, makes its pipes. It must not know the channel, nor how processes
 //! end.
 //!
-//! It stays on the standard library's posix_spawn path (no `pre_exec`, no `current_dir`, a program with a path), because
-//! fork is slower, and in a static program `current_dir` means fork. What the child is to inherit is put in place in the
-//! helper itself, just for the start: it has one thread, so nobody sees that.
+//! It uses posix_spawn, because fork is slower. What that cannot do (another directory, a report pipe on a fixed number) is put
+//! in place in the helper itself, just for the start: it has one thread, so nobody sees that.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::SigSet;
 use persea_helper::protocol::{Input, Output, Stage, Start, StartFailure};
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_getfl, fcntl_setfl, fstat, open,
     stat,
 };
-use rustix::io::{DupFlags, Errno, dup3, fcntl_dupfd_cloexec};
+use rustix::io::{DupFlags, Errno, dup3};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, chdir, fchdir, kill_process, pidfd_open};
+
+use crate::variables::Variables;
 
 const REPORT_FD: &str = "PERSEA_REPORT_FD";
 /// Where programs are looked for when there is no PATH, as by execvp.
@@ -46,8 +46,9 @@ pub(crate) struct Starter {
     /// The directory in which the helper was started.
     base: OwnedFd,
     at_base: bool,
-    path: Option<OsString>,
-    inherits_report_variable: bool,
+    variables: Variables,
+    /// A process group of its own, and signals as a program expects them.
+    attributes: PosixSpawnAttr,
 }
 
 impl Starter {
@@ -61,8 +62,9 @@ impl Starter {
                 Mode::empty(),
             )?,
             at_base: true,
-            path: std::env::var_os("PATH"),
-            inherits_report_variable: std::env::var_os(REPORT_FD).is_some(),
+            // A report pipe that is inherited is that of a Persea that runs this one.
+            variables: Variables::inherited(REPORT_FD),
+            attributes: attributes()?,
         })
     }
 
@@ -70,28 +72,27 @@ impl Starter {
     pub(crate) fn start(&mut self, start: &Start) -> Result<Started, StartFailure> {
         self.enter(start.cwd.as_deref())?;
         let program = self.find(start)?;
-        let mut command = Command::new(&program);
-        command
-            .arg0(&start.program)
-            .args(&start.args)
-            .process_group(0);
-        self.set_env(&mut command, start)?;
+        let variables = changes(start)?;
+        let args: Vec<CString> = std::iter::once(&start.program)
+            .chain(&start.args)
+            // There is no zero byte in them: `find` has seen to it.
+            .filter_map(|arg| CString::new(arg.as_str()).ok())
+            .collect();
 
         let (stdin, stdin_end) = match start.stdin {
-            // Descriptor 0 of the helper is /dev/null.
-            Input::Empty => (Stdio::inherit(), None),
+            Input::Empty => (None, None),
             Input::Pipe => {
                 let (theirs, ours) = make_pipe()?;
-                (Stdio::from(theirs), Some(not_blocking(ours)?))
+                (Some(theirs), Some(not_blocking(ours)?))
             }
         };
-        let (stdout, stdout_end) = match start.stdout {
-            // So is descriptor 1; but 2 is the helper's own log.
-            Output::Discard => (Stdio::inherit(), None),
-            _ => self.output(&start.stdout)?,
-        };
-        let (stderr, stderr_end) = self.output(&start.stderr)?;
-        command.stdin(stdin).stdout(stdout).stderr(stderr);
+        let (stdout, stdout_end) = output(&start.stdout)?;
+        let (stderr, stderr_end) = output(&start.stderr)?;
+        let null = self.null.as_raw_fd();
+        let streams =
+            [&stdin, &stdout, &stderr].map(|fd| fd.as_ref().map_or(null, AsRawFd::as_raw_fd));
+        let files =
+            file_actions(streams).map_err(|e| resources(Errno::from_raw_os_error(e as i32)))?;
         let report_end = if start.report {
             let (ours, theirs) = make_pipe()?;
             dup3(&theirs, &mut self.report_slot, DupFlags::empty()).map_err(resources)?;
@@ -99,15 +100,21 @@ impl Starter {
         } else {
             None
         };
+        let report = report_end
+            .is_some()
+            .then(|| self.report_slot.as_raw_fd().to_string());
+        let own = report.as_deref().map(|number| (REPORT_FD, Some(number)));
+        let changes: Vec<(&str, Option<&str>)> = variables.into_iter().chain(own).collect();
+        let variables = self.variables.with(start.clear_env, &changes);
 
         let at = Instant::now();
-        let spawned = command.spawn();
+        let spawned = posix_spawn(&program, &files, &self.attributes, &args, &variables);
         if report_end.is_some() {
             // It can't fail: the number is in use and stays so. Were it to, the pipe would only lack its end.
             let _ = dup3(&self.null, &mut self.report_slot, DupFlags::CLOEXEC);
         }
-        let child = spawned.map_err(|e| spawn_failure(&e, &start.program, &program))?;
-        let pid = Pid::from_child(&child);
+        let child = spawned.map_err(|e| spawn_failure(&e.into(), &start.program, &program))?;
+        let pid = Pid::from_raw(child.as_raw()).ok_or_else(|| resources(Errno::SRCH))?;
         let watched = pidfd_open(pid, PidfdFlags::empty())
             .map_err(resources)
             .and_then(|pidfd| Ok((pidfd, report_end.transpose()?)));
@@ -186,7 +193,7 @@ impl Starter {
         let set = start.env.iter().rev().find(|(key, _)| key == "PATH");
         let search = match set {
             Some((_, value)) => value.as_deref().map(OsStr::new),
-            None => self.path.as_deref(),
+            None => self.variables.get("PATH"),
         }
         .unwrap_or(OsStr::new(DEFAULT_PATH));
         let mut forbidden = false;
@@ -220,61 +227,63 @@ impl Starter {
             ))
         }
     }
+}
 
-    fn set_env(&self, command: &mut Command, start: &Start) -> Result<(), StartFailure> {
-        let wrong = |(name, _): &&(String, Option<String>)| name.is_empty() || name.contains('=');
-        if let Some((name, _)) = start.env.iter().find(wrong) {
-            return Err(StartFailure {
-                stage: Stage::Invalid,
-                errno: Errno::INVAL.raw_os_error(),
-                message: format!("{name:?} can't be the name of an environment variable"),
-            });
-        }
-        if start.clear_env {
-            command.env_clear();
-            if let Some(path) = &self.path {
-                command.env("PATH", path);
-            }
-        } else if self.inherits_report_variable && !start.report {
-            // Of a Persea that runs this one.
-            command.env_remove(REPORT_FD);
-        }
-        // The last word on each variable.
-        let last: BTreeMap<&str, Option<&str>> = start
-            .env
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_deref()))
-            .collect();
-        for (name, value) in last {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        if start.report {
-            command.env(REPORT_FD, self.report_slot.as_raw_fd().to_string());
-        }
-        Ok(())
-    }
+fn attributes() -> io::Result<PosixSpawnAttr> {
+    let mut attributes = PosixSpawnAttr::init()?;
+    // The standard library ignores SIGPIPE in this program.
+    let mut ignored = SigSet::empty();
+    ignored.add(nix::sys::signal::Signal::SIGPIPE);
+    attributes.set_sigdefault(&ignored)?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    attributes.set_pgroup(nix::unistd::Pid::from_raw(0))?;
+    attributes.set_flags(
+        PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
+    )?;
+    Ok(attributes)
+}
 
-    fn output(&self, output: &Output) -> Result<(Stdio, Option<OwnedFd>), StartFailure> {
-        Ok(match output {
-            Output::Discard => (Stdio::from(dup_cloexec(&self.null)?), None),
-            Output::File(path) => (Stdio::from(open_output(OsStr::from_bytes(&path.0))?), None),
-            Output::Pipe => {
-                let (ours, theirs) = make_pipe()?;
-                (Stdio::from(theirs), Some(not_blocking(ours)?))
-            }
-        })
+/// Standard input, output and error; none of the three is among the numbers that they have here.
+fn file_actions(streams: [RawFd; 3]) -> nix::Result<PosixSpawnFileActions> {
+    let mut files = PosixSpawnFileActions::init()?;
+    for (number, fd) in (0..).zip(streams) {
+        files.add_dup2(fd, number)?;
     }
+    Ok(files)
+}
+
+/// The variables that are asked for.
+fn changes(start: &Start) -> Result<Vec<(&str, Option<&str>)>, StartFailure> {
+    let wrong = |(name, _): &&(String, Option<String>)| name.is_empty() || name.contains('=');
+    if let Some((name, _)) = start.env.iter().find(wrong) {
+        return Err(StartFailure {
+            stage: Stage::Invalid,
+            errno: Errno::INVAL.raw_os_error(),
+            message: format!("{name:?} can't be the name of an environment variable"),
+        });
+    }
+    let pairs = start.env.iter();
+    Ok(pairs
+        .map(|(name, value)| (name.as_str(), value.as_deref()))
+        .collect())
+}
+
+/// Where the process writes, and our end of it; none is /dev/null.
+fn output(output: &Output) -> Result<(Option<OwnedFd>, Option<OwnedFd>), StartFailure> {
+    Ok(match output {
+        Output::Discard => (None, None),
+        Output::File(path) => (Some(open_output(OsStr::from_bytes(&path.0))?), None),
+        Output::Pipe => {
+            let (ours, theirs) = make_pipe()?;
+            (Some(theirs), Some(not_blocking(ours)?))
+        }
+    })
 }
 
 fn is_file(path: &Path) -> bool {
     stat(path).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::RegularFile)
-}
-
-fn dup_cloexec(fd: &OwnedFd) -> Result<OwnedFd, StartFailure> {
-    fcntl_dupfd_cloexec(fd, 0).map_err(resources)
 }
 
 /// The end to read from, and the one to write to.

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use persea_helper::protocol::{
-    Bytes, Exit, Frames, Hello, Input, MAX_FRAME, Output, ProtocolError, Reply, Request, Stage,
-    Start, StartFailure, Stream, Welcome, decode, decode_greeting, encode, encode_greeting,
+    Bytes, Exit, Frames, Hello, Input, Line, MAX_FRAME, Output, ProtocolError, Reply, Request,
+    Stage, Start, StartFailure, Stream, VERSION, Welcome, decode, decode_greeting, encode,
+    encode_greeting,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -32,26 +33,37 @@ fn start() -> impl Strategy<Value = Start> {
         vec((any::<String>(), option::of(any::<String>())), 0..5),
         option::of(any::<String>()),
         (output(), output()),
-        any::<(bool, bool, bool, bool)>(),
+        any::<(bool, bool, bool, bool, bool)>(),
     )
         .prop_map(
-            |(program, args, env, cwd, (stdout, stderr), (clear_env, pipe, report, quiet))| Start {
+            |(
                 program,
                 args,
                 env,
-                clear_env,
                 cwd,
-                stdin: if pipe { Input::Pipe } else { Input::Empty },
-                stdout,
-                stderr,
-                report,
-                quiet,
+                (stdout, stderr),
+                (clear_env, pipe, report, quiet, in_turn),
+            )| {
+                Start {
+                    program,
+                    args,
+                    env,
+                    clear_env,
+                    cwd,
+                    stdin: if pipe { Input::Pipe } else { Input::Empty },
+                    stdout,
+                    stderr,
+                    report,
+                    quiet,
+                    in_turn: in_turn.then_some(Line::Behind),
+                }
             },
         )
 }
 
 fn request() -> impl Strategy<Value = Request> {
     let id = any::<u64>;
+    let of = any::<Option<u64>>;
     let bytes = || vec(any::<u8>(), 0..300).prop_map(Bytes);
     prop_oneof![
         (id(), start()).prop_map(|(id, start)| Request::Start { id, start }),
@@ -68,10 +80,14 @@ fn request() -> impl Strategy<Value = Request> {
             child,
             signal
         }),
-        (id(), any::<i32>()).prop_map(|(id, signal)| Request::SignalAll { id, signal }),
+        (id(), of(), any::<i32>()).prop_map(|(id, of, signal)| Request::SignalAll {
+            id,
+            of,
+            signal
+        }),
         id().prop_map(|id| Request::Pause { id }),
         id().prop_map(|id| Request::Resume { id }),
-        id().prop_map(|id| Request::EndTask { id }),
+        (id(), of()).prop_map(|(id, of)| Request::EndTask { id, of }),
         id().prop_map(|child| Request::Forget { child }),
     ]
 }
@@ -93,9 +109,9 @@ fn reply() -> impl Strategy<Value = Reply> {
             any::<Option<i32>>(),
             any::<Option<i32>>(),
             any::<u64>(),
-            any::<bool>()
+            any::<(bool, u32)>()
         )
-            .prop_map(|(id, code, signal, duration_ns, clean)| {
+            .prop_map(|(id, code, signal, duration_ns, (clean, left))| {
                 Reply::Exited {
                     id,
                     exit: Exit {
@@ -103,6 +119,7 @@ fn reply() -> impl Strategy<Value = Reply> {
                         signal,
                         duration_ns,
                         clean,
+                        left,
                     },
                 }
             }),
@@ -198,6 +215,8 @@ fn limits_and_strangers() {
     newer[12] += 1;
     assert_eq!(
         decode_greeting::<Welcome>(&newer[4..]),
-        Err(ProtocolError::Version { theirs: 2 })
+        Err(ProtocolError::Version {
+            theirs: VERSION + 1
+        })
     );
 }

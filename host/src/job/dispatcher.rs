@@ -2,6 +2,7 @@
 //!
 //! Executors own one task each and talk to it by messages. Every event is in the journal before anybody acts on it.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,17 +10,21 @@ use tokio::sync::{mpsc, watch};
 
 use super::control::{Control, Request, Signals, Stop};
 use super::directory::JobDirectory;
-use super::executor::{Finished, Message, Shared, Slot, execute};
+use super::executor::{Shared, execute};
 use super::log::JobLog;
+use super::places::{News, Places};
 use super::plan::{Entry, Fate, Plan};
+use super::task_host::{Assignment, Finished, Message};
 use crate::config::Config;
 use crate::display::Display;
 use crate::journal::{self, Event, Journal, JournalError, TaskFinished};
-use crate::model::{Attributes, Outcome, Status, Tally, Task};
-use crate::plugin::Plugin;
+use crate::model::{Outcome, Status, Tally, Task};
 
 /// How many messages are taken at a time; they share one write to the journal.
 const MESSAGES: usize = 256;
+
+/// After so many helpers that have died before a task's start, the next one ends it: it may be its doing.
+const PATIENCE: u32 = 2;
 
 /// What a job came to.
 #[derive(Clone, Debug)]
@@ -46,10 +51,13 @@ pub(super) struct Dispatcher<'a> {
 
 /// What changes while the job runs.
 struct State {
+    /// The task that comes next, if none has to be given again.
     next: usize,
-    running: usize,
-    free: Vec<Arc<Slot>>,
-    slots: Vec<Arc<Slot>>,
+    /// Tasks before it that did not get their turn, and are to be given again.
+    again: BTreeSet<usize>,
+    /// How often a helper died before a task's start.
+    deaths: HashMap<usize, u32>,
+    places: Places,
     tally: Tally,
     control: watch::Sender<Control>,
     messages: mpsc::UnboundedSender<Message>,
@@ -64,14 +72,13 @@ impl Dispatcher<'_> {
     pub(super) async fn run(&mut self, mut signals: Signals) -> Result<Totals, JournalError> {
         let (messages, mut inbox) = mpsc::unbounded_channel();
         let (control, _) = watch::channel(Control::default());
-        let all: Vec<Arc<Slot>> = (0..self.slots)
-            .map(|index| Arc::new(Slot::new(index)))
-            .collect();
+        let failfast = self.config.flag("run.failfast");
         let mut state = State {
             next: 0,
-            running: 0,
-            free: all.iter().rev().cloned().collect(),
-            slots: all,
+            again: BTreeSet::new(),
+            deaths: HashMap::new(),
+            // After a failure nothing more is to start, so nothing may wait where it starts by itself.
+            places: Places::new(self.slots, !failfast),
             tally: Tally::default(),
             control,
             messages,
@@ -79,12 +86,10 @@ impl Dispatcher<'_> {
             interrupted: false,
             journal_error: None,
         };
-        let failfast = self.config.flag("run.failfast");
-        let settings = self.runner_settings();
         let mut batch = Vec::with_capacity(MESSAGES);
         loop {
-            self.start(&mut state, &settings, failfast);
-            if state.running == 0 {
+            self.start(&mut state, failfast);
+            if state.places.are_empty() {
                 break;
             }
             let time_is_up = async {
@@ -107,7 +112,7 @@ impl Dispatcher<'_> {
                 () = time_is_up => self.stop(&mut state, Stop::Timeout),
             }
         }
-        for slot in &state.slots {
+        for slot in state.places.slots() {
             if let Some(environment) = slot.take() {
                 environment.close().await;
             }
@@ -123,102 +128,115 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// The settings of each runner in the plan, made once.
-    fn runner_settings(&self) -> Vec<(String, Arc<Attributes>)> {
-        let mut settings: Vec<(String, Arc<Attributes>)> = Vec::new();
-        for entry in &self.plan.entries {
-            if let Fate::Run(runner) = &entry.fate
-                && !settings.iter().any(|(digest, _)| *digest == runner.digest)
-            {
-                settings.push((
-                    runner.digest.clone(),
-                    Arc::new(self.config.subset(&runner.settings)),
-                ));
-            }
-        }
-        settings
-    }
-
-    /// Gives tasks to all free slots, in one write to the journal; ends those that have ended before they could start.
-    fn start(&mut self, state: &mut State, settings: &[(String, Arc<Attributes>)], failfast: bool) {
-        let mut given: Vec<(usize, Arc<Plugin>, Arc<Slot>)> = Vec::new();
+    /// Gives tasks to all slots that have room, in one write to the journal; ends those that have ended before they could start.
+    fn start(&mut self, state: &mut State, failfast: bool) {
+        let mut given: Vec<(usize, Assignment)> = Vec::new();
         let plan = Arc::clone(&self.plan);
-        while let Some(Entry { task, fate }) = plan.entries.get(state.next) {
-            if let Some(why) = state.stopped {
-                state.next += 1;
-                self.finish(
-                    state,
-                    task,
-                    &Outcome::new(Status::Skip, format!("not started: {why}")),
-                    None,
-                    failfast,
-                );
-                continue;
-            }
-            match fate {
-                Fate::Ended(outcome) => {
-                    state.next += 1;
-                    self.finish(state, task, outcome, None, failfast);
+        loop {
+            let index = state.again.first().copied().unwrap_or(state.next);
+            let Some(Entry { task, fate }) = plan.entries.get(index) else {
+                break;
+            };
+            let outcome = match (state.stopped, fate) {
+                (Some(why), _) => &Outcome::new(Status::Skip, format!("not started: {why}")),
+                (None, Fate::Ended(outcome)) => outcome,
+                (None, Fate::Run(runner, _)) => {
+                    let one_process = runner.one_process;
+                    let Some((slot, in_line)) = state.places.give(index, one_process) else {
+                        break;
+                    };
+                    if in_line.is_none() {
+                        self.started(state, task);
+                    }
+                    let deaths = state.deaths.get(&index).copied().unwrap_or_default();
+                    let assignment = Assignment {
+                        slot,
+                        in_line,
+                        patient: deaths < PATIENCE,
+                        messages: state.messages.clone(),
+                    };
+                    given.push((index, assignment));
+                    state.take_from_queue(index);
+                    continue;
                 }
-                Fate::Run(runner) => {
-                    let Some(slot) = state.free.pop() else { break };
-                    state.next += 1;
-                    let written = self
-                        .journal
-                        .append(journal::now(), &Event::TaskStarted(&task.id));
-                    self.check(state, written);
-                    self.display.task_started(task);
-                    self.log.started(task);
-                    given.push((task.index, Arc::clone(runner), slot));
-                }
-            }
+            };
+            state.take_from_queue(index);
+            self.finish(state, task, outcome, None, failfast);
         }
         let written = self.journal.commit();
         self.check(state, written);
         self.display.flush();
-        for (index, runner, slot) in given {
-            state.running += 1;
-            let own = settings.iter().find(|(digest, _)| *digest == runner.digest);
-            let own = own
-                .map(|(_, settings)| Arc::clone(settings))
-                .unwrap_or_default();
+        for (index, assignment) in given {
             let (shared, plan) = (Arc::clone(&self.shared), Arc::clone(&self.plan));
-            let (control, messages) = (state.control.subscribe(), state.messages.clone());
-            tokio::spawn(async move {
+            let control = state.control.subscribe();
+            let catalog = Arc::clone(&shared.catalog);
+            catalog.spawn(async move {
                 // The index comes from this plan.
-                if let Some(entry) = plan.entries.get(index) {
-                    execute(shared, slot, &entry.task, &runner, &own, control, messages).await;
+                if let Some(Entry {
+                    task,
+                    fate: Fate::Run(runner, settings),
+                }) = plan.entries.get(index)
+                {
+                    execute(shared, assignment, task, runner, settings, control).await;
                 }
             });
         }
     }
 
+    /// Records the start of a task.
+    fn started(&mut self, state: &mut State, task: &Task) {
+        let written = self
+            .journal
+            .append(journal::now(), &Event::TaskStarted(&task.id));
+        self.check(state, written);
+        self.display.task_started(task);
+        self.log.started(task);
+    }
+
+    fn progress(&mut self, state: &mut State, task: &Task, text: &str) {
+        let written = self
+            .journal
+            .append(journal::now(), &Event::TaskProgress(&task.id, text));
+        self.check(state, written);
+        self.display.task_progress(task, text);
+        self.log.progress(task, text);
+    }
+
     fn take(&mut self, state: &mut State, message: Message, failfast: bool) {
         let plan = Arc::clone(&self.plan);
-        match message {
-            Message::Progress { task, text } => {
-                if let Some(entry) = plan.entries.get(task) {
-                    let written = self
-                        .journal
-                        .append(journal::now(), &Event::TaskProgress(&entry.task.id, &text));
-                    self.check(state, written);
-                    self.display.task_progress(&entry.task, &text);
-                    self.log.progress(&entry.task, &text);
+        let task_of = |index| plan.entries.get(index).map(|entry: &Entry| &entry.task);
+        let news = match message {
+            Message::Started { task, slot } => state.places.started(slot, task),
+            Message::NotNow {
+                task,
+                slot,
+                helper_died,
+            } => {
+                state.again.insert(task);
+                if helper_died && state.places.is_to_blame(slot, task) {
+                    *state.deaths.entry(task).or_default() += 1;
                 }
+                state.places.not_now(slot, task)
             }
-            Message::Finished(finished) => {
-                state.running -= 1;
-                if let Some(entry) = plan.entries.get(finished.task) {
-                    self.finish(
-                        state,
-                        &entry.task,
-                        &finished.outcome,
-                        Some(&finished),
-                        failfast,
-                    );
+            Message::Finished(finished) => state.places.finished(finished),
+            Message::Progress { task, slot, text } => state.places.progress(slot, task, text),
+        };
+        for news in news {
+            match news {
+                News::Started(task) => {
+                    if let Some(task) = task_of(task) {
+                        self.started(state, task);
+                    }
                 }
-                if let Some(slot) = state.slots.get(finished.slot) {
-                    state.free.push(Arc::clone(slot));
+                News::Progress(task, text) => {
+                    if let Some(task) = task_of(task) {
+                        self.progress(state, task, &text);
+                    }
+                }
+                News::Finished(finished) => {
+                    if let Some(task) = task_of(finished.task) {
+                        self.finish(state, task, &finished.outcome, Some(&finished), failfast);
+                    }
                 }
             }
         }
@@ -241,12 +259,9 @@ impl Dispatcher<'_> {
         state.tally.add(outcome.status);
         self.display.task_finished(task, &record, &state.tally);
         self.log.finished(task, &record);
-        if outcome.status != Status::Pass {
-            let has_files = self.directory.test_results().join(&task.directory).is_dir();
-            if has_files {
-                self.directory
-                    .link_by_status(outcome.status, &task.directory);
-            }
+        if outcome.status != Status::Pass && ran.is_some_and(|ran| ran.has_directory) {
+            self.directory
+                .link_by_status(outcome.status, &task.directory);
         }
         if failfast && !outcome.status.is_ok() && state.stopped.is_none() {
             state.stopped = Some("a test has failed before (--failfast)");
@@ -285,7 +300,7 @@ impl Dispatcher<'_> {
             .and_then(|()| self.journal.commit());
         self.check(state, written);
         self.shared.clock.pause();
-        for slot in &state.slots {
+        for slot in state.places.slots() {
             if let Some(environment) = slot.environment() {
                 let _ = environment.pause().await;
             }
@@ -293,7 +308,7 @@ impl Dispatcher<'_> {
         self.display.suspend();
         signals.stand_still().await;
         self.display.resume();
-        for slot in &state.slots {
+        for slot in state.places.slots() {
             if let Some(environment) = slot.environment() {
                 let _ = environment.resume().await;
             }
@@ -314,6 +329,15 @@ impl Dispatcher<'_> {
             state.journal_error = Some(error);
             self.stop(state, Stop::Journal);
         }
+    }
+}
+
+impl State {
+    fn take_from_queue(&mut self, index: usize) {
+        if index == self.next {
+            self.next += 1;
+        }
+        self.again.remove(&index);
     }
 }
 

@@ -3,30 +3,30 @@
 //! Owns one task and nothing else; what happens to it is told to the dispatcher. Whatever a runner or a test does, `execute` ends, and
 //! nothing that the task started outlives it.
 
-use std::fs::File;
-use std::future::Future;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
 use super::control::{Control, changed};
+use super::task_host::{Assignment, Finished, Host, Message};
 use crate::config::duration;
 use crate::journal;
 use crate::model::{Attributes, JobId, Outcome, Status, Task};
-use crate::names::printable;
 use crate::plugin::{Catalog, Level, Plugin, TaskHost};
-use crate::spawner::{Environment, SpawnError, Spawner};
+use crate::spawner::{SpawnError, Spawner, Turn};
 
 /// How long a runner may take after all processes of its task were killed: 1 s.
 const LAST_GRACE: Duration = Duration::from_secs(1);
 
 /// The longest that a helper may take to answer when processes are to be ended: 10 s.
 const HELPER: Duration = Duration::from_secs(10);
+
+/// A process that takes less than this may have ended before its start is told: 10 ms.
+const QUICK: Duration = Duration::from_millis(10);
 
 /// SIGTERM.
 const TERMINATE: i32 = 15;
@@ -46,162 +46,16 @@ pub(super) struct Shared {
     pub(super) grace: Duration,
 }
 
-/// One place in which a task can run at a time.
-pub(super) struct Slot {
-    pub(super) index: usize,
-    environment: Mutex<Option<Environment>>,
-}
-
-impl Slot {
-    pub(super) fn new(index: usize) -> Self {
-        Self {
-            index,
-            environment: Mutex::default(),
-        }
-    }
-
-    /// Its environment, where it has one that lives.
-    pub(super) fn environment(&self) -> Option<Environment> {
-        let mut held = self
-            .environment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if held
-            .as_ref()
-            .is_some_and(|environment| !environment.is_alive())
-        {
-            *held = None;
-        }
-        held.clone()
-    }
-
-    /// Takes the environment away, as for closing it.
-    pub(super) fn take(&self) -> Option<Environment> {
-        self.environment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-}
-
-/// What executors tell the dispatcher.
-pub(super) enum Message {
-    /// A line about progress.
-    Progress { task: usize, text: String },
-    /// The task has ended, and its slot is free.
-    Finished(Box<Finished>),
-}
-
-/// How a task went.
-pub(super) struct Finished {
-    pub(super) task: usize,
-    pub(super) slot: usize,
-    pub(super) outcome: Outcome,
-    /// When it started, in nanoseconds of Unix time.
-    pub(super) started: u64,
-    pub(super) elapsed: Duration,
-    pub(super) left_behind: usize,
-    pub(super) whiteboard: Option<String>,
-}
-
-/// The task as its runner may touch it.
-struct Host {
-    shared: Arc<Shared>,
-    slot: Arc<Slot>,
-    task: usize,
-    directory: PathBuf,
-    made: OnceLock<Option<i32>>,
-    environment: OnceCell<Environment>,
-    whiteboard: Mutex<String>,
-    debug_log: Mutex<Option<File>>,
-    messages: mpsc::UnboundedSender<Message>,
-}
-
-impl TaskHost for Host {
-    fn environment(
-        &self,
-    ) -> Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + '_>> {
-        Box::pin(async {
-            let open = || async {
-                if let Some(environment) = self.slot.environment() {
-                    return Ok(environment);
-                }
-                let environment = self.shared.spawner.open(self.slot.index).await?;
-                *self
-                    .slot
-                    .environment
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner) = Some(environment.clone());
-                Ok(environment)
-            };
-            self.environment.get_or_try_init(open).await.cloned()
-        })
-    }
-
-    fn file(&self, name: &str) -> io::Result<PathBuf> {
-        // Made only when something goes into it: a task that leaves nothing costs nothing.
-        let made = self
-            .made
-            .get_or_init(|| match std::fs::create_dir(&self.directory) {
-                Ok(()) => None,
-                Err(error) => error.raw_os_error(),
-            });
-        match made {
-            None => Ok(self.directory.join(name)),
-            Some(number) => Err(io::Error::from_raw_os_error(*number)),
-        }
-    }
-
-    fn progress(&self, message: String) {
-        let _ = self.messages.send(Message::Progress {
-            task: self.task,
-            text: message,
-        });
-    }
-
-    fn whiteboard(&self, text: &str) {
-        self.whiteboard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_str(text);
-    }
-
-    fn log(&self, level: Level, message: &str) {
-        let mut held = self
-            .debug_log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let written = match &mut *held {
-            Some(file) => line(file, level, message),
-            None => self
-                .file("debug.log")
-                .and_then(|path| File::options().create(true).append(true).open(path))
-                .and_then(|file| line(held.insert(file), level, message)),
-        };
-        if let Err(error) = written {
-            tracing::warn!(
-                "cannot write to the debug.log in {}: {error}",
-                self.directory.display()
-            );
-        }
-    }
-}
-
-fn line(file: &mut File, level: Level, message: &str) -> io::Result<()> {
-    let time = jiff::Timestamp::now();
-    file.write_all(format!("{time:.3} {:5} {}\n", level.name(), printable(message)).as_bytes())
-}
-
 /// Tells the dispatcher that a task has ended, also when the executor ends by a bug of its own.
 struct Report {
     messages: mpsc::UnboundedSender<Message>,
-    finished: Option<Box<Finished>>,
+    message: Option<Message>,
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
-        if let Some(finished) = self.finished.take() {
-            let _ = self.messages.send(Message::Finished(finished));
+        if let Some(message) = self.message.take() {
+            let _ = self.messages.send(message);
         }
     }
 }
@@ -209,61 +63,73 @@ impl Drop for Report {
 /// Runs a task to its end, and says how it went.
 pub(super) async fn execute(
     shared: Arc<Shared>,
-    slot: Arc<Slot>,
+    assignment: Assignment,
     task: &Task,
     runner: &Plugin,
     settings: &Attributes,
     mut control: watch::Receiver<Control>,
-    messages: mpsc::UnboundedSender<Message>,
 ) {
-    let started = journal::now();
-    let begun = shared.clock.now();
+    let (task_index, slot_index) = (task.index, assignment.slot.index);
+    let finished = |outcome, beginning: Option<(u64, Duration)>| Finished {
+        task: task_index,
+        slot: slot_index,
+        outcome,
+        started: beginning.map_or_else(journal::now, |(at, _)| at),
+        elapsed: Duration::ZERO,
+        left_behind: 0,
+        whiteboard: None,
+        took: None,
+        has_directory: false,
+    };
     let bug = Outcome::new(
         Status::Error,
         "the host failed while it ran this task; this is a bug of Persea",
     );
     let mut report = Report {
-        messages: messages.clone(),
-        finished: Some(Box::new(Finished {
-            task: task.index,
-            slot: slot.index,
-            outcome: bug,
-            started,
-            elapsed: Duration::ZERO,
-            left_behind: 0,
-            whiteboard: None,
-        })),
+        messages: assignment.messages.clone(),
+        message: Some(Message::Finished(Box::new(finished(bug, None)))),
     };
-    let host = Arc::new(Host {
-        directory: shared.test_results.join(&task.directory),
-        shared: Arc::clone(&shared),
-        slot,
-        task: task.index,
-        made: OnceLock::new(),
-        environment: OnceCell::new(),
-        whiteboard: Mutex::default(),
-        debug_log: Mutex::default(),
-        messages,
-    });
-    let (mut outcome, left_behind) =
-        run(&shared, &host, task, runner, settings, &mut control, begun).await;
+    let given_at = shared.clock.now();
+    let host = Arc::new(Host::new(Arc::clone(&shared), task, assignment));
+    let ran = run(
+        &shared,
+        &host,
+        task,
+        runner,
+        settings,
+        &mut control,
+        given_at,
+    )
+    .await;
+    let Some((mut outcome, left_behind)) = ran else {
+        host.undo();
+        report.message = Some(Message::NotNow {
+            task: task_index,
+            slot: slot_index,
+            helper_died: host.turn().is_some_and(Turn::helper_died),
+        });
+        return;
+    };
     if outcome.status != Status::Pass {
         let reason = outcome.reason.as_deref().unwrap_or("no reason given");
         host.log(Level::Info, &format!("{}: {reason}", outcome.status));
     }
     outcome.reason = outcome.reason.filter(|reason| !reason.is_empty());
-    let whiteboard = std::mem::take(
-        &mut *host
-            .whiteboard
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner),
-    );
-    if let Some(finished) = &mut report.finished {
-        finished.outcome = outcome;
-        finished.elapsed = shared.clock.now().saturating_sub(begun);
-        finished.left_behind = left_behind;
-        finished.whiteboard = Some(whiteboard).filter(|text| !text.is_empty());
-    }
+    host.tell_early();
+    let beginning = host.beginning.get();
+    let begun = beginning.map_or(given_at, |(_, begun)| begun);
+    let elapsed = shared.clock.now().saturating_sub(begun);
+    let took = host.turn().and_then(Turn::took);
+    // The start and the end of a quick one may be told at once; then what was measured beside it is right.
+    let measured = took.filter(|took| *took < QUICK).unwrap_or_default();
+    report.message = Some(Message::Finished(Box::new(Finished {
+        elapsed: elapsed.max(measured),
+        took,
+        has_directory: host.has_directory(),
+        left_behind,
+        whiteboard: host.take_whiteboard(),
+        ..finished(outcome, beginning)
+    })));
 }
 
 /// How far a task's end has come.
@@ -275,6 +141,7 @@ enum Phase {
     Killed(&'static str),
 }
 
+/// How the task went, and how many processes it has left behind. None when it was not started, because its turn did not come.
 async fn run(
     shared: &Shared,
     host: &Arc<Host>,
@@ -282,8 +149,8 @@ async fn run(
     runner: &Plugin,
     settings: &Attributes,
     control: &mut watch::Receiver<Control>,
-    begun: Duration,
-) -> (Outcome, usize) {
+    given_at: Duration,
+) -> Option<(Outcome, usize)> {
     let timeout = own_timeout(task).or(shared.timeout);
     let settings = own_settings(task, settings, runner);
     // A runner that can start processes is told where they may leave what only this task needs; the others need no environment.
@@ -294,10 +161,15 @@ async fn run(
         .any(|power| power == "process")
         && let Err(error) = host.environment().await
     {
-        return (Outcome::new(Status::Error, error.to_string()), 0);
+        return Some((Outcome::new(Status::Error, error.to_string()), 0));
     }
     let more = about(shared, host, timeout);
-    let mut deadline = timeout.map(|timeout| begun + timeout);
+    // Of a task that waits for its turn, the time counts from its start.
+    let time_out = || {
+        let begun = host.beginning.get().map_or(given_at, |(_, begun)| begun);
+        timeout.map(|timeout| begun + timeout)
+    };
+    let mut deadline = time_out();
     let mut phase = Phase::Running;
     let mut left_behind = 0;
 
@@ -323,7 +195,14 @@ async fn run(
                     Some(stop) => (stop.reason(), asked.kill),
                     None => continue,
                 },
-                () = time_is_up => ("Test interrupted: Timeout reached", false),
+                () = not_now(host) => return None,
+                () = time_is_up => {
+                    if matches!(phase, Phase::Running) && time_out() > deadline {
+                        deadline = time_out();
+                        continue;
+                    }
+                    ("Test interrupted: Timeout reached", false)
+                }
             };
             phase = match phase {
                 Phase::Running if !kill => {
@@ -368,7 +247,9 @@ async fn run(
         Ok(left) if interrupted.is_none() => left_behind += left,
         Ok(_) => left_behind = 0,
         Err(error) => {
-            host.slot.take();
+            if let Some(environment) = host.opened() {
+                host.slot.give_up(environment);
+            }
             if interrupted.is_none() {
                 outcome.status = Status::Error;
                 outcome.reason = Some(error.to_string());
@@ -381,26 +262,42 @@ async fn run(
             &format!("{left_behind} processes were left behind and have been ended"),
         );
     }
-    (outcome, left_behind)
+    Some((outcome, left_behind))
+}
+
+/// Waits until it's clear that the task does not get its turn.
+async fn not_now(host: &Host) {
+    match host.turn() {
+        Some(turn) => turn.not_now().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Asks all processes of the task to end.
 async fn terminate(host: &Host) {
-    if let Some(environment) = host.environment.get() {
-        let _ = tokio::time::timeout(HELPER, environment.signal_all(TERMINATE)).await;
-    }
+    let _ = match (host.turn(), host.opened()) {
+        (Some(turn), _) => tokio::time::timeout(HELPER, turn.signal_all(TERMINATE)).await,
+        (None, Some(environment)) => {
+            tokio::time::timeout(HELPER, environment.signal_all(TERMINATE)).await
+        }
+        (None, None) => return,
+    };
 }
 
 /// Ends all processes of the task, and says how many there were.
 async fn end(host: &Host) -> Result<usize, SpawnError> {
-    let Some(environment) = host.environment.get() else {
+    let Some(environment) = host.opened() else {
         return Ok(0);
     };
-    match tokio::time::timeout(HELPER, environment.end_task()).await {
+    let ended = match host.turn() {
+        Some(turn) => tokio::time::timeout(HELPER, turn.end()).await,
+        None => tokio::time::timeout(HELPER, environment.end_task()).await,
+    };
+    match ended {
         Ok(ended) => ended,
         Err(_) => {
             // It cannot be relied on any more: without its channel the helper ends everything and itself.
-            host.slot.take();
+            host.slot.give_up(environment);
             environment.close().await;
             Ok(0)
         }
@@ -445,7 +342,7 @@ fn about(shared: &Shared, host: &Host, timeout: Option<Duration>) -> Attributes 
     let mut more = Attributes::new();
     let text = |path: &std::path::Path| path.to_string_lossy().into_owned().into();
     more.insert("output-dir".into(), text(&host.directory));
-    if let Some(environment) = host.environment.get() {
+    if let Some(environment) = host.opened() {
         more.insert("work-dir".into(), environment.work_dir().into());
     }
     more.insert("job-temp-dir".into(), text(&shared.temp_dir));

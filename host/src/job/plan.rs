@@ -1,19 +1,20 @@
 //! Runnables to tasks: names, ids, directories, the order, and what can be said of a task before it runs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::resolve::{Answer, Resolved};
 use crate::config::Config;
-use crate::model::{Outcome, Runnable, Status, Task};
+use crate::model::{Attributes, Outcome, Runnable, Status, Task};
 use crate::names::task_directory;
 use crate::plugin::{Catalog, Plugin};
 
 /// What is to happen with a task.
 pub(super) enum Fate {
-    /// This runner runs it.
-    Run(Arc<Plugin>),
+    /// This runner runs it, and sees these settings of the job.
+    Run(Arc<Plugin>, Arc<Attributes>),
     /// It has ended before it could start.
     Ended(Outcome),
 }
@@ -71,6 +72,12 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
     if let Some(seed) = shuffle_seed {
         fastrand::Rng::with_seed(seed).shuffle(&mut named);
     }
+    // Once for each runner, not for each task.
+    let mut settings: HashMap<String, Arc<Attributes>> = HashMap::new();
+    let mut settings = |runner: &Plugin| {
+        let own = || Arc::new(config.subset(&runner.settings));
+        Arc::clone(settings.entry(runner.digest.clone()).or_insert_with(own))
+    };
     let width = named.len().to_string().len();
     let entries = named
         .into_iter()
@@ -88,7 +95,7 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
             }
             let fate = match ended {
                 Some(outcome) => Fate::Ended(outcome),
-                None => fate(&runnable, catalog, dry_run),
+                None => fate(&runnable, catalog, dry_run, &mut settings),
             };
             let directory = task_directory(&id);
             Entry {
@@ -109,7 +116,12 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
     }
 }
 
-fn fate(runnable: &Runnable, catalog: &Catalog, dry_run: bool) -> Fate {
+fn fate(
+    runnable: &Runnable,
+    catalog: &Catalog,
+    dry_run: bool,
+    settings: &mut dyn FnMut(&Plugin) -> Arc<Attributes>,
+) -> Fate {
     if dry_run {
         return Fate::Ended(Outcome::new(
             Status::Cancel,
@@ -131,7 +143,7 @@ fn fate(runnable: &Runnable, catalog: &Catalog, dry_run: bool) -> Fate {
         );
         return Fate::Ended(Outcome::new(Status::Cancel, reason));
     }
-    Fate::Run(Arc::clone(runner))
+    Fate::Run(Arc::clone(runner), settings(runner))
 }
 
 /// A name by a format such as `{uri}` or `{args[0]}`, in Avocado's words. What it names and the runnable lacks is left empty.

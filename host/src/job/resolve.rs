@@ -71,11 +71,12 @@ pub async fn resolve(
         .map_or(2, usize::from)
         .min(wanted.len().div_ceil(CHUNK));
     let limit = config.duration("plugins.resolver.timeout");
+    let threads = catalog.threads();
     let mut running = Vec::new();
     for _ in 0..workers {
         let (catalog, wanted, next) = (Arc::clone(catalog), Arc::clone(&wanted), Arc::clone(&next));
         let config = config.clone();
-        running.push(tokio::spawn(async move {
+        running.push(threads.spawn(async move {
             let mut worker = Worker::new(&catalog, &config, limit);
             let mut done = Vec::new();
             loop {

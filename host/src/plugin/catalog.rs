@@ -19,6 +19,7 @@ use super::powers;
 use super::powers::log::{Level, Log};
 use super::state::State;
 use super::trap::explain;
+use super::workers::Workers;
 use super::{PluginError, convert};
 use crate::config::Config;
 use crate::model::Attributes;
@@ -59,6 +60,8 @@ pub struct Plugin {
     pub settings: Vec<String>,
     /// What else it says of itself.
     pub more: Attributes,
+    /// A runner says that each of its tasks is one process, which it starts by `run`.
+    pub one_process: bool,
     /// What its binary says.
     pub manifest: Manifest,
     /// Where it came from.
@@ -91,6 +94,7 @@ impl Plugin {
 pub struct Catalog {
     pub(super) compiler: Compiler,
     pub(super) limits: Limits,
+    workers: Workers,
     pub(super) root: Arc<Dir>,
     pub(super) place: Arc<Path>,
     plugins: Vec<Arc<Plugin>>,
@@ -140,6 +144,7 @@ impl Catalog {
         let mut catalog = Self {
             compiler,
             limits: Limits::from_config(config),
+            workers: Workers::default(),
             root: Arc::new(root),
             place,
             plugins: Vec::new(),
@@ -230,6 +235,7 @@ impl Catalog {
                 format!("{} `{name}` ({})", manifest.world.name(), path.display())
             }
         };
+        let more = convert::attributes(description.more);
         Ok(Plugin {
             world: manifest.world,
             name,
@@ -237,7 +243,9 @@ impl Catalog {
             summary: description.summary,
             kinds: description.kinds,
             settings: description.settings,
-            more: convert::attributes(description.more),
+            one_process: manifest.powers.iter().any(|power| power == "process")
+                && more.get("one-process") == Some(&true.into()),
+            more,
             manifest,
             origin,
             digest,
@@ -363,6 +371,17 @@ impl Catalog {
         self.plugins
             .iter()
             .filter(|plugin| plugin.world == World::Resolver)
+    }
+
+    /// Threads for what computes in plugins.
+    pub fn threads(&self) -> tokio::runtime::Handle {
+        self.workers.handle()
+    }
+
+    /// Spawns on the current runtime what calls plugins now and then; should one compute for long, that is done on
+    /// [`Catalog::threads`].
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        self.workers.spawn(future);
     }
 
     /// The runner for a kind.

@@ -26,6 +26,9 @@ use super::SpawnError;
 /// and says what happened.
 pub(super) type Aftermath = Pin<Box<dyn Future<Output = String> + Send>>;
 
+/// Called when a process that waits for its turn has started.
+pub(super) type OnStart = Box<dyn FnOnce() + Send>;
+
 /// An exit that may be waited for more than once.
 pub(super) type ExitWatch = watch::Receiver<Option<Exit>>;
 
@@ -53,6 +56,7 @@ struct State {
     unsent: Vec<u8>,
     replies: HashMap<Id, oneshot::Sender<Reply>>,
     exits: HashMap<Id, watch::Sender<Option<Exit>>>,
+    turns: HashMap<Id, OnStart>,
     last_id: Id,
     /// Processes that were asked for and have neither failed nor ended.
     running: usize,
@@ -104,6 +108,7 @@ impl Channel {
                 unsent: Vec::new(),
                 replies: HashMap::new(),
                 exits: HashMap::new(),
+                turns: HashMap::new(),
                 last_id: 0,
                 running: 0,
                 clean: true,
@@ -172,6 +177,23 @@ impl Channel {
             told
         });
         Ok((id, told, exit))
+    }
+
+    /// Starts a process when it's its turn. Its reply is `StartFailed` or `Exited`.
+    pub(super) fn start_in_turn(
+        &self,
+        start: Start,
+        on_start: OnStart,
+    ) -> Result<(Id, oneshot::Receiver<Reply>), SpawnError> {
+        let mut state = self.state();
+        state.last_id += 1;
+        let id = state.last_id;
+        self.send(&mut state, &Request::Start { id, start })?;
+        let (tell, told) = oneshot::channel();
+        state.replies.insert(id, tell);
+        state.turns.insert(id, on_start);
+        state.running += 1;
+        Ok((id, told))
     }
 
     /// Sends what is not answered. When the connection has ended, there is nothing to be done any more.
@@ -327,7 +349,16 @@ impl Channel {
                 Reply::StartFailed { id, .. } => {
                     state.running = state.running.saturating_sub(1);
                     state.exits.remove(&id);
+                    state.turns.remove(&id);
                     (id, reply)
+                }
+                Reply::Started { id, .. } if state.turns.contains_key(&id) => {
+                    let started = state.turns.remove(&id);
+                    drop(state);
+                    if let Some(started) = started {
+                        started();
+                    }
+                    continue;
                 }
                 Reply::Ended { id, .. } => {
                     state.clean = true;

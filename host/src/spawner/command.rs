@@ -93,6 +93,14 @@ impl Command {
             stderr: output(self.stderr),
             report: self.report,
             quiet,
+            in_turn: None,
+        }
+    }
+
+    pub(super) fn into_start_in_turn(self, line: protocol::Line) -> protocol::Start {
+        protocol::Start {
+            in_turn: Some(line),
+            ..self.into_start(false)
         }
     }
 }

@@ -99,6 +99,7 @@ impl Environment {
     pub async fn signal_all(&self, signal: i32) -> Result<(), SpawnError> {
         self.ask("sending a signal to all", |id| Request::SignalAll {
             id,
+            of: None,
             signal,
         })
         .await
@@ -119,11 +120,16 @@ impl Environment {
     ///
     /// After an error the environment is not fit for another task.
     pub async fn end_task(&self) -> Result<usize, SpawnError> {
-        let channel = &self.inner.channel;
-        if channel.is_clean() {
+        if self.inner.channel.is_clean() {
             return Ok(0);
         }
-        let mut told = channel.request(|id| Request::EndTask { id })?;
+        self.end(None).await
+    }
+
+    /// Ends everything here; or only if it's this child's turn.
+    pub(super) async fn end(&self, of: Option<Id>) -> Result<usize, SpawnError> {
+        let channel = &self.inner.channel;
+        let mut told = channel.request(|id| Request::EndTask { id, of })?;
         let reply = match tokio::time::timeout(END_WITHIN, channel.reply(&mut told)).await {
             Ok(reply) => reply,
             Err(_) => {
@@ -142,6 +148,11 @@ impl Environment {
         &self.inner.work_dir
     }
 
+    /// Whether both are the same place.
+    pub fn is_same(&self, other: &Environment) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Whether it can still be used.
     pub fn is_alive(&self) -> bool {
         self.inner.channel.is_alive()
@@ -158,7 +169,11 @@ impl Environment {
         self.closed().await;
     }
 
-    async fn ask(
+    pub(super) fn channel(&self) -> &Channel {
+        &self.inner.channel
+    }
+
+    pub(super) async fn ask(
         &self,
         what: &'static str,
         make: impl FnOnce(Id) -> Request,
@@ -168,20 +183,20 @@ impl Environment {
 }
 
 /// Ends a process that nobody waits for any more, should the future that started it be dropped.
-struct Running<'a> {
+pub(super) struct Running<'a> {
     channel: &'a Channel,
     child: Option<Id>,
 }
 
 impl<'a> Running<'a> {
-    fn new(channel: &'a Channel, child: Id) -> Running<'a> {
+    pub(super) fn new(channel: &'a Channel, child: Id) -> Running<'a> {
         Running {
             channel,
             child: Some(child),
         }
     }
 
-    fn over(mut self) {
+    pub(super) fn over(mut self) {
         self.child = None;
     }
 }
@@ -363,7 +378,7 @@ fn failure(what: &'static str, reply: Reply) -> SpawnError {
     }
 }
 
-fn unexpected(reply: &Reply) -> SpawnError {
+pub(super) fn unexpected(reply: &Reply) -> SpawnError {
     SpawnError::Request {
         what: "understanding the helper",
         errno: Errno::PROTO.raw_os_error(),

@@ -100,7 +100,9 @@ impl SpawnError {
             (Stage::WorkingDirectory, Errno::ACCESS | Errno::PERM) | (Stage::Program, _) => {
                 "not-permitted"
             }
-            (Stage::WorkingDirectory | Stage::OutputFile | Stage::Resources, _) => "io",
+            (Stage::WorkingDirectory | Stage::OutputFile | Stage::Resources | Stage::NotNow, _) => {
+                "io"
+            }
         };
         SpawnError::Start {
             program,

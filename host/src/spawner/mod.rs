@@ -8,6 +8,7 @@
 //! - `error`: what can go wrong;
 //! - `channel`: requests and replies over any pair of byte streams;
 //! - `environment`: what the rest of the host uses;
+//! - `turn`: tasks of one process that follow each other in an environment without asking the host in between;
 //! - `children`: the host's own child processes, and the strays that come to it when a helper is killed;
 //! - `process`: the spawner of this machine. Each further spawner is a file beside it.
 
@@ -17,6 +18,7 @@ mod command;
 mod environment;
 mod error;
 mod process;
+mod turn;
 
 use std::pin::Pin;
 
@@ -24,6 +26,7 @@ pub use command::{Command, Exit, Input, Output, Stream};
 pub use environment::{Child, Environment};
 pub use error::SpawnError;
 pub use process::ProcessSpawner;
+pub use turn::{InLine, Turn};
 
 /// What [`Spawner::open`] answers; boxed, so that spawners can be kept in one list.
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + 'a>>;

@@ -15,6 +15,7 @@ impl Runner for ExecTest {
         Description::new("exec-test", "runs a program, which passes with exit code 0")
             .kinds(["exec-test"])
             .settings([CLEAR_ENV, SKIP])
+            .with("one-process", true)
     }
 
     fn run(task: Task) -> Result<Outcome, Error> {

@@ -42,14 +42,18 @@ impl Server {
             self.forget(child);
         }
         let restored = self.work.as_mut().map_or(Ok(()), WorkDir::restore);
-        self.reply(&match ended.and(restored) {
-            Ok(()) => Reply::Ended { id, left },
+        let reply = match ended.and(restored) {
+            Ok(()) => {
+                self.turns.over();
+                Reply::Ended { id, left }
+            }
             Err(message) => Reply::Failed {
                 id,
                 errno: Errno::BUSY.raw_os_error(),
                 message,
             },
-        });
+        };
+        self.reply(&reply);
     }
 
     /// Kills until nothing is left, and says how many there were.

@@ -1,5 +1,6 @@
 //! A host in small: one blocking connection to the real program.
-#![allow(unreachable_pub)]
+// Each of the tests' programs uses a part of it.
+#![allow(unreachable_pub, dead_code)]
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -173,7 +174,7 @@ impl Helper {
         decode(&self.frame()).unwrap()
     }
 
-    fn reply(&mut self, wanted: Id) -> Reply {
+    pub fn reply(&mut self, wanted: Id) -> Reply {
         loop {
             if let Some(reply) = self.replies.remove(&wanted) {
                 return reply;
@@ -297,7 +298,11 @@ impl Helper {
     }
 
     pub fn signal_all(&mut self, signal: i32) {
-        self.request(|id| Request::SignalAll { id, signal });
+        self.request(|id| Request::SignalAll {
+            id,
+            of: None,
+            signal,
+        });
     }
 
     pub fn failure(&mut self, id: Id) -> i32 {
@@ -308,8 +313,12 @@ impl Helper {
     }
 
     pub fn end_task(&mut self) -> u32 {
+        self.end(None)
+    }
+
+    pub fn end(&mut self, of: Option<Id>) -> u32 {
         let id = self.id();
-        self.send(&Request::EndTask { id });
+        self.send(&Request::EndTask { id, of });
         match self.reply(id) {
             Reply::Ended { left, .. } => left,
             other => panic!("{other:?}"),

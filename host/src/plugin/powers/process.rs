@@ -1,5 +1,7 @@
 //! The power `process`: processes in the task's environment. What they are and how they end is the spawner's.
 
+use std::sync::Arc;
+
 use wasmtime::component::Resource;
 
 use super::PIECE;
@@ -9,7 +11,7 @@ use crate::plugin::bindings::process::{self as wit, Host, HostChild};
 use crate::plugin::bindings::types::{Error, Value};
 use crate::plugin::convert::{error, io_error};
 use crate::plugin::state::State;
-use crate::spawner::{self, Child, Environment, SpawnError};
+use crate::spawner::{self, Child, SpawnError};
 
 /// A process that a plugin has started.
 #[allow(unreachable_pub)] // the generated bindings name it
@@ -71,13 +73,29 @@ fn exit(exit: spawner::Exit) -> wit::Exit {
 }
 
 impl State {
-    async fn prepare(
-        &mut self,
-        wanted: wit::Command,
-    ) -> Result<(Environment, spawner::Command), Error> {
+    async fn run_to_end(&mut self, wanted: wit::Command) -> Result<spawner::Exit, Error> {
         let task = self.task()?;
         let wanted = command(task, wanted)?;
-        Ok((task.host.environment().await?, wanted))
+        let host = Arc::clone(&task.host);
+        let environment = host.environment().await?;
+        Ok(match host.turn() {
+            Some(turn) => turn.run(wanted).await?,
+            None => environment.run(wanted).await?,
+        })
+    }
+
+    async fn start_only(&mut self, wanted: wit::Command) -> Result<Child, Error> {
+        let task = self.task()?;
+        let wanted = command(task, wanted)?;
+        let host = Arc::clone(&task.host);
+        let environment = host.environment().await?;
+        if host.turn().is_some() {
+            return Err(error(
+                "invalid",
+                "a runner whose tasks are one process each (`one-process`) can only `run` it",
+            ));
+        }
+        Ok(environment.start(wanted).await?)
     }
 }
 
@@ -93,35 +111,22 @@ impl Host for State {
                 "`run` takes no pipes: nobody would read or write them; use `start`",
             )));
         }
-        let (environment, command) = match self.prepare(command).await {
-            Ok(prepared) => prepared,
-            Err(error) => return Ok(Err(error)),
-        };
-        Ok(environment
-            .run(command)
-            .await
-            .map(exit)
-            .map_err(Error::from))
+        Ok(self.run_to_end(command).await.map(exit))
     }
 
     async fn start(
         &mut self,
         command: wit::Command,
     ) -> wasmtime::Result<Result<Resource<Running>, Error>> {
-        let (environment, command) = match self.prepare(command).await {
-            Ok(prepared) => prepared,
-            Err(error) => return Ok(Err(error)),
-        };
-        match environment.start(command).await {
-            Ok(child) => Ok(match self.table.push(Running(child)) {
-                Ok(resource) => Ok(resource),
-                Err(_) => Err(error(
+        Ok(match self.start_only(command).await {
+            Ok(child) => self.table.push(Running(child)).map_err(|_| {
+                error(
                     "limit",
                     "too many processes at once: drop those that have ended",
-                )),
+                )
             }),
-            Err(failure) => Ok(Err(failure.into())),
-        }
+            Err(failure) => Err(failure),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::log::Level;
-use crate::spawner::{Environment, SpawnError};
+use crate::spawner::{Environment, SpawnError, Turn};
 
 /// The task as its runner may touch it. Implemented by the job.
 pub trait TaskHost: Send + Sync {
@@ -14,6 +14,9 @@ pub trait TaskHost: Send + Sync {
     fn environment(
         &self,
     ) -> Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + '_>>;
+
+    /// Where the task is one process: its turn, which is there once the environment is.
+    fn turn(&self) -> Option<&Turn>;
 
     /// The path of a file in the task's directory, which is made if need be. The name has been checked.
     fn file(&self, name: &str) -> std::io::Result<PathBuf>;

@@ -1,0 +1,109 @@
+//! The environment variables of a process: those that the helper was started with, changed as asked for. It must not know what a
+//! variable means.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+/// What the helper itself was started with, made ready once.
+pub(crate) struct Variables {
+    /// As `NAME=value`.
+    all: Vec<CString>,
+}
+
+impl Variables {
+    /// Those of this process, without the one of this name.
+    pub(crate) fn inherited(without: &str) -> Variables {
+        let all = std::env::vars_os()
+            .filter(|(name, _)| name != without)
+            .filter_map(|(name, value)| {
+                CString::new([name.as_bytes(), b"=", &value.into_vec()].concat()).ok()
+            });
+        Variables { all: all.collect() }
+    }
+
+    /// The value of one.
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.all
+            .iter()
+            .find_map(|entry| value_of(entry.to_bytes(), name))
+            .map(OsStr::from_bytes)
+    }
+
+    /// All with changes, of which the last word on each name counts; or with `clear` only PATH and the changes.
+    pub(crate) fn with(&self, clear: bool, changes: &[(&str, Option<&str>)]) -> Vec<Cow<'_, CStr>> {
+        let changed = |entry: &CString| {
+            let entry = entry.to_bytes();
+            changes
+                .iter()
+                .any(|(name, _)| value_of(entry, name).is_some())
+        };
+        let kept = self
+            .all
+            .iter()
+            .filter(|entry| !clear || value_of(entry.to_bytes(), "PATH").is_some())
+            .filter(|entry| !changed(entry));
+        let mut result: Vec<Cow<'_, CStr>> = Vec::with_capacity(self.all.len() + changes.len());
+        result.extend(kept.map(|entry| Cow::Borrowed(entry.as_c_str())));
+        for (index, (name, value)) in changes.iter().enumerate() {
+            let later = changes.get(index + 1..).unwrap_or_default();
+            if let Some(value) = value
+                && !later.iter().any(|(other, _)| other == name)
+                && let Ok(entry) = CString::new(format!("{name}={value}"))
+            {
+                result.push(Cow::Owned(entry));
+            }
+        }
+        result
+    }
+}
+
+fn value_of<'a>(entry: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(clear: bool, changes: &[(&str, Option<&str>)]) -> Vec<String> {
+        let variables = Variables {
+            all: vec![c"A=1".into(), c"PATH=/bin".into(), c"AB=x=y".into()],
+        };
+        let all = variables.with(clear, changes);
+        all.iter()
+            .map(|entry| entry.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn changes_replace_add_and_remove() {
+        assert_eq!(with(false, &[]), ["A=1", "PATH=/bin", "AB=x=y"]);
+        assert_eq!(
+            with(false, &[("A", Some("2")), ("C", Some(""))]),
+            ["PATH=/bin", "AB=x=y", "A=2", "C="]
+        );
+        assert_eq!(
+            with(false, &[("AB", None), ("B", None)]),
+            ["A=1", "PATH=/bin"]
+        );
+    }
+
+    #[test]
+    fn the_last_word_counts() {
+        assert_eq!(
+            with(
+                true,
+                &[("A", Some("2")), ("A", None), ("B", None), ("B", Some("3"))]
+            ),
+            ["PATH=/bin", "B=3"]
+        );
+    }
+
+    #[test]
+    fn path_survives_clearing_unless_it_is_changed() {
+        assert_eq!(with(true, &[]), ["PATH=/bin"]);
+        assert_eq!(with(true, &[("PATH", Some("/x"))]), ["PATH=/x"]);
+        assert!(with(true, &[("PATH", None)]).is_empty());
+    }
+}

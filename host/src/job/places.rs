@@ -1,0 +1,349 @@
+//! Which slot takes the next task: what each slot has, and how many quick tasks may wait in one for their turn. It must not
+//! know how a task is run.
+//!
+//! A task that is one process can wait in its slot behind others, so that the slot goes on without asking here. That pays
+//! only while tasks are quick, and only then is nobody kept waiting: so it is done only then.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::task_host::{Finished, Slot};
+use crate::spawner::InLine;
+
+/// How many tasks may wait for their turn in a slot. Enough that the slot does not run dry while several are told of and
+/// replaced at once; more would only make the order of starts coarser.
+const WAITING: usize = 12;
+
+/// A mean time per task from which on nothing is gained by that: 2 ms.
+const QUICK: Duration = Duration::from_millis(2);
+
+/// After so many tasks their mean time is believed.
+const KNOWN: u32 = 4;
+
+/// One slot, and the tasks that it has.
+struct Place {
+    slot: Arc<Slot>,
+    /// In the order in which they were given.
+    tasks: VecDeque<Given>,
+    /// The end of the line of those that wait for their turn.
+    line: Option<oneshot::Receiver<()>>,
+    /// Its task has it for itself.
+    alone: bool,
+    /// Tasks that waited were given back, so none is given until all of them are.
+    slow: bool,
+    /// It is known which task was next when the helper died.
+    blamed: bool,
+}
+
+struct Given {
+    task: usize,
+    /// Its process has started.
+    started: bool,
+    /// That was told.
+    told: bool,
+    /// What it has said before that.
+    progress: Vec<String>,
+    /// It has ended, which is told when the one before has.
+    finished: Option<Box<Finished>>,
+}
+
+/// What is to be told: of each slot one task after the other, whatever has come to the host's ears first.
+#[derive(Debug)]
+pub(super) enum News {
+    /// This task has started.
+    Started(usize),
+    /// This one has something to say.
+    Progress(usize, String),
+    /// This one has ended.
+    Finished(Box<Finished>),
+}
+
+pub(super) struct Places {
+    places: Vec<Place>,
+    /// Whether tasks may wait in slots at all.
+    ahead: bool,
+    mean: f64,
+    known: u32,
+}
+
+impl Places {
+    pub(super) fn new(count: usize, ahead: bool) -> Self {
+        let place = |index| Place {
+            slot: Arc::new(Slot::new(index)),
+            tasks: VecDeque::new(),
+            line: None,
+            alone: false,
+            slow: false,
+            blamed: false,
+        };
+        Self {
+            places: (0..count).map(place).collect(),
+            ahead,
+            mean: 0.0,
+            known: 0,
+        }
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.places.iter().map(|place| &*place.slot)
+    }
+
+    /// No task is in any slot.
+    pub(super) fn are_empty(&self) -> bool {
+        self.places.iter().all(|place| place.tasks.is_empty())
+    }
+
+    /// The slot for a task, and for one that is a process its place in the line there; none when all are taken.
+    pub(super) fn give(
+        &mut self,
+        task: usize,
+        one_process: bool,
+    ) -> Option<(Arc<Slot>, Option<InLine>)> {
+        let room = match one_process && self.ahead && self.known >= KNOWN {
+            true if self.mean < QUICK.as_secs_f64() => 1 + WAITING,
+            _ => 1,
+        };
+        let place = self
+            .places
+            .iter_mut()
+            .filter(|place| match place.tasks.len() {
+                0 => true,
+                taken => taken < room && !place.alone && !place.slow,
+            })
+            .min_by_key(|place| place.tasks.len())?;
+        place.tasks.push_back(Given {
+            task,
+            started: !one_process,
+            told: !one_process,
+            progress: Vec::new(),
+            finished: None,
+        });
+        place.alone = !one_process;
+        if place.tasks.len() == 1 {
+            place.line = None;
+            place.blamed = false;
+        }
+        let in_line = one_process.then(|| InLine::next(&mut place.line));
+        Some((Arc::clone(&place.slot), in_line))
+    }
+
+    /// A process has started in its turn.
+    pub(super) fn started(&mut self, slot: usize, task: usize) -> Vec<News> {
+        if let Some(given) = self.find(slot, task) {
+            given.started = true;
+        }
+        self.news(slot)
+    }
+
+    /// A task says something.
+    pub(super) fn progress(&mut self, slot: usize, task: usize, text: String) -> Vec<News> {
+        if let Some(given) = self.find(slot, task) {
+            given.progress.push(text);
+        }
+        self.news(slot)
+    }
+
+    /// A task has ended.
+    pub(super) fn finished(&mut self, finished: Box<Finished>) -> Vec<News> {
+        let Finished {
+            task, slot, took, ..
+        } = *finished;
+        if let Some(took) = took {
+            self.known = self.known.saturating_add(1);
+            let weight = 1.0 / f64::from(self.known.min(16));
+            self.mean += (took.as_secs_f64() - self.mean) * weight;
+        }
+        if let Some(given) = self.find(slot, task) {
+            given.finished = Some(finished);
+        }
+        self.news(slot)
+    }
+
+    /// A task did not get its turn because the helper died. Whether it may be the reason: it was the next to start.
+    pub(super) fn is_to_blame(&mut self, slot: usize, task: usize) -> bool {
+        let Some(place) = self.places.get_mut(slot) else {
+            return false;
+        };
+        let first = place.tasks.front().is_some_and(|given| given.task == task);
+        first && !std::mem::replace(&mut place.blamed, first)
+    }
+
+    /// A task did not get its turn.
+    pub(super) fn not_now(&mut self, slot: usize, task: usize) -> Vec<News> {
+        if let Some(place) = self.places.get_mut(slot) {
+            place.tasks.retain(|given| given.task != task);
+            // Until all of them are back, so that they keep their order.
+            place.slow = !place.tasks.is_empty();
+        }
+        self.news(slot)
+    }
+
+    fn find(&mut self, slot: usize, task: usize) -> Option<&mut Given> {
+        let tasks = &mut self.places.get_mut(slot)?.tasks;
+        tasks.iter_mut().find(|given| given.task == task)
+    }
+
+    fn news(&mut self, slot: usize) -> Vec<News> {
+        let mut news = Vec::new();
+        let Some(place) = self.places.get_mut(slot) else {
+            return news;
+        };
+        while let Some(front) = place.tasks.front_mut() {
+            if (front.started || front.finished.is_some()) && !front.told {
+                front.told = true;
+                news.push(News::Started(front.task));
+            }
+            if front.told {
+                let said = front.progress.drain(..);
+                news.extend(said.map(|text| News::Progress(front.task, text)));
+            }
+            let Some(finished) = front.finished.take() else {
+                break;
+            };
+            news.push(News::Finished(finished));
+            place.tasks.pop_front();
+        }
+        place.slow &= !place.tasks.is_empty();
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::model::{Outcome, Status};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn end(places: &mut Places, slot: usize, task: usize, took: Duration) -> Vec<String> {
+        let finished = Finished {
+            task,
+            slot,
+            outcome: Outcome::bare(Status::Pass),
+            started: 0,
+            elapsed: took,
+            left_behind: 0,
+            whiteboard: None,
+            took: Some(took),
+            has_directory: false,
+        };
+        in_words(places.finished(Box::new(finished)))
+    }
+
+    fn in_words(news: Vec<News>) -> Vec<String> {
+        news.into_iter()
+            .map(|news| match news {
+                News::Started(task) => format!("{task} started"),
+                News::Progress(task, text) => format!("{task}: {text}"),
+                News::Finished(finished) => format!("{} ended", finished.task),
+            })
+            .collect()
+    }
+
+    fn known(slots: usize, took: Duration) -> Places {
+        let mut places = Places::new(slots, true);
+        for task in 0..KNOWN as usize {
+            let slot = places.give(task, true).unwrap().0.index;
+            end(&mut places, slot, task, took);
+        }
+        places
+    }
+
+    fn given(places: &mut Places, one_process: bool) -> usize {
+        (100..)
+            .take_while(|task| places.give(*task, one_process).is_some())
+            .count()
+    }
+
+    #[test]
+    fn tasks_wait_only_behind_quick_ones() {
+        assert_eq!(given(&mut Places::new(2, true), true), 2);
+        assert_eq!(given(&mut known(2, MS), true), 2 * (1 + WAITING));
+        assert_eq!(given(&mut known(2, MS), false), 2);
+        assert_eq!(given(&mut known(2, 5 * MS), true), 2);
+        let mut never = Places::new(2, false);
+        never.known = KNOWN;
+        assert_eq!(given(&mut never, true), 2);
+    }
+
+    #[test]
+    fn they_are_spread_over_the_slots() {
+        let mut places = known(2, MS);
+        let slots: Vec<usize> = (0..4)
+            .map(|task| places.give(task, true).unwrap().0.index)
+            .collect();
+        assert_eq!(slots, [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_task_that_needs_a_slot_for_itself_gets_an_empty_one() {
+        let mut places = known(2, MS);
+        assert_eq!(places.give(0, true).unwrap().0.index, 0);
+        assert_eq!(places.give(1, false).unwrap().0.index, 1);
+        assert!(places.give(2, false).is_none());
+        assert_eq!(places.give(2, true).unwrap().0.index, 0);
+    }
+
+    #[test]
+    fn behind_a_slow_one_nobody_waits_until_it_has_ended() {
+        let mut places = known(1, MS);
+        for task in 0..3 {
+            assert!(places.give(task, true).is_some());
+        }
+        places.not_now(0, 1);
+        assert!(places.give(1, true).is_none());
+        places.not_now(0, 2);
+        assert!(places.give(1, true).is_none());
+        end(&mut places, 0, 0, MS);
+        assert!(places.give(1, true).is_some());
+        assert!(places.give(2, true).is_some());
+    }
+
+    #[test]
+    fn none_is_given_while_some_are_still_to_come_back() {
+        let mut places = known(1, MS);
+        for task in 0..3 {
+            assert!(places.give(task, true).is_some());
+        }
+        places.not_now(0, 1);
+        end(&mut places, 0, 0, MS);
+        assert!(places.give(1, true).is_none());
+        places.not_now(0, 2);
+        assert!(places.give(1, true).is_some());
+    }
+
+    #[test]
+    fn only_the_next_one_is_blamed_for_the_end_of_a_helper() {
+        let mut places = known(1, MS);
+        for task in 0..3 {
+            assert!(places.give(task, true).is_some());
+        }
+        for (task, blamed) in [(1, false), (0, true), (2, false)] {
+            assert_eq!(places.is_to_blame(0, task), blamed);
+            places.not_now(0, task);
+        }
+        assert!(places.give(0, true).is_some());
+        assert!(places.is_to_blame(0, 0));
+    }
+
+    #[test]
+    fn of_each_slot_one_task_is_told_after_the_other() {
+        let mut places = known(1, MS);
+        for task in 0..3 {
+            assert!(places.give(task, true).is_some());
+        }
+        assert_eq!(in_words(places.started(0, 0)), ["0 started"]);
+        assert!(places.started(0, 1).is_empty());
+        assert!(places.progress(0, 1, "half way".into()).is_empty());
+        assert!(end(&mut places, 0, 1, MS).is_empty());
+        let all = ["0 ended", "1 started", "1: half way", "1 ended"];
+        assert_eq!(end(&mut places, 0, 0, MS), all);
+        // Without a process, there is no start but its own.
+        assert_eq!(end(&mut places, 0, 2, MS), ["2 started", "2 ended"]);
+        assert!(places.are_empty());
+    }
+}

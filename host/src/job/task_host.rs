@@ -1,0 +1,348 @@
+//! The task as its runner may touch it: its directory, its environment, its messages. Also the slot that it runs in, and what is
+//! told of it to the dispatcher. It must not know how a task is run to its end.
+
+use std::fs::File;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OnceCell, mpsc};
+
+use super::executor::Shared;
+use crate::journal;
+use crate::model::{Outcome, Task};
+use crate::names::printable;
+use crate::plugin::{Level, TaskHost};
+use crate::spawner::{Environment, InLine, SpawnError, Spawner, Turn};
+
+/// One place in which a task can run at a time.
+pub(super) struct Slot {
+    pub(super) index: usize,
+    environment: Mutex<Option<Environment>>,
+    /// Held while one is opened: there is to be only one.
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl Slot {
+    pub(super) fn new(index: usize) -> Self {
+        Self {
+            index,
+            environment: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Its environment, where it has one that lives.
+    pub(super) fn environment(&self) -> Option<Environment> {
+        let mut held = self
+            .environment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if held
+            .as_ref()
+            .is_some_and(|environment| !environment.is_alive())
+        {
+            *held = None;
+        }
+        held.clone()
+    }
+
+    /// Its environment, opened where there is none.
+    async fn open(&self, spawner: &dyn Spawner) -> Result<Environment, SpawnError> {
+        let _opening = self.opening.lock().await;
+        if let Some(environment) = self.environment() {
+            return Ok(environment);
+        }
+        let environment = spawner.open(self.index).await?;
+        let mut held = self
+            .environment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Ok(held.insert(environment).clone())
+    }
+
+    /// Gives up an environment; another one is opened for the next task.
+    pub(super) fn give_up(&self, environment: &Environment) {
+        let mut held = self
+            .environment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.take_if(|held| held.is_same(environment));
+    }
+
+    /// Takes the environment away, as for closing it.
+    pub(super) fn take(&self) -> Option<Environment> {
+        self.environment
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// What executors tell the dispatcher.
+pub(super) enum Message {
+    /// The process of a task that waited for its turn has started.
+    Started { task: usize, slot: usize },
+    /// A line about progress.
+    Progress {
+        task: usize,
+        slot: usize,
+        text: String,
+    },
+    /// The task has not been started, because its turn did not come in this slot; it's as if it had never been given.
+    NotNow {
+        task: usize,
+        slot: usize,
+        /// Its helper has died.
+        helper_died: bool,
+    },
+    /// The task has ended, and its slot is free.
+    Finished(Box<Finished>),
+}
+
+/// How a task went.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) task: usize,
+    pub(super) slot: usize,
+    pub(super) outcome: Outcome,
+    /// When it started, in nanoseconds of Unix time.
+    pub(super) started: u64,
+    pub(super) elapsed: Duration,
+    pub(super) left_behind: usize,
+    pub(super) whiteboard: Option<String>,
+    /// How long the process of a task that had its turn has run.
+    pub(super) took: Option<Duration>,
+    /// It has a directory.
+    pub(super) has_directory: bool,
+}
+
+/// Where a task was given, and to whom it is told how it goes.
+pub(super) struct Assignment {
+    pub(super) slot: Arc<Slot>,
+    /// Of a task that is one process. Another has the slot for itself, and has started.
+    pub(super) in_line: Option<InLine>,
+    /// It goes elsewhere when the helper dies before its process has started.
+    pub(super) patient: bool,
+    pub(super) messages: mpsc::UnboundedSender<Message>,
+}
+
+/// When a task has started.
+pub(super) struct Beginning {
+    task: usize,
+    slot: usize,
+    shared: Arc<Shared>,
+    messages: mpsc::UnboundedSender<Message>,
+    /// In nanoseconds of Unix time, and by the job's clock.
+    at: OnceLock<(u64, Duration)>,
+}
+
+impl Beginning {
+    pub(super) fn get(&self) -> Option<(u64, Duration)> {
+        self.at.get().copied()
+    }
+
+    fn now(&self) {
+        let _ = self.at.set((journal::now(), self.shared.clock.now()));
+    }
+}
+
+/// The task as its runner may touch it.
+pub(super) struct Host {
+    pub(super) shared: Arc<Shared>,
+    pub(super) slot: Arc<Slot>,
+    pub(super) directory: PathBuf,
+    pub(super) beginning: Arc<Beginning>,
+    task: usize,
+    /// Until it has its turn.
+    in_line: Mutex<Option<InLine>>,
+    patient: bool,
+    made: OnceLock<Option<i32>>,
+    environment: OnceCell<Environment>,
+    turn: OnceLock<Turn>,
+    whiteboard: Mutex<String>,
+    debug_log: Mutex<Option<File>>,
+    /// What was said before the start: it's told only when there was one.
+    early: Mutex<Vec<String>>,
+    messages: mpsc::UnboundedSender<Message>,
+}
+
+impl Host {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        task: &Task,
+        Assignment {
+            slot,
+            in_line,
+            patient,
+            messages,
+        }: Assignment,
+    ) -> Self {
+        let beginning = Beginning {
+            task: task.index,
+            slot: slot.index,
+            shared: Arc::clone(&shared),
+            messages: messages.clone(),
+            at: OnceLock::new(),
+        };
+        if in_line.is_none() {
+            beginning.now();
+        }
+        Self {
+            directory: shared.test_results.join(&task.directory),
+            shared,
+            slot,
+            beginning: Arc::new(beginning),
+            task: task.index,
+            in_line: Mutex::new(in_line),
+            patient,
+            made: OnceLock::new(),
+            environment: OnceCell::new(),
+            turn: OnceLock::new(),
+            whiteboard: Mutex::default(),
+            debug_log: Mutex::default(),
+            early: Mutex::default(),
+            messages,
+        }
+    }
+
+    /// Its environment, where it has asked for one.
+    pub(super) fn opened(&self) -> Option<&Environment> {
+        self.environment.get()
+    }
+
+    async fn open(&self) -> Result<Environment, SpawnError> {
+        let environment = self.slot.open(&*self.shared.spawner).await?;
+        let in_line = self
+            .in_line
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(in_line) = in_line {
+            let beginning = Arc::clone(&self.beginning);
+            let turn = Turn::new(environment.clone(), in_line, self.patient, move || {
+                beginning.now();
+                let _ = beginning.messages.send(Message::Started {
+                    task: beginning.task,
+                    slot: beginning.slot,
+                });
+            });
+            let _ = self.turn.set(turn);
+        }
+        Ok(environment)
+    }
+
+    /// Tells what was said before the start.
+    pub(super) fn tell_early(&self) {
+        let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        for text in early.drain(..) {
+            let _ = self.messages.send(Message::Progress {
+                task: self.task,
+                slot: self.slot.index,
+                text,
+            });
+        }
+    }
+
+    /// What has been written on the whiteboard.
+    pub(super) fn take_whiteboard(&self) -> Option<String> {
+        let mut whiteboard = self
+            .whiteboard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Some(std::mem::take(&mut *whiteboard)).filter(|text| !text.is_empty())
+    }
+
+    pub(super) fn has_directory(&self) -> bool {
+        self.made.get() == Some(&None)
+    }
+
+    /// Removes its directory: it has not been started.
+    pub(super) fn undo(&self) {
+        if self.has_directory()
+            && let Err(error) = std::fs::remove_dir_all(&self.directory)
+        {
+            tracing::warn!("cannot remove {}: {error}", self.directory.display());
+        }
+    }
+}
+
+impl TaskHost for Host {
+    fn environment(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + '_>> {
+        Box::pin(async {
+            self.environment
+                .get_or_try_init(|| self.open())
+                .await
+                .cloned()
+        })
+    }
+
+    fn turn(&self) -> Option<&Turn> {
+        self.turn.get()
+    }
+
+    fn file(&self, name: &str) -> io::Result<PathBuf> {
+        // Made only when something goes into it: a task that leaves nothing costs nothing.
+        let made = self
+            .made
+            .get_or_init(|| match std::fs::create_dir(&self.directory) {
+                Ok(()) => None,
+                Err(error) => error.raw_os_error(),
+            });
+        match made {
+            None => Ok(self.directory.join(name)),
+            Some(number) => Err(io::Error::from_raw_os_error(*number)),
+        }
+    }
+
+    fn progress(&self, message: String) {
+        if self.beginning.get().is_none() {
+            let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+            early.push(message);
+            return;
+        }
+        self.tell_early();
+        let _ = self.messages.send(Message::Progress {
+            task: self.task,
+            slot: self.slot.index,
+            text: message,
+        });
+    }
+
+    fn whiteboard(&self, text: &str) {
+        self.whiteboard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_str(text);
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        let mut held = self
+            .debug_log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let written = match &mut *held {
+            Some(file) => line(file, level, message),
+            None => self
+                .file("debug.log")
+                .and_then(|path| File::options().create(true).append(true).open(path))
+                .and_then(|file| line(held.insert(file), level, message)),
+        };
+        if let Err(error) = written {
+            tracing::warn!(
+                "cannot write to the debug.log in {}: {error}",
+                self.directory.display()
+            );
+        }
+    }
+}
+
+fn line(file: &mut File, level: Level, message: &str) -> io::Result<()> {
+    let time = jiff::Timestamp::now();
+    file.write_all(format!("{time:.3} {:5} {}\n", level.name(), printable(message)).as_bytes())
+}
