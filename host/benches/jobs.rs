@@ -61,6 +61,7 @@ fn main() {
     for count in [10_000, 100_000] {
         bench.noops(count);
     }
+    bench.graph(100_000);
     bench.references(10_000);
 }
 
@@ -142,6 +143,43 @@ impl Bench {
         let medians = self.compare(&mut [(&name, &mut || {
             self.persea(&["run", "--max-parallel-tasks", "2", &recipe])
         })]);
+        per_task(&medians, count);
+    }
+
+    /// Tasks that each need two others, beside the same without: the difference is what the graph costs.
+    fn graph(&self, count: usize) {
+        let name = format!("graph: {count}");
+        if !self.wanted(&name) {
+            return;
+        }
+        let recipe = |file: &str, needs: &dyn Fn(usize) -> String| {
+            let runnable = |index: usize| {
+                let needs = needs(index);
+                format!(r#"{{"kind":"noop","identifier":"t{index}"{needs}}}"#)
+            };
+            let all: Vec<String> = (0..count).map(runnable).collect();
+            let path = self.path(file);
+            std::fs::write(&path, format!("[{}]", all.join(",\n"))).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let alone = recipe("alone.json", &|_| String::new());
+        let needs = recipe("needs.json", &|index| match index {
+            0 | 1 => String::new(),
+            _ => format!(r#","needs":["t{}","t{}"]"#, index - 1, index / 2),
+        });
+        let _ = self.persea(&["run", "/bin/true"]);
+        let run = |recipe: &str| self.persea(&["run", "--max-parallel-tasks", "2", recipe]);
+        let list = |recipe: &str| self.persea(&["list", "--graph", recipe]);
+        let medians = self.compare(&mut [
+            (&format!("{name}, listed without edges"), &mut || {
+                list(&alone)
+            }),
+            (&format!("{name}, listed with two each"), &mut || {
+                list(&needs)
+            }),
+            (&format!("{name}, run without edges"), &mut || run(&alone)),
+            (&format!("{name}, run with two each"), &mut || run(&needs)),
+        ]);
         per_task(&medians, count);
     }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::model::Attributes;
 
 mod known;
-pub use known::{KNOWN, Known, Shape};
+pub use known::{KNOWN, Known, RESOURCES, Shape};
 
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -231,13 +231,13 @@ impl Config {
     /// Whether every value fits its setting.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (name, (value, origin)) in &self.values {
-            if let Some(known) = KNOWN.iter().find(|known| known.name == name)
-                && !known.shape.fits(value)
+            if let Some(shape) = known::shape(name)
+                && !shape.fits(value)
             {
                 return Err(ConfigError::Value {
                     name: name.clone(),
                     origin: origin.clone(),
-                    expected: known.shape.expected(),
+                    expected: shape.expected(),
                     found: value.to_string(),
                 });
             }
@@ -252,9 +252,7 @@ impl Config {
     ) -> impl Iterator<Item = (&'a str, &'a Origin)> {
         self.values
             .iter()
-            .filter(|(name, _)| {
-                !KNOWN.iter().any(|known| known.name == *name) && !declared.contains(name)
-            })
+            .filter(|(name, _)| known::shape(name).is_none() && !declared.contains(name))
             .map(|(name, (_, origin))| (name.as_str(), origin))
     }
 

@@ -8,9 +8,12 @@ mod control;
 mod directory;
 mod dispatcher;
 mod executor;
+mod graph;
 mod log;
+mod picture;
 mod places;
 mod plan;
+mod queue;
 mod report;
 mod resolve;
 mod task_host;
@@ -20,6 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use directory::{DirectoryError, JobDirectory, find, results_root};
+pub use graph::GraphError;
+pub use picture::Picture;
 pub use report::{Destination, Order, ReportError, make as make_report, orders};
 pub use resolve::{Answer, Resolved, resolve};
 
@@ -50,6 +55,9 @@ pub enum JobError {
     /// A report's file cannot be made.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// Its tasks cannot be put into an order.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
 }
 
 /// What is to be run, and with what.
@@ -117,6 +125,7 @@ impl Job {
             temp_dir,
         } = self;
         let plan = Arc::new(plan::plan(resolved, &catalog, &config));
+        let graph = plan.graph(&config)?;
         let total = plan.entries.len();
         let directory = JobDirectory::create(&results_root, &id)?;
         let mut log = log::JobLog::new(directory.log()?);
@@ -183,7 +192,7 @@ impl Job {
             slots: parallel(&config).min(total.max(1)),
             timeout: config.duration("job.run.timeout"),
         };
-        let totals = dispatcher.run(signals).await?;
+        let totals = dispatcher.run(graph, signals).await?;
 
         let finished = JobFinished {
             tally: totals.tally,

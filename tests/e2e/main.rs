@@ -11,6 +11,7 @@
 mod book;
 mod cli;
 mod endings;
+mod graph;
 mod hostile;
 mod input;
 mod mixed;

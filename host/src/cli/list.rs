@@ -5,8 +5,18 @@ use std::io::Write as _;
 use clap::Args;
 
 use super::{Context, Failure, exit};
-use crate::job::{self, Answer, Resolved};
+use crate::config::Config;
+use crate::job::{self, Answer, Picture, Resolved};
 use crate::names::printable;
+use crate::plugin::Catalog;
+
+/// How the graph of tasks is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    Text,
+    Dot,
+    Mermaid,
+}
 
 #[derive(Debug, Args)]
 pub(super) struct List {
@@ -16,12 +26,18 @@ pub(super) struct List {
     /// A JSON object a line, for each runnable and each reference that is none
     #[arg(long)]
     json: bool,
+    /// The tasks of the job with what they wait for and claim, as text, for Graphviz (`dot`) or for Mermaid
+    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text", conflicts_with = "json")]
+    graph: Option<Form>,
 }
 
 impl List {
     pub(super) async fn run(self, context: &Context) -> Result<u8, Failure> {
         let catalog = context.catalog().await?;
         let resolved = job::resolve(&catalog, &context.config, &self.references).await;
+        if let Some(form) = self.graph {
+            return graph(resolved, &catalog, &context.config, form);
+        }
         let mut out = std::io::BufWriter::new(anstream::stdout());
         let mut code = exit::OK;
         for resolved in &resolved {
@@ -41,6 +57,26 @@ impl List {
         let _ = out.flush();
         Ok(code)
     }
+}
+
+/// What is missing is said as `run` says it: of it there are no tasks.
+fn graph(
+    resolved: Vec<Resolved>,
+    catalog: &Catalog,
+    config: &Config,
+    form: Form,
+) -> Result<u8, Failure> {
+    super::run::refuse_unresolved(&resolved, config.flag("run.ignore_missing_references"))?;
+    let picture = Picture::new(resolved, catalog, config)
+        .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
+    let text = match form {
+        Form::Text => picture.text(),
+        Form::Dot => picture.dot(),
+        Form::Mermaid => picture.mermaid(),
+    };
+    // Whoever reads may stop reading.
+    let _ = anstream::stdout().write_all(text.as_bytes());
+    Ok(exit::OK)
 }
 
 fn write_lines(out: &mut impl std::io::Write, resolved: &Resolved) -> std::io::Result<()> {

@@ -176,7 +176,8 @@ impl Run {
             JobError::Directory(_)
             | JobError::Journal(_)
             | JobError::System { .. }
-            | JobError::Report(_) => Failure::with(exit::JOB_FAIL, error),
+            | JobError::Report(_)
+            | JobError::Graph(_) => Failure::with(exit::JOB_FAIL, error),
         })?;
         if !stdout_is_taken {
             show(&summary);
@@ -203,7 +204,7 @@ impl Run {
 }
 
 /// Refuses a job with references that nobody takes, in Avocado's words; with `ignore` only one that is then empty.
-fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(), Failure> {
+pub(super) fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(), Failure> {
     let mut missing = Vec::new();
     let mut usable = 0;
     for Resolved { reference, answer } in resolved {

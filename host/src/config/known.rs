@@ -70,6 +70,18 @@ const fn known(
     }
 }
 
+/// The settings that say how much there is of a resource: any name may follow.
+pub const RESOURCES: &str = "run.resources.";
+
+/// The shape of a setting of the host.
+pub(super) fn shape(name: &str) -> Option<Shape> {
+    if name.starts_with(RESOURCES) {
+        return Some(Shape::Integer);
+    }
+    let known = KNOWN.iter().find(|known| known.name == name)?;
+    Some(known.shape)
+}
+
 /// Every setting of the host, by name.
 pub const KNOWN: &[Known] = &[
     known(

@@ -2,7 +2,7 @@
 //!
 //! Executors own one task each and talk to it by messages. Every event is in the journal before anybody acts on it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +11,11 @@ use tokio::sync::{mpsc, watch};
 use super::control::{Control, Request, Signals, Stop};
 use super::directory::JobDirectory;
 use super::executor::{Shared, execute};
+use super::graph::Graph;
 use super::log::JobLog;
 use super::places::{News, Places};
 use super::plan::{Entry, Fate, Plan};
+use super::queue::{Forsaken, Queue};
 use super::task_host::{Assignment, Finished, Message};
 use crate::config::Config;
 use crate::display::Display;
@@ -51,10 +53,7 @@ pub(super) struct Dispatcher<'a> {
 
 /// What changes while the job runs.
 struct State {
-    /// The task that comes next, if none has to be given again.
-    next: usize,
-    /// Tasks before it that did not get their turn, and are to be given again.
-    again: BTreeSet<usize>,
+    queue: Queue,
     /// How often a helper died before a task's start.
     deaths: HashMap<usize, u32>,
     places: Places,
@@ -69,13 +68,16 @@ struct State {
 
 impl Dispatcher<'_> {
     /// Runs all tasks to their ends. The journal's failure is an error only after everything has been ended.
-    pub(super) async fn run(&mut self, mut signals: Signals) -> Result<Totals, JournalError> {
+    pub(super) async fn run(
+        &mut self,
+        graph: Graph,
+        mut signals: Signals,
+    ) -> Result<Totals, JournalError> {
         let (messages, mut inbox) = mpsc::unbounded_channel();
         let (control, _) = watch::channel(Control::default());
         let failfast = self.config.flag("run.failfast");
         let mut state = State {
-            next: 0,
-            again: BTreeSet::new(),
+            queue: Queue::new(graph),
             deaths: HashMap::new(),
             // After a failure nothing more is to start, so nothing may wait where it starts by itself.
             places: Places::new(self.slots, !failfast),
@@ -132,36 +134,42 @@ impl Dispatcher<'_> {
     fn start(&mut self, state: &mut State, failfast: bool) {
         let mut given: Vec<(usize, Assignment)> = Vec::new();
         let plan = Arc::clone(&self.plan);
-        loop {
-            let index = state.again.first().copied().unwrap_or(state.next);
-            let Some(Entry { task, fate }) = plan.entries.get(index) else {
-                break;
-            };
-            let outcome = match (state.stopped, fate) {
-                (Some(why), _) => &Outcome::new(Status::Skip, format!("not started: {why}")),
-                (None, Fate::Ended(outcome)) => outcome,
-                (None, Fate::Run(runner, _)) => {
-                    let one_process = runner.one_process;
-                    let Some((slot, in_line)) = state.places.give(index, one_process) else {
-                        break;
-                    };
-                    if in_line.is_none() {
-                        self.started(state, task);
-                    }
-                    let deaths = state.deaths.get(&index).copied().unwrap_or_default();
-                    let assignment = Assignment {
-                        slot,
-                        in_line,
-                        patient: deaths < PATIENCE,
-                        messages: state.messages.clone(),
-                    };
-                    given.push((index, assignment));
-                    state.take_from_queue(index);
+        if let Some(why) = state.stopped {
+            let outcome = Outcome::new(Status::Skip, format!("not started: {why}"));
+            for index in state.queue.left() {
+                if let Some(Entry { task, .. }) = plan.entries.get(index) {
+                    self.finish(state, task, &outcome, None, failfast);
+                }
+            }
+        }
+        while state.stopped.is_none()
+            && let Some(index) = state.queue.peek()
+            && let Some(Entry { task, fate }) = plan.entries.get(index)
+        {
+            let runner = match fate {
+                Fate::Ended(outcome) => {
+                    self.finish(state, task, outcome, None, failfast);
                     continue;
                 }
+                Fate::Run(runner, _) => runner,
             };
-            state.take_from_queue(index);
-            self.finish(state, task, outcome, None, failfast);
+            // Who holds something that others want is not to wait with it.
+            let waits = runner.one_process && !state.queue.claims(index);
+            let Some((slot, in_line)) = state.places.give(index, waits) else {
+                break;
+            };
+            state.queue.take(index);
+            if in_line.is_none() {
+                self.started(state, task);
+            }
+            let deaths = state.deaths.get(&index).copied().unwrap_or_default();
+            let assignment = Assignment {
+                slot,
+                in_line,
+                patient: deaths < PATIENCE,
+                messages: state.messages.clone(),
+            };
+            given.push((index, assignment));
         }
         let written = self.journal.commit();
         self.check(state, written);
@@ -212,7 +220,7 @@ impl Dispatcher<'_> {
                 slot,
                 helper_died,
             } => {
-                state.again.insert(task);
+                state.queue.put_back(task);
                 if helper_died && state.places.is_to_blame(slot, task) {
                     *state.deaths.entry(task).or_default() += 1;
                 }
@@ -242,8 +250,38 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Records the end of a task, whether it was started or not.
+    /// Records the end of a task, whether it was started or not, and those of all that can't run any more because of it.
     fn finish(
+        &mut self,
+        state: &mut State,
+        task: &Task,
+        outcome: &Outcome,
+        ran: Option<&Finished>,
+        failfast: bool,
+    ) {
+        self.finish_one(state, task, outcome, ran, failfast);
+        let plan = Arc::clone(&self.plan);
+        let mut forsaken = state.queue.ended(task.index, outcome.status);
+        while let Some(Forsaken {
+            task,
+            needs,
+            status,
+        }) = forsaken.pop()
+        {
+            if let Some(entry) = plan.entries.get(task) {
+                let needs = plan.entries.get(needs).map(|other| other.task.id.as_str());
+                let needs = needs.unwrap_or_default();
+                let outcome = Outcome::new(
+                    Status::Cancel,
+                    format!("it needs `{needs}`, which has ended {status}"),
+                );
+                self.finish_one(state, &entry.task, &outcome, None, failfast);
+            }
+            forsaken.extend(state.queue.ended(task, Status::Cancel));
+        }
+    }
+
+    fn finish_one(
         &mut self,
         state: &mut State,
         task: &Task,
@@ -329,15 +367,6 @@ impl Dispatcher<'_> {
             state.journal_error = Some(error);
             self.stop(state, Stop::Journal);
         }
-    }
-}
-
-impl State {
-    fn take_from_queue(&mut self, index: usize) {
-        if index == self.next {
-            self.next += 1;
-        }
-        self.again.remove(&index);
     }
 }
 

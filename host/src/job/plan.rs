@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::graph::{Graph, GraphError};
 use super::resolve::{Answer, Resolved};
 use crate::config::Config;
 use crate::model::{Attributes, Outcome, Runnable, Status, Task};
@@ -30,6 +31,13 @@ pub(super) struct Plan {
     pub(super) entries: Vec<Entry>,
     /// The seed of the order, where it was shuffled.
     pub(super) shuffle_seed: Option<u64>,
+}
+
+impl Plan {
+    /// What waits for what.
+    pub(super) fn graph(&self, config: &Config) -> Result<Graph, GraphError> {
+        Graph::new(self.entries.iter().map(|entry| &entry.task), config)
+    }
 }
 
 /// Makes the plan of what was resolved. References that nobody resolved are the caller's to refuse; those over which a

@@ -78,7 +78,8 @@ mod tests {
     /// The thread on which the task is, before and after it has computed for this time.
     async fn threads(compute: Duration) -> Vec<Option<String>> {
         let (tell, mut told) = mpsc::unbounded_channel();
-        Workers::default().spawn(async move {
+        let workers = Workers::default();
+        workers.spawn(async move {
             let name = || std::thread::current().name().map(str::to_owned);
             let _ = tell.send(name());
             let begun = Instant::now();

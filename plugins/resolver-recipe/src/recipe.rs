@@ -1,14 +1,26 @@
 //! Recipes: JSON files that say what is to be run. One runnable is an object, several are a list of them. The format is
 //! Avocado's (`runnable-recipe.schema.json`): members `kind` (required), `uri`, `args`, `kwargs`, `config` and
 //! `identifier`, and inside `kwargs` the names `tags`, `dependencies`, `variant`, `output_dir` and `assets` with a
-//! meaning of their own. Knows nothing of files.
+//! meaning of their own. Members that Avocado has not: `needs`, `after`, `mutexes` and `resources`, which say when a task
+//! may run. Knows nothing of files.
 
 use crate::shape::{self, Members, Place};
 use persea_plugin_sdk::prelude::*;
 use serde_json::value::RawValue;
 
 /// What a recipe may say of a runnable.
-const MEMBERS: [&str; 6] = ["kind", "uri", "args", "kwargs", "config", "identifier"];
+const MEMBERS: [&str; 10] = [
+    "kind",
+    "uri",
+    "args",
+    "kwargs",
+    "config",
+    "identifier",
+    "needs",
+    "after",
+    "mutexes",
+    "resources",
+];
 
 /// How Python's sets are written, where a setting is one.
 const SET: &str = "__encoded_set__";
@@ -103,6 +115,18 @@ fn runnable(value: &RawValue, place: &Place<'_>) -> Result<Runnable, String> {
             "kwargs" => kwargs(&mut runnable, value, &place)?,
             "config" => runnable.more.insert("config", config(value, &place)?),
             "identifier" => runnable.identifier = optional_text(value, &place)?,
+            "needs" | "after" | "mutexes" => {
+                shape::texts(value, &place)?;
+                let names = Value::Json(value.get().to_owned());
+                runnable.more.insert(name.as_ref(), names);
+            }
+            "resources" => {
+                for (resource, amount) in shape::object(value, &place)?.0 {
+                    shape::amount(amount, &Place::Member(&place, &resource))?;
+                }
+                let amounts = Value::Json(value.get().to_owned());
+                runnable.more.insert("resources", amounts);
+            }
             _ => return Err(place.say("Additional properties are not allowed")),
         }
     }

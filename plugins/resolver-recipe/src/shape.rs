@@ -126,6 +126,11 @@ pub(crate) fn text(value: &RawValue, place: &Place<'_>) -> Result<String, String
     take(value, place, "a string", kind(value) == "a string")
 }
 
+/// Takes a whole number from 0.
+pub(crate) fn amount(value: &RawValue, place: &Place<'_>) -> Result<u64, String> {
+    serde_json::from_str(value.get()).map_err(|_| place.expected("a whole number from 0", value))
+}
+
 /// Takes a list of strings.
 pub(crate) fn texts(value: &RawValue, place: &Place<'_>) -> Result<Vec<String>, String> {
     let items = list(value, place)?;

@@ -1,0 +1,181 @@
+//! Tasks that wait for each other, and that share what there is little of.
+
+use serde_json::{Value, json};
+
+use crate::support::Sandbox;
+
+/// When tasks have started and ended, as words.
+fn order(sandbox: &Sandbox) -> Vec<String> {
+    let events = sandbox.job().events();
+    let word = |event: &Value| {
+        let what = match event["event"].as_str()? {
+            "task-started" => "started",
+            "task-finished" => "ended",
+            _ => return None,
+        };
+        Some(format!("{} {what}", event["task"].as_str()?))
+    };
+    events.iter().filter_map(word).collect()
+}
+
+fn recipe(sandbox: &Sandbox, runnables: &Value) {
+    sandbox.file("graph.json", runnables.to_string());
+}
+
+fn exec(name: &str, uri: &str) -> Value {
+    json!({"kind": "exec-test", "uri": uri, "identifier": name})
+}
+
+fn with(mut runnable: Value, key: &str, value: Value) -> Value {
+    runnable[key] = value;
+    runnable
+}
+
+#[test]
+fn a_task_starts_when_what_it_waits_for_has_ended_and_others_do_not_wait() {
+    let sandbox = Sandbox::new();
+    // It ends only when the independent one has: nobody else's waiting holds that up.
+    sandbox.script("slow.sh", "until [ -e free ]; do sleep 0.02; done");
+    sandbox.script("free.sh", "touch free");
+    recipe(
+        &sandbox,
+        &json!([
+            with(exec("last", "/bin/true"), "needs", json!(["slow"])),
+            with(exec("after", "/bin/true"), "after", json!(["1-last"])),
+            exec("slow", "./slow.sh"),
+            exec("free", "./free.sh"),
+        ]),
+    );
+    sandbox
+        .run(&["run", "--max-parallel-tasks", "2", "graph.json"])
+        .code(0);
+    let order = order(&sandbox);
+    let place = |what: &str| order.iter().position(|event| event == what).unwrap();
+    assert!(place("4-free ended") < place("3-slow ended"), "{order:?}");
+    assert!(place("3-slow ended") < place("1-last started"), "{order:?}");
+    assert!(
+        place("1-last ended") < place("2-after started"),
+        "{order:?}"
+    );
+}
+
+#[test]
+fn who_needs_what_did_not_pass_is_cancelled_with_the_reason() {
+    let sandbox = Sandbox::new();
+    recipe(
+        &sandbox,
+        &json!([
+            exec("fails", "/bin/false"),
+            with(exec("needs", "/bin/true"), "needs", json!(["fails"])),
+            with(exec("too", "/bin/true"), "needs", json!(["needs"])),
+            with(exec("cleans-up", "/bin/true"), "after", json!(["too"])),
+        ]),
+    );
+    sandbox.run(&["run", "graph.json"]).code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("needs"), "CANCEL");
+    assert_eq!(
+        job.reason("needs"),
+        "it needs `1-fails`, which has ended FAIL"
+    );
+    assert_eq!(
+        job.reason("too"),
+        "it needs `2-needs`, which has ended CANCEL"
+    );
+    assert_eq!(job.status("cleans-up"), "PASS");
+    let results = job.results();
+    assert_eq!(results["total"], 4);
+    assert_eq!(results["cancel"], 2);
+}
+
+#[test]
+fn a_mutex_and_a_resource_are_never_held_by_more_than_there_is() {
+    let sandbox = Sandbox::new();
+    sandbox.script("alone.sh", "mkdir lock || exit 1; sleep 0.03; rmdir lock");
+    sandbox.script(
+        "two.sh",
+        "mkdir one 2>/dev/null && d=one || { mkdir two && d=two; } || exit 1; sleep 0.03; rmdir $d",
+    );
+    let alone = with(exec("alone", "./alone.sh"), "mutexes", json!(["lock"]));
+    let two = with(exec("two", "./two.sh"), "resources", json!({"gpu": 1}));
+    let all: Vec<Value> = (0..10).flat_map(|_| [alone.clone(), two.clone()]).collect();
+    recipe(&sandbox, &Value::from(all));
+    sandbox
+        .run(&[
+            "run",
+            "--max-parallel-tasks",
+            "6",
+            "--set",
+            "run.resources.gpu=2",
+            "graph.json",
+        ])
+        .code(0);
+    assert_eq!(sandbox.job().results()["pass"], 20);
+}
+
+#[test]
+fn what_can_never_run_is_refused_before_anything_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.script("mark.sh", "touch ran");
+    for (second, expected) in [
+        (
+            with(exec("b", "/bin/true"), "needs", json!(["b"])),
+            "these tasks wait for each other, so none could ever start: 2-b → 2-b",
+        ),
+        (
+            with(exec("b", "/bin/true"), "needs", json!(["c"])),
+            "`needs` names `c`, and no task of this job has that name or id",
+        ),
+        (
+            with(exec("b", "/bin/true"), "resources", json!({"gpu": 1})),
+            "claims 1 of the resource `gpu`, and there is none; say how much there is with `--set run.resources.gpu=1`",
+        ),
+    ] {
+        recipe(&sandbox, &json!([exec("a", "./mark.sh"), second]));
+        let ran = sandbox.run(&["run", "graph.json"]).code(2);
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+        assert!(!sandbox.project().join("ran").exists());
+    }
+    recipe(
+        &sandbox,
+        &json!([with(exec("a", "/bin/true"), "needs", json!("b"))]),
+    );
+    let ran = sandbox.run(&["run", "graph.json"]).code(2);
+    assert!(
+        ran.stderr
+            .contains("[0].needs: expected a list, found a string"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn the_graph_can_be_looked_at() {
+    let sandbox = Sandbox::new();
+    let b = with(exec("b \"x\"", "/bin/true"), "needs", json!(["a"]));
+    let b = with(b, "mutexes", json!(["lock"]));
+    let b = with(b, "resources", json!({"memory-mb": 200}));
+    recipe(&sandbox, &json!([exec("a", "/bin/true"), b]));
+    let list = |form: &str| {
+        let args = [
+            "list",
+            form,
+            "--set",
+            "run.resources.memory-mb=1000",
+            "graph.json",
+        ];
+        sandbox.run(&args).code(0).stdout
+    };
+    assert_eq!(
+        list("--graph"),
+        "1-a\n2-b \"x\"\n    needs 1-a\n    resource memory-mb 200\n    mutex lock\n"
+    );
+    assert_eq!(
+        list("--graph=mermaid"),
+        "flowchart TD\n    t1[\"1-a\"]\n    t2[\"2-b #quot;x#quot;\"]\n    t1 -->|needs| t2\n"
+    );
+    let dot = list("--graph=dot");
+    assert!(dot.starts_with("digraph {"), "{dot}");
+    assert!(dot.contains(r#"0 -> 1 [ label = "needs" ]"#), "{dot}");
+    assert!(dot.contains(r#"label = "2-b \"x\"""#), "{dot}");
+}
