@@ -64,7 +64,7 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Resolve references and run what they are
-    Run(run::Run),
+    Run(Box<run::Run>),
     /// Show what references are, without running them
     List(list::List),
     /// Show and inspect plugins

@@ -28,6 +28,8 @@ pub trait Display {
     fn task_progress(&mut self, task: &Task, text: &str);
     /// A task has ended; `tally` counts it already.
     fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally);
+    /// A task has ended, not well, and is tried again.
+    fn task_retried(&mut self, task: &Task, record: &TaskFinished);
     /// Something that is to be known about the job as a whole.
     fn notice(&mut self, text: &str);
     /// Shows what was told since the last time.
@@ -48,6 +50,7 @@ impl Display for Silent {
     fn task_started(&mut self, _: &Task) {}
     fn task_progress(&mut self, _: &Task, _: &str) {}
     fn task_finished(&mut self, _: &Task, _: &TaskFinished, _: &Tally) {}
+    fn task_retried(&mut self, _: &Task, _: &TaskFinished) {}
     fn notice(&mut self, text: &str) {
         anstream::eprintln!("{text}");
     }
@@ -87,7 +90,15 @@ fn finished_line(task: &Task, record: &TaskFinished, total: usize) -> String {
     if record.left_behind > 0 {
         line.push_str(&format!(" [{} processes left behind]", record.left_behind));
     }
+    if record.flaky {
+        line.push_str(&format!(" [flaky: attempt {}]", record.attempts));
+    }
     line
+}
+
+/// The line of a task that is tried again.
+fn retried_line(task: &Task, record: &TaskFinished, total: usize) -> String {
+    finished_line(task, record, total) + ", is tried again"
 }
 
 /// The lines with which a job begins.

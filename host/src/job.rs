@@ -10,6 +10,7 @@ mod dispatcher;
 mod executor;
 mod graph;
 mod log;
+mod partition;
 mod picture;
 mod places;
 mod plan;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 pub use directory::{DirectoryError, JobDirectory, find, results_root};
 pub use graph::GraphError;
+pub use partition::Partition;
 pub use picture::Picture;
 pub use report::{Destination, Order, ReportError, make as make_report, orders};
 pub use resolve::{Answer, Resolved, resolve};
@@ -89,6 +91,8 @@ pub struct Summary {
     pub directory: PathBuf,
     /// How long it took, without the time for which it was stopped.
     pub elapsed: Duration,
+    /// How many tasks passed, but not the first time.
+    pub flaky: usize,
     /// Whether it was cut short from outside.
     pub interrupted: bool,
     /// The reports that could not be made.
@@ -210,6 +214,7 @@ impl Job {
             tally: totals.tally,
             directory: directory.path().to_path_buf(),
             elapsed: totals.elapsed,
+            flaky: totals.flaky,
             interrupted: totals.interrupted,
             failed_reports,
         })

@@ -252,7 +252,9 @@ fn a_setting_of_the_wrong_type_names_itself_and_its_place() {
     let ran = finish(command.spawn().unwrap()).code(4);
     says(
         &ran,
-        &["setting `run.failfast` from $PERSEA_RUN__FAILFAST: expected true or false"],
+        &[
+            "setting `run.failfast` from $PERSEA_RUN__FAILFAST: expected true, false or a whole number from 1",
+        ],
     );
     for (set, part) in [
         ("run.max_parallel_tasks=-1", "expected a whole number"),

@@ -17,6 +17,7 @@ mod input;
 mod mixed;
 mod plugin_files;
 mod plugins;
+mod policy;
 mod quick;
 mod reports;
 mod support;

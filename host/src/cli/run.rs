@@ -9,7 +9,7 @@ use clap::Args;
 use super::{Context, Failure, exit, say, warn};
 use crate::config::Config;
 use crate::display::{Display, Live, Plain, Silent, totals};
-use crate::job::{self, Answer, Job, JobError, Resolved, Summary, results_root};
+use crate::job::{self, Answer, Job, JobError, Partition, Resolved, Summary, results_root};
 use crate::model::JobId;
 use crate::names::printable;
 use crate::spawner::ProcessSpawner;
@@ -28,9 +28,15 @@ pub(super) struct Run {
     /// How many tasks run at once (default: the number of processors)
     #[arg(long, value_name = "N")]
     max_parallel_tasks: Option<u64>,
-    /// Start nothing more after the first task that ends FAIL, ERROR or INTERRUPTED
-    #[arg(long)]
-    failfast: bool,
+    /// Start nothing more after the first task that ends FAIL, ERROR or INTERRUPTED, or after N of them
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    failfast: Option<std::num::NonZeroU64>,
+    /// Try a task that ends FAIL, ERROR or INTERRUPTED again, up to N times
+    #[arg(long, value_name = "N")]
+    retries: Option<u64>,
+    /// Run only this part of the tasks: `2/5` is the second of five, `hash:2/5` goes by their names
+    #[arg(long, value_name = "PART")]
+    partition: Option<String>,
     /// Run the tasks in a random order, and print its seed
     #[arg(long)]
     shuffle: bool,
@@ -70,7 +76,6 @@ impl Run {
     /// Puts the options over the configuration.
     fn configure(&self, config: &mut Config) {
         let flags = [
-            ("run.failfast", self.failfast),
             ("run.shuffle", self.shuffle || self.shuffle_seed.is_some()),
             (
                 "run.ignore_missing_references",
@@ -84,6 +89,7 @@ impl Run {
             }
         }
         let texts = [
+            ("run.partition", &self.partition),
             ("task.timeout.running", &self.task_timeout),
             ("job.run.timeout", &self.job_timeout),
             ("job.run.result.json.output", &self.json),
@@ -98,6 +104,8 @@ impl Run {
         let numbers = [
             ("run.max_parallel_tasks", self.max_parallel_tasks),
             ("run.shuffle_seed", self.shuffle_seed),
+            ("run.failfast", self.failfast.map(u64::from)),
+            ("run.retries", self.retries),
         ];
         for (name, number) in numbers {
             if let Some(number) = number {
@@ -112,6 +120,10 @@ impl Run {
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
         self.configure(&mut context.config);
         context.config.check().map_err(Failure::of)?;
+        if let Some(part) = context.config.text("run.partition") {
+            Partition::parse(part)
+                .map_err(|why| Failure::new(exit::FAIL, miette::miette!("{why}")))?;
+        }
         let id = self.job_id(context.config.flag("run.dry_run.enabled"))?;
         let catalog = context.catalog().await?;
         let mut references = self.references;
@@ -246,6 +258,12 @@ pub(super) fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(
 
 fn show(summary: &Summary) {
     say(format_args!("RESULTS    : {}", totals(&summary.tally)));
+    if summary.flaky > 0 {
+        say(format_args!(
+            "FLAKY      : {} passed only when tried again",
+            summary.flaky
+        ));
+    }
     say(format_args!(
         "JOB TIME   : {:.2} s",
         summary.elapsed.as_secs_f64()

@@ -13,6 +13,8 @@ pub enum Shape {
     Text,
     /// A list of texts.
     Texts,
+    /// True, false, or how many.
+    Failures,
     /// A time: seconds, or a text such as `5m`.
     Duration,
 }
@@ -27,6 +29,7 @@ impl Shape {
             Self::Texts => value
                 .as_array()
                 .is_some_and(|items| items.iter().all(Value::is_string)),
+            Self::Failures => value.is_boolean() || value.as_u64().is_some_and(|n| n > 0),
             Self::Duration => super::duration(value).is_some(),
         }
     }
@@ -38,6 +41,7 @@ impl Shape {
             Self::Integer => "a whole number",
             Self::Text => "a text",
             Self::Texts => "a list of texts",
+            Self::Failures => "true, false or a whole number from 1",
             Self::Duration => "a number of seconds or a time such as `5m`",
         }
     }
@@ -194,9 +198,9 @@ pub const KNOWN: &[Known] = &[
     ),
     known(
         "run.failfast",
-        Shape::Flag,
+        Shape::Failures,
         "false",
-        "start nothing more after the first task that fails",
+        "start nothing more after the first task that fails, or after so many",
     ),
     known(
         "run.ignore_missing_references",
@@ -211,10 +215,22 @@ pub const KNOWN: &[Known] = &[
         "how many tasks run at once; 0 is the number of processors",
     ),
     known(
+        "run.partition",
+        Shape::Text,
+        "null",
+        "run only this part of the tasks: `2/5`, or `hash:2/5` by their names",
+    ),
+    known(
         "run.results_dir",
         Shape::Text,
         "null",
         "where the directories of jobs are made; by default ~/persea/job-results",
+    ),
+    known(
+        "run.retries",
+        Shape::Integer,
+        "0",
+        "how often a task that fails is tried again",
     ),
     known(
         "run.shuffle",

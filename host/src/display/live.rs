@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Display, finished_line, opening, style, title};
+use super::{Display, finished_line, opening, retried_line, style, title};
 use crate::journal::TaskFinished;
 use crate::model::{JobId, Status, Tally, Task};
 use crate::names::{cut, printable};
@@ -174,6 +174,14 @@ impl Display for Live {
         picture.running.remove(&task.index);
         picture.tally = *tally;
         let line = finished_line(task, record, picture.total);
+        picture.lines.push_str(&line);
+        picture.lines.push('\n');
+    }
+
+    fn task_retried(&mut self, task: &Task, record: &TaskFinished) {
+        let mut picture = lock(&self.picture);
+        picture.running.remove(&task.index);
+        let line = retried_line(task, record, picture.total);
         picture.lines.push_str(&line);
         picture.lines.push('\n');
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Display, finished_line, opening, title};
+use super::{Display, finished_line, opening, retried_line, title};
 use crate::journal::TaskFinished;
 use crate::model::{JobId, Tally, Task};
 use crate::names::printable;
@@ -57,6 +57,11 @@ impl Display for Plain {
 
     fn task_finished(&mut self, task: &Task, record: &TaskFinished, _: &Tally) {
         let line = finished_line(task, record, self.total);
+        self.line(&line);
+    }
+
+    fn task_retried(&mut self, task: &Task, record: &TaskFinished) {
+        let line = retried_line(task, record, self.total);
         self.line(&line);
     }
 

@@ -102,6 +102,14 @@ impl JobDirectory {
         File::create_new(&path).map_err(|source| DirectoryError { path, source })
     }
 
+    /// Gives a test's directory another name: the test is tried again.
+    pub(super) fn set_aside(&self, directory: &str, name: &str) {
+        let all = self.test_results();
+        if let Err(error) = std::fs::rename(all.join(directory), all.join(name)) {
+            tracing::warn!("cannot rename {directory} in {}: {error}", all.display());
+        }
+    }
+
     /// Makes a test be found by its status: `test-results/by-status/<STATUS>/<directory>`. Only for those that did not pass:
     /// a link costs as much as a tenth of a short test.
     pub(super) fn link_by_status(&self, status: Status, directory: &str) {

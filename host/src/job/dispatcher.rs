@@ -33,6 +33,8 @@ const PATIENCE: u32 = 2;
 pub(super) struct Totals {
     pub(super) tally: Tally,
     pub(super) elapsed: Duration,
+    /// How many tasks passed, but not the first time.
+    pub(super) flaky: usize,
     /// Why it was cut short.
     pub(super) stopped: Option<&'static str>,
     /// Whether that was asked for from outside.
@@ -58,12 +60,19 @@ struct State {
     deaths: HashMap<usize, u32>,
     places: Places,
     tally: Tally,
+    flaky: usize,
+    /// How often a task was run before, of those that are tried again.
+    attempts: HashMap<usize, usize>,
     control: watch::Sender<Control>,
     messages: mpsc::UnboundedSender<Message>,
     /// Why nothing more is started.
     stopped: Option<&'static str>,
     interrupted: bool,
     journal_error: Option<JournalError>,
+    /// After so many failures nothing more is started; 0 is never.
+    failfast: u64,
+    /// How often a task that fails is tried again.
+    retries: usize,
 }
 
 impl Dispatcher<'_> {
@@ -75,22 +84,31 @@ impl Dispatcher<'_> {
     ) -> Result<Totals, JournalError> {
         let (messages, mut inbox) = mpsc::unbounded_channel();
         let (control, _) = watch::channel(Control::default());
-        let failfast = self.config.flag("run.failfast");
+        let failfast = match self.config.get("run.failfast") {
+            Some(value) if value.as_bool() == Some(true) => 1,
+            Some(value) => value.as_u64().unwrap_or_default(),
+            None => 0,
+        };
+        let retries = self.config.integer("run.retries").unwrap_or_default();
         let mut state = State {
             queue: Queue::new(graph),
             deaths: HashMap::new(),
             // After a failure nothing more is to start, so nothing may wait where it starts by itself.
-            places: Places::new(self.slots, !failfast),
+            places: Places::new(self.slots, failfast == 0),
             tally: Tally::default(),
+            flaky: 0,
+            attempts: HashMap::new(),
             control,
             messages,
             stopped: None,
             interrupted: false,
             journal_error: None,
+            failfast,
+            retries: usize::try_from(retries).unwrap_or(usize::MAX),
         };
         let mut batch = Vec::with_capacity(MESSAGES);
         loop {
-            self.start(&mut state, failfast);
+            self.start(&mut state);
             if state.places.are_empty() {
                 break;
             }
@@ -108,7 +126,7 @@ impl Dispatcher<'_> {
                 },
                 _ = inbox.recv_many(&mut batch, MESSAGES) => {
                     for message in batch.drain(..) {
-                        self.take(&mut state, message, failfast);
+                        self.take(&mut state, message);
                     }
                 }
                 () = time_is_up => self.stop(&mut state, Stop::Timeout),
@@ -123,6 +141,7 @@ impl Dispatcher<'_> {
             Some(error) => Err(error),
             None => Ok(Totals {
                 tally: state.tally,
+                flaky: state.flaky,
                 elapsed: self.shared.clock.now(),
                 stopped: state.stopped,
                 interrupted: state.interrupted,
@@ -131,14 +150,14 @@ impl Dispatcher<'_> {
     }
 
     /// Gives tasks to all slots that have room, in one write to the journal; ends those that have ended before they could start.
-    fn start(&mut self, state: &mut State, failfast: bool) {
+    fn start(&mut self, state: &mut State) {
         let mut given: Vec<(usize, Assignment)> = Vec::new();
         let plan = Arc::clone(&self.plan);
         if let Some(why) = state.stopped {
             let outcome = Outcome::new(Status::Skip, format!("not started: {why}"));
             for index in state.queue.left() {
                 if let Some(Entry { task, .. }) = plan.entries.get(index) {
-                    self.finish(state, task, &outcome, None, failfast);
+                    self.finish(state, task, &outcome, None);
                 }
             }
         }
@@ -148,7 +167,7 @@ impl Dispatcher<'_> {
         {
             let runner = match fate {
                 Fate::Ended(outcome) => {
-                    self.finish(state, task, outcome, None, failfast);
+                    self.finish(state, task, outcome, None);
                     continue;
                 }
                 Fate::Run(runner, _) => runner,
@@ -210,7 +229,7 @@ impl Dispatcher<'_> {
         self.log.progress(task, text);
     }
 
-    fn take(&mut self, state: &mut State, message: Message, failfast: bool) {
+    fn take(&mut self, state: &mut State, message: Message) {
         let plan = Arc::clone(&self.plan);
         let task_of = |index| plan.entries.get(index).map(|entry: &Entry| &entry.task);
         let news = match message {
@@ -243,11 +262,41 @@ impl Dispatcher<'_> {
                 }
                 News::Finished(finished) => {
                     if let Some(task) = task_of(finished.task) {
-                        self.finish(state, task, &finished.outcome, Some(&finished), failfast);
+                        if self.is_tried_again(state, task, &finished) {
+                            self.retry(state, task, &finished);
+                        } else {
+                            self.finish(state, task, &finished.outcome, Some(&finished));
+                        }
                     }
                 }
             }
         }
+    }
+
+    /// Whether a task that has ended is run once more. Not when the job is being ended: then it was not the task's doing.
+    fn is_tried_again(&self, state: &State, task: &Task, finished: &Finished) -> bool {
+        let before = state.attempts.get(&task.index).copied().unwrap_or_default();
+        !finished.outcome.status.is_ok() && before < state.retries && state.stopped.is_none()
+    }
+
+    /// Puts a task back into the queue. What it left stays, under another name.
+    fn retry(&mut self, state: &mut State, task: &Task, finished: &Finished) {
+        let before = state.attempts.entry(task.index).or_default();
+        let mut record = record(task, &finished.outcome, Some(finished), *before);
+        *before += 1;
+        record.attempts = *before;
+        if finished.has_directory {
+            let name = format!("{}.attempt-{before}", task.directory);
+            self.directory.set_aside(&task.directory, &name);
+            record.directory = format!("{}/{name}", super::directory::TEST_RESULTS);
+        }
+        let written = self
+            .journal
+            .append(journal::now(), &Event::TaskRetried(&task.id, &record));
+        self.check(state, written);
+        self.display.task_retried(task, &record);
+        self.log.finished(task, &record);
+        state.queue.put_back(task.index);
     }
 
     /// Records the end of a task, whether it was started or not, and those of all that can't run any more because of it.
@@ -257,9 +306,8 @@ impl Dispatcher<'_> {
         task: &Task,
         outcome: &Outcome,
         ran: Option<&Finished>,
-        failfast: bool,
     ) {
-        self.finish_one(state, task, outcome, ran, failfast);
+        self.finish_one(state, task, outcome, ran);
         let plan = Arc::clone(&self.plan);
         let mut forsaken = state.queue.ended(task.index, outcome.status);
         while let Some(Forsaken {
@@ -275,7 +323,7 @@ impl Dispatcher<'_> {
                     Status::Cancel,
                     format!("it needs `{needs}`, which has ended {status}"),
                 );
-                self.finish_one(state, &entry.task, &outcome, None, failfast);
+                self.finish_one(state, &entry.task, &outcome, None);
             }
             forsaken.extend(state.queue.ended(task, Status::Cancel));
         }
@@ -287,9 +335,10 @@ impl Dispatcher<'_> {
         task: &Task,
         outcome: &Outcome,
         ran: Option<&Finished>,
-        failfast: bool,
     ) {
-        let record = record(task, outcome, ran);
+        let before = state.attempts.remove(&task.index).unwrap_or_default();
+        let record = record(task, outcome, ran, before);
+        state.flaky += usize::from(record.flaky);
         let written = self
             .journal
             .append(journal::now(), &Event::TaskFinished(&task.id, &record));
@@ -301,7 +350,12 @@ impl Dispatcher<'_> {
             self.directory
                 .link_by_status(outcome.status, &task.directory);
         }
-        if failfast && !outcome.status.is_ok() && state.stopped.is_none() {
+        let failures = state.tally.fail + state.tally.error + state.tally.interrupted;
+        if state.failfast > 0
+            && u64::try_from(failures).unwrap_or(u64::MAX) >= state.failfast
+            && !outcome.status.is_ok()
+            && state.stopped.is_none()
+        {
             state.stopped = Some("a test has failed before (--failfast)");
             self.display.notice("Interrupting job (failfast).");
         }
@@ -370,7 +424,8 @@ impl Dispatcher<'_> {
     }
 }
 
-fn record(task: &Task, outcome: &Outcome, ran: Option<&Finished>) -> TaskFinished {
+/// What the journal says of a task that has ended; `before` is how often it was run before.
+fn record(task: &Task, outcome: &Outcome, ran: Option<&Finished>, before: usize) -> TaskFinished {
     let tags = task
         .runnable
         .tags
@@ -405,12 +460,16 @@ fn record(task: &Task, outcome: &Outcome, ran: Option<&Finished>) -> TaskFinishe
         variant: task.runnable.more.get("variant").cloned(),
         whiteboard: ran.and_then(|ran| ran.whiteboard.clone()),
         left_behind: ran.map_or(0, |ran| ran.left_behind),
+        attempts: if before > 0 { before + 1 } else { 0 },
+        flaky: before > 0 && matches!(outcome.status, Status::Pass | Status::Warn),
         more,
     }
 }
 
 /// The names in `task-finished` that are the host's.
-const RESERVED: [&str; 13] = [
+const RESERVED: [&str; 15] = [
+    "attempts",
+    "flaky",
     "index",
     "name",
     "kind",

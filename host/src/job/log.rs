@@ -35,8 +35,9 @@ impl JobLog {
             .as_deref()
             .map(|reason| format!(": {}", printable(reason)))
             .unwrap_or_default();
+        let again = if record.flaky { " (flaky)" } else { "" };
         self.line(format_args!(
-            "{}: {}{reason}",
+            "{}: {}{reason}{again}",
             printable(&task.id),
             record.status
         ));

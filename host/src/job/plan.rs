@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::graph::{Graph, GraphError};
+use super::partition::Partition;
 use super::resolve::{Answer, Resolved};
 use crate::config::Config;
 use crate::model::{Attributes, Outcome, Runnable, Status, Task};
@@ -40,12 +41,24 @@ impl Plan {
     }
 }
 
+/// A runnable with the number and name that its task will have.
+struct Named {
+    number: usize,
+    name: String,
+    runnable: Runnable,
+    ended: Option<Outcome>,
+}
+
 /// Makes the plan of what was resolved. References that nobody resolved are the caller's to refuse; those over which a
 /// resolver failed become tasks in error, so that they are counted.
 pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) -> Plan {
     let format = config.text("runner.identifier_format").unwrap_or("{uri}");
     let dry_run = config.flag("run.dry_run.enabled");
-    let mut named: Vec<(String, Runnable, Option<Outcome>)> = Vec::new();
+    // Whether it can be read is checked with the other settings.
+    let partition = config
+        .text("run.partition")
+        .and_then(|text| Partition::parse(text).ok());
+    let mut named: Vec<Named> = Vec::new();
     for Resolved { reference, answer } in resolved {
         match answer {
             Answer::Found { runnables, .. } => {
@@ -55,7 +68,12 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
                         Some(identifier) => identifier.clone(),
                         None => identifier(format, &runnable),
                     };
-                    named.push((name, runnable, None));
+                    named.push(Named {
+                        number: named.len() + 1,
+                        name,
+                        runnable,
+                        ended: None,
+                    });
                 }
             }
             Answer::Failed { error } => {
@@ -63,14 +81,25 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
                     uri: Some(reference.clone()),
                     ..Runnable::default()
                 };
-                named.push((
-                    reference,
+                named.push(Named {
+                    number: named.len() + 1,
+                    name: reference,
                     runnable,
-                    Some(Outcome::new(Status::Error, error)),
-                ));
+                    ended: Some(Outcome::new(Status::Error, error)),
+                });
             }
             Answer::Missing { .. } | Answer::Corrupt { .. } => {}
         }
+    }
+    // Of the whole, so that the parts of a job have different ids; and parted before it's shuffled, so that all machines part alike.
+    let width = named.len().to_string().len();
+    if let Some(partition) = partition {
+        let tasks: Vec<(&str, &Runnable)> = named
+            .iter()
+            .map(|named| (named.name.as_str(), &named.runnable))
+            .collect();
+        let mut kept = partition.keeps(&tasks).into_iter();
+        named.retain(|_| kept.next().unwrap_or(false));
     }
     let shuffle_seed = config.flag("run.shuffle").then(|| {
         config
@@ -79,6 +108,11 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
     });
     if let Some(seed) = shuffle_seed {
         fastrand::Rng::with_seed(seed).shuffle(&mut named);
+        if partition.is_none() {
+            for (index, named) in named.iter_mut().enumerate() {
+                named.number = index + 1;
+            }
+        }
     }
     // Once for each runner, not for each task.
     let mut settings: HashMap<String, Arc<Attributes>> = HashMap::new();
@@ -86,17 +120,22 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
         let own = || Arc::new(config.subset(&runner.settings));
         Arc::clone(settings.entry(runner.digest.clone()).or_insert_with(own))
     };
-    let width = named.len().to_string().len();
     let entries = named
         .into_iter()
         .enumerate()
-        .map(|(index, (name, runnable, ended))| {
+        .map(|(index, named)| {
+            let Named {
+                number,
+                name,
+                runnable,
+                ended,
+            } = named;
             let variant = runnable
                 .more
                 .get("variant")
                 .and_then(|variant| variant.get("variant_id"))
                 .and_then(Value::as_str);
-            let mut id = format!("{:0width$}-{name}", index + 1);
+            let mut id = format!("{number:0width$}-{name}");
             if let Some(variant) = variant {
                 id.push(';');
                 id.push_str(variant);

@@ -1,0 +1,176 @@
+//! Which tasks are run, how often, and until when.
+
+use serde_json::{Value, json};
+
+use crate::support::Sandbox;
+
+fn recipe(sandbox: &Sandbox, uris: &[&str]) {
+    let runnables: Vec<Value> = uris
+        .iter()
+        .map(|uri| json!({"kind": "exec-test", "uri": uri}))
+        .collect();
+    sandbox.file("all.json", Value::from(runnables).to_string());
+}
+
+/// A test that passes the third time.
+const THIRD: &str = "echo again >> tries; echo try $(wc -l < tries); [ $(wc -l < tries) -ge 3 ]";
+
+#[test]
+fn a_test_that_fails_is_tried_again_and_said_to_be_flaky() {
+    let sandbox = Sandbox::new();
+    sandbox.script("third.sh", THIRD);
+    recipe(&sandbox, &["./third.sh", "/bin/false", "/bin/true"]);
+    let ran = sandbox
+        .run(&[
+            "run",
+            "--retries",
+            "2",
+            "--max-parallel-tasks",
+            "1",
+            "all.json",
+        ])
+        .code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("./third.sh"), "PASS");
+    assert_eq!(job.status("/bin/false"), "FAIL");
+    let events = job.events();
+    let of = |kind: &str, name: &str| -> Vec<Value> {
+        let is = |event: &&Value| event["event"] == kind && event["data"]["name"] == name;
+        events
+            .iter()
+            .filter(is)
+            .map(|event| event["data"].clone())
+            .collect()
+    };
+    let retried = of("task-retried", "./third.sh");
+    let attempts: Vec<&Value> = retried.iter().map(|data| &data["attempts"]).collect();
+    assert_eq!(attempts, [&json!(1), &json!(2)]);
+    let finished = of("task-finished", "./third.sh");
+    assert_eq!(finished[0]["attempts"], 3);
+    assert_eq!(finished[0]["flaky"], true);
+    assert_eq!(of("task-finished", "/bin/false")[0]["attempts"], 3);
+    assert_eq!(of("task-finished", "/bin/false")[0]["flaky"], Value::Null);
+    assert_eq!(of("task-finished", "/bin/true")[0]["attempts"], Value::Null);
+    // What each attempt has left is there.
+    for (data, expected) in [
+        (&retried[0], "try 1\n"),
+        (&retried[1], "try 2\n"),
+        (&finished[0], "try 3\n"),
+    ] {
+        let directory = job.0.join(data["directory"].as_str().unwrap());
+        assert_eq!(
+            std::fs::read_to_string(directory.join("stdout")).unwrap(),
+            expected
+        );
+    }
+    assert!(
+        ran.stdout.contains("FAIL: exited with code 1"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stdout.contains(", is tried again"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("[flaky: attempt 3]"), "{}", ran.stdout);
+    assert!(
+        ran.stdout
+            .contains("FLAKY      : 1 passed only when tried again"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(job.results()["total"], 3);
+}
+
+#[test]
+fn nothing_is_tried_again_once_the_job_is_ended() {
+    let sandbox = Sandbox::new();
+    sandbox.script("hangs.sh", "echo again >> tries; sleep 3600");
+    recipe(&sandbox, &["./hangs.sh"]);
+    sandbox
+        .run(&["run", "--retries", "5", "--job-timeout", "1", "all.json"])
+        .code(8);
+    assert_eq!(sandbox.job().status("./hangs.sh"), "INTERRUPTED");
+    let tries = std::fs::read_to_string(sandbox.project().join("tries")).unwrap();
+    assert_eq!(tries.lines().count(), 1);
+}
+
+#[test]
+fn a_task_that_needs_a_flaky_one_runs_once_that_has_passed() {
+    let sandbox = Sandbox::new();
+    sandbox.script("third.sh", THIRD);
+    sandbox.file(
+        "all.json",
+        r#"[{"kind": "exec-test", "uri": "./third.sh"}, {"kind": "exec-test", "uri": "/bin/true", "needs": ["./third.sh"]}]"#,
+    );
+    sandbox.run(&["run", "--retries", "2", "all.json"]).code(0);
+    assert_eq!(sandbox.job().results()["pass"], 2);
+}
+
+#[test]
+fn failfast_takes_a_number() {
+    let sandbox = Sandbox::new();
+    recipe(
+        &sandbox,
+        &[
+            "/bin/false",
+            "/bin/true",
+            "/bin/false",
+            "/bin/true",
+            "/bin/true",
+        ],
+    );
+    for (option, passed, skipped) in [
+        ("--failfast", 0, 4),
+        ("--failfast=2", 1, 2),
+        ("--failfast=3", 3, 0),
+    ] {
+        sandbox
+            .run(&["run", option, "--max-parallel-tasks", "1", "all.json"])
+            .code(1);
+        let results = sandbox.job().results();
+        assert_eq!(results["pass"], passed, "{option}");
+        assert_eq!(results["skip"], skipped, "{option}");
+    }
+    let ran = sandbox.run(&["run", "--failfast=0", "all.json"]).code(4);
+    assert!(ran.stderr.contains("--failfast"), "{}", ran.stderr);
+}
+
+#[test]
+fn parts_share_all_tasks() {
+    let sandbox = Sandbox::new();
+    let uris: Vec<String> = (1..=7).map(|n| format!("./t{n}.sh")).collect();
+    for uri in &uris {
+        sandbox.script(uri, "true");
+    }
+    recipe(
+        &sandbox,
+        &uris.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
+    for kind in ["", "hash:"] {
+        let mut ids: Vec<String> = Vec::new();
+        for part in 1..=3 {
+            let part = format!("{kind}{part}/3");
+            sandbox
+                .run(&["run", "--partition", &part, "--shuffle", "all.json"])
+                .code(0);
+            let events = sandbox.job().events();
+            let planned = events
+                .iter()
+                .filter(|event| event["event"] == "task-planned");
+            ids.extend(planned.map(|event| event["task"].as_str().unwrap().to_owned()));
+        }
+        ids.sort();
+        let expected: Vec<String> = uris
+            .iter()
+            .enumerate()
+            .map(|(n, uri)| format!("{}-{uri}", n + 1))
+            .collect();
+        assert_eq!(ids, expected, "{kind}");
+    }
+    let ran = sandbox
+        .run(&["run", "--partition", "4/3", "all.json"])
+        .code(4);
+    assert!(
+        ran.stderr.contains("partition `4/3`: write `2/5`"),
+        "{}",
+        ran.stderr
+    );
+}
