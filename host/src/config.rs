@@ -84,7 +84,6 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     values: BTreeMap<String, (Value, Origin)>,
-    files: Vec<PathBuf>,
 }
 
 /// Where the files of a user are, after the XDG base directory specification 0.8.
@@ -206,7 +205,6 @@ impl Config {
             }
         })?;
         let origin = Origin::File(path.to_path_buf());
-        self.files.push(path.to_path_buf());
         if let Ok(Value::Object(object)) = serde_json::to_value(table) {
             self.merge("", object, &origin);
         }
@@ -261,11 +259,6 @@ impl Config {
         self.values
             .iter()
             .map(|(name, (value, origin))| (name.as_str(), value, origin))
-    }
-
-    /// The files that were read, in order.
-    pub fn files(&self) -> &[PathBuf] {
-        &self.files
     }
 
     /// A value as it is.

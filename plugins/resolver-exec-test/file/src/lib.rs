@@ -1,0 +1,68 @@
+//! What the resolvers `exec-test` and `tap` share: an executable file is a test. The file is looked at, never opened. Of
+//! which kind the test is, and who is asked first, is theirs.
+
+use persea_plugin_sdk::workspace::{self, FileKind};
+use persea_plugin_sdk::{Resolution, Runnable};
+
+/// The test of this kind that a reference is, or why it's none.
+pub fn resolve(reference: &str, kind: &str) -> Resolution {
+    let stat = match workspace::stat(reference) {
+        Ok(stat) => stat,
+        Err(error) if error.code == "not-found" => {
+            return Resolution::NotFound(format!("{reference} does not exist"));
+        }
+        Err(error) => return Resolution::NotFound(error.message),
+    };
+    match stat.kind {
+        FileKind::File if stat.executable => {
+            Resolution::Found(vec![Runnable::new(kind).uri(reference)])
+        }
+        FileKind::File => Resolution::NotFound(format!(
+            "{reference} is not executable; if it is a test, `chmod +x` makes it one"
+        )),
+        FileKind::Directory => Resolution::NotFound(format!("{reference} is a directory")),
+        FileKind::Other => Resolution::NotFound(format!("{reference} is not a regular file")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use persea_plugin_sdk::testing::{Files, Host};
+
+    fn ask(reference: &str) -> Resolution {
+        let files = Files::new()
+            .executable("dir/run", "#!/bin/sh\n")
+            .file("notes.txt", "")
+            .directory("d")
+            .other("pipe");
+        let _host = Host::new().files(files).install();
+        resolve(reference, "some-kind")
+    }
+
+    fn why(reference: &str) -> String {
+        match ask(reference) {
+            Resolution::NotFound(why) => why,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_executable_file_is_a_test_under_the_name_that_was_typed() {
+        assert_eq!(
+            ask("dir/run"),
+            Resolution::Found(vec![Runnable::new("some-kind").uri("dir/run")])
+        );
+    }
+
+    #[test]
+    fn anything_else_is_not_and_says_why() {
+        assert_eq!(
+            why("notes.txt"),
+            "notes.txt is not executable; if it is a test, `chmod +x` makes it one"
+        );
+        assert_eq!(why("d"), "d is a directory");
+        assert_eq!(why("pipe"), "pipe is not a regular file");
+        assert_eq!(why("nothing:here"), "nothing:here does not exist");
+    }
+}
