@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
-use miette::IntoDiagnostic as _;
 
 use crate::config::{Config, UserDirs};
 use crate::plugin::{Catalog, Sources};
@@ -92,17 +91,15 @@ impl Failure {
     }
 
     /// Any typed error, as one that failed the host.
-    fn of<E: std::error::Error + Send + Sync + 'static>(error: E) -> Self {
+    fn of<E: std::error::Error>(error: E) -> Self {
         Self::with(exit::FAIL, error)
     }
 
-    fn with<E: std::error::Error + Send + Sync + 'static>(code: u8, error: E) -> Self {
-        match Err::<(), E>(error).into_diagnostic() {
-            Err(report) => Self { code, report },
-            Ok(()) => Self {
-                code,
-                report: miette::miette!("failed"),
-            },
+    /// The texts of our errors have their causes in them, so none is shown below.
+    fn with<E: std::error::Error>(code: u8, error: E) -> Self {
+        Self {
+            code,
+            report: miette::miette!("{error}"),
         }
     }
 }

@@ -30,6 +30,22 @@ fn no_plugin(bytes: &[u8], expected: &[&str]) {
 }
 
 #[test]
+fn a_plugin_directory_that_is_not_there_is_named_with_the_way_out_and_once() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox
+        .run(&["run", "--plugin-dir", "nowhere", "/bin/true"])
+        .code(4);
+    says(
+        &ran,
+        &[
+            "cannot read the plugin directory nowhere: No such file",
+            "`--plugin-dir` and the setting `plugins.dirs` name directories in which there are *.wasm files",
+        ],
+    );
+    assert_eq!(ran.stderr.matches("No such file").count(), 1);
+}
+
+#[test]
 fn a_plugin_that_is_no_component() {
     no_plugin(b"", &["is not a WebAssembly component: the file is empty"]);
     no_plugin(

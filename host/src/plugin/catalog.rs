@@ -461,7 +461,7 @@ fn candidates(sources: &Sources) -> Result<Vec<Candidate>, PluginError> {
 
 /// The files of a directory whose names end with `.wasm`, by name.
 fn files(dir: &Path) -> Result<Vec<Candidate>, PluginError> {
-    let failed = |source| PluginError::Read {
+    let failed = |source| PluginError::Directory {
         path: dir.to_path_buf(),
         source,
     };

@@ -6,10 +6,21 @@ use std::time::Duration;
 /// A plugin that cannot be loaded or that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
-    /// A file or a directory of plugins cannot be read.
+    /// A plugin's file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// The file or directory.
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A directory with plugins cannot be read.
+    #[error(
+        "cannot read the plugin directory {}: {source}; `--plugin-dir` and the setting `plugins.dirs` name directories in which there are *.wasm files",
+        path.display()
+    )]
+    Directory {
+        /// The directory.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
