@@ -51,6 +51,8 @@ fn a_test_that_fails_is_tried_again_and_said_to_be_flaky() {
     assert_eq!(of("task-finished", "/bin/false")[0]["attempts"], 3);
     assert_eq!(of("task-finished", "/bin/false")[0]["flaky"], Value::Null);
     assert_eq!(of("task-finished", "/bin/true")[0]["attempts"], Value::Null);
+    assert_eq!(job.test("./third.sh")["attempts"], 3);
+    assert_eq!(job.test("./third.sh")["flaky"], true);
     // What each attempt has left is there.
     for (data, expected) in [
         (&retried[0], "try 1\n"),

@@ -78,7 +78,15 @@ impl Document {
         all.extend([
             ("actual_time_end", Field::Seconds(end)),
             ("actual_time_start", Field::Seconds(start)),
-            ("fail_reason", Field::Text(text("reason"))),
+        ]);
+        if let Some(attempts) = data.integer("attempts") {
+            all.push(("attempts", Field::Integer(attempts)));
+        }
+        all.push(("fail_reason", Field::Text(text("reason"))));
+        if data.boolean("flaky") == Some(true) {
+            all.push(("flaky", Field::Json("true")));
+        }
+        all.extend([
             ("id", Field::Text(event.task.as_deref().unwrap_or(UNKNOWN))),
             ("kind", Field::Text(text("kind"))),
             ("logdir", Field::Path(log_dir.get(..3).unwrap_or_default())),

@@ -8,7 +8,7 @@
 //! * A test that never started has an entry too: its times are those of the moment at which that was settled, and
 //!   `time_elapsed` is 0.
 //!
-//! Beside them a test has `kind` and, where there are any, `uri` and `returncode`.
+//! Beside them a test has `kind` and, where there are any, `uri`, `returncode`, `attempts` and `flaky`.
 
 mod document;
 
