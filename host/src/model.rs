@@ -102,6 +102,11 @@ impl Status {
         }
     }
 
+    /// Whether the task did what it should, with or without a warning.
+    pub const fn has_passed(self) -> bool {
+        matches!(self, Self::Pass | Self::Warn)
+    }
+
     /// Whether the task ran without anything to be mended.
     pub const fn is_ok(self) -> bool {
         matches!(self, Self::Pass | Self::Skip | Self::Warn | Self::Cancel)

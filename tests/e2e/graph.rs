@@ -34,7 +34,7 @@ fn with(mut runnable: Value, key: &str, value: Value) -> Value {
 #[test]
 fn a_task_starts_when_what_it_waits_for_has_ended_and_others_do_not_wait() {
     let sandbox = Sandbox::new();
-    // It ends only when the independent one has: nobody else's waiting holds that up.
+    // It ends only when the independent one has run: nobody else's waiting holds that up.
     sandbox.script("slow.sh", "until [ -e free ]; do sleep 0.02; done");
     sandbox.script("free.sh", "touch free");
     recipe(
@@ -51,7 +51,7 @@ fn a_task_starts_when_what_it_waits_for_has_ended_and_others_do_not_wait() {
         .code(0);
     let order = order(&sandbox);
     let place = |what: &str| order.iter().position(|event| event == what).unwrap();
-    assert!(place("4-free ended") < place("3-slow ended"), "{order:?}");
+    assert!(place("4-free started") < place("3-slow ended"), "{order:?}");
     assert!(place("3-slow ended") < place("1-last started"), "{order:?}");
     assert!(
         place("1-last ended") < place("2-after started"),

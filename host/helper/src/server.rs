@@ -204,7 +204,7 @@ impl Server {
             }
         }
         let reap = (self.below == Below::Something).then_some(REAP_EVERY);
-        let timeout = reap.into_iter().chain(self.turns_timeout()).min();
+        let timeout = reap.into_iter().chain(self.turns.give_back_in()).min();
         let timeout = timeout.map(|time| Timespec {
             tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: time.subsec_nanos().into(),

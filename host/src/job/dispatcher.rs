@@ -212,19 +212,13 @@ impl Dispatcher<'_> {
 
     /// Records the start of a task.
     fn started(&mut self, state: &mut State, task: &Task) {
-        let written = self
-            .journal
-            .append(journal::now(), &Event::TaskStarted(&task.id));
-        self.check(state, written);
+        self.write(state, &Event::TaskStarted(&task.id));
         self.display.task_started(task);
         self.log.started(task);
     }
 
     fn progress(&mut self, state: &mut State, task: &Task, text: &str) {
-        let written = self
-            .journal
-            .append(journal::now(), &Event::TaskProgress(&task.id, text));
-        self.check(state, written);
+        self.write(state, &Event::TaskProgress(&task.id, text));
         self.display.task_progress(task, text);
         self.log.progress(task, text);
     }
@@ -290,10 +284,7 @@ impl Dispatcher<'_> {
             self.directory.set_aside(&task.directory, &name);
             record.directory = format!("{}/{name}", super::directory::TEST_RESULTS);
         }
-        let written = self
-            .journal
-            .append(journal::now(), &Event::TaskRetried(&task.id, &record));
-        self.check(state, written);
+        self.write(state, &Event::TaskRetried(&task.id, &record));
         self.display.task_retried(task, &record);
         self.log.finished(task, &record);
         state.queue.put_back(task.index);
@@ -339,10 +330,7 @@ impl Dispatcher<'_> {
         let before = state.attempts.remove(&task.index).unwrap_or_default();
         let record = record(task, outcome, ran, before);
         state.flaky += usize::from(record.flaky);
-        let written = self
-            .journal
-            .append(journal::now(), &Event::TaskFinished(&task.id, &record));
-        self.check(state, written);
+        self.write(state, &Event::TaskFinished(&task.id, &record));
         state.tally.add(outcome.status);
         self.display.task_finished(task, &record, &state.tally);
         self.log.finished(task, &record);
@@ -413,6 +401,12 @@ impl Dispatcher<'_> {
         self.check(state, written);
     }
 
+    /// Adds an event to the journal.
+    fn write(&mut self, state: &mut State, event: &Event<'_>) {
+        let written = self.journal.append(journal::now(), event);
+        self.check(state, written);
+    }
+
     /// A journal that cannot be written ends the job: nothing that happens after is kept.
     fn check(&mut self, state: &mut State, written: Result<(), JournalError>) {
         if let Err(error) = written
@@ -461,7 +455,7 @@ fn record(task: &Task, outcome: &Outcome, ran: Option<&Finished>, before: usize)
         whiteboard: ran.and_then(|ran| ran.whiteboard.clone()),
         left_behind: ran.map_or(0, |ran| ran.left_behind),
         attempts: if before > 0 { before + 1 } else { 0 },
-        flaky: before > 0 && matches!(outcome.status, Status::Pass | Status::Warn),
+        flaky: before > 0 && outcome.status.has_passed(),
         more,
     }
 }

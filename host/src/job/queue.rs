@@ -102,7 +102,6 @@ impl Queue {
         if taken {
             self.release(task);
         }
-        let passed = matches!(status, Status::Pass | Status::Warn);
         let mut forsaken: Vec<Forsaken> = Vec::new();
         let mut seen = BTreeSet::new();
         for (other, wait) in self.graph.waiting_for(task) {
@@ -114,7 +113,7 @@ impl Queue {
             if self.stages.get(other) != Some(&Stage::Waiting) {
                 continue;
             }
-            if wait == Wait::Needs && !passed {
+            if wait == Wait::Needs && !status.has_passed() {
                 if !seen.insert(other) {
                     continue;
                 }

@@ -36,13 +36,12 @@ impl Server {
     }
 
     pub(super) fn end_task(&mut self, id: Id) {
-        let (left, ended) = self.end_everything();
+        let (left, cleared) = self.clear();
         let ids: Vec<Id> = self.children.keys().copied().collect();
         for child in ids {
             self.forget(child);
         }
-        let restored = self.work.as_mut().map_or(Ok(()), WorkDir::restore);
-        let reply = match ended.and(restored) {
+        let reply = match cleared {
             Ok(()) => {
                 self.turns.over();
                 Reply::Ended { id, left }
@@ -54,6 +53,13 @@ impl Server {
             },
         };
         self.reply(&reply);
+    }
+
+    /// Ends all processes and empties the work directory, and says how many processes there were.
+    pub(super) fn clear(&mut self) -> (u32, Result<(), String>) {
+        let (left, ended) = self.end_everything();
+        let restored = self.work.as_mut().map_or(Ok(()), WorkDir::restore);
+        (left, ended.and(restored))
     }
 
     /// Kills until nothing is left, and says how many there were.

@@ -1,7 +1,8 @@
 //! Processes that wait for their turn: each is a task of its own, started when nothing is left of the one before, without
 //! asking the host in between. It must not know how a process is started or ended.
 //!
-//! Quick tasks follow each other without a way to the host and back. Behind a slow one nobody is kept waiting: they are given back, and the host finds another place for them.
+//! Quick tasks follow each other without a way to the host and back. Behind a slow one nobody is kept waiting: they are
+//! given back, and the host finds another place for them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,7 +10,6 @@ use std::time::{Duration, Instant};
 use persea_helper::protocol::{Exit, GIVE_BACK_AFTER, Id, Line, Reply, Stage, Start, StartFailure};
 
 use super::Server;
-use crate::work::WorkDir;
 
 #[derive(Default)]
 pub(super) struct Turns {
@@ -31,7 +31,8 @@ impl Turns {
         self.turn = None;
     }
 
-    fn give_back_in(&self) -> Option<Duration> {
+    /// After which time those that wait are given back, although nothing happens.
+    pub(super) fn give_back_in(&self) -> Option<Duration> {
         let (_, since) = self.turn.filter(|_| !self.waiting.is_empty())?;
         Some(GIVE_BACK_AFTER.saturating_sub(since.elapsed()))
     }
@@ -68,11 +69,6 @@ impl Server {
         }
     }
 
-    /// After which time something is to be done although nothing happens.
-    pub(super) fn turns_timeout(&self) -> Option<Duration> {
-        self.turns.give_back_in()
-    }
-
     /// Whether a request that is for one child alone means all that runs here. Gives the child back if it still waits.
     pub(super) fn is_for_all(&mut self, child: Option<Id>) -> bool {
         let Some(child) = child else { return true };
@@ -106,10 +102,9 @@ impl Server {
             return exit;
         }
         if !exit.clean {
-            let (left, ended) = self.end_everything();
-            let restored = self.work.as_mut().map_or(Ok(()), WorkDir::restore);
+            let (left, cleared) = self.clear();
             exit.left = left;
-            exit.clean = ended.and(restored).is_ok();
+            exit.clean = cleared.is_ok();
         }
         if exit.clean {
             self.turns.over();
