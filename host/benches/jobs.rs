@@ -62,6 +62,7 @@ fn main() {
         bench.noops(count);
     }
     bench.graph(100_000);
+    bench.requirement(1_000);
     bench.references(10_000);
 }
 
@@ -181,6 +182,43 @@ impl Bench {
             (&format!("{name}, run with two each"), &mut || run(&needs)),
         ]);
         per_task(&medians, count);
+    }
+
+    /// What it costs that all share a requirement, beside meeting that once.
+    fn requirement(&self, count: usize) {
+        let name = format!("requirement: {count}");
+        if !self.wanted(&name) {
+            return;
+        }
+        let runnable =
+            |kwargs: &str| format!(r#"{{"kind":"exec-test","uri":"/bin/true"{kwargs}}}"#);
+        let needs = r#","kwargs":{"dependencies":[{"type":"command","setup":"touch up","teardown":"rm up"}]}"#;
+        let recipe = |file: &str, kwargs: &str, count: usize| {
+            let path = self.path(file);
+            let all = vec![runnable(kwargs); count].join(",\n");
+            std::fs::write(&path, format!("[{all}]")).unwrap();
+            file.to_owned()
+        };
+        let without = recipe("without.json", "", count);
+        let with = recipe("with.json", needs, count);
+        let once = recipe("once.json", needs, 1);
+        let none = recipe("none.json", "", 1);
+        let run = |recipe: &str| self.persea(&["run", "--max-parallel-tasks", "2", recipe]);
+        let _ = run(&once);
+        let medians = self.compare(&mut [
+            (&format!("{name}, without"), &mut || run(&without)),
+            (&format!("{name}, with one that they share"), &mut || {
+                run(&with)
+            }),
+            ("requirement: one test without", &mut || run(&none)),
+            ("requirement: one test with it", &mut || run(&once)),
+        ]);
+        let meeting = medians[3] - medians[2];
+        println!(
+            "    {:.3} times the same without, after {:.1} ms for meeting it",
+            (medians[1] - meeting) / medians[0],
+            meeting
+        );
     }
 
     fn references(&self, count: usize) {

@@ -9,10 +9,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, UserDirs};
 use crate::plugin::{Catalog, Sources};
+use crate::spawner::{ProcessSpawner, Spawner};
 
 mod config;
 mod list;
 mod plugin;
+mod release;
 mod report;
 mod run;
 
@@ -71,6 +73,8 @@ enum Command {
     Plugin(plugin::Plugin),
     /// Make a report of a job again, from its journal alone
     Report(report::Report),
+    /// Undo what a job has brought about for its tests, if it was killed before it could
+    Release(release::Release),
     /// Show every setting, its value and where it comes from
     Config(config::Show),
 }
@@ -130,21 +134,30 @@ impl Context {
         let sources = Sources {
             dirs: self.plugin_dirs.clone(),
             user_dir: Some(self.dirs.data.join("plugins")),
-            cache: Some(self.dirs.cache.join("compiled")),
+            cache: Some(self.dirs.cache.clone()),
         };
         let root = std::env::current_dir().map_err(|error| {
             let message =
                 "the working directory cannot be found, and references are relative to it";
             Failure::new(exit::FAIL, miette::miette!("{message}: {error}"))
         })?;
-        let catalog = Catalog::load(&sources, &self.config, instances(&self.config), &root)
-            .await
-            .map_err(Failure::of)?;
+        let catalog = Catalog::load(
+            &sources,
+            &self.config,
+            crate::job::instances(&self.config),
+            &root,
+        )
+        .await
+        .map_err(Failure::of)?;
         for failure in catalog.failures() {
             warn(format_args!(
                 "{}",
                 crate::names::printable(&format!("warning: plugin not loaded: {failure}"))
             ));
+        }
+        // It may be that of a plugin that is loaded only where it's needed.
+        if self.config.unknown(&catalog.settings()).next().is_some() {
+            catalog.load_requirement_resolvers().await;
         }
         for (name, origin) in self.config.unknown(&catalog.settings()) {
             warn(format_args!(
@@ -152,6 +165,34 @@ impl Context {
             ));
         }
         Ok(Arc::new(catalog))
+    }
+}
+
+/// The small program that starts processes, as one static file.
+static HELPER: &[u8] = include_bytes!(env!("PERSEA_HELPER"));
+
+/// What starts processes on this machine, with the directories that live as long as it: the outer one, and the one in it that
+/// all tasks share.
+struct Place {
+    spawner: Box<dyn Spawner>,
+    common: PathBuf,
+    outer: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Result<Self, Failure> {
+        let outer = tempfile::Builder::new()
+            .prefix("persea-")
+            .tempdir()
+            .map_err(Failure::of)?;
+        let common = outer.path().join("common");
+        std::fs::create_dir(&common).map_err(Failure::of)?;
+        let spawner = ProcessSpawner::new(HELPER, outer.path().to_path_buf());
+        Ok(Self {
+            spawner: Box::new(spawner),
+            common,
+            outer,
+        })
     }
 }
 
@@ -164,14 +205,6 @@ fn say(line: impl std::fmt::Display) {
 /// Writes a line on the standard error.
 fn warn(line: impl std::fmt::Display) {
     let _ = writeln!(anstream::stderr(), "{line}");
-}
-
-/// How many plugin instances are alive at once: the running tasks, the resolvers of as many workers, the formats, and some to spare.
-fn instances(config: &Config) -> u32 {
-    u32::try_from(crate::job::parallel(config))
-        .unwrap_or(u32::MAX)
-        .saturating_add(64)
-        .min(8192)
 }
 
 /// Does what the command line says.
@@ -212,9 +245,10 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         tokio::spawn(async move {
             match cli.command {
                 Command::Run(run) => run.run(context).await,
-                Command::List(list) => list.run(&context).await,
+                Command::List(list) => list.run(context).await,
                 Command::Plugin(plugin) => plugin.run(&context).await,
                 Command::Report(report) => report.run(context).await,
+                Command::Release(release) => release.run(&context).await,
                 Command::Config(show) => show.run(&context).await,
             }
         })

@@ -95,6 +95,8 @@ pub struct UserDirs {
     pub data: PathBuf,
     /// For what can be made again: `$XDG_CACHE_HOME/persea`.
     pub cache: PathBuf,
+    /// For what must not be lost and is no result: `$XDG_STATE_HOME/persea`.
+    pub state: PathBuf,
     /// The home directory.
     pub home: PathBuf,
 }
@@ -116,9 +118,27 @@ impl UserDirs {
             config: dir("XDG_CONFIG_HOME", ".config"),
             data: dir("XDG_DATA_HOME", ".local/share"),
             cache: dir("XDG_CACHE_HOME", ".cache"),
+            state: dir("XDG_STATE_HOME", ".local/state"),
             home,
         }
     }
+}
+
+/// Reads TOML; an error says where it is.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(
+    path: &Path,
+    text: &str,
+) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let before = text.get(..at).unwrap_or(text);
+        ConfigError::Syntax {
+            path: path.to_path_buf(),
+            line: before.matches('\n').count() + 1,
+            column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
+            message: error.message().to_owned(),
+        }
+    })
 }
 
 impl Config {
@@ -172,6 +192,18 @@ impl Config {
         Ok(config)
     }
 
+    /// Takes the settings of a job file: over all other files, and below environment and command line.
+    pub fn take(&mut self, path: &Path, settings: Attributes) {
+        let mut own = Self::default();
+        own.merge("", settings, &Origin::File(path.to_path_buf()));
+        for (name, (value, origin)) in own.values {
+            let before = self.values.get(&name).map(|(_, origin)| origin);
+            if !matches!(before, Some(Origin::Environment(_) | Origin::CommandLine)) {
+                self.set(&name, value, origin);
+            }
+        }
+    }
+
     /// Sets a value from an option of the command line.
     pub fn set_option(&mut self, name: &str, value: impl Into<Value>) {
         self.set(name, value.into(), Origin::CommandLine);
@@ -194,16 +226,7 @@ impl Config {
                 });
             }
         };
-        let table: toml::Table = toml::from_str(&text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            let before = text.get(..at).unwrap_or(&text);
-            ConfigError::Syntax {
-                path: path.to_path_buf(),
-                line: before.matches('\n').count() + 1,
-                column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
-                message: error.message().to_owned(),
-            }
-        })?;
+        let table: toml::Table = parse(path, &text)?;
         let origin = Origin::File(path.to_path_buf());
         if let Ok(Value::Object(object)) = serde_json::to_value(table) {
             self.merge("", object, &origin);
@@ -339,6 +362,7 @@ mod tests {
             config: root.join("config"),
             data: root.join("data"),
             cache: root.join("cache"),
+            state: root.join("state"),
             home: root.to_path_buf(),
         }
     }

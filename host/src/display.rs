@@ -30,6 +30,12 @@ pub trait Display {
     fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally);
     /// A task has ended, not well, and is tried again.
     fn task_retried(&mut self, task: &Task, record: &TaskFinished);
+    /// A requirement is being seen to; `number` is its own as long as that lasts.
+    fn requirement_started(&mut self, number: usize, name: &str);
+    /// Its resolver says something for whoever looks.
+    fn requirement_progress(&mut self, line: &str);
+    /// That is done; `line` says what there is to say.
+    fn requirement_finished(&mut self, number: usize, line: Option<&str>);
     /// Something that is to be known about the job as a whole.
     fn notice(&mut self, text: &str);
     /// Shows what was told since the last time.
@@ -51,6 +57,9 @@ impl Display for Silent {
     fn task_progress(&mut self, _: &Task, _: &str) {}
     fn task_finished(&mut self, _: &Task, _: &TaskFinished, _: &Tally) {}
     fn task_retried(&mut self, _: &Task, _: &TaskFinished) {}
+    fn requirement_started(&mut self, _: usize, _: &str) {}
+    fn requirement_progress(&mut self, _: &str) {}
+    fn requirement_finished(&mut self, _: usize, _: Option<&str>) {}
     fn notice(&mut self, text: &str) {
         anstream::eprintln!("{text}");
     }

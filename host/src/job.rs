@@ -8,34 +8,46 @@ mod control;
 mod directory;
 mod dispatcher;
 mod executor;
+mod file;
 mod graph;
+mod history;
 mod log;
 mod partition;
+mod pending;
 mod picture;
 mod places;
 mod plan;
+mod preparer;
 mod queue;
 mod report;
+mod requirements;
 mod resolve;
+mod supervise;
 mod task_host;
+mod undo;
+mod variants;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use directory::{DirectoryError, JobDirectory, find, results_root};
+pub use file::{JobFile, JobFileError};
 pub use graph::GraphError;
 pub use partition::Partition;
+pub use pending::Pending;
 pub use picture::Picture;
 pub use report::{Destination, Order, ReportError, make as make_report, orders};
 pub use resolve::{Answer, Resolved, resolve};
+pub use undo::{Left, Released, Undo, left_by};
 
 use crate::config::Config;
 use crate::display::Display;
 use crate::journal::{Event, JobFinished, JobStarted, Journal, JournalError, TaskPlanned};
 use crate::model::{Attributes, JobId, Tally};
-use crate::plugin::Catalog;
+use crate::plugin::{Catalog, PluginError};
 use crate::spawner::Spawner;
+use dispatcher::Policy;
 
 /// What keeps a job from running, or from being told of.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +72,17 @@ pub enum JobError {
     /// Its tasks cannot be put into an order.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// Nobody has the name of its scheduler.
+    #[error("no scheduler is named `{name}` (`run.scheduler`): {known}")]
+    NoScheduler {
+        /// What is configured.
+        name: String,
+        /// Those there are, or the way out.
+        known: String,
+    },
+    /// Its scheduler cannot begin.
+    #[error("the scheduler cannot begin: {0}")]
+    Scheduler(PluginError),
 }
 
 /// What is to be run, and with what.
@@ -80,6 +103,8 @@ pub struct Job {
     pub results_root: PathBuf,
     /// A directory for what lives only as long as the job.
     pub temp_dir: PathBuf,
+    /// Where it says that it has something to release.
+    pub pending: Pending,
 }
 
 /// What a job came to.
@@ -95,9 +120,32 @@ pub struct Summary {
     pub flaky: usize,
     /// Whether it was cut short from outside.
     pub interrupted: bool,
+    /// The requirements that could not be released, and why.
+    pub unreleased: Vec<(String, String)>,
     /// The reports that could not be made.
     pub failed_reports: Vec<ReportError>,
 }
+
+/// How many plugins a job calls at once at most, as configured: for tasks, those that wait for their turn too, and for as many
+/// requirements; and some to spare for resolvers and result formats.
+pub fn instances(config: &Config) -> u32 {
+    let all = parallel(config).saturating_mul(places::MOST_IN_A_SLOT + 1) + 64;
+    u32::try_from(all).unwrap_or(u32::MAX).min(MOST_INSTANCES)
+}
+
+/// Loads what sees to requirements, where there are any.
+pub async fn load_requirement_resolvers(catalog: &Catalog, resolved: &[Resolved]) {
+    let some = resolved.iter().any(|resolved| match &resolved.answer {
+        Answer::Found { runnables, .. } => runnables.iter().any(|it| !it.requirements.is_empty()),
+        _ => false,
+    });
+    if some {
+        catalog.load_requirement_resolvers().await;
+    }
+}
+
+/// The most plugin instances at once. Each has address space reserved, of which there is an end.
+const MOST_INSTANCES: u32 = 9_000;
 
 /// How many tasks a job runs at once, as configured.
 pub fn parallel(config: &Config) -> usize {
@@ -127,9 +175,12 @@ impl Job {
             resolved,
             results_root,
             temp_dir,
+            pending,
         } = self;
-        let plan = Arc::new(plan::plan(resolved, &catalog, &config));
+        load_requirement_resolvers(&catalog, &resolved).await;
+        let plan = Arc::new(plan::plan(resolved, &catalog, &config, Some(&results_root)));
         let graph = plan.graph(&config)?;
+        let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
         let total = plan.entries.len();
         let directory = JobDirectory::create(&results_root, &id)?;
         let mut log = log::JobLog::new(directory.log()?);
@@ -177,10 +228,12 @@ impl Job {
             spawner,
             clock: clock::Clock::new(),
             test_results: directory.test_results(),
+            dependencies: directory.path().join(directory::DEPENDENCIES),
             temp_dir,
             // Without a directory to work in no process can start either, and that is said better there.
             project_dir: std::env::current_dir().unwrap_or_default(),
             timeout: config.duration("task.timeout.running"),
+            requirement_timeout: config.duration("requirement.timeout"),
             grace: config
                 .duration("runner.task.interval.from_soft_to_hard_termination")
                 .unwrap_or(GRACE),
@@ -193,10 +246,11 @@ impl Job {
             journal: &mut journal,
             display,
             log: &mut log,
+            pending: &pending,
             slots: parallel(&config).min(total.max(1)),
             timeout: config.duration("job.run.timeout"),
         };
-        let totals = dispatcher.run(graph, signals).await?;
+        let totals = dispatcher.run(graph, policy, signals).await?;
 
         let finished = JobFinished {
             tally: totals.tally,
@@ -216,9 +270,38 @@ impl Job {
             elapsed: totals.elapsed,
             flaky: totals.flaky,
             interrupted: totals.interrupted,
+            unreleased: totals.unreleased,
             failed_reports,
         })
     }
+}
+
+/// The scheduler that is configured, if one is.
+async fn policy(
+    catalog: &Catalog,
+    config: &Config,
+    planned: (&plan::Plan, &graph::Graph),
+    results_root: &Path,
+) -> Result<Policy, JobError> {
+    let Some(name) = config.text("run.scheduler") else {
+        return Ok(Policy::none());
+    };
+    let found = catalog.schedulers().find(|plugin| plugin.name == name);
+    let plugin = found.ok_or_else(|| {
+        let known: Vec<&str> = catalog.schedulers().map(|it| it.name.as_str()).collect();
+        JobError::NoScheduler {
+            name: name.to_owned(),
+            known: match known.is_empty() {
+                true => {
+                    "there is none; add a plugin that is one with `--plugin-dir DIR`".to_owned()
+                }
+                false => format!("there are {}", known.join(", ")),
+            },
+        }
+    })?;
+    let history = history::History::read(results_root);
+    let begun = Policy::begin(catalog, plugin, config, planned, &history).await;
+    begun.map_err(JobError::Scheduler)
 }
 
 type Running = (String, tokio::task::JoinHandle<Result<(), ReportError>>);

@@ -7,6 +7,7 @@
 
 mod reader;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use self::reader::Progress;
 pub use self::reader::{Line, Reader};
 
-use crate::model::{Attributes, Runnable, Status, Tally};
+use crate::model::{Attributes, Requirement, Runnable, Scope, Status, Tally};
 
 /// The journal's name in a job's directory.
 pub const FILE_NAME: &str = "events.jsonl";
@@ -26,6 +27,12 @@ pub const FILE_NAME: &str = "events.jsonl";
 /// What can go wrong with a journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
+    /// A job that runs has it.
+    #[error("the job in {} is still running", path.display())]
+    Busy {
+        /// The job's directory.
+        path: PathBuf,
+    },
     /// It could not be made or opened.
     #[error("cannot open the journal {}: {source}", path.display())]
     Open {
@@ -123,6 +130,9 @@ pub struct TaskFinished {
     /// The runnable's tags.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub tags: Attributes,
+    /// The suite that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<String>,
     /// The variant that it was run with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<serde_json::Value>,
@@ -149,6 +159,53 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
+/// A requirement is looked into.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RequirementStarted<'a> {
+    /// Unique in its job: `2-package-jq`.
+    pub id: &'a str,
+    /// What people call it.
+    pub name: &'a str,
+    /// What is wanted.
+    pub requirement: &'a Requirement,
+    /// For how long.
+    pub scope: Scope,
+    /// The name of the requirement resolver that sees to it.
+    pub resolver: &'a str,
+}
+
+/// A requirement has been seen to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RequirementFinished {
+    /// Which.
+    pub id: String,
+    /// `present` (it was there), `fulfilled` (it was brought about), `failed` (it is not met) or `unknown` (it is not met, and nobody knows how far it has come).
+    pub state: String,
+    /// Why it is not met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long that took, in nanoseconds.
+    pub elapsed: u64,
+    /// What it takes to undo that.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub fulfilled: Attributes,
+}
+
+/// A requirement was released, or could not be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RequirementReleased {
+    /// Which.
+    pub id: String,
+    /// Why it could not be released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long that took, in nanoseconds.
+    pub elapsed: u64,
+}
+
 /// The job has ended: the last line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -172,20 +229,34 @@ pub enum Event<'a> {
     JobStarted(&'a JobStarted),
     /// A task is part of the plan.
     TaskPlanned(&'a str, TaskPlanned<'a>),
-    /// A task has been given to its runner.
-    TaskStarted(&'a str),
+    /// A task has been given to its runner; with the instances of resources that it has, by their names.
+    TaskStarted(&'a str, &'a BTreeMap<&'a str, Vec<&'a str>>),
     /// A runner said something for whoever looks at the job.
     TaskProgress(&'a str, &'a str),
     /// A task has ended, not well, and is tried again: how it ended.
     TaskRetried(&'a str, &'a TaskFinished),
     /// A task has ended.
     TaskFinished(&'a str, &'a TaskFinished),
+    /// A requirement is looked into; with the task that has it for itself, if one has.
+    RequirementStarted(Option<&'a str>, &'a RequirementStarted<'a>),
+    /// The requirement with this id is not there, and is about to be brought about.
+    RequirementAbsent(Option<&'a str>, &'a str),
+    /// A requirement has been seen to.
+    RequirementFinished(Option<&'a str>, &'a RequirementFinished),
+    /// A requirement was released, or could not be.
+    RequirementReleased(Option<&'a str>, &'a RequirementReleased),
     /// The job stands still (Ctrl-Z).
     JobPaused,
     /// It goes on.
     JobResumed,
     /// The job has ended.
     JobFinished(&'a JobFinished),
+}
+
+#[derive(Serialize)]
+struct TaskStarted<'a> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    leases: &'a BTreeMap<&'a str, Vec<&'a str>>,
 }
 
 #[derive(Serialize)]
@@ -229,12 +300,43 @@ impl Journal {
                 path: path.clone(),
                 source,
             })?;
-        Ok(Self {
+        // As long as the job lives; where a file system knows no locks, nobody is kept out.
+        let _ = file.try_lock();
+        Ok(Self::of(path, file))
+    }
+
+    /// Opens the journal of a job that has ended, or was killed, to add to it.
+    pub fn reopen(job_dir: &Path) -> Result<Self, JournalError> {
+        let path = job_dir.join(FILE_NAME);
+        let opened = || {
+            let file = File::options().read(true).append(true).open(&path)?;
+            if is_locked(&file) {
+                return Ok(None);
+            }
+            // A line that was being written when the host was killed has no end.
+            let whole = reader::whole_lines(&file)?;
+            file.set_len(whole)?;
+            Ok(Some(file))
+        };
+        let file = opened().map_err(|source| JournalError::Open {
+            path: path.clone(),
+            source,
+        })?;
+        match file {
+            Some(file) => Ok(Self::of(path, file)),
+            None => Err(JournalError::Busy {
+                path: job_dir.to_path_buf(),
+            }),
+        }
+    }
+
+    fn of(path: PathBuf, file: File) -> Self {
+        Self {
             path,
             file,
             buffer: Vec::new(),
             progress: Arc::default(),
-        })
+        }
     }
 
     /// Adds an event that happened at `time`.
@@ -242,8 +344,9 @@ impl Journal {
         let written = match event {
             Event::JobStarted(data) => self.line("job-started", time, None, data),
             Event::TaskPlanned(task, data) => self.line("task-planned", time, Some(task), data),
-            Event::TaskStarted(task) => {
-                self.line("task-started", time, Some(task), Attributes::new())
+            Event::TaskStarted(task, leases) => {
+                let data = TaskStarted { leases };
+                self.line("task-started", time, Some(task), data)
             }
             Event::TaskProgress(task, message) => self.line(
                 "task-progress",
@@ -253,6 +356,21 @@ impl Journal {
             ),
             Event::TaskRetried(task, data) => self.line("task-retried", time, Some(task), data),
             Event::TaskFinished(task, data) => self.line("task-finished", time, Some(task), data),
+            Event::RequirementStarted(task, data) => {
+                self.line("requirement-started", time, *task, data)
+            }
+            Event::RequirementAbsent(task, id) => self.line(
+                "requirement-absent",
+                time,
+                *task,
+                serde_json::json!({ "id": id }),
+            ),
+            Event::RequirementFinished(task, data) => {
+                self.line("requirement-finished", time, *task, data)
+            }
+            Event::RequirementReleased(task, data) => {
+                self.line("requirement-released", time, *task, data)
+            }
             Event::JobPaused => self.line("job-paused", time, None, Attributes::new()),
             Event::JobResumed => self.line("job-resumed", time, None, Attributes::new()),
             Event::JobFinished(data) => self.line("job-finished", time, None, data),
@@ -310,6 +428,16 @@ impl Journal {
     }
 }
 
+/// Whether the job in a directory runs: then it has its journal's lock.
+pub fn is_in_use(job_dir: &Path) -> bool {
+    File::open(job_dir.join(FILE_NAME)).is_ok_and(|file| is_locked(&file))
+}
+
+/// Takes the lock, unless somebody else has it.
+fn is_locked(file: &File) -> bool {
+    matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock))
+}
+
 impl Drop for Journal {
     fn drop(&mut self) {
         self.progress.finish();
@@ -339,7 +467,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::create(dir.path()).unwrap();
         journal.append(1, &Event::JobStarted(&started())).unwrap();
-        journal.append(2, &Event::TaskStarted("1-a")).unwrap();
+        journal
+            .append(2, &Event::TaskStarted("1-a", &BTreeMap::new()))
+            .unwrap();
         journal
             .append(3, &Event::TaskProgress("1-a", "half way\n\u{1b}[0m"))
             .unwrap();
@@ -380,7 +510,9 @@ mod tests {
             times
         });
         for time in 0..1000 {
-            journal.append(time, &Event::TaskStarted("1-a")).unwrap();
+            journal
+                .append(time, &Event::TaskStarted("1-a", &BTreeMap::new()))
+                .unwrap();
             journal
                 .append(time, &Event::TaskProgress("1-a", "no"))
                 .unwrap();

@@ -2,7 +2,7 @@
 //! environment, and result formats turn what happened into reports. Resolvers, runners and result formats are
 //! WebAssembly components in a sandbox.
 //!
-//! An arrow only ever points down: `cli` → `job` → `plugin`, `journal`, `display` → `spawner` → `model`.
+//! An arrow only ever points down: `cli` → `job` → `plugin`, `journal`, `display` → `spawner`, `download` → `model`.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod config;
 pub mod display;
+pub mod download;
 pub mod job;
 pub mod journal;
 pub mod model;

@@ -2,6 +2,7 @@
 //!
 //! Owns the names and shapes; has no behaviour that needs the world, and knows nothing of plugins, files or processes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,33 @@ pub struct Requirement {
     /// Everything else that was declared.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub kwargs: Attributes,
+}
+
+/// For how long a requirement is to last, the shortest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// For the one task that has it; then it is released.
+    Task,
+    /// Until all tasks of a suite that have it have ended.
+    Suite,
+    /// Until the end of the job.
+    Job,
+    /// It is never released.
+    Keep,
+}
+
+impl Scope {
+    /// Reads its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "task" => Some(Self::Task),
+            "suite" => Some(Self::Suite),
+            "job" => Some(Self::Job),
+            "keep" => Some(Self::Keep),
+            _ => None,
+        }
+    }
 }
 
 /// Something that can be run: what a resolver makes of a reference.
@@ -55,6 +83,26 @@ pub struct Runnable {
     /// Open data: `variant`, `config`, `timeout`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub more: Attributes,
+}
+
+impl Runnable {
+    /// What others may call its task: by the name or the id that it has there, by its suite, or by both.
+    pub fn names<'a>(&self, name: &'a str, id: &'a str) -> Vec<Cow<'a, str>> {
+        let mut names = vec![Cow::Borrowed(name)];
+        if id != name {
+            names.push(Cow::Borrowed(id));
+        }
+        if let Some(suite) = self.suite() {
+            names.push(Cow::Owned(suite.to_owned()));
+            names.push(Cow::Owned(format!("{suite}:{name}")));
+        }
+        names
+    }
+
+    /// The suite that it belongs to.
+    pub fn suite(&self) -> Option<&str> {
+        self.more.get("suite").and_then(Value::as_str)
+    }
 }
 
 /// How a task ended. The names are Avocado's.

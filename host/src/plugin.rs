@@ -10,11 +10,14 @@ mod convert;
 mod engine;
 mod error;
 mod limits;
+mod load;
 mod manifest;
 mod powers;
+mod requirement;
 mod resolver;
 mod result_format;
 mod runner;
+mod scheduler;
 mod state;
 mod trap;
 mod wasi;
@@ -28,8 +31,10 @@ pub use manifest::{CONTRACT, Manifest, World};
 pub use powers::log::Level;
 pub use powers::output::ReportTarget;
 pub use powers::task::TaskHost;
+pub use requirement::{Presence, RequirementResolver};
 pub use resolver::{Resolution, Resolver};
 pub use result_format::{Data as FormatData, FormatEvent, ResultFormat};
+pub use scheduler::{Choice, Node as SchedulerNode, Scheduler};
 
 /// Makes a component of a core module that was built against the contract (target wasm32-unknown-unknown).
 pub fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {

@@ -20,6 +20,8 @@ mod imports {
                 import persea:plugin/process@0.1.0;
                 import persea:plugin/status@0.1.0;
                 import persea:plugin/output@0.1.0;
+                import persea:plugin/fetch@0.1.0;
+                import persea:plugin/cache@0.1.0;
             }
         ",
         world: "persea:sdk/imports",
@@ -29,9 +31,9 @@ mod imports {
     });
 }
 
-pub use imports::persea::plugin::{log, process, types, workspace};
 #[cfg(target_family = "wasm")]
-pub use imports::persea::plugin::{output, status};
+pub use imports::persea::plugin::{cache, fetch, output, status};
+pub use imports::persea::plugin::{log, process, types, workspace};
 
 macro_rules! exports {
     ($module:ident, $interface:ident, $inline:literal, $world:literal) => {
@@ -72,6 +74,12 @@ exports!(
     format,
     "package persea:sdk; world export-format { export persea:plugin/format@0.1.0; }",
     "persea:sdk/export-format"
+);
+exports!(
+    scheduler,
+    schedule,
+    "package persea:sdk; world export-schedule { export persea:plugin/schedule@0.1.0; }",
+    "persea:sdk/export-schedule"
 );
 exports!(
     requirement_resolver,

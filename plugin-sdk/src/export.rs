@@ -64,7 +64,7 @@ pub(crate) fn start() {
 /// export!(runner: Mine);
 /// ```
 ///
-/// So are `resolver:`, `result_format:` and `requirement_resolver:`. The component exports what that kind of plugin
+/// So are `resolver:`, `result_format:`, `requirement_resolver:` and `scheduler:`. The component exports what that kind of plugin
 /// must, and imports only those powers that its code calls. Natively it exports nothing, so that the crate's tests link.
 #[macro_export]
 macro_rules! export {
@@ -76,6 +76,9 @@ macro_rules! export {
     };
     (result_format: $plugin:ty) => {
         $crate::__export!(result_format, ResultFormat, $plugin);
+    };
+    (scheduler: $plugin:ty) => {
+        $crate::__export!(scheduler, Scheduler, $plugin);
     };
     (requirement_resolver: $plugin:ty) => {
         $crate::__export!(requirement_resolver, RequirementResolver, $plugin);

@@ -1,8 +1,8 @@
-//! Write plugins for Persea: resolvers, runners, requirement resolvers and result formats, each a WebAssembly component
+//! Write plugins for Persea: resolvers, runners, requirement resolvers, result formats and schedulers, each a WebAssembly component
 //! that the host runs in a sandbox.
 //!
-//! A plugin is a type that implements one of [`Runner`], [`Resolver`], [`RequirementResolver`] or [`ResultFormat`], and
-//! a line that exports it. This is a complete runner:
+//! A plugin is a type that implements one of [`Runner`], [`Resolver`], [`RequirementResolver`], [`ResultFormat`] or [`Scheduler`],
+//! and a line that exports it. This is a complete runner:
 //!
 //! ```
 //! use persea_plugin_sdk::prelude::*;
@@ -47,7 +47,8 @@
 //! logic is tested by `cargo test`, without a host.
 //!
 //! What a plugin may do is what its component imports, and it imports what its code calls: [`workspace`] for resolvers,
-//! [`process`] and [`status`] for runners and requirement resolvers, [`output`] for result formats, [`log`] for all.
+//! [`process`] and [`status`] for runners, those and [`fetch`] and [`cache`] for requirement resolvers, [`output`] for result formats,
+//! [`log`] for all.
 //! The contract itself is the WIT package `persea:plugin`.
 
 #![deny(missing_docs)]
@@ -58,9 +59,11 @@ mod attributes;
 mod backend;
 #[allow(unsafe_op_in_unsafe_fn, reason = "generated")]
 mod bindings;
+pub mod cache;
 mod error;
 mod export;
 mod facade;
+pub mod fetch;
 pub mod log;
 mod model;
 pub mod output;
@@ -69,6 +72,7 @@ mod requirement_resolver;
 mod resolver;
 mod result_format;
 mod runner;
+mod scheduler;
 pub mod status;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -77,22 +81,26 @@ pub mod workspace;
 pub use attributes::{Attributes, Value};
 pub use error::Error;
 pub use model::{Description, Requirement, Runnable, Status};
-pub use requirement_resolver::{Presence, RequirementResolver};
+pub use requirement_resolver::{Presence, Request, RequirementResolver};
 pub use resolver::{Resolution, Resolver};
 pub use result_format::{Event, ResultFormat};
 pub use runner::{Outcome, Runner, Task};
+pub use scheduler::{Choice, Node, Scheduler};
 
 /// All that most plugins name.
 pub mod prelude {
     pub use crate::export;
     pub use crate::{Attributes, Description, Error, Requirement, Runnable, Status, Value};
-    pub use crate::{Event, Outcome, Presence, Resolution, Task};
-    pub use crate::{RequirementResolver, Resolver, ResultFormat, Runner};
+    pub use crate::{Choice, Node};
+    pub use crate::{Event, Outcome, Presence, Request, Resolution, Task};
+    pub use crate::{RequirementResolver, Resolver, ResultFormat, Runner, Scheduler};
 }
 
 /// What [`export!`] expands to. It changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::bindings::{plugin, requirement_resolver, resolver, result_format, runner};
+    pub use crate::bindings::{
+        plugin, requirement_resolver, resolver, result_format, runner, scheduler,
+    };
     pub use crate::export::{Adapter, Exported};
 }

@@ -179,3 +179,39 @@ fn the_graph_can_be_looked_at() {
     assert!(dot.contains(r#"0 -> 1 [ label = "needs" ]"#), "{dot}");
     assert!(dot.contains(r#"label = "2-b \"x\"""#), "{dot}");
 }
+
+#[test]
+fn a_task_is_told_which_instance_it_has_and_nobody_else_has_it() {
+    let sandbox = Sandbox::new();
+    // Each holds its database for as long as it has not seen the other's.
+    sandbox.script(
+        "use.sh",
+        "mkdir in-$PERSEA_RESOURCE_DB || exit 1; until [ $(ls -d in-* | wc -l) = 2 ] || [ -e both ]; do sleep 0.02; done; touch both; echo $PERSEA_RESOURCE_DB; rmdir in-$PERSEA_RESOURCE_DB",
+    );
+    let one = |name: &str| with(exec(name, "./use.sh"), "resources", json!({"db": 1}));
+    let all = with(
+        exec("all", "./all.sh"),
+        "resources",
+        json!({"db": 2, "ram": 5}),
+    );
+    sandbox.script(
+        "all.sh",
+        "echo \"$PERSEA_RESOURCE_DB ${PERSEA_RESOURCE_RAM-none}\"",
+    );
+    recipe(&sandbox, &json!([one("a"), one("b"), one("c"), all]));
+    let file = "[run.resources]\ndb = [\"orders-1\", \"orders-2\"]\nram = 10\n";
+    sandbox.file("persea.toml", file);
+    sandbox
+        .run(&["run", "--max-parallel-tasks", "4", "graph.json"])
+        .code(0);
+    let job = sandbox.job();
+    let mut used = ["a", "b"].map(|name| job.artifact(name, "stdout"));
+    used.sort();
+    assert_eq!(used, ["orders-1\n", "orders-2\n"]);
+    // What has no names is only counted.
+    assert_eq!(job.artifact("all", "stdout"), "orders-1,orders-2 none\n");
+    let events = job.events();
+    let started = |event: &&Value| event["event"] == "task-started" && event["task"] == "4-all";
+    let leases = &events.iter().find(started).unwrap()["data"]["leases"];
+    assert_eq!(*leases, json!({"db": ["orders-1", "orders-2"]}));
+}

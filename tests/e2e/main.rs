@@ -20,5 +20,8 @@ mod plugins;
 mod policy;
 mod quick;
 mod reports;
+mod requirements;
+mod schedulers;
+mod suites;
 mod support;
 mod terminal;

@@ -227,7 +227,7 @@ fn a_plugin_that_describes_itself_in_no_useful_way() {
     );
     no_plugin(
         &way("none"),
-        &["describes itself wrongly: a runner names the kinds that it runs, and it names none"],
+        &["describes itself wrongly: a runner names the kinds that it serves, and it names none"],
     );
     no_plugin(&way("call"), &["refused: "]);
 }

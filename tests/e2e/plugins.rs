@@ -44,6 +44,8 @@ pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
             "hostile-format",
             "runner-rival",
             "hostile-describe",
+            "hostile-requirement",
+            "hostile-scheduler",
         ];
         let own: &[&str] = &[];
         build(
@@ -52,6 +54,8 @@ pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
                 ("runner-greet", own),
                 ("resolver-list", own),
                 ("format-csv", own),
+                ("requirement-token", own),
+                ("../../docs/examples/scheduler-depth-first", own),
                 ("hostile", &hostile),
             ],
         )

@@ -176,3 +176,59 @@ fn parts_share_all_tasks() {
         ran.stderr
     );
 }
+
+/// The names of the tasks in the order in which they started.
+fn starts(sandbox: &Sandbox) -> Vec<String> {
+    let events = sandbox.job().events();
+    let started = events
+        .iter()
+        .filter(|event| event["event"] == "task-started");
+    let name = |event: &serde_json::Value| {
+        let id = event["task"].as_str().unwrap();
+        id.split_once('-').unwrap().1.to_owned()
+    };
+    started.map(name).collect()
+}
+
+#[test]
+fn earlier_jobs_say_what_starts_first() {
+    let sandbox = Sandbox::new();
+    let test = |name: &str, line: &str| serde_json::json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", line], "identifier": name});
+    let tests = [
+        test("quick", "true"),
+        test("fails", "false"),
+        test("long", "sleep 0.3"),
+        test("longer", "sleep 0.6"),
+    ];
+    sandbox.file(
+        "tests.json",
+        serde_json::Value::from(&tests[..]).to_string(),
+    );
+    let run = |order: &str| {
+        let order = format!("run.order={order}");
+        let ran = sandbox.run(&[
+            "run",
+            "--max-parallel-tasks",
+            "1",
+            "--set",
+            &order,
+            "tests.json",
+        ]);
+        ran.code(1);
+        starts(&sandbox)
+    };
+    let given = ["quick", "fails", "long", "longer"];
+    assert_eq!(run("given"), given);
+    assert_eq!(run("failed-first"), ["fails", "quick", "long", "longer"]);
+    assert_eq!(run("longest-first")[..2], ["longer", "long"]);
+    // Their numbers are those of the plan, whatever the order.
+    assert_eq!(sandbox.job().test("longer")["id"], "4-longer");
+    let ran = sandbox
+        .run(&["run", "--set", "run.order=alphabetical", "tests.json"])
+        .code(4);
+    assert!(
+        ran.stderr
+            .contains("`given`, `failed-first` or `longest-first`"),
+        "{ran}"
+    );
+}

@@ -86,6 +86,7 @@ impl Sandbox {
             )
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("XDG_DATA_HOME")
+            .env_remove("XDG_STATE_HOME")
             .env("NO_COLOR", "1")
             .env(MARK, &self.mark)
             .stdin(Stdio::null())

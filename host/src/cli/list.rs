@@ -1,6 +1,7 @@
 //! `persea list`.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -21,8 +22,11 @@ enum Form {
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// What to look at: files, directories, `file.py:Class.test`, recipes
-    #[arg(value_name = "REF", required = true)]
+    #[arg(value_name = "REF", required_unless_present = "job")]
     references: Vec<String>,
+    /// Look at the suites of this job file (TOML)
+    #[arg(long, value_name = "FILE", conflicts_with = "references")]
+    job: Option<PathBuf>,
     /// A JSON object a line, for each runnable and each reference that is none
     #[arg(long)]
     json: bool,
@@ -32,10 +36,16 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) async fn run(self, context: &Context) -> Result<u8, Failure> {
+    pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
+        let file = super::run::read_job(self.job.as_deref(), &mut context.config)?;
+        context.config.check().map_err(Failure::of)?;
         let catalog = context.catalog().await?;
-        let resolved = job::resolve(&catalog, &context.config, &self.references).await;
+        let resolved = match &file {
+            Some(file) => file.resolve(&catalog, &context.config).await,
+            None => job::resolve(&catalog, &context.config, &self.references).await,
+        };
         if let Some(form) = self.graph {
+            job::load_requirement_resolvers(&catalog, &resolved).await;
             return graph(resolved, &catalog, &context.config, form);
         }
         let mut out = std::io::BufWriter::new(anstream::stdout());

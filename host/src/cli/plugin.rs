@@ -41,6 +41,7 @@ impl Plugin {
         match self {
             Self::List { json } => {
                 let catalog = context.catalog().await?;
+                catalog.load_requirement_resolvers().await;
                 if json {
                     for plugin in catalog.plugins() {
                         say(format_args!("{}", as_json(&catalog, plugin)));
@@ -100,6 +101,7 @@ fn origin(plugin: &plugin::Plugin) -> String {
 
 async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8, Failure> {
     let catalog = context.catalog().await?;
+    catalog.load_requirement_resolvers().await;
     let path = std::path::Path::new(wanted);
     let loaded;
     let plugin: &plugin::Plugin = if path.is_file() {
@@ -108,7 +110,6 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
     } else {
         let named: Vec<_> = catalog
             .plugins()
-            .iter()
             .filter(|plugin| {
                 plugin.name == wanted
                     || format!("{}.{}", plugin.world.name(), plugin.name) == wanted

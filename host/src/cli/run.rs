@@ -1,27 +1,29 @@
 //! `persea run`.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Context, Failure, exit, say, warn};
+use super::{Context, Failure, Place, exit, say, warn};
 use crate::config::Config;
 use crate::display::{Display, Live, Plain, Silent, totals};
-use crate::job::{self, Answer, Job, JobError, Partition, Resolved, Summary, results_root};
+use crate::job::{
+    self, Answer, Job, JobError, JobFile, Partition, Pending, Resolved, Summary, results_root,
+};
+use crate::journal;
 use crate::model::JobId;
 use crate::names::printable;
-use crate::spawner::ProcessSpawner;
-
-/// The small program that starts processes, as one static file.
-static HELPER: &[u8] = include_bytes!(env!("PERSEA_HELPER"));
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// What to run: files, directories, `file.py:Class.test`, recipes
-    #[arg(value_name = "REF", required_unless_present = "recipe")]
+    #[arg(value_name = "REF", required_unless_present_any = ["recipe", "job"])]
     references: Vec<String>,
+    /// Run the suites of this job file (TOML)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["references", "recipe"])]
+    job: Option<PathBuf>,
     /// Run the runnables of this JSON recipe (repeatable)
     #[arg(long, value_name = "FILE")]
     recipe: Vec<String>,
@@ -118,6 +120,7 @@ impl Run {
     }
 
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
+        let file = read_job(self.job.as_deref(), &mut context.config)?;
         self.configure(&mut context.config);
         context.config.check().map_err(Failure::of)?;
         if let Some(part) = context.config.text("run.partition") {
@@ -128,18 +131,23 @@ impl Run {
         let catalog = context.catalog().await?;
         let mut references = self.references;
         references.extend(self.recipe);
-        let resolved = job::resolve(&catalog, &context.config, &references).await;
+        references.extend(self.job.map(|path| path.to_string_lossy().into_owned()));
+        let resolved = match &file {
+            Some(file) => file.resolve(&catalog, &context.config).await,
+            None => job::resolve(&catalog, &context.config, &references).await,
+        };
         refuse_unresolved(
             &resolved,
             context.config.flag("run.ignore_missing_references"),
         )?;
 
-        let temp = tempfile::Builder::new()
-            .prefix("persea-")
-            .tempdir()
-            .map_err(Failure::of)?;
-        let common = temp.path().join("common");
-        std::fs::create_dir(&common).map_err(Failure::of)?;
+        let Place {
+            spawner,
+            common,
+            outer: _outer,
+        } = Place::new()?;
+        let pending = Pending::new(&context.dirs.state);
+        remind(&pending);
         let on_stdout: Vec<&str> = catalog
             .formats()
             .map(|plugin| plugin.name.as_str())
@@ -175,11 +183,12 @@ impl Run {
             id,
             config: Arc::clone(&config),
             catalog,
-            spawner: Box::new(ProcessSpawner::new(HELPER, temp.path().to_path_buf())),
+            spawner,
             references,
             resolved,
             results_root,
             temp_dir: common,
+            pending,
         };
         let done = job.run(&mut *display).await;
         display.job_finished();
@@ -189,7 +198,9 @@ impl Run {
             | JobError::Journal(_)
             | JobError::System { .. }
             | JobError::Report(_)
-            | JobError::Graph(_) => Failure::with(exit::JOB_FAIL, error),
+            | JobError::Graph(_)
+            | JobError::NoScheduler { .. }
+            | JobError::Scheduler(_) => Failure::with(exit::JOB_FAIL, error),
         })?;
         if !stdout_is_taken {
             show(&summary);
@@ -212,6 +223,30 @@ impl Run {
                 Ok(JobId::from_bytes(bytes))
             }
         }
+    }
+}
+
+/// Reads a job file; its settings come into the configuration.
+pub(super) fn read_job(
+    path: Option<&Path>,
+    config: &mut Config,
+) -> Result<Option<JobFile>, Failure> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let file = JobFile::read(path).map_err(Failure::of)?;
+    file.configure(config);
+    Ok(Some(file))
+}
+
+/// Says which jobs have left something behind.
+fn remind(pending: &Pending) {
+    let jobs = pending.jobs();
+    for job in jobs.iter().filter(|job| !journal::is_in_use(job)) {
+        warn(format_args!(
+            "warning: a job has ended without releasing all that it had brought about for its tests; `persea release {}` does that",
+            printable(&job.display().to_string())
+        ));
     }
 }
 
@@ -279,6 +314,11 @@ fn code(summary: &Summary) -> u8 {
     }
     if tally.interrupted > 0 || summary.interrupted {
         code |= exit::INTERRUPTED;
+    }
+    for (requirement, why) in &summary.unreleased {
+        let line = format!("error: requirement {requirement} could not be released: {why}");
+        warn(format_args!("{}", printable(&line)));
+        code |= exit::JOB_FAIL;
     }
     for failure in &summary.failed_reports {
         warn(format_args!("{}", printable(&format!("error: {failure}"))));

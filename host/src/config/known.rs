@@ -17,6 +17,21 @@ pub enum Shape {
     Failures,
     /// A time: seconds, or a text such as `5m`.
     Duration,
+    /// How much there is of a resource, or the names of all there are.
+    Amount,
+    /// The name of an order.
+    Order,
+    /// For how long a requirement is to last.
+    Scope,
+}
+
+fn is_one_of(value: &Value, all: &[&str]) -> bool {
+    value.as_str().is_some_and(|text| all.contains(&text))
+}
+
+fn are_texts(value: &Value) -> bool {
+    let items = value.as_array();
+    items.is_some_and(|items| items.iter().all(Value::is_string))
 }
 
 impl Shape {
@@ -26,11 +41,12 @@ impl Shape {
             Self::Flag => value.is_boolean(),
             Self::Integer => value.is_u64(),
             Self::Text => value.is_string(),
-            Self::Texts => value
-                .as_array()
-                .is_some_and(|items| items.iter().all(Value::is_string)),
+            Self::Texts => are_texts(value),
             Self::Failures => value.is_boolean() || value.as_u64().is_some_and(|n| n > 0),
             Self::Duration => super::duration(value).is_some(),
+            Self::Amount => value.is_u64() || are_texts(value),
+            Self::Order => is_one_of(value, &["given", "failed-first", "longest-first"]),
+            Self::Scope => is_one_of(value, &["task", "suite", "job", "keep"]),
         }
     }
 
@@ -43,6 +59,9 @@ impl Shape {
             Self::Texts => "a list of texts",
             Self::Failures => "true, false or a whole number from 1",
             Self::Duration => "a number of seconds or a time such as `5m`",
+            Self::Amount => "a whole number or a list of names",
+            Self::Order => "`given`, `failed-first` or `longest-first`",
+            Self::Scope => "`task`, `suite`, `job` or `keep`",
         }
     }
 }
@@ -80,7 +99,7 @@ pub const RESOURCES: &str = "run.resources.";
 /// The shape of a setting of the host.
 pub(super) fn shape(name: &str) -> Option<Shape> {
     if name.starts_with(RESOURCES) {
-        return Some(Shape::Integer);
+        return Some(Shape::Amount);
     }
     let known = KNOWN.iter().find(|known| known.name == name)?;
     Some(known.shape)
@@ -88,6 +107,42 @@ pub(super) fn shape(name: &str) -> Option<Shape> {
 
 /// Every setting of the host, by name.
 pub const KNOWN: &[Known] = &[
+    known(
+        "fetch.files",
+        Shape::Flag,
+        "true",
+        "whether `file://` locations may be fetched",
+    ),
+    known(
+        "fetch.hosts",
+        Shape::Texts,
+        "[\"*\"]",
+        "hosts that may be asked for downloads; `*.example.org` is every one below, `*` any",
+    ),
+    known(
+        "fetch.max_mb",
+        Shape::Integer,
+        "4096",
+        "the largest download, in MiB",
+    ),
+    known(
+        "fetch.offline",
+        Shape::Flag,
+        "false",
+        "download nothing: only what was kept from earlier jobs can be had",
+    ),
+    known(
+        "fetch.stall",
+        Shape::Duration,
+        "60",
+        "give a download up when nothing came for so long; 0 is never",
+    ),
+    known(
+        "fetch.unverified",
+        Shape::Flag,
+        "false",
+        "download also what has no checksum",
+    ),
     known(
         "job.run.result.json.enabled",
         Shape::Flag,
@@ -167,6 +222,12 @@ pub const KNOWN: &[Known] = &[
         "bytes of messages and artifacts that a runner may send for one task",
     ),
     known(
+        "plugins.requirement-resolver.order",
+        Shape::Texts,
+        "[]",
+        "requirement resolvers that are preferred where several see to a kind",
+    ),
+    known(
         "plugins.resolver.order",
         Shape::Texts,
         "[]",
@@ -189,6 +250,24 @@ pub const KNOWN: &[Known] = &[
         Shape::Texts,
         "[]",
         "runners that are preferred where several run a kind",
+    ),
+    known(
+        "plugins.scheduler.timeout",
+        Shape::Duration,
+        "5",
+        "the longest that a scheduler may take for one answer; then the job goes on without it",
+    ),
+    known(
+        "requirement.scope",
+        Shape::Scope,
+        "\"job\"",
+        "when a requirement that says nothing else is released: after each `task`, its `suite` or the `job`, or never (`keep`)",
+    ),
+    known(
+        "requirement.timeout",
+        Shape::Duration,
+        "1800",
+        "the longest that fulfilling or releasing a requirement may take; 0 is no limit",
     ),
     known(
         "run.dry_run.enabled",
@@ -215,6 +294,12 @@ pub const KNOWN: &[Known] = &[
         "how many tasks run at once; 0 is the number of processors",
     ),
     known(
+        "run.order",
+        Shape::Order,
+        "\"given\"",
+        "which tasks start first: those that failed the last time, or those that took the longest, by the latest jobs in `run.results_dir`",
+    ),
+    known(
         "run.partition",
         Shape::Text,
         "null",
@@ -231,6 +316,12 @@ pub const KNOWN: &[Known] = &[
         Shape::Integer,
         "0",
         "how often a task that fails is tried again",
+    ),
+    known(
+        "run.scheduler",
+        Shape::Text,
+        "null",
+        "the scheduler, a plugin, that says which task starts next",
     ),
     known(
         "run.shuffle",

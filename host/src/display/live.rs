@@ -186,6 +186,25 @@ impl Display for Live {
         picture.lines.push('\n');
     }
 
+    fn requirement_started(&mut self, number: usize, name: &str) {
+        let name = format!("requirement {}", printable(name));
+        let mut picture = lock(&self.picture);
+        picture.running.insert(number, (name, Instant::now()));
+    }
+
+    fn requirement_progress(&mut self, line: &str) {
+        let mut picture = lock(&self.picture);
+        picture.lines.push_str(&format!(" {}\n", printable(line)));
+    }
+
+    fn requirement_finished(&mut self, number: usize, line: Option<&str>) {
+        let mut picture = lock(&self.picture);
+        picture.running.remove(&number);
+        if let Some(line) = line {
+            picture.lines.push_str(&format!(" {}\n", printable(line)));
+        }
+    }
+
     fn notice(&mut self, text: &str) {
         let mut picture = lock(&self.picture);
         picture.lines.push_str(text);

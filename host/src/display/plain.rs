@@ -65,6 +65,18 @@ impl Display for Plain {
         self.line(&line);
     }
 
+    fn requirement_started(&mut self, _: usize, _: &str) {}
+
+    fn requirement_progress(&mut self, line: &str) {
+        self.line(&format!(" {}", printable(line)));
+    }
+
+    fn requirement_finished(&mut self, _: usize, line: Option<&str>) {
+        if let Some(line) = line {
+            self.line(&format!(" {}", printable(line)));
+        }
+    }
+
     fn notice(&mut self, text: &str) {
         self.line(text);
     }

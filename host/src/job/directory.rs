@@ -10,6 +10,9 @@ use crate::model::{JobId, Status};
 /// Where the tests' own directories are.
 pub(crate) const TEST_RESULTS: &str = "test-results";
 
+/// Where what was kept of meeting requirements is.
+pub(super) const DEPENDENCIES: &str = "dependencies";
+
 /// A directory of results cannot be made or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write results to {}: {source}; choose another place with `--results-dir DIR`", path.display())]

@@ -2,6 +2,10 @@
 //!
 //! Executors own one task each and talk to it by messages. Every event is in the journal before anybody acts on it.
 
+mod policy;
+mod preparation;
+mod record;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +17,19 @@ use super::directory::JobDirectory;
 use super::executor::{Shared, execute};
 use super::graph::Graph;
 use super::log::JobLog;
+use super::pending::Pending;
 use super::places::{News, Places};
 use super::plan::{Entry, Fate, Plan};
 use super::queue::{Forsaken, Queue};
-use super::task_host::{Assignment, Finished, Message};
+use super::task_host::{Assignment, Finished, Message, Slot};
 use crate::config::Config;
 use crate::display::Display;
-use crate::journal::{self, Event, Journal, JournalError, TaskFinished};
+use crate::journal::{self, Event, Journal, JournalError};
 use crate::model::{Outcome, Status, Tally, Task};
+
+pub(super) use policy::Policy;
+use preparation::Preparation;
+use record::{lease_variables, record};
 
 /// How many messages are taken at a time; they share one write to the journal.
 const MESSAGES: usize = 256;
@@ -39,6 +48,8 @@ pub(super) struct Totals {
     pub(super) stopped: Option<&'static str>,
     /// Whether that was asked for from outside.
     pub(super) interrupted: bool,
+    /// The requirements that could not be released, and why.
+    pub(super) unreleased: Vec<(String, String)>,
 }
 
 pub(super) struct Dispatcher<'a> {
@@ -49,6 +60,7 @@ pub(super) struct Dispatcher<'a> {
     pub(super) journal: &'a mut Journal,
     pub(super) display: &'a mut (dyn Display + Send),
     pub(super) log: &'a mut JobLog,
+    pub(super) pending: &'a Pending,
     pub(super) slots: usize,
     pub(super) timeout: Option<Duration>,
 }
@@ -59,6 +71,8 @@ struct State {
     /// How often a helper died before a task's start.
     deaths: HashMap<usize, u32>,
     places: Places,
+    preparation: Preparation,
+    policy: Policy,
     tally: Tally,
     flaky: usize,
     /// How often a task was run before, of those that are tried again.
@@ -75,11 +89,19 @@ struct State {
     retries: usize,
 }
 
+impl State {
+    /// All slots, those for tasks and those for requirements.
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.places.slots().chain(self.preparation.slots())
+    }
+}
+
 impl Dispatcher<'_> {
     /// Runs all tasks to their ends. The journal's failure is an error only after everything has been ended.
     pub(super) async fn run(
         &mut self,
         graph: Graph,
+        policy: Policy,
         mut signals: Signals,
     ) -> Result<Totals, JournalError> {
         let (messages, mut inbox) = mpsc::unbounded_channel();
@@ -93,8 +115,10 @@ impl Dispatcher<'_> {
         let mut state = State {
             queue: Queue::new(graph),
             deaths: HashMap::new(),
-            // After a failure nothing more is to start, so nothing may wait where it starts by itself.
-            places: Places::new(self.slots, failfast == 0),
+            // Nothing may wait where it starts by itself when every end may change what is next.
+            places: Places::new(self.slots, failfast == 0 && !policy.is_plugin()),
+            policy,
+            preparation: Preparation::new(self.slots, &self.plan.requirements),
             tally: Tally::default(),
             flaky: 0,
             attempts: HashMap::new(),
@@ -108,13 +132,20 @@ impl Dispatcher<'_> {
         };
         let mut batch = Vec::with_capacity(MESSAGES);
         loop {
-            self.start(&mut state);
-            if state.places.are_empty() {
+            self.start(&mut state).await;
+            let idle = state.places.are_empty() && state.preparation.is_idle();
+            if idle && self.end_stuck(&mut state) {
+                continue;
+            }
+            if idle && !self.undo_last(&mut state) {
                 break;
             }
             let time_is_up = async {
                 match self.timeout {
-                    Some(timeout) if !state.interrupted => self.shared.clock.until(timeout).await,
+                    // What is undone in the end is not cut short by that.
+                    Some(timeout) if !state.interrupted && !idle => {
+                        self.shared.clock.until(timeout).await;
+                    }
                     _ => std::future::pending().await,
                 }
             };
@@ -132,10 +163,13 @@ impl Dispatcher<'_> {
                 () = time_is_up => self.stop(&mut state, Stop::Timeout),
             }
         }
-        for slot in state.places.slots() {
+        for slot in state.slots() {
             if let Some(environment) = slot.take() {
                 environment.close().await;
             }
+        }
+        if state.preparation.left.is_empty() {
+            self.pending.remove(self.directory.path());
         }
         match state.journal_error {
             Some(error) => Err(error),
@@ -145,24 +179,27 @@ impl Dispatcher<'_> {
                 elapsed: self.shared.clock.now(),
                 stopped: state.stopped,
                 interrupted: state.interrupted,
+                unreleased: state.preparation.left,
             }),
         }
     }
 
     /// Gives tasks to all slots that have room, in one write to the journal; ends those that have ended before they could start.
-    fn start(&mut self, state: &mut State) {
+    async fn start(&mut self, state: &mut State) {
         let mut given: Vec<(usize, Assignment)> = Vec::new();
         let plan = Arc::clone(&self.plan);
         if let Some(why) = state.stopped {
             let outcome = Outcome::new(Status::Skip, format!("not started: {why}"));
             for index in state.queue.left() {
-                if let Some(Entry { task, .. }) = plan.entries.get(index) {
-                    self.finish(state, task, &outcome, None);
+                match plan.entries.get(index) {
+                    Some(Entry { task, .. }) => self.finish(state, task, &outcome, None),
+                    None => self.ended(state, index, outcome.status),
                 }
             }
         }
+        self.prepare(state);
         while state.stopped.is_none()
-            && let Some(index) = state.queue.peek()
+            && let Some(index) = self.next_task(state).await
             && let Some(Entry { task, fate }) = plan.entries.get(index)
         {
             let runner = match fate {
@@ -178,6 +215,8 @@ impl Dispatcher<'_> {
                 break;
             };
             state.queue.take(index);
+            let mut variables = state.preparation.variables(&plan.requirements, index);
+            variables.extend(lease_variables(&state.queue.leases(index)));
             if in_line.is_none() {
                 self.started(state, task);
             }
@@ -186,6 +225,7 @@ impl Dispatcher<'_> {
                 slot,
                 in_line,
                 patient: deaths < PATIENCE,
+                variables,
                 messages: state.messages.clone(),
             };
             given.push((index, assignment));
@@ -210,9 +250,30 @@ impl Dispatcher<'_> {
         }
     }
 
+    /// Ends what can never start although nothing runs; whether there was any. Requirements of several tasks may exclude each other
+    /// in a circle, which nobody sees beforehand.
+    fn end_stuck(&mut self, state: &mut State) -> bool {
+        let stuck = state.queue.left();
+        let plan = Arc::clone(&self.plan);
+        let why = "it could never start: what it waits for waits for what it, or its suite, holds";
+        for index in &stuck {
+            match plan.entries.get(*index) {
+                Some(Entry { task, .. }) => {
+                    self.finish(state, task, &Outcome::new(Status::Error, why), None);
+                }
+                None => self.ended(state, *index, Status::Error),
+            }
+        }
+        !stuck.is_empty()
+    }
+
     /// Records the start of a task.
     fn started(&mut self, state: &mut State, task: &Task) {
-        self.write(state, &Event::TaskStarted(&task.id));
+        let leases = state.queue.leases(task.index);
+        let written = self
+            .journal
+            .append(journal::now(), &Event::TaskStarted(&task.id, &leases));
+        self.check(state, written);
         self.display.task_started(task);
         self.log.started(task);
     }
@@ -240,7 +301,29 @@ impl Dispatcher<'_> {
                 state.places.not_now(slot, task)
             }
             Message::Finished(finished) => state.places.finished(finished),
+            Message::Progress { task, text, .. } if task >= plan.entries.len() => {
+                self.preparing(task, &text);
+                Vec::new()
+            }
             Message::Progress { task, slot, text } => state.places.progress(slot, task, text),
+            Message::Absent { step, go } => {
+                self.absent(state, step, go);
+                Vec::new()
+            }
+            Message::Prepared(prepared) => {
+                self.prepared(state, *prepared);
+                Vec::new()
+            }
+            Message::Released {
+                node,
+                step,
+                slot,
+                failed,
+                elapsed,
+            } => {
+                self.released(state, (node, step, slot), failed, elapsed);
+                Vec::new()
+            }
         };
         for news in news {
             match news {
@@ -299,24 +382,33 @@ impl Dispatcher<'_> {
         ran: Option<&Finished>,
     ) {
         self.finish_one(state, task, outcome, ran);
+        self.ended(state, task.index, outcome.status);
+    }
+
+    /// Passes on that a node has ended to all that wait for it, and records the ends of those that can't go on.
+    fn ended(&mut self, state: &mut State, node: usize, status: Status) {
         let plan = Arc::clone(&self.plan);
-        let mut forsaken = state.queue.ended(task.index, outcome.status);
+        let mut forsaken = state.queue.ended(node, status);
         while let Some(Forsaken {
-            task,
+            task: node,
             needs,
             status,
         }) = forsaken.pop()
         {
-            if let Some(entry) = plan.entries.get(task) {
-                let needs = plan.entries.get(needs).map(|other| other.task.id.as_str());
-                let needs = needs.unwrap_or_default();
-                let outcome = Outcome::new(
-                    Status::Cancel,
-                    format!("it needs `{needs}`, which has ended {status}"),
-                );
-                self.finish_one(state, &entry.task, &outcome, None);
+            let why = match (plan.entries.get(needs), state.preparation.why(needs)) {
+                (Some(needs), _) => {
+                    format!("it needs `{}`, which has ended {status}", needs.task.id)
+                }
+                (None, why) => why.unwrap_or_default().to_owned(),
+            };
+            match plan.entries.get(node) {
+                Some(entry) => {
+                    let outcome = Outcome::new(Status::Cancel, why);
+                    self.finish_one(state, &entry.task, &outcome, None);
+                }
+                None => state.preparation.forsake(node, why),
             }
-            forsaken.extend(state.queue.ended(task, Status::Cancel));
+            forsaken.extend(state.queue.ended(node, Status::Cancel));
         }
     }
 
@@ -327,6 +419,7 @@ impl Dispatcher<'_> {
         outcome: &Outcome,
         ran: Option<&Finished>,
     ) {
+        state.policy.ended(task.index, outcome.status);
         let before = state.attempts.remove(&task.index).unwrap_or_default();
         let record = record(task, outcome, ran, before);
         state.flaky += usize::from(record.flaky);
@@ -380,7 +473,7 @@ impl Dispatcher<'_> {
             .and_then(|()| self.journal.commit());
         self.check(state, written);
         self.shared.clock.pause();
-        for slot in state.places.slots() {
+        for slot in state.slots() {
             if let Some(environment) = slot.environment() {
                 let _ = environment.pause().await;
             }
@@ -388,7 +481,7 @@ impl Dispatcher<'_> {
         self.display.suspend();
         signals.stand_still().await;
         self.display.resume();
-        for slot in state.places.slots() {
+        for slot in state.slots() {
             if let Some(environment) = slot.environment() {
                 let _ = environment.resume().await;
             }
@@ -417,64 +510,3 @@ impl Dispatcher<'_> {
         }
     }
 }
-
-/// What the journal says of a task that has ended; `before` is how often it was run before.
-fn record(task: &Task, outcome: &Outcome, ran: Option<&Finished>, before: usize) -> TaskFinished {
-    let tags = task
-        .runnable
-        .tags
-        .iter()
-        .map(|(tag, values)| {
-            (
-                tag.clone(),
-                if values.is_empty() {
-                    serde_json::Value::Null
-                } else {
-                    values.clone().into()
-                },
-            )
-        })
-        .collect();
-    let mut more = outcome.more.clone();
-    // What the host says of a task is not to be overwritten by what its runner says.
-    more.retain(|name, _| !RESERVED.contains(&name.as_str()));
-    TaskFinished {
-        index: task.index + 1,
-        name: task.name.clone(),
-        kind: task.runnable.kind.clone(),
-        uri: task.runnable.uri.clone(),
-        status: outcome.status,
-        reason: outcome.reason.clone(),
-        started: ran.map(|ran| ran.started),
-        elapsed: ran.map_or(0, |ran| {
-            u64::try_from(ran.elapsed.as_nanos()).unwrap_or(u64::MAX)
-        }),
-        directory: format!("{}/{}", super::directory::TEST_RESULTS, task.directory),
-        tags,
-        variant: task.runnable.more.get("variant").cloned(),
-        whiteboard: ran.and_then(|ran| ran.whiteboard.clone()),
-        left_behind: ran.map_or(0, |ran| ran.left_behind),
-        attempts: if before > 0 { before + 1 } else { 0 },
-        flaky: before > 0 && outcome.status.has_passed(),
-        more,
-    }
-}
-
-/// The names in `task-finished` that are the host's.
-const RESERVED: [&str; 15] = [
-    "attempts",
-    "flaky",
-    "index",
-    "name",
-    "kind",
-    "uri",
-    "status",
-    "reason",
-    "started",
-    "elapsed",
-    "directory",
-    "tags",
-    "variant",
-    "whiteboard",
-    "left-behind",
-];

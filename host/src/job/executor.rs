@@ -3,33 +3,25 @@
 //! Owns one task and nothing else; what happens to it is told to the dispatcher. Whatever a runner or a test does, `execute` ends, and
 //! nothing that the task started outlives it.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
-use super::control::{Control, changed};
+use super::control::Control;
+use super::supervise::{Times, supervise};
 use super::task_host::{Assignment, Finished, Host, Message};
 use crate::config::duration;
 use crate::journal;
 use crate::model::{Attributes, JobId, Outcome, Status, Task};
 use crate::plugin::{Catalog, Level, Plugin, TaskHost};
-use crate::spawner::{SpawnError, Spawner, Turn};
-
-/// How long a runner may take after all processes of its task were killed: 1 s.
-const LAST_GRACE: Duration = Duration::from_secs(1);
-
-/// The longest that a helper may take to answer when processes are to be ended: 10 s.
-const HELPER: Duration = Duration::from_secs(10);
+use crate::spawner::{Spawner, Turn};
 
 /// A process that takes less than this may have ended before its start is told: 10 ms.
 const QUICK: Duration = Duration::from_millis(10);
-
-/// SIGTERM.
-const TERMINATE: i32 = 15;
 
 /// What all tasks of a job share and none changes.
 pub(super) struct Shared {
@@ -38,10 +30,14 @@ pub(super) struct Shared {
     pub(super) spawner: Box<dyn Spawner>,
     pub(super) clock: Clock,
     pub(super) test_results: PathBuf,
+    /// Where the directories of requirements are.
+    pub(super) dependencies: PathBuf,
     pub(super) temp_dir: PathBuf,
     pub(super) project_dir: PathBuf,
     /// For all tasks that set none themselves.
     pub(super) timeout: Option<Duration>,
+    /// For meeting and for releasing a requirement.
+    pub(super) requirement_timeout: Option<Duration>,
     /// Between SIGTERM and SIGKILL.
     pub(super) grace: Duration,
 }
@@ -69,6 +65,7 @@ pub(super) async fn execute(
     settings: &Attributes,
     mut control: watch::Receiver<Control>,
 ) {
+    let task = &*with_variables(task, &assignment.variables);
     let (task_index, slot_index) = (task.index, assignment.slot.index);
     let finished = |outcome, beginning: Option<(u64, Duration)>| Finished {
         task: task_index,
@@ -90,7 +87,13 @@ pub(super) async fn execute(
         message: Some(Message::Finished(Box::new(finished(bug, None)))),
     };
     let given_at = shared.clock.now();
-    let host = Arc::new(Host::new(Arc::clone(&shared), task, assignment));
+    let directory = shared.test_results.join(&task.directory);
+    let host = Arc::new(Host::new(
+        Arc::clone(&shared),
+        task.index,
+        directory,
+        assignment,
+    ));
     let ran = run(
         &shared,
         &host,
@@ -132,15 +135,6 @@ pub(super) async fn execute(
     })));
 }
 
-/// How far a task's end has come.
-enum Phase {
-    Running,
-    /// SIGTERM was sent, for this reason.
-    Ending(&'static str),
-    /// SIGKILL was sent.
-    Killed(&'static str),
-}
-
 /// How the task went, and how many processes it has left behind. None when it was not started, because its turn did not come.
 async fn run(
     shared: &Shared,
@@ -154,154 +148,58 @@ async fn run(
     let timeout = own_timeout(task).or(shared.timeout);
     let settings = own_settings(task, settings, runner);
     // A runner that can start processes is told where they may leave what only this task needs; the others need no environment.
-    if runner
-        .manifest
-        .powers
-        .iter()
-        .any(|power| power == "process")
+    if runner.manifest.starts_processes()
         && let Err(error) = host.environment().await
     {
         return Some((Outcome::new(Status::Error, error.to_string()), 0));
     }
-    let more = about(shared, host, timeout);
-    // Of a task that waits for its turn, the time counts from its start.
-    let time_out = || {
-        let begun = host.beginning.get().map_or(given_at, |(_, begun)| begun);
-        timeout.map(|timeout| begun + timeout)
+    let mut more = host.surroundings();
+    if let Some(timeout) = timeout {
+        more.insert("timeout".into(), timeout.as_secs_f64().into());
+    }
+    let times = Times {
+        clock: &shared.clock,
+        begun: given_at,
+        timeout,
+        too_long: "Test interrupted: Timeout reached",
+        patience: Duration::ZERO,
+        grace: shared.grace,
     };
-    let mut deadline = time_out();
-    let mut phase = Phase::Running;
-    let mut left_behind = 0;
-
-    let answer = {
-        let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
-        let mut running =
-            pin!(
-                shared
-                    .catalog
-                    .run(runner, &shared.job, task, &settings, more, as_host)
-            );
-        loop {
-            let time_is_up = async {
-                match deadline {
-                    Some(deadline) => shared.clock.until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let (reason, kill) = tokio::select! {
-                biased;
-                answer = &mut running => break Some(answer),
-                asked = changed(control) => match asked.stop {
-                    Some(stop) => (stop.reason(), asked.kill),
-                    None => continue,
-                },
-                () = not_now(host) => return None,
-                () = time_is_up => {
-                    if matches!(phase, Phase::Running) && time_out() > deadline {
-                        deadline = time_out();
-                        continue;
-                    }
-                    ("Test interrupted: Timeout reached", false)
-                }
-            };
-            phase = match phase {
-                Phase::Running if !kill => {
-                    terminate(host).await;
-                    deadline = Some(shared.clock.now() + shared.grace);
-                    Phase::Ending(reason)
-                }
-                Phase::Running | Phase::Ending(_) => {
-                    let reason = if let Phase::Ending(first) = phase {
-                        first
-                    } else {
-                        reason
-                    };
-                    left_behind += end(host).await.unwrap_or(0);
-                    deadline = Some(shared.clock.now() + LAST_GRACE);
-                    Phase::Killed(reason)
-                }
-                // Even without processes the runner does not return: its sandbox is dropped.
-                Phase::Killed(reason) => {
-                    phase = Phase::Killed(reason);
-                    break None;
-                }
-            };
-        }
-    };
-
-    let interrupted = match phase {
-        Phase::Running => None,
-        Phase::Ending(reason) | Phase::Killed(reason) => Some(reason),
-    };
-    let mut outcome = match answer {
+    let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
+    let running = shared
+        .catalog
+        .run(runner, &shared.job, task, &settings, more, as_host);
+    let supervised = supervise(host, &times, control, running).await?;
+    let mut outcome = match supervised.answer {
         Some(Ok(outcome)) => outcome,
         Some(Err(error)) => Outcome::new(Status::Error, error.to_string()),
         None => Outcome::bare(Status::Interrupted),
     };
-    if let Some(reason) = interrupted {
-        outcome.status = Status::Interrupted;
-        outcome.reason = Some(reason.to_owned());
-    }
-    match end(host).await {
-        // What is ended because the task was cut short has not been left behind.
-        Ok(left) if interrupted.is_none() => left_behind += left,
-        Ok(_) => left_behind = 0,
-        Err(error) => {
-            if let Some(environment) = host.opened() {
-                host.slot.give_up(environment);
-            }
-            if interrupted.is_none() {
-                outcome.status = Status::Error;
-                outcome.reason = Some(error.to_string());
-            }
+    match (supervised.interrupted, supervised.lost) {
+        (Some(reason), _) => {
+            outcome.status = Status::Interrupted;
+            outcome.reason = Some(reason.to_owned());
         }
+        (None, Some(error)) => {
+            outcome.status = Status::Error;
+            outcome.reason = Some(error.to_string());
+        }
+        (None, None) => {}
     }
-    if left_behind > 0 {
-        host.log(
-            Level::Warn,
-            &format!("{left_behind} processes were left behind and have been ended"),
-        );
-    }
-    Some((outcome, left_behind))
+    Some((outcome, supervised.left_behind))
 }
 
-/// Waits until it's clear that the task does not get its turn.
-async fn not_now(host: &Host) {
-    match host.turn() {
-        Some(turn) => turn.not_now().await,
-        None => std::future::pending().await,
+/// The task with the variables that its requirements have for it. Its own count for more.
+fn with_variables<'a>(task: &'a Task, variables: &[(String, String)]) -> Cow<'a, Task> {
+    if variables.is_empty() {
+        return Cow::Borrowed(task);
     }
-}
-
-/// Asks all processes of the task to end.
-async fn terminate(host: &Host) {
-    let _ = match (host.turn(), host.opened()) {
-        (Some(turn), _) => tokio::time::timeout(HELPER, turn.signal_all(TERMINATE)).await,
-        (None, Some(environment)) => {
-            tokio::time::timeout(HELPER, environment.signal_all(TERMINATE)).await
-        }
-        (None, None) => return,
-    };
-}
-
-/// Ends all processes of the task, and says how many there were.
-async fn end(host: &Host) -> Result<usize, SpawnError> {
-    let Some(environment) = host.opened() else {
-        return Ok(0);
-    };
-    let ended = match host.turn() {
-        Some(turn) => tokio::time::timeout(HELPER, turn.end()).await,
-        None => tokio::time::timeout(HELPER, environment.end_task()).await,
-    };
-    match ended {
-        Ok(ended) => ended,
-        Err(_) => {
-            // It cannot be relied on any more: without its channel the helper ends everything and itself.
-            host.slot.give_up(environment);
-            environment.close().await;
-            Ok(0)
-        }
-    }
+    let mut task = task.clone();
+    let own = std::mem::take(&mut task.runnable.env);
+    let theirs = variables.iter().cloned();
+    let theirs = theirs.map(|(name, value)| (name, Some(value)));
+    task.runnable.env = theirs.chain(own).collect();
+    Cow::Owned(task)
 }
 
 /// The time-out that a recipe or a resolver gave to this very task.
@@ -315,18 +213,14 @@ fn own_timeout(task: &Task) -> Option<Duration> {
 }
 
 /// The settings for this task: those of the job, and over them those that its recipe has.
-fn own_settings<'a>(
-    task: &Task,
-    settings: &'a Attributes,
-    runner: &Plugin,
-) -> std::borrow::Cow<'a, Attributes> {
+fn own_settings<'a>(task: &Task, settings: &'a Attributes, runner: &Plugin) -> Cow<'a, Attributes> {
     let Some(own) = task
         .runnable
         .more
         .get("config")
         .and_then(serde_json::Value::as_object)
     else {
-        return std::borrow::Cow::Borrowed(settings);
+        return Cow::Borrowed(settings);
     };
     let mut settings = settings.clone();
     for (name, value) in own {
@@ -334,21 +228,5 @@ fn own_settings<'a>(
             settings.insert(name.clone(), value.clone());
         }
     }
-    std::borrow::Cow::Owned(settings)
-}
-
-/// What a runner is told of the task's surroundings.
-fn about(shared: &Shared, host: &Host, timeout: Option<Duration>) -> Attributes {
-    let mut more = Attributes::new();
-    let text = |path: &std::path::Path| path.to_string_lossy().into_owned().into();
-    more.insert("output-dir".into(), text(&host.directory));
-    if let Some(environment) = host.opened() {
-        more.insert("work-dir".into(), environment.work_dir().into());
-    }
-    more.insert("job-temp-dir".into(), text(&shared.temp_dir));
-    more.insert("project-dir".into(), text(&shared.project_dir));
-    if let Some(timeout) = timeout {
-        more.insert("timeout".into(), timeout.as_secs_f64().into());
-    }
-    more
+    Cow::Owned(settings)
 }

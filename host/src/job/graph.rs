@@ -1,15 +1,20 @@
 //! What waits for what: the order that tasks ask for among each other, and what they claim for themselves. Found out and
 //! checked before anything runs. It must not know how far the job has come.
 //!
+//! A requirement is a node before the tasks that need it. Around those that are not for the whole job stand two more: from `Reserve`
+//! to `Release` nobody else has what excludes them.
+//!
 //! A runnable's open data may hold `needs` and `after` (lists of names or ids of tasks), `mutexes` (a list of names) and
 //! `resources` (amounts by name).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use petgraph::algo::{astar, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value;
 
+use super::requirements::Requirements;
 use crate::config::{Config, RESOURCES};
 use crate::model::{Attributes, Task};
 
@@ -81,38 +86,61 @@ impl Wait {
     }
 }
 
+/// What is to be done, one thing after another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Node {
+    /// This task is to be run.
+    #[default]
+    Task,
+    /// This requirement is to be met.
+    Fulfil(usize),
+    /// What the requirements of this owner exclude is to be kept from others.
+    Reserve(usize),
+    /// What this owner has is to be released.
+    Release(usize),
+}
+
 /// Something of which a task claims an amount while it runs.
 pub(super) struct Resource {
     pub(super) name: String,
     pub(super) amount: u64,
+    /// What each of them is called, where they have names.
+    pub(super) instances: Vec<String>,
     /// A name that only one task may hold at a time.
     pub(super) is_mutex: bool,
 }
 
-/// All tasks by index, with what they wait for and claim.
+/// All tasks by index, and after them what prepares for them, with what they wait for and claim.
 pub(super) struct Graph {
-    /// An edge goes from the task that is waited for to the one that waits.
-    pub(super) order: DiGraph<(), Wait, u32>,
+    /// An edge goes from what is waited for to what waits.
+    pub(super) order: DiGraph<Node, Wait, u32>,
+    /// How many of the nodes are tasks: the first ones.
+    pub(super) tasks: usize,
     pub(super) resources: Vec<Resource>,
-    /// Of each task that claims something: which resource, and how much.
+    /// Of each node that claims something: which resource, and how much.
     pub(super) claims: HashMap<usize, Vec<(usize, u64)>>,
+    /// Nodes at whose end the claims of another node end, and not at that one's own.
+    pub(super) held_until: HashMap<usize, usize>,
 }
 
 impl Graph {
     /// Puts the tasks into a graph. `tasks` are in the order of their indices.
     pub(super) fn new<'a>(
         tasks: impl Iterator<Item = &'a Task> + Clone,
+        requirements: &Requirements,
         config: &Config,
     ) -> Result<Self, GraphError> {
         let mut graph = Self {
             order: DiGraph::default(),
+            tasks: 0,
             resources: Vec::new(),
             claims: HashMap::new(),
+            held_until: HashMap::new(),
         };
         let mut waits: Vec<(&Task, Wait, &str)> = Vec::new();
         let mut resources = Resources::new(config);
         for task in tasks.clone() {
-            graph.order.add_node(());
+            graph.order.add_node(Node::Task);
             let more = &task.runnable.more;
             for wait in [Wait::Needs, Wait::After] {
                 let names = names(task, more, wait.key())?;
@@ -123,10 +151,12 @@ impl Graph {
                 graph.claims.insert(task.index, claims);
             }
         }
-        graph.resources = resources.all;
+        graph.tasks = graph.order.node_count();
         if !waits.is_empty() {
             graph.connect(tasks, &waits)?;
         }
+        graph.prepare(requirements, &mut resources);
+        graph.resources = resources.all;
         Ok(graph)
     }
 
@@ -135,15 +165,14 @@ impl Graph {
         tasks: impl Iterator<Item = &'a Task> + Clone,
         waits: &[(&Task, Wait, &str)],
     ) -> Result<(), GraphError> {
-        let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut by_name: HashMap<Cow<'a, str>, Vec<usize>> = HashMap::new();
         for task in tasks.clone() {
-            by_name.entry(&task.name).or_default().push(task.index);
-            if task.id != task.name {
-                by_name.entry(&task.id).or_default().push(task.index);
+            for name in task.runnable.names(&task.name, &task.id) {
+                by_name.entry(name).or_default().push(task.index);
             }
         }
         for (task, wait, name) in waits {
-            let Some(found) = by_name.get(name) else {
+            let Some(found) = by_name.get(*name) else {
                 return Err(GraphError::Unknown {
                     task: task.id.clone(),
                     key: wait.key(),
@@ -185,12 +214,26 @@ impl Graph {
         round
     }
 
-    /// The tasks that wait for one, and how.
+    /// What a node stands for.
+    pub(super) fn node(&self, index: usize) -> Node {
+        let found = self.order.node_weight(node(index));
+        found.copied().unwrap_or(Node::Task)
+    }
+
+    /// The nodes that wait for one, and how.
     pub(super) fn waiting_for(&self, task: usize) -> impl Iterator<Item = (usize, Wait)> {
         use petgraph::visit::EdgeRef as _;
         self.order
             .edges(node(task))
             .map(|edge| (edge.target().index(), *edge.weight()))
+    }
+
+    /// The tasks for which one waits, and how.
+    pub(super) fn waited_for_by(&self, task: usize) -> impl Iterator<Item = (usize, Wait)> {
+        use petgraph::visit::EdgeRef as _;
+        let edges = self.order.edges_directed(node(task), petgraph::Incoming);
+        let all = edges.map(|edge| (edge.source().index(), *edge.weight()));
+        all.filter(|(other, _)| *other < self.tasks)
     }
 
     /// For how many tasks a task waits.
@@ -200,6 +243,8 @@ impl Graph {
             .count()
     }
 }
+
+mod prepare;
 
 pub(super) fn node(task: usize) -> NodeIndex {
     NodeIndex::new(task)
@@ -239,22 +284,36 @@ impl Resources {
             by_name: BTreeMap::new(),
         };
         for (setting, value, _) in config.iter() {
-            if let Some(name) = setting.strip_prefix(RESOURCES)
-                && let Some(amount) = value.as_u64()
-            {
-                resources.add(name, amount, false);
+            let Some(name) = setting.strip_prefix(RESOURCES) else {
+                continue;
+            };
+            if let Some(amount) = value.as_u64() {
+                resources.add(name, amount, Vec::new(), false);
+            } else if let Some(items) = value.as_array() {
+                let names = items.iter().filter_map(Value::as_str).map(str::to_owned);
+                let names: Vec<String> = names.collect();
+                resources.add(name, names.len() as u64, names, false);
             }
         }
         resources
     }
 
-    fn add(&mut self, name: &str, amount: u64, is_mutex: bool) -> usize {
+    /// A name that only one may hold at a time.
+    fn mutex(&mut self, name: &str) -> usize {
+        match self.find(name, true) {
+            Some(index) => index,
+            None => self.add(name, 1, Vec::new(), true),
+        }
+    }
+
+    fn add(&mut self, name: &str, amount: u64, instances: Vec<String>, is_mutex: bool) -> usize {
         let index = self.all.len();
         let name = name.to_owned();
         self.by_name.insert((is_mutex, name.clone()), index);
         self.all.push(Resource {
             name,
             amount,
+            instances,
             is_mutex,
         });
         index
@@ -268,11 +327,7 @@ impl Resources {
     fn claims(&mut self, task: &Task, more: &Attributes) -> Result<Vec<(usize, u64)>, GraphError> {
         let mut claims: BTreeMap<usize, u64> = BTreeMap::new();
         for name in names(task, more, "mutexes")? {
-            let index = match self.find(name, true) {
-                Some(index) => index,
-                None => self.add(name, 1, true),
-            };
-            claims.insert(index, 1);
+            claims.insert(self.mutex(name), 1);
         }
         let key = "resources";
         let shape = |found: &Value| GraphError::Shape {

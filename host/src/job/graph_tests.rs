@@ -28,7 +28,7 @@ pub(in crate::job) fn graph(
         config.set_option(&format!("{RESOURCES}{name}"), *amount);
     }
     let tasks = tasks(mores);
-    Graph::new(tasks.iter(), &config)
+    Graph::new(tasks.iter(), &Requirements::default(), &config)
 }
 
 fn error(mores: &[Value]) -> String {

@@ -2,6 +2,7 @@
 //!
 //! Parts are the same on every machine that resolves the same references. Tasks that wait for each other stay together.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use petgraph::unionfind::UnionFind;
@@ -47,13 +48,13 @@ impl Partition {
         }
     }
 
-    /// Whether each of the tasks is in this part, in their order.
-    pub(super) fn keeps(self, tasks: &[(&str, &Runnable)]) -> Vec<bool> {
+    /// Whether each of the tasks is in this part, in their order: each by its name, its id and what is to be run.
+    pub(super) fn keeps(self, tasks: &[(&str, &str, &Runnable)]) -> Vec<bool> {
         let groups = groups(tasks);
         // By group: its number, in the order of their first tasks.
         let mut numbers: HashMap<usize, usize> = HashMap::new();
         let mut kept = Vec::with_capacity(tasks.len());
-        for (group, (name, _)) in groups.into_iter().zip(tasks) {
+        for (group, (name, ..)) in groups.into_iter().zip(tasks) {
             let next = numbers.len();
             let number = *numbers.entry(group).or_insert_with(|| {
                 if self.by_name {
@@ -69,19 +70,21 @@ impl Partition {
 }
 
 /// For each task a number that only those share which wait for each other.
-fn groups(tasks: &[(&str, &Runnable)]) -> Vec<usize> {
+fn groups(tasks: &[(&str, &str, &Runnable)]) -> Vec<usize> {
     let mut groups = UnionFind::<usize>::new(tasks.len());
     let waits = |runnable: &Runnable| {
         ["needs", "after"]
             .iter()
             .any(|key| runnable.more.contains_key(*key))
     };
-    if tasks.iter().any(|(_, runnable)| waits(runnable)) {
-        let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (index, (name, _)) in tasks.iter().enumerate() {
-            by_name.entry(name).or_default().push(index);
+    if tasks.iter().any(|(.., runnable)| waits(runnable)) {
+        let mut by_name: HashMap<Cow<'_, str>, Vec<usize>> = HashMap::new();
+        for (index, (name, id, runnable)) in tasks.iter().enumerate() {
+            for name in runnable.names(name, id) {
+                by_name.entry(name).or_default().push(index);
+            }
         }
-        for (index, (_, runnable)) in tasks.iter().enumerate() {
+        for (index, (.., runnable)) in tasks.iter().enumerate() {
             let lists = ["needs", "after"].iter();
             let names = lists.filter_map(|key| runnable.more.get(*key)?.as_array());
             for name in names.flatten().filter_map(Value::as_str) {
@@ -115,7 +118,15 @@ mod tests {
     }
 
     fn parts(text: &str, of: usize, tasks: &[(&str, Runnable)]) -> Vec<usize> {
-        let tasks: Vec<(&str, &Runnable)> = tasks.iter().map(|(name, it)| (*name, it)).collect();
+        let ids: Vec<String> = (1..)
+            .zip(tasks)
+            .map(|(n, (name, _))| format!("{n}-{name}"))
+            .collect();
+        let tasks: Vec<(&str, &str, &Runnable)> = tasks
+            .iter()
+            .zip(&ids)
+            .map(|((name, it), id)| (*name, id.as_str(), it))
+            .collect();
         let mut found = vec![usize::MAX; tasks.len()];
         for part in 1..=of {
             let text = format!("{text}{part}/{of}");
@@ -151,7 +162,7 @@ mod tests {
             ("a", runnable(&[])),
             ("b", runnable(&[])),
             ("c", runnable(&["a"])),
-            ("d", runnable(&["c"])),
+            ("d", runnable(&["3-c"])),
         ];
         assert_eq!(parts("", 2, &tasks), [1, 2, 1, 1]);
         let by_name = parts("hash:", 7, &tasks);

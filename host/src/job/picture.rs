@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use petgraph::dot::Dot;
 use petgraph::visit::EdgeRef as _;
 
-use super::graph::{Graph, GraphError, node};
+use super::graph::{Graph, GraphError, Node, node};
 use super::plan::{Plan, plan};
 use super::resolve::Resolved;
 use crate::config::Config;
+use crate::model::Scope;
 use crate::names::printable;
 use crate::plugin::Catalog;
 
@@ -28,14 +29,29 @@ impl Picture {
         catalog: &Catalog,
         config: &Config,
     ) -> Result<Self, GraphError> {
-        let plan = plan(resolved, catalog, config);
+        let plan = plan(resolved, catalog, config, None);
         let graph = plan.graph(config)?;
         Ok(Self { plan, graph })
     }
 
     fn id(&self, task: usize) -> String {
         let entry = self.plan.entries.get(task);
-        entry.map_or_else(String::new, |entry| printable(&entry.task.id).into_owned())
+        if let Some(entry) = entry {
+            return printable(&entry.task.id).into_owned();
+        }
+        match self.graph.node(task) {
+            Node::Fulfil(step) => {
+                let step = self.plan.requirements.steps.get(step);
+                let name = step.map(|step| step.name.as_str()).unwrap_or_default();
+                format!("requirement {}", printable(name))
+            }
+            Node::Task | Node::Reserve(_) | Node::Release(_) => String::new(),
+        }
+    }
+
+    /// Whether a node is one that users have asked for.
+    fn is_shown(&self, index: usize) -> bool {
+        matches!(self.graph.node(index), Node::Task | Node::Fulfil(_))
     }
 
     /// A task a line, below it what it waits for and claims.
@@ -49,10 +65,21 @@ impl Picture {
                 .order
                 .edges_directed(node(task), petgraph::Incoming)
                 .map(|edge| (edge.source().index(), edge.weight().key()))
+                .filter(|(other, _)| *other < self.graph.tasks)
                 .collect();
             waits.sort_unstable();
             for (other, key) in waits {
                 let _ = writeln!(text, "    {key} {}", self.id(other));
+            }
+            for step in self.plan.requirements.of(task) {
+                if let Some(step) = self.plan.requirements.steps.get(step) {
+                    let own = match step.scope {
+                        Scope::Task => ", for itself",
+                        Scope::Suite => ", for its suite",
+                        Scope::Job | Scope::Keep => "",
+                    };
+                    let _ = writeln!(text, "    requires {}{own}", printable(&step.name));
+                }
             }
             for (resource, amount) in self.graph.claims.get(&task).into_iter().flatten() {
                 if let Some(resource) = self.graph.resources.get(*resource) {
@@ -70,23 +97,32 @@ impl Picture {
 
     /// For Graphviz: `dot -Tsvg`.
     pub fn dot(&self) -> String {
-        let ids = self
-            .graph
-            .order
-            .map(|task, ()| self.id(task.index()), |_, wait| wait.key());
+        let ids = self.graph.order.filter_map(
+            |index, _| {
+                let shown = self.is_shown(index.index());
+                shown.then(|| self.id(index.index()))
+            },
+            |_, wait| Some(wait.key()),
+        );
         Dot::new(&ids).to_string()
     }
 
     /// For Mermaid, which many forges show in Markdown.
     pub fn mermaid(&self) -> String {
         let mut text = "flowchart TD\n".to_owned();
-        for entry in &self.plan.entries {
-            let label = printable(&entry.task.id);
-            let label = label.replace('#', "#35;").replace('"', "#quot;");
-            let _ = writeln!(text, "    t{}[\"{label}\"]", entry.task.index + 1);
+        for index in self.graph.order.node_indices() {
+            let index = index.index();
+            if self.is_shown(index) {
+                let label = self.id(index).replace('#', "#35;").replace('"', "#quot;");
+                let _ = writeln!(text, "    t{}[\"{label}\"]", index + 1);
+            }
         }
         for edge in self.graph.order.edge_references() {
-            let (from, to) = (edge.source().index() + 1, edge.target().index() + 1);
+            let (from, to) = (edge.source().index(), edge.target().index());
+            if !self.is_shown(from) || !self.is_shown(to) {
+                continue;
+            }
+            let (from, to) = (from + 1, to + 1);
             let _ = writeln!(text, "    t{from} -->|{}| t{to}", edge.weight().key());
         }
         text

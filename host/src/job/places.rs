@@ -17,6 +17,12 @@ use crate::spawner::InLine;
 /// replaced at once; more would only make the order of starts coarser.
 const WAITING: usize = 12;
 
+/// How many plugin instances a slot may need.
+pub(super) const MOST_IN_A_SLOT: usize = 1 + WAITING;
+
+/// With so many slots, more instances than there may be would be needed for tasks that wait.
+const TOO_MANY: usize = 512;
+
 /// A mean time per task from which on nothing is gained by that: 2 ms.
 const QUICK: Duration = Duration::from_millis(2);
 
@@ -81,7 +87,7 @@ impl Places {
         };
         Self {
             places: (0..count).map(place).collect(),
-            ahead,
+            ahead: ahead && count < TOO_MANY,
             mean: 0.0,
             known: 0,
         }
@@ -89,6 +95,11 @@ impl Places {
 
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.places.iter().map(|place| &*place.slot)
+    }
+
+    /// A slot is free.
+    pub(super) fn have_room(&self) -> bool {
+        self.places.iter().any(|place| place.tasks.is_empty())
     }
 
     /// No task is in any slot.
@@ -103,7 +114,7 @@ impl Places {
         one_process: bool,
     ) -> Option<(Arc<Slot>, Option<InLine>)> {
         let room = match one_process && self.ahead && self.known >= KNOWN {
-            true if self.mean < QUICK.as_secs_f64() => 1 + WAITING,
+            true if self.mean < QUICK.as_secs_f64() => MOST_IN_A_SLOT,
             _ => 1,
         };
         let place = self

@@ -1,12 +1,15 @@
 //! Runnables to tasks: names, ids, directories, the order, and what can be said of a task before it runs.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::graph::{Graph, GraphError};
+use super::history::History;
 use super::partition::Partition;
+use super::requirements::Requirements;
 use super::resolve::{Answer, Resolved};
 use crate::config::Config;
 use crate::model::{Attributes, Outcome, Runnable, Status, Task};
@@ -30,6 +33,8 @@ pub(super) struct Entry {
 /// All tasks of a job, in the order in which they are to start.
 pub(super) struct Plan {
     pub(super) entries: Vec<Entry>,
+    /// What they require.
+    pub(super) requirements: Requirements,
     /// The seed of the order, where it was shuffled.
     pub(super) shuffle_seed: Option<u64>,
 }
@@ -37,21 +42,61 @@ pub(super) struct Plan {
 impl Plan {
     /// What waits for what.
     pub(super) fn graph(&self, config: &Config) -> Result<Graph, GraphError> {
-        Graph::new(self.entries.iter().map(|entry| &entry.task), config)
+        let tasks = self.entries.iter().map(|entry| &entry.task);
+        Graph::new(tasks, &self.requirements, config)
     }
 }
 
 /// A runnable with the number and name that its task will have.
 struct Named {
+    /// In its suite, or in the job where it has none.
     number: usize,
     name: String,
     runnable: Runnable,
     ended: Option<Outcome>,
 }
 
+impl Named {
+    /// `12-name;variant`, with the name of the suite before it if there is one. `width` is how many digits the number has.
+    fn id(&self, width: usize) -> String {
+        let Self { number, name, .. } = self;
+        let mut id = match self.runnable.suite() {
+            Some(suite) => format!("{suite}-{number:0width$}-{name}"),
+            None => format!("{number:0width$}-{name}"),
+        };
+        let variant = self.runnable.more.get("variant");
+        if let Some(variant) = variant.and_then(|it| it.get("variant_id")?.as_str()) {
+            id.push(';');
+            id.push_str(variant);
+        }
+        id
+    }
+}
+
+/// Numbers the tasks in their order, each suite for itself; how many digits the numbers of each suite have.
+fn number(named: &mut [Named]) -> HashMap<Option<String>, usize> {
+    let mut counts: HashMap<Option<String>, usize> = HashMap::new();
+    for named in named {
+        let suite = named.runnable.suite().map(str::to_owned);
+        let count = counts.entry(suite).or_default();
+        *count += 1;
+        named.number = *count;
+    }
+    let widths = counts.into_iter();
+    widths
+        .map(|(suite, count)| (suite, count.to_string().len()))
+        .collect()
+}
+
 /// Makes the plan of what was resolved. References that nobody resolved are the caller's to refuse; those over which a
 /// resolver failed become tasks in error, so that they are counted.
-pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) -> Plan {
+/// Earlier jobs below `results_root` may have a say in the order.
+pub(super) fn plan(
+    resolved: Vec<Resolved>,
+    catalog: &Catalog,
+    config: &Config,
+    results_root: Option<&Path>,
+) -> Plan {
     let format = config.text("runner.identifier_format").unwrap_or("{uri}");
     let dry_run = config.flag("run.dry_run.enabled");
     // Whether it can be read is checked with the other settings.
@@ -69,7 +114,7 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
                         None => identifier(format, &runnable),
                     };
                     named.push(Named {
-                        number: named.len() + 1,
+                        number: 0,
                         name,
                         runnable,
                         ended: None,
@@ -82,7 +127,7 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
                     ..Runnable::default()
                 };
                 named.push(Named {
-                    number: named.len() + 1,
+                    number: 0,
                     name: reference,
                     runnable,
                     ended: Some(Outcome::new(Status::Error, error)),
@@ -92,11 +137,17 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
         }
     }
     // Of the whole, so that the parts of a job have different ids; and parted before it's shuffled, so that all machines part alike.
-    let width = named.len().to_string().len();
+    let widths = number(&mut named);
+    let width = |named: &Named| {
+        let suite = named.runnable.suite().map(str::to_owned);
+        widths.get(&suite).copied().unwrap_or_default()
+    };
     if let Some(partition) = partition {
-        let tasks: Vec<(&str, &Runnable)> = named
+        let ids: Vec<String> = named.iter().map(|named| named.id(width(named))).collect();
+        let tasks: Vec<(&str, &str, &Runnable)> = named
             .iter()
-            .map(|named| (named.name.as_str(), &named.runnable))
+            .zip(&ids)
+            .map(|(named, id)| (named.name.as_str(), id.as_str(), &named.runnable))
             .collect();
         let mut kept = partition.keeps(&tasks).into_iter();
         named.retain(|_| kept.next().unwrap_or(false));
@@ -109,9 +160,7 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
     if let Some(seed) = shuffle_seed {
         fastrand::Rng::with_seed(seed).shuffle(&mut named);
         if partition.is_none() {
-            for (index, named) in named.iter_mut().enumerate() {
-                named.number = index + 1;
-            }
+            number(&mut named);
         }
     }
     // Once for each runner, not for each task.
@@ -120,26 +169,17 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
         let own = || Arc::new(config.subset(&runner.settings));
         Arc::clone(settings.entry(runner.digest.clone()).or_insert_with(own))
     };
-    let entries = named
+    let mut entries: Vec<Entry> = named
         .into_iter()
         .enumerate()
         .map(|(index, named)| {
+            let id = named.id(width(&named));
             let Named {
-                number,
                 name,
                 runnable,
                 ended,
+                ..
             } = named;
-            let variant = runnable
-                .more
-                .get("variant")
-                .and_then(|variant| variant.get("variant_id"))
-                .and_then(Value::as_str);
-            let mut id = format!("{number:0width$}-{name}");
-            if let Some(variant) = variant {
-                id.push(';');
-                id.push_str(variant);
-            }
             let fate = match ended {
                 Some(outcome) => Fate::Ended(outcome),
                 None => fate(&runnable, catalog, dry_run, &mut settings),
@@ -157,9 +197,46 @@ pub(super) fn plan(resolved: Vec<Resolved>, catalog: &Catalog, config: &Config) 
             }
         })
         .collect();
+    let history = || results_root.map(History::read).unwrap_or_default();
+    reorder(
+        &mut entries,
+        config.text("run.order").unwrap_or_default(),
+        history,
+    );
+    let requirements = Requirements::gather(&mut entries, catalog, config);
     Plan {
         entries,
+        requirements,
         shuffle_seed,
+    }
+}
+
+/// Puts the tasks into an order that earlier jobs suggest. Among equals the one before stays.
+fn reorder(entries: &mut [Entry], order: &str, history: impl FnOnce() -> History) {
+    match order {
+        "failed-first" => {
+            let history = history();
+            entries.sort_by_cached_key(|Entry { task, .. }| {
+                history.of(task).is_none_or(|past| past.status.is_ok())
+            });
+        }
+        "longest-first" => {
+            let history = history();
+            let known = entries.iter().filter_map(|entry| history.of(&entry.task));
+            let (count, sum) = known.fold((0_u64, 0_u64), |(count, sum), past| {
+                (count + 1, sum.saturating_add(past.elapsed))
+            });
+            // What is not known is taken to be like the others.
+            let mean = sum.checked_div(count).unwrap_or_default();
+            entries.sort_by_cached_key(|Entry { task, .. }| {
+                let elapsed = history.of(task).map_or(mean, |past| past.elapsed);
+                std::cmp::Reverse(elapsed)
+            });
+        }
+        _ => return,
+    }
+    for (index, entry) in entries.iter_mut().enumerate() {
+        entry.task.index = index;
     }
 }
 
@@ -182,14 +259,6 @@ fn fate(
         );
         return Fate::Ended(Outcome::new(Status::Error, reason));
     };
-    // Nothing fulfils requirements yet; to run the task without what it needs would be a lie.
-    if let Some(requirement) = runnable.requirements.first() {
-        let reason = format!(
-            "requirement `{}` cannot be fulfilled: no requirement resolver for its kind",
-            requirement.kind
-        );
-        return Fate::Ended(Outcome::new(Status::Cancel, reason));
-    }
     Fate::Run(Arc::clone(runner), settings(runner))
 }
 

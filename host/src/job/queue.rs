@@ -1,9 +1,10 @@
 //! Which task is next: of those whose time has come, the first in the order of the plan that gets what it claims. Owns how
 //! far each task has come; it must not know where tasks run, nor how.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 
-use super::graph::{Graph, Wait};
+use super::graph::{Graph, Node, Wait};
 use crate::model::Status;
 
 /// How far a task has come.
@@ -28,6 +29,12 @@ pub(super) struct Queue {
     /// By resource: how much is free, and those that wait for it.
     free: Vec<u64>,
     blocked: Vec<BTreeSet<usize>>,
+    /// By resource: the places of its named instances that are free.
+    instances: Vec<BTreeSet<usize>>,
+    /// By task: which instances it has, as places in a resource.
+    leased: HashMap<usize, Vec<(usize, usize)>>,
+    /// Those that have ended, whose claims have not.
+    holding: HashSet<usize>,
 }
 
 /// A task that cannot run any more, because it needs another one that has not passed.
@@ -52,6 +59,13 @@ impl Queue {
             waits,
             free: graph.resources.iter().map(|it| it.amount).collect(),
             blocked: graph.resources.iter().map(|_| BTreeSet::new()).collect(),
+            instances: graph
+                .resources
+                .iter()
+                .map(|it| (0..it.instances.len()).collect())
+                .collect(),
+            leased: HashMap::new(),
+            holding: HashSet::new(),
             graph,
         }
     }
@@ -61,10 +75,40 @@ impl Queue {
         self.graph.claims.contains_key(&task)
     }
 
+    /// What a node stands for.
+    pub(super) fn node(&self, index: usize) -> Node {
+        self.graph.node(index)
+    }
+
     /// The task that is next. It stays in the queue.
     pub(super) fn peek(&mut self) -> Option<usize> {
+        self.peek_in(0..self.graph.tasks)
+    }
+
+    /// The first of the tasks that can start now, up to so many.
+    pub(super) fn ready(&mut self, most: usize) -> Vec<usize> {
+        // Those that wait for a resource are put aside by this.
+        if self.peek().is_none() {
+            return Vec::new();
+        }
+        let ready = self.ready.range(0..self.graph.tasks).copied();
+        let free = ready.filter(|task| self.lacking(*task).is_none());
+        free.take(most).collect()
+    }
+
+    /// Whether a task has neither been taken nor ended.
+    pub(super) fn is_waiting(&self, task: usize) -> bool {
+        self.stages.get(task) == Some(&Stage::Waiting)
+    }
+
+    /// What is next of all that prepares for tasks.
+    pub(super) fn peek_preparation(&mut self) -> Option<usize> {
+        self.peek_in(self.graph.tasks..self.stages.len())
+    }
+
+    fn peek_in(&mut self, range: Range<usize>) -> Option<usize> {
         loop {
-            let task = *self.ready.first()?;
+            let task = *self.ready.range(range.clone()).next()?;
             let Some(resource) = self.lacking(task) else {
                 return Some(task);
             };
@@ -83,6 +127,7 @@ impl Queue {
         self.ready.remove(&task);
         self.set(task, Stage::Taken);
         self.move_claims(task, u64::saturating_sub);
+        self.lease(task);
         // There may be enough left for the next one.
         self.wake(task, None);
     }
@@ -99,8 +144,15 @@ impl Queue {
         let taken = self.stages.get(task) == Some(&Stage::Taken);
         self.ready.remove(&task);
         self.set(task, Stage::Ended);
-        if taken {
+        if taken && self.is_holder(task) {
+            self.holding.insert(task);
+        } else if taken {
             self.release(task);
+        }
+        if let Some(holder) = self.graph.held_until.get(&task).copied()
+            && self.holding.remove(&holder)
+        {
+            self.release(holder);
         }
         let mut forsaken: Vec<Forsaken> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -133,6 +185,11 @@ impl Queue {
         forsaken
     }
 
+    /// Whether its claims last beyond its end.
+    fn is_holder(&self, index: usize) -> bool {
+        matches!(self.graph.node(index), Node::Reserve(_))
+    }
+
     /// All that have been neither taken nor ended, in the order of the plan.
     pub(super) fn left(&self) -> Vec<usize> {
         if self.left == 0 {
@@ -159,7 +216,42 @@ impl Queue {
             .map(|(resource, _)| *resource)
     }
 
+    /// Which instances of which resources a task has: names by the resource's name.
+    pub(super) fn leases(&self, task: usize) -> BTreeMap<&str, Vec<&str>> {
+        let mut leases: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (resource, place) in self.leased.get(&task).into_iter().flatten() {
+            if let Some(resource) = self.graph.resources.get(*resource)
+                && let Some(instance) = resource.instances.get(*place)
+            {
+                leases.entry(&resource.name).or_default().push(instance);
+            }
+        }
+        leases
+    }
+
+    fn lease(&mut self, task: usize) {
+        for (resource, amount) in self.graph.claims.get(&task).into_iter().flatten() {
+            let Some(free) = self.instances.get_mut(*resource) else {
+                continue;
+            };
+            for _ in 0..*amount {
+                let Some(place) = free.pop_first() else {
+                    break;
+                };
+                self.leased
+                    .entry(task)
+                    .or_default()
+                    .push((*resource, place));
+            }
+        }
+    }
+
     fn release(&mut self, task: usize) {
+        for (resource, place) in self.leased.remove(&task).into_iter().flatten() {
+            if let Some(free) = self.instances.get_mut(resource) {
+                free.insert(place);
+            }
+        }
         self.move_claims(task, u64::saturating_add);
         self.wake(task, None);
     }

@@ -4,16 +4,16 @@
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use super::executor::Shared;
 use crate::journal;
-use crate::model::{Outcome, Task};
+use crate::model::{Attributes, Outcome};
 use crate::names::printable;
 use crate::plugin::{Level, TaskHost};
 use crate::spawner::{Environment, InLine, SpawnError, Spawner, Turn};
@@ -101,6 +101,48 @@ pub(super) enum Message {
     },
     /// The task has ended, and its slot is free.
     Finished(Box<Finished>),
+    /// A requirement is not there, and is about to be brought about: when that is written down, `go` is told.
+    Absent {
+        step: usize,
+        go: oneshot::Sender<()>,
+    },
+    /// A requirement has been seen to.
+    Prepared(Box<Prepared>),
+    /// A requirement has been released, or could not be: then why.
+    Released {
+        /// The node of the graph for which that was done, where it was done for one.
+        node: Option<usize>,
+        step: usize,
+        slot: usize,
+        failed: Option<String>,
+        elapsed: Duration,
+    },
+}
+
+/// How it went with a requirement.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// Its node in the graph.
+    pub(super) node: usize,
+    pub(super) step: usize,
+    pub(super) slot: usize,
+    pub(super) met: Met,
+    pub(super) elapsed: Duration,
+}
+
+/// Whether a requirement is met.
+#[derive(Debug)]
+pub(super) enum Met {
+    /// It was there.
+    Present,
+    /// It was brought about, and this is what it takes to undo that.
+    Fulfilled(Attributes),
+    /// It is not met, and why.
+    Failed {
+        reason: String,
+        /// It was being brought about, and nobody knows how far that came.
+        unknown: bool,
+    },
 }
 
 /// How a task went.
@@ -127,6 +169,8 @@ pub(super) struct Assignment {
     pub(super) in_line: Option<InLine>,
     /// It goes elsewhere when the helper dies before its process has started.
     pub(super) patient: bool,
+    /// What others have for it: where a requirement is, which instance of a resource it has.
+    pub(super) variables: Vec<(String, String)>,
     pub(super) messages: mpsc::UnboundedSender<Message>,
 }
 
@@ -173,16 +217,18 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn new(
         shared: Arc<Shared>,
-        task: &Task,
+        index: usize,
+        directory: PathBuf,
         Assignment {
             slot,
             in_line,
             patient,
             messages,
+            variables: _,
         }: Assignment,
     ) -> Self {
         let beginning = Beginning {
-            task: task.index,
+            task: index,
             slot: slot.index,
             shared: Arc::clone(&shared),
             messages: messages.clone(),
@@ -192,11 +238,11 @@ impl Host {
             beginning.now();
         }
         Self {
-            directory: shared.test_results.join(&task.directory),
+            directory,
             shared,
             slot,
             beginning: Arc::new(beginning),
-            task: task.index,
+            task: index,
             in_line: Mutex::new(in_line),
             patient,
             made: OnceLock::new(),
@@ -256,8 +302,29 @@ impl Host {
         Some(std::mem::take(&mut *whiteboard)).filter(|text| !text.is_empty())
     }
 
+    /// What a plugin is told of where it acts.
+    pub(super) fn surroundings(&self) -> Attributes {
+        let mut more = Attributes::new();
+        let text = |path: &Path| path.to_string_lossy().into_owned().into();
+        more.insert("output-dir".into(), text(&self.directory));
+        if let Some(environment) = self.opened() {
+            more.insert("work-dir".into(), environment.work_dir().into());
+        }
+        more.insert("job-temp-dir".into(), text(&self.shared.temp_dir));
+        more.insert("project-dir".into(), text(&self.shared.project_dir));
+        more
+    }
+
     pub(super) fn has_directory(&self) -> bool {
         self.made.get() == Some(&None)
+    }
+
+    fn make_directory(&self) -> io::Result<()> {
+        // That of a requirement is used again when it is released.
+        match self.directory.starts_with(&self.shared.dependencies) {
+            true => std::fs::create_dir_all(&self.directory),
+            false => std::fs::create_dir(&self.directory),
+        }
     }
 
     /// Removes its directory: it has not been started.
@@ -288,12 +355,10 @@ impl TaskHost for Host {
 
     fn file(&self, name: &str) -> io::Result<PathBuf> {
         // Made only when something goes into it: a task that leaves nothing costs nothing.
-        let made = self
-            .made
-            .get_or_init(|| match std::fs::create_dir(&self.directory) {
-                Ok(()) => None,
-                Err(error) => error.raw_os_error(),
-            });
+        let made = self.made.get_or_init(|| match self.make_directory() {
+            Ok(()) => None,
+            Err(error) => error.raw_os_error(),
+        });
         match made {
             None => Ok(self.directory.join(name)),
             Some(number) => Err(io::Error::from_raw_os_error(*number)),

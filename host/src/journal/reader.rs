@@ -158,6 +158,24 @@ impl Reader {
     }
 }
 
+/// How many bytes of a journal are whole lines.
+pub(super) fn whole_lines(file: &File) -> std::io::Result<u64> {
+    let mut input = BufReader::with_capacity(256 * 1024, file);
+    let (mut whole, mut read) = (0, 0);
+    loop {
+        let piece = input.fill_buf()?;
+        let length = piece.len();
+        if length == 0 {
+            return Ok(whole);
+        }
+        if let Some(last) = piece.iter().rposition(|byte| *byte == b'\n') {
+            whole = read + last as u64 + 1;
+        }
+        read += length as u64;
+        input.consume(length);
+    }
+}
+
 /// The kind of the event in a line as this module writes it; none where another writer made it.
 fn kind_of(line: &[u8]) -> Option<&str> {
     let rest = line.strip_prefix(b"{\"event\":\"")?;

@@ -14,11 +14,14 @@ pub(super) mod powers {
                 import persea:plugin/process@0.1.0;
                 import persea:plugin/status@0.1.0;
                 import persea:plugin/output@0.1.0;
+                import persea:plugin/fetch@0.1.0;
+                import persea:plugin/cache@0.1.0;
             }
         ",
         world: "persea:host/powers",
         imports: {
             "persea:plugin/process": async | trappable,
+            "persea:plugin/fetch": async | trappable,
             default: trappable,
         },
         with: {
@@ -28,7 +31,9 @@ pub(super) mod powers {
     });
 }
 
-pub(super) use powers::persea::plugin::{log, output, process, status, types, workspace};
+pub(super) use powers::persea::plugin::{
+    cache, fetch, log, output, process, status, types, workspace,
+};
 
 macro_rules! world {
     ($module:ident, $world:literal, { $($interface:literal: $path:ident),* }) => {
@@ -50,7 +55,10 @@ macro_rules! world {
 world!(resolver, "resolver", { "persea:plugin/workspace@0.1.0": workspace });
 world!(runner, "runner", { "persea:plugin/process@0.1.0": process, "persea:plugin/status@0.1.0": status });
 world!(result_format, "result-format", { "persea:plugin/output@0.1.0": output });
+world!(scheduler, "scheduler", {});
 world!(requirement_resolver, "requirement-resolver", {
     "persea:plugin/process@0.1.0": process,
-    "persea:plugin/status@0.1.0": status
+    "persea:plugin/status@0.1.0": status,
+    "persea:plugin/fetch@0.1.0": fetch,
+    "persea:plugin/cache@0.1.0": cache
 });

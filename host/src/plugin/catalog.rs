@@ -1,27 +1,26 @@
 //! The plugins that there are, where each came from, and which one serves what.
 //!
-//! Owns finding, loading and choosing. A plugin that cannot be loaded is kept as a failure: the others work.
+//! Owns choosing among them; how one is loaded is in `load`. A plugin that cannot be loaded is kept as a failure: the others work.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use cap_std::fs::Dir;
-use wasmtime::component::{Component, Linker};
+use tokio::sync::OnceCell;
 
-use super::bindings::{requirement_resolver, resolver, result_format, runner, types};
-use super::call::within;
-use super::engine::{Compiler, digest};
+use super::PluginError;
+use super::bindings::{requirement_resolver, resolver, result_format, runner, scheduler};
+use super::engine::Compiler;
 use super::limits::Limits;
+use super::load::{Candidate, candidates};
 use super::manifest::{Manifest, World};
-use super::powers;
+use super::powers::cache::CachePower;
 use super::powers::log::{Level, Log};
 use super::state::State;
-use super::trap::explain;
 use super::workers::Workers;
-use super::{PluginError, convert};
 use crate::config::Config;
+use crate::download::Downloads;
 use crate::model::Attributes;
 
 /// Where a plugin came from.
@@ -40,7 +39,7 @@ pub struct Sources {
     pub dirs: Vec<PathBuf>,
     /// The user's own directory, which need not exist.
     pub user_dir: Option<PathBuf>,
-    /// Where compiled code is kept; none to keep none.
+    /// Where compiled code, downloads and what plugins keep are kept from job to job; none to keep none.
     pub cache: Option<PathBuf>,
 }
 
@@ -79,8 +78,8 @@ pub(super) enum Pre {
     Resolver(resolver::ResolverPre<State>),
     Runner(runner::RunnerPre<State>),
     ResultFormat(result_format::ResultFormatPre<State>),
-    /// Loaded and listed; nothing calls it yet.
-    Requirement,
+    RequirementResolver(requirement_resolver::RequirementResolverPre<State>),
+    Scheduler(scheduler::SchedulerPre<State>),
 }
 
 impl Plugin {
@@ -99,25 +98,16 @@ pub struct Catalog {
     pub(super) place: Arc<Path>,
     plugins: Vec<Arc<Plugin>>,
     failures: Vec<PluginError>,
+    /// What is loaded only where it's needed, and what has become of that.
+    later: Vec<Candidate>,
+    late: OnceCell<Vec<Arc<Plugin>>>,
+    disabled: Vec<String>,
+    /// Which requirement resolvers are preferred, by name.
+    preferred: Vec<String>,
+    /// Which runner runs a kind.
     runners: BTreeMap<String, usize>,
-}
-
-/// A plugin of the host itself.
-struct BuiltIn {
-    name: &'static str,
-    digest: &'static str,
-    bytes: &'static [u8],
-}
-
-include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
-
-/// The longest that a plugin may take to say what it is; a guest with an interpreter in it takes a second.
-const DESCRIBE: Duration = Duration::from_secs(10);
-
-/// Something that may be a plugin.
-struct Candidate {
-    origin: Origin,
-    label: String,
+    pub(super) downloads: Arc<Downloads>,
+    plugin_caches: Option<PathBuf>,
 }
 
 impl Catalog {
@@ -129,11 +119,11 @@ impl Catalog {
         instances: u32,
         root: &Path,
     ) -> Result<Self, PluginError> {
-        let compiler = Compiler::new(instances, sources.cache.as_deref()).map_err(|error| {
-            PluginError::Engine {
+        let compiled = sources.cache.as_ref().map(|cache| cache.join("compiled"));
+        let compiler =
+            Compiler::new(instances, compiled.as_deref()).map_err(|error| PluginError::Engine {
                 message: format!("{error:#}"),
-            }
-        })?;
+            })?;
         let place: Arc<Path> = root.into();
         let root = Dir::open_ambient_dir(root, cap_std::ambient_authority()).map_err(|source| {
             PluginError::Read {
@@ -146,16 +136,24 @@ impl Catalog {
             limits: Limits::from_config(config),
             workers: Workers::default(),
             root: Arc::new(root),
-            place,
             plugins: Vec::new(),
             failures: Vec::new(),
+            later: Vec::new(),
+            late: OnceCell::new(),
+            disabled: config.texts("plugins.disable"),
+            preferred: config.texts("plugins.requirement-resolver.order"),
             runners: BTreeMap::new(),
+            downloads: Arc::new(Downloads::new(config, sources.cache.as_deref(), &place)),
+            plugin_caches: sources.cache.as_ref().map(|cache| cache.join("plugins")),
+            place,
         };
-        let disabled = config.texts("plugins.disable");
         for candidate in candidates(sources)? {
-            match catalog.load_one(candidate).await {
-                Ok(plugin)
-                    if disabled.contains(&format!("{}.{}", plugin.world.name(), plugin.name)) => {}
+            if candidate.may_wait() {
+                catalog.later.push(candidate);
+                continue;
+            }
+            match catalog.load_one(&candidate).await {
+                Ok(plugin) if catalog.is_disabled(&plugin) => {}
                 Ok(plugin) => catalog.plugins.push(Arc::new(plugin)),
                 Err(error) => catalog.failures.push(error),
             }
@@ -166,144 +164,7 @@ impl Catalog {
 
     /// Reads and loads the component in one file, outside of any catalog's choice.
     pub async fn inspect(&self, path: &Path) -> Result<Plugin, PluginError> {
-        self.load_one(Candidate::file(path)).await
-    }
-
-    async fn load_one(&self, candidate: Candidate) -> Result<Plugin, PluginError> {
-        let Candidate { origin, label } = candidate;
-        match &origin {
-            Origin::BuiltIn => {
-                let built_in = BUILTINS.iter().find(|built_in| built_in.name == label);
-                let (bytes, digest) =
-                    built_in.map_or((&[][..], ""), |found| (found.bytes, found.digest));
-                self.load_bytes(bytes, digest.to_owned(), origin, &label)
-                    .await
-            }
-            Origin::File(path) => {
-                let failed = |source| PluginError::Read {
-                    path: path.clone(),
-                    source,
-                };
-                let meta = path.metadata().map_err(failed)?;
-                if !meta.is_file() {
-                    return Err(PluginError::NotComponent {
-                        plugin: label,
-                        found: "it is no ordinary file".into(),
-                    });
-                }
-                if meta.len() > self.limits.component_bytes {
-                    let limit = self.limits.component_bytes;
-                    return Err(PluginError::TooLarge {
-                        plugin: label,
-                        size: meta.len(),
-                        limit,
-                    });
-                }
-                let bytes = std::fs::read(path).map_err(failed)?;
-                let digest = digest(&bytes);
-                self.load_bytes(&bytes, digest, origin, &label).await
-            }
-        }
-    }
-
-    async fn load_bytes(
-        &self,
-        bytes: &[u8],
-        digest: String,
-        origin: Origin,
-        label: &str,
-    ) -> Result<Plugin, PluginError> {
-        let manifest = Manifest::read(label, bytes)?;
-        let failed = |error: wasmtime::Error| PluginError::Load {
-            plugin: label.to_owned(),
-            message: format!("{error:#}"),
-        };
-        if !self.compiler.is_cached(&digest) && matches!(origin, Origin::File(_)) {
-            tracing::info!("compiling {label}");
-        }
-        let component = self.compiler.component(bytes, &digest).map_err(failed)?;
-        let linker = self.linker(&manifest).map_err(failed)?;
-        let (pre, description) = self.describe(&manifest, &linker, &component, label).await?;
-        check(&description, &manifest).map_err(|message| PluginError::Description {
-            plugin: label.to_owned(),
-            message,
-        })?;
-        let name = description.name;
-        let label = match &origin {
-            Origin::BuiltIn => format!("{} `{name}`", manifest.world.name()),
-            Origin::File(path) => {
-                format!("{} `{name}` ({})", manifest.world.name(), path.display())
-            }
-        };
-        let more = convert::attributes(description.more);
-        Ok(Plugin {
-            world: manifest.world,
-            name,
-            version: description.version,
-            summary: description.summary,
-            kinds: description.kinds,
-            settings: description.settings,
-            one_process: manifest.powers.iter().any(|power| power == "process")
-                && more.get("one-process") == Some(&true.into()),
-            more,
-            manifest,
-            origin,
-            digest,
-            size: bytes.len(),
-            label,
-            pre,
-        })
-    }
-
-    fn linker(&self, manifest: &Manifest) -> wasmtime::Result<Linker<State>> {
-        let mut linker = Linker::new(&self.compiler.engine);
-        powers::link(&mut linker, &manifest.powers)?;
-        if manifest.wasi {
-            wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        }
-        Ok(linker)
-    }
-
-    /// Links a component to its powers and asks it what it is, in a sandbox of its own.
-    async fn describe(
-        &self,
-        manifest: &Manifest,
-        linker: &Linker<State>,
-        component: &Component,
-        label: &str,
-    ) -> Result<(Pre, types::Description), PluginError> {
-        let failed = |error: wasmtime::Error| PluginError::Load {
-            plugin: label.to_owned(),
-            message: format!("{error:#}"),
-        };
-        let pre = linker.instantiate_pre(component).map_err(failed)?;
-        let mut store = self.store(label.to_owned());
-        // A macro, because the generated bindings of the worlds have no trait in common.
-        macro_rules! ask {
-            ($pre:ty, $keep:expr) => {{
-                let pre = <$pre>::new(pre).map_err(failed)?;
-                let answer = within(label, Some(DESCRIBE), async {
-                    let instance = pre.instantiate_async(&mut store).await?;
-                    instance
-                        .persea_plugin_plugin()
-                        .call_describe(&mut store)
-                        .await
-                });
-                match answer.await? {
-                    Ok(description) => Ok(($keep(pre), description)),
-                    Err(error) => Err(explain(label, &mut store, &error)),
-                }
-            }};
-        }
-        match manifest.world {
-            World::Resolver => ask!(resolver::ResolverPre<State>, Pre::Resolver),
-            World::Runner => ask!(runner::RunnerPre<State>, Pre::Runner),
-            World::ResultFormat => ask!(result_format::ResultFormatPre<State>, Pre::ResultFormat),
-            World::RequirementResolver => {
-                let listed = |_| Pre::Requirement;
-                ask!(requirement_resolver::RequirementResolverPre<State>, listed)
-            }
-        }
+        self.load_one(&Candidate::file(path)).await
     }
 
     /// A store whose messages go to the host's own log.
@@ -356,9 +217,47 @@ impl Catalog {
         }
     }
 
-    /// All plugins, in the order in which they are preferred.
-    pub fn plugins(&self) -> &[Arc<Plugin>] {
-        &self.plugins
+    /// Loads what sees to requirements. Before that only plugins of the user are found for them.
+    pub async fn load_requirement_resolvers(&self) {
+        let load = async {
+            let mut late = Vec::new();
+            for candidate in &self.later {
+                match self.load_one(candidate).await {
+                    Ok(plugin) if self.is_disabled(&plugin) => {}
+                    Ok(plugin) => late.push(Arc::new(plugin)),
+                    // It is part of this program.
+                    Err(error) => tracing::error!("{error}"),
+                }
+            }
+            late
+        };
+        self.late.get_or_init(|| load).await;
+    }
+
+    fn is_disabled(&self, plugin: &Plugin) -> bool {
+        let name = format!("{}.{}", plugin.world.name(), plugin.name);
+        self.disabled.contains(&name)
+    }
+
+    /// All plugins that are loaded, those of each world in the order in which they are preferred.
+    pub fn plugins(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        let mut all: Vec<&Arc<Plugin>> = self.plugins.iter().chain(self.late()).collect();
+        all.sort_by_key(|plugin| (plugin.world, self.preference(plugin)));
+        all.into_iter()
+    }
+
+    fn late(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        self.late.get().into_iter().flatten()
+    }
+
+    /// Of requirement resolvers, the place in the configured order; the others are in order already.
+    fn preference(&self, plugin: &Plugin) -> usize {
+        if plugin.world != World::RequirementResolver {
+            return 0;
+        }
+        let mut preferred = self.preferred.iter();
+        let place = preferred.position(|name| *name == plugin.name);
+        place.unwrap_or(usize::MAX)
     }
 
     /// The plugins that could not be loaded.
@@ -386,9 +285,37 @@ impl Catalog {
 
     /// The runner for a kind.
     pub fn runner(&self, kind: &str) -> Option<&Arc<Plugin>> {
-        self.runners
-            .get(kind)
-            .and_then(|index| self.plugins.get(*index))
+        let index = self.runners.get(kind)?;
+        self.plugins.get(*index)
+    }
+
+    /// The requirement resolver for a kind.
+    pub fn requirement_resolver(&self, kind: &str) -> Option<&Arc<Plugin>> {
+        let mut all = self.plugins();
+        all.find(|plugin| {
+            plugin.world == World::RequirementResolver && plugin.kinds.iter().any(|own| own == kind)
+        })
+    }
+
+    fn serving(&self, world: World, kind: &str) -> Option<&Arc<Plugin>> {
+        match world {
+            World::Runner => self.runner(kind),
+            World::RequirementResolver => self.requirement_resolver(kind),
+            World::Resolver | World::ResultFormat | World::Scheduler => None,
+        }
+    }
+
+    /// What a plugin may keep from job to job; none where nothing is kept.
+    pub(super) fn cache_of(&self, plugin: &Plugin) -> Option<CachePower> {
+        let directory = self.plugin_caches.as_ref()?;
+        let name = format!("{}.{}", plugin.world.name(), plugin.name);
+        Some(CachePower::new(directory.join(name)))
+    }
+
+    /// The schedulers, the most preferred of one name first.
+    pub fn schedulers(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        let all = self.plugins.iter();
+        all.filter(|plugin| plugin.world == World::Scheduler)
     }
 
     /// The result format with this name.
@@ -413,10 +340,8 @@ impl Catalog {
             .kinds
             .iter()
             .filter(|kind| {
-                plugin.world == World::Runner
-                    && self
-                        .runner(kind)
-                        .is_some_and(|chosen| chosen.digest != plugin.digest)
+                self.serving(plugin.world, kind)
+                    .is_some_and(|chosen| chosen.digest != plugin.digest)
             })
             .map(String::as_str)
     }
@@ -424,78 +349,11 @@ impl Catalog {
     /// The settings that any plugin declared.
     pub fn settings(&self) -> Vec<String> {
         let mut names: Vec<String> = self
-            .plugins
-            .iter()
+            .plugins()
             .flat_map(|plugin| plugin.settings.iter().cloned())
             .collect();
         names.sort();
         names.dedup();
         names
     }
-}
-
-impl Candidate {
-    fn file(path: &Path) -> Self {
-        Self {
-            origin: Origin::File(path.to_path_buf()),
-            label: path.display().to_string(),
-        }
-    }
-}
-
-/// What may be a plugin, the most preferred first.
-fn candidates(sources: &Sources) -> Result<Vec<Candidate>, PluginError> {
-    let mut found = Vec::new();
-    for dir in &sources.dirs {
-        found.extend(files(dir)?);
-    }
-    if let Some(dir) = sources.user_dir.as_deref().filter(|dir| dir.is_dir()) {
-        found.extend(files(dir)?);
-    }
-    found.extend(BUILTINS.iter().map(|built_in| Candidate {
-        origin: Origin::BuiltIn,
-        label: built_in.name.to_owned(),
-    }));
-    Ok(found)
-}
-
-/// The files of a directory whose names end with `.wasm`, by name.
-fn files(dir: &Path) -> Result<Vec<Candidate>, PluginError> {
-    let failed = |source| PluginError::Directory {
-        path: dir.to_path_buf(),
-        source,
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "wasm")
-        {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths.iter().map(|path| Candidate::file(path)).collect())
-}
-
-/// Whether a description is one.
-fn check(description: &types::Description, manifest: &Manifest) -> Result<(), String> {
-    let name = &description.name;
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        return Err(format!(
-            "its name is {name:?}, and a name has at most 64 lower case letters, digits and hyphens"
-        ));
-    }
-    if semver::Version::parse(&description.version).is_err() {
-        return Err(format!(
-            "its version is {:?}, which is no version such as 1.2.3",
-            description.version
-        ));
-    }
-    if manifest.world == World::Runner && description.kinds.is_empty() {
-        return Err("a runner names the kinds that it runs, and it names none".into());
-    }
-    Ok(())
 }

@@ -82,23 +82,31 @@ pub(super) fn to_runnable(runnable: &model::Runnable) -> types::Runnable {
         kwargs: to_attributes(&runnable.kwargs),
         env: runnable.env.clone(),
         tags: runnable.tags.clone(),
-        requirements: runnable
-            .requirements
-            .iter()
-            .map(|requirement| types::Requirement {
-                kind: requirement.kind.clone(),
-                uri: requirement.uri.clone(),
-                args: requirement.args.clone(),
-                kwargs: to_attributes(&requirement.kwargs),
-            })
-            .collect(),
+        requirements: runnable.requirements.iter().map(to_requirement).collect(),
         identifier: runnable.identifier.clone(),
         more: to_attributes(&runnable.more),
     }
 }
 
+pub(super) fn to_requirement(requirement: &model::Requirement) -> types::Requirement {
+    types::Requirement {
+        kind: requirement.kind.clone(),
+        uri: requirement.uri.clone(),
+        args: requirement.args.clone(),
+        kwargs: to_attributes(&requirement.kwargs),
+    }
+}
+
 pub(super) fn outcome(outcome: run::Outcome) -> model::Outcome {
-    let status = match outcome.status {
+    model::Outcome {
+        status: status(outcome.status),
+        reason: outcome.reason,
+        more: attributes(outcome.more),
+    }
+}
+
+pub(super) fn status(status: types::Status) -> model::Status {
+    match status {
         types::Status::Pass => model::Status::Pass,
         types::Status::Fail => model::Status::Fail,
         types::Status::Error => model::Status::Error,
@@ -106,11 +114,18 @@ pub(super) fn outcome(outcome: run::Outcome) -> model::Outcome {
         types::Status::Warn => model::Status::Warn,
         types::Status::Cancel => model::Status::Cancel,
         types::Status::Interrupted => model::Status::Interrupted,
-    };
-    model::Outcome {
-        status,
-        reason: outcome.reason,
-        more: attributes(outcome.more),
+    }
+}
+
+pub(super) fn to_status(status: model::Status) -> types::Status {
+    match status {
+        model::Status::Pass => types::Status::Pass,
+        model::Status::Fail => types::Status::Fail,
+        model::Status::Error => types::Status::Error,
+        model::Status::Skip => types::Status::Skip,
+        model::Status::Warn => types::Status::Warn,
+        model::Status::Cancel => types::Status::Cancel,
+        model::Status::Interrupted => types::Status::Interrupted,
     }
 }
 

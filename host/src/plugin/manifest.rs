@@ -19,6 +19,8 @@ pub const CONTRACT: &str = "0.1.0";
 pub enum World {
     /// References to runnables.
     Resolver,
+    /// Says which task starts next.
+    Scheduler,
     /// Runs tasks.
     Runner,
     /// Checks, fulfils and releases requirements.
@@ -29,8 +31,9 @@ pub enum World {
 
 impl World {
     /// All of them, in the order of the pipeline.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Resolver,
+        Self::Scheduler,
         Self::RequirementResolver,
         Self::Runner,
         Self::ResultFormat,
@@ -40,6 +43,7 @@ impl World {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Resolver => "resolver",
+            Self::Scheduler => "scheduler",
             Self::Runner => "runner",
             Self::RequirementResolver => "requirement-resolver",
             Self::ResultFormat => "result-format",
@@ -50,17 +54,25 @@ impl World {
     const fn export(self) -> &'static str {
         match self {
             Self::Resolver => "resolve",
+            Self::Scheduler => "schedule",
             Self::Runner => "run",
             Self::RequirementResolver => "fulfil",
             Self::ResultFormat => "format",
         }
     }
 
+    /// Whether the kind of a runnable or requirement says which of its plugins is asked.
+    pub(super) const fn is_chosen_by_kind(self) -> bool {
+        matches!(self, Self::Runner | Self::RequirementResolver)
+    }
+
     /// The powers that a plugin of this world can ask for.
     pub(super) const fn powers(self) -> &'static [&'static str] {
         match self {
             Self::Resolver => &["log", "workspace"],
-            Self::Runner | Self::RequirementResolver => &["log", "process", "status"],
+            Self::Scheduler => &["log"],
+            Self::Runner => &["log", "process", "status"],
+            Self::RequirementResolver => &["log", "process", "status", "fetch", "cache"],
             Self::ResultFormat => &["log", "output"],
         }
     }
@@ -80,6 +92,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
+    /// Whether it asks for the power to start processes.
+    pub fn starts_processes(&self) -> bool {
+        self.powers.iter().any(|power| power == "process")
+    }
+
     /// Reads a component; `plugin` names it in errors.
     pub fn read(plugin: &str, bytes: &[u8]) -> Result<Self, PluginError> {
         let names = names(plugin, bytes)?;

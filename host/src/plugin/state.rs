@@ -7,6 +7,8 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::limits::{Limits, Usage, apply};
+use super::powers::cache::CachePower;
+use super::powers::fetch::FetchPower;
 use super::powers::log::Log;
 use super::powers::output::OutputPower;
 use super::powers::task::TaskPower;
@@ -29,6 +31,8 @@ pub(super) struct State {
     pub(super) workspace: Option<Workspace>,
     pub(super) task: Option<TaskPower>,
     pub(super) output: Option<OutputPower>,
+    pub(super) fetch: Option<FetchPower>,
+    pub(super) cache: Option<CachePower>,
     wasi: Option<(WasiCtx, Arc<Mutex<Vec<u8>>>)>,
 }
 
@@ -45,6 +49,8 @@ impl State {
             workspace: None,
             task: None,
             output: None,
+            fetch: None,
+            cache: None,
             wasi: None,
         };
         let mut store = Store::new(engine, state);

@@ -1,8 +1,9 @@
 //! The powers as the host gives them: the generated imports, with this crate's types.
 
 use crate::attributes::Attributes;
-use crate::bindings::{log, output, process, status, workspace};
+use crate::bindings::{cache, fetch, log, output, process, status, workspace};
 use crate::error::Error;
+use crate::fetch::{Download, Source};
 use crate::log::Level;
 use crate::process::{Command, Exit, Stream};
 use crate::workspace::{FileKind, FileStat};
@@ -130,4 +131,31 @@ pub(crate) fn read_task_artifact(
     length: u32,
 ) -> Result<Vec<u8>, Error> {
     Ok(output::read_artifact(task, name, offset, length)?)
+}
+
+pub(crate) fn fetch(source: &Source) -> Result<Download, Error> {
+    let source = source.clone();
+    let download = fetch::fetch(&fetch::Source {
+        locations: source.locations,
+        checksum: source.checksum,
+        more: source.more.0,
+    })?;
+    Ok(Download {
+        id: download.id,
+        size: download.size,
+        location: download.location,
+        more: Attributes(download.more),
+    })
+}
+
+pub(crate) fn read_download(id: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
+    Ok(fetch::read(id, offset, length)?)
+}
+
+pub(crate) fn cache_get(name: &str) -> Result<Vec<u8>, Error> {
+    Ok(cache::get(name)?)
+}
+
+pub(crate) fn cache_put(name: &str, bytes: &[u8]) -> Result<(), Error> {
+    Ok(cache::put(name, bytes)?)
 }

@@ -30,6 +30,7 @@ mod tests;
 
 pub use processes::{Answer, Processes};
 
+use crate::fetch::Source;
 use crate::log::Level;
 use crate::process::Command;
 use state::{STATE, State};
@@ -183,6 +184,12 @@ impl Host {
         self
     }
 
+    /// Adds what can be fetched from a location. Its checksum is not looked at.
+    pub fn download(mut self, location: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        self.state.downloads.insert(location.into(), bytes.into());
+        self
+    }
+
     /// Sets where the report goes.
     pub fn reports(mut self, reports: Reports) -> Self {
         self.state.stream = reports.stream;
@@ -253,6 +260,16 @@ impl Installed {
     /// A file of the task.
     pub fn artifact(&self, name: &str) -> Option<Vec<u8>> {
         state::with(|state| state.artifacts.get(&(None, name.to_owned())).cloned())
+    }
+
+    /// What was asked to be fetched, in order.
+    pub fn fetched(&self) -> Vec<Source> {
+        state::with(|state| state.fetched.clone())
+    }
+
+    /// What the plugin has in its cache under a name.
+    pub fn cached(&self, name: &str) -> Option<Vec<u8>> {
+        state::with(|state| state.cache.get(name).cloned())
     }
 
     /// The report, or none where it was not opened.

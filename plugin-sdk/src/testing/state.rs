@@ -1,7 +1,9 @@
 //! What the fakes of a thread know, and the powers' functions on it: the native side of `backend`.
 
 use super::{Answer, Entry, Processes};
+use crate::attributes::Attributes;
 use crate::error::Error;
+use crate::fetch::{Download, Source};
 use crate::log::Level;
 use crate::process::{Command, Exit, Input, Output, Stream};
 use crate::workspace::{FileKind, FileStat, MAX_READ};
@@ -20,6 +22,9 @@ pub(crate) struct State {
     pub(super) whiteboard: String,
     pub(super) commands: Vec<Command>,
     pub(super) children: Vec<Process>,
+    pub(super) downloads: BTreeMap<String, Vec<u8>>,
+    pub(super) fetched: Vec<Source>,
+    pub(super) cache: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -383,4 +388,40 @@ pub(crate) fn report_write_at(_: &Report, offset: u64, bytes: &[u8]) -> Result<(
         }
         Ok(())
     })
+}
+
+pub(crate) fn fetch(source: &Source) -> Result<Download, Error> {
+    with(|state| {
+        state.fetched.push(source.clone());
+        for location in &source.locations {
+            if let Some(bytes) = state.downloads.get(location) {
+                return Ok(Download {
+                    id: location.clone(),
+                    size: bytes.len() as u64,
+                    location: Some(location.clone()),
+                    more: Attributes::new(),
+                });
+            }
+        }
+        let wanted = source.locations.join(", ");
+        Err(Error::new("not-found", format!("none of {wanted} has it")))
+    })
+}
+
+pub(crate) fn read_download(id: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
+    with(|state| match state.downloads.get(id) {
+        Some(bytes) => Ok(slice(bytes, offset, length)),
+        None => Err(Error::new("not-found", format!("{id:?} was not fetched"))),
+    })
+}
+
+pub(crate) fn cache_get(of: &str) -> Result<Vec<u8>, Error> {
+    name(of)?;
+    with(|state| state.cache.get(of).cloned()).ok_or_else(|| not_found(of))
+}
+
+pub(crate) fn cache_put(of: &str, bytes: &[u8]) -> Result<(), Error> {
+    name(of)?;
+    with(|state| state.cache.insert(of.to_owned(), bytes.to_vec()));
+    Ok(())
 }

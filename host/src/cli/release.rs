@@ -1,0 +1,64 @@
+//! `persea release`.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::{Context, Failure, Place, exit, say, warn};
+use crate::job::{self, Pending, Undo, results_root};
+use crate::names::printable;
+
+#[derive(Debug, Args)]
+pub(super) struct Release {
+    /// The job: its directory, `latest`, or the beginning of its id; without one, all that have left something
+    job: Option<String>,
+}
+
+impl Release {
+    pub(super) async fn run(self, context: &Context) -> Result<u8, Failure> {
+        let pending = Pending::new(&context.dirs.state);
+        let jobs = match &self.job {
+            None => pending.jobs(),
+            Some(job) => {
+                let root = results_root(&context.config, &context.dirs);
+                let found = job::find(&root, job)
+                    .and_then(|job| job.canonicalize().map_err(|error| error.to_string()))
+                    .map_err(|error| Failure::new(exit::FAIL, miette::miette!("{error}")))?;
+                vec![found]
+            }
+        };
+        let catalog = context.catalog().await?;
+        catalog.load_requirement_resolvers().await;
+        let config = Arc::new(context.config.clone());
+        let mut code = exit::OK;
+        for directory in jobs {
+            let Place {
+                spawner,
+                common,
+                outer: _outer,
+            } = Place::new()?;
+            let undo = Undo {
+                config: Arc::clone(&config),
+                catalog: Arc::clone(&catalog),
+                spawner,
+                temp_dir: common,
+            };
+            let released = undo.job(&directory, &pending).await;
+            let released = released.map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
+            for (requirement, done) in released {
+                let requirement = printable(&requirement).into_owned();
+                match done {
+                    Ok(()) => say(format_args!("requirement {requirement}: released")),
+                    Err(why) => {
+                        let why = printable(&why);
+                        warn(format_args!(
+                            "error: requirement {requirement} could not be released: {why}"
+                        ));
+                        code = exit::JOB_FAIL;
+                    }
+                }
+            }
+        }
+        Ok(code)
+    }
+}

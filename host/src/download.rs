@@ -1,0 +1,378 @@
+//! What is downloaded for requirements: from where, held to its checksum, kept for later jobs. Knows nothing of plugins or jobs.
+//!
+//! What is kept lies in one directory of this user: each file by the SHA-256 of its bytes, and below `by/` under which question it
+//! was found. All is written aside and renamed, so that several hosts can share it; what is broken or gone is fetched again.
+
+mod checksum;
+mod error;
+mod kept;
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use cap_std::fs::Dir;
+use reqwest::Url;
+
+pub use checksum::Checksum;
+pub use error::DownloadError;
+
+use crate::config::Config;
+use kept::Kept;
+
+/// The largest download where nothing else is configured: 4 GiB.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// The longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// How often a server may send elsewhere.
+const REDIRECTS: usize = 10;
+
+/// What to get, and where it may be had.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// URLs, or paths in the project's directory; the first that can be had counts.
+    pub locations: Vec<String>,
+    /// What the bytes must come to.
+    pub checksum: Option<Checksum>,
+    /// The largest that is taken, in bytes.
+    pub max_bytes: Option<u64>,
+    /// What was kept for longer is fetched again.
+    pub max_age: Option<Duration>,
+}
+
+/// What was got.
+#[derive(Debug)]
+pub struct Download {
+    /// Its bytes, from the beginning.
+    pub file: File,
+    /// How many.
+    pub size: u64,
+    /// Their SHA-256, in hexadecimal digits.
+    pub sha256: String,
+    /// The location that had it; none when it was kept.
+    pub location: Option<String>,
+}
+
+/// Downloads as they are configured.
+#[derive(Debug)]
+pub struct Downloads {
+    hosts: Vec<String>,
+    files: bool,
+    offline: bool,
+    unverified: bool,
+    max_bytes: u64,
+    stall: Option<Duration>,
+    kept: Option<Kept>,
+    project: PathBuf,
+    client: OnceLock<reqwest::Client>,
+}
+
+impl Downloads {
+    /// With the settings `fetch.*`; what is got is kept below `cache`, where there is one. `project` is the directory in which
+    /// locations that are no URLs are looked for.
+    pub fn new(config: &Config, cache: Option<&Path>, project: &Path) -> Self {
+        let mebibytes = config.integer("fetch.max_mb");
+        Self {
+            hosts: config.texts("fetch.hosts"),
+            files: config.flag("fetch.files"),
+            offline: config.flag("fetch.offline"),
+            unverified: config.flag("fetch.unverified"),
+            max_bytes: mebibytes.map_or(MAX_BYTES, |mb| mb.saturating_mul(1 << 20)),
+            stall: config.duration("fetch.stall"),
+            kept: cache.map(|cache| Kept::new(cache.join("downloads"))),
+            project: project.to_path_buf(),
+            client: OnceLock::new(),
+        }
+    }
+
+    /// Gets something, from what is kept or from the first location that has it.
+    pub async fn fetch(&self, source: &Source) -> Result<Download, DownloadError> {
+        let names = || source.locations.join(", ");
+        if source.checksum.is_none() && !self.unverified {
+            return Err(DownloadError::Unverified { what: names() });
+        }
+        if let Some(kept) = self.kept.as_ref().and_then(|kept| kept.find(source)) {
+            return Ok(kept);
+        }
+        let mut failures = Vec::new();
+        for location in &source.locations {
+            match self.fetch_from(location, source).await {
+                Ok(download) => return Ok(download),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Err(match failures.len() {
+            0 => DownloadError::Nowhere,
+            1 => failures.remove(0),
+            _ => DownloadError::All { failures },
+        })
+    }
+
+    async fn fetch_from(&self, location: &str, source: &Source) -> Result<Download, DownloadError> {
+        let place = Place::read(location)?;
+        let mut sink = Sink::new(
+            location,
+            source.checksum.as_ref(),
+            source
+                .max_bytes
+                .unwrap_or(self.max_bytes)
+                .min(self.max_bytes),
+            self.kept.as_ref(),
+        )?;
+        match place {
+            Place::Project(path) => {
+                let io = |error| DownloadError::io(location, error);
+                let project = Dir::open_ambient_dir(&self.project, cap_std::ambient_authority());
+                let file = project.and_then(|dir| dir.open(path)).map_err(io)?;
+                sink = copy(file.into_std(), sink).await?;
+            }
+            Place::File(path) if self.files => {
+                let file = File::open(path).map_err(|error| DownloadError::io(location, error))?;
+                sink = copy(file, sink).await?;
+            }
+            Place::File(_) => {
+                return Err(DownloadError::NotPermitted {
+                    location: location.to_owned(),
+                    why: "files may not be fetched (`fetch.files`)".to_owned(),
+                });
+            }
+            Place::Web(url) => self.download(url, location, &mut sink).await?,
+        }
+        let mut download = sink.finish()?;
+        if let Some(kept) = &self.kept {
+            kept.remember(source, &download.sha256);
+        }
+        download.location = Some(location.to_owned());
+        Ok(download)
+    }
+
+    async fn download(
+        &self,
+        url: Url,
+        location: &str,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), DownloadError> {
+        if self.offline {
+            return Err(DownloadError::Offline {
+                location: location.to_owned(),
+            });
+        }
+        self.may_ask(&url)
+            .map_err(|why| DownloadError::NotPermitted {
+                location: location.to_owned(),
+                why,
+            })?;
+        let failed = |error: reqwest::Error| DownloadError::of_web(location, self.stall, &error);
+        let client = self.client().map_err(failed)?;
+        let mut response = client.get(url).send().await.map_err(failed)?;
+        if !response.status().is_success() {
+            return Err(DownloadError::Status {
+                location: location.to_owned(),
+                status: response.status().as_u16(),
+            });
+        }
+        if let Some(announced) = response.content_length() {
+            sink.expect(announced)?;
+        }
+        while let Some(piece) = response.chunk().await.map_err(failed)? {
+            sink.take(&piece)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a server may be asked; and if not, why.
+    fn may_ask(&self, url: &Url) -> Result<(), String> {
+        let host = url.host_str().unwrap_or_default();
+        match is_listed(&self.hosts, host) {
+            true => Ok(()),
+            false => Err(format!(
+                "`{host}` is not on the list of hosts that may be asked; add it to the setting `fetch.hosts`"
+            )),
+        }
+    }
+
+    /// Made when it is needed for the first time: it reads the system's certificates.
+    fn client(&self) -> Result<&reqwest::Client, reqwest::Error> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        // An error means that it is installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let hosts = self.hosts.clone();
+        let policy = reqwest::redirect::Policy::custom(move |attempt| {
+            let host = attempt.url().host_str().unwrap_or_default();
+            if attempt.previous().len() > REDIRECTS {
+                attempt.error("it was sent elsewhere too often")
+            } else if is_listed(&hosts, host) {
+                attempt.follow()
+            } else {
+                let why =
+                    format!("it was sent to `{host}`, which is not on the list `fetch.hosts`");
+                attempt.error(why)
+            }
+        });
+        let mut client = reqwest::Client::builder()
+            .user_agent(concat!("persea/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .redirect(policy);
+        if let Some(stall) = self.stall {
+            client = client.read_timeout(stall);
+        }
+        let client = client.build()?;
+        Ok(self.client.get_or_init(|| client))
+    }
+}
+
+/// Whether a host is in a list of names, in which `*` is any host and `*.example.org` every one below `example.org`.
+fn is_listed(hosts: &[String], host: &str) -> bool {
+    hosts.iter().any(|listed| match listed.strip_prefix('*') {
+        Some("") => true,
+        Some(end) => end.starts_with('.') && host.ends_with(end),
+        None => listed.eq_ignore_ascii_case(host),
+    })
+}
+
+/// Where a location leads.
+#[derive(Debug, PartialEq)]
+enum Place {
+    Web(Url),
+    File(PathBuf),
+    Project(PathBuf),
+}
+
+impl Place {
+    fn read(location: &str) -> Result<Self, DownloadError> {
+        let unknown = |why: String| DownloadError::Location {
+            location: location.to_owned(),
+            why,
+        };
+        if !location.contains("://") {
+            return Ok(Self::Project(PathBuf::from(location)));
+        }
+        let url = Url::parse(location).map_err(|error| unknown(error.to_string()))?;
+        match url.scheme() {
+            "http" | "https" => Ok(Self::Web(url)),
+            "file" => url
+                .to_file_path()
+                .map(Self::File)
+                .map_err(|()| unknown("it is no path of this machine".to_owned())),
+            other => Err(unknown(format!("`{other}` is not known"))),
+        }
+    }
+}
+
+/// Takes a file's bytes. On a thread of its own: it may be large, and a pipe or a device may keep it waiting.
+async fn copy<'a>(mut file: File, sink: Sink<'a>) -> Result<Sink<'a>, DownloadError> {
+    let location = sink.location.to_owned();
+    let io = move |error| DownloadError::io(&location, error);
+    let meta = file.metadata().map_err(&io)?;
+    if !meta.is_file() {
+        return Err(io(std::io::Error::other("it is no ordinary file")));
+    }
+    let mut sink = sink;
+    sink.expect(meta.len())?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut buffer).map_err(&io)?;
+        match buffer.get(..read) {
+            None | Some([]) => return Ok(sink),
+            Some(piece) => sink.take(piece)?,
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Where the bytes of a download go, and what they come to.
+struct Sink<'a> {
+    location: &'a str,
+    checksum: Option<checksum::Running<'a>>,
+    sha256: checksum::Sha256,
+    max_bytes: u64,
+    size: u64,
+    file: tempfile::NamedTempFile,
+    kept: Option<&'a Kept>,
+}
+
+impl<'a> Sink<'a> {
+    fn new(
+        location: &'a str,
+        checksum: Option<&'a Checksum>,
+        max_bytes: u64,
+        kept: Option<&'a Kept>,
+    ) -> Result<Self, DownloadError> {
+        let file = match kept {
+            Some(kept) => kept.new_file(),
+            None => tempfile::NamedTempFile::new(),
+        };
+        Ok(Self {
+            location,
+            checksum: checksum.map(Checksum::start),
+            sha256: checksum::Sha256::default(),
+            max_bytes,
+            size: 0,
+            file: file.map_err(|error| DownloadError::Store { source: error })?,
+            kept,
+        })
+    }
+
+    /// How much is announced to come.
+    fn expect(&self, size: u64) -> Result<(), DownloadError> {
+        if size > self.max_bytes {
+            return Err(self.too_large(size));
+        }
+        Ok(())
+    }
+
+    fn too_large(&self, size: u64) -> DownloadError {
+        DownloadError::TooLarge {
+            location: self.location.to_owned(),
+            size,
+            limit: self.max_bytes,
+        }
+    }
+
+    fn take(&mut self, piece: &[u8]) -> Result<(), DownloadError> {
+        self.size += piece.len() as u64;
+        if self.size > self.max_bytes {
+            return Err(self.too_large(self.size));
+        }
+        self.sha256.update(piece);
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(piece);
+        }
+        let written = self.file.write_all(piece);
+        written.map_err(|source| DownloadError::Store { source })
+    }
+
+    fn finish(self) -> Result<Download, DownloadError> {
+        if let Some(checksum) = self.checksum {
+            checksum
+                .finish()
+                .map_err(|(expected, found)| DownloadError::Checksum {
+                    location: self.location.to_owned(),
+                    expected,
+                    found,
+                })?;
+        }
+        let store = |source| DownloadError::Store { source };
+        let sha256 = self.sha256.finish();
+        let mut file = match self.kept {
+            Some(kept) => kept.keep(self.file, &sha256),
+            None => self.file.into_file(),
+        };
+        file.rewind().map_err(store)?;
+        Ok(Download {
+            file,
+            size: self.size,
+            sha256,
+            location: None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+#![allow(clippy::unwrap_used)]
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+
+use super::*;
+
+/// FIPS 180-4's example: "abc".
+const ABC: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+/// A server of one connection, which answers with these bytes and, if wanted, keeps the connection open afterwards. Gives its URL.
+fn serve(answer: &'static [u8], keep: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/a/file", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+        stream.write_all(answer).unwrap();
+        if keep {
+            // Until the client gives up.
+            let _ = lines.next();
+        }
+    });
+    url
+}
+
+/// As it is by default.
+fn config() -> Config {
+    let mut config = Config::default();
+    config.set_option("fetch.hosts", serde_json::json!(["*"]));
+    config.set_option("fetch.files", true);
+    config
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+    config: Config,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            config: config(),
+        }
+    }
+
+    fn set(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.config.set_option(name, value);
+        self
+    }
+
+    fn fetch(&self, locations: &[&str], checksum: Option<&str>) -> Result<String, DownloadError> {
+        self.ask(&Source {
+            locations: locations.iter().map(ToString::to_string).collect(),
+            checksum: checksum.map(|text| text.parse().unwrap()),
+            ..Source::default()
+        })
+    }
+
+    fn ask(&self, source: &Source) -> Result<String, DownloadError> {
+        let cache = self.dir.path().join("cache");
+        let project = self.dir.path().join("project");
+        std::fs::create_dir_all(&project).unwrap();
+        let downloads = Downloads::new(&self.config, Some(&cache), &project);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let mut download = runtime.block_on(downloads.fetch(source))?;
+        let mut text = String::new();
+        download.file.read_to_string(&mut text).unwrap();
+        assert_eq!(download.size, text.len() as u64);
+        let from = if download.location.is_some() {
+            "new"
+        } else {
+            "kept"
+        };
+        Ok(format!("{from} {text}"))
+    }
+}
+
+fn fails(result: Result<String, DownloadError>, code: &str, words: &str) {
+    let error = result.unwrap_err();
+    assert_eq!(error.code(), code, "{error}");
+    assert!(error.to_string().contains(words), "{error}");
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+
+#[test]
+fn what_has_come_once_is_kept_and_had_offline() {
+    let place = Place::new();
+    let url = serve(OK, false);
+    assert_eq!(place.fetch(&[&url], Some(ABC)).unwrap(), "new abc");
+    let place = place.set("fetch.offline", true);
+    assert_eq!(place.fetch(&[&url], Some(ABC)).unwrap(), "kept abc");
+    let sha1 = "sha1:a9993e364706816aba3e25717850c26c9cd0d89d";
+    fails(place.fetch(&[&url], Some(sha1)), "offline", "not kept");
+}
+
+#[test]
+fn what_is_kept_and_has_changed_since_is_fetched_again() {
+    let place = Place::new();
+    let digits = ABC.trim_start_matches("sha256:");
+    assert_eq!(
+        place.fetch(&[&serve(OK, false)], Some(ABC)).unwrap(),
+        "new abc"
+    );
+    std::fs::write(place.dir.path().join("cache/downloads").join(digits), "abd").unwrap();
+    assert_eq!(
+        place.fetch(&[&serve(OK, false)], Some(ABC)).unwrap(),
+        "new abc"
+    );
+    assert_eq!(
+        place.fetch(&[&serve(OK, false)], Some(ABC)).unwrap(),
+        "kept abc"
+    );
+}
+
+#[test]
+fn without_a_checksum_nothing_comes_unless_that_is_allowed() {
+    let place = Place::new();
+    let url = serve(OK, false);
+    fails(
+        place.fetch(&[&url], None),
+        "not-permitted",
+        "fetch.unverified=true",
+    );
+    let place = place.set("fetch.unverified", true);
+    assert_eq!(place.fetch(&[&url], None).unwrap(), "new abc");
+    // It may have changed: only who says so is content with what is kept.
+    fails(place.fetch(&[&url], None), "io", "cannot be had");
+    let source = Source {
+        locations: vec![url],
+        max_age: Some(Duration::from_secs(600)),
+        ..Source::default()
+    };
+    assert_eq!(place.ask(&source).unwrap(), "kept abc");
+}
+
+#[test]
+fn something_else_than_expected_is_refused_and_the_next_location_is_asked() {
+    let place = Place::new();
+    let wrong = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabd", false);
+    fails(
+        place.fetch(&[&wrong], Some(ABC)),
+        "checksum",
+        "its checksum is sha256:",
+    );
+    let (missing, wrong) = (
+        serve(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", false),
+        serve(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabd", false),
+    );
+    let all = place.fetch(&[&missing, &wrong], Some(ABC));
+    fails(all, "checksum", "the server answered 404; ");
+    let missing = serve(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", false);
+    let found = place.fetch(&[&missing, &serve(OK, false)], Some(ABC));
+    assert_eq!(found.unwrap(), "new abc");
+}
+
+#[test]
+fn a_server_that_stalls_is_given_up() {
+    let place = Place::new().set("fetch.stall", 0.2);
+    let url = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na", true);
+    fails(
+        place.fetch(&[&url], Some(ABC)),
+        "timeout",
+        "nothing came for 0.2 s",
+    );
+}
+
+#[test]
+fn what_is_larger_than_wanted_is_not_taken() {
+    let place = Place::new();
+    let announced = serve(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3000000000\r\n\r\n",
+        true,
+    );
+    // It does not say how much will come.
+    let silent = serve(b"HTTP/1.1 200 OK\r\n\r\nabcabcabc", false);
+    for (url, words) in [
+        (announced, "has 3000000000 bytes"),
+        (silent, "over the limit of 8"),
+    ] {
+        let source = Source {
+            locations: vec![url],
+            checksum: Some(ABC.parse().unwrap()),
+            max_bytes: Some(8),
+            ..Source::default()
+        };
+        fails(place.ask(&source), "too-large", words);
+    }
+    let cut = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", false);
+    fails(place.fetch(&[&cut], Some(ABC)), "io", "cannot be had");
+}
+
+#[test]
+fn only_listed_hosts_are_asked_also_when_a_server_sends_elsewhere() {
+    let place = Place::new().set(
+        "fetch.hosts",
+        serde_json::json!(["127.0.0.1", "*.example.org"]),
+    );
+    let elsewhere = serve(
+        b"HTTP/1.1 302 Found\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\n\r\n",
+        false,
+    );
+    fails(
+        place.fetch(&[&elsewhere], Some(ABC)),
+        "io",
+        "`localhost`, which is not on the list",
+    );
+    let other = place.fetch(&["http://localhost:1/x"], Some(ABC));
+    fails(other, "not-permitted", "`localhost` is not on the list");
+    assert_eq!(
+        place.fetch(&[&serve(OK, false)], Some(ABC)).unwrap(),
+        "new abc"
+    );
+    let hosts = ["*.example.org".to_owned()];
+    assert!(is_listed(&hosts, "a.example.org") && is_listed(&hosts, "a.b.example.org"));
+    assert!(!is_listed(&hosts, "example.org") && !is_listed(&hosts, "badexample.org"));
+}
+
+#[test]
+fn a_file_is_had_by_its_url_or_its_path_in_the_project() {
+    let place = Place::new();
+    std::fs::create_dir(place.dir.path().join("project")).unwrap();
+    let path = place.dir.path().join("project/abc.txt");
+    std::fs::write(&path, "abc").unwrap();
+    let url = format!("file://{}", path.display());
+    let sha1 = "sha1:a9993e364706816aba3e25717850c26c9cd0d89d";
+    assert_eq!(place.fetch(&["abc.txt"], Some(ABC)).unwrap(), "new abc");
+    assert_eq!(place.fetch(&[&url], Some(sha1)).unwrap(), "new abc");
+    let sha512 = "sha512:ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+    fails(
+        place.fetch(&["../project/abc.txt"], Some(sha512)),
+        "io",
+        "cannot be read",
+    );
+    fails(
+        place.fetch(&["nothing"], Some(sha512)),
+        "not-found",
+        "cannot be read",
+    );
+    fails(place.fetch(&["."], Some(sha512)), "io", "no ordinary file");
+    fails(
+        place.fetch(&["ftp://a/b"], Some(sha512)),
+        "invalid",
+        "`ftp` is not known",
+    );
+    let place = place.set("fetch.files", false);
+    fails(
+        place.fetch(&[&url], Some(sha512)),
+        "not-permitted",
+        "fetch.files",
+    );
+}

@@ -1,0 +1,315 @@
+//! The job file: a job's suites with their references, tasks, requirements, variants, and what they wait for. Made into runnables that
+//! say all that themselves, so that nothing after this need know of it. The format: TOML 1.0; see the book's page on job files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::resolve::{Answer, Resolved, resolve};
+use super::variants::Variants;
+use crate::config::{Config, ConfigError, parse};
+use crate::model::{Attributes, Requirement, Runnable};
+use crate::plugin::Catalog;
+
+/// What is wrong with a job file.
+#[derive(Debug, thiserror::Error)]
+pub enum JobFileError {
+    /// It cannot be read.
+    #[error("cannot read the job file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It is no TOML, or not of this shape.
+    #[error(transparent)]
+    Syntax(#[from] ConfigError),
+    /// A suite makes no sense.
+    #[error("{}: suite `{suite}`: {message}", path.display())]
+    Suite {
+        /// The file.
+        path: PathBuf,
+        /// The suite's name.
+        suite: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// There is nothing to run.
+    #[error("{}: no suites; a job file has at least one `[[suite]]` with `references` or `[[suite.task]]`", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A job as its file describes it.
+#[derive(Debug)]
+pub struct JobFile {
+    path: PathBuf,
+    content: Content,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    #[serde(default)]
+    settings: Attributes,
+    /// Of every task.
+    #[serde(default)]
+    requirements: Vec<Need>,
+    #[serde(default, rename = "suite")]
+    suites: Vec<Suite>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Suite {
+    name: String,
+    #[serde(default)]
+    references: Vec<String>,
+    #[serde(default, rename = "task")]
+    tasks: Vec<Task>,
+    #[serde(default)]
+    requirements: Vec<Need>,
+    setup: Option<String>,
+    teardown: Option<String>,
+    /// The names of the variables that the setup gives to the tests.
+    #[serde(default)]
+    exports: Vec<String>,
+    variants: Option<Variants>,
+    #[serde(flatten)]
+    conditions: Conditions,
+}
+
+/// When, and for how long, the tasks of a suite may run, or one of them.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Conditions {
+    #[serde(default)]
+    needs: Vec<String>,
+    #[serde(default)]
+    after: Vec<String>,
+    #[serde(default)]
+    mutexes: Vec<String>,
+    #[serde(default)]
+    resources: BTreeMap<String, u64>,
+    timeout: Option<Value>,
+}
+
+/// A requirement, written as Avocado writes a dependency.
+#[derive(Clone, Debug, Deserialize)]
+struct Need {
+    #[serde(rename = "type")]
+    kind: String,
+    uri: Option<String>,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(flatten)]
+    kwargs: Attributes,
+}
+
+/// A runnable, written as in a recipe, but with its requirements, tags and variables beside its keyword arguments.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Task {
+    kind: String,
+    uri: Option<String>,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    kwargs: Attributes,
+    identifier: Option<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    tags: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    config: Attributes,
+    #[serde(default)]
+    requirements: Vec<Need>,
+    #[serde(flatten)]
+    conditions: Conditions,
+}
+
+impl JobFile {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is no TOML (with line and column), or says what makes no sense.
+    pub fn read(path: &Path) -> Result<Self, JobFileError> {
+        let text = std::fs::read_to_string(path).map_err(|source| JobFileError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let content: Content = parse(path, &text)?;
+        if content.suites.is_empty() {
+            return Err(JobFileError::Empty {
+                path: path.to_path_buf(),
+            });
+        }
+        let mut names = BTreeSet::new();
+        for suite in &content.suites {
+            let message = match suite.check() {
+                Ok(()) if names.insert(&suite.name) => continue,
+                Ok(()) => "there is another one of that name".to_owned(),
+                Err(message) => message,
+            };
+            return Err(JobFileError::Suite {
+                path: path.to_path_buf(),
+                suite: suite.name.clone(),
+                message,
+            });
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            content,
+        })
+    }
+
+    /// Gives its settings to the configuration.
+    pub fn configure(&self, config: &mut Config) {
+        config.take(&self.path, self.content.settings.clone());
+    }
+
+    /// Resolves the references of all suites, and makes runnables of that and of the tasks in the file.
+    pub async fn resolve(&self, catalog: &Arc<Catalog>, config: &Config) -> Vec<Resolved> {
+        let mut all = Vec::new();
+        for suite in &self.content.suites {
+            let mut resolved = resolve(catalog, config, &suite.references).await;
+            if !suite.tasks.is_empty() {
+                resolved.push(Resolved {
+                    reference: format!("{}: suite {}", self.path.display(), suite.name),
+                    answer: Answer::Found {
+                        resolver: "job file".to_owned(),
+                        runnables: suite.tasks.iter().map(Task::runnable).collect(),
+                    },
+                });
+            }
+            for Resolved { answer, .. } in &mut resolved {
+                if let Answer::Found { runnables, .. } = answer {
+                    let own = std::mem::take(runnables).into_iter();
+                    *runnables = own.flat_map(|own| self.in_suite(suite, own)).collect();
+                }
+            }
+            all.extend(resolved);
+        }
+        all
+    }
+
+    /// A runnable with what its suite adds to it, in each of its variants.
+    fn in_suite(&self, suite: &Suite, mut runnable: Runnable) -> Vec<Runnable> {
+        let shared = self.content.requirements.iter().chain(&suite.requirements);
+        let mut requirements: Vec<Requirement> = shared.map(Need::requirement).collect();
+        requirements.extend(suite.setup());
+        requirements.append(&mut runnable.requirements);
+        runnable.requirements = requirements;
+        let name = Value::from(suite.name.clone());
+        runnable.more.insert("suite".into(), name);
+        suite.conditions.add_to(&mut runnable.more);
+        match &suite.variants {
+            Some(variants) => variants.of(&runnable),
+            None => vec![runnable],
+        }
+    }
+}
+
+impl Suite {
+    fn check(&self) -> Result<(), String> {
+        let wrong = |message: &str| Err(message.to_owned());
+        if self.name.is_empty() || self.name.contains(['/', ';', ':']) {
+            return wrong("its name is a text without `/`, `;` and `:`");
+        }
+        if self.references.is_empty() && self.tasks.is_empty() {
+            return wrong("it has neither `references` nor a `[[suite.task]]`");
+        }
+        if self.setup.is_none() && (self.teardown.is_some() || !self.exports.is_empty()) {
+            return wrong(
+                "`teardown` and `exports` are for what a `setup` has done, and it has none",
+            );
+        }
+        self.variants.as_ref().map_or(Ok(()), Variants::check)
+    }
+
+    /// What sets it up and tears it down, as a requirement of all its tasks.
+    fn setup(&self) -> Option<Requirement> {
+        let mut kwargs = Attributes::new();
+        let label = format!("setup of suite {}", self.name);
+        kwargs.insert("label".into(), label.into());
+        kwargs.insert("setup".into(), self.setup.clone()?.into());
+        if let Some(teardown) = &self.teardown {
+            kwargs.insert("teardown".into(), teardown.clone().into());
+        }
+        if !self.exports.is_empty() {
+            kwargs.insert("env".into(), self.exports.clone().into());
+        }
+        kwargs.insert("scope".into(), "suite".into());
+        Some(Requirement {
+            kind: "command".to_owned(),
+            kwargs,
+            ..Requirement::default()
+        })
+    }
+}
+
+impl Conditions {
+    /// Adds to what a task says itself; where only one can be said, the task's own counts.
+    fn add_to(&self, more: &mut Attributes) {
+        let lists = [
+            ("needs", &self.needs),
+            ("after", &self.after),
+            ("mutexes", &self.mutexes),
+        ];
+        for (key, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+            // What is no list is refused where it is read.
+            if let Value::Array(own) = more.entry(key).or_insert_with(|| json!([])) {
+                own.extend(names.iter().cloned().map(Value::from));
+            }
+        }
+        for (name, amount) in &self.resources {
+            if let Value::Object(own) = more.entry("resources").or_insert_with(|| json!({})) {
+                own.entry(name.clone()).or_insert_with(|| (*amount).into());
+            }
+        }
+        if let Some(timeout) = &self.timeout {
+            more.entry("timeout").or_insert_with(|| timeout.clone());
+        }
+    }
+}
+
+impl Need {
+    fn requirement(&self) -> Requirement {
+        Requirement {
+            kind: self.kind.clone(),
+            uri: self.uri.clone(),
+            args: self.args.clone(),
+            kwargs: self.kwargs.clone(),
+        }
+    }
+}
+
+impl Task {
+    fn runnable(&self) -> Runnable {
+        let mut more = Attributes::new();
+        self.conditions.add_to(&mut more);
+        if !self.config.is_empty() {
+            more.insert("config".into(), self.config.clone().into());
+        }
+        let env = self.env.iter();
+        Runnable {
+            kind: self.kind.clone(),
+            uri: self.uri.clone(),
+            args: self.args.clone(),
+            kwargs: self.kwargs.clone(),
+            env: env
+                .map(|(name, value)| (name.clone(), Some(value.clone())))
+                .collect(),
+            tags: self.tags.clone().into_iter().collect(),
+            requirements: self.requirements.iter().map(Need::requirement).collect(),
+            identifier: self.identifier.clone(),
+            more,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One requirement being met or released: the resolver's sandbox, its environment, its time-out. What happens is told to the
+//! dispatcher. It must not know which tasks need it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::control::Control;
+use super::executor::Shared;
+use super::requirements::Step;
+use super::supervise::{Supervised, Times, supervise};
+use super::task_host::{Assignment, Host, Met};
+use crate::model::Attributes;
+use crate::plugin::{Level, PluginError, Presence, RequirementResolver, TaskHost};
+
+/// How long what is being brought about may go on when the job is to end: 10 s. What is cut off may leave half of it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Meets a requirement. `absent` is called when it is about to be brought about, and what it returns is waited for.
+pub(super) async fn fulfil(
+    shared: &Arc<Shared>,
+    index: usize,
+    step: &Step,
+    assignment: Assignment,
+    mut control: watch::Receiver<Control>,
+    absent: impl FnOnce() -> oneshot::Receiver<()>,
+) -> Met {
+    let host = host(shared, index, step, assignment);
+    let mut begun = false;
+    let running = async {
+        let mut resolver = resolver(&host, step).await?;
+        match resolver.check().await? {
+            Presence::Present => Ok(Some(Met::Present)),
+            Presence::Impossible => Ok(None),
+            Presence::Absent => {
+                // A dispatcher that is gone has ended the job.
+                if absent().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                begun = true;
+                resolver.fulfil().await.map(Met::Fulfilled).map(Some)
+            }
+        }
+    };
+    let done = supervise(&host, &times(shared), &mut control, running).await;
+    let failed = |reason: String, unknown| Met::Failed { reason, unknown };
+    let Some(done) = done else {
+        return failed("it was not begun".to_owned(), false);
+    };
+    let met = match outcome(done) {
+        Ok(Some(met)) => met,
+        Ok(None) => failed("it cannot be met in this environment".to_owned(), false),
+        // What the resolver says of itself it has undone.
+        Err(Failure::Said(reason)) => failed(reason, false),
+        Err(Failure::Cut(reason)) => failed(reason, begun),
+    };
+    if let Met::Failed { reason, .. } = &met {
+        host.log(Level::Error, reason);
+    }
+    met
+}
+
+/// Undoes what was done for a requirement; why not, where that fails.
+pub(super) async fn release(
+    shared: &Arc<Shared>,
+    index: usize,
+    step: &Step,
+    assignment: Assignment,
+    mut control: watch::Receiver<Control>,
+    fulfilled: &Attributes,
+) -> Result<(), String> {
+    let host = host(shared, index, step, assignment);
+    let running = async {
+        let mut resolver = resolver(&host, step).await?;
+        resolver.release(fulfilled).await
+    };
+    let done = supervise(&host, &times(shared), &mut control, running).await;
+    let failed = match done.map(outcome) {
+        Some(Ok(())) => return Ok(()),
+        Some(Err(Failure::Said(reason) | Failure::Cut(reason))) => reason,
+        None => "it was not begun".to_owned(),
+    };
+    host.log(Level::Error, &failed);
+    Err(failed)
+}
+
+fn host(shared: &Arc<Shared>, index: usize, step: &Step, assignment: Assignment) -> Arc<Host> {
+    let directory = shared.dependencies.join(&step.directory);
+    Arc::new(Host::new(Arc::clone(shared), index, directory, assignment))
+}
+
+fn times(shared: &Shared) -> Times<'_> {
+    Times {
+        clock: &shared.clock,
+        begun: shared.clock.now(),
+        timeout: shared.requirement_timeout,
+        too_long: "it took too long (`requirement.timeout`)",
+        patience: PATIENCE,
+        grace: shared.grace,
+    }
+}
+
+async fn resolver(host: &Arc<Host>, step: &Step) -> Result<RequirementResolver, PluginError> {
+    if step.resolver.manifest.starts_processes()
+        && let Err(error) = host.environment().await
+    {
+        return Err(PluginError::Answer {
+            plugin: step.resolver.label().to_owned(),
+            code: error.code().to_owned(),
+            message: error.to_string(),
+        });
+    }
+    let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
+    RequirementResolver::new(
+        &host.shared.catalog,
+        &step.resolver,
+        &step.requirement,
+        &step.settings,
+        &host.surroundings(),
+        as_host,
+    )
+    .await
+}
+
+enum Failure {
+    /// The resolver says so.
+    Said(String),
+    /// It did not come to its end.
+    Cut(String),
+}
+
+fn outcome<T>(done: Supervised<T>) -> Result<T, Failure> {
+    match (done.answer, done.interrupted, done.lost) {
+        // Also where it came to its end only when it was to be cut short.
+        (Some(Ok(answer)), _, None) => Ok(answer),
+        (Some(Err(PluginError::Answer { message, .. })), None, None) => Err(Failure::Said(message)),
+        (_, Some(reason), _) => Err(Failure::Cut(reason.to_owned())),
+        (_, None, Some(error)) => Err(Failure::Cut(error.to_string())),
+        (Some(Err(error)), None, None) => Err(Failure::Cut(error.to_string())),
+        (None, None, None) => Err(Failure::Cut("it did not answer".to_owned())),
+    }
+}

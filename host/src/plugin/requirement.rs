@@ -1,0 +1,125 @@
+//! The adapter for world `requirement-resolver`: one fresh instance for one requirement.
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+
+use super::bindings::requirement_resolver::RequirementResolver as Instance;
+use super::bindings::requirement_resolver::exports::persea::plugin::fulfil;
+use super::bindings::types;
+use super::catalog::{Catalog, Plugin, Pre};
+use super::powers::fetch::FetchPower;
+use super::powers::log::{Level, Log};
+use super::powers::task::{TaskHost, TaskPower};
+use super::state::State;
+use super::trap::explain;
+use super::{PluginError, convert};
+use crate::model::{Attributes, Requirement};
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It is there.
+    Present,
+    /// It is not there, and can be brought about.
+    Absent,
+    /// It is not there, and can't be.
+    Impossible,
+}
+
+/// A living instance of a requirement resolver, for one requirement. The futures of its calls may be dropped at any time: then
+/// the instance is of no more use, and what is left in the environment is the caller's to end.
+pub struct RequirementResolver {
+    label: String,
+    store: Store<State>,
+    instance: Instance,
+    request: fulfil::Request,
+}
+
+impl RequirementResolver {
+    /// A fresh instance in a sandbox of its own.
+    pub async fn new(
+        catalog: &Catalog,
+        plugin: &Plugin,
+        requirement: &Requirement,
+        settings: &Attributes,
+        more: &Attributes,
+        host: Arc<dyn TaskHost>,
+    ) -> Result<Self, PluginError> {
+        let Pre::RequirementResolver(pre) = &plugin.pre else {
+            return Err(PluginError::Load {
+                plugin: plugin.label.clone(),
+                message: "it is no requirement resolver".into(),
+            });
+        };
+        let log = Arc::clone(&host);
+        let target = Box::new(move |level: Level, message: &str| log.log(level, message));
+        let log = Log::new(target, catalog.limits.log_bytes);
+        let mut store = State::store(&catalog.compiler.engine, &catalog.limits, log);
+        store.data_mut().task = Some(TaskPower {
+            host,
+            bytes_left: catalog.limits.status_bytes,
+        });
+        store.data_mut().fetch = Some(FetchPower::new(Arc::clone(&catalog.downloads)));
+        store.data_mut().cache = catalog.cache_of(plugin);
+        let instance = match pre.instantiate_async(&mut store).await {
+            Ok(instance) => instance,
+            Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
+        };
+        Ok(Self {
+            label: plugin.label.clone(),
+            store,
+            instance,
+            request: fulfil::Request {
+                requirement: convert::to_requirement(requirement),
+                settings: convert::to_attributes(settings),
+                more: convert::to_attributes(more),
+            },
+        })
+    }
+
+    /// Looks whether it is met.
+    pub async fn check(&mut self) -> Result<Presence, PluginError> {
+        let calls = self.instance.persea_plugin_fulfil();
+        let answer = calls.call_check(&mut self.store, &self.request).await;
+        self.answer(answer).map(|presence| match presence {
+            fulfil::Presence::Present => Presence::Present,
+            fulfil::Presence::Absent => Presence::Absent,
+            fulfil::Presence::Impossible => Presence::Impossible,
+        })
+    }
+
+    /// Brings it about, and says what it takes to undo that.
+    pub async fn fulfil(&mut self) -> Result<Attributes, PluginError> {
+        let calls = self.instance.persea_plugin_fulfil();
+        let answer = calls.call_fulfil(&mut self.store, &self.request).await;
+        self.answer(answer).map(convert::attributes)
+    }
+
+    /// Undoes what [`Self::fulfil`] has done.
+    pub async fn release(&mut self, fulfilled: &Attributes) -> Result<(), PluginError> {
+        let fulfilled = convert::to_attributes(fulfilled);
+        let calls = self.instance.persea_plugin_fulfil();
+        let answer = calls
+            .call_release(&mut self.store, &self.request, &fulfilled)
+            .await;
+        self.answer(answer)
+    }
+
+    fn answer<T>(
+        &mut self,
+        answer: wasmtime::Result<Result<T, types::Error>>,
+    ) -> Result<T, PluginError> {
+        match answer {
+            Ok(answer) => {
+                self.store.data_mut().drain_output();
+                answer.map_err(|error| PluginError::Answer {
+                    plugin: self.label.clone(),
+                    code: error.code,
+                    message: error.message,
+                })
+            }
+            Err(error) => Err(explain(&self.label, &mut self.store, &error)),
+        }
+    }
+}

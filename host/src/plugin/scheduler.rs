@@ -1,0 +1,134 @@
+//! The adapter for world `scheduler`: one instance for a whole job.
+
+use std::time::Duration;
+
+use super::bindings::scheduler::Scheduler as Instance;
+use super::bindings::scheduler::exports::persea::plugin::schedule;
+use super::bindings::types;
+use super::call::within;
+use super::catalog::{Catalog, Plugin, Pre};
+use super::state::State;
+use super::trap::explain;
+use super::{PluginError, convert};
+use crate::model::{Attributes, Status};
+
+/// A task, as a scheduler sees it.
+#[derive(Debug)]
+pub struct Node {
+    /// Its id.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The tasks that must have passed before.
+    pub needs: Vec<u32>,
+    /// The tasks that must have ended before.
+    pub after: Vec<u32>,
+    /// Open data.
+    pub more: Attributes,
+}
+
+/// What is to be done next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// This task starts.
+    Start(u32),
+    /// None starts now.
+    Wait,
+    /// These are not run at all.
+    Drop(Vec<u32>),
+}
+
+/// A living instance of a scheduler. After an error it is of no more use.
+pub struct Scheduler {
+    label: String,
+    store: wasmtime::Store<State>,
+    instance: Instance,
+    limit: Option<Duration>,
+}
+
+impl Scheduler {
+    /// A fresh instance in a sandbox of its own, which has been told of the job's tasks. `limit` is the longest that it may take for one
+    /// answer.
+    pub async fn begin(
+        catalog: &Catalog,
+        plugin: &Plugin,
+        settings: &Attributes,
+        nodes: Vec<Node>,
+        limit: Option<Duration>,
+    ) -> Result<Self, PluginError> {
+        let Pre::Scheduler(pre) = &plugin.pre else {
+            return Err(PluginError::Load {
+                plugin: plugin.label.clone(),
+                message: "it is no scheduler".into(),
+            });
+        };
+        let mut store = catalog.store(plugin.label.clone());
+        let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
+        let instance = match made {
+            Ok(instance) => instance,
+            Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
+        };
+        let mut scheduler = Self {
+            label: plugin.label.clone(),
+            store,
+            instance,
+            limit,
+        };
+        let nodes: Vec<schedule::Node> = nodes
+            .into_iter()
+            .map(|node| schedule::Node {
+                id: node.id,
+                name: node.name,
+                kind: node.kind,
+                needs: node.needs,
+                after: node.after,
+                more: convert::to_attributes(&node.more),
+            })
+            .collect();
+        let settings = convert::to_attributes(settings);
+        let calls = scheduler.instance.persea_plugin_schedule();
+        let call = calls.call_begin(&mut scheduler.store, &nodes, &settings);
+        let answer = within(&scheduler.label, limit, call).await?;
+        scheduler.answer(answer)?;
+        Ok(scheduler)
+    }
+
+    /// Tells it that a task has ended.
+    pub async fn ended(&mut self, task: u32, status: Status) -> Result<(), PluginError> {
+        let calls = self.instance.persea_plugin_schedule();
+        let call = calls.call_ended(&mut self.store, task, convert::to_status(status));
+        let answer = within(&self.label, self.limit, call).await?;
+        self.answer(answer)
+    }
+
+    /// Asks it for one of the tasks that are ready.
+    pub async fn next(&mut self, ready: &[u32]) -> Result<Choice, PluginError> {
+        let calls = self.instance.persea_plugin_schedule();
+        let call = calls.call_next(&mut self.store, ready);
+        let answer = within(&self.label, self.limit, call).await?;
+        Ok(match self.answer(answer)? {
+            schedule::Choice::Start(task) => Choice::Start(task),
+            schedule::Choice::Wait => Choice::Wait,
+            schedule::Choice::Drop(tasks) => Choice::Drop(tasks),
+        })
+    }
+
+    fn answer<T>(
+        &mut self,
+        answer: wasmtime::Result<Result<T, types::Error>>,
+    ) -> Result<T, PluginError> {
+        match answer {
+            Ok(answer) => {
+                self.store.data_mut().drain_output();
+                answer.map_err(|error| PluginError::Answer {
+                    plugin: self.label.clone(),
+                    code: error.code,
+                    message: error.message,
+                })
+            }
+            Err(error) => Err(explain(&self.label, &mut self.store, &error)),
+        }
+    }
+}

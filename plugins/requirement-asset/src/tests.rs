@@ -1,0 +1,263 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use persea_plugin_sdk::testing::{Host, Installed};
+use persea_requirement_tool::testing::{feed, here};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+const URL: &str = "https://example.org/a/disk%201.img?x=/y#z";
+
+/// The SHA-256 of `abc`.
+const ABC: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+fn asset(name: &str) -> Requirement {
+    Requirement::new("asset").kwarg("name", name)
+}
+
+fn request(root: &Path, wanted: Requirement) -> Request {
+    let root = root.to_str().unwrap();
+    Request::new(wanted)
+        .with("project-dir", root)
+        .with("job-temp-dir", format!("{root}/job"))
+}
+
+/// A host that has something at the URL, and in which commands really run.
+fn host(root: &Path, bytes: &[u8]) -> Installed {
+    Host::new()
+        .processes(here(root))
+        .download(URL, bytes)
+        .install()
+}
+
+fn fulfil(root: &Path, wanted: &Requirement, bytes: &[u8]) -> Result<Attributes, String> {
+    let host = host(root, bytes);
+    let fulfilled = Asset::fulfil(&request(root, wanted.clone())).map_err(|error| error.message);
+    assert!(
+        feed(&host, root)
+            .unwrap()
+            .iter()
+            .all(|code| *code == Some(0))
+    );
+    fulfilled
+}
+
+fn release(root: &Path, wanted: &Requirement, fulfilled: &Attributes) -> Result<(), String> {
+    let _host = host(root, b"");
+    Asset::release(&request(root, wanted.clone()), fulfilled).map_err(|error| error.message)
+}
+
+/// What the host is asked for.
+fn source(wanted: Requirement) -> Result<persea_plugin_sdk::fetch::Source, String> {
+    let request = request(Path::new("/root"), wanted);
+    Wanted::read(&request)
+        .map(|wanted| wanted.source)
+        .map_err(|error| error.message)
+}
+
+#[test]
+fn an_asset_comes_and_goes() {
+    let root = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..(2 << 20) + 7_u32)
+        .map(|number| (number % 251) as u8)
+        .collect();
+    let wanted = asset(URL).kwarg("executable", true);
+    let checked = Asset::check(&request(root.path(), wanted.clone()));
+    assert_eq!(checked, Ok(Presence::Absent));
+    let fulfilled = fulfil(root.path(), &wanted, &bytes).unwrap();
+    let file = root.path().join("job/assets/disk%201.img");
+    assert!(fs::read(&file).unwrap() == bytes);
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o755);
+    let path = file.to_str().unwrap();
+    let env = format!(r#"{{"PERSEA_ASSET_DISK_201_IMG":"{path}"}}"#);
+    assert_eq!(fulfilled.json("env"), Some(env.as_str()));
+    assert_eq!(fulfilled.text("path"), Some(path));
+    // A test may write into it.
+    fs::write(&file, "").unwrap();
+    assert_eq!(release(root.path(), &wanted, &fulfilled), Ok(()));
+    assert!(!root.path().join("job").exists());
+    assert_eq!(release(root.path(), &wanted, &fulfilled), Ok(()));
+}
+
+#[test]
+fn a_file_that_is_there_already_is_not_the_jobs() {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("a"), "abc").unwrap();
+    let wanted = asset(URL)
+        .kwarg("path", "a")
+        .kwarg("checksum", ABC.to_uppercase().replace("SHA", "sha"));
+    let host = host(root.path(), b"abc");
+    let fulfilled = Asset::fulfil(&request(root.path(), wanted.clone())).unwrap();
+    assert!(host.fetched().is_empty(), "nothing has to be fetched");
+    drop(host);
+    assert_eq!(fulfilled.boolean("made"), Some(false));
+    assert!(fulfilled.json("env").unwrap().ends_with("/a\"}"));
+    assert_eq!(release(root.path(), &wanted, &fulfilled), Ok(()));
+    assert!(root.path().join("a").exists());
+
+    let message = fulfil(
+        root.path(),
+        &wanted.clone().kwarg("executable", true),
+        b"abc",
+    );
+    assert!(
+        message
+            .unwrap_err()
+            .contains("it is there already, but may not be executed")
+    );
+    fs::write(root.path().join("a"), "abd").unwrap();
+    let message = fulfil(root.path(), &wanted, b"abc").unwrap_err();
+    assert!(message.ends_with("another file is there already; remove it, or give another `path`"));
+    let wanted = asset(URL)
+        .kwarg("path", "a")
+        .kwarg("asset_hash", "0".repeat(40));
+    assert!(
+        fulfil(root.path(), &wanted, b"abc")
+            .unwrap_err()
+            .contains("another file")
+    );
+    fs::create_dir(root.path().join("d")).unwrap();
+    let message = fulfil(root.path(), &asset(URL).kwarg("path", "d"), b"").unwrap_err();
+    assert!(message.contains("no ordinary file"));
+}
+
+#[test]
+fn an_attempt_that_nobody_heard_of_is_undone_where_that_is_safe() {
+    let root = tempfile::tempdir().unwrap();
+    let nothing = Attributes::new();
+    fulfil(root.path(), &asset(URL), b"abc").unwrap();
+    assert_eq!(release(root.path(), &asset(URL), &nothing), Ok(()));
+    assert!(!root.path().join("job/assets").exists());
+
+    let wanted = asset(URL).kwarg("path", "a");
+    fs::write(root.path().join(".a.persea-new"), "ab").unwrap();
+    assert_eq!(release(root.path(), &wanted, &nothing), Ok(()));
+    assert!(!root.path().join(".a.persea-new").exists());
+    fs::write(root.path().join("a"), "abc").unwrap();
+    let message = release(root.path(), &wanted, &nothing).unwrap_err();
+    assert!(message.ends_with("/a may have been put there for it; remove it if nobody needs it"));
+    assert!(root.path().join("a").exists());
+}
+
+#[test]
+fn what_the_host_says_of_a_download_is_told() {
+    let root = tempfile::tempdir().unwrap();
+    let message = fulfil(root.path(), &asset("https://example.org/none"), b"").unwrap_err();
+    assert_eq!(message, "none of https://example.org/none has it");
+    assert!(!root.path().join("job").exists());
+}
+
+#[test]
+fn locations_are_asked_in_order() {
+    let locations = |wanted| source(wanted).unwrap().locations;
+    assert_eq!(locations(asset(URL)), [URL]);
+    assert_eq!(locations(asset("data/a.bin")), ["data/a.bin"]);
+    assert_eq!(locations(asset("/x/a #1?%")), ["file:///x/a %231%3F%25"]);
+    let list = r#"["https://a/dir/", "http://b/other", "/mnt/", "here/"]"#;
+    let wanted = asset("a.img").kwarg("locations", Value::json(list));
+    let expected = [
+        "https://a/dir/a.img",
+        "http://b/other",
+        "file:///mnt/a.img",
+        "here/a.img",
+    ];
+    assert_eq!(locations(wanted), expected);
+    assert_eq!(
+        locations(asset(URL).kwarg("locations", "ftp://b/x")),
+        [URL, "ftp://b/x"]
+    );
+}
+
+#[test]
+fn avocados_hashes_and_ages_are_understood() {
+    let checksum = |digits: usize| {
+        let wanted = asset("a").kwarg("asset_hash", "A".repeat(digits));
+        source(wanted).unwrap().checksum.unwrap()
+    };
+    assert_eq!(checksum(40), format!("sha1:{}", "a".repeat(40)));
+    assert!(checksum(64).starts_with("sha256:a") && checksum(128).starts_with("sha512:a"));
+    assert_eq!(
+        source(asset("a").kwarg("algorithm", "md5"))
+            .unwrap()
+            .checksum,
+        None
+    );
+    let age = |expire: Value| {
+        source(asset("a").kwarg("expire", expire)).map(|source| source.more.integer("max-age"))
+    };
+    assert_eq!(age(90.into()), Ok(Some(90)));
+    assert_eq!(age("90".into()), Ok(Some(90)));
+    assert_eq!(age("10D".into()), Ok(Some(864_000)));
+    assert_eq!(age("2h".into()), Ok(Some(7200)));
+    assert_eq!(age(Value::None), Ok(None));
+    for wrong in [
+        Value::from("d"),
+        "-1".into(),
+        "1w".into(),
+        1.5.into(),
+        "99999999999999999d".into(),
+    ] {
+        assert!(
+            age(wrong)
+                .unwrap_err()
+                .contains("`expire` must be seconds, or a text as 30s")
+        );
+    }
+}
+
+#[test]
+fn wrong_arguments_are_explained() {
+    let md5 = "0".repeat(32);
+    let sha1 = "0".repeat(40);
+    let wrong = [
+        (Requirement::new("asset"), "it needs a `name`: a URL"),
+        (
+            asset("https://example.org"),
+            "does not end in the name of a file",
+        ),
+        (
+            asset("https://example.org/a/?b/c"),
+            "does not end in the name of a file",
+        ),
+        (asset("a/.."), "does not end in the name of a file"),
+        (asset("a").kwarg("url", "b"), "`url` is not known"),
+        (
+            asset("a").kwarg("locations", 1),
+            "`locations` must be a list of texts",
+        ),
+        (
+            asset("a").kwarg("asset_hash", md5.as_str()),
+            "`asset_hash` must be the hexadecimal",
+        ),
+        (
+            asset("a")
+                .kwarg("asset_hash", sha1.as_str())
+                .kwarg("algorithm", "md5"),
+            "its `algorithm` is md5, but its `asset_hash` has the length of a sha1",
+        ),
+        (
+            asset("a")
+                .kwarg("asset_hash", sha1.as_str())
+                .kwarg("checksum", ABC),
+            "give it one of both",
+        ),
+        (
+            asset("a").kwarg("env", "A B"),
+            "`env` must be the name of an environment variable",
+        ),
+        (
+            asset("a").kwarg("executable", 1),
+            "`executable` must be true or false",
+        ),
+    ];
+    for (wanted, expected) in wrong {
+        let request = request(Path::new("/root"), wanted);
+        let message = Asset::check(&request).unwrap_err().message;
+        assert!(
+            message.contains(expected),
+            "{message:?} has no {expected:?}"
+        );
+    }
+    let message = Asset::check(&Request::new(asset("a"))).unwrap_err().message;
+    assert!(message.ends_with("it needs a `path` in this environment"));
+}

@@ -1,0 +1,249 @@
+#![allow(clippy::unwrap_used)]
+use super::*;
+use persea_plugin_sdk::testing::{Answer, Host, Processes};
+use persea_requirement_tool::testing::here;
+use std::fs;
+use std::path::Path;
+
+/// Asks the plugin something in a directory in which commands really run.
+fn within<T>(
+    directory: &Path,
+    wanted: &Requirement,
+    ask: impl FnOnce(&Request) -> Result<T, Error>,
+) -> Result<T, String> {
+    let _host = Host::new().processes(here(directory)).install();
+    let directory = directory.to_str().unwrap();
+    let request = Request::new(wanted.clone())
+        .with("work-dir", format!("{directory}/work dir"))
+        .with("job-temp-dir", directory);
+    ask(&request).map_err(|error| error.message)
+}
+
+fn command() -> Requirement {
+    Requirement::new("command")
+}
+
+#[test]
+fn a_program_is_there_or_the_error_names_it() {
+    let root = tempfile::tempdir().unwrap();
+    let check = |name: &str| within(root.path(), &command().uri(name), Command::check);
+    assert_eq!(check("sh"), Ok(Presence::Present));
+    assert_eq!(check("/bin/sh"), Ok(Presence::Present));
+    // The shell has these, but nothing that could be started as a program.
+    for none in ["if", "no-such-program", "-v", "./data"] {
+        fs::write(root.path().join("data"), "").unwrap();
+        let expected = format!(
+            "there is no program `{none}` in this environment; install it, as by a requirement of kind package"
+        );
+        assert_eq!(check(none), Err(expected));
+    }
+}
+
+#[test]
+fn a_check_without_a_setup_says_why_not() {
+    let root = tempfile::tempdir().unwrap();
+    let check = |line: &str| within(root.path(), &command().kwarg("check", line), Command::check);
+    assert_eq!(check("test -d ."), Ok(Presence::Present));
+    let expected = "its check ended with exit code 3: no device";
+    assert_eq!(check("echo no device >&2; exit 3"), Err(expected.into()));
+}
+
+#[test]
+fn a_setup_runs_where_something_is_missing() {
+    let root = tempfile::tempdir().unwrap();
+    let wanted = command()
+        .kwarg("check", "test -e made")
+        .kwarg("setup", "echo hello\n: > made")
+        .kwarg("teardown", "rm made");
+    let check = || within(root.path(), &wanted, Command::check);
+    assert_eq!(check(), Ok(Presence::Absent));
+    let fulfilled = within(root.path(), &wanted, Command::fulfil).unwrap();
+    assert!(fulfilled.is_empty());
+    assert_eq!(check(), Ok(Presence::Present));
+    let release = || {
+        within(root.path(), &wanted, |request| {
+            Command::release(request, &fulfilled)
+        })
+    };
+    assert_eq!(release(), Ok(()));
+    assert_eq!(check(), Ok(Presence::Absent));
+    let message = release().unwrap_err();
+    assert!(
+        message.starts_with("its teardown ended with exit code 1: rm: "),
+        "{message}"
+    );
+
+    let wanted = command().kwarg("setup", "true");
+    assert_eq!(
+        within(root.path(), &wanted, Command::check),
+        Ok(Presence::Absent)
+    );
+    let wanted = command().uri("sh").kwarg("setup", "true");
+    assert_eq!(
+        within(root.path(), &wanted, Command::check),
+        Ok(Presence::Present)
+    );
+    let wanted = command().uri("sh").kwarg("setup", "true").kwarg("env", "A");
+    let checked = within(root.path(), &wanted, Command::check);
+    assert_eq!(checked, Ok(Presence::Absent), "only the setup can tell A");
+    let wanted = command().uri("no-such-program").kwarg("setup", "true");
+    assert_eq!(
+        within(root.path(), &wanted, Command::check),
+        Ok(Presence::Absent)
+    );
+    let message = within(root.path(), &wanted, Command::fulfil).unwrap_err();
+    assert!(
+        message.starts_with("its setup has not helped: there is no program"),
+        "{message}"
+    );
+}
+
+#[test]
+fn variables_reach_the_tests_and_the_teardown() {
+    let root = tempfile::tempdir().unwrap();
+    let setup = "echo A=0 >> $PERSEA_ENV\n".replace("$PERSEA_ENV", "\"$PERSEA_ENV\"")
+        + "printf 'A=1=2\\n\\nB_2= x \"$y\" \\n' >> \"$PERSEA_ENV\"";
+    let wanted = command()
+        .kwarg("env", Value::json(r#"["A","B_2"]"#))
+        .kwarg("setup", setup)
+        .kwarg(
+            "teardown",
+            "printf '%s|' \"$A\" \"$B_2\" > \"$AVOCADO_TESTS_COMMON_TMPDIR/told\"",
+        );
+    assert_eq!(
+        within(root.path(), &wanted, Command::check),
+        Ok(Presence::Absent)
+    );
+    // Twice: what an earlier attempt wrote does not count.
+    for _ in 0..2 {
+        let fulfilled = within(root.path(), &wanted, Command::fulfil).unwrap();
+        assert_eq!(
+            fulfilled.json("env"),
+            Some(r#"{"A":"1=2","B_2":" x \"$y\" "}"#)
+        );
+        within(root.path(), &wanted, |request| {
+            Command::release(request, &fulfilled)
+        })
+        .unwrap();
+        assert_eq!(
+            fs::read_to_string(root.path().join("told")).unwrap(),
+            "1=2| x \"$y\" |"
+        );
+    }
+    // Where nobody has heard of them there are none.
+    let nothing = Attributes::new();
+    within(root.path(), &wanted, |request| {
+        Command::release(request, &nothing)
+    })
+    .unwrap();
+    assert_eq!(fs::read_to_string(root.path().join("told")).unwrap(), "||");
+}
+
+#[test]
+fn a_setup_that_fails_is_torn_down() {
+    let root = tempfile::tempdir().unwrap();
+    let fulfil = |setup: &str, teardown: &str| {
+        let wanted = command()
+            .kwarg("env", "A")
+            .kwarg("setup", setup)
+            .kwarg("teardown", teardown);
+        within(root.path(), &wanted, Command::fulfil).unwrap_err()
+    };
+    let keep = "echo \"$A\" > torn";
+    let torn = || fs::read_to_string(root.path().join("torn")).unwrap();
+    let message = fulfil(
+        "echo A=5 > \"$PERSEA_ENV\"\necho first >&2\nfalse\necho on >&2",
+        keep,
+    );
+    assert_eq!(message, "its setup ended with exit code 1: first");
+    assert_eq!(torn(), "5\n");
+    let message = fulfil("true", keep);
+    assert_eq!(
+        message,
+        "its setup gave no A; it is to write A=VALUE into the file $PERSEA_ENV"
+    );
+    assert_eq!(torn(), "\n");
+    let message = fulfil("printf 'A=6\\nB=7\\n' > \"$PERSEA_ENV\"", keep);
+    assert_eq!(
+        message,
+        "its setup gave B, which is not in the list `env`; add it"
+    );
+    assert_eq!(torn(), "6\n");
+    let message = fulfil("echo 'export A=6' > \"$PERSEA_ENV\"", keep);
+    let expected = "its setup wrote \"export A=6\" into $PERSEA_ENV, and not NAME=value";
+    assert_eq!(message, expected);
+    let message = fulfil("echo one >&2; exit 4", "echo two >&2; exit 5");
+    let expected =
+        "its setup ended with exit code 4: one; then its teardown ended with exit code 5: two";
+    assert_eq!(message, expected);
+}
+
+#[test]
+fn lines_reach_the_shell_as_they_are() {
+    let host = Host::new()
+        .processes(Processes::always(Answer::code(0)))
+        .install();
+    let wanted = command().kwarg("setup", "a 'b'\nc");
+    let request = Request::new(wanted).with("job-temp-dir", "/w/job");
+    assert_eq!(Command::fulfil(&request), Ok(Attributes::new()));
+    let commands = host.commands();
+    let [only] = commands.as_slice() else {
+        unreachable!("one command, not {commands:?}")
+    };
+    assert_eq!(only.program, "/bin/sh");
+    assert_eq!(only.args, ["-e", "-c", "a 'b'\nc"]);
+    let expected = [(COMMON.to_owned(), Some("/w/job".to_owned()))];
+    assert_eq!(only.env, expected, "and the user's locale");
+}
+
+#[test]
+fn wrong_arguments_are_explained() {
+    let list = |names: &str| {
+        command()
+            .kwarg("setup", "a")
+            .kwarg("env", Value::json(names))
+    };
+    let wrong = [
+        (
+            command(),
+            "it needs a `uri` or `name`, a `check` or a `setup`",
+        ),
+        (
+            command().uri("a").kwarg("version", "1"),
+            "`version` is not known",
+        ),
+        (
+            command().uri("a").kwarg("name", "b"),
+            "the uri `a` and the name `b`",
+        ),
+        (command().kwarg("name", 5), "`name` must be a text"),
+        (
+            command().uri("a").kwarg("teardown", "b"),
+            "a `teardown`, but no `setup`",
+        ),
+        (
+            command().uri("a").kwarg("env", "B"),
+            "an `env`, but no `setup`",
+        ),
+        (
+            list("[\"A\"]").kwarg("check", "b"),
+            "a `check` and an `env`",
+        ),
+        (
+            list("[\"A-B\"]"),
+            "`env` has \"A-B\", which is no name of a variable",
+        ),
+        (list("{}"), "`env` must be a list of texts"),
+        (
+            command().kwarg("setup", Value::json("[]")),
+            "`setup` must be a text",
+        ),
+    ];
+    for (wanted, expected) in wrong {
+        let message = Command::check(&Request::new(wanted)).unwrap_err().message;
+        assert!(
+            message.contains(expected),
+            "{message:?} has no {expected:?}"
+        );
+    }
+}

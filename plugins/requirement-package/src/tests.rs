@@ -1,0 +1,336 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use persea_plugin_sdk::process::Command;
+use persea_plugin_sdk::testing::{Answer, Host, Installed, Processes};
+
+use super::*;
+
+/// An environment with these packages, whose manager does what it's told; `broken` fails to install.
+struct Environment {
+    program: &'static str,
+    packages: Packages,
+    /// What comes along with a package.
+    along: &'static str,
+    user: &'static str,
+    broken: bool,
+}
+
+impl Environment {
+    fn apt() -> Self {
+        Self {
+            program: "apt-get",
+            packages: Packages::from([
+                ("libc6:amd64".into(), "2.36".into()),
+                ("old".into(), "1".into()),
+            ]),
+            along: "libalong",
+            user: "0",
+            broken: false,
+        }
+    }
+
+    fn install(mut self) -> Installed {
+        Host::new()
+            .processes(Processes::new(move |command| self.answer(command)))
+            .install()
+    }
+
+    fn answer(&mut self, command: &Command) -> Answer {
+        let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
+        match (command.program.as_str(), &*args) {
+            ("/bin/sh", [_, _, _, name]) => match *name == self.program {
+                true => Answer::code(0).stdout(format!("/usr/bin/{name}\n")),
+                false => Answer::code(1),
+            },
+            ("id", _) => Answer::code(0).stdout(self.user),
+            ("sudo", ["-n", "true"]) => Answer::code(1),
+            ("dpkg-query", _) => {
+                let line =
+                    |(name, version): (&String, &String)| format!("{name}\t{version}\tinstalled\n");
+                let lines: String = self.packages.iter().map(line).collect();
+                Answer::code(0).stdout(lines + "gone\t1\tconfig-files\n")
+            }
+            ("rpm", _) | ("apk", ["info", ..]) => {
+                let rpm = command.program == "rpm";
+                let line = |(name, version): (&String, &String)| match rpm {
+                    true => format!("{name}\t{version}\n"),
+                    false => format!("{name}-{version}\n"),
+                };
+                Answer::code(0).stdout(self.packages.iter().map(line).collect::<String>())
+            }
+            ("apt-cache", [_, "unheard-of"]) => Answer::code(0),
+            ("apt-cache", _) => Answer::code(0).stdout("it:\n  Candidate: 2\n"),
+            ("apt-get", ["--simulate", _, names @ ..]) => {
+                let mut plan: String = names
+                    .iter()
+                    .map(|name| format!("Purg {name} [1]\n"))
+                    .collect();
+                if names.contains(&"libalong") && self.packages.contains_key("new") {
+                    plan += "Remv new [2]\n";
+                }
+                Answer::code(0).stdout(plan)
+            }
+            ("env", [_, _, _, "update", ..]) => Answer::code(0),
+            ("env", [_, _, _, "install" | "add", rest @ ..]) => {
+                let name = rest.last().unwrap();
+                let (name, version) = name.split_once('=').unwrap_or((name, "2"));
+                if name == "no-such" || name == "unheard-of" {
+                    return Answer::code(100)
+                        .stderr(format!("E: Unable to locate package {name}\n"));
+                }
+                self.packages.insert(self.along.into(), "2-r1".into());
+                if self.broken {
+                    return Answer::code(100)
+                        .stderr("E: Sub-process /usr/bin/dpkg returned an error code (1)\n");
+                }
+                self.packages.insert(name.into(), version.into());
+                Answer::code(0)
+            }
+            ("env", [_, _, _, "purge" | "del", names @ ..]) => {
+                self.packages
+                    .retain(|name, _| !names.contains(&name.as_str()));
+                Answer::code(0)
+            }
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+}
+
+fn request(name: &str) -> Request {
+    Request::new(Requirement::new("package").kwarg("name", name))
+}
+
+/// What was changed, as it was typed.
+fn changes(host: &Installed) -> Vec<String> {
+    let commands = host.commands();
+    let changing = commands.iter().filter(|command| command.program == "env");
+    let typed = |command: &Command| {
+        let args = command.args.iter().skip(2).map(String::as_str);
+        args.filter(|arg| !arg.starts_with("DPkg"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    changing.map(typed).collect()
+}
+
+#[test]
+fn what_is_installed_is_present_whatever_its_architecture() {
+    let host = Environment::apt().install();
+    for (name, expected) in [
+        ("libc6", Presence::Present),
+        ("old", Presence::Present),
+        ("gone", Presence::Absent),
+        ("lib", Presence::Absent),
+    ] {
+        assert_eq!(Package::check(&request(name)), Ok(expected), "{name}");
+    }
+    let version = |version: &str| {
+        Request::new(
+            Requirement::new("package")
+                .kwarg("name", "old")
+                .kwarg("version", version),
+        )
+    };
+    assert_eq!(Package::check(&version("1")), Ok(Presence::Present));
+    assert_eq!(Package::check(&version("2")), Ok(Presence::Absent));
+    assert!(changes(&host).is_empty());
+}
+
+#[test]
+fn what_came_goes_again_and_nothing_else() {
+    let host = Environment::apt().install();
+    let wanted = request("new");
+    let fulfilled = Package::fulfil(&wanted).unwrap();
+    assert_eq!(Package::check(&wanted), Ok(Presence::Present));
+    assert_eq!(fulfilled.json(CAME), Some(r#"["libalong","new"]"#));
+    Package::release(&wanted, &fulfilled).unwrap();
+    assert_eq!(Package::check(&wanted), Ok(Presence::Absent));
+    // Twice does no harm.
+    Package::release(&wanted, &fulfilled).unwrap();
+    let expected = [
+        "apt-get install --yes --no-install-recommends --no-remove -o new",
+        "apt-get purge --yes -o libalong new",
+    ];
+    assert_eq!(changes(&host), expected);
+}
+
+#[test]
+fn what_somebody_needs_by_now_is_not_removed() {
+    let host = Environment::apt().install();
+    Package::fulfil(&request("new")).unwrap();
+    let came = Attributes::new()
+        .with(MANAGER, "apt")
+        .with(CAME, Value::json(r#"["libalong"]"#));
+    let error = Package::release(&request("other"), &came).unwrap_err();
+    assert_eq!(
+        error.message,
+        "libalong can't be removed without new, which somebody needs"
+    );
+    assert_eq!(changes(&host).len(), 1);
+}
+
+#[test]
+fn a_package_that_does_not_exist_is_told_in_the_managers_words() {
+    let host = Environment::apt().install();
+    let error = Package::fulfil(&request("unheard-of")).unwrap_err();
+    let expected = "apt could not install unheard-of: E: Unable to locate package unheard-of";
+    assert_eq!(error.message, expected);
+    // The index was got anew before that was believed.
+    assert_eq!(changes(&host).first().unwrap(), "apt-get update -o");
+}
+
+#[test]
+fn what_came_before_a_failure_goes_again() {
+    let broken = Environment {
+        broken: true,
+        ..Environment::apt()
+    };
+    let host = broken.install();
+    let error = Package::fulfil(&request("new")).unwrap_err();
+    assert!(
+        error.message.contains("dpkg returned an error code"),
+        "{error}"
+    );
+    assert_eq!(
+        changes(&host).last().unwrap(),
+        "apt-get purge --yes -o libalong"
+    );
+}
+
+#[test]
+fn what_is_removed_comes_back_in_its_version() {
+    let host = Environment::apt().install();
+    let wanted = Request::new(
+        Requirement::new("package")
+            .kwarg("name", "old")
+            .kwarg("action", "remove"),
+    );
+    assert_eq!(Package::check(&wanted), Ok(Presence::Absent));
+    let fulfilled = Package::fulfil(&wanted).unwrap();
+    assert_eq!(Package::check(&wanted), Ok(Presence::Present));
+    Package::release(&wanted, &fulfilled).unwrap();
+    assert!(changes(&host).last().unwrap().ends_with(" old=1"));
+    assert_eq!(Package::check(&wanted), Ok(Presence::Absent));
+}
+
+#[test]
+fn what_cannot_be_done_says_why() {
+    let user = Environment {
+        user: "1000",
+        ..Environment::apt()
+    };
+    let _host = user.install();
+    let error = Package::check(&request("new")).unwrap_err();
+    assert!(
+        error
+            .message
+            .starts_with("apt needs root, or a sudo that does not ask"),
+        "{error}"
+    );
+    let check = Request::new(
+        Requirement::new("package")
+            .kwarg("name", "new")
+            .kwarg("action", "check"),
+    );
+    let error = Package::check(&check).unwrap_err();
+    assert_eq!(
+        error.message,
+        "new is not installed, and its action `check` forbids to install it"
+    );
+    let error = Package::check(&request("old")).map(|_| ());
+    assert_eq!(error, Ok(()));
+    drop(_host);
+    let none = Environment {
+        program: "pacman",
+        ..Environment::apt()
+    };
+    let _host = none.install();
+    let error = Package::check(&request("new")).unwrap_err();
+    assert_eq!(
+        error.message,
+        "this environment has no package manager that is known: apt, dnf, yum, zypper, apk"
+    );
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    let _host = Environment::apt().install();
+    let message = |requirement: Requirement| {
+        Package::check(&Request::new(requirement))
+            .unwrap_err()
+            .message
+    };
+    let package = || Requirement::new("package");
+    assert!(message(package()).contains("it needs a `name`"));
+    assert!(message(package().kwarg("name", "--purge")).contains("\"--purge\" is no name"));
+    assert!(message(package().kwarg("name", "a; rm")).contains("\"a;\" is no name"));
+    assert!(
+        message(package().kwarg("name", "a").kwarg("action", "upgrade"))
+            .contains("install, check or remove")
+    );
+    assert!(
+        message(package().kwarg("name", "a b").kwarg("version", "1"))
+            .contains("one `version` and several names")
+    );
+    let setting = request("a").setting(SETTING, "emerge");
+    let error = Package::check(&setting).unwrap_err();
+    assert!(
+        error
+            .message
+            .starts_with("no package manager `emerge` is known"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_release_that_knows_nothing_touches_nothing() {
+    let host = Environment::apt().install();
+    assert_eq!(
+        Package::release(&request("new"), &Attributes::new()),
+        Ok(())
+    );
+    let error = Package::release(&request("old"), &Attributes::new()).unwrap_err();
+    assert!(error.message.contains("the log of apt may tell"), "{error}");
+    assert!(changes(&host).is_empty());
+}
+
+#[test]
+fn other_managers_list_their_packages_in_their_own_way() {
+    let dnf = Environment {
+        program: "dnf",
+        packages: Packages::from([
+            ("python3.11.x86_64".into(), "3.11.2-1.fc38".into()),
+            ("jq.x86_64".into(), "1.6-15.fc38".into()),
+        ]),
+        ..Environment::apt()
+    };
+    let host = dnf.install();
+    assert_eq!(Package::check(&request("jq")), Ok(Presence::Present));
+    assert_eq!(
+        Package::check(&request("python3.11")),
+        Ok(Presence::Present)
+    );
+    assert_eq!(Package::check(&request("python3")), Ok(Presence::Absent));
+    drop(host);
+    let apk = Environment {
+        program: "apk",
+        packages: Packages::from([("ca-certificates-bundle".into(), "20230506-r0".into())]),
+        ..Environment::apt()
+    };
+    let host = apk.install();
+    assert_eq!(
+        Package::check(&request("ca-certificates-bundle")),
+        Ok(Presence::Present)
+    );
+    assert_eq!(
+        Package::check(&request("ca-certificates")),
+        Ok(Presence::Absent)
+    );
+    let fulfilled = Package::fulfil(&Request::new(
+        Requirement::new("package")
+            .kwarg("name", "jq")
+            .kwarg("version", "1.6-r3"),
+    ))
+    .unwrap();
+    Package::release(&request("jq"), &fulfilled).unwrap();
+    assert_eq!(changes(&host), ["apk add jq=1.6-r3", "apk del jq libalong"]);
+}

@@ -1,0 +1,543 @@
+//! What tasks require: met once for all that share it, undone on every way out, and never a reason to hold up or lose another task.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::plugins::put;
+use crate::support::{Ran, Sandbox, finish, signal, wait_until};
+
+/// A program that needs something, and writes its name down when it runs.
+fn needs(name: &str, requirements: &Value) -> Value {
+    json!({
+        "kind": "exec-test",
+        "uri": "/bin/sh",
+        "args": ["-c", format!("echo run {name} >> log")],
+        "identifier": name,
+        "kwargs": {"dependencies": requirements},
+    })
+}
+
+/// A requirement whose beginning and end are written down; `more` is added to it.
+fn noted(name: &str, more: Value) -> Value {
+    let mut requirement = json!({
+        "type": "command",
+        "label": name,
+        "setup": format!("echo up {name} >> log"),
+        "teardown": format!("echo down {name} >> log"),
+    });
+    for (key, value) in more.as_object().unwrap() {
+        requirement[key] = value.clone();
+    }
+    requirement
+}
+
+fn plain(name: &str) -> Value {
+    noted(name, json!({}))
+}
+
+fn recipe(sandbox: &Sandbox, runnables: &[Value]) {
+    sandbox.file("job.json", Value::from(runnables).to_string());
+}
+
+fn log(sandbox: &Sandbox) -> Vec<String> {
+    let text = std::fs::read_to_string(sandbox.project().join("log")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// What the journal says of the requirements, as `event id`.
+fn events(sandbox: &Sandbox) -> Vec<String> {
+    let events = sandbox.job().events();
+    let word = |event: &Value| {
+        let what = event["event"]
+            .as_str()?
+            .strip_prefix("requirement-")?
+            .to_owned();
+        let state = event["data"]["state"].as_str();
+        let id = event["data"]["id"].as_str()?;
+        Some(format!("{} {id}", state.unwrap_or(&what)))
+    };
+    events.iter().filter_map(word).collect()
+}
+
+fn place(log: &[String], line: &str) -> usize {
+    let found = log.iter().position(|one| one == line);
+    found.unwrap_or_else(|| panic!("no {line:?} in {log:?}"))
+}
+
+#[test]
+fn what_many_tasks_share_is_met_once_and_released_in_reverse_order() {
+    let sandbox = Sandbox::new();
+    let both = json!([plain("one"), plain("two")]);
+    let mut runnables: Vec<Value> = (0..20).map(|n| needs(&format!("t{n}"), &both)).collect();
+    runnables.push(needs(
+        "kept",
+        &json!([noted("three", json!({"scope": "keep"}))]),
+    ));
+    recipe(&sandbox, &runnables);
+    sandbox.run(&["run", "job.json"]).code(0);
+    let log = log(&sandbox);
+    for line in ["up one", "up two", "up three", "down one", "down two"] {
+        assert_eq!(log.iter().filter(|one| *one == line).count(), 1, "{log:?}");
+    }
+    assert!(place(&log, "up one") < place(&log, "up two"), "{log:?}");
+    assert_eq!(log[log.len() - 2..], ["down two", "down one"]);
+    assert!(!log.contains(&"down three".to_owned()), "{log:?}");
+}
+
+#[test]
+fn the_seed_case_one_is_cancelled_and_the_other_runs_at_once() {
+    let sandbox = Sandbox::new();
+    // What is missing is only known to be so when the other task has run.
+    let slow = json!([{"type": "command", "label": "nothing", "check": "until [ -e free ]; do sleep 0.02; done; false", "setup": "echo no such thing >&2; false"}]);
+    recipe(
+        &sandbox,
+        &[
+            needs("needs", &slow),
+            json!({"kind": "exec-test", "uri": "/bin/touch", "args": ["free"], "identifier": "free"}),
+        ],
+    );
+    let ran = sandbox
+        .run(&["run", "--max-parallel-tasks", "1", "job.json"])
+        .code(0);
+    let job = sandbox.job();
+    assert_eq!(job.status("free"), "PASS");
+    assert_eq!(job.status("needs"), "CANCEL");
+    let reason = job.reason("needs");
+    assert!(
+        reason.starts_with("requirement `command nothing` is not met: "),
+        "{reason}"
+    );
+    assert!(reason.ends_with("no such thing"), "{reason}");
+    assert!(
+        ran.stdout
+            .contains("PASS 1 | ERROR 0 | FAIL 0 | SKIP 0 | WARN 0 | INTERRUPT 0 | CANCEL 1"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn what_a_task_has_for_itself_is_there_for_no_other() {
+    let sandbox = Sandbox::new();
+    let own = noted("own", json!({"scope": "task"}));
+    let runnables: Vec<Value> = (0..4)
+        .map(|n| needs(&format!("t{n}"), &json!([own])))
+        .collect();
+    recipe(&sandbox, &runnables);
+    sandbox
+        .run(&["run", "--max-parallel-tasks", "4", "job.json"])
+        .code(0);
+    let log = log(&sandbox);
+    assert_eq!(log.len(), 12, "{log:?}");
+    for three in log.chunks(3) {
+        assert_eq!(three[0], "up own", "{log:?}");
+        assert!(three[1].starts_with("run t"), "{log:?}");
+        assert_eq!(three[2], "down own", "{log:?}");
+    }
+}
+
+#[test]
+fn several_of_a_tasks_own_are_released_in_reverse_order_and_nothing_is_done_for_a_task_that_cannot_run()
+ {
+    let sandbox = Sandbox::new();
+    let own = |name: &str| noted(name, json!({"scope": "task"}));
+    let mut forsaken = needs("forsaken", &json!([own("c")]));
+    forsaken["needs"] = json!(["fails"]);
+    recipe(
+        &sandbox,
+        &[
+            needs("two", &json!([own("a"), own("b")])),
+            json!({"kind": "exec-test", "uri": "/bin/false", "identifier": "fails"}),
+            forsaken,
+            needs(
+                "half",
+                &json!([
+                    own("d"),
+                    noted("e", json!({"scope": "task", "setup": "false"}))
+                ]),
+            ),
+        ],
+    );
+    sandbox.run(&["run", "job.json"]).code(1);
+    let job = sandbox.job();
+    assert_eq!(
+        job.reason("forsaken"),
+        "it needs `2-fails`, which has ended FAIL"
+    );
+    assert_eq!(job.status("half"), "CANCEL");
+    let log = log(&sandbox);
+    let of = |names: &[&str]| -> Vec<&str> {
+        let all = log.iter().map(String::as_str);
+        all.filter(|line| names.iter().any(|name| line.ends_with(name)))
+            .collect()
+    };
+    assert_eq!(
+        of(&[" a", " b", "two"]),
+        ["up a", "up b", "run two", "down b", "down a"]
+    );
+    assert!(of(&[" c"]).is_empty(), "{log:?}");
+    // What was brought about before something failed is undone all the same.
+    assert_eq!(of(&[" d", "half"]), ["up d", "down d"]);
+}
+
+#[test]
+fn what_is_there_already_is_left_as_it_is() {
+    let sandbox = Sandbox::new();
+    recipe(
+        &sandbox,
+        &[needs(
+            "t",
+            &json!([noted("there", json!({"check": "true"}))]),
+        )],
+    );
+    sandbox.run(&["run", "job.json"]).code(0);
+    assert_eq!(log(&sandbox), ["run t"]);
+    assert_eq!(
+        events(&sandbox),
+        ["started 1-command-there", "present 1-command-there"]
+    );
+}
+
+#[test]
+fn the_variables_of_a_requirement_are_there_for_those_that_need_it() {
+    let sandbox = Sandbox::new();
+    let setup = json!({"setup": "echo PORT=4711 >> \"$PERSEA_ENV\"", "env": ["PORT"]});
+    let mut with = needs("with", &json!([noted("server", setup)]));
+    with["args"] = json!(["-c", "echo \"${PORT-none}\""]);
+    let mut without = needs("without", &json!([]));
+    without["args"] = json!(["-c", "echo \"${PORT-none}\""]);
+    recipe(&sandbox, &[with, without]);
+    sandbox.run(&["run", "job.json"]).code(0);
+    let job = sandbox.job();
+    assert_eq!(job.artifact("with", "stdout"), "4711\n");
+    assert_eq!(job.artifact("without", "stdout"), "none\n");
+}
+
+#[test]
+fn what_cannot_be_required_ends_its_task_alone() {
+    let sandbox = Sandbox::new();
+    let version =
+        |version: &str| json!([{"type": "package", "name": "left-pad", "version": version}]);
+    recipe(
+        &sandbox,
+        &[
+            needs("unknown", &json!([{"type": "moon-phase", "name": "full"}])),
+            needs("scope", &json!([noted("x", json!({"scope": "for ever"}))])),
+            needs("both", &json!([version("1")[0], version("2")[0]])),
+            needs("fine", &json!([])),
+        ],
+    );
+    sandbox.run(&["run", "job.json"]).code(0);
+    let job = sandbox.job();
+    for (name, words) in [
+        (
+            "unknown",
+            "requirement `moon-phase full`: no requirement resolver for its kind; add a plugin",
+        ),
+        (
+            "scope",
+            "its scope is `task`, `suite`, `job` or `keep`, and not \"for ever\"",
+        ),
+        ("both", "cannot be met together with `package left-pad`"),
+    ] {
+        assert_eq!(job.status(name), "CANCEL", "{name}");
+        let reason = job.reason(name);
+        assert!(reason.contains(words), "{name}: {reason}");
+    }
+    assert_eq!(job.status("fine"), "PASS");
+}
+
+#[test]
+fn ctrl_c_ends_the_tests_and_then_all_is_undone() {
+    let sandbox = Sandbox::new();
+    let mut slow = needs(
+        "slow",
+        &json!([plain("one"), noted("two", json!({"scope": "task"}))]),
+    );
+    slow["args"] = json!(["-c", "touch started; sleep 100"]);
+    let mut never = needs("never", &json!([plain("one")]));
+    never["after"] = json!(["slow"]);
+    recipe(&sandbox, &[slow, never]);
+    let child = sandbox
+        .persea(&["run", "--max-parallel-tasks", "1", "job.json"])
+        .spawn()
+        .unwrap();
+    wait_until("the test runs", || {
+        match sandbox.project().join("started").exists() {
+            true => Ok(()),
+            false => Err("not yet".to_owned()),
+        }
+    });
+    signal(child.id(), "INT");
+    finish(child).code(8);
+    let log = log(&sandbox);
+    assert_eq!(log, ["up one", "up two", "down two", "down one"]);
+    let job = sandbox.job();
+    assert_eq!(job.status("slow"), "INTERRUPTED");
+    assert_eq!(job.status("never"), "SKIP");
+    assert!(sandbox.run(&["release"]).code(0).stdout.is_empty());
+}
+
+#[test]
+fn after_a_kill_it_is_undone_on_demand_and_one_is_reminded_of_it() {
+    let sandbox = Sandbox::new();
+    let mut slow = needs("slow", &json!([plain("one"), plain("two")]));
+    slow["args"] = json!(["-c", "touch started; sleep 100"]);
+    recipe(&sandbox, &[slow]);
+    let mut child = sandbox.persea(&["run", "job.json"]).spawn().unwrap();
+    wait_until("the test runs", || {
+        match sandbox.project().join("started").exists() {
+            true => Ok(()),
+            false => Err("not yet".to_owned()),
+        }
+    });
+    let busy = sandbox.run(&["release", "latest"]).code(2);
+    assert!(busy.stderr.contains("is still running"), "{busy}");
+    signal(child.id(), "KILL");
+    child.wait().unwrap();
+    sandbox.assert_no_strays();
+    let killed = sandbox.job().0;
+
+    let ran = sandbox.run(&["run", "/bin/true"]).code(0);
+    let way_out = format!("`persea release {}` does that", killed.display());
+    assert!(ran.stderr.contains(&way_out), "{ran}");
+    let ran = sandbox.run(&["release"]).code(0);
+    assert_eq!(
+        ran.stdout,
+        "requirement command two: released\nrequirement command one: released\n"
+    );
+    assert_eq!(log(&sandbox), ["up one", "up two", "down two", "down one"]);
+    assert_eq!(
+        sandbox
+            .run(&["release", killed.to_str().unwrap()])
+            .code(0)
+            .stdout,
+        ""
+    );
+    assert_eq!(sandbox.run(&["run", "/bin/true"]).code(0).stderr, "");
+}
+
+#[test]
+fn what_cannot_be_released_is_said_at_the_end_and_can_be_tried_again() {
+    let sandbox = Sandbox::new();
+    let stuck = noted(
+        "stuck",
+        json!({"teardown": "echo it is stuck >&2; test -e loose"}),
+    );
+    recipe(&sandbox, &[needs("t", &json!([stuck, plain("fine")]))]);
+    let ran = sandbox.run(&["run", "job.json"]).code(2);
+    let last = ran.stderr.lines().last().unwrap();
+    assert!(
+        last.starts_with("error: requirement command stuck could not be released: "),
+        "{ran}"
+    );
+    assert!(last.ends_with("it is stuck"), "{ran}");
+    assert_eq!(sandbox.job().status("t"), "PASS");
+    assert_eq!(log(&sandbox), ["up stuck", "up fine", "run t", "down fine"]);
+    sandbox.run(&["release"]).code(2);
+    sandbox.file("loose", "");
+    assert_eq!(
+        sandbox.run(&["release"]).code(0).stdout,
+        "requirement command stuck: released\n"
+    );
+    assert_eq!(sandbox.run(&["release"]).code(0).stdout, "");
+}
+
+#[test]
+fn one_that_takes_too_long_is_ended_with_all_its_processes() {
+    let sandbox = Sandbox::new();
+    let slow = noted("slow", json!({"setup": "sleep 100 & sleep 100"}));
+    recipe(&sandbox, &[needs("t", &json!([slow]))]);
+    let ran = sandbox
+        .run(&["run", "--set", "requirement.timeout=0.3", "job.json"])
+        .code(0);
+    let reason = sandbox.job().reason("t");
+    assert!(
+        reason.contains("it took too long (`requirement.timeout`)"),
+        "{ran}"
+    );
+    sandbox.assert_no_strays();
+}
+
+#[test]
+fn a_custom_one_is_used_as_a_built_in_is_and_may_replace_it() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["requirement-token"]);
+    let token = |name: &str, kind: &str, key: &str| json!([{"type": kind, key: name}]);
+    let prints = |name: &str, requirements: &Value| {
+        let mut runnable = needs(name, requirements);
+        runnable["args"] = json!(["-c", "cat *.token; echo token ${TOKEN-none}"]);
+        runnable
+    };
+    recipe(
+        &sandbox,
+        &[
+            prints("custom", &token("a", "token", "uri")),
+            prints("replaced", &token("b", "file", "path")),
+        ],
+    );
+    let run = |options: &[&str]| -> Ran {
+        let mut args = vec!["run", "--max-parallel-tasks", "1"];
+        args.extend(options);
+        args.extend(["--plugin-dir", "plugins", "job.json"]);
+        sandbox.run(&args).code(0)
+    };
+    let ran = run(&[]);
+    assert!(ran.stdout.contains(" requirement token a: token "), "{ran}");
+    let number = |name: &str| -> u64 {
+        let text = sandbox.job().artifact(name, "stdout");
+        text.split_whitespace().last().unwrap().parse().unwrap()
+    };
+    let first = number("custom").max(number("replaced"));
+    assert!(!sandbox.project().join("a.token").exists());
+    // Its own count goes on in the next job.
+    run(&[]);
+    assert!(number("custom") > first);
+    // As configured, the host's own is preferred again, which does not make files up.
+    run(&["--set", "plugins.requirement-resolver.order=[\"file\"]"]);
+    assert_eq!(sandbox.job().status("custom"), "PASS");
+    assert_eq!(sandbox.job().status("replaced"), "CANCEL");
+    let list = sandbox
+        .run(&["plugin", "list", "--plugin-dir", "plugins"])
+        .code(0);
+    assert!(list.stdout.contains("requirement-resolver token"), "{list}");
+}
+
+#[test]
+fn whatever_a_requirement_resolver_does_the_others_are_not_harmed() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-requirement"]);
+    let cases = [
+        ("check-panics", "CANCEL", "no idea"),
+        ("check-loops", "CANCEL", "it took too long"),
+        (
+            "impossible",
+            "CANCEL",
+            "it cannot be met in this environment",
+        ),
+        ("refuses", "CANCEL", "I do not want to"),
+        ("fulfil-panics", "CANCEL", "half way"),
+        ("hoards", "CANCEL", "1024 names"),
+        ("chatters", "CANCEL", "over the limit"),
+        ("stuck", "PASS", ""),
+        ("release-panics", "PASS", ""),
+    ];
+    let mut runnables: Vec<Value> = cases
+        .iter()
+        .map(|(kind, ..)| needs(kind, &json!([{"type": kind}])))
+        .collect();
+    runnables.push(needs("neighbour", &json!([plain("fine")])));
+    recipe(&sandbox, &runnables);
+    let ran = sandbox
+        .run(&[
+            "run",
+            "--set",
+            "requirement.timeout=2",
+            "--plugin-dir",
+            "plugins",
+            "job.json",
+        ])
+        .code(2);
+    let job = sandbox.job();
+    let mut wrong = String::new();
+    for (kind, status, words) in cases {
+        let (found, test) = (job.status(kind), job.test(kind));
+        let reason = test["fail_reason"].as_str().unwrap_or_default();
+        if found != status || !reason.contains(words) {
+            let _ = writeln!(wrong, "{kind}: {found} {reason}");
+        }
+    }
+    assert_eq!(wrong, "", "{ran}");
+    assert_eq!(job.status("neighbour"), "PASS");
+    assert!(log(&sandbox).contains(&"down fine".to_owned()));
+    for words in [
+        "requirement stuck could not be released: it is glued to the floor",
+        "requirement release-panics could not be released: ",
+        // Nobody knows how far it had come.
+        "requirement fulfil-panics could not be released: ",
+    ] {
+        assert!(ran.stderr.contains(words), "{words}: {ran}");
+    }
+}
+
+#[test]
+fn what_is_downloaded_is_held_to_its_checksum_and_found_by_the_tests() {
+    let sandbox = Sandbox::new();
+    // FIPS 180-4's example.
+    sandbox.file("mirror/abc.txt", "abc");
+    sandbox.file("mirror/other.txt", "abd");
+    let abc = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let asset = |name: &str, checksum: Option<&str>| json!([{"type": "asset", "name": name, "locations": "mirror/", "checksum": checksum}]);
+    let mut found = needs("found", &asset("abc.txt", Some(abc)));
+    found["args"] = json!(["-c", "cat \"$PERSEA_ASSET_ABC_TXT\""]);
+    recipe(
+        &sandbox,
+        &[
+            found,
+            needs("differs", &asset("other.txt", Some(&abc.replace('b', "e")))),
+            needs("unverified", &asset("other.txt", None)),
+            needs(
+                "missing",
+                &asset("nothing.txt", Some(&abc.replace('b', "c"))),
+            ),
+            needs(
+                "far",
+                &json!([{"type": "asset", "name": "https://example.org/x", "checksum": abc.replace('b', "d")}]),
+            ),
+        ],
+    );
+    sandbox
+        .run(&["run", "--set", "fetch.offline=true", "job.json"])
+        .code(0);
+    let job = sandbox.job();
+    assert_eq!(job.artifact("found", "stdout"), "abc");
+    for (name, words) in [
+        (
+            "differs",
+            "is not what it should be: its checksum is sha256:",
+        ),
+        ("unverified", "has no checksum"),
+        ("missing", "mirror/nothing.txt cannot be read"),
+        ("far", "nothing is downloaded (`fetch.offline`)"),
+    ] {
+        assert_eq!(job.status(name), "CANCEL", "{name}");
+        let reason = job.reason(name);
+        assert!(reason.contains(words), "{name}: {reason}");
+    }
+}
+
+#[test]
+fn a_python_test_says_what_it_requires_in_its_docstring() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "test_it.py",
+        r#"import unittest
+
+
+class T(unittest.TestCase):
+    def test_it(self):
+        """
+        :avocado: dependency={"type": "file", "path": "made.txt", "content": "made"}
+        """
+        with open("made.txt") as made:
+            self.assertEqual(made.read(), "made")
+"#,
+    );
+    sandbox.run(&["run", "test_it.py"]).code(0);
+    assert_eq!(sandbox.job().results()["pass"], 1);
+    assert!(!sandbox.project().join("made.txt").exists());
+}
+
+#[test]
+fn shuffled_tasks_have_what_they_require() {
+    let sandbox = Sandbox::new();
+    let both = json!([plain("one"), noted("two", json!({"scope": "task"}))]);
+    let runnables: Vec<Value> = (0..8).map(|n| needs(&format!("t{n}"), &both)).collect();
+    recipe(&sandbox, &runnables);
+    for seed in ["1", "2", "3"] {
+        sandbox
+            .run(&["run", "--shuffle-seed", seed, "job.json"])
+            .code(0);
+        assert_eq!(sandbox.job().results()["pass"], 8);
+    }
+}

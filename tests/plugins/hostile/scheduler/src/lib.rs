@@ -1,0 +1,43 @@
+//! A scheduler that fails in the way that a setting names, the second time that it is asked.
+use std::hint::black_box;
+
+use persea_plugin_sdk::prelude::*;
+
+#[derive(Default)]
+struct Hostile {
+    how: String,
+    asked: u32,
+}
+
+impl Scheduler for Hostile {
+    fn describe() -> Description {
+        Description::new("hostile", "fails in every way that a scheduler can").settings(["scheduler.hostile.how"])
+    }
+
+    fn begin(&mut self, _: Vec<Node>, settings: &Attributes) -> Result<(), Error> {
+        self.how = settings.text("scheduler.hostile.how").unwrap_or_default().to_owned();
+        match self.how.as_str() {
+            "refuses" => Err(Error::new("invalid", "not with me")),
+            _ => Ok(()),
+        }
+    }
+
+    fn next(&mut self, ready: &[u32]) -> Result<Choice, Error> {
+        self.asked += 1;
+        if self.asked == 1 {
+            return Ok(Choice::Start(ready[0]));
+        }
+        match self.how.as_str() {
+            "panics" => panic!("no idea"),
+            "loops" => loop {
+                black_box(&self.how);
+            },
+            "errs" => Err(Error::new("io", "out of order")),
+            "lies" => Ok(Choice::Start(4711)),
+            "drops-nothing" => Ok(Choice::Drop(Vec::new())),
+            _ => Ok(Choice::Wait),
+        }
+    }
+}
+
+export!(scheduler: Hostile);
