@@ -9,12 +9,14 @@ mod kept;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptionsExt as _};
 use reqwest::Url;
+use rustix::fs::OFlags;
 
 pub use checksum::Checksum;
 pub use error::DownloadError;
@@ -95,7 +97,7 @@ impl Downloads {
         if source.checksum.is_none() && !self.unverified {
             return Err(DownloadError::Unverified { what: names() });
         }
-        if let Some(kept) = self.kept.as_ref().and_then(|kept| kept.find(source)) {
+        if let Some(kept) = self.find(source).await {
             return Ok(kept);
         }
         let mut failures = Vec::new();
@@ -112,6 +114,13 @@ impl Downloads {
         })
     }
 
+    /// What is kept of that. On a thread of its own: a large file is read from end to end.
+    async fn find(&self, source: &Source) -> Option<Download> {
+        let (kept, source) = (self.kept.clone()?, source.clone());
+        let found = tokio::task::spawn_blocking(move || kept.find(&source));
+        found.await.ok().flatten()
+    }
+
     async fn fetch_from(&self, location: &str, source: &Source) -> Result<Download, DownloadError> {
         let place = Place::read(location)?;
         let mut sink = Sink::new(
@@ -125,13 +134,18 @@ impl Downloads {
         )?;
         match place {
             Place::Project(path) => {
-                let io = |error| DownloadError::io(location, error);
+                let mut options = cap_std::fs::OpenOptions::new();
+                options.read(true).custom_flags(without_waiting());
                 let project = Dir::open_ambient_dir(&self.project, cap_std::ambient_authority());
-                let file = project.and_then(|dir| dir.open(path)).map_err(io)?;
+                let file = project.and_then(|dir| dir.open_with(path, &options));
+                let file = file.map_err(|error| DownloadError::io(location, error))?;
                 sink = copy(file.into_std(), sink).await?;
             }
             Place::File(path) if self.files => {
-                let file = File::open(path).map_err(|error| DownloadError::io(location, error))?;
+                let mut options = File::options();
+                options.read(true).custom_flags(without_waiting());
+                let file = options.open(path);
+                let file = file.map_err(|error| DownloadError::io(location, error))?;
                 sink = copy(file, sink).await?;
             }
             Place::File(_) => {
@@ -265,7 +279,13 @@ impl Place {
     }
 }
 
-/// Takes a file's bytes. On a thread of its own: it may be large, and a pipe or a device may keep it waiting.
+/// Flags for opening what may be a pipe, for whose other end nobody is to wait.
+fn without_waiting() -> i32 {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    flags.bits().cast_signed()
+}
+
+/// Takes a file's bytes, and gives way to others between its pieces.
 async fn copy<'a>(mut file: File, sink: Sink<'a>) -> Result<Sink<'a>, DownloadError> {
     let location = sink.location.to_owned();
     let io = move |error| DownloadError::io(&location, error);

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use super::checksum::Sha256;
 use super::{Download, Source};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Kept {
     directory: PathBuf,
 }

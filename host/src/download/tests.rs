@@ -248,6 +248,15 @@ fn a_file_is_had_by_its_url_or_its_path_in_the_project() {
         "invalid",
         "`ftp` is not known",
     );
+    // Nobody waits for somebody to write into it.
+    let pipe = place.dir.path().join("project/pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, mode, 0).unwrap();
+    for location in ["pipe".to_owned(), format!("file://{}", pipe.display())] {
+        let refused = place.fetch(&[&location], Some(sha512));
+        fails(refused, "io", "no ordinary file");
+    }
     let place = place.set("fetch.files", false);
     fails(
         place.fetch(&[&url], Some(sha512)),
