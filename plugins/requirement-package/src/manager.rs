@@ -12,6 +12,9 @@ use crate::Packages;
 /// Whoever else holds dpkg's lock is waited for: 10 minutes.
 const LOCK: &str = "DPkg::Lock::Timeout=600";
 
+/// Apt's last words when a package can't be had where the index says that it is.
+const NOT_FETCHED: &str = "Unable to fetch some archives";
+
 /// A package manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manager {
@@ -168,7 +171,15 @@ impl Manager {
             Self::Zypper => &["--non-interactive", "install", "--no-recommends"],
             Self::Apk => &["add"],
         };
-        self.act("install", self.command(fixed, &wanted)?, &wanted)
+        let install = || self.act("install", self.command(fixed, &wanted)?, &wanted);
+        match install() {
+            // An old index names packages that its server has no more.
+            Err(error) if self == Self::Apt && error.message.contains(NOT_FETCHED) => {
+                act(self.command(&["update", "-o", LOCK], &[])?)?;
+                install()
+            }
+            installed => installed,
+        }
     }
 
     /// Gets the index of packages where it does not know all of them.

@@ -12,6 +12,8 @@ struct Environment {
     along: &'static str,
     user: &'static str,
     broken: bool,
+    /// Its index of packages is an old one.
+    stale: bool,
 }
 
 impl Environment {
@@ -25,6 +27,7 @@ impl Environment {
             along: "libalong",
             user: "0",
             broken: false,
+            stale: false,
         }
     }
 
@@ -69,7 +72,12 @@ impl Environment {
                 }
                 Answer::code(0).stdout(plan)
             }
-            ("env", [_, _, _, "update", ..]) => Answer::code(0),
+            ("env", [_, _, _, "update", ..]) => {
+                self.stale = false;
+                Answer::code(0)
+            }
+            ("env", [_, _, _, "install", ..]) if self.stale => Answer::code(100)
+                .stderr("E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?\n"),
             ("env", [_, _, _, "install" | "add", rest @ ..]) => {
                 let name = rest.last().unwrap();
                 let (name, version) = name.split_once('=').unwrap_or((name, "2"));
@@ -176,6 +184,18 @@ fn a_package_that_does_not_exist_is_told_in_the_managers_words() {
     assert_eq!(error.message, expected);
     // The index was got anew before that was believed.
     assert_eq!(changes(&host).first().unwrap(), "apt-get update -o");
+}
+
+#[test]
+fn an_old_index_is_got_anew() {
+    let stale = Environment {
+        stale: true,
+        ..Environment::apt()
+    };
+    let host = stale.install();
+    Package::fulfil(&request("new")).unwrap();
+    assert_eq!(Package::check(&request("new")), Ok(Presence::Present));
+    assert_eq!(changes(&host).get(1).unwrap(), "apt-get update -o");
 }
 
 #[test]
