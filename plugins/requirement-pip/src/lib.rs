@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::status;
-use persea_requirement_tool::{act, ask, ask_surely, program};
+use persea_requirement_tool::{act, ask, ask_surely, program, told};
 use serde_json::json;
 
 use wanted::{Action, INDEX, Wanted};
@@ -202,7 +202,7 @@ fn install(wanted: &Wanted<'_>, request: &Request, specifiers: &[String]) -> Res
         command = command.args(["--index-url", index]);
     }
     let command = command.arg("--").args(specifiers.iter().cloned());
-    act(command).map_err(|error| explain(wanted, error))
+    act(command).map_err(|error| explain(wanted, error, "install", specifiers))
 }
 
 fn uninstall(wanted: &Wanted<'_>, names: &[String]) -> Result<(), Error> {
@@ -211,13 +211,13 @@ fn uninstall(wanted: &Wanted<'_>, names: &[String]) -> Result<(), Error> {
         command = command.arg("--break-system-packages");
     }
     let command = command.arg("--").args(names.iter().cloned());
-    act(command).map_err(|error| explain(wanted, error))
+    act(command).map_err(|error| explain(wanted, error, "uninstall", names))
 }
 
-/// Names the ways out where the interpreter belongs to the system (PEP 668).
-fn explain(wanted: &Wanted<'_>, error: Error) -> Error {
+/// Tells a failure by what was wanted; and the ways out where the interpreter belongs to the system (PEP 668).
+fn explain(wanted: &Wanted<'_>, error: Error, what: &str, names: &[String]) -> Error {
     if !error.message.contains("PEP 668") {
-        return error;
+        return told(error, &format!("pip could not {what} {}", names.join(", ")));
     }
     let message = format!(
         "what {} has belongs to the system (PEP 668); name the `python` of a virtual environment, or say `break-system-packages`: true",

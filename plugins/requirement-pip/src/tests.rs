@@ -85,11 +85,9 @@ fn what_came_goes_again_and_what_changed_comes_back() {
 fn what_came_before_a_failure_goes_again() {
     let host = python(true, false);
     let error = Pip::fulfil(&request("no-such")).unwrap_err();
-    assert!(
-        error
-            .message
-            .ends_with("No matching distribution found for no-such"),
-        "{error}"
+    assert_eq!(
+        error.message,
+        "pip could not install no-such: ERROR: No matching distribution found for no-such"
     );
     assert_eq!(
         changes(&host).last().unwrap(),
