@@ -1,6 +1,7 @@
 //! What tasks require: met once for all that share it, undone on every way out, and never a reason to hold up or lose another task.
 
 use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader};
 
 use serde_json::{Value, json};
 
@@ -432,7 +433,7 @@ fn whatever_a_requirement_resolver_does_the_others_are_not_harmed() {
         .run(&[
             "run",
             "--set",
-            "requirement.timeout=2",
+            "requirement.timeout=8",
             "--plugin-dir",
             "plugins",
             "job.json",
@@ -539,5 +540,42 @@ fn shuffled_tasks_have_what_they_require() {
             .run(&["run", "--shuffle-seed", seed, "job.json"])
             .code(0);
         assert_eq!(sandbox.job().results()["pass"], 8);
+    }
+}
+
+#[test]
+fn what_is_being_brought_about_at_ctrl_c_comes_to_its_end_or_is_killed_and_is_undone() {
+    for (seconds, interrupts, expected) in [
+        ("1", 1, ["up slow", "down slow"].as_slice()),
+        // It never came so far; what there is of it is undone all the same, and rather twice than never.
+        ("100", 2, ["down slow"].as_slice()),
+    ] {
+        let sandbox = Sandbox::new();
+        let setup = format!("touch started; sleep {seconds}; echo up slow >> log");
+        let slow = noted("slow", json!({"setup": setup}));
+        recipe(&sandbox, &[needs("t", &json!([slow]))]);
+        let mut child = sandbox.persea(&["run", "job.json"]).spawn().unwrap();
+        let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
+        wait_until("the setup runs", || {
+            match sandbox.project().join("started").exists() {
+                true => Ok(()),
+                false => Err("not yet".to_owned()),
+            }
+        });
+        for heard in ["Interrupt requested:", "Interrupt requested again:"]
+            .iter()
+            .take(interrupts)
+        {
+            signal(child.id(), "INT");
+            // Two at once would count as one.
+            assert!(told.any(|line| line.unwrap().contains(heard)), "{heard}");
+        }
+        let _ = told.count();
+        assert_eq!(child.wait().unwrap().code(), Some(8));
+        let mut log = log(&sandbox);
+        log.dedup();
+        assert_eq!(log, expected);
+        assert_eq!(sandbox.job().status("t"), "SKIP");
+        sandbox.assert_no_strays();
     }
 }
