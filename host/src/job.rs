@@ -12,6 +12,7 @@ mod file;
 mod graph;
 mod history;
 mod log;
+mod naming;
 mod partition;
 mod pending;
 mod picture;

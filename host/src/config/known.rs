@@ -21,12 +21,21 @@ pub enum Shape {
     Amount,
     /// The name of an order.
     Order,
+    /// How ids are written.
+    IdFormat,
     /// For how long a requirement is to last.
     Scope,
 }
 
 fn is_one_of(value: &Value, all: &[&str]) -> bool {
     value.as_str().is_some_and(|text| all.contains(&text))
+}
+
+/// The number is what makes ids differ, so it's there, and where it stays when a directory's name has to be cut.
+fn is_id_format(format: &str) -> bool {
+    format.split_once("{index}").is_some_and(|(before, _)| {
+        !before.contains("{name}") && !before.contains("{variant}") && before.len() < 100
+    })
 }
 
 fn are_texts(value: &Value) -> bool {
@@ -46,6 +55,7 @@ impl Shape {
             Self::Duration => super::duration(value).is_some(),
             Self::Amount => value.is_u64() || are_texts(value),
             Self::Order => is_one_of(value, &["given", "failed-first", "longest-first"]),
+            Self::IdFormat => value.as_str().is_some_and(is_id_format),
             Self::Scope => is_one_of(value, &["task", "suite", "job", "keep"]),
         }
     }
@@ -61,6 +71,7 @@ impl Shape {
             Self::Duration => "a number of seconds or a time such as `5m`",
             Self::Amount => "a whole number or a list of names",
             Self::Order => "`given`, `failed-first` or `longest-first`",
+            Self::IdFormat => "a text in which `{index}` comes before `{name}` and `{variant}`",
             Self::Scope => "`task`, `suite`, `job` or `keep`",
         }
     }
@@ -280,6 +291,12 @@ pub const KNOWN: &[Known] = &[
         Shape::Failures,
         "false",
         "start nothing more after the first task that fails, or after so many",
+    ),
+    known(
+        "run.id_format",
+        Shape::IdFormat,
+        "null",
+        "how ids are written: {index}, {suite}, {kind}, {name}, {variant}; by default {suite}-{index}-{name};{variant} of what there is",
     ),
     known(
         "run.ignore_missing_references",

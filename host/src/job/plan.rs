@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::graph::{Graph, GraphError};
 use super::history::History;
+use super::naming::{Ids, Named, identifier};
 use super::partition::Partition;
 use super::requirements::Requirements;
 use super::resolve::{Answer, Resolved};
@@ -45,47 +44,6 @@ impl Plan {
         let tasks = self.entries.iter().map(|entry| &entry.task);
         Graph::new(tasks, &self.requirements, config)
     }
-}
-
-/// A runnable with the number and name that its task will have.
-struct Named {
-    /// In its suite, or in the job where it has none.
-    number: usize,
-    name: String,
-    runnable: Runnable,
-    ended: Option<Outcome>,
-}
-
-impl Named {
-    /// `12-name;variant`, with the name of the suite before it if there is one. `width` is how many digits the number has.
-    fn id(&self, width: usize) -> String {
-        let Self { number, name, .. } = self;
-        let mut id = match self.runnable.suite() {
-            Some(suite) => format!("{suite}-{number:0width$}-{name}"),
-            None => format!("{number:0width$}-{name}"),
-        };
-        let variant = self.runnable.more.get("variant");
-        if let Some(variant) = variant.and_then(|it| it.get("variant_id")?.as_str()) {
-            id.push(';');
-            id.push_str(variant);
-        }
-        id
-    }
-}
-
-/// Numbers the tasks in their order, each suite for itself; how many digits the numbers of each suite have.
-fn number(named: &mut [Named]) -> HashMap<Option<String>, usize> {
-    let mut counts: HashMap<Option<String>, usize> = HashMap::new();
-    for named in named {
-        let suite = named.runnable.suite().map(str::to_owned);
-        let count = counts.entry(suite).or_default();
-        *count += 1;
-        named.number = *count;
-    }
-    let widths = counts.into_iter();
-    widths
-        .map(|(suite, count)| (suite, count.to_string().len()))
-        .collect()
 }
 
 /// Makes the plan of what was resolved. References that nobody resolved are the caller's to refuse; those over which a
@@ -137,16 +95,13 @@ pub(super) fn plan(
         }
     }
     // Of the whole, so that the parts of a job have different ids; and parted before it's shuffled, so that all machines part alike.
-    let widths = number(&mut named);
-    let width = |named: &Named| {
-        let suite = named.runnable.suite().map(str::to_owned);
-        widths.get(&suite).copied().unwrap_or_default()
-    };
+    let mut ids = Ids::new(config);
+    let widths = ids.number(&mut named);
     if let Some(partition) = partition {
-        let ids: Vec<String> = named.iter().map(|named| named.id(width(named))).collect();
+        let made: Vec<String> = named.iter().map(|named| ids.id(named, &widths)).collect();
         let tasks: Vec<(&str, &str, &Runnable)> = named
             .iter()
-            .zip(&ids)
+            .zip(&made)
             .map(|(named, id)| (named.name.as_str(), id.as_str(), &named.runnable))
             .collect();
         let mut kept = partition.keeps(&tasks).into_iter();
@@ -160,7 +115,7 @@ pub(super) fn plan(
     if let Some(seed) = shuffle_seed {
         fastrand::Rng::with_seed(seed).shuffle(&mut named);
         if partition.is_none() {
-            number(&mut named);
+            ids.number(&mut named);
         }
     }
     // Once for each runner, not for each task.
@@ -173,7 +128,7 @@ pub(super) fn plan(
         .into_iter()
         .enumerate()
         .map(|(index, named)| {
-            let id = named.id(width(&named));
+            let id = ids.unique(&named, &widths);
             let Named {
                 name,
                 runnable,
@@ -260,85 +215,4 @@ fn fate(
         return Fate::Ended(Outcome::new(Status::Error, reason));
     };
     Fate::Run(Arc::clone(runner), settings(runner))
-}
-
-/// A name by a format such as `{uri}` or `{args[0]}`, in Avocado's words. What it names and the runnable lacks is left empty.
-fn identifier(format: &str, runnable: &Runnable) -> String {
-    let uri = runnable.uri.as_deref().unwrap_or(&runnable.kind);
-    if format == "{uri}" {
-        return uri.to_owned();
-    }
-    let mut name = String::new();
-    let mut rest = format;
-    while let Some((before, after)) = rest.split_once('{') {
-        name.push_str(before);
-        let Some((field, after)) = after.split_once('}') else {
-            name.push('{');
-            rest = after;
-            continue;
-        };
-        rest = after;
-        let index = |prefix: &str| {
-            field
-                .strip_prefix(prefix)?
-                .strip_prefix('[')?
-                .strip_suffix(']')
-        };
-        match field {
-            "uri" => name.push_str(uri),
-            "kind" => name.push_str(&runnable.kind),
-            "args" => name.push_str(&runnable.args.join(" ")),
-            "kwargs" => {
-                let pairs: Vec<String> = runnable
-                    .kwargs
-                    .iter()
-                    .map(|(key, value)| format!("{key}={}", plain(value)))
-                    .collect();
-                name.push_str(&pairs.join(" "));
-            }
-            _ => {
-                if let Some(argument) =
-                    index("args").and_then(|n| runnable.args.get(n.parse::<usize>().ok()?))
-                {
-                    name.push_str(argument);
-                } else if let Some(value) = index("kwargs").and_then(|key| runnable.kwargs.get(key))
-                {
-                    name.push_str(&plain(value));
-                }
-            }
-        }
-    }
-    name.push_str(rest);
-    name
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn identifiers_follow_the_format() {
-        let runnable: Runnable = serde_json::from_value(serde_json::json!({
-            "kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "true"], "kwargs": {"FOO": "bar", "N": 3},
-        }))
-        .unwrap();
-        for (format, name) in [
-            ("{uri}", "/bin/sh"),
-            ("{uri} {args}", "/bin/sh -c true"),
-            ("{args[1]}!", "true!"),
-            ("{kwargs[N]}-{kwargs[none]}", "3-"),
-            ("{kwargs}", "FOO=bar N=3"),
-            ("open { end", "open { end"),
-        ] {
-            assert_eq!(identifier(format, &runnable), name, "{format}");
-        }
-    }
 }
