@@ -197,8 +197,8 @@ fn earlier_jobs_say_what_starts_first() {
     let tests = [
         test("quick", "true"),
         test("fails", "false"),
-        test("long", "sleep 0.3"),
-        test("longer", "sleep 0.6"),
+        test("long", "sleep 0.6"),
+        test("longer", "sleep 1.2"),
     ];
     sandbox.file(
         "tests.json",
