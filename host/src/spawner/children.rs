@@ -4,11 +4,13 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use persea_helper::tree;
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid,
 };
@@ -19,14 +21,22 @@ static KNOWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 /// Strays that were killed are waited for so long; more takes only what hangs in the kernel.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
-/// Starts a child of the host. [`forget`] it when it was waited for.
-pub(super) fn start(command: &mut Command) -> io::Result<Child> {
+/// Starts a child of the host, which inherits these descriptors by their numbers. [`forget`] it when it was waited for.
+pub(super) fn start(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::Result<Child> {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if known.is_empty() {
         // Idempotent, and before the first child, so that it holds for all that come from it.
         set_child_subreaper(Some(getpid()))?;
     }
-    let child = command.spawn()?;
+    // Every child is started under the lock, so no other one inherits them.
+    for fd in inherited {
+        fcntl_setfd(fd, FdFlags::empty())?;
+    }
+    let child = command.spawn();
+    for fd in inherited {
+        fcntl_setfd(fd, FdFlags::CLOEXEC)?;
+    }
+    let child = child?;
     known.insert(Pid::from_child(&child).as_raw_nonzero().get());
     Ok(child)
 }

@@ -10,28 +10,48 @@
 //! - `environment`: what the rest of the host uses;
 //! - `turn`: tasks of one process that follow each other in an environment without asking the host in between;
 //! - `children`: the host's own child processes, and the strays that come to it when a helper is killed;
-//! - `process`: the spawner of this machine. Each further spawner is a file beside it.
+//! - `program`, `launch`: a helper that is a child of the host: its executable, its life;
+//! - `process`: the spawner of this machine; `sandbox`: the same in namespaces of its own, over a layer that takes what is written. Each
+//!   further spawner is a file beside them.
 
 mod channel;
 mod children;
 mod command;
 mod environment;
 mod error;
+mod launch;
+mod mounts;
 mod process;
+mod program;
+mod sandbox;
 mod turn;
 
+use std::path::Path;
 use std::pin::Pin;
 
 pub use command::{Command, Exit, Input, Output, Stream};
 pub use environment::{Child, Environment};
 pub use error::SpawnError;
 pub use process::ProcessSpawner;
+pub use sandbox::SandboxSpawner;
 pub use turn::{InLine, Turn};
 
 /// What [`Spawner::open`] answers; boxed, so that spawners can be kept in one list.
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + 'a>>;
 
-/// Makes environments of one kind: this machine, a container, another host.
+/// What [`Spawner::snapshot`] and [`Spawner::close`] answer.
+pub type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What an environment is to be like when it is opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The snapshot that it is brought back to; none for how the spawner makes it.
+    pub snapshot: Option<String>,
+    /// Its processes reach the network. Where a spawner can't keep them from it, they always do.
+    pub network: bool,
+}
+
+/// Makes environments of one kind: this machine, a sandbox, a container, another host.
 pub trait Spawner: Send + Sync {
     /// The name by which users choose it: lower case letters, digits and hyphens.
     fn name(&self) -> &'static str;
@@ -39,6 +59,47 @@ pub trait Spawner: Send + Sync {
     /// Opens an environment for a slot of parallelism. It may be used for any number of tasks, one after the other; when
     /// its helper has died, another one is opened for the slot.
     fn open(&self, slot: usize) -> Opening<'_>;
+
+    /// Whether its environments can be brought back to an earlier state, and do not see what happens in others.
+    fn has_snapshots(&self) -> bool {
+        false
+    }
+
+    /// Opens an environment for a slot in this state, whatever has become of the one before. A name that no
+    /// snapshot has is an error.
+    fn restore<'a>(&'a self, slot: usize, state: &'a State) -> Opening<'a> {
+        match &state.snapshot {
+            None => self.open(slot),
+            Some(name) => Box::pin(std::future::ready(Err(no_snapshot(name)))),
+        }
+    }
+
+    /// Ends everything in an environment of this slot, closes it, and keeps what has become of it under a name, to which others can be
+    /// brought back from then on.
+    fn snapshot<'a>(
+        &'a self,
+        slot: usize,
+        environment: Environment,
+        name: &'a str,
+    ) -> Doing<'a, Result<(), SpawnError>> {
+        let _ = (slot, environment);
+        Box::pin(std::future::ready(Err(no_snapshot(name))))
+    }
+
+    /// Lets what runs in environments that are opened from now on write into this directory of the host, which must be there. It has
+    /// the same path for them.
+    fn share(&mut self, directory: &Path) {
+        let _ = directory;
+    }
+
+    /// Removes what it keeps, when all environments are closed.
+    fn close(&self) -> Doing<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+fn no_snapshot(name: &str) -> SpawnError {
+    SpawnError::Invalid(format!("no environment has been kept as `{name}`"))
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 use super::*;
 
 /// The helper of the same build: named by a variable, or beside the directory that the tests are in.
-fn helper() -> &'static [u8] {
+pub(super) fn helper() -> &'static [u8] {
     static HELPER: OnceLock<Vec<u8>> = OnceLock::new();
     HELPER.get_or_init(|| {
         let path = std::env::var_os("PERSEA_HELPER").map_or_else(

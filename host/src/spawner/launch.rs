@@ -1,0 +1,217 @@
+//! How a helper that is a child of the host comes to life, and what is cleared up after it: its channel, its work directory, its last
+//! words. It must not know where the helper runs, nor what is asked of it.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use persea_helper::protocol::{Bytes, Hello};
+use persea_helper::sweep;
+use rustix::process::Pid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::unix::pipe;
+use tokio::task::JoinHandle;
+
+use super::channel::{Aftermath, Channel, END_WITHIN};
+use super::{Environment, SpawnError, children};
+
+/// Its last words are kept for the error, up to this many bytes.
+const LAST_WORDS: usize = 2000;
+
+/// What remains to be done after the start, before the helper can answer.
+pub(super) type Rest = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
+/// The names and places of a helper that is to be brought to life.
+pub(super) struct Launch {
+    /// The environment's name.
+    pub(super) name: Arc<str>,
+    /// The directory that is empty when a task begins; by the same path here and where the helper runs. It is removed at the end.
+    pub(super) work: PathBuf,
+    /// Dropped when everything has ended, where that may take its time.
+    pub(super) held: Box<dyn Send>,
+}
+
+impl Launch {
+    /// An error of this launch.
+    pub(super) fn failed(
+        &self,
+        what: &'static str,
+    ) -> impl FnOnce(io::Error) -> SpawnError + use<> {
+        failed(&self.name, what)
+    }
+
+    /// Starts the helper by `start`, which is given the ends of its channel, and greets it.
+    pub(super) async fn bring_up(
+        self,
+        start: impl FnOnce(&PipeReader, &PipeWriter) -> io::Result<(Child, Option<Rest>)>,
+    ) -> Result<Environment, SpawnError> {
+        let failed = |what| failed(&self.name, what);
+        let path = self.work.clone();
+        let text = path.to_str().map(ToOwned::to_owned).ok_or_else(|| {
+            SpawnError::Invalid(format!(
+                "the directory for temporary files, {}, is no UTF-8 text; choose another by TMPDIR",
+                path.display()
+            ))
+        })?;
+        // Two pipes and not a socket: with a socket, the host would be woken each time that the helper has read a request,
+        // only to learn that it might send more.
+        let channel = failed("making its channel");
+        let ((requests, to_helper), (from_helper, replies)) =
+            match std::io::pipe().and_then(|first| Ok((first, std::io::pipe()?))) {
+                Ok(pipes) => pipes,
+                Err(e) => {
+                    let _ = sweep::remove(&path);
+                    return Err(channel(e));
+                }
+            };
+        let (mut child, rest) = match start(&requests, &replies) {
+            Ok(started) => started,
+            Err(e) => {
+                let _ = sweep::remove(&path);
+                return Err(failed("running its program")(e));
+            }
+        };
+        drop((requests, replies));
+        let words = Arc::new(Mutex::new(String::new()));
+        let stderr = child.stderr.take().map(OwnedFd::from);
+        let name = Arc::clone(&self.name);
+        let end = tokio::spawn(keep_words(stderr, name, Arc::clone(&words)));
+        let hello = Hello {
+            work_dir: Some(Bytes(path.as_os_str().as_bytes().to_vec())),
+        };
+        let aftermath: Aftermath = Box::pin(clear_up(child, end, path, words, self.held));
+        let reader = pipe::Receiver::from_owned_fd(from_helper.into());
+        let writer = pipe::Sender::from_owned_fd(to_helper.into());
+        let (reader, writer) = match (reader, writer) {
+            (Ok(reader), Ok(writer)) => (reader, writer),
+            (Err(e), _) | (_, Err(e)) => {
+                tokio::spawn(aftermath);
+                return Err(channel(e));
+            }
+        };
+        let name = Arc::clone(&self.name);
+        // A task of its own, so that also a helper that nobody waits for any more is cleared up after.
+        let opening = tokio::spawn(async move {
+            if let Some(rest) = rest
+                && let Err(e) = rest.await
+            {
+                drop((reader, writer));
+                let why = aftermath.await;
+                let e = io::Error::new(e.kind(), format!("{e} ({why})"));
+                return Err(self::failed(&name, "setting it up")(e));
+            }
+            let channel = Channel::open(name, reader, writer, hello, aftermath).await?;
+            Ok(Environment::new(channel, text))
+        });
+        opening
+            .await
+            .unwrap_or(Err(SpawnError::Closed("the environment")))
+    }
+}
+
+fn failed(name: &Arc<str>, what: &'static str) -> impl FnOnce(io::Error) -> SpawnError + use<> {
+    let environment = Arc::clone(name);
+    move |e: io::Error| SpawnError::HelperStart {
+        environment,
+        what,
+        source: Arc::new(e),
+    }
+}
+
+/// A new directory below `root` that nobody else can enter. Whoever asks for it removes it.
+pub(super) fn private_dir(root: &Path, prefix: &str) -> io::Result<PathBuf> {
+    let made = tempfile::Builder::new()
+        .prefix(prefix)
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir_in(root)?;
+    let path = made.path().canonicalize()?;
+    let _ = made.keep();
+    Ok(path)
+}
+
+/// Logs what the helper writes to its standard error, and keeps the end of it. It lasts as long as the helper does: no
+/// process gets that pipe from it.
+async fn keep_words(stderr: Option<OwnedFd>, name: Arc<str>, words: Arc<Mutex<String>>) {
+    let Some(Ok(stderr)) = stderr.map(pipe::Receiver::from_owned_fd) else {
+        return;
+    };
+    // A line without an end must not fill the memory.
+    let mut lines = BufReader::new(stderr);
+    loop {
+        let mut line = Vec::new();
+        match (&mut lines)
+            .take(LAST_WORDS as u64)
+            .read_until(b'\n', &mut line)
+            .await
+        {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let line = String::from_utf8_lossy(&line);
+        let line = line.trim();
+        tracing::warn!(environment = &*name, "{line}");
+        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
+        if words.len() + line.len() > LAST_WORDS {
+            words.clear();
+        }
+        if !words.is_empty() {
+            words.push_str("; ");
+        }
+        words.push_str(line);
+    }
+}
+
+/// Waits for the helper's end, which comes when its channel is gone, or brings it about; then ends what it may have left.
+async fn clear_up(
+    mut child: Child,
+    end: JoinHandle<()>,
+    work: PathBuf,
+    words: Arc<Mutex<String>>,
+    held: Box<dyn Send>,
+) -> String {
+    let pid = Pid::from_child(&child);
+    let ended = tokio::time::timeout(END_WITHIN, end).await;
+    let impatient = ended.is_err();
+    if impatient {
+        // It can't fail: the child has not been waited for.
+        let _ = child.kill();
+    }
+    let blocking = tokio::task::spawn_blocking(move || {
+        let status = child.wait();
+        children::forget(pid);
+        if !status.as_ref().is_ok_and(ExitStatus::success) {
+            let strays = children::end_strays();
+            if strays > 0 {
+                tracing::debug!("ended {strays} processes that a helper had left");
+            }
+        }
+        // As a rule the helper has done it.
+        if let Err(e) = sweep::remove(&work) {
+            tracing::warn!("the directory {} can't be removed: {e}", work.display());
+        }
+        drop(held);
+        status
+    });
+    let mut reason = match blocking.await {
+        Ok(Ok(_)) if impatient => "it did not end by itself and was killed".to_owned(),
+        Ok(Ok(status)) => match (status.code(), status.signal()) {
+            (Some(0), _) => "its channel was closed".to_owned(),
+            (Some(code), _) => format!("it ended with exit code {code}"),
+            (None, signal) => format!("it was ended by signal {}", signal.unwrap_or_default()),
+        },
+        Ok(Err(e)) => format!("it can't be waited for: {e}"),
+        Err(_) => "the host is ending".to_owned(),
+    };
+    let words = words.lock().unwrap_or_else(PoisonError::into_inner);
+    if !words.is_empty() {
+        reason.push_str("; its last words: ");
+        reason.push_str(&words);
+    }
+    reason
+}

@@ -1,0 +1,440 @@
+//! The spawner of sandboxes: namespaces of their own, and this machine's files below a layer that takes whatever is written. It owns
+//! the layers. It must not know what is asked of the helper, nor what a snapshot is for.
+//!
+//! bubblewrap makes the namespaces, as it does for Flatpak: it is small, widely reviewed, and in every distribution. The layers are
+//! overlayfs, mounted by mount(8) in a mount namespace that unshare(1) makes, for bubblewrap before 0.11 knows no overlays.
+//! No daemon, and nothing to clean up on the system: with the last process of a sandbox its mounts are gone, and a helper outside
+//! removes the layers, also when the host was killed.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use persea_helper::sweep;
+use rustix::process::{getgid, getuid};
+use tokio::sync::OnceCell;
+
+use super::launch::{Launch, Rest};
+use super::mounts::{self, Mount};
+use super::program::Helper;
+use super::{
+    Doing, Environment, Opening, ProcessSpawner, SpawnError, Spawner, State, children, no_snapshot,
+};
+
+/// Mounts the layers and becomes bubblewrap: the directory of layers, this sandbox's own in it, further mount options; of each file system its
+/// number, its path, and the layers over it; `--`, and bubblewrap's arguments.
+///
+/// The kernel takes no layer that lies within another, and layers are files of this machine. Seen through an overlay of its own,
+/// their file system is another one.
+const SCRIPT: &str = r#"set -e
+cd "$1"
+own=$2 options=$3
+shift 3
+while [ "$1" != -- ]; do
+    root=$own/root$1 lower=$2
+    if [ -n "$3" ]; then
+        mount -t tmpfs tmpfs "$root"
+        mkdir "$root/empty" "$root/below"
+        mount -t overlay overlay -o "lowerdir=$2:$root/empty$options" "$root/below"
+        lower=$3$root/below
+    fi
+    mount -t overlay overlay -o "lowerdir=$lower,upperdir=$own/upper$1,workdir=$own/work$1$options" "$root"
+    shift 3
+done
+shift
+exec bwrap "$@"
+"#;
+
+/// What it takes besides the kernel, and the Debian packages in which that is.
+const TOOLS: [(&str, &str); 3] = [
+    ("bwrap", "bubblewrap"),
+    ("unshare", "util-linux"),
+    ("mount", "mount"),
+];
+
+/// The number of the slot of the helper that only removes the layers: no task has it.
+const KEEPER: usize = usize::MAX;
+
+/// Starts processes in sandboxes of this machine. What they write is gone with their environment, unless a snapshot keeps it; what
+/// others write, they don't see. They reach no network where that is not asked for, and see no process but their own.
+#[derive(Debug)]
+pub struct SandboxSpawner {
+    helper: Helper,
+    /// For the helper that removes the layers.
+    outside: ProcessSpawner,
+    keeper: OnceCell<Environment>,
+    directory: PathBuf,
+    /// The file systems that get layers.
+    layered: Vec<PathBuf>,
+    /// Those that are only shown.
+    shown: Vec<PathBuf>,
+    shared: Vec<PathBuf>,
+    made: AtomicUsize,
+    /// By slot: the layer of the sandbox that is open there.
+    open: Mutex<HashMap<usize, Arc<Layer>>>,
+    /// By name.
+    snapshots: Mutex<HashMap<String, Vec<Arc<Layer>>>>,
+}
+
+/// What was written in a sandbox, over the layers below. Its directory is removed with it.
+#[derive(Debug)]
+struct Layer {
+    directory: PathBuf,
+    /// Its directory's name among the layers.
+    name: String,
+    below: Vec<Arc<Layer>>,
+}
+
+impl Drop for Layer {
+    fn drop(&mut self) {
+        let directory = std::mem::take(&mut self.directory);
+        let remove = move || {
+            if let Err(e) = sweep::remove(&directory) {
+                tracing::debug!("the layer {} can't be removed: {e}", directory.display());
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+impl SandboxSpawner {
+    /// With the helper's program (a static executable), the directory below which layers are kept, and that in which processes
+    /// start.
+    ///
+    /// # Errors
+    /// A tool that it takes is missing, or this machine's file systems can't be told.
+    pub fn new(
+        helper: &'static [u8],
+        temporary: PathBuf,
+        directory: PathBuf,
+    ) -> Result<SandboxSpawner, SpawnError> {
+        for (tool, package) in TOOLS {
+            if !is_in_path(tool) {
+                return Err(SpawnError::Invalid(format!(
+                    "the spawner `sandbox` needs `{tool}`, which is not in PATH: install it (Debian: `apt-get install {package}`)"
+                )));
+            }
+        }
+        let mounts = mounts::all().map_err(|e| {
+            SpawnError::Invalid(format!(
+                "the file systems of this machine can't be told: {e}"
+            ))
+        })?;
+        let own = mounts::of(&directory, &mounts).map(|mount| mount.path.clone());
+        let mut layered = vec![PathBuf::from("/")];
+        layered.extend(own.filter(|path| path != Path::new("/")));
+        for path in layered.iter().chain([&temporary]) {
+            if !mounts::is_plain(path) {
+                return Err(SpawnError::Invalid(format!(
+                    "the spawner `sandbox` can't use {}: the path has a comma, a colon, a backslash or a quotation mark",
+                    path.display()
+                )));
+            }
+        }
+        let shown = mounts.into_iter().filter(Mount::has_files);
+        let shown = shown.map(|mount| mount.path);
+        Ok(SandboxSpawner {
+            helper: Helper::new(helper, temporary.clone()),
+            outside: ProcessSpawner::new(helper, temporary),
+            keeper: OnceCell::new(),
+            directory,
+            shown: shown.filter(|path| !layered.contains(path)).collect(),
+            layered,
+            shared: Vec::new(),
+            made: AtomicUsize::new(0),
+            open: Mutex::default(),
+            snapshots: Mutex::default(),
+        })
+    }
+
+    fn snapshots(&self) -> MutexGuard<'_, HashMap<String, Vec<Arc<Layer>>>> {
+        self.snapshots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, HashMap<usize, Arc<Layer>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn open_in(&self, slot: usize, state: &State) -> Result<Environment, SpawnError> {
+        let below = match &state.snapshot {
+            None => Vec::new(),
+            Some(name) => self
+                .snapshots()
+                .get(name)
+                .cloned()
+                .ok_or_else(|| no_snapshot(name))?,
+        };
+        let keeper = self
+            .keeper
+            .get_or_try_init(|| self.outside.open_slot(KEEPER))
+            .await?;
+        let mut launch = Launch {
+            name: format!("sandbox/{slot}").into(),
+            work: PathBuf::new(),
+            held: Box::new(()),
+        };
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let layer = self
+            .layer(keeper.work_dir(), number, below)
+            .map_err(launch.failed("making its layer"))?;
+        let layer = Arc::new(layer);
+        launch.work = layer.directory.join("tmp");
+        launch.held = Box::new(Arc::clone(&layer));
+        self.opened().insert(slot, Arc::clone(&layer));
+        let start =
+            |requests: &_, replies: &_| self.start(&layer, state.network, requests, replies);
+        launch.bring_up(start).await
+    }
+
+    fn layer(&self, layers: &str, number: usize, below: Vec<Arc<Layer>>) -> io::Result<Layer> {
+        let name = number.to_string();
+        let layer = Layer {
+            directory: Path::new(layers).join(&name),
+            name,
+            below,
+        };
+        let mut private = std::fs::DirBuilder::new();
+        private.mode(0o700);
+        private.create(&layer.directory)?;
+        private.create(layer.directory.join("tmp"))?;
+        for number in 0..self.layered.len() {
+            for part in ["work", "root"] {
+                private.create(layer.directory.join(format!("{part}{number}")))?;
+            }
+            // It becomes the root of what is seen, so everybody may enter.
+            let mut public = std::fs::DirBuilder::new();
+            let upper = layer.directory.join(format!("upper{number}"));
+            public.mode(0o755).create(upper)?;
+        }
+        Ok(layer)
+    }
+
+    fn start(
+        &self,
+        layer: &Layer,
+        network: bool,
+        requests: &PipeReader,
+        replies: &PipeWriter,
+    ) -> io::Result<(Child, Option<Rest>)> {
+        let is_root = getuid().is_root();
+        // Root's sandbox has all users of this machine, so that packages can be installed; somebody has to say so from outside.
+        let ids = match is_root {
+            true => Some((io::pipe()?, io::pipe()?)),
+            false => None,
+        };
+        let child = self.helper.run(|program| {
+            let mut inherited = Vec::new();
+            inherited.extend(program.descriptor());
+            let mut namespaces: Vec<OsString> = Vec::new();
+            let mut add =
+                |argument: &dyn AsRef<OsStr>| namespaces.push(argument.as_ref().to_owned());
+            match &ids {
+                Some(((_, info), (go, _))) => {
+                    inherited.extend([info.as_fd(), go.as_fd()]);
+                    add(&"--info-fd");
+                    add(&info.as_raw_fd().to_string());
+                    add(&"--userns-block-fd");
+                    add(&go.as_raw_fd().to_string());
+                }
+                None => {
+                    add(&"--uid");
+                    add(&getuid().to_string());
+                    add(&"--gid");
+                    add(&getgid().to_string());
+                }
+            }
+            let mut command = Command::new("unshare");
+            if !is_root {
+                command.args(["--user", "--map-root-user"]);
+            }
+            command
+                .args([
+                    "--mount",
+                    "--propagation",
+                    "private",
+                    "sh",
+                    "-c",
+                    SCRIPT,
+                    "sh",
+                ])
+                .args(self.layers(layer, is_root))
+                .args(self.view(layer, network))
+                .args([
+                    "--unshare-user",
+                    "--unshare-pid",
+                    "--unshare-ipc",
+                    "--unshare-uts",
+                ])
+                .args((!network).then_some("--unshare-net"))
+                .args(namespaces)
+                .args(["--die-with-parent", "--"])
+                .arg(program.path())
+                .stdin(requests.try_clone()?)
+                .stdout(replies.try_clone()?)
+                .stderr(Stdio::piped());
+            children::start(&mut command, &inherited)
+        })?;
+        let rest = ids.map(|((info, _), (_, go))| -> Rest {
+            Box::pin(async move {
+                tokio::task::spawn_blocking(move || map_ids(info, go))
+                    .await
+                    .unwrap_or_else(|e| Err(io::Error::other(e)))
+            })
+        });
+        Ok((child, rest))
+    }
+
+    /// The script's own arguments.
+    fn layers(&self, layer: &Layer, is_root: bool) -> Vec<OsString> {
+        let directory = layer.directory.parent().unwrap_or(&layer.directory);
+        // In a user's own namespace the kernel takes other names for what an overlay notes of its files.
+        let options = if is_root { "" } else { ",userxattr" };
+        let mut all: Vec<OsString> = vec![directory.into(), (&layer.name).into(), options.into()];
+        for (number, path) in self.layered.iter().enumerate() {
+            // The uppermost comes first. Their names begin in the directory of layers: of whole paths, mount's options hold few.
+            let over = layer.below.iter().rev();
+            let over: String = over
+                .map(|it| format!("{}/upper{number}:", it.name))
+                .collect();
+            all.extend([number.to_string().into(), path.into(), over.into()]);
+        }
+        all.push("--".into());
+        all
+    }
+
+    /// What is seen in the sandbox, in bubblewrap's words.
+    fn view(&self, layer: &Layer, network: bool) -> Vec<OsString> {
+        let mut all: Vec<OsString> = Vec::new();
+        let mut add = |option: &str, paths: &[&OsStr]| {
+            all.push(option.into());
+            all.extend(paths.iter().map(|path| (*path).to_owned()));
+        };
+        for (number, path) in self.layered.iter().enumerate() {
+            let root = format!("{}/root{number}", layer.name);
+            add("--bind", &[root.as_ref(), path.as_os_str()]);
+        }
+        for path in &self.shown {
+            add("--ro-bind-try", &[path.as_os_str(), path.as_os_str()]);
+        }
+        add("--ro-bind", &["/sys".as_ref(), "/sys".as_ref()]);
+        add("--dev", &["/dev".as_ref()]);
+        add("--proc", &["/proc".as_ref()]);
+        // Other sandboxes are nobody's business.
+        if let Some(layers) = layer.directory.parent() {
+            add("--tmpfs", &[layers.as_os_str()]);
+        }
+        let work = layer.directory.join("tmp");
+        for path in self.shared.iter().chain([&work]) {
+            add("--bind", &[path.as_os_str(), path.as_os_str()]);
+        }
+        // Often a link into a directory that belongs to the running system.
+        if network && let Ok(names) = Path::new("/etc/resolv.conf").canonicalize() {
+            add("--ro-bind", &[names.as_os_str(), names.as_os_str()]);
+        }
+        add("--chdir", &[self.directory.as_os_str()]);
+        all
+    }
+
+    async fn keep(
+        &self,
+        slot: usize,
+        environment: Environment,
+        name: &str,
+    ) -> Result<(), SpawnError> {
+        let layer = self.opened().remove(&slot);
+        let layer = layer.ok_or_else(|| no_snapshot(name))?;
+        environment.end_task().await?;
+        // What is still mounted must not become the lower layer of another.
+        environment.close().await;
+        let mut layers = layer.below.clone();
+        layers.push(layer);
+        self.snapshots().insert(name.to_owned(), layers);
+        Ok(())
+    }
+}
+
+/// Gives a sandbox all users and groups of this machine, when it says that it is there. Until then it waits.
+fn map_ids(mut info: PipeReader, mut go: PipeWriter) -> io::Result<()> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    struct Info {
+        child_pid: u32,
+    }
+    let mut text = Vec::new();
+    let mut piece = [0; 1024];
+    // One object in several lines, and then others may hold the pipe open.
+    while !text.ends_with(b"}\n") {
+        match info.read(&mut piece)? {
+            0 => break,
+            count => text.extend(piece.iter().take(count)),
+        }
+    }
+    let Ok(Info { child_pid }) = serde_json::from_slice(&text) else {
+        return Err(io::Error::other("bubblewrap has made no sandbox"));
+    };
+    for map in ["uid_map", "gid_map"] {
+        std::fs::write(format!("/proc/{child_pid}/{map}"), "0 0 4294967295\n")?;
+    }
+    go.write_all(b"\n")
+}
+
+fn is_in_path(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(tool).is_file())
+}
+
+impl Spawner for SandboxSpawner {
+    fn name(&self) -> &'static str {
+        "sandbox"
+    }
+
+    fn open(&self, slot: usize) -> Opening<'_> {
+        Box::pin(async move { self.open_in(slot, &State::default()).await })
+    }
+
+    fn has_snapshots(&self) -> bool {
+        true
+    }
+
+    fn restore<'a>(&'a self, slot: usize, state: &'a State) -> Opening<'a> {
+        Box::pin(self.open_in(slot, state))
+    }
+
+    fn snapshot<'a>(
+        &'a self,
+        slot: usize,
+        environment: Environment,
+        name: &'a str,
+    ) -> Doing<'a, Result<(), SpawnError>> {
+        Box::pin(self.keep(slot, environment, name))
+    }
+
+    fn share(&mut self, directory: &Path) {
+        self.shared.push(directory.to_path_buf());
+    }
+
+    fn close(&self) -> Doing<'_, ()> {
+        Box::pin(async {
+            self.opened().clear();
+            self.snapshots().clear();
+            if let Some(keeper) = self.keeper.get() {
+                keeper.close().await;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "sandbox_tests.rs"]
+mod tests;

@@ -1,0 +1,234 @@
+//! The spawner of sandboxes with real ones.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::spawner::tests::helper;
+use crate::spawner::{Command, Exit};
+
+struct Place {
+    spawner: SandboxSpawner,
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["root", "project", "results"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        fs::write(dir.path().join("project/file"), "of the machine").unwrap();
+        let path = |name| dir.path().join(name);
+        let mut spawner = SandboxSpawner::new(helper(), path("root"), path("project")).unwrap();
+        spawner.share(&path("results"));
+        Place { spawner, dir }
+    }
+
+    async fn open(&self, slot: usize) -> Environment {
+        self.spawner.open(slot).await.unwrap()
+    }
+
+    async fn restore(&self, slot: usize, snapshot: &str) -> Environment {
+        let state = State {
+            snapshot: Some(snapshot.to_owned()),
+            network: false,
+        };
+        self.spawner.restore(slot, &state).await.unwrap()
+    }
+
+    fn file(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+}
+
+async fn run(environment: &Environment, script: &str) -> Exit {
+    environment
+        .run(Command::new("sh", ["-c", script]))
+        .await
+        .unwrap()
+}
+
+/// What a script prints.
+async fn says(place: &Place, environment: &Environment, script: &str) -> String {
+    let file = place.dir.path().join("results/said");
+    let _ = fs::remove_file(&file);
+    let command = Command {
+        stdout: crate::spawner::Output::File(file.clone()),
+        ..Command::new("sh", ["-c", script])
+    };
+    environment.run(command).await.unwrap();
+    fs::read_to_string(file).unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn what_is_written_stays_in_the_sandbox() {
+    let place = Place::new();
+    let one = place.open(0).await;
+    let other = place.open(1).await;
+    let script = "echo changed >file && echo new >new && rm -r /etc/apt; cat file";
+    assert_eq!(says(&place, &one, script).await, "changed");
+    assert_eq!(
+        says(&place, &other, "cat file; ls").await,
+        "of the machinefile"
+    );
+    assert_eq!(place.file("project/file"), "of the machine");
+    assert!(Path::new("/etc/apt").exists() && !place.dir.path().join("project/new").exists());
+    // It's another one after that.
+    one.close().await;
+    let again = place.open(0).await;
+    assert_eq!(
+        says(&place, &again, "cat file; ls").await,
+        "of the machinefile"
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_is_what_others_begin_with() {
+    let place = Place::new();
+    let first = place.open(0).await;
+    run(&first, "echo a >a; echo b >b; sleep 1000 &").await;
+    place.spawner.snapshot(0, first, "with a").await.unwrap();
+    let second = place.restore(0, "with a").await;
+    run(&second, "rm b file; echo c >c").await;
+    place.spawner.snapshot(0, second, "with c").await.unwrap();
+
+    let (one, two) = (
+        place.restore(0, "with a").await,
+        place.restore(1, "with c").await,
+    );
+    assert_eq!(says(&place, &one, "echo $(ls)").await, "a b file");
+    assert_eq!(says(&place, &two, "echo $(ls)").await, "a c");
+    run(&two, "echo d >d").await;
+    two.close().await;
+    let two = place.restore(1, "with c").await;
+    assert_eq!(says(&place, &two, "echo $(ls)").await, "a c");
+    assert_eq!(
+        says(&place, &place.open(2).await, "echo $(ls)").await,
+        "file"
+    );
+
+    let state = State {
+        snapshot: Some("nothing".to_owned()),
+        network: false,
+    };
+    let error = place.spawner.restore(3, &state).await.unwrap_err();
+    assert!(error.to_string().contains("`nothing`"), "{error}");
+}
+
+#[tokio::test]
+async fn many_layers() {
+    let place = Place::new();
+    let mut environment = place.open(0).await;
+    for number in 0..60 {
+        run(&environment, &format!("touch {number}")).await;
+        let name = number.to_string();
+        place.spawner.snapshot(0, environment, &name).await.unwrap();
+        environment = place.restore(0, &name).await;
+    }
+    assert_eq!(says(&place, &environment, "ls | wc -l").await, "61");
+}
+
+#[tokio::test]
+async fn it_reaches_the_network_only_where_that_is_asked_for() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let script = format!("exec 3<>/dev/tcp/127.0.0.1/{port}");
+    let connect = || Command::new("bash", ["-c", &script]);
+    let without = place.open(0).await;
+    assert!(!without.run(connect()).await.unwrap().is_success());
+    let state = State {
+        snapshot: None,
+        network: true,
+    };
+    let with = place.spawner.restore(1, &state).await.unwrap();
+    assert!(with.run(connect()).await.unwrap().is_success());
+}
+
+#[tokio::test]
+async fn it_sees_no_process_of_the_machine() {
+    let place = Place::new();
+    let environment = place.open(0).await;
+    let own = std::process::id();
+    let script = format!("test -d /proc/{own} || ls -d /proc/[0-9]* | wc -l");
+    let count: usize = says(&place, &environment, &script).await.parse().unwrap();
+    assert!(count < 10, "{count}");
+    // Its own files are not the others' business either.
+    let layers = place.spawner.keeper.get().unwrap().work_dir().to_owned();
+    assert_eq!(
+        says(&place, &environment, &format!("echo $(ls {layers}/*)")).await,
+        "tmp"
+    );
+}
+
+#[tokio::test]
+async fn with_its_helper_everything_in_it_ends() {
+    let place = Place::new();
+    let environment = place.open(0).await;
+    let script = "setsid sh -c 'while :; do date >/proc/self/fd/1; sleep 0.01; done' >\"$0\" & kill -9 $PPID";
+    let beat = place.dir.path().join("results/beat");
+    let command = Command::new("sh", ["-c", script, beat.to_str().unwrap()]);
+    let error = environment.run(command).await.unwrap_err();
+    assert!(matches!(error, SpawnError::HelperDied { .. }), "{error}");
+    environment.closed().await;
+    let len = || fs::metadata(&beat).map_or(0, |it| it.len());
+    let before = len();
+    // Ten times as long as a beat.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(len(), before);
+    assert!(place.open(0).await.is_alive());
+}
+
+#[tokio::test]
+async fn packages_could_be_installed_by_root() {
+    if !getuid().is_root() {
+        return;
+    }
+    let place = Place::new();
+    let environment = place.open(0).await;
+    assert!(
+        run(
+            &environment,
+            "touch x && chown 33:44 x && test $(stat -c %u:%g x) = 33:44"
+        )
+        .await
+        .is_success()
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_left_on_the_disk() {
+    let place = Place::new();
+    let environment = place.open(0).await;
+    run(&environment, "mkdir -p a/b; echo x >a/b/c; chmod 0 a/b a").await;
+    place
+        .spawner
+        .snapshot(0, environment, "kept")
+        .await
+        .unwrap();
+    let environment = place.restore(0, "kept").await;
+    run(&environment, "rm -rf a").await;
+    environment.close().await;
+    place.spawner.close().await;
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = fs::read_dir(place.dir.path().join("root")).unwrap().count();
+        if left == 0 {
+            break;
+        }
+        assert!(Instant::now() < until, "{left} left");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[test]
+fn what_it_cannot_use_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let odd = dir.path().join("a,b");
+    fs::create_dir(&odd).unwrap();
+    let error = SandboxSpawner::new(helper(), odd, dir.path().to_path_buf()).unwrap_err();
+    assert!(error.to_string().contains("comma"), "{error}");
+}
