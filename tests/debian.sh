@@ -31,3 +31,10 @@ diff <(echo "$before") <(packages)
 diff <(echo "$automatic") <(apt-mark showauto)
 test ! -e scratch
 echo "the machine has the packages that it had before"
+
+# In sandboxes the machine never has it.
+"$persea" run --spawner sandbox --max-parallel-tasks 1 --results-dir "$results" --job job.toml
+grep -q "$tally" "$results/latest/events.jsonl"
+grep -q '"snapshot":"1-package-hello"' "$results/latest/events.jsonl"
+diff <(echo "$before") <(packages)
+echo "the machine has not noticed the sandboxes"

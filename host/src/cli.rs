@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, UserDirs};
 use crate::plugin::{Catalog, Sources};
-use crate::spawner::{ProcessSpawner, Spawner};
+use crate::spawner::{ProcessSpawner, SandboxSpawner, Spawner};
 
 mod config;
 mod list;
@@ -180,16 +180,25 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> Result<Self, Failure> {
+    /// With the spawner of that name.
+    fn new(spawner: &str) -> Result<Self, Failure> {
         let outer = tempfile::Builder::new()
             .prefix("persea-")
             .tempdir()
             .map_err(Failure::of)?;
         let common = outer.path().join("common");
         std::fs::create_dir(&common).map_err(Failure::of)?;
-        let spawner = ProcessSpawner::new(HELPER, outer.path().to_path_buf());
+        let root = outer.path().to_path_buf();
+        let spawner: Box<dyn Spawner> = match spawner {
+            SandboxSpawner::NAME => {
+                let directory = std::env::current_dir().map_err(Failure::of)?;
+                let made = SandboxSpawner::new(HELPER, root, directory);
+                Box::new(made.map_err(|error| Failure::with(exit::JOB_FAIL, error))?)
+            }
+            _ => Box::new(ProcessSpawner::new(HELPER, root)),
+        };
         Ok(Self {
-            spawner: Box::new(spawner),
+            spawner,
             common,
             outer,
         })

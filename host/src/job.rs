@@ -119,6 +119,8 @@ pub struct Summary {
     pub elapsed: Duration,
     /// How many tasks passed, but not the first time.
     pub flaky: usize,
+    /// How often an environment was brought to another state.
+    pub switches: usize,
     /// Whether it was cut short from outside.
     pub interrupted: bool,
     /// The requirements that could not be released, and why.
@@ -171,7 +173,7 @@ impl Job {
             id,
             config,
             catalog,
-            spawner,
+            mut spawner,
             references,
             resolved,
             results_root,
@@ -184,6 +186,15 @@ impl Job {
         let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
         let total = plan.entries.len();
         let directory = JobDirectory::create(&results_root, &id)?;
+        let dependencies = directory.path().join(directory::DEPENDENCIES);
+        if spawner.has_snapshots() && !plan.requirements.steps.is_empty() {
+            std::fs::create_dir(&dependencies).map_err(|source| JobError::System {
+                what: "make the directory for requirements",
+                source,
+            })?;
+            spawner.share(&dependencies);
+        }
+        spawner.share(&directory.test_results());
         let mut log = log::JobLog::new(directory.log()?);
         let mut journal = Journal::create(directory.path())?;
         let signals = control::Signals::listen().map_err(|source| JobError::System {
@@ -226,10 +237,12 @@ impl Job {
         let shared = Arc::new(executor::Shared {
             job: id,
             catalog,
+            fresh: spawner.has_snapshots() && config.flag("spawner.sandbox.fresh"),
             spawner,
+            network: config.flag("spawner.sandbox.network"),
             clock: clock::Clock::new(),
             test_results: directory.test_results(),
-            dependencies: directory.path().join(directory::DEPENDENCIES),
+            dependencies,
             temp_dir,
             // Without a directory to work in no process can start either, and that is said better there.
             project_dir: std::env::current_dir().unwrap_or_default(),
@@ -258,6 +271,7 @@ impl Job {
             total,
             elapsed: u64::try_from(totals.elapsed.as_nanos()).unwrap_or(u64::MAX),
             interrupted_by: totals.stopped.map(str::to_owned),
+            switches: totals.switches,
         };
         journal.append(crate::journal::now(), &Event::JobFinished(&finished))?;
         journal.commit()?;
@@ -270,6 +284,7 @@ impl Job {
             directory: directory.path().to_path_buf(),
             elapsed: totals.elapsed,
             flaky: totals.flaky,
+            switches: totals.switches,
             interrupted: totals.interrupted,
             unreleased: totals.unreleased,
             failed_reports,

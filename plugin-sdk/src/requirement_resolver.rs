@@ -16,7 +16,8 @@ pub use crate::bindings::requirement_resolver::Presence;
 ///
 /// The host understands in [`Description::more`]: `one-at-a-time` (boolean): in one environment it asks for one requirement of these
 /// kinds after the other, as a package manager wants it; `unique-by` (json, a list of names): two requirements of one kind for which
-/// these keyword arguments are the same and others are not cannot be met in one environment at once, as two versions of one package.
+/// these keyword arguments are the same and others are not cannot be met in one environment at once, as two versions of one package; `network` (boolean; default false): its processes need
+/// the network, also where tests don't have it.
 pub trait RequirementResolver {
     /// Says what the plugin is. Pure and quick: no power may be used but [`log`](crate::log).
     fn describe() -> Description;

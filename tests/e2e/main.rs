@@ -21,6 +21,7 @@ mod policy;
 mod quick;
 mod reports;
 mod requirements;
+mod sandboxes;
 mod schedulers;
 mod suites;
 mod support;

@@ -24,6 +24,15 @@ const AVOCADO: [(&str, Option<&str>); 16] = [
 
 #[test]
 fn the_mixed_job_ends_as_under_avocado() {
+    run("process");
+}
+
+#[test]
+fn in_sandboxes_it_ends_alike() {
+    run("sandbox");
+}
+
+fn run(spawner: &str) {
     let sandbox = Sandbox::new();
     let mixed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/mixed");
     let mut command = sandbox.persea(&[
@@ -32,6 +41,8 @@ fn the_mixed_job_ends_as_under_avocado() {
         "persea.toml",
         "--max-parallel-tasks",
         "2",
+        "--spawner",
+        spawner,
         "mixed.json",
     ]);
     command.current_dir(&mixed);

@@ -36,7 +36,7 @@ impl Release {
                 spawner,
                 common,
                 outer: _outer,
-            } = Place::new()?;
+            } = Place::new("process")?;
             let undo = Undo {
                 config: Arc::clone(&config),
                 catalog: Arc::clone(&catalog),

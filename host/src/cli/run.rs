@@ -39,6 +39,9 @@ pub(super) struct Run {
     /// Run only this part of the tasks: `2/5` is the second of five, `hash:2/5` goes by their names
     #[arg(long, value_name = "PART")]
     partition: Option<String>,
+    /// Where tests run: `process` is this machine, `sandbox` namespaces and files of their own on it
+    #[arg(long, value_name = "NAME")]
+    spawner: Option<String>,
     /// Run the tasks in a random order, and print its seed
     #[arg(long)]
     shuffle: bool,
@@ -92,6 +95,7 @@ impl Run {
         }
         let texts = [
             ("run.partition", &self.partition),
+            ("run.spawner", &self.spawner),
             ("task.timeout.running", &self.task_timeout),
             ("job.run.timeout", &self.job_timeout),
             ("job.run.result.json.output", &self.json),
@@ -145,7 +149,7 @@ impl Run {
             spawner,
             common,
             outer: _outer,
-        } = Place::new()?;
+        } = Place::new(context.config.text("run.spawner").unwrap_or_default())?;
         let pending = Pending::new(&context.dirs.state);
         remind(&pending);
         let on_stdout: Vec<&str> = catalog
@@ -297,6 +301,12 @@ fn show(summary: &Summary) {
         say(format_args!(
             "FLAKY      : {} passed only when tried again",
             summary.flaky
+        ));
+    }
+    if summary.switches > 0 {
+        say(format_args!(
+            "SWITCHES   : {} of an environment to another state",
+            summary.switches
         ));
     }
     say(format_args!(

@@ -25,6 +25,8 @@ pub enum Shape {
     IdFormat,
     /// For how long a requirement is to last.
     Scope,
+    /// The name of a spawner.
+    Spawner,
 }
 
 fn is_one_of(value: &Value, all: &[&str]) -> bool {
@@ -57,6 +59,7 @@ impl Shape {
             Self::Order => is_one_of(value, &["given", "failed-first", "longest-first"]),
             Self::IdFormat => value.as_str().is_some_and(is_id_format),
             Self::Scope => is_one_of(value, &["task", "suite", "job", "keep"]),
+            Self::Spawner => is_one_of(value, &["process", "sandbox"]),
         }
     }
 
@@ -73,6 +76,7 @@ impl Shape {
             Self::Order => "`given`, `failed-first` or `longest-first`",
             Self::IdFormat => "a text in which `{index}` comes before `{name}` and `{variant}`",
             Self::Scope => "`task`, `suite`, `job` or `keep`",
+            Self::Spawner => "`process` or `sandbox`",
         }
     }
 }
@@ -353,6 +357,12 @@ pub const KNOWN: &[Known] = &[
         "the order to shuffle into, as an earlier job printed it",
     ),
     known(
+        "run.spawner",
+        Shape::Spawner,
+        "\"process\"",
+        "where tests run: on this machine as it is (`process`), or each in a `sandbox` of it",
+    ),
+    known(
         "runner.identifier_format",
         Shape::Text,
         "\"{uri}\"",
@@ -363,6 +373,18 @@ pub const KNOWN: &[Known] = &[
         Shape::Duration,
         "1",
         "between SIGTERM and SIGKILL for a task's processes",
+    ),
+    known(
+        "spawner.sandbox.fresh",
+        Shape::Flag,
+        "false",
+        "whether each test has a sandbox for itself; else those that need the same follow each other in one",
+    ),
+    known(
+        "spawner.sandbox.network",
+        Shape::Flag,
+        "false",
+        "whether tests in a sandbox reach the network; what has to download for a requirement does in any case",
     ),
     known(
         "task.timeout.running",

@@ -19,14 +19,15 @@ use super::executor::{Shared, execute};
 use super::graph::Graph;
 use super::log::JobLog;
 use super::pending::Pending;
-use super::places::{News, Places};
+use super::places::{News, Places, Wanted};
 use super::plan::{Entry, Fate, Plan};
 use super::queue::{Forsaken, Queue};
 use super::task_host::{Assignment, Finished, Message, Slot};
 use crate::config::Config;
 use crate::display::Display;
-use crate::journal::{self, Event, Journal, JournalError};
+use crate::journal::{self, Event, Journal, JournalError, TaskEnvironment, TaskStarted};
 use crate::model::{Outcome, Status, Tally, Task};
+use crate::spawner;
 
 pub(super) use policy::Policy;
 use preparation::Preparation;
@@ -51,6 +52,8 @@ pub(super) struct Totals {
     pub(super) interrupted: bool,
     /// The requirements that could not be released, and why.
     pub(super) unreleased: Vec<(String, String)>,
+    /// How often an environment was brought to another state.
+    pub(super) switches: usize,
 }
 
 pub(super) struct Dispatcher<'a> {
@@ -169,6 +172,7 @@ impl Dispatcher<'_> {
                 environment.close().await;
             }
         }
+        self.shared.spawner.close().await;
         if state.preparation.left.is_empty() {
             self.pending.remove(self.directory.path());
         }
@@ -181,6 +185,7 @@ impl Dispatcher<'_> {
                 stopped: state.stopped,
                 interrupted: state.interrupted,
                 unreleased: state.preparation.left,
+                switches: state.places.switches,
             }),
         }
     }
@@ -212,7 +217,15 @@ impl Dispatcher<'_> {
             };
             // Who holds something that others want is not to wait with it.
             let waits = runner.one_process && !state.queue.claims(index);
-            let Some((slot, in_line)) = state.places.give(index, waits) else {
+            let wanted = Wanted {
+                state: runner
+                    .manifest
+                    .starts_processes()
+                    .then(|| self.environment(state, index)),
+                spoils: self.shared.fresh || plan.requirements.spoils(index),
+                one_process: waits,
+            };
+            let Some((slot, in_line)) = state.places.give(index, &wanted) else {
                 break;
             };
             state.queue.take(index);
@@ -226,6 +239,8 @@ impl Dispatcher<'_> {
                 slot,
                 in_line,
                 patient: deaths < PATIENCE,
+                state: wanted.state.unwrap_or_default(),
+                spoils: wanted.spoils,
                 variables,
                 messages: state.messages.clone(),
             };
@@ -268,12 +283,37 @@ impl Dispatcher<'_> {
         !stuck.is_empty()
     }
 
+    /// What the environment of a task is to be like.
+    fn environment(&self, state: &State, task: usize) -> spawner::State {
+        if !self.shared.spawner.has_snapshots() {
+            return spawner::State::default();
+        }
+        let requirements = &self.plan.requirements;
+        let last = requirements.last_of(task);
+        let snapshot = state.preparation.snapshot(requirements, last);
+        spawner::State {
+            snapshot: snapshot.map(str::to_owned),
+            network: self.shared.network,
+        }
+    }
+
     /// Records the start of a task.
     fn started(&mut self, state: &mut State, task: &Task) {
-        let leases = state.queue.leases(task.index);
+        let requirements = &self.plan.requirements;
+        let spawner = &self.shared.spawner;
+        let environment = spawner.has_snapshots().then(|| TaskEnvironment {
+            spawner: spawner.name(),
+            snapshot: state
+                .preparation
+                .snapshot(requirements, requirements.last_of(task.index)),
+        });
+        let data = TaskStarted {
+            leases: state.queue.leases(task.index),
+            environment,
+        };
         let written = self
             .journal
-            .append(journal::now(), &Event::TaskStarted(&task.id, &leases));
+            .append(journal::now(), &Event::TaskStarted(&task.id, &data));
         self.check(state, written);
         self.display.task_started(task);
         self.log.started(task);

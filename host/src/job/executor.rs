@@ -28,6 +28,10 @@ pub(super) struct Shared {
     pub(super) job: JobId,
     pub(super) catalog: Arc<Catalog>,
     pub(super) spawner: Box<dyn Spawner>,
+    /// Whether tasks reach the network, where that can be kept from them.
+    pub(super) network: bool,
+    /// Whether each has an environment for itself, where one can be brought back to how it was.
+    pub(super) fresh: bool,
     pub(super) clock: Clock,
     pub(super) test_results: PathBuf,
     /// Where the directories of requirements are.
@@ -87,6 +91,7 @@ pub(super) async fn execute(
         message: Some(Message::Finished(Box::new(finished(bug, None)))),
     };
     let given_at = shared.clock.now();
+    let spoils = assignment.spoils;
     let directory = shared.test_results.join(&task.directory);
     let host = Arc::new(Host::new(
         Arc::clone(&shared),
@@ -104,6 +109,9 @@ pub(super) async fn execute(
         given_at,
     )
     .await;
+    if spoils && let Some(environment) = host.slot.take() {
+        environment.close().await;
+    }
     let Some((mut outcome, left_behind)) = ran else {
         host.undo();
         report.message = Some(Message::NotNow {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::task_host::{Finished, Slot};
-use crate::spawner::InLine;
+use crate::spawner::{InLine, State};
 
 /// How many tasks may wait for their turn in a slot. Enough that the slot does not run dry while several are told of and
 /// replaced at once; more would only make the order of starts coarser.
@@ -42,6 +42,33 @@ struct Place {
     slow: bool,
     /// It is known which task was next when the helper died.
     blamed: bool,
+    /// What its environment is like, and the last task that was given one here.
+    environment: Option<(State, usize)>,
+    /// That is of no use to others.
+    spoiled: bool,
+}
+
+impl Place {
+    /// How much it takes until a task has the environment that it wants here.
+    fn effort(&self, wanted: Option<&State>) -> u8 {
+        match (wanted, &self.environment) {
+            (None, _) => 0,
+            (Some(wanted), Some((state, _))) if wanted == state && !self.spoiled => 0,
+            (Some(_), None) => 1,
+            (Some(_), Some(_)) => 2,
+        }
+    }
+}
+
+/// What a task wants of its environment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wanted {
+    /// What it's like; none where the task needs none at all.
+    pub(super) state: Option<State>,
+    /// Afterwards it is of no use to others.
+    pub(super) spoils: bool,
+    /// It is one process.
+    pub(super) one_process: bool,
 }
 
 struct Given {
@@ -73,6 +100,8 @@ pub(super) struct Places {
     ahead: bool,
     mean: f64,
     known: u32,
+    /// How often an environment had to be brought to another state.
+    pub(super) switches: usize,
 }
 
 impl Places {
@@ -84,13 +113,25 @@ impl Places {
             alone: false,
             slow: false,
             blamed: false,
+            environment: None,
+            spoiled: false,
         };
         Self {
             places: (0..count).map(place).collect(),
             ahead: ahead && count < TOO_MANY,
             mean: 0.0,
             known: 0,
+            switches: 0,
         }
+    }
+
+    /// Of each slot that is free, the last task that had an environment there that others can have too.
+    pub(super) fn last_tasks(&self) -> impl Iterator<Item = usize> {
+        let free = self
+            .places
+            .iter()
+            .filter(|it| it.tasks.is_empty() && !it.spoiled);
+        free.filter_map(|place| place.environment.as_ref().map(|(_, task)| *task))
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
@@ -111,8 +152,13 @@ impl Places {
     pub(super) fn give(
         &mut self,
         task: usize,
-        one_process: bool,
+        wanted: &Wanted,
     ) -> Option<(Arc<Slot>, Option<InLine>)> {
+        let Wanted {
+            ref state,
+            spoils,
+            one_process,
+        } = *wanted;
         let room = match one_process && self.ahead && self.known >= KNOWN {
             true if self.mean < QUICK.as_secs_f64() => MOST_IN_A_SLOT,
             _ => 1,
@@ -122,9 +168,17 @@ impl Places {
             .iter_mut()
             .filter(|place| match place.tasks.len() {
                 0 => true,
-                taken => taken < room && !place.alone && !place.slow,
+                taken => {
+                    let is_free = taken < room && !place.alone && !place.slow;
+                    is_free && !spoils && place.effort(state.as_ref()) == 0
+                }
             })
-            .min_by_key(|place| place.tasks.len())?;
+            .min_by_key(|place| (place.tasks.len(), place.effort(state.as_ref())))?;
+        if let Some(state) = state {
+            self.switches += usize::from(place.effort(Some(state)) == 2);
+            place.environment = Some((state.clone(), task));
+            place.spoiled = spoils;
+        }
         place.tasks.push_back(Given {
             task,
             started: !one_process,
@@ -132,7 +186,7 @@ impl Places {
             progress: Vec::new(),
             finished: None,
         });
-        place.alone = !one_process;
+        place.alone = !one_process || spoils;
         if place.tasks.len() == 1 {
             place.line = None;
             place.blamed = false;
@@ -258,15 +312,26 @@ mod tests {
     fn known(slots: usize, took: Duration) -> Places {
         let mut places = Places::new(slots, true);
         for task in 0..KNOWN as usize {
-            let slot = places.give(task, true).unwrap().0.index;
+            let slot = places.give(task, &process()).unwrap().0.index;
             end(&mut places, slot, task, took);
         }
         places
     }
 
+    fn process() -> Wanted {
+        Wanted {
+            one_process: true,
+            ..Wanted::default()
+        }
+    }
+
     fn given(places: &mut Places, one_process: bool) -> usize {
+        let wanted = Wanted {
+            one_process,
+            ..Wanted::default()
+        };
         (100..)
-            .take_while(|task| places.give(*task, one_process).is_some())
+            .take_while(|task| places.give(*task, &wanted).is_some())
             .count()
     }
 
@@ -285,7 +350,7 @@ mod tests {
     fn they_are_spread_over_the_slots() {
         let mut places = known(2, MS);
         let slots: Vec<usize> = (0..4)
-            .map(|task| places.give(task, true).unwrap().0.index)
+            .map(|task| places.give(task, &process()).unwrap().0.index)
             .collect();
         assert_eq!(slots, [0, 1, 0, 1]);
     }
@@ -293,51 +358,51 @@ mod tests {
     #[test]
     fn a_task_that_needs_a_slot_for_itself_gets_an_empty_one() {
         let mut places = known(2, MS);
-        assert_eq!(places.give(0, true).unwrap().0.index, 0);
-        assert_eq!(places.give(1, false).unwrap().0.index, 1);
-        assert!(places.give(2, false).is_none());
-        assert_eq!(places.give(2, true).unwrap().0.index, 0);
+        assert_eq!(places.give(0, &process()).unwrap().0.index, 0);
+        assert_eq!(places.give(1, &Wanted::default()).unwrap().0.index, 1);
+        assert!(places.give(2, &Wanted::default()).is_none());
+        assert_eq!(places.give(2, &process()).unwrap().0.index, 0);
     }
 
     #[test]
     fn behind_a_slow_one_nobody_waits_until_it_has_ended() {
         let mut places = known(1, MS);
         for task in 0..3 {
-            assert!(places.give(task, true).is_some());
+            assert!(places.give(task, &process()).is_some());
         }
         places.not_now(0, 1);
-        assert!(places.give(1, true).is_none());
+        assert!(places.give(1, &process()).is_none());
         places.not_now(0, 2);
-        assert!(places.give(1, true).is_none());
+        assert!(places.give(1, &process()).is_none());
         end(&mut places, 0, 0, MS);
-        assert!(places.give(1, true).is_some());
-        assert!(places.give(2, true).is_some());
+        assert!(places.give(1, &process()).is_some());
+        assert!(places.give(2, &process()).is_some());
     }
 
     #[test]
     fn none_is_given_while_some_are_still_to_come_back() {
         let mut places = known(1, MS);
         for task in 0..3 {
-            assert!(places.give(task, true).is_some());
+            assert!(places.give(task, &process()).is_some());
         }
         places.not_now(0, 1);
         end(&mut places, 0, 0, MS);
-        assert!(places.give(1, true).is_none());
+        assert!(places.give(1, &process()).is_none());
         places.not_now(0, 2);
-        assert!(places.give(1, true).is_some());
+        assert!(places.give(1, &process()).is_some());
     }
 
     #[test]
     fn only_the_next_one_is_blamed_for_the_end_of_a_helper() {
         let mut places = known(1, MS);
         for task in 0..3 {
-            assert!(places.give(task, true).is_some());
+            assert!(places.give(task, &process()).is_some());
         }
         for (task, blamed) in [(1, false), (0, true), (2, false)] {
             assert_eq!(places.is_to_blame(0, task), blamed);
             places.not_now(0, task);
         }
-        assert!(places.give(0, true).is_some());
+        assert!(places.give(0, &process()).is_some());
         assert!(places.is_to_blame(0, 0));
     }
 
@@ -345,7 +410,7 @@ mod tests {
     fn of_each_slot_one_task_is_told_after_the_other() {
         let mut places = known(1, MS);
         for task in 0..3 {
-            assert!(places.give(task, true).is_some());
+            assert!(places.give(task, &process()).is_some());
         }
         assert_eq!(in_words(places.started(0, 0)), ["0 started"]);
         assert!(places.started(0, 1).is_empty());
@@ -356,5 +421,54 @@ mod tests {
         // Without a process, there is no start but its own.
         assert_eq!(end(&mut places, 0, 2, MS), ["2 started", "2 ended"]);
         assert!(places.are_empty());
+    }
+
+    fn state(snapshot: &str) -> Wanted {
+        Wanted {
+            state: Some(State {
+                snapshot: Some(snapshot.to_owned()),
+                network: false,
+            }),
+            ..process()
+        }
+    }
+
+    #[test]
+    fn a_task_goes_where_its_environment_is() {
+        let mut places = Places::new(3, true);
+        let slot = |given: Option<(Arc<Slot>, _)>| given.map(|(slot, _)| slot.index);
+        assert_eq!(slot(places.give(0, &state("a"))), Some(0));
+        end(&mut places, 0, 0, MS);
+        assert_eq!(slot(places.give(1, &state("b"))), Some(1));
+        end(&mut places, 1, 1, MS);
+        assert_eq!(slot(places.give(2, &state("b"))), Some(1));
+        assert_eq!(slot(places.give(3, &state("b"))), Some(2));
+        assert_eq!(slot(places.give(4, &process())), Some(0));
+        assert_eq!(places.switches, 0);
+        end(&mut places, 0, 4, MS);
+        assert_eq!(places.last_tasks().collect::<Vec<_>>(), [0]);
+        assert_eq!(slot(places.give(5, &state("b"))), Some(0));
+        assert_eq!(places.switches, 1);
+    }
+
+    #[test]
+    fn nobody_waits_for_an_environment_that_is_another() {
+        let mut places = known(1, MS);
+        assert!(places.give(0, &state("a")).is_some());
+        assert!(places.give(1, &state("a")).is_some());
+        assert!(places.give(2, &state("b")).is_none());
+        let spoils = Wanted {
+            spoils: true,
+            ..state("a")
+        };
+        assert!(places.give(3, &spoils).is_none());
+        end(&mut places, 0, 0, MS);
+        end(&mut places, 0, 1, MS);
+        assert!(places.give(3, &spoils).is_some());
+        assert!(places.give(4, &state("a")).is_none());
+        end(&mut places, 0, 3, MS);
+        assert_eq!(places.last_tasks().count(), 0);
+        assert!(places.give(4, &state("a")).is_some());
+        assert_eq!(places.switches, 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Runnables to tasks: names, ids, directories, the order, and what can be said of a task before it runs.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,12 +9,13 @@ use super::graph::{Graph, GraphError};
 use super::history::History;
 use super::naming::{Ids, Named, identifier};
 use super::partition::Partition;
-use super::requirements::Requirements;
+use super::requirements::{Requirements, key};
 use super::resolve::{Answer, Resolved};
 use crate::config::Config;
 use crate::model::{Attributes, Outcome, Runnable, Status, Task};
 use crate::names::task_directory;
 use crate::plugin::{Catalog, Plugin};
+use crate::spawner::SandboxSpawner;
 
 /// What is to happen with a task.
 pub(super) enum Fate {
@@ -34,11 +36,19 @@ pub(super) struct Plan {
     pub(super) entries: Vec<Entry>,
     /// What they require.
     pub(super) requirements: Requirements,
+    /// Where environments can be brought back to earlier states: the tasks that run in the same one, in order.
+    groups: Vec<Range<usize>>,
     /// The seed of the order, where it was shuffled.
     pub(super) shuffle_seed: Option<u64>,
 }
 
 impl Plan {
+    /// The tasks around this one that want the same of their environment, where that matters.
+    pub(super) fn group(&self, task: usize) -> Option<Range<usize>> {
+        let place = self.groups.partition_point(|group| group.end <= task);
+        self.groups.get(place).cloned()
+    }
+
     /// What waits for what.
     pub(super) fn graph(&self, config: &Config) -> Result<Graph, GraphError> {
         let tasks = self.entries.iter().map(|entry| &entry.task);
@@ -158,12 +168,57 @@ pub(super) fn plan(
         config.text("run.order").unwrap_or_default(),
         history,
     );
-    let requirements = Requirements::gather(&mut entries, catalog, config);
+    let stacked = config.text("run.spawner") == Some(SandboxSpawner::NAME);
+    let in_groups = stacked
+        && shuffle_seed.is_none()
+        && config.text("run.order") == Some("given")
+        && config.text("run.scheduler").is_none();
+    if in_groups {
+        group(&mut entries);
+    }
+    let requirements = Requirements::gather(&mut entries, catalog, config, stacked);
+    let groups = match in_groups {
+        true => groups(&entries, &requirements),
+        false => Vec::new(),
+    };
     Plan {
         entries,
         requirements,
+        groups,
         shuffle_seed,
     }
+}
+
+/// Puts tasks together that want the same of their environment, those before that want a part of it. Among equals the order stays.
+fn group(entries: &mut [Entry]) {
+    let mut known: HashMap<String, usize> = HashMap::new();
+    entries.sort_by_cached_key(|entry| {
+        let mut stack = String::new();
+        let all = entry.task.runnable.requirements.iter();
+        let places = all.map(|requirement| {
+            stack.push_str(&key(requirement));
+            let next = known.len();
+            *known.entry(stack.clone()).or_insert(next)
+        });
+        places.collect::<Vec<usize>>()
+    });
+    for (index, entry) in entries.iter_mut().enumerate() {
+        entry.task.index = index;
+    }
+}
+
+/// Tasks that follow each other and run in the same state of their environment.
+fn groups(entries: &[Entry], requirements: &Requirements) -> Vec<Range<usize>> {
+    let same = |one: &Entry, other: &Entry| {
+        requirements.last_of(one.task.index) == requirements.last_of(other.task.index)
+    };
+    let mut begin = 0;
+    let groups = entries.chunk_by(same).map(|group| {
+        let range = begin..begin + group.len();
+        begin = range.end;
+        range
+    });
+    groups.collect()
 }
 
 /// Puts the tasks into an order that earlier jobs suggest. Among equals the one before stays.

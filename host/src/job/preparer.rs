@@ -55,10 +55,39 @@ pub(super) async fn fulfil(
         Err(Failure::Said(reason)) => failed(reason, false),
         Err(Failure::Cut(reason)) => failed(reason, begun),
     };
+    let met = match step.stacked {
+        true => keep(&host, step, met).await,
+        false => met,
+    };
     if let Met::Failed { reason, .. } = &met {
         host.log(Level::Error, reason);
     }
     met
+}
+
+/// Keeps the environment in which a requirement was brought about. In any case it's not used again as it is.
+async fn keep(host: &Host, step: &Step, met: Met) -> Met {
+    let Some(environment) = host.slot.take() else {
+        // Whoever starts no process changes nothing there.
+        return met;
+    };
+    match met {
+        Met::Fulfilled(fulfilled) => {
+            let slot = host.slot.index;
+            let kept = host.shared.spawner.snapshot(slot, environment, &step.id);
+            match kept.await {
+                Ok(()) => Met::Kept(fulfilled),
+                Err(error) => Met::Failed {
+                    reason: error.to_string(),
+                    unknown: false,
+                },
+            }
+        }
+        met => {
+            environment.close().await;
+            met
+        }
+    }
 }
 
 /// Undoes what was done for a requirement; why not, where that fails.

@@ -106,7 +106,8 @@ impl Queue {
         self.peek_in(self.graph.tasks..self.stages.len())
     }
 
-    fn peek_in(&mut self, range: Range<usize>) -> Option<usize> {
+    /// The one of these tasks that is next.
+    pub(super) fn peek_in(&mut self, range: Range<usize>) -> Option<usize> {
         loop {
             let task = *self.ready.range(range.clone()).next()?;
             let Some(resource) = self.lacking(task) else {

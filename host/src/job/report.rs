@@ -273,6 +273,7 @@ impl Ending {
             return None;
         }
         let last = JobFinished {
+            switches: 0,
             tally: self.tally,
             total: self.tally.total(),
             elapsed: 0,

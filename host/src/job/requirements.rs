@@ -1,7 +1,7 @@
 //! Which requirements the tasks of a job have, which of them are shared, and for how long each is to last. Found out and checked
 //! before anything runs. It must not know how a requirement is met.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -37,6 +37,17 @@ pub(super) struct Step {
     /// Names that only one may hold at a time: while it is being met or released, and from then until it's released.
     pub(super) turn: Option<String>,
     pub(super) place: String,
+    /// It's met in an environment of its own, which is kept; nobody else notices, and nothing is released.
+    pub(super) stacked: bool,
+    /// Then the one in whose environment that begins.
+    pub(super) base: Option<usize>,
+}
+
+impl Step {
+    /// Whether its resolver's processes are to reach the network.
+    pub(super) fn wants_network(&self) -> bool {
+        self.resolver.more.get("network") == Some(&true.into())
+    }
 }
 
 /// A task, or the tasks of a suite, that have requirements until all of them have ended.
@@ -53,6 +64,8 @@ pub(super) struct Requirements {
     pub(super) owners: Vec<Owner>,
     /// Of each task that has some: which, in the order in which it names them.
     of_task: BTreeMap<usize, Vec<usize>>,
+    /// The tasks whose environment is of no use to others afterwards.
+    spoilers: BTreeSet<usize>,
 }
 
 /// What a requirement is told apart by.
@@ -71,8 +84,14 @@ struct Wanted<'a> {
 type For<'a> = (Option<usize>, Option<&'a str>);
 
 impl Requirements {
-    /// Gathers what the tasks need. One that can't have what it needs has ended.
-    pub(super) fn gather(entries: &mut [Entry], catalog: &Catalog, config: &Config) -> Self {
+    /// Gathers what the tasks need. One that can't have what it needs has ended. Where they are `stacked`, each is met in the environment
+    /// that the one before has left, and tasks with the same ones in the same order share it.
+    pub(super) fn gather(
+        entries: &mut [Entry],
+        catalog: &Catalog,
+        config: &Config,
+        stacked: bool,
+    ) -> Self {
         let mut wanted: Vec<(usize, Vec<Wanted<'_>>)> = Vec::new();
         let mut ended: Vec<(usize, String)> = Vec::new();
         for Entry { task, fate } in &*entries {
@@ -92,16 +111,21 @@ impl Requirements {
         // Of those that last as long as the job: which has the place.
         let mut taken: BTreeMap<&str, &Wanted<'_>> = BTreeMap::new();
         for one in wanted.iter().flat_map(|(_, all)| all) {
-            if scope_of(one) >= Scope::Job {
+            if !stacked && scope_of(one) >= Scope::Job {
                 taken.entry(&one.place).or_insert(one);
             }
         }
         let mut gathered = Self::default();
         let mut known: HashMap<(&str, For<'_>), usize> = HashMap::new();
         let mut owners: HashMap<For<'_>, usize> = HashMap::new();
+        let mut stacks = HashMap::new();
         for (task, all) in &wanted {
             if let Some(why) = conflict(all, &taken) {
                 ended.push((*task, why));
+                continue;
+            }
+            if stacked {
+                gathered.stack(*task, all, &mut stacks, config);
                 continue;
             }
             for one in all {
@@ -131,6 +155,36 @@ impl Requirements {
         gathered
     }
 
+    /// Finds or adds what a task needs, one upon the other.
+    fn stack<'a>(
+        &mut self,
+        task: usize,
+        all: &'a [Wanted<'a>],
+        stacks: &mut HashMap<(Option<usize>, &'a str), usize>,
+        config: &Config,
+    ) {
+        let mut base = None;
+        let mut seen = BTreeSet::new();
+        for one in all.iter().filter(|one| seen.insert(&one.key)) {
+            let step = match stacks.get(&(base, &*one.key)) {
+                Some(step) => *step,
+                None => {
+                    let step = self.add(one, one.scope, None, config);
+                    if let Some(added) = self.steps.get_mut(step) {
+                        (added.stacked, added.base, added.turn) = (true, base, None);
+                    }
+                    stacks.insert((base, &one.key), step);
+                    step
+                }
+            };
+            self.needs(task, step);
+            if one.scope == Scope::Task {
+                self.spoilers.insert(task);
+            }
+            base = Some(step);
+        }
+    }
+
     fn add(
         &mut self,
         wanted: &Wanted<'_>,
@@ -154,6 +208,8 @@ impl Requirements {
             settings: Arc::new(config.subset(&resolver.settings)),
             turn: one_at_a_time.then(|| format!("requirement resolver {}", resolver.name)),
             place: format!("requirement {}", wanted.place),
+            stacked: false,
+            base: None,
             resolver: Arc::clone(resolver),
         });
         if let Some(owner) = owner.and_then(|owner| self.owners.get_mut(owner)) {
@@ -178,6 +234,16 @@ impl Requirements {
     /// The steps of a task, in the order in which it names them.
     pub(super) fn of(&self, task: usize) -> impl Iterator<Item = usize> + '_ {
         self.of_task.get(&task).into_iter().flatten().copied()
+    }
+
+    /// The last one of a task's: in its environment the task runs, where they are stacked.
+    pub(super) fn last_of(&self, task: usize) -> Option<usize> {
+        self.of_task.get(&task)?.last().copied()
+    }
+
+    /// Whether a task's environment is of no use to others afterwards.
+    pub(super) fn spoils(&self, task: usize) -> bool {
+        self.spoilers.contains(&task)
     }
 
     /// The tasks that need something, with what they need.
@@ -245,7 +311,7 @@ impl<'a> Wanted<'a> {
             }
         };
         let plain = plain(requirement);
-        let key = serde_json::to_string(&plain).unwrap_or_default();
+        let key = key(requirement);
         let unique_by = resolver.more.get("unique-by").and_then(Value::as_array);
         let place = match unique_by {
             None => key.clone(),
@@ -304,6 +370,11 @@ fn plain(requirement: &Requirement) -> Requirement {
     plain.kwargs.remove(SCOPE);
     plain.kwargs.remove(LABEL);
     plain
+}
+
+/// What a requirement is told apart by.
+pub(super) fn key(requirement: &Requirement) -> String {
+    serde_json::to_string(&plain(requirement)).unwrap_or_default()
 }
 
 /// What people call a requirement.

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OnceCell, mpsc, oneshot};
@@ -16,12 +16,12 @@ use crate::journal;
 use crate::model::{Attributes, Outcome};
 use crate::names::printable;
 use crate::plugin::{Level, TaskHost};
-use crate::spawner::{Environment, InLine, SpawnError, Spawner, Turn};
+use crate::spawner::{Environment, InLine, SpawnError, Spawner, State, Turn};
 
 /// One place in which a task can run at a time.
 pub(super) struct Slot {
     pub(super) index: usize,
-    environment: Mutex<Option<Environment>>,
+    environment: Mutex<Option<(Environment, State)>>,
     /// Held while one is opened: there is to be only one.
     opening: tokio::sync::Mutex<()>,
 }
@@ -35,50 +35,43 @@ impl Slot {
         }
     }
 
-    /// Its environment, where it has one that lives.
-    pub(super) fn environment(&self) -> Option<Environment> {
-        let mut held = self
-            .environment
+    fn held(&self) -> MutexGuard<'_, Option<(Environment, State)>> {
+        self.environment
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if held
-            .as_ref()
-            .is_some_and(|environment| !environment.is_alive())
-        {
-            *held = None;
-        }
-        held.clone()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its environment, opened where there is none.
-    async fn open(&self, spawner: &dyn Spawner) -> Result<Environment, SpawnError> {
+    /// Its environment, where it has one that lives.
+    pub(super) fn environment(&self) -> Option<Environment> {
+        let mut held = self.held();
+        held.take_if(|(environment, _)| !environment.is_alive());
+        held.as_ref().map(|(environment, _)| environment.clone())
+    }
+
+    /// Its environment in this state, opened where there is none, or brought back to it where it is in another one.
+    async fn open(&self, spawner: &dyn Spawner, state: &State) -> Result<Environment, SpawnError> {
         let _opening = self.opening.lock().await;
         if let Some(environment) = self.environment() {
-            return Ok(environment);
+            let is_right = self.held().as_ref().is_some_and(|(_, held)| held == state);
+            if is_right {
+                return Ok(environment);
+            }
+            self.take();
+            environment.close().await;
         }
-        let environment = spawner.open(self.index).await?;
-        let mut held = self
-            .environment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        Ok(held.insert(environment).clone())
+        let environment = spawner.restore(self.index, state).await?;
+        *self.held() = Some((environment.clone(), state.clone()));
+        Ok(environment)
     }
 
     /// Gives up an environment; another one is opened for the next task.
     pub(super) fn give_up(&self, environment: &Environment) {
-        let mut held = self
-            .environment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        held.take_if(|held| held.is_same(environment));
+        self.held().take_if(|(held, _)| held.is_same(environment));
     }
 
     /// Takes the environment away, as for closing it.
     pub(super) fn take(&self) -> Option<Environment> {
-        self.environment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.held().take().map(|(environment, _)| environment)
     }
 }
 
@@ -137,6 +130,8 @@ pub(super) enum Met {
     Present,
     /// It was brought about, and this is what it takes to undo that.
     Fulfilled(Attributes),
+    /// It was brought about, and the environment in which it's there has been kept by the requirement's id.
+    Kept(Attributes),
     /// It is not met, and why.
     Failed {
         reason: String,
@@ -169,6 +164,10 @@ pub(super) struct Assignment {
     pub(super) in_line: Option<InLine>,
     /// It goes elsewhere when the helper dies before its process has started.
     pub(super) patient: bool,
+    /// What its environment is to be like.
+    pub(super) state: State,
+    /// The environment is of no use to others after it.
+    pub(super) spoils: bool,
     /// What others have for it: where a requirement is, which instance of a resource it has.
     pub(super) variables: Vec<(String, String)>,
     pub(super) messages: mpsc::UnboundedSender<Message>,
@@ -204,6 +203,7 @@ pub(super) struct Host {
     /// Until it has its turn.
     in_line: Mutex<Option<InLine>>,
     patient: bool,
+    state: State,
     made: OnceLock<Option<i32>>,
     environment: OnceCell<Environment>,
     turn: OnceLock<Turn>,
@@ -223,7 +223,9 @@ impl Host {
             slot,
             in_line,
             patient,
+            state,
             messages,
+            spoils: _,
             variables: _,
         }: Assignment,
     ) -> Self {
@@ -245,6 +247,7 @@ impl Host {
             task: index,
             in_line: Mutex::new(in_line),
             patient,
+            state,
             made: OnceLock::new(),
             environment: OnceCell::new(),
             turn: OnceLock::new(),
@@ -261,7 +264,7 @@ impl Host {
     }
 
     async fn open(&self) -> Result<Environment, SpawnError> {
-        let environment = self.slot.open(&*self.shared.spawner).await?;
+        let environment = self.slot.open(&*self.shared.spawner, &self.state).await?;
         let in_line = self
             .in_line
             .lock()

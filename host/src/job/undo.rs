@@ -22,7 +22,7 @@ use crate::journal::{
 use crate::model::{Attributes, JobId, Requirement, Scope};
 use crate::names::task_directory;
 use crate::plugin::Catalog;
-use crate::spawner::Spawner;
+use crate::spawner::{Spawner, State};
 
 /// Something that a job has left.
 #[derive(Debug)]
@@ -55,6 +55,15 @@ struct Started {
     name: String,
     requirement: Requirement,
     scope: Scope,
+    /// Environments of other spawners are gone with the job, and what was in them too.
+    #[serde(default)]
+    spawner: Option<String>,
+}
+
+impl Started {
+    fn stays(&self) -> bool {
+        self.scope != Scope::Keep && self.spawner.is_none()
+    }
 }
 
 #[derive(Deserialize)]
@@ -78,7 +87,7 @@ pub fn left_by(job_dir: &Path) -> Result<Vec<Left>, JournalError> {
             "requirement-absent" => {
                 let absent = serde_json::from_value::<Absent>(data).ok();
                 let step = absent.and_then(|absent| known.iter().find(|step| step.id == absent.id));
-                if let Some(step) = step.filter(|step| step.scope != Scope::Keep) {
+                if let Some(step) = step.filter(|step| step.stays()) {
                     left.push(Left {
                         id: step.id.clone(),
                         name: step.name.clone(),
@@ -135,6 +144,8 @@ impl Undo {
             job: JobId::from_bytes([0; 20]),
             catalog,
             spawner,
+            network: true,
+            fresh: false,
             clock: Clock::new(),
             test_results: job_dir.join(TEST_RESULTS),
             dependencies: job_dir.join(DEPENDENCIES),
@@ -192,6 +203,8 @@ async fn release(
         settings: Arc::new(config.subset(&resolver.settings)),
         resolver: Arc::clone(resolver),
         turn: None,
+        stacked: false,
+        base: None,
         place: String::new(),
     };
     // Nobody asks for anything, and nobody listens.
@@ -201,6 +214,8 @@ async fn release(
         slot: Arc::clone(slot),
         in_line: None,
         patient: false,
+        state: State::default(),
+        spoils: false,
         variables: Vec::new(),
         messages,
     };

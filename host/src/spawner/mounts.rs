@@ -101,10 +101,74 @@ fn unescape(text: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(path))
 }
 
+/// What of this machine's files is seen in a sandbox, and how.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// What gets layers, and so can be written to; those above before those below.
+    pub(super) layered: Vec<PathBuf>,
+    /// What can only be read.
+    pub(super) shown: Vec<PathBuf>,
+    /// Links in the root directory, with where they lead.
+    pub(super) links: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Layout {
+    /// With the file system of `directory` among those that can be written to.
+    pub(super) fn of_machine(directory: &Path, is_root: bool) -> io::Result<Layout> {
+        let mounts = all()?;
+        let mut layout = Layout::default();
+        match is_root {
+            true => layout.layered.push(PathBuf::from("/")),
+            // The kernel lets nobody else look below what is mounted, so nothing that has mounts in it can be a layer.
+            false => layout.take_apart(Path::new("/"), &mounts)?,
+        }
+        let own = of(directory, &mounts).map(|mount| mount.path.clone());
+        if let Some(own) = own.filter(|own| !layout.layered.iter().any(|path| own == path))
+            && (is_root || own != Path::new("/"))
+        {
+            layout.layered.push(own);
+        }
+        let files = mounts.into_iter().filter(Mount::has_files);
+        let files = files.map(|mount| mount.path);
+        let layered = &layout.layered;
+        let is_shown = |path: &PathBuf| path != Path::new("/") && !layered.contains(path);
+        layout.shown.extend(files.filter(is_shown));
+        Ok(layout)
+    }
+
+    /// The directories in the root directory instead of the whole.
+    fn take_apart(&mut self, root: &Path, mounts: &[Mount]) -> io::Result<()> {
+        let mut names: Vec<PathBuf> = std::fs::read_dir(root)?
+            .map(|entry| Ok(entry?.path()))
+            .collect::<io::Result<_>>()?;
+        names.sort();
+        for path in names {
+            let kind = std::fs::symlink_metadata(&path)?.file_type();
+            let is_of_the_system = ["/dev", "/proc", "/run", "/sys"]
+                .map(Path::new)
+                .contains(&&*path);
+            let has_mounts = || {
+                let mut below = mounts.iter().filter(|mount| mount.path != path);
+                below.any(|mount| mount.path.starts_with(&path))
+            };
+            if kind.is_symlink() {
+                self.links.push((path.clone(), std::fs::read_link(&path)?));
+            } else if !kind.is_dir() || is_of_the_system {
+                // Its own, or none.
+            } else if has_mounts() {
+                self.shown.push(path);
+            } else {
+                self.layered.push(path);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Whether a path can stand in the options of an overlay mount, where commas, colons and backslashes mean something.
 pub(super) fn is_plain(path: &Path) -> bool {
     let special = |byte: &u8| matches!(byte, b',' | b':' | b'\\' | b'"');
-    !path.as_os_str().as_bytes().iter().any(|byte| special(byte))
+    !path.as_os_str().as_bytes().iter().any(special)
 }
 
 #[cfg(test)]

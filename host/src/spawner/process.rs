@@ -40,13 +40,14 @@ impl ProcessSpawner {
         self
     }
 
-    pub(super) async fn open_slot(&self, slot: usize) -> Result<Environment, SpawnError> {
+    /// An environment of this name, whose work directory has it too.
+    pub(super) async fn open_as(&self, name: &str) -> Result<Environment, SpawnError> {
         let mut launch = Launch {
-            name: format!("process/{slot}").into(),
+            name: format!("process/{name}").into(),
             work: PathBuf::new(),
             held: Box::new(()),
         };
-        launch.work = private_dir(&self.root, &format!("slot-{slot}-"))
+        launch.work = private_dir(&self.root, &format!("{name}-"))
             .map_err(launch.failed("making its work directory"))?;
         let start = |requests: &_, replies: &_| {
             let child = self
@@ -83,6 +84,6 @@ impl Spawner for ProcessSpawner {
     }
 
     fn open(&self, slot: usize) -> Opening<'_> {
-        Box::pin(self.open_slot(slot))
+        Box::pin(async move { self.open_as(&format!("slot-{slot}")).await })
     }
 }

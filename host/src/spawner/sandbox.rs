@@ -19,9 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use persea_helper::sweep;
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
 
 use super::launch::{Launch, Rest};
-use super::mounts::{self, Mount};
+use super::mounts::{Layout, is_plain};
 use super::program::Helper;
 use super::{
     Doing, Environment, Opening, ProcessSpawner, SpawnError, Spawner, State, children, no_snapshot,
@@ -58,9 +59,6 @@ const TOOLS: [(&str, &str); 3] = [
     ("mount", "mount"),
 ];
 
-/// The number of the slot of the helper that only removes the layers: no task has it.
-const KEEPER: usize = usize::MAX;
-
 /// Starts processes in sandboxes of this machine. What they write is gone with their environment, unless a snapshot keeps it; what
 /// others write, they don't see. They reach no network where that is not asked for, and see no process but their own.
 #[derive(Debug)]
@@ -70,16 +68,14 @@ pub struct SandboxSpawner {
     outside: ProcessSpawner,
     keeper: OnceCell<Environment>,
     directory: PathBuf,
-    /// The file systems that get layers.
-    layered: Vec<PathBuf>,
-    /// Those that are only shown.
-    shown: Vec<PathBuf>,
+    layout: Layout,
     shared: Vec<PathBuf>,
     made: AtomicUsize,
     /// By slot: the layer of the sandbox that is open there.
     open: Mutex<HashMap<usize, Arc<Layer>>>,
     /// By name.
     snapshots: Mutex<HashMap<String, Vec<Arc<Layer>>>>,
+    removals: Removals,
 }
 
 /// What was written in a sandbox, over the layers below. Its directory is removed with it.
@@ -89,7 +85,18 @@ struct Layer {
     /// Its directory's name among the layers.
     name: String,
     below: Vec<Arc<Layer>>,
+    removals: Removals,
 }
+
+impl Layer {
+    /// Where the work directory is made; not among the files of the sandbox, which a snapshot would keep.
+    fn place(&self) -> PathBuf {
+        self.directory.join("tmp")
+    }
+}
+
+/// What is being removed. Two that remove the same files would be in each other's way.
+type Removals = Arc<Mutex<JoinSet<()>>>;
 
 impl Drop for Layer {
     fn drop(&mut self) {
@@ -99,14 +106,19 @@ impl Drop for Layer {
                 tracing::debug!("the layer {} can't be removed: {e}", directory.display());
             }
         };
+        let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
+        while removals.try_join_next().is_some() {}
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Ok(runtime) => drop(removals.spawn_blocking_on(remove, &runtime)),
             Err(_) => remove(),
         }
     }
 }
 
 impl SandboxSpawner {
+    /// The name by which users choose it.
+    pub const NAME: &'static str = "sandbox";
+
     /// With the helper's program (a static executable), the directory below which layers are kept, and that in which processes
     /// start.
     ///
@@ -124,35 +136,30 @@ impl SandboxSpawner {
                 )));
             }
         }
-        let mounts = mounts::all().map_err(|e| {
+        let layout = Layout::of_machine(&directory, getuid().is_root()).map_err(|e| {
             SpawnError::Invalid(format!(
                 "the file systems of this machine can't be told: {e}"
             ))
         })?;
-        let own = mounts::of(&directory, &mounts).map(|mount| mount.path.clone());
-        let mut layered = vec![PathBuf::from("/")];
-        layered.extend(own.filter(|path| path != Path::new("/")));
-        for path in layered.iter().chain([&temporary]) {
-            if !mounts::is_plain(path) {
+        for path in layout.layered.iter().chain([&temporary]) {
+            if !is_plain(path) {
                 return Err(SpawnError::Invalid(format!(
                     "the spawner `sandbox` can't use {}: the path has a comma, a colon, a backslash or a quotation mark",
                     path.display()
                 )));
             }
         }
-        let shown = mounts.into_iter().filter(Mount::has_files);
-        let shown = shown.map(|mount| mount.path);
         Ok(SandboxSpawner {
             helper: Helper::new(helper, temporary.clone()),
             outside: ProcessSpawner::new(helper, temporary),
             keeper: OnceCell::new(),
             directory,
-            shown: shown.filter(|path| !layered.contains(path)).collect(),
-            layered,
+            layout,
             shared: Vec::new(),
             made: AtomicUsize::new(0),
             open: Mutex::default(),
             snapshots: Mutex::default(),
+            removals: Removals::default(),
         })
     }
 
@@ -177,7 +184,7 @@ impl SandboxSpawner {
         };
         let keeper = self
             .keeper
-            .get_or_try_init(|| self.outside.open_slot(KEEPER))
+            .get_or_try_init(|| self.outside.open_as("layers"))
             .await?;
         let mut launch = Launch {
             name: format!("sandbox/{slot}").into(),
@@ -189,7 +196,7 @@ impl SandboxSpawner {
             .layer(keeper.work_dir(), number, below)
             .map_err(launch.failed("making its layer"))?;
         let layer = Arc::new(layer);
-        launch.work = layer.directory.join("tmp");
+        launch.work = layer.place().join("work");
         launch.held = Box::new(Arc::clone(&layer));
         self.opened().insert(slot, Arc::clone(&layer));
         let start =
@@ -203,12 +210,13 @@ impl SandboxSpawner {
             directory: Path::new(layers).join(&name),
             name,
             below,
+            removals: Arc::clone(&self.removals),
         };
         let mut private = std::fs::DirBuilder::new();
         private.mode(0o700);
         private.create(&layer.directory)?;
-        private.create(layer.directory.join("tmp"))?;
-        for number in 0..self.layered.len() {
+        private.create(layer.place())?;
+        for number in 0..self.layout.layered.len() {
             for part in ["work", "root"] {
                 private.create(layer.directory.join(format!("{part}{number}")))?;
             }
@@ -301,7 +309,7 @@ impl SandboxSpawner {
         // In a user's own namespace the kernel takes other names for what an overlay notes of its files.
         let options = if is_root { "" } else { ",userxattr" };
         let mut all: Vec<OsString> = vec![directory.into(), (&layer.name).into(), options.into()];
-        for (number, path) in self.layered.iter().enumerate() {
+        for (number, path) in self.layout.layered.iter().enumerate() {
             // The uppermost comes first. Their names begin in the directory of layers: of whole paths, mount's options hold few.
             let over = layer.below.iter().rev();
             let over: String = over
@@ -320,12 +328,15 @@ impl SandboxSpawner {
             all.push(option.into());
             all.extend(paths.iter().map(|path| (*path).to_owned()));
         };
-        for (number, path) in self.layered.iter().enumerate() {
+        for (number, path) in self.layout.layered.iter().enumerate() {
             let root = format!("{}/root{number}", layer.name);
             add("--bind", &[root.as_ref(), path.as_os_str()]);
         }
-        for path in &self.shown {
+        for path in &self.layout.shown {
             add("--ro-bind-try", &[path.as_os_str(), path.as_os_str()]);
+        }
+        for (path, target) in &self.layout.links {
+            add("--symlink", &[target.as_os_str(), path.as_os_str()]);
         }
         add("--ro-bind", &["/sys".as_ref(), "/sys".as_ref()]);
         add("--dev", &["/dev".as_ref()]);
@@ -334,8 +345,8 @@ impl SandboxSpawner {
         if let Some(layers) = layer.directory.parent() {
             add("--tmpfs", &[layers.as_os_str()]);
         }
-        let work = layer.directory.join("tmp");
-        for path in self.shared.iter().chain([&work]) {
+        // Not the work directory itself: what is mounted can't be removed.
+        for path in self.shared.iter().chain([&layer.place()]) {
             add("--bind", &[path.as_os_str(), path.as_os_str()]);
         }
         // Often a link into a directory that belongs to the running system.
@@ -396,7 +407,7 @@ fn is_in_path(tool: &str) -> bool {
 
 impl Spawner for SandboxSpawner {
     fn name(&self) -> &'static str {
-        "sandbox"
+        Self::NAME
     }
 
     fn open(&self, slot: usize) -> Opening<'_> {
@@ -428,6 +439,9 @@ impl Spawner for SandboxSpawner {
         Box::pin(async {
             self.opened().clear();
             self.snapshots().clear();
+            let removals =
+                std::mem::take(&mut *self.removals.lock().unwrap_or_else(PoisonError::into_inner));
+            removals.join_all().await;
             if let Some(keeper) = self.keeper.get() {
                 keeper.close().await;
             }

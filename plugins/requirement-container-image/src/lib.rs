@@ -26,6 +26,7 @@ impl RequirementResolver for ContainerImage {
         let summary = "looks for a container image, or pulls it with podman or docker";
         Description::new("container-image", summary)
             .kinds(["container-image", "podman-image"])
+            .with("network", true)
             .settings([SETTING])
     }
 

@@ -31,6 +31,7 @@ impl RequirementResolver for Package {
         let summary = "installs packages with apt, dnf, yum, zypper or apk, and removes them again";
         Description::new("package", summary)
             .kinds(["package"])
+            .with("network", true)
             .settings([SETTING])
             .with("one-at-a-time", true)
             .with("unique-by", Value::json(r#"["uri", "name"]"#))

@@ -39,6 +39,7 @@ impl RequirementResolver for Pip {
         let summary = "installs Python distributions with pip, and uninstalls them again";
         Description::new("pip", summary)
             .kinds(["pip"])
+            .with("network", true)
             .settings([INDEX])
             .with("one-at-a-time", true)
             .with("unique-by", Value::json(r#"["uri", "name", "python"]"#))

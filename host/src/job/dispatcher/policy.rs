@@ -115,7 +115,14 @@ impl Dispatcher<'_> {
     /// The task that is to start next, if one is.
     pub(super) async fn next_task(&mut self, state: &mut State) -> Option<usize> {
         if !state.policy.is_plugin() {
-            return state.queue.peek();
+            // Where an environment is, those go on that want it as it is.
+            let groups = state
+                .places
+                .last_tasks()
+                .filter_map(|last| self.plan.group(last));
+            let next = groups.collect::<Vec<_>>().into_iter();
+            let mut next = next.filter_map(|group| state.queue.peek_in(group));
+            return next.next().or_else(|| state.queue.peek());
         }
         let plan = Arc::clone(&self.plan);
         loop {

@@ -1,7 +1,7 @@
 //! The dispatcher's part in requirements: when each is met, what is to be undone, and that it is undone in the end, the last one
 //! first. It must not know how a requirement is met.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::job::task_host::{Assignment, Message, Met, Prepared, Slot};
 use crate::journal::{Event, RequirementFinished, RequirementReleased, RequirementStarted};
 use crate::model::{Attributes, Scope, Status};
 use crate::names::printable;
+use crate::spawner;
 
 /// How far the requirements of a job have come.
 pub(super) struct Preparation {
@@ -31,6 +32,8 @@ pub(super) struct Preparation {
     variables: HashMap<usize, Vec<(String, String)>>,
     /// By node: why what waits for it can't go on.
     why: HashMap<usize, String>,
+    /// The steps in whose environment others can begin.
+    kept: HashSet<usize>,
     /// What could not be released: its name, and why.
     pub(super) left: Vec<(String, String)>,
 }
@@ -47,6 +50,7 @@ impl Preparation {
             undo: Vec::new(),
             variables: HashMap::new(),
             why: HashMap::new(),
+            kept: HashSet::new(),
             left: Vec::new(),
         }
     }
@@ -77,6 +81,24 @@ impl Preparation {
             .of(task)
             .filter_map(|step| self.variables.get(&step));
         all.flatten().cloned().collect()
+    }
+
+    /// The id of the last of these steps, each the base of the one before, whose environment has been kept: who was there already has
+    /// changed nothing.
+    pub(super) fn snapshot<'a>(
+        &self,
+        requirements: &'a Requirements,
+        last: Option<usize>,
+    ) -> Option<&'a str> {
+        let mut at = last;
+        while let Some(index) = at {
+            let step = requirements.steps.get(index)?;
+            if self.kept.contains(&index) {
+                return Some(&step.id);
+            }
+            at = step.base;
+        }
+        None
     }
 
     /// Of these steps the one that was brought about last and is to be undone.
@@ -153,13 +175,21 @@ impl Dispatcher<'_> {
             requirement: &step.requirement,
             scope: step.scope,
             resolver: &step.resolver.name,
+            spawner: step.stacked.then(|| self.shared.spawner.name()),
         };
         self.write(
             state,
             &Event::RequirementStarted(owner(&plan, step), &event),
         );
         self.display.requirement_started(node, &step.name);
-        let assignment = assignment(state, Arc::clone(&slot));
+        let mut assignment = assignment(state, Arc::clone(&slot));
+        if step.stacked {
+            let snapshot = state.preparation.snapshot(&plan.requirements, step.base);
+            assignment.state = spawner::State {
+                snapshot: snapshot.map(str::to_owned),
+                network: self.shared.network || step.wants_network(),
+            };
+        }
         let (shared, control) = (Arc::clone(&self.shared), state.control.subscribe());
         let messages = state.messages.clone();
         let (plan, catalog) = (Arc::clone(&plan), Arc::clone(&self.shared.catalog));
@@ -230,6 +260,7 @@ impl Dispatcher<'_> {
         let written = self.journal.commit();
         self.check(state, written);
         if step.scope != Scope::Keep
+            && !step.stacked
             && let Err(error) = self.pending.add(self.directory.path())
         {
             tracing::warn!(
@@ -271,6 +302,7 @@ impl Dispatcher<'_> {
             reason: None,
             elapsed: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
             fulfilled: Attributes::new(),
+            snapshot: None,
         };
         let mut to_undo = None;
         match met {
@@ -282,6 +314,14 @@ impl Dispatcher<'_> {
                 state.preparation.variables.insert(index, variables);
                 to_undo = Some(fulfilled);
             }
+            Met::Kept(fulfilled) => {
+                "fulfilled".clone_into(&mut event.state);
+                event.snapshot = Some(step.id.clone());
+                let variables = variables(&fulfilled);
+                event.fulfilled = fulfilled;
+                state.preparation.variables.insert(index, variables);
+                state.preparation.kept.insert(index);
+            }
             Met::Failed { reason, unknown } => {
                 if unknown { "unknown" } else { "failed" }.clone_into(&mut event.state);
                 event.reason = Some(reason);
@@ -290,6 +330,7 @@ impl Dispatcher<'_> {
         }
         if let Some(fulfilled) = to_undo
             && step.scope != Scope::Keep
+            && !step.stacked
         {
             state.preparation.undo.push((index, fulfilled));
         }
@@ -382,6 +423,8 @@ fn assignment(state: &State, slot: Arc<Slot>) -> Assignment {
         slot,
         in_line: None,
         patient: false,
+        state: spawner::State::default(),
+        spoils: false,
         variables: Vec::new(),
         messages: state.messages.clone(),
     }

@@ -25,13 +25,16 @@ impl Graph {
         let mut tried = HashSet::new();
         for (_, steps) in requirements.tasks() {
             for pair in steps.windows(2) {
-                if let [before, after] = pair
-                    && step_of(before).map(|it| it.owner) == step_of(after).map(|it| it.owner)
-                    && tried.insert((*before, *after))
-                    && let (Some(before), Some(after)) = (of(before), of(after))
+                if let [before, after_step] = pair
+                    && step_of(before).map(|it| it.owner) == step_of(after_step).map(|it| it.owner)
+                    && tried.insert((*before, *after_step))
+                    && let (Some(before), Some(after)) = (of(before), of(after_step))
                     && !has_path_connecting(&self.order, after, before, None)
                 {
-                    self.order.add_edge(before, after, Wait::After);
+                    // What is stacked begins where the other has come to.
+                    let is_base = step_of(after_step).is_some_and(|it| it.stacked);
+                    let wait = if is_base { Wait::Needs } else { Wait::After };
+                    self.order.add_edge(before, after, wait);
                 }
             }
         }

@@ -1,0 +1,320 @@
+//! Tests in sandboxes: what they do stays there, what they need is met once for all that need the same, and nothing is left behind.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::{Value, json};
+
+use crate::support::{Sandbox, finish, signal, wait_until};
+
+/// A test that is a line for the shell.
+fn test(name: &str, script: &str) -> Value {
+    json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", script], "identifier": name})
+}
+
+/// The same, with what it needs: files that are made in the project, one after the other.
+fn needing(name: &str, files: &[&str], script: &str) -> Value {
+    let mut test = test(name, script);
+    let requirements: Vec<Value> = files.iter().map(|file| making(file, "job")).collect();
+    test["kwargs"]["dependencies"] = json!(requirements);
+    test
+}
+
+fn making(file: &str, scope: &str) -> Value {
+    let setup = format!("echo made >>{file}");
+    json!({"type": "command", "label": file, "scope": scope, "setup": setup, "teardown": "false"})
+}
+
+fn run(sandbox: &Sandbox, tests: &[Value], slots: &str, code: i32) {
+    sandbox.file("job.json", json!(tests).to_string());
+    let ran = sandbox.run(&[
+        "run",
+        "--spawner",
+        "sandbox",
+        "--max-parallel-tasks",
+        slots,
+        "job.json",
+    ]);
+    assert_eq!(ran.stderr, "", "{ran}");
+    ran.code(code);
+}
+
+/// Of all events of a kind, this member of their data.
+fn told(sandbox: &Sandbox, kind: &str, pointer: &str) -> Vec<Value> {
+    let events = sandbox.job().events();
+    let all = events.iter().filter(|event| event["event"] == kind);
+    all.map(|event| event["data"].pointer(pointer).cloned().unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn what_a_test_writes_stays_in_its_sandbox_and_what_it_leaves_comes_to_its_results() {
+    let sandbox = Sandbox::new();
+    sandbox.file("kept", "kept");
+    let script = "rm kept && touch new /etc/new && echo out && echo left >$AVOCADO_TEST_OUTPUTDIR/left && echo $AVOCADO_TEST_WORKDIR && touch $AVOCADO_TEST_WORKDIR/x";
+    let workdir = "test -d $AVOCADO_TEST_WORKDIR && test -z \"$(ls $AVOCADO_TEST_WORKDIR)\"";
+    run(&sandbox, &[test("a", script), test("b", workdir)], "1", 0);
+    let names: Vec<_> = std::fs::read_dir(sandbox.project())
+        .unwrap()
+        .flatten()
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(!std::path::Path::new("/etc/new").exists());
+    let job = sandbox.job();
+    assert!(job.artifact("a", "stdout").starts_with("out\n"));
+    assert_eq!(job.artifact("a", "left"), "left\n");
+    let spawners = told(&sandbox, "task-started", "/environment/spawner");
+    assert_eq!(spawners, ["sandbox", "sandbox"]);
+    sandbox.assert_no_strays();
+}
+
+#[test]
+fn tests_that_need_the_same_share_it_and_no_other_sees_it() {
+    let sandbox = Sandbox::new();
+    let mut tests = Vec::new();
+    for n in 0..10 {
+        let sees = |files: &str| format!("test \"$(echo $(cat a b c 2>/dev/null))\" = '{files}'");
+        tests.push(needing(&format!("a{n}"), &["a"], &sees("made")));
+        tests.push(test(&format!("n{n}"), &sees("")));
+        tests.push(needing(&format!("ab{n}"), &["a", "b"], &sees("made made")));
+        tests.push(needing(&format!("c{n}"), &["c"], &sees("made")));
+    }
+    run(&sandbox, &tests, "1", 0);
+    let mut met = told(&sandbox, "requirement-finished", "/snapshot");
+    met.sort_by_key(Value::to_string);
+    assert_eq!(met, ["1-command-a", "2-command-b", "3-command-c"]);
+    assert!(told(&sandbox, "requirement-released", "").is_empty());
+    // In the order in which the fewest states are needed, each once.
+    let mut states = told(&sandbox, "task-started", "/environment/snapshot");
+    assert_eq!(states.len(), 40);
+    states.dedup();
+    assert_eq!(states.len(), 4, "{states:?}");
+    assert_eq!(told(&sandbox, "job-finished", "/switches"), [3]);
+    assert!(!sandbox.project().join("a").exists());
+}
+
+#[test]
+fn what_is_there_already_needs_no_state_of_its_own() {
+    let sandbox = Sandbox::new();
+    sandbox.file("here", "");
+    let mut here = test("here", "true");
+    here["kwargs"]["dependencies"] = json!([{"type": "file", "uri": "here"}, making("a", "job")]);
+    run(&sandbox, &[here, test("plain", "true")], "1", 0);
+    let states = told(&sandbox, "requirement-finished", "/state");
+    assert_eq!(states, ["present", "fulfilled"]);
+    let snapshots = told(&sandbox, "requirement-finished", "/snapshot");
+    assert_eq!(snapshots, [Value::Null, "2-command-a".into()]);
+}
+
+#[test]
+fn what_a_test_has_for_itself_is_as_new_for_the_next() {
+    let sandbox = Sandbox::new();
+    let mut tests = vec![test("before", "true")];
+    for name in ["one", "two", "three"] {
+        let mut test = test(
+            name,
+            "test \"$(cat own)\" = made && test ! -e spoiled && touch spoiled",
+        );
+        test["kwargs"]["dependencies"] = json!([making("own", "task")]);
+        tests.push(test);
+    }
+    run(&sandbox, &tests, "1", 0);
+    assert_eq!(told(&sandbox, "requirement-finished", "/state").len(), 1);
+    assert_eq!(told(&sandbox, "job-finished", "/switches"), [3]);
+}
+
+#[test]
+fn each_test_can_have_a_sandbox_for_itself() {
+    let sandbox = Sandbox::new();
+    sandbox.file("persea.toml", "[spawner.sandbox]\nfresh = true");
+    let tests: Vec<Value> = (0..6)
+        .map(|n| test(&n.to_string(), "test ! -e mark && touch mark"))
+        .collect();
+    run(&sandbox, &tests, "2", 0);
+}
+
+#[test]
+fn versions_that_exclude_each_other_are_each_in_a_sandbox_of_their_own() {
+    let sandbox = Sandbox::new();
+    let token = |n: usize| {
+        let mut test = needing(&n.to_string(), &[], "true");
+        test["kwargs"]["dependencies"] = json!([{"type": "package", "name": "persea-no-such-package", "version": n, "action": "check"}]);
+        test
+    };
+    // Both are looked for: on this machine itself one of them would be refused beforehand.
+    run(&sandbox, &[token(1), token(2)], "2", 0);
+    assert_eq!(told(&sandbox, "requirement-started", "/id").len(), 2);
+}
+
+#[test]
+fn what_cannot_be_met_ends_those_that_build_on_it_and_no_other() {
+    let sandbox = Sandbox::new();
+    let mut both = needing("both", &[], "true");
+    let broken = json!({"type": "command", "label": "broken", "setup": "echo no luck >&2; false"});
+    both["kwargs"]["dependencies"] = json!([broken, making("a", "job")]);
+    run(
+        &sandbox,
+        &[
+            both,
+            needing("one", &["a"], "test -e a"),
+            test("none", "true"),
+        ],
+        "2",
+        0,
+    );
+    let job = sandbox.job();
+    assert_eq!(job.status("both"), "CANCEL");
+    assert!(
+        job.reason("both").contains("no luck"),
+        "{}",
+        job.reason("both")
+    );
+    for name in ["one", "none"] {
+        assert_eq!(job.status(name), "PASS");
+    }
+}
+
+#[test]
+fn a_test_that_ends_everything_in_its_sandbox_harms_no_other() {
+    let sandbox = Sandbox::new();
+    let mut tests: Vec<Value> = (0..8).map(|n| test(&n.to_string(), "true")).collect();
+    tests.insert(4, test("killer", "kill -9 -1; kill -9 $PPID 1; true"));
+    sandbox.file("job.json", json!(tests).to_string());
+    let ran = sandbox.run(&[
+        "run",
+        "--spawner",
+        "sandbox",
+        "--max-parallel-tasks",
+        "2",
+        "job.json",
+    ]);
+    ran.code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("killer"), "ERROR");
+    for n in 0..8 {
+        assert_eq!(job.status(&n.to_string()), "PASS");
+    }
+    sandbox.assert_no_strays();
+}
+
+#[test]
+fn a_test_that_takes_too_long_ends_with_all_that_it_has_started() {
+    let sandbox = Sandbox::new();
+    sandbox.file("persea.toml", "[task.timeout]\nrunning = 1");
+    let script = "setsid sleep 1000 & trap '' TERM; sleep 1000; sleep 1000";
+    run(
+        &sandbox,
+        &[test("long", script), test("short", "true")],
+        "2",
+        8,
+    );
+    assert_eq!(sandbox.job().status("long"), "INTERRUPTED");
+    sandbox.assert_no_strays();
+}
+
+#[test]
+fn nothing_is_left_of_a_job_that_was_killed() {
+    let sandbox = Sandbox::new();
+    let shared = sandbox.root().join("home/persea/job-results");
+    let script = "setsid sleep 1000 & echo on >$AVOCADO_TEST_OUTPUTDIR/on; sleep 1000";
+    let tests = [needing("long", &["a"], script)];
+    sandbox.file("job.json", json!(tests).to_string());
+    let mut child = sandbox
+        .persea(&["run", "--spawner", "sandbox", "job.json"])
+        .spawn()
+        .unwrap();
+    wait_until("the test", || {
+        let on = std::fs::read_dir(shared.join("latest/test-results"));
+        let mut on = on.map_err(|error| error.to_string())?.flatten();
+        on.find(|it| it.path().join("on").exists())
+            .ok_or_else(|| "not yet".to_owned())
+    });
+    signal(child.id(), "KILL");
+    child.wait().unwrap();
+    sandbox.assert_no_strays();
+    wait_until("the layers are removed", || {
+        let left: Vec<_> = std::fs::read_dir(sandbox.root())
+            .unwrap()
+            .flatten()
+            .filter(|it| it.file_name().to_string_lossy().starts_with("persea-"))
+            .flat_map(|it| std::fs::read_dir(it.path()).unwrap().flatten())
+            .filter(|it| it.file_name() != "common")
+            .collect();
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
+    });
+    let released = sandbox.run(&["release"]).code(0);
+    assert_eq!(released.stdout, "");
+}
+
+#[test]
+fn only_what_asks_for_the_network_reaches_it() {
+    let sandbox = Sandbox::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connects = json!({
+        "kind": "exec-test", "uri": "/bin/bash", "identifier": "connects",
+        "args": ["-c", format!("exec 3<>/dev/tcp/127.0.0.1/{port}")],
+    });
+    run(&sandbox, std::slice::from_ref(&connects), "1", 1);
+    sandbox.file("persea.toml", "[spawner.sandbox]\nnetwork = true");
+    run(&sandbox, &[connects], "1", 0);
+}
+
+#[test]
+fn who_has_no_bubblewrap_is_told_how_to_get_it() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.persea(&["run", "--spawner", "sandbox", "/bin/true"]);
+    let ran = finish(command.env("PATH", sandbox.root()).spawn().unwrap()).code(2);
+    assert!(ran.stderr.contains("apt-get install bubblewrap"), "{ran}");
+    let ran = sandbox
+        .run(&["run", "--spawner", "chroot", "/bin/true"])
+        .code(4);
+    assert!(ran.stderr.contains("`process` or `sandbox`"), "{ran}");
+}
+
+#[test]
+fn nobody_needs_to_be_root_for_it() {
+    let sandbox = Sandbox::new();
+    let script = "test \"$(id -u)\" = 65534 && touch /usr/new && test -e a";
+    let tests = [
+        needing("one", &["a"], "test -e a && echo x >b"),
+        needing("two", &["a"], script),
+    ];
+    sandbox.file("job.json", json!(tests).to_string());
+    let own = sandbox.root().join("persea");
+    std::fs::copy(env!("CARGO_BIN_EXE_persea"), &own).unwrap();
+    let chown = std::process::Command::new("chown")
+        .args(["-R", "65534:65534"])
+        .arg(sandbox.root())
+        .status()
+        .unwrap();
+    if !chown.success() {
+        // Then all other tests here are run by somebody who isn't.
+        return;
+    }
+    let everybody = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(sandbox.root(), everybody).unwrap();
+    let as_given = sandbox.persea(&[]);
+    let mut command = std::process::Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&own)
+        .args(["run", "--spawner", "sandbox", "job.json"])
+        .current_dir(sandbox.project())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    for (name, value) in as_given.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.env("XDG_CACHE_HOME", sandbox.root().join("cache"));
+    finish(command.spawn().unwrap()).code(0);
+    sandbox.assert_no_strays();
+}
