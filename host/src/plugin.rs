@@ -20,6 +20,7 @@ mod runner;
 mod scheduler;
 mod state;
 mod trap;
+mod varianter;
 mod wasi;
 mod workers;
 
@@ -35,6 +36,7 @@ pub use requirement::{Presence, RequirementResolver};
 pub use resolver::{Resolution, Resolver};
 pub use result_format::{Data as FormatData, FormatEvent, ResultFormat};
 pub use scheduler::{Choice, Node as SchedulerNode, Scheduler};
+pub use varianter::Varianter;
 
 /// Makes a component of a core module that was built against the contract (target wasm32-unknown-unknown).
 pub fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {

@@ -82,6 +82,12 @@ exports!(
     "persea:sdk/export-schedule"
 );
 exports!(
+    varianter,
+    vary,
+    "package persea:sdk; world export-vary { export persea:plugin/vary@0.1.0; }",
+    "persea:sdk/export-vary"
+);
+exports!(
     requirement_resolver,
     fulfil,
     "package persea:sdk; world export-fulfil { export persea:plugin/fulfil@0.1.0; }",

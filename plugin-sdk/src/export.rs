@@ -64,8 +64,8 @@ pub(crate) fn start() {
 /// export!(runner: Mine);
 /// ```
 ///
-/// So are `resolver:`, `result_format:`, `requirement_resolver:` and `scheduler:`. The component exports what that kind of plugin
-/// must, and imports only those powers that its code calls. Natively it exports nothing, so that the crate's tests link.
+/// So are `resolver:`, `varianter:`, `result_format:`, `requirement_resolver:` and `scheduler:`. The component exports what that kind
+/// of plugin must, and imports only those powers that its code calls. Natively it exports nothing, so that the crate's tests link.
 #[macro_export]
 macro_rules! export {
     (runner: $plugin:ty) => {
@@ -73,6 +73,9 @@ macro_rules! export {
     };
     (resolver: $plugin:ty) => {
         $crate::__export!(resolver, Resolver, $plugin);
+    };
+    (varianter: $plugin:ty) => {
+        $crate::__export!(varianter, Varianter, $plugin);
     };
     (result_format: $plugin:ty) => {
         $crate::__export!(result_format, ResultFormat, $plugin);

@@ -1,8 +1,8 @@
-//! Write plugins for Persea: resolvers, runners, requirement resolvers, result formats and schedulers, each a WebAssembly component
-//! that the host runs in a sandbox.
+//! Write plugins for Persea: resolvers, varianters, runners, requirement resolvers, result formats and schedulers, each a WebAssembly
+//! component that the host runs in a sandbox.
 //!
-//! A plugin is a type that implements one of [`Runner`], [`Resolver`], [`RequirementResolver`], [`ResultFormat`] or [`Scheduler`],
-//! and a line that exports it. This is a complete runner:
+//! A plugin is a type that implements one of [`Runner`], [`Resolver`], [`Varianter`], [`RequirementResolver`], [`ResultFormat`] or
+//! [`Scheduler`], and a line that exports it. This is a complete runner:
 //!
 //! ```
 //! use persea_plugin_sdk::prelude::*;
@@ -46,7 +46,7 @@
 //! the same crate compiles as an ordinary library whose powers are answered by the fakes in [`testing`], so that its
 //! logic is tested by `cargo test`, without a host.
 //!
-//! What a plugin may do is what its component imports, and it imports what its code calls: [`workspace`] for resolvers,
+//! What a plugin may do is what its component imports, and it imports what its code calls: [`workspace`] for resolvers and varianters,
 //! [`process`] and [`status`] for runners, those and [`fetch`] and [`cache`] for requirement resolvers, [`output`] for result formats,
 //! [`log`] for all.
 //! The contract itself is the WIT package `persea:plugin`.
@@ -76,6 +76,7 @@ mod scheduler;
 pub mod status;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod varianter;
 pub mod workspace;
 
 pub use attributes::{Attributes, Value};
@@ -86,6 +87,7 @@ pub use resolver::{Resolution, Resolver};
 pub use result_format::{Event, ResultFormat};
 pub use runner::{Outcome, Runner, Task};
 pub use scheduler::{Choice, Node, Scheduler};
+pub use varianter::{Variant, Varianter, VaryRequest};
 
 /// All that most plugins name.
 pub mod prelude {
@@ -93,14 +95,15 @@ pub mod prelude {
     pub use crate::{Attributes, Description, Error, Requirement, Runnable, Status, Value};
     pub use crate::{Choice, Node};
     pub use crate::{Event, Outcome, Presence, Request, Resolution, Task};
-    pub use crate::{RequirementResolver, Resolver, ResultFormat, Runner, Scheduler};
+    pub use crate::{RequirementResolver, Resolver, ResultFormat, Runner, Scheduler, Varianter};
+    pub use crate::{Variant, VaryRequest};
 }
 
 /// What [`export!`] expands to. It changes without notice.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bindings::{
-        plugin, requirement_resolver, resolver, result_format, runner, scheduler,
+        plugin, requirement_resolver, resolver, result_format, runner, scheduler, varianter,
     };
     pub use crate::export::{Adapter, Exported};
 }

@@ -1,7 +1,7 @@
 //! The power `workspace`: the files of the project, read only.
 //!
 //! A path is relative to the project's directory, with `/` between its parts, and never leads out of it
-//! (`not-permitted`). Only the file that the reference names may be anywhere.
+//! (`not-permitted`). Only the file that a resolver's reference names may be anywhere.
 
 use crate::backend;
 use crate::error::Error;

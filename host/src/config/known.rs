@@ -273,6 +273,12 @@ pub const KNOWN: &[Known] = &[
         "the longest that a scheduler may take for one answer; then the job goes on without it",
     ),
     known(
+        "plugins.varianter.timeout",
+        Shape::Duration,
+        "30",
+        "the longest that a varianter may take for the variants of one test",
+    ),
+    known(
         "requirement.scope",
         Shape::Scope,
         "\"job\"",

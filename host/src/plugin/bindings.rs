@@ -56,6 +56,7 @@ world!(resolver, "resolver", { "persea:plugin/workspace@0.1.0": workspace });
 world!(runner, "runner", { "persea:plugin/process@0.1.0": process, "persea:plugin/status@0.1.0": status });
 world!(result_format, "result-format", { "persea:plugin/output@0.1.0": output });
 world!(scheduler, "scheduler", {});
+world!(varianter, "varianter", { "persea:plugin/workspace@0.1.0": workspace });
 world!(requirement_resolver, "requirement-resolver", {
     "persea:plugin/process@0.1.0": process,
     "persea:plugin/status@0.1.0": status,

@@ -10,7 +10,9 @@ use cap_std::fs::Dir;
 use tokio::sync::OnceCell;
 
 use super::PluginError;
-use super::bindings::{requirement_resolver, resolver, result_format, runner, scheduler};
+use super::bindings::{
+    requirement_resolver, resolver, result_format, runner, scheduler, varianter,
+};
 use super::engine::Compiler;
 use super::limits::Limits;
 use super::load::{Candidate, candidates};
@@ -80,6 +82,7 @@ pub(super) enum Pre {
     ResultFormat(result_format::ResultFormatPre<State>),
     RequirementResolver(requirement_resolver::RequirementResolverPre<State>),
     Scheduler(scheduler::SchedulerPre<State>),
+    Varianter(varianter::VarianterPre<State>),
 }
 
 impl Plugin {
@@ -301,7 +304,7 @@ impl Catalog {
         match world {
             World::Runner => self.runner(kind),
             World::RequirementResolver => self.requirement_resolver(kind),
-            World::Resolver | World::ResultFormat | World::Scheduler => None,
+            World::Resolver | World::Varianter | World::Scheduler | World::ResultFormat => None,
         }
     }
 
@@ -316,6 +319,12 @@ impl Catalog {
     pub fn schedulers(&self) -> impl Iterator<Item = &Arc<Plugin>> {
         let all = self.plugins.iter();
         all.filter(|plugin| plugin.world == World::Scheduler)
+    }
+
+    /// The varianters, the most preferred of one name first.
+    pub fn varianters(&self) -> impl Iterator<Item = &Arc<Plugin>> {
+        let all = self.plugins.iter();
+        all.filter(|plugin| plugin.world == World::Varianter)
     }
 
     /// The result format with this name.

@@ -53,7 +53,7 @@ pub enum PluginError {
     },
     /// The component exports none of the interfaces that make a plugin.
     #[error(
-        "{plugin} is a component, but no plugin: it exports {exports}, and a plugin exports `persea:plugin/plugin` and one of `persea:plugin/resolve`, `persea:plugin/run`, `persea:plugin/fulfil`, `persea:plugin/format` or `persea:plugin/schedule`"
+        "{plugin} is a component, but no plugin: it exports {exports}, and a plugin exports `persea:plugin/plugin` and one of `persea:plugin/resolve`, `persea:plugin/run`, `persea:plugin/fulfil`, `persea:plugin/format`, `persea:plugin/schedule` or `persea:plugin/vary`"
     )]
     NoWorld {
         /// The plugin's file.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use wasmtime::component::{Component, Linker};
 
-use super::bindings::{requirement_resolver, resolver, result_format, runner, scheduler, types};
+use super::bindings::{
+    requirement_resolver, resolver, result_format, runner, scheduler, types, varianter,
+};
 use super::call::within;
 use super::catalog::{Catalog, Origin, Plugin, Pre, Sources};
 use super::engine::digest;
@@ -163,6 +165,7 @@ impl Catalog {
             World::Resolver => ask!(resolver::ResolverPre<State>, Pre::Resolver),
             World::Runner => ask!(runner::RunnerPre<State>, Pre::Runner),
             World::ResultFormat => ask!(result_format::ResultFormatPre<State>, Pre::ResultFormat),
+            World::Varianter => ask!(varianter::VarianterPre<State>, Pre::Varianter),
             World::Scheduler => ask!(scheduler::SchedulerPre<State>, Pre::Scheduler),
             World::RequirementResolver => ask!(
                 requirement_resolver::RequirementResolverPre<State>,

@@ -19,6 +19,8 @@ pub const CONTRACT: &str = "0.1.0";
 pub enum World {
     /// References to runnables.
     Resolver,
+    /// Says in which variants a test is run.
+    Varianter,
     /// Says which task starts next.
     Scheduler,
     /// Runs tasks.
@@ -31,8 +33,9 @@ pub enum World {
 
 impl World {
     /// All of them, in the order of the pipeline.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Resolver,
+        Self::Varianter,
         Self::Scheduler,
         Self::RequirementResolver,
         Self::Runner,
@@ -43,6 +46,7 @@ impl World {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Resolver => "resolver",
+            Self::Varianter => "varianter",
             Self::Scheduler => "scheduler",
             Self::Runner => "runner",
             Self::RequirementResolver => "requirement-resolver",
@@ -54,6 +58,7 @@ impl World {
     const fn export(self) -> &'static str {
         match self {
             Self::Resolver => "resolve",
+            Self::Varianter => "vary",
             Self::Scheduler => "schedule",
             Self::Runner => "run",
             Self::RequirementResolver => "fulfil",
@@ -69,7 +74,7 @@ impl World {
     /// The powers that a plugin of this world can ask for.
     pub(super) const fn powers(self) -> &'static [&'static str] {
         match self {
-            Self::Resolver => &["log", "workspace"],
+            Self::Resolver | Self::Varianter => &["log", "workspace"],
             Self::Scheduler => &["log"],
             Self::Runner => &["log", "process", "status"],
             Self::RequirementResolver => &["log", "process", "status", "fetch", "cache"],

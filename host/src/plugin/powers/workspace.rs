@@ -17,7 +17,7 @@ use crate::plugin::state::State;
 /// The most entries of one directory.
 const ENTRIES: usize = 65_536;
 
-/// What a resolver may see.
+/// What a resolver or a varianter may see.
 pub(in crate::plugin) struct Workspace {
     root: Arc<Dir>,
     /// Where the root is, to know paths into it that are written from `/`.
@@ -52,8 +52,8 @@ impl Workspace {
 
     /// Whether the user named this very file, as `path` or `path:more`.
     fn is_named(&self, path: &str) -> bool {
-        self.reference
-            .strip_prefix(path)
+        let rest = self.reference.strip_prefix(path);
+        rest.filter(|_| !path.is_empty())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
     }
 

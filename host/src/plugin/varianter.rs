@@ -1,0 +1,91 @@
+//! The adapter for world `varianter`: one instance, asked for the variants of one test after the other.
+
+use std::time::Duration;
+
+use super::bindings::types;
+use super::bindings::varianter::Varianter as Instance;
+use super::bindings::varianter::exports::persea::plugin::vary;
+use super::call::within;
+use super::catalog::{Catalog, Plugin, Pre};
+use super::powers::workspace::Workspace;
+use super::state::State;
+use super::trap::explain;
+use super::{PluginError, convert};
+use crate::model::{Attributes, Runnable};
+
+/// A living instance of a varianter. After an error it is of no more use.
+pub struct Varianter {
+    label: String,
+    store: wasmtime::Store<State>,
+    instance: Instance,
+    settings: types::Attributes,
+    limit: Option<Duration>,
+}
+
+impl Varianter {
+    /// A fresh instance in a sandbox of its own. `limit` is the longest that it may take for the variants of one test.
+    pub async fn new(
+        catalog: &Catalog,
+        plugin: &Plugin,
+        settings: &Attributes,
+        limit: Option<Duration>,
+    ) -> Result<Self, PluginError> {
+        let Pre::Varianter(pre) = &plugin.pre else {
+            return Err(PluginError::Load {
+                plugin: plugin.label.clone(),
+                message: "it is no varianter".into(),
+            });
+        };
+        let mut store = catalog.store(plugin.label.clone());
+        store.data_mut().workspace =
+            Some(Workspace::new(catalog.root.clone(), catalog.place.clone()));
+        let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
+        let instance = match made {
+            Ok(instance) => instance,
+            Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
+        };
+        Ok(Self {
+            label: plugin.label.clone(),
+            store,
+            instance,
+            settings: convert::to_attributes(settings),
+            limit,
+        })
+    }
+
+    /// The plugin in messages.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Asks for the variants of a test: the parameters of each. `parameters` are those of its suite, `more` is what the host says
+    /// beside them.
+    pub async fn vary(
+        &mut self,
+        runnable: &Runnable,
+        parameters: &Attributes,
+        more: &Attributes,
+    ) -> Result<Vec<Attributes>, PluginError> {
+        let request = vary::Request {
+            runnable: convert::to_runnable(runnable),
+            parameters: convert::to_attributes(parameters),
+            settings: self.settings.clone(),
+            more: convert::to_attributes(more),
+        };
+        let calls = self.instance.persea_plugin_vary();
+        let call = calls.call_vary(&mut self.store, &request);
+        match within(&self.label, self.limit, call).await? {
+            Ok(answer) => {
+                self.store.data_mut().drain_output();
+                let variants = answer.map_err(|error| PluginError::Answer {
+                    plugin: self.label.clone(),
+                    code: error.code,
+                    message: error.message,
+                })?;
+                let parameters = |variant: vary::Variant| convert::attributes(variant.parameters);
+                Ok(variants.into_iter().map(parameters).collect())
+            }
+            Err(error) => Err(explain(&self.label, &mut self.store, &error)),
+        }
+    }
+}
