@@ -41,12 +41,13 @@ pub use picture::Picture;
 pub use report::{Destination, Order, ReportError, make as make_report, orders};
 pub use resolve::{Answer, Resolved, resolve};
 pub use undo::{Left, Released, Undo, left_by};
+pub use variants::VariantsError;
 
 use crate::config::Config;
 use crate::display::Display;
 use crate::journal::{Event, JobFinished, JobStarted, Journal, JournalError, TaskPlanned};
 use crate::model::{Attributes, JobId, Tally};
-use crate::plugin::{Catalog, PluginError};
+use crate::plugin::{Catalog, Plugin, PluginError};
 use crate::spawner::Spawner;
 use dispatcher::Policy;
 
@@ -303,21 +304,22 @@ async fn policy(
         return Ok(Policy::none());
     };
     let found = catalog.schedulers().find(|plugin| plugin.name == name);
-    let plugin = found.ok_or_else(|| {
-        let known: Vec<&str> = catalog.schedulers().map(|it| it.name.as_str()).collect();
-        JobError::NoScheduler {
-            name: name.to_owned(),
-            known: match known.is_empty() {
-                true => {
-                    "there is none; add a plugin that is one with `--plugin-dir DIR`".to_owned()
-                }
-                false => format!("there are {}", known.join(", ")),
-            },
-        }
+    let plugin = found.ok_or_else(|| JobError::NoScheduler {
+        name: name.to_owned(),
+        known: there_are(catalog.schedulers()),
     })?;
     let history = history::History::read(results_root);
     let begun = Policy::begin(catalog, plugin, config, planned, &history).await;
     begun.map_err(JobError::Scheduler)
+}
+
+/// The plugins among which one can be chosen by name, or the way to have some.
+fn there_are<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> String {
+    let known: Vec<&str> = plugins.map(|plugin| plugin.name.as_str()).collect();
+    match known.is_empty() {
+        true => "there is none; add a plugin that is one with `--plugin-dir DIR`".to_owned(),
+        false => format!("there are {}", known.join(", ")),
+    }
 }
 
 type Running = (String, tokio::task::JoinHandle<Result<(), ReportError>>);

@@ -26,3 +26,4 @@ mod schedulers;
 mod suites;
 mod support;
 mod terminal;
+mod variants;

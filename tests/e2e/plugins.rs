@@ -46,6 +46,7 @@ pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
             "hostile-describe",
             "hostile-requirement",
             "hostile-scheduler",
+            "hostile-varianter",
         ];
         let own: &[&str] = &[];
         build(
@@ -56,6 +57,7 @@ pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
                 ("format-csv", own),
                 ("requirement-token", own),
                 ("../../docs/examples/scheduler-depth-first", own),
+                ("../../docs/examples/varianter-pairwise", own),
                 ("hostile", &hostile),
             ],
         )

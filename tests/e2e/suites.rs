@@ -272,6 +272,10 @@ fn what_is_wrong_with_a_file_is_said_with_its_place() {
             "suite `s`: the axis `os` is a list",
         ),
         (
+            &format!("{suite}[suite.variants]\naxis.os = [1]\n"),
+            "job.toml:4:1: unknown field `axis`",
+        ),
+        (
             &format!("{suite}needs = [\"nobody\"]\n"),
             "names `nobody`, and no task of this job has that name",
         ),

@@ -41,7 +41,10 @@ impl List {
         context.config.check().map_err(Failure::of)?;
         let catalog = context.catalog().await?;
         let resolved = match &file {
-            Some(file) => file.resolve(&catalog, &context.config).await,
+            Some(file) => {
+                let resolved = file.resolve(&catalog, &context.config).await;
+                resolved.map_err(Failure::of)?
+            }
             None => job::resolve(&catalog, &context.config, &self.references).await,
         };
         if let Some(form) = self.graph {

@@ -137,7 +137,10 @@ impl Run {
         references.extend(self.recipe);
         references.extend(self.job.map(|path| path.to_string_lossy().into_owned()));
         let resolved = match &file {
-            Some(file) => file.resolve(&catalog, &context.config).await,
+            Some(file) => {
+                let resolved = file.resolve(&catalog, &context.config).await;
+                resolved.map_err(Failure::of)?
+            }
             None => job::resolve(&catalog, &context.config, &references).await,
         };
         refuse_unresolved(

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::resolve::{Answer, Resolved, resolve};
-use super::variants::Variants;
+use super::variants::{Variants, VariantsError};
 use crate::config::{Config, ConfigError, parse};
 use crate::model::{Attributes, Requirement, Runnable};
+use crate::names::printable;
 use crate::plugin::Catalog;
 
 /// What is wrong with a job file.
@@ -37,6 +38,16 @@ pub enum JobFileError {
         suite: String,
         /// What is wrong.
         message: String,
+    },
+    /// The variants of a suite's tests cannot be had.
+    #[error("{}: suite `{suite}`: {}", path.display(), printable(&error.to_string()))]
+    Variants {
+        /// The file.
+        path: PathBuf,
+        /// The suite's name.
+        suite: String,
+        /// What is wrong.
+        error: Box<VariantsError>,
     },
     /// There is nothing to run.
     #[error("{}: no suites; a job file has at least one `[[suite]]` with `references` or `[[suite.task]]`", path.display())]
@@ -174,10 +185,29 @@ impl JobFile {
         config.take(&self.path, self.content.settings.clone());
     }
 
-    /// Resolves the references of all suites, and makes runnables of that and of the tasks in the file.
-    pub async fn resolve(&self, catalog: &Arc<Catalog>, config: &Config) -> Vec<Resolved> {
+    /// Resolves the references of all suites, and makes runnables of that and of the tasks in the file, in their variants.
+    ///
+    /// # Errors
+    /// A plugin that is to make variants is not there, fails, or answers with what makes no sense.
+    pub async fn resolve(
+        &self,
+        catalog: &Arc<Catalog>,
+        config: &Config,
+    ) -> Result<Vec<Resolved>, JobFileError> {
         let mut all = Vec::new();
         for suite in &self.content.suites {
+            let failed = |error| JobFileError::Variants {
+                path: self.path.clone(),
+                suite: suite.name.clone(),
+                error: Box::new(error),
+            };
+            let mut maker = match &suite.variants {
+                Some(it) => {
+                    let begun = it.begin(catalog, config, &suite.name);
+                    Some(begun.await.map_err(failed)?)
+                }
+                None => None,
+            };
             let mut resolved = resolve(catalog, config, &suite.references).await;
             if !suite.tasks.is_empty() {
                 resolved.push(Resolved {
@@ -189,18 +219,24 @@ impl JobFile {
                 });
             }
             for Resolved { answer, .. } in &mut resolved {
-                if let Answer::Found { runnables, .. } = answer {
-                    let own = std::mem::take(runnables).into_iter();
-                    *runnables = own.flat_map(|own| self.in_suite(suite, own)).collect();
+                let Answer::Found { runnables, .. } = answer else {
+                    continue;
+                };
+                for own in std::mem::take(runnables) {
+                    let own = self.in_suite(suite, own);
+                    match &mut maker {
+                        Some(maker) => runnables.extend(maker.of(&own).await.map_err(failed)?),
+                        None => runnables.push(own),
+                    }
                 }
             }
             all.extend(resolved);
         }
-        all
+        Ok(all)
     }
 
-    /// A runnable with what its suite adds to it, in each of its variants.
-    fn in_suite(&self, suite: &Suite, mut runnable: Runnable) -> Vec<Runnable> {
+    /// A runnable with what its suite adds to it.
+    fn in_suite(&self, suite: &Suite, mut runnable: Runnable) -> Runnable {
         let shared = self.content.requirements.iter().chain(&suite.requirements);
         let mut requirements: Vec<Requirement> = shared.map(Need::requirement).collect();
         requirements.extend(suite.setup());
@@ -209,10 +245,7 @@ impl JobFile {
         let name = Value::from(suite.name.clone());
         runnable.more.insert("suite".into(), name);
         suite.conditions.add_to(&mut runnable.more);
-        match &suite.variants {
-            Some(variants) => variants.of(&runnable),
-            None => vec![runnable],
-        }
+        runnable
     }
 }
 

@@ -1,0 +1,76 @@
+use super::*;
+
+const SIZES: [&[usize]; 8] = [
+    &[3, 3, 3, 3],
+    &[2, 2, 2],
+    &[2, 3],
+    &[5, 1, 4, 1],
+    &[1, 1, 1],
+    &[2; 20],
+    &[7, 2, 5, 3, 4, 2],
+    &[10, 10, 10, 10, 10],
+];
+
+#[test]
+fn every_pair_is_in_some_row() {
+    for sizes in SIZES {
+        let mut missing = pairs(sizes);
+        for row in cover(sizes) {
+            assert_eq!(row.len(), sizes.len());
+            let all: Vec<_> = row.iter().copied().enumerate().collect();
+            for one in &all {
+                for other in all.iter().filter(|other| other.0 > one.0) {
+                    missing.remove(&[*one, *other]);
+                }
+            }
+        }
+        assert!(missing.is_empty(), "{sizes:?} lacks {missing:?}");
+    }
+}
+
+#[test]
+fn the_rows_are_fewer_than_all_combinations_and_no_two_the_same() {
+    for sizes in SIZES {
+        let rows = cover(sizes);
+        assert_eq!(rows.iter().collect::<BTreeSet<_>>().len(), rows.len());
+        assert_eq!(rows, cover(sizes), "they are always the same");
+        let product: usize = sizes.iter().product();
+        // Of two axes, or of those that have one value, all combinations are needed.
+        let several = sizes.iter().filter(|size| **size > 1).count();
+        assert_eq!(rows.len() < product, several > 2, "{sizes:?}: {}", rows.len());
+    }
+    // Of 81 combinations, and of a million.
+    assert!(cover(&[3, 3, 3, 3]).len() <= 12);
+    assert!(cover(&[2; 20]).len() <= 20);
+}
+
+#[test]
+fn one_axis_has_no_pairs_but_all_its_values() {
+    assert_eq!(cover(&[3]), [[0], [1], [2]]);
+}
+
+fn ask(axes: &str) -> Result<Vec<Variant>, Error> {
+    let request = VaryRequest::new(Runnable::new("exec-test").uri("./t.sh"));
+    Pairwise::vary(&request.parameter("axes", Value::json(axes)))
+}
+
+#[test]
+fn values_keep_their_kind() {
+    let variants = ask(r#"{"a": ["x"], "b": [1], "c": [0.5], "d": [true]}"#).unwrap();
+    let expected = Variant::new()
+        .parameter("a", "x")
+        .parameter("b", 1)
+        .parameter("c", 0.5)
+        .parameter("d", true);
+    assert_eq!(variants, [expected]);
+}
+
+#[test]
+fn what_it_cannot_work_with_is_an_error() {
+    for axes in ["{}", r#"{"a": []}"#, r#"{"a": 3}"#, "[]"] {
+        assert_eq!(ask(axes).unwrap_err().code, "invalid");
+    }
+    let request = VaryRequest::default().parameter("only", Value::json("[]"));
+    let error = Pairwise::vary(&request).unwrap_err();
+    assert_eq!(error.message, "`only` means nothing here: `axes` does");
+}

@@ -1,0 +1,176 @@
+//! Variants without a plugin: all combinations of the values of some axes that are wanted. It must not know what becomes of them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::MOST;
+use super::parameters::Parameters;
+
+/// Axes with their values, and which combinations of them are wanted.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::job) struct Axes {
+    /// By name; of each the values in their order.
+    axes: BTreeMap<String, Vec<toml::Value>>,
+    /// Only combinations that fit one of these.
+    #[serde(default)]
+    only: Vec<Filter>,
+    /// No combination that fits one of these.
+    #[serde(default)]
+    no: Vec<Filter>,
+}
+
+/// Axes with the values that fit, one or several of each.
+type Filter = BTreeMap<String, toml::Value>;
+
+/// Each axis with one of its values.
+type Choice<'a> = Vec<(&'a str, &'a toml::Value)>;
+
+impl Axes {
+    /// What is wrong with them.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let mut count: usize = 1;
+        for (axis, values) in &self.axes {
+            if values.is_empty() || !values.iter().all(is_plain) {
+                return Err(format!(
+                    "the axis `{axis}` is a list of at least one text, number or truth value"
+                ));
+            }
+            // A test could not tell them apart.
+            let mut texts: Vec<String> = values.iter().map(text).collect();
+            texts.sort();
+            if let Some([twice, _]) = texts.array_windows().find(|[one, next]| one == next) {
+                return Err(format!("the axis `{axis}` has the value {twice} twice"));
+            }
+            count = count.saturating_mul(values.len());
+        }
+        if count > MOST {
+            return Err(format!(
+                "its axes have {count} combinations, more than {MOST}"
+            ));
+        }
+        for (axis, wanted) in self.only.iter().chain(&self.no).flatten() {
+            let Some(values) = self.axes.get(axis) else {
+                return Err(format!("a filter names the axis `{axis}`, which is none"));
+            };
+            if let Some(value) = each(wanted).iter().find(|value| !values.contains(value)) {
+                return Err(format!(
+                    "a filter names {value} of the axis `{axis}`, which has no such value"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// All that are wanted. The values of the last axis change first.
+    pub(super) fn combinations(&self) -> Vec<Parameters> {
+        let mut choices: Vec<Choice<'_>> = vec![Vec::new()];
+        for (axis, values) in &self.axes {
+            let mut longer = Vec::new();
+            for choice in &choices {
+                for value in values {
+                    let mut choice = choice.clone();
+                    choice.push((axis, value));
+                    longer.push(choice);
+                }
+            }
+            choices = longer;
+        }
+        choices.retain(|choice| {
+            let fits = |filter: &Filter| {
+                choice.iter().all(|(axis, value)| {
+                    let wanted = filter.get(*axis);
+                    wanted.is_none_or(|wanted| each(wanted).contains(value))
+                })
+            };
+            (self.only.is_empty() || self.only.iter().any(fits)) && !self.no.iter().any(fits)
+        });
+        let parameters = |choice: Choice<'_>| {
+            let values = choice.into_iter();
+            values
+                .map(|(axis, value)| (axis.to_owned(), text(value)))
+                .collect()
+        };
+        choices.into_iter().map(parameters).collect()
+    }
+}
+
+fn is_plain(value: &toml::Value) -> bool {
+    !(value.is_array() || value.is_table() || value.is_datetime())
+}
+
+/// One value, or each of a list.
+fn each(value: &toml::Value) -> &[toml::Value] {
+    let all = value.as_array().map(Vec::as_slice);
+    all.unwrap_or(std::slice::from_ref(value))
+}
+
+fn text(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// The combinations, as `mem=1 os=linux`.
+    fn all(text: &str) -> Vec<String> {
+        let axes: Axes = toml::from_str(text).unwrap();
+        axes.check().unwrap();
+        let line = |parameters: &Parameters| {
+            let all = parameters.iter();
+            let all: Vec<String> = all.map(|(name, value)| format!("{name}={value}")).collect();
+            all.join(" ")
+        };
+        axes.combinations().iter().map(line).collect()
+    }
+
+    const AXES: &str = "axes.mem = [1, 2]\naxes.os = [\"linux\", \"hurd\"]\n";
+
+    #[test]
+    fn every_combination_comes_once() {
+        let expected = [
+            "mem=1 os=linux",
+            "mem=1 os=hurd",
+            "mem=2 os=linux",
+            "mem=2 os=hurd",
+        ];
+        assert_eq!(all(AXES), expected);
+    }
+
+    #[test]
+    fn filters_choose_among_them() {
+        let all = |filters: &str| all(&format!("{AXES}{filters}"));
+        assert_eq!(
+            all("only = [{os = \"hurd\"}]"),
+            ["mem=1 os=hurd", "mem=2 os=hurd"]
+        );
+        let no = "no = [{os = \"hurd\", mem = [1, 2]}]";
+        assert_eq!(all(no), ["mem=1 os=linux", "mem=2 os=linux"]);
+        let both = "only = [{os = \"hurd\"}, {mem = 1}]\nno = [{mem = 2}]";
+        assert_eq!(all(both), ["mem=1 os=linux", "mem=1 os=hurd"]);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said() {
+        for (text, words) in [
+            ("axes.os = []", "the axis `os` is a list of at least one"),
+            ("axes.os = [[1]]", "the axis `os` is a list"),
+            ("axes.os = [1, 2, '1']", "has the value 1 twice"),
+            (
+                "axes.os = [1]\nonly = [{cpu = 1}]",
+                "names the axis `cpu`, which is none",
+            ),
+            ("axes.os = [1]\nno = [{os = 2}]", "names 2 of the axis `os`"),
+        ] {
+            let axes: Axes = toml::from_str(text).unwrap();
+            let error = axes.check().unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Variants: those of axes are in `suites`; here are those that plugins make, and what they make wrong.
+
+use crate::plugins::put;
+use crate::support::{Ran, Sandbox};
+
+/// Runs a job of one suite whose variants are these, and whose one test writes its parameters down.
+fn run(sandbox: &Sandbox, variants: &str, options: &[&str]) -> Ran {
+    let job = format!(
+        r#"
+        [[suite]]
+        name = "all"
+        setup = "touch begun"
+        [[suite.task]]
+        kind = "exec-test"
+        uri = "/bin/sh"
+        args = ["-c", "echo $about$a$b$c $number >> log"]
+        identifier = "t"
+        [suite.variants]
+        {variants}
+        "#
+    );
+    sandbox.file("job.toml", job);
+    let fixed = ["run", "--plugin-dir", "plugins", "--job", "job.toml"];
+    sandbox.run(&[&fixed, options].concat())
+}
+
+fn log(sandbox: &Sandbox) -> Vec<String> {
+    let text = std::fs::read_to_string(sandbox.project().join("log")).unwrap_or_default();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+/// The ids of the tasks in the order of the plan.
+fn ids(sandbox: &Sandbox) -> Vec<String> {
+    let events = sandbox.job().events();
+    let planned = events
+        .iter()
+        .filter(|event| event["event"] == "task-planned");
+    planned
+        .map(|event| event["task"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_one_of_the_examples_runs_every_pair_of_values() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["varianter-pairwise"]);
+    let axes = "plugin = \"pairwise\"\naxes.a = [1, 2]\naxes.b = [\"x\", \"y\"]\naxes.c = [0, 1]\n";
+    run(&sandbox, axes, &[]).code(0);
+    assert_eq!(log(&sandbox), ["1x0", "1y1", "2x1", "2y0"]);
+    let ids = ids(&sandbox);
+    assert_eq!(ids.len(), 4, "{ids:?}");
+    assert!(ids[0].starts_with("all-1-t;a-1-b-x-c-0-"), "{ids:?}");
+    // What it says of a job file is said with the suite and the plugin.
+    let ran = run(
+        &sandbox,
+        "plugin = \"pairwise\"\nno = []\naxes.a = [1]",
+        &[],
+    )
+    .code(4);
+    let words = "job.toml: suite `all`: the variants of `t` are not known: varianter `pairwise` (plugins/varianter-pairwise.wasm): `no` means nothing here: `axes` does (invalid)";
+    assert!(ran.stderr.contains(words), "{ran}");
+}
+
+#[test]
+fn it_is_told_of_the_test_and_the_settings_that_it_declares() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-varianter"]);
+    let count = ["--set", "varianter.hostile.count=2"];
+    run(&sandbox, "plugin = \"hostile\"", &count).code(0);
+    assert_eq!(log(&sandbox), ["all:t 0", "all:t 1"]);
+}
+
+#[test]
+fn one_instance_is_asked_for_all_tests_of_a_suite() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-varianter"]);
+    let counts = "plugin = \"hostile\"\nhow = \"counts\"\n";
+    let other = format!(
+        "{counts}[[suite]]\nname = \"other\"\nreferences = [\"/bin/true\", \"/bin/true\"]\n[suite.variants]\n{counts}"
+    );
+    run(&sandbox, &other, &[]).code(0);
+    let ids = ids(&sandbox);
+    let variants = ids.iter().map(|id| {
+        let (_, variant) = id.split_once(';').unwrap();
+        variant.rsplit_once('-').unwrap().0
+    });
+    let expected = ["number-0", "number-0", "number-1"];
+    assert_eq!(variants.collect::<Vec<_>>(), expected, "{ids:?}");
+}
+
+#[test]
+fn without_variants_a_test_is_not_run() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-varianter"]);
+    let ran = run(&sandbox, "plugin = \"hostile\"", &[]).code(2);
+    let words = "nor any other arguments resolved into tests";
+    assert!(ran.stderr.contains(words), "{ran}");
+    // Where there are other tests they are run.
+    let other = "plugin = \"hostile\"\n[[suite]]\nname = \"other\"\nreferences = [\"/bin/true\"]";
+    run(&sandbox, other, &[]).code(0);
+    assert_eq!(ids(&sandbox), ["other-1-/bin/true"]);
+}
+
+#[test]
+fn it_reads_the_files_of_the_project_and_no_others() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-varianter"]);
+    sandbox.file("../outside", "1\n");
+    sandbox.file("numbers", "1\n2\n");
+    std::os::unix::fs::symlink("../outside", sandbox.project().join("link-out")).unwrap();
+    run(&sandbox, "plugin = \"hostile\"\nhow = \"peeks\"", &[]).code(0);
+    assert_eq!(log(&sandbox), ["1", "2"]);
+}
+
+#[test]
+fn one_that_fails_ends_the_job_before_anything_runs() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-varianter"]);
+    for (how, words) in [
+        ("panics", "failed: it panicked at "),
+        ("panics", ": no idea"),
+        ("loops", "did not answer within 2 s"),
+        (
+            "errs",
+            "(plugins/hostile-varianter.wasm): out of\\x1b[2J variants (io)",
+        ),
+        ("floods", "failed: "),
+        ("repeats", "answered with the same variant twice: number=1"),
+        (
+            "exaggerates",
+            "answered with 100001 variants, more than 100000",
+        ),
+        (
+            "nests",
+            "answered with the parameter `list`, whose value [1] is no text, number or truth value",
+        ),
+    ] {
+        let variants = format!("plugin = \"hostile\"\nhow = \"{how}\"");
+        let limit = ["--set", "plugins.varianter.timeout=2"];
+        let ran = run(&sandbox, &variants, &limit).code(4);
+        for words in [
+            "job.toml: suite `all`: the variants of `t` ",
+            "varianter `hostile` (plugins/hostile-varianter.wasm)",
+            words,
+        ] {
+            assert!(ran.stderr.contains(words), "{how}: {words}\n{ran}");
+        }
+        assert!(!sandbox.project().join("begun").exists(), "{ran}");
+        assert!(!sandbox.root().join("home/persea").exists(), "{ran}");
+    }
+    sandbox.assert_no_strays();
+}
+
+#[test]
+fn one_that_is_not_there_is_said_with_those_there_are() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
+    let ran = run(&sandbox, "plugin = \"clever\"", &[]).code(4);
+    let none = "job.toml: suite `all`: no varianter is named `clever` (`variants.plugin`): there is none; add a plugin that is one with `--plugin-dir DIR`";
+    assert!(ran.stderr.contains(none), "{ran}");
+    put(
+        &sandbox,
+        "plugins",
+        &["hostile-varianter", "varianter-pairwise"],
+    );
+    let ran = run(&sandbox, "plugin = \"clever\"", &[]).code(4);
+    assert!(ran.stderr.contains("there are hostile, pairwise"), "{ran}");
+    let list = ["list", "--plugin-dir", "plugins", "--job", "job.toml"];
+    let ran = sandbox.run(&list).code(4);
+    assert!(ran.stderr.contains("no varianter is named"), "{ran}");
+    let ran = run(&sandbox, "plugin = 3", &[]).code(4);
+    assert!(ran.stderr.contains("`plugin` is a text"), "{ran}");
+}
+
+#[test]
+fn what_is_known_of_one_can_be_looked_at() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-varianter"]);
+    let list = ["plugin", "list", "--plugin-dir", "plugins"];
+    let ran = sandbox.run(&list).code(0);
+    assert!(ran.stdout.contains("varianter      hostile"), "{ran}");
+    let inspect = ["plugin", "inspect", "plugins/hostile-varianter.wasm"];
+    let ran = sandbox.run(&inspect).code(0);
+    for row in [
+        "world     varianter",
+        "settings  varianter.hostile.count",
+        "powers    log, workspace",
+    ] {
+        assert!(ran.stdout.contains(row), "{ran}");
+    }
+}

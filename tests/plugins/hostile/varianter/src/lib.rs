@@ -1,0 +1,54 @@
+//! A varianter that fails in the way that a suite says.
+use std::hint::black_box;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::workspace;
+
+struct Hostile;
+
+/// How often this instance was asked.
+static ASKED: AtomicI64 = AtomicI64::new(0);
+
+impl Varianter for Hostile {
+    fn describe() -> Description {
+        Description::new("hostile", "fails in every way that a varianter can").settings(["varianter.hostile.count"])
+    }
+
+    fn vary(request: &VaryRequest) -> Result<Vec<Variant>, Error> {
+        let numbered = |number: i64| Variant::new().parameter("number", number);
+        match request.parameters.text("how").unwrap_or_default() {
+            "panics" => panic!("no idea"),
+            "loops" => loop {
+                black_box(request);
+            },
+            "errs" => Err(Error::new("io", "out of\u{1b}[2J variants")),
+            "counts" => Ok(vec![numbered(ASKED.fetch_add(1, Ordering::Relaxed))]),
+            "repeats" => Ok(vec![numbered(1), numbered(2), numbered(1)]),
+            "exaggerates" => Ok((0..=100_000).map(numbered).collect()),
+            "floods" => Ok(vec![Variant::new().parameter("text", "x".repeat(40 << 20))]),
+            "nests" => Ok(vec![Variant::new().parameter("list", Value::json("[1]"))]),
+            "peeks" => {
+                for path in ["/etc/passwd", "../outside", "", "link-out"] {
+                    if workspace::read(path, 0, 10).is_ok() {
+                        return Err(Error::new("io", format!("I could read {path}")));
+                    }
+                }
+                workspace::stat("")?;
+                workspace::list_directory("")?;
+                let text = workspace::read_to_end("numbers", 100)?;
+                let lines = String::from_utf8_lossy(&text).into_owned();
+                Ok(lines.lines().map(|line| Variant::new().parameter("number", line)).collect())
+            }
+            // As many as the setting says, told apart by what the host says.
+            _ => {
+                let count = request.settings.integer("varianter.hostile.count").unwrap_or(0);
+                let name = request.runnable.identifier.clone().unwrap_or_default();
+                let about = format!("{}:{name}", request.suite().unwrap_or_default());
+                Ok((0..count).map(|number| numbered(number).parameter("about", about.as_str())).collect())
+            }
+        }
+    }
+}
+
+export!(varianter: Hostile);
