@@ -19,8 +19,9 @@ use crate::support::Sandbox;
 mod console;
 use console::{matches, shell};
 
-/// The example of the page on runners.
+/// The examples whose pages build and use them.
 const HELLO: &str = "docs/examples/runner-hello";
+const PAIRWISE: &str = "docs/examples/varianter-pairwise";
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -287,31 +288,39 @@ fn with_examples() -> Sandbox {
     sandbox
 }
 
-/// The core module of the example, as an author's cargo leaves it.
-fn hello() -> PathBuf {
+/// Builds an example: its core module, and where an author's cargo leaves that.
+fn module(example: &str) -> (Vec<u8>, String) {
     // That of the other guests, which have the standard library built there already.
     let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
         .join("guests")
         .join(Target::Unknown.triple());
     let toolchain = Toolchain::find(Target::Unknown).unwrap_or_else(|error| panic!("{error}"));
     let built = toolchain.build(&Guest {
-        manifest: &repository().join(HELLO).join("Cargo.toml"),
+        manifest: &repository().join(example).join("Cargo.toml"),
         packages: &[],
         profile: "release",
         target_dir: &target_dir,
     });
     built.unwrap_or_else(|error| panic!("{error}"));
-    target_dir.join("wasm32-unknown-unknown/release/runner_hello.wasm")
+    let name = Path::new(example).file_name().unwrap().to_str().unwrap();
+    let made = format!(
+        "{}/release/{}.wasm",
+        Target::Unknown.triple(),
+        name.replace('-', "_")
+    );
+    let module = std::fs::read(target_dir.join(&made)).unwrap();
+    (module, format!("{example}/target/{made}"))
 }
 
 #[test]
 fn the_books_commands_do_what_it_says() {
-    let module = hello();
+    let modules = [HELLO, PAIRWISE].map(module);
     let mut commands = 0;
     for (path, page) in pages() {
         let sandbox = with_examples();
-        let made = "target/wasm32-unknown-unknown/release/runner_hello.wasm";
-        sandbox.file(&format!("{HELLO}/{made}"), std::fs::read(&module).unwrap());
+        for (module, place) in &modules {
+            sandbox.file(place, module);
+        }
         let mut before = 0;
         for block in blocks(&page) {
             if block.language != "console" || !block.text.starts_with("$ persea ") {
@@ -348,7 +357,7 @@ fn is_followed_by_its_code(block: &Block<'_>, command: &str) -> bool {
 }
 
 /// Runs cargo for a crate of the book as its reader would: nothing of the outer cargo's reaches it.
-fn cargo(args: &[&str]) {
+fn cargo(example: &str, args: &[&str]) {
     let mut cargo = Command::new(env!("CARGO"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -363,7 +372,7 @@ fn cargo(args: &[&str]) {
     }
     let ran = cargo
         .args(args)
-        .current_dir(repository().join(HELLO))
+        .current_dir(repository().join(example))
         .output()
         .unwrap();
     assert!(
@@ -374,9 +383,12 @@ fn cargo(args: &[&str]) {
 }
 
 #[test]
-fn the_books_runner_passes_its_own_tests() {
+fn the_books_plugins_pass_their_own_tests() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("book");
-    cargo(&["test", "--locked", "--target-dir", target.to_str().unwrap()]);
+    let target = target.to_str().unwrap();
+    for example in [HELLO, PAIRWISE] {
+        cargo(example, &["test", "--locked", "--target-dir", target]);
+    }
 }
 
 /// The journal of a job in which every kind of event that can be had without a terminal happens.
