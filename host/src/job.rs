@@ -3,6 +3,7 @@
 //! Owns the order of these steps and what a job comes to. Knows nothing of the command line, and WebAssembly and processes
 //! only by the names that `plugin` and `spawner` give them.
 
+mod batch;
 mod clock;
 mod control;
 mod directory;
@@ -238,6 +239,7 @@ impl Job {
         let shared = Arc::new(executor::Shared {
             job: id,
             catalog,
+            batches: config.flag("run.batches"),
             fresh: spawner.has_snapshots() && config.flag("spawner.sandbox.fresh"),
             spawner,
             network: config.flag("spawner.sandbox.network"),

@@ -29,6 +29,7 @@ pub use engine::digest;
 pub use error::PluginError;
 pub use limits::Limits;
 pub use manifest::{CONTRACT, Manifest, World};
+pub use powers::batch::{BatchHost, Given, Next};
 pub use powers::log::Level;
 pub use powers::output::ReportTarget;
 pub use powers::task::TaskHost;

@@ -19,6 +19,7 @@ mod imports {
                 import persea:plugin/workspace@0.1.0;
                 import persea:plugin/process@0.1.0;
                 import persea:plugin/status@0.1.0;
+                import persea:plugin/batch@0.1.0;
                 import persea:plugin/output@0.1.0;
                 import persea:plugin/fetch@0.1.0;
                 import persea:plugin/cache@0.1.0;
@@ -32,7 +33,7 @@ mod imports {
 }
 
 #[cfg(target_family = "wasm")]
-pub use imports::persea::plugin::{cache, fetch, output, status};
+pub use imports::persea::plugin::{batch, cache, fetch, output, status};
 pub use imports::persea::plugin::{log, process, types, workspace};
 
 macro_rules! exports {
@@ -62,6 +63,12 @@ exports!(
     run,
     "package persea:sdk; world export-run { export persea:plugin/run@0.1.0; }",
     "persea:sdk/export-run"
+);
+exports!(
+    batch_runner,
+    run_batch,
+    "package persea:sdk; world export-run-batch { export persea:plugin/run-batch@0.1.0; }",
+    "persea:sdk/export-run-batch"
 );
 exports!(
     resolver,

@@ -64,12 +64,29 @@ pub(crate) fn start() {
 /// export!(runner: Mine);
 /// ```
 ///
-/// So are `resolver:`, `varianter:`, `result_format:`, `requirement_resolver:` and `scheduler:`. The component exports what that kind
+/// So are `batch_runner:`, `resolver:`, `varianter:`, `result_format:`, `requirement_resolver:` and `scheduler:`. The component exports what that kind
 /// of plugin must, and imports only those powers that its code calls. Natively it exports nothing, so that the crate's tests link.
 #[macro_export]
 macro_rules! export {
     (runner: $plugin:ty) => {
         $crate::__export!(runner, Runner, $plugin);
+    };
+    (batch_runner: $plugin:ty) => {
+        $crate::__export!(runner, Runner, $plugin);
+        const _: () = {
+            const _: fn(&mut $crate::Batch) -> Result<(), $crate::Error> =
+                <$plugin as $crate::BatchRunner>::run_batch;
+            #[cfg(target_family = "wasm")]
+            struct PerseaBatches;
+            #[cfg(target_family = "wasm")]
+            impl $crate::__private::Batches for PerseaBatches {
+                type Plugin = $plugin;
+            }
+            #[cfg(target_family = "wasm")]
+            type PerseaAdapter = $crate::__private::BatchAdapter<PerseaBatches>;
+            #[cfg(target_family = "wasm")]
+    $crate::__private::batch_runner::export!(PerseaAdapter with_types_in $crate::__private::batch_runner);
+        };
     };
     (resolver: $plugin:ty) => {
         $crate::__export!(resolver, Resolver, $plugin);
@@ -97,10 +114,10 @@ macro_rules! __export {
             const _: fn() -> $crate::Description = <$plugin as $crate::$trait>::describe;
 
             #[cfg(target_family = "wasm")]
-            struct Exported;
+            struct PerseaExported;
 
             #[cfg(target_family = "wasm")]
-            impl $crate::__private::Exported for Exported {
+            impl $crate::__private::Exported for PerseaExported {
                 type Plugin = $plugin;
                 const VERSION: &'static str = env!("CARGO_PKG_VERSION");
                 fn describe() -> $crate::Description {
@@ -109,11 +126,11 @@ macro_rules! __export {
             }
 
             #[cfg(target_family = "wasm")]
-            type Adapter = $crate::__private::Adapter<Exported>;
+            type PerseaAdapter = $crate::__private::Adapter<PerseaExported>;
             #[cfg(target_family = "wasm")]
-    $crate::__private::plugin::export!(Adapter with_types_in $crate::__private::plugin);
+    $crate::__private::plugin::export!(PerseaAdapter with_types_in $crate::__private::plugin);
             #[cfg(target_family = "wasm")]
-    $crate::__private::$module::export!(Adapter with_types_in $crate::__private::$module);
+    $crate::__private::$module::export!(PerseaAdapter with_types_in $crate::__private::$module);
         };
     };
 }

@@ -57,6 +57,7 @@
 mod arena;
 mod attributes;
 mod backend;
+mod batch_runner;
 #[allow(unsafe_op_in_unsafe_fn, reason = "generated")]
 mod bindings;
 pub mod cache;
@@ -80,6 +81,7 @@ mod varianter;
 pub mod workspace;
 
 pub use attributes::{Attributes, Value};
+pub use batch_runner::{Batch, BatchRunner};
 pub use error::Error;
 pub use model::{Description, Requirement, Runnable, Status};
 pub use requirement_resolver::{Presence, Request, RequirementResolver};
@@ -93,6 +95,7 @@ pub use varianter::{Variant, Varianter, VaryRequest};
 pub mod prelude {
     pub use crate::export;
     pub use crate::{Attributes, Description, Error, Requirement, Runnable, Status, Value};
+    pub use crate::{Batch, BatchRunner};
     pub use crate::{Choice, Node};
     pub use crate::{Event, Outcome, Presence, Request, Resolution, Task};
     pub use crate::{RequirementResolver, Resolver, ResultFormat, Runner, Scheduler, Varianter};
@@ -102,8 +105,10 @@ pub mod prelude {
 /// What [`export!`] expands to. It changes without notice.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::batch_runner::{BatchAdapter, Batches};
     pub use crate::bindings::{
-        plugin, requirement_resolver, resolver, result_format, runner, scheduler, varianter,
+        batch_runner, plugin, requirement_resolver, resolver, result_format, runner, scheduler,
+        varianter,
     };
     pub use crate::export::{Adapter, Exported};
 }

@@ -2,6 +2,7 @@
 
 use crate::attributes::{Attributes, Value};
 use crate::bindings::runner as raw;
+use crate::bindings::types;
 use crate::error::Error;
 use crate::export::{Adapter, Exported, start};
 use crate::model::{Description, Runnable, Status};
@@ -91,7 +92,8 @@ pub struct Outcome {
     pub status: Status,
     /// Why, in a line.
     pub reason: Option<String>,
-    /// Open data for reports. Known names: `returncode` (integer), `class-name`, `failure-type`, `traceback` (text).
+    /// Open data for reports. Known names: `returncode` (integer), `class-name`, `failure-type`, `traceback` (text); of a task in a batch also
+    /// `left-behind` (integer): the processes that it left and that were ended.
     pub more: Attributes,
 }
 
@@ -149,17 +151,28 @@ where
 {
     fn run(task: raw::Task) -> Result<raw::Outcome, raw::Error> {
         start();
-        let outcome = E::Plugin::run(Task {
+        Ok(E::Plugin::run(task.into())?.into())
+    }
+}
+
+impl From<types::Task> for Task {
+    fn from(task: types::Task) -> Self {
+        Self {
             id: task.id,
             job_id: task.job_id,
             runnable: task.runnable.into(),
             settings: Attributes(task.settings),
             more: Attributes(task.more),
-        })?;
-        Ok(raw::Outcome {
+        }
+    }
+}
+
+impl From<Outcome> for types::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        Self {
             status: outcome.status,
             reason: outcome.reason,
             more: outcome.more.0,
-        })
+        }
     }
 }

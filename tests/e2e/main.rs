@@ -8,6 +8,7 @@
     clippy::indexing_slicing
 )]
 
+mod batches;
 mod book;
 mod cli;
 mod endings;

@@ -47,6 +47,8 @@ pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
             "hostile-requirement",
             "hostile-scheduler",
             "hostile-varianter",
+            "hostile-batch",
+            "hostile-idle",
         ];
         let own: &[&str] = &[];
         build(

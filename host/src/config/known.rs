@@ -291,6 +291,12 @@ pub const KNOWN: &[Known] = &[
         "the longest that fulfilling or releasing a requirement may take; 0 is no limit",
     ),
     known(
+        "run.batches",
+        Shape::Flag,
+        "true",
+        "give runners that can run many tasks in one instance one after the other, as that for Python's unittest",
+    ),
+    known(
         "run.dry_run.enabled",
         Shape::Flag,
         "false",

@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use super::batch::Batch;
 use super::control::{Control, Request, Signals, Stop};
 use super::directory::JobDirectory;
 use super::executor::{Shared, execute};
 use super::graph::Graph;
 use super::log::JobLog;
 use super::pending::Pending;
-use super::places::{News, Places, Wanted};
+use super::places::{Found, More, News, Places, Wanted};
 use super::plan::{Entry, Fate, Plan};
 use super::queue::{Forsaken, Queue};
 use super::task_host::{Assignment, Finished, Message, Slot};
@@ -27,6 +28,7 @@ use crate::config::Config;
 use crate::display::Display;
 use crate::journal::{self, Event, Journal, JournalError, TaskEnvironment, TaskStarted};
 use crate::model::{Outcome, Status, Tally, Task};
+use crate::plugin::Plugin;
 use crate::spawner;
 
 pub(super) use policy::Policy;
@@ -91,6 +93,15 @@ struct State {
     failfast: u64,
     /// How often a task that fails is tried again.
     retries: usize,
+}
+
+/// How a task is run.
+enum How {
+    Alone,
+    /// It begins a batch.
+    AsBatch,
+    /// It goes into one.
+    InBatch(More),
 }
 
 impl State {
@@ -192,7 +203,7 @@ impl Dispatcher<'_> {
 
     /// Gives tasks to all slots that have room, in one write to the journal; ends those that have ended before they could start.
     async fn start(&mut self, state: &mut State) {
-        let mut given: Vec<(usize, Assignment)> = Vec::new();
+        let mut given: Vec<(usize, Assignment, How)> = Vec::new();
         let plan = Arc::clone(&self.plan);
         if let Some(why) = state.stopped {
             let outcome = Outcome::new(Status::Skip, format!("not started: {why}"));
@@ -224,9 +235,20 @@ impl Dispatcher<'_> {
                     .then(|| self.environment(state, index)),
                 spoils: self.shared.fresh || plan.requirements.spoils(index),
                 one_process: waits,
+                batch: self.batch(runner),
             };
-            let Some((slot, in_line)) = state.places.give(index, &wanted) else {
+            let Some(Found {
+                slot,
+                in_line,
+                more,
+            }) = state.places.give(index, &wanted)
+            else {
                 break;
+            };
+            let how = match (more, &wanted.batch) {
+                (Some(more), _) => How::InBatch(more),
+                (None, Some(_)) => How::AsBatch,
+                (None, None) => How::Alone,
             };
             state.queue.take(index);
             let mut variables = state.preparation.variables(&plan.requirements, index);
@@ -244,12 +266,25 @@ impl Dispatcher<'_> {
                 variables,
                 messages: state.messages.clone(),
             };
-            given.push((index, assignment));
+            given.push((index, assignment, how));
         }
+        state.places.dismiss();
         let written = self.journal.commit();
         self.check(state, written);
         self.display.flush();
-        for (index, assignment) in given {
+        for (index, assignment, how) in given {
+            let is_batch = match how {
+                How::Alone => false,
+                How::AsBatch => true,
+                How::InBatch(more) => {
+                    let slot = assignment.slot.index;
+                    if more.send((index, assignment)).is_err() {
+                        state.queue.put_back(index);
+                        state.places.not_now(slot, index);
+                    }
+                    continue;
+                }
+            };
             let (shared, plan) = (Arc::clone(&self.shared), Arc::clone(&self.plan));
             let control = state.control.subscribe();
             let catalog = Arc::clone(&shared.catalog);
@@ -260,7 +295,13 @@ impl Dispatcher<'_> {
                     fate: Fate::Run(runner, settings),
                 }) = plan.entries.get(index)
                 {
-                    execute(shared, assignment, task, runner, settings, control).await;
+                    if is_batch {
+                        let (plan, runner) = (Arc::clone(&plan), Arc::clone(runner));
+                        let batch = Batch::new(shared, plan, runner, (index, assignment));
+                        batch.execute(control).await;
+                    } else {
+                        execute(shared, assignment, task, runner, settings, control).await;
+                    }
                 }
             });
         }
@@ -281,6 +322,12 @@ impl Dispatcher<'_> {
             }
         }
         !stuck.is_empty()
+    }
+
+    /// Whether this runner is given many tasks for one instance.
+    fn batch(&self, runner: &Plugin) -> Option<String> {
+        let batches = runner.manifest.batches && self.shared.batches;
+        batches.then(|| runner.digest.clone())
     }
 
     /// What the environment of a task is to be like.
@@ -342,6 +389,14 @@ impl Dispatcher<'_> {
                 state.places.not_now(slot, task)
             }
             Message::Finished(finished) => state.places.finished(finished),
+            Message::More { slot, give } => {
+                state.places.wants_more(slot, give);
+                Vec::new()
+            }
+            Message::Over { slot } => {
+                state.places.over(slot);
+                Vec::new()
+            }
             Message::Progress { task, text, .. } if task >= plan.entries.len() => {
                 self.preparing(task, &text);
                 Vec::new()

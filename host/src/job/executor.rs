@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
 use super::control::Control;
-use super::supervise::{Times, supervise};
+use super::supervise::{TOO_LONG, Times, supervise};
 use super::task_host::{Assignment, Finished, Host, Message};
 use crate::config::duration;
 use crate::journal;
@@ -30,6 +30,8 @@ pub(super) struct Shared {
     pub(super) spawner: Box<dyn Spawner>,
     /// Whether tasks reach the network, where that can be kept from them.
     pub(super) network: bool,
+    /// Whether runners that can are given many tasks one after the other.
+    pub(super) batches: bool,
     /// Whether each has an environment for itself, where one can be brought back to how it was.
     pub(super) fresh: bool,
     pub(super) clock: Clock,
@@ -71,24 +73,23 @@ pub(super) async fn execute(
 ) {
     let task = &*with_variables(task, &assignment.variables);
     let (task_index, slot_index) = (task.index, assignment.slot.index);
-    let finished = |outcome, beginning: Option<(u64, Duration)>| Finished {
-        task: task_index,
-        slot: slot_index,
-        outcome,
-        started: beginning.map_or_else(journal::now, |(at, _)| at),
-        elapsed: Duration::ZERO,
-        left_behind: 0,
-        whiteboard: None,
-        took: None,
-        has_directory: false,
-    };
     let bug = Outcome::new(
         Status::Error,
         "the host failed while it ran this task; this is a bug of Persea",
     );
     let mut report = Report {
         messages: assignment.messages.clone(),
-        message: Some(Message::Finished(Box::new(finished(bug, None)))),
+        message: Some(Message::Finished(Box::new(Finished {
+            task: task_index,
+            slot: slot_index,
+            outcome: bug,
+            started: journal::now(),
+            elapsed: Duration::ZERO,
+            left_behind: 0,
+            whiteboard: None,
+            took: None,
+            has_directory: false,
+        }))),
     };
     let given_at = shared.clock.now();
     let spoils = assignment.spoils;
@@ -112,7 +113,7 @@ pub(super) async fn execute(
     if spoils && let Some(environment) = host.slot.take() {
         environment.close().await;
     }
-    let Some((mut outcome, left_behind)) = ran else {
+    let Some((outcome, left_behind)) = ran else {
         host.undo();
         report.message = Some(Message::NotNow {
             task: task_index,
@@ -121,6 +122,18 @@ pub(super) async fn execute(
         });
         return;
     };
+    let finished = finished(&host, task, outcome, given_at, left_behind);
+    report.message = Some(Message::Finished(Box::new(finished)));
+}
+
+/// What is told of a task that has ended.
+pub(super) fn finished(
+    host: &Host,
+    task: &Task,
+    mut outcome: Outcome,
+    given_at: Duration,
+    left_behind: usize,
+) -> Finished {
     if outcome.status != Status::Pass {
         let reason = outcome.reason.as_deref().unwrap_or("no reason given");
         host.log(Level::Info, &format!("{}: {reason}", outcome.status));
@@ -129,18 +142,21 @@ pub(super) async fn execute(
     host.tell_early();
     let beginning = host.beginning.get();
     let begun = beginning.map_or(given_at, |(_, begun)| begun);
-    let elapsed = shared.clock.now().saturating_sub(begun);
+    let elapsed = host.shared.clock.now().saturating_sub(begun);
     let took = host.turn().and_then(Turn::took);
     // The start and the end of a quick one may be told at once; then what was measured beside it is right.
     let measured = took.filter(|took| *took < QUICK).unwrap_or_default();
-    report.message = Some(Message::Finished(Box::new(Finished {
+    Finished {
+        task: task.index,
+        slot: host.slot.index,
+        outcome,
+        started: beginning.map_or_else(journal::now, |(at, _)| at),
         elapsed: elapsed.max(measured),
-        took,
-        has_directory: host.has_directory(),
         left_behind,
         whiteboard: host.take_whiteboard(),
-        ..finished(outcome, beginning)
-    })));
+        took,
+        has_directory: host.has_directory(),
+    }
 }
 
 /// How the task went, and how many processes it has left behind. None when it was not started, because its turn did not come.
@@ -169,7 +185,7 @@ async fn run(
         clock: &shared.clock,
         begun: given_at,
         timeout,
-        too_long: "Test interrupted: Timeout reached",
+        too_long: TOO_LONG,
         patience: Duration::ZERO,
         grace: shared.grace,
     };
@@ -198,7 +214,7 @@ async fn run(
 }
 
 /// The task with the variables that its requirements have for it. Its own count for more.
-fn with_variables<'a>(task: &'a Task, variables: &[(String, String)]) -> Cow<'a, Task> {
+pub(super) fn with_variables<'a>(task: &'a Task, variables: &[(String, String)]) -> Cow<'a, Task> {
     if variables.is_empty() {
         return Cow::Borrowed(task);
     }
@@ -211,7 +227,7 @@ fn with_variables<'a>(task: &'a Task, variables: &[(String, String)]) -> Cow<'a,
 }
 
 /// The time-out that a recipe or a resolver gave to this very task.
-fn own_timeout(task: &Task) -> Option<Duration> {
+pub(super) fn own_timeout(task: &Task) -> Option<Duration> {
     let more = &task.runnable.more;
     let configured = || more.get("config")?.get("task.timeout.running");
     more.get("timeout")
@@ -221,7 +237,11 @@ fn own_timeout(task: &Task) -> Option<Duration> {
 }
 
 /// The settings for this task: those of the job, and over them those that its recipe has.
-fn own_settings<'a>(task: &Task, settings: &'a Attributes, runner: &Plugin) -> Cow<'a, Attributes> {
+pub(super) fn own_settings<'a>(
+    task: &Task,
+    settings: &'a Attributes,
+    runner: &Plugin,
+) -> Cow<'a, Attributes> {
     let Some(own) = task
         .runnable
         .more

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::task_host::{Finished, Slot};
+use super::task_host::{Assignment, Finished, Slot};
 use crate::spawner::{InLine, State};
 
 /// How many tasks may wait for their turn in a slot. Enough that the slot does not run dry while several are told of and
@@ -46,7 +46,19 @@ struct Place {
     environment: Option<(State, usize)>,
     /// That is of no use to others.
     spoiled: bool,
+    /// A batch has the slot, also while none of its tasks is run.
+    batch: Option<Batch>,
 }
+
+/// A batch in its slot.
+struct Batch {
+    runner: String,
+    /// It wants another task.
+    more: Option<More>,
+}
+
+/// By this a batch is given another task.
+pub(super) type More = oneshot::Sender<(usize, Assignment)>;
 
 impl Place {
     /// How much it takes until a task has the environment that it wants here.
@@ -69,6 +81,31 @@ pub(super) struct Wanted {
     pub(super) spoils: bool,
     /// It is one process.
     pub(super) one_process: bool,
+    /// It can be run in a batch: the digest of its runner.
+    pub(super) batch: Option<String>,
+}
+
+/// Where a task is run.
+pub(super) struct Found {
+    pub(super) slot: Arc<Slot>,
+    /// Of one that is a process: its place in the line there.
+    pub(super) in_line: Option<InLine>,
+    /// The batch that runs it, where there is one already.
+    pub(super) more: Option<More>,
+}
+
+impl Place {
+    /// Whether a task can come into what runs here.
+    fn takes(&self, wanted: &Wanted) -> bool {
+        match (&self.batch, &wanted.batch) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(batch), Some(runner)) => {
+                let fits = batch.runner == *runner && batch.more.is_some();
+                fits && self.effort(wanted.state.as_ref()) == 0
+            }
+        }
+    }
 }
 
 struct Given {
@@ -115,6 +152,7 @@ impl Places {
             blamed: false,
             environment: None,
             spoiled: false,
+            batch: None,
         };
         Self {
             places: (0..count).map(place).collect(),
@@ -140,24 +178,24 @@ impl Places {
 
     /// A slot is free.
     pub(super) fn have_room(&self) -> bool {
-        self.places.iter().any(|place| place.tasks.is_empty())
+        let wants = |place: &Place| place.batch.as_ref().is_none_or(|it| it.more.is_some());
+        let mut places = self.places.iter();
+        places.any(|place| place.tasks.is_empty() && wants(place))
     }
 
     /// No task is in any slot.
     pub(super) fn are_empty(&self) -> bool {
-        self.places.iter().all(|place| place.tasks.is_empty())
+        let mut places = self.places.iter();
+        places.all(|place| place.tasks.is_empty() && place.batch.is_none())
     }
 
-    /// The slot for a task, and for one that is a process its place in the line there; none when all are taken.
-    pub(super) fn give(
-        &mut self,
-        task: usize,
-        wanted: &Wanted,
-    ) -> Option<(Arc<Slot>, Option<InLine>)> {
+    /// The slot for a task; none when all are taken.
+    pub(super) fn give(&mut self, task: usize, wanted: &Wanted) -> Option<Found> {
         let Wanted {
             ref state,
             spoils,
             one_process,
+            ref batch,
         } = *wanted;
         let room = match one_process && self.ahead && self.known >= KNOWN {
             true if self.mean < QUICK.as_secs_f64() => MOST_IN_A_SLOT,
@@ -166,6 +204,7 @@ impl Places {
         let place = self
             .places
             .iter_mut()
+            .filter(|place| place.takes(wanted))
             .filter(|place| match place.tasks.len() {
                 0 => true,
                 taken => {
@@ -173,7 +212,19 @@ impl Places {
                     is_free && !spoils && place.effort(state.as_ref()) == 0
                 }
             })
-            .min_by_key(|place| (place.tasks.len(), place.effort(state.as_ref())))?;
+            .min_by_key(|place| {
+                let begins = batch.is_some() && place.batch.is_none();
+                (place.tasks.len(), begins, place.effort(state.as_ref()))
+            })?;
+        let more = place.batch.as_mut().and_then(|batch| batch.more.take());
+        if place.batch.is_none()
+            && let Some(runner) = batch
+        {
+            place.batch = Some(Batch {
+                runner: runner.clone(),
+                more: None,
+            });
+        }
         if let Some(state) = state {
             self.switches += usize::from(place.effort(Some(state)) == 2);
             place.environment = Some((state.clone(), task));
@@ -192,7 +243,32 @@ impl Places {
             place.blamed = false;
         }
         let in_line = one_process.then(|| InLine::next(&mut place.line));
-        Some((Arc::clone(&place.slot), in_line))
+        Some(Found {
+            slot: Arc::clone(&place.slot),
+            in_line,
+            more,
+        })
+    }
+
+    /// The batch in a slot wants another task.
+    pub(super) fn wants_more(&mut self, slot: usize, more: More) {
+        if let Some(batch) = self.places.get_mut(slot).and_then(|it| it.batch.as_mut()) {
+            batch.more = Some(more);
+        }
+    }
+
+    /// There is nothing for the batches that want more: they end.
+    pub(super) fn dismiss(&mut self) {
+        for batch in self.places.iter_mut().filter_map(|it| it.batch.as_mut()) {
+            batch.more = None;
+        }
+    }
+
+    /// The batch in a slot is over.
+    pub(super) fn over(&mut self, slot: usize) {
+        if let Some(place) = self.places.get_mut(slot) {
+            place.batch = None;
+        }
     }
 
     /// A process has started in its turn.
@@ -312,7 +388,7 @@ mod tests {
     fn known(slots: usize, took: Duration) -> Places {
         let mut places = Places::new(slots, true);
         for task in 0..KNOWN as usize {
-            let slot = places.give(task, &process()).unwrap().0.index;
+            let slot = places.give(task, &process()).unwrap().slot.index;
             end(&mut places, slot, task, took);
         }
         places
@@ -350,7 +426,7 @@ mod tests {
     fn they_are_spread_over_the_slots() {
         let mut places = known(2, MS);
         let slots: Vec<usize> = (0..4)
-            .map(|task| places.give(task, &process()).unwrap().0.index)
+            .map(|task| places.give(task, &process()).unwrap().slot.index)
             .collect();
         assert_eq!(slots, [0, 1, 0, 1]);
     }
@@ -358,10 +434,10 @@ mod tests {
     #[test]
     fn a_task_that_needs_a_slot_for_itself_gets_an_empty_one() {
         let mut places = known(2, MS);
-        assert_eq!(places.give(0, &process()).unwrap().0.index, 0);
-        assert_eq!(places.give(1, &Wanted::default()).unwrap().0.index, 1);
+        assert_eq!(places.give(0, &process()).unwrap().slot.index, 0);
+        assert_eq!(places.give(1, &Wanted::default()).unwrap().slot.index, 1);
         assert!(places.give(2, &Wanted::default()).is_none());
-        assert_eq!(places.give(2, &process()).unwrap().0.index, 0);
+        assert_eq!(places.give(2, &process()).unwrap().slot.index, 0);
     }
 
     #[test]
@@ -436,7 +512,7 @@ mod tests {
     #[test]
     fn a_task_goes_where_its_environment_is() {
         let mut places = Places::new(3, true);
-        let slot = |given: Option<(Arc<Slot>, _)>| given.map(|(slot, _)| slot.index);
+        let slot = |given: Option<Found>| given.map(|found| found.slot.index);
         assert_eq!(slot(places.give(0, &state("a"))), Some(0));
         end(&mut places, 0, 0, MS);
         assert_eq!(slot(places.give(1, &state("b"))), Some(1));

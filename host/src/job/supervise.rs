@@ -9,15 +9,18 @@ use tokio::sync::watch;
 
 use super::clock::Clock;
 use super::control::{Control, changed};
-use super::task_host::Host;
+use super::task_host::{Host, Slot};
 use crate::plugin::{Level, PluginError, TaskHost as _};
-use crate::spawner::SpawnError;
+use crate::spawner::{Environment, SpawnError};
 
 /// How long a plugin may take after all its processes were killed: 1 s.
-const LAST_GRACE: Duration = Duration::from_secs(1);
+pub(super) const LAST_GRACE: Duration = Duration::from_secs(1);
 
 /// The longest that a helper may take to answer when processes are to be ended: 10 s.
 const HELPER: Duration = Duration::from_secs(10);
+
+/// What is said of a task whose time is up.
+pub(super) const TOO_LONG: &str = "Test interrupted: Timeout reached";
 
 /// SIGTERM.
 const TERMINATE: i32 = 15;
@@ -183,13 +186,18 @@ async fn not_now(host: &Host) {
 
 /// Asks all processes of the task to end.
 async fn terminate(host: &Host) {
-    let _ = match (host.turn(), host.opened()) {
-        (Some(turn), _) => tokio::time::timeout(HELPER, turn.signal_all(TERMINATE)).await,
-        (None, Some(environment)) => {
-            tokio::time::timeout(HELPER, environment.signal_all(TERMINATE)).await
+    match (host.turn(), host.opened()) {
+        (Some(turn), _) => {
+            let _ = tokio::time::timeout(HELPER, turn.signal_all(TERMINATE)).await;
         }
-        (None, None) => return,
-    };
+        (None, Some(environment)) => terminate_in(environment).await,
+        (None, None) => {}
+    }
+}
+
+/// Asks all processes there to end.
+pub(super) async fn terminate_in(environment: &Environment) {
+    let _ = tokio::time::timeout(HELPER, environment.signal_all(TERMINATE)).await;
 }
 
 /// Ends all processes of the task, and says how many there were.
@@ -197,15 +205,27 @@ async fn end(host: &Host) -> Result<usize, SpawnError> {
     let Some(environment) = host.opened() else {
         return Ok(0);
     };
-    let ended = match host.turn() {
-        Some(turn) => tokio::time::timeout(HELPER, turn.end()).await,
-        None => tokio::time::timeout(HELPER, environment.end_task()).await,
-    };
-    match ended {
+    match host.turn() {
+        Some(turn) => within(&host.slot, environment, turn.end()).await,
+        None => end_in(&host.slot, environment).await,
+    }
+}
+
+/// Ends all processes in the environment of a slot, and says how many there were.
+pub(super) async fn end_in(slot: &Slot, environment: &Environment) -> Result<usize, SpawnError> {
+    within(slot, environment, environment.end_task()).await
+}
+
+async fn within(
+    slot: &Slot,
+    environment: &Environment,
+    ending: impl Future<Output = Result<usize, SpawnError>>,
+) -> Result<usize, SpawnError> {
+    match tokio::time::timeout(HELPER, ending).await {
         Ok(ended) => ended,
         Err(_) => {
             // It cannot be relied on any more: without its channel the helper ends everything and itself.
-            host.slot.give_up(environment);
+            slot.give_up(environment);
             environment.close().await;
             Ok(0)
         }

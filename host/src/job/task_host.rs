@@ -49,7 +49,11 @@ impl Slot {
     }
 
     /// Its environment in this state, opened where there is none, or brought back to it where it is in another one.
-    async fn open(&self, spawner: &dyn Spawner, state: &State) -> Result<Environment, SpawnError> {
+    pub(super) async fn open(
+        &self,
+        spawner: &dyn Spawner,
+        state: &State,
+    ) -> Result<Environment, SpawnError> {
         let _opening = self.opening.lock().await;
         if let Some(environment) = self.environment() {
             let is_right = self.held().as_ref().is_some_and(|(_, held)| held == state);
@@ -94,6 +98,13 @@ pub(super) enum Message {
     },
     /// The task has ended, and its slot is free.
     Finished(Box<Finished>),
+    /// The batch in this slot wants another task; it's over when there is none for it.
+    More {
+        slot: usize,
+        give: oneshot::Sender<(usize, Assignment)>,
+    },
+    /// The batch in this slot is over.
+    Over { slot: usize },
     /// A requirement is not there, and is about to be brought about: when that is written down, `go` is told.
     Absent {
         step: usize,

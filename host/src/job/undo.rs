@@ -146,6 +146,7 @@ impl Undo {
             spawner,
             network: true,
             fresh: false,
+            batches: false,
             clock: Clock::new(),
             test_results: job_dir.join(TEST_RESULTS),
             dependencies: job_dir.join(DEPENDENCIES),

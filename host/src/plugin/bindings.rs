@@ -13,6 +13,7 @@ pub(super) mod powers {
                 import persea:plugin/workspace@0.1.0;
                 import persea:plugin/process@0.1.0;
                 import persea:plugin/status@0.1.0;
+                import persea:plugin/batch@0.1.0;
                 import persea:plugin/output@0.1.0;
                 import persea:plugin/fetch@0.1.0;
                 import persea:plugin/cache@0.1.0;
@@ -22,6 +23,7 @@ pub(super) mod powers {
         imports: {
             "persea:plugin/process": async | trappable,
             "persea:plugin/fetch": async | trappable,
+            "persea:plugin/batch": async | trappable,
             default: trappable,
         },
         with: {
@@ -32,7 +34,7 @@ pub(super) mod powers {
 }
 
 pub(super) use powers::persea::plugin::{
-    cache, fetch, log, output, process, status, types, workspace,
+    batch, cache, fetch, log, output, process, status, types, workspace,
 };
 
 macro_rules! world {
@@ -54,6 +56,11 @@ macro_rules! world {
 
 world!(resolver, "resolver", { "persea:plugin/workspace@0.1.0": workspace });
 world!(runner, "runner", { "persea:plugin/process@0.1.0": process, "persea:plugin/status@0.1.0": status });
+world!(batch_runner, "batch-runner", {
+    "persea:plugin/process@0.1.0": process,
+    "persea:plugin/status@0.1.0": status,
+    "persea:plugin/batch@0.1.0": batch
+});
 world!(result_format, "result-format", { "persea:plugin/output@0.1.0": output });
 world!(scheduler, "scheduler", {});
 world!(varianter, "varianter", { "persea:plugin/workspace@0.1.0": workspace });

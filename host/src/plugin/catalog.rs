@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::PluginError;
 use super::bindings::{
-    requirement_resolver, resolver, result_format, runner, scheduler, varianter,
+    batch_runner, requirement_resolver, resolver, result_format, runner, scheduler, varianter,
 };
 use super::engine::Compiler;
 use super::limits::Limits;
@@ -78,7 +78,11 @@ pub struct Plugin {
 /// A linked component, by world.
 pub(super) enum Pre {
     Resolver(resolver::ResolverPre<State>),
-    Runner(runner::RunnerPre<State>),
+    /// With how it runs many tasks, where it can.
+    Runner(
+        runner::RunnerPre<State>,
+        Option<batch_runner::BatchRunnerPre<State>>,
+    ),
     ResultFormat(result_format::ResultFormatPre<State>),
     RequirementResolver(requirement_resolver::RequirementResolverPre<State>),
     Scheduler(scheduler::SchedulerPre<State>),

@@ -2,7 +2,6 @@
 
 use serde_json::Value as Json;
 
-use super::bindings::runner::exports::persea::plugin::run;
 use super::bindings::types;
 use crate::model;
 
@@ -97,7 +96,22 @@ pub(super) fn to_requirement(requirement: &model::Requirement) -> types::Require
     }
 }
 
-pub(super) fn outcome(outcome: run::Outcome) -> model::Outcome {
+pub(super) fn to_task(
+    task: &model::Task,
+    job_id: &str,
+    settings: &model::Attributes,
+    more: &model::Attributes,
+) -> types::Task {
+    types::Task {
+        id: task.id.clone(),
+        job_id: job_id.to_owned(),
+        runnable: to_runnable(&task.runnable),
+        settings: to_attributes(settings),
+        more: to_attributes(more),
+    }
+}
+
+pub(super) fn outcome(outcome: types::Outcome) -> model::Outcome {
     model::Outcome {
         status: status(outcome.status),
         reason: outcome.reason,

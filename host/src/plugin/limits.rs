@@ -65,6 +65,12 @@ impl Limits {
             ..default
         }
     }
+
+    /// The time on a processor, in ticks of the engine's clock.
+    pub(super) fn ticks(&self) -> Option<u64> {
+        let ticks = |cpu: Duration| u64::try_from(cpu.as_nanos() / TICK.as_nanos());
+        self.cpu.map(|cpu| ticks(cpu).unwrap_or(u64::MAX))
+    }
 }
 
 /// What a store has used of its limits.
@@ -84,11 +90,14 @@ impl Usage {
             memory_left: limits.memory,
             table_left: limits.table_elements,
             instances: limits.instances,
-            ticks_left: limits
-                .cpu
-                .map(|cpu| u64::try_from(cpu.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX)),
+            ticks_left: limits.ticks(),
             reached: None,
         }
+    }
+
+    /// From now on it has so much time on a processor.
+    pub(super) fn refill(&mut self, ticks: Option<u64>) {
+        self.ticks_left = ticks;
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use wasmtime::component::{Component, Linker};
 
 use super::bindings::{
-    requirement_resolver, resolver, result_format, runner, scheduler, types, varianter,
+    batch_runner, requirement_resolver, resolver, result_format, runner, scheduler, types,
+    varianter,
 };
 use super::call::within;
 use super::catalog::{Catalog, Origin, Plugin, Pre, Sources};
@@ -163,7 +164,13 @@ impl Catalog {
         }
         match manifest.world {
             World::Resolver => ask!(resolver::ResolverPre<State>, Pre::Resolver),
-            World::Runner => ask!(runner::RunnerPre<State>, Pre::Runner),
+            World::Runner => {
+                let batch = manifest
+                    .batches
+                    .then(|| batch_runner::BatchRunnerPre::new(pre.clone()));
+                let batch = batch.transpose().map_err(failed)?;
+                ask!(runner::RunnerPre<State>, |pre| Pre::Runner(pre, batch))
+            }
             World::ResultFormat => ask!(result_format::ResultFormatPre<State>, Pre::ResultFormat),
             World::Varianter => ask!(varianter::VarianterPre<State>, Pre::Varianter),
             World::Scheduler => ask!(scheduler::SchedulerPre<State>, Pre::Scheduler),

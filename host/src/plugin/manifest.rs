@@ -76,7 +76,7 @@ impl World {
         match self {
             Self::Resolver | Self::Varianter => &["log", "workspace"],
             Self::Scheduler => &["log"],
-            Self::Runner => &["log", "process", "status"],
+            Self::Runner => &["log", "process", "status", "batch"],
             Self::RequirementResolver => &["log", "process", "status", "fetch", "cache"],
             Self::ResultFormat => &["log", "output"],
         }
@@ -94,6 +94,8 @@ pub struct Manifest {
     pub powers: Vec<String>,
     /// Whether it imports WASI: it gets one in which there is nothing.
     pub wasi: bool,
+    /// A runner that can run many tasks one after the other.
+    pub batches: bool,
 }
 
 impl Manifest {
@@ -129,19 +131,19 @@ impl Manifest {
                 });
             }
         }
-        let describes = names
-            .exports
-            .iter()
-            .any(|export| ours(export).is_some_and(|(name, _)| name == "plugin"));
-        let (Some(world), true) = (world, describes) else {
-            let exports = if names.exports.is_empty() {
+        let exports = |wanted: &str| {
+            let mut all = names.exports.iter().filter_map(|export| ours(export));
+            all.any(|(name, _)| name == wanted)
+        };
+        let (Some(world), true) = (world, exports("plugin")) else {
+            let found = if names.exports.is_empty() {
                 "nothing".into()
             } else {
                 list(&names.exports)
             };
             return Err(PluginError::NoWorld {
                 plugin: plugin.to_owned(),
-                exports,
+                exports: found,
             });
         };
         let mut powers = Vec::new();
@@ -171,6 +173,7 @@ impl Manifest {
             contract,
             powers,
             wasi,
+            batches: world == World::Runner && exports("run-batch"),
         })
     }
 }

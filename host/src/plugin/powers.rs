@@ -7,6 +7,7 @@ use wasmtime::component::{HasSelf, Linker};
 use super::bindings;
 use super::state::State;
 
+pub(super) mod batch;
 pub(super) mod cache;
 pub(super) mod fetch;
 pub(super) mod log;
@@ -27,6 +28,7 @@ pub(super) fn link(linker: &mut Linker<State>, powers: &[String]) -> wasmtime::R
             }
             "process" => bindings::process::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             "status" => bindings::status::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
+            "batch" => bindings::batch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             "output" => bindings::output::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             "fetch" => bindings::fetch::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,
             "cache" => bindings::cache::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?,

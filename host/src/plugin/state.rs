@@ -7,6 +7,7 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::limits::{Limits, Usage, apply};
+use super::powers::batch::BatchPower;
 use super::powers::cache::CachePower;
 use super::powers::fetch::FetchPower;
 use super::powers::log::Log;
@@ -30,6 +31,7 @@ pub(super) struct State {
     pub(super) last_words: Option<LastWords>,
     pub(super) workspace: Option<Workspace>,
     pub(super) task: Option<TaskPower>,
+    pub(super) batch: Option<BatchPower>,
     pub(super) output: Option<OutputPower>,
     pub(super) fetch: Option<FetchPower>,
     pub(super) cache: Option<CachePower>,
@@ -48,6 +50,7 @@ impl State {
             last_words: None,
             workspace: None,
             task: None,
+            batch: None,
             output: None,
             fetch: None,
             cache: None,

@@ -1,11 +1,12 @@
 //! The powers as the host gives them: the generated imports, with this crate's types.
 
 use crate::attributes::Attributes;
-use crate::bindings::{cache, fetch, log, output, process, status, workspace};
+use crate::bindings::{batch, cache, fetch, log, output, process, status, workspace};
 use crate::error::Error;
 use crate::fetch::{Download, Source};
 use crate::log::Level;
 use crate::process::{Command, Exit, Stream};
+use crate::runner::{Outcome, Task};
 use crate::workspace::{FileKind, FileStat};
 
 pub(crate) use crate::bindings::output::Report;
@@ -106,6 +107,18 @@ pub(crate) fn write_artifact(name: &str, bytes: &[u8]) -> Result<(), Error> {
 
 pub(crate) fn read_artifact(name: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
     Ok(status::read_artifact(name, offset, length)?)
+}
+
+pub(crate) fn next_task() -> Result<Option<Task>, Error> {
+    Ok(batch::next()?.map(Task::from))
+}
+
+pub(crate) fn finish_task(outcome: Result<Outcome, Error>) -> Result<(), Error> {
+    let done = match outcome {
+        Ok(outcome) => batch::finish(Ok(&outcome.into())),
+        Err(error) => batch::finish(Err(&error.into())),
+    };
+    Ok(done?)
 }
 
 pub(crate) fn open() -> Result<Report, Error> {

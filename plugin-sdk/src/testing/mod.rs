@@ -30,9 +30,11 @@ mod tests;
 
 pub use processes::{Answer, Processes};
 
+use crate::error::Error;
 use crate::fetch::Source;
 use crate::log::Level;
 use crate::process::Command;
+use crate::runner::{Outcome, Task};
 use state::{STATE, State};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -190,6 +192,12 @@ impl Host {
         self
     }
 
+    /// Sets the tasks of a batch.
+    pub fn tasks(mut self, tasks: impl IntoIterator<Item = Task>) -> Self {
+        self.state.tasks = tasks.into_iter().collect();
+        self
+    }
+
     /// Sets where the report goes.
     pub fn reports(mut self, reports: Reports) -> Self {
         self.state.stream = reports.stream;
@@ -224,6 +232,11 @@ impl Installed {
     /// Messages about progress.
     pub fn progress(&self) -> Vec<String> {
         state::with(|state| state.progress.clone())
+    }
+
+    /// How the tasks of a batch ended, in order.
+    pub fn outcomes(&self) -> Vec<Result<Outcome, Error>> {
+        state::with(|state| state.outcomes.clone())
     }
 
     /// The task's whiteboard.

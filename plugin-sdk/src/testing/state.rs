@@ -6,9 +6,10 @@ use crate::error::Error;
 use crate::fetch::{Download, Source};
 use crate::log::Level;
 use crate::process::{Command, Exit, Input, Output, Stream};
+use crate::runner::{Outcome, Task};
 use crate::workspace::{FileKind, FileStat, MAX_READ};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -25,6 +26,9 @@ pub(crate) struct State {
     pub(super) downloads: BTreeMap<String, Vec<u8>>,
     pub(super) fetched: Vec<Source>,
     pub(super) cache: BTreeMap<String, Vec<u8>>,
+    pub(super) tasks: VecDeque<Task>,
+    pub(super) taken: bool,
+    pub(super) outcomes: Vec<Result<Outcome, Error>>,
 }
 
 #[derive(Debug)]
@@ -100,6 +104,30 @@ fn kind(entry: &Entry) -> FileKind {
         Entry::Directory => FileKind::Directory,
         Entry::Other => FileKind::Other,
     }
+}
+
+pub(crate) fn next_task() -> Result<Option<Task>, Error> {
+    with(|state| {
+        if state.taken {
+            return Err(Error::new(
+                "invalid",
+                "a task was taken and is not finished",
+            ));
+        }
+        let next = state.tasks.pop_front();
+        state.taken = next.is_some();
+        Ok(next)
+    })
+}
+
+pub(crate) fn finish_task(outcome: Result<Outcome, Error>) -> Result<(), Error> {
+    with(|state| {
+        if !std::mem::take(&mut state.taken) {
+            return Err(Error::new("invalid", "no task is taken"));
+        }
+        state.outcomes.push(outcome);
+        Ok(())
+    })
 }
 
 pub(crate) fn log(level: Level, message: &str) {

@@ -1,8 +1,9 @@
-//! Persea's runner plugin `python-unittest`: runs one method of Python's unittest in a process of its own.
+//! Persea's runner plugin `python-unittest`: runs methods of Python's unittest, each in a process of its own.
 //!
-//! This file is the plugin's outside: it starts the interpreter with a script of ours, and reads the line that this
+//! `batch` runs many with one Python. This file is the plugin's outside: it starts the interpreter with a script of ours, and reads the line that this
 //! sends. What happens in Python is in `persea_unittest.py`, what its line means in `report`.
 
+mod batch;
 mod report;
 mod uri;
 
@@ -34,22 +35,16 @@ impl Runner for PythonUnittest {
     fn run(task: Task) -> Result<Outcome, Error> {
         let uri = task.runnable.uri.as_deref().unwrap_or_default();
         let Some(file) = uri::file(uri) else {
-            let why = format!(
-                "the uri `{uri}` names no test of Python's unittest: it should be FILE:CLASS.METHOD"
-            );
-            return Ok(Outcome::error(why));
+            return Ok(no_test(uri));
         };
-        let interpreter = task.settings.text(INTERPRETER).unwrap_or("python3");
-        let child = match process::start(&command(&task, interpreter, uri, file)?) {
+        let command = command(&task, interpreter(&task), file)?
+            .args(["-c", SCRIPT, uri])
+            .stdout(Output::file("stdout"))
+            .stderr(Output::file("stderr"))
+            .report(true);
+        let child = match process::start(&command) {
             Ok(child) => child,
-            Err(error) if error.code == "not-found" => {
-                let why = format!(
-                    "{}; the setting {INTERPRETER} names the Python to use",
-                    error.message
-                );
-                return Ok(Outcome::error(why));
-            }
-            Err(error) => return Err(error),
+            Err(error) => return missing(error),
         };
         let line = read_line(&child)?;
         let exit = child.wait()?;
@@ -60,10 +55,38 @@ impl Runner for PythonUnittest {
     }
 }
 
-export!(runner: PythonUnittest);
+impl BatchRunner for PythonUnittest {
+    fn run_batch(batch: &mut Batch) -> Result<(), Error> {
+        batch::run(batch)
+    }
+}
 
-/// The process that runs a test, with the environment that a test has that is a program.
-fn command(task: &Task, interpreter: &str, uri: &str, file: &str) -> Result<Command, Error> {
+export!(batch_runner: PythonUnittest);
+
+fn interpreter(task: &Task) -> &str {
+    task.settings.text(INTERPRETER).unwrap_or("python3")
+}
+
+/// The outcome where a uri is none of this kind.
+fn no_test(uri: &str) -> Outcome {
+    Outcome::error(format!(
+        "the uri `{uri}` names no test of Python's unittest: it should be FILE:CLASS.METHOD"
+    ))
+}
+
+/// What it means that Python can't be started.
+fn missing(error: Error) -> Result<Outcome, Error> {
+    if error.code != "not-found" {
+        return Err(error);
+    }
+    Ok(Outcome::error(format!(
+        "{}; the setting {INTERPRETER} names the Python to use",
+        error.message
+    )))
+}
+
+/// The interpreter's process, with the environment that a test has that is a program; what it's to do is not said yet.
+fn command(task: &Task, interpreter: &str, file: &str) -> Result<Command, Error> {
     let mut as_program = task.clone();
     as_program.runnable.uri = Some(file.to_owned());
     // Neither has a meaning for this kind, here or in Avocado.
@@ -71,11 +94,7 @@ fn command(task: &Task, interpreter: &str, uri: &str, file: &str) -> Result<Comm
     as_program.runnable.kwargs = Attributes::new();
     let mut command = persea_exec_command::command(&as_program)?;
     command.program = interpreter.to_owned();
-    Ok(command
-        .args(["-c", SCRIPT, uri])
-        .stdout(Output::file("stdout"))
-        .stderr(Output::file("stderr"))
-        .report(true))
+    Ok(command)
 }
 
 /// The line that the script sends, or none if its process ends before.

@@ -50,6 +50,11 @@ impl Log {
         }
     }
 
+    /// From now on so much may be written.
+    pub(in crate::plugin) fn refill(&mut self, bytes: u64) {
+        self.bytes_left = bytes;
+    }
+
     pub(in crate::plugin) fn write(&mut self, level: Level, message: &str) {
         // A message costs something even when it is empty.
         let cost = message.len() as u64 + 16;

@@ -1,0 +1,68 @@
+//! A batch runner that does to its tasks what their uris say.
+
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::process::{self, Command, Output};
+
+struct Batches;
+
+impl Runner for Batches {
+    fn describe() -> Description {
+        Description::new("batches", "runs batches, and misbehaves in them").kinds(["batch"])
+    }
+
+    fn run(_: Task) -> Result<Outcome, Error> {
+        Ok(Outcome::warn("alone"))
+    }
+}
+
+impl BatchRunner for Batches {
+    fn run_batch(batch: &mut Batch) -> Result<(), Error> {
+        // How many it has had tells how many batches there were.
+        let mut count = 0;
+        while let Some(task) = batch.next()? {
+            count += 1;
+            let outcome = match task.runnable.uri.as_deref().unwrap_or_default() {
+                "panic" => panic!("the deep end"),
+                "error" => return Err(Error::new("tired", "it wants no more")),
+                "leave" => return Ok(()),
+                "bad" => Err(Error::new("bad", "this one went wrong")),
+                "loop" => loop {
+                    std::hint::black_box(&task);
+                },
+                "greedy" => match batch.next() {
+                    Ok(_) => Ok(Outcome::fail("it got two")),
+                    Err(error) => Ok(Outcome::warn(error.message)),
+                },
+                "twice" => {
+                    batch.finish(Ok(Outcome::pass()))?;
+                    let again = batch.finish(Ok(Outcome::fail("again")));
+                    assert!(again.is_err(), "it was finished twice");
+                    continue;
+                }
+                "sleep" => {
+                    let sleep = Command::new("sleep").arg("1000");
+                    process::run(&sleep).map(|exit| {
+                        Outcome::fail(format!("ended by {:?}", exit.signal))
+                    })
+                }
+                "says" => {
+                    persea_plugin_sdk::status::whiteboard(&task.id)?;
+                    let echo = Command::new("echo").arg(&task.id);
+                    process::run(&echo.stdout(Output::file("stdout")))?;
+                    Ok(Outcome::pass())
+                }
+                "stray" => {
+                    // Dropping it would end it, and not what it starts.
+                    process::run(&Command::new("sh").args(["-c", "setsid sleep 1000 &"]))?;
+                    Ok(Outcome::pass().with("left-behind", 2))
+                }
+                _ => Ok(Outcome::pass().with("count", count)),
+            };
+            batch.finish(outcome)?;
+        }
+        Ok(())
+    }
+}
+
+export!(batch_runner: Batches);
+
