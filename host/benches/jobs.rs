@@ -64,6 +64,8 @@ fn main() {
     bench.graph(100_000);
     bench.requirement(1_000);
     bench.references(10_000);
+    bench.sandbox(1_000);
+    bench.python(10_000);
 }
 
 impl Bench {
@@ -219,6 +221,66 @@ impl Bench {
             (medians[1] - meeting) / medians[0],
             meeting
         );
+    }
+
+    /// What it costs to run tests in a sandbox, and in one for each.
+    fn sandbox(&self, count: usize) {
+        let name = format!("sandbox: {count}");
+        if !self.wanted(&name) {
+            return;
+        }
+        let recipe = self.recipe(count, r#"{"kind":"exec-test","uri":"/bin/true"}"#);
+        let few = self.recipe(100, r#"{"kind":"exec-test","uri":"/bin/true"}"#);
+        let _ = self.persea(&["run", "/bin/true"]);
+        let run = |recipe: &str, options: &[&str]| {
+            let args = ["run", "--max-parallel-tasks", "2", recipe];
+            self.persea(&[&args, options].concat())
+        };
+        let sandbox = ["--spawner", "sandbox"];
+        let fresh = ["--set", "spawner.sandbox.fresh=true"];
+        let medians = self.compare(&mut [
+            (&format!("{name} without"), &mut || run(&recipe, &[])),
+            (&name, &mut || run(&recipe, &sandbox)),
+            ("sandbox: 100, one for each", &mut || {
+                run(&few, &[sandbox, fresh].concat())
+            }),
+        ]);
+        per_task(&medians[..2], count);
+        per_task(&medians[2..], 100);
+    }
+
+    /// Methods of Python's unittest, in batches and one by one; the latter only a tenth of them.
+    fn python(&self, count: usize) {
+        let name = format!("python: {count}");
+        if !self.wanted(&name) {
+            return;
+        }
+        let module = |file: &str, count: usize| {
+            let methods = (0..count).map(|n| format!("    def test_{n}(self): pass\n"));
+            let text = "import unittest\nclass T(unittest.TestCase):\n".to_owned();
+            let path = self.path(file);
+            std::fs::write(&path, text + &methods.collect::<String>()).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (many, few) = (
+            module("test_many.py", count),
+            module("test_few.py", count / 10),
+        );
+        let _ = self.persea(&["run", "/bin/true"]);
+        let run = |file: &str, batches: &str| {
+            self.persea(&["run", "--max-parallel-tasks", "2", "--set", batches, file])
+        };
+        let medians = self.compare(&mut [
+            (&format!("{name}, in batches"), &mut || {
+                run(&many, "run.batches=true")
+            }),
+            ("python: a tenth of them, one by one", &mut || {
+                run(&few, "run.batches=false")
+            }),
+        ]);
+        per_task(&medians[..1], count);
+        per_task(&medians[1..], count / 10);
+        println!("    {:.1} times as fast", medians[1] * 10.0 / medians[0]);
     }
 
     fn references(&self, count: usize) {
