@@ -34,6 +34,10 @@ use super::{
 /// The kernel takes no layer that lies within another, and layers are files of this machine. Seen through an overlay of its own,
 /// their file system is another one.
 const SCRIPT: &str = r#"set -e
+fail() {
+    echo "a layer can't be mounted: that takes overlayfs, and a directory for temporary files (TMPDIR) that is itself on no overlay" >&2
+    exit 1
+}
 cd "$1"
 own=$2 options=$3
 shift 3
@@ -42,10 +46,10 @@ while [ "$1" != -- ]; do
     if [ -n "$3" ]; then
         mount -t tmpfs tmpfs "$root"
         mkdir "$root/empty" "$root/below"
-        mount -t overlay overlay -o "lowerdir=$2:$root/empty$options" "$root/below"
+        mount -t overlay overlay -o "lowerdir=$2:$root/empty$options" "$root/below" || fail
         lower=$3$root/below
     fi
-    mount -t overlay overlay -o "lowerdir=$lower,upperdir=$own/upper$1,workdir=$own/work$1$options" "$root"
+    mount -t overlay overlay -o "lowerdir=$lower,upperdir=$own/upper$1,workdir=$own/work$1$options" "$root" || fail
     shift 3
 done
 shift
