@@ -117,3 +117,76 @@ fn script() -> String {
     let one = one.strip_suffix("main()").unwrap_or(one);
     format!("{one}\n{BATCH}")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use persea_plugin_sdk::testing::{self, Answer as Ends, Host, Installed, Processes};
+
+    fn task(uri: &str) -> Task {
+        Task::new(uri, Runnable::new(KIND).uri(uri)).with("output-dir", format!("/out/{uri}"))
+    }
+
+    fn host(answer: Ends, tasks: impl IntoIterator<Item = Task>) -> Installed {
+        let host = testing::Host::new().processes(Processes::always(answer));
+        let host: Host = host.tasks(tasks);
+        host.install()
+    }
+
+    fn outcomes(host: &Installed) -> Vec<Outcome> {
+        run(&mut Batch::of_fakes()).unwrap();
+        host.outcomes().into_iter().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_test_is_told_of_itself_in_its_request_and_of_the_rest_by_its_python() {
+        let line = r#"{"code": 0, "signal": null, "left": 2, "line": {"status": "pass"}}"#;
+        let mut one = task("t.py:T.a");
+        one.runnable = one.runnable.env("A", "1").env_remove("B");
+        let host = host(Ends::code(0).report(format!("{line}\n")), [one]);
+        assert_eq!(outcomes(&host), [Outcome::pass().with("left-behind", 2)]);
+        let command = &host.commands()[0];
+        let names: Vec<&str> = command.env.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["AVOCADO_VERSION", "A", "B"]);
+        let (request, _) = host.stdin(0).unwrap();
+        let request: serde_json::Value = serde_json::from_slice(&request).unwrap();
+        assert_eq!(request["test"], "t.py:T.a");
+        assert_eq!(request["output"], "/out/t.py:T.a");
+        assert_eq!(request["env"]["AVOCADO_TEST_OUTPUTDIR"], "/out/t.py:T.a");
+    }
+
+    #[test]
+    fn a_python_that_dies_costs_the_test_that_it_had() {
+        let host = host(
+            Ends::signal(9),
+            [task("t.py:T.a"), task("t.py:T.b"), task("none")],
+        );
+        let dead = "the test's process ended by signal 9 (SIGKILL) before the test was done";
+        let dead = Outcome::error(dead).with("returncode", -9);
+        assert_eq!(outcomes(&host), [dead.clone(), dead, no_test("none")]);
+        assert_eq!(host.commands().len(), 2);
+    }
+
+    #[test]
+    fn nonsense_is_an_error_of_its_test() {
+        let host = host(Ends::code(0).report("{}\n"), [task("t.py:T.a")]);
+        run(&mut Batch::of_fakes()).unwrap();
+        let error = host.outcomes().remove(0).unwrap_err();
+        assert!(error.message.contains("nonsense"), "{}", error.message);
+    }
+
+    #[test]
+    fn a_missing_python_says_how_to_name_another() {
+        let host = host(Ends::missing(), [task("t.py:T.a")]);
+        let reason = outcomes(&host).remove(0).reason.unwrap();
+        assert!(reason.contains(crate::INTERPRETER), "{reason}");
+    }
+
+    #[test]
+    fn the_script_ends_with_the_part_for_many() {
+        assert!(SCRIPT.ends_with("\nmain()\n"));
+        assert!(!script().contains("\nmain()\n"));
+        assert!(script().ends_with("\nserve()\n"));
+    }
+}
