@@ -2,7 +2,8 @@
 //!
 //! Owns which settings the host knows, where they are read from and where each value came from. Knows nothing of what they
 //! are used for. A file is TOML; a setting's name is its path in the tables (`run.max_parallel_tasks`), as in Avocado.
-//! An environment variable is `PERSEA_` and the name in capitals with `__` for each dot (`PERSEA_RUN__MAX_PARALLEL_TASKS`).
+//! An environment variable is `PERSEA_` and the name in capitals with `__` for each dot and `_` for each hyphen
+//! (`PERSEA_RUN__MAX_PARALLEL_TASKS`).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -172,8 +173,10 @@ impl Config {
                 && setting.contains("__")
             {
                 let setting = setting.replace("__", ".").to_ascii_lowercase();
+                let mut known = KNOWN.iter().map(|known| known.name);
+                let name_of = known.find(|known| is_variable_of(&setting, known));
                 config.set(
-                    &setting,
+                    name_of.unwrap_or(&setting),
                     parse_value(value),
                     Origin::Environment(name.to_owned()),
                 );
@@ -273,7 +276,13 @@ impl Config {
     ) -> impl Iterator<Item = (&'a str, &'a Origin)> {
         self.values
             .iter()
-            .filter(|(name, _)| known::shape(name).is_none() && !declared.contains(name))
+            .filter(|(name, (_, origin))| {
+                let declares = |declared: &String| {
+                    let by_variable = matches!(origin, Origin::Environment(_));
+                    declared == *name || by_variable && is_variable_of(name, declared)
+                };
+                known::shape(name).is_none() && !declared.iter().any(declares)
+            })
             .map(|(name, (_, origin))| (name.as_str(), origin))
     }
 
@@ -293,8 +302,19 @@ impl Config {
     pub fn subset(&self, names: &[String]) -> Attributes {
         names
             .iter()
-            .filter_map(|name| Some((name.clone(), self.get(name)?.clone())))
+            .filter_map(|name| Some((name.clone(), self.declared(name)?.0.clone())))
             .collect()
+    }
+
+    /// The value of a setting that a plugin declared, and where it is from.
+    pub fn declared(&self, name: &str) -> Option<&(Value, Origin)> {
+        let own = self.values.get(name);
+        if !name.contains('-') || matches!(own, Some((_, Origin::CommandLine))) {
+            return own;
+        }
+        let variable = self.values.get(&name.replace('-', "_"));
+        let variable = variable.filter(|(_, origin)| matches!(origin, Origin::Environment(_)));
+        variable.or(own)
     }
 
     /// A setting that is true or false; false where it is not set.
@@ -350,6 +370,11 @@ pub fn duration(value: &Value) -> Option<Duration> {
 /// A value from a variable or an option: JSON where it is, else text.
 fn parse_value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// Whether a setting as a variable names it is this one: a variable's name has no hyphen.
+fn is_variable_of(variable: &str, setting: &str) -> bool {
+    setting.contains('-') && setting.replace('-', "_") == variable
 }
 
 #[cfg(test)]

@@ -303,6 +303,56 @@ fn settings_come_in_layers_and_say_where_from() {
 }
 
 #[test]
+fn the_settings_of_plugins_are_shown_and_can_be_set_by_variables() {
+    let sandbox = Sandbox::new();
+    let config = |variables: &[(&str, &str)]| {
+        let mut command = sandbox.persea(&["config"]);
+        let ran = finish(command.envs(variables.iter().copied()).spawn().unwrap()).code(0);
+        assert_eq!(ran.stderr, "", "{ran}");
+        ran.stdout
+    };
+    let line = |text: &str, name: &str| {
+        let mut lines = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("{name} ")));
+        let line = lines.next().unwrap_or_default().to_owned();
+        assert_eq!(lines.next(), None, "{name}");
+        line
+    };
+    let text = config(&[]);
+    let clear =
+        "runner.exectest.clear_env = (not set)  # from the defaults: for runner `exec-test`, ";
+    let shown = line(&text, "runner.exectest.clear_env");
+    assert!(shown.starts_with(clear), "{shown}");
+    // A variable's name has no hyphen.
+    let variables = [
+        ("PERSEA_RUNNER__PYTHON_UNITTEST__INTERPRETER", "python3.99"),
+        ("PERSEA_PLUGINS__RESULT_FORMAT__TIMEOUT", "7"),
+    ];
+    let text = config(&variables);
+    let interpreter = line(&text, "runner.python-unittest.interpreter");
+    assert_eq!(
+        interpreter,
+        "runner.python-unittest.interpreter = \"python3.99\"  # from $PERSEA_RUNNER__PYTHON_UNITTEST__INTERPRETER: for runner `python-unittest`"
+    );
+    let timeout = line(&text, "plugins.result-format.timeout");
+    assert!(
+        timeout.contains(" = 7  # from $PERSEA_PLUGINS__RESULT_FORMAT__TIMEOUT"),
+        "{timeout}"
+    );
+    assert!(!text.contains("python_unittest"), "{text}");
+
+    sandbox.file(
+        "job.json",
+        r#"[{"kind": "python-unittest", "uri": "t.py:T.test"}]"#,
+    );
+    let mut command = sandbox.persea(&["run", "job.json"]);
+    finish(command.envs(variables).spawn().unwrap()).code(1);
+    let reason = sandbox.job().reason("t.py:T.test");
+    assert!(reason.contains("python3.99"), "{reason}");
+}
+
+#[test]
 fn help_and_version() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(&["--version"]).code(0);

@@ -127,8 +127,13 @@ fn what_a_test_has_for_itself_is_as_new_for_the_next() {
 fn each_test_can_have_a_sandbox_for_itself() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "[spawner.sandbox]\nfresh = true");
-    let tests: Vec<Value> = (0..6)
-        .map(|n| test(&n.to_string(), "test ! -e mark && touch mark"))
+    let python =
+        "import os, unittest\nclass T(unittest.TestCase):\n    def test(self): os.mkdir('mark')\n";
+    sandbox.file("test_mark.py", python);
+    let python = json!({"kind": "python-unittest", "uri": "test_mark.py:T.test"});
+    let tests = (0..6).map(|n| test(&n.to_string(), "test ! -e mark && touch mark"));
+    let tests: Vec<Value> = tests
+        .chain([python.clone(), python.clone(), python])
         .collect();
     run(&sandbox, &tests, "2", 0);
 }

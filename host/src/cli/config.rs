@@ -1,10 +1,15 @@
 //! `persea config`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde_json::json;
 
 use super::{Context, Failure, exit, say};
 use crate::config::KNOWN;
+
+/// Where a value is from that nobody has set.
+const DEFAULTS: &str = "the defaults";
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
@@ -14,40 +19,50 @@ pub(super) struct Show {
 }
 
 impl Show {
-    // Async and fallible as every subcommand is.
-    #[allow(clippy::unused_async)]
     pub(super) async fn run(self, context: &Context) -> Result<u8, Failure> {
-        let mut rows: Vec<(String, String, String, &str)> = context
-            .config
+        let config = &context.config;
+        let mut rows: BTreeMap<String, String> = KNOWN
             .iter()
-            .map(|(name, value, origin)| {
-                (name.to_owned(), value.to_string(), origin.to_string(), "")
-            })
+            .map(|known| (known.name.to_owned(), known.about.to_owned()))
             .collect();
-        for known in KNOWN {
-            match rows.iter_mut().find(|row| row.0 == known.name) {
-                Some(row) => row.3 = known.about,
-                None => rows.push((
-                    known.name.to_owned(),
-                    "(not set)".into(),
-                    "the defaults".into(),
-                    known.about,
-                )),
+        let catalog = context.catalog().await?;
+        catalog.load_requirement_resolvers().await;
+        for plugin in catalog.plugins() {
+            for name in &plugin.settings {
+                let about = rows.entry(name.clone()).or_default();
+                if !KNOWN.iter().any(|known| known.name == name) {
+                    about.push_str(if about.is_empty() { "for " } else { ", " });
+                    about.push_str(plugin.label());
+                }
             }
         }
-        rows.sort();
-        for (name, value, origin, about) in rows {
+        let declared = catalog.settings();
+        for (name, ..) in config.iter() {
+            // What a variable names with underscores is among them already.
+            if !declared.iter().any(|it| it.replace('-', "_") == name) {
+                rows.entry(name.to_owned()).or_default();
+            }
+        }
+        for (name, about) in rows {
+            let set = config.declared(&name);
             if self.json {
-                let value = context.config.get(&name);
+                let value = set.map(|(value, _)| value);
+                let origin = set.map_or_else(|| DEFAULTS.to_owned(), |it| it.1.to_string());
                 say(format_args!(
                     "{}",
                     json!({ "name": name, "value": value, "origin": origin, "about": about })
                 ));
             } else {
-                say(format_args!(
-                    "{name} = {value}  # from {origin}{}{about}",
-                    if about.is_empty() { "" } else { ": " }
-                ));
+                let (value, origin) = set.map_or_else(
+                    || ("(not set)".to_owned(), DEFAULTS.to_owned()),
+                    |(value, origin)| (value.to_string(), origin.to_string()),
+                );
+                let about = if about.is_empty() {
+                    about
+                } else {
+                    format!(": {about}")
+                };
+                say(format_args!("{name} = {value}  # from {origin}{about}"));
             }
         }
         Ok(exit::OK)

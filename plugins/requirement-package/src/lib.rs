@@ -16,9 +16,11 @@ use wanted::{Action, SETTING, Wanted};
 /// Packages with their versions.
 type Packages = BTreeMap<String, String>;
 
-/// The names of what `release` needs: what came, what changed its version (with the old one), what went (with its version).
+/// The names of what `release` needs: what came, which of that had left its configuration before, what changed its version (with the old one),
+/// what went (with its version).
 const MANAGER: &str = "manager";
 const CAME: &str = "came";
+const CONFIGURED: &str = "configured";
 const CHANGED: &str = "changed";
 const WENT: &str = "went";
 
@@ -56,6 +58,7 @@ impl RequirementResolver for Package {
         let wanted = Wanted::read(request)?;
         let manager = wanted.manager()?;
         let before = manager.installed()?;
+        let configured = manager.configured()?;
         let done = match wanted.action {
             Action::Install | Action::Check => {
                 let _ = status::progress(&format!("installing {wanted} with {}", manager.name()));
@@ -63,11 +66,11 @@ impl RequirementResolver for Package {
             }
             Action::Remove => {
                 let _ = status::progress(&format!("removing {wanted} with {}", manager.name()));
-                manager.remove(&wanted.installed(manager, &before))
+                manager.remove(&wanted.installed(manager, &before), false)
             }
         };
         let after = manager.installed()?;
-        let change = Change::between(&before, &after);
+        let change = Change::between(&before, &after, &configured);
         let done = done.and_then(|()| match wanted.is_met(manager, &after) {
             true => Ok(()),
             false => {
@@ -117,20 +120,24 @@ impl RequirementResolver for Package {
 #[derive(Debug, Default, PartialEq)]
 struct Change {
     came: Vec<String>,
+    configured: Vec<String>,
     changed: Packages,
     went: Packages,
 }
 
 impl Change {
-    fn between(before: &Packages, after: &Packages) -> Self {
+    fn between(before: &Packages, after: &Packages, configured: &Packages) -> Self {
         let came = after.keys().filter(|name| !before.contains_key(*name));
+        let came: Vec<String> = came.cloned().collect();
+        let were_configured = came.iter().filter(|name| configured.contains_key(*name));
         let old = before
             .iter()
             .map(|(name, version)| (name.clone(), version.clone()));
         let is_changed =
             |(name, version): &(String, String)| after.get(name).is_some_and(|now| now != version);
         Self {
-            came: came.cloned().collect(),
+            configured: were_configured.cloned().collect(),
+            came,
             changed: old.clone().filter(is_changed).collect(),
             went: old.filter(|(name, _)| !after.contains_key(name)).collect(),
         }
@@ -140,6 +147,7 @@ impl Change {
         Attributes::new()
             .with(MANAGER, manager.name())
             .with(CAME, Value::json(json!(self.came).to_string()))
+            .with(CONFIGURED, Value::json(json!(self.configured).to_string()))
             .with(CHANGED, Value::json(json!(self.changed).to_string()))
             .with(WENT, Value::json(json!(self.went).to_string()))
     }
@@ -159,6 +167,7 @@ impl Change {
         }
         Ok(Self {
             came: noted(fulfilled, CAME)?,
+            configured: noted(fulfilled, CONFIGURED)?,
             changed: noted(fulfilled, CHANGED)?,
             went: noted(fulfilled, WENT)?,
         })
@@ -171,7 +180,15 @@ impl Change {
         let came: Vec<String> = came.cloned().collect();
         if !came.is_empty() {
             let _ = status::progress(&format!("removing {}", came.join(", ")));
-            manager.remove(&came)?;
+            // In one go, for they may need each other; then the configuration of those that had none.
+            manager.remove(&came, !self.configured.is_empty())?;
+            if !self.configured.is_empty() {
+                let new = came.iter().filter(|name| !self.configured.contains(name));
+                let new: Vec<String> = new.cloned().collect();
+                if !new.is_empty() {
+                    manager.remove(&new, false)?;
+                }
+            }
         }
         for (name, version) in &self.went {
             if !now.contains_key(name) {

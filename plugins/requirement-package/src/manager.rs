@@ -85,17 +85,7 @@ impl Manager {
     /// All packages that are installed.
     pub(crate) fn installed(self) -> Result<Packages, Error> {
         match self {
-            Self::Apt => {
-                let format = "${binary:Package}\\t${Version}\\t${db:Status-Status}\\n";
-                let list = ask_surely(program("dpkg-query", ["--show", "--showformat", format]))?;
-                let lines = list
-                    .lines()
-                    .filter_map(|line| line.strip_suffix("\tinstalled"));
-                Ok(lines
-                    .filter_map(|line| line.split_once('\t'))
-                    .map(owned)
-                    .collect())
-            }
+            Self::Apt => of_dpkg("installed"),
             Self::Dnf | Self::Yum | Self::Zypper => {
                 let format = "%{NAME}.%{ARCH}\\t%{VERSION}-%{RELEASE}\\n";
                 let list = ask_surely(program("rpm", ["-qa", "--qf", format]))?;
@@ -118,6 +108,15 @@ impl Manager {
                 };
                 Ok(list.lines().filter_map(split).collect())
             }
+        }
+    }
+
+    /// All packages that were removed and whose configuration has stayed.
+    pub(crate) fn configured(self) -> Result<Packages, Error> {
+        match self {
+            Self::Apt => of_dpkg("config-files"),
+            // Configuration that stays belongs to no package there.
+            Self::Dnf | Self::Yum | Self::Zypper | Self::Apk => Ok(Packages::new()),
         }
     }
 
@@ -184,17 +183,30 @@ impl Manager {
 
     /// Gets the index of packages where it does not know all of them.
     fn refresh(self, names: &[String]) -> Result<(), Error> {
+        let unknown = |name: &String| -> Result<bool, Error> {
+            let policy = ask_surely(program("apt-cache", ["policy", name.as_str()]))?;
+            Ok(policy.trim().is_empty())
+        };
         for name in names {
-            let known = ask_surely(program("apt-cache", ["policy", name.as_str()]))?;
-            if known.trim().is_empty() {
-                return act(self.command(&["update", "-o", LOCK], &[])?);
+            if unknown(name)? {
+                act(self.command(&["update", "-o", LOCK], &[])?)?;
+                break;
+            }
+        }
+        // Where no package has a name with a dot, apt takes it for an expression, and apt-get installs all whose names fit.
+        for name in names.iter().filter(|name| name.contains('.')) {
+            let name = plain(name);
+            let all = ask_surely(program("apt-cache", ["pkgnames", "--all-names", name]))?;
+            if !all.lines().any(|line| line == name) {
+                let message = format!("apt has no package {name}");
+                return Err(Error::new("not-found", message));
             }
         }
         Ok(())
     }
 
-    /// Removes these packages and no others; what others need is not removed.
-    pub(crate) fn remove(self, names: &[String]) -> Result<(), Error> {
+    /// Removes these packages and no others; what others need is not removed. With `configuration` that stays.
+    pub(crate) fn remove(self, names: &[String], configuration: bool) -> Result<(), Error> {
         match self {
             Self::Apt => {
                 let simulated = ["--simulate", "purge"];
@@ -213,7 +225,8 @@ impl Manager {
                     );
                     return Err(Error::new("failed", message));
                 }
-                let command = self.command(&["purge", "--yes", "-o", LOCK], names)?;
+                let how = if configuration { "remove" } else { "purge" };
+                let command = self.command(&[how, "--yes", "-o", LOCK], names)?;
                 self.act("remove", command, names)
             }
             // It refuses what others need, and removes nothing else.
@@ -233,6 +246,16 @@ impl Manager {
     fn command(self, fixed: &[&str], names: &[String]) -> Result<Command, Error> {
         privileged(self.program(), fixed, names)
     }
+}
+
+/// The packages that have this status.
+fn of_dpkg(status: &str) -> Result<Packages, Error> {
+    let format = "${binary:Package}\\t${Version}\\t${db:Status-Status}\\n";
+    let list = ask_surely(program("dpkg-query", ["--show", "--showformat", format]))?;
+    let lines = list.lines().filter_map(|line| line.rsplit_once('\t'));
+    let lines = lines.filter(|(_, found)| *found == status);
+    let packages = lines.filter_map(|(line, _)| line.split_once('\t'));
+    Ok(packages.map(owned).collect())
 }
 
 fn names() -> String {

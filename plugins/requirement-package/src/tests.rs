@@ -60,6 +60,10 @@ impl Environment {
                 };
                 Answer::code(0).stdout(self.packages.iter().map(line).collect::<String>())
             }
+            ("apt-cache", ["pkgnames", _, name]) => {
+                let known = if *name == "kno.wn" { "kno.wn\n" } else { "" };
+                Answer::code(0).stdout(format!("{name}-too\n{known}"))
+            }
             ("apt-cache", [_, "unheard-of"]) => Answer::code(0),
             ("apt-cache", _) => Answer::code(0).stdout("it:\n  Candidate: 2\n"),
             ("apt-get", ["--simulate", _, names @ ..]) => {
@@ -93,7 +97,7 @@ impl Environment {
                 self.packages.insert(name.into(), version.into());
                 Answer::code(0)
             }
-            ("env", [_, _, _, "purge" | "del", names @ ..]) => {
+            ("env", [_, _, _, "purge" | "remove" | "del", names @ ..]) => {
                 self.packages
                     .retain(|name, _| !names.contains(&name.as_str()));
                 Answer::code(0)
@@ -118,6 +122,33 @@ fn changes(host: &Installed) -> Vec<String> {
             .join(" ")
     };
     changing.map(typed).collect()
+}
+
+#[test]
+fn configuration_that_was_there_stays_and_no_other() {
+    let host = Environment::apt().install();
+    let fulfilled = Package::fulfil(&request("gone")).unwrap();
+    Package::release(&request("gone"), &fulfilled).unwrap();
+    let changes = changes(&host);
+    let ends: Vec<&str> = changes.iter().map(String::as_str).collect();
+    assert_eq!(
+        ends,
+        [
+            "apt-get install --yes --no-install-recommends --no-remove -o gone",
+            "apt-get remove --yes -o gone libalong",
+            "apt-get purge --yes -o libalong",
+        ]
+    );
+}
+
+#[test]
+fn a_name_is_no_expression() {
+    let host = Environment::apt().install();
+    let error = Package::fulfil(&request("un.known")).unwrap_err();
+    assert_eq!(error.message, "apt has no package un.known");
+    assert_eq!(changes(&host), Vec::<String>::new());
+    assert!(Package::fulfil(&request("kno.wn")).is_ok());
+    assert_eq!(changes(&host).len(), 1);
 }
 
 #[test]

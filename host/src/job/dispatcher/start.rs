@@ -52,14 +52,16 @@ impl Dispatcher<'_> {
             };
             // Who holds something that others want is not to wait with it.
             let waits = runner.one_process && !state.queue.claims(index);
+            let spoils = self.shared.fresh || plan.requirements.spoils(index);
             let wanted = Wanted {
                 state: runner
                     .manifest
                     .starts_processes()
                     .then(|| self.environment(state, index)),
-                spoils: self.shared.fresh || plan.requirements.spoils(index),
+                spoils,
                 one_process: waits,
-                batch: self.batch(runner),
+                // In a batch it would share its environment.
+                batch: self.batch(runner).filter(|_| !spoils),
             };
             let Some(Found {
                 slot,
