@@ -63,6 +63,33 @@ const TOOLS: [(&str, &str); 3] = [
     ("mount", "mount"),
 ];
 
+/// What root may do in a sandbox: enough to install packages and to become somebody else. Root's user there is root to the kernel too, so
+/// what is not here keeps it from mounting anything, above all another `/proc` in which the kernel's settings can be written. The list
+/// is that of container engines.
+const CAPABILITIES: [&str; 11] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+
+/// Parts of `/proc` that belong to the machine and not to a process: they can only be read. A `/proc` of which parts are covered can't
+/// be mounted anew in a namespace below either.
+const OF_THE_KERNEL: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
 /// Starts processes in sandboxes of this machine. What they write is gone with their environment, unless a snapshot keeps it; what
 /// others write, they don't see. They reach no network where that is not asked for, and see no process but their own.
 #[derive(Debug)]
@@ -251,6 +278,8 @@ impl SandboxSpawner {
             let mut namespaces: Vec<OsString> = Vec::new();
             let mut add =
                 |argument: &dyn AsRef<OsStr>| namespaces.push(argument.as_ref().to_owned());
+            add(&"--cap-drop");
+            add(&"ALL");
             match &ids {
                 Some(((_, info), (go, _))) => {
                     inherited.extend([info.as_fd(), go.as_fd()]);
@@ -258,6 +287,10 @@ impl SandboxSpawner {
                     add(&info.as_raw_fd().to_string());
                     add(&"--userns-block-fd");
                     add(&go.as_raw_fd().to_string());
+                    for capability in CAPABILITIES {
+                        add(&"--cap-add");
+                        add(&capability);
+                    }
                 }
                 None => {
                     add(&"--uid");
@@ -345,6 +378,9 @@ impl SandboxSpawner {
         add("--ro-bind", &["/sys".as_ref(), "/sys".as_ref()]);
         add("--dev", &["/dev".as_ref()]);
         add("--proc", &["/proc".as_ref()]);
+        for path in OF_THE_KERNEL {
+            add("--ro-bind-try", &[path.as_ref(), path.as_ref()]);
+        }
         // Other sandboxes are nobody's business.
         if let Some(layers) = layer.directory.parent() {
             add("--tmpfs", &[layers.as_os_str()]);

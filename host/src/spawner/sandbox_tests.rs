@@ -200,6 +200,34 @@ async fn packages_could_be_installed_by_root() {
 }
 
 #[tokio::test]
+async fn even_root_changes_nothing_of_the_kernel() {
+    let place = Place::new();
+    let environment = place.open(0).await;
+    // Each would write what is there already.
+    let script = r#"
+        value=$(cat /proc/sys/vm/swappiness)
+        try() { "$@" 2>/dev/null && echo "could $*"; }
+        write() { echo $value >$1; }
+        mkdir -p p q
+        try write /proc/sys/vm/swappiness
+        try mount -t proc proc p && try write p/sys/vm/swappiness
+        try umount /proc/sys
+        try mount -o remount,rw,bind /proc/sys
+        try mount --bind /proc/sys q
+        try mount -o remount,rw /sys
+        try mknod disk b 254 0
+        try unshare --user --map-root-user --mount sh -c "
+            mount -t proc proc p && echo $value >p/sys/vm/swappiness"
+        try unshare --user --map-root-user --mount sh -c "
+            umount -l /proc/sys; mount -o remount,rw,bind /proc/sys; echo $value >/proc/sys/vm/swappiness"
+        try unshare --user --map-root-user --mount --pid --fork sh -c "
+            mount -t proc proc p && echo $value >p/sys/vm/swappiness"
+        echo tried
+    "#;
+    assert_eq!(says(&place, &environment, script).await, "tried");
+}
+
+#[tokio::test]
 async fn nothing_is_left_on_the_disk() {
     let place = Place::new();
     let environment = place.open(0).await;
