@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 
 use serde_json::{Value, json};
 
@@ -267,6 +268,18 @@ fn only_what_asks_for_the_network_reaches_it() {
     run(&sandbox, std::slice::from_ref(&connects), "1", 1);
     sandbox.file("persea.toml", "[spawner.sandbox]\nnetwork = true");
     run(&sandbox, &[connects], "1", 0);
+}
+
+#[test]
+fn the_sockets_of_the_machine_do_not_answer() {
+    let sandbox = Sandbox::new();
+    let _service = UnixListener::bind(sandbox.project().join("service")).unwrap();
+    let script = "python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"service\")'";
+    sandbox.file("persea.toml", "[spawner.sandbox]\nnetwork = true");
+    run(&sandbox, &[test("connects", script)], "1", 1);
+    sandbox.file("job.json", json!([test("connects", script)]).to_string());
+    // On the machine itself it would.
+    sandbox.run(&["run", "job.json"]).code(0);
 }
 
 #[test]
