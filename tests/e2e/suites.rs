@@ -8,17 +8,6 @@ fn job(sandbox: &Sandbox, text: &str) {
     sandbox.file("job.toml", text);
 }
 
-/// The ids of the tasks in the order of the plan.
-fn ids(sandbox: &Sandbox) -> Vec<String> {
-    let events = sandbox.job().events();
-    let planned = events
-        .iter()
-        .filter(|event| event["event"] == "task-planned");
-    planned
-        .map(|event| event["task"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 fn log(sandbox: &Sandbox) -> Vec<String> {
     let text = std::fs::read_to_string(sandbox.project().join("log")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
@@ -53,7 +42,7 @@ fn suites_have_references_and_tasks_and_numbers_of_their_own() {
     );
     sandbox.run(&["run", "--job", "job.toml"]).code(0);
     assert_eq!(
-        ids(&sandbox),
+        sandbox.job().ids(),
         ["files-1-a.sh", "files-2-b.sh", "more-1-prints"]
     );
     let job = sandbox.job();
@@ -205,7 +194,7 @@ fn each_test_runs_in_each_variant_with_its_parameters() {
     let mut log = log(&sandbox);
     log.sort();
     assert_eq!(log, ["hurd 1", "linux 1", "linux 2"]);
-    let ids = ids(&sandbox);
+    let ids = sandbox.job().ids();
     let starts = [
         "all-1-t;cores-1-os-linux-",
         "all-2-t;cores-1-os-hurd-",

@@ -259,6 +259,17 @@ impl Job {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
+    /// The ids of the tasks in the order of the plan.
+    pub fn ids(&self) -> Vec<String> {
+        let events = self.events();
+        let planned = events
+            .iter()
+            .filter(|event| event["event"] == "task-planned");
+        planned
+            .map(|event| event["task"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// The lines of the journal.
     pub fn events(&self) -> Vec<Value> {
         self.read("events.jsonl")

@@ -31,17 +31,6 @@ fn log(sandbox: &Sandbox) -> Vec<String> {
     lines
 }
 
-/// The ids of the tasks in the order of the plan.
-fn ids(sandbox: &Sandbox) -> Vec<String> {
-    let events = sandbox.job().events();
-    let planned = events
-        .iter()
-        .filter(|event| event["event"] == "task-planned");
-    planned
-        .map(|event| event["task"].as_str().unwrap().to_owned())
-        .collect()
-}
-
 #[test]
 fn the_one_of_the_examples_runs_every_pair_of_values() {
     let sandbox = Sandbox::new();
@@ -49,7 +38,7 @@ fn the_one_of_the_examples_runs_every_pair_of_values() {
     let axes = "plugin = \"pairwise\"\naxes.a = [1, 2]\naxes.b = [\"x\", \"y\"]\naxes.c = [0, 1]\n";
     run(&sandbox, axes, &[]).code(0);
     assert_eq!(log(&sandbox), ["1x0", "1y1", "2x1", "2y0"]);
-    let ids = ids(&sandbox);
+    let ids = sandbox.job().ids();
     assert_eq!(ids.len(), 4, "{ids:?}");
     assert!(ids[0].starts_with("all-1-t;a-1-b-x-c-0-"), "{ids:?}");
     // What it says of a job file is said with the suite and the plugin.
@@ -81,7 +70,7 @@ fn one_instance_is_asked_for_all_tests_of_a_suite() {
         "{counts}[[suite]]\nname = \"other\"\nreferences = [\"/bin/true\", \"/bin/true\"]\n[suite.variants]\n{counts}"
     );
     run(&sandbox, &other, &[]).code(0);
-    let ids = ids(&sandbox);
+    let ids = sandbox.job().ids();
     let variants = ids.iter().map(|id| {
         let (_, variant) = id.split_once(';').unwrap();
         variant.rsplit_once('-').unwrap().0
@@ -100,7 +89,7 @@ fn without_variants_a_test_is_not_run() {
     // Where there are other tests they are run.
     let other = "plugin = \"hostile\"\n[[suite]]\nname = \"other\"\nreferences = [\"/bin/true\"]";
     run(&sandbox, other, &[]).code(0);
-    assert_eq!(ids(&sandbox), ["other-1-/bin/true"]);
+    assert_eq!(sandbox.job().ids(), ["other-1-/bin/true"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::control::{Control, changed};
-use super::executor::{Shared, finished, own_settings, own_timeout, with_variables};
+use super::executor::{Shared, bug, finished, own_settings, with_variables};
 use super::plan::{Entry, Fate, Plan};
 use super::supervise::{LAST_GRACE, TOO_LONG, end_in, terminate_in};
 use super::task_host::{Assignment, Host, Message, Slot};
@@ -94,7 +94,7 @@ impl Batch {
         let catalog = &batch.shared.catalog;
         let running = catalog.run_batch(&batch.runner, &batch.shared.job, as_host);
         let answer = batch.supervise(running, &mut control).await;
-        // What was given and not taken can be run by another one, but must not come round for ever.
+        // What was given and not taken would come round for ever.
         let first = batch.inner().first.take();
         if let Some(first) = first {
             batch.begin(first);
@@ -134,7 +134,7 @@ impl Batch {
             host: Arc::clone(&host),
             index,
             given_at,
-            timeout: own_timeout(task).or(shared.timeout),
+            timeout: shared.timeout_of(task),
         });
         self.changed.notify_one();
         Some(host)
@@ -170,7 +170,7 @@ impl Batch {
         }
         let task = with_variables(task, &variables).into_owned();
         let mut more = host.surroundings();
-        if let Some(timeout) = own_timeout(&task).or(self.shared.timeout) {
+        if let Some(timeout) = self.shared.timeout_of(&task) {
             more.insert("timeout".into(), timeout.as_secs_f64().into());
         }
         Some(Given {
@@ -272,10 +272,7 @@ impl Drop for Over {
         if let Some(first) = first {
             batch.begin(first);
         }
-        batch.finish(Ok(Outcome::new(
-            Status::Error,
-            "the host failed while it ran this task; this is a bug of Persea",
-        )));
+        batch.finish(Ok(bug()));
         // It may have come when nobody waited any more.
         let asked = batch.inner().asked.take();
         if let Some((task, _)) = asked.and_then(|mut asked| asked.try_recv().ok()) {
@@ -317,13 +314,8 @@ impl BatchHost for Batch {
             outcome.status = Status::Interrupted;
             outcome.reason = Some(reason.to_owned());
         }
-        if left > 0 {
-            current.host.log(
-                Level::Warn,
-                &format!("{left} processes were left behind and have been ended"),
-            );
-        }
         let left = usize::try_from(left).unwrap_or(usize::MAX);
+        current.host.log_left_behind(left);
         let mut finished = finished(&current.host, task, outcome, current.given_at, left);
         // Processes that were told of it write there themselves.
         finished.has_directory |= current.host.directory.exists();

@@ -73,16 +73,12 @@ pub(super) async fn execute(
 ) {
     let task = &*with_variables(task, &assignment.variables);
     let (task_index, slot_index) = (task.index, assignment.slot.index);
-    let bug = Outcome::new(
-        Status::Error,
-        "the host failed while it ran this task; this is a bug of Persea",
-    );
     let mut report = Report {
         messages: assignment.messages.clone(),
         message: Some(Message::Finished(Box::new(Finished {
             task: task_index,
             slot: slot_index,
-            outcome: bug,
+            outcome: bug(),
             started: journal::now(),
             elapsed: Duration::ZERO,
             left_behind: 0,
@@ -124,6 +120,14 @@ pub(super) async fn execute(
     };
     let finished = finished(&host, task, outcome, given_at, left_behind);
     report.message = Some(Message::Finished(Box::new(finished)));
+}
+
+/// How a task ended over which the host has failed.
+pub(super) fn bug() -> Outcome {
+    Outcome::new(
+        Status::Error,
+        "the host failed while it ran this task; this is a bug of Persea",
+    )
 }
 
 /// What is told of a task that has ended.
@@ -169,7 +173,7 @@ async fn run(
     control: &mut watch::Receiver<Control>,
     given_at: Duration,
 ) -> Option<(Outcome, usize)> {
-    let timeout = own_timeout(task).or(shared.timeout);
+    let timeout = shared.timeout_of(task);
     let settings = own_settings(task, settings, runner);
     // A runner that can start processes is told where they may leave what only this task needs; the others need no environment.
     if runner.manifest.starts_processes()
@@ -226,8 +230,15 @@ pub(super) fn with_variables<'a>(task: &'a Task, variables: &[(String, String)])
     Cow::Owned(task)
 }
 
+impl Shared {
+    /// The longest that a task may run: its own time-out, or that of all.
+    pub(super) fn timeout_of(&self, task: &Task) -> Option<Duration> {
+        own_timeout(task).or(self.timeout)
+    }
+}
+
 /// The time-out that a recipe or a resolver gave to this very task.
-pub(super) fn own_timeout(task: &Task) -> Option<Duration> {
+fn own_timeout(task: &Task) -> Option<Duration> {
     let more = &task.runnable.more;
     let configured = || more.get("config")?.get("task.timeout.running");
     more.get("timeout")

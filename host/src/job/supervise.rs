@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::clock::Clock;
 use super::control::{Control, changed};
 use super::task_host::{Host, Slot};
-use crate::plugin::{Level, PluginError, TaskHost as _};
+use crate::plugin::{PluginError, TaskHost as _};
 use crate::spawner::{Environment, SpawnError};
 
 /// How long a plugin may take after all its processes were killed: 1 s.
@@ -150,12 +150,7 @@ pub(super) async fn supervise<T>(
             lost = Some(error);
         }
     }
-    if left_behind > 0 {
-        host.log(
-            Level::Warn,
-            &format!("{left_behind} processes were left behind and have been ended"),
-        );
-    }
+    host.log_left_behind(left_behind);
     Some(Supervised {
         answer,
         interrupted,

@@ -307,6 +307,16 @@ impl Host {
         }
     }
 
+    /// Puts into its log that it has left so many processes, if it has.
+    pub(super) fn log_left_behind(&self, count: usize) {
+        if count > 0 {
+            self.log(
+                Level::Warn,
+                &format!("{count} processes were left behind and have been ended"),
+            );
+        }
+    }
+
     /// What has been written on the whiteboard.
     pub(super) fn take_whiteboard(&self) -> Option<String> {
         let mut whiteboard = self

@@ -19,6 +19,7 @@ use super::load::{Candidate, candidates};
 use super::manifest::{Manifest, World};
 use super::powers::cache::CachePower;
 use super::powers::log::{Level, Log};
+use super::powers::task::{TaskHost, TaskPower};
 use super::state::State;
 use super::workers::Workers;
 use crate::config::Config;
@@ -93,6 +94,14 @@ impl Plugin {
     /// The plugin in messages: ``runner `tap` `` or ``runner `tap` (dir/tap.wasm)``.
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// It was to be called as what it is not.
+    pub(super) fn is_no(&self, what: &str) -> PluginError {
+        PluginError::Load {
+            plugin: self.label.clone(),
+            message: format!("it is no {what}"),
+        }
     }
 }
 
@@ -186,6 +195,19 @@ impl Catalog {
             &self.limits,
             Log::new(target, self.limits.log_bytes),
         )
+    }
+
+    /// A store whose instance may act on a task, and whose messages go to its log.
+    pub(super) fn task_store(&self, host: Arc<dyn TaskHost>) -> wasmtime::Store<State> {
+        let log = Arc::clone(&host);
+        let target = Box::new(move |level: Level, message: &str| log.log(level, message));
+        let log = Log::new(target, self.limits.log_bytes);
+        let mut store = State::store(&self.compiler.engine, &self.limits, log);
+        store.data_mut().task = Some(TaskPower {
+            host,
+            bytes_left: self.limits.status_bytes,
+        });
+        store
     }
 
     /// Puts the plugins into the order in which they are preferred: as configured, then by the order that resolvers give

@@ -9,10 +9,9 @@ use super::bindings::requirement_resolver::exports::persea::plugin::fulfil;
 use super::bindings::types;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::powers::fetch::FetchPower;
-use super::powers::log::{Level, Log};
-use super::powers::task::{TaskHost, TaskPower};
+use super::powers::task::TaskHost;
 use super::state::State;
-use super::trap::explain;
+use super::trap::{answered, explain};
 use super::{PluginError, convert};
 use crate::model::{Attributes, Requirement};
 
@@ -47,25 +46,13 @@ impl RequirementResolver {
         host: Arc<dyn TaskHost>,
     ) -> Result<Self, PluginError> {
         let Pre::RequirementResolver(pre) = &plugin.pre else {
-            return Err(PluginError::Load {
-                plugin: plugin.label.clone(),
-                message: "it is no requirement resolver".into(),
-            });
+            return Err(plugin.is_no("requirement resolver"));
         };
-        let log = Arc::clone(&host);
-        let target = Box::new(move |level: Level, message: &str| log.log(level, message));
-        let log = Log::new(target, catalog.limits.log_bytes);
-        let mut store = State::store(&catalog.compiler.engine, &catalog.limits, log);
-        store.data_mut().task = Some(TaskPower {
-            host,
-            bytes_left: catalog.limits.status_bytes,
-        });
+        let mut store = catalog.task_store(host);
         store.data_mut().fetch = Some(FetchPower::new(Arc::clone(&catalog.downloads)));
         store.data_mut().cache = catalog.cache_of(plugin);
-        let instance = match pre.instantiate_async(&mut store).await {
-            Ok(instance) => instance,
-            Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
-        };
+        let made = pre.instantiate_async(&mut store).await;
+        let instance = made.map_err(|error| explain(&plugin.label, &mut store, &error))?;
         Ok(Self {
             label: plugin.label.clone(),
             store,
@@ -110,16 +97,6 @@ impl RequirementResolver {
         &mut self,
         answer: wasmtime::Result<Result<T, types::Error>>,
     ) -> Result<T, PluginError> {
-        match answer {
-            Ok(answer) => {
-                self.store.data_mut().drain_output();
-                answer.map_err(|error| PluginError::Answer {
-                    plugin: self.label.clone(),
-                    code: error.code,
-                    message: error.message,
-                })
-            }
-            Err(error) => Err(explain(&self.label, &mut self.store, &error)),
-        }
+        answered(&self.label, &mut self.store, answer)
     }
 }

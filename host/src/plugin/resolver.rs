@@ -8,7 +8,7 @@ use super::call::within;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::powers::workspace::Workspace;
 use super::state::State;
-use super::trap::explain;
+use super::trap::{answered, explain};
 use super::{PluginError, convert};
 use crate::model::{Attributes, Runnable};
 
@@ -41,19 +41,13 @@ impl Resolver {
         limit: Option<Duration>,
     ) -> Result<Self, PluginError> {
         let Pre::Resolver(pre) = &plugin.pre else {
-            return Err(PluginError::Load {
-                plugin: plugin.label.clone(),
-                message: "it is no resolver".into(),
-            });
+            return Err(plugin.is_no("resolver"));
         };
         let mut store = catalog.store(plugin.label.clone());
         store.data_mut().workspace =
             Some(Workspace::new(catalog.root.clone(), catalog.place.clone()));
         let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
-        let instance = match made {
-            Ok(instance) => instance,
-            Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
-        };
+        let instance = made.map_err(|error| explain(&plugin.label, &mut store, &error))?;
         let settings = convert::to_attributes(settings);
         Ok(Self {
             label: plugin.label.clone(),
@@ -75,19 +69,12 @@ impl Resolver {
             &self.settings,
         );
         let answer = within(&self.label, self.limit, call).await?;
-        self.store.data_mut().drain_output();
-        match answer {
-            Ok(Ok(resolve::Resolution::Found(runnables))) => Ok(Resolution::Found(
-                runnables.into_iter().map(convert::runnable).collect(),
-            )),
-            Ok(Ok(resolve::Resolution::NotFound(why))) => Ok(Resolution::NotFound(why)),
-            Ok(Ok(resolve::Resolution::Corrupt(what))) => Ok(Resolution::Corrupt(what)),
-            Ok(Err(error)) => Err(PluginError::Answer {
-                plugin: self.label.clone(),
-                code: error.code,
-                message: error.message,
-            }),
-            Err(error) => Err(explain(&self.label, &mut self.store, &error)),
-        }
+        Ok(match answered(&self.label, &mut self.store, answer)? {
+            resolve::Resolution::Found(runnables) => {
+                Resolution::Found(runnables.into_iter().map(convert::runnable).collect())
+            }
+            resolve::Resolution::NotFound(why) => Resolution::NotFound(why),
+            resolve::Resolution::Corrupt(what) => Resolution::Corrupt(what),
+        })
     }
 }

@@ -13,7 +13,7 @@ use super::call::within;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::powers::output::{OutputPower, ReportTarget};
 use super::state::State;
-use super::trap::explain;
+use super::trap::{answered, explain};
 use crate::journal::Line;
 
 /// An event as formats take it.
@@ -99,10 +99,7 @@ impl ResultFormat {
         limit: Option<Duration>,
     ) -> Result<Self, PluginError> {
         let Pre::ResultFormat(pre) = &plugin.pre else {
-            return Err(PluginError::Load {
-                plugin: plugin.label.clone(),
-                message: "it is no result format".into(),
-            });
+            return Err(plugin.is_no("result format"));
         };
         let mut store = catalog.store(plugin.label.clone());
         store.data_mut().output = Some(OutputPower {
@@ -112,10 +109,7 @@ impl ResultFormat {
             opened: false,
         });
         let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
-        let instance = match made {
-            Ok(instance) => instance,
-            Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
-        };
+        let instance = made.map_err(|error| explain(&plugin.label, &mut store, &error))?;
         Ok(Self {
             label: plugin.label.clone(),
             store,
@@ -132,15 +126,6 @@ impl ResultFormat {
             .persea_plugin_format()
             .call_handle(&mut self.store, &events);
         let answer = within(&self.label, self.limit, call).await?;
-        self.store.data_mut().drain_output();
-        match answer {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(PluginError::Answer {
-                plugin: self.label.clone(),
-                code: error.code,
-                message: error.message,
-            }),
-            Err(error) => Err(explain(&self.label, &mut self.store, &error)),
-        }
+        answered(&self.label, &mut self.store, answer)
     }
 }

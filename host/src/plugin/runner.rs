@@ -3,15 +3,10 @@
 
 use std::sync::Arc;
 
-use wasmtime::Store;
-
-use super::bindings::types;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::powers::batch::{BatchHost, BatchPower};
-use super::powers::log::{Level, Log};
-use super::powers::task::{TaskHost, TaskPower};
-use super::state::State;
-use super::trap::explain;
+use super::powers::task::TaskHost;
+use super::trap::answered;
 use super::{PluginError, convert};
 use crate::model::{Attributes, JobId, Outcome, Task};
 
@@ -28,7 +23,7 @@ impl Catalog {
         host: Arc<dyn TaskHost>,
     ) -> Result<Outcome, PluginError> {
         let Pre::Runner(pre, _) = &plugin.pre else {
-            return Err(no_runner(plugin));
+            return Err(plugin.is_no("runner"));
         };
         let mut store = self.task_store(host);
         let wanted = convert::to_task(task, job.as_str(), settings, &more);
@@ -41,7 +36,7 @@ impl Catalog {
             }
             Err(error) => Err(error),
         };
-        answered(plugin, &mut store, answer).map(convert::outcome)
+        answered(&plugin.label, &mut store, answer).map(convert::outcome)
     }
 
     /// Runs tasks with `plugin` as long as `host` has any for it, and drops the instance. The future may be dropped at any time, as that of
@@ -53,7 +48,7 @@ impl Catalog {
         host: Arc<dyn BatchHost>,
     ) -> Result<(), PluginError> {
         let Pre::Runner(_, Some(pre)) = &plugin.pre else {
-            return Err(no_runner(plugin));
+            return Err(plugin.is_no("runner of batches"));
         };
         let mut store = self.task_store(Arc::clone(&host).task());
         store.data_mut().batch = Some(BatchPower {
@@ -70,47 +65,6 @@ impl Catalog {
             }
             Err(error) => Err(error),
         };
-        answered(plugin, &mut store, answer)
-    }
-
-    /// A store whose instance may act on a task.
-    fn task_store(&self, host: Arc<dyn TaskHost>) -> Store<State> {
-        let log = Arc::clone(&host);
-        let target = Box::new(move |level: Level, message: &str| log.log(level, message));
-        let mut store = State::store(
-            &self.compiler.engine,
-            &self.limits,
-            Log::new(target, self.limits.log_bytes),
-        );
-        store.data_mut().task = Some(TaskPower {
-            host,
-            bytes_left: self.limits.status_bytes,
-        });
-        store
-    }
-}
-
-fn no_runner(plugin: &Plugin) -> PluginError {
-    PluginError::Load {
-        plugin: plugin.label.clone(),
-        message: "it is no runner, or none for batches".into(),
-    }
-}
-
-fn answered<T>(
-    plugin: &Plugin,
-    store: &mut Store<State>,
-    answer: wasmtime::Result<Result<T, types::Error>>,
-) -> Result<T, PluginError> {
-    match answer {
-        Ok(answer) => {
-            store.data_mut().drain_output();
-            answer.map_err(|error| PluginError::Answer {
-                plugin: plugin.label.clone(),
-                code: error.code,
-                message: error.message,
-            })
-        }
-        Err(error) => Err(explain(&plugin.label, store, &error)),
+        answered(&plugin.label, &mut store, answer)
     }
 }

@@ -8,7 +8,7 @@ use super::bindings::types;
 use super::call::within;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::state::State;
-use super::trap::explain;
+use super::trap::{answered, explain};
 use super::{PluginError, convert};
 use crate::model::{Attributes, Status};
 
@@ -59,17 +59,11 @@ impl Scheduler {
         limit: Option<Duration>,
     ) -> Result<Self, PluginError> {
         let Pre::Scheduler(pre) = &plugin.pre else {
-            return Err(PluginError::Load {
-                plugin: plugin.label.clone(),
-                message: "it is no scheduler".into(),
-            });
+            return Err(plugin.is_no("scheduler"));
         };
         let mut store = catalog.store(plugin.label.clone());
         let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
-        let instance = match made {
-            Ok(instance) => instance,
-            Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
-        };
+        let instance = made.map_err(|error| explain(&plugin.label, &mut store, &error))?;
         let mut scheduler = Self {
             label: plugin.label.clone(),
             store,
@@ -119,16 +113,6 @@ impl Scheduler {
         &mut self,
         answer: wasmtime::Result<Result<T, types::Error>>,
     ) -> Result<T, PluginError> {
-        match answer {
-            Ok(answer) => {
-                self.store.data_mut().drain_output();
-                answer.map_err(|error| PluginError::Answer {
-                    plugin: self.label.clone(),
-                    code: error.code,
-                    message: error.message,
-                })
-            }
-            Err(error) => Err(explain(&self.label, &mut self.store, &error)),
-        }
+        answered(&self.label, &mut self.store, answer)
     }
 }

@@ -1,12 +1,37 @@
-//! What a failed call is reported as: the plugin's panic, the limit that it reached, or the trap with the functions around it.
+//! What comes of a call: what the plugin answered, or what a failed call is reported as: its panic, the limit that it reached, or the trap with the functions around it.
 
 use wasmtime::{Store, Trap, WasmBacktrace};
 
 use super::PluginError;
+use super::bindings::types;
 use super::state::State;
 
 /// How many functions of a backtrace are shown.
 const FRAMES: usize = 5;
+
+/// What a plugin has answered; or why it has not.
+pub(super) fn answered<T>(
+    plugin: &str,
+    store: &mut Store<State>,
+    answer: wasmtime::Result<Result<T, types::Error>>,
+) -> Result<T, PluginError> {
+    match answer {
+        Ok(answer) => {
+            store.data_mut().drain_output();
+            answer.map_err(|error| refused(plugin, error))
+        }
+        Err(error) => Err(explain(plugin, store, &error)),
+    }
+}
+
+/// The error that a plugin has answered with.
+pub(super) fn refused(plugin: &str, error: types::Error) -> PluginError {
+    PluginError::Answer {
+        plugin: plugin.to_owned(),
+        code: error.code,
+        message: error.message,
+    }
+}
 
 /// Explains why a call into a plugin did not return.
 pub(super) fn explain(

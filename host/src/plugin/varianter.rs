@@ -9,7 +9,7 @@ use super::call::within;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::powers::workspace::Workspace;
 use super::state::State;
-use super::trap::explain;
+use super::trap::{answered, explain};
 use super::{PluginError, convert};
 use crate::model::{Attributes, Runnable};
 
@@ -31,19 +31,13 @@ impl Varianter {
         limit: Option<Duration>,
     ) -> Result<Self, PluginError> {
         let Pre::Varianter(pre) = &plugin.pre else {
-            return Err(PluginError::Load {
-                plugin: plugin.label.clone(),
-                message: "it is no varianter".into(),
-            });
+            return Err(plugin.is_no("varianter"));
         };
         let mut store = catalog.store(plugin.label.clone());
         store.data_mut().workspace =
             Some(Workspace::new(catalog.root.clone(), catalog.place.clone()));
         let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
-        let instance = match made {
-            Ok(instance) => instance,
-            Err(error) => return Err(explain(&plugin.label, &mut store, &error)),
-        };
+        let instance = made.map_err(|error| explain(&plugin.label, &mut store, &error))?;
         Ok(Self {
             label: plugin.label.clone(),
             store,
@@ -74,18 +68,9 @@ impl Varianter {
         };
         let calls = self.instance.persea_plugin_vary();
         let call = calls.call_vary(&mut self.store, &request);
-        match within(&self.label, self.limit, call).await? {
-            Ok(answer) => {
-                self.store.data_mut().drain_output();
-                let variants = answer.map_err(|error| PluginError::Answer {
-                    plugin: self.label.clone(),
-                    code: error.code,
-                    message: error.message,
-                })?;
-                let parameters = |variant: vary::Variant| convert::attributes(variant.parameters);
-                Ok(variants.into_iter().map(parameters).collect())
-            }
-            Err(error) => Err(explain(&self.label, &mut self.store, &error)),
-        }
+        let answer = within(&self.label, self.limit, call).await?;
+        let variants = answered(&self.label, &mut self.store, answer)?;
+        let parameters = |variant: vary::Variant| convert::attributes(variant.parameters);
+        Ok(variants.into_iter().map(parameters).collect())
     }
 }

@@ -11,6 +11,7 @@ use crate::plugin::bindings::types::{self, Error};
 use crate::plugin::convert::{self, error};
 use crate::plugin::limits::Limits;
 use crate::plugin::state::State;
+use crate::plugin::trap::refused;
 
 /// A task of a batch, with what its runner is told of it.
 #[derive(Debug)]
@@ -88,11 +89,7 @@ impl State {
         }
         let plugin = &batch.label;
         let outcome = outcome.map(convert::outcome);
-        let outcome = outcome.map_err(|error| PluginError::Answer {
-            plugin: plugin.clone(),
-            code: error.code,
-            message: error.message,
-        });
+        let outcome = outcome.map_err(|error| refused(plugin, error));
         batch.host.finish(outcome);
         Ok(())
     }
