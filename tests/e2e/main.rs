@@ -21,6 +21,7 @@ mod plugins;
 mod policy;
 mod quick;
 mod reports;
+mod requirement_resolvers;
 mod requirements;
 mod sandboxes;
 mod schedulers;

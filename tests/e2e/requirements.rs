@@ -1,15 +1,13 @@
 //! What tasks require: met once for all that share it, undone on every way out, and never a reason to hold up or lose another task.
 
-use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 
 use serde_json::{Value, json};
 
-use crate::plugins::put;
-use crate::support::{Ran, Sandbox, finish, signal, wait_until};
+use crate::support::{Sandbox, finish, signal, wait_until};
 
 /// A program that needs something, and writes its name down when it runs.
-fn needs(name: &str, requirements: &Value) -> Value {
+pub fn needs(name: &str, requirements: &Value) -> Value {
     json!({
         "kind": "exec-test",
         "uri": "/bin/sh",
@@ -33,15 +31,15 @@ fn noted(name: &str, more: Value) -> Value {
     requirement
 }
 
-fn plain(name: &str) -> Value {
+pub fn plain(name: &str) -> Value {
     noted(name, json!({}))
 }
 
-fn recipe(sandbox: &Sandbox, runnables: &[Value]) {
+pub fn recipe(sandbox: &Sandbox, runnables: &[Value]) {
     sandbox.file("job.json", Value::from(runnables).to_string());
 }
 
-fn log(sandbox: &Sandbox) -> Vec<String> {
+pub fn log(sandbox: &Sandbox) -> Vec<String> {
     let text = std::fs::read_to_string(sandbox.project().join("log")).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
@@ -358,153 +356,6 @@ fn one_that_takes_too_long_is_ended_with_all_its_processes() {
         "{ran}"
     );
     sandbox.assert_no_strays();
-}
-
-#[test]
-fn a_custom_one_is_used_as_a_built_in_is_and_may_replace_it() {
-    let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["requirement-token"]);
-    let token = |name: &str, kind: &str, key: &str| json!([{"type": kind, key: name}]);
-    let prints = |name: &str, requirements: &Value| {
-        let mut runnable = needs(name, requirements);
-        runnable["args"] = json!(["-c", "cat *.token; echo token ${TOKEN-none}"]);
-        runnable
-    };
-    recipe(
-        &sandbox,
-        &[
-            prints("custom", &token("a", "token", "uri")),
-            prints("replaced", &token("b", "file", "path")),
-        ],
-    );
-    let run = |options: &[&str]| -> Ran {
-        let mut args = vec!["run", "--max-parallel-tasks", "1"];
-        args.extend(options);
-        args.extend(["--plugin-dir", "plugins", "job.json"]);
-        sandbox.run(&args).code(0)
-    };
-    let ran = run(&[]);
-    assert!(ran.stdout.contains(" requirement token a: token "), "{ran}");
-    let number = |name: &str| -> u64 {
-        let text = sandbox.job().artifact(name, "stdout");
-        text.split_whitespace().last().unwrap().parse().unwrap()
-    };
-    let first = number("custom").max(number("replaced"));
-    assert!(!sandbox.project().join("a.token").exists());
-    // Its own count goes on in the next job.
-    run(&[]);
-    assert!(number("custom") > first);
-    // As configured, the host's own is preferred again, which does not make files up.
-    run(&["--set", "plugins.requirement-resolver.order=[\"file\"]"]);
-    assert_eq!(sandbox.job().status("custom"), "PASS");
-    assert_eq!(sandbox.job().status("replaced"), "CANCEL");
-    let list = sandbox
-        .run(&["plugin", "list", "--plugin-dir", "plugins"])
-        .code(0);
-    assert!(list.stdout.contains("requirement-resolver token"), "{list}");
-}
-
-#[test]
-fn whatever_a_requirement_resolver_does_the_others_are_not_harmed() {
-    let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-requirement"]);
-    let cases = [
-        ("check-panics", "CANCEL", "no idea"),
-        ("check-loops", "CANCEL", "it took too long"),
-        (
-            "impossible",
-            "CANCEL",
-            "it cannot be met in this environment",
-        ),
-        ("refuses", "CANCEL", "I do not want to"),
-        ("fulfil-panics", "CANCEL", "half way"),
-        ("hoards", "CANCEL", "1024 names"),
-        ("chatters", "CANCEL", "over the limit"),
-        ("stuck", "PASS", ""),
-        ("release-panics", "PASS", ""),
-    ];
-    let mut runnables: Vec<Value> = cases
-        .iter()
-        .map(|(kind, ..)| needs(kind, &json!([{"type": kind}])))
-        .collect();
-    runnables.push(needs("neighbour", &json!([plain("fine")])));
-    recipe(&sandbox, &runnables);
-    let ran = sandbox
-        .run(&[
-            "run",
-            "--set",
-            "requirement.timeout=8",
-            "--plugin-dir",
-            "plugins",
-            "job.json",
-        ])
-        .code(2);
-    let job = sandbox.job();
-    let mut wrong = String::new();
-    for (kind, status, words) in cases {
-        let (found, test) = (job.status(kind), job.test(kind));
-        let reason = test["fail_reason"].as_str().unwrap_or_default();
-        if found != status || !reason.contains(words) {
-            let _ = writeln!(wrong, "{kind}: {found} {reason}");
-        }
-    }
-    assert_eq!(wrong, "", "{ran}");
-    assert_eq!(job.status("neighbour"), "PASS");
-    assert!(log(&sandbox).contains(&"down fine".to_owned()));
-    for words in [
-        "requirement stuck could not be released: it is glued to the floor",
-        "requirement release-panics could not be released: ",
-        // Nobody knows how far it had come.
-        "requirement fulfil-panics could not be released: ",
-    ] {
-        assert!(ran.stderr.contains(words), "{words}: {ran}");
-    }
-}
-
-#[test]
-fn what_is_downloaded_is_held_to_its_checksum_and_found_by_the_tests() {
-    let sandbox = Sandbox::new();
-    // FIPS 180-4's example.
-    sandbox.file("mirror/abc.txt", "abc");
-    sandbox.file("mirror/other.txt", "abd");
-    let abc = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    let asset = |name: &str, checksum: Option<&str>| json!([{"type": "asset", "name": name, "locations": "mirror/", "checksum": checksum}]);
-    let mut found = needs("found", &asset("abc.txt", Some(abc)));
-    found["args"] = json!(["-c", "cat \"$PERSEA_ASSET_ABC_TXT\""]);
-    recipe(
-        &sandbox,
-        &[
-            found,
-            needs("differs", &asset("other.txt", Some(&abc.replace('b', "e")))),
-            needs("unverified", &asset("other.txt", None)),
-            needs(
-                "missing",
-                &asset("nothing.txt", Some(&abc.replace('b', "c"))),
-            ),
-            needs(
-                "far",
-                &json!([{"type": "asset", "name": "https://example.org/x", "checksum": abc.replace('b', "d")}]),
-            ),
-        ],
-    );
-    sandbox
-        .run(&["run", "--set", "fetch.offline=true", "job.json"])
-        .code(0);
-    let job = sandbox.job();
-    assert_eq!(job.artifact("found", "stdout"), "abc");
-    for (name, words) in [
-        (
-            "differs",
-            "is not what it should be: its checksum is sha256:",
-        ),
-        ("unverified", "has no checksum"),
-        ("missing", "mirror/nothing.txt cannot be read"),
-        ("far", "nothing is downloaded (`fetch.offline`)"),
-    ] {
-        assert_eq!(job.status(name), "CANCEL", "{name}");
-        let reason = job.reason(name);
-        assert!(reason.contains(words), "{name}: {reason}");
-    }
 }
 
 #[test]
