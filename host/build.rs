@@ -77,7 +77,7 @@ fn plugins(workspace: &Path, target: &Path, out: &Path) -> Result<(), Box<dyn Er
         profile: "plugin",
         target_dir: target,
     })?;
-    let mut table = String::from("static BUILTINS: &[BuiltIn] = &[\n");
+    let mut table = String::from("pub(super) static BUILTINS: &[BuiltIn] = &[\n");
     for plugin in built {
         let path = out.join(format!("{}.wasm", plugin.name));
         std::fs::write(&path, &plugin.component)?;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, UserDirs};
-use crate::plugin::{Catalog, Sources};
-use crate::spawner::{ProcessSpawner, SandboxSpawner, Spawner};
+use crate::plugin::{Catalog, Grants, LOCK_FILE, Lock, Power, Sources, compile};
+use crate::spawner::{ISOLATING, ProcessSpawner, SandboxSpawner, Spawner};
 
 mod config;
 mod list;
@@ -54,9 +54,12 @@ struct Common {
     /// Set one setting, as in `--set task.timeout.running=5m` (repeatable)
     #[arg(long = "set", global = true, value_name = "NAME=VALUE")]
     assignments: Vec<String>,
-    /// Use the plugins (*.wasm) of this directory, before all others (repeatable)
+    /// Use the plugins (*.wasm) of this directory, before all others and also where no lock binds them (repeatable)
     #[arg(long, global = true, value_name = "DIR")]
     plugin_dir: Vec<PathBuf>,
+    /// Grant a power to the plugins of --plugin-dir that no lock binds: `workspace`, `fetch=example.org` (repeatable)
+    #[arg(long, global = true, value_name = "POWER[=WHAT,…]")]
+    grant: Vec<String>,
     /// Say more of what the host does, on the standard error (-vv for all)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -112,7 +115,10 @@ impl Failure {
 struct Context {
     dirs: UserDirs,
     config: Config,
-    plugin_dirs: Vec<PathBuf>,
+    /// The directories of plugins that the command line names.
+    named: Vec<PathBuf>,
+    /// The powers that the command line grants.
+    grants: Grants,
 }
 
 impl Context {
@@ -120,35 +126,77 @@ impl Context {
         let dirs = UserDirs::from_env();
         let config =
             Config::load(&dirs, &common.config, &common.assignments).map_err(Failure::of)?;
-        let mut plugin_dirs = common.plugin_dir.clone();
-        plugin_dirs.extend(config.texts("plugins.dirs").into_iter().map(PathBuf::from));
+        let grants = Grants::parse(&common.grant);
+        let grants =
+            grants.map_err(|why| Failure::new(exit::FAIL, miette::miette!("--grant {why}")))?;
         Ok(Self {
             dirs,
             config,
-            plugin_dirs,
+            named: common.plugin_dir.clone(),
+            grants,
         })
     }
 
-    /// Loads the plugins. What cannot be loaded is said on the standard error.
-    async fn catalog(&self) -> Result<Arc<Catalog>, Failure> {
-        let sources = Sources {
-            dirs: self.plugin_dirs.clone(),
-            user_dir: Some(self.dirs.data.join("plugins")),
-            cache: Some(self.dirs.cache.clone()),
+    /// The lock of the project, or of the user.
+    fn lock(&self, of_user: bool) -> Result<Lock, Failure> {
+        let path = match of_user {
+            true => self.dirs.config.join(LOCK_FILE),
+            false => PathBuf::from(LOCK_FILE),
         };
+        Lock::read(&path).map_err(Failure::of)
+    }
+
+    /// Where plugins are looked for.
+    fn sources(&self) -> Result<Sources, Failure> {
+        Ok(Sources {
+            named: self.named.clone(),
+            dirs: self
+                .config
+                .texts("plugins.dirs")
+                .into_iter()
+                .map(PathBuf::from)
+                .collect(),
+            user_dir: Some(self.dirs.data.join("plugins")),
+            locks: vec![self.lock(false)?, self.lock(true)?],
+            grants: self.grants.clone(),
+            store: Some(self.store()),
+            cache: Some(self.dirs.cache.clone()),
+        })
+    }
+
+    /// Where plugins from registries are kept.
+    fn store(&self) -> PathBuf {
+        self.dirs.data.join("store")
+    }
+
+    /// A catalog with no plugins in it.
+    fn bare(&self) -> Result<Catalog, Failure> {
         let root = std::env::current_dir().map_err(|error| {
             let message =
                 "the working directory cannot be found, and references are relative to it";
             Failure::new(exit::FAIL, miette::miette!("{message}: {error}"))
         })?;
-        let catalog = Catalog::load(
-            &sources,
-            &self.config,
-            crate::job::instances(&self.config),
-            &root,
-        )
-        .await
-        .map_err(Failure::of)?;
+        let instances = crate::job::instances(&self.config);
+        Catalog::bare(self.sources()?, &self.config, instances, &root).map_err(Failure::of)
+    }
+
+    /// Loads the plugins. What cannot be loaded is said on the standard error.
+    async fn catalog(&self) -> Result<Arc<Catalog>, Failure> {
+        // What was typed for plugins that nobody has looked at has to keep them from this machine.
+        let open = self.grants.of(Power::Process).iter();
+        if let Some(open) = open
+            .into_iter()
+            .find(|name| !ISOLATING.contains(&name.as_str()))
+        {
+            let error = miette::miette!(
+                help = "`persea plugin add FILE --grant process=…` locks a plugin that may use another",
+                "--grant process={open}: a plugin that no lock binds is only given spawners that isolate: {}",
+                ISOLATING.join(", ")
+            );
+            return Err(Failure::new(exit::FAIL, error));
+        }
+        let mut catalog = self.bare()?;
+        catalog.load().await.map_err(Failure::of)?;
         for failure in catalog.failures() {
             warn(format_args!(
                 "{}",
@@ -218,6 +266,10 @@ fn warn(line: impl std::fmt::Display) {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() == Some(compile::WORD) {
+        return compile::main(&args.collect::<Vec<_>>());
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::model::Attributes;
 
 mod known;
-pub use known::{KNOWN, Known, RESOURCES, Shape};
+pub use known::{KNOWN, Known, RESOURCES, Shape, limit, limits};
 
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]

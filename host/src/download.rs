@@ -59,17 +59,26 @@ pub struct Download {
     pub location: Option<String>,
 }
 
+/// A list of hosts that may be asked, and what has to be changed for more.
+#[derive(Clone, Debug)]
+struct Hosts {
+    names: Vec<String>,
+    from: &'static str,
+}
+
 /// Downloads as they are configured.
 #[derive(Debug)]
 pub struct Downloads {
-    hosts: Vec<String>,
+    /// What may be asked: each of these lists must have a host.
+    hosts: Vec<Hosts>,
     files: bool,
     offline: bool,
     unverified: bool,
     max_bytes: u64,
     stall: Option<Duration>,
     kept: Option<Kept>,
-    project: PathBuf,
+    /// Where locations that are no URLs are looked for; none where they may not be fetched.
+    project: Option<PathBuf>,
     client: OnceLock<reqwest::Client>,
 }
 
@@ -79,14 +88,39 @@ impl Downloads {
     pub fn new(config: &Config, cache: Option<&Path>, project: &Path) -> Self {
         let mebibytes = config.integer("fetch.max_mb");
         Self {
-            hosts: config.texts("fetch.hosts"),
+            hosts: vec![Hosts {
+                names: config.texts("fetch.hosts"),
+                from: "the setting `fetch.hosts`",
+            }],
             files: config.flag("fetch.files"),
             offline: config.flag("fetch.offline"),
             unverified: config.flag("fetch.unverified"),
             max_bytes: mebibytes.map_or(MAX_BYTES, |mb| mb.saturating_mul(1 << 20)),
             stall: config.duration("fetch.stall"),
             kept: cache.map(|cache| Kept::new(cache.join("downloads"))),
-            project: project.to_path_buf(),
+            project: Some(project.to_path_buf()),
+            client: OnceLock::new(),
+        }
+    }
+
+    /// The same for one who may ask only these hosts, as far as all others may. What is no host stands for files: `file` for those of the
+    /// machine, `.` for those of the project.
+    pub fn only_from(&self, names: &[String]) -> Self {
+        let is_named = |wanted: &str| names.iter().any(|name| name == wanted);
+        let mut hosts = self.hosts.clone();
+        hosts.push(Hosts {
+            names: names.to_vec(),
+            from: "the plugin's grant `fetch`",
+        });
+        Self {
+            hosts,
+            files: self.files && is_named("file"),
+            project: is_named(".").then(|| self.project.clone()).flatten(),
+            offline: self.offline,
+            unverified: self.unverified,
+            max_bytes: self.max_bytes,
+            stall: self.stall,
+            kept: self.kept.clone(),
             client: OnceLock::new(),
         }
     }
@@ -136,7 +170,14 @@ impl Downloads {
             Place::Project(path) => {
                 let mut options = cap_std::fs::OpenOptions::new();
                 options.read(true).custom_flags(without_waiting());
-                let project = Dir::open_ambient_dir(&self.project, cap_std::ambient_authority());
+                let Some(project) = &self.project else {
+                    return Err(DownloadError::NotPermitted {
+                        location: location.to_owned(),
+                        why: "files of the project are not in the plugin's grant `fetch`, as `.`"
+                            .to_owned(),
+                    });
+                };
+                let project = Dir::open_ambient_dir(project, cap_std::ambient_authority());
                 let file = project.and_then(|dir| dir.open_with(path, &options));
                 let file = file.map_err(|error| DownloadError::io(location, error))?;
                 sink = copy(file.into_std(), sink).await?;
@@ -151,7 +192,7 @@ impl Downloads {
             Place::File(_) => {
                 return Err(DownloadError::NotPermitted {
                     location: location.to_owned(),
-                    why: "files may not be fetched (`fetch.files`)".to_owned(),
+                    why: "files may not be fetched (`fetch.files`, or a grant `fetch` without `file`)".to_owned(),
                 });
             }
             Place::Web(url) => self.download(url, location, &mut sink).await?,
@@ -201,10 +242,11 @@ impl Downloads {
     /// Whether a server may be asked; and if not, why.
     fn may_ask(&self, url: &Url) -> Result<(), String> {
         let host = url.host_str().unwrap_or_default();
-        match is_listed(&self.hosts, host) {
-            true => Ok(()),
-            false => Err(format!(
-                "`{host}` is not on the list of hosts that may be asked; add it to the setting `fetch.hosts`"
+        match lacking(&self.hosts, host) {
+            None => Ok(()),
+            Some(list) => Err(format!(
+                "`{host}` is not on the list of hosts that may be asked; add it to {}",
+                list.from
             )),
         }
     }
@@ -218,15 +260,14 @@ impl Downloads {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let hosts = self.hosts.clone();
         let policy = reqwest::redirect::Policy::custom(move |attempt| {
-            let host = attempt.url().host_str().unwrap_or_default();
+            let host = attempt.url().host_str().unwrap_or_default().to_owned();
             if attempt.previous().len() > REDIRECTS {
                 attempt.error("it was sent elsewhere too often")
-            } else if is_listed(&hosts, host) {
-                attempt.follow()
+            } else if let Some(list) = lacking(&hosts, &host) {
+                let from = list.from;
+                attempt.error(format!("it was sent to `{host}`, which is not in {from}"))
             } else {
-                let why =
-                    format!("it was sent to `{host}`, which is not on the list `fetch.hosts`");
-                attempt.error(why)
+                attempt.follow()
             }
         });
         let mut client = reqwest::Client::builder()
@@ -239,6 +280,11 @@ impl Downloads {
         let client = client.build()?;
         Ok(self.client.get_or_init(|| client))
     }
+}
+
+/// The first list that does not have a host.
+fn lacking<'a>(lists: &'a [Hosts], host: &str) -> Option<&'a Hosts> {
+    lists.iter().find(|list| !is_listed(&list.names, host))
 }
 
 /// Whether a host is in a list of names, in which `*` is any host and `*.example.org` every one below `example.org`.

@@ -319,7 +319,7 @@ async fn policy(
 fn there_are<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> String {
     let known: Vec<&str> = plugins.map(|plugin| plugin.name.as_str()).collect();
     match known.is_empty() {
-        true => "there is none; add a plugin that is one with `--plugin-dir DIR`".to_owned(),
+        true => "there is none; add a plugin that is one with `persea plugin add FILE`".to_owned(),
         false => format!("there are {}", known.join(", ")),
     }
 }

@@ -6,28 +6,38 @@
 mod bindings;
 mod call;
 mod catalog;
+pub mod compile;
+mod compiled;
 mod convert;
 mod engine;
 mod error;
+mod grants;
 mod limits;
 mod load;
+mod lock;
 mod manifest;
 mod powers;
+pub mod registry;
 mod requirement;
 mod resolver;
 mod result_format;
 mod runner;
 mod scheduler;
+mod signature;
+mod sources;
 mod state;
+mod terms;
 mod trap;
 mod varianter;
 mod wasi;
 mod workers;
 
-pub use catalog::{Catalog, Origin, Plugin, Sources};
+pub use catalog::{Catalog, Origin, Plugin};
 pub use engine::digest;
 pub use error::PluginError;
-pub use limits::Limits;
+pub use grants::{Grants, Power, in_words};
+pub use limits::{Limits, Reached, check as check_limit};
+pub use lock::{Entry as LockEntry, FILE as LOCK_FILE, Lock, LockError};
 pub use manifest::{CONTRACT, Manifest, World};
 pub use powers::batch::{BatchHost, Given, Next};
 pub use powers::log::Level;
@@ -37,6 +47,7 @@ pub use requirement::{Presence, RequirementResolver};
 pub use resolver::{Resolution, Resolver};
 pub use result_format::{Data as FormatData, FormatEvent, ResultFormat};
 pub use scheduler::{Choice, Node as SchedulerNode, Scheduler};
+pub use sources::{Sources, Trust, stored};
 pub use varianter::Varianter;
 
 /// Makes a component of a core module that was built against the contract (target wasm32-unknown-unknown).

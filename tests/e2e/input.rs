@@ -94,7 +94,7 @@ fn a_kind_without_a_runner() {
     assert_eq!(job.status("arm"), "ERROR");
     assert_eq!(
         job.reason("arm"),
-        "no runner for kind `robot`: add a plugin that runs it with `--plugin-dir DIR`; `persea plugin list` shows those there are"
+        "no runner for kind `robot`: add a plugin that runs it with `persea plugin add FILE`; `persea plugin list` shows those there are"
     );
     assert_eq!(job.status("noop"), "PASS");
 }

@@ -28,4 +28,5 @@ mod schedulers;
 mod suites;
 mod support;
 mod terminal;
+mod trust;
 mod variants;

@@ -2,7 +2,7 @@
 //! nothing but a bit of its exit code.
 
 use crate::input::{no_job, says};
-use crate::plugins::{built, core_module, put};
+use crate::plugins::{built, core_module, lock, put};
 use crate::support::Sandbox;
 
 /// A plugin file that is none: the job runs without it, says so, and its exit code says it too; `inspect` says the same.
@@ -95,6 +95,7 @@ fn a_core_module_becomes_usable_by_the_command_that_the_message_names() {
     sandbox
         .run(&["plugin", "pack", "greet.wasm", "-o", "plugins/greet.wasm"])
         .code(0);
+    lock(&sandbox, "plugins/greet.wasm", &[]);
     sandbox.file("r.json", r#"{"kind": "greet", "uri": "World"}"#);
     sandbox
         .run(&["run", "--plugin-dir", "plugins", "r.json"])
@@ -212,7 +213,12 @@ fn a_plugin_that_describes_itself_in_no_useful_way() {
     let ran = sandbox
         .run(&["plugin", "inspect", file.to_str().unwrap()])
         .code(4);
-    says(&ran, &["loop.wasm did not answer within "]);
+    says(
+        &ran,
+        &[
+            "loop.wasm has reached its limit on the time for one answer, 10 s: `plugins.limits.describe` raises it",
+        ],
+    );
     no_plugin(&way("trap"), &["panicked at", "words fail me"]);
     no_plugin(
         &way("name"),

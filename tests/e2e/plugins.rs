@@ -55,6 +55,7 @@ pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
             Target::Unknown,
             &[
                 ("runner-greet", own),
+                ("runner-modest", own),
                 ("resolver-list", own),
                 ("format-csv", own),
                 ("requirement-token", own),
@@ -73,11 +74,43 @@ pub fn core_module() -> Vec<u8> {
     std::fs::read(target_dir(Target::Unknown).join(path)).unwrap()
 }
 
-/// Puts plugins into a directory of the sandbox.
+/// Puts plugins into a directory of the sandbox, and locks them with all that they ask for: in the project's lock, or in the user's
+/// where the directory is not in the project.
+#[track_caller]
 pub fn put(sandbox: &Sandbox, directory: &str, names: &[&str]) {
     for name in names {
-        sandbox.file(&format!("{directory}/{name}.wasm"), &built()[*name]);
+        let path = format!("{directory}/{name}.wasm");
+        sandbox.file(&path, &built()[*name]);
+        lock(sandbox, &path, &[]);
     }
+}
+
+/// Locks a component with all that it asks for.
+#[track_caller]
+pub fn lock(sandbox: &Sandbox, path: &str, more: &[&str]) {
+    let bytes = std::fs::read(sandbox.project().join(path)).unwrap();
+    let asks = |power: &str| {
+        let import = format!("persea:plugin/{power}@");
+        bytes
+            .windows(import.len())
+            .any(|window| window == import.as_bytes())
+    };
+    let mut args = vec!["plugin", "add", path];
+    let grants = [
+        ("process", "process=process,sandbox"),
+        ("workspace", "workspace=."),
+        ("fetch", "fetch=*,file,."),
+    ];
+    for (power, grant) in grants {
+        if asks(power) {
+            args.extend(["--grant", grant]);
+        }
+    }
+    if path.starts_with("..") {
+        args.push("--user");
+    }
+    args.extend(more);
+    sandbox.run(&args).code(0);
 }
 
 const GREETINGS: &str = "# Who is to be greeted\n\ngreet: World\ngreet: nobody\n$ echo from the shell; exit 3\n$ true\n";
@@ -164,7 +197,9 @@ fn plugins_that_are_built_for_wasi_do_the_same() {
     let crates = GOOD.map(|name| (name, own));
     let sandbox = Sandbox::new();
     for (name, component) in build(Target::Wasip2, &crates) {
-        sandbox.file(&format!("plugins/{name}.wasm"), component);
+        let path = format!("plugins/{name}.wasm");
+        sandbox.file(&path, component);
+        lock(&sandbox, &path, &[]);
     }
     each_does_its_work(&sandbox, &["--plugin-dir", "plugins"]);
     let ran = sandbox
@@ -351,11 +386,21 @@ fn inspect_tells_what_a_plugin_is_before_it_is_used() {
     put(&sandbox, "plugins", &GOOD);
     let rows = |file: &str| -> BTreeMap<String, String> {
         let ran = sandbox.run(&["plugin", "inspect", file]).code(0);
-        let row = |line: &str| {
+        let mut rows: BTreeMap<String, String> = BTreeMap::new();
+        let mut last = String::new();
+        for line in ran.stdout.lines() {
             let (name, value) = line.split_once(' ').unwrap();
-            (name.to_owned(), value.trim().to_owned())
-        };
-        ran.stdout.lines().map(row).collect()
+            // A row goes on where no name begins the line.
+            if !name.is_empty() {
+                name.clone_into(&mut last);
+            }
+            let row = rows.entry(last.clone()).or_default();
+            if !row.is_empty() {
+                row.push('\n');
+            }
+            row.push_str(value.trim());
+        }
+        rows
     };
     let runner = rows("plugins/runner-greet.wasm");
     for (name, value) in [
@@ -372,16 +417,27 @@ fn inspect_tells_what_a_plugin_is_before_it_is_used() {
         assert_eq!(runner[name], value);
     }
     let powers = |rows: &BTreeMap<String, String>| -> Vec<String> {
-        let mut powers: Vec<String> = rows["powers"].split(", ").map(str::to_owned).collect();
+        let mut powers: Vec<String> = rows["powers"].lines().map(str::to_owned).collect();
         powers.sort();
         powers
     };
-    assert_eq!(powers(&runner), ["log", "process", "status"]);
+    let log = "log: write messages to the log";
+    assert_eq!(
+        powers(&runner),
+        [
+            log,
+            "process: start processes where its task runs",
+            "status: tell how its task goes, and leave files in the task's directory"
+        ]
+    );
     assert_eq!(
         powers(&rows("plugins/resolver-list.wasm")),
-        ["log", "workspace"]
+        [log, "workspace: read files of the project"]
     );
-    assert_eq!(powers(&rows("plugins/format-csv.wasm")), ["log", "output"]);
+    assert_eq!(
+        powers(&rows("plugins/format-csv.wasm")),
+        [log, "output: write its own report"]
+    );
 
     let bytes = &built()["runner-greet"];
     let digest: String = Sha256::digest(bytes)

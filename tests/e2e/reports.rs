@@ -340,7 +340,7 @@ fn a_format_that_did_not_exist_then_reports_an_old_job() {
             .contains("no result format `csv`: there is json, tap, xunit"),
         "{ran}"
     );
-    assert!(ran.stderr.contains("--plugin-dir DIR"), "{ran}");
+    assert!(ran.stderr.contains("`persea plugin add FILE`"), "{ran}");
     put(&sandbox, "plugins", &["format-csv"]);
     let ran = sandbox
         .run(&[

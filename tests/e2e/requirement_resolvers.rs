@@ -67,7 +67,7 @@ fn whatever_a_requirement_resolver_does_the_others_are_not_harmed() {
         ("refuses", "CANCEL", "I do not want to"),
         ("fulfil-panics", "CANCEL", "half way"),
         ("hoards", "CANCEL", "1024 names"),
-        ("chatters", "CANCEL", "over the limit"),
+        ("chatters", "CANCEL", "plugins.limits.status_bytes"),
         ("stuck", "PASS", ""),
         ("release-panics", "PASS", ""),
     ];

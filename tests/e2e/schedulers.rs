@@ -80,7 +80,10 @@ fn one_that_fails_is_given_up_and_all_tasks_run() {
     recipe(&sandbox, &TWO_BRANCHES);
     for (how, words) in [
         ("panics", "no idea"),
-        ("loops", "did not answer within 3 s"),
+        (
+            "loops",
+            "has reached its limit on the time for one answer, 3 s",
+        ),
         ("errs", "out of order"),
         ("lies", "it chose the task 4711, which is not ready"),
         (

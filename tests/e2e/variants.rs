@@ -110,7 +110,10 @@ fn one_that_fails_ends_the_job_before_anything_runs() {
     for (how, words) in [
         ("panics", "failed: it panicked at "),
         ("panics", ": no idea"),
-        ("loops", "did not answer within 2 s"),
+        (
+            "loops",
+            "has reached its limit on the time for one answer, 2 s",
+        ),
         (
             "errs",
             "(plugins/hostile-varianter.wasm): out of\\x1b[2J variants (io)",
@@ -147,7 +150,7 @@ fn one_that_is_not_there_is_said_with_those_there_are() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
     let ran = run(&sandbox, "plugin = \"clever\"", &[]).code(4);
-    let none = "job.toml: suite `all`: no varianter is named `clever` (`variants.plugin`): there is none; add a plugin that is one with `--plugin-dir DIR`";
+    let none = "job.toml: suite `all`: no varianter is named `clever` (`variants.plugin`): there is none; add a plugin that is one with `persea plugin add FILE`";
     assert!(ran.stderr.contains(none), "{ran}");
     put(
         &sandbox,
@@ -175,7 +178,10 @@ fn what_is_known_of_one_can_be_looked_at() {
     for row in [
         "world     varianter",
         "settings  varianter.hostile.count",
-        "powers    log, workspace",
+        "powers    log: write messages to the log",
+        "          workspace: read files of the project",
+        "granted   workspace=.",
+        "trust     locked in persea.lock as varianter.hostile",
     ] {
         assert!(ran.stdout.contains(row), "{ran}");
     }

@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::{Context, Failure, exit, say};
 use crate::names::printable;
-use crate::plugin::{self, CONTRACT, Catalog, Manifest, Origin};
+use crate::plugin::{self, CONTRACT, Catalog, Manifest, Origin, Trust, in_words as words};
+
+mod lock;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
@@ -26,6 +28,33 @@ pub(super) enum Plugin {
         #[arg(long)]
         json: bool,
     },
+    /// Lock a plugin: load it from now on, and let it do what --grant says
+    Add {
+        /// A component's file, or its reference in a registry, as ghcr.io/team/plugin:1.0
+        #[arg(value_name = "FILE|REFERENCE")]
+        source: String,
+        #[command(flatten)]
+        terms: lock::Terms,
+    },
+    /// Lock what is now at a plugin's source, or other grants; shows what is different
+    Update {
+        /// The name in the lock
+        name: String,
+        /// Let it serve more kinds than it did
+        #[arg(long)]
+        approve: bool,
+        #[command(flatten)]
+        terms: lock::Terms,
+    },
+    /// Take a plugin out of its lock
+    Remove {
+        /// The name in the lock
+        name: String,
+    },
+    /// Get the locked plugins from their registries that this machine has not
+    Install,
+    /// Check every locked plugin: its bytes, its signature, what it asks for
+    Verify,
     /// Make a component of a core module that was built with the SDK for wasm32-unknown-unknown
     Pack {
         /// The core module
@@ -56,6 +85,15 @@ impl Plugin {
                 })
             }
             Self::Inspect { plugin, json } => inspect(context, &plugin, json).await,
+            Self::Add { source, terms } => lock::add(context, &source, &terms).await,
+            Self::Update {
+                name,
+                approve,
+                terms,
+            } => lock::update(context, &name, approve, &terms).await,
+            Self::Remove { name } => lock::remove(context, &name),
+            Self::Install => lock::install(context).await,
+            Self::Verify => lock::verify(context).await,
             Self::Pack { module, output } => pack(&module, &output),
         }
     }
@@ -100,14 +138,17 @@ fn origin(plugin: &plugin::Plugin) -> String {
 }
 
 async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8, Failure> {
-    let catalog = context.catalog().await?;
-    catalog.load_requirement_resolvers().await;
     let path = std::path::Path::new(wanted);
-    let loaded;
+    let (catalog, loaded);
     let plugin: &plugin::Plugin = if path.is_file() {
-        loaded = catalog.inspect(path).await.map_err(Failure::of)?;
+        // Nothing else has to be loaded to look at a stranger's file.
+        catalog = std::sync::Arc::new(context.bare()?);
+        let bytes = catalog.read(path).map_err(Failure::of)?;
+        loaded = catalog.examine(path, &bytes).await.map_err(Failure::of)?;
         &loaded
     } else {
+        catalog = context.catalog().await?;
+        catalog.load_requirement_resolvers().await;
         let named: Vec<_> = catalog
             .plugins()
             .filter(|plugin| {
@@ -140,13 +181,31 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         say(format_args!("{}", as_json(&catalog, plugin)));
         return Ok(exit::OK);
     }
-    let powers = if plugin.manifest.powers.is_empty() {
-        "none".to_owned()
-    } else {
-        plugin.manifest.powers.join(", ")
+    let powers = plugin.manifest.powers.iter();
+    let powers: Vec<String> = powers
+        .map(|power| format!("{power}: {}", words(power)))
+        .collect();
+    let powers = match powers.is_empty() {
+        true => "none".to_owned(),
+        false => powers.join("\n"),
+    };
+    let sources = context.sources()?;
+    let bound = sources.bound_to(&plugin.digest);
+    let trust = match (plugin.trust, bound) {
+        (Trust::BuiltIn, _) => "built in".to_owned(),
+        (_, Some((lock, entry))) => {
+            format!("locked in {} as {}", lock.path().display(), entry.id())
+        }
+        _ => "no lock binds it".to_owned(),
+    };
+    let granted = match (plugin.trust, bound) {
+        // What it asks for.
+        (Trust::BuiltIn, _) => String::new(),
+        (_, Some((_, entry))) => entry.grants.to_string(),
+        _ => "nothing".to_owned(),
     };
     let wasi = if plugin.manifest.wasi {
-        "imported; it gets one in which there is nothing"
+        "imported; it gets one in which there is nothing but what is granted"
     } else {
         "not imported"
     };
@@ -165,14 +224,17 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         ("kinds", plugin.kinds.join(", ")),
         ("settings", plugin.settings.join(", ")),
         ("powers", powers),
+        ("granted", granted),
+        ("trust", trust),
         ("wasi", wasi.to_owned()),
         ("origin", origin(plugin)),
         ("size", format!("{} bytes", plugin.size)),
         ("sha256", plugin.digest.clone()),
     ];
     for (name, value) in rows {
-        if !value.is_empty() {
-            say(format_args!("{name:<9} {}", printable(&value)));
+        for (line, text) in value.lines().enumerate() {
+            let name = if line == 0 { name } else { "" };
+            say(format_args!("{name:<9} {}", printable(text)));
         }
     }
     Ok(exit::OK)
@@ -191,6 +253,8 @@ fn as_json(catalog: &Catalog, plugin: &plugin::Plugin) -> serde_json::Value {
         "powers": plugin.manifest.powers,
         "wasi": plugin.manifest.wasi,
         "origin": origin(plugin),
+        "trust": plugin.trust,
+        "granted": plugin.grants(),
         "size": plugin.size,
         "sha256": plugin.digest,
     })

@@ -116,8 +116,36 @@ pub(super) fn shape(name: &str) -> Option<Shape> {
     if name.starts_with(RESOURCES) {
         return Some(Shape::Amount);
     }
-    let known = KNOWN.iter().find(|known| known.name == name)?;
-    Some(known.shape)
+    if let Some(known) = KNOWN.iter().find(|known| known.name == name) {
+        return Some(known.shape);
+    }
+    // `plugins.WORLD.limits.NAME` or `plugins.WORLD.PLUGIN.limits.NAME`.
+    let (of, name) = name.strip_prefix("plugins.")?.split_once(".limits.")?;
+    limit(name).filter(|_| of.split('.').count() <= 2)
+}
+
+/// What the names of limits begin with.
+const LIMITS: &str = "plugins.limits.";
+
+/// The one limit that all plugins share, so that none has it of its own.
+const SHARED: &str = "stack_kb";
+
+/// The names of the limits that a plugin can have of its own.
+pub fn limits() -> impl Iterator<Item = &'static str> {
+    let names = KNOWN
+        .iter()
+        .filter_map(|known| known.name.strip_prefix(LIMITS));
+    names.filter(|name| *name != SHARED)
+}
+
+/// The shape of such a limit.
+pub fn limit(name: &str) -> Option<Shape> {
+    let mut all = limits().filter(|known| *known == name);
+    all.next().and_then(|name| {
+        let mut known = KNOWN.iter();
+        let known = known.find(|known| known.name.strip_prefix(LIMITS) == Some(name));
+        known.map(|known| known.shape)
+    })
 }
 
 /// Every setting of the host, by name.
@@ -213,10 +241,64 @@ pub const KNOWN: &[Known] = &[
         "plugins that are not to be used, as `resolver.tap`",
     ),
     known(
+        "plugins.keys",
+        Shape::Texts,
+        "[]",
+        "minisign public keys: where there are any, a plugin that is not built in must be signed with one of them",
+    ),
+    known(
+        "plugins.limits.call_mb",
+        Shape::Integer,
+        "32",
+        "what one plugin instance may hand to the host in one call, in MiB",
+    ),
+    known(
+        "plugins.limits.compile",
+        Shape::Duration,
+        "120",
+        "processor time of the compiler for a plugin that is not built in",
+    ),
+    known(
+        "plugins.limits.compile_memory_mb",
+        Shape::Integer,
+        "4096",
+        "address space of that compiler, in MiB",
+    ),
+    known(
+        "plugins.limits.component_mb",
+        Shape::Integer,
+        "128",
+        "the largest plugin that is loaded, in MiB",
+    ),
+    known(
         "plugins.limits.cpu",
         Shape::Duration,
         "600",
         "processor time of one plugin instance; 0 is no limit",
+    ),
+    known(
+        "plugins.limits.deaths",
+        Shape::Integer,
+        "10",
+        "after so many traps, reached limits and time-outs in one job a plugin is not asked again",
+    ),
+    known(
+        "plugins.limits.describe",
+        Shape::Duration,
+        "10",
+        "the longest that a plugin may take to say what it is",
+    ),
+    known(
+        "plugins.limits.handles",
+        Shape::Integer,
+        "1000",
+        "handles that one plugin instance may have at once, as those of processes",
+    ),
+    known(
+        "plugins.limits.instances",
+        Shape::Integer,
+        "200",
+        "core instances in one plugin",
     ),
     known(
         "plugins.limits.log_bytes",
@@ -225,16 +307,46 @@ pub const KNOWN: &[Known] = &[
         "bytes of log that one plugin instance may write",
     ),
     known(
+        "plugins.limits.log_messages",
+        Shape::Integer,
+        "20000",
+        "messages that one plugin instance may write to the log",
+    ),
+    known(
         "plugins.limits.memory_mb",
         Shape::Integer,
         "256",
         "linear memory of one plugin instance, in MiB",
     ),
     known(
+        "plugins.limits.output_mb",
+        Shape::Integer,
+        "4096",
+        "the largest report of a result format, in MiB",
+    ),
+    known(
+        "plugins.limits.stack_kb",
+        Shape::Integer,
+        "512",
+        "stack of a plugin instance, in KiB; one for all plugins",
+    ),
+    known(
         "plugins.limits.status_bytes",
         Shape::Integer,
         "16777216",
         "bytes of messages and artifacts that a runner may send for one task",
+    ),
+    known(
+        "plugins.limits.status_messages",
+        Shape::Integer,
+        "100000",
+        "messages that a runner may send for one task",
+    ),
+    known(
+        "plugins.limits.table_elements",
+        Shape::Integer,
+        "100000",
+        "elements in the tables of one plugin instance",
     ),
     known(
         "plugins.requirement-resolver.order",

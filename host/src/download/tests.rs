@@ -208,7 +208,7 @@ fn only_listed_hosts_are_asked_also_when_a_server_sends_elsewhere() {
     fails(
         place.fetch(&[&elsewhere], Some(ABC)),
         "io",
-        "`localhost`, which is not on the list",
+        "`localhost`, which is not in the setting `fetch.hosts`",
     );
     let other = place.fetch(&["http://localhost:1/x"], Some(ABC));
     fails(other, "not-permitted", "`localhost` is not on the list");

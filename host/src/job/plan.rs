@@ -67,6 +67,7 @@ pub(super) fn plan(
 ) -> Plan {
     let format = config.text("runner.identifier_format").unwrap_or("{uri}");
     let dry_run = config.flag("run.dry_run.enabled");
+    let spawner = config.text("run.spawner").unwrap_or_default();
     // Whether it can be read is checked with the other settings.
     let partition = config
         .text("run.partition")
@@ -147,7 +148,11 @@ pub(super) fn plan(
             } = named;
             let fate = match ended {
                 Some(outcome) => Fate::Ended(outcome),
-                None => fate(&runnable, catalog, dry_run, &mut settings),
+                None if dry_run => Fate::Ended(Outcome::new(
+                    Status::Cancel,
+                    "Test cancelled due to --dry-run",
+                )),
+                None => fate(&runnable, catalog, spawner, &mut settings),
             };
             let directory = task_directory(&id);
             Entry {
@@ -168,7 +173,7 @@ pub(super) fn plan(
         config.text("run.order").unwrap_or_default(),
         history,
     );
-    let stacked = config.text("run.spawner") == Some(SandboxSpawner::NAME);
+    let stacked = spawner == SandboxSpawner::NAME;
     let in_groups = stacked
         && shuffle_seed.is_none()
         && config.text("run.order") == Some("given")
@@ -253,21 +258,18 @@ fn reorder(entries: &mut [Entry], order: &str, history: impl FnOnce() -> History
 fn fate(
     runnable: &Runnable,
     catalog: &Catalog,
-    dry_run: bool,
+    spawner: &str,
     settings: &mut dyn FnMut(&Plugin) -> Arc<Attributes>,
 ) -> Fate {
-    if dry_run {
-        return Fate::Ended(Outcome::new(
-            Status::Cancel,
-            "Test cancelled due to --dry-run",
-        ));
-    }
     let Some(runner) = catalog.runner(&runnable.kind) else {
         let reason = format!(
-            "no runner for kind `{}`: add a plugin that runs it with `--plugin-dir DIR`; `persea plugin list` shows those there are",
+            "no runner for kind `{}`: add a plugin that runs it with `persea plugin add FILE`; `persea plugin list` shows those there are",
             runnable.kind
         );
         return Fate::Ended(Outcome::new(Status::Error, reason));
     };
+    if let Err(reason) = runner.may_use(spawner) {
+        return Fate::Ended(Outcome::new(Status::Error, reason));
+    }
     Fate::Run(Arc::clone(runner), settings(runner))
 }

@@ -28,7 +28,9 @@ pub enum Destination {
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// There is no such format.
-    #[error("no result format `{name}`: there is {known}; more are added with `--plugin-dir DIR`")]
+    #[error(
+        "no result format `{name}`: there is {known}; more are added with `persea plugin add FILE`"
+    )]
     Unknown {
         /// What was asked for.
         name: String,
@@ -140,12 +142,11 @@ pub fn make(
         source,
     };
     let (target, copy) = open(order)?;
-    let limit = config.duration("plugins.result-format.timeout");
     let settings = config.subset(&plugin.settings);
     let wanted = wanted_events(plugin);
     let wants = |kind: &str| wanted.iter().any(|name| name == kind);
     let mut format = runtime
-        .block_on(ResultFormat::new(catalog, plugin, target, job_dir, limit))
+        .block_on(ResultFormat::new(catalog, plugin, target, job_dir))
         .map_err(failed)?;
     let mut batch: Vec<FormatEvent> = Vec::with_capacity(BATCH);
     let mut ending = Ending::default();

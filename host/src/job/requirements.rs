@@ -289,10 +289,14 @@ impl<'a> Wanted<'a> {
         let kind = &requirement.kind;
         let resolver = catalog.requirement_resolver(kind).ok_or_else(|| {
             format!(
-                "requirement `{}`: no requirement resolver for its kind; add a plugin that sees to it with `--plugin-dir DIR`; `persea plugin list` shows those there are",
+                "requirement `{}`: no requirement resolver for its kind; add a plugin that sees to it with `persea plugin add FILE`; `persea plugin list` shows those there are",
                 name(requirement)
             )
         })?;
+        let spawner = config.text("run.spawner").unwrap_or_default();
+        resolver
+            .may_use(spawner)
+            .map_err(|why| format!("requirement `{}`: {why}", name(requirement)))?;
         let scope = match requirement.kwargs.get(SCOPE) {
             None | Some(Value::Null) => config.text("requirement.scope").unwrap_or_default(),
             Some(Value::String(scope)) => scope,

@@ -70,14 +70,13 @@ pub async fn resolve(
     let workers = std::thread::available_parallelism()
         .map_or(2, usize::from)
         .min(wanted.len().div_ceil(CHUNK));
-    let limit = config.duration("plugins.resolver.timeout");
     let threads = catalog.threads();
     let mut running = Vec::new();
     for _ in 0..workers {
         let (catalog, wanted, next) = (Arc::clone(catalog), Arc::clone(&wanted), Arc::clone(&next));
         let config = config.clone();
         running.push(threads.spawn(async move {
-            let mut worker = Worker::new(&catalog, &config, limit);
+            let mut worker = Worker::new(&catalog, &config);
             let mut done = Vec::new();
             loop {
                 let start = next.fetch_add(CHUNK, Ordering::Relaxed);
@@ -166,17 +165,15 @@ fn expand(references: &[String]) -> Vec<Wanted> {
 struct Worker<'a> {
     catalog: &'a Catalog,
     config: &'a Config,
-    limit: Option<std::time::Duration>,
     instances: Vec<Option<Resolver>>,
 }
 
 impl<'a> Worker<'a> {
-    fn new(catalog: &'a Catalog, config: &'a Config, limit: Option<std::time::Duration>) -> Self {
+    fn new(catalog: &'a Catalog, config: &'a Config) -> Self {
         let instances = catalog.resolvers().map(|_| None).collect();
         Self {
             catalog,
             config,
-            limit,
             instances,
         }
     }
@@ -189,7 +186,7 @@ impl<'a> Worker<'a> {
                 Some(resolver) => resolver,
                 None => {
                     let settings = self.config.subset(&plugin.settings);
-                    match Resolver::new(self.catalog, plugin, &settings, self.limit).await {
+                    match Resolver::new(self.catalog, plugin, &settings).await {
                         Ok(resolver) => resolver,
                         Err(error) => {
                             failure = Some(error.to_string());

@@ -192,7 +192,7 @@ async fn release(
 ) -> Result<(), String> {
     let kind = &left.requirement.kind;
     let resolver = shared.catalog.requirement_resolver(kind).ok_or_else(|| {
-        format!("no requirement resolver for the kind `{kind}`; add the plugin that the job had with `--plugin-dir DIR`")
+        format!("no requirement resolver for the kind `{kind}`; add the plugin that the job had with `persea plugin add FILE`")
     })?;
     let step = Step {
         name: left.name.clone(),

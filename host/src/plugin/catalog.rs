@@ -14,13 +14,17 @@ use super::bindings::{
     batch_runner, requirement_resolver, resolver, result_format, runner, scheduler, varianter,
 };
 use super::engine::Compiler;
-use super::limits::Limits;
-use super::load::{Candidate, candidates};
+use super::grants::{Grants, Power};
+use super::limits;
 use super::manifest::{Manifest, World};
 use super::powers::cache::CachePower;
 use super::powers::log::{Level, Log};
 use super::powers::task::{TaskHost, TaskPower};
+use super::powers::workspace::{Views, Workspace, views};
+use super::signature::Keys;
+use super::sources::{Candidate, Sources, Trust};
 use super::state::State;
+use super::terms::Terms;
 use super::workers::Workers;
 use crate::config::Config;
 use crate::download::Downloads;
@@ -33,17 +37,6 @@ pub enum Origin {
     BuiltIn,
     /// A file in a directory of plugins.
     File(PathBuf),
-}
-
-/// Where plugins are looked for.
-#[derive(Clone, Debug, Default)]
-pub struct Sources {
-    /// Directories, the most preferred first. Each must exist.
-    pub dirs: Vec<PathBuf>,
-    /// The user's own directory, which need not exist.
-    pub user_dir: Option<PathBuf>,
-    /// Where compiled code, downloads and what plugins keep are kept from job to job; none to keep none.
-    pub cache: Option<PathBuf>,
 }
 
 /// A plugin that is ready to be called.
@@ -72,7 +65,9 @@ pub struct Plugin {
     pub digest: String,
     /// Its size, in bytes.
     pub size: usize,
-    pub(super) label: String,
+    /// Why it may be used.
+    pub trust: Trust,
+    pub(super) terms: Arc<Terms>,
     pub(super) pre: Pre,
 }
 
@@ -93,13 +88,43 @@ pub(super) enum Pre {
 impl Plugin {
     /// The plugin in messages: ``runner `tap` `` or ``runner `tap` (dir/tap.wasm)``.
     pub fn label(&self) -> &str {
-        &self.label
+        &self.terms.label
+    }
+
+    /// What it may do.
+    pub fn grants(&self) -> &Grants {
+        &self.terms.grants
+    }
+
+    /// Whether it may start its processes in environments of this spawner; if not, why and what can be done.
+    pub fn may_use(&self, spawner: &str) -> Result<(), String> {
+        if !self.manifest.starts_processes() || self.terms.grants.allows(Power::Process, spawner) {
+            return Ok(());
+        }
+        let granted = self.terms.grants.of(Power::Process);
+        let change = match (&self.origin, self.trust) {
+            (Origin::File(path), Trust::Unlocked) => {
+                format!("persea plugin add {}", path.display())
+            }
+            _ => format!("persea plugin update {}.{}", self.world.name(), self.name),
+        };
+        Err(format!(
+            "{} may start processes with the spawner {} only, and this job's is `{spawner}`: use `--spawner {}`, or `{change} --grant process={},{spawner}`",
+            self.label(),
+            granted
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(" or "),
+            granted.first().map_or("sandbox", String::as_str),
+            granted.join(","),
+        ))
     }
 
     /// It was to be called as what it is not.
     pub(super) fn is_no(&self, what: &str) -> PluginError {
         PluginError::Load {
-            plugin: self.label.clone(),
+            plugin: self.label().to_owned(),
             message: format!("it is no {what}"),
         }
     }
@@ -108,10 +133,18 @@ impl Plugin {
 /// All plugins.
 pub struct Catalog {
     pub(super) compiler: Compiler,
-    pub(super) limits: Limits,
+    /// The settings, of which limits are made.
+    pub(super) config: Config,
+    /// The largest component file that is loaded, in bytes.
+    pub(super) component_bytes: u64,
+    pub(super) no_limits: BTreeMap<String, serde_json::Value>,
+    pub(super) sources: Sources,
+    pub(super) keys: Keys,
     workers: Workers,
-    pub(super) root: Arc<Dir>,
-    pub(super) place: Arc<Path>,
+    root: Dir,
+    /// The whole project, as most see it.
+    whole: Views,
+    place: Arc<Path>,
     plugins: Vec<Arc<Plugin>>,
     failures: Vec<PluginError>,
     /// What is loaded only where it's needed, and what has become of that.
@@ -122,24 +155,24 @@ pub struct Catalog {
     preferred: Vec<String>,
     /// Which runner runs a kind.
     runners: BTreeMap<String, usize>,
-    pub(super) downloads: Arc<Downloads>,
+    downloads: Arc<Downloads>,
     plugin_caches: Option<PathBuf>,
 }
 
 impl Catalog {
-    /// Loads all plugins: those of `sources`, then those of the host. `instances` is how many run at once at most; `root` is the
-    /// directory of the project, which resolvers may read.
-    pub async fn load(
-        sources: &Sources,
+    /// With no plugins in it. `instances` is how many run at once at most; `root` is the directory of the project, which resolvers
+    /// may read.
+    pub fn bare(
+        sources: Sources,
         config: &Config,
         instances: u32,
         root: &Path,
     ) -> Result<Self, PluginError> {
         let compiled = sources.cache.as_ref().map(|cache| cache.join("compiled"));
-        let compiler =
-            Compiler::new(instances, compiled.as_deref()).map_err(|error| PluginError::Engine {
-                message: format!("{error:#}"),
-            })?;
+        let compiler = Compiler::new(instances, limits::stack(config), compiled.as_deref());
+        let compiler = compiler.map_err(|error| PluginError::Engine {
+            message: format!("{error:#}"),
+        })?;
         let place: Arc<Path> = root.into();
         let root = Dir::open_ambient_dir(root, cap_std::ambient_authority()).map_err(|source| {
             PluginError::Read {
@@ -147,11 +180,16 @@ impl Catalog {
                 source,
             }
         })?;
-        let mut catalog = Self {
+        let component_mb = config.integer("plugins.limits.component_mb").unwrap_or(0);
+        Ok(Self {
             compiler,
-            limits: Limits::from_config(config),
+            config: config.clone(),
+            component_bytes: component_mb.saturating_mul(1 << 20),
+            no_limits: BTreeMap::new(),
+            keys: Keys::new(config)?,
             workers: Workers::default(),
-            root: Arc::new(root),
+            whole: views(&root, &[".".to_owned()]).into(),
+            root,
             plugins: Vec::new(),
             failures: Vec::new(),
             later: Vec::new(),
@@ -162,29 +200,65 @@ impl Catalog {
             downloads: Arc::new(Downloads::new(config, sources.cache.as_deref(), &place)),
             plugin_caches: sources.cache.as_ref().map(|cache| cache.join("plugins")),
             place,
-        };
-        for candidate in candidates(sources)? {
-            if candidate.may_wait() {
-                catalog.later.push(candidate);
-                continue;
-            }
-            match catalog.load_one(&candidate).await {
-                Ok(plugin) if catalog.is_disabled(&plugin) => {}
-                Ok(plugin) => catalog.plugins.push(Arc::new(plugin)),
-                Err(error) => catalog.failures.push(error),
-            }
-        }
-        catalog.choose(config);
-        Ok(catalog)
+            sources,
+        })
     }
 
-    /// Reads and loads the component in one file, outside of any catalog's choice.
-    pub async fn inspect(&self, path: &Path) -> Result<Plugin, PluginError> {
-        self.load_one(&Candidate::file(path)).await
+    /// Loads all plugins: those that were found and may be used, then those of the host.
+    pub async fn load(&mut self) -> Result<(), PluginError> {
+        for candidate in self.sources.candidates()? {
+            if candidate.may_wait() {
+                self.later.push(candidate);
+                continue;
+            }
+            match self.load_one(&candidate).await {
+                Ok(plugin) if self.is_disabled(&plugin) => {}
+                Ok(plugin) => self.plugins.push(Arc::new(plugin)),
+                Err(error) => self.failures.push(error),
+            }
+        }
+        self.choose();
+        Ok(())
+    }
+
+    /// The largest component that is loaded, in bytes.
+    pub const fn component_bytes(&self) -> u64 {
+        self.component_bytes
+    }
+
+    /// Whether a plugin is signed as the configuration wants it.
+    pub fn check_signature(
+        &self,
+        plugin: &str,
+        bytes: &[u8],
+        signature: Option<&str>,
+    ) -> Result<(), PluginError> {
+        self.keys.check(plugin, bytes, signature)
+    }
+
+    /// What a plugin may see of the project.
+    pub(super) fn workspace(&self, plugin: &Plugin) -> Workspace {
+        let views = match plugin.terms.grants.of(Power::Workspace) {
+            [all] if all == "." => Arc::clone(&self.whole),
+            parts => views(&self.root, parts).into(),
+        };
+        Workspace::new(views, Arc::clone(&self.place))
+    }
+
+    /// The downloads that a plugin may ask for.
+    pub(super) fn downloads_of(&self, plugin: &Plugin) -> Arc<Downloads> {
+        match plugin.trust {
+            Trust::BuiltIn => Arc::clone(&self.downloads),
+            _ => Arc::new(
+                self.downloads
+                    .only_from(plugin.terms.grants.of(Power::Fetch)),
+            ),
+        }
     }
 
     /// A store whose messages go to the host's own log.
-    pub(super) fn store(&self, label: String) -> wasmtime::Store<State> {
+    pub(super) fn store(&self, terms: &Arc<Terms>) -> wasmtime::Store<State> {
+        let label = terms.label.clone();
         let target = Box::new(move |level: Level, message: &str| match level {
             Level::Error | Level::Warn => tracing::warn!("{label}: {message}"),
             Level::Info => tracing::info!("{label}: {message}"),
@@ -192,27 +266,29 @@ impl Catalog {
         });
         State::store(
             &self.compiler.engine,
-            &self.limits,
-            Log::new(target, self.limits.log_bytes),
+            terms,
+            Log::new(target, &terms.limits),
         )
     }
 
     /// A store whose instance may act on a task, and whose messages go to its log.
-    pub(super) fn task_store(&self, host: Arc<dyn TaskHost>) -> wasmtime::Store<State> {
+    pub(super) fn task_store(
+        &self,
+        terms: &Arc<Terms>,
+        host: Arc<dyn TaskHost>,
+    ) -> wasmtime::Store<State> {
         let log = Arc::clone(&host);
         let target = Box::new(move |level: Level, message: &str| log.log(level, message));
-        let log = Log::new(target, self.limits.log_bytes);
-        let mut store = State::store(&self.compiler.engine, &self.limits, log);
-        store.data_mut().task = Some(TaskPower {
-            host,
-            bytes_left: self.limits.status_bytes,
-        });
+        let log = Log::new(target, &terms.limits);
+        let mut store = State::store(&self.compiler.engine, terms, log);
+        store.data_mut().task = Some(TaskPower::new(host, &terms.limits));
         store
     }
 
     /// Puts the plugins into the order in which they are preferred: as configured, then by the order that resolvers give
     /// themselves, then as found.
-    fn choose(&mut self, config: &Config) {
+    fn choose(&mut self) {
+        let config = &self.config;
         let configured = |plugin: &Plugin| {
             let order = config.texts(&format!("plugins.{}.order", plugin.world.name()));
             order

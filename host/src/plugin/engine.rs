@@ -1,17 +1,18 @@
-//! The WebAssembly engine: its settings, each number explained, the thread that ticks, and the cache of compiled code.
+//! The WebAssembly engine: its settings, each number explained, and the thread that ticks.
 //!
 //! Owns everything that compiled code depends on. Knows nothing of worlds, powers or plugins' names.
 
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Weak;
 use std::time::Duration;
 
-use rustix::process::geteuid;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::compile::{self, CompileError};
+use super::compiled::Compiled;
+use super::limits::Limits;
 
 /// How often a guest that keeps the processor gives way: 10 ms.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -19,7 +20,7 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 /// Compiles components and keeps what it compiled.
 pub(super) struct Compiler {
     pub(super) engine: Engine,
-    cache: Option<PathBuf>,
+    cache: Option<Compiled>,
     compatibility: String,
     _ticker: std::sync::Arc<()>,
 }
@@ -33,21 +34,21 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 impl Compiler {
-    /// An engine for `instances` guests at once, with compiled code kept below `cache`.
-    pub(super) fn new(instances: u32, cache: Option<&Path>) -> wasmtime::Result<Self> {
+    /// An engine for `instances` guests at once, each with a stack of so many bytes, with compiled code kept below `cache`.
+    pub(super) fn new(instances: u32, stack: u64, cache: Option<&Path>) -> wasmtime::Result<Self> {
         // The pool reserves 4 GiB of addresses for each memory; where the address space is limited (`ulimit -v`) that
         // fails, and memories are made one by one.
-        let engine = match Engine::new(&settings(Some(instances))) {
+        let engine = match Engine::new(&settings(Some(instances), stack)) {
             Ok(engine) => engine,
             Err(error) => {
                 tracing::debug!("no pool of instances: {error:#}");
-                Engine::new(&settings(None))?
+                Engine::new(&settings(None, stack))?
             }
         };
         let ticker = std::sync::Arc::new(());
         tick(engine.weak(), std::sync::Arc::downgrade(&ticker))?;
         let compatibility = compatibility(&engine);
-        let cache = cache.and_then(private_directory);
+        let cache = cache.and_then(Compiled::open);
         Ok(Self {
             engine,
             cache,
@@ -56,62 +57,58 @@ impl Compiler {
         })
     }
 
-    /// The compiled form of a component whose digest is `digest`: from the cache, or compiled now and put there.
-    pub(super) fn component(&self, bytes: &[u8], digest: &str) -> wasmtime::Result<Component> {
-        let entry = self
+    /// The compiled form of a component whose digest is `digest`: from the cache, or compiled now and put there. One that's not the
+    /// host's own is compiled in a process of its own, under these limits.
+    pub(super) fn component(
+        &self,
+        bytes: &[u8],
+        digest: &str,
+        foreign: Option<&Limits>,
+    ) -> Result<Component, CompileError> {
+        let key = format!("{digest}-{}", self.compatibility);
+        if let Some(component) = self
             .cache
             .as_ref()
-            .map(|dir| dir.join(format!("{digest}-{}.cwasm", self.compatibility)));
-        if let Some(entry) = &entry
-            && let Some(component) = self.load(entry)
+            .and_then(|cache| cache.load(&self.engine, &key))
         {
             return Ok(component);
         }
-        let component = Component::new(&self.engine, bytes)?;
-        if let Some(entry) = &entry
-            && let Err(error) = store(entry, &component)
-        {
-            tracing::debug!("compiled code is not kept: {}: {error}", entry.display());
+        let Some(limits) = foreign else {
+            let component = Component::new(&self.engine, bytes).map_err(CompileError::Wrong)?;
+            if let Some(cache) = &self.cache {
+                cache.store(&key, &component.serialize().map_err(CompileError::Wrong)?);
+            }
+            return Ok(component);
+        };
+        let code = compile::apart(bytes, limits)?;
+        if let Some(cache) = &self.cache {
+            cache.store(&key, &code);
         }
-        Ok(component)
+        // SAFETY: it is the output of this very program, run by `compile::apart`, and in nobody else's hands.
+        #[allow(unsafe_code)]
+        unsafe { Component::deserialize(&self.engine, &code) }.map_err(CompileError::Wrong)
     }
 
     /// Whether compiled code for this component is in the cache.
     pub(super) fn is_cached(&self, digest: &str) -> bool {
-        self.cache.as_ref().is_some_and(|dir| {
-            dir.join(format!("{digest}-{}.cwasm", self.compatibility))
-                .exists()
-        })
-    }
-
-    fn load(&self, entry: &Path) -> Option<Component> {
-        let meta = entry.symlink_metadata().ok()?;
-        if !meta.is_file() || meta.uid() != geteuid().as_raw() || meta.mode() & 0o022 != 0 {
-            return None;
-        }
-        // SAFETY: the file is in a directory that only this user can enter, belongs to this user, nobody else may write
-        // to it, and it was put there whole by a rename, as this engine's own output. Wasmtime checks that it was made by the same version with the same settings.
-        #[allow(unsafe_code)]
-        match unsafe { Component::deserialize_file(&self.engine, entry) } {
-            Ok(component) => Some(component),
-            Err(error) => {
-                tracing::debug!(
-                    "compiled code cannot be used: {}: {error:#}",
-                    entry.display()
-                );
-                None
-            }
-        }
+        let key = format!("{digest}-{}", self.compatibility);
+        self.cache.as_ref().is_some_and(|cache| cache.has(&key))
     }
 }
 
-fn settings(pooled: Option<u32>) -> Config {
+/// An engine that compiles as all others do, and makes room for no instances.
+pub(super) fn only_compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&settings(None, 0))
+}
+
+fn settings(pooled: Option<u32>, stack: u64) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.epoch_interruption(true);
-    // Deep recursion in a guest ends here, as a trap. 512 KiB is wasmtime's own default; the fiber has room for the host's frames beside.
-    config.max_wasm_stack(512 * 1024);
-    config.async_stack_size(1024 * 1024);
+    // Deep recursion in a guest ends there, as a trap; the fiber has room for the host's frames beside.
+    let stack = usize::try_from(stack).unwrap_or(0).max(64 * 1024);
+    config.max_wasm_stack(stack);
+    config.async_stack_size(stack + 512 * 1024);
     config.memory_init_cow(true);
     if let Some(instances) = pooled {
         let mut pool = PoolingAllocationConfig::default();
@@ -169,35 +166,4 @@ fn compatibility(engine: &Engine) -> String {
         hasher.finish(),
         env!("PERSEA_WASMTIME_VERSION")
     )
-}
-
-/// Makes a directory that is this user's alone; none where that cannot be.
-fn private_directory(path: &Path) -> Option<PathBuf> {
-    if let Err(error) = std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-    {
-        tracing::debug!("no cache of compiled code: {}: {error}", path.display());
-        return None;
-    }
-    let meta = path.symlink_metadata().ok()?;
-    if !meta.is_dir() || meta.uid() != geteuid().as_raw() || meta.mode() & 0o022 != 0 {
-        tracing::warn!(
-            "compiled code is not kept: {} must belong to you, and nobody else may write to it",
-            path.display()
-        );
-        return None;
-    }
-    Some(path.to_path_buf())
-}
-
-/// Puts compiled code into the cache as a whole: hosts that run at once see all of it or nothing.
-fn store(entry: &Path, component: &Component) -> wasmtime::Result<()> {
-    let dir = entry.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
-    file.write_all(&component.serialize()?)?;
-    // An entry is never written over: another host may have it mapped.
-    file.persist_noclobber(entry)?;
-    Ok(())
 }

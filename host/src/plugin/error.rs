@@ -1,7 +1,8 @@
 //! What can go wrong with a plugin: a file that is none, one that does not fit this host, a call that failed. Each says which plugin, and the way out.
 
 use std::path::PathBuf;
-use std::time::Duration;
+
+use super::limits::Reached;
 
 /// A plugin that cannot be loaded or that failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,16 +41,6 @@ pub enum PluginError {
     CoreModule {
         /// The plugin's file.
         plugin: String,
-    },
-    /// The file is larger than the limit.
-    #[error("{plugin} has {size} bytes, more than the limit of {limit}")]
-    TooLarge {
-        /// The plugin's file.
-        plugin: String,
-        /// Its size, in bytes.
-        size: u64,
-        /// The limit, in bytes.
-        limit: u64,
     },
     /// The component exports none of the interfaces that make a plugin.
     #[error(
@@ -109,13 +100,23 @@ pub enum PluginError {
         /// Its panic, its limit, or the trap with the functions in which it happened.
         message: String,
     },
-    /// The plugin took too long.
-    #[error("{plugin} did not answer within {} s", limit.as_secs_f64())]
-    Timeout {
+    /// The plugin has reached one of its limits.
+    #[error("{plugin} has reached {reached}")]
+    Limit {
         /// The plugin.
         plugin: String,
-        /// The limit.
-        limit: Duration,
+        /// The limit, its value and the way out.
+        reached: Box<Reached>,
+    },
+    /// The plugin has died too often to be asked again in this job.
+    #[error(
+        "{plugin} has died {deaths} times in this job and is not asked again: `plugins.limits.deaths` is how often it may"
+    )]
+    Poisoned {
+        /// The plugin.
+        plugin: String,
+        /// How often it may.
+        deaths: u64,
     },
     /// The plugin answered with an error.
     #[error("{plugin}: {message} ({code})")]
@@ -125,6 +126,52 @@ pub enum PluginError {
         /// The error's code.
         code: String,
         /// The error's message.
+        message: String,
+    },
+    /// No lock binds the plugin, and nobody named it for this run.
+    #[error("{plugin} is a {world} that no lock binds, so it is not loaded: `{add}` locks it")]
+    NotLocked {
+        /// The plugin's file.
+        plugin: String,
+        /// Its world.
+        world: &'static str,
+        /// What to type.
+        add: String,
+    },
+    /// The plugin's file is another than the one that was locked.
+    #[error(
+        "{plugin} has changed since it was locked: `persea plugin update {name}` shows what is different, and locks it as it is now"
+    )]
+    Changed {
+        /// The plugin's file.
+        plugin: String,
+        /// The name in the lock.
+        name: String,
+    },
+    /// The plugin asks for powers that it's not granted.
+    #[error("{plugin} asks to {asks}, and is not granted that: `{line}`")]
+    Ungranted {
+        /// The plugin's file.
+        plugin: String,
+        /// What it asks for, in words.
+        asks: String,
+        /// What to type.
+        line: String,
+    },
+    /// The plugin comes from a registry and is not on this machine.
+    #[error("{plugin} is not there: `persea plugin install` gets it from {registry}")]
+    Absent {
+        /// The plugin's file.
+        plugin: String,
+        /// Where it comes from.
+        registry: String,
+    },
+    /// The plugin is not signed as the configuration wants it.
+    #[error("{plugin} {message}")]
+    Signature {
+        /// The plugin's file.
+        plugin: String,
+        /// What is wrong, and the way out.
         message: String,
     },
     /// The engine cannot be made.

@@ -1,8 +1,11 @@
 //! One candidate made into a plugin: read, compiled, linked to its powers, and asked what it is. It must not know which others there are.
 
+use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
+use serde_json::Value;
 use wasmtime::component::{Component, Linker};
 
 use super::bindings::{
@@ -10,67 +13,212 @@ use super::bindings::{
     varianter,
 };
 use super::call::within;
-use super::catalog::{Catalog, Origin, Plugin, Pre, Sources};
+use super::catalog::{Catalog, Origin, Plugin, Pre};
 use super::engine::digest;
+use super::grants::{Grants, Power, in_words};
+use super::limits::{self, Limits, Reached};
 use super::manifest::{Manifest, World};
+use super::sources::{Candidate, Trust};
 use super::state::State;
+use super::terms::Terms;
 use super::trap::explain;
 use super::{PluginError, convert, powers};
 
+/// On which terms a component is to be used.
+struct Use<'a> {
+    trust: Trust,
+    grants: Grants,
+    limits: &'a BTreeMap<String, Value>,
+}
+
 /// A plugin of the host itself.
-struct BuiltIn {
-    name: &'static str,
+pub(super) struct BuiltIn {
+    pub(super) name: &'static str,
     digest: &'static str,
     bytes: &'static [u8],
 }
 
 include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
 
-/// The longest that a plugin may take to say what it is; a guest with an interpreter in it takes a second.
-const DESCRIBE: Duration = Duration::from_secs(10);
-
-/// Something that may be a plugin.
-pub(super) struct Candidate {
-    pub(super) origin: Origin,
-    label: String,
-}
-
 impl Catalog {
+    /// Loads what may be used; or says why it may not, or cannot be.
     pub(super) async fn load_one(&self, candidate: &Candidate) -> Result<Plugin, PluginError> {
-        let Candidate { origin, label } = candidate;
+        let Candidate { origin, label, .. } = candidate;
         match origin {
             Origin::BuiltIn => {
                 let built_in = BUILTINS.iter().find(|built_in| built_in.name == *label);
                 let (bytes, digest) =
                     built_in.map_or((&[][..], ""), |found| (found.bytes, found.digest));
-                self.load_bytes(bytes, digest.to_owned(), origin, label)
+                let use_as = Use {
+                    trust: Trust::BuiltIn,
+                    grants: Grants::all(),
+                    limits: &BTreeMap::new(),
+                };
+                self.load_bytes(bytes, digest.to_owned(), origin, label, use_as)
                     .await
             }
             Origin::File(path) => {
-                let failed = |source| PluginError::Read {
-                    path: path.clone(),
-                    source,
-                };
-                let meta = path.metadata().map_err(failed)?;
-                if !meta.is_file() {
-                    return Err(PluginError::NotComponent {
+                if let Some(registry) = &candidate.registry
+                    && !path.exists()
+                {
+                    return Err(PluginError::Absent {
                         plugin: label.clone(),
-                        found: "it is no ordinary file".into(),
+                        registry: registry.clone(),
                     });
                 }
-                if meta.len() > self.limits.component_bytes {
-                    let limit = self.limits.component_bytes;
-                    return Err(PluginError::TooLarge {
-                        plugin: label.clone(),
-                        size: meta.len(),
-                        limit,
-                    });
-                }
-                let bytes = std::fs::read(path).map_err(failed)?;
+                let bytes = self.read(path)?;
                 let digest = digest(&bytes);
-                self.load_bytes(&bytes, digest, origin, label).await
+                let use_as = self.permit(candidate, path, &bytes, &digest)?;
+                self.load_bytes(&bytes, digest, origin, label, use_as).await
             }
         }
+    }
+
+    /// Of the files in the directories, those that no lock binds, each with what would lock it.
+    pub fn not_locked(&self) -> Result<Vec<PluginError>, PluginError> {
+        let mut found = Vec::new();
+        for candidate in self.sources.candidates()? {
+            let Origin::File(path) = &candidate.origin else {
+                continue;
+            };
+            let candidate = Candidate {
+                named: false,
+                ..Candidate::file(path)
+            };
+            let looked = self.read(path).and_then(|bytes| {
+                self.permit(&candidate, path, &bytes, &digest(&bytes))
+                    .map(|_| ())
+            });
+            if let Err(error @ PluginError::NotLocked { .. }) = looked {
+                found.push(error);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Loads a component only to be looked at: it's granted what it asks for, and has no task on which it could use that.
+    pub async fn examine(&self, label: &Path, bytes: &[u8]) -> Result<Plugin, PluginError> {
+        let use_as = Use {
+            trust: Trust::Unlocked,
+            grants: Grants::default(),
+            limits: &BTreeMap::new(),
+        };
+        let origin = Origin::File(label.to_path_buf());
+        let label = label.display().to_string();
+        self.load_bytes(bytes, digest(bytes), &origin, &label, use_as)
+            .await
+    }
+
+    /// The bytes of a component's file, if they may be as many.
+    pub fn read(&self, path: &Path) -> Result<Vec<u8>, PluginError> {
+        let failed = |source| PluginError::Read {
+            path: path.to_path_buf(),
+            source,
+        };
+        let label = path.display().to_string();
+        let meta = path.metadata().map_err(failed)?;
+        if !meta.is_file() {
+            return Err(PluginError::NotComponent {
+                plugin: label,
+                found: "it is no ordinary file".into(),
+            });
+        }
+        if meta.len() > self.component_bytes {
+            return Err(self.too_large(label));
+        }
+        let mut bytes = Vec::new();
+        // Also one that grows while it's read.
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(self.component_bytes + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        match bytes.len() as u64 > self.component_bytes {
+            true => Err(self.too_large(label)),
+            false => Ok(bytes),
+        }
+    }
+
+    /// That a component is larger than any may be.
+    pub(super) fn too_large(&self, plugin: String) -> PluginError {
+        let reached = Reached {
+            what: "the component's size",
+            value: limits::bytes(self.component_bytes),
+            setting: "plugins.limits.component_mb".into(),
+            own: None,
+        };
+        PluginError::Limit {
+            plugin,
+            reached: Box::new(reached),
+        }
+    }
+
+    /// Whether a file's plugin may be used, and on which terms.
+    fn permit<'a>(
+        &'a self,
+        candidate: &Candidate,
+        path: &Path,
+        bytes: &[u8],
+        digest: &str,
+    ) -> Result<Use<'a>, PluginError> {
+        let plugin = candidate.label.clone();
+        let manifest = Manifest::read(&plugin, bytes)?;
+        let bound = self.sources.bound_to(digest);
+        let use_as = match bound {
+            Some((_, entry)) => Use {
+                trust: Trust::Locked,
+                grants: entry.grants.clone(),
+                limits: &entry.limits,
+            },
+            None => {
+                if let Some(entry) = self.sources.naming(path) {
+                    return Err(PluginError::Changed {
+                        plugin,
+                        name: entry.id(),
+                    });
+                }
+                let proposals = |power: Power| format!(" --grant {}", power.proposal());
+                let all = Grants::default().missing(&manifest).into_iter();
+                let add = format!(
+                    "persea plugin add {plugin}{}",
+                    all.map(proposals).collect::<String>()
+                );
+                if !candidate.named {
+                    return Err(PluginError::NotLocked {
+                        plugin,
+                        world: manifest.world.name(),
+                        add,
+                    });
+                }
+                Use {
+                    trust: Trust::Unlocked,
+                    grants: self.sources.grants.clone(),
+                    limits: &self.no_limits,
+                }
+            }
+        };
+        let entry = bound.map(|(_, entry)| entry);
+        self.keys.check(
+            &plugin,
+            bytes,
+            entry.and_then(|entry| entry.signature.as_deref()),
+        )?;
+        let missing = use_as.grants.missing(&manifest);
+        if missing.is_empty() {
+            return Ok(use_as);
+        }
+        let words: Vec<&str> = missing.iter().map(|power| in_words(power.name())).collect();
+        let line = match entry {
+            Some(entry) => format!("persea plugin update {}", entry.id()),
+            None => format!("persea plugin add {plugin}"),
+        };
+        let grants = missing
+            .iter()
+            .map(|power| format!(" --grant {}", power.proposal()));
+        Err(PluginError::Ungranted {
+            plugin,
+            asks: words.join(", and to "),
+            line: format!("{line}{}", grants.collect::<String>()),
+        })
     }
 
     async fn load_bytes(
@@ -79,6 +227,7 @@ impl Catalog {
         digest: String,
         origin: &Origin,
         label: &str,
+        use_as: Use<'_>,
     ) -> Result<Plugin, PluginError> {
         let manifest = Manifest::read(label, bytes)?;
         let failed = |error: wasmtime::Error| PluginError::Load {
@@ -88,9 +237,20 @@ impl Catalog {
         if !self.compiler.is_cached(&digest) && matches!(origin, Origin::File(_)) {
             tracing::info!("compiling {label}");
         }
-        let component = self.compiler.component(bytes, &digest).map_err(failed)?;
+        let Use {
+            trust,
+            grants,
+            limits: own,
+        } = use_as;
+        let limits = Limits::of(&self.config, manifest.world, None, own);
+        let foreign = (trust != Trust::BuiltIn).then_some(&limits);
+        let compiled = self.compiler.component(bytes, &digest, foreign);
+        let component = compiled.map_err(|error| error.of(label))?;
         let linker = self.linker(&manifest).map_err(failed)?;
-        let (pre, description) = self.describe(&manifest, &linker, &component, label).await?;
+        let terms = Terms::new(label.to_owned(), grants.clone(), limits.to_describe());
+        let (pre, description) = self
+            .describe(&manifest, &linker, &component, &Arc::new(terms))
+            .await?;
         check(&description, &manifest).map_err(|message| PluginError::Description {
             plugin: label.to_owned(),
             message,
@@ -102,6 +262,7 @@ impl Catalog {
                 format!("{} `{name}` ({})", manifest.world.name(), path.display())
             }
         };
+        let limits = Limits::of(&self.config, manifest.world, Some(&name), own);
         let more = convert::attributes(description.more);
         Ok(Plugin {
             world: manifest.world,
@@ -115,9 +276,10 @@ impl Catalog {
             more,
             manifest,
             origin: origin.clone(),
+            trust,
             digest,
             size: bytes.len(),
-            label,
+            terms: Arc::new(Terms::new(label, grants, limits)),
             pre,
         })
     }
@@ -137,19 +299,19 @@ impl Catalog {
         manifest: &Manifest,
         linker: &Linker<State>,
         component: &Component,
-        label: &str,
+        terms: &Arc<Terms>,
     ) -> Result<(Pre, types::Description), PluginError> {
         let failed = |error: wasmtime::Error| PluginError::Load {
-            plugin: label.to_owned(),
+            plugin: terms.label.clone(),
             message: format!("{error:#}"),
         };
         let pre = linker.instantiate_pre(component).map_err(failed)?;
-        let mut store = self.store(label.to_owned());
+        let mut store = self.store(terms);
         // A macro, because the generated bindings of the worlds have no trait in common.
         macro_rules! ask {
             ($pre:ty, $keep:expr) => {{
                 let pre = <$pre>::new(pre).map_err(failed)?;
-                let answer = within(label, Some(DESCRIBE), async {
+                let answer = within(terms, async {
                     let instance = pre.instantiate_async(&mut store).await?;
                     instance
                         .persea_plugin_plugin()
@@ -158,7 +320,7 @@ impl Catalog {
                 });
                 match answer.await? {
                     Ok(description) => Ok(($keep(pre), description)),
-                    Err(error) => Err(explain(label, &mut store, &error)),
+                    Err(error) => Err(explain(terms, &mut store, &error)),
                 }
             }};
         }
@@ -193,49 +355,6 @@ impl Candidate {
                 .is_ok_and(|manifest| manifest.world == World::RequirementResolver)
         })
     }
-
-    pub(super) fn file(path: &Path) -> Self {
-        Self {
-            origin: Origin::File(path.to_path_buf()),
-            label: path.display().to_string(),
-        }
-    }
-}
-
-/// What may be a plugin, the most preferred first.
-pub(super) fn candidates(sources: &Sources) -> Result<Vec<Candidate>, PluginError> {
-    let mut found = Vec::new();
-    for dir in &sources.dirs {
-        found.extend(files(dir)?);
-    }
-    if let Some(dir) = sources.user_dir.as_deref().filter(|dir| dir.is_dir()) {
-        found.extend(files(dir)?);
-    }
-    found.extend(BUILTINS.iter().map(|built_in| Candidate {
-        origin: Origin::BuiltIn,
-        label: built_in.name.to_owned(),
-    }));
-    Ok(found)
-}
-
-/// The files of a directory whose names end with `.wasm`, by name.
-fn files(dir: &Path) -> Result<Vec<Candidate>, PluginError> {
-    let failed = |source| PluginError::Directory {
-        path: dir.to_path_buf(),
-        source,
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "wasm")
-        {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths.iter().map(|path| Candidate::file(path)).collect())
 }
 
 /// Whether a description is one.

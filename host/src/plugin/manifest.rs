@@ -14,7 +14,9 @@ const PACKAGE: &str = "persea:plugin/";
 pub const CONTRACT: &str = "0.1.0";
 
 /// The kinds of plugins, one for each world of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum World {
     /// References to runnables.

@@ -11,6 +11,7 @@ use super::catalog::{Catalog, Plugin, Pre};
 use super::powers::fetch::FetchPower;
 use super::powers::task::TaskHost;
 use super::state::State;
+use super::terms::Terms;
 use super::trap::{answered, explain};
 use super::{PluginError, convert};
 use crate::model::{Attributes, Requirement};
@@ -29,7 +30,7 @@ pub enum Presence {
 /// A living instance of a requirement resolver, for one requirement. The futures of its calls may be dropped at any time: then
 /// the instance is of no more use, and what is left in the environment is the caller's to end.
 pub struct RequirementResolver {
-    label: String,
+    terms: Arc<Terms>,
     store: Store<State>,
     instance: Instance,
     request: fulfil::Request,
@@ -48,13 +49,13 @@ impl RequirementResolver {
         let Pre::RequirementResolver(pre) = &plugin.pre else {
             return Err(plugin.is_no("requirement resolver"));
         };
-        let mut store = catalog.task_store(host);
-        store.data_mut().fetch = Some(FetchPower::new(Arc::clone(&catalog.downloads)));
+        let mut store = catalog.task_store(&plugin.terms, host);
+        store.data_mut().fetch = Some(FetchPower::new(catalog.downloads_of(plugin)));
         store.data_mut().cache = catalog.cache_of(plugin);
         let made = pre.instantiate_async(&mut store).await;
-        let instance = made.map_err(|error| explain(&plugin.label, &mut store, &error))?;
+        let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
         Ok(Self {
-            label: plugin.label.clone(),
+            terms: Arc::clone(&plugin.terms),
             store,
             instance,
             request: fulfil::Request {
@@ -67,6 +68,7 @@ impl RequirementResolver {
 
     /// Looks whether it is met.
     pub async fn check(&mut self) -> Result<Presence, PluginError> {
+        self.terms.check()?;
         let calls = self.instance.persea_plugin_fulfil();
         let answer = calls.call_check(&mut self.store, &self.request).await;
         self.answer(answer).map(|presence| match presence {
@@ -78,12 +80,13 @@ impl RequirementResolver {
 
     /// Brings it about, and says what it takes to undo that.
     pub async fn fulfil(&mut self) -> Result<Attributes, PluginError> {
+        self.terms.check()?;
         let calls = self.instance.persea_plugin_fulfil();
         let answer = calls.call_fulfil(&mut self.store, &self.request).await;
         self.answer(answer).map(convert::attributes)
     }
 
-    /// Undoes what [`Self::fulfil`] has done.
+    /// Undoes what [`Self::fulfil`] has done. That is tried however often the plugin has died.
     pub async fn release(&mut self, fulfilled: &Attributes) -> Result<(), PluginError> {
         let fulfilled = convert::to_attributes(fulfilled);
         let calls = self.instance.persea_plugin_fulfil();
@@ -97,6 +100,6 @@ impl RequirementResolver {
         &mut self,
         answer: wasmtime::Result<Result<T, types::Error>>,
     ) -> Result<T, PluginError> {
-        answered(&self.label, &mut self.store, answer)
+        answered(&self.terms, &mut self.store, answer)
     }
 }

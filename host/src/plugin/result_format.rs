@@ -1,7 +1,7 @@
 //! The adapter for world `result-format`: one instance that takes a job's events from the first to the last.
 
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -13,6 +13,7 @@ use super::call::within;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::powers::output::{OutputPower, ReportTarget};
 use super::state::State;
+use super::terms::Terms;
 use super::trap::{answered, explain};
 use crate::journal::Line;
 
@@ -82,39 +83,36 @@ impl<'de> Deserialize<'de> for Data {
 
 /// A living instance of a result format.
 pub struct ResultFormat {
-    label: String,
+    terms: Arc<Terms>,
     store: wasmtime::Store<State>,
     instance: result_format::ResultFormat,
-    limit: Option<Duration>,
 }
 
 impl ResultFormat {
-    /// A fresh instance that writes to `target` and may read the tests' files below `job_dir`. `limit` is the longest that it
-    /// may take for one batch.
+    /// A fresh instance that writes to `target` and may read the tests' files below `job_dir`.
     pub async fn new(
         catalog: &Catalog,
         plugin: &Plugin,
         target: ReportTarget,
         job_dir: &Path,
-        limit: Option<Duration>,
     ) -> Result<Self, PluginError> {
         let Pre::ResultFormat(pre) = &plugin.pre else {
             return Err(plugin.is_no("result format"));
         };
-        let mut store = catalog.store(plugin.label.clone());
+        let mut store = catalog.store(&plugin.terms);
         store.data_mut().output = Some(OutputPower {
-            name: plugin.label.clone(),
+            name: plugin.label().to_owned(),
             target,
             job_dir: job_dir.to_path_buf(),
             opened: false,
+            bytes_left: plugin.terms.limits.output_bytes,
         });
-        let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
-        let instance = made.map_err(|error| explain(&plugin.label, &mut store, &error))?;
+        let made = within(&plugin.terms, pre.instantiate_async(&mut store)).await?;
+        let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
         Ok(Self {
-            label: plugin.label.clone(),
+            terms: Arc::clone(&plugin.terms),
             store,
             instance,
-            limit,
         })
     }
 
@@ -125,7 +123,7 @@ impl ResultFormat {
             .instance
             .persea_plugin_format()
             .call_handle(&mut self.store, &events);
-        let answer = within(&self.label, self.limit, call).await?;
-        answered(&self.label, &mut self.store, answer)
+        let answer = within(&self.terms, call).await?;
+        answered(&self.terms, &mut self.store, answer)
     }
 }

@@ -25,7 +25,8 @@ impl Catalog {
         let Pre::Runner(pre, _) = &plugin.pre else {
             return Err(plugin.is_no("runner"));
         };
-        let mut store = self.task_store(host);
+        plugin.terms.check()?;
+        let mut store = self.task_store(&plugin.terms, host);
         let wanted = convert::to_task(task, job.as_str(), settings, &more);
         let answer = match pre.instantiate_async(&mut store).await {
             Ok(instance) => {
@@ -36,7 +37,7 @@ impl Catalog {
             }
             Err(error) => Err(error),
         };
-        answered(&plugin.label, &mut store, answer).map(convert::outcome)
+        answered(&plugin.terms, &mut store, answer).map(convert::outcome)
     }
 
     /// Runs tasks with `plugin` as long as `host` has any for it, and drops the instance. The future may be dropped at any time, as that of
@@ -50,12 +51,11 @@ impl Catalog {
         let Pre::Runner(_, Some(pre)) = &plugin.pre else {
             return Err(plugin.is_no("runner of batches"));
         };
-        let mut store = self.task_store(Arc::clone(&host).task());
+        plugin.terms.check()?;
+        let mut store = self.task_store(&plugin.terms, Arc::clone(&host).task());
         store.data_mut().batch = Some(BatchPower {
             host,
-            label: plugin.label.clone(),
             job_id: job.as_str().to_owned(),
-            limits: self.limits.clone(),
             taken: false,
         });
         let answer = match pre.instantiate_async(&mut store).await {
@@ -65,6 +65,6 @@ impl Catalog {
             }
             Err(error) => Err(error),
         };
-        answered(&plugin.label, &mut store, answer)
+        answered(&plugin.terms, &mut store, answer)
     }
 }

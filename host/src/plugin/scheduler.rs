@@ -1,6 +1,6 @@
 //! The adapter for world `scheduler`: one instance for a whole job.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::bindings::scheduler::Scheduler as Instance;
 use super::bindings::scheduler::exports::persea::plugin::schedule;
@@ -8,6 +8,7 @@ use super::bindings::types;
 use super::call::within;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::state::State;
+use super::terms::Terms;
 use super::trap::{answered, explain};
 use super::{PluginError, convert};
 use crate::model::{Attributes, Status};
@@ -42,33 +43,30 @@ pub enum Choice {
 
 /// A living instance of a scheduler. After an error it is of no more use.
 pub struct Scheduler {
-    label: String,
+    terms: Arc<Terms>,
     store: wasmtime::Store<State>,
     instance: Instance,
-    limit: Option<Duration>,
 }
 
 impl Scheduler {
-    /// A fresh instance in a sandbox of its own, which has been told of the job's tasks. `limit` is the longest that it may take for one
-    /// answer.
+    /// A fresh instance in a sandbox of its own, which has been told of the job's tasks.
     pub async fn begin(
         catalog: &Catalog,
         plugin: &Plugin,
         settings: &Attributes,
         nodes: Vec<Node>,
-        limit: Option<Duration>,
     ) -> Result<Self, PluginError> {
         let Pre::Scheduler(pre) = &plugin.pre else {
             return Err(plugin.is_no("scheduler"));
         };
-        let mut store = catalog.store(plugin.label.clone());
-        let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
-        let instance = made.map_err(|error| explain(&plugin.label, &mut store, &error))?;
+        plugin.terms.check()?;
+        let mut store = catalog.store(&plugin.terms);
+        let made = within(&plugin.terms, pre.instantiate_async(&mut store)).await?;
+        let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
         let mut scheduler = Self {
-            label: plugin.label.clone(),
+            terms: Arc::clone(&plugin.terms),
             store,
             instance,
-            limit,
         };
         let nodes: Vec<schedule::Node> = nodes
             .into_iter()
@@ -84,7 +82,7 @@ impl Scheduler {
         let settings = convert::to_attributes(settings);
         let calls = scheduler.instance.persea_plugin_schedule();
         let call = calls.call_begin(&mut scheduler.store, &nodes, &settings);
-        let answer = within(&scheduler.label, limit, call).await?;
+        let answer = within(&scheduler.terms, call).await?;
         scheduler.answer(answer)?;
         Ok(scheduler)
     }
@@ -93,7 +91,7 @@ impl Scheduler {
     pub async fn ended(&mut self, task: u32, status: Status) -> Result<(), PluginError> {
         let calls = self.instance.persea_plugin_schedule();
         let call = calls.call_ended(&mut self.store, task, convert::to_status(status));
-        let answer = within(&self.label, self.limit, call).await?;
+        let answer = within(&self.terms, call).await?;
         self.answer(answer)
     }
 
@@ -101,7 +99,7 @@ impl Scheduler {
     pub async fn next(&mut self, ready: &[u32]) -> Result<Choice, PluginError> {
         let calls = self.instance.persea_plugin_schedule();
         let call = calls.call_next(&mut self.store, ready);
-        let answer = within(&self.label, self.limit, call).await?;
+        let answer = within(&self.terms, call).await?;
         Ok(match self.answer(answer)? {
             schedule::Choice::Start(task) => Choice::Start(task),
             schedule::Choice::Wait => Choice::Wait,
@@ -113,6 +111,6 @@ impl Scheduler {
         &mut self,
         answer: wasmtime::Result<Result<T, types::Error>>,
     ) -> Result<T, PluginError> {
-        answered(&self.label, &mut self.store, answer)
+        answered(&self.terms, &mut self.store, answer)
     }
 }

@@ -6,7 +6,7 @@ use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::limits::{Limits, Usage, apply};
+use super::limits::{Usage, apply};
 use super::powers::batch::BatchPower;
 use super::powers::cache::CachePower;
 use super::powers::fetch::FetchPower;
@@ -14,6 +14,7 @@ use super::powers::log::Log;
 use super::powers::output::OutputPower;
 use super::powers::task::TaskPower;
 use super::powers::workspace::Workspace;
+use super::terms::Terms;
 use super::wasi;
 
 /// What a panic hook told before the trap.
@@ -25,6 +26,8 @@ pub(super) struct LastWords {
 
 /// The data of a store.
 pub(super) struct State {
+    /// The plugin that it's an instance of.
+    pub(super) terms: Arc<Terms>,
     pub(super) usage: Usage,
     pub(super) table: ResourceTable,
     pub(super) log: Log,
@@ -40,10 +43,12 @@ pub(super) struct State {
 
 impl State {
     /// A store for one instance, with its limits on and no powers yet but the log.
-    pub(super) fn store(engine: &wasmtime::Engine, limits: &Limits, log: Log) -> Store<Self> {
+    pub(super) fn store(engine: &wasmtime::Engine, terms: &Arc<Terms>, log: Log) -> Store<Self> {
+        let limits = &terms.limits;
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         let state = Self {
+            terms: Arc::clone(terms),
             usage: Usage::new(limits),
             table,
             log,
@@ -81,7 +86,9 @@ impl AsMut<Usage> for State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let (ctx, _) = self.wasi.get_or_insert_with(wasi::inert);
+        let (ctx, _) = self
+            .wasi
+            .get_or_insert_with(|| wasi::context(&self.terms.grants));
         WasiCtxView {
             ctx,
             table: &mut self.table,

@@ -4,23 +4,25 @@ use wasmtime::{Store, Trap, WasmBacktrace};
 
 use super::PluginError;
 use super::bindings::types;
+use super::limits::{Reached, bytes};
 use super::state::State;
+use super::terms::Terms;
 
 /// How many functions of a backtrace are shown.
 const FRAMES: usize = 5;
 
 /// What a plugin has answered; or why it has not.
 pub(super) fn answered<T>(
-    plugin: &str,
+    terms: &Terms,
     store: &mut Store<State>,
     answer: wasmtime::Result<Result<T, types::Error>>,
 ) -> Result<T, PluginError> {
     match answer {
         Ok(answer) => {
             store.data_mut().drain_output();
-            answer.map_err(|error| refused(plugin, error))
+            answer.map_err(|error| refused(&terms.label, error))
         }
-        Err(error) => Err(explain(plugin, store, &error)),
+        Err(error) => Err(explain(terms, store, &error)),
     }
 }
 
@@ -33,18 +35,25 @@ pub(super) fn refused(plugin: &str, error: types::Error) -> PluginError {
     }
 }
 
-/// Explains why a call into a plugin did not return.
+/// Explains why a call into a plugin did not return. Its instance is gone with that.
 pub(super) fn explain(
-    plugin: &str,
+    terms: &Terms,
     store: &mut Store<State>,
     error: &wasmtime::Error,
 ) -> PluginError {
+    terms.died();
     let state = store.data_mut();
     state.drain_output();
+    if state.last_words.is_none()
+        && let Some(reached) = reached(state, terms, error)
+    {
+        return PluginError::Limit {
+            plugin: terms.label.clone(),
+            reached: Box::new(reached),
+        };
+    }
     let mut message = if let Some(words) = &state.last_words {
         format!("it panicked at {}: {}", words.location, words.message)
-    } else if let Some(limit) = &state.usage.reached {
-        limit.clone()
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         trap.to_string()
     } else {
@@ -66,7 +75,24 @@ pub(super) fn explain(
         }
     }
     PluginError::Trap {
-        plugin: plugin.to_owned(),
+        plugin: terms.label.clone(),
         message,
+    }
+}
+
+/// The limit by which an instance has ended, if it was one.
+fn reached(state: &mut State, terms: &Terms, error: &wasmtime::Error) -> Option<Reached> {
+    let limits = &terms.limits;
+    if let Some(reached) = state.usage.reached.take() {
+        return Some(reached);
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => Some(Reached {
+            what: "the stack",
+            value: bytes(limits.stack),
+            setting: "plugins.limits.stack_kb".into(),
+            own: None,
+        }),
+        _ => None,
     }
 }

@@ -1,55 +1,52 @@
 //! The adapter for world `varianter`: one instance, asked for the variants of one test after the other.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::bindings::types;
 use super::bindings::varianter::Varianter as Instance;
 use super::bindings::varianter::exports::persea::plugin::vary;
 use super::call::within;
 use super::catalog::{Catalog, Plugin, Pre};
-use super::powers::workspace::Workspace;
 use super::state::State;
+use super::terms::Terms;
 use super::trap::{answered, explain};
 use super::{PluginError, convert};
 use crate::model::{Attributes, Runnable};
 
 /// A living instance of a varianter. After an error it is of no more use.
 pub struct Varianter {
-    label: String,
+    terms: Arc<Terms>,
     store: wasmtime::Store<State>,
     instance: Instance,
     settings: types::Attributes,
-    limit: Option<Duration>,
 }
 
 impl Varianter {
-    /// A fresh instance in a sandbox of its own. `limit` is the longest that it may take for the variants of one test.
+    /// A fresh instance in a sandbox of its own.
     pub async fn new(
         catalog: &Catalog,
         plugin: &Plugin,
         settings: &Attributes,
-        limit: Option<Duration>,
     ) -> Result<Self, PluginError> {
         let Pre::Varianter(pre) = &plugin.pre else {
             return Err(plugin.is_no("varianter"));
         };
-        let mut store = catalog.store(plugin.label.clone());
-        store.data_mut().workspace =
-            Some(Workspace::new(catalog.root.clone(), catalog.place.clone()));
-        let made = within(&plugin.label, limit, pre.instantiate_async(&mut store)).await?;
-        let instance = made.map_err(|error| explain(&plugin.label, &mut store, &error))?;
+        plugin.terms.check()?;
+        let mut store = catalog.store(&plugin.terms);
+        store.data_mut().workspace = Some(catalog.workspace(plugin));
+        let made = within(&plugin.terms, pre.instantiate_async(&mut store)).await?;
+        let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
         Ok(Self {
-            label: plugin.label.clone(),
+            terms: Arc::clone(&plugin.terms),
             store,
             instance,
             settings: convert::to_attributes(settings),
-            limit,
         })
     }
 
     /// The plugin in messages.
     pub fn label(&self) -> &str {
-        &self.label
+        &self.terms.label
     }
 
     /// Asks for the variants of a test: the parameters of each. `parameters` are those of its suite, `more` is what the host says
@@ -68,8 +65,8 @@ impl Varianter {
         };
         let calls = self.instance.persea_plugin_vary();
         let call = calls.call_vary(&mut self.store, &request);
-        let answer = within(&self.label, self.limit, call).await?;
-        let variants = answered(&self.label, &mut self.store, answer)?;
+        let answer = within(&self.terms, call).await?;
+        let variants = answered(&self.terms, &mut self.store, answer)?;
         let parameters = |variant: vary::Variant| convert::attributes(variant.parameters);
         Ok(variants.into_iter().map(parameters).collect())
     }

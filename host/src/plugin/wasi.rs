@@ -1,7 +1,7 @@
-//! A WASI in which there is nothing: for plugins built for wasm32-wasip2, whose standard library imports it.
+//! A WASI in which there is nothing but what is granted: for plugins built for wasm32-wasip2, whose standard library imports it.
 //!
-//! No files, no network, no variables, no arguments. What is written to the standard output and error is kept for the plugin's
-//! log, up to a limit.
+//! No files, no network, no variables, no arguments, but the directories and the variables that a grant names. What is written to the
+//! standard output and error is kept for the plugin's log, up to a limit.
 
 use std::io;
 use std::pin::Pin;
@@ -10,13 +10,15 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+
+use super::grants::{Grants, Power};
 
 /// What is kept of a plugin's output between two looks at it: 64 KiB. More is dropped.
 const KEPT: usize = 64 * 1024;
 
 /// The context, and where what is written ends up.
-pub(super) fn inert() -> (WasiCtx, Arc<Mutex<Vec<u8>>>) {
+pub(super) fn context(grants: &Grants) -> (WasiCtx, Arc<Mutex<Vec<u8>>>) {
     let written = Arc::default();
     let mut builder = WasiCtxBuilder::new();
     builder
@@ -26,6 +28,25 @@ pub(super) fn inert() -> (WasiCtx, Arc<Mutex<Vec<u8>>>) {
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
+    for (name, value) in std::env::vars_os() {
+        if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+            && grants.allows(Power::Environment, name)
+        {
+            builder.env(name, value);
+        }
+    }
+    for directory in grants.of(Power::Directories) {
+        let (path, can) = match directory.strip_suffix(":write") {
+            Some(path) => (path, FsPerms::ReadWrite),
+            None => (directory.as_str(), FsPerms::ReadOnly),
+        };
+        // One that is not there is not there for the guest either.
+        if let Err(error) = builder.preopened_dir(path, path, can) {
+            tracing::warn!(
+                "the directory {path} that a plugin is granted cannot be opened: {error:#}"
+            );
+        }
+    }
     (builder.build(), written)
 }
 

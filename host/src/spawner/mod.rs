@@ -36,6 +36,9 @@ pub use process::ProcessSpawner;
 pub use sandbox::SandboxSpawner;
 pub use turn::{InLine, Turn};
 
+/// The names of the spawners that keep what runs there from this machine.
+pub const ISOLATING: [&str; 1] = [SandboxSpawner::NAME];
+
 /// What [`Spawner::open`] answers; boxed, so that spawners can be kept in one list.
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + 'a>>;
 

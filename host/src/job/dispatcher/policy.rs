@@ -58,8 +58,7 @@ impl Policy {
         };
         let nodes = plan.entries.iter().map(|entry| node(&entry.task)).collect();
         let settings = config.subset(&plugin.settings);
-        let limit = config.duration("plugins.scheduler.timeout");
-        let scheduler = Scheduler::begin(catalog, plugin, &settings, nodes, limit).await?;
+        let scheduler = Scheduler::begin(catalog, plugin, &settings, nodes).await?;
         Ok(Self {
             scheduler: Some(scheduler),
             news: Vec::new(),

@@ -53,8 +53,7 @@ impl Chosen {
             known: there_are(catalog.varianters()),
         })?;
         let settings = config.subset(&plugin.settings);
-        let limit = config.duration("plugins.varianter.timeout");
-        let varianter = Varianter::new(catalog, plugin, &settings, limit).await;
+        let varianter = Varianter::new(catalog, plugin, &settings).await;
         let mut more = Attributes::new();
         more.insert("suite".into(), suite.into());
         Ok(Asked {

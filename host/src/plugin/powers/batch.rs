@@ -9,7 +9,6 @@ use crate::plugin::PluginError;
 use crate::plugin::bindings::batch::Host;
 use crate::plugin::bindings::types::{self, Error};
 use crate::plugin::convert::{self, error};
-use crate::plugin::limits::Limits;
 use crate::plugin::state::State;
 use crate::plugin::trap::refused;
 
@@ -42,11 +41,7 @@ pub trait BatchHost: Send + Sync {
 /// The power over a batch.
 pub(in crate::plugin) struct BatchPower {
     pub(in crate::plugin) host: Arc<dyn BatchHost>,
-    /// The runner, in messages.
-    pub(in crate::plugin) label: String,
     pub(in crate::plugin) job_id: String,
-    /// Each task has its time, its log and its messages anew.
-    pub(in crate::plugin) limits: Limits,
     pub(in crate::plugin) taken: bool,
 }
 
@@ -72,24 +67,24 @@ impl State {
         let batch = self.batch()?;
         batch.taken = true;
         let task = convert::to_task(&given.task, &batch.job_id, &given.settings, &given.more);
-        let (log, status) = (batch.limits.log_bytes, batch.limits.status_bytes);
-        let ticks = batch.limits.ticks();
-        self.log.refill(log);
-        self.usage.refill(ticks);
+        // Each task has its time, its log and its messages anew.
+        let limits = Arc::clone(&self.terms.limits);
+        self.log.refill();
+        self.usage.refill(limits.ticks());
         if let Some(power) = &mut self.task {
-            power.bytes_left = status;
+            power.refill(&limits);
         }
         Ok(Some(task))
     }
 
     fn finish_task(&mut self, outcome: Result<types::Outcome, Error>) -> Result<(), Error> {
+        let terms = Arc::clone(&self.terms);
         let batch = self.batch()?;
         if !std::mem::take(&mut batch.taken) {
             return Err(error("invalid", "no task is taken that could be finished"));
         }
-        let plugin = &batch.label;
         let outcome = outcome.map(convert::outcome);
-        let outcome = outcome.map_err(|error| refused(plugin, error));
+        let outcome = outcome.map_err(|error| refused(&terms.label, error));
         batch.host.finish(outcome);
         Ok(())
     }

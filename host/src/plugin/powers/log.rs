@@ -1,6 +1,9 @@
 //! The power `log`: a plugin's messages, up to a limit.
 
+use std::sync::Arc;
+
 use crate::plugin::bindings;
+use crate::plugin::limits::{Limits, bytes};
 use crate::plugin::state::{LastWords, State};
 
 /// How much a message matters.
@@ -37,32 +40,40 @@ pub(in crate::plugin) type LogTarget = Box<dyn FnMut(Level, &str) + Send>;
 /// The log of one instance.
 pub(in crate::plugin) struct Log {
     target: LogTarget,
+    limits: Arc<Limits>,
     bytes_left: u64,
+    messages_left: u64,
     dropped: u64,
 }
 
 impl Log {
-    pub(in crate::plugin) fn new(target: LogTarget, bytes: u64) -> Self {
+    pub(in crate::plugin) fn new(target: LogTarget, limits: &Arc<Limits>) -> Self {
         Self {
             target,
-            bytes_left: bytes,
+            limits: Arc::clone(limits),
+            bytes_left: limits.log_bytes,
+            messages_left: limits.log_messages,
             dropped: 0,
         }
     }
 
-    /// From now on so much may be written.
-    pub(in crate::plugin) fn refill(&mut self, bytes: u64) {
-        self.bytes_left = bytes;
+    /// The next task may write as much again.
+    pub(in crate::plugin) fn refill(&mut self) {
+        self.bytes_left = self.limits.log_bytes;
+        self.messages_left = self.limits.log_messages;
     }
 
     pub(in crate::plugin) fn write(&mut self, level: Level, message: &str) {
         // A message costs something even when it is empty.
         let cost = message.len() as u64 + 16;
-        if let Some(left) = self.bytes_left.checked_sub(cost) {
-            self.bytes_left = left;
+        let left = self.bytes_left.checked_sub(cost);
+        if let (Some(bytes), Some(messages)) = (left, self.messages_left.checked_sub(1)) {
+            self.bytes_left = bytes;
+            self.messages_left = messages;
             (self.target)(level, message);
         } else {
-            self.bytes_left = 0;
+            // What was over a limit is not followed by what would still fit.
+            self.messages_left = 0;
             self.dropped += 1;
         }
     }
@@ -71,8 +82,11 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         if self.dropped > 0 {
+            let limits = &self.limits;
+            let value = format!("{} or {}", limits.log_messages, bytes(limits.log_bytes));
+            let reached = limits.reached("log messages", value, "log_bytes");
             let message = format!(
-                "{} more messages are over the limit (`plugins.limits.log_bytes`)",
+                "{} more messages are dropped, after {reached} (and `plugins.limits.log_messages`)",
                 self.dropped
             );
             (self.target)(Level::Warn, &message);

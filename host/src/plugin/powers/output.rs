@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 use wasmtime::component::Resource;
@@ -14,6 +15,7 @@ use crate::names::task_directory;
 use crate::plugin::bindings::output::{Host, HostReport};
 use crate::plugin::bindings::types::Error;
 use crate::plugin::convert::{error, io_error};
+use crate::plugin::limits;
 use crate::plugin::state::State;
 
 /// Where a report goes.
@@ -34,6 +36,7 @@ pub(in crate::plugin) struct OutputPower {
     pub(in crate::plugin) target: ReportTarget,
     pub(in crate::plugin) job_dir: PathBuf,
     pub(in crate::plugin) opened: bool,
+    pub(in crate::plugin) bytes_left: u64,
 }
 
 impl OutputPower {
@@ -135,7 +138,14 @@ impl HostReport for State {
         _: Resource<Report>,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
+        let limits = Arc::clone(&self.terms.limits);
         Ok(self.output().and_then(|output| {
+            let left = output.bytes_left.checked_sub(bytes.len() as u64);
+            output.bytes_left = left.ok_or_else(|| {
+                let value = limits::bytes(limits.output_bytes);
+                let reached = limits.reached("the report", value, "output_mb");
+                error("limit", format!("it has reached {reached}"))
+            })?;
             output
                 .write(&bytes)
                 .map_err(|error| io_error(&output.name, &error))

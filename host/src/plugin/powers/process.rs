@@ -10,7 +10,9 @@ use super::task::TaskPower;
 use crate::plugin::bindings::process::{self as wit, Host, HostChild};
 use crate::plugin::bindings::types::{Error, Value};
 use crate::plugin::convert::{error, io_error};
+use crate::plugin::grants::Power;
 use crate::plugin::state::State;
+use crate::plugin::terms::Terms;
 use crate::spawner::{self, Child, SpawnError};
 
 /// A process that a plugin has started.
@@ -46,7 +48,39 @@ fn output(task: &TaskPower, output: wit::Output) -> Result<spawner::Output, Erro
     })
 }
 
-fn command(task: &TaskPower, command: wit::Command) -> Result<spawner::Command, Error> {
+/// Holds a command to what its plugin is granted: which programs, and which of the host's variables.
+fn granted(terms: &Terms, command: &mut wit::Command) -> Result<(), Error> {
+    if let Some(programs) = terms.grants.programs() {
+        if !terms.grants.allows(Power::Programs, &command.program) {
+            let message = format!(
+                "{} may start {} only, not {:?}: the grant `programs` says which",
+                terms.label,
+                programs.join(", "),
+                command.program
+            );
+            return Err(error("not-permitted", message));
+        }
+        // With these a program is another one than its name says.
+        let turns = |name: &str| name == "PATH" || name.starts_with("LD_");
+        if let Some((name, _)) = command.env.iter().find(|(name, _)| turns(name)) {
+            let message = format!(
+                "{} may not set {name}, because the grant `programs` says what it may start",
+                terms.label
+            );
+            return Err(error("not-permitted", message));
+        }
+    }
+    let hidden = terms.hidden.iter().map(|name| (name.clone(), None));
+    command.env.splice(..0, hidden);
+    Ok(())
+}
+
+fn command(
+    terms: &Terms,
+    task: &TaskPower,
+    mut command: wit::Command,
+) -> Result<spawner::Command, Error> {
+    granted(terms, &mut command)?;
     Ok(spawner::Command {
         program: command.program,
         args: command.args,
@@ -74,8 +108,9 @@ fn exit(exit: spawner::Exit) -> wit::Exit {
 
 impl State {
     async fn run_to_end(&mut self, wanted: wit::Command) -> Result<spawner::Exit, Error> {
+        let terms = Arc::clone(&self.terms);
         let task = self.task()?;
-        let wanted = command(task, wanted)?;
+        let wanted = command(&terms, task, wanted)?;
         let host = Arc::clone(&task.host);
         let environment = host.environment().await?;
         Ok(match host.turn() {
@@ -85,8 +120,9 @@ impl State {
     }
 
     async fn start_only(&mut self, wanted: wit::Command) -> Result<Child, Error> {
+        let terms = Arc::clone(&self.terms);
         let task = self.task()?;
-        let wanted = command(task, wanted)?;
+        let wanted = command(&terms, task, wanted)?;
         let host = Arc::clone(&task.host);
         let environment = host.environment().await?;
         if host.turn().is_some() {

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 
@@ -11,6 +12,7 @@ use crate::names::is_artifact_name;
 use crate::plugin::bindings::status::Host;
 use crate::plugin::bindings::types::Error;
 use crate::plugin::convert::{error, io_error};
+use crate::plugin::limits::{Reached, bytes};
 use crate::plugin::state::State;
 
 /// What a message costs beside its bytes, so that empty ones are limited too.
@@ -23,16 +25,20 @@ impl State {
             .ok_or_else(|| error("unsupported", "there is no task to speak of here"))
     }
 
-    fn pay(&mut self, bytes: usize) -> Result<&mut TaskPower, Error> {
+    fn pay(&mut self, size: usize) -> Result<&mut TaskPower, Error> {
+        let limits = Arc::clone(&self.terms.limits);
+        let over = |reached: Reached| error("limit", format!("this task has reached {reached}"));
         let task = self.task()?;
+        task.messages_left = task.messages_left.checked_sub(1).ok_or_else(|| {
+            let value = limits.status_messages.to_string();
+            over(limits.reached("messages", value, "status_messages"))
+        })?;
         task.bytes_left = task
             .bytes_left
-            .checked_sub(bytes as u64 + MESSAGE)
+            .checked_sub(size as u64 + MESSAGE)
             .ok_or_else(|| {
-                error(
-                    "limit",
-                    "the messages of this task are over the limit (`plugins.limits.status_bytes`)",
-                )
+                let value = bytes(limits.status_bytes);
+                over(limits.reached("messages and artifacts", value, "status_bytes"))
             })?;
         Ok(task)
     }

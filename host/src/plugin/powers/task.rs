@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::log::Level;
+use crate::plugin::limits::Limits;
 use crate::spawner::{Environment, SpawnError, Turn};
 
 /// The task as its runner may touch it. Implemented by the job.
@@ -35,4 +36,21 @@ pub trait TaskHost: Send + Sync {
 pub(in crate::plugin) struct TaskPower {
     pub(in crate::plugin) host: Arc<dyn TaskHost>,
     pub(in crate::plugin) bytes_left: u64,
+    pub(in crate::plugin) messages_left: u64,
+}
+
+impl TaskPower {
+    pub(in crate::plugin) fn new(host: Arc<dyn TaskHost>, limits: &Limits) -> Self {
+        Self {
+            host,
+            bytes_left: limits.status_bytes,
+            messages_left: limits.status_messages,
+        }
+    }
+
+    /// The next task has it all again.
+    pub(in crate::plugin) fn refill(&mut self, limits: &Limits) {
+        self.bytes_left = limits.status_bytes;
+        self.messages_left = limits.status_messages;
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptionsExt as _};
@@ -17,31 +17,41 @@ use crate::plugin::state::State;
 /// The most entries of one directory.
 const ENTRIES: usize = 65_536;
 
+/// Directories that may be seen, each with where it is in the project.
+pub(in crate::plugin) type Views = Arc<[(PathBuf, Dir)]>;
+
 /// What a resolver or a varianter may see.
 pub(in crate::plugin) struct Workspace {
-    root: Arc<Dir>,
+    views: Views,
     /// Where the root is, to know paths into it that are written from `/`.
     place: Arc<Path>,
     reference: String,
 }
 
 impl Workspace {
-    pub(in crate::plugin) fn new(root: Arc<Dir>, place: Arc<Path>) -> Self {
+    pub(in crate::plugin) fn new(views: Views, place: Arc<Path>) -> Self {
         Self {
-            root,
+            views,
             place,
             reference: String::new(),
         }
     }
 
-    /// The path as seen from the project's directory; one that leads elsewhere stays as it is, and is refused.
-    fn within<'a>(&self, path: &'a str) -> &'a Path {
+    /// What a path may be seen through, and the path from there. A path that leads elsewhere is refused, as one that is not there.
+    fn within(&self, path: &str) -> io::Result<(&Dir, PathBuf)> {
         let path = Path::new(path);
-        match path.strip_prefix(&self.place) {
-            Ok(below) if below.as_os_str().is_empty() => Path::new("."),
-            Ok(below) => below,
-            Err(_) if path.as_os_str().is_empty() => Path::new("."),
-            Err(_) => path,
+        // Plain components only: what `..` and links lead to is for cap-std to say, and it keeps them in the directory.
+        let path = path.strip_prefix(&self.place).unwrap_or(path);
+        let path: PathBuf = path
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect();
+        let mut views = self.views.iter();
+        let found = views.find_map(|(at, dir)| Some((dir, path.strip_prefix(at).ok()?)));
+        match found {
+            Some((dir, below)) if below.as_os_str().is_empty() => Ok((dir, ".".into())),
+            Some((dir, below)) => Ok((dir, below.to_path_buf())),
+            None => Err(io::ErrorKind::PermissionDenied.into()),
         }
     }
 
@@ -67,7 +77,8 @@ impl Workspace {
                 executable,
             });
         }
-        let meta = self.root.metadata(self.within(path))?;
+        let (dir, below) = self.within(path)?;
+        let meta = dir.metadata(below)?;
         Ok(FileStat {
             kind: kind(meta.is_file(), meta.is_dir()),
             size: size(meta.is_file(), meta.len()),
@@ -91,13 +102,13 @@ impl Workspace {
                     .custom_flags(flags)
                     .open(path);
             }
-            let path = self.within(path);
-            if !self.root.metadata(path)?.is_file() {
+            let (dir, below) = self.within(path)?;
+            if !dir.metadata(&below)?.is_file() {
                 return Err(io::ErrorKind::InvalidInput.into());
             }
             let mut options = cap_std::fs::OpenOptions::new();
             options.read(true).custom_flags(flags);
-            Ok(self.root.open_with(path, &options)?.into_std())
+            Ok(dir.open_with(below, &options)?.into_std())
         };
         let file = open().map_err(|error| refused(path, &error))?;
         match file.metadata() {
@@ -106,6 +117,17 @@ impl Workspace {
             Err(error) => Err(refused(path, &error)),
         }
     }
+}
+
+/// The directories of a project that a grant names. One that is not there, or not in the project, shows nothing.
+pub(in crate::plugin) fn views(root: &Dir, paths: &[String]) -> Vec<(PathBuf, Dir)> {
+    let open = |path: &String| {
+        let parts = Path::new(path).components();
+        let at: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+        let dir = root.open_dir(path).ok()?;
+        Some((at, dir))
+    };
+    paths.iter().filter_map(open).collect()
 }
 
 fn kind(file: bool, directory: bool) -> FileKind {
@@ -166,10 +188,10 @@ impl Host for State {
 }
 
 fn list(view: &Workspace, path: &str) -> Result<Vec<(String, FileKind)>, Error> {
-    let (root, below) = (&view.root, view.within(path));
+    let (root, below) = view.within(path).map_err(|error| refused(path, &error))?;
     let mut entries = Vec::new();
     for entry in root
-        .read_dir(below)
+        .read_dir(&below)
         .map_err(|error| refused(path, &error))?
     {
         let entry = entry.map_err(|error| refused(path, &error))?;
@@ -199,8 +221,13 @@ mod tests {
     use super::*;
 
     fn workspace(root: &Path) -> Workspace {
+        part(root, &["."])
+    }
+
+    fn part(root: &Path, paths: &[&str]) -> Workspace {
+        let paths: Vec<String> = paths.iter().map(|&path| path.to_owned()).collect();
         let dir = Dir::open_ambient_dir(root, cap_std::ambient_authority()).unwrap();
-        Workspace::new(Arc::new(dir), root.into())
+        Workspace::new(views(&dir, &paths).into(), root.into())
     }
 
     #[test]
@@ -228,6 +255,47 @@ mod tests {
             assert!(view.stat(path).is_err(), "{path}");
             assert!(view.open(path).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_part_of_the_project_is_seen_and_nothing_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["tests/deep", "secret"] {
+            std::fs::create_dir_all(root.path().join(directory)).unwrap();
+        }
+        for file in ["tests/a.txt", "tests/deep/b.txt", "secret/c.txt", "d.txt"] {
+            std::fs::write(root.path().join(file), "text").unwrap();
+        }
+        std::os::unix::fs::symlink("../secret", root.path().join("tests/link")).unwrap();
+        std::os::unix::fs::symlink("secret", root.path().join("through")).unwrap();
+        let view = part(root.path(), &["./tests", "through", "nowhere", "../.."]);
+        let absolute = root.path().join("tests/a.txt");
+        for seen in [
+            "tests",
+            "tests/a.txt",
+            "./tests/deep/../a.txt",
+            "tests/deep/b.txt",
+            absolute.to_str().unwrap(),
+        ] {
+            assert!(view.stat(seen).is_ok(), "{seen}");
+        }
+        // A link that the user named himself is followed.
+        assert!(view.stat("through/c.txt").is_ok());
+        for hidden in [
+            ".",
+            "",
+            "d.txt",
+            "secret/c.txt",
+            "tests/../d.txt",
+            "tests/link/c.txt",
+            "tests2",
+            "..",
+            "/",
+        ] {
+            assert!(view.stat(hidden).is_err(), "{hidden}");
+            assert!(view.open(hidden).is_err(), "{hidden}");
+        }
+        assert_eq!(list(&view, "tests").unwrap().len(), 3);
     }
 
     #[test]

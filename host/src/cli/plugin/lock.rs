@@ -1,0 +1,540 @@
+//! `persea plugin add`, `update`, `remove`, `install` and `verify`: what the lock binds. How a lock looks is the plugin folder's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::super::{Context, Failure, exit, say};
+use super::words;
+use crate::names::printable;
+use crate::plugin::registry::{self, Pulled};
+use crate::plugin::{self, Catalog, Grants, Lock, LockEntry, Plugin, Power, digest, stored};
+
+/// How a registry's reference begins, where it's not plain that it is one.
+const REGISTRY: &str = "oci://";
+
+/// What a plugin may do and use.
+#[derive(Debug, Args)]
+pub(in super::super) struct Terms {
+    /// Set one of its limits, as in `--limit memory_mb=512` (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    limit: Vec<String>,
+    /// The user's own lock, for all projects, and not that of the project
+    #[arg(long)]
+    user: bool,
+}
+
+impl Terms {
+    fn limits(&self) -> Result<BTreeMap<String, Value>, Failure> {
+        let read = |text: &String| {
+            let (name, value) = text.split_once('=').ok_or_else(|| {
+                failure(format!("--limit {text}: write it as `--limit NAME=VALUE`"))
+            })?;
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+            plugin::check_limit(name, &value)
+                .map_err(|why| failure(format!("--limit {text}: {why}")))?;
+            Ok((name.to_owned(), value))
+        };
+        self.limit.iter().map(read).collect()
+    }
+}
+
+fn failure(message: String) -> Failure {
+    Failure::new(exit::FAIL, miette::miette!("{message}"))
+}
+
+/// A component as it was found at its source.
+struct Found {
+    bytes: Vec<u8>,
+    /// As the lock names it.
+    source: String,
+    signature: Option<String>,
+    plugin: Plugin,
+}
+
+/// Gets a component, from a file or a registry, looks whether it's signed as it has to be, and what it says of itself.
+async fn find(catalog: &Catalog, source: &str, lock: &Lock) -> Result<Found, Failure> {
+    let path = Path::new(source);
+    let (bytes, source, signature) = match reference(source) {
+        Some(reference) => {
+            let pulled = registry::pull(reference, catalog.component_bytes()).await;
+            let Pulled {
+                bytes,
+                signature,
+                pinned,
+            } = pulled.map_err(Failure::of)?;
+            (bytes, format!("{REGISTRY}{pinned}"), signature)
+        }
+        None => {
+            let bytes = catalog.read(path).map_err(Failure::of)?;
+            let signature = signature_beside(path)?;
+            (bytes, from_lock(path, lock), signature)
+        }
+    };
+    let label = PathBuf::from(&source);
+    catalog
+        .check_signature(&source, &bytes, signature.as_deref())
+        .map_err(Failure::of)?;
+    let plugin = catalog.examine(&label, &bytes).await.map_err(Failure::of)?;
+    Ok(Found {
+        bytes,
+        source,
+        signature,
+        plugin,
+    })
+}
+
+/// What a source names in a registry, if it's not a file.
+fn reference(source: &str) -> Option<&str> {
+    if let Some(reference) = source.strip_prefix(REGISTRY) {
+        return Some(reference);
+    }
+    let (registry, _) = source.split_once('/')?;
+    let named =
+        registry.contains(['.', ':']) && !registry.starts_with('.') || registry == "localhost";
+    (named && !Path::new(source).exists()).then_some(source)
+}
+
+/// The text of `FILE.minisig`, if there is one.
+fn signature_beside(path: &Path) -> Result<Option<String>, Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".minisig");
+    match std::fs::read_to_string(&name) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failure(format!(
+            "cannot read {}: {error}",
+            Path::new(&name).display()
+        ))),
+    }
+}
+
+/// A path as the lock writes it: from its own directory where that can be, so that a project can be moved.
+fn from_lock(path: &Path, lock: &Lock) -> String {
+    let directory = match lock.directory() {
+        here if here.as_os_str().is_empty() => Path::new("."),
+        directory => directory,
+    };
+    let Ok(file) = path.canonicalize() else {
+        return path.to_string_lossy().into_owned();
+    };
+    let directory = directory.canonicalize();
+    let below = directory
+        .ok()
+        .and_then(|directory| file.strip_prefix(directory).ok());
+    below.unwrap_or(&file).to_string_lossy().into_owned()
+}
+
+fn entry(found: &Found, grants: Grants, limits: BTreeMap<String, Value>) -> LockEntry {
+    let plugin = &found.plugin;
+    LockEntry {
+        name: plugin.name.clone(),
+        world: plugin.world,
+        version: plugin.version.clone(),
+        contract: plugin.manifest.contract.to_string(),
+        kinds: plugin.kinds.clone(),
+        source: found.source.clone(),
+        sha256: plugin.digest.clone(),
+        signature: found.signature.clone(),
+        grants,
+        limits,
+    }
+}
+
+/// Keeps what came from a registry, and writes the lock.
+fn write(
+    context: &Context,
+    lock: &mut Lock,
+    entry: LockEntry,
+    bytes: &[u8],
+) -> Result<(), Failure> {
+    if entry.registry().is_some() {
+        keep(&context.store(), &entry.sha256, bytes)?;
+    }
+    lock.put(entry);
+    lock.write().map_err(Failure::of)
+}
+
+fn keep(store: &Path, sha256: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let put = || -> std::io::Result<()> {
+        std::fs::create_dir_all(store)?;
+        let mut file = tempfile::NamedTempFile::new_in(store)?;
+        std::io::Write::write_all(&mut file, bytes)?;
+        file.persist(stored(store, sha256))
+            .map_err(|error| error.error)?;
+        Ok(())
+    };
+    put().map_err(|error| {
+        failure(format!(
+            "cannot keep a plugin in {}: {error}",
+            store.display()
+        ))
+    })
+}
+
+/// What a component asks for and is not granted, as a failure that says what to type.
+fn refuse(plugin: &Plugin, missing: &[Power], command: &str) -> Failure {
+    let asks = missing
+        .iter()
+        .map(|power| format!("\n  {}: to {}", power.name(), words(power.name())));
+    let grants = missing
+        .iter()
+        .map(|power| format!(" --grant {}", power.proposal()));
+    let message = format!(
+        "{} asks for what it is not granted:{}",
+        printable(plugin.label()),
+        asks.collect::<String>()
+    );
+    let help = format!("say what it may: `{command}{}`", grants.collect::<String>());
+    Failure::new(exit::FAIL, miette::miette!(help = help, "{message}"))
+}
+
+/// That more is granted than it asks for: a later version could use it unseen.
+fn refuse_useless(plugin: &Plugin, useless: &[Power]) -> Failure {
+    let names: Vec<&str> = useless.iter().map(|power| power.name()).collect();
+    failure(format!(
+        "{} does not ask for {}, so it is not granted",
+        printable(plugin.label()),
+        names.join(", ")
+    ))
+}
+
+fn show(entry: &LockEntry) {
+    let rows = [
+        ("source", entry.source.clone()),
+        ("version", entry.version.clone()),
+        ("sha256", entry.sha256.clone()),
+        ("kinds", entry.kinds.join(", ")),
+        ("granted", entry.grants.to_string()),
+        (
+            "signed",
+            entry
+                .signature
+                .as_ref()
+                .map(|_| "yes".to_owned())
+                .unwrap_or_default(),
+        ),
+    ];
+    for (name, value) in rows {
+        if !value.is_empty() {
+            say(format_args!("  {name:<8} {}", printable(&value)));
+        }
+    }
+}
+
+/// `persea plugin add`.
+pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Result<u8, Failure> {
+    let catalog = context.bare()?;
+    let mut lock = context.lock(terms.user)?;
+    let found = find(&catalog, source, &lock).await?;
+    let mut grants = context.grants.clone();
+    let useless = grants.retain(&found.plugin.manifest);
+    if !useless.is_empty() {
+        return Err(refuse_useless(&found.plugin, &useless));
+    }
+    let missing = grants.missing(&found.plugin.manifest);
+    if !missing.is_empty() {
+        return Err(refuse(
+            &found.plugin,
+            &missing,
+            &format!("persea plugin add {source}"),
+        ));
+    }
+    let new = entry(&found, grants, terms.limits()?);
+    if let Some(old) = lock.named(&new.id()).next() {
+        let same =
+            (&old.sha256, &old.grants, &old.limits) == (&new.sha256, &new.grants, &new.limits);
+        if same {
+            say(format_args!(
+                "{} is in {} already",
+                new.id(),
+                lock.path().display()
+            ));
+            return Ok(exit::OK);
+        }
+        return Err(failure(format!(
+            "{} is in {} already, from {}: `persea plugin update {}` takes another version or other grants",
+            new.id(),
+            lock.path().display(),
+            printable(&old.source),
+            new.id()
+        )));
+    }
+    say(format_args!(
+        "locked {} in {}",
+        new.id(),
+        lock.path().display()
+    ));
+    show(&new);
+    for power in &found.plugin.manifest.powers {
+        say(format_args!("  may {}", words(power)));
+    }
+    write(context, &mut lock, new, &found.bytes)?;
+    Ok(exit::OK)
+}
+
+/// The one entry with that name, in the project's lock or in the user's.
+fn only(context: &Context, name: &str) -> Result<(Lock, LockEntry), Failure> {
+    let locks = [context.lock(false)?, context.lock(true)?];
+    for lock in locks {
+        let named: Vec<LockEntry> = lock.named(name).cloned().collect();
+        match named.as_slice() {
+            [] => {}
+            [one] => return Ok((lock, one.clone())),
+            several => {
+                let ids: Vec<String> = several.iter().map(LockEntry::id).collect();
+                return Err(failure(format!(
+                    "several are named `{name}`: write one of {}",
+                    ids.join(", ")
+                )));
+            }
+        }
+    }
+    Err(failure(format!(
+        "no lock has `{name}`: `persea plugin verify` shows what they have"
+    )))
+}
+
+/// `persea plugin update`.
+pub(super) async fn update(
+    context: &Context,
+    name: &str,
+    approve: bool,
+    terms: &Terms,
+) -> Result<u8, Failure> {
+    let catalog = context.bare()?;
+    let (mut lock, old) = only(context, name)?;
+    // A tag may name another by now; the digest would always name the same.
+    let source = match (old.registry(), lock.file_of(&old)) {
+        (Some(pinned), _) => {
+            let tag = pinned.split_once('@').map_or(pinned, |(tag, _)| tag);
+            format!("{REGISTRY}{tag}")
+        }
+        (None, path) => path.unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    let found = find(&catalog, &source, &lock).await?;
+    let plugin = &found.plugin;
+    let mut grants = old.grants.clone();
+    grants.retain(&plugin.manifest);
+    let mut asked = context.grants.clone();
+    let useless = asked.retain(&plugin.manifest);
+    if !useless.is_empty() {
+        return Err(refuse_useless(plugin, &useless));
+    }
+    grants.replace(&asked);
+    let mut limits = old.limits.clone();
+    limits.extend(terms.limits()?);
+    let missing = grants.missing(&plugin.manifest);
+    let new = entry(&found, grants, limits);
+    if new.id() != old.id() {
+        return Err(failure(format!(
+            "{} is now {}: `persea plugin remove {}`, and add the other",
+            old.id(),
+            new.id(),
+            old.id()
+        )));
+    }
+    if new == old {
+        say(format_args!(
+            "{} {} is as it was locked",
+            old.id(),
+            old.version
+        ));
+        return Ok(exit::OK);
+    }
+    difference(&old, &new);
+    if !missing.is_empty() {
+        return Err(refuse(
+            plugin,
+            &missing,
+            &format!("persea plugin update {}", old.id()),
+        ));
+    }
+    let more: Vec<&str> = new
+        .kinds
+        .iter()
+        .filter(|kind| !old.kinds.contains(kind))
+        .map(String::as_str)
+        .collect();
+    if !more.is_empty() && !approve {
+        let help = format!("`persea plugin update {} --approve` lets it", old.id());
+        return Err(Failure::new(
+            exit::FAIL,
+            miette::miette!(
+                help = help,
+                "{} would serve more kinds than it did: {}",
+                old.id(),
+                printable(&more.join(", "))
+            ),
+        ));
+    }
+    write(context, &mut lock, new, &found.bytes)?;
+    say(format_args!(
+        "locked {} in {}",
+        old.id(),
+        lock.path().display()
+    ));
+    Ok(exit::OK)
+}
+
+/// Says what is different, a line each.
+fn difference(old: &LockEntry, new: &LockEntry) {
+    say(format_args!("{}", new.id()));
+    let limits = |entry: &LockEntry| {
+        let all = entry
+            .limits
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        all.collect::<Vec<_>>().join(" ")
+    };
+    let rows = [
+        ("version", old.version.clone(), new.version.clone()),
+        ("contract", old.contract.clone(), new.contract.clone()),
+        ("source", old.source.clone(), new.source.clone()),
+        ("sha256", old.sha256.clone(), new.sha256.clone()),
+        ("kinds", old.kinds.join(", "), new.kinds.join(", ")),
+        ("granted", old.grants.to_string(), new.grants.to_string()),
+        ("limits", limits(old), limits(new)),
+    ];
+    for (name, old, new) in rows {
+        if old != new {
+            say(format_args!(
+                "  {name:<8} {} -> {}",
+                printable(&old),
+                printable(&new)
+            ));
+        }
+    }
+}
+
+/// `persea plugin remove`.
+pub(super) fn remove(context: &Context, name: &str) -> Result<u8, Failure> {
+    let (mut lock, entry) = only(context, name)?;
+    lock.remove(&entry.id());
+    lock.write().map_err(Failure::of)?;
+    say(format_args!(
+        "{} is no longer in {}",
+        entry.id(),
+        lock.path().display()
+    ));
+    Ok(exit::OK)
+}
+
+/// `persea plugin install`: gets what the locks have from registries and this machine has not.
+pub(super) async fn install(context: &Context) -> Result<u8, Failure> {
+    let catalog = context.bare()?;
+    let store = context.store();
+    for lock in [context.lock(false)?, context.lock(true)?] {
+        for entry in lock.entries() {
+            let Some(reference) = entry.registry() else {
+                continue;
+            };
+            let path = stored(&store, &entry.sha256);
+            if std::fs::read(&path).is_ok_and(|bytes| digest(&bytes) == entry.sha256) {
+                continue;
+            }
+            let pulled = registry::pull(reference, catalog.component_bytes()).await;
+            let bytes = pulled.map_err(Failure::of)?.bytes;
+            if digest(&bytes) != entry.sha256 {
+                return Err(failure(format!(
+                    "{}: {} has another plugin than the one that {} binds",
+                    entry.id(),
+                    printable(&entry.source),
+                    lock.path().display()
+                )));
+            }
+            keep(&store, &entry.sha256, &bytes)?;
+            say(format_args!(
+                "got {} {} from {}",
+                entry.id(),
+                entry.version,
+                printable(reference)
+            ));
+        }
+    }
+    Ok(exit::OK)
+}
+
+/// `persea plugin verify`.
+pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
+    let catalog = context.bare()?;
+    let sources = context.sources()?;
+    let mut wrong = 0;
+    for lock in &sources.locks {
+        for entry in lock.entries() {
+            let path = sources.file_of(lock, entry);
+            let checked = match &path {
+                Some(path) => check(&catalog, entry, path).await,
+                None => Err("it is not on this machine".to_owned()),
+            };
+            let place = path.unwrap_or_default();
+            match checked {
+                Ok(()) => say(format_args!(
+                    "ok    {} {} {}",
+                    entry.id(),
+                    entry.version,
+                    place.display()
+                )),
+                Err(why) => {
+                    wrong += 1;
+                    say(format_args!(
+                        "WRONG {} {}: {}",
+                        entry.id(),
+                        entry.version,
+                        printable(&why)
+                    ));
+                }
+            }
+        }
+    }
+    let unlocked = catalog.not_locked().map_err(Failure::of)?;
+    for error in &unlocked {
+        say(format_args!("open  {}", printable(&error.to_string())));
+    }
+    Ok(if wrong == 0 { exit::OK } else { exit::JOB_FAIL })
+}
+
+/// Whether a file is what an entry binds, says of itself what stands there, and is granted what it asks for.
+async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), String> {
+    let text = |error: plugin::PluginError| error.to_string();
+    let bytes = catalog.read(path).map_err(text)?;
+    let found = digest(&bytes);
+    if found != entry.sha256 {
+        return Err(format!(
+            "{} has the sha256 {found}, and {} is locked; `persea plugin update {}` shows what is different",
+            path.display(),
+            entry.sha256,
+            entry.id()
+        ));
+    }
+    catalog
+        .check_signature(&entry.source, &bytes, entry.signature.as_deref())
+        .map_err(text)?;
+    let plugin = catalog.examine(path, &bytes).await.map_err(text)?;
+    let same = [
+        ("name", plugin.name == entry.name),
+        ("world", plugin.world == entry.world),
+        ("version", plugin.version == entry.version),
+        (
+            "contract",
+            plugin.manifest.contract.to_string() == entry.contract,
+        ),
+        ("kinds", plugin.kinds == entry.kinds),
+    ];
+    if let Some((what, _)) = same.iter().find(|(_, same)| !same) {
+        return Err(format!("the lock has another {what} than the plugin says"));
+    }
+    let missing = entry.grants.missing(&plugin.manifest);
+    match missing.as_slice() {
+        [] => Ok(()),
+        missing => {
+            let names: Vec<&str> = missing.iter().map(|power| power.name()).collect();
+            Err(format!(
+                "it asks for {} and is not granted that",
+                names.join(", ")
+            ))
+        }
+    }
+}

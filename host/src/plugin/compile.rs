@@ -1,0 +1,170 @@
+//! Compiling a component that nobody has vouched for: in a process of its own, whose time and memory the kernel limits.
+//!
+//! The compiler is this program, run again with a word that is not for people. It reads the component from its standard input and writes the
+//! compiled code to its standard output; it needs and opens nothing else. It must not know what is compiled or where it is kept.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode, Stdio};
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::PluginError;
+use super::limits::{Limits, Reached, bytes};
+
+/// The word that makes this program a compiler.
+pub const WORD: &str = "compile-component";
+
+/// The most compiled code that is taken: 1 GiB. A Python guest has 40 MiB.
+const CODE: u64 = 1 << 30;
+
+/// Why there is no compiled code.
+#[derive(Debug)]
+pub(super) enum CompileError {
+    /// The component is not valid.
+    Wrong(wasmtime::Error),
+    /// The compiler has said so.
+    Said(String),
+    /// It takes more than it may.
+    Limit(Reached),
+    /// The process cannot be had.
+    Process(std::io::Error),
+}
+
+impl CompileError {
+    /// The error of this plugin.
+    pub(super) fn of(self, plugin: &str) -> PluginError {
+        let plugin = plugin.to_owned();
+        let message = match self {
+            Self::Limit(reached) => {
+                let reached = Box::new(reached);
+                return PluginError::Limit { plugin, reached };
+            }
+            Self::Wrong(error) => format!("{error:#}"),
+            Self::Said(text) => text,
+            Self::Process(error) => format!("the process that compiles it cannot be used: {error}"),
+        };
+        PluginError::Load { plugin, message }
+    }
+}
+
+/// Compiles in a process of its own, and waits for it.
+pub(super) fn apart(component: &[u8], limits: &Limits) -> Result<Vec<u8>, CompileError> {
+    let program = std::env::current_exe().map_err(CompileError::Process)?;
+    let seconds = limits.compile.as_secs_f64().ceil().max(1.0);
+    let mut child = Command::new(program)
+        .arg(WORD)
+        .arg(format!("{seconds}"))
+        .arg(limits.compile_memory.to_string())
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(CompileError::Process)?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    // It reads all before it writes anything but a short complaint, so that one after the other is enough.
+    if let Some(mut stdin) = stdin {
+        let _ = stdin.write_all(component);
+    }
+    let mut code = Vec::new();
+    let read = match stdout {
+        Some(stdout) => stdout.take(CODE + 1).read_to_end(&mut code),
+        None => Ok(0),
+    };
+    let mut said = String::new();
+    if let Some(stderr) = stderr {
+        let _ = stderr.take(4096).read_to_string(&mut said);
+    }
+    if code.len() as u64 > CODE {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(CompileError::Process)?;
+    read.map_err(CompileError::Process)?;
+    if status.success() && code.len() as u64 <= CODE {
+        return Ok(code);
+    }
+    let of_time = [libc_signal::XCPU, libc_signal::KILL];
+    Err(match status.signal() {
+        Some(signal) if of_time.contains(&signal) => {
+            let value = format!("{} s", limits.compile.as_secs_f64());
+            CompileError::Limit(limits.reached("the time to compile it", value, "compile"))
+        }
+        // Rust ends so when there's no memory to be had, and the kernel when there's none for a stack.
+        Some(_) => {
+            let value = bytes(limits.compile_memory);
+            CompileError::Limit(limits.reached(
+                "the memory to compile it",
+                value,
+                "compile_memory_mb",
+            ))
+        }
+        None => CompileError::Said(said.trim().to_owned()),
+    })
+}
+
+/// The numbers of the signals by which the kernel ends what has used up its processor time.
+mod libc_signal {
+    pub(super) const KILL: i32 = rustix::process::Signal::KILL.as_raw();
+    pub(super) const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
+}
+
+/// Is the compiler: with the seconds and the bytes that it may use.
+pub fn main(args: &[String]) -> ExitCode {
+    match compile(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compile(args: &[String]) -> Result<(), String> {
+    let number = |index: usize| args.get(index).and_then(|text| text.parse::<u64>().ok());
+    let (Some(seconds), Some(memory)) = (number(0), number(1)) else {
+        return Err(format!("`{WORD}` is for this program itself"));
+    };
+    // It ends with the host that asked.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    let limits = [
+        // A second more, so that the signal that can be told from others comes first.
+        (Resource::Cpu, seconds, seconds.saturating_add(1)),
+        (Resource::As, memory, memory),
+        (Resource::Core, 0, 0),
+        (Resource::Fsize, 0, 0),
+    ];
+    for (resource, soft, hard) in limits {
+        lower(resource, soft, hard)
+            .map_err(|error| format!("its limits cannot be set: {error}"))?;
+    }
+    let mut component = Vec::new();
+    std::io::stdin()
+        .lock()
+        .read_to_end(&mut component)
+        .map_err(|error| error.to_string())?;
+    let engine = super::engine::only_compiling().map_err(|error| format!("{error:#}"))?;
+    let code = engine
+        .precompile_component(&component)
+        .map_err(|error| format!("{error:#}"))?;
+    std::io::stdout()
+        .lock()
+        .write_all(&code)
+        .map_err(|error| error.to_string())
+}
+
+/// Sets a limit where it is not lower already.
+fn lower(resource: Resource, soft: u64, hard: u64) -> rustix::io::Result<()> {
+    let now = rustix::process::getrlimit(resource);
+    let least = |wanted: u64, now: Option<u64>| Some(now.map_or(wanted, |now| now.min(wanted)));
+    let hard = least(hard, now.maximum);
+    let soft = least(soft, hard).and_then(|soft| least(soft, now.current));
+    setrlimit(
+        resource,
+        Rlimit {
+            current: soft,
+            maximum: hard,
+        },
+    )
+}

@@ -1,0 +1,291 @@
+//! What the user lets a plugin do: powers with their parameters, as a lock file or the command line gives them.
+//!
+//! A plugin may do what its component imports and what it's granted, whichever is less. Owns which powers have to be granted, how a
+//! grant is written, compared and said in words. Knows nothing of files or of how a power is held to its grant.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::Manifest;
+
+/// A power that is only there where it's granted. What a plugin can do without is log, report on its own task, write its own
+/// report and keep a few files of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// Processes in the task's environment; in which spawners.
+    Process,
+    /// Of the processes, which programs; where this is not granted, any.
+    Programs,
+    /// Files of the project, to be read; which directories.
+    Workspace,
+    /// Downloads by the host; from which hosts.
+    Fetch,
+    /// Variables of the host's environment, for the plugin and for its processes; which names.
+    Environment,
+    /// Directories through WASI; which paths, with `:write` after those that it may change.
+    Directories,
+}
+
+impl Power {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Process,
+        Self::Programs,
+        Self::Workspace,
+        Self::Fetch,
+        Self::Environment,
+        Self::Directories,
+    ];
+
+    /// Its name in lock files and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Programs => "programs",
+            Self::Workspace => "workspace",
+            Self::Fetch => "fetch",
+            Self::Environment => "environment",
+            Self::Directories => "directories",
+        }
+    }
+
+    /// What a grant says that names nothing: the least that is of use.
+    const fn least(self) -> Option<&'static str> {
+        match self {
+            Self::Process => Some("sandbox"),
+            Self::Workspace => Some("."),
+            _ => None,
+        }
+    }
+
+    /// What has to be named in a grant, for messages.
+    const fn parameter(self) -> &'static str {
+        match self {
+            Self::Process => "SPAWNER",
+            Self::Programs => "PROGRAM",
+            Self::Workspace => "DIR",
+            Self::Fetch => "HOST",
+            Self::Environment => "VARIABLE",
+            Self::Directories => "DIR[:write]",
+        }
+    }
+
+    /// The grant that is proposed to who has to write one: `fetch=HOST`.
+    pub fn proposal(self) -> String {
+        format!(
+            "{}={}",
+            self.name(),
+            self.least().unwrap_or(self.parameter())
+        )
+    }
+}
+
+/// What a plugin is granted: for each power, what it may reach with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Grants(BTreeMap<Power, Vec<String>>);
+
+impl Grants {
+    /// What the host's own plugins have.
+    pub(super) fn all() -> Self {
+        let any = || vec!["*".to_owned()];
+        Self(BTreeMap::from([
+            (Power::Process, any()),
+            (Power::Workspace, vec![".".to_owned()]),
+            (Power::Fetch, any()),
+            (Power::Environment, any()),
+        ]))
+    }
+
+    /// Reads grants as they are written on the command line: `process`, `process=sandbox,process`, `fetch=*.example.org`.
+    pub fn parse<S: AsRef<str>>(texts: &[S]) -> Result<Self, String> {
+        let mut grants = Self::default();
+        for text in texts {
+            let text = text.as_ref();
+            let (name, values) = match text.split_once('=') {
+                Some((name, values)) => (name, Some(values)),
+                None => (text, None),
+            };
+            let power = Power::ALL.into_iter().find(|power| power.name() == name);
+            let power = power.ok_or_else(|| {
+                let names: Vec<String> = Power::ALL
+                    .iter()
+                    .map(|p| format!("`{}`", p.name()))
+                    .collect();
+                format!("`{name}` cannot be granted: there are {}", names.join(", "))
+            })?;
+            let values: Vec<String> = match values {
+                Some(values) => values
+                    .split(',')
+                    .map(|value| value.trim().to_owned())
+                    .collect(),
+                None => power.least().map(str::to_owned).into_iter().collect(),
+            };
+            if values.is_empty() || values.iter().any(String::is_empty) {
+                return Err(format!(
+                    "`{text}` names nothing: write it as `{}={}`",
+                    power.name(),
+                    power.parameter()
+                ));
+            }
+            let all = grants.0.entry(power).or_default();
+            all.extend(values);
+            all.sort();
+            all.dedup();
+        }
+        Ok(grants)
+    }
+
+    /// Whether there's nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is granted of one power; nothing where it isn't.
+    pub fn of(&self, power: Power) -> &[String] {
+        self.0.get(&power).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the power is granted for this spawner, program or variable; `*` is any.
+    pub fn allows(&self, power: Power, what: &str) -> bool {
+        self.of(power)
+            .iter()
+            .any(|listed| listed == "*" || listed == what)
+    }
+
+    /// Which programs its processes may be; none for any.
+    pub fn programs(&self) -> Option<&[String]> {
+        self.0.get(&Power::Programs).map(Vec::as_slice)
+    }
+
+    /// Puts other grants over these, power by power.
+    pub fn replace(&mut self, other: &Self) {
+        for (power, values) in &other.0 {
+            self.0.insert(*power, values.clone());
+        }
+    }
+
+    /// What a component asks for and these do not grant.
+    pub fn missing(&self, manifest: &Manifest) -> Vec<Power> {
+        let asked = asked(manifest);
+        asked
+            .into_iter()
+            .filter(|power| self.of(*power).is_empty())
+            .collect()
+    }
+
+    /// Takes away what a component has not asked for, and says which powers that were.
+    pub fn retain(&mut self, manifest: &Manifest) -> Vec<Power> {
+        let asked = asked(manifest);
+        let useless = |power: &Power| match power {
+            Power::Programs => !asked.contains(&Power::Process),
+            Power::Environment => !asked.contains(&Power::Process) && !manifest.wasi,
+            Power::Directories => !manifest.wasi,
+            _ => !asked.contains(power),
+        };
+        let gone: Vec<Power> = self.0.keys().copied().filter(useless).collect();
+        self.0.retain(|power, _| !gone.contains(power));
+        gone
+    }
+}
+
+/// The powers that a component asks for and that have to be granted.
+fn asked(manifest: &Manifest) -> Vec<Power> {
+    let has = |power: &Power| manifest.powers.iter().any(|asked| asked == power.name());
+    Power::ALL.into_iter().filter(has).collect()
+}
+
+impl fmt::Display for Grants {
+    /// As on the command line, a power after the other.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("nothing");
+        }
+        for (index, (power, values)) in self.0.iter().enumerate() {
+            let gap = if index == 0 { "" } else { " " };
+            write!(f, "{gap}{}={}", power.name(), values.join(","))?;
+        }
+        Ok(())
+    }
+}
+
+/// What an interface of the contract lets a plugin do, in words.
+pub fn in_words(interface: &str) -> &'static str {
+    match interface {
+        "log" => "write messages to the log",
+        "workspace" => "read files of the project",
+        "process" => "start processes where its task runs",
+        "status" => "tell how its task goes, and leave files in the task's directory",
+        "batch" => "take one task of the job after the other",
+        "output" => "write its own report",
+        "fetch" => "have files downloaded by the host",
+        "cache" => "keep some files of its own from job to job",
+        _ => "a power that this host does not know",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn grants(texts: &[&str]) -> Grants {
+        Grants::parse(texts).unwrap()
+    }
+
+    fn asking(powers: &[&str]) -> Manifest {
+        Manifest {
+            world: super::super::World::RequirementResolver,
+            contract: semver::Version::new(0, 1, 0),
+            powers: powers.iter().map(|&power| power.to_owned()).collect(),
+            wasi: false,
+            batches: false,
+        }
+    }
+
+    #[test]
+    fn a_grant_names_what_it_is_for_or_is_the_least() {
+        assert_eq!(grants(&["process"]).of(Power::Process), ["sandbox"]);
+        let several = grants(&["fetch=b.example.org, a.example.org", "workspace"]);
+        assert_eq!(
+            several.to_string(),
+            "workspace=. fetch=a.example.org,b.example.org"
+        );
+        assert_eq!(
+            Grants::parse(&["fetch"]).unwrap_err(),
+            "`fetch` names nothing: write it as `fetch=HOST`"
+        );
+        assert!(Grants::parse(&["fetch=a,,b"]).is_err());
+        assert!(
+            Grants::parse(&["root"])
+                .unwrap_err()
+                .contains("`root` cannot be granted: there are `process`, ")
+        );
+    }
+
+    #[test]
+    fn a_star_is_any() {
+        let grants = grants(&["process", "environment=*"]);
+        assert!(grants.allows(Power::Process, "sandbox"));
+        assert!(!grants.allows(Power::Process, "process"));
+        assert!(grants.allows(Power::Environment, "HOME"));
+        assert!(!grants.allows(Power::Fetch, "example.org"));
+    }
+
+    #[test]
+    fn what_is_asked_for_has_to_be_granted_and_no_more_can_be() {
+        let asks = asking(&["log", "process", "fetch", "cache"]);
+        assert_eq!(
+            Grants::default().missing(&asks),
+            [Power::Process, Power::Fetch]
+        );
+        let mut more = grants(&["process", "programs=git", "workspace", "directories=x"]);
+        assert_eq!(more.missing(&asks), [Power::Fetch]);
+        assert_eq!(more.retain(&asks), [Power::Workspace, Power::Directories]);
+        assert_eq!(more, grants(&["process", "programs=git"]));
+        assert!(Grants::all().missing(&asks).is_empty());
+    }
+}

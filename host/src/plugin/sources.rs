@@ -1,0 +1,177 @@
+//! Where plugins are looked for, and which of those found may be used: what is built in, what a lock binds, and what the user named for
+//! this one run.
+//!
+//! Owns that choice. Knows nothing of how a component is loaded, nor of what it's granted beyond that.
+
+use std::path::{Path, PathBuf};
+
+use super::PluginError;
+use super::catalog::Origin;
+use super::grants::Grants;
+use super::load::BUILTINS;
+use super::lock::{Entry, Lock};
+
+/// Where plugins are looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Directories that the user named for this run, the most preferred first. Each must exist. What no lock binds is used all the
+    /// same, with `grants`.
+    pub named: Vec<PathBuf>,
+    /// Directories of the settings. Each must exist. What no lock binds is only listed.
+    pub dirs: Vec<PathBuf>,
+    /// The user's own directory, which need not exist. What no lock binds is only listed.
+    pub user_dir: Option<PathBuf>,
+    /// The lock files, the most preferred first.
+    pub locks: Vec<Lock>,
+    /// What plugins are granted that the user named for this run and no lock binds.
+    pub grants: Grants,
+    /// Where plugins from registries are, by their digests.
+    pub store: Option<PathBuf>,
+    /// Where compiled code, downloads and what plugins keep are kept from job to job; none to keep none.
+    pub cache: Option<PathBuf>,
+}
+
+/// Why a plugin may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// It is part of the host.
+    BuiltIn,
+    /// A lock binds its bytes, and says what it may do.
+    Locked,
+    /// The user named its directory for this run; of processes it is given only those in isolated environments.
+    Unlocked,
+}
+
+/// Something that may be a plugin.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) origin: Origin,
+    pub(super) label: String,
+    /// The user named its directory for this run.
+    pub(super) named: bool,
+    /// Where it comes from, when it's not there.
+    pub(super) registry: Option<String>,
+}
+
+impl Candidate {
+    pub(super) fn file(path: &Path) -> Self {
+        Self {
+            origin: Origin::File(path.to_path_buf()),
+            label: path.display().to_string(),
+            named: false,
+            registry: None,
+        }
+    }
+}
+
+impl Sources {
+    /// What may be a plugin, the most preferred first.
+    pub(super) fn candidates(&self) -> Result<Vec<Candidate>, PluginError> {
+        let mut found = Vec::new();
+        for dir in &self.named {
+            let files = files(dir)?.into_iter();
+            found.extend(files.map(|file| Candidate {
+                named: true,
+                ..file
+            }));
+        }
+        for dir in &self.dirs {
+            found.extend(files(dir)?);
+        }
+        // The project's lock before the user's directory, and that before the user's lock.
+        let mut locks = self.locks.iter();
+        self.locked(locks.next(), &mut found);
+        if let Some(dir) = self.user_dir.as_deref().filter(|dir| dir.is_dir()) {
+            found.extend(files(dir)?);
+        }
+        for lock in locks {
+            self.locked(Some(lock), &mut found);
+        }
+        found.extend(BUILTINS.iter().map(|built_in| Candidate {
+            origin: Origin::BuiltIn,
+            label: built_in.name.to_owned(),
+            named: false,
+            registry: None,
+        }));
+        Ok(found)
+    }
+
+    /// The files that a lock names, but for those that were found already.
+    fn locked(&self, lock: Option<&Lock>, found: &mut Vec<Candidate>) {
+        let same = |one: &Path, other: &Path| {
+            one == other
+                || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+        };
+        for (lock, entry) in lock
+            .into_iter()
+            .flat_map(|lock| lock.entries().iter().map(move |entry| (lock, entry)))
+        {
+            let Some(path) = self.file_of(lock, entry) else {
+                continue;
+            };
+            let known = |candidate: &Candidate| match &candidate.origin {
+                Origin::File(other) => same(other, &path),
+                Origin::BuiltIn => false,
+            };
+            if !found.iter().any(known) {
+                found.push(Candidate {
+                    registry: entry.registry().map(str::to_owned),
+                    ..Candidate::file(&path)
+                });
+            }
+        }
+    }
+
+    /// Where the file of a lock's entry is; none for one from a registry where nothing is stored.
+    pub fn file_of(&self, lock: &Lock, entry: &Entry) -> Option<PathBuf> {
+        let stored = || Some(stored(self.store.as_deref()?, &entry.sha256));
+        lock.file_of(entry).or_else(stored)
+    }
+
+    /// The entry that binds these bytes, with its lock.
+    pub fn bound_to(&self, sha256: &str) -> Option<(&Lock, &Entry)> {
+        let mut locks = self.locks.iter();
+        locks.find_map(|lock| Some((lock, lock.bound_to(sha256)?)))
+    }
+
+    /// The entry that names this file, whatever its bytes are now.
+    pub(super) fn naming(&self, path: &Path) -> Option<&Entry> {
+        let path = path.canonicalize().ok()?;
+        let names = |lock: &Lock, entry: &Entry| {
+            let file = lock.file_of(entry)?.canonicalize().ok()?;
+            (file == path).then_some(())
+        };
+        let mut locks = self.locks.iter();
+        locks.find_map(|lock| {
+            lock.entries()
+                .iter()
+                .find(|entry| names(lock, entry).is_some())
+        })
+    }
+}
+
+/// The file of a plugin from a registry.
+pub fn stored(store: &Path, sha256: &str) -> PathBuf {
+    store.join(format!("{sha256}.wasm"))
+}
+
+/// The files of a directory whose names end with `.wasm`, by name.
+fn files(dir: &Path) -> Result<Vec<Candidate>, PluginError> {
+    let failed = |source| PluginError::Directory {
+        path: dir.to_path_buf(),
+        source,
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths.iter().map(|path| Candidate::file(path)).collect())
+}

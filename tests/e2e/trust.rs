@@ -1,0 +1,502 @@
+//! What a plugin may do: what it asks for, and what a lock or the command line grants. Nothing else is loaded, and nothing else can be done.
+
+use crate::plugins::{built, lock, put};
+use crate::support::{Ran, Sandbox};
+
+const GREET: &str = r#"{"kind": "greet", "uri": "World"}"#;
+
+/// A sandbox with these plugins in a directory, and nothing that locks them.
+fn unlocked(names: &[&str]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    for name in names {
+        sandbox.file(&format!("plugins/{name}.wasm"), &built()[*name]);
+    }
+    sandbox.file("r.json", GREET);
+    sandbox
+}
+
+#[track_caller]
+fn says(ran: &Ran, parts: &[&str]) {
+    for part in parts {
+        assert!(ran.stderr.contains(part), "no {part:?} in\n{ran}");
+    }
+}
+
+fn lock_of(sandbox: &Sandbox) -> toml::Table {
+    let text = std::fs::read_to_string(sandbox.project().join("persea.lock")).unwrap();
+    text.parse().unwrap()
+}
+
+#[test]
+fn what_lies_in_a_checkout_is_listed_and_not_loaded_until_it_is_locked() {
+    let sandbox = unlocked(&["runner-greet", "format-csv"]);
+    sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
+    let ran = sandbox.run(&["run", "r.json"]).code(3);
+    says(
+        &ran,
+        &[
+            "plugins/format-csv.wasm is a result-format that no lock binds, so it is not loaded: `persea plugin add plugins/format-csv.wasm` locks it",
+            "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: `persea plugin add plugins/runner-greet.wasm --grant process=sandbox` locks it",
+        ],
+    );
+    assert!(
+        sandbox
+            .job()
+            .reason("World")
+            .starts_with("no runner for kind `greet`")
+    );
+    let ran = sandbox.run(&["plugin", "verify"]).code(0);
+    assert!(
+        ran.stdout
+            .contains("open  plugins/runner-greet.wasm is a runner"),
+        "{ran}"
+    );
+
+    sandbox
+        .run(&["plugin", "add", "plugins/format-csv.wasm"])
+        .code(0);
+    let add = [
+        "plugin",
+        "add",
+        "plugins/runner-greet.wasm",
+        "--grant",
+        "process=process",
+    ];
+    sandbox.run(&add).code(0);
+    let ran = sandbox.run(&["run", "r.json"]).code(0);
+    assert_eq!(ran.stderr, "");
+    assert_eq!(sandbox.job().status("World"), "PASS");
+    assert!(sandbox.job().read("results.csv").contains("1-World"));
+}
+
+#[test]
+fn what_is_locked_needs_no_directory() {
+    let sandbox = unlocked(&["runner-greet"]);
+    lock(&sandbox, "plugins/runner-greet.wasm", &[]);
+    let ran = sandbox.run(&["run", "r.json"]).code(0);
+    assert_eq!(ran.stderr, "");
+    let ran = sandbox.run(&["plugin", "remove", "greet"]).code(0);
+    assert_eq!(ran.stdout, "runner.greet is no longer in persea.lock\n");
+    sandbox.run(&["run", "r.json"]).code(1);
+}
+
+#[test]
+fn what_is_not_granted_cannot_be_added_and_the_line_that_is_told_works() {
+    let sandbox = unlocked(&["runner-greet"]);
+    let ran = sandbox
+        .run(&["plugin", "add", "plugins/runner-greet.wasm"])
+        .code(4);
+    let line = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox";
+    says(
+        &ran,
+        &[
+            "process: to start processes where its task runs",
+            &format!("`{line}`"),
+        ],
+    );
+    assert!(!sandbox.project().join("persea.lock").exists());
+    let args: Vec<&str> = line.split(' ').skip(1).collect();
+    sandbox.run(&args).code(0);
+    let lock = lock_of(&sandbox);
+    let entry = lock["plugin"][0].as_table().unwrap();
+    assert_eq!(entry["name"].as_str(), Some("greet"));
+    assert_eq!(entry["grants"]["process"][0].as_str(), Some("sandbox"));
+    // More than it asks for is not granted either.
+    let more = ["plugin", "update", "greet", "--grant", "fetch=example.org"];
+    let ran = sandbox.run(&more).code(4);
+    says(&ran, &["does not ask for fetch"]);
+    let nothing = ["plugin", "update", "greet", "--grant", "root"];
+    says(
+        &sandbox.run(&nothing).code(4),
+        &["`root` cannot be granted"],
+    );
+}
+
+#[test]
+fn a_runner_starts_nothing_where_it_is_not_granted_to() {
+    let sandbox = unlocked(&["runner-greet"]);
+    sandbox.file(
+        "r.json",
+        format!("[{GREET}, {{\"kind\": \"noop\", \"uri\": \"n\"}}]"),
+    );
+    let add = [
+        "plugin",
+        "add",
+        "plugins/runner-greet.wasm",
+        "--grant",
+        "process=sandbox",
+    ];
+    sandbox.run(&add).code(0);
+    sandbox.run(&["run", "r.json"]).code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("World"), "ERROR");
+    assert_eq!(
+        job.reason("World"),
+        "runner `greet` (plugins/runner-greet.wasm) may start processes with the spawner `sandbox` only, and this job's is `process`: use `--spawner sandbox`, or `persea plugin update runner.greet --grant process=sandbox,process`"
+    );
+    assert_eq!(job.status("n"), "PASS");
+    sandbox
+        .run(&["run", "--spawner", "sandbox", "r.json"])
+        .code(0);
+    assert_eq!(sandbox.job().artifact("World", "stdout"), "Hello, World!\n");
+    let update = [
+        "plugin",
+        "update",
+        "runner.greet",
+        "--grant",
+        "process=sandbox,process",
+    ];
+    let ran = sandbox.run(&update).code(0);
+    assert!(
+        ran.stdout
+            .contains("granted  process=sandbox -> process=process,sandbox"),
+        "{ran}"
+    );
+    sandbox.run(&["run", "r.json"]).code(0);
+}
+
+#[test]
+fn for_one_run_a_plugin_without_a_lock_gets_what_is_granted_and_only_isolated_processes() {
+    let sandbox = unlocked(&["runner-greet", "resolver-list"]);
+    let with = |more: &[&str]| {
+        let mut args = vec!["run", "--plugin-dir", "plugins"];
+        args.extend(more);
+        args.push("r.json");
+        sandbox.run(&args)
+    };
+    let ran = with(&[]).code(3);
+    says(
+        &ran,
+        &[
+            "plugins/runner-greet.wasm asks to start processes where its task runs, and is not granted that: `persea plugin add plugins/runner-greet.wasm --grant process=sandbox`",
+            "plugins/resolver-list.wasm asks to read files of the project, and is not granted that",
+        ],
+    );
+    let ran = with(&["--grant", "process=process"]).code(4);
+    says(
+        &ran,
+        &["a plugin that no lock binds is only given spawners that isolate: sandbox"],
+    );
+    let grants = ["--grant", "process", "--grant", "workspace"];
+    let ran = with(&grants).code(1);
+    assert_eq!(ran.stderr, "");
+    let reason = sandbox.job().reason("World");
+    assert!(
+        reason.contains(
+            "`persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process`"
+        ),
+        "{reason}"
+    );
+    let isolated = [grants.as_slice(), &["--spawner", "sandbox"]].concat();
+    with(&isolated).code(0);
+    assert_eq!(sandbox.job().status("World"), "PASS");
+}
+
+#[test]
+fn a_plugin_that_has_changed_is_not_loaded_until_its_change_was_seen() {
+    let sandbox = unlocked(&["runner-greet"]);
+    lock(&sandbox, "plugins/runner-greet.wasm", &[]);
+    let digest = |sandbox: &Sandbox| {
+        lock_of(sandbox)["plugin"][0]["sha256"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let before = digest(&sandbox);
+    // A custom section changes the bytes and nothing else.
+    let mut bytes = built()["runner-greet"].clone();
+    bytes.extend(b"\0\x02\x01x");
+    sandbox.file("plugins/runner-greet.wasm", &bytes);
+    for args in [
+        &["run", "r.json"][..],
+        &["run", "--plugin-dir", "plugins", "r.json"],
+    ] {
+        let ran = sandbox.run(args).code(3);
+        says(
+            &ran,
+            &[
+                "plugins/runner-greet.wasm has changed since it was locked: `persea plugin update runner.greet` shows",
+            ],
+        );
+    }
+    let ran = sandbox.run(&["plugin", "verify"]).code(2);
+    assert!(
+        ran.stdout
+            .contains("WRONG runner.greet 0.3.0: plugins/runner-greet.wasm has the sha256 "),
+        "{ran}"
+    );
+    let ran = sandbox.run(&["plugin", "update", "greet"]).code(0);
+    let after = digest(&sandbox);
+    assert_ne!(before, after);
+    assert!(
+        ran.stdout
+            .contains(&format!("sha256   {before} -> {after}")),
+        "{ran}"
+    );
+    sandbox.run(&["run", "r.json"]).code(0);
+    let ran = sandbox.run(&["plugin", "verify"]).code(0);
+    assert!(
+        ran.stdout
+            .starts_with("ok    runner.greet 0.3.0 plugins/runner-greet.wasm"),
+        "{ran}"
+    );
+    let ran = sandbox.run(&["plugin", "update", "greet"]).code(0);
+    assert_eq!(ran.stdout, "runner.greet 0.3.0 is as it was locked\n");
+}
+
+#[test]
+fn an_update_that_asks_for_more_is_refused_until_it_is_granted() {
+    let sandbox = unlocked(&["runner-greet"]);
+    lock(&sandbox, "plugins/runner-greet.wasm", &[]);
+    // To serve another kind is more.
+    sandbox.file("plugins/runner-greet.wasm", &built()["runner-modest"]);
+    let update = ["plugin", "update", "greet"];
+    let ran = sandbox.run(&update).code(4);
+    says(
+        &ran,
+        &[
+            "would serve more kinds than it did: wave",
+            "`persea plugin update runner.greet --approve`",
+        ],
+    );
+    assert!(
+        ran.stdout.contains("kinds    greet -> greet, wave"),
+        "the difference is shown: {ran}"
+    );
+    // What it does not ask for any more it has no more.
+    let granted = |sandbox: &Sandbox| lock_of(sandbox)["plugin"][0].get("grants").is_some();
+    assert!(granted(&sandbox));
+    sandbox
+        .run(&["plugin", "update", "greet", "--approve"])
+        .code(0);
+    assert!(!granted(&sandbox));
+    sandbox.file("plugins/runner-greet.wasm", &built()["runner-greet"]);
+    let ran = sandbox.run(&update).code(4);
+    says(
+        &ran,
+        &[
+            "process: to start processes",
+            "`persea plugin update runner.greet --grant process=sandbox`",
+        ],
+    );
+    assert!(
+        ran.stdout.contains("version  0.4.0 -> 0.3.0"),
+        "the difference is shown: {ran}"
+    );
+    assert!(!granted(&sandbox));
+    sandbox
+        .run(&[
+            "plugin",
+            "update",
+            "runner.greet",
+            "--grant",
+            "process=sandbox",
+        ])
+        .code(0);
+    assert!(granted(&sandbox));
+}
+
+#[test]
+fn a_runner_may_be_held_to_programs() {
+    let sandbox = unlocked(&["runner-greet"]);
+    let grant = |programs: &str| {
+        let grant = format!("programs={programs}");
+        let args = [
+            "plugin",
+            "update",
+            "greet",
+            "--grant",
+            "process=process",
+            "--grant",
+            &grant,
+        ];
+        sandbox.run(&args).code(0);
+    };
+    lock(&sandbox, "plugins/runner-greet.wasm", &[]);
+    grant("/bin/true,git");
+    sandbox.run(&["run", "r.json"]).code(1);
+    let reason = sandbox.job().reason("World");
+    assert!(
+        reason.contains("may start /bin/true, git only, not \"echo\""),
+        "{reason}"
+    );
+    grant("echo");
+    sandbox.run(&["run", "r.json"]).code(0);
+}
+
+#[test]
+fn processes_see_the_variables_that_are_granted() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["runner-greet"]);
+    sandbox.file("r.json", GREET);
+    sandbox.script("bin/echo", "/usr/bin/env");
+    let path = format!("{}:/usr/bin:/bin", sandbox.project().join("bin").display());
+    let seen = || {
+        let mut command = sandbox.persea(&["run", "r.json"]);
+        command
+            .env("SECRET_TOKEN", "hunter2")
+            .env("LC_ALL", "C")
+            .env("PATH", &path);
+        crate::support::finish(command.spawn().unwrap()).code(0);
+        sandbox.job().artifact("World", "stdout")
+    };
+    let hidden = seen();
+    assert!(!hidden.contains("SECRET_TOKEN"), "{hidden}");
+    assert!(
+        hidden.contains("LC_ALL=C") && hidden.contains("PATH="),
+        "{hidden}"
+    );
+    let grant = [
+        "plugin",
+        "update",
+        "greet",
+        "--grant",
+        "environment=SECRET_TOKEN",
+    ];
+    sandbox.run(&grant).code(0);
+    assert!(seen().contains("SECRET_TOKEN=hunter2"));
+}
+
+#[test]
+fn a_resolver_may_be_held_to_a_part_of_the_project() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["resolver-list"]);
+    sandbox.file("in/good.list", "$ true\n");
+    sandbox.file("out/good.list", "$ true\n");
+    let part = ["plugin", "update", "list", "--grant", "workspace=in"];
+    sandbox.run(&part).code(0);
+    let list = |path: &str| sandbox.run(&["list", path]);
+    assert_eq!(list("in/good.list").code(0).stdout, "exec-test true\n");
+    // What the user names himself can be read; what is found in a directory is not named.
+    assert_eq!(list("in").code(0).stdout, "exec-test true\n");
+    assert_eq!(list("out/good.list").code(0).stdout, "exec-test true\n");
+}
+
+#[test]
+fn a_limit_of_its_own_is_in_the_lock() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-runner"]);
+    sandbox.file("r.json", r#"{"kind": "hog", "uri": "x"}"#);
+    let limit = [
+        "plugin",
+        "update",
+        "runner.hostile",
+        "--limit",
+        "memory_mb=48",
+    ];
+    let ran = sandbox.run(&limit).code(0);
+    assert!(ran.stdout.contains("limits    -> memory_mb=48"), "{ran}");
+    sandbox.run(&["run", "r.json"]).code(1);
+    assert_eq!(
+        sandbox.job().reason("x"),
+        "runner `hostile` (plugins/hostile-runner.wasm) has reached its limit on memory, 48 MiB: `plugins.limits.memory_mb` raises it, or `plugins.runner.hostile.limits.memory_mb` alone"
+    );
+    let wrong = ["plugin", "update", "runner.hostile", "--limit", "memory=48"];
+    says(
+        &sandbox.run(&wrong).code(4),
+        &["there is no limit `memory` of a plugin: there are `"],
+    );
+}
+
+#[test]
+fn a_broken_lock_ends_the_command_with_its_line() {
+    let sandbox = Sandbox::new();
+    sandbox.file("persea.lock", "version = 1\n[[plugin]]\nname = 3\n");
+    says(
+        &sandbox.run(&["run", "/bin/true"]).code(4),
+        &["persea.lock:3:8: "],
+    );
+    sandbox.file("persea.lock", "version = 7\n");
+    says(
+        &sandbox.run(&["list", "/bin/true"]).code(4),
+        &[
+            "persea.lock has version 7 of the format",
+            "use a newer persea",
+        ],
+    );
+}
+
+#[test]
+fn where_keys_are_set_a_plugin_must_be_signed_with_one() {
+    let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let other = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let sandbox = unlocked(&["format-csv"]);
+    let bytes = &built()["format-csv"];
+    let config = format!("plugins.keys = [\"{}\"]\n", keys.pk.to_base64());
+    sandbox.file("persea.toml", config);
+    let add = ["plugin", "add", "plugins/format-csv.wasm"];
+    says(
+        &sandbox.run(&add).code(4),
+        &["plugins/format-csv.wasm is not signed", ".minisig"],
+    );
+    let sign = |keys: &minisign::KeyPair| {
+        let signature = minisign::sign(Some(&keys.pk), &keys.sk, &bytes[..], None, None).unwrap();
+        sandbox.file("plugins/format-csv.wasm.minisig", signature.into_string());
+    };
+    sign(&other);
+    says(
+        &sandbox.run(&add).code(4),
+        &["is not signed with any of the keys"],
+    );
+    sign(&keys);
+    sandbox.run(&add).code(0);
+    // The lock has it from then on.
+    std::fs::remove_file(sandbox.project().join("plugins/format-csv.wasm.minisig")).unwrap();
+    let ran = sandbox.run(&["run", "/bin/true"]).code(0);
+    assert_eq!(ran.stderr, "");
+    assert!(sandbox.job().0.join("results.csv").exists());
+    sandbox.run(&["plugin", "verify"]).code(0);
+    // Another key does not do for what is locked either.
+    sandbox.file(
+        "persea.toml",
+        format!("plugins.keys = [\"{}\"]\n", other.pk.to_base64()),
+    );
+    says(
+        &sandbox.run(&["run", "/bin/true"]).code(2),
+        &["is not signed with any of the keys"],
+    );
+    sandbox.run(&["plugin", "verify"]).code(2);
+    sandbox.file("persea.toml", "plugins.keys = [\"nonsense\"]\n");
+    says(
+        &sandbox.run(&["run", "/bin/true"]).code(4),
+        &["`nonsense` in the setting `plugins.keys` is no minisign public key"],
+    );
+}
+
+#[test]
+fn a_plugin_that_dies_again_and_again_is_not_asked_any_more() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-runner"]);
+    let one = |number: usize| format!(r#"{{"kind": "panic", "uri": "x{number}"}}"#);
+    let all: Vec<String> = (0..5).map(one).collect();
+    sandbox.file(
+        "r.json",
+        format!(
+            "[{}, {{\"kind\": \"noop\", \"uri\": \"n\"}}]",
+            all.join(",")
+        ),
+    );
+    let args = [
+        "run",
+        "--max-parallel-tasks",
+        "1",
+        "--set",
+        "plugins.limits.deaths=2",
+        "r.json",
+    ];
+    let ran = sandbox.run(&args).code(1);
+    let said = "runner `hostile` (plugins/hostile-runner.wasm) has died 2 times in this job and is not asked again: `plugins.limits.deaths` is how often it may";
+    assert_eq!(ran.stderr.matches(said).count(), 1, "{ran}");
+    let job = sandbox.job();
+    for name in ["x0", "x1"] {
+        assert!(
+            job.reason(name).contains("panicked at"),
+            "{}",
+            job.reason(name)
+        );
+    }
+    for name in ["x2", "x3", "x4"] {
+        assert_eq!(job.reason(name), said);
+    }
+    assert_eq!(job.status("n"), "PASS");
+}
