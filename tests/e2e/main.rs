@@ -20,6 +20,7 @@ mod plugin_files;
 mod plugins;
 mod policy;
 mod quick;
+mod registries;
 mod reports;
 mod requirement_resolvers;
 mod requirements;

@@ -90,13 +90,15 @@ pub async fn pull(reference: &str, most: u64) -> Result<Pulled, RegistryError> {
     };
     // An error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::new(ClientConfig {
+    // `new` would go on without these settings where they don't do.
+    let client = Client::try_from(ClientConfig {
         protocol: ClientProtocol::HttpsExcept(unencrypted(image.registry())),
         read_timeout: Some(PATIENCE),
         connect_timeout: Some(PATIENCE),
         user_agent: concat!("persea/", env!("CARGO_PKG_VERSION")),
         ..ClientConfig::default()
     });
+    let client = client.map_err(failed)?;
     let pulled = client.pull_manifest(&image, &RegistryAuth::Anonymous).await;
     let (manifest, digest) = pulled.map_err(failed)?;
     let OciManifest::Image(manifest) = manifest else {
@@ -138,8 +140,21 @@ pub async fn pull(reference: &str, most: u64) -> Result<Pulled, RegistryError> {
     Ok(Pulled {
         bytes,
         signature,
-        pinned: image.clone_with_digest(digest).whole(),
+        pinned: pin(&image, digest),
     })
+}
+
+/// A reference with what its tag, which stays, is now.
+fn pin(image: &Reference, digest: String) -> String {
+    let place = || (image.registry().to_owned(), image.repository().to_owned());
+    let pinned = match image.tag() {
+        Some(tag) => {
+            let (registry, repository) = place();
+            Reference::with_tag_and_digest(registry, repository, tag.to_owned(), digest)
+        }
+        None => image.clone_with_digest(digest),
+    };
+    pinned.whole()
 }
 
 /// Registries on this machine are spoken to without encryption, as everywhere.

@@ -1,0 +1,217 @@
+//! Plugins from an OCI registry: Debian's docker-registry on this machine's loopback, which each test starts and ends.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use oci_client::Reference;
+use oci_client::client::{Client, ClientConfig, ClientProtocol, Config, ImageLayer};
+use oci_client::secrets::RegistryAuth;
+
+use crate::plugins::built;
+use crate::support::{Ran, Sandbox};
+
+/// A registry that lives as long as its test.
+struct Registry {
+    process: Child,
+    address: String,
+    _storage: tempfile::TempDir,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Registry {
+    fn start() -> Self {
+        let storage = tempfile::tempdir().unwrap();
+        let config = storage.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
+            storage.path().join("data").display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("docker-registry, of Debian's package of that name");
+        // It says which port it was given.
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().expect("it listens").unwrap();
+            if let Some((_, rest)) = line.split_once("listening on ") {
+                let end = rest.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit());
+                break rest[..end.unwrap_or(rest.len())].to_owned();
+            }
+        };
+        // Nobody reads what else it says.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            process,
+            address,
+            _storage: storage,
+        }
+    }
+
+    /// Pushes an artifact with layers of these types.
+    fn push(&self, name: &str, layers: &[(&str, &[u8])]) -> String {
+        let reference = format!("{}/{name}", self.address);
+        let image: Reference = reference.parse().unwrap();
+        let layer =
+            |&(kind, bytes): &(&str, &[u8])| ImageLayer::new(bytes.to_vec(), kind.to_owned(), None);
+        let layers: Vec<ImageLayer> = layers.iter().map(layer).collect();
+        let config = Config::new(
+            &b"{}"[..],
+            "application/vnd.wasm.config.v0+json".to_owned(),
+            None,
+        );
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::new(ClientConfig {
+            protocol: ClientProtocol::Http,
+            ..ClientConfig::default()
+        });
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let pushed = client.push(&image, &layers, config, &RegistryAuth::Anonymous, None);
+        runtime.block_on(pushed).unwrap();
+        reference
+    }
+}
+
+#[track_caller]
+fn says(ran: &Ran, part: &str) {
+    assert!(ran.stderr.contains(part), "no {part:?} in\n{ran}");
+}
+
+fn stored(sandbox: &Sandbox) -> usize {
+    let store = sandbox.root().join("home/.local/share/persea/store");
+    std::fs::read_dir(store).map_or(0, Iterator::count)
+}
+
+const GREET: &str = r#"{"kind": "greet", "uri": "World"}"#;
+
+#[test]
+fn a_plugin_of_a_registry_is_locked_run_updated_and_got_again() {
+    let registry = Registry::start();
+    let wasm = "application/wasm";
+    let reference = registry.push("team/greet:1", &[(wasm, &built()["runner-modest"])]);
+    let sandbox = Sandbox::new();
+    sandbox.file("r.json", GREET);
+    let ran = sandbox.run(&["plugin", "add", &reference]).code(0);
+    assert!(
+        ran.stdout.contains(&format!("oci://{reference}@sha256:")),
+        "{ran}"
+    );
+    sandbox.run(&["run", "r.json"]).code(0);
+    assert_eq!(sandbox.job().test("World")["whiteboard"], "World");
+    sandbox.run(&["plugin", "verify"]).code(0);
+
+    // The tag moves; the lock does not.
+    registry.push("team/greet:1", &[(wasm, &built()["runner-greet"])]);
+    sandbox.run(&["run", "r.json"]).code(0);
+    assert_eq!(sandbox.job().test("World")["whiteboard"], "World");
+    let ran = sandbox.run(&["plugin", "update", "greet"]).code(4);
+    says(
+        &ran,
+        "`persea plugin update runner.greet --grant process=sandbox`",
+    );
+    let grant = ["plugin", "update", "greet", "--grant", "process=process"];
+    sandbox.run(&grant).code(0);
+    sandbox.run(&["run", "r.json"]).code(0);
+    assert_eq!(sandbox.job().test("World")["whiteboard"], "Hello, World!");
+
+    // Another machine has the project and its lock, and gets the very same.
+    registry.push("team/greet:1", &[(wasm, &built()["runner-modest"])]);
+    std::fs::remove_dir_all(sandbox.root().join("home")).unwrap();
+    let ran = sandbox.run(&["run", "r.json"]).code(3);
+    says(&ran, "is not there: `persea plugin install` gets it from");
+    let ran = sandbox.run(&["plugin", "verify"]).code(2);
+    assert!(
+        ran.stdout.starts_with("WRONG runner.greet 0.3.0: "),
+        "{ran}"
+    );
+    let ran = sandbox.run(&["plugin", "install"]).code(0);
+    assert!(
+        ran.stdout
+            .starts_with("got runner.greet 0.3.0 from 127.0.0.1:"),
+        "{ran}"
+    );
+    assert_eq!(stored(&sandbox), 1);
+    sandbox.run(&["run", "r.json"]).code(0);
+    assert_eq!(sandbox.job().test("World")["whiteboard"], "Hello, World!");
+    // What is there already is not got again, also without the registry.
+    drop(registry);
+    let ran = sandbox.run(&["plugin", "install"]).code(0);
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn a_signature_may_lie_in_the_registry() {
+    let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+    let bytes = &built()["format-csv"][..];
+    let signature = minisign::sign(Some(&keys.pk), &keys.sk, bytes, None, None).unwrap();
+    let signature = signature.into_string();
+    let registry = Registry::start();
+    let layers = [
+        ("application/vnd.persea.minisign", signature.as_bytes()),
+        ("application/wasm", bytes),
+    ];
+    let signed = registry.push("team/csv:signed", &layers);
+    let plain = registry.push("team/csv:plain", &layers[1..]);
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "persea.toml",
+        format!("plugins.keys = [\"{}\"]\n", keys.pk.to_base64()),
+    );
+    says(
+        &sandbox.run(&["plugin", "add", &plain]).code(4),
+        "is not signed",
+    );
+    assert_eq!(stored(&sandbox), 0);
+    let ran = sandbox.run(&["plugin", "add", &signed]).code(0);
+    assert!(ran.stdout.contains("signed   yes"), "{ran}");
+    sandbox.run(&["run", "/bin/true"]).code(0);
+    assert!(sandbox.job().0.join("results.csv").exists());
+}
+
+#[test]
+fn what_a_registry_does_not_have_or_should_not_send_is_told() {
+    let registry = Registry::start();
+    let sandbox = Sandbox::new();
+    let add = |reference: &str, part: &str| {
+        let ran = sandbox.run(&["plugin", "add", reference]).code(4);
+        says(&ran, part);
+    };
+    add(
+        &format!("{}/team/none:1", registry.address),
+        "cannot get 127.0.0.1:",
+    );
+    let two = registry.push("team/two:1", &[("text/plain", b"a"), ("text/html", b"b")]);
+    add(
+        &two,
+        "is no plugin: it has 0 layers of type application/wasm",
+    );
+    let text = registry.push("team/text:1", &[("application/wasm", b"no wasm at all")]);
+    add(&text, "is not a WebAssembly component");
+    let big = vec![0_u8; 3 << 20];
+    let big = registry.push("team/big:1", &[("application/wasm", &big)]);
+    let small = [
+        "plugin",
+        "add",
+        &big,
+        "--set",
+        "plugins.limits.component_mb=2",
+    ];
+    says(
+        &sandbox.run(&small).code(4),
+        "`plugins.limits.component_mb`",
+    );
+    add("ghcr.io/UPPER/case:1", "is no reference of a registry");
+    assert_eq!(stored(&sandbox), 0);
+    assert!(!Path::new(&sandbox.project().join("persea.lock")).exists());
+}
