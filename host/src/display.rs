@@ -8,9 +8,11 @@ use crate::names::{cut, printable};
 
 mod live;
 mod plain;
+mod terminal;
 
 pub use live::Live;
 pub use plain::Plain;
+pub use terminal::stdout;
 
 /// Shows the course of a job. Methods must be quick: the dispatcher waits for them.
 pub trait Display {

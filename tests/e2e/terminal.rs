@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use crate::plugins::put;
 use crate::support::{Sandbox, finish, wait_until};
 
 #[test]
@@ -171,6 +172,22 @@ fn a_terminal_shows_a_bar_the_counts_and_what_runs() {
     ] {
         assert!(text.contains(line), "no {line:?} in {text}");
     }
+}
+
+#[test]
+fn a_report_on_a_terminal_moves_no_cursor() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["format-csv"]);
+    sandbox.script("evil.sh", r"printf '\033[2J\033]0;owned\007'; exit 1");
+    sandbox.run(&["run", "./evil.sh"]).code(1);
+    let report = ["report", "latest", "--format", "csv"];
+    // Elsewhere a report is what its format has written.
+    let ran = sandbox.run(&report).code(0);
+    assert!(ran.stdout.contains("\u{1b}[2J"), "{ran}");
+    let (code, text) = on_a_terminal(&sandbox, &report, true, |_| {});
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains(r"\x1b[2J\x1b]0;owned\x07"), "{text:?}");
+    assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::display::stdout;
 use crate::journal::{JobFinished, JournalError, Line, Reader};
 use crate::model::{Status, Tally};
 use crate::plugin::{
@@ -176,7 +177,7 @@ pub fn make(
     if let Some(mut file) = copy {
         let mut shown = || -> io::Result<()> {
             io::Seek::rewind(&mut file)?;
-            let mut out = io::stdout().lock();
+            let mut out = stdout();
             io::copy(&mut file, &mut out)?;
             out.flush()
         };
@@ -208,7 +209,7 @@ fn open(order: &Order) -> Result<(ReportTarget, Option<File>), ReportError> {
             })?;
             Ok((ReportTarget::File(file), None))
         }
-        Destination::Stdout if streams => Ok((ReportTarget::Stream(Box::new(io::stdout())), None)),
+        Destination::Stdout if streams => Ok((ReportTarget::Stream(stdout()), None)),
         Destination::Stdout => {
             let failed = |source| ReportError::Write {
                 path: std::env::temp_dir(),

@@ -29,6 +29,7 @@ use super::workers::Workers;
 use crate::config::Config;
 use crate::download::Downloads;
 use crate::model::Attributes;
+use crate::names::printable;
 
 /// Where a plugin came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -259,10 +260,14 @@ impl Catalog {
     /// A store whose messages go to the host's own log.
     pub(super) fn store(&self, terms: &Arc<Terms>) -> wasmtime::Store<State> {
         let label = terms.label.clone();
-        let target = Box::new(move |level: Level, message: &str| match level {
-            Level::Error | Level::Warn => tracing::warn!("{label}: {message}"),
-            Level::Info => tracing::info!("{label}: {message}"),
-            _ => tracing::debug!("{label}: {message}"),
+        let target = Box::new(move |level: Level, message: &str| {
+            // One line of it stays one line, which begins with its name.
+            let message = printable(message);
+            match level {
+                Level::Error | Level::Warn => tracing::warn!("{label}: {message}"),
+                Level::Info => tracing::info!("{label}: {message}"),
+                _ => tracing::debug!("{label}: {message}"),
+            }
         });
         State::store(
             &self.compiler.engine,

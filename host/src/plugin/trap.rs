@@ -93,6 +93,18 @@ fn reached(state: &mut State, terms: &Terms, error: &wasmtime::Error) -> Option<
             setting: "plugins.limits.stack_kb".into(),
             own: None,
         }),
-        _ => None,
+        _ => {
+            // Wasmtime has no type for these that others can name.
+            let text = error.root_cause().to_string();
+            let calls = || bytes(limits.call_bytes as u64);
+            let handles = || limits.handles.to_string();
+            if text.contains("fuel allocated for hostcalls") {
+                Some(limits.reached("what one call hands to the host", calls(), "call_mb"))
+            } else if text.contains("handles") && text.contains("limit") {
+                Some(limits.reached("handles", handles(), "handles"))
+            } else {
+                None
+            }
+        }
     }
 }
