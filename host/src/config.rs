@@ -15,7 +15,9 @@ use serde_json::Value;
 use crate::model::Attributes;
 
 mod known;
-pub use known::{KNOWN, Known, RESOURCES, Shape, limit, limits};
+mod shape;
+pub use known::{KNOWN, Known, RESOURCES, limit, limits};
+pub use shape::Shape;
 
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]

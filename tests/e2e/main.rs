@@ -11,6 +11,7 @@
 mod batches;
 mod book;
 mod cli;
+mod compiled;
 mod endings;
 mod graph;
 mod hostile;

@@ -10,6 +10,7 @@ use crate::names::printable;
 use crate::plugin::{self, CONTRACT, Catalog, Manifest, Origin, Trust, in_words as words};
 
 mod lock;
+mod verify;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
@@ -92,8 +93,8 @@ impl Plugin {
                 terms,
             } => lock::update(context, &name, approve, &terms).await,
             Self::Remove { name } => lock::remove(context, &name),
-            Self::Install => lock::install(context).await,
-            Self::Verify => lock::verify(context).await,
+            Self::Install => verify::install(context).await,
+            Self::Verify => verify::verify(context).await,
             Self::Pack { module, output } => pack(&module, &output),
         }
     }

@@ -170,7 +170,11 @@ impl Catalog {
         root: &Path,
     ) -> Result<Self, PluginError> {
         let compiled = sources.cache.as_ref().map(|cache| cache.join("compiled"));
-        let compiler = Compiler::new(instances, limits::stack(config), compiled.as_deref());
+        let compiler = Compiler::new(
+            instances,
+            limits::room(config, &sources.locks),
+            compiled.as_deref(),
+        );
         let compiler = compiler.map_err(|error| PluginError::Engine {
             message: format!("{error:#}"),
         })?;

@@ -18,6 +18,9 @@ pub const WORD: &str = "compile-component";
 /// The most compiled code that is taken: 1 GiB. A Python guest has 40 MiB.
 const CODE: u64 = 1 << 30;
 
+/// What takes no second on one processor: 512 KiB.
+const SMALL: usize = 512 << 10;
+
 /// Why there is no compiled code.
 #[derive(Debug)]
 pub(super) enum CompileError {
@@ -144,7 +147,9 @@ fn compile(args: &[String]) -> Result<(), String> {
         .lock()
         .read_to_end(&mut component)
         .map_err(|error| error.to_string())?;
-    let engine = super::engine::only_compiling().map_err(|error| format!("{error:#}"))?;
+    // Threads have stacks, and a small component is compiled as soon without.
+    let parallel = component.len() > SMALL;
+    let engine = super::engine::only_compiling(parallel).map_err(|error| format!("{error:#}"))?;
     let code = engine
         .precompile_component(&component)
         .map_err(|error| format!("{error:#}"))?;

@@ -17,6 +17,26 @@ use super::limits::Limits;
 /// How often a guest that keeps the processor gives way: 10 ms.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
+/// The most memories of one component.
+const MEMORIES: u32 = 8;
+
+/// The most memories of all: 4 GiB of addresses each, of the 128 TiB that a process has.
+const MOST_MEMORIES: u32 = 18_000;
+
+/// The most tables of one component: a Python guest has some 20.
+const TABLES: u32 = 64;
+
+/// The room that any one guest may need: the largest of their limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Room {
+    /// Bytes of stack.
+    pub(super) stack: u64,
+    /// Elements of one table.
+    pub(super) elements: usize,
+    /// Core instances in one component.
+    pub(super) instances: usize,
+}
+
 /// Compiles components and keeps what it compiled.
 pub(super) struct Compiler {
     pub(super) engine: Engine,
@@ -34,15 +54,15 @@ pub fn digest(bytes: &[u8]) -> String {
 }
 
 impl Compiler {
-    /// An engine for `instances` guests at once, each with a stack of so many bytes, with compiled code kept below `cache`.
-    pub(super) fn new(instances: u32, stack: u64, cache: Option<&Path>) -> wasmtime::Result<Self> {
+    /// An engine for `instances` guests at once, each with so much room, with compiled code kept below `cache`.
+    pub(super) fn new(instances: u32, room: Room, cache: Option<&Path>) -> wasmtime::Result<Self> {
         // The pool reserves 4 GiB of addresses for each memory; where the address space is limited (`ulimit -v`) that
         // fails, and memories are made one by one.
-        let engine = match Engine::new(&settings(Some(instances), stack)) {
+        let engine = match Engine::new(&settings(Some(instances), room)) {
             Ok(engine) => engine,
             Err(error) => {
                 tracing::debug!("no pool of instances: {error:#}");
-                Engine::new(&settings(None, stack))?
+                Engine::new(&settings(None, room))?
             }
         };
         let ticker = std::sync::Arc::new(());
@@ -96,32 +116,35 @@ impl Compiler {
     }
 }
 
-/// An engine that compiles as all others do, and makes room for no instances.
-pub(super) fn only_compiling() -> wasmtime::Result<Engine> {
-    Engine::new(&settings(None, 0))
+/// An engine that compiles as all others do, and makes room for no instances; on all processors, or on one.
+pub(super) fn only_compiling(parallel: bool) -> wasmtime::Result<Engine> {
+    let mut settings = settings(None, Room::default());
+    settings.parallel_compilation(parallel);
+    Engine::new(&settings)
 }
 
-fn settings(pooled: Option<u32>, stack: u64) -> Config {
+fn settings(pooled: Option<u32>, room: Room) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.epoch_interruption(true);
     // Deep recursion in a guest ends there, as a trap; the fiber has room for the host's frames beside.
-    let stack = usize::try_from(stack).unwrap_or(0).max(64 * 1024);
+    let stack = usize::try_from(room.stack).unwrap_or(0).max(64 * 1024);
     config.max_wasm_stack(stack);
     config.async_stack_size(stack + 512 * 1024);
     config.memory_init_cow(true);
     if let Some(instances) = pooled {
+        let parts = u32::try_from(room.instances).unwrap_or(u32::MAX);
         let mut pool = PoolingAllocationConfig::default();
         pool.total_component_instances(instances);
-        pool.total_core_instances(instances.saturating_mul(8));
-        pool.total_memories(instances.saturating_mul(2));
-        pool.total_tables(instances.saturating_mul(8));
+        // As many as all of them together may have, so that none takes what is another's. They are addresses, and no memory yet.
+        pool.total_core_instances(instances.saturating_mul(parts));
+        pool.total_memories(instances.saturating_mul(MEMORIES).min(MOST_MEMORIES));
+        pool.total_tables(instances.saturating_mul(TABLES));
         pool.total_stacks(instances);
-        // One component may have many parts: a Python guest has over 20 core instances.
-        pool.max_core_instances_per_component(200);
-        pool.max_memories_per_component(8);
-        pool.max_tables_per_component(64);
-        pool.table_elements(100_000);
+        pool.max_core_instances_per_component(parts);
+        pool.max_memories_per_component(MEMORIES);
+        pool.max_tables_per_component(TABLES);
+        pool.table_elements(room.elements);
         pool.max_component_instance_size(4 << 20);
         pool.max_core_instance_size(4 << 20);
         // Memory that stays with a slot between two guests is cleared by hand, which is only quick where the kernel

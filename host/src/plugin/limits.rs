@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::Value;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
-use super::engine::TICK;
+use super::engine::{Room, TICK};
+use super::lock::Lock;
 use super::manifest::World;
 use crate::config::{self, Config};
 
@@ -60,6 +61,24 @@ pub struct Limits {
     pub deaths: u64,
     /// What it is the limits of, in the names of settings: `runner.greet`, or `runner` before it has said its name.
     scope: String,
+}
+
+/// The room that the engine makes for a guest: that of whichever has the highest limits.
+pub(super) fn room(config: &Config, locks: &[Lock]) -> Room {
+    let most = |limit: &str| {
+        let ending = format!(".limits.{limit}");
+        let set = config.iter().filter(|(name, ..)| name.ends_with(&ending));
+        let locked = locks.iter().flat_map(Lock::entries);
+        let own = locked.filter_map(|entry| entry.limits.get(limit));
+        let all = set.map(|(_, value, _)| value).chain(own);
+        let most = all.filter_map(Value::as_u64).max().unwrap_or(0);
+        usize::try_from(most).unwrap_or(usize::MAX)
+    };
+    Room {
+        stack: stack(config),
+        elements: most("table_elements"),
+        instances: most("instances"),
+    }
 }
 
 /// The stack of all guests, in bytes. Deep recursion ends there, as a trap.

@@ -1,0 +1,82 @@
+//! What values of settings look like. Knows nothing of which settings there are.
+
+use serde_json::Value;
+
+/// What a setting's value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// True or false.
+    Flag,
+    /// A whole number from 0.
+    Integer,
+    /// Text.
+    Text,
+    /// A list of texts.
+    Texts,
+    /// True, false, or how many.
+    Failures,
+    /// A time: seconds, or a text such as `5m`.
+    Duration,
+    /// How much there is of a resource, or the names of all there are.
+    Amount,
+    /// The name of an order.
+    Order,
+    /// How ids are written.
+    IdFormat,
+    /// For how long a requirement is to last.
+    Scope,
+    /// The name of a spawner.
+    Spawner,
+}
+
+fn is_one_of(value: &Value, all: &[&str]) -> bool {
+    value.as_str().is_some_and(|text| all.contains(&text))
+}
+
+/// The number is what makes ids differ, so it's there, and where it stays when a directory's name has to be cut.
+fn is_id_format(format: &str) -> bool {
+    format.split_once("{index}").is_some_and(|(before, _)| {
+        !before.contains("{name}") && !before.contains("{variant}") && before.len() < 100
+    })
+}
+
+fn are_texts(value: &Value) -> bool {
+    let items = value.as_array();
+    items.is_some_and(|items| items.iter().all(Value::is_string))
+}
+
+impl Shape {
+    /// Whether a value has this shape.
+    pub fn fits(self, value: &Value) -> bool {
+        match self {
+            Self::Flag => value.is_boolean(),
+            Self::Integer => value.is_u64(),
+            Self::Text => value.is_string(),
+            Self::Texts => are_texts(value),
+            Self::Failures => value.is_boolean() || value.as_u64().is_some_and(|n| n > 0),
+            Self::Duration => super::duration(value).is_some(),
+            Self::Amount => value.is_u64() || are_texts(value),
+            Self::Order => is_one_of(value, &["given", "failed-first", "longest-first"]),
+            Self::IdFormat => value.as_str().is_some_and(is_id_format),
+            Self::Scope => is_one_of(value, &["task", "suite", "job", "keep"]),
+            Self::Spawner => is_one_of(value, &["process", "sandbox"]),
+        }
+    }
+
+    /// The shape in words.
+    pub const fn expected(self) -> &'static str {
+        match self {
+            Self::Flag => "true or false",
+            Self::Integer => "a whole number",
+            Self::Text => "a text",
+            Self::Texts => "a list of texts",
+            Self::Failures => "true, false or a whole number from 1",
+            Self::Duration => "a number of seconds or a time such as `5m`",
+            Self::Amount => "a whole number or a list of names",
+            Self::Order => "`given`, `failed-first` or `longest-first`",
+            Self::IdFormat => "a text in which `{index}` comes before `{name}` and `{variant}`",
+            Self::Scope => "`task`, `suite`, `job` or `keep`",
+            Self::Spawner => "`process` or `sandbox`",
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The cache of compiled code, and the process that compiles: nothing that lies in the one, and nothing that keeps the other busy, can harm a job.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::plugins::{built, lock};
+use crate::support::{Ran, Sandbox, finish};
+
+/// A sandbox whose compiled code is its own.
+struct Case {
+    sandbox: Sandbox,
+    cache: PathBuf,
+}
+
+impl Case {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.file("plugins/format-csv.wasm", &built()["format-csv"]);
+        let cache = sandbox.root().join("own-cache");
+        Self { sandbox, cache }
+    }
+
+    fn start(&self) -> std::process::Child {
+        let args = ["run", "--plugin-dir", "plugins", "/bin/true"];
+        let mut command = self.sandbox.persea(&args);
+        command.env("XDG_CACHE_HOME", &self.cache).spawn().unwrap()
+    }
+
+    /// A job, in which everything works.
+    #[track_caller]
+    fn works(&self) {
+        let ran = finish(self.start()).code(0);
+        assert_eq!(ran.stderr, "", "{ran}");
+        let job = self.sandbox.job();
+        assert_eq!(job.status("/bin/true"), "PASS");
+        assert_eq!(job.read("results.csv").lines().count(), 2);
+    }
+
+    /// What is kept, by name.
+    fn entries(&self, ending: &str) -> Vec<PathBuf> {
+        let Ok(directory) = std::fs::read_dir(self.cache.join("persea/compiled")) else {
+            return Vec::new();
+        };
+        let paths = directory.map(|entry| entry.unwrap().path());
+        let mut paths: Vec<PathBuf> = paths
+            .filter(|path| path.to_string_lossy().ends_with(ending))
+            .collect();
+        paths.sort();
+        paths
+    }
+}
+
+#[test]
+fn an_entry_that_was_changed_is_compiled_anew_and_never_run() {
+    let case = Case::new();
+    case.works();
+    let entries = case.entries(".cwasm");
+    assert!(entries.len() > 5, "{entries:?}");
+    // In the middle are instructions: nobody but a checksum would see this.
+    for (number, path) in entries.iter().enumerate() {
+        let mut bytes = std::fs::read(path).unwrap();
+        let length = bytes.len();
+        match number % 4 {
+            0 => bytes[length / 2..length / 2 + 4096].fill(0xcc),
+            1 => bytes.truncate(length / 2),
+            2 => bytes.clear(),
+            _ => bytes[length / 3] ^= 1,
+        }
+        std::fs::write(path, bytes).unwrap();
+    }
+    case.works();
+    assert_eq!(case.entries(".cwasm"), entries);
+    // And what was compiled anew is what is used from then on.
+    let times = |case: &Case| -> Vec<_> {
+        let changed = |path: &PathBuf| path.metadata().unwrap().modified().unwrap();
+        case.entries(".cwasm").iter().map(changed).collect()
+    };
+    let before = times(&case);
+    case.works();
+    assert_eq!(times(&case), before);
+}
+
+#[test]
+fn another_plugins_code_under_a_good_name_is_not_loaded() {
+    let case = Case::new();
+    case.works();
+    let entries = case.entries(".cwasm");
+    for pair in entries.chunks_exact(2) {
+        std::fs::copy(&pair[0], &pair[1]).unwrap();
+    }
+    case.works();
+}
+
+#[test]
+fn entries_that_others_could_have_written_are_not_loaded() {
+    let case = Case::new();
+    case.works();
+    for path in case.entries(".cwasm") {
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
+    }
+    case.works();
+    for path in case.entries(".cwasm") {
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o022, 0, "{}", path.display());
+    }
+    // A directory in which others can put what they like is no cache at all.
+    let directory = case.cache.join("persea/compiled");
+    std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o777)).unwrap();
+    let ran = finish(case.start()).code(0);
+    assert!(
+        ran.stderr
+            .contains("must belong to you, and nobody else may write to it"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn many_hosts_at_once_share_an_empty_cache() {
+    let case = Case::new();
+    let started: Vec<_> = (0..4).map(|_| case.start()).collect();
+    for child in started {
+        let ran: Ran = finish(child).code(0);
+        assert_eq!(ran.stderr, "", "{ran}");
+    }
+    assert_eq!(case.entries(".new-"), Vec::<PathBuf>::new());
+    assert_eq!(case.entries(".cwasm").len(), case.entries(".sum").len());
+    case.works();
+}
+
+#[test]
+fn a_cache_that_cannot_be_had_costs_time_only() {
+    let case = Case::new();
+    std::fs::write(&case.cache, "a file").unwrap();
+    case.works();
+}
+
+#[test]
+fn the_compiler_has_limits_of_its_own() {
+    let sandbox = Sandbox::new();
+    sandbox.file("p.wasm", &built()["format-csv"]);
+    let mut command = sandbox.persea(&[
+        "plugin",
+        "add",
+        "p.wasm",
+        "--set",
+        "plugins.limits.compile_memory_mb=40",
+    ]);
+    command.env("XDG_CACHE_HOME", sandbox.root().join("own-cache"));
+    let ran = finish(command.spawn().unwrap()).code(4);
+    assert!(ran.stderr.contains("p.wasm has reached its limit on the memory to compile it, 40 MiB: `plugins.limits.compile_memory_mb` raises it"), "{ran}");
+    lock(&sandbox, "p.wasm", &[]);
+    sandbox.run(&["run", "/bin/true"]).code(0);
+    assert!(sandbox.job().0.join("results.csv").exists());
+}
+
+#[test]
+fn the_word_for_the_compiler_is_for_nobody_else() {
+    let sandbox = Sandbox::new();
+    let ran = sandbox.run(&["compile-component"]).code(1);
+    assert_eq!(
+        ran.stderr,
+        "`compile-component` is for this program itself\n"
+    );
+}
