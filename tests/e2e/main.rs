@@ -32,3 +32,4 @@ mod support;
 mod terminal;
 mod trust;
 mod variants;
+mod wasi;

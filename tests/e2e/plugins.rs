@@ -16,7 +16,7 @@ fn target_dir(target: Target) -> PathBuf {
         .join(target.triple())
 }
 
-fn build(target: Target, crates: &[(&str, &[&str])]) -> BTreeMap<String, Vec<u8>> {
+pub fn build(target: Target, crates: &[(&str, &[&str])]) -> BTreeMap<String, Vec<u8>> {
     let toolchain = Toolchain::find(target).unwrap_or_else(|error| panic!("{error}"));
     let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/plugins");
     let mut all = BTreeMap::new();

@@ -500,3 +500,28 @@ fn a_plugin_that_dies_again_and_again_is_not_asked_any_more() {
     }
     assert_eq!(job.status("n"), "PASS");
 }
+
+#[test]
+fn a_resolver_that_dies_again_and_again_is_not_asked_any_more() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
+    let names: Vec<String> = (0..5).map(|number| format!("{number}/trap.bad")).collect();
+    for name in &names {
+        sandbox.file(name, "");
+    }
+    sandbox.file("good.list", "$ true\n");
+    let mut args = vec!["run", "--set", "plugins.limits.deaths=3", "good.list"];
+    args.extend(names.iter().map(String::as_str));
+    let ran = sandbox.run(&args).code(1);
+    let said = "resolver `hostile` (plugins/hostile-resolver.wasm) has died 3 times in this job and is not asked again";
+    assert_eq!(ran.stderr.matches(said).count(), 1, "{ran}");
+    let job = sandbox.job();
+    let reasons: Vec<String> = names.iter().map(|name| job.reason(name)).collect();
+    let panics = reasons
+        .iter()
+        .filter(|reason| reason.contains("panicked at"));
+    assert_eq!(panics.count(), 3, "{reasons:?}");
+    let refusals = reasons.iter().filter(|reason| reason.starts_with(said));
+    assert_eq!(refusals.count(), 2, "{reasons:?}");
+    assert_eq!(job.status("true"), "PASS");
+}

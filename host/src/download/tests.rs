@@ -59,10 +59,23 @@ impl Place {
     }
 
     fn ask(&self, source: &Source) -> Result<String, DownloadError> {
+        self.ask_only_from(source, None)
+    }
+
+    fn ask_only_from(
+        &self,
+        source: &Source,
+        hosts: Option<&[&str]>,
+    ) -> Result<String, DownloadError> {
         let cache = self.dir.path().join("cache");
         let project = self.dir.path().join("project");
         std::fs::create_dir_all(&project).unwrap();
-        let downloads = Downloads::new(&self.config, Some(&cache), &project);
+        std::fs::write(project.join("here"), "abc").unwrap();
+        let mut downloads = Downloads::new(&self.config, Some(&cache), &project);
+        if let Some(hosts) = hosts {
+            let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+            downloads = downloads.only_from(&hosts);
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -193,6 +206,44 @@ fn what_is_larger_than_wanted_is_not_taken() {
     }
     let cut = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", false);
     fails(place.fetch(&[&cut], Some(ABC)), "io", "cannot be had");
+}
+
+#[test]
+fn a_plugin_asks_only_what_it_is_granted() {
+    let abc = |location: &str| Source {
+        locations: vec![location.to_owned()],
+        checksum: Some(ABC.parse().unwrap()),
+        ..Source::default()
+    };
+    // A place each: what is kept would be had by its checksum.
+    let only =
+        |location: &str, hosts: &[&str]| Place::new().ask_only_from(&abc(location), Some(hosts));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "abc").unwrap();
+    let file = format!("file://{}", file.path().display());
+    for (location, host) in [
+        (serve(OK, false), "127.0.0.1"),
+        (file, "file"),
+        ("here".to_owned(), "."),
+    ] {
+        let all = ["127.0.0.1", "file", "."];
+        let others: Vec<&str> = all.into_iter().filter(|other| *other != host).collect();
+        fails(only(&location, &others), "not-permitted", "grant");
+        assert!(only(&location, &[host]).is_ok(), "{location}");
+    }
+    let elsewhere = serve(
+        b"HTTP/1.1 302 Found\r\nLocation: http://localhost:1/\r\nContent-Length: 0\r\n\r\n",
+        false,
+    );
+    fails(
+        only(&elsewhere, &["127.0.0.1"]),
+        "io",
+        "`localhost`, which is not in the plugin's grant `fetch`",
+    );
+    // The configuration still has its say.
+    let place = Place::new().set("fetch.hosts", serde_json::json!(["example.org"]));
+    let other = place.ask_only_from(&abc("http://127.0.0.1:1/x"), Some(&["127.0.0.1"]));
+    fails(other, "not-permitted", "the setting `fetch.hosts`");
 }
 
 #[test]

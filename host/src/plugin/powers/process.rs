@@ -156,10 +156,10 @@ impl Host for State {
     ) -> wasmtime::Result<Result<Resource<Running>, Error>> {
         Ok(match self.start_only(command).await {
             Ok(child) => self.table.push(Running(child)).map_err(|_| {
-                error(
-                    "limit",
-                    "too many processes at once: drop those that have ended",
-                )
+                let limits = &self.terms.limits;
+                let reached = limits.reached("handles", limits.handles.to_string(), "handles");
+                let message = format!("it has reached {reached}; drop those that have ended");
+                error("limit", message)
             }),
             Err(failure) => Err(failure),
         })
