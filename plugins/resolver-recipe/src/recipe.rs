@@ -50,7 +50,8 @@ pub(crate) fn read(text: &str) -> Reading {
     let top: &RawValue = match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(top) => top,
         Err(error) => {
-            let (line, column) = (error.line(), error.column());
+            // The parser has it from 0 where a line has ended before its first byte.
+            let (line, column) = (error.line(), error.column().max(1));
             let why = error.to_string();
             let why = why
                 .rsplit_once(" at line ")

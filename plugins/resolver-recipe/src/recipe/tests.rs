@@ -194,7 +194,8 @@ fn what_is_no_json_says_where() {
         place("[{\"kind\": \"noop\"},\n {]"),
         (2, 3, "key must be a string".to_owned())
     );
-    assert_eq!(place("").2, "EOF while parsing a value");
+    assert_eq!(place(""), (1, 1, "EOF while parsing a value".to_owned()));
+    assert_eq!(place("[\n"), (2, 1, "EOF while parsing a list".to_owned()));
     assert_eq!(place("{} x").2, "trailing characters");
 }
 
