@@ -159,9 +159,7 @@ fn kwargs(runnable: &mut Runnable, value: &RawValue, place: &Place<'_>) -> Resul
             "variant" if shape::is_null(value) => {}
             "variant" => {
                 shape::object(value, &place)?;
-                runnable
-                    .more
-                    .insert("variant", Value::Json(value.get().to_owned()));
+                runnable.more.insert("variant", shape::json(value, &place)?);
             }
             // Where results go, and what is copied where a test runs, is for the host to say: never for a recipe that
             // an earlier job has written down.
@@ -229,9 +227,9 @@ fn dependencies(value: &RawValue, place: &Place<'_>) -> Result<Vec<Requirement>,
 /// Settings for this runnable alone, as JSON; Python's sets become lists.
 fn config(value: &RawValue, place: &Place<'_>) -> Result<Value, String> {
     let members = shape::object(value, place)?;
-    let json = value.get();
-    if !json.contains(SET) {
-        return Ok(Value::Json(json.to_owned()));
+    let whole = shape::json(value, place)?;
+    if !value.get().contains(SET) {
+        return Ok(whole);
     }
     let mut plain = serde_json::Map::new();
     for (name, value) in members.0 {

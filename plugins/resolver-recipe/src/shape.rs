@@ -2,7 +2,7 @@
 //! nothing of recipes. A value is looked at in the file's text, and made into Rust's own only once.
 
 use persea_plugin_sdk::Value;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -146,7 +146,7 @@ pub(crate) fn open(value: &RawValue, place: &Place<'_>) -> Result<Value, String>
     let json = value.get();
     Ok(match json.as_bytes().first() {
         Some(b'"') => Value::Text(text(value, place)?),
-        Some(b'{' | b'[') => Value::Json(json.to_owned()),
+        Some(b'{' | b'[') => self::json(value, place)?,
         Some(b't') => Value::Boolean(true),
         Some(b'f') => Value::Boolean(false),
         Some(b'n') => Value::None,
@@ -159,6 +159,82 @@ pub(crate) fn open(value: &RawValue, place: &Place<'_>) -> Result<Value, String>
             _ => Value::Text(json.to_owned()),
         },
     })
+}
+
+/// How deep the host takes lists and objects that are within each other.
+const DEEPEST: usize = 100;
+
+/// Takes anything as JSON, if the host can read it: text within JSON's grammar may still be nested too deeply, or hold half a surrogate pair
+/// or a number beyond all bounds.
+pub(crate) fn json(value: &RawValue, place: &Place<'_>) -> Result<Value, String> {
+    let json = value.get();
+    Readable(DEEPEST)
+        .deserialize(&mut serde_json::Deserializer::from_str(json))
+        .map_err(|error| place.say(error))?;
+    Ok(Value::Json(json.to_owned()))
+}
+
+/// Any value that is no deeper than this, read and not kept.
+struct Readable(usize);
+
+impl Readable {
+    fn inner<E: Error>(&self) -> Result<Self, E> {
+        let deeper = self.0.checked_sub(1).map(Self);
+        deeper.ok_or_else(|| E::custom(format_args!("nested more than {DEEPEST} levels deep")))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Readable {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Readable {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(self.inner()?)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        while object
+            .next_entry_seed(self.inner()?, self.inner()?)?
+            .is_some()
+        {}
+        Ok(())
+    }
 }
 
 fn take<'a, T: Deserialize<'a>>(

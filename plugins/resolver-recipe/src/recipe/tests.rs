@@ -1,5 +1,5 @@
 //! What recipes mean, and what is said of those that mean nothing.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
 use proptest::prelude::*;
@@ -167,6 +167,41 @@ fn a_mistake_is_named_with_its_place() {
 }
 
 #[test]
+fn what_nobody_could_read_is_a_mistake() {
+    // By its grammar all of this is JSON.
+    let deep = format!("{}1{}", "[".repeat(101), "]".repeat(101));
+    let (half, far) = (r#"["\ud800"]"#, "[1e999]");
+    for value in [deep.as_str(), half, far] {
+        for (place, text) in [
+            (
+                "kwargs.a",
+                format!(r#"{{"kind": "k", "kwargs": {{"a": {value}}}}}"#),
+            ),
+            (
+                "kwargs.variant",
+                format!(r#"{{"kind": "k", "kwargs": {{"variant": {{"a": {value}}}}}}}"#),
+            ),
+            (
+                "config",
+                format!(r#"{{"kind": "k", "config": {{"a": {value}}}}}"#),
+            ),
+            (
+                "kwargs.dependencies[0].a",
+                format!(
+                    r#"{{"kind": "k", "kwargs": {{"dependencies": [{{"type": "t", "a": {value}}}]}}}}"#
+                ),
+            ),
+        ] {
+            let why = mistake(&text);
+            assert!(why.starts_with(&format!("{place}: ")), "{why}");
+        }
+    }
+    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
+    let runnable = one(&format!(r#"{{"kind": "k", "kwargs": {{"a": {deep}}}}}"#));
+    assert_eq!(runnable.kwargs.json("a"), Some(deep.as_str()));
+}
+
+#[test]
 fn other_json_is_left_to_others() {
     let package = r#"{"name": "x", "version": "1.0.0"}"#;
     assert_eq!(other(package), r#"Missing required property "kind""#);
@@ -199,10 +234,76 @@ fn what_is_no_json_says_where() {
     assert_eq!(place("{} x").2, "trailing characters");
 }
 
+/// Any JSON, as it may stand in a recipe: written with escapes, and some of it beyond what can be read.
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?",
+        r#""([a-zä ]|\\n|\\u[0-9a-f]{4}|\\ud83d\\ude00|\\"){0,6}""#,
+    ];
+    let list = |items: Vec<String>| format!("[{}]", items.join(", "));
+    let object = |members: Vec<(String, String)>| {
+        let member = |(name, value)| format!("{name}:{value}");
+        let members: Vec<String> = members.into_iter().map(member).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let name = r#""([a-c]|\\u00e4|\\udc00|__encoded_set__)""#;
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(list),
+            prop::collection::vec((name, inner), 0..4).prop_map(object),
+        ]
+    })
+}
+
+/// Recipes whose members have values that fit, or nearly.
+fn recipe() -> impl Strategy<Value = String> {
+    let name = prop::sample::select(&MEMBERS[1..]);
+    let kwarg = prop_oneof!["a", "tags", "dependencies", "variant", "assets"];
+    let kwargs = (kwarg, json()).prop_map(|(name, value)| format!(r#"{{"{name}": {value}}}"#));
+    let value = prop_oneof![
+        json(),
+        kwargs,
+        Just(r#"["x"]"#.to_owned()),
+        Just("{}".to_owned())
+    ];
+    (name, value).prop_map(|(name, value)| format!(r#"{{"kind": "k", "{name}": {value}}}"#))
+}
+
+/// All JSON that a runnable holds.
+fn held(runnable: &Runnable) -> Vec<&str> {
+    let requirements = runnable.requirements.iter().map(|it| &it.kwargs);
+    let all = [&runnable.kwargs, &runnable.more]
+        .into_iter()
+        .chain(requirements);
+    all.flat_map(Attributes::iter)
+        .filter_map(|(_, value)| match value {
+            Value::Json(json) => Some(json.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
 proptest! {
     #[test]
     fn any_text_is_read(text in r#"([\[\]{}:,"a-e0-9.\\\s-]|"kind"|"uri"|"args"|"kwargs"|"tags"|null|true){0,60}"#) {
-        read(&text);
+        let lines: Vec<&str> = text.split('\n').collect();
+        if let Reading::Broken { line, column, .. } = read(&text) {
+            prop_assert!((1..=lines.len()).contains(&line));
+            prop_assert!((1..=lines[line - 1].len() + 1).contains(&column));
+        }
+    }
+
+    /// Whatever a recipe gives can be read by who is given it, and is the same in a list.
+    #[test]
+    fn what_is_found_can_be_read(text in recipe()) {
+        if let Reading::Recipe(runnables) = read(&text) {
+            for json in runnables.iter().flat_map(held) {
+                let read = serde_json::from_str::<serde_json::Value>(json);
+                prop_assert!(read.is_ok(), "{}: {:?}", json, read);
+            }
+            prop_assert_eq!(read(&format!("[{text}]")), Reading::Recipe(runnables));
+        }
     }
 
     #[test]
