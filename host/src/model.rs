@@ -11,6 +11,10 @@ use serde_json::{Map, Value};
 /// Open data by name, as a JSON object.
 pub type Attributes = Map<String, Value>;
 
+/// How deep lists and objects may be within each other in open data. The journal's lines hold them some levels deeper, and are read as
+/// JSON that may have 128.
+pub const DEEPEST: usize = 100;
+
 /// Something that a task needs in its environment before it can start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Requirement {

@@ -21,7 +21,7 @@ impl From<&Json> for types::Value {
     }
 }
 
-/// As JSON; bytes become text with what is no UTF-8 replaced, and a JSON text that is none stays a text.
+/// As JSON; bytes become text with what is no UTF-8 replaced, and a JSON text that is none, or is nested too deeply, stays a text.
 pub(super) fn json(value: types::Value) -> Json {
     match value {
         types::Value::None => Json::Null,
@@ -32,7 +32,20 @@ pub(super) fn json(value: types::Value) -> Json {
         }
         types::Value::Text(text) => Json::String(text),
         types::Value::Binary(bytes) => Json::String(String::from_utf8_lossy(&bytes).into_owned()),
-        types::Value::Json(text) => serde_json::from_str(&text).unwrap_or(Json::String(text)),
+        types::Value::Json(text) => match serde_json::from_str(&text) {
+            Ok(value) if is_within(&value, model::DEEPEST) => value,
+            _ => Json::String(text),
+        },
+    }
+}
+
+/// Whether lists and objects are nested no deeper.
+fn is_within(value: &Json, levels: usize) -> bool {
+    let inner = |value| is_within(value, levels.saturating_sub(1));
+    match value {
+        Json::Array(items) => levels > 0 && items.iter().all(inner),
+        Json::Object(members) => levels > 0 && members.values().all(inner),
+        _ => true,
     }
 }
 
@@ -182,5 +195,15 @@ mod tests {
         });
         let Json::Object(object) = &data else { return };
         assert_eq!(&attributes(to_attributes(object)), object);
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_for_the_journal_stays_a_text() {
+        let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let json = |levels| json(types::Value::Json(nested(levels)));
+        assert!(json(model::DEEPEST).is_array());
+        for levels in [model::DEEPEST + 1, 126, 100_000] {
+            assert_eq!(json(levels), Json::String(nested(levels)));
+        }
     }
 }
