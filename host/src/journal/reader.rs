@@ -176,9 +176,137 @@ pub(super) fn whole_lines(file: &File) -> std::io::Result<u64> {
     }
 }
 
-/// The kind of the event in a line as this module writes it; none where another writer made it.
+/// The kind of the event in a line as this module writes it; none where another writer made it, perhaps with escapes in it.
 fn kind_of(line: &[u8]) -> Option<&str> {
     let rest = line.strip_prefix(b"{\"event\":\"")?;
-    let end = rest.iter().position(|byte| *byte == b'"')?;
-    std::str::from_utf8(rest.get(..end)?).ok()
+    let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    let (kind, after) = rest.split_at_checked(end)?;
+    let kind = std::str::from_utf8(kind).ok()?;
+    after.starts_with(b"\"").then_some(kind)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::journal::{Event, Journal, TaskPlanned};
+    use crate::model::{Attributes, DEEPEST, Requirement, Runnable};
+    use proptest::prelude::*;
+
+    type Found = Result<Line<Attributes>, u64>;
+
+    /// The lines of a journal with these bytes, or the numbers of those that are none.
+    fn read(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<Found> {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(FILE_NAME), bytes).unwrap();
+        read_in(directory.path(), wanted)
+    }
+
+    fn read_in(directory: &Path, wanted: impl Fn(&str) -> bool) -> Vec<Found> {
+        let mut reader = Reader::open(directory).unwrap();
+        let mut found = Vec::new();
+        loop {
+            match reader.next(&wanted) {
+                Ok(Some(line)) => found.push(Ok(line)),
+                Ok(None) => return found,
+                Err(JournalError::Line { line, .. }) => found.push(Err(line)),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+
+    fn kinds(found: &[Found]) -> Vec<Result<&str, u64>> {
+        let kinds = found
+            .iter()
+            .map(|it| it.as_ref().map(|line| line.event.as_str()));
+        kinds.map(|kind| kind.map_err(|number| *number)).collect()
+    }
+
+    #[test]
+    fn a_kind_that_is_written_with_escapes_is_that_kind() {
+        let bytes = b"{\"event\":\"\\u0061\",\"time\":1,\"data\":{}}\n";
+        assert_eq!(kinds(&read(bytes, |kind| kind == "a")), [Ok("a")]);
+        assert!(read(bytes, |kind| kind == "b").is_empty());
+    }
+
+    #[test]
+    fn the_deepest_data_that_is_taken_can_be_read_again() {
+        let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let data = serde_json::from_str(&nested(DEEPEST)).unwrap();
+        let requirement = Requirement {
+            kwargs: Attributes::from_iter([("deep".to_owned(), data)]),
+            ..Requirement::default()
+        };
+        let runnable = Runnable {
+            requirements: vec![requirement],
+            ..Runnable::default()
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(directory.path()).unwrap();
+        let planned = TaskPlanned {
+            index: 1,
+            runnable: &runnable,
+        };
+        journal
+            .append(1, &Event::TaskPlanned("1", planned))
+            .unwrap();
+        journal.commit().unwrap();
+        assert_eq!(
+            kinds(&read_in(directory.path(), |_| true)),
+            [Ok("task-planned")]
+        );
+    }
+
+    /// Lines of a journal, as this module and as others write them, and such as are none.
+    fn line() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "\\{\"event\":\"[ab]\",\"time\":[0-9],\"data\":\\{\\}\\}",
+            "\\{\"event\":\"\\\\u006[12]\",\"time\":[0-9],\"task\":\"1-ä\",\"data\":\\{\"a\":\"\\\\n\"\\}\\}",
+            " \\{\"time\": [0-9], \"data\": \\{\\}, \"event\": \"[ab]\"\\}\r?",
+            "\\{\"event\":\"[ab]\",\"time\":-1,\"data\":\\{\\}\\}",
+            "[^\n]{0,20}",
+        ]
+    }
+
+    proptest! {
+        /// Whatever was cut off, no line before it is lost; broken ones are named by their numbers.
+        #[test]
+        fn every_whole_line_is_read(lines in prop::collection::vec(line(), 0..8), cut in any::<prop::sample::Index>()) {
+            let whole: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let bytes = whole.as_bytes().get(..cut.index(whole.len() + 1)).unwrap();
+            let ends = bytes.iter().filter(|byte| **byte == b'\n').count();
+            let expected: Vec<Result<String, u64>> = (1..)
+                .zip(lines.iter().take(ends))
+                .map(|(number, line)| match serde_json::from_str::<Line<Attributes>>(line) {
+                    Ok(line) => Ok(line.event),
+                    Err(_) => Err(number),
+                })
+                .collect();
+            let found = read(bytes, |_| true);
+            let expected: Vec<Result<&str, u64>> = expected.iter().map(|it| it.as_deref().map_err(|n| *n)).collect();
+            prop_assert_eq!(kinds(&found), &expected[..]);
+
+            let some = read(bytes, |kind| kind == "a");
+            let some: Vec<_> = kinds(&some).into_iter().filter(Result::is_ok).collect();
+            let expected: Vec<_> = expected.into_iter().filter(|it| *it == Ok("a")).collect();
+            prop_assert_eq!(some, expected);
+        }
+
+        /// A host that goes on after another one was killed takes off what has no end, and adds to the rest.
+        #[test]
+        fn what_is_added_later_is_read_too(before in "([^\n]{0,9}\n){0,4}", cut in "[^\n]{0,9}", task in any::<String>(), message in any::<String>()) {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::write(directory.path().join(FILE_NAME), format!("{before}{cut}")).unwrap();
+            let mut journal = Journal::reopen(directory.path()).unwrap();
+            journal.append(3, &Event::TaskProgress(&task, &message)).unwrap();
+            journal.commit().unwrap();
+            drop(journal);
+            let found = read_in(directory.path(), |kind| kind == "task-progress");
+            let last = found.last().unwrap().as_ref().unwrap();
+            prop_assert_eq!(last.task.as_ref(), Some(&task));
+            prop_assert_eq!(last.data.get("message").unwrap(), &message);
+            let added = found.len() - found.iter().filter(|it| it.is_err()).count();
+            prop_assert_eq!(added, 1);
+        }
+    }
 }
