@@ -346,3 +346,7 @@ impl Task {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

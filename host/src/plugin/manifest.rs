@@ -280,6 +280,7 @@ fn names(plugin: &str, bytes: &[u8]) -> Result<Names, PluginError> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
+    use proptest::prelude::*;
 
     fn component(imports: &[&str], exports: &[&str]) -> Vec<u8> {
         let mut wat = String::from("(component");
@@ -357,5 +358,48 @@ mod tests {
                 .contains("it exports `a:b/c@1.0.0`")
         );
         assert!(read(&[], &[]).unwrap_err().contains("it exports nothing"));
+    }
+
+    /// Names of interfaces, of the contract and of others.
+    fn name() -> impl Strategy<Value = String> {
+        let ours = "(types|plugin|run|run-batch|resolve|fulfil|format|log|process|status|batch|fetch|cache|output|workspace)";
+        prop_oneof![
+            4 => ours.prop_map(|name| format!("{PACKAGE}{name}@{CONTRACT}")),
+            1 => (ours, "@[01]\\.[0-2]\\.[01]").prop_map(|(name, version)| format!("{PACKAGE}{name}{version}")),
+            1 => "(wasi:cli/stdout@0\\.2\\.0|a:b/c|[a-z]{1,4})",
+        ]
+    }
+
+    fn names() -> impl Strategy<Value = Vec<String>> {
+        prop::collection::btree_set(name(), 0..5).prop_map(Vec::from_iter)
+    }
+
+    proptest! {
+        /// A plugin gets what its world offers, whatever it asks for, and what it exports decides on the world.
+        #[test]
+        fn a_manifest_is_within_the_contract(imports in names(), exports in names()) {
+            fn texts(names: &[String]) -> Vec<&str> {
+                names.iter().map(String::as_str).collect()
+            }
+            if let Ok(manifest) = read(&texts(&imports), &texts(&exports)) {
+                let offered = manifest.world.powers();
+                prop_assert!(manifest.powers.iter().all(|power| offered.contains(&power.as_str())));
+                let has = |interface: &str| exports.contains(&format!("{PACKAGE}{interface}@{CONTRACT}"));
+                prop_assert!(has("plugin") && has(manifest.world.export()));
+                let worlds = World::ALL.into_iter().filter(|world| has(world.export()));
+                prop_assert_eq!(worlds.count(), 1);
+                let strange = |name: &&String| !name.starts_with(PACKAGE) && !name.starts_with("wasi:");
+                prop_assert_eq!(imports.iter().find(strange), None);
+            }
+        }
+
+        #[test]
+        fn no_bytes_are_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in any::<prop::sample::Index>()) {
+            let _ = Manifest::read("p.wasm", &bytes);
+            let whole = component(&["persea:plugin/log@0.1.0"], &["persea:plugin/plugin@0.1.0", "persea:plugin/run@0.1.0"]);
+            let mut broken = whole[..cut.index(whole.len())].to_vec();
+            broken.extend(bytes);
+            let _ = Manifest::read("p.wasm", &broken);
+        }
     }
 }

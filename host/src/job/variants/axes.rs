@@ -117,6 +117,7 @@ fn text(value: &toml::Value) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
 
     /// The combinations, as `mem=1 os=linux`.
     fn all(text: &str) -> Vec<String> {
@@ -171,6 +172,62 @@ mod tests {
             let axes: Axes = toml::from_str(text).unwrap();
             let error = axes.check().unwrap_err();
             assert!(error.contains(words), "{error}");
+        }
+    }
+
+    /// Some axes, and values of theirs to filter by.
+    fn axes() -> impl Strategy<Value = Axes> {
+        let axes =
+            prop::collection::btree_map("[a-c]", prop::collection::btree_set(0..4_i64, 1..4), 0..4);
+        axes.prop_flat_map(|axes| {
+            let all: Vec<(String, i64)> = axes
+                .iter()
+                .flat_map(|(axis, values)| values.iter().map(|value| (axis.clone(), *value)))
+                .collect();
+            let count = all.len().min(3);
+            let filter = prop::sample::subsequence(all, 0..=count).prop_map(|chosen| {
+                let mut filter: BTreeMap<String, Vec<toml::Value>> = BTreeMap::new();
+                for (axis, value) in chosen {
+                    filter.entry(axis).or_default().push(value.into());
+                }
+                let filter = filter.into_iter();
+                filter
+                    .map(|(axis, values)| (axis, values.into()))
+                    .collect::<Filter>()
+            });
+            let filters = || prop::collection::vec(filter.clone(), 0..3);
+            let values = |values: std::collections::BTreeSet<i64>| {
+                values.into_iter().map(toml::Value::from).collect()
+            };
+            let axes: BTreeMap<String, Vec<toml::Value>> = axes
+                .into_iter()
+                .map(|(axis, all)| (axis, values(all)))
+                .collect();
+            (Just(axes), filters(), filters()).prop_map(|(axes, only, no)| Axes { axes, only, no })
+        })
+    }
+
+    proptest! {
+        /// Filters take away from all combinations, none of which comes twice: `only` leaves what `no` of the same would take.
+        #[test]
+        fn filters_divide_all_combinations(axes in axes()) {
+            prop_assert_eq!(axes.check(), Ok(()));
+            let whole = Axes { only: Vec::new(), no: Vec::new(), ..axes.clone() };
+            let all = whole.combinations();
+            prop_assert_eq!(all.len(), axes.axes.values().map(Vec::len).product::<usize>());
+            let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+            prop_assert_eq!(distinct.len(), all.len());
+
+            let only = Axes { no: Vec::new(), ..axes.clone() }.combinations();
+            let no = Axes { only: Vec::new(), ..axes.clone() }.combinations();
+            let both = axes.combinations();
+            let expected: Vec<_> = all.iter().filter(|it| only.contains(it) && no.contains(it)).cloned().collect();
+            prop_assert_eq!(both, expected);
+            if !axes.only.is_empty() {
+                let others = Axes { no: axes.only.clone(), only: Vec::new(), ..axes }.combinations();
+                prop_assert_eq!(only.len() + others.len(), all.len());
+                prop_assert!(only.iter().all(|it| !others.contains(it)));
+            }
         }
     }
 }
