@@ -1,0 +1,32 @@
+//! Job files: every text is one, or what is wrong with it is said, with a place that it has where it is no TOML of that shape.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use persea::config::{Config, ConfigError};
+use persea::job::{JobFile, JobFileError};
+use persea_fuzz::{assert_within, characters, with_file};
+
+fuzz_target!(|text: &str| {
+    with_file("job.toml", text.as_bytes(), |path| {
+        match JobFile::read(path) {
+            Ok(job) => {
+                let mut config = Config::default();
+                job.configure(&mut config);
+                // Whether they fit is for the configuration to say, once all of it is there.
+                let _ = config.check();
+            }
+            Err(JobFileError::Syntax(ConfigError::Syntax {
+                line,
+                column,
+                message,
+                ..
+            })) => {
+                assert_within(text, line, column, characters);
+                assert!(!message.is_empty());
+            }
+            Err(JobFileError::Suite { message, .. }) => assert!(!message.is_empty()),
+            Err(JobFileError::Empty { .. }) => {}
+            Err(other) => panic!("{other}"),
+        }
+    });
+});

@@ -1,0 +1,89 @@
+//! Recipes, as their resolver gets them from a project: every file is found, is none of it, or is broken at a place that it has.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use persea_fuzz::assert_within;
+use persea_plugin_sdk::testing::{Files, Host};
+use persea_plugin_sdk::{Attributes, Resolution, Resolver as _, Runnable, Value};
+use persea_resolver_recipe::Recipe;
+
+fuzz_target!(|bytes: &[u8]| {
+    match resolve(bytes) {
+        Resolution::Found(runnables) => {
+            runnables.iter().for_each(check);
+            in_a_list(bytes, &runnables);
+        }
+        Resolution::NotFound(why) => {
+            assert!(why.starts_with("r.json is JSON, but no recipe: "), "{why}");
+            assert!(is_json(bytes), "{why}");
+        }
+        Resolution::Corrupt(why) => broken(bytes, &why),
+    }
+});
+
+fn resolve(bytes: &[u8]) -> Resolution {
+    let _host = Host::new()
+        .files(Files::new().file("r.json", bytes))
+        .install();
+    Recipe::resolve("r.json", &Attributes::new()).expect("a file that can be read has an answer")
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    Some(text.trim_start_matches('\u{feff}'))
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    text(bytes).is_some_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+}
+
+/// What every runnable of a recipe holds to.
+fn check(runnable: &Runnable) {
+    assert!(!runnable.kind.is_empty());
+    let requirements = runnable.requirements.iter().map(|it| &it.kwargs);
+    for attributes in [&runnable.kwargs, &runnable.more]
+        .into_iter()
+        .chain(requirements)
+    {
+        for (name, value) in attributes.iter() {
+            if let Value::Json(json) = value {
+                let read = serde_json::from_str::<serde_json::Value>(json);
+                assert!(read.is_ok(), "{name} is no JSON: {read:?}");
+            }
+        }
+    }
+    for name in ["needs", "after", "mutexes"] {
+        if let Some(json) = runnable.more.json(name) {
+            serde_json::from_str::<Vec<String>>(json).expect("a list of texts");
+        }
+    }
+}
+
+/// One runnable is the same as a list of it.
+fn in_a_list(bytes: &[u8], runnables: &[Runnable]) {
+    let Some(text) = text(bytes) else { return };
+    if text.trim_start().starts_with('{') {
+        let list = format!("[{text}]");
+        assert_eq!(
+            resolve(list.as_bytes()),
+            Resolution::Found(runnables.to_vec())
+        );
+    }
+}
+
+/// A message that has a place has one that the file has.
+fn broken(bytes: &[u8], why: &str) {
+    let Some(text) = text(bytes) else {
+        assert!(why.ends_with("is not UTF-8"), "{why}");
+        return;
+    };
+    let Some(place) = why.strip_prefix("r.json:").filter(|_| !is_json(bytes)) else {
+        assert!(why.starts_with("r.json: ") && is_json(bytes), "{why}");
+        return;
+    };
+    let mut numbers = place.splitn(3, ':').map(str::parse::<usize>);
+    let (Some(Ok(line)), Some(Ok(column))) = (numbers.next(), numbers.next()) else {
+        panic!("{why} has no place");
+    };
+    assert_within(text, line, column, str::len);
+}
