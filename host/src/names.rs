@@ -50,6 +50,15 @@ pub fn cut(text: &str, limit: usize) -> &str {
         .unwrap_or_default()
 }
 
+/// A text of somebody else's that people are to read, with no more than `limit` bytes of it.
+pub fn shortened(text: String, limit: usize) -> String {
+    let kept = cut(&text, limit);
+    match text.len() - kept.len() {
+        0 => text,
+        more => format!("{kept}… ({more} more bytes)"),
+    }
+}
+
 /// Whether a plugin may use this as the name of a file in a task's directory: one path component, nothing hidden, no
 /// character that is not to be seen.
 pub fn is_artifact_name(name: &str) -> bool {

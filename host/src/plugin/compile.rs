@@ -21,6 +21,9 @@ const CODE: u64 = 1 << 30;
 /// What takes no second on one processor: 512 KiB.
 const SMALL: usize = 512 << 10;
 
+/// Memory in which there's room for some threads: 1 GiB.
+const LARGE: u64 = 1 << 30;
+
 /// Why there is no compiled code.
 #[derive(Debug)]
 pub(super) enum CompileError {
@@ -60,6 +63,8 @@ pub(super) fn apart(component: &[u8], limits: &Limits) -> Result<Vec<u8>, Compil
         .arg(format!("{seconds}"))
         .arg(limits.compile_memory.to_string())
         .env_clear()
+        // Otherwise the allocator takes a gibibyte of addresses before it's asked for anything (in KiB).
+        .env("MIMALLOC_ARENA_RESERVE", "16384")
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -147,8 +152,8 @@ fn compile(args: &[String]) -> Result<(), String> {
         .lock()
         .read_to_end(&mut component)
         .map_err(|error| error.to_string())?;
-    // Threads have stacks, and a small component is compiled as soon without.
-    let parallel = component.len() > SMALL;
+    // Threads have stacks, for which there may be no room; and a small component is compiled as soon without.
+    let parallel = component.len() > SMALL && memory >= LARGE;
     let engine = super::engine::only_compiling(parallel).map_err(|error| format!("{error:#}"))?;
     let code = engine
         .precompile_component(&component)

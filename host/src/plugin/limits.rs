@@ -278,12 +278,13 @@ impl ResourceLimiter for Usage {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current);
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        if growth > self.table_left {
+        // A pool's table has a maximum of its own, which is the largest of these limits.
+        if growth > self.table_left || desired > self.limits.table_elements {
             let value = format!("{} elements", self.limits.table_elements);
             self.reached = Some(self.limits.reached("tables", value, "table_elements"));
+            return Ok(false);
+        }
+        if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
         self.table_left -= growth;

@@ -14,6 +14,7 @@ use super::bindings::{
 };
 use super::call::within;
 use super::catalog::{Catalog, Origin, Plugin, Pre};
+use super::compile::CompileError;
 use super::engine::digest;
 use super::grants::{Grants, Power, in_words};
 use super::limits::{self, Limits, Reached};
@@ -245,7 +246,13 @@ impl Catalog {
         let limits = Limits::of(&self.config, manifest.world, None, own);
         let foreign = (trust != Trust::BuiltIn).then_some(&limits);
         let compiled = self.compiler.component(bytes, &digest, foreign);
-        let component = compiled.map_err(|error| error.of(label))?;
+        let component = compiled.map_err(|error| match error {
+            CompileError::Wrong(error) => match pool_limit(&limits, &format!("{error:#}")) {
+                Some(reached) => CompileError::Limit(reached).of(label),
+                None => CompileError::Wrong(error).of(label),
+            },
+            error => error.of(label),
+        })?;
         let linker = self.linker(&manifest).map_err(failed)?;
         let terms = Terms::new(label.to_owned(), grants.clone(), limits.to_describe());
         let (pre, description) = self
@@ -354,6 +361,19 @@ impl Candidate {
             Manifest::read(built_in.name, built_in.bytes)
                 .is_ok_and(|manifest| manifest.world == World::RequirementResolver)
         })
+    }
+}
+
+/// The limit that a component is over from its start, if it's one: the engine refuses that before anything is there, in words of its own.
+fn pool_limit(limits: &Limits, text: &str) -> Option<Reached> {
+    if text.contains("table index") && text.contains("exceeds the limit") {
+        let value = format!("{} elements", limits.table_elements);
+        Some(limits.reached("tables", value, "table_elements"))
+    } else if text.contains("core module instances") || text.contains("core instances") {
+        let value = limits.instances.to_string();
+        Some(limits.reached("core instances", value, "instances"))
+    } else {
+        None
     }
 }
 

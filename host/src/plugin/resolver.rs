@@ -8,9 +8,10 @@ use super::call::within;
 use super::catalog::{Catalog, Plugin, Pre};
 use super::state::State;
 use super::terms::Terms;
-use super::trap::{answered, explain};
+use super::trap::{MESSAGE, answered, explain};
 use super::{PluginError, convert};
 use crate::model::{Attributes, Runnable};
+use crate::names::shortened;
 
 /// What became of a reference.
 #[derive(Debug)]
@@ -71,8 +72,8 @@ impl Resolver {
             resolve::Resolution::Found(runnables) => {
                 Resolution::Found(runnables.into_iter().map(convert::runnable).collect())
             }
-            resolve::Resolution::NotFound(why) => Resolution::NotFound(why),
-            resolve::Resolution::Corrupt(what) => Resolution::Corrupt(what),
+            resolve::Resolution::NotFound(why) => Resolution::NotFound(shortened(why, MESSAGE)),
+            resolve::Resolution::Corrupt(what) => Resolution::Corrupt(shortened(what, MESSAGE)),
         })
     }
 }

@@ -7,9 +7,16 @@ use super::bindings::types;
 use super::limits::{Reached, bytes};
 use super::state::State;
 use super::terms::Terms;
+use crate::names::shortened;
 
 /// How many functions of a backtrace are shown.
 const FRAMES: usize = 5;
+
+/// The longest code of an error that is shown, in bytes.
+const CODE: usize = 64;
+
+/// The longest message of a plugin that is shown, in bytes.
+pub(super) const MESSAGE: usize = 2000;
 
 /// What a plugin has answered; or why it has not.
 pub(super) fn answered<T>(
@@ -30,8 +37,8 @@ pub(super) fn answered<T>(
 pub(super) fn refused(plugin: &str, error: types::Error) -> PluginError {
     PluginError::Answer {
         plugin: plugin.to_owned(),
-        code: error.code,
-        message: error.message,
+        code: shortened(error.code, CODE),
+        message: shortened(error.message, MESSAGE),
     }
 }
 
@@ -53,7 +60,9 @@ pub(super) fn explain(
         };
     }
     let mut message = if let Some(words) = &state.last_words {
-        format!("it panicked at {}: {}", words.location, words.message)
+        let (place, message) = (words.location.clone(), words.message.clone());
+        let message = shortened(message, MESSAGE);
+        format!("it panicked at {}: {message}", shortened(place, MESSAGE))
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         trap.to_string()
     } else {

@@ -32,6 +32,9 @@ pub(super) type OnStart = Box<dyn FnOnce() + Send>;
 /// An exit that may be waited for more than once.
 pub(super) type ExitWatch = watch::Receiver<Option<Exit>>;
 
+/// How long is waited for a helper's word that it has ended, before its connection is taken for broken.
+pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long the helper may take to end what runs and then itself. It gives up on what the kernel holds after half of it.
 pub(super) const END_WITHIN: Duration = Duration::from_secs(20);
 

@@ -6,7 +6,7 @@ use persea_helper::protocol::{Bytes, Id, MAX_READ, Reply, Request};
 use rustix::io::Errno;
 use tokio::sync::{Mutex, oneshot};
 
-use super::channel::{Channel, END_WITHIN, ExitWatch};
+use super::channel::{CLOSE_WITHIN, Channel, END_WITHIN, ExitWatch};
 use super::command::{Command, Exit, Stream};
 use super::error::SpawnError;
 
@@ -165,8 +165,16 @@ impl Environment {
 
     /// Ends every process here and waits until all is gone, the work directory too.
     pub async fn close(&self) {
-        self.inner.channel.close();
-        self.closed().await;
+        let channel = &self.inner.channel;
+        channel.close();
+        // A helper that was stopped, as by one of its processes, never says that it has ended.
+        if tokio::time::timeout(CLOSE_WITHIN, self.closed())
+            .await
+            .is_err()
+        {
+            channel.give_up();
+            self.closed().await;
+        }
     }
 
     pub(super) fn channel(&self) -> &Channel {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use persea_helper::protocol::{Bytes, Hello};
 use persea_helper::sweep;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
@@ -176,6 +176,8 @@ async fn clear_up(
     held: Box<dyn Send>,
 ) -> String {
     let pid = Pid::from_child(&child);
+    // One of its processes may have stopped it; then it would not see that its channel is gone.
+    let _ = kill_process(pid, Signal::CONT);
     let ended = tokio::time::timeout(END_WITHIN, end).await;
     let impatient = ended.is_err();
     if impatient {
