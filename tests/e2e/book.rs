@@ -204,12 +204,10 @@ fn the_book_names_files_functions_and_tests_that_are_there() {
                 assert!(repository().join(word).exists(), "{path} names `{word}`");
             }
             // `endings::a_time_out_ends_the_whole_tree`
-            if let Some((module, test)) = word.split_once("::")
-                && repository()
-                    .join(format!("tests/e2e/{module}.rs"))
-                    .is_file()
+            if let Some((module, test)) = word.rsplit_once("::")
+                && let Some(file) = file_of(module)
             {
-                let source = read(&format!("tests/e2e/{module}.rs"));
+                let source = read(&file);
                 assert!(
                     source.contains(&format!("#[test]\nfn {test}() {{")),
                     "{path} names the test `{word}`"
@@ -408,6 +406,15 @@ fn events() -> Vec<Value> {
     ];
     sandbox.run(&all).code(1);
     sandbox.job().events()
+}
+
+/// The file of a module of these tests: `endings`, `hostile::runners`.
+fn file_of(module: &str) -> Option<String> {
+    let file = match module.strip_prefix("hostile::") {
+        Some(module) => format!("tests/hostile/{module}.rs"),
+        None => format!("tests/e2e/{module}.rs"),
+    };
+    repository().join(&file).is_file().then_some(file)
 }
 
 /// The pages' names for events and their fields are those that a journal has.

@@ -14,10 +14,10 @@ mod cli;
 mod compiled;
 mod endings;
 mod graph;
+#[path = "../hostile/mod.rs"]
 mod hostile;
 mod input;
 mod mixed;
-mod plugin_files;
 mod plugins;
 mod policy;
 mod quick;

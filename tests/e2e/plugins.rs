@@ -49,6 +49,7 @@ pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
             "hostile-varianter",
             "hostile-batch",
             "hostile-idle",
+            "hostile-report",
         ];
         let own: &[&str] = &[];
         build(
@@ -61,7 +62,7 @@ pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
                 ("requirement-token", own),
                 ("../../docs/examples/scheduler-depth-first", own),
                 ("../../docs/examples/varianter-pairwise", own),
-                ("hostile", &hostile),
+                ("../hostile/guests", &hostile),
             ],
         )
     })

@@ -118,7 +118,10 @@ fn one_that_fails_ends_the_job_before_anything_runs() {
             "errs",
             "(plugins/hostile-varianter.wasm): out of\\x1b[2J variants (io)",
         ),
-        ("floods", "failed: "),
+        (
+            "floods",
+            "has reached its limit on what one call hands to the host, 32 MiB",
+        ),
         ("repeats", "answered with the same variant twice: number=1"),
         (
             "exaggerates",

@@ -285,3 +285,110 @@ fn a_directory_of_plugins_that_is_none() {
         &["no plugin `nothing-of-this-name`", "persea plugin list"],
     );
 }
+
+#[test]
+fn thousands_of_mutations_of_a_good_component_never_break_the_host() {
+    let whole = &built()["format-csv"];
+    let sandbox = Sandbox::new();
+    // Reproducible: a test that fails must fail again.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state).unwrap() % below
+    };
+    for number in 0..2_000 {
+        let mut bytes = whole.clone();
+        for _ in 0..=random(3) {
+            let at = random(bytes.len());
+            match random(4) {
+                0 => bytes[at] ^= 1 << random(8),
+                1 => bytes[at] = u8::try_from(random(256)).unwrap(),
+                2 => drop(bytes.splice(
+                    at..at,
+                    whole[at..(at + random(64)).min(whole.len())].to_vec(),
+                )),
+                _ => drop(bytes.drain(at..(at + random(64)).min(whole.len()))),
+            }
+        }
+        sandbox.file(&format!("plugins/{number:04}.wasm"), bytes);
+    }
+    // Nobody shall wait for what takes the compiler or the guest long.
+    let args = [
+        "plugin",
+        "list",
+        "--plugin-dir",
+        "plugins",
+        "--set",
+        "plugins.limits.describe=0.2",
+        "--set",
+        "plugins.limits.compile=2",
+    ];
+    let mut command = sandbox.persea(&args);
+    command.env("XDG_CACHE_HOME", sandbox.root().join("own-cache"));
+    let mut child = command.spawn().unwrap();
+    let mut said = String::new();
+    let mut listed = String::new();
+    std::thread::scope(|scope| {
+        let out = child.stdout.take().unwrap();
+        scope.spawn(|| listed = crate::support::rest(&mut { out }));
+        said = crate::support::rest(&mut child.stderr.take().unwrap());
+    });
+    let code = child.wait().unwrap().code();
+    assert!(matches!(code, Some(0 | 2)), "{code:?}\n{said}");
+    assert!(listed.contains("exec-test"), "{listed}");
+    let refused = said
+        .lines()
+        .filter(|line| line.starts_with("warning: plugin not loaded: plugins/"))
+        .count();
+    let loaded = listed
+        .lines()
+        .filter(|line| line.contains("plugins/"))
+        .count();
+    assert_eq!(refused + loaded, 2_000, "{said}");
+    // Some get as far as the compiler.
+    assert!(
+        refused > 1_000 && said.contains("cannot be loaded: "),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_component_of_500_megabytes_is_not_read() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["runner-greet"]);
+    let file = std::fs::File::create(sandbox.project().join("plugins/huge.wasm")).unwrap();
+    file.set_len(500 << 20).unwrap();
+    let ran = sandbox
+        .run(&["run", "--plugin-dir", "plugins", "/bin/true"])
+        .code(2);
+    says(
+        &ran,
+        &[
+            "plugins/huge.wasm has reached its limit on the component's size, 128 MiB: `plugins.limits.component_mb` raises it",
+        ],
+    );
+    assert_eq!(sandbox.job().status("/bin/true"), "PASS");
+    assert!(ran.took.as_secs() < 10, "{ran}");
+}
+
+#[test]
+fn a_plugin_that_is_a_pipe_or_a_device_is_not_waited_for() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(sandbox.project().join("plugins/pipe.wasm"))
+        .status();
+    assert!(made.unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", sandbox.project().join("plugins/zero.wasm")).unwrap();
+    let ran = sandbox
+        .run(&["run", "--plugin-dir", "plugins", "/bin/true"])
+        .code(2);
+    assert_eq!(
+        ran.stderr.matches("it is no ordinary file").count(),
+        2,
+        "{ran}"
+    );
+    assert_eq!(sandbox.job().status("/bin/true"), "PASS");
+}

@@ -41,9 +41,8 @@ impl BatchRunner for Batches {
                 }
                 "sleep" => {
                     let sleep = Command::new("sleep").arg("1000");
-                    process::run(&sleep).map(|exit| {
-                        Outcome::fail(format!("ended by {:?}", exit.signal))
-                    })
+                    process::run(&sleep)
+                        .map(|exit| Outcome::fail(format!("ended by {:?}", exit.signal)))
                 }
                 "says" => {
                     persea_plugin_sdk::status::whiteboard(&task.id)?;
@@ -65,4 +64,3 @@ impl BatchRunner for Batches {
 }
 
 export!(batch_runner: Batches);
-

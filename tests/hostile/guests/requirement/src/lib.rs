@@ -21,7 +21,11 @@ const KINDS: [&str; 9] = [
 
 impl RequirementResolver for Hostile {
     fn describe() -> Description {
-        Description::new("hostile", "fails in every way that a requirement resolver can").kinds(KINDS)
+        Description::new(
+            "hostile",
+            "fails in every way that a requirement resolver can",
+        )
+        .kinds(KINDS)
     }
 
     fn check(request: &Request) -> Result<Presence, Error> {

@@ -32,6 +32,81 @@ impl Resolver for Hostile {
                 }
                 Ok(Resolution::Found(vec![Runnable::new("noop").uri("held")]))
             }
+            "millions.bad" => {
+                let one = Runnable::new("noop");
+                Ok(Resolution::Found(vec![one; 10_000_000]))
+            }
+            "gib.bad" => Ok(Resolution::Corrupt("x".repeat(1 << 30))),
+            "long.bad" => Ok(Resolution::Corrupt("x".repeat(20 << 20))),
+            "many.bad" => Ok(Resolution::Found(vec![
+                Runnable::new("noop")
+                    .uri("x".repeat(1 << 16));
+                400
+            ])),
+            "odd.bad" => Ok(Resolution::Found(
+                [
+                    "nul\0nul",
+                    "../../../etc/passwd",
+                    "/etc/passwd",
+                    "..",
+                    ".",
+                    "right\u{202e}tfel",
+                    "line\nbreak",
+                    "CON",
+                    "a/../../b",
+                    "\u{1b}[31mred",
+                ]
+                .map(|name| Runnable::new("noop").identifier(name))
+                .to_vec(),
+            )),
+            "look.bad" => {
+                // A line for each that can be read.
+                let mut read = Vec::new();
+                for path in [
+                    "/etc/shadow",
+                    "shadow",
+                    "pipe",
+                    "/dev/zero",
+                    "zero",
+                    "../../etc/shadow",
+                    "loop/loop/loop/secret",
+                    "/proc/self/environ",
+                    "proc/self/environ",
+                    "loop",
+                    "dangling",
+                    "circle",
+                    "secret\0",
+                    "",
+                ] {
+                    if workspace::read(path, 0, 10).is_ok() {
+                        read.push(path.to_owned());
+                    }
+                }
+                let mut listed = 0;
+                let mut path = String::from("loop");
+                while listed < 100 && workspace::list_directory(&path).is_ok() {
+                    listed += 1;
+                    path.push_str("/loop");
+                }
+                Ok(Resolution::Corrupt(format!(
+                    "read {read:?}, listed {listed}"
+                )))
+            }
+            "changing.bad" => {
+                let mut sizes = Vec::new();
+                for _ in 0..200 {
+                    let size = workspace::stat("changing").map_or(0, |stat| stat.size);
+                    let read =
+                        workspace::read("changing", 0, u32::MAX).map_or(0, |bytes| bytes.len());
+                    let beyond =
+                        workspace::read("changing", size + 100, 100).map_or(0, |bytes| bytes.len());
+                    sizes.push(read + beyond);
+                }
+                sizes.dedup();
+                Ok(Resolution::Found(vec![
+                    Runnable::new("noop").uri(format!("{}", sizes.len() > 1)),
+                ]))
+            }
             _ => Ok(Resolution::NotFound(format!(
                 "{reference} is not bad enough"
             ))),

@@ -8,7 +8,7 @@ use persea_plugin_sdk::status;
 
 struct Hostile;
 
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 15] = [
     "panic",
     "loop",
     "hog",
@@ -21,6 +21,9 @@ const KINDS: [&str; 12] = [
     "exit-early",
     "error",
     "escape",
+    "shell",
+    "many",
+    "claim",
 ];
 
 impl Runner for Hostile {
@@ -64,6 +67,31 @@ impl Runner for Hostile {
             "exit-early" => std::process::exit(0),
             "error" => Err(Error::new("not-permitted", "I do not want to").with("mood", "bad")),
             "escape" => escape(),
+            "shell" => {
+                // Its tests' own processes; what they do is their script's matter.
+                let shell =
+                    Command::new("sh").args(["-c".to_owned(), task.runnable.args.join(" ")]);
+                let exit = process::run(&shell.stdout(process::Output::file("stdout")))?;
+                Ok(match exit.code {
+                    Some(0) => Outcome::pass(),
+                    _ => Outcome::fail(format!("{:?} {:?}", exit.code, exit.signal)),
+                })
+            }
+            "many" => {
+                let mut all = Vec::new();
+                for _ in 0..10_000 {
+                    all.push(process::start(&Command::new("sleep").arg("1000"))?);
+                }
+                Ok(Outcome::pass())
+            }
+            "claim" => {
+                // Of another task it knows the name; what it says is still of its own.
+                status::progress("2-after: PASS")?;
+                status::whiteboard("{\"id\": \"3-after\", \"status\": \"ERROR\"}")?;
+                Ok(Outcome::fail("claimed")
+                    .with("id", "3-after")
+                    .with("task", "3-after"))
+            }
             other => Ok(Outcome::error(format!("no such kind: {other}"))),
         }
     }

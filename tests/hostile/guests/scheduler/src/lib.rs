@@ -11,11 +11,15 @@ struct Hostile {
 
 impl Scheduler for Hostile {
     fn describe() -> Description {
-        Description::new("hostile", "fails in every way that a scheduler can").settings(["scheduler.hostile.how"])
+        Description::new("hostile", "fails in every way that a scheduler can")
+            .settings(["scheduler.hostile.how"])
     }
 
     fn begin(&mut self, _: Vec<Node>, settings: &Attributes) -> Result<(), Error> {
-        self.how = settings.text("scheduler.hostile.how").unwrap_or_default().to_owned();
+        self.how = settings
+            .text("scheduler.hostile.how")
+            .unwrap_or_default()
+            .to_owned();
         match self.how.as_str() {
             "refuses" => Err(Error::new("invalid", "not with me")),
             _ => Ok(()),

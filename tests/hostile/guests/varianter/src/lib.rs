@@ -12,7 +12,8 @@ static ASKED: AtomicI64 = AtomicI64::new(0);
 
 impl Varianter for Hostile {
     fn describe() -> Description {
-        Description::new("hostile", "fails in every way that a varianter can").settings(["varianter.hostile.count"])
+        Description::new("hostile", "fails in every way that a varianter can")
+            .settings(["varianter.hostile.count"])
     }
 
     fn vary(request: &VaryRequest) -> Result<Vec<Variant>, Error> {
@@ -38,14 +39,22 @@ impl Varianter for Hostile {
                 workspace::list_directory("")?;
                 let text = workspace::read_to_end("numbers", 100)?;
                 let lines = String::from_utf8_lossy(&text).into_owned();
-                Ok(lines.lines().map(|line| Variant::new().parameter("number", line)).collect())
+                Ok(lines
+                    .lines()
+                    .map(|line| Variant::new().parameter("number", line))
+                    .collect())
             }
             // As many as the setting says, told apart by what the host says.
             _ => {
-                let count = request.settings.integer("varianter.hostile.count").unwrap_or(0);
+                let count = request
+                    .settings
+                    .integer("varianter.hostile.count")
+                    .unwrap_or(0);
                 let name = request.runnable.identifier.clone().unwrap_or_default();
                 let about = format!("{}:{name}", request.suite().unwrap_or_default());
-                Ok((0..count).map(|number| numbered(number).parameter("about", about.as_str())).collect())
+                Ok((0..count)
+                    .map(|number| numbered(number).parameter("about", about.as_str()))
+                    .collect())
             }
         }
     }

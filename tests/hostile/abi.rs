@@ -1,0 +1,557 @@
+//! Components that break the rules of the component model or use up what there is, where no compiler would have let them.
+
+use crate::hostile::assert_printable;
+use crate::hostile::wat::{DESCRIPTION, ROOM, Runner, component, words};
+use crate::plugins::lock;
+use crate::support::{Ran, Sandbox};
+
+/// A sandbox with a component and a good list of tests.
+fn with(bytes: &[u8]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.file("plugins/wat.wasm", bytes);
+    let after =
+        r#"{"kind": "exec-test", "uri": "/bin/echo", "args": ["after"], "identifier": "after"}"#;
+    sandbox.file(
+        "job.json",
+        format!(r#"[{{"kind": "noop", "uri": "before"}}, {{"kind": "wat", "uri": "x", "args": ["an argument"]}}, {after}]"#),
+    );
+    sandbox
+}
+
+fn ends_well(sandbox: &Sandbox, ran: &Ran) {
+    let job = sandbox.job();
+    for name in ["before", "after"] {
+        assert_eq!(job.status(name), "PASS", "{ran}");
+    }
+    assert_eq!(job.artifact("after", "stdout"), "after\n");
+    assert_eq!(job.results()["total"], 3);
+    assert_printable(ran);
+    sandbox.assert_no_strays();
+}
+
+/// It's loaded, and its task ends ERROR with these words.
+#[track_caller]
+fn fails_in_its_task(runner: &Runner, options: &[&str], says: &[&str]) {
+    let sandbox = with(&runner.component());
+    lock(&sandbox, "plugins/wat.wasm", &[]);
+    let mut args = vec!["run"];
+    args.extend(options);
+    args.push("job.json");
+    let ran = sandbox.run(&args).code(1);
+    ends_well(&sandbox, &ran);
+    let job = sandbox.job();
+    assert_eq!(job.status("x"), "ERROR", "{ran}");
+    let reason = job.reason("x");
+    for part in says.iter().chain([&"runner `wat` (plugins/wat.wasm)"]) {
+        assert!(reason.contains(part), "no {part:?} in: {reason}");
+    }
+    assert!(reason.len() < 1000, "{reason}");
+}
+
+/// It's not loaded, with these words; the rest of the job is as without it.
+#[track_caller]
+fn is_not_loaded(bytes: &[u8], options: &[&str], says: &[&str]) {
+    let sandbox = with(bytes);
+    let mut args = vec!["run", "--plugin-dir", "plugins"];
+    args.extend(options);
+    args.push("job.json");
+    let ran = sandbox.run(&args).code(3);
+    ends_well(&sandbox, &ran);
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
+    for part in says
+        .iter()
+        .chain([&"warning: plugin not loaded: plugins/wat.wasm "])
+    {
+        assert!(ran.stderr.contains(part), "no {part:?} in {ran}");
+    }
+    assert!(ran.stderr.len() < 1500, "{ran}");
+    assert!(
+        sandbox
+            .job()
+            .reason("x")
+            .starts_with("no runner for kind `wat`")
+    );
+    let add = [&["plugin", "add", "plugins/wat.wasm"], options].concat();
+    sandbox.run(&add).code(4);
+}
+
+/// The description with one of its words replaced: 0 and 1 are the name, 6 and 7 the kinds.
+fn describing(place: u32, value: u32) -> Vec<u8> {
+    let address = DESCRIPTION + 4 * place;
+    let more = format!("(data (i32.const {address}) \"{}\")", words(&[value]));
+    Runner {
+        more,
+        ..Runner::default()
+    }
+    .component()
+}
+
+#[test]
+fn the_frame_of_these_cases_is_sound() {
+    let sandbox = with(&Runner::default().component());
+    let ran = sandbox
+        .run(&["run", "--plugin-dir", "plugins", "job.json"])
+        .code(0);
+    ends_well(&sandbox, &ran);
+    assert_eq!(sandbox.job().status("x"), "PASS");
+}
+
+#[test]
+fn a_list_whose_length_lies() {
+    is_not_loaded(&describing(7, 0x1fff_ffff), &[], &["failed: "]);
+}
+
+#[test]
+fn a_string_of_one_gibibyte() {
+    is_not_loaded(&describing(1, 1 << 30), &[], &["failed: "]);
+}
+
+#[test]
+fn a_string_of_as_much_as_its_memory_is_over_the_limit_of_a_call() {
+    let name = words(&[0, 100 << 20]);
+    let more = format!("(data (i32.const {DESCRIPTION}) \"{name}\")");
+    let runner = Runner {
+        memory: "1700",
+        more,
+        ..Runner::default()
+    };
+    is_not_loaded(
+        &runner.component(),
+        &[],
+        &[
+            "its limit on what one call hands to the host, 32 MiB: `plugins.limits.call_mb` raises it",
+        ],
+    );
+}
+
+#[test]
+fn an_address_that_is_not_in_its_memory() {
+    is_not_loaded(&describing(0, 0xffff_fff0), &[], &["failed: "]);
+    let runner = Runner {
+        describe: "(i32.const -4)",
+        ..Runner::default()
+    };
+    is_not_loaded(&runner.component(), &[], &["failed: "]);
+}
+
+#[test]
+fn an_address_that_is_not_aligned() {
+    let runner = Runner {
+        describe: "(i32.const 129)",
+        ..Runner::default()
+    };
+    is_not_loaded(&runner.component(), &[], &["failed: ", "align"]);
+}
+
+#[test]
+fn a_name_that_is_no_text() {
+    let more = "(data (i32.const 64) \"\\ff\\fe\\80\")".to_owned();
+    let runner = Runner {
+        more,
+        ..Runner::default()
+    };
+    is_not_loaded(&runner.component(), &[], &["failed: ", "utf-8"]);
+}
+
+#[test]
+fn a_name_that_is_none() {
+    for name in ["\\1b[2", "a\\00b", "../", "A b", "\\e2\\80\\ae"] {
+        let more = format!("(data (i32.const 64) \"{name}\")");
+        let runner = Runner {
+            more,
+            ..Runner::default()
+        };
+        is_not_loaded(
+            &runner.component(),
+            &[],
+            &["describes itself wrongly: its name is "],
+        );
+    }
+}
+
+#[test]
+fn a_trap_in_its_start() {
+    let more = "(func $start unreachable) (start $start)".to_owned();
+    let runner = Runner {
+        more,
+        ..Runner::default()
+    };
+    is_not_loaded(&runner.component(), &[], &["failed: ", "unreachable"]);
+}
+
+#[test]
+fn a_start_that_never_ends() {
+    let more = "(func $start (loop $again (br $again))) (start $start)".to_owned();
+    let runner = Runner {
+        more,
+        ..Runner::default()
+    };
+    let limit = ["--set", "plugins.limits.describe=0.3"];
+    is_not_loaded(
+        &runner.component(),
+        &limit,
+        &["its limit on the time for one answer, 0.3 s: `plugins.limits.describe` raises it"],
+    );
+}
+
+#[test]
+fn a_description_that_never_ends() {
+    let runner = Runner {
+        describe: "(loop $again (br $again)) unreachable",
+        ..Runner::default()
+    };
+    let limit = ["--set", "plugins.limits.cpu=0.3"];
+    is_not_loaded(
+        &runner.component(),
+        &limit,
+        &[
+            "its limit on processor time, 0.3 s: `plugins.limits.cpu` raises it, or `plugins.runner.limits.cpu` alone",
+        ],
+    );
+}
+
+#[test]
+fn more_memory_than_it_may_have_from_the_start() {
+    let runner = Runner {
+        memory: "65536",
+        ..Runner::default()
+    };
+    is_not_loaded(
+        &runner.component(),
+        &[],
+        &["its limit on memory, 256 MiB: `plugins.limits.memory_mb` raises it"],
+    );
+}
+
+#[test]
+fn many_memories_that_are_too_much_together() {
+    // Each would do for itself.
+    let one = Runner {
+        memory: "2000",
+        ..Runner::default()
+    };
+    let more = "(memory 2000) (memory 2000) (memory 2000)".to_owned();
+    is_not_loaded(&Runner { more, ..one }.component(), &[], &["memor"]);
+}
+
+#[test]
+fn tables_larger_than_they_may_be() {
+    let more = "(table 10000000 funcref)".to_owned();
+    let runner = Runner {
+        more,
+        ..Runner::default()
+    };
+    is_not_loaded(
+        &runner.component(),
+        &[],
+        &["its limit on tables, 100000 elements: `plugins.limits.table_elements` raises it"],
+    );
+    let more = "(table 60000 funcref) (table 60000 funcref)".to_owned();
+    let runner = Runner {
+        more,
+        ..Runner::default()
+    };
+    is_not_loaded(&runner.component(), &[], &["tables count of 2 exceeds"]);
+}
+
+#[test]
+fn a_table_that_grows_without_end() {
+    let runner = Runner {
+        more: "(table $t 1 funcref)".into(),
+        run: "(loop $again (br_if $again (i32.ne (i32.const -1) (table.grow $t (ref.null func) (i32.const 1000))))) unreachable",
+        ..Runner::default()
+    };
+    fails_in_its_task(
+        &runner,
+        &[],
+        &[
+            "its limit on tables, 100000 elements",
+            "`plugins.runner.wat.limits.table_elements` alone",
+        ],
+    );
+}
+
+#[test]
+fn a_memory_that_grows_without_end() {
+    let runner = Runner {
+        run: "(loop $again (br_if $again (i32.ne (i32.const -1) (memory.grow (i32.const 16))))) unreachable",
+        ..Runner::default()
+    };
+    fails_in_its_task(&runner, &[], &["its limit on memory, 256 MiB"]);
+}
+
+#[test]
+fn a_recursion_without_end() {
+    let runner = Runner {
+        more: "(func $deep (param i64) (result i64) (i64.add (i64.const 1) (call $deep (i64.add (i64.const 1) (local.get 0)))))".into(),
+        run: "(drop (call $deep (i64.const 0))) (i32.const 256)",
+        ..Runner::default()
+    };
+    fails_in_its_task(
+        &runner,
+        &[],
+        &["its limit on the stack, 512 KiB: `plugins.limits.stack_kb` raises it"],
+    );
+}
+
+#[test]
+fn a_result_that_is_none() {
+    // The first byte says whether it went well, the fifth how.
+    for (address, value) in [(256, 7), (260, 99), (264, 5)] {
+        let more = format!("(data (i32.const {address}) \"\\{value:02x}\")");
+        fails_in_its_task(
+            &Runner {
+                more,
+                ..Runner::default()
+            },
+            &[],
+            &["failed: "],
+        );
+    }
+}
+
+#[test]
+fn a_reason_whose_length_lies() {
+    let more = format!(
+        "(data (i32.const 256) \"{}\")",
+        words(&[0, 1, 1, 64, 0xffff_ffff])
+    );
+    fails_in_its_task(
+        &Runner {
+            more,
+            ..Runner::default()
+        },
+        &[],
+        &["failed: "],
+    );
+}
+
+#[test]
+fn room_that_is_nowhere_or_never_made() {
+    let realloc = |realloc: &'static str, options: &[&str], says: &[&str]| {
+        fails_in_its_task(
+            &Runner {
+                realloc,
+                ..Runner::default()
+            },
+            options,
+            says,
+        );
+    };
+    realloc("(i32.const -8)", &[], &["failed: "]);
+    realloc("(i32.const 3)", &[], &["failed: "]);
+    realloc("unreachable", &[], &["unreachable"]);
+    let cpu = ["--set", "plugins.limits.cpu=0.3"];
+    realloc(
+        "(loop $again (br $again)) unreachable",
+        &cpu,
+        &["its limit on processor time"],
+    );
+    let deep = "(call $deep (local.get 0) (local.get 1) (local.get 2) (local.get 3))";
+    let more =
+        format!("(func $deep (param i32 i32 i32 i32) (result i32) {deep} (i32.add (i32.const 1)))");
+    let runner = Runner {
+        realloc: deep,
+        more,
+        ..Runner::default()
+    };
+    fails_in_its_task(&runner, &[], &["its limit on the stack"]);
+}
+
+/// The host's function for messages.
+const LOG: &str = r#"(import "persea:plugin/log@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
+
+#[test]
+fn a_call_of_the_host_with_a_text_that_is_not_there() {
+    for (call, says) in [
+        (
+            "(call $log (i32.const 2) (i32.const 64) (i32.const 0x7fffffff))",
+            "failed: ",
+        ),
+        (
+            "(call $log (i32.const 2) (i32.const -1) (i32.const 10))",
+            "failed: ",
+        ),
+        (
+            "(call $log (i32.const 99) (i32.const 64) (i32.const 3))",
+            "failed: ",
+        ),
+    ] {
+        let run: &'static str = Box::leak(format!("{call} (i32.const 256)").into_boxed_str());
+        fails_in_its_task(
+            &Runner {
+                imports: LOG,
+                run,
+                ..Runner::default()
+            },
+            &[],
+            &[says],
+        );
+    }
+    let more = "(data (i32.const 1024) \"\\c3\\28\")".to_owned();
+    let run = "(call $log (i32.const 2) (i32.const 1024) (i32.const 2)) (i32.const 256)";
+    fails_in_its_task(
+        &Runner {
+            imports: LOG,
+            run,
+            more,
+            ..Runner::default()
+        },
+        &[],
+        &["utf-8"],
+    );
+}
+
+#[test]
+fn calls_of_the_host_without_end() {
+    let run = "(loop $again (call $log (i32.const 1) (i32.const 64) (i32.const 3)) (br $again)) unreachable";
+    let cpu = ["--set", "plugins.limits.cpu=0.5"];
+    fails_in_its_task(
+        &Runner {
+            imports: LOG,
+            run,
+            ..Runner::default()
+        },
+        &cpu,
+        &["its limit on processor time, 0.5 s"],
+    );
+}
+
+/// The host's functions for processes.
+const PROCESS: &str = r#"
+  (import "persea:plugin/process@0.1.0" "start" (func $start (param i32 i32)))
+  (import "persea:plugin/process@0.1.0" "[method]child.id" (func $id (param i32) (result i32)))
+  (import "persea:plugin/process@0.1.0" "[resource-drop]child" (func $drop (param i32)))
+"#;
+
+/// A command `sleep 1000` at `ROOM`, and room for what starting it answers behind it.
+fn sleep() -> String {
+    let program = words(&[1200, 5, 1216, 1, 0, 0]);
+    let argument = words(&[1208, 4]);
+    format!(
+        "(data (i32.const {ROOM}) \"{program}\") (data (i32.const 1200) \"sleep\") (data (i32.const 1208) \"1000\") (data (i32.const 1216) \"{argument}\")"
+    )
+}
+
+#[test]
+fn a_handle_after_it_was_dropped_and_one_that_never_was() {
+    let start = "(call $start (i32.const 1024) (i32.const 1300))";
+    let handle = "(i32.load (i32.const 1304))";
+    for (run, says) in [
+        (
+            format!("{start} (call $drop {handle}) (drop (call $id {handle})) (i32.const 256)"),
+            "handle",
+        ),
+        (
+            format!("{start} (call $drop {handle}) (call $drop {handle}) (i32.const 256)"),
+            "handle",
+        ),
+        (
+            "(drop (call $id (i32.const 12345))) (i32.const 256)".to_owned(),
+            "handle",
+        ),
+        (
+            "(call $drop (i32.const -1)) (i32.const 256)".to_owned(),
+            "handle",
+        ),
+    ] {
+        let run: &'static str = Box::leak(run.into_boxed_str());
+        fails_in_its_task(
+            &Runner {
+                imports: PROCESS,
+                run,
+                more: sleep(),
+                ..Runner::default()
+            },
+            &[],
+            &[says],
+        );
+    }
+}
+
+#[test]
+fn a_flood_of_handles() {
+    // It starts processes and forgets them, as long as it's let: what is over the limit is answered with an error, and it goes on asking.
+    let run = "(loop $again (call $start (i32.const 1024) (i32.const 1300)) (br_if $again (i32.eqz (i32.load8_u (i32.const 1300))))) unreachable";
+    let limit = ["--set", "plugins.limits.handles=50"];
+    fails_in_its_task(
+        &Runner {
+            imports: PROCESS,
+            run,
+            more: sleep(),
+            ..Runner::default()
+        },
+        &limit,
+        &["unreachable"],
+    );
+}
+
+#[test]
+fn functions_that_its_world_does_not_have() {
+    for import in ["fetch", "workspace", "output", "cache"] {
+        let text = format!(
+            "(component (import \"persea:plugin/{import}@0.1.0\" (instance)) (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))"
+        );
+        let says = format!("asks for `persea:plugin/{import}@0.1.0`, which a runner does not get");
+        is_not_loaded(&wat::parse_str(text).unwrap(), &[], &[&says]);
+    }
+    let text = "(component (import \"host:everything/root@1.0.0\" (instance)) (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))";
+    is_not_loaded(
+        &wat::parse_str(text).unwrap(),
+        &[],
+        &["asks for `host:everything/root@1.0.0`"],
+    );
+}
+
+#[test]
+fn exports_of_the_right_names_with_nothing_in_them() {
+    let text = "(component (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))";
+    is_not_loaded(&wat::parse_str(text).unwrap(), &[], &["cannot be loaded: "]);
+}
+
+#[test]
+fn a_core_module_that_would_take_long_to_compile() {
+    // One function with very many blocks and values: what takes a compiler longest for its size.
+    let mut body = String::from("(local i64)");
+    for number in 0..20_000 {
+        body.push_str(&format!(
+            "(if (i64.eqz (local.get 0)) (then (local.set 0 (i64.add (local.get 0) (i64.const {number})))) (else (local.set 0 (i64.mul (local.get 0) (i64.load (i32.const {number}))))))"
+        ));
+    }
+    let functions: String = (0..4).map(|_| format!("(func {body})")).collect();
+    let text = Runner {
+        more: functions,
+        ..Runner::default()
+    }
+    .text();
+    let bytes = component(&text);
+    let limit = ["--set", "plugins.limits.compile=1"];
+    is_not_loaded(
+        &bytes,
+        &limit,
+        &[
+            "its limit on the time to compile it, 1 s: `plugins.limits.compile` raises it, or `plugins.runner.limits.compile` alone",
+        ],
+    );
+    let limit = ["--set", "plugins.limits.compile_memory_mb=60"];
+    is_not_loaded(
+        &bytes,
+        &limit,
+        &[
+            "its limit on the memory to compile it, 60 MiB: `plugins.limits.compile_memory_mb` raises it",
+        ],
+    );
+}
+
+#[test]
+fn very_many_instances_in_one_component() {
+    let one = "(core instance (instantiate $m))".repeat(300);
+    let text = format!(
+        "(component (core module $m) {one} (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))"
+    );
+    is_not_loaded(
+        &wat::parse_str(text).unwrap(),
+        &[],
+        &["its limit on core instances, 200: `plugins.limits.instances` raises it"],
+    );
+}

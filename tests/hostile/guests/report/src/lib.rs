@@ -1,0 +1,70 @@
+//! A result format that does to its report what a setting says.
+use persea_plugin_sdk::output::{self, Report};
+use persea_plugin_sdk::prelude::*;
+
+#[derive(Default)]
+struct Hostile {
+    how: String,
+    report: Option<Report>,
+}
+
+impl ResultFormat for Hostile {
+    fn describe() -> Description {
+        Description::new("report", "misbehaves with its report")
+            .settings(["report.hostile.how"])
+            .with("file", "results.hostile")
+    }
+
+    fn handle(&mut self, event: &Event) -> Result<(), Error> {
+        if event.kind == "job-started" {
+            let settings = event.data.json("settings").unwrap_or_default();
+            self.how = settings.split('"').nth(3).unwrap_or_default().to_owned();
+            self.report = Some(output::open()?);
+        }
+        let Some(report) = &self.report else {
+            return Ok(());
+        };
+        match self.how.as_str() {
+            "flood" => loop {
+                report.write(&[b'x'; 1 << 20])?;
+            },
+            "loop" => loop {
+                std::hint::black_box(&self.how);
+            },
+            "hog" => {
+                let mut all = Vec::new();
+                loop {
+                    all.push(std::hint::black_box(vec![1_u8; 16 << 20]));
+                }
+            }
+            "outside" => {
+                // Whatever of this works is written down.
+                for (task, name) in [
+                    ("1-/bin/true", "../../id"),
+                    ("..", "id"),
+                    ("../..", "latest"),
+                    ("/etc", "passwd"),
+                    ("1-/bin/true", "/etc/passwd"),
+                    ("1-/bin/true", "link"),
+                ] {
+                    if output::read_artifact(task, name, 0, 10).is_ok() {
+                        report.write(format!("read {task} {name}\n").as_bytes())?;
+                    }
+                }
+                if output::open().is_ok() {
+                    report.write(b"opened twice\n")?;
+                }
+                if report.write_at(1 << 40, b"far").is_ok()
+                    || report.write_at(u64::MAX, b"far").is_ok()
+                {
+                    report.write(b"wrote beyond the end\n")?;
+                }
+                report.write(format!("{}\n", event.kind).as_bytes())
+            }
+            "escapes" => report.write(b"\x1b[2J\x1b]0;owned\x07\xff\xfe\n"),
+            other => Err(Error::new("invalid", format!("no such way: {other}"))),
+        }
+    }
+}
+
+export!(result_format: Hostile);

@@ -1,0 +1,46 @@
+//! The adversary: plugins, components and tests that misbehave on purpose. Each case shows what the user sees of it, and that its neighbours'
+//! results are intact; docs/security.md has them in a table.
+
+mod abi;
+mod components;
+mod formats;
+mod processes;
+mod resolvers;
+mod runners;
+mod wat;
+
+use crate::plugins::put;
+use crate::support::{Ran, Sandbox};
+
+/// A job of one hostile runnable between two that are not.
+pub fn hostile(runnable: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-runner"]);
+    let noop = |name: &str| format!(r#"{{"kind": "noop", "uri": "{name}"}}"#);
+    let after = r#"{"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo after"], "identifier": "after"}"#;
+    sandbox.file(
+        "job.json",
+        format!("[{},\n{runnable},\n{after}]", noop("before")),
+    );
+    let mut args = vec!["run", "--plugin-dir", "plugins"];
+    args.extend(options);
+    args.push("job.json");
+    let ran = sandbox.run(&args).code(code);
+    let job = sandbox.job();
+    assert_eq!(job.status("before"), "PASS", "{ran}");
+    assert_eq!(job.status("after"), "PASS", "{ran}");
+    assert_eq!(job.results()["total"], 3);
+    assert_printable(&ran);
+    sandbox.assert_no_strays();
+    (sandbox, ran)
+}
+
+/// Nothing reaches a terminal that would move its cursor or turn its writing around.
+#[track_caller]
+pub fn assert_printable(ran: &Ran) {
+    let bad = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
+    assert!(
+        !ran.stdout.contains(bad) && !ran.stderr.contains(bad),
+        "{ran}"
+    );
+}

@@ -1,0 +1,257 @@
+//! Resolvers that misbehave: each costs the reference that it was asked for, and sees of the machine what it should.
+
+use crate::hostile::assert_printable;
+use crate::plugins::put;
+use crate::reports::assert_well_formed;
+use crate::support::Sandbox;
+
+/// A project with the hostile resolver, a good list, and these files that it wants.
+fn hostile_resolver(names: &[&str]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
+    sandbox.file("good.list", "$ echo good\n$ true\n");
+    for name in names {
+        sandbox.file(name, "");
+    }
+    sandbox
+}
+
+#[test]
+fn a_resolver_that_traps_costs_its_reference_and_no_other() {
+    let sandbox = hostile_resolver(&["trap.bad"]);
+    let args = [
+        "run",
+        "--plugin-dir",
+        "plugins",
+        "trap.bad",
+        "good.list",
+        "/bin/true",
+    ];
+    sandbox.run(&args).code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("trap.bad"), "ERROR");
+    let reason = job.reason("trap.bad");
+    for part in [
+        "resolver `hostile` (plugins/hostile-resolver.wasm)",
+        "panicked at",
+        "cannot bear trap.bad",
+    ] {
+        assert!(reason.contains(part), "{reason}");
+    }
+    for name in ["echo good", "true", "/bin/true"] {
+        assert_eq!(job.status(name), "PASS");
+    }
+    assert_eq!(job.results()["total"], 4);
+    let ran = sandbox
+        .run(&["list", "--plugin-dir", "plugins", "trap.bad", "good.list"])
+        .code(2);
+    assert!(
+        ran.stdout
+            .starts_with("ERROR trap.bad\n    resolver `hostile`"),
+        "{ran}"
+    );
+    assert!(ran.stdout.contains("exec-test echo good\n"), "{ran}");
+}
+
+#[test]
+fn a_resolver_that_loops_is_stopped() {
+    let sandbox = hostile_resolver(&["loop.bad"]);
+    let limit = "plugins.resolver.timeout=0.5";
+    let args = [
+        "run",
+        "--plugin-dir",
+        "plugins",
+        "--set",
+        limit,
+        "loop.bad",
+        "good.list",
+    ];
+    sandbox.run(&args).code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("loop.bad"), "ERROR");
+    let reason = job.reason("loop.bad");
+    assert_eq!(
+        reason,
+        "resolver `hostile` (plugins/hostile-resolver.wasm) has reached its limit on the time for one answer, 0.5 s: `plugins.resolver.timeout` raises it"
+    );
+    assert_eq!(job.status("echo good"), "PASS");
+    assert_eq!(job.results()["total"], 3);
+}
+
+#[test]
+fn a_resolver_sees_the_project_and_nothing_else() {
+    let sandbox = hostile_resolver(&["peek.bad", "../outside"]);
+    std::os::unix::fs::symlink("../outside", sandbox.project().join("link-out")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(sandbox.project().join("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    let ran = sandbox
+        .run(&["list", "--plugin-dir", "plugins", "peek.bad"])
+        .code(0);
+    assert_eq!(ran.stdout, "noop held\n");
+}
+
+#[test]
+fn names_from_a_resolver_are_shown_and_stored_safely() {
+    let sandbox = hostile_resolver(&["names.bad"]);
+    let ran = sandbox
+        .run(&["list", "--plugin-dir", "plugins", "names.bad"])
+        .code(0);
+    assert_printable(&ran);
+    assert!(ran.stdout.starts_with("noop a\\x1b[2Jb\\nc\n"), "{ran}");
+    assert_eq!(ran.stdout.lines().count(), 4, "{ran}");
+    let ran = sandbox
+        .run(&["run", "--plugin-dir", "plugins", "names.bad"])
+        .code(1);
+    assert_printable(&ran);
+    let job = sandbox.job();
+    assert_eq!(job.results()["total"], 4);
+    for entry in std::fs::read_dir(job.0.join("test-results")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(!name.contains(char::is_control), "{name:?}");
+    }
+    assert_well_formed(&job.0.join("results.xml"));
+    let tap = job.read("results.tap");
+    assert_eq!(
+        tap.lines()
+            .filter(|line| line.starts_with("ok ") || line.starts_with("not ok "))
+            .count(),
+        4,
+        "{tap}"
+    );
+}
+
+/// A reference that ends ERROR with these words; the good list is resolved all the same.
+#[track_caller]
+fn is_an_error(name: &str, options: &[&str], says: &[&str]) {
+    let sandbox = hostile_resolver(&[name]);
+    let mut args = vec!["run"];
+    args.extend(options);
+    args.extend([name, "good.list"]);
+    let ran = sandbox.run(&args).code(1);
+    assert_printable(&ran);
+    let job = sandbox.job();
+    assert_eq!(job.status(name), "ERROR");
+    let reason = job.reason(name);
+    for part in says
+        .iter()
+        .chain([&"resolver `hostile` (plugins/hostile-resolver.wasm)"])
+    {
+        assert!(reason.contains(part), "no {part:?} in {reason}");
+    }
+    assert_eq!(job.status("echo good"), "PASS");
+    assert_eq!(job.results()["total"], 3);
+}
+
+#[test]
+fn ten_million_runnables() {
+    is_an_error("millions.bad", &[], &["its limit on memory, 256 MiB"]);
+    // With more memory there is still the limit of a call.
+    is_an_error(
+        "millions.bad",
+        &["--set", "plugins.resolver.hostile.limits.memory_mb=4000"],
+        &["its limit on what one call hands to the host, 32 MiB"],
+    );
+}
+
+#[test]
+fn a_text_of_one_gibibyte() {
+    is_an_error(
+        "gib.bad",
+        &[],
+        &[
+            "its limit on memory, 256 MiB: `plugins.limits.memory_mb` raises it, or `plugins.resolver.hostile.limits.memory_mb` alone",
+        ],
+    );
+    is_an_error(
+        "many.bad",
+        &["--set", "plugins.limits.call_mb=8"],
+        &["its limit on what one call hands to the host, 8 MiB"],
+    );
+}
+
+#[test]
+fn a_long_complaint_is_cut_for_who_reads_it() {
+    let sandbox = hostile_resolver(&["long.bad"]);
+    let ran = sandbox.run(&["run", "long.bad", "good.list"]).code(2);
+    assert!(ran.stderr.len() < 10_000, "{} bytes", ran.stderr.len());
+    assert!(
+        ran.stderr
+            .contains("Reference long.bad might be resolved by hostile"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn pipes_devices_links_and_loops_are_not_read() {
+    let sandbox = hostile_resolver(&["look.bad", "secret"]);
+    let project = sandbox.project();
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, project.join(name)).unwrap();
+    link("/etc/shadow", "shadow");
+    link("/dev/zero", "zero");
+    link("/proc", "proc");
+    link(".", "loop");
+    link("nowhere", "dangling");
+    link("circle", "circle");
+    let made = std::process::Command::new("mkfifo")
+        .arg(project.join("pipe"))
+        .status();
+    assert!(made.unwrap().success());
+    let ran = sandbox.run(&["list", "look.bad"]).code(2);
+    // A link to the project itself leads to what may be read, and ends.
+    assert!(
+        ran.stdout
+            .contains(r#"read ["loop/loop/loop/secret"], listed "#),
+        "{ran}"
+    );
+    assert!(ran.took.as_secs() < 20);
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read() {
+    let sandbox = hostile_resolver(&["changing.bad", "changing"]);
+    let path = sandbox.project().join("changing");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut size = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                size = (size + 77_777) % 3_000_000;
+                let _ = std::fs::write(&path, vec![b'x'; size]);
+            }
+        });
+        let ran = sandbox.run(&["list", "changing.bad"]);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let ran = ran.code(0);
+        assert!(ran.stdout.starts_with("noop "), "{ran}");
+    });
+}
+
+#[test]
+fn names_that_would_lead_elsewhere_become_plain_directories() {
+    let sandbox = hostile_resolver(&["odd.bad"]);
+    let ran = sandbox.run(&["run", "odd.bad"]).code(0);
+    assert_printable(&ran);
+    let job = sandbox.job();
+    assert_eq!(job.results()["total"], 10);
+    assert_well_formed(&job.0.join("results.xml"));
+    let outside: Vec<_> = std::fs::read_dir(sandbox.root())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert!(
+        outside
+            .iter()
+            .all(|name| ["home", "project"].contains(&name.to_str().unwrap())),
+        "{outside:?}"
+    );
+    for event in job.events() {
+        if let Some(directory) = event["directory"].as_str() {
+            assert!(
+                !directory.contains(['/', '\0', '\n', '\u{1b}', '\u{202e}']) && directory != "..",
+                "{directory:?}"
+            );
+        }
+    }
+}
