@@ -417,6 +417,29 @@ fn file_of(module: &str) -> Option<String> {
     repository().join(&file).is_file().then_some(file)
 }
 
+/// A row that shows a promise names a test, so that none can be made without one.
+#[test]
+fn the_book_promises_nothing_without_a_test() {
+    let page = read("docs/security.md");
+    let mut rows = 0;
+    for table in page
+        .split("| Case | What is promised | Shown by |\n")
+        .skip(1)
+    {
+        let lines = table.lines().skip(1);
+        for row in lines.take_while(|line| line.starts_with('|')) {
+            let shown = row.split('|').rev().nth(1).unwrap_or_default();
+            let named = code(shown).next().unwrap_or_default();
+            let is_test = named
+                .rsplit_once("::")
+                .is_some_and(|(module, _)| file_of(module).is_some());
+            assert!(is_test || shown.contains("` in `host/"), "no test: {row}");
+            rows += 1;
+        }
+    }
+    assert!(rows > 100, "only {rows} cases");
+}
+
 /// The pages' names for events and their fields are those that a journal has.
 #[test]
 fn the_book_describes_every_event_and_field() {

@@ -229,6 +229,34 @@ fn a_file_that_changes_while_it_is_read() {
 }
 
 #[test]
+fn a_directory_that_is_swapped_for_a_link_while_it_is_read() {
+    let sandbox = hostile_resolver(&["race.bad"]);
+    sandbox.file("inside/secret", "inside");
+    sandbox.file("../outside/secret", "outside");
+    sandbox.file("../outside/way-out", "");
+    let place = |name: &str| sandbox.project().join(name);
+    std::os::unix::fs::symlink("../outside", place("link")).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let moved = |from: &str, to: &str| {
+                std::fs::rename(place(from), place(to)).unwrap();
+            };
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for name in ["inside", "link"] {
+                    moved(name, "swapped");
+                    moved("swapped", name);
+                }
+            }
+        });
+        let ran = sandbox.run(&["list", "race.bad"]);
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        // Read as a directory, refused as a link, and never followed.
+        assert_eq!(ran.code(0).stdout, "noop true true 0\n");
+    });
+}
+
+#[test]
 fn names_that_would_lead_elsewhere_become_plain_directories() {
     let sandbox = hostile_resolver(&["odd.bad"]);
     let ran = sandbox.run(&["run", "odd.bad"]).code(0);

@@ -84,6 +84,15 @@ fn chatter_ends_at_its_limit() {
 }
 
 #[test]
+fn a_flood_of_small_messages_ends_at_its_limit() {
+    is_an_error(
+        "chatter",
+        &["--set", "plugins.limits.status_messages=20"],
+        &["its limit on messages, 20: `plugins.limits.status_messages` raises it"],
+    );
+}
+
+#[test]
 fn artifacts_end_at_their_limit() {
     let runnable = r#"{"kind": "artifacts", "uri": "x"}"#;
     let set = ["--set", "plugins.limits.status_bytes=3000000"];

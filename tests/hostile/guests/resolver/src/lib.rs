@@ -107,6 +107,22 @@ impl Resolver for Hostile {
                     Runnable::new("noop").uri(format!("{}", sizes.len() > 1)),
                 ]))
             }
+            // What is read through a name that is a directory at one moment and a link out of the project at the next.
+            "race.bad" => {
+                let (mut inside, mut outside, mut refused) = (0, 0, 0);
+                for _ in 0..20_000 {
+                    match workspace::read("swapped/secret", 0, 100).as_deref() {
+                        Ok(b"inside") => inside += 1,
+                        Ok(_) => outside += 1,
+                        Err(error) => refused += usize::from(error.code != "not-found"),
+                    }
+                    outside += workspace::list_directory("swapped").map_or(0, |entries| {
+                        entries.iter().filter(|(name, _)| name == "way-out").count()
+                    });
+                }
+                let uri = format!("{} {} {outside}", inside > 0, refused > 0);
+                Ok(Resolution::Found(vec![Runnable::new("noop").uri(uri)]))
+            }
             _ => Ok(Resolution::NotFound(format!(
                 "{reference} is not bad enough"
             ))),
