@@ -2,7 +2,8 @@
 //!
 //! Owns who may have written an entry and whether it is what was written. Knows nothing of what is compiled or of plugins. An entry is
 //! `KEY.cwasm`, whose key names the component's bytes and the compiler; beside it `KEY.sum` has its SHA-256 and the file's identity. Both are
-//! made aside and renamed, so that hosts that run at once see all of an entry or nothing.
+//! made aside and renamed, so that hosts that run at once see all of an entry or nothing. Nothing waits for the disk: what a machine
+//! that failed may have left is read once before it's trusted, because an identity counts until the next boot.
 
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -15,19 +16,14 @@ use wasmtime::component::Component;
 
 use super::engine::digest;
 
+/// What the kernel calls the time since it was booted; see random(4).
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
 /// A directory of compiled code that only this user can write to.
 #[derive(Debug)]
-pub(super) struct Compiled(PathBuf);
-
-/// What says that a file has not been written to since it was looked at: any write changes the time.
-fn identity(meta: &std::fs::Metadata) -> String {
-    format!(
-        "{} {} {}.{}",
-        meta.size(),
-        meta.ino(),
-        meta.ctime(),
-        meta.ctime_nsec()
-    )
+pub(super) struct Compiled {
+    path: PathBuf,
+    boot: String,
 }
 
 /// Whether nobody but this user can have written it.
@@ -54,15 +50,26 @@ impl Compiled {
             );
             return None;
         }
-        Some(Self(path.to_path_buf()))
+        let boot = std::fs::read_to_string(BOOT).unwrap_or_default();
+        Some(Self {
+            path: path.to_path_buf(),
+            boot: boot.trim().to_owned(),
+        })
     }
 
     fn entry(&self, key: &str) -> PathBuf {
-        self.0.join(format!("{key}.cwasm"))
+        self.path.join(format!("{key}.cwasm"))
     }
 
     fn sum(&self, key: &str) -> PathBuf {
-        self.0.join(format!("{key}.sum"))
+        self.path.join(format!("{key}.sum"))
+    }
+
+    /// What says that a file has not been written to since it was looked at: any write changes the time.
+    fn identity(&self, meta: &std::fs::Metadata) -> String {
+        let (size, inode) = (meta.size(), meta.ino());
+        let (seconds, nanoseconds) = (meta.ctime(), meta.ctime_nsec());
+        format!("{size} {inode} {seconds}.{nanoseconds} {}", self.boot)
     }
 
     /// Whether there is an entry.
@@ -112,14 +119,14 @@ impl Compiled {
         let Some((sum, known)) = text.trim_end().split_once(' ') else {
             return false;
         };
-        if known == identity(meta) {
+        if known == self.identity(meta) && !self.boot.is_empty() {
             return true;
         }
         let entry = self.entry(key);
         let same = std::fs::read(&entry).is_ok_and(|bytes| digest(&bytes) == sum);
         if same {
-            // It was copied here, say from a backup.
-            let _ = self.put(&path, format!("{sum} {}\n", identity(meta)).as_bytes());
+            // It was copied here, say from a backup, or the machine was booted since.
+            let _ = self.put(&path, format!("{sum} {}\n", self.identity(meta)).as_bytes());
         }
         same
     }
@@ -136,7 +143,7 @@ impl Compiled {
         let put = || -> std::io::Result<()> {
             // An entry is never written over, only replaced: another host may have it mapped.
             self.put(&entry, code)?;
-            let identity = identity(&entry.symlink_metadata()?);
+            let identity = self.identity(&entry.symlink_metadata()?);
             self.put(
                 &self.sum(key),
                 format!("{} {identity}\n", digest(code)).as_bytes(),
@@ -150,10 +157,8 @@ impl Compiled {
     fn put(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         let mut file = tempfile::Builder::new()
             .prefix(".new-")
-            .tempfile_in(&self.0)?;
+            .tempfile_in(&self.path)?;
         file.write_all(bytes)?;
-        // Otherwise a machine that fails may leave a file of that name and size with nothing in it.
-        file.as_file().sync_data()?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
@@ -216,6 +221,27 @@ mod tests {
         std::fs::copy(&entry, &copy).unwrap();
         std::fs::rename(copy, &entry).unwrap();
         assert!(case.is_there());
+    }
+
+    #[test]
+    fn after_a_boot_an_entry_is_read_before_it_is_trusted() {
+        let mut case = case();
+        let sum = case.cache.sum("key");
+        let before = std::fs::read_to_string(&sum).unwrap();
+        case.cache.boot = "another".to_owned();
+        assert!(case.is_there());
+        let after = std::fs::read_to_string(&sum).unwrap();
+        assert!(after != before && after.ends_with(" another\n"), "{after}");
+        // What a machine leaves that failed: the name and the size, and nothing written.
+        let entry = case.cache.entry("key");
+        let size = entry.metadata().unwrap().len();
+        std::fs::write(&entry, vec![0; usize::try_from(size).unwrap()]).unwrap();
+        let meta = entry.metadata().unwrap();
+        let found = after.split_once(' ').unwrap().0.to_owned();
+        let forged = format!("{found} {}\n", case.cache.identity(&meta));
+        std::fs::write(&sum, forged).unwrap();
+        case.cache.boot = "a third".to_owned();
+        assert!(!case.is_there());
     }
 
     #[test]
