@@ -88,12 +88,19 @@ fn describing(place: u32, value: u32) -> Vec<u8> {
 
 #[test]
 fn the_frame_of_these_cases_is_sound() {
-    let sandbox = with(&Runner::default().component());
-    let ran = sandbox
-        .run(&["run", "--plugin-dir", "plugins", "job.json"])
-        .code(0);
-    ends_well(&sandbox, &ran);
-    assert_eq!(sandbox.job().status("x"), "PASS");
+    for more in ["", "(memory 1) (table 10 funcref) (table 10 funcref)"] {
+        let more = more.to_owned();
+        let runner = Runner {
+            more,
+            ..Runner::default()
+        };
+        let sandbox = with(&runner.component());
+        let ran = sandbox
+            .run(&["run", "--plugin-dir", "plugins", "job.json"])
+            .code(0);
+        ends_well(&sandbox, &ran);
+        assert_eq!(sandbox.job().status("x"), "PASS");
+    }
 }
 
 #[test]
@@ -231,27 +238,27 @@ fn many_memories_that_are_too_much_together() {
         ..Runner::default()
     };
     let more = "(memory 2000) (memory 2000) (memory 2000)".to_owned();
-    is_not_loaded(&Runner { more, ..one }.component(), &[], &["memor"]);
+    let says = "its limit on memory, 256 MiB: `plugins.limits.memory_mb` raises it";
+    is_not_loaded(&Runner { more, ..one }.component(), &[], &[says]);
 }
 
 #[test]
 fn tables_larger_than_they_may_be() {
-    let more = "(table 10000000 funcref)".to_owned();
-    let runner = Runner {
-        more,
-        ..Runner::default()
-    };
-    is_not_loaded(
-        &runner.component(),
-        &[],
-        &["its limit on tables, 100000 elements: `plugins.limits.table_elements` raises it"],
-    );
-    let more = "(table 60000 funcref) (table 60000 funcref)".to_owned();
-    let runner = Runner {
-        more,
-        ..Runner::default()
-    };
-    is_not_loaded(&runner.component(), &[], &["tables count of 2 exceeds"]);
+    // One, or two of which each would do for itself.
+    for more in [
+        "(table 10000000 funcref)",
+        "(table 60000 funcref) (table 60000 funcref)",
+    ] {
+        let runner = Runner {
+            more: more.to_owned(),
+            ..Runner::default()
+        };
+        is_not_loaded(
+            &runner.component(),
+            &[],
+            &["its limit on tables, 100000 elements: `plugins.limits.table_elements` raises it"],
+        );
+    }
 }
 
 #[test]

@@ -143,7 +143,9 @@ fn settings(pooled: Option<u32>, room: Room) -> Config {
         pool.total_stacks(instances);
         pool.max_core_instances_per_component(parts);
         pool.max_memories_per_component(MEMORIES);
+        pool.max_memories_per_module(MEMORIES);
         pool.max_tables_per_component(TABLES);
+        pool.max_tables_per_module(TABLES);
         pool.table_elements(room.elements);
         pool.max_component_instance_size(4 << 20);
         pool.max_core_instance_size(4 << 20);
