@@ -79,21 +79,13 @@ fn is_not_loaded(bytes: &[u8], options: &[&str], says: &[&str]) {
 fn describing(place: u32, value: u32) -> Vec<u8> {
     let address = DESCRIPTION + 4 * place;
     let more = format!("(data (i32.const {address}) \"{}\")", words(&[value]));
-    Runner {
-        more,
-        ..Runner::default()
-    }
-    .component()
+    Runner::with(more).component()
 }
 
 #[test]
 fn the_frame_of_these_cases_is_sound() {
     for more in ["", "(memory 1) (table 10 funcref) (table 10 funcref)"] {
-        let more = more.to_owned();
-        let runner = Runner {
-            more,
-            ..Runner::default()
-        };
+        let runner = Runner::with(more);
         let sandbox = with(&runner.component());
         let ran = sandbox
             .run(&["run", "--plugin-dir", "plugins", "job.json"])
@@ -152,11 +144,7 @@ fn an_address_that_is_not_aligned() {
 
 #[test]
 fn a_name_that_is_no_text() {
-    let more = "(data (i32.const 64) \"\\ff\\fe\\80\")".to_owned();
-    let runner = Runner {
-        more,
-        ..Runner::default()
-    };
+    let runner = Runner::with("(data (i32.const 64) \"\\ff\\fe\\80\")");
     is_not_loaded(&runner.component(), &[], &["failed: ", "utf-8"]);
 }
 
@@ -164,10 +152,7 @@ fn a_name_that_is_no_text() {
 fn a_name_that_is_none() {
     for name in ["\\1b[2", "a\\00b", "../", "A b", "\\e2\\80\\ae"] {
         let more = format!("(data (i32.const 64) \"{name}\")");
-        let runner = Runner {
-            more,
-            ..Runner::default()
-        };
+        let runner = Runner::with(more);
         is_not_loaded(
             &runner.component(),
             &[],
@@ -178,21 +163,13 @@ fn a_name_that_is_none() {
 
 #[test]
 fn a_trap_in_its_start() {
-    let more = "(func $start unreachable) (start $start)".to_owned();
-    let runner = Runner {
-        more,
-        ..Runner::default()
-    };
+    let runner = Runner::with("(func $start unreachable) (start $start)");
     is_not_loaded(&runner.component(), &[], &["failed: ", "unreachable"]);
 }
 
 #[test]
 fn a_start_that_never_ends() {
-    let more = "(func $start (loop $again (br $again))) (start $start)".to_owned();
-    let runner = Runner {
-        more,
-        ..Runner::default()
-    };
+    let runner = Runner::with("(func $start (loop $again (br $again))) (start $start)");
     let limit = ["--set", "plugins.limits.describe=0.3"];
     is_not_loaded(
         &runner.component(),
@@ -249,10 +226,7 @@ fn tables_larger_than_they_may_be() {
         "(table 10000000 funcref)",
         "(table 60000 funcref) (table 60000 funcref)",
     ] {
-        let runner = Runner {
-            more: more.to_owned(),
-            ..Runner::default()
-        };
+        let runner = Runner::with(more);
         is_not_loaded(
             &runner.component(),
             &[],
@@ -306,14 +280,7 @@ fn a_result_that_is_none() {
     // The first byte says whether it went well, the fifth how.
     for (address, value) in [(256, 7), (260, 99), (264, 5)] {
         let more = format!("(data (i32.const {address}) \"\\{value:02x}\")");
-        fails_in_its_task(
-            &Runner {
-                more,
-                ..Runner::default()
-            },
-            &[],
-            &["failed: "],
-        );
+        fails_in_its_task(&Runner::with(more), &[], &["failed: "]);
     }
 }
 
@@ -323,14 +290,7 @@ fn a_reason_whose_length_lies() {
         "(data (i32.const 256) \"{}\")",
         words(&[0, 1, 1, 64, 0xffff_ffff])
     );
-    fails_in_its_task(
-        &Runner {
-            more,
-            ..Runner::default()
-        },
-        &[],
-        &["failed: "],
-    );
+    fails_in_its_task(&Runner::with(more), &[], &["failed: "]);
 }
 
 #[test]

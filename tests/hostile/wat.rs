@@ -60,6 +60,15 @@ pub fn words(numbers: &[u32]) -> String {
 }
 
 impl Runner {
+    /// A sound one that has this beside what it needs.
+    pub fn with(more: impl Into<String>) -> Self {
+        let more = more.into();
+        Self {
+            more,
+            ..Self::default()
+        }
+    }
+
     /// The core module.
     pub fn text(&self) -> String {
         // Name, version, summary, kinds, settings, more: an address and a length each.
