@@ -121,6 +121,11 @@ fn pack_refuses_what_is_no_plugins_module() {
         .run(&["plugin", "pack", "none.wasm", "-o", "out.wasm"])
         .code(4);
     says(&ran, &["cannot read none.wasm: No such file"]);
+    sandbox.file("done.wasm", &built()["runner-greet"]);
+    let ran = sandbox
+        .run(&["plugin", "pack", "done.wasm", "-o", "out.wasm"])
+        .code(4);
+    says(&ran, &["done.wasm is a component already: use it as it is"]);
 }
 
 #[test]

@@ -279,6 +279,16 @@ fn pack(module: &std::path::Path, output: &std::path::Path) -> Result<u8, Failur
             ),
         )
     };
+    if wasmparser::Parser::is_component(&bytes) {
+        return Err(Failure::new(
+            exit::FAIL,
+            miette::miette!(
+                help = "only core modules, of the target wasm32-unknown-unknown, are packed",
+                "{} is a component already: use it as it is",
+                module.display()
+            ),
+        ));
+    }
     let component = plugin::componentize(&bytes).map_err(refused)?;
     // A component of nothing is one too, but no plugin.
     Manifest::read(&module.display().to_string(), &component)
