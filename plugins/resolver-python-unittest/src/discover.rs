@@ -5,6 +5,10 @@ use crate::directive::Tags;
 use crate::library::{Library, Meaning};
 use crate::source::{Class, Source};
 use persea_plugin_sdk::prelude::*;
+use std::collections::HashMap;
+
+/// How many classes may stand above one another. Python has no such limit; a plugin's stack has one.
+const MAX_ANCESTRY: usize = 100;
 
 /// One test method.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +33,7 @@ pub(crate) fn discover(library: &mut Library, file: &str, source: &Source) -> Di
         library,
         tested: file,
         open: Vec::new(),
+        parents: HashMap::new(),
         unknown: None,
     };
     let mut classes: Vec<(String, Vec<Test>)> = Vec::new();
@@ -58,25 +63,30 @@ pub(crate) fn discover(library: &mut Library, file: &str, source: &Source) -> Di
 }
 
 /// What is known of a class and all above it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Examined {
     tests: Vec<Test>,
     is_test: bool,
 }
+
+/// A file, and a class in it.
+type Place = (String, String);
 
 struct Search<'a> {
     library: &'a mut Library,
     /// The file that the user wants the tests of.
     tested: &'a str,
     /// The classes that are being examined, so that a circle ends.
-    open: Vec<(String, String)>,
+    open: Vec<Place>,
+    /// The classes that others derive from, so that each is examined once, on however many ways it is inherited.
+    parents: HashMap<Place, Examined>,
     unknown: Option<(String, String)>,
 }
 
 impl Search<'_> {
     fn examine(&mut self, file: &str, class: &Class) -> Examined {
         let key = (file.to_owned(), class.name.clone());
-        if self.open.contains(&key) {
+        if self.open.contains(&key) || self.open.len() >= MAX_ANCESTRY {
             return Examined::default();
         }
         self.open.push(key);
@@ -118,7 +128,15 @@ impl Search<'_> {
         let Some(parent) = source.class(name) else {
             return;
         };
-        let inherited = self.examine(file, parent);
+        let place = (file.to_owned(), name.to_owned());
+        let inherited = match self.parents.get(&place) {
+            Some(known) => known.clone(),
+            None => {
+                let examined = self.examine(file, parent);
+                self.parents.insert(place, examined.clone());
+                examined
+            }
+        };
         found.is_test |= inherited.is_test;
         if !inherited.tests.is_empty() {
             for test in &mut found.tests {

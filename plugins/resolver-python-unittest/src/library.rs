@@ -3,7 +3,7 @@
 
 use crate::source::{Dotted, Module, Name, Source};
 use persea_plugin_sdk::workspace::{self, FileKind};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// The largest Python file that is read, in bytes.
@@ -14,6 +14,9 @@ const MAX_KEPT: usize = 256;
 
 /// How many imports and other names may stand between a class and the name that it is used by.
 const MAX_HOPS: u32 = 32;
+
+/// How many imports are followed for one name, since `from … import *` and packages leave several ways to go at each.
+const MAX_IMPORTS: usize = 1000;
 
 /// Where the standard library has the classes below. `unittest2` is its old backport.
 const UNITTEST: [&str; 4] = [
@@ -75,7 +78,13 @@ impl Library {
     /// What a dotted name in a file stands for. `tested` is the file that a user wants the tests of: where it is decides
     /// where absolute imports are looked for.
     pub(crate) fn meaning(&mut self, tested: &str, file: &str, name: &[String]) -> Meaning {
-        let meaning = self.look_up(tested, file, name, 0);
+        let meaning = Search {
+            library: self,
+            tested,
+            seen: HashSet::new(),
+            imports: 0,
+        }
+        .look_up(file, name, 0);
         // A class that is not in the project says by its name what it is: `django.test.TestCase`.
         match name.last() {
             Some(last)
@@ -96,82 +105,6 @@ impl Library {
         };
         source.names.contains_key(first)
             || (!source.stars.is_empty() && source.class(first).is_none())
-    }
-
-    fn look_up(&mut self, tested: &str, file: &str, name: &[String], hops: u32) -> Meaning {
-        let (Some((first, rest)), Some(source), true) =
-            (name.split_first(), self.open(file), hops < MAX_HOPS)
-        else {
-            return Meaning::Unknown;
-        };
-        if rest.is_empty() && source.class(first).is_some() {
-            return Meaning::Class {
-                file: file.to_owned(),
-                class: first.clone(),
-            };
-        }
-        match source.names.get(first) {
-            Some(Name::Alias(target)) => {
-                let target = [target.as_slice(), rest].concat();
-                if target == name {
-                    Meaning::Unknown
-                } else {
-                    self.look_up(tested, file, &target, hops + 1)
-                }
-            }
-            Some(Name::Module(module)) => self.inside(tested, file, module, rest, hops),
-            Some(Name::Import { module, symbol }) => {
-                let inner = [std::slice::from_ref(symbol), rest].concat();
-                self.inside(tested, file, module, &inner, hops)
-            }
-            None => {
-                let inside = |module| self.inside(tested, file, module, name, hops);
-                source
-                    .stars
-                    .iter()
-                    .map(inside)
-                    .find(|meaning| *meaning != Meaning::Unknown)
-                    .unwrap_or(Meaning::Unknown)
-            }
-        }
-    }
-
-    /// What a name means in a module that `file` imports; the name's first parts may be modules in that module.
-    fn inside(
-        &mut self,
-        tested: &str,
-        file: &str,
-        module: &Module,
-        name: &[String],
-        hops: u32,
-    ) -> Meaning {
-        let Some((last, parts)) = name.split_last() else {
-            return Meaning::Unknown;
-        };
-        let whole = Module {
-            level: module.level,
-            path: [module.path.as_slice(), parts].concat(),
-        };
-        if whole.level == 0
-            && UNITTEST.contains(&whole.path.join(".").as_str())
-            && TEST_CASES.contains(&last.as_str())
-        {
-            return Meaning::TestCase;
-        }
-        if let Some(path) = self.find(tested, file, &whole) {
-            let meaning = self.look_up(tested, &path, std::slice::from_ref(last), hops + 1);
-            if meaning != Meaning::Unknown {
-                return meaning;
-            }
-        }
-        if parts.is_empty() {
-            return Meaning::Unknown;
-        }
-        // The first part is no module but a name in one, as in `from compat import unittest`.
-        match self.find(tested, file, module) {
-            Some(path) => self.look_up(tested, &path, name, hops + 1),
-            None => Meaning::Unknown,
-        }
     }
 
     /// The file of a module that `file` imports.
@@ -208,6 +141,89 @@ impl Library {
             tried.push(directory);
         }
         None
+    }
+}
+
+/// The search for what one name stands for.
+struct Search<'a> {
+    library: &'a mut Library,
+    /// The file that the user wants the tests of.
+    tested: &'a str,
+    /// The names that have been looked up, with their files.
+    seen: HashSet<(String, Dotted)>,
+    /// How many imports have been followed.
+    imports: usize,
+}
+
+impl Search<'_> {
+    fn look_up(&mut self, file: &str, name: &[String], hops: u32) -> Meaning {
+        let (Some((first, rest)), Some(source), true) =
+            (name.split_first(), self.library.open(file), hops < MAX_HOPS)
+        else {
+            return Meaning::Unknown;
+        };
+        // Whatever is known ends the search, so what it comes to again is unknown, or is being looked up.
+        if !self.seen.insert((file.to_owned(), name.to_vec())) {
+            return Meaning::Unknown;
+        }
+        if rest.is_empty() && source.class(first).is_some() {
+            return Meaning::Class {
+                file: file.to_owned(),
+                class: first.clone(),
+            };
+        }
+        match source.names.get(first) {
+            Some(Name::Alias(target)) => {
+                let target = [target.as_slice(), rest].concat();
+                self.look_up(file, &target, hops + 1)
+            }
+            Some(Name::Module(module)) => self.inside(file, module, rest, hops),
+            Some(Name::Import { module, symbol }) => {
+                let inner = [std::slice::from_ref(symbol), rest].concat();
+                self.inside(file, module, &inner, hops)
+            }
+            None => {
+                let inside = |module| self.inside(file, module, name, hops);
+                source
+                    .stars
+                    .iter()
+                    .map(inside)
+                    .find(|meaning| *meaning != Meaning::Unknown)
+                    .unwrap_or(Meaning::Unknown)
+            }
+        }
+    }
+
+    /// What a name means in a module that `file` imports; the name's first parts may be modules in that module.
+    fn inside(&mut self, file: &str, module: &Module, name: &[String], hops: u32) -> Meaning {
+        self.imports += 1;
+        let (Some((last, parts)), true) = (name.split_last(), self.imports <= MAX_IMPORTS) else {
+            return Meaning::Unknown;
+        };
+        let whole = Module {
+            level: module.level,
+            path: [module.path.as_slice(), parts].concat(),
+        };
+        if whole.level == 0
+            && UNITTEST.contains(&whole.path.join(".").as_str())
+            && TEST_CASES.contains(&last.as_str())
+        {
+            return Meaning::TestCase;
+        }
+        if let Some(path) = self.library.find(self.tested, file, &whole) {
+            let meaning = self.look_up(&path, std::slice::from_ref(last), hops + 1);
+            if meaning != Meaning::Unknown {
+                return meaning;
+            }
+        }
+        if parts.is_empty() {
+            return Meaning::Unknown;
+        }
+        // The first part is no module but a name in one, as in `from compat import unittest`.
+        match self.library.find(self.tested, file, module) {
+            Some(path) => self.look_up(&path, name, hops + 1),
+            None => Meaning::Unknown,
+        }
     }
 }
 
@@ -347,6 +363,27 @@ mod tests {
             assert_eq!(meaning("a.py", name), Meaning::Unknown, "{name}");
         }
         assert_eq!(meaning("b.py", "Q"), Meaning::Unknown);
+    }
+
+    /// Each of these modules imports all the others' names: without care there are more ways through them than atoms.
+    #[test]
+    fn many_ways_through_modules_come_to_an_end() {
+        let stars: String = (0..40).map(|i| format!("from m{i} import *\n")).collect();
+        let detours: String = (0..40)
+            .map(|i| format!("from m{i} import *\nx{i} = y.z{i}\n"))
+            .collect();
+        let mut files = Files::new().file("one.py", "from m0 import *\nclass Here: pass\n");
+        for i in 0..40 {
+            let own = format!("x = y.a{i}\nclass Only{i}: pass\n");
+            let text = if i % 2 == 0 { &stars } else { &detours };
+            files = files.file(format!("m{i}.py"), format!("{text}{own}"));
+        }
+        let _host = Host::new().files(files).install();
+        assert_eq!(meaning("one.py", "Nowhere"), Meaning::Unknown);
+        assert_eq!(meaning("one.py", "Nowhere.a.b.c"), Meaning::Unknown);
+        assert_eq!(meaning("one.py", "x"), Meaning::Unknown);
+        assert_eq!(meaning("one.py", "Here"), class("one.py", "Here"));
+        assert_eq!(meaning("one.py", "Only0"), class("m0.py", "Only0"));
     }
 
     #[test]

@@ -220,3 +220,34 @@ fn classes_that_derive_from_each_other_come_to_an_end() {
     let test = "class A(B):\n    def test_a(self): pass\nclass B(A): pass\nclass C(C): pass\n";
     assert!(not_found(Files::new().file("t.py", test), "t.py").starts_with("t.py has no class"));
 }
+
+#[test]
+fn a_class_that_is_inherited_on_many_ways_is_examined_once() {
+    let mut diamonds =
+        "import unittest\nclass A0(unittest.TestCase):\n    def test_a(self): pass\n".to_owned();
+    for i in 1..200 {
+        let above = i - 1;
+        diamonds += &format!(
+            "class B{i}(A{above}): pass\nclass C{i}(A{above}): pass\nclass A{i}(B{i}, C{i}): pass\n"
+        );
+    }
+    let found = uris(Files::new().file("t.py", diamonds), "t.py:^A199.");
+    assert_eq!(found, ["t.py:A199.test_a"]);
+
+    let bases: Vec<String> = (0..40).map(|i| format!("K{i}")).collect();
+    let circles: String = bases
+        .iter()
+        .map(|name| format!("class {name}({}): pass\n", bases.join(", ")))
+        .collect();
+    assert!(not_found(Files::new().file("t.py", circles), "t.py").starts_with("t.py has no class"));
+}
+
+#[test]
+fn a_line_of_ancestors_has_an_end() {
+    let backwards: String = (0..2_000)
+        .map(|i| format!("class A{i}(A{}): pass\n", i + 1))
+        .collect();
+    assert!(
+        not_found(Files::new().file("t.py", backwards), "t.py").starts_with("t.py has no class")
+    );
+}
