@@ -19,6 +19,9 @@ mod shape;
 pub use known::{KNOWN, Known, RESOURCES, limit, limits};
 pub use shape::Shape;
 
+/// What a project can set only where neither the system nor the user has: a checkout is not to say whose plugins its user trusts.
+const OF_THE_USER: [&str; 1] = ["plugins.keys"];
+
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -162,11 +165,13 @@ impl Config {
         let standard = [
             PathBuf::from("/etc/persea/config.toml"),
             dirs.config.join("config.toml"),
-            PathBuf::from("persea.toml"),
         ];
         for path in standard {
             config.file(&path, false)?;
         }
+        let mut project = Self::default();
+        project.file(Path::new("persea.toml"), false)?;
+        config.adopt(project);
         for (name, value) in std::env::vars_os() {
             let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
                 continue;
@@ -201,9 +206,18 @@ impl Config {
     pub fn take(&mut self, path: &Path, settings: Attributes) {
         let mut own = Self::default();
         own.merge("", settings, &Origin::File(path.to_path_buf()));
-        for (name, (value, origin)) in own.values {
-            let before = self.values.get(&name).map(|(_, origin)| origin);
-            if !matches!(before, Some(Origin::Environment(_) | Origin::CommandLine)) {
+        self.adopt(own);
+    }
+
+    /// Takes the settings of a project, but for what is said closer to the run, or is the user's to say.
+    fn adopt(&mut self, project: Self) {
+        for (name, (value, origin)) in project.values {
+            let stays = match self.values.get(&name) {
+                Some((_, Origin::Environment(_) | Origin::CommandLine)) => true,
+                Some((_, Origin::File(_))) => OF_THE_USER.contains(&name.as_str()),
+                Some((_, Origin::Default)) | None => false,
+            };
+            if !stays {
                 self.set(&name, value, origin);
             }
         }

@@ -464,6 +464,32 @@ fn where_keys_are_set_a_plugin_must_be_signed_with_one() {
 }
 
 #[test]
+fn a_project_cannot_replace_the_keys_of_its_user() {
+    let key = || {
+        let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+        format!("plugins.keys = [\"{}\"]\n", keys.pk.to_base64())
+    };
+    let sandbox = unlocked(&["format-csv"]);
+    sandbox
+        .run(&["plugin", "add", "plugins/format-csv.wasm"])
+        .code(0);
+    let config = sandbox.project().join("../home/.config/persea/config.toml");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    std::fs::write(&config, key()).unwrap();
+    for of_project in ["plugins.keys = []\n".to_owned(), key()] {
+        sandbox.file("persea.toml", of_project);
+        let refused = sandbox.run(&["run", "/bin/true"]).code(2);
+        says(&refused, &["plugins/format-csv.wasm is not signed"]);
+    }
+    // Where the user has none, those of the project are asked for.
+    std::fs::remove_file(&config).unwrap();
+    let refused = sandbox.run(&["run", "/bin/true"]).code(2);
+    says(&refused, &["plugins/format-csv.wasm is not signed"]);
+    sandbox.file("persea.toml", "");
+    sandbox.run(&["run", "/bin/true"]).code(0);
+}
+
+#[test]
 fn a_plugin_that_dies_again_and_again_is_not_asked_any_more() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-runner"]);

@@ -68,14 +68,16 @@ fn a_directory_is_read_or_written_as_it_is_granted() {
         tries(&sandbox, &what),
         "read in/secret: of the project\nread in/link: no\nread in/../out/secret: no\nread out/secret: no\nwrite in/new: no\n"
     );
-    let update = [
+    sandbox.run(&["plugin", "remove", "wasi"]).code(0);
+    let add = [
         "plugin",
-        "update",
-        "wasi",
+        "add",
+        "--user",
+        "p.wasm",
         "--grant",
         "directories=in:write",
     ];
-    sandbox.run(&update).code(0);
+    sandbox.run(&add).code(0);
     assert_eq!(
         tries(&sandbox, &["write in/new", "write out/new"]),
         "write in/new: written\nwrite out/new: no\n"
@@ -83,6 +85,73 @@ fn a_directory_is_read_or_written_as_it_is_granted() {
     assert_eq!(
         std::fs::read_to_string(sandbox.project().join("in/new")).unwrap(),
         "written"
+    );
+}
+
+/// Who gets a project with its plugins and its lock has agreed to nothing: the lock alone opens none of the user's directories.
+#[test]
+fn a_projects_lock_grants_what_is_in_the_project_to_be_read() {
+    let sandbox = sandbox();
+    let grant = |directory: &str| format!("directories={directory}");
+    for directory in ["/etc", "../elsewhere", "in/../../x", "out:write"] {
+        let grant = grant(directory);
+        let refused = sandbox
+            .run(&["plugin", "add", "p.wasm", "--grant", &grant])
+            .code(4);
+        let says = format!("grants it the directory `{directory}`");
+        assert!(refused.stderr.contains(&says), "{}", refused.stderr);
+        assert!(refused.stderr.contains("persea plugin add --user p.wasm"));
+    }
+
+    // As a stranger would write it.
+    sandbox
+        .run(&["plugin", "add", "p.wasm", "--grant", "directories=in"])
+        .code(0);
+    let lock = sandbox.project().join("persea.lock");
+    let text = std::fs::read_to_string(&lock).unwrap();
+    assert!(text.contains("\"in\""), "{text}");
+    let home = sandbox.project().join("out").display().to_string();
+    std::fs::write(&lock, text.replace("\"in\"", &format!("\"{home}\""))).unwrap();
+    let read = format!("read {home}/secret");
+    let task = serde_json::json!({"kind": "wasi", "uri": "x", "args": [read]});
+    sandbox.file("r.json", task.to_string());
+    let refused = sandbox.run(&["run", "r.json"]).code(3);
+    assert!(
+        refused.stderr.contains("grants it the directory"),
+        "{}",
+        refused.stderr
+    );
+    let verified = sandbox.run(&["plugin", "verify"]).code(2);
+    assert!(verified.stdout.contains("WRONG"), "{}", verified.stdout);
+
+    // The user's own lock can agree to it.
+    let own = [
+        "plugin",
+        "add",
+        "--user",
+        "p.wasm",
+        "--grant",
+        &grant(&home),
+    ];
+    sandbox.run(&own).code(0);
+    assert_eq!(
+        tries(&sandbox, &[&read, "read in/secret"]),
+        format!("{read}: of others\nread in/secret: no\n")
+    );
+}
+
+#[test]
+fn a_directory_of_the_project_is_no_link_to_elsewhere() {
+    let sandbox = sandbox();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("secret"), "of others").unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), sandbox.project().join("link")).unwrap();
+    sandbox
+        .run(&["plugin", "add", "p.wasm", "--grant", "directories=link,in"])
+        .code(0);
+    assert_eq!(
+        tries(&sandbox, &["read link/secret", "read in/secret"]),
+        "read link/secret: no\nread in/secret: of the project\n"
     );
 }
 

@@ -158,6 +158,16 @@ pub enum PluginError {
         /// What to type.
         line: String,
     },
+    /// A project's lock grants a directory that is not in the project, or that may be changed.
+    #[error("{plugin}: {} grants it the directory `{directory}`, and a project can grant its plugins only to read its own directories. If you want that, grant the same in your own lock: `persea plugin add --user {plugin} --grant directories=...`", lock.display())]
+    Overreach {
+        /// The plugin's file, or where it comes from.
+        plugin: String,
+        /// The project's lock.
+        lock: PathBuf,
+        /// What it grants, as it stands there.
+        directory: String,
+    },
     /// The plugin comes from a registry and is not on this machine.
     #[error("{plugin} is not there: `persea plugin install` gets it from {registry}")]
     Absent {

@@ -5,10 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
+
+/// What stands behind a directory that may be changed.
+const WRITE: &str = ":write";
 
 /// A power that is only there where it's granted. What a plugin can do without is log, report on its own task, write its own
 /// report and keep a few files of its own.
@@ -156,6 +160,25 @@ impl Grants {
             .any(|listed| listed == "*" || listed == what)
     }
 
+    /// The granted directories, and whether each may be changed.
+    pub(super) fn directories(&self) -> impl Iterator<Item = (&Path, bool)> {
+        let listed = self.of(Power::Directories).iter();
+        listed.map(|listed| match listed.strip_suffix(WRITE) {
+            Some(path) => (Path::new(path), true),
+            None => (Path::new(listed), false),
+        })
+    }
+
+    /// The first granted directory that a project cannot grant to its own plugins, because it would reach out of the project: one that
+    /// is elsewhere, or that may be changed.
+    pub fn beyond_project(&self) -> Option<&str> {
+        let within = |(path, write): (&Path, bool)| !write && is_below(path);
+        let place = self
+            .directories()
+            .position(|directory| !within(directory))?;
+        self.of(Power::Directories).get(place).map(String::as_str)
+    }
+
     /// Which programs its processes may be; none for any.
     pub fn programs(&self) -> Option<&[String]> {
         self.0.get(&Power::Programs).map(Vec::as_slice)
@@ -190,6 +213,12 @@ impl Grants {
         self.0.retain(|power, _| !gone.contains(power));
         gone
     }
+}
+
+/// Whether a path by its words is in the working directory.
+pub(super) fn is_below(path: &Path) -> bool {
+    let inner = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    path.components().all(inner)
 }
 
 /// The powers that a component asks for and that have to be granted.
@@ -273,6 +302,16 @@ mod tests {
         assert!(!grants.allows(Power::Process, "process"));
         assert!(grants.allows(Power::Environment, "HOME"));
         assert!(!grants.allows(Power::Fetch, "example.org"));
+    }
+
+    #[test]
+    fn a_project_grants_its_own_directories_to_be_read() {
+        let within = grants(&["directories=in,./a/b,.", "fetch=*"]);
+        assert_eq!(within.beyond_project(), None);
+        for beyond in ["in:write", "/etc", "../x", "in/../../x", "/:write"] {
+            let grants = grants(&["directories=in", &format!("directories={beyond}")]);
+            assert_eq!(grants.beyond_project(), Some(beyond));
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::compile::CompileError;
 use super::engine::digest;
 use super::grants::{Grants, Power, in_words};
 use super::limits::{self, Limits, Reached};
+use super::lock::{Entry, Lock};
 use super::manifest::{Manifest, World};
 use super::sources::{Candidate, Trust};
 use super::state::State;
@@ -164,6 +165,9 @@ impl Catalog {
         let plugin = candidate.label.clone();
         let manifest = Manifest::read(&plugin, bytes)?;
         let bound = self.sources.bound_to(digest);
+        if let Some((lock, entry)) = bound {
+            self.check_reach(&plugin, lock, entry)?;
+        }
         let use_as = match bound {
             Some((_, entry)) => Use {
                 trust: Trust::Locked,
@@ -220,6 +224,18 @@ impl Catalog {
             asks: words.join(", and to "),
             line: format!("{line}{}", grants.collect::<String>()),
         })
+    }
+
+    /// Whether a lock has what it grants to grant.
+    pub fn check_reach(&self, plugin: &str, lock: &Lock, entry: &Entry) -> Result<(), PluginError> {
+        match self.sources.overreach(lock, entry) {
+            None => Ok(()),
+            Some(directory) => Err(PluginError::Overreach {
+                plugin: plugin.to_owned(),
+                lock: lock.path().to_path_buf(),
+                directory: directory.to_owned(),
+            }),
+        }
     }
 
     async fn load_bytes(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::PluginError;
 use super::catalog::Origin;
-use super::grants::Grants;
+use super::grants::{Grants, Power};
 use super::load::BUILTINS;
 use super::lock::{Entry, Lock};
 
@@ -133,6 +133,23 @@ impl Sources {
     pub fn bound_to(&self, sha256: &str) -> Option<(&Lock, &Entry)> {
         let mut locks = self.locks.iter();
         locks.find_map(|lock| Some((lock, lock.bound_to(sha256)?)))
+    }
+
+    /// A directory that a lock grants without having it to grant: the project's one out of the project. Whoever gets a project with its
+    /// lock has not agreed to that; but if the user's own lock grants these bytes the same, it holds.
+    pub fn overreach<'a>(&self, lock: &Lock, entry: &'a Entry) -> Option<&'a str> {
+        let (project, own) = self.locks.split_first()?;
+        if lock.path() != project.path() {
+            return None;
+        }
+        let mut agreed = own.iter().filter_map(|own| own.bound_to(&entry.sha256));
+        let beyond = entry.grants.beyond_project()?;
+        let same = |own: &Entry| {
+            let directories = own.grants.of(Power::Directories);
+            let mut granted = entry.grants.of(Power::Directories).iter();
+            granted.all(|directory| directories.contains(directory))
+        };
+        (!agreed.any(same)).then_some(beyond)
     }
 
     /// The entry that names this file, whatever its bytes are now.

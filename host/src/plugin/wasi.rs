@@ -4,15 +4,18 @@
 //! standard output and error is kept for the plugin's log, up to a limit.
 
 use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use cap_std::fs::Dir;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
-use super::grants::{Grants, Power};
+use super::grants::{Grants, Power, is_below};
 
 /// What is kept of a plugin's output between two looks at it: 64 KiB. More is dropped.
 const KEPT: usize = 64 * 1024;
@@ -35,19 +38,38 @@ pub(super) fn context(grants: &Grants) -> (WasiCtx, Arc<Mutex<Vec<u8>>>) {
             builder.env(name, value);
         }
     }
-    for directory in grants.of(Power::Directories) {
-        let (path, can) = match directory.strip_suffix(":write") {
-            Some(path) => (path, FsPerms::ReadWrite),
-            None => (directory.as_str(), FsPerms::ReadOnly),
+    for (path, write) in grants.directories() {
+        let can = match write {
+            true => FsPerms::ReadWrite,
+            false => FsPerms::ReadOnly,
         };
         // One that is not there is not there for the guest either.
-        if let Err(error) = builder.preopened_dir(path, path, can) {
+        if let Err(error) = open(&mut builder, path, can) {
+            let path = path.display();
             tracing::warn!(
                 "the directory {path} that a plugin is granted cannot be opened: {error:#}"
             );
         }
     }
     (builder.build(), written)
+}
+
+/// Gives the guest a directory at the path that it has for the host.
+fn open(builder: &mut WasiCtxBuilder, path: &Path, can: FsPerms) -> wasmtime::Result<()> {
+    let name = path.to_string_lossy();
+    if !is_below(path) {
+        builder.preopened_dir(path, name, can)?;
+        return Ok(());
+    }
+    // One of the project is opened from there, since a test can put a link to elsewhere in its place.
+    let project = Dir::open_ambient_dir(".", cap_std::ambient_authority())?;
+    let directory = project.open_dir(path)?;
+    builder.preopened_dir(
+        format!("/proc/self/fd/{}", directory.as_raw_fd()),
+        name,
+        can,
+    )?;
+    Ok(())
 }
 
 #[derive(Clone)]

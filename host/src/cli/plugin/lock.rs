@@ -243,6 +243,8 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
         ));
     }
     let new = entry(&found, grants, terms.limits()?);
+    let reach = catalog.check_reach(source, &lock, &new);
+    reach.map_err(Failure::of)?;
     if let Some(old) = lock.named(&new.id()).next() {
         let same =
             (&old.sha256, &old.grants, &old.limits) == (&new.sha256, &new.grants, &new.limits);
@@ -275,9 +277,13 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
     Ok(exit::OK)
 }
 
-/// The one entry with that name, in the project's lock or in the user's.
-fn only(context: &Context, name: &str) -> Result<(Lock, LockEntry), Failure> {
-    let locks = [context.lock(false)?, context.lock(true)?];
+/// The one entry with that name, in the project's lock or in the user's; or only there.
+fn only(context: &Context, name: &str, of_user: bool) -> Result<(Lock, LockEntry), Failure> {
+    let own = context.lock(true)?;
+    let locks = match of_user {
+        true => vec![own],
+        false => vec![context.lock(false)?, own],
+    };
     for lock in locks {
         let named: Vec<LockEntry> = lock.named(name).cloned().collect();
         match named.as_slice() {
@@ -305,7 +311,7 @@ pub(super) async fn update(
     terms: &Terms,
 ) -> Result<u8, Failure> {
     let catalog = context.bare()?;
-    let (mut lock, old) = only(context, name)?;
+    let (mut lock, old) = only(context, name, terms.user)?;
     // A tag may name another by now; the digest would always name the same.
     let source = match (old.registry(), lock.file_of(&old)) {
         (Some(pinned), _) => {
@@ -336,6 +342,8 @@ pub(super) async fn update(
             old.id()
         )));
     }
+    let reach = catalog.check_reach(&source, &lock, &new);
+    reach.map_err(Failure::of)?;
     if new == old {
         say(format_args!(
             "{} {} is as it was locked",
@@ -411,7 +419,7 @@ fn difference(old: &LockEntry, new: &LockEntry) {
 
 /// `persea plugin remove`.
 pub(super) fn remove(context: &Context, name: &str) -> Result<u8, Failure> {
-    let (mut lock, entry) = only(context, name)?;
+    let (mut lock, entry) = only(context, name, false)?;
     lock.remove(&entry.id());
     lock.write().map_err(Failure::of)?;
     say(format_args!(

@@ -51,7 +51,10 @@ pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
         for entry in lock.entries() {
             let path = sources.file_of(lock, entry);
             let checked = match &path {
-                Some(path) => check(&catalog, entry, path).await,
+                Some(path) => match catalog.check_reach(&entry.source, lock, entry) {
+                    Ok(()) => check(&catalog, entry, path).await,
+                    Err(why) => Err(why.to_string()),
+                },
                 None => Err("it is not on this machine".to_owned()),
             };
             let place = path.unwrap_or_default();
