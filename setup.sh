@@ -54,22 +54,18 @@ mkdir -p "$(dirname "$root")"
 work=$(mktemp -d "$root.XXXXXX")
 mkdir "$work/debs" "$work/tree"
 
-available() { apt-cache show --no-all-versions rustc-web >/dev/null 2>&1; }
 depends() { apt-cache depends --important "$1" | sed -n "s/^ *Depends: \($2\)\$/\1/p"; }
 
-if ! available; then
-    # With lists of its own, so that it needs no root and the system stays as it is.
-    step='apt-get update'
-    say 'the lists of packages are missing: fetching them'
-    mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
-    printf 'Dir::State::lists "%s";\nDir::Cache "%s";\n' "$work/apt/lists" "$work/apt/cache" >"$work/apt.conf"
-    APT_CONFIG=$work/apt.conf
-    export APT_CONFIG
-    apt-get -qq -o APT::Sandbox::User=root -o APT::Update::Error-Mode=any update ||
-        fail "no lists of packages can be fetched: is there a network? Otherwise $way_out"
-    step='looking for Debian packages'
-    available || fail "this distribution has no package rustc-web (Debian 12 has, in its security archive); $way_out"
-fi
+# With lists of its own: the system's may be missing, or too old to know the packages that are there now, and it needs no root for these. A source
+# that fails may be one that isn't needed.
+say 'fetching the lists of packages'
+mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
+printf 'Dir::State::lists "%s";\nDir::Cache "%s";\n' "$work/apt/lists" "$work/apt/cache" >"$work/apt.conf"
+APT_CONFIG=$work/apt.conf
+export APT_CONFIG
+apt-get -qq -o APT::Sandbox::User=root update || say 'not all lists could be fetched (see above)'
+apt-cache show --no-all-versions rustc-web >/dev/null 2>&1 ||
+    fail "none has rustc-web: is there a network, and is this Debian 12 with its security archive? Otherwise $way_out"
 std=$(depends libstd-rust-web-dev 'libstd-rust-web-[0-9.]*')
 llvm=$(depends rust-web-llvm 'llvm-[0-9]*')
 llvm=${llvm#llvm-}
@@ -82,7 +78,7 @@ step='downloading'
 say "downloading a compiler for $target (150 MB) to $root"
 (cd "$work/debs" && apt-get -qq -o APT::Sandbox::User=root download rustc-web cargo-web rust-web-src \
     "$std" libstd-rust-web-dev rust-web-llvm "libllvm$llvm" "lld-$llvm" wasi-libc $libraries) ||
-    fail "is there a network? Perhaps the lists of packages are old: sudo apt-get update. Otherwise $way_out"
+    fail "is there a network? Otherwise $way_out"
 
 step='unpacking'
 for deb in "$work"/debs/*.deb; do
