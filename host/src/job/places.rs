@@ -13,15 +13,15 @@ use tokio::sync::oneshot;
 use super::task_host::{Assignment, Finished, Slot};
 use crate::spawner::{InLine, State};
 
-/// How many tasks may wait for their turn in a slot. Enough that the slot does not run dry while several are told of and
+/// How many tasks may wait for their turn in a slot. Enough that the slot does not run dry while what it tells gathers, and several are
 /// replaced at once; more would only make the order of starts coarser.
-const WAITING: usize = 12;
+const WAITING: usize = 24;
 
 /// How many plugin instances a slot may need.
 pub(super) const MOST_IN_A_SLOT: usize = 1 + WAITING;
 
 /// With so many slots, more instances than there may be would be needed for tasks that wait.
-const TOO_MANY: usize = 512;
+const TOO_MANY: usize = 256;
 
 /// A mean time per task from which on nothing is gained by that: 2 ms.
 const QUICK: Duration = Duration::from_millis(2);
