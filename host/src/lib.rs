@@ -16,4 +16,5 @@ pub mod journal;
 pub mod model;
 pub mod names;
 pub mod plugin;
+pub mod small_file;
 pub mod spawner;

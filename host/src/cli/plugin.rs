@@ -95,7 +95,7 @@ impl Plugin {
             Self::Remove { name } => lock::remove(context, &name),
             Self::Install => verify::install(context).await,
             Self::Verify => verify::verify(context).await,
-            Self::Pack { module, output } => pack(&module, &output),
+            Self::Pack { module, output } => pack(context, &module, &output),
         }
     }
 }
@@ -261,8 +261,14 @@ fn as_json(catalog: &Catalog, plugin: &plugin::Plugin) -> serde_json::Value {
     })
 }
 
-fn pack(module: &std::path::Path, output: &std::path::Path) -> Result<u8, Failure> {
-    let bytes = std::fs::read(module).map_err(|error| {
+fn pack(
+    context: &Context,
+    module: &std::path::Path,
+    output: &std::path::Path,
+) -> Result<u8, Failure> {
+    let most = context.config.integer("plugins.limits.component_mb");
+    let most = most.unwrap_or(0).saturating_mul(1 << 20);
+    let bytes = crate::small_file::bytes(module, most).map_err(|error| {
         Failure::new(
             exit::FAIL,
             miette::miette!("cannot read {}: {error}", module.display()),

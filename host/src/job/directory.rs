@@ -148,7 +148,7 @@ pub fn find(root: &Path, job: &str) -> Result<PathBuf, String> {
             let path = entry.path();
             let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             if !is_link
-                && std::fs::read_to_string(path.join("id"))
+                && crate::small_file::text(&path.join("id"), crate::small_file::SMALL)
                     .is_ok_and(|id| id.starts_with(&job.to_ascii_lowercase()))
             {
                 found.push(path);

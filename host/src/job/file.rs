@@ -14,6 +14,7 @@ use crate::config::{Config, ConfigError, parse};
 use crate::model::{Attributes, Requirement, Runnable};
 use crate::names::printable;
 use crate::plugin::Catalog;
+use crate::small_file::{self, JOB_FILE};
 
 /// What is wrong with a job file.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +152,7 @@ impl JobFile {
     /// # Errors
     /// It cannot be read, is no TOML (with line and column), or says what makes no sense.
     pub fn read(path: &Path) -> Result<Self, JobFileError> {
-        let text = std::fs::read_to_string(path).map_err(|source| JobFileError::Read {
+        let text = small_file::text(path, JOB_FILE).map_err(|source| JobFileError::Read {
             path: path.to_path_buf(),
             source,
         })?;

@@ -70,7 +70,7 @@ impl Catalog {
                 }
                 let bytes = self.read(path)?;
                 let digest = digest(&bytes);
-                let use_as = self.permit(candidate, path, &bytes, &digest)?;
+                let use_as = self.permit(candidate, &bytes, &digest)?;
                 self.load_bytes(&bytes, digest, origin, label, use_as).await
             }
         }
@@ -85,12 +85,12 @@ impl Catalog {
             };
             let candidate = Candidate {
                 named: false,
+                entry: candidate.entry.clone(),
                 ..Candidate::file(path)
             };
-            let looked = self.read(path).and_then(|bytes| {
-                self.permit(&candidate, path, &bytes, &digest(&bytes))
-                    .map(|_| ())
-            });
+            let looked = self
+                .read(path)
+                .and_then(|bytes| self.permit(&candidate, &bytes, &digest(&bytes)).map(|_| ()));
             if let Err(error @ PluginError::NotLocked { .. }) = looked {
                 found.push(error);
             }
@@ -158,7 +158,6 @@ impl Catalog {
     fn permit<'a>(
         &'a self,
         candidate: &Candidate,
-        path: &Path,
         bytes: &[u8],
         digest: &str,
     ) -> Result<Use<'a>, PluginError> {
@@ -175,11 +174,8 @@ impl Catalog {
                 limits: &entry.limits,
             },
             None => {
-                if let Some(entry) = self.sources.naming(path) {
-                    return Err(PluginError::Changed {
-                        plugin,
-                        name: entry.id(),
-                    });
+                if let Some(name) = candidate.entry.clone() {
+                    return Err(PluginError::Changed { plugin, name });
                 }
                 let proposals = |power: Power| format!(" --grant {}", power.proposal());
                 let all = Grants::default().missing(&manifest).into_iter();

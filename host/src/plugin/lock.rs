@@ -3,7 +3,7 @@
 //! Owns the file's format, reading, checking and writing it. Knows nothing of components or of how they are got. The format is TOML:
 //! `version = 1` and a `[[plugin]]` for each, see docs/trust.md.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use super::grants::Grants;
 use super::limits;
 use super::manifest::World;
 use crate::config::{self, ConfigError};
+use crate::small_file::{self, SMALL};
 
 /// The name of a project's lock file, and of a user's.
 pub const FILE: &str = "persea.lock";
@@ -95,6 +96,8 @@ pub struct Entry {
 pub struct Lock {
     path: PathBuf,
     entries: Vec<Entry>,
+    /// The place of the first entry for a component's bytes.
+    bound: HashMap<String, usize>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -138,12 +141,11 @@ impl Entry {
 impl Lock {
     /// Reads a lock file; where there is none it is empty.
     pub fn read(path: &Path) -> Result<Self, LockError> {
-        match std::fs::read_to_string(path) {
+        match small_file::text(path, SMALL) {
             Ok(text) => Self::parse(path, &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self {
-                path: path.to_path_buf(),
-                entries: Vec::new(),
-            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Ok(Self::new(path, Vec::new()))
+            }
             Err(source) => Err(LockError::Io {
                 doing: "read",
                 path: path.to_path_buf(),
@@ -172,17 +174,31 @@ impl Lock {
             name: entry.name.clone(),
             message,
         };
-        for (index, entry) in file.plugins.iter().enumerate() {
+        let mut ids = HashSet::new();
+        for entry in &file.plugins {
             entry.check().map_err(|message| wrong(entry, message))?;
-            let mut before = file.plugins.iter().take(index);
-            if before.any(|other| other.id() == entry.id()) {
+            if !ids.insert(entry.id()) {
                 return Err(wrong(entry, format!("there are two of {}", entry.id())));
             }
         }
-        Ok(Self {
+        Ok(Self::new(path, file.plugins))
+    }
+
+    fn new(path: &Path, entries: Vec<Entry>) -> Self {
+        let mut lock = Self {
             path: path.to_path_buf(),
-            entries: file.plugins,
-        })
+            entries,
+            bound: HashMap::new(),
+        };
+        lock.find_bound();
+        lock
+    }
+
+    fn find_bound(&mut self) {
+        self.bound.clear();
+        for (place, entry) in self.entries.iter().enumerate() {
+            self.bound.entry(entry.sha256.clone()).or_insert(place);
+        }
     }
 
     /// The file's text.
@@ -243,7 +259,7 @@ impl Lock {
 
     /// The entry for these bytes.
     pub fn bound_to(&self, sha256: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.sha256 == sha256)
+        self.entries.get(*self.bound.get(sha256)?)
     }
 
     /// The file that an entry names; none for one from a registry.
@@ -264,11 +280,13 @@ impl Lock {
         self.remove(&entry.id());
         self.entries.push(entry);
         self.entries.sort_by_key(Entry::id);
+        self.find_bound();
     }
 
     /// Takes an entry out.
     pub fn remove(&mut self, id: &str) {
         self.entries.retain(|entry| entry.id() != id);
+        self.find_bound();
     }
 }
 

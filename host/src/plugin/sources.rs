@@ -3,6 +3,7 @@
 //!
 //! Owns that choice. Knows nothing of how a component is loaded, nor of what it's granted beyond that.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::PluginError;
@@ -52,6 +53,15 @@ pub(super) struct Candidate {
     pub(super) named: bool,
     /// Where it comes from, when it's not there.
     pub(super) registry: Option<String>,
+    /// The entry that names its file, whatever its bytes are now.
+    pub(super) entry: Option<String>,
+}
+
+/// What was found so far, with its files.
+#[derive(Default)]
+struct Found {
+    candidates: Vec<Candidate>,
+    files: HashSet<PathBuf>,
 }
 
 impl Candidate {
@@ -61,66 +71,93 @@ impl Candidate {
             label: path.display().to_string(),
             named: false,
             registry: None,
+            entry: None,
         }
     }
+}
+
+impl Found {
+    fn add(&mut self, candidate: Candidate) {
+        if let Origin::File(path) = &candidate.origin {
+            self.files.insert(real(path));
+        }
+        self.candidates.push(candidate);
+    }
+}
+
+/// The same path for the same file, if it's there.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
 }
 
 impl Sources {
     /// What may be a plugin, the most preferred first.
     pub(super) fn candidates(&self) -> Result<Vec<Candidate>, PluginError> {
-        let mut found = Vec::new();
+        let entries = self.entries();
+        let mut found = Found::default();
+        let add = |found: &mut Found, dir: &Path, named: bool| {
+            for file in files(dir)? {
+                let entry = entries.get(&real(&file)).cloned();
+                found.add(Candidate {
+                    named,
+                    entry,
+                    ..Candidate::file(&file)
+                });
+            }
+            Ok::<(), PluginError>(())
+        };
         for dir in &self.named {
-            let files = files(dir)?.into_iter();
-            found.extend(files.map(|file| Candidate {
-                named: true,
-                ..file
-            }));
+            add(&mut found, dir, true)?;
         }
         for dir in &self.dirs {
-            found.extend(files(dir)?);
+            add(&mut found, dir, false)?;
         }
         // The project's lock before the user's directory, and that before the user's lock.
         let mut locks = self.locks.iter();
         self.locked(locks.next(), &mut found);
         if let Some(dir) = self.user_dir.as_deref().filter(|dir| dir.is_dir()) {
-            found.extend(files(dir)?);
+            add(&mut found, dir, false)?;
         }
         for lock in locks {
             self.locked(Some(lock), &mut found);
         }
-        found.extend(BUILTINS.iter().map(|built_in| Candidate {
-            origin: Origin::BuiltIn,
-            label: built_in.name.to_owned(),
-            named: false,
-            registry: None,
-        }));
-        Ok(found)
+        for built_in in BUILTINS {
+            found.add(Candidate {
+                origin: Origin::BuiltIn,
+                label: built_in.name.to_owned(),
+                named: false,
+                registry: None,
+                entry: None,
+            });
+        }
+        Ok(found.candidates)
     }
 
     /// The files that a lock names, but for those that were found already.
-    fn locked(&self, lock: Option<&Lock>, found: &mut Vec<Candidate>) {
-        let same = |one: &Path, other: &Path| {
-            one == other
-                || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
-        };
-        for (lock, entry) in lock
-            .into_iter()
-            .flat_map(|lock| lock.entries().iter().map(move |entry| (lock, entry)))
-        {
+    fn locked(&self, lock: Option<&Lock>, found: &mut Found) {
+        for (lock, entry) in all(lock) {
             let Some(path) = self.file_of(lock, entry) else {
                 continue;
             };
-            let known = |candidate: &Candidate| match &candidate.origin {
-                Origin::File(other) => same(other, &path),
-                Origin::BuiltIn => false,
-            };
-            if !found.iter().any(known) {
-                found.push(Candidate {
+            if !found.files.contains(&real(&path)) {
+                found.add(Candidate {
                     registry: entry.registry().map(str::to_owned),
+                    entry: lock.file_of(entry).map(|_| entry.id()),
                     ..Candidate::file(&path)
                 });
             }
         }
+    }
+
+    /// The names of the entries by the files that they name; of several the most preferred.
+    fn entries(&self) -> HashMap<PathBuf, String> {
+        let mut entries = HashMap::new();
+        for (lock, entry) in all(&self.locks) {
+            if let Some(path) = lock.file_of(entry) {
+                entries.entry(real(&path)).or_insert_with(|| entry.id());
+            }
+        }
+        entries
     }
 
     /// Where the file of a lock's entry is; none for one from a registry where nothing is stored.
@@ -151,21 +188,14 @@ impl Sources {
         };
         (!agreed.any(same)).then_some(beyond)
     }
+}
 
-    /// The entry that names this file, whatever its bytes are now.
-    pub(super) fn naming(&self, path: &Path) -> Option<&Entry> {
-        let path = path.canonicalize().ok()?;
-        let names = |lock: &Lock, entry: &Entry| {
-            let file = lock.file_of(entry)?.canonicalize().ok()?;
-            (file == path).then_some(())
-        };
-        let mut locks = self.locks.iter();
-        locks.find_map(|lock| {
-            lock.entries()
-                .iter()
-                .find(|entry| names(lock, entry).is_some())
-        })
-    }
+/// All entries, each with its lock.
+fn all<'a>(
+    locks: impl IntoIterator<Item = &'a Lock>,
+) -> impl Iterator<Item = (&'a Lock, &'a Entry)> {
+    let locks = locks.into_iter();
+    locks.flat_map(|lock| lock.entries().iter().map(move |entry| (lock, entry)))
 }
 
 /// The file of a plugin from a registry.
@@ -174,7 +204,7 @@ pub fn stored(store: &Path, sha256: &str) -> PathBuf {
 }
 
 /// The files of a directory whose names end with `.wasm`, by name.
-fn files(dir: &Path) -> Result<Vec<Candidate>, PluginError> {
+fn files(dir: &Path) -> Result<Vec<PathBuf>, PluginError> {
     let failed = |source| PluginError::Directory {
         path: dir.to_path_buf(),
         source,
@@ -190,5 +220,5 @@ fn files(dir: &Path) -> Result<Vec<Candidate>, PluginError> {
         }
     }
     paths.sort();
-    Ok(paths.iter().map(|path| Candidate::file(path)).collect())
+    Ok(paths)
 }

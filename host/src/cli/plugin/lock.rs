@@ -11,6 +11,7 @@ use super::words;
 use crate::names::printable;
 use crate::plugin::registry::{self, Pulled};
 use crate::plugin::{self, Catalog, Grants, Lock, LockEntry, Plugin, Power, stored};
+use crate::small_file::{self, SMALL};
 
 /// How a registry's reference begins, where it's not plain that it is one.
 const REGISTRY: &str = "oci://";
@@ -101,7 +102,7 @@ fn reference(source: &str) -> Option<&str> {
 fn signature_beside(path: &Path) -> Result<Option<String>, Failure> {
     let mut name = path.as_os_str().to_owned();
     name.push(".minisig");
-    match std::fs::read_to_string(&name) {
+    match small_file::text(Path::new(&name), SMALL) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failure(format!(

@@ -21,6 +21,9 @@ pub(in crate::job) struct Axes {
     no: Vec<Filter>,
 }
 
+/// The most steps in which the combinations for one test are found: a second or so.
+const STEPS: usize = 1000 * MOST;
+
 /// Axes with the values that fit, one or several of each.
 type Filter = BTreeMap<String, toml::Value>;
 
@@ -32,6 +35,7 @@ impl Axes {
     pub(super) fn check(&self) -> Result<(), String> {
         let mut count: usize = 1;
         for (axis, values) in &self.axes {
+            count = count.saturating_mul(values.len());
             if values.is_empty() || !values.iter().all(is_plain) {
                 return Err(format!(
                     "the axis `{axis}` is a list of at least one text, number or truth value"
@@ -43,14 +47,21 @@ impl Axes {
             if let Some([twice, _]) = texts.array_windows().find(|[one, next]| one == next) {
                 return Err(format!("the axis `{axis}` has the value {twice} twice"));
             }
-            count = count.saturating_mul(values.len());
         }
         if count > MOST {
             return Err(format!(
                 "its axes have {count} combinations, more than {MOST}"
             ));
         }
-        for (axis, wanted) in self.only.iter().chain(&self.no).flatten() {
+        let (axes, filters) = (self.axes.len(), self.only.len() + self.no.len());
+        let named = self.named().map(|(_, wanted)| each(wanted).len());
+        let one = named.sum::<usize>() + axes + filters;
+        if count.saturating_mul(axes).saturating_mul(one) > STEPS {
+            return Err(format!(
+                "{count} combinations of {axes} axes with {filters} filters are too many: use fewer axes or filters"
+            ));
+        }
+        for (axis, wanted) in self.named() {
             let Some(values) = self.axes.get(axis) else {
                 return Err(format!("a filter names the axis `{axis}`, which is none"));
             };
@@ -61,6 +72,11 @@ impl Axes {
             }
         }
         Ok(())
+    }
+
+    /// What the filters name.
+    fn named(&self) -> impl Iterator<Item = (&String, &toml::Value)> {
+        self.only.iter().chain(&self.no).flatten()
     }
 
     /// All that are wanted. The values of the last axis change first.
@@ -159,6 +175,10 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_said() {
+        let many: String = (0..20_000).map(|n| format!("axes.a{n} = [1]\n")).collect();
+        let values: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+        let filters = "{a = []},".repeat(300_000);
+        let filters = format!("axes.a = [{}]\nno = [{filters}]", values.join(","));
         for (text, words) in [
             ("axes.os = []", "the axis `os` is a list of at least one"),
             ("axes.os = [[1]]", "the axis `os` is a list"),
@@ -168,6 +188,8 @@ mod tests {
                 "names the axis `cpu`, which is none",
             ),
             ("axes.os = [1]\nno = [{os = 2}]", "names 2 of the axis `os`"),
+            (&many, "too many: use fewer axes"),
+            (&filters, "with 300000 filters are too many"),
         ] {
             let axes: Axes = toml::from_str(text).unwrap();
             let error = axes.check().unwrap_err();
