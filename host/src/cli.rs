@@ -137,6 +137,17 @@ impl Context {
         })
     }
 
+    /// Says what a project has set that is not a project's to set, and where it is set instead.
+    fn tell_not_taken(&self) {
+        for it in self.config.not_taken() {
+            warn(format_args!(
+                "warning: {it}; `--set {}=…` or {} sets it",
+                it.name,
+                self.dirs.config.join("config.toml").display()
+            ));
+        }
+    }
+
     /// The lock of the project, or of the user.
     fn lock(&self, of_user: bool) -> Result<Lock, Failure> {
         let path = match of_user {
@@ -295,6 +306,10 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<u8, Failure> {
     let context = Context::new(&cli.common)?;
+    // These have settings of their own to add.
+    if !matches!(cli.command, Command::Run(_) | Command::List(_)) {
+        context.tell_not_taken();
+    }
     // One thread: see `plugin/workers.rs` for what computes.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

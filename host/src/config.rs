@@ -13,14 +13,14 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::model::Attributes;
+use crate::small_file::{self, SMALL};
 
 mod known;
+mod project;
 mod shape;
-pub use known::{KNOWN, Known, RESOURCES, limit, limits};
+pub use known::{KNOWN, Known, RESOURCES, limit, limits, project};
+pub use project::{NotTaken, Project};
 pub use shape::Shape;
-
-/// What a project can set only where neither the system nor the user has: a checkout is not to say whose plugins its user trusts.
-const OF_THE_USER: [&str; 1] = ["plugins.keys"];
 
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +67,10 @@ pub enum ConfigError {
 pub enum Origin {
     /// Persea itself.
     Default,
-    /// A configuration file.
+    /// A configuration file of the system or the user.
     File(PathBuf),
+    /// A file of the project.
+    Project(PathBuf),
     /// An environment variable.
     Environment(String),
     /// The command line.
@@ -79,7 +81,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("the defaults"),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::File(path) | Self::Project(path) => write!(f, "{}", path.display()),
             Self::Environment(name) => write!(f, "${name}"),
             Self::CommandLine => f.write_str("the command line"),
         }
@@ -90,6 +92,7 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     values: BTreeMap<String, (Value, Origin)>,
+    not_taken: Vec<NotTaken>,
 }
 
 /// Where the files of a user are, after the XDG base directory specification 0.8.
@@ -167,10 +170,10 @@ impl Config {
             dirs.config.join("config.toml"),
         ];
         for path in standard {
-            config.file(&path, false)?;
+            config.file(&path, false, Origin::File)?;
         }
         let mut project = Self::default();
-        project.file(Path::new("persea.toml"), false)?;
+        project.file(Path::new("persea.toml"), false, Origin::Project)?;
         config.adopt(project);
         for (name, value) in std::env::vars_os() {
             let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
@@ -190,7 +193,7 @@ impl Config {
             }
         }
         for path in files {
-            config.file(path, true)?;
+            config.file(path, true, Origin::File)?;
         }
         for assignment in assignments {
             let (name, value) = assignment
@@ -202,27 +205,6 @@ impl Config {
         Ok(config)
     }
 
-    /// Takes the settings of a job file: over all other files, and below environment and command line.
-    pub fn take(&mut self, path: &Path, settings: Attributes) {
-        let mut own = Self::default();
-        own.merge("", settings, &Origin::File(path.to_path_buf()));
-        self.adopt(own);
-    }
-
-    /// Takes the settings of a project, but for what is said closer to the run, or is the user's to say.
-    fn adopt(&mut self, project: Self) {
-        for (name, (value, origin)) in project.values {
-            let stays = match self.values.get(&name) {
-                Some((_, Origin::Environment(_) | Origin::CommandLine)) => true,
-                Some((_, Origin::File(_))) => OF_THE_USER.contains(&name.as_str()),
-                Some((_, Origin::Default)) | None => false,
-            };
-            if !stays {
-                self.set(&name, value, origin);
-            }
-        }
-    }
-
     /// Sets a value from an option of the command line.
     pub fn set_option(&mut self, name: &str, value: impl Into<Value>) {
         self.set(name, value.into(), Origin::CommandLine);
@@ -232,8 +214,13 @@ impl Config {
         self.values.insert(name.to_owned(), (value, origin));
     }
 
-    fn file(&mut self, path: &Path, must_exist: bool) -> Result<(), ConfigError> {
-        let text = match std::fs::read_to_string(path) {
+    fn file(
+        &mut self,
+        path: &Path,
+        must_exist: bool,
+        origin: fn(PathBuf) -> Origin,
+    ) -> Result<(), ConfigError> {
+        let text = match small_file::text(path, SMALL) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
                 return Ok(());
@@ -246,7 +233,7 @@ impl Config {
             }
         };
         let table: toml::Table = parse(path, &text)?;
-        let origin = Origin::File(path.to_path_buf());
+        let origin = origin(path.to_path_buf());
         if let Ok(Value::Object(object)) = serde_json::to_value(table) {
             self.merge("", object, &origin);
         }
@@ -312,6 +299,11 @@ impl Config {
     /// A value as it is.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.values.get(name).map(|(value, _)| value)
+    }
+
+    /// A value with where it came from.
+    pub fn set_by(&self, name: &str) -> Option<&(Value, Origin)> {
+        self.values.get(name)
     }
 
     /// The values of the settings that a plugin declared.

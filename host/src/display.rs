@@ -12,7 +12,7 @@ mod terminal;
 
 pub use live::Live;
 pub use plain::Plain;
-pub use terminal::stdout;
+pub use terminal::for_reader;
 
 /// Shows the course of a job. Methods must be quick: the dispatcher waits for them.
 pub trait Display {

@@ -1,5 +1,7 @@
 //! Reports: each is a function of the journal alone, whole and valid, now and later.
 
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
 
 use serde_json::Value;
@@ -329,6 +331,29 @@ fn a_report_also_goes_into_a_file_that_the_user_names() {
     let read = |name: &str| std::fs::read_to_string(sandbox.project().join(name)).unwrap();
     assert_eq!(read("ci.xml"), job.read("results.xml"));
     assert_eq!(read("ci.json"), job.read("results.json"));
+}
+
+#[test]
+fn a_report_goes_into_a_pipe_from_which_somebody_reads() {
+    let sandbox = Sandbox::new();
+    let pipe = sandbox.project().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = std::fs::File::options();
+    options.read(true).write(true).custom_flags(flags);
+    let mut reader = options.open(&pipe).unwrap();
+    // One that is written from its beginning to its end, and one in which something is put in later.
+    for format in ["tap", "json"] {
+        let option = format!("--{format}");
+        sandbox.run(&["run", &option, "pipe", "/bin/true"]).code(0);
+        // There is no end: this itself could write.
+        let mut bytes = Vec::new();
+        let end = reader.read_to_end(&mut bytes).unwrap_err();
+        assert_eq!(end.kind(), std::io::ErrorKind::WouldBlock);
+        let file = sandbox.job().read(&format!("results.{format}"));
+        assert_eq!(String::from_utf8(bytes).unwrap(), file);
+    }
 }
 
 #[test]

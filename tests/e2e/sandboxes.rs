@@ -266,7 +266,10 @@ fn only_what_asks_for_the_network_reaches_it() {
         "args": ["-c", format!("exec 3<>/dev/tcp/127.0.0.1/{port}")],
     });
     run(&sandbox, std::slice::from_ref(&connects), "1", 1);
-    sandbox.file("persea.toml", "[spawner.sandbox]\nnetwork = true");
+    sandbox.file(
+        "../home/.config/persea/config.toml",
+        "[spawner.sandbox]\nnetwork = true",
+    );
     run(&sandbox, &[connects], "1", 0);
 }
 
@@ -275,7 +278,10 @@ fn the_sockets_of_the_machine_do_not_answer() {
     let sandbox = Sandbox::new();
     let _service = UnixListener::bind(sandbox.project().join("service")).unwrap();
     let script = "python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"service\")'";
-    sandbox.file("persea.toml", "[spawner.sandbox]\nnetwork = true");
+    sandbox.file(
+        "../home/.config/persea/config.toml",
+        "[spawner.sandbox]\nnetwork = true",
+    );
     run(&sandbox, &[test("connects", script)], "1", 1);
     sandbox.file("job.json", json!([test("connects", script)]).to_string());
     // On the machine itself it would.

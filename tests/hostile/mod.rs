@@ -2,6 +2,7 @@
 //! results are intact; docs/security.md has them in a table.
 
 mod abi;
+mod checkouts;
 mod components;
 mod formats;
 mod processes;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Context, Failure, exit, say};
-use crate::config::KNOWN;
+use crate::config::{KNOWN, Project, project};
 
 /// Where a value is from that nobody has set.
 const DEFAULTS: &str = "the defaults";
@@ -45,12 +45,13 @@ impl Show {
         }
         for (name, about) in rows {
             let set = config.declared(&name);
+            let of_project = project(&name);
             if self.json {
                 let value = set.map(|(value, _)| value);
                 let origin = set.map_or_else(|| DEFAULTS.to_owned(), |it| it.1.to_string());
                 say(format_args!(
                     "{}",
-                    json!({ "name": name, "value": value, "origin": origin, "about": about })
+                    json!({ "name": name, "value": value, "origin": origin, "project": of_project.words(), "about": about })
                 ));
             } else {
                 let (value, origin) = set.map_or_else(
@@ -62,7 +63,13 @@ impl Show {
                 } else {
                     format!(": {about}")
                 };
-                say(format_args!("{name} = {value}  # from {origin}{about}"));
+                let who = match of_project {
+                    Project::Any => String::new(),
+                    other => format!(" (may a project set it? {})", other.words()),
+                };
+                say(format_args!(
+                    "{name} = {value}  # from {origin}{about}{who}"
+                ));
             }
         }
         Ok(exit::OK)

@@ -38,6 +38,7 @@ pub(super) struct List {
 impl List {
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
         let file = super::run::read_job(self.job.as_deref(), &mut context.config)?;
+        context.tell_not_taken();
         context.config.check().map_err(Failure::of)?;
         let catalog = context.catalog().await?;
         let resolved = match &file {

@@ -126,6 +126,7 @@ impl Run {
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
         let file = read_job(self.job.as_deref(), &mut context.config)?;
         self.configure(&mut context.config);
+        context.tell_not_taken();
         context.config.check().map_err(Failure::of)?;
         if let Some(part) = context.config.text("run.partition") {
             Partition::parse(part)

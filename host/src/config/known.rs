@@ -1,5 +1,6 @@
 //! The settings that the host itself knows: a table, one row each. Plugins declare their own.
 
+use super::project::Project;
 use super::shape::Shape;
 
 /// A setting of the host.
@@ -13,6 +14,15 @@ pub struct Known {
     pub default: &'static str,
     /// What it does, in a line.
     pub about: &'static str,
+    /// What a project may say of it.
+    pub project: Project,
+}
+
+impl Known {
+    /// Where that is not what it likes.
+    const fn of_project(self, project: Project) -> Self {
+        Self { project, ..self }
+    }
 }
 
 const fn known(
@@ -26,6 +36,21 @@ const fn known(
         shape,
         default,
         about,
+        project: Project::Any,
+    }
+}
+
+/// What a project may say of a setting, be it of the host or of a plugin.
+pub fn project(name: &str) -> Project {
+    if let Some(known) = KNOWN.iter().find(|known| known.name == name) {
+        return known.project;
+    }
+    // Of any result format.
+    let output = name.strip_prefix("job.run.result.").is_some() && name.ends_with(".output");
+    if output {
+        Project::Inside
+    } else {
+        Project::Any
     }
 }
 
@@ -76,13 +101,15 @@ pub const KNOWN: &[Known] = &[
         Shape::Flag,
         "true",
         "whether `file://` locations may be fetched",
-    ),
+    )
+    .of_project(Project::Unsaid),
     known(
         "fetch.hosts",
         Shape::Texts,
         "[\"*\"]",
         "hosts that may be asked for downloads; `*.example.org` is every one below, `*` any",
-    ),
+    )
+    .of_project(Project::Unsaid),
     known(
         "fetch.max_mb",
         Shape::Integer,
@@ -94,7 +121,8 @@ pub const KNOWN: &[Known] = &[
         Shape::Flag,
         "false",
         "download nothing: only what was kept from earlier jobs can be had",
-    ),
+    )
+    .of_project(Project::Unsaid),
     known(
         "fetch.stall",
         Shape::Duration,
@@ -106,7 +134,8 @@ pub const KNOWN: &[Known] = &[
         Shape::Flag,
         "false",
         "download also what has no checksum",
-    ),
+    )
+    .of_project(Project::Unsaid),
     known(
         "job.run.result.json.enabled",
         Shape::Flag,
@@ -118,7 +147,8 @@ pub const KNOWN: &[Known] = &[
         Shape::Text,
         "null",
         "write it to this file too; `-` is the standard output",
-    ),
+    )
+    .of_project(Project::Inside),
     known(
         "job.run.result.tap.enabled",
         Shape::Flag,
@@ -130,7 +160,8 @@ pub const KNOWN: &[Known] = &[
         Shape::Text,
         "null",
         "write it to this file too; `-` is the standard output",
-    ),
+    )
+    .of_project(Project::Inside),
     known(
         "job.run.result.xunit.enabled",
         Shape::Flag,
@@ -142,7 +173,8 @@ pub const KNOWN: &[Known] = &[
         Shape::Text,
         "null",
         "write it to this file too; `-` is the standard output",
-    ),
+    )
+    .of_project(Project::Inside),
     known(
         "job.run.timeout",
         Shape::Duration,
@@ -154,7 +186,8 @@ pub const KNOWN: &[Known] = &[
         Shape::Texts,
         "[]",
         "directories with plugins, beside the user's own",
-    ),
+    )
+    .of_project(Project::Inside),
     known(
         "plugins.disable",
         Shape::Texts,
@@ -166,7 +199,8 @@ pub const KNOWN: &[Known] = &[
         Shape::Texts,
         "[]",
         "minisign public keys: where there are any, a plugin that is not built in must be signed with one of them",
-    ),
+    )
+    .of_project(Project::Unsaid),
     known(
         "plugins.limits.call_mb",
         Shape::Integer,
@@ -376,7 +410,8 @@ pub const KNOWN: &[Known] = &[
         Shape::Text,
         "null",
         "where the directories of jobs are made; by default ~/persea/job-results",
-    ),
+    )
+    .of_project(Project::Inside),
     known(
         "run.retries",
         Shape::Integer,
@@ -406,7 +441,8 @@ pub const KNOWN: &[Known] = &[
         Shape::Spawner,
         "\"process\"",
         "where tests run: on this machine as it is (`process`), or each in a `sandbox` of it",
-    ),
+    )
+    .of_project(Project::Unsaid),
     known(
         "runner.identifier_format",
         Shape::Text,
@@ -424,13 +460,15 @@ pub const KNOWN: &[Known] = &[
         Shape::Flag,
         "false",
         "whether each test has a sandbox for itself; else those that need the same follow each other in one",
-    ),
+    )
+    .of_project(Project::Unsaid),
     known(
         "spawner.sandbox.network",
         Shape::Flag,
         "false",
         "whether tests in a sandbox reach the network; what has to download for a requirement does in any case",
-    ),
+    )
+    .of_project(Project::Nothing),
     known(
         "task.timeout.running",
         Shape::Duration,

@@ -1,18 +1,18 @@
 //! A report on its way to a terminal: what would move the cursor, or turn the writing around, is shown instead of done. Into files and pipes
 //! reports go as they are.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::names::printable;
 
 /// What is kept of a line until its end has come: 64 KiB. A longer one is shown in parts.
 const LINE: usize = 64 << 10;
 
-/// The standard output for a report.
-pub fn stdout() -> Box<dyn Write + Send> {
-    match io::stdout().is_terminal() {
-        true => Box::new(Shown::new(io::stdout())),
-        false => Box::new(io::stdout()),
+/// A stream as a report is written to it.
+pub fn for_reader(stream: impl Write + IsTerminal + Send + 'static) -> Box<dyn Write + Send> {
+    match stream.is_terminal() {
+        true => Box::new(Shown::new(stream)),
+        false => Box::new(stream),
     }
 }
 

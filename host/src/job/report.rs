@@ -1,12 +1,17 @@
 //! Result formats at work: each follows the journal in a thread of its own, so that a slow one holds up neither the tests nor the others.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::Config;
-use crate::display::stdout;
+use cap_std::fs::{Dir, OpenOptionsExt as _};
+use rustix::fs::OFlags;
+use serde_json::Value;
+
+use crate::config::{Config, Origin};
+use crate::display::for_reader;
 use crate::journal::{JobFinished, JournalError, Line, Reader};
 use crate::model::{Status, Tally};
 use crate::plugin::{
@@ -21,6 +26,8 @@ const BATCH: usize = 512;
 pub enum Destination {
     /// A file.
     File(PathBuf),
+    /// A file that a project names, so it has to be in it.
+    InProject(PathBuf),
     /// The standard output.
     Stdout,
 }
@@ -91,10 +98,11 @@ pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<Order> 
                 destination,
             });
         }
-        if let Some(output) = config.text(&setting("output")) {
-            let destination = match output {
-                "-" => Destination::Stdout,
-                path => Destination::File(PathBuf::from(path)),
+        if let Some((Value::String(output), origin)) = config.set_by(&setting("output")) {
+            let destination = match (output.as_str(), origin) {
+                ("-", _) => Destination::Stdout,
+                (path, Origin::Project(_)) => Destination::InProject(PathBuf::from(path)),
+                (path, _) => Destination::File(PathBuf::from(path)),
             };
             orders.push(Order {
                 plugin: Arc::clone(plugin),
@@ -174,51 +182,95 @@ pub fn make(
         }
     }
     drop(format);
-    if let Some(mut file) = copy {
+    if let Some((mut file, mut out)) = copy {
         let mut shown = || -> io::Result<()> {
             io::Seek::rewind(&mut file)?;
-            let mut out = stdout();
             io::copy(&mut file, &mut out)?;
             out.flush()
         };
         return match shown() {
             // Whoever reads may stop reading.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(ReportError::Write {
-                path: "the standard output".into(),
-                source: error,
-            }),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(order.destination.failed(error))
+            }
             _ => Ok(()),
         };
     }
     Ok(())
 }
 
+/// What a report goes through that is complete before it's passed on: where it is kept till then, and who gets it.
+type Copy = (File, Box<dyn Write + Send>);
+
 /// Opens what an order asks for. A format that patches what it wrote cannot go to a stream: it gets a file, which is copied when it's whole.
-fn open(order: &Order) -> Result<(ReportTarget, Option<File>), ReportError> {
-    let streams = order
-        .plugin
-        .more
-        .get("streams")
-        .and_then(serde_json::Value::as_bool)
-        == Some(true);
-    match &order.destination {
-        Destination::File(path) => {
-            let file = File::create(path).map_err(|source| ReportError::Write {
-                path: path.clone(),
-                source,
-            })?;
-            Ok((ReportTarget::File(file), None))
+fn open(order: &Order) -> Result<(ReportTarget, Option<Copy>), ReportError> {
+    let stream = match order.destination.open() {
+        Ok(Target::File(file)) => return Ok((ReportTarget::File(file), None)),
+        Ok(Target::Stream(stream)) => stream,
+        Err(source) => return Err(order.destination.failed(source)),
+    };
+    if order.plugin.more.get("streams") == Some(&true.into()) {
+        return Ok((ReportTarget::Stream(stream), None));
+    }
+    let failed = |source| ReportError::Write {
+        path: std::env::temp_dir(),
+        source,
+    };
+    let file = tempfile::tempfile().map_err(failed)?;
+    let copy = file.try_clone().map_err(failed)?;
+    Ok((ReportTarget::File(file), Some((copy, stream))))
+}
+
+/// What a destination is when it's open.
+enum Target {
+    File(File),
+    Stream(Box<dyn Write + Send>),
+}
+
+impl Destination {
+    fn failed(&self, source: io::Error) -> ReportError {
+        let path = match self {
+            Self::File(path) | Self::InProject(path) => path.clone(),
+            Self::Stdout => "the standard output".into(),
+        };
+        ReportError::Write { path, source }
+    }
+
+    /// Opens it without waiting for anybody.
+    fn open(&self) -> io::Result<Target> {
+        // A pipe that nobody reads from would be waited for.
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+        let opened = match self {
+            Self::Stdout => return Ok(Target::Stream(for_reader(io::stdout()))),
+            Self::File(path) => {
+                let mut options = File::options();
+                options.write(true).create(true).truncate(true);
+                options.custom_flags(flags).open(path)
+            }
+            Self::InProject(path) => {
+                let root = std::env::current_dir()?;
+                let below = path.strip_prefix(&root).unwrap_or(path);
+                let root = Dir::open_ambient_dir(&root, cap_std::ambient_authority())?;
+                let mut options = cap_std::fs::OpenOptions::new();
+                options.write(true).create(true).truncate(true);
+                let file = root.open_with(below, options.custom_flags(flags));
+                file.map(cap_std::fs::File::into_std)
+            }
+        };
+        let file = opened.map_err(|error| match error.raw_os_error() {
+            Some(code) if code == rustix::io::Errno::NXIO.raw_os_error() => io::Error::new(
+                error.kind(),
+                "it is a pipe from which nobody reads, or a socket: start who reads first, or name a file",
+            ),
+            _ => error,
+        })?;
+        if file.metadata()?.is_file() {
+            return Ok(Target::File(file));
         }
-        Destination::Stdout if streams => Ok((ReportTarget::Stream(stdout()), None)),
-        Destination::Stdout => {
-            let failed = |source| ReportError::Write {
-                path: std::env::temp_dir(),
-                source,
-            };
-            let file = tempfile::tempfile().map_err(failed)?;
-            let copy = file.try_clone().map_err(failed)?;
-            Ok((ReportTarget::File(file), Some(copy)))
-        }
+        // From now on who reads may take his time.
+        let flags = rustix::fs::fcntl_getfl(&file)?;
+        rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+        Ok(Target::Stream(for_reader(file)))
     }
 }
 

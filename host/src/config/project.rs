@@ -1,0 +1,142 @@
+//! What a project's own files may set: a checkout is not to say where its user's files go, whose plugins he trusts, or what a sandbox lets
+//! through. Knows nothing of what the settings are used for.
+
+use std::fmt;
+use std::path::{Component, Path};
+
+use serde_json::Value;
+
+use super::{Config, Origin, known};
+
+/// What the files of a project may say of a setting: `persea.toml`, and the job file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Project {
+    /// What they like.
+    Any,
+    /// Paths that don't lead out of the project.
+    Inside,
+    /// Something where neither the system nor the user has.
+    Unsaid,
+    /// Nothing.
+    Nothing,
+}
+
+impl Project {
+    /// In words, after "may a project set it?".
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Any => "yes",
+            Self::Inside => "paths inside of it",
+            Self::Unsaid => "unless you do",
+            Self::Nothing => "no",
+        }
+    }
+}
+
+/// A value that a project has for a setting and that does not hold.
+#[derive(Clone, Debug)]
+pub struct NotTaken {
+    /// The setting.
+    pub name: String,
+    value: Value,
+    file: Origin,
+    why: String,
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name, file, why, ..
+        } = self;
+        write!(f, "`{name}` from {file} is not taken, because {why}")
+    }
+}
+
+/// What in a value leads out of the project, which is the working directory.
+fn way_out(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(path) => (!is_inside(path)).then_some(path),
+        Value::Array(all) => all.iter().find_map(way_out),
+        _ => None,
+    }
+}
+
+/// Whether a path leads to something in the working directory, through no link out of it; it need not be there yet.
+fn is_inside(path: &str) -> bool {
+    let Ok(root) = std::env::current_dir().and_then(|root| root.canonicalize()) else {
+        return false;
+    };
+    let path = root.join(path);
+    if path.components().any(|part| part == Component::ParentDir) {
+        return false;
+    }
+    let there = path
+        .ancestors()
+        .find(|path| path.symlink_metadata().is_ok());
+    let real = there.and_then(|there| there.canonicalize().ok());
+    real.is_some_and(|real: std::path::PathBuf| real.starts_with(&root))
+}
+
+impl Config {
+    /// Takes the settings of a project, but for what is said closer to the run, or is not a project's to say.
+    pub(super) fn adopt(&mut self, project: Self) {
+        for (name, (value, file)) in project.values {
+            let mine = match self.values.get(&name) {
+                Some((_, Origin::Environment(_) | Origin::CommandLine)) => continue,
+                Some((own, origin @ Origin::File(_))) => Some((own, origin)),
+                _ => None,
+            };
+            let why = match (known::project(&name), mine) {
+                (Project::Any, _) | (Project::Unsaid, None) => None,
+                (Project::Inside, _) => way_out(&value)
+                    .map(|path| format!("`{path}` is not in the project, or leads out of it")),
+                (Project::Unsaid, Some((_, origin))) => Some(format!("{origin} sets it")),
+                (Project::Nothing, _) => Some("a project cannot set it".to_owned()),
+            };
+            match why {
+                None => self.set(&name, value, file),
+                Some(why) => self.not_taken.push(NotTaken {
+                    name,
+                    value,
+                    file,
+                    why,
+                }),
+            }
+        }
+    }
+
+    /// The values that a project has and that are not taken; but for those that hold all the same, and those of which the environment or
+    /// the command line says something.
+    pub fn not_taken(&self) -> impl Iterator<Item = &NotTaken> {
+        self.not_taken
+            .iter()
+            .filter(|it| match self.values.get(&it.name) {
+                Some((_, Origin::Environment(_) | Origin::CommandLine)) => false,
+                now => now.is_none_or(|(value, _)| *value != it.value),
+            })
+    }
+
+    /// Takes the settings of a job file: over all other files, and below environment and command line.
+    pub fn take(&mut self, path: &Path, settings: crate::model::Attributes) {
+        let mut own = Self::default();
+        own.merge("", settings, &Origin::Project(path.to_path_buf()));
+        self.adopt(own);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_working_directory_is_inside() {
+        let root = std::env::current_dir().unwrap_or_default();
+        for path in ["", ".", "src", "src/none/at/all", "-"] {
+            assert!(is_inside(path), "{path}");
+            assert!(is_inside(&root.join(path).to_string_lossy()), "{path}");
+        }
+        for path in ["..", "src/../..", "/", "/etc/none", "src/../../x"] {
+            assert!(!is_inside(path), "{path}");
+        }
+    }
+}
