@@ -25,6 +25,7 @@ mod report;
 mod requirements;
 mod resolve;
 mod supervise;
+mod task_directory;
 mod task_host;
 mod undo;
 mod variants;
@@ -188,15 +189,15 @@ impl Job {
         let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
         let total = plan.entries.len();
         let directory = JobDirectory::create(&results_root, &id)?;
-        let dependencies = directory.path().join(directory::DEPENDENCIES);
+        let dependencies = directory::Section::of_requirements(directory.path());
         if spawner.has_snapshots() && !plan.requirements.steps.is_empty() {
-            std::fs::create_dir(&dependencies).map_err(|source| JobError::System {
+            dependencies.held().map_err(|source| JobError::System {
                 what: "make the directory for requirements",
                 source,
             })?;
-            spawner.share(&dependencies);
+            spawner.share(dependencies.path());
         }
-        spawner.share(&directory.test_results());
+        spawner.share(directory.test_results().path());
         let mut log = log::JobLog::new(directory.log()?);
         let mut journal = Journal::create(directory.path())?;
         let signals = control::Signals::listen().map_err(|source| JobError::System {
@@ -244,7 +245,7 @@ impl Job {
             spawner,
             network: config.flag("spawner.sandbox.network"),
             clock: clock::Clock::new(),
-            test_results: directory.test_results(),
+            test_results: Arc::clone(directory.test_results()),
             dependencies,
             temp_dir,
             // Without a directory to work in no process can start either, and that is said better there.

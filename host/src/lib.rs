@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod display;
 pub mod download;
+mod held;
 pub mod job;
 pub mod journal;
 pub mod model;

@@ -15,8 +15,20 @@ use crate::support::{Ran, Sandbox};
 
 /// A job of one hostile runnable between two that are not.
 pub fn hostile(runnable: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
+    let sandbox = prepared();
+    let ran = run(&sandbox, runnable, options, code);
+    (sandbox, ran)
+}
+
+/// A project with the hostile runner.
+pub fn prepared() -> Sandbox {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-runner"]);
+    sandbox
+}
+
+/// Runs such a job there, and looks that the others' results are intact.
+pub fn run(sandbox: &Sandbox, runnable: &str, options: &[&str], code: i32) -> Ran {
     let noop = |name: &str| format!(r#"{{"kind": "noop", "uri": "{name}"}}"#);
     let after = r#"{"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo after"], "identifier": "after"}"#;
     sandbox.file(
@@ -33,7 +45,7 @@ pub fn hostile(runnable: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
     assert_eq!(job.results()["total"], 3);
     assert_printable(&ran);
     sandbox.assert_no_strays();
-    (sandbox, ran)
+    ran
 }
 
 /// Nothing reaches a terminal that would move its cursor or turn its writing around.

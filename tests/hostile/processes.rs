@@ -1,6 +1,12 @@
 //! What the processes of a stranger's runner do: nothing of it outlives its task, holds up the job or reaches another's results.
 
-use crate::hostile::hostile;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::hostile::{hostile, prepared, run};
+use crate::support::Sandbox;
+
+const REPORTS: [&str; 3] = ["results.json", "results.xml", "results.tap"];
 
 /// A task of the hostile runner whose process runs this script.
 fn script(script: &str) -> String {
@@ -93,7 +99,7 @@ fn bytes_that_are_no_text_and_very_many_of_them() {
     let job = sandbox.job();
     assert_eq!(job.status("x"), "FAIL");
     assert!(ran.stdout.len() < 10_000);
-    for report in ["results.json", "results.xml", "results.tap", "events.jsonl"] {
+    for report in REPORTS.iter().chain(&["events.jsonl"]) {
         let size = job.0.join(report).metadata().unwrap().len();
         assert!(size < 1 << 20, "{report}: {size}");
     }
@@ -117,12 +123,98 @@ fn one_that_claims_another_tasks_result() {
     assert_eq!(finished.count(), 3);
 }
 
+/// The names in a directory.
+fn names(directory: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(directory).unwrap().flatten();
+    let names = entries.map(|it| it.file_name().to_string_lossy().into_owned());
+    names.collect()
+}
+
+/// A directory that is nobody's results, with what must not be read and a file that must not be written to.
+fn victim(sandbox: &Sandbox) -> String {
+    for name in ["secret", "stdout", "profile"] {
+        sandbox.file(
+            &format!("victim/{name}"),
+            format!("this {name} is private\n"),
+        );
+    }
+    sandbox.project().join("victim").display().to_string()
+}
+
+#[track_caller]
+fn assert_unharmed(sandbox: &Sandbox) {
+    let victim = sandbox.project().join("victim");
+    let wanted = ["profile", "secret", "stdout"].map(str::to_owned);
+    assert_eq!(names(&victim), BTreeSet::from(wanted));
+    for name in names(&victim) {
+        let text = std::fs::read_to_string(victim.join(&name)).unwrap();
+        assert_eq!(text, format!("this {name} is private\n"));
+    }
+    let job = sandbox.job();
+    for report in REPORTS {
+        assert!(!job.read(report).contains("is private"), "{report}");
+    }
+}
+
+/// On this machine itself, and where what a task does is kept from it.
+const SPAWNERS: [&str; 2] = ["process", "sandbox"];
+
+/// Runs a hostile task whose script begins in its directory, with the victim's path in `$V`, and looks that nothing came out of it.
+fn planted(kind: &str, script: &str, status: &str, options: &[&str]) {
+    for spawner in SPAWNERS {
+        let sandbox = prepared();
+        let script = format!(
+            "V={}; OUT=$AVOCADO_TEST_OUTPUTDIR; cd $OUT || exit 7; {script}",
+            victim(&sandbox)
+        );
+        let runnable = serde_json::json!({"kind": kind, "uri": "x", "args": [script]});
+        let options = [&["--spawner", spawner], options].concat();
+        let ran = run(&sandbox, &runnable.to_string(), &options, 1);
+        let job = sandbox.job();
+        assert_eq!(job.status("x"), status, "{spawner}: {}", job.reason("x"));
+        if status == "FAIL" && kind == "shell" {
+            assert_eq!(job.reason("x"), "Some(1) None", "{spawner}: {ran}");
+        }
+        assert_unharmed(&sandbox);
+    }
+}
+
 #[test]
 fn one_that_puts_links_where_its_runner_and_the_reports_read() {
-    let links = "cd \"$AVOCADO_TEST_OUTPUTDIR\" 2>/dev/null || cd \"$PERSEA_TEST_OUTPUT_DIR\"; rm -f stdout stderr; ln -s /etc/passwd stdout; ln -s /etc/passwd stderr; mkfifo debug.log; exit 1";
+    let links = "cd \"$AVOCADO_TEST_OUTPUTDIR\" || exit 7; rm -f stdout stderr; ln -s /etc/passwd stdout; ln -s /etc/passwd stderr; mkfifo debug.log; exit 1";
     let (sandbox, _) = hostile(&script(links), &[], 1);
     let job = sandbox.job();
-    for report in ["results.json", "results.xml", "results.tap"] {
+    // They are where they are looked for.
+    assert_eq!(job.reason("x"), "Some(1) None");
+    assert!(job.artifact("x", "stdout").contains("root:x:0"));
+    for report in REPORTS {
         assert!(!job.read(report).contains("root:x:0"), "{report}");
     }
+}
+
+#[test]
+fn one_that_puts_a_pipe_in_the_place_of_its_log() {
+    planted("shell", "mkfifo debug.log; exit 1", "FAIL", &[]);
+    planted("swap", "mkfifo planted secret", "FAIL", &[]);
+}
+
+#[test]
+fn one_that_puts_a_link_in_the_place_of_its_log() {
+    planted("shell", "ln -s $V/profile debug.log; exit 1", "FAIL", &[]);
+    planted("shell", "ln -s $V/new debug.log; exit 1", "FAIL", &[]);
+}
+
+#[test]
+fn one_that_puts_a_link_in_the_place_of_its_directory() {
+    let swap = "mv $OUT $OUT.x; ln -s $V $OUT";
+    planted("shell", &format!("{swap}; exit 1"), "FAIL", &[]);
+    planted("swap", swap, "FAIL", &[]);
+    let again = ["--retries", "1"];
+    planted("shell", &format!("{swap}; exit 1"), "FAIL", &again);
+}
+
+#[test]
+fn one_that_puts_a_link_in_the_place_of_the_tests_by_status() {
+    let links = "cd ..; rm -rf by-status; ln -s $V by-status; exit 1";
+    planted("shell", links, "FAIL", &[]);
 }

@@ -4,11 +4,11 @@
 //! So neither depth nor length of paths matters, no link is followed, and two descriptors are enough.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, fchmod, openat, renameat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, chmod, fchmod, openat, renameat, unlinkat,
 };
 use rustix::io::{Errno, Result};
 
@@ -30,6 +30,41 @@ pub fn remove(directory: &Path) -> Result<()> {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(e) => Err(e),
     }
+}
+
+/// Removes what has this name in a directory, whatever it is. It is no error when there is nothing.
+pub fn remove_in(parent: impl AsFd, name: &str) -> Result<()> {
+    let parent = parent.as_fd();
+    match openat(parent, name, flags(), Mode::empty()) {
+        Ok(directory) => empty_fd(directory.as_fd())?,
+        Err(Errno::ACCESS) => {
+            let name = CString::new(name).map_err(|_| Errno::INVAL)?;
+            empty_fd(open_writable(parent, &name)?.as_fd())?;
+        }
+        Err(Errno::NOTDIR | Errno::LOOP) => {
+            return match unlinkat(parent, name, AtFlags::empty()) {
+                Err(Errno::NOENT) => Ok(()),
+                done => done,
+            };
+        }
+        Err(Errno::NOENT) => return Ok(()),
+        Err(e) => return Err(e),
+    }
+    match unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOENT) => Ok(()),
+        done => done,
+    }
+}
+
+/// Lets its owner read, write and enter a directory. Where the name is that of a link, nothing is changed.
+pub fn allow_owner(parent: impl AsFd, name: &CStr) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = openat(parent, name, flags, Mode::empty())?;
+    // What is open for its path only has no other way to be changed.
+    chmod(
+        format!("/proc/self/fd/{}", directory.as_raw_fd()),
+        Mode::RWXU,
+    )
 }
 
 fn flags() -> OFlags {
@@ -107,8 +142,7 @@ fn take_apart(top: BorrowedFd<'_>, name: &CStr, moved: &mut u64) -> Result<()> {
 fn open_writable(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     let opened = match openat(parent, name, flags(), Mode::empty()) {
         Err(Errno::ACCESS) => {
-            // Nothing of the task runs any more, so the name can't become a link in between.
-            chmodat(parent, name, Mode::RWXU, AtFlags::empty())?;
+            allow_owner(parent, name)?;
             openat(parent, name, flags(), Mode::empty())?
         }
         opened => opened?,

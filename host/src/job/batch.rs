@@ -3,6 +3,7 @@
 //!
 //! Whatever becomes of a batch, only the task that was taken last pays for it.
 
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
@@ -15,6 +16,7 @@ use super::control::{Control, changed};
 use super::executor::{Shared, bug, finished, own_settings, with_variables};
 use super::plan::{Entry, Fate, Plan};
 use super::supervise::{LAST_GRACE, TOO_LONG, end_in, terminate_in};
+use super::task_directory::TaskDirectory;
 use super::task_host::{Assignment, Host, Message, Slot};
 use crate::model::{Outcome, Status};
 use crate::plugin::{BatchHost, Given, Level, Next, Plugin, PluginError, TaskHost};
@@ -123,11 +125,16 @@ impl Batch {
         inner.current.as_ref().map(|it| Arc::clone(&it.host))
     }
 
+    fn taken(&self) -> io::Result<Arc<Host>> {
+        let none = || io::Error::other("no task is taken whose file that could be");
+        self.current().ok_or_else(none)
+    }
+
     /// The task is run from now on.
     fn begin(&self, (index, assignment): Upcoming) -> Option<Arc<Host>> {
         let Entry { task, .. } = self.plan.entries.get(index)?;
         let shared = &self.shared;
-        let directory = shared.test_results.join(&task.directory);
+        let directory = TaskDirectory::new(&shared.test_results, &task.directory);
         let given_at = shared.clock.now();
         let host = Arc::new(Host::new(Arc::clone(shared), index, directory, assignment));
         self.inner().current = Some(Current {
@@ -342,12 +349,15 @@ impl TaskHost for Batch {
     }
 
     fn file(&self, name: &str) -> io::Result<PathBuf> {
-        match self.current() {
-            Some(host) => host.file(name),
-            None => Err(io::Error::other(
-                "no task is taken whose file that could be",
-            )),
-        }
+        self.taken()?.file(name)
+    }
+
+    fn append(&self, name: &str) -> io::Result<File> {
+        self.taken()?.append(name)
+    }
+
+    fn read(&self, name: &str) -> io::Result<File> {
+        self.taken()?.read(name)
     }
 
     fn progress(&self, message: String) {

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use crate::config::{Config, UserDirs};
+use crate::held::Held;
 use crate::model::{JobId, Status};
 
 /// Where the tests' own directories are.
@@ -12,6 +14,9 @@ pub(crate) const TEST_RESULTS: &str = "test-results";
 
 /// Where what was kept of meeting requirements is.
 pub(super) const DEPENDENCIES: &str = "dependencies";
+
+/// Where links to tests are, by status.
+const BY_STATUS: &str = "by-status";
 
 /// A directory of results cannot be made or written.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,56 @@ pub struct DirectoryError {
 #[derive(Clone, Debug)]
 pub struct JobDirectory {
     path: PathBuf,
+    test_results: Arc<Section>,
+}
+
+/// A part of a job's directory, in which tasks or requirements have theirs. It is made when it is needed, and held from then on: what the
+/// host does there after tests have run, it does to this very directory.
+#[derive(Debug)]
+pub(super) struct Section {
+    path: PathBuf,
+    reused: bool,
+    held: OnceLock<Held>,
+}
+
+impl Section {
+    /// That of the tests.
+    pub(super) fn of_tests(job: &Path) -> Arc<Self> {
+        Self::new(job.join(TEST_RESULTS), false)
+    }
+
+    /// That of the requirements. Who comes back for one uses its directory again.
+    pub(super) fn of_requirements(job: &Path) -> Arc<Self> {
+        Self::new(job.join(DEPENDENCIES), true)
+    }
+
+    fn new(path: PathBuf, reused: bool) -> Arc<Self> {
+        Arc::new(Self {
+            path,
+            reused,
+            held: OnceLock::new(),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(super) fn held(&self) -> io::Result<&Held> {
+        if let Some(held) = self.held.get() {
+            return Ok(held);
+        }
+        match std::fs::create_dir(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let held = Held::open(&self.path)?;
+        Ok(self.held.get_or_init(|| held))
+    }
 }
 
 /// The directory in which the directories of jobs are made.
@@ -56,11 +111,13 @@ impl JobDirectory {
                 Err(error) => return Err(failed(&path, error)),
             }
         }
-        let directory = Self { path };
+        let test_results = Section::of_tests(&path);
+        let directory = Self { path, test_results };
         let id_file = directory.path.join("id");
         std::fs::write(&id_file, format!("{id}\n")).map_err(|error| failed(&id_file, error))?;
-        let results = directory.test_results();
-        std::fs::create_dir(&results).map_err(|error| failed(&results, error))?;
+        let results = &directory.test_results;
+        let made = results.held().map(drop);
+        made.map_err(|error| failed(results.path(), error))?;
         if let Err(error) = directory.make_latest(&root) {
             tracing::warn!(
                 "the link `latest` in {} is not renewed: {error}",
@@ -95,8 +152,8 @@ impl JobDirectory {
     }
 
     /// Where the tests' own directories are.
-    pub(super) fn test_results(&self) -> PathBuf {
-        self.path.join(TEST_RESULTS)
+    pub(super) fn test_results(&self) -> &Arc<Section> {
+        &self.test_results
     }
 
     /// Opens the job's log.
@@ -107,28 +164,39 @@ impl JobDirectory {
 
     /// Gives a test's directory another name: the test is tried again.
     pub(super) fn set_aside(&self, directory: &str, name: &str) {
-        let all = self.test_results();
-        if let Err(error) = std::fs::rename(all.join(directory), all.join(name)) {
-            tracing::warn!("cannot rename {directory} in {}: {error}", all.display());
+        let renamed = self
+            .test_results
+            .held()
+            .and_then(|all| all.rename(directory, all, name));
+        if let Err(error) = renamed {
+            let all = self.test_results.path().display();
+            tracing::warn!("cannot rename {directory} in {all}: {error}");
         }
     }
 
     /// Makes a test be found by its status: `test-results/by-status/<STATUS>/<directory>`. Only for those that did not pass:
     /// a link costs as much as a tenth of a short test.
     pub(super) fn link_by_status(&self, status: Status, directory: &str) {
-        let by_status = self.test_results().join("by-status").join(status.name());
-        let linked = std::fs::create_dir_all(&by_status).and_then(|()| {
-            std::os::unix::fs::symlink(
-                Path::new("../..").join(directory),
-                by_status.join(directory),
-            )
-        });
-        if let Err(error) = linked {
-            tracing::debug!(
-                "no link for {directory} in {}: {error}",
-                by_status.display()
-            );
+        let linked = || {
+            let by_status = make_in(self.test_results.held()?, BY_STATUS)?;
+            let same = make_in(&by_status, status.name())?;
+            same.link(&Path::new("../..").join(directory), directory)
+        };
+        if let Err(error) = linked() {
+            let all = self.test_results.path().display();
+            tracing::debug!("no link by status for {directory} in {all}: {error}");
         }
+    }
+}
+
+/// A directory in another one, made where it is missing.
+fn make_in(parent: &Held, name: &str) -> io::Result<Held> {
+    match parent.enter(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            parent.make(name)?;
+            parent.enter(name)
+        }
+        entered => entered,
     }
 }
 

@@ -12,7 +12,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
 use super::control::Control;
+use super::directory::Section;
 use super::supervise::{TOO_LONG, Times, supervise};
+use super::task_directory::TaskDirectory;
 use super::task_host::{Assignment, Finished, Host, Message};
 use crate::config::duration;
 use crate::journal;
@@ -35,9 +37,9 @@ pub(super) struct Shared {
     /// Whether each has an environment for itself, where one can be brought back to how it was.
     pub(super) fresh: bool,
     pub(super) clock: Clock,
-    pub(super) test_results: PathBuf,
+    pub(super) test_results: Arc<Section>,
     /// Where the directories of requirements are.
-    pub(super) dependencies: PathBuf,
+    pub(super) dependencies: Arc<Section>,
     pub(super) temp_dir: PathBuf,
     pub(super) project_dir: PathBuf,
     /// For all tasks that set none themselves.
@@ -89,7 +91,7 @@ pub(super) async fn execute(
     };
     let given_at = shared.clock.now();
     let spoils = assignment.spoils;
-    let directory = shared.test_results.join(&task.directory);
+    let directory = TaskDirectory::new(&shared.test_results, &task.directory);
     let host = Arc::new(Host::new(
         Arc::clone(&shared),
         task.index,
@@ -110,7 +112,7 @@ pub(super) async fn execute(
         environment.close().await;
     }
     let Some((outcome, left_behind)) = ran else {
-        host.undo();
+        host.directory.remove();
         report.message = Some(Message::NotNow {
             task: task_index,
             slot: slot_index,
@@ -159,7 +161,7 @@ pub(super) fn finished(
         left_behind,
         whiteboard: host.take_whiteboard(),
         took,
-        has_directory: host.has_directory(),
+        has_directory: host.directory.is_made(),
     }
 }
 

@@ -10,6 +10,7 @@ use super::control::Control;
 use super::executor::Shared;
 use super::requirements::Step;
 use super::supervise::{Supervised, Times, supervise};
+use super::task_directory::TaskDirectory;
 use super::task_host::{Assignment, Host, Met};
 use crate::model::Attributes;
 use crate::plugin::{Level, PluginError, Presence, RequirementResolver, TaskHost};
@@ -115,7 +116,7 @@ pub(super) async fn release(
 }
 
 fn host(shared: &Arc<Shared>, index: usize, step: &Step, assignment: Assignment) -> Arc<Host> {
-    let directory = shared.dependencies.join(&step.directory);
+    let directory = TaskDirectory::new(&shared.dependencies, &step.directory);
     Arc::new(Host::new(Arc::clone(shared), index, directory, assignment))
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use super::executor::Shared;
+use super::task_directory::TaskDirectory;
 use crate::journal;
 use crate::model::{Attributes, Outcome};
 use crate::names::printable;
@@ -204,22 +205,31 @@ impl Beginning {
     }
 }
 
+/// The log of a task for who looks for faults.
+#[derive(Default)]
+enum DebugLog {
+    #[default]
+    Closed,
+    Open(File),
+    /// It can't be written to, which was said.
+    Lost,
+}
+
 /// The task as its runner may touch it.
 pub(super) struct Host {
     pub(super) shared: Arc<Shared>,
     pub(super) slot: Arc<Slot>,
-    pub(super) directory: PathBuf,
+    pub(super) directory: TaskDirectory,
     pub(super) beginning: Arc<Beginning>,
     task: usize,
     /// Until it has its turn.
     in_line: Mutex<Option<InLine>>,
     patient: bool,
     state: State,
-    made: OnceLock<Option<i32>>,
     environment: OnceCell<Environment>,
     turn: OnceLock<Turn>,
     whiteboard: Mutex<String>,
-    debug_log: Mutex<Option<File>>,
+    debug_log: Mutex<DebugLog>,
     /// What was said before the start: it's told only when there was one.
     early: Mutex<Vec<String>>,
     messages: mpsc::UnboundedSender<Message>,
@@ -229,7 +239,7 @@ impl Host {
     pub(super) fn new(
         shared: Arc<Shared>,
         index: usize,
-        directory: PathBuf,
+        directory: TaskDirectory,
         Assignment {
             slot,
             in_line,
@@ -259,7 +269,6 @@ impl Host {
             in_line: Mutex::new(in_line),
             patient,
             state,
-            made: OnceLock::new(),
             environment: OnceCell::new(),
             turn: OnceLock::new(),
             whiteboard: Mutex::default(),
@@ -330,34 +339,13 @@ impl Host {
     pub(super) fn surroundings(&self) -> Attributes {
         let mut more = Attributes::new();
         let text = |path: &Path| path.to_string_lossy().into_owned().into();
-        more.insert("output-dir".into(), text(&self.directory));
+        more.insert("output-dir".into(), text(self.directory.path()));
         if let Some(environment) = self.opened() {
             more.insert("work-dir".into(), environment.work_dir().into());
         }
         more.insert("job-temp-dir".into(), text(&self.shared.temp_dir));
         more.insert("project-dir".into(), text(&self.shared.project_dir));
         more
-    }
-
-    pub(super) fn has_directory(&self) -> bool {
-        self.made.get() == Some(&None)
-    }
-
-    fn make_directory(&self) -> io::Result<()> {
-        // That of a requirement is used again when it is released.
-        match self.directory.starts_with(&self.shared.dependencies) {
-            true => std::fs::create_dir_all(&self.directory),
-            false => std::fs::create_dir(&self.directory),
-        }
-    }
-
-    /// Removes its directory: it has not been started.
-    pub(super) fn undo(&self) {
-        if self.has_directory()
-            && let Err(error) = std::fs::remove_dir_all(&self.directory)
-        {
-            tracing::warn!("cannot remove {}: {error}", self.directory.display());
-        }
     }
 }
 
@@ -378,15 +366,16 @@ impl TaskHost for Host {
     }
 
     fn file(&self, name: &str) -> io::Result<PathBuf> {
-        // Made only when something goes into it: a task that leaves nothing costs nothing.
-        let made = self.made.get_or_init(|| match self.make_directory() {
-            Ok(()) => None,
-            Err(error) => error.raw_os_error(),
-        });
-        match made {
-            None => Ok(self.directory.join(name)),
-            Some(number) => Err(io::Error::from_raw_os_error(*number)),
-        }
+        self.directory.make()?;
+        Ok(self.directory.path().join(name))
+    }
+
+    fn append(&self, name: &str) -> io::Result<File> {
+        self.directory.append(name)
+    }
+
+    fn read(&self, name: &str) -> io::Result<File> {
+        self.directory.read(name)
     }
 
     fn progress(&self, message: String) {
@@ -415,19 +404,25 @@ impl TaskHost for Host {
             .debug_log
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let written = match &mut *held {
-            Some(file) => line(file, level, message),
-            None => self
-                .file("debug.log")
-                .and_then(|path| File::options().create(true).append(true).open(path))
-                .and_then(|file| line(held.insert(file), level, message)),
-        };
-        if let Err(error) = written {
-            tracing::warn!(
-                "cannot write to the debug.log in {}: {error}",
-                self.directory.display()
-            );
+        if matches!(*held, DebugLog::Closed) {
+            *held = match self.directory.append("debug.log") {
+                Ok(file) => DebugLog::Open(file),
+                Err(error) => self.log_is_lost(&error),
+            };
         }
+        if let DebugLog::Open(file) = &mut *held
+            && let Err(error) = line(file, level, message)
+        {
+            *held = self.log_is_lost(&error);
+        }
+    }
+}
+
+impl Host {
+    fn log_is_lost(&self, error: &io::Error) -> DebugLog {
+        let directory = self.directory.path().display();
+        tracing::warn!("cannot write to the debug.log in {directory}: {error}");
+        DebugLog::Lost
     }
 }
 

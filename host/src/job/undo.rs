@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::clock::Clock;
 use super::control::Control;
-use super::directory::{DEPENDENCIES, TEST_RESULTS};
+use super::directory::Section;
 use super::executor::Shared;
 use super::pending::Pending;
 use super::requirements::Step;
@@ -148,8 +148,8 @@ impl Undo {
             fresh: false,
             batches: false,
             clock: Clock::new(),
-            test_results: job_dir.join(TEST_RESULTS),
-            dependencies: job_dir.join(DEPENDENCIES),
+            test_results: Section::of_tests(job_dir),
+            dependencies: Section::of_requirements(job_dir),
             temp_dir,
             project_dir: std::env::current_dir().unwrap_or_default(),
             timeout: None,

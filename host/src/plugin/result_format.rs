@@ -104,6 +104,7 @@ impl ResultFormat {
             name: plugin.label().to_owned(),
             target,
             job_dir: job_dir.to_path_buf(),
+            results: None,
             opened: false,
             bytes_left: plugin.terms.limits.output_bytes,
         });

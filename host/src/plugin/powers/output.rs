@@ -2,21 +2,24 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use wasmtime::component::Resource;
 
 use super::read_at;
-use super::status::checked;
+use super::status::{checked, file_error};
+use crate::held::Held;
 use crate::names::task_directory;
 use crate::plugin::bindings::output::{Host, HostReport};
 use crate::plugin::bindings::types::Error;
 use crate::plugin::convert::{error, io_error};
 use crate::plugin::limits;
 use crate::plugin::state::State;
+
+/// Where the tests' directories are in a job's.
+const TEST_RESULTS: &str = "test-results";
 
 /// Where a report goes.
 pub enum ReportTarget {
@@ -35,6 +38,8 @@ pub(in crate::plugin) struct OutputPower {
     pub(in crate::plugin) name: String,
     pub(in crate::plugin) target: ReportTarget,
     pub(in crate::plugin) job_dir: PathBuf,
+    /// The tests' directories in it, once they are read.
+    pub(in crate::plugin) results: Option<Held>,
     pub(in crate::plugin) opened: bool,
     pub(in crate::plugin) bytes_left: u64,
 }
@@ -68,21 +73,18 @@ impl OutputPower {
             .map_err(|error| io_error(&self.name, &error))
     }
 
-    fn artifact(&self, task: &str, name: &str) -> Result<File, Error> {
-        let failed = |error: io::Error| io_error(name, &error);
-        let directory = self.job_dir.join("test-results").join(task_directory(task));
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY)
-            .bits()
-            .cast_signed();
-        let file = File::options()
-            .read(true)
-            .custom_flags(flags)
-            .open(directory.join(checked(name)?))
-            .map_err(failed)?;
-        if !file.metadata().map_err(failed)?.is_file() {
-            return Err(error("invalid", format!("{name} is not an ordinary file")));
-        }
-        Ok(file)
+    fn artifact(&mut self, task: &str, name: &str) -> Result<File, Error> {
+        checked(name)?;
+        self.open(task, name)
+            .map_err(|error| file_error(name, &error))
+    }
+
+    fn open(&mut self, task: &str, name: &str) -> io::Result<File> {
+        let results = match &mut self.results {
+            Some(results) => results,
+            none => none.insert(Held::open(&self.job_dir.join(TEST_RESULTS))?),
+        };
+        results.enter(&task_directory(task))?.read(name)
     }
 }
 

@@ -1,10 +1,7 @@
 //! The power `status`: what a runner says about its task while that runs, up to a limit.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
-
-use rustix::fs::OFlags;
 
 use super::read_at;
 use super::task::TaskPower;
@@ -57,24 +54,12 @@ pub(super) fn checked(name: &str) -> Result<&str, Error> {
     ))
 }
 
-/// Opens an artifact. A test may have put a link or a pipe in its place: neither is followed.
-fn open(task: &TaskPower, name: &str, write: bool) -> Result<std::fs::File, Error> {
-    let failed = |error: std::io::Error| io_error(name, &error);
-    let path = task.host.file(checked(name)?).map_err(failed)?;
-    let mut options = std::fs::File::options();
-    if write {
-        options.append(true).create(true);
-    } else {
-        options.read(true);
+/// Why a file of a task can't be had: also that something else has its name.
+pub(super) fn file_error(name: &str, failure: &io::Error) -> Error {
+    match failure.kind() {
+        io::ErrorKind::InvalidInput => error("invalid", format!("{name}: {failure}")),
+        _ => io_error(name, failure),
     }
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY)
-        .bits()
-        .cast_signed();
-    let file = options.custom_flags(flags).open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(error("invalid", format!("{name} is not an ordinary file")));
-    }
-    Ok(file)
 }
 
 impl Host for State {
@@ -94,9 +79,9 @@ impl Host for State {
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
         Ok(self.pay(bytes.len()).and_then(|task| {
-            open(task, &name, true)?
-                .write_all(&bytes)
-                .map_err(|error| io_error(&name, &error))
+            let file = task.host.append(checked(&name)?);
+            file.and_then(|mut file| file.write_all(&bytes))
+                .map_err(|error| file_error(&name, &error))
         }))
     }
 
@@ -107,8 +92,9 @@ impl Host for State {
         length: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
         Ok(self.task().and_then(|task| {
-            let file = open(task, &name, false)?;
-            read_at(&file, offset, length).map_err(|error| io_error(&name, &error))
+            let file = task.host.read(checked(&name)?);
+            file.and_then(|file| read_at(&file, offset, length))
+                .map_err(|error| file_error(&name, &error))
         }))
     }
 }

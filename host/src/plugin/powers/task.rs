@@ -1,6 +1,8 @@
 //! What the powers `process` and `status` act on: the task that a runner has been given.
 
+use std::fs::File;
 use std::future::Future;
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,8 +21,15 @@ pub trait TaskHost: Send + Sync {
     /// Where the task is one process: its turn, which is there once the environment is.
     fn turn(&self) -> Option<&Turn>;
 
-    /// The path of a file in the task's directory, which is made if need be. The name has been checked.
-    fn file(&self, name: &str) -> std::io::Result<PathBuf>;
+    /// The path by which the task's processes have a file in its directory, which is made if need be. It is not for the host: a process
+    /// may have put a link there. The name has been checked, here and below.
+    fn file(&self, name: &str) -> io::Result<PathBuf>;
+
+    /// A file in the task's directory to be written to at its end; an ordinary one, and no link.
+    fn append(&self, name: &str) -> io::Result<File>;
+
+    /// The same to be read.
+    fn read(&self, name: &str) -> io::Result<File>;
 
     /// A line about progress.
     fn progress(&self, message: String);

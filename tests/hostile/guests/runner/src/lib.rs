@@ -8,7 +8,7 @@ use persea_plugin_sdk::status;
 
 struct Hostile;
 
-const KINDS: [&str; 15] = [
+const KINDS: [&str; 16] = [
     "panic",
     "loop",
     "hog",
@@ -22,6 +22,7 @@ const KINDS: [&str; 15] = [
     "error",
     "escape",
     "shell",
+    "swap",
     "many",
     "claim",
 ];
@@ -68,13 +69,23 @@ impl Runner for Hostile {
             "error" => Err(Error::new("not-permitted", "I do not want to").with("mood", "bad")),
             "escape" => escape(),
             "shell" => {
-                // Its tests' own processes; what they do is their script's matter.
-                let shell =
-                    Command::new("sh").args(["-c".to_owned(), task.runnable.args.join(" ")]);
-                let exit = process::run(&shell.stdout(process::Output::file("stdout")))?;
+                let exit = shell(&task)?;
                 Ok(match exit.code {
                     Some(0) => Outcome::pass(),
                     _ => Outcome::fail(format!("{:?} {:?}", exit.code, exit.signal)),
+                })
+            }
+            "swap" => {
+                // Where its script has put something in the place of its directory. A pass means that the host went there.
+                let exit = shell(&task)?;
+                if exit.code != Some(0) {
+                    return Ok(Outcome::error(format!("the script: {exit:?}")));
+                }
+                let written = status::write_artifact("planted", b"x");
+                let read = status::read_artifact("secret", 0, 100);
+                Ok(match (written, read) {
+                    (Err(_), Err(_)) => Outcome::fail("no way through"),
+                    both => Outcome::pass().with("could", format!("{both:?}")),
                 })
             }
             "many" => {
@@ -95,6 +106,13 @@ impl Runner for Hostile {
             other => Ok(Outcome::error(format!("no such kind: {other}"))),
         }
     }
+}
+
+/// Its tests' own processes; what they do is their script's matter.
+fn shell(task: &Task) -> Result<process::Exit, Error> {
+    let shell = Command::new("sh").args(["-c".to_owned(), task.runnable.args.join(" ")]);
+    let shell = shell.env("AVOCADO_TEST_OUTPUTDIR", task.output_dir().unwrap_or_default());
+    process::run(&shell.stdout(process::Output::file("stdout")))
 }
 
 fn hog() -> Result<Outcome, Error> {

@@ -1,0 +1,160 @@
+//! A directory that is held open: what is made, read, written and moved in it stays in it, whatever tests put in the place of its names
+//! meanwhile. No link is followed, and no pipe or device is waited for. It must not know whose directory it is.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use persea_helper::sweep;
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, renameat, statat, symlinkat,
+};
+use rustix::io::Errno;
+
+/// A directory.
+#[derive(Debug)]
+pub(crate) struct Held(OwnedFd);
+
+impl Held {
+    /// The directory at a path. The last part of that may be no link.
+    pub(crate) fn open(path: &Path) -> io::Result<Held> {
+        enter(CWD, path)
+    }
+
+    /// A directory in it.
+    pub(crate) fn enter(&self, name: &str) -> io::Result<Held> {
+        enter(&self.0, Path::new(name))
+    }
+
+    /// Makes a directory in it.
+    pub(crate) fn make(&self, name: &str) -> io::Result<()> {
+        Ok(mkdirat(&self.0, name, Mode::from_raw_mode(0o777))?)
+    }
+
+    /// A file in it to be read.
+    pub(crate) fn read(&self, name: &str) -> io::Result<File> {
+        self.file(name, OFlags::RDONLY)
+    }
+
+    /// A file in it to be written to at its end. It is made where it is missing.
+    pub(crate) fn append(&self, name: &str) -> io::Result<File> {
+        self.file(name, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)
+    }
+
+    fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = openat(&self.0, name, flags, Mode::from_raw_mode(0o666));
+        let file = file.map_err(|errno| match errno {
+            Errno::LOOP => io::Error::new(io::ErrorKind::InvalidInput, "it is a link"),
+            // A pipe that nobody reads.
+            Errno::NXIO => no_file(),
+            errno => errno.into(),
+        })?;
+        match FileType::from_raw_mode(fstat(&file)?.st_mode) {
+            FileType::RegularFile => Ok(file.into()),
+            _ => Err(no_file()),
+        }
+    }
+
+    /// Makes a link in it.
+    pub(crate) fn link(&self, target: &Path, name: &str) -> io::Result<()> {
+        Ok(symlinkat(target, &self.0, name)?)
+    }
+
+    /// Moves what has a name here to another place and name.
+    pub(crate) fn rename(&self, name: &str, to: &Held, new: &str) -> io::Result<()> {
+        Ok(renameat(&self.0, name, &to.0, new)?)
+    }
+
+    /// Whether a name is that of a directory.
+    pub(crate) fn has_directory(&self, name: &str) -> bool {
+        let found = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW);
+        found.is_ok_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory)
+    }
+
+    /// Removes what has a name here, with all that is in it. It is no error when there is nothing.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(sweep::remove_in(&self.0, name)?)
+    }
+}
+
+fn enter(parent: impl AsFd, path: &Path) -> io::Result<Held> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(Held(openat(parent, path, flags, Mode::empty())?))
+}
+
+fn no_file() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is not an ordinary file")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::{Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_neither_followed_nor_waited_for() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("file"), "secret").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let held = Held::open(dir.path()).unwrap();
+        symlink(outside.path().join("file"), dir.path().join("link")).unwrap();
+        symlink(outside.path(), dir.path().join("way")).unwrap();
+        mknodat(&held.0, "pipe", FileType::Fifo, Mode::RWXU, 0).unwrap();
+        held.make("directory").unwrap();
+        for name in ["link", "pipe", "directory", "way"] {
+            assert!(held.append(name).is_err(), "{name}");
+            assert!(held.read(name).is_err(), "{name}");
+        }
+        assert!(held.enter("way").is_err());
+        assert!(Held::open(&dir.path().join("way")).is_err());
+        held.append("new").unwrap().write_all(b"own").unwrap();
+        let mut text = String::new();
+        held.read("new").unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "own");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn it_stays_the_same_when_its_name_is_anothers() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir(path("own")).unwrap();
+        fs::create_dir(path("other")).unwrap();
+        let held = Held::open(&path("own")).unwrap();
+        fs::rename(path("own"), path("moved")).unwrap();
+        symlink(path("other"), path("own")).unwrap();
+        held.append("file").unwrap();
+        held.make("made").unwrap();
+        assert!(path("moved/file").exists() && held.has_directory("made"));
+        assert_eq!(fs::read_dir(path("other")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_removed_or_moved_is_the_name_and_not_what_it_leads_to() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("file"), "kept").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let held = Held::open(dir.path()).unwrap();
+        symlink(outside.path(), dir.path().join("link")).unwrap();
+        held.make("to").unwrap();
+        held.rename("link", &held.enter("to").unwrap(), "new")
+            .unwrap();
+        let to = held.enter("to").unwrap();
+        assert!(!to.has_directory("new"));
+        to.remove("new").unwrap();
+        to.remove("new").unwrap();
+        held.make("full").unwrap();
+        symlink(outside.path(), dir.path().join("full/link")).unwrap();
+        held.remove("full").unwrap();
+        assert!(!dir.path().join("full").exists());
+        assert!(outside.path().join("file").exists());
+    }
+}
