@@ -13,6 +13,7 @@ mod file;
 mod graph;
 mod history;
 mod log;
+mod makers;
 mod naming;
 mod partition;
 mod pending;

@@ -75,7 +75,7 @@ pub fn core_module() -> Vec<u8> {
     std::fs::read(target_dir(Target::Unknown).join(path)).unwrap()
 }
 
-/// Puts plugins into a directory of the sandbox, and locks them with all that they ask for: in the project's lock, or in the user's
+/// Puts plugins into a directory of the sandbox, and locks them with all that they ask for, and on this machine: in the project's lock, or in the user's
 /// where the directory is not in the project.
 #[track_caller]
 pub fn put(sandbox: &Sandbox, directory: &str, names: &[&str]) {
@@ -97,15 +97,15 @@ pub fn lock(sandbox: &Sandbox, path: &str, more: &[&str]) {
             .any(|window| window == import.as_bytes())
     };
     let mut args = vec!["plugin", "add", path];
+    // What these say is run as tests, so it's for them to be granted where.
+    let hands_out = ["resolve", "vary", "fulfil"].into_iter().any(asks);
     let grants = [
-        ("process", "process=process,sandbox"),
-        ("workspace", "workspace=."),
-        ("fetch", "fetch=*,file,."),
+        (asks("process") || hands_out, "process=process,sandbox"),
+        (asks("workspace"), "workspace=."),
+        (asks("fetch"), "fetch=*,file,."),
     ];
-    for (power, grant) in grants {
-        if asks(power) {
-            args.extend(["--grant", grant]);
-        }
+    for (_, grant) in grants.into_iter().filter(|(asks, _)| *asks) {
+        args.extend(["--grant", grant]);
     }
     if path.starts_with("..") {
         args.push("--user");

@@ -245,6 +245,58 @@ fn a_plugin_that_has_changed_is_not_loaded_until_its_change_was_seen() {
 }
 
 #[test]
+fn a_plugin_that_says_more_than_its_lock_has_is_not_loaded() {
+    let sandbox = unlocked(&["runner-greet"]);
+    lock(&sandbox, "plugins/runner-greet.wasm", &[]);
+    let path = sandbox.project().join("persea.lock");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (there, instead, words) in [
+        (
+            "kinds = [\"greet\"]",
+            "kinds = [\"wave\"]",
+            "it names the kind `greet`",
+        ),
+        ("name = \"greet\"", "name = \"wave\"", "its name is `greet`"),
+    ] {
+        assert!(text.contains(there), "{text}");
+        std::fs::write(&path, text.replace(there, instead)).unwrap();
+        let ran = sandbox.run(&["run", "r.json"]).code(3);
+        says(
+            &ran,
+            &[
+                "plugins/runner-greet.wasm says of itself what its lock does not have",
+                words,
+            ],
+        );
+    }
+}
+
+#[test]
+fn what_may_run_at_a_plugins_word_is_said_when_it_is_looked_at_and_locked() {
+    let sandbox = unlocked(&["resolver-list", "runner-greet"]);
+    let path = "plugins/resolver-list.wasm";
+    let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
+    let apart = "has tests run with the spawner `sandbox` only (`process` grants which)";
+    assert!(
+        ran.stdout.contains(&format!("its word  {apart}\n")),
+        "{ran}"
+    );
+    let add = ["plugin", "add", path, "--grant", "workspace"];
+    let ran = sandbox.run(&add).code(0);
+    assert!(ran.stdout.contains(&format!("  {apart}\n")), "{ran}");
+    let update = ["plugin", "update", "list", "--grant", "process=process"];
+    sandbox.run(&update).code(0);
+    let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
+    let here = "has tests run with the spawner `process` only";
+    assert!(ran.stdout.contains(here), "{ran}");
+    // A runner starts its own.
+    let ran = sandbox
+        .run(&["plugin", "inspect", "plugins/runner-greet.wasm"])
+        .code(0);
+    assert!(!ran.stdout.contains("its word"), "{ran}");
+}
+
+#[test]
 fn an_update_that_asks_for_more_is_refused_until_it_is_granted() {
     let sandbox = unlocked(&["runner-greet"]);
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);

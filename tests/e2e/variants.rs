@@ -183,7 +183,8 @@ fn what_is_known_of_one_can_be_looked_at() {
         "settings  varianter.hostile.count",
         "powers    log: write messages to the log",
         "          workspace: read files of the project",
-        "granted   workspace=.",
+        "granted   process=process,sandbox workspace=.",
+        "its word  has tests run with the spawner `process` or `sandbox` only",
         "trust     locked in persea.lock as varianter.hostile",
     ] {
         assert!(ran.stdout.contains(row), "{ran}");

@@ -3,6 +3,7 @@
 
 mod abi;
 mod checkouts;
+mod acts;
 mod components;
 mod formats;
 mod processes;

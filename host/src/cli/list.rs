@@ -134,7 +134,7 @@ fn write_json(out: &mut impl std::io::Write, resolved: &Resolved) -> std::io::Re
     let reference = &resolved.reference;
     let mut line = |value: serde_json::Value| writeln!(out, "{value}");
     match &resolved.answer {
-        Answer::Found { resolver, runnables } => runnables.iter().try_for_each(|runnable| {
+        Answer::Found { resolver, runnables, .. } => runnables.iter().try_for_each(|runnable| {
             line(serde_json::json!({ "reference": reference, "resolver": resolver, "runnable": runnable }))
         }),
         Answer::Missing { reasons } => line(serde_json::json!({ "reference": reference, "missing": reasons })),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Context, Failure, exit, say};
 use crate::names::printable;
-use crate::plugin::{self, CONTRACT, Catalog, Manifest, Origin, Trust, in_words as words};
+use crate::plugin::{self, CONTRACT, Catalog, Grants, Manifest, Origin, Trust, in_words as words};
 
 mod lock;
 mod verify;
@@ -205,6 +205,12 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         (_, Some((_, entry))) => entry.grants.to_string(),
         _ => "nothing".to_owned(),
     };
+    let none = Grants::default();
+    let grants = match (plugin.trust, bound) {
+        (Trust::BuiltIn, _) => plugin.grants(),
+        (_, Some((_, entry))) => &entry.grants,
+        _ => &none,
+    };
     let wasi = if plugin.manifest.wasi {
         "imported; it gets one in which there is nothing but what is granted"
     } else {
@@ -226,6 +232,7 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         ("settings", plugin.settings.join(", ")),
         ("powers", powers),
         ("granted", granted),
+        ("its word", at_its_word(plugin, grants).unwrap_or_default()),
         ("trust", trust),
         ("wasi", wasi.to_owned()),
         ("origin", origin(plugin)),
@@ -239,6 +246,19 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         }
     }
     Ok(exit::OK)
+}
+
+/// What may run because a plugin says so: by a resolver's runnable, a varianter's parameter, a requirement resolver's variable.
+fn at_its_word(plugin: &plugin::Plugin, grants: &Grants) -> Option<String> {
+    if plugin.is_built_in() || !plugin.world.hands_out() {
+        return None;
+    }
+    let spawners = grants.spawners();
+    let named: Vec<String> = spawners.iter().map(|name| format!("`{name}`")).collect();
+    Some(format!(
+        "has tests run with the spawner {} only (`process` grants which)",
+        named.join(" or ")
+    ))
 }
 
 fn as_json(catalog: &Catalog, plugin: &plugin::Plugin) -> serde_json::Value {

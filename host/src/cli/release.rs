@@ -1,5 +1,6 @@
 //! `persea release`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
@@ -12,6 +13,9 @@ use crate::names::printable;
 pub(super) struct Release {
     /// The job: its directory, `latest`, or the beginning of its id; without one, all that have left something
     job: Option<String>,
+    /// Release also what a job has left that is not known as yours: its journal says which commands that runs
+    #[arg(long, requires = "job")]
+    trust_journal: bool,
 }
 
 impl Release {
@@ -24,6 +28,9 @@ impl Release {
                 let found = job::find(&root, job)
                     .and_then(|job| job.canonicalize().map_err(|error| error.to_string()))
                     .map_err(|error| Failure::new(exit::FAIL, miette::miette!("{error}")))?;
+                if !self.trust_journal && !pending.has(&found) {
+                    refuse_strangers(&found)?;
+                }
                 vec![found]
             }
         };
@@ -61,4 +68,21 @@ impl Release {
         }
         Ok(code)
     }
+}
+
+/// A journal says what is to be run, so not every directory that looks like a job's is one whose journal is followed: only those that jobs of
+/// this user have noted down.
+fn refuse_strangers(job: &Path) -> Result<(), Failure> {
+    let left = job::left_by(job).map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        exit::FAIL,
+        miette::miette!(
+            help = "`--trust-journal` follows it all the same",
+            "{} is not known as a job of yours that has left something, and what its journal says would be run",
+            printable(&job.display().to_string())
+        ),
+    ))
 }

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::makers::Makers;
 use super::resolve::{Answer, Resolved, resolve};
-use super::variants::{Variants, VariantsError};
+use super::variants::{Maker, Variants, VariantsError};
 use crate::config::{Config, ConfigError, parse};
 use crate::model::{Attributes, Requirement, Runnable};
 use crate::names::printable;
@@ -216,13 +217,21 @@ impl JobFile {
                     answer: Answer::Found {
                         resolver: "job file".to_owned(),
                         runnables: suite.tasks.iter().map(Task::runnable).collect(),
+                        makers: Makers::default(),
                     },
                 });
             }
             for Resolved { answer, .. } in &mut resolved {
-                let Answer::Found { runnables, .. } = answer else {
+                let Answer::Found {
+                    runnables, makers, ..
+                } = answer
+                else {
                     continue;
                 };
+                if let Some(plugin) = maker.as_ref().and_then(Maker::plugin) {
+                    makers.add(plugin);
+                }
+                makers.others(self.requirements_of(suite).len());
                 for own in std::mem::take(runnables) {
                     let own = self.in_suite(suite, own);
                     match &mut maker {
@@ -236,11 +245,16 @@ impl JobFile {
         Ok(all)
     }
 
+    /// What every task of a suite requires.
+    fn requirements_of(&self, suite: &Suite) -> Vec<Requirement> {
+        let shared = self.content.requirements.iter().chain(&suite.requirements);
+        let shared = shared.map(Need::requirement);
+        shared.chain(suite.setup()).collect()
+    }
+
     /// A runnable with what its suite adds to it.
     fn in_suite(&self, suite: &Suite, mut runnable: Runnable) -> Runnable {
-        let shared = self.content.requirements.iter().chain(&suite.requirements);
-        let mut requirements: Vec<Requirement> = shared.map(Need::requirement).collect();
-        requirements.extend(suite.setup());
+        let mut requirements = self.requirements_of(suite);
         requirements.append(&mut runnable.requirements);
         runnable.requirements = requirements;
         let name = Value::from(suite.name.clone());

@@ -1,9 +1,11 @@
 //! What tasks are called: their names, their numbers, and their ids, of which no two are the same.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::makers::Hold;
 use crate::config::Config;
 use crate::model::{Outcome, Runnable};
 
@@ -14,6 +16,8 @@ pub(super) struct Named {
     pub(super) name: String,
     pub(super) runnable: Runnable,
     pub(super) ended: Option<Outcome>,
+    /// What it may not do, where plugins have made it.
+    pub(super) hold: Option<Arc<Hold>>,
 }
 
 /// How many digits the numbers have, by suite.
@@ -173,6 +177,7 @@ mod tests {
                 name: (*name).to_owned(),
                 runnable,
                 ended: None,
+                hold: None,
             }
         };
         let mut named: Vec<Named> = tasks.iter().map(named).collect();

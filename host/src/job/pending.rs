@@ -37,6 +37,12 @@ impl Pending {
         }
     }
 
+    /// Whether this job is one of them.
+    pub fn has(&self, job_dir: &Path) -> bool {
+        let same = |job: PathBuf| job.canonicalize().is_ok_and(|job| job == job_dir);
+        self.jobs().into_iter().any(same)
+    }
+
     /// The directories of these jobs, by name. Those that were removed since are forgotten.
     pub fn jobs(&self) -> Vec<PathBuf> {
         let mut jobs = Vec::new();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::graph::{Graph, GraphError};
 use super::history::History;
+use super::makers::Hold;
 use super::naming::{Ids, Named, identifier};
 use super::partition::Partition;
 use super::requirements::{Requirements, key};
@@ -75,8 +76,11 @@ pub(super) fn plan(
     let mut named: Vec<Named> = Vec::new();
     for Resolved { reference, answer } in resolved {
         match answer {
-            Answer::Found { runnables, .. } => {
+            Answer::Found {
+                runnables, makers, ..
+            } => {
                 named.reserve(runnables.len());
+                let hold = makers.hold(config);
                 for runnable in runnables {
                     let name = match &runnable.identifier {
                         Some(identifier) => identifier.clone(),
@@ -87,6 +91,7 @@ pub(super) fn plan(
                         name,
                         runnable,
                         ended: None,
+                        hold: hold.clone(),
                     });
                 }
             }
@@ -100,6 +105,7 @@ pub(super) fn plan(
                     name: reference,
                     runnable,
                     ended: Some(Outcome::new(Status::Error, error)),
+                    hold: None,
                 });
             }
             Answer::Missing { .. } | Answer::Corrupt { .. } => {}
@@ -144,6 +150,7 @@ pub(super) fn plan(
                 name,
                 runnable,
                 ended,
+                hold,
                 ..
             } = named;
             let fate = match ended {
@@ -152,7 +159,10 @@ pub(super) fn plan(
                     Status::Cancel,
                     "Test cancelled due to --dry-run",
                 )),
-                None => fate(&runnable, catalog, spawner, &mut settings),
+                None => {
+                    let hold = hold.as_deref();
+                    fate(&runnable, hold, catalog, spawner, &mut settings)
+                }
             };
             let directory = task_directory(&id);
             Entry {
@@ -257,6 +267,7 @@ fn reorder(entries: &mut [Entry], order: &str, history: impl FnOnce() -> History
 
 fn fate(
     runnable: &Runnable,
+    hold: Option<&Hold>,
     catalog: &Catalog,
     spawner: &str,
     settings: &mut dyn FnMut(&Plugin) -> Arc<Attributes>,
@@ -268,7 +279,8 @@ fn fate(
         );
         return Fate::Ended(Outcome::new(Status::Error, reason));
     };
-    if let Err(reason) = runner.may_use(spawner) {
+    let held = || hold.map_or(Ok(()), |hold| hold.check(runnable, runner, catalog));
+    if let Err(reason) = runner.may_use(spawner).and_then(|()| held()) {
         return Fate::Ended(Outcome::new(Status::Error, reason));
     }
     Fate::Run(Arc::clone(runner), settings(runner))

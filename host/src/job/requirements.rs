@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::makers::is_offline;
 use super::plan::{Entry, Fate};
 use crate::config::Config;
 use crate::model::{Attributes, Outcome, Requirement, Scope, Status};
@@ -46,7 +47,7 @@ pub(super) struct Step {
 impl Step {
     /// Whether its resolver's processes are to reach the network.
     pub(super) fn wants_network(&self) -> bool {
-        self.resolver.more.get("network") == Some(&true.into())
+        self.resolver.processes_want_network()
     }
 }
 
@@ -93,14 +94,22 @@ impl Requirements {
         stacked: bool,
     ) -> Self {
         let mut wanted: Vec<(usize, Vec<Wanted<'_>>)> = Vec::new();
-        let mut ended: Vec<(usize, String)> = Vec::new();
+        let mut ended: Vec<(usize, Outcome)> = Vec::new();
         for Entry { task, fate } in &*entries {
             let needed = &task.runnable.requirements;
-            if needed.is_empty() || matches!(fate, Fate::Ended(_)) {
+            let Fate::Run(runner, _) = fate else {
+                continue;
+            };
+            if needed.is_empty() {
                 continue;
             }
             let suite = task.runnable.suite();
-            let read = |requirement| Wanted::read(requirement, suite, catalog, config);
+            let read = |requirement| {
+                may_be_met(requirement, runner, catalog, config)
+                    .map_err(|why| Outcome::new(Status::Error, why))?;
+                Wanted::read(requirement, suite, catalog, config)
+                    .map_err(|why| Outcome::new(Status::Cancel, why))
+            };
             match needed.iter().map(read).collect() {
                 Ok(all) => wanted.push((task.index, all)),
                 Err(why) => ended.push((task.index, why)),
@@ -121,7 +130,7 @@ impl Requirements {
         let mut stacks = HashMap::new();
         for (task, all) in &wanted {
             if let Some(why) = conflict(all, &taken) {
-                ended.push((*task, why));
+                ended.push((*task, Outcome::new(Status::Cancel, why)));
                 continue;
             }
             if stacked {
@@ -147,9 +156,9 @@ impl Requirements {
                 gathered.needs(*task, step);
             }
         }
-        for (task, why) in ended {
+        for (task, outcome) in ended {
             if let Some(entry) = entries.get_mut(task) {
-                entry.fate = Fate::Ended(Outcome::new(Status::Cancel, why));
+                entry.fate = Fate::Ended(outcome);
             }
         }
         gathered
@@ -279,6 +288,30 @@ fn scopes<'a>(all: impl Iterator<Item = &'a Wanted<'a>>) -> HashMap<String, Scop
     scopes
 }
 
+/// Whether the plugin that meets it may do so in this job: its own processes count as its act, and those of the task too, which get what
+/// variables it says.
+fn may_be_met(
+    requirement: &Requirement,
+    runner: &Plugin,
+    catalog: &Catalog,
+    config: &Config,
+) -> Result<(), String> {
+    let Some(resolver) = catalog.requirement_resolver(&requirement.kind) else {
+        return Ok(());
+    };
+    let spawner = config.text("run.spawner").unwrap_or_default();
+    let acts = resolver.manifest.starts_processes() || runner.manifest.starts_processes();
+    let networks = is_offline(config) && resolver.processes_want_network();
+    let mut may = Ok(());
+    if acts {
+        may = resolver.may_use(spawner);
+    }
+    if networks {
+        may = may.and_then(|()| resolver.may_reach_network());
+    }
+    may.map_err(|why| format!("requirement `{}`: {why}", name(requirement)))
+}
+
 impl<'a> Wanted<'a> {
     fn read(
         requirement: &'a Requirement,
@@ -293,10 +326,6 @@ impl<'a> Wanted<'a> {
                 name(requirement)
             )
         })?;
-        let spawner = config.text("run.spawner").unwrap_or_default();
-        resolver
-            .may_use(spawner)
-            .map_err(|why| format!("requirement `{}`: {why}", name(requirement)))?;
         let scope = match requirement.kwargs.get(SCOPE) {
             None | Some(Value::Null) => config.text("requirement.scope").unwrap_or_default(),
             Some(Value::String(scope)) => scope,

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::makers::Makers;
 use crate::config::Config;
 use crate::model::Runnable;
-use crate::names::printable;
-use crate::plugin::{Catalog, PluginError, Resolution, Resolver};
+use crate::names::{cut, printable};
+use crate::plugin::{Catalog, Plugin, PluginError, Resolution, Resolver};
 
 /// What became of one reference.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub enum Answer {
         resolver: String,
         /// What it made.
         runnables: Vec<Runnable>,
+        /// Whose act it is to run them.
+        makers: Makers,
     },
     /// Nobody took it.
     Missing {
@@ -55,6 +58,9 @@ struct Wanted {
     /// The user's own word for it, and not a file that was found in a directory.
     typed: bool,
 }
+
+/// The longest that is shown of a kind that nobody has declared, in bytes.
+const SHOWN: usize = 100;
 
 /// How many references a worker takes at a time.
 const CHUNK: usize = 32;
@@ -115,6 +121,29 @@ pub async fn resolve(
         }
     }
     resolved
+}
+
+/// What a resolver has made of a reference, if that is what it may make.
+fn found(plugin: &Arc<Plugin>, runnables: Vec<Runnable>) -> Answer {
+    let kinds = runnables.iter().map(|runnable| runnable.kind.as_str());
+    if let Some(kind) = plugin.undeclared(kinds) {
+        let declared = match plugin.kinds.as_slice() {
+            [] => "none".to_owned(),
+            kinds => kinds.join(", "),
+        };
+        return Answer::Failed {
+            error: format!(
+                "{} has made a runnable of the kind `{}`, and the kinds that it declares are: {declared}",
+                plugin.label(),
+                cut(kind, SHOWN)
+            ),
+        };
+    }
+    Answer::Found {
+        resolver: plugin.name.clone(),
+        runnables,
+        makers: Makers::only(plugin),
+    }
 }
 
 /// Directories become the files in them, sorted, without what begins with a dot.
@@ -199,12 +228,7 @@ impl<'a> Worker<'a> {
                 Ok(answer) => {
                     *instance = Some(resolver);
                     match answer {
-                        Resolution::Found(runnables) => {
-                            return Answer::Found {
-                                resolver: plugin.name.clone(),
-                                runnables,
-                            };
-                        }
+                        Resolution::Found(runnables) => return found(plugin, runnables),
                         Resolution::Corrupt(what) => {
                             return Answer::Corrupt {
                                 resolver: plugin.name.clone(),

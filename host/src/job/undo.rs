@@ -194,6 +194,7 @@ async fn release(
     let resolver = shared.catalog.requirement_resolver(kind).ok_or_else(|| {
         format!("no requirement resolver for the kind `{kind}`; add the plugin that the job had with `persea plugin add FILE`")
     })?;
+    resolver.may_undo(shared.spawner.name())?;
     let step = Step {
         name: left.name.clone(),
         directory: task_directory(&left.id),

@@ -5,6 +5,8 @@ mod asked;
 mod axes;
 mod parameters;
 
+use std::sync::Arc;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -12,7 +14,7 @@ use self::asked::{Asked, Chosen};
 use self::axes::Axes;
 use crate::config::Config;
 use crate::model::Runnable;
-use crate::plugin::{Catalog, PluginError};
+use crate::plugin::{Catalog, Plugin, PluginError};
 
 /// The most variants of one test: what is more is taken for a mistake.
 const MOST: usize = 100_000;
@@ -91,6 +93,14 @@ impl Variants {
 }
 
 impl Maker<'_> {
+    /// The plugin whose parameters they are, if they are one's.
+    pub(super) fn plugin(&self) -> Option<&Arc<Plugin>> {
+        match self {
+            Self::Axes(_) => None,
+            Self::Plugin(asked) => Some(&asked.plugin),
+        }
+    }
+
     /// All variants of a test, in order.
     pub(super) async fn of(&mut self, runnable: &Runnable) -> Result<Vec<Runnable>, VariantsError> {
         let all = match self {

@@ -10,13 +10,11 @@ use cap_std::fs::Dir;
 use tokio::sync::OnceCell;
 
 use super::PluginError;
-use super::bindings::{
-    batch_runner, requirement_resolver, resolver, result_format, runner, scheduler, varianter,
-};
 use super::engine::Compiler;
-use super::grants::{Grants, Power};
+use super::grants::Power;
 use super::limits;
-use super::manifest::{Manifest, World};
+use super::loaded::Plugin;
+use super::manifest::World;
 use super::powers::cache::CachePower;
 use super::powers::log::{Level, Log};
 use super::powers::task::{TaskHost, TaskPower};
@@ -28,108 +26,7 @@ use super::terms::Terms;
 use super::workers::Workers;
 use crate::config::Config;
 use crate::download::Downloads;
-use crate::model::Attributes;
 use crate::names::printable;
-
-/// Where a plugin came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// It is part of the host.
-    BuiltIn,
-    /// A file in a directory of plugins.
-    File(PathBuf),
-}
-
-/// A plugin that is ready to be called.
-pub struct Plugin {
-    /// Its world.
-    pub world: World,
-    /// Its own name.
-    pub name: String,
-    /// Its own version.
-    pub version: String,
-    /// What it is, in a line.
-    pub summary: String,
-    /// The kinds that it declares.
-    pub kinds: Vec<String>,
-    /// The settings that it wants to see.
-    pub settings: Vec<String>,
-    /// What else it says of itself.
-    pub more: Attributes,
-    /// A runner says that each of its tasks is one process, which it starts by `run`.
-    pub one_process: bool,
-    /// What its binary says.
-    pub manifest: Manifest,
-    /// Where it came from.
-    pub origin: Origin,
-    /// The SHA-256 of the component.
-    pub digest: String,
-    /// Its size, in bytes.
-    pub size: usize,
-    /// Why it may be used.
-    pub trust: Trust,
-    pub(super) terms: Arc<Terms>,
-    pub(super) pre: Pre,
-}
-
-/// A linked component, by world.
-pub(super) enum Pre {
-    Resolver(resolver::ResolverPre<State>),
-    /// With how it runs many tasks, where it can.
-    Runner(
-        runner::RunnerPre<State>,
-        Option<batch_runner::BatchRunnerPre<State>>,
-    ),
-    ResultFormat(result_format::ResultFormatPre<State>),
-    RequirementResolver(requirement_resolver::RequirementResolverPre<State>),
-    Scheduler(scheduler::SchedulerPre<State>),
-    Varianter(varianter::VarianterPre<State>),
-}
-
-impl Plugin {
-    /// The plugin in messages: ``runner `tap` `` or ``runner `tap` (dir/tap.wasm)``.
-    pub fn label(&self) -> &str {
-        &self.terms.label
-    }
-
-    /// What it may do.
-    pub fn grants(&self) -> &Grants {
-        &self.terms.grants
-    }
-
-    /// Whether it may start its processes in environments of this spawner; if not, why and what can be done.
-    pub fn may_use(&self, spawner: &str) -> Result<(), String> {
-        if !self.manifest.starts_processes() || self.terms.grants.allows(Power::Process, spawner) {
-            return Ok(());
-        }
-        let granted = self.terms.grants.of(Power::Process);
-        let change = match (&self.origin, self.trust) {
-            (Origin::File(path), Trust::Unlocked) => {
-                format!("persea plugin add {}", path.display())
-            }
-            _ => format!("persea plugin update {}.{}", self.world.name(), self.name),
-        };
-        Err(format!(
-            "{} may start processes with the spawner {} only, and this job's is `{spawner}`: use `--spawner {}`, or `{change} --grant process={},{spawner}`",
-            self.label(),
-            granted
-                .iter()
-                .map(|name| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(" or "),
-            granted.first().map_or("sandbox", String::as_str),
-            granted.join(","),
-        ))
-    }
-
-    /// It was to be called as what it is not.
-    pub(super) fn is_no(&self, what: &str) -> PluginError {
-        PluginError::Load {
-            plugin: self.label().to_owned(),
-            message: format!("it is no {what}"),
-        }
-    }
-}
 
 /// All plugins.
 pub struct Catalog {

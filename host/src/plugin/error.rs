@@ -148,6 +148,18 @@ pub enum PluginError {
         /// The name in the lock.
         name: String,
     },
+    /// The plugin says other things of itself than when it was locked.
+    #[error(
+        "{plugin} says of itself what its lock does not have: {message}; `persea plugin update {name}` shows what is different"
+    )]
+    NotAsLocked {
+        /// The plugin's file.
+        plugin: String,
+        /// The name in the lock.
+        name: String,
+        /// What it says.
+        message: String,
+    },
     /// The plugin asks for powers that it's not granted.
     #[error("{plugin} asks to {asks}, and is not granted that: `{line}`")]
     Ungranted {

@@ -10,6 +10,7 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
+use crate::spawner::ISOLATING;
 
 /// What stands behind a directory that may be changed.
 const WRITE: &str = ":write";
@@ -153,6 +154,26 @@ impl Grants {
         self.0.get(&power).map_or(&[], Vec::as_slice)
     }
 
+    /// The spawners in which what a plugin starts may be, or others start at its word. Where none is granted that is what isolates: such
+    /// processes need nobody's trust.
+    pub fn spawners(&self) -> Vec<&str> {
+        match self.of(Power::Process) {
+            [] => ISOLATING.to_vec(),
+            granted => granted.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// The same, with these in place of what is granted of one power; as options of a command: ` --grant process=sandbox,process`.
+    pub(super) fn options_with(&self, power: Power, values: &[&str]) -> String {
+        let mut all = self.clone();
+        let values = values.iter().map(|value| (*value).to_owned());
+        all.0.insert(power, values.collect());
+        let options = all.0.iter();
+        options
+            .map(|(power, values)| format!(" --grant {}={}", power.name(), values.join(",")))
+            .collect()
+    }
+
     /// Whether the power is granted for this spawner, program or variable; `*` is any.
     pub fn allows(&self, power: Power, what: &str) -> bool {
         self.of(power)
@@ -200,15 +221,9 @@ impl Grants {
             .collect()
     }
 
-    /// Takes away what a component has not asked for, and says which powers that were.
+    /// Takes away what a component has no use for, and says which powers that were.
     pub fn retain(&mut self, manifest: &Manifest) -> Vec<Power> {
-        let asked = asked(manifest);
-        let useless = |power: &Power| match power {
-            Power::Programs => !asked.contains(&Power::Process),
-            Power::Environment => !asked.contains(&Power::Process) && !manifest.wasi,
-            Power::Directories => !manifest.wasi,
-            _ => !asked.contains(power),
-        };
+        let useless = |power: &Power| !manifest.can_use(*power);
         let gone: Vec<Power> = self.0.keys().copied().filter(useless).collect();
         self.0.retain(|power, _| !gone.contains(power));
         gone

@@ -13,11 +13,12 @@ use super::bindings::{
     varianter,
 };
 use super::call::within;
-use super::catalog::{Catalog, Origin, Plugin, Pre};
+use super::catalog::Catalog;
 use super::compile::CompileError;
 use super::engine::digest;
 use super::grants::{Grants, Power, in_words};
 use super::limits::{self, Limits, Reached};
+use super::loaded::{Origin, Plugin, Pre};
 use super::lock::{Entry, Lock};
 use super::manifest::{Manifest, World};
 use super::sources::{Candidate, Trust};
@@ -31,6 +32,8 @@ struct Use<'a> {
     trust: Trust,
     grants: Grants,
     limits: &'a BTreeMap<String, Value>,
+    /// The entry of a lock that binds it.
+    entry: Option<&'a Entry>,
 }
 
 /// A plugin of the host itself.
@@ -55,6 +58,7 @@ impl Catalog {
                     trust: Trust::BuiltIn,
                     grants: Grants::all(),
                     limits: &BTreeMap::new(),
+                    entry: None,
                 };
                 self.load_bytes(bytes, digest.to_owned(), origin, label, use_as)
                     .await
@@ -104,6 +108,7 @@ impl Catalog {
             trust: Trust::Unlocked,
             grants: Grants::default(),
             limits: &BTreeMap::new(),
+            entry: None,
         };
         let origin = Origin::File(label.to_path_buf());
         let label = label.display().to_string();
@@ -172,6 +177,7 @@ impl Catalog {
                 trust: Trust::Locked,
                 grants: entry.grants.clone(),
                 limits: &entry.limits,
+                entry: Some(entry),
             },
             None => {
                 if let Some(name) = candidate.entry.clone() {
@@ -194,6 +200,7 @@ impl Catalog {
                     trust: Trust::Unlocked,
                     grants: self.sources.grants.clone(),
                     limits: &self.no_limits,
+                    entry: None,
                 }
             }
         };
@@ -254,6 +261,7 @@ impl Catalog {
             trust,
             grants,
             limits: own,
+            entry,
         } = use_as;
         let limits = Limits::of(&self.config, manifest.world, None, own);
         let foreign = (trust != Trust::BuiltIn).then_some(&limits);
@@ -274,6 +282,15 @@ impl Catalog {
             plugin: label.to_owned(),
             message,
         })?;
+        if let Some(entry) = entry
+            && let Err(message) = is_as_locked(&description, entry)
+        {
+            return Err(PluginError::NotAsLocked {
+                plugin: label.to_owned(),
+                name: entry.id(),
+                message,
+            });
+        }
         let name = description.name;
         let label = match origin {
             Origin::BuiltIn => format!("{} `{name}`", manifest.world.name()),
@@ -411,4 +428,17 @@ fn check(description: &types::Description, manifest: &Manifest) -> Result<(), St
         ));
     }
     Ok(())
+}
+
+/// Whether a plugin calls itself as its lock does, and serves or makes no other kinds than that has. The same bytes need not always say the
+/// same.
+fn is_as_locked(description: &types::Description, entry: &Entry) -> Result<(), String> {
+    if description.name != entry.name {
+        return Err(format!("its name is `{}`", description.name));
+    }
+    let mut kinds = description.kinds.iter();
+    match kinds.find(|kind| !entry.kinds.contains(kind)) {
+        Some(kind) => Err(format!("it names the kind `{kind}`")),
+        None => Ok(()),
+    }
 }

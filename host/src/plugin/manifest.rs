@@ -6,6 +6,7 @@ use semver::Version;
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::PluginError;
+use super::grants::Power;
 
 /// The package of the contract.
 const PACKAGE: &str = "persea:plugin/";
@@ -73,6 +74,19 @@ impl World {
         matches!(self, Self::Runner | Self::RequirementResolver)
     }
 
+    /// Whether others run what a plugin of this world says: a runnable, a parameter, a variable.
+    pub const fn hands_out(self) -> bool {
+        matches!(
+            self,
+            Self::Resolver | Self::Varianter | Self::RequirementResolver
+        )
+    }
+
+    /// Whether what it says may have others use the network: by what a runnable requires, or by the processes of a requirement.
+    const fn may_want_network(self) -> bool {
+        matches!(self, Self::Resolver | Self::RequirementResolver)
+    }
+
     /// The powers that a plugin of this world can ask for.
     pub(super) const fn powers(self) -> &'static [&'static str] {
         match self {
@@ -104,6 +118,19 @@ impl Manifest {
     /// Whether it asks for the power to start processes.
     pub fn starts_processes(&self) -> bool {
         self.powers.iter().any(|power| power == "process")
+    }
+
+    /// Whether a power can be granted to it: it asks for that, or others use it at its word.
+    pub(super) fn can_use(&self, power: Power) -> bool {
+        let asks = |power: Power| self.powers.iter().any(|asked| asked == power.name());
+        match power {
+            Power::Process => asks(power) || self.world.hands_out(),
+            Power::Fetch => asks(power) || self.world.may_want_network(),
+            Power::Workspace => asks(power),
+            Power::Programs => asks(Power::Process),
+            Power::Environment => asks(Power::Process) || self.wasi,
+            Power::Directories => self.wasi,
+        }
     }
 
     /// Reads a component; `plugin` names it in errors.

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use super::catalog::{Catalog, Plugin, Pre};
+use super::catalog::Catalog;
+use super::loaded::{Plugin, Pre};
 use super::powers::batch::{BatchHost, BatchPower};
 use super::powers::task::TaskHost;
 use super::trap::answered;

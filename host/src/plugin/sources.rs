@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::PluginError;
-use super::catalog::Origin;
 use super::grants::{Grants, Power};
 use super::load::BUILTINS;
+use super::loaded::Origin;
 use super::lock::{Entry, Lock};
 
 /// Where plugins are looked for.

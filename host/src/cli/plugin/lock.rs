@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::super::{Context, Failure, exit, say};
-use super::words;
+use super::{at_its_word, words};
 use crate::names::printable;
 use crate::plugin::registry::{self, Pulled};
 use crate::plugin::{self, Catalog, Grants, Lock, LockEntry, Plugin, Power, stored};
@@ -273,6 +273,9 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
     show(&new);
     for power in &found.plugin.manifest.powers {
         say(format_args!("  may {}", words(power)));
+    }
+    if let Some(words) = at_its_word(&found.plugin, &new.grants) {
+        say(format_args!("  {words}"));
     }
     write(context, &mut lock, new, &found.bytes)?;
     Ok(exit::OK)

@@ -2,6 +2,7 @@
 //! is refused here.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use crate::job::naming::identifier;
 use crate::job::there_are;
 use crate::model::{Attributes, Runnable};
 use crate::names::cut;
-use crate::plugin::{Catalog, Varianter};
+use crate::plugin::{Catalog, Plugin, Varianter};
 
 /// The longest that is shown of what a plugin answered, in bytes.
 const SHOWN: usize = 200;
@@ -26,6 +27,7 @@ pub(in crate::job) struct Chosen {
 
 /// A varianter that is asked for the tests of one suite.
 pub(in crate::job) struct Asked<'a> {
+    pub(super) plugin: Arc<Plugin>,
     varianter: Varianter,
     parameters: &'a Attributes,
     more: Attributes,
@@ -57,6 +59,7 @@ impl Chosen {
         let mut more = Attributes::new();
         more.insert("suite".into(), suite.into());
         Ok(Asked {
+            plugin: Arc::clone(plugin),
             varianter: varianter.map_err(VariantsError::Begin)?,
             parameters: &self.parameters,
             more,

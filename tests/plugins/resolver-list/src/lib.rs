@@ -10,7 +10,7 @@ struct List;
 
 impl Resolver for List {
     fn describe() -> Description {
-        Description::new("list", "reads lists of tests, one a line").kinds(["exec-test"])
+        Description::new("list", "reads lists of tests, one a line").kinds(["exec-test", "greet"])
     }
 
     fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {

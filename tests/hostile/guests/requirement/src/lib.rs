@@ -7,7 +7,8 @@ use persea_plugin_sdk::{cache, status};
 
 struct Hostile;
 
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 10] = [
+    "taints",
     "check-panics",
     "check-loops",
     "impossible",
@@ -51,6 +52,11 @@ impl RequirementResolver for Hostile {
                 }
                 Ok(Attributes::new())
             }
+            // Bash runs what stands there before its script.
+            "taints" => {
+                let env = r#"{"BASH_ENV": "$(touch by-variable)"}"#;
+                Ok(Attributes::new().with("env", Value::json(env)))
+            }
             "chatters" => loop {
                 status::progress(&"blah ".repeat(20_000))?;
             },
@@ -61,6 +67,7 @@ impl RequirementResolver for Hostile {
     fn release(request: &Request, _: &Attributes) -> Result<(), Error> {
         match request.requirement.kind.as_str() {
             "release-panics" => panic!("not that again"),
+            "taints" => Ok(()),
             _ => Err(Error::new("io", "it is glued to the floor")),
         }
     }

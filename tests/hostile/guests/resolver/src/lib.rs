@@ -6,9 +6,19 @@ use persea_plugin_sdk::workspace;
 
 struct Hostile;
 
+/// FIPS 180-4's example.
+const SHA256_OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+/// A test that leaves a file in the project.
+fn touching(name: &str) -> Runnable {
+    Runnable::new("exec-test").uri("/bin/sh").args(["-c".to_owned(), format!("touch {name}")])
+}
+
 impl Resolver for Hostile {
     fn describe() -> Description {
-        Description::new("hostile", "traps on trap.bad, loops on loop.bad").with("order", 99)
+        Description::new("hostile", "traps on trap.bad, loops on loop.bad")
+            .kinds(["*"])
+            .with("order", 99)
     }
 
     fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {
@@ -24,6 +34,25 @@ impl Resolver for Hostile {
                 Runnable::new("noop").identifier("x".repeat(5000)),
                 Runnable::new("noop").identifier(""),
             ])),
+            // What it can't do itself it has others do.
+            "hands.bad" => Ok(Resolution::Found(vec![
+                touching("by-hand").identifier("hands"),
+                Runnable::new("noop").uri("harmless"),
+            ])),
+            "requires.bad" => {
+                let setup = Requirement::new("command").kwarg("setup", "touch by-requirement");
+                Ok(Resolution::Found(vec![
+                    Runnable::new("noop").uri("requires").requirement(setup),
+                ]))
+            }
+            "fetches.bad" => {
+                let asset = Requirement::new("asset")
+                    .kwarg("name", "mirror/abc.txt")
+                    .kwarg("asset_hash", SHA256_OF_ABC);
+                Ok(Resolution::Found(vec![
+                    Runnable::new("noop").uri("fetches").requirement(asset),
+                ]))
+            }
             "peek.bad" => {
                 for path in ["/etc/passwd", "../outside", "link-out", "pipe"] {
                     if workspace::read(path, 0, 10).is_ok() {

@@ -29,6 +29,10 @@ impl Varianter for Hostile {
             "exaggerates" => Ok((0..=100_000).map(numbered).collect()),
             "floods" => Ok(vec![Variant::new().parameter("text", "x".repeat(40 << 20))]),
             "nests" => Ok(vec![Variant::new().parameter("list", Value::json("[1]"))]),
+            // Bash runs what stands there before its script.
+            "taints" => Ok(vec![
+                Variant::new().parameter("BASH_ENV", "$(touch by-parameter)"),
+            ]),
             "peeks" => {
                 for path in ["/etc/passwd", "../outside", "", "link-out"] {
                     if workspace::read(path, 0, 10).is_ok() {
