@@ -2,8 +2,8 @@
 //! results are intact; docs/security.md has them in a table.
 
 mod abi;
-mod checkouts;
 mod acts;
+mod checkouts;
 mod components;
 mod formats;
 mod processes;
