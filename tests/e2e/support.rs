@@ -110,21 +110,22 @@ impl Sandbox {
             .expect("a job was run"))
     }
 
-    /// The processes that carry this sandbox's mark, with their command lines.
+    /// The processes that carry this sandbox's mark, or are started with a path in it, with their command lines.
     pub fn processes(&self) -> Vec<(u32, String)> {
         let wanted = format!("{MARK}={}", self.mark);
+        let root = format!("{}/", self.root().display());
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
             let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
                 continue;
             };
             let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-            if environment
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == wanted.as_bytes())
-            {
-                let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                found.push((pid, String::from_utf8_lossy(&line).replace('\0', " ")));
+            let mut variables = environment.split(|byte| *byte == 0);
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            // A sandbox is started without variables.
+            if variables.any(|variable| variable == wanted.as_bytes()) || line.contains(&root) {
+                found.push((pid, line));
             }
         }
         found

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::hostile::{hostile, prepared, run};
-use crate::support::Sandbox;
+use crate::support::{Sandbox, finish};
 
 const REPORTS: [&str; 3] = ["results.json", "results.xml", "results.tap"];
 
@@ -217,4 +217,25 @@ fn one_that_puts_a_link_in_the_place_of_its_directory() {
 fn one_that_puts_a_link_in_the_place_of_the_tests_by_status() {
     let links = "cd ..; rm -rf by-status; ln -s $V by-status; exit 1";
     planted("shell", links, "FAIL", &[]);
+}
+
+#[test]
+fn one_that_looks_for_variables_in_every_process_of_its_sandbox() {
+    let sandbox = prepared();
+    // The host's, however they have come there; and what the helper holds, through which it could speak for it.
+    let looks = "cat /proc/[0-9]*/environ 2>&1 | tr '\\0' '\\n'; cat /proc/$PPID/maps && exit 3; readlink /proc/$PPID/fd/0 && exit 4; exit 0";
+    let own = r#"{"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "test $TOKEN = hunter2"], "identifier": "own"}"#;
+    sandbox.file("job.json", format!("[{},\n{own}]", script(looks)));
+    let args = ["run", "--plugin-dir", "plugins", "--spawner", "sandbox"];
+    let mut command = sandbox.persea(&[&args[..], &["job.json"]].concat());
+    let ran = finish(command.env("TOKEN", "hunter2").spawn().unwrap()).code(0);
+    let job = sandbox.job();
+    assert_eq!(job.status("x"), "PASS", "{ran}");
+    let seen = job.artifact("x", "stdout");
+    assert!(
+        seen.contains("PATH=") && !seen.contains("hunter2"),
+        "{seen}"
+    );
+    // A test of the user's has them.
+    assert_eq!(job.status("own"), "PASS", "{ran}");
 }

@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the protocol. It changes with every change to a message: host and helper are always of one build.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The largest body of a frame, in bytes. A larger one is an error on either side.
 pub const MAX_FRAME: usize = 16 << 20;
@@ -93,6 +93,9 @@ pub struct Hello {
     /// An absolute path: the directory that is empty at the start of each task. Made where it is missing; refused when
     /// something is in it, so that a wrong path empties nobody's files. Removed at the end.
     pub work_dir: Option<Bytes>,
+    /// The variables that processes begin with, by name; none for those that the helper itself was started with. Others who see the
+    /// helper don't see these.
+    pub variables: Option<Vec<(Bytes, Bytes)>>,
 }
 
 /// The helper's answer to [`Hello`].

@@ -17,7 +17,10 @@ use persea_helper::protocol::{
 use persea_helper::tree::{self, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+use rustix::process::{
+    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process,
+    set_dumpable_behavior, wait,
+};
 
 use self::turns::Turns;
 use crate::start::{Started, Starter};
@@ -138,7 +141,7 @@ impl Server {
             if !greeted && let Some(frame) = self.frames.next_frame()? {
                 let hello: Hello = decode_greeting(frame)?;
                 greeted = true;
-                self.greet(&hello)?;
+                self.greet(hello)?;
             }
             while greeted && let Some(frame) = self.frames.next_frame()? {
                 let request = decode(frame)?;
@@ -158,8 +161,15 @@ impl Server {
         }
     }
 
-    fn greet(&mut self, hello: &Hello) -> Result<(), Broken> {
+    fn greet(&mut self, hello: Hello) -> Result<(), Broken> {
         let pid = getpid().as_raw_nonzero().get().unsigned_abs();
+        if let Some(variables) = hello.variables {
+            // Not every process may see all of them, and some run as the same user: neither its memory nor its descriptors are theirs.
+            set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+            let variables = variables.into_iter();
+            self.starter
+                .begin_with(variables.map(|(name, value)| (name.0, value.0)));
+        }
         if let Some(path) = &hello.work_dir {
             match WorkDir::new(&path.0) {
                 Ok(work) => self.work = Some(work),

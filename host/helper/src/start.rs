@@ -68,6 +68,11 @@ impl Starter {
         })
     }
 
+    /// Processes begin with these variables from now on.
+    pub(crate) fn begin_with(&mut self, variables: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) {
+        self.variables = Variables::of(variables, REPORT_FD);
+    }
+
     /// Starts a process. On an error nothing runs and nothing is open; files that were made stay.
     pub(crate) fn start(&mut self, start: &Start) -> Result<Started, StartFailure> {
         self.enter(start.cwd.as_deref())?;

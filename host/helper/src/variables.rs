@@ -1,11 +1,11 @@
-//! The environment variables of a process: those that the helper was started with, changed as asked for. It must not know what a
-//! variable means.
+//! The environment variables of a process: those that the helper was started with, or was given with the greeting, changed as asked
+//! for. It must not know what a variable means.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// What the helper itself was started with, made ready once.
+/// What processes begin with, made ready once.
 pub(crate) struct Variables {
     /// As `NAME=value`.
     all: Vec<CString>,
@@ -14,11 +14,20 @@ pub(crate) struct Variables {
 impl Variables {
     /// Those of this process, without the one of this name.
     pub(crate) fn inherited(without: &str) -> Variables {
-        let all = std::env::vars_os()
-            .filter(|(name, _)| name != without)
-            .filter_map(|(name, value)| {
-                CString::new([name.as_bytes(), b"=", &value.into_vec()].concat()).ok()
-            });
+        let all = std::env::vars_os();
+        let all = all.map(|(name, value)| (name.into_vec(), value.into_vec()));
+        Variables::of(all, without)
+    }
+
+    /// These, without the one of this name.
+    pub(crate) fn of(
+        all: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+        without: &str,
+    ) -> Variables {
+        let all = all.into_iter();
+        let all = all.filter(|(name, _)| name != without.as_bytes());
+        let all =
+            all.filter_map(|(name, value)| CString::new([&*name, b"=", &value].concat()).ok());
         Variables { all: all.collect() }
     }
 

@@ -428,6 +428,30 @@ fn a_forgotten_child_ends_with_its_group() {
 }
 
 #[test]
+fn variables_that_it_is_given_are_those_of_its_processes_and_not_its_own() {
+    let mut helper = Helper::silent();
+    let work = helper.work_dir();
+    let given = [
+        ("GIVEN", "secret"),
+        ("PATH", "/usr/bin:/bin"),
+        ("PERSEA_REPORT_FD", "9"),
+    ];
+    helper.hello(Some(&work), Some(&given));
+    let (child, _) = helper.start(Start {
+        stdout: Output::Pipe,
+        env: vec![("ADDED".to_owned(), Some("too".to_owned()))],
+        ..start("env", &[])
+    });
+    let said = String::from_utf8(helper.read_all(child, Stream::Stdout)).unwrap();
+    helper.exit(child);
+    assert_eq!(said, "GIVEN=secret\nPATH=/usr/bin:/bin\nADDED=too\n");
+    // Who may look at all processes, as root may here, sees none there either.
+    let own = fs::read(format!("/proc/{}/environ", helper.pid)).unwrap_or_default();
+    assert!(!String::from_utf8_lossy(&own).contains("GIVEN"));
+    helper.finish();
+}
+
+#[test]
 fn a_thousand_starts_leave_nothing() {
     let mut helper = Helper::new();
     let work = helper.work_dir();
@@ -536,7 +560,7 @@ fn a_work_directory_in_use_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("precious"), "x").unwrap();
     let mut helper = Helper::silent();
-    helper.hello(Some(dir.path()));
+    helper.hello(Some(dir.path()), None);
     let Reply::Failed { message, .. } = helper.receive() else {
         panic!()
     };

@@ -141,10 +141,15 @@ proptest! {
     #[test]
     fn messages_come_back_however_they_are_cut(
         hello in option::of(vec(any::<u8>(), 0..40)),
+        variables in option::of(vec((vec(any::<u8>(), 0..9), vec(any::<u8>(), 0..9)), 0..4)),
         requests in vec(request(), 0..6),
         cut in 1_usize..50,
     ) {
-        let hello = Hello { work_dir: hello.map(Bytes) };
+        let pair = |(name, value)| (Bytes(name), Bytes(value));
+        let hello = Hello {
+            work_dir: hello.map(Bytes),
+            variables: variables.map(|all| all.into_iter().map(pair).collect()),
+        };
         let mut sent = Vec::new();
         encode_greeting(&hello, &mut sent).unwrap();
         for request in &requests {

@@ -1,9 +1,10 @@
 //! How a helper that is a child of the host comes to life, and what is cleared up after it: its channel, its work directory, its last
 //! words. It must not know where the helper runs, nor what is asked of it.
 
+use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -27,12 +28,25 @@ const LAST_WORDS: usize = 2000;
 /// What remains to be done after the start, before the helper can answer.
 pub(super) type Rest = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
+/// Environment variables with their values.
+pub(super) type Variables = Vec<(Bytes, Bytes)>;
+
+/// Those of the host.
+pub(super) fn own_variables() -> Variables {
+    let bytes = |text: OsString| Bytes(text.into_vec());
+    let all = std::env::vars_os();
+    all.map(|(name, value)| (bytes(name), bytes(value)))
+        .collect()
+}
+
 /// The names and places of a helper that is to be brought to life.
 pub(super) struct Launch {
     /// The environment's name.
     pub(super) name: Arc<str>,
     /// The directory that is empty when a task begins; by the same path here and where the helper runs. It is removed at the end.
     pub(super) work: PathBuf,
+    /// What its processes' variables are, where they are not those with which the helper is started.
+    pub(super) variables: Option<Variables>,
     /// Dropped when everything has ended, where that may take its time.
     pub(super) held: Box<dyn Send>,
 }
@@ -84,6 +98,7 @@ impl Launch {
         let end = tokio::spawn(keep_words(stderr, name, Arc::clone(&words)));
         let hello = Hello {
             work_dir: Some(Bytes(path.as_os_str().as_bytes().to_vec())),
+            variables: self.variables,
         };
         let aftermath: Aftermath = Box::pin(clear_up(child, end, path, words, self.held));
         let reader = pipe::Receiver::from_owned_fd(from_helper.into());

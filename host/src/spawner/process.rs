@@ -45,6 +45,7 @@ impl ProcessSpawner {
         let mut launch = Launch {
             name: format!("process/{name}").into(),
             work: PathBuf::new(),
+            variables: None,
             held: Box::new(()),
         };
         launch.work = private_dir(&self.root, &format!("{name}-"))

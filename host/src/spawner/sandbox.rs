@@ -21,7 +21,7 @@ use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 
-use super::launch::{Launch, Rest};
+use super::launch::{Launch, Rest, own_variables};
 use super::mounts::{Layout, is_plain};
 use super::program::Helper;
 use super::{
@@ -160,8 +160,9 @@ impl SandboxSpawner {
         temporary: PathBuf,
         directory: PathBuf,
     ) -> Result<SandboxSpawner, SpawnError> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
         for (tool, package) in TOOLS {
-            if !is_in_path(tool) {
+            if find(tool, &path).is_none() {
                 return Err(SpawnError::Invalid(format!(
                     "the spawner `sandbox` needs `{tool}`, which is not in PATH: install it (Debian: `apt-get install {package}`)"
                 )));
@@ -220,6 +221,7 @@ impl SandboxSpawner {
         let mut launch = Launch {
             name: format!("sandbox/{slot}").into(),
             work: PathBuf::new(),
+            variables: Some(own_variables()),
             held: Box::new(()),
         };
         let number = self.made.fetch_add(1, Ordering::Relaxed);
@@ -299,7 +301,12 @@ impl SandboxSpawner {
                     add(&getgid().to_string());
                 }
             }
-            let mut command = Command::new("unshare");
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            // By its path it can be started without a fork, although the variables are others.
+            let unshare = find("unshare", &path).unwrap_or_else(|| "unshare".into());
+            let mut command = Command::new(unshare);
+            // Everybody in the sandbox sees with which variables bubblewrap and the helper were started.
+            command.env_clear().env("PATH", path);
             if !is_root {
                 command.args(["--user", "--map-root-user"]);
             }
@@ -440,9 +447,9 @@ fn map_ids(mut info: PipeReader, mut go: PipeWriter) -> io::Result<()> {
     go.write_all(b"\n")
 }
 
-fn is_in_path(tool: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(tool).is_file())
+fn find(tool: &str, path: &OsStr) -> Option<PathBuf> {
+    let all = std::env::split_paths(path).map(|directory| directory.join(tool));
+    all.into_iter().find(|path| path.is_file())
 }
 
 impl Spawner for SandboxSpawner {

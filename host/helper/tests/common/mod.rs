@@ -119,13 +119,18 @@ impl Helper {
 
     fn greet(&mut self) {
         let work = self.work_dir();
-        self.hello(Some(&work));
+        self.hello(Some(&work), None);
     }
 
-    pub fn hello(&mut self, work: Option<&Path>) {
-        let work_dir = work.map(|p| Bytes(p.to_str().unwrap().into()));
+    pub fn hello(&mut self, work: Option<&Path>, variables: Option<&[(&str, &str)]>) {
+        let bytes = |text: &str| Bytes(text.into());
+        let pair = |(name, value): &(&str, &str)| (bytes(name), bytes(value));
+        let hello = Hello {
+            work_dir: work.map(|path| bytes(path.to_str().unwrap())),
+            variables: variables.map(|all| all.iter().map(pair).collect()),
+        };
         let mut bytes = Vec::new();
-        encode_greeting(&Hello { work_dir }, &mut bytes).unwrap();
+        encode_greeting(&hello, &mut bytes).unwrap();
         self.send_bytes(&bytes);
         let frame = self.frame();
         let welcome: Welcome = decode_greeting(&frame).unwrap();
