@@ -61,6 +61,16 @@ pub enum JournalError {
         /// What the system said.
         source: io::Error,
     },
+    /// A line is longer than any event.
+    #[error("{}:{line}: not an event of a journal: the line has more than {} MiB", path.display(), longest >> 20)]
+    Long {
+        /// The journal's path.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: u64,
+        /// The most bytes that a line has.
+        longest: u64,
+    },
     /// A line is no event.
     #[error("{}:{line}: not an event of a journal: {source}", path.display())]
     Line {

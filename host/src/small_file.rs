@@ -27,17 +27,23 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
     })
 }
 
-/// The bytes of a file, if they are at most so many.
-pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// Opens an ordinary file to be read.
+pub fn open(path: &Path) -> io::Result<File> {
     // A pipe that nobody writes to would be waited for.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             "it is no ordinary file: put one in its place",
-        ));
+        )),
     }
+}
+
+/// The bytes of a file, if they are at most so many.
+pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
     let mut bytes = Vec::new();
     // Also of one that grows while it's read, or says of itself that it is empty.
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -1,7 +1,7 @@
 //! Reading a journal back, while it is being written too. It must not know what the events mean.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -82,7 +82,11 @@ pub struct Reader {
     known: u64,
     line: u64,
     text: Vec<u8>,
+    longest: u64,
 }
+
+/// The longest line that is read: 512 MiB. A host writes none of that length, as what plugins can say at once is limited.
+const LONGEST: u64 = 512 << 20;
 
 impl Reader {
     /// Opens the journal in a job's directory.
@@ -91,7 +95,7 @@ impl Reader {
     }
 
     pub(super) fn new(path: &Path, progress: Option<Arc<Progress>>) -> Result<Self, JournalError> {
-        let file = File::open(path).map_err(|source| JournalError::Open {
+        let file = crate::small_file::open(path).map_err(|source| JournalError::Open {
             path: path.to_path_buf(),
             source,
         })?;
@@ -103,6 +107,7 @@ impl Reader {
             known: 0,
             line: 0,
             text: Vec::new(),
+            longest: LONGEST,
         })
     }
 
@@ -144,8 +149,9 @@ impl Reader {
             }
         }
         self.text.clear();
-        let length = self
-            .input
+        let most = self.longest.saturating_add(1);
+        let length = (&mut self.input)
+            .take(most)
             .read_until(b'\n', &mut self.text)
             .map_err(|source| JournalError::Read {
                 path: self.path.clone(),
@@ -153,6 +159,14 @@ impl Reader {
             })?;
         self.read += length as u64;
         self.line += 1;
+        if length as u64 > self.longest {
+            self.text = Vec::new();
+            return Err(JournalError::Long {
+                path: self.path.clone(),
+                line: self.line,
+                longest: self.longest,
+            });
+        }
         // A line that has no end was being written when the host ended.
         Ok(self.text.last() == Some(&b'\n'))
     }
@@ -220,6 +234,30 @@ mod tests {
             .iter()
             .map(|it| it.as_ref().map(|line| line.event.as_str()));
         kinds.map(|kind| kind.map_err(|number| *number)).collect()
+    }
+
+    #[test]
+    fn a_line_without_end_is_not_gathered() {
+        let directory = tempfile::tempdir().unwrap();
+        let line = "{\"event\":\"a\",\"time\":1,\"data\":{}}\n";
+        let text = format!("{line}{}\n", "x".repeat(100_000));
+        std::fs::write(directory.path().join(FILE_NAME), text).unwrap();
+        let mut reader = Reader::open(directory.path()).unwrap();
+        reader.longest = 1000;
+        assert!(reader.next::<Attributes>(|_| true).unwrap().is_some());
+        let error = reader.next::<Attributes>(|_| true).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                JournalError::Long {
+                    line: 2,
+                    longest: 1000,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(reader.text.capacity() == 0);
     }
 
     #[test]
