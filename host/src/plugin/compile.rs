@@ -15,6 +15,9 @@ use super::limits::{Limits, Reached, bytes};
 /// The word that makes this program a compiler.
 pub const WORD: &str = "compile-component";
 
+/// This program as it runs, whatever there is by now under the name by which it was started.
+const OWN: &str = "/proc/self/exe";
+
 /// The most compiled code that is taken: 1 GiB. A Python guest has 40 MiB.
 const CODE: u64 = 1 << 30;
 
@@ -56,9 +59,8 @@ impl CompileError {
 
 /// Compiles in a process of its own, and waits for it.
 pub(super) fn apart(component: &[u8], limits: &Limits) -> Result<Vec<u8>, CompileError> {
-    let program = std::env::current_exe().map_err(CompileError::Process)?;
     let seconds = limits.compile.as_secs_f64().ceil().max(1.0);
-    let mut child = Command::new(program)
+    let mut child = Command::new(OWN)
         .arg(WORD)
         .arg(format!("{seconds}"))
         .arg(limits.compile_memory.to_string())
