@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::fmt::format;
 
 use crate::config::{Config, UserDirs};
+use crate::names::{printable, printable_json, printable_lines};
 use crate::plugin::{Catalog, Grants, LOCK_FILE, Lock, Power, Sources, compile};
 use crate::spawner::{ISOLATING, ProcessSpawner, SandboxSpawner, Spawner};
 
@@ -114,6 +116,8 @@ impl Failure {
 /// What the subcommands work with.
 struct Context {
     dirs: UserDirs,
+    /// Where what can be made again is kept, if it can be.
+    cache: Option<PathBuf>,
     config: Config,
     /// The directories of plugins that the command line names.
     named: Vec<PathBuf>,
@@ -130,6 +134,7 @@ impl Context {
         let grants =
             grants.map_err(|why| Failure::new(exit::FAIL, miette::miette!("--grant {why}")))?;
         Ok(Self {
+            cache: crate::private::directory(&dirs.cache),
             dirs,
             config,
             named: common.plugin_dir.clone(),
@@ -171,7 +176,7 @@ impl Context {
             locks: vec![self.lock(false)?, self.lock(true)?],
             grants: self.grants.clone(),
             store: Some(self.store()),
-            cache: Some(self.dirs.cache.clone()),
+            cache: self.cache.clone(),
         })
     }
 
@@ -182,13 +187,18 @@ impl Context {
 
     /// A catalog with no plugins in it.
     fn bare(&self) -> Result<Catalog, Failure> {
+        self.bare_of(self.sources()?)
+    }
+
+    /// The same, with plugins to come from elsewhere.
+    fn bare_of(&self, sources: Sources) -> Result<Catalog, Failure> {
         let root = std::env::current_dir().map_err(|error| {
             let message =
                 "the working directory cannot be found, and references are relative to it";
             Failure::new(exit::FAIL, miette::miette!("{message}: {error}"))
         })?;
         let instances = crate::job::instances(&self.config);
-        Catalog::bare(self.sources()?, &self.config, instances, &root).map_err(Failure::of)
+        Catalog::bare(sources, &self.config, instances, &root).map_err(Failure::of)
     }
 
     /// Loads the plugins. What cannot be loaded is said on the standard error.
@@ -209,10 +219,7 @@ impl Context {
         let mut catalog = self.bare()?;
         catalog.load().await.map_err(Failure::of)?;
         for failure in catalog.failures() {
-            warn(format_args!(
-                "{}",
-                crate::names::printable(&format!("warning: plugin not loaded: {failure}"))
-            ));
+            warn(format_args!("warning: plugin not loaded: {failure}"));
         }
         // It may be that of a plugin that is loaded only where it's needed.
         if self.config.unknown(&catalog.settings()).next().is_some() {
@@ -264,40 +271,70 @@ impl Place {
     }
 }
 
-/// Writes a line on the standard output. Whoever reads may stop reading, and a disk may be full: what the command is for
-/// goes on all the same.
+/// Writes a line on the standard output; what it holds of others is shown and not done. Whoever reads may stop reading, and a disk may be
+/// full: what the command is for goes on all the same.
 fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(anstream::stdout(), "{line}");
+    let _ = writeln!(anstream::stdout(), "{}", printable(&line.to_string()));
 }
 
-/// Writes a line on the standard error.
+/// Writes a JSON value on the standard output, in a line.
+fn say_json(value: &serde_json::Value) {
+    let json = value.to_string();
+    let _ = writeln!(anstream::stdout(), "{}", printable_json(&json));
+}
+
+/// Writes a line on the standard error, in the same way.
 fn warn(line: impl std::fmt::Display) {
-    let _ = writeln!(anstream::stderr(), "{line}");
+    let _ = writeln!(anstream::stderr(), "{}", printable(&line.to_string()));
+}
+
+/// Writes on the standard error why a command has failed. Colours are of whoever lays it out; the texts get none of their own.
+fn tell(failed: &miette::Report) {
+    let message = printable_lines(&failed.to_string()).into_owned();
+    let report = match failed.help() {
+        Some(help) => {
+            let help = printable_lines(&help.to_string()).into_owned();
+            miette::miette!(help = help, "{message}")
+        }
+        None => miette::miette!("{message}"),
+    };
+    let _ = writeln!(anstream::stderr(), "{report:?}");
+}
+
+/// Reads what was typed; the help, or what is wrong, is shown.
+fn parse() -> Result<Cli, ExitCode> {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return Ok(cli),
+        Err(error) => error,
+    };
+    // A name that others have made may be among it: it's wrong in the same way without what a terminal would act on.
+    let shown = std::env::args_os().map(|arg| printable(&arg.to_string_lossy()).into_owned());
+    let error = Cli::try_parse_from(shown).err().unwrap_or(error);
+    let _ = error.print();
+    Err(ExitCode::from(if error.use_stderr() {
+        exit::FAIL
+    } else {
+        exit::OK
+    }))
 }
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
-    let mut args = std::env::args().skip(1);
-    if args.next().as_deref() == Some(compile::WORD) {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|word| word == compile::WORD) {
+        let args = args.map(|arg| arg.to_string_lossy().into_owned());
         return compile::main(&args.collect::<Vec<_>>());
     }
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() {
-                exit::FAIL
-            } else {
-                exit::OK
-            });
-        }
+        Err(code) => return code,
     };
     report_plainly();
     trace(cli.common.verbose);
     let code = match dispatch(cli) {
         Ok(code) => code,
         Err(failure) => {
-            warn(format_args!("{:?}", failure.report));
+            tell(&failure.report);
             failure.code
         }
     };
@@ -355,8 +392,18 @@ fn trace(verbose: u8) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("PERSEA_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let fields = format::debug_fn(|writer, field, value| {
+        let text = format!("{value:?}");
+        match field.name() {
+            "message" => write!(writer, "{}", printable(&text)),
+            name => write!(writer, " {name}={}", printable(&text)),
+        }
+    });
+    let colours = anstream::AutoStream::choice(&std::io::stderr());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .fmt_fields(fields)
+        .with_ansi(colours != anstream::ColorChoice::Never)
         .with_writer(std::io::stderr)
         .without_time()
         .with_target(false)

@@ -63,7 +63,7 @@ impl Display for Silent {
     fn requirement_progress(&mut self, _: &str) {}
     fn requirement_finished(&mut self, _: usize, _: Option<&str>) {}
     fn notice(&mut self, text: &str) {
-        anstream::eprintln!("{text}");
+        anstream::eprintln!("{}", printable(text));
     }
     fn flush(&mut self) {}
 }
@@ -114,10 +114,9 @@ fn retried_line(task: &Task, record: &TaskFinished, total: usize) -> String {
 
 /// The lines with which a job begins.
 fn opening(id: &JobId, directory: &Path, shuffle_seed: Option<u64>) -> String {
-    let mut text = format!(
-        "JOB ID     : {id}\nJOB LOG    : {}\n",
-        directory.join("job.log").display()
-    );
+    let log = directory.join("job.log");
+    let log = log.to_string_lossy();
+    let mut text = format!("JOB ID     : {id}\nJOB LOG    : {}\n", printable(&log));
     if let Some(seed) = shuffle_seed {
         text.push_str(&format!("SHUFFLED   : --shuffle-seed {seed}\n"));
     }

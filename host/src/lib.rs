@@ -17,5 +17,6 @@ pub mod journal;
 pub mod model;
 pub mod names;
 pub mod plugin;
+pub mod private;
 pub mod small_file;
 pub mod spawner;

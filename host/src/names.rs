@@ -1,4 +1,7 @@
-//! Names that come from plugins and tests, made into safe names of files. Knows nothing of what is in the files.
+//! Names and texts that come from plugins, tests and checkouts, made into safe names of files, and fit to be shown. Knows nothing of what is
+//! in the files, or of where a text is shown.
+
+use std::borrow::Cow;
 
 /// The longest name of a file that common file systems take, in bytes.
 const NAME_LIMIT: usize = 255;
@@ -10,7 +13,7 @@ pub fn task_directory(id: &str) -> String {
         text.chars()
             .map(|c| match c {
                 '<' | '>' | ':' | '"' | '/' | '\\' | '|' | '?' | '*' | ';' => '_',
-                c if c.is_control() || is_direction_mark(c) => '_',
+                c if acts(c) => '_',
                 c => c,
             })
             .collect()
@@ -36,9 +39,14 @@ pub fn task_directory(id: &str) -> String {
     format!("{}{tail}", cut(&name, NAME_LIMIT - tail.len()))
 }
 
-/// Marks that turn the direction of text around, so that a name is not what it looks like.
-fn is_direction_mark(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Marks that turn the direction of text around or end its line, so that a name is not what it looks like.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}')
+}
+
+/// What is not to be seen, but does something where it's shown.
+fn acts(c: char) -> bool {
+    c.is_control() || is_mark(c)
 }
 
 /// The beginning of a text, at most `limit` bytes, never through a character.
@@ -65,27 +73,53 @@ pub fn is_artifact_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= NAME_LIMIT
         && !name.starts_with('.')
-        && !name
-            .chars()
-            .any(|c| c == '/' || c.is_control() || is_direction_mark(c))
+        && !name.chars().any(|c| c == '/' || acts(c))
 }
 
-/// Text from a test or a plugin made fit for a terminal: what would move the cursor, change colours or turn the writing
-/// around is shown as an escape (`\x1b`), a new line as `\n`.
-pub fn printable(text: &str) -> std::borrow::Cow<'_, str> {
-    if !text.chars().any(|c| c.is_control() || is_direction_mark(c)) {
+/// Somebody's text made fit for a terminal, as one line: what would move the cursor, change colours or turn the writing around is shown as an
+/// escape (`\x1b`), a new line as `\n`.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, |c, out| match c {
+        '\n' => out.push_str("\\n"),
+        '\t' => out.push(' '),
+        c => escape(c, out),
+    })
+}
+
+/// The same for a text of several lines, which they stay.
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c, out| match c {
+        '\n' => out.push('\n'),
+        '\t' => out.push(' '),
+        c => escape(c, out),
+    })
+}
+
+/// The same for JSON on one line, which means what it meant: such characters can only be in its strings.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    escaped(json, |c, out| {
+        // They all have four digits.
+        out.push_str(&format!("\\u{:04x}", u32::from(c)));
+    })
+}
+
+fn escape(c: char, out: &mut String) {
+    match u8::try_from(c) {
+        Ok(byte) => out.push_str(&format!("\\x{byte:02x}")),
+        Err(_) => out.extend(c.escape_unicode()),
+    }
+}
+
+/// A text in which other characters stay, and `with` writes what is in place of those that act.
+fn escaped(text: &str, with: impl Fn(char, &mut String)) -> Cow<'_, str> {
+    if !text.chars().any(acts) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push(' '),
-            c if (c as u32) < 0x100 && c.is_control() => {
-                out.push_str(&format!("\\x{:02x}", c as u32))
-            }
-            c if c.is_control() || is_direction_mark(c) => out.extend(c.escape_unicode()),
-            c => out.push(c),
+        match acts(c) {
+            true => with(c, &mut out),
+            false => out.push(c),
         }
     }
     out.into()
@@ -149,5 +183,19 @@ mod tests {
         assert_eq!(printable("plain: ü"), "plain: ü");
         assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\\x1b[2Jb\\nc");
         assert_eq!(printable("\u{9b}x"), "\\x9bx");
+        let marks = "a\u{61c}b\u{2028}c\u{202e}d\u{2069}";
+        let shown = "a\\u{61c}b\\u{2028}c\\u{202e}d\\u{2069}";
+        assert_eq!(printable(marks), shown);
+        assert_eq!(printable_lines("a\nb\r\n\u{202e}"), "a\nb\\x0d\n\\u{202e}");
+    }
+
+    #[test]
+    fn json_means_the_same_without_them() {
+        let text = "\0\n\u{1b}\u{7f}\u{9b}\u{202e}\u{2028}\u{61c}ü\"";
+        let json = serde_json::json!({ text: [text] });
+        let printed = printable_json(&json.to_string()).into_owned();
+        assert!(!printed.chars().any(acts), "{printed:?}");
+        let again: serde_json::Value = serde_json::from_str(&printed).unwrap_or_default();
+        assert_eq!(again, json);
     }
 }

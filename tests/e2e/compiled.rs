@@ -115,6 +115,56 @@ fn entries_that_others_could_have_written_are_not_loaded() {
 }
 
 #[test]
+fn a_cache_that_others_could_have_replaced_is_not_used() {
+    let case = Case::new();
+    case.works();
+    let set = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let persea = case.cache.join("persea");
+    for open in [&persea, &case.cache, &persea.join("plugins")] {
+        std::fs::create_dir_all(open).unwrap();
+        set(open, 0o777);
+        let ran = finish(case.start()).code(0);
+        let says = format!(
+            "{} must belong to you, and nobody else may write to it",
+            open.display()
+        );
+        assert_eq!(ran.stderr.matches(&says).count(), 1, "{ran}");
+        assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
+        set(open, 0o700);
+    }
+    case.works();
+}
+
+#[test]
+fn a_host_whose_file_was_replaced_goes_on() {
+    let case = Case::new();
+    let program = case.sandbox.root().join("persea");
+    std::fs::copy(env!("CARGO_BIN_EXE_persea"), &program).unwrap();
+    // It runs from a file that is not there any more by the time when it compiles.
+    let script =
+        "exec 9<$0 && rm $0 && exec /proc/self/fd/9 plugin inspect plugins/format-csv.wasm";
+    let own = case.sandbox.persea(&[]);
+    let mut command = std::process::Command::new("/bin/sh");
+    command.arg("-c").arg(script).arg(&program);
+    command.current_dir(case.sandbox.project());
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.env("XDG_CACHE_HOME", &case.cache);
+    command.stdin(std::process::Stdio::null());
+    command.stdout(std::process::Stdio::piped());
+    command.stderr(std::process::Stdio::piped());
+    let ran = finish(command.spawn().unwrap()).code(0);
+    assert!(ran.stdout.contains("result-format"), "{ran}");
+    assert!(!program.exists());
+}
+
+#[test]
 fn many_hosts_at_once_share_an_empty_cache() {
     let case = Case::new();
     let started: Vec<_> = (0..4).map(|_| case.start()).collect();

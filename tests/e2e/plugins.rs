@@ -462,3 +462,25 @@ fn inspect_tells_what_a_plugin_is_before_it_is_used() {
     assert_eq!(inspected["sha256"], digest.as_str());
     assert_eq!(inspected["world"], "runner");
 }
+
+#[test]
+fn who_adds_a_plugin_is_told_what_it_replaces() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["runner-greet"]);
+    sandbox.file("rival.wasm", &built()["runner-rival"]);
+    let replaces = "runner.exec-test, built in, for exec-test";
+    let beside =
+        "runner.greet in persea.lock, for greet: `plugins.runner.order` says which is preferred";
+    let ran = sandbox.run(&["plugin", "inspect", "rival.wasm"]).code(0);
+    let rows = format!("replaces  {replaces}\nbeside    {beside}\n");
+    assert!(ran.stdout.ends_with(&rows), "{ran}");
+    let ran = sandbox.run(&["plugin", "inspect", "rival.wasm", "--json"]);
+    let object: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(object["replaces"], serde_json::json!([replaces]));
+    let ran = sandbox.run(&["plugin", "add", "rival.wasm"]).code(0);
+    let rows = format!("  replaces {replaces}\n  beside   {beside}\n");
+    assert!(ran.stdout.contains(&rows), "{ran}");
+    // One that has nothing in common with any.
+    let ran = sandbox.run(&["plugin", "inspect", "greet"]).code(0);
+    assert!(!ran.stdout.contains("replaces"), "{ran}");
+}

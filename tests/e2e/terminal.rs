@@ -1,12 +1,14 @@
 //! What is shown while a job runs: lines where there is no terminal, a bar and colours where there is one, and never an
 //! escape that a test or a plugin has made.
 
+use std::ffi::OsStr;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use crate::plugins::put;
-use crate::support::{Sandbox, finish, wait_until};
+use crate::plugins::{built, put};
+use crate::support::{Ran, Sandbox, finish, wait_until};
 
 #[test]
 fn what_is_no_terminal_gets_no_escapes() {
@@ -232,4 +234,196 @@ fn ctrl_c_on_a_terminal_reaches_the_job_and_not_its_tests() {
     assert!(text.contains("Interrupt requested"), "{text}");
     assert!(!sandbox.project().join("got-int").exists());
     sandbox.assert_no_strays();
+}
+
+/// What a stranger writes to have a terminal do something, or show something else than there is.
+const EVIL: &str = "\u{1b}]0;owned\u{7}\u{9b}31m\u{7f}\u{202e}\u{61c}\u{2028}\r\nforged";
+
+/// A text as a string of TOML.
+fn quoted(text: &str) -> String {
+    let json = serde_json::Value::from(text).to_string();
+    json.replace('\u{7f}', "\\u007f")
+}
+
+fn acts(c: char) -> bool {
+    let mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    mark || c.is_control() && c != '\n'
+}
+
+/// It is shown, and does nothing.
+#[track_caller]
+fn is_shown(ran: &Ran) {
+    let all = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(all.contains("owned"), "{ran}");
+    assert!(!all.contains(acts), "{all:?}");
+    assert!(!all.lines().any(|line| line.starts_with("forged")), "{ran}");
+}
+
+/// A lock with one entry, which has this instead of what it should have.
+fn lock_with(member: &str, value: &str) -> String {
+    let digest = format!("'{}'", "0".repeat(64));
+    let members = [
+        ("name", "'x'"),
+        ("world", "'runner'"),
+        ("version", "'1.0.0'"),
+        ("contract", "'0.1.0'"),
+        ("source", "'x.wasm'"),
+        ("sha256", &digest),
+    ];
+    let others = members.iter().filter(|(name, _)| *name != member);
+    let others: String = others
+        .map(|(name, value)| format!("{name} = {value}\n"))
+        .collect();
+    format!("version = 1\n[[plugin]]\n{others}{member} = {value}\n")
+}
+
+#[test]
+fn what_stands_in_a_checkout_never_reaches_the_terminal_raw() {
+    let sandbox = Sandbox::new();
+    let evil = quoted(EVIL);
+    let away = quoted(&format!("/{EVIL}"));
+    let suite = "[[suite]]\nname = 's'\nreferences = ['/bin/true']\n";
+    let list = &["list", "/bin/true"][..];
+    let verify = &["plugin", "verify"][..];
+    let job = &["list", "--job", "job.toml"][..];
+    let graph = &["list", "--graph", "--job", "job.toml"][..];
+    for (file, text, args) in [
+        ("persea.toml", format!("{evil} = 1\n"), list),
+        ("persea.toml", format!("{evil} = 1\n"), &["config"]),
+        ("persea.toml", format!("{evil} = 1\n{evil} = 2\n"), list),
+        ("persea.toml", format!("plugins.dirs = [{evil}]\n"), list),
+        ("persea.toml", format!("plugins.keys = [{evil}]\n"), list),
+        ("persea.toml", format!("run.order = {evil}\n"), list),
+        ("persea.toml", format!("run.results_dir = {away}\n"), list),
+        ("persea.lock", lock_with("name", &evil), list),
+        ("persea.lock", lock_with("world", &evil), list),
+        ("persea.lock", lock_with("version", &evil), verify),
+        ("persea.lock", lock_with("source", &evil), list),
+        ("persea.lock", lock_with("source", &evil), verify),
+        (
+            "persea.lock",
+            lock_with("source", &evil),
+            &["plugin", "update", "x"],
+        ),
+        (
+            "persea.lock",
+            lock_with("limits", &format!("{{{evil} = 1}}")),
+            list,
+        ),
+        (
+            "persea.lock",
+            lock_with("grants", &format!("{{{evil} = ['x']}}")),
+            list,
+        ),
+        ("job.toml", format!("[[suite]]\nname = {evil}\n"), job),
+        ("job.toml", format!("[[suite]]\n{evil} = 1\n"), job),
+        ("job.toml", format!("{suite}needs = [{evil}]\n"), graph),
+        ("job.toml", format!("{suite}mutexes = [{evil}]\n"), graph),
+        ("job.toml", format!("{suite}[settings]\n{evil} = 1\n"), job),
+    ] {
+        let path = sandbox.file(file, &text);
+        let ran = sandbox.run(args);
+        std::fs::remove_file(path).unwrap();
+        is_shown(&ran);
+    }
+}
+
+#[test]
+fn names_of_files_and_what_was_typed_never_reach_the_terminal_raw() {
+    let sandbox = Sandbox::new();
+    let plugin = format!("plugins/{EVIL}.wasm");
+    sandbox.file(&plugin, &built()["format-csv"]);
+    let dir = &["--plugin-dir", "plugins"][..];
+    sandbox.run(&["run", "/bin/true"]).code(0);
+    for args in [
+        &["plugin", "list"][..],
+        &["plugin", "list", "--json"],
+        &["plugin", "inspect", "csv"],
+        &["plugin", "inspect", &plugin],
+        &["plugin", "verify"],
+        &["plugin", "add", &plugin],
+        &["plugin", "verify"],
+        &["plugin", "add", &plugin, "--user"],
+        &["plugin", "remove", EVIL],
+        &["plugin", "inspect", EVIL],
+        &["report", EVIL, "--format", "tap"],
+        &["report", "latest", "--format", EVIL],
+        &["release", EVIL],
+        &["run", "--results-dir", EVIL, "/bin/true"],
+        &["run", "--job", EVIL],
+        &["run", "--tap", &format!("none/{EVIL}"), "/bin/true"],
+        &["run", "--spawner", EVIL, "/bin/true"],
+        &["run", "--grant", EVIL, "/bin/true"],
+        &["run", "--set", EVIL, "/bin/true"],
+        &["run", &format!("--{EVIL}")],
+        &[EVIL],
+    ] {
+        is_shown(&sandbox.run(&[args, dir].concat()));
+    }
+    // What a plugin's name is part of, in a message of the host's own log.
+    std::fs::remove_file(sandbox.project().join(&plugin)).unwrap();
+    let forger = crate::hostile::report_named("results.json");
+    sandbox.file(&plugin, forger);
+    let ran = sandbox.run(&[&["run", "/bin/true"], dir].concat());
+    assert!(ran.stderr.contains("results.json"), "{ran}");
+    is_shown(&ran);
+    // What is no text at all is not the end of it.
+    let mut command = sandbox.persea(&[]);
+    let ran = finish(command.arg(OsStr::from_bytes(b"\xff")).spawn().unwrap()).code(4);
+    assert!(
+        ran.stderr.contains("UTF-8") || ran.stderr.contains("unrecognized"),
+        "{ran}"
+    );
+}
+
+#[test]
+fn json_is_the_same_without_what_a_terminal_would_act_on() {
+    let sandbox = Sandbox::new();
+    let evil = quoted(EVIL);
+    sandbox.file("persea.toml", format!("{evil} = 1\n"));
+    sandbox.file("plugins/odd.wasm", crate::hostile::odd("sets"));
+    let values = |args: &[&str]| -> Vec<serde_json::Value> {
+        let ran = sandbox.run(args);
+        assert!(!ran.stdout.contains(acts), "{:?}", ran.stdout);
+        let lines = ran.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let listed = values(&["list", "--json", EVIL]);
+    assert_eq!(listed[0]["reference"], EVIL);
+    let config = values(&["config", "--json"]);
+    assert!(config.iter().any(|row| row["name"] == EVIL));
+    let setting = "odd.\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\u{7f}";
+    let inspected = values(&["plugin", "inspect", "plugins/odd.wasm", "--json"]);
+    assert_eq!(inspected[0]["settings"][0], setting);
+    let dir = ["--plugin-dir", "plugins"];
+    let plugins = values(&[&["plugin", "list", "--json"][..], &dir].concat());
+    let mut settings = plugins.iter().map(|plugin| &plugin["settings"][0]);
+    assert!(settings.any(|name| name == setting));
+    let config = values(&[&["config", "--json"][..], &dir].concat());
+    assert!(config.iter().any(|row| row["name"] == setting));
+    is_shown(&sandbox.run(&[&["config"][..], &dir].concat()));
+    is_shown(&sandbox.run(&["plugin", "inspect", "plugins/odd.wasm"]));
+}
+
+#[test]
+fn on_a_terminal_errors_have_colours_of_their_own_and_no_others() {
+    let sandbox = Sandbox::new();
+    let evil = quoted(EVIL);
+    sandbox.file("persea.toml", format!("{evil} = 1\n"));
+    for args in [
+        &["list", "/bin/true"][..],
+        &["config", "--json"],
+        &["release", EVIL],
+    ] {
+        let (_, text) = on_a_terminal(&sandbox, args, true, |_| {});
+        assert!(text.contains("owned"), "{text:?}");
+        let own = plain(&text).replace('\r', "");
+        let raw = ["\u{1b}]", "\u{9b}"].iter().any(|it| text.contains(it));
+        assert!(!own.contains(acts) && !raw, "{text:?}");
+    }
+    let (code, text) = on_a_terminal(&sandbox, &["release", "none"], true, |_| {});
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("\u{1b}[31m"), "{text:?}");
 }

@@ -141,7 +141,7 @@ fn a_component_that_is_no_plugin() {
 }
 
 /// All places of a text in a component, replaced by one of the same length.
-fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
+pub(super) fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = built()[name].clone();
     let mut count = 0;

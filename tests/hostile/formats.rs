@@ -1,6 +1,7 @@
 //! Result formats that misbehave: each costs its own report and no other.
 
-use crate::plugins::put;
+use super::components::patched;
+use crate::plugins::{lock, put};
 use crate::reports::assert_well_formed;
 use crate::support::Sandbox;
 
@@ -132,4 +133,98 @@ fn bytes_that_are_no_text_are_a_formats_own_matter() {
     let sandbox = report("escapes", &[], 0, &[]);
     let bytes = std::fs::read(sandbox.job().0.join("results.hostile")).unwrap();
     assert!(bytes.starts_with(b"\x1b[2J"));
+}
+
+/// The hostile report under another name, or with another file.
+pub(super) fn forger(from: &str, to: &str) -> Vec<u8> {
+    let to = format!("{to:<0$}", from.len());
+    patched("hostile-report", from, &to)
+}
+
+/// What the hostile report is to do.
+const HOW: [&str; 2] = ["--set", "report.hostile.how=escapes"];
+
+/// A job with a forger in `plugins/`: what the job and the others write is what it is without.
+#[track_caller]
+fn forges_nothing(sandbox: &Sandbox, options: &[&str], code: i32, says: &str) {
+    let mut args = vec!["run"];
+    args.extend(options);
+    args.push("/bin/true");
+    let ran = sandbox.run(&args).code(code);
+    assert!(ran.stderr.contains(says), "no {says:?} in {ran}");
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
+    let job = sandbox.job();
+    assert_eq!(job.results()["pass"], 1);
+    assert!(job.read("results.tap").starts_with("1..1\nok 1"));
+    assert_well_formed(&job.0.join("results.xml"));
+    assert!(job.read("job.log").contains("/bin/true: PASS"));
+    assert!(job.events().len() > 3);
+    assert_eq!(job.read("id").trim().len(), 40);
+    assert!(!job.0.join("latest").exists() && !job.0.join("dependencies").is_file());
+}
+
+#[test]
+fn a_format_with_the_file_of_another_report_or_of_the_job() {
+    for (file, whose) in [
+        ("results.json", "the report of result-format `json`"),
+        ("results.xml", "the report of result-format `xunit`"),
+        ("results.tap", "the report of result-format `tap`"),
+        ("events.jsonl", "the job's own"),
+        ("job.log", "the job's own"),
+        ("id", "the job's own"),
+        ("test-results", "the job's own"),
+        ("dependencies", "the job's own"),
+        ("latest", "the job's own"),
+        ("../id", "no name for it"),
+    ] {
+        let bytes = super::report_named(file);
+        let says = |plugin: &str| {
+            format!(
+                "result-format `report` ({plugin}) writes no \"{file}\": that is {whose}; `job.run.result.report.output` names another place"
+            )
+        };
+        let sandbox = Sandbox::new();
+        sandbox.file("plugins/forger.wasm", &bytes);
+        let options = [&HOW[..], &["--plugin-dir", "plugins"]].concat();
+        forges_nothing(&sandbox, &options, 0, &says("plugins/forger.wasm"));
+        // Nor when it is locked.
+        lock(&sandbox, "plugins/forger.wasm", &[]);
+        forges_nothing(&sandbox, &HOW, 0, &says("plugins/forger.wasm"));
+    }
+    // Between others the one that a lock binds has the file, whichever is preferred.
+    let sandbox = Sandbox::new();
+    put(&sandbox, "locked", &["format-csv"]);
+    sandbox.file("plugins/forger.wasm", super::report_named("results.csv"));
+    let says = "writes no \"results.csv\": that is the report of result-format `csv` (locked/format-csv.wasm)";
+    let options = [&HOW[..], &["--plugin-dir", "plugins"]].concat();
+    forges_nothing(&sandbox, &options, 0, says);
+    let csv = sandbox.job().read("results.csv");
+    assert!(csv.starts_with("\"id\",\"status\""), "{csv}");
+}
+
+#[test]
+fn a_format_with_the_name_of_one_that_is_built_in() {
+    let sandbox = Sandbox::new();
+    let bytes = forger("name=report", "name=tap");
+    sandbox.file("plugins/forger.wasm", bytes);
+    let says = "result-format `tap` (plugins/forger.wasm) has the name of a result format that is built in, and takes its place only when a lock binds it: `persea plugin add plugins/forger.wasm`";
+    forges_nothing(&sandbox, &["--plugin-dir", "plugins"], 2, says);
+    // Who locks it is told, and so is who looks at it.
+    let replaces = "replaces  result-format.tap, built in\n";
+    let ran = sandbox.run(&["plugin", "inspect", "plugins/forger.wasm"]);
+    assert!(ran.stdout.contains(replaces), "{ran}");
+    let ran = sandbox
+        .run(&["plugin", "add", "plugins/forger.wasm"])
+        .code(0);
+    assert!(
+        ran.stdout
+            .contains("  replaces result-format.tap, built in\n"),
+        "{ran}"
+    );
+    sandbox
+        .run(&[&["run", "/bin/true"], &HOW[..]].concat())
+        .code(0);
+    let job = sandbox.job();
+    assert!(!job.0.join("results.tap").exists());
+    assert!(job.0.join("results.hostile").exists());
 }

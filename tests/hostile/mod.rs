@@ -49,10 +49,22 @@ pub fn run(sandbox: &Sandbox, runnable: &str, options: &[&str], code: i32) -> Ra
     ran
 }
 
+/// A plugin that describes itself in one of the ways that it has.
+pub fn odd(way: &str) -> Vec<u8> {
+    let way = format!("describe={way}");
+    components::patched("hostile-describe", "describe=fine", &way)
+}
+
+/// A result format whose report has this name.
+pub fn report_named(file: &str) -> Vec<u8> {
+    formats::forger("file=results.hostile", &format!("file={file}"))
+}
+
 /// Nothing reaches a terminal that would move its cursor or turn its writing around.
 #[track_caller]
 pub fn assert_printable(ran: &Ran) {
-    let bad = |c: char| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c);
+    let mark = |c| matches!(c, '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let bad = |c: char| c.is_control() && c != '\n' || mark(c);
     assert!(
         !ran.stdout.contains(bad) && !ran.stderr.contains(bad),
         "{ran}"

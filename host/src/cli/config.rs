@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Failure, exit, say};
+use super::{Context, Failure, exit, say, say_json};
 use crate::config::{KNOWN, Project, project};
 
 /// Where a value is from that nobody has set.
@@ -49,10 +49,13 @@ impl Show {
             if self.json {
                 let value = set.map(|(value, _)| value);
                 let origin = set.map_or_else(|| DEFAULTS.to_owned(), |it| it.1.to_string());
-                say(format_args!(
-                    "{}",
-                    json!({ "name": name, "value": value, "origin": origin, "project": of_project.words(), "about": about })
-                ));
+                say_json(&json!({
+                    "name": name,
+                    "value": value,
+                    "origin": origin,
+                    "project": of_project.words(),
+                    "about": about,
+                }));
             } else {
                 let (value, origin) = set.map_or_else(
                     || ("(not set)".to_owned(), DEFAULTS.to_owned()),

@@ -8,7 +8,7 @@ use clap::Args;
 use super::{Context, Failure, exit};
 use crate::config::Config;
 use crate::job::{self, Answer, Picture, Resolved};
-use crate::names::printable;
+use crate::names::{printable, printable_json, printable_lines};
 use crate::plugin::Catalog;
 
 /// How the graph of tasks is written.
@@ -89,7 +89,7 @@ fn graph(
         Form::Mermaid => picture.mermaid(),
     };
     // Whoever reads may stop reading.
-    let _ = anstream::stdout().write_all(text.as_bytes());
+    let _ = anstream::stdout().write_all(printable_lines(&text).as_bytes());
     Ok(exit::OK)
 }
 
@@ -132,7 +132,8 @@ fn write_lines(out: &mut impl std::io::Write, resolved: &Resolved) -> std::io::R
 
 fn write_json(out: &mut impl std::io::Write, resolved: &Resolved) -> std::io::Result<()> {
     let reference = &resolved.reference;
-    let mut line = |value: serde_json::Value| writeln!(out, "{value}");
+    let mut line =
+        |value: serde_json::Value| writeln!(out, "{}", printable_json(&value.to_string()));
     match &resolved.answer {
         Answer::Found { resolver, runnables, .. } => runnables.iter().try_for_each(|runnable| {
             line(serde_json::json!({ "reference": reference, "resolver": resolver, "runnable": runnable }))

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Context, Failure, exit, say};
+use super::{Context, Failure, exit, say, say_json};
 use crate::names::printable;
 use crate::plugin::{self, CONTRACT, Catalog, Grants, Manifest, Origin, Trust, in_words as words};
 
 mod lock;
+mod place;
 mod verify;
 
 #[derive(Debug, Subcommand)]
@@ -74,7 +75,7 @@ impl Plugin {
                 catalog.load_requirement_resolvers().await;
                 if json {
                     for plugin in catalog.plugins() {
-                        say(format_args!("{}", as_json(&catalog, plugin)));
+                        say_json(&as_json(&catalog, plugin));
                     }
                 } else {
                     list(&catalog);
@@ -178,8 +179,12 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
             }
         }
     };
+    let place = place::place(context, plugin).await?;
     if as_object {
-        say(format_args!("{}", as_json(&catalog, plugin)));
+        let mut object = as_json(&catalog, plugin);
+        let replaces = place.iter().filter(|(word, _)| *word == "replaces");
+        object["replaces"] = replaces.map(|(_, line)| line.as_str()).collect();
+        say_json(&object);
         return Ok(exit::OK);
     }
     let powers = plugin.manifest.powers.iter();
@@ -239,7 +244,7 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         ("size", format!("{} bytes", plugin.size)),
         ("sha256", plugin.digest.clone()),
     ];
-    for (name, value) in rows {
+    for (name, value) in rows.into_iter().chain(place) {
         for (line, text) in value.lines().enumerate() {
             let name = if line == 0 { name } else { "" };
             say(format_args!("{name:<9} {}", printable(text)));

@@ -7,7 +7,6 @@ use clap::Args;
 
 use super::{Context, Failure, Place, exit, say, warn};
 use crate::job::{self, Pending, Undo, results_root};
-use crate::names::printable;
 
 #[derive(Debug, Args)]
 pub(super) struct Release {
@@ -53,11 +52,9 @@ impl Release {
             let released = undo.job(&directory, &pending).await;
             let released = released.map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
             for (requirement, done) in released {
-                let requirement = printable(&requirement).into_owned();
                 match done {
                     Ok(()) => say(format_args!("requirement {requirement}: released")),
                     Err(why) => {
-                        let why = printable(&why);
                         warn(format_args!(
                             "error: requirement {requirement} could not be released: {why}"
                         ));

@@ -253,7 +253,7 @@ fn remind(pending: &Pending) {
     for job in jobs.iter().filter(|job| !journal::is_in_use(job)) {
         warn(format_args!(
             "warning: a job has ended without releasing all that it had brought about for its tests; `persea release {}` does that",
-            printable(&job.display().to_string())
+            job.display()
         ));
     }
 }
@@ -269,10 +269,7 @@ pub(super) fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(
             Answer::Missing { .. } => missing.push(reference.as_str()),
             Answer::Corrupt { resolver, what } => {
                 warn(format_args!(
-                    "{}",
-                    printable(&format!(
-                        "Reference {reference} might be resolved by {resolver} resolver, but the file is corrupted: {what}"
-                    ))
+                    "Reference {reference} might be resolved by {resolver} resolver, but the file is corrupted: {what}"
                 ));
                 missing.push(reference.as_str());
             }
@@ -330,12 +327,13 @@ fn code(summary: &Summary) -> u8 {
         code |= exit::INTERRUPTED;
     }
     for (requirement, why) in &summary.unreleased {
-        let line = format!("error: requirement {requirement} could not be released: {why}");
-        warn(format_args!("{}", printable(&line)));
+        warn(format_args!(
+            "error: requirement {requirement} could not be released: {why}"
+        ));
         code |= exit::JOB_FAIL;
     }
     for failure in &summary.failed_reports {
-        warn(format_args!("{}", printable(&format!("error: {failure}"))));
+        warn(format_args!("error: {failure}"));
         code |= exit::JOB_FAIL;
     }
     code

@@ -207,7 +207,7 @@ impl Display for Live {
 
     fn notice(&mut self, text: &str) {
         let mut picture = lock(&self.picture);
-        picture.lines.push_str(text);
+        picture.lines.push_str(&printable(text));
         picture.lines.push('\n');
     }
 

@@ -78,7 +78,7 @@ impl Display for Plain {
     }
 
     fn notice(&mut self, text: &str) {
-        self.line(text);
+        self.line(&printable(text));
     }
 
     fn flush(&mut self) {

@@ -1,5 +1,6 @@
 //! Result formats at work: each follows the journal in a thread of its own, so that a slow one holds up neither the tests nor the others.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -82,16 +83,30 @@ pub struct Order {
     pub destination: Destination,
 }
 
+/// What the job itself has in its directory, or beside it.
+const OWN: [&str; 6] = [
+    "id",
+    "job.log",
+    "latest",
+    crate::journal::FILE_NAME,
+    super::directory::TEST_RESULTS,
+    super::directory::DEPENDENCIES,
+];
+
 /// The reports that the configuration asks for, with `job_dir` as the place for those that have a file's name of their own.
 pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<Order> {
     let mut orders = Vec::new();
-    for plugin in catalog.formats() {
+    // A file is that of the most trusted format that names it, however they are preferred.
+    let mut formats: Vec<&Arc<Plugin>> = catalog.formats().collect();
+    formats.sort_by_key(|plugin| plugin.trust);
+    let mut files = Files::default();
+    for plugin in formats {
         let setting = |what: &str| format!("job.run.result.{}.{what}", plugin.name);
         let enabled = config
             .get(&setting("enabled"))
-            .and_then(serde_json::Value::as_bool)
+            .and_then(Value::as_bool)
             .unwrap_or(true);
-        if enabled && let Some(file) = file_name(plugin) {
+        if enabled && let Some(file) = files.give(plugin, &setting("output")) {
             let destination = Destination::File(job_dir.join(file));
             orders.push(Order {
                 plugin: Arc::clone(plugin),
@@ -113,27 +128,29 @@ pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<Order> 
     orders
 }
 
-/// The name of a format's file, if it is one that cannot harm the job's own files.
-fn file_name(plugin: &Plugin) -> Option<&str> {
-    let name = plugin
-        .more
-        .get("file")
-        .and_then(serde_json::Value::as_str)?;
-    let taken = [
-        "id",
-        "job.log",
-        crate::journal::FILE_NAME,
-        super::directory::TEST_RESULTS,
-    ]
-    .contains(&name);
-    if taken || !crate::names::is_artifact_name(name) {
+/// Whose the files in the job's directory are.
+#[derive(Default)]
+struct Files(HashMap<String, Arc<Plugin>>);
+
+impl Files {
+    /// The name of a format's file, if it is one that can harm neither the job's own files nor another report.
+    fn give(&mut self, plugin: &Arc<Plugin>, setting: &str) -> Option<String> {
+        let name = plugin.more.get("file").and_then(Value::as_str)?;
+        let why = match self.0.get(name) {
+            Some(other) => format!("that is the report of {}", other.label()),
+            None if OWN.contains(&name) => "that is the job's own".to_owned(),
+            None if !crate::names::is_artifact_name(name) => "that is no name for it".to_owned(),
+            None => {
+                self.0.insert(name.to_owned(), Arc::clone(plugin));
+                return Some(name.to_owned());
+            }
+        };
         tracing::warn!(
-            "{} is not used: its report cannot be named {name:?}",
+            "{} writes no {name:?}: {why}; `{setting}` names another place for its report",
             plugin.label()
         );
-        return None;
+        None
     }
-    Some(name)
 }
 
 /// Makes one report of a journal, from its first line to its last. Blocks: it is to be called from a thread of its own.

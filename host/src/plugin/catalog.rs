@@ -27,6 +27,7 @@ use super::workers::Workers;
 use crate::config::Config;
 use crate::download::Downloads;
 use crate::names::printable;
+use crate::private::is_own;
 
 /// All plugins.
 pub struct Catalog {
@@ -55,6 +56,21 @@ pub struct Catalog {
     runners: BTreeMap<String, usize>,
     downloads: Arc<Downloads>,
     plugin_caches: Option<PathBuf>,
+}
+
+/// Where plugins keep what they keep; none where others could put something there.
+fn for_plugins(cache: &Path) -> Option<PathBuf> {
+    let path = cache.join("plugins");
+    match path.symlink_metadata() {
+        Ok(meta) if !meta.is_dir() || !is_own(&meta) => {
+            tracing::warn!(
+                "what plugins keep is not kept: {} must belong to you, and nobody else may write to it",
+                path.display()
+            );
+            None
+        }
+        _ => Some(path),
+    }
 }
 
 impl Catalog {
@@ -100,7 +116,7 @@ impl Catalog {
             preferred: config.texts("plugins.requirement-resolver.order"),
             runners: BTreeMap::new(),
             downloads: Arc::new(Downloads::new(config, sources.cache.as_deref(), &place)),
-            plugin_caches: sources.cache.as_ref().map(|cache| cache.join("plugins")),
+            plugin_caches: sources.cache.as_deref().and_then(for_plugins),
             place,
             sources,
         })
@@ -119,8 +135,32 @@ impl Catalog {
                 Err(error) => self.failures.push(error),
             }
         }
+        self.keep_built_in_formats();
         self.choose();
         Ok(())
+    }
+
+    /// A report of a built-in format's name is that format's, unless a lock says otherwise.
+    fn keep_built_in_formats(&mut self) {
+        let formats = self.plugins.iter();
+        let formats = formats.filter(|plugin| plugin.world == World::ResultFormat);
+        let built_in = formats.filter(|plugin| plugin.trust == Trust::BuiltIn);
+        let names: Vec<String> = built_in.map(|plugin| plugin.name.clone()).collect();
+        let failures = &mut self.failures;
+        self.plugins.retain(|plugin| match &plugin.origin {
+            Origin::File(path)
+                if plugin.world == World::ResultFormat
+                    && plugin.trust == Trust::Unlocked
+                    && names.contains(&plugin.name) =>
+            {
+                failures.push(PluginError::Displaces {
+                    plugin: plugin.label().to_owned(),
+                    path: path.clone(),
+                });
+                false
+            }
+            _ => true,
+        });
     }
 
     /// The largest component that is loaded, in bytes.

@@ -10,11 +10,11 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
-use rustix::process::geteuid;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::engine::digest;
+use crate::private::is_own;
 
 /// What the kernel calls the time since it was booted; see random(4).
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
@@ -24,11 +24,6 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 pub(super) struct Compiled {
     path: PathBuf,
     boot: String,
-}
-
-/// Whether nobody but this user can have written it.
-fn is_own(meta: &std::fs::Metadata) -> bool {
-    meta.uid() == geteuid().as_raw() && meta.mode() & 0o022 == 0
 }
 
 impl Compiled {

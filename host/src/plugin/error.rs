@@ -170,6 +170,14 @@ pub enum PluginError {
         /// What to type.
         line: String,
     },
+    /// A result format that no lock binds has the name of a built-in one.
+    #[error("{plugin} has the name of a result format that is built in, and takes its place only when a lock binds it: `persea plugin add {}`", path.display())]
+    Displaces {
+        /// The plugin.
+        plugin: String,
+        /// Its file.
+        path: PathBuf,
+    },
     /// A project's lock grants a directory that is not in the project, or that may be changed.
     #[error("{plugin}: {} grants it the directory `{directory}`, and a project can grant its plugins only to read its own directories. If you want that, grant the same in your own lock: `persea plugin add --user {plugin} --grant directories=...`", lock.display())]
     Overreach {

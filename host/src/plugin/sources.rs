@@ -32,8 +32,8 @@ pub struct Sources {
     pub cache: Option<PathBuf>,
 }
 
-/// Why a plugin may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+/// Why a plugin may be used; the most trusted first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trust {
     /// It is part of the host.

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::super::{Context, Failure, exit, say};
-use super::{at_its_word, words};
+use super::{at_its_word, place, words};
 use crate::names::printable;
 use crate::plugin::registry::{self, Pulled};
 use crate::plugin::{self, Catalog, Grants, Lock, LockEntry, Plugin, Power, stored};
@@ -265,12 +265,16 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
             new.id()
         )));
     }
+    let place = place::place(context, &found.plugin).await?;
     say(format_args!(
         "locked {} in {}",
         new.id(),
         lock.path().display()
     ));
     show(&new);
+    for (word, line) in place {
+        say(format_args!("  {word:<8} {}", printable(&line)));
+    }
     for power in &found.plugin.manifest.powers {
         say(format_args!("  may {}", words(power)));
     }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::status;
 
-/// `loop`, `trap`, `call`, `name`, `vers`, `none`, `kind` or `fine`.
+/// `loop`, `trap`, `call`, `name`, `vers`, `none`, `kind`, `sets` or `fine`.
 static WAY: &str = "describe=fine";
 
 struct Odd;
@@ -27,6 +27,10 @@ impl Runner for Odd {
             "describe=vers" => description.version("latest").kinds(["odd"]),
             "describe=none" => description,
             "describe=kind" => description.kinds(["odd\u{202e}\nrunner  forged", ""]),
+            "describe=sets" => {
+                let name = "odd.\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\u{7f}";
+                description.settings([name]).kinds(["odd"])
+            }
             _ => description.kinds(["odd"]),
         }
     }
