@@ -310,11 +310,12 @@ fn thousands_of_mutations_of_a_good_component_never_break_the_host() {
             match random(4) {
                 0 => bytes[at] ^= 1 << random(8),
                 1 => bytes[at] = u8::try_from(random(256)).unwrap(),
-                2 => drop(bytes.splice(
-                    at..at,
-                    whole[at..(at + random(64)).min(whole.len())].to_vec(),
-                )),
-                _ => drop(bytes.drain(at..(at + random(64)).min(whole.len()))),
+                2 => {
+                    let from = random(whole.len());
+                    let piece = &whole[from..(from + random(64)).min(whole.len())];
+                    drop(bytes.splice(at..at, piece.iter().copied()));
+                }
+                _ => drop(bytes.drain(at..(at + random(64)).min(bytes.len()))),
             }
         }
         sandbox.file(&format!("plugins/{number:04}.wasm"), bytes);
