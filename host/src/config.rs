@@ -18,7 +18,7 @@ use crate::small_file::{self, SMALL};
 mod known;
 mod project;
 mod shape;
-pub use known::{KNOWN, Known, RESOURCES, limit, limits, project};
+pub use known::{KNOWN, Known, RESOURCES, SHARED_LIMIT, limit, limits, project};
 pub use project::{NotTaken, Project};
 pub use shape::Shape;
 
@@ -56,6 +56,16 @@ pub enum ConfigError {
         expected: &'static str,
         /// What was there.
         found: String,
+    },
+    /// A plugin or a world cannot have it of its own.
+    #[error(
+        "setting `{name}` from {origin}: `{SHARED_LIMIT}` is one for all plugins: set `plugins.limits.{SHARED_LIMIT}`"
+    )]
+    Shared {
+        /// The setting.
+        name: String,
+        /// Where it came from.
+        origin: Origin,
     },
     /// `--set` without a value.
     #[error("`--set {0}`: write it as `--set NAME=VALUE`, as in `--set run.max_parallel_tasks=4`")]
@@ -258,6 +268,12 @@ impl Config {
     /// Whether every value fits its setting.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (name, (value, origin)) in &self.values {
+            if known::is_shared(name) {
+                return Err(ConfigError::Shared {
+                    name: name.clone(),
+                    origin: origin.clone(),
+                });
+            }
             if let Some(shape) = known::shape(name)
                 && !shape.fits(value)
             {

@@ -252,7 +252,6 @@ impl Job {
             // Without a directory to work in no process can start either, and that is said better there.
             project_dir: std::env::current_dir().unwrap_or_default(),
             timeout: config.duration("task.timeout.running"),
-            requirement_timeout: config.duration("requirement.timeout"),
             grace: config
                 .duration("runner.task.interval.from_soft_to_hard_termination")
                 .unwrap_or(GRACE),

@@ -58,7 +58,11 @@ fn whatever_a_requirement_resolver_does_the_others_are_not_harmed() {
     put(&sandbox, "plugins", &["hostile-requirement"]);
     let cases = [
         ("check-panics", "CANCEL", "no idea"),
-        ("check-loops", "CANCEL", "it took too long"),
+        (
+            "check-loops",
+            "CANCEL",
+            "requirement-resolver `hostile` (plugins/hostile-requirement.wasm) has reached its limit on the time to meet or to release a requirement, 8 s: `requirement.timeout` raises it, or `plugins.requirement-resolver.hostile.timeout` alone",
+        ),
         (
             "impossible",
             "CANCEL",
@@ -66,7 +70,11 @@ fn whatever_a_requirement_resolver_does_the_others_are_not_harmed() {
         ),
         ("refuses", "CANCEL", "I do not want to"),
         ("fulfil-panics", "CANCEL", "half way"),
-        ("hoards", "CANCEL", "1024 names"),
+        (
+            "hoards",
+            "CANCEL",
+            "requirement-resolver `hostile` (plugins/hostile-requirement.wasm): it has reached its limit on what it keeps from job to job, 1024 names: nothing raises it; to remove ",
+        ),
         ("chatters", "CANCEL", "plugins.limits.status_bytes"),
         ("stuck", "PASS", ""),
         ("release-panics", "PASS", ""),

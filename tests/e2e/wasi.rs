@@ -167,3 +167,30 @@ fn a_variable_is_seen_when_it_is_granted_by_name() {
         "variable TOKEN: hunter2\nvariable OTHER: no\nvariable PATH: no\n"
     );
 }
+
+#[test]
+fn one_that_sleeps_ends_with_its_time_and_what_processes_take_is_not_counted() {
+    let sandbox = sandbox();
+    sandbox.run(&["plugin", "add", "p.wasm"]).code(0);
+    sandbox.file(
+        "test_slow.py",
+        "import time, unittest\n\nclass Slow(unittest.TestCase):\n    def test(self):\n        time.sleep(1)\n",
+    );
+    let sleeps = serde_json::json!([
+        {"kind": "wasi", "uri": "x", "args": ["sleep 1000"]},
+        {"kind": "exec-test", "uri": "/bin/sleep", "args": ["1"], "identifier": "slow"},
+    ]);
+    sandbox.file("r.json", sleeps.to_string());
+    let limit = ["--set", "plugins.runner.timeout=0.5"];
+    let args = [&["run", "r.json", "test_slow.py"][..], &limit].concat();
+    sandbox.run(&args).code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("x"), "ERROR");
+    assert_eq!(
+        job.reason("x"),
+        "runner `wasi` (p.wasm) has reached its limit on the time without a process, 0.5 s: `plugins.runner.timeout` raises it, or `plugins.runner.wasi.timeout` alone"
+    );
+    assert_eq!(job.status("slow"), "PASS");
+    assert_eq!(job.status("test_slow.py:Slow.test"), "PASS");
+    sandbox.assert_no_strays();
+}

@@ -72,7 +72,7 @@ fn a_resolver_that_loops_is_stopped() {
     let reason = job.reason("loop.bad");
     assert_eq!(
         reason,
-        "resolver `hostile` (plugins/hostile-resolver.wasm) has reached its limit on the time for one answer, 0.5 s: `plugins.resolver.timeout` raises it"
+        "resolver `hostile` (plugins/hostile-resolver.wasm) has reached its limit on the time for one answer, 0.5 s: `plugins.resolver.timeout` raises it, or `plugins.resolver.hostile.timeout` alone"
     );
     assert_eq!(job.status("echo good"), "PASS");
     assert_eq!(job.results()["total"], 3);

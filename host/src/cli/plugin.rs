@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::{Context, Failure, exit, say, say_json};
 use crate::names::printable;
-use crate::plugin::{self, CONTRACT, Catalog, Grants, Manifest, Origin, Trust, in_words as words};
+use crate::plugin::{
+    self, CONTRACT, Catalog, Grants, Manifest, Origin, OwnLimits, Trust, in_words as words,
+};
 
 mod lock;
 mod place;
@@ -52,6 +54,9 @@ pub(super) enum Plugin {
     Remove {
         /// The name in the lock
         name: String,
+        /// From the user's own lock, and not from that of the project
+        #[arg(long)]
+        user: bool,
     },
     /// Get the locked plugins from their registries that this machine has not
     Install,
@@ -93,7 +98,7 @@ impl Plugin {
                 approve,
                 terms,
             } => lock::update(context, &name, approve, &terms).await,
-            Self::Remove { name } => lock::remove(context, &name),
+            Self::Remove { name, user } => lock::remove(context, &name, user),
             Self::Install => verify::install(context).await,
             Self::Verify => verify::verify(context).await,
             Self::Pack { module, output } => pack(context, &module, &output),
@@ -145,8 +150,10 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
     let plugin: &plugin::Plugin = if path.is_file() {
         // Nothing else has to be loaded to look at a stranger's file.
         catalog = std::sync::Arc::new(context.bare()?);
-        let bytes = catalog.read(path).map_err(Failure::of)?;
-        loaded = catalog.examine(path, &bytes).await.map_err(Failure::of)?;
+        let own = OwnLimits::none();
+        let bytes = catalog.read(path, &own).map_err(Failure::of)?;
+        let examined = catalog.examine(path, &bytes, &own).await;
+        loaded = examined.map_err(Failure::of)?;
         &loaded
     } else {
         catalog = context.catalog().await?;
@@ -181,10 +188,13 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
     };
     let place = place::place(context, plugin).await?;
     if as_object {
-        let mut object = as_json(&catalog, plugin);
+        let mut all = as_json(&catalog, plugin);
         let replaces = place.iter().filter(|(word, _)| *word == "replaces");
-        object["replaces"] = replaces.map(|(_, line)| line.as_str()).collect();
-        say_json(&object);
+        if let Some(object) = all.as_object_mut() {
+            let lines = replaces.map(|(_, line)| line.as_str()).collect();
+            object.insert("replaces".to_owned(), lines);
+        }
+        say_json(&all);
         return Ok(exit::OK);
     }
     let powers = plugin.manifest.powers.iter();

@@ -79,7 +79,7 @@ fn refuse_strangers(job: &Path) -> Result<(), Failure> {
         miette::miette!(
             help = "`--trust-journal` follows it all the same",
             "{} is not known as a job of yours that has left something, and what its journal says would be run",
-            printable(&job.display().to_string())
+            job.display()
         ),
     ))
 }

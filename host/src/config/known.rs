@@ -65,23 +65,40 @@ pub(super) fn shape(name: &str) -> Option<Shape> {
     if let Some(known) = KNOWN.iter().find(|known| known.name == name) {
         return Some(known.shape);
     }
-    // `plugins.WORLD.limits.NAME` or `plugins.WORLD.PLUGIN.limits.NAME`.
-    let (of, name) = name.strip_prefix("plugins.")?.split_once(".limits.")?;
-    limit(name).filter(|_| of.split('.').count() <= 2)
+    // `plugins.WORLD.PLUGIN.timeout`, as `plugins.WORLD.timeout`.
+    let of = name.strip_prefix("plugins.")?;
+    if let Some(of) = of.strip_suffix(".timeout") {
+        return is_some_plugins(of).then_some(Shape::Duration);
+    }
+    let (of, name) = of.split_once(".limits.")?;
+    limit(name).filter(|_| is_some_plugins(of))
+}
+
+/// Whether it names a world, or a plugin with its world, as `runner.greet`.
+fn is_some_plugins(name: &str) -> bool {
+    name.split('.').count() <= 2
+}
+
+/// Whether a setting gives a plugin or a world a limit that is one for all.
+pub(super) fn is_shared(name: &str) -> bool {
+    let parts = name
+        .strip_prefix("plugins.")
+        .and_then(|it| it.split_once(".limits."));
+    parts.is_some_and(|(of, name)| name == SHARED_LIMIT && is_some_plugins(of))
 }
 
 /// What the names of limits begin with.
 const LIMITS: &str = "plugins.limits.";
 
 /// The one limit that all plugins share, so that none has it of its own.
-const SHARED: &str = "stack_kb";
+pub const SHARED_LIMIT: &str = "stack_kb";
 
 /// The names of the limits that a plugin can have of its own.
 pub fn limits() -> impl Iterator<Item = &'static str> {
     let names = KNOWN
         .iter()
         .filter_map(|known| known.name.strip_prefix(LIMITS));
-    names.filter(|name| *name != SHARED)
+    names.filter(|name| *name != SHARED_LIMIT)
 }
 
 /// The shape of such a limit.
@@ -332,6 +349,12 @@ pub const KNOWN: &[Known] = &[
         Shape::Texts,
         "[]",
         "runners that are preferred where several run a kind",
+    ),
+    known(
+        "plugins.runner.timeout",
+        Shape::Duration,
+        "600",
+        "the longest that a runner may go on while it has no process: what its processes take is the task's time; 0 is no limit",
     ),
     known(
         "plugins.scheduler.timeout",

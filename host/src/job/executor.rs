@@ -44,8 +44,6 @@ pub(super) struct Shared {
     pub(super) project_dir: PathBuf,
     /// For all tasks that set none themselves.
     pub(super) timeout: Option<Duration>,
-    /// For meeting and for releasing a requirement.
-    pub(super) requirement_timeout: Option<Duration>,
     /// Between SIGTERM and SIGKILL.
     pub(super) grace: Duration,
 }

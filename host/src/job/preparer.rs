@@ -44,12 +44,13 @@ pub(super) async fn fulfil(
             }
         }
     };
-    let done = supervise(&host, &times(shared), &mut control, running).await;
+    let times = times(shared, step);
+    let done = supervise(&host, &times, &mut control, running).await;
     let failed = |reason: String, unknown| Met::Failed { reason, unknown };
     let Some(done) = done else {
         return failed("it was not begun".to_owned(), false);
     };
-    let met = match outcome(done) {
+    let met = match outcome(step, done) {
         Ok(Some(met)) => met,
         Ok(None) => failed("it cannot be met in this environment".to_owned(), false),
         // What the resolver says of itself it has undone.
@@ -105,8 +106,9 @@ pub(super) async fn release(
         let mut resolver = resolver(&host, step).await?;
         resolver.release(fulfilled).await
     };
-    let done = supervise(&host, &times(shared), &mut control, running).await;
-    let failed = match done.map(outcome) {
+    let times = times(shared, step);
+    let done = supervise(&host, &times, &mut control, running).await;
+    let failed = match done.map(|done| outcome(step, done)) {
         Some(Ok(())) => return Ok(()),
         Some(Err(Failure::Said(reason) | Failure::Cut(reason))) => reason,
         None => "it was not begun".to_owned(),
@@ -120,12 +122,12 @@ fn host(shared: &Arc<Shared>, index: usize, step: &Step, assignment: Assignment)
     Arc::new(Host::new(Arc::clone(shared), index, directory, assignment))
 }
 
-fn times(shared: &Shared) -> Times<'_> {
+fn times<'a>(shared: &'a Shared, step: &Step) -> Times<'a> {
     Times {
         clock: &shared.clock,
         begun: shared.clock.now(),
-        timeout: shared.requirement_timeout,
-        too_long: "it took too long (`requirement.timeout`)",
+        timeout: step.resolver.limits().wall,
+        too_long: TOO_LONG,
         patience: PATIENCE,
         grace: shared.grace,
     }
@@ -153,6 +155,9 @@ async fn resolver(host: &Arc<Host>, step: &Step) -> Result<RequirementResolver, 
     .await
 }
 
+/// What is told of one whose time is up; how it is said is up to whose limit that was.
+const TOO_LONG: &str = "it took too long";
+
 enum Failure {
     /// The resolver says so.
     Said(String),
@@ -160,11 +165,33 @@ enum Failure {
     Cut(String),
 }
 
-fn outcome<T>(done: Supervised<T>) -> Result<T, Failure> {
+fn outcome<T>(step: &Step, done: Supervised<T>) -> Result<T, Failure> {
     match (done.answer, done.interrupted, done.lost) {
         // Also where it came to its end only when it was to be cut short.
         (Some(Ok(answer)), _, None) => Ok(answer),
-        (Some(Err(PluginError::Answer { message, .. })), None, None) => Err(Failure::Said(message)),
+        (
+            Some(Err(PluginError::Answer {
+                plugin,
+                code,
+                message,
+            })),
+            None,
+            None,
+        ) => {
+            // That a stranger has reached a limit is the host's to say, and of whom.
+            let is_limit = ["limit", "too-large"].contains(&&*code);
+            Err(Failure::Said(
+                match is_limit && !step.resolver.is_built_in() {
+                    true => format!("{plugin}: {message}"),
+                    false => message,
+                },
+            ))
+        }
+        (_, Some(TOO_LONG), _) => Err(Failure::Cut(format!(
+            "{} has reached {}",
+            step.resolver.label(),
+            step.resolver.limits().reached_wall()
+        ))),
         (_, Some(reason), _) => Err(Failure::Cut(reason.to_owned())),
         (_, None, Some(error)) => Err(Failure::Cut(error.to_string())),
         (Some(Err(error)), None, None) => Err(Failure::Cut(error.to_string())),

@@ -153,7 +153,6 @@ impl Undo {
             temp_dir,
             project_dir: std::env::current_dir().unwrap_or_default(),
             timeout: None,
-            requirement_timeout: config.duration("requirement.timeout"),
             grace: config
                 .duration("runner.task.interval.from_soft_to_hard_termination")
                 .unwrap_or(GRACE),

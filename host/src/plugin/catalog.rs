@@ -12,8 +12,8 @@ use tokio::sync::OnceCell;
 use super::PluginError;
 use super::engine::Compiler;
 use super::grants::Power;
-use super::limits;
-use super::loaded::Plugin;
+use super::limits::{self, Largest};
+use super::loaded::{Origin, Plugin};
 use super::manifest::World;
 use super::powers::cache::CachePower;
 use super::powers::log::{Level, Log};
@@ -34,9 +34,8 @@ pub struct Catalog {
     pub(super) compiler: Compiler,
     /// The settings, of which limits are made.
     pub(super) config: Config,
-    /// The largest component file that is loaded, in bytes.
-    pub(super) component_bytes: u64,
-    pub(super) no_limits: BTreeMap<String, serde_json::Value>,
+    /// The largest component that any plugin may be.
+    pub(super) largest: Largest,
     pub(super) sources: Sources,
     pub(super) keys: Keys,
     workers: Workers,
@@ -98,12 +97,10 @@ impl Catalog {
                 source,
             }
         })?;
-        let component_mb = config.integer("plugins.limits.component_mb").unwrap_or(0);
         Ok(Self {
             compiler,
             config: config.clone(),
-            component_bytes: component_mb.saturating_mul(1 << 20),
-            no_limits: BTreeMap::new(),
+            largest: Largest::of_any(config, &sources.locks),
             keys: Keys::new(config)?,
             workers: Workers::default(),
             whole: views(&root, &[".".to_owned()]).into(),
@@ -161,11 +158,6 @@ impl Catalog {
             }
             _ => true,
         });
-    }
-
-    /// The largest component that is loaded, in bytes.
-    pub const fn component_bytes(&self) -> u64 {
-        self.component_bytes
     }
 
     /// Whether a plugin is signed as the configuration wants it.

@@ -109,14 +109,12 @@ pub enum PluginError {
         reached: Box<Reached>,
     },
     /// The plugin has died too often to be asked again in this job.
-    #[error(
-        "{plugin} has died {deaths} times in this job and is not asked again: `plugins.limits.deaths` is how often it may"
-    )]
+    #[error("{plugin} is not asked again in this job: it has reached {reached}")]
     Poisoned {
         /// The plugin.
         plugin: String,
-        /// How often it may.
-        deaths: u64,
+        /// How often it may, and the way out.
+        reached: Box<Reached>,
     },
     /// The plugin answered with an error.
     #[error("{plugin}: {message} ({code})")]

@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
-use crate::spawner::ISOLATING;
+use crate::spawner::{ISOLATING, NAMES as SPAWNERS};
 
 /// What stands behind a directory that may be changed.
 const WRITE: &str = ":write";
@@ -78,6 +78,35 @@ impl Power {
         }
     }
 
+    /// Whether a grant can name this; it would grant nothing otherwise, or another thing than it says.
+    fn check(self, what: &str) -> Result<(), String> {
+        let wrong = |why: &str| Err(format!("`{}={what}`: {why}", self.name()));
+        if what.is_empty() || what.contains(char::is_control) {
+            return wrong("that is no name");
+        }
+        let host = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        match self {
+            Self::Process if what != "*" && !SPAWNERS.contains(&what) => wrong(&format!(
+                "there are the spawners {}",
+                SPAWNERS.map(|name| format!("`{name}`")).join(" and ")
+            )),
+            Self::Workspace if what == "*" || !is_below(Path::new(what)) => {
+                wrong("that is no directory of the project, as `tests`, or `.` for all of it")
+            }
+            Self::Fetch
+                if !is_bracketed(what)
+                    && !what.strip_prefix('*').unwrap_or(what).chars().all(host) =>
+            {
+                wrong("that is no host's name, as `example.org` or `*.example.org`")
+            }
+            Self::Environment if what.contains('=') || what.contains('*') && what != "*" => {
+                wrong("that is no variable's name, and `*` alone is any")
+            }
+            Self::Directories if what == WRITE => wrong("that is no directory"),
+            _ => Ok(()),
+        }
+    }
+
     /// The grant that is proposed to who has to write one: `fetch=HOST`.
     pub fn proposal(self) -> String {
         format!(
@@ -141,7 +170,20 @@ impl Grants {
             all.sort();
             all.dedup();
         }
+        grants.check()?;
         Ok(grants)
+    }
+
+    /// What is wrong with what they name, if something is.
+    pub(super) fn check(&self) -> Result<(), String> {
+        for (power, values) in &self.0 {
+            if values.is_empty() {
+                let (name, parameter) = (power.name(), power.parameter());
+                return Err(format!("`{name}` names nothing: it takes {parameter}"));
+            }
+            values.iter().try_for_each(|value| power.check(value))?;
+        }
+        Ok(())
     }
 
     /// Whether there's nothing.
@@ -228,6 +270,12 @@ impl Grants {
         self.0.retain(|power, _| !gone.contains(power));
         gone
     }
+}
+
+/// An address of IPv6, as in a URL.
+fn is_bracketed(host: &str) -> bool {
+    let inner = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 /// Whether a path by its words is in the working directory.
@@ -317,6 +365,43 @@ mod tests {
         assert!(!grants.allows(Power::Process, "process"));
         assert!(grants.allows(Power::Environment, "HOME"));
         assert!(!grants.allows(Power::Fetch, "example.org"));
+    }
+
+    #[test]
+    fn what_would_grant_nothing_is_refused() {
+        let wrong = |text: &str| Grants::parse(&[text]).unwrap_err();
+        assert_eq!(
+            wrong("process=nonsense"),
+            "`process=nonsense`: there are the spawners `process` and `sandbox`"
+        );
+        for (text, words) in [
+            ("workspace=../x", "no directory of the project"),
+            ("workspace=/etc", "no directory of the project"),
+            ("workspace=*", "no directory of the project"),
+            ("environment=A=B", "no variable's name"),
+            ("environment=A*", "no variable's name"),
+            ("fetch=https://example.org", "no host's name"),
+            ("fetch=example.org:80", "no host's name"),
+            ("fetch=[nonsense]", "no host's name"),
+            ("programs=a\nb", "no name"),
+            ("directories=:write", "no directory"),
+        ] {
+            assert!(wrong(text).contains(words), "{text}: {}", wrong(text));
+        }
+        for right in [
+            "process=*",
+            "workspace=a/./b",
+            "environment=*",
+            "fetch=*,*.example.org,10.0.0.1,[::1],file,.",
+            "directories=/a b:write",
+        ] {
+            Grants::parse(&[right]).unwrap();
+        }
+        let empty: Grants = serde_json::from_str(r#"{"process": []}"#).unwrap();
+        assert_eq!(
+            empty.check().unwrap_err(),
+            "`process` names nothing: it takes SPAWNER"
+        );
     }
 
     #[test]

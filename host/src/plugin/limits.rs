@@ -1,15 +1,21 @@
-//! Every limit on a plugin, in one struct, and how a store is held to them. Knows nothing of what plugins do.
+//! Every limit on a plugin, in one struct. Knows nothing of what plugins do, or of how they are held to it.
 //!
 //! A limit is the setting `plugins.limits.NAME`; for the plugins of one world `plugins.WORLD.limits.NAME` comes before it, then what the
-//! lock says of the plugin, then `plugins.WORLD.PLUGIN.limits.NAME`.
+//! lock says of the plugin, then `plugins.WORLD.PLUGIN.limits.NAME`. The time for an answer depends on the world: there it's `timeout` instead
+//! of `limits.NAME`, and in the lock `timeout` too. Who reaches a limit is told which of these it was.
+
+mod own;
+mod reached;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde_json::Value;
-use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
+pub use self::own::Own;
+use self::own::{Names, Origin, Scope};
+pub use self::reached::Reached;
+pub(in crate::plugin) use self::reached::bytes;
 use super::engine::{Room, TICK};
 use super::lock::Lock;
 use super::manifest::World;
@@ -29,10 +35,10 @@ pub struct Limits {
     pub instances: usize,
     /// Time on a processor inside the guest; none for no limit. 10 minutes.
     pub cpu: Option<Duration>,
-    /// The longest that one answer may take; none for no limit. It depends on the world, and tasks have times of their own.
+    /// The longest that one answer may take; none for no limit. What counts depends on the world, and so does the default.
     pub wall: Option<Duration>,
-    /// The setting that it is from.
-    pub wall_setting: String,
+    /// What that is the time for, and what raises it.
+    wall_of: (&'static str, String),
     /// The longest that it may take to say what it is. 10 s: a guest with an interpreter in it takes one.
     pub describe: Duration,
     /// Bytes that the guest may hand to the host in one call: 32 MiB (wasmtime's default is 128 MiB).
@@ -59,8 +65,10 @@ pub struct Limits {
     pub stack: u64,
     /// After so many traps, limits and time-outs in one job a plugin is not asked again: 10.
     pub deaths: u64,
-    /// What it is the limits of, in the names of settings: `runner.greet`, or `runner` before it has said its name.
-    scope: String,
+    /// What it is the limits of.
+    scope: Scope,
+    /// Where each of them comes from.
+    origins: BTreeMap<&'static str, Origin>,
 }
 
 /// The room that the engine makes for a guest: that of whichever has the highest limits.
@@ -88,10 +96,25 @@ pub(super) fn stack(config: &Config) -> u64 {
     kib.clamp(64, 64 * KIB) * KIB
 }
 
+/// The name of the time for one answer among the limits of a lock.
+const TIMEOUT: &str = "timeout";
+
+const ANSWER: &str = "the time for one answer";
+
 /// Whether there is such a limit that a plugin can have of its own, and the value is one.
 pub fn check(name: &str, value: &Value) -> Result<(), String> {
-    let shape = config::limit(name).ok_or_else(|| {
-        let names: Vec<String> = config::limits().map(|name| format!("`{name}`")).collect();
+    if name == config::SHARED_LIMIT {
+        return Err(format!(
+            "no plugin has a limit `{name}` of its own, because it is one for all: the setting `plugins.limits.{name}`"
+        ));
+    }
+    let shape = match name {
+        TIMEOUT => Some(config::Shape::Duration),
+        name => config::limit(name),
+    };
+    let shape = shape.ok_or_else(|| {
+        let names = config::limits().chain([TIMEOUT]);
+        let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
         format!(
             "there is no limit `{name}` of a plugin: there are {}",
             names.join(", ")
@@ -106,36 +129,86 @@ pub fn check(name: &str, value: &Value) -> Result<(), String> {
     }
 }
 
+/// The largest component that is read, and what is said of a larger one.
+#[derive(Clone, Debug)]
+pub struct Largest {
+    /// In bytes.
+    pub bytes: u64,
+    /// What raises that.
+    pub reached: Reached,
+}
+
+impl Largest {
+    fn new(mebibytes: u64, raises: String) -> Self {
+        let bytes = mebibytes.saturating_mul(MIB);
+        Self {
+            bytes,
+            reached: too_large(bytes, raises),
+        }
+    }
+
+    /// What any plugin may have: before a component is read nobody knows whose limit counts.
+    pub(super) fn of_any(config: &Config, locks: &[Lock]) -> Self {
+        let ending = format!(".{COMPONENT}");
+        let set = config.iter().filter(|(name, ..)| name.ends_with(&ending));
+        let set = set.filter_map(|(name, value, _)| {
+            let raises = format!("`{name}` raises it");
+            Some(Self::new(value.as_u64()?, raises))
+        });
+        let locked = locks.iter().flat_map(Lock::entries);
+        let locked = locked.filter_map(|entry| {
+            let own = Own::locked(entry, &entry.limits).number(COMPONENT);
+            own.map(|(most, raises)| Self::new(most, raises))
+        });
+        let most = set.chain(locked).max_by_key(|largest| largest.bytes);
+        most.unwrap_or_else(|| Self::new(0, String::new()))
+    }
+
+    /// The same where a plugin has this limit of its own.
+    pub(super) fn or(self, own: &Own<'_>) -> Self {
+        let own = own.number(COMPONENT);
+        let own = own.map(|(most, raises)| Self::new(most, raises));
+        own.filter(|own| own.bytes > self.bytes).unwrap_or(self)
+    }
+}
+
+/// The limit on a component's size.
+const COMPONENT: &str = "component_mb";
+
+fn too_large(largest: u64, raises: String) -> Reached {
+    Reached {
+        what: "the component's size",
+        value: bytes(largest),
+        raises,
+    }
+}
+
 impl Limits {
-    /// Those of a plugin of this world: with the name that it has, once that is known, and what its lock says.
-    pub(super) fn of(
-        config: &Config,
-        world: World,
-        name: Option<&str>,
-        own: &BTreeMap<String, Value>,
-    ) -> Self {
-        let world = world.name();
-        let scope = name.map_or_else(|| world.to_owned(), |name| format!("{world}.{name}"));
-        let value = |limit: &str| {
-            let named = name.and_then(|_| config.get(&format!("plugins.{scope}.limits.{limit}")));
-            named
-                .or_else(|| own.get(limit))
-                .or_else(|| config.get(&format!("plugins.{world}.limits.{limit}")))
-                .or_else(|| config.get(&format!("plugins.limits.{limit}")))
-        };
+    /// Those of a plugin of this world: with the name that it has, once that is known, and what it has of its own.
+    pub(super) fn of(config: &Config, world: World, name: Option<&str>, own: &Own<'_>) -> Self {
+        let scope = Scope::new(world, name, own);
+        let mut values: BTreeMap<&'static str, &Value> = BTreeMap::new();
+        let mut origins = BTreeMap::new();
+        for limit in config::limits() {
+            if let Some((value, origin)) = scope.find(config, own, &Names::of(limit)) {
+                values.insert(limit, value);
+                origins.insert(limit, origin);
+            }
+        }
         // The settings have defaults, and their values were checked; 0 would only stand for a table without that limit.
-        let number = |limit: &str| value(limit).and_then(Value::as_u64).unwrap_or(0);
+        let number = |limit: &str| values.get(limit).and_then(|it| it.as_u64()).unwrap_or(0);
         let size = |limit: &str, unit: u64| {
             usize::try_from(number(limit).saturating_mul(unit)).unwrap_or(usize::MAX)
         };
-        let time = |limit: &str| value(limit).and_then(config::duration);
+        let time = |limit: &str| values.get(limit).copied().and_then(config::duration);
+        let (wall, wall_of) = wall(config, world, &scope, own);
         Self {
             memory: size("memory_mb", MIB),
             table_elements: size("table_elements", 1),
             instances: size("instances", 1),
             cpu: time("cpu").filter(|time| !time.is_zero()),
-            wall: config.duration(&format!("plugins.{world}.timeout")),
-            wall_setting: format!("plugins.{world}.timeout"),
+            wall,
+            wall_of,
             describe: time("describe").unwrap_or_default(),
             call_bytes: size("call_mb", MIB),
             handles: size("handles", 1),
@@ -144,12 +217,13 @@ impl Limits {
             status_messages: number("status_messages"),
             status_bytes: number("status_bytes"),
             output_bytes: number("output_mb").saturating_mul(MIB),
-            component_bytes: number("component_mb").saturating_mul(MIB),
+            component_bytes: number(COMPONENT).saturating_mul(MIB),
             compile: time("compile").unwrap_or_default(),
             compile_memory: number("compile_memory_mb").saturating_mul(MIB),
             stack: stack(config),
             deaths: number("deaths"),
             scope,
+            origins,
         }
     }
 
@@ -157,8 +231,16 @@ impl Limits {
     pub(super) fn to_describe(&self) -> Self {
         Self {
             wall: Some(self.describe),
-            wall_setting: "plugins.limits.describe".into(),
+            wall_of: (ANSWER, self.raises("describe")),
             ..self.clone()
+        }
+    }
+
+    /// Whether a component may be so large.
+    pub(super) fn check_size(&self, size: usize) -> Result<(), Reached> {
+        match size as u64 > self.component_bytes {
+            true => Err(too_large(self.component_bytes, self.raises(COMPONENT))),
+            false => Ok(()),
         }
     }
 
@@ -168,220 +250,79 @@ impl Limits {
         self.cpu.map(|cpu| ticks(cpu).unwrap_or(u64::MAX))
     }
 
-    /// That a limit was reached: what it is on, its value, and the setting below `plugins.limits`.
+    /// What raises the limit of this name, from where it is.
+    fn raises(&self, limit: &str) -> String {
+        let origin = self.origins.get(limit).copied();
+        self.scope
+            .raises(origin.unwrap_or(Origin::All), &Names::of(limit))
+    }
+
+    /// That a limit was reached: what it is on, its value, and its name below `plugins.limits`.
     pub(super) fn reached(
         &self,
         what: &'static str,
         value: String,
-        setting: &'static str,
+        limit: &'static str,
     ) -> Reached {
-        let own = format!("plugins.{}.limits.{setting}", self.scope);
         Reached {
             what,
             value,
-            setting: format!("plugins.limits.{setting}"),
-            own: Some(own),
+            raises: self.raises(limit),
+        }
+    }
+
+    /// The same of the stack, which all plugins have alike.
+    pub(super) fn reached_stack(&self) -> Reached {
+        Reached {
+            what: "the stack",
+            value: bytes(self.stack),
+            raises: format!(
+                "`plugins.limits.{}` raises it for all",
+                config::SHARED_LIMIT
+            ),
+        }
+    }
+
+    /// The same of the time for an answer.
+    pub fn reached_wall(&self) -> Reached {
+        let (what, raises) = &self.wall_of;
+        Reached {
+            what,
+            value: format!("{} s", self.wall.unwrap_or_default().as_secs_f64()),
+            raises: raises.clone(),
         }
     }
 }
 
-/// A limit that was reached, said in one way for all: what it is on, its value, and how it is raised.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reached {
-    /// What it is on: `memory`.
-    pub what: &'static str,
-    /// Its value, with the unit.
-    pub value: String,
-    /// The setting that raises it.
-    pub setting: String,
-    /// The setting that raises it for this plugin alone, or for its world.
-    pub own: Option<String>,
-}
-
-impl fmt::Display for Reached {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "its limit on {}, {}: `{}` raises it",
-            self.what, self.value, self.setting
-        )?;
-        match &self.own {
-            Some(own) => write!(f, ", or `{own}` alone"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A number of bytes, for people.
-pub(super) fn bytes(count: u64) -> String {
-    match count {
-        count if count >= MIB && count.is_multiple_of(MIB) => format!("{} MiB", count / MIB),
-        count if count >= KIB && count.is_multiple_of(KIB) => format!("{} KiB", count / KIB),
-        count => format!("{count} bytes"),
-    }
-}
-
-/// What a store has used of its limits.
-#[derive(Debug)]
-pub(super) struct Usage {
-    memory_left: usize,
-    table_left: usize,
-    instances: usize,
-    ticks_left: Option<u64>,
-    limits: std::sync::Arc<Limits>,
-    /// The limit that was reached, for the message about the trap that follows.
-    pub(super) reached: Option<Reached>,
-}
-
-impl Usage {
-    pub(super) fn new(limits: &std::sync::Arc<Limits>) -> Self {
-        Self {
-            memory_left: limits.memory,
-            table_left: limits.table_elements,
-            instances: limits.instances,
-            ticks_left: limits.ticks(),
-            limits: std::sync::Arc::clone(limits),
-            reached: None,
-        }
-    }
-
-    /// From now on it has so much time on a processor.
-    pub(super) fn refill(&mut self, ticks: Option<u64>) {
-        self.ticks_left = ticks;
-    }
-}
-
-impl ResourceLimiter for Usage {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let growth = desired.saturating_sub(current);
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        if growth > self.memory_left {
-            let value = bytes(self.limits.memory as u64);
-            self.reached = Some(self.limits.reached("memory", value, "memory_mb"));
-            return Ok(false);
-        }
-        self.memory_left -= growth;
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let growth = desired.saturating_sub(current);
-        // A pool's table has a maximum of its own, which is the largest of these limits.
-        if growth > self.table_left || desired > self.limits.table_elements {
-            let value = format!("{} elements", self.limits.table_elements);
-            self.reached = Some(self.limits.reached("tables", value, "table_elements"));
-            return Ok(false);
-        }
-        if maximum.is_some_and(|maximum| desired > maximum) {
-            return Ok(false);
-        }
-        self.table_left -= growth;
-        Ok(true)
-    }
-
-    fn instances(&self) -> usize {
-        self.instances
-    }
-}
-
-/// Puts a new store under its limits. Each tick the guest gives way to others; when its processor time is used up it traps.
-pub(super) fn apply<T: AsMut<Usage> + 'static>(store: &mut Store<T>, limits: &Limits) {
-    store.limiter(|state| state.as_mut());
-    store.set_hostcall_fuel(limits.call_bytes);
-    store.set_max_component_handles(limits.handles);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|mut store| {
-        let usage = store.data_mut().as_mut();
-        if let Some(left) = &mut usage.ticks_left {
-            if *left == 0 {
-                let limits = &usage.limits;
-                let value = format!("{} s", limits.cpu.unwrap_or_default().as_secs_f64());
-                usage.reached = Some(limits.reached("processor time", value, "cpu"));
-                return Err(wasmtime::Error::msg("processor time used up"));
-            }
-            *left -= 1;
-        }
-        Ok(UpdateDeadline::Yield(1))
-    });
+/// The time for an answer of such a plugin, what it is the time for, and what raises it.
+fn wall(
+    config: &Config,
+    world: World,
+    scope: &Scope,
+    own: &Own<'_>,
+) -> (Option<Duration>, (&'static str, String)) {
+    let (all, what) = match world {
+        World::RequirementResolver => (
+            "requirement.timeout".to_owned(),
+            "the time to meet or to release a requirement",
+        ),
+        World::Runner => (
+            "plugins.runner.timeout".to_owned(),
+            "the time without a process",
+        ),
+        _ => (format!("plugins.{}.timeout", world.name()), ANSWER),
+    };
+    let names = Names {
+        all,
+        own: ".timeout".to_owned(),
+        lock: TIMEOUT,
+    };
+    let found = scope.find(config, own, &names);
+    let wall = found.and_then(|(value, _)| config::duration(value));
+    let origin = found.map_or(Origin::All, |(_, origin)| origin);
+    let raises = scope.raises(origin, &names);
+    (wall.filter(|wall| !wall.is_zero()), (what, raises))
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn limits(settings: &[(&str, u64)], own: &[(&str, u64)]) -> Limits {
-        let mut config = Config::load(&config::UserDirs::from_env(), &[], &[]).unwrap();
-        for (name, value) in settings {
-            config.set_option(name, *value);
-        }
-        let own = own
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.into()));
-        Limits::of(&config, World::Runner, Some("greet"), &own.collect())
-    }
-
-    #[test]
-    fn the_nearest_setting_wins() {
-        let all = ("plugins.limits.memory_mb", 1);
-        let world = ("plugins.runner.limits.memory_mb", 2);
-        let own = ("plugins.runner.greet.limits.memory_mb", 4);
-        let other = ("plugins.resolver.limits.memory_mb", 8);
-        let memory = |settings: &[(&str, u64)], lock: &[(&str, u64)]| {
-            limits(settings, lock).memory as u64 / MIB
-        };
-        assert_eq!(memory(&[], &[]), 256);
-        assert_eq!(memory(&[all, other], &[]), 1);
-        assert_eq!(memory(&[all, world], &[]), 2);
-        assert_eq!(memory(&[all, world], &[("memory_mb", 3)]), 3);
-        assert_eq!(memory(&[all, world, own], &[("memory_mb", 3)]), 4);
-    }
-
-    #[test]
-    fn none_is_zero_by_mistake() {
-        let limits = limits(&[], &[]);
-        let all = [
-            limits.memory as u64,
-            limits.table_elements as u64,
-            limits.instances as u64,
-            limits.call_bytes as u64,
-            limits.handles as u64,
-            limits.log_messages,
-            limits.log_bytes,
-            limits.status_messages,
-            limits.status_bytes,
-            limits.output_bytes,
-            limits.component_bytes,
-            limits.compile.as_secs(),
-            limits.describe.as_secs(),
-            limits.compile_memory,
-            limits.stack,
-            limits.deaths,
-            limits.ticks().unwrap(),
-        ];
-        assert!(all.iter().all(|limit| *limit > 0), "{all:?}");
-    }
-
-    #[test]
-    fn a_limit_is_told_with_its_value_and_the_way_out() {
-        let reached = limits(&[], &[]).reached("memory", bytes(64 << 20), "memory_mb");
-        assert_eq!(
-            reached.to_string(),
-            "its limit on memory, 64 MiB: `plugins.limits.memory_mb` raises it, or `plugins.runner.greet.limits.memory_mb` alone"
-        );
-        assert_eq!(bytes(1536), "1536 bytes");
-        assert_eq!(bytes(64 << 10), "64 KiB");
-    }
-}
+mod tests;

@@ -1,11 +1,9 @@
 //! One candidate made into a plugin: read, compiled, linked to its powers, and asked what it is. It must not know which others there are.
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
 use wasmtime::component::{Component, Linker};
 
 use super::bindings::{
@@ -17,7 +15,7 @@ use super::catalog::Catalog;
 use super::compile::CompileError;
 use super::engine::digest;
 use super::grants::{Grants, Power, in_words};
-use super::limits::{self, Limits, Reached};
+use super::limits::{Largest, Limits, Own, Reached};
 use super::loaded::{Origin, Plugin, Pre};
 use super::lock::{Entry, Lock};
 use super::manifest::{Manifest, World};
@@ -31,7 +29,8 @@ use super::{PluginError, convert, powers};
 struct Use<'a> {
     trust: Trust,
     grants: Grants,
-    limits: &'a BTreeMap<String, Value>,
+    /// The limits that it has of its own.
+    own: Own<'a>,
     /// The entry of a lock that binds it.
     entry: Option<&'a Entry>,
 }
@@ -57,7 +56,7 @@ impl Catalog {
                 let use_as = Use {
                     trust: Trust::BuiltIn,
                     grants: Grants::all(),
-                    limits: &BTreeMap::new(),
+                    own: Own::none(),
                     entry: None,
                 };
                 self.load_bytes(bytes, digest.to_owned(), origin, label, use_as)
@@ -72,7 +71,7 @@ impl Catalog {
                         registry: registry.clone(),
                     });
                 }
-                let bytes = self.read(path)?;
+                let bytes = self.read(path, &Own::none())?;
                 let digest = digest(&bytes);
                 let use_as = self.permit(candidate, &bytes, &digest)?;
                 self.load_bytes(&bytes, digest, origin, label, use_as).await
@@ -93,7 +92,7 @@ impl Catalog {
                 ..Candidate::file(path)
             };
             let looked = self
-                .read(path)
+                .read(path, &Own::none())
                 .and_then(|bytes| self.permit(&candidate, &bytes, &digest(&bytes)).map(|_| ()));
             if let Err(error @ PluginError::NotLocked { .. }) = looked {
                 found.push(error);
@@ -102,12 +101,18 @@ impl Catalog {
         Ok(found)
     }
 
-    /// Loads a component only to be looked at: it's granted what it asks for, and has no task on which it could use that.
-    pub async fn examine(&self, label: &Path, bytes: &[u8]) -> Result<Plugin, PluginError> {
+    /// Loads a component only to be looked at, with the limits that it's to have: it's granted what it asks for, and has no task on which it
+    /// could use that.
+    pub async fn examine(
+        &self,
+        label: &Path,
+        bytes: &[u8],
+        own: &Own<'_>,
+    ) -> Result<Plugin, PluginError> {
         let use_as = Use {
             trust: Trust::Unlocked,
             grants: Grants::default(),
-            limits: &BTreeMap::new(),
+            own: own.clone(),
             entry: None,
         };
         let origin = Origin::File(label.to_path_buf());
@@ -116,8 +121,8 @@ impl Catalog {
             .await
     }
 
-    /// The bytes of a component's file, if they may be as many.
-    pub fn read(&self, path: &Path) -> Result<Vec<u8>, PluginError> {
+    /// The bytes of a component's file, if any plugin may have as many, or one with these limits of its own.
+    pub fn read(&self, path: &Path, own: &Own<'_>) -> Result<Vec<u8>, PluginError> {
         let failed = |source| PluginError::Read {
             path: path.to_path_buf(),
             source,
@@ -130,33 +135,29 @@ impl Catalog {
                 found: "it is no ordinary file".into(),
             });
         }
-        if meta.len() > self.component_bytes {
-            return Err(self.too_large(label));
+        let largest = self.largest(own);
+        let too_large = |plugin| PluginError::Limit {
+            plugin,
+            reached: Box::new(largest.reached.clone()),
+        };
+        if meta.len() > largest.bytes {
+            return Err(too_large(label));
         }
         let mut bytes = Vec::new();
         // Also one that grows while it's read.
         let file = std::fs::File::open(path).map_err(failed)?;
-        file.take(self.component_bytes + 1)
+        file.take(largest.bytes.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(failed)?;
-        match bytes.len() as u64 > self.component_bytes {
-            true => Err(self.too_large(label)),
+        match bytes.len() as u64 > largest.bytes {
+            true => Err(too_large(label)),
             false => Ok(bytes),
         }
     }
 
-    /// That a component is larger than any may be.
-    pub(super) fn too_large(&self, plugin: String) -> PluginError {
-        let reached = Reached {
-            what: "the component's size",
-            value: limits::bytes(self.component_bytes),
-            setting: "plugins.limits.component_mb".into(),
-            own: None,
-        };
-        PluginError::Limit {
-            plugin,
-            reached: Box::new(reached),
-        }
+    /// The largest component that is looked at, by the limits of all plugins and these.
+    pub fn largest(&self, own: &Own<'_>) -> Largest {
+        self.largest.clone().or(own)
     }
 
     /// Whether a file's plugin may be used, and on which terms.
@@ -176,7 +177,7 @@ impl Catalog {
             Some((_, entry)) => Use {
                 trust: Trust::Locked,
                 grants: entry.grants.clone(),
-                limits: &entry.limits,
+                own: Own::locked(entry, &entry.limits),
                 entry: Some(entry),
             },
             None => {
@@ -199,7 +200,7 @@ impl Catalog {
                 Use {
                     trust: Trust::Unlocked,
                     grants: self.sources.grants.clone(),
-                    limits: &self.no_limits,
+                    own: Own::none(),
                     entry: None,
                 }
             }
@@ -260,11 +261,18 @@ impl Catalog {
         let Use {
             trust,
             grants,
-            limits: own,
+            own,
             entry,
         } = use_as;
-        let limits = Limits::of(&self.config, manifest.world, None, own);
+        let limits = Limits::of(&self.config, manifest.world, None, &own);
         let foreign = (trust != Trust::BuiltIn).then_some(&limits);
+        let too_large = |reached| PluginError::Limit {
+            plugin: label.to_owned(),
+            reached: Box::new(reached),
+        };
+        if let Some(limits) = foreign {
+            limits.check_size(bytes.len()).map_err(too_large)?;
+        }
         let compiled = self.compiler.component(bytes, &digest, foreign);
         let component = compiled.map_err(|error| match error {
             CompileError::Wrong(error) => match pool_limit(&limits, &format!("{error:#}")) {
@@ -298,7 +306,10 @@ impl Catalog {
                 format!("{} `{name}` ({})", manifest.world.name(), path.display())
             }
         };
-        let limits = Limits::of(&self.config, manifest.world, Some(&name), own);
+        let limits = Limits::of(&self.config, manifest.world, Some(&name), &own);
+        if trust != Trust::BuiltIn {
+            limits.check_size(bytes.len()).map_err(too_large)?;
+        }
         let more = convert::attributes(description.more);
         Ok(Plugin {
             world: manifest.world,

@@ -9,6 +9,7 @@ use super::bindings::{
     batch_runner, requirement_resolver, resolver, result_format, runner, scheduler, varianter,
 };
 use super::grants::{Grants, Power};
+use super::limits::Limits;
 use super::manifest::{Manifest, World};
 use super::sources::Trust;
 use super::state::State;
@@ -74,6 +75,11 @@ impl Plugin {
     /// The plugin in messages: ``runner `tap` `` or ``runner `tap` (dir/tap.wasm)``.
     pub fn label(&self) -> &str {
         &self.terms.label
+    }
+
+    /// What it may use.
+    pub fn limits(&self) -> &Limits {
+        &self.terms.limits
     }
 
     /// What it may do.

@@ -131,6 +131,7 @@ impl Entry {
         if self.source.is_empty() || self.source.contains('\0') {
             return Err("`source` is a path or begins with `oci://`".into());
         }
+        self.grants.check()?;
         for (name, value) in &self.limits {
             limits::check(name, value)?;
         }
@@ -350,6 +351,15 @@ mod tests {
         assert_eq!(
             whole(&|entry| entry.sha256 = "../x".into()),
             format!("{start}`sha256` has 64 digits from 0 to f")
+        );
+        let granted = |text: &str| {
+            whole(&|entry| {
+                entry.grants = serde_json::from_str(text).unwrap();
+            })
+        };
+        assert_eq!(
+            granted(r#"{"environment": ["A=B"]}"#),
+            format!("{start}`environment=A=B`: that is no variable's name, and `*` alone is any")
         );
         let limit = |name: &str, value: Value| {
             whole(&|entry| {

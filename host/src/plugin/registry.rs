@@ -14,6 +14,8 @@ use oci_client::manifest::{OciDescriptor, OciManifest};
 use oci_client::secrets::RegistryAuth;
 use tokio::io::AsyncWrite;
 
+use super::limits::Largest;
+
 /// The types of a layer that is a component; the second is what older tools push.
 const COMPONENT: [&str; 2] = [
     "application/wasm",
@@ -72,7 +74,7 @@ pub enum RegistryError {
 }
 
 /// Gets what a reference names: of its tag what that is now, unless there is a digest. Nobody is asked for a password.
-pub async fn pull(reference: &str, most: u64) -> Result<Pulled, RegistryError> {
+pub async fn pull(reference: &str, most: &Largest) -> Result<Pulled, RegistryError> {
     let image: Reference =
         reference
             .parse()
@@ -119,21 +121,24 @@ pub async fn pull(reference: &str, most: u64) -> Result<Pulled, RegistryError> {
             COMPONENT[0]
         )));
     };
-    let get = async |layer: &OciDescriptor, most: u64| {
+    let get = async |layer: &OciDescriptor, most: u64, too_large: String| {
         let mut sink = Sink {
             bytes: Vec::new(),
             most,
+            too_large,
         };
         match client.pull_blob(&image, layer, &mut sink).await {
             Ok(()) => Ok(sink.bytes),
             Err(error) => Err(failed(error)),
         }
     };
-    let bytes = get(component, most).await?;
+    let too_large = format!("it has reached {}", most.reached);
+    let bytes = get(component, most.bytes, too_large).await?;
     let signature = match of(&[SIGNATURE]).first() {
         None => None,
         Some(layer) => {
-            let text = String::from_utf8(get(layer, SIGNATURE_BYTES).await?);
+            let too_large = format!("its signature has more than {SIGNATURE_BYTES} bytes");
+            let text = String::from_utf8(get(layer, SIGNATURE_BYTES, too_large).await?);
             Some(text.map_err(|_| artifact("its signature is no text".into()))?)
         }
     };
@@ -168,6 +173,8 @@ fn unencrypted(registry: &str) -> Vec<String> {
 struct Sink {
     bytes: Vec<u8>,
     most: u64,
+    /// What is said of more.
+    too_large: String,
 }
 
 impl AsyncWrite for Sink {
@@ -177,10 +184,7 @@ impl AsyncWrite for Sink {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if (self.bytes.len() + bytes.len()) as u64 > self.most {
-            let message = format!(
-                "it has more than {} bytes (`plugins.limits.component_mb`)",
-                self.most
-            );
+            let message = std::mem::take(&mut self.too_large);
             return Poll::Ready(Err(io::Error::other(message)));
         }
         self.bytes.extend_from_slice(bytes);

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::call::unless_idle;
 use super::catalog::Catalog;
 use super::loaded::{Plugin, Pre};
 use super::powers::batch::{BatchHost, BatchPower};
@@ -29,15 +30,13 @@ impl Catalog {
         plugin.terms.check()?;
         let mut store = self.task_store(&plugin.terms, host);
         let wanted = convert::to_task(task, job.as_str(), settings, &more);
-        let answer = match pre.instantiate_async(&mut store).await {
-            Ok(instance) => {
-                instance
-                    .persea_plugin_run()
-                    .call_run(&mut store, &wanted)
-                    .await
-            }
-            Err(error) => Err(error),
+        let idle = Arc::clone(&store.data().idle);
+        let call = async {
+            let instance = pre.instantiate_async(&mut store).await?;
+            let calls = instance.persea_plugin_run();
+            calls.call_run(&mut store, &wanted).await
         };
+        let answer = unless_idle(&plugin.terms, &idle, call).await?;
         answered(&plugin.terms, &mut store, answer).map(convert::outcome)
     }
 
@@ -59,13 +58,13 @@ impl Catalog {
             job_id: job.as_str().to_owned(),
             taken: false,
         });
-        let answer = match pre.instantiate_async(&mut store).await {
-            Ok(instance) => {
-                let calls = instance.persea_plugin_run_batch();
-                calls.call_run_batch(&mut store).await
-            }
-            Err(error) => Err(error),
+        let idle = Arc::clone(&store.data().idle);
+        let call = async {
+            let instance = pre.instantiate_async(&mut store).await?;
+            let calls = instance.persea_plugin_run_batch();
+            calls.call_run_batch(&mut store).await
         };
+        let answer = unless_idle(&plugin.terms, &idle, call).await?;
         answered(&plugin.terms, &mut store, answer)
     }
 }

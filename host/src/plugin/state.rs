@@ -6,7 +6,7 @@ use wasmtime::Store;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::limits::{Usage, apply};
+use super::idle::Idle;
 use super::powers::batch::BatchPower;
 use super::powers::cache::CachePower;
 use super::powers::fetch::FetchPower;
@@ -15,6 +15,7 @@ use super::powers::output::OutputPower;
 use super::powers::task::TaskPower;
 use super::powers::workspace::Workspace;
 use super::terms::Terms;
+use super::usage::{Usage, apply};
 use super::wasi;
 
 /// What a panic hook told before the trap.
@@ -29,6 +30,7 @@ pub(super) struct State {
     /// The plugin that it's an instance of.
     pub(super) terms: Arc<Terms>,
     pub(super) usage: Usage,
+    pub(super) idle: Arc<Idle>,
     pub(super) table: ResourceTable,
     pub(super) log: Log,
     pub(super) last_words: Option<LastWords>,
@@ -50,6 +52,7 @@ impl State {
         let state = Self {
             terms: Arc::clone(terms),
             usage: Usage::new(limits),
+            idle: Arc::default(),
             table,
             log,
             last_words: None,

@@ -45,20 +45,27 @@ impl Terms {
 
     /// Whether it is asked any more: one that has died too often in this job is not.
     pub(super) fn check(&self) -> Result<(), PluginError> {
-        let deaths = self.deaths.load(Ordering::Relaxed);
-        match deaths >= self.limits.deaths.max(1) {
-            true => Err(PluginError::Poisoned {
-                plugin: self.label.clone(),
-                deaths: self.limits.deaths.max(1),
-            }),
-            false => Ok(()),
+        let (deaths, most) = (self.deaths.load(Ordering::Relaxed), self.most_deaths());
+        if deaths < most {
+            return Ok(());
         }
+        let reached = self
+            .limits
+            .reached("deaths in one job", most.to_string(), "deaths");
+        Err(PluginError::Poisoned {
+            plugin: self.label.clone(),
+            reached: Box::new(reached),
+        })
+    }
+
+    fn most_deaths(&self) -> u64 {
+        self.limits.deaths.max(1)
     }
 
     /// One of its instances is gone by its own fault. Where that was one too many it is said at once.
     pub(super) fn died(&self) {
         let deaths = self.deaths.fetch_add(1, Ordering::Relaxed) + 1;
-        if deaths == self.limits.deaths.max(1)
+        if deaths == self.most_deaths()
             && let Err(error) = self.check()
         {
             tracing::warn!("{error}");
@@ -86,12 +93,13 @@ mod tests {
     use super::*;
     use crate::config::{Config, UserDirs};
     use crate::plugin::World;
+    use crate::plugin::limits::Own;
 
     #[test]
     fn what_dies_too_often_is_not_asked_again() {
         let mut config = Config::load(&UserDirs::from_env(), &[], &[]).unwrap();
         config.set_option("plugins.limits.deaths", 2);
-        let limits = Limits::of(&config, World::Runner, None, &Default::default());
+        let limits = Limits::of(&config, World::Runner, Some("x"), &Own::none());
         let terms = Terms::new("runner `x`".into(), Grants::default(), limits);
         assert!(terms.check().is_ok());
         terms.died();
@@ -99,7 +107,7 @@ mod tests {
         terms.died();
         assert_eq!(
             terms.check().unwrap_err().to_string(),
-            "runner `x` has died 2 times in this job and is not asked again: `plugins.limits.deaths` is how often it may"
+            "runner `x` is not asked again in this job: it has reached its limit on deaths in one job, 2: `plugins.limits.deaths` raises it, or `plugins.runner.x.limits.deaths` alone"
         );
     }
 

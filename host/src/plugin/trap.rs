@@ -96,12 +96,7 @@ fn reached(state: &mut State, terms: &Terms, error: &wasmtime::Error) -> Option<
         return Some(reached);
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::StackOverflow) => Some(Reached {
-            what: "the stack",
-            value: bytes(limits.stack),
-            setting: "plugins.limits.stack_kb".into(),
-            own: None,
-        }),
+        Some(Trap::StackOverflow) => Some(limits.reached_stack()),
         _ => {
             // Wasmtime has no type for these that others can name.
             let text = error.root_cause().to_string();

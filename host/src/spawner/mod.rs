@@ -39,6 +39,9 @@ pub use turn::{InLine, Turn};
 /// The names of the spawners that keep what runs there from this machine.
 pub const ISOLATING: [&str; 1] = [SandboxSpawner::NAME];
 
+/// The names of all spawners.
+pub const NAMES: [&str; 2] = ["process", SandboxSpawner::NAME];
+
 /// What [`Spawner::open`] answers; boxed, so that spawners can be kept in one list.
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + 'a>>;
 

@@ -10,7 +10,7 @@ use super::super::{Context, Failure, exit, say};
 use super::{at_its_word, place, words};
 use crate::names::printable;
 use crate::plugin::registry::{self, Pulled};
-use crate::plugin::{self, Catalog, Grants, Lock, LockEntry, Plugin, Power, stored};
+use crate::plugin::{self, Catalog, Grants, Lock, LockEntry, OwnLimits, Plugin, Power, stored};
 use crate::small_file::{self, SMALL};
 
 /// How a registry's reference begins, where it's not plain that it is one.
@@ -55,12 +55,18 @@ struct Found {
     plugin: Plugin,
 }
 
-/// Gets a component, from a file or a registry, looks whether it's signed as it has to be, and what it says of itself.
-async fn find(catalog: &Catalog, source: &str, lock: &Lock) -> Result<Found, Failure> {
+/// Gets a component, from a file or a registry, looks whether it's signed as it has to be, and what it says of itself within the limits that
+/// it's to have.
+async fn find(
+    catalog: &Catalog,
+    source: &str,
+    lock: &Lock,
+    own: &OwnLimits<'_>,
+) -> Result<Found, Failure> {
     let path = Path::new(source);
     let (bytes, source, signature) = match reference(source) {
         Some(reference) => {
-            let pulled = registry::pull(reference, catalog.component_bytes()).await;
+            let pulled = registry::pull(reference, &catalog.largest(own)).await;
             let Pulled {
                 bytes,
                 signature,
@@ -69,7 +75,7 @@ async fn find(catalog: &Catalog, source: &str, lock: &Lock) -> Result<Found, Fai
             (bytes, format!("{REGISTRY}{pinned}"), signature)
         }
         None => {
-            let bytes = catalog.read(path).map_err(Failure::of)?;
+            let bytes = catalog.read(path, own).map_err(Failure::of)?;
             let signature = signature_beside(path)?;
             (bytes, from_lock(path, lock), signature)
         }
@@ -78,7 +84,8 @@ async fn find(catalog: &Catalog, source: &str, lock: &Lock) -> Result<Found, Fai
     catalog
         .check_signature(&source, &bytes, signature.as_deref())
         .map_err(Failure::of)?;
-    let plugin = catalog.examine(&label, &bytes).await.map_err(Failure::of)?;
+    let examined = catalog.examine(&label, &bytes, own).await;
+    let plugin = examined.map_err(Failure::of)?;
     Ok(Found {
         bytes,
         source,
@@ -229,7 +236,9 @@ fn show(entry: &LockEntry) {
 pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Result<u8, Failure> {
     let catalog = context.bare()?;
     let mut lock = context.lock(terms.user)?;
-    let found = find(&catalog, source, &lock).await?;
+    let limits = terms.limits()?;
+    let own = OwnLimits::asked(&limits);
+    let found = find(&catalog, source, &lock, &own).await?;
     let mut grants = context.grants.clone();
     let useless = grants.retain(&found.plugin.manifest);
     if !useless.is_empty() {
@@ -243,7 +252,7 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
             &format!("persea plugin add {source}"),
         ));
     }
-    let new = entry(&found, grants, terms.limits()?);
+    let new = entry(&found, grants, limits.clone());
     let reach = catalog.check_reach(source, &lock, &new);
     reach.map_err(Failure::of)?;
     if let Some(old) = lock.named(&new.id()).next() {
@@ -328,7 +337,10 @@ pub(super) async fn update(
         }
         (None, path) => path.unwrap_or_default().to_string_lossy().into_owned(),
     };
-    let found = find(&catalog, &source, &lock).await?;
+    let mut limits = old.limits.clone();
+    limits.extend(terms.limits()?);
+    let own = OwnLimits::locked(&old, &limits);
+    let found = find(&catalog, &source, &lock, &own).await?;
     let plugin = &found.plugin;
     let mut grants = old.grants.clone();
     grants.retain(&plugin.manifest);
@@ -338,10 +350,8 @@ pub(super) async fn update(
         return Err(refuse_useless(plugin, &useless));
     }
     grants.replace(&asked);
-    let mut limits = old.limits.clone();
-    limits.extend(terms.limits()?);
     let missing = grants.missing(&plugin.manifest);
-    let new = entry(&found, grants, limits);
+    let new = entry(&found, grants, limits.clone());
     if new.id() != old.id() {
         return Err(failure(format!(
             "{} is now {}: `persea plugin remove {}`, and add the other",
@@ -426,8 +436,8 @@ fn difference(old: &LockEntry, new: &LockEntry) {
 }
 
 /// `persea plugin remove`.
-pub(super) fn remove(context: &Context, name: &str) -> Result<u8, Failure> {
-    let (mut lock, entry) = only(context, name, false)?;
+pub(super) fn remove(context: &Context, name: &str, of_user: bool) -> Result<u8, Failure> {
+    let (mut lock, entry) = only(context, name, of_user)?;
     lock.remove(&entry.id());
     lock.write().map_err(Failure::of)?;
     say(format_args!(

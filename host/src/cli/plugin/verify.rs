@@ -5,7 +5,7 @@ use std::path::Path;
 use super::super::{Context, Failure, exit, say};
 use super::lock::{failure, keep};
 use crate::names::printable;
-use crate::plugin::{self, Catalog, LockEntry, digest, registry, stored};
+use crate::plugin::{self, Catalog, LockEntry, OwnLimits, digest, registry, stored};
 
 /// `persea plugin install`: gets what the locks have from registries and this machine has not.
 pub(super) async fn install(context: &Context) -> Result<u8, Failure> {
@@ -20,7 +20,7 @@ pub(super) async fn install(context: &Context) -> Result<u8, Failure> {
             if std::fs::read(&path).is_ok_and(|bytes| digest(&bytes) == entry.sha256) {
                 continue;
             }
-            let pulled = registry::pull(reference, catalog.component_bytes()).await;
+            let pulled = registry::pull(reference, &catalog.largest(&OwnLimits::none())).await;
             let bytes = pulled.map_err(Failure::of)?.bytes;
             if digest(&bytes) != entry.sha256 {
                 return Err(failure(format!(
@@ -87,7 +87,8 @@ pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
 /// Whether a file is what an entry binds, says of itself what stands there, and is granted what it asks for.
 async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), String> {
     let text = |error: plugin::PluginError| error.to_string();
-    let bytes = catalog.read(path).map_err(text)?;
+    let own = OwnLimits::locked(entry, &entry.limits);
+    let bytes = catalog.read(path, &own).map_err(text)?;
     let found = digest(&bytes);
     if found != entry.sha256 {
         return Err(format!(
@@ -100,7 +101,7 @@ async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), 
     catalog
         .check_signature(&entry.source, &bytes, entry.signature.as_deref())
         .map_err(text)?;
-    let plugin = catalog.examine(path, &bytes).await.map_err(text)?;
+    let plugin = catalog.examine(path, &bytes, &own).await.map_err(text)?;
     let same = [
         ("name", plugin.name == entry.name),
         ("world", plugin.world == entry.world),

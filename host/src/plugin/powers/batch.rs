@@ -61,7 +61,10 @@ impl State {
             ));
         }
         let host = Arc::clone(&batch.host);
-        let Some(given) = host.next().await else {
+        let busy = self.idle.busy();
+        let next = host.next().await;
+        drop(busy);
+        let Some(given) = next else {
             return Ok(None);
         };
         let batch = self.batch()?;

@@ -12,6 +12,7 @@ use super::{PIECE, read_at};
 use crate::plugin::bindings::cache::Host;
 use crate::plugin::bindings::types::Error;
 use crate::plugin::convert::{error, io_error};
+use crate::plugin::limits::{Reached, bytes as size};
 use crate::plugin::state::State;
 
 /// The most names that a plugin keeps.
@@ -44,16 +45,20 @@ impl CachePower {
         let failed = |error: std::io::Error| io_error(name, &error);
         let path = self.directory.join(checked(name)?);
         if bytes.len() > PIECE as usize {
-            let message = format!("{name} has {} bytes, more than {PIECE}", bytes.len());
-            return Err(error("too-large", message));
+            let what = "what it keeps under one name";
+            let instead = format!("{name} has {}", size(bytes.len() as u64));
+            let reached = Reached::fixed(what, size(PIECE.into()), instead);
+            return Err(error("too-large", format!("it has reached {reached}")));
         }
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&self.directory).map_err(failed)?;
         let names = std::fs::read_dir(&self.directory).map_err(failed)?.count();
         if names >= NAMES && !path.exists() {
-            let message = format!("there are {NAMES} names in the cache of this plugin already");
-            return Err(error("limit", message));
+            let what = "what it keeps from job to job";
+            let instead = format!("to remove {} makes room", self.directory.display());
+            let reached = Reached::fixed(what, format!("{NAMES} names"), instead);
+            return Err(error("limit", format!("it has reached {reached}")));
         }
         // Whole or not at all, also for hosts that run at once.
         let new = tempfile::Builder::new()

@@ -9,6 +9,7 @@ use crate::download::{Checksum, Downloads, Source};
 use crate::plugin::bindings::fetch::{self as wit, Host};
 use crate::plugin::bindings::types::{Error, Value};
 use crate::plugin::convert::{error, io_error};
+use crate::plugin::limits::Reached;
 use crate::plugin::state::State;
 
 /// The most downloads that one instance holds at once.
@@ -63,7 +64,10 @@ impl State {
     async fn fetch_now(&mut self, wanted: wit::Source) -> Result<wit::Download, Error> {
         let power = self.fetch_power()?;
         if power.held.len() >= HELD {
-            return Err(error("limit", "too many downloads in one call"));
+            let what = "downloads for one requirement";
+            let instead = "several requirements have as many each".to_owned();
+            let reached = Reached::fixed(what, HELD.to_string(), instead);
+            return Err(error("limit", format!("it has reached {reached}")));
         }
         let wanted = source(wanted)?;
         let got = power.downloads.fetch(&wanted).await;

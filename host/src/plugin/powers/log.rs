@@ -44,6 +44,8 @@ pub(in crate::plugin) struct Log {
     bytes_left: u64,
     messages_left: u64,
     dropped: u64,
+    /// It was the limit on bytes that was reached first.
+    over_bytes: bool,
 }
 
 impl Log {
@@ -54,6 +56,7 @@ impl Log {
             bytes_left: limits.log_bytes,
             messages_left: limits.log_messages,
             dropped: 0,
+            over_bytes: false,
         }
     }
 
@@ -72,6 +75,9 @@ impl Log {
             self.messages_left = messages;
             (self.target)(level, message);
         } else {
+            if self.dropped == 0 {
+                self.over_bytes = left.is_none();
+            }
             // What was over a limit is not followed by what would still fit.
             self.messages_left = 0;
             self.dropped += 1;
@@ -83,12 +89,15 @@ impl Drop for Log {
     fn drop(&mut self) {
         if self.dropped > 0 {
             let limits = &self.limits;
-            let value = format!("{} or {}", limits.log_messages, bytes(limits.log_bytes));
-            let reached = limits.reached("log messages", value, "log_bytes");
-            let message = format!(
-                "{} more messages are dropped, after {reached} (and `plugins.limits.log_messages`)",
-                self.dropped
-            );
+            let reached = match self.over_bytes {
+                true => limits.reached("its log", bytes(limits.log_bytes), "log_bytes"),
+                false => {
+                    let value = format!("{} messages", limits.log_messages);
+                    limits.reached("its log", value, "log_messages")
+                }
+            };
+            let dropped = self.dropped;
+            let message = format!("{dropped} more messages are dropped: it has reached {reached}");
             (self.target)(Level::Warn, &message);
         }
     }

@@ -11,13 +11,14 @@ use crate::plugin::bindings::process::{self as wit, Host, HostChild};
 use crate::plugin::bindings::types::{Error, Value};
 use crate::plugin::convert::{error, io_error};
 use crate::plugin::grants::Power;
+use crate::plugin::idle::Busy;
 use crate::plugin::state::State;
 use crate::plugin::terms::Terms;
 use crate::spawner::{self, Child, SpawnError};
 
-/// A process that a plugin has started.
+/// A process that a plugin has started, and that its instance waits for until it has heard of the end.
 #[allow(unreachable_pub)] // the generated bindings name it
-pub struct Running(Child);
+pub struct Running(Child, Option<Busy>);
 
 impl From<SpawnError> for Error {
     fn from(failure: SpawnError) -> Self {
@@ -112,6 +113,7 @@ impl State {
         let task = self.task()?;
         let wanted = command(&terms, task, wanted)?;
         let host = Arc::clone(&task.host);
+        let _busy = self.idle.busy();
         let environment = host.environment().await?;
         Ok(match host.turn() {
             Some(turn) => turn.run(wanted).await?,
@@ -119,11 +121,12 @@ impl State {
         })
     }
 
-    async fn start_only(&mut self, wanted: wit::Command) -> Result<Child, Error> {
+    async fn start_only(&mut self, wanted: wit::Command) -> Result<Running, Error> {
         let terms = Arc::clone(&self.terms);
         let task = self.task()?;
         let wanted = command(&terms, task, wanted)?;
         let host = Arc::clone(&task.host);
+        let busy = self.idle.busy();
         let environment = host.environment().await?;
         if host.turn().is_some() {
             return Err(error(
@@ -131,7 +134,7 @@ impl State {
                 "a runner whose tasks are one process each (`one-process`) can only `run` it",
             ));
         }
-        Ok(environment.start(wanted).await?)
+        Ok(Running(environment.start(wanted).await?, Some(busy)))
     }
 }
 
@@ -155,7 +158,7 @@ impl Host for State {
         command: wit::Command,
     ) -> wasmtime::Result<Result<Resource<Running>, Error>> {
         Ok(match self.start_only(command).await {
-            Ok(child) => self.table.push(Running(child)).map_err(|_| {
+            Ok(child) => self.table.push(child).map_err(|_| {
                 let limits = &self.terms.limits;
                 let reached = limits.reached("handles", limits.handles.to_string(), "handles");
                 let message = format!("it has reached {reached}; drop those that have ended");
@@ -236,14 +239,10 @@ impl HostChild for State {
         &mut self,
         child: Resource<Running>,
     ) -> wasmtime::Result<Result<wit::Exit, Error>> {
-        Ok(self
-            .table
-            .get(&child)?
-            .0
-            .wait()
-            .await
-            .map(exit)
-            .map_err(Error::from))
+        let Running(child, busy) = self.table.get_mut(&child)?;
+        let ended = child.wait().await;
+        *busy = None;
+        Ok(ended.map(exit).map_err(Error::from))
     }
 
     async fn drop(&mut self, child: Resource<Running>) -> wasmtime::Result<()> {

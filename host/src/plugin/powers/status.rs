@@ -24,7 +24,7 @@ impl State {
 
     fn pay(&mut self, size: usize) -> Result<&mut TaskPower, Error> {
         let limits = Arc::clone(&self.terms.limits);
-        let over = |reached: Reached| error("limit", format!("this task has reached {reached}"));
+        let over = |reached: Reached| error("limit", format!("it has reached {reached}"));
         let task = self.task()?;
         task.messages_left = task.messages_left.checked_sub(1).ok_or_else(|| {
             let value = limits.status_messages.to_string();

@@ -10,6 +10,10 @@ fn attempt(what: &str) -> String {
         Some(("write", path)) => std::fs::write(path, "written")
             .map(|()| "written".to_owned())
             .map_err(|error| error.kind()),
+        Some(("sleep", seconds)) => {
+            std::thread::sleep(std::time::Duration::from_secs(seconds.parse().unwrap_or(0)));
+            Ok("slept".to_owned())
+        }
         Some(("variable", name)) => std::env::var(name).map_err(|_| std::io::ErrorKind::NotFound),
         _ => Ok("?".to_owned()),
     };
