@@ -64,7 +64,13 @@ impl Held {
 
     /// Moves what has a name here to another place and name.
     pub(crate) fn rename(&self, name: &str, to: &Held, new: &str) -> io::Result<()> {
-        Ok(renameat(&self.0, name, &to.0, new)?)
+        let rename = || renameat(&self.0, name, &to.0, new);
+        let moved = match rename() {
+            // Moving a directory writes its `..`, for which it must be writable itself.
+            Err(Errno::ACCESS) => sweep::allow_owner(&self.0, name).and_then(|()| rename()),
+            moved => moved,
+        };
+        Ok(moved?)
     }
 
     /// Whether a name is that of a directory.

@@ -196,9 +196,10 @@ impl Job {
                 what: "make the directory for requirements",
                 source,
             })?;
-            spawner.share(dependencies.path());
+            spawner.show(dependencies.path());
         }
-        spawner.share(directory.test_results().path());
+        let running = directory.path().join(directory::RUNNING);
+        spawner.keep_apart(directory.test_results().path(), &running);
         let mut log = log::JobLog::new(directory.log()?);
         let mut journal = Journal::create(directory.path())?;
         let signals = control::Signals::listen().map_err(|source| JobError::System {

@@ -219,7 +219,7 @@ fn a_test_that_takes_too_long_ends_with_all_that_it_has_started() {
 }
 
 #[test]
-fn nothing_is_left_of_a_job_that_was_killed() {
+fn of_a_job_that_was_killed_only_what_its_tests_have_said_is_left() {
     let sandbox = Sandbox::new();
     let shared = sandbox.root().join("home/persea/job-results");
     let script = "setsid sleep 1000 & echo on >$AVOCADO_TEST_OUTPUTDIR/on; sleep 1000";
@@ -229,15 +229,18 @@ fn nothing_is_left_of_a_job_that_was_killed() {
         .persea(&["run", "--spawner", "sandbox", "job.json"])
         .spawn()
         .unwrap();
-    wait_until("the test", || {
-        let on = std::fs::read_dir(shared.join("latest/test-results"));
-        let mut on = on.map_err(|error| error.to_string())?.flatten();
-        on.find(|it| it.path().join("on").exists())
+    // What it leaves is where its sandbox is as long as it runs, one directory for each.
+    let on = wait_until("the test", || {
+        let all = std::fs::read_dir(shared.join("latest/.running"));
+        let all = all.map_err(|error| error.to_string())?.flatten();
+        let mut on = all.map(|it| it.path().join("1-long/on"));
+        on.find(|on| on.exists())
             .ok_or_else(|| "not yet".to_owned())
     });
     signal(child.id(), "KILL");
     child.wait().unwrap();
     sandbox.assert_no_strays();
+    assert_eq!(std::fs::read_to_string(on).unwrap(), "on\n");
     wait_until("the layers are removed", || {
         let left: Vec<_> = std::fs::read_dir(sandbox.root())
             .unwrap()
@@ -254,6 +257,81 @@ fn nothing_is_left_of_a_job_that_was_killed() {
     });
     let released = sandbox.run(&["release"]).code(0);
     assert_eq!(released.stdout, "");
+}
+
+#[test]
+fn a_test_that_spoils_its_directory_harms_itself_only() {
+    let sandbox = Sandbox::new();
+    let spoil = "mv $AVOCADO_TEST_OUTPUTDIR ../gone; rm -rf ../gone $AVOCADO_TEST_OUTPUTDIR";
+    let tests = [
+        test(
+            "removes",
+            &format!("cd $AVOCADO_TEST_OUTPUTDIR/; {spoil}; true"),
+        ),
+        test("file", &format!("{spoil}; echo x >$AVOCADO_TEST_OUTPUTDIR")),
+        test(
+            "link",
+            &format!("{spoil}; ln -s /etc $AVOCADO_TEST_OUTPUTDIR"),
+        ),
+        test("locks", "echo kept; chmod 0 $AVOCADO_TEST_OUTPUTDIR"),
+        test("after", "echo after"),
+    ];
+    sandbox.file("job.json", json!(tests).to_string());
+    let args = ["run", "--spawner", "sandbox", "--max-parallel-tasks", "1"];
+    let ran = sandbox.run(&[&args[..], &["job.json"]].concat()).code(0);
+    let job = sandbox.job();
+    for lost in ["1-removes", "2-file", "3-link"] {
+        assert!(
+            ran.stderr.contains(&format!("test-results/{lost}: ")),
+            "{ran}"
+        );
+        assert!(
+            job.0
+                .join("test-results")
+                .join(lost)
+                .symlink_metadata()
+                .is_err()
+        );
+    }
+    assert_eq!(job.artifact("locks", "stdout"), "kept\n");
+    assert_eq!(job.artifact("after", "stdout"), "after\n");
+    assert!(!job.0.join(".running").exists());
+}
+
+#[test]
+fn what_tests_in_a_batch_leave_comes_to_their_results() {
+    let sandbox = Sandbox::new();
+    let tests = ["a", "b"].map(|name| {
+        format!("    def test_{name}(self):\n        open(os.environ['AVOCADO_TEST_OUTPUTDIR'] + '/left', 'w').write('{name}')\n")
+    });
+    let python = format!(
+        "import os, unittest\nclass T(unittest.TestCase):\n{}",
+        tests.concat()
+    );
+    sandbox.file("test_left.py", python);
+    let tests = ["a", "b"].map(|name| {
+        json!({"kind": "python-unittest", "uri": format!("test_left.py:T.test_{name}"), "identifier": name})
+    });
+    run(&sandbox, &tests, "1", 0);
+    for name in ["a", "b"] {
+        assert_eq!(sandbox.job().artifact(name, "left"), name);
+    }
+}
+
+#[test]
+fn what_was_said_when_a_requirement_was_met_can_be_read_and_not_changed() {
+    let sandbox = Sandbox::new();
+    let requirement = json!({"type": "command", "label": "a", "setup": "echo it is made; touch a"});
+    let script = "d=$AVOCADO_TEST_OUTPUTDIR/../../dependencies; cat $d/1-command-a/stdout; ! touch $d/x && ! touch $d/1-command-a/x && ! mv $d/1-command-a $d/y";
+    let mut reads = test("reads", script);
+    reads["kwargs"]["dependencies"] = json!([requirement]);
+    run(&sandbox, &[reads], "1", 0);
+    let job = sandbox.job();
+    assert!(job.artifact("reads", "stdout").contains("it is made"));
+    assert!(
+        job.read("dependencies/1-command-a/stdout")
+            .contains("it is made")
+    );
 }
 
 #[test]
@@ -305,7 +383,11 @@ fn nobody_needs_to_be_root_for_it() {
     let sandbox = Sandbox::new();
     let script = "test \"$(id -u)\" = 65534 && touch /usr/new && test -e a";
     let tests = [
-        needing("one", &["a"], "test -e a && echo x >b"),
+        needing(
+            "one",
+            &["a"],
+            "test -e a && echo x >b && echo kept && chmod 0 $AVOCADO_TEST_OUTPUTDIR",
+        ),
         needing("two", &["a"], script),
     ];
     sandbox.file("job.json", json!(tests).to_string());
@@ -340,5 +422,6 @@ fn nobody_needs_to_be_root_for_it() {
     }
     command.env("XDG_CACHE_HOME", sandbox.root().join("cache"));
     finish(command.spawn().unwrap()).code(0);
+    assert_eq!(sandbox.job().artifact("one", "stdout"), "kept\n");
     sandbox.assert_no_strays();
 }

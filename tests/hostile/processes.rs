@@ -239,3 +239,67 @@ fn one_that_looks_for_variables_in_every_process_of_its_sandbox() {
     // A test of the user's has them.
     assert_eq!(job.status("own"), "PASS", "{ran}");
 }
+
+#[test]
+fn one_that_reaches_for_other_tests_from_its_sandbox() {
+    let sandbox = prepared();
+    let honest = |name: &str, code: u8, after: &[&str]| {
+        let script = format!("test ! -e planted && touch left && echo honest; exit {code}");
+        serde_json::json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", script], "identifier": name, "after": after})
+    };
+    let reaches = "test ! -e left || exit 7; touch planted; cd $AVOCADO_TEST_OUTPUTDIR/.. || exit 8; ls -A >2-x/seen
+        for name in 1-before 3-after 5-never; do mkdir $name; echo forged >$name/stdout; echo forged >$name/debug.log; done
+        ln -s /etc 4-after2; mkdir by-status; ln -s /etc by-status/FAIL; echo x >../.running; exit 0";
+    let x =
+        serde_json::json!({"kind": "shell", "uri": "x", "args": [reaches], "after": ["before"]});
+    let job = serde_json::json!([
+        honest("before", 1, &[]),
+        x,
+        honest("after", 1, &["x"]),
+        honest("after2", 0, &["x"]),
+    ]);
+    sandbox.file("job.json", job.to_string());
+    let slot = ["--max-parallel-tasks", "1", "--spawner", "sandbox"];
+    let args = [
+        &["run", "--plugin-dir", "plugins"],
+        &slot[..],
+        &["job.json"],
+    ]
+    .concat();
+    let ran = sandbox.run(&args).code(1);
+    assert_eq!(ran.stderr, "", "{ran}");
+    let job = sandbox.job();
+    for (name, status) in [
+        ("before", "FAIL"),
+        ("x", "PASS"),
+        ("after", "FAIL"),
+        ("after2", "PASS"),
+    ] {
+        assert_eq!(job.status(name), status, "{name}: {}", job.reason(name));
+        if name != "x" {
+            assert_eq!(job.artifact(name, "stdout"), "honest\n", "{name}");
+        }
+    }
+    assert_eq!(job.artifact("x", "seen"), "2-x\n");
+    for report in REPORTS {
+        assert!(!job.read(report).contains("forged"), "{report}");
+    }
+    let results = ["1-before", "2-x", "3-after", "4-after2", "by-status"];
+    assert_eq!(
+        names(&job.0.join("test-results")),
+        BTreeSet::from(results.map(str::to_owned))
+    );
+    let failed = ["1-before", "3-after"].map(str::to_owned);
+    assert_eq!(
+        names(&job.0.join("test-results/by-status/FAIL")),
+        BTreeSet::from(failed)
+    );
+    assert!(!job.0.join(".running").exists());
+    // There and back.
+    let finished = job
+        .events()
+        .into_iter()
+        .find(|it| it["event"] == "job-finished");
+    assert_eq!(finished.unwrap()["data"]["switches"], 2);
+    sandbox.assert_no_strays();
+}

@@ -11,6 +11,7 @@ use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, chmod, fchmod, openat, renameat, unlinkat,
 };
 use rustix::io::{Errno, Result};
+use rustix::path::Arg;
 
 /// Removes everything in a directory, and leaves the directory. The error is that of the first thing that stays; the
 /// rest is removed all the same.
@@ -57,7 +58,7 @@ pub fn remove_in(parent: impl AsFd, name: &str) -> Result<()> {
 }
 
 /// Lets its owner read, write and enter a directory. Where the name is that of a link, nothing is changed.
-pub fn allow_owner(parent: impl AsFd, name: &CStr) -> Result<()> {
+pub fn allow_owner(parent: impl AsFd, name: impl Arg) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = openat(parent, name, flags, Mode::empty())?;
     // What is open for its path only has no other way to be changed.

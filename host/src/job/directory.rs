@@ -15,6 +15,9 @@ pub(crate) const TEST_RESULTS: &str = "test-results";
 /// Where what was kept of meeting requirements is.
 pub(super) const DEPENDENCIES: &str = "dependencies";
 
+/// Where the directories of tests are that run in sandboxes.
+pub(super) const RUNNING: &str = ".running";
+
 /// Where links to tests are, by status.
 const BY_STATUS: &str = "by-status";
 

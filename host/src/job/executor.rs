@@ -159,7 +159,7 @@ pub(super) fn finished(
         left_behind,
         whiteboard: host.take_whiteboard(),
         took,
-        has_directory: host.directory.is_made(),
+        has_directory: host.directory.settle(),
     }
 }
 

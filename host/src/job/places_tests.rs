@@ -148,7 +148,7 @@ fn state(snapshot: &str) -> Wanted {
     Wanted {
         state: Some(State {
             snapshot: Some(snapshot.to_owned()),
-            network: false,
+            ..State::default()
         }),
         ..process()
     }

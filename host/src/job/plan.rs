@@ -32,6 +32,16 @@ pub(super) struct Entry {
     pub(super) fate: Fate,
 }
 
+impl Entry {
+    /// Who answers for what it starts.
+    fn owner(&self) -> Option<&str> {
+        match &self.fate {
+            Fate::Run(runner, _) => runner.owner(),
+            Fate::Ended(_) => None,
+        }
+    }
+}
+
 /// All tasks of a job, in the order in which they are to start.
 pub(super) struct Plan {
     pub(super) entries: Vec<Entry>,
@@ -204,10 +214,17 @@ pub(super) fn plan(
     }
 }
 
-/// Puts tasks together that want the same of their environment, those before that want a part of it. Among equals the order stays.
+/// Puts tasks together that want the same of their environment, those before that want a part of it, and that can share it. Among equals the
+/// order stays.
 fn group(entries: &mut [Entry]) {
     let mut known: HashMap<String, usize> = HashMap::new();
+    let mut owners: Vec<Option<String>> = Vec::new();
     entries.sort_by_cached_key(|entry| {
+        let is_own = |owner: &Option<String>| owner.as_deref() == entry.owner();
+        let owner = owners.iter().position(is_own).unwrap_or_else(|| {
+            owners.push(entry.owner().map(str::to_owned));
+            owners.len() - 1
+        });
         let mut stack = String::new();
         let all = entry.task.runnable.requirements.iter();
         let places = all.map(|requirement| {
@@ -215,7 +232,7 @@ fn group(entries: &mut [Entry]) {
             let next = known.len();
             *known.entry(stack.clone()).or_insert(next)
         });
-        places.collect::<Vec<usize>>()
+        (places.collect::<Vec<usize>>(), owner)
     });
     for (index, entry) in entries.iter_mut().enumerate() {
         entry.task.index = index;
@@ -224,9 +241,9 @@ fn group(entries: &mut [Entry]) {
 
 /// Tasks that follow each other and run in the same state of their environment.
 fn groups(entries: &[Entry], requirements: &Requirements) -> Vec<Range<usize>> {
-    let same = |one: &Entry, other: &Entry| {
-        requirements.last_of(one.task.index) == requirements.last_of(other.task.index)
-    };
+    let state = |entry: &Entry| requirements.last_of(entry.task.index);
+    let same =
+        |one: &Entry, other: &Entry| state(one) == state(other) && one.owner() == other.owner();
     let mut begin = 0;
     let groups = entries.chunk_by(same).map(|group| {
         let range = begin..begin + group.len();

@@ -64,6 +64,10 @@ pub(super) async fn fulfil(
     if let Met::Failed { reason, .. } = &met {
         host.log(Level::Error, reason);
     }
+    if step.stacked {
+        // It was made before anything went into it.
+        host.directory.remove_empty();
+    }
     met
 }
 

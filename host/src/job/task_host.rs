@@ -285,6 +285,7 @@ impl Host {
 
     async fn open(&self) -> Result<Environment, SpawnError> {
         let environment = self.slot.open(&*self.shared.spawner, &self.state).await?;
+        self.directory.is_in(&environment);
         let in_line = self
             .in_line
             .lock()

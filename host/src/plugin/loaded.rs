@@ -77,6 +77,11 @@ impl Plugin {
         &self.terms.label
     }
 
+    /// Who answers for its processes: the user where it is built in, else this very plugin. Those of one have no place among those of another.
+    pub fn owner(&self) -> Option<&str> {
+        (self.origin != Origin::BuiltIn).then_some(&*self.digest)
+    }
+
     /// What it may use.
     pub fn limits(&self) -> &Limits {
         &self.terms.limits

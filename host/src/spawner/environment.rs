@@ -1,5 +1,6 @@
 //! An environment and the processes in it, as the rest of the host sees them. It must not know where the environment is.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use persea_helper::protocol::{Bytes, Id, MAX_READ, Reply, Request};
@@ -9,6 +10,8 @@ use tokio::sync::{Mutex, oneshot};
 use super::channel::{CLOSE_WITHIN, Channel, END_WITHIN, ExitWatch};
 use super::command::{Command, Exit, Stream};
 use super::error::SpawnError;
+use super::private::Private;
+use crate::held::Held;
 
 /// A write is sent in pieces of this size, so that none is too large for the channel.
 const PIECE: usize = 1 << 20;
@@ -23,6 +26,7 @@ pub struct Environment {
 struct Inner {
     channel: Arc<Channel>,
     work_dir: String,
+    private: Option<Arc<Private>>,
 }
 
 impl Drop for Inner {
@@ -40,9 +44,17 @@ impl std::fmt::Debug for Environment {
 }
 
 impl Environment {
-    pub(super) fn new(channel: Arc<Channel>, work_dir: String) -> Environment {
+    pub(super) fn new(
+        channel: Arc<Channel>,
+        work_dir: String,
+        private: Option<Arc<Private>>,
+    ) -> Environment {
         Environment {
-            inner: Arc::new(Inner { channel, work_dir }),
+            inner: Arc::new(Inner {
+                channel,
+                work_dir,
+                private,
+            }),
         }
     }
 
@@ -146,6 +158,13 @@ impl Environment {
     /// A directory, in the environment, that is empty when a task begins.
     pub fn work_dir(&self) -> &str {
         &self.inner.work_dir
+    }
+
+    /// The directory that it has in place of this one of the host's, where it has. It is there as long as anybody has the environment, also
+    /// when that is closed.
+    pub(crate) fn in_place_of(&self, directory: &Path) -> Option<&Held> {
+        let private = self.inner.private.as_ref()?;
+        (private.shown == directory).then_some(&private.held)
     }
 
     /// Whether both are the same place.

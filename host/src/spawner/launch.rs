@@ -20,6 +20,7 @@ use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
 use super::channel::{Aftermath, Channel, END_WITHIN};
+use super::private::Private;
 use super::{Environment, SpawnError, children};
 
 /// Its last words are kept for the error, up to this many bytes.
@@ -47,6 +48,8 @@ pub(super) struct Launch {
     pub(super) work: PathBuf,
     /// What its processes' variables are, where they are not those with which the helper is started.
     pub(super) variables: Option<Variables>,
+    /// The directory that it has in place of one of the host's.
+    pub(super) private: Option<Arc<Private>>,
     /// Dropped when everything has ended, where that may take its time.
     pub(super) held: Box<dyn Send>,
 }
@@ -111,6 +114,7 @@ impl Launch {
             }
         };
         let name = Arc::clone(&self.name);
+        let private = self.private;
         // A task of its own, so that also a helper that nobody waits for any more is cleared up after.
         let opening = tokio::spawn(async move {
             if let Some(rest) = rest
@@ -122,7 +126,7 @@ impl Launch {
                 return Err(self::failed(&name, "setting it up")(e));
             }
             let channel = Channel::open(name, reader, writer, hello, aftermath).await?;
-            Ok(Environment::new(channel, text))
+            Ok(Environment::new(channel, text, private))
         });
         opening
             .await

@@ -11,8 +11,8 @@
 //! - `turn`: tasks of one process that follow each other in an environment without asking the host in between;
 //! - `children`: the host's own child processes, and the strays that come to it when a helper is killed;
 //! - `program`, `launch`: a helper that is a child of the host: its executable, its life;
-//! - `process`: the spawner of this machine; `sandbox`: the same in namespaces of its own, over a layer that takes what is written. Each
-//!   further spawner is a file beside them.
+//! - `process`: the spawner of this machine; `sandbox`: the same in namespaces of its own, over a layer that takes what is written;
+//!   `mounts`, `private`: what that takes. Each further spawner is a file beside them.
 
 mod channel;
 mod children;
@@ -21,12 +21,13 @@ mod environment;
 mod error;
 mod launch;
 mod mounts;
+mod private;
 mod process;
 mod program;
 mod sandbox;
 mod turn;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 pub use command::{Command, Exit, Input, Output, Stream};
@@ -55,6 +56,10 @@ pub struct State {
     pub snapshot: Option<String>,
     /// Its processes reach the network. Where a spawner can't keep them from it, they always do.
     pub network: bool,
+    /// Whose it is: what others have started there has no place in it.
+    pub owner: Option<String>,
+    /// A directory of the host, made where it is missing, that its processes can write to. It has the same path for them.
+    pub own: Option<PathBuf>,
 }
 
 /// Makes environments of one kind: this machine, a sandbox, a container, another host.
@@ -92,10 +97,16 @@ pub trait Spawner: Send + Sync {
         Box::pin(std::future::ready(Err(no_snapshot(name))))
     }
 
-    /// Lets what runs in environments that are opened from now on write into this directory of the host, which must be there. It has
-    /// the same path for them.
-    fn share(&mut self, directory: &Path) {
+    /// Lets what runs in environments that are opened from now on read this directory of the host, which must be there. It has the
+    /// same path for them.
+    fn show(&mut self, directory: &Path) {
         let _ = directory;
+    }
+
+    /// Gives each environment that is opened from now on a directory of its own in place of this one of the host, which must be there:
+    /// see [`Environment`]. They are kept in `place`, on the same file system, and nothing of them when all is closed.
+    fn keep_apart(&mut self, directory: &Path, place: &Path) {
+        let _ = (directory, place);
     }
 
     /// Removes what it keeps, when all environments are closed.

@@ -46,6 +46,7 @@ impl ProcessSpawner {
             name: format!("process/{name}").into(),
             work: PathBuf::new(),
             variables: None,
+            private: None,
             held: Box::new(()),
         };
         launch.work = private_dir(&self.root, &format!("{name}-"))

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,10 +18,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use persea_helper::sweep;
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
-use tokio::task::JoinSet;
 
 use super::launch::{Launch, Rest, own_variables};
 use super::mounts::{Layout, is_plain};
+use super::private::{Layer, Private, Removals};
 use super::program::Helper;
 use super::{
     Doing, Environment, Opening, ProcessSpawner, SpawnError, Spawner, State, children, no_snapshot,
@@ -100,50 +99,16 @@ pub struct SandboxSpawner {
     keeper: OnceCell<Environment>,
     directory: PathBuf,
     layout: Layout,
-    shared: Vec<PathBuf>,
+    /// What can only be read, wherever it is.
+    shown: Vec<PathBuf>,
+    /// The directory of the host in whose place each environment has one of its own, and where those are.
+    apart: Option<(PathBuf, PathBuf)>,
     made: AtomicUsize,
     /// By slot: the layer of the sandbox that is open there.
     open: Mutex<HashMap<usize, Arc<Layer>>>,
     /// By name.
     snapshots: Mutex<HashMap<String, Vec<Arc<Layer>>>>,
     removals: Removals,
-}
-
-/// What was written in a sandbox, over the layers below. Its directory is removed with it.
-#[derive(Debug)]
-struct Layer {
-    directory: PathBuf,
-    /// Its directory's name among the layers.
-    name: String,
-    below: Vec<Arc<Layer>>,
-    removals: Removals,
-}
-
-impl Layer {
-    /// Where the work directory is made; not among the files of the sandbox, which a snapshot would keep.
-    fn place(&self) -> PathBuf {
-        self.directory.join("tmp")
-    }
-}
-
-/// What is being removed. Two that remove the same files would be in each other's way.
-type Removals = Arc<Mutex<JoinSet<()>>>;
-
-impl Drop for Layer {
-    fn drop(&mut self) {
-        let directory = std::mem::take(&mut self.directory);
-        let remove = move || {
-            if let Err(e) = sweep::remove(&directory) {
-                tracing::debug!("the layer {} can't be removed: {e}", directory.display());
-            }
-        };
-        let mut removals = self.removals.lock().unwrap_or_else(PoisonError::into_inner);
-        while removals.try_join_next().is_some() {}
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(removals.spawn_blocking_on(remove, &runtime)),
-            Err(_) => remove(),
-        }
-    }
 }
 
 impl SandboxSpawner {
@@ -187,7 +152,8 @@ impl SandboxSpawner {
             keeper: OnceCell::new(),
             directory,
             layout,
-            shared: Vec::new(),
+            shown: Vec::new(),
+            apart: None,
             made: AtomicUsize::new(0),
             open: Mutex::default(),
             snapshots: Mutex::default(),
@@ -222,51 +188,41 @@ impl SandboxSpawner {
             name: format!("sandbox/{slot}").into(),
             work: PathBuf::new(),
             variables: Some(own_variables()),
+            private: None,
             held: Box::new(()),
         };
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let layer = self
-            .layer(keeper.work_dir(), number, below)
-            .map_err(launch.failed("making its layer"))?;
-        let layer = Arc::new(layer);
+        let name = self.made.fetch_add(1, Ordering::Relaxed).to_string();
+        let layers = Path::new(keeper.work_dir());
+        let over = (self.layout.layered.len(), below);
+        let layer = Layer::make(layers, name, over, &self.removals);
+        let layer = Arc::new(layer.map_err(launch.failed("making its layer"))?);
+        if let Some((shown, place)) = &self.apart {
+            let private = Private::make(shown, place, &layer.name, &self.removals);
+            let private = private.map_err(launch.failed("making its directory of results"))?;
+            launch.private = Some(Arc::new(private));
+        }
+        if let Some(own) = &state.own
+            && !own.is_dir()
+        {
+            std::fs::create_dir(own).map_err(launch.failed("making its directory of results"))?;
+        }
         launch.work = layer.place().join("work");
         launch.held = Box::new(Arc::clone(&layer));
         self.opened().insert(slot, Arc::clone(&layer));
-        let start =
-            |requests: &_, replies: &_| self.start(&layer, state.network, requests, replies);
-        launch.bring_up(start).await
-    }
-
-    fn layer(&self, layers: &str, number: usize, below: Vec<Arc<Layer>>) -> io::Result<Layer> {
-        let name = number.to_string();
-        let layer = Layer {
-            directory: Path::new(layers).join(&name),
-            name,
-            below,
-            removals: Arc::clone(&self.removals),
+        let private = launch.private.clone();
+        let view = self.view(&layer, state, private.as_deref());
+        let start = |requests: &_, replies: &_| {
+            self.start(&layer, &view, state.network, (requests, replies))
         };
-        let mut private = std::fs::DirBuilder::new();
-        private.mode(0o700);
-        private.create(&layer.directory)?;
-        private.create(layer.place())?;
-        for number in 0..self.layout.layered.len() {
-            for part in ["work", "root"] {
-                private.create(layer.directory.join(format!("{part}{number}")))?;
-            }
-            // It becomes the root of what is seen, so everybody may enter.
-            let mut public = std::fs::DirBuilder::new();
-            let upper = layer.directory.join(format!("upper{number}"));
-            public.mode(0o755).create(upper)?;
-        }
-        Ok(layer)
+        launch.bring_up(start).await
     }
 
     fn start(
         &self,
         layer: &Layer,
+        view: &[OsString],
         network: bool,
-        requests: &PipeReader,
-        replies: &PipeWriter,
+        (requests, replies): (&PipeReader, &PipeWriter),
     ) -> io::Result<(Child, Option<Rest>)> {
         let is_root = getuid().is_root();
         // Root's sandbox has all users of this machine, so that packages can be installed; somebody has to say so from outside.
@@ -321,7 +277,7 @@ impl SandboxSpawner {
                     "sh",
                 ])
                 .args(self.layers(layer, is_root))
-                .args(self.view(layer, network))
+                .args(view)
                 .args([
                     "--unshare-user",
                     "--unshare-pid",
@@ -366,7 +322,7 @@ impl SandboxSpawner {
     }
 
     /// What is seen in the sandbox, in bubblewrap's words.
-    fn view(&self, layer: &Layer, network: bool) -> Vec<OsString> {
+    fn view(&self, layer: &Layer, state: &State, private: Option<&Private>) -> Vec<OsString> {
         let mut all: Vec<OsString> = Vec::new();
         let mut add = |option: &str, paths: &[&OsStr]| {
             all.push(option.into());
@@ -389,15 +345,27 @@ impl SandboxSpawner {
             add("--ro-bind-try", &[path.as_ref(), path.as_ref()]);
         }
         // Other sandboxes are nobody's business.
-        if let Some(layers) = layer.directory.parent() {
-            add("--tmpfs", &[layers.as_os_str()]);
+        let others = self.apart.as_ref().map(|(_, place)| &**place);
+        for path in layer.directory.parent().into_iter().chain(others) {
+            add("--tmpfs", &[path.as_os_str()]);
+        }
+        for path in &self.shown {
+            add("--ro-bind", &[path.as_os_str(), path.as_os_str()]);
         }
         // Not the work directory itself: what is mounted can't be removed.
-        for path in self.shared.iter().chain([&layer.place()]) {
+        for path in state.own.iter().chain([&layer.place()]) {
             add("--bind", &[path.as_os_str(), path.as_os_str()]);
         }
+        if let Some(private) = private {
+            add(
+                "--bind",
+                &[private.path.as_os_str(), private.shown.as_os_str()],
+            );
+        }
         // Often a link into a directory that belongs to the running system.
-        if network && let Ok(names) = Path::new("/etc/resolv.conf").canonicalize() {
+        if state.network
+            && let Ok(names) = Path::new("/etc/resolv.conf").canonicalize()
+        {
             add("--ro-bind", &[names.as_os_str(), names.as_os_str()]);
         }
         add("--chdir", &[self.directory.as_os_str()]);
@@ -478,8 +446,12 @@ impl Spawner for SandboxSpawner {
         Box::pin(self.keep(slot, environment, name))
     }
 
-    fn share(&mut self, directory: &Path) {
-        self.shared.push(directory.to_path_buf());
+    fn show(&mut self, directory: &Path) {
+        self.shown.push(directory.to_path_buf());
+    }
+
+    fn keep_apart(&mut self, directory: &Path, place: &Path) {
+        self.apart = Some((directory.to_path_buf(), place.to_path_buf()));
     }
 
     fn close(&self) -> Doing<'_, ()> {
@@ -489,6 +461,14 @@ impl Spawner for SandboxSpawner {
             let removals =
                 std::mem::take(&mut *self.removals.lock().unwrap_or_else(PoisonError::into_inner));
             removals.join_all().await;
+            if let Some((_, place)) = &self.apart
+                && let Err(error) = sweep::remove(place)
+            {
+                tracing::warn!(
+                    "the directory {} can't be removed: {error}",
+                    place.display()
+                );
+            }
             if let Some(keeper) = self.keeper.get() {
                 keeper.close().await;
             }

@@ -23,7 +23,7 @@ impl Place {
         fs::write(dir.path().join("project/file"), "of the machine").unwrap();
         let path = |name| dir.path().join(name);
         let mut spawner = SandboxSpawner::new(helper(), path("root"), path("project")).unwrap();
-        spawner.share(&path("results"));
+        spawner.keep_apart(&path("results"), &path("running"));
         Place { spawner, dir }
     }
 
@@ -34,7 +34,7 @@ impl Place {
     async fn restore(&self, slot: usize, snapshot: &str) -> Environment {
         let state = State {
             snapshot: Some(snapshot.to_owned()),
-            network: false,
+            ..State::default()
         };
         self.spawner.restore(slot, &state).await.unwrap()
     }
@@ -53,14 +53,16 @@ async fn run(environment: &Environment, script: &str) -> Exit {
 
 /// What a script prints.
 async fn says(place: &Place, environment: &Environment, script: &str) -> String {
-    let file = place.dir.path().join("results/said");
-    let _ = fs::remove_file(&file);
+    let results = place.dir.path().join("results");
     let command = Command {
-        stdout: crate::spawner::Output::File(file.clone()),
+        stdout: crate::spawner::Output::File(results.join("said")),
         ..Command::new("sh", ["-c", script])
     };
     environment.run(command).await.unwrap();
-    fs::read_to_string(file).unwrap().trim().to_owned()
+    let own = environment.in_place_of(&results).unwrap();
+    let said = std::io::read_to_string(own.read("said").unwrap()).unwrap();
+    own.remove("said").unwrap();
+    said.trim().to_owned()
 }
 
 #[tokio::test]
@@ -112,7 +114,7 @@ async fn a_snapshot_is_what_others_begin_with() {
 
     let state = State {
         snapshot: Some("nothing".to_owned()),
-        network: false,
+        ..State::default()
     };
     let error = place.spawner.restore(3, &state).await.unwrap_err();
     assert!(error.to_string().contains("`nothing`"), "{error}");
@@ -141,8 +143,8 @@ async fn it_reaches_the_network_only_where_that_is_asked_for() {
     let without = place.open(0).await;
     assert!(!without.run(connect()).await.unwrap().is_success());
     let state = State {
-        snapshot: None,
         network: true,
+        ..State::default()
     };
     let with = place.spawner.restore(1, &state).await.unwrap();
     assert!(with.run(connect()).await.unwrap().is_success());
@@ -174,12 +176,63 @@ async fn with_its_helper_everything_in_it_ends() {
     let error = environment.run(command).await.unwrap_err();
     assert!(matches!(error, SpawnError::HelperDied { .. }), "{error}");
     environment.closed().await;
-    let len = || fs::metadata(&beat).map_or(0, |it| it.len());
+    let results = place.dir.path().join("results");
+    let own = environment.in_place_of(&results).unwrap();
+    let len = || {
+        let beat = own.read("beat");
+        beat.map_or(0, |it| it.metadata().unwrap().len())
+    };
     let before = len();
     // Ten times as long as a beat.
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(len(), before);
     assert!(place.open(0).await.is_alive());
+}
+
+#[tokio::test]
+async fn it_has_a_directory_of_results_for_itself_as_long_as_somebody_has_it() {
+    let place = Place::new();
+    let results = place.dir.path().join("results");
+    fs::write(results.join("another's"), "").unwrap();
+    let (one, two) = (place.open(0).await, place.open(1).await);
+    let lists = format!("echo $(ls {} | wc -l)", results.display());
+    let kept = one.in_place_of(&results).unwrap();
+    kept.append("kept").unwrap();
+    for (environment, count) in [(&one, "2"), (&two, "1")] {
+        // What it says is among them.
+        assert_eq!(says(&place, environment, &lists).await, count);
+    }
+    let others = format!("echo $(ls {}/running)", place.dir.path().display());
+    assert_eq!(says(&place, &one, &others).await, "");
+    one.close().await;
+    assert!(kept.read("kept").is_ok());
+    drop(one);
+    two.close().await;
+    drop(two);
+    place.spawner.close().await;
+    assert!(!place.dir.path().join("running").exists());
+    assert_eq!(fs::read_dir(&results).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn it_writes_to_the_directory_that_is_its_own_and_reads_what_it_is_shown() {
+    let mut place = Place::new();
+    let shown = place.dir.path().join("shown");
+    fs::create_dir(&shown).unwrap();
+    place.spawner.show(&shown);
+    let state = State {
+        own: Some(shown.join("own")),
+        ..State::default()
+    };
+    let environment = place.spawner.restore(0, &state).await.unwrap();
+    let script = "cd \"$0\" && echo x >own/file && ! echo x >file && ! mv own other";
+    let command = Command::new("sh", ["-c", script, shown.to_str().unwrap()]);
+    assert!(environment.run(command).await.unwrap().is_success());
+    assert_eq!(place.file("shown/own/file"), "x\n");
+    let other = place.open(1).await;
+    let reads = format!("cat {0}/own/file; echo y >{0}/own/file", shown.display());
+    assert_eq!(says(&place, &other, &reads).await, "x");
+    assert_eq!(place.file("shown/own/file"), "x\n");
 }
 
 #[tokio::test]

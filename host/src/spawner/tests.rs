@@ -436,7 +436,7 @@ async fn strangers_and_garbage_end_the_channel() {
     assert!(error.to_string().contains("Last login"), "{error}");
 
     let (opened, mut end) = channel(greeting()).await;
-    let environment = Environment::new(opened.ok().unwrap(), String::new());
+    let environment = Environment::new(opened.ok().unwrap(), String::new(), None);
     let waiting = tokio::spawn({
         let environment = environment.clone();
         async move { environment.run(sh("")).await }
@@ -450,7 +450,7 @@ async fn strangers_and_garbage_end_the_channel() {
 #[tokio::test]
 async fn an_unread_channel_holds_nobody_up_for_ever() {
     let (opened, end) = channel(greeting()).await;
-    let environment = Environment::new(opened.ok().unwrap(), String::new());
+    let environment = Environment::new(opened.ok().unwrap(), String::new(), None);
     // Far more than the channel holds; then nobody will ever read it.
     let script = "x".repeat(1 << 20);
     let runs: Vec<_> = (0..3)

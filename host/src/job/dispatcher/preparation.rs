@@ -188,6 +188,8 @@ impl Dispatcher<'_> {
             assignment.state = spawner::State {
                 snapshot: snapshot.map(str::to_owned),
                 network: self.shared.network || step.wants_network(),
+                owner: step.resolver.owner().map(str::to_owned),
+                own: Some(self.shared.dependencies.path().join(&step.directory)),
             };
         }
         let (shared, control) = (Arc::clone(&self.shared), state.control.subscribe());

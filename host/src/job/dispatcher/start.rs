@@ -57,7 +57,7 @@ impl Dispatcher<'_> {
                 state: runner
                     .manifest
                     .starts_processes()
-                    .then(|| self.environment(state, index)),
+                    .then(|| self.environment(state, index, runner)),
                 spoils,
                 one_process: waits,
                 // In a batch it would share its environment.
@@ -140,7 +140,7 @@ impl Dispatcher<'_> {
     }
 
     /// What the environment of a task is to be like.
-    fn environment(&self, state: &State, task: usize) -> spawner::State {
+    fn environment(&self, state: &State, task: usize, runner: &Plugin) -> spawner::State {
         if !self.shared.spawner.has_snapshots() {
             return spawner::State::default();
         }
@@ -150,6 +150,8 @@ impl Dispatcher<'_> {
         spawner::State {
             snapshot: snapshot.map(str::to_owned),
             network: self.shared.network,
+            owner: runner.owner().map(str::to_owned),
+            own: None,
         }
     }
 
