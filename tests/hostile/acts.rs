@@ -66,6 +66,34 @@ fn what_a_resolver_makes_runs_only_where_it_might_itself() {
 }
 
 #[test]
+fn what_a_resolver_makes_has_no_place_among_others_tests() {
+    let sandbox = with("hostile-resolver");
+    sandbox.file("hands.bad", "");
+    let test = |name: &str, line: &str| json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", line], "identifier": name});
+    let tests = [
+        test("alone", "test ! -e by-hand && touch own"),
+        test("beside", "test ! -e by-hand && test -e own"),
+    ];
+    sandbox.file("own.json", Value::from(&tests[..]).to_string());
+    let options = [
+        "--grant",
+        "workspace",
+        "--spawner",
+        "sandbox",
+        "--max-parallel-tasks",
+        "1",
+    ];
+    run(
+        &sandbox,
+        &[&options[..], &["hands.bad", "own.json"]].concat(),
+    )
+    .code(0);
+    let job = sandbox.job();
+    let names = ["hands", "harmless", "alone", "beside"];
+    assert_eq!(names.map(|name| job.status(name)), ["PASS"; 4]);
+}
+
+#[test]
 fn what_a_resolver_says_that_its_tests_require_is_its_act_too() {
     let sandbox = with("hostile-resolver");
     sandbox.file("requires.bad", "");

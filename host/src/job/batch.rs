@@ -163,6 +163,7 @@ impl Batch {
         let Entry {
             task,
             fate: Fate::Run(runner, settings),
+            ..
         } = self.plan.entries.get(index)?
         else {
             return None;

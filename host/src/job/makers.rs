@@ -52,6 +52,12 @@ impl Makers {
         }
     }
 
+    /// By what they are known, all together; none where only the host's own have a part in it.
+    pub(super) fn digests(&self) -> Option<Arc<str>> {
+        let all: Vec<&str> = self.plugins.iter().map(|it| &*it.digest).collect();
+        (!all.is_empty()).then(|| all.join(" ").into())
+    }
+
     /// Others have put so many requirements before those that the makers know of.
     pub(super) fn others(&mut self, count: usize) {
         self.others = count;

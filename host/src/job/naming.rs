@@ -18,6 +18,8 @@ pub(super) struct Named {
     pub(super) ended: Option<Outcome>,
     /// What it may not do, where plugins have made it.
     pub(super) hold: Option<Arc<Hold>>,
+    /// The plugins that have made it, where any but the host's own have.
+    pub(super) makers: Option<Arc<str>>,
 }
 
 /// How many digits the numbers have, by suite.
@@ -178,6 +180,7 @@ mod tests {
                 runnable,
                 ended: None,
                 hold: None,
+                makers: None,
             }
         };
         let mut named: Vec<Named> = tasks.iter().map(named).collect();

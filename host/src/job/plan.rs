@@ -30,15 +30,20 @@ pub(super) enum Fate {
 pub(super) struct Entry {
     pub(super) task: Task,
     pub(super) fate: Fate,
+    /// Who answers for what it starts: its runner and those that have made it; none where all of them are the host's own.
+    pub(super) owner: Option<Arc<str>>,
 }
 
-impl Entry {
-    /// Who answers for what it starts.
-    fn owner(&self) -> Option<&str> {
-        match &self.fate {
-            Fate::Run(runner, _) => runner.owner(),
-            Fate::Ended(_) => None,
-        }
+/// Who answers for what a task starts.
+fn owner(fate: &Fate, makers: Option<Arc<str>>) -> Option<Arc<str>> {
+    let runner = match fate {
+        Fate::Run(runner, _) => runner.owner(),
+        Fate::Ended(_) => None,
+    };
+    match (runner, makers) {
+        (None, makers) => makers,
+        (Some(runner), None) => Some(runner.into()),
+        (Some(runner), Some(makers)) => Some(format!("{runner} {makers}").into()),
     }
 }
 
@@ -91,6 +96,7 @@ pub(super) fn plan(
             } => {
                 named.reserve(runnables.len());
                 let hold = makers.hold(config);
+                let makers = makers.digests();
                 for runnable in runnables {
                     let name = match &runnable.identifier {
                         Some(identifier) => identifier.clone(),
@@ -102,6 +108,7 @@ pub(super) fn plan(
                         runnable,
                         ended: None,
                         hold: hold.clone(),
+                        makers: makers.clone(),
                     });
                 }
             }
@@ -116,6 +123,7 @@ pub(super) fn plan(
                     runnable,
                     ended: Some(Outcome::new(Status::Error, error)),
                     hold: None,
+                    makers: None,
                 });
             }
             Answer::Missing { .. } | Answer::Corrupt { .. } => {}
@@ -161,6 +169,7 @@ pub(super) fn plan(
                 runnable,
                 ended,
                 hold,
+                makers,
                 ..
             } = named;
             let fate = match ended {
@@ -176,6 +185,7 @@ pub(super) fn plan(
             };
             let directory = task_directory(&id);
             Entry {
+                owner: owner(&fate, makers),
                 task: Task {
                     index,
                     id,
@@ -218,11 +228,11 @@ pub(super) fn plan(
 /// order stays.
 fn group(entries: &mut [Entry]) {
     let mut known: HashMap<String, usize> = HashMap::new();
-    let mut owners: Vec<Option<String>> = Vec::new();
+    let mut owners: Vec<Option<Arc<str>>> = Vec::new();
     entries.sort_by_cached_key(|entry| {
-        let is_own = |owner: &Option<String>| owner.as_deref() == entry.owner();
+        let is_own = |owner: &Option<Arc<str>>| *owner == entry.owner;
         let owner = owners.iter().position(is_own).unwrap_or_else(|| {
-            owners.push(entry.owner().map(str::to_owned));
+            owners.push(entry.owner.clone());
             owners.len() - 1
         });
         let mut stack = String::new();
@@ -242,8 +252,7 @@ fn group(entries: &mut [Entry]) {
 /// Tasks that follow each other and run in the same state of their environment.
 fn groups(entries: &[Entry], requirements: &Requirements) -> Vec<Range<usize>> {
     let state = |entry: &Entry| requirements.last_of(entry.task.index);
-    let same =
-        |one: &Entry, other: &Entry| state(one) == state(other) && one.owner() == other.owner();
+    let same = |one: &Entry, other: &Entry| state(one) == state(other) && one.owner == other.owner;
     let mut begin = 0;
     let groups = entries.chunk_by(same).map(|group| {
         let range = begin..begin + group.len();

@@ -95,7 +95,7 @@ impl Requirements {
     ) -> Self {
         let mut wanted: Vec<(usize, Vec<Wanted<'_>>)> = Vec::new();
         let mut ended: Vec<(usize, Outcome)> = Vec::new();
-        for Entry { task, fate } in &*entries {
+        for Entry { task, fate, .. } in &*entries {
             let needed = &task.runnable.requirements;
             let Fate::Run(runner, _) = fate else {
                 continue;

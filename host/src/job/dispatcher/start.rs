@@ -41,7 +41,7 @@ impl Dispatcher<'_> {
         self.prepare(state);
         while state.stopped.is_none()
             && let Some(index) = self.next_task(state).await
-            && let Some(Entry { task, fate }) = plan.entries.get(index)
+            && let Some(Entry { task, fate, owner }) = plan.entries.get(index)
         {
             let runner = match fate {
                 Fate::Ended(outcome) => {
@@ -57,7 +57,7 @@ impl Dispatcher<'_> {
                 state: runner
                     .manifest
                     .starts_processes()
-                    .then(|| self.environment(state, index, runner)),
+                    .then(|| self.environment(state, index, owner.as_deref())),
                 spoils,
                 one_process: waits,
                 // In a batch it would share its environment.
@@ -119,6 +119,7 @@ impl Dispatcher<'_> {
                 if let Some(Entry {
                     task,
                     fate: Fate::Run(runner, settings),
+                    ..
                 }) = plan.entries.get(index)
                 {
                     if is_batch {
@@ -140,7 +141,7 @@ impl Dispatcher<'_> {
     }
 
     /// What the environment of a task is to be like.
-    fn environment(&self, state: &State, task: usize, runner: &Plugin) -> spawner::State {
+    fn environment(&self, state: &State, task: usize, owner: Option<&str>) -> spawner::State {
         if !self.shared.spawner.has_snapshots() {
             return spawner::State::default();
         }
@@ -150,7 +151,7 @@ impl Dispatcher<'_> {
         spawner::State {
             snapshot: snapshot.map(str::to_owned),
             network: self.shared.network,
-            owner: runner.owner().map(str::to_owned),
+            owner: owner.map(str::to_owned),
             own: None,
         }
     }
