@@ -54,7 +54,7 @@ impl Makers {
 
     /// By what they are known, all together; none where only the host's own have a part in it.
     pub(super) fn digests(&self) -> Option<Arc<str>> {
-        let all: Vec<&str> = self.plugins.iter().map(|it| &*it.digest).collect();
+        let all: Vec<&str> = self.plugins.iter().filter_map(|it| it.owner()).collect();
         (!all.is_empty()).then(|| all.join(" ").into())
     }
 

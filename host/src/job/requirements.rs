@@ -104,13 +104,16 @@ impl Requirements {
                 continue;
             }
             let suite = task.runnable.suite();
-            let read = |requirement| {
-                may_be_met(requirement, runner, catalog, config)
-                    .map_err(|why| Outcome::new(Status::Error, why))?;
-                Wanted::read(requirement, suite, catalog, config)
+            let all = needed.iter().map(|requirement| {
+                let resolver = catalog.requirement_resolver(&requirement.kind);
+                if let Some(resolver) = resolver {
+                    may_be_met(requirement, resolver, runner, config)
+                        .map_err(|why| Outcome::new(Status::Error, why))?;
+                }
+                Wanted::read(requirement, suite, resolver, config)
                     .map_err(|why| Outcome::new(Status::Cancel, why))
-            };
-            match needed.iter().map(read).collect() {
+            });
+            match all.collect() {
                 Ok(all) => wanted.push((task.index, all)),
                 Err(why) => ended.push((task.index, why)),
             }
@@ -292,13 +295,10 @@ fn scopes<'a>(all: impl Iterator<Item = &'a Wanted<'a>>) -> HashMap<String, Scop
 /// variables it says.
 fn may_be_met(
     requirement: &Requirement,
+    resolver: &Plugin,
     runner: &Plugin,
-    catalog: &Catalog,
     config: &Config,
 ) -> Result<(), String> {
-    let Some(resolver) = catalog.requirement_resolver(&requirement.kind) else {
-        return Ok(());
-    };
     let spawner = config.text("run.spawner").unwrap_or_default();
     let acts = resolver.manifest.starts_processes() || runner.manifest.starts_processes();
     let networks = is_offline(config) && resolver.processes_want_network();
@@ -316,11 +316,11 @@ impl<'a> Wanted<'a> {
     fn read(
         requirement: &'a Requirement,
         suite: Option<&'a str>,
-        catalog: &'a Catalog,
+        resolver: Option<&'a Arc<Plugin>>,
         config: &Config,
     ) -> Result<Self, String> {
         let kind = &requirement.kind;
-        let resolver = catalog.requirement_resolver(kind).ok_or_else(|| {
+        let resolver = resolver.ok_or_else(|| {
             format!(
                 "requirement `{}`: no requirement resolver for its kind; add a plugin that sees to it with `persea plugin add FILE`; `persea plugin list` shows those there are",
                 name(requirement)

@@ -79,7 +79,7 @@ impl Plugin {
 
     /// Who answers for its processes: the user where it is built in, else this very plugin. Those of one have no place among those of another.
     pub fn owner(&self) -> Option<&str> {
-        (self.origin != Origin::BuiltIn).then_some(&*self.digest)
+        (!self.is_built_in()).then_some(&*self.digest)
     }
 
     /// What it may use.
