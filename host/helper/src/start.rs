@@ -236,10 +236,9 @@ impl Starter {
 
 fn attributes() -> io::Result<PosixSpawnAttr> {
     let mut attributes = PosixSpawnAttr::init()?;
-    // The standard library ignores SIGPIPE in this program.
-    let mut ignored = SigSet::empty();
-    ignored.add(nix::sys::signal::Signal::SIGPIPE);
-    attributes.set_sigdefault(&ignored)?;
+    // Whatever this program or who has started the host ignores, a process begins with the system's defaults. To name all signals saves asking
+    // for what each is now.
+    attributes.set_sigdefault(&SigSet::all())?;
     attributes.set_sigmask(&SigSet::empty())?;
     attributes.set_pgroup(nix::unistd::Pid::from_raw(0))?;
     attributes.set_flags(
