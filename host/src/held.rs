@@ -1,6 +1,7 @@
 //! A directory that is held open: what is made, read, written and moved in it stays in it, whatever tests put in the place of its names
 //! meanwhile. No link is followed, and no pipe or device is waited for. It must not know whose directory it is.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,7 +9,8 @@ use std::path::Path;
 
 use persea_helper::sweep;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, renameat, statat, symlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, fstat, mkdirat, openat, renameat,
+    renameat_with, statat, symlinkat,
 };
 use rustix::io::Errno;
 
@@ -71,6 +73,47 @@ impl Held {
             moved => moved,
         };
         Ok(moved?)
+    }
+
+    /// Gives what has a name here another one that nothing has.
+    pub(crate) fn rename_to_new(&self, name: &str, new: &str) -> io::Result<()> {
+        Ok(renameat_with(
+            &self.0,
+            name,
+            &self.0,
+            new,
+            RenameFlags::NOREPLACE,
+        )?)
+    }
+
+    /// Whether nothing is in it but empty files of these names, and all is as it was made: as the directory `like`, and its files.
+    pub(crate) fn has_only_empty(&self, names: &[String], like: &Held) -> io::Result<bool> {
+        let (own, like) = (fstat(&self.0)?, fstat(&like.0)?);
+        if (own.st_mode, own.st_uid, own.st_gid) != (like.st_mode, like.st_uid, like.st_gid) {
+            return Ok(false);
+        }
+        let permitted = Mode::from_raw_mode(own.st_mode) & Mode::from_raw_mode(0o644);
+        let is_new = |name: &CStr| -> io::Result<bool> {
+            let file = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let is_plain = FileType::from_raw_mode(file.st_mode) == FileType::RegularFile
+                && Mode::from_raw_mode(file.st_mode) == permitted
+                && (file.st_uid, file.st_gid) == (own.st_uid, own.st_gid);
+            Ok(is_plain && file.st_size == 0 && file.st_nlink == 1)
+        };
+        let mut buffer = Vec::with_capacity(1024);
+        let mut entries = RawDir::new(&self.0, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            let bytes = name.to_bytes();
+            if bytes == b"." || bytes == b".." {
+                continue;
+            }
+            if !names.iter().any(|known| known.as_bytes() == bytes) || !is_new(name)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a name is that of a directory.

@@ -25,6 +25,7 @@ mod queue;
 mod report;
 mod requirements;
 mod resolve;
+mod spares;
 mod supervise;
 mod task_directory;
 mod task_host;

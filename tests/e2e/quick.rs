@@ -162,3 +162,34 @@ fn after_a_failure_none_starts_with_failfast() {
     assert_eq!(tasks(&events, "task-started").len(), 101);
     assert_eq!(sandbox.job().results()["skip"], 99);
 }
+
+#[test]
+fn who_leaves_nothing_has_no_directory_and_the_others_have_their_own() {
+    let sandbox = Sandbox::new();
+    sandbox.script("marks.sh", ": > \"$AVOCADO_TEST_OUTPUTDIR/marker\"");
+    sandbox.script("says.sh", "echo \"$AVOCADO_TEST_OUTPUTDIR\"");
+    let uris = ["/bin/true", "./marks.sh", "/bin/true", "./says.sh"].repeat(25);
+    recipe(&sandbox, &uris);
+    for spawner in ["process", "sandbox"] {
+        let args = ["run", "--spawner", spawner, "quick.json"];
+        sandbox.run(&args).code(0);
+        let job = sandbox.job();
+        let mut seen = Vec::new();
+        for entry in std::fs::read_dir(job.0.join("test-results")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let files = std::fs::read_dir(&path).unwrap().count();
+            let said = std::fs::read_to_string(path.join("stdout")).unwrap();
+            match name.rsplit_once('_').unwrap().1 {
+                "marks.sh" => assert_eq!((files, said.as_str()), (3, ""), "{name}"),
+                "says.sh" => {
+                    assert_eq!(files, 2, "{name}");
+                    assert!(said.ends_with(&format!("/test-results/{name}\n")), "{said}");
+                }
+                _ => panic!("{name} is there with {spawner}"),
+            }
+            seen.push(name);
+        }
+        assert_eq!(seen.len(), 50);
+    }
+}

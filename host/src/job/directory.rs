@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use super::spares::Spares;
 use crate::config::{Config, UserDirs};
 use crate::held::Held;
 use crate::model::{JobId, Status};
@@ -45,6 +46,7 @@ pub(super) struct Section {
     path: PathBuf,
     reused: bool,
     held: OnceLock<Held>,
+    spares: Spares,
 }
 
 impl Section {
@@ -63,6 +65,7 @@ impl Section {
             path,
             reused,
             held: OnceLock::new(),
+            spares: Spares::default(),
         })
     }
 
@@ -84,6 +87,19 @@ impl Section {
         }
         let held = Held::open(&self.path)?;
         Ok(self.held.get_or_init(|| held))
+    }
+
+    /// Those directories in it whose tests have left nothing.
+    pub(super) fn spares(&self) -> &Spares {
+        &self.spares
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        if let Some(held) = self.held.get() {
+            self.spares.clear(held);
+        }
     }
 }
 

@@ -367,8 +367,7 @@ impl TaskHost for Host {
     }
 
     fn file(&self, name: &str) -> io::Result<PathBuf> {
-        self.directory.make()?;
-        Ok(self.directory.path().join(name))
+        self.directory.output(name)
     }
 
     fn append(&self, name: &str) -> io::Result<File> {
