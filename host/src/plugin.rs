@@ -19,6 +19,7 @@ mod loaded;
 mod lock;
 mod manifest;
 mod powers;
+mod program;
 pub mod registry;
 mod requirement;
 mod resolver;

@@ -37,13 +37,16 @@ pub use imports::persea::plugin::{batch, cache, fetch, output, status};
 pub use imports::persea::plugin::{log, process, types, workspace};
 
 macro_rules! exports {
-    ($module:ident, $interface:ident, $inline:literal, $world:literal) => {
+    ($module:ident, $interface:ident, $inline:literal, $world:literal $(, $from:literal: $path:ident)*) => {
         pub mod $module {
             wit_bindgen::generate!({
                 path: "wit",
                 inline: $inline,
                 world: $world,
-                with: { "persea:plugin/types@0.1.0": crate::bindings::types },
+                with: {
+                    "persea:plugin/types@0.1.0": crate::bindings::types,
+                    $($from: crate::bindings::$path),*
+                },
                 generate_all,
                 pub_export_macro: true,
             });
@@ -69,6 +72,13 @@ exports!(
     run_batch,
     "package persea:sdk; world export-run-batch { export persea:plugin/run-batch@0.1.0; }",
     "persea:sdk/export-run-batch"
+);
+exports!(
+    program_runner,
+    run_program,
+    "package persea:sdk; world export-run-program { export persea:plugin/run-program@0.1.0; }",
+    "persea:sdk/export-run-program",
+    "persea:plugin/process@0.1.0": process
 );
 exports!(
     resolver,

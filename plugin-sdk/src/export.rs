@@ -64,12 +64,15 @@ pub(crate) fn start() {
 /// export!(runner: Mine);
 /// ```
 ///
-/// So are `batch_runner:`, `resolver:`, `varianter:`, `result_format:`, `requirement_resolver:` and `scheduler:`. The component exports what that kind
+/// So are `program_runner:`, `batch_runner:`, `resolver:`, `varianter:`, `result_format:`, `requirement_resolver:` and `scheduler:`. The component exports what that kind
 /// of plugin must, and imports only those powers that its code calls. Natively it exports nothing, so that the crate's tests link.
 #[macro_export]
 macro_rules! export {
     (runner: $plugin:ty) => {
         $crate::__export!(runner, Runner, $plugin);
+    };
+    (program_runner: $plugin:ty) => {
+        $crate::__export!(program_runner, ProgramRunner, $plugin);
     };
     (batch_runner: $plugin:ty) => {
         $crate::__export!(runner, Runner, $plugin);

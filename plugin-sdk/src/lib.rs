@@ -1,7 +1,7 @@
 //! Write plugins for Persea: resolvers, varianters, runners, requirement resolvers, result formats and schedulers, each a WebAssembly
 //! component that the host runs in a sandbox.
 //!
-//! A plugin is a type that implements one of [`Runner`], [`Resolver`], [`Varianter`], [`RequirementResolver`], [`ResultFormat`] or
+//! A plugin is a type that implements one of [`Runner`], [`ProgramRunner`], [`Resolver`], [`Varianter`], [`RequirementResolver`], [`ResultFormat`] or
 //! [`Scheduler`], and a line that exports it. This is a complete runner:
 //!
 //! ```
@@ -69,6 +69,7 @@ pub mod log;
 mod model;
 pub mod output;
 pub mod process;
+mod program_runner;
 mod requirement_resolver;
 mod resolver;
 mod result_format;
@@ -84,6 +85,7 @@ pub use attributes::{Attributes, Value};
 pub use batch_runner::{Batch, BatchRunner};
 pub use error::Error;
 pub use model::{Description, Requirement, Runnable, Status};
+pub use program_runner::ProgramRunner;
 pub use requirement_resolver::{Presence, Request, RequirementResolver};
 pub use resolver::{Resolution, Resolver};
 pub use result_format::{Event, ResultFormat};
@@ -98,7 +100,8 @@ pub mod prelude {
     pub use crate::{Batch, BatchRunner};
     pub use crate::{Choice, Node};
     pub use crate::{Event, Outcome, Presence, Request, Resolution, Task};
-    pub use crate::{RequirementResolver, Resolver, ResultFormat, Runner, Scheduler, Varianter};
+    pub use crate::{ProgramRunner, Runner};
+    pub use crate::{RequirementResolver, Resolver, ResultFormat, Scheduler, Varianter};
     pub use crate::{Variant, VaryRequest};
 }
 
@@ -107,8 +110,8 @@ pub mod prelude {
 pub mod __private {
     pub use crate::batch_runner::{BatchAdapter, Batches};
     pub use crate::bindings::{
-        batch_runner, plugin, requirement_resolver, resolver, result_format, runner, scheduler,
-        varianter,
+        batch_runner, plugin, program_runner, requirement_resolver, resolver, result_format,
+        runner, scheduler, varianter,
     };
     pub use crate::export::{Adapter, Exported};
 }

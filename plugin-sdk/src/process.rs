@@ -2,6 +2,7 @@
 
 use crate::attributes::{Attributes, Value};
 use crate::backend;
+use crate::bindings::process as raw;
 use crate::error::Error;
 
 #[doc(inline)]
@@ -137,6 +138,55 @@ pub struct Exit {
     /// Open data; an environment that knows them gives `user-time` and `system-time` (integer, nanoseconds) and
     /// `peak-memory` (integer, bytes).
     pub more: Attributes,
+}
+
+impl Exit {
+    /// The end of a process that exited with this code, as a test of a runner makes it.
+    pub fn code(code: i32) -> Self {
+        Self {
+            code: Some(code),
+            signal: None,
+            duration: 0,
+            more: Attributes::new(),
+        }
+    }
+
+    /// The end of a process by this signal, as a test of a runner makes it.
+    pub fn signal(number: i32) -> Self {
+        Self {
+            code: None,
+            signal: Some(number),
+            ..Self::code(0)
+        }
+    }
+}
+
+impl From<Command> for raw::Command {
+    fn from(command: Command) -> Self {
+        Self {
+            program: command.program,
+            args: command.args,
+            env: command.env,
+            clear_env: command.clear_env,
+            cwd: command.cwd,
+            stdin: command.stdin,
+            stdout: command.stdout,
+            stderr: command.stderr,
+            report: command.report,
+            more: command.more.0,
+        }
+    }
+}
+
+impl From<raw::Exit> for Exit {
+    fn from(exit: raw::Exit) -> Self {
+        Self {
+            code: exit.code,
+            signal: exit.signal,
+            duration: exit.duration,
+            more: Attributes(exit.more),
+        }
+    }
 }
 
 /// Starts a process and waits for its end. Neither its input nor its outputs may be pipes (`invalid`).

@@ -10,10 +10,6 @@ use crate::model::{Description, Runnable, Status};
 /// Runs tasks of the kinds that it declares.
 ///
 /// Powers: [`log`](crate::log), [`process`](crate::process), [`status`](crate::status).
-///
-/// The host understands in [`Description::more`]: `one-process` (boolean): each task is one process, started by
-/// [`process::run`](crate::process::run). Such tasks start faster, because `run` may be called before it's the task's turn; should
-/// the turn not come, the call is dropped there and made anew later. So nothing but the process may have an effect.
 pub trait Runner {
     /// Says what the plugin is. Pure and quick: no power may be used but [`log`](crate::log).
     fn describe() -> Description;

@@ -49,6 +49,7 @@ pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
             "hostile-varianter",
             "hostile-batch",
             "hostile-idle",
+            "hostile-program",
             "hostile-report",
         ];
         let own: &[&str] = &[];

@@ -7,6 +7,7 @@ mod checkouts;
 mod components;
 mod formats;
 mod processes;
+mod programs;
 mod resolvers;
 mod runners;
 mod wat;

@@ -56,6 +56,7 @@ macro_rules! world {
 
 world!(resolver, "resolver", { "persea:plugin/workspace@0.1.0": workspace });
 world!(runner, "runner", { "persea:plugin/process@0.1.0": process, "persea:plugin/status@0.1.0": status });
+world!(program_runner, "program-runner", { "persea:plugin/process@0.1.0": process, "persea:plugin/status@0.1.0": status });
 world!(batch_runner, "batch-runner", {
     "persea:plugin/process@0.1.0": process,
     "persea:plugin/status@0.1.0": status,

@@ -335,6 +335,7 @@ mod tests {
             powers: powers.iter().map(|&power| power.to_owned()).collect(),
             wasi: false,
             batches: false,
+            programs: false,
         }
     }
 

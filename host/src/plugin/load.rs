@@ -7,8 +7,8 @@ use std::sync::Arc;
 use wasmtime::component::{Component, Linker};
 
 use super::bindings::{
-    batch_runner, requirement_resolver, resolver, result_format, runner, scheduler, types,
-    varianter,
+    batch_runner, program_runner, requirement_resolver, resolver, result_format, runner, scheduler,
+    types, varianter,
 };
 use super::call::within;
 use super::catalog::Catalog;
@@ -19,6 +19,7 @@ use super::limits::{Largest, Limits, Own, Reached};
 use super::loaded::{Origin, Plugin, Pre};
 use super::lock::{Entry, Lock};
 use super::manifest::{Manifest, World};
+use super::program::Programs;
 use super::sources::{Candidate, Trust};
 use super::state::State;
 use super::terms::Terms;
@@ -318,8 +319,6 @@ impl Catalog {
             summary: description.summary,
             kinds: description.kinds,
             settings: description.settings,
-            one_process: manifest.starts_processes()
-                && more.get("one-process") == Some(&true.into()),
             more,
             manifest,
             origin: origin.clone(),
@@ -373,6 +372,10 @@ impl Catalog {
         }
         match manifest.world {
             World::Resolver => ask!(resolver::ResolverPre<State>, Pre::Resolver),
+            World::Runner if manifest.programs => {
+                let keep = |pre| Pre::Programs(Programs::new(pre));
+                ask!(program_runner::ProgramRunnerPre<State>, keep)
+            }
             World::Runner => {
                 let batch = manifest
                     .batches

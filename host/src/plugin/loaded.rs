@@ -11,6 +11,7 @@ use super::bindings::{
 use super::grants::{Grants, Power};
 use super::limits::Limits;
 use super::manifest::{Manifest, World};
+use super::program::Programs;
 use super::sources::Trust;
 use super::state::State;
 use super::terms::Terms;
@@ -41,8 +42,6 @@ pub struct Plugin {
     pub settings: Vec<String>,
     /// What else it says of itself.
     pub more: Attributes,
-    /// A runner says that each of its tasks is one process, which it starts by `run`.
-    pub one_process: bool,
     /// What its binary says.
     pub manifest: Manifest,
     /// Where it came from.
@@ -65,6 +64,7 @@ pub(super) enum Pre {
         runner::RunnerPre<State>,
         Option<batch_runner::BatchRunnerPre<State>>,
     ),
+    Programs(Programs),
     ResultFormat(result_format::ResultFormatPre<State>),
     RequirementResolver(requirement_resolver::RequirementResolverPre<State>),
     Scheduler(scheduler::SchedulerPre<State>),

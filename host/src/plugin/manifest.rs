@@ -11,6 +11,9 @@ use super::grants::Power;
 /// The package of the contract.
 const PACKAGE: &str = "persea:plugin/";
 
+/// What a runner exports whose tasks are one program each.
+const PROGRAMS: &str = "run-program";
+
 /// The version of the contract that this host offers.
 pub const CONTRACT: &str = "0.1.0";
 
@@ -57,15 +60,15 @@ impl World {
         }
     }
 
-    /// The interface whose export makes a component a plugin of this world.
-    const fn export(self) -> &'static str {
+    /// The interfaces of which one makes a component a plugin of this world, by its export.
+    const fn exports(self) -> &'static [&'static str] {
         match self {
-            Self::Resolver => "resolve",
-            Self::Varianter => "vary",
-            Self::Scheduler => "schedule",
-            Self::Runner => "run",
-            Self::RequirementResolver => "fulfil",
-            Self::ResultFormat => "format",
+            Self::Resolver => &["resolve"],
+            Self::Varianter => &["vary"],
+            Self::Scheduler => &["schedule"],
+            Self::Runner => &["run", PROGRAMS],
+            Self::RequirementResolver => &["fulfil"],
+            Self::ResultFormat => &["format"],
         }
     }
 
@@ -112,6 +115,8 @@ pub struct Manifest {
     pub wasi: bool,
     /// A runner that can run many tasks one after the other.
     pub batches: bool,
+    /// A runner that says which program a task is, and what its end means.
+    pub programs: bool,
 }
 
 impl Manifest {
@@ -146,17 +151,22 @@ impl Manifest {
             contract = contract.max(version);
             let found = World::ALL
                 .into_iter()
-                .find(|world| world.export() == interface);
+                .find(|world| world.exports().contains(&interface));
             if let Some(found) = found
                 && let Some(other) = world.replace(found)
             {
-                return Err(PluginError::Load {
-                    plugin: plugin.to_owned(),
-                    message: format!(
+                let message = match other == found {
+                    true => "it exports both `run` and `run-program`; a runner has one of them"
+                        .to_owned(),
+                    false => format!(
                         "it is both a {} and a {}; a plugin is of one world",
                         World::name(other),
                         found.name()
                     ),
+                };
+                return Err(PluginError::Load {
+                    plugin: plugin.to_owned(),
+                    message,
                 });
             }
         }
@@ -202,7 +212,8 @@ impl Manifest {
             contract,
             powers,
             wasi,
-            batches: world == World::Runner && exports("run-batch"),
+            batches: exports("run") && exports("run-batch"),
+            programs: exports(PROGRAMS),
         })
     }
 }
@@ -389,7 +400,7 @@ mod tests {
 
     /// Names of interfaces, of the contract and of others.
     fn name() -> impl Strategy<Value = String> {
-        let ours = "(types|plugin|run|run-batch|resolve|fulfil|format|log|process|status|batch|fetch|cache|output|workspace)";
+        let ours = "(types|plugin|run|run-batch|run-program|resolve|fulfil|format|log|process|status|batch|fetch|cache|output|workspace)";
         prop_oneof![
             4 => ours.prop_map(|name| format!("{PACKAGE}{name}@{CONTRACT}")),
             1 => (ours, "@[01]\\.[0-2]\\.[01]").prop_map(|(name, version)| format!("{PACKAGE}{name}{version}")),
@@ -411,10 +422,10 @@ mod tests {
             if let Ok(manifest) = read(&texts(&imports), &texts(&exports)) {
                 let offered = manifest.world.powers();
                 prop_assert!(manifest.powers.iter().all(|power| offered.contains(&power.as_str())));
-                let has = |interface: &str| exports.contains(&format!("{PACKAGE}{interface}@{CONTRACT}"));
-                prop_assert!(has("plugin") && has(manifest.world.export()));
-                let worlds = World::ALL.into_iter().filter(|world| has(world.export()));
-                prop_assert_eq!(worlds.count(), 1);
+                let has = |interface: &&str| exports.contains(&format!("{PACKAGE}{interface}@{CONTRACT}"));
+                let decisive: Vec<&str> = World::ALL.iter().flat_map(|world| world.exports()).copied().filter(has).collect();
+                prop_assert_eq!(decisive.len(), 1);
+                prop_assert!(has(&"plugin") && manifest.world.exports().contains(&decisive[0]));
                 let strange = |name: &&String| !name.starts_with(PACKAGE) && !name.starts_with("wasi:");
                 prop_assert_eq!(imports.iter().find(strange), None);
             }

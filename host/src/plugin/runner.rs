@@ -1,5 +1,5 @@
 //! The adapter for the worlds `runner`, where one task has one fresh instance, and `batch-runner`, where one instance has one task after the
-//! other.
+//! other. That for `program-runner` is `program`.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{PluginError, convert};
 use crate::model::{Attributes, JobId, Outcome, Task};
 
 impl Catalog {
-    /// Runs a task with `plugin` to its end, and drops the instance. The future may be dropped at any time: then the instance
+    /// Runs a task with `plugin` to its end. The future may be dropped at any time: then the instance
     /// is gone, and what is left in the task's environment is the caller's to end.
     pub async fn run(
         &self,
@@ -24,12 +24,16 @@ impl Catalog {
         more: Attributes,
         host: Arc<dyn TaskHost>,
     ) -> Result<Outcome, PluginError> {
-        let Pre::Runner(pre, _) = &plugin.pre else {
-            return Err(plugin.is_no("runner"));
+        let wanted = convert::to_task(task, job.as_str(), settings, &more);
+        let pre = match &plugin.pre {
+            Pre::Runner(pre, _) => pre,
+            Pre::Programs(programs) => {
+                return self.run_program(plugin, programs, &wanted, &host).await;
+            }
+            _ => return Err(plugin.is_no("runner")),
         };
         plugin.terms.check()?;
         let mut store = self.task_store(&plugin.terms, host);
-        let wanted = convert::to_task(task, job.as_str(), settings, &more);
         let idle = Arc::clone(&store.data().idle);
         let call = async {
             let instance = pre.instantiate_async(&mut store).await?;

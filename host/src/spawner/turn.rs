@@ -124,7 +124,7 @@ impl Turn {
                 Phase::Refused => None,
                 Phase::Given(_) | Phase::Over { .. } => {
                     return Err(SpawnError::Invalid(format!(
-                        "{program} can't be run: the runner said that its tasks are one process each (`one-process`), and this is another"
+                        "{program} can't be run: a task that waits for its turn is one process, and this is another"
                     )));
                 }
             }

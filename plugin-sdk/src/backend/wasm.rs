@@ -32,41 +32,12 @@ pub(crate) fn read(path: &str, offset: u64, length: u32) -> Result<Vec<u8>, Erro
     Ok(workspace::read(path, offset, length)?)
 }
 
-impl From<&Command> for process::Command {
-    fn from(command: &Command) -> Self {
-        let command = command.clone();
-        Self {
-            program: command.program,
-            args: command.args,
-            env: command.env,
-            clear_env: command.clear_env,
-            cwd: command.cwd,
-            stdin: command.stdin,
-            stdout: command.stdout,
-            stderr: command.stderr,
-            report: command.report,
-            more: command.more.0,
-        }
-    }
-}
-
-impl From<process::Exit> for Exit {
-    fn from(exit: process::Exit) -> Self {
-        Self {
-            code: exit.code,
-            signal: exit.signal,
-            duration: exit.duration,
-            more: Attributes(exit.more),
-        }
-    }
-}
-
 pub(crate) fn run(command: &Command) -> Result<Exit, Error> {
-    Ok(process::run(&command.into())?.into())
+    Ok(process::run(&command.clone().into())?.into())
 }
 
 pub(crate) fn start(command: &Command) -> Result<Child, Error> {
-    Ok(process::start(&command.into())?)
+    Ok(process::start(&command.clone().into())?)
 }
 
 pub(crate) fn child_id(child: &Child) -> u32 {

@@ -1,6 +1,5 @@
 //! How a fake process ends, and what it leaves.
 
-use crate::attributes::Attributes;
 use crate::error::Error;
 use crate::process::{Command, Exit};
 use std::fmt;
@@ -37,6 +36,9 @@ pub struct Answer {
     pub(super) report: Vec<u8>,
 }
 
+/// How long processes take, in nanoseconds.
+const MILLISECOND: u64 = 1_000_000;
+
 impl Answer {
     fn new(exit: Result<Exit, Error>) -> Self {
         Self {
@@ -50,20 +52,16 @@ impl Answer {
     /// It ends with an exit code, after a millisecond.
     pub fn code(code: i32) -> Self {
         Self::new(Ok(Exit {
-            code: Some(code),
-            signal: None,
-            duration: 1_000_000,
-            more: Attributes::new(),
+            duration: MILLISECOND,
+            ..Exit::code(code)
         }))
     }
 
     /// A signal ends it, after a millisecond.
     pub fn signal(number: i32) -> Self {
         Self::new(Ok(Exit {
-            code: None,
-            signal: Some(number),
-            duration: 1_000_000,
-            more: Attributes::new(),
+            duration: MILLISECOND,
+            ..Exit::signal(number)
         }))
     }
 

@@ -1,34 +1,35 @@
 //! The runner for the kind `exec-test`: any program, judged by its exit code. Its output goes by descriptor into the files
 //! `stdout` and `stderr` of the task; no byte of it passes through here. How a program is started is `persea-exec-command`.
 
-use persea_exec_command::{CLEAR_ENV, command, in_words, launch, return_code};
+use persea_exec_command::{CLEAR_ENV, commands, in_words, not_started, return_code};
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::process::{self, Output};
+use persea_plugin_sdk::process::{Command, Exit};
 
 /// The exit codes (json, a list of whole numbers; a signal counts below zero) with which a test says that it doesn't apply.
 const SKIP: &str = "runner.exectest.exitcodes.skip";
 
 struct ExecTest;
 
-impl Runner for ExecTest {
+impl ProgramRunner for ExecTest {
     fn describe() -> Description {
         Description::new("exec-test", "runs a program, which passes with exit code 0")
             .kinds(["exec-test"])
             .settings([CLEAR_ENV, SKIP])
-            .with("one-process", true)
     }
 
-    fn run(task: Task) -> Result<Outcome, Error> {
-        let skip = skip_codes(&task.settings)?;
-        let command = command(&task)?
-            .stdout(Output::file("stdout"))
-            .stderr(Output::file("stderr"));
-        let exit = match launch(command, process::run) {
+    fn commands(task: &Task) -> Result<Vec<Command>, Error> {
+        // It is better said before anything has run.
+        skip_codes(&task.settings)?;
+        commands(task)
+    }
+
+    fn judge(task: &Task, end: Result<Exit, Error>) -> Result<Outcome, Error> {
+        let exit = match end {
             Ok(exit) => exit,
-            Err(error) => return Ok(Outcome::error(error.message)),
+            Err(error) => return Ok(not_started(task, error)),
         };
         let code = return_code(&exit);
-        let outcome = if skip.contains(&code) {
+        let outcome = if skip_codes(&task.settings)?.contains(&code) {
             Outcome::skip(in_words(&exit))
         } else if code == 0 {
             Outcome::pass()
@@ -53,61 +54,58 @@ fn skip_codes(settings: &Attributes) -> Result<Vec<i64>, Error> {
     })
 }
 
-export!(runner: ExecTest);
+export!(program_runner: ExecTest);
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use persea_plugin_sdk::testing::{Answer, Host, Processes};
-
     fn task() -> Task {
-        Task::new(
-            "1-./t.sh",
-            Runnable::new("exec-test").uri("./t.sh").args(["-v"]),
-        )
+        let runnable = Runnable::new("exec-test").uri("./t.sh").args(["-v"]);
+        Task::new("1-./t.sh", runnable).setting(SKIP, Value::json("[77, -15]"))
     }
 
-    fn outcome(answer: Answer) -> Outcome {
-        let _host = Host::new().processes(Processes::always(answer)).install();
-        ExecTest::run(task().setting(SKIP, Value::json("[77, -15]"))).unwrap()
+    fn outcome(exit: Exit) -> Outcome {
+        ExecTest::judge(&task(), Ok(exit)).unwrap()
     }
 
     #[test]
     fn the_exit_code_decides() {
         let expected = Outcome::pass().with("returncode", 0);
-        assert_eq!(outcome(Answer::code(0)), expected);
+        assert_eq!(outcome(Exit::code(0)), expected);
         let expected = Outcome::fail("exited with code 3").with("returncode", 3);
-        assert_eq!(outcome(Answer::code(3)), expected);
+        assert_eq!(outcome(Exit::code(3)), expected);
         let expected = Outcome::skip("exited with code 77").with("returncode", 77);
-        assert_eq!(outcome(Answer::code(77)), expected);
+        assert_eq!(outcome(Exit::code(77)), expected);
         let expected = Outcome::fail("ended by signal 11 (SIGSEGV)").with("returncode", -11);
-        assert_eq!(outcome(Answer::signal(11)), expected);
+        assert_eq!(outcome(Exit::signal(11)), expected);
         let expected = Outcome::skip("ended by signal 15 (SIGTERM)").with("returncode", -15);
-        assert_eq!(outcome(Answer::signal(15)), expected);
+        assert_eq!(outcome(Exit::signal(15)), expected);
     }
 
     #[test]
     fn a_program_that_cannot_be_started_is_an_error() {
+        let missing = Error::new("not-found", "there is none").with("os-error", 2);
         let expected = Outcome::error("[Errno 2] No such file or directory: './t.sh'");
-        assert_eq!(outcome(Answer::missing()), expected);
+        assert_eq!(ExecTest::judge(&task(), Err(missing)), Ok(expected));
     }
 
     #[test]
-    fn output_goes_into_files_in_one_call() {
-        let answer = Answer::code(0).stdout("out").stderr("err");
-        let host = Host::new().processes(Processes::always(answer)).install();
-        ExecTest::run(task()).unwrap();
-        assert_eq!(host.artifact("stdout").unwrap(), b"out");
-        assert_eq!(host.artifact("stderr").unwrap(), b"err");
-        assert_eq!(host.commands().len(), 1);
-        assert_eq!(host.commands().first().unwrap().args, ["-v"]);
+    fn the_program_is_started_with_its_arguments() {
+        let commands = ExecTest::commands(&task()).unwrap();
+        let [command] = commands.as_slice() else {
+            panic!("{commands:?}");
+        };
+        assert_eq!(
+            (&*command.program, &*command.args),
+            ("./t.sh", &["-v".to_owned()][..])
+        );
     }
 
     #[test]
     fn a_setting_that_is_no_list_of_codes_is_an_error() {
         for wrong in [Value::json("[1.5]"), Value::json("{}"), Value::Integer(77)] {
-            let error = ExecTest::run(task().setting(SKIP, wrong)).unwrap_err();
+            let error = ExecTest::commands(&task().setting(SKIP, wrong)).unwrap_err();
             assert_eq!(
                 error.message,
                 "runner.exectest.exitcodes.skip is a list of whole numbers, as [77]"

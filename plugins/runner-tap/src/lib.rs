@@ -13,9 +13,9 @@ mod text;
 mod verdict;
 mod yaml;
 
-use persea_exec_command::{CLEAR_ENV, command, in_words, launch, return_code};
+use persea_exec_command::{CLEAR_ENV, commands, in_words, not_started, return_code};
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::process::{self, Exit, Output};
+use persea_plugin_sdk::process::{Command, Exit};
 use persea_plugin_sdk::status;
 
 pub use parser::{LINE_LIMIT, Parser};
@@ -28,23 +28,22 @@ const PIECE: u32 = 256 * 1024;
 #[derive(Debug)]
 pub struct Tap;
 
-impl Runner for Tap {
+impl ProgramRunner for Tap {
     fn describe() -> Description {
         Description::new("tap", "runs executables that print TAP")
             .kinds(["tap"])
             .settings([CLEAR_ENV])
     }
 
-    fn run(task: Task) -> Result<Outcome, Error> {
-        let command = command(&task)?
-            .stdout(Output::file("stdout"))
-            .stderr(Output::file("stderr"));
-        let exit = match launch(command, process::run) {
-            Ok(exit) => exit,
-            Err(error) => return Ok(Outcome::error(error.message)),
-        };
-        let verdict = read("stdout")?;
-        Ok(outcome(&exit, verdict))
+    fn commands(task: &Task) -> Result<Vec<Command>, Error> {
+        commands(task)
+    }
+
+    fn judge(task: &Task, end: Result<Exit, Error>) -> Result<Outcome, Error> {
+        match end {
+            Ok(exit) => Ok(outcome(&exit, read("stdout")?)),
+            Err(error) => Ok(not_started(task, error)),
+        }
     }
 }
 
@@ -91,4 +90,4 @@ fn outcome(exit: &Exit, verdict: Verdict) -> Outcome {
         .with("tap-skipped", count(verdict.skipped))
 }
 
-export!(runner: Tap);
+export!(program_runner: Tap);

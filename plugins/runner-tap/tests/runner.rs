@@ -11,8 +11,8 @@ fn task() -> Task {
 }
 
 fn run(answer: Answer) -> Outcome {
-    let _host = Host::new().processes(Processes::always(answer)).install();
-    Tap::run(task()).unwrap()
+    let host = Host::new().processes(Processes::always(answer)).install();
+    host.run_program::<Tap>(&task()).unwrap()
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn output_goes_straight_to_files() {
     let host = Host::new()
         .processes(Processes::always(Answer::code(0).stdout("ok 1\n")))
         .install();
-    Tap::run(task()).unwrap();
+    host.run_program::<Tap>(&task()).unwrap();
     let commands = host.commands();
     let command = commands.first().unwrap();
     assert_eq!(
@@ -92,7 +92,7 @@ fn a_line_that_is_cut_is_said_to_be() {
     let host = Host::new()
         .processes(Processes::always(Answer::code(0).stdout(stdout)))
         .install();
-    let outcome = Tap::run(task()).unwrap();
+    let outcome = host.run_program::<Tap>(&task()).unwrap();
     let note = "line 1 is longer than 1048576 bytes: the rest of it was not read";
     assert_eq!(
         outcome.reason.unwrap(),
@@ -107,11 +107,9 @@ fn a_line_that_is_cut_is_said_to_be() {
 
 #[test]
 fn a_program_that_is_missing_is_an_error() {
-    let _host = Host::new()
-        .processes(Processes::always(Answer::missing()))
-        .install();
-    match Tap::run(task()) {
-        Ok(outcome) => assert_eq!(outcome.status, Status::Error),
-        Err(error) => assert_eq!(error.code, "not-found"),
-    }
+    let missing = Processes::always(Answer::missing());
+    let host = Host::new().processes(missing).install();
+    let expected = Outcome::error("[Errno 2] No such file or directory: 't.sh'");
+    assert_eq!(host.run_program::<Tap>(&task()), Ok(expected));
+    assert_eq!(host.commands().len(), 2, "also here, beside PATH");
 }

@@ -51,7 +51,7 @@ impl Dispatcher<'_> {
                 Fate::Run(runner, _) => runner,
             };
             // Who holds something that others want is not to wait with it.
-            let waits = runner.one_process && !state.queue.claims(index);
+            let waits = runner.manifest.programs && !state.queue.claims(index);
             let spoils = self.shared.fresh || plan.requirements.spoils(index);
             let wanted = Wanted {
                 state: runner

@@ -6,7 +6,7 @@ use wasmtime::component::Resource;
 
 use super::PIECE;
 use super::status::checked;
-use super::task::TaskPower;
+use super::task::TaskHost;
 use crate::plugin::bindings::process::{self as wit, Host, HostChild};
 use crate::plugin::bindings::types::{Error, Value};
 use crate::plugin::convert::{error, io_error};
@@ -35,13 +35,12 @@ impl From<SpawnError> for Error {
     }
 }
 
-fn output(task: &TaskPower, output: wit::Output) -> Result<spawner::Output, Error> {
+fn output(host: &dyn TaskHost, output: wit::Output) -> Result<spawner::Output, Error> {
     Ok(match output {
         wit::Output::Discard => spawner::Output::Discard,
         wit::Output::Pipe => spawner::Output::Pipe,
         wit::Output::File(name) => {
-            let path = task
-                .host
+            let path = host
                 .file(checked(&name)?)
                 .map_err(|error| io_error(&name, &error))?;
             spawner::Output::File(path)
@@ -78,7 +77,7 @@ fn granted(terms: &Terms, command: &mut wit::Command) -> Result<(), Error> {
 
 fn command(
     terms: &Terms,
-    task: &TaskPower,
+    host: &dyn TaskHost,
     mut command: wit::Command,
 ) -> Result<spawner::Command, Error> {
     granted(terms, &mut command)?;
@@ -92,8 +91,8 @@ fn command(
             wit::Input::Empty => spawner::Input::Empty,
             wit::Input::Pipe => spawner::Input::Pipe,
         },
-        stdout: output(task, command.stdout)?,
-        stderr: output(task, command.stderr)?,
+        stdout: output(host, command.stdout)?,
+        stderr: output(host, command.stderr)?,
         report: command.report,
     })
 }
@@ -107,50 +106,61 @@ fn exit(exit: spawner::Exit) -> wit::Exit {
     }
 }
 
+/// Runs a process of a task to its end.
+pub(in crate::plugin) async fn run_to_end(
+    terms: &Terms,
+    host: &dyn TaskHost,
+    wanted: wit::Command,
+) -> Result<wit::Exit, Error> {
+    let piped = matches!(wanted.stdin, wit::Input::Pipe)
+        || matches!(wanted.stdout, wit::Output::Pipe)
+        || matches!(wanted.stderr, wit::Output::Pipe)
+        || wanted.report;
+    if piped {
+        return Err(error(
+            "invalid",
+            "a process that is only run to its end has no pipes: nobody would read or write them",
+        ));
+    }
+    let wanted = command(terms, host, wanted)?;
+    let environment = host.environment().await?;
+    let ended = match host.turn() {
+        Some(turn) => turn.run(wanted).await?,
+        None => environment.run(wanted).await?,
+    };
+    Ok(exit(ended))
+}
+
 impl State {
-    async fn run_to_end(&mut self, wanted: wit::Command) -> Result<spawner::Exit, Error> {
-        let terms = Arc::clone(&self.terms);
+    /// The task whose processes the plugin may start.
+    fn starter(&mut self) -> Result<Arc<dyn TaskHost>, Error> {
         let task = self.task()?;
-        let wanted = command(&terms, task, wanted)?;
-        let host = Arc::clone(&task.host);
-        let _busy = self.idle.busy();
-        let environment = host.environment().await?;
-        Ok(match host.turn() {
-            Some(turn) => turn.run(wanted).await?,
-            None => environment.run(wanted).await?,
-        })
+        match task.may_start {
+            true => Ok(Arc::clone(&task.host)),
+            false => Err(error(
+                "unsupported",
+                "the program of this task has run, and a program runner starts nothing else",
+            )),
+        }
     }
 
     async fn start_only(&mut self, wanted: wit::Command) -> Result<Running, Error> {
-        let terms = Arc::clone(&self.terms);
-        let task = self.task()?;
-        let wanted = command(&terms, task, wanted)?;
-        let host = Arc::clone(&task.host);
+        let host = self.starter()?;
+        let wanted = command(&self.terms, &*host, wanted)?;
         let busy = self.idle.busy();
         let environment = host.environment().await?;
-        if host.turn().is_some() {
-            return Err(error(
-                "invalid",
-                "a runner whose tasks are one process each (`one-process`) can only `run` it",
-            ));
-        }
         Ok(Running(environment.start(wanted).await?, Some(busy)))
     }
 }
 
 impl Host for State {
     async fn run(&mut self, command: wit::Command) -> wasmtime::Result<Result<wit::Exit, Error>> {
-        let piped = matches!(command.stdin, wit::Input::Pipe)
-            || matches!(command.stdout, wit::Output::Pipe)
-            || matches!(command.stderr, wit::Output::Pipe)
-            || command.report;
-        if piped {
-            return Ok(Err(error(
-                "invalid",
-                "`run` takes no pipes: nobody would read or write them; use `start`",
-            )));
-        }
-        Ok(self.run_to_end(command).await.map(exit))
+        let host = match self.starter() {
+            Ok(host) => host,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let _busy = self.idle.busy();
+        Ok(run_to_end(&self.terms, &*host, command).await)
     }
 
     async fn start(

@@ -46,6 +46,8 @@ pub(in crate::plugin) struct TaskPower {
     pub(in crate::plugin) host: Arc<dyn TaskHost>,
     pub(in crate::plugin) bytes_left: u64,
     pub(in crate::plugin) messages_left: u64,
+    /// Whether the plugin starts its processes.
+    pub(in crate::plugin) may_start: bool,
 }
 
 impl TaskPower {
@@ -54,6 +56,7 @@ impl TaskPower {
             host,
             bytes_left: limits.status_bytes,
             messages_left: limits.status_messages,
+            may_start: true,
         }
     }
 

@@ -1,4 +1,4 @@
-//! How a test that is a program is started, and how its end is put in words: what the runners of the kinds `exec-test`
+//! The program of a test that is one, and how its end is put in words: what the runners of the kinds `exec-test`
 //! and `tap` share. What the end means for the test is theirs.
 //!
 //! Names and rules are those of Avocado 113.0 (`avocado/plugins/runners/exec_test.py`), because tests rely on them. The
@@ -10,24 +10,41 @@ mod ending;
 
 pub use ending::{in_words, return_code};
 
-use persea_plugin_sdk::process::Command;
-use persea_plugin_sdk::{Error, Task, Value};
+use persea_plugin_sdk::process::{Command, Output};
+use persea_plugin_sdk::{Error, Outcome, Task, Value};
 use serde_json::Value as Json;
 
-/// The configuration key that [`command`] wants to see: which variables a test does not get. `system`: those of the
+/// The configuration key that [`commands`] wants to see: which variables a test does not get. `system`: those of the
 /// host; `all`: these and Avocado's own.
 pub const CLEAR_ENV: &str = "runner.exectest.clear_env";
 
 /// The Avocado whose interface to tests this is. Tests ask for it in `AVOCADO_VERSION` to know what they can rely on.
 const AVOCADO_VERSION: &str = "113.0";
 
-/// The command that starts a task's program. It reads nothing, and its output is still to be sent somewhere.
+/// What starts a task's program. It reads nothing, and what it prints goes into the task's files `stdout` and `stderr`. A program without a slash in
+/// its name that isn't in PATH is looked for in the working directory.
 ///
 /// Of the environment variables, later ones win: those of the environment, the keyword arguments, Avocado's own, the
 /// parameters of the variant, those of the runnable.
 ///
 /// # Errors
 /// `invalid` where the runnable has no uri, its variant is none, or the setting [`CLEAR_ENV`] is unknown.
+pub fn commands(task: &Task) -> Result<Vec<Command>, Error> {
+    let command = command(task)?
+        .stdout(Output::file("stdout"))
+        .stderr(Output::file("stderr"));
+    if command.program.contains('/') {
+        return Ok(vec![command]);
+    }
+    let mut here = command.clone();
+    here.program.insert_str(0, "./");
+    Ok(vec![command, here])
+}
+
+/// What starts a program that is there, for who does more with it; where its output goes is still to be said.
+///
+/// # Errors
+/// As [`commands`].
 pub fn command(task: &Task) -> Result<Command, Error> {
     let runnable = &task.runnable;
     let Some(program) = &runnable.uri else {
@@ -79,30 +96,13 @@ pub fn command(task: &Task) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// Starts a command by a function of the SDK: `run` or `start`. A program without a slash in its name that isn't in PATH
-/// is looked for in the working directory.
-///
-/// # Errors
-/// Those of the function; where the system refused to start it, with the message that Avocado has for it.
-pub fn launch<T>(mut command: Command, how: fn(&Command) -> Result<T, Error>) -> Result<T, Error> {
-    let mut done = how(&command);
-    if !command.program.contains('/') && done.as_ref().is_err_and(|error| error.code == "not-found")
-    {
-        let name = std::mem::take(&mut command.program);
-        command.program = format!("./{name}");
-        done = how(&command);
-        command.program = name;
-    }
-    done.map_err(|mut error| {
-        let errno = error.detail.integer("os-error");
-        if let Some(text) = errno.and_then(ending::errno) {
-            error.message = format!(
-                "[Errno {}] {text}: '{}'",
-                errno.unwrap_or_default(),
-                command.program
-            );
-        }
-        error
+/// How a test ends whose program could not be started. Where the system refused to, it's with the message that Avocado has for it.
+pub fn not_started(task: &Task, error: Error) -> Outcome {
+    let errno = error.detail.integer("os-error").unwrap_or_default();
+    let program = task.runnable.uri.as_deref().unwrap_or_default();
+    Outcome::error(match ending::errno(errno) {
+        Some(text) => format!("[Errno {errno}] {text}: '{program}'"),
+        None => error.message,
     })
 }
 

@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use persea_plugin_sdk::process::{self, Exit};
-use persea_plugin_sdk::testing::{Answer, Host, Processes};
+use persea_plugin_sdk::process::Exit;
 use persea_plugin_sdk::{Attributes, Runnable};
 
 fn task(runnable: Runnable) -> Task {
@@ -148,69 +147,53 @@ fn the_base_directory_is_normal_and_absolute_where_it_can_be() {
 
 #[test]
 fn a_bare_name_is_looked_for_in_path_and_then_here() {
-    let here = Processes::new(|command| match command.program.as_str() {
-        "./t.sh" => Answer::code(3),
-        _ => Answer::missing(),
-    });
-    let host = Host::new().processes(here).install();
-    assert_eq!(
-        launch(Command::new("t.sh"), process::run).unwrap().code,
-        Some(3)
-    );
-    let missing = launch(Command::new("nope"), process::run).unwrap_err();
-    assert_eq!(
-        missing.message,
-        "[Errno 2] No such file or directory: 'nope'"
-    );
-    let missing = launch(Command::new("/does/not/exist"), process::run).unwrap_err();
-    assert_eq!(
-        missing.message,
-        "[Errno 2] No such file or directory: '/does/not/exist'"
-    );
-    let tried: Vec<String> = host
-        .commands()
-        .into_iter()
-        .map(|command| command.program)
-        .collect();
-    assert_eq!(
-        tried,
-        ["t.sh", "./t.sh", "nope", "./nope", "/does/not/exist"]
-    );
+    let programs = |uri: &str| -> Vec<String> {
+        let task = Task::new("1-t", Runnable::new("exec-test").uri(uri));
+        let commands = commands(&task).unwrap().into_iter();
+        commands.map(|command| command.program).collect()
+    };
+    assert_eq!(programs("t.sh"), ["t.sh", "./t.sh"]);
+    assert_eq!(programs("./t.sh"), ["./t.sh"]);
+    assert_eq!(programs("/bin/true"), ["/bin/true"]);
 }
 
 #[test]
-fn a_failure_that_is_not_the_systems_keeps_its_words() {
-    let lost = Error::new("io", "the container is gone");
-    let _host = Host::new()
-        .processes(Processes::always(Answer::error(lost.clone())))
-        .install();
-    assert_eq!(launch(Command::new("t"), process::run), Err(lost));
+fn a_program_that_is_not_started_is_an_error_in_avocados_words() {
+    let said = |uri: &str, error: Error| {
+        let task = Task::new("1-t", Runnable::new("exec-test").uri(uri));
+        not_started(&task, error)
+    };
+    let errno = |number| Error::new("io", "no").with("os-error", number);
+    assert_eq!(
+        said("nope", errno(2)),
+        Outcome::error("[Errno 2] No such file or directory: 'nope'")
+    );
+    assert_eq!(
+        said("./t.sh", errno(13)),
+        Outcome::error("[Errno 13] Permission denied: './t.sh'")
+    );
+    assert_eq!(said("t", errno(1000)), Outcome::error("no"));
+    assert_eq!(
+        said("t", Error::new("io", "the container is gone")),
+        Outcome::error("the container is gone")
+    );
 }
 
 #[test]
 fn ends_have_words_and_pythons_number() {
-    let exit = |code, signal| Exit {
-        code,
-        signal,
-        duration: 0,
-        more: Attributes::new(),
-    };
     let said = |exit: Exit| (in_words(&exit), return_code(&exit));
-    assert_eq!(said(exit(Some(3), None)), ("exited with code 3".into(), 3));
+    assert_eq!(said(Exit::code(3)), ("exited with code 3".into(), 3));
     assert_eq!(
-        said(exit(None, Some(1))),
+        said(Exit::signal(1)),
         ("ended by signal 1 (SIGHUP)".into(), -1)
     );
     assert_eq!(
-        said(exit(None, Some(11))),
+        said(Exit::signal(11)),
         ("ended by signal 11 (SIGSEGV)".into(), -11)
     );
     assert_eq!(
-        said(exit(None, Some(31))),
+        said(Exit::signal(31)),
         ("ended by signal 31 (SIGSYS)".into(), -31)
     );
-    assert_eq!(
-        said(exit(None, Some(34))),
-        ("ended by signal 34".into(), -34)
-    );
+    assert_eq!(said(Exit::signal(34)), ("ended by signal 34".into(), -34));
 }
