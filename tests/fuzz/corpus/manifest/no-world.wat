@@ -1,0 +1,2 @@
+(component
+  (instance (export "a:b/c@1.0.0")))

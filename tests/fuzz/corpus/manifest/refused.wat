@@ -1,0 +1,4 @@
+(component
+  (import "persea:plugin/output@0.1.0" (instance))
+  (instance (export "persea:plugin/plugin@0.1.0"))
+  (instance (export "persea:plugin/run@0.1.0")))
