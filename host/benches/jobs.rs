@@ -56,8 +56,10 @@ fn main() {
     );
     bench.start_up();
     for count in [1_000, 10_000] {
-        bench.exec_tests(count);
+        bench.exec_tests(&format!("exec-test: {count}"), count, &["/bin/true"]);
     }
+    let prints = ["/bin/echo", "a line"];
+    bench.exec_tests("exec-test: 10000 that print", 10_000, &prints);
     for count in [10_000, 100_000] {
         bench.noops(count);
     }
@@ -119,16 +121,20 @@ impl Bench {
         ]);
     }
 
-    fn exec_tests(&self, count: usize) {
-        let name = format!("exec-test: {count}");
-        if !self.wanted(&name) {
+    /// So many times one program, with all reports, beside the bare loop.
+    fn exec_tests(&self, name: &str, count: usize, command: &[&str]) {
+        if !self.wanted(name) {
             return;
         }
-        let recipe = self.recipe(count, r#"{"kind":"exec-test","uri":"/bin/true"}"#);
+        let (program, args) = (command[0], &command[1..]);
+        let runnable = format!(r#"{{"kind":"exec-test","uri":"{program}","args":{args:?}}}"#);
+        let recipe = self.recipe(count, &runnable);
         let _ = self.persea(&["run", "/bin/true"]);
         let medians = self.compare(&mut [
-            (&format!("{name}, bare loop"), &mut || self.bare_loop(count)),
-            (&name, &mut || {
+            (&format!("{name}, bare loop"), &mut || {
+                self.bare_loop(count, program, args)
+            }),
+            (name, &mut || {
                 self.persea(&["run", "--max-parallel-tasks", "2", &recipe])
             }),
         ]);
@@ -313,7 +319,7 @@ impl Bench {
     }
 
     /// What is to be reached: the same programs, two threads, output to two files each, and nothing else.
-    fn bare_loop(&self, count: usize) -> Sample {
+    fn bare_loop(&self, count: usize, program: &str, args: &[&str]) -> Sample {
         // A fresh directory, and none removed until the end: ext4 is slow to make files where it has just removed many.
         static RUN: AtomicUsize = AtomicUsize::new(0);
         let out = self.path(&format!("bare-{}", RUN.fetch_add(1, Ordering::Relaxed)));
@@ -328,7 +334,8 @@ impl Bench {
                         if index >= count {
                             return;
                         }
-                        let status = Command::new("/bin/true")
+                        let status = Command::new(program)
+                            .args(args)
                             .stdin(Stdio::null())
                             .stdout(File::create(out.join(format!("{index}.out"))).unwrap())
                             .stderr(File::create(out.join(format!("{index}.err"))).unwrap())

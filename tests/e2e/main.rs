@@ -13,10 +13,12 @@ mod book;
 mod cli;
 mod compiled;
 mod endings;
+mod grants;
 mod graph;
 #[path = "../hostile/mod.rs"]
 mod hostile;
 mod input;
+mod limits;
 mod mixed;
 mod plugins;
 mod policy;

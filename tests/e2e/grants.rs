@@ -1,0 +1,314 @@
+//! What a plugin may do: what it asks for, and what a lock or the command line grants. Nothing else can be done.
+
+use crate::plugins::{built, lock, put};
+use crate::support::Sandbox;
+use crate::trust::{GREET, lock_of, says, unlocked};
+
+#[test]
+fn what_is_not_granted_cannot_be_added_and_the_line_that_is_told_works() {
+    let sandbox = unlocked(&["runner-greet"]);
+    let ran = sandbox
+        .run(&["plugin", "add", "plugins/runner-greet.wasm"])
+        .code(4);
+    let line = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox";
+    says(
+        &ran,
+        &[
+            "process: to start processes where its task runs",
+            &format!("`{line}`"),
+        ],
+    );
+    assert!(!sandbox.project().join("persea.lock").exists());
+    let args: Vec<&str> = line.split(' ').skip(1).collect();
+    sandbox.run(&args).code(0);
+    let lock = lock_of(&sandbox);
+    let entry = lock["plugin"][0].as_table().unwrap();
+    assert_eq!(entry["name"].as_str(), Some("greet"));
+    assert_eq!(entry["grants"]["process"][0].as_str(), Some("sandbox"));
+    // More than it asks for is not granted either.
+    let more = ["plugin", "update", "greet", "--grant", "fetch=example.org"];
+    let ran = sandbox.run(&more).code(4);
+    says(&ran, &["does not ask for fetch"]);
+    let nothing = ["plugin", "update", "greet", "--grant", "root"];
+    says(
+        &sandbox.run(&nothing).code(4),
+        &["`root` cannot be granted"],
+    );
+}
+
+#[test]
+fn a_runner_starts_nothing_where_it_is_not_granted_to() {
+    let sandbox = unlocked(&["runner-greet"]);
+    sandbox.file(
+        "r.json",
+        format!("[{GREET}, {{\"kind\": \"noop\", \"uri\": \"n\"}}]"),
+    );
+    let add = [
+        "plugin",
+        "add",
+        "plugins/runner-greet.wasm",
+        "--grant",
+        "process=sandbox",
+    ];
+    sandbox.run(&add).code(0);
+    sandbox.run(&["run", "r.json"]).code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("World"), "ERROR");
+    assert_eq!(
+        job.reason("World"),
+        "runner `greet` (plugins/runner-greet.wasm) may start processes with the spawner `sandbox` only, and this job's is `process`: use `--spawner sandbox`, or `persea plugin update runner.greet --grant process=sandbox,process`"
+    );
+    assert_eq!(job.status("n"), "PASS");
+    sandbox
+        .run(&["run", "--spawner", "sandbox", "r.json"])
+        .code(0);
+    assert_eq!(sandbox.job().artifact("World", "stdout"), "Hello, World!\n");
+    let update = [
+        "plugin",
+        "update",
+        "runner.greet",
+        "--grant",
+        "process=sandbox,process",
+    ];
+    let ran = sandbox.run(&update).code(0);
+    assert!(
+        ran.stdout
+            .contains("granted  process=sandbox -> process=process,sandbox"),
+        "{ran}"
+    );
+    sandbox.run(&["run", "r.json"]).code(0);
+}
+
+#[test]
+fn for_one_run_a_plugin_without_a_lock_gets_what_is_granted_and_only_isolated_processes() {
+    let sandbox = unlocked(&["runner-greet", "resolver-list"]);
+    let with = |more: &[&str]| {
+        let mut args = vec!["run", "--plugin-dir", "plugins"];
+        args.extend(more);
+        args.push("r.json");
+        sandbox.run(&args)
+    };
+    let ran = with(&[]).code(3);
+    says(
+        &ran,
+        &[
+            "plugins/runner-greet.wasm asks to start processes where its task runs, and is not granted that: `persea plugin add plugins/runner-greet.wasm --grant process=sandbox`",
+            "plugins/resolver-list.wasm asks to read files of the project, and is not granted that",
+        ],
+    );
+    let ran = with(&["--grant", "process=process"]).code(4);
+    says(
+        &ran,
+        &["a plugin that no lock binds is only given spawners that isolate: sandbox"],
+    );
+    let grants = ["--grant", "process", "--grant", "workspace"];
+    let ran = with(&grants).code(1);
+    assert_eq!(ran.stderr, "");
+    let reason = sandbox.job().reason("World");
+    assert!(
+        reason.contains(
+            "`persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process`"
+        ),
+        "{reason}"
+    );
+    let isolated = [grants.as_slice(), &["--spawner", "sandbox"]].concat();
+    with(&isolated).code(0);
+    assert_eq!(sandbox.job().status("World"), "PASS");
+}
+
+#[test]
+fn what_may_run_at_a_plugins_word_is_said_when_it_is_looked_at_and_locked() {
+    let sandbox = unlocked(&["resolver-list", "runner-greet"]);
+    let path = "plugins/resolver-list.wasm";
+    let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
+    let apart = "has tests run with the spawner `sandbox` only (`process` grants which)";
+    assert!(
+        ran.stdout.contains(&format!("its word  {apart}\n")),
+        "{ran}"
+    );
+    let add = ["plugin", "add", path, "--grant", "workspace"];
+    let ran = sandbox.run(&add).code(0);
+    assert!(ran.stdout.contains(&format!("  {apart}\n")), "{ran}");
+    let update = ["plugin", "update", "list", "--grant", "process=process"];
+    sandbox.run(&update).code(0);
+    let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
+    let here = "has tests run with the spawner `process` only";
+    assert!(ran.stdout.contains(here), "{ran}");
+    // A runner starts its own.
+    let ran = sandbox
+        .run(&["plugin", "inspect", "plugins/runner-greet.wasm"])
+        .code(0);
+    assert!(!ran.stdout.contains("its word"), "{ran}");
+}
+
+#[test]
+fn an_update_that_asks_for_more_is_refused_until_it_is_granted() {
+    let sandbox = unlocked(&["runner-greet"]);
+    lock(&sandbox, "plugins/runner-greet.wasm", &[]);
+    // To serve another kind is more.
+    sandbox.file("plugins/runner-greet.wasm", &built()["runner-modest"]);
+    let update = ["plugin", "update", "greet"];
+    let ran = sandbox.run(&update).code(4);
+    says(
+        &ran,
+        &[
+            "would serve more kinds than it did: wave",
+            "`persea plugin update runner.greet --approve`",
+        ],
+    );
+    assert!(
+        ran.stdout.contains("kinds    greet -> greet, wave"),
+        "the difference is shown: {ran}"
+    );
+    // What it does not ask for any more it has no more.
+    let granted = |sandbox: &Sandbox| lock_of(sandbox)["plugin"][0].get("grants").is_some();
+    assert!(granted(&sandbox));
+    sandbox
+        .run(&["plugin", "update", "greet", "--approve"])
+        .code(0);
+    assert!(!granted(&sandbox));
+    sandbox.file("plugins/runner-greet.wasm", &built()["runner-greet"]);
+    let ran = sandbox.run(&update).code(4);
+    says(
+        &ran,
+        &[
+            "process: to start processes",
+            "`persea plugin update runner.greet --grant process=sandbox`",
+        ],
+    );
+    assert!(
+        ran.stdout.contains("version  0.4.0 -> 0.3.0"),
+        "the difference is shown: {ran}"
+    );
+    assert!(!granted(&sandbox));
+    sandbox
+        .run(&[
+            "plugin",
+            "update",
+            "runner.greet",
+            "--grant",
+            "process=sandbox",
+        ])
+        .code(0);
+    assert!(granted(&sandbox));
+}
+
+#[test]
+fn a_runner_may_be_held_to_programs() {
+    let sandbox = unlocked(&["runner-greet"]);
+    let grant = |programs: &str| {
+        let grant = format!("programs={programs}");
+        let args = [
+            "plugin",
+            "update",
+            "greet",
+            "--grant",
+            "process=process",
+            "--grant",
+            &grant,
+        ];
+        sandbox.run(&args).code(0);
+    };
+    lock(&sandbox, "plugins/runner-greet.wasm", &[]);
+    grant("/bin/true,git");
+    sandbox.run(&["run", "r.json"]).code(1);
+    let reason = sandbox.job().reason("World");
+    assert!(
+        reason.contains("may start /bin/true, git only, not \"echo\""),
+        "{reason}"
+    );
+    grant("echo");
+    sandbox.run(&["run", "r.json"]).code(0);
+}
+
+#[test]
+fn processes_see_the_variables_that_are_granted() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["runner-greet"]);
+    sandbox.file("r.json", GREET);
+    sandbox.script("bin/echo", "/usr/bin/env");
+    let path = format!("{}:/usr/bin:/bin", sandbox.project().join("bin").display());
+    let seen = || {
+        let mut command = sandbox.persea(&["run", "r.json"]);
+        command
+            .env("SECRET_TOKEN", "hunter2")
+            .env("LC_ALL", "C")
+            .env("PATH", &path);
+        crate::support::finish(command.spawn().unwrap()).code(0);
+        sandbox.job().artifact("World", "stdout")
+    };
+    let hidden = seen();
+    assert!(!hidden.contains("SECRET_TOKEN"), "{hidden}");
+    assert!(
+        hidden.contains("LC_ALL=C") && hidden.contains("PATH="),
+        "{hidden}"
+    );
+    let grant = [
+        "plugin",
+        "update",
+        "greet",
+        "--grant",
+        "environment=SECRET_TOKEN",
+    ];
+    sandbox.run(&grant).code(0);
+    assert!(seen().contains("SECRET_TOKEN=hunter2"));
+}
+
+#[test]
+fn a_resolver_may_be_held_to_a_part_of_the_project() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["resolver-list"]);
+    sandbox.file("in/good.list", "$ true\n");
+    sandbox.file("out/good.list", "$ true\n");
+    let part = ["plugin", "update", "list", "--grant", "workspace=in"];
+    sandbox.run(&part).code(0);
+    let list = |path: &str| sandbox.run(&["list", path]);
+    assert_eq!(list("in/good.list").code(0).stdout, "exec-test true\n");
+    // What the user names himself can be read; what is found in a directory is not named.
+    assert_eq!(list("in").code(0).stdout, "exec-test true\n");
+    assert_eq!(list("out/good.list").code(0).stdout, "exec-test true\n");
+}
+
+#[test]
+fn a_grant_that_grants_nothing_is_refused() {
+    let sandbox = unlocked(&["runner-greet", "resolver-list"]);
+    for (plugin, grant, words) in [
+        (
+            "runner-greet",
+            "process=nonsense",
+            "`process=nonsense`: there are the spawners `process` and `sandbox`",
+        ),
+        (
+            "resolver-list",
+            "workspace=../x",
+            "`workspace=../x`: that is no directory of the project",
+        ),
+        (
+            "runner-greet",
+            "environment=A=B",
+            "`environment=A=B`: that is no variable's name",
+        ),
+    ] {
+        let path = format!("plugins/{plugin}.wasm");
+        says(
+            &sandbox
+                .run(&["plugin", "add", &path, "--grant", grant])
+                .code(4),
+            &[words],
+        );
+    }
+    assert!(!sandbox.project().join("persea.lock").exists());
+    // A lock that was written by hand.
+    lock(&sandbox, "plugins/resolver-list.wasm", &[]);
+    let path = sandbox.project().join("persea.lock");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        text.replace("workspace = [\".\"]", "workspace = [\"../x\"]"),
+    )
+    .unwrap();
+    says(
+        &sandbox.run(&["run", "/bin/true"]).code(4),
+        &["persea.lock: plugin `list`: `workspace=../x`: that is no directory of the project"],
+    );
+}

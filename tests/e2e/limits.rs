@@ -1,0 +1,248 @@
+//! What a plugin may use: limits for all, for one, in a lock; and one that dies again and again.
+
+use crate::plugins::put;
+use crate::support::Sandbox;
+use crate::trust::{says, unlocked};
+
+#[test]
+fn a_limit_of_its_own_is_in_the_lock() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-runner"]);
+    sandbox.file("r.json", r#"{"kind": "hog", "uri": "x"}"#);
+    let limit = |limit: &str| {
+        let update = ["plugin", "update", "runner.hostile", "--limit", limit];
+        sandbox.run(&update)
+    };
+    let ran = limit("memory_mb=48").code(0);
+    assert!(ran.stdout.contains("limits    -> memory_mb=48"), "{ran}");
+    let reason = |options: &[&str]| {
+        let fixed = ["run", "r.json"];
+        sandbox.run(&[&fixed, options].concat()).code(1);
+        sandbox.job().reason("x")
+    };
+    let reached =
+        "runner `hostile` (plugins/hostile-runner.wasm) has reached its limit on memory, ";
+    let way_out = "`persea plugin update runner.hostile --limit memory_mb=…` raises it";
+    assert_eq!(reason(&[]), format!("{reached}48 MiB: {way_out}"));
+    // What is farther away does nothing, so it is not what is told; what is told does.
+    let farther = [
+        "--set",
+        "plugins.limits.memory_mb=64",
+        "--set",
+        "plugins.runner.limits.memory_mb=64",
+    ];
+    assert_eq!(reason(&farther), format!("{reached}48 MiB: {way_out}"));
+    limit("memory_mb=56").code(0);
+    assert_eq!(reason(&farther), format!("{reached}56 MiB: {way_out}"));
+    let nearest = ["--set", "plugins.runner.hostile.limits.memory_mb=64"];
+    assert_eq!(
+        reason(&nearest),
+        format!("{reached}64 MiB: `plugins.runner.hostile.limits.memory_mb` raises it")
+    );
+    says(
+        &limit("memory=48").code(4),
+        &["there is no limit `memory` of a plugin: there are `"],
+    );
+    says(
+        &limit("stack_kb=48").code(4),
+        &[
+            "no plugin has a limit `stack_kb` of its own, because it is one for all: the setting `plugins.limits.stack_kb`",
+        ],
+    );
+}
+
+#[test]
+fn what_is_one_for_all_plugins_is_refused_for_some() {
+    let sandbox = Sandbox::new();
+    for scope in ["runner", "runner.greet"] {
+        let set = format!("plugins.{scope}.limits.stack_kb=1024");
+        let ran = sandbox.run(&["run", "--set", &set, "/bin/true"]).code(4);
+        let why = format!(
+            "setting `plugins.{scope}.limits.stack_kb` from the command line: `stack_kb` is one for all plugins: set `plugins.limits.stack_kb`"
+        );
+        says(&ran, &[&why]);
+    }
+}
+
+#[test]
+fn how_large_a_component_may_be_is_set_as_other_limits_are() {
+    let sandbox = unlocked(&["runner-greet", "format-csv"]);
+    let list = |options: &[&str]| {
+        let fixed = ["plugin", "list", "--plugin-dir", "plugins"];
+        let grant = ["--grant", "process"];
+        let ran = sandbox.run(&[&fixed, &grant[..], options].concat());
+        let is_there = |name: &str| ran.stdout.contains(name);
+        (is_there(" greet "), is_there(" csv "), ran)
+    };
+    assert!(matches!(list(&[]), (true, true, _)));
+    // Those of one world only; and what is built in is no file.
+    let (greet, csv, ran) = list(&["--set", "plugins.runner.limits.component_mb=0"]);
+    assert!(!greet && csv, "{ran}");
+    assert!(ran.stdout.contains(" exec-test "), "{ran}");
+    says(
+        &ran,
+        &[
+            "plugins/runner-greet.wasm has reached its limit on the component's size, 0 bytes: `plugins.runner.limits.component_mb` raises it",
+        ],
+    );
+    let (greet, _, ran) = list(&["--set", "plugins.runner.greet.limits.component_mb=0"]);
+    assert!(!greet, "{ran}");
+    says(
+        &ran,
+        &["0 bytes: `plugins.runner.greet.limits.component_mb` raises it"],
+    );
+    // The nearest wins, also where it is the larger one.
+    let world = [
+        "--set",
+        "plugins.limits.component_mb=0",
+        "--set",
+        "plugins.runner.limits.component_mb=4",
+    ];
+    let (greet, csv, ran) = list(&world);
+    assert!(greet && !csv, "{ran}");
+
+    let none = ["--set", "plugins.limits.component_mb=0"];
+    let add = ["plugin", "add", "plugins/format-csv.wasm"];
+    let ran = sandbox.run(&[&add[..], &none].concat()).code(4);
+    says(
+        &ran,
+        &["its limit on the component's size, 0 bytes: `plugins.limits.component_mb` raises it"],
+    );
+    let limit = ["--limit", "component_mb=4"];
+    sandbox.run(&[&add[..], &none, &limit].concat()).code(0);
+    let (_, csv, ran) = list(&none);
+    assert!(csv, "{ran}");
+    sandbox
+        .run(&[&["plugin", "verify"][..], &none].concat())
+        .code(0);
+    let update = ["plugin", "update", "csv", "--limit", "component_mb=0"];
+    let ran = sandbox.run(&update).code(4);
+    let way_out =
+        "0 bytes: `persea plugin update result-format.csv --limit component_mb=…` raises it";
+    says(&ran, &[way_out]);
+    // A lock that was written by hand.
+    let path = sandbox.project().join("persea.lock");
+    let lock = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, lock.replace("component_mb = 4", "component_mb = 0")).unwrap();
+    let (_, csv, ran) = list(&[]);
+    assert!(!csv, "{ran}");
+    says(&ran, &[way_out]);
+    let ran = sandbox.run(&["plugin", "verify"]).code(2);
+    assert!(ran.stdout.contains("WRONG result-format.csv"), "{ran}");
+    assert!(ran.stdout.contains(way_out), "{ran}");
+}
+
+#[test]
+fn limits_with_which_a_plugin_cannot_live_are_not_locked() {
+    let sandbox = unlocked(&["format-csv"]);
+    let add = ["plugin", "add", "plugins/format-csv.wasm"];
+    let ran = sandbox
+        .run(&[&add[..], &["--limit", "memory_mb=0"]].concat())
+        .code(4);
+    says(
+        &ran,
+        &[
+            "plugins/format-csv.wasm has reached its limit on memory, 0 bytes: `--limit memory_mb=…` raises it",
+        ],
+    );
+    assert!(!sandbox.project().join("persea.lock").exists());
+    sandbox
+        .run(&[&add[..], &["--limit", "memory_mb=8"]].concat())
+        .code(0);
+    let path = sandbox.project().join("persea.lock");
+    let lock = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, lock.replace("memory_mb = 8", "memory_mb = 0")).unwrap();
+    let ran = sandbox.run(&["plugin", "verify"]).code(2);
+    let way_out = "`persea plugin update result-format.csv --limit memory_mb=…` raises it";
+    assert!(ran.stdout.contains("WRONG result-format.csv"), "{ran}");
+    assert!(ran.stdout.contains(way_out), "{ran}");
+}
+
+#[test]
+fn the_time_of_one_plugin_is_set_as_other_limits_are() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-resolver"]);
+    sandbox.file("loop.bad", "");
+    let reason = |options: &[&str]| {
+        let fixed = ["run", "loop.bad"];
+        sandbox.run(&[&fixed, options].concat()).code(1);
+        sandbox.job().reason("loop.bad")
+    };
+    let reached = "resolver `hostile` (plugins/hostile-resolver.wasm) has reached its limit on the time for one answer, ";
+    let nearest = ["--set", "plugins.resolver.hostile.timeout=0.3"];
+    assert_eq!(
+        reason(&nearest),
+        format!("{reached}0.3 s: `plugins.resolver.hostile.timeout` raises it")
+    );
+    let update = ["plugin", "update", "hostile", "--limit", "timeout=0.4"];
+    sandbox.run(&update).code(0);
+    assert_eq!(
+        reason(&["--set", "plugins.resolver.timeout=0.2"]),
+        format!(
+            "{reached}0.4 s: `persea plugin update resolver.hostile --limit timeout=…` raises it"
+        )
+    );
+}
+
+#[test]
+fn a_plugin_that_dies_again_and_again_is_not_asked_any_more() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-runner"]);
+    let one = |number: usize| format!(r#"{{"kind": "panic", "uri": "x{number}"}}"#);
+    let all: Vec<String> = (0..5).map(one).collect();
+    sandbox.file(
+        "r.json",
+        format!(
+            "[{}, {{\"kind\": \"noop\", \"uri\": \"n\"}}]",
+            all.join(",")
+        ),
+    );
+    let args = [
+        "run",
+        "--max-parallel-tasks",
+        "1",
+        "--set",
+        "plugins.limits.deaths=2",
+        "r.json",
+    ];
+    let ran = sandbox.run(&args).code(1);
+    let said = "runner `hostile` (plugins/hostile-runner.wasm) is not asked again in this job: it has reached its limit on deaths in one job, 2: `plugins.limits.deaths` raises it, or `plugins.runner.hostile.limits.deaths` alone";
+    assert_eq!(ran.stderr.matches(said).count(), 1, "{ran}");
+    let job = sandbox.job();
+    for name in ["x0", "x1"] {
+        assert!(
+            job.reason(name).contains("panicked at"),
+            "{}",
+            job.reason(name)
+        );
+    }
+    for name in ["x2", "x3", "x4"] {
+        assert_eq!(job.reason(name), said);
+    }
+    assert_eq!(job.status("n"), "PASS");
+}
+
+#[test]
+fn a_resolver_that_dies_again_and_again_is_not_asked_any_more() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
+    let names: Vec<String> = (0..5).map(|number| format!("{number}/trap.bad")).collect();
+    for name in &names {
+        sandbox.file(name, "");
+    }
+    sandbox.file("good.list", "$ true\n");
+    let mut args = vec!["run", "--set", "plugins.limits.deaths=3", "good.list"];
+    args.extend(names.iter().map(String::as_str));
+    let ran = sandbox.run(&args).code(1);
+    let said = "resolver `hostile` (plugins/hostile-resolver.wasm) is not asked again in this job: it has reached its limit on deaths in one job, 3: `plugins.limits.deaths` raises it, or `plugins.resolver.hostile.limits.deaths` alone";
+    assert_eq!(ran.stderr.matches(said).count(), 1, "{ran}");
+    let job = sandbox.job();
+    let reasons: Vec<String> = names.iter().map(|name| job.reason(name)).collect();
+    let panics = reasons
+        .iter()
+        .filter(|reason| reason.contains("panicked at"));
+    assert_eq!(panics.count(), 3, "{reasons:?}");
+    let refusals = reasons.iter().filter(|reason| reason.starts_with(said));
+    assert_eq!(refusals.count(), 2, "{reasons:?}");
+    assert_eq!(job.status("true"), "PASS");
+}
