@@ -28,6 +28,8 @@ use crate::work::WorkDir;
 
 /// Orphans are reaped at least so often while anything runs: nothing wakes the loop for them.
 const REAP_EVERY: Duration = Duration::from_secs(1);
+/// How often requests are received while there's enough to do: to be woken for each would take the processor from what runs.
+const RECEIVE_EVERY: Duration = Duration::from_millis(4);
 /// While more than this waits to be sent, nothing more is received: the host has to read first.
 const UNSENT_MAX: usize = 4 << 20;
 
@@ -77,6 +79,8 @@ pub(crate) struct Server {
     output: OwnedFd,
     frames: Frames,
     unsent: Vec<u8>,
+    /// When something was received last.
+    received: Instant,
     starter: Starter,
     children: BTreeMap<Id, Child>,
     below: Below,
@@ -93,6 +97,7 @@ impl Server {
             output,
             frames: Frames::default(),
             unsent: Vec::new(),
+            received: Instant::now(),
             starter,
             children: BTreeMap::new(),
             below: Below::Nothing,
@@ -190,7 +195,8 @@ impl Server {
             fds.push(PollFd::from_borrowed_fd(fd, flags));
             sources.push(source);
         };
-        if self.unsent.len() < UNSENT_MAX {
+        let gather = self.gather_for();
+        if self.unsent.len() < UNSENT_MAX && gather.is_none() {
             watch(self.input.as_fd(), PollFlags::IN, Source::Requests);
         }
         // Also without anything to send: an error tells that nobody reads any more.
@@ -214,7 +220,8 @@ impl Server {
             }
         }
         let reap = (self.below == Below::Something).then_some(REAP_EVERY);
-        let timeout = reap.into_iter().chain(self.turns.give_back_in()).min();
+        let timeouts = [reap, self.turns.give_back_in(), gather];
+        let timeout = timeouts.into_iter().flatten().min();
         let timeout = timeout.map(|time| Timespec {
             tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: time.subsec_nanos().into(),
@@ -237,8 +244,15 @@ impl Server {
         Ok(ready)
     }
 
+    /// How long requests may still gather, where there's enough to do.
+    fn gather_for(&self) -> Option<Duration> {
+        let left = RECEIVE_EVERY.checked_sub(self.received.elapsed())?;
+        self.turns.are_enough().then_some(left)
+    }
+
     /// False at the channel's end.
     fn receive(&mut self) -> Result<bool, Broken> {
+        self.received = Instant::now();
         match read(&self.input, &mut self.buffer) {
             Ok(0) => Ok(false),
             Ok(n) => {

@@ -311,6 +311,8 @@ impl Channel {
                     () = tokio::time::sleep_until(later) => {}
                 }
             }
+            // Where there's always something to read, others have their turn too.
+            tokio::task::consume_budget().await;
             tokio::select! {
                 biased;
                 received = reader.read(&mut buffer) => match received {

@@ -20,6 +20,7 @@ use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
 use super::channel::{Aftermath, Channel, END_WITHIN};
+use super::pipe::Pipe;
 use super::private::Private;
 use super::{Environment, SpawnError, children};
 
@@ -104,7 +105,7 @@ impl Launch {
             variables: self.variables,
         };
         let aftermath: Aftermath = Box::pin(clear_up(child, end, path, words, self.held));
-        let reader = pipe::Receiver::from_owned_fd(from_helper.into());
+        let reader = Pipe::new(from_helper.into());
         let writer = pipe::Sender::from_owned_fd(to_helper.into());
         let (reader, writer) = match (reader, writer) {
             (Ok(reader), Ok(writer)) => (reader, writer),

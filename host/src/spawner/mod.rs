@@ -6,7 +6,7 @@
 //!
 //! - `command`: what to start, how it ended; plain data;
 //! - `error`: what can go wrong;
-//! - `channel`: requests and replies over any pair of byte streams;
+//! - `channel`: requests and replies over any pair of byte streams; `pipe`: one that is let be while they gather;
 //! - `environment`: what the rest of the host uses;
 //! - `turn`: tasks of one process that follow each other in an environment without asking the host in between;
 //! - `children`: the host's own child processes, and the strays that come to it when a helper is killed;
@@ -21,6 +21,7 @@ mod environment;
 mod error;
 mod launch;
 mod mounts;
+mod pipe;
 mod private;
 mod process;
 mod program;

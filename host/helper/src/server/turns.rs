@@ -11,6 +11,9 @@ use persea_helper::protocol::{Exit, GIVE_BACK_AFTER, Id, Line, Reply, Stage, Sta
 
 use super::Server;
 
+/// With so many waiting, the next ones need not be known at once.
+const ENOUGH: usize = 8;
+
 #[derive(Default)]
 pub(super) struct Turns {
     waiting: VecDeque<(Id, Start)>,
@@ -29,6 +32,11 @@ impl Turns {
 
     pub(super) fn over(&mut self) {
         self.turn = None;
+    }
+
+    /// Whether one runs, and enough wait behind it.
+    pub(super) fn are_enough(&self) -> bool {
+        self.turn.is_some() && self.waiting.len() >= ENOUGH
     }
 
     /// After which time those that wait are given back, although nothing happens.
