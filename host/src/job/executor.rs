@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,9 +195,12 @@ async fn run(
         grace: shared.grace,
     };
     let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
-    let running = shared
-        .catalog
-        .run(runner, &shared.job, task, &settings, more, as_host);
+    // In its place from the beginning: it's the larger part of what a task takes, and would be moved about.
+    let running = pin!(
+        shared
+            .catalog
+            .run(runner, &shared.job, task, &settings, more, as_host)
+    );
     let supervised = supervise(host, &times, control, running).await?;
     let mut outcome = match supervised.answer {
         Some(Ok(outcome)) => outcome,

@@ -1,6 +1,7 @@
 //! One requirement being met or released: the resolver's sandbox, its environment, its time-out. What happens is told to the
 //! dispatcher. It must not know which tasks need it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ pub(super) async fn fulfil(
         }
     };
     let times = times(shared, step);
-    let done = supervise(&host, &times, &mut control, running).await;
+    let done = supervise(&host, &times, &mut control, pin!(running)).await;
     let failed = |reason: String, unknown| Met::Failed { reason, unknown };
     let Some(done) = done else {
         return failed("it was not begun".to_owned(), false);
@@ -111,7 +112,7 @@ pub(super) async fn release(
         resolver.release(fulfilled).await
     };
     let times = times(shared, step);
-    let done = supervise(&host, &times, &mut control, running).await;
+    let done = supervise(&host, &times, &mut control, pin!(running)).await;
     let failed = match done.map(|done| outcome(step, done)) {
         Some(Ok(())) => return Ok(()),
         Some(Err(Failure::Said(reason) | Failure::Cut(reason))) => reason,

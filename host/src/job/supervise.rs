@@ -1,7 +1,7 @@
 //! Whatever a plugin does in an environment: its time-out, its end when that is asked for, and the end of its processes. It must not
 //! know what that is. Whatever a plugin or its processes do, this ends, and nothing that was started outlives it.
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ pub(super) async fn supervise<T>(
     host: &Arc<Host>,
     times: &Times<'_>,
     control: &mut watch::Receiver<Control>,
-    running: impl Future<Output = Result<T, PluginError>>,
+    mut running: Pin<&mut impl Future<Output = Result<T, PluginError>>>,
 ) -> Option<Supervised<T>> {
     // Of a task that waits for its turn, the time counts from its start.
     let time_out = || {
@@ -78,59 +78,54 @@ pub(super) async fn supervise<T>(
     let mut deadline = time_out();
     let mut phase = Phase::Running;
     let mut left_behind = 0;
-    let answer = {
-        let mut running = pin!(running);
-        loop {
-            let time_is_up = async {
-                match deadline {
-                    Some(deadline) => clock.until(deadline).await,
-                    None => std::future::pending().await,
+    let answer = loop {
+        let time_is_up = async {
+            match deadline {
+                Some(deadline) => clock.until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        let (reason, asked, kill) = tokio::select! {
+            biased;
+            answer = &mut running => break Some(answer),
+            asked = changed(control) => match asked.stop {
+                Some(stop) => (stop.reason(), true, asked.kill),
+                None => continue,
+            },
+            () = not_now(host) => return None,
+            () = time_is_up => {
+                if matches!(phase, Phase::Running) && time_out() > deadline {
+                    deadline = time_out();
+                    continue;
                 }
-            };
-            let (reason, asked, kill) = tokio::select! {
-                biased;
-                answer = &mut running => break Some(answer),
-                asked = changed(control) => match asked.stop {
-                    Some(stop) => (stop.reason(), true, asked.kill),
-                    None => continue,
-                },
-                () = not_now(host) => return None,
-                () = time_is_up => {
-                    if matches!(phase, Phase::Running) && time_out() > deadline {
-                        deadline = time_out();
-                        continue;
-                    }
-                    (times.too_long, false, false)
-                }
-            };
-            phase = match phase {
-                Phase::Running if asked && !kill && !times.patience.is_zero() => {
-                    deadline = Some(clock.now() + times.patience);
-                    Phase::Asked(reason)
-                }
-                Phase::Running if !kill => {
-                    terminate(host).await;
-                    deadline = Some(clock.now() + times.grace);
-                    Phase::Ending(reason)
-                }
-                Phase::Asked(first) if !kill => {
-                    terminate(host).await;
-                    deadline = Some(clock.now() + times.grace);
-                    Phase::Ending(first)
-                }
-                Phase::Running => {
-                    killed(host, reason, &mut left_behind, &mut deadline, clock).await
-                }
-                Phase::Asked(first) | Phase::Ending(first) => {
-                    killed(host, first, &mut left_behind, &mut deadline, clock).await
-                }
-                // Even without processes the plugin does not return: its sandbox is dropped.
-                Phase::Killed(reason) => {
-                    phase = Phase::Killed(reason);
-                    break None;
-                }
-            };
-        }
+                (times.too_long, false, false)
+            }
+        };
+        phase = match phase {
+            Phase::Running if asked && !kill && !times.patience.is_zero() => {
+                deadline = Some(clock.now() + times.patience);
+                Phase::Asked(reason)
+            }
+            Phase::Running if !kill => {
+                terminate(host).await;
+                deadline = Some(clock.now() + times.grace);
+                Phase::Ending(reason)
+            }
+            Phase::Asked(first) if !kill => {
+                terminate(host).await;
+                deadline = Some(clock.now() + times.grace);
+                Phase::Ending(first)
+            }
+            Phase::Running => killed(host, reason, &mut left_behind, &mut deadline, clock).await,
+            Phase::Asked(first) | Phase::Ending(first) => {
+                killed(host, first, &mut left_behind, &mut deadline, clock).await
+            }
+            // Even without processes the plugin does not return: its sandbox is dropped.
+            Phase::Killed(reason) => {
+                phase = Phase::Killed(reason);
+                break None;
+            }
+        };
     };
 
     let interrupted = match phase {

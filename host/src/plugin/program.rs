@@ -73,7 +73,8 @@ impl Programs {
             return Ok(instance);
         }
         let mut store = State::store(&catalog.compiler.engine, terms, log);
-        let made = within(terms, self.pre.instantiate_async(&mut store)).await?;
+        // Apart, as it's seldom done and takes more room than all the rest.
+        let made = Box::pin(within(terms, self.pre.instantiate_async(&mut store))).await?;
         let runner = made.map_err(|error| explain(terms, &mut store, &error))?;
         Ok(Instance {
             store,

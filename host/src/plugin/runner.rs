@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use super::bindings::{runner, types};
 use super::call::unless_idle;
 use super::catalog::Catalog;
 use super::loaded::{Plugin, Pre};
 use super::powers::batch::{BatchHost, BatchPower};
 use super::powers::task::TaskHost;
+use super::state::State;
 use super::trap::answered;
 use super::{PluginError, convert};
 use crate::model::{Attributes, JobId, Outcome, Task};
@@ -25,20 +27,28 @@ impl Catalog {
         host: Arc<dyn TaskHost>,
     ) -> Result<Outcome, PluginError> {
         let wanted = convert::to_task(task, job.as_str(), settings, &more);
-        let pre = match &plugin.pre {
-            Pre::Runner(pre, _) => pre,
-            Pre::Programs(programs) => {
-                return self.run_program(plugin, programs, &wanted, &host).await;
-            }
-            _ => return Err(plugin.is_no("runner")),
-        };
+        match &plugin.pre {
+            // Apart, as those who only wait for a program would have its size too, and of them there are many.
+            Pre::Runner(pre, _) => Box::pin(self.run_alone(plugin, pre, &wanted, host)).await,
+            Pre::Programs(programs) => self.run_program(plugin, programs, &wanted, &host).await,
+            _ => Err(plugin.is_no("runner")),
+        }
+    }
+
+    async fn run_alone(
+        &self,
+        plugin: &Plugin,
+        pre: &runner::RunnerPre<State>,
+        wanted: &types::Task,
+        host: Arc<dyn TaskHost>,
+    ) -> Result<Outcome, PluginError> {
         plugin.terms.check()?;
         let mut store = self.task_store(&plugin.terms, host);
         let idle = Arc::clone(&store.data().idle);
         let call = async {
             let instance = pre.instantiate_async(&mut store).await?;
             let calls = instance.persea_plugin_run();
-            calls.call_run(&mut store, &wanted).await
+            calls.call_run(&mut store, wanted).await
         };
         let answer = unless_idle(&plugin.terms, &idle, call).await?;
         answered(&plugin.terms, &mut store, answer).map(convert::outcome)

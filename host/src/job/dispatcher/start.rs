@@ -125,7 +125,8 @@ impl Dispatcher<'_> {
                     if is_batch {
                         let (plan, runner) = (Arc::clone(&plan), Arc::clone(runner));
                         let batch = Batch::new(shared, plan, runner, (index, assignment));
-                        batch.execute(control).await;
+                        // Apart, as those who are none would have its size too.
+                        Box::pin(batch.execute(control)).await;
                     } else {
                         execute(shared, assignment, task, runner, settings, control).await;
                     }
