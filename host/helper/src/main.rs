@@ -1,8 +1,9 @@
 //! The helper: a small program that starts and ends the processes of one task at a time, at the end of a pipe. This file
 //! owns what is set up once: signals, the session, descriptors. It must not know what the messages ask for.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod server;
+mod spawn;
 mod start;
 mod variables;
 mod work;
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{getpid, set_child_subreaper, setsid};
@@ -89,13 +92,24 @@ fn set_up() -> std::io::Result<server::Server> {
     let output = channel_end(fcntl_dupfd_cloexec(stdout(), ABOVE_WELL_KNOWN)?)?;
     dup2_stdin(&null)?;
     dup2_stdout(&null)?;
-    let starter = start::Starter::new(null, report_slot)?;
-    Ok(server::Server::new(input, output, starter))
+    let spawner = spawn::Spawner::new(ignored_signals());
+    let starter = start::Starter::new(null, report_slot, spawner)?;
+    Ok(server::Server::new(input, output, ends()?, starter))
 }
 
 fn channel_end(fd: OwnedFd) -> std::io::Result<OwnedFd> {
     fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
     Ok(fd)
+}
+
+/// Where it's told that something below has ended, be it a child or what has become one because its parent has ended.
+fn ends() -> std::io::Result<SignalFd> {
+    let mut ends = SigSet::empty();
+    ends.add(Signal::SIGCHLD);
+    // Children begin without it blocked.
+    ends.thread_block()?;
+    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+    Ok(SignalFd::with_flags(&ends, flags)?)
 }
 
 /// A signal to the helper must not leave its processes without it: only the end of the channel ends it. And a child must

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use nix::sys::signalfd::SignalFd;
 use persea_helper::protocol::{
     Exit, Frames, Hello, Id, ProtocolError, Reply, Request, Stage, Start, StartFailure, Welcome,
     decode, decode_greeting, encode, encode_greeting,
@@ -26,8 +27,6 @@ use self::turns::Turns;
 use crate::start::{Started, Starter};
 use crate::work::WorkDir;
 
-/// Orphans are reaped at least so often while anything runs: nothing wakes the loop for them.
-const REAP_EVERY: Duration = Duration::from_secs(1);
 /// How often requests are received while there's enough to do: to be woken for each would take the processor from what runs.
 const RECEIVE_EVERY: Duration = Duration::from_millis(4);
 /// While more than this waits to be sent, nothing more is received: the host has to read first.
@@ -55,8 +54,7 @@ enum Below {
 
 struct Child {
     pid: Pid,
-    /// None when it has ended.
-    pidfd: Option<OwnedFd>,
+    running: bool,
     at: Instant,
     stdin: Option<OwnedFd>,
     writing: Option<(Id, Vec<u8>, usize)>,
@@ -69,7 +67,7 @@ struct Child {
 enum Source {
     Requests,
     Replies,
-    Exit,
+    Ends,
     Stdin(Id),
     Stream(Id, usize),
 }
@@ -77,6 +75,8 @@ enum Source {
 pub(crate) struct Server {
     input: OwnedFd,
     output: OwnedFd,
+    /// Tells that something below has ended.
+    ends: SignalFd,
     frames: Frames,
     unsent: Vec<u8>,
     /// When something was received last.
@@ -91,10 +91,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(input: OwnedFd, output: OwnedFd, starter: Starter) -> Server {
+    pub(crate) fn new(input: OwnedFd, output: OwnedFd, ends: SignalFd, starter: Starter) -> Server {
         Server {
             input,
             output,
+            ends,
             frames: Frames::default(),
             unsent: Vec::new(),
             received: Instant::now(),
@@ -130,15 +131,16 @@ impl Server {
         let mut greeted = false;
         loop {
             let ready = self.wait_for_something()?;
-            if self.below == Below::Something {
-                self.reap();
-            }
             let mut ended = false;
             for source in ready {
                 match source {
                     Source::Requests => ended = !self.receive()?,
                     Source::Replies => {}
-                    Source::Exit => {}
+                    Source::Ends => {
+                        // However many there are, the signal is there once.
+                        let _ = self.ends.read_signal();
+                        self.reap();
+                    }
                     Source::Stdin(child) => self.continue_write(child),
                     Source::Stream(child, stream) => self.continue_read(child, stream),
                 }
@@ -188,7 +190,7 @@ impl Server {
     }
 
     fn wait_for_something(&self) -> Result<Vec<Source>, Broken> {
-        let count = 2 + self.children.len() * 5;
+        let count = 3 + self.children.len() * 4;
         let mut fds = Vec::with_capacity(count);
         let mut sources = Vec::with_capacity(count);
         let mut watch = |fd, flags, source| {
@@ -206,10 +208,9 @@ impl Server {
             PollFlags::OUT
         };
         watch(self.output.as_fd(), sending, Source::Replies);
+        // Before all that children have written: it is read at their ends too.
+        watch(self.ends.as_fd(), PollFlags::IN, Source::Ends);
         for (id, child) in &self.children {
-            if let Some(fd) = &child.pidfd {
-                watch(fd.as_fd(), PollFlags::IN, Source::Exit);
-            }
             if let (Some(fd), Some(_)) = (&child.stdin, &child.writing) {
                 watch(fd.as_fd(), PollFlags::OUT, Source::Stdin(*id));
             }
@@ -219,8 +220,7 @@ impl Server {
                 }
             }
         }
-        let reap = (self.below == Below::Something).then_some(REAP_EVERY);
-        let timeouts = [reap, self.turns.give_back_in(), gather];
+        let timeouts = [self.turns.give_back_in(), gather];
         let timeout = timeouts.into_iter().flatten().min();
         let timeout = timeout.map(|time| Timespec {
             tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
@@ -321,9 +321,7 @@ impl Server {
                 let result = named(signal).and_then(|signal| match self.children.get(&child) {
                     // Not yet reaped, so the number is still its own.
                     Some(Child {
-                        pid,
-                        pidfd: Some(_),
-                        ..
+                        pid, running: true, ..
                     }) => kill_process(*pid, signal).map_err(|e| (e, "the signal can't be sent")),
                     _ => Err((Errno::SRCH, "the process has ended")),
                 });
@@ -386,7 +384,6 @@ impl Server {
             }
             Ok(Started {
                 pid,
-                pidfd,
                 at,
                 stdin,
                 streams,
@@ -395,7 +392,7 @@ impl Server {
                     id,
                     Child {
                         pid,
-                        pidfd: Some(pidfd),
+                        running: true,
                         at,
                         stdin,
                         writing: None,
@@ -442,7 +439,7 @@ impl Server {
     }
 
     fn take_exit(&mut self, pid: Pid, status: WaitStatus) -> Option<(Id, Exit)> {
-        let ended = |(_, child): &(&Id, &mut Child)| child.pid == pid && child.pidfd.is_some();
+        let ended = |(_, child): &(&Id, &mut Child)| child.pid == pid && child.running;
         let (id, child) = self.children.iter_mut().find(ended)?;
         let id = *id;
         let exit = Exit {
@@ -452,7 +449,7 @@ impl Server {
             clean: false,
             left: 0,
         };
-        child.pidfd = None;
+        child.running = false;
         if child.stdin.is_none() && child.streams.iter().all(Option::is_none) {
             self.children.remove(&id);
         }

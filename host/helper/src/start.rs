@@ -1,18 +1,16 @@
 //! Starts one process: finds the program, opens its files, makes its pipes. It must not know the channel, nor how processes
 //! end.
 //!
-//! It uses posix_spawn, because fork is slower. What that cannot do (another directory, a report pipe on a fixed number) is put
-//! in place in the helper itself, just for the start: it has one thread, so nobody sees that.
+//! What a process has from the one that starts it (the directory, a report pipe on a fixed number) is put in place in the helper itself, just for
+//! the start: it has one thread, so nobody sees that.
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::SigSet;
 use persea_helper::protocol::{Input, Output, Stage, Start, StartFailure};
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_getfl, fcntl_setfl, fstat, open,
@@ -20,8 +18,9 @@ use rustix::fs::{
 };
 use rustix::io::{DupFlags, Errno, dup3};
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, PidfdFlags, Signal, chdir, fchdir, kill_process, pidfd_open};
+use rustix::process::{Pid, Signal, chdir, fchdir, kill_process};
 
+use crate::spawn::Spawner;
 use crate::variables::Variables;
 
 const REPORT_FD: &str = "PERSEA_REPORT_FD";
@@ -31,7 +30,6 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// What has started: the process, and our ends of its pipes.
 pub(crate) struct Started {
     pub(crate) pid: Pid,
-    pub(crate) pidfd: OwnedFd,
     pub(crate) at: Instant,
     pub(crate) stdin: Option<OwnedFd>,
     /// Standard output, standard error, report.
@@ -47,12 +45,15 @@ pub(crate) struct Starter {
     base: OwnedFd,
     at_base: bool,
     variables: Variables,
-    /// A process group of its own, and signals as a program expects them.
-    attributes: PosixSpawnAttr,
+    spawner: Spawner,
 }
 
 impl Starter {
-    pub(crate) fn new(null: OwnedFd, report_slot: OwnedFd) -> io::Result<Starter> {
+    pub(crate) fn new(
+        null: OwnedFd,
+        report_slot: OwnedFd,
+        spawner: Spawner,
+    ) -> io::Result<Starter> {
         Ok(Starter {
             null,
             report_slot,
@@ -64,7 +65,7 @@ impl Starter {
             at_base: true,
             // A report pipe that is inherited is that of a Persea that runs this one.
             variables: Variables::inherited(REPORT_FD),
-            attributes: attributes()?,
+            spawner,
         })
     }
 
@@ -93,11 +94,8 @@ impl Starter {
         };
         let (stdout, stdout_end) = output(&start.stdout)?;
         let (stderr, stderr_end) = output(&start.stderr)?;
-        let null = self.null.as_raw_fd();
-        let streams =
-            [&stdin, &stdout, &stderr].map(|fd| fd.as_ref().map_or(null, AsRawFd::as_raw_fd));
-        let files =
-            file_actions(streams).map_err(|e| resources(Errno::from_raw_os_error(e as i32)))?;
+        let streams = [&stdin, &stdout, &stderr];
+        let streams = streams.map(|fd| fd.as_ref().map_or(self.null.as_fd(), AsFd::as_fd));
         let report_end = if start.report {
             let (ours, theirs) = make_pipe()?;
             dup3(&theirs, &mut self.report_slot, DupFlags::empty()).map_err(resources)?;
@@ -113,20 +111,18 @@ impl Starter {
         let variables = self.variables.with(start.clear_env, &changes);
 
         let at = Instant::now();
-        let spawned = posix_spawn(&program, &files, &self.attributes, &args, &variables);
+        let path =
+            CString::new(program.as_os_str().as_bytes()).map_err(|_| resources(Errno::INVAL))?;
+        let spawned = self.spawner.spawn(&path, &args, &variables, streams);
         if report_end.is_some() {
             // It can't fail: the number is in use and stays so. Were it to, the pipe would only lack its end.
             let _ = dup3(&self.null, &mut self.report_slot, DupFlags::CLOEXEC);
         }
         let child = spawned.map_err(|e| spawn_failure(&e.into(), &start.program, &program))?;
         let pid = Pid::from_raw(child.as_raw()).ok_or_else(|| resources(Errno::SRCH))?;
-        let watched = pidfd_open(pid, PidfdFlags::empty())
-            .map_err(resources)
-            .and_then(|pidfd| Ok((pidfd, report_end.transpose()?)));
-        match watched {
-            Ok((pidfd, report)) => Ok(Started {
+        match report_end.transpose() {
+            Ok(report) => Ok(Started {
                 pid,
-                pidfd,
                 at,
                 stdin: stdin_end,
                 streams: [stdout_end, stderr_end, report],
@@ -232,30 +228,6 @@ impl Starter {
             ))
         }
     }
-}
-
-fn attributes() -> io::Result<PosixSpawnAttr> {
-    let mut attributes = PosixSpawnAttr::init()?;
-    // Whatever this program or who has started the host ignores, a process begins with the system's defaults. To name all signals saves asking
-    // for what each is now.
-    attributes.set_sigdefault(&SigSet::all())?;
-    attributes.set_sigmask(&SigSet::empty())?;
-    attributes.set_pgroup(nix::unistd::Pid::from_raw(0))?;
-    attributes.set_flags(
-        PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF
-            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
-    )?;
-    Ok(attributes)
-}
-
-/// Standard input, output and error; none of the three is among the numbers that they have here.
-fn file_actions(streams: [RawFd; 3]) -> nix::Result<PosixSpawnFileActions> {
-    let mut files = PosixSpawnFileActions::init()?;
-    for (number, fd) in (0..).zip(streams) {
-        files.add_dup2(fd, number)?;
-    }
-    Ok(files)
 }
 
 /// The variables that are asked for.

@@ -91,12 +91,7 @@ impl Server {
             // children are ours, and this comes round again.
             let mut direct = tree::children(own);
             // What was started is known even without /proc.
-            direct.extend(
-                self.children
-                    .values()
-                    .filter(|c| c.pidfd.is_some())
-                    .map(|c| c.pid),
-            );
+            direct.extend(self.children.values().filter(|c| c.running).map(|c| c.pid));
             for pid in &direct {
                 let _ = kill_process(*pid, Signal::KILL);
             }

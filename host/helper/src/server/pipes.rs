@@ -43,7 +43,7 @@ impl Server {
         }
         let result = match read(fd, self.buffer.get_mut(..max).unwrap_or_default()) {
             // After the process's own end its pipe ends too, whoever else has kept the other end of it.
-            Err(Errno::AGAIN) if found.pidfd.is_none() => Ok(0),
+            Err(Errno::AGAIN) if !found.running => Ok(0),
             Err(Errno::AGAIN | Errno::INTR) => return,
             result => result,
         };
@@ -113,7 +113,7 @@ impl Server {
             .collect();
         child.stdin = None;
         child.streams = [None, None, None];
-        if child.pidfd.is_some() {
+        if child.running {
             let _ = kill_process_group(child.pid, Signal::KILL);
         } else {
             self.children.remove(&id);

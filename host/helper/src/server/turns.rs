@@ -60,7 +60,7 @@ impl Server {
     pub(super) fn take_turns(&mut self) {
         while self.turns.turn.is_none()
             && !self.turns.standing
-            && self.children.values().all(|child| child.pidfd.is_none())
+            && self.children.values().all(|child| !child.running)
         {
             let Some((id, start)) = self.turns.waiting.pop_front() else {
                 return;
