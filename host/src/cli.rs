@@ -230,7 +230,10 @@ impl Context {
                 "warning: nothing knows the setting `{name}` from {origin}; `persea config` shows all"
             ));
         }
-        Ok(Arc::new(catalog))
+        let catalog = Arc::new(catalog);
+        // It lives as long as the program. Its memory is given back at once with the program's, not piece by piece before.
+        std::mem::forget(Arc::clone(&catalog));
+        Ok(catalog)
     }
 }
 

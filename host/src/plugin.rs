@@ -9,6 +9,7 @@ mod catalog;
 pub mod compile;
 mod compiled;
 mod convert;
+mod description;
 mod engine;
 mod error;
 mod grants;

@@ -151,8 +151,8 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         // Nothing else has to be loaded to look at a stranger's file.
         catalog = std::sync::Arc::new(context.bare()?);
         let own = OwnLimits::none();
-        let bytes = catalog.read(path, &own).map_err(Failure::of)?;
-        let examined = catalog.examine(path, &bytes, &own).await;
+        let bytes = catalog.loader().read(path, &own).map_err(Failure::of)?;
+        let examined = catalog.loader().examine(path, &bytes, &own).await;
         loaded = examined.map_err(Failure::of)?;
         &loaded
     } else {

@@ -10,34 +10,25 @@ use cap_std::fs::Dir;
 use tokio::sync::OnceCell;
 
 use super::PluginError;
-use super::engine::Compiler;
 use super::grants::Power;
-use super::limits::{self, Largest};
+use super::load::Loader;
 use super::loaded::{Origin, Plugin};
 use super::manifest::World;
 use super::powers::cache::CachePower;
 use super::powers::log::{Level, Log};
 use super::powers::task::{TaskHost, TaskPower};
 use super::powers::workspace::{Views, Workspace, views};
-use super::signature::Keys;
 use super::sources::{Candidate, Sources, Trust};
 use super::state::State;
 use super::terms::Terms;
 use super::workers::Workers;
 use crate::config::Config;
 use crate::download::Downloads;
-use crate::names::printable;
 use crate::private::is_own;
 
 /// All plugins.
 pub struct Catalog {
-    pub(super) compiler: Compiler,
-    /// The settings, of which limits are made.
-    pub(super) config: Config,
-    /// The largest component that any plugin may be.
-    pub(super) largest: Largest,
-    pub(super) sources: Sources,
-    pub(super) keys: Keys,
+    loader: Arc<Loader>,
     workers: Workers,
     root: Dir,
     /// The whole project, as most see it.
@@ -81,15 +72,6 @@ impl Catalog {
         instances: u32,
         root: &Path,
     ) -> Result<Self, PluginError> {
-        let compiled = sources.cache.as_ref().map(|cache| cache.join("compiled"));
-        let compiler = Compiler::new(
-            instances,
-            limits::room(config, &sources.locks),
-            compiled.as_deref(),
-        );
-        let compiler = compiler.map_err(|error| PluginError::Engine {
-            message: format!("{error:#}"),
-        })?;
         let place: Arc<Path> = root.into();
         let root = Dir::open_ambient_dir(root, cap_std::ambient_authority()).map_err(|source| {
             PluginError::Read {
@@ -98,10 +80,6 @@ impl Catalog {
             }
         })?;
         Ok(Self {
-            compiler,
-            config: config.clone(),
-            largest: Largest::of_any(config, &sources.locks),
-            keys: Keys::new(config)?,
             workers: Workers::default(),
             whole: views(&root, &[".".to_owned()]).into(),
             root,
@@ -115,18 +93,22 @@ impl Catalog {
             downloads: Arc::new(Downloads::new(config, sources.cache.as_deref(), &place)),
             plugin_caches: sources.cache.as_deref().and_then(for_plugins),
             place,
-            sources,
+            loader: Arc::new(Loader::new(sources, config, instances)?),
         })
     }
 
-    /// Loads all plugins: those that were found and may be used, then those of the host.
+    /// What loads plugins.
+    pub fn loader(&self) -> &Loader {
+        &self.loader
+    }
+
+    /// Loads all plugins, several at once: those that were found and may be used, then those of the host.
     pub async fn load(&mut self) -> Result<(), PluginError> {
-        for candidate in self.sources.candidates()? {
-            if candidate.may_wait() {
-                self.later.push(candidate);
-                continue;
-            }
-            match self.load_one(&candidate).await {
+        let all = self.loader.sources.candidates()?.into_iter();
+        let (later, now): (Vec<_>, Vec<_>) = all.partition(Candidate::may_wait);
+        self.later = later;
+        for loaded in self.load_all(now).await {
+            match loaded {
                 Ok(plugin) if self.is_disabled(&plugin) => {}
                 Ok(plugin) => self.plugins.push(Arc::new(plugin)),
                 Err(error) => self.failures.push(error),
@@ -135,6 +117,26 @@ impl Catalog {
         self.keep_built_in_formats();
         self.choose();
         Ok(())
+    }
+
+    async fn load_all(&self, candidates: Vec<Candidate>) -> Vec<Result<Plugin, PluginError>> {
+        let threads = self.workers.handle();
+        let load = |candidate: Candidate| {
+            let loader = Arc::clone(&self.loader);
+            let label = candidate.label.clone();
+            let loading = threads.spawn(async move { loader.load_one(&candidate).await });
+            (label, loading)
+        };
+        let loading: Vec<_> = candidates.into_iter().map(load).collect();
+        let mut loaded = Vec::with_capacity(loading.len());
+        for (plugin, loading) in loading {
+            let bug = |_| {
+                let message = "the host failed while it loaded it; this is a bug".to_owned();
+                Err(PluginError::Load { plugin, message })
+            };
+            loaded.push(loading.await.unwrap_or_else(bug));
+        }
+        loaded
     }
 
     /// A report of a built-in format's name is that format's, unless a lock says otherwise.
@@ -160,16 +162,6 @@ impl Catalog {
         });
     }
 
-    /// Whether a plugin is signed as the configuration wants it.
-    pub fn check_signature(
-        &self,
-        plugin: &str,
-        bytes: &[u8],
-        signature: Option<&str>,
-    ) -> Result<(), PluginError> {
-        self.keys.check(plugin, bytes, signature)
-    }
-
     /// What a plugin may see of the project.
     pub(super) fn workspace(&self, plugin: &Plugin) -> Workspace {
         let views = match plugin.terms.grants.of(Power::Workspace) {
@@ -190,23 +182,8 @@ impl Catalog {
         }
     }
 
-    /// A store whose messages go to the host's own log.
-    pub(super) fn store(&self, terms: &Arc<Terms>) -> wasmtime::Store<State> {
-        let label = terms.label.clone();
-        let target = Box::new(move |level: Level, message: &str| {
-            // One line of it stays one line, which begins with its name.
-            let message = printable(message);
-            match level {
-                Level::Error | Level::Warn => tracing::warn!("{label}: {message}"),
-                Level::Info => tracing::info!("{label}: {message}"),
-                _ => tracing::debug!("{label}: {message}"),
-            }
-        });
-        State::store(
-            &self.compiler.engine,
-            terms,
-            Log::new(target, &terms.limits),
-        )
+    pub(super) fn engine(&self) -> &wasmtime::Engine {
+        &self.loader.compiler.engine
     }
 
     /// A store whose instance may act on a task, and whose messages go to its log.
@@ -218,7 +195,7 @@ impl Catalog {
         let log = Arc::clone(&host);
         let target = Box::new(move |level: Level, message: &str| log.log(level, message));
         let log = Log::new(target, &terms.limits);
-        let mut store = State::store(&self.compiler.engine, terms, log);
+        let mut store = State::store(self.engine(), terms, log);
         store.data_mut().task = Some(TaskPower::new(host, &terms.limits));
         store
     }
@@ -226,7 +203,7 @@ impl Catalog {
     /// Puts the plugins into the order in which they are preferred: as configured, then by the order that resolvers give
     /// themselves, then as found.
     fn choose(&mut self) {
-        let config = &self.config;
+        let config = &self.loader.config;
         let configured = |plugin: &Plugin| {
             let order = config.texts(&format!("plugins.{}.order", plugin.world.name()));
             order
@@ -264,8 +241,8 @@ impl Catalog {
     pub async fn load_requirement_resolvers(&self) {
         let load = async {
             let mut late = Vec::new();
-            for candidate in &self.later {
-                match self.load_one(candidate).await {
+            for loaded in self.load_all(self.later.clone()).await {
+                match loaded {
                     Ok(plugin) if self.is_disabled(&plugin) => {}
                     Ok(plugin) => late.push(Arc::new(plugin)),
                     // It is part of this program.

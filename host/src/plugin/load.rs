@@ -11,20 +11,24 @@ use super::bindings::{
     types, varianter,
 };
 use super::call::within;
-use super::catalog::Catalog;
 use super::compile::CompileError;
-use super::engine::digest;
+use super::description::{check, is_as_locked};
+use super::engine::{Compiler, digest};
 use super::grants::{Grants, Power, in_words};
-use super::limits::{Largest, Limits, Own, Reached};
+use super::limits::{self, Largest, Limits, Own, Reached};
 use super::loaded::{Origin, Plugin, Pre};
 use super::lock::{Entry, Lock};
 use super::manifest::{Manifest, World};
+use super::powers::log::{Level, Log};
 use super::program::Programs;
-use super::sources::{Candidate, Trust};
+use super::signature::Keys;
+use super::sources::{Candidate, Sources, Trust};
 use super::state::State;
 use super::terms::Terms;
 use super::trap::explain;
 use super::{PluginError, convert, powers};
+use crate::config::Config;
+use crate::names::printable;
 
 /// On which terms a component is to be used.
 struct Use<'a> {
@@ -45,7 +49,39 @@ pub(super) struct BuiltIn {
 
 include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
 
-impl Catalog {
+/// What it takes to load any plugin.
+pub struct Loader {
+    pub(super) compiler: Compiler,
+    /// The settings, of which limits are made.
+    pub(super) config: Config,
+    /// The largest component that any plugin may be.
+    largest: Largest,
+    pub(super) sources: Sources,
+    keys: Keys,
+}
+
+impl Loader {
+    /// For `instances` plugins at once at most.
+    pub(super) fn new(
+        sources: Sources,
+        config: &Config,
+        instances: u32,
+    ) -> Result<Self, PluginError> {
+        let compiled = sources.cache.as_ref().map(|cache| cache.join("compiled"));
+        let room = limits::room(config, &sources.locks);
+        let compiler = Compiler::new(instances, room, compiled.as_deref());
+        let compiler = compiler.map_err(|error| PluginError::Engine {
+            message: format!("{error:#}"),
+        })?;
+        Ok(Self {
+            compiler,
+            config: config.clone(),
+            largest: Largest::of_any(config, &sources.locks),
+            keys: Keys::new(config)?,
+            sources,
+        })
+    }
+
     /// Loads what may be used; or says why it may not, or cannot be.
     pub(super) async fn load_one(&self, candidate: &Candidate) -> Result<Plugin, PluginError> {
         let Candidate { origin, label, .. } = candidate;
@@ -330,6 +366,35 @@ impl Catalog {
         })
     }
 
+    /// A store whose messages go to the host's own log.
+    pub(super) fn store(&self, terms: &Arc<Terms>) -> wasmtime::Store<State> {
+        let label = terms.label.clone();
+        let target = Box::new(move |level: Level, message: &str| {
+            // One line of it stays one line, which begins with its name.
+            let message = printable(message);
+            match level {
+                Level::Error | Level::Warn => tracing::warn!("{label}: {message}"),
+                Level::Info => tracing::info!("{label}: {message}"),
+                _ => tracing::debug!("{label}: {message}"),
+            }
+        });
+        State::store(
+            &self.compiler.engine,
+            terms,
+            Log::new(target, &terms.limits),
+        )
+    }
+
+    /// Whether a plugin is signed as the configuration wants it.
+    pub fn check_signature(
+        &self,
+        plugin: &str,
+        bytes: &[u8],
+        signature: Option<&str>,
+    ) -> Result<(), PluginError> {
+        self.keys.check(plugin, bytes, signature)
+    }
+
     fn linker(&self, manifest: &Manifest) -> wasmtime::Result<Linker<State>> {
         let mut linker = Linker::new(&self.compiler.engine);
         powers::link(&mut linker, &manifest.powers)?;
@@ -417,42 +482,5 @@ fn pool_limit(limits: &Limits, text: &str) -> Option<Reached> {
         Some(limits.reached("core instances", value, "instances"))
     } else {
         None
-    }
-}
-
-/// Whether a description is one.
-fn check(description: &types::Description, manifest: &Manifest) -> Result<(), String> {
-    let name = &description.name;
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        return Err(format!(
-            "its name is {name:?}, and a name has at most 64 lower case letters, digits and hyphens"
-        ));
-    }
-    if semver::Version::parse(&description.version).is_err() {
-        return Err(format!(
-            "its version is {:?}, which is no version such as 1.2.3",
-            description.version
-        ));
-    }
-    if manifest.world.is_chosen_by_kind() && description.kinds.is_empty() {
-        return Err(format!(
-            "a {} names the kinds that it serves, and it names none",
-            manifest.world.name()
-        ));
-    }
-    Ok(())
-}
-
-/// Whether a plugin calls itself as its lock does, and serves or makes no other kinds than that has. The same bytes need not always say the
-/// same.
-fn is_as_locked(description: &types::Description, entry: &Entry) -> Result<(), String> {
-    if description.name != entry.name {
-        return Err(format!("its name is `{}`", description.name));
-    }
-    let mut kinds = description.kinds.iter();
-    match kinds.find(|kind| !entry.kinds.contains(kind)) {
-        Some(kind) => Err(format!("it names the kind `{kind}`")),
-        None => Ok(()),
     }
 }

@@ -1,9 +1,9 @@
 //! What a component says of itself in its binary: its world, the versions it was built for, the powers it asks for.
 //!
-//! Reads names only; compiles and runs nothing. The format: the component model's binary, read with wasmparser.
+//! Reads names only, and nothing of the modules within; compiles and runs nothing. The format: the component model's binary, read with wasmparser.
 
 use semver::Version;
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{Chunk, Encoding, Parser, Payload};
 
 use super::PluginError;
 use super::grants::Power;
@@ -263,8 +263,12 @@ struct Names {
 
 /// The names of what the outermost component imports and exports.
 fn names(plugin: &str, bytes: &[u8]) -> Result<Names, PluginError> {
+    let wrong = |found: String| PluginError::NotComponent {
+        plugin: plugin.to_owned(),
+        found,
+    };
     let broken = |error: &wasmparser::BinaryReaderError| {
-        let found = if bytes.is_empty() {
+        wrong(if bytes.is_empty() {
             "the file is empty".to_owned()
         } else if !bytes.starts_with(b"\0asm") {
             "it does not begin as WebAssembly does".to_owned()
@@ -274,34 +278,54 @@ fn names(plugin: &str, bytes: &[u8]) -> Result<Names, PluginError> {
                 error.message(),
                 error.offset()
             )
-        };
-        PluginError::NotComponent {
-            plugin: plugin.to_owned(),
-            found,
-        }
+        })
+    };
+    let cut_off = || {
+        let end = bytes.len();
+        wrong(format!(
+            "it is broken or cut off: it ends within a part of it (at byte {end})"
+        ))
     };
     let mut names = Names::default();
-    let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(|error| broken(&error))? {
+    let mut parser = Parser::new(0);
+    let mut rest = bytes;
+    loop {
+        let chunk = parser.parse(rest, true).map_err(|error| broken(&error))?;
+        let Chunk::Parsed { consumed, payload } = chunk else {
+            return Err(cut_off());
+        };
+        rest = rest.get(consumed..).ok_or_else(cut_off)?;
+        match payload {
             Payload::Version {
                 encoding: Encoding::Module,
                 ..
-            } if depth == 0 => {
+            } => {
                 return Err(PluginError::CoreModule {
                     plugin: plugin.to_owned(),
                 });
             }
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
+            // What is in there is for the compiler.
+            Payload::ModuleSection {
+                unchecked_range, ..
+            }
+            | Payload::ComponentSection {
+                unchecked_range, ..
+            } => {
+                let length = unchecked_range.end.saturating_sub(unchecked_range.start);
+                let within = usize::try_from(length).ok();
+                rest = within
+                    .and_then(|length| rest.get(length..))
+                    .ok_or_else(cut_off)?;
+            }
+            Payload::End(_) => return Ok(names),
+            Payload::ComponentImportSection(section) => {
                 for import in section {
                     names
                         .imports
                         .push(import.map_err(|error| broken(&error))?.name.name.to_owned());
                 }
             }
-            Payload::ComponentExportSection(section) if depth == 0 => {
+            Payload::ComponentExportSection(section) => {
                 for export in section {
                     names
                         .exports
@@ -311,7 +335,6 @@ fn names(plugin: &str, bytes: &[u8]) -> Result<Names, PluginError> {
             _ => {}
         }
     }
-    Ok(names)
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ impl Programs {
             state.usage.refill(terms.limits.ticks());
             return Ok(instance);
         }
-        let mut store = State::store(&catalog.compiler.engine, terms, log);
+        let mut store = State::store(catalog.engine(), terms, log);
         // Apart, as it's seldom done and takes more room than all the rest.
         let made = Box::pin(within(terms, self.pre.instantiate_async(&mut store))).await?;
         let runner = made.map_err(|error| explain(terms, &mut store, &error))?;

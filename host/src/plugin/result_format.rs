@@ -100,7 +100,7 @@ impl ResultFormat {
         let Pre::ResultFormat(pre) = &plugin.pre else {
             return Err(plugin.is_no("result format"));
         };
-        let mut store = catalog.store(&plugin.terms);
+        let mut store = catalog.loader().store(&plugin.terms);
         store.data_mut().output = Some(OutputPower {
             name: plugin.label().to_owned(),
             target,

@@ -61,7 +61,7 @@ impl Scheduler {
             return Err(plugin.is_no("scheduler"));
         };
         plugin.terms.check()?;
-        let mut store = catalog.store(&plugin.terms);
+        let mut store = catalog.loader().store(&plugin.terms);
         let made = within(&plugin.terms, pre.instantiate_async(&mut store)).await?;
         let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
         let mut scheduler = Self {

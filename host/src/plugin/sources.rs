@@ -45,7 +45,7 @@ pub enum Trust {
 }
 
 /// Something that may be a plugin.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) origin: Origin,
     pub(super) label: String,

@@ -33,7 +33,7 @@ impl Varianter {
             return Err(plugin.is_no("varianter"));
         };
         plugin.terms.check()?;
-        let mut store = catalog.store(&plugin.terms);
+        let mut store = catalog.loader().store(&plugin.terms);
         store.data_mut().workspace = Some(catalog.workspace(plugin));
         let made = within(&plugin.terms, pre.instantiate_async(&mut store)).await?;
         let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;

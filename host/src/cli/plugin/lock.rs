@@ -66,7 +66,7 @@ async fn find(
     let path = Path::new(source);
     let (bytes, source, signature) = match reference(source) {
         Some(reference) => {
-            let pulled = registry::pull(reference, &catalog.largest(own)).await;
+            let pulled = registry::pull(reference, &catalog.loader().largest(own)).await;
             let Pulled {
                 bytes,
                 signature,
@@ -75,16 +75,17 @@ async fn find(
             (bytes, format!("{REGISTRY}{pinned}"), signature)
         }
         None => {
-            let bytes = catalog.read(path, own).map_err(Failure::of)?;
+            let bytes = catalog.loader().read(path, own).map_err(Failure::of)?;
             let signature = signature_beside(path)?;
             (bytes, from_lock(path, lock), signature)
         }
     };
     let label = PathBuf::from(&source);
     catalog
+        .loader()
         .check_signature(&source, &bytes, signature.as_deref())
         .map_err(Failure::of)?;
-    let examined = catalog.examine(&label, &bytes, own).await;
+    let examined = catalog.loader().examine(&label, &bytes, own).await;
     let plugin = examined.map_err(Failure::of)?;
     Ok(Found {
         bytes,
@@ -253,7 +254,7 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
         ));
     }
     let new = entry(&found, grants, limits.clone());
-    let reach = catalog.check_reach(source, &lock, &new);
+    let reach = catalog.loader().check_reach(source, &lock, &new);
     reach.map_err(Failure::of)?;
     if let Some(old) = lock.named(&new.id()).next() {
         let same =
@@ -360,7 +361,7 @@ pub(super) async fn update(
             old.id()
         )));
     }
-    let reach = catalog.check_reach(&source, &lock, &new);
+    let reach = catalog.loader().check_reach(&source, &lock, &new);
     reach.map_err(Failure::of)?;
     if new == old {
         say(format_args!(

@@ -20,7 +20,8 @@ pub(super) async fn install(context: &Context) -> Result<u8, Failure> {
             if std::fs::read(&path).is_ok_and(|bytes| digest(&bytes) == entry.sha256) {
                 continue;
             }
-            let pulled = registry::pull(reference, &catalog.largest(&OwnLimits::none())).await;
+            let pulled =
+                registry::pull(reference, &catalog.loader().largest(&OwnLimits::none())).await;
             let bytes = pulled.map_err(Failure::of)?.bytes;
             if digest(&bytes) != entry.sha256 {
                 return Err(failure(format!(
@@ -51,7 +52,7 @@ pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
         for entry in lock.entries() {
             let path = sources.file_of(lock, entry);
             let checked = match &path {
-                Some(path) => match catalog.check_reach(&entry.source, lock, entry) {
+                Some(path) => match catalog.loader().check_reach(&entry.source, lock, entry) {
                     Ok(()) => check(&catalog, entry, path).await,
                     Err(why) => Err(why.to_string()),
                 },
@@ -77,7 +78,7 @@ pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
             }
         }
     }
-    let unlocked = catalog.not_locked().map_err(Failure::of)?;
+    let unlocked = catalog.loader().not_locked().map_err(Failure::of)?;
     for error in &unlocked {
         say(format_args!("open  {}", printable(&error.to_string())));
     }
@@ -88,7 +89,7 @@ pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
 async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), String> {
     let text = |error: plugin::PluginError| error.to_string();
     let own = OwnLimits::locked(entry, &entry.limits);
-    let bytes = catalog.read(path, &own).map_err(text)?;
+    let bytes = catalog.loader().read(path, &own).map_err(text)?;
     let found = digest(&bytes);
     if found != entry.sha256 {
         return Err(format!(
@@ -99,9 +100,14 @@ async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), 
         ));
     }
     catalog
+        .loader()
         .check_signature(&entry.source, &bytes, entry.signature.as_deref())
         .map_err(text)?;
-    let plugin = catalog.examine(path, &bytes, &own).await.map_err(text)?;
+    let plugin = catalog
+        .loader()
+        .examine(path, &bytes, &own)
+        .await
+        .map_err(text)?;
     let same = [
         ("name", plugin.name == entry.name),
         ("world", plugin.world == entry.world),
