@@ -283,7 +283,11 @@ impl Job {
         journal.commit()?;
         // Without the journal the reports know that they have seen everything.
         drop(journal);
+        // Meanwhile, because a file system may take its time to remove a directory.
+        let test_results = Arc::clone(directory.test_results());
+        let tidying = tokio::task::spawn_blocking(move || test_results.tidy());
         let failed_reports = end_reports(reports).await;
+        let _ = tidying.await;
         log.line(format_args!("the job has ended"));
         Ok(Summary {
             tally: totals.tally,

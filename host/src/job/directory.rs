@@ -5,6 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 use super::spares::Spares;
 use crate::config::{Config, UserDirs};
 use crate::held::Held;
@@ -93,13 +96,18 @@ impl Section {
     pub(super) fn spares(&self) -> &Spares {
         &self.spares
     }
+
+    /// Removes directories that nobody has used again.
+    pub(super) fn tidy(&self) {
+        if let Some(held) = self.held.get() {
+            self.spares.clear(held);
+        }
+    }
 }
 
 impl Drop for Section {
     fn drop(&mut self) {
-        if let Some(held) = self.held.get() {
-            self.spares.clear(held);
-        }
+        self.tidy();
     }
 }
 
@@ -108,6 +116,16 @@ pub fn results_root(config: &Config, dirs: &UserDirs) -> PathBuf {
     config
         .text("run.results_dir")
         .map_or_else(|| dirs.home.join("persea/job-results"), PathBuf::from)
+}
+
+/// The time zone here. To look for its name, as the library does, takes a walk through all zones of the system: 2 ms.
+fn time_zone() -> TimeZone {
+    if std::env::var_os("TZ").is_some() {
+        return TimeZone::system();
+    }
+    let local = std::fs::read("/etc/localtime").ok();
+    let local = local.and_then(|bytes| TimeZone::tzif("local", &bytes).ok());
+    local.unwrap_or_else(TimeZone::system)
 }
 
 impl JobDirectory {
@@ -119,7 +137,8 @@ impl JobDirectory {
         };
         std::fs::create_dir_all(root).map_err(|error| failed(root, error))?;
         let root = root.canonicalize().map_err(|error| failed(root, error))?;
-        let time = jiff::Zoned::now().strftime("%Y-%m-%dT%H.%M").to_string();
+        let time = Timestamp::now().to_zoned(time_zone());
+        let time = time.strftime("%Y-%m-%dT%H.%M");
         let mut path = PathBuf::new();
         // More digits where a directory of that name is there already.
         for digits in 7..=40 {

@@ -14,8 +14,8 @@ use super::task_host::{Assignment, Finished, Slot};
 use crate::spawner::{InLine, State};
 
 /// How many tasks may wait for their turn in a slot. Enough that the slot does not run dry while what it tells gathers, and several are
-/// replaced at once; more would only make the order of starts coarser.
-const WAITING: usize = 24;
+/// replaced at once; more would only make the order of starts coarser, and each has a directory.
+const WAITING: usize = 16;
 
 /// How many plugin instances a slot may need.
 pub(super) const MOST_IN_A_SLOT: usize = 1 + WAITING;

@@ -57,8 +57,8 @@ impl Progress {
     }
 }
 
-/// How long a follower lets lines gather: 100 ms.
-const FOLLOW: Duration = Duration::from_millis(100);
+/// How long a follower lets lines gather: 25 ms. What has gathered at the end of a job is what everybody waits for.
+const FOLLOW: Duration = Duration::from_millis(25);
 
 /// One line of a journal as it was read, whatever its kind.
 #[derive(Debug, Deserialize)]

@@ -70,7 +70,7 @@ impl AsyncRead for Pipe {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use std::io::Write as _;
 
     use tokio::io::AsyncReadExt as _;
