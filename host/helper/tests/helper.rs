@@ -269,8 +269,10 @@ fn children_start_with_default_signals() {
     });
     let text = String::from_utf8(helper.read_all(child, Stream::Stdout)).unwrap();
     for line in text.lines().take(2) {
+        // The C library leaves its own two real-time signals ignored in what it spawns, the helper, and lets nobody change that.
         let signals = line.split_whitespace().nth(1).unwrap();
-        assert_eq!(u64::from_str_radix(signals, 16), Ok(0), "{text}");
+        let signals = u64::from_str_radix(signals, 16).unwrap() & !0x1_8000_0000;
+        assert_eq!(signals, 0, "{text}");
     }
     let ids: Vec<&str> = text.lines().nth(2).unwrap().split_whitespace().collect();
     assert_eq!(
