@@ -114,7 +114,7 @@ fn ends() -> std::io::Result<SignalFd> {
 
 /// A signal to the helper must not leave its processes without it: only the end of the channel ends it. And a child must
 /// start with default actions. So signals are not ignored (that is inherited) but handled, by doing nothing: a handler is
-/// reset when a program is executed. SIGPIPE is ignored by the standard library, which also resets it for children.
+/// reset when a program is executed. SIGPIPE is ignored by the standard library; `spawn` resets it for children.
 fn survive_signals() -> std::io::Result<()> {
     use signal_hook::consts::signal as s;
     let nothing = Arc::new(AtomicBool::new(false));

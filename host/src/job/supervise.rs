@@ -120,7 +120,7 @@ pub(super) async fn supervise<T>(
             Phase::Asked(first) | Phase::Ending(first) => {
                 killed(host, first, &mut left_behind, &mut deadline, clock).await
             }
-            // Even without processes the plugin does not return: its sandbox is dropped.
+            // Even without processes the plugin does not return: its sandbox is given up, and dropped with what the caller has pinned.
             Phase::Killed(reason) => {
                 phase = Phase::Killed(reason);
                 break None;
