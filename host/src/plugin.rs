@@ -15,6 +15,7 @@ mod error;
 mod grants;
 mod idle;
 mod limits;
+mod linked;
 mod load;
 mod loaded;
 mod lock;

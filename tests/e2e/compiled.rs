@@ -36,6 +36,16 @@ impl Case {
         assert_eq!(job.read("results.csv").lines().count(), 2);
     }
 
+    /// The same with what plugins say of themselves at hand, and without: then each is loaded, be it called or not.
+    #[track_caller]
+    fn works_either_way(&self) {
+        self.works();
+        for path in self.entries(".json") {
+            std::fs::remove_file(path).unwrap();
+        }
+        self.works();
+    }
+
     /// What is kept, by name.
     fn entries(&self, ending: &str) -> Vec<PathBuf> {
         let Ok(directory) = std::fs::read_dir(self.cache.join("persea/compiled")) else {
@@ -68,7 +78,7 @@ fn an_entry_that_was_changed_is_compiled_anew_and_never_run() {
         }
         std::fs::write(path, bytes).unwrap();
     }
-    case.works();
+    case.works_either_way();
     assert_eq!(case.entries(".cwasm"), entries);
     // And what was compiled anew is what is used from then on.
     let times = |case: &Case| -> Vec<_> {
@@ -88,7 +98,7 @@ fn another_plugins_code_under_a_good_name_is_not_loaded() {
     for pair in entries.chunks_exact(2) {
         std::fs::copy(&pair[0], &pair[1]).unwrap();
     }
-    case.works();
+    case.works_either_way();
 }
 
 #[test]
@@ -98,7 +108,7 @@ fn entries_that_others_could_have_written_are_not_loaded() {
     for path in case.entries(".cwasm") {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
     }
-    case.works();
+    case.works_either_way();
     for path in case.entries(".cwasm") {
         let mode = path.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o022, 0, "{}", path.display());
@@ -112,6 +122,55 @@ fn entries_that_others_could_have_written_are_not_loaded() {
             .contains("must belong to you, and nobody else may write to it"),
         "{ran}"
     );
+}
+
+#[test]
+fn what_plugins_say_of_themselves_is_asked_anew_where_what_is_kept_is_no_good() {
+    let case = Case::new();
+    case.works();
+    let kept = case.entries(".json");
+    assert!(kept.len() > 5, "{kept:?}");
+    let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
+    let good: Vec<String> = kept.iter().map(read).collect();
+    let away = case.sandbox.root().join("away");
+    for (number, path) in kept.iter().enumerate() {
+        match number % 6 {
+            0 => std::fs::write(path, "").unwrap(),
+            1 => std::fs::write(path, r#"{"name":"noop"}"#).unwrap(),
+            2 => std::fs::write(path, good[number].clone() + &" ".repeat(1 << 20)).unwrap(),
+            3 => std::fs::set_permissions(path, PermissionsExt::from_mode(0o666)).unwrap(),
+            4 => {
+                std::fs::rename(path, &away).unwrap();
+                std::os::unix::fs::symlink(&away, path).unwrap();
+            }
+            _ => {
+                std::fs::remove_file(path).unwrap();
+                rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RWXU).unwrap();
+            }
+        }
+    }
+    case.works();
+    for (path, text) in kept.iter().zip(good) {
+        let meta = path.symlink_metadata().unwrap();
+        assert!(meta.is_file(), "{}", path.display());
+        assert_eq!(meta.permissions().mode() & 0o022, 0, "{}", path.display());
+        assert_eq!(read(path), text);
+    }
+}
+
+#[test]
+fn a_plugin_whose_code_is_gone_is_compiled_when_it_is_called() {
+    let case = Case::new();
+    case.works();
+    let entries = case.entries(".cwasm");
+    for path in &entries {
+        std::fs::remove_file(path).unwrap();
+    }
+    case.works();
+    let called = case.entries(".cwasm").len();
+    assert!(called > 3 && called < entries.len(), "{called}");
+    // Were they loaded to be asked what they are, their code would be there too.
+    assert!(case.entries(".json").len() > 5);
 }
 
 #[test]

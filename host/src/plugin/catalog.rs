@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::PluginError;
 use super::grants::Power;
+use super::linked::Pre;
 use super::load::Loader;
 use super::loaded::{Origin, Plugin};
 use super::manifest::World;
@@ -60,6 +61,14 @@ fn for_plugins(cache: &Path) -> Option<PathBuf> {
             None
         }
         _ => Some(path),
+    }
+}
+
+/// Loading a plugin has panicked.
+fn is_bug(plugin: &str) -> PluginError {
+    PluginError::Load {
+        plugin: plugin.to_owned(),
+        message: "the host failed while it loaded it; this is a bug".to_owned(),
     }
 }
 
@@ -130,13 +139,30 @@ impl Catalog {
         let loading: Vec<_> = candidates.into_iter().map(load).collect();
         let mut loaded = Vec::with_capacity(loading.len());
         for (plugin, loading) in loading {
-            let bug = |_| {
-                let message = "the host failed while it loaded it; this is a bug".to_owned();
-                Err(PluginError::Load { plugin, message })
-            };
-            loaded.push(loading.await.unwrap_or_else(bug));
+            loaded.push(loading.await.unwrap_or_else(|_| Err(is_bug(&plugin))));
         }
         loaded
+    }
+
+    /// A plugin's linked component, which is loaded now if it was known without.
+    pub(super) async fn linked<'a>(&self, plugin: &'a Plugin) -> Result<&'a Pre, PluginError> {
+        match plugin.pre.get() {
+            Some(pre) => Ok(pre),
+            // Apart, as it's done once.
+            None => Box::pin(plugin.pre.get_or_try_init(|| self.link(plugin))).await,
+        }
+    }
+
+    async fn link(&self, plugin: &Plugin) -> Result<Pre, PluginError> {
+        let loader = Arc::clone(&self.loader);
+        let (manifest, digest) = (plugin.manifest.clone(), plugin.digest.clone());
+        let label = plugin.label().to_owned();
+        let link = move || loader.link_built_in(&label, &manifest, &digest);
+        // It may take long: the compiled code may be gone.
+        let linking = self.threads().spawn(async move { link() });
+        linking
+            .await
+            .unwrap_or_else(|_| Err(is_bug(plugin.label())))
     }
 
     /// A report of a built-in format's name is that format's, unless a lock says otherwise.

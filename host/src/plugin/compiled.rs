@@ -2,7 +2,8 @@
 //!
 //! Owns who may have written an entry and whether it is what was written. Knows nothing of what is compiled or of plugins. An entry is
 //! `KEY.cwasm`, whose key names the component's bytes and the compiler; beside it `KEY.sum` has its SHA-256 and the file's identity. Both are
-//! made aside and renamed, so that hosts that run at once see all of an entry or nothing. Nothing waits for the disk: what a machine
+//! made aside and renamed, so that hosts that run at once see all of an entry or nothing. `KEY.json` has what the host's own component says of
+//! itself, so that it needn't be asked. Nothing waits for the disk: what a machine
 //! that failed may have left is read once before it's trusted, because an identity counts until the next boot.
 
 use std::io::Write as _;
@@ -18,6 +19,9 @@ use crate::private::is_own;
 
 /// What the kernel calls the time since it was booted; see random(4).
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The largest file beside the code that is read, in bytes: 16 KiB. Descriptions have some hundreds.
+const SMALL: u64 = 16 << 10;
 
 /// A directory of compiled code that only this user can write to.
 #[derive(Debug)]
@@ -60,6 +64,10 @@ impl Compiled {
         self.path.join(format!("{key}.sum"))
     }
 
+    fn about(&self, key: &str) -> PathBuf {
+        self.path.join(format!("{key}.json"))
+    }
+
     /// What says that a file has not been written to since it was looked at: any write changes the time.
     fn identity(&self, meta: &std::fs::Metadata) -> String {
         let (size, inode) = (meta.size(), meta.ino());
@@ -100,15 +108,7 @@ impl Compiled {
     /// Whether an entry is as it was written. As long as it's the same file, which nobody has written to, it isn't read for that.
     fn is_whole(&self, key: &str, meta: &std::fs::Metadata) -> bool {
         let path = self.sum(key);
-        let mut options = std::fs::File::options();
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let file = options.read(true).custom_flags(flags).open(&path);
-        let Ok(text) = file.and_then(|file| match file.metadata()? {
-            meta if meta.is_file() && is_own(&meta) && meta.len() < 1024 => {
-                std::io::read_to_string(file)
-            }
-            _ => Err(std::io::ErrorKind::InvalidData.into()),
-        }) else {
+        let Some(text) = read_own(&path) else {
             return false;
         };
         let Some((sum, known)) = text.trim_end().split_once(' ') else {
@@ -124,6 +124,19 @@ impl Compiled {
             let _ = self.put(&path, format!("{sum} {}\n", self.identity(meta)).as_bytes());
         }
         same
+    }
+
+    /// What a component says of itself, as it was put there.
+    pub(super) fn description(&self, key: &str) -> Option<String> {
+        read_own(&self.about(key))
+    }
+
+    /// Puts what a component says of itself into the cache, if that can be done.
+    pub(super) fn store_description(&self, key: &str, text: &str) {
+        let path = self.about(key);
+        if let Err(error) = self.put(&path, text.as_bytes()) {
+            tracing::debug!("a description is not kept: {}: {error}", path.display());
+        }
     }
 
     fn forget(&self, key: &str) {
@@ -157,6 +170,16 @@ impl Compiled {
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     }
+}
+
+/// The text of a small file that only this user can have written.
+fn read_own(path: &Path) -> Option<String> {
+    let mut options = std::fs::File::options();
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = options.read(true).custom_flags(flags).open(path).ok()?;
+    let meta = file.metadata().ok()?;
+    let is_good = meta.is_file() && is_own(&meta) && meta.len() <= SMALL;
+    is_good.then(|| std::io::read_to_string(file).ok())?
 }
 
 #[cfg(test)]

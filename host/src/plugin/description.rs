@@ -1,11 +1,40 @@
 //! What a plugin says of itself, held to what its binary and its lock say. It must not know how it was asked.
 
+use serde::{Deserialize, Serialize};
+
 use super::bindings::types;
+use super::convert;
 use super::lock::Entry;
 use super::manifest::Manifest;
+use crate::model::Attributes;
+
+/// The contract's record of that name, which see.
+#[derive(Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Description {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) summary: String,
+    pub(super) kinds: Vec<String>,
+    pub(super) settings: Vec<String>,
+    pub(super) more: Attributes,
+}
+
+impl From<types::Description> for Description {
+    fn from(said: types::Description) -> Self {
+        Self {
+            name: said.name,
+            version: said.version,
+            summary: said.summary,
+            kinds: said.kinds,
+            settings: said.settings,
+            more: convert::attributes(said.more),
+        }
+    }
+}
 
 /// Whether a description is one.
-pub(super) fn check(description: &types::Description, manifest: &Manifest) -> Result<(), String> {
+pub(super) fn check(description: &Description, manifest: &Manifest) -> Result<(), String> {
     let name = &description.name;
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
@@ -30,7 +59,7 @@ pub(super) fn check(description: &types::Description, manifest: &Manifest) -> Re
 
 /// Whether a plugin calls itself as its lock does, and serves or makes no other kinds than that has. The same bytes need not always say the
 /// same.
-pub(super) fn is_as_locked(description: &types::Description, entry: &Entry) -> Result<(), String> {
+pub(super) fn is_as_locked(description: &Description, entry: &Entry) -> Result<(), String> {
     if description.name != entry.name {
         return Err(format!("its name is `{}`", description.name));
     }

@@ -12,6 +12,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use super::compile::{self, CompileError};
 use super::compiled::Compiled;
+use super::description::Description;
 use super::limits::Limits;
 
 /// How often a guest that keeps the processor gives way: 10 ms.
@@ -85,7 +86,7 @@ impl Compiler {
         digest: &str,
         foreign: Option<&Limits>,
     ) -> Result<Component, CompileError> {
-        let key = format!("{digest}-{}", self.compatibility);
+        let key = self.key(digest);
         if let Some(component) = self
             .cache
             .as_ref()
@@ -109,9 +110,26 @@ impl Compiler {
         unsafe { Component::deserialize(&self.engine, &code) }.map_err(CompileError::Wrong)
     }
 
+    /// What a component says of itself, if that is in the cache.
+    pub(super) fn description(&self, digest: &str) -> Option<Description> {
+        let text = self.cache.as_ref()?.description(&self.key(digest))?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Puts what a component says of itself into the cache.
+    pub(super) fn keep_description(&self, digest: &str, description: &Description) {
+        if let (Some(cache), Ok(text)) = (&self.cache, serde_json::to_string(description)) {
+            cache.store_description(&self.key(digest), &text);
+        }
+    }
+
+    fn key(&self, digest: &str) -> String {
+        format!("{digest}-{}", self.compatibility)
+    }
+
     /// Whether compiled code for this component is in the cache.
     pub(super) fn is_cached(&self, digest: &str) -> bool {
-        let key = format!("{digest}-{}", self.compatibility);
+        let key = self.key(digest);
         self.cache.as_ref().is_some_and(|cache| cache.has(&key))
     }
 }

@@ -4,29 +4,24 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
 use wasmtime::component::{Component, Linker};
 
-use super::bindings::{
-    batch_runner, program_runner, requirement_resolver, resolver, result_format, runner, scheduler,
-    types, varianter,
-};
-use super::call::within;
 use super::compile::CompileError;
-use super::description::{check, is_as_locked};
+use super::description::{Description, check, is_as_locked};
 use super::engine::{Compiler, digest};
 use super::grants::{Grants, Power, in_words};
 use super::limits::{self, Largest, Limits, Own, Reached};
-use super::loaded::{Origin, Plugin, Pre};
+use super::linked::Pre;
+use super::loaded::{Origin, Plugin};
 use super::lock::{Entry, Lock};
 use super::manifest::{Manifest, World};
 use super::powers::log::{Level, Log};
-use super::program::Programs;
 use super::signature::Keys;
 use super::sources::{Candidate, Sources, Trust};
 use super::state::State;
 use super::terms::Terms;
-use super::trap::explain;
-use super::{PluginError, convert, powers};
+use super::{PluginError, powers};
 use crate::config::Config;
 use crate::names::printable;
 
@@ -288,10 +283,6 @@ impl Loader {
         use_as: Use<'_>,
     ) -> Result<Plugin, PluginError> {
         let manifest = Manifest::read(label, bytes)?;
-        let failed = |error: wasmtime::Error| PluginError::Load {
-            plugin: label.to_owned(),
-            message: format!("{error:#}"),
-        };
         if !self.compiler.is_cached(&digest) && matches!(origin, Origin::File(_)) {
             tracing::info!("compiling {label}");
         }
@@ -310,23 +301,36 @@ impl Loader {
         if let Some(limits) = foreign {
             limits.check_size(bytes.len()).map_err(too_large)?;
         }
-        let compiled = self.compiler.component(bytes, &digest, foreign);
-        let component = compiled.map_err(|error| match error {
-            CompileError::Wrong(error) => match pool_limit(&limits, &format!("{error:#}")) {
-                Some(reached) => CompileError::Limit(reached).of(label),
-                None => CompileError::Wrong(error).of(label),
-            },
-            error => error.of(label),
-        })?;
-        let linker = self.linker(&manifest).map_err(failed)?;
-        let terms = Terms::new(label.to_owned(), grants.clone(), limits.to_describe());
-        let (pre, description) = self
-            .describe(&manifest, &linker, &component, &Arc::new(terms))
-            .await?;
-        check(&description, &manifest).map_err(|message| PluginError::Description {
-            plugin: label.to_owned(),
-            message,
-        })?;
+        // What the host's own plugins say of themselves is kept beside their code: most jobs call few of them.
+        let own_bytes = trust == Trust::BuiltIn;
+        let known = own_bytes.then(|| self.compiler.description(&digest));
+        let (pre, description) = match known.flatten() {
+            Some(description) => (OnceCell::new(), description),
+            None => {
+                let compiled = self.compiler.component(bytes, &digest, foreign);
+                let component = compiled.map_err(|error| match error {
+                    CompileError::Wrong(error) => {
+                        match pool_limit(&limits, &format!("{error:#}")) {
+                            Some(reached) => CompileError::Limit(reached).of(label),
+                            None => CompileError::Wrong(error).of(label),
+                        }
+                    }
+                    error => error.of(label),
+                })?;
+                let pre = self.link(label, &manifest, &component)?;
+                let terms = Terms::new(label.to_owned(), grants.clone(), limits.to_describe());
+                let terms = Arc::new(terms);
+                let description = pre.describe(&terms, self.store(&terms)).await?;
+                check(&description, &manifest).map_err(|message| PluginError::Description {
+                    plugin: label.to_owned(),
+                    message,
+                })?;
+                if own_bytes {
+                    self.compiler.keep_description(&digest, &description);
+                }
+                (OnceCell::from(pre), description)
+            }
+        };
         if let Some(entry) = entry
             && let Err(message) = is_as_locked(&description, entry)
         {
@@ -336,7 +340,14 @@ impl Loader {
                 message,
             });
         }
-        let name = description.name;
+        let Description {
+            name,
+            version,
+            summary,
+            kinds,
+            settings,
+            more,
+        } = description;
         let label = match origin {
             Origin::BuiltIn => format!("{} `{name}`", manifest.world.name()),
             Origin::File(path) => {
@@ -347,14 +358,13 @@ impl Loader {
         if trust != Trust::BuiltIn {
             limits.check_size(bytes.len()).map_err(too_large)?;
         }
-        let more = convert::attributes(description.more);
         Ok(Plugin {
             world: manifest.world,
             name,
-            version: description.version,
-            summary: description.summary,
-            kinds: description.kinds,
-            settings: description.settings,
+            version,
+            summary,
+            kinds,
+            settings,
             more,
             manifest,
             origin: origin.clone(),
@@ -395,67 +405,38 @@ impl Loader {
         self.keys.check(plugin, bytes, signature)
     }
 
-    fn linker(&self, manifest: &Manifest) -> wasmtime::Result<Linker<State>> {
-        let mut linker = Linker::new(&self.compiler.engine);
-        powers::link(&mut linker, &manifest.powers)?;
-        if manifest.wasi {
-            wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-        }
-        Ok(linker)
+    fn link(
+        &self,
+        plugin: &str,
+        manifest: &Manifest,
+        component: &Component,
+    ) -> Result<Pre, PluginError> {
+        let link = || {
+            let mut linker = Linker::new(&self.compiler.engine);
+            powers::link(&mut linker, &manifest.powers)?;
+            if manifest.wasi {
+                wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+            }
+            Pre::new(manifest, &linker, component)
+        };
+        link().map_err(|error: wasmtime::Error| PluginError::Load {
+            plugin: plugin.to_owned(),
+            message: format!("{error:#}"),
+        })
     }
 
-    /// Links a component to its powers and asks it what it is, in a sandbox of its own.
-    async fn describe(
+    /// Links a plugin of the host itself, which was described without that.
+    pub(super) fn link_built_in(
         &self,
+        plugin: &str,
         manifest: &Manifest,
-        linker: &Linker<State>,
-        component: &Component,
-        terms: &Arc<Terms>,
-    ) -> Result<(Pre, types::Description), PluginError> {
-        let failed = |error: wasmtime::Error| PluginError::Load {
-            plugin: terms.label.clone(),
-            message: format!("{error:#}"),
-        };
-        let pre = linker.instantiate_pre(component).map_err(failed)?;
-        let mut store = self.store(terms);
-        // A macro, because the generated bindings of the worlds have no trait in common.
-        macro_rules! ask {
-            ($pre:ty, $keep:expr) => {{
-                let pre = <$pre>::new(pre).map_err(failed)?;
-                let answer = within(terms, async {
-                    let instance = pre.instantiate_async(&mut store).await?;
-                    instance
-                        .persea_plugin_plugin()
-                        .call_describe(&mut store)
-                        .await
-                });
-                match answer.await? {
-                    Ok(description) => Ok(($keep(pre), description)),
-                    Err(error) => Err(explain(terms, &mut store, &error)),
-                }
-            }};
-        }
-        match manifest.world {
-            World::Resolver => ask!(resolver::ResolverPre<State>, Pre::Resolver),
-            World::Runner if manifest.programs => {
-                let keep = |pre| Pre::Programs(Programs::new(pre));
-                ask!(program_runner::ProgramRunnerPre<State>, keep)
-            }
-            World::Runner => {
-                let batch = manifest
-                    .batches
-                    .then(|| batch_runner::BatchRunnerPre::new(pre.clone()));
-                let batch = batch.transpose().map_err(failed)?;
-                ask!(runner::RunnerPre<State>, |pre| Pre::Runner(pre, batch))
-            }
-            World::ResultFormat => ask!(result_format::ResultFormatPre<State>, Pre::ResultFormat),
-            World::Varianter => ask!(varianter::VarianterPre<State>, Pre::Varianter),
-            World::Scheduler => ask!(scheduler::SchedulerPre<State>, Pre::Scheduler),
-            World::RequirementResolver => ask!(
-                requirement_resolver::RequirementResolverPre<State>,
-                Pre::RequirementResolver
-            ),
-        }
+        digest: &str,
+    ) -> Result<Pre, PluginError> {
+        let built_in = BUILTINS.iter().find(|built_in| built_in.digest == digest);
+        let bytes = built_in.map_or(&[][..], |found| found.bytes);
+        let component = self.compiler.component(bytes, digest, None);
+        let component = component.map_err(|error| error.of(plugin))?;
+        self.link(plugin, manifest, &component)
     }
 }
 

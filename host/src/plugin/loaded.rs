@@ -4,16 +4,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
+
 use super::PluginError;
-use super::bindings::{
-    batch_runner, requirement_resolver, resolver, result_format, runner, scheduler, varianter,
-};
 use super::grants::{Grants, Power};
 use super::limits::Limits;
+use super::linked::Pre;
 use super::manifest::{Manifest, World};
-use super::program::Programs;
 use super::sources::Trust;
-use super::state::State;
 use super::terms::Terms;
 use crate::model::Attributes;
 
@@ -53,22 +51,8 @@ pub struct Plugin {
     /// Why it may be used.
     pub trust: Trust,
     pub(super) terms: Arc<Terms>,
-    pub(super) pre: Pre,
-}
-
-/// A linked component, by world.
-pub(super) enum Pre {
-    Resolver(resolver::ResolverPre<State>),
-    /// With how it runs many tasks, where it can.
-    Runner(
-        runner::RunnerPre<State>,
-        Option<batch_runner::BatchRunnerPre<State>>,
-    ),
-    Programs(Programs),
-    ResultFormat(result_format::ResultFormatPre<State>),
-    RequirementResolver(requirement_resolver::RequirementResolverPre<State>),
-    Scheduler(scheduler::SchedulerPre<State>),
-    Varianter(varianter::VarianterPre<State>),
+    /// There from the first call on, where what it says of itself was known before.
+    pub(super) pre: OnceCell<Pre>,
 }
 
 impl Plugin {

@@ -31,7 +31,7 @@ const WAITING: usize = 4;
 
 /// A linked component, and those of its instances that nobody asks now.
 pub(super) struct Programs {
-    pre: program_runner::ProgramRunnerPre<State>,
+    pub(super) pre: program_runner::ProgramRunnerPre<State>,
     waiting: Mutex<Vec<Instance>>,
 }
 

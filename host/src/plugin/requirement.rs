@@ -8,7 +8,8 @@ use super::bindings::requirement_resolver::RequirementResolver as Instance;
 use super::bindings::requirement_resolver::exports::persea::plugin::fulfil;
 use super::bindings::types;
 use super::catalog::Catalog;
-use super::loaded::{Plugin, Pre};
+use super::linked::Pre;
+use super::loaded::Plugin;
 use super::powers::fetch::FetchPower;
 use super::powers::task::TaskHost;
 use super::state::State;
@@ -47,7 +48,7 @@ impl RequirementResolver {
         more: &Attributes,
         host: Arc<dyn TaskHost>,
     ) -> Result<Self, PluginError> {
-        let Pre::RequirementResolver(pre) = &plugin.pre else {
+        let Pre::RequirementResolver(pre) = catalog.linked(plugin).await? else {
             return Err(plugin.is_no("requirement resolver"));
         };
         let mut store = catalog.task_store(&plugin.terms, host);

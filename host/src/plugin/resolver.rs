@@ -6,7 +6,8 @@ use super::bindings::resolver::exports::persea::plugin::resolve;
 use super::bindings::{resolver, types};
 use super::call::within;
 use super::catalog::Catalog;
-use super::loaded::{Plugin, Pre};
+use super::linked::Pre;
+use super::loaded::Plugin;
 use super::state::State;
 use super::terms::Terms;
 use super::trap::{MESSAGE, answered, explain};
@@ -40,7 +41,7 @@ impl Resolver {
         plugin: &Plugin,
         settings: &Attributes,
     ) -> Result<Self, PluginError> {
-        let Pre::Resolver(pre) = &plugin.pre else {
+        let Pre::Resolver(pre) = catalog.linked(plugin).await? else {
             return Err(plugin.is_no("resolver"));
         };
         plugin.terms.check()?;

@@ -11,7 +11,8 @@ use super::bindings::result_format::exports::persea::plugin::format;
 use super::bindings::{result_format, types};
 use super::call::within;
 use super::catalog::Catalog;
-use super::loaded::{Plugin, Pre};
+use super::linked::Pre;
+use super::loaded::Plugin;
 use super::powers::output::{OutputPower, ReportTarget};
 use super::state::State;
 use super::terms::Terms;
@@ -97,7 +98,7 @@ impl ResultFormat {
         target: ReportTarget,
         job_dir: &Path,
     ) -> Result<Self, PluginError> {
-        let Pre::ResultFormat(pre) = &plugin.pre else {
+        let Pre::ResultFormat(pre) = catalog.linked(plugin).await? else {
             return Err(plugin.is_no("result format"));
         };
         let mut store = catalog.loader().store(&plugin.terms);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::bindings::{runner, types};
 use super::call::unless_idle;
 use super::catalog::Catalog;
-use super::loaded::{Plugin, Pre};
+use super::linked::Pre;
+use super::loaded::Plugin;
 use super::powers::batch::{BatchHost, BatchPower};
 use super::powers::task::TaskHost;
 use super::state::State;
@@ -27,7 +28,7 @@ impl Catalog {
         host: Arc<dyn TaskHost>,
     ) -> Result<Outcome, PluginError> {
         let wanted = convert::to_task(task, job.as_str(), settings, &more);
-        match &plugin.pre {
+        match self.linked(plugin).await? {
             // Apart, as those who only wait for a program would have its size too, and of them there are many.
             Pre::Runner(pre, _) => Box::pin(self.run_alone(plugin, pre, &wanted, host)).await,
             Pre::Programs(programs) => self.run_program(plugin, programs, &wanted, &host).await,
@@ -62,7 +63,7 @@ impl Catalog {
         job: &JobId,
         host: Arc<dyn BatchHost>,
     ) -> Result<(), PluginError> {
-        let Pre::Runner(_, Some(pre)) = &plugin.pre else {
+        let Pre::Runner(_, Some(pre)) = self.linked(plugin).await? else {
             return Err(plugin.is_no("runner of batches"));
         };
         plugin.terms.check()?;

@@ -7,7 +7,8 @@ use super::bindings::scheduler::exports::persea::plugin::schedule;
 use super::bindings::types;
 use super::call::within;
 use super::catalog::Catalog;
-use super::loaded::{Plugin, Pre};
+use super::linked::Pre;
+use super::loaded::Plugin;
 use super::state::State;
 use super::terms::Terms;
 use super::trap::{answered, explain};
@@ -57,7 +58,7 @@ impl Scheduler {
         settings: &Attributes,
         nodes: Vec<Node>,
     ) -> Result<Self, PluginError> {
-        let Pre::Scheduler(pre) = &plugin.pre else {
+        let Pre::Scheduler(pre) = catalog.linked(plugin).await? else {
             return Err(plugin.is_no("scheduler"));
         };
         plugin.terms.check()?;

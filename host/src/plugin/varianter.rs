@@ -7,7 +7,8 @@ use super::bindings::varianter::Varianter as Instance;
 use super::bindings::varianter::exports::persea::plugin::vary;
 use super::call::within;
 use super::catalog::Catalog;
-use super::loaded::{Plugin, Pre};
+use super::linked::Pre;
+use super::loaded::Plugin;
 use super::state::State;
 use super::terms::Terms;
 use super::trap::{answered, explain};
@@ -29,7 +30,7 @@ impl Varianter {
         plugin: &Plugin,
         settings: &Attributes,
     ) -> Result<Self, PluginError> {
-        let Pre::Varianter(pre) = &plugin.pre else {
+        let Pre::Varianter(pre) = catalog.linked(plugin).await? else {
             return Err(plugin.is_no("varianter"));
         };
         plugin.terms.check()?;
