@@ -20,8 +20,11 @@ use crate::private::is_own;
 /// What the kernel calls the time since it was booted; see random(4).
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
-/// The largest file beside the code that is read, in bytes: 16 KiB. Descriptions have some hundreds.
-const SMALL: u64 = 16 << 10;
+/// A sum's file has fewer bytes: it's some numbers.
+const SUM: u64 = 1024;
+
+/// A description's file has fewer bytes: it's some hundreds.
+const DESCRIPTION: u64 = 16 << 10;
 
 /// A directory of compiled code that only this user can write to.
 #[derive(Debug)]
@@ -108,7 +111,7 @@ impl Compiled {
     /// Whether an entry is as it was written. As long as it's the same file, which nobody has written to, it isn't read for that.
     fn is_whole(&self, key: &str, meta: &std::fs::Metadata) -> bool {
         let path = self.sum(key);
-        let Some(text) = read_own(&path) else {
+        let Some(text) = read_own(&path, SUM) else {
             return false;
         };
         let Some((sum, known)) = text.trim_end().split_once(' ') else {
@@ -128,7 +131,7 @@ impl Compiled {
 
     /// What a component says of itself, as it was put there.
     pub(super) fn description(&self, key: &str) -> Option<String> {
-        read_own(&self.about(key))
+        read_own(&self.about(key), DESCRIPTION)
     }
 
     /// Puts what a component says of itself into the cache, if that can be done.
@@ -172,13 +175,13 @@ impl Compiled {
     }
 }
 
-/// The text of a small file that only this user can have written.
-fn read_own(path: &Path) -> Option<String> {
+/// The text of a file with fewer bytes than this, which only this user can have written.
+fn read_own(path: &Path, bound: u64) -> Option<String> {
     let mut options = std::fs::File::options();
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = options.read(true).custom_flags(flags).open(path).ok()?;
     let meta = file.metadata().ok()?;
-    let is_good = meta.is_file() && is_own(&meta) && meta.len() <= SMALL;
+    let is_good = meta.is_file() && is_own(&meta) && meta.len() < bound;
     is_good.then(|| std::io::read_to_string(file).ok())?
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use wasmtime::component::{Component, Linker};
 
 use super::compile::CompileError;
-use super::description::{Description, check, is_as_locked};
+use super::description::{check, is_as_locked};
 use super::engine::{Compiler, digest};
 use super::grants::{Grants, Power, in_words};
 use super::limits::{self, Largest, Limits, Own, Reached};
@@ -302,21 +302,13 @@ impl Loader {
             limits.check_size(bytes.len()).map_err(too_large)?;
         }
         // What the host's own plugins say of themselves is kept beside their code: most jobs call few of them.
-        let own_bytes = trust == Trust::BuiltIn;
-        let known = own_bytes.then(|| self.compiler.description(&digest));
+        let is_own = foreign.is_none();
+        let known = is_own.then(|| self.compiler.description(&digest));
         let (pre, description) = match known.flatten() {
             Some(description) => (OnceCell::new(), description),
             None => {
                 let compiled = self.compiler.component(bytes, &digest, foreign);
-                let component = compiled.map_err(|error| match error {
-                    CompileError::Wrong(error) => {
-                        match pool_limit(&limits, &format!("{error:#}")) {
-                            Some(reached) => CompileError::Limit(reached).of(label),
-                            None => CompileError::Wrong(error).of(label),
-                        }
-                    }
-                    error => error.of(label),
-                })?;
+                let component = compiled.map_err(|error| refused(error, &limits).of(label))?;
                 let pre = self.link(label, &manifest, &component)?;
                 let terms = Terms::new(label.to_owned(), grants.clone(), limits.to_describe());
                 let terms = Arc::new(terms);
@@ -325,7 +317,7 @@ impl Loader {
                     plugin: label.to_owned(),
                     message,
                 })?;
-                if own_bytes {
+                if is_own {
                     self.compiler.keep_description(&digest, &description);
                 }
                 (OnceCell::from(pre), description)
@@ -340,14 +332,7 @@ impl Loader {
                 message,
             });
         }
-        let Description {
-            name,
-            version,
-            summary,
-            kinds,
-            settings,
-            more,
-        } = description;
+        let name = description.name;
         let label = match origin {
             Origin::BuiltIn => format!("{} `{name}`", manifest.world.name()),
             Origin::File(path) => {
@@ -361,11 +346,11 @@ impl Loader {
         Ok(Plugin {
             world: manifest.world,
             name,
-            version,
-            summary,
-            kinds,
-            settings,
-            more,
+            version: description.version,
+            summary: description.summary,
+            kinds: description.kinds,
+            settings: description.settings,
+            more: description.more,
             manifest,
             origin: origin.clone(),
             trust,
@@ -450,6 +435,17 @@ impl Candidate {
             Manifest::read(built_in.name, built_in.bytes)
                 .is_ok_and(|manifest| manifest.world == World::RequirementResolver)
         })
+    }
+}
+
+/// Why a component was not compiled, with the limit that it's over, if it's one.
+fn refused(error: CompileError, limits: &Limits) -> CompileError {
+    match error {
+        CompileError::Wrong(error) => match pool_limit(limits, &format!("{error:#}")) {
+            Some(reached) => CompileError::Limit(reached),
+            None => CompileError::Wrong(error),
+        },
+        error => error,
     }
 }
 
