@@ -275,3 +275,13 @@ fn a_project_cannot_replace_the_keys_of_its_user() {
     sandbox.file("persea.toml", "");
     sandbox.run(&["run", "/bin/true"]).code(0);
 }
+
+#[test]
+fn what_is_to_be_typed_means_the_same_lock() {
+    let sandbox = unlocked(&["runner-greet"]);
+    let add = ["plugin", "add", "--user", "plugins/runner-greet.wasm"];
+    says(
+        &sandbox.run(&add).code(4),
+        &["`persea plugin add plugins/runner-greet.wasm --user --grant process=sandbox`"],
+    );
+}

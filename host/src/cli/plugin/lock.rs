@@ -28,6 +28,11 @@ pub(in super::super) struct Terms {
 }
 
 impl Terms {
+    /// Which lock is meant, as it is to be typed again.
+    fn option(&self) -> &'static str {
+        if self.user { " --user" } else { "" }
+    }
+
     fn limits(&self) -> Result<BTreeMap<String, Value>, Failure> {
         let read = |text: &String| {
             let (name, value) = text.split_once('=').ok_or_else(|| {
@@ -250,7 +255,7 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
         return Err(refuse(
             &found.plugin,
             &missing,
-            &format!("persea plugin add {source}"),
+            &format!("persea plugin add {source}{}", terms.option()),
         ));
     }
     let new = entry(&found, grants, limits.clone());
@@ -363,6 +368,7 @@ pub(super) async fn update(
     }
     let reach = catalog.loader().check_reach(&source, &lock, &new);
     reach.map_err(Failure::of)?;
+    let command = format!("persea plugin update {}{}", old.id(), terms.option());
     if new == old {
         say(format_args!(
             "{} {} is as it was locked",
@@ -373,11 +379,7 @@ pub(super) async fn update(
     }
     difference(&old, &new);
     if !missing.is_empty() {
-        return Err(refuse(
-            plugin,
-            &missing,
-            &format!("persea plugin update {}", old.id()),
-        ));
+        return Err(refuse(plugin, &missing, &command));
     }
     let more: Vec<&str> = new
         .kinds
@@ -386,7 +388,7 @@ pub(super) async fn update(
         .map(String::as_str)
         .collect();
     if !more.is_empty() && !approve {
-        let help = format!("`persea plugin update {} --approve` lets it", old.id());
+        let help = format!("`{command} --approve` lets it");
         return Err(Failure::new(
             exit::FAIL,
             miette::miette!(
