@@ -6,7 +6,6 @@
 //! `<!-- in: DIR -->` says where the commands after it are run, `<!-- file: PATH -->` which file the next block shows.
 //! With `PERSEA_BOOK=update` in the environment such blocks are made what the files are.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,6 +16,7 @@ use serde_json::Value;
 use crate::support::Sandbox;
 
 mod console;
+mod events;
 use console::{matches, shell};
 
 /// The examples whose pages build and use them.
@@ -390,25 +390,6 @@ fn the_books_plugins_pass_their_own_tests() {
     }
 }
 
-/// The journal of a job in which every kind of event that can be had without a terminal happens.
-fn events() -> Vec<Value> {
-    let sandbox = with_examples();
-    sandbox.script(
-        "leaves.sh",
-        "setsid sleep 1000 </dev/null >/dev/null 2>&1 &\nsleep 0.1; exit 1",
-    );
-    let all = [
-        "run",
-        "--shuffle-seed",
-        "1",
-        "--failfast",
-        "docs/examples/first-job",
-        "./leaves.sh",
-    ];
-    sandbox.run(&all).code(1);
-    sandbox.job().events()
-}
-
 /// The file of a module of these tests: `endings`, `hostile::runners`.
 fn file_of(module: &str) -> Option<String> {
     let file = match module.strip_prefix("hostile::") {
@@ -439,75 +420,4 @@ fn the_book_promises_nothing_without_a_test() {
         }
     }
     assert!(rows > 100, "only {rows} cases");
-}
-
-/// The pages' names for events and their fields are those that a journal has.
-#[test]
-fn the_book_describes_every_event_and_field() {
-    let page = read("docs/journal.md");
-    let words: BTreeSet<&str> = code(&page).collect();
-    for event in events() {
-        let kind = event["event"].as_str().unwrap();
-        assert!(
-            page.contains(&format!("\n## `{kind}`\n")),
-            "docs/journal.md does not describe {kind}"
-        );
-        for name in event["data"].as_object().unwrap().keys() {
-            assert!(
-                words.contains(name.as_str()),
-                "docs/journal.md does not describe {name} of {kind}"
-            );
-        }
-    }
-}
-
-#[test]
-fn the_events_that_the_book_follows_are_those_of_a_real_job() {
-    let page = read("docs/how-a-job-runs.md");
-    let shown: Vec<Value> = blocks(&page)
-        .iter()
-        .filter(|block| block.language == "jsonl")
-        .flat_map(|block| {
-            block
-                .text
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    let sandbox = with_examples();
-    sandbox
-        .run(&["run", "docs/examples/first-job/words.test.sh"])
-        .code(0);
-    let real = sandbox.job().events();
-    assert_eq!(shape(&Value::Array(shown)), shape(&Value::Array(real)));
-}
-
-/// The same value without what differs from run to run: numbers that are times, ids, the job's directory.
-fn shape(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => items.iter().map(shape).collect(),
-        Value::Object(members) => {
-            let differs = [
-                "time",
-                "started",
-                "elapsed",
-                "job-id",
-                "job-dir",
-                "name",
-                "settings",
-                "persea-version",
-            ];
-            let same = |(name, value): (&String, &Value)| {
-                let value = if differs.contains(&name.as_str()) {
-                    Value::Null
-                } else {
-                    shape(value)
-                };
-                (name.clone(), value)
-            };
-            Value::Object(members.iter().map(same).collect())
-        }
-        other => other.clone(),
-    }
 }

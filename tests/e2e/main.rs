@@ -29,6 +29,7 @@ mod requirement_resolvers;
 mod requirements;
 mod sandboxes;
 mod schedulers;
+mod settings;
 mod suites;
 mod support;
 mod terminal;

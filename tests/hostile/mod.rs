@@ -3,6 +3,7 @@
 
 mod abi;
 mod acts;
+mod calls;
 mod checkouts;
 mod components;
 mod formats;
