@@ -38,6 +38,9 @@ pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// How long the helper may take to end what runs and then itself. It gives up on what the kernel holds after half of it.
 pub(super) const END_WITHIN: Duration = Duration::from_secs(20);
 
+/// How long is listened to a helper that can't be told anything any more. One that has died is heard to its end at once.
+const HEARD_OUT_WITHIN: Duration = Duration::from_secs(1);
+
 /// How often a helper is heard that has enough to do until then: every 4 ms, all helpers at the same time.
 const HEARD_EVERY: Duration = Duration::from_millis(4);
 
@@ -51,7 +54,7 @@ pub(super) struct Channel {
     state: Mutex<State>,
     /// There is something to send that could not be sent at once, or the connection is to be closed.
     wake_writer: Notify,
-    /// Nothing can be sent any more, so there is no use in listening.
+    /// Nothing can be sent any more: what was told before is heard, and that is the end.
     broken: Notify,
     dead: watch::Sender<bool>,
 }
@@ -300,27 +303,29 @@ impl Channel {
         let mut buffer = vec![0; 1 << 16];
         let mut said = None;
         let failure = loop {
-            match self.dispatch(&mut frames, &mut said) {
-                Ok(()) => {}
-                Err(e) => break Some(e.to_string()),
+            if let Err(failure) = self.dispatch(&mut frames, &mut said) {
+                break Some(failure.to_string());
             }
-            if let Some(later) = self.heard_at() {
-                tokio::select! {
-                    biased;
-                    () = self.broken.notified() => break None,
-                    () = tokio::time::sleep_until(later) => {}
+            let received = async {
+                if let Some(later) = self.heard_at() {
+                    tokio::time::sleep_until(later).await;
                 }
-            }
-            // Where there's always something to read, others have their turn too.
-            tokio::task::consume_budget().await;
+                // Where there's always something to read, others have their turn too.
+                tokio::task::consume_budget().await;
+                reader.read(&mut buffer).await
+            };
             tokio::select! {
                 biased;
-                received = reader.read(&mut buffer) => match received {
+                received = received => match received {
                     Ok(0) => break None,
                     Ok(n) => frames.push(buffer.get(..n).unwrap_or_default()),
                     Err(e) => break Some(e.to_string()),
                 },
-                () = self.broken.notified() => break None,
+                () = self.broken.notified() => {
+                    let heard = self.hear_out(&mut reader, &mut buffer, &mut frames, &mut said);
+                    let heard = tokio::time::timeout(HEARD_OUT_WITHIN, heard).await;
+                    break heard.unwrap_or_default();
+                }
             }
         };
         drop(reader);
@@ -344,6 +349,26 @@ impl Channel {
         drop(waiting);
         self.dead.send_replace(true);
         self.wake_writer.notify_one();
+    }
+
+    /// Takes what was told before nothing could be sent any more: a task that has ended is not to pay for what came after it.
+    async fn hear_out(
+        &self,
+        reader: &mut (impl AsyncRead + Unpin),
+        buffer: &mut [u8],
+        frames: &mut Frames,
+        said: &mut Option<String>,
+    ) -> Option<String> {
+        loop {
+            match reader.read(buffer).await {
+                Ok(0) => return None,
+                Ok(n) => frames.push(buffer.get(..n).unwrap_or_default()),
+                Err(e) => return Some(e.to_string()),
+            }
+            if let Err(failure) = self.dispatch(frames, said) {
+                return Some(failure.to_string());
+            }
+        }
     }
 
     /// Until when what the helper tells may gather, because it has enough to do. To hear of several ends at once, and of several helpers, takes
@@ -470,3 +495,7 @@ where
         }
     }
 }
+
+#[cfg(test)]
+#[path = "channel_tests.rs"]
+mod tests;

@@ -7,13 +7,11 @@
 )]
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use persea_helper::protocol::{Hello, Welcome, encode_greeting};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::AsyncWriteExt;
 
 use super::*;
 
@@ -68,7 +66,7 @@ impl Place {
     }
 }
 
-fn sh(script: &str) -> Command {
+pub(super) fn sh(script: &str) -> Command {
     Command::new("sh", ["-c", script])
 }
 
@@ -405,64 +403,4 @@ async fn what_is_no_helper_is_told() {
     let error = opened(b"nothing").await;
     assert!(matches!(error, SpawnError::HelperStart { .. }), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-}
-
-/// A channel to whatever the test writes into the other end.
-async fn channel(
-    says: &'static [u8],
-) -> (
-    Result<Arc<channel::Channel>, SpawnError>,
-    tokio::io::DuplexStream,
-) {
-    let (ours, mut theirs) = tokio::io::duplex(1 << 16);
-    let (reader, writer) = tokio::io::split(ours);
-    theirs.write_all(says).await.unwrap();
-    let aftermath = Box::pin(async { "it is gone".to_owned() });
-    let hello = Hello::default();
-    let opened = channel::Channel::open("test/0".into(), reader, writer, hello, aftermath);
-    (opened.await, theirs)
-}
-
-fn greeting() -> &'static [u8] {
-    let mut bytes = Vec::new();
-    encode_greeting(&Welcome { pid: 1 }, &mut bytes).unwrap();
-    bytes.leak()
-}
-
-#[tokio::test]
-async fn strangers_and_garbage_end_the_channel() {
-    let (opened, _end) = channel(b"Last login: today\n").await;
-    let error = opened.err().unwrap();
-    assert!(error.to_string().contains("Last login"), "{error}");
-
-    let (opened, mut end) = channel(greeting()).await;
-    let environment = Environment::new(opened.ok().unwrap(), String::new(), None);
-    let waiting = tokio::spawn({
-        let environment = environment.clone();
-        async move { environment.run(sh("")).await }
-    });
-    end.write_all(b"\x02\0\0\0\xff\xff").await.unwrap();
-    let error = waiting.await.unwrap().unwrap_err();
-    assert!(error.to_string().contains("it is gone"), "{error}");
-    assert!(error.to_string().contains("can't be decoded"), "{error}");
-}
-
-#[tokio::test]
-async fn an_unread_channel_holds_nobody_up_for_ever() {
-    let (opened, end) = channel(greeting()).await;
-    let environment = Environment::new(opened.ok().unwrap(), String::new(), None);
-    // Far more than the channel holds; then nobody will ever read it.
-    let script = "x".repeat(1 << 20);
-    let runs: Vec<_> = (0..3)
-        .map(|_| {
-            let (environment, command) = (environment.clone(), sh(&script));
-            tokio::spawn(async move { environment.run(command).await })
-        })
-        .collect();
-    tokio::task::yield_now().await;
-    drop(end);
-    for run in runs {
-        assert_eq!(run.await.unwrap().unwrap_err().code(), "io");
-    }
-    environment.closed().await;
 }
