@@ -58,7 +58,7 @@ fn each_starts_once_ends_once_and_in_the_order_of_the_plan() {
 #[test]
 fn a_slow_one_holds_up_nobody() {
     let sandbox = Sandbox::new();
-    // It ends when all others have.
+    // It ends when all others have run, so they must not wait behind it.
     sandbox.script(
         "slow.sh",
         "until [ $(ls done 2>/dev/null | wc -l) = 199 ]; do sleep 0.05; done",
@@ -73,7 +73,9 @@ fn a_slow_one_holds_up_nobody() {
     let events = sandbox.job().events();
     let ended = tasks(&events, "task-finished");
     assert_eq!(ended.len(), 200);
-    assert!(ended[199].ends_with("slow.sh"), "{:?}", ended[199]);
+    // The last of the others may still be ending.
+    let last = &ended[198..];
+    assert!(last.iter().any(|it| it.ends_with("slow.sh")), "{last:?}");
 }
 
 #[test]
