@@ -311,6 +311,26 @@ fn ctrl_z_stops_the_tests_and_their_clocks() {
 }
 
 #[test]
+fn to_go_on_right_after_ctrl_z_is_to_go_on() {
+    let sandbox = Sandbox::new();
+    sandbox.script(
+        "waits.sh",
+        "echo > begun; until [ -e enough ]; do sleep 0.05; done",
+    );
+    let child = sandbox.persea(&["run", "./waits.sh"]).spawn().unwrap();
+    sandbox.wait_for("begun");
+    // One shell sends both, so that the host has not come to stand still when it's to go on.
+    let both = format!("kill -TSTP {0}; kill -CONT {0}", child.id());
+    for _ in 0..10 {
+        let sent = Command::new("sh").args(["-c", &both]).status().unwrap();
+        assert!(sent.success());
+    }
+    sandbox.file("enough", "");
+    finish(child).code(0);
+    assert_eq!(sandbox.job().status("./waits.sh"), "PASS");
+}
+
+#[test]
 fn two_gibibytes_of_output_pass_by_the_host() {
     let sandbox = Sandbox::new();
     sandbox.script("flood.sh", "head -c 2147483648 /dev/zero");

@@ -67,28 +67,40 @@ impl Signals {
 
     /// The next request. Can be dropped and asked again without losing one.
     pub(super) async fn next(&mut self) -> Request {
-        tokio::select! {
-            _ = self.interrupt.recv() => Request::End,
-            _ = self.terminate.recv() => Request::End,
-            _ = self.hangup.recv() => Request::End,
-            _ = self.stop.recv() => Request::StandStill,
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.interrupt.recv() => return Request::End,
+                _ = self.terminate.recv() => return Request::End,
+                _ = self.hangup.recv() => return Request::End,
+                _ = self.stop.recv() => return Request::StandStill,
+                // Nothing stands still, and a later request to do so is not to find it.
+                _ = self.go_on.recv() => {}
+            }
         }
     }
 
-    /// Stops this process until somebody sends SIGCONT. The default action of SIGTSTP cannot be had any more once it's
-    /// handled, so it is SIGSTOP; and that takes effect somewhat after the call, so SIGCONT is waited for.
+    /// Stops this process until somebody sends SIGCONT, or not at all where that has come since: who sends both one after the other would
+    /// wait for ever otherwise. The default action of SIGTSTP cannot be had any more once it's handled, so it is SIGSTOP; and that takes
+    /// effect somewhat after the call, so SIGCONT is waited for.
     pub(super) async fn stand_still(&mut self) {
-        while tokio::time::timeout(Duration::ZERO, self.go_on.recv())
-            .await
-            .is_ok()
-        {
-            // One that came before says nothing about the stop that follows.
-        }
+        // So that what has come by now is known.
+        tokio::task::yield_now().await;
         let this = rustix::process::getpid();
-        if rustix::process::kill_process(this, rustix::process::Signal::STOP).is_ok() {
+        if !has_come(&mut self.go_on).await
+            && rustix::process::kill_process(this, rustix::process::Signal::STOP).is_ok()
+        {
             self.go_on.recv().await;
         }
+        // Which of several came last is not known; to go on is what never hangs.
+        let _ = has_come(&mut self.stop).await;
     }
+}
+
+/// Whether a signal has come that was not taken yet.
+async fn has_come(signal: &mut Signal) -> bool {
+    let taken = tokio::time::timeout(Duration::ZERO, signal.recv()).await;
+    taken.is_ok()
 }
 
 /// Waits until the tasks are to do something else than before.
