@@ -95,6 +95,47 @@ fn nothing_is_tried_again_once_the_job_is_ended() {
 }
 
 #[test]
+fn what_is_not_tried_again_any_more_has_ended_as_it_did() {
+    let sandbox = Sandbox::new();
+    sandbox.script("hangs.sh", "sleep 3600");
+    // By then the one that hangs waits only for what this one has, and comes before it.
+    let journal = "$AVOCADO_TEST_OUTPUTDIR/../../events.jsonl";
+    let fails =
+        format!("until grep -q task-finished \"{journal}\"; do sleep 0.05; done; echo why; exit 3");
+    sandbox.script("fails.sh", &fails);
+    let task = |uri: &str, more: &Value| {
+        let mut task = json!({"kind": "exec-test", "uri": uri, "identifier": uri});
+        let members = task.as_object_mut().unwrap();
+        members.extend(more.as_object().unwrap().clone());
+        task
+    };
+    let all = [
+        task(
+            "./hangs.sh",
+            &json!({"needs": ["/bin/echo"], "mutexes": ["one"]}),
+        ),
+        task("./fails.sh", &json!({"mutexes": ["one"]})),
+        task("/bin/echo", &json!({})),
+    ];
+    sandbox.file("all.json", json!(all).to_string());
+    let options = ["--retries", "1", "--max-parallel-tasks", "2"];
+    let run = ["run", "--job-timeout", "2", "all.json"];
+    sandbox.run(&[&run[..], &options].concat()).code(9);
+    let job = sandbox.job();
+    assert_eq!(job.status("./fails.sh"), "FAIL");
+    assert_eq!(job.reason("./fails.sh"), "exited with code 3");
+    assert_eq!(job.test("./fails.sh")["attempts"], Value::Null);
+    let directory = job.test("./fails.sh")["logdir"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let said = std::fs::read_to_string(format!("{directory}/stdout")).unwrap();
+    assert_eq!(said, "why\n");
+    assert_eq!(job.status("./hangs.sh"), "INTERRUPTED");
+    assert_eq!(job.results()["total"], 3);
+}
+
+#[test]
 fn a_task_that_needs_a_flaky_one_runs_once_that_has_passed() {
     let sandbox = Sandbox::new();
     sandbox.script("third.sh", THIRD);

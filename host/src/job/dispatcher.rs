@@ -26,7 +26,7 @@ use super::queue::{Forsaken, Queue};
 use super::task_host::{Finished, Message, Slot};
 use crate::config::Config;
 use crate::display::Display;
-use crate::journal::{self, Event, Journal, JournalError};
+use crate::journal::{self, Event, Journal, JournalError, TaskFinished};
 use crate::model::{Outcome, Status, Tally, Task};
 
 pub(super) use policy::Policy;
@@ -38,6 +38,11 @@ const MESSAGES: usize = 256;
 
 /// After so many helpers that have died before a task's start, the next one ends it: it may be its doing.
 const PATIENCE: u32 = 2;
+
+/// The directory in which what an attempt has left is kept.
+fn attempt(task: &Task, count: usize) -> String {
+    format!("{}.attempt-{count}", task.directory)
+}
 
 /// What a job came to.
 #[derive(Clone, Debug)]
@@ -79,8 +84,8 @@ struct State {
     policy: Policy,
     tally: Tally,
     flaky: usize,
-    /// How often a task was run before, of those that are tried again.
-    attempts: HashMap<usize, usize>,
+    /// Those that are tried again.
+    attempts: HashMap<usize, Tried>,
     control: watch::Sender<Control>,
     messages: mpsc::UnboundedSender<Message>,
     /// Why nothing more is started.
@@ -91,6 +96,14 @@ struct State {
     failfast: u64,
     /// How often a task that fails is tried again.
     retries: usize,
+}
+
+/// What has become of a task that is tried again.
+struct Tried {
+    /// How often it was run.
+    count: usize,
+    /// How it ended the last time.
+    last: Box<Finished>,
 }
 
 impl State {
@@ -277,7 +290,7 @@ impl Dispatcher<'_> {
                 News::Finished(finished) => {
                     if let Some(task) = task_of(finished.task) {
                         if self.is_tried_again(state, task, &finished) {
-                            self.retry(state, task, &finished);
+                            self.retry(state, task, finished);
                         } else {
                             self.finish(state, task, &finished.outcome, Some(&finished));
                         }
@@ -289,25 +302,41 @@ impl Dispatcher<'_> {
 
     /// Whether a task that has ended is run once more. Not when the job is being ended: then it was not the task's doing.
     fn is_tried_again(&self, state: &State, task: &Task, finished: &Finished) -> bool {
-        let before = state.attempts.get(&task.index).copied().unwrap_or_default();
+        let before = state.attempts.get(&task.index).map_or(0, |it| it.count);
         !finished.outcome.status.is_ok() && before < state.retries && state.stopped.is_none()
     }
 
     /// Puts a task back into the queue. What it left stays, under another name.
-    fn retry(&mut self, state: &mut State, task: &Task, finished: &Finished) {
-        let before = state.attempts.entry(task.index).or_default();
-        let mut record = record(task, &finished.outcome, Some(finished), *before);
-        *before += 1;
-        record.attempts = *before;
+    fn retry(&mut self, state: &mut State, task: &Task, finished: Box<Finished>) {
+        let count = 1 + state.attempts.get(&task.index).map_or(0, |it| it.count);
+        let mut record = record(task, &finished.outcome, Some(&finished), count - 1);
+        record.attempts = count;
         if finished.has_directory {
-            let name = format!("{}.attempt-{before}", task.directory);
+            let name = attempt(task, count);
             self.directory.set_aside(&task.directory, &name);
             record.directory = format!("{}/{name}", super::directory::TEST_RESULTS);
         }
         self.write(state, &Event::TaskRetried(&task.id, &record));
         self.display.task_retried(task, &record);
         self.log.finished(task, &record);
+        let last = finished;
+        state.attempts.insert(task.index, Tried { count, last });
         state.queue.put_back(task.index);
+    }
+
+    /// Records the end of a task that is not started any more. One that was to be tried again has ended as it did the last time.
+    fn skip(&mut self, state: &mut State, task: &Task, why: &str) {
+        let Some(Tried { count, last }) = state.attempts.remove(&task.index) else {
+            let outcome = Outcome::new(Status::Skip, format!("not started: {why}"));
+            return self.finish(state, task, &outcome, None);
+        };
+        let mut record = record(task, &last.outcome, Some(&last), count - 1);
+        let directory = last.has_directory.then(|| attempt(task, count));
+        if let Some(name) = &directory {
+            record.directory = format!("{}/{name}", super::directory::TEST_RESULTS);
+        }
+        self.settle(state, task, &record, directory.as_deref());
+        self.ended(state, task.index, last.outcome.status);
     }
 
     /// Records the end of a task, whether it was started or not, and those of all that can't run any more because of it.
@@ -356,22 +385,37 @@ impl Dispatcher<'_> {
         outcome: &Outcome,
         ran: Option<&Finished>,
     ) {
-        state.policy.ended(task.index, outcome.status);
-        let before = state.attempts.remove(&task.index).unwrap_or_default();
-        let record = record(task, outcome, ran, before);
+        let tried = state.attempts.remove(&task.index);
+        let record = record(task, outcome, ran, tried.map_or(0, |it| it.count));
+        let directory = ran.is_some_and(|ran| ran.has_directory);
+        let directory = directory.then_some(task.directory.as_str());
+        self.settle(state, task, &record, directory);
+    }
+
+    /// Writes down how a task has ended, and where what it left is, if it has left anything.
+    fn settle(
+        &mut self,
+        state: &mut State,
+        task: &Task,
+        record: &TaskFinished,
+        directory: Option<&str>,
+    ) {
+        let status = record.status;
+        state.policy.ended(task.index, status);
         state.flaky += usize::from(record.flaky);
-        self.write(state, &Event::TaskFinished(&task.id, &record));
-        state.tally.add(outcome.status);
-        self.display.task_finished(task, &record, &state.tally);
-        self.log.finished(task, &record);
-        if outcome.status != Status::Pass && ran.is_some_and(|ran| ran.has_directory) {
-            self.directory
-                .link_by_status(outcome.status, &task.directory);
+        self.write(state, &Event::TaskFinished(&task.id, record));
+        state.tally.add(status);
+        self.display.task_finished(task, record, &state.tally);
+        self.log.finished(task, record);
+        if status != Status::Pass
+            && let Some(directory) = directory
+        {
+            self.directory.link_by_status(status, directory);
         }
         let failures = state.tally.fail + state.tally.error + state.tally.interrupted;
         if state.failfast > 0
             && u64::try_from(failures).unwrap_or(u64::MAX) >= state.failfast
-            && !outcome.status.is_ok()
+            && !status.is_ok()
             && state.stopped.is_none()
         {
             state.stopped = Some("a test has failed before (--failfast)");

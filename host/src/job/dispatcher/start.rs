@@ -11,7 +11,7 @@ use crate::job::places::{Found, More, Wanted};
 use crate::job::plan::{Entry, Fate};
 use crate::job::task_host::Assignment;
 use crate::journal::{self, Event, TaskEnvironment, TaskStarted};
-use crate::model::{Outcome, Status, Task};
+use crate::model::{Status, Task};
 use crate::plugin::Plugin;
 use crate::spawner;
 
@@ -30,11 +30,10 @@ impl Dispatcher<'_> {
         let mut given: Vec<(usize, Assignment, How)> = Vec::new();
         let plan = Arc::clone(&self.plan);
         if let Some(why) = state.stopped {
-            let outcome = Outcome::new(Status::Skip, format!("not started: {why}"));
             for index in state.queue.left() {
                 match plan.entries.get(index) {
-                    Some(Entry { task, .. }) => self.finish(state, task, &outcome, None),
-                    None => self.ended(state, index, outcome.status),
+                    Some(Entry { task, .. }) => self.skip(state, task, why),
+                    None => self.ended(state, index, Status::Skip),
                 }
             }
         }
