@@ -10,6 +10,7 @@
 
 mod batches;
 mod book;
+mod chaos;
 mod cli;
 mod compiled;
 mod endings;
