@@ -302,12 +302,21 @@ impl Channel {
     {
         let mut buffer = vec![0; 1 << 16];
         let mut said = None;
+        let mut over_at = None;
         let failure = loop {
             if let Err(failure) = self.dispatch(&mut frames, &mut said) {
                 break Some(failure.to_string());
             }
+            let is_over = async {
+                match over_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             let received = async {
-                if let Some(later) = self.heard_at() {
+                if over_at.is_none()
+                    && let Some(later) = self.heard_at()
+                {
                     tokio::time::sleep_until(later).await;
                 }
                 // Where there's always something to read, others have their turn too.
@@ -316,16 +325,16 @@ impl Channel {
             };
             tokio::select! {
                 biased;
+                () = is_over => break None,
+                // A task that has ended is not to pay for what came after it: what was told before is still heard.
+                () = self.broken.notified() => {
+                    over_at.get_or_insert_with(|| tokio::time::Instant::now() + HEARD_OUT_WITHIN);
+                }
                 received = received => match received {
                     Ok(0) => break None,
                     Ok(n) => frames.push(buffer.get(..n).unwrap_or_default()),
                     Err(e) => break Some(e.to_string()),
                 },
-                () = self.broken.notified() => {
-                    let heard = self.hear_out(&mut reader, &mut buffer, &mut frames, &mut said);
-                    let heard = tokio::time::timeout(HEARD_OUT_WITHIN, heard).await;
-                    break heard.unwrap_or_default();
-                }
             }
         };
         drop(reader);
@@ -349,26 +358,6 @@ impl Channel {
         drop(waiting);
         self.dead.send_replace(true);
         self.wake_writer.notify_one();
-    }
-
-    /// Takes what was told before nothing could be sent any more: a task that has ended is not to pay for what came after it.
-    async fn hear_out(
-        &self,
-        reader: &mut (impl AsyncRead + Unpin),
-        buffer: &mut [u8],
-        frames: &mut Frames,
-        said: &mut Option<String>,
-    ) -> Option<String> {
-        loop {
-            match reader.read(buffer).await {
-                Ok(0) => return None,
-                Ok(n) => frames.push(buffer.get(..n).unwrap_or_default()),
-                Err(e) => return Some(e.to_string()),
-            }
-            if let Err(failure) = self.dispatch(frames, said) {
-                return Some(failure.to_string());
-            }
-        }
     }
 
     /// Until when what the helper tells may gather, because it has enough to do. To hear of several ends at once, and of several helpers, takes
