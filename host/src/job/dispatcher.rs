@@ -39,11 +39,6 @@ const MESSAGES: usize = 256;
 /// After so many helpers that have died before a task's start, the next one ends it: it may be its doing.
 const PATIENCE: u32 = 2;
 
-/// The directory in which what an attempt has left is kept.
-fn attempt(task: &Task, count: usize) -> String {
-    format!("{}.attempt-{count}", task.directory)
-}
-
 /// What a job came to.
 #[derive(Clone, Debug)]
 pub(super) struct Totals {
@@ -85,7 +80,7 @@ struct State {
     tally: Tally,
     flaky: usize,
     /// Those that are tried again.
-    attempts: HashMap<usize, Tried>,
+    tried: HashMap<usize, Tried>,
     control: watch::Sender<Control>,
     messages: mpsc::UnboundedSender<Message>,
     /// Why nothing more is started.
@@ -98,15 +93,20 @@ struct State {
     retries: usize,
 }
 
-/// What has become of a task that is tried again.
+/// How the last attempt of a task has ended that is tried again.
 struct Tried {
-    /// How often it was run.
-    count: usize,
-    /// How it ended the last time.
-    last: Box<Finished>,
+    record: TaskFinished,
+    /// What that has left.
+    directory: Option<String>,
 }
 
 impl State {
+    /// How often a task was run that is tried again.
+    fn attempts(&self, task: &Task) -> usize {
+        let tried = self.tried.get(&task.index);
+        tried.map_or(0, |tried| tried.record.attempts)
+    }
+
     /// All slots, those for tasks and those for requirements.
     fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.places.slots().chain(self.preparation.slots())
@@ -138,7 +138,7 @@ impl Dispatcher<'_> {
             preparation: Preparation::new(self.slots, &self.plan.requirements),
             tally: Tally::default(),
             flaky: 0,
-            attempts: HashMap::new(),
+            tried: HashMap::new(),
             control,
             messages,
             stopped: None,
@@ -290,7 +290,7 @@ impl Dispatcher<'_> {
                 News::Finished(finished) => {
                     if let Some(task) = task_of(finished.task) {
                         if self.is_tried_again(state, task, &finished) {
-                            self.retry(state, task, finished);
+                            self.retry(state, task, &finished);
                         } else {
                             self.finish(state, task, &finished.outcome, Some(&finished));
                         }
@@ -302,41 +302,41 @@ impl Dispatcher<'_> {
 
     /// Whether a task that has ended is run once more. Not when the job is being ended: then it was not the task's doing.
     fn is_tried_again(&self, state: &State, task: &Task, finished: &Finished) -> bool {
-        let before = state.attempts.get(&task.index).map_or(0, |it| it.count);
+        let before = state.attempts(task);
         !finished.outcome.status.is_ok() && before < state.retries && state.stopped.is_none()
     }
 
     /// Puts a task back into the queue. What it left stays, under another name.
-    fn retry(&mut self, state: &mut State, task: &Task, finished: Box<Finished>) {
-        let count = 1 + state.attempts.get(&task.index).map_or(0, |it| it.count);
-        let mut record = record(task, &finished.outcome, Some(&finished), count - 1);
-        record.attempts = count;
-        if finished.has_directory {
-            let name = attempt(task, count);
-            self.directory.set_aside(&task.directory, &name);
+    fn retry(&mut self, state: &mut State, task: &Task, finished: &Finished) {
+        let before = state.attempts(task);
+        let mut record = record(task, &finished.outcome, Some(finished), before);
+        record.attempts = before + 1;
+        let directory = finished
+            .has_directory
+            .then(|| format!("{}.attempt-{}", task.directory, record.attempts));
+        if let Some(name) = &directory {
+            self.directory.set_aside(&task.directory, name);
             record.directory = format!("{}/{name}", super::directory::TEST_RESULTS);
         }
         self.write(state, &Event::TaskRetried(&task.id, &record));
         self.display.task_retried(task, &record);
         self.log.finished(task, &record);
-        let last = finished;
-        state.attempts.insert(task.index, Tried { count, last });
+        state.tried.insert(task.index, Tried { record, directory });
         state.queue.put_back(task.index);
     }
 
     /// Records the end of a task that is not started any more. One that was to be tried again has ended as it did the last time.
     fn skip(&mut self, state: &mut State, task: &Task, why: &str) {
-        let Some(Tried { count, last }) = state.attempts.remove(&task.index) else {
+        let Some(mut tried) = state.tried.remove(&task.index) else {
             let outcome = Outcome::new(Status::Skip, format!("not started: {why}"));
             return self.finish(state, task, &outcome, None);
         };
-        let mut record = record(task, &last.outcome, Some(&last), count - 1);
-        let directory = last.has_directory.then(|| attempt(task, count));
-        if let Some(name) = &directory {
-            record.directory = format!("{}/{name}", super::directory::TEST_RESULTS);
+        if tried.record.attempts == 1 {
+            // Said only of those that were run more than once.
+            tried.record.attempts = 0;
         }
-        self.settle(state, task, &record, directory.as_deref());
-        self.ended(state, task.index, last.outcome.status);
+        self.settle(state, task, &tried.record, tried.directory.as_deref());
+        self.ended(state, task.index, tried.record.status);
     }
 
     /// Records the end of a task, whether it was started or not, and those of all that can't run any more because of it.
@@ -385,8 +385,8 @@ impl Dispatcher<'_> {
         outcome: &Outcome,
         ran: Option<&Finished>,
     ) {
-        let tried = state.attempts.remove(&task.index);
-        let record = record(task, outcome, ran, tried.map_or(0, |it| it.count));
+        let record = record(task, outcome, ran, state.attempts(task));
+        state.tried.remove(&task.index);
         let directory = ran.is_some_and(|ran| ran.has_directory);
         let directory = directory.then_some(task.directory.as_str());
         self.settle(state, task, &record, directory);

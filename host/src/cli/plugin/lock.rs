@@ -368,7 +368,6 @@ pub(super) async fn update(
     }
     let reach = catalog.loader().check_reach(&source, &lock, &new);
     reach.map_err(Failure::of)?;
-    let command = format!("persea plugin update {}{}", old.id(), terms.option());
     if new == old {
         say(format_args!(
             "{} {} is as it was locked",
@@ -378,6 +377,7 @@ pub(super) async fn update(
         return Ok(exit::OK);
     }
     difference(&old, &new);
+    let command = format!("persea plugin update {}{}", old.id(), terms.option());
     if !missing.is_empty() {
         return Err(refuse(plugin, &missing, &command));
     }
