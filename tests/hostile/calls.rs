@@ -3,6 +3,18 @@
 use crate::hostile::abi::fails_in_its_task;
 use crate::hostile::wat::{ROOM, Runner, words};
 
+/// A task that does this with these functions of the host ends ERROR, with these words.
+#[track_caller]
+fn calls(imports: &'static str, run: String, more: String, says: &str) {
+    let runner = Runner {
+        imports,
+        run: run.leak(),
+        more,
+        ..Runner::default()
+    };
+    fails_in_its_task(&runner, &[], &[says]);
+}
+
 /// The host's function for messages.
 const LOG: &str = r#"(import "persea:plugin/log@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
 
@@ -22,29 +34,11 @@ fn a_call_of_the_host_with_a_text_that_is_not_there() {
             "failed: ",
         ),
     ] {
-        let run: &'static str = Box::leak(format!("{call} (i32.const 256)").into_boxed_str());
-        fails_in_its_task(
-            &Runner {
-                imports: LOG,
-                run,
-                ..Runner::default()
-            },
-            &[],
-            &[says],
-        );
+        calls(LOG, format!("{call} (i32.const 256)"), String::new(), says);
     }
     let more = "(data (i32.const 1024) \"\\c3\\28\")".to_owned();
     let run = "(call $log (i32.const 2) (i32.const 1024) (i32.const 2)) (i32.const 256)";
-    fails_in_its_task(
-        &Runner {
-            imports: LOG,
-            run,
-            more,
-            ..Runner::default()
-        },
-        &[],
-        &["utf-8"],
-    );
+    calls(LOG, run.to_owned(), more, "utf-8");
 }
 
 #[test]
@@ -100,17 +94,7 @@ fn a_handle_after_it_was_dropped_and_one_that_never_was() {
             "handle",
         ),
     ] {
-        let run: &'static str = Box::leak(run.into_boxed_str());
-        fails_in_its_task(
-            &Runner {
-                imports: PROCESS,
-                run,
-                more: sleep(),
-                ..Runner::default()
-            },
-            &[],
-            &[says],
-        );
+        calls(PROCESS, run, sleep(), says);
     }
 }
 
