@@ -1,8 +1,9 @@
 //! A whole TAP stream, line by line: versions, YAML blocks, pragmas, and the nesting of subtests. It decides how the
 //! test ended; `level` counts, `line` reads. It knows nothing of processes or files.
 //!
-//! Where Avocado's parser (`avocado/core/tapparser.py` and `plugins/runners/tap.py` of 113.0) gives a result that its users
-//! rely on, this gives the same; `tests/decisions.rs` lists every case and every deviation with its reason.
+//! Which streams pass is decided as `prove` does (`tests/prove.rs` compares both); without the need of a plan, as Avocado's
+//! parser does (`avocado/core/tapparser.py` and `plugins/runners/tap.py` of 113.0). `tests/decisions.rs` lists every
+//! decision of Avocado and every deviation with its reason.
 
 use persea_plugin_sdk::prelude::Status;
 
@@ -20,6 +21,8 @@ const TEXT_LIMIT: usize = 200;
 /// A stream that is being read.
 #[derive(Debug)]
 pub(crate) struct Document {
+    /// A document without a plan is of wrong form.
+    needs_plan: bool,
     outer: Level,
     /// Open subtests, the outermost first. The one at index N is indented by N + 1 levels.
     subtests: Vec<Level>,
@@ -43,8 +46,9 @@ enum Decided {
 }
 
 impl Document {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(needs_plan: bool) -> Self {
         Self {
+            needs_plan,
             outer: Level::default(),
             subtests: Vec::new(),
             version: 12,
@@ -88,7 +92,9 @@ impl Document {
             }
             Line::Point(point) => {
                 let subtest = self.end_subtest_of_point(depth);
-                let result = self.level(depth).point(&point, number, subtest);
+                let any_order = self.version >= 14;
+                let level = self.level(depth);
+                let result = level.point(&point, number, subtest, any_order);
                 let failed = result == Result::Failed;
                 self.decide();
                 self.last_point = Some((depth, failed));
@@ -118,7 +124,7 @@ impl Document {
         if self.bail_out.is_none() {
             self.end_subtests(0);
             self.decide();
-            self.outer.check_plan();
+            self.outer.check_plan(self.needs_plan);
             self.decide();
         }
         self.verdict()
@@ -271,7 +277,7 @@ impl Document {
         while self.subtests.len() > depth
             && let Some(mut subtest) = self.subtests.pop()
         {
-            subtest.check_plan();
+            subtest.check_plan(self.subtests_need_plan());
             let above = self.subtests.len();
             self.level(above).adopt(subtest);
         }
@@ -284,8 +290,13 @@ impl Document {
             return None;
         }
         let mut subtest = self.subtests.pop()?;
-        subtest.check_plan();
+        subtest.check_plan(self.subtests_need_plan());
         Some(subtest)
+    }
+
+    /// Before TAP 14 there are no subtests: what is indented may be anything.
+    fn subtests_need_plan(&self) -> bool {
+        self.needs_plan && self.version >= 14
     }
 
     /// Notes what comes first of a failure and a wrong form.

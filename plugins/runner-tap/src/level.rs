@@ -34,6 +34,53 @@ pub(crate) struct Level {
     /// The first thing that is wrong with the document's form.
     pub(crate) problem: Option<String>,
     plan: Option<SeenPlan>,
+    numbers: Numbers,
+}
+
+/// The numbers of the points, in whatever order they come. Its size does not grow with them.
+#[derive(Debug, Default)]
+struct Numbers {
+    /// A point had no number: it got that of its place, which another may have by right.
+    incomplete: bool,
+    /// The highest one, and its line.
+    highest: (u64, u64),
+    /// Fingerprints of the numbers seen and of 1 to N for N points: equal where each came once.
+    seen: u64,
+    expected: u64,
+}
+
+impl Numbers {
+    fn add(&mut self, place: u64, number: Option<u64>, line_number: u64) {
+        self.expected = self.expected.wrapping_add(mix(place));
+        self.seen = self.seen.wrapping_add(mix(number.unwrap_or(place)));
+        self.incomplete |= number.is_none();
+        if let Some(number) = number
+            && number > self.highest.0
+        {
+            self.highest = (number, line_number);
+        }
+    }
+
+    /// What is wrong with the numbers of as many points as planned.
+    fn problem(&self, planned: u64) -> Option<String> {
+        let (number, line) = self.highest;
+        if number > planned {
+            return Some(format!(
+                "test number {number} is beyond the plan 1..{planned} (line {line})"
+            ));
+        }
+        (!self.incomplete && self.seen != self.expected).then(|| {
+            format!("a test number from 1 to {planned} is missing, and another comes twice")
+        })
+    }
+}
+
+/// Spreads numbers, so that sums of different ones differ (the finalizer of SplitMix64).
+fn mix(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 #[derive(Debug)]
@@ -124,11 +171,14 @@ impl Level {
     ///
     /// A point that passes although its subtest has not is a failure: somebody's mistake would hide it otherwise. One that
     /// is marked TODO excuses its subtest as well.
+    ///
+    /// With `any_order` the points' numbers may come in any order, as TAP 14 has it.
     pub(crate) fn point(
         &mut self,
         point: &Point,
         line_number: u64,
         subtest: Option<Level>,
+        any_order: bool,
     ) -> Result {
         let nested = subtest.as_ref().and_then(Level::trouble);
         let nested = nested.map(|trouble| shorten(&trouble, TROUBLE_LIMIT));
@@ -141,7 +191,8 @@ impl Level {
         self.points += 1;
         let expected = self.points;
         let number = point.number.unwrap_or(expected);
-        if number != expected {
+        self.numbers.add(expected, point.number, line_number);
+        if number != expected && (!any_order || number == 0) {
             self.problem(|| {
                 format!("out of order test numbers (line {line_number}: found {number}, expected {expected})")
             });
@@ -231,15 +282,25 @@ impl Level {
         self.skip_reason = self.skip_reason.take().or(subtest.skip_reason);
     }
 
-    /// Compares the number of points with the plan. To be called once, at the document's end.
-    pub(crate) fn check_plan(&mut self) {
+    /// Compares the points with the plan. To be called once, at the document's end.
+    pub(crate) fn check_plan(&mut self, needs_plan: bool) {
         let run = self.points;
+        if self.plan.is_none() && needs_plan && !self.is_empty() {
+            self.problem(|| "no plan found".to_owned());
+        }
         let planned = self.plan.as_ref().map_or(run, |plan| plan.count);
         if run < planned {
             self.problem(|| format!("Too few tests run (expected {planned}, got {run})"));
         } else if run > planned {
             self.problem(|| format!("Too many tests run (expected {planned}, got {run})"));
+        } else if let Some(problem) = self.numbers.problem(planned) {
+            self.problem(|| problem);
         }
+    }
+
+    /// Nothing in it is TAP that counts.
+    fn is_empty(&self) -> bool {
+        self.points == 0 && self.failed.total == 0 && !self.any_passed && !self.any_skipped
     }
 
     /// What is wrong with the document, if anything is.

@@ -1,7 +1,9 @@
 //! The runner `tap`: runs an executable as `exec-test` does, and takes the result from the TAP that it prints.
 //!
-//! Its exit code does not count, as in Avocado; it's kept as `returncode`. Beside it reports are given how many test points
-//! there were: `tap-passed`, `tap-failed` and `tap-skipped` (integers), in which a point stands for its subtest.
+//! Judges as Perl's `prove` does: the stream needs a plan and exactly the planned points, and the program must exit with
+//! code 0. The setting [`LENIENT`] gives the rules of Avocado, in which the exit code and a missing plan do not count.
+//! The exit code is kept as `returncode`. Beside it reports are given how many test points there were: `tap-passed`,
+//! `tap-failed` and `tap-skipped` (integers), in which a point stands for its subtest.
 //!
 //! The parser is for others too: [`Parser`] takes a stream in pieces, in bounded memory, and needs no host.
 
@@ -21,6 +23,9 @@ use persea_plugin_sdk::status;
 pub use parser::{LINE_LIMIT, Parser};
 pub use verdict::Verdict;
 
+/// Whether a test is judged by Avocado's rules (boolean): neither the exit code nor a missing plan makes it fail.
+pub const LENIENT: &str = "runner.tap.lenient";
+
 /// How much of the output is read at a time, in bytes.
 const PIECE: u32 = 256 * 1024;
 
@@ -32,24 +37,41 @@ impl ProgramRunner for Tap {
     fn describe() -> Description {
         Description::new("tap", "runs executables that print TAP")
             .kinds(["tap"])
-            .settings([CLEAR_ENV])
+            .settings([CLEAR_ENV, LENIENT])
     }
 
     fn commands(task: &Task) -> Result<Vec<Command>, Error> {
+        // A wrong setting is reported before the program runs.
+        is_lenient(task)?;
         commands(task)
     }
 
     fn judge(task: &Task, end: Result<Exit, Error>) -> Result<Outcome, Error> {
         match end {
-            Ok(exit) => Ok(outcome(&exit, read("stdout")?)),
+            Ok(exit) => {
+                let lenient = is_lenient(task)?;
+                let parser = match lenient {
+                    true => Parser::lenient(),
+                    false => Parser::new(),
+                };
+                let verdict = read("stdout", parser)?;
+                Ok(outcome(&exit, verdict, lenient))
+            }
             Err(error) => Ok(not_started(task, error)),
         }
     }
 }
 
+fn is_lenient(task: &Task) -> Result<bool, Error> {
+    match task.settings.get(LENIENT) {
+        None | Some(Value::None) => Ok(false),
+        Some(Value::Boolean(lenient)) => Ok(*lenient),
+        Some(_) => Err(Error::new("invalid", format!("{LENIENT} is true or false"))),
+    }
+}
+
 /// Parses what the process has left in one of the task's files.
-fn read(name: &str) -> Result<Verdict, Error> {
-    let mut parser = Parser::new();
+fn read(name: &str, mut parser: Parser) -> Result<Verdict, Error> {
     let mut offset = 0;
     loop {
         let bytes = match status::read_artifact(name, offset, PIECE) {
@@ -65,14 +87,28 @@ fn read(name: &str) -> Result<Verdict, Error> {
     }
 }
 
-fn outcome(exit: &Exit, verdict: Verdict) -> Outcome {
+fn outcome(exit: &Exit, verdict: Verdict, lenient: bool) -> Outcome {
     let mut reason = verdict.reason;
-    if let Some(reason) = &mut reason
-        && verdict.status == Status::Error
-        && return_code(exit) != 0
-    {
+    let mut status = verdict.status;
+    let code = return_code(exit);
+    let append =
+        |reason: Option<String>| reason.map(|reason| format!("{reason}; {}", in_words(exit)));
+    match status {
+        _ if code == 0 => {}
         // A stream that stops or is missing has its cause elsewhere, more often than not.
-        reason.push_str(&format!("; {}", in_words(exit)));
+        Status::Error => reason = append(reason),
+        // Producers exit with 1 or with the number of failures where points fail: this says nothing new.
+        Status::Fail if lenient || code == 1 || code == count(verdict.failed) => {}
+        Status::Fail => reason = append(reason),
+        _ if lenient => {}
+        _ => {
+            status = Status::Fail;
+            let but = format!("{}, although its TAP reports no failure", in_words(exit));
+            reason = Some(match reason {
+                Some(reason) => format!("{but} ({reason})"),
+                None => but,
+            });
+        }
     }
     if let Some(line) = verdict.cut_line {
         let note =
@@ -82,12 +118,15 @@ fn outcome(exit: &Exit, verdict: Verdict) -> Outcome {
             reason.push_str(&format!("; {note}"));
         }
     }
-    let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    Outcome::new(verdict.status, reason)
-        .with("returncode", return_code(exit))
+    Outcome::new(status, reason)
+        .with("returncode", code)
         .with("tap-passed", count(verdict.passed))
         .with("tap-failed", count(verdict.failed))
         .with("tap-skipped", count(verdict.skipped))
+}
+
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 export!(program_runner: Tap);

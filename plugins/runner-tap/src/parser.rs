@@ -32,11 +32,21 @@ impl Default for Parser {
 }
 
 impl Parser {
-    /// Begins a stream.
+    /// Begins a stream that needs a plan, as `prove` has it.
     #[must_use]
     pub fn new() -> Self {
+        Self::with(Document::new(true))
+    }
+
+    /// Begins a stream that may lack its plan, as Avocado has it.
+    #[must_use]
+    pub fn lenient() -> Self {
+        Self::with(Document::new(false))
+    }
+
+    fn with(document: Document) -> Self {
         Self {
-            document: Document::new(),
+            document,
             line: Vec::new(),
             lines: 0,
             cut_line: None,

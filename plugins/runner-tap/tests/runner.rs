@@ -4,7 +4,7 @@
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::Output;
 use persea_plugin_sdk::testing::{Answer, Host, Processes};
-use persea_runner_tap::Tap;
+use persea_runner_tap::{LENIENT, Tap};
 
 fn task() -> Task {
     Task::new("1-t.sh", Runnable::new("tap").uri("t.sh").args(["-v"]))
@@ -23,7 +23,7 @@ fn the_result_is_what_the_tap_says() {
     assert_eq!(outcome.status, Status::Fail);
     assert_eq!(
         outcome.reason.as_deref(),
-        Some("1 of 3 failed: 2 - broken thing")
+        Some("1 of 3 failed: 2 - broken thing; exited with code 5")
     );
     let count = |name| outcome.more.integer(name).unwrap();
     assert_eq!(
@@ -35,11 +35,38 @@ fn the_result_is_what_the_tap_says() {
         (1, 1, 1)
     );
     assert_eq!(count("returncode"), 5);
+}
+
+#[test]
+fn a_failure_names_only_an_exit_that_says_more() {
+    let reason = |answer: Answer| {
+        let stdout = "1..3\nok 1\nnot ok 2\nnot ok 3\n";
+        run(answer.stdout(stdout)).reason.unwrap()
+    };
+    let points = "2 of 3 failed: 2, 3";
+    for code in 0..3 {
+        assert_eq!(reason(Answer::code(code)), points, "{code}");
+    }
     assert_eq!(
-        run(Answer::code(5).stdout("1..1\nok 1\n")).status,
-        Status::Pass,
-        "the exit code does not count"
+        reason(Answer::code(255)),
+        format!("{points}; exited with code 255")
     );
+    assert_eq!(
+        reason(Answer::signal(11)),
+        format!("{points}; ended by signal 11 (SIGSEGV)")
+    );
+}
+
+#[test]
+fn a_setting_that_is_no_boolean_is_reported_before_anything_runs() {
+    let host = Host::new()
+        .processes(Processes::always(Answer::code(0).stdout("1..1\nok 1\n")))
+        .install();
+    let error = host
+        .run_program::<Tap>(&task().setting(LENIENT, "yes"))
+        .unwrap_err();
+    assert_eq!(error.message, "runner.tap.lenient is true or false");
+    assert_eq!(host.commands().len(), 0);
 }
 
 #[test]
