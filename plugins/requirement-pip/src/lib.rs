@@ -1,34 +1,20 @@
 //! The requirement resolver for the kind `pip`: Python distributions are there for an interpreter, or are installed by its pip; and what
 //! came by that goes again. What a requirement asks for is in `wanted`.
 
+mod distributions;
 mod wanted;
-
-use std::collections::BTreeMap;
 
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::status;
-use persea_requirement_tool::{act, ask, ask_surely, program, told};
+use persea_requirement_tool::{act, ask, program, told};
 use serde_json::json;
 
-use wanted::{Action, INDEX, Wanted};
-
-/// Distributions with their versions; their names as PEP 503 normalizes them.
-type Distributions = BTreeMap<String, String>;
+use distributions::{Distributions, Installed, ask_python};
+use wanted::{Action, INDEX, Met, Wanted};
 
 /// The names of what `release` needs: what came, what changed its version or went (with the old one).
 const CAME: &str = "came";
 const OLD: &str = "old";
-
-/// Lists what is installed, without pip: that may not be there.
-const LIST: &str = "
-import importlib.metadata, json, re
-found = {}
-for one in importlib.metadata.distributions():
-    name = one.metadata['Name']
-    if name:
-        found.setdefault(re.sub(r'[-_.]+', '-', name).lower(), one.version)
-print(json.dumps(found))
-";
 
 /// The plugin.
 #[derive(Debug)]
@@ -47,14 +33,20 @@ impl RequirementResolver for Pip {
 
     fn check(request: &Request) -> Result<Presence, Error> {
         let wanted = Wanted::read(request)?;
-        if wanted.is_met(&installed(&wanted)?) == Some(true) {
+        let met = wanted.met(&installed(&wanted)?.answers);
+        if met == Met::Yes {
             return Ok(Presence::Present);
         }
         if wanted.action == Action::Check {
-            let message = format!(
-                "{wanted} is not installed for {}, and its action `check` forbids to install it",
-                wanted.python
-            );
+            let python = wanted.python;
+            let found = match met {
+                Met::Yes => return Ok(Presence::Present),
+                Met::No(why) => format!("{wanted} is not installed for {python} ({why})"),
+                Met::Unknown(why) => {
+                    format!("whether {wanted} is installed for {python} can't be told ({why})")
+                }
+            };
+            let message = format!("{found}, and its action `check` forbids to install it");
             return Err(Error::new("not-found", message));
         }
         if !ask(pip(&wanted, &["--version"]))?.is_yes() {
@@ -69,7 +61,7 @@ impl RequirementResolver for Pip {
 
     fn fulfil(request: &Request) -> Result<Attributes, Error> {
         let wanted = Wanted::read(request)?;
-        let before = installed(&wanted)?;
+        let before = installed(&wanted)?.distributions;
         let done = match wanted.action {
             Action::Install | Action::Check => {
                 let _ = status::progress(&format!("installing {wanted} with pip"));
@@ -81,13 +73,15 @@ impl RequirementResolver for Pip {
             }
         };
         let after = installed(&wanted)?;
-        let change = Change::between(&before, &after);
-        let done = done.and_then(|()| match wanted.is_met(&after) {
-            Some(false) => {
-                let message = format!("pip has done its work, and {wanted} is not as wanted");
+        let change = Change::between(&before, &after.distributions);
+        let done = done.and_then(|()| match wanted.met(&after.answers) {
+            Met::No(why) => {
+                let message =
+                    format!("pip has done its work, and {wanted} is not as wanted: {why}");
                 Err(Error::new("failed", message))
             }
-            _ => Ok(()),
+            // What only pip can tell, it has seen to.
+            Met::Yes | Met::Unknown(_) => Ok(()),
         });
         match done {
             Ok(()) => Ok(Attributes::new()
@@ -106,8 +100,7 @@ impl RequirementResolver for Pip {
     fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
         let wanted = Wanted::read(request)?;
         let (Some(came), Some(old)) = (fulfilled.json(CAME), fulfilled.json(OLD)) else {
-            let met = wanted.is_met(&installed(&wanted)?);
-            if met == Some(false) {
+            if let Met::No(_) = wanted.met(&installed(&wanted)?.answers) {
                 return Ok(());
             }
             let message = format!(
@@ -152,7 +145,7 @@ impl Change {
     }
 
     fn undo(&self, wanted: &Wanted<'_>, request: &Request) -> Result<(), Error> {
-        let now = installed(wanted)?;
+        let now = installed(wanted)?.distributions;
         let came = self.came.iter().filter(|name| now.contains_key(*name));
         let came: Vec<String> = came.cloned().collect();
         if !came.is_empty() {
@@ -174,15 +167,8 @@ impl Change {
     }
 }
 
-fn installed(wanted: &Wanted<'_>) -> Result<Distributions, Error> {
-    let list = ask_surely(program(wanted.python, ["-c", LIST]))?;
-    serde_json::from_str(&list).map_err(|error| {
-        let message = format!(
-            "what {} says of its distributions can't be read: {error}",
-            wanted.python
-        );
-        Error::new("failed", message)
-    })
+fn installed(wanted: &Wanted<'_>) -> Result<Installed, Error> {
+    ask_python(wanted.python, &wanted.specifiers)
 }
 
 fn pip(wanted: &Wanted<'_>, args: &[&str]) -> persea_plugin_sdk::process::Command {

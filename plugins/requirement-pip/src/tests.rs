@@ -10,7 +10,11 @@ fn python(has_pip: bool, is_the_systems: bool) -> Installed {
     let answer = move |command: &Command| {
         let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
         match &*args {
-            ["-c", _] => Answer::code(0).stdout(serde_json::to_string(&found).unwrap()),
+            ["-c", _, specifiers @ ..] => {
+                let answers = specifiers.iter().map(|one| answer(&found, one));
+                let answers: Vec<_> = answers.collect();
+                Answer::code(0).stdout(json!([found, answers]).to_string())
+            }
             [_, _, _, _, "--version"] => Answer::code(i32::from(!has_pip)),
             _ if is_the_systems && !args.contains(&"--break-system-packages") => Answer::code(1)
                 .stderr("error: externally-managed-environment\nhint: See PEP 668 for the detailed specification.\n"),
@@ -35,6 +39,19 @@ fn python(has_pip: bool, is_the_systems: bool) -> Installed {
     Host::new().processes(Processes::new(answer)).install()
 }
 
+/// What the script answers where it can compare no versions.
+fn answer(found: &Distributions, specifier: &str) -> (&'static str, &'static str) {
+    let (name, version) = match specifier.split_once("==") {
+        Some((name, version)) => (name, Some(version)),
+        None => (specifier, None),
+    };
+    match found.get(&name.to_ascii_lowercase()) {
+        _ if name.contains('>') => ("unknown", "no packaging"),
+        Some(found) if version.is_none_or(|version| version == found) => ("yes", ""),
+        _ => ("no", "it is not there"),
+    }
+}
+
 fn request(name: &str) -> Request {
     Request::new(Requirement::new("pip").kwarg("name", name))
 }
@@ -56,7 +73,7 @@ fn what_is_installed_is_present_under_any_spelling() {
         ("attrs", Presence::Present),
         ("Attrs==23.1", Presence::Present),
         ("attrs==22", Presence::Absent),
-        // Only pip can tell.
+        // What cannot be told is left to pip.
         ("attrs>=22", Presence::Absent),
         ("attrs other", Presence::Absent),
     ] {
@@ -131,7 +148,19 @@ fn what_cannot_be_done_says_why() {
             .kwarg("action", "check"),
     );
     let error = Pip::check(&check).unwrap_err();
-    assert!(error.message.contains("forbids to install it"), "{error}");
+    assert_eq!(
+        error.message,
+        "six is not installed for python3 (it is not there), and its action `check` forbids to install it"
+    );
+    let check = |name: &str| {
+        let requirement = Requirement::new("pip").kwarg("name", name);
+        Pip::check(&Request::new(requirement.kwarg("action", "check")))
+    };
+    assert_eq!(check("attrs==23.1"), Ok(Presence::Present));
+    assert_eq!(
+        check("attrs>=22").unwrap_err().message,
+        "whether attrs>=22 is installed for python3 can't be told (no packaging), and its action `check` forbids to install it"
+    );
     let message =
         |requirement: Requirement| Pip::check(&Request::new(requirement)).unwrap_err().message;
     let pip = || Requirement::new("pip");
@@ -141,6 +170,31 @@ fn what_cannot_be_done_says_why() {
     assert!(
         message(pip().kwarg("name", "a").kwarg("action", "fly"))
             .contains("install, check or uninstall")
+    );
+}
+
+/// What fails, and undoing it fails too: both are told.
+#[test]
+fn what_could_not_be_undone_is_told_beside_the_failure() {
+    let mut found = Distributions::new();
+    let answers = move |command: &Command| {
+        let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
+        match &*args {
+            ["-c", ..] => {
+                Answer::code(0).stdout(json!([found, [answer(&found, "no-such")]]).to_string())
+            }
+            [_, _, _, _, "install", ..] => {
+                found.insert("came-along".into(), "1".into());
+                Answer::code(1).stderr("ERROR: No matching distribution\n")
+            }
+            _ => Answer::code(2).stderr("ERROR: Read-only file system\n"),
+        }
+    };
+    let _host = Host::new().processes(Processes::new(answers)).install();
+    let error = Pip::fulfil(&request("no-such")).unwrap_err();
+    assert_eq!(
+        error.message,
+        "pip could not install no-such: ERROR: No matching distribution; and not undone: pip could not uninstall came-along: ERROR: Read-only file system"
     );
 }
 

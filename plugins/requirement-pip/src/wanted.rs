@@ -5,7 +5,7 @@ use std::fmt;
 use persea_plugin_sdk::prelude::*;
 use persea_requirement_tool::arguments::Arguments;
 
-use crate::Distributions;
+use crate::distributions::Answer;
 
 /// The configuration key with the index that pip is to ask.
 pub(crate) const INDEX: &str = "requirement.pip.index-url";
@@ -26,6 +26,15 @@ pub(crate) enum Action {
     Uninstall,
 }
 
+/// Whether all is as wanted.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Met {
+    Yes,
+    No(String),
+    /// Only pip can tell.
+    Unknown(String),
+}
+
 /// What is asked for.
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
@@ -43,7 +52,7 @@ impl<'a> Wanted<'a> {
             Some(Value::Json(_)) => arguments.texts("name")?,
             _ => {
                 let names = arguments.thing("name")?.unwrap_or_default();
-                names.split_whitespace().map(str::to_owned).collect()
+                split(names)
             }
         };
         if let Some(wrong) = specifiers.iter().find(|it| name(it).is_empty()) {
@@ -78,29 +87,25 @@ impl<'a> Wanted<'a> {
         self.specifiers.iter().map(|it| normal(name(it))).collect()
     }
 
-    /// Whether all is as wanted; none where only pip can tell.
-    pub(crate) fn is_met(&self, found: &Distributions) -> Option<bool> {
-        let mut sure = true;
-        for specifier in &self.specifiers {
-            let plain = name(specifier);
-            let version = found.get(&normal(plain));
-            let condition = specifier.get(plain.len()..).unwrap_or_default();
-            let exact = condition
-                .strip_prefix("==")
-                .filter(|it| !it.contains(['*', ',', ';']));
-            let is_there = match (version, exact) {
-                (None, _) => false,
-                (Some(version), Some(exact)) => version == exact,
-                (Some(_), None) => {
-                    sure &= condition.is_empty();
-                    true
+    /// Whether all is as wanted, by the answers for the specifiers.
+    pub(crate) fn met(&self, answers: &[Answer]) -> Met {
+        let uninstall = self.action == Action::Uninstall;
+        let mut unknown = None;
+        for (specifier, answer) in self.specifiers.iter().zip(answers) {
+            match answer {
+                Answer::Ignored => {}
+                Answer::Yes if uninstall => return Met::No(format!("{specifier} is there")),
+                Answer::No(why) if !uninstall => return Met::No(why.clone()),
+                Answer::Yes | Answer::No(_) => {}
+                Answer::Unknown(why) => {
+                    unknown.get_or_insert(why);
                 }
-            };
-            if is_there == (self.action == Action::Uninstall) {
-                return Some(false);
             }
         }
-        sure.then_some(true)
+        match unknown {
+            Some(why) => Met::Unknown(why.clone()),
+            None => Met::Yes,
+        }
     }
 }
 
@@ -110,6 +115,38 @@ impl fmt::Display for Wanted<'_> {
         f.write_str(&self.specifiers.join(", "))
     }
 }
+
+/// Several requirements with blanks between them, which may also have some around their operators. What follows a `;` is the
+/// marker of the last one.
+fn split(names: &str) -> Vec<String> {
+    let (names, marker) = match names.split_once(';') {
+        Some((names, marker)) => (names, Some(marker.trim())),
+        None => (names, None),
+    };
+    let mut specifiers: Vec<String> = Vec::new();
+    for word in names.split_whitespace() {
+        match specifiers.last_mut() {
+            Some(last) if word.starts_with(OPERATORS) || last.ends_with(CONTINUED) => {
+                // A URL ends where a blank is.
+                if word.starts_with('@') || last.ends_with('@') {
+                    last.push(' ');
+                }
+                last.push_str(word);
+            }
+            _ => specifiers.push(word.to_owned()),
+        }
+    }
+    if let (Some(marker), Some(last)) = (marker, specifiers.last_mut()) {
+        last.push_str(&format!(" ; {marker}"));
+    }
+    specifiers
+}
+
+/// What a word continues the requirement before it with.
+const OPERATORS: [char; 9] = ['<', '>', '=', '!', '~', ',', '[', ']', '@'];
+
+/// What is at the end of a word after which its requirement goes on.
+const CONTINUED: [char; 8] = ['<', '>', '=', '!', '~', ',', '[', '@'];
 
 /// The name at the beginning of a specifier (PEP 508).
 fn name(specifier: &str) -> &str {
