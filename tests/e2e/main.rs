@@ -19,6 +19,7 @@ mod graph;
 #[path = "../hostile/mod.rs"]
 mod hostile;
 mod input;
+mod kinds;
 mod limits;
 mod mixed;
 mod plugins;

@@ -1,0 +1,104 @@
+//! What a user sees of single kinds of tests and requirements.
+
+use serde_json::json;
+
+use crate::requirements::{needs, recipe};
+use crate::support::Sandbox;
+
+#[test]
+fn a_tap_test_whose_program_fails_or_has_no_plan_does_not_pass() {
+    let sandbox = Sandbox::new();
+    let cases = [
+        (
+            "exits",
+            "echo 1..1; echo ok 1; exit 3",
+            "FAIL",
+            "exited with code 3, although its TAP reports no failure",
+        ),
+        (
+            "killed",
+            "echo 1..1; echo ok 1; kill -9 $$",
+            "FAIL",
+            "ended by signal 9 (SIGKILL), although its TAP reports no failure",
+        ),
+        (
+            "endless",
+            "echo ok 1; echo ok 2",
+            "ERROR",
+            "Tap format error: no plan found",
+        ),
+        (
+            "short",
+            "echo 1..2; echo ok 1",
+            "ERROR",
+            "Tap format error: Too few tests run (expected 2, got 1)",
+        ),
+        (
+            "long",
+            "echo 1..1; echo ok 1; echo ok 2",
+            "ERROR",
+            "Tap format error: Too many tests run (expected 1, got 2)",
+        ),
+        (
+            "shuffled",
+            "printf 'TAP version 14\\n1..2\\nok 2\\nok 1\\n'",
+            "PASS",
+            "<unknown>",
+        ),
+    ];
+    let runnables = cases.map(|(name, body, _, _)| {
+        sandbox.script(name, body);
+        json!({"kind": "tap", "uri": format!("./{name}")})
+    });
+    sandbox.file("tap.json", json!(runnables).to_string());
+    // Bit 1: a test has not passed.
+    sandbox.run(&["run", "tap.json"]).code(1);
+    let job = sandbox.job();
+    for (name, _, status, reason) in cases {
+        let name = format!("./{name}");
+        let found = (job.status(&name), job.reason(&name));
+        assert_eq!(found, (status.to_owned(), reason.to_owned()), "{name}");
+    }
+    // Avocado's rules.
+    let lenient = ["run", "--set", "runner.tap.lenient=true", "tap.json"];
+    sandbox.run(&lenient).code(1);
+    let job = sandbox.job();
+    for (name, _, _, _) in cases {
+        let status = job.status(&format!("./{name}"));
+        let passes = !["short", "long"].contains(&name);
+        assert_eq!(status == "PASS", passes, "{name} is {status}");
+    }
+}
+
+#[test]
+fn a_pip_requirement_is_met_by_every_version_that_fits() {
+    let sandbox = Sandbox::new();
+    let metadata = "Metadata-Version: 2.1\nName: pear\nVersion: 1.2.3\n";
+    sandbox.file("packages/pear-1.2.3.dist-info/METADATA", metadata);
+    let packages = sandbox.project().join("packages");
+    let python = format!("PYTHONPATH='{}' exec python3 \"$@\"", packages.display());
+    let python = sandbox.script("python", &python);
+    let cases = [
+        ("at-least", "pear>=1", "PASS"),
+        ("compatible", "pear~=1.2", "PASS"),
+        ("another", "pear!=3", "PASS"),
+        ("for-others", "pear>=2; python_version < '3'", "PASS"),
+        ("newer", "pear>=2", "CANCEL"),
+    ];
+    let tests = cases.map(|(test, name, _)| {
+        let requirement = json!({"type": "pip", "name": name, "action": "check", "python": python});
+        needs(test, &json!([requirement]))
+    });
+    recipe(&sandbox, &tests);
+    sandbox.run(&["run", "job.json"]);
+    let job = sandbox.job();
+    for (test, name, status) in cases {
+        assert_eq!(job.status(test), status, "{name}");
+    }
+    let reason = job.reason("newer");
+    let found = "pear>=2 is not installed for";
+    assert!(
+        reason.contains(found) && reason.contains("(pear is 1.2.3)"),
+        "{reason}"
+    );
+}
