@@ -20,27 +20,23 @@ pub fn empty(directory: &Path) -> Result<()> {
     empty_fd(top.as_fd())
 }
 
-/// Removes a directory with everything in it. It is no error when there is none.
-pub fn remove(directory: &Path) -> Result<()> {
-    match empty(directory) {
-        Ok(()) => {}
-        Err(Errno::NOENT) => return Ok(()),
-        Err(e) => return Err(e),
-    }
-    match unlinkat(CWD, directory, AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(e) => Err(e),
-    }
+/// Removes what has this path: a directory with everything in it, or whatever was put in its place; of a link, the link. It
+/// is no error when there is nothing.
+pub fn remove(path: &Path) -> Result<()> {
+    remove_in(CWD, path)
 }
 
 /// Removes what has this name in a directory, whatever it is. It is no error when there is nothing.
-pub fn remove_in(parent: impl AsFd, name: &str) -> Result<()> {
+pub fn remove_in(parent: impl AsFd, name: impl Arg) -> Result<()> {
     let parent = parent.as_fd();
+    name.into_with_c_str(|name| remove_named(parent, name))
+}
+
+fn remove_named(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     match openat(parent, name, flags(), Mode::empty()) {
         Ok(directory) => empty_fd(directory.as_fd())?,
         Err(Errno::ACCESS) => {
-            let name = CString::new(name).map_err(|_| Errno::INVAL)?;
-            empty_fd(open_writable(parent, &name)?.as_fd())?;
+            empty_fd(open_writable(parent, name)?.as_fd())?;
         }
         Err(Errno::NOTDIR | Errno::LOOP) => {
             return match unlinkat(parent, name, AtFlags::empty()) {
@@ -186,6 +182,29 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+
+    #[test]
+    fn what_is_no_directory_is_removed_and_no_link_is_followed() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("kept"), "x").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("place");
+        for (target, is_link) in [
+            (outside.path(), true),
+            (outside.path().join("kept").as_path(), true),
+            (Path::new("/no/such"), true),
+            (Path::new(""), false),
+        ] {
+            match is_link {
+                true => symlink(target, &place).unwrap(),
+                false => fs::write(&place, "x").unwrap(),
+            }
+            assert!(empty(&place).is_err(), "{target:?}");
+            remove(&place).unwrap();
+            assert!(place.symlink_metadata().is_err(), "{target:?}");
+        }
+        assert!(outside.path().join("kept").exists());
+    }
 
     #[test]
     fn deep_read_only_and_linked() {

@@ -246,3 +246,21 @@ fn a_tree_that_forks_on_is_ended() {
     assert!(process_with(&mark).is_empty());
     helper.finish();
 }
+
+#[test]
+fn without_lists_of_children_everything_is_found_all_the_same() {
+    let mut helper = Helper::without_lists_of_children();
+    let mark = helper.mark();
+    let exit = helper.run(sh(&format!(
+        "setsid sh -c 'setsid sleep {mark} >&- 2>&- <&- &' & sh -c 'setsid sleep {mark} &' & wait"
+    )));
+    assert_eq!((exit.code, exit.clean), (Some(0), false));
+    let sleeping = format!("sleep\0{mark}");
+    until("both run", || process_with(&sleeping).len() == 2);
+    helper.request(|id| Request::Pause { id });
+    helper.request(|id| Request::Resume { id });
+    assert_eq!(helper.end_task(), 2);
+    assert!(process_with(&mark).is_empty());
+    assert!(helper.run(sh("exit 0")).clean);
+    helper.finish();
+}

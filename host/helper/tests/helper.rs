@@ -121,8 +121,108 @@ fn what_cannot_start_says_why() {
     // A pipe that nobody reads must not hold it up.
     rustix::fs::mkfifoat(rustix::fs::CWD, path("fifo"), rustix::fs::Mode::RWXU).unwrap();
     assert_eq!(helper.start_fails(file("fifo")).stage, Stage::OutputFile);
-    // The next start is where the helper began, not in the last directory that was entered.
-    assert_eq!(helper.run(sh("exit 0")).code, Some(0));
+    helper.finish();
+}
+
+#[test]
+fn a_start_without_a_directory_is_where_the_helper_began() {
+    let dir = tempfile::tempdir().unwrap();
+    let entered = dir.path().canonicalize().unwrap();
+    let base = std::env::current_dir().unwrap();
+    let is_in = |directory: &std::path::Path, cwd: Option<&str>| Start {
+        cwd: cwd.map(str::to_owned),
+        args: vec![
+            "-c".to_owned(),
+            "test \"$(pwd -P)\" = \"$1\"".to_owned(),
+            "sh".to_owned(),
+            directory.to_str().unwrap().to_owned(),
+        ],
+        ..start("sh", &[])
+    };
+    let name = entered.to_str();
+    let mut helper = Helper::new();
+    for start in [
+        is_in(&base, None),
+        is_in(&entered, name),
+        is_in(&base, None),
+        // A path that isn't absolute begins there too.
+        is_in(&entered, name),
+        is_in(&base.join("src"), Some("src")),
+        is_in(&base, None),
+    ] {
+        assert_eq!(helper.run(start.clone()).code, Some(0), "{start:?}");
+    }
+    // Also after one that could not be started where it was to be.
+    let missing = Start {
+        cwd: entered.to_str().map(str::to_owned),
+        ..start("no-such-program", &[])
+    };
+    assert_eq!(helper.start_fails(missing).stage, Stage::Program);
+    assert_eq!(helper.run(is_in(&base, None)).code, Some(0));
+    helper.finish();
+}
+
+#[test]
+fn processes_begin_with_no_signal_ignored_or_blocked() {
+    // The C library keeps 32 and 33 for itself, and lets nobody change them.
+    const ITS_OWN: u64 = 3 << 31;
+    for mut helper in [Helper::new(), Helper::with_ignored_signals()] {
+        let (child, _) = helper.start(Start {
+            stdout: Output::Pipe,
+            ..start("cat", &["/proc/self/status"])
+        });
+        let said = String::from_utf8(helper.read_all(child, Stream::Stdout)).unwrap();
+        assert_eq!(helper.exit(child).code, Some(0));
+        let mask = |name: &str| {
+            let line = said.lines().find_map(|line| line.strip_prefix(name));
+            u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+        };
+        assert_eq!(mask("SigIgn:") & !ITS_OWN, 0);
+        assert_eq!(mask("SigBlk:"), 0);
+        helper.finish();
+    }
+}
+
+/// More is read than the channel takes, by a host that does not read it for a while.
+#[test]
+fn what_the_channel_does_not_take_at_once_is_sent_later_and_once() {
+    const EACH: usize = 60_000;
+    let mut helper = Helper::new();
+    let children: Vec<_> = (0..100)
+        .map(|n| {
+            let letter = char::from(b'a' + n % 26);
+            let script = format!("head -c {EACH} /dev/zero | tr '\\0' {letter}");
+            let start = Start {
+                stdout: Output::Pipe,
+                ..sh(&script)
+            };
+            (helper.start(start).0, letter)
+        })
+        .collect();
+    // Whatever is in a pipe can be read at once.
+    for (child, _) in &children {
+        assert_eq!(helper.exit(*child).code, Some(0));
+    }
+    let asked: Vec<_> = children
+        .iter()
+        .map(|(child, letter)| {
+            let id = helper.id();
+            helper.send(&Request::Read {
+                id,
+                child: *child,
+                stream: Stream::Stdout,
+                max: 1 << 20,
+            });
+            (id, *letter)
+        })
+        .collect();
+    for (id, letter) in asked {
+        let Reply::Data { bytes, .. } = helper.reply(id) else {
+            panic!("no data")
+        };
+        assert_eq!(bytes.0.len(), EACH);
+        assert!(bytes.0.iter().all(|byte| char::from(*byte) == letter));
+    }
     helper.finish();
 }
 

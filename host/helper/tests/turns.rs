@@ -146,6 +146,10 @@ fn while_all_stand_still_none_is_started_and_one_that_waits_can_be_taken_back() 
         ask(&mut helper, "exit 2"),
         ask(&mut helper, "exit 3"),
     );
+    // The helper starts what is next after the requests that it has read: before it reads the second of these.
+    helper.request(|id| Request::Pause { id });
+    helper.request(|id| Request::Pause { id });
+    assert!(!helper.has_reply(first), "it was started");
     assert_eq!(helper.end(Some(second)), 0);
     not_now(&mut helper, second);
     helper.send(&Request::Forget { child: third });

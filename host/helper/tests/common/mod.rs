@@ -91,6 +91,22 @@ impl Helper {
         helper
     }
 
+    /// On a kernel that keeps no lists of children (CONFIG_PROC_CHILDREN): what is in their place has none.
+    pub fn without_lists_of_children() -> Helper {
+        let mut command = Command::new("unshare");
+        let script = "mount -t tmpfs none /proc/$$/task/$$ && exec \"$0\"";
+        // No other user's namespaces are needed where this one may mount.
+        let own = if rustix::process::getuid().is_root() {
+            "-m"
+        } else {
+            "-rm"
+        };
+        command.args([own, "sh", "-c", script, env!("CARGO_BIN_EXE_persea-helper")]);
+        let mut helper = Helper::spawn(command);
+        helper.greet();
+        helper
+    }
+
     /// Without a greeting.
     pub fn silent() -> Helper {
         Helper::spawn(Command::new(env!("CARGO_BIN_EXE_persea-helper")))
@@ -186,6 +202,11 @@ impl Helper {
             }
             self.keep_one();
         }
+    }
+
+    /// Whether a reply has come already: of what was received on the way to another one.
+    pub fn has_reply(&self, id: Id) -> bool {
+        self.replies.contains_key(&id)
     }
 
     fn keep_one(&mut self) {

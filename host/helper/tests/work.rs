@@ -1,0 +1,115 @@
+//! What a test may put in the place of its work directory.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use common::{Helper, sh};
+
+/// A directory that is none of the helper's business, with a mode that nobody would set by chance.
+struct Outside(tempfile::TempDir);
+
+impl Outside {
+    fn new() -> Self {
+        let outside = Self(tempfile::tempdir().unwrap());
+        fs::write(outside.0.path().join("kept"), "x").unwrap();
+        fs::set_permissions(outside.0.path(), fs::Permissions::from_mode(0o1751)).unwrap();
+        outside
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+
+    #[track_caller]
+    fn assert_unchanged(&self, what: &str) {
+        let mode = self.0.path().metadata().unwrap().mode() & 0o7777;
+        assert_eq!(mode, 0o1751, "{what} changed the mode of what a link names");
+        assert_eq!(
+            fs::read_to_string(self.0.path().join("kept")).unwrap(),
+            "x",
+            "{what}"
+        );
+    }
+}
+
+/// What may stand in its place: a script with the work directory as `$1` and a directory outside of it as `$2`.
+const REPLACED: [(&str, &str); 7] = [
+    ("a link to a directory", "rmdir $1 && ln -s $2 $1"),
+    ("a link to a file", "rmdir $1 && ln -s $2/kept $1"),
+    ("a link that leads nowhere", "rmdir $1 && ln -s /no/such $1"),
+    ("a file", "rmdir $1 && echo x >$1"),
+    ("a pipe", "rmdir $1 && mkfifo $1"),
+    ("nothing", "rmdir $1"),
+    (
+        "another directory",
+        "mv $1 $1.old && mkdir $1 && ln -s $2 $1/link && chmod 0 $1",
+    ),
+];
+
+fn replace(helper: &mut Helper, script: &str, outside: &Outside) -> bool {
+    let work = helper.work_dir();
+    let mut command = sh(script);
+    command
+        .args
+        .extend(["sh", work.to_str().unwrap(), outside.path()].map(str::to_owned));
+    let exit = helper.run(command);
+    assert_eq!(exit.code, Some(0), "{script}");
+    exit.clean
+}
+
+fn assert_new(work: &Path, what: &str) {
+    let found = work.symlink_metadata().unwrap();
+    assert!(found.is_dir(), "{what}");
+    assert_eq!(found.mode() & 0o7777, 0o700, "{what}");
+    assert_eq!(fs::read_dir(work).unwrap().count(), 0, "{what}");
+}
+
+#[test]
+fn what_replaces_the_work_directory_is_no_clean_end_and_is_replaced_again() {
+    let outside = Outside::new();
+    for (what, script) in REPLACED {
+        let mut helper = Helper::new();
+        assert!(!replace(&mut helper, script, &outside), "{what}");
+        assert_eq!(helper.end_task(), 0, "{what}");
+        assert_new(&helper.work_dir(), what);
+        outside.assert_unchanged(what);
+        // The next task's end is clean, and sees again what that one leaves.
+        assert!(helper.run(sh("exit 0")).clean, "{what}");
+        let leaves = format!("touch {}/left", helper.work_dir().display());
+        assert!(!helper.run(sh(&leaves)).clean, "{what}");
+        helper.end_task();
+        assert_new(&helper.work_dir(), what);
+        helper.finish();
+    }
+}
+
+/// The channel ends before the host has asked for anything: as when the host is killed.
+#[test]
+fn what_replaces_the_work_directory_goes_with_the_helper() {
+    let outside = Outside::new();
+    for (what, script) in REPLACED {
+        let mut helper = Helper::new();
+        replace(&mut helper, script, &outside);
+        let work = helper.work_dir();
+        helper.close();
+        assert!(helper.wait().success(), "{what}: {}", helper.log());
+        assert!(work.symlink_metadata().is_err(), "{what} stays");
+        outside.assert_unchanged(what);
+    }
+}
+
+#[test]
+fn a_link_is_not_taken_for_a_work_directory() {
+    let outside = Outside::new();
+    let mut helper = Helper::silent();
+    symlink(outside.path(), helper.work_dir()).unwrap();
+    let work = helper.work_dir();
+    helper.hello(Some(&work), None);
+    assert_eq!(helper.wait().code(), Some(1));
+    assert!(work.symlink_metadata().unwrap().is_symlink());
+    outside.assert_unchanged("a link");
+}
