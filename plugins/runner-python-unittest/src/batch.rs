@@ -3,10 +3,9 @@
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Child, Command, Exit, Input, Output};
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::report::{self, Line};
-use crate::{KIND, SCRIPT, command, interpreter, missing, no_test, read_line, uri};
+use crate::{KIND, SCRIPT, command, interpreter, missing, no_test, read_report, uri};
 
 /// What follows the script for one test.
 const BATCH: &str = include_str!("persea_unittest_batch.py");
@@ -71,24 +70,13 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
             }
         }
     };
-    let env: serde_json::Map<_, _> = own
-        .into_iter()
-        .map(|(name, value)| (name, json!(value)))
-        .collect();
-    let request = json!({
-        "test": uri,
-        "env": env,
-        "output": task.output_dir().unwrap_or_default(),
-        "work": task.work_dir().unwrap_or_default(),
-    });
-    let sent = running.child.write(format!("{request}\n").as_bytes());
-    let answer = match sent {
-        Ok(()) => read_line(&running.child)?,
-        // It has ended: how, says its end.
+    // Where it cannot be written to, its end says why.
+    let answer = match running.child.write(&request(uri, &task.more, &own)) {
+        Ok(()) => read_report(&running.child)?.line,
         Err(_) => None,
     };
     let Some(answer) = answer else {
-        return Ok(report::silent(&running.child.wait()?));
+        return Ok(report::interpreter_ended(&running.child.wait()?));
     };
     let answer: Answer = serde_json::from_slice(&answer).map_err(|error| {
         let message = format!("the Python that runs {KIND} tests reported nonsense: {error}");
@@ -109,6 +97,25 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
         0 => outcome,
         left => outcome.with("left-behind", left),
     })
+}
+
+/// What the Python is asked to run: see `persea_unittest_batch.py`. No field can hold the NUL that ends it.
+fn request(uri: &str, task: &Attributes, variables: &[(String, Option<String>)]) -> Vec<u8> {
+    let directory = |name| task.text(name).unwrap_or_default();
+    let mut fields = format!(
+        "{uri}\0{}\0{}",
+        directory("output-dir"),
+        directory("work-dir")
+    );
+    for (name, value) in variables {
+        fields.push('\0');
+        fields.push_str(name);
+        if let Some(value) = value {
+            fields.push('=');
+            fields.push_str(value);
+        }
+    }
+    format!("{}\n{fields}", fields.len()).into_bytes()
 }
 
 /// The script for one test, but for its last line, and what follows it here.
@@ -150,10 +157,12 @@ mod tests {
         let names: Vec<&str> = command.env.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["AVOCADO_VERSION", "A", "B"]);
         let (request, _) = host.stdin(0).unwrap();
-        let request: serde_json::Value = serde_json::from_slice(&request).unwrap();
-        assert_eq!(request["test"], "t.py:T.a");
-        assert_eq!(request["output"], "/out/t.py:T.a");
-        assert_eq!(request["env"]["AVOCADO_TEST_OUTPUTDIR"], "/out/t.py:T.a");
+        let request = String::from_utf8(request).unwrap();
+        let (length, fields) = request.split_once('\n').unwrap();
+        assert_eq!(length, fields.len().to_string());
+        let fields: Vec<&str> = fields.split('\0').collect();
+        assert_eq!(fields[..3], ["t.py:T.a", "/out/t.py:T.a", ""]);
+        assert!(fields.contains(&"AVOCADO_TEST_OUTPUTDIR=/out/t.py:T.a"));
     }
 
     #[test]
@@ -162,7 +171,7 @@ mod tests {
             Ends::signal(9),
             [task("t.py:T.a"), task("t.py:T.b"), task("none")],
         );
-        let dead = "the test's process ended by signal 9 (SIGKILL) before the test was done";
+        let dead = "the Python interpreter ended by signal 9 (SIGKILL) before it had run the test";
         let dead = Outcome::error(dead).with("returncode", -9);
         assert_eq!(outcomes(&host), [dead.clone(), dead, no_test("none")]);
         assert_eq!(host.commands().len(), 2);
@@ -181,6 +190,14 @@ mod tests {
         let host = host(Ends::missing(), [task("t.py:T.a")]);
         let reason = outcomes(&host).remove(0).reason.unwrap();
         assert!(reason.contains(crate::INTERPRETER), "{reason}");
+    }
+
+    #[test]
+    fn the_scripts_are_ascii() {
+        assert!(
+            script().is_ascii(),
+            "no other text is an argument in every locale"
+        );
     }
 
     #[test]

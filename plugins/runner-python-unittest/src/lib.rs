@@ -46,11 +46,12 @@ impl Runner for PythonUnittest {
             Ok(child) => child,
             Err(error) => return missing(error),
         };
-        let line = read_line(&child)?;
+        let report = read_report(&child)?;
         let exit = child.wait()?;
-        match line {
+        match report.line {
             Some(line) => Ok(Line::read(&line)?.outcome(&exit)),
-            None => Ok(report::silent(&exit)),
+            None if report.has_started => Ok(report::silent(&exit)),
+            None => Ok(report::interpreter_ended(&exit)),
         }
     }
 }
@@ -97,20 +98,37 @@ fn command(task: &Task, interpreter: &str, file: &str) -> Result<Command, Error>
     Ok(command)
 }
 
-/// The line that the script sends, or none if its process ends before.
+/// What comes on the report pipe.
+struct Report {
+    /// The script's first line, which is empty, has come.
+    has_started: bool,
+    /// The result; none if the process ends before it has sent one.
+    line: Option<Vec<u8>>,
+}
+
+/// Reads the report up to the first line that is not empty.
 ///
 /// It is not the pipe's end that is waited for: something that a test has left running may hold it open.
-fn read_line(child: &Child) -> Result<Option<Vec<u8>>, Error> {
+fn read_report(child: &Child) -> Result<Report, Error> {
+    let mut has_started = false;
     let mut line = Vec::new();
     loop {
         let part = child.read(Stream::Report, 64 << 10)?;
         if part.is_empty() {
-            return Ok(None);
+            return Ok(Report {
+                has_started,
+                line: None,
+            });
         }
-        let end = part.iter().position(|byte| *byte == b'\n');
-        line.extend_from_slice(part.get(..end.unwrap_or(part.len())).unwrap_or_default());
-        if end.is_some() {
-            return Ok(Some(line));
+        for byte in part {
+            match byte {
+                b'\n' if line.is_empty() => has_started = true,
+                b'\n' => {
+                    let line = Some(line);
+                    return Ok(Report { has_started, line });
+                }
+                byte => line.push(byte),
+            }
         }
         if line.len() > MAX_LINE {
             return Err(Error::new(
@@ -159,13 +177,28 @@ mod tests {
             "the test's process ended by signal 11 (SIGSEGV) before the test was done",
         )
         .with("returncode", -11);
-        for report in ["", "{\"status\": \"pa"] {
+        for report in ["\n", "\n{\"status\": \"pa"] {
             let _host = host(Answer::signal(11).report(report));
             assert_eq!(
                 PythonUnittest::run(task("t.py:T.test_a")),
                 Ok(expected.clone())
             );
         }
+    }
+
+    #[test]
+    fn an_interpreter_that_cannot_start_says_why_in_the_reason() {
+        let _host = Host::new()
+            .processes(Processes::always(Answer::code(1).stderr(
+                "Fatal Python error: no codec\nModuleNotFoundError: encodings\n\n<no Python frame>\n",
+            )))
+            .install();
+        let expected = Outcome::error(
+            "the Python interpreter exited with code 1 before it had run the test: Fatal Python error: no codec; \
+             ModuleNotFoundError: encodings",
+        )
+        .with("returncode", 1);
+        assert_eq!(PythonUnittest::run(task("t.py:T.test_a")), Ok(expected));
     }
 
     #[test]

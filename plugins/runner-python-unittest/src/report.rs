@@ -4,7 +4,14 @@
 use persea_exec_command::{in_words, return_code};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::Exit;
+use persea_plugin_sdk::status;
 use serde::Deserialize;
+
+/// How much of an interpreter's standard error is looked at, in bytes.
+const MAX_STDERR: u32 = 64 << 10;
+
+/// The longest message of an interpreter that a reason holds, in characters.
+const MAX_MESSAGE: usize = 500;
 
 /// One line of the report: see `persea_unittest.py`.
 #[derive(Debug, Deserialize, PartialEq)]
@@ -76,6 +83,42 @@ pub(crate) fn silent(exit: &Exit) -> Outcome {
     .with("returncode", return_code(exit))
 }
 
+/// The outcome of a test whose interpreter ended before it could run the test, with what it wrote to the task's `stderr`.
+pub(crate) fn interpreter_ended(exit: &Exit) -> Outcome {
+    let ended = in_words(exit);
+    let mut reason = format!("the Python interpreter {ended} before it had run the test");
+    let stderr = status::read_artifact("stderr", 0, MAX_STDERR).unwrap_or_default();
+    let message = message(&String::from_utf8_lossy(&stderr));
+    if !message.is_empty() {
+        reason.push_str(": ");
+        reason.push_str(&message);
+    }
+    Outcome::error(reason).with("returncode", return_code(exit))
+}
+
+/// What an interpreter says is wrong, in one line: its errors, or all that it says where nothing looks like one.
+fn message(stderr: &str) -> String {
+    let lines = || {
+        stderr
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+    };
+    let is_error = |line: &&str| {
+        let (kind, _) = line.split_once(':').unwrap_or((line, ""));
+        kind == "Fatal Python error" || (kind.ends_with("Error") && !kind.contains(' '))
+    };
+    let mut said: Vec<&str> = lines().filter(is_error).collect();
+    if said.is_empty() {
+        said = lines().collect();
+    }
+    let said = said.join("; ");
+    match said.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => format!("{}\u{2026}", said.get(..end).unwrap_or_default()),
+        None => said,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -131,6 +174,20 @@ mod tests {
             silent(&exit(Some(3), None)).more.integer("returncode"),
             Some(3)
         );
+    }
+
+    #[test]
+    fn an_interpreters_message_is_its_errors_or_all_that_it_says() {
+        assert_eq!(
+            message("  File \"<string>\", line 3\n    x\nSyntaxError: invalid syntax\n"),
+            "SyntaxError: invalid syntax"
+        );
+        assert_eq!(
+            message("pyenv: python3.5: command not found\n\ntry another\n"),
+            "pyenv: python3.5: command not found; try another"
+        );
+        assert_eq!(message(&"x".repeat(1000)).chars().count(), MAX_MESSAGE + 1);
+        assert_eq!(message(""), "");
     }
 
     proptest! {

@@ -32,8 +32,12 @@ impl Ran {
     }
 }
 
-/// Runs tests of a directory with the report in a file, which shows what a pipe does not: who else writes to it.
 fn run(directory: &Path, tests: &[&str]) -> Ran {
+    run_with(directory, tests, &[])
+}
+
+/// Runs tests of a directory with the report in a file, which shows what a pipe does not: who else writes to it.
+fn run_with(directory: &Path, tests: &[&str], env: &[(&str, &str)]) -> Ran {
     let report = tempfile::NamedTempFile::new().unwrap();
     let descriptor: OwnedFd = report.reopen().unwrap().into();
     // Standard input is the one descriptor that std hands over; the shell moves it to where the script looks.
@@ -49,14 +53,21 @@ fn run(directory: &Path, tests: &[&str]) -> Ran {
         .current_dir(directory)
         .env("PERSEA_REPORT_FD", "3")
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .envs(env.iter().copied())
         .stdin(Stdio::from(descriptor))
         .output()
         .unwrap();
     let text = std::fs::read_to_string(report.path()).unwrap();
+    let mut lines = text.lines();
+    assert_eq!(
+        lines.next(),
+        Some(""),
+        "an interpreter that has started says so"
+    );
     let parse =
         |line: &str| -> BTreeMap<String, String> { serde_json::from_str(line).expect(line) };
     Ran {
-        lines: text.lines().map(parse).collect(),
+        lines: lines.map(parse).collect(),
         output,
     }
 }
@@ -192,7 +203,7 @@ fn skips_are_skips_wherever_they_are_said() {
 }
 
 #[test]
-fn expectations_pass_as_they_do_in_avocado() {
+fn an_expected_failure_passes_and_an_unexpected_success_fails() {
     check(
         &test("@unittest.expectedFailure\ndef test(self): self.fail()"),
         "pass",
@@ -200,9 +211,134 @@ fn expectations_pass_as_they_do_in_avocado() {
     );
     check(
         &test("@unittest.expectedFailure\ndef test(self): pass"),
-        "pass",
-        "",
+        "fail",
+        "unexpected success",
     );
+    check(
+        &test("__unittest_expecting_failure__ = True\ndef test(self): pass"),
+        "fail",
+        "unexpected success",
+    );
+    let late = "@unittest.expectedFailure\ndef test(self): pass\n@classmethod\ndef tearDownClass(cls): raise OSError('late')";
+    check(&test(late), "error", "OSError: late");
+}
+
+/// What goes wrong around a test, and the status that it gives.
+const MISHAPS: [(&str, &str); 20] = [
+    ("def test(self): pass", "pass"),
+    ("@unittest.expectedFailure\ndef test(self): pass", "fail"),
+    (
+        "@unittest.expectedFailure\ndef test(self): raise OSError()",
+        "pass",
+    ),
+    ("def test(self): sys.exit(0)", "error"),
+    ("def test(self): raise KeyboardInterrupt()", "error"),
+    (
+        "def setUp(self): sys.exit(0)\ndef test(self): pass",
+        "error",
+    ),
+    (
+        "def tearDown(self): sys.exit(0)\ndef test(self): pass",
+        "error",
+    ),
+    ("def test(self): self.addCleanup(self.fail, 'late')", "fail"),
+    ("def test(self): self.addCleanup(sys.exit, 1)", "error"),
+    (
+        "def test(self):\n    self.addCleanup(self.fail)\n    self.skipTest('x')",
+        "fail",
+    ),
+    (
+        "@classmethod\ndef setUpClass(cls): sys.exit(3)\ndef test(self): pass",
+        "error",
+    ),
+    (
+        "@classmethod\ndef setUpClass(cls): raise KeyboardInterrupt()\ndef test(self): pass",
+        "error",
+    ),
+    (
+        "@classmethod\ndef tearDownClass(cls): raise OSError('x')\ndef test(self): pass",
+        "error",
+    ),
+    (
+        "@classmethod\ndef tearDownClass(cls): sys.exit(3)\ndef test(self): pass",
+        "error",
+    ),
+    (
+        "@classmethod\ndef tearDownClass(cls): raise KeyboardInterrupt()\ndef test(self): pass",
+        "error",
+    ),
+    (
+        "@classmethod\ndef tearDownClass(cls): raise unittest.SkipTest('late')\ndef test(self): pass",
+        "skip",
+    ),
+    (
+        "@classmethod\ndef setUpClass(cls): getattr(cls, 'addClassCleanup', lambda f: f())(lambda: 1 / 0)\ndef test(self): pass",
+        "error",
+    ),
+    (
+        "def test(self):\n    with self.subTest(): self.skipTest('one')\n    self.fail('two')",
+        "fail",
+    ),
+    (
+        "def run(self, result=None):\n    super().run(result)\n    result.addError(self, sys.exc_info()) if sys.exc_info()[0] else 1 / 0\ndef test(self): pass",
+        "error",
+    ),
+    (
+        "def test(self): warnings.warn('x', DeprecationWarning)",
+        "pass",
+    ),
+];
+
+#[test]
+fn a_test_that_unittest_counts_as_failed_does_not_pass() {
+    for (body, status) in MISHAPS {
+        let body: String = body.lines().map(|line| format!("    {line}\n")).collect();
+        let text =
+            format!("import os, sys, unittest, warnings\nclass T(unittest.TestCase):\n{body}");
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("t.py"), text).unwrap();
+        let ran = run(directory.path(), &["t.py:T.test"]);
+        assert_eq!(ran.get("status"), status, "{body}{}", ran.stderr());
+        let unittest = Command::new(std::env::var("PYTHON").unwrap_or_else(|_| "python3".into()))
+            .args(["-m", "unittest", "t.T.test"])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let is_good = ["pass", "skip"].contains(&status);
+        // An exit with code 0 ends unittest before it can count.
+        let says_ok = String::from_utf8_lossy(&unittest.stderr)
+            .lines()
+            .any(|line| line.starts_with("OK"));
+        assert_eq!(unittest.status.success() && says_ok, is_good, "{body}");
+    }
+}
+
+#[test]
+fn fixtures_of_a_module_end_a_test_as_they_do_in_unittest() {
+    let module = |fixture: &str, body: &str| {
+        module(&format!(
+            "import sys, unittest\ndef {fixture}(): {body}\nclass T(unittest.TestCase):\n    def test(self): pass\n"
+        ))
+    };
+    check(
+        &module("tearDownModule", "raise OSError('late')"),
+        "error",
+        "OSError: late",
+    );
+    check(
+        &module("setUpModule", "raise unittest.SkipTest('no net')"),
+        "skip",
+        "no net",
+    );
+    for fixture in ["setUpModule", "tearDownModule"] {
+        let ran = module(fixture, "sys.exit(0)");
+        assert_eq!(
+            (ran.get("status"), ran.get("reason")),
+            ("error", "SystemExit: 0"),
+            "{fixture}"
+        );
+        assert!(ran.lines.len() == 1);
+    }
 }
 
 #[test]
@@ -326,16 +462,6 @@ fn imports_are_found_beside_the_test_in_the_working_directory_and_in_the_package
         &format!("import unittest, sibling, top\n{class}"),
     );
     check(&run(directory.path(), &["sub/t.py:T.test"]), "pass", "");
-    write("pkg/__init__.py", "");
-    write("pkg/base.py", "X = 1\n");
-    write("pkg/tests/__init__.py", "");
-    write(
-        "pkg/tests/t.py",
-        &format!("import unittest\nfrom ..base import X\n{class}"),
-    );
-    let ran = run(directory.path(), &["pkg/tests/t.py:T.test"]);
-    check(&ran, "pass", "");
-    assert_eq!(ran.get("class-name"), "pkg.tests.t.T");
     write("loose/t.py", "from .base import X\n");
     let ran = run(directory.path(), &["loose/t.py:T.test"]);
     assert!(
@@ -343,6 +469,172 @@ fn imports_are_found_beside_the_test_in_the_working_directory_and_in_the_package
         "{}",
         ran.get("reason")
     );
+}
+
+/// A directory with these files.
+fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn a_file_of_a_package_is_imported_from_the_projects_top_level() {
+    let test = "import os, sys, unittest\nfrom ..base import X\nimport string\nclass T(unittest.TestCase):\n    def test(self):\n\
+                \x20       self.assertEqual(__name__, 'pkg.tests.t')\n        self.assertEqual(sys.path[0], os.path.realpath(TOP))\n\
+                \x20       self.assertNotIn(os.path.dirname(__file__), sys.path)\n        self.assertTrue(string.digits)\n\
+                \x20       import pkg.tests.t as again\n        self.assertIs(again.T, type(self))\n";
+    let files = |top: &'static str| {
+        let test = test.replace("TOP", &format!("'{top}'"));
+        tree(&[
+            ("src/pkg/__init__.py", ""),
+            ("src/pkg/base.py", "X = 1\n"),
+            ("src/pkg/tests/__init__.py", ""),
+            (
+                "src/pkg/tests/string.py",
+                "raise Exception('not this one')\n",
+            ),
+            ("src/pkg/tests/t.py", &test),
+        ])
+    };
+    let directory = files("src");
+    check(
+        &run(directory.path(), &["src/pkg/tests/t.py:T.test"]),
+        "pass",
+        "",
+    );
+    let directory = files(".");
+    let ran = run(&directory.path().join("src"), &["pkg/tests/t.py:T.test"]);
+    check(&ran, "pass", "");
+    assert_eq!(ran.get("class-name"), "pkg.tests.t.T");
+    // Python itself looks there first for what it imports.
+    let directory = files("../..");
+    let tests = directory.path().join("src/pkg/tests");
+    std::fs::remove_file(tests.join("string.py")).unwrap();
+    let text = std::fs::read_to_string(tests.join("t.py")).unwrap();
+    let text = text.replace("assertNotIn", "assertIn");
+    std::fs::write(tests.join("t.py"), text).unwrap();
+    check(&run(&tests, &["t.py:T.test"]), "pass", "");
+}
+
+#[test]
+fn a_package_that_is_skipped_skips_its_tests() {
+    let directory = tree(&[
+        (
+            "pkg/__init__.py",
+            "import unittest\nraise unittest.SkipTest('no lib')\n",
+        ),
+        ("pkg/sub/__init__.py", ""),
+        (
+            "pkg/sub/t.py",
+            "import unittest\nclass T(unittest.TestCase):\n    def test(self): pass\n",
+        ),
+    ]);
+    check(
+        &run(directory.path(), &["pkg/sub/t.py:T.test"]),
+        "skip",
+        "no lib",
+    );
+}
+
+#[test]
+fn the_tests_of_an_init_file_are_those_of_the_package() {
+    let directory = tree(&[(
+        "pkg/__init__.py",
+        "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(__name__, 'pkg')\n",
+    )]);
+    check(
+        &run(directory.path(), &["pkg/__init__.py:T.test"]),
+        "pass",
+        "",
+    );
+}
+
+#[test]
+fn a_project_that_has_an_init_file_itself_is_no_package() {
+    let test = "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(__name__, 'tests.t')\n";
+    let directory = tree(&[
+        ("project/__init__.py", ""),
+        ("project/pyproject.toml", ""),
+        ("project/tests/__init__.py", ""),
+        ("project/tests/t.py", test),
+    ]);
+    check(
+        &run(directory.path(), &["project/tests/t.py:T.test"]),
+        "pass",
+        "",
+    );
+    let test = test.replace("tests.t", "t");
+    let directory = tree(&[("no-name/__init__.py", ""), ("no-name/t.py", &test)]);
+    check(&run(directory.path(), &["no-name/t.py:T.test"]), "pass", "");
+}
+
+#[test]
+fn a_file_is_imported_once_however_many_of_its_tests_are_run() {
+    let directory = tree(&[(
+        "t.py",
+        "import unittest\nwith open('count', 'a') as file: file.write('x')\n1 / 0\n",
+    )]);
+    run(
+        directory.path(),
+        &["t.py:T.test_a", "t.py:T.test_b", "t.py:T.test_c"],
+    );
+    let count = std::fs::read_to_string(directory.path().join("count")).unwrap();
+    assert_eq!(count, "x");
+}
+
+#[test]
+fn a_test_below_a_condition_that_does_not_hold_is_skipped() {
+    let text = "import unittest\nif not unittest:\n    class T(unittest.TestCase):\n        def test(self): pass\n";
+    let reason = "T.test is not defined here: it depends on a condition that does not hold";
+    check(&module(text), "skip", reason);
+    check(
+        &test(
+            "try:\n    import no_such_module\n    def test(self): pass\nexcept ImportError: pass",
+        ),
+        "skip",
+        reason,
+    );
+    let text = "import unittest\nclass T(unittest.TestCase):\n    if unittest:\n        def other(self): pass\n";
+    assert_eq!(module(text).get("status"), "error");
+}
+
+#[test]
+fn any_callable_by_the_name_of_a_test_is_run() {
+    check(
+        &test("def check(self): self.assertIsInstance(self, T)\ntest = lambda self: self.check()"),
+        "pass",
+        "",
+    );
+    check(
+        &test("import functools\ntest = functools.partial(int, 'x')"),
+        "error",
+        "ValueError: invalid literal for int() with base 10: 'x'",
+    );
+}
+
+#[test]
+fn a_locale_that_is_not_utf_8_changes_no_result() {
+    let directory = tree(&[(
+        "d\u{e9}/t\u{e9}.py",
+        "import unittest\nclass T\u{e9}(unittest.TestCase):\n    def test_\u{e9}(self): self.fail('\u{e9}')\n",
+    )]);
+    let locale = [
+        ("LC_ALL", "C"),
+        ("PYTHONUTF8", "0"),
+        ("PYTHONCOERCECLOCALE", "0"),
+    ];
+    let ran = run_with(
+        directory.path(),
+        &["d\u{e9}/t\u{e9}.py:T\u{e9}.test_\u{e9}"],
+        &locale,
+    );
+    check(&ran, "fail", "AssertionError: \u{e9}");
+    assert_eq!(ran.get("class-name"), "t\u{e9}.T\u{e9}");
 }
 
 #[test]
