@@ -45,23 +45,31 @@ pub(super) enum Request {
     StandStill,
 }
 
-/// The signals that the host minds while a job runs.
+/// The signals that the host minds while a job runs. One that was ignored when the host started, as by `nohup`, is not
+/// listened to: it stays ignored.
 pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hangup: Signal,
-    stop: Signal,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hangup: Option<Signal>,
+    stop: Option<Signal>,
     go_on: Signal,
 }
 
 impl Signals {
     pub(super) fn listen() -> std::io::Result<Self> {
+        use rustix::process::Signal;
+        let ignored = Ignored::read();
+        let listen = |number: Signal| {
+            let kind = SignalKind::from_raw(number.as_raw());
+            let minded = !ignored.has(number.as_raw());
+            minded.then(|| signal(kind)).transpose()
+        };
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-            stop: signal(SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()))?,
-            go_on: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+            interrupt: listen(Signal::INT)?,
+            terminate: listen(Signal::TERM)?,
+            hangup: listen(Signal::HUP)?,
+            stop: listen(Signal::TSTP)?,
+            go_on: signal(SignalKind::from_raw(Signal::CONT.as_raw()))?,
         })
     }
 
@@ -70,10 +78,10 @@ impl Signals {
         loop {
             tokio::select! {
                 biased;
-                _ = self.interrupt.recv() => return Request::End,
-                _ = self.terminate.recv() => return Request::End,
-                _ = self.hangup.recv() => return Request::End,
-                _ = self.stop.recv() => return Request::StandStill,
+                () = received(&mut self.interrupt) => return Request::End,
+                () = received(&mut self.terminate) => return Request::End,
+                () = received(&mut self.hangup) => return Request::End,
+                () = received(&mut self.stop) => return Request::StandStill,
                 // Nothing stands still, and a later request to do so is not to find it.
                 _ = self.go_on.recv() => {}
             }
@@ -93,7 +101,35 @@ impl Signals {
             self.go_on.recv().await;
         }
         // Which of several came last is not known; to go on is what never hangs.
-        let _ = has_come(&mut self.stop).await;
+        if let Some(stop) = &mut self.stop {
+            let _ = has_come(stop).await;
+        }
+    }
+}
+
+/// Returns when the signal comes: never, where it is ignored.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that this process ignores, as a set of bits.
+struct Ignored(u64);
+
+impl Ignored {
+    /// Asks the kernel, which has no other way to read them without changing them for a moment (proc_pid_status(5)). What
+    /// cannot be read is taken for none.
+    fn read() -> Self {
+        let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let bits = line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+        Self(bits.unwrap_or_default())
+    }
+
+    fn has(&self, number: i32) -> bool {
+        u32::try_from(number - 1).is_ok_and(|bit| self.0 >> bit & 1 == 1)
     }
 }
 
