@@ -69,6 +69,12 @@ pub enum ConfigError {
         /// Where it came from.
         origin: Origin,
     },
+    /// A variable is no text.
+    #[error("the variable {name} is not UTF-8: set it to a value that is, or unset it")]
+    Variable {
+        /// Its name, as far as that is text.
+        name: String,
+    },
     /// `--set` without a value.
     #[error("`--set {0}`: write it as `--set NAME=VALUE`, as in `--set run.max_parallel_tasks=4`")]
     Assignment(String),
@@ -151,6 +157,11 @@ impl Config {
         config.adopt(project);
         for (name, value) in std::env::vars_os() {
             let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
+                let name = name.to_string_lossy();
+                if name.starts_with("PERSEA_") {
+                    let name = crate::names::printable(&name).into_owned();
+                    return Err(ConfigError::Variable { name });
+                }
                 continue;
             };
             if let Some(setting) = name.strip_prefix("PERSEA_")
