@@ -24,7 +24,8 @@ pub(crate) fn test(out: &mut String, number: i64, data: &Attributes) {
         _ => ("not ok", ""),
     };
     let _ = write!(out, "{word} {number} ");
-    escape(out, data.text("name").unwrap_or("Unknown"));
+    let title = data.text("title").or(data.text("name"));
+    escape(out, title.unwrap_or("Unknown"));
     out.push_str(directive);
     match (status, reason) {
         ("SKIP" | "CANCEL", Some(reason)) => {

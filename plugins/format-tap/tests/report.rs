@@ -106,6 +106,13 @@ fn a_skip_without_a_reason_says_none() {
     assert_eq!(text, "1..1\nok 1 a  # SKIP\n");
 }
 
+#[test]
+fn a_point_is_named_by_the_title() {
+    let event = finished("a", "PASS", None).with("title", "suite:a;v-1 (2)");
+    let text = report(&[started(1), event, ended()]);
+    assert_eq!(text, "1..1\nok 1 suite:a;v-1 (2)\n");
+}
+
 /// What reads it must not count such a job as one that passed.
 #[test]
 fn a_job_that_was_cut_short_bails_out() {

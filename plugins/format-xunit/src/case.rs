@@ -6,17 +6,23 @@ use persea_plugin_sdk::{Attributes, Event};
 use quick_xml::Writer;
 use quick_xml::events::{BytesCData, BytesEnd, BytesStart, BytesText, Event as Xml};
 
+use crate::attempts::Attempt;
 use crate::clean::clean;
+use crate::settings::Settings;
 use crate::suite::{elapsed, seconds};
 
-/// Writes a test. `captured` gives what a task has written, by the task's id and the file's name.
+/// Writes a test. `attempts` are those that failed before it was tried again. `captured` gives what a task has written, by
+/// the task's id and the file's name.
 pub(crate) fn write(
     out: &mut impl Write,
     event: &Event,
+    attempts: &[Attempt],
+    settings: &Settings,
     captured: impl Fn(&str, &str) -> Option<String>,
 ) -> io::Result<()> {
     let data = &event.data;
-    let name = data.text("name").unwrap_or("Unknown");
+    let title = data.text("title").or(data.text("name"));
+    let name = title.unwrap_or("Unknown");
     let mut case = BytesStart::new("testcase");
     case.push_attribute(("classname", &*clean(class_name(data))));
     case.push_attribute(("name", &*clean(name)));
@@ -25,7 +31,20 @@ pub(crate) fn write(
     let mut writer = Writer::new(out);
     writer.write_event(Xml::Text(BytesText::new("\t")))?;
     match data.text("status") {
-        Some("PASS" | "WARN") => writer.write_event(Xml::Empty(case))?,
+        Some("PASS" | "WARN") if attempts.is_empty() => writer.write_event(Xml::Empty(case))?,
+        Some("PASS" | "WARN") => {
+            writer.write_event(Xml::Start(case))?;
+            if settings.rerun_elements {
+                for attempt in attempts {
+                    again(&mut writer, "flaky", attempt)?;
+                }
+            } else {
+                writer.write_event(Xml::Start(BytesStart::new("system-out")))?;
+                character_data(&mut writer, &flaky(attempts))?;
+                writer.write_event(Xml::End(BytesEnd::new("system-out")))?;
+            }
+            writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
+        }
         Some("SKIP" | "CANCEL") => {
             writer.write_event(Xml::Start(case))?;
             skipped(&mut writer, data)?;
@@ -34,6 +53,11 @@ pub(crate) fn write(
         status => {
             writer.write_event(Xml::Start(case))?;
             trouble(&mut writer, data, status.unwrap_or("ERROR"))?;
+            if settings.rerun_elements {
+                for attempt in attempts {
+                    again(&mut writer, "rerun", attempt)?;
+                }
+            }
             // What never started has written nothing.
             if let (Some(task), Some(_)) = (&event.task, data.integer("started")) {
                 for (element, file) in [("system-out", "stdout"), ("system-err", "stderr")] {
@@ -51,10 +75,34 @@ pub(crate) fn write(
 }
 
 fn skipped<W: Write>(writer: &mut Writer<W>, data: &Attributes) -> io::Result<()> {
-    let mut element = BytesStart::new("skipped");
-    if let Some(reason) = data.text("reason") {
-        element.push_attribute(("message", &*clean(reason)));
+    // With the reason as text: an attribute `message` is not in Avocado's schema.
+    let Some(reason) = data.text("reason") else {
+        return writer.write_event(Xml::Empty(BytesStart::new("skipped")));
+    };
+    writer.write_event(Xml::Start(BytesStart::new("skipped")))?;
+    writer.write_event(Xml::Text(BytesText::new(&clean(reason))))?;
+    writer.write_event(Xml::End(BytesEnd::new("skipped")))
+}
+
+/// What is said of a test that passed only when it was tried again.
+fn flaky(attempts: &[Attempt]) -> String {
+    let mut text = format!("flaky: passed in attempt {}\n", attempts.len() + 1);
+    for (number, attempt) in (1..).zip(attempts) {
+        let (status, reason) = (&attempt.status, &attempt.reason);
+        text.push_str(&format!("attempt {number}: {status}: {reason}\n"));
     }
+    text
+}
+
+/// An attempt that failed, as Maven's Surefire writes it: `flakyFailure`, `rerunError`. Only in Jenkins' schema.
+fn again<W: Write>(writer: &mut Writer<W>, of: &str, attempt: &Attempt) -> io::Result<()> {
+    let kind = match attempt.status.as_str() {
+        "FAIL" => "Failure",
+        _ => "Error",
+    };
+    let mut element = BytesStart::new(format!("{of}{kind}"));
+    element.push_attribute(("type", &*clean(&attempt.status)));
+    element.push_attribute(("message", &*clean(&attempt.reason)));
     writer.write_event(Xml::Empty(element))
 }
 

@@ -8,8 +8,13 @@
 //! for every test (`case::class_name`) and the two streams that a failed test has written, each cut to the setting
 //! `job.run.result.xunit.max_test_log_chars` (by default 100,000 bytes).
 //!
-//! `tests/schema.py` checks reports against the schema of Jenkins' xUnit plugin.
+//! A test that passed only when it was tried again says so in its `system-out`, and the property `flaky` counts such tests:
+//! both schemas have these. With the setting `job.run.result.xunit.rerun_elements` failed attempts are `flakyFailure`,
+//! `rerunFailure` and the like instead, which only Jenkins' schema has.
+//!
+//! `tests/schema.sh` checks reports against the schemas of Jenkins' xUnit plugin and of Avocado.
 
+mod attempts;
 mod captured;
 mod case;
 mod clean;
@@ -19,11 +24,15 @@ mod suite;
 use persea_plugin_sdk::output::{self, Report};
 use persea_plugin_sdk::prelude::*;
 
+use attempts::Attempts;
 use settings::Settings;
 use suite::Suite;
 
 /// What is gathered before it is handed to the host, in bytes.
 const BUFFER: usize = 64 * 1024;
+
+/// The events that it takes.
+const EVENTS: &str = r#"["job-started", "task-retried", "task-finished", "job-finished"]"#;
 
 /// The plugin.
 #[derive(Debug, Default)]
@@ -35,6 +44,7 @@ struct Open {
     /// What the host hasn't been given yet.
     buffer: Vec<u8>,
     suite: Suite,
+    attempts: Attempts,
     settings: Settings,
 }
 
@@ -50,7 +60,12 @@ impl ResultFormat for Xunit {
     fn describe() -> Description {
         Description::new("xunit", "results.xml, for what reads JUnit's reports")
             .with("file", "results.xml")
-            .settings([settings::JOB_NAME, settings::MAX_TEST_LOG_CHARS])
+            .with("events", Value::json(EVENTS))
+            .settings([
+                settings::JOB_NAME,
+                settings::MAX_TEST_LOG_CHARS,
+                settings::RERUN_ELEMENTS,
+            ])
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
@@ -64,15 +79,18 @@ impl ResultFormat for Xunit {
                     report,
                     buffer,
                     suite,
+                    attempts: Attempts::default(),
                     settings,
                 });
             }
+            ("task-retried", Some(open)) => open.attempts.add(event),
             ("task-finished", Some(open)) => {
                 open.suite.count(&event.data);
+                let attempts = open.attempts.take(event);
                 let limit = open.settings.max_test_log_chars;
-                case::write(&mut open.buffer, event, |task, name| {
-                    captured::read(task, name, limit)
-                })?;
+                let captured = |task: &str, name: &str| captured::read(task, name, limit);
+                let (buffer, settings) = (&mut open.buffer, &open.settings);
+                case::write(buffer, event, &attempts, settings, captured)?;
                 if open.buffer.len() >= BUFFER {
                     open.flush()?;
                 }
@@ -84,6 +102,8 @@ impl ResultFormat for Xunit {
                     let suite = &open.suite;
                     open.report
                         .write_at(suite.offset(), &suite.tag(suite.tests))?;
+                    open.report
+                        .write_at(suite.flaky_offset(), &suite.flaky_tag())?;
                 }
             }
             _ => {}

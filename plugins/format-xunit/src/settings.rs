@@ -6,6 +6,8 @@ use serde_json::Value;
 pub(crate) const JOB_NAME: &str = "job.run.result.xunit.job_name";
 pub(crate) const MAX_TEST_LOG_CHARS: &str = "job.run.result.xunit.max_test_log_chars";
 
+pub(crate) const RERUN_ELEMENTS: &str = "job.run.result.xunit.rerun_elements";
+
 /// How much of each stream of a test is kept without the setting, in bytes.
 const DEFAULT_LOG: u64 = 100_000;
 
@@ -16,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) job_name: Option<String>,
     /// How much of each stream of a test is kept, in bytes.
     pub(crate) max_test_log_chars: u64,
+    /// Whether attempts that failed have elements of their own, which Avocado's schema lacks.
+    pub(crate) rerun_elements: bool,
 }
 
 impl Settings {
@@ -32,6 +36,7 @@ impl Settings {
                 .get(MAX_TEST_LOG_CHARS)
                 .and_then(size)
                 .unwrap_or(DEFAULT_LOG),
+            rerun_elements: all.get(RERUN_ELEMENTS) == Some(&Value::Bool(true)),
         }
     }
 }
@@ -87,6 +92,7 @@ mod tests {
         let default = Settings {
             job_name: None,
             max_test_log_chars: DEFAULT_LOG,
+            rerun_elements: false,
         };
         assert_eq!(Settings::of(&Attributes::new()), default);
         assert_eq!(of("{}"), default);

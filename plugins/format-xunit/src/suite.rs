@@ -21,10 +21,13 @@ pub(crate) struct Suite {
     timestamp: String,
     /// Where the first tag stands in the report.
     offset: u64,
+    /// Where the property that counts flaky tests stands.
+    flaky_offset: u64,
     pub(crate) tests: u64,
     errors: u64,
     failures: u64,
     skipped: u64,
+    flaky: u64,
     /// In nanoseconds.
     time: u64,
 }
@@ -46,22 +49,29 @@ impl Suite {
         let mut writer = Writer::new(&mut declaration);
         writer.write_event(Xml::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
         writer.write_event(Xml::Text(BytesText::new("\n")))?;
-        let suite = Self {
+        let mut suite = Self {
             name: clean(name).into_owned(),
             timestamp: date_and_time(event.time),
             offset: declaration.len() as u64,
+            flaky_offset: 0,
             tests: 0,
             errors: 0,
             failures: 0,
             skipped: 0,
+            flaky: 0,
             time: 0,
         };
-        out.write_all(&declaration)?;
         let planned = data
             .integer("total")
             .and_then(|total| u64::try_from(total).ok());
-        out.write_all(&suite.tag(planned.unwrap_or(0)))?;
-        properties(out, data)?;
+        let mut head = declaration;
+        head.extend(suite.tag(planned.unwrap_or(0)));
+        head.extend(b"<properties>\n");
+        properties(&mut head, data)?;
+        suite.flaky_offset = head.len() as u64;
+        head.extend(suite.flaky_tag());
+        head.extend(b"</properties>\n");
+        out.write_all(&head)?;
         Ok(suite)
     }
 
@@ -69,6 +79,7 @@ impl Suite {
     pub(crate) fn count(&mut self, data: &Attributes) {
         self.tests += 1;
         self.time = self.time.saturating_add(elapsed(data));
+        self.flaky += u64::from(data.boolean("flaky") == Some(true));
         match data.text("status") {
             Some("PASS" | "WARN") => {}
             Some("SKIP" | "CANCEL") => self.skipped += 1,
@@ -87,6 +98,17 @@ impl Suite {
     /// Where [`Suite::tag`] is to be written over.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Where [`Suite::flaky_tag`] is to be written over.
+    pub(crate) fn flaky_offset(&self) -> u64 {
+        self.flaky_offset
+    }
+
+    /// The property that counts the tests that passed only when they were tried again, as long for every count.
+    pub(crate) fn flaky_tag(&self) -> Vec<u8> {
+        let value = format!("\"{}\"", self.flaky);
+        format!("\t<property name=\"flaky\" value={value:<22}/>\n").into_bytes()
     }
 
     /// The first tag, with so many tests, and blanks that make it as long as every other one of this suite.
@@ -115,22 +137,19 @@ impl Suite {
 }
 
 /// What the job is, for those who find the report apart from it.
-fn properties(out: &mut impl Write, data: &Attributes) -> io::Result<()> {
-    let mut writer = Writer::new_with_indent(out, b'\t', 1);
-    writer
-        .create_element("properties")
-        .write_inner_content(|writer| {
-            for name in ["job-id", "job-dir", "persea-version"] {
-                if let Some(value) = data.text(name) {
-                    let property = writer.create_element("property");
-                    property
-                        .with_attributes([("name", name), ("value", &clean(value))])
-                        .write_empty()?;
-                }
-            }
-            Ok(())
-        })?;
-    writer.write_event(Xml::Text(BytesText::new("\n")))
+fn properties(out: &mut Vec<u8>, data: &Attributes) -> io::Result<()> {
+    for name in ["job-id", "job-dir", "persea-version"] {
+        if let Some(value) = data.text(name) {
+            let mut property = BytesStart::new("property");
+            property.push_attribute(("name", name));
+            property.push_attribute(("value", &*clean(value)));
+            let mut writer = Writer::new(&mut *out);
+            writer.write_event(Xml::Text(BytesText::new("\t")))?;
+            writer.write_event(Xml::Empty(property))?;
+            writer.write_event(Xml::Text(BytesText::new("\n")))?;
+        }
+    }
+    Ok(())
 }
 
 /// The time that a test took, in nanoseconds.

@@ -166,6 +166,77 @@ fn the_totals_stand_in_the_first_tag() {
 }
 
 #[test]
+fn a_testcase_is_named_by_the_title() {
+    let event = finished("a", "PASS").with("title", "suite:a;v-1 (2)");
+    let suite = parse(&report(&[started(1), event, ended()]));
+    assert_eq!(suite.child("testcase").get("name"), "suite:a;v-1 (2)");
+}
+
+#[test]
+fn a_skip_has_its_reason_as_text() {
+    for status in ["SKIP", "CANCEL"] {
+        let event = finished("a", status).with("reason", "no <disk>");
+        let text = report(&[started(1), event, ended()]);
+        assert!(
+            text.contains("<skipped>no &lt;disk&gt;</skipped>"),
+            "{text}"
+        );
+    }
+}
+
+/// A test that fails, is tried again, and ends so.
+fn retried(status: &str, settings: &str) -> Element {
+    let retry = |reason: &str| {
+        let mut event = finished("a", "FAIL").with("reason", reason);
+        event.kind = "task-retried".to_owned();
+        event
+    };
+    let last = finished("a", status)
+        .with("attempts", 3_i64)
+        .with("flaky", status == "PASS");
+    parse(&report(&[
+        started(2).with("settings", Value::json(settings)),
+        retry("once"),
+        retry("twice"),
+        last,
+        finished("b", "PASS"),
+        ended(),
+    ]))
+}
+
+#[test]
+fn a_flaky_pass_is_marked() {
+    let suite = retried("PASS", "{}");
+    let case = suite.child("testcase");
+    assert_eq!(
+        case.child("system-out").text,
+        "flaky: passed in attempt 3\nattempt 1: FAIL: once\nattempt 2: FAIL: twice\n"
+    );
+    assert_eq!(case.children.len(), 1);
+    let properties = &suite.child("properties").children;
+    let flaky = properties.iter().find(|it| it.get("name") == "flaky");
+    assert_eq!(flaky.unwrap().get("value"), "1");
+    assert_eq!(suite.cases().len(), 2);
+    assert!(suite.cases()[1].children.is_empty());
+}
+
+#[test]
+fn failed_attempts_are_elements_where_that_is_set() {
+    let settings = r#"{"job.run.result.xunit.rerun_elements": true}"#;
+    for (status, expected) in [
+        ("PASS", &["flakyFailure", "flakyFailure"][..]),
+        ("FAIL", &["failure", "rerunFailure", "rerunFailure"]),
+        ("ERROR", &["error", "rerunFailure", "rerunFailure"]),
+    ] {
+        let suite = retried(status, settings);
+        let children = &suite.child("testcase").children;
+        let names: Vec<&str> = children.iter().map(|it| it.name.as_str()).collect();
+        assert_eq!(names, expected, "{status}");
+        assert_eq!(children.last().unwrap().get("message"), "twice");
+    }
+}
+
+#[test]
 fn a_large_job_has_its_totals_too() {
     let mut events = vec![started(100_000)];
     events.extend(

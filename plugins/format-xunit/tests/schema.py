@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Checks a results.xml against the schema by which Jenkins' xUnit plugin takes JUnit reports.
+"""Checks a results.xml against a schema of JUnit's reports.
 
     schema.py SCHEMA REPORT...
 
 SCHEMA is junit-10.xsd of https://github.com/jenkinsci/xunit-plugin (MIT), there in
-src/main/resources/org/jenkinsci/plugins/xunit/types/model/xsd/. It is not kept here: schema.sh, beside this file, gets
-it and lxml, which this needs, and runs this on the reports of real jobs.
+src/main/resources/org/jenkinsci/plugins/xunit/types/model/xsd/, or selftests/.data/jenkins-junit.xsd of Avocado. They are
+not kept here: schema.sh, beside this file, gets them and lxml, which this needs, and runs this on the reports of real jobs.
 Beside the schema, the totals in the first tag must be those of the test cases.
 """
 

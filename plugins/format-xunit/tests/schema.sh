@@ -1,12 +1,14 @@
 #!/bin/sh
-# Checks what Persea writes to results.xml against the schema by which Jenkins' xUnit plugin takes JUnit reports.
+# Checks what Persea writes to results.xml against two schemas: that by which Jenkins' xUnit plugin takes JUnit reports, and
+# that by which Avocado tests its own.
 #
 #     schema.sh PERSEA
 #
-# PERSEA is the binary. The schema is not kept in this repository: it is taken from pytest's source archive, which holds a
-# copy, and that from PyPI. It owns the directory junit-schema below $CARGO_TARGET_DIR or target: a Python environment
-# with lxml, and the schema. With those in place it needs no network. It also owns a temporary directory, where jobs of
-# many sorts are run; each report must be valid. Then broken reports must be refused, which shows that the check works.
+# PERSEA is the binary. The schemas are not kept in this repository: they are taken from the source archives of pytest and
+# Avocado, which hold copies, and those from PyPI. It owns the directory junit-schema below $CARGO_TARGET_DIR or target: a
+# Python environment with lxml, and the schemas. With those in place it needs no network. It also owns a temporary
+# directory, where jobs of many sorts are run; each report must be valid by both schemas. Then broken reports must be refused,
+# which shows that the check works.
 set -eu
 
 lxml=6.0.2
@@ -14,6 +16,10 @@ pytest=8.4.2
 pytest_sha256=86c0d0b93306b961d58d62a4db4879f27fe25513d4b969df351abdddb3c30e01
 # Of junit-10.xsd, there and in https://github.com/jenkinsci/xunit-plugin.
 schema_sha256=a1a816f58d1bf95ebabf371994df0b9246dee66ea9572fbec4f9296f1b2c0ff6
+avocado=113.0
+avocado_sha256=fcc9ea443f7bb33455b00495ab322f7a84ba3d5c0901806a2868bf2929493d2e
+# Of selftests/.data/jenkins-junit.xsd there.
+avocado_schema_sha256=d8a77747fa141c887b0822f04a5ee0dbaa35a167c0c20c24a3f39081852907be
 
 fail() {
     echo "schema: $*" >&2
@@ -29,6 +35,7 @@ cache=$(realpath "${CARGO_TARGET_DIR:-target}/junit-schema")
 repository=$PWD
 python=$cache/venv/bin/python
 schema=$cache/junit-10.xsd
+avocado_schema=$cache/avocado.xsd
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
@@ -45,7 +52,7 @@ schema: is there a network, and does pip know its way (pip config list)? Then ru
 schema: without a network, copy that directory from a machine that has one."
 }
 
-is_schema() { echo "$schema_sha256  $1" | sha256sum --check --status; }
+is_schema() { echo "$2  $1" | sha256sum --check --status; } # is_schema FILE SHA256
 
 if ! "$python" -c "import lxml.etree as it; assert it.__version__ == '$lxml'" 2>/dev/null; then
     python3 -m venv --clear "$cache/venv" ||
@@ -53,23 +60,37 @@ if ! "$python" -c "import lxml.etree as it; assert it.__version__ == '$lxml'" 2>
     # Wheels of lxml differ from machine to machine, so it is pinned by its version alone.
     pip install --no-deps --only-binary :all: "lxml==$lxml"
 fi
-if ! { [ -f "$schema" ] && is_schema "$schema"; }; then
-    # pip downloads a source archive only if it can ask it for its metadata. These are what pytest needs for that.
+# archive NAME VERSION SHA256: downloads a source archive into $work. pip does so only if it can ask it for its metadata.
+# These are what pytest and Avocado need for that.
+archive() {
     cat >"$work/tools" <<'END'
 packaging==25.0 --hash=sha256:29572ef2b1f17581046b3a2227d5c611fb25ec70ca1ba8554b24b0e69331a484
 setuptools==80.9.0 --hash=sha256:062d34222ad13e0cc312a4c02d73f059e86a4acbfbdea8f8f76b28c99f306922
 setuptools-scm==8.3.1 --hash=sha256:332ca0d43791b818b841213e76b1971b7711a960761c5bea5fc5cdb5196fbce3
 tomli==2.2.1 --hash=sha256:cb55c73c5f4408779d0cf3eef9f762b9c9f147a77de7b258bef0a5628adc85cc ; python_version < "3.11"
 END
-    echo "pytest==$pytest --hash=sha256:$pytest_sha256" >"$work/pytest"
+    echo "$1==$2 --hash=sha256:$3" >"$work/wanted"
     pip install --no-deps --only-binary :all: --require-hashes --requirement "$work/tools"
     pip download --no-deps --no-binary :all: --require-hashes --no-build-isolation --dest "$work" \
-        --requirement "$work/pytest"
+        --requirement "$work/wanted"
+}
+
+if ! { [ -f "$schema" ] && is_schema "$schema" $schema_sha256; }; then
+    archive pytest $pytest $pytest_sha256
     tar -xzOf "$work/pytest-$pytest.tar.gz" "pytest-$pytest/testing/example_scripts/junit-10.xsd" >"$work/xsd" ||
         fail "pytest $pytest holds no junit-10.xsd: name a version in $0 that does"
-    is_schema "$work/xsd" ||
+    is_schema "$work/xsd" $schema_sha256 ||
         fail "junit-10.xsd of pytest $pytest is not the one of Jenkins: look at both, then mend schema_sha256 in $0"
     mv "$work/xsd" "$schema"
+fi
+if ! { [ -f "$avocado_schema" ] && is_schema "$avocado_schema" $avocado_schema_sha256; }; then
+    archive avocado-framework $avocado $avocado_sha256
+    tar -xzOf "$work/avocado_framework-$avocado.tar.gz" \
+        "avocado_framework-$avocado/selftests/.data/jenkins-junit.xsd" >"$work/xsd" ||
+        fail "Avocado $avocado holds no jenkins-junit.xsd: name a version in $0 that does"
+    is_schema "$work/xsd" $avocado_schema_sha256 ||
+        fail "jenkins-junit.xsd of Avocado $avocado is another one: look at both, then mend avocado_schema_sha256 in $0"
+    mv "$work/xsd" "$avocado_schema"
 fi
 
 # --- Jobs of many sorts, each with a valid report.
@@ -89,10 +110,12 @@ check() {
     }
     report=$work/results/$name/latest/results.xml
     [ -f "$report" ] || fail "the job $name has no results.xml"
-    "$python" "$repository/plugins/format-xunit/tests/schema.py" "$schema" "$report" || {
-        cp "$report" "$cache/refused.xml"
-        fail "the report of the job $name is not valid (see above): it is kept as $cache/refused.xml"
-    }
+    for by in "$schema" "$avocado_schema"; do
+        "$python" "$repository/plugins/format-xunit/tests/schema.py" "$by" "$report" || {
+            cp "$report" "$cache/refused.xml"
+            fail "the report of the job $name is not valid by $by (see above): it is kept as $cache/refused.xml"
+        }
+    done
     reports=$((reports + 1))
 }
 
@@ -193,15 +216,55 @@ END
 check test-timed-out 8 --task-timeout 1 ./sleep.sh /bin/true
 check job-timed-out 8 --job-timeout 1 --max-parallel-tasks 1 ./sleep.sh /bin/true
 check failed-fast 1 --failfast --max-parallel-tasks 1 /bin/false /bin/true
+script flaky.sh <<'END'
+echo 'tried'
+[ -e tried ] || { : >tried && exit 1; }
+END
+check flaky 0 --retries 1 ./flaky.sh
+rm tried
+check failed-again 1 --retries 2 /bin/false ./flaky.sh
+cat >suites.toml <<'END'
+[[suite]]
+name = '<a> & "b"'
+references = ["/bin/true", "/bin/true", "/bin/false"]
+[suite.variants]
+axes.size = ["small", "large"]
+END
+check suites 1 --job suites.toml
+# A host that is killed leaves tests without an end.
+results=$work/results/killed
+script kill.sh <<'END'
+kill -9 "$(cat host)"
+sleep 60
+END
+env -i PATH="$PATH" HOME="$work/home" TMPDIR="$work" sh -c 'echo $$ >host && exec "$@"' sh \
+    "$persea" run --results-dir "$results" --max-parallel-tasks 1 /bin/true ./kill.sh /bin/true \
+    </dev/null >"$work/log" 2>&1 || :
+env -i PATH="$PATH" HOME="$work/home" TMPDIR="$work" "$persea" report --set "run.results_dir=$results" \
+    --format xunit -o "$work/killed.xml" latest 2>"$work/log" || [ $? -eq 2 ] || fail 'the killed job has no report'
+for by in "$schema" "$avocado_schema"; do
+    "$python" "$repository/plugins/format-xunit/tests/schema.py" "$by" "$work/killed.xml" ||
+        fail "the report of the killed job is not valid by $by (see above)"
+done
+grep -q 'tests="3" errors="2"' "$work/killed.xml" || fail 'the report of the killed job lacks tests'
+reports=$((reports + 1))
+# By Jenkins' schema alone: elements for attempts that failed.
+rm -f tried
+env -i PATH="$PATH" HOME="$work/home" TMPDIR="$work" "$persea" run --results-dir "$work/results/reruns" --retries 1 \
+    --set job.run.result.xunit.rerun_elements=true ./flaky.sh /bin/false </dev/null >"$work/log" 2>&1 || :
+report=$work/results/reruns/latest/results.xml
+grep -q '<flakyFailure ' "$report" && grep -q '<rerunFailure ' "$report" || fail 'there are no elements for attempts'
+"$python" "$repository/plugins/format-xunit/tests/schema.py" "$schema" "$report" || fail "$report is not valid"
+reports=$((reports + 1))
 
 # --- The check can fail.
 
 refused=0
 
-# refuse WORD EXPRESSION: the mixed job's report, changed by this sed expression, is refused with this word.
+# refuse WORD EXPRESSION [SCHEMA]: the mixed job's report, changed by this sed expression, is refused with this word.
 refuse() {
     sed "$2" "$mixed" >"$work/broken.xml"
-    if "$python" "$repository/plugins/format-xunit/tests/schema.py" "$schema" "$work/broken.xml" >"$work/log" 2>&1; then
+    if "$python" "$repository/plugins/format-xunit/tests/schema.py" "${3:-$schema}" "$work/broken.xml" >"$work/log" 2>&1; then
         fail "a report that was broken by sed '$2' is taken for valid: schema.py does not check"
     fi
     grep -qF "$1" "$work/log" || {
@@ -215,6 +278,8 @@ refuse flavour 's/<testcase /&flavour="sour" /'
 refuse colour 's/<properties>/<colour\/>&/'
 refuse classless 's/<testcase classname="[^"]*" name=/<testcase classless=/'
 refuse 'tests is 99' 's/ tests="[0-9]*"/ tests="99"/'
+refuse message 's/<skipped>/<skipped message="b">/' "$avocado_schema"
+refuse flakyFailure 's/<skipped>/<flakyFailure type="b"\/>&/' "$avocado_schema"
 refuse 'not well-formed' 's/<\/testsuite>//'
 
 echo "schema: $reports reports are valid, and $refused broken ones were refused"
