@@ -1,18 +1,19 @@
 //! The command line: what can be typed, one file for each subcommand. Owns words and exit codes; the work is done elsewhere.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::fmt::format;
 
 use crate::config::{Config, UserDirs};
+use crate::display;
 use crate::names::{printable, printable_json, printable_lines};
 use crate::plugin::{Catalog, Grants, LOCK_FILE, Lock, Power, Sources, compile};
 use crate::spawner::{ISOLATING, ProcessSpawner, SandboxSpawner, Spawner};
 
+mod again;
 mod config;
 mod list;
 mod plugin;
@@ -274,21 +275,20 @@ impl Place {
     }
 }
 
-/// Writes a line on the standard output; what it holds of others is shown and not done. Whoever reads may stop reading, and a disk may be
-/// full: what the command is for goes on all the same.
+/// Writes a line on the standard output; what it holds of others is shown and not done. What the command is for goes on also
+/// where that cannot be written: it is an error at the end.
 fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(anstream::stdout(), "{}", printable(&line.to_string()));
+    display::out(&format!("{}\n", printable(&line.to_string())));
 }
 
 /// Writes a JSON value on the standard output, in a line.
 fn say_json(value: &serde_json::Value) {
-    let json = value.to_string();
-    let _ = writeln!(anstream::stdout(), "{}", printable_json(&json));
+    display::out(&format!("{}\n", printable_json(&value.to_string())));
 }
 
 /// Writes a line on the standard error, in the same way.
 fn warn(line: impl std::fmt::Display) {
-    let _ = writeln!(anstream::stderr(), "{}", printable(&line.to_string()));
+    display::err(&format!("{}\n", printable(&line.to_string())));
 }
 
 /// Writes on the standard error why a command has failed. Colours are of whoever lays it out; the texts get none of their own.
@@ -301,24 +301,68 @@ fn tell(failed: &miette::Report) {
         }
         None => miette::miette!("{message}"),
     };
-    let _ = writeln!(anstream::stderr(), "{report:?}");
+    display::err(&format!("{report:?}\n"));
 }
 
 /// Reads what was typed; the help, or what is wrong, is shown.
-fn parse() -> Result<Cli, ExitCode> {
+fn parse() -> Result<Cli, u8> {
+    use clap::error::ErrorKind;
+
     let error = match Cli::try_parse() {
         Ok(cli) => return Ok(cli),
         Err(error) => error,
     };
     // A name that others have made may be among it: it's wrong in the same way without what a terminal would act on.
-    let shown = std::env::args_os().map(|arg| printable(&arg.to_string_lossy()).into_owned());
-    let error = Cli::try_parse_from(shown).err().unwrap_or(error);
-    let _ = error.print();
-    Err(ExitCode::from(if error.use_stderr() {
-        exit::FAIL
-    } else {
-        exit::OK
-    }))
+    let shown: Vec<String> = std::env::args_os()
+        .map(|arg| printable(&arg.to_string_lossy()).into_owned())
+        .collect();
+    let error = Cli::try_parse_from(&shown).err().unwrap_or(error);
+    if error.kind() == ErrorKind::DisplayVersion && !asks_for_the_version(&shown) {
+        tell(&miette::miette!(
+            help = "`persea --version` alone shows the version, `-v` before or after a command says more of what the host does",
+            "`-V` and `--version` take no other arguments"
+        ));
+        return Err(exit::FAIL);
+    }
+    let printed = error.print();
+    if error.use_stderr() {
+        return Err(exit::FAIL);
+    }
+    let written = printed.and_then(|()| std::io::Write::flush(&mut std::io::stdout()));
+    if let Err(error) = written {
+        display::note_error(error);
+    }
+    Err(exit::OK)
+}
+
+/// Whether a command line asks for the version and for nothing else: of the program, or of one of its commands.
+fn asks_for_the_version(args: &[String]) -> bool {
+    let Some((last, words)) = args.get(1..).and_then(<[String]>::split_last) else {
+        return false;
+    };
+    let mut command = &Cli::command();
+    matches!(last.as_str(), "-V" | "--version")
+        && words
+            .iter()
+            .all(|word| match command.find_subcommand(word) {
+                Some(found) => {
+                    command = found;
+                    true
+                }
+                None => false,
+            })
+}
+
+/// Ends what is written, and adds to an exit code what went wrong with that.
+fn end(mut code: u8) -> ExitCode {
+    if let Some(error) = display::output_error() {
+        tell(&miette::miette!(
+            "cannot write to the standard output: {error}"
+        ));
+        code |= exit::JOB_FAIL;
+    }
+    display::drain_at_exit();
+    ExitCode::from(code)
 }
 
 /// Does what the command line says.
@@ -328,11 +372,11 @@ pub fn main() -> ExitCode {
         let args = args.map(|arg| arg.to_string_lossy().into_owned());
         return compile::main(&args.collect::<Vec<_>>());
     }
+    report_plainly();
     let cli = match parse() {
         Ok(cli) => cli,
-        Err(code) => return code,
+        Err(code) => return end(code),
     };
-    report_plainly();
     trace(cli.common.verbose);
     let code = match dispatch(cli) {
         Ok(code) => code,
@@ -341,7 +385,7 @@ pub fn main() -> ExitCode {
             failure.code
         }
     };
-    ExitCode::from(code)
+    end(code)
 }
 
 fn dispatch(cli: Cli) -> Result<u8, Failure> {
@@ -393,8 +437,20 @@ fn trace(verbose: u8) {
         1 => "persea=info",
         _ => "persea=debug",
     };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("PERSEA_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let asked = std::env::var_os("PERSEA_LOG").map(|filter| match filter.to_str() {
+        None => Err("it is not UTF-8".to_owned()),
+        Some(text) => tracing_subscriber::EnvFilter::try_new(text).map_err(|why| why.to_string()),
+    });
+    let filter = match asked {
+        Some(Ok(filter)) => filter,
+        Some(Err(why)) => {
+            warn(format_args!(
+                "warning: the variable PERSEA_LOG is not followed: {why}"
+            ));
+            tracing_subscriber::EnvFilter::new(level)
+        }
+        None => tracing_subscriber::EnvFilter::new(level),
+    };
     let fields = format::debug_fn(|writer, field, value| {
         let text = format!("{value:?}");
         match field.name() {
@@ -407,7 +463,7 @@ fn trace(verbose: u8) {
         .with_env_filter(filter)
         .fmt_fields(fields)
         .with_ansi(colours != anstream::ColorChoice::Never)
-        .with_writer(std::io::stderr)
+        .with_writer(|| display::StandardError)
         .without_time()
         .with_target(false)
         .try_init();

@@ -158,7 +158,7 @@ impl Config {
         for (name, value) in std::env::vars_os() {
             let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
                 let name = name.to_string_lossy();
-                if name.starts_with("PERSEA_") {
+                if name.starts_with("PERSEA_") && name.contains("__") {
                     let name = crate::names::printable(&name).into_owned();
                     return Err(ConfigError::Variable { name });
                 }

@@ -1,4 +1,6 @@
 //! What a person sees of a job while it runs. Shows what it is told, and decides nothing.
+//!
+//! `screen` has a thread for it, and `outlet` one for each stream, so that no reader is ever waited for by the job.
 
 use std::path::Path;
 
@@ -6,15 +8,25 @@ use crate::journal::TaskFinished;
 use crate::model::{JobId, Status, Tally, Task};
 use crate::names::{cut, printable};
 
+mod failures;
 mod live;
+mod log;
+mod outlet;
 mod plain;
+mod screen;
+mod tail;
 mod terminal;
 
 pub use live::Live;
-pub use plain::Plain;
+pub use log::JobLog;
+pub use outlet::{
+    StandardError, drain_at_exit, err, hurry, note_error, out, output_error, wait_for,
+};
+pub use plain::{Plain, Shown};
+pub use screen::{JobBegin, JobView, Screen};
 pub use terminal::for_reader;
 
-/// Shows the course of a job. Methods must be quick: the dispatcher waits for them.
+/// Shows the course of a job, on a thread of its own. What is shown waits for its reader elsewhere.
 pub trait Display {
     /// The job begins.
     fn job_started(
@@ -28,8 +40,8 @@ pub trait Display {
     fn task_started(&mut self, task: &Task);
     /// A runner says something for whoever looks.
     fn task_progress(&mut self, task: &Task, text: &str);
-    /// A task has ended; `tally` counts it already.
-    fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally);
+    /// A task has ended; `tally` counts it already. `output` is what it wrote at last, as lines to be shown.
+    fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally, output: &str);
     /// A task has ended, not well, and is tried again.
     fn task_retried(&mut self, task: &Task, record: &TaskFinished);
     /// A requirement is being seen to; `number` is its own as long as that lasts.
@@ -48,6 +60,10 @@ pub trait Display {
     fn resume(&mut self) {}
     /// The job has ended.
     fn job_finished(&mut self) {}
+    /// Whether it shows how tasks end: then the output of those that fail is shown too.
+    fn shows_ends(&self) -> bool {
+        true
+    }
 }
 
 /// Shows nothing: the standard output belongs to a report.
@@ -57,15 +73,18 @@ impl Display for Silent {
     fn job_started(&mut self, _: &JobId, _: &Path, _: usize, _: Option<u64>) {}
     fn task_started(&mut self, _: &Task) {}
     fn task_progress(&mut self, _: &Task, _: &str) {}
-    fn task_finished(&mut self, _: &Task, _: &TaskFinished, _: &Tally) {}
+    fn task_finished(&mut self, _: &Task, _: &TaskFinished, _: &Tally, _: &str) {}
     fn task_retried(&mut self, _: &Task, _: &TaskFinished) {}
     fn requirement_started(&mut self, _: usize, _: &str) {}
     fn requirement_progress(&mut self, _: &str) {}
     fn requirement_finished(&mut self, _: usize, _: Option<&str>) {}
     fn notice(&mut self, text: &str) {
-        anstream::eprintln!("{}", printable(text));
+        outlet::err(&format!("{}\n", printable(text)));
     }
     fn flush(&mut self) {}
+    fn shows_ends(&self) -> bool {
+        false
+    }
 }
 
 /// The longest reason that is shown, in bytes; reports have all of it.
@@ -77,7 +96,7 @@ fn title(task: &Task, total: usize) -> String {
     format!(
         " ({:0width$}/{total}) {}",
         task.index + 1,
-        printable(&task.name)
+        printable(&task.title)
     )
 }
 

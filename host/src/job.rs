@@ -3,6 +3,7 @@
 //! Owns the order of these steps and what a job comes to. Knows nothing of the command line, and WebAssembly and processes
 //! only by the names that `plugin` and `spawner` give them.
 
+mod again;
 mod batch;
 mod clock;
 mod control;
@@ -12,7 +13,6 @@ mod executor;
 mod file;
 mod graph;
 mod history;
-mod log;
 mod makers;
 mod naming;
 mod partition;
@@ -32,10 +32,12 @@ mod task_host;
 mod undo;
 mod variants;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use again::failed_in;
 pub use directory::{DirectoryError, JobDirectory, find, results_root};
 pub use file::{JobFile, JobFileError};
 pub use graph::GraphError;
@@ -48,7 +50,7 @@ pub use undo::{Left, Released, Undo, left_by};
 pub use variants::VariantsError;
 
 use crate::config::Config;
-use crate::display::Display;
+use crate::display::{self, JobBegin, JobLog, Screen};
 use crate::journal::{Event, JobFinished, JobStarted, Journal, JournalError, TaskPlanned};
 use crate::model::{Attributes, JobId, Tally};
 use crate::plugin::{Catalog, Plugin, PluginError};
@@ -86,6 +88,11 @@ pub enum JobError {
         /// Those there are, or the way out.
         known: String,
     },
+    /// Of the tests that are to be run again none is there.
+    #[error(
+        "none of these tests has failed in the job whose failures are to be run again: its references were others"
+    )]
+    NoneAgain,
     /// Its scheduler cannot begin.
     #[error("the scheduler cannot begin: {0}")]
     Scheduler(PluginError),
@@ -105,6 +112,8 @@ pub struct Job {
     pub references: Vec<String>,
     /// What became of them.
     pub resolved: Vec<Resolved>,
+    /// The titles of the tasks that are run, where not all are.
+    pub only: Option<HashSet<String>>,
     /// Where the directories of jobs are made.
     pub results_root: PathBuf,
     /// A directory for what lives only as long as the job.
@@ -173,7 +182,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 impl Job {
     /// Runs the job from its plan to its reports.
-    pub async fn run(self, display: &mut (dyn Display + Send)) -> Result<Summary, JobError> {
+    pub async fn run(self, screen: &mut Screen) -> Result<Summary, JobError> {
         let Self {
             id,
             config,
@@ -181,12 +190,18 @@ impl Job {
             mut spawner,
             references,
             resolved,
+            only,
             results_root,
             temp_dir,
             pending,
         } = self;
         load_requirement_resolvers(&catalog, &resolved).await;
-        let plan = Arc::new(plan::plan(resolved, &catalog, &config, Some(&results_root)));
+        let root = Some(results_root.as_path());
+        let plan = plan::plan(resolved, &catalog, &config, root, only.as_ref());
+        if only.is_some() && plan.entries.is_empty() {
+            return Err(JobError::NoneAgain);
+        }
+        let plan = Arc::new(plan);
         let graph = plan.graph(&config)?;
         let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
         let total = plan.entries.len();
@@ -201,9 +216,9 @@ impl Job {
         }
         let running = directory.path().join(directory::RUNNING);
         spawner.keep_apart(directory.test_results().path(), &running);
-        let mut log = log::JobLog::new(directory.log()?);
+        let log = JobLog::new(directory.log()?);
         let mut journal = Journal::create(directory.path())?;
-        let signals = control::Signals::listen().map_err(|source| JobError::System {
+        let mut signals = control::Signals::listen().map_err(|source| JobError::System {
             what: "listen to signals",
             source,
         })?;
@@ -225,6 +240,8 @@ impl Job {
         for entry in &plan.entries {
             let planned = TaskPlanned {
                 index: entry.task.index + 1,
+                name: &entry.task.name,
+                title: Some(entry.task.title.as_str()).filter(|title| *title != entry.task.name),
                 runnable: &entry.task.runnable,
             };
             journal.append(
@@ -234,8 +251,18 @@ impl Job {
         }
         journal.commit()?;
         let reports = start_reports(&catalog, &config, &journal, directory.path())?;
-        display.job_started(&id, directory.path(), total, plan.shuffle_seed);
-        log.line(format_args!(
+        screen.begin(JobBegin {
+            id: id.clone(),
+            directory: directory.path().to_path_buf(),
+            total,
+            shuffle_seed: plan.shuffle_seed,
+            view: Arc::new(directory::View {
+                plan: Arc::clone(&plan),
+                test_results: Arc::clone(directory.test_results()),
+            }),
+            log,
+        });
+        screen.log(format!(
             "persea {} runs {total} tasks; job {id}",
             env!("CARGO_PKG_VERSION")
         ));
@@ -247,7 +274,7 @@ impl Job {
             fresh: spawner.has_snapshots() && config.flag("spawner.sandbox.fresh"),
             spawner,
             network: config.flag("spawner.sandbox.network"),
-            clock: clock::Clock::new(),
+            clock: Arc::new(clock::Clock::new()),
             test_results: Arc::clone(directory.test_results()),
             dependencies,
             temp_dir,
@@ -258,19 +285,26 @@ impl Job {
                 .duration("runner.task.interval.from_soft_to_hard_termination")
                 .unwrap_or(GRACE),
         });
+        let timeout = config.duration("job.run.timeout");
         let mut dispatcher = dispatcher::Dispatcher {
-            shared,
+            shared: Arc::clone(&shared),
             plan,
             config: &config,
             directory: &directory,
             journal: &mut journal,
-            display,
-            log: &mut log,
+            screen,
             pending: &pending,
             slots: parallel(&config).min(total.max(1)),
-            timeout: config.duration("job.run.timeout"),
+            timeout,
         };
-        let totals = dispatcher.run(graph, policy, signals).await?;
+        let ran = dispatcher.run(graph, policy, &mut signals).await;
+        if ran.as_ref().map_or(true, |totals| totals.interrupted) {
+            display::hurry();
+        }
+        let clock = Arc::clone(&shared.clock);
+        drop(shared);
+        tokio::spawn(until_hurried(signals, clock, timeout));
+        let totals = ran?;
 
         let finished = JobFinished {
             tally: totals.tally,
@@ -288,7 +322,7 @@ impl Job {
         let tidying = tokio::task::spawn_blocking(move || test_results.tidy());
         let failed_reports = end_reports(reports).await;
         let _ = tidying.await;
-        log.line(format_args!("the job has ended"));
+        screen.log("the job has ended".to_owned());
         Ok(Summary {
             tally: totals.tally,
             directory: directory.path().to_path_buf(),
@@ -300,6 +334,30 @@ impl Job {
             failed_reports,
         })
     }
+}
+
+/// Waits, while reports and what is shown are being read, for what ends that: a signal, or the end of the job's time.
+async fn until_hurried(
+    mut signals: control::Signals,
+    clock: Arc<clock::Clock>,
+    timeout: Option<Duration>,
+) {
+    let time_is_up = async {
+        match timeout {
+            Some(timeout) => clock.until(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let asked = async {
+        while signals.next().await == control::Request::StandStill {
+            signals.stand_still().await;
+        }
+    };
+    tokio::select! {
+        () = time_is_up => {}
+        () = asked => {}
+    }
+    display::hurry();
 }
 
 /// The scheduler that is configured, if one is.
@@ -331,7 +389,7 @@ fn there_are<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> String {
     }
 }
 
-type Running = (String, tokio::task::JoinHandle<Result<(), ReportError>>);
+type Running = (String, tokio::task::JoinHandle<Result<usize, ReportError>>);
 
 fn start_reports(
     catalog: &Arc<Catalog>,
@@ -358,7 +416,7 @@ async fn end_reports(running: Vec<Running>) -> Vec<ReportError> {
     let mut failed = Vec::new();
     for (name, thread) in running {
         match thread.await {
-            Ok(Ok(())) => {}
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => failed.push(error),
             Err(_) => failed.push(ReportError::Bug { name }),
         }

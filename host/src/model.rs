@@ -226,8 +226,11 @@ pub struct Task {
     pub index: usize,
     /// Unique in its job: `12-tests/a.py:T.test;variant`.
     pub id: String,
-    /// What people call it: the runnable's identifier.
+    /// The runnable's identifier.
     pub name: String,
+    /// What people call it, unique in its job: the name with its suite before it and its variant after it, and a number
+    /// where several tasks would have the same, as `suite:name;variant (2)`. The same in every job of the same references.
+    pub title: String,
     /// The name of its directory below `test-results/`.
     pub directory: String,
     /// What is to be run.

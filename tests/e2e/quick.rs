@@ -35,7 +35,14 @@ fn each_starts_once_ends_once_and_in_the_order_of_the_plan() {
     let sandbox = Sandbox::new();
     recipe(&sandbox, &["/bin/true"; 200]);
     let ran = sandbox
-        .run(&["run", "--max-parallel-tasks", "1", "quick.json"])
+        .run(&[
+            "run",
+            "--max-parallel-tasks",
+            "1",
+            "--set",
+            "human.output.started=true",
+            "quick.json",
+        ])
         .code(0);
     let events = sandbox.job().events();
     let planned = tasks(&events, "task-planned");

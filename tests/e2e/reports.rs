@@ -1,5 +1,6 @@
 //! Reports: each is a function of the journal alone, whole and valid, now and later.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::Command;
@@ -213,24 +214,25 @@ fn check_tap(tap: &str) {
         .filter(|line| line.contains("..") && line.starts_with(|c: char| c.is_ascii_digit()))
         .collect();
     assert_eq!(plans, [&format!("1..{TESTS}")], "{tap}");
-    let points: Vec<&&str> = lines
-        .iter()
-        .filter(|line| line.starts_with("ok ") || line.starts_with("not ok "))
-        .collect();
-    assert_eq!(points.len(), TESTS, "{tap}");
-    for (index, point) in points.iter().enumerate() {
-        let number = point
-            .split_whitespace()
-            .find_map(|word| word.parse::<usize>().ok());
-        assert_eq!(number, Some(index + 1), "{point}");
-    }
-    let skipped: Vec<&&&str> = points
-        .iter()
-        .filter(|point| point.contains(" # SKIP"))
-        .collect();
-    assert_eq!(skipped.len(), 2, "{tap}");
+    let points = check_points(tap, TESTS);
+    let skipped = points.iter().filter(|point| point.contains(" # SKIP"));
+    assert_eq!(skipped.count(), 2, "{tap}");
     // A `#` in a name is no directive.
     assert!(!tap.contains(" a # b"), "{tap}");
+}
+
+/// The test points: so many, numbered from 1.
+#[track_caller]
+fn check_points(tap: &str, count: usize) -> Vec<&str> {
+    let is_point = |line: &&str| line.starts_with("ok ") || line.starts_with("not ok ");
+    let points: Vec<&str> = tap.lines().filter(is_point).collect();
+    assert_eq!(points.len(), count, "{tap}");
+    for (index, point) in points.iter().enumerate() {
+        let mut words = point.split_whitespace();
+        let number = words.find_map(|word| word.parse::<usize>().ok());
+        assert_eq!(number, Some(index + 1), "{point}");
+    }
+    points
 }
 
 /// A copy of a job whose journal ends in the middle of a line, as when the host was killed.
@@ -249,34 +251,190 @@ fn cut_off(sandbox: &Sandbox, keep: usize) -> Job {
 }
 
 #[test]
-fn a_journal_that_was_cut_off_gives_what_had_finished() {
+fn a_report_of_a_killed_job_has_every_planned_test() {
     let sandbox = job_of_all_sorts();
     for keep in [0, 1, 5, TESTS - 1] {
         let cut = cut_off(&sandbox, keep);
         let path = cut.0.to_str().unwrap();
-        let ran = report(&sandbox, path, "json").code(0);
-        let results: Value =
-            serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran}"));
-        let tests = results["tests"].as_array().unwrap();
         let events = cut.read("events.jsonl");
         let whole = |line: &&str| line.contains("\"task-finished\"") && line.ends_with('}');
-        let finished: Vec<&str> = events.lines().filter(whole).collect();
-        assert_eq!(finished.len(), keep);
-        for line in finished {
-            let event: Value = serde_json::from_str(line).unwrap();
-            let test = tests.iter().find(|test| test["id"] == event["task"]);
-            let status = test.map(|test| &test["status"]);
-            assert_eq!(status, Some(&event["data"]["status"]), "{line}");
-        }
-        // Those that had not may be told as interrupted; nothing that had is lost.
-        let tap = report(&sandbox, path, "tap").code(0).stdout;
-        let points = tap
+        let finished: Vec<Value> = events
             .lines()
-            .filter(|line| line.starts_with("ok ") || line.starts_with("not ok "));
-        assert!(points.count() >= keep, "{tap}");
-        let xml = sandbox.file("cut.xml", report(&sandbox, path, "xunit").code(0).stdout);
-        assert_well_formed(&xml);
+            .filter(whole)
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(finished.len(), keep);
+
+        let ran = report(&sandbox, path, "json").code(2);
+        let count = format!("{} tests of this job have no end", TESTS - keep);
+        assert!(ran.stderr.contains(&count), "{ran}");
+        let results: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let tests = results["tests"].as_array().unwrap();
+        assert_eq!(tests.len(), TESTS);
+        assert_eq!(results["total"], TESTS);
+        for test in tests {
+            let end = finished.iter().find(|event| event["task"] == test["id"]);
+            match end {
+                Some(event) => assert_eq!(test["status"], event["data"]["status"]),
+                None => {
+                    assert_eq!(test["status"], "ERROR");
+                    assert_eq!(test["fail_reason"], "the host ended before it");
+                }
+            }
+        }
+        let all = sandbox.job().results();
+        let of = |tests: &Value, key: &str| {
+            let tests = tests["tests"].as_array().unwrap().iter();
+            let mut all: Vec<String> = tests.map(|test| test[key].to_string()).collect();
+            all.sort();
+            all
+        };
+        for key in ["id", "name", "kind", "uri", "tags", "logdir"] {
+            assert_eq!(of(&results, key), of(&all, key), "{key}");
+        }
+
+        let tap = report(&sandbox, path, "tap").code(2).stdout;
+        check_points(&tap, TESTS);
+        assert!(tap.contains("# ERROR: the host ended before it\n"), "{tap}");
+        assert!(tap.contains("\nBail out! "), "{tap}");
+        let xml = report(&sandbox, path, "xunit").code(2).stdout;
+        assert!(xml.contains(&format!(" tests=\"{TESTS}\" ")), "{xml}");
+        let errors = xml.matches("message=\"the host ended before it\"").count();
+        assert_eq!(errors, TESTS - keep);
+        assert_well_formed(&sandbox.file("cut.xml", xml));
     }
+}
+
+#[test]
+fn a_host_that_is_killed_leaves_no_green_report() {
+    let sandbox = Sandbox::new();
+    sandbox.script("long.sh", "echo here > started; sleep 1000");
+    let args = [
+        "run",
+        "--max-parallel-tasks",
+        "1",
+        "/bin/true",
+        "./long.sh",
+        "/bin/true",
+    ];
+    let mut child = sandbox.persea(&args).spawn().unwrap();
+    sandbox.wait_for("started");
+    let ran = report(&sandbox, "latest", "json").code(2);
+    assert!(ran.stdout.contains("still running"), "{ran}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let xml = report(&sandbox, "latest", "xunit").code(2).stdout;
+    assert!(
+        xml.contains(" tests=\"3\" errors=\"2\" failures=\"0\" "),
+        "{xml}"
+    );
+    assert!(
+        xml.contains("<testcase classname=\"/bin\" name=\"/bin/true (2)\""),
+        "{xml}"
+    );
+    sandbox.assert_no_strays();
+}
+
+#[test]
+fn a_journal_without_a_beginning_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.file("report.json", "an older one");
+    let start = r#"{"event":"job-started","time":1,"data":{"total":1"#;
+    for text in [
+        "",
+        start,
+        "{\"event\":\"job-finished\",\"time\":1,\"data\":{}}\n",
+    ] {
+        sandbox.file("job/events.jsonl", text);
+        let ran = sandbox.run(&["report", "job", "--format", "json", "-o", "report.json"]);
+        assert!(ran.stderr.contains("has no beginning"), "{ran}");
+        ran.code(2);
+        let kept = std::fs::read_to_string(sandbox.project().join("report.json")).unwrap();
+        assert_eq!(kept, "an older one");
+    }
+}
+
+/// The pieces of a text between two others.
+fn between(text: &str, before: &str, after: &str) -> BTreeSet<String> {
+    let parts = text.split(before).skip(1);
+    let pieces = parts.map(|part| part.split(after).next().unwrap().to_owned());
+    pieces.collect()
+}
+
+#[test]
+fn names_have_suite_and_variant_and_are_unique_in_each_report() {
+    let sandbox = Sandbox::new();
+    let suite = |name: &str| {
+        format!(
+            "[[suite]]\nname = \"{name}\"\nreferences = [\"/bin/true\", \"/bin/true\"]\n\
+             [suite.variants]\naxes.size = [\"small\", \"large\"]\n"
+        )
+    };
+    sandbox.file("job.toml", format!("{}{}", suite("a"), suite("b")));
+    let names = |more: &[&str]| {
+        let ran = sandbox
+            .run(&[&["run", "--job", "job.toml"], more].concat())
+            .code(0);
+        let job = sandbox.job();
+        let cases = between(
+            &job.read("results.xml"),
+            "<testcase classname=\"/bin\" name=\"",
+            "\"",
+        );
+        let tap = job.read("results.tap");
+        let points = tap.lines().filter_map(|line| line.strip_prefix("ok "));
+        let points = points.map(|line| line.split_once(' ').unwrap().1.to_owned());
+        assert_eq!(points.collect::<BTreeSet<String>>(), cases);
+        let shown = ran
+            .stdout
+            .lines()
+            .filter_map(|line| line.split_once(": PASS ("));
+        let shown = shown.map(|(line, _)| line.split_once(") ").unwrap().1.to_owned());
+        assert_eq!(shown.collect::<BTreeSet<String>>(), cases);
+        cases
+    };
+    let all = names(&[]);
+    assert_eq!(all.len(), 8, "{all:?}");
+    for variant in all
+        .iter()
+        .filter_map(|name| name.strip_prefix("a:/bin/true;"))
+    {
+        assert!(variant.starts_with("size-"), "{all:?}");
+        assert!(all.contains(&format!("b:/bin/true;{variant}")), "{all:?}");
+        let plain = variant.strip_suffix(" (2)").unwrap_or(variant);
+        assert!(all.contains(&format!("a:/bin/true;{plain} (2)")), "{all:?}");
+    }
+    // The same in another order, and in parts.
+    assert_eq!(names(&["--shuffle"]), all);
+    let mut parts = BTreeSet::new();
+    for part in ["1/3", "2/3", "3/3"] {
+        let some = names(&["--partition", part]);
+        assert!(some.len() < 8);
+        parts.extend(some);
+    }
+    assert_eq!(parts, all);
+}
+
+#[test]
+fn a_flaky_pass_is_marked_in_junit() {
+    let sandbox = Sandbox::new();
+    sandbox.script("flaky.sh", "test -e tried || { touch tried; exit 7; }");
+    sandbox
+        .run(&["run", "--retries", "2", "./flaky.sh", "/bin/true"])
+        .code(0);
+    let xml = sandbox.job().read("results.xml");
+    let mark = "<system-out><![CDATA[flaky: passed in attempt 2\nattempt 1: FAIL: exited with code 7\n]]></system-out>";
+    assert_eq!(xml.matches(mark).count(), 1, "{xml}");
+    assert!(
+        xml.contains("<property name=\"flaky\" value=\"1\""),
+        "{xml}"
+    );
+    let set = "job.run.result.xunit.rerun_elements=true";
+    let again = sandbox
+        .run(&["report", "latest", "--format", "xunit", "--set", set])
+        .code(0);
+    let mark = "<flakyFailure type=\"FAIL\" message=\"exited with code 7\"/>";
+    assert_eq!(again.stdout.matches(mark).count(), 1, "{again}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{Context, Failure, exit};
 use crate::config::Config;
+use crate::display;
 use crate::job::{self, Answer, Picture, Resolved};
 use crate::names::{printable, printable_json, printable_lines};
 use crate::plugin::Catalog;
@@ -63,12 +64,14 @@ impl List {
             } else {
                 write_lines(&mut out, resolved)
             };
-            if written.is_err() {
-                // Whoever reads has stopped reading.
+            if let Err(error) = written {
+                display::note_error(error);
                 return Ok(code);
             }
         }
-        let _ = out.flush();
+        if let Err(error) = out.flush() {
+            display::note_error(error);
+        }
         Ok(code)
     }
 }
@@ -88,8 +91,7 @@ fn graph(
         Form::Dot => picture.dot(),
         Form::Mermaid => picture.mermaid(),
     };
-    // Whoever reads may stop reading.
-    let _ = anstream::stdout().write_all(printable_lines(&text).as_bytes());
+    display::out(&printable_lines(&text));
     Ok(exit::OK)
 }
 

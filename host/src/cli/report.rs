@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, Failure, exit};
+use super::{Context, Failure, exit, warn};
 use crate::job::{self, Destination, Order, ReportError, results_root};
 use crate::journal::Reader;
 
@@ -44,9 +44,18 @@ impl Report {
         let made = tokio::task::spawn_blocking(move || {
             job::make_report(&catalog, &config, &order, journal, &directory, &runtime)
         });
-        made.await
+        let unfinished = made
+            .await
             .map_err(Failure::of)?
             .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
-        Ok(exit::OK)
+        match unfinished {
+            0 => Ok(exit::OK),
+            count => {
+                warn(format_args!(
+                    "error: {count} tests of this job have no end in its journal; the report has them as ERROR"
+                ));
+                Ok(exit::JOB_FAIL)
+            }
+        }
     }
 }

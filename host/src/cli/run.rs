@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Context, Failure, Place, exit, say, warn};
+use super::{Context, Failure, Place, again, exit, warn};
 use crate::config::Config;
-use crate::display::{Display, Live, Plain, Silent, totals};
+use crate::display::{Display, Live, Plain, Screen, Shown, Silent, totals};
 use crate::job::{
     self, Answer, Job, JobError, JobFile, Partition, Pending, Resolved, Summary, results_root,
 };
@@ -60,6 +60,12 @@ pub(super) struct Run {
     /// Run the rest when a reference cannot be resolved
     #[arg(long)]
     ignore_missing_references: bool,
+    /// Of all these, run only the tests that did not pass in this job: its directory, `latest`, or the beginning of its id
+    #[arg(long, value_name = "JOB")]
+    failed: Option<String>,
+    /// Show only failing tests and the totals
+    #[arg(short, long)]
+    quiet: bool,
     /// Plan the job, but cancel every task instead of running it
     #[arg(long)]
     dry_run: bool,
@@ -79,7 +85,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Puts the options over the configuration.
-    fn configure(&self, config: &mut Config) {
+    fn configure(&self, config: &mut Config) -> Result<(), Failure> {
         let flags = [
             ("run.shuffle", self.shuffle || self.shuffle_seed.is_some()),
             (
@@ -87,6 +93,7 @@ impl Run {
                 self.ignore_missing_references,
             ),
             ("run.dry_run.enabled", self.dry_run),
+            ("human.output.quiet", self.quiet),
         ];
         for (name, on) in flags {
             if on {
@@ -119,20 +126,37 @@ impl Run {
             }
         }
         if let Some(dir) = &self.results_dir {
-            config.set_option("run.results_dir", dir.to_string_lossy().into_owned());
+            let text = dir.to_str().ok_or_else(|| {
+                Failure::new(
+                    exit::FAIL,
+                    miette::miette!(
+                        help = "name another directory",
+                        "--results-dir {}: the path is not UTF-8, and reports could not name what is in it",
+                        dir.display()
+                    ),
+                )
+            })?;
+            config.set_option("run.results_dir", text);
         }
+        Ok(())
     }
 
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
         let file = read_job(self.job.as_deref(), &mut context.config)?;
-        self.configure(&mut context.config);
+        self.configure(&mut context.config)?;
         context.tell_not_taken();
         context.config.check().map_err(Failure::of)?;
         if let Some(part) = context.config.text("run.partition") {
             Partition::parse(part)
                 .map_err(|why| Failure::new(exit::FAIL, miette::miette!("{why}")))?;
         }
+        refuse_nameless_directory()?;
         let id = self.job_id(context.config.flag("run.dry_run.enabled"))?;
+        let results_root = results_root(&context.config, &context.dirs);
+        let only = self.failed.as_deref();
+        let only = only
+            .map(|job| again::failed_in(&results_root, job))
+            .transpose()?;
         let catalog = context.catalog().await?;
         let mut references = self.references;
         references.extend(self.recipe);
@@ -177,15 +201,26 @@ impl Run {
             ));
         }
         let stdout_is_taken = !on_stdout.is_empty();
-        let mut display: Box<dyn Display + Send> = if stdout_is_taken {
+        let quiet = context.config.flag("human.output.quiet");
+        let display: Box<dyn Display + Send> = if stdout_is_taken {
             Box::new(Silent)
+        } else if quiet {
+            Box::new(Plain::new(Shown::Failures))
         } else if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
             Box::new(Live::default())
+        } else if context.config.flag("human.output.started") {
+            Box::new(Plain::new(Shown::StartsAndEnds))
         } else {
-            Box::new(Plain::default())
+            Box::new(Plain::new(Shown::Ends))
         };
+        let lines = context.config.integer("human.output.lines");
+        let lines = lines.and_then(|lines| usize::try_from(lines).ok());
+        let mut screen = Screen::start(display, lines.unwrap_or_default(), again::command_line())
+            .map_err(|error| {
+            let error = miette::miette!("cannot start a thread for what is shown: {error}");
+            Failure::new(exit::JOB_FAIL, error)
+        })?;
         let unloaded = !catalog.failures().is_empty();
-        let results_root = results_root(&context.config, &context.dirs);
         let config = Arc::new(context.config);
         let job = Job {
             id,
@@ -194,25 +229,27 @@ impl Run {
             spawner,
             references,
             resolved,
+            only,
             results_root,
             temp_dir: common,
             pending,
         };
-        let done = job.run(&mut *display).await;
-        display.job_finished();
-        display.flush();
+        let done = job.run(&mut screen).await;
+        let closing = match &done {
+            Ok(summary) if !stdout_is_taken => closing(summary, quiet),
+            _ => String::new(),
+        };
+        screen.end(closing).await;
         let summary = done.map_err(|error| match error {
             JobError::Directory(_)
             | JobError::Journal(_)
             | JobError::System { .. }
             | JobError::Report(_)
             | JobError::Graph(_)
+            | JobError::NoneAgain
             | JobError::NoScheduler { .. }
             | JobError::Scheduler(_) => Failure::with(exit::JOB_FAIL, error),
         })?;
-        if !stdout_is_taken {
-            show(&summary);
-        }
         Ok(code(&summary) | if unloaded { exit::JOB_FAIL } else { exit::OK })
     }
 
@@ -231,6 +268,22 @@ impl Run {
                 Ok(JobId::from_bytes(bytes))
             }
         }
+    }
+}
+
+/// Refuses a working directory that is not UTF-8: tests would be told another one.
+fn refuse_nameless_directory() -> Result<(), Failure> {
+    match std::env::current_dir() {
+        Ok(directory) if directory.to_str().is_none() => Err(Failure::new(
+            exit::FAIL,
+            miette::miette!(
+                help = "run it in a directory whose path is",
+                "the path of the working directory is not UTF-8: {}",
+                directory.display()
+            ),
+        )),
+        // One that is not there is an error of its own.
+        _ => Ok(()),
     }
 }
 
@@ -296,24 +349,27 @@ pub(super) fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(
     Ok(())
 }
 
-fn show(summary: &Summary) {
-    say(format_args!("RESULTS    : {}", totals(&summary.tally)));
+/// What is shown below the tests.
+fn closing(summary: &Summary, quiet: bool) -> String {
+    let mut text = format!("RESULTS    : {}\n", totals(&summary.tally));
     if summary.flaky > 0 {
-        say(format_args!(
-            "FLAKY      : {} passed only when tried again",
+        text.push_str(&format!(
+            "FLAKY      : {} passed only when tried again\n",
             summary.flaky
         ));
     }
+    if quiet {
+        return text;
+    }
     if summary.switches > 0 {
-        say(format_args!(
-            "SWITCHES   : {} of an environment to another state",
+        text.push_str(&format!(
+            "SWITCHES   : {} of an environment to another state\n",
             summary.switches
         ));
     }
-    say(format_args!(
-        "JOB TIME   : {:.2} s",
-        summary.elapsed.as_secs_f64()
-    ));
+    let seconds = summary.elapsed.as_secs_f64();
+    text.push_str(&format!("JOB TIME   : {seconds:.2} s\n"));
+    text
 }
 
 /// The exit code of a job, in Avocado's bits.

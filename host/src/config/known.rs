@@ -154,6 +154,24 @@ pub const KNOWN: &[Known] = &[
     )
     .of_project(Project::Unsaid),
     known(
+        "human.output.lines",
+        Shape::Integer,
+        "20",
+        "how many of the last lines that a failing test wrote are shown; 0 is none",
+    ),
+    known(
+        "human.output.quiet",
+        Shape::Flag,
+        "false",
+        "show only failing tests and the totals",
+    ),
+    known(
+        "human.output.started",
+        Shape::Flag,
+        "false",
+        "show also that a test starts, where there is no terminal",
+    ),
+    known(
         "job.run.result.json.enabled",
         Shape::Flag,
         "true",

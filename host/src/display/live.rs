@@ -1,10 +1,11 @@
 //! The display on a terminal: a line for each task that has ended, and below them a bar, the counts, and the tasks that run.
 //!
-//! A thread of its own draws, so that a slow terminal does not hold up the job.
+//! A thread of its own draws, so that a slow terminal does not hold up the job: lines wait for it up to a limit.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::outlet::{self, CAPACITY};
 use super::{Display, finished_line, opening, retried_line, style, title};
 use crate::journal::TaskFinished;
 use crate::model::{JobId, Status, Tally, Task};
@@ -29,7 +31,10 @@ const NAME: usize = 60;
 #[derive(Default)]
 struct Picture {
     total: usize,
+    /// What is to be shown above the bar.
     lines: String,
+    /// How many lines were dropped since then, because nobody reads.
+    dropped: usize,
     running: BTreeMap<usize, (String, Instant)>,
     tally: Tally,
 }
@@ -37,6 +42,8 @@ struct Picture {
 /// A bar on the standard error, lines on the standard output.
 pub struct Live {
     picture: Arc<Mutex<Picture>>,
+    /// Counts how often was drawn.
+    drawn: Arc<AtomicU64>,
     bar: ProgressBar,
     wake: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -53,6 +60,7 @@ impl Default for Live {
         }
         Self {
             picture: Arc::default(),
+            drawn: Arc::default(),
             bar,
             wake: None,
             thread: None,
@@ -64,34 +72,59 @@ fn lock(picture: &Mutex<Picture>) -> MutexGuard<'_, Picture> {
     picture.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl Picture {
+    /// Adds lines, each with its end, unless too many wait already.
+    fn show(&mut self, lines: &str) {
+        if self.lines.len() + lines.len() > CAPACITY {
+            self.dropped += lines.lines().count();
+            return;
+        }
+        if self.dropped > 0 {
+            let note = outlet::dropped_note(std::mem::take(&mut self.dropped));
+            self.lines.push_str(&note);
+        }
+        self.lines.push_str(lines);
+    }
+}
+
 impl Live {
     fn start(&mut self) {
         let (wake, woken) = channel();
         let (picture, bar) = (Arc::clone(&self.picture), self.bar.clone());
-        let drawer = std::thread::Builder::new().name("persea-display".into());
+        let drawn = Arc::clone(&self.drawn);
+        let drawer = std::thread::Builder::new().name("persea-drawer".into());
         self.thread = drawer
-            .spawn(move || draw_until_closed(&picture, &bar, &woken))
+            .spawn(move || {
+                draw_until_closed(&picture, &bar, &woken, &drawn);
+                draw(&picture, &bar);
+                bar.finish_and_clear();
+            })
             .ok();
         self.wake = Some(wake);
     }
 
-    /// Draws a last time and ends the thread.
+    /// Has the thread draw a last time and end; waits for that as long as somebody reads.
     fn end(&mut self) {
         self.wake = None;
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            let drawn = || self.drawn.load(Ordering::Relaxed);
+            outlet::wait_for(|| thread.is_finished(), drawn);
         }
-        draw(&self.picture, &self.bar);
-        self.bar.finish_and_clear();
     }
 }
 
-fn draw_until_closed(picture: &Mutex<Picture>, bar: &ProgressBar, woken: &Receiver<()>) {
+fn draw_until_closed(
+    picture: &Mutex<Picture>,
+    bar: &ProgressBar,
+    woken: &Receiver<()>,
+    drawn: &AtomicU64,
+) {
     while matches!(
         woken.recv_timeout(FRAME),
         Ok(()) | Err(RecvTimeoutError::Timeout)
     ) {
         draw(picture, bar);
+        drawn.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -149,9 +182,7 @@ impl Display for Live {
     ) {
         let mut picture = lock(&self.picture);
         picture.total = total;
-        picture
-            .lines
-            .push_str(&opening(id, directory, shuffle_seed));
+        picture.show(&opening(id, directory, shuffle_seed));
         drop(picture);
         self.start();
     }
@@ -159,31 +190,29 @@ impl Display for Live {
     fn task_started(&mut self, task: &Task) {
         lock(&self.picture).running.insert(
             task.index,
-            (printable(&task.name).into_owned(), Instant::now()),
+            (printable(&task.title).into_owned(), Instant::now()),
         );
     }
 
     fn task_progress(&mut self, task: &Task, text: &str) {
         let mut picture = lock(&self.picture);
         let line = format!("{}: {}\n", title(task, picture.total), printable(text));
-        picture.lines.push_str(&line);
+        picture.show(&line);
     }
 
-    fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally) {
+    fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally, output: &str) {
         let mut picture = lock(&self.picture);
         picture.running.remove(&task.index);
         picture.tally = *tally;
         let line = finished_line(task, record, picture.total);
-        picture.lines.push_str(&line);
-        picture.lines.push('\n');
+        picture.show(&format!("{line}\n{output}"));
     }
 
     fn task_retried(&mut self, task: &Task, record: &TaskFinished) {
         let mut picture = lock(&self.picture);
         picture.running.remove(&task.index);
         let line = retried_line(task, record, picture.total);
-        picture.lines.push_str(&line);
-        picture.lines.push('\n');
+        picture.show(&format!("{line}\n"));
     }
 
     fn requirement_started(&mut self, number: usize, name: &str) {
@@ -193,22 +222,19 @@ impl Display for Live {
     }
 
     fn requirement_progress(&mut self, line: &str) {
-        let mut picture = lock(&self.picture);
-        picture.lines.push_str(&format!(" {}\n", printable(line)));
+        lock(&self.picture).show(&format!(" {}\n", printable(line)));
     }
 
     fn requirement_finished(&mut self, number: usize, line: Option<&str>) {
         let mut picture = lock(&self.picture);
         picture.running.remove(&number);
         if let Some(line) = line {
-            picture.lines.push_str(&format!(" {}\n", printable(line)));
+            picture.show(&format!(" {}\n", printable(line)));
         }
     }
 
     fn notice(&mut self, text: &str) {
-        let mut picture = lock(&self.picture);
-        picture.lines.push_str(&printable(text));
-        picture.lines.push('\n');
+        lock(&self.picture).show(&format!("{}\n", printable(text)));
     }
 
     // The thread draws at its own pace.

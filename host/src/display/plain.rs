@@ -1,34 +1,49 @@
-//! The display where there is no terminal: a line for each start and each end, as Avocado's.
+//! The display where there is no terminal: a line for each end, and for each start where that is wanted. Also the quiet one,
+//! with a line for each failure.
 
-use std::io::{self, Write};
 use std::path::Path;
 
-use super::{Display, finished_line, opening, retried_line, title};
+use super::{Display, finished_line, opening, outlet, retried_line, title};
 use crate::journal::TaskFinished;
 use crate::model::{JobId, Tally, Task};
 use crate::names::printable;
 
-/// Lines on the standard output.
-pub struct Plain {
-    total: usize,
-    lines: Vec<u8>,
-    out: anstream::AutoStream<io::Stdout>,
+/// What a plain display shows of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Only those that fail.
+    Failures,
+    /// How each of them ends.
+    Ends,
+    /// That each of them starts, and how it ends.
+    StartsAndEnds,
 }
 
-impl Default for Plain {
-    fn default() -> Self {
-        Self {
-            total: 0,
-            lines: Vec::new(),
-            out: anstream::stdout(),
-        }
-    }
+/// Lines on the standard output.
+#[derive(Debug)]
+pub struct Plain {
+    shown: Shown,
+    total: usize,
+    lines: String,
 }
 
 impl Plain {
+    /// With lines for these events.
+    pub fn new(shown: Shown) -> Self {
+        Self {
+            shown,
+            total: 0,
+            lines: String::new(),
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.shown == Shown::Failures
+    }
+
     fn line(&mut self, line: &str) {
-        self.lines.extend_from_slice(line.as_bytes());
-        self.lines.push(b'\n');
+        self.lines.push_str(line);
+        self.lines.push('\n');
     }
 }
 
@@ -41,38 +56,50 @@ impl Display for Plain {
         shuffle_seed: Option<u64>,
     ) {
         self.total = total;
-        self.lines
-            .extend_from_slice(opening(id, directory, shuffle_seed).as_bytes());
+        if !self.is_quiet() {
+            self.lines.push_str(&opening(id, directory, shuffle_seed));
+        }
     }
 
     fn task_started(&mut self, task: &Task) {
-        let line = format!("{}: STARTED", title(task, self.total));
-        self.line(&line);
+        if self.shown == Shown::StartsAndEnds {
+            let line = format!("{}: STARTED", title(task, self.total));
+            self.line(&line);
+        }
     }
 
     fn task_progress(&mut self, task: &Task, text: &str) {
-        let line = format!("{}: {}", title(task, self.total), printable(text));
-        self.line(&line);
+        if !self.is_quiet() {
+            let line = format!("{}: {}", title(task, self.total), printable(text));
+            self.line(&line);
+        }
     }
 
-    fn task_finished(&mut self, task: &Task, record: &TaskFinished, _: &Tally) {
-        let line = finished_line(task, record, self.total);
-        self.line(&line);
+    fn task_finished(&mut self, task: &Task, record: &TaskFinished, _: &Tally, output: &str) {
+        if !self.is_quiet() || !record.status.is_ok() {
+            let line = finished_line(task, record, self.total);
+            self.line(&line);
+            self.lines.push_str(output);
+        }
     }
 
     fn task_retried(&mut self, task: &Task, record: &TaskFinished) {
-        let line = retried_line(task, record, self.total);
-        self.line(&line);
+        if !self.is_quiet() {
+            let line = retried_line(task, record, self.total);
+            self.line(&line);
+        }
     }
 
     fn requirement_started(&mut self, _: usize, _: &str) {}
 
     fn requirement_progress(&mut self, line: &str) {
-        self.line(&format!(" {}", printable(line)));
+        if !self.is_quiet() {
+            self.line(&format!(" {}", printable(line)));
+        }
     }
 
     fn requirement_finished(&mut self, _: usize, line: Option<&str>) {
-        if let Some(line) = line {
+        if let Some(line) = line.filter(|_| !self.is_quiet()) {
             self.line(&format!(" {}", printable(line)));
         }
     }
@@ -82,13 +109,7 @@ impl Display for Plain {
     }
 
     fn flush(&mut self) {
-        if !self.lines.is_empty() {
-            // Whoever reads may stop reading; the job goes on, and its reports are whole.
-            let _ = self
-                .out
-                .write_all(&self.lines)
-                .and_then(|()| self.out.flush());
-            self.lines.clear();
-        }
+        outlet::out(&self.lines);
+        self.lines.clear();
     }
 }

@@ -8,10 +8,12 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::plan::Plan;
 use super::spares::Spares;
 use crate::config::{Config, UserDirs};
+use crate::display::JobView;
 use crate::held::Held;
-use crate::model::{JobId, Status};
+use crate::model::{JobId, Status, Task};
 
 /// Where the tests' own directories are.
 pub(crate) const TEST_RESULTS: &str = "test-results";
@@ -111,6 +113,22 @@ impl Drop for Section {
     }
 }
 
+/// What the display sees of a job.
+pub(super) struct View {
+    pub(super) plan: Arc<Plan>,
+    pub(super) test_results: Arc<Section>,
+}
+
+impl JobView for View {
+    fn task(&self, index: usize) -> Option<&Task> {
+        self.plan.entries.get(index).map(|entry| &entry.task)
+    }
+
+    fn file(&self, directory: &str, name: &str) -> io::Result<File> {
+        self.test_results.held()?.enter(directory)?.read(name)
+    }
+}
+
 /// The directory in which the directories of jobs are made.
 pub fn results_root(config: &Config, dirs: &UserDirs) -> PathBuf {
     config
@@ -137,6 +155,14 @@ impl JobDirectory {
         };
         std::fs::create_dir_all(root).map_err(|error| failed(root, error))?;
         let root = root.canonicalize().map_err(|error| failed(root, error))?;
+        // The journal, reports and variables of tests hold paths as text.
+        if root.to_str().is_none() {
+            let why = "the path is not UTF-8, and reports could not name what is in it";
+            return Err(failed(
+                &root,
+                io::Error::new(io::ErrorKind::InvalidInput, why),
+            ));
+        }
         let time = Timestamp::now().to_zoned(time_zone());
         let time = time.strftime("%Y-%m-%dT%H.%M");
         let mut path = PathBuf::new();
@@ -165,15 +191,26 @@ impl JobDirectory {
         Ok(directory)
     }
 
-    /// Points `latest` here, at no moment missing.
+    /// Points `latest` here, at no moment missing. What has that name and is no link is a user's, and is left alone.
     fn make_latest(&self, root: &Path) -> io::Result<()> {
         let Some(name) = self.path.file_name() else {
             return Ok(());
         };
-        let new = root.join(format!(".latest-{}", std::process::id()));
-        let _ = std::fs::remove_file(&new);
+        let latest = root.join("latest");
+        if std::fs::symlink_metadata(&latest).is_ok_and(|meta| !meta.is_symlink()) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "a file or directory of yours has that name; rename it to have the link",
+            ));
+        }
+        // Named by the job, so that nothing else has that name.
+        let new = root.join(format!(".latest-{}", name.to_string_lossy()));
         std::os::unix::fs::symlink(name, &new)?;
-        std::fs::rename(&new, root.join("latest"))
+        let renamed = std::fs::rename(&new, latest);
+        if renamed.is_err() {
+            let _ = std::fs::remove_file(&new);
+        }
+        renamed
     }
 
     /// Its path, absolute.

@@ -18,14 +18,13 @@ use super::control::{Control, Request, Signals, Stop};
 use super::directory::JobDirectory;
 use super::executor::Shared;
 use super::graph::Graph;
-use super::log::JobLog;
 use super::pending::Pending;
 use super::places::{News, Places};
 use super::plan::{Entry, Plan};
 use super::queue::{Forsaken, Queue};
 use super::task_host::{Finished, Message, Slot};
 use crate::config::Config;
-use crate::display::Display;
+use crate::display::Screen;
 use crate::journal::{self, Event, Journal, JournalError, TaskFinished};
 use crate::model::{Outcome, Status, Tally, Task};
 
@@ -62,8 +61,7 @@ pub(super) struct Dispatcher<'a> {
     pub(super) config: &'a Config,
     pub(super) directory: &'a JobDirectory,
     pub(super) journal: &'a mut Journal,
-    pub(super) display: &'a mut (dyn Display + Send),
-    pub(super) log: &'a mut JobLog,
+    pub(super) screen: &'a mut Screen,
     pub(super) pending: &'a Pending,
     pub(super) slots: usize,
     pub(super) timeout: Option<Duration>,
@@ -95,7 +93,7 @@ struct State {
 
 /// How the last attempt of a task has ended that is tried again.
 struct Tried {
-    record: TaskFinished,
+    record: Arc<TaskFinished>,
     /// What that has left.
     directory: Option<String>,
 }
@@ -119,7 +117,7 @@ impl Dispatcher<'_> {
         &mut self,
         graph: Graph,
         policy: Policy,
-        mut signals: Signals,
+        signals: &mut Signals,
     ) -> Result<Totals, JournalError> {
         let (messages, mut inbox) = mpsc::unbounded_channel();
         let (control, _) = watch::channel(Control::default());
@@ -170,7 +168,7 @@ impl Dispatcher<'_> {
                 biased;
                 request = signals.next() => match request {
                     Request::End => self.stop(&mut state, Stop::User),
-                    Request::StandStill => self.stand_still(&mut state, &mut signals).await,
+                    Request::StandStill => self.stand_still(&mut state, signals).await,
                 },
                 _ = inbox.recv_many(&mut batch, MESSAGES) => {
                     for message in batch.drain(..) {
@@ -222,8 +220,7 @@ impl Dispatcher<'_> {
 
     fn progress(&mut self, state: &mut State, task: &Task, text: &str) {
         self.write(state, &Event::TaskProgress(&task.id, text));
-        self.display.task_progress(task, text);
-        self.log.progress(task, text);
+        self.screen.task_progress(task, text);
     }
 
     fn take(&mut self, state: &mut State, message: Message) {
@@ -319,24 +316,26 @@ impl Dispatcher<'_> {
             record.directory = format!("{}/{name}", super::directory::TEST_RESULTS);
         }
         self.write(state, &Event::TaskRetried(&task.id, &record));
-        self.display.task_retried(task, &record);
-        self.log.finished(task, &record);
+        let record = Arc::new(record);
+        self.screen.task_retried(task, Arc::clone(&record));
         state.tried.insert(task.index, Tried { record, directory });
         state.queue.put_back(task.index);
     }
 
     /// Records the end of a task that is not started any more. One that was to be tried again has ended as it did the last time.
     fn skip(&mut self, state: &mut State, task: &Task, why: &str) {
-        let Some(mut tried) = state.tried.remove(&task.index) else {
+        let Some(tried) = state.tried.remove(&task.index) else {
             let outcome = Outcome::new(Status::Skip, format!("not started: {why}"));
             return self.finish(state, task, &outcome, None);
         };
-        if tried.record.attempts == 1 {
+        let mut record = Arc::unwrap_or_clone(tried.record);
+        let status = record.status;
+        if record.attempts == 1 {
             // Said only of those that were run more than once.
-            tried.record.attempts = 0;
+            record.attempts = 0;
         }
-        self.settle(state, task, &tried.record, tried.directory.as_deref());
-        self.ended(state, task.index, tried.record.status);
+        self.settle(state, task, record, tried.directory.as_deref());
+        self.ended(state, task.index, status);
     }
 
     /// Records the end of a task, whether it was started or not, and those of all that can't run any more because of it.
@@ -389,7 +388,7 @@ impl Dispatcher<'_> {
         state.tried.remove(&task.index);
         let directory = ran.is_some_and(|ran| ran.has_directory);
         let directory = directory.then_some(task.directory.as_str());
-        self.settle(state, task, &record, directory);
+        self.settle(state, task, record, directory);
     }
 
     /// Writes down how a task has ended, and where what it left is, if it has left anything.
@@ -397,16 +396,16 @@ impl Dispatcher<'_> {
         &mut self,
         state: &mut State,
         task: &Task,
-        record: &TaskFinished,
+        record: TaskFinished,
         directory: Option<&str>,
     ) {
         let status = record.status;
         state.policy.ended(task.index, status);
         state.flaky += usize::from(record.flaky);
-        self.write(state, &Event::TaskFinished(&task.id, record));
+        self.write(state, &Event::TaskFinished(&task.id, &record));
         state.tally.add(status);
-        self.display.task_finished(task, record, &state.tally);
-        self.log.finished(task, record);
+        self.screen
+            .task_finished(task, Arc::new(record), state.tally, directory);
         if status != Status::Pass
             && let Some(directory) = directory
         {
@@ -419,7 +418,7 @@ impl Dispatcher<'_> {
             && state.stopped.is_none()
         {
             state.stopped = Some("a test has failed before (--failfast)");
-            self.display.notice("Interrupting job (failfast).");
+            self.screen.notice("Interrupting job (failfast).");
         }
     }
 

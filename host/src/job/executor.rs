@@ -37,7 +37,7 @@ pub(super) struct Shared {
     pub(super) batches: bool,
     /// Whether each has an environment for itself, where one can be brought back to how it was.
     pub(super) fresh: bool,
-    pub(super) clock: Clock,
+    pub(super) clock: Arc<Clock>,
     pub(super) test_results: Arc<Section>,
     /// Where the directories of requirements are.
     pub(super) dependencies: Arc<Section>,

@@ -11,6 +11,7 @@ pub(in crate::job) fn tasks(mores: &[Value]) -> Vec<Task> {
                 index,
                 id: format!("{}-{name}", index + 1),
                 name: (*name).to_owned(),
+                title: (*name).to_owned(),
                 directory: String::new(),
                 runnable,
             })

@@ -14,12 +14,48 @@ pub(super) struct Named {
     /// In its suite, or in the job where it has none.
     pub(super) number: usize,
     pub(super) name: String,
+    /// What people call it, once `entitle` has made it.
+    pub(super) title: String,
     pub(super) runnable: Runnable,
     pub(super) ended: Option<Outcome>,
     /// What it may not do, where plugins have made it.
     pub(super) hold: Option<Arc<Hold>>,
     /// The plugins that have made it, where any but the host's own have.
     pub(super) makers: Option<Arc<str>>,
+}
+
+/// Gives each task its title: the name with its suite before it and its variant after it, as `suite:name;variant`, and a
+/// number where tasks before it have the same. To be called before tasks are left out or put into another order, so that a
+/// title is the same in every job of the same references.
+pub(super) fn entitle(named: &mut [Named]) {
+    let mut used: HashMap<String, usize> = HashMap::with_capacity(named.len());
+    for named in named {
+        let mut title = String::new();
+        if let Some(suite) = named.runnable.suite() {
+            title.push_str(suite);
+            title.push(':');
+        }
+        title.push_str(&named.name);
+        if let Some(variant) = variant_id(&named.runnable) {
+            title.push(';');
+            title.push_str(variant);
+        }
+        let mut copies = used.get(&title).copied().unwrap_or_default();
+        let plain = title.clone();
+        while used.contains_key(&title) {
+            copies += 1;
+            title = format!("{plain} ({})", copies + 1);
+        }
+        if copies > 0 {
+            used.insert(plain, copies);
+        }
+        used.entry(title.clone()).or_default();
+        named.title = title;
+    }
+}
+
+fn variant_id(runnable: &Runnable) -> Option<&str> {
+    runnable.more.get("variant")?.get("variant_id")?.as_str()
 }
 
 /// How many digits the numbers have, by suite.
@@ -64,8 +100,7 @@ impl Ids {
         let width = widths.get(&suite.map(str::to_owned)).or(widths.get(&None));
         let width = width.copied().unwrap_or_default();
         let index = format!("{:0width$}", named.number);
-        let variant = named.runnable.more.get("variant");
-        let variant = variant.and_then(|variant| variant.get("variant_id")?.as_str());
+        let variant = variant_id(&named.runnable);
         if let Some(format) = &self.format {
             // Names last: what they have in braces is theirs.
             return format
@@ -177,6 +212,7 @@ mod tests {
             Named {
                 number: 0,
                 name: (*name).to_owned(),
+                title: String::new(),
                 runnable,
                 ended: None,
                 hold: None,
@@ -190,6 +226,54 @@ mod tests {
             .iter()
             .map(|named| ids.unique(named, &widths))
             .collect()
+    }
+
+    #[test]
+    fn titles_name_suite_and_variant_and_are_unique() {
+        let named = |(suite, name, variant): &(&str, &str, &str)| {
+            let mut runnable = Runnable::default();
+            for (key, value) in [
+                ("suite", Value::from(*suite)),
+                ("variant", serde_json::json!({"variant_id": variant})),
+            ] {
+                if !value.to_string().contains("\"\"") {
+                    runnable.more.insert(key.into(), value);
+                }
+            }
+            Named {
+                number: 0,
+                name: (*name).to_owned(),
+                title: String::new(),
+                runnable,
+                ended: None,
+                hold: None,
+                makers: None,
+            }
+        };
+        let tasks = [
+            ("", "a", ""),
+            ("s", "a", "v-1"),
+            ("", "a (2)", ""),
+            ("", "a", ""),
+            ("", "a", ""),
+            ("s", "a", "v-1"),
+            ("", "a (2)", ""),
+        ];
+        let mut named: Vec<Named> = tasks.iter().map(named).collect();
+        entitle(&mut named);
+        let titles: Vec<&str> = named.iter().map(|named| named.title.as_str()).collect();
+        assert_eq!(
+            titles,
+            [
+                "a",
+                "s:a;v-1",
+                "a (2)",
+                "a (3)",
+                "a (4)",
+                "s:a;v-1 (2)",
+                "a (2) (2)"
+            ]
+        );
     }
 
     #[test]

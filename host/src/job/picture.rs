@@ -29,7 +29,7 @@ impl Picture {
         catalog: &Catalog,
         config: &Config,
     ) -> Result<Self, GraphError> {
-        let plan = plan(resolved, catalog, config, None);
+        let plan = plan(resolved, catalog, config, None, None);
         let graph = plan.graph(config)?;
         Ok(Self { plan, graph })
     }

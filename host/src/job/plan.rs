@@ -1,14 +1,15 @@
 //! Runnables to tasks: names, ids, directories, the order, and what can be said of a task before it runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::again;
 use super::graph::{Graph, GraphError};
 use super::history::History;
 use super::makers::Hold;
-use super::naming::{Ids, Named, identifier};
+use super::naming::{Ids, Named, entitle, identifier};
 use super::partition::Partition;
 use super::requirements::{Requirements, key};
 use super::resolve::{Answer, Resolved};
@@ -74,12 +75,14 @@ impl Plan {
 
 /// Makes the plan of what was resolved. References that nobody resolved are the caller's to refuse; those over which a
 /// resolver failed become tasks in error, so that they are counted.
-/// Earlier jobs below `results_root` may have a say in the order.
+/// Earlier jobs below `results_root` may have a say in the order. With `only` the tasks are those with these titles, and
+/// those that they wait for.
 pub(super) fn plan(
     resolved: Vec<Resolved>,
     catalog: &Catalog,
     config: &Config,
     results_root: Option<&Path>,
+    only: Option<&HashSet<String>>,
 ) -> Plan {
     let format = config.text("runner.identifier_format").unwrap_or("{uri}");
     let dry_run = config.flag("run.dry_run.enabled");
@@ -105,6 +108,7 @@ pub(super) fn plan(
                     named.push(Named {
                         number: 0,
                         name,
+                        title: String::new(),
                         runnable,
                         ended: None,
                         hold: hold.clone(),
@@ -120,6 +124,7 @@ pub(super) fn plan(
                 named.push(Named {
                     number: 0,
                     name: reference,
+                    title: String::new(),
                     runnable,
                     ended: Some(Outcome::new(Status::Error, error)),
                     hold: None,
@@ -130,6 +135,7 @@ pub(super) fn plan(
         }
     }
     // Of the whole, so that the parts of a job have different ids; and parted before it's shuffled, so that all machines part alike.
+    entitle(&mut named);
     let mut ids = Ids::new(config);
     let widths = ids.number(&mut named);
     if let Some(partition) = partition {
@@ -141,6 +147,10 @@ pub(super) fn plan(
             .collect();
         let mut kept = partition.keeps(&tasks).into_iter();
         named.retain(|_| kept.next().unwrap_or(false));
+    }
+    if let Some(only) = only {
+        let made: Vec<String> = named.iter().map(|named| ids.id(named, &widths)).collect();
+        again::retain(&mut named, &made, only);
     }
     let shuffle_seed = config.flag("run.shuffle").then(|| {
         config
@@ -166,6 +176,7 @@ pub(super) fn plan(
             let id = ids.unique(&named, &widths);
             let Named {
                 name,
+                title,
                 runnable,
                 ended,
                 hold,
@@ -190,6 +201,7 @@ pub(super) fn plan(
                     index,
                     id,
                     name,
+                    title,
                     directory,
                     runnable,
                 },

@@ -1,5 +1,8 @@
 //! Result formats at work: each follows the journal in a thread of its own, so that a slow one holds up neither the tests nor the others.
 
+mod ending;
+mod relay;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,10 +14,11 @@ use cap_std::fs::{Dir, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 use serde_json::Value;
 
+use self::ending::Ending;
+use self::relay::Relay;
 use crate::config::{Config, Origin};
 use crate::display::for_reader;
-use crate::journal::{JobFinished, JournalError, Line, Reader};
-use crate::model::{Status, Tally};
+use crate::journal::{JournalError, Line, Reader};
 use crate::plugin::{
     Catalog, FormatData, FormatEvent, Plugin, PluginError, ReportTarget, ResultFormat,
 };
@@ -57,6 +61,12 @@ pub enum ReportError {
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The journal has not even a beginning.
+    #[error("the journal {} has no beginning: there is nothing to report", path.display())]
+    Empty {
+        /// The journal.
+        path: PathBuf,
+    },
     /// The format failed.
     #[error("the report `{name}` is incomplete: {source}")]
     Plugin {
@@ -154,6 +164,11 @@ impl Files {
 }
 
 /// Makes one report of a journal, from its first line to its last. Blocks: it is to be called from a thread of its own.
+/// Returns how many tasks were planned and have no end in the journal, because the host ended before them: they are in the
+/// report as errors.
+///
+/// # Errors
+/// The journal cannot be read or has no beginning, the format fails, or the report cannot be written.
 pub fn make(
     catalog: &Catalog,
     config: &Config,
@@ -161,81 +176,95 @@ pub fn make(
     mut journal: Reader,
     job_dir: &Path,
     runtime: &tokio::runtime::Handle,
-) -> Result<(), ReportError> {
+) -> Result<usize, ReportError> {
     let plugin = &order.plugin;
     let failed = |source| ReportError::Plugin {
         name: plugin.name.clone(),
         source,
     };
-    let (target, copy) = open(order)?;
     let settings = config.subset(&plugin.settings);
     let wanted = wanted_events(plugin);
     let wants = |kind: &str| wanted.iter().any(|name| name == kind);
+    let needs = |kind: &str| wants(kind) || kind == "job-started" || kind == "job-finished";
+    let first = |journal: &mut Reader| match journal.next(needs)? {
+        Some(line) if line.event == "job-started" => Ok::<Line<FormatData>, ReportError>(line),
+        _ => Err(ReportError::Empty {
+            path: job_dir.join(crate::journal::FILE_NAME),
+        }),
+    };
+    // A journal that has been written is looked at before anything is put in the place of an earlier report. In a job the
+    // format is made ready while the first tests run.
+    let written = (!journal.is_followed())
+        .then(|| first(&mut journal))
+        .transpose()?;
+    let (target, relay) = open(order)?;
     let mut format = runtime
         .block_on(ResultFormat::new(catalog, plugin, target, job_dir))
         .map_err(failed)?;
     let mut batch: Vec<FormatEvent> = Vec::with_capacity(BATCH);
-    let mut ending = Ending::default();
-    loop {
-        let line = match journal.next(wants)? {
-            Some(line) => Some(line),
-            None if wants("job-finished") => ending.take(),
-            None => None,
-        };
-        let ended = line.is_none();
-        if let Some(mut line) = line {
-            ending.see(&line);
+    let mut next = match written {
+        Some(line) => Some(line),
+        None => Some(first(&mut journal)?),
+    };
+    let (mut time, mut has_ended) = (0, false);
+    while let Some(mut line) = next {
+        time = line.time;
+        has_ended |= line.event == "job-finished";
+        if wants(&line.event) {
             prepare(&mut line, &settings);
             batch.push(line.into());
         }
-        let full = batch.len() >= BATCH || !journal.has_next();
-        if !batch.is_empty() && (full || ended) {
+        if !batch.is_empty() && (batch.len() >= BATCH || !journal.has_next()) {
             runtime
                 .block_on(format.handle(std::mem::take(&mut batch)))
                 .map_err(failed)?;
         }
-        if ended {
-            break;
-        }
+        next = journal.next(needs)?;
+    }
+    let mut unfinished = 0;
+    if !has_ended {
+        let ending = Ending::of(job_dir, time)?;
+        unfinished = ending.unfinished;
+        let lines = ending.lines.into_iter();
+        batch.extend(
+            lines
+                .filter(|line| wants(&line.event))
+                .map(FormatEvent::from),
+        );
+    }
+    while !batch.is_empty() {
+        let rest = batch.split_off(batch.len().min(BATCH));
+        runtime
+            .block_on(format.handle(std::mem::replace(&mut batch, rest)))
+            .map_err(failed)?;
     }
     drop(format);
-    if let Some((mut file, mut out)) = copy {
-        let mut shown = || -> io::Result<()> {
-            io::Seek::rewind(&mut file)?;
-            io::copy(&mut file, &mut out)?;
-            out.flush()
-        };
-        return match shown() {
-            // Whoever reads may stop reading.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(order.destination.failed(error))
-            }
-            _ => Ok(()),
-        };
+    if let Some(relay) = relay {
+        relay
+            .end()
+            .map_err(|error| order.destination.failed(error))?;
     }
-    Ok(())
+    Ok(unfinished)
 }
 
-/// What a report goes through that is complete before it's passed on: where it is kept till then, and who gets it.
-type Copy = (File, Box<dyn Write + Send>);
-
-/// Opens what an order asks for. A format that patches what it wrote cannot go to a stream: it gets a file, which is copied when it's whole.
-fn open(order: &Order) -> Result<(ReportTarget, Option<Copy>), ReportError> {
+/// Opens what an order asks for. A report for a stream is relayed: at once, or when it is whole where the format patches
+/// what it wrote.
+fn open(order: &Order) -> Result<(ReportTarget, Option<Relay>), ReportError> {
     let stream = match order.destination.open() {
         Ok(Target::File(file)) => return Ok((ReportTarget::File(file), None)),
         Ok(Target::Stream(stream)) => stream,
         Err(source) => return Err(order.destination.failed(source)),
     };
-    if order.plugin.more.get("streams") == Some(&true.into()) {
-        return Ok((ReportTarget::Stream(stream), None));
-    }
     let failed = |source| ReportError::Write {
         path: std::env::temp_dir(),
         source,
     };
-    let file = tempfile::tempfile().map_err(failed)?;
-    let copy = file.try_clone().map_err(failed)?;
-    Ok((ReportTarget::File(file), Some((copy, stream))))
+    let relay = Relay::start(stream).map_err(failed)?;
+    let target = match order.plugin.more.get("streams") == Some(&true.into()) {
+        true => ReportTarget::Stream(Box::new(relay.live().map_err(failed)?)),
+        false => ReportTarget::File(relay.whole().map_err(failed)?),
+    };
+    Ok((target, Some(relay)))
 }
 
 /// What a destination is when it's open.
@@ -307,55 +336,5 @@ fn wanted_events(plugin: &Plugin) -> Vec<String> {
 fn prepare(line: &mut Line<FormatData>, settings: &crate::model::Attributes) {
     if line.event == "job-started" {
         line.data.restrict_settings(settings);
-    }
-}
-
-/// The end of a job whose journal has none, because its host was killed: what had finished is reported as a whole.
-#[derive(Default)]
-struct Ending {
-    started: bool,
-    finished: bool,
-    tally: Tally,
-    time: u64,
-}
-
-impl Ending {
-    fn see(&mut self, line: &Line<FormatData>) {
-        self.time = line.time;
-        match line.event.as_str() {
-            "job-started" => self.started = true,
-            "job-finished" => self.finished = true,
-            "task-finished" => {
-                let status = line.data.text("status");
-                if let Some(status) = Status::ALL
-                    .into_iter()
-                    .find(|known| Some(known.name()) == status)
-                {
-                    self.tally.add(status);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The missing last line, once.
-    fn take(&mut self) -> Option<Line<FormatData>> {
-        if !self.started || std::mem::replace(&mut self.finished, true) {
-            return None;
-        }
-        let last = JobFinished {
-            switches: 0,
-            tally: self.tally,
-            total: self.tally.total(),
-            elapsed: 0,
-            interrupted_by: Some("the journal ends before the job does".into()),
-        };
-        let data = serde_json::to_value(last).ok()?;
-        Some(Line {
-            event: "job-finished".into(),
-            time: self.time,
-            task: None,
-            data: serde_json::from_value(data).ok()?,
-        })
     }
 }

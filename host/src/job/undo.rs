@@ -147,7 +147,7 @@ impl Undo {
             network: true,
             fresh: false,
             batches: false,
-            clock: Clock::new(),
+            clock: Arc::new(Clock::new()),
             test_results: Section::of_tests(job_dir),
             dependencies: Section::of_requirements(job_dir),
             temp_dir,

@@ -35,6 +35,11 @@ pub struct JobStarted {
 pub struct TaskPlanned<'a> {
     /// Its place in the plan, from 1.
     pub index: usize,
+    /// The runnable's identifier.
+    pub name: &'a str,
+    /// What people call it, unique in its job, where that is not the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<&'a str>,
     /// What is to be run.
     pub runnable: &'a Runnable,
 }
@@ -45,8 +50,11 @@ pub struct TaskPlanned<'a> {
 pub struct TaskFinished {
     /// Its place in the plan, from 1.
     pub index: usize,
-    /// What people call it.
+    /// The runnable's identifier.
     pub name: String,
+    /// What people call it, unique in its job, where that is not the name: with its suite and its variant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// The runnable's kind.
     pub kind: String,
     /// The runnable's uri.
@@ -88,6 +96,13 @@ pub struct TaskFinished {
     /// Open data from the runner.
     #[serde(flatten)]
     pub more: Attributes,
+}
+
+impl TaskFinished {
+    /// What people call it.
+    pub fn title(&self) -> &str {
+        self.title.as_deref().unwrap_or(&self.name)
+    }
 }
 
 // serde asks for a reference.

@@ -111,6 +111,11 @@ impl Reader {
         })
     }
 
+    /// Whether somebody writes the journal, so that `next` waits for it.
+    pub fn is_followed(&self) -> bool {
+        self.progress.is_some()
+    }
+
     /// Whether the next line is there already, so that `next` need not wait.
     pub fn has_next(&self) -> bool {
         self.progress.is_none() || self.read < self.known
@@ -283,6 +288,8 @@ mod tests {
         let mut journal = Journal::create(directory.path()).unwrap();
         let planned = TaskPlanned {
             index: 1,
+            name: "1",
+            title: None,
             runnable: &runnable,
         };
         journal

@@ -18,9 +18,24 @@ use super::state::State;
 use super::terms::Terms;
 use super::trap::{answered, explain};
 use crate::journal::Line;
+use crate::model::Attributes;
 
 /// An event as formats take it.
 pub struct FormatEvent(format::Event);
+
+impl From<Line<Attributes>> for FormatEvent {
+    fn from(line: Line<Attributes>) -> Self {
+        let data = line.data.into_iter();
+        Self(format::Event {
+            kind: line.event,
+            time: line.time,
+            task: line.task,
+            data: data
+                .map(|(name, value)| (name, open_value(value)))
+                .collect(),
+        })
+    }
+}
 
 impl From<Line<Data>> for FormatEvent {
     fn from(line: Line<Data>) -> Self {
@@ -38,16 +53,8 @@ impl From<Line<Data>> for FormatEvent {
 pub struct Data(types::Attributes);
 
 impl Data {
-    /// A text in it, by name.
-    pub fn text(&self, wanted: &str) -> Option<&str> {
-        self.0.iter().find_map(|(name, value)| match value {
-            types::Value::Text(text) if name == wanted => Some(text.as_str()),
-            _ => None,
-        })
-    }
-
     /// Puts the settings that a format declared in the place of all.
-    pub fn restrict_settings(&mut self, settings: &crate::model::Attributes) {
+    pub fn restrict_settings(&mut self, settings: &Attributes) {
         self.0.retain(|(name, _)| name != "settings");
         let text = serde_json::Value::Object(settings.clone()).to_string();
         self.0.push(("settings".into(), types::Value::Json(text)));
@@ -68,18 +75,20 @@ impl<'de> Deserialize<'de> for Data {
                 let mut data = Vec::with_capacity(16);
                 while let Some(name) = map.next_key::<String>()? {
                     let value: serde_json::Value = map.next_value()?;
-                    data.push((
-                        name,
-                        match value {
-                            serde_json::Value::String(text) => types::Value::Text(text),
-                            other => (&other).into(),
-                        },
-                    ));
+                    data.push((name, open_value(value)));
                 }
                 Ok(Data(data))
             }
         }
         deserializer.deserialize_map(Object)
+    }
+}
+
+/// A value in the contract's form. A text is not copied.
+fn open_value(value: serde_json::Value) -> types::Value {
+    match value {
+        serde_json::Value::String(text) => types::Value::Text(text),
+        other => (&other).into(),
     }
 }
 

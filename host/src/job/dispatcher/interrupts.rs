@@ -19,13 +19,12 @@ impl Dispatcher<'_> {
             control.stop.get_or_insert(stop);
             control.kill |= again;
         });
-        self.display.notice(match (stop, again) {
+        self.screen.notice(match (stop, again) {
             (Stop::User, false) => "Interrupt requested: running tests are being ended; once more (Ctrl-C) to kill them.",
             (Stop::User, true) => "Interrupt requested again: running tests are being killed.",
             (Stop::Timeout, _) => "The job's time is up: running tests are being ended.",
             (Stop::Journal, _) => "The journal cannot be written: running tests are being ended.",
         });
-        self.display.flush();
     }
 
     /// Ctrl-Z: the tests, the clocks and the host stand still until SIGCONT.
@@ -41,9 +40,9 @@ impl Dispatcher<'_> {
                 let _ = environment.pause().await;
             }
         }
-        self.display.suspend();
+        self.screen.suspend().await;
         signals.stand_still().await;
-        self.display.resume();
+        self.screen.resume();
         for slot in state.slots() {
             if let Some(environment) = slot.environment() {
                 let _ = environment.resume().await;

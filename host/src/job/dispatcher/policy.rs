@@ -187,8 +187,7 @@ impl Dispatcher<'_> {
         state.policy = Policy::none();
         let line =
             format!("the scheduler is given up, and the rest runs in the order of the plan: {why}");
-        self.log
-            .line(format_args!("{}", crate::names::printable(&line)));
-        self.display.notice(&crate::names::printable(&line));
+        self.screen.notice(&line);
+        self.screen.log(line);
     }
 }

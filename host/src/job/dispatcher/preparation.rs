@@ -16,7 +16,6 @@ use crate::job::requirements::{Requirements, Step};
 use crate::job::task_host::{Assignment, Message, Met, Prepared, Slot};
 use crate::journal::{Event, RequirementFinished, RequirementReleased, RequirementStarted};
 use crate::model::{Attributes, Scope, Status};
-use crate::names::printable;
 use crate::spawner;
 
 /// How far the requirements of a job have come.
@@ -181,7 +180,7 @@ impl Dispatcher<'_> {
             state,
             &Event::RequirementStarted(owner(&plan, step), &event),
         );
-        self.display.requirement_started(node, &step.name);
+        self.screen.requirement_started(node, &step.name);
         let mut assignment = assignment(state, Arc::clone(&slot));
         if step.stacked {
             let snapshot = state.preparation.snapshot(&plan.requirements, step.base);
@@ -226,7 +225,7 @@ impl Dispatcher<'_> {
         let fulfilled = place.map(|place| undo.remove(place).1).unwrap_or_default();
         let number = self.plan.entries.len() + index;
         let name = format!("{}, which is released", step.name);
-        self.display.requirement_started(number, &name);
+        self.screen.requirement_started(number, &name);
         let assignment = assignment(state, Arc::clone(&slot));
         let (shared, control) = (Arc::clone(&self.shared), state.control.subscribe());
         let messages = state.messages.clone();
@@ -269,8 +268,8 @@ impl Dispatcher<'_> {
                 "should this job be killed, nothing will remind of what it leaves: {error}"
             );
         }
-        self.log
-            .line(format_args!("requirement {}: is being met", step.name));
+        self.screen
+            .log(format!("requirement {}: is being met", step.name));
         let _ = go.send(());
     }
 
@@ -279,8 +278,7 @@ impl Dispatcher<'_> {
         let plan = Arc::clone(&self.plan);
         if let Some(step) = plan.requirements.steps.get(node - plan.entries.len()) {
             let line = format!("requirement {}: {text}", step.name);
-            self.display.requirement_progress(&line);
-            self.log.line(format_args!("{}", printable(&line)));
+            self.screen.requirement_progress(line);
         }
     }
 
@@ -341,17 +339,13 @@ impl Dispatcher<'_> {
             &Event::RequirementFinished(owner(&plan, step), &event),
         );
         let seconds = elapsed.as_secs_f64();
-        let line = match (&*event.state, &event.reason) {
-            ("present", _) => None,
-            (_, None) => Some(format!(
-                "requirement {}: fulfilled ({seconds:.2} s)",
-                step.name
-            )),
-            (_, Some(reason)) => Some(format!("requirement {}: not met: {reason}", step.name)),
+        let is_shown = event.state != "present";
+        let line = match (is_shown, &event.reason) {
+            (false, _) => format!("requirement {}: present", step.name),
+            (true, None) => format!("requirement {}: fulfilled ({seconds:.2} s)", step.name),
+            (true, Some(reason)) => format!("requirement {}: not met: {reason}", step.name),
         };
-        self.display.requirement_finished(node, line.as_deref());
-        let line = line.unwrap_or_else(|| format!("requirement {}: present", step.name));
-        self.log.line(format_args!("{}", printable(&line)));
+        self.screen.requirement_finished(node, line, is_shown);
         let status = match event.reason {
             None => Status::Pass,
             Some(reason) => {
@@ -390,8 +384,7 @@ impl Dispatcher<'_> {
             Some(reason) => format!("requirement {}: not released: {reason}", step.name),
         };
         let number = self.plan.entries.len() + index;
-        self.display.requirement_finished(number, Some(&line));
-        self.log.line(format_args!("{}", printable(&line)));
+        self.screen.requirement_finished(number, line, true);
         if let Some(reason) = failed {
             state.preparation.left.push((step.name.clone(), reason));
         }

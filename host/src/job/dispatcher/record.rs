@@ -47,6 +47,7 @@ pub(super) fn record(
     TaskFinished {
         index: task.index + 1,
         name: task.name.clone(),
+        title: (task.title != task.name).then(|| task.title.clone()),
         kind: task.runnable.kind.clone(),
         uri: task.runnable.uri.clone(),
         status: outcome.status,
@@ -68,8 +69,9 @@ pub(super) fn record(
 }
 
 /// The names in `task-finished` that are the host's.
-const RESERVED: [&str; 16] = [
+const RESERVED: [&str; 17] = [
     "suite",
+    "title",
     "attempts",
     "flaky",
     "index",

@@ -96,7 +96,7 @@ impl Dispatcher<'_> {
         state.places.dismiss();
         let written = self.journal.commit();
         self.check(state, written);
-        self.display.flush();
+        self.screen.flush();
         for (index, assignment, how) in given {
             let is_batch = match how {
                 How::Alone => false,
@@ -174,7 +174,6 @@ impl Dispatcher<'_> {
             .journal
             .append(journal::now(), &Event::TaskStarted(&task.id, &data));
         self.check(state, written);
-        self.display.task_started(task);
-        self.log.started(task);
+        self.screen.task_started(task);
     }
 }

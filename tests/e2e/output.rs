@@ -1,0 +1,402 @@
+//! What stands on the standard output, where no terminal is: why tests failed, how they are run again, and what happens
+//! where it cannot be written.
+
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::{Command, Stdio};
+
+use crate::support::{Ran, Sandbox, finish};
+
+/// A job of a test that passes and one that prints 30 lines to each stream and fails.
+fn talker() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.script("quiet.sh", "echo all is well");
+    sandbox.script(
+        "talk.sh",
+        "for i in $(seq 30); do echo out $i; done; printf 'red \\033[31m \\377\\n' >&2; exit 3",
+    );
+    sandbox
+}
+
+const TOTALS: &str =
+    "RESULTS    : PASS 1 | ERROR 0 | FAIL 1 | SKIP 0 | WARN 0 | INTERRUPT 0 | CANCEL 0";
+
+/// The lines without those that differ from run to run.
+fn lines(ran: &Ran) -> Vec<&str> {
+    let differs = ["JOB ID ", "JOB LOG ", "JOB TIME ", "RUN AGAIN "];
+    let lines = ran.stdout.lines();
+    lines
+        .filter(|line| !differs.iter().any(|it| line.starts_with(it)))
+        .map(|line| line.split(" (0.").next().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_failing_test_shows_the_last_lines_of_what_it_wrote() {
+    let sandbox = talker();
+    let run = |more: &[&str]| {
+        let args = [
+            "run",
+            "--max-parallel-tasks",
+            "1",
+            "./quiet.sh",
+            "./talk.sh",
+        ];
+        sandbox.run(&[&args, more].concat()).code(1)
+    };
+    let ran = run(&["--set", "human.output.lines=3"]);
+    let directory = sandbox.job().0.join("test-results/2-._talk.sh");
+    let directory = format!("   {}", directory.display());
+    assert_eq!(
+        lines(&ran),
+        [
+            " (1/2) ./quiet.sh: PASS",
+            " (2/2) ./talk.sh: FAIL: exited with code 3",
+            "   stderr | red \\x1b[31m \u{fffd}",
+            "   stdout | […]",
+            "   stdout | out 29",
+            "   stdout | out 30",
+            "FAILURES   : 1 of 2",
+            " (2/2) ./talk.sh: FAIL: exited with code 3",
+            &directory,
+            TOTALS,
+        ]
+    );
+    assert_eq!(ran.stderr, "");
+    let shown = |ran: &Ran| {
+        ran.stdout
+            .lines()
+            .filter(|it| it.contains(" | out "))
+            .count()
+    };
+    assert_eq!(
+        shown(&run(&[])),
+        19,
+        "20 lines together, one of them of stderr"
+    );
+    let ran = run(&["--set", "human.output.lines=0"]);
+    assert!(!ran.stdout.contains(" | red"), "{ran}");
+}
+
+#[test]
+fn quiet_leaves_failures_and_totals() {
+    let sandbox = talker();
+    let ran = sandbox.run(&[
+        "run",
+        "-q",
+        "--set",
+        "human.output.lines=1",
+        "./quiet.sh",
+        "./talk.sh",
+    ]);
+    let directory = sandbox.job().0.join("test-results/2-._talk.sh");
+    let directory = format!("   {}", directory.display());
+    assert_eq!(
+        lines(&ran.code(1)),
+        [
+            " (2/2) ./talk.sh: FAIL: exited with code 3",
+            "   stderr | red \\x1b[31m \u{fffd}",
+            "FAILURES   : 1 of 2",
+            " (2/2) ./talk.sh: FAIL: exited with code 3",
+            &directory,
+            TOTALS,
+        ]
+    );
+    let ran = sandbox.run(&["run", "--quiet", "./quiet.sh"]).code(0);
+    assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
+}
+
+#[test]
+fn starts_are_shown_where_that_is_set() {
+    let sandbox = talker();
+    for (setting, count) in [("false", 0), ("true", 1)] {
+        let setting = format!("human.output.started={setting}");
+        let ran = sandbox
+            .run(&["run", "--set", &setting, "./quiet.sh"])
+            .code(0);
+        let started = ran.stdout.matches(" (1/1) ./quiet.sh: STARTED\n").count();
+        assert_eq!(started, count, "{ran}");
+    }
+}
+
+#[test]
+fn what_a_test_leaves_in_place_of_its_output_is_not_read() {
+    let sandbox = Sandbox::new();
+    sandbox.file("secret", "secret");
+    let replace = |how: &str| {
+        format!(r#"cd "$AVOCADO_TEST_OUTPUTDIR" && rm -f stdout stderr && {how}; exit 1"#)
+    };
+    sandbox.script("pipe.sh", &replace("mkfifo stdout stderr"));
+    sandbox.script(
+        "link.sh",
+        &replace("ln -s \"$OLDPWD/secret\" stdout; ln -s /dev/zero stderr"),
+    );
+    sandbox.script("directory.sh", &replace("mkdir stdout stderr"));
+    let ran = sandbox
+        .run(&["run", "./pipe.sh", "./link.sh", "./directory.sh"])
+        .code(1);
+    assert!(
+        !["secret", "stdout |", "stderr |"]
+            .iter()
+            .any(|it| ran.stdout.contains(it)),
+        "{ran}"
+    );
+}
+
+/// Does what stands behind `RUN AGAIN` at the end of a job, in a shell; and which tests that ran.
+fn run_again(sandbox: &Sandbox, ran: &Ran) -> (Ran, String) {
+    let mut lines = ran.stdout.lines();
+    let command = lines.find_map(|line| line.strip_prefix("RUN AGAIN  : "));
+    let persea = sandbox.persea(&[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command.unwrap()]);
+    shell.current_dir(sandbox.project());
+    for (name, value) in persea.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    sandbox.file("ran", "");
+    let ran = finish(shell.spawn().unwrap());
+    let which = std::fs::read_to_string(sandbox.project().join("ran")).unwrap();
+    (ran, which)
+}
+
+#[test]
+fn the_command_at_the_end_runs_just_the_failures_again() {
+    let sandbox = Sandbox::new();
+    sandbox.script("dir/good.sh", "echo good >> ran");
+    sandbox.script("dir/bad one.sh", "echo bad >> ran; exit 1");
+    let recipe = r#"[
+        {"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo first >> ran"]},
+        {"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo second >> ran; test -e mended"]},
+        {"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo third >> ran"]}
+    ]"#;
+    sandbox.file("the recipe.json", recipe);
+    let args = ["run", "--max-parallel-tasks", "1", "dir", "the recipe.json"];
+    let first = sandbox.run(&args).code(1);
+    let (second, ran) = run_again(&sandbox, &first);
+    assert_eq!(ran, "bad\nsecond\n", "{second}");
+    sandbox.file("mended", "");
+    let (third, ran) = run_again(&sandbox, &second.code(1));
+    assert_eq!(ran, "bad\nsecond\n", "{third}");
+    let (fourth, ran) = run_again(&sandbox, &third.code(1));
+    assert_eq!(ran, "bad\n", "{fourth}");
+
+    let ran = sandbox
+        .run(&["run", "--failed", "latest", "/bin/true"])
+        .code(2);
+    assert!(ran.stderr.contains("references were others"), "{ran}");
+    sandbox.run(&["run", "/bin/true"]).code(0);
+    let ran = sandbox
+        .run(&["run", "--failed", "latest", "/bin/true"])
+        .code(2);
+    assert!(ran.stderr.contains("no test of the job"), "{ran}");
+}
+
+#[test]
+fn a_test_that_others_need_is_run_again_with_them() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "order.json",
+        r#"[{"kind": "exec-test", "uri": "/bin/true", "identifier": "build"},
+            {"kind": "exec-test", "uri": "/bin/false", "identifier": "test", "needs": ["build"]},
+            {"kind": "exec-test", "uri": "/bin/true", "identifier": "other"}]"#,
+    );
+    sandbox.run(&["run", "order.json"]).code(1);
+    sandbox
+        .run(&["run", "--failed", "latest", "order.json"])
+        .code(1);
+    assert_eq!(sandbox.job().ids(), ["1-build", "2-test"]);
+}
+
+/// The binary with its standard output where nothing can be written, or nobody reads.
+fn with_stdout(sandbox: &Sandbox, args: &[&str], stdout: impl Into<Stdio>) -> Ran {
+    let mut child = sandbox.persea(args).stdout(stdout).spawn().unwrap();
+    // `finish` takes both.
+    child.stdout = Some(empty());
+    finish(child)
+}
+
+fn empty() -> std::process::ChildStdout {
+    let (reader, _) = std::io::pipe().unwrap();
+    std::os::fd::OwnedFd::from(reader).into()
+}
+
+/// Commands that write to the standard output and do nothing else wrong.
+const WRITERS: [&[&str]; 11] = [
+    &["--version"],
+    &["--help"],
+    &["run", "--help"],
+    &["list", "/bin/true"],
+    &["list", "--json", "/bin/true"],
+    &["list", "--graph", "/bin/true"],
+    &["config"],
+    &["config", "--json"],
+    &["plugin", "list"],
+    &["run", "/bin/true"],
+    &["run", "--tap", "-", "/bin/true"],
+];
+
+#[test]
+fn a_full_disk_under_the_standard_output_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["run", "/bin/true"]).code(0);
+    let reports = [
+        &["report", "latest", "--format", "tap"][..],
+        &["report", "latest", "--format", "xunit"],
+        &["plugin", "inspect", "runner.tap"],
+    ];
+    for args in WRITERS.into_iter().chain(reports) {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let ran = with_stdout(&sandbox, args, full).code(2);
+        assert!(
+            ran.stderr.contains("No space left on device"),
+            "{args:?}: {ran}"
+        );
+        assert!(
+            ran.stderr.contains("the standard output"),
+            "{args:?}: {ran}"
+        );
+    }
+}
+
+#[test]
+fn a_reader_who_closes_the_pipe_is_no_error() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["run", "/bin/true"]).code(0);
+    let reports = [
+        &["report", "latest", "--format", "tap"][..],
+        &["report", "latest", "--format", "xunit"],
+    ];
+    for args in WRITERS.into_iter().chain(reports) {
+        let (_, writer) = std::io::pipe().unwrap();
+        let ran = with_stdout(&sandbox, args, writer).code(0);
+        assert_eq!(ran.stderr, "", "{args:?}");
+    }
+    // The job goes on, and its exit code is its own.
+    let (_, writer) = std::io::pipe().unwrap();
+    with_stdout(&sandbox, &["run", "/bin/false"], writer).code(1);
+    assert_eq!(sandbox.job().status("/bin/false"), "FAIL");
+}
+
+#[test]
+fn the_version_is_asked_for_alone() {
+    let sandbox = Sandbox::new();
+    for args in [
+        &["-V"][..],
+        &["list", "--version"],
+        &["plugin", "list", "-V"],
+    ] {
+        let ran = sandbox.run(args).code(0);
+        assert!(
+            ran.stdout
+                .ends_with(&format!(" {}\n", env!("CARGO_PKG_VERSION"))),
+            "{ran}"
+        );
+    }
+    for args in [
+        &["-V", "list", "X"][..],
+        &["--version", "run", "/bin/true"],
+        &["-vV", "list", "X"],
+        &["run", "/bin/true", "-V"],
+        &["-V", "-V", "nonsense"],
+    ] {
+        let ran = sandbox.run(args).code(4);
+        assert_eq!(ran.stdout, "", "{args:?}");
+        assert!(ran.stderr.contains("take no other arguments"), "{ran}");
+        assert!(
+            ran.stderr.contains("help: `persea --version` alone"),
+            "{ran}"
+        );
+    }
+}
+
+#[test]
+fn a_results_directory_that_is_not_utf8_is_refused() {
+    let sandbox = Sandbox::new();
+    let name = std::ffi::OsStr::from_bytes(b"jr\xff");
+    let mut command = sandbox.persea(&["run", "/bin/true", "--results-dir"]);
+    let ran = finish(command.arg(name).spawn().unwrap()).code(4);
+    assert!(ran.stderr.contains("not UTF-8"), "{ran}");
+    // The same directory by way of a home or a link.
+    std::fs::create_dir(sandbox.project().join(name)).unwrap();
+    std::os::unix::fs::symlink(name, sandbox.project().join("link")).unwrap();
+    let ran = sandbox
+        .run(&["run", "/bin/true", "--results-dir", "link"])
+        .code(2);
+    assert!(ran.stderr.contains("not UTF-8"), "{ran}");
+    let mut command = sandbox.persea(&["run", "/bin/true"]);
+    let home = sandbox.project().join(name);
+    let ran = finish(command.env("HOME", home).spawn().unwrap()).code(2);
+    assert!(ran.stderr.contains("not UTF-8"), "{ran}");
+    let mut command = sandbox.persea(&["run", "/bin/true"]);
+    command.current_dir(sandbox.project().join(name));
+    let ran = finish(command.spawn().unwrap()).code(4);
+    assert!(
+        ran.stderr.contains("the working directory is not UTF-8"),
+        "{ran}"
+    );
+    let jobs = walkdir::WalkDir::new(sandbox.project());
+    let jobs = jobs.into_iter().flatten();
+    assert_eq!(
+        jobs.filter(|it| it.file_name() == "events.jsonl").count(),
+        0
+    );
+}
+
+#[test]
+fn a_variable_that_is_not_utf8_is_never_ignored_in_silence() {
+    let sandbox = Sandbox::new();
+    let value = std::ffi::OsStr::from_bytes(b"\xff");
+    let run = |name: &[u8]| {
+        let mut command = sandbox.persea(&["run", "/bin/true"]);
+        command.env(std::ffi::OsStr::from_bytes(name), value);
+        finish(command.spawn().unwrap())
+    };
+    for name in [&b"PERSEA_RUN__RESULTS_DIR"[..], b"PERSEA_RUN__\xff"] {
+        let ran = run(name).code(4);
+        assert!(ran.stderr.contains("the variable PERSEA_RUN__"), "{ran}");
+        assert!(ran.stderr.contains("not UTF-8"), "{ran}");
+    }
+    let ran = run(b"PERSEA_LOG").code(0);
+    assert!(ran.stderr.contains("PERSEA_LOG is not followed"), "{ran}");
+    // The tests' own.
+    let ran = run(b"ANY").code(0);
+    assert_eq!(ran.stderr, "");
+}
+
+#[test]
+fn a_file_or_directory_named_latest_is_left_alone() {
+    let sandbox = Sandbox::new();
+    let latest = sandbox.file("results/latest", "mine");
+    let run = || {
+        sandbox
+            .run(&["run", "--results-dir", "results", "/bin/true"])
+            .code(0)
+    };
+    let ran = run();
+    assert_eq!(std::fs::read_to_string(&latest).unwrap(), "mine");
+    assert!(ran.stderr.contains("`latest`"), "{ran}");
+    assert!(ran.stderr.contains("of yours has that name"), "{ran}");
+    std::fs::remove_file(&latest).unwrap();
+    std::fs::create_dir(&latest).unwrap();
+    let ran = run();
+    assert!(latest.is_dir() && !latest.is_symlink());
+    assert!(ran.stderr.contains("of yours has that name"), "{ran}");
+    std::fs::remove_dir(&latest).unwrap();
+    let ran = run();
+    assert!(latest.is_symlink());
+    assert_eq!(ran.stderr, "");
+    assert_eq!(run().stderr, "");
+    let hidden = std::fs::read_dir(sandbox.project().join("results")).unwrap();
+    let hidden = hidden
+        .flatten()
+        .filter(|it| it.file_name().as_bytes().starts_with(b"."));
+    assert_eq!(hidden.count(), 0);
+}
