@@ -4,21 +4,34 @@
 //! This file is the plugin's outside: what a reference is, and what a user is told. It leaves reading Python to
 //! `source`, finding classes in other files to `library`, and what is a test to `discover`.
 
+mod condition;
 mod directive;
 mod discover;
 mod library;
+mod nesting;
 mod reference;
+mod scope;
 mod source;
 
 use discover::{Discovery, discover};
 use library::{Library, MAX_FILE};
+use persea_plugin_sdk::log::{Level, log};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::workspace::{self, FileKind, FileStat};
 use regex_lite::Regex;
-use source::Source;
+use source::{Doubt, Source};
 use std::cell::RefCell;
 
 const KIND: &str = "python-unittest";
+
+/// How many of the constructs that may add tests are named.
+const MAX_DOUBTS: usize = 3;
+
+/// Without one of these words a file has no tests of unittest.
+const WORDS: [&str; 4] = ["class", "unittest", "load_tests", "doctest"];
+
+/// What makes tests of examples in docstrings.
+const DOCTESTS: [&str; 2] = ["DocTestSuite", "DocFileSuite"];
 
 /// The resolver `python-unittest`.
 pub struct PythonUnittest;
@@ -70,7 +83,7 @@ fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resoluti
     }
     let bytes = workspace::read_to_end(file, MAX_FILE)?;
     let text = String::from_utf8_lossy(&bytes);
-    if !text.contains("class") {
+    if !WORDS.iter().any(|word| text.contains(word)) {
         return Ok(Resolution::NotFound(format!("{file} has no class")));
     }
     LIBRARY.with_borrow_mut(|library| {
@@ -90,6 +103,14 @@ fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resoluti
             });
         }
         let runnables = runnables(file, &found, pattern.as_ref());
+        if (filter.is_none() || runnables.is_empty())
+            && let Some(why) = doubts(&text, &source, &found)
+        {
+            log(
+                Level::Warn,
+                &format!("{file} may hold tests that were not found: {why}"),
+            );
+        }
         Ok(if runnables.is_empty() {
             Resolution::NotFound(why_nothing(file, &found, filter))
         } else {
@@ -113,6 +134,48 @@ fn runnables(file: &str, found: &Discovery, pattern: Option<&Regex>) -> Vec<Runn
         }
     }
     runnables
+}
+
+/// Why a file may hold tests that only importing it shows, if it may.
+fn doubts(text: &str, source: &Source, found: &Discovery) -> Option<String> {
+    let has_tests = found.classes.iter().any(|(_, tests)| !tests.is_empty());
+    let is_test_file = source.imports_unittest || !found.classes.is_empty();
+    let loads = |doubt: &&Doubt| doubt.what == "load_tests()";
+    let all = source.doubts.iter().chain(&found.doubts);
+    let mut all: Vec<&Doubt> = all.filter(|doubt| is_test_file || loads(doubt)).collect();
+    all.sort_by_key(|doubt| doubt.offset);
+    let mut said: Vec<String> = Vec::new();
+    for doubt in &all {
+        let before = text.get(..doubt.offset).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let what = format!("{} in line {line}", doubt.what);
+        if !said.contains(&what) {
+            said.push(what);
+        }
+        if said.len() == MAX_DOUBTS {
+            break;
+        }
+    }
+    if DOCTESTS.iter().any(|name| text.contains(name)) {
+        said.push("doctests".to_owned());
+    }
+    if said.is_empty() && !has_tests {
+        match &found.unknown {
+            Some((class, base)) if is_test_file || found.is_suspect => {
+                said.push(format!(
+                    "{class} derives from {base}, which is not in the project"
+                ));
+            }
+            _ if !found.classes.is_empty() => {
+                said.push("its test classes have no test method".to_owned());
+            }
+            _ if source.imports_unittest => {
+                said.push("it imports unittest, but no test class is to be seen".to_owned());
+            }
+            _ => {}
+        }
+    }
+    (!said.is_empty()).then(|| said.join(", "))
 }
 
 /// Why a file that is Python gives no test.

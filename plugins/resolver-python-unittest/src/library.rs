@@ -1,9 +1,11 @@
 //! The project's Python files as far as they have been looked at, and what their names stand for across files. Knows
 //! nothing of tests but the classes of the standard library that make them.
 
-use crate::source::{Dotted, Module, Name, Source};
+use crate::source::{
+    Alternatives, Binding, BindingIndex, Class, ClassIndex, Dotted, Module, Reference, Source, Star,
+};
 use persea_plugin_sdk::workspace::{self, FileKind};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// The largest Python file that is read, in bytes.
@@ -15,8 +17,8 @@ const MAX_KEPT: usize = 256;
 /// How many imports and other names may stand between a class and the name that it is used by.
 const MAX_HOPS: u32 = 32;
 
-/// How many imports are followed for one name, since `from … import *` and packages leave several ways to go at each.
-const MAX_IMPORTS: usize = 1000;
+/// How many names are looked up for one, since `from … import *` and branches leave several ways to go at each.
+const MAX_STEPS: usize = 1000;
 
 /// Where the standard library has the classes below. `unittest2` is its old backport.
 const UNITTEST: [&str; 4] = [
@@ -29,14 +31,38 @@ const UNITTEST: [&str; 4] = [
 /// The classes whose subclasses are tests.
 const TEST_CASES: [&str; 2] = ["TestCase", "IsolatedAsyncioTestCase"];
 
-/// What a name stands for.
+/// Where else a project may have its modules, as setuptools and others have it.
+const SOURCE_DIRECTORIES: [&str; 2] = ["src", "lib"];
+
+/// A class in a file of the project.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) file: String,
+    pub(crate) class: ClassIndex,
+}
+
+/// What a name stands for, as far as finding tests needs it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Meaning {
     /// A class whose subclasses are tests.
     TestCase,
     /// A class in a file of the project.
-    Class { file: String, class: String },
+    Class(Place),
     /// Something else, or something that is not in the project.
+    Unknown,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+enum Value {
+    /// A module of the project: its file, and the directory of its submodules.
+    Module {
+        file: Option<String>,
+        directory: Option<String>,
+    },
+    /// Something that is not in the project, by its whole name.
+    Foreign(Dotted),
+    Class(Place),
     Unknown,
 }
 
@@ -44,6 +70,8 @@ pub(crate) enum Meaning {
 #[derive(Default)]
 pub(crate) struct Library {
     sources: HashMap<String, Option<Rc<Source>>>,
+    /// The directory from which the files of each directory are imported.
+    tops: HashMap<String, String>,
 }
 
 impl Library {
@@ -75,72 +103,96 @@ impl Library {
         }
     }
 
-    /// What a dotted name in a file stands for. `tested` is the file that a user wants the tests of: where it is decides
+    /// A class of the project.
+    pub(crate) fn class(&mut self, place: &Place) -> Option<(Rc<Source>, ClassIndex)> {
+        let source = self.open(&place.file)?;
+        source.classes.get(place.class.0)?;
+        Some((source, place.class))
+    }
+
+    /// What a name in a file stands for. `tested` is the file that a user wants the tests of: where it is decides
     /// where absolute imports are looked for.
-    pub(crate) fn meaning(&mut self, tested: &str, file: &str, name: &[String]) -> Meaning {
-        let meaning = Search {
+    pub(crate) fn meaning(&mut self, tested: &str, file: &str, name: &Reference) -> Meaning {
+        match self.search(tested).reference(file, name, 0) {
+            Value::Class(place) => Meaning::Class(place),
+            Value::Foreign(name) if is_test_case(&name) => Meaning::TestCase,
+            Value::Foreign(_) | Value::Module { .. } | Value::Unknown => Meaning::Unknown,
+        }
+    }
+
+    /// The file of a module that `file` imports, if it is in the project.
+    pub(crate) fn module(&mut self, tested: &str, file: &str, module: &Module) -> Option<String> {
+        match self.search(tested).module(file, module) {
+            Value::Module { file, .. } => file,
+            Value::Foreign(_) | Value::Class(_) | Value::Unknown => None,
+        }
+    }
+
+    fn search<'a>(&'a mut self, tested: &'a str) -> Search<'a> {
+        Search {
             library: self,
             tested,
-            seen: HashSet::new(),
-            imports: 0,
-        }
-        .look_up(file, name, 0);
-        // A class that is not in the project says by its name what it is: `django.test.TestCase`.
-        match name.last() {
-            Some(last)
-                if meaning == Meaning::Unknown
-                    && self.is_foreign(file, name)
-                    && last.ends_with("TestCase") =>
-            {
-                Meaning::TestCase
-            }
-            _ => meaning,
+            known: HashMap::new(),
+            steps: 0,
         }
     }
 
-    /// Whether a name comes from an import, so that it can be something that no file of the project shows.
-    fn is_foreign(&mut self, file: &str, name: &[String]) -> bool {
-        let (Some(source), Some(first)) = (self.open(file), name.first()) else {
-            return false;
-        };
-        source.names.contains_key(first)
-            || (!source.stars.is_empty() && source.class(first).is_none())
+    /// The directory from which a file is imported: the first one above it that is no package, or the project's own.
+    fn top(&mut self, file: &str) -> String {
+        let start = directory(file);
+        if let Some(top) = self.tops.get(start) {
+            return top.clone();
+        }
+        let mut top = start;
+        while self.is_package(top) {
+            match above(top) {
+                Some(next) => top = next,
+                None => break,
+            }
+        }
+        let top = top.to_owned();
+        self.tops.insert(start.to_owned(), top.clone());
+        top
     }
 
-    /// The file of a module that `file` imports.
-    fn find(&mut self, tested: &str, file: &str, module: &Module) -> Option<String> {
-        let directories = match module.level {
-            0 => {
-                let mut directories = vec![directory(file).to_owned()];
-                // Whoever runs tests in packages has one of the directories above in the module path.
-                let mut next = Some(directory(tested));
-                while let Some(each) = next {
-                    directories.push(each.to_owned());
-                    next = above(each);
-                }
-                directories
-            }
-            level => {
-                let mut each = directory(file);
-                for _ in 1..level {
-                    each = above(each)?;
-                }
-                vec![each.to_owned()]
-            }
-        };
-        let mut tried: Vec<String> = Vec::new();
-        for directory in directories {
-            if tried.contains(&directory) {
-                continue;
-            }
-            for file in candidates(&directory, &module.path) {
-                if self.open(&file).is_some() {
-                    return Some(file);
-                }
-            }
-            tried.push(directory);
+    fn is_package(&mut self, directory: &str) -> bool {
+        let name = directory.rsplit('/').next().unwrap_or_default();
+        let is_identifier = name.starts_with(|first: char| first.is_alphabetic() || first == '_')
+            && name
+                .chars()
+                .all(|each| each.is_alphanumeric() || each == '_');
+        is_identifier
+            && self.open(&join(directory, "__init__.py")).is_some()
+            // As the runner has it: such a directory is a project.
+            && [".git", "pyproject.toml"].iter().all(|name| workspace::stat(&join(directory, name)).is_err())
+    }
+
+    /// A module of a directory.
+    fn module_in(&mut self, directory: &str, path: &[String]) -> Option<Value> {
+        let within = path
+            .iter()
+            .fold(directory.to_owned(), |at, part| join(&at, part));
+        let package = join(&within, "__init__.py");
+        if self.open(&package).is_some() {
+            return Some(Value::Module {
+                file: Some(package),
+                directory: Some(within),
+            });
         }
-        None
+        let file = format!("{within}.py");
+        if !path.is_empty() && self.open(&file).is_some() {
+            return Some(Value::Module {
+                file: Some(file),
+                directory: None,
+            });
+        }
+        // A directory without an __init__.py is a package too, if nothing else has that name.
+        let stat = workspace::stat(if within.is_empty() { "." } else { &within });
+        stat.is_ok_and(|stat| stat.kind == FileKind::Directory)
+            .then_some(Value::Module {
+                file: None,
+                directory: Some(within),
+            })
     }
 }
 
@@ -149,98 +201,240 @@ struct Search<'a> {
     library: &'a mut Library,
     /// The file that the user wants the tests of.
     tested: &'a str,
-    /// The names that have been looked up, with their files.
-    seen: HashSet<(String, Dotted)>,
-    /// How many imports have been followed.
-    imports: usize,
+    /// What names of files have been found to stand for; nothing while they are looked up, so that a circle ends.
+    known: HashMap<(String, String), Option<Value>>,
+    steps: usize,
 }
 
 impl Search<'_> {
-    fn look_up(&mut self, file: &str, name: &[String], hops: u32) -> Meaning {
-        let (Some((first, rest)), Some(source), true) =
-            (name.split_first(), self.library.open(file), hops < MAX_HOPS)
+    fn reference(&mut self, file: &str, reference: &Reference, hops: u32) -> Value {
+        let (Some((first, rest)), Some(source)) =
+            (reference.name.split_first(), self.library.open(file))
         else {
-            return Meaning::Unknown;
+            return Value::Unknown;
         };
-        // Whatever is known ends the search, so what it comes to again is unknown, or is being looked up.
-        if !self.seen.insert((file.to_owned(), name.to_vec())) {
-            return Meaning::Unknown;
+        let stars = source.stars.get(..reference.stars).unwrap_or(&source.stars);
+        let first = self.name(file, &source, first, &reference.bindings, stars, hops);
+        rest.iter()
+            .fold(first, |value, part| self.attribute(value, part, hops))
+    }
+
+    /// What a name stands for, by what it may be bound to and the star imports up to where it is used.
+    fn name(
+        &mut self,
+        file: &str,
+        source: &Source,
+        name: &str,
+        bindings: &Alternatives,
+        stars: &[Star],
+        hops: u32,
+    ) -> Value {
+        self.steps += 1;
+        if hops >= MAX_HOPS || self.steps > MAX_STEPS {
+            return Value::Unknown;
         }
-        if rest.is_empty() && source.class(first).is_some() {
-            return Meaning::Class {
+        let newest = bindings.iter().max();
+        let later = stars.iter().rev();
+        let later = later.take_while(|star| newest.is_none_or(|newest| *newest < star.before));
+        let mut foreign = None;
+        for star in later {
+            match self.module(file, &star.module) {
+                Value::Module {
+                    file: Some(other), ..
+                } => {
+                    let is_exported = match self.library.open(&other).as_deref() {
+                        Some(Source {
+                            exported: Some(names),
+                            ..
+                        }) => names.iter().any(|one| one == name),
+                        _ => !name.starts_with('_'),
+                    };
+                    if is_exported {
+                        match self.global(&other, name, hops + 1) {
+                            Value::Unknown => {}
+                            known => return known,
+                        }
+                    }
+                }
+                Value::Foreign(module) => {
+                    foreign.get_or_insert_with(|| [module, vec![name.to_owned()]].concat());
+                }
+                Value::Module { .. } | Value::Class(_) | Value::Unknown => {}
+            }
+        }
+        if !bindings.is_empty() {
+            foreign = None;
+        }
+        for index in bindings {
+            match self.binding(file, source, *index, hops) {
+                Value::Unknown => {}
+                Value::Foreign(name) if is_test_case(&name) => return Value::Foreign(name),
+                Value::Foreign(name) => {
+                    foreign.get_or_insert(name);
+                }
+                known => return known,
+            }
+        }
+        foreign.map_or(Value::Unknown, Value::Foreign)
+    }
+
+    fn binding(&mut self, file: &str, source: &Source, index: BindingIndex, hops: u32) -> Value {
+        match source.bindings.get(index.0) {
+            Some(Binding::Class(class)) => Value::Class(Place {
                 file: file.to_owned(),
-                class: first.clone(),
-            };
-        }
-        match source.names.get(first) {
-            Some(Name::Alias(target)) => {
-                let target = [target.as_slice(), rest].concat();
-                self.look_up(file, &target, hops + 1)
+                class: *class,
+            }),
+            Some(Binding::Module(module)) => self.module(file, module),
+            Some(Binding::Import { module, symbol }) => {
+                let module = self.module(file, module);
+                self.attribute(module, symbol, hops + 1)
             }
-            Some(Name::Module(module)) => self.inside(file, module, rest, hops),
-            Some(Name::Import { module, symbol }) => {
-                let inner = [std::slice::from_ref(symbol), rest].concat();
-                self.inside(file, module, &inner, hops)
-            }
-            None => {
-                let inside = |module| self.inside(file, module, name, hops);
-                source
-                    .stars
-                    .iter()
-                    .map(inside)
-                    .find(|meaning| *meaning != Meaning::Unknown)
-                    .unwrap_or(Meaning::Unknown)
-            }
+            Some(Binding::Alias(target)) => self.reference(file, target, hops + 1),
+            Some(Binding::Function(_) | Binding::Call | Binding::Other) | None => Value::Unknown,
         }
     }
 
-    /// What a name means in a module that `file` imports; the name's first parts may be modules in that module.
-    fn inside(&mut self, file: &str, module: &Module, name: &[String], hops: u32) -> Meaning {
-        self.imports += 1;
-        let (Some((last, parts)), true) = (name.split_last(), self.imports <= MAX_IMPORTS) else {
-            return Meaning::Unknown;
-        };
-        let whole = Module {
-            level: module.level,
-            path: [module.path.as_slice(), parts].concat(),
-        };
-        if whole.level == 0
-            && UNITTEST.contains(&whole.path.join(".").as_str())
-            && TEST_CASES.contains(&last.as_str())
-        {
-            return Meaning::TestCase;
+    /// What a name at the top of a file stands for in the end.
+    fn global(&mut self, file: &str, name: &str, hops: u32) -> Value {
+        let key = (file.to_owned(), name.to_owned());
+        if let Some(known) = self.known.get(&key) {
+            return known.clone().unwrap_or(Value::Unknown);
         }
-        if let Some(path) = self.library.find(self.tested, file, &whole) {
-            let meaning = self.look_up(&path, std::slice::from_ref(last), hops + 1);
-            if meaning != Meaning::Unknown {
-                return meaning;
+        self.known.insert(key.clone(), None);
+        let Some(source) = self.library.open(file) else {
+            return Value::Unknown;
+        };
+        let none = Alternatives::new();
+        let bindings = source.names.get(name).unwrap_or(&none);
+        let value = self.name(file, &source, name, bindings, &source.stars, hops);
+        self.known.insert(key, Some(value.clone()));
+        value
+    }
+
+    fn attribute(&mut self, of: Value, name: &str, hops: u32) -> Value {
+        match of {
+            Value::Module { file, directory } => {
+                let value = match file {
+                    Some(file) => self.global(&file, name, hops + 1),
+                    None => Value::Unknown,
+                };
+                match (value, directory) {
+                    (Value::Unknown, Some(directory)) => self
+                        .library
+                        .module_in(&directory, &[name.to_owned()])
+                        .unwrap_or(Value::Unknown),
+                    (value, _) => value,
+                }
+            }
+            Value::Foreign(mut path) => {
+                path.push(name.to_owned());
+                Value::Foreign(path)
+            }
+            Value::Class(place) => self.member(&place, name, hops + 1),
+            Value::Unknown => Value::Unknown,
+        }
+    }
+
+    /// What a name stands for in a class, or in those above it.
+    fn member(&mut self, place: &Place, name: &str, hops: u32) -> Value {
+        self.steps += 1;
+        let (Some((source, index)), true) = (
+            self.library.class(place),
+            hops < MAX_HOPS && self.steps <= MAX_STEPS,
+        ) else {
+            return Value::Unknown;
+        };
+        let Some(Class { members, bases, .. }) = source.classes.get(index.0) else {
+            return Value::Unknown;
+        };
+        if let Some(bindings) = members.get(name) {
+            return self.name(&place.file, &source, name, bindings, &[], hops);
+        }
+        for base in bases {
+            let base = self.reference(&place.file, base, hops + 1);
+            if let value @ (Value::Class(_) | Value::Module { .. }) =
+                self.attribute(base, name, hops + 1)
+            {
+                return value;
             }
         }
-        if parts.is_empty() {
-            return Meaning::Unknown;
+        Value::Unknown
+    }
+
+    /// The module that `file` imports.
+    fn module(&mut self, file: &str, module: &Module) -> Value {
+        if module.level > 0 {
+            let mut within = directory(file);
+            for _ in 1..module.level {
+                match above(within) {
+                    Some(next) => within = next,
+                    None => return Value::Unknown,
+                }
+            }
+            let found = self.library.module_in(within, &module.path);
+            return found.unwrap_or(Value::Unknown);
         }
-        // The first part is no module but a name in one, as in `from compat import unittest`.
-        match self.library.find(self.tested, file, module) {
-            Some(path) => self.look_up(&path, name, hops + 1),
-            None => Meaning::Unknown,
+        let Some(first) = module.path.first() else {
+            return Value::Unknown;
+        };
+        // unittest itself is imported before anything of the project.
+        if UNITTEST.contains(&first.as_str()) {
+            return Value::Foreign(module.path.clone());
         }
+        let mut namespace = None;
+        for within in self.directories(file) {
+            match self.library.module_in(&within, &module.path) {
+                Some(found @ Value::Module { file: Some(_), .. }) => return found,
+                Some(found) => {
+                    namespace.get_or_insert(found);
+                }
+                None => {}
+            }
+        }
+        namespace.unwrap_or_else(|| Value::Foreign(module.path.clone()))
+    }
+
+    /// Where absolute imports are looked for: first where the runner looks, then where a path that something else sets may lead.
+    fn directories(&mut self, file: &str) -> Vec<String> {
+        let mut directories = vec![self.library.top(self.tested), String::new()];
+        directories.push(directory(file).to_owned());
+        let mut next = Some(directory(self.tested));
+        while let Some(each) = next {
+            directories.push(each.to_owned());
+            next = above(each);
+        }
+        directories.extend(SOURCE_DIRECTORIES.map(str::to_owned));
+        let mut unique: Vec<String> = Vec::new();
+        for directory in directories {
+            if !unique.contains(&directory) {
+                unique.push(directory);
+            }
+        }
+        unique
     }
 }
 
-/// The files that a module may be in below a directory, in Python's order.
-fn candidates(directory: &str, path: &Dotted) -> impl Iterator<Item = String> {
-    let parts = std::iter::once(directory).filter(|directory| !directory.is_empty());
-    let stem = parts
-        .chain(path.iter().map(String::as_str))
-        .collect::<Vec<_>>()
-        .join("/");
-    let package = if stem.is_empty() {
-        "__init__.py".to_owned()
-    } else {
-        format!("{stem}/__init__.py")
+/// Whether something that is not in the project is a class whose subclasses are tests. What is not of the standard library says so by its
+/// name: `django.test.TestCase`.
+fn is_test_case(name: &[String]) -> bool {
+    let Some((last, module)) = name.split_last() else {
+        return false;
     };
-    let module = (!path.is_empty()).then(|| format!("{stem}.py"));
-    std::iter::once(package).chain(module)
+    match module.first() {
+        Some(first) if UNITTEST.contains(&first.as_str()) => {
+            UNITTEST.contains(&module.join(".").as_str()) && TEST_CASES.contains(&last.as_str())
+        }
+        Some(_) => last.ends_with("TestCase"),
+        None => false,
+    }
+}
+
+fn join(directory: &str, name: &str) -> String {
+    match directory {
+        "" => name.to_owned(),
+        "/" => format!("/{name}"),
+        directory => format!("{directory}/{name}"),
+    }
 }
 
 /// The directory that a file is in; empty for the project's own.
@@ -262,146 +456,5 @@ fn above(of: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use persea_plugin_sdk::testing::{Files, Host};
-
-    fn meaning(file: &str, name: &str) -> Meaning {
-        let name: Dotted = name.split('.').map(str::to_owned).collect();
-        Library::default().meaning(file, file, &name)
-    }
-
-    fn class(file: &str, class: &str) -> Meaning {
-        Meaning::Class {
-            file: file.to_owned(),
-            class: class.to_owned(),
-        }
-    }
-
-    #[test]
-    fn the_standard_library_is_known_under_any_name() {
-        let test = "import unittest, unittest as u, unittest.case\nfrom unittest import TestCase as T, case\n\
-                    from unittest import IsolatedAsyncioTestCase\nBase = u.TestCase\nfrom compat import ut\n";
-        let compat =
-            "try:\n    import unittest2 as ut\nexcept ImportError:\n    import unittest as ut\n";
-        let _host = Host::new()
-            .files(Files::new().file("t.py", test).file("compat.py", compat))
-            .install();
-        for name in [
-            "unittest.TestCase",
-            "u.TestCase",
-            "T",
-            "case.TestCase",
-            "unittest.case.TestCase",
-            "Base",
-            "ut.TestCase",
-        ] {
-            assert_eq!(meaning("t.py", name), Meaning::TestCase, "{name}");
-        }
-        assert_eq!(
-            meaning("t.py", "u.IsolatedAsyncioTestCase"),
-            Meaning::TestCase
-        );
-        assert_eq!(meaning("t.py", "unittest.mock.Mock"), Meaning::Unknown);
-        assert_eq!(
-            meaning("t.py", "TestCase"),
-            Meaning::Unknown,
-            "it is not imported under that name"
-        );
-    }
-
-    #[test]
-    fn classes_are_followed_through_the_project() {
-        let files = Files::new()
-            .file("pkg/tests/t.py", "from .base import A\nfrom ..common import B as C\nfrom pkg import D\nimport pkg.common as p\nimport sibling\nfrom stars import *\n")
-            .file("pkg/tests/base.py", "class A: pass\n")
-            .file("pkg/tests/sibling.py", "class S: pass\n")
-            .file("pkg/tests/__init__.py", "")
-            .file("pkg/common.py", "class B: pass\n")
-            .file("pkg/__init__.py", "from .deep.mod import D\n")
-            .file("pkg/deep/mod.py", "class D: pass\n")
-            .file("stars.py", "class X: pass\n");
-        let _host = Host::new().files(files).install();
-        for (name, file, of) in [
-            ("A", "pkg/tests/base.py", "A"),
-            ("C", "pkg/common.py", "B"),
-            ("D", "pkg/deep/mod.py", "D"),
-            ("p.B", "pkg/common.py", "B"),
-            ("sibling.S", "pkg/tests/sibling.py", "S"),
-            ("X", "stars.py", "X"),
-        ] {
-            assert_eq!(meaning("pkg/tests/t.py", name), class(file, of), "{name}");
-        }
-        assert_eq!(meaning("pkg/tests/t.py", "Nowhere"), Meaning::Unknown);
-    }
-
-    #[test]
-    fn a_class_from_outside_of_the_project_is_known_by_its_name() {
-        let test = "import django.test\nfrom testtools import TestCase\nfrom lib import Base\nclass Local: pass\n";
-        let _host = Host::new().files(Files::new().file("t.py", test)).install();
-        assert_eq!(
-            meaning("t.py", "django.test.SimpleTestCase"),
-            Meaning::TestCase
-        );
-        assert_eq!(meaning("t.py", "TestCase"), Meaning::TestCase);
-        assert_eq!(meaning("t.py", "Base"), Meaning::Unknown);
-        assert_eq!(
-            meaning("t.py", "OtherTestCase"),
-            Meaning::Unknown,
-            "nothing imports it"
-        );
-    }
-
-    #[test]
-    fn circles_come_to_an_end() {
-        let files = Files::new()
-            .file("a.py", "from b import X\nY = X\nZ = Z\n")
-            .file("b.py", "from a import Y as X\nfrom b import *\n");
-        let _host = Host::new().files(files).install();
-        for name in ["X", "Y", "Z", "Q"] {
-            assert_eq!(meaning("a.py", name), Meaning::Unknown, "{name}");
-        }
-        assert_eq!(meaning("b.py", "Q"), Meaning::Unknown);
-    }
-
-    /// Each of these modules imports all the others' names: without care there are more ways through them than atoms.
-    #[test]
-    fn many_ways_through_modules_come_to_an_end() {
-        let stars: String = (0..40).map(|i| format!("from m{i} import *\n")).collect();
-        let detours: String = (0..40)
-            .map(|i| format!("from m{i} import *\nx{i} = y.z{i}\n"))
-            .collect();
-        let mut files = Files::new().file("one.py", "from m0 import *\nclass Here: pass\n");
-        for i in 0..40 {
-            let own = format!("x = y.a{i}\nclass Only{i}: pass\n");
-            let text = if i % 2 == 0 { &stars } else { &detours };
-            files = files.file(format!("m{i}.py"), format!("{text}{own}"));
-        }
-        let _host = Host::new().files(files).install();
-        assert_eq!(meaning("one.py", "Nowhere"), Meaning::Unknown);
-        assert_eq!(meaning("one.py", "Nowhere.a.b.c"), Meaning::Unknown);
-        assert_eq!(meaning("one.py", "x"), Meaning::Unknown);
-        assert_eq!(meaning("one.py", "Here"), class("one.py", "Here"));
-        assert_eq!(meaning("one.py", "Only0"), class("m0.py", "Only0"));
-    }
-
-    #[test]
-    fn imports_stay_below_where_the_file_is() {
-        assert_eq!(above("./a/b"), Some("./a"));
-        assert_eq!(above("./a"), Some("."));
-        assert_eq!(above("."), None);
-        assert_eq!(above("a"), Some(""));
-        assert_eq!(above("/a"), Some("/"));
-        assert_eq!(above("../x"), Some(".."));
-        assert_eq!(above(".."), None);
-        assert_eq!(
-            candidates("", &vec!["a".into()]).collect::<Vec<_>>(),
-            ["a/__init__.py", "a.py"]
-        );
-        assert_eq!(
-            candidates("d", &vec![]).collect::<Vec<_>>(),
-            ["d/__init__.py"]
-        );
-    }
-}
+#[path = "library_tests.rs"]
+mod tests;

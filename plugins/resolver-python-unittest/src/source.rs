@@ -1,42 +1,54 @@
 //! One Python file as far as finding tests needs it: its classes with their bases and methods, and what its names stand
 //! for. Made from the file's text alone: no other file is looked at, and nothing is run.
 
-use crate::directive::Directives;
-use ruff_python_ast::token::TokenKind;
-use ruff_python_ast::{self as ast, Expr, PySourceType, Stmt};
-use ruff_python_parser::{Mode, lexer, parse_unchecked_source};
 use std::collections::HashMap;
 
-/// How deep brackets and blocks may be nested. CPython stops at 200 brackets or 100 blocks; the parser has no limit of
-/// its own, and needs 2 KiB of a stack of 512 for each.
-const MAX_NESTING: usize = 100;
-
-/// A dotted name, split: `unittest.TestCase`.
-pub(crate) type Dotted = Vec<String>;
+use crate::condition::{adds_tests, adds_tests_within, holds};
+use crate::directive::Directives;
+use crate::nesting::{MAX_NESTING, nested_too_deeply};
+pub(crate) use crate::scope::{
+    Alternatives, Binding, BindingIndex, ClassIndex, Dotted, Module, Reference, Star,
+};
+use crate::scope::{Changes, Scope};
+use ruff_python_ast::{self as ast, Expr, PySourceType, Stmt};
+use ruff_python_parser::parse_unchecked_source;
+use ruff_text_size::Ranged;
 
 /// One Python file.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
-    /// The classes at the top of the file, in order.
+    /// All classes, in order: also those in classes and below conditions.
     pub(crate) classes: Vec<Class>,
-    /// What names at the top of the file stand for, other than classes.
-    pub(crate) names: HashMap<String, Name>,
-    /// The modules of `from … import *`.
-    pub(crate) stars: Vec<Module>,
+    pub(crate) bindings: Vec<Binding>,
+    /// What the names at the top of the file are bound to in the end.
+    pub(crate) names: HashMap<String, Alternatives>,
+    /// Each `from … import *`, in order.
+    pub(crate) stars: Vec<Star>,
+    /// What `__all__` holds, where that is a list of texts.
+    pub(crate) exported: Option<Vec<String>>,
+    /// It imports unittest, or a library by a name that ends so.
+    pub(crate) imports_unittest: bool,
+    /// What may add tests that only importing the file shows.
+    pub(crate) doubts: Vec<Doubt>,
     /// The first place that is no Python. What can be made out of the rest is there all the same.
     pub(crate) broken: Option<Broken>,
 }
 
-/// A class at the top of a file.
+/// A class of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Class {
     pub(crate) name: String,
     /// Those that are names; calls and the like can't be known without running them.
-    pub(crate) bases: Vec<Dotted>,
+    pub(crate) bases: Vec<Reference>,
+    /// What the names in its body are bound to in the end.
+    pub(crate) members: HashMap<String, Alternatives>,
+    /// Its tests, in order.
     pub(crate) methods: Vec<Method>,
-    /// Names that are set to None, which takes away an inherited test.
+    /// Names that begin with `test` and are no functions: they take away an inherited test.
     pub(crate) removed: Vec<String>,
     pub(crate) directives: Directives,
+    /// What may add tests to it that only importing the file shows.
+    pub(crate) doubts: Vec<Doubt>,
 }
 
 /// A method that looks like a test by its name.
@@ -46,23 +58,12 @@ pub(crate) struct Method {
     pub(crate) directives: Directives,
 }
 
-/// What a name at the top of a file stands for.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Name {
-    /// A module: `import a.b as name`.
-    Module(Module),
-    /// Something out of a module: `from a.b import symbol as name`.
-    Import { module: Module, symbol: String },
-    /// Another name: `name = a.b`.
-    Alias(Dotted),
-}
-
-/// A module as an import statement names it.
+/// Something that may add tests when the file is imported.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Module {
-    /// How many dots stand before the name; 0 for an absolute import.
-    pub(crate) level: u32,
-    pub(crate) path: Dotted,
+pub(crate) struct Doubt {
+    pub(crate) what: String,
+    /// Where it is in the file's text, in bytes.
+    pub(crate) offset: usize,
 }
 
 /// Where a file is no Python, and why.
@@ -92,37 +93,197 @@ impl Source {
                 error.error.to_string(),
             ));
         }
-        source.block(parsed.suite(), true);
+        let mut reader = Reader {
+            source,
+            module: Scope::default(),
+            open: Vec::new(),
+            functions: HashMap::new(),
+            called: Vec::new(),
+        };
+        reader.block(parsed.suite());
+        reader.finish()
+    }
+
+    /// The class of a name at the top of the file; the likeliest where branches define several.
+    #[cfg(test)]
+    pub(crate) fn class(&self, name: &str) -> Option<&Class> {
+        self.names
+            .get(name)?
+            .iter()
+            .find_map(|index| match self.bindings.get(index.0)? {
+                Binding::Class(class) => self.classes.get(class.0),
+                _ => None,
+            })
+    }
+
+    /// All that a name at the top of the file may stand for in the end.
+    pub(crate) fn reference(&self, name: &str) -> Reference {
+        Reference {
+            name: vec![name.to_owned()],
+            bindings: self.names.get(name).cloned().unwrap_or_default(),
+            stars: self.stars.len(),
+        }
+    }
+}
+
+/// The reading of a file.
+struct Reader {
+    source: Source,
+    module: Scope,
+    /// The classes whose bodies are being read, the innermost last.
+    open: Vec<(Scope, Class)>,
+    /// The functions at the top of the file that may add tests when they are called.
+    functions: HashMap<String, &'static str>,
+    /// The functions that are called at the top of the file, or decorate a class there.
+    called: Vec<(String, usize)>,
+}
+
+impl Reader {
+    fn finish(mut self) -> Source {
+        for (name, offset) in std::mem::take(&mut self.called) {
+            if let Some(what) = self.functions.get(&name) {
+                let what = format!("{what} in {name}()");
+                self.source.doubts.push(Doubt { what, offset });
+            }
+        }
+        let mut source = self.source;
+        source.names = self.module.into_names();
         source
     }
 
-    /// Takes in the statements of a block. Imports count wherever they stand, since `try: import …` is common; classes
-    /// only at the top, since whether those below an `if` are there is known only when it runs.
-    fn block(&mut self, body: &[Stmt], top: bool) {
+    fn add_doubt(&mut self, what: impl Into<String>, at: &impl Ranged) {
+        let doubt = Doubt::new(what, at);
+        match self.open.last_mut() {
+            Some((_, class)) => class.doubts.push(doubt),
+            None => self.source.doubts.push(doubt),
+        }
+    }
+
+    fn scope(&mut self) -> &mut Scope {
+        match self.open.last_mut() {
+            Some((scope, _)) => scope,
+            None => &mut self.module,
+        }
+    }
+
+    fn bind(&mut self, name: &str, binding: Binding) {
+        let index = BindingIndex(self.source.bindings.len());
+        self.source.bindings.push(binding);
+        self.scope().set(name, vec![index]);
+    }
+
+    /// A dotted name as it is understood here: a class's body sees its own names and those of the module.
+    fn reference(&self, name: Dotted) -> Reference {
+        let first = name.first().map(String::as_str).unwrap_or_default();
+        let own = self.open.last().and_then(|(scope, _)| scope.get(first));
+        let bindings = own.or_else(|| self.module.get(first)).cloned();
+        Reference {
+            name,
+            bindings: bindings.unwrap_or_default(),
+            stars: self.source.stars.len(),
+        }
+    }
+
+    /// Takes in the statements of a block.
+    fn block(&mut self, body: &[Stmt]) {
         for statement in body {
-            match statement {
-                Stmt::Import(import) => import.names.iter().for_each(|alias| self.import(alias)),
-                Stmt::ImportFrom(import) => self.import_from(import),
-                Stmt::ClassDef(class) if top => self.classes.push(Class::read(class)),
-                Stmt::Assign(assign) if top => self.assign(assign),
-                Stmt::If(branches) => {
-                    self.block(&branches.body, false);
-                    branches
-                        .elif_else_clauses
-                        .iter()
-                        .for_each(|branch| self.block(&branch.body, false));
+            self.statement(statement);
+        }
+    }
+
+    fn statement(&mut self, statement: &Stmt) {
+        if let Some(what) = adds_tests(statement) {
+            self.add_doubt(what, statement);
+        }
+        match statement {
+            Stmt::Import(import) => import.names.iter().for_each(|alias| self.import(alias)),
+            Stmt::ImportFrom(import) => self.import_from(import),
+            Stmt::ClassDef(class) => self.class(class),
+            Stmt::FunctionDef(function) => self.function(function),
+            Stmt::Assign(assign) => {
+                for target in &assign.targets {
+                    self.assign(target, &assign.value);
                 }
-                Stmt::Try(attempt) => {
-                    // The first way that is tried is the one that users of a current Python get: it is taken last.
-                    self.block(&attempt.orelse, false);
-                    for ast::ExceptHandler::ExceptHandler(handler) in &attempt.handlers {
-                        self.block(&handler.body, false);
-                    }
-                    self.block(&attempt.body, false);
-                }
-                Stmt::With(with) => self.block(&with.body, false),
-                _ => {}
             }
+            Stmt::AnnAssign(assign) => {
+                if let Some(value) = &assign.value {
+                    self.assign(&assign.target, value);
+                }
+            }
+            Stmt::Delete(delete) => {
+                for name in delete.targets.iter().filter_map(Expr::as_name_expr) {
+                    self.scope().set(name.id.as_str(), Alternatives::new());
+                }
+            }
+            Stmt::Expr(expression) => {
+                if let (Expr::Call(call), true) = (&*expression.value, self.open.is_empty())
+                    && let Expr::Name(function) = &*call.func
+                {
+                    let offset = call.range.start().to_usize();
+                    self.called.push((function.id.to_string(), offset));
+                }
+            }
+            Stmt::With(with) => self.block(&with.body),
+            Stmt::If(_) | Stmt::Try(_) | Stmt::For(_) | Stmt::While(_) | Stmt::Match(_) => {
+                self.branches(statement)
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in the branches of a statement of which one is taken.
+    fn branches(&mut self, statement: &Stmt) {
+        let mut branches: Vec<Vec<&[Stmt]>> = Vec::new();
+        let mut may_pass = true;
+        match statement {
+            Stmt::If(first) => {
+                let holds_first = holds(&first.test);
+                if holds_first != Some(false) {
+                    branches.push(vec![&first.body]);
+                }
+                may_pass = holds_first != Some(true);
+                for other in first.elif_else_clauses.iter().filter(|_| may_pass) {
+                    if other
+                        .test
+                        .as_ref()
+                        .is_none_or(|test| holds(test) != Some(false))
+                    {
+                        branches.push(vec![&other.body]);
+                    }
+                }
+                may_pass &= first
+                    .elif_else_clauses
+                    .last()
+                    .is_none_or(|last| last.test.is_some());
+            }
+            Stmt::Try(attempt) => {
+                branches.push(vec![&attempt.body, &attempt.orelse]);
+                for ast::ExceptHandler::ExceptHandler(handler) in &attempt.handlers {
+                    branches.push(vec![&handler.body]);
+                }
+                may_pass = false;
+            }
+            Stmt::For(each) => branches.push(vec![&each.body, &each.orelse]),
+            Stmt::While(each) => branches.push(vec![&each.body, &each.orelse]),
+            Stmt::Match(choice) => {
+                branches.extend(choice.cases.iter().map(|case| vec![case.body.as_slice()]));
+            }
+            _ => {}
+        }
+        // The likeliest is read last, so that its star imports count for more than those of the others.
+        let mut changes: Vec<Changes> = Vec::new();
+        for blocks in branches.into_iter().rev() {
+            let begin = self.scope().begin_branch();
+            blocks.into_iter().for_each(|block| self.block(block));
+            changes.push(self.scope().end_branch(begin));
+        }
+        changes.reverse();
+        if may_pass {
+            changes.push(Changes::new());
+        }
+        self.scope().merge(&changes);
+        if let Stmt::Try(attempt) = statement {
+            self.block(&attempt.finalbody);
         }
     }
 
@@ -134,8 +295,12 @@ impl Source {
             (None, Some(first)) => (first.clone(), vec![first.clone()]),
             (None, None) => return,
         };
-        self.names
-            .insert(name, Name::Module(Module { level: 0, path }));
+        self.source.imports_unittest |= alias.name.as_str() == "unittest2"
+            || split(alias.name.as_str())
+                .first()
+                .is_some_and(|first| first == "unittest")
+                && alias.name.as_str() != "unittest.mock";
+        self.bind(&name, Binding::Module(Module { level: 0, path }));
     }
 
     fn import_from(&mut self, import: &ast::StmtImportFrom) {
@@ -148,9 +313,14 @@ impl Source {
             level: import.level,
             path,
         };
+        let is_unittest = module.level == 0
+            && (module.path == ["unittest"] || module.path == ["unittest", "case"]);
         for alias in &import.names {
             if alias.name.as_str() == "*" {
-                self.stars.push(module.clone());
+                self.source.imports_unittest |= is_unittest;
+                let before = BindingIndex(self.source.bindings.len());
+                let module = module.clone();
+                self.source.stars.push(Star { module, before });
                 continue;
             }
             let symbol = alias.name.to_string();
@@ -158,63 +328,250 @@ impl Source {
                 .asname
                 .as_ref()
                 .map_or_else(|| symbol.clone(), ToString::to_string);
-            self.names.insert(
-                name,
-                Name::Import {
-                    module: module.clone(),
-                    symbol,
-                },
-            );
+            self.source.imports_unittest |= is_unittest && symbol != "mock" || symbol == "unittest";
+            let module = module.clone();
+            self.note_load_tests(&name, alias);
+            self.bind(&name, Binding::Import { module, symbol });
         }
     }
 
-    fn assign(&mut self, assign: &ast::StmtAssign) {
-        if let ([Expr::Name(target)], Some(value)) =
-            (assign.targets.as_slice(), dotted(&assign.value))
-        {
-            self.names.insert(target.id.to_string(), Name::Alias(value));
+    fn note_load_tests(&mut self, name: &str, at: &impl Ranged) {
+        if name == "load_tests" && self.open.is_empty() {
+            self.add_doubt("load_tests()", at);
         }
     }
 
-    /// The class of a name; the last one where it comes twice.
-    pub(crate) fn class(&self, name: &str) -> Option<&Class> {
-        self.classes.iter().rev().find(|class| class.name == name)
-    }
-}
-
-impl Class {
-    fn read(class: &ast::StmtClassDef) -> Self {
-        let mut read = Self {
-            name: class.name.to_string(),
-            bases: class.bases().iter().filter_map(dotted).collect(),
-            directives: directives(&class.body),
-            ..Self::default()
-        };
-        for statement in &class.body {
-            match statement {
-                Stmt::FunctionDef(function) => read.method(function),
-                Stmt::Assign(assign) if assign.value.is_none_literal_expr() => {
-                    let names = assign.targets.iter().filter_map(Expr::as_name_expr);
-                    read.removed.extend(names.map(|name| name.id.to_string()));
+    fn function(&mut self, function: &ast::StmtFunctionDef) {
+        let name = function.name.as_str();
+        self.note_load_tests(name, function);
+        if self.open.is_empty() {
+            if let Some(what) = adds_tests_within(&function.body) {
+                self.functions.insert(name.to_owned(), what);
+            }
+            self.bind(name, Binding::Function(Directives::default()));
+            return;
+        }
+        let decorators = function.decorator_list.iter().map(|one| &one.expression);
+        let mut binding = Binding::Function(directives(&function.body));
+        for decorator in decorators {
+            let called = match decorator {
+                Expr::Call(call) => &call.func,
+                other => other,
+            };
+            let last = dotted(called)
+                .and_then(|mut name| name.pop())
+                .unwrap_or_default();
+            match last.as_str() {
+                "property" => binding = Binding::Other,
+                // Those of the libraries parameterized and ddt put other methods in the place of this one.
+                "expand" | "data" | "idata" | "file_data" if name.starts_with("test") => {
+                    self.add_doubt(format!("methods made from {name} by @{last}"), function);
+                    binding = Binding::Call;
                 }
                 _ => {}
             }
         }
-        read
-    }
-
-    fn method(&mut self, function: &ast::StmtFunctionDef) {
-        let name = function.name.as_str();
-        let is_property = |decorator: &ast::Decorator| matches!(&decorator.expression, Expr::Name(name) if name.id == "property");
-        if !name.starts_with("test")
-            || function.decorator_list.iter().any(is_property)
-            || self.methods.iter().any(|known| known.name == name)
+        // Where a method is defined twice, the first one's directives count, as in Avocado.
+        let known = self.scope().get(name).cloned().unwrap_or_default();
+        let is_function = |index: &BindingIndex| {
+            matches!(
+                self.source.bindings.get(index.0),
+                Some(Binding::Function(_))
+            )
+        };
+        if matches!(binding, Binding::Function(_))
+            && !known.is_empty()
+            && known.iter().all(is_function)
         {
             return;
         }
-        let name = name.to_owned();
-        let directives = directives(&function.body);
-        self.methods.push(Method { name, directives });
+        self.bind(name, binding);
+    }
+
+    fn assign(&mut self, target: &Expr, value: &Expr) {
+        match (target, value) {
+            (Expr::Name(name), _) => self.assign_name(name.id.as_str(), value),
+            (Expr::Tuple(targets), Expr::Tuple(values)) if targets.len() == values.len() => {
+                for (target, value) in targets.iter().zip(values) {
+                    self.assign(target, value);
+                }
+            }
+            (Expr::Tuple(targets), _) => {
+                for name in targets.iter().filter_map(Expr::as_name_expr) {
+                    self.bind(name.id.as_str(), Binding::Call);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn assign_name(&mut self, name: &str, value: &Expr) {
+        self.note_load_tests(name, value);
+        if name == "__all__" && self.open.is_empty() {
+            self.source.exported = texts(value);
+        }
+        match value {
+            Expr::If(choice) => {
+                let mut both = Alternatives::new();
+                for value in [&choice.body, &choice.orelse] {
+                    self.assign_name(name, value);
+                    both.extend(self.scope().get(name).cloned().unwrap_or_default());
+                }
+                self.scope().set(name, both);
+            }
+            Expr::Lambda(_) => self.bind(name, Binding::Function(Directives::default())),
+            // A decorator that is written as a call: `T = skipIf(x, "y")(T)`.
+            Expr::Call(call)
+                if call
+                    .arguments
+                    .args
+                    .iter()
+                    .any(|each| matches!(each, Expr::Name(own) if own.id == name)) => {}
+            Expr::Call(_) => {
+                let is_class = self.open.is_empty()
+                    && (name.starts_with("Test")
+                        || ["Test", "Tests", "TestCase"]
+                            .iter()
+                            .any(|end| name.ends_with(end)));
+                if is_class
+                    && !matches!(value, Expr::Call(call) if call.arguments.len() == 3 && dotted(&call.func).is_some_and(|name| name == ["type"]))
+                {
+                    self.add_doubt(format!("{name}, which a call makes"), value);
+                } else if !self.open.is_empty() && name.starts_with("test") {
+                    self.add_doubt(format!("the method {name}, which a call makes"), value);
+                }
+                self.bind(name, Binding::Call);
+            }
+            value => match dotted(value) {
+                Some(target) => {
+                    let target = self.reference(target);
+                    self.bind(name, Binding::Alias(target));
+                }
+                None => self.bind(name, Binding::Other),
+            },
+        }
+    }
+
+    fn class(&mut self, definition: &ast::StmtClassDef) {
+        let mut class = Class {
+            name: definition.name.to_string(),
+            directives: directives(&definition.body),
+            ..Class::default()
+        };
+        for base in definition.bases() {
+            match base {
+                // `six.with_metaclass(Meta, Base)`
+                Expr::Call(call)
+                    if dotted(&call.func).is_some_and(|name| {
+                        name.last().is_some_and(|last| last == "with_metaclass")
+                    }) =>
+                {
+                    let bases = call.arguments.args.iter().skip(1).filter_map(dotted);
+                    class.bases.extend(bases.map(|base| self.reference(base)));
+                    class.doubts.push(Doubt::new("a metaclass", call));
+                }
+                Expr::Call(call) => {
+                    class
+                        .doubts
+                        .push(Doubt::new("a base that a call makes", call));
+                }
+                Expr::If(choice) => {
+                    let both = [&choice.body, &choice.orelse]
+                        .into_iter()
+                        .filter_map(|base| dotted(base));
+                    class.bases.extend(both.map(|base| self.reference(base)));
+                }
+                base => class
+                    .bases
+                    .extend(dotted(base).map(|base| self.reference(base))),
+            }
+        }
+        let keywords = definition
+            .arguments
+            .iter()
+            .flat_map(|all| all.keywords.iter());
+        for keyword in keywords {
+            let is_metaclass = keyword
+                .arg
+                .as_ref()
+                .is_some_and(|name| name.as_str() == "metaclass");
+            let is_plain = dotted(&keyword.value)
+                .is_some_and(|name| name.last().is_some_and(|last| last == "ABCMeta"));
+            if is_metaclass && !is_plain {
+                class.doubts.push(Doubt::new("a metaclass", keyword));
+            }
+        }
+        for decorator in &definition.decorator_list {
+            let offset = definition.range.start().to_usize();
+            match &decorator.expression {
+                Expr::Call(call)
+                    if dotted(&call.func).is_some_and(|name| {
+                        name.last()
+                            .is_some_and(|last| last == "parameterized_class")
+                    }) =>
+                {
+                    class
+                        .doubts
+                        .push(Doubt::new("@parameterized_class", definition));
+                }
+                Expr::Name(name) if self.open.is_empty() => {
+                    self.called.push((name.id.to_string(), offset));
+                }
+                _ => {}
+            }
+        }
+        self.open.push((Scope::default(), class));
+        self.block(&definition.body);
+        if let Some((scope, class)) = self.open.pop() {
+            let index = self.close(scope, class);
+            self.bind(definition.name.as_str(), Binding::Class(index));
+        }
+    }
+
+    /// Takes in a class whose body has been read.
+    fn close(&mut self, scope: Scope, mut class: Class) -> ClassIndex {
+        class.members = scope.into_names();
+        let mut tests: Vec<(&String, &Alternatives)> = class
+            .members
+            .iter()
+            .filter(|(name, _)| name.starts_with("test"))
+            .collect();
+        tests.sort_by_key(|(_, bindings)| bindings.iter().min().copied());
+        for (name, bindings) in tests {
+            match bindings.iter().find_map(|index| self.as_function(*index)) {
+                Some(directives) => class.methods.push(Method {
+                    name: name.clone(),
+                    directives: directives.clone(),
+                }),
+                None => class.removed.push(name.clone()),
+            }
+        }
+        self.source.classes.push(class);
+        ClassIndex(self.source.classes.len() - 1)
+    }
+
+    /// What the docstring of a function says, where a name is bound to one of this file.
+    fn as_function(&self, index: BindingIndex) -> Option<&Directives> {
+        let mut index = index;
+        // Whatever an alias stands for was bound before it.
+        loop {
+            match self.source.bindings.get(index.0)? {
+                Binding::Function(directives) => return Some(directives),
+                Binding::Alias(target) if target.name.len() == 1 => {
+                    index = *target.bindings.first()?;
+                }
+                _ => return None,
+            }
+        }
+    }
+}
+
+impl Doubt {
+    fn new(what: impl Into<String>, at: &impl Ranged) -> Self {
+        Self {
+            what: what.into(),
+            offset: at.range().start().to_usize(),
+        }
     }
 }
 
@@ -265,187 +622,20 @@ fn dotted(mut expression: &Expr) -> Option<Dotted> {
     }
 }
 
-/// Where brackets or blocks are nested too deeply to be parsed, in bytes, if they are.
-fn nested_too_deeply(text: &str) -> Option<usize> {
-    // A quick look that takes brackets in strings for brackets; few files go further.
-    let mut depth = 0_usize;
-    let mut blank = Some(0_usize);
-    let suspect = text.bytes().position(|byte| {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        blank = match (byte, blank) {
-            (b'\n', _) => Some(0),
-            (b' ' | b'\t', Some(columns)) => Some(columns + 1),
-            _ => None,
-        };
-        depth > MAX_NESTING || blank.is_some_and(|columns| columns > MAX_NESTING)
-    })?;
-    let mut lexer = lexer::lex(text, Mode::Module);
-    let (mut brackets, mut blocks) = (0_usize, 0_usize);
-    loop {
-        match lexer.next_token() {
-            TokenKind::EndOfFile => return None,
-            TokenKind::Lpar | TokenKind::Lsqb | TokenKind::Lbrace => brackets += 1,
-            TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace => {
-                brackets = brackets.saturating_sub(1)
-            }
-            TokenKind::Indent => blocks += 1,
-            TokenKind::Dedent => blocks = blocks.saturating_sub(1),
-            _ => {}
-        }
-        if brackets + blocks > MAX_NESTING {
-            return Some(suspect);
-        }
-    }
+/// The texts of a list or a tuple that holds nothing else.
+fn texts(list: &Expr) -> Option<Vec<String>> {
+    let elements = match list {
+        Expr::List(list) => &list.elts,
+        Expr::Tuple(tuple) => &tuple.elts,
+        _ => return None,
+    };
+    let text = |element: &Expr| match element {
+        Expr::StringLiteral(text) => Some(text.value.to_str().to_owned()),
+        _ => None,
+    };
+    elements.iter().map(text).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use super::*;
-    use proptest::prelude::*;
-
-    fn names(class: &Class) -> Vec<&str> {
-        class
-            .methods
-            .iter()
-            .map(|method| method.name.as_str())
-            .collect()
-    }
-
-    fn absolute(path: &str) -> Module {
-        Module {
-            level: 0,
-            path: split(path),
-        }
-    }
-
-    #[test]
-    fn classes_and_their_methods_are_found_at_the_top_only() {
-        let source = Source::read(
-            "class A(u.TestCase, Base[int], make(), metaclass=M):\n\
-             \x20   '''Doc.\n\n    :avocado: tags=x\n    '''\n\
-             \x20   test_off = test_too = None\n\
-             \x20   async def test_b(self): pass\n\
-             \x20   def helper(self):\n        def test_inner(): pass\n\
-             \x20   @property\n    def test_property(self): pass\n\
-             \x20   @skip('x')\n    def test_a(self): ':avocado: tags=y'\n\
-             \x20   def test_a(self): pass\n\
-             \x20   class Nested(u.TestCase):\n        def test_n(self): pass\n\
-             if x:\n    class B(A): pass\n",
-        );
-        assert_eq!(source.broken, None);
-        assert_eq!(source.classes.len(), 1);
-        let class = source.class("A").unwrap();
-        assert_eq!(names(class), ["test_b", "test_a"]);
-        assert_eq!(class.bases, [split("u.TestCase"), split("Base")]);
-        assert_eq!(class.removed, ["test_off", "test_too"]);
-        assert_eq!(class.directives.tags, [("x".to_owned(), vec![])]);
-        assert_eq!(class.methods[1].directives.tags, [("y".to_owned(), vec![])]);
-    }
-
-    #[test]
-    fn names_are_known_by_what_they_stand_for() {
-        let source = Source::read(
-            "import unittest, os.path, a.b as ab\n\
-             from unittest import TestCase as T\nfrom ..x.y import z\nfrom . import w\nfrom s import *\n\
-             try:\n    import unittest2 as ut\nexcept ImportError:\n    import unittest as ut\n\
-             Base = ab.C\n",
-        );
-        assert_eq!(source.names["unittest"], Name::Module(absolute("unittest")));
-        assert_eq!(source.names["os"], Name::Module(absolute("os")));
-        assert_eq!(source.names["ab"], Name::Module(absolute("a.b")));
-        let symbol = "TestCase".to_owned();
-        assert_eq!(
-            source.names["T"],
-            Name::Import {
-                module: absolute("unittest"),
-                symbol
-            }
-        );
-        let module = Module {
-            level: 2,
-            path: split("x.y"),
-        };
-        assert_eq!(
-            source.names["z"],
-            Name::Import {
-                module,
-                symbol: "z".to_owned()
-            }
-        );
-        let module = Module {
-            level: 1,
-            path: vec![],
-        };
-        assert_eq!(
-            source.names["w"],
-            Name::Import {
-                module,
-                symbol: "w".to_owned()
-            }
-        );
-        assert_eq!(source.names["ut"], Name::Module(absolute("unittest2")));
-        assert_eq!(source.names["Base"], Name::Alias(split("ab.C")));
-        assert_eq!(source.stars, [absolute("s")]);
-    }
-
-    #[test]
-    fn a_broken_file_says_where_and_keeps_the_rest() {
-        let source = Source::read(
-            "class A(B):\n    def test_a(self):\n        é = = 1\n    def test_b(self): pass\n",
-        );
-        let broken = source.broken.unwrap();
-        assert_eq!((broken.line, broken.column), (3, 13));
-        assert!(!broken.why.is_empty());
-        assert_eq!(source.classes[0].name, "A");
-        assert_eq!(Source::read("print 'x'\n").broken.unwrap().line, 1);
-    }
-
-    #[test]
-    fn as_much_nesting_as_is_allowed_is_read() {
-        for (open, close) in [("(", ")"), ("f(", ")"), ("{1: ", "}"), ("x[", "]")] {
-            let deep = format!(
-                "x = {}1{}\n",
-                open.repeat(MAX_NESTING),
-                close.repeat(MAX_NESTING)
-            );
-            assert_eq!(Source::read(&deep).broken, None, "{open}");
-        }
-    }
-
-    #[test]
-    fn nesting_that_would_end_the_stack_is_refused() {
-        let deep = format!("x = {}1{}\n", "(".repeat(100_000), ")".repeat(100_000));
-        assert!(Source::read(&deep).broken.unwrap().why.contains("nested"));
-        let blocks: String = (0..300)
-            .map(|depth| format!("{}if x:\n", " ".repeat(depth)))
-            .collect();
-        assert!(Source::read(&blocks).broken.unwrap().why.contains("nested"));
-    }
-
-    #[test]
-    fn brackets_in_strings_are_no_nesting() {
-        let data = format!(
-            "x = '{}'\n#{}\nclass A(B): pass\n",
-            "(".repeat(1000),
-            "[".repeat(1000)
-        );
-        let source = Source::read(&data);
-        assert_eq!(source.broken, None);
-        assert_eq!(source.classes.len(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_read(text in "(?s)(class|def|import|from|[()\\[\\]{}:,.'\"\\\\#*=@ \n\ta-cé]){0,80}") {
-            let source = Source::read(&text);
-            if let Some(broken) = source.broken {
-                prop_assert!(broken.line >= 1 && broken.line <= text.matches('\n').count() + 1);
-            }
-        }
-    }
-}
+#[path = "source_tests.rs"]
+mod tests;

@@ -158,6 +158,8 @@ fn tests_are_inherited_in_a_file_and_across_files() {
         "tests/t.py:U.test_own",
         "tests/t.py:U.test_mixed",
         "tests/t.py:U.test_base",
+        "tests/t.py:Base.test_base",
+        "tests/t.py:Base.test_off",
     ];
     assert_eq!(uris(files(), "tests/t.py"), all);
     // Also what the mixin has: Avocado gives the tags of one base to what came from the bases before it.
@@ -250,4 +252,190 @@ fn a_line_of_ancestors_has_an_end() {
     assert!(
         not_found(Files::new().file("t.py", backwards), "t.py").starts_with("t.py has no class")
     );
+}
+
+#[test]
+fn a_base_class_may_have_the_name_of_the_test() {
+    let files = Files::new()
+        .file("pk/__init__.py", "")
+        .file(
+            "pk/test_base.py",
+            "import unittest\nclass Base(unittest.TestCase):\n    def test_a(self): pass\n",
+        )
+        .file(
+            "pk/test_b.py",
+            "from pk.test_base import Base\nclass Base(Base):\n    pass\n",
+        );
+    assert_eq!(uris(files, "pk/test_b.py"), ["pk/test_b.py:Base.test_a"]);
+}
+
+#[test]
+fn an_imported_test_class_is_tested_where_it_is_imported_as_unittest_does() {
+    let base = "import unittest\nclass Base(unittest.TestCase):\n    def test_a(self): pass\nclass _Own(Base): pass\n";
+    let files = |text: &str| Files::new().file("base.py", base).file("t.py", text);
+    assert_eq!(
+        uris(files("from base import Base as B, _Own\n# class\n"), "t.py"),
+        ["t.py:B.test_a", "t.py:_Own.test_a"]
+    );
+    assert_eq!(
+        uris(files("from base import *\n# class\n"), "t.py"),
+        ["t.py:Base.test_a"]
+    );
+    let deleted = "from base import Base\nclass T(Base):\n    def test_b(self): pass\ndel Base\n";
+    assert_eq!(
+        uris(files(deleted), "t.py"),
+        ["t.py:T.test_b", "t.py:T.test_a"]
+    );
+    let module = "import base\nclass T(base.Base): pass\n";
+    assert_eq!(uris(files(module), "t.py"), ["t.py:T.test_a"]);
+}
+
+#[test]
+fn classes_below_conditions_are_found() {
+    let test = "import unittest\n\
+                try:\n    import lib\n    class A(unittest.TestCase):\n        def test_a(self): pass\nexcept ImportError: pass\n\
+                if lib:\n    class B(unittest.TestCase):\n        def test_x(self): pass\nelse:\n    class B(unittest.TestCase):\n        def test_y(self): pass\n\
+                with x:\n    class C(unittest.TestCase):\n        def test_c(self): pass\n\
+                if __name__ == '__main__':\n    class D(unittest.TestCase):\n        def test_d(self): pass\n";
+    let expected = [
+        "t.py:A.test_a",
+        "t.py:B.test_y",
+        "t.py:B.test_x",
+        "t.py:C.test_c",
+    ];
+    let mut found = uris(Files::new().file("t.py", test), "t.py");
+    found.sort();
+    let mut expected = expected.map(str::to_owned);
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn run_test_is_the_test_of_a_class_that_has_no_other() {
+    let test = "import unittest\nclass A(unittest.TestCase):\n    def runTest(self): pass\n\
+                class B(A):\n    def test_b(self): pass\nclass C(A): pass\n";
+    let expected = ["t.py:A.runTest", "t.py:B.test_b", "t.py:C.runTest"];
+    assert_eq!(uris(Files::new().file("t.py", test), "t.py"), expected);
+}
+
+#[test]
+fn a_name_that_is_taken_away_in_a_base_is_no_test() {
+    let test = "import unittest\nclass A(unittest.TestCase):\n    def test_a(self): pass\nclass Off:\n    test_a = None\n\
+                class B(Off, A): pass\nclass C(A, Off): pass\n";
+    let expected = ["t.py:A.test_a", "t.py:C.test_a"];
+    assert_eq!(uris(Files::new().file("t.py", test), "t.py"), expected);
+}
+
+/// What the plugin warns of about a file.
+fn warnings(text: &str, reference: &str) -> Vec<String> {
+    let host = Host::new().files(Files::new().file("t.py", text)).install();
+    LIBRARY.take();
+    PythonUnittest::resolve(reference, &Attributes::new()).unwrap();
+    let logs = host.log().into_iter();
+    logs.filter(|(level, _)| *level == Level::Warn)
+        .map(|(_, message)| message)
+        .collect()
+}
+
+#[test]
+fn a_file_that_may_hold_other_tests_is_warned_of() {
+    let case = "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): pass\n";
+    for (more, why) in [
+        (
+            "def load_tests(loader, tests, pattern): return tests\n",
+            "load_tests() in line 4",
+        ),
+        (
+            "for n in '12': setattr(T, 'test_' + n, f)\n",
+            "setattr in line 4",
+        ),
+        (
+            "def add():\n    for n in '12':\n        setattr(T, n, f)\nadd()\n",
+            "setattr in add() in line 7",
+        ),
+        (
+            "globals()['U'] = f()\n",
+            "an assignment into its namespace in line 4",
+        ),
+        (
+            "TestMade = make(T)\n",
+            "TestMade, which a call makes in line 4",
+        ),
+        (
+            "TestMade = type('TestMade', (T,), {})\n",
+            "a class made by type() in line 4",
+        ),
+        (
+            "class M(T, metaclass=Meta): pass\n",
+            "a metaclass in line 4",
+        ),
+        (
+            "class M(six.with_metaclass(Meta, T)): pass\n",
+            "a metaclass in line 4",
+        ),
+        (
+            "class M(T):\n    @parameterized.expand([1])\n    def test_x(self, n): pass\n",
+            "methods made from test_x by @expand in line 5",
+        ),
+        (
+            "class M(T):\n    test_x = make()\n",
+            "the method test_x, which a call makes in line 5",
+        ),
+        ("suite = doctest.DocTestSuite()\n", "doctests"),
+    ] {
+        let expected = [format!("t.py may hold tests that were not found: {why}")];
+        assert_eq!(
+            warnings(&format!("{case}{more}"), "t.py"),
+            expected,
+            "{more}"
+        );
+    }
+    for none in [
+        "",
+        "if __name__ == '__main__': setattr(T, 'x', 1)\n",
+        "def helper(o):\n    setattr(o, 'x', 1)\n",
+        "T = skip('x')(T)\n",
+        "class A(T, metaclass=abc.ABCMeta): pass\n",
+    ] {
+        assert_eq!(
+            warnings(&format!("{case}{none}"), "t.py"),
+            [] as [&str; 0],
+            "{none}"
+        );
+    }
+    let loads = format!("{case}def load_tests(loader, tests, pattern): return tests\n");
+    assert_eq!(
+        warnings(&loads, "t.py:T.test_a"),
+        [] as [&str; 0],
+        "the user has named what to run"
+    );
+}
+
+#[test]
+fn a_file_of_unittest_without_tests_is_warned_of() {
+    for (text, why) in [
+        (
+            "import unittest\n",
+            "it imports unittest, but no test class is to be seen",
+        ),
+        (
+            "from unittest import TestCase\nclass A(TestCase): pass\n",
+            "its test classes have no test method",
+        ),
+        (
+            "from lib import Base\nclass A(Base):\n    def test_a(self): pass\n",
+            "A derives from Base, which is not in the project",
+        ),
+    ] {
+        let expected = [format!("t.py may hold tests that were not found: {why}")];
+        assert_eq!(warnings(text, "t.py"), expected, "{text}");
+    }
+    for none in [
+        "from unittest import mock\n",
+        "import unittest.mock\n",
+        "class A: pass\nsetattr(A, 'x', 1)\n",
+        "from lib import Base\nclass A(Base): pass\n",
+    ] {
+        assert_eq!(warnings(none, "t.py"), [] as [&str; 0], "{none}");
+    }
 }

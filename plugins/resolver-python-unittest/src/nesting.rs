@@ -1,0 +1,45 @@
+//! How deep brackets and blocks of a Python file are nested, found before it is parsed: the parser would overflow the stack.
+
+use ruff_python_ast::token::TokenKind;
+use ruff_python_parser::{Mode, lexer};
+
+/// How deep brackets and blocks may be nested. CPython stops at 200 brackets or 100 blocks; the parser has no limit of
+/// its own, and needs 2 KiB of a stack of 512 for each.
+pub(crate) const MAX_NESTING: usize = 100;
+
+/// Where brackets or blocks are nested too deeply to be parsed, in bytes, if they are.
+pub(crate) fn nested_too_deeply(text: &str) -> Option<usize> {
+    // A quick look that takes brackets in strings for brackets; few files go further.
+    let mut depth = 0_usize;
+    let mut blank = Some(0_usize);
+    let suspect = text.bytes().position(|byte| {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        blank = match (byte, blank) {
+            (b'\n', _) => Some(0),
+            (b' ' | b'\t', Some(columns)) => Some(columns + 1),
+            _ => None,
+        };
+        depth > MAX_NESTING || blank.is_some_and(|columns| columns > MAX_NESTING)
+    })?;
+    let mut lexer = lexer::lex(text, Mode::Module);
+    let (mut brackets, mut blocks) = (0_usize, 0_usize);
+    loop {
+        match lexer.next_token() {
+            TokenKind::EndOfFile => return None,
+            TokenKind::Lpar | TokenKind::Lsqb | TokenKind::Lbrace => brackets += 1,
+            TokenKind::Rpar | TokenKind::Rsqb | TokenKind::Rbrace => {
+                brackets = brackets.saturating_sub(1)
+            }
+            TokenKind::Indent => blocks += 1,
+            TokenKind::Dedent => blocks = blocks.saturating_sub(1),
+            _ => {}
+        }
+        if brackets + blocks > MAX_NESTING {
+            return Some(suspect);
+        }
+    }
+}
