@@ -12,7 +12,7 @@
 //! - `children`: the host's own child processes, and the strays that come to it when a helper is killed;
 //! - `program`, `launch`: a helper that is a child of the host: its executable, its life;
 //! - `process`: the spawner of this machine; `sandbox`: the same in namespaces of its own, over a layer that takes what is written;
-//!   `mounts`, `private`: what that takes. Each further spawner is a file beside them.
+//!   `mounts`, `private`: what that takes; `seccomp`: its filter of system calls. Each further spawner is a file beside them.
 
 mod channel;
 mod children;
@@ -26,6 +26,7 @@ mod private;
 mod process;
 mod program;
 mod sandbox;
+mod seccomp;
 mod turn;
 
 use std::path::{Path, PathBuf};

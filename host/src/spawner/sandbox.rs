@@ -25,6 +25,7 @@ use super::private::{Layer, Private, Removals};
 use super::program::Helper;
 use super::{
     Doing, Environment, Opening, ProcessSpawner, SpawnError, Spawner, State, children, no_snapshot,
+    seccomp,
 };
 
 /// Mounts the layers and becomes bubblewrap: the directory of layers, this sandbox's own in it, further mount options; of each file system its
@@ -94,6 +95,8 @@ const OF_THE_KERNEL: [&str; 5] = [
 #[derive(Debug)]
 pub struct SandboxSpawner {
     helper: Helper,
+    /// The system calls that its processes cannot make.
+    filter: Vec<u8>,
     /// For the helper that removes the layers.
     outside: ProcessSpawner,
     keeper: OnceCell<Environment>,
@@ -133,6 +136,12 @@ impl SandboxSpawner {
                 )));
             }
         }
+        let filter = seccomp::filter().ok_or_else(|| {
+            SpawnError::Invalid(format!(
+                "the spawner `sandbox` has no seccomp filter for {}: use the spawner `process`",
+                std::env::consts::ARCH
+            ))
+        })?;
         let layout = Layout::of_machine(&directory, getuid().is_root()).map_err(|e| {
             SpawnError::Invalid(format!(
                 "the file systems of this machine can't be told: {e}"
@@ -148,6 +157,7 @@ impl SandboxSpawner {
         }
         Ok(SandboxSpawner {
             helper: Helper::new(helper, temporary.clone()),
+            filter,
             outside: ProcessSpawner::new(helper, temporary),
             keeper: OnceCell::new(),
             directory,
@@ -230,12 +240,18 @@ impl SandboxSpawner {
             true => Some((io::pipe()?, io::pipe()?)),
             false => None,
         };
+        let (filter, mut writer) = io::pipe()?;
+        // It fits into the pipe: nobody has to read meanwhile.
+        writer.write_all(&self.filter)?;
+        drop(writer);
         let child = self.helper.run(|program| {
-            let mut inherited = Vec::new();
+            let mut inherited = vec![filter.as_fd()];
             inherited.extend(program.descriptor());
             let mut namespaces: Vec<OsString> = Vec::new();
             let mut add =
                 |argument: &dyn AsRef<OsStr>| namespaces.push(argument.as_ref().to_owned());
+            add(&"--seccomp");
+            add(&filter.as_raw_fd().to_string());
             add(&"--cap-drop");
             add(&"ALL");
             match &ids {
