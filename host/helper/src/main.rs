@@ -2,6 +2,7 @@
 //! owns what is set up once: signals, the session, descriptors. It must not know what the messages ask for.
 #![deny(unsafe_code)]
 
+mod isolate;
 mod server;
 mod spawn;
 mod start;

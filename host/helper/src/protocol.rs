@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The version of the protocol. It changes with every change to a message: host and helper are always of one build.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The largest body of a frame, in bytes. A larger one is an error on either side.
 pub const MAX_FRAME: usize = 16 << 20;
@@ -96,6 +96,17 @@ pub struct Hello {
     /// The variables that processes begin with, by name; none for those that the helper itself was started with. Others who see the
     /// helper don't see these.
     pub variables: Option<Vec<(Bytes, Bytes)>>,
+    /// What the helper and its processes give up.
+    pub isolation: Isolation,
+}
+
+/// What the helper gives up before it starts a process, and its processes with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Isolation {
+    /// The session keyring of whoever started the host: they have a new one.
+    pub session_keyring: bool,
+    /// Abstract Unix sockets of others, where the kernel's Landlock knows them (6.12 and later).
+    pub abstract_sockets: bool,
 }
 
 /// The helper's answer to [`Hello`].

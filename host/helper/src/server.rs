@@ -177,6 +177,10 @@ impl Server {
             self.starter
                 .begin_with(variables.map(|(name, value)| (name.0, value.0)));
         }
+        if let Err(why) = crate::isolate::isolate(hello.isolation) {
+            encode_greeting(&Welcome { pid }, &mut self.unsent)?;
+            return Err(Broken::Refused(why));
+        }
         if let Some(path) = &hello.work_dir {
             match WorkDir::new(&path.0) {
                 Ok(work) => self.work = Some(work),

@@ -149,6 +149,7 @@ proptest! {
         let hello = Hello {
             work_dir: hello.map(Bytes),
             variables: variables.map(|all| all.into_iter().map(pair).collect()),
+            ..Hello::default()
         };
         let mut sent = Vec::new();
         encode_greeting(&hello, &mut sent).unwrap();

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use persea_helper::protocol::{Bytes, Hello};
+use persea_helper::protocol::{Bytes, Hello, Isolation};
 use persea_helper::sweep;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -49,6 +49,8 @@ pub(super) struct Launch {
     pub(super) work: PathBuf,
     /// What its processes' variables are, where they are not those with which the helper is started.
     pub(super) variables: Option<Variables>,
+    /// What it gives up.
+    pub(super) isolation: Isolation,
     /// The directory that it has in place of one of the host's.
     pub(super) private: Option<Arc<Private>>,
     /// Dropped when everything has ended, where that may take its time.
@@ -103,6 +105,7 @@ impl Launch {
         let hello = Hello {
             work_dir: Some(Bytes(path.as_os_str().as_bytes().to_vec())),
             variables: self.variables,
+            isolation: self.isolation,
         };
         let aftermath: Aftermath = Box::pin(clear_up(child, end, path, words, self.held));
         let reader = Pipe::new(from_helper.into());

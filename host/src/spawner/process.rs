@@ -6,6 +6,8 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use persea_helper::protocol::Isolation;
+
 use super::launch::{Launch, private_dir};
 use super::program::{Helper, Program};
 use super::{Environment, Opening, SpawnError, Spawner, children};
@@ -46,6 +48,7 @@ impl ProcessSpawner {
             name: format!("process/{name}").into(),
             work: PathBuf::new(),
             variables: None,
+            isolation: Isolation::default(),
             private: None,
             held: Box::new(()),
         };

@@ -15,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use persea_helper::protocol::Isolation;
 use persea_helper::sweep;
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
@@ -198,6 +199,11 @@ impl SandboxSpawner {
             name: format!("sandbox/{slot}").into(),
             work: PathBuf::new(),
             variables: Some(own_variables()),
+            isolation: Isolation {
+                session_keyring: true,
+                // Without a network they are in a namespace of their own.
+                abstract_sockets: state.network,
+            },
             private: None,
             held: Box::new(()),
         };

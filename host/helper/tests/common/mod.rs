@@ -144,9 +144,14 @@ impl Helper {
         let hello = Hello {
             work_dir: work.map(|path| bytes(path.to_str().unwrap())),
             variables: variables.map(|all| all.iter().map(pair).collect()),
+            ..Hello::default()
         };
+        self.greet_with(&hello);
+    }
+
+    pub fn greet_with(&mut self, hello: &Hello) {
         let mut bytes = Vec::new();
-        encode_greeting(&hello, &mut bytes).unwrap();
+        encode_greeting(hello, &mut bytes).unwrap();
         self.send_bytes(&bytes);
         let frame = self.frame();
         let welcome: Welcome = decode_greeting(&frame).unwrap();
