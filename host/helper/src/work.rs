@@ -28,7 +28,7 @@ impl WorkDir {
         if !path.is_absolute() {
             return Err(refuse("the path is not absolute".to_owned()));
         }
-        match mkdirat(CWD, &path, Mode::RWXU) {
+        match make(&path) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(e) => return Err(refuse(e.to_string())),
         }
@@ -90,9 +90,9 @@ impl WorkDir {
             }
             Ok(_) => {
                 rustix::fs::unlink(&self.path)?;
-                mkdirat(CWD, &self.path, Mode::RWXU)?;
+                make(&self.path)?;
             }
-            Err(Errno::NOENT) => mkdirat(CWD, &self.path, Mode::RWXU)?,
+            Err(Errno::NOENT) => make(&self.path)?,
             Err(e) => return Err(e),
         }
         (self.directory, self.was) = open_directory(&self.path)?;
@@ -110,6 +110,12 @@ impl WorkDir {
             )
         })
     }
+}
+
+/// Makes a directory with this very mode, whatever the umask, which is that of the tests.
+fn make(path: &Path) -> Result<()> {
+    mkdirat(CWD, path, Mode::RWXU)?;
+    sweep::allow_owner(CWD, path)
 }
 
 fn open_directory(path: &Path) -> Result<(OwnedFd, Stat)> {

@@ -153,6 +153,8 @@ pub(super) fn private_dir(root: &Path, prefix: &str) -> io::Result<PathBuf> {
         .prefix(prefix)
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir_in(root)?;
+    // Of the mode that is asked for the umask takes its part.
+    std::fs::set_permissions(made.path(), PermissionsExt::from_mode(0o700))?;
     let path = made.path().canonicalize()?;
     let _ = made.keep();
     Ok(path)

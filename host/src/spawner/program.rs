@@ -112,6 +112,8 @@ fn in_file(program: &[u8], root: &Path) -> io::Result<tempfile::TempPath> {
             options.write(true).create_new(true).mode(0o700).open(path)
         })?;
     let (mut file, path) = file.into_parts();
+    // Of the mode that is asked for the umask takes its part.
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     file.write_all(program)?;
     Ok(path)
 }
