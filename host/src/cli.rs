@@ -1,6 +1,6 @@
 //! The command line: what can be typed, one file for each subcommand. Owns words and exit codes; the work is done elsewhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use tracing_subscriber::fmt::format;
 
 use crate::config::{Config, UserDirs};
 use crate::display;
+use crate::job;
 use crate::names::{printable, printable_json, printable_lines};
 use crate::plugin::{Catalog, Grants, LOCK_FILE, Lock, Power, Sources, compile};
-use crate::spawner::{ISOLATING, ProcessSpawner, SandboxSpawner, Spawner};
+use crate::spawner::{self, ISOLATING, ProcessSpawner, SandboxSpawner, Spawner, Visibility};
 
 mod again;
 mod config;
@@ -250,10 +251,12 @@ struct Place {
 }
 
 impl Place {
-    /// With the spawner of that name.
-    fn new(spawner: &str) -> Result<Self, Failure> {
+    /// With the spawner of that name, as it is configured.
+    fn new(spawner: &str, context: &Context) -> Result<Self, Failure> {
         let outer = tempfile::Builder::new()
             .prefix("persea-")
+            // With any umask nobody else can put something in the place of what is in it.
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .tempdir()
             .map_err(Failure::of)?;
         let common = outer.path().join("common");
@@ -262,7 +265,8 @@ impl Place {
         let spawner: Box<dyn Spawner> = match spawner {
             SandboxSpawner::NAME => {
                 let directory = std::env::current_dir().map_err(Failure::of)?;
-                let made = SandboxSpawner::new(HELPER, root, directory);
+                let visibility = visibility(context, &directory);
+                let made = SandboxSpawner::new(HELPER, root, directory, &visibility);
                 Box::new(made.map_err(|error| Failure::with(exit::JOB_FAIL, error))?)
             }
             _ => Box::new(ProcessSpawner::new(HELPER, root)),
@@ -272,6 +276,25 @@ impl Place {
             common,
             outer,
         })
+    }
+}
+
+/// What tests in a sandbox do not see, and what they see all the same.
+fn visibility(context: &Context, directory: &Path) -> Visibility {
+    let Context { config, dirs, .. } = context;
+    let paths = |name| {
+        let paths = config.texts(name).into_iter();
+        paths
+            .map(|path| spawner::resolve(&path, &dirs.home, directory))
+            .collect()
+    };
+    let private = [&dirs.config, &dirs.state, &dirs.cache];
+    let jobs = [job::default_results(dirs), job::results_root(config, dirs)];
+    Visibility {
+        homes: spawner::homes(&dirs.home),
+        private: private.into_iter().cloned().chain(jobs).collect(),
+        hide: paths("spawner.sandbox.hide"),
+        show: paths("spawner.sandbox.show"),
     }
 }
 

@@ -111,6 +111,8 @@ impl fmt::Display for Origin {
 pub struct Config {
     values: BTreeMap<String, (Value, Origin)>,
     not_taken: Vec<NotTaken>,
+    /// The elements that a project adds to lists.
+    added: BTreeMap<String, Vec<Value>>,
 }
 
 /// Reads TOML; an error says where it is.
@@ -195,7 +197,12 @@ impl Config {
         self.set(name, value.into(), Origin::CommandLine);
     }
 
-    fn set(&mut self, name: &str, value: Value, origin: Origin) {
+    fn set(&mut self, name: &str, mut value: Value, origin: Origin) {
+        if let (Value::Array(all), Some(added)) = (&mut value, self.added.get(name)) {
+            let new = added.iter().filter(|it| !all.contains(it));
+            let new: Vec<Value> = new.cloned().collect();
+            all.extend(new);
+        }
         self.values.insert(name.to_owned(), (value, origin));
     }
 

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use again::failed_in;
-pub use directory::{DirectoryError, JobDirectory, find, results_root};
+pub use directory::{DirectoryError, JobDirectory, default_results, find, results_root};
 pub use file::{JobFile, JobFileError};
 pub use graph::GraphError;
 pub use partition::Partition;
@@ -207,12 +207,10 @@ impl Job {
         let total = plan.entries.len();
         let directory = JobDirectory::create(&results_root, &id)?;
         let dependencies = directory::Section::of_requirements(directory.path());
-        if spawner.has_snapshots() && !plan.requirements.steps.is_empty() {
-            dependencies.held().map_err(|source| JobError::System {
-                what: "make the directory for requirements",
-                source,
-            })?;
-            spawner.show(dependencies.path());
+        // Without a directory to work in no process can start either, and that is said better there.
+        let project_dir = std::env::current_dir().unwrap_or_default();
+        for path in directory.not_for_tests(&project_dir) {
+            spawner.hide(&path);
         }
         let running = directory.path().join(directory::RUNNING);
         spawner.keep_apart(directory.test_results().path(), &running);
@@ -278,8 +276,7 @@ impl Job {
             test_results: Arc::clone(directory.test_results()),
             dependencies,
             temp_dir,
-            // Without a directory to work in no process can start either, and that is said better there.
-            project_dir: std::env::current_dir().unwrap_or_default(),
+            project_dir,
             timeout: config.duration("task.timeout.running"),
             grace: config
                 .duration("runner.task.interval.from_soft_to_hard_termination")

@@ -42,7 +42,7 @@ impl Release {
                 spawner,
                 common,
                 outer: _outer,
-            } = Place::new("process")?;
+            } = Place::new("process", context)?;
             let undo = Undo {
                 config: Arc::clone(&config),
                 catalog: Arc::clone(&catalog),

@@ -177,7 +177,10 @@ impl Run {
             spawner,
             common,
             outer: _outer,
-        } = Place::new(context.config.text("run.spawner").unwrap_or_default())?;
+        } = Place::new(
+            context.config.text("run.spawner").unwrap_or_default(),
+            &context,
+        )?;
         let pending = Pending::new(&context.dirs.state);
         remind(&pending);
         let on_stdout: Vec<&str> = catalog

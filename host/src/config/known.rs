@@ -504,10 +504,24 @@ pub const KNOWN: &[Known] = &[
     )
     .of_project(Project::Unsaid),
     known(
+        "spawner.sandbox.hide",
+        Shape::Texts,
+        "[]",
+        "paths that tests in a sandbox do not see; a relative one is in the project, `~` is the home directory",
+    )
+    .of_project(Project::Adds),
+    known(
         "spawner.sandbox.network",
         Shape::Flag,
         "false",
         "whether tests in a sandbox reach the network; what has to download for a requirement does in any case",
+    )
+    .of_project(Project::Nothing),
+    known(
+        "spawner.sandbox.show",
+        Shape::Texts,
+        "[]",
+        "paths that tests in a sandbox see although they would be hidden, as keys in the home directory; also sockets",
     )
     .of_project(Project::Nothing),
     known(

@@ -15,6 +15,8 @@ pub enum Project {
     Any,
     /// Paths that don't lead out of the project.
     Inside,
+    /// Elements of a list, beside those that the others have, who can't take them away.
+    Adds,
     /// Something where neither the system nor the user has.
     Unsaid,
     /// Nothing.
@@ -26,6 +28,7 @@ impl Project {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Any => "yes",
+            Self::Adds => "more of them",
             Self::Inside => "paths inside of it",
             Self::Unsaid => "unless you do",
             Self::Nothing => "no",
@@ -81,13 +84,17 @@ impl Config {
     /// Takes the settings of a project, but for what is said closer to the run, or is not a project's to say.
     pub(super) fn adopt(&mut self, project: Self) {
         for (name, (value, file)) in project.values {
+            if known::project(&name) == Project::Adds {
+                self.add(&name, value, file);
+                continue;
+            }
             let mine = match self.values.get(&name) {
                 Some((_, Origin::Environment(_) | Origin::CommandLine)) => continue,
                 Some((own, origin @ Origin::File(_))) => Some((own, origin)),
                 _ => None,
             };
             let why = match (known::project(&name), mine) {
-                (Project::Any, _) | (Project::Unsaid, None) => None,
+                (Project::Any | Project::Adds, _) | (Project::Unsaid, None) => None,
                 (Project::Inside, _) => way_out(&value)
                     .map(|path| format!("`{path}` is not in the project, or leads out of it")),
                 (Project::Unsaid, Some((_, origin))) => Some(format!("{origin} sets it")),
@@ -102,6 +109,27 @@ impl Config {
                     why,
                 }),
             }
+        }
+    }
+
+    /// Adds the elements of a project's list, also to the lists that are set later.
+    fn add(&mut self, name: &str, value: Value, file: Origin) {
+        match value {
+            Value::Array(elements) => {
+                let added = self.added.entry(name.to_owned()).or_default();
+                added.extend(elements);
+                let (value, origin) = self
+                    .values
+                    .remove(name)
+                    .unwrap_or((Value::Array(Vec::new()), Origin::Default));
+                let origin = match origin {
+                    Origin::Default => file,
+                    origin => origin,
+                };
+                self.set(name, value, origin);
+            }
+            // It fits no list, which the check says.
+            value => self.set(name, value, file),
         }
     }
 
@@ -127,6 +155,20 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn project_adds_to_a_list_and_takes_nothing_from_it() {
+        let name = "spawner.sandbox.hide";
+        let list = |all: &[&str]| Value::from(all.to_vec());
+        let mut config = Config::default();
+        config.set(name, list(&["own"]), Origin::File("own".into()));
+        let mut project = Config::default();
+        project.set(name, list(&["project"]), Origin::Project("project".into()));
+        config.adopt(project);
+        assert_eq!(config.texts(name), ["own", "project"]);
+        config.set_option(name, list(&["typed"]));
+        assert_eq!(config.texts(name), ["typed", "project"]);
+    }
 
     #[test]
     fn what_is_in_the_working_directory_is_inside() {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -23,6 +24,9 @@ pub(super) const DEPENDENCIES: &str = "dependencies";
 
 /// Where the directories of tests are that run in sandboxes.
 pub(super) const RUNNING: &str = ".running";
+
+/// What the names of jobs' directories begin with.
+const PREFIX: &str = "job-";
 
 /// Where links to tests are, by status.
 const BY_STATUS: &str = "by-status";
@@ -133,7 +137,12 @@ impl JobView for View {
 pub fn results_root(config: &Config, dirs: &UserDirs) -> PathBuf {
     config
         .text("run.results_dir")
-        .map_or_else(|| dirs.home.join("persea/job-results"), PathBuf::from)
+        .map_or_else(|| default_results(dirs), PathBuf::from)
+}
+
+/// Where they are made unless it is configured.
+pub fn default_results(dirs: &UserDirs) -> PathBuf {
+    dirs.home.join("persea/job-results")
 }
 
 /// The time zone here. To look for its name, as the library does, takes a walk through all zones of the system: 2 ms.
@@ -168,7 +177,7 @@ impl JobDirectory {
         let mut path = PathBuf::new();
         // More digits where a directory of that name is there already.
         for digits in 7..=40 {
-            path = root.join(format!("job-{time}-{}", id.short(digits)));
+            path = root.join(format!("{PREFIX}{time}-{}", id.short(digits)));
             match std::fs::create_dir(&path) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && digits < 40 => {}
@@ -211,6 +220,19 @@ impl JobDirectory {
             let _ = std::fs::remove_file(&new);
         }
         renamed
+    }
+
+    /// What tests in `project` are not to see where they can be kept from it: this directory, and those of other jobs beside it.
+    pub(super) fn not_for_tests(&self, project: &Path) -> Vec<PathBuf> {
+        let root = self.path.parent().unwrap_or(&self.path);
+        if !project.starts_with(root) {
+            return vec![root.to_path_buf()];
+        }
+        let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+        let jobs = entries.filter(|it| it.file_name().as_bytes().starts_with(PREFIX.as_bytes()));
+        jobs.map(|it| it.path())
+            .chain([self.path.clone()])
+            .collect()
     }
 
     /// Its path, absolute.

@@ -12,13 +12,14 @@
 //! - `children`: the host's own child processes, and the strays that come to it when a helper is killed;
 //! - `program`, `launch`: a helper that is a child of the host: its executable, its life;
 //! - `process`: the spawner of this machine; `sandbox`: the same in namespaces of its own, over a layer that takes what is written;
-//!   `mounts`, `private`: what that takes; `seccomp`: its filter of system calls. Each further spawner is a file beside them.
+//!   `mounts`, `hidden`, `private`: what that takes; `seccomp`: its filter of system calls. Each further spawner is a file beside them.
 
 mod channel;
 mod children;
 mod command;
 mod environment;
 mod error;
+mod hidden;
 mod launch;
 mod mounts;
 mod pipe;
@@ -35,6 +36,7 @@ use std::pin::Pin;
 pub use command::{Command, Exit, Input, Output, Stream};
 pub use environment::{Child, Environment};
 pub use error::SpawnError;
+pub use hidden::{Visibility, homes, resolve};
 pub use process::ProcessSpawner;
 pub use sandbox::SandboxSpawner;
 pub use turn::{InLine, Turn};
@@ -99,10 +101,9 @@ pub trait Spawner: Send + Sync {
         Box::pin(std::future::ready(Err(no_snapshot(name))))
     }
 
-    /// Lets what runs in environments that are opened from now on read this directory of the host, which must be there. It has the
-    /// same path for them.
-    fn show(&mut self, directory: &Path) {
-        let _ = directory;
+    /// Hides a path of the host from what runs in environments that are opened from now on, where they can be kept from anything.
+    fn hide(&mut self, path: &Path) {
+        let _ = path;
     }
 
     /// Gives each environment that is opened from now on a directory of its own in place of this one of the host, which must be there:

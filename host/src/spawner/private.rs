@@ -2,13 +2,15 @@
 //! of the host's. Each is removed with the last who holds it. It must not know how they come into the sandbox.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use persea_helper::sweep;
 use tokio::task::JoinSet;
 
+use super::hidden::{Cover, copy_directory, white_out};
+use super::mounts::Layout;
 use crate::held::Held;
 
 /// What is being removed. Two that remove the same files would be in each other's way.
@@ -25,11 +27,13 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// Makes one of this name, for so many file systems, over those below.
+    /// Makes one of this name over those below, for the overlays of a layout. What `covers` takes away is missing from it and from those
+    /// over it.
     pub(super) fn make(
         layers: &Path,
         name: String,
-        (count, below): (usize, Vec<Arc<Layer>>),
+        below: Vec<Arc<Layer>>,
+        (layout, covers): (&Layout, &[Cover]),
         removals: &Removals,
     ) -> io::Result<Layer> {
         let layer = Layer {
@@ -38,18 +42,25 @@ impl Layer {
             below,
             removals: Arc::clone(removals),
         };
-        let mut private = std::fs::DirBuilder::new();
-        private.mode(0o700);
-        private.create(&layer.directory)?;
-        private.create(layer.place())?;
-        for number in 0..count {
-            for part in ["work", "root"] {
-                private.create(layer.directory.join(format!("{part}{number}")))?;
+        make(&layer.directory, 0o700)?;
+        make(&layer.place(), 0o700)?;
+        make(&layer.directory.join("seen"), 0o700)?;
+        make(&layer.directory.join("empty"), 0o755)?;
+        for (number, part) in layout.layered() {
+            for name in ["work", "root"] {
+                make(&layer.directory.join(format!("{name}{number}")), 0o700)?;
             }
-            // It becomes the root of what is seen, so everybody may enter.
-            let mut public = std::fs::DirBuilder::new();
             let upper = layer.directory.join(format!("upper{number}"));
-            public.mode(0o755).create(upper)?;
+            // The overlay takes from it who may enter, and who it belongs to.
+            copy_directory(&upper, &part.path)?;
+            for cover in covers.iter().filter(|_| layer.below.is_empty()) {
+                match cover {
+                    Cover::Whiteout(of, path) if *of == number => {
+                        white_out(&upper, &part.path, path)?;
+                    }
+                    _ => {}
+                }
+            }
         }
         Ok(layer)
     }
@@ -101,6 +112,12 @@ impl Drop for Private {
     fn drop(&mut self) {
         remove(std::mem::take(&mut self.path), &self.removals);
     }
+}
+
+/// Makes a directory with this very mode: of the mode that is asked for the umask takes its part.
+fn make(directory: &Path, mode: u32) -> io::Result<()> {
+    std::fs::DirBuilder::new().mode(mode).create(directory)?;
+    std::fs::set_permissions(directory, PermissionsExt::from_mode(mode))
 }
 
 fn remove(directory: PathBuf, removals: &Removals) {

@@ -20,42 +20,15 @@ use persea_helper::sweep;
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
 
+use super::hidden::{Hidden, Visibility};
 use super::launch::{Launch, Rest, own_variables};
-use super::mounts::{Layout, is_plain};
+use super::mounts::{self, Layout, is_plain};
 use super::private::{Layer, Private, Removals};
 use super::program::Helper;
 use super::{
     Doing, Environment, Opening, ProcessSpawner, SpawnError, Spawner, State, children, no_snapshot,
     seccomp,
 };
-
-/// Mounts the layers and becomes bubblewrap: the directory of layers, this sandbox's own in it, further mount options; of each file system its
-/// number, its path, and the layers over it; `--`, and bubblewrap's arguments.
-///
-/// The kernel takes no layer that lies within another, and layers are files of this machine. Seen through an overlay of its own,
-/// their file system is another one.
-const SCRIPT: &str = r#"set -e
-fail() {
-    echo "a layer can't be mounted: that takes overlayfs, and a directory for temporary files (TMPDIR) that is itself on no overlay" >&2
-    exit 1
-}
-cd "$1"
-own=$2 options=$3
-shift 3
-while [ "$1" != -- ]; do
-    root=$own/root$1 lower=$2
-    if [ -n "$3" ]; then
-        mount -t tmpfs tmpfs "$root"
-        mkdir "$root/empty" "$root/below"
-        mount -t overlay overlay -o "lowerdir=$2:$root/empty$options" "$root/below" || fail
-        lower=$3$root/below
-    fi
-    mount -t overlay overlay -o "lowerdir=$lower,upperdir=$own/upper$1,workdir=$own/work$1$options" "$root" || fail
-    shift 3
-done
-shift
-exec bwrap "$@"
-"#;
 
 /// What it takes besides the kernel, and the Debian packages in which that is.
 const TOOLS: [(&str, &str); 3] = [
@@ -81,16 +54,6 @@ const CAPABILITIES: [&str; 11] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// Parts of `/proc` that belong to the machine and not to a process: they can only be read. A `/proc` of which parts are covered can't
-/// be mounted anew in a namespace below either.
-const OF_THE_KERNEL: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
-
 /// Starts processes in sandboxes of this machine. What they write is gone with their environment, unless a snapshot keeps it; what
 /// others write, they don't see. They reach no network where that is not asked for, and see no process but their own.
 #[derive(Debug)]
@@ -103,8 +66,7 @@ pub struct SandboxSpawner {
     keeper: OnceCell<Environment>,
     directory: PathBuf,
     layout: Layout,
-    /// What can only be read, wherever it is.
-    shown: Vec<PathBuf>,
+    hidden: Hidden,
     /// The directory of the host in whose place each environment has one of its own, and where those are.
     apart: Option<(PathBuf, PathBuf)>,
     made: AtomicUsize,
@@ -119,8 +81,8 @@ impl SandboxSpawner {
     /// The name by which users choose it.
     pub const NAME: &'static str = "sandbox";
 
-    /// With the helper's program (a static executable), the directory below which layers are kept, and that in which processes
-    /// start.
+    /// With the helper's program (a static executable), the directory below which layers are kept, that in which processes start, and
+    /// what is hidden from them.
     ///
     /// # Errors
     /// A tool that it takes is missing, or this machine's file systems can't be told.
@@ -128,6 +90,7 @@ impl SandboxSpawner {
         helper: &'static [u8],
         temporary: PathBuf,
         directory: PathBuf,
+        visibility: &Visibility,
     ) -> Result<SandboxSpawner, SpawnError> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         for (tool, package) in TOOLS {
@@ -143,18 +106,28 @@ impl SandboxSpawner {
                 std::env::consts::ARCH
             ))
         })?;
-        let layout = Layout::of_machine(&directory, getuid().is_root()).map_err(|e| {
+        let failed = |e| {
             SpawnError::Invalid(format!(
                 "the file systems of this machine can't be told: {e}"
             ))
-        })?;
-        for path in layout.layered.iter().chain([&temporary]) {
+        };
+        let mounts = mounts::all().map_err(failed)?;
+        let layout = Layout::of_machine(&directory, &mounts, getuid().is_root()).map_err(failed)?;
+        let layered = layout.layered().map(|(_, part)| &part.path);
+        for path in layered.chain([&temporary]) {
             if !is_plain(path) {
                 return Err(SpawnError::Invalid(format!(
                     "the spawner `sandbox` can't use {}: the path has a comma, a colon, a backslash or a quotation mark",
                     path.display()
                 )));
             }
+        }
+        let hidden = Hidden::new(visibility, &directory, &layout, mounts);
+        if hidden.has(&directory) {
+            return Err(SpawnError::Invalid(format!(
+                "the setting `spawner.sandbox.hide` hides {}, in which tests are started: name what is in it",
+                directory.display()
+            )));
         }
         Ok(SandboxSpawner {
             helper: Helper::new(helper, temporary.clone()),
@@ -163,7 +136,7 @@ impl SandboxSpawner {
             keeper: OnceCell::new(),
             directory,
             layout,
-            shown: Vec::new(),
+            hidden,
             apart: None,
             made: AtomicUsize::new(0),
             open: Mutex::default(),
@@ -209,14 +182,18 @@ impl SandboxSpawner {
         };
         let name = self.made.fetch_add(1, Ordering::Relaxed).to_string();
         let layers = Path::new(keeper.work_dir());
-        let over = (self.layout.layered.len(), below);
-        let layer = Layer::make(layers, name, over, &self.removals);
-        let layer = Arc::new(layer.map_err(launch.failed("making its layer"))?);
+        let shown = self.hidden.shown.iter().map(|path| &**path);
+        let results = self.apart.iter().map(|(shown, _)| &**shown);
+        let targets: Vec<&Path> = shown.chain(results).chain(state.own.as_deref()).collect();
+        let covers = self.hidden.covers(&self.layout, &targets);
         if let Some((shown, place)) = &self.apart {
-            let private = Private::make(shown, place, &layer.name, &self.removals);
+            let private = Private::make(shown, place, &name, &self.removals);
             let private = private.map_err(launch.failed("making its directory of results"))?;
             launch.private = Some(Arc::new(private));
         }
+        let parts = (&self.layout, &*covers);
+        let layer = Layer::make(layers, name, below, parts, &self.removals);
+        let layer = Arc::new(layer.map_err(launch.failed("making its layer"))?);
         if let Some(own) = &state.own
             && !own.is_dir()
         {
@@ -226,7 +203,7 @@ impl SandboxSpawner {
         launch.held = Box::new(Arc::clone(&layer));
         self.opened().insert(slot, Arc::clone(&layer));
         let private = launch.private.clone();
-        let view = self.view(&layer, state, private.as_deref());
+        let view = self.view(&layer, &covers, state, private.as_deref());
         let start = |requests: &_, replies: &_| {
             self.start(&layer, &view, state.network, (requests, replies))
         };
@@ -295,7 +272,7 @@ impl SandboxSpawner {
                     "private",
                     "sh",
                     "-c",
-                    SCRIPT,
+                    view::SCRIPT,
                     "sh",
                 ])
                 .args(self.layers(layer, is_root))
@@ -323,75 +300,6 @@ impl SandboxSpawner {
             })
         });
         Ok((child, rest))
-    }
-
-    /// The script's own arguments.
-    fn layers(&self, layer: &Layer, is_root: bool) -> Vec<OsString> {
-        let directory = layer.directory.parent().unwrap_or(&layer.directory);
-        // In a user's own namespace the kernel takes other names for what an overlay notes of its files.
-        let options = if is_root { "" } else { ",userxattr" };
-        let mut all: Vec<OsString> = vec![directory.into(), (&layer.name).into(), options.into()];
-        for (number, path) in self.layout.layered.iter().enumerate() {
-            // The uppermost comes first. Their names begin in the directory of layers: of whole paths, mount's options hold few.
-            let over = layer.below.iter().rev();
-            let over: String = over
-                .map(|it| format!("{}/upper{number}:", it.name))
-                .collect();
-            all.extend([number.to_string().into(), path.into(), over.into()]);
-        }
-        all.push("--".into());
-        all
-    }
-
-    /// What is seen in the sandbox, in bubblewrap's words.
-    fn view(&self, layer: &Layer, state: &State, private: Option<&Private>) -> Vec<OsString> {
-        let mut all: Vec<OsString> = Vec::new();
-        let mut add = |option: &str, paths: &[&OsStr]| {
-            all.push(option.into());
-            all.extend(paths.iter().map(|path| (*path).to_owned()));
-        };
-        for (number, path) in self.layout.layered.iter().enumerate() {
-            let root = format!("{}/root{number}", layer.name);
-            add("--bind", &[root.as_ref(), path.as_os_str()]);
-        }
-        for path in &self.layout.shown {
-            add("--ro-bind-try", &[path.as_os_str(), path.as_os_str()]);
-        }
-        for (path, target) in &self.layout.links {
-            add("--symlink", &[target.as_os_str(), path.as_os_str()]);
-        }
-        add("--ro-bind", &["/sys".as_ref(), "/sys".as_ref()]);
-        add("--dev", &["/dev".as_ref()]);
-        add("--proc", &["/proc".as_ref()]);
-        for path in OF_THE_KERNEL {
-            add("--ro-bind-try", &[path.as_ref(), path.as_ref()]);
-        }
-        // Other sandboxes are nobody's business.
-        let others = self.apart.as_ref().map(|(_, place)| &**place);
-        for path in layer.directory.parent().into_iter().chain(others) {
-            add("--tmpfs", &[path.as_os_str()]);
-        }
-        for path in &self.shown {
-            add("--ro-bind", &[path.as_os_str(), path.as_os_str()]);
-        }
-        // Not the work directory itself: what is mounted can't be removed.
-        for path in state.own.iter().chain([&layer.place()]) {
-            add("--bind", &[path.as_os_str(), path.as_os_str()]);
-        }
-        if let Some(private) = private {
-            add(
-                "--bind",
-                &[private.path.as_os_str(), private.shown.as_os_str()],
-            );
-        }
-        // Often a link into a directory that belongs to the running system.
-        if state.network
-            && let Ok(names) = Path::new("/etc/resolv.conf").canonicalize()
-        {
-            add("--ro-bind", &[names.as_os_str(), names.as_os_str()]);
-        }
-        add("--chdir", &[self.directory.as_os_str()]);
-        all
     }
 
     async fn keep(
@@ -468,11 +376,12 @@ impl Spawner for SandboxSpawner {
         Box::pin(self.keep(slot, environment, name))
     }
 
-    fn show(&mut self, directory: &Path) {
-        self.shown.push(directory.to_path_buf());
+    fn hide(&mut self, path: &Path) {
+        self.hidden.hide(path);
     }
 
     fn keep_apart(&mut self, directory: &Path, place: &Path) {
+        self.hidden.hide(place);
         self.apart = Some((directory.to_path_buf(), place.to_path_buf()));
     }
 
@@ -497,6 +406,9 @@ impl Spawner for SandboxSpawner {
         })
     }
 }
+
+#[path = "sandbox_view.rs"]
+mod view;
 
 #[cfg(test)]
 #[path = "sandbox_tests.rs"]

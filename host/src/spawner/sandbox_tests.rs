@@ -22,9 +22,14 @@ impl Place {
         }
         fs::write(dir.path().join("project/file"), "of the machine").unwrap();
         let path = |name| dir.path().join(name);
-        let mut spawner = SandboxSpawner::new(helper(), path("root"), path("project")).unwrap();
+        let mut spawner = Place::spawner(&dir, &Visibility::default());
         spawner.keep_apart(&path("results"), &path("running"));
         Place { spawner, dir }
+    }
+
+    fn spawner(dir: &tempfile::TempDir, visibility: &Visibility) -> SandboxSpawner {
+        let path = |name| dir.path().join(name);
+        SandboxSpawner::new(helper(), path("root"), path("project"), visibility).unwrap()
     }
 
     async fn open(&self, slot: usize) -> Environment {
@@ -215,23 +220,24 @@ async fn it_has_a_directory_of_results_for_itself_as_long_as_somebody_has_it() {
 }
 
 #[tokio::test]
-async fn it_writes_to_the_directory_that_is_its_own_and_reads_what_it_is_shown() {
+async fn sandbox_writes_to_its_own_directory_and_does_not_see_those_beside_it() {
     let mut place = Place::new();
     let shown = place.dir.path().join("shown");
     fs::create_dir(&shown).unwrap();
-    place.spawner.show(&shown);
+    fs::write(shown.join("file"), "another's").unwrap();
+    place.spawner.hide(&shown);
     let state = State {
         own: Some(shown.join("own")),
         ..State::default()
     };
     let environment = place.spawner.restore(0, &state).await.unwrap();
-    let script = "cd \"$0\" && echo x >own/file && ! echo x >file && ! mv own other";
+    let script = "cd \"$0\" && echo x >own/file && test ! -e file && ! mv own other";
     let command = Command::new("sh", ["-c", script, shown.to_str().unwrap()]);
     assert!(environment.run(command).await.unwrap().is_success());
     assert_eq!(place.file("shown/own/file"), "x\n");
     let other = place.open(1).await;
-    let reads = format!("cat {0}/own/file; echo y >{0}/own/file", shown.display());
-    assert_eq!(says(&place, &other, &reads).await, "x");
+    let reads = format!("ls {0}; cat {0}/own/file || echo none", shown.display());
+    assert_eq!(says(&place, &other, &reads).await, "none");
     assert_eq!(place.file("shown/own/file"), "x\n");
 }
 
@@ -303,6 +309,12 @@ fn what_it_cannot_use_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let odd = dir.path().join("a,b");
     fs::create_dir(&odd).unwrap();
-    let error = SandboxSpawner::new(helper(), odd, dir.path().to_path_buf()).unwrap_err();
+    let error = SandboxSpawner::new(
+        helper(),
+        odd,
+        dir.path().to_path_buf(),
+        &Visibility::default(),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("comma"), "{error}");
 }

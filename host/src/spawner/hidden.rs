@@ -1,0 +1,329 @@
+//! Owns which of the machine's files a sandbox does not have: keys and tokens of the user, and what the settings
+//! `spawner.sandbox.hide` and `.show` say. Does not know about mounts beyond their table.
+
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chmod, chownat,
+    getxattr, makedev, mknodat, setxattr, utimensat,
+};
+use rustix::io::Errno;
+
+use super::mounts::{Layout, Mount, Source, aliases};
+
+/// Keys, tokens and histories, below the home directory.
+const OF_HOME: [&str; 50] = [
+    ".ssh",
+    ".gnupg",
+    ".password-store",
+    ".minisign",
+    ".netrc",
+    ".authinfo",
+    ".authinfo.gpg",
+    ".git-credentials",
+    ".config/git/credentials",
+    ".config/gh",
+    ".config/hub",
+    ".config/glab-cli",
+    ".aws",
+    ".azure",
+    ".oci",
+    ".boto",
+    ".s3cfg",
+    ".config/gcloud",
+    ".config/doctl",
+    ".config/hcloud",
+    ".config/rclone",
+    ".config/openstack",
+    ".terraform.d/credentials.tfrc.json",
+    ".vault-token",
+    ".kube",
+    ".docker",
+    ".config/containers/auth.json",
+    ".config/persea",
+    ".config/sops",
+    ".config/age",
+    ".config/op",
+    ".npmrc",
+    ".yarnrc.yml",
+    ".pypirc",
+    ".cargo/credentials",
+    ".cargo/credentials.toml",
+    ".gem/credentials",
+    ".m2/settings.xml",
+    ".m2/settings-security.xml",
+    ".pgpass",
+    ".my.cnf",
+    ".mylogin.cnf",
+    ".local/share/keyrings",
+    ".mozilla",
+    ".thunderbird",
+    ".config/chromium",
+    ".config/google-chrome",
+    ".bash_history",
+    ".zsh_history",
+    ".python_history",
+];
+
+/// Keys of the machine, which root's sandbox could read.
+const OF_MACHINE: [&str; 9] = [
+    "/etc/krb5.keytab",
+    "/etc/letsencrypt",
+    "/etc/NetworkManager/system-connections",
+    "/etc/ssh/ssh_host_dsa_key",
+    "/etc/ssh/ssh_host_ecdsa_key",
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/etc/ssh/ssh_host_rsa_key",
+    "/etc/ssl/private",
+    "/etc/wireguard",
+];
+
+/// What a sandbox is to have of the machine's files, beside the rest.
+#[derive(Clone, Debug, Default)]
+pub struct Visibility {
+    /// The home directories whose keys and tokens are hidden.
+    pub homes: Vec<PathBuf>,
+    /// Further paths that are hidden where they exist.
+    pub private: Vec<PathBuf>,
+    /// Paths that are hidden whether they exist or not.
+    pub hide: Vec<PathBuf>,
+    /// Paths that are shown in any case, with what is below them. Sockets answer there.
+    pub show: Vec<PathBuf>,
+}
+
+/// How a path is hidden.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Cover {
+    /// In the layer of this number: for the overlay it was removed. The path is relative to the layer's.
+    Whiteout(usize, PathBuf),
+    /// An empty directory lies over it.
+    Directory(PathBuf),
+    /// A file that cannot be opened lies over it.
+    File(PathBuf),
+}
+
+/// The paths that are hidden, and those that are shown from among them.
+#[derive(Debug, Default)]
+pub(super) struct Hidden {
+    paths: Vec<PathBuf>,
+    /// The machine's own, read-only, where an overlay does not have them.
+    pub(super) shown: Vec<PathBuf>,
+    show: Vec<PathBuf>,
+    mounts: Vec<Mount>,
+}
+
+impl Hidden {
+    /// Those of a sandbox whose processes start in `directory`.
+    pub(super) fn new(
+        visibility: &Visibility,
+        directory: &Path,
+        layout: &Layout,
+        mounts: Vec<Mount>,
+    ) -> Hidden {
+        let mut hidden = Hidden {
+            show: visibility.show.iter().map(|path| settled(path)).collect(),
+            mounts,
+            ..Hidden::default()
+        };
+        let of_homes = visibility
+            .homes
+            .iter()
+            .flat_map(|home| OF_HOME.map(|name| home.join(name)));
+        let usual = of_homes
+            .chain(OF_MACHINE.map(PathBuf::from))
+            .chain(visibility.private.iter().cloned());
+        for path in usual {
+            if path.symlink_metadata().is_ok() && !directory.starts_with(settled(&path)) {
+                hidden.hide(&path);
+            }
+        }
+        for path in &visibility.hide {
+            hidden.hide(path);
+        }
+        hidden.shown = hidden
+            .show
+            .iter()
+            .filter(|path| hidden.has(path) || !is_in_overlay(path, layout))
+            .cloned()
+            .collect();
+        hidden
+    }
+
+    /// Hides a path too, wherever its file system is mounted. A link is hidden with what it leads to.
+    pub(super) fn hide(&mut self, path: &Path) {
+        let own = settled(path);
+        let target = own.canonicalize().ok();
+        for path in [Some(own), target].into_iter().flatten() {
+            for alias in aliases(&path, &self.mounts) {
+                self.add(alias);
+            }
+            self.add(path);
+        }
+    }
+
+    fn add(&mut self, path: PathBuf) {
+        let is_shown = self.show.iter().any(|shown| path.starts_with(shown));
+        if is_shown || self.has(&path) {
+            return;
+        }
+        self.paths.retain(|other| !other.starts_with(&path));
+        self.paths.push(path);
+    }
+
+    /// Whether a path is among them, or below one.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.paths.iter().any(|hidden| path.starts_with(hidden))
+    }
+
+    /// How each is hidden, where the sandbox has these paths of its own.
+    pub(super) fn covers(&self, layout: &Layout, targets: &[&Path]) -> Vec<Cover> {
+        let cover = |path: &PathBuf| cover(path, layout, targets);
+        self.paths.iter().filter_map(cover).collect()
+    }
+}
+
+fn cover(path: &Path, layout: &Layout, targets: &[&Path]) -> Option<Cover> {
+    let mut parts = layout.parts.iter().rev();
+    let part = parts.find(|part| path.starts_with(&part.path))?;
+    let below = path.strip_prefix(&part.path).ok()?;
+    let is_empty = below.as_os_str().is_empty();
+    let mut others = layout.parts.iter().map(|part| &*part.path);
+    // Its path is needed, be it for a part that is mounted there: a whiteout has none.
+    let is_needed = is_empty
+        || targets.iter().any(|target| target.starts_with(path))
+        || others.any(|other| other.starts_with(path));
+    if part.source == Source::Layered && !is_needed {
+        let mut layered = layout.layered();
+        let (number, _) = layered.find(|(_, it)| it.path == part.path)?;
+        return Some(Cover::Whiteout(number, below.to_path_buf()));
+    }
+    let found = path.symlink_metadata().ok()?;
+    match found.is_dir() {
+        true => Some(Cover::Directory(path.to_path_buf())),
+        // Links lead to what is hidden itself, or to nothing.
+        false if found.is_symlink() => None,
+        false => Some(Cover::File(path.to_path_buf())),
+    }
+}
+
+/// An overlay has it, and so that it is of use: a socket does not answer there.
+fn is_in_overlay(path: &Path, layout: &Layout) -> bool {
+    let mut parts = layout.parts.iter().rev();
+    let part = parts.find(|part| path.starts_with(&part.path));
+    let answers = path.metadata().is_ok_and(|found| {
+        let kind = found.file_type();
+        kind.is_socket() || kind.is_fifo()
+    });
+    part.is_some_and(|part| part.source != Source::Empty) && !answers
+}
+
+/// The path without links and `..`, as far as it exists. The last part is left as it is.
+fn settled(path: &Path) -> PathBuf {
+    let path = &*std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let mut rest = Vec::new();
+    let mut above = path;
+    loop {
+        let (Some(parent), Some(name)) = (above.parent(), above.file_name()) else {
+            break;
+        };
+        rest.push(name);
+        above = parent;
+        if let Ok(real) = above.canonicalize() {
+            let mut settled = real;
+            settled.extend(rest.iter().rev());
+            return settled;
+        }
+    }
+    path.to_path_buf()
+}
+
+/// Makes a path missing for an overlay whose upper layer is `upper` and whose lower one is `lower`.
+pub(super) fn white_out(upper: &Path, lower: &Path, path: &Path) -> io::Result<()> {
+    let (mut upper, mut lower) = (upper.to_path_buf(), lower.to_path_buf());
+    let mut parts = path.components().peekable();
+    while let Some(part) = parts.next() {
+        upper.push(part);
+        lower.push(part);
+        let found = lower.symlink_metadata();
+        let is_above = parts.peek().is_some();
+        match found {
+            Ok(found) if found.is_dir() && is_above => copy_directory(&upper, &lower)?,
+            // What is not there yet will not be seen either.
+            _ => break,
+        }
+    }
+    let whiteout = mknodat(
+        CWD,
+        &upper,
+        FileType::CharacterDevice,
+        Mode::empty(),
+        makedev(0, 0),
+    );
+    match whiteout {
+        Err(Errno::EXIST) => Ok(()),
+        made => Ok(made?),
+    }
+}
+
+/// Makes a directory of a layer, which the overlay merges with `lower`: it takes what the directory is from the upper one.
+/// One that is there already is left as it is.
+pub(super) fn copy_directory(upper: &Path, lower: &Path) -> io::Result<()> {
+    let found = lower.metadata()?;
+    match std::fs::create_dir(upper) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    }
+    let (uid, gid) = (Uid::from_raw(found.uid()), Gid::from_raw(found.gid()));
+    // Only root can give it to others. A directory of others is the user's own in his sandbox.
+    let _ = chownat(CWD, upper, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
+    chmod(upper, Mode::from_raw_mode(found.mode()))?;
+    for name in ["system.posix_acl_access", "system.posix_acl_default"] {
+        let mut list = [0; 4096];
+        // Most have none, and some file systems have no lists at all, be it that of the layers.
+        if let Ok(length) = getxattr(lower, name, &mut list) {
+            let list = list.get(..length).unwrap_or_default();
+            let _ = setxattr(upper, name, list, XattrFlags::empty());
+        }
+    }
+    let time = |seconds, nanoseconds: i64| Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds,
+    };
+    let times = Timestamps {
+        last_access: time(found.atime(), found.atime_nsec()),
+        last_modification: time(found.mtime(), found.mtime_nsec()),
+    };
+    Ok(utimensat(CWD, upper, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// What the settings say: `~` is the home directory, and what is not absolute is below `base`.
+pub fn resolve(path: &str, home: &Path, base: &Path) -> PathBuf {
+    match path.strip_prefix('~') {
+        Some("") => home.to_path_buf(),
+        Some(rest) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
+        _ => base.join(path),
+    }
+}
+
+/// The home directories of the user: that of the environment, and that of the list of users.
+pub fn homes(home: &Path) -> Vec<PathBuf> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read("/etc/passwd").unwrap_or_default();
+    let of_user = users.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':').skip(2);
+        let is_own = fields.next() == Some(uid.as_bytes());
+        let home = fields.nth(2).filter(|_| is_own)?;
+        Some(PathBuf::from(std::ffi::OsStr::from_bytes(home)))
+    });
+    let mut homes = vec![home.to_path_buf()];
+    // Accounts of services have `/` or a directory that is not there.
+    homes.extend(of_user.filter(|it| it != home && it.is_absolute() && it.parent().is_some()));
+    homes
+}
+
+#[cfg(test)]
+#[path = "hidden_tests.rs"]
+mod tests;
