@@ -1,16 +1,16 @@
 //! A directory that is held open: what is made, read, written and moved in it stays in it, whatever tests put in the place of its names
 //! meanwhile. No link is followed, and no pipe or device is waited for. It must not know whose directory it is.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use persea_helper::sweep;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, fstat, mkdirat, openat, renameat,
-    renameat_with, statat, symlinkat,
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, chmod, fchmod, fstat,
+    lremovexattr, mkdirat, openat, openat2, renameat, renameat_with, statat, symlinkat,
 };
 use rustix::io::Errno;
 
@@ -122,6 +122,56 @@ impl Held {
         found.is_ok_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory)
     }
 
+    /// Lets nobody but its owner in.
+    pub(crate) fn keep_others_out(&self) -> io::Result<()> {
+        Ok(fchmod(&self.0, Mode::RWXU)?)
+    }
+
+    /// Takes set-user-id and set-group-id bits and capabilities from all files in it and below. Links are not followed. The error is that
+    /// of the first file that keeps something; the rest is done all the same.
+    pub(crate) fn disarm(&self) -> io::Result<()> {
+        let mut failed = Ok(());
+        // By their paths, and not held open: there may be more of them than descriptors.
+        let mut directories = vec![CString::from(c".")];
+        while let Some(path) = directories.pop() {
+            if let Err(error) = self.disarm_in(&path, &mut directories) {
+                failed = failed.and(Err(error));
+            }
+        }
+        failed
+    }
+
+    fn disarm_in(&self, path: &CStr, below: &mut Vec<CString>) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let directory = openat2(&self.0, path, flags, Mode::empty(), within)?;
+        let mut failed = Ok(());
+        let mut buffer = Vec::with_capacity(4096);
+        let mut entries = RawDir::new(&directory, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let found = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            match FileType::from_raw_mode(found.st_mode) {
+                FileType::Directory => {
+                    let path = [path.to_bytes(), b"/", name.to_bytes()].concat();
+                    below.extend(CString::new(path));
+                }
+                FileType::RegularFile => {
+                    let mode = Mode::from_raw_mode(found.st_mode);
+                    if let Err(error) = disarm_file(&directory, name, mode) {
+                        failed = Err(error.into());
+                    }
+                }
+                _ => {}
+            }
+        }
+        failed
+    }
+
     /// Removes what has a name here, with all that is in it. It is no error when there is nothing.
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         Ok(sweep::remove_in(&self.0, name)?)
@@ -131,6 +181,29 @@ impl Held {
 fn enter(parent: impl AsFd, path: &Path) -> io::Result<Held> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(Held(openat(parent, path, flags, Mode::empty())?))
+}
+
+fn disarm_file(directory: &OwnedFd, name: &CStr, mode: Mode) -> rustix::io::Result<()> {
+    // The last part is not followed where it is a link by now.
+    let within = format!("/proc/self/fd/{}/", directory.as_raw_fd());
+    let path = [within.as_bytes(), name.to_bytes()].concat();
+    match lremovexattr(&*path, c"security.capability") {
+        // As nearly always, or where the file system has no attributes.
+        Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::NOENT) => {}
+        Err(e) => return Err(e),
+    }
+    let bits = Mode::SUID | Mode::SGID;
+    if !mode.intersects(bits) {
+        return Ok(());
+    }
+    let file = openat(
+        directory,
+        name,
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    // What is open for its path only has no other way to be changed.
+    chmod(format!("/proc/self/fd/{}", file.as_raw_fd()), mode - bits)
 }
 
 fn no_file() -> io::Error {
@@ -169,6 +242,32 @@ mod tests {
         held.read("new").unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "own");
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn set_user_id_bits_are_taken_from_all_files_and_nothing_else_is() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        let outside = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        let files = [
+            (dir.path().join("suid"), 0o4755, 0o755),
+            (dir.path().join("a/sgid"), 0o2711, 0o711),
+            (dir.path().join("a/b/both"), 0o6644, 0o644),
+            (dir.path().join("plain"), 0o640, 0o640),
+            (outside.path().join("others"), 0o4755, 0o4755),
+        ];
+        for (file, before, _) in &files {
+            fs::write(file, "").unwrap();
+            fs::set_permissions(file, fs::Permissions::from_mode(*before)).unwrap();
+        }
+        symlink(&files[4].0, dir.path().join("link")).unwrap();
+        symlink(outside.path(), dir.path().join("way")).unwrap();
+        Held::open(dir.path()).unwrap().disarm().unwrap();
+        for (file, _, after) in &files {
+            assert_eq!(mode(file), *after, "{}", file.display());
+        }
     }
 
     #[test]

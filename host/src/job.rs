@@ -207,6 +207,16 @@ impl Job {
         let total = plan.entries.len();
         let directory = JobDirectory::create(&results_root, &id)?;
         let dependencies = directory::Section::of_requirements(directory.path());
+        if spawner.has_snapshots() {
+            let mut made = directory.test_results().keep_others_out();
+            if !plan.requirements.steps.is_empty() {
+                made = made.and_then(|()| dependencies.keep_others_out());
+            }
+            made.map_err(|source| JobError::System {
+                what: "make the directories of tests and requirements",
+                source,
+            })?;
+        }
         // Without a directory to work in no process can start either, and that is said better there.
         let project_dir = std::env::current_dir().unwrap_or_default();
         for path in directory.not_for_tests(&project_dir) {

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rustix::process::geteuid;
 
 use super::plan::Plan;
 use super::spares::Spares;
@@ -96,6 +97,16 @@ impl Section {
         }
         let held = Held::open(&self.path)?;
         Ok(self.held.get_or_init(|| held))
+    }
+
+    /// Makes it, and where tests run as root in sandboxes it is root's alone: a program that they leave there with a set-user-id bit or file
+    /// capabilities is of no use to others.
+    pub(super) fn keep_others_out(&self) -> io::Result<()> {
+        let held = self.held()?;
+        match geteuid().is_root() {
+            true => held.keep_others_out(),
+            false => Ok(()),
+        }
     }
 
     /// Those directories in it whose tests have left nothing.

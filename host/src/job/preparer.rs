@@ -66,6 +66,7 @@ pub(super) async fn fulfil(
         host.log(Level::Error, reason);
     }
     if step.stacked {
+        host.directory.disarm();
         // It was made before anything went into it.
         host.directory.remove_empty();
     }

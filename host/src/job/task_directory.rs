@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::directory::Section;
 use super::spares::Spare;
@@ -166,7 +167,8 @@ impl TaskDirectory {
         let Files { own, others } = std::mem::take(&mut *self.files());
         let looked = self.held().and_then(|held| {
             let names = [&*own, &*others].concat();
-            let empty = held.has_only_empty(&names, self.section.held()?)?;
+            let like = self.private().map_or_else(|| self.section.held(), Ok)?;
+            let empty = held.has_only_empty(&names, like)?;
             if !empty {
                 // The other task's are none of this one, unless it has written there itself.
                 for name in &others {
@@ -206,10 +208,28 @@ impl TaskDirectory {
             moved => moved?,
         }
         if all.has_directory(&self.name) {
+            self.disarm();
             return Ok(true);
         }
         all.remove(&self.name)?;
         Err(io::Error::other("something else was in its place"))
+    }
+
+    /// Takes set-user-id bits and capabilities from what root's processes have left in it: outside of their sandbox, others could use them.
+    pub(super) fn disarm(&self) {
+        if !geteuid().is_root() {
+            return;
+        }
+        let entered = self.section.held().and_then(|all| all.enter(&self.name));
+        match entered.and_then(|directory| directory.disarm()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(
+                    "a file in {} may keep its set-user-id bit or its capabilities: {error}",
+                    self.path.display()
+                );
+            }
+            _ => {}
+        }
     }
 
     /// It is there, whoever has made it.
