@@ -11,6 +11,7 @@ mod processes;
 mod programs;
 mod resolvers;
 mod runners;
+mod sandbox;
 mod wat;
 
 use crate::plugins::put;
