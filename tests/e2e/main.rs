@@ -11,6 +11,8 @@
 mod batches;
 mod book;
 mod chaos;
+mod chaos_processes;
+mod chaos_signals;
 mod cli;
 mod compiled;
 mod endings;
