@@ -203,7 +203,10 @@ mod tests {
             config.set_option("run.id_format", format);
         }
         let named = |(suite, name): &(&str, &str)| {
-            let mut runnable = Runnable::default();
+            let mut runnable = Runnable {
+                kind: "noop".to_owned(),
+                ..Runnable::default()
+            };
             if !suite.is_empty() {
                 runnable.more.insert("suite".into(), (*suite).into());
             }
@@ -287,6 +290,10 @@ mod tests {
     fn ids_follow_their_format() {
         let tasks = [("a", "x"), ("b", "{index}")];
         assert_eq!(ids(Some("{index}/{name}"), &tasks), ["1/x", "2/{index}"]);
+        assert_eq!(
+            ids(Some("{kind}-{name}"), &tasks),
+            ["noop-x", "noop-{index}"]
+        );
         let expected = ["a.1 x v", "b.1 {index} v"];
         assert_eq!(
             ids(Some("{suite}.{index} {name} {variant}"), &tasks),
@@ -302,6 +309,9 @@ mod tests {
         .unwrap();
         for (format, name) in [
             ("{uri}", "/bin/sh"),
+            ("{kind}", "exec-test"),
+            ("{kind}: {uri}!", "exec-test: /bin/sh!"),
+            ("{colour}{args[9]}{args[x]}.", "."),
             ("{uri} {args}", "/bin/sh -c true"),
             ("{args[1]}!", "true!"),
             ("{kwargs[N]}-{kwargs[none]}", "3-"),
@@ -310,5 +320,10 @@ mod tests {
         ] {
             assert_eq!(identifier(format, &runnable), name, "{format}");
         }
+        // One without a uri is called by its kind.
+        let runnable: Runnable =
+            serde_json::from_value(serde_json::json!({"kind": "noop"})).unwrap();
+        assert_eq!(identifier("{uri}", &runnable), "noop");
+        assert_eq!(identifier("{kind} {uri}", &runnable), "noop noop");
     }
 }

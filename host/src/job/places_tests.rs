@@ -67,6 +67,88 @@ fn tasks_wait_only_behind_quick_ones() {
     assert_eq!(given(&mut never, true), 2);
 }
 
+/// How many tasks one slot takes at once, after tasks that took so many milliseconds.
+fn room_after(milliseconds: &[u32]) -> usize {
+    let mut places = Places::new(1, true);
+    for (task, took) in milliseconds.iter().enumerate() {
+        places.give(task, &process()).unwrap();
+        end(&mut places, 0, task, MS * *took);
+    }
+    given(&mut places, true)
+}
+
+#[test]
+fn the_mean_of_the_last_tasks_decides_whether_others_wait_behind_them() {
+    let all = MOST_IN_A_SLOT;
+    assert_eq!(room_after(&[1, 1, 1]), 1, "too few are known");
+    assert_eq!(room_after(&[1, 1, 1, 1]), all);
+    assert_eq!(room_after(&[0, 0, 0, 9]), 1);
+    assert_eq!(room_after(&[9, 0, 0, 0, 0]), all);
+    // The mean is 4.8 ms after the slow one, and falls below 2 ms with the 14th quick one.
+    let slow = |quick| [&[1, 1, 1, 1, 20][..], &vec![1; quick]].concat();
+    assert_eq!(room_after(&slow(0)), 1);
+    assert_eq!(room_after(&slow(13)), 1);
+    assert_eq!(room_after(&slow(14)), all);
+    // Of many, the last 16 count.
+    let late = |slow| [vec![1; 1000], vec![20; slow]].concat();
+    assert_eq!(room_after(&late(0)), all);
+    assert_eq!(room_after(&late(1)), 1);
+}
+
+#[test]
+fn a_task_without_a_duration_says_nothing_of_the_others() {
+    let mut places = known(1, MS);
+    for task in 10..20 {
+        places.give(task, &process()).unwrap();
+        let finished = Finished {
+            task,
+            slot: 0,
+            outcome: Outcome::bare(Status::Error),
+            started: 0,
+            elapsed: 1000 * MS,
+            left_behind: 0,
+            whiteboard: None,
+            took: None,
+            has_directory: false,
+        };
+        places.finished(Box::new(finished));
+    }
+    assert_eq!(given(&mut places, true), MOST_IN_A_SLOT);
+}
+
+#[test]
+fn behind_a_task_that_has_its_slot_alone_nobody_waits_until_it_has_ended() {
+    let mut places = known(1, MS);
+    assert!(places.give(0, &Wanted::default()).is_some());
+    assert!(places.give(1, &process()).is_none());
+    assert!(places.give(1, &Wanted::default()).is_none());
+    end(&mut places, 0, 0, MS);
+    assert_eq!(given(&mut places, true), MOST_IN_A_SLOT);
+}
+
+#[test]
+fn a_task_that_leaves_its_environment_dirty_has_its_slot_alone() {
+    let dirty = Wanted {
+        spoils: true,
+        ..state("a")
+    };
+    let mut places = known(1, MS);
+    // Behind another task it does not wait, nor another one behind it, be its environment the same.
+    assert!(places.give(0, &state("a")).is_some());
+    assert!(places.give(1, &dirty).is_none());
+    end(&mut places, 0, 0, MS);
+    assert!(places.give(1, &dirty).is_some());
+    assert!(places.give(2, &state("a")).is_none());
+    assert!(places.give(2, &process()).is_none());
+    end(&mut places, 0, 1, MS);
+    assert_eq!(places.last_tasks().count(), 0);
+    // What it has left is brought back for the next one, which leaves it as it is.
+    assert!(places.give(2, &state("a")).is_some());
+    assert_eq!(places.switches, 1);
+    end(&mut places, 0, 2, MS);
+    assert_eq!(places.last_tasks().collect::<Vec<_>>(), [2]);
+}
+
 #[test]
 fn they_are_spread_over_the_slots() {
     let mut places = known(2, MS);

@@ -118,3 +118,129 @@ fn who_waits_for_one_thing_does_not_keep_another() {
     assert_eq!(take_all(&mut queue), [2]);
     assert!(queue.left().is_empty());
 }
+
+fn mutexes(names: &[&str]) -> Value {
+    json!({"mutexes": names})
+}
+
+#[test]
+fn two_mutexes_are_held_by_one_each() {
+    let mut queue = queue(&[
+        mutexes(&["m"]),
+        mutexes(&["n"]),
+        mutexes(&["m", "n"]),
+        mutexes(&["m"]),
+        mutexes(&["n"]),
+    ]);
+    assert_eq!(take_all(&mut queue), [0, 1]);
+    // The third one lacks the other mutex still, and keeps nobody from this one.
+    queue.ended(0, Status::Pass);
+    assert_eq!(take_all(&mut queue), [3]);
+    queue.ended(1, Status::Pass);
+    assert_eq!(take_all(&mut queue), [4]);
+    queue.ended(4, Status::Pass);
+    assert_eq!(take_all(&mut queue), [0; 0]);
+    queue.ended(3, Status::Pass);
+    assert_eq!(take_all(&mut queue), [2]);
+    queue.ended(2, Status::Pass);
+    assert!(queue.left().is_empty());
+}
+
+/// A task that is woken by what it gets, and then lacks something else, passes the wake on.
+#[test]
+fn no_wake_is_lost() {
+    let gpus = |n: u64, names: &[&str]| json!({"resources": {"gpu": n}, "mutexes": names});
+    let mut queue = queue(&[
+        gpus(2, &[]),
+        mutexes(&["m"]),
+        gpus(1, &["m"]),
+        gpus(1, &["m"]),
+        gpus(1, &[]),
+        gpus(1, &[]),
+    ]);
+    assert_eq!(take_all(&mut queue), [0, 1]);
+    queue.ended(0, Status::Pass);
+    assert_eq!(take_all(&mut queue), [4, 5]);
+    queue.ended(1, Status::Pass);
+    assert_eq!(take_all(&mut queue), [0; 0]);
+    queue.ended(4, Status::Pass);
+    assert_eq!(take_all(&mut queue), [2]);
+    queue.ended(5, Status::Pass);
+    assert_eq!(take_all(&mut queue), [0; 0]);
+    queue.ended(2, Status::Pass);
+    assert_eq!(take_all(&mut queue), [3]);
+}
+
+/// Every job whose tasks claim something at random comes to its end, and no claim is given twice.
+#[test]
+fn all_tasks_start_sooner_or_later_whatever_they_claim() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let claims: Vec<(Vec<&str>, u64, u64)> = (0..6)
+            .map(|_| {
+                let names = ["m", "n", "o"].into_iter().filter(|_| random.u8(..3) == 0);
+                (names.collect(), random.u64(..3), random.u64(..2))
+            })
+            .collect();
+        let mores: Vec<Value> = claims
+            .iter()
+            .map(|(names, gpu, db)| json!({"mutexes": names, "resources": {"gpu": gpu, "db": db}}))
+            .collect();
+        let mut queue = queue(&mores);
+        let (mut running, mut ended): (Vec<usize>, usize) = (Vec::new(), 0);
+        while ended < claims.len() {
+            running.extend(take_all(&mut queue));
+            assert!(
+                !running.is_empty(),
+                "seed {seed}: {:?} wait for ever",
+                queue.left()
+            );
+            let of = |task: &usize| claims.get(*task).unwrap();
+            let mut held: Vec<&str> = running.iter().flat_map(|task| of(task).0.clone()).collect();
+            let all = held.len();
+            held.sort_unstable();
+            held.dedup();
+            assert_eq!(held.len(), all, "seed {seed}: a mutex is held twice");
+            assert!(
+                running.iter().map(|task| of(task).1).sum::<u64>() <= 2,
+                "seed {seed}"
+            );
+            assert!(
+                running.iter().map(|task| of(task).2).sum::<u64>() <= 1,
+                "seed {seed}"
+            );
+            let left = claims.len() - ended - running.len();
+            assert_eq!(queue.left().len(), left, "seed {seed}");
+            queue.ended(
+                running.swap_remove(random.usize(..running.len())),
+                Status::Pass,
+            );
+            ended += 1;
+        }
+        assert!(queue.left().is_empty());
+    }
+}
+
+#[test]
+fn those_that_are_left_are_neither_taken_nor_ended() {
+    let mut queue = queue(&[
+        json!({}),
+        json!({}),
+        json!({"needs": ["a"]}),
+        json!({"after": ["b"]}),
+    ]);
+    assert_eq!(queue.left(), [0, 1, 2, 3]);
+    queue.take(0);
+    queue.take(1);
+    assert_eq!(queue.left(), [2, 3]);
+    queue.put_back(1);
+    assert_eq!(queue.left(), [1, 2, 3]);
+    // One that needs it has ended with it.
+    assert_eq!(queue.ended(0, Status::Fail).len(), 1);
+    assert_eq!(queue.left(), [1, 3]);
+    // One can end without having been taken.
+    queue.ended(1, Status::Skip);
+    assert_eq!(queue.left(), [3]);
+    queue.take(3);
+    assert_eq!(queue.left(), [0; 0]);
+}

@@ -333,6 +333,50 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_file_is_for_all_to_read_and_for_its_owner_to_write() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new/persea.lock");
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        // As any new file: what the umask leaves.
+        let other = dir.path().join("other");
+        std::fs::write(&other, "").unwrap();
+        let mut lock = Lock::read(&path).unwrap();
+        lock.put(entry("greet"));
+        lock.write().unwrap();
+        assert_eq!(mode(&path), mode(&other));
+        assert_eq!(mode(&path) & 0o6111, 0);
+        // Nothing but the file stays in its directory.
+        let directory = std::fs::read_dir(path.parent().unwrap()).unwrap();
+        assert_eq!(directory.count(), 1);
+        assert_eq!(Lock::read(&path).unwrap().entries(), lock.entries());
+    }
+
+    #[test]
+    fn of_two_entries_for_the_same_bytes_the_first_one_is_bound() {
+        let mut lock = parse("version = 1").unwrap();
+        let with = |name: &str, sha256: &str| Entry {
+            sha256: sha256.repeat(64),
+            ..entry(name)
+        };
+        lock.put(with("b", "1"));
+        lock.put(with("c", "2"));
+        lock.put(with("a", "1"));
+        let bound = |lock: &Lock, digit: &str| {
+            let entry = lock.bound_to(&digit.repeat(64));
+            entry.map(|entry| entry.name.clone())
+        };
+        let (one, two) = (Some("a".to_owned()), Some("c".to_owned()));
+        assert_eq!((bound(&lock, "1"), bound(&lock, "2")), (one, two.clone()));
+        lock.remove("runner.a");
+        let one = Some("b".to_owned());
+        assert_eq!((bound(&lock, "1"), bound(&lock, "2")), (one, two.clone()));
+        lock.remove("runner.b");
+        assert_eq!((bound(&lock, "1"), bound(&lock, "2")), (None, two));
+        assert_eq!(bound(&lock, "3"), None);
+    }
+
+    #[test]
     fn the_books_lock_is_as_it_would_be_written() {
         let text = include_str!("../../../docs/examples/trust/persea.lock");
         assert_eq!(parse(text).unwrap().text().unwrap(), text);

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 use persea_plugin_sdk::process::Command;
 use persea_plugin_sdk::testing::{Answer, Host, Installed, Processes};
 
@@ -67,9 +67,11 @@ impl Environment {
             ("apt-cache", [_, "unheard-of"]) => Answer::code(0),
             ("apt-cache", _) => Answer::code(0).stdout("it:\n  Candidate: 2\n"),
             ("apt-get", ["--simulate", _, names @ ..]) => {
+                // Its own architecture apt leaves out.
+                let plain = |name: &&str| name.trim_end_matches(":amd64").to_owned();
                 let mut plan: String = names
                     .iter()
-                    .map(|name| format!("Purg {name} [1]\n"))
+                    .map(|name| format!("Purg {} [1]\n", plain(name)))
                     .collect();
                 if names.contains(&"libalong") && self.packages.contains_key("new") {
                     plan += "Remv new [2]\n";
@@ -227,6 +229,103 @@ fn an_old_index_is_got_anew() {
     Package::fulfil(&request("new")).unwrap();
     assert_eq!(Package::check(&request("new")), Ok(Presence::Present));
     assert_eq!(changes(&host).get(1).unwrap(), "apt-get update -o");
+}
+
+#[test]
+fn only_what_could_not_be_fetched_is_tried_again() {
+    let broken = Environment {
+        broken: true,
+        ..Environment::apt()
+    };
+    let host = broken.install();
+    let version = Request::new(
+        Requirement::new("package")
+            .kwarg("name", "new")
+            .kwarg("version", "3"),
+    );
+    for (request, name) in [(request("new"), "new"), (version, "new=3")] {
+        let before = changes(&host).len();
+        Package::fulfil(&request).unwrap_err();
+        let install =
+            format!("apt-get install --yes --no-install-recommends --no-remove -o {name}");
+        let purge = "apt-get purge --yes -o libalong".to_owned();
+        assert_eq!(changes(&host)[before..], [install, purge]);
+    }
+    drop(host);
+    // An old index is got anew once; dnf has its own ways.
+    let expected = [
+        "apt-get install --yes --no-install-recommends --no-remove -o new",
+        "apt-get update -o",
+        "apt-get install --yes --no-install-recommends --no-remove -o new",
+    ];
+    for (program, expected) in [
+        ("apt-get", &expected[..]),
+        (
+            "dnf",
+            &["dnf install -y --setopt=install_weak_deps=False new"],
+        ),
+    ] {
+        let stale = Environment {
+            program,
+            stale: true,
+            ..Environment::apt()
+        };
+        let host = stale.install();
+        let done = Package::fulfil(&request("new"));
+        assert_eq!(done.is_ok(), program == "apt-get", "{done:?}");
+        assert_eq!(changes(&host), expected);
+    }
+}
+
+#[test]
+fn a_name_may_have_an_architecture() {
+    let foreign = Environment {
+        along: "libalong:amd64",
+        ..Environment::apt()
+    };
+    let host = foreign.install();
+    assert_eq!(
+        Package::check(&request("libc6:amd64")),
+        Ok(Presence::Present)
+    );
+    assert_eq!(Package::check(&request("libc6:i386")), Ok(Presence::Absent));
+    // In the list of known names there is none.
+    let fulfilled = Package::fulfil(&request("kno.wn:i386")).unwrap();
+    assert_eq!(
+        fulfilled.json(CAME),
+        Some(r#"["kno.wn:i386","libalong:amd64"]"#)
+    );
+    Package::release(&request("kno.wn:i386"), &fulfilled).unwrap();
+    assert_eq!(
+        changes(&host),
+        [
+            "apt-get install --yes --no-install-recommends --no-remove -o kno.wn:i386",
+            "apt-get purge --yes -o kno.wn:i386 libalong:amd64",
+        ]
+    );
+}
+
+#[test]
+fn what_changed_its_version_stays_so_and_a_warning_says_it() {
+    let host = Environment::apt().install();
+    let newer = Request::new(
+        Requirement::new("package")
+            .kwarg("name", "old")
+            .kwarg("version", "1.5"),
+    );
+    let fulfilled = Package::fulfil(&newer).unwrap();
+    assert_eq!(fulfilled.json(CHANGED), Some(r#"{"old":"1"}"#));
+    assert_eq!(fulfilled.json(CAME), Some(r#"["libalong"]"#));
+    assert_eq!(fulfilled.json(WENT), Some("{}"));
+    let warning = "old had the version 1 before, which does not come back";
+    let log = host.log();
+    assert!(log.iter().any(|(_, text)| text == warning), "{log:?}");
+    Package::release(&newer, &fulfilled).unwrap();
+    assert_eq!(
+        changes(&host).last().unwrap(),
+        "apt-get purge --yes -o libalong"
+    );
+    assert_eq!(Package::check(&newer), Ok(Presence::Present));
 }
 
 #[test]

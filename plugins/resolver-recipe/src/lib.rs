@@ -119,6 +119,11 @@ mod tests {
             ask(files(), "d.json"),
             not_found("d.json is not a regular file")
         );
+        // Whatever else keeps it from being looked at.
+        assert_eq!(
+            ask(files(), "../a.json"),
+            not_found("../a.json leads out of the project")
+        );
         let why = "r.json is JSON, but no recipe: Missing required property \"kind\"";
         assert_eq!(of(r#"{"name": "left-pad"}"#), not_found(why));
         let why = "r.json has 65 MiB; a recipe may have 64 MiB";

@@ -161,6 +161,14 @@ mod tests {
     }
 
     #[test]
+    fn texts_numbers_and_truth_values_are_values() {
+        assert_eq!(
+            all("axes.a = ['x', 1, -2.5, true]"),
+            ["a=x", "a=1", "a=-2.5", "a=true"]
+        );
+    }
+
+    #[test]
     fn filters_choose_among_them() {
         let all = |filters: &str| all(&format!("{AXES}{filters}"));
         assert_eq!(
@@ -182,6 +190,9 @@ mod tests {
         for (text, words) in [
             ("axes.os = []", "the axis `os` is a list of at least one"),
             ("axes.os = [[1]]", "the axis `os` is a list"),
+            ("axes.os = [{a = 1}]", "the axis `os` is a list"),
+            ("axes.os = ['a', 1979-05-27]", "the axis `os` is a list"),
+            ("axes.os = [07:32:00]", "the axis `os` is a list"),
             ("axes.os = [1, 2, '1']", "has the value 1 twice"),
             (
                 "axes.os = [1]\nonly = [{cpu = 1}]",
