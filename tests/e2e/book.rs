@@ -197,7 +197,7 @@ fn the_book_names_files_functions_and_tests_that_are_there() {
         "docs/",
         ".ci/",
     ];
-    let mut functions = 0;
+    let (mut functions, mut tests) = (0, 0);
     for (path, page) in pages() {
         for word in code(&page) {
             if top.iter().any(|top| word.starts_with(top)) && !word.contains([' ', '*', '<']) {
@@ -207,6 +207,7 @@ fn the_book_names_files_functions_and_tests_that_are_there() {
             if let Some((module, test)) = word.rsplit_once("::")
                 && let Some(file) = file_of(module)
             {
+                tests += 1;
                 let source = read(&file);
                 assert!(
                     source.contains(&format!("#[test]\nfn {test}() {{")),
@@ -235,6 +236,7 @@ fn the_book_names_files_functions_and_tests_that_are_there() {
         }
     }
     assert!(functions > 10, "only {functions} functions are named");
+    assert!(tests > 150, "only {tests} tests are named");
 }
 
 #[test]
@@ -254,9 +256,11 @@ fn the_book_has_every_setting() {
         assert!(found.ends_with(&who), "{found}");
     }
     let ran = Sandbox::new().run(&["plugin", "list", "--json"]).code(0);
+    let mut settings = 0;
     for line in ran.stdout.lines() {
         let plugin: Value = serde_json::from_str(line).unwrap();
         for setting in plugin["settings"].as_array().unwrap() {
+            settings += 1;
             let setting = setting.as_str().unwrap();
             assert!(
                 page.contains(&format!("| `{setting}` |")),
@@ -264,6 +268,7 @@ fn the_book_has_every_setting() {
             );
         }
     }
+    assert!(settings >= 8, "plugins have {settings} settings");
 }
 
 /// A sandbox with the examples, where the pages have them.

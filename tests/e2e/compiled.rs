@@ -47,15 +47,15 @@ impl Case {
     }
 
     /// What is kept, by name.
+    #[track_caller]
     fn entries(&self, ending: &str) -> Vec<PathBuf> {
-        let Ok(directory) = std::fs::read_dir(self.cache.join("persea/compiled")) else {
-            return Vec::new();
-        };
+        let directory = std::fs::read_dir(self.cache.join("persea/compiled")).unwrap();
         let paths = directory.map(|entry| entry.unwrap().path());
         let mut paths: Vec<PathBuf> = paths
             .filter(|path| path.to_string_lossy().ends_with(ending))
             .collect();
         paths.sort();
+        assert!(paths.len() > 3, "{paths:?}");
         paths
     }
 }
@@ -99,6 +99,13 @@ fn another_plugins_code_under_a_good_name_is_not_loaded() {
         std::fs::copy(&pair[0], &pair[1]).unwrap();
     }
     case.works_either_way();
+    // Each has its own code again.
+    let code: std::collections::HashSet<Vec<u8>> = case
+        .entries(".cwasm")
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect();
+    assert_eq!(code.len(), entries.len());
 }
 
 #[test]

@@ -264,48 +264,40 @@ fn failfast_starts_no_more_and_counts_all() {
 #[test]
 fn ctrl_z_stops_the_tests_and_their_clocks() {
     let sandbox = Sandbox::new();
-    // Writes a line ten times a second, and needs two seconds of its own; its time-out is four.
-    sandbox.script("ticks.sh", "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do echo $i >> ticks; sleep 0.1; done");
+    sandbox.script(
+        "waits.sh",
+        "echo $$ > begun; until [ -e enough ]; do :; done",
+    );
+    // It never sleeps, so nothing but a stop makes it stand still.
+    let limit = Duration::from_secs(4);
     let child = sandbox
-        .persea(&["run", "--task-timeout", "4", "./ticks.sh"])
+        .persea(&["run", "--task-timeout", "4", "./waits.sh"])
         .spawn()
         .unwrap();
-    sandbox.wait_for("ticks");
+    let test = sandbox.wait_for("begun").trim().parse().unwrap();
     signal(child.id(), "TSTP");
     let state = |pid: u32| {
         let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         text.rsplit_once(") ")
             .and_then(|(_, rest)| rest.chars().next())
     };
-    wait_until("the host stands still", || {
-        if state(child.id()) == Some('T') {
-            Ok(())
-        } else {
-            Err(format!("{:?}", state(child.id())))
-        }
-    });
-    let count = || {
-        std::fs::read_to_string(sandbox.project().join("ticks"))
-            .unwrap()
-            .lines()
-            .count()
-    };
-    let stopped_at = count();
-    // Longer than its time-out: if the clock went on, the test would be interrupted.
-    std::thread::sleep(Duration::from_secs(5));
-    assert_eq!(
-        count(),
-        stopped_at,
-        "the test went on while the job was stopped"
-    );
+    for (what, pid) in [("the host", child.id()), ("the test", test)] {
+        wait_until(&format!("{what} stands still"), || match state(pid) {
+            Some('T') => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+    // For as long as its time-out: if the clock went on, the test would be interrupted.
+    std::thread::sleep(limit);
+    assert_eq!(state(test), Some('T'), "the test went on");
     signal(child.id(), "CONT");
+    sandbox.file("enough", "");
     finish(child).code(0);
     let job = sandbox.job();
-    assert_eq!(job.status("./ticks.sh"), "PASS");
-    assert_eq!(count(), 20);
-    let elapsed = job.test("./ticks.sh")["time_elapsed"].as_f64().unwrap();
+    assert_eq!(job.status("./waits.sh"), "PASS");
+    let elapsed = job.test("./waits.sh")["time_elapsed"].as_f64().unwrap();
     assert!(
-        elapsed < 5.0,
+        elapsed < limit.as_secs_f64(),
         "{elapsed} s: the time for which it stood still was counted"
     );
 }

@@ -181,6 +181,88 @@ fn the_graph_can_be_looked_at() {
 }
 
 #[test]
+fn requirements_stand_before_their_tasks_in_the_order_in_which_these_name_them() {
+    let sandbox = Sandbox::new();
+    let requires = |name: &str, all: Value| {
+        with(
+            exec(name, "/bin/true"),
+            "kwargs",
+            json!({"dependencies": all}),
+        )
+    };
+    let file = |path: &str| json!({"type": "file", "path": path});
+    let own = |path: &str| json!({"type": "file", "path": path, "scope": "task"});
+    let jq = json!({"type": "package", "name": "jq"});
+    let b = requires("b", json!([file("one"), jq, file("three")]));
+    // Its order of the two is the other one: the first that names both decides.
+    let c = requires("c", json!([file("three"), own("two"), jq]));
+    let c = with(c, "needs", json!(["a"]));
+    recipe(
+        &sandbox,
+        &json!([requires("a", json!([file("one"), own("two")])), b, c]),
+    );
+    let dot = sandbox
+        .run(&["list", "--graph=dot", "graph.json"])
+        .code(0)
+        .stdout;
+    let lines = || dot.lines().map(str::trim);
+    let labels: Vec<(&str, &str)> = lines()
+        .filter_map(|line| line.strip_suffix("\" ]")?.split_once(" [ label = \""))
+        .filter(|(node, _)| !node.contains("->"))
+        .collect();
+    let name = |node: &str| labels.iter().find(|(it, _)| *it == node).unwrap().1;
+    let mut edges: Vec<String> = lines()
+        .filter_map(|line| {
+            let (edge, label) = line.strip_suffix("\" ]")?.split_once(" [ label = \"")?;
+            let (from, to) = edge.split_once(" -> ")?;
+            Some(format!("{} {label} {}", name(to), name(from)))
+        })
+        .collect();
+    edges.sort();
+    let expected = [
+        "1-a needs requirement file one",
+        "1-a needs requirement file two",
+        "2-b needs requirement file one",
+        "2-b needs requirement file three",
+        "2-b needs requirement package jq",
+        "3-c needs 1-a",
+        "3-c needs requirement file three",
+        "3-c needs requirement file two",
+        "3-c needs requirement package jq",
+        "requirement file three after requirement package jq",
+        "requirement package jq after requirement file one",
+    ];
+    assert_eq!(edges, expected, "{dot}");
+    // Each of the two has a file of its own.
+    let of = |wanted: &str| labels.iter().filter(|(_, name)| *name == wanted).count();
+    assert_eq!(of("requirement file two"), 2, "{dot}");
+    assert_eq!(of("requirement file one"), 1, "{dot}");
+}
+
+#[test]
+fn nothing_is_prepared_for_a_task_that_will_not_run() {
+    let sandbox = Sandbox::new();
+    let own = json!([{"type": "file", "path": "own", "content": "x", "scope": "task"}]);
+    let b = with(
+        exec("b", "/bin/true"),
+        "kwargs",
+        json!({"dependencies": own}),
+    );
+    let b = with(b, "needs", json!(["a"]));
+    recipe(&sandbox, &json!([exec("a", "/bin/false"), b]));
+    sandbox.run(&["run", "graph.json"]).code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("a"), "FAIL");
+    assert_ne!(job.status("b"), "PASS");
+    let events = job.events();
+    let prepared = events
+        .iter()
+        .filter(|it| it["event"] == "requirement-started");
+    assert_eq!(prepared.count(), 0);
+    assert!(!sandbox.project().join("own").exists());
+}
+
+#[test]
 fn a_task_is_told_which_instance_it_has_and_nobody_else_has_it() {
     let sandbox = Sandbox::new();
     // Each holds its database for as long as it has not seen the other's.

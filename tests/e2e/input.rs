@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Ran, Sandbox, finish, rest, wait_until};
+use crate::support::{Ran, Sandbox, finish, rest, skip, wait_until};
 
 /// The standard error has all of these.
 #[track_caller]
@@ -177,8 +177,7 @@ fn own_mounts() -> Option<Vec<&'static str>> {
 #[test]
 fn a_full_disk_ends_the_job_and_is_said() {
     let Some(unshare) = own_mounts() else {
-        eprintln!("skipped: this user may not mount anything");
-        return;
+        return skip("this user may not mount anything");
     };
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.project().join("full")).unwrap();

@@ -200,6 +200,7 @@ fn each_test_runs_in_each_variant_with_its_parameters() {
         "all-2-t;cores-1-os-hurd-",
         "all-3-t;cores-2-os-linux-",
     ];
+    assert_eq!(ids.len(), starts.len(), "{ids:?}");
     for (id, start) in ids.iter().zip(starts) {
         assert!(id.starts_with(start), "{ids:?}");
     }
@@ -272,7 +273,13 @@ fn what_is_wrong_with_a_file_is_said_with_its_place() {
         job(&sandbox, text);
         let ran = sandbox.run(&["run", "--job", "job.toml"]);
         assert!(ran.stderr.contains(words), "{text}\n{words}\n{ran}");
-        assert!(matches!(ran.code, Some(2 | 4)), "{ran}");
+        // Only with the plan it is known which tasks there are.
+        let code = if words.contains("no task of this job") {
+            2
+        } else {
+            4
+        };
+        ran.code(code);
     }
     let ran = sandbox.run(&["run", "--job", "nowhere.toml"]).code(4);
     assert!(

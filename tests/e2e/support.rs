@@ -289,6 +289,13 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.success(), "kill -{name} {pid}");
 }
 
+/// Reports that a test cannot be run on this machine. In CI (the variable `CI`) everything is there, and this fails.
+#[track_caller]
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
+    eprintln!("skipped: {why}");
+}
+
 /// What is left to read of a pipe.
 pub fn rest(from: &mut impl std::io::Read) -> String {
     let mut text = String::new();

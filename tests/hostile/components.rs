@@ -75,8 +75,19 @@ fn a_plugin_with_flipped_bits_is_refused_or_works_but_never_breaks_the_host() {
         sandbox.file(&format!("plugins/{number:02}.wasm"), bytes);
     }
     let ran = sandbox.run(&["plugin", "list", "--plugin-dir", "plugins"]);
-    assert!(matches!(ran.code, Some(0 | 2)), "{ran}");
     assert!(ran.stdout.contains("exec-test"), "{ran}");
+    let refused = refused_plugins(&ran.stderr);
+    let ran = ran.code(if refused == 0 { 0 } else { 2 });
+    let loaded = ran.stdout.matches("plugins/").count();
+    assert!(refused + loaded > 40, "{ran}");
+}
+
+/// How many plugins were not loaded.
+fn refused_plugins(said: &str) -> usize {
+    let lines = said.lines();
+    lines
+        .filter(|line| line.starts_with("warning: plugin not loaded: plugins/"))
+        .count()
 }
 
 #[test]
@@ -342,12 +353,9 @@ fn thousands_of_mutations_of_a_good_component_never_break_the_host() {
         said = crate::support::rest(&mut child.stderr.take().unwrap());
     });
     let code = child.wait().unwrap().code();
-    assert!(matches!(code, Some(0 | 2)), "{code:?}\n{said}");
+    assert_eq!(code, Some(2), "{said}");
     assert!(listed.contains("exec-test"), "{listed}");
-    let refused = said
-        .lines()
-        .filter(|line| line.starts_with("warning: plugin not loaded: plugins/"))
-        .count();
+    let refused = refused_plugins(&said);
     let loaded = listed
         .lines()
         .filter(|line| line.contains("plugins/"))

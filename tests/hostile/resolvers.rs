@@ -274,12 +274,18 @@ fn names_that_would_lead_elsewhere_become_plain_directories() {
             .all(|name| ["home", "project"].contains(&name.to_str().unwrap())),
         "{outside:?}"
     );
-    for event in job.events() {
-        if let Some(directory) = event["directory"].as_str() {
-            assert!(
-                !directory.contains(['/', '\0', '\n', '\u{1b}', '\u{202e}']) && directory != "..",
-                "{directory:?}"
-            );
-        }
+    let events = job.events();
+    let finished = events.iter().filter(|it| it["event"] == "task-finished");
+    let directories: Vec<&str> = finished
+        .map(|event| event["data"]["directory"].as_str().unwrap())
+        .collect();
+    assert_eq!(directories.len(), 10);
+    for directory in directories {
+        let name = directory.strip_prefix("test-results/").unwrap();
+        assert!(
+            !name.contains(['/', '\0', '\n', '\u{1b}', '\u{202e}'])
+                && ![".", "..", ""].contains(&name),
+            "{directory:?}"
+        );
     }
 }
