@@ -1,7 +1,7 @@
 //! What is downloaded for requirements: from where, held to its checksum, kept for later jobs. Knows nothing of plugins or jobs.
 //!
-//! What is kept lies in one directory of this user: each file by the SHA-256 of its bytes, and below `by/` under which question it
-//! was found. All is written aside and renamed, so that several hosts can share it; what is broken or gone is fetched again.
+//! What is kept lies in one directory of this user: each file by the SHA-256 of its bytes, and below `by/` which of them a location had.
+//! A kept file counts only for the location that it came from, so that who may not ask a location does not get what others had from it. All is written aside and renamed, so that several hosts can share it; what is broken or gone is fetched again.
 
 mod checksum;
 mod error;
@@ -9,6 +9,7 @@ mod kept;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -22,6 +23,7 @@ pub use checksum::Checksum;
 pub use error::DownloadError;
 
 use crate::config::Config;
+use crate::spawner::ISOLATING;
 use kept::Kept;
 
 /// The largest download where nothing else is configured: 4 GiB.
@@ -77,8 +79,10 @@ pub struct Downloads {
     max_bytes: u64,
     stall: Option<Duration>,
     kept: Option<Kept>,
-    /// Where locations that are no URLs are looked for; none where they may not be fetched.
-    project: Option<PathBuf>,
+    /// Where locations that are no URLs are looked for.
+    project: PathBuf,
+    /// Whether those may be fetched.
+    project_files: bool,
     client: OnceLock<reqwest::Client>,
 }
 
@@ -92,13 +96,18 @@ impl Downloads {
                 names: config.texts("fetch.hosts"),
                 from: "the setting `fetch.hosts`",
             }],
-            files: config.flag("fetch.files"),
+            files: match config.get("fetch.files") {
+                Some(value) => value == true,
+                // A sandbox may not show what the host can read.
+                None => !ISOLATING.contains(&config.text("run.spawner").unwrap_or_default()),
+            },
             offline: config.flag("fetch.offline"),
             unverified: config.flag("fetch.unverified"),
             max_bytes: mebibytes.map_or(MAX_BYTES, |mb| mb.saturating_mul(1 << 20)),
             stall: config.duration("fetch.stall"),
             kept: cache.map(|cache| Kept::new(cache.join("downloads"))),
-            project: Some(project.to_path_buf()),
+            project: project.to_path_buf(),
+            project_files: true,
             client: OnceLock::new(),
         }
     }
@@ -115,7 +124,8 @@ impl Downloads {
         Self {
             hosts,
             files: self.files && is_named("file"),
-            project: is_named(".").then(|| self.project.clone()).flatten(),
+            project: self.project.clone(),
+            project_files: self.project_files && is_named("."),
             offline: self.offline,
             unverified: self.unverified,
             max_bytes: self.max_bytes,
@@ -125,18 +135,26 @@ impl Downloads {
         }
     }
 
-    /// Gets something, from what is kept or from the first location that has it.
+    /// Gets something, from what is kept or from the first location that has it. Of locations that may not be asked nothing that is kept is
+    /// given either.
     pub async fn fetch(&self, source: &Source) -> Result<Download, DownloadError> {
         let names = || source.locations.join(", ");
         if source.checksum.is_none() && !self.unverified {
             return Err(DownloadError::Unverified { what: names() });
         }
-        if let Some(kept) = self.find(source).await {
+        let mut failures = Vec::new();
+        let mut places = Vec::new();
+        for location in &source.locations {
+            match self.place(location) {
+                Ok(place) => places.push((location, place)),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        if let Some(kept) = self.find(source, &places).await {
             return Ok(kept);
         }
-        let mut failures = Vec::new();
-        for location in &source.locations {
-            match self.fetch_from(location, source).await {
+        for (location, place) in places {
+            match self.fetch_from(location, place, source).await {
                 Ok(download) => return Ok(download),
                 Err(failure) => failures.push(failure),
             }
@@ -148,15 +166,49 @@ impl Downloads {
         })
     }
 
-    /// What is kept of that. On a thread of its own: a large file is read from end to end.
-    async fn find(&self, source: &Source) -> Option<Download> {
-        let (kept, source) = (self.kept.clone()?, source.clone());
-        let found = tokio::task::spawn_blocking(move || kept.find(&source));
+    /// Where a location leads, if it may be asked.
+    fn place(&self, location: &str) -> Result<Place, DownloadError> {
+        let place = Place::read(location, &self.project)?;
+        let refused = match &place {
+            Place::Web(url) => self.may_ask(url),
+            Place::File(_) if self.files => Ok(()),
+            Place::File(_) => Err(format!(
+                "{FILES}, or add `file` to the plugin's grant `fetch`"
+            )),
+            Place::Project { .. } if self.project_files => Ok(()),
+            Place::Project { .. } => {
+                Err("files of the project are not in the plugin's grant `fetch`, as `.`".to_owned())
+            }
+        };
+        match refused {
+            Ok(()) => Ok(place),
+            Err(why) => Err(DownloadError::NotPermitted {
+                location: location.to_owned(),
+                why,
+            }),
+        }
+    }
+
+    /// What is kept of that from one of these places. On a thread of its own: a large file is read from end to end.
+    async fn find(&self, source: &Source, places: &[(&String, Place)]) -> Option<Download> {
+        let kept = self.kept.clone()?;
+        let source = source.clone();
+        let keys: Vec<Vec<u8>> = places.iter().map(|(_, place)| place.key()).collect();
+        let hosts = self.hosts.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            let may_come_from = |host: &str| lacking(&hosts, host).is_none();
+            let mut all = keys.iter();
+            all.find_map(|key| kept.find(key, &source, may_come_from))
+        });
         found.await.ok().flatten()
     }
 
-    async fn fetch_from(&self, location: &str, source: &Source) -> Result<Download, DownloadError> {
-        let place = Place::read(location)?;
+    async fn fetch_from(
+        &self,
+        location: &str,
+        place: Place,
+        source: &Source,
+    ) -> Result<Download, DownloadError> {
         let mut sink = Sink::new(
             location,
             source.checksum.as_ref(),
@@ -166,61 +218,46 @@ impl Downloads {
                 .min(self.max_bytes),
             self.kept.as_ref(),
         )?;
+        let key = place.key();
+        let mut host = None;
         match place {
-            Place::Project(path) => {
+            Place::Project { root, path } => {
                 let mut options = cap_std::fs::OpenOptions::new();
                 options.read(true).custom_flags(without_waiting());
-                let Some(project) = &self.project else {
-                    return Err(DownloadError::NotPermitted {
-                        location: location.to_owned(),
-                        why: "files of the project are not in the plugin's grant `fetch`, as `.`"
-                            .to_owned(),
-                    });
-                };
-                let project = Dir::open_ambient_dir(project, cap_std::ambient_authority());
-                let file = project.and_then(|dir| dir.open_with(path, &options));
+                let root = Dir::open_ambient_dir(root, cap_std::ambient_authority());
+                let file = root.and_then(|dir| dir.open_with(path, &options));
                 let file = file.map_err(|error| DownloadError::io(location, error))?;
                 sink = copy(file.into_std(), sink).await?;
             }
-            Place::File(path) if self.files => {
+            Place::File(path) => {
                 let mut options = File::options();
                 options.read(true).custom_flags(without_waiting());
                 let file = options.open(path);
                 let file = file.map_err(|error| DownloadError::io(location, error))?;
                 sink = copy(file, sink).await?;
             }
-            Place::File(_) => {
-                return Err(DownloadError::NotPermitted {
-                    location: location.to_owned(),
-                    why: "files may not be fetched (`fetch.files`, or a grant `fetch` without `file`)".to_owned(),
-                });
-            }
-            Place::Web(url) => self.download(url, location, &mut sink).await?,
+            Place::Web(url) => host = Some(self.download(url, location, &mut sink).await?),
         }
         let mut download = sink.finish()?;
         if let Some(kept) = &self.kept {
-            kept.remember(source, &download.sha256);
+            kept.remember(&key, source, &download.sha256, host.as_deref());
         }
         download.location = Some(location.to_owned());
         Ok(download)
     }
 
+    /// Downloads into `sink`, and gives the host from which it came in the end.
     async fn download(
         &self,
         url: Url,
         location: &str,
         sink: &mut Sink<'_>,
-    ) -> Result<(), DownloadError> {
+    ) -> Result<String, DownloadError> {
         if self.offline {
             return Err(DownloadError::Offline {
                 location: location.to_owned(),
             });
         }
-        self.may_ask(&url)
-            .map_err(|why| DownloadError::NotPermitted {
-                location: location.to_owned(),
-                why,
-            })?;
         let failed = |error: reqwest::Error| DownloadError::of_web(location, self.stall, &error);
         let client = self.client().map_err(failed)?;
         let mut response = client.get(url).send().await.map_err(failed)?;
@@ -236,7 +273,7 @@ impl Downloads {
         while let Some(piece) = response.chunk().await.map_err(failed)? {
             sink.take(&piece)?;
         }
-        Ok(())
+        Ok(response.url().host_str().unwrap_or_default().to_owned())
     }
 
     /// Whether a server may be asked; and if not, why.
@@ -296,22 +333,40 @@ fn is_listed(hosts: &[String], host: &str) -> bool {
     })
 }
 
+/// How to allow `file://` locations.
+const FILES: &str = "set `fetch.files = true` in your own configuration, as the host may read more than a sandbox shows";
+
 /// Where a location leads.
 #[derive(Debug, PartialEq)]
 enum Place {
     Web(Url),
     File(PathBuf),
-    Project(PathBuf),
+    Project { root: PathBuf, path: PathBuf },
 }
 
 impl Place {
-    fn read(location: &str) -> Result<Self, DownloadError> {
+    /// The name under which what comes from here is kept. A project's file is another one in each project.
+    fn key(&self) -> Vec<u8> {
+        match self {
+            Self::Web(url) => url.as_str().as_bytes().to_vec(),
+            Self::File(path) => [b"file:", path.as_os_str().as_bytes()].concat(),
+            Self::Project { root, path } => {
+                let path = root.join(path);
+                [b"project:", path.as_os_str().as_bytes()].concat()
+            }
+        }
+    }
+
+    fn read(location: &str, project: &Path) -> Result<Self, DownloadError> {
         let unknown = |why: String| DownloadError::Location {
             location: location.to_owned(),
             why,
         };
         if !location.contains("://") {
-            return Ok(Self::Project(PathBuf::from(location)));
+            return Ok(Self::Project {
+                root: project.to_path_buf(),
+                path: PathBuf::from(location),
+            });
         }
         let url = Url::parse(location).map_err(|error| unknown(error.to_string()))?;
         match url.scheme() {

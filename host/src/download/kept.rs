@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 
 use super::checksum::Sha256;
 use super::{Download, Source};
+use crate::small_file::{self, SMALL};
 
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
@@ -42,11 +43,12 @@ impl Kept {
         }
     }
 
-    /// Remembers what a question was answered with.
-    pub(super) fn remember(&self, source: &Source, sha256: &str) {
-        let path = self.question(source);
+    /// Remembers what a place had: `key` is the place's name, `host` the server that sent the bytes after all redirections.
+    pub(super) fn remember(&self, key: &[u8], source: &Source, sha256: &str, host: Option<&str>) {
+        let path = self.question(key, source);
+        let text = format!("{sha256}\n{}", host.unwrap_or_default());
         let answered = tempfile::NamedTempFile::new_in(&self.directory).and_then(|file| {
-            std::fs::write(file.path(), sha256)?;
+            std::fs::write(file.path(), text)?;
             file.persist(&path).map_err(|failed| failed.error)
         });
         if let Err(error) = answered {
@@ -54,48 +56,50 @@ impl Kept {
         }
     }
 
-    /// What is kept of that, if it is whole and not too old.
-    pub(super) fn find(&self, source: &Source) -> Option<Download> {
-        let sha256 = match (&source.checksum, source.max_age) {
-            (Some(checksum), None) if checksum.sha256().is_some() => checksum.sha256()?.to_owned(),
-            (checksum, max_age) => {
-                let path = self.question(source);
-                let age = age(&path)?;
-                // What has no checksum may have changed since; whoever does not mind says for how long.
-                let fresh = match max_age {
-                    Some(max_age) => age <= max_age,
-                    None => checksum.is_some(),
-                };
-                fresh.then(|| std::fs::read_to_string(&path).ok())??
-            }
+    /// What is kept of that from the place with this key, if it is whole, not too old, and came from a host that may be asked.
+    pub(super) fn find(
+        &self,
+        key: &[u8],
+        source: &Source,
+        may_come_from: impl Fn(&str) -> bool,
+    ) -> Option<Download> {
+        let path = self.question(key, source);
+        let age = age(&path)?;
+        // What has no checksum may have changed since; whoever does not mind says for how long.
+        let fresh = match source.max_age {
+            Some(max_age) => age <= max_age,
+            None => source.checksum.is_some(),
         };
+        let text = fresh.then(|| small_file::text(&path, SMALL).ok())??;
+        let (sha256, host) = text.split_once('\n')?;
+        if !host.is_empty() && !may_come_from(host) {
+            return None;
+        }
         if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return None;
         }
-        let (mut file, size) = whole(&self.directory.join(&sha256), &sha256)
-            .ok()
-            .flatten()?;
+        let wanted = source.checksum.as_ref().and_then(|it| it.sha256());
+        if wanted.is_some_and(|wanted| wanted != sha256) {
+            return None;
+        }
+        let (mut file, size) = whole(&self.directory.join(sha256), sha256).ok().flatten()?;
         file.rewind().ok()?;
         Some(Download {
             file,
             size,
-            sha256,
+            sha256: sha256.to_owned(),
             location: None,
         })
     }
 
-    /// Where the answer to a question is: by its checksum, or by its locations where it has none.
-    fn question(&self, source: &Source) -> PathBuf {
+    /// Where it is written what a place had: by the place, and the checksum that was asked for.
+    fn question(&self, key: &[u8], source: &Source) -> PathBuf {
         let mut name = Sha256::default();
-        match &source.checksum {
-            Some(checksum) => name.update(checksum.to_string().as_bytes()),
-            None => {
-                for location in &source.locations {
-                    name.update(location.as_bytes());
-                    name.update(b"\n");
-                }
-            }
+        if let Some(checksum) = &source.checksum {
+            name.update(checksum.to_string().as_bytes());
         }
+        name.update(b"\n");
+        name.update(key);
         self.directory.join("by").join(name.finish())
     }
 }

@@ -116,19 +116,118 @@ fn what_has_come_once_is_kept_and_had_offline() {
 fn what_is_kept_and_has_changed_since_is_fetched_again() {
     let place = Place::new();
     let digits = ABC.trim_start_matches("sha256:");
-    assert_eq!(
-        place.fetch(&[&serve(OK, false)], Some(ABC)).unwrap(),
-        "new abc"
-    );
+    for expected in ["new abc", "kept abc"] {
+        assert_eq!(place.fetch(&["here"], Some(ABC)).unwrap(), expected);
+    }
     std::fs::write(place.dir.path().join("cache/downloads").join(digits), "abd").unwrap();
+    for expected in ["new abc", "kept abc"] {
+        assert_eq!(place.fetch(&["here"], Some(ABC)).unwrap(), expected);
+    }
+}
+
+/// Something that was had from `location`, with or without its checksum.
+fn source(locations: &[&str], checksum: Option<&str>) -> Source {
+    Source {
+        locations: locations.iter().map(ToString::to_string).collect(),
+        checksum: checksum.map(|text| text.parse().unwrap()),
+        max_age: Some(Duration::from_secs(600)),
+        ..Source::default()
+    }
+}
+
+#[test]
+fn kept_download_needs_the_grant_of_its_location() {
+    let place = Place::new().set("fetch.unverified", true);
+    let outer = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(outer.path(), "abc").unwrap();
+    let outer = format!("file://{}", outer.path().display());
+    for checksum in [Some(ABC), None] {
+        for (location, grant) in [
+            (&*serve(OK, false), "127.0.0.1"),
+            (&outer, "file"),
+            ("here", "."),
+        ] {
+            let wanted = source(&[location], checksum);
+            assert_eq!(place.ask(&wanted).unwrap(), "new abc");
+            let granted = place.ask_only_from(&wanted, Some(&[grant]));
+            assert_eq!(granted.unwrap(), "kept abc", "{location}");
+            let others = ["example.org", "127.0.0.1", "file", "."];
+            let others: Vec<&str> = others.into_iter().filter(|it| *it != grant).collect();
+            let refused = place.ask_only_from(&wanted, Some(&others));
+            fails(refused, "not-permitted", "grant");
+        }
+    }
+}
+
+#[test]
+fn kept_download_is_not_found_by_its_checksum_at_another_location() {
+    let place = Place::new()
+        .set("fetch.unverified", true)
+        .set("fetch.offline", true);
+    assert_eq!(place.fetch(&["here"], Some(ABC)).unwrap(), "new abc");
+    let other = "http://example.org/x";
+    for checksum in [Some(ABC), None] {
+        for locations in [&[other][..], &["here", other], &[other, "here"]] {
+            let wanted = source(locations, checksum);
+            let asked = place.ask_only_from(&wanted, Some(&["example.org"]));
+            let words = asked.unwrap_err().to_string();
+            assert!(words.contains("not kept from an earlier job"), "{words}");
+        }
+    }
+}
+
+#[test]
+fn kept_download_needs_the_grant_of_the_host_that_it_was_redirected_to() {
+    let place = Place::new();
+    let target = serve(OK, false).replace("127.0.0.1", "localhost");
+    let answer = format!("HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n");
+    let url = serve(answer.leak().as_bytes(), false);
+    let wanted = source(&[&url], Some(ABC));
+    assert_eq!(place.ask(&wanted).unwrap(), "new abc");
+    let both = place.ask_only_from(&wanted, Some(&["127.0.0.1", "localhost"]));
+    assert_eq!(both.unwrap(), "kept abc");
+    // The server is gone, so what is not kept cannot be had.
+    let first = place.ask_only_from(&wanted, Some(&["127.0.0.1"]));
+    fails(first, "io", "cannot be had");
+}
+
+#[test]
+fn project_file_is_kept_for_its_own_project() {
+    let place = Place::new().set("fetch.unverified", true);
+    let cache = place.dir.path().join("cache");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for (project, expected) in [("one", "abc"), ("two", "abd"), ("one", "abc")] {
+        let project = place.dir.path().join(project);
+        std::fs::create_dir_all(&project).unwrap();
+        std::fs::write(project.join("file"), expected).unwrap();
+        let downloads = Downloads::new(&place.config, Some(&cache), &project);
+        let fetched = runtime.block_on(downloads.fetch(&source(&["file"], None)));
+        let mut text = String::new();
+        fetched.unwrap().file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, expected);
+    }
+}
+
+#[test]
+fn files_of_the_machine_are_not_fetched_for_sandboxes_unless_allowed() {
+    let outer = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(outer.path(), "abc").unwrap();
+    let outer = format!("file://{}", outer.path().display());
+    let place = |spawner: &str, files: serde_json::Value| {
+        let place = Place::new()
+            .set("run.spawner", spawner)
+            .set("fetch.files", files);
+        place.fetch(&[&outer], Some(ABC))
+    };
     assert_eq!(
-        place.fetch(&[&serve(OK, false)], Some(ABC)).unwrap(),
+        place("process", serde_json::Value::Null).unwrap(),
         "new abc"
     );
-    assert_eq!(
-        place.fetch(&[&serve(OK, false)], Some(ABC)).unwrap(),
-        "kept abc"
-    );
+    assert_eq!(place("sandbox", true.into()).unwrap(), "new abc");
+    let refused = place("sandbox", serde_json::Value::Null);
+    fails(refused, "not-permitted", "`fetch.files = true`");
 }
 
 #[test]
