@@ -7,11 +7,11 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::fmt::format;
 
-use crate::config::{Config, UserDirs};
+use crate::config::{Config, SafeDirectories, UserDirs};
 use crate::display;
 use crate::job;
 use crate::names::{printable, printable_json, printable_lines};
-use crate::plugin::{Catalog, Grants, LOCK_FILE, Lock, Power, Sources, compile};
+use crate::plugin::{Catalog, Grants, LOCK_FILE, Lock, LockError, Power, Sources, compile};
 use crate::spawner::{self, ISOLATING, ProcessSpawner, SandboxSpawner, Spawner, Visibility};
 
 mod again;
@@ -144,8 +144,11 @@ impl Context {
         })
     }
 
-    /// Says what a project has set that is not a project's to set, and where it is set instead.
+    /// Says what a project has set that is not a project's to set, and where it is set instead; and that its files are not followed.
     fn tell_not_taken(&self) {
+        if let Some(foreign) = self.config.foreign() {
+            warn(format_args!("warning: {foreign}"));
+        }
         for it in self.config.not_taken() {
             warn(format_args!(
                 "warning: {it}; `--set {}=…` or {} sets it",
@@ -157,11 +160,51 @@ impl Context {
 
     /// The lock of the project, or of the user.
     fn lock(&self, of_user: bool) -> Result<Lock, Failure> {
-        let path = match of_user {
-            true => self.dirs.config.join(LOCK_FILE),
-            false => PathBuf::from(LOCK_FILE),
+        let read = match of_user {
+            true => Lock::read(&self.dirs.config.join(LOCK_FILE)),
+            false => Lock::read_project(Path::new(LOCK_FILE), &self.safe_directories()),
         };
-        Lock::read(&path).map_err(Failure::of)
+        read.map_err(Failure::of)
+    }
+
+    /// Reads the lock of the project or of the user, changes and writes it, while no other host does.
+    fn change_lock(
+        &self,
+        of_user: bool,
+        change: impl FnOnce(&mut Lock) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let directory = match of_user {
+            true => &*self.dirs.config,
+            false => Path::new("."),
+        };
+        let exclusive = crate::exclusive::of_directory(directory);
+        let _exclusive = exclusive.map_err(|error| {
+            let path = directory.join(LOCK_FILE);
+            Failure::new(
+                exit::FAIL,
+                miette::miette!("cannot change {}: {error}", path.display()),
+            )
+        })?;
+        let mut lock = self.lock(of_user)?;
+        change(&mut lock)?;
+        lock.write().map_err(Failure::of)
+    }
+
+    /// The lock of the project; an empty one where it is not followed, which is said.
+    fn project_lock(&self) -> Result<Lock, Failure> {
+        let path = Path::new(LOCK_FILE);
+        match Lock::read_project(path, &self.safe_directories()) {
+            Err(LockError::Foreign(foreign)) => {
+                warn(format_args!("warning: {foreign}"));
+                Ok(Lock::empty(path))
+            }
+            read => read.map_err(Failure::of),
+        }
+    }
+
+    /// Whose project files are followed.
+    fn safe_directories(&self) -> SafeDirectories {
+        SafeDirectories::new(&self.config, &self.dirs)
     }
 
     /// Where plugins are looked for.
@@ -175,7 +218,7 @@ impl Context {
                 .map(PathBuf::from)
                 .collect(),
             user_dir: Some(self.dirs.data.join("plugins")),
-            locks: vec![self.lock(false)?, self.lock(true)?],
+            locks: vec![self.project_lock()?, self.lock(true)?],
             grants: self.grants.clone(),
             store: Some(self.store()),
             cache: self.cache.clone(),

@@ -16,11 +16,15 @@ use crate::model::Attributes;
 use crate::small_file::{self, SMALL};
 
 mod known;
+mod lookup;
 mod project;
+mod safe;
 mod shape;
 mod user_dirs;
-pub use known::{KNOWN, Known, RESOURCES, SHARED_LIMIT, limit, limits, project};
+pub use known::{KNOWN, Known};
+pub use lookup::{RESOURCES, SHARED_LIMIT, is_known, limit, limits, of_result_format, project};
 pub use project::{NotTaken, Project};
+pub use safe::{Foreign, OpenError, SafeDirectories};
 pub use shape::Shape;
 pub use user_dirs::UserDirs;
 
@@ -46,6 +50,17 @@ pub enum ConfigError {
         column: usize,
         /// What the parser said.
         message: String,
+    },
+    /// A file has too much in it.
+    #[error(
+        "{}: it has more than {most} values, lists and tables, which is the most that is read of a file of its size: take out what is not needed, or divide it",
+        path.display()
+    )]
+    TooMuch {
+        /// The file.
+        path: PathBuf,
+        /// The most that it may have.
+        most: usize,
     },
     /// A value does not fit its setting.
     #[error("setting `{name}` from {origin}: expected {expected}, found `{found}`")]
@@ -113,6 +128,28 @@ pub struct Config {
     not_taken: Vec<NotTaken>,
     /// The elements that a project adds to lists.
     added: BTreeMap<String, Vec<Value>>,
+    /// The project's file, where it belongs to another user.
+    foreign: Option<Box<Foreign>>,
+}
+
+/// The most values, lists and tables that a TOML file of at most 1 MiB may have, and a larger one. Each takes up to 900 bytes of memory.
+const MOST_VALUES: [usize; 2] = [100_000, 500_000];
+
+/// Refuses TOML that would take too much memory. The marks that begin values are counted also in texts and comments.
+fn check_amount(path: &Path, text: &str) -> Result<(), ConfigError> {
+    let [small, large] = MOST_VALUES;
+    let most = match text.len() as u64 <= SMALL {
+        true => small,
+        false => large,
+    };
+    let begins = |byte: &u8| matches!(byte, b'=' | b'[' | b'{' | b',');
+    match text.as_bytes().iter().filter(|byte| begins(byte)).count() > most {
+        true => Err(ConfigError::TooMuch {
+            path: path.to_path_buf(),
+            most,
+        }),
+        false => Ok(()),
+    }
 }
 
 /// Reads TOML; an error says where it is.
@@ -120,6 +157,7 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(
     path: &Path,
     text: &str,
 ) -> Result<T, ConfigError> {
+    check_amount(path, text)?;
     toml::from_str(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
         let before = text.get(..at).unwrap_or(text);
@@ -141,10 +179,9 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         for known in KNOWN {
-            if let Ok(value) = serde_json::from_str::<Value>(known.default)
-                && !value.is_null()
-            {
-                config.set(known.name, value, Origin::Default);
+            let default = lookup::default(known.name);
+            if !default.is_null() {
+                config.set(known.name, default, Origin::Default);
             }
         }
         let standard = [
@@ -152,11 +189,46 @@ impl Config {
             dirs.config.join("config.toml"),
         ];
         for path in standard {
-            config.file(&path, false, Origin::File)?;
+            config.file(&path, small_file::open(&path), false, Origin::File)?;
         }
+        // First what comes over the project, as it says whether the project is followed.
+        let mut nearer = Self::default();
+        nearer.load_nearer(files, assignments)?;
+        let lists = match nearer.set_by(safe::SETTING) {
+            Some(_) => &nearer,
+            None => &config,
+        };
+        let safe = SafeDirectories::new(lists, dirs);
+        config.project_file(Path::new("persea.toml"), &safe)?;
+        for (name, (value, origin)) in nearer.values {
+            config.set(&name, value, origin);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads the project's file, if it may be followed.
+    fn project_file(&mut self, path: &Path, safe: &SafeDirectories) -> Result<(), ConfigError> {
+        let opened = match safe.open(path) {
+            Err(OpenError::Foreign(foreign)) => {
+                self.foreign = Some(foreign);
+                return Ok(());
+            }
+            Err(OpenError::Io(error)) => Err(error),
+            Ok(file) => Ok(file),
+        };
         let mut project = Self::default();
-        project.file(Path::new("persea.toml"), false, Origin::Project)?;
-        config.adopt(project);
+        project.file(path, opened, false, Origin::Project)?;
+        self.adopt(project);
+        Ok(())
+    }
+
+    /// Reads the layers over the project: the environment, and what the command line names.
+    fn load_nearer(
+        &mut self,
+        files: &[PathBuf],
+        assignments: &[String],
+    ) -> Result<(), ConfigError> {
         for (name, value) in std::env::vars_os() {
             let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
                 let name = name.to_string_lossy();
@@ -172,7 +244,7 @@ impl Config {
                 let setting = setting.replace("__", ".").to_ascii_lowercase();
                 let mut known = KNOWN.iter().map(|known| known.name);
                 let name_of = known.find(|known| is_variable_of(&setting, known));
-                config.set(
+                self.set(
                     name_of.unwrap_or(&setting),
                     parse_value(value),
                     Origin::Environment(name.to_owned()),
@@ -180,16 +252,20 @@ impl Config {
             }
         }
         for path in files {
-            config.file(path, true, Origin::File)?;
+            self.file(path, small_file::open(path), true, Origin::File)?;
         }
         for assignment in assignments {
             let (name, value) = assignment
                 .split_once('=')
                 .ok_or_else(|| ConfigError::Assignment(assignment.clone()))?;
-            config.set(name.trim(), parse_value(value), Origin::CommandLine);
+            self.set(name.trim(), parse_value(value), Origin::CommandLine);
         }
-        config.check()?;
-        Ok(config)
+        Ok(())
+    }
+
+    /// The project's file, where it belongs to another user and so is not followed.
+    pub fn foreign(&self) -> Option<&Foreign> {
+        self.foreign.as_deref()
     }
 
     /// Sets a value from an option of the command line.
@@ -197,7 +273,12 @@ impl Config {
         self.set(name, value.into(), Origin::CommandLine);
     }
 
-    fn set(&mut self, name: &str, mut value: Value, origin: Origin) {
+    /// A value that stands for "not set" brings the default back, if the setting has one. What a project adds to lists stays in them.
+    fn set(&mut self, name: &str, value: Value, origin: Origin) {
+        let mut value = match lookup::is_off(name, &value) {
+            true => lookup::default(name),
+            false => value,
+        };
         if let (Value::Array(all), Some(added)) = (&mut value, self.added.get(name)) {
             let new = added.iter().filter(|it| !all.contains(it));
             let new: Vec<Value> = new.cloned().collect();
@@ -206,13 +287,15 @@ impl Config {
         self.values.insert(name.to_owned(), (value, origin));
     }
 
+    /// Takes the settings of a file that was opened, or could not be.
     fn file(
         &mut self,
         path: &Path,
+        opened: std::io::Result<std::fs::File>,
         must_exist: bool,
         origin: fn(PathBuf) -> Origin,
     ) -> Result<(), ConfigError> {
-        let text = match small_file::text(path, SMALL) {
+        let text = match opened.and_then(|file| small_file::text_of(file, SMALL)) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
                 return Ok(());
@@ -250,13 +333,14 @@ impl Config {
     /// Whether every value fits its setting.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (name, (value, origin)) in &self.values {
-            if known::is_shared(name) {
+            if lookup::is_shared(name) {
                 return Err(ConfigError::Shared {
                     name: name.clone(),
                     origin: origin.clone(),
                 });
             }
-            if let Some(shape) = known::shape(name)
+            if let Some(shape) = lookup::shape(name)
+                && !value.is_null()
                 && !shape.fits(value)
             {
                 return Err(ConfigError::Value {
@@ -282,26 +366,28 @@ impl Config {
                     let by_variable = matches!(origin, Origin::Environment(_));
                     declared == *name || by_variable && is_variable_of(name, declared)
                 };
-                known::shape(name).is_none() && !declared.iter().any(declares)
+                !lookup::is_known(name) && !declared.iter().any(declares)
             })
             .map(|(name, (_, origin))| (name.as_str(), origin))
     }
 
     /// Every setting that is set, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value, &Origin)> {
-        self.values
+        let set = self
+            .values
             .iter()
-            .map(|(name, (value, origin))| (name.as_str(), value, origin))
+            .filter(|(_, (value, _))| !value.is_null());
+        set.map(|(name, (value, origin))| (name.as_str(), value, origin))
     }
 
     /// A value as it is.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.values.get(name).map(|(value, _)| value)
+        self.set_by(name).map(|(value, _)| value)
     }
 
     /// A value with where it came from.
     pub fn set_by(&self, name: &str) -> Option<&(Value, Origin)> {
-        self.values.get(name)
+        self.values.get(name).filter(|(value, _)| !value.is_null())
     }
 
     /// The values of the settings that a plugin declared.
@@ -315,12 +401,16 @@ impl Config {
     /// The value of a setting that a plugin declared, and where it is from.
     pub fn declared(&self, name: &str) -> Option<&(Value, Origin)> {
         let own = self.values.get(name);
-        if !name.contains('-') || matches!(own, Some((_, Origin::CommandLine))) {
-            return own;
-        }
-        let variable = self.values.get(&name.replace('-', "_"));
-        let variable = variable.filter(|(_, origin)| matches!(origin, Origin::Environment(_)));
-        variable.or(own)
+        let by_variable = || {
+            let variable = self.values.get(&name.replace('-', "_"));
+            variable.filter(|(_, origin)| matches!(origin, Origin::Environment(_)))
+        };
+        let nearest = match own {
+            Some((_, Origin::CommandLine)) => own,
+            _ if name.contains('-') => by_variable().or(own),
+            _ => own,
+        };
+        nearest.filter(|(value, _)| !value.is_null())
     }
 
     /// A setting that is true or false; false where it is not set.
@@ -384,103 +474,4 @@ fn is_variable_of(variable: &str, setting: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use super::*;
-
-    fn dirs(root: &Path) -> UserDirs {
-        UserDirs {
-            config: root.join("config"),
-            data: root.join("data"),
-            cache: root.join("cache"),
-            state: root.join("state"),
-            home: root.to_path_buf(),
-        }
-    }
-
-    #[test]
-    fn a_later_layer_wins_and_says_where_it_came_from() {
-        let root = tempfile::tempdir().unwrap();
-        let dirs = dirs(root.path());
-        std::fs::create_dir_all(&dirs.config).unwrap();
-        std::fs::write(
-            dirs.config.join("config.toml"),
-            "[task.timeout]\nrunning = 4\n[run]\nfailfast = true\n",
-        )
-        .unwrap();
-        let file = root.path().join("more.toml");
-        std::fs::write(&file, "task.timeout.running = '2m'\n").unwrap();
-
-        let config = Config::load(
-            &dirs,
-            std::slice::from_ref(&file),
-            &["run.failfast=false".into()],
-        )
-        .unwrap();
-        assert_eq!(
-            config.duration("task.timeout.running"),
-            Some(Duration::from_secs(120))
-        );
-        assert!(!config.flag("run.failfast"));
-        let origins: BTreeMap<_, _> = config
-            .iter()
-            .map(|(name, _, origin)| (name, origin.clone()))
-            .collect();
-        assert_eq!(origins["task.timeout.running"], Origin::File(file));
-        assert_eq!(origins["run.failfast"], Origin::CommandLine);
-        assert_eq!(origins["runner.identifier_format"], Origin::Default);
-    }
-
-    #[test]
-    fn a_file_that_is_no_toml_is_named_with_line_and_column() {
-        let root = tempfile::tempdir().unwrap();
-        let file = root.path().join("bad.toml");
-        std::fs::write(&file, "[run]\nfailfast = yes\n").unwrap();
-        let error = Config::load(&dirs(root.path()), std::slice::from_ref(&file), &[])
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("bad.toml:2:12:"), "{error}");
-    }
-
-    #[test]
-    fn a_value_of_the_wrong_shape_is_refused() {
-        let root = tempfile::tempdir().unwrap();
-        let error = Config::load(
-            &dirs(root.path()),
-            &[],
-            &["run.max_parallel_tasks=many".into()],
-        )
-        .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "setting `run.max_parallel_tasks` from the command line: expected a whole number, found `\"many\"`"
-        );
-    }
-
-    #[test]
-    fn every_default_fits_its_shape() {
-        for known in KNOWN {
-            let value: Value = serde_json::from_str(known.default).unwrap();
-            assert!(
-                value.is_null() || known.shape.fits(&value),
-                "{}",
-                known.name
-            );
-        }
-    }
-
-    #[test]
-    fn durations_are_numbers_or_words() {
-        assert_eq!(duration(&Value::from(4)), Some(Duration::from_secs(4)));
-        assert_eq!(
-            duration(&Value::from("1h 30m")),
-            Some(Duration::from_secs(5400))
-        );
-        assert_eq!(
-            duration(&Value::from("0.5")),
-            Some(Duration::from_millis(500))
-        );
-        assert_eq!(duration(&Value::from("soon")), None);
-        assert_eq!(duration(&Value::from(-1)), None);
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ mod graph;
 mod history;
 mod makers;
 mod naming;
+mod own_settings;
 mod partition;
 mod pending;
 mod picture;
@@ -45,8 +46,8 @@ pub use partition::Partition;
 pub use pending::Pending;
 pub use picture::Picture;
 pub use report::{Destination, Order, ReportError, make as make_report, orders};
-pub use resolve::{Answer, Resolved, resolve};
-pub use undo::{Left, Released, Undo, left_by};
+pub use resolve::{Answer, Resolved, TypedBy, resolve};
+pub use undo::{Left, Released, Undo, left_by, project_of};
 pub use variants::VariantsError;
 
 use crate::config::Config;
@@ -235,6 +236,9 @@ impl Job {
             job_id: id.to_string(),
             job_dir: directory.path().to_string_lossy().into_owned(),
             name: directory.name(),
+            project_dir: std::env::current_dir()
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             total,
             persea_version: env!("CARGO_PKG_VERSION").to_owned(),
             references,
@@ -287,7 +291,7 @@ impl Job {
             dependencies,
             temp_dir,
             project_dir,
-            timeout: config.duration("task.timeout.running"),
+            times: own_settings::TaskTimes::new(&config),
             grace: config
                 .duration("runner.task.interval.from_soft_to_hard_termination")
                 .unwrap_or(GRACE),

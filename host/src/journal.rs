@@ -71,6 +71,16 @@ pub enum JournalError {
         /// The most bytes that a line has.
         longest: u64,
     },
+    /// A line would take too much memory.
+    #[error("{}:{line}: the line would take more than {} MiB of memory, which no event does", path.display(), heaviest >> 20)]
+    Heavy {
+        /// The journal's path.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: u64,
+        /// The most that a line may take, in bytes.
+        heaviest: u64,
+    },
     /// A line is no event.
     #[error("{}:{line}: not an event of a journal: {source}", path.display())]
     Line {
@@ -272,6 +282,7 @@ mod tests {
 
     fn started() -> JobStarted {
         JobStarted {
+            project_dir: "/project".into(),
             job_id: "0".repeat(40),
             job_dir: "/j".into(),
             name: "j".into(),

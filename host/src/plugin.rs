@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod grants;
 mod idle;
+mod json_text;
 mod limits;
 mod linked;
 mod load;
@@ -55,6 +56,7 @@ pub use resolver::{Resolution, Resolver};
 pub use result_format::{Data as FormatData, FormatEvent, ResultFormat};
 pub use scheduler::{Choice, Node as SchedulerNode, Scheduler};
 pub use sources::{Sources, Trust, stored};
+pub use terms::JobMemory;
 pub use varianter::Varianter;
 
 /// Makes a component of a core module that was built against the contract (target wasm32-unknown-unknown).

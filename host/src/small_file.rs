@@ -16,7 +16,12 @@ pub const JOB_FILE: u64 = 16 << 20;
 
 /// The text of a file, if it has at most so many bytes. An error says what is wrong and the way out; the caller names the file.
 pub fn text(path: &Path, most: u64) -> io::Result<String> {
-    String::from_utf8(bytes(path, most)?).map_err(|error| {
+    text_of(open(path)?, most)
+}
+
+/// The text of a file that [`open`] has opened.
+pub fn text_of(file: File, most: u64) -> io::Result<String> {
+    String::from_utf8(bytes_of(file, most)?).map_err(|error| {
         let line = error
             .as_bytes()
             .iter()
@@ -43,7 +48,10 @@ pub fn open(path: &Path) -> io::Result<File> {
 
 /// The bytes of a file, if they are at most so many.
 pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    bytes_of(open(path)?, most)
+}
+
+fn bytes_of(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // Also of one that grows while it's read, or says of itself that it is empty.
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -300,6 +300,25 @@ fn after_a_kill_it_is_undone_on_demand_and_one_is_reminded_of_it() {
     let ran = sandbox.run(&["run", "/bin/true"]).code(0);
     let way_out = format!("`persea release {}` does that", killed.display());
     assert!(ran.stderr.contains(&way_out), "{ran}");
+    // The advice works also where another project is.
+    let elsewhere = sandbox.root().join("other place's");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let project = sandbox.project().canonicalize().unwrap();
+    let way_out = format!(
+        "cd {} && persea release {}",
+        project.display(),
+        killed.display()
+    );
+    let mut command = sandbox.persea(&["run", "/bin/true"]);
+    let ran = finish(command.current_dir(&elsewhere).spawn().unwrap()).code(0);
+    assert!(
+        ran.stderr.contains(&format!("`{way_out}` does that")),
+        "{ran}"
+    );
+    let mut command = sandbox.persea(&["release"]);
+    let ran = finish(command.current_dir(&elsewhere).spawn().unwrap()).code(2);
+    assert!(ran.stderr.contains(&way_out), "{ran}");
+    assert_eq!(log(&sandbox), ["up one", "up two"]);
     let ran = sandbox.run(&["release"]).code(0);
     assert_eq!(
         ran.stdout,

@@ -137,3 +137,161 @@ fn the_settings_of_plugins_are_shown_and_can_be_set_by_variables() {
     let reason = sandbox.job().reason("t.py:T.test");
     assert!(reason.contains("python3.99"), "{reason}");
 }
+
+#[test]
+fn what_a_project_switches_on_the_command_line_can_switch_off() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "persea.toml",
+        "run.scheduler = 'none-there'\nrun.partition = '2/2'\nrun.id_format = '{index}!'\njob.run.result.tap.output = 'more.tap'\nrun.shuffle = true\nrun.shuffle_seed = 1\nrun.failfast = true\n",
+    );
+    sandbox.run(&["run", "/bin/true"]).code(2);
+    for off in ["", "null"] {
+        let names = [
+            "run.scheduler",
+            "run.partition",
+            "run.id_format",
+            "job.run.result.tap.output",
+        ];
+        let mut all: Vec<String> = names.iter().map(|name| format!("{name}={off}")).collect();
+        all.extend(["run.shuffle=false", "run.shuffle_seed=null"].map(str::to_owned));
+        let mut args = vec!["run", "--failfast=0"];
+        for one in &all {
+            args.extend(["--set", one]);
+        }
+        args.extend(["/bin/false", "/bin/true"]);
+        let ran = sandbox.run(&args).code(1);
+        assert_eq!(ran.stderr, "");
+        let job = sandbox.job();
+        assert_eq!(job.ids(), ["1-/bin/false", "2-/bin/true"]);
+        assert_eq!(job.results()["pass"], 1);
+        assert!(!job.0.join("more.tap").exists());
+        let settings = &job.events()[0]["data"]["settings"];
+        for name in names {
+            assert_eq!(settings.get(name), None, "{name}");
+        }
+    }
+    // A default comes back.
+    let config = sandbox.run(&[
+        "config",
+        "--set",
+        "run.order=null",
+        "--set",
+        "run.scheduler=",
+    ]);
+    let config = config.code(0).stdout;
+    assert!(
+        config.contains("run.order = \"given\"  # from the command line"),
+        "{config}"
+    );
+    assert!(config.contains("run.scheduler = (not set)"), "{config}");
+}
+
+#[test]
+fn settings_of_a_locked_result_format_are_known_and_checked() {
+    let sandbox = Sandbox::new();
+    let set = |text: &str, code| {
+        let ran = sandbox.run(&["list", "--set", text, "/bin/true"]);
+        ran.code(code).stderr
+    };
+    let output = "job.run.result.csv.output=x.csv";
+    assert_eq!(
+        set(output, 0),
+        "warning: nothing knows the setting `job.run.result.csv.output` from the command line; `persea config` shows all\n"
+    );
+    crate::plugins::put(&sandbox, "plugins", &["format-csv"]);
+    assert_eq!(set(output, 0), "");
+    assert_eq!(set("job.run.result.csv.enabled=false", 0), "");
+    let wrong = set("job.run.result.csv.enabled=no", 4);
+    assert!(
+        wrong.contains("expected true or false, found `\"no\"`"),
+        "{wrong}"
+    );
+    // The host has no other settings for formats.
+    let unknown = set("job.run.result.csv.output.x=1", 0);
+    assert!(unknown.contains("nothing knows the setting"), "{unknown}");
+}
+
+/// A recipe of one test that sleeps, with this as its `config`.
+fn sleeper(config: &str) -> String {
+    format!(
+        r#"{{"kind": "exec-test", "uri": "/bin/sleep", "args": ["30"], "identifier": "sleeps", "config": {config}}}"#
+    )
+}
+
+#[test]
+fn task_timeout_of_the_command_line_is_the_most_that_a_task_gets() {
+    let sandbox = Sandbox::new();
+    sandbox.file("job.json", sleeper(r#"{"task.timeout.running": 25}"#));
+    sandbox.file(
+        "job.toml",
+        "[[suite]]\nname = 's'\ntimeout = 25\n[[suite.task]]\nkind = 'exec-test'\nuri = '/bin/sleep'\nargs = ['30']\nidentifier = 'sleeps'\n",
+    );
+    sandbox.file("persea.toml", "task.timeout.running = '20s'\n");
+    for own in [&["job.json"][..], &["--job", "job.toml"]] {
+        for typed in [
+            ["--task-timeout", "0.3"],
+            ["--set", "task.timeout.running=0.3"],
+        ] {
+            let args = [&["run"][..], &typed, own].concat();
+            let ran = sandbox.run(&args).code(8);
+            assert_eq!(sandbox.job().status("sleeps"), "INTERRUPTED");
+            assert!(
+                ran.took < std::time::Duration::from_secs(15),
+                "{:?}",
+                ran.took
+            );
+        }
+    }
+    // Of a file it is what tasks have that set none themselves.
+    sandbox.file("persea.toml", "task.timeout.running = '20s'\n");
+    sandbox.file("job.json", sleeper(r#"{"task.timeout.running": 0.3}"#));
+    let ran = sandbox.run(&["run", "job.json"]).code(8);
+    assert!(
+        ran.took < std::time::Duration::from_secs(15),
+        "{:?}",
+        ran.took
+    );
+}
+
+#[test]
+fn setting_that_is_not_a_tasks_to_set_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.file("job.json", sleeper(r#"{"run.retries": 0}"#));
+    let ran = sandbox.run(&["run", "job.json", "/bin/true"]).code(1);
+    assert_eq!(ran.stderr, "");
+    let job = sandbox.job();
+    assert_eq!(job.status("sleeps"), "ERROR");
+    assert_eq!(
+        job.reason("sleeps"),
+        "`config`: the setting `run.retries` is one for the whole job: set it with `--set 'run.retries=0'`, or in persea.toml"
+    );
+    assert_eq!(job.status("/bin/true"), "PASS");
+    let task = |line: &str| {
+        let start = "[[suite]]\nname = 's'\n";
+        sandbox.file(
+            "job.toml",
+            format!("{start}[[suite.task]]\nkind = 'noop'\nuri = 'u'\n{line}\n"),
+        );
+        sandbox.run(&["run", "--job", "job.toml"])
+    };
+    for (line, words) in [
+        (
+            "config = {'run.retries' = 0}",
+            "job.toml: suite `s`: its 1. task (`u`): `config`: the setting `run.retries` is one for the whole job",
+        ),
+        (
+            "timeout = 'soon'",
+            "`timeout`: expected a number of seconds or a time such as `5m`, found `\"soon\"`",
+        ),
+    ] {
+        let ran = task(line).code(4);
+        assert!(ran.stderr.contains(words), "{ran}");
+    }
+    // What neither the host nor the runner knows is said.
+    let ran = task("config = {'runner.nowhere.x' = 1}").code(0);
+    assert!(ran.stderr.contains("unknown setting `runner.nowhere.x` in the `config` of s-1-u: runner `noop` has none of that name"), "{ran}");
+    let ran = task("config = {'runner.identifier_format' = '{uri}!'}").code(0);
+    assert_eq!(ran.stderr, "");
+    assert_eq!(sandbox.job().ids(), ["s-1-u!"]);
+}

@@ -1,7 +1,7 @@
 //! Which plugins are used: those that a lock binds, unchanged and signed by whom they must be; others only for one run, when they are named.
 
 use crate::plugins::{built, lock};
-use crate::support::{Ran, Sandbox};
+use crate::support::{Ran, Sandbox, finish};
 
 pub const GREET: &str = r#"{"kind": "greet", "uri": "World"}"#;
 
@@ -25,6 +25,58 @@ pub fn says(ran: &Ran, parts: &[&str]) {
 pub fn lock_of(sandbox: &Sandbox) -> toml::Table {
     let text = std::fs::read_to_string(sandbox.project().join("persea.lock")).unwrap();
     text.parse().unwrap()
+}
+
+#[test]
+fn plugins_that_are_locked_at_once_are_all_in_the_lock() {
+    let sandbox = Sandbox::new();
+    let names = ["runner-greet", "format-csv", "resolver-list"];
+    for name in names {
+        sandbox.file(&format!("{name}.wasm"), &built()[name]);
+    }
+    let grants = ["--grant", "process=sandbox", "--grant", "workspace=."];
+    let granted = |name: &str| match name {
+        "runner-greet" => &grants[..2],
+        "resolver-list" => &grants[2..],
+        _ => &[],
+    };
+    for of_user in [&[][..], &["--user"]] {
+        for round in 0..3 {
+            let children: Vec<_> = names
+                .iter()
+                .map(|name| {
+                    let file = format!("{name}.wasm");
+                    let args = [&["plugin", "add", &file], of_user, granted(name)].concat();
+                    sandbox.persea(&args).spawn().unwrap()
+                })
+                .collect();
+            for child in children {
+                let ran = finish(child).code(0);
+                assert!(ran.stdout.starts_with("locked "), "{ran}");
+            }
+            let locked = sandbox.run(&["plugin", "list"]).code(0).stdout;
+            let removed: Vec<_> = ["greet", "csv", "list"]
+                .iter()
+                .map(|name| {
+                    assert!(
+                        locked.contains(&format!(" {name} ")),
+                        "{round}: no {name} in {locked}"
+                    );
+                    let args = [&["plugin", "remove", name], of_user].concat();
+                    sandbox.persea(&args).spawn().unwrap()
+                })
+                .collect();
+            for child in removed {
+                finish(child).code(0);
+            }
+            let lock = match of_user {
+                [] => sandbox.project().join("persea.lock"),
+                _ => sandbox.root().join("home/.config/persea/persea.lock"),
+            };
+            let text = std::fs::read_to_string(lock).unwrap();
+            assert!(!text.contains("[[plugin]]"), "{text}");
+        }
+    }
 }
 
 #[test]

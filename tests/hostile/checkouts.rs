@@ -138,61 +138,103 @@ fn not_taken(sandbox: &Sandbox, name: &str, value: &str, why: &str) {
 }
 
 #[test]
-fn a_configuration_that_leads_out_of_the_project() {
+fn project_cannot_name_where_the_host_writes() {
     let sandbox = Sandbox::new();
     let profile = sandbox.root().join("profile");
     std::fs::write(&profile, "mine").unwrap();
     symlink(sandbox.root(), sandbox.project().join("link")).unwrap();
-    symlink(&profile, sandbox.project().join("out.tap")).unwrap();
-    symlink("../nothing", sandbox.project().join("dangling")).unwrap();
+    let kept = [".git/config", ".git/hooks/pre-commit", "notes"];
+    for name in kept {
+        sandbox.file(name, "mine");
+    }
     let absolute = profile.display().to_string();
-    for (name, path) in [
-        ("job.run.result.tap.output", absolute.as_str()),
-        ("job.run.result.json.output", "../profile"),
-        ("job.run.result.xunit.output", "link/profile"),
-        ("job.run.result.tap.output", "out.tap"),
-        ("job.run.result.tap.output", "dangling"),
-        ("job.run.result.csv.output", "../profile"),
-        ("run.results_dir", "../results"),
-        ("run.results_dir", "link/results"),
-        ("run.results_dir", "here/../../results"),
-        ("plugins.dirs", "link"),
+    let inside = sandbox.project().join("notes").display().to_string();
+    for (format, path) in [
+        ("tap", absolute.as_str()),
+        ("tap", &inside),
+        ("json", "../profile"),
+        ("xunit", "link/profile"),
+        ("csv", "../profile"),
+        ("tap", ".git/config"),
+        ("json", ".git/hooks/pre-commit"),
+        ("xunit", "reports/results.xml"),
+        ("tap", ".hidden"),
+        ("tap", ".."),
     ] {
-        let value = match name {
-            "plugins.dirs" => format!("['plugins', '{path}']"),
-            _ => format!("'{path}'"),
-        };
-        let why = format!("`{path}` is not in the project, or leads out of it");
-        not_taken(&sandbox, name, &value, &why);
+        let name = format!("job.run.result.{format}.output");
+        let why = format!("`{path}` is not the name of a file in the job's directory");
+        not_taken(&sandbox, &name, &format!("'{path}'"), &why);
+    }
+    for path in ["results", ".git", ".", &absolute, "../results"] {
+        let why = "a project cannot set it";
+        not_taken(&sandbox, "run.results_dir", &format!("'{path}'"), why);
+    }
+    for (path, why) in [
+        ("link", "`link` is not in the project, or leads out of it"),
+        ("../x", "`../x` is not in the project, or leads out of it"),
+    ] {
+        not_taken(
+            &sandbox,
+            "plugins.dirs",
+            &format!("['plugins', '{path}']"),
+            why,
+        );
+    }
+    for name in kept {
+        let text = std::fs::read_to_string(sandbox.project().join(name)).unwrap();
+        assert_eq!(text, "mine", "{name}");
     }
     assert_eq!(std::fs::read_to_string(&profile).unwrap(), "mine");
-    let mut left: Vec<_> = std::fs::read_dir(sandbox.root())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    left.sort();
-    assert_eq!(left, ["home", "profile", "project"]);
+    let names = |directory: &Path| {
+        let all = std::fs::read_dir(directory).unwrap();
+        let mut all: Vec<_> = all
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        all.sort();
+        all
+    };
+    assert_eq!(names(sandbox.root()), ["home", "profile", "project"]);
+    assert_eq!(names(&sandbox.project()), [".git", "link", "notes"]);
 
-    // What stays in it holds, and so does whatever the user says.
-    let inside = sandbox.project().join("results");
-    sandbox.file(
-        "persea.toml",
-        format!(
-            "run.results_dir = '{}'\njob.run.result.tap.output = 'mine.tap'\n",
-            inside.display()
-        ),
+    // The user may name any place.
+    own(&sandbox, "job.run.result.tap.output = 'notes'\n");
+    let set = format!("run.results_dir={}", sandbox.root().join("own").display());
+    let ran = sandbox.run(&["run", "--json", &absolute, "--set", &set, "/bin/true"]);
+    assert_eq!(ran.code(0).stderr, "");
+    let report = std::fs::read_to_string(sandbox.project().join("notes")).unwrap();
+    assert!(report.starts_with("1..1\n"), "{report}");
+    assert!(
+        std::fs::read_to_string(&profile)
+            .unwrap()
+            .contains("\"tests\"")
     );
+    assert!(sandbox.root().join("own/latest/results.tap").exists());
+}
+
+#[test]
+fn report_that_a_project_names_lies_in_the_jobs_directory() {
+    let sandbox = Sandbox::new();
+    let name = |name: &str| format!("job.run.result.tap.output = '{name}'\n");
+    sandbox.file("persea.toml", name("mine.tap"));
+    sandbox.file("mine.tap", "mine");
     let ran = sandbox.run(&["run", "/bin/true"]).code(0);
     assert_eq!(ran.stderr, "");
-    assert!(inside.join("latest/results.tap").exists());
-    assert!(sandbox.project().join("mine.tap").exists());
-    sandbox.file("persea.toml", "job.run.result.tap.output = 'out.tap'\n");
-    let ran = sandbox
-        .run(&["run", "--tap", "out.tap", "/bin/true"])
-        .code(0);
-    assert_eq!(ran.stderr, "");
-    let report = std::fs::read_to_string(&profile).unwrap();
-    assert!(report.starts_with("1..1\n"), "{report}");
+    let job = sandbox.job();
+    assert_eq!(job.read("mine.tap"), job.read("results.tap"));
+    let beside = std::fs::read_to_string(sandbox.project().join("mine.tap"));
+    assert_eq!(beside.unwrap(), "mine");
+    // What is there already keeps its place.
+    for (taken, whose) in [
+        ("results.json", "that is the report of result-format `json`"),
+        ("events.jsonl", "that is the job's own"),
+        ("test-results", "that is the job's own"),
+        ("id", "that is the job's own"),
+    ] {
+        sandbox.file("persea.toml", name(taken));
+        let ran = sandbox.run(&["run", "/bin/true"]).code(0);
+        says(&ran, &[&format!("writes no \"{taken}\": {whose}")]);
+        assert_eq!(sandbox.job().results()["pass"], 1);
+    }
 }
 
 #[test]
@@ -238,11 +280,11 @@ fn a_configuration_that_opens_the_sandbox() {
 fn a_report_into_a_pipe_from_which_nobody_reads() {
     let sandbox = Sandbox::new();
     pipe(&sandbox.project().join("pipe"));
-    sandbox.file("persea.toml", "job.run.result.tap.output = 'pipe'\n");
+    own(&sandbox, "job.run.result.tap.output = 'pipe'\n");
     let why = "error: cannot write the report pipe: it is a pipe from which nobody reads";
     let ran = sandbox.run(&["run", "/bin/true"]).code(2);
     says(&ran, &[why]);
-    sandbox.file("persea.toml", "");
+    own(&sandbox, "");
     let ran = sandbox.run(&["run", "--json", "pipe", "/bin/true"]).code(2);
     says(&ran, &[why]);
     let job = sandbox.job();
@@ -264,4 +306,174 @@ fn a_module_for_pack_that_is_a_pipe() {
         &sandbox.run(&pack).code(4),
         &["cannot read pipe", "no ordinary file"],
     );
+}
+
+/// Gives everything in the project to another user.
+fn give_away(path: &Path, user: u32) {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "only root can give files away"
+    );
+    std::os::unix::fs::lchown(path, Some(user), None).unwrap();
+    if path.symlink_metadata().unwrap().is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            give_away(&entry.unwrap().path(), user);
+        }
+    }
+}
+
+/// The binary, run as this user, who has no rights of root's.
+fn run_as(sandbox: &Sandbox, user: u32, args: &[&str]) -> Ran {
+    let own = sandbox.persea(args);
+    let mut command = std::process::Command::new("setpriv");
+    let user = user.to_string();
+    command
+        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "--"])
+        .arg(own.get_program())
+        .args(own.get_args())
+        .current_dir(sandbox.project())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.env("XDG_CACHE_HOME", sandbox.root().join("cache"));
+    crate::support::finish(command.spawn().unwrap())
+}
+
+const STRANGER: u32 = 4711;
+
+/// A project with a configuration, a lock that binds a resolver, and a job file.
+fn whole_project() -> Sandbox {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["runner-greet"]);
+    sandbox.file("persea.toml", "run.max_parallel_tasks = 3\n");
+    sandbox.file(
+        "job.toml",
+        "[[suite]]\nname = 's'\nreferences = ['/bin/true']\n",
+    );
+    sandbox
+}
+
+/// What is said where a file is not followed.
+fn foreign(sandbox: &Sandbox, name: &str, user: u32) -> String {
+    let project = sandbox.project().canonicalize().unwrap();
+    let config = sandbox.root().join("home/.config/persea/config.toml");
+    format!(
+        "{name} is not followed, because it belongs to user {STRANGER} and you are user {user}; to allow it, put `project.safe_directories = [\"{}\"]` into {}",
+        project.display(),
+        config.display()
+    )
+}
+
+#[test]
+fn project_of_another_user_is_not_followed_until_it_is_listed() {
+    let sandbox = whole_project();
+    give_away(&sandbox.project(), STRANGER);
+    let is_loaded = |ran: &Ran| ran.stdout.contains("runner         greet ");
+    let said = |name: &str| format!("warning: {}\n", foreign(&sandbox, name, 0));
+    let ran = sandbox.run(&["plugin", "list"]).code(0);
+    assert_eq!(ran.stderr, said("persea.toml") + &said("persea.lock"));
+    assert!(!is_loaded(&ran), "{ran}");
+    let ran = sandbox.run(&["run", "/bin/true"]).code(0);
+    assert_eq!(ran.stderr, said("persea.toml") + &said("persea.lock"));
+    let settings = sandbox.job().events()[0]["data"]["settings"].clone();
+    assert_eq!(settings["run.max_parallel_tasks"], 0);
+    let lock = std::fs::read(sandbox.project().join("persea.lock")).unwrap();
+    for args in [
+        &["run", "--job", "job.toml"][..],
+        &["list", "--job", "job.toml"],
+        &[
+            "plugin",
+            "add",
+            "plugins/runner-greet.wasm",
+            "--grant",
+            "process",
+        ],
+        &["plugin", "update", "greet"],
+        &["plugin", "remove", "greet"],
+    ] {
+        let ran = sandbox.run(args).code(4);
+        let name = match args.contains(&"--job") {
+            true => "job.toml",
+            false => "persea.lock",
+        };
+        says(&ran, &[&foreign(&sandbox, name, 0)]);
+    }
+    let now = std::fs::read(sandbox.project().join("persea.lock")).unwrap();
+    assert_eq!(now, lock);
+
+    // A project cannot list itself.
+    sandbox.file("persea.toml", "project.safe_directories = ['*']\n");
+    give_away(&sandbox.project(), STRANGER);
+    let ran = sandbox.run(&["plugin", "list"]).code(0);
+    assert!(!is_loaded(&ran), "{ran}");
+    sandbox.file("persea.toml", "");
+    give_away(&sandbox.project(), STRANGER);
+
+    // The line that was said allows it.
+    let line = said("persea.lock");
+    let line = line.split('`').nth(1).unwrap();
+    own(&sandbox, line);
+    let ran = sandbox.run(&["plugin", "list"]).code(0);
+    assert_eq!(ran.stderr, "");
+    assert!(is_loaded(&ran), "{ran}");
+    sandbox.run(&["run", "--job", "job.toml"]).code(0);
+    sandbox.run(&["plugin", "remove", "greet"]).code(0);
+}
+
+#[test]
+fn another_users_file_or_directory_is_enough_not_to_be_followed() {
+    let sandbox = whole_project();
+    let project = sandbox.project();
+    let followed = || {
+        let ran = sandbox.run(&["run", "--job", "job.toml"]);
+        (ran.code == Some(0), ran.stderr.contains("is not followed"))
+    };
+    assert_eq!(followed(), (true, false));
+    for name in ["persea.lock", "persea.toml"] {
+        std::os::unix::fs::lchown(project.join(name), Some(STRANGER), None).unwrap();
+        assert_eq!(followed(), (true, true), "{name}");
+        std::os::unix::fs::lchown(project.join(name), Some(0), None).unwrap();
+    }
+    for name in ["job.toml", "."] {
+        std::os::unix::fs::lchown(project.join(name), Some(STRANGER), None).unwrap();
+        assert_eq!(followed(), (false, true), "{name}");
+        std::os::unix::fs::lchown(project.join(name), Some(0), None).unwrap();
+    }
+    // A link of somebody else to a file of the user's own.
+    std::fs::rename(project.join("job.toml"), project.join("real.toml")).unwrap();
+    symlink("real.toml", project.join("job.toml")).unwrap();
+    assert_eq!(followed(), (true, false));
+    std::os::unix::fs::lchown(project.join("job.toml"), Some(STRANGER), None).unwrap();
+    assert_eq!(followed(), (false, true));
+}
+
+#[test]
+fn user_who_is_not_root_follows_his_own_projects_and_those_of_root() {
+    const USER: u32 = 4712;
+    let sandbox = whole_project();
+    let home = sandbox.root().join("home");
+    std::fs::create_dir_all(&home).unwrap();
+    for directory in [&home, &sandbox.root().to_path_buf()] {
+        std::os::unix::fs::chown(directory, Some(USER), None).unwrap();
+    }
+    give_away(&home, USER);
+    let list = ["list", "--job", "job.toml"];
+    for (owner, code) in [(USER, 0), (0, 0), (STRANGER, 4)] {
+        give_away(&sandbox.project(), owner);
+        let ran = run_as(&sandbox, USER, &list).code(code);
+        assert_eq!(ran.stderr.contains("is not followed"), code == 4, "{ran}");
+        if code == 4 {
+            says(&ran, &[&foreign(&sandbox, "job.toml", USER)]);
+        }
+    }
+    let mut command = sandbox.persea(&list);
+    command.env("SUDO_UID", STRANGER.to_string());
+    let ran = crate::support::finish(command.spawn().unwrap()).code(0);
+    assert_eq!(ran.stderr, "");
 }

@@ -3,7 +3,7 @@
 use crate::hostile::assert_printable;
 use crate::plugins::put;
 use crate::reports::assert_well_formed;
-use crate::support::Sandbox;
+use crate::support::{Ran, Sandbox};
 
 /// A project with the hostile resolver, a good list, and these files that it wants.
 fn hostile_resolver(names: &[&str]) -> Sandbox {
@@ -76,6 +76,41 @@ fn a_resolver_that_loops_is_stopped() {
     );
     assert_eq!(job.status("echo good"), "PASS");
     assert_eq!(job.results()["total"], 3);
+}
+
+#[test]
+fn job_file_names_no_file_outside_of_the_project_for_a_resolver() {
+    let sandbox = hostile_resolver(&[]);
+    let outside = sandbox.root().join("outside.list");
+    std::fs::write(&outside, "noop: read").unwrap();
+    std::fs::write(sandbox.root().join("key.list"), "secret").unwrap();
+    let name = outside.display().to_string();
+    let suite = |reference: &str| {
+        sandbox.file(
+            "job.toml",
+            format!("[[suite]]\nname = 's'\nreferences = ['{reference}']\n"),
+        );
+        sandbox.run(&["list", "--job", "job.toml"])
+    };
+    // What the user types is read wherever it is.
+    let typed = sandbox.run(&["list", &name]);
+    assert!(
+        typed.stderr.is_empty() && !typed.stdout.contains("not-permitted"),
+        "{typed}"
+    );
+    for reference in [&*name, "../outside.list", "../key.list"] {
+        let ran = suite(reference).code(2);
+        assert!(ran.stdout.starts_with("MISSING"), "{ran}");
+        assert!(
+            !ran.stdout.contains("secret") && !ran.stdout.contains("noop"),
+            "{ran}"
+        );
+    }
+    let ran = suite("good.list").code(0);
+    assert_eq!(ran.stdout, "exec-test echo good\nexec-test true\n");
+    // Those of the host may look.
+    let ran = suite("/bin/true").code(0);
+    assert_eq!(ran.stdout, "exec-test /bin/true\n");
 }
 
 #[test]

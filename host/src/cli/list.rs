@@ -8,7 +8,7 @@ use clap::Args;
 use super::{Context, Failure, exit};
 use crate::config::Config;
 use crate::display;
-use crate::job::{self, Answer, Picture, Resolved};
+use crate::job::{self, Answer, Picture, Resolved, TypedBy};
 use crate::names::{printable, printable_json, printable_lines};
 use crate::plugin::Catalog;
 
@@ -38,7 +38,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
-        let file = super::run::read_job(self.job.as_deref(), &mut context.config)?;
+        let file = super::run::read_job(self.job.as_deref(), &mut context)?;
         context.tell_not_taken();
         context.config.check().map_err(Failure::of)?;
         let catalog = context.catalog().await?;
@@ -47,7 +47,7 @@ impl List {
                 let resolved = file.resolve(&catalog, &context.config).await;
                 resolved.map_err(Failure::of)?
             }
-            None => job::resolve(&catalog, &context.config, &self.references).await,
+            None => job::resolve(&catalog, &context.config, &self.references, TypedBy::User).await,
         };
         if let Some(form) = self.graph {
             job::load_requirement_resolvers(&catalog, &resolved).await;

@@ -38,6 +38,15 @@ impl Release {
         let config = Arc::new(context.config.clone());
         let mut code = exit::OK;
         for directory in jobs {
+            if is_elsewhere(&directory) {
+                warn(format_args!(
+                    "error: {} was run in another project, whose plugins and files it takes to release it: `{}`",
+                    directory.display(),
+                    release_line(&directory)
+                ));
+                code = exit::JOB_FAIL;
+                continue;
+            }
             let Place {
                 spawner,
                 common,
@@ -64,6 +73,31 @@ impl Release {
             }
         }
         Ok(code)
+    }
+}
+
+/// Whether a job was run in another project than this one.
+fn is_elsewhere(job: &Path) -> bool {
+    let here = std::env::current_dir().ok();
+    job::project_of(job).is_some_and(|project| Some(project) != here)
+}
+
+/// What to type here to release a job.
+pub(super) fn release_line(job: &Path) -> String {
+    let release = format!("persea release {}", quoted(job));
+    match job::project_of(job).filter(|_| is_elsewhere(job)) {
+        Some(project) => format!("cd {} && {release}", quoted(&project)),
+        None => release,
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
+    match text.chars().all(plain) {
+        true => text.into_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
 

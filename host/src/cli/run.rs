@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::release::release_line;
 use super::{Context, Failure, Place, again, exit, warn};
 use crate::config::Config;
 use crate::display::{Display, Live, Plain, Screen, Shown, Silent, totals};
 use crate::job::{
-    self, Answer, Job, JobError, JobFile, Partition, Pending, Resolved, Summary, results_root,
+    self, Answer, Job, JobError, JobFile, Partition, Pending, Resolved, Summary, TypedBy,
+    results_root,
 };
 use crate::journal;
 use crate::model::JobId;
@@ -30,9 +32,9 @@ pub(super) struct Run {
     /// How many tasks run at once (default: the number of processors)
     #[arg(long, value_name = "N")]
     max_parallel_tasks: Option<u64>,
-    /// Start nothing more after the first task that ends FAIL, ERROR or INTERRUPTED, or after N of them
+    /// Start nothing more after the first task that ends FAIL, ERROR or INTERRUPTED, or after N of them; 0 is never
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
-    failfast: Option<std::num::NonZeroU64>,
+    failfast: Option<u64>,
     /// Try a task that ends FAIL, ERROR or INTERRUPTED again, up to N times
     #[arg(long, value_name = "N")]
     retries: Option<u64>,
@@ -117,13 +119,17 @@ impl Run {
         let numbers = [
             ("run.max_parallel_tasks", self.max_parallel_tasks),
             ("run.shuffle_seed", self.shuffle_seed),
-            ("run.failfast", self.failfast.map(u64::from)),
             ("run.retries", self.retries),
         ];
         for (name, number) in numbers {
             if let Some(number) = number {
                 config.set_option(name, number);
             }
+        }
+        match self.failfast {
+            Some(0) => config.set_option("run.failfast", false),
+            Some(failures) => config.set_option("run.failfast", failures),
+            None => {}
         }
         if let Some(dir) = &self.results_dir {
             let text = dir.to_str().ok_or_else(|| {
@@ -142,7 +148,7 @@ impl Run {
     }
 
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
-        let file = read_job(self.job.as_deref(), &mut context.config)?;
+        let file = read_job(self.job.as_deref(), &mut context)?;
         self.configure(&mut context.config)?;
         context.tell_not_taken();
         context.config.check().map_err(Failure::of)?;
@@ -166,7 +172,7 @@ impl Run {
                 let resolved = file.resolve(&catalog, &context.config).await;
                 resolved.map_err(Failure::of)?
             }
-            None => job::resolve(&catalog, &context.config, &references).await,
+            None => job::resolve(&catalog, &context.config, &references, TypedBy::User).await,
         };
         refuse_unresolved(
             &resolved,
@@ -293,13 +299,13 @@ fn refuse_nameless_directory() -> Result<(), Failure> {
 /// Reads a job file; its settings come into the configuration.
 pub(super) fn read_job(
     path: Option<&Path>,
-    config: &mut Config,
+    context: &mut Context,
 ) -> Result<Option<JobFile>, Failure> {
     let Some(path) = path else {
         return Ok(None);
     };
-    let file = JobFile::read(path).map_err(Failure::of)?;
-    file.configure(config);
+    let file = JobFile::read(path, &context.safe_directories()).map_err(Failure::of)?;
+    file.configure(&mut context.config);
     Ok(Some(file))
 }
 
@@ -308,8 +314,8 @@ fn remind(pending: &Pending) {
     let jobs = pending.jobs();
     for job in jobs.iter().filter(|job| !journal::is_in_use(job)) {
         warn(format_args!(
-            "warning: a job has ended without releasing all that it had brought about for its tests; `persea release {}` does that",
-            job.display()
+            "warning: a job has ended without releasing all that it had brought about for its tests; `{}` does that",
+            release_line(job)
         ));
     }
 }

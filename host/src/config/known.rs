@@ -40,86 +40,15 @@ const fn known(
     }
 }
 
-/// What a project may say of a setting, be it of the host or of a plugin.
-pub fn project(name: &str) -> Project {
-    if let Some(known) = KNOWN.iter().find(|known| known.name == name) {
-        return known.project;
-    }
-    // Of any result format.
-    let output = name.strip_prefix("job.run.result.").is_some() && name.ends_with(".output");
-    if output {
-        Project::Inside
-    } else {
-        Project::Any
-    }
-}
-
-/// The settings that say how much there is of a resource: any name may follow.
-pub const RESOURCES: &str = "run.resources.";
-
-/// The shape of a setting of the host.
-pub(super) fn shape(name: &str) -> Option<Shape> {
-    if name.starts_with(RESOURCES) {
-        return Some(Shape::Amount);
-    }
-    if let Some(known) = KNOWN.iter().find(|known| known.name == name) {
-        return Some(known.shape);
-    }
-    // `plugins.WORLD.PLUGIN.timeout`, as `plugins.WORLD.timeout`.
-    let of = name.strip_prefix("plugins.")?;
-    if let Some(of) = of.strip_suffix(".timeout") {
-        return is_some_plugins(of).then_some(Shape::Duration);
-    }
-    let (of, name) = of.split_once(".limits.")?;
-    limit(name).filter(|_| is_some_plugins(of))
-}
-
-/// Whether it names a world, or a plugin with its world, as `runner.greet`.
-fn is_some_plugins(name: &str) -> bool {
-    name.split('.').count() <= 2
-}
-
-/// Whether a setting gives a plugin or a world a limit that is one for all.
-pub(super) fn is_shared(name: &str) -> bool {
-    let parts = name
-        .strip_prefix("plugins.")
-        .and_then(|it| it.split_once(".limits."));
-    parts.is_some_and(|(of, name)| name == SHARED_LIMIT && is_some_plugins(of))
-}
-
-/// What the names of limits begin with.
-const LIMITS: &str = "plugins.limits.";
-
-/// The one limit that all plugins share, so that none has it of its own.
-pub const SHARED_LIMIT: &str = "stack_kb";
-
-/// The names of the limits that a plugin can have of its own.
-pub fn limits() -> impl Iterator<Item = &'static str> {
-    let names = KNOWN
-        .iter()
-        .filter_map(|known| known.name.strip_prefix(LIMITS));
-    names.filter(|name| *name != SHARED_LIMIT)
-}
-
-/// The shape of such a limit.
-pub fn limit(name: &str) -> Option<Shape> {
-    let mut all = limits().filter(|known| *known == name);
-    all.next().and_then(|name| {
-        let mut known = KNOWN.iter();
-        let known = known.find(|known| known.name.strip_prefix(LIMITS) == Some(name));
-        known.map(|known| known.shape)
-    })
-}
-
 /// Every setting of the host, by name.
 pub const KNOWN: &[Known] = &[
     known(
         "fetch.files",
         Shape::Flag,
-        "true",
-        "whether `file://` locations may be fetched",
+        "null",
+        "whether `file://` locations may be fetched; by default only where tests run on this machine as it is (`process`)",
     )
-    .of_project(Project::Unsaid),
+    .of_project(Project::Nothing),
     known(
         "fetch.hosts",
         Shape::Texts,
@@ -183,7 +112,7 @@ pub const KNOWN: &[Known] = &[
         "null",
         "write it to this file too; `-` is the standard output",
     )
-    .of_project(Project::Inside),
+    .of_project(Project::InJob),
     known(
         "job.run.result.tap.enabled",
         Shape::Flag,
@@ -196,7 +125,7 @@ pub const KNOWN: &[Known] = &[
         "null",
         "write it to this file too; `-` is the standard output",
     )
-    .of_project(Project::Inside),
+    .of_project(Project::InJob),
     known(
         "job.run.result.xunit.enabled",
         Shape::Flag,
@@ -209,7 +138,7 @@ pub const KNOWN: &[Known] = &[
         "null",
         "write it to this file too; `-` is the standard output",
     )
-    .of_project(Project::Inside),
+    .of_project(Project::InJob),
     known(
         "job.run.timeout",
         Shape::Duration,
@@ -236,6 +165,18 @@ pub const KNOWN: &[Known] = &[
         "minisign public keys: where there are any, a plugin that is not built in must be signed with one of them",
     )
     .of_project(Project::Unsaid),
+    known(
+        "plugins.limits.answer_mb",
+        Shape::Integer,
+        "256",
+        "memory of the host that one answer of a plugin may become, in MiB",
+    ),
+    known(
+        "plugins.limits.answers_mb",
+        Shape::Integer,
+        "2048",
+        "memory of the host that the answers of a plugin may take in one job, in MiB: runnables, and what it takes to undo requirements",
+    ),
     known(
         "plugins.limits.call_mb",
         Shape::Integer,
@@ -387,6 +328,13 @@ pub const KNOWN: &[Known] = &[
         "the longest that a varianter may take for the variants of one test",
     ),
     known(
+        "project.safe_directories",
+        Shape::Texts,
+        "[]",
+        "directories whose project files are followed although they belong to another user, with all below them; `*` is any",
+    )
+    .of_project(Project::Nothing),
+    known(
         "requirement.scope",
         Shape::Scope,
         "\"job\"",
@@ -447,12 +395,18 @@ pub const KNOWN: &[Known] = &[
         "run only this part of the tasks: `2/5`, or `hash:2/5` by their names",
     ),
     known(
+        "run.plan_mb",
+        Shape::Integer,
+        "4096",
+        "memory of the host that the tasks of one job may take, in MiB",
+    ),
+    known(
         "run.results_dir",
         Shape::Text,
         "null",
         "where the directories of jobs are made; by default ~/persea/job-results",
     )
-    .of_project(Project::Inside),
+    .of_project(Project::Nothing),
     known(
         "run.retries",
         Shape::Integer,

@@ -6,17 +6,20 @@ use std::path::{Component, Path};
 
 use serde_json::Value;
 
-use super::{Config, Origin, known};
+use super::{Config, Origin, lookup};
+use crate::names::is_artifact_name;
 
 /// What the files of a project may say of a setting: `persea.toml`, and the job file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Project {
     /// What they like.
     Any,
-    /// Paths that don't lead out of the project.
+    /// Paths that don't lead out of the project: what is there is read.
     Inside,
     /// Elements of a list, beside those that the others have, who can't take them away.
     Adds,
+    /// The name of a file in the job's directory, where the host then writes it.
+    InJob,
     /// Something where neither the system nor the user has.
     Unsaid,
     /// Nothing.
@@ -30,6 +33,7 @@ impl Project {
             Self::Any => "yes",
             Self::Adds => "more of them",
             Self::Inside => "paths inside of it",
+            Self::InJob => "a file's name in the job's directory",
             Self::Unsaid => "unless you do",
             Self::Nothing => "no",
         }
@@ -80,11 +84,17 @@ fn is_inside(path: &str) -> bool {
     real.is_some_and(|real: std::path::PathBuf| real.starts_with(&root))
 }
 
+/// What in a value is neither the name of a file nor `-`, the standard output.
+fn no_name(value: &Value) -> Option<&str> {
+    let name = value.as_str().filter(|name| *name != "-")?;
+    (!is_artifact_name(name)).then_some(name)
+}
+
 impl Config {
     /// Takes the settings of a project, but for what is said closer to the run, or is not a project's to say.
     pub(super) fn adopt(&mut self, project: Self) {
         for (name, (value, file)) in project.values {
-            if known::project(&name) == Project::Adds {
+            if lookup::project(&name) == Project::Adds {
                 self.add(&name, value, file);
                 continue;
             }
@@ -93,8 +103,12 @@ impl Config {
                 Some((own, origin @ Origin::File(_))) => Some((own, origin)),
                 _ => None,
             };
-            let why = match (known::project(&name), mine) {
+            let why = match (lookup::project(&name), mine) {
                 (Project::Any | Project::Adds, _) | (Project::Unsaid, None) => None,
+                (Project::InJob, _) if value.as_str() == Some("") => None,
+                (Project::InJob, _) => no_name(&value).map(|path| {
+                    format!("`{path}` is not the name of a file in the job's directory")
+                }),
                 (Project::Inside, _) => way_out(&value)
                     .map(|path| format!("`{path}` is not in the project, or leads out of it")),
                 (Project::Unsaid, Some((_, origin))) => Some(format!("{origin} sets it")),

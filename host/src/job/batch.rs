@@ -13,7 +13,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::control::{Control, changed};
-use super::executor::{Shared, bug, finished, own_settings, with_variables};
+use super::executor::{Shared, bug, finished, with_variables};
+use super::own_settings;
 use super::plan::{Entry, Fate, Plan};
 use super::supervise::{LAST_GRACE, TOO_LONG, end_in, terminate_in};
 use super::task_directory::TaskDirectory;
@@ -141,7 +142,7 @@ impl Batch {
             host: Arc::clone(&host),
             index,
             given_at,
-            timeout: shared.timeout_of(task),
+            timeout: shared.times.of(&task.runnable.more),
         });
         self.changed.notify_one();
         Some(host)
@@ -178,11 +179,12 @@ impl Batch {
         }
         let task = with_variables(task, &variables).into_owned();
         let mut more = host.surroundings();
-        if let Some(timeout) = self.shared.timeout_of(&task) {
+        let own = &task.runnable.more;
+        if let Some(timeout) = self.shared.times.of(own) {
             more.insert("timeout".into(), timeout.as_secs_f64().into());
         }
         Some(Given {
-            settings: own_settings(&task, settings, runner).into_owned(),
+            settings: own_settings::settings(own, settings, runner).into_owned(),
             task: Arc::new(task),
             more,
         })

@@ -14,10 +14,10 @@ use tokio::sync::{mpsc, watch};
 use super::clock::Clock;
 use super::control::Control;
 use super::directory::Section;
+use super::own_settings::{self, TaskTimes};
 use super::supervise::{TOO_LONG, Times, supervise};
 use super::task_directory::TaskDirectory;
 use super::task_host::{Assignment, Finished, Host, Message};
-use crate::config::duration;
 use crate::journal;
 use crate::model::{Attributes, JobId, Outcome, Status, Task};
 use crate::plugin::{Catalog, Level, Plugin, TaskHost};
@@ -43,8 +43,8 @@ pub(super) struct Shared {
     pub(super) dependencies: Arc<Section>,
     pub(super) temp_dir: PathBuf,
     pub(super) project_dir: PathBuf,
-    /// For all tasks that set none themselves.
-    pub(super) timeout: Option<Duration>,
+    /// How long tasks may run.
+    pub(super) times: TaskTimes,
     /// Between SIGTERM and SIGKILL.
     pub(super) grace: Duration,
 }
@@ -174,8 +174,9 @@ async fn run(
     control: &mut watch::Receiver<Control>,
     given_at: Duration,
 ) -> Option<(Outcome, usize)> {
-    let timeout = shared.timeout_of(task);
-    let settings = own_settings(task, settings, runner);
+    let own = &task.runnable.more;
+    let timeout = shared.times.of(own);
+    let settings = own_settings::settings(own, settings, runner);
     // A runner that can start processes is told where they may leave what only this task needs; the others need no environment.
     if runner.manifest.starts_processes()
         && let Err(error) = host.environment().await
@@ -232,44 +233,4 @@ pub(super) fn with_variables<'a>(task: &'a Task, variables: &[(String, String)])
     let theirs = theirs.map(|(name, value)| (name, Some(value)));
     task.runnable.env = theirs.chain(own).collect();
     Cow::Owned(task)
-}
-
-impl Shared {
-    /// The longest that a task may run: its own time-out, or that of all.
-    pub(super) fn timeout_of(&self, task: &Task) -> Option<Duration> {
-        own_timeout(task).or(self.timeout)
-    }
-}
-
-/// The time-out that a recipe or a resolver gave to this very task.
-fn own_timeout(task: &Task) -> Option<Duration> {
-    let more = &task.runnable.more;
-    let configured = || more.get("config")?.get("task.timeout.running");
-    more.get("timeout")
-        .or_else(configured)
-        .and_then(duration)
-        .filter(|timeout| !timeout.is_zero())
-}
-
-/// The settings for this task: those of the job, and over them those that its recipe has.
-pub(super) fn own_settings<'a>(
-    task: &Task,
-    settings: &'a Attributes,
-    runner: &Plugin,
-) -> Cow<'a, Attributes> {
-    let Some(own) = task
-        .runnable
-        .more
-        .get("config")
-        .and_then(serde_json::Value::as_object)
-    else {
-        return Cow::Borrowed(settings);
-    };
-    let mut settings = settings.clone();
-    for (name, value) in own {
-        if runner.settings.contains(name) {
-            settings.insert(name.clone(), value.clone());
-        }
-    }
-    Cow::Owned(settings)
 }

@@ -9,13 +9,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::makers::Makers;
-use super::resolve::{Answer, Resolved, resolve};
+use super::own_settings;
+use super::resolve::{Answer, Resolved, TypedBy, resolve};
 use super::variants::{Maker, Variants, VariantsError};
-use crate::config::{Config, ConfigError, parse};
+use crate::config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, parse};
 use crate::model::{Attributes, Requirement, Runnable};
 use crate::names::printable;
-use crate::plugin::Catalog;
+use crate::plugin::{Catalog, Reached};
 use crate::small_file::{self, JOB_FILE};
+use crate::weight;
 
 /// What is wrong with a job file.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,9 @@ pub enum JobFileError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It belongs to another user.
+    #[error("{0}")]
+    Foreign(Box<Foreign>),
     /// It is no TOML, or not of this shape.
     #[error(transparent)]
     Syntax(#[from] ConfigError),
@@ -50,6 +55,16 @@ pub enum JobFileError {
         suite: String,
         /// What is wrong.
         error: Box<VariantsError>,
+    },
+    /// The tests of a suite take too much memory.
+    #[error("{}: the tests of suite `{suite}` reach {reached}; or give the suite fewer variants, or requirements to fewer tests", path.display())]
+    TooMuch {
+        /// The file.
+        path: PathBuf,
+        /// The suite's name.
+        suite: String,
+        /// The limit.
+        reached: Reached,
     },
     /// There is nothing to run.
     #[error("{}: no suites; a job file has at least one `[[suite]]` with `references` or `[[suite.task]]`", path.display())]
@@ -151,12 +166,17 @@ impl JobFile {
     /// Reads and checks a file.
     ///
     /// # Errors
-    /// It cannot be read, is no TOML (with line and column), or says what makes no sense.
-    pub fn read(path: &Path) -> Result<Self, JobFileError> {
-        let text = small_file::text(path, JOB_FILE).map_err(|source| JobFileError::Read {
+    /// It cannot be read, belongs to another user, is no TOML (with line and column), or says what makes no sense.
+    pub fn read(path: &Path, safe: &SafeDirectories) -> Result<Self, JobFileError> {
+        let failed = |source| JobFileError::Read {
             path: path.to_path_buf(),
             source,
+        };
+        let file = safe.open(path).map_err(|error| match error {
+            OpenError::Foreign(foreign) => JobFileError::Foreign(foreign),
+            OpenError::Io(source) => failed(source),
         })?;
+        let text = small_file::text_of(file, JOB_FILE).map_err(failed)?;
         let content: Content = parse(path, &text)?;
         if content.suites.is_empty() {
             return Err(JobFileError::Empty {
@@ -203,6 +223,14 @@ impl JobFile {
                 suite: suite.name.clone(),
                 error: Box::new(error),
             };
+            let count = |bytes: u64| {
+                let counted = catalog.memory().add(bytes);
+                counted.map_err(|reached| JobFileError::TooMuch {
+                    path: self.path.clone(),
+                    suite: suite.name.clone(),
+                    reached,
+                })
+            };
             let mut maker = match &suite.variants {
                 Some(it) => {
                     let begun = it.begin(catalog, config, &suite.name);
@@ -210,7 +238,7 @@ impl JobFile {
                 }
                 None => None,
             };
-            let mut resolved = resolve(catalog, config, &suite.references).await;
+            let mut resolved = resolve(catalog, config, &suite.references, TypedBy::Project).await;
             if !suite.tasks.is_empty() {
                 resolved.push(Resolved {
                     reference: format!("{}: suite {}", self.path.display(), suite.name),
@@ -234,9 +262,17 @@ impl JobFile {
                 makers.others(self.requirements_of(suite).len());
                 for own in std::mem::take(runnables) {
                     let own = self.in_suite(suite, own);
+                    let weight = weight::of_runnable(&own);
                     match &mut maker {
-                        Some(maker) => runnables.extend(maker.of(&own).await.map_err(failed)?),
-                        None => runnables.push(own),
+                        Some(maker) => {
+                            let variants = maker.of(&own).await.map_err(failed)?;
+                            count(weight.saturating_mul(variants.len() as u64))?;
+                            runnables.extend(variants.each(&own));
+                        }
+                        None => {
+                            count(weight)?;
+                            runnables.push(own);
+                        }
                     }
                 }
             }
@@ -277,6 +313,13 @@ impl Suite {
             return wrong(
                 "`teardown` and `exports` are for what a `setup` has done, and it has none",
             );
+        }
+        let mut own = Attributes::new();
+        self.conditions.add_to(&mut own);
+        own_settings::check(&own)?;
+        for (number, task) in (1..).zip(&self.tasks) {
+            let checked = own_settings::check(&task.more());
+            checked.map_err(|why| format!("its {number}. task (`{}`): {why}", task.label()))?;
         }
         self.variants.as_ref().map_or(Ok(()), Variants::check)
     }
@@ -321,8 +364,10 @@ impl Conditions {
                 own.entry(name.clone()).or_insert_with(|| (*amount).into());
             }
         }
-        if let Some(timeout) = &self.timeout {
-            more.entry("timeout").or_insert_with(|| timeout.clone());
+        if let Some(timeout) = &self.timeout
+            && !own_settings::has_timeout(more)
+        {
+            more.insert("timeout".into(), timeout.clone());
         }
     }
 }
@@ -339,12 +384,24 @@ impl Need {
 }
 
 impl Task {
-    fn runnable(&self) -> Runnable {
+    /// What a runnable has as its open data.
+    fn more(&self) -> Attributes {
         let mut more = Attributes::new();
         self.conditions.add_to(&mut more);
         if !self.config.is_empty() {
             more.insert("config".into(), self.config.clone().into());
         }
+        more
+    }
+
+    /// What people know it by.
+    fn label(&self) -> &str {
+        let name = self.identifier.as_ref().or(self.uri.as_ref());
+        name.unwrap_or(&self.kind)
+    }
+
+    fn runnable(&self) -> Runnable {
+        let more = self.more();
         let env = self.env.iter();
         Runnable {
             kind: self.kind.clone(),

@@ -1,12 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use super::*;
+use crate::config::UserDirs;
 use proptest::prelude::*;
 
 fn read(text: &str) -> Result<JobFile, JobFileError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("job.toml");
     std::fs::write(&path, text).unwrap();
-    JobFile::read(&path)
+    let safe = SafeDirectories::new(&Config::default(), &UserDirs::from_env());
+    JobFile::read(&path, &safe)
 }
 
 /// Names that TOML and job files take as they are.

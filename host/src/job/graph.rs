@@ -51,6 +51,16 @@ pub enum GraphError {
         /// Their ids; the first one comes again at the end.
         path: Vec<String>,
     },
+    /// So many tasks wait for so many others that there is no end of it.
+    #[error(
+        "task `{task}`: with what its `{key}` names, tasks of this job wait for others in more than {MOST_WAITS} pairs: let them wait for one task that comes after the others"
+    )]
+    TooMany {
+        /// The id of the task at which that was found.
+        task: String,
+        /// `needs` or `after`.
+        key: &'static str,
+    },
     /// There is less of a resource than a task claims.
     #[error(
         "task `{task}` claims {claimed} of the resource `{resource}`, and there is {}; say how much there is with `--set run.resources.{resource}={claimed}` or in persea.toml",
@@ -67,6 +77,9 @@ pub enum GraphError {
         amount: u64,
     },
 }
+
+/// The most pairs of tasks of which one waits for the other. Each takes 20 bytes, and more while the job runs.
+const MOST_WAITS: usize = 10_000_000;
 
 /// How one task waits for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +192,12 @@ impl Graph {
                     name: (*name).to_owned(),
                 });
             };
+            if self.order.edge_count() + found.len() > MOST_WAITS {
+                return Err(GraphError::TooMany {
+                    task: task.id.clone(),
+                    key: wait.key(),
+                });
+            }
             for other in found {
                 self.order.add_edge(node(*other), node(task.index), *wait);
             }

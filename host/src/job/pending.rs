@@ -24,17 +24,33 @@ impl Pending {
             return Ok(());
         };
         std::fs::create_dir_all(&self.directory)?;
-        match std::os::unix::fs::symlink(job_dir, self.directory.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
+        let mut link = self.directory.join(name);
+        // Jobs in other results directories may have the same name.
+        for copy in 2.. {
+            match std::os::unix::fs::symlink(job_dir, &link) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Err(_) if std::fs::read_link(&link).is_ok_and(|job| job != job_dir) => {}
+                _ => break,
+            }
+            let mut other = name.to_owned();
+            other.push(format!(".{copy}"));
+            link = self.directory.join(other);
         }
+        Ok(())
     }
 
     /// It has not any more.
     pub(super) fn remove(&self, job_dir: &Path) {
-        if let Some(name) = job_dir.file_name() {
-            let _ = std::fs::remove_file(self.directory.join(name));
+        for link in self.links() {
+            if std::fs::read_link(&link).is_ok_and(|job| job == job_dir) {
+                let _ = std::fs::remove_file(link);
+            }
         }
+    }
+
+    fn links(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = std::fs::read_dir(&self.directory).into_iter();
+        entries.flatten().flatten().map(|entry| entry.path())
     }
 
     /// Whether this job is one of them.
@@ -46,15 +62,11 @@ impl Pending {
     /// The directories of these jobs, by name. Those that were removed since are forgotten.
     pub fn jobs(&self) -> Vec<PathBuf> {
         let mut jobs = Vec::new();
-        for entry in std::fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            match std::fs::read_link(entry.path()) {
+        for link in self.links() {
+            match std::fs::read_link(&link) {
                 Ok(job) if job.join(crate::journal::FILE_NAME).is_file() => jobs.push(job),
                 _ => {
-                    let _ = std::fs::remove_file(entry.path());
+                    let _ = std::fs::remove_file(link);
                 }
             }
         }
@@ -81,7 +93,16 @@ mod tests {
             pending.add(job).unwrap();
         }
         assert_eq!(pending.jobs(), jobs);
+        // A job of the same name in another results directory.
+        let same_name = root.path().join("elsewhere/a");
+        std::fs::create_dir_all(&same_name).unwrap();
+        std::fs::write(same_name.join(crate::journal::FILE_NAME), "").unwrap();
+        pending.add(&same_name).unwrap();
         let [first, second] = jobs;
+        let all = [first.clone(), second.clone(), same_name.clone()];
+        assert_eq!(pending.jobs(), all);
+        pending.remove(&same_name);
+        assert_eq!(pending.jobs(), [first.clone(), second.clone()]);
         pending.remove(&first);
         std::fs::remove_dir_all(&second).unwrap();
         assert!(pending.jobs().is_empty());

@@ -10,6 +10,7 @@ use super::graph::{Graph, GraphError};
 use super::history::History;
 use super::makers::Hold;
 use super::naming::{Ids, Named, entitle, identifier};
+use super::own_settings;
 use super::partition::Partition;
 use super::requirements::{Requirements, key};
 use super::resolve::{Answer, Resolved};
@@ -103,7 +104,10 @@ pub(super) fn plan(
                 for runnable in runnables {
                     let name = match &runnable.identifier {
                         Some(identifier) => identifier.clone(),
-                        None => identifier(format, &runnable),
+                        None => {
+                            let own = own_settings::identifier_format(&runnable.more);
+                            identifier(own.unwrap_or(format), &runnable)
+                        }
                     };
                     named.push(Named {
                         number: 0,
@@ -169,6 +173,7 @@ pub(super) fn plan(
         let own = || Arc::new(config.subset(&runner.settings));
         Arc::clone(settings.entry(runner.digest.clone()).or_insert_with(own))
     };
+    let mut unknown = HashSet::new();
     let mut entries: Vec<Entry> = named
         .into_iter()
         .enumerate()
@@ -194,6 +199,16 @@ pub(super) fn plan(
                     fate(&runnable, hold, catalog, spawner, &mut settings)
                 }
             };
+            if let Fate::Run(runner, _) = &fate {
+                for name in own_settings::unknown(&runnable.more, runner) {
+                    if unknown.insert(name.to_owned()) {
+                        tracing::warn!(
+                            "unknown setting `{name}` in the `config` of {id}: {} has none of that name",
+                            runner.label()
+                        );
+                    }
+                }
+            }
             let directory = task_directory(&id);
             Entry {
                 owner: owner(&fate, makers),
@@ -318,7 +333,9 @@ fn fate(
         return Fate::Ended(Outcome::new(Status::Error, reason));
     };
     let held = || hold.map_or(Ok(()), |hold| hold.check(runnable, runner, catalog));
-    if let Err(reason) = runner.may_use(spawner).and_then(|()| held()) {
+    let own = || own_settings::check(&runnable.more);
+    let allowed = runner.may_use(spawner).and_then(|()| held());
+    if let Err(reason) = allowed.and_then(|()| own()) {
         return Fate::Ended(Outcome::new(Status::Error, reason));
     }
     Fate::Run(Arc::clone(runner), settings(runner))

@@ -10,7 +10,6 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cap_std::fs::{Dir, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 use serde_json::Value;
 
@@ -29,10 +28,10 @@ const BATCH: usize = 512;
 /// Where a report is to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
-    /// A file.
+    /// A file that the user names, wherever it is; what it held is replaced.
     File(PathBuf),
-    /// A file that a project names, so it has to be in it.
-    InProject(PathBuf),
+    /// A new file in the job's directory.
+    InJob(PathBuf),
     /// The standard output.
     Stdout,
 }
@@ -110,29 +109,38 @@ pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<Order> 
     let mut formats: Vec<&Arc<Plugin>> = catalog.formats().collect();
     formats.sort_by_key(|plugin| plugin.trust);
     let mut files = Files::default();
-    for plugin in formats {
-        let setting = |what: &str| format!("job.run.result.{}.{what}", plugin.name);
-        let enabled = config
-            .get(&setting("enabled"))
-            .and_then(Value::as_bool)
-            .unwrap_or(true);
-        if enabled && let Some(file) = files.give(plugin, &setting("output")) {
-            let destination = Destination::File(job_dir.join(file));
-            orders.push(Order {
-                plugin: Arc::clone(plugin),
-                destination,
-            });
+    let setting = |plugin: &Plugin, what: &str| format!("job.run.result.{}.{what}", plugin.name);
+    let mut order = |plugin: &Arc<Plugin>, destination| {
+        let plugin = Arc::clone(plugin);
+        orders.push(Order {
+            plugin,
+            destination,
+        });
+    };
+    for plugin in &formats {
+        let enabled = config.get(&setting(plugin, "enabled"));
+        let enabled = enabled.and_then(Value::as_bool).unwrap_or(true);
+        let name = plugin.more.get("file").and_then(Value::as_str);
+        if let Some(name) = name.filter(|_| enabled)
+            && files.give(plugin, name, &setting(plugin, "output"))
+        {
+            order(plugin, Destination::InJob(job_dir.join(name)));
         }
-        if let Some((Value::String(output), origin)) = config.set_by(&setting("output")) {
-            let destination = match (output.as_str(), origin) {
-                ("-", _) => Destination::Stdout,
-                (path, Origin::Project(_)) => Destination::InProject(PathBuf::from(path)),
-                (path, _) => Destination::File(PathBuf::from(path)),
-            };
-            orders.push(Order {
-                plugin: Arc::clone(plugin),
-                destination,
-            });
+    }
+    // After all files that formats have of their own.
+    for plugin in &formats {
+        let setting = setting(plugin, "output");
+        let Some((Value::String(output), origin)) = config.set_by(&setting) else {
+            continue;
+        };
+        match (output.as_str(), origin) {
+            ("-", _) => order(plugin, Destination::Stdout),
+            (name, Origin::Project(_)) => {
+                if files.give(plugin, name, &setting) {
+                    order(plugin, Destination::InJob(job_dir.join(name)));
+                }
+            }
+            (path, _) => order(plugin, Destination::File(PathBuf::from(path))),
         }
     }
     orders
@@ -143,23 +151,22 @@ pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<Order> 
 struct Files(HashMap<String, Arc<Plugin>>);
 
 impl Files {
-    /// The name of a format's file, if it is one that can harm neither the job's own files nor another report.
-    fn give(&mut self, plugin: &Arc<Plugin>, setting: &str) -> Option<String> {
-        let name = plugin.more.get("file").and_then(Value::as_str)?;
+    /// Gives a format a file of this name, if that can harm neither the job's own files nor another report.
+    fn give(&mut self, plugin: &Arc<Plugin>, name: &str, setting: &str) -> bool {
         let why = match self.0.get(name) {
             Some(other) => format!("that is the report of {}", other.label()),
             None if OWN.contains(&name) => "that is the job's own".to_owned(),
             None if !crate::names::is_artifact_name(name) => "that is no name for it".to_owned(),
             None => {
                 self.0.insert(name.to_owned(), Arc::clone(plugin));
-                return Some(name.to_owned());
+                return true;
             }
         };
         tracing::warn!(
             "{} writes no {name:?}: {why}; `{setting}` names another place for its report",
             plugin.label()
         );
-        None
+        false
     }
 }
 
@@ -276,7 +283,7 @@ enum Target {
 impl Destination {
     fn failed(&self, source: io::Error) -> ReportError {
         let path = match self {
-            Self::File(path) | Self::InProject(path) => path.clone(),
+            Self::File(path) | Self::InJob(path) => path.clone(),
             Self::Stdout => "the standard output".into(),
         };
         ReportError::Write { path, source }
@@ -293,15 +300,7 @@ impl Destination {
                 options.write(true).create(true).truncate(true);
                 options.custom_flags(flags).open(path)
             }
-            Self::InProject(path) => {
-                let root = std::env::current_dir()?;
-                let below = path.strip_prefix(&root).unwrap_or(path);
-                let root = Dir::open_ambient_dir(&root, cap_std::ambient_authority())?;
-                let mut options = cap_std::fs::OpenOptions::new();
-                options.write(true).create(true).truncate(true);
-                let file = root.open_with(below, options.custom_flags(flags));
-                file.map(cap_std::fs::File::into_std)
-            }
+            Self::InJob(path) => File::options().write(true).create_new(true).open(path),
         };
         let file = opened.map_err(|error| match error.raw_os_error() {
             Some(code) if code == rustix::io::Errno::NXIO.raw_os_error() => io::Error::new(

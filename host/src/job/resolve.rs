@@ -52,6 +52,15 @@ pub enum Answer {
     },
 }
 
+/// Who has written the references.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypedBy {
+    /// The user, on the command line: resolvers may read the files that they name, wherever those are.
+    User,
+    /// A project, in a job file: only built-in resolvers may read what is outside of the project.
+    Project,
+}
+
 /// A reference that is to be resolved.
 struct Wanted {
     reference: String,
@@ -70,6 +79,7 @@ pub async fn resolve(
     catalog: &Arc<Catalog>,
     config: &Config,
     references: &[String],
+    typed_by: TypedBy,
 ) -> Vec<Resolved> {
     let wanted = Arc::new(expand(references));
     let next = Arc::new(AtomicUsize::new(0));
@@ -82,7 +92,7 @@ pub async fn resolve(
         let (catalog, wanted, next) = (Arc::clone(catalog), Arc::clone(&wanted), Arc::clone(&next));
         let config = config.clone();
         running.push(threads.spawn(async move {
-            let mut worker = Worker::new(&catalog, &config);
+            let mut worker = Worker::new(&catalog, &config, typed_by);
             let mut done = Vec::new();
             loop {
                 let start = next.fetch_add(CHUNK, Ordering::Relaxed);
@@ -194,15 +204,17 @@ fn expand(references: &[String]) -> Vec<Wanted> {
 struct Worker<'a> {
     catalog: &'a Catalog,
     config: &'a Config,
+    typed_by: TypedBy,
     instances: Vec<Option<Resolver>>,
 }
 
 impl<'a> Worker<'a> {
-    fn new(catalog: &'a Catalog, config: &'a Config) -> Self {
+    fn new(catalog: &'a Catalog, config: &'a Config, typed_by: TypedBy) -> Self {
         let instances = catalog.resolvers().map(|_| None).collect();
         Self {
             catalog,
             config,
+            typed_by,
             instances,
         }
     }
@@ -224,7 +236,8 @@ impl<'a> Worker<'a> {
                     }
                 }
             };
-            match resolver.resolve(reference).await {
+            let may_read = self.typed_by == TypedBy::User || plugin.is_built_in();
+            match resolver.resolve(reference, may_read).await {
                 Ok(answer) => {
                     *instance = Some(resolver);
                     match answer {

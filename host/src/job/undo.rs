@@ -11,13 +11,15 @@ use super::clock::Clock;
 use super::control::Control;
 use super::directory::Section;
 use super::executor::Shared;
+use super::own_settings::TaskTimes;
 use super::pending::Pending;
 use super::requirements::Step;
 use super::task_host::{Assignment, Slot};
 use super::{GRACE, preparer};
 use crate::config::Config;
 use crate::journal::{
-    self, Event, Journal, JournalError, Reader, RequirementFinished, RequirementReleased,
+    self, Event, JobStarted, Journal, JournalError, Reader, RequirementFinished,
+    RequirementReleased,
 };
 use crate::model::{Attributes, JobId, Requirement, Scope};
 use crate::names::task_directory;
@@ -122,6 +124,14 @@ pub fn left_by(job_dir: &Path) -> Result<Vec<Left>, JournalError> {
     Ok(left)
 }
 
+/// The project in which a job was run; none where its journal does not say, or the directory is gone.
+pub fn project_of(job_dir: &Path) -> Option<PathBuf> {
+    let mut reader = Reader::open(job_dir).ok()?;
+    let started = reader.next::<JobStarted>(|kind| kind == "job-started");
+    let project = PathBuf::from(started.ok()??.data.project_dir);
+    project.is_dir().then_some(project)
+}
+
 impl Undo {
     /// Releases what a job has left, and writes that into its journal.
     ///
@@ -152,7 +162,7 @@ impl Undo {
             dependencies: Section::of_requirements(job_dir),
             temp_dir,
             project_dir: std::env::current_dir().unwrap_or_default(),
-            timeout: None,
+            times: TaskTimes::default(),
             grace: config
                 .duration("runner.task.interval.from_soft_to_hard_termination")
                 .unwrap_or(GRACE),

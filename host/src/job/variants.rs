@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 
 use self::asked::{Asked, Chosen};
 use self::axes::Axes;
+use self::parameters::Parameters;
 use crate::config::Config;
 use crate::model::Runnable;
 use crate::plugin::{Catalog, Plugin, PluginError};
@@ -101,13 +102,28 @@ impl Maker<'_> {
         }
     }
 
-    /// All variants of a test, in order.
-    pub(super) async fn of(&mut self, runnable: &Runnable) -> Result<Vec<Runnable>, VariantsError> {
+    /// The parameters of all variants of a test, in order.
+    pub(super) async fn of(&mut self, runnable: &Runnable) -> Result<Parametrised, VariantsError> {
         let all = match self {
             Self::Axes(axes) => axes.combinations(),
             Self::Plugin(asked) => asked.variants(runnable).await?,
         };
-        Ok(parameters::with_each(runnable, &all))
+        Ok(Parametrised(all))
+    }
+}
+
+/// The parameters of each variant of a test.
+pub(super) struct Parametrised(Vec<Parameters>);
+
+impl Parametrised {
+    /// How many variants there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The test once with each of them.
+    pub(super) fn each(&self, runnable: &Runnable) -> Vec<Runnable> {
+        parameters::with_each(runnable, &self.0)
     }
 }
 

@@ -16,6 +16,9 @@ pub struct JobStarted {
     pub job_dir: String,
     /// The last part of that path.
     pub name: String,
+    /// The working directory of the host, as an absolute path. Empty in journals of older hosts.
+    #[serde(default)]
+    pub project_dir: String,
     /// How many tasks are planned.
     pub total: usize,
     /// The version of the host.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{FILE_NAME, JournalError};
+use crate::weight;
 
 /// How far a journal has been written, for those who follow it.
 #[derive(Default)]
@@ -88,6 +89,12 @@ pub struct Reader {
 /// The longest line that is read: 512 MiB. A host writes none of that length, as what plugins can say at once is limited.
 const LONGEST: u64 = 512 << 20;
 
+/// The most memory that a line may take once it is read: 1 GiB. What plugins answer is held to less.
+const HEAVIEST: u64 = 1 << 30;
+
+/// A line up to this length, in bytes, is not weighed: it cannot take more than some 6 MiB.
+const SHORT: usize = 64 << 10;
+
 impl Reader {
     /// Opens the journal in a job's directory.
     pub fn open(job_dir: &Path) -> Result<Self, JournalError> {
@@ -130,6 +137,7 @@ impl Reader {
             if kind_of(&self.text).is_some_and(|kind| !wanted(kind)) {
                 continue;
             }
+            self.check_weight()?;
             let line: Line<D> =
                 serde_json::from_slice(&self.text).map_err(|source| JournalError::Line {
                     path: self.path.clone(),
@@ -141,6 +149,20 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+
+    /// Refuses a line that would take too much memory once it is read. A short one cannot.
+    fn check_weight(&self) -> Result<(), JournalError> {
+        if self.text.len() > SHORT
+            && let Ok(None) = weight::of_json(&self.text, HEAVIEST)
+        {
+            return Err(JournalError::Heavy {
+                path: self.path.clone(),
+                line: self.line,
+                heaviest: HEAVIEST,
+            });
+        }
+        Ok(())
     }
 
     /// Reads a whole line into `text`; false at the end.
@@ -263,6 +285,29 @@ mod tests {
             "{error}"
         );
         assert!(reader.text.capacity() == 0);
+    }
+
+    #[test]
+    fn line_that_would_take_too_much_memory_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let objects = vec![r#"{"":0}"#; 1_400_000].join(",");
+        let line = format!("{{\"event\":\"a\",\"time\":1,\"data\":{{\"x\":[{objects}]}}}}\n");
+        std::fs::write(directory.path().join(FILE_NAME), line).unwrap();
+        let mut reader = Reader::open(directory.path()).unwrap();
+        let error = reader.next::<Attributes>(|_| true).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.contains(":1: the line would take more than 1024 MiB"),
+            "{text}"
+        );
+        // Nobody reads what is not wanted.
+        let mut reader = Reader::open(directory.path()).unwrap();
+        assert!(
+            reader
+                .next::<Attributes>(|kind| kind == "b")
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]

@@ -21,9 +21,9 @@ use super::powers::task::{TaskHost, TaskPower};
 use super::powers::workspace::{Views, Workspace, views};
 use super::sources::{Candidate, Sources, Trust};
 use super::state::State;
-use super::terms::Terms;
+use super::terms::{JobMemory, Terms};
 use super::workers::Workers;
-use crate::config::Config;
+use crate::config::{Config, of_result_format};
 use crate::download::Downloads;
 use crate::private::is_own;
 
@@ -104,6 +104,11 @@ impl Catalog {
             place,
             loader: Arc::new(Loader::new(sources, config, instances)?),
         })
+    }
+
+    /// The memory that the tasks of the job take.
+    pub fn memory(&self) -> &JobMemory {
+        &self.loader.memory
     }
 
     /// What loads plugins.
@@ -354,7 +359,12 @@ impl Catalog {
     /// What a plugin may keep from job to job; none where nothing is kept.
     pub(super) fn cache_of(&self, plugin: &Plugin) -> Option<CachePower> {
         let directory = self.plugin_caches.as_ref()?;
-        let name = format!("{}.{}", plugin.world.name(), plugin.name);
+        let mut name = format!("{}.{}", plugin.world.name(), plugin.name);
+        // Anybody can give a plugin a name: what the others of that name keep is not for it.
+        if !plugin.is_built_in() {
+            let digest = plugin.digest.get(..16).unwrap_or(&plugin.digest);
+            name = format!("{name}-{digest}");
+        }
         Some(CachePower::new(directory.join(name)))
     }
 
@@ -398,11 +408,13 @@ impl Catalog {
             .map(String::as_str)
     }
 
-    /// The settings that any plugin declared.
+    /// The settings that any plugin declared, and those that the host has for each result format.
     pub fn settings(&self) -> Vec<String> {
+        let formats = self.formats().map(|plugin| of_result_format(&plugin.name));
         let mut names: Vec<String> = self
             .plugins()
             .flat_map(|plugin| plugin.settings.iter().cloned())
+            .chain(formats.flatten())
             .collect();
         names.sort();
         names.dedup();

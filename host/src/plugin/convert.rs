@@ -3,7 +3,37 @@
 use serde_json::Value as Json;
 
 use super::bindings::types;
-use crate::model;
+use crate::{model, weight};
+
+/// The host's memory that one answer of a plugin may still become, in bytes.
+#[derive(Debug)]
+pub(super) struct Room {
+    most: u64,
+    left: u64,
+}
+
+/// An answer would become more than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+impl Room {
+    pub(super) fn new(bytes: u64) -> Self {
+        Self {
+            most: bytes,
+            left: bytes,
+        }
+    }
+
+    /// What was taken.
+    pub(super) fn used(&self) -> u64 {
+        self.most - self.left
+    }
+
+    fn take(&mut self, bytes: u64) -> Result<(), Full> {
+        self.left = self.left.checked_sub(bytes).ok_or(Full)?;
+        Ok(())
+    }
+}
 
 impl From<&Json> for types::Value {
     fn from(json: &Json) -> Self {
@@ -22,8 +52,9 @@ impl From<&Json> for types::Value {
 }
 
 /// As JSON; bytes become text with what is no UTF-8 replaced, and a JSON text that is none, or is nested too deeply, stays a text.
-pub(super) fn json(value: types::Value) -> Json {
-    match value {
+/// What there is no room for is not built.
+fn json(value: types::Value, room: &Room) -> Result<Json, Full> {
+    Ok(match value {
         types::Value::None => Json::Null,
         types::Value::Boolean(value) => Json::Bool(value),
         types::Value::Integer(value) => value.into(),
@@ -32,11 +63,15 @@ pub(super) fn json(value: types::Value) -> Json {
         }
         types::Value::Text(text) => Json::String(text),
         types::Value::Binary(bytes) => Json::String(String::from_utf8_lossy(&bytes).into_owned()),
-        types::Value::Json(text) => match serde_json::from_str(&text) {
-            Ok(value) if is_within(&value, model::DEEPEST) => value,
-            _ => Json::String(text),
+        types::Value::Json(text) => match weight::of_json(text.as_bytes(), room.left) {
+            Ok(None) => return Err(Full),
+            Err(_) => Json::String(text),
+            Ok(Some(_)) => match serde_json::from_str(&text) {
+                Ok(value) if is_within(&value, model::DEEPEST) => value,
+                _ => Json::String(text),
+            },
         },
-    }
+    })
 }
 
 /// Whether lists and objects are nested no deeper.
@@ -49,11 +84,17 @@ fn is_within(value: &Json, levels: usize) -> bool {
     }
 }
 
-pub(super) fn attributes(attributes: types::Attributes) -> model::Attributes {
-    attributes
-        .into_iter()
-        .map(|(name, value)| (name, json(value)))
-        .collect()
+pub(super) fn attributes(
+    attributes: types::Attributes,
+    room: &mut Room,
+) -> Result<model::Attributes, Full> {
+    let mut converted = model::Attributes::new();
+    for (name, value) in attributes {
+        let value = json(value, room)?;
+        room.take(weight::of_member(converted.is_empty(), &name, &value))?;
+        converted.insert(name, value);
+    }
+    Ok(converted)
 }
 
 pub(super) fn to_attributes(attributes: &model::Attributes) -> types::Attributes {
@@ -63,27 +104,35 @@ pub(super) fn to_attributes(attributes: &model::Attributes) -> types::Attributes
         .collect()
 }
 
-pub(super) fn runnable(runnable: types::Runnable) -> model::Runnable {
-    model::Runnable {
+pub(super) fn runnable(
+    runnable: types::Runnable,
+    room: &mut Room,
+) -> Result<model::Runnable, Full> {
+    let requirement = |requirement: types::Requirement, room: &mut Room| {
+        Ok(model::Requirement {
+            kind: requirement.kind,
+            uri: requirement.uri,
+            args: requirement.args,
+            kwargs: attributes(requirement.kwargs, room)?,
+        })
+    };
+    let requirements = runnable.requirements.into_iter();
+    let requirements = requirements
+        .map(|it| requirement(it, room))
+        .collect::<Result<_, Full>>();
+    let runnable = model::Runnable {
         kind: runnable.kind,
         uri: runnable.uri,
         args: runnable.args,
-        kwargs: attributes(runnable.kwargs),
+        kwargs: attributes(runnable.kwargs, room)?,
         env: runnable.env,
         tags: runnable.tags,
-        requirements: runnable
-            .requirements
-            .into_iter()
-            .map(|requirement| model::Requirement {
-                kind: requirement.kind,
-                uri: requirement.uri,
-                args: requirement.args,
-                kwargs: attributes(requirement.kwargs),
-            })
-            .collect(),
+        requirements: requirements?,
         identifier: runnable.identifier,
-        more: attributes(runnable.more),
-    }
+        more: attributes(runnable.more, room)?,
+    };
+    room.take(weight::of_bare_runnable(&runnable))?;
+    Ok(runnable)
 }
 
 pub(super) fn to_runnable(runnable: &model::Runnable) -> types::Runnable {
@@ -124,12 +173,12 @@ pub(super) fn to_task(
     }
 }
 
-pub(super) fn outcome(outcome: types::Outcome) -> model::Outcome {
-    model::Outcome {
+pub(super) fn outcome(outcome: types::Outcome, room: &mut Room) -> Result<model::Outcome, Full> {
+    Ok(model::Outcome {
         status: status(outcome.status),
         reason: outcome.reason,
-        more: attributes(outcome.more),
-    }
+        more: attributes(outcome.more, room)?,
+    })
 }
 
 pub(super) fn status(status: types::Status) -> model::Status {
@@ -195,13 +244,43 @@ mod tests {
             "none": null, "yes": true, "count": -3, "big": 1.5, "text": "ü\n", "list": [1, "a", {"b": null}],
         });
         let object = data.as_object().unwrap();
-        assert_eq!(attributes(to_attributes(object)), *object);
+        let mut room = Room::new(10_000);
+        let there_and_back = attributes(to_attributes(object), &mut room);
+        assert_eq!(there_and_back.as_ref(), Ok(object));
+        assert_eq!(room.used(), weight::of_attributes(object));
+        let back = attributes(to_attributes(object), &mut Room::new(room.used() - 1));
+        assert_eq!(back, Err(Full));
+    }
+
+    #[test]
+    fn runnable_takes_as_much_room_as_it_weighs() {
+        let json = serde_json::json!({
+            "kind": "k", "uri": "u", "args": ["a", "b"], "kwargs": {"a": [{"": 0}], "b": "text"},
+            "env": [["A", null], ["B", "b"]], "tags": [["t", ["x"]]], "identifier": "i", "more": {"m": {}},
+            "requirements": [{"kind": "r", "uri": "v", "args": ["c"], "kwargs": {"d": [1]}}],
+        });
+        let own: model::Runnable = serde_json::from_value(json).unwrap();
+        let mut room = Room::new(100_000);
+        assert_eq!(runnable(to_runnable(&own), &mut room), Ok(own.clone()));
+        assert_eq!(room.used(), weight::of_runnable(&own));
+        let mut small = Room::new(room.used() - 1);
+        assert_eq!(runnable(to_runnable(&own), &mut small), Err(Full));
+    }
+
+    #[test]
+    fn json_that_would_become_too_much_is_not_built() {
+        let text = format!("[{}0]", r#"{"":0},"#.repeat(100_000));
+        let room = Room::new(8 * text.len() as u64);
+        assert_eq!(json(types::Value::Json(text.clone()), &room), Err(Full));
+        let room = Room::new(200 * text.len() as u64);
+        assert!(json(types::Value::Json(text), &room).unwrap().is_array());
     }
 
     #[test]
     fn what_is_nested_too_deeply_for_the_journal_stays_a_text() {
         let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        let json = |levels| json(types::Value::Json(nested(levels)));
+        let room = Room::new(100_000_000);
+        let json = |levels| json(types::Value::Json(nested(levels)), &room).unwrap();
         assert!(json(model::DEEPEST).is_array());
         for levels in [model::DEEPEST + 1, 126, 100_000] {
             assert_eq!(json(levels), Json::String(nested(levels)));

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::bindings::types;
-use super::convert;
+use super::convert::{self, Full, Room};
 use super::lock::Entry;
 use super::manifest::Manifest;
 use crate::model::Attributes;
@@ -20,16 +20,16 @@ pub(super) struct Description {
     pub(super) more: Attributes,
 }
 
-impl From<types::Description> for Description {
-    fn from(said: types::Description) -> Self {
-        Self {
+impl Description {
+    pub(super) fn new(said: types::Description, room: &mut Room) -> Result<Self, Full> {
+        Ok(Self {
             name: said.name,
             version: said.version,
             summary: said.summary,
             kinds: said.kinds,
             settings: said.settings,
-            more: convert::attributes(said.more),
-        }
+            more: convert::attributes(said.more, room)?,
+        })
     }
 }
 

@@ -43,6 +43,10 @@ pub struct Limits {
     pub describe: Duration,
     /// Bytes that the guest may hand to the host in one call: 32 MiB (wasmtime's default is 128 MiB).
     pub call_bytes: usize,
+    /// The host's memory that one answer may become: 256 MiB. 100,000 runnables take some 130 MiB.
+    pub answer_bytes: u64,
+    /// The host's memory that its answers may take in one job, where they are kept: 2 GiB.
+    pub kept_bytes: u64,
     /// Handles to resources that are alive at once: 1,000 (wasmtime's default is 100,000).
     pub handles: usize,
     /// Log messages: 20,000.
@@ -211,6 +215,8 @@ impl Limits {
             wall_of,
             describe: time("describe").unwrap_or_default(),
             call_bytes: size("call_mb", MIB),
+            answer_bytes: number("answer_mb").saturating_mul(MIB),
+            kept_bytes: number("answers_mb").saturating_mul(MIB),
             handles: size("handles", 1),
             log_messages: number("log_messages"),
             log_bytes: number("log_bytes"),

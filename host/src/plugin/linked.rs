@@ -87,7 +87,7 @@ impl Pre {
             Self::RequirementResolver(pre) => ask!(pre),
         };
         match answer {
-            Ok(description) => Ok(description.into()),
+            Ok(description) => terms.fitting(Description::new(description, &mut terms.room())),
             Err(error) => Err(explain(terms, &mut store, &error)),
         }
     }

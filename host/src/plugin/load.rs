@@ -20,7 +20,7 @@ use super::powers::log::{Level, Log};
 use super::signature::Keys;
 use super::sources::{Candidate, Sources, Trust};
 use super::state::State;
-use super::terms::Terms;
+use super::terms::{JobMemory, Terms};
 use super::{PluginError, powers};
 use crate::config::Config;
 use crate::names::printable;
@@ -53,6 +53,8 @@ pub struct Loader {
     largest: Largest,
     pub(super) sources: Sources,
     keys: Keys,
+    /// The memory that the tasks of the job take, whichever plugin has made them.
+    pub(super) memory: Arc<JobMemory>,
 }
 
 impl Loader {
@@ -73,6 +75,7 @@ impl Loader {
             config: config.clone(),
             largest: Largest::of_any(config, &sources.locks),
             keys: Keys::new(config)?,
+            memory: Arc::new(JobMemory::new(config)),
             sources,
         })
     }
@@ -310,7 +313,12 @@ impl Loader {
                 let compiled = self.compiler.component(bytes, &digest, foreign);
                 let component = compiled.map_err(|error| refused(error, &limits).of(label))?;
                 let pre = self.link(label, &manifest, &component)?;
-                let terms = Terms::new(label.to_owned(), grants.clone(), limits.to_describe());
+                let terms = Terms::new(
+                    label.to_owned(),
+                    grants.clone(),
+                    limits.to_describe(),
+                    Arc::clone(&self.memory),
+                );
                 let terms = Arc::new(terms);
                 let description = pre.describe(&terms, self.store(&terms)).await?;
                 check(&description, &manifest).map_err(|message| PluginError::Description {
@@ -356,7 +364,7 @@ impl Loader {
             trust,
             digest,
             size: bytes.len(),
-            terms: Arc::new(Terms::new(label, grants, limits)),
+            terms: Arc::new(Terms::new(label, grants, limits, Arc::clone(&self.memory))),
             pre,
         })
     }

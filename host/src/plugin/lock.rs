@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::grants::Grants;
 use super::limits;
 use super::manifest::World;
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, Foreign, OpenError, SafeDirectories};
 use crate::small_file::{self, SMALL};
 
 /// The name of a project's lock file, and of a user's.
@@ -49,6 +49,9 @@ pub enum LockError {
         /// Its version.
         found: u32,
     },
+    /// It is a project's, and belongs to another user.
+    #[error("{0}")]
+    Foreign(Box<Foreign>),
     /// An entry says something that cannot be.
     #[error("{}: plugin `{name}`: {message}", path.display())]
     Entry {
@@ -142,7 +145,28 @@ impl Entry {
 impl Lock {
     /// Reads a lock file; where there is none it is empty.
     pub fn read(path: &Path) -> Result<Self, LockError> {
-        match small_file::text(path, SMALL) {
+        Self::read_opened(path, small_file::open(path))
+    }
+
+    /// Reads a project's lock file. Where there is none, the lock is empty.
+    ///
+    /// # Errors
+    /// [`LockError::Foreign`] where it belongs to another user; or it cannot be read, or is no lock.
+    pub fn read_project(path: &Path, safe: &SafeDirectories) -> Result<Self, LockError> {
+        match safe.open(path) {
+            Err(OpenError::Foreign(foreign)) => Err(LockError::Foreign(foreign)),
+            Err(OpenError::Io(error)) => Self::read_opened(path, Err(error)),
+            Ok(file) => Self::read_opened(path, Ok(file)),
+        }
+    }
+
+    /// A lock without entries that is to be at `path`.
+    pub fn empty(path: &Path) -> Self {
+        Self::new(path, Vec::new())
+    }
+
+    fn read_opened(path: &Path, opened: std::io::Result<std::fs::File>) -> Result<Self, LockError> {
+        match opened.and_then(|file| small_file::text_of(file, SMALL)) {
             Ok(text) => Self::parse(path, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Ok(Self::new(path, Vec::new()))

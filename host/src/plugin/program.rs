@@ -132,7 +132,7 @@ impl Catalog {
         let call = calls.call_judge(&mut asked.store, task, end.as_ref());
         let answer = within(terms, call).await?;
         let outcome = programs.answered(terms, asked, answer)?;
-        Ok(convert::outcome(outcome))
+        terms.fitting(convert::outcome(outcome, &mut terms.room()))
     }
 }
 

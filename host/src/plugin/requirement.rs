@@ -85,7 +85,12 @@ impl RequirementResolver {
         self.terms.check()?;
         let calls = self.instance.persea_plugin_fulfil();
         let answer = calls.call_fulfil(&mut self.store, &self.request).await;
-        self.answer(answer).map(convert::attributes)
+        let fulfilled = self.answer(answer)?;
+        let mut room = self.terms.room();
+        let fulfilled = convert::attributes(fulfilled, &mut room);
+        let fulfilled = self.terms.fitting(fulfilled)?;
+        self.terms.keep(room.used())?;
+        Ok(fulfilled)
     }
 
     /// Undoes what [`Self::fulfil`] has done. That is tried however often the plugin has died.

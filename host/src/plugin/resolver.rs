@@ -58,11 +58,15 @@ impl Resolver {
         })
     }
 
-    /// Asks for one reference. After an error other than `Answer` the instance is of no more use.
-    pub async fn resolve(&mut self, reference: &str) -> Result<Resolution, PluginError> {
+    /// Asks for one reference; `may_read` is whether it may read the file that the reference names also outside of the project. After an error other than `Answer` the instance is of no more use.
+    pub async fn resolve(
+        &mut self,
+        reference: &str,
+        may_read: bool,
+    ) -> Result<Resolution, PluginError> {
         self.terms.check()?;
         if let Some(workspace) = &mut self.store.data_mut().workspace {
-            workspace.look_at(reference);
+            workspace.look_at(if may_read { reference } else { "" });
         }
         let call = self.instance.persea_plugin_resolve().call_resolve(
             &mut self.store,
@@ -72,7 +76,12 @@ impl Resolver {
         let answer = within(&self.terms, call).await?;
         Ok(match answered(&self.terms, &mut self.store, answer)? {
             resolve::Resolution::Found(runnables) => {
-                Resolution::Found(runnables.into_iter().map(convert::runnable).collect())
+                let mut room = self.terms.room();
+                let runnables = runnables.into_iter();
+                let runnables = runnables.map(|it| convert::runnable(it, &mut room));
+                let runnables = self.terms.fitting(runnables.collect())?;
+                self.terms.keep(room.used())?;
+                Resolution::Found(runnables)
             }
             resolve::Resolution::NotFound(why) => Resolution::NotFound(shortened(why, MESSAGE)),
             resolve::Resolution::Corrupt(what) => Resolution::Corrupt(shortened(what, MESSAGE)),

@@ -11,6 +11,7 @@ use super::bindings::result_format::exports::persea::plugin::format;
 use super::bindings::{result_format, types};
 use super::call::within;
 use super::catalog::Catalog;
+use super::json_text::ToContract;
 use super::linked::Pre;
 use super::loaded::Plugin;
 use super::powers::output::{OutputPower, ReportTarget};
@@ -74,8 +75,7 @@ impl<'de> Deserialize<'de> for Data {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Data, A::Error> {
                 let mut data = Vec::with_capacity(16);
                 while let Some(name) = map.next_key::<String>()? {
-                    let value: serde_json::Value = map.next_value()?;
-                    data.push((name, open_value(value)));
+                    data.push((name, map.next_value_seed(ToContract)?));
                 }
                 Ok(Data(data))
             }

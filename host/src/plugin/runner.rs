@@ -52,7 +52,9 @@ impl Catalog {
             calls.call_run(&mut store, wanted).await
         };
         let answer = unless_idle(&plugin.terms, &idle, call).await?;
-        answered(&plugin.terms, &mut store, answer).map(convert::outcome)
+        let outcome = answered(&plugin.terms, &mut store, answer)?;
+        let outcome = convert::outcome(outcome, &mut plugin.terms.room());
+        plugin.terms.fitting(outcome)
     }
 
     /// Runs tasks with `plugin` as long as `host` has any for it, and drops the instance. The future may be dropped at any time, as that of

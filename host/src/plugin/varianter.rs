@@ -69,7 +69,9 @@ impl Varianter {
         let call = calls.call_vary(&mut self.store, &request);
         let answer = within(&self.terms, call).await?;
         let variants = answered(&self.terms, &mut self.store, answer)?;
-        let parameters = |variant: vary::Variant| convert::attributes(variant.parameters);
-        Ok(variants.into_iter().map(parameters).collect())
+        let mut room = self.terms.room();
+        let variants = variants.into_iter();
+        let parameters = variants.map(|it| convert::attributes(it.parameters, &mut room));
+        self.terms.fitting(parameters.collect())
     }
 }

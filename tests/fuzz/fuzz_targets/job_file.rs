@@ -2,13 +2,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use persea::config::{Config, ConfigError};
+use persea::config::{Config, ConfigError, SafeDirectories, UserDirs};
 use persea::job::{JobFile, JobFileError};
 use persea_fuzz::{assert_within, characters, with_file};
 
 fuzz_target!(|text: &str| {
     with_file("job.toml", text.as_bytes(), |path| {
-        match JobFile::read(path) {
+        let safe = SafeDirectories::new(&Config::default(), &UserDirs::from_env());
+        match JobFile::read(path, &safe) {
             Ok(job) => {
                 let mut config = Config::default();
                 job.configure(&mut config);

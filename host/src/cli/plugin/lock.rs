@@ -157,18 +157,39 @@ fn entry(found: &Found, grants: Grants, limits: BTreeMap<String, Value>) -> Lock
     }
 }
 
-/// Keeps what came from a registry, and writes the lock.
-fn write(
-    context: &Context,
-    lock: &mut Lock,
-    entry: LockEntry,
-    bytes: &[u8],
-) -> Result<(), Failure> {
-    if entry.registry().is_some() {
-        keep(&context.store(), &entry.sha256, bytes)?;
+/// Keeps what came from a registry.
+fn keep_pulled(context: &Context, entry: &LockEntry, bytes: &[u8]) -> Result<(), Failure> {
+    match entry.registry() {
+        Some(_) => keep(&context.store(), &entry.sha256, bytes),
+        None => Ok(()),
     }
-    lock.put(entry);
-    lock.write().map_err(Failure::of)
+}
+
+/// Whether an entry with the same terms is in the lock already.
+///
+/// # Errors
+/// There is one with the same name and other terms.
+fn is_locked(lock: &Lock, new: &LockEntry) -> Result<bool, Failure> {
+    let id = new.id();
+    let Some(old) = lock.named(&id).next() else {
+        return Ok(false);
+    };
+    if (&old.sha256, &old.grants, &old.limits) == (&new.sha256, &new.grants, &new.limits) {
+        return Ok(true);
+    }
+    Err(failure(format!(
+        "{id} is in {} already, from {}: `persea plugin update {id}` takes another version or other grants",
+        lock.path().display(),
+        printable(&old.source),
+    )))
+}
+
+/// Another host has changed the entry since this one read it.
+fn changed_meanwhile(entry: &LockEntry) -> Failure {
+    failure(format!(
+        "{} was changed by another persea meanwhile: look at it, and try again",
+        entry.id()
+    ))
 }
 
 pub(super) fn keep(store: &Path, sha256: &str, bytes: &[u8]) -> Result<(), Failure> {
@@ -241,7 +262,7 @@ fn show(entry: &LockEntry) {
 /// `persea plugin add`.
 pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Result<u8, Failure> {
     let catalog = context.bare()?;
-    let mut lock = context.lock(terms.user)?;
+    let lock = context.lock(terms.user)?;
     let limits = terms.limits()?;
     let own = OwnLimits::asked(&limits);
     let found = find(&catalog, source, &lock, &own).await?;
@@ -261,26 +282,22 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
     let new = entry(&found, grants, limits.clone());
     let reach = catalog.loader().check_reach(source, &lock, &new);
     reach.map_err(Failure::of)?;
-    if let Some(old) = lock.named(&new.id()).next() {
-        let same =
-            (&old.sha256, &old.grants, &old.limits) == (&new.sha256, &new.grants, &new.limits);
-        if same {
-            say(format_args!(
-                "{} is in {} already",
-                new.id(),
-                lock.path().display()
-            ));
-            return Ok(exit::OK);
-        }
-        return Err(failure(format!(
-            "{} is in {} already, from {}: `persea plugin update {}` takes another version or other grants",
+    if is_locked(&lock, &new)? {
+        say(format_args!(
+            "{} is in {} already",
             new.id(),
-            lock.path().display(),
-            printable(&old.source),
-            new.id()
-        )));
+            lock.path().display()
+        ));
+        return Ok(exit::OK);
     }
     let place = place::place(context, &found.plugin).await?;
+    keep_pulled(context, &new, &found.bytes)?;
+    context.change_lock(terms.user, |lock| {
+        if !is_locked(lock, &new)? {
+            lock.put(new.clone());
+        }
+        Ok(())
+    })?;
     say(format_args!(
         "locked {} in {}",
         new.id(),
@@ -296,22 +313,36 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
     if let Some(words) = at_its_word(&found.plugin, &new.grants) {
         say(format_args!("  {words}"));
     }
-    write(context, &mut lock, new, &found.bytes)?;
     Ok(exit::OK)
 }
 
+/// An entry, with its lock.
+struct Locked {
+    lock: Lock,
+    /// The lock is the user's own.
+    of_user: bool,
+    entry: LockEntry,
+}
+
 /// The one entry with that name, in the project's lock or in the user's; or only there.
-fn only(context: &Context, name: &str, of_user: bool) -> Result<(Lock, LockEntry), Failure> {
-    let own = context.lock(true)?;
+fn only(context: &Context, name: &str, of_user: bool) -> Result<Locked, Failure> {
+    let own = (context.lock(true)?, true);
     let locks = match of_user {
         true => vec![own],
-        false => vec![context.lock(false)?, own],
+        false => vec![(context.lock(false)?, false), own],
     };
-    for lock in locks {
+    for (lock, of_user) in locks {
         let named: Vec<LockEntry> = lock.named(name).cloned().collect();
         match named.as_slice() {
             [] => {}
-            [one] => return Ok((lock, one.clone())),
+            [one] => {
+                let entry = one.clone();
+                return Ok(Locked {
+                    lock,
+                    of_user,
+                    entry,
+                });
+            }
             several => {
                 let ids: Vec<String> = several.iter().map(LockEntry::id).collect();
                 return Err(failure(format!(
@@ -334,7 +365,11 @@ pub(super) async fn update(
     terms: &Terms,
 ) -> Result<u8, Failure> {
     let catalog = context.bare()?;
-    let (mut lock, old) = only(context, name, terms.user)?;
+    let Locked {
+        lock,
+        of_user,
+        entry: old,
+    } = only(context, name, terms.user)?;
     // A tag may name another by now; the digest would always name the same.
     let source = match (old.registry(), lock.file_of(&old)) {
         (Some(pinned), _) => {
@@ -399,7 +434,14 @@ pub(super) async fn update(
             ),
         ));
     }
-    write(context, &mut lock, new, &found.bytes)?;
+    keep_pulled(context, &new, &found.bytes)?;
+    context.change_lock(of_user, |lock| {
+        if lock.entries().iter().all(|entry| *entry != old) {
+            return Err(changed_meanwhile(&old));
+        }
+        lock.put(new);
+        Ok(())
+    })?;
     say(format_args!(
         "locked {} in {}",
         old.id(),
@@ -440,9 +482,18 @@ fn difference(old: &LockEntry, new: &LockEntry) {
 
 /// `persea plugin remove`.
 pub(super) fn remove(context: &Context, name: &str, of_user: bool) -> Result<u8, Failure> {
-    let (mut lock, entry) = only(context, name, of_user)?;
-    lock.remove(&entry.id());
-    lock.write().map_err(Failure::of)?;
+    let Locked {
+        lock,
+        of_user,
+        entry,
+    } = only(context, name, of_user)?;
+    context.change_lock(of_user, |lock| {
+        if lock.entries().iter().all(|there| *there != entry) {
+            return Err(changed_meanwhile(&entry));
+        }
+        lock.remove(&entry.id());
+        Ok(())
+    })?;
     say(format_args!(
         "{} is no longer in {}",
         entry.id(),

@@ -86,8 +86,10 @@ impl State {
         if !std::mem::take(&mut batch.taken) {
             return Err(error("invalid", "no task is taken that could be finished"));
         }
-        let outcome = outcome.map(convert::outcome);
-        let outcome = outcome.map_err(|error| refused(&terms.label, error));
+        let outcome = match outcome {
+            Ok(outcome) => terms.fitting(convert::outcome(outcome, &mut terms.room())),
+            Err(error) => Err(refused(&terms.label, error)),
+        };
         batch.host.finish(outcome);
         Ok(())
     }

@@ -11,7 +11,19 @@ const SHA256_OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb41
 
 /// A test that leaves a file in the project.
 fn touching(name: &str) -> Runnable {
-    Runnable::new("exec-test").uri("/bin/sh").args(["-c".to_owned(), format!("touch {name}")])
+    Runnable::new("exec-test")
+        .uri("/bin/sh")
+        .args(["-c".to_owned(), format!("touch {name}")])
+}
+
+/// A runnable whose open data is so many bytes of JSON.
+fn heavy(bytes: usize) -> Runnable {
+    let one = r#"{"":0}"#;
+    let json = format!(
+        "[{}{one}]",
+        format!("{one},").repeat(bytes / (one.len() + 1))
+    );
+    Runnable::new("noop").kwarg("heavy", Value::json(json))
 }
 
 impl Resolver for Hostile {
@@ -64,6 +76,12 @@ impl Resolver for Hostile {
             "millions.bad" => {
                 let one = Runnable::new("noop");
                 Ok(Resolution::Found(vec![one; 10_000_000]))
+            }
+            // 31 MB of JSON of which each object takes 664 bytes of the host's memory.
+            "heavy.bad" => Ok(Resolution::Found(vec![heavy(31 << 20)])),
+            // A reasonable answer, again and again.
+            name if name.ends_with(".hoard.bad") => {
+                Ok(Resolution::Found(vec![heavy(64 << 10).identifier(name)]))
             }
             "gib.bad" => Ok(Resolution::Corrupt("x".repeat(1 << 30))),
             "long.bad" => Ok(Resolution::Corrupt("x".repeat(20 << 20))),

@@ -111,7 +111,10 @@ impl Runner for Hostile {
 /// Its tests' own processes; what they do is their script's matter.
 fn shell(task: &Task) -> Result<process::Exit, Error> {
     let shell = Command::new("sh").args(["-c".to_owned(), task.runnable.args.join(" ")]);
-    let shell = shell.env("AVOCADO_TEST_OUTPUTDIR", task.output_dir().unwrap_or_default());
+    let shell = shell.env(
+        "AVOCADO_TEST_OUTPUTDIR",
+        task.output_dir().unwrap_or_default(),
+    );
     process::run(&shell.stdout(process::Output::file("stdout")))
 }
 

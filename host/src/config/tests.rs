@@ -1,0 +1,119 @@
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+use super::*;
+
+fn dirs(root: &Path) -> UserDirs {
+    UserDirs {
+        config: root.join("config"),
+        data: root.join("data"),
+        cache: root.join("cache"),
+        state: root.join("state"),
+        home: root.to_path_buf(),
+    }
+}
+
+#[test]
+fn a_later_layer_wins_and_says_where_it_came_from() {
+    let root = tempfile::tempdir().unwrap();
+    let dirs = dirs(root.path());
+    std::fs::create_dir_all(&dirs.config).unwrap();
+    std::fs::write(
+        dirs.config.join("config.toml"),
+        "[task.timeout]\nrunning = 4\n[run]\nfailfast = true\n",
+    )
+    .unwrap();
+    let file = root.path().join("more.toml");
+    std::fs::write(&file, "task.timeout.running = '2m'\n").unwrap();
+
+    let config = Config::load(
+        &dirs,
+        std::slice::from_ref(&file),
+        &["run.failfast=false".into()],
+    )
+    .unwrap();
+    assert_eq!(
+        config.duration("task.timeout.running"),
+        Some(Duration::from_secs(120))
+    );
+    assert!(!config.flag("run.failfast"));
+    let origins: BTreeMap<_, _> = config
+        .iter()
+        .map(|(name, _, origin)| (name, origin.clone()))
+        .collect();
+    assert_eq!(origins["task.timeout.running"], Origin::File(file));
+    assert_eq!(origins["run.failfast"], Origin::CommandLine);
+    assert_eq!(origins["runner.identifier_format"], Origin::Default);
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_named_with_line_and_column() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("bad.toml");
+    std::fs::write(&file, "[run]\nfailfast = yes\n").unwrap();
+    let error = Config::load(&dirs(root.path()), std::slice::from_ref(&file), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("bad.toml:2:12:"), "{error}");
+}
+
+#[test]
+fn a_value_of_the_wrong_shape_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let error = Config::load(
+        &dirs(root.path()),
+        &[],
+        &["run.max_parallel_tasks=many".into()],
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "setting `run.max_parallel_tasks` from the command line: expected a whole number, found `\"many\"`"
+    );
+}
+
+#[test]
+fn every_default_fits_its_shape() {
+    for known in KNOWN {
+        let value: Value = serde_json::from_str(known.default).unwrap();
+        assert!(
+            value.is_null() || known.shape.fits(&value),
+            "{}",
+            known.name
+        );
+    }
+}
+
+#[test]
+fn durations_are_numbers_or_words() {
+    assert_eq!(duration(&Value::from(4)), Some(Duration::from_secs(4)));
+    assert_eq!(
+        duration(&Value::from("1h 30m")),
+        Some(Duration::from_secs(5400))
+    );
+    assert_eq!(
+        duration(&Value::from("0.5")),
+        Some(Duration::from_millis(500))
+    );
+    assert_eq!(duration(&Value::from("soon")), None);
+    assert_eq!(duration(&Value::from(-1)), None);
+}
+
+#[test]
+fn file_with_too_many_values_is_refused() {
+    let path = Path::new("f.toml");
+    let [small, large] = MOST_VALUES;
+    let list = |items: usize, item: &str| format!("a = [{}]", item.repeat(items));
+    for (text, most) in [
+        (list(small, "1,"), Some(small)),
+        (list(small / 2, "1,"), None),
+        (list(large / 3, "{a=1},"), Some(large)),
+        (list(large / 4, "{a=1},      "), None),
+    ] {
+        match parse::<toml::Table>(path, &text) {
+            Ok(_) => assert_eq!(most, None),
+            Err(error) => {
+                let words = format!("f.toml: it has more than {} values", most.unwrap());
+                assert!(error.to_string().starts_with(&words), "{error}");
+            }
+        }
+    }
+}
