@@ -293,7 +293,11 @@ fn what_stands_in_a_checkout_never_reaches_the_terminal_raw() {
         ("persea.toml", format!("plugins.dirs = [{evil}]\n"), list),
         ("persea.toml", format!("plugins.keys = [{evil}]\n"), list),
         ("persea.toml", format!("run.order = {evil}\n"), list),
-        ("persea.toml", format!("run.results_dir = {away}\n"), list),
+        (
+            "persea.toml",
+            format!("job.run.result.tap.output = {away}\n"),
+            list,
+        ),
         ("persea.lock", lock_with("name", &evil), list),
         ("persea.lock", lock_with("world", &evil), list),
         ("persea.lock", lock_with("version", &evil), verify),
