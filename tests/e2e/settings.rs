@@ -207,6 +207,12 @@ fn settings_of_a_locked_result_format_are_known_and_checked() {
         wrong.contains("expected true or false, found `\"no\"`"),
         "{wrong}"
     );
+    sandbox.file(
+        "persea.toml",
+        "plugins.disable = ['result-format.csv', 'result-format.xunit']\n",
+    );
+    assert_eq!(set(output, 0), "");
+    assert_eq!(set("job.run.result.xunit.job_name=x", 0), "");
     // The host has no other settings for formats.
     let unknown = set("job.run.result.csv.output.x=1", 0);
     assert!(unknown.contains("nothing knows the setting"), "{unknown}");

@@ -41,6 +41,8 @@ pub struct Catalog {
     later: Vec<Candidate>,
     late: OnceCell<Vec<Arc<Plugin>>>,
     disabled: Vec<String>,
+    /// The settings of the plugins that are not used: it is no mistake to set them.
+    disabled_settings: Vec<String>,
     /// Which requirement resolvers are preferred, by name.
     preferred: Vec<String>,
     /// Which runner runs a kind.
@@ -62,6 +64,17 @@ fn for_plugins(cache: &Path) -> Option<PathBuf> {
         }
         _ => Some(path),
     }
+}
+
+/// The settings that a plugin declares, and those that the host has for it as a result format.
+fn declared(plugin: &Plugin) -> impl Iterator<Item = String> {
+    let format = plugin.world == World::ResultFormat;
+    let hosts = format.then(|| of_result_format(&plugin.name));
+    plugin
+        .settings
+        .iter()
+        .cloned()
+        .chain(hosts.into_iter().flatten())
 }
 
 /// Loading a plugin has panicked.
@@ -97,6 +110,7 @@ impl Catalog {
             later: Vec::new(),
             late: OnceCell::new(),
             disabled: config.texts("plugins.disable"),
+            disabled_settings: Vec::new(),
             preferred: config.texts("plugins.requirement-resolver.order"),
             runners: BTreeMap::new(),
             downloads: Arc::new(Downloads::new(config, sources.cache.as_deref(), &place)),
@@ -123,7 +137,9 @@ impl Catalog {
         self.later = later;
         for loaded in self.load_all(now).await {
             match loaded {
-                Ok(plugin) if self.is_disabled(&plugin) => {}
+                Ok(plugin) if self.is_disabled(&plugin) => {
+                    self.disabled_settings.extend(declared(&plugin))
+                }
                 Ok(plugin) => self.plugins.push(Arc::new(plugin)),
                 Err(error) => self.failures.push(error),
             }
@@ -408,14 +424,10 @@ impl Catalog {
             .map(String::as_str)
     }
 
-    /// The settings that any plugin declared, and those that the host has for each result format.
+    /// The settings that any plugin declared, and those that the host has for each result format; also of those that are not used.
     pub fn settings(&self) -> Vec<String> {
-        let formats = self.formats().map(|plugin| of_result_format(&plugin.name));
-        let mut names: Vec<String> = self
-            .plugins()
-            .flat_map(|plugin| plugin.settings.iter().cloned())
-            .chain(formats.flatten())
-            .collect();
+        let own = self.plugins().flat_map(|plugin| declared(plugin));
+        let mut names: Vec<String> = own.chain(self.disabled_settings.iter().cloned()).collect();
         names.sort();
         names.dedup();
         names
