@@ -25,6 +25,9 @@ use crate::plugin::{
 /// How many events a format gets in a call.
 const BATCH: usize = 512;
 
+/// A call is made sooner when its events have so many bytes of the journal: 8 MiB.
+const BATCH_BYTES: usize = 8 << 20;
+
 /// Where a report is to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Destination {
@@ -209,6 +212,7 @@ pub fn make(
         .block_on(ResultFormat::new(catalog, plugin, target, job_dir))
         .map_err(failed)?;
     let mut batch: Vec<FormatEvent> = Vec::with_capacity(BATCH);
+    let mut bytes = 0;
     let mut next = match written {
         Some(line) => Some(line),
         None => Some(first(&mut journal)?),
@@ -220,8 +224,11 @@ pub fn make(
         if wants(&line.event) {
             prepare(&mut line, &settings);
             batch.push(line.into());
+            bytes += journal.length();
         }
-        if !batch.is_empty() && (batch.len() >= BATCH || !journal.has_next()) {
+        let full = batch.len() >= BATCH || bytes >= BATCH_BYTES || !journal.has_next();
+        if !batch.is_empty() && full {
+            bytes = 0;
             runtime
                 .block_on(format.handle(std::mem::take(&mut batch)))
                 .map_err(failed)?;

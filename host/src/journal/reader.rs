@@ -123,6 +123,11 @@ impl Reader {
         self.progress.is_some()
     }
 
+    /// How many bytes the latest line has.
+    pub fn length(&self) -> usize {
+        self.text.len()
+    }
+
     /// Whether the next line is there already, so that `next` need not wait.
     pub fn has_next(&self) -> bool {
         self.progress.is_none() || self.read < self.known
