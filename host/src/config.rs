@@ -179,9 +179,10 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         for known in KNOWN {
-            let default = lookup::default(known.name);
+            let default: Value = serde_json::from_str(known.default).unwrap_or_default();
             if !default.is_null() {
-                config.set(known.name, default, Origin::Default);
+                let name = known.name.to_owned();
+                config.values.insert(name, (default, Origin::Default));
             }
         }
         let standard = [
