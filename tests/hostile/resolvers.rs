@@ -206,6 +206,135 @@ fn a_text_of_one_gibibyte() {
     );
 }
 
+/// Runs the binary, and gives the most memory that it took at once, in MiB.
+fn peak_of(sandbox: &Sandbox, args: &[&str]) -> (u64, Ran) {
+    const PEAK: &str = "import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)";
+    let own = sandbox.persea(args);
+    let mut command = std::process::Command::new("python3");
+    command
+        .args(["-c", PEAK])
+        .arg(own.get_program())
+        .args(own.get_args())
+        .current_dir(sandbox.project())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    for (name, value) in own.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let ran = crate::support::finish(command.spawn().unwrap());
+    let peak = ran
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("peak "));
+    let kib: u64 = peak.unwrap().parse().unwrap();
+    (kib >> 10, ran)
+}
+
+#[test]
+fn json_that_would_take_95_times_its_bytes_is_not_built() {
+    is_an_error(
+        "heavy.bad",
+        &[],
+        &[
+            "its limit on the memory that one answer takes, 256 MiB: `plugins.limits.answer_mb` raises it, or `plugins.resolver.hostile.limits.answer_mb` alone",
+        ],
+    );
+    let sandbox = hostile_resolver(&["heavy.bad"]);
+    let (peak, ran) = peak_of(&sandbox, &["list", "heavy.bad"]);
+    ran.code(2);
+    // 31 MiB in the guest's memory several times, and once in the host's; a tree of it would be 2.6 GiB.
+    assert!(peak < 700, "{peak} MiB");
+}
+
+#[test]
+fn answers_that_a_job_keeps_are_limited_all_together() {
+    let names: Vec<String> = (0..40)
+        .map(|number| format!("{number:02}.hoard.bad"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let sandbox = hostile_resolver(&names);
+    // Each takes some 7 MiB: ten of them fit.
+    for (limit, words) in [
+        (
+            "plugins.limits.answers_mb=80",
+            "its limit on the memory that its answers take in one job, 80 MiB",
+        ),
+        (
+            "run.plan_mb=80",
+            "its limit on the memory that the tasks of one job take, 80 MiB: `run.plan_mb` raises it",
+        ),
+    ] {
+        let deaths = "plugins.limits.deaths=1000";
+        let mut args = vec!["run", "--set", limit, "--set", deaths, "good.list"];
+        args.extend(&names);
+        sandbox.run(&args).code(1);
+        let job = sandbox.job();
+        let results = job.results();
+        let kept = results["pass"].as_u64().unwrap() - 2;
+        assert!((8..=12).contains(&kept), "{kept}");
+        assert_eq!(results["errors"].as_u64().unwrap(), 40 - kept);
+        let refused = names.iter().find(|name| job.status(name) == "ERROR");
+        let reason = job.reason(refused.unwrap());
+        assert!(reason.contains(words), "{reason}");
+        assert_eq!(job.status("echo good"), "PASS");
+    }
+}
+
+#[test]
+fn journal_with_a_heavy_line_is_not_built() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["run", "/bin/true"]).code(0);
+    let journal = sandbox.job().0.join("events.jsonl");
+    let objects = vec![r#"{"":0}"#; 3_000_000].join(",");
+    let requirement = format!(r#"{{"kind":"k","kwargs":{{"heavy":[{objects}]}}}}"#);
+    let data = format!(r#"{{"id":"r","name":"r","requirement":{requirement},"scope":"job"}}"#);
+    let line = format!("{{\"event\":\"requirement-started\",\"time\":1,\"data\":{data}}}\n");
+    std::fs::write(&journal, line).unwrap();
+    let (peak, ran) = peak_of(&sandbox, &["release", "latest"]);
+    let ran = ran.code(2);
+    let words = ":1: the line would take more than 1024 MiB of memory";
+    assert!(ran.stderr.contains(words), "{ran}");
+    assert!(peak < 400, "{peak} MiB");
+}
+
+#[test]
+fn job_file_of_very_many_small_tables_is_refused() {
+    let sandbox = Sandbox::new();
+    let tables = "{a=1},".repeat(2_700_000);
+    let suite = "[[suite]]\nname = 's'\nreferences = ['/bin/true']\n";
+    sandbox.file("job.toml", format!("[settings]\nx = [{tables}]\n{suite}"));
+    let (peak, ran) = peak_of(&sandbox, &["list", "--job", "job.toml"]);
+    let ran = ran.code(4);
+    let words = "job.toml: it has more than 500000 values, lists and tables";
+    assert!(ran.stderr.contains(words), "{ran}");
+    // It was 7.3 GiB.
+    assert!(peak < 400, "{peak} MiB");
+}
+
+#[test]
+fn variants_of_a_heavy_test_are_counted_before_they_are_made() {
+    let sandbox = Sandbox::new();
+    let text = "x".repeat(1 << 20);
+    let axis: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
+    let axis = axis.join(", ");
+    sandbox.file(
+        "job.toml",
+        format!("[[suite]]\nname = 's'\nvariants.axes = {{a = [{axis}], b = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}}\n[[suite.task]]\nkind = 'noop'\nkwargs.text = '{text}'\n"),
+    );
+    let (peak, ran) = peak_of(&sandbox, &["list", "--job", "job.toml"]);
+    let ran = ran.code(4);
+    let words = "job.toml: the tests of suite `s` reach its limit on the memory that the tasks of one job take, 4096 MiB: `run.plan_mb` raises it";
+    assert!(ran.stderr.contains(words), "{ran}");
+    assert!(peak < 400, "{peak} MiB");
+}
+
 #[test]
 fn a_long_complaint_is_cut_for_who_reads_it() {
     let sandbox = hostile_resolver(&["long.bad"]);
