@@ -164,6 +164,7 @@ fn failfast_takes_a_number() {
         ("--failfast", 0, 4),
         ("--failfast=2", 1, 2),
         ("--failfast=3", 3, 0),
+        ("--failfast=0", 3, 0),
     ] {
         sandbox
             .run(&["run", option, "--max-parallel-tasks", "1", "all.json"])
@@ -172,7 +173,7 @@ fn failfast_takes_a_number() {
         assert_eq!(results["pass"], passed, "{option}");
         assert_eq!(results["skip"], skipped, "{option}");
     }
-    let ran = sandbox.run(&["run", "--failfast=0", "all.json"]).code(4);
+    let ran = sandbox.run(&["run", "--failfast=-1", "all.json"]).code(4);
     assert!(ran.stderr.contains("--failfast"), "{}", ran.stderr);
 }
 

@@ -78,6 +78,7 @@ fn shape(value: &Value) -> Value {
                 "elapsed",
                 "job-id",
                 "job-dir",
+                "project-dir",
                 "name",
                 "settings",
                 "persea-version",
