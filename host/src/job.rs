@@ -236,9 +236,7 @@ impl Job {
             job_id: id.to_string(),
             job_dir: directory.path().to_string_lossy().into_owned(),
             name: directory.name(),
-            project_dir: std::env::current_dir()
-                .map(|path| path.to_string_lossy().into_owned())
-                .unwrap_or_default(),
+            project_dir: project_dir.to_string_lossy().into_owned(),
             total,
             persea_version: env!("CARGO_PKG_VERSION").to_owned(),
             references,
