@@ -146,6 +146,31 @@ mod tests {
         );
     }
 
+    /// As Avocado merges them: a flat tag takes the values of one that came before, and a value comes once.
+    #[test]
+    fn tags_that_are_repeated_are_merged() {
+        for (written, merged) in [
+            ("a:1,a:2", owned(&[("a", &["1", "2"])])),
+            ("a:2,a:1,a:2", owned(&[("a", &["2", "1"])])),
+            ("a:1,b,a", owned(&[("a", &[]), ("b", &[])])),
+            ("a,a:1", owned(&[("a", &["1"])])),
+            ("a,a", owned(&[("a", &[])])),
+            ("a:1:2", owned(&[("a", &["1:2"])])),
+        ] {
+            assert_eq!(
+                tags(&format!(":avocado: tags={written}")),
+                merged,
+                "{written}"
+            );
+            // On one line or on several.
+            let lines: String = written
+                .split(',')
+                .map(|tag| format!(":avocado: tags={tag}\n"))
+                .collect();
+            assert_eq!(tags(&lines), merged, "{lines}");
+        }
+    }
+
     #[test]
     fn what_only_looks_like_a_directive_is_none() {
         for none in [

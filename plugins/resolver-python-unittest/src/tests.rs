@@ -439,3 +439,69 @@ fn a_file_of_unittest_without_tests_is_warned_of() {
         assert_eq!(warnings(none, "t.py"), [] as [&str; 0], "{none}");
     }
 }
+
+#[test]
+fn a_class_of_object_is_no_test_unless_it_says_so() {
+    let plain = "class T(object):\n    def test_a(self): pass\n";
+    assert_eq!(
+        not_found(Files::new().file("t.py", plain), "t.py"),
+        "t.py has no class that derives from unittest.TestCase"
+    );
+    let both = "import unittest\nclass T(object, unittest.TestCase):\n    def test_a(self): pass\n";
+    assert_eq!(
+        uris(Files::new().file("t.py", both), "t.py"),
+        ["t.py:T.test_a"]
+    );
+    let enabled = "class T(object):\n    ':avocado: enable'\n    def test_a(self): pass\n";
+    assert_eq!(
+        uris(Files::new().file("t.py", enabled), "t.py"),
+        ["t.py:T.test_a"]
+    );
+}
+
+/// As in Avocado, the tags of its class replace those of a test with the same name, and those of a base are for what the base has.
+#[test]
+fn tags_of_a_class_replace_those_of_its_tests() {
+    let test = "import unittest\nclass Base(unittest.TestCase):\n    ':avocado: tags=base,level:0'\n\
+                class T(Base):\n    ':avocado: tags=class,level:1'\n\
+                \x20   def test_a(self):\n        ':avocado: tags=own,level:2,level:3'\n\
+                \x20   def test_b(self): pass\n";
+    let tags: Vec<Vec<(String, Vec<String>)>> = found(Files::new().file("t.py", test), "t.py:T")
+        .into_iter()
+        .map(|runnable| runnable.tags)
+        .collect();
+    let owned = |tags: &[(&str, &[&str])]| -> Vec<(String, Vec<String>)> {
+        let texts = |values: &[&str]| values.iter().map(ToString::to_string).collect();
+        let tags = tags.iter();
+        tags.map(|(name, values)| (name.to_string(), texts(values)))
+            .collect()
+    };
+    let with_own = owned(&[("own", &[]), ("level", &["1"]), ("class", &[])]);
+    assert_eq!(
+        tags,
+        [with_own, owned(&[("class", &[]), ("level", &["1"])])]
+    );
+}
+
+/// A name is followed through some files, and no further than `library::MAX_HOPS`.
+#[test]
+fn imports_are_followed_through_a_limited_number_of_files() {
+    let chain = |length: usize| {
+        let mut files = Files::new().file(
+            "m0.py",
+            "import unittest\nclass Base(unittest.TestCase):\n    def test_a(self): pass\n",
+        );
+        for n in 1..=length {
+            let import = format!("from m{} import Base\n", n - 1);
+            files = files.file(format!("m{n}.py"), import);
+        }
+        let test = format!("from m{length} import Base\nclass T(Base): pass\n");
+        files.file("t.py", test)
+    };
+    assert_eq!(uris(chain(10), "t.py:T"), ["t.py:T.test_a"]);
+    let why = not_found(chain(200), "t.py");
+    assert!(
+        why.contains("derives from Base, which is not found"),
+        "{why}"
+    );
+}

@@ -154,6 +154,28 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_is_too_long_is_an_error() {
+        let with = |line: usize| {
+            let reason = "x".repeat(line - r#"{"status": "fail", "reason": ""}"#.len());
+            let report = format!("{{\"status\": \"fail\", \"reason\": \"{reason}\"}}\n");
+            assert_eq!(report.len(), line + 1);
+            let _host = host(Answer::code(0).report(report));
+            PythonUnittest::run(task("t.py:T.test"))
+        };
+        assert_eq!(with(MAX_LINE).unwrap().status, Status::Fail);
+        let error = with(MAX_LINE + (64 << 10)).unwrap_err();
+        assert_eq!(error.code, "too-large");
+        assert_eq!(
+            error.message,
+            "the test's report is longer than 1048576 bytes"
+        );
+        // Also where no line's end ever comes.
+        let _host = host(Answer::code(0).report("x".repeat(3 * MAX_LINE)));
+        let error = PythonUnittest::run(task("t.py:T.test")).unwrap_err();
+        assert_eq!(error.code, "too-large");
+    }
+
+    #[test]
     fn the_line_on_the_report_pipe_is_the_result() {
         let host = host(
             Answer::code(0).report(b"{\"status\": \"skip\", \"reason\": \"no net\"}\n".to_vec()),
