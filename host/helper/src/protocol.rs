@@ -21,6 +21,12 @@ pub const MAX_FRAME: usize = 16 << 20;
 /// The most bytes that one [`Request::Read`] gets, whatever it asks for.
 pub const MAX_READ: u32 = 1 << 20;
 
+/// The longest text of a reply, in bytes; [`cut`] makes one of any length fit.
+pub const MAX_TEXT: usize = 64 << 10;
+
+/// The largest body of a frame that the helper sends, in bytes: what a read gets, or a text.
+pub const MAX_REPLY: usize = MAX_READ as usize + MAX_TEXT;
+
 /// How long a process may run before those that wait behind it for their turn are given back: 5 ms.
 pub const GIVE_BACK_AFTER: Duration = Duration::from_millis(5);
 
@@ -35,9 +41,14 @@ pub type Id = u64;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A frame's body is larger than [`MAX_FRAME`].
-    #[error("a message of {0} bytes is larger than the {MAX_FRAME} that the channel takes")]
-    TooLarge(usize),
+    /// A frame's body is larger than the reader or writer of the channel takes.
+    #[error("a message of {length} bytes is larger than the {limit} that the channel takes")]
+    TooLarge {
+        /// The body's length, in bytes.
+        length: usize,
+        /// The most that is taken.
+        limit: usize,
+    },
     /// The other end is not what it should be; the text is the beginning of what it said.
     #[error("what answers on the channel doesn't speak the helper's protocol; it said {0:?}")]
     Stranger(String),
@@ -398,9 +409,13 @@ fn frame<T: Serialize>(head: &[u8], body: &T, out: &mut Vec<u8>) -> Result<(), P
         *out = all;
         let length = out.len() - start - LENGTH_BYTES;
         if length > MAX_FRAME {
-            return Err(ProtocolError::TooLarge(length));
+            let limit = MAX_FRAME;
+            return Err(ProtocolError::TooLarge { length, limit });
         }
-        let length = u32::try_from(length).map_err(|_| ProtocolError::TooLarge(length))?;
+        let length = u32::try_from(length).map_err(|_| ProtocolError::TooLarge {
+            length,
+            limit: MAX_FRAME,
+        })?;
         if let Some(place) = out.get_mut(start..start + LENGTH_BYTES) {
             place.copy_from_slice(&length.to_le_bytes());
         }
@@ -444,15 +459,42 @@ fn stranger(said: &[u8]) -> ProtocolError {
     ProtocolError::Stranger(String::from_utf8_lossy(said).into_owned())
 }
 
+/// Shortens a reply's text to [`MAX_TEXT`], so that it is never too large to be sent.
+pub fn cut(mut text: String) -> String {
+    const MARK: &str = "…";
+    if text.len() > MAX_TEXT {
+        text.truncate(text.floor_char_boundary(MAX_TEXT - MARK.len()));
+        text.push_str(MARK);
+    }
+    text
+}
+
 /// Cuts what comes in into frames.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Frames {
     buffer: Vec<u8>,
     used: usize,
     greeted: bool,
+    limit: usize,
+}
+
+impl Default for Frames {
+    fn default() -> Frames {
+        Frames::up_to(MAX_FRAME)
+    }
 }
 
 impl Frames {
+    /// Takes frames with bodies of up to `limit` bytes; a larger one is an error.
+    pub fn up_to(limit: usize) -> Frames {
+        Frames {
+            buffer: Vec::new(),
+            used: 0,
+            greeted: false,
+            limit,
+        }
+    }
+
     /// Adds what was received.
     pub fn push(&mut self, received: &[u8]) {
         if self.used > 0 {
@@ -477,8 +519,9 @@ impl Frames {
             return Ok(None);
         };
         let length = u32::from_le_bytes(*length) as usize;
-        if length > MAX_FRAME {
-            return Err(ProtocolError::TooLarge(length));
+        if length > self.limit {
+            let limit = self.limit;
+            return Err(ProtocolError::TooLarge { length, limit });
         }
         if rest.len() < length {
             return Ok(None);

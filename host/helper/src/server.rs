@@ -13,15 +13,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signalfd::SignalFd;
 use persea_helper::protocol::{
     Exit, Frames, Hello, Id, ProtocolError, Reply, Request, Stage, Start, StartFailure, Welcome,
-    decode, decode_greeting, encode, encode_greeting,
+    cut, decode, decode_greeting, encode, encode_greeting,
 };
 use persea_helper::tree::{self, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
-use rustix::process::{
-    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process,
-    set_dumpable_behavior, wait,
-};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
 
 use self::turns::Turns;
 use crate::start::{Started, Starter};
@@ -117,7 +114,7 @@ impl Server {
             self.reply(&Reply::Failed {
                 id: 0,
                 errno: 0,
-                message: why.clone(),
+                message: cut(why.clone()),
             });
             let _ = self.send();
         }
@@ -171,8 +168,6 @@ impl Server {
     fn greet(&mut self, hello: Hello) -> Result<(), Broken> {
         let pid = getpid().as_raw_nonzero().get().unsigned_abs();
         if let Some(variables) = hello.variables {
-            // Not every process may see all of them, and some run as the same user: neither its memory nor its descriptors are theirs.
-            set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
             let variables = variables.into_iter();
             self.starter
                 .begin_with(variables.map(|(name, value)| (name.0, value.0)));
@@ -282,7 +277,7 @@ impl Server {
     }
 
     fn reply(&mut self, reply: &Reply) {
-        // None is ever too large: what is read is limited, and messages are short.
+        // None is ever too large: what is read is limited, and texts are cut.
         let _ = encode(reply, &mut self.unsent);
     }
 
@@ -382,7 +377,8 @@ impl Server {
         // Also after an error: it may have come after the process.
         self.below = Below::Something;
         match started {
-            Err(failure) => {
+            Err(mut failure) => {
+                failure.message = cut(failure.message);
                 self.reply(&Reply::StartFailed { id, failure });
                 false
             }

@@ -207,7 +207,9 @@ fn limits_and_strangers() {
         id: 1,
         bytes: Bytes(vec![0; MAX_FRAME]),
     };
-    assert!(matches!(encode(&large, &mut out), Err(ProtocolError::TooLarge(n)) if n > MAX_FRAME));
+    assert!(
+        matches!(encode(&large, &mut out), Err(ProtocolError::TooLarge { length, .. }) if length > MAX_FRAME)
+    );
     assert_eq!(out, [1, 2, 3]);
 
     let mut frames = Frames::default();

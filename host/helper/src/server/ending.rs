@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use persea_helper::protocol::{Id, Reply};
+use persea_helper::protocol::{Id, Reply, cut};
 use persea_helper::tree::{self, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -49,7 +49,7 @@ impl Server {
             Err(message) => Reply::Failed {
                 id,
                 errno: Errno::BUSY.raw_os_error(),
-                message,
+                message: cut(message),
             },
         };
         self.reply(&reply);
