@@ -2,6 +2,8 @@
 //! owns what is set up once: signals, the session, descriptors. It must not know what the messages ask for.
 #![deny(unsafe_code)]
 
+mod guard;
+mod interpreter;
 mod isolate;
 mod server;
 mod spawn;
@@ -20,7 +22,9 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl, open};
 use rustix::io::fcntl_dupfd_cloexec;
-use rustix::process::{getpid, set_child_subreaper, setsid};
+use rustix::process::{
+    DumpableBehavior, getpid, set_child_subreaper, set_dumpable_behavior, setsid,
+};
 use rustix::stdio::{dup2_stdin, dup2_stdout, stdin, stdout};
 
 /// Descriptors that stay open are kept above those that children know by number.
@@ -32,6 +36,9 @@ fn main() -> ExitCode {
             let version = env!("CARGO_PKG_VERSION");
             let _ = writeln!(std::io::stdout(), "persea-helper {version}");
             return ExitCode::SUCCESS;
+        }
+        if argument == persea_helper::GUARD {
+            return guard_sandbox();
         }
         return fail(
             "it takes no arguments, but messages on its standard input",
@@ -51,6 +58,14 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(&e.to_string(), 1),
         },
+    }
+}
+
+fn guard_sandbox() -> ExitCode {
+    let command: Vec<_> = std::env::args_os().skip(2).collect();
+    match stand_apart().and_then(|()| guard::run(&command)) {
+        Ok(code) => code,
+        Err(e) => fail(&format!("the sandbox can't be guarded: {e}"), 1),
     }
 }
 
@@ -78,13 +93,22 @@ fn close_inherited() {
     }
 }
 
-fn set_up() -> std::io::Result<server::Server> {
+/// What a helper and a guard have in common: nobody's signal ends them, and what is orphaned below comes to them.
+fn stand_apart() -> std::io::Result<()> {
+    // Tests run as the same user, and in a sandbox the helper is their process 1. Without this they could open the
+    // channel as /proc/PID/fd/N, copy it with pidfd_getfd, or trace the helper and speak for it.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     survive_signals()?;
     // It fails where the helper leads a process group already; then whoever started it gave it one of its own.
     let _ = setsid();
     set_child_subreaper(Some(getpid()))?;
     // Run from a memory file it would be listed under a number.
     let _ = rustix::thread::set_name(c"persea-helper");
+    Ok(())
+}
+
+fn set_up() -> std::io::Result<server::Server> {
+    stand_apart()?;
 
     // The first free number is 3, unless something was inherited. It stays occupied, so that nothing else gets it.
     let report_slot = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;

@@ -28,9 +28,33 @@ pub(crate) struct Spawner {
     ignored: Vec<libc::c_int>,
 }
 
+/// Signals that C libraries keep for themselves: they refuse to change them, and glibc's posix_spawn has each child ignore
+/// two of them. Tests would inherit that.
+const INTERNAL_SIGNALS: [libc::c_int; 3] = [32, 33, 34];
+
+/// Gives the signals of C libraries their default actions again. This program has one thread, and needs none of them.
+fn restore_internal_signals() {
+    // The kernel's structure, whose default action and empty flags and mask are zeros whatever the order of its fields.
+    let default = [0_u64; 4];
+    for signal in INTERNAL_SIGNALS {
+        // SAFETY: the kernel reads 32 bytes at most, which `default` has, and writes nothing.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                ptr::null_mut::<u64>(),
+                8_usize,
+            );
+        }
+    }
+}
+
 impl Spawner {
     /// With a bit for each signal that is ignored here, the lowest for signal 1.
     pub(crate) fn new(ignored: u64) -> Spawner {
+        restore_internal_signals();
         Spawner {
             stack: vec![0; STACK],
             ignored: (1..=64)

@@ -20,6 +20,7 @@ use rustix::io::{DupFlags, Errno, dup3};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, chdir, fchdir, kill_process};
 
+use crate::interpreter::what_is_missing;
 use crate::spawn::Spawner;
 use crate::variables::Variables;
 
@@ -318,11 +319,14 @@ fn resources(e: Errno) -> StartFailure {
 fn spawn_failure(e: &io::Error, name: &str, program: &Path) -> StartFailure {
     let errno = Errno::from_io_error(e).unwrap_or(Errno::INVAL);
     let (stage, why) = match errno {
-        Errno::NOENT if stat(program).is_ok() => (
-            Stage::Program,
-            "the program is there, but not what is to interpret it (its #! line, or its loader)"
-                .to_owned(),
-        ),
+        Errno::NOENT if stat(program).is_ok() => {
+            return StartFailure {
+                stage: Stage::Program,
+                // ENOENT would be taken for a missing program.
+                errno: Errno::LIBACC.raw_os_error(),
+                message: format!("{name} can't be run: {}", what_is_missing(program)),
+            };
+        }
         Errno::NOENT => (Stage::Program, "there is no such file".to_owned()),
         Errno::NOTDIR => (
             Stage::Program,
@@ -347,6 +351,11 @@ fn spawn_failure(e: &io::Error, name: &str, program: &Path) -> StartFailure {
             "its arguments and environment are too large".to_owned(),
         ),
         Errno::INVAL => (Stage::Invalid, e.to_string()),
+        Errno::AGAIN => (
+            Stage::Resources,
+            "no further process is allowed: `ulimit -u` limits those of a user, and a container may have a limit of its own"
+                .to_owned(),
+        ),
         _ => (Stage::Resources, reason(errno)),
     };
     StartFailure {

@@ -1,0 +1,83 @@
+//! The helper as a guard: all that its program has started ends with the program or with the host.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::process::{Child, Command, Stdio};
+
+use common::{process_with, until};
+
+/// A guard whose host is this process.
+fn guard(script: &str) -> Child {
+    guard_of(std::process::id(), script)
+}
+
+fn guard_of(host: u32, script: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_persea-helper"))
+        .args(["guard", &host.to_string(), "sh", "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn mark(number: u32) -> String {
+    format!("3500.{}{number:03}", std::process::id())
+}
+
+#[test]
+fn exit_code_of_the_program_is_the_guards() {
+    let mut guard = guard("exit 7");
+    assert_eq!(guard.wait().unwrap().code(), Some(7));
+}
+
+#[test]
+fn signal_that_ended_the_program_is_in_the_exit_code() {
+    let mut guard = guard("kill -KILL $$");
+    assert_eq!(guard.wait().unwrap().code(), Some(137));
+}
+
+#[test]
+fn orphans_end_with_the_program() {
+    let mark = mark(1);
+    let mut guard = guard(&format!(
+        "setsid sleep {mark} </dev/null >/dev/null & exit 0"
+    ));
+    assert_eq!(guard.wait().unwrap().code(), Some(0));
+    assert_eq!(process_with(&mark), []);
+}
+
+/// The number of a host that is not the guard's parent any more.
+const DEAD: u32 = u32::MAX >> 1;
+
+#[test]
+fn what_waits_for_ever_ends_when_the_host_is_dead() {
+    let mark = mark(2);
+    let script = format!("trap '' TERM HUP INT; (setsid sleep {mark}) & exec sleep {mark}");
+    let mut guard = guard_of(DEAD, &script);
+    until("both run", || process_with(&mark).len() == 2);
+    drop(guard.stdin.take());
+    assert_eq!(guard.wait().unwrap().code(), Some(1));
+    assert_eq!(process_with(&mark), []);
+}
+
+#[test]
+fn program_may_take_its_time_when_the_host_lives() {
+    // More than a dead host's may.
+    let mut guard = guard("sleep 4; exit 7");
+    drop(guard.stdin.take());
+    assert_eq!(guard.wait().unwrap().code(), Some(7));
+}
+
+#[test]
+fn channel_ends_with_the_program_although_the_guard_lives() {
+    let mark = mark(3);
+    // It closes its end of the output, and goes on.
+    let mut guard = guard_of(DEAD, &format!("exec sleep {mark} >/dev/null"));
+    let mut output = guard.stdout.take().unwrap();
+    let read = std::io::copy(&mut output, &mut std::io::sink()).unwrap();
+    assert_eq!(read, 0);
+    assert!(guard.try_wait().unwrap().is_none());
+    drop(guard.stdin.take());
+    guard.wait().unwrap();
+}
