@@ -194,9 +194,10 @@ fn a_test_that_ends_everything_in_its_sandbox_harms_no_other() {
         "2",
         "job.json",
     ]);
-    ran.code(1);
+    ran.code(0);
     let job = sandbox.job();
-    assert_eq!(job.status("killer"), "ERROR");
+    // The helper is process 1 there, and outlives it.
+    assert_eq!(job.status("killer"), "PASS");
     for n in 0..8 {
         assert_eq!(job.status(&n.to_string()), "PASS");
     }
@@ -247,7 +248,7 @@ fn of_a_job_that_was_killed_only_what_its_tests_have_said_is_left() {
             .flatten()
             .filter(|it| it.file_name().to_string_lossy().starts_with("persea-"))
             .flat_map(|it| std::fs::read_dir(it.path()).unwrap().flatten())
-            .filter(|it| it.file_name() != "common")
+            .filter(|it| it.file_name() != "common" && it.file_name() != ".persea-host")
             .collect();
         if left.is_empty() {
             Ok(())

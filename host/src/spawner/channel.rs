@@ -5,7 +5,6 @@
 //! is sent is sent whole, and a reply that nobody waits for any more is dropped. When the connection ends, everybody who
 //! waits, now or later, is told.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -13,8 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use persea_helper::outstanding::{Answer, Outstanding, UnexpectedReply};
 use persea_helper::protocol::{
-    Exit, Frames, Hello, Id, ProtocolError, Reply, Request, Start, Welcome, decode,
+    Exit, Frames, Hello, Id, MAX_REPLY, ProtocolError, Reply, Request, Start, Welcome, decode,
     decode_greeting, encode, encode_greeting,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -63,12 +63,8 @@ struct State {
     /// None when the connection has ended or is being closed.
     writer: Option<Writer>,
     unsent: Vec<u8>,
-    replies: HashMap<Id, oneshot::Sender<Reply>>,
-    exits: HashMap<Id, watch::Sender<Option<Exit>>>,
-    turns: HashMap<Id, OnStart>,
+    outstanding: Outstanding<Waiter>,
     last_id: Id,
-    /// Processes that were asked for and have neither failed nor ended.
-    running: usize,
     /// How long the last process of those that had their turn has run.
     last_turn: Duration,
     /// At the last exit nothing was left.
@@ -76,6 +72,25 @@ struct State {
     /// The host wants no more of it.
     closing: bool,
     reason: Option<Arc<str>>,
+}
+
+/// Who waits for the replies to a request.
+enum Waiter {
+    /// One reply.
+    Reply(oneshot::Sender<Reply>),
+    /// `Started` or `StartFailed`, and then the exit.
+    Child(Option<oneshot::Sender<Reply>>, watch::Sender<Option<Exit>>),
+    /// A call when its turn has come, and then one reply.
+    Turn(Option<OnStart>, oneshot::Sender<Reply>),
+}
+
+/// Why what came from the helper ends the connection.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
+    #[error("{0}; what comes from there is not taken for results any more")]
+    Unexpected(#[from] UnexpectedReply),
 }
 
 impl Channel {
@@ -91,7 +106,7 @@ impl Channel {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let mut frames = Frames::default();
+        let mut frames = Frames::up_to(MAX_REPLY);
         let greeting = greet(&mut reader, &mut writer, &mut frames, &hello);
         let failure = match tokio::time::timeout(GREET_WITHIN, greeting).await {
             Ok(Ok(())) => None,
@@ -117,11 +132,8 @@ impl Channel {
             state: Mutex::new(State {
                 writer: Some(Box::new(writer)),
                 unsent: Vec::new(),
-                replies: HashMap::new(),
-                exits: HashMap::new(),
-                turns: HashMap::new(),
+                outstanding: Outstanding::default(),
                 last_id: 0,
-                running: 0,
                 last_turn: Duration::ZERO,
                 clean: true,
                 closing: false,
@@ -146,13 +158,24 @@ impl Channel {
         &self,
         make: impl FnOnce(Id) -> Request,
     ) -> Result<oneshot::Receiver<Reply>, SpawnError> {
+        let (tell, told) = oneshot::channel();
+        self.send_with(make, Waiter::Reply(tell))?;
+        Ok(told)
+    }
+
+    /// Sends a request with whoever waits for its replies, and returns its id.
+    fn send_with(
+        &self,
+        make: impl FnOnce(Id) -> Request,
+        waiter: Waiter,
+    ) -> Result<Id, SpawnError> {
         let mut state = self.state();
         state.last_id += 1;
         let id = state.last_id;
-        let (tell, told) = oneshot::channel();
-        self.send(&mut state, &make(id))?;
-        state.replies.insert(id, tell);
-        Ok(told)
+        let request = make(id);
+        self.send(&mut state, &request)?;
+        state.outstanding.ask(&request, waiter);
+        Ok(id)
     }
 
     /// Waits for a request's reply. Taken apart from [`Channel::request`] for those who must not lose it.
@@ -175,19 +198,14 @@ impl Channel {
         &self,
         start: Start,
     ) -> Result<(Id, oneshot::Receiver<Reply>, Option<ExitWatch>), SpawnError> {
-        let mut state = self.state();
-        state.last_id += 1;
-        let id = state.last_id;
-        let quiet = start.quiet;
-        self.send(&mut state, &Request::Start { id, start })?;
         let (tell, told) = oneshot::channel();
-        state.replies.insert(id, tell);
-        state.running += 1;
-        let exit = (!quiet).then(|| {
-            let (tell, told) = watch::channel(None);
-            state.exits.insert(id, tell);
-            told
-        });
+        let (waiter, exit) = if start.quiet {
+            (Waiter::Reply(tell), None)
+        } else {
+            let (ended, exit) = watch::channel(None);
+            (Waiter::Child(Some(tell), ended), Some(exit))
+        };
+        let id = self.send_with(|id| Request::Start { id, start }, waiter)?;
         Ok((id, told, exit))
     }
 
@@ -197,14 +215,9 @@ impl Channel {
         start: Start,
         on_start: OnStart,
     ) -> Result<(Id, oneshot::Receiver<Reply>), SpawnError> {
-        let mut state = self.state();
-        state.last_id += 1;
-        let id = state.last_id;
-        self.send(&mut state, &Request::Start { id, start })?;
         let (tell, told) = oneshot::channel();
-        state.replies.insert(id, tell);
-        state.turns.insert(id, on_start);
-        state.running += 1;
+        let waiter = Waiter::Turn(Some(on_start), tell);
+        let id = self.send_with(|id| Request::Start { id, start }, waiter)?;
         Ok((id, told))
     }
 
@@ -216,7 +229,7 @@ impl Channel {
     /// Nothing runs, and the last exit left nothing behind: the end of the task needs no request.
     pub(super) fn is_clean(&self) -> bool {
         let state = self.state();
-        state.running == 0 && state.clean && state.reason.is_none() && !state.closing
+        state.outstanding.children() == 0 && state.clean && state.reason.is_none() && !state.closing
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -348,11 +361,7 @@ impl Channel {
         let waiting = {
             let mut state = self.state();
             state.reason = Some(reason.into());
-            let state = &mut *state;
-            (
-                std::mem::take(&mut state.replies),
-                std::mem::take(&mut state.exits),
-            )
+            state.outstanding.take()
         };
         // Dropping what they wait for wakes them.
         drop(waiting);
@@ -365,7 +374,7 @@ impl Channel {
     fn heard_at(&self) -> Option<tokio::time::Instant> {
         let enough = {
             let state = self.state();
-            let waiting = u32::try_from(state.turns.len()).unwrap_or(u32::MAX);
+            let waiting = u32::try_from(state.outstanding.queued()).unwrap_or(u32::MAX);
             state.last_turn.saturating_mul(waiting) > HEARD_EVERY + HEARD_EVERY / 2
         };
         enough.then(|| {
@@ -380,65 +389,75 @@ impl Channel {
         })
     }
 
-    fn dispatch(
-        &self,
-        frames: &mut Frames,
-        said: &mut Option<String>,
-    ) -> Result<(), ProtocolError> {
+    fn dispatch(&self, frames: &mut Frames, said: &mut Option<String>) -> Result<(), Broken> {
         while let Some(frame) = frames.next_frame()? {
             let reply: Reply = decode(frame)?;
             let mut state = self.state();
-            let (id, reply) = match reply {
-                Reply::Exited { id, exit } => {
-                    state.running = state.running.saturating_sub(1);
-                    state.clean = exit.clean;
-                    state.last_turn = Duration::from_nanos(exit.duration_ns);
-                    if let Some(watching) = state.exits.remove(&id) {
-                        watching.send_replace(Some(exit));
-                        continue;
+            // Nobody waits any more where the future was dropped: what can't be sent is nobody's.
+            match state.outstanding.answer(&reply)? {
+                Answer::GivesUp => {
+                    if let Reply::Failed { message, .. } = reply {
+                        *said = Some(message);
                     }
-                    (id, reply)
                 }
-                Reply::StartFailed { id, .. } => {
-                    state.running = state.running.saturating_sub(1);
-                    state.exits.remove(&id);
-                    state.turns.remove(&id);
-                    (id, reply)
+                Answer::Started(Waiter::Child(waiting, _)) => {
+                    if let Some(waiting) = waiting.take() {
+                        let _ = waiting.send(reply);
+                    }
                 }
-                Reply::Started { id, .. } if state.turns.contains_key(&id) => {
-                    let started = state.turns.remove(&id);
+                Answer::Started(Waiter::Turn(on_start, _)) => {
+                    let on_start = on_start.take();
                     drop(state);
-                    if let Some(started) = started {
-                        started();
+                    if let Some(on_start) = on_start {
+                        on_start();
                     }
-                    continue;
                 }
-                Reply::Ended { id, .. } => {
-                    state.clean = true;
-                    (id, reply)
+                Answer::Started(Waiter::Reply(_)) => {}
+                Answer::Last(waiter) => {
+                    state.learn(&reply);
+                    drop(state);
+                    waiter.finish(reply);
                 }
-                // Not the answer to a request, but why it gives up.
-                Reply::Failed { id: 0, message, .. } => {
-                    *said = Some(message);
-                    continue;
-                }
-                Reply::Started { id, .. }
-                | Reply::Data { id, .. }
-                | Reply::Done { id }
-                | Reply::Failed { id, .. } => (id, reply),
-            };
-            let waiting = state.replies.remove(&id);
-            drop(state);
-            if let Some(waiting) = waiting {
-                // Nobody waits any more where the future was dropped.
-                let _ = waiting.send(reply);
             }
         }
         Ok(())
     }
 }
 
+impl Waiter {
+    fn finish(self, reply: Reply) {
+        match (self, &reply) {
+            (Waiter::Child(_, exit), Reply::Exited { exit: ended, .. }) => {
+                exit.send_replace(Some(*ended));
+            }
+            (Waiter::Child(None, _), _) => {}
+            (
+                Waiter::Reply(waiting) | Waiter::Turn(_, waiting) | Waiter::Child(Some(waiting), _),
+                _,
+            ) => {
+                let _ = waiting.send(reply);
+            }
+        }
+    }
+}
+
 impl State {
+    /// Keeps what a request's last reply says of the environment.
+    fn learn(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Exited { exit, .. } => {
+                self.clean = exit.clean;
+                self.last_turn = Duration::from_nanos(exit.duration_ns);
+            }
+            Reply::Ended { .. } => self.clean = true,
+            Reply::Started { .. }
+            | Reply::StartFailed { .. }
+            | Reply::Data { .. }
+            | Reply::Done { .. }
+            | Reply::Failed { .. } => {}
+        }
+    }
+
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(writer) = &mut self.writer else {
             self.unsent.clear();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use persea_helper::protocol::{
-    Exit, Hello, Id, Line, Reply, Request, Start, Welcome, encode, encode_greeting,
+    Exit, Hello, Id, Line, MAX_REPLY, Reply, Request, Start, Welcome, encode, encode_greeting,
 };
 use tokio::io::AsyncWriteExt as _;
 
@@ -112,4 +112,79 @@ async fn what_a_helper_has_told_before_its_death_is_heard() {
         matches!(third, Err(SpawnError::HelperDied { .. })),
         "{third:?}"
     );
+}
+
+/// Bytes of replies, each in its frame.
+fn frames(replies: &[Reply]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for reply in replies {
+        encode(reply, &mut bytes).unwrap();
+    }
+    bytes
+}
+
+/// What a process is told to have ended with, where this came from the helper's end.
+async fn told(replies: &[Reply]) -> Result<crate::spawner::Exit, SpawnError> {
+    let (opened, mut end) = channel(greeting()).await;
+    let environment = Environment::new(opened.ok().unwrap(), String::new(), None);
+    let waiting = tokio::spawn({
+        let environment = environment.clone();
+        async move { environment.run(sh("")).await }
+    });
+    tokio::task::yield_now().await;
+    end.write_all(&frames(replies)).await.unwrap();
+    let told = waiting.await.unwrap();
+    if told.is_err() {
+        environment.closed().await;
+        assert!(!environment.is_alive());
+    }
+    told
+}
+
+fn ended(id: Id, duration_ns: u64) -> Reply {
+    let exit = Exit {
+        code: Some(0),
+        signal: None,
+        duration_ns,
+        clean: true,
+        left: 0,
+    };
+    Reply::Exited { id, exit }
+}
+
+#[tokio::test]
+async fn reply_that_was_not_asked_for_ends_the_environment_and_is_no_result() {
+    assert!(told(&[ended(1, 1000)]).await.is_ok());
+    let forged = [
+        ended(2, 0),
+        ended(1, u64::MAX),
+        Reply::Done { id: 1 },
+        Reply::Started { id: 1, pid: 7 },
+        Reply::Data {
+            id: 1,
+            bytes: Default::default(),
+        },
+        Reply::Ended { id: 7, left: 0 },
+    ];
+    for reply in forged {
+        let error = told(std::slice::from_ref(&reply)).await.unwrap_err();
+        assert!(
+            matches!(error, SpawnError::HelperDied { .. }),
+            "{reply:?}: {error}"
+        );
+        let text = error.to_string();
+        assert!(text.contains("it answered"), "{reply:?}: {text}");
+        assert!(text.contains("not taken for results"), "{reply:?}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn frame_larger_than_any_reply_ends_the_environment() {
+    let (opened, mut end) = channel(greeting()).await;
+    let environment = Environment::new(opened.ok().unwrap(), String::new(), None);
+    let length = u32::try_from(MAX_REPLY + 1).unwrap();
+    end.write_all(&length.to_le_bytes()).await.unwrap();
+    environment.closed().await;
+    let error = environment.run(sh("")).await.unwrap_err();
+    assert!(error.to_string().contains("larger than"), "{error}");
 }

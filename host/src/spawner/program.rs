@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 /// The helper's program, brought to a place when it is needed for the first time.
 #[derive(Debug)]
@@ -97,10 +97,16 @@ fn patiently<T>(mut execute: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 fn in_memory(program: &[u8]) -> io::Result<OwnedFd> {
     // Kernels before 6.3 don't know the flag, and later ones may be set up to want it.
-    let fd = memfd_create("persea-helper", MemfdFlags::CLOEXEC | MemfdFlags::EXEC)
-        .or_else(|_| memfd_create("persea-helper", MemfdFlags::CLOEXEC))?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = memfd_create("persea-helper", flags | MemfdFlags::EXEC)
+        .or_else(|_| memfd_create("persea-helper", flags))?;
     let mut file = File::from(fd);
     file.write_all(program)?;
+    // Nobody puts another program in its place, whoever gets hold of the file.
+    fcntl_add_seals(
+        &file,
+        SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
+    )?;
     Ok(file.into())
 }
 

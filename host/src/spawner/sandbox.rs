@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use persea_helper::protocol::Isolation;
-use persea_helper::sweep;
+use persea_helper::{GUARD, sweep};
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
 
@@ -259,7 +259,12 @@ impl SandboxSpawner {
             let path = std::env::var_os("PATH").unwrap_or_default();
             // By its path it can be started without a fork, although the variables are others.
             let unshare = find("unshare", &path).unwrap_or_else(|| "unshare".into());
-            let mut command = Command::new(unshare);
+            let mut command = Command::new(program.path());
+            // Should the host be killed while the sandbox is made, nobody else would end the processes that make it.
+            command
+                .arg(GUARD)
+                .arg(std::process::id().to_string())
+                .arg(unshare);
             // Everybody in the sandbox sees with which variables bubblewrap and the helper were started.
             command.env_clear().env("PATH", path);
             if !is_root {
@@ -285,7 +290,9 @@ impl SandboxSpawner {
                 ])
                 .args((!network).then_some("--unshare-net"))
                 .args(namespaces)
-                .args(["--die-with-parent", "--"])
+                // The helper is process 1: bubblewrap's own would keep the ends of the channel open, and as process 1
+                // the helper can be neither killed nor stopped from inside.
+                .args(["--as-pid-1", "--die-with-parent", "--"])
                 .arg(program.path())
                 .stdin(requests.try_clone()?)
                 .stdout(replies.try_clone()?)

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use super::*;
-use crate::spawner::tests::helper;
+use crate::spawner::tests::{helper, helper_of, with};
 use crate::spawner::{Command, Exit};
 
 struct Place {
@@ -174,19 +174,37 @@ async fn it_sees_no_process_of_the_machine() {
 async fn with_its_helper_everything_in_it_ends() {
     let place = Place::new();
     let environment = place.open(0).await;
-    let script =
-        "setsid sh -c 'while :; do date >/proc/self/fd/1; sleep 0.01; done' sh \"$0\" >\"$0\" &
-        until [ -s \"$0\" ]; do sleep 0.01; done; kill -9 $PPID";
+    // Nothing from inside can kill it.
+    let script = "kill -9 $PPID; setsid sh -c 'while :; do date >/proc/self/fd/1; sleep 0.01; done' sh \"$0\" >\"$0\" & wait";
     let beat = place.dir.path().join("results/beat");
-    let command = Command::new("sh", ["-c", script, beat.to_str().unwrap()]);
-    let error = environment.run(command).await.unwrap_err();
+    let beat = beat.to_str().unwrap();
+    let command = Command::new("sh", ["-c", script, beat]);
+    let kill = async {
+        let own = environment.in_place_of(&place.dir.path().join("results"));
+        let beats = || {
+            own.unwrap()
+                .read("beat")
+                .is_ok_and(|it| it.metadata().unwrap().len() > 0)
+        };
+        while !beats() {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+        let child = with(beat).into_iter().find(|pid| {
+            let helper = std::fs::read_to_string(format!("/proc/{}/comm", helper_of(*pid)));
+            helper.is_ok_and(|name| name.trim() == "persea-helper")
+        });
+        let helper = helper_of(child.unwrap());
+        rustix::process::kill_process(helper, rustix::process::Signal::KILL).unwrap();
+    };
+    let (ended, ()) = tokio::join!(environment.run(command), kill);
+    let error = ended.unwrap_err();
     assert!(matches!(error, SpawnError::HelperDied { .. }), "{error}");
     environment.closed().await;
     let results = place.dir.path().join("results");
     let own = environment.in_place_of(&results).unwrap();
     assert!(own.read("beat").unwrap().metadata().unwrap().len() > 0);
     // Its file is an argument of the process that was to go on.
-    let beat = beat.to_str().unwrap().as_bytes();
+    let beat = beat.as_bytes();
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|it| fs::read(it.path().join("cmdline")).ok());
     let left = lines.filter(|line| line.windows(beat.len()).any(|part| part == beat));

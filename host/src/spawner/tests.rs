@@ -89,7 +89,7 @@ fn mark() -> String {
 }
 
 /// Living processes with this text in their command line.
-fn with(text: &str) -> Vec<Pid> {
+pub(super) fn with(text: &str) -> Vec<Pid> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries
         .filter(|entry| {
@@ -109,7 +109,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// The helper that runs a process: its parent.
-fn helper_of(child: Pid) -> Pid {
+pub(super) fn helper_of(child: Pid) -> Pid {
     Pid::from_raw(persea_helper::tree::look(child).unwrap().parent).unwrap()
 }
 
