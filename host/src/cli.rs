@@ -13,9 +13,12 @@ use crate::job;
 use crate::names::{printable, printable_json, printable_lines};
 use crate::plugin::{Catalog, Grants, LOCK_FILE, Lock, LockError, Power, Sources, compile};
 use crate::spawner::{self, ISOLATING, ProcessSpawner, SandboxSpawner, Spawner, Visibility};
+use crate::temporary::Temporary;
+use crate::threads;
 
 mod again;
 mod config;
+mod limits;
 mod list;
 mod plugin;
 mod release;
@@ -290,18 +293,17 @@ static HELPER: &[u8] = include_bytes!(env!("PERSEA_HELPER"));
 struct Place {
     spawner: Box<dyn Spawner>,
     common: PathBuf,
-    outer: tempfile::TempDir,
+    outer: Temporary,
 }
 
 impl Place {
     /// With the spawner of that name, as it is configured.
-    fn new(spawner: &str, context: &Context) -> Result<Self, Failure> {
-        let outer = tempfile::Builder::new()
-            .prefix("persea-")
-            // With any umask nobody else can put something in the place of what is in it.
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .tempdir()
-            .map_err(Failure::of)?;
+    async fn new(spawner: &str, context: &Context) -> Result<Self, Failure> {
+        threads::reserved().await.map_err(Failure::of)?;
+        let outer = Temporary::new().map_err(|error| {
+            let help = "set TMPDIR to a directory that is there and that you may write to";
+            Failure::new(exit::FAIL, miette::miette!(help = help, "{error}"))
+        })?;
         let common = outer.path().join("common");
         std::fs::create_dir(&common).map_err(Failure::of)?;
         let root = outer.path().to_path_buf();
@@ -433,6 +435,9 @@ fn end(mut code: u8) -> ExitCode {
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
+    // Tests may run as the same user. They could trace this program otherwise, or open its descriptors, and so give themselves
+    // results; a core dump is what it costs.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let mut args = std::env::args_os().skip(1);
     if args.next().is_some_and(|word| word == compile::WORD) {
         let args = args.map(|arg| arg.to_string_lossy().into_owned());
@@ -455,20 +460,24 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Result<u8, Failure> {
+    limits::check()?;
     let context = Context::new(&cli.common)?;
     // These have settings of their own to add.
     if !matches!(cli.command, Command::Run(_) | Command::List(_)) {
         context.tell_not_taken();
     }
     // One thread: see `plugin/workers.rs` for what computes.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
         .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(Failure::of)?;
+        .thread_keep_alive(threads::KEEP)
+        .enable_all();
+    let runtime = threads::runtime(&mut builder).map_err(limits::no_runtime)?;
+    threads::reserve(&runtime).map_err(Failure::of)?;
     // On that thread rather than beside it.
     let done = runtime.block_on(async {
         tokio::spawn(async move {
+            limits::outlive_file_size();
             match cli.command {
                 Command::Run(run) => run.run(context).await,
                 Command::List(list) => list.run(context).await,

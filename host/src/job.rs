@@ -52,11 +52,14 @@ pub use variants::VariantsError;
 
 use crate::config::Config;
 use crate::display::{self, JobBegin, JobLog, Screen};
-use crate::journal::{Event, JobFinished, JobStarted, Journal, JournalError, TaskPlanned};
+use crate::journal::{Event, JobFinished, JobStarted, Journal, JournalError, Reader, TaskPlanned};
 use crate::model::{Attributes, JobId, Tally};
 use crate::plugin::{Catalog, Plugin, PluginError};
 use crate::spawner::Spawner;
+use crate::threads::{self, NoThread};
 use dispatcher::Policy;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
 /// What keeps a job from running, or from being told of.
 #[derive(Debug, thiserror::Error)]
@@ -260,7 +263,7 @@ impl Job {
             )?;
         }
         journal.commit()?;
-        let reports = start_reports(&catalog, &config, &journal, directory.path())?;
+        let reports = Reports::start(&catalog, &config, &journal, directory.path())?;
         screen.begin(JobBegin {
             id: id.clone(),
             directory: directory.path().to_path_buf(),
@@ -329,7 +332,7 @@ impl Job {
         // Meanwhile, because a file system may take its time to remove a directory.
         let test_results = Arc::clone(directory.test_results());
         let tidying = tokio::task::spawn_blocking(move || test_results.tidy());
-        let failed_reports = end_reports(reports).await;
+        let failed_reports = reports.end().await;
         let _ = tidying.await;
         screen.log("the job has ended".to_owned());
         Ok(Summary {
@@ -398,33 +401,84 @@ fn there_are<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> String {
     }
 }
 
-type Running = (String, tokio::task::JoinHandle<Result<usize, ReportError>>);
+/// A report's format by name, and the answer of its thread.
+type Running = (String, oneshot::Receiver<Result<usize, ReportError>>);
 
-fn start_reports(
-    catalog: &Arc<Catalog>,
-    config: &Config,
-    journal: &Journal,
-    job_dir: &Path,
-) -> Result<Vec<Running>, JobError> {
-    let mut running = Vec::new();
-    for order in orders(catalog, config, job_dir) {
-        let reader = journal.follow()?;
-        let name = order.plugin.name.clone();
-        let (catalog, config, job_dir) =
-            (Arc::clone(catalog), config.clone(), job_dir.to_path_buf());
-        let runtime = tokio::runtime::Handle::current();
-        let thread = tokio::task::spawn_blocking(move || {
-            make_report(&catalog, &config, &order, reader, &job_dir, &runtime)
-        });
-        running.push((name, thread));
+/// The reports that are being made.
+struct Reports {
+    running: Vec<Running>,
+    /// Those for which there was no thread.
+    waiting: Vec<Arc<Order>>,
+    catalog: Arc<Catalog>,
+    config: Config,
+    job_dir: PathBuf,
+}
+
+impl Reports {
+    fn start(
+        catalog: &Arc<Catalog>,
+        config: &Config,
+        journal: &Journal,
+        job_dir: &Path,
+    ) -> Result<Self, JobError> {
+        let mut reports = Self {
+            running: Vec::new(),
+            waiting: Vec::new(),
+            catalog: Arc::clone(catalog),
+            config: config.clone(),
+            job_dir: job_dir.to_path_buf(),
+        };
+        for order in orders(catalog, config, job_dir) {
+            let order = Arc::new(order);
+            let reader = journal.follow()?;
+            if reports.make(&order, reader).is_err() {
+                reports.waiting.push(order);
+            }
+        }
+        Ok(reports)
     }
-    Ok(running)
+
+    /// Makes a report on a thread of its own: it may wait for as long as the job runs.
+    fn make(&mut self, order: &Arc<Order>, reader: Reader) -> Result<(), NoThread> {
+        let name = order.plugin.name.clone();
+        let made = threads::spawn("persea-report", self.work(Arc::clone(order), reader))?;
+        self.running.push((name, made));
+        Ok(())
+    }
+
+    fn work(
+        &self,
+        order: Arc<Order>,
+        reader: Reader,
+    ) -> impl FnOnce() -> Result<usize, ReportError> + Send + use<> {
+        let (catalog, config) = (Arc::clone(&self.catalog), self.config.clone());
+        let (job_dir, runtime) = (self.job_dir.clone(), Handle::current());
+        move || make_report(&catalog, &config, &order, reader, &job_dir, &runtime)
+    }
+
+    /// Waits for all reports. Those that had no thread are made now, one after the other, on one that the runtime has anyway.
+    async fn end(mut self) -> Vec<ReportError> {
+        let mut failed = Vec::new();
+        for order in std::mem::take(&mut self.waiting) {
+            let name = order.plugin.name.clone();
+            let made = match Reader::open(&self.job_dir) {
+                Err(error) => Err(error.into()),
+                Ok(reader) => {
+                    let made = tokio::task::spawn_blocking(self.work(order, reader));
+                    made.await.unwrap_or(Err(ReportError::Bug { name }))
+                }
+            };
+            failed.extend(made.err());
+        }
+        failed.extend(end_reports(self.running).await);
+        failed
+    }
 }
 
 async fn end_reports(running: Vec<Running>) -> Vec<ReportError> {
     let mut failed = Vec::new();
-    for (name, thread) in running {
-        match thread.await {
+    for (name, made) in running {
+        match made.await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => failed.push(error),
             Err(_) => failed.push(ReportError::Bug { name }),

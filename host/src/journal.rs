@@ -46,7 +46,7 @@ pub enum JournalError {
         source: io::Error,
     },
     /// A line could not be added: a full disk, say.
-    #[error("cannot write to the journal {}: {source}", path.display())]
+    #[error("cannot write to the journal {}: {source}{}", path.display(), crate::ulimit::hint(source))]
     Write {
         /// The journal's path.
         path: PathBuf,
@@ -109,6 +109,18 @@ pub fn now() -> u64 {
         .map_or(0, |elapsed| {
             u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
         })
+}
+
+/// The time of day for people. A clock beyond the year 9999, which no calendar of the library has, stands still at its end.
+pub fn date_and_time() -> jiff::Timestamp {
+    in_calendar(SystemTime::now())
+}
+
+fn in_calendar(time: SystemTime) -> jiff::Timestamp {
+    jiff::Timestamp::try_from(time).unwrap_or_else(|_| match time < SystemTime::UNIX_EPOCH {
+        true => jiff::Timestamp::MIN,
+        false => jiff::Timestamp::MAX,
+    })
 }
 
 /// Appends events. Lines are gathered and go to the file together with `commit`, before anybody acts on them.
@@ -292,6 +304,16 @@ mod tests {
             shuffle_seed: None,
             settings: Attributes::new(),
         }
+    }
+
+    #[test]
+    fn clock_beyond_the_calendar_stands_still_at_its_end() {
+        let year = std::time::Duration::from_secs(366 * 24 * 3600);
+        let now = in_calendar(SystemTime::UNIX_EPOCH + year);
+        assert_eq!(now.as_second(), 366 * 24 * 3600);
+        let far = in_calendar(SystemTime::UNIX_EPOCH + year * 9000);
+        assert_eq!(far, jiff::Timestamp::MAX);
+        assert!(far.to_string().starts_with("9999-12-30"));
     }
 
     #[test]

@@ -21,4 +21,7 @@ pub mod plugin;
 pub mod private;
 pub mod small_file;
 pub mod spawner;
+pub mod temporary;
+pub mod threads;
+pub mod ulimit;
 pub mod weight;

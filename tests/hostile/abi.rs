@@ -3,7 +3,7 @@
 use crate::hostile::assert_printable;
 use crate::hostile::wat::{DESCRIPTION, Runner, component, words};
 use crate::plugins::lock;
-use crate::support::{Ran, Sandbox};
+use crate::support::{Ran, Sandbox, finish, signal, wait_until};
 
 /// A sandbox with a component and a good list of tests.
 fn with(bytes: &[u8]) -> Sandbox {
@@ -348,9 +348,9 @@ fn exports_of_the_right_names_with_nothing_in_them() {
     is_not_loaded(&wat::parse_str(text).unwrap(), &[], &["cannot be loaded: "]);
 }
 
-#[test]
-fn a_core_module_that_would_take_long_to_compile() {
-    // One function with very many blocks and values: what takes a compiler longest for its size.
+/// A runner that takes seconds to compile: functions with very many blocks and values are what takes a compiler longest for its
+/// size. With another number it is another one.
+fn slow_to_compile(number: u32) -> Vec<u8> {
     let mut body = String::from("(local i64)");
     for number in 0..20_000 {
         body.push_str(&format!(
@@ -359,11 +359,44 @@ fn a_core_module_that_would_take_long_to_compile() {
     }
     let functions: String = (0..4).map(|_| format!("(func {body})")).collect();
     let text = Runner {
-        more: functions,
+        more: format!("{functions}(func (drop (i32.const {number})))"),
         ..Runner::default()
     }
     .text();
-    let bytes = component(&text);
+    component(&text)
+}
+
+#[test]
+fn compiler_that_was_killed_is_no_limit() {
+    let sandbox = with(&slow_to_compile(std::process::id()));
+    let args = ["run", "--plugin-dir", "plugins", "/bin/true"];
+    let child = sandbox.persea(&args).spawn().unwrap();
+    wait_until("a compiler has been killed", || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+        let children = threads.flatten().map(|thread| {
+            std::fs::read_to_string(thread.path().join("children")).unwrap_or_default()
+        });
+        let children = children.collect::<Vec<_>>().join(" ");
+        let is_compiler = |pid: &&str| {
+            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+            line.is_ok_and(|line| line.contains("compile-component"))
+        };
+        match children.split_whitespace().find(is_compiler) {
+            Some(pid) => {
+                signal(pid.parse().unwrap(), "KILL");
+                Ok(())
+            }
+            None => Err(children),
+        }
+    });
+    let ran = finish(child).code(2);
+    assert!(ran.stderr.contains("was ended by signal 9"), "{ran}");
+    assert!(!ran.stderr.contains("its limit on"), "{ran}");
+}
+
+#[test]
+fn a_core_module_that_would_take_long_to_compile() {
+    let bytes = slow_to_compile(0);
     let limit = ["--set", "plugins.limits.compile=1"];
     is_not_loaded(
         &bytes,

@@ -4,6 +4,7 @@
 mod abi;
 mod acts;
 mod calls;
+mod channel;
 mod checkouts;
 mod components;
 mod formats;

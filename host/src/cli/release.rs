@@ -51,7 +51,7 @@ impl Release {
                 spawner,
                 common,
                 outer: _outer,
-            } = Place::new("process", context)?;
+            } = Place::new("process", context).await?;
             let undo = Undo {
                 config: Arc::clone(&config),
                 catalog: Arc::clone(&catalog),

@@ -17,6 +17,7 @@ use crate::job::{
 use crate::journal;
 use crate::model::JobId;
 use crate::names::printable;
+use crate::temporary;
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -186,7 +187,10 @@ impl Run {
         } = Place::new(
             context.config.text("run.spawner").unwrap_or_default(),
             &context,
-        )?;
+        )
+        .await?;
+        // Beside the job, because there may be much to remove.
+        let removal = tokio::task::spawn_blocking(temporary::remove_abandoned);
         let pending = Pending::new(&context.dirs.state);
         remind(&pending);
         let on_stdout: Vec<&str> = catalog
@@ -249,6 +253,7 @@ impl Run {
             _ => String::new(),
         };
         screen.end(closing).await;
+        let _ = removal.await;
         let summary = done.map_err(|error| match error {
             JobError::Directory(_)
             | JobError::Journal(_)

@@ -6,7 +6,6 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustix::process::geteuid;
 
@@ -34,12 +33,19 @@ const BY_STATUS: &str = "by-status";
 
 /// A directory of results cannot be made or written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write results to {}: {source}; choose another place with `--results-dir DIR`", path.display())]
+#[error("cannot write results to {}: {source}{}", path.display(), way_out(source))]
 pub struct DirectoryError {
     /// What could not be made.
     pub path: PathBuf,
     /// What the system said.
     pub source: io::Error,
+}
+
+fn way_out(error: &io::Error) -> &'static str {
+    match crate::ulimit::hint(error) {
+        "" => "; choose another place with `--results-dir DIR`",
+        limit => limit,
+    }
 }
 
 /// The directory of one job.
@@ -183,7 +189,7 @@ impl JobDirectory {
                 io::Error::new(io::ErrorKind::InvalidInput, why),
             ));
         }
-        let time = Timestamp::now().to_zoned(time_zone());
+        let time = crate::journal::date_and_time().to_zoned(time_zone());
         let time = time.strftime("%Y-%m-%dT%H.%M");
         let mut path = PathBuf::new();
         // More digits where a directory of that name is there already.

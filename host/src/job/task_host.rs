@@ -427,6 +427,6 @@ impl Host {
 }
 
 fn line(file: &mut File, level: Level, message: &str) -> io::Result<()> {
-    let time = jiff::Timestamp::now();
+    let time = crate::journal::date_and_time();
     file.write_all(format!("{time:.3} {:5} {}\n", level.name(), printable(message)).as_bytes())
 }

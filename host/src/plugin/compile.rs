@@ -6,10 +6,13 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::PluginError;
+use super::engine::Addresses;
 use super::limits::{Limits, Reached, bytes};
 
 /// The word that makes this program a compiler.
@@ -36,6 +39,8 @@ pub(super) enum CompileError {
     Said(String),
     /// It takes more than it may.
     Limit(Reached),
+    /// Somebody or something else has ended the process, by this signal.
+    Killed(i32),
     /// The process cannot be had.
     Process(std::io::Error),
 }
@@ -51,6 +56,9 @@ impl CompileError {
             }
             Self::Wrong(error) => format!("{error:#}"),
             Self::Said(text) => text,
+            Self::Killed(signal) => format!(
+                "the process that compiles it was ended by signal {signal}; the system sends signal 9 where memory runs out"
+            ),
             Self::Process(error) => format!("the process that compiles it cannot be used: {error}"),
         };
         PluginError::Load { plugin, message }
@@ -58,12 +66,18 @@ impl CompileError {
 }
 
 /// Compiles in a process of its own, and waits for it.
-pub(super) fn apart(component: &[u8], limits: &Limits) -> Result<Vec<u8>, CompileError> {
+pub(super) fn apart(
+    component: &[u8],
+    limits: &Limits,
+    addresses: Addresses,
+) -> Result<Vec<u8>, CompileError> {
+    let begun = Instant::now();
     let seconds = limits.compile.as_secs_f64().ceil().max(1.0);
     let mut child = Command::new(OWN)
         .arg(WORD)
         .arg(format!("{seconds}"))
         .arg(limits.compile_memory.to_string())
+        .arg(addresses.word())
         .env_clear()
         // Otherwise the allocator takes a gibibyte of addresses before it's asked for anything (in KiB).
         .env("MIMALLOC_ARENA_RESERVE", "16384")
@@ -95,14 +109,17 @@ pub(super) fn apart(component: &[u8], limits: &Limits) -> Result<Vec<u8>, Compil
     if status.success() && code.len() as u64 <= CODE {
         return Ok(code);
     }
-    let of_time = [libc_signal::XCPU, libc_signal::KILL];
+    // The kernel sends SIGKILL a second after SIGXCPU, to who ignores that. So much processor time takes its time.
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let processors = u32::try_from(processors).unwrap_or(u32::MAX);
+    let is_used_up = begun.elapsed().saturating_mul(processors) >= limits.compile;
     Err(match status.signal() {
-        Some(signal) if of_time.contains(&signal) => {
+        Some(signal) if signal == signals::XCPU || signal == signals::KILL && is_used_up => {
             let value = format!("{} s", limits.compile.as_secs_f64());
             CompileError::Limit(limits.reached("the time to compile it", value, "compile"))
         }
         // Rust ends so when there's no memory to be had, and the kernel when there's none for a stack.
-        Some(_) => {
+        Some(signal) if signals::OF_MEMORY.contains(&signal) => {
             let value = bytes(limits.compile_memory);
             CompileError::Limit(limits.reached(
                 "the memory to compile it",
@@ -110,17 +127,35 @@ pub(super) fn apart(component: &[u8], limits: &Limits) -> Result<Vec<u8>, Compil
                 "compile_memory_mb",
             ))
         }
+        Some(signal) => CompileError::Killed(signal),
         None => CompileError::Said(said.trim().to_owned()),
     })
 }
 
-/// The numbers of the signals by which the kernel ends what has used up its processor time.
-mod libc_signal {
-    pub(super) const KILL: i32 = rustix::process::Signal::KILL.as_raw();
-    pub(super) const XCPU: i32 = rustix::process::Signal::XCPU.as_raw();
+/// The numbers of the signals that end a process which has reached a limit.
+mod signals {
+    use rustix::process::Signal;
+
+    pub(super) const KILL: i32 = Signal::KILL.as_raw();
+    pub(super) const XCPU: i32 = Signal::XCPU.as_raw();
+    pub(super) const OF_MEMORY: [i32; 3] = [
+        Signal::ABORT.as_raw(),
+        Signal::SEGV.as_raw(),
+        Signal::BUS.as_raw(),
+    ];
 }
 
-/// Is the compiler: with the seconds and the bytes that it may use.
+/// Whether the compiler may use more than one thread. Its library panics where it gets none, unless it was asked before.
+pub(super) fn has_threads() -> bool {
+    static HAS_THREADS: OnceLock<bool> = OnceLock::new();
+    *HAS_THREADS.get_or_init(|| match rayon::ThreadPoolBuilder::new().build_global() {
+        Ok(()) => true,
+        // Without a cause the pool is there already.
+        Err(error) => std::error::Error::source(&error).is_none(),
+    })
+}
+
+/// Is the compiler: with the seconds and the bytes that it may use, and the addresses that the code may count on.
 pub fn main(args: &[String]) -> ExitCode {
     match compile(args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -133,7 +168,8 @@ pub fn main(args: &[String]) -> ExitCode {
 
 fn compile(args: &[String]) -> Result<(), String> {
     let number = |index: usize| args.get(index).and_then(|text| text.parse::<u64>().ok());
-    let (Some(seconds), Some(memory)) = (number(0), number(1)) else {
+    let addresses = args.get(2).and_then(|word| Addresses::of_word(word));
+    let (Some(seconds), Some(memory), Some(addresses)) = (number(0), number(1), addresses) else {
         return Err(format!("`{WORD}` is for this program itself"));
     };
     // It ends with the host that asked.
@@ -155,8 +191,9 @@ fn compile(args: &[String]) -> Result<(), String> {
         .read_to_end(&mut component)
         .map_err(|error| error.to_string())?;
     // Threads have stacks, for which there may be no room; and a small component is compiled as soon without.
-    let parallel = component.len() > SMALL && memory >= LARGE;
-    let engine = super::engine::only_compiling(parallel).map_err(|error| format!("{error:#}"))?;
+    let parallel = component.len() > SMALL && memory >= LARGE && has_threads();
+    let engine =
+        super::engine::only_compiling(parallel, addresses).map_err(|error| format!("{error:#}"))?;
     let code = engine
         .precompile_component(&component)
         .map_err(|error| format!("{error:#}"))?;

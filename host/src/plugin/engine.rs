@@ -27,6 +27,35 @@ const MOST_MEMORIES: u32 = 18_000;
 /// The most tables of one component: a Python guest has some 20.
 const TABLES: u32 = 64;
 
+/// How much address space there is (`ulimit -v`). Compiled code depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Addresses {
+    /// As much as the machine has: 4 GiB are set aside for each memory, so that most accesses need no check.
+    Plenty,
+    /// So little that memories get no more than they use, and each access is checked.
+    Limited,
+}
+
+impl Addresses {
+    fn of_this_process() -> Self {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::As);
+        limit.current.map_or(Self::Plenty, |_| Self::Limited)
+    }
+
+    /// How the compiler is told.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Plenty => "plenty",
+            Self::Limited => "limited",
+        }
+    }
+
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        let all = [Self::Plenty, Self::Limited];
+        all.into_iter().find(|it| it.word() == word)
+    }
+}
+
 /// The room that any one guest may need: the largest of their limits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Room {
@@ -41,6 +70,7 @@ pub(super) struct Room {
 /// Compiles components and keeps what it compiled.
 pub(super) struct Compiler {
     pub(super) engine: Engine,
+    addresses: Addresses,
     cache: Option<Compiled>,
     compatibility: String,
     _ticker: std::sync::Arc<()>,
@@ -57,13 +87,17 @@ pub fn digest(bytes: &[u8]) -> String {
 impl Compiler {
     /// An engine for `instances` guests at once, each with so much room, with compiled code kept below `cache`.
     pub(super) fn new(instances: u32, room: Room, cache: Option<&Path>) -> wasmtime::Result<Self> {
-        // The pool reserves 4 GiB of addresses for each memory; where the address space is limited (`ulimit -v`) that
-        // fails, and memories are made one by one.
-        let engine = match Engine::new(&settings(Some(instances), room)) {
+        let addresses = Addresses::of_this_process();
+        // The pool reserves 4 GiB of addresses for each memory; where there are none, memories are made one by one.
+        let pooled = match addresses {
+            Addresses::Plenty => Engine::new(&settings(Some(instances), room, addresses)),
+            Addresses::Limited => Engine::new(&settings(None, room, addresses)),
+        };
+        let engine = match pooled {
             Ok(engine) => engine,
             Err(error) => {
                 tracing::debug!("no pool of instances: {error:#}");
-                Engine::new(&settings(None, room))?
+                Engine::new(&settings(None, room, addresses))?
             }
         };
         let ticker = std::sync::Arc::new(());
@@ -72,6 +106,7 @@ impl Compiler {
         let cache = cache.and_then(Compiled::open);
         Ok(Self {
             engine,
+            addresses,
             cache,
             compatibility,
             _ticker: ticker,
@@ -95,19 +130,31 @@ impl Compiler {
             return Ok(component);
         }
         let Some(limits) = foreign else {
-            let component = Component::new(&self.engine, bytes).map_err(CompileError::Wrong)?;
+            let component = self.compile(bytes).map_err(CompileError::Wrong)?;
             if let Some(cache) = &self.cache {
                 cache.store(&key, &component.serialize().map_err(CompileError::Wrong)?);
             }
             return Ok(component);
         };
-        let code = compile::apart(bytes, limits)?;
+        let code = compile::apart(bytes, limits, self.addresses)?;
         if let Some(cache) = &self.cache {
             cache.store(&key, &code);
         }
         // SAFETY: it is the output of this very program, run by `compile::apart`, and in nobody else's hands.
         #[allow(unsafe_code)]
         unsafe { Component::deserialize(&self.engine, &code) }.map_err(CompileError::Wrong)
+    }
+
+    fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        if compile::has_threads() {
+            return Component::new(&self.engine, bytes);
+        }
+        let code = only_compiling(false, self.addresses)?.precompile_component(bytes)?;
+        // SAFETY: it is the output of this very compiler, and in nobody else's hands.
+        #[allow(unsafe_code)]
+        unsafe {
+            Component::deserialize(&self.engine, code)
+        }
     }
 
     /// What a component says of itself, if that is in the cache.
@@ -135,13 +182,13 @@ impl Compiler {
 }
 
 /// An engine that compiles as all others do, and makes room for no instances; on all processors, or on one.
-pub(super) fn only_compiling(parallel: bool) -> wasmtime::Result<Engine> {
-    let mut settings = settings(None, Room::default());
+pub(super) fn only_compiling(parallel: bool, addresses: Addresses) -> wasmtime::Result<Engine> {
+    let mut settings = settings(None, Room::default(), addresses);
     settings.parallel_compilation(parallel);
     Engine::new(&settings)
 }
 
-fn settings(pooled: Option<u32>, room: Room) -> Config {
+fn settings(pooled: Option<u32>, room: Room, addresses: Addresses) -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true);
     config.epoch_interruption(true);
@@ -150,6 +197,11 @@ fn settings(pooled: Option<u32>, room: Room) -> Config {
     config.max_wasm_stack(stack);
     config.async_stack_size(stack + 512 * 1024);
     config.memory_init_cow(true);
+    if addresses == Addresses::Limited {
+        config.memory_reservation(0);
+        config.memory_reservation_for_growth(1 << 20);
+        config.memory_guard_size(64 << 10);
+    }
     if let Some(instances) = pooled {
         let parts = u32::try_from(room.instances).unwrap_or(u32::MAX);
         let mut pool = PoolingAllocationConfig::default();

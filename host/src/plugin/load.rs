@@ -67,8 +67,10 @@ impl Loader {
         let compiled = sources.cache.as_ref().map(|cache| cache.join("compiled"));
         let room = limits::room(config, &sources.locks);
         let compiler = Compiler::new(instances, room, compiled.as_deref());
-        let compiler = compiler.map_err(|error| PluginError::Engine {
-            message: format!("{error:#}"),
+        let compiler = compiler.map_err(|error| {
+            let limit = error.downcast_ref().map_or("", crate::ulimit::hint);
+            let message = format!("{error:#}{limit}");
+            PluginError::Engine { message }
         })?;
         Ok(Self {
             compiler,

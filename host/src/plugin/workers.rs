@@ -26,10 +26,9 @@ impl Workers {
     /// Where to spawn what computes. To be called in a runtime, which is taken where the system has no more threads.
     pub(super) fn handle(&self) -> Handle {
         let runtime = self.0.0.get_or_init(|| {
-            Builder::new_multi_thread()
-                .thread_name("persea-guest")
-                .enable_all()
-                .build()
+            let mut builder = Builder::new_multi_thread();
+            builder.thread_name("persea-guest").enable_all();
+            crate::threads::runtime(&mut builder)
                 .inspect_err(|error| tracing::warn!("no threads for plugins: {error}"))
                 .ok()
         });

@@ -44,7 +44,10 @@ pub enum SpawnError {
         reason: Arc<str>,
     },
     /// The helper could not be brought to where it should run.
-    #[error("the helper for environment {environment} can't be started: {what}: {source}")]
+    #[error(
+        "the helper for environment {environment} can't be started: {what}: {source}{}",
+        crate::ulimit::hint(source)
+    )]
     HelperStart {
         /// The environment's name.
         environment: Arc<str>,

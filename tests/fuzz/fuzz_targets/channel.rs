@@ -1,0 +1,141 @@
+//! What the host reads from the helper's end of a channel: whatever comes from there, no request is answered twice, by another's reply or
+//! with more than was asked for, and the verdict is the same however the bytes are cut.
+#![no_main]
+
+use std::collections::HashMap;
+
+use libfuzzer_sys::fuzz_target;
+use persea_helper::outstanding::{Answer, CLOCK_SLACK, Outstanding};
+use persea_helper::protocol::{
+    Frames, Id, Line, MAX_REPLY, Reply, Request, Start, Stream, Welcome, decode, decode_greeting,
+};
+
+/// One request of each kind that has a reply; their ids count from 1.
+fn requests() -> Vec<Request> {
+    let start = |quiet, in_turn| Start {
+        quiet,
+        in_turn,
+        ..Start::default()
+    };
+    let read = |id, max| Request::Read {
+        id,
+        child: 1,
+        stream: Stream::Stdout,
+        max,
+    };
+    vec![
+        Request::Start {
+            id: 1,
+            start: start(false, None),
+        },
+        Request::Start {
+            id: 2,
+            start: start(true, None),
+        },
+        Request::Start {
+            id: 3,
+            start: start(false, Some(Line::Head)),
+        },
+        read(4, 0),
+        read(5, 8),
+        Request::Pause { id: 6 },
+        Request::EndTask { id: 7, of: None },
+    ]
+}
+
+/// What is taken of the bytes, and whether they end in an error.
+fn accepted(bytes: &[u8], piece: usize) -> (Vec<(Id, bool)>, bool) {
+    let mut frames = Frames::up_to(MAX_REPLY);
+    let mut outstanding = Outstanding::default();
+    for request in requests() {
+        outstanding.ask(&request, ());
+    }
+    let mut greeted = false;
+    let mut taken = Vec::new();
+    for piece in bytes.chunks(piece.max(1)) {
+        frames.push(piece);
+        loop {
+            let frame = match frames.next_frame() {
+                Ok(None) => break,
+                Ok(Some(frame)) => frame,
+                Err(_) => return (taken, true),
+            };
+            if !greeted {
+                if decode_greeting::<Welcome>(frame).is_err() {
+                    return (taken, true);
+                }
+                greeted = true;
+                continue;
+            }
+            let Ok(reply) = decode::<Reply>(frame) else {
+                return (taken, true);
+            };
+            match outstanding.answer(&reply) {
+                Err(error) => {
+                    assert!(error.to_string().starts_with("it answered"));
+                    return (taken, true);
+                }
+                Ok(Answer::GivesUp) => {}
+                Ok(Answer::Started(())) => taken.push((check(&reply), false)),
+                Ok(Answer::Last(())) => taken.push((check(&reply), true)),
+            }
+        }
+    }
+    (taken, false)
+}
+
+/// An accepted reply fits the request with its id.
+fn check(reply: &Reply) -> Id {
+    match reply {
+        Reply::Started { id, pid } => {
+            assert!(matches!(id, 1 | 3) && *pid > 0);
+            *id
+        }
+        Reply::StartFailed { id, .. } => {
+            assert!(matches!(id, 1..=3));
+            *id
+        }
+        Reply::Exited { id, exit } => {
+            assert!(matches!(id, 1..=3));
+            assert!(exit.code.is_some() != exit.signal.is_some());
+            let most = CLOCK_SLACK.as_nanos() + 60_000_000_000;
+            assert!(u128::from(exit.duration_ns) <= most);
+            *id
+        }
+        Reply::Data { id, bytes } => {
+            let most = match id {
+                4 => 1,
+                5 => 8,
+                other => panic!("{other} was no read"),
+            };
+            assert!(bytes.0.len() <= most);
+            *id
+        }
+        Reply::Done { id } => {
+            assert_eq!(*id, 6);
+            *id
+        }
+        Reply::Failed { id, .. } => {
+            assert!(matches!(id, 4..=7));
+            *id
+        }
+        Reply::Ended { id, .. } => {
+            assert_eq!(*id, 7);
+            *id
+        }
+    }
+}
+
+fuzz_target!(|input: (u8, &[u8])| {
+    let (piece, bytes) = input;
+    let whole = accepted(bytes, bytes.len());
+    assert_eq!(whole, accepted(bytes, usize::from(piece)));
+    let mut ends: HashMap<Id, (usize, usize)> = HashMap::new();
+    for (id, is_last) in whole.0 {
+        let (started, ended) = ends.entry(id).or_default();
+        assert_eq!(*ended, 0, "{id} is answered after its end");
+        *started += usize::from(!is_last);
+        *ended += usize::from(is_last);
+        assert!(*started <= 1 && *ended <= 1);
+    }
+});
