@@ -397,9 +397,10 @@ fn the_books_plugins_pass_their_own_tests() {
 
 /// The file of a module of these tests: `endings`, `hostile::runners`.
 fn file_of(module: &str) -> Option<String> {
-    let file = match module.strip_prefix("hostile::") {
-        Some(module) => format!("tests/hostile/{module}.rs"),
-        None => format!("tests/e2e/{module}.rs"),
+    let path = module.replace("::", "/");
+    let file = match path.starts_with("hostile/") {
+        true => format!("tests/{path}.rs"),
+        false => format!("tests/e2e/{path}.rs"),
     };
     repository().join(&file).is_file().then_some(file)
 }
