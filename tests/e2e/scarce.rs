@@ -234,7 +234,8 @@ fn host_killed_while_it_makes_a_sandbox_leaves_no_process() {
             .filter(|name| name.starts_with("persea-"))
             .collect::<Vec<_>>()
     };
-    assert_eq!(left().len(), 2);
+    // The second has removed what the first has left, if it came so far.
+    assert!(!left().is_empty());
     sandbox.run(&["run", "/bin/true"]).code(0);
     assert_eq!(left(), [""; 0]);
 }
