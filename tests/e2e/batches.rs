@@ -185,7 +185,8 @@ class T(unittest.TestCase):
     def test_closes(self): os.closerange(0, 100)
     def test_workdir_1(self): self.leave()
     def test_workdir_2(self): self.leave()
-    def test_outputdir(self): open(os.environ["AVOCADO_TEST_OUTPUTDIR"] + "/left", "w").write("x")
+    def test_outputdir(self):
+        with open(os.environ["AVOCADO_TEST_OUTPUTDIR"] + "/left", "w") as file: file.write("x")
     def test_stdin(self): self.assertEqual(sys.stdin.read(), "")
     def leave(self):
         directory = os.environ["AVOCADO_TEST_WORKDIR"]

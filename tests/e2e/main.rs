@@ -27,6 +27,7 @@ mod mixed;
 mod output;
 mod plugins;
 mod policy;
+mod python;
 mod quick;
 mod readers;
 mod registries;

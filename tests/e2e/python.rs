@@ -1,0 +1,71 @@
+//! Tests of Python's unittest end as `python -m unittest` says, and what they are told of themselves is true.
+
+use crate::support::Sandbox;
+
+const CLASS: &str = "class T(unittest.TestCase):\n    def test(self): pass\n";
+
+#[test]
+fn a_package_is_imported_from_the_projects_top_level() {
+    let sandbox = Sandbox::new();
+    sandbox.file("pkg/__init__.py", "");
+    sandbox.file("pkg/base.py", "import unittest\nclass Base(unittest.TestCase):\n    def test(self): self.assertEqual(type(self).__module__, 'pkg.tests.test_a')\n");
+    sandbox.file("pkg/tests/__init__.py", "");
+    sandbox.file("pkg/tests/string.py", "raise Exception('not this one')\n");
+    let test = "from ..base import Base\nimport pkg.base, string\nclass Base(Base): pass\n";
+    sandbox.file("pkg/tests/test_a.py", test);
+    sandbox.file(
+        "off/__init__.py",
+        "import unittest\nraise unittest.SkipTest('no lib')\n",
+    );
+    sandbox.file("off/test_b.py", format!("import unittest\n{CLASS}"));
+    for batches in ["true", "false"] {
+        let set = format!("run.batches={batches}");
+        let args = ["run", "--set", &set, "pkg/tests/test_a.py", "off/test_b.py"];
+        sandbox.run(&args).code(0);
+        let job = sandbox.job();
+        assert_eq!(job.status("pkg/tests/test_a.py:Base.test"), "PASS");
+        assert_eq!(job.reason("off/test_b.py:T.test"), "no lib");
+    }
+}
+
+#[test]
+fn an_unexpected_success_fails() {
+    let sandbox = Sandbox::new();
+    sandbox.file("test_a.py", "import unittest\nclass T(unittest.TestCase):\n    @unittest.expectedFailure\n    def test(self): pass\n");
+    sandbox.run(&["run", "test_a.py"]).code(1);
+    assert_eq!(
+        sandbox.job().reason("test_a.py:T.test"),
+        "unexpected success"
+    );
+}
+
+#[test]
+fn a_locale_that_is_not_utf_8_changes_no_result() {
+    let sandbox = Sandbox::new();
+    sandbox.file("test_\u{e9}.py", "import unittest\nclass T\u{e9}(unittest.TestCase):\n    def test_\u{e9}(self): self.fail('\u{e9}')\n");
+    let mut persea = sandbox.persea(&["run", "test_\u{e9}.py"]);
+    persea.envs([
+        ("LC_ALL", "C"),
+        ("PYTHONUTF8", "0"),
+        ("PYTHONCOERCECLOCALE", "0"),
+    ]);
+    crate::support::finish(persea.spawn().unwrap()).code(1);
+    let reason = sandbox.job().reason("test_\u{e9}.py:T\u{e9}.test_\u{e9}");
+    assert_eq!(reason, "AssertionError: \u{e9}");
+}
+
+#[test]
+fn an_interpreter_that_cannot_start_says_why_in_the_reason() {
+    let sandbox = Sandbox::new();
+    sandbox.file("test_a.py", format!("import unittest\n{CLASS}"));
+    for batches in ["true", "false"] {
+        let set = format!("run.batches={batches}");
+        let mut persea = sandbox.persea(&["run", "--set", &set, "test_a.py"]);
+        persea.env("PYTHONHOME", sandbox.project());
+        crate::support::finish(persea.spawn().unwrap()).code(1);
+        let job = sandbox.job();
+        assert_eq!(job.status("test_a.py:T.test"), "ERROR");
+        let reason = job.reason("test_a.py:T.test");
+        assert!(reason.contains("Fatal Python error"), "{reason}");
+    }
+}
