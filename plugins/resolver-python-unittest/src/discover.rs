@@ -73,7 +73,7 @@ pub(crate) fn discover(library: &mut Library, file: &str, source: &Source) -> Di
                 .is_some_and(|(name, _)| *name == class.name);
             discovery.is_suspect |=
                 is_own && is_unknown && !found.is_test && !found.tests.is_empty();
-            if !found.is_test && !(directives.recursive && is_own) {
+            if !(found.is_test || directives.recursive && is_own) {
                 continue;
             }
             found.into_tests()

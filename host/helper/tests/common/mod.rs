@@ -1,6 +1,6 @@
 //! A host in small: one blocking connection to the real program.
 // Each of the tests' programs uses a part of it.
-#![allow(unreachable_pub, dead_code)]
+#![allow(unreachable_pub, dead_code, clippy::indexing_slicing)]
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
