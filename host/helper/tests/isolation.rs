@@ -1,5 +1,5 @@
 //! What the helper gives up before it starts a process.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
