@@ -14,14 +14,22 @@ pub fn resolve(reference: &str, kind: &str) -> Resolution {
         Err(error) => return Resolution::NotFound(error.message),
     };
     match stat.kind {
-        FileKind::File if stat.executable => {
-            Resolution::Found(vec![Runnable::new(kind).uri(reference)])
-        }
+        FileKind::File if stat.executable => Resolution::Found(vec![runnable(reference, kind)]),
         FileKind::File => Resolution::NotFound(format!(
             "{reference} is not executable; if it is a test, `chmod +x` makes it one"
         )),
         FileKind::Directory => Resolution::NotFound(format!("{reference} is a directory")),
         FileKind::Other => Resolution::NotFound(format!("{reference} is not a regular file")),
+    }
+}
+
+/// The test that a file is. Runners look for a program without a slash in its name in PATH, where `true` is another file than the one
+/// that was found: such a file gets a path, and keeps the name that was typed.
+fn runnable(reference: &str, kind: &str) -> Runnable {
+    let runnable = Runnable::new(kind);
+    match reference.contains('/') {
+        true => runnable.uri(reference),
+        false => runnable.uri(format!("./{reference}")).identifier(reference),
     }
 }
 
@@ -33,6 +41,7 @@ mod tests {
     fn ask(reference: &str) -> Resolution {
         let files = Files::new()
             .executable("dir/run", "#!/bin/sh\n")
+            .executable("true", "#!/bin/sh\n")
             .file("notes.txt", "")
             .directory("d")
             .other("pipe");
@@ -53,6 +62,12 @@ mod tests {
             ask("dir/run"),
             Resolution::Found(vec![Runnable::new("some-kind").uri("dir/run")])
         );
+    }
+
+    #[test]
+    fn a_file_without_a_directory_has_a_path_and_keeps_its_name() {
+        let expected = Runnable::new("some-kind").uri("./true").identifier("true");
+        assert_eq!(ask("true"), Resolution::Found(vec![expected]));
     }
 
     #[test]
