@@ -278,3 +278,32 @@ fn the_word_for_the_compiler_is_for_nobody_else() {
         "`compile-component` is for this program itself\n"
     );
 }
+
+#[test]
+fn variables_of_libraries_change_nothing() {
+    for (name, value) in [
+        ("WASMTIME_BACKTRACE_DETAILS", "1"),
+        ("WASMTIME_BACKTRACE_DETAILS", "0"),
+        ("TOKIO_WORKER_THREADS", "0"),
+        ("RUST_MIN_STACK", "16384"),
+        ("RAYON_NUM_THREADS", "1"),
+    ] {
+        // Compiled under the variable, and taken from a cache that was filled without.
+        for is_warm in [false, true] {
+            let case = Case::new();
+            if is_warm {
+                case.works();
+            }
+            let compiled = case.entries(".cwasm");
+            let args = ["run", "--plugin-dir", "plugins", "/bin/true"];
+            let mut command = case.sandbox.persea(&args);
+            command.env("XDG_CACHE_HOME", &case.cache).env(name, value);
+            let ran = finish(command.spawn().unwrap()).code(0);
+            assert_eq!(ran.stderr, "", "{name}={value}: {ran}");
+            assert_eq!(case.sandbox.job().read("results.csv").lines().count(), 2);
+            if is_warm {
+                assert_eq!(case.entries(".cwasm"), compiled, "{name}={value}");
+            }
+        }
+    }
+}

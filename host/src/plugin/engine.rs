@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
 
 use super::compile::{self, CompileError};
 use super::compiled::Compiled;
@@ -202,6 +205,8 @@ fn settings(pooled: Option<u32>, room: Room, addresses: Addresses) -> Config {
         config.memory_reservation_for_growth(1 << 20);
         config.memory_guard_size(64 << 10);
     }
+    // By default a variable of the environment decides, which the compiler process does not have: its code would not fit this engine.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
     if let Some(instances) = pooled {
         let parts = u32::try_from(room.instances).unwrap_or(u32::MAX);
         let mut pool = PoolingAllocationConfig::default();

@@ -1,6 +1,6 @@
 //! What comes of a call: what the plugin answered, or what a failed call is reported as: its panic, the limit that it reached, or the trap with the functions around it.
 
-use wasmtime::{Store, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
 
 use super::PluginError;
 use super::bindings::types;
@@ -75,9 +75,8 @@ pub(super) fn explain(
         let names: Vec<String> = backtrace
             .frames()
             .iter()
-            .filter_map(|frame| frame.func_name())
+            .filter_map(frame)
             .take(FRAMES)
-            .map(|name| format!("{:#}", rustc_demangle::demangle(name)))
             .collect();
         if !names.is_empty() {
             message.push_str(&format!(" (in {})", names.join(", called by ")));
@@ -87,6 +86,16 @@ pub(super) fn explain(
         plugin: terms.label.clone(),
         message,
     }
+}
+
+/// A function of a backtrace, with the line of its source where the component has that.
+fn frame(frame: &FrameInfo) -> Option<String> {
+    let name = format!("{:#}", rustc_demangle::demangle(frame.func_name()?));
+    let line = frame.symbols().iter().find_map(|symbol| {
+        let line = symbol.line()?;
+        Some(format!("{name} at {}:{line}", symbol.file()?))
+    });
+    Some(shortened(line.unwrap_or(name), MESSAGE))
 }
 
 /// The limit by which an instance has ended, if it was one.
