@@ -85,15 +85,70 @@ impl Queue {
         self.peek_in(0..self.graph.tasks)
     }
 
-    /// The first of the tasks that can start now, up to so many.
+    /// The tasks that can start now in the order of the plan: all, or the first `most`.
     pub(super) fn ready(&mut self, most: usize) -> Vec<usize> {
-        // Those that wait for a resource are put aside by this.
-        if self.peek().is_none() {
-            return Vec::new();
+        self.unblock(most);
+        let mut startable = Vec::new();
+        let mut lacking = Vec::new();
+        for task in self.ready.range(0..self.graph.tasks).copied() {
+            match self.lacking(task) {
+                Some(resource) => lacking.push((task, resource)),
+                None => startable.push(task),
+            }
+            if startable.len() == most {
+                break;
+            }
         }
-        let ready = self.ready.range(0..self.graph.tasks).copied();
-        let free = ready.filter(|task| self.lacking(*task).is_none());
-        free.take(most).collect()
+        for (task, resource) in lacking {
+            self.block(task, resource);
+        }
+        startable
+    }
+
+    /// Moves the blocked tasks that can start now, at least the first `most` of each resource, to the ready ones. At least one of each
+    /// resource is enough for [`Queue::peek`], which wakes the others one by one.
+    fn unblock(&mut self, most: usize) {
+        for resource in 0..self.blocked.len() {
+            if self.free.get(resource).is_none_or(|free| *free == 0) {
+                continue;
+            }
+            let blocked = self.blocked.get(resource).into_iter().flatten().copied();
+            let mut startable = Vec::new();
+            let mut elsewhere = Vec::new();
+            for task in blocked {
+                match self.lacking(task) {
+                    None => startable.push(task),
+                    Some(other) if other != resource => elsewhere.push((task, other)),
+                    Some(_) => {}
+                }
+                if startable.len() == most {
+                    break;
+                }
+            }
+            let moved = elsewhere.iter().map(|(task, _)| task).chain(&startable);
+            if let Some(blocked) = self.blocked.get_mut(resource) {
+                for task in moved {
+                    blocked.remove(task);
+                }
+            }
+            self.ready.extend(startable);
+            for (task, other) in elsewhere {
+                self.block(task, other);
+            }
+        }
+    }
+
+    /// Keeps a task where it is looked for when there is more of a resource.
+    fn block(&mut self, task: usize, resource: usize) {
+        self.ready.remove(&task);
+        if let Some(blocked) = self.blocked.get_mut(resource) {
+            blocked.insert(task);
+        }
+    }
+
+    /// Whether a task waits for nothing any more and gets what it claims.
+    pub(super) fn can_start(&self, task: usize) -> bool {
+        self.is_waiting(task) && self.waits.get(task) == Some(&0) && self.lacking(task).is_none()
     }
 
     /// Whether a task has neither been taken nor ended.
@@ -113,11 +168,7 @@ impl Queue {
             let Some(resource) = self.lacking(task) else {
                 return Some(task);
             };
-            // It waits where it will be looked for when there is more of that.
-            self.ready.remove(&task);
-            if let Some(blocked) = self.blocked.get_mut(resource) {
-                blocked.insert(task);
-            }
+            self.block(task, resource);
             // What it does not take, another one may want.
             self.wake(task, Some(resource));
         }

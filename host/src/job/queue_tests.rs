@@ -244,3 +244,69 @@ fn those_that_are_left_are_neither_taken_nor_ended() {
     queue.take(3);
     assert_eq!(queue.left(), [0; 0]);
 }
+
+#[test]
+fn ready_has_every_task_that_can_start_although_resources_are_contended() {
+    let mutex = json!({"mutexes": ["m"]});
+    let gpus = |n: u64| json!({"resources": {"gpu": n}});
+    let mut queue = queue(&[
+        mutex.clone(),
+        mutex.clone(),
+        mutex,
+        gpus(1),
+        gpus(2),
+        gpus(1),
+        json!({}),
+    ]);
+    assert_eq!(queue.ready(4096), [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(queue.ready(3), [0, 1, 2]);
+    queue.take(1);
+    assert_eq!(queue.ready(4096), [3, 4, 5, 6]);
+    queue.take(5);
+    assert_eq!(queue.ready(4096), [3, 6]);
+    queue.ended(1, Status::Pass);
+    assert_eq!(queue.ready(4096), [0, 2, 3, 6]);
+    assert_eq!(queue.ready(1), [0]);
+    queue.ended(5, Status::Pass);
+    assert_eq!(queue.ready(4096), [0, 2, 3, 4, 6]);
+}
+
+#[test]
+fn ready_moves_a_task_to_the_resource_that_it_lacks_now() {
+    let mut queue = queue(&[
+        json!({"resources": {"gpu": 2}}),
+        json!({"resources": {"db": 1}}),
+        json!({"resources": {"db": 1, "gpu": 1}}),
+    ]);
+    queue.take(0);
+    queue.take(1);
+    assert_eq!(queue.ready(4096), [0; 0]);
+    queue.ended(1, Status::Pass);
+    assert_eq!(queue.ready(4096), [0; 0]);
+    queue.ended(0, Status::Pass);
+    assert_eq!(queue.ready(4096), [2]);
+}
+
+#[test]
+fn every_task_runs_in_plan_order_after_the_scheduler_is_given_up() {
+    let mutex = json!({"mutexes": ["m"]});
+    let mut queue = queue(&[
+        mutex.clone(),
+        mutex.clone(),
+        mutex.clone(),
+        mutex,
+        json!({}),
+    ]);
+    queue.take(3);
+    assert_eq!(queue.ready(2), [4]);
+    queue.ended(3, Status::Pass);
+    assert_eq!(queue.ready(2), [0, 1]);
+    let mut order = Vec::new();
+    while let Some(task) = queue.peek() {
+        queue.take(task);
+        queue.ended(task, Status::Pass);
+        order.push(task);
+    }
+    assert_eq!(order, [0, 1, 2, 4]);
+    assert_eq!(queue.left(), [0; 0]);
+}
