@@ -11,7 +11,9 @@ use crate::config::{Config, SafeDirectories, UserDirs};
 use crate::display;
 use crate::job;
 use crate::names::{printable, printable_json, printable_lines};
-use crate::plugin::{Catalog, Grants, LOCK_FILE, Lock, LockError, Power, Sources, compile};
+use crate::plugin::{
+    Catalog, Grants, LOCK_FILE, Lock, LockError, Power, Sources, THREAD_STACK, compile,
+};
 use crate::spawner::{self, ISOLATING, ProcessSpawner, SandboxSpawner, Spawner, Visibility};
 use crate::temporary::Temporary;
 use crate::threads;
@@ -21,6 +23,7 @@ mod config;
 mod limits;
 mod list;
 mod plugin;
+mod references;
 mod release;
 mod report;
 mod run;
@@ -128,6 +131,8 @@ struct Context {
     named: Vec<PathBuf>,
     /// The powers that the command line grants.
     grants: Grants,
+    /// Whether `-v` was given.
+    is_verbose: bool,
 }
 
 impl Context {
@@ -144,6 +149,7 @@ impl Context {
             config,
             named: common.plugin_dir.clone(),
             grants,
+            is_verbose: common.verbose > 0,
         })
     }
 
@@ -471,6 +477,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
     builder
         .worker_threads(1)
         .thread_keep_alive(threads::KEEP)
+        .thread_stack_size(THREAD_STACK)
         .enable_all();
     let runtime = threads::runtime(&mut builder).map_err(limits::no_runtime)?;
     threads::reserve(&runtime).map_err(Failure::of)?;

@@ -104,7 +104,7 @@ fn title(task: &Task, total: usize) -> String {
 fn finished_line(task: &Task, record: &TaskFinished, total: usize) -> String {
     let style = style(record.status);
     let mut line = format!("{}: {style}{}{style:#}", title(task, total), record.status);
-    if let Some(reason) = &record.reason
+    if let Some(reason) = shown_reason(record)
         && record.status != Status::Pass
     {
         let short = cut(reason, REASON);
@@ -124,6 +124,14 @@ fn finished_line(task: &Task, record: &TaskFinished, total: usize) -> String {
         line.push_str(&format!(" [flaky: attempt {}]", record.attempts));
     }
     line
+}
+
+/// Why a task ended as it did. A reason of the configuration is shown once before all tests, and only pointed to here.
+fn shown_reason(record: &TaskFinished) -> Option<&str> {
+    match record.is_refused {
+        true => Some("cannot run, for the reason above"),
+        false => record.reason.as_deref(),
+    }
 }
 
 /// The line of a task that is tried again.

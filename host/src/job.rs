@@ -32,6 +32,7 @@ mod task_directory;
 mod task_host;
 mod undo;
 mod variants;
+mod walk;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -46,13 +47,15 @@ pub use partition::Partition;
 pub use pending::Pending;
 pub use picture::Picture;
 pub use report::{Destination, Order, ReportError, make as make_report, orders};
-pub use resolve::{Answer, Resolved, TypedBy, resolve};
+pub use resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
 pub use undo::{Left, Released, Undo, left_by, project_of};
 pub use variants::VariantsError;
 
 use crate::config::Config;
 use crate::display::{self, JobBegin, JobLog, Screen};
-use crate::journal::{Event, JobFinished, JobStarted, Journal, JournalError, Reader, TaskPlanned};
+use crate::journal::{
+    Event, JobFinished, JobStarted, Journal, JournalError, Reader, TaskPlanned, Warning,
+};
 use crate::model::{Attributes, JobId, Tally};
 use crate::plugin::{Catalog, Plugin, PluginError};
 use crate::spawner::Spawner;
@@ -118,6 +121,8 @@ pub struct Job {
     pub resolved: Vec<Resolved>,
     /// The titles of the tasks that are run, where not all are.
     pub only: Option<HashSet<String>>,
+    /// What was wrong with them, for the journal and the reports.
+    pub warnings: Vec<Warning>,
     /// Where the directories of jobs are made.
     pub results_root: PathBuf,
     /// A directory for what lives only as long as the job.
@@ -139,6 +144,10 @@ pub struct Summary {
     pub flaky: usize,
     /// How often an environment was brought to another state.
     pub switches: usize,
+    /// The number of tasks that were started.
+    pub ran: usize,
+    /// The number of warnings while the job ran.
+    pub warnings: usize,
     /// Whether it was cut short from outside.
     pub interrupted: bool,
     /// The requirements that could not be released, and why.
@@ -195,6 +204,7 @@ impl Job {
             references,
             resolved,
             only,
+            warnings,
             results_root,
             temp_dir,
             pending,
@@ -250,6 +260,9 @@ impl Job {
                 .collect::<Attributes>(),
         };
         journal.append(crate::journal::now(), &Event::JobStarted(&started))?;
+        for warning in &warnings {
+            journal.append(crate::journal::now(), &Event::Warning(warning))?;
+        }
         for entry in &plan.entries {
             let planned = TaskPlanned {
                 index: entry.task.index + 1,
@@ -279,6 +292,15 @@ impl Job {
             "persea {} runs {total} tasks; job {id}",
             env!("CARGO_PKG_VERSION")
         ));
+        for (reason, tasks) in plan.refusals() {
+            let tests = if tasks == 1 { "test" } else { "tests" };
+            let line = format!("{tasks} {tests} cannot run: {reason}");
+            screen.notice(&line);
+            screen.log(line);
+        }
+        for warning in &warnings {
+            screen.log(format!("warning: {warning}"));
+        }
 
         let shared = Arc::new(executor::Shared {
             job: id,
@@ -341,6 +363,8 @@ impl Job {
             elapsed: totals.elapsed,
             flaky: totals.flaky,
             switches: totals.switches,
+            ran: totals.ran,
+            warnings: totals.warnings,
             interrupted: totals.interrupted,
             unreleased: totals.unreleased,
             failed_reports,

@@ -20,7 +20,7 @@ use crate::model::Attributes;
 
 pub use self::event::{
     Event, JobFinished, JobStarted, RequirementFinished, RequirementReleased, RequirementStarted,
-    TaskEnvironment, TaskFinished, TaskPlanned, TaskStarted,
+    TaskEnvironment, TaskFinished, TaskPlanned, TaskStarted, Warning, WarningCause,
 };
 use self::reader::Progress;
 pub use self::reader::{Line, Reader};
@@ -214,6 +214,7 @@ impl Journal {
             Event::RequirementReleased(task, data) => {
                 self.line("requirement-released", time, *task, data)
             }
+            Event::Warning(data) => self.line("warning", time, None, data),
             Event::JobPaused => self.line("job-paused", time, None, Attributes::new()),
             Event::JobResumed => self.line("job-resumed", time, None, Attributes::new()),
             Event::JobFinished(data) => self.line("job-finished", time, None, data),

@@ -10,7 +10,7 @@ fn what_is_not_granted_cannot_be_added_and_the_line_that_is_told_works() {
     let ran = sandbox
         .run(&["plugin", "add", "plugins/runner-greet.wasm"])
         .code(4);
-    let line = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox";
+    let line = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process";
     says(
         &ran,
         &[
@@ -24,7 +24,14 @@ fn what_is_not_granted_cannot_be_added_and_the_line_that_is_told_works() {
     let lock = lock_of(&sandbox);
     let entry = lock["plugin"][0].as_table().unwrap();
     assert_eq!(entry["name"].as_str(), Some("greet"));
-    assert_eq!(entry["grants"]["process"][0].as_str(), Some("sandbox"));
+    let granted = entry["grants"]["process"].as_array().unwrap().iter();
+    assert_eq!(
+        granted.filter_map(toml::Value::as_str).collect::<Vec<_>>(),
+        ["process", "sandbox"]
+    );
+    // As it stands, with the default spawner.
+    sandbox.file("r.json", GREET);
+    sandbox.run(&["run", "r.json"]).code(0);
     // More than it asks for is not granted either.
     let more = ["plugin", "update", "greet", "--grant", "fetch=example.org"];
     let ran = sandbox.run(&more).code(4);
@@ -92,7 +99,7 @@ fn for_one_run_a_plugin_without_a_lock_gets_what_is_granted_and_only_isolated_pr
     says(
         &ran,
         &[
-            "plugins/runner-greet.wasm asks to start processes where its task runs, and is not granted that: `persea plugin add plugins/runner-greet.wasm --grant process=sandbox`",
+            "plugins/runner-greet.wasm asks to start processes where its task runs, and is not granted that: `persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process`",
             "plugins/resolver-list.wasm asks to read files of the project, and is not granted that",
         ],
     );
@@ -173,7 +180,7 @@ fn an_update_that_asks_for_more_is_refused_until_it_is_granted() {
         &ran,
         &[
             "process: to start processes",
-            "`persea plugin update runner.greet --grant process=sandbox`",
+            "`persea plugin update runner.greet --grant process=sandbox,process`",
         ],
     );
     assert!(

@@ -30,6 +30,7 @@ mod policy;
 mod python;
 mod quick;
 mod readers;
+mod references;
 mod registries;
 mod reports;
 mod requirement_resolvers;

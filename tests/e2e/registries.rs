@@ -118,7 +118,7 @@ fn a_plugin_of_a_registry_is_locked_run_updated_and_got_again() {
     let ran = sandbox.run(&["plugin", "update", "greet"]).code(4);
     says(
         &ran,
-        "`persea plugin update runner.greet --grant process=sandbox`",
+        "`persea plugin update runner.greet --grant process=sandbox,process`",
     );
     let grant = ["plugin", "update", "greet", "--grant", "process=process"];
     sandbox.run(&grant).code(0);

@@ -109,7 +109,39 @@ fn one_that_fails_is_given_up_and_all_tasks_run() {
         let told = "the scheduler is given up, and the rest runs in the order of the plan: ";
         assert_eq!(ran.stdout.contains(told), !words.is_empty(), "{ran}");
         assert!(ran.stdout.contains(words), "{ran}");
+        let events = sandbox.job().events();
+        let warned = events.iter().filter(|event| event["event"] == "warning");
+        assert_eq!(warned.count(), usize::from(!words.is_empty()), "{ran}");
     }
+    let given_up = [
+        "--set",
+        "run.scheduler=hostile",
+        "--set",
+        "scheduler.hostile.how=errs",
+    ];
+    run(&sandbox, &[&given_up[..], &["--strict"]].concat()).code(2);
+    let warnings = sandbox.job().results()["warnings"].clone();
+    assert_eq!(warnings[0]["cause"], "scheduler", "{warnings}");
+}
+
+#[test]
+fn a_scheduler_sees_every_ready_task_although_a_mutex_is_contended() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-scheduler"]);
+    let all: Vec<Value> = ["a", "b", "c", "d"]
+        .map(|name| json!({"kind": "noop", "identifier": name, "mutexes": ["m"]}))
+        .to_vec();
+    sandbox.file("graph.json", Value::from(all).to_string());
+    let two = ["--max-parallel-tasks", "2"];
+    let last = [
+        "--set",
+        "run.scheduler=hostile",
+        "--set",
+        "scheduler.hostile.how=last",
+    ];
+    let args = [&["run"], &two[..], &last, &["graph.json"]].concat();
+    sandbox.run(&args).code(0);
+    assert_eq!(starts(&sandbox), ["d", "c", "b", "a"]);
 }
 
 #[test]
@@ -130,4 +162,36 @@ fn one_that_is_not_there_or_does_not_begin_ends_the_job_before_anything_runs() {
     assert!(ran.stderr.contains("the scheduler cannot begin: "), "{ran}");
     assert!(ran.stderr.contains("not with me"), "{ran}");
     assert!(!sandbox.root().join("home/persea").exists());
+}
+
+#[test]
+fn a_task_that_a_scheduler_chose_starts_without_being_chosen_again() {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-scheduler"]);
+    sandbox.file(
+        "test_a.py",
+        "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): pass\n    def test_b(self): pass\n",
+    );
+    let python = |method: &str| {
+        let uri = format!("test_a.py:T.{method}");
+        json!({"kind": "python-unittest", "uri": uri, "identifier": method})
+    };
+    let program = |name: &str| json!({"kind": "exec-test", "uri": "/bin/true", "identifier": name});
+    // The batch of the first has room for another Python test, and is asked about a program.
+    let all = [
+        python("test_a"),
+        program("p"),
+        python("test_b"),
+        program("q"),
+    ];
+    sandbox.file("graph.json", Value::from(all.to_vec()).to_string());
+    let once = [
+        "--set",
+        "run.scheduler=hostile",
+        "--set",
+        "scheduler.hostile.how=once",
+    ];
+    let ran = run(&sandbox, &once).code(0);
+    assert!(!ran.stdout.contains("given up"), "{ran}");
+    assert_eq!(starts(&sandbox), ["test_a", "p", "test_b", "q"]);
 }

@@ -88,7 +88,7 @@ fn what_lies_in_a_checkout_is_listed_and_not_loaded_until_it_is_locked() {
         &ran,
         &[
             "plugins/format-csv.wasm is a result-format that no lock binds, so it is not loaded: `persea plugin add plugins/format-csv.wasm` locks it",
-            "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: `persea plugin add plugins/runner-greet.wasm --grant process=sandbox` locks it",
+            "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: `persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process` locks it",
         ],
     );
     assert!(
@@ -334,6 +334,6 @@ fn what_is_to_be_typed_means_the_same_lock() {
     let add = ["plugin", "add", "--user", "plugins/runner-greet.wasm"];
     says(
         &sandbox.run(&add).code(4),
-        &["`persea plugin add plugins/runner-greet.wasm --user --grant process=sandbox`"],
+        &["`persea plugin add plugins/runner-greet.wasm --user --grant process=sandbox,process`"],
     );
 }

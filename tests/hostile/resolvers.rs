@@ -54,6 +54,28 @@ fn a_resolver_that_traps_costs_its_reference_and_no_other() {
 }
 
 #[test]
+fn a_trap_names_the_line_of_its_source() {
+    let sandbox = hostile_resolver(&["unreachable.bad"]);
+    sandbox.run(&["run", "unreachable.bad"]).code(1);
+    let reason = sandbox.job().reason("unreachable.bad");
+    let source = include_str!("guests/resolver/src/lib.rs");
+    let line = source
+        .lines()
+        .position(|line| line.contains("wasm32::unreachable()"))
+        .unwrap();
+    // The instruction may be taken for that of the match around it.
+    let lines = [line, line + 1].map(|line| format!("resolver/src/lib.rs:{line}"));
+    assert!(
+        reason.contains("wasm `unreachable` instruction executed"),
+        "{reason}"
+    );
+    assert!(
+        lines.iter().any(|line| reason.contains(line.as_str())),
+        "{lines:?}: {reason}"
+    );
+}
+
+#[test]
 fn a_resolver_that_loops_is_stopped() {
     let sandbox = hostile_resolver(&["loop.bad"]);
     let limit = "plugins.resolver.timeout=0.5";

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::{Context, Failure, exit};
 use crate::config::Config;
 use crate::display;
-use crate::job::{self, Answer, Picture, Resolved, TypedBy};
+use crate::job::{self, Answer, Picture, Resolutions, Resolved, TypedBy};
 use crate::names::{printable, printable_json, printable_lines};
 use crate::plugin::Catalog;
 
@@ -28,6 +29,9 @@ pub(super) struct List {
     /// Look at the suites of this job file (TOML)
     #[arg(long, value_name = "FILE", conflicts_with = "references")]
     job: Option<PathBuf>,
+    /// Exit with 2 when there are warnings about references, as of files that may hold tests that were not found
+    #[arg(long)]
+    strict: bool,
     /// A JSON object a line, for each runnable and each reference that is none
     #[arg(long)]
     json: bool,
@@ -39,23 +43,31 @@ pub(super) struct List {
 impl List {
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
         let file = super::run::read_job(self.job.as_deref(), &mut context)?;
+        if self.strict {
+            context.config.set_option("run.strict", true);
+        }
         context.tell_not_taken();
         context.config.check().map_err(Failure::of)?;
         let catalog = context.catalog().await?;
-        let resolved = match &file {
+        let resolutions = match &file {
             Some(file) => {
-                let resolved = file.resolve(&catalog, &context.config).await;
-                resolved.map_err(Failure::of)?
+                let resolutions = file.resolve(&catalog, &context.config).await;
+                resolutions.map_err(Failure::of)?
             }
             None => job::resolve(&catalog, &context.config, &self.references, TypedBy::User).await,
         };
+        show_warnings(&resolutions, context.is_verbose);
         if let Some(form) = self.graph {
-            job::load_requirement_resolvers(&catalog, &resolved).await;
-            return graph(resolved, &catalog, &context.config, form);
+            job::load_requirement_resolvers(&catalog, &resolutions.resolved).await;
+            return graph(resolutions, &catalog, &context.config, form);
         }
         let mut out = std::io::BufWriter::new(anstream::stdout());
-        let mut code = exit::OK;
-        for resolved in &resolved {
+        // As of `run`: a plugin that cannot be loaded may be the one that takes a reference.
+        let mut code = match catalog.failures() {
+            [] => exit::OK,
+            _ => exit::JOB_FAIL,
+        };
+        for resolved in &resolutions.resolved {
             if !matches!(resolved.answer, Answer::Found { .. }) {
                 code = exit::JOB_FAIL;
             }
@@ -69,22 +81,33 @@ impl List {
                 return Ok(code);
             }
         }
+        if self.json {
+            for warning in &resolutions.warnings {
+                let line = serde_json::json!({ "warning": warning });
+                if writeln!(out, "{}", printable_json(&line.to_string())).is_err() {
+                    return Ok(code);
+                }
+            }
+        }
         if let Err(error) = out.flush() {
             display::note_error(error);
         }
+        refuse_warnings(&resolutions, &context.config)?;
         Ok(code)
     }
 }
 
 /// What is missing is said as `run` says it: of it there are no tasks.
 fn graph(
-    resolved: Vec<Resolved>,
+    resolutions: Resolutions,
     catalog: &Catalog,
     config: &Config,
     form: Form,
 ) -> Result<u8, Failure> {
-    super::run::refuse_unresolved(&resolved, config.flag("run.ignore_missing_references"))?;
-    let picture = Picture::new(resolved, catalog, config)
+    let ignore = config.flag("run.ignore_missing_references");
+    refuse_unresolved(&resolutions.resolved, ignore)?;
+    refuse_warnings(&resolutions, config)?;
+    let picture = Picture::new(resolutions.resolved, catalog, config)
         .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
     let text = match form {
         Form::Text => picture.text(),

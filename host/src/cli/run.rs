@@ -6,17 +6,16 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::release::release_line;
 use super::{Context, Failure, Place, again, exit, warn};
 use crate::config::Config;
 use crate::display::{Display, Live, Plain, Screen, Shown, Silent, totals};
 use crate::job::{
-    self, Answer, Job, JobError, JobFile, Partition, Pending, Resolved, Summary, TypedBy,
-    results_root,
+    self, Job, JobError, JobFile, Partition, Pending, Summary, TypedBy, results_root,
 };
 use crate::journal;
 use crate::model::JobId;
-use crate::names::printable;
 use crate::temporary;
 
 #[derive(Debug, Args)]
@@ -69,6 +68,9 @@ pub(super) struct Run {
     /// Show only failing tests and the totals
     #[arg(short, long)]
     quiet: bool,
+    /// Run nothing when there are warnings about references, as of files that may hold tests that were not found
+    #[arg(long)]
+    strict: bool,
     /// Plan the job, but cancel every task instead of running it
     #[arg(long)]
     dry_run: bool,
@@ -97,6 +99,7 @@ impl Run {
             ),
             ("run.dry_run.enabled", self.dry_run),
             ("human.output.quiet", self.quiet),
+            ("run.strict", self.strict),
         ];
         for (name, on) in flags {
             if on {
@@ -168,17 +171,19 @@ impl Run {
         let mut references = self.references;
         references.extend(self.recipe);
         references.extend(self.job.map(|path| path.to_string_lossy().into_owned()));
-        let resolved = match &file {
+        let resolutions = match &file {
             Some(file) => {
-                let resolved = file.resolve(&catalog, &context.config).await;
-                resolved.map_err(Failure::of)?
+                let resolutions = file.resolve(&catalog, &context.config).await;
+                resolutions.map_err(Failure::of)?
             }
             None => job::resolve(&catalog, &context.config, &references, TypedBy::User).await,
         };
+        show_warnings(&resolutions, context.is_verbose);
         refuse_unresolved(
-            &resolved,
+            &resolutions.resolved,
             context.config.flag("run.ignore_missing_references"),
         )?;
+        refuse_warnings(&resolutions, &context.config)?;
 
         let Place {
             spawner,
@@ -241,7 +246,8 @@ impl Run {
             catalog,
             spawner,
             references,
-            resolved,
+            resolved: resolutions.resolved,
+            warnings: resolutions.warnings,
             only,
             results_root,
             temp_dir: common,
@@ -264,7 +270,7 @@ impl Run {
             | JobError::NoScheduler { .. }
             | JobError::Scheduler(_) => Failure::with(exit::JOB_FAIL, error),
         })?;
-        Ok(code(&summary) | if unloaded { exit::JOB_FAIL } else { exit::OK })
+        Ok(code(&summary, &config) | if unloaded { exit::JOB_FAIL } else { exit::OK })
     }
 
     fn job_id(&self, dry_run: bool) -> Result<JobId, Failure> {
@@ -325,44 +331,6 @@ fn remind(pending: &Pending) {
     }
 }
 
-/// Refuses a job with references that nobody takes, in Avocado's words; with `ignore` only one that is then empty.
-pub(super) fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(), Failure> {
-    let mut missing = Vec::new();
-    let mut usable = 0;
-    for Resolved { reference, answer } in resolved {
-        match answer {
-            Answer::Found { runnables, .. } => usable += runnables.len(),
-            Answer::Failed { .. } => usable += 1,
-            Answer::Missing { .. } => missing.push(reference.as_str()),
-            Answer::Corrupt { resolver, what } => {
-                warn(format_args!(
-                    "Reference {reference} might be resolved by {resolver} resolver, but the file is corrupted: {what}"
-                ));
-                missing.push(reference.as_str());
-            }
-        }
-    }
-    if !missing.is_empty() && !ignore {
-        let names = printable(&missing.join(" ")).into_owned();
-        return Err(Failure::new(
-            exit::JOB_FAIL,
-            miette::miette!(
-                help = "`--ignore-missing-references` runs the rest",
-                "No tests found for given test references: {names}\nTry 'persea list {names}' for details"
-            ),
-        ));
-    }
-    if usable == 0 {
-        return Err(Failure::new(
-            exit::JOB_FAIL,
-            miette::miette!(
-                "No test references provided nor any other arguments resolved into tests"
-            ),
-        ));
-    }
-    Ok(())
-}
-
 /// What is shown below the tests.
 fn closing(summary: &Summary, quiet: bool) -> String {
     let mut text = format!("RESULTS    : {}\n", totals(&summary.tally));
@@ -387,11 +355,21 @@ fn closing(summary: &Summary, quiet: bool) -> String {
 }
 
 /// The exit code of a job, in Avocado's bits.
-fn code(summary: &Summary) -> u8 {
+fn code(summary: &Summary, config: &Config) -> u8 {
     let tally = &summary.tally;
     let mut code = exit::OK;
-    if tally.fail + tally.error > 0 {
+    let fails = |name| config.text(name) == Some("fail");
+    let is_dry = config.flag("run.dry_run.enabled");
+    let is_cancelled = tally.cancel > 0 && !is_dry && fails("run.exit.cancelled");
+    if tally.fail + tally.error > 0 || is_cancelled {
         code |= exit::TESTS_FAIL;
+    }
+    if tally.total() == 0 && fails("run.exit.empty") {
+        warn("error: the job has no test (`run.exit.empty`)");
+        code |= exit::JOB_FAIL;
+    }
+    if summary.warnings > 0 && config.flag("run.strict") {
+        code |= exit::JOB_FAIL;
     }
     if tally.interrupted > 0 || summary.interrupted {
         code |= exit::INTERRUPTED;
@@ -404,6 +382,13 @@ fn code(summary: &Summary) -> u8 {
     }
     for failure in &summary.failed_reports {
         warn(format_args!("error: {failure}"));
+        code |= exit::JOB_FAIL;
+    }
+    if code == exit::OK && summary.ran == 0 && tally.total() > 0 && !is_dry {
+        warn(format_args!(
+            "error: none of the {} tests was run",
+            tally.total()
+        ));
         code |= exit::JOB_FAIL;
     }
     code

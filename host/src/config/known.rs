@@ -359,6 +359,18 @@ pub const KNOWN: &[Known] = &[
         "plan the job, but cancel every task instead of running it",
     ),
     known(
+        "run.exit.cancelled",
+        Shape::Verdict,
+        "\"pass\"",
+        "whether a test that ends CANCEL makes the exit code 1 (`fail`); a job in which no test was started is 2 in any case",
+    ),
+    known(
+        "run.exit.empty",
+        Shape::Verdict,
+        "\"pass\"",
+        "whether a job without any test, as of an empty list, has the exit code 2 (`fail`)",
+    ),
+    known(
         "run.failfast",
         Shape::Failures,
         "false",
@@ -438,6 +450,12 @@ pub const KNOWN: &[Known] = &[
         "where tests run: on this machine as it is (`process`), or each in a `sandbox` of it",
     )
     .of_project(Project::Unsaid),
+    known(
+        "run.strict",
+        Shape::Flag,
+        "false",
+        "make warnings about references errors: a file that may hold tests that were not found, or that cannot be read",
+    ),
     known(
         "runner.identifier_format",
         Shape::Text,

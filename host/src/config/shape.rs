@@ -27,6 +27,8 @@ pub enum Shape {
     Scope,
     /// The name of a spawner.
     Spawner,
+    /// Whether something counts as a failure.
+    Verdict,
 }
 
 fn is_one_of(value: &Value, all: &[&str]) -> bool {
@@ -60,6 +62,7 @@ impl Shape {
             Self::IdFormat => value.as_str().is_some_and(is_id_format),
             Self::Scope => is_one_of(value, &["task", "suite", "job", "keep"]),
             Self::Spawner => is_one_of(value, &["process", "sandbox"]),
+            Self::Verdict => is_one_of(value, &["pass", "fail"]),
         }
     }
 
@@ -77,6 +80,7 @@ impl Shape {
             Self::IdFormat => "a text in which `{index}` comes before `{name}` and `{variant}`",
             Self::Scope => "`task`, `suite`, `job` or `keep`",
             Self::Spawner => "`process` or `sandbox`",
+            Self::Verdict => "`pass` or `fail`",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{REASON, style};
+use super::{REASON, shown_reason, style};
 use crate::journal::TaskFinished;
 use crate::model::Status;
 use crate::names::{cut, printable};
@@ -55,7 +55,7 @@ impl Failures {
                 index: record.index,
                 title: record.title().to_owned(),
                 status: record.status,
-                reason: record.reason.clone(),
+                reason: shown_reason(record).map(str::to_owned),
                 directory: has_directory.then(|| record.directory.clone()),
             });
         }

@@ -53,6 +53,10 @@ pub(super) struct Totals {
     pub(super) unreleased: Vec<(String, String)>,
     /// How often an environment was brought to another state.
     pub(super) switches: usize,
+    /// The number of tasks that were started.
+    pub(super) ran: usize,
+    /// The number of warnings in the journal since the first task.
+    pub(super) warnings: usize,
 }
 
 pub(super) struct Dispatcher<'a> {
@@ -77,6 +81,10 @@ struct State {
     policy: Policy,
     tally: Tally,
     flaky: usize,
+    /// The number of tasks that were started and have ended.
+    ran: usize,
+    /// The number of warnings so far.
+    warnings: usize,
     /// Those that are tried again.
     tried: HashMap<usize, Tried>,
     control: watch::Sender<Control>,
@@ -136,6 +144,8 @@ impl Dispatcher<'_> {
             preparation: Preparation::new(self.slots, &self.plan.requirements),
             tally: Tally::default(),
             flaky: 0,
+            ran: 0,
+            warnings: 0,
             tried: HashMap::new(),
             control,
             messages,
@@ -197,6 +207,8 @@ impl Dispatcher<'_> {
                 interrupted: state.interrupted,
                 unreleased: state.preparation.left,
                 switches: state.places.switches,
+                ran: state.ran,
+                warnings: state.warnings,
             }),
         }
     }
@@ -384,7 +396,8 @@ impl Dispatcher<'_> {
         outcome: &Outcome,
         ran: Option<&Finished>,
     ) {
-        let record = record(task, outcome, ran, state.attempts(task));
+        let mut record = record(task, outcome, ran, state.attempts(task));
+        record.is_refused = ran.is_none() && self.plan.is_refused(task.index);
         state.tried.remove(&task.index);
         let directory = ran.is_some_and(|ran| ran.has_directory);
         let directory = directory.then_some(task.directory.as_str());
@@ -402,6 +415,7 @@ impl Dispatcher<'_> {
         let status = record.status;
         state.policy.ended(task.index, status);
         state.flaky += usize::from(record.flaky);
+        state.ran += usize::from(record.started.is_some());
         self.write(state, &Event::TaskFinished(&task.id, &record));
         state.tally.add(status);
         self.screen

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::makers::Makers;
 use super::own_settings;
-use super::resolve::{Answer, Resolved, TypedBy, resolve};
+use super::resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
 use super::variants::{Maker, Variants, VariantsError};
 use crate::config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, parse};
 use crate::model::{Attributes, Requirement, Runnable};
@@ -215,8 +215,8 @@ impl JobFile {
         &self,
         catalog: &Arc<Catalog>,
         config: &Config,
-    ) -> Result<Vec<Resolved>, JobFileError> {
-        let mut all = Vec::new();
+    ) -> Result<Resolutions, JobFileError> {
+        let mut all = Resolutions::default();
         for suite in &self.content.suites {
             let failed = |error| JobFileError::Variants {
                 path: self.path.clone(),
@@ -238,9 +238,10 @@ impl JobFile {
                 }
                 None => None,
             };
-            let mut resolved = resolve(catalog, config, &suite.references, TypedBy::Project).await;
+            let typed_by = TypedBy::Project;
+            let mut resolutions = resolve(catalog, config, &suite.references, typed_by).await;
             if !suite.tasks.is_empty() {
-                resolved.push(Resolved {
+                resolutions.resolved.push(Resolved {
                     reference: format!("{}: suite {}", self.path.display(), suite.name),
                     answer: Answer::Found {
                         resolver: "job file".to_owned(),
@@ -249,7 +250,7 @@ impl JobFile {
                     },
                 });
             }
-            for Resolved { answer, .. } in &mut resolved {
+            for Resolved { answer, .. } in &mut resolutions.resolved {
                 let Answer::Found {
                     runnables, makers, ..
                 } = answer
@@ -276,7 +277,7 @@ impl JobFile {
                     }
                 }
             }
-            all.extend(resolved);
+            all.append(resolutions);
         }
         Ok(all)
     }

@@ -17,7 +17,7 @@ use super::resolve::{Answer, Resolved};
 use crate::config::Config;
 use crate::model::{Attributes, Outcome, Runnable, Status, Task};
 use crate::names::task_directory;
-use crate::plugin::{Catalog, Plugin};
+use crate::plugin::{Catalog, Plugin, PluginError};
 use crate::spawner::SandboxSpawner;
 
 /// What is to happen with a task.
@@ -26,6 +26,8 @@ pub(super) enum Fate {
     Run(Arc<Plugin>, Arc<Attributes>),
     /// It has ended before it could start.
     Ended(Outcome),
+    /// It cannot run for a reason of the configuration, which is shown once for all tasks that have it.
+    Refused(Outcome),
 }
 
 /// A task with its fate.
@@ -40,7 +42,7 @@ pub(super) struct Entry {
 fn owner(fate: &Fate, makers: Option<Arc<str>>) -> Option<Arc<str>> {
     let runner = match fate {
         Fate::Run(runner, _) => runner.owner(),
-        Fate::Ended(_) => None,
+        Fate::Ended(_) | Fate::Refused(_) => None,
     };
     match (runner, makers) {
         (None, makers) => makers,
@@ -65,6 +67,33 @@ impl Plan {
     pub(super) fn group(&self, task: usize) -> Option<Range<usize>> {
         let place = self.groups.partition_point(|group| group.end <= task);
         self.groups.get(place).cloned()
+    }
+
+    /// The reasons of the configuration for which tasks cannot run, each with the number of its tasks, in the order of the plan.
+    pub(super) fn refusals(&self) -> Vec<(&str, usize)> {
+        let mut refusals: Vec<(&str, usize)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for entry in &self.entries {
+            let Fate::Refused(Outcome {
+                reason: Some(reason),
+                ..
+            }) = &entry.fate
+            else {
+                continue;
+            };
+            let place = *places.entry(reason).or_insert(refusals.len());
+            match refusals.get_mut(place) {
+                Some((_, tasks)) => *tasks += 1,
+                None => refusals.push((reason, 1)),
+            }
+        }
+        refusals
+    }
+
+    /// Whether a task cannot run for a reason of the configuration.
+    pub(super) fn is_refused(&self, task: usize) -> bool {
+        let entry = self.entries.get(task);
+        entry.is_some_and(|entry| matches!(entry.fate, Fate::Refused(_)))
     }
 
     /// What waits for what.
@@ -326,17 +355,37 @@ fn fate(
     settings: &mut dyn FnMut(&Plugin) -> Arc<Attributes>,
 ) -> Fate {
     let Some(runner) = catalog.runner(&runnable.kind) else {
-        let reason = format!(
-            "no runner for kind `{}`: add a plugin that runs it with `persea plugin add FILE`; `persea plugin list` shows those there are",
-            runnable.kind
-        );
-        return Fate::Ended(Outcome::new(Status::Error, reason));
+        let reason = no_runner(&runnable.kind, catalog.failures());
+        return Fate::Refused(Outcome::new(Status::Error, reason));
     };
     let held = || hold.map_or(Ok(()), |hold| hold.check(runnable, runner, catalog));
     let own = || own_settings::check(&runnable.more);
     let allowed = runner.may_use(spawner).and_then(|()| held());
     if let Err(reason) = allowed.and_then(|()| own()) {
-        return Fate::Ended(Outcome::new(Status::Error, reason));
+        return Fate::Refused(Outcome::new(Status::Error, reason));
     }
     Fate::Run(Arc::clone(runner), settings(runner))
+}
+
+/// Why a kind has no runner: it may be that of a plugin that was refused.
+fn no_runner(kind: &str, refused: &[PluginError]) -> String {
+    /// How many refused plugins are named.
+    const NAMED: usize = 3;
+    let reasons: Vec<String> = refused
+        .iter()
+        .take(NAMED)
+        .map(PluginError::to_string)
+        .collect();
+    let reasons = reasons.join("; ");
+    match refused.len().saturating_sub(NAMED) {
+        0 if reasons.is_empty() => format!(
+            "no runner for kind `{kind}`: add a plugin that runs it with `persea plugin add FILE`; `persea plugin list` shows those there are"
+        ),
+        0 => {
+            format!("no runner for kind `{kind}`; a plugin that is not loaded may be it: {reasons}")
+        }
+        more => format!(
+            "no runner for kind `{kind}`; a plugin that is not loaded may be it: {reasons}; and {more} more"
+        ),
+    }
 }

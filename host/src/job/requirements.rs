@@ -94,7 +94,7 @@ impl Requirements {
         stacked: bool,
     ) -> Self {
         let mut wanted: Vec<(usize, Vec<Wanted<'_>>)> = Vec::new();
-        let mut ended: Vec<(usize, Outcome)> = Vec::new();
+        let mut ended: Vec<(usize, Fate)> = Vec::new();
         for Entry { task, fate, .. } in &*entries {
             let needed = &task.runnable.requirements;
             let Fate::Run(runner, _) = fate else {
@@ -115,7 +115,7 @@ impl Requirements {
             });
             match all.collect() {
                 Ok(all) => wanted.push((task.index, all)),
-                Err(why) => ended.push((task.index, why)),
+                Err(why) => ended.push((task.index, Fate::Refused(why))),
             }
         }
         let scopes = scopes(wanted.iter().flat_map(|(_, all)| all));
@@ -133,7 +133,8 @@ impl Requirements {
         let mut stacks = HashMap::new();
         for (task, all) in &wanted {
             if let Some(why) = conflict(all, &taken) {
-                ended.push((*task, Outcome::new(Status::Cancel, why)));
+                let outcome = Outcome::new(Status::Cancel, why);
+                ended.push((*task, Fate::Ended(outcome)));
                 continue;
             }
             if stacked {
@@ -159,9 +160,9 @@ impl Requirements {
                 gathered.needs(*task, step);
             }
         }
-        for (task, outcome) in ended {
+        for (task, fate) in ended {
             if let Some(entry) = entries.get_mut(task) {
-                entry.fate = Fate::Ended(outcome);
+                entry.fate = fate;
             }
         }
         gathered

@@ -1,13 +1,14 @@
 //! References to runnables: every reference is given to the resolvers in their order until one takes it.
 //!
-//! Owns the walk through directories, the order of answers and what happens when a resolver fails. Knows nothing of ids or plans.
+//! Owns the order of answers and what happens when a resolver fails. Knows nothing of directories, ids or plans.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::makers::Makers;
+use super::walk::{Walk, Wanted, unreadable, walk};
 use crate::config::Config;
+use crate::journal::{Warning, WarningCause};
 use crate::model::Runnable;
 use crate::names::{cut, printable};
 use crate::plugin::{Catalog, Plugin, PluginError, Resolution, Resolver};
@@ -45,7 +46,7 @@ pub enum Answer {
         /// What is wrong and where.
         what: String,
     },
-    /// A resolver failed over it, and nobody else took it.
+    /// A resolver failed over it; no other was asked after that.
     Failed {
         /// What failed.
         error: String,
@@ -61,11 +62,28 @@ pub enum TypedBy {
     Project,
 }
 
-/// A reference that is to be resolved.
-struct Wanted {
-    reference: String,
-    /// The user's own word for it, and not a file that was found in a directory.
-    typed: bool,
+/// What became of all references of a job.
+#[derive(Debug, Default)]
+pub struct Resolutions {
+    /// The references in the user's order, with the files of directories in place of the directories. Files of directories that no
+    /// resolver takes are not among them.
+    pub resolved: Vec<Resolved>,
+    /// What may be lost of the job's tests: see [`WarningCause`].
+    pub warnings: Vec<Warning>,
+    /// The number of files in directories that no resolver takes.
+    pub untaken: usize,
+    /// Directories in directories that hold the results of a job, and were not looked into.
+    pub results: Vec<String>,
+}
+
+impl Resolutions {
+    /// Appends what became of other references.
+    pub fn append(&mut self, other: Self) {
+        self.resolved.extend(other.resolved);
+        self.warnings.extend(other.warnings);
+        self.untaken += other.untaken;
+        self.results.extend(other.results);
+    }
 }
 
 /// The longest that is shown of a kind that nobody has declared, in bytes.
@@ -74,14 +92,20 @@ const SHOWN: usize = 100;
 /// How many references a worker takes at a time.
 const CHUNK: usize = 32;
 
-/// Resolves all references, several at once, and answers in their order. Files in directories that no resolver takes are left out.
+/// Resolves all references, several at once, and answers in their order.
 pub async fn resolve(
     catalog: &Arc<Catalog>,
     config: &Config,
     references: &[String],
     typed_by: TypedBy,
-) -> Vec<Resolved> {
-    let wanted = Arc::new(expand(references));
+) -> Resolutions {
+    let Walk {
+        wanted,
+        directories,
+        warnings,
+        results,
+    } = walk(references);
+    let wanted = Arc::new(wanted);
     let next = Arc::new(AtomicUsize::new(0));
     let workers = std::thread::available_parallelism()
         .map_or(2, usize::from)
@@ -103,7 +127,7 @@ pub async fn resolve(
                     return done;
                 };
                 for (offset, wanted) in chunk.iter().enumerate() {
-                    done.push((start + offset, worker.resolve(&wanted.reference).await));
+                    done.push((start + offset, worker.resolve(wanted).await));
                 }
             }
         }));
@@ -115,22 +139,66 @@ pub async fn resolve(
     }
     answers.sort_by_key(|(index, _)| *index);
     let mut answers = answers.into_iter().peekable();
-    let mut resolved = Vec::with_capacity(wanted.len());
-    for (index, wanted) in wanted.iter().enumerate() {
-        let answer = match answers.next_if(|(at, _)| *at == index) {
-            Some((_, answer)) => answer,
-            None => Answer::Failed {
-                error: "the host failed while it was resolved; this is a bug".into(),
-            },
-        };
-        if wanted.typed || !matches!(answer, Answer::Missing { .. }) {
-            resolved.push(Resolved {
-                reference: wanted.reference.clone(),
-                answer,
+    let mut resolutions = Resolutions {
+        resolved: Vec::with_capacity(wanted.len()),
+        warnings,
+        untaken: 0,
+        results,
+    };
+    let same_directory =
+        |one: &Wanted, other: &Wanted| one.directory.is_some() && one.directory == other.directory;
+    let mut index = 0;
+    for group in wanted.chunk_by(same_directory) {
+        let directory = group.first().and_then(|first| first.directory);
+        let directory = directory.and_then(|index| directories.get(index));
+        let before = resolutions.resolved.len();
+        for wanted in group {
+            let (answer, warnings) = match answers.next_if(|(at, _)| *at == index) {
+                Some((_, answer)) => answer,
+                None => {
+                    let error = "the host failed while it was resolved; this is a bug".into();
+                    (Answer::Failed { error }, Vec::new())
+                }
+            };
+            index += 1;
+            let is_warned_of = !warnings.is_empty();
+            resolutions.warnings.extend(warnings);
+            match answer {
+                Answer::Missing { reasons } if wanted.directory.is_some() => {
+                    resolutions.untaken += usize::from(!is_warned_of);
+                    tracing::info!(
+                        "no resolver takes {}: {}",
+                        printable(&wanted.reference),
+                        printable(&reasons.join("; "))
+                    );
+                }
+                answer => resolutions.resolved.push(Resolved {
+                    reference: wanted.reference.clone(),
+                    answer,
+                }),
+            }
+        }
+        if let Some(directory) = directory
+            && resolutions.resolved.len() == before
+        {
+            resolutions.resolved.push(Resolved {
+                reference: directory.clone(),
+                answer: Answer::Missing {
+                    reasons: vec![none_taken(group.len())],
+                },
             });
         }
     }
-    resolved
+    resolutions
+}
+
+/// Why a directory with so many files is no reference.
+fn none_taken(files: usize) -> String {
+    let files = match files {
+        1 => "its only file".to_owned(),
+        files => format!("any of its {files} files"),
+    };
+    format!("no resolver takes {files}; `-v` says why")
 }
 
 /// What a resolver has made of a reference, if that is what it may make.
@@ -156,50 +224,6 @@ fn found(plugin: &Arc<Plugin>, runnables: Vec<Runnable>) -> Answer {
     }
 }
 
-/// Directories become the files in them, sorted, without what begins with a dot.
-fn expand(references: &[String]) -> Vec<Wanted> {
-    let mut wanted = Vec::new();
-    for reference in references {
-        if !Path::new(reference).is_dir() {
-            wanted.push(Wanted {
-                reference: reference.clone(),
-                typed: true,
-            });
-            continue;
-        }
-        let before = wanted.len();
-        let visible = |entry: &walkdir::DirEntry| {
-            entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.')
-        };
-        let walk = walkdir::WalkDir::new(reference).sort_by_file_name();
-        for entry in walk.into_iter().filter_entry(visible) {
-            match entry {
-                Ok(entry) if entry.file_type().is_dir() => {}
-                Ok(entry) => match entry.path().to_str() {
-                    Some(path) => wanted.push(Wanted {
-                        reference: path.to_owned(),
-                        typed: false,
-                    }),
-                    None => tracing::warn!(
-                        "left out, because its name is no UTF-8 text: {}",
-                        printable(&entry.path().to_string_lossy())
-                    ),
-                },
-                Err(error) => {
-                    tracing::warn!("left out: {}", printable(&error.to_string()));
-                }
-            }
-        }
-        if wanted.len() == before {
-            wanted.push(Wanted {
-                reference: reference.clone(),
-                typed: true,
-            });
-        }
-    }
-    wanted
-}
-
 /// Asks the resolvers, with one living instance of each.
 struct Worker<'a> {
     catalog: &'a Catalog,
@@ -219,9 +243,13 @@ impl<'a> Worker<'a> {
         }
     }
 
-    async fn resolve(&mut self, reference: &str) -> Answer {
+    /// Asks one resolver after the other, until one takes the reference, finds it broken or fails. A resolver that fails may be the
+    /// one to which the reference belongs, so no other is asked after it.
+    async fn resolve(&mut self, wanted: &Wanted) -> (Answer, Vec<Warning>) {
+        let reference = wanted.reference.as_str();
+        let mut warnings = Vec::new();
         let mut reasons = Vec::new();
-        let mut failure = None;
+        let mut errors = Vec::new();
         for (plugin, instance) in self.catalog.resolvers().zip(&mut self.instances) {
             let mut resolver = match instance.take() {
                 Some(resolver) => resolver,
@@ -229,41 +257,78 @@ impl<'a> Worker<'a> {
                     let settings = self.config.subset(&plugin.settings);
                     match Resolver::new(self.catalog, plugin, &settings).await {
                         Ok(resolver) => resolver,
-                        Err(error) => {
-                            failure = Some(error.to_string());
-                            continue;
-                        }
+                        Err(error) => return (failed(&error), warnings),
                     }
                 }
             };
+            let warning = |cause, message| Warning {
+                cause,
+                reference: Some(reference.to_owned()),
+                plugin: Some(plugin.label().to_owned()),
+                message,
+            };
             let may_read = self.typed_by == TypedBy::User || plugin.is_built_in();
-            match resolver.resolve(reference, may_read).await {
-                Ok(answer) => {
+            let answer = resolver.resolve(reference, may_read).await;
+            let logged = resolver.take_warnings().into_iter();
+            warnings.extend(logged.map(|message| warning(WarningCause::Incomplete, message)));
+            let answer = match answer {
+                Ok(Resolution::NotFound(why)) => {
                     *instance = Some(resolver);
-                    match answer {
-                        Resolution::Found(runnables) => return found(plugin, runnables),
-                        Resolution::Corrupt(what) => {
-                            return Answer::Corrupt {
-                                resolver: plugin.name.clone(),
-                                what,
-                            };
-                        }
-                        Resolution::NotFound(why) => {
-                            reasons.push(format!("{}: {why}", plugin.name))
-                        }
+                    reasons.push(format!("{}: {why}", plugin.name));
+                    continue;
+                }
+                Err(PluginError::Answer {
+                    plugin,
+                    code,
+                    message,
+                }) => {
+                    *instance = Some(resolver);
+                    let message = format!("{message} ({code})");
+                    reasons.push(format!("{plugin}: {message}"));
+                    errors.push(warning(WarningCause::ResolverError, message));
+                    continue;
+                }
+                Ok(Resolution::Found(runnables)) => {
+                    *instance = Some(resolver);
+                    found(plugin, runnables)
+                }
+                Ok(Resolution::Corrupt(what)) => {
+                    *instance = Some(resolver);
+                    Answer::Corrupt {
+                        resolver: plugin.name.clone(),
+                        what,
                     }
                 }
-                Err(error @ PluginError::Answer { .. }) => {
-                    *instance = Some(resolver);
-                    reasons.push(error.to_string());
-                }
                 // The instance is gone with its failure; the next reference gets a fresh one.
-                Err(error) => failure = Some(error.to_string()),
+                Err(error) => failed(&error),
+            };
+            warnings.append(&mut errors);
+            return (answer, warnings);
+        }
+        if wanted.directory.is_some() {
+            // Of a typed reference the reasons say it, which the user is shown.
+            warnings.append(&mut errors);
+            if warnings.is_empty()
+                && let Some(why) = unreadable_file(reference)
+            {
+                warnings.push(unreadable(reference, &why));
             }
         }
-        match failure {
-            Some(error) => Answer::Failed { error },
-            None => Answer::Missing { reasons },
-        }
+        (Answer::Missing { reasons }, warnings)
     }
+}
+
+/// The answer for a reference over which a resolver has failed.
+fn failed(error: &PluginError) -> Answer {
+    Answer::Failed {
+        error: error.to_string(),
+    }
+}
+
+/// Why a file cannot be read by this user; none where it can be, or is no file.
+fn unreadable_file(path: &str) -> Option<String> {
+    let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    let access = rustix::fs::access(path, rustix::fs::Access::READ_OK);
+    let error = access.err().filter(|_| is_file)?;
+    Some(std::io::Error::from(error).to_string())
 }

@@ -96,6 +96,9 @@ pub struct TaskFinished {
     /// It passed, but not the first time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flaky: bool,
+    /// It cannot run for a reason of the configuration, which the display has shown before: not in the journal.
+    #[serde(skip)]
+    pub is_refused: bool,
     /// Open data from the runner.
     #[serde(flatten)]
     pub more: Attributes,
@@ -167,6 +170,45 @@ pub struct RequirementReleased {
     pub elapsed: u64,
 }
 
+/// What a warning is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WarningCause {
+    /// A resolver warned about the reference: it may hold tests that were not found.
+    Incomplete,
+    /// A resolver answered with an error, and the others were asked.
+    ResolverError,
+    /// A file or directory in a directory cannot be read or named.
+    Unreadable,
+    /// The scheduler failed, and the job goes on in the order of the plan.
+    Scheduler,
+}
+
+/// Something that went wrong, or may have, and ends no task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Warning {
+    /// What it is about.
+    pub cause: WarningCause,
+    /// The reference that it is about, as typed or as found in a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The label of the plugin that warns or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// What is wrong, for people.
+    pub message: String,
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for part in [&self.reference, &self.plugin].into_iter().flatten() {
+            write!(f, "{part}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
 /// The job has ended: the last line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -209,6 +251,8 @@ pub enum Event<'a> {
     RequirementFinished(Option<&'a str>, &'a RequirementFinished),
     /// A requirement was released, or could not be.
     RequirementReleased(Option<&'a str>, &'a RequirementReleased),
+    /// Something went wrong, or may have, and ends no task.
+    Warning(&'a Warning),
     /// The job stands still (Ctrl-Z).
     JobPaused,
     /// It goes on.

@@ -107,13 +107,15 @@ impl Power {
         }
     }
 
-    /// The grant that is proposed to who has to write one: `fetch=HOST`.
-    pub fn proposal(self) -> String {
-        format!(
-            "{}={}",
-            self.name(),
-            self.least().unwrap_or(self.parameter())
-        )
+    /// The grant that is proposed to who has to write one: `fetch=HOST`. Processes are proposed for the spawners that isolate and for the
+    /// one that is configured, so that the command works as it stands.
+    pub fn proposal(self, spawner: &str) -> String {
+        let what = match self {
+            Self::Process if ISOLATING.contains(&spawner) => spawner.to_owned(),
+            Self::Process => [&ISOLATING[..], &[spawner]].concat().join(","),
+            _ => self.least().unwrap_or(self.parameter()).to_owned(),
+        };
+        format!("{}={what}", self.name())
     }
 }
 

@@ -16,7 +16,7 @@ use super::linked::Pre;
 use super::loaded::{Origin, Plugin};
 use super::lock::{Entry, Lock};
 use super::manifest::{Manifest, World};
-use super::powers::log::{Level, Log};
+use super::powers::log::{Level, Log, LogTarget};
 use super::signature::Keys;
 use super::sources::{Candidate, Sources, Trust};
 use super::state::State;
@@ -205,6 +205,7 @@ impl Loader {
         digest: &str,
     ) -> Result<Use<'a>, PluginError> {
         let plugin = candidate.label.clone();
+        let spawner = self.config.text("run.spawner").unwrap_or_default();
         let manifest = Manifest::read(&plugin, bytes)?;
         let bound = self.sources.bound_to(digest);
         if let Some((lock, entry)) = bound {
@@ -221,11 +222,15 @@ impl Loader {
                 if let Some(name) = candidate.entry.clone() {
                     return Err(PluginError::Changed { plugin, name });
                 }
-                let proposals = |power: Power| format!(" --grant {}", power.proposal());
-                let all = Grants::default().missing(&manifest).into_iter();
+                let proposals = |power: Power| format!(" --grant {}", power.proposal(spawner));
+                let mut all = Grants::default().missing(&manifest);
+                if manifest.world.hands_out() && !all.contains(&Power::Process) {
+                    // Without it the tests that it makes run in no spawner but those that isolate.
+                    all.insert(0, Power::Process);
+                }
                 let add = format!(
                     "persea plugin add {plugin}{}",
-                    all.map(proposals).collect::<String>()
+                    all.into_iter().map(proposals).collect::<String>()
                 );
                 if !candidate.named {
                     return Err(PluginError::NotLocked {
@@ -259,7 +264,7 @@ impl Loader {
         };
         let grants = missing
             .iter()
-            .map(|power| format!(" --grant {}", power.proposal()));
+            .map(|power| format!(" --grant {}", power.proposal(spawner)));
         Err(PluginError::Ungranted {
             plugin,
             asks: words.join(", and to "),
@@ -374,15 +379,16 @@ impl Loader {
     /// A store whose messages go to the host's own log.
     pub(super) fn store(&self, terms: &Arc<Terms>) -> wasmtime::Store<State> {
         let label = terms.label.clone();
-        let target = Box::new(move |level: Level, message: &str| {
-            // One line of it stays one line, which begins with its name.
-            let message = printable(message);
-            match level {
-                Level::Error | Level::Warn => tracing::warn!("{label}: {message}"),
-                Level::Info => tracing::info!("{label}: {message}"),
-                _ => tracing::debug!("{label}: {message}"),
-            }
-        });
+        let target = move |level: Level, message: &str| to_own_log(&label, level, message);
+        self.store_with(terms, Box::new(target))
+    }
+
+    /// A store whose messages go to this target.
+    pub(super) fn store_with(
+        &self,
+        terms: &Arc<Terms>,
+        target: LogTarget,
+    ) -> wasmtime::Store<State> {
         State::store(
             &self.compiler.engine,
             terms,
@@ -432,6 +438,16 @@ impl Loader {
         let component = self.compiler.component(bytes, digest, None);
         let component = component.map_err(|error| error.of(plugin))?;
         self.link(plugin, manifest, &component)
+    }
+}
+
+/// Writes a plugin's message to the host's own log, as one line that begins with the plugin's name.
+pub(super) fn to_own_log(label: &str, level: Level, message: &str) {
+    let message = printable(message);
+    match level {
+        Level::Error | Level::Warn => tracing::warn!("{label}: {message}"),
+        Level::Info => tracing::info!("{label}: {message}"),
+        Level::Trace | Level::Debug => tracing::debug!("{label}: {message}"),
     }
 }
 

@@ -1,13 +1,15 @@
 //! The adapter for world `resolver`: one instance, asked for one reference after the other.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bindings::resolver::exports::persea::plugin::resolve;
 use super::bindings::{resolver, types};
 use super::call::within;
 use super::catalog::Catalog;
 use super::linked::Pre;
+use super::load::to_own_log;
 use super::loaded::Plugin;
+use super::powers::log::Level;
 use super::state::State;
 use super::terms::Terms;
 use super::trap::{MESSAGE, answered, explain};
@@ -26,12 +28,16 @@ pub enum Resolution {
     Corrupt(String),
 }
 
+/// What a resolver has logged at the levels `warn` and `error` since it was asked; none while it is not asked.
+type Warnings = Arc<Mutex<Option<Vec<String>>>>;
+
 /// A living instance of a resolver.
 pub struct Resolver {
     terms: Arc<Terms>,
     store: wasmtime::Store<State>,
     instance: resolver::Resolver,
     settings: types::Attributes,
+    warnings: Warnings,
 }
 
 impl Resolver {
@@ -45,7 +51,18 @@ impl Resolver {
             return Err(plugin.is_no("resolver"));
         };
         plugin.terms.check()?;
-        let mut store = catalog.loader().store(&plugin.terms);
+        let warnings = Warnings::default();
+        let (label, sink) = (plugin.terms.label.clone(), Arc::clone(&warnings));
+        let target = move |level: Level, message: &str| {
+            let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
+            match (level, sink.as_mut()) {
+                (Level::Warn | Level::Error, Some(warnings)) => {
+                    warnings.push(shortened(message.to_owned(), MESSAGE));
+                }
+                (level, _) => to_own_log(&label, level, message),
+            }
+        };
+        let mut store = catalog.loader().store_with(&plugin.terms, Box::new(target));
         store.data_mut().workspace = Some(catalog.workspace(plugin));
         let made = within(&plugin.terms, pre.instantiate_async(&mut store)).await?;
         let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
@@ -55,7 +72,18 @@ impl Resolver {
             store,
             instance,
             settings,
+            warnings,
         })
+    }
+
+    /// Takes the messages that the resolver has logged at the levels `warn` and `error` since it was last asked: they are warnings
+    /// about that reference. Each has at most 2,000 bytes; their number is limited as that of all messages of an instance.
+    pub fn take_warnings(&mut self) -> Vec<String> {
+        self.sink().take().unwrap_or_default()
+    }
+
+    fn sink(&self) -> MutexGuard<'_, Option<Vec<String>>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for one reference; `may_read` is whether it may read the file that the reference names also outside of the project. After an error other than `Answer` the instance is of no more use.
@@ -65,6 +93,7 @@ impl Resolver {
         may_read: bool,
     ) -> Result<Resolution, PluginError> {
         self.terms.check()?;
+        *self.sink() = Some(Vec::new());
         if let Some(workspace) = &mut self.store.data_mut().workspace {
             workspace.look_at(if may_read { reference } else { "" });
         }

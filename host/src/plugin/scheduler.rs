@@ -89,6 +89,11 @@ impl Scheduler {
         Ok(scheduler)
     }
 
+    /// The plugin, for messages.
+    pub fn label(&self) -> &str {
+        &self.terms.label
+    }
+
     /// Tells it that a task has ended.
     pub async fn ended(&mut self, task: u32, status: Status) -> Result<(), PluginError> {
         let calls = self.instance.persea_plugin_schedule();

@@ -7,12 +7,15 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use persea_plugin_sdk::Event;
+use persea_plugin_sdk::{Attributes, Event};
 
 /// What Avocado writes for a text that it does not have.
 const UNKNOWN: &str = "<unknown>";
 
-/// A report in the making. What it keeps does not grow with the job.
+/// How many warnings a report has; the journal has all of them.
+const MOST_WARNINGS: usize = 1000;
+
+/// A report in the making. What it keeps does not grow with the job, but for its first thousand warnings.
 #[derive(Debug)]
 pub(crate) struct Document {
     job_dir: String,
@@ -21,6 +24,10 @@ pub(crate) struct Document {
     tests: u64,
     /// The sum of all tests' times, in nanoseconds.
     elapsed: i64,
+    /// The warnings as JSON objects, to stand behind the tests.
+    warnings: Vec<String>,
+    /// The number of warnings beyond them.
+    more_warnings: usize,
 }
 
 /// One value of an object.
@@ -56,7 +63,34 @@ impl Document {
             started: signed(event.time),
             tests: 0,
             elapsed: 0,
+            warnings: Vec::new(),
+            more_warnings: 0,
         })
+    }
+
+    /// Keeps a warning for the end of the report.
+    pub(crate) fn warn(&mut self, data: &Attributes) -> io::Result<()> {
+        if self.warnings.len() == MOST_WARNINGS {
+            self.more_warnings += 1;
+            return Ok(());
+        }
+        let names = ["cause", "message", "plugin", "reference"];
+        let texts = names
+            .into_iter()
+            .filter_map(|name| Some((name, Field::Text(data.text(name)?))));
+        self.warnings.push(object(&texts.collect::<Vec<_>>())?);
+        Ok(())
+    }
+
+    /// All warnings as the items of a JSON array.
+    fn all_warnings(&self) -> io::Result<String> {
+        let mut all = self.warnings.join(",\n        ");
+        if self.more_warnings > 0 {
+            let message = format!("{} more warnings: the journal has them", self.more_warnings);
+            all.push_str(",\n        ");
+            all.push_str(&object(&[("message", Field::Text(&message))])?);
+        }
+        Ok(all)
     }
 
     /// Writes one test. One that never started has ended when it would have begun, and took no time.
@@ -144,8 +178,20 @@ impl Document {
             b"\n    ],".as_slice()
         })?;
         fields(out, "    ", &tail)?;
+        if !self.warnings.is_empty() {
+            let warnings = self.all_warnings()?;
+            write!(out, ",\n    \"warnings\": [\n        {warnings}\n    ]")?;
+        }
         out.write_all(b"\n}\n")
     }
+}
+
+/// An object on several lines, as an item of an array of the document.
+fn object(all: &[(&str, Field<'_>)]) -> io::Result<String> {
+    let mut object = b"{".to_vec();
+    fields(&mut object, "            ", all)?;
+    object.extend_from_slice(b"\n        }");
+    Ok(String::from_utf8_lossy(&object).into_owned())
 }
 
 /// Writes the inside of an object, a line a field, without the line break after the last one.

@@ -8,7 +8,7 @@
 //! * A test that never started has an entry too: its times are those of the moment at which that was settled, and
 //!   `time_elapsed` is 0.
 //!
-//! Beside them a test has `kind` and, where there are any, `uri`, `returncode`, `attempts` and `flaky`.
+//! Beside them the job has `warnings` where there are any, and a test has `kind` and, where there are any, `uri`, `returncode`, `attempts` and `flaky`.
 
 mod document;
 
@@ -46,6 +46,10 @@ impl ResultFormat for Json {
         Description::new("json", "results.json, with the keys that Avocado's has")
             .with("file", "results.json")
             .with("streams", true)
+            .with(
+                "events",
+                Value::json(r#"["job-started", "warning", "task-finished", "job-finished"]"#),
+            )
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
@@ -60,6 +64,7 @@ impl ResultFormat for Json {
                     document,
                 });
             }
+            ("warning", Some(open)) => open.document.warn(&event.data)?,
             ("task-finished", Some(open)) => {
                 open.document.test(&mut open.buffer, event)?;
                 if open.buffer.len() >= BUFFER {

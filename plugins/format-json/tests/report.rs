@@ -64,6 +64,47 @@ fn parse(events: &[Event]) -> serde_json::Value {
     serde_json::from_str(&report(events)).unwrap()
 }
 
+fn warning(reference: &str) -> Event {
+    Event::new("warning")
+        .with("cause", "incomplete")
+        .with("reference", reference)
+        .with("plugin", "resolver `p`")
+        .with("message", "\"load_tests\" is not read")
+}
+
+#[test]
+fn warnings_stand_behind_the_tests() {
+    let read = parse(&[
+        started(1),
+        warning("t.py"),
+        finished("1-a", "a", "PASS"),
+        ended(),
+    ]);
+    let expected = json!([{
+        "cause": "incomplete",
+        "message": "\"load_tests\" is not read",
+        "plugin": "resolver `p`",
+        "reference": "t.py",
+    }]);
+    assert_eq!(read["warnings"], expected);
+    assert_eq!(read["tests"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn warnings_beyond_the_first_thousand_are_counted() {
+    let mut events = vec![started(0)];
+    events.extend((0..1002).map(|number| warning(&number.to_string())));
+    events.push(ended());
+    let read = parse(&events);
+    let warnings = read["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1001);
+    assert_eq!(warnings[999]["reference"], "999");
+    assert_eq!(
+        warnings[1000],
+        json!({"message": "2 more warnings: the journal has them"})
+    );
+}
+
 #[test]
 fn every_key_of_avocado_is_there() {
     let full = finished("2-a.py:T.b", "a.py:T.b", "FAIL")

@@ -23,6 +23,10 @@ impl ResultFormat for Tap {
         Description::new("tap", "results.tap, a line for each test as it finishes")
             .with("file", "results.tap")
             .with("streams", true)
+            .with(
+                "events",
+                Value::json(r#"["job-started", "warning", "task-finished", "job-finished"]"#),
+            )
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
@@ -33,6 +37,7 @@ impl ResultFormat for Tap {
                 self.planned = data.integer("total").unwrap_or(0);
                 lines::plan(&mut self.buffer, self.planned);
             }
+            "warning" => lines::warning(&mut self.buffer, data),
             "task-finished" => {
                 self.finished += 1;
                 lines::test(&mut self.buffer, self.finished, data);

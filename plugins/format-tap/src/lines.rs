@@ -41,6 +41,13 @@ pub(crate) fn test(out: &mut String, number: i64, data: &Attributes) {
     }
 }
 
+/// A warning, which belongs to no test.
+pub(crate) fn warning(out: &mut String, data: &Attributes) {
+    let parts = ["reference", "plugin", "message"];
+    let parts: Vec<&str> = parts.iter().filter_map(|name| data.text(name)).collect();
+    comment(out, &format!("WARNING: {}", parts.join(": ")));
+}
+
 /// What is to be said of the job.
 pub(crate) fn end(out: &mut String, planned: i64, finished: i64, data: &Attributes) {
     if finished != planned {

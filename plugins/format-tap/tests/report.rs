@@ -49,6 +49,20 @@ fn read(report: &str) -> (Status, u64, u64, u64) {
     )
 }
 
+#[test]
+fn a_warning_is_a_comment() {
+    let warning = Event::new("warning")
+        .with("cause", "incomplete")
+        .with("reference", "t.py")
+        .with("plugin", "resolver `p`")
+        .with("message", "load_tests is not read\nok 1");
+    let text = report(&[started(1), warning, finished("a", "PASS", None), ended()]);
+    assert_eq!(
+        text,
+        "1..1\n# WARNING: t.py: resolver `p`: load_tests is not read\n# ok 1\nok 1 a\n"
+    );
+}
+
 /// The lines are those of Avocado 113.0 for such a job, but for the reasons.
 #[test]
 fn a_mixed_job() {

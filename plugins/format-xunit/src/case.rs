@@ -125,7 +125,7 @@ fn trouble<W: Write>(writer: &mut Writer<W>, data: &Attributes, status: &str) ->
 }
 
 /// Writes a text as it is, for people who open the file; where it holds `]]>`, in several sections.
-fn character_data<W: Write>(writer: &mut Writer<W>, text: &str) -> io::Result<()> {
+pub(crate) fn character_data<W: Write>(writer: &mut Writer<W>, text: &str) -> io::Result<()> {
     let cleaned = clean(text);
     for section in BytesCData::escaped(&cleaned) {
         writer.write_event(Xml::CData(section))?;

@@ -32,7 +32,8 @@ use suite::Suite;
 const BUFFER: usize = 64 * 1024;
 
 /// The events that it takes.
-const EVENTS: &str = r#"["job-started", "task-retried", "task-finished", "job-finished"]"#;
+const EVENTS: &str =
+    r#"["job-started", "warning", "task-retried", "task-finished", "job-finished"]"#;
 
 /// The plugin.
 #[derive(Debug, Default)]
@@ -83,6 +84,7 @@ impl ResultFormat for Xunit {
                     settings,
                 });
             }
+            ("warning", Some(open)) => open.suite.warn(&event.data),
             ("task-retried", Some(open)) => open.attempts.add(event),
             ("task-finished", Some(open)) => {
                 open.suite.count(&event.data);

@@ -8,6 +8,7 @@ use persea_plugin_sdk::{Attributes, Event};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event as Xml};
 
+use crate::case::character_data;
 use crate::clean::clean;
 use crate::settings::Settings;
 
@@ -30,7 +31,14 @@ pub(crate) struct Suite {
     flaky: u64,
     /// In nanoseconds.
     time: u64,
+    /// What stands in `system-err`: a line a warning.
+    warnings: String,
+    /// The number of warnings.
+    warned: usize,
 }
+
+/// How many warnings a report has; the journal has all of them.
+const MOST_WARNINGS: usize = 1000;
 
 impl Suite {
     /// Writes all that stands before the first test.
@@ -60,6 +68,8 @@ impl Suite {
             skipped: 0,
             flaky: 0,
             time: 0,
+            warnings: String::new(),
+            warned: 0,
         };
         let planned = data
             .integer("total")
@@ -88,9 +98,33 @@ impl Suite {
         }
     }
 
+    /// Keeps a warning for the end of the report.
+    pub(crate) fn warn(&mut self, data: &Attributes) {
+        self.warned += 1;
+        if self.warned > MOST_WARNINGS {
+            return;
+        }
+        let parts = ["reference", "plugin", "message"];
+        let parts: Vec<&str> = parts.iter().filter_map(|name| data.text(name)).collect();
+        self.warnings.push_str("WARNING: ");
+        self.warnings.push_str(&parts.join(": "));
+        self.warnings.push('\n');
+    }
+
     /// Writes all that stands behind the last test.
     pub(crate) fn end(&self, out: &mut impl Write) -> io::Result<()> {
         let mut writer = Writer::new(out);
+        if self.warned > 0 {
+            writer.write_event(Xml::Text(BytesText::new("\t")))?;
+            writer.write_event(Xml::Start(BytesStart::new("system-err")))?;
+            let mut text = self.warnings.clone();
+            if let Some(more @ 1..) = self.warned.checked_sub(MOST_WARNINGS) {
+                text.push_str(&format!("{more} more warnings: the journal has them\n"));
+            }
+            character_data(&mut writer, &text)?;
+            writer.write_event(Xml::End(BytesEnd::new("system-err")))?;
+            writer.write_event(Xml::Text(BytesText::new("\n")))?;
+        }
         writer.write_event(Xml::End(BytesEnd::new("testsuite")))?;
         writer.write_event(Xml::Text(BytesText::new("\n")))
     }

@@ -324,6 +324,25 @@ fn the_user_s_settings_count() {
     );
 }
 
+#[test]
+fn warnings_are_the_suite_s_standard_error() {
+    let warning = Event::new("warning")
+        .with("reference", "t.py")
+        .with("plugin", "resolver `p`")
+        .with("message", "<load_tests> is not read");
+    let mut events = vec![started(1), finished("a", "PASS")];
+    events.extend(std::iter::repeat_n(warning, 1001));
+    events.push(ended());
+    let text = parse(&report(&events)).child("system-err").text.clone();
+    let line = "WARNING: t.py: resolver `p`: <load_tests> is not read";
+    assert_eq!(text.lines().next(), Some(line));
+    assert_eq!(text.lines().count(), 1001);
+    assert_eq!(
+        text.lines().last(),
+        Some("1 more warnings: the journal has them")
+    );
+}
+
 proptest! {
     /// Every text can be read back, with what XML cannot hold as `\xNN`.
     #[test]

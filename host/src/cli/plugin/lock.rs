@@ -210,13 +210,14 @@ pub(super) fn keep(store: &Path, sha256: &str, bytes: &[u8]) -> Result<(), Failu
 }
 
 /// What a component asks for and is not granted, as a failure that says what to type.
-fn refuse(plugin: &Plugin, missing: &[Power], command: &str) -> Failure {
+fn refuse(context: &Context, plugin: &Plugin, missing: &[Power], command: &str) -> Failure {
+    let spawner = context.config.text("run.spawner").unwrap_or_default();
     let asks = missing
         .iter()
         .map(|power| format!("\n  {}: to {}", power.name(), words(power.name())));
     let grants = missing
         .iter()
-        .map(|power| format!(" --grant {}", power.proposal()));
+        .map(|power| format!(" --grant {}", power.proposal(spawner)));
     let message = format!(
         "{} asks for what it is not granted:{}",
         printable(plugin.label()),
@@ -274,6 +275,7 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
     let missing = grants.missing(&found.plugin.manifest);
     if !missing.is_empty() {
         return Err(refuse(
+            context,
             &found.plugin,
             &missing,
             &format!("persea plugin add {source}{}", terms.option()),
@@ -414,7 +416,7 @@ pub(super) async fn update(
     difference(&old, &new);
     let command = format!("persea plugin update {}{}", old.id(), terms.option());
     if !missing.is_empty() {
-        return Err(refuse(plugin, &missing, &command));
+        return Err(refuse(context, plugin, &missing, &command));
     }
     let more: Vec<&str> = new
         .kinds

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::job::graph::{Graph, Wait};
 use crate::job::history::History;
 use crate::job::plan::{Fate, Plan};
+use crate::journal::{Event, Warning, WarningCause};
 use crate::model::{Attributes, Outcome, Status, Task};
 use crate::plugin::{Catalog, Choice, Plugin, PluginError, Scheduler, SchedulerNode};
 
@@ -20,6 +21,8 @@ const SHOWN: usize = 4096;
 pub(in crate::job) struct Policy {
     scheduler: Option<Scheduler>,
     news: Vec<(u32, Status)>,
+    /// The task that the scheduler chose and that no slot could take yet. The scheduler is not asked about it again.
+    chosen: Option<usize>,
 }
 
 impl Policy {
@@ -28,6 +31,7 @@ impl Policy {
         Self {
             scheduler: None,
             news: Vec::new(),
+            chosen: None,
         }
     }
 
@@ -62,11 +66,19 @@ impl Policy {
         Ok(Self {
             scheduler: Some(scheduler),
             news: Vec::new(),
+            chosen: None,
         })
     }
 
     pub(in crate::job) fn is_plugin(&self) -> bool {
         self.scheduler.is_some()
+    }
+
+    /// A slot has taken a task.
+    pub(super) fn taken(&mut self, task: usize) {
+        if self.chosen == Some(task) {
+            self.chosen = None;
+        }
     }
 
     /// A task has ended. It is told before it is asked again.
@@ -124,12 +136,20 @@ impl Dispatcher<'_> {
             return next.next().or_else(|| state.queue.peek());
         }
         let plan = Arc::clone(&self.plan);
+        // A slot with a batch of another runner has room and still cannot take every task.
+        state.policy.chosen = state
+            .policy
+            .chosen
+            .filter(|task| state.queue.can_start(*task));
+        if state.policy.chosen.is_some() {
+            return state.policy.chosen;
+        }
         loop {
             let ready = state.queue.ready(SHOWN);
             let first = ready.first().copied()?;
             let has_ended = |index: &usize| {
                 let entry = plan.entries.get(*index);
-                entry.is_some_and(|entry| matches!(entry.fate, Fate::Ended(_)))
+                entry.is_some_and(|entry| !matches!(entry.fate, Fate::Run(..)))
             };
             // Those that can't be run need no slot and no choice.
             if let Some(ended) = ready.iter().copied().find(has_ended) {
@@ -144,7 +164,10 @@ impl Dispatcher<'_> {
                 .collect();
             let is_idle = state.places.are_empty() && state.preparation.is_idle();
             match state.policy.choose(&shown).await {
-                Ok(Choice::Start(task)) if shown.contains(&task) => return Some(task as usize),
+                Ok(Choice::Start(task)) if shown.contains(&task) => {
+                    state.policy.chosen = Some(task as usize);
+                    return state.policy.chosen;
+                }
                 Ok(Choice::Start(task)) => {
                     self.give_up(
                         state,
@@ -183,11 +206,25 @@ impl Dispatcher<'_> {
         dropped
     }
 
+    /// Runs the rest in the order of the plan. The scheduler's failure is a warning in the journal and in reports.
     fn give_up(&mut self, state: &mut State, why: &str) {
+        let plugin = state
+            .policy
+            .scheduler
+            .as_ref()
+            .map(|it| it.label().to_owned());
         state.policy = Policy::none();
-        let line =
+        let message =
             format!("the scheduler is given up, and the rest runs in the order of the plan: {why}");
-        self.screen.notice(&line);
-        self.screen.log(line);
+        state.warnings += 1;
+        let warning = Warning {
+            cause: WarningCause::Scheduler,
+            reference: None,
+            plugin,
+            message,
+        };
+        self.write(state, &Event::Warning(&warning));
+        self.screen.notice(&warning.message);
+        self.screen.log(warning.message);
     }
 }

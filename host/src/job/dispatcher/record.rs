@@ -64,6 +64,7 @@ pub(super) fn record(
         left_behind: ran.map_or(0, |ran| ran.left_behind),
         attempts: if before > 0 { before + 1 } else { 0 },
         flaky: before > 0 && outcome.status.has_passed(),
+        is_refused: false,
         more,
     }
 }

@@ -43,7 +43,7 @@ impl Dispatcher<'_> {
             && let Some(Entry { task, fate, owner }) = plan.entries.get(index)
         {
             let runner = match fate {
-                Fate::Ended(outcome) => {
+                Fate::Ended(outcome) | Fate::Refused(outcome) => {
                     self.finish(state, task, outcome, None);
                     continue;
                 }
@@ -76,6 +76,7 @@ impl Dispatcher<'_> {
                 (None, None) => How::Alone,
             };
             state.queue.take(index);
+            state.policy.taken(index);
             let mut variables = state.preparation.variables(&plan.requirements, index);
             variables.extend(lease_variables(&state.queue.leases(index)));
             if in_line.is_none() {

@@ -108,6 +108,7 @@ fn end(id: &str, planned: Planned, started: Option<u64>, reason: &str) -> TaskFi
         left_behind: 0,
         attempts: 0,
         flaky: false,
+        is_refused: false,
         more: Attributes::new(),
     }
 }

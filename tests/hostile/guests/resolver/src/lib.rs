@@ -37,6 +37,15 @@ impl Resolver for Hostile {
         let name = reference.rsplit('/').next().unwrap_or_default();
         match name {
             "trap.bad" => panic!("cannot bear {reference}"),
+            // A trap without a panic.
+            #[cfg(target_arch = "wasm32")]
+            "unreachable.bad" => std::arch::wasm32::unreachable(),
+            "errs.bad" => Err(Error::new("io", format!("cannot read {reference}"))),
+            "empty.bad" => Ok(Resolution::Found(Vec::new())),
+            name if name.starts_with("warns") => {
+                log::warn!("{reference} has a factory of tests, which is not read");
+                Ok(Resolution::NotFound(format!("{reference} has no test")))
+            }
             "loop.bad" => loop {
                 black_box(reference);
             },

@@ -7,6 +7,7 @@ use persea_plugin_sdk::prelude::*;
 struct Hostile {
     how: String,
     asked: u32,
+    started: Vec<u32>,
 }
 
 impl Scheduler for Hostile {
@@ -28,6 +29,21 @@ impl Scheduler for Hostile {
 
     fn next(&mut self, ready: &[u32]) -> Result<Choice, Error> {
         self.asked += 1;
+        if self.how == "once" {
+            // What was answered once is not asked again.
+            let again = ready.iter().find(|task| self.started.contains(task));
+            return match (again, ready.first()) {
+                (Some(task), _) => Err(Error::new("invalid", format!("{task} was to start before"))),
+                (None, Some(first)) => {
+                    self.started.push(*first);
+                    Ok(Choice::Start(*first))
+                }
+                (None, None) => Ok(Choice::Wait),
+            };
+        }
+        if self.how == "last" {
+            return Ok(ready.last().map_or(Choice::Wait, |last| Choice::Start(*last)));
+        }
         if self.asked == 1 {
             return Ok(Choice::Start(ready[0]));
         }

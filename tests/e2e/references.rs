@@ -1,0 +1,416 @@
+//! References: what may be lost of them is shown, counted and kept, and has an exit code.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+
+use serde_json::{Value, json};
+
+use crate::plugins::put;
+use crate::support::{Ran, Sandbox, finish};
+use crate::trust::unlocked;
+
+/// A project with a resolver that fails, errs or warns by the names of files.
+fn with_hostile_resolver() -> Sandbox {
+    let sandbox = Sandbox::new();
+    put(&sandbox, "plugins", &["hostile-resolver"]);
+    sandbox
+}
+
+const LABEL: &str = "resolver `hostile` (plugins/hostile-resolver.wasm)";
+
+#[track_caller]
+fn says(ran: &Ran, part: &str) {
+    assert!(ran.stderr.contains(part), "no {part:?} in\n{ran}");
+}
+
+/// The warnings in the journal, without their times.
+fn warnings(sandbox: &Sandbox) -> Vec<Value> {
+    let events = sandbox.job().events();
+    let warnings = events.iter().filter(|event| event["event"] == "warning");
+    warnings.map(|event| event["data"].clone()).collect()
+}
+
+#[test]
+fn a_reference_over_which_a_resolver_crashes_goes_to_no_other_resolver() {
+    let sandbox = with_hostile_resolver();
+    sandbox.script("trap.bad", "exit 0");
+    sandbox.script("t/trap.bad", "exit 0");
+    sandbox.script("t/good.sh", "exit 0");
+    for reference in ["./trap.bad", "t"] {
+        sandbox.run(&["run", reference]).code(1);
+        let job = sandbox.job();
+        let name = reference.replace("t", "t/trap.bad");
+        let name = if reference == "t" { &name } else { reference };
+        assert_eq!(job.status(name), "ERROR");
+        let reason = job.reason(name);
+        assert!(
+            reason.starts_with(&format!("{LABEL} failed: it panicked at ")),
+            "{reason}"
+        );
+        assert!(reason.ends_with(&format!("cannot bear {name}")), "{reason}");
+    }
+    assert_eq!(sandbox.job().status("t/good.sh"), "PASS");
+}
+
+#[test]
+fn a_resolver_that_was_given_up_costs_every_reference() {
+    let sandbox = with_hostile_resolver();
+    sandbox.script("trap.bad", "exit 0");
+    let once = ["--set", "plugins.limits.deaths=1"];
+    sandbox
+        .run(&[&["run"][..], &once, &["./trap.bad", "/bin/true"]].concat())
+        .code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("/bin/true"), "ERROR");
+    let reason = job.reason("/bin/true");
+    assert!(
+        reason.starts_with(&format!("{LABEL} is not asked again in this job")),
+        "{reason}"
+    );
+}
+
+#[test]
+fn an_error_that_a_resolver_answers_is_shown_and_the_next_is_asked() {
+    let sandbox = with_hostile_resolver();
+    sandbox.script("errs.bad", "exit 0");
+    let ran = sandbox.run(&["run", "./errs.bad"]).code(0);
+    assert_eq!(
+        ran.stderr,
+        format!("warning: ./errs.bad: {LABEL}: cannot read ./errs.bad (io)\n")
+    );
+    let job = sandbox.job();
+    assert_eq!(job.status("./errs.bad"), "PASS");
+    let expected = json!({
+        "cause": "resolver-error",
+        "reference": "./errs.bad",
+        "plugin": LABEL,
+        "message": "cannot read ./errs.bad (io)",
+    });
+    assert_eq!(warnings(&sandbox), [expected.clone()]);
+    assert_eq!(job.results()["warnings"], json!([expected]));
+    let line = format!("WARNING: ./errs.bad: {LABEL}: cannot read ./errs.bad (io)");
+    assert!(job.read("results.tap").contains(&format!("# {line}\n")));
+    assert!(
+        job.read("results.xml")
+            .contains(&format!("<system-err><![CDATA[{line}\n]]>"))
+    );
+    assert!(
+        job.read("job.log")
+            .contains(&line.replace("WARNING", "warning"))
+    );
+    let ran = sandbox.run(&["run", "--strict", "./errs.bad"]).code(2);
+    says(
+        &ran,
+        "1 warning about references, which `--strict` makes an error",
+    );
+}
+
+#[test]
+fn files_that_a_resolver_warns_about_are_counted_and_with_v_named() {
+    let sandbox = with_hostile_resolver();
+    sandbox.script("t/good.sh", "exit 0");
+    for name in ["warns-1", "warns-2", "warns-3"] {
+        sandbox.file(&format!("t/{name}"), "");
+    }
+    let ran = sandbox.run(&["run", "t"]).code(0);
+    let counted = "warning: 3 files may hold tests that were not found";
+    assert_eq!(ran.stderr, format!("{counted}; `-v` names them\n"));
+    assert_eq!(warnings(&sandbox).len(), 3);
+    assert_eq!(
+        sandbox.job().results()["warnings"][1],
+        json!({
+            "cause": "incomplete",
+            "reference": "t/warns-2",
+            "plugin": LABEL,
+            "message": "t/warns-2 has a factory of tests, which is not read",
+        })
+    );
+    let ran = sandbox.run(&["run", "-v", "t"]).code(0);
+    says(&ran, &format!("{counted}\n"));
+    says(
+        &ran,
+        &format!("warning: t/warns-3: {LABEL}: t/warns-3 has a factory of tests"),
+    );
+    let ran = sandbox
+        .run(&["run", "--set", "run.strict=true", "t"])
+        .code(2);
+    says(
+        &ran,
+        "3 warnings about references, which `--strict` makes an error",
+    );
+    let ran = sandbox.run(&["list", "--strict", "t"]).code(2);
+    assert_eq!(ran.stdout, "exec-test t/good.sh\n", "{ran}");
+    let ran = sandbox.run(&["list", "--json", "t"]).code(0);
+    let last: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(last["warning"]["reference"], "t/warns-3", "{ran}");
+}
+
+#[test]
+fn an_empty_list_of_a_resolver_is_a_job_of_no_test() {
+    let sandbox = with_hostile_resolver();
+    sandbox.file("empty.bad", "");
+    sandbox.run(&["list", "empty.bad"]).code(0);
+    let ran = sandbox.run(&["run", "empty.bad"]).code(0);
+    assert_eq!(ran.stderr, "");
+    let job = sandbox.job();
+    assert_eq!(job.results()["total"], 0);
+    assert_eq!(job.read("results.tap"), "1..0\n");
+    let fail = ["run", "--set", "run.exit.empty=fail", "empty.bad"];
+    says(
+        &sandbox.run(&fail).code(2),
+        "error: the job has no test (`run.exit.empty`)",
+    );
+    // A reference that nobody takes is an error as before.
+    sandbox.run(&["run", "empty.bad", "nothing"]).code(2);
+}
+
+#[test]
+fn files_that_no_resolver_takes_are_counted_and_with_v_named() {
+    let sandbox = Sandbox::new();
+    sandbox.script("t/good.sh", "exit 0");
+    sandbox.file("t/notes.txt", "");
+    sandbox.file("t/data.csv", "");
+    for command in ["run", "list"] {
+        let ran = sandbox.run(&[command, "t"]).code(0);
+        assert_eq!(
+            ran.stderr,
+            "note: no resolver takes 2 files of directories; `-v` names them\n"
+        );
+        let ran = sandbox.run(&[command, "-v", "t"]).code(0);
+        says(&ran, "no resolver takes t/notes.txt: ");
+        says(&ran, "t/data.csv is not executable");
+    }
+}
+
+#[test]
+fn a_directory_of_which_nothing_is_left_is_an_error() {
+    let sandbox = Sandbox::new();
+    for number in 0..30 {
+        sandbox.file(&format!("t/{number}.txt"), "");
+    }
+    let ran = sandbox.run(&["list", "t"]).code(2);
+    assert_eq!(
+        ran.stdout,
+        "MISSING t\n    no resolver takes any of its 30 files; `-v` says why\n"
+    );
+    let ran = sandbox.run(&["list", "--json", "t"]).code(2);
+    assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
+    let ran = sandbox.run(&["run", "t", "/bin/true"]).code(2);
+    says(&ran, "No tests found for given test references: t\n");
+    let ran = sandbox
+        .run(&["run", "--ignore-missing-references", "t", "/bin/true"])
+        .code(0);
+    says(
+        &ran,
+        "warning: no test is found for t: no resolver takes any of its 30 files",
+    );
+}
+
+#[test]
+fn a_walk_leaves_out_the_results_of_jobs_and_says_so() {
+    let sandbox = Sandbox::new();
+    let body = "cp \"$0\" \"$AVOCADO_TEST_OUTPUTDIR/copy.sh\"";
+    sandbox.script("t/good.sh", body);
+    for jobs in 0..3 {
+        let ran = sandbox
+            .run(&["run", "--results-dir", "results", "."])
+            .code(0);
+        let latest = sandbox.project().join("results/latest/results.json");
+        let results: Value = serde_json::from_slice(&std::fs::read(latest).unwrap()).unwrap();
+        assert_eq!(results["total"], 1, "{ran}");
+        let note = "note: results of ";
+        match jobs {
+            0 => assert!(!ran.stderr.contains(note), "{ran}"),
+            1 => says(&ran, &format!("{note}a job are left out: ./results/job-")),
+            _ => says(&ran, &format!("{note}2 jobs are left out: ./results/job-")),
+        }
+    }
+    // A directory that is typed is looked into.
+    let job = sandbox
+        .project()
+        .join("results/latest")
+        .canonicalize()
+        .unwrap();
+    let ran = sandbox.run(&["list", job.to_str().unwrap()]).code(0);
+    assert!(ran.stdout.contains("copy.sh\n"), "{ran}");
+}
+
+#[test]
+fn a_file_that_is_found_is_run_and_not_a_program_of_its_name() {
+    let sandbox = Sandbox::new();
+    for name in ["true", "ls", "test"] {
+        sandbox.script(name, "exit 7");
+    }
+    sandbox.run(&["run", "true", "ls", "test"]).code(1);
+    let job = sandbox.job();
+    for name in ["true", "ls", "test"] {
+        assert_eq!(job.status(name), "FAIL", "{name}");
+        assert_eq!(job.test(name)["returncode"], 7);
+    }
+    assert_eq!(job.ids(), ["1-true", "2-ls", "3-test"]);
+    let only_tap = ["--set", "plugins.disable=[\"resolver.exec-test\"]"];
+    sandbox.script("echo", "printf '1..1\\nnot ok 1\\n'");
+    sandbox
+        .run(&[&["run"][..], &only_tap, &["echo"]].concat())
+        .code(1);
+    assert_eq!(sandbox.job().status("echo"), "FAIL");
+}
+
+#[test]
+fn a_file_of_a_directory_that_another_user_cannot_read_is_a_warning() {
+    let sandbox = Sandbox::new();
+    let open = |path: &std::path::Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    sandbox.script("t/good.sh", "exit 0");
+    open(&sandbox.file("t/test_a.py", "import unittest\n"), 0);
+    open(&sandbox.file("t/notes.txt", ""), 0);
+    let mut command = sandbox.persea(&["list", "t"]);
+    if rustix::process::geteuid().is_root() {
+        const NOBODY: u32 = 65534;
+        open(sandbox.root(), 0o755);
+        command
+            .uid(NOBODY)
+            .gid(NOBODY)
+            .env("XDG_CACHE_HOME", "/nonexistent");
+    }
+    let ran = finish(command.spawn().unwrap()).code(0);
+    assert_eq!(ran.stdout, "exec-test t/good.sh\n");
+    for name in ["t/test_a.py", "t/notes.txt"] {
+        let told = ran.stderr.lines().filter(|line| line.contains(name));
+        let told: Vec<&str> = told.collect();
+        assert_eq!(told.len(), 1, "{ran}");
+        assert!(told[0].starts_with("warning: "), "{ran}");
+        assert!(
+            told[0].to_lowercase().contains("permission denied"),
+            "{ran}"
+        );
+    }
+}
+
+/// Runs fifty tasks of kind `greet`, which cannot run, and returns what is shown.
+fn fifty_greetings(sandbox: &Sandbox) -> Ran {
+    let names = (0..50).map(|number| json!({"kind": "greet", "uri": format!("n{number}")}));
+    sandbox.file(
+        "fifty.json",
+        Value::from(names.collect::<Vec<_>>()).to_string(),
+    );
+    sandbox.run(&["run", "fifty.json"])
+}
+
+#[test]
+fn a_reason_of_the_configuration_is_shown_once_and_whole() {
+    let sandbox = unlocked(&["runner-greet"]);
+    sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
+    let add = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process";
+    let refused = format!(
+        "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: `{add}` locks it"
+    );
+    let ran = fifty_greetings(&sandbox).code(3);
+    let reason =
+        format!("no runner for kind `greet`; a plugin that is not loaded may be it: {refused}");
+    assert!(
+        ran.stdout
+            .contains(&format!("50 tests cannot run: {reason}\n")),
+        "{ran}"
+    );
+    assert_eq!(
+        ran.stdout.matches("runner-greet.wasm --grant").count(),
+        1,
+        "{ran}"
+    );
+    assert_eq!(
+        ran.stdout
+            .matches("ERROR: cannot run, for the reason above\n")
+            .count(),
+        50,
+        "{ran}"
+    );
+    // Each test's own entry in a report has the whole reason.
+    assert_eq!(sandbox.job().reason("n7"), reason);
+
+    let sandboxed = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox";
+    sandbox
+        .run(&sandboxed.split(' ').skip(1).collect::<Vec<_>>())
+        .code(0);
+    let ran = fifty_greetings(&sandbox).code(1);
+    let update = "`persea plugin update runner.greet --grant process=sandbox,process`";
+    assert_eq!(ran.stdout.matches(update).count(), 1, "{ran}");
+    assert_eq!(
+        ran.stdout
+            .matches("50 tests cannot run: runner `greet`")
+            .count(),
+        1,
+        "{ran}"
+    );
+    let update: Vec<&str> = update.trim_matches('`').split(' ').skip(1).collect();
+    sandbox.run(&update).code(0);
+    fifty_greetings(&sandbox).code(0);
+}
+
+#[test]
+fn what_is_proposed_for_a_resolver_lets_its_tests_run_with_the_default_spawner() {
+    let sandbox = unlocked(&["resolver-list"]);
+    sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
+    sandbox.file("good.list", "$ true\n");
+    let ran = sandbox.run(&["run", "good.list"]).code(2);
+    let (_, line) = ran.stderr.split_once('`').unwrap();
+    let (line, _) = line.split_once('`').unwrap();
+    sandbox
+        .run(&line.split(' ').skip(1).collect::<Vec<_>>())
+        .code(0);
+    sandbox.run(&["run", "good.list"]).code(0);
+}
+
+#[test]
+fn a_job_in_which_no_test_was_started_is_not_a_success() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "setup.toml",
+        "[[suite]]\nname = \"a\"\nreferences = [\"/bin/true\"]\nsetup = \"exit 1\"\n",
+    );
+    let run = |options: &[&str]| sandbox.run(&[&["run", "--job", "setup.toml"], options].concat());
+    let ran = run(&[]).code(2);
+    assert_eq!(sandbox.job().results()["cancel"], 1);
+    says(&ran, "error: none of the 1 tests was run");
+    run(&["--set", "run.exit.cancelled=fail"]).code(1);
+    run(&["--dry-run"]).code(0);
+    for requirement in [
+        r#""type": "command", "setup": "exit 1""#,
+        r#""type": "no-such-kind""#,
+    ] {
+        let recipe =
+            format!(r#"[{{"kind": "noop", "kwargs": {{"dependencies": [{{{requirement}}}]}}}}]"#);
+        sandbox.file("unmet.json", recipe);
+        sandbox.run(&["run", "unmet.json"]).code(2);
+        assert_eq!(sandbox.job().results()["cancel"], 1);
+    }
+}
+
+#[test]
+fn a_cancelled_test_beside_others_is_a_success_unless_it_is_made_a_failure() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "r.json",
+        r#"[{"kind": "noop", "uri": "a"},
+            {"kind": "noop", "uri": "b", "needs": ["c"]},
+            {"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "exit 77"], "identifier": "c"}]"#,
+    );
+    let skip = ["--set", "runner.exectest.exitcodes.skip=[77]"];
+    let run = |options: &[&str]| sandbox.run(&[&["run", "r.json"], &skip[..], options].concat());
+    run(&[]).code(0);
+    assert_eq!(sandbox.job().status("b"), "CANCEL");
+    run(&["--set", "run.exit.cancelled=pass"]).code(0);
+    run(&["--set", "run.exit.cancelled=fail"]).code(1);
+    let ran = run(&["--set", "run.exit.cancelled=perhaps"]).code(4);
+    says(&ran, "expected `pass` or `fail`");
+}
+
+#[test]
+fn a_job_whose_tests_all_skip_themselves_is_a_success() {
+    let sandbox = Sandbox::new();
+    sandbox.script("skips.sh", "exit 77");
+    let skip = "runner.exectest.exitcodes.skip=[77]";
+    sandbox.run(&["run", "--set", skip, "./skips.sh"]).code(0);
+    assert_eq!(sandbox.job().status("./skips.sh"), "SKIP");
+}
