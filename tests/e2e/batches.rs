@@ -256,7 +256,9 @@ fn results(options: &[&str]) -> BTreeMap<String, String> {
             for file in files.iter().filter(|file| file.file_name() != "debug.log") {
                 let text = std::fs::read_to_string(file.path()).unwrap();
                 // What unittest measures differs each time, and a crash says where it was.
-                let lines = text.lines().filter(|line| !line.starts_with("Ran 1 test"));
+                let lines = text.lines().filter(|line| {
+                    !line.starts_with("Ran 1 test") && !line.ends_with(" is still running")
+                });
                 let lines = lines.filter(|line| {
                     !line.starts_with("  File \"") && !line.starts_with("Current thread")
                 });
