@@ -2,7 +2,7 @@
 use std::hint::black_box;
 
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::workspace;
+use persea_plugin_sdk::{log, workspace};
 
 struct Hostile;
 
@@ -43,7 +43,8 @@ impl Resolver for Hostile {
             "errs.bad" => Err(Error::new("io", format!("cannot read {reference}"))),
             "empty.bad" => Ok(Resolution::Found(Vec::new())),
             name if name.starts_with("warns") => {
-                log::warn!("{reference} has a factory of tests, which is not read");
+                let message = format!("{reference} has a factory of tests, which is not read");
+                log::log(log::Level::Warn, &message);
                 Ok(Resolution::NotFound(format!("{reference} has no test")))
             }
             "loop.bad" => loop {
