@@ -11,9 +11,7 @@ use crate::config::{Config, SafeDirectories, UserDirs};
 use crate::display;
 use crate::job;
 use crate::names::{printable, printable_json, printable_lines};
-use crate::plugin::{
-    Catalog, Grants, LOCK_FILE, Lock, LockError, Power, Sources, THREAD_STACK, compile,
-};
+use crate::plugin::{Catalog, Grants, LOCK_FILE, Lock, LockError, Power, Sources, compile};
 use crate::spawner::{self, ISOLATING, ProcessSpawner, SandboxSpawner, Spawner, Visibility};
 use crate::temporary::Temporary;
 use crate::threads;
@@ -477,7 +475,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
     builder
         .worker_threads(1)
         .thread_keep_alive(threads::KEEP)
-        .thread_stack_size(THREAD_STACK)
+        .thread_stack_size(threads::STACK)
         .enable_all();
     let runtime = threads::runtime(&mut builder).map_err(limits::no_runtime)?;
     threads::reserve(&runtime).map_err(Failure::of)?;

@@ -58,7 +58,6 @@ pub use scheduler::{Choice, Node as SchedulerNode, Scheduler};
 pub use sources::{Sources, Trust, stored};
 pub use terms::JobMemory;
 pub use varianter::Varianter;
-pub use workers::STACK as THREAD_STACK;
 
 /// Makes a component of a core module that was built against the contract (target wasm32-unknown-unknown).
 pub fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {

@@ -24,6 +24,15 @@ impl NoThread {
     }
 }
 
+/// The stack of the host's threads, in bytes.
+pub const STACK: usize = 2 << 20;
+
+/// A thread with this name. Its stack's size is given, because the standard library would otherwise ask $RUST_MIN_STACK.
+pub fn builder(name: &str) -> std::thread::Builder {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.stack_size(STACK)
+}
+
 /// How long a thread may take to start: more takes only a system that has none.
 const STARTS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -39,8 +48,7 @@ pub fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<oneshot::Receiver<T>, NoThread> {
     let (tell, told) = oneshot::channel();
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    let started = thread.spawn(move || {
+    let started = builder(name).spawn(move || {
         let _ = tell.send(work());
     });
     started.map_err(NoThread)?;

@@ -18,6 +18,7 @@ use super::{Display, finished_line, opening, retried_line, style, title};
 use crate::journal::TaskFinished;
 use crate::model::{JobId, Status, Tally, Task};
 use crate::names::{cut, printable};
+use crate::threads;
 
 /// How often it is drawn: ten times a second.
 const FRAME: Duration = Duration::from_millis(100);
@@ -92,7 +93,7 @@ impl Live {
         let (wake, woken) = channel();
         let (picture, bar) = (Arc::clone(&self.picture), self.bar.clone());
         let drawn = Arc::clone(&self.drawn);
-        let drawer = std::thread::Builder::new().name("persea-drawer".into());
+        let drawer = threads::builder("persea-drawer");
         self.thread = drawer
             .spawn(move || {
                 draw_until_closed(&picture, &bar, &woken, &drawn);

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::threads;
+
 /// The most bytes that wait for a reader, in each stream: 8 MiB. Lines beyond that are dropped and counted.
 pub(super) const CAPACITY: usize = 8 << 20;
 
@@ -194,7 +196,7 @@ impl Outlet {
     ) -> Self {
         let queue = Arc::<Queue>::default();
         let writer = Arc::clone(&queue);
-        let thread = std::thread::Builder::new().name(name.to_owned());
+        let thread = threads::builder(name);
         let write = move || {
             if let Err(error) = writer.write(stream) {
                 failed(error);

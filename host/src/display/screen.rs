@@ -15,6 +15,7 @@ use super::{Display, JobLog, failures::Failures, outlet, tail};
 use crate::journal::{self, TaskFinished};
 use crate::model::{JobId, Tally, Task};
 use crate::names::printable;
+use crate::threads;
 
 /// How long notes gather before they are shown: 20 ms. One wake-up then serves many tests.
 const GATHER: Duration = Duration::from_millis(20);
@@ -98,7 +99,7 @@ impl Screen {
         let feed = Arc::<Feed>::default();
         let (end, ended) = oneshot::channel();
         let shown = Arc::clone(&feed);
-        let thread = std::thread::Builder::new().name("persea-display".into());
+        let thread = threads::builder("persea-display");
         thread.spawn(move || {
             let mut scene = Scene {
                 display,

@@ -5,7 +5,7 @@ use super::*;
 
 pub(in crate::job) fn tasks(mores: &[Value]) -> Vec<Task> {
     let task = |(index, more): (usize, &Value)| {
-        let name = ["a", "b", "c", "d", "e", "f"].get(index).unwrap();
+        let name = ["a", "b", "c", "d", "e", "f", "g"].get(index).unwrap();
         serde_json::from_value::<crate::model::Runnable>(json!({"kind": "noop", "more": more}))
             .map(|runnable| Task {
                 index,

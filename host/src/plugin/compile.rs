@@ -148,10 +148,15 @@ mod signals {
 /// Whether the compiler may use more than one thread. Its library panics where it gets none, unless it was asked before.
 pub(super) fn has_threads() -> bool {
     static HAS_THREADS: OnceLock<bool> = OnceLock::new();
-    *HAS_THREADS.get_or_init(|| match rayon::ThreadPoolBuilder::new().build_global() {
-        Ok(()) => true,
-        // Without a cause the pool is there already.
-        Err(error) => std::error::Error::source(&error).is_none(),
+    *HAS_THREADS.get_or_init(|| {
+        match rayon::ThreadPoolBuilder::new()
+            .stack_size(crate::threads::STACK)
+            .build_global()
+        {
+            Ok(()) => true,
+            // Without a cause the pool is there already.
+            Err(error) => std::error::Error::source(&error).is_none(),
+        }
     })
 }
 

@@ -15,9 +15,6 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// of the engine's clock.
 const LONG: Duration = Duration::from_millis(2);
 
-/// The stack of a thread of the host: 2 MiB.
-pub const STACK: usize = 2 << 20;
-
 /// Started when they are used for the first time.
 #[derive(Clone, Default)]
 pub(super) struct Workers(Arc<Threads>);
@@ -33,7 +30,7 @@ impl Workers {
             builder
                 // Said explicitly, as the library would otherwise ask $TOKIO_WORKER_THREADS and $RUST_MIN_STACK.
                 .worker_threads(std::thread::available_parallelism().map_or(1, usize::from))
-                .thread_stack_size(STACK)
+                .thread_stack_size(crate::threads::STACK)
                 .thread_name("persea-guest")
                 .enable_all();
             crate::threads::runtime(&mut builder)

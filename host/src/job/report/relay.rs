@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::display::wait_for;
+use crate::threads;
 
 /// How much is passed on at a time, in bytes.
 const PIECE: u64 = 64 << 10;
@@ -54,7 +55,7 @@ impl Relay {
         // A descriptor that is read from its beginning, while another one writes.
         let source = File::open(format!("/proc/self/fd/{}", fd_of(&file)))?;
         let progress = Arc::<Progress>::default();
-        let thread = std::thread::Builder::new().name("persea-report".into());
+        let thread = threads::builder("persea-report");
         let shared = Arc::clone(&progress);
         thread.spawn(move || {
             let ended = pass_on(source, stream, &shared);
