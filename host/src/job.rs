@@ -5,6 +5,7 @@
 
 mod again;
 mod batch;
+mod batch_outputs;
 mod clock;
 mod control;
 mod directory;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use super::batch_outputs::Outputs;
 use super::control::{Control, changed};
 use super::executor::{Shared, bug, finished, with_variables};
 use super::own_settings;
@@ -48,6 +49,8 @@ struct Inner {
     current: Option<Current>,
     /// Why it is ended.
     ending: Option<&'static str>,
+    /// Into which its processes print, where one does.
+    outputs: Option<Outputs>,
 }
 
 struct Current {
@@ -126,6 +129,16 @@ impl Batch {
         inner.current.as_ref().map(|it| Arc::clone(&it.host))
     }
 
+    /// Gives the task that is run what the batch's processes have printed since it was taken. Returns where the rest is, if there is any.
+    fn pass_on(&self, host: &Host) -> Option<String> {
+        let mut inner = self.inner();
+        let outputs = inner.outputs.as_mut()?;
+        if let Err(error) = outputs.pass_on(&host.directory) {
+            cannot_read(&error);
+        }
+        outputs.rest().map(str::to_owned)
+    }
+
     fn taken(&self) -> io::Result<Arc<Host>> {
         let none = || io::Error::other("no task is taken whose file that could be");
         self.current().ok_or_else(none)
@@ -138,12 +151,19 @@ impl Batch {
         let directory = TaskDirectory::new(&shared.test_results, &task.directory);
         let given_at = shared.clock.now();
         let host = Arc::new(Host::new(Arc::clone(shared), index, directory, assignment));
-        self.inner().current = Some(Current {
+        let mut inner = self.inner();
+        if let Some(outputs) = &mut inner.outputs
+            && let Err(error) = outputs.keep()
+        {
+            cannot_read(&error);
+        }
+        inner.current = Some(Current {
             host: Arc::clone(&host),
             index,
             given_at,
             timeout: shared.times.of(&task.runnable.more),
         });
+        drop(inner);
         self.changed.notify_one();
         Some(host)
     }
@@ -271,6 +291,10 @@ impl Batch {
     }
 }
 
+fn cannot_read(error: &io::Error) {
+    tracing::warn!("cannot read what the processes of a batch have printed: {error}");
+}
+
 /// Says that a batch is over, also when it ends by a bug of the host.
 struct Over(Arc<Batch>);
 
@@ -291,6 +315,9 @@ impl Drop for Over {
                 slot,
                 helper_died: false,
             });
+        }
+        if let Some(outputs) = batch.inner().outputs.take() {
+            outputs.end();
         }
         let _ = batch.messages.send(Message::Over { slot });
     }
@@ -318,6 +345,9 @@ impl BatchHost for Batch {
         };
         let mut outcome =
             outcome.unwrap_or_else(|error| Outcome::new(Status::Error, error.to_string()));
+        if let Some(rest) = self.pass_on(&current.host) {
+            outcome.more.insert("batch-directory".into(), rest.into());
+        }
         let left = outcome.more.remove("left-behind");
         let left = left.and_then(|left| left.as_u64()).unwrap_or_default();
         if let Some(reason) = ending {
@@ -352,7 +382,13 @@ impl TaskHost for Batch {
     }
 
     fn file(&self, name: &str) -> io::Result<PathBuf> {
-        self.taken()?.file(name)
+        self.taken()?;
+        let environment = self.slot.environment();
+        let mut inner = self.inner();
+        let outputs = inner
+            .outputs
+            .get_or_insert_with(|| Outputs::new(&self.shared.test_results, environment.as_ref()));
+        outputs.file(name)
     }
 
     fn append(&self, name: &str) -> io::Result<File> {
@@ -360,7 +396,9 @@ impl TaskHost for Batch {
     }
 
     fn read(&self, name: &str) -> io::Result<File> {
-        self.taken()?.read(name)
+        let host = self.taken()?;
+        self.pass_on(&host);
+        host.read(name)
     }
 
     fn progress(&self, message: String) {
