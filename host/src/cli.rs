@@ -292,6 +292,9 @@ impl Context {
 /// The small program that starts processes, as one static file.
 static HELPER: &[u8] = include_bytes!(env!("PERSEA_HELPER"));
 
+/// The variable by which a user names the directory that all tests of the job share. It is not removed at the end.
+const COMMON_TMPDIR: &str = "AVOCADO_TESTS_COMMON_TMPDIR";
+
 /// What starts processes on this machine, with the directories that live as long as it: the outer one, and the one in it that
 /// all tasks share.
 struct Place {
@@ -308,8 +311,18 @@ impl Place {
             let help = "set TMPDIR to a directory that is there and that you may write to";
             Failure::new(exit::FAIL, miette::miette!(help = help, "{error}"))
         })?;
-        let common = outer.path().join("common");
-        std::fs::create_dir(&common).map_err(Failure::of)?;
+        let own = std::env::var_os(COMMON_TMPDIR).map(PathBuf::from);
+        let common = match own {
+            // A sandbox shows its tests no other directory that they may write to.
+            Some(own) if spawner != SandboxSpawner::NAME && own.is_dir() => {
+                std::path::absolute(own).map_err(Failure::of)?
+            }
+            _ => {
+                let common = outer.path().join("common");
+                std::fs::create_dir(&common).map_err(Failure::of)?;
+                common
+            }
+        };
         let root = outer.path().to_path_buf();
         let spawner: Box<dyn Spawner> = match spawner {
             SandboxSpawner::NAME => {

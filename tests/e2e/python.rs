@@ -1,5 +1,7 @@
 //! Tests of Python's unittest end as `python -m unittest` says, and what they are told of themselves is true.
 
+use serde_json::json;
+
 use crate::support::Sandbox;
 
 const CLASS: &str = "class T(unittest.TestCase):\n    def test(self): pass\n";
@@ -68,4 +70,75 @@ fn an_interpreter_that_cannot_start_says_why_in_the_reason() {
         let reason = job.reason("test_a.py:T.test");
         assert!(reason.contains("Fatal Python error"), "{reason}");
     }
+}
+
+#[test]
+fn the_log_of_a_test_is_there_while_it_runs() {
+    let sandbox = Sandbox::new();
+    sandbox.script("quiet.sh", "test -f \"$AVOCADO_TEST_LOGFILE\"");
+    sandbox.file("test_a.py", "import os, unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertTrue(os.path.isfile(os.environ['AVOCADO_TEST_LOGFILE']))\n");
+    sandbox.run(&["run", "./quiet.sh", "test_a.py"]).code(0);
+    sandbox
+        .run(&["run", "--set", "run.batches=false", "test_a.py"])
+        .code(0);
+}
+
+#[test]
+fn results_name_only_directories_and_files_that_are_there() {
+    let sandbox = Sandbox::new();
+    sandbox.script("quiet.sh", "true");
+    sandbox.script("talks.sh", "echo x");
+    sandbox.script("fails.sh", "exit 1");
+    sandbox.file(
+        "job.json",
+        json!([{"kind": "noop", "uri": "noop"}]).to_string(),
+    );
+    sandbox.file("test_a.py", format!("import unittest\n{CLASS}"));
+    sandbox
+        .run(&[
+            "run",
+            "./quiet.sh",
+            "./talks.sh",
+            "./fails.sh",
+            "job.json",
+            "test_a.py",
+        ])
+        .code(1);
+    let results = sandbox.job().results();
+    let tests = results["tests"].as_array().unwrap();
+    assert_eq!(tests.len(), 5);
+    for test in tests {
+        for key in ["logdir", "logfile"] {
+            let path = test[key].as_str().unwrap();
+            assert!(
+                path == "<unknown>" || std::path::Path::new(path).exists(),
+                "{test}"
+            );
+        }
+    }
+    let known = tests.iter().filter(|test| test["logfile"] != "<unknown>");
+    assert_eq!(known.count(), 3, "{results}");
+}
+
+#[test]
+fn the_users_own_common_directory_is_used_and_kept() {
+    let sandbox = Sandbox::new();
+    let own = sandbox.file("own/kept", "x");
+    let own = own.parent().unwrap();
+    sandbox.script("t.sh", "echo y > \"$AVOCADO_TESTS_COMMON_TMPDIR/made\"");
+    let mut persea = sandbox.persea(&["run", "./t.sh"]);
+    persea.env("AVOCADO_TESTS_COMMON_TMPDIR", own);
+    crate::support::finish(persea.spawn().unwrap()).code(0);
+    assert!(own.join("kept").exists() && own.join("made").exists());
+}
+
+#[test]
+fn a_recipe_names_its_test_by_its_own_format() {
+    let sandbox = Sandbox::new();
+    let config = json!({"runner.identifier_format": "{uri} with {args[0]}"});
+    let runnable =
+        json!({"kind": "exec-test", "uri": "/bin/true", "args": ["a"], "config": config});
+    sandbox.file("job.json", runnable.to_string());
+    sandbox.run(&["run", "job.json"]).code(0);
+    assert_eq!(sandbox.job().status("/bin/true with a"), "PASS");
 }
