@@ -292,6 +292,7 @@ fn variables_of_libraries_change_nothing() {
         ("WASMTIME_BACKTRACE_DETAILS", "1"),
         ("WASMTIME_BACKTRACE_DETAILS", "0"),
         ("TOKIO_WORKER_THREADS", "0"),
+        ("RUST_MIN_STACK", "16384"),
         ("RAYON_NUM_THREADS", "1"),
     ] {
         // Compiled under the variable, and taken from a cache that was filled without.
