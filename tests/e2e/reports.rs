@@ -462,7 +462,10 @@ fn a_report_on_the_standard_output_has_it_alone() {
     );
     let run = |option: &str| {
         let ran = sandbox.run(&["run", option, "-", "all.json"]).code(1);
-        assert_eq!(ran.stderr, "");
+        assert_eq!(
+            ran.stderr,
+            "1 test cannot run: no runner for kind `robot`: add a plugin that runs it with `persea plugin add FILE`; `persea plugin list` shows those there are\n"
+        );
         ran.stdout
     };
     let json: Value = serde_json::from_str(&run("--json")).unwrap();

@@ -368,7 +368,7 @@ fn one_that_takes_too_long_is_ended_with_all_its_processes() {
     recipe(&sandbox, &[needs("t", &json!([slow]))]);
     let ran = sandbox
         .run(&["run", "--set", "requirement.timeout=0.3", "job.json"])
-        .code(0);
+        .code(2);
     let reason = sandbox.job().reason("t");
     assert!(
         reason.ends_with("requirement-resolver `command` has reached its limit on the time to meet or to release a requirement, 0.3 s: `requirement.timeout` raises it, or `plugins.requirement-resolver.command.timeout` alone"),

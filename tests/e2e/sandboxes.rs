@@ -144,11 +144,16 @@ fn versions_that_exclude_each_other_are_each_in_a_sandbox_of_their_own() {
     let sandbox = Sandbox::new();
     let token = |n: usize| {
         let mut test = needing(&n.to_string(), &[], "true");
-        test["kwargs"]["dependencies"] = json!([{"type": "package", "name": "persea-no-such-package", "version": n, "action": "check"}]);
+        test["kwargs"]["dependencies"] = json!([{"type": "package", "name": "persea-no-such-package", "version": n.to_string(), "action": "check"}]);
         test
     };
     // Both are looked for: on this machine itself one of them would be refused beforehand.
-    run(&sandbox, &[token(1), token(2)], "2", 0);
+    run(
+        &sandbox,
+        &[token(1), token(2), test("plain", "true")],
+        "2",
+        0,
+    );
     assert_eq!(told(&sandbox, "requirement-started", "/id").len(), 2);
 }
 

@@ -97,7 +97,7 @@ fn as_many_entries_as_a_lock_can_have() {
         count += 1;
     }
     sandbox.file("persea.lock", text);
-    let ran = sandbox.run(&["list", "/bin/true"]).code(0);
+    let ran = sandbox.run(&["list", "/bin/true"]).code(2);
     assert_eq!(ran.stdout, "exec-test /bin/true\n");
     assert_eq!(ran.stderr.lines().count(), count, "{}", ran.stderr);
     assert!(

@@ -60,8 +60,11 @@ fn memory_ends_at_its_limit() {
 
 #[test]
 fn an_endless_recursion_ends_with_the_stack_and_is_named() {
-    let twice = "hostile_runner::recurse, called by hostile_runner::recurse";
-    is_an_error("stack", &[], &["trap", twice]);
+    let twice = [
+        "in hostile_runner::recurse at ",
+        ", called by hostile_runner::recurse at ",
+    ];
+    is_an_error("stack", &[], &["trap", twice[0], twice[1]]);
 }
 
 #[test]

@@ -139,6 +139,14 @@ pub fn wait_for(mut is_done: impl FnMut() -> bool, mut progress: impl FnMut() ->
 /// The queue of one stream, and the thread that writes it.
 struct Outlet {
     queue: Arc<Queue>,
+    /// The stream, until the thread has taken it.
+    sink: Arc<Mutex<Option<Sink>>>,
+}
+
+/// A stream, and what notes that it could not be written.
+struct Sink {
+    stream: Box<dyn Write + Send>,
+    failed: Box<dyn FnOnce(io::Error) + Send>,
 }
 
 #[derive(Default)]
@@ -154,6 +162,8 @@ struct QueueState {
     /// Starts the thread, with the first text.
     start: Option<Box<dyn FnOnce() -> io::Result<()> + Send>>,
     waiting: Vec<u8>,
+    /// The system has no thread for it: what waits is written when the job has ended, by whoever drains the queue.
+    is_threadless: bool,
     /// The thread has something that it has not written yet.
     is_writing: bool,
     /// How many lines were dropped since the last one that was queued.
@@ -165,6 +175,13 @@ struct QueueState {
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing can be written any more.
+    fn close(&self) {
+        let mut state = self.lock();
+        state.is_closed = true;
+        state.waiting = Vec::new();
     }
 
     /// Writes what comes, until that fails.
@@ -195,18 +212,22 @@ impl Outlet {
         failed: impl FnOnce(io::Error) + Send + 'static,
     ) -> Self {
         let queue = Arc::<Queue>::default();
-        let writer = Arc::clone(&queue);
+        let sink = Arc::new(Mutex::new(Some(Sink {
+            stream: Box::new(stream),
+            failed: Box::new(failed),
+        })));
+        let (writer, taken) = (Arc::clone(&queue), Arc::clone(&sink));
         let thread = threads::builder(name);
         let write = move || {
-            if let Err(error) = writer.write(stream) {
-                failed(error);
+            if let Some(sink) = take(&taken)
+                && let Err(error) = writer.write(sink.stream)
+            {
+                (sink.failed)(error);
             }
-            let mut state = writer.lock();
-            state.is_closed = true;
-            state.waiting = Vec::new();
+            writer.close();
         };
         queue.lock().start = Some(Box::new(move || thread.spawn(write).map(drop)));
-        Self { queue }
+        Self { queue, sink }
     }
 
     fn push(&self, text: &str, at_last: bool) {
@@ -215,8 +236,8 @@ impl Outlet {
         }
         let mut state = self.queue.lock();
         if let Some(start) = state.start.take() {
-            // Without a thread nothing can be shown that might hold the job up.
-            state.is_closed = start().is_err();
+            // Without a thread nothing can be shown now that might hold the job up.
+            state.is_threadless = start().is_err();
         }
         if state.is_closed {
             return;
@@ -225,11 +246,11 @@ impl Outlet {
             state.dropped += text.lines().count();
             return;
         }
+        let is_first = state.waiting.is_empty();
         if state.dropped > 0 {
             let note = dropped_note(std::mem::take(&mut state.dropped));
             state.waiting.extend_from_slice(note.as_bytes());
         }
-        let is_first = state.waiting.is_empty();
         state.waiting.extend_from_slice(text.as_bytes());
         drop(state);
         if is_first {
@@ -238,12 +259,36 @@ impl Outlet {
     }
 
     fn drain(&self) {
+        if self.queue.lock().is_threadless {
+            self.write_here();
+            return;
+        }
         let is_done = || {
             let state = self.queue.lock();
             state.is_closed || state.waiting.is_empty() && !state.is_writing
         };
         wait_for(is_done, || self.queue.progress.load(Ordering::Relaxed));
     }
+
+    /// Writes what waits on this thread.
+    fn write_here(&self) {
+        let Some(mut sink) = take(&self.sink) else {
+            return;
+        };
+        let bytes = std::mem::take(&mut self.queue.lock().waiting);
+        let written = sink.stream.write_all(&bytes);
+        match written.and_then(|()| sink.stream.flush()) {
+            Ok(()) => *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = Some(sink),
+            Err(error) => {
+                (sink.failed)(error);
+                self.queue.close();
+            }
+        }
+    }
+}
+
+fn take(sink: &Mutex<Option<Sink>>) -> Option<Sink> {
+    sink.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// What stands in place of lines that were dropped.
@@ -296,5 +341,35 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         outlet.push("another\n", false);
         outlet.drain();
+    }
+
+    #[test]
+    fn text_after_one_that_is_too_long_is_shown() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let outlet = Outlet::new("test", writer, |_| {});
+        let too_long = format!("{}\n", "x".repeat(CAPACITY));
+        outlet.push(&too_long, false);
+        outlet.push("short\n", false);
+        let expected = format!("{}short\n", dropped_note(1));
+        let mut shown = vec![0; expected.len()];
+        reader.read_exact(&mut shown).unwrap();
+        assert_eq!(String::from_utf8(shown).unwrap(), expected);
+        outlet.drain();
+    }
+
+    #[test]
+    fn text_is_written_at_the_end_where_no_thread_can_be_had() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let outlet = Outlet::new("test", writer, |_| {});
+        let refused = || Err(io::Error::from(io::ErrorKind::WouldBlock));
+        outlet.queue.lock().start = Some(Box::new(refused));
+        for line in ["one\n", "two\n"] {
+            outlet.push(line, false);
+            outlet.drain();
+        }
+        drop(outlet);
+        let mut shown = String::new();
+        reader.read_to_string(&mut shown).unwrap();
+        assert_eq!(shown, "one\ntwo\n");
     }
 }
