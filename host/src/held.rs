@@ -44,13 +44,6 @@ impl Held {
         self.file(name, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)
     }
 
-    /// Makes an empty file. One that is there already is an error.
-    pub(crate) fn make_file(&self, name: &str) -> io::Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        openat(&self.0, name, flags, Mode::from_raw_mode(0o644))?;
-        Ok(())
-    }
-
     fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = openat(&self.0, name, flags, Mode::from_raw_mode(0o666));

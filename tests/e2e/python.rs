@@ -73,54 +73,6 @@ fn an_interpreter_that_cannot_start_says_why_in_the_reason() {
 }
 
 #[test]
-fn the_log_of_a_test_is_there_while_it_runs() {
-    let sandbox = Sandbox::new();
-    sandbox.script("quiet.sh", "test -f \"$AVOCADO_TEST_LOGFILE\"");
-    sandbox.file("test_a.py", "import os, unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertTrue(os.path.isfile(os.environ['AVOCADO_TEST_LOGFILE']))\n");
-    sandbox.run(&["run", "./quiet.sh", "test_a.py"]).code(0);
-    sandbox
-        .run(&["run", "--set", "run.batches=false", "test_a.py"])
-        .code(0);
-}
-
-#[test]
-fn results_name_only_directories_and_files_that_are_there() {
-    let sandbox = Sandbox::new();
-    sandbox.script("quiet.sh", "true");
-    sandbox.script("talks.sh", "echo x");
-    sandbox.script("fails.sh", "exit 1");
-    sandbox.file(
-        "job.json",
-        json!([{"kind": "noop", "uri": "noop"}]).to_string(),
-    );
-    sandbox.file("test_a.py", format!("import unittest\n{CLASS}"));
-    sandbox
-        .run(&[
-            "run",
-            "./quiet.sh",
-            "./talks.sh",
-            "./fails.sh",
-            "job.json",
-            "test_a.py",
-        ])
-        .code(1);
-    let results = sandbox.job().results();
-    let tests = results["tests"].as_array().unwrap();
-    assert_eq!(tests.len(), 5);
-    for test in tests {
-        for key in ["logdir", "logfile"] {
-            let path = test[key].as_str().unwrap();
-            assert!(
-                path == "<unknown>" || std::path::Path::new(path).exists(),
-                "{test}"
-            );
-        }
-    }
-    let known = tests.iter().filter(|test| test["logfile"] != "<unknown>");
-    assert_eq!(known.count(), 3, "{results}");
-}
-
-#[test]
 fn the_users_own_common_directory_is_used_and_kept() {
     let sandbox = Sandbox::new();
     let own = sandbox.file("own/kept", "x");

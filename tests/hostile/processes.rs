@@ -181,7 +181,7 @@ fn planted(kind: &str, script: &str, status: &str, options: &[&str]) {
 
 #[test]
 fn one_that_puts_links_where_its_runner_and_the_reports_read() {
-    let links = "cd \"$AVOCADO_TEST_OUTPUTDIR\" || exit 7; rm -f stdout stderr debug.log; ln -s /etc/passwd stdout; ln -s /etc/passwd stderr; mkfifo debug.log; exit 1";
+    let links = "cd \"$AVOCADO_TEST_OUTPUTDIR\" || exit 7; rm -f stdout stderr; ln -s /etc/passwd stdout; ln -s /etc/passwd stderr; mkfifo debug.log; exit 1";
     let (sandbox, _) = hostile(&script(links), &[], 1);
     let job = sandbox.job();
     // They are where they are looked for.
@@ -194,19 +194,14 @@ fn one_that_puts_links_where_its_runner_and_the_reports_read() {
 
 #[test]
 fn one_that_puts_a_pipe_in_the_place_of_its_log() {
-    planted(
-        "shell",
-        "rm debug.log; mkfifo debug.log; exit 1",
-        "FAIL",
-        &[],
-    );
+    planted("shell", "mkfifo debug.log; exit 1", "FAIL", &[]);
     planted("swap", "mkfifo planted secret", "FAIL", &[]);
 }
 
 #[test]
 fn one_that_puts_a_link_in_the_place_of_its_log() {
-    planted("shell", "ln -sf $V/profile debug.log; exit 1", "FAIL", &[]);
-    planted("shell", "ln -sf $V/new debug.log; exit 1", "FAIL", &[]);
+    planted("shell", "ln -s $V/profile debug.log; exit 1", "FAIL", &[]);
+    planted("shell", "ln -s $V/new debug.log; exit 1", "FAIL", &[]);
 }
 
 #[test]

@@ -14,9 +14,6 @@ use super::spares::Spare;
 use crate::held::Held;
 use crate::spawner::Environment;
 
-/// The log of a task's runner. It is there from the beginning.
-pub(super) const DEBUG_LOG: &str = "debug.log";
-
 /// A directory, made when something may go into it. Where nothing has, there is none in the end.
 pub(super) struct TaskDirectory {
     section: Arc<Section>,
@@ -99,22 +96,9 @@ impl TaskDirectory {
     fn make_or_reuse(&self) -> io::Result<()> {
         let parent = self.parent()?;
         let spares = self.private().is_none().then(|| self.section.spares());
-        let spare = spares.and_then(|spares| spares.take(parent, &self.name));
-        let has_log = spare
-            .as_ref()
-            .is_some_and(|files| files.iter().any(|file| file == DEBUG_LOG));
-        match spare {
+        match spares.and_then(|spares| spares.take(parent, &self.name)) {
             Some(files) => self.files().others = files,
             None => parent.make(&self.name)?,
-        }
-        // Tests are told its name, and reports name it.
-        if !self.section.is_reused() {
-            if !has_log {
-                self.held()?.make_file(DEBUG_LOG)?;
-            }
-            let mut files = self.files();
-            files.others.retain(|other| other != DEBUG_LOG);
-            files.own.push(DEBUG_LOG.to_owned());
         }
         Ok(())
     }
@@ -314,12 +298,7 @@ mod tests {
         assert!(!second.settle() && !second.exists());
         assert!(ended(&section, "3", &[("stdout", "x"), ("stderr", "")]).settle());
         assert_eq!(names(&section), ["3"]);
-        let mut files: Vec<_> = fs::read_dir(section.path().join("3"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        files.sort();
-        assert_eq!(files, ["debug.log", "stderr", "stdout"]);
+        assert_eq!(fs::read_dir(section.path().join("3")).unwrap().count(), 2);
         assert!(!ended(&section, "4", &silent).settle());
         let path = section.path().to_owned();
         drop((section, second));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use super::executor::Shared;
-use super::task_directory::{DEBUG_LOG, TaskDirectory};
+use super::task_directory::TaskDirectory;
 use crate::journal;
 use crate::model::{Attributes, Outcome};
 use crate::names::printable;
@@ -405,7 +405,7 @@ impl TaskHost for Host {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if matches!(*held, DebugLog::Closed) {
-            *held = match self.directory.append(DEBUG_LOG) {
+            *held = match self.directory.append("debug.log") {
                 Ok(file) => DebugLog::Open(file),
                 Err(error) => self.log_is_lost(&error),
             };

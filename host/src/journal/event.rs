@@ -73,8 +73,7 @@ pub struct TaskFinished {
     pub started: Option<u64>,
     /// How long it ran, in nanoseconds, without the time for which the job was stopped.
     pub elapsed: u64,
-    /// Its directory, relative to the job's; empty where it has none.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Its directory, relative to the job's.
     pub directory: String,
     /// The runnable's tags.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]

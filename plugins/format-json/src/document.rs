@@ -100,18 +100,12 @@ impl Document {
         let elapsed = data.integer("elapsed").unwrap_or(0);
         let end = signed(event.time);
         let start = data.integer("started").unwrap_or(end);
-        let directory = data.text("directory");
         let log_dir: [&str; 4] = [
             &self.job_dir,
             "/",
-            directory.unwrap_or_default(),
+            data.text("directory").unwrap_or_default(),
             "/debug.log",
         ];
-        let path = |parts| match directory {
-            Some(_) => Field::Path(parts),
-            // A test that has left nothing has none.
-            None => Field::Text(UNKNOWN),
-        };
         let tags = data.json("tags").filter(|json| is_object(json));
 
         let mut all = Vec::with_capacity(16);
@@ -129,8 +123,8 @@ impl Document {
         all.extend([
             ("id", Field::Text(event.task.as_deref().unwrap_or(UNKNOWN))),
             ("kind", Field::Text(text("kind"))),
-            ("logdir", path(log_dir.get(..3).unwrap_or_default())),
-            ("logfile", path(&log_dir)),
+            ("logdir", Field::Path(log_dir.get(..3).unwrap_or_default())),
+            ("logfile", Field::Path(&log_dir)),
             ("name", Field::Text(text("name"))),
         ]);
         if let Some(code) = data.integer("returncode") {

@@ -226,12 +226,3 @@ proptest! {
         prop_assert!((given - expected).abs() <= expected.abs() * 1e-9, "{} is not {}", given, expected);
     }
 }
-
-#[test]
-fn a_test_without_a_directory_names_none() {
-    let event = finished("1-a", "a", "PASS").with("directory", Value::None);
-    let read = parse(&[started(1), event, ended()]);
-    let test = &read["tests"][0];
-    assert_eq!(test["logdir"], "<unknown>");
-    assert_eq!(test["logfile"], "<unknown>");
-}

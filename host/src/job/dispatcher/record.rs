@@ -56,12 +56,7 @@ pub(super) fn record(
         elapsed: ran.map_or(0, |ran| {
             u64::try_from(ran.elapsed.as_nanos()).unwrap_or(u64::MAX)
         }),
-        directory: match ran {
-            Some(ran) if ran.has_directory => {
-                format!("{}/{}", crate::job::directory::TEST_RESULTS, task.directory)
-            }
-            _ => String::new(),
-        },
+        directory: format!("{}/{}", crate::job::directory::TEST_RESULTS, task.directory),
         tags,
         suite: task.runnable.suite().map(str::to_owned),
         variant: task.runnable.more.get("variant").cloned(),
