@@ -86,7 +86,7 @@ fn an_error_that_a_resolver_answers_is_shown_and_the_next_is_asked() {
         "plugin": LABEL,
         "message": "cannot read ./errs.bad (io)",
     });
-    assert_eq!(warnings(&sandbox), [expected.clone()]);
+    assert_eq!(warnings(&sandbox), std::slice::from_ref(&expected));
     assert_eq!(job.results()["warnings"], json!([expected]));
     let line = format!("WARNING: ./errs.bad: {LABEL}: cannot read ./errs.bad (io)");
     assert!(job.read("results.tap").contains(&format!("# {line}\n")));

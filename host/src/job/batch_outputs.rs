@@ -141,7 +141,7 @@ mod tests {
         for (number, task) in tasks.iter().enumerate() {
             outputs.keep().unwrap();
             if number != 1 {
-                write!(tool, "of {number}\n").unwrap();
+                writeln!(tool, "of {number}").unwrap();
             }
             outputs.pass_on(task).unwrap();
             assert_eq!(outputs.rest(), None);

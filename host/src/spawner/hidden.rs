@@ -225,10 +225,7 @@ fn settled(path: &Path) -> PathBuf {
     let path = &*std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut rest = Vec::new();
     let mut above = path;
-    loop {
-        let (Some(parent), Some(name)) = (above.parent(), above.file_name()) else {
-            break;
-        };
+    while let (Some(parent), Some(name)) = (above.parent(), above.file_name()) {
         rest.push(name);
         above = parent;
         if let Ok(real) = above.canonicalize() {
