@@ -23,7 +23,7 @@ fi
 
 XDG_STATE_HOME="$results/state" "$persea" run --results-dir "$results" --job job.toml
 "$persea" report "$results/latest" --format tap | tee "$results/report"
-grep -q '^ok .* hello-there' "$results/report"
+grep -q '^ok .* greetings:hello-there' "$results/report"
 tally='"pass":6,"fail":0,"error":0,"skip":0,"warn":0,"cancel":1,"interrupted":0'
 grep -q "$tally" "$results/latest/events.jsonl"
 grep -q '"state":"fulfilled"' "$results/latest/events.jsonl"

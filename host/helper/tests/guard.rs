@@ -47,6 +47,14 @@ fn orphans_end_with_the_program() {
     assert_eq!(process_with(&mark), []);
 }
 
+/// How many `sleep`s with this mark run. The guard and its shells carry the mark in their command lines, too.
+fn sleepers(mark: &str) -> usize {
+    let name = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm"));
+    let all = process_with(mark);
+    let sleeps = |pid: &&i32| name(pid).is_ok_and(|name| name.trim_end() == "sleep");
+    all.iter().filter(sleeps).count()
+}
+
 /// The number of a host that is not the guard's parent any more.
 const DEAD: u32 = u32::MAX >> 1;
 
@@ -55,7 +63,7 @@ fn what_waits_for_ever_ends_when_the_host_is_dead() {
     let mark = mark(2);
     let script = format!("trap '' TERM HUP INT; (setsid sleep {mark}) & exec sleep {mark}");
     let mut guard = guard_of(DEAD, &script);
-    until("both run", || process_with(&mark).len() == 2);
+    until("both run", || sleepers(&mark) == 2);
     drop(guard.stdin.take());
     assert_eq!(guard.wait().unwrap().code(), Some(1));
     assert_eq!(process_with(&mark), []);

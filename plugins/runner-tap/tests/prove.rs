@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::testing::{Answer, Host, Processes};
@@ -298,8 +299,12 @@ fn check(stream: &str, end: End, status: Status, reason: &str) {
 
 /// Whether `prove` passes each of these streams, in their order.
 fn prove(rows: &[(&str, End)]) -> Vec<bool> {
-    let directory = std::env::temp_dir().join(format!("persea-prove-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    // Tests run at once in this process, each with a directory of its own.
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    let name = format!("persea-prove-{}-{call}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir(&directory).unwrap();
     let passes = rows.iter().enumerate().map(|(index, (stream, end))| {
         let file = directory.join(format!("{index}.t"));
         let end = match end {
