@@ -147,20 +147,9 @@ fn what_a_test_leaves_in_place_of_its_output_is_not_read() {
 fn run_again(sandbox: &Sandbox, ran: &Ran) -> (Ran, String) {
     let mut lines = ran.stdout.lines();
     let command = lines.find_map(|line| line.strip_prefix("RUN AGAIN  : "));
-    let persea = sandbox.persea(&[]);
     let mut shell = Command::new("sh");
     shell.args(["-c", command.unwrap()]);
-    shell.current_dir(sandbox.project());
-    for (name, value) in persea.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    sandbox.equip(&mut shell);
     sandbox.file("ran", "");
     let ran = finish(shell.spawn().unwrap());
     let which = std::fs::read_to_string(sandbox.project().join("ran")).unwrap();

@@ -149,15 +149,8 @@ fn ignoring(sandbox: &Sandbox, name: &str) -> Child {
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("trap '' {name}; exec \"$@\""), "sh"]);
     shell.arg(persea.get_program()).args(persea.get_args());
-    shell.current_dir(sandbox.project());
-    for (name, value) in persea.get_envs() {
-        match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
-        };
-    }
-    shell
-        .stdin(Stdio::null())
+    sandbox
+        .equip(&mut shell)
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     shell.spawn().unwrap()

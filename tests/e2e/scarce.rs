@@ -15,17 +15,8 @@ fn limited(sandbox: &Sandbox, limit: &str, args: &[&str]) -> Ran {
     command
         .args(["-c", &format!("{limit} || exit 99; exec \"$@\""), "sh"])
         .arg(as_given.get_program())
-        .args(as_given.get_args())
-        .current_dir(sandbox.project())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    for (name, value) in as_given.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+        .args(as_given.get_args());
+    sandbox.equip(&mut command);
     finish(command.spawn().unwrap())
 }
 

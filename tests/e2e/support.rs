@@ -95,6 +95,23 @@ impl Sandbox {
         command
     }
 
+    /// Gives another program what the binary would get: directory, variables and streams.
+    pub fn equip<'a>(&self, other: &'a mut Command) -> &'a mut Command {
+        let own = self.persea(&[]);
+        other
+            .current_dir(self.project())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for (name, value) in own.get_envs() {
+            match value {
+                Some(value) => other.env(name, value),
+                None => other.env_remove(name),
+            };
+        }
+        other
+    }
+
     /// Runs the binary to its end.
     pub fn run(&self, args: &[&str]) -> Ran {
         finish(self.persea(args).spawn().unwrap())

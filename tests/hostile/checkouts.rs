@@ -330,17 +330,8 @@ fn run_as(sandbox: &Sandbox, user: u32, args: &[&str]) -> Ran {
     command
         .args(["--reuid", &user, "--regid", &user, "--clear-groups", "--"])
         .arg(own.get_program())
-        .args(own.get_args())
-        .current_dir(sandbox.project())
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
-    for (name, value) in own.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+        .args(own.get_args());
+    sandbox.equip(&mut command);
     command.env("XDG_CACHE_HOME", sandbox.root().join("cache"));
     crate::support::finish(command.spawn().unwrap())
 }

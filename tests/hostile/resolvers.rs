@@ -239,17 +239,8 @@ sys.exit(code)";
     command
         .args(["-c", PEAK])
         .arg(own.get_program())
-        .args(own.get_args())
-        .current_dir(sandbox.project())
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
-    for (name, value) in own.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+        .args(own.get_args());
+    sandbox.equip(&mut command);
     let ran = crate::support::finish(command.spawn().unwrap());
     let peak = ran
         .stderr
