@@ -7,14 +7,16 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::fmt::format;
 
-use crate::config::{Config, SafeDirectories, UserDirs};
-use crate::display;
-use crate::job;
-use crate::names::{printable, printable_json, printable_lines};
-use crate::plugin::{Catalog, Grants, LOCK_FILE, Lock, LockError, Power, Sources, compile};
-use crate::spawner::{self, ISOLATING, ProcessSpawner, SandboxSpawner, Spawner, Visibility};
-use crate::temporary::Temporary;
-use crate::threads;
+use persea_config::{Config, SafeDirectories, UserDirs};
+use persea_display as display;
+use persea_job as job;
+use persea_model::names::{printable, printable_json, printable_lines};
+use persea_plugin::{Catalog, Grants, LOCK_FILE, Lock, LockError, Power, Sources, compile};
+use persea_spawner as spawner;
+use persea_spawner::{ISOLATING, ProcessSpawner, SandboxSpawner, Spawner, Visibility};
+use persea_static_helper::HELPER;
+use persea_system::temporary::Temporary;
+use persea_system::threads;
 
 mod again;
 mod config;
@@ -27,17 +29,17 @@ mod report;
 mod run;
 
 /// Exit codes, as Avocado's: bits that add up.
-pub mod exit {
+mod exit {
     /// Everything went well.
-    pub const OK: u8 = 0;
+    pub(super) const OK: u8 = 0;
     /// At least one test ended FAIL or ERROR.
-    pub const TESTS_FAIL: u8 = 1;
+    pub(super) const TESTS_FAIL: u8 = 1;
     /// The job, or a part of it such as a report, failed.
-    pub const JOB_FAIL: u8 = 2;
+    pub(super) const JOB_FAIL: u8 = 2;
     /// The command line or the configuration is wrong, or the host failed.
-    pub const FAIL: u8 = 4;
+    pub(super) const FAIL: u8 = 4;
     /// The job or a test was interrupted.
-    pub const INTERRUPTED: u8 = 8;
+    pub(super) const INTERRUPTED: u8 = 8;
 }
 
 /// Runs test jobs with sandboxed plugins.
@@ -142,7 +144,7 @@ impl Context {
         let grants =
             grants.map_err(|why| Failure::new(exit::FAIL, miette::miette!("--grant {why}")))?;
         Ok(Self {
-            cache: crate::private::directory(&dirs.cache),
+            cache: persea_system::private::directory(&dirs.cache),
             dirs,
             config,
             named: common.plugin_dir.clone(),
@@ -184,7 +186,7 @@ impl Context {
             true => &*self.dirs.config,
             false => Path::new("."),
         };
-        let exclusive = crate::exclusive::of_directory(directory);
+        let exclusive = persea_system::exclusive::of_directory(directory);
         let _exclusive = exclusive.map_err(|error| {
             let path = directory.join(LOCK_FILE);
             Failure::new(
@@ -217,6 +219,7 @@ impl Context {
     /// Where plugins are looked for.
     fn sources(&self) -> Result<Sources, Failure> {
         Ok(Sources {
+            built_in: BUILTINS,
             named: self.named.clone(),
             dirs: self
                 .config
@@ -249,7 +252,7 @@ impl Context {
                 "the working directory cannot be found, and references are relative to it";
             Failure::new(exit::FAIL, miette::miette!("{message}: {error}"))
         })?;
-        let instances = crate::job::instances(&self.config);
+        let instances = persea_job::instances(&self.config);
         Catalog::bare(sources, &self.config, instances, &root).map_err(Failure::of)
     }
 
@@ -289,8 +292,8 @@ impl Context {
     }
 }
 
-/// The small program that starts processes, as one static file.
-static HELPER: &[u8] = include_bytes!(env!("PERSEA_HELPER"));
+// The table of the plugins that the build script has built: `BUILTINS`.
+include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
 
 /// The variable by which a user names the directory that all tests of the job share. It is not removed at the end.
 const COMMON_TMPDIR: &str = "AVOCADO_TESTS_COMMON_TMPDIR";
@@ -451,7 +454,7 @@ fn end(mut code: u8) -> ExitCode {
 }
 
 /// Does what the command line says.
-pub fn main() -> ExitCode {
+pub(super) fn main() -> ExitCode {
     // Tests may run as the same user. They could trace this program otherwise, or open its descriptors, and so give themselves
     // results; a core dump is what it costs.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);

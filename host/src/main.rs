@@ -1,10 +1,15 @@
-//! The way in from the command line.
+//! Owns the program `persea`: its command line, the plugins embedded in it, and its allocator. The work is done in the
+//! crates beside it.
 
-/// A task makes and frees hundreds of small things on whatever thread runs it; glibc's allocator hands each such heap back
-/// to the system and takes it again.
+#![deny(unsafe_code)]
+
+mod cli;
+
+/// A task makes and frees hundreds of small values on whatever thread runs it. glibc's allocator would return each such heap to
+/// the system and fetch it again.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    persea::cli::main()
+    cli::main()
 }

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use persea::config::KNOWN;
+use persea_config::KNOWN;
 use persea_guest_build::{Guest, Target, Toolchain};
 use serde_json::Value;
 

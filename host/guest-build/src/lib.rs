@@ -31,6 +31,21 @@ pub use toolchain::Toolchain;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
+/// Ends a build script with this error and its causes, each line as an error of cargo's: a panic's text would hide them.
+pub fn fail(error: &dyn std::error::Error) -> ! {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    for line in text.lines() {
+        println!("cargo::error={line}");
+    }
+    std::process::exit(1);
+}
+
 /// A WebAssembly target of rustc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {

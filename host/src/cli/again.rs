@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{Failure, exit};
-use crate::job;
-use crate::names::printable;
+use persea_job as job;
+use persea_model::names::printable;
 
 /// The options that are not repeated: which tests are run is said anew, and a job has an id of its own.
 const DROPPED: [&str; 2] = ["--failed", "--force-job-id"];

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Context, Failure, exit, say, say_json};
-use crate::config::{KNOWN, Project, project};
+use persea_config::{KNOWN, Project, project};
 
 /// Where a value is from that nobody has set.
 const DEFAULTS: &str = "the defaults";

@@ -26,7 +26,7 @@ pub(super) fn check() -> Result<(), Failure> {
 /// Why there is no runtime to begin with.
 pub(super) fn no_runtime(error: std::io::Error) -> Failure {
     match error.kind() {
-        std::io::ErrorKind::WouldBlock => Failure::of(crate::threads::NoThread::of(error)),
+        std::io::ErrorKind::WouldBlock => Failure::of(persea_system::threads::NoThread::of(error)),
         _ => Failure::of(error),
     }
 }

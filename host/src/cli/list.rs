@@ -7,11 +7,12 @@ use clap::Args;
 
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::{Context, Failure, exit};
-use crate::config::Config;
-use crate::display;
-use crate::job::{self, Answer, Picture, Resolutions, Resolved, TypedBy};
-use crate::names::{printable, printable_json, printable_lines};
-use crate::plugin::Catalog;
+use persea_config::Config;
+use persea_display as display;
+use persea_job as job;
+use persea_job::{Answer, Picture, Resolutions, Resolved, TypedBy};
+use persea_model::names::{printable, printable_json, printable_lines};
+use persea_plugin::Catalog;
 
 /// How the graph of tasks is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

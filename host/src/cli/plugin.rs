@@ -6,9 +6,10 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Context, Failure, exit, say, say_json};
-use crate::names::printable;
-use crate::plugin::{
-    self, CONTRACT, Catalog, Grants, Manifest, Origin, OwnLimits, Trust, in_words as words,
+use persea_model::names::printable;
+use persea_plugin as plugin;
+use persea_plugin::{
+    CONTRACT, Catalog, Grants, Manifest, Origin, OwnLimits, Trust, in_words as words,
 };
 
 mod lock;
@@ -303,7 +304,7 @@ fn pack(
 ) -> Result<u8, Failure> {
     let most = context.config.integer("plugins.limits.component_mb");
     let most = most.unwrap_or(0).saturating_mul(1 << 20);
-    let bytes = crate::small_file::bytes(module, most).map_err(|error| {
+    let bytes = persea_system::small_file::bytes(module, most).map_err(|error| {
         Failure::new(
             exit::FAIL,
             miette::miette!("cannot read {}: {error}", module.display()),

@@ -1,10 +1,10 @@
 //! Owns what `run` and `list` say about references: which are refused, and what may be lost of the job's tests.
 
 use super::{Failure, exit, warn};
-use crate::config::Config;
-use crate::job::{Answer, Resolutions, Resolved};
-use crate::journal::WarningCause;
-use crate::names::printable;
+use persea_config::Config;
+use persea_job::{Answer, Resolutions, Resolved};
+use persea_journal::WarningCause;
+use persea_model::names::printable;
 
 /// How many warnings of one sort are shown one by one without `-v`.
 const SHOWN: usize = 10;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{Context, Failure, Place, exit, say, warn};
-use crate::job::{self, Pending, Undo, results_root};
+use persea_job as job;
+use persea_job::{Pending, Undo, results_root};
 
 #[derive(Debug, Args)]
 pub(super) struct Release {

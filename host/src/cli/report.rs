@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::{Context, Failure, exit, warn};
-use crate::job::{self, Destination, Order, ReportError, results_root};
-use crate::journal::Reader;
+use persea_job as job;
+use persea_job::{Destination, Order, ReportError, results_root};
+use persea_journal::Reader;
 
 #[derive(Debug, Args)]
 pub(super) struct Report {

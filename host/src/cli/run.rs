@@ -9,14 +9,13 @@ use clap::Args;
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::release::release_line;
 use super::{Context, Failure, Place, again, exit, warn};
-use crate::config::Config;
-use crate::display::{Display, Live, Plain, Screen, Shown, Silent, totals};
-use crate::job::{
-    self, Job, JobError, JobFile, Partition, Pending, Summary, TypedBy, results_root,
-};
-use crate::journal;
-use crate::model::JobId;
-use crate::temporary;
+use persea_config::Config;
+use persea_display::{Display, Live, Plain, Screen, Shown, Silent, totals};
+use persea_job as job;
+use persea_job::{Job, JobError, JobFile, Partition, Pending, Summary, TypedBy, results_root};
+use persea_journal as journal;
+use persea_model::JobId;
+use persea_system::temporary;
 
 #[derive(Debug, Args)]
 pub(super) struct Run {

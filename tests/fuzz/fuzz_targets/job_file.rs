@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use persea::config::{Config, ConfigError, SafeDirectories, UserDirs};
-use persea::job::{JobFile, JobFileError};
+use persea_config::{Config, ConfigError, SafeDirectories, UserDirs};
+use persea_job::{JobFile, JobFileError};
 use persea_fuzz::{assert_within, characters, with_file};
 
 fuzz_target!(|text: &str| {

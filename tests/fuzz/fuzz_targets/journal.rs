@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use persea::journal::{Event, FILE_NAME, Journal, JournalError, Line, Reader};
-use persea::model::Attributes;
+use persea_journal::{Event, FILE_NAME, Journal, JournalError, Line, Reader};
+use persea_model::Attributes;
 use persea_fuzz::with_file;
 
 /// An event, or the number of a line that is none.

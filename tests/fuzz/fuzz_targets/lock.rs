@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use persea::config::ConfigError;
-use persea::plugin::{Lock, LockError};
+use persea_config::ConfigError;
+use persea_plugin::{Lock, LockError};
 use persea_fuzz::{assert_within, characters};
 
 fuzz_target!(|text: &str| {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
-use persea::plugin::{Manifest, World};
+use persea_plugin::{Manifest, World};
 
 /// The component of a seed: those are texts, so that people can read them.
 fn component(seed: &[u8]) -> Option<Vec<u8>> {

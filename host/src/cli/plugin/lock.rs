@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use super::super::{Context, Failure, exit, say};
 use super::{at_its_word, place, words};
-use crate::names::printable;
-use crate::plugin::registry::{self, Pulled};
-use crate::plugin::{self, Catalog, Grants, Lock, LockEntry, OwnLimits, Plugin, Power, stored};
-use crate::small_file::{self, SMALL};
+use persea_model::names::printable;
+use persea_plugin as plugin;
+use persea_plugin::registry::{self, Pulled};
+use persea_plugin::{Catalog, Grants, Lock, LockEntry, OwnLimits, Plugin, Power, stored};
+use persea_system::small_file::{self, SMALL};
 
 /// How a registry's reference begins, where it's not plain that it is one.
 const REGISTRY: &str = "oci://";

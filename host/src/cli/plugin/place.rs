@@ -1,7 +1,7 @@
 //! What a plugin takes the place of: kinds, names and reports that others have. It must not know how one is chosen in a job.
 
 use super::super::{Context, Failure};
-use crate::plugin::{LockEntry, Plugin, Sources, Trust, World};
+use persea_plugin::{LockEntry, Plugin, Sources, Trust, World};
 
 /// A line for each thing that it has in common with a built-in plugin or a locked one, with a word for what becomes of that.
 pub(super) async fn place(
@@ -14,6 +14,7 @@ pub(super) async fn place(
     }
     let world = plugin.world.name();
     let mut built_in = context.bare_of(Sources {
+        built_in: super::super::BUILTINS,
         cache: context.cache.clone(),
         ..Sources::default()
     })?;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::super::{Context, Failure, exit, say};
 use super::lock::{failure, keep};
-use crate::names::printable;
-use crate::plugin::{self, Catalog, LockEntry, OwnLimits, digest, registry, stored};
+use persea_model::names::printable;
+use persea_plugin as plugin;
+use persea_plugin::{Catalog, LockEntry, OwnLimits, digest, registry, stored};
 
 /// `persea plugin install`: gets what the locks have from registries and this machine has not.
 pub(super) async fn install(context: &Context) -> Result<u8, Failure> {

@@ -1,0 +1,478 @@
+//! Settings in layers: defaults < system < user < project < environment < command line.
+//!
+//! Owns which settings the host knows, where they are read from and where each value came from. Knows nothing of what they
+//! are used for. A file is TOML; a setting's name is its path in the tables (`run.max_parallel_tasks`), as in Avocado.
+//! An environment variable is `PERSEA_` and the name in capitals with `__` for each dot and `_` for each hyphen
+//! (`PERSEA_RUN__MAX_PARALLEL_TASKS`).
+
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use persea_model::Attributes;
+use persea_system::small_file::{self, SMALL};
+
+mod known;
+mod lookup;
+mod project;
+mod safe;
+mod shape;
+mod user_dirs;
+pub use known::{KNOWN, Known};
+pub use lookup::{RESOURCES, SHARED_LIMIT, is_known, limit, limits, of_result_format, project};
+pub use project::{NotTaken, Project};
+pub use safe::{Foreign, OpenError, SafeDirectories};
+pub use shape::Shape;
+pub use user_dirs::UserDirs;
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that was named could not be read.
+    #[error("cannot read the configuration file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is not TOML.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+        /// What the parser said.
+        message: String,
+    },
+    /// A file has too much in it.
+    #[error(
+        "{}: it has more than {most} values, lists and tables, which is the most that is read of a file of its size: take out what is not needed, or divide it",
+        path.display()
+    )]
+    TooMuch {
+        /// The file.
+        path: PathBuf,
+        /// The most that it may have.
+        most: usize,
+    },
+    /// A value does not fit its setting.
+    #[error("setting `{name}` from {origin}: expected {expected}, found `{found}`")]
+    Value {
+        /// The setting.
+        name: String,
+        /// Where the value came from.
+        origin: Origin,
+        /// What would fit.
+        expected: &'static str,
+        /// What was there.
+        found: String,
+    },
+    /// A plugin or a world cannot have it of its own.
+    #[error(
+        "setting `{name}` from {origin}: `{SHARED_LIMIT}` is one for all plugins: set `plugins.limits.{SHARED_LIMIT}`"
+    )]
+    Shared {
+        /// The setting.
+        name: String,
+        /// Where it came from.
+        origin: Origin,
+    },
+    /// A variable is no text.
+    #[error("the variable {name} is not UTF-8: set it to a value that is, or unset it")]
+    Variable {
+        /// Its name, as far as that is text.
+        name: String,
+    },
+    /// `--set` without a value.
+    #[error("`--set {0}`: write it as `--set NAME=VALUE`, as in `--set run.max_parallel_tasks=4`")]
+    Assignment(String),
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Persea itself.
+    Default,
+    /// A configuration file of the system or the user.
+    File(PathBuf),
+    /// A file of the project.
+    Project(PathBuf),
+    /// An environment variable.
+    Environment(String),
+    /// The command line.
+    CommandLine,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("the defaults"),
+            Self::File(path) | Self::Project(path) => write!(f, "{}", path.display()),
+            Self::Environment(name) => write!(f, "${name}"),
+            Self::CommandLine => f.write_str("the command line"),
+        }
+    }
+}
+
+/// All settings that are set, with where each came from.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    values: BTreeMap<String, (Value, Origin)>,
+    not_taken: Vec<NotTaken>,
+    /// The elements that a project adds to lists.
+    added: BTreeMap<String, Vec<Value>>,
+    /// The project's file, where it belongs to another user.
+    foreign: Option<Box<Foreign>>,
+}
+
+/// The most values, lists and tables that a TOML file of at most 1 MiB may have, and a larger one. Each takes up to 900 bytes of memory.
+const MOST_VALUES: [usize; 2] = [100_000, 500_000];
+
+/// Refuses TOML that would take too much memory. The marks that begin values are counted also in texts and comments.
+fn check_amount(path: &Path, text: &str) -> Result<(), ConfigError> {
+    let [small, large] = MOST_VALUES;
+    let most = match text.len() as u64 <= SMALL {
+        true => small,
+        false => large,
+    };
+    let begins = |byte: &u8| matches!(byte, b'=' | b'[' | b'{' | b',');
+    match text.as_bytes().iter().filter(|byte| begins(byte)).count() > most {
+        true => Err(ConfigError::TooMuch {
+            path: path.to_path_buf(),
+            most,
+        }),
+        false => Ok(()),
+    }
+}
+
+/// Reads TOML; an error says where it is.
+pub fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
+    check_amount(path, text)?;
+    toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let before = text.get(..at).unwrap_or(text);
+        ConfigError::Syntax {
+            path: path.to_path_buf(),
+            line: before.matches('\n').count() + 1,
+            column: before.chars().rev().take_while(|c| *c != '\n').count() + 1,
+            message: error.message().to_owned(),
+        }
+    })
+}
+
+impl Config {
+    /// Reads every layer. `files` and `assignments` are those of the command line; a file that is named there must exist.
+    pub fn load(
+        dirs: &UserDirs,
+        files: &[PathBuf],
+        assignments: &[String],
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        for known in KNOWN {
+            let default: Value = serde_json::from_str(known.default).unwrap_or_default();
+            if !default.is_null() {
+                let name = known.name.to_owned();
+                config.values.insert(name, (default, Origin::Default));
+            }
+        }
+        let standard = [
+            PathBuf::from("/etc/persea/config.toml"),
+            dirs.config.join("config.toml"),
+        ];
+        for path in standard {
+            config.file(&path, small_file::open(&path), false, Origin::File)?;
+        }
+        // First what comes over the project, as it says whether the project is followed.
+        let mut nearer = Self::default();
+        nearer.load_nearer(files, assignments)?;
+        let lists = match nearer.set_by(safe::SETTING) {
+            Some(_) => &nearer,
+            None => &config,
+        };
+        let safe = SafeDirectories::new(lists, dirs);
+        config.project_file(Path::new("persea.toml"), &safe)?;
+        for (name, (value, origin)) in nearer.values {
+            config.set(&name, value, origin);
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads the project's file, if it may be followed.
+    fn project_file(&mut self, path: &Path, safe: &SafeDirectories) -> Result<(), ConfigError> {
+        let opened = match safe.open(path) {
+            Err(OpenError::Foreign(foreign)) => {
+                self.foreign = Some(foreign);
+                return Ok(());
+            }
+            Err(OpenError::Io(error)) => Err(error),
+            Ok(file) => Ok(file),
+        };
+        let mut project = Self::default();
+        project.file(path, opened, false, Origin::Project)?;
+        self.adopt(project);
+        Ok(())
+    }
+
+    /// Reads the layers over the project: the environment, and what the command line names.
+    fn load_nearer(
+        &mut self,
+        files: &[PathBuf],
+        assignments: &[String],
+    ) -> Result<(), ConfigError> {
+        for (name, value) in std::env::vars_os() {
+            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
+                let name = name.to_string_lossy();
+                if name.starts_with("PERSEA_") && name.contains("__") {
+                    let name = persea_model::names::printable(&name).into_owned();
+                    return Err(ConfigError::Variable { name });
+                }
+                continue;
+            };
+            if let Some(setting) = name.strip_prefix("PERSEA_")
+                && setting.contains("__")
+            {
+                let setting = setting.replace("__", ".").to_ascii_lowercase();
+                let mut known = KNOWN.iter().map(|known| known.name);
+                let name_of = known.find(|known| is_variable_of(&setting, known));
+                self.set(
+                    name_of.unwrap_or(&setting),
+                    parse_value(value),
+                    Origin::Environment(name.to_owned()),
+                );
+            }
+        }
+        for path in files {
+            self.file(path, small_file::open(path), true, Origin::File)?;
+        }
+        for assignment in assignments {
+            let (name, value) = assignment
+                .split_once('=')
+                .ok_or_else(|| ConfigError::Assignment(assignment.clone()))?;
+            self.set(name.trim(), parse_value(value), Origin::CommandLine);
+        }
+        Ok(())
+    }
+
+    /// The project's file, where it belongs to another user and so is not followed.
+    pub fn foreign(&self) -> Option<&Foreign> {
+        self.foreign.as_deref()
+    }
+
+    /// Sets a value from an option of the command line.
+    pub fn set_option(&mut self, name: &str, value: impl Into<Value>) {
+        self.set(name, value.into(), Origin::CommandLine);
+    }
+
+    /// A value that stands for "not set" brings the default back, if the setting has one. What a project adds to lists stays in them.
+    fn set(&mut self, name: &str, value: Value, origin: Origin) {
+        let mut value = match lookup::is_off(name, &value) {
+            true => lookup::default(name),
+            false => value,
+        };
+        if let (Value::Array(all), Some(added)) = (&mut value, self.added.get(name)) {
+            let new = added.iter().filter(|it| !all.contains(it));
+            let new: Vec<Value> = new.cloned().collect();
+            all.extend(new);
+        }
+        self.values.insert(name.to_owned(), (value, origin));
+    }
+
+    /// Takes the settings of a file that was opened, or could not be.
+    fn file(
+        &mut self,
+        path: &Path,
+        opened: std::io::Result<std::fs::File>,
+        must_exist: bool,
+        origin: fn(PathBuf) -> Origin,
+    ) -> Result<(), ConfigError> {
+        let text = match opened.and_then(|file| small_file::text_of(file, SMALL)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
+                return Ok(());
+            }
+            Err(source) => {
+                return Err(ConfigError::Read {
+                    path: path.to_path_buf(),
+                    source,
+                });
+            }
+        };
+        let table: toml::Table = parse(path, &text)?;
+        let origin = origin(path.to_path_buf());
+        if let Ok(Value::Object(object)) = serde_json::to_value(table) {
+            self.merge("", object, &origin);
+        }
+        Ok(())
+    }
+
+    /// Tables are paths, everything else is a value.
+    fn merge(&mut self, prefix: &str, object: Attributes, origin: &Origin) {
+        for (key, value) in object {
+            let name = if prefix.is_empty() {
+                key
+            } else {
+                format!("{prefix}.{key}")
+            };
+            match value {
+                Value::Object(inner) => self.merge(&name, inner, origin),
+                value => self.set(&name, value, origin.clone()),
+            }
+        }
+    }
+
+    /// Whether every value fits its setting.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        for (name, (value, origin)) in &self.values {
+            if lookup::is_shared(name) {
+                return Err(ConfigError::Shared {
+                    name: name.clone(),
+                    origin: origin.clone(),
+                });
+            }
+            if let Some(shape) = lookup::shape(name)
+                && !value.is_null()
+                && !shape.fits(value)
+            {
+                return Err(ConfigError::Value {
+                    name: name.clone(),
+                    origin: origin.clone(),
+                    expected: shape.expected(),
+                    found: value.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings that neither the host nor one of `plugins`' declared settings knows, with where they came from.
+    pub fn unknown<'a>(
+        &'a self,
+        declared: &'a [String],
+    ) -> impl Iterator<Item = (&'a str, &'a Origin)> {
+        self.values
+            .iter()
+            .filter(|(name, (_, origin))| {
+                let declares = |declared: &String| {
+                    let by_variable = matches!(origin, Origin::Environment(_));
+                    declared == *name || by_variable && is_variable_of(name, declared)
+                };
+                !lookup::is_known(name) && !declared.iter().any(declares)
+            })
+            .map(|(name, (_, origin))| (name.as_str(), origin))
+    }
+
+    /// Every setting that is set, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value, &Origin)> {
+        let set = self
+            .values
+            .iter()
+            .filter(|(_, (value, _))| !value.is_null());
+        set.map(|(name, (value, origin))| (name.as_str(), value, origin))
+    }
+
+    /// A value as it is.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.set_by(name).map(|(value, _)| value)
+    }
+
+    /// A value with where it came from.
+    pub fn set_by(&self, name: &str) -> Option<&(Value, Origin)> {
+        self.values.get(name).filter(|(value, _)| !value.is_null())
+    }
+
+    /// The values of the settings that a plugin declared.
+    pub fn subset(&self, names: &[String]) -> Attributes {
+        names
+            .iter()
+            .filter_map(|name| Some((name.clone(), self.declared(name)?.0.clone())))
+            .collect()
+    }
+
+    /// The value of a setting that a plugin declared, and where it is from.
+    pub fn declared(&self, name: &str) -> Option<&(Value, Origin)> {
+        let own = self.values.get(name);
+        let by_variable = || {
+            let variable = self.values.get(&name.replace('-', "_"));
+            variable.filter(|(_, origin)| matches!(origin, Origin::Environment(_)))
+        };
+        let nearest = match own {
+            Some((_, Origin::CommandLine)) => own,
+            _ if name.contains('-') => by_variable().or(own),
+            _ => own,
+        };
+        nearest.filter(|(value, _)| !value.is_null())
+    }
+
+    /// A setting that is true or false; false where it is not set.
+    pub fn flag(&self, name: &str) -> bool {
+        self.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// A setting that is a whole number.
+    pub fn integer(&self, name: &str) -> Option<u64> {
+        self.get(name).and_then(Value::as_u64)
+    }
+
+    /// A setting that is text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str)
+    }
+
+    /// A setting that is a list of texts; empty where it is not set.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        match self.get(name) {
+            Some(Value::Array(items)) => items
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A setting that is a time: seconds, or a text such as `5m`. None where it is not set or 0, which means no limit.
+    pub fn duration(&self, name: &str) -> Option<Duration> {
+        self.get(name)
+            .and_then(duration)
+            .filter(|duration| !duration.is_zero())
+    }
+}
+
+/// A time: a number of seconds, or a text such as `90`, `1.5s`, `5m` or `1h 30m`.
+pub fn duration(value: &Value) -> Option<Duration> {
+    match value {
+        Value::Number(number) => Duration::try_from_secs_f64(number.as_f64()?).ok(),
+        Value::String(text) => {
+            let text = text.trim();
+            if let Ok(seconds) = text.parse::<f64>() {
+                return Duration::try_from_secs_f64(seconds).ok();
+            }
+            text.parse::<jiff::SignedDuration>().ok()?.try_into().ok()
+        }
+        _ => None,
+    }
+}
+
+/// A value from a variable or an option: JSON where it is, else text.
+fn parse_value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// Whether a setting as a variable names it is this one: a variable's name has no hyphen.
+fn is_variable_of(variable: &str, setting: &str) -> bool {
+    setting.contains('-') && setting.replace('-', "_") == variable
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,78 @@
+#![allow(clippy::unwrap_used)]
+use serde_json::json;
+
+use super::*;
+
+pub(crate) fn tasks(mores: &[Value]) -> Vec<Task> {
+    let task = |(index, more): (usize, &Value)| {
+        let name = ["a", "b", "c", "d", "e", "f", "g"].get(index).unwrap();
+        serde_json::from_value::<persea_model::Runnable>(json!({"kind": "noop", "more": more}))
+            .map(|runnable| Task {
+                index,
+                id: format!("{}-{name}", index + 1),
+                name: (*name).to_owned(),
+                title: (*name).to_owned(),
+                directory: String::new(),
+                runnable,
+            })
+            .unwrap()
+    };
+    mores.iter().enumerate().map(task).collect()
+}
+
+pub(crate) fn graph(mores: &[Value], resources: &[(&str, u64)]) -> Result<Graph, GraphError> {
+    let mut config = Config::default();
+    for (name, amount) in resources {
+        config.set_option(&format!("{RESOURCES}{name}"), *amount);
+    }
+    let tasks = tasks(mores);
+    Graph::new(tasks.iter(), &Requirements::default(), &config)
+}
+
+fn error(mores: &[Value]) -> String {
+    graph(mores, &[("gpu", 1)]).err().unwrap().to_string()
+}
+
+#[test]
+fn names_and_ids_are_known() {
+    let none = json!({});
+    let graph = graph(&[none, json!({"needs": ["a"], "after": ["1-a"]})], &[]).unwrap();
+    let waiting: Vec<_> = graph.waiting_for(0).collect();
+    assert_eq!(waiting.len(), 2);
+    assert!(waiting.contains(&(1, Wait::Needs)) && waiting.contains(&(1, Wait::After)));
+    assert_eq!(graph.waits(1), 2);
+}
+
+#[test]
+fn a_cycle_is_shown_whole() {
+    let waits = |on: &str| json!({"needs": [on]});
+    assert_eq!(
+        error(&[json!({}), waits("c"), waits("d"), waits("b"), waits("b")]),
+        "these tasks wait for each other, so none could ever start: 2-b → 3-c → 4-d → 2-b"
+    );
+    assert_eq!(
+        error(&[json!({"after": ["a"]})]),
+        "these tasks wait for each other, so none could ever start: 1-a → 1-a"
+    );
+}
+
+#[test]
+fn what_cannot_be_had_is_named() {
+    assert_eq!(
+        error(&[json!({"needs": ["x"]})]),
+        "task `1-a`: `needs` names `x`, and no task of this job has that name or id; `persea list --graph` with the same references shows them all"
+    );
+    assert_eq!(
+        error(&[json!({"after": "x"})]),
+        "task `1-a`: `after` is a list of texts, not \"x\""
+    );
+    assert_eq!(
+        error(&[json!({"resources": {"gpu": -1}})]),
+        "task `1-a`: `resources` is an object of whole numbers by name, not -1"
+    );
+    assert_eq!(
+        error(&[json!({"resources": {"gpu": 2}})]),
+        "task `1-a` claims 2 of the resource `gpu`, and there is only 1; say how much there is with `--set run.resources.gpu=2` or in persea.toml"
+    );
+    assert!(error(&[json!({"resources": {"tpu": 1}})]).contains("and there is none;"));
+}

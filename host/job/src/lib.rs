@@ -1,0 +1,517 @@
+//! A job: resolve → plan → dispatch and execute → report, a file each.
+//!
+//! Owns the order of these steps and what a job comes to. Knows nothing of the command line, and WebAssembly and processes
+//! only by the names that `plugin` and `spawner` give them.
+
+#![deny(missing_docs)]
+#![deny(unsafe_code)]
+
+mod again;
+mod batch;
+mod batch_outputs;
+mod clock;
+mod control;
+mod directory;
+mod dispatcher;
+mod executor;
+mod file;
+mod graph;
+mod history;
+mod makers;
+mod naming;
+mod own_settings;
+mod partition;
+mod pending;
+mod picture;
+mod places;
+mod plan;
+mod preparer;
+mod queue;
+mod report;
+mod requirements;
+mod resolve;
+mod spares;
+mod supervise;
+mod task_directory;
+mod task_host;
+mod undo;
+mod variants;
+mod walk;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use again::failed_in;
+pub use directory::{DirectoryError, JobDirectory, default_results, find, results_root};
+pub use file::{JobFile, JobFileError};
+pub use graph::GraphError;
+pub use partition::Partition;
+pub use pending::Pending;
+pub use picture::Picture;
+pub use report::{Destination, Order, ReportError, make as make_report, orders};
+pub use resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
+pub use undo::{Left, Released, Undo, left_by, project_of};
+pub use variants::VariantsError;
+
+use dispatcher::Policy;
+use persea_config::Config;
+use persea_display as display;
+use persea_display::{JobBegin, JobLog, Screen};
+use persea_journal::{
+    Event, JobFinished, JobStarted, Journal, JournalError, Reader, TaskPlanned, Warning,
+};
+use persea_model::{Attributes, JobId, Tally};
+use persea_plugin::{Catalog, Plugin, PluginError};
+use persea_spawner::Spawner;
+use persea_system::threads::{self, NoThread};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+/// What keeps a job from running, or from being told of.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// Its directory cannot be made.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// Its journal cannot be written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The system refuses something that every job needs.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was to be done.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A report's file cannot be made.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// Its tasks cannot be put into an order.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Nobody has the name of its scheduler.
+    #[error("no scheduler is named `{name}` (`run.scheduler`): {known}")]
+    NoScheduler {
+        /// What is configured.
+        name: String,
+        /// Those there are, or the way out.
+        known: String,
+    },
+    /// Of the tests that are to be run again none is there.
+    #[error(
+        "none of these tests has failed in the job whose failures are to be run again: its references were others"
+    )]
+    NoneAgain,
+    /// Its scheduler cannot begin.
+    #[error("the scheduler cannot begin: {0}")]
+    Scheduler(PluginError),
+}
+
+/// What is to be run, and with what.
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The plugins.
+    pub catalog: Arc<Catalog>,
+    /// What starts processes.
+    pub spawner: Box<dyn Spawner>,
+    /// The references, as the user gave them.
+    pub references: Vec<String>,
+    /// What became of them.
+    pub resolved: Vec<Resolved>,
+    /// The titles of the tasks that are run, where not all are.
+    pub only: Option<HashSet<String>>,
+    /// What was wrong with them, for the journal and the reports.
+    pub warnings: Vec<Warning>,
+    /// Where the directories of jobs are made.
+    pub results_root: PathBuf,
+    /// A directory for what lives only as long as the job.
+    pub temp_dir: PathBuf,
+    /// Where it says that it has something to release.
+    pub pending: Pending,
+}
+
+/// What a job came to.
+#[derive(Debug)]
+pub struct Summary {
+    /// How many tasks ended with which status.
+    pub tally: Tally,
+    /// Its directory.
+    pub directory: PathBuf,
+    /// How long it took, without the time for which it was stopped.
+    pub elapsed: Duration,
+    /// How many tasks passed, but not the first time.
+    pub flaky: usize,
+    /// How often an environment was brought to another state.
+    pub switches: usize,
+    /// The number of tasks that were started.
+    pub ran: usize,
+    /// The number of warnings while the job ran.
+    pub warnings: usize,
+    /// Whether it was cut short from outside.
+    pub interrupted: bool,
+    /// The requirements that could not be released, and why.
+    pub unreleased: Vec<(String, String)>,
+    /// The reports that could not be made.
+    pub failed_reports: Vec<ReportError>,
+}
+
+/// How many plugins a job calls at once at most, as configured: for tasks, those that wait for their turn too, and for as many
+/// requirements; and some to spare for resolvers and result formats.
+pub fn instances(config: &Config) -> u32 {
+    let all = parallel(config).saturating_mul(places::MOST_IN_A_SLOT + 1) + 64;
+    u32::try_from(all).unwrap_or(u32::MAX).min(MOST_INSTANCES)
+}
+
+/// Loads what sees to requirements, where there are any.
+pub async fn load_requirement_resolvers(catalog: &Catalog, resolved: &[Resolved]) {
+    let some = resolved.iter().any(|resolved| match &resolved.answer {
+        Answer::Found { runnables, .. } => runnables.iter().any(|it| !it.requirements.is_empty()),
+        _ => false,
+    });
+    if some {
+        catalog.load_requirement_resolvers().await;
+    }
+}
+
+/// The most plugin instances at once. Each has address space reserved, of which there is an end.
+const MOST_INSTANCES: u32 = 9_000;
+
+/// How many tasks a job runs at once, as configured.
+pub fn parallel(config: &Config) -> usize {
+    match config.integer("run.max_parallel_tasks") {
+        None | Some(0) => std::thread::available_parallelism().map_or(1, usize::from),
+        Some(number) => usize::try_from(number)
+            .unwrap_or(usize::MAX)
+            .min(MOST_PARALLEL),
+    }
+}
+
+/// The most tasks at once: more would only fill the tables of the system.
+const MOST_PARALLEL: usize = 4096;
+
+/// The wait between SIGTERM and SIGKILL where none is set.
+const GRACE: Duration = Duration::from_secs(1);
+
+impl Job {
+    /// Runs the job from its plan to its reports.
+    pub async fn run(self, screen: &mut Screen) -> Result<Summary, JobError> {
+        let Self {
+            id,
+            config,
+            catalog,
+            mut spawner,
+            references,
+            resolved,
+            only,
+            warnings,
+            results_root,
+            temp_dir,
+            pending,
+        } = self;
+        load_requirement_resolvers(&catalog, &resolved).await;
+        let root = Some(results_root.as_path());
+        let plan = plan::plan(resolved, &catalog, &config, root, only.as_ref());
+        if only.is_some() && plan.entries.is_empty() {
+            return Err(JobError::NoneAgain);
+        }
+        let plan = Arc::new(plan);
+        let graph = plan.graph(&config)?;
+        let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
+        let total = plan.entries.len();
+        let directory = JobDirectory::create(&results_root, &id)?;
+        let dependencies = directory::Section::of_requirements(directory.path());
+        if spawner.has_snapshots() {
+            let mut made = directory.test_results().keep_others_out();
+            if !plan.requirements.steps.is_empty() {
+                made = made.and_then(|()| dependencies.keep_others_out());
+            }
+            made.map_err(|source| JobError::System {
+                what: "make the directories of tests and requirements",
+                source,
+            })?;
+        }
+        // Without a directory to work in no process can start either, and that is said better there.
+        let project_dir = std::env::current_dir().unwrap_or_default();
+        for path in directory.not_for_tests(&project_dir) {
+            spawner.hide(&path);
+        }
+        let running = directory.path().join(directory::RUNNING);
+        spawner.keep_apart(directory.test_results().path(), &running);
+        let log = JobLog::new(directory.log()?);
+        let mut journal = Journal::create(directory.path())?;
+        let mut signals = control::Signals::listen().map_err(|source| JobError::System {
+            what: "listen to signals",
+            source,
+        })?;
+
+        let started = JobStarted {
+            job_id: id.to_string(),
+            job_dir: directory.path().to_string_lossy().into_owned(),
+            name: directory.name(),
+            project_dir: project_dir.to_string_lossy().into_owned(),
+            total,
+            persea_version: env!("CARGO_PKG_VERSION").to_owned(),
+            references,
+            shuffle_seed: plan.shuffle_seed,
+            settings: config
+                .iter()
+                .map(|(name, value, _)| (name.to_owned(), value.clone()))
+                .collect::<Attributes>(),
+        };
+        journal.append(persea_journal::now(), &Event::JobStarted(&started))?;
+        for warning in &warnings {
+            journal.append(persea_journal::now(), &Event::Warning(warning))?;
+        }
+        for entry in &plan.entries {
+            let planned = TaskPlanned {
+                index: entry.task.index + 1,
+                name: &entry.task.name,
+                title: Some(entry.task.title.as_str()).filter(|title| *title != entry.task.name),
+                runnable: &entry.task.runnable,
+            };
+            journal.append(
+                persea_journal::now(),
+                &Event::TaskPlanned(&entry.task.id, planned),
+            )?;
+        }
+        journal.commit()?;
+        let reports = Reports::start(&catalog, &config, &journal, directory.path())?;
+        screen.begin(JobBegin {
+            id: id.clone(),
+            directory: directory.path().to_path_buf(),
+            total,
+            shuffle_seed: plan.shuffle_seed,
+            view: Arc::new(directory::View {
+                plan: Arc::clone(&plan),
+                test_results: Arc::clone(directory.test_results()),
+            }),
+            log,
+        });
+        screen.log(format!(
+            "persea {} runs {total} tasks; job {id}",
+            env!("CARGO_PKG_VERSION")
+        ));
+        for (reason, tasks) in plan.refusals() {
+            let tests = if tasks == 1 { "test" } else { "tests" };
+            let line = format!("{tasks} {tests} cannot run: {reason}");
+            screen.notice(&line);
+            screen.log(line);
+        }
+        for warning in &warnings {
+            screen.log(format!("warning: {warning}"));
+        }
+
+        let shared = Arc::new(executor::Shared {
+            job: id,
+            catalog,
+            batches: config.flag("run.batches"),
+            fresh: spawner.has_snapshots() && config.flag("spawner.sandbox.fresh"),
+            spawner,
+            network: config.flag("spawner.sandbox.network"),
+            clock: Arc::new(clock::Clock::new()),
+            test_results: Arc::clone(directory.test_results()),
+            dependencies,
+            temp_dir,
+            project_dir,
+            times: own_settings::TaskTimes::new(&config),
+            grace: config
+                .duration("runner.task.interval.from_soft_to_hard_termination")
+                .unwrap_or(GRACE),
+        });
+        let timeout = config.duration("job.run.timeout");
+        let mut dispatcher = dispatcher::Dispatcher {
+            shared: Arc::clone(&shared),
+            plan,
+            config: &config,
+            directory: &directory,
+            journal: &mut journal,
+            screen,
+            pending: &pending,
+            slots: parallel(&config).min(total.max(1)),
+            timeout,
+        };
+        let ran = dispatcher.run(graph, policy, &mut signals).await;
+        if ran.as_ref().map_or(true, |totals| totals.interrupted) {
+            display::hurry();
+        }
+        let clock = Arc::clone(&shared.clock);
+        drop(shared);
+        tokio::spawn(until_hurried(signals, clock, timeout));
+        let totals = ran?;
+
+        let finished = JobFinished {
+            tally: totals.tally,
+            total,
+            elapsed: u64::try_from(totals.elapsed.as_nanos()).unwrap_or(u64::MAX),
+            interrupted_by: totals.stopped.map(str::to_owned),
+            switches: totals.switches,
+        };
+        journal.append(persea_journal::now(), &Event::JobFinished(&finished))?;
+        journal.commit()?;
+        // Without the journal the reports know that they have seen everything.
+        drop(journal);
+        // Meanwhile, because a file system may take its time to remove a directory.
+        let test_results = Arc::clone(directory.test_results());
+        let tidying = tokio::task::spawn_blocking(move || test_results.tidy());
+        let failed_reports = reports.end().await;
+        let _ = tidying.await;
+        screen.log("the job has ended".to_owned());
+        Ok(Summary {
+            tally: totals.tally,
+            directory: directory.path().to_path_buf(),
+            elapsed: totals.elapsed,
+            flaky: totals.flaky,
+            switches: totals.switches,
+            ran: totals.ran,
+            warnings: totals.warnings,
+            interrupted: totals.interrupted,
+            unreleased: totals.unreleased,
+            failed_reports,
+        })
+    }
+}
+
+/// Waits, while reports and what is shown are being read, for what ends that: a signal, or the end of the job's time.
+async fn until_hurried(
+    mut signals: control::Signals,
+    clock: Arc<clock::Clock>,
+    timeout: Option<Duration>,
+) {
+    let time_is_up = async {
+        match timeout {
+            Some(timeout) => clock.until(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let asked = async {
+        while signals.next().await == control::Request::StandStill {
+            signals.stand_still().await;
+        }
+    };
+    tokio::select! {
+        () = time_is_up => {}
+        () = asked => {}
+    }
+    display::hurry();
+}
+
+/// The scheduler that is configured, if one is.
+async fn policy(
+    catalog: &Catalog,
+    config: &Config,
+    planned: (&plan::Plan, &graph::Graph),
+    results_root: &Path,
+) -> Result<Policy, JobError> {
+    let Some(name) = config.text("run.scheduler") else {
+        return Ok(Policy::none());
+    };
+    let found = catalog.schedulers().find(|plugin| plugin.name == name);
+    let plugin = found.ok_or_else(|| JobError::NoScheduler {
+        name: name.to_owned(),
+        known: there_are(catalog.schedulers()),
+    })?;
+    let history = history::History::read(results_root);
+    let begun = Policy::begin(catalog, plugin, config, planned, &history).await;
+    begun.map_err(JobError::Scheduler)
+}
+
+/// The plugins among which one can be chosen by name, or the way to have some.
+fn there_are<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> String {
+    let known: Vec<&str> = plugins.map(|plugin| plugin.name.as_str()).collect();
+    match known.is_empty() {
+        true => "there is none; add a plugin that is one with `persea plugin add FILE`".to_owned(),
+        false => format!("there are {}", known.join(", ")),
+    }
+}
+
+/// A report's format by name, and the answer of its thread.
+type Running = (String, oneshot::Receiver<Result<usize, ReportError>>);
+
+/// The reports that are being made.
+struct Reports {
+    running: Vec<Running>,
+    /// Those for which there was no thread.
+    waiting: Vec<Arc<Order>>,
+    catalog: Arc<Catalog>,
+    config: Config,
+    job_dir: PathBuf,
+}
+
+impl Reports {
+    fn start(
+        catalog: &Arc<Catalog>,
+        config: &Config,
+        journal: &Journal,
+        job_dir: &Path,
+    ) -> Result<Self, JobError> {
+        let mut reports = Self {
+            running: Vec::new(),
+            waiting: Vec::new(),
+            catalog: Arc::clone(catalog),
+            config: config.clone(),
+            job_dir: job_dir.to_path_buf(),
+        };
+        for order in orders(catalog, config, job_dir) {
+            let order = Arc::new(order);
+            let reader = journal.follow()?;
+            if reports.make(&order, reader).is_err() {
+                reports.waiting.push(order);
+            }
+        }
+        Ok(reports)
+    }
+
+    /// Makes a report on a thread of its own: it may wait for as long as the job runs.
+    fn make(&mut self, order: &Arc<Order>, reader: Reader) -> Result<(), NoThread> {
+        let name = order.plugin.name.clone();
+        let made = threads::spawn("persea-report", self.work(Arc::clone(order), reader))?;
+        self.running.push((name, made));
+        Ok(())
+    }
+
+    fn work(
+        &self,
+        order: Arc<Order>,
+        reader: Reader,
+    ) -> impl FnOnce() -> Result<usize, ReportError> + Send + use<> {
+        let (catalog, config) = (Arc::clone(&self.catalog), self.config.clone());
+        let (job_dir, runtime) = (self.job_dir.clone(), Handle::current());
+        move || make_report(&catalog, &config, &order, reader, &job_dir, &runtime)
+    }
+
+    /// Waits for all reports. Those that had no thread are made now, one after the other, on one that the runtime has anyway.
+    async fn end(mut self) -> Vec<ReportError> {
+        let mut failed = Vec::new();
+        for order in std::mem::take(&mut self.waiting) {
+            let name = order.plugin.name.clone();
+            let made = match Reader::open(&self.job_dir) {
+                Err(error) => Err(error.into()),
+                Ok(reader) => {
+                    let made = tokio::task::spawn_blocking(self.work(order, reader));
+                    made.await.unwrap_or(Err(ReportError::Bug { name }))
+                }
+            };
+            failed.extend(made.err());
+        }
+        failed.extend(end_reports(self.running).await);
+        failed
+    }
+}
+
+async fn end_reports(running: Vec<Running>) -> Vec<ReportError> {
+    let mut failed = Vec::new();
+    for (name, made) in running {
+        match made.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => failed.push(error),
+            Err(_) => failed.push(ReportError::Bug { name }),
+        }
+    }
+    failed
+}

@@ -1,0 +1,324 @@
+//! The power `workspace`: the project's files, read only, and the file that the reference names, wherever that is.
+
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::fs::{Dir, MetadataExt as _, OpenOptionsExt as _};
+use rustix::fs::{Access, OFlags};
+
+use super::read_at;
+use crate::bindings::types::Error;
+use crate::bindings::workspace::{FileKind, FileStat, Host};
+use crate::convert::{error, io_error};
+use crate::state::State;
+
+/// The most entries of one directory.
+const ENTRIES: usize = 65_536;
+
+/// Directories that may be seen, each with where it is in the project.
+pub(crate) type Views = Arc<[(PathBuf, Dir)]>;
+
+/// What a resolver or a varianter may see.
+pub(crate) struct Workspace {
+    views: Views,
+    /// Where the root is, to know paths into it that are written from `/`.
+    place: Arc<Path>,
+    reference: String,
+}
+
+impl Workspace {
+    pub(crate) fn new(views: Views, place: Arc<Path>) -> Self {
+        Self {
+            views,
+            place,
+            reference: String::new(),
+        }
+    }
+
+    /// What a path may be seen through, and the path from there. A path that leads elsewhere is refused, as one that is not there.
+    fn within(&self, path: &str) -> io::Result<(&Dir, PathBuf)> {
+        let path = Path::new(path);
+        // Plain components only: what `..` and links lead to is for cap-std to say, and it keeps them in the directory.
+        let path = path.strip_prefix(&self.place).unwrap_or(path);
+        let path: PathBuf = path
+            .components()
+            .filter(|part| *part != Component::CurDir)
+            .collect();
+        let mut views = self.views.iter();
+        let found = views.find_map(|(at, dir)| Some((dir, path.strip_prefix(at).ok()?)));
+        match found {
+            Some((dir, below)) if below.as_os_str().is_empty() => Ok((dir, ".".into())),
+            Some((dir, below)) => Ok((dir, below.to_path_buf())),
+            None => Err(io::ErrorKind::PermissionDenied.into()),
+        }
+    }
+
+    /// The reference that the next call is about.
+    pub(crate) fn look_at(&mut self, reference: &str) {
+        reference.clone_into(&mut self.reference);
+    }
+
+    /// Whether the user named this very file, as `path` or `path:more`.
+    fn is_named(&self, path: &str) -> bool {
+        let rest = self.reference.strip_prefix(path);
+        rest.filter(|_| !path.is_empty())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    }
+
+    fn stat(&self, path: &str) -> io::Result<FileStat> {
+        if self.is_named(path) {
+            let meta = std::fs::metadata(path)?;
+            let executable = meta.is_file() && rustix::fs::access(path, Access::EXEC_OK).is_ok();
+            return Ok(FileStat {
+                kind: kind(meta.is_file(), meta.is_dir()),
+                size: size(meta.is_file(), meta.len()),
+                executable,
+            });
+        }
+        let (dir, below) = self.within(path)?;
+        let meta = dir.metadata(below)?;
+        Ok(FileStat {
+            kind: kind(meta.is_file(), meta.is_dir()),
+            size: size(meta.is_file(), meta.len()),
+            executable: meta.is_file() && meta.mode() & 0o111 != 0,
+        })
+    }
+
+    /// Opens an ordinary file. Not to wait for the other end of a pipe, it's opened without blocking and looked at first.
+    fn open(&self, path: &str) -> Result<std::fs::File, Error> {
+        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC)
+            .bits()
+            .cast_signed();
+        let open = || -> io::Result<std::fs::File> {
+            if self.is_named(path) {
+                // Opening a device can do something by itself, so it is looked at before.
+                if !std::fs::metadata(path)?.is_file() {
+                    return Err(io::ErrorKind::InvalidInput.into());
+                }
+                return std::fs::File::options()
+                    .read(true)
+                    .custom_flags(flags)
+                    .open(path);
+            }
+            let (dir, below) = self.within(path)?;
+            if !dir.metadata(&below)?.is_file() {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            let mut options = cap_std::fs::OpenOptions::new();
+            options.read(true).custom_flags(flags);
+            Ok(dir.open_with(below, &options)?.into_std())
+        };
+        let file = open().map_err(|error| refused(path, &error))?;
+        match file.metadata() {
+            Ok(meta) if meta.is_file() => Ok(file),
+            Ok(_) => Err(error("invalid", format!("{path} is not an ordinary file"))),
+            Err(error) => Err(refused(path, &error)),
+        }
+    }
+}
+
+/// The directories of a project that a grant names. One that is not there, or not in the project, shows nothing.
+pub(crate) fn views(root: &Dir, paths: &[String]) -> Vec<(PathBuf, Dir)> {
+    let open = |path: &String| {
+        let parts = Path::new(path).components();
+        let at: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+        let dir = root.open_dir(path).ok()?;
+        Some((at, dir))
+    };
+    paths.iter().filter_map(open).collect()
+}
+
+fn kind(file: bool, directory: bool) -> FileKind {
+    match (file, directory) {
+        (true, _) => FileKind::File,
+        (_, true) => FileKind::Directory,
+        _ => FileKind::Other,
+    }
+}
+
+fn size(file: bool, length: u64) -> u64 {
+    if file { length } else { 0 }
+}
+
+/// cap-std answers a path that leads out of the project with `PermissionDenied` and a text of its own.
+fn refused(path: &str, error: &io::Error) -> Error {
+    if error.kind() == io::ErrorKind::InvalidInput {
+        return super::super::convert::error("invalid", format!("{path} is not an ordinary file"));
+    }
+    io_error(path, error)
+}
+
+const NO_POWER: &str = "this plugin has no workspace here";
+
+impl State {
+    fn workspace(&self) -> Result<&Workspace, Error> {
+        self.workspace
+            .as_ref()
+            .ok_or_else(|| error("unsupported", NO_POWER))
+    }
+}
+
+impl Host for State {
+    fn stat(&mut self, path: String) -> wasmtime::Result<Result<FileStat, Error>> {
+        Ok(self
+            .workspace()
+            .and_then(|view| view.stat(&path).map_err(|error| refused(&path, &error))))
+    }
+
+    fn list_directory(
+        &mut self,
+        path: String,
+    ) -> wasmtime::Result<Result<Vec<(String, FileKind)>, Error>> {
+        Ok(self.workspace().and_then(|view| list(view, &path)))
+    }
+
+    fn read(
+        &mut self,
+        path: String,
+        offset: u64,
+        length: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        Ok(self.workspace().and_then(|view| {
+            let file = view.open(&path)?;
+            read_at(&file, offset, length).map_err(|error| refused(&path, &error))
+        }))
+    }
+}
+
+fn list(view: &Workspace, path: &str) -> Result<Vec<(String, FileKind)>, Error> {
+    let (root, below) = view.within(path).map_err(|error| refused(path, &error))?;
+    let mut entries = Vec::new();
+    for entry in root
+        .read_dir(&below)
+        .map_err(|error| refused(path, &error))?
+    {
+        let entry = entry.map_err(|error| refused(path, &error))?;
+        // A name that is no text cannot be named in a reference either.
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let kind = match root.metadata(below.join(&name)) {
+            Ok(meta) => kind(meta.is_file(), meta.is_dir()),
+            Err(_) => FileKind::Other,
+        };
+        if entries.len() == ENTRIES {
+            return Err(error(
+                "too-large",
+                format!("{path} has more than {ENTRIES} entries"),
+            ));
+        }
+        entries.push((name, kind));
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn workspace(root: &Path) -> Workspace {
+        part(root, &["."])
+    }
+
+    fn part(root: &Path, paths: &[&str]) -> Workspace {
+        let paths: Vec<String> = paths.iter().map(|&path| path.to_owned()).collect();
+        let dir = Dir::open_ambient_dir(root, cap_std::ambient_authority()).unwrap();
+        Workspace::new(views(&dir, &paths).into(), root.into())
+    }
+
+    #[test]
+    fn nothing_leads_out_of_the_project() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("in.txt"), "inside").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("/", root.path().join("all")).unwrap();
+        let view = workspace(root.path());
+        assert_eq!(view.stat("in.txt").unwrap().size, 6);
+        assert_eq!(
+            view.stat(root.path().join("in.txt").to_str().unwrap())
+                .unwrap()
+                .size,
+            6
+        );
+        assert_eq!(list(&view, root.path().to_str().unwrap()).unwrap().len(), 3);
+        for path in [
+            "/etc/passwd",
+            "../etc/passwd",
+            "link",
+            "all/etc/passwd",
+            "x/../../../etc/passwd",
+        ] {
+            assert!(view.stat(path).is_err(), "{path}");
+            assert!(view.open(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_project_is_seen_and_nothing_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["tests/deep", "secret"] {
+            std::fs::create_dir_all(root.path().join(directory)).unwrap();
+        }
+        for file in ["tests/a.txt", "tests/deep/b.txt", "secret/c.txt", "d.txt"] {
+            std::fs::write(root.path().join(file), "text").unwrap();
+        }
+        std::os::unix::fs::symlink("../secret", root.path().join("tests/link")).unwrap();
+        std::os::unix::fs::symlink("secret", root.path().join("through")).unwrap();
+        let view = part(root.path(), &["./tests", "through", "nowhere", "../.."]);
+        let absolute = root.path().join("tests/a.txt");
+        for seen in [
+            "tests",
+            "tests/a.txt",
+            "./tests/deep/../a.txt",
+            "tests/deep/b.txt",
+            absolute.to_str().unwrap(),
+        ] {
+            assert!(view.stat(seen).is_ok(), "{seen}");
+        }
+        // A link that the user named himself is followed.
+        assert!(view.stat("through/c.txt").is_ok());
+        for hidden in [
+            ".",
+            "",
+            "d.txt",
+            "secret/c.txt",
+            "tests/../d.txt",
+            "tests/link/c.txt",
+            "tests2",
+            "..",
+            "/",
+        ] {
+            assert!(view.stat(hidden).is_err(), "{hidden}");
+            assert!(view.open(hidden).is_err(), "{hidden}");
+        }
+        assert_eq!(list(&view, "tests").unwrap().len(), 3);
+    }
+
+    #[test]
+    fn the_file_that_the_user_named_may_be_anywhere() {
+        let root = tempfile::tempdir().unwrap();
+        let mut view = workspace(root.path());
+        view.look_at("/etc/passwd:Class.test");
+        assert!(view.stat("/etc/passwd").unwrap().size > 0);
+        assert!(view.open("/etc/passwd").is_ok());
+        assert!(view.open("/etc/passwd-").is_err());
+        assert!(view.open("/etc/group").is_err());
+    }
+
+    #[test]
+    fn a_pipe_is_looked_at_but_not_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let pipe = root.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
+        let mut view = workspace(root.path());
+        assert_eq!(view.stat("pipe").unwrap().kind, FileKind::Other);
+        assert_eq!(view.open("pipe").unwrap_err().code, "invalid");
+        let named = pipe.to_str().unwrap();
+        view.look_at(named);
+        assert_eq!(view.open(named).unwrap_err().code, "invalid");
+    }
+}
