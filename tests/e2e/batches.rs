@@ -40,7 +40,7 @@ fn counts(sandbox: &Sandbox) -> Vec<u64> {
 }
 
 #[test]
-fn one_instance_has_all_tasks_and_each_its_own_result() {
+fn batch_gives_each_task_its_own_result() {
     let (sandbox, _) = run(&["a", "says", "b", "bad", "c", "says"], &[], 1);
     assert_eq!(counts(&sandbox), [1, 3, 5]);
     let job = sandbox.job();
@@ -56,13 +56,13 @@ fn one_instance_has_all_tasks_and_each_its_own_result() {
 }
 
 #[test]
-fn who_wants_no_batches_has_none() {
+fn batches_can_be_switched_off() {
     let (sandbox, _) = run(&["a", "b"], &["--set", "run.batches=false"], 0);
     assert_eq!(sandbox.job().reason("1-b"), "alone");
 }
 
 #[test]
-fn a_crash_costs_the_task_in_which_it_happens() {
+fn crash_in_a_batch_fails_only_the_current_task() {
     let (sandbox, _) = run(
         &["a", "panic", "b", "error", "c", "leave", "d", "idle", "e"],
         &[],
@@ -85,7 +85,7 @@ fn a_crash_costs_the_task_in_which_it_happens() {
 }
 
 #[test]
-fn tasks_are_taken_and_finished_one_after_the_other() {
+fn batch_must_finish_a_task_before_it_takes_the_next() {
     let (sandbox, _) = run(&["greedy", "twice", "a"], &[], 0);
     let job = sandbox.job();
     assert!(
@@ -98,7 +98,7 @@ fn tasks_are_taken_and_finished_one_after_the_other() {
 }
 
 #[test]
-fn each_task_has_its_own_time() {
+fn timeout_applies_to_each_task_of_a_batch() {
     let (sandbox, _) = run(
         &["a", "sleep", "b", "loop", "c"],
         &["--task-timeout", "0.5"],
@@ -113,14 +113,14 @@ fn each_task_has_its_own_time() {
 }
 
 #[test]
-fn what_is_left_behind_ends_with_the_batch() {
+fn leftover_processes_are_killed_when_the_batch_ends() {
     let (sandbox, ran) = run(&["stray", "a"], &[], 0);
     assert_eq!(counts(&sandbox), [2]);
     assert!(ran.stdout.contains("2 processes left behind"), "{ran}");
 }
 
 #[test]
-fn after_the_first_failure_no_more_is_taken() {
+fn failfast_ends_a_batch_after_the_first_failure() {
     let (sandbox, _) = run(&["a", "bad", "b", "c"], &["--failfast"], 1);
     let job = sandbox.job();
     assert_eq!(job.status("2-b"), "SKIP");
@@ -128,7 +128,7 @@ fn after_the_first_failure_no_more_is_taken() {
 }
 
 #[test]
-fn one_that_fails_is_tried_again_in_a_batch() {
+fn failed_task_is_retried_in_a_batch() {
     let (sandbox, _) = run(&["a", "bad", "b"], &["--retries", "2"], 1);
     let events = sandbox.job().events();
     let retried = events.iter().filter(|it| it["event"] == "task-retried");
@@ -136,7 +136,7 @@ fn one_that_fails_is_tried_again_in_a_batch() {
 }
 
 #[test]
-fn kinds_that_alternate_have_their_batches_beside_each_other() {
+fn batch_runs_beside_tasks_of_another_kind() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-batch"]);
     let tasks: Vec<Value> = (0..10)
@@ -271,7 +271,7 @@ fn results(options: &[&str]) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn python_tests_end_in_batches_as_they_do_alone() {
+fn python_tests_have_the_same_results_in_batches_as_alone() {
     let (alone, together) = (results(&["--set", "run.batches=false"]), results(&[]));
     assert_eq!(alone.len(), together.len());
     for (name, expected) in &alone {

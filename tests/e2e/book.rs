@@ -101,7 +101,7 @@ fn code(page: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn the_book_shows_files_as_they_are() {
+fn book_shows_the_current_text_of_files() {
     let update = std::env::var("PERSEA_BOOK").is_ok_and(|value| value == "update");
     let mut shown = 0;
     for (path, page) in pages() {
@@ -132,7 +132,7 @@ fn the_book_shows_files_as_they_are() {
 }
 
 #[test]
-fn the_book_holds_toml_and_json_that_can_be_read() {
+fn toml_and_json_in_the_book_parse() {
     for (path, page) in pages() {
         for block in blocks(&page) {
             let Block { text, line, .. } = &block;
@@ -166,7 +166,7 @@ fn links(page: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn the_book_links_to_what_is_there_and_to_every_page() {
+fn links_in_the_book_resolve_and_reach_every_page() {
     let summary = read("docs/SUMMARY.md");
     for (path, page) in pages() {
         let from = repository().join(&path);
@@ -187,7 +187,7 @@ fn the_book_links_to_what_is_there_and_to_every_page() {
 }
 
 #[test]
-fn the_book_names_files_functions_and_tests_that_are_there() {
+fn files_functions_and_tests_named_in_the_book_exist() {
     let top = [
         "host/",
         "plugins/",
@@ -203,7 +203,7 @@ fn the_book_names_files_functions_and_tests_that_are_there() {
             if top.iter().any(|top| word.starts_with(top)) && !word.contains([' ', '*', '<']) {
                 assert!(repository().join(word).exists(), "{path} names `{word}`");
             }
-            // `endings::a_time_out_ends_the_whole_tree`
+            // `endings::timeout_kills_the_whole_process_tree`
             if let Some((module, test)) = word.rsplit_once("::")
                 && let Some(file) = file_of(module)
             {
@@ -240,7 +240,7 @@ fn the_book_names_files_functions_and_tests_that_are_there() {
 }
 
 #[test]
-fn the_book_has_every_setting() {
+fn book_documents_every_setting() {
     let page = read("docs/settings.md");
     for known in KNOWN {
         let default = if known.default == "null" {
@@ -317,7 +317,7 @@ fn module(example: &str) -> (Vec<u8>, String) {
 }
 
 #[test]
-fn the_books_commands_do_what_it_says() {
+fn commands_in_the_book_print_what_it_shows() {
     let modules = [HELLO, PAIRWISE].map(module);
     let mut commands = 0;
     let mut wrong = Vec::new();
@@ -392,7 +392,7 @@ fn cargo(example: &str, args: &[&str]) {
 }
 
 #[test]
-fn the_books_plugins_pass_their_own_tests() {
+fn example_plugins_of_the_book_pass_their_tests() {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("book");
     let target = target.to_str().unwrap();
     for example in [HELLO, PAIRWISE] {
@@ -412,7 +412,7 @@ fn file_of(module: &str) -> Option<String> {
 
 /// A row that shows a promise names a test, so that none can be made without one.
 #[test]
-fn the_book_promises_nothing_without_a_test() {
+fn promises_in_the_book_name_their_tests() {
     let page = read("docs/security.md");
     let mut rows = 0;
     for table in page

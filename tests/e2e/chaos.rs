@@ -248,7 +248,7 @@ fn wrong_results(job: &Job, options: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn whatever_tests_do_each_is_told_once_and_the_others_pass() {
+fn misbehaving_tests_get_one_result_and_harm_no_others() {
     each_seed(10, |seed| {
         let mut random = Rng::with_seed(seed);
         let acts = acts(&mut random);

@@ -86,7 +86,7 @@ fn report(args: &[&str], found: &[String], ran: &Ran) -> Result<(), String> {
 }
 
 #[test]
-fn a_killed_helper_costs_the_test_that_it_runs() {
+fn killed_helper_fails_only_its_running_test() {
     const TESTS: usize = 80;
     let all = AtomicUsize::new(0);
     each_seed(6, |seed| {
@@ -122,7 +122,7 @@ fn a_killed_helper_costs_the_test_that_it_runs() {
 }
 
 #[test]
-fn a_killed_python_costs_the_test_that_it_runs() {
+fn killed_python_process_fails_only_its_running_test() {
     const FILES: usize = 4;
     const EACH: usize = 15;
     let all = AtomicUsize::new(0);

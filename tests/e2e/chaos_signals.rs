@@ -108,7 +108,7 @@ fn left_by_a_killed_one(sandbox: &Sandbox, was_asked_to_die: bool) -> Vec<String
 }
 
 #[test]
-fn a_host_that_gets_random_signals_ends_with_one_result_for_each_test() {
+fn random_signals_leave_one_result_for_each_test() {
     each_seed(12, |seed| {
         let mut random = Rng::with_seed(seed);
         let sandbox = Sandbox::new();

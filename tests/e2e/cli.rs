@@ -53,7 +53,7 @@ fn project(sandbox: &Sandbox) {
 }
 
 #[test]
-fn list_shows_what_references_are() {
+fn list_shows_the_kind_of_each_reference() {
     let sandbox = Sandbox::new();
     project(&sandbox);
     let ran = sandbox.run(&["list", "tests"]).code(0);
@@ -89,7 +89,7 @@ python-unittest tests/test_unit.py:T.test_b
 }
 
 #[test]
-fn a_directory_is_one_reference() {
+fn directory_reference_runs_every_test_below_it() {
     let sandbox = Sandbox::new();
     project(&sandbox);
     sandbox.run(&["run", "tests"]).code(1);
@@ -109,7 +109,7 @@ fn a_directory_is_one_reference() {
 }
 
 #[test]
-fn a_python_file_by_reference_by_class_and_by_test() {
+fn python_reference_selects_a_file_class_or_test() {
     let sandbox = Sandbox::new();
     sandbox.file("test_unit.py", UNIT);
     sandbox.run(&["run", "test_unit.py"]).code(1);
@@ -127,7 +127,7 @@ fn a_python_file_by_reference_by_class_and_by_test() {
 }
 
 #[test]
-fn a_dry_run_runs_nothing() {
+fn dry_run_starts_no_test() {
     let sandbox = Sandbox::new();
     sandbox.script("touch.sh", "touch it-ran");
     let ran = sandbox
@@ -147,7 +147,7 @@ fn a_dry_run_runs_nothing() {
 }
 
 #[test]
-fn a_shuffled_order_can_be_repeated() {
+fn shuffle_seed_repeats_the_order() {
     let sandbox = Sandbox::new();
     let names = [
         "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
@@ -171,7 +171,7 @@ fn a_shuffled_order_can_be_repeated() {
 }
 
 #[test]
-fn one_at_a_time_is_one_at_a_time() {
+fn one_parallel_task_runs_tests_in_sequence() {
     let sandbox = Sandbox::new();
     for name in ["a.sh", "b.sh", "c.sh", "d.sh"] {
         sandbox.script(name, "mkdir alone || exit 1; echo $0 >> order; rmdir alone");
@@ -200,7 +200,7 @@ fn one_at_a_time_is_one_at_a_time() {
 }
 
 #[test]
-fn four_at_a_time_meet_each_other() {
+fn four_parallel_tasks_run_at_the_same_time() {
     let sandbox = Sandbox::new();
     let meet = "touch here-$(basename $0); for n in a b c d; do until [ -e here-$n.sh ]; do sleep 0.01; done; done";
     for name in ["a.sh", "b.sh", "c.sh", "d.sh"] {
@@ -220,7 +220,7 @@ fn four_at_a_time_meet_each_other() {
 }
 
 #[test]
-fn help_and_version() {
+fn help_and_version_are_printed() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(&["--version"]).code(0);
     assert_eq!(
@@ -259,7 +259,7 @@ fn help_and_version() {
 }
 
 #[test]
-fn a_jobs_directory_is_as_under_avocado() {
+fn job_directory_has_avocados_layout() {
     let sandbox = Sandbox::new();
     sandbox.run(&["run", "/bin/true", "/bin/false"]).code(1);
     let first = sandbox.job().0;
@@ -298,7 +298,7 @@ fn a_jobs_directory_is_as_under_avocado() {
 }
 
 #[test]
-fn an_exec_test_is_told_what_avocado_tells_it() {
+fn exec_test_gets_avocados_environment() {
     let sandbox = Sandbox::new();
     let print = "env > env.txt; printf '%s\\n' \"$@\" > args.txt; pwd > pwd.txt; echo x > \"$AVOCADO_TEST_WORKDIR/w\"; echo y > \"$AVOCADO_TEST_OUTPUTDIR/left\"; ls -d \"$AVOCADO_TESTS_COMMON_TMPDIR\" \"$AVOCADO_TEST_LOGDIR\"; cat; ls /proc/self/fd > fds.txt";
     sandbox.script("sub/print.sh", print);
@@ -357,7 +357,7 @@ fn an_exec_test_is_told_what_avocado_tells_it() {
 }
 
 #[test]
-fn nothing_is_left_in_the_directory_for_temporary_files() {
+fn job_leaves_no_temporary_files() {
     let sandbox = Sandbox::new();
     sandbox.script(
         "leave.sh",

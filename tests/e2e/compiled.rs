@@ -68,7 +68,7 @@ impl Case {
 }
 
 #[test]
-fn an_entry_that_was_changed_is_compiled_anew_and_never_run() {
+fn corrupt_cache_entry_is_recompiled_and_never_run() {
     let case = Case::new();
     case.works();
     let entries = case.entries(".cwasm");
@@ -98,7 +98,7 @@ fn an_entry_that_was_changed_is_compiled_anew_and_never_run() {
 }
 
 #[test]
-fn another_plugins_code_under_a_good_name_is_not_loaded() {
+fn cache_entry_with_another_plugins_code_is_not_loaded() {
     let case = Case::new();
     case.works();
     let entries = case.entries(".cwasm");
@@ -116,7 +116,7 @@ fn another_plugins_code_under_a_good_name_is_not_loaded() {
 }
 
 #[test]
-fn entries_that_others_could_have_written_are_not_loaded() {
+fn cache_entry_writable_by_others_is_not_loaded() {
     let case = Case::new();
     case.works();
     for path in case.entries(".cwasm") {
@@ -139,7 +139,7 @@ fn entries_that_others_could_have_written_are_not_loaded() {
 }
 
 #[test]
-fn what_plugins_say_of_themselves_is_asked_anew_where_what_is_kept_is_no_good() {
+fn invalid_cached_description_is_replaced() {
     let case = Case::new();
     case.works();
     let kept = case.entries(".json");
@@ -173,7 +173,7 @@ fn what_plugins_say_of_themselves_is_asked_anew_where_what_is_kept_is_no_good() 
 }
 
 #[test]
-fn a_plugin_whose_code_is_gone_is_compiled_when_it_is_called() {
+fn missing_code_is_compiled_when_the_plugin_is_called() {
     let case = Case::new();
     case.works();
     let entries = case.entries(".cwasm");
@@ -188,7 +188,7 @@ fn a_plugin_whose_code_is_gone_is_compiled_when_it_is_called() {
 }
 
 #[test]
-fn a_cache_that_others_could_have_replaced_is_not_used() {
+fn cache_directory_writable_by_others_is_not_used() {
     let case = Case::new();
     case.works();
     let set = |path: &std::path::Path, mode| {
@@ -211,7 +211,7 @@ fn a_cache_that_others_could_have_replaced_is_not_used() {
 }
 
 #[test]
-fn a_host_whose_file_was_replaced_goes_on() {
+fn host_compiles_after_its_executable_was_removed() {
     let case = Case::new();
     let program = case.sandbox.root().join("persea");
     std::fs::copy(env!("CARGO_BIN_EXE_persea"), &program).unwrap();
@@ -238,7 +238,7 @@ fn a_host_whose_file_was_replaced_goes_on() {
 }
 
 #[test]
-fn many_hosts_at_once_share_an_empty_cache() {
+fn concurrent_hosts_share_an_empty_cache() {
     let case = Case::new();
     let started: Vec<_> = (0..4).map(|_| case.start()).collect();
     for child in started {
@@ -251,14 +251,14 @@ fn many_hosts_at_once_share_an_empty_cache() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_had_costs_time_only() {
+fn job_runs_without_a_usable_cache() {
     let case = Case::new();
     std::fs::write(&case.cache, "a file").unwrap();
     case.works();
 }
 
 #[test]
-fn the_compiler_has_limits_of_its_own() {
+fn compiler_has_its_own_memory_limit() {
     let sandbox = Sandbox::new();
     sandbox.file("p.wasm", &built()["format-csv"]);
     let mut command = sandbox.persea(&[
@@ -277,7 +277,7 @@ fn the_compiler_has_limits_of_its_own() {
 }
 
 #[test]
-fn the_word_for_the_compiler_is_for_nobody_else() {
+fn compile_component_is_refused_on_the_command_line() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(&["compile-component"]).code(1);
     assert_eq!(
@@ -287,7 +287,7 @@ fn the_word_for_the_compiler_is_for_nobody_else() {
 }
 
 #[test]
-fn variables_of_libraries_change_nothing() {
+fn environment_variables_of_libraries_change_nothing() {
     for (name, value) in [
         ("WASMTIME_BACKTRACE_DETAILS", "1"),
         ("WASMTIME_BACKTRACE_DETAILS", "0"),

@@ -21,7 +21,7 @@ fn with_neighbour(sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_time_out_ends_the_whole_tree() {
+fn timeout_kills_the_whole_process_tree() {
     let sandbox = Sandbox::new();
     with_neighbour(&sandbox);
     sandbox
@@ -43,7 +43,7 @@ fn a_time_out_ends_the_whole_tree() {
 }
 
 #[test]
-fn a_recipe_sets_the_time_of_its_own_task() {
+fn recipe_sets_the_timeout_of_its_own_task() {
     let sandbox = Sandbox::new();
     sandbox.script("long.sh", "sleep 1000");
     sandbox.file(
@@ -58,7 +58,7 @@ fn a_recipe_sets_the_time_of_its_own_task() {
 }
 
 #[test]
-fn a_test_may_use_its_grace_to_clean_up() {
+fn test_can_clean_up_during_the_grace_period() {
     let sandbox = Sandbox::new();
     sandbox.script(
         "long.sh",
@@ -73,7 +73,7 @@ fn a_test_may_use_its_grace_to_clean_up() {
 }
 
 #[test]
-fn the_end_of_the_jobs_time_ends_what_runs_and_starts_no_more() {
+fn job_timeout_interrupts_running_tasks_and_skips_the_rest() {
     let sandbox = Sandbox::new();
     with_neighbour(&sandbox);
     let ran = sandbox
@@ -102,7 +102,7 @@ fn the_end_of_the_jobs_time_ends_what_runs_and_starts_no_more() {
 }
 
 #[test]
-fn ctrl_c_ends_with_grace_and_reports_everything() {
+fn ctrl_c_ends_tests_gracefully_and_reports_all() {
     let sandbox = Sandbox::new();
     with_neighbour(&sandbox);
     let child = sandbox
@@ -136,7 +136,7 @@ fn ctrl_c_ends_with_grace_and_reports_everything() {
 }
 
 #[test]
-fn a_second_ctrl_c_kills() {
+fn second_ctrl_c_kills_without_grace() {
     let sandbox = Sandbox::new();
     with_neighbour(&sandbox);
     let grace = "runner.task.interval.from_soft_to_hard_termination=50";
@@ -168,7 +168,7 @@ fn a_second_ctrl_c_kills() {
 }
 
 #[test]
-fn nothing_survives_a_host_that_is_killed() {
+fn killed_host_leaves_no_process() {
     let sandbox = Sandbox::new();
     with_neighbour(&sandbox);
     let mut child = sandbox.persea(&["run", "./long.sh"]).spawn().unwrap();
@@ -187,7 +187,7 @@ fn nothing_survives_a_host_that_is_killed() {
 }
 
 #[test]
-fn a_helper_that_dies_ends_its_task_in_error_and_no_other() {
+fn dead_helper_fails_only_its_task() {
     let sandbox = Sandbox::new();
     with_neighbour(&sandbox);
     sandbox.script("after.sh", "echo after");
@@ -226,7 +226,7 @@ fn a_helper_that_dies_ends_its_task_in_error_and_no_other() {
 }
 
 #[test]
-fn what_a_passing_test_leaves_behind_is_ended_and_said() {
+fn processes_left_by_a_passing_test_are_killed_and_reported() {
     let sandbox = Sandbox::new();
     sandbox.script(
         "leaves.sh",
@@ -239,7 +239,7 @@ fn what_a_passing_test_leaves_behind_is_ended_and_said() {
 }
 
 #[test]
-fn failfast_starts_no_more_and_counts_all() {
+fn failfast_skips_the_rest_and_counts_every_test() {
     let sandbox = Sandbox::new();
     sandbox.script("short.sh", "true");
     let ran = sandbox
@@ -262,7 +262,7 @@ fn failfast_starts_no_more_and_counts_all() {
 }
 
 #[test]
-fn ctrl_z_stops_the_tests_and_their_clocks() {
+fn ctrl_z_suspends_tests_and_their_timeouts() {
     let sandbox = Sandbox::new();
     sandbox.script(
         "waits.sh",
@@ -303,7 +303,7 @@ fn ctrl_z_stops_the_tests_and_their_clocks() {
 }
 
 #[test]
-fn to_go_on_right_after_ctrl_z_is_to_go_on() {
+fn immediate_continue_after_ctrl_z_resumes_the_job() {
     let sandbox = Sandbox::new();
     sandbox.script(
         "waits.sh",
@@ -323,7 +323,7 @@ fn to_go_on_right_after_ctrl_z_is_to_go_on() {
 }
 
 #[test]
-fn two_gibibytes_of_output_pass_by_the_host() {
+fn large_output_is_not_buffered_in_the_host() {
     let sandbox = Sandbox::new();
     sandbox.script("flood.sh", "head -c 2147483648 /dev/zero");
     sandbox.script("short.sh", "true");

@@ -5,7 +5,7 @@ use crate::support::Sandbox;
 use crate::trust::{GREET, lock_of, says, unlocked};
 
 #[test]
-fn what_is_not_granted_cannot_be_added_and_the_line_that_is_told_works() {
+fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
     let sandbox = unlocked(&["runner-greet"]);
     let ran = sandbox
         .run(&["plugin", "add", "plugins/runner-greet.wasm"])
@@ -44,7 +44,7 @@ fn what_is_not_granted_cannot_be_added_and_the_line_that_is_told_works() {
 }
 
 #[test]
-fn a_runner_starts_nothing_where_it_is_not_granted_to() {
+fn runner_starts_no_process_with_an_ungranted_spawner() {
     let sandbox = unlocked(&["runner-greet"]);
     sandbox.file(
         "r.json",
@@ -87,7 +87,7 @@ fn a_runner_starts_nothing_where_it_is_not_granted_to() {
 }
 
 #[test]
-fn for_one_run_a_plugin_without_a_lock_gets_what_is_granted_and_only_isolated_processes() {
+fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
     let sandbox = unlocked(&["runner-greet", "resolver-list"]);
     let with = |more: &[&str]| {
         let mut args = vec!["run", "--plugin-dir", "plugins"];
@@ -124,7 +124,7 @@ fn for_one_run_a_plugin_without_a_lock_gets_what_is_granted_and_only_isolated_pr
 }
 
 #[test]
-fn what_may_run_at_a_plugins_word_is_said_when_it_is_looked_at_and_locked() {
+fn inspect_and_add_show_the_spawners_of_produced_tests() {
     let sandbox = unlocked(&["resolver-list", "runner-greet"]);
     let path = "plugins/resolver-list.wasm";
     let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
@@ -149,7 +149,7 @@ fn what_may_run_at_a_plugins_word_is_said_when_it_is_looked_at_and_locked() {
 }
 
 #[test]
-fn an_update_that_asks_for_more_is_refused_until_it_is_granted() {
+fn update_with_new_requests_is_refused_until_granted() {
     let sandbox = unlocked(&["runner-greet"]);
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);
     // To serve another kind is more.
@@ -201,7 +201,7 @@ fn an_update_that_asks_for_more_is_refused_until_it_is_granted() {
 }
 
 #[test]
-fn a_runner_may_be_held_to_programs() {
+fn runner_can_be_limited_to_programs() {
     let sandbox = unlocked(&["runner-greet"]);
     let grant = |programs: &str| {
         let grant = format!("programs={programs}");
@@ -229,7 +229,7 @@ fn a_runner_may_be_held_to_programs() {
 }
 
 #[test]
-fn processes_see_the_variables_that_are_granted() {
+fn processes_see_only_granted_variables() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["runner-greet"]);
     sandbox.file("r.json", GREET);
@@ -262,7 +262,7 @@ fn processes_see_the_variables_that_are_granted() {
 }
 
 #[test]
-fn a_resolver_may_be_held_to_a_part_of_the_project() {
+fn resolver_can_be_limited_to_a_directory() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["resolver-list"]);
     sandbox.file("in/good.list", "$ true\n");
@@ -277,7 +277,7 @@ fn a_resolver_may_be_held_to_a_part_of_the_project() {
 }
 
 #[test]
-fn a_grant_that_grants_nothing_is_refused() {
+fn invalid_grant_is_refused() {
     let sandbox = unlocked(&["runner-greet", "resolver-list"]);
     for (plugin, grant, words) in [
         (

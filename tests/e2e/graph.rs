@@ -32,7 +32,7 @@ fn with(mut runnable: Value, key: &str, value: Value) -> Value {
 }
 
 #[test]
-fn a_task_starts_when_what_it_waits_for_has_ended_and_others_do_not_wait() {
+fn task_starts_after_its_dependencies_without_delaying_others() {
     let sandbox = Sandbox::new();
     // It ends only when the independent one has run: nobody else's waiting holds that up.
     sandbox.script("slow.sh", "until [ -e free ]; do sleep 0.02; done");
@@ -60,7 +60,7 @@ fn a_task_starts_when_what_it_waits_for_has_ended_and_others_do_not_wait() {
 }
 
 #[test]
-fn who_needs_what_did_not_pass_is_cancelled_with_the_reason() {
+fn task_that_needs_a_failed_task_is_cancelled() {
     let sandbox = Sandbox::new();
     recipe(
         &sandbox,
@@ -89,7 +89,7 @@ fn who_needs_what_did_not_pass_is_cancelled_with_the_reason() {
 }
 
 #[test]
-fn a_mutex_and_a_resource_are_never_held_by_more_than_there_is() {
+fn mutexes_and_resources_are_never_overcommitted() {
     let sandbox = Sandbox::new();
     sandbox.script("alone.sh", "mkdir lock || exit 1; sleep 0.03; rmdir lock");
     sandbox.script(
@@ -114,7 +114,7 @@ fn a_mutex_and_a_resource_are_never_held_by_more_than_there_is() {
 }
 
 #[test]
-fn what_can_never_run_is_refused_before_anything_runs() {
+fn impossible_dependencies_are_refused_before_any_task_starts() {
     let sandbox = Sandbox::new();
     sandbox.script("mark.sh", "touch ran");
     for (second, expected) in [
@@ -150,7 +150,7 @@ fn what_can_never_run_is_refused_before_anything_runs() {
 }
 
 #[test]
-fn the_graph_can_be_looked_at() {
+fn list_exports_the_graph() {
     let sandbox = Sandbox::new();
     let b = with(exec("b \"x\"", "/bin/true"), "needs", json!(["a"]));
     let b = with(b, "mutexes", json!(["lock"]));
@@ -181,7 +181,7 @@ fn the_graph_can_be_looked_at() {
 }
 
 #[test]
-fn requirements_stand_before_their_tasks_in_the_order_in_which_these_name_them() {
+fn graph_orders_requirements_as_their_tasks_name_them() {
     let sandbox = Sandbox::new();
     let requires = |name: &str, all: Value| {
         with(
@@ -240,7 +240,7 @@ fn requirements_stand_before_their_tasks_in_the_order_in_which_these_name_them()
 }
 
 #[test]
-fn nothing_is_prepared_for_a_task_that_will_not_run() {
+fn requirement_of_a_cancelled_task_is_not_fulfilled() {
     let sandbox = Sandbox::new();
     let own = json!([{"type": "file", "path": "own", "content": "x", "scope": "task"}]);
     let b = with(
@@ -263,7 +263,7 @@ fn nothing_is_prepared_for_a_task_that_will_not_run() {
 }
 
 #[test]
-fn a_task_is_told_which_instance_it_has_and_nobody_else_has_it() {
+fn named_resource_instance_is_leased_to_one_task() {
     let sandbox = Sandbox::new();
     // Each holds its database for as long as it has not seen the other's.
     sandbox.script(

@@ -19,7 +19,7 @@ pub fn no_job(sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_reference_that_is_nothing() {
+fn unresolved_reference_is_an_error() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(&["run", "nope.sh", "/bin/true"]).code(2);
     says(
@@ -54,7 +54,7 @@ fn a_reference_that_is_nothing() {
 }
 
 #[test]
-fn a_file_that_is_no_test_says_why() {
+fn file_that_is_no_test_is_explained() {
     let sandbox = Sandbox::new();
     sandbox.file("notes.txt", "to do\n");
     let ran = sandbox.run(&["list", "notes.txt"]).code(2);
@@ -69,7 +69,7 @@ fn a_file_that_is_no_test_says_why() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_says_why() {
+fn unreadable_file_is_explained() {
     let sandbox = Sandbox::new();
     std::os::unix::fs::symlink("round.json", sandbox.project().join("round.json")).unwrap();
     let ran = sandbox.run(&["list", "round.json"]).code(2);
@@ -83,7 +83,7 @@ fn a_file_that_cannot_be_read_says_why() {
 }
 
 #[test]
-fn a_kind_without_a_runner() {
+fn kind_without_a_runner_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "r.json",
@@ -100,7 +100,7 @@ fn a_kind_without_a_runner() {
 }
 
 #[test]
-fn a_broken_recipe_is_told_with_line_and_column() {
+fn syntax_error_in_a_recipe_has_line_and_column() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "r.json",
@@ -117,7 +117,7 @@ fn a_broken_recipe_is_told_with_line_and_column() {
 }
 
 #[test]
-fn a_recipe_with_a_word_that_is_none() {
+fn unknown_key_in_a_recipe_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "r.json",
@@ -135,7 +135,7 @@ fn a_recipe_with_a_word_that_is_none() {
 }
 
 #[test]
-fn results_that_cannot_be_written() {
+fn unwritable_results_directory_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.file("taken", "a file");
     for (place, why) in [
@@ -175,7 +175,7 @@ fn own_mounts() -> Option<Vec<&'static str>> {
 }
 
 #[test]
-fn a_full_disk_ends_the_job_and_is_said() {
+fn full_disk_ends_the_job_with_an_error() {
     let Some(unshare) = own_mounts() else {
         return skip("this user may not mount anything");
     };
@@ -226,7 +226,7 @@ fn a_full_disk_ends_the_job_and_is_said() {
 }
 
 #[test]
-fn a_configuration_that_is_no_toml() {
+fn syntax_error_in_the_configuration_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "[run]\nfailfast = yes\n");
     let ran = sandbox.run(&["run", "/bin/true"]).code(4);
@@ -235,7 +235,7 @@ fn a_configuration_that_is_no_toml() {
 }
 
 #[test]
-fn a_setting_of_the_wrong_type_names_itself_and_its_place() {
+fn setting_of_the_wrong_type_is_named_with_its_origin() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "run.max_parallel_tasks = 'many'\n");
     let ran = sandbox.run(&["run", "/bin/true"]).code(4);
@@ -271,7 +271,7 @@ fn a_setting_of_the_wrong_type_names_itself_and_its_place() {
 }
 
 #[test]
-fn a_setting_that_nothing_knows_is_a_warning() {
+fn unknown_setting_is_a_warning() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "[run]\nmax_paralel_tasks = 3\n");
     let ran = sandbox.run(&["run", "/bin/true"]).code(0);
@@ -282,7 +282,7 @@ fn a_setting_that_nothing_knows_is_a_warning() {
 }
 
 #[test]
-fn times_that_are_none() {
+fn invalid_timeouts_are_refused() {
     let sandbox = Sandbox::new();
     for option in ["--task-timeout", "--job-timeout"] {
         for time in ["soon", "-3", "5 parsecs", "nan", "1e400"] {
@@ -306,7 +306,7 @@ fn times_that_are_none() {
 }
 
 #[test]
-fn ids_that_are_none_and_the_same_one_twice() {
+fn invalid_and_ambiguous_job_ids_are_refused() {
     let sandbox = Sandbox::new();
     for id in ["", "abc", &"g".repeat(40), &"a".repeat(41)] {
         let ran = sandbox
@@ -334,7 +334,7 @@ fn ids_that_are_none_and_the_same_one_twice() {
 }
 
 #[test]
-fn command_lines_that_are_none() {
+fn invalid_command_lines_are_refused() {
     let sandbox = Sandbox::new();
     for (args, part) in [
         (&["run"][..], "persea run"),
@@ -354,7 +354,7 @@ fn command_lines_that_are_none() {
 }
 
 #[test]
-fn two_reports_do_not_share_the_standard_output() {
+fn second_report_on_stdout_is_refused() {
     let sandbox = Sandbox::new();
     let ran = sandbox
         .run(&["run", "--json", "-", "--tap", "-", "/bin/true"])
@@ -364,7 +364,7 @@ fn two_reports_do_not_share_the_standard_output() {
 }
 
 #[test]
-fn a_reader_that_goes_away_does_not_end_the_job() {
+fn closed_stdout_does_not_end_the_job() {
     let sandbox = Sandbox::new();
     sandbox.script("gate.sh", "until [ -s go ]; do sleep 0.01; done");
     let args = [
@@ -386,7 +386,7 @@ fn a_reader_that_goes_away_does_not_end_the_job() {
 }
 
 #[test]
-fn a_standard_output_that_is_full_does_not_end_the_job() {
+fn full_stdout_does_not_end_the_job() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.persea(&["run", "/bin/false", "/bin/true"]);
     // The harness takes what there is of a standard output; here there is none.
@@ -410,7 +410,7 @@ fn a_standard_output_that_is_full_does_not_end_the_job() {
 }
 
 #[test]
-fn a_working_directory_that_is_gone_is_named_as_the_trouble() {
+fn missing_working_directory_is_named() {
     let sandbox = Sandbox::new();
     let gone = sandbox.project().join("gone");
     std::fs::create_dir(&gone).unwrap();
@@ -432,7 +432,7 @@ fn a_working_directory_that_is_gone_is_named_as_the_trouble() {
 }
 
 #[test]
-fn a_file_whose_name_is_no_utf_8_is_not_left_out_in_silence() {
+fn file_name_that_is_not_utf8_is_reported() {
     use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::PermissionsExt as _;
     let sandbox = Sandbox::new();

@@ -6,7 +6,7 @@ use crate::requirements::{needs, recipe};
 use crate::support::Sandbox;
 
 #[test]
-fn a_tap_test_whose_program_fails_or_has_no_plan_does_not_pass() {
+fn tap_test_passes_only_with_exit_code_0_and_a_complete_plan() {
     let sandbox = Sandbox::new();
     let cases = [
         (
@@ -71,7 +71,7 @@ fn a_tap_test_whose_program_fails_or_has_no_plan_does_not_pass() {
 }
 
 #[test]
-fn a_pip_requirement_is_met_by_every_version_that_fits() {
+fn pip_requirement_compares_versions_as_pep_440() {
     let sandbox = Sandbox::new();
     let metadata = "Metadata-Version: 2.1\nName: pear\nVersion: 1.2.3\n";
     sandbox.file("packages/pear-1.2.3.dist-info/METADATA", metadata);

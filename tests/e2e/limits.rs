@@ -5,7 +5,7 @@ use crate::support::Sandbox;
 use crate::trust::{says, unlocked};
 
 #[test]
-fn a_limit_of_its_own_is_in_the_lock() {
+fn lock_holds_the_limits_of_a_plugin() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-runner"]);
     sandbox.file("r.json", r#"{"kind": "hog", "uri": "x"}"#);
@@ -52,7 +52,7 @@ fn a_limit_of_its_own_is_in_the_lock() {
 }
 
 #[test]
-fn what_is_one_for_all_plugins_is_refused_for_some() {
+fn global_limit_is_refused_for_a_single_plugin() {
     let sandbox = Sandbox::new();
     for scope in ["runner", "runner.greet"] {
         let set = format!("plugins.{scope}.limits.stack_kb=1024");
@@ -65,7 +65,7 @@ fn what_is_one_for_all_plugins_is_refused_for_some() {
 }
 
 #[test]
-fn how_large_a_component_may_be_is_set_as_other_limits_are() {
+fn component_size_limit_is_set_at_each_level() {
     let sandbox = unlocked(&["runner-greet", "format-csv"]);
     let list = |options: &[&str]| {
         let fixed = ["plugin", "list", "--plugin-dir", "plugins"];
@@ -133,7 +133,7 @@ fn how_large_a_component_may_be_is_set_as_other_limits_are() {
 }
 
 #[test]
-fn limits_with_which_a_plugin_cannot_live_are_not_locked() {
+fn limit_too_small_to_load_a_plugin_is_not_locked() {
     let sandbox = unlocked(&["format-csv"]);
     let add = ["plugin", "add", "plugins/format-csv.wasm"];
     let ran = sandbox
@@ -159,7 +159,7 @@ fn limits_with_which_a_plugin_cannot_live_are_not_locked() {
 }
 
 #[test]
-fn the_time_of_one_plugin_is_set_as_other_limits_are() {
+fn answer_timeout_is_set_at_each_level() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-resolver"]);
     sandbox.file("loop.bad", "");
@@ -185,7 +185,7 @@ fn the_time_of_one_plugin_is_set_as_other_limits_are() {
 }
 
 #[test]
-fn a_plugin_that_dies_again_and_again_is_not_asked_any_more() {
+fn runner_over_its_crash_limit_is_not_called_again() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-runner"]);
     let one = |number: usize| format!(r#"{{"kind": "panic", "uri": "x{number}"}}"#);
@@ -223,7 +223,7 @@ fn a_plugin_that_dies_again_and_again_is_not_asked_any_more() {
 }
 
 #[test]
-fn a_resolver_that_dies_again_and_again_is_not_asked_any_more() {
+fn resolver_over_its_crash_limit_is_not_called_again() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
     let names: Vec<String> = (0..5).map(|number| format!("{number}/trap.bad")).collect();

@@ -23,12 +23,12 @@ const AVOCADO: [(&str, Option<&str>); 16] = [
 ];
 
 #[test]
-fn the_mixed_job_ends_as_under_avocado() {
+fn mixed_job_has_avocados_results() {
     run("process");
 }
 
 #[test]
-fn in_sandboxes_it_ends_alike() {
+fn mixed_job_has_the_same_results_in_sandboxes() {
     run("sandbox");
 }
 

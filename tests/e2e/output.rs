@@ -32,7 +32,7 @@ fn lines(ran: &Ran) -> Vec<&str> {
 }
 
 #[test]
-fn a_failing_test_shows_the_last_lines_of_what_it_wrote() {
+fn failed_test_shows_the_last_lines_of_its_output() {
     let sandbox = talker();
     let run = |more: &[&str]| {
         let args = [
@@ -79,7 +79,7 @@ fn a_failing_test_shows_the_last_lines_of_what_it_wrote() {
 }
 
 #[test]
-fn quiet_leaves_failures_and_totals() {
+fn quiet_shows_only_failures_and_totals() {
     let sandbox = talker();
     let ran = sandbox.run(&[
         "run",
@@ -107,7 +107,7 @@ fn quiet_leaves_failures_and_totals() {
 }
 
 #[test]
-fn starts_are_shown_where_that_is_set() {
+fn started_lines_are_shown_on_request() {
     let sandbox = talker();
     for (setting, count) in [("false", 0), ("true", 1)] {
         let setting = format!("human.output.started={setting}");
@@ -120,7 +120,7 @@ fn starts_are_shown_where_that_is_set() {
 }
 
 #[test]
-fn what_a_test_leaves_in_place_of_its_output_is_not_read() {
+fn replaced_output_files_are_not_read() {
     let sandbox = Sandbox::new();
     sandbox.file("secret", "secret");
     let replace = |how: &str| {
@@ -157,7 +157,7 @@ fn run_again(sandbox: &Sandbox, ran: &Ran) -> (Ran, String) {
 }
 
 #[test]
-fn the_command_at_the_end_runs_just_the_failures_again() {
+fn run_again_command_runs_only_the_failures() {
     let sandbox = Sandbox::new();
     sandbox.script("dir/good.sh", "echo good >> ran");
     sandbox.script("dir/bad one.sh", "echo bad >> ran; exit 1");
@@ -189,7 +189,7 @@ fn the_command_at_the_end_runs_just_the_failures_again() {
 }
 
 #[test]
-fn a_test_that_others_need_is_run_again_with_them() {
+fn rerun_of_a_failure_includes_its_dependencies() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "order.json",
@@ -233,7 +233,7 @@ const WRITERS: [&[&str]; 11] = [
 ];
 
 #[test]
-fn a_full_disk_under_the_standard_output_is_an_error() {
+fn full_stdout_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.run(&["run", "/bin/true"]).code(0);
     let reports = [
@@ -256,7 +256,7 @@ fn a_full_disk_under_the_standard_output_is_an_error() {
 }
 
 #[test]
-fn a_reader_who_closes_the_pipe_is_no_error() {
+fn closed_stdout_pipe_is_no_error() {
     let sandbox = Sandbox::new();
     sandbox.run(&["run", "/bin/true"]).code(0);
     let reports = [
@@ -275,7 +275,7 @@ fn a_reader_who_closes_the_pipe_is_no_error() {
 }
 
 #[test]
-fn the_version_is_asked_for_alone() {
+fn version_option_accepts_no_other_arguments() {
     let sandbox = Sandbox::new();
     for args in [
         &["-V"][..],
@@ -307,7 +307,7 @@ fn the_version_is_asked_for_alone() {
 }
 
 #[test]
-fn a_results_directory_that_is_not_utf8_is_refused() {
+fn results_directory_that_is_not_utf8_is_refused() {
     let sandbox = Sandbox::new();
     let name = std::ffi::OsStr::from_bytes(b"jr\xff");
     let mut command = sandbox.persea(&["run", "/bin/true", "--results-dir"]);
@@ -340,7 +340,7 @@ fn a_results_directory_that_is_not_utf8_is_refused() {
 }
 
 #[test]
-fn a_variable_that_is_not_utf8_is_never_ignored_in_silence() {
+fn variable_that_is_not_utf8_is_reported() {
     let sandbox = Sandbox::new();
     let value = std::ffi::OsStr::from_bytes(b"\xff");
     let run = |name: &[u8]| {
@@ -361,7 +361,7 @@ fn a_variable_that_is_not_utf8_is_never_ignored_in_silence() {
 }
 
 #[test]
-fn a_file_or_directory_named_latest_is_left_alone() {
+fn users_file_named_latest_is_not_replaced() {
     let sandbox = Sandbox::new();
     let latest = sandbox.file("results/latest", "mine");
     let run = || {

@@ -159,21 +159,21 @@ fn each_does_its_work(sandbox: &Sandbox, options: &[&str]) {
 const GOOD: [&str; 3] = ["runner-greet", "resolver-list", "format-csv"];
 
 #[test]
-fn plugins_of_a_directory_do_their_work() {
+fn plugins_of_a_directory_work() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &GOOD);
     each_does_its_work(&sandbox, &["--plugin-dir", "plugins"]);
 }
 
 #[test]
-fn the_users_own_directory_needs_no_option() {
+fn plugins_of_the_users_directory_need_no_option() {
     let sandbox = Sandbox::new();
     put(&sandbox, "../home/.local/share/persea/plugins", &GOOD);
     each_does_its_work(&sandbox, &[]);
 }
 
 #[test]
-fn the_users_own_directory_is_where_xdg_says() {
+fn users_plugin_directory_follows_xdg_data_home() {
     let sandbox = Sandbox::new();
     put(&sandbox, "../data/persea/plugins", &GOOD);
     let mut command = sandbox.persea(&["plugin", "list"]);
@@ -186,7 +186,7 @@ fn the_users_own_directory_is_where_xdg_says() {
 }
 
 #[test]
-fn a_directory_can_be_configured() {
+fn plugin_directory_can_be_configured() {
     let sandbox = Sandbox::new();
     put(&sandbox, "tools/persea", &GOOD);
     sandbox.file("persea.toml", "plugins.dirs = ['tools/persea']\n");
@@ -194,7 +194,7 @@ fn a_directory_can_be_configured() {
 }
 
 #[test]
-fn plugins_that_are_built_for_wasi_do_the_same() {
+fn plugins_built_for_wasi_work() {
     let own: &[&str] = &[];
     let crates = GOOD.map(|name| (name, own));
     let sandbox = Sandbox::new();
@@ -212,7 +212,7 @@ fn plugins_that_are_built_for_wasi_do_the_same() {
 }
 
 #[test]
-fn a_plugin_gets_the_settings_that_it_declares() {
+fn plugin_gets_its_declared_settings() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &GOOD);
     sandbox.file("tests.list", "greet: World\n");
@@ -242,7 +242,7 @@ fn a_plugin_gets_the_settings_that_it_declares() {
 }
 
 #[test]
-fn a_broken_file_of_a_plugins_format_is_named_with_its_line() {
+fn resolver_error_names_file_and_line() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &GOOD);
     sandbox.file("broken.list", "greet: World\n\nwhat is this\n");
@@ -274,7 +274,7 @@ fn runners(ran: &Ran) -> Vec<String> {
 }
 
 #[test]
-fn two_runners_of_one_kind_are_chosen_by_the_configured_order() {
+fn runner_order_decides_between_two_runners_of_a_kind() {
     let sandbox = Sandbox::new();
     put(
         &sandbox,
@@ -331,7 +331,7 @@ fn two_runners_of_one_kind_are_chosen_by_the_configured_order() {
 }
 
 #[test]
-fn the_same_plugin_twice_does_no_harm() {
+fn duplicate_plugin_is_harmless() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &GOOD);
     put(&sandbox, "more", &GOOD);
@@ -371,7 +371,7 @@ fn the_same_plugin_twice_does_no_harm() {
 }
 
 #[test]
-fn what_is_built_in_can_be_disabled_too() {
+fn built_in_plugin_can_be_disabled() {
     let sandbox = Sandbox::new();
     sandbox.file("one.json", r#"{"kind": "noop"}"#);
     let disable = r#"plugins.disable=["runner.noop", "result-format.tap"]"#;
@@ -383,7 +383,7 @@ fn what_is_built_in_can_be_disabled_too() {
 }
 
 #[test]
-fn inspect_tells_what_a_plugin_is_before_it_is_used() {
+fn inspect_shows_identity_powers_and_digest() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &GOOD);
     let rows = |file: &str| -> BTreeMap<String, String> {
@@ -465,7 +465,7 @@ fn inspect_tells_what_a_plugin_is_before_it_is_used() {
 }
 
 #[test]
-fn who_adds_a_plugin_is_told_what_it_replaces() {
+fn inspect_and_add_show_what_a_plugin_replaces() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["runner-greet"]);
     sandbox.file("rival.wasm", &built()["runner-rival"]);

@@ -16,7 +16,7 @@ fn recipe(sandbox: &Sandbox, uris: &[&str]) {
 const THIRD: &str = "echo again >> tries; echo try $(wc -l < tries); [ $(wc -l < tries) -ge 3 ]";
 
 #[test]
-fn a_test_that_fails_is_tried_again_and_said_to_be_flaky() {
+fn failed_test_is_retried_and_marked_flaky() {
     let sandbox = Sandbox::new();
     sandbox.script("third.sh", THIRD);
     recipe(&sandbox, &["./third.sh", "/bin/false", "/bin/true"]);
@@ -82,7 +82,7 @@ fn a_test_that_fails_is_tried_again_and_said_to_be_flaky() {
 }
 
 #[test]
-fn nothing_is_tried_again_once_the_job_is_ended() {
+fn job_timeout_prevents_retries() {
     let sandbox = Sandbox::new();
     sandbox.script("hangs.sh", "echo again >> tries; sleep 3600");
     recipe(&sandbox, &["./hangs.sh"]);
@@ -95,7 +95,7 @@ fn nothing_is_tried_again_once_the_job_is_ended() {
 }
 
 #[test]
-fn what_is_not_tried_again_any_more_has_ended_as_it_did() {
+fn retry_cut_off_by_the_job_timeout_keeps_the_first_result() {
     let sandbox = Sandbox::new();
     sandbox.script("hangs.sh", "sleep 3600");
     // By then the one that hangs waits only for what this one has, and comes before it.
@@ -136,7 +136,7 @@ fn what_is_not_tried_again_any_more_has_ended_as_it_did() {
 }
 
 #[test]
-fn a_task_that_needs_a_flaky_one_runs_once_that_has_passed() {
+fn task_that_needs_a_flaky_task_runs_after_its_retry() {
     let sandbox = Sandbox::new();
     sandbox.script("third.sh", THIRD);
     sandbox.file(
@@ -148,7 +148,7 @@ fn a_task_that_needs_a_flaky_one_runs_once_that_has_passed() {
 }
 
 #[test]
-fn failfast_takes_a_number() {
+fn failfast_stops_after_a_number_of_failures() {
     let sandbox = Sandbox::new();
     recipe(
         &sandbox,
@@ -178,7 +178,7 @@ fn failfast_takes_a_number() {
 }
 
 #[test]
-fn parts_share_all_tasks() {
+fn partitions_cover_every_task_once() {
     let sandbox = Sandbox::new();
     let uris: Vec<String> = (1..=7).map(|n| format!("./t{n}.sh")).collect();
     for uri in &uris {
@@ -233,7 +233,7 @@ fn starts(sandbox: &Sandbox) -> Vec<String> {
 }
 
 #[test]
-fn earlier_jobs_say_what_starts_first() {
+fn run_order_uses_results_of_earlier_jobs() {
     let sandbox = Sandbox::new();
     let test = |name: &str, line: &str| serde_json::json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", line], "identifier": name});
     let tests = [

@@ -7,7 +7,7 @@ use crate::support::Sandbox;
 const CLASS: &str = "class T(unittest.TestCase):\n    def test(self): pass\n";
 
 #[test]
-fn a_package_is_imported_from_the_projects_top_level() {
+fn package_is_imported_from_the_top_level_of_the_project() {
     let sandbox = Sandbox::new();
     sandbox.file("pkg/__init__.py", "");
     sandbox.file("pkg/base.py", "import unittest\nclass Base(unittest.TestCase):\n    def test(self): self.assertEqual(type(self).__module__, 'pkg.tests.test_a')\n");
@@ -31,7 +31,7 @@ fn a_package_is_imported_from_the_projects_top_level() {
 }
 
 #[test]
-fn an_unexpected_success_fails() {
+fn unexpected_success_fails() {
     let sandbox = Sandbox::new();
     sandbox.file("test_a.py", "import unittest\nclass T(unittest.TestCase):\n    @unittest.expectedFailure\n    def test(self): pass\n");
     sandbox.run(&["run", "test_a.py"]).code(1);
@@ -42,7 +42,7 @@ fn an_unexpected_success_fails() {
 }
 
 #[test]
-fn a_locale_that_is_not_utf_8_changes_no_result() {
+fn locale_that_is_not_utf8_changes_no_result() {
     let sandbox = Sandbox::new();
     sandbox.file("test_\u{e9}.py", "import unittest\nclass T\u{e9}(unittest.TestCase):\n    def test_\u{e9}(self): self.fail('\u{e9}')\n");
     let mut persea = sandbox.persea(&["run", "test_\u{e9}.py"]);
@@ -57,7 +57,7 @@ fn a_locale_that_is_not_utf_8_changes_no_result() {
 }
 
 #[test]
-fn an_interpreter_that_cannot_start_says_why_in_the_reason() {
+fn reason_shows_why_the_interpreter_cannot_start() {
     let sandbox = Sandbox::new();
     sandbox.file("test_a.py", format!("import unittest\n{CLASS}"));
     for batches in ["true", "false"] {
@@ -73,7 +73,7 @@ fn an_interpreter_that_cannot_start_says_why_in_the_reason() {
 }
 
 #[test]
-fn the_users_own_common_directory_is_used_and_kept() {
+fn users_common_directory_is_used_and_kept() {
     let sandbox = Sandbox::new();
     let own = sandbox.file("own/kept", "x");
     let own = own.parent().unwrap();
@@ -85,7 +85,7 @@ fn the_users_own_common_directory_is_used_and_kept() {
 }
 
 #[test]
-fn a_recipe_names_its_test_by_its_own_format() {
+fn recipe_sets_its_own_identifier_format() {
     let sandbox = Sandbox::new();
     let config = json!({"runner.identifier_format": "{uri} with {args[0]}"});
     let runnable =

@@ -31,7 +31,7 @@ fn by_name(job: &Job, name: &str) -> Value {
 }
 
 #[test]
-fn each_starts_once_ends_once_and_in_the_order_of_the_plan() {
+fn quick_tasks_run_once_in_plan_order() {
     let sandbox = Sandbox::new();
     recipe(&sandbox, &["/bin/true"; 200]);
     let ran = sandbox
@@ -63,7 +63,7 @@ fn each_starts_once_ends_once_and_in_the_order_of_the_plan() {
 }
 
 #[test]
-fn a_slow_one_holds_up_nobody() {
+fn slow_task_delays_no_other() {
     let sandbox = Sandbox::new();
     // It ends when all others have.
     sandbox.script(
@@ -84,7 +84,7 @@ fn a_slow_one_holds_up_nobody() {
 }
 
 #[test]
-fn what_one_leaves_the_next_does_not_find() {
+fn files_and_processes_are_cleaned_up_between_tasks() {
     let sandbox = Sandbox::new();
     sandbox.script(
         "leaves.sh",
@@ -102,7 +102,7 @@ fn what_one_leaves_the_next_does_not_find() {
 }
 
 #[test]
-fn the_end_of_a_helper_costs_the_task_that_ran() {
+fn killed_helper_fails_only_the_running_task() {
     let sandbox = Sandbox::new();
     sandbox.script("kills.sh", "kill -9 $PPID; sleep 3600");
     let mut uris = ["/bin/true"; 200];
@@ -120,7 +120,7 @@ fn the_end_of_a_helper_costs_the_task_that_ran() {
 }
 
 #[test]
-fn a_time_out_and_an_interrupt_end_what_they_should() {
+fn timeouts_interrupt_only_the_running_task() {
     let sandbox = Sandbox::new();
     sandbox.script("hangs.sh", "sleep 3600");
     let mut uris = ["/bin/true"; 200];
@@ -151,7 +151,7 @@ fn a_time_out_and_an_interrupt_end_what_they_should() {
 }
 
 #[test]
-fn after_a_failure_none_starts_with_failfast() {
+fn failfast_starts_no_task_after_a_failure() {
     let sandbox = Sandbox::new();
     let mut uris = ["/bin/true"; 200];
     uris[100] = "/bin/false";
@@ -171,7 +171,7 @@ fn after_a_failure_none_starts_with_failfast() {
 }
 
 #[test]
-fn who_leaves_nothing_has_no_directory_and_the_others_have_their_own() {
+fn only_tasks_with_output_have_a_directory() {
     let sandbox = Sandbox::new();
     sandbox.script("marks.sh", ": > \"$AVOCADO_TEST_OUTPUTDIR/marker\"");
     sandbox.script("says.sh", "echo \"$AVOCADO_TEST_OUTPUTDIR\"");

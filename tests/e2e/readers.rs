@@ -51,7 +51,7 @@ fn code(mut child: Child) -> Option<i32> {
 const FORMS: [&[&str]; 3] = [&[], &["--tap", "-"], &["--xunit", "-"]];
 
 #[test]
-fn a_signal_ends_a_job_that_nobody_reads() {
+fn signal_ends_a_job_with_unread_output() {
     for name in ["INT", "TERM", "HUP"] {
         for form in FORMS {
             let sandbox = Sandbox::new();
@@ -75,7 +75,7 @@ fn a_signal_ends_a_job_that_nobody_reads() {
 }
 
 #[test]
-fn the_time_of_a_job_ends_while_nobody_reads() {
+fn job_timeout_fires_with_unread_output() {
     for form in FORMS {
         let sandbox = Sandbox::new();
         job(&sandbox);
@@ -90,7 +90,7 @@ fn the_time_of_a_job_ends_while_nobody_reads() {
 }
 
 #[test]
-fn tests_time_out_while_nobody_reads_and_all_is_shown_to_who_reads_later() {
+fn task_timeout_fires_with_unread_output_and_no_line_is_lost() {
     let sandbox = Sandbox::new();
     job_with(&sandbox, &serde_json::json!({"task.timeout.running": 1}));
     let (child, mut reader) = unread(&sandbox, &["run", "all.json"]);
@@ -116,7 +116,7 @@ fn tests_time_out_while_nobody_reads_and_all_is_shown_to_who_reads_later() {
 }
 
 #[test]
-fn a_report_into_a_pipe_that_nobody_reads_holds_up_nothing() {
+fn report_into_an_unread_pipe_delays_nothing() {
     let sandbox = Sandbox::new();
     job(&sandbox);
     let pipe = sandbox.project().join("pipe");
@@ -157,7 +157,7 @@ fn ignoring(sandbox: &Sandbox, name: &str) -> Child {
 }
 
 #[test]
-fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+fn signal_ignored_at_start_stays_ignored() {
     for name in ["HUP", "INT", "TERM", "TSTP"] {
         let sandbox = Sandbox::new();
         let child = ignoring(&sandbox, name);
@@ -180,7 +180,7 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
 }
 
 #[test]
-fn another_signal_is_minded_all_the_same() {
+fn ignored_signal_leaves_other_signals_effective() {
     let sandbox = Sandbox::new();
     let child = ignoring(&sandbox, "HUP");
     sandbox.wait_for("started");

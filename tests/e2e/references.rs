@@ -31,7 +31,7 @@ fn warnings(sandbox: &Sandbox) -> Vec<Value> {
 }
 
 #[test]
-fn a_reference_over_which_a_resolver_crashes_goes_to_no_other_resolver() {
+fn reference_that_crashes_a_resolver_is_an_error() {
     let sandbox = with_hostile_resolver();
     sandbox.script("trap.bad", "exit 0");
     sandbox.script("t/trap.bad", "exit 0");
@@ -53,7 +53,7 @@ fn a_reference_over_which_a_resolver_crashes_goes_to_no_other_resolver() {
 }
 
 #[test]
-fn a_resolver_that_was_given_up_costs_every_reference() {
+fn disabled_resolver_fails_every_reference() {
     let sandbox = with_hostile_resolver();
     sandbox.script("trap.bad", "exit 0");
     let once = ["--set", "plugins.limits.deaths=1"];
@@ -70,7 +70,7 @@ fn a_resolver_that_was_given_up_costs_every_reference() {
 }
 
 #[test]
-fn an_error_that_a_resolver_answers_is_shown_and_the_next_is_asked() {
+fn resolver_error_is_a_warning_and_the_next_resolver_is_asked() {
     let sandbox = with_hostile_resolver();
     sandbox.script("errs.bad", "exit 0");
     let ran = sandbox.run(&["run", "./errs.bad"]).code(0);
@@ -106,7 +106,7 @@ fn an_error_that_a_resolver_answers_is_shown_and_the_next_is_asked() {
 }
 
 #[test]
-fn files_that_a_resolver_warns_about_are_counted_and_with_v_named() {
+fn resolver_warnings_are_counted_and_named_with_verbose() {
     let sandbox = with_hostile_resolver();
     sandbox.script("t/good.sh", "exit 0");
     for name in ["warns-1", "warns-2", "warns-3"] {
@@ -146,7 +146,7 @@ fn files_that_a_resolver_warns_about_are_counted_and_with_v_named() {
 }
 
 #[test]
-fn an_empty_list_of_a_resolver_is_a_job_of_no_test() {
+fn empty_resolver_answer_makes_an_empty_job() {
     let sandbox = with_hostile_resolver();
     sandbox.file("empty.bad", "");
     sandbox.run(&["list", "empty.bad"]).code(0);
@@ -165,7 +165,7 @@ fn an_empty_list_of_a_resolver_is_a_job_of_no_test() {
 }
 
 #[test]
-fn files_that_no_resolver_takes_are_counted_and_with_v_named() {
+fn unresolved_files_are_counted_and_named_with_verbose() {
     let sandbox = Sandbox::new();
     sandbox.script("t/good.sh", "exit 0");
     sandbox.file("t/notes.txt", "");
@@ -183,7 +183,7 @@ fn files_that_no_resolver_takes_are_counted_and_with_v_named() {
 }
 
 #[test]
-fn a_directory_of_which_nothing_is_left_is_an_error() {
+fn directory_without_tests_is_an_error() {
     let sandbox = Sandbox::new();
     for number in 0..30 {
         sandbox.file(&format!("t/{number}.txt"), "");
@@ -207,7 +207,7 @@ fn a_directory_of_which_nothing_is_left_is_an_error() {
 }
 
 #[test]
-fn a_walk_leaves_out_the_results_of_jobs_and_says_so() {
+fn directory_walk_skips_job_results_with_a_note() {
     let sandbox = Sandbox::new();
     let body = "cp \"$0\" \"$AVOCADO_TEST_OUTPUTDIR/copy.sh\"";
     sandbox.script("t/good.sh", body);
@@ -236,7 +236,7 @@ fn a_walk_leaves_out_the_results_of_jobs_and_says_so() {
 }
 
 #[test]
-fn a_file_that_is_found_is_run_and_not_a_program_of_its_name() {
+fn project_file_takes_precedence_over_a_program_of_its_name() {
     let sandbox = Sandbox::new();
     for name in ["true", "ls", "test"] {
         sandbox.script(name, "exit 7");
@@ -257,7 +257,7 @@ fn a_file_that_is_found_is_run_and_not_a_program_of_its_name() {
 }
 
 #[test]
-fn a_file_of_a_directory_that_another_user_cannot_read_is_a_warning() {
+fn unreadable_file_in_a_directory_is_a_warning() {
     let sandbox = Sandbox::new();
     let open = |path: &std::path::Path, mode: u32| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -299,7 +299,7 @@ fn fifty_greetings(sandbox: &Sandbox) -> Ran {
 }
 
 #[test]
-fn a_reason_of_the_configuration_is_shown_once_and_whole() {
+fn shared_configuration_error_is_shown_once() {
     let sandbox = unlocked(&["runner-greet"]);
     sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
     let add = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process";
@@ -350,7 +350,7 @@ fn a_reason_of_the_configuration_is_shown_once_and_whole() {
 }
 
 #[test]
-fn what_is_proposed_for_a_resolver_lets_its_tests_run_with_the_default_spawner() {
+fn suggested_resolver_grants_work_with_the_default_spawner() {
     let sandbox = unlocked(&["resolver-list"]);
     sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
     sandbox.file("good.list", "$ true\n");
@@ -364,7 +364,7 @@ fn what_is_proposed_for_a_resolver_lets_its_tests_run_with_the_default_spawner()
 }
 
 #[test]
-fn a_job_in_which_no_test_was_started_is_not_a_success() {
+fn job_without_a_started_test_is_no_success() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "setup.toml",
@@ -389,7 +389,7 @@ fn a_job_in_which_no_test_was_started_is_not_a_success() {
 }
 
 #[test]
-fn a_cancelled_test_beside_others_is_a_success_unless_it_is_made_a_failure() {
+fn cancelled_tests_fail_the_job_only_if_configured() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "r.json",
@@ -408,7 +408,7 @@ fn a_cancelled_test_beside_others_is_a_success_unless_it_is_made_a_failure() {
 }
 
 #[test]
-fn a_job_whose_tests_all_skip_themselves_is_a_success() {
+fn job_of_self_skipping_tests_succeeds() {
     let sandbox = Sandbox::new();
     sandbox.script("skips.sh", "exit 77");
     let skip = "runner.exectest.exitcodes.skip=[77]";

@@ -96,7 +96,7 @@ fn stored(sandbox: &Sandbox) -> usize {
 const GREET: &str = r#"{"kind": "greet", "uri": "World"}"#;
 
 #[test]
-fn a_plugin_of_a_registry_is_locked_run_updated_and_got_again() {
+fn registry_plugin_is_locked_run_updated_and_reinstalled() {
     let registry = Registry::start();
     let wasm = "application/wasm";
     let reference = registry.push("team/greet:1", &[(wasm, &built()["runner-modest"])]);
@@ -151,7 +151,7 @@ fn a_plugin_of_a_registry_is_locked_run_updated_and_got_again() {
 }
 
 #[test]
-fn a_signature_may_lie_in_the_registry() {
+fn signature_is_read_from_the_registry() {
     let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
     let bytes = &built()["format-csv"][..];
     let signature = minisign::sign(Some(&keys.pk), &keys.sk, bytes, None, None).unwrap();
@@ -180,7 +180,7 @@ fn a_signature_may_lie_in_the_registry() {
 }
 
 #[test]
-fn what_a_registry_does_not_have_or_should_not_send_is_told() {
+fn invalid_registry_answers_are_errors() {
     let registry = Registry::start();
     let sandbox = Sandbox::new();
     let add = |reference: &str, part: &str| {

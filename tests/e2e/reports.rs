@@ -71,7 +71,7 @@ pub fn assert_well_formed(path: &std::path::Path) {
 }
 
 #[test]
-fn a_report_is_made_again_from_the_journal_alone() {
+fn report_is_reproduced_from_the_journal_alone() {
     let sandbox = job_of_all_sorts();
     let job = sandbox.job();
     let files = [
@@ -251,7 +251,7 @@ fn cut_off(sandbox: &Sandbox, keep: usize) -> Job {
 }
 
 #[test]
-fn a_report_of_a_killed_job_has_every_planned_test() {
+fn report_of_a_killed_job_has_every_planned_test() {
     let sandbox = job_of_all_sorts();
     for keep in [0, 1, 5, TESTS - 1] {
         let cut = cut_off(&sandbox, keep);
@@ -306,7 +306,7 @@ fn a_report_of_a_killed_job_has_every_planned_test() {
 }
 
 #[test]
-fn a_host_that_is_killed_leaves_no_green_report() {
+fn report_of_a_killed_host_is_not_green() {
     let sandbox = Sandbox::new();
     sandbox.script("long.sh", "echo here > started; sleep 1000");
     let args = [
@@ -336,7 +336,7 @@ fn a_host_that_is_killed_leaves_no_green_report() {
 }
 
 #[test]
-fn a_journal_without_a_beginning_is_an_error() {
+fn journal_without_a_job_start_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.file("report.json", "an older one");
     let start = r#"{"event":"job-started","time":1,"data":{"total":1"#;
@@ -362,7 +362,7 @@ fn between(text: &str, before: &str, after: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn names_have_suite_and_variant_and_are_unique_in_each_report() {
+fn test_names_are_unique_with_suite_and_variant() {
     let sandbox = Sandbox::new();
     let suite = |name: &str| {
         format!(
@@ -416,7 +416,7 @@ fn names_have_suite_and_variant_and_are_unique_in_each_report() {
 }
 
 #[test]
-fn a_flaky_pass_is_marked_in_junit() {
+fn flaky_pass_is_marked_in_junit() {
     let sandbox = Sandbox::new();
     sandbox.script("flaky.sh", "test -e tried || { touch tried; exit 7; }");
     sandbox
@@ -438,7 +438,7 @@ fn a_flaky_pass_is_marked_in_junit() {
 }
 
 #[test]
-fn a_journal_without_its_first_line_or_of_rubbish_is_refused() {
+fn file_that_is_no_journal_is_refused() {
     let sandbox = Sandbox::new();
     for (name, text) in [
         ("text", "hello\n{}\n"),
@@ -454,7 +454,7 @@ fn a_journal_without_its_first_line_or_of_rubbish_is_refused() {
 }
 
 #[test]
-fn a_report_on_the_standard_output_has_it_alone() {
+fn report_on_stdout_has_stdout_to_itself() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "all.json",
@@ -482,7 +482,7 @@ fn a_report_on_the_standard_output_has_it_alone() {
 }
 
 #[test]
-fn a_report_also_goes_into_a_file_that_the_user_names() {
+fn report_is_also_written_to_a_named_file() {
     let sandbox = Sandbox::new();
     let ran = sandbox
         .run(&["run", "--xunit", "ci.xml", "--json", "ci.json", "/bin/true"])
@@ -495,7 +495,7 @@ fn a_report_also_goes_into_a_file_that_the_user_names() {
 }
 
 #[test]
-fn a_report_goes_into_a_pipe_from_which_somebody_reads() {
+fn report_is_written_to_a_named_pipe() {
     let sandbox = Sandbox::new();
     let pipe = sandbox.project().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
@@ -518,7 +518,7 @@ fn a_report_goes_into_a_pipe_from_which_somebody_reads() {
 }
 
 #[test]
-fn a_format_that_did_not_exist_then_reports_an_old_job() {
+fn result_format_added_later_reports_an_old_job() {
     let sandbox = job_of_all_sorts();
     let ran = report(&sandbox, "latest", "csv").code(4);
     assert!(
@@ -555,7 +555,7 @@ fn a_format_that_did_not_exist_then_reports_an_old_job() {
 }
 
 #[test]
-fn a_format_that_traps_fails_the_report() {
+fn trapping_result_format_fails_the_report() {
     let sandbox = Sandbox::new();
     sandbox.run(&["run", "/bin/true", "/bin/true"]).code(0);
     put(&sandbox, "plugins", &["hostile-format"]);
@@ -576,7 +576,7 @@ fn a_format_that_traps_fails_the_report() {
 }
 
 #[test]
-fn a_job_that_is_not_there() {
+fn report_of_an_unknown_job_is_an_error() {
     let sandbox = Sandbox::new();
     for job in ["latest", "abcdef0", "some/where"] {
         let ran = report(&sandbox, job, "json").code(4);

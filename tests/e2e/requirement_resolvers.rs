@@ -9,7 +9,7 @@ use crate::requirements::{log, needs, plain, recipe};
 use crate::support::{Ran, Sandbox};
 
 #[test]
-fn a_custom_one_is_used_as_a_built_in_is_and_may_replace_it() {
+fn requirement_resolver_plugin_can_replace_a_built_in_one() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["requirement-token"]);
     let token = |name: &str, kind: &str, key: &str| json!([{"type": kind, key: name}]);
@@ -53,7 +53,7 @@ fn a_custom_one_is_used_as_a_built_in_is_and_may_replace_it() {
 }
 
 #[test]
-fn whatever_a_requirement_resolver_does_the_others_are_not_harmed() {
+fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-requirement"]);
     let cases = [
@@ -118,7 +118,7 @@ fn whatever_a_requirement_resolver_does_the_others_are_not_harmed() {
 }
 
 #[test]
-fn what_is_downloaded_is_held_to_its_checksum_and_found_by_the_tests() {
+fn asset_is_verified_and_passed_to_its_test() {
     let sandbox = Sandbox::new();
     // FIPS 180-4's example.
     sandbox.file("mirror/abc.txt", "abc");

@@ -65,7 +65,7 @@ fn place(log: &[String], line: &str) -> usize {
 }
 
 #[test]
-fn what_many_tasks_share_is_met_once_and_released_in_reverse_order() {
+fn shared_requirement_is_fulfilled_once_and_released_in_reverse_order() {
     let sandbox = Sandbox::new();
     let both = json!([plain("one"), plain("two")]);
     let mut runnables: Vec<Value> = (0..20).map(|n| needs(&format!("t{n}"), &both)).collect();
@@ -85,7 +85,7 @@ fn what_many_tasks_share_is_met_once_and_released_in_reverse_order() {
 }
 
 #[test]
-fn the_seed_case_one_is_cancelled_and_the_other_runs_at_once() {
+fn unmet_requirement_cancels_its_task_without_delaying_others() {
     let sandbox = Sandbox::new();
     // What is missing is only known to be so when the other task has run.
     let slow = json!([{"type": "command", "label": "nothing", "check": "until [ -e free ]; do sleep 0.02; done; false", "setup": "echo no such thing >&2; false"}]);
@@ -116,7 +116,7 @@ fn the_seed_case_one_is_cancelled_and_the_other_runs_at_once() {
 }
 
 #[test]
-fn what_a_task_has_for_itself_is_there_for_no_other() {
+fn task_scoped_requirement_is_never_shared() {
     let sandbox = Sandbox::new();
     let own = noted("own", json!({"scope": "task"}));
     let runnables: Vec<Value> = (0..4)
@@ -136,8 +136,7 @@ fn what_a_task_has_for_itself_is_there_for_no_other() {
 }
 
 #[test]
-fn several_of_a_tasks_own_are_released_in_reverse_order_and_nothing_is_done_for_a_task_that_cannot_run()
- {
+fn task_scoped_requirements_are_released_in_reverse_order() {
     let sandbox = Sandbox::new();
     let own = |name: &str| noted(name, json!({"scope": "task"}));
     let mut forsaken = needs("forsaken", &json!([own("c")]));
@@ -180,7 +179,7 @@ fn several_of_a_tasks_own_are_released_in_reverse_order_and_nothing_is_done_for_
 }
 
 #[test]
-fn what_is_there_already_is_left_as_it_is() {
+fn requirement_already_present_is_not_released() {
     let sandbox = Sandbox::new();
     recipe(
         &sandbox,
@@ -198,7 +197,7 @@ fn what_is_there_already_is_left_as_it_is() {
 }
 
 #[test]
-fn the_variables_of_a_requirement_are_there_for_those_that_need_it() {
+fn requirement_variables_reach_only_its_tasks() {
     let sandbox = Sandbox::new();
     let setup = json!({"setup": "echo PORT=4711 >> \"$PERSEA_ENV\"", "env": ["PORT"]});
     let mut with = needs("with", &json!([noted("server", setup)]));
@@ -213,7 +212,7 @@ fn the_variables_of_a_requirement_are_there_for_those_that_need_it() {
 }
 
 #[test]
-fn what_cannot_be_required_ends_its_task_alone() {
+fn invalid_requirement_cancels_only_its_task() {
     let sandbox = Sandbox::new();
     let version =
         |version: &str| json!([{"type": "package", "name": "left-pad", "version": version}]);
@@ -247,7 +246,7 @@ fn what_cannot_be_required_ends_its_task_alone() {
 }
 
 #[test]
-fn ctrl_c_ends_the_tests_and_then_all_is_undone() {
+fn ctrl_c_ends_tests_and_then_releases_requirements() {
     let sandbox = Sandbox::new();
     let mut slow = needs(
         "slow",
@@ -278,7 +277,7 @@ fn ctrl_c_ends_the_tests_and_then_all_is_undone() {
 }
 
 #[test]
-fn after_a_kill_it_is_undone_on_demand_and_one_is_reminded_of_it() {
+fn requirements_of_a_killed_job_are_released_on_demand() {
     let sandbox = Sandbox::new();
     let mut slow = needs("slow", &json!([plain("one"), plain("two")]));
     slow["args"] = json!(["-c", "touch started; sleep 100"]);
@@ -336,7 +335,7 @@ fn after_a_kill_it_is_undone_on_demand_and_one_is_reminded_of_it() {
 }
 
 #[test]
-fn what_cannot_be_released_is_said_at_the_end_and_can_be_tried_again() {
+fn failed_release_is_reported_and_can_be_retried() {
     let sandbox = Sandbox::new();
     let stuck = noted(
         "stuck",
@@ -362,7 +361,7 @@ fn what_cannot_be_released_is_said_at_the_end_and_can_be_tried_again() {
 }
 
 #[test]
-fn one_that_takes_too_long_is_ended_with_all_its_processes() {
+fn requirement_timeout_kills_the_process_tree() {
     let sandbox = Sandbox::new();
     let slow = noted("slow", json!({"setup": "sleep 100 & sleep 100"}));
     recipe(&sandbox, &[needs("t", &json!([slow]))]);
@@ -378,7 +377,7 @@ fn one_that_takes_too_long_is_ended_with_all_its_processes() {
 }
 
 #[test]
-fn a_python_test_says_what_it_requires_in_its_docstring() {
+fn python_docstring_declares_requirements() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "test_it.py",
@@ -400,7 +399,7 @@ class T(unittest.TestCase):
 }
 
 #[test]
-fn shuffled_tasks_have_what_they_require() {
+fn shuffled_tasks_have_their_requirements() {
     let sandbox = Sandbox::new();
     let both = json!([plain("one"), noted("two", json!({"scope": "task"}))]);
     let runnables: Vec<Value> = (0..8).map(|n| needs(&format!("t{n}"), &both)).collect();
@@ -414,7 +413,7 @@ fn shuffled_tasks_have_what_they_require() {
 }
 
 #[test]
-fn what_is_being_brought_about_at_ctrl_c_comes_to_its_end_or_is_killed_and_is_undone() {
+fn setup_interrupted_by_ctrl_c_is_released() {
     for (seconds, interrupts, expected) in [
         ("1", 1, ["up slow", "down slow"].as_slice()),
         // It never came so far; what there is of it is undone all the same, and rather twice than never.

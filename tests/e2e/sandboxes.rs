@@ -49,7 +49,7 @@ fn told(sandbox: &Sandbox, kind: &str, pointer: &str) -> Vec<Value> {
 }
 
 #[test]
-fn what_a_test_writes_stays_in_its_sandbox_and_what_it_leaves_comes_to_its_results() {
+fn sandbox_discards_writes_and_keeps_output_files() {
     let sandbox = Sandbox::new();
     sandbox.file("kept", "kept");
     let script = "rm kept && touch new /etc/new && echo out && echo left >$AVOCADO_TEST_OUTPUTDIR/left && echo $AVOCADO_TEST_WORKDIR && touch $AVOCADO_TEST_WORKDIR/x";
@@ -70,7 +70,7 @@ fn what_a_test_writes_stays_in_its_sandbox_and_what_it_leaves_comes_to_its_resul
 }
 
 #[test]
-fn tests_that_need_the_same_share_it_and_no_other_sees_it() {
+fn snapshot_is_shared_by_tests_with_the_same_requirements() {
     let sandbox = Sandbox::new();
     let mut tests = Vec::new();
     for n in 0..10 {
@@ -95,7 +95,7 @@ fn tests_that_need_the_same_share_it_and_no_other_sees_it() {
 }
 
 #[test]
-fn what_is_there_already_needs_no_state_of_its_own() {
+fn requirement_already_present_makes_no_snapshot() {
     let sandbox = Sandbox::new();
     sandbox.file("here", "");
     let mut here = test("here", "true");
@@ -108,7 +108,7 @@ fn what_is_there_already_needs_no_state_of_its_own() {
 }
 
 #[test]
-fn what_a_test_has_for_itself_is_as_new_for_the_next() {
+fn task_scoped_requirement_is_reset_for_each_test() {
     let sandbox = Sandbox::new();
     let mut tests = vec![test("before", "true")];
     for name in ["one", "two", "three"] {
@@ -125,7 +125,7 @@ fn what_a_test_has_for_itself_is_as_new_for_the_next() {
 }
 
 #[test]
-fn each_test_can_have_a_sandbox_for_itself() {
+fn fresh_setting_gives_each_test_its_own_sandbox() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "[spawner.sandbox]\nfresh = true");
     let python =
@@ -140,7 +140,7 @@ fn each_test_can_have_a_sandbox_for_itself() {
 }
 
 #[test]
-fn versions_that_exclude_each_other_are_each_in_a_sandbox_of_their_own() {
+fn conflicting_versions_get_separate_sandboxes() {
     let sandbox = Sandbox::new();
     let token = |n: usize| {
         let mut test = needing(&n.to_string(), &[], "true");
@@ -158,7 +158,7 @@ fn versions_that_exclude_each_other_are_each_in_a_sandbox_of_their_own() {
 }
 
 #[test]
-fn what_cannot_be_met_ends_those_that_build_on_it_and_no_other() {
+fn unmet_requirement_cancels_only_dependent_tests() {
     let sandbox = Sandbox::new();
     let mut both = needing("both", &[], "true");
     let broken = json!({"type": "command", "label": "broken", "setup": "echo no luck >&2; false"});
@@ -186,7 +186,7 @@ fn what_cannot_be_met_ends_those_that_build_on_it_and_no_other() {
 }
 
 #[test]
-fn a_test_that_ends_everything_in_its_sandbox_harms_no_other() {
+fn test_that_kills_every_process_harms_no_other() {
     let sandbox = Sandbox::new();
     let mut tests: Vec<Value> = (0..8).map(|n| test(&n.to_string(), "true")).collect();
     tests.insert(4, test("killer", "kill -9 -1; kill -9 $PPID 1; true"));
@@ -210,7 +210,7 @@ fn a_test_that_ends_everything_in_its_sandbox_harms_no_other() {
 }
 
 #[test]
-fn a_test_that_takes_too_long_ends_with_all_that_it_has_started() {
+fn timeout_kills_the_process_tree_in_a_sandbox() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "[task.timeout]\nrunning = 1");
     let script = "setsid sleep 1000 & trap '' TERM; sleep 1000; sleep 1000";
@@ -225,7 +225,7 @@ fn a_test_that_takes_too_long_ends_with_all_that_it_has_started() {
 }
 
 #[test]
-fn of_a_job_that_was_killed_only_what_its_tests_have_said_is_left() {
+fn killed_job_leaves_only_output_of_its_tests() {
     let sandbox = Sandbox::new();
     let shared = sandbox.root().join("home/persea/job-results");
     let script = "setsid sleep 1000 & echo on >$AVOCADO_TEST_OUTPUTDIR/on; sleep 1000";
@@ -266,7 +266,7 @@ fn of_a_job_that_was_killed_only_what_its_tests_have_said_is_left() {
 }
 
 #[test]
-fn a_test_that_spoils_its_directory_harms_itself_only() {
+fn test_that_replaces_its_directory_loses_only_its_own_results() {
     let sandbox = Sandbox::new();
     let spoil = "mv $AVOCADO_TEST_OUTPUTDIR ../gone; rm -rf ../gone $AVOCADO_TEST_OUTPUTDIR";
     let tests = [
@@ -305,7 +305,7 @@ fn a_test_that_spoils_its_directory_harms_itself_only() {
 }
 
 #[test]
-fn what_tests_in_a_batch_leave_comes_to_their_results() {
+fn output_files_of_batched_tests_reach_their_results() {
     let sandbox = Sandbox::new();
     let tests = ["a", "b"].map(|name| {
         format!("    def test_{name}(self):\n        open(os.environ['AVOCADO_TEST_OUTPUTDIR'] + '/left', 'w').write('{name}')\n")
@@ -325,7 +325,7 @@ fn what_tests_in_a_batch_leave_comes_to_their_results() {
 }
 
 #[test]
-fn what_was_said_when_a_requirement_was_met_is_not_there_for_tests() {
+fn requirement_logs_are_hidden_from_tests() {
     let sandbox = Sandbox::new();
     let requirement = json!({"type": "command", "label": "a", "setup": "echo it is made; touch a"});
     let script =
@@ -341,7 +341,7 @@ fn what_was_said_when_a_requirement_was_met_is_not_there_for_tests() {
 }
 
 #[test]
-fn only_what_asks_for_the_network_reaches_it() {
+fn sandbox_has_no_network_unless_configured() {
     let sandbox = Sandbox::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -358,7 +358,7 @@ fn only_what_asks_for_the_network_reaches_it() {
 }
 
 #[test]
-fn the_sockets_of_the_machine_do_not_answer() {
+fn unix_sockets_of_the_machine_refuse_connections() {
     let sandbox = Sandbox::new();
     let _service = UnixListener::bind(sandbox.project().join("service")).unwrap();
     let script = "python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"service\")'";
@@ -373,7 +373,7 @@ fn the_sockets_of_the_machine_do_not_answer() {
 }
 
 #[test]
-fn who_has_no_bubblewrap_is_told_how_to_get_it() {
+fn missing_bubblewrap_error_names_the_package() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.persea(&["run", "--spawner", "sandbox", "/bin/true"]);
     let ran = finish(command.env("PATH", sandbox.root()).spawn().unwrap()).code(2);
@@ -385,7 +385,7 @@ fn who_has_no_bubblewrap_is_told_how_to_get_it() {
 }
 
 #[test]
-fn nobody_needs_to_be_root_for_it() {
+fn sandbox_works_without_root() {
     let sandbox = Sandbox::new();
     let script = "test \"$(id -u)\" = 65534 && touch /usr/new && test -e a";
     let tests = [

@@ -30,7 +30,7 @@ fn assert_no_panic(ran: &Ran) {
 }
 
 #[test]
-fn with_few_processes_the_job_ends_with_its_reports() {
+fn job_with_few_processes_ends_with_its_reports() {
     let sandbox = Sandbox::new();
     let tests: Vec<_> = (0..6)
         .map(|number| {
@@ -85,7 +85,7 @@ fn with_few_processes_the_job_ends_with_its_reports() {
 }
 
 #[test]
-fn limit_on_the_size_of_files_is_an_error_of_the_file() {
+fn file_size_limit_is_an_error_of_the_file() {
     let sandbox = Sandbox::new();
     let tests: Vec<_> = (0..200)
         .map(|number| json!({"kind": "noop", "uri": number.to_string()}))
@@ -106,7 +106,7 @@ fn limit_on_the_size_of_files_is_an_error_of_the_file() {
 }
 
 #[test]
-fn limited_addresses_are_enough() {
+fn job_runs_with_limited_address_space() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "t.py",
@@ -123,7 +123,7 @@ fn limited_addresses_are_enough() {
 }
 
 #[test]
-fn too_few_descriptors_are_named() {
+fn descriptor_limit_is_named_in_the_error() {
     let sandbox = Sandbox::new();
     for most in [6, 10, 16, 30] {
         let limit = format!("ulimit -n {most}");
@@ -144,7 +144,7 @@ fn too_few_descriptors_are_named() {
 }
 
 #[test]
-fn missing_directory_for_temporary_files_is_named() {
+fn missing_tmpdir_is_named_in_the_error() {
     let sandbox = Sandbox::new();
     for spawner in ["process", "sandbox"] {
         let mut command = sandbox.persea(&["run", "--spawner", spawner, "/bin/true"]);
@@ -159,7 +159,7 @@ fn missing_directory_for_temporary_files_is_named() {
 }
 
 #[test]
-fn script_with_carriage_returns_or_without_an_interpreter_says_so() {
+fn unusable_shebang_is_explained_in_the_reason() {
     let sandbox = Sandbox::new();
     let runnable = |path: std::path::PathBuf| {
         use std::os::unix::fs::PermissionsExt as _;
@@ -232,7 +232,7 @@ fn host_killed_while_it_makes_a_sandbox_leaves_no_process() {
 }
 
 #[test]
-fn directory_of_a_host_that_lives_stays() {
+fn temporary_directory_of_a_live_host_is_kept() {
     let sandbox = Sandbox::new();
     let wait = sandbox.script(
         "wait",

@@ -42,7 +42,7 @@ const TWO_BRANCHES: [(&str, &str, &[&str]); 6] = [
 ];
 
 #[test]
-fn the_one_of_the_examples_walks_the_graph_depth_first() {
+fn depth_first_example_walks_the_graph_depth_first() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["scheduler-depth-first"]);
     recipe(&sandbox, &TWO_BRANCHES);
@@ -53,7 +53,7 @@ fn the_one_of_the_examples_walks_the_graph_depth_first() {
 }
 
 #[test]
-fn it_can_end_a_branch() {
+fn scheduler_can_drop_a_branch() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["scheduler-depth-first"]);
     let mut tasks = TWO_BRANCHES.to_vec();
@@ -74,7 +74,7 @@ fn it_can_end_a_branch() {
 }
 
 #[test]
-fn one_that_fails_is_given_up_and_all_tasks_run() {
+fn failed_scheduler_is_replaced_by_plan_order() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-scheduler"]);
     recipe(&sandbox, &TWO_BRANCHES);
@@ -125,7 +125,7 @@ fn one_that_fails_is_given_up_and_all_tasks_run() {
 }
 
 #[test]
-fn a_scheduler_sees_every_ready_task_although_a_mutex_is_contended() {
+fn scheduler_sees_every_ready_task_of_a_contended_mutex() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-scheduler"]);
     let all: Vec<Value> = ["a", "b", "c", "d"]
@@ -145,7 +145,7 @@ fn a_scheduler_sees_every_ready_task_although_a_mutex_is_contended() {
 }
 
 #[test]
-fn one_that_is_not_there_or_does_not_begin_ends_the_job_before_anything_runs() {
+fn unavailable_scheduler_ends_the_job_before_any_task() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-scheduler"]);
     recipe(&sandbox, &TWO_BRANCHES);
@@ -165,7 +165,7 @@ fn one_that_is_not_there_or_does_not_begin_ends_the_job_before_anything_runs() {
 }
 
 #[test]
-fn a_task_that_a_scheduler_chose_starts_without_being_chosen_again() {
+fn scheduler_chooses_each_task_only_once() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-scheduler"]);
     sandbox.file(

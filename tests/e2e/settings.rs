@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::{Sandbox, finish};
 
 #[test]
-fn settings_come_in_layers_and_say_where_from() {
+fn settings_layers_override_each_other_and_show_their_origin() {
     let sandbox = Sandbox::new();
     let value = |more: &[&str], variable: Option<&str>| -> (Value, String) {
         let mut args = vec!["config", "--json"];
@@ -89,7 +89,7 @@ fn settings_come_in_layers_and_say_where_from() {
 }
 
 #[test]
-fn the_settings_of_plugins_are_shown_and_can_be_set_by_variables() {
+fn plugin_settings_are_shown_and_set_by_variables() {
     let sandbox = Sandbox::new();
     let config = |variables: &[(&str, &str)]| {
         let mut command = sandbox.persea(&["config"]);
@@ -139,7 +139,7 @@ fn the_settings_of_plugins_are_shown_and_can_be_set_by_variables() {
 }
 
 #[test]
-fn what_a_project_switches_on_the_command_line_can_switch_off() {
+fn command_line_can_reset_the_settings_of_a_project() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "persea.toml",
@@ -226,7 +226,7 @@ fn sleeper(config: &str) -> String {
 }
 
 #[test]
-fn task_timeout_of_the_command_line_is_the_most_that_a_task_gets() {
+fn command_line_task_timeout_is_the_maximum() {
     let sandbox = Sandbox::new();
     sandbox.file("job.json", sleeper(r#"{"task.timeout.running": 25}"#));
     sandbox.file(
@@ -261,7 +261,7 @@ fn task_timeout_of_the_command_line_is_the_most_that_a_task_gets() {
 }
 
 #[test]
-fn setting_that_is_not_a_tasks_to_set_is_an_error() {
+fn job_wide_setting_in_a_task_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.file("job.json", sleeper(r#"{"run.retries": 0}"#));
     let ran = sandbox.run(&["run", "job.json", "/bin/true"]).code(1);

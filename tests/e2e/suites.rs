@@ -14,7 +14,7 @@ fn log(sandbox: &Sandbox) -> Vec<String> {
 }
 
 #[test]
-fn suites_have_references_and_tasks_and_numbers_of_their_own() {
+fn suites_number_their_references_and_tasks() {
     let sandbox = Sandbox::new();
     sandbox.script("a.sh", "true");
     sandbox.script("b.sh", "true");
@@ -55,7 +55,7 @@ fn suites_have_references_and_tasks_and_numbers_of_their_own() {
 }
 
 #[test]
-fn what_a_suite_sets_up_is_there_for_its_tests_and_torn_down_after_them() {
+fn suite_setup_precedes_and_teardown_follows_its_tests() {
     let sandbox = Sandbox::new();
     let suite = |name: &str, rest: &str| {
         format!(
@@ -91,7 +91,7 @@ fn what_a_suite_sets_up_is_there_for_its_tests_and_torn_down_after_them() {
 }
 
 #[test]
-fn a_setup_that_fails_ends_its_suite_and_no_other() {
+fn failed_setup_cancels_its_suite_and_its_dependents() {
     let sandbox = Sandbox::new();
     job(
         &sandbox,
@@ -136,7 +136,7 @@ fn a_setup_that_fails_ends_its_suite_and_no_other() {
 }
 
 #[test]
-fn tasks_wait_for_those_of_other_suites() {
+fn suite_dependencies_order_their_tasks() {
     let sandbox = Sandbox::new();
     job(
         &sandbox,
@@ -172,7 +172,7 @@ fn tasks_wait_for_those_of_other_suites() {
 }
 
 #[test]
-fn each_test_runs_in_each_variant_with_its_parameters() {
+fn test_runs_in_each_variant_with_its_parameters() {
     let sandbox = Sandbox::new();
     job(
         &sandbox,
@@ -207,7 +207,7 @@ fn each_test_runs_in_each_variant_with_its_parameters() {
 }
 
 #[test]
-fn settings_of_the_file_give_way_to_the_command_line() {
+fn command_line_overrides_job_file_settings() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "[run]\nretries = 1\n");
     job(
@@ -230,7 +230,7 @@ fn settings_of_the_file_give_way_to_the_command_line() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said_with_its_place() {
+fn job_file_error_names_its_place() {
     let sandbox = Sandbox::new();
     let suite = "[[suite]]\nname = \"s\"\nreferences = [\"/bin/true\"]\n";
     for (text, words) in [

@@ -11,7 +11,7 @@ use crate::plugins::{built, put};
 use crate::support::{Ran, Sandbox, finish, wait_until};
 
 #[test]
-fn what_is_no_terminal_gets_no_escapes() {
+fn output_without_a_terminal_has_no_escapes() {
     let sandbox = Sandbox::new();
     for colour in [None, Some("1")] {
         let mut command = sandbox.persea(&["run", "/bin/true", "/bin/false"]);
@@ -34,7 +34,7 @@ fn what_is_no_terminal_gets_no_escapes() {
 }
 
 #[test]
-fn names_of_tests_never_reach_the_terminal_raw() {
+fn test_names_are_escaped_in_output() {
     let sandbox = Sandbox::new();
     let name = "evil\u{1b}[2J\r\n (1/1) x: PASS\u{202e}.sh";
     sandbox.script(name, "exit 1");
@@ -135,7 +135,7 @@ fn plain(text: &str) -> String {
 }
 
 #[test]
-fn a_terminal_shows_a_bar_the_counts_and_what_runs() {
+fn terminal_shows_progress_bar_counts_and_running_tests() {
     let sandbox = Sandbox::new();
     sandbox.script("gate.sh", "until [ -s go ]; do sleep 0.01; done");
     let args = [
@@ -177,7 +177,7 @@ fn a_terminal_shows_a_bar_the_counts_and_what_runs() {
 }
 
 #[test]
-fn a_report_on_a_terminal_moves_no_cursor() {
+fn report_is_escaped_on_a_terminal() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["format-csv"]);
     sandbox.script("evil.sh", r"printf '\033[2J\033]0;owned\007'; exit 1");
@@ -193,7 +193,7 @@ fn a_report_on_a_terminal_moves_no_cursor() {
 }
 
 #[test]
-fn no_color_means_no_colour_on_a_terminal() {
+fn no_color_disables_colours_on_a_terminal() {
     let sandbox = Sandbox::new();
     let (code, text) = on_a_terminal(&sandbox, &["run", "/bin/true", "/bin/false"], false, |_| {});
     assert_eq!(code, Some(1), "{text}");
@@ -207,7 +207,7 @@ fn no_color_means_no_colour_on_a_terminal() {
 }
 
 #[test]
-fn ctrl_c_on_a_terminal_reaches_the_job_and_not_its_tests() {
+fn terminal_ctrl_c_reaches_the_host_and_not_its_tests() {
     let sandbox = Sandbox::new();
     // A test that would end in another way if the terminal's SIGINT reached it.
     sandbox.script("long.sh", "trap 'exit 0' TERM; trap 'echo int > got-int; exit 3' INT; echo here > started; while :; do sleep 0.05; done");
@@ -278,7 +278,7 @@ fn lock_with(member: &str, value: &str) -> String {
 }
 
 #[test]
-fn what_stands_in_a_checkout_never_reaches_the_terminal_raw() {
+fn text_from_a_checkout_is_escaped_in_messages() {
     let sandbox = Sandbox::new();
     let evil = quoted(EVIL);
     let away = quoted(&format!("/{EVIL}"));
@@ -332,7 +332,7 @@ fn what_stands_in_a_checkout_never_reaches_the_terminal_raw() {
 }
 
 #[test]
-fn names_of_files_and_what_was_typed_never_reach_the_terminal_raw() {
+fn file_names_and_arguments_are_escaped_in_messages() {
     let sandbox = Sandbox::new();
     let plugin = format!("plugins/{EVIL}.wasm");
     sandbox.file(&plugin, &built()["format-csv"]);
@@ -379,7 +379,7 @@ fn names_of_files_and_what_was_typed_never_reach_the_terminal_raw() {
 }
 
 #[test]
-fn json_is_the_same_without_what_a_terminal_would_act_on() {
+fn json_output_escapes_control_characters() {
     let sandbox = Sandbox::new();
     let evil = quoted(EVIL);
     sandbox.file("persea.toml", format!("{evil} = 1\n"));
@@ -410,7 +410,7 @@ fn json_is_the_same_without_what_a_terminal_would_act_on() {
 }
 
 #[test]
-fn on_a_terminal_errors_have_colours_of_their_own_and_no_others() {
+fn terminal_errors_contain_only_the_colours_of_the_host() {
     let sandbox = Sandbox::new();
     let evil = quoted(EVIL);
     sandbox.file("persea.toml", format!("{evil} = 1\n"));

@@ -28,7 +28,7 @@ pub fn lock_of(sandbox: &Sandbox) -> toml::Table {
 }
 
 #[test]
-fn plugins_that_are_locked_at_once_are_all_in_the_lock() {
+fn concurrent_plugin_adds_all_reach_the_lock() {
     let sandbox = Sandbox::new();
     let names = ["runner-greet", "format-csv", "resolver-list"];
     for name in names {
@@ -80,7 +80,7 @@ fn plugins_that_are_locked_at_once_are_all_in_the_lock() {
 }
 
 #[test]
-fn what_lies_in_a_checkout_is_listed_and_not_loaded_until_it_is_locked() {
+fn plugin_of_a_checkout_is_not_loaded_until_locked() {
     let sandbox = unlocked(&["runner-greet", "format-csv"]);
     sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
     let ran = sandbox.run(&["run", "r.json"]).code(3);
@@ -122,7 +122,7 @@ fn what_lies_in_a_checkout_is_listed_and_not_loaded_until_it_is_locked() {
 }
 
 #[test]
-fn what_is_locked_needs_no_directory() {
+fn locked_plugin_needs_no_plugin_directory() {
     let sandbox = unlocked(&["runner-greet"]);
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);
     let ran = sandbox.run(&["run", "r.json"]).code(0);
@@ -133,7 +133,7 @@ fn what_is_locked_needs_no_directory() {
 }
 
 #[test]
-fn a_plugin_that_has_changed_is_not_loaded_until_its_change_was_seen() {
+fn changed_plugin_is_not_loaded_until_updated() {
     let sandbox = unlocked(&["runner-greet"]);
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);
     let digest = |sandbox: &Sandbox| {
@@ -185,7 +185,7 @@ fn a_plugin_that_has_changed_is_not_loaded_until_its_change_was_seen() {
 }
 
 #[test]
-fn a_plugin_that_says_more_than_its_lock_has_is_not_loaded() {
+fn plugin_that_declares_more_than_its_lock_is_not_loaded() {
     let sandbox = unlocked(&["runner-greet"]);
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);
     let path = sandbox.project().join("persea.lock");
@@ -212,7 +212,7 @@ fn a_plugin_that_says_more_than_its_lock_has_is_not_loaded() {
 }
 
 #[test]
-fn what_both_locks_have_is_taken_out_of_the_one_that_is_meant() {
+fn plugin_remove_changes_only_the_chosen_lock() {
     let sandbox = unlocked(&["format-csv"]);
     let add = ["plugin", "add", "plugins/format-csv.wasm"];
     let remove = ["plugin", "remove", "csv"];
@@ -238,7 +238,7 @@ fn what_both_locks_have_is_taken_out_of_the_one_that_is_meant() {
 }
 
 #[test]
-fn a_broken_lock_ends_the_command_with_its_line() {
+fn invalid_lock_is_an_error_with_its_line() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.lock", "version = 1\n[[plugin]]\nname = 3\n");
     says(
@@ -256,7 +256,7 @@ fn a_broken_lock_ends_the_command_with_its_line() {
 }
 
 #[test]
-fn where_keys_are_set_a_plugin_must_be_signed_with_one() {
+fn configured_keys_require_a_signature() {
     let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
     let other = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
     let sandbox = unlocked(&["format-csv"]);
@@ -303,7 +303,7 @@ fn where_keys_are_set_a_plugin_must_be_signed_with_one() {
 }
 
 #[test]
-fn a_project_cannot_replace_the_keys_of_its_user() {
+fn project_cannot_replace_the_keys_of_its_user() {
     let key = || {
         let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
         format!("plugins.keys = [\"{}\"]\n", keys.pk.to_base64())
@@ -329,7 +329,7 @@ fn a_project_cannot_replace_the_keys_of_its_user() {
 }
 
 #[test]
-fn what_is_to_be_typed_means_the_same_lock() {
+fn suggested_command_keeps_the_user_option() {
     let sandbox = unlocked(&["runner-greet"]);
     let add = ["plugin", "add", "--user", "plugins/runner-greet.wasm"];
     says(

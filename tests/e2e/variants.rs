@@ -32,7 +32,7 @@ fn log(sandbox: &Sandbox) -> Vec<String> {
 }
 
 #[test]
-fn the_one_of_the_examples_runs_every_pair_of_values() {
+fn pairwise_example_covers_every_pair_of_values() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["varianter-pairwise"]);
     let axes = "plugin = \"pairwise\"\naxes.a = [1, 2]\naxes.b = [\"x\", \"y\"]\naxes.c = [0, 1]\n";
@@ -53,7 +53,7 @@ fn the_one_of_the_examples_runs_every_pair_of_values() {
 }
 
 #[test]
-fn it_is_told_of_the_test_and_the_settings_that_it_declares() {
+fn varianter_gets_the_test_and_its_declared_settings() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-varianter"]);
     let count = ["--set", "varianter.hostile.count=2"];
@@ -62,7 +62,7 @@ fn it_is_told_of_the_test_and_the_settings_that_it_declares() {
 }
 
 #[test]
-fn one_instance_is_asked_for_all_tests_of_a_suite() {
+fn varianter_instance_serves_all_tests_of_a_suite() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-varianter"]);
     let counts = "plugin = \"hostile\"\nhow = \"counts\"\n";
@@ -80,7 +80,7 @@ fn one_instance_is_asked_for_all_tests_of_a_suite() {
 }
 
 #[test]
-fn without_variants_a_test_is_not_run() {
+fn test_without_variants_is_not_run() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-varianter"]);
     run(&sandbox, "plugin = \"hostile\"", &[]).code(0);
@@ -98,7 +98,7 @@ fn without_variants_a_test_is_not_run() {
 }
 
 #[test]
-fn it_reads_the_files_of_the_project_and_no_others() {
+fn varianter_reads_only_files_of_the_project() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-varianter"]);
     sandbox.file("../outside", "1\n");
@@ -109,7 +109,7 @@ fn it_reads_the_files_of_the_project_and_no_others() {
 }
 
 #[test]
-fn one_that_fails_ends_the_job_before_anything_runs() {
+fn failed_varianter_ends_the_job_before_any_task() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-varianter"]);
     for (how, words) in [
@@ -154,7 +154,7 @@ fn one_that_fails_ends_the_job_before_anything_runs() {
 }
 
 #[test]
-fn one_that_is_not_there_is_said_with_those_there_are() {
+fn unknown_varianter_error_lists_the_available_ones() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
     let ran = run(&sandbox, "plugin = \"clever\"", &[]).code(4);
@@ -175,7 +175,7 @@ fn one_that_is_not_there_is_said_with_those_there_are() {
 }
 
 #[test]
-fn what_is_known_of_one_can_be_looked_at() {
+fn list_and_inspect_show_a_varianter() {
     let sandbox = Sandbox::new();
     put(&sandbox, "plugins", &["hostile-varianter"]);
     let list = ["plugin", "list", "--plugin-dir", "plugins"];

@@ -37,7 +37,7 @@ fn tries(sandbox: &Sandbox, what: &[&str]) -> String {
 }
 
 #[test]
-fn without_a_grant_there_is_nothing() {
+fn wasi_without_grants_offers_nothing() {
     let sandbox = sandbox();
     sandbox.run(&["plugin", "add", "p.wasm"]).code(0);
     let what = [
@@ -52,7 +52,7 @@ fn without_a_grant_there_is_nothing() {
 }
 
 #[test]
-fn a_directory_is_read_or_written_as_it_is_granted() {
+fn wasi_directory_access_follows_its_grant() {
     let sandbox = sandbox();
     sandbox
         .run(&["plugin", "add", "p.wasm", "--grant", "directories=in"])
@@ -90,7 +90,7 @@ fn a_directory_is_read_or_written_as_it_is_granted() {
 
 /// Who gets a project with its plugins and its lock has agreed to nothing: the lock alone opens none of the user's directories.
 #[test]
-fn a_projects_lock_grants_what_is_in_the_project_to_be_read() {
+fn project_lock_grants_only_reads_inside_the_project() {
     let sandbox = sandbox();
     let grant = |directory: &str| format!("directories={directory}");
     for directory in ["/etc", "../elsewhere", "in/../../x", "out:write"] {
@@ -141,7 +141,7 @@ fn a_projects_lock_grants_what_is_in_the_project_to_be_read() {
 }
 
 #[test]
-fn a_directory_of_the_project_is_no_link_to_elsewhere() {
+fn link_to_elsewhere_is_no_directory_of_the_project() {
     let sandbox = sandbox();
     let elsewhere = tempfile::tempdir().unwrap();
     std::fs::write(elsewhere.path().join("secret"), "of others").unwrap();
@@ -156,7 +156,7 @@ fn a_directory_of_the_project_is_no_link_to_elsewhere() {
 }
 
 #[test]
-fn a_variable_is_seen_when_it_is_granted_by_name() {
+fn wasi_variable_is_visible_only_when_granted() {
     let sandbox = sandbox();
     sandbox
         .run(&["plugin", "add", "p.wasm", "--grant", "environment=TOKEN"])
@@ -169,7 +169,7 @@ fn a_variable_is_seen_when_it_is_granted_by_name() {
 }
 
 #[test]
-fn one_that_sleeps_ends_with_its_time_and_what_processes_take_is_not_counted() {
+fn runner_timeout_excludes_the_time_of_its_processes() {
     let sandbox = sandbox();
     sandbox.run(&["plugin", "add", "p.wasm"]).code(0);
     sandbox.file(

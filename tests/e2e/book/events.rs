@@ -27,7 +27,7 @@ fn events() -> Vec<Value> {
 
 /// The pages' names for events and their fields are those that a journal has.
 #[test]
-fn the_book_describes_every_event_and_field() {
+fn book_describes_every_event_and_field() {
     let page = read("docs/journal.md");
     let words: BTreeSet<&str> = code(&page).collect();
     for event in events() {
@@ -46,7 +46,7 @@ fn the_book_describes_every_event_and_field() {
 }
 
 #[test]
-fn the_events_that_the_book_follows_are_those_of_a_real_job() {
+fn events_shown_in_the_book_match_a_real_job() {
     let page = read("docs/how-a-job-runs.md");
     let shown: Vec<Value> = blocks(&page)
         .iter()
