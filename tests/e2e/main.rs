@@ -22,6 +22,7 @@ mod graph;
 mod hostile;
 mod input;
 mod kinds;
+mod layers;
 mod limits;
 mod mixed;
 mod output;

@@ -6,56 +6,34 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
-mod again;
-mod batch;
-mod batch_outputs;
-mod clock;
-mod control;
-mod directory;
-mod dispatcher;
-mod executor;
-mod file;
-mod graph;
-mod history;
-mod makers;
-mod naming;
-mod own_settings;
-mod partition;
-mod pending;
-mod picture;
-mod places;
+mod dispatch;
+mod execute;
+mod input;
 mod plan;
-mod preparer;
-mod queue;
-mod report;
-mod requirements;
-mod resolve;
-mod spares;
-mod supervise;
-mod task_directory;
-mod task_host;
+mod results;
 mod undo;
-mod variants;
-mod walk;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use again::failed_in;
-pub use directory::{DirectoryError, JobDirectory, default_results, find, results_root};
-pub use file::{JobFile, JobFileError};
-pub use graph::GraphError;
-pub use partition::Partition;
-pub use pending::Pending;
-pub use picture::Picture;
-pub use report::{Destination, Order, ReportError, make as make_report, orders};
-pub use resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
-pub use undo::{Left, Released, Undo, left_by, project_of};
-pub use variants::VariantsError;
+pub use input::job_file::{JobFile, JobFileError};
+pub use input::resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
+pub use input::variants::VariantsError;
+pub use plan::again::failed_in;
+pub use plan::export::Picture;
+pub use plan::graph::GraphError;
+pub use plan::partition::Partition;
+pub use results::directory::{DirectoryError, JobDirectory, default_results, find, results_root};
+pub use results::report::{Destination, Order, ReportError, make as make_report, orders};
+pub use undo::release::{Left, Released, Undo, left_by, project_of};
+pub use undo::unreleased::Pending;
 
-use dispatcher::Policy;
+use dispatch::dispatcher::{self, Policy};
+use dispatch::slots;
+use execute::{clock, control, executor, supervise};
+use input::own_settings;
 use persea_config::Config;
 use persea_display as display;
 use persea_display::{JobBegin, JobLog, Screen};
@@ -63,9 +41,12 @@ use persea_journal::{
     Event, JobFinished, JobStarted, Journal, JournalError, Reader, TaskPlanned, Warning,
 };
 use persea_model::{Attributes, JobId, Tally};
-use persea_plugin::{Catalog, Plugin, PluginError};
+use persea_plugin::{Catalog, PluginError};
 use persea_spawner::Spawner;
 use persea_system::threads::{self, NoThread};
+use plan::planner::{self, Plan};
+use plan::{graph, history};
+use results::directory;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -164,7 +145,7 @@ pub struct Summary {
 /// How many plugins a job calls at once at most, as configured: for tasks, those that wait for their turn too, and for as many
 /// requirements; and some to spare for resolvers and result formats.
 pub fn instances(config: &Config) -> u32 {
-    let all = parallel(config).saturating_mul(places::MOST_IN_A_SLOT + 1) + 64;
+    let all = parallel(config).saturating_mul(slots::MOST_IN_A_SLOT + 1) + 64;
     u32::try_from(all).unwrap_or(u32::MAX).min(MOST_INSTANCES)
 }
 
@@ -195,9 +176,6 @@ pub fn parallel(config: &Config) -> usize {
 /// The most tasks at once: more would only fill the tables of the system.
 const MOST_PARALLEL: usize = 4096;
 
-/// The wait between SIGTERM and SIGKILL where none is set.
-const GRACE: Duration = Duration::from_secs(1);
-
 impl Job {
     /// Runs the job from its plan to its reports.
     pub async fn run(self, screen: &mut Screen) -> Result<Summary, JobError> {
@@ -216,7 +194,7 @@ impl Job {
         } = self;
         load_requirement_resolvers(&catalog, &resolved).await;
         let root = Some(results_root.as_path());
-        let plan = plan::plan(resolved, &catalog, &config, root, only.as_ref());
+        let plan = planner::plan(resolved, &catalog, &config, root, only.as_ref());
         if only.is_some() && plan.entries.is_empty() {
             return Err(JobError::NoneAgain);
         }
@@ -320,9 +298,7 @@ impl Job {
             temp_dir,
             project_dir,
             times: own_settings::TaskTimes::new(&config),
-            grace: config
-                .duration("runner.task.interval.from_soft_to_hard_termination")
-                .unwrap_or(GRACE),
+            grace: supervise::grace(&config),
         });
         let timeout = config.duration("job.run.timeout");
         let mut dispatcher = dispatcher::Dispatcher {
@@ -405,7 +381,7 @@ async fn until_hurried(
 async fn policy(
     catalog: &Catalog,
     config: &Config,
-    planned: (&plan::Plan, &graph::Graph),
+    planned: (&Plan, &graph::Graph),
     results_root: &Path,
 ) -> Result<Policy, JobError> {
     let Some(name) = config.text("run.scheduler") else {
@@ -414,20 +390,11 @@ async fn policy(
     let found = catalog.schedulers().find(|plugin| plugin.name == name);
     let plugin = found.ok_or_else(|| JobError::NoScheduler {
         name: name.to_owned(),
-        known: there_are(catalog.schedulers()),
+        known: input::known_plugins(catalog.schedulers()),
     })?;
     let history = history::History::read(results_root);
     let begun = Policy::begin(catalog, plugin, config, planned, &history).await;
     begun.map_err(JobError::Scheduler)
-}
-
-/// The plugins among which one can be chosen by name, or the way to have some.
-fn there_are<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> String {
-    let known: Vec<&str> = plugins.map(|plugin| plugin.name.as_str()).collect();
-    match known.is_empty() {
-        true => "there is none; add a plugin that is one with `persea plugin add FILE`".to_owned(),
-        false => format!("there are {}", known.join(", ")),
-    }
 }
 
 /// A report's format by name, and the answer of its thread.

@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+/// The folder of a job's directory in which each test has its own directory.
+pub const TEST_RESULTS: &str = "test-results";
+
 /// The longest name of a file that common file systems take, in bytes.
 const NAME_LIMIT: usize = 255;
 

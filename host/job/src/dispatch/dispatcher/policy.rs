@@ -1,0 +1,230 @@
+//! Which of the ready tasks starts: the first in the order of the plan, or the one that a scheduler chooses. It must not know how a
+//! task is started.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Dispatcher, State};
+use crate::plan::graph::{Graph, Wait};
+use crate::plan::history::History;
+use crate::plan::planner::{Fate, Plan};
+use persea_config::Config;
+use persea_journal::{Event, Warning, WarningCause};
+use persea_model::{Attributes, Outcome, Status, Task};
+use persea_plugin::{Catalog, Choice, Plugin, PluginError, Scheduler, SchedulerNode};
+
+/// How many tasks that are ready a scheduler is shown.
+const SHOWN: usize = 4096;
+
+/// A scheduler, with what it has not been told yet.
+pub(crate) struct Policy {
+    scheduler: Option<Scheduler>,
+    news: Vec<(u32, Status)>,
+    /// The task that the scheduler chose and that no slot could take yet. The scheduler is not asked about it again.
+    chosen: Option<usize>,
+}
+
+impl Policy {
+    /// The order of the plan.
+    pub(crate) fn none() -> Self {
+        Self {
+            scheduler: None,
+            news: Vec::new(),
+            chosen: None,
+        }
+    }
+
+    /// Brings a scheduler to life, and shows it the tasks.
+    pub(crate) async fn begin(
+        catalog: &Catalog,
+        plugin: &Plugin,
+        config: &Config,
+        (plan, graph): (&Plan, &Graph),
+        history: &History,
+    ) -> Result<Self, PluginError> {
+        let node = |task: &Task| {
+            let waits = |wanted: Wait| {
+                let all = graph.waited_for_by(task.index);
+                let wanted = all.filter(|(_, wait)| *wait == wanted);
+                wanted
+                    .filter_map(|(other, _)| u32::try_from(other).ok())
+                    .collect()
+            };
+            SchedulerNode {
+                id: task.id.clone(),
+                name: task.name.clone(),
+                kind: task.runnable.kind.clone(),
+                needs: waits(Wait::Needs),
+                after: waits(Wait::After),
+                more: about(task, history),
+            }
+        };
+        let nodes = plan.entries.iter().map(|entry| node(&entry.task)).collect();
+        let settings = config.subset(&plugin.settings);
+        let scheduler = Scheduler::begin(catalog, plugin, &settings, nodes).await?;
+        Ok(Self {
+            scheduler: Some(scheduler),
+            news: Vec::new(),
+            chosen: None,
+        })
+    }
+
+    pub(crate) fn is_plugin(&self) -> bool {
+        self.scheduler.is_some()
+    }
+
+    /// A slot has taken a task.
+    pub(super) fn taken(&mut self, task: usize) {
+        if self.chosen == Some(task) {
+            self.chosen = None;
+        }
+    }
+
+    /// A task has ended. It is told before it is asked again.
+    pub(super) fn ended(&mut self, task: usize, status: Status) {
+        if self.scheduler.is_some()
+            && let Ok(task) = u32::try_from(task)
+        {
+            self.news.push((task, status));
+        }
+    }
+
+    async fn choose(&mut self, ready: &[u32]) -> Result<Choice, PluginError> {
+        let Some(scheduler) = &mut self.scheduler else {
+            return Ok(Choice::Wait);
+        };
+        for (task, status) in self.news.drain(..) {
+            scheduler.ended(task, status).await?;
+        }
+        scheduler.next(ready).await
+    }
+}
+
+fn about(task: &Task, history: &History) -> Attributes {
+    let mut more = Attributes::new();
+    for name in ["suite", "variant"] {
+        if let Some(value) = task.runnable.more.get(name) {
+            more.insert(name.into(), value.clone());
+        }
+    }
+    if !task.runnable.tags.is_empty() {
+        let tags = task.runnable.tags.iter();
+        let tags: Attributes = tags
+            .map(|(tag, values)| (tag.clone(), json!(values)))
+            .collect();
+        more.insert("tags".into(), Value::Object(tags));
+    }
+    if let Some(past) = history.of(task) {
+        more.insert("last-status".into(), past.status.name().into());
+        more.insert("last-elapsed".into(), past.elapsed.into());
+    }
+    more
+}
+
+impl Dispatcher<'_> {
+    /// The task that is to start next, if one is.
+    pub(super) async fn next_task(&mut self, state: &mut State) -> Option<usize> {
+        if !state.policy.is_plugin() {
+            // Where an environment is, those go on that want it as it is.
+            let groups = state
+                .places
+                .last_tasks()
+                .filter_map(|last| self.plan.group(last));
+            let next = groups.collect::<Vec<_>>().into_iter();
+            let mut next = next.filter_map(|group| state.queue.peek_in(group));
+            return next.next().or_else(|| state.queue.peek());
+        }
+        let plan = Arc::clone(&self.plan);
+        // A slot with a batch of another runner has room and still cannot take every task.
+        state.policy.chosen = state
+            .policy
+            .chosen
+            .filter(|task| state.queue.can_start(*task));
+        if state.policy.chosen.is_some() {
+            return state.policy.chosen;
+        }
+        loop {
+            let ready = state.queue.ready(SHOWN);
+            let first = ready.first().copied()?;
+            let has_ended = |index: &usize| {
+                let entry = plan.entries.get(*index);
+                entry.is_some_and(|entry| !matches!(entry.fate, Fate::Run(..)))
+            };
+            // Those that can't be run need no slot and no choice.
+            if let Some(ended) = ready.iter().copied().find(has_ended) {
+                return Some(ended);
+            }
+            if !state.places.have_room() {
+                return None;
+            }
+            let shown: Vec<u32> = ready
+                .iter()
+                .filter_map(|it| u32::try_from(*it).ok())
+                .collect();
+            let is_idle = state.places.are_empty() && state.preparation.is_idle();
+            match state.policy.choose(&shown).await {
+                Ok(Choice::Start(task)) if shown.contains(&task) => {
+                    state.policy.chosen = Some(task as usize);
+                    return state.policy.chosen;
+                }
+                Ok(Choice::Start(task)) => {
+                    self.give_up(
+                        state,
+                        &format!("it chose the task {task}, which is not ready"),
+                    );
+                    return Some(first);
+                }
+                Ok(Choice::Wait) => return is_idle.then_some(first),
+                Ok(Choice::Drop(tasks)) if self.drop_tasks(state, &tasks) => {}
+                Ok(Choice::Drop(_)) => {
+                    self.give_up(state, "it dropped tasks that have started or ended already");
+                    return Some(first);
+                }
+                Err(error) => {
+                    self.give_up(state, &error.to_string());
+                    return Some(first);
+                }
+            }
+        }
+    }
+
+    /// Takes tasks back that have not been started; whether there was one among them.
+    fn drop_tasks(&mut self, state: &mut State, tasks: &[u32]) -> bool {
+        let plan = Arc::clone(&self.plan);
+        let mut dropped = false;
+        for index in tasks.iter().map(|task| *task as usize) {
+            if let Some(entry) = plan.entries.get(index)
+                && state.queue.is_waiting(index)
+            {
+                let outcome =
+                    Outcome::new(Status::Cancel, "the scheduler does not want it to be run");
+                self.finish(state, &entry.task, &outcome, None);
+                dropped = true;
+            }
+        }
+        dropped
+    }
+
+    /// Runs the rest in the order of the plan. The scheduler's failure is a warning in the journal and in reports.
+    fn give_up(&mut self, state: &mut State, why: &str) {
+        let plugin = state
+            .policy
+            .scheduler
+            .as_ref()
+            .map(|it| it.label().to_owned());
+        state.policy = Policy::none();
+        let message =
+            format!("the scheduler is given up, and the rest runs in the order of the plan: {why}");
+        state.warnings += 1;
+        let warning = Warning {
+            cause: WarningCause::Scheduler,
+            reference: None,
+            plugin,
+            message,
+        };
+        self.write(state, &Event::Warning(&warning));
+        self.screen.notice(&warning.message);
+        self.screen.log(warning.message);
+    }
+}

@@ -1,0 +1,91 @@
+//! What the journal says of a task that has ended, and what a task is told of what it holds. Plain data from plain data.
+
+use std::collections::BTreeMap;
+
+use crate::execute::task_host::Finished;
+use persea_journal::TaskFinished;
+use persea_model::{Outcome, Task};
+
+/// What a task is told of the instances that it has: `PERSEA_RESOURCE_DB=orders-2`.
+pub(super) fn lease_variables(leases: &BTreeMap<&str, Vec<&str>>) -> Vec<(String, String)> {
+    let plain = |c: char| match c {
+        c if c.is_ascii_alphanumeric() => c.to_ascii_uppercase(),
+        _ => '_',
+    };
+    let variable = |(name, instances): (&&str, &Vec<&str>)| {
+        let name: String = name.chars().map(plain).collect();
+        (format!("PERSEA_RESOURCE_{name}"), instances.join(","))
+    };
+    leases.iter().map(variable).collect()
+}
+
+/// What the journal says of a task that has ended; `before` is how often it was run before.
+pub(super) fn record(
+    task: &Task,
+    outcome: &Outcome,
+    ran: Option<&Finished>,
+    before: usize,
+) -> TaskFinished {
+    let tags = task
+        .runnable
+        .tags
+        .iter()
+        .map(|(tag, values)| {
+            (
+                tag.clone(),
+                if values.is_empty() {
+                    serde_json::Value::Null
+                } else {
+                    values.clone().into()
+                },
+            )
+        })
+        .collect();
+    let mut more = outcome.more.clone();
+    // What the host says of a task is not to be overwritten by what its runner says.
+    more.retain(|name, _| !RESERVED.contains(&name.as_str()));
+    TaskFinished {
+        index: task.index + 1,
+        name: task.name.clone(),
+        title: (task.title != task.name).then(|| task.title.clone()),
+        kind: task.runnable.kind.clone(),
+        uri: task.runnable.uri.clone(),
+        status: outcome.status,
+        reason: outcome.reason.clone(),
+        started: ran.map(|ran| ran.started),
+        elapsed: ran.map_or(0, |ran| {
+            u64::try_from(ran.elapsed.as_nanos()).unwrap_or(u64::MAX)
+        }),
+        directory: format!("{}/{}", persea_model::names::TEST_RESULTS, task.directory),
+        tags,
+        suite: task.runnable.suite().map(str::to_owned),
+        variant: task.runnable.more.get("variant").cloned(),
+        whiteboard: ran.and_then(|ran| ran.whiteboard.clone()),
+        left_behind: ran.map_or(0, |ran| ran.left_behind),
+        attempts: if before > 0 { before + 1 } else { 0 },
+        flaky: before > 0 && outcome.status.has_passed(),
+        is_refused: false,
+        more,
+    }
+}
+
+/// The names in `task-finished` that are the host's.
+const RESERVED: [&str; 17] = [
+    "suite",
+    "title",
+    "attempts",
+    "flaky",
+    "index",
+    "name",
+    "kind",
+    "uri",
+    "status",
+    "reason",
+    "started",
+    "elapsed",
+    "directory",
+    "tags",
+    "variant",
+    "whiteboard",
+    "left-behind",
+];

@@ -1,0 +1,312 @@
+#![allow(clippy::unwrap_used)]
+use serde_json::{Value, json};
+
+use super::*;
+use crate::plan::graph::tests::graph;
+
+fn queue(mores: &[Value]) -> Queue {
+    Queue::new(graph(mores, &[("gpu", 2), ("db", 1)]).unwrap())
+}
+
+/// Takes all that can be taken now.
+fn take_all(queue: &mut Queue) -> Vec<usize> {
+    let mut taken = Vec::new();
+    while let Some(task) = queue.peek() {
+        queue.take(task);
+        taken.push(task);
+    }
+    taken
+}
+
+#[test]
+fn as_given_where_nothing_waits() {
+    let mut queue = queue(&vec![json!({}); 4]);
+    assert_eq!(take_all(&mut queue), [0, 1, 2, 3]);
+    queue.put_back(2);
+    queue.put_back(1);
+    assert_eq!(take_all(&mut queue), [1, 2]);
+    assert!(queue.left().is_empty());
+}
+
+#[test]
+fn one_waits_for_all_that_it_names() {
+    let mut queue = queue(&[json!({"after": ["b", "c"]}), json!({}), json!({})]);
+    assert_eq!(take_all(&mut queue), [1, 2]);
+    assert!(queue.ended(1, Status::Fail).is_empty());
+    assert_eq!(queue.peek(), None);
+    assert!(queue.ended(2, Status::Pass).is_empty());
+    assert_eq!(take_all(&mut queue), [0]);
+}
+
+#[test]
+fn who_needs_one_that_has_not_passed_never_runs() {
+    let mut queue = queue(&[
+        json!({}),
+        json!({"needs": ["a"], "after": ["a"]}),
+        json!({"needs": ["b"]}),
+        json!({"after": ["c"]}),
+    ]);
+    assert_eq!(take_all(&mut queue), [0]);
+    let forsaken = |task, needs, status| Forsaken {
+        task,
+        needs,
+        status,
+    };
+    assert_eq!(queue.ended(0, Status::Skip), [forsaken(1, 0, Status::Skip)]);
+    assert_eq!(
+        queue.ended(1, Status::Cancel),
+        [forsaken(2, 1, Status::Cancel)]
+    );
+    assert!(queue.ended(2, Status::Cancel).is_empty());
+    assert_eq!(take_all(&mut queue), [3]);
+}
+
+#[test]
+fn a_warning_is_a_pass() {
+    let mut queue = queue(&[json!({}), json!({"needs": ["a"]})]);
+    assert_eq!(take_all(&mut queue), [0]);
+    assert!(queue.ended(0, Status::Warn).is_empty());
+    assert_eq!(take_all(&mut queue), [1]);
+}
+
+#[test]
+fn a_mutex_is_held_by_one() {
+    let mutex = json!({"mutexes": ["m"]});
+    let mut queue = queue(&[mutex.clone(), mutex.clone(), json!({}), mutex]);
+    assert_eq!(take_all(&mut queue), [0, 2]);
+    assert_eq!(queue.left(), [1, 3]);
+    queue.ended(0, Status::Pass);
+    assert_eq!(take_all(&mut queue), [1]);
+    queue.ended(1, Status::Pass);
+    assert_eq!(take_all(&mut queue), [3]);
+}
+
+#[test]
+fn amounts_are_shared_and_nobody_waits_who_need_not() {
+    let gpus = |n: u64| json!({"resources": {"gpu": n}});
+    let mut queue = queue(&[gpus(1), gpus(2), gpus(1), gpus(1)]);
+    assert_eq!(take_all(&mut queue), [0, 2]);
+    queue.ended(0, Status::Pass);
+    assert_eq!(take_all(&mut queue), [3]);
+    queue.ended(2, Status::Pass);
+    queue.ended(3, Status::Pass);
+    assert_eq!(take_all(&mut queue), [1]);
+}
+
+#[test]
+fn two_that_become_free_at_once_both_start() {
+    let gpus = |n: u64| json!({"resources": {"gpu": n}});
+    let mut queue = queue(&[gpus(2), gpus(1), gpus(1)]);
+    assert_eq!(take_all(&mut queue), [0]);
+    queue.ended(0, Status::Pass);
+    assert_eq!(take_all(&mut queue), [1, 2]);
+}
+
+#[test]
+fn who_waits_for_one_thing_does_not_keep_another() {
+    let mut queue = queue(&[
+        json!({"resources": {"db": 1}}),
+        json!({"resources": {"gpu": 2}}),
+        json!({"resources": {"db": 1, "gpu": 1}}),
+        json!({"resources": {"gpu": 1}}),
+    ]);
+    assert_eq!(take_all(&mut queue), [0, 1]);
+    // The third one still lacks the db: the fourth gets the gpu.
+    queue.ended(1, Status::Pass);
+    assert_eq!(take_all(&mut queue), [3]);
+    queue.ended(0, Status::Pass);
+    assert_eq!(take_all(&mut queue), [2]);
+    assert!(queue.left().is_empty());
+}
+
+fn mutexes(names: &[&str]) -> Value {
+    json!({"mutexes": names})
+}
+
+#[test]
+fn two_mutexes_are_held_by_one_each() {
+    let mut queue = queue(&[
+        mutexes(&["m"]),
+        mutexes(&["n"]),
+        mutexes(&["m", "n"]),
+        mutexes(&["m"]),
+        mutexes(&["n"]),
+    ]);
+    assert_eq!(take_all(&mut queue), [0, 1]);
+    // The third one lacks the other mutex still, and keeps nobody from this one.
+    queue.ended(0, Status::Pass);
+    assert_eq!(take_all(&mut queue), [3]);
+    queue.ended(1, Status::Pass);
+    assert_eq!(take_all(&mut queue), [4]);
+    queue.ended(4, Status::Pass);
+    assert_eq!(take_all(&mut queue), [0; 0]);
+    queue.ended(3, Status::Pass);
+    assert_eq!(take_all(&mut queue), [2]);
+    queue.ended(2, Status::Pass);
+    assert!(queue.left().is_empty());
+}
+
+/// A task that is woken by what it gets, and then lacks something else, passes the wake on.
+#[test]
+fn no_wake_is_lost() {
+    let gpus = |n: u64, names: &[&str]| json!({"resources": {"gpu": n}, "mutexes": names});
+    let mut queue = queue(&[
+        gpus(2, &[]),
+        mutexes(&["m"]),
+        gpus(1, &["m"]),
+        gpus(1, &["m"]),
+        gpus(1, &[]),
+        gpus(1, &[]),
+    ]);
+    assert_eq!(take_all(&mut queue), [0, 1]);
+    queue.ended(0, Status::Pass);
+    assert_eq!(take_all(&mut queue), [4, 5]);
+    queue.ended(1, Status::Pass);
+    assert_eq!(take_all(&mut queue), [0; 0]);
+    queue.ended(4, Status::Pass);
+    assert_eq!(take_all(&mut queue), [2]);
+    queue.ended(5, Status::Pass);
+    assert_eq!(take_all(&mut queue), [0; 0]);
+    queue.ended(2, Status::Pass);
+    assert_eq!(take_all(&mut queue), [3]);
+}
+
+/// Every job whose tasks claim something at random comes to its end, and no claim is given twice.
+#[test]
+fn all_tasks_start_sooner_or_later_whatever_they_claim() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let claims: Vec<(Vec<&str>, u64, u64)> = (0..6)
+            .map(|_| {
+                let names = ["m", "n", "o"].into_iter().filter(|_| random.u8(..3) == 0);
+                (names.collect(), random.u64(..3), random.u64(..2))
+            })
+            .collect();
+        let mores: Vec<Value> = claims
+            .iter()
+            .map(|(names, gpu, db)| json!({"mutexes": names, "resources": {"gpu": gpu, "db": db}}))
+            .collect();
+        let mut queue = queue(&mores);
+        let (mut running, mut ended): (Vec<usize>, usize) = (Vec::new(), 0);
+        while ended < claims.len() {
+            running.extend(take_all(&mut queue));
+            assert!(
+                !running.is_empty(),
+                "seed {seed}: {:?} wait for ever",
+                queue.left()
+            );
+            let of = |task: &usize| claims.get(*task).unwrap();
+            let mut held: Vec<&str> = running.iter().flat_map(|task| of(task).0.clone()).collect();
+            let all = held.len();
+            held.sort_unstable();
+            held.dedup();
+            assert_eq!(held.len(), all, "seed {seed}: a mutex is held twice");
+            assert!(
+                running.iter().map(|task| of(task).1).sum::<u64>() <= 2,
+                "seed {seed}"
+            );
+            assert!(
+                running.iter().map(|task| of(task).2).sum::<u64>() <= 1,
+                "seed {seed}"
+            );
+            let left = claims.len() - ended - running.len();
+            assert_eq!(queue.left().len(), left, "seed {seed}");
+            queue.ended(
+                running.swap_remove(random.usize(..running.len())),
+                Status::Pass,
+            );
+            ended += 1;
+        }
+        assert!(queue.left().is_empty());
+    }
+}
+
+#[test]
+fn those_that_are_left_are_neither_taken_nor_ended() {
+    let mut queue = queue(&[
+        json!({}),
+        json!({}),
+        json!({"needs": ["a"]}),
+        json!({"after": ["b"]}),
+    ]);
+    assert_eq!(queue.left(), [0, 1, 2, 3]);
+    queue.take(0);
+    queue.take(1);
+    assert_eq!(queue.left(), [2, 3]);
+    queue.put_back(1);
+    assert_eq!(queue.left(), [1, 2, 3]);
+    // One that needs it has ended with it.
+    assert_eq!(queue.ended(0, Status::Fail).len(), 1);
+    assert_eq!(queue.left(), [1, 3]);
+    // One can end without having been taken.
+    queue.ended(1, Status::Skip);
+    assert_eq!(queue.left(), [3]);
+    queue.take(3);
+    assert_eq!(queue.left(), [0; 0]);
+}
+
+#[test]
+fn ready_has_every_task_that_can_start_although_resources_are_contended() {
+    let mutex = json!({"mutexes": ["m"]});
+    let gpus = |n: u64| json!({"resources": {"gpu": n}});
+    let mut queue = queue(&[
+        mutex.clone(),
+        mutex.clone(),
+        mutex,
+        gpus(1),
+        gpus(2),
+        gpus(1),
+        json!({}),
+    ]);
+    assert_eq!(queue.ready(4096), [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(queue.ready(3), [0, 1, 2]);
+    queue.take(1);
+    assert_eq!(queue.ready(4096), [3, 4, 5, 6]);
+    queue.take(5);
+    assert_eq!(queue.ready(4096), [3, 6]);
+    queue.ended(1, Status::Pass);
+    assert_eq!(queue.ready(4096), [0, 2, 3, 6]);
+    assert_eq!(queue.ready(1), [0]);
+    queue.ended(5, Status::Pass);
+    assert_eq!(queue.ready(4096), [0, 2, 3, 4, 6]);
+}
+
+#[test]
+fn ready_moves_a_task_to_the_resource_that_it_lacks_now() {
+    let mut queue = queue(&[
+        json!({"resources": {"gpu": 2}}),
+        json!({"resources": {"db": 1}}),
+        json!({"resources": {"db": 1, "gpu": 1}}),
+    ]);
+    queue.take(0);
+    queue.take(1);
+    assert_eq!(queue.ready(4096), [0; 0]);
+    queue.ended(1, Status::Pass);
+    assert_eq!(queue.ready(4096), [0; 0]);
+    queue.ended(0, Status::Pass);
+    assert_eq!(queue.ready(4096), [2]);
+}
+
+#[test]
+fn every_task_runs_in_plan_order_after_the_scheduler_is_given_up() {
+    let mutex = json!({"mutexes": ["m"]});
+    let mut queue = queue(&[
+        mutex.clone(),
+        mutex.clone(),
+        mutex.clone(),
+        mutex,
+        json!({}),
+    ]);
+    queue.take(3);
+    assert_eq!(queue.ready(2), [4]);
+    queue.ended(3, Status::Pass);
+    assert_eq!(queue.ready(2), [0, 1]);
+    let mut order = Vec::new();
+    while let Some(task) = queue.peek() {
+        queue.take(task);
+        queue.ended(task, Status::Pass);
+        order.push(task);
+    }
+    assert_eq!(order, [0, 1, 2, 4]);
+    assert_eq!(queue.left(), [0; 0]);
+}

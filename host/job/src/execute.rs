@@ -1,0 +1,13 @@
+//! Owns the execution of one task, batch or requirement: its environment, time limits, directory and end.
+//!
+//! May use the rooms below it: `input`, `plan`, `results`.
+
+pub(crate) mod batch;
+pub(crate) mod batch_outputs;
+pub(crate) mod clock;
+pub(crate) mod control;
+pub(crate) mod executor;
+pub(crate) mod preparer;
+pub(crate) mod supervise;
+pub(crate) mod task_directory;
+pub(crate) mod task_host;

@@ -1,0 +1,179 @@
+//! Owns the files into which the processes of a batch print: such a process outlives the task for which it was started. What is
+//! written while a task is taken is copied to that task's directory; the rest stays in the batch's own. Does not know who writes.
+
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::execute::task_directory::TaskDirectory;
+use crate::results::directory::Section;
+use persea_model::names::TEST_RESULTS;
+use persea_spawner::Environment;
+
+/// Numbers the directories of batches, so that no two have one name.
+static NEXT: AtomicUsize = AtomicUsize::new(1);
+
+/// The files of a batch.
+pub(crate) struct Outputs {
+    directory: TaskDirectory,
+    /// Relative to the job's directory.
+    path: String,
+    files: Vec<Output>,
+    /// Something was written while no task was taken.
+    has_more: bool,
+}
+
+struct Output {
+    name: String,
+    /// To be read from where the last copy ended. None until a process has made it.
+    file: Option<File>,
+}
+
+impl Outputs {
+    /// Those of a batch in an environment, if it has one yet.
+    pub(crate) fn new(section: &Arc<Section>, environment: Option<&Environment>) -> Self {
+        let name = format!("batch.{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let directory = TaskDirectory::new(section, &name);
+        if let Some(environment) = environment {
+            directory.is_in(environment);
+        }
+        Self {
+            directory,
+            path: format!("{TEST_RESULTS}/{name}"),
+            files: Vec::new(),
+            has_more: false,
+        }
+    }
+
+    /// A file for what a process prints, by the path that the process knows.
+    pub(crate) fn file(&mut self, name: &str) -> io::Result<PathBuf> {
+        let path = self.directory.output(name)?;
+        if !self.files.iter().any(|output| output.name == name) {
+            self.files.push(Output {
+                name: name.to_owned(),
+                file: None,
+            });
+        }
+        Ok(path)
+    }
+
+    /// Copies what was written since the last call to the files of the same names in a task's directory.
+    pub(crate) fn pass_on(&mut self, task: &TaskDirectory) -> io::Result<()> {
+        for output in &mut self.files {
+            let name = output.name.clone();
+            if let Some(mut file) = output.unread(&self.directory)? {
+                io::copy(&mut file, &mut task.append(&name)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves what was written since the last call where it is: no task is taken whose that could be.
+    pub(crate) fn keep(&mut self) -> io::Result<()> {
+        for output in &mut self.files {
+            if let Some(mut file) = output.unread(&self.directory)? {
+                file.seek(SeekFrom::End(0))?;
+                self.has_more = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory of the batch, relative to the job's, where it holds something that no task's has.
+    pub(crate) fn rest(&self) -> Option<&str> {
+        self.has_more.then_some(self.path.as_str())
+    }
+
+    /// The batch is over: its directory stays where it holds something that no task's has.
+    pub(crate) fn end(mut self) {
+        match self.keep() {
+            Ok(()) if !self.has_more => self.directory.remove(),
+            Ok(()) | Err(_) => {
+                self.directory.settle();
+            }
+        }
+    }
+}
+
+impl Output {
+    /// The file, where there is something in it that was not read.
+    fn unread(&mut self, directory: &TaskDirectory) -> io::Result<Option<&File>> {
+        if self.file.is_none() {
+            match directory.read(&self.name) {
+                Ok(file) => self.file = Some(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        let mut position = file;
+        let is_unread = file.metadata()?.len() > position.stream_position()?;
+        Ok(is_unread.then_some(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_while_a_task_is_taken_goes_to_that_task() {
+        let dir = tempfile::tempdir().unwrap();
+        let section = Section::of_tests(dir.path());
+        let mut outputs = Outputs::new(&section, None);
+        let path = outputs.file("stderr").unwrap();
+        let mut tool = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .unwrap();
+        let tasks: Vec<TaskDirectory> = ["1", "2", "3"]
+            .iter()
+            .map(|name| TaskDirectory::new(&section, name))
+            .collect();
+        for (number, task) in tasks.iter().enumerate() {
+            outputs.keep().unwrap();
+            if number != 1 {
+                writeln!(tool, "of {number}").unwrap();
+            }
+            outputs.pass_on(task).unwrap();
+            assert_eq!(outputs.rest(), None);
+        }
+        let stderr = |name: &str| fs::read_to_string(section.path().join(name).join("stderr")).ok();
+        assert_eq!(stderr("1").as_deref(), Some("of 0\n"));
+        assert_eq!(stderr("2"), None);
+        assert_eq!(stderr("3").as_deref(), Some("of 2\n"));
+        let batch = path.parent().unwrap().to_owned();
+        outputs.end();
+        assert!(!batch.exists(), "all of it is in the tasks' directories");
+    }
+
+    #[test]
+    fn what_is_written_between_two_tasks_stays_with_the_batch() {
+        let dir = tempfile::tempdir().unwrap();
+        let section = Section::of_tests(dir.path());
+        let mut outputs = Outputs::new(&section, None);
+        let path = outputs.file("stderr").unwrap();
+        fs::write(&path, "between\n").unwrap();
+        outputs.keep().unwrap();
+        let task = TaskDirectory::new(&section, "1");
+        outputs.pass_on(&task).unwrap();
+        assert!(!task.exists());
+        let rest = outputs.rest().unwrap().to_owned();
+        assert!(
+            path.parent()
+                .unwrap()
+                .ends_with(rest.rsplit('/').next().unwrap())
+        );
+        outputs.end();
+        assert_eq!(fs::read_to_string(path).unwrap(), "between\n");
+    }
+}

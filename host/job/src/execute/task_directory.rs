@@ -1,0 +1,354 @@
+//! The directory of one task or requirement: where it is made, how it comes to the job's results, and what the host writes and reads there,
+//! which goes through descriptors because tests can put anything in the place of its names. It must not know what is in it.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use crate::results::directory::Section;
+use crate::results::recycled::Spare;
+use persea_spawner::Environment;
+use persea_system::held::Held;
+
+/// A directory, made when something may go into it. Where nothing has, there is none in the end.
+pub(crate) struct TaskDirectory {
+    section: Arc<Section>,
+    name: String,
+    path: PathBuf,
+    environment: OnceLock<Environment>,
+    made: OnceLock<Result<(), Errno>>,
+    held: OnceLock<Held>,
+    files: Mutex<Files>,
+    /// Nothing was in it, and it's gone.
+    gone: OnceLock<()>,
+}
+
+/// The files that are there from the beginning, for what the task's processes print.
+#[derive(Default)]
+struct Files {
+    own: Vec<String>,
+    /// Those of a task that had the directory before.
+    others: Vec<String>,
+}
+
+impl TaskDirectory {
+    pub(crate) fn new(section: &Arc<Section>, name: &str) -> Self {
+        Self {
+            path: section.path().join(name),
+            section: Arc::clone(section),
+            name: name.to_owned(),
+            environment: OnceLock::new(),
+            made: OnceLock::new(),
+            held: OnceLock::new(),
+            files: Mutex::default(),
+            gone: OnceLock::new(),
+        }
+    }
+
+    /// By which its processes know it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its task runs there.
+    pub(crate) fn is_in(&self, environment: &Environment) {
+        let _ = self.environment.set(environment.clone());
+    }
+
+    fn private(&self) -> Option<&Held> {
+        let environment = self.environment.get()?;
+        environment.in_place_of(self.section.path())
+    }
+
+    /// Where it is as long as its task runs.
+    fn parent(&self) -> io::Result<&Held> {
+        match self.private() {
+            Some(private) => Ok(private),
+            None => self.section.held(),
+        }
+    }
+
+    pub(crate) fn is_made(&self) -> bool {
+        self.made.get() == Some(&Ok(()))
+    }
+
+    /// Makes it where that has not been done. One that is there already is an error, as it is another's.
+    pub(crate) fn make(&self) -> io::Result<()> {
+        let make = || match self.make_or_reuse() {
+            // That of a requirement is used again when it is released.
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists && self.section.is_reused() =>
+            {
+                Ok(())
+            }
+            made => made,
+        };
+        let made = self.made.get_or_init(|| {
+            make().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        });
+        Ok((*made)?)
+    }
+
+    fn make_or_reuse(&self) -> io::Result<()> {
+        let parent = self.parent()?;
+        let spares = self.private().is_none().then(|| self.section.spares());
+        match spares.and_then(|spares| spares.take(parent, &self.name)) {
+            Some(files) => self.files().others = files,
+            None => parent.make(&self.name)?,
+        }
+        Ok(())
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file in it into which its processes print, by the path that they know.
+    pub(crate) fn output(&self, name: &str) -> io::Result<PathBuf> {
+        self.make()?;
+        let mut files = self.files();
+        files.others.retain(|other| other != name);
+        if !files.own.iter().any(|own| own == name) {
+            files.own.push(name.to_owned());
+        }
+        Ok(self.path.join(name))
+    }
+
+    /// A file in it to be written to at its end.
+    pub(crate) fn append(&self, name: &str) -> io::Result<File> {
+        match self.make() {
+            // In a batch, its processes may have made it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+        self.held()?.append(name)
+    }
+
+    /// A file in it to be read.
+    pub(crate) fn read(&self, name: &str) -> io::Result<File> {
+        self.held()?.read(name)
+    }
+
+    fn held(&self) -> io::Result<&Held> {
+        match self.held.get() {
+            Some(held) => Ok(held),
+            None => {
+                let held = self.parent()?.enter(&self.name)?;
+                Ok(self.held.get_or_init(|| held))
+            }
+        }
+    }
+
+    /// Its task has ended: from now on it is where the results of all tasks are. Whether there is one.
+    pub(crate) fn settle(&self) -> bool {
+        if self.is_made() && self.give_up_empty() {
+            return false;
+        }
+        let moved = match self.private() {
+            Some(private) => self.take_from(private),
+            None => return self.is_made(),
+        };
+        moved.unwrap_or_else(|error| {
+            let path = self.path.display();
+            tracing::warn!("what a test has left is lost, there is no {path}: {error}");
+            false
+        })
+    }
+
+    /// Gives it up where nothing is in it that anybody would miss.
+    fn give_up_empty(&self) -> bool {
+        if self.section.is_reused() {
+            return false;
+        }
+        let Files { own, others } = std::mem::take(&mut *self.files());
+        let looked = self.held().and_then(|held| {
+            let names = [&*own, &*others].concat();
+            let like = self.private().map_or_else(|| self.section.held(), Ok)?;
+            let empty = held.has_only_empty(&names, like)?;
+            if !empty {
+                // The other task's are none of this one, unless it has written there itself.
+                for name in &others {
+                    if held.read(name)?.metadata()?.len() == 0 {
+                        held.remove(name)?;
+                    }
+                }
+            }
+            Ok(empty.then_some(names))
+        });
+        // Where it can't be looked into it is kept.
+        let Some(files) = looked.ok().flatten() else {
+            return false;
+        };
+        match self.private() {
+            Some(private) => {
+                if private.remove(&self.name).is_err() {
+                    return false;
+                }
+            }
+            None => self.section.spares().put(Spare {
+                name: self.name.clone(),
+                files,
+            }),
+        }
+        let _ = self.gone.set(());
+        true
+    }
+
+    fn take_from(&self, private: &Held) -> io::Result<bool> {
+        let all = self.section.held()?;
+        match private.rename(&self.name, all, &self.name) {
+            // It left nothing.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.is_made() => {
+                return Ok(false);
+            }
+            moved => moved?,
+        }
+        if all.has_directory(&self.name) {
+            self.disarm();
+            return Ok(true);
+        }
+        all.remove(&self.name)?;
+        Err(io::Error::other("something else was in its place"))
+    }
+
+    /// Takes set-user-id bits and capabilities from what root's processes have left in it: outside of their sandbox, others could use them.
+    pub(crate) fn disarm(&self) {
+        if !geteuid().is_root() {
+            return;
+        }
+        let entered = self.section.held().and_then(|all| all.enter(&self.name));
+        match entered.and_then(|directory| directory.disarm()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(
+                    "a file in {} may keep its set-user-id bit or its capabilities: {error}",
+                    self.path.display()
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// It is there, whoever has made it.
+    pub(crate) fn exists(&self) -> bool {
+        let parent = self.parent();
+        self.gone.get().is_none() && parent.is_ok_and(|parent| parent.has_directory(&self.name))
+    }
+
+    /// Removes it, if it was made.
+    pub(crate) fn remove(&self) {
+        if self.is_made()
+            && !self.give_up_empty()
+            && let Err(error) = self.parent().and_then(|all| all.remove(&self.name))
+        {
+            tracing::warn!("cannot remove {}: {error}", self.path.display());
+        }
+    }
+
+    /// Removes it if nothing is in it.
+    pub(crate) fn remove_empty(&self) {
+        // It fails where there is something, or nothing at all.
+        let _ = std::fs::remove_dir(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn section() -> (tempfile::TempDir, Arc<Section>) {
+        let dir = tempfile::tempdir().unwrap();
+        let section = Section::of_tests(dir.path());
+        (dir, section)
+    }
+
+    /// The directory of a task whose program printed this into these files.
+    fn ended(section: &Arc<Section>, name: &str, files: &[(&str, &str)]) -> TaskDirectory {
+        let directory = TaskDirectory::new(section, name);
+        for (file, text) in files {
+            let path = directory.output(file).unwrap();
+            fs::write(&path, text).unwrap();
+        }
+        directory
+    }
+
+    fn names(section: &Section) -> Vec<String> {
+        let entries = fs::read_dir(section.path()).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_task_that_leaves_nothing_has_no_directory_in_the_end() {
+        let (_dir, section) = section();
+        let silent = [("stdout", ""), ("stderr", "")];
+        assert!(!ended(&section, "1", &silent).settle());
+        let second = ended(&section, "2", &silent);
+        assert_eq!(names(&section), ["2"], "it is the first one's");
+        assert!(!second.settle() && !second.exists());
+        assert!(ended(&section, "3", &[("stdout", "x"), ("stderr", "")]).settle());
+        assert_eq!(names(&section), ["3"]);
+        assert_eq!(fs::read_dir(section.path().join("3")).unwrap().count(), 2);
+        assert!(!ended(&section, "4", &silent).settle());
+        let path = section.path().to_owned();
+        drop((section, second));
+        assert!(path.join("3").exists() && !path.join("4").exists());
+    }
+
+    #[test]
+    fn one_that_was_not_started_finds_its_own_again() {
+        let (_dir, section) = section();
+        for name in ["1", "2", "1"] {
+            ended(&section, name, &[("stdout", "")]).remove();
+        }
+        assert!(ended(&section, "1", &[("stdout", "x")]).settle());
+    }
+
+    #[test]
+    fn nothing_that_a_task_has_done_there_is_lost_or_anothers() {
+        let (_dir, section) = section();
+        let kept: [fn(&Path); 5] = [
+            |path| fs::write(path.join("marker"), "").unwrap(),
+            |path| fs::create_dir(path.join("sub")).unwrap(),
+            |path| fs::hard_link(path.join("stdout"), path.with_extension("link")).unwrap(),
+            |path| fs::set_permissions(path, PermissionsExt::from_mode(0o700)).unwrap(),
+            |path| {
+                let file = path.join("stdout");
+                fs::set_permissions(file, PermissionsExt::from_mode(0o600)).unwrap();
+            },
+        ];
+        for (number, act) in kept.into_iter().enumerate() {
+            let directory = ended(&section, &number.to_string(), &[("stdout", "")]);
+            act(directory.path());
+            assert!(directory.settle(), "{number}");
+        }
+    }
+
+    #[test]
+    fn files_of_another_task_are_not_found_by_the_next() {
+        let (_dir, section) = section();
+        let both = [("stdout", ""), ("stderr", "")];
+        assert!(!ended(&section, "1", &both).settle());
+        assert!(ended(&section, "2", &[("stdout", "x")]).settle());
+        assert!(!section.path().join("2/stderr").exists());
+        assert!(!ended(&section, "3", &both).settle());
+        // Its program writes there without having been told to.
+        let sly = ended(&section, "4", &[("stdout", "x")]);
+        fs::write(sly.path().join("stderr"), "own").unwrap();
+        assert!(sly.settle());
+        assert_eq!(
+            fs::read_to_string(section.path().join("4/stderr")).unwrap(),
+            "own"
+        );
+    }
+}

@@ -1,0 +1,22 @@
+//! Owns what a job is asked to do: job files, references, variants, and the provenance of what plugins return.
+
+pub(crate) mod identifier;
+pub(crate) mod job_file;
+pub(crate) mod own_settings;
+pub(crate) mod provenance;
+pub(crate) mod resolve;
+pub(crate) mod variants;
+pub(crate) mod walk;
+
+use std::sync::Arc;
+
+use persea_plugin::Plugin;
+
+/// The end of a message about a plugin that is not there: the names of those that are, or how to add one.
+pub(crate) fn known_plugins<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> String {
+    let known: Vec<&str> = plugins.map(|plugin| plugin.name.as_str()).collect();
+    match known.is_empty() {
+        true => "there is none; add a plugin that is one with `persea plugin add FILE`".to_owned(),
+        false => format!("there are {}", known.join(", ")),
+    }
+}

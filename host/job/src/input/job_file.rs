@@ -1,0 +1,425 @@
+//! The job file: a job's suites with their references, tasks, requirements, variants, and what they wait for. Made into runnables that
+//! say all that themselves, so that nothing after this need know of it. The format: TOML 1.0; see the book's page on job files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::input::own_settings;
+use crate::input::provenance::Makers;
+use crate::input::resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
+use crate::input::variants::{Maker, Variants, VariantsError};
+use persea_config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, parse};
+use persea_model::names::printable;
+use persea_model::weight;
+use persea_model::{Attributes, Requirement, Runnable};
+use persea_plugin::{Catalog, Reached};
+use persea_system::small_file::{self, JOB_FILE};
+
+/// What is wrong with a job file.
+#[derive(Debug, thiserror::Error)]
+pub enum JobFileError {
+    /// It cannot be read.
+    #[error("cannot read the job file {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It belongs to another user.
+    #[error("{0}")]
+    Foreign(Box<Foreign>),
+    /// It is no TOML, or not of this shape.
+    #[error(transparent)]
+    Syntax(#[from] ConfigError),
+    /// A suite makes no sense.
+    #[error("{}: suite `{suite}`: {message}", path.display())]
+    Suite {
+        /// The file.
+        path: PathBuf,
+        /// The suite's name.
+        suite: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The variants of a suite's tests cannot be had.
+    #[error("{}: suite `{suite}`: {}", path.display(), printable(&error.to_string()))]
+    Variants {
+        /// The file.
+        path: PathBuf,
+        /// The suite's name.
+        suite: String,
+        /// What is wrong.
+        error: Box<VariantsError>,
+    },
+    /// The tests of a suite take too much memory.
+    #[error("{}: the tests of suite `{suite}` reach {reached}; or give the suite fewer variants, or requirements to fewer tests", path.display())]
+    TooMuch {
+        /// The file.
+        path: PathBuf,
+        /// The suite's name.
+        suite: String,
+        /// The limit.
+        reached: Reached,
+    },
+    /// There is nothing to run.
+    #[error("{}: no suites; a job file has at least one `[[suite]]` with `references` or `[[suite.task]]`", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// A job as its file describes it.
+#[derive(Debug)]
+pub struct JobFile {
+    path: PathBuf,
+    content: Content,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    #[serde(default)]
+    settings: Attributes,
+    /// Of every task.
+    #[serde(default)]
+    requirements: Vec<Need>,
+    #[serde(default, rename = "suite")]
+    suites: Vec<Suite>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Suite {
+    name: String,
+    #[serde(default)]
+    references: Vec<String>,
+    #[serde(default, rename = "task")]
+    tasks: Vec<Task>,
+    #[serde(default)]
+    requirements: Vec<Need>,
+    setup: Option<String>,
+    teardown: Option<String>,
+    /// The names of the variables that the setup gives to the tests.
+    #[serde(default)]
+    exports: Vec<String>,
+    variants: Option<Variants>,
+    #[serde(flatten)]
+    conditions: Conditions,
+}
+
+/// When, and for how long, the tasks of a suite may run, or one of them.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Conditions {
+    #[serde(default)]
+    needs: Vec<String>,
+    #[serde(default)]
+    after: Vec<String>,
+    #[serde(default)]
+    mutexes: Vec<String>,
+    #[serde(default)]
+    resources: BTreeMap<String, u64>,
+    timeout: Option<Value>,
+}
+
+/// A requirement, written as Avocado writes a dependency.
+#[derive(Clone, Debug, Deserialize)]
+struct Need {
+    #[serde(rename = "type")]
+    kind: String,
+    uri: Option<String>,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(flatten)]
+    kwargs: Attributes,
+}
+
+/// A runnable, written as in a recipe, but with its requirements, tags and variables beside its keyword arguments.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Task {
+    kind: String,
+    uri: Option<String>,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    kwargs: Attributes,
+    identifier: Option<String>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    #[serde(default)]
+    tags: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    config: Attributes,
+    #[serde(default)]
+    requirements: Vec<Need>,
+    #[serde(flatten)]
+    conditions: Conditions,
+}
+
+impl JobFile {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// It cannot be read, belongs to another user, is no TOML (with line and column), or says what makes no sense.
+    pub fn read(path: &Path, safe: &SafeDirectories) -> Result<Self, JobFileError> {
+        let failed = |source| JobFileError::Read {
+            path: path.to_path_buf(),
+            source,
+        };
+        let file = safe.open(path).map_err(|error| match error {
+            OpenError::Foreign(foreign) => JobFileError::Foreign(foreign),
+            OpenError::Io(source) => failed(source),
+        })?;
+        let text = small_file::text_of(file, JOB_FILE).map_err(failed)?;
+        let content: Content = parse(path, &text)?;
+        if content.suites.is_empty() {
+            return Err(JobFileError::Empty {
+                path: path.to_path_buf(),
+            });
+        }
+        let mut names = BTreeSet::new();
+        for suite in &content.suites {
+            let message = match suite.check() {
+                Ok(()) if names.insert(&suite.name) => continue,
+                Ok(()) => "there is another one of that name".to_owned(),
+                Err(message) => message,
+            };
+            return Err(JobFileError::Suite {
+                path: path.to_path_buf(),
+                suite: suite.name.clone(),
+                message,
+            });
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            content,
+        })
+    }
+
+    /// Gives its settings to the configuration.
+    pub fn configure(&self, config: &mut Config) {
+        config.take(&self.path, self.content.settings.clone());
+    }
+
+    /// Resolves the references of all suites, and makes runnables of that and of the tasks in the file, in their variants.
+    ///
+    /// # Errors
+    /// A plugin that is to make variants is not there, fails, or answers with what makes no sense.
+    pub async fn resolve(
+        &self,
+        catalog: &Arc<Catalog>,
+        config: &Config,
+    ) -> Result<Resolutions, JobFileError> {
+        let mut all = Resolutions::default();
+        for suite in &self.content.suites {
+            let failed = |error| JobFileError::Variants {
+                path: self.path.clone(),
+                suite: suite.name.clone(),
+                error: Box::new(error),
+            };
+            let count = |bytes: u64| {
+                let counted = catalog.memory().add(bytes);
+                counted.map_err(|reached| JobFileError::TooMuch {
+                    path: self.path.clone(),
+                    suite: suite.name.clone(),
+                    reached,
+                })
+            };
+            let mut maker = match &suite.variants {
+                Some(it) => {
+                    let begun = it.begin(catalog, config, &suite.name);
+                    Some(begun.await.map_err(failed)?)
+                }
+                None => None,
+            };
+            let typed_by = TypedBy::Project;
+            let mut resolutions = resolve(catalog, config, &suite.references, typed_by).await;
+            if !suite.tasks.is_empty() {
+                resolutions.resolved.push(Resolved {
+                    reference: format!("{}: suite {}", self.path.display(), suite.name),
+                    answer: Answer::Found {
+                        resolver: "job file".to_owned(),
+                        runnables: suite.tasks.iter().map(Task::runnable).collect(),
+                        makers: Makers::default(),
+                    },
+                });
+            }
+            for Resolved { answer, .. } in &mut resolutions.resolved {
+                let Answer::Found {
+                    runnables, makers, ..
+                } = answer
+                else {
+                    continue;
+                };
+                if let Some(plugin) = maker.as_ref().and_then(Maker::plugin) {
+                    makers.add(plugin);
+                }
+                makers.others(self.requirements_of(suite).len());
+                for own in std::mem::take(runnables) {
+                    let own = self.in_suite(suite, own);
+                    let weight = weight::of_runnable(&own);
+                    match &mut maker {
+                        Some(maker) => {
+                            let variants = maker.of(&own).await.map_err(failed)?;
+                            count(weight.saturating_mul(variants.len() as u64))?;
+                            runnables.extend(variants.each(&own));
+                        }
+                        None => {
+                            count(weight)?;
+                            runnables.push(own);
+                        }
+                    }
+                }
+            }
+            all.append(resolutions);
+        }
+        Ok(all)
+    }
+
+    /// What every task of a suite requires.
+    fn requirements_of(&self, suite: &Suite) -> Vec<Requirement> {
+        let shared = self.content.requirements.iter().chain(&suite.requirements);
+        let shared = shared.map(Need::requirement);
+        shared.chain(suite.setup()).collect()
+    }
+
+    /// A runnable with what its suite adds to it.
+    fn in_suite(&self, suite: &Suite, mut runnable: Runnable) -> Runnable {
+        let mut requirements = self.requirements_of(suite);
+        requirements.append(&mut runnable.requirements);
+        runnable.requirements = requirements;
+        let name = Value::from(suite.name.clone());
+        runnable.more.insert("suite".into(), name);
+        suite.conditions.add_to(&mut runnable.more);
+        runnable
+    }
+}
+
+impl Suite {
+    fn check(&self) -> Result<(), String> {
+        let wrong = |message: &str| Err(message.to_owned());
+        if self.name.is_empty() || self.name.contains(['/', ';', ':']) {
+            return wrong("its name is a text without `/`, `;` and `:`");
+        }
+        if self.references.is_empty() && self.tasks.is_empty() {
+            return wrong("it has neither `references` nor a `[[suite.task]]`");
+        }
+        if self.setup.is_none() && (self.teardown.is_some() || !self.exports.is_empty()) {
+            return wrong(
+                "`teardown` and `exports` are for what a `setup` has done, and it has none",
+            );
+        }
+        let mut own = Attributes::new();
+        self.conditions.add_to(&mut own);
+        own_settings::check(&own)?;
+        for (number, task) in (1..).zip(&self.tasks) {
+            let checked = own_settings::check(&task.more());
+            checked.map_err(|why| format!("its {number}. task (`{}`): {why}", task.label()))?;
+        }
+        self.variants.as_ref().map_or(Ok(()), Variants::check)
+    }
+
+    /// What sets it up and tears it down, as a requirement of all its tasks.
+    fn setup(&self) -> Option<Requirement> {
+        let mut kwargs = Attributes::new();
+        let label = format!("setup of suite {}", self.name);
+        kwargs.insert("label".into(), label.into());
+        kwargs.insert("setup".into(), self.setup.clone()?.into());
+        if let Some(teardown) = &self.teardown {
+            kwargs.insert("teardown".into(), teardown.clone().into());
+        }
+        if !self.exports.is_empty() {
+            kwargs.insert("env".into(), self.exports.clone().into());
+        }
+        kwargs.insert("scope".into(), "suite".into());
+        Some(Requirement {
+            kind: "command".to_owned(),
+            kwargs,
+            ..Requirement::default()
+        })
+    }
+}
+
+impl Conditions {
+    /// Adds to what a task says itself; where only one can be said, the task's own counts.
+    fn add_to(&self, more: &mut Attributes) {
+        let lists = [
+            ("needs", &self.needs),
+            ("after", &self.after),
+            ("mutexes", &self.mutexes),
+        ];
+        for (key, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+            // What is no list is refused where it is read.
+            if let Value::Array(own) = more.entry(key).or_insert_with(|| json!([])) {
+                own.extend(names.iter().cloned().map(Value::from));
+            }
+        }
+        for (name, amount) in &self.resources {
+            if let Value::Object(own) = more.entry("resources").or_insert_with(|| json!({})) {
+                own.entry(name.clone()).or_insert_with(|| (*amount).into());
+            }
+        }
+        if let Some(timeout) = &self.timeout
+            && !own_settings::has_timeout(more)
+        {
+            more.insert("timeout".into(), timeout.clone());
+        }
+    }
+}
+
+impl Need {
+    fn requirement(&self) -> Requirement {
+        Requirement {
+            kind: self.kind.clone(),
+            uri: self.uri.clone(),
+            args: self.args.clone(),
+            kwargs: self.kwargs.clone(),
+        }
+    }
+}
+
+impl Task {
+    /// What a runnable has as its open data.
+    fn more(&self) -> Attributes {
+        let mut more = Attributes::new();
+        self.conditions.add_to(&mut more);
+        if !self.config.is_empty() {
+            more.insert("config".into(), self.config.clone().into());
+        }
+        more
+    }
+
+    /// What people know it by.
+    fn label(&self) -> &str {
+        let name = self.identifier.as_ref().or(self.uri.as_ref());
+        name.unwrap_or(&self.kind)
+    }
+
+    fn runnable(&self) -> Runnable {
+        let more = self.more();
+        let env = self.env.iter();
+        Runnable {
+            kind: self.kind.clone(),
+            uri: self.uri.clone(),
+            args: self.args.clone(),
+            kwargs: self.kwargs.clone(),
+            env: env
+                .map(|(name, value)| (name.clone(), Some(value.clone())))
+                .collect(),
+            tags: self.tags.clone().into_iter().collect(),
+            requirements: self.requirements.iter().map(Need::requirement).collect(),
+            identifier: self.identifier.clone(),
+            more,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "job_file_tests.rs"]
+mod tests;

@@ -1,0 +1,232 @@
+//! Settings that a runnable has of its own, in its open data: `timeout`, and those of its `config`. Owns which there may be and which of two
+//! counts. Does not know about who gave them: a recipe, a job file or a resolver.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use persea_config::{Config, Origin, Shape, duration, is_known};
+use persea_model::Attributes;
+use persea_plugin::Plugin;
+
+/// The runnable's own time-out, which comes before its `config`.
+const TIMEOUT: &str = "timeout";
+
+/// The settings that a runnable has of its own, by their names.
+const CONFIG: &str = "config";
+
+/// The setting for the longest time of a task.
+const RUNNING: &str = "task.timeout.running";
+
+/// The setting for a task's name.
+const IDENTIFIER: &str = "runner.identifier_format";
+
+/// The host's settings that a runnable can have.
+const ALLOWED: [(&str, Shape); 2] = [(RUNNING, Shape::Duration), (IDENTIFIER, Shape::Text)];
+
+/// How long tasks may run, as the settings of the job say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TaskTimes {
+    /// For tasks that set none themselves.
+    default: Option<Duration>,
+    /// The most that any task gets, whatever it sets: the time that the command line gives.
+    most: Option<Duration>,
+}
+
+impl TaskTimes {
+    pub(crate) fn new(config: &Config) -> Self {
+        let default = config.duration(RUNNING);
+        let typed = matches!(config.set_by(RUNNING), Some((_, Origin::CommandLine)));
+        Self {
+            default,
+            most: default.filter(|_| typed),
+        }
+    }
+
+    /// The longest that a task with this open data may run; none for no limit.
+    pub(crate) fn of(&self, more: &Attributes) -> Option<Duration> {
+        let wanted = timeout(more).or(self.default);
+        match (wanted, self.most) {
+            (Some(wanted), Some(most)) => Some(wanted.min(most)),
+            (wanted, most) => wanted.or(most),
+        }
+    }
+}
+
+/// The time-out of a runnable's own. 0 is none: that of the job counts.
+fn timeout(more: &Attributes) -> Option<Duration> {
+    let own = more.get(TIMEOUT).or_else(|| configured(more, RUNNING));
+    own.and_then(duration).filter(|timeout| !timeout.is_zero())
+}
+
+fn configured<'a>(more: &'a Attributes, name: &str) -> Option<&'a Value> {
+    more.get(CONFIG)?.get(name)
+}
+
+/// Whether a runnable has a time-out of its own, in one form or the other.
+pub(crate) fn has_timeout(more: &Attributes) -> bool {
+    more.contains_key(TIMEOUT) || configured(more, RUNNING).is_some()
+}
+
+/// How a runnable wants to be named, in place of the job's `runner.identifier_format`.
+pub(crate) fn identifier_format(more: &Attributes) -> Option<&str> {
+    configured(more, IDENTIFIER)?.as_str()
+}
+
+/// The settings for a task: those of the job, and over them those of its own that its runner declares.
+pub(crate) fn settings<'a>(
+    more: &Attributes,
+    job: &'a Attributes,
+    runner: &Plugin,
+) -> Cow<'a, Attributes> {
+    let Some(own) = more.get(CONFIG).and_then(Value::as_object) else {
+        return Cow::Borrowed(job);
+    };
+    let mut settings = job.clone();
+    for (name, value) in own {
+        if runner.settings.contains(name) {
+            settings.insert(name.clone(), value.clone());
+        }
+    }
+    Cow::Owned(settings)
+}
+
+/// Checks the settings of a runnable's own, as far as that needs no runner.
+///
+/// # Errors
+/// A value is of the wrong shape, or a setting of the host cannot be set for one task.
+pub(crate) fn check(more: &Attributes) -> Result<(), String> {
+    if let Some(timeout) = more.get(TIMEOUT).filter(|it| !it.is_null()) {
+        fits(TIMEOUT, Shape::Duration, timeout)?;
+    }
+    let own = match more.get(CONFIG) {
+        None | Some(Value::Null) => return Ok(()),
+        Some(Value::Object(own)) => own,
+        Some(other) => {
+            return Err(format!(
+                "`{CONFIG}`: expected settings by their names, found `{other}`"
+            ));
+        }
+    };
+    for (name, value) in own {
+        match ALLOWED.iter().find(|(allowed, _)| allowed == name) {
+            Some((_, shape)) => fits(name, *shape, value)?,
+            None if is_known(name) => {
+                return Err(format!(
+                    "`{CONFIG}`: the setting `{name}` is one for the whole job: set it with `--set '{name}={value}'`, or in persea.toml"
+                ));
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn fits(name: &str, shape: Shape, value: &Value) -> Result<(), String> {
+    match shape.fits(value) {
+        true => Ok(()),
+        false => Err(format!(
+            "`{name}`: expected {}, found `{value}`",
+            shape.expected()
+        )),
+    }
+}
+
+/// The settings of a runnable's own that neither the host nor its runner knows.
+pub(crate) fn unknown<'a>(more: &'a Attributes, runner: &Plugin) -> impl Iterator<Item = &'a str> {
+    let own = more.get(CONFIG).and_then(Value::as_object);
+    let names = own.into_iter().flatten().map(|(name, _)| name.as_str());
+    names.filter(|name| {
+        let is_runners = runner.settings.iter().any(|own| own == name);
+        !is_runners && !is_known(name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn more(json: &str) -> Attributes {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn times(by_file: Option<u64>, typed: Option<u64>) -> TaskTimes {
+        let seconds = Duration::from_secs;
+        TaskTimes {
+            default: typed.or(by_file).map(seconds),
+            most: typed.map(seconds),
+        }
+    }
+
+    #[test]
+    fn typed_timeout_is_the_most_and_others_are_defaults() {
+        let none = "{}";
+        let both = r#"{"timeout": 7, "config": {"task.timeout.running": 9}}"#;
+        let configured = r#"{"config": {"task.timeout.running": 9}}"#;
+        let zero = r#"{"timeout": 0}"#;
+        for (file, typed, own, expected) in [
+            (None, None, none, None),
+            (None, None, both, Some(7)),
+            (None, None, configured, Some(9)),
+            (Some(5), None, none, Some(5)),
+            (Some(5), None, both, Some(7)),
+            (Some(5), None, zero, Some(5)),
+            (Some(5), Some(3), none, Some(3)),
+            (Some(5), Some(3), both, Some(3)),
+            (None, Some(8), both, Some(7)),
+            (None, Some(8), configured, Some(8)),
+            (None, Some(8), zero, Some(8)),
+        ] {
+            let found = times(file, typed).of(&more(own));
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(found, expected, "{file:?} {typed:?} {own}");
+        }
+    }
+
+    #[test]
+    fn setting_that_a_task_cannot_have_is_an_error() {
+        for (own, words) in [
+            (
+                r#"{"config": {"run.retries": 0}}"#,
+                "`run.retries` is one for the whole job",
+            ),
+            (
+                r#"{"config": {"plugins.limits.cpu": 1}}"#,
+                "one for the whole job",
+            ),
+            (
+                r#"{"config": {"run.resources.gpu": 1}}"#,
+                "one for the whole job",
+            ),
+            (
+                r#"{"config": {"task.timeout.running": "soon"}}"#,
+                "expected a number of seconds",
+            ),
+            (
+                r#"{"config": {"runner.identifier_format": 1}}"#,
+                "expected a text",
+            ),
+            (
+                r#"{"config": [1]}"#,
+                "expected settings by their names, found `[1]`",
+            ),
+            (
+                r#"{"timeout": "soon"}"#,
+                "`timeout`: expected a number of seconds",
+            ),
+            (r#"{"timeout": -1}"#, "`timeout`: expected"),
+        ] {
+            let error = check(&more(own)).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        for own in [
+            "{}",
+            r#"{"timeout": null, "config": null}"#,
+            r#"{"timeout": "5m", "config": {"task.timeout.running": 1.5, "runner.identifier_format": "{uri}", "x": 1}}"#,
+        ] {
+            assert_eq!(check(&more(own)), Ok(()));
+        }
+    }
+}

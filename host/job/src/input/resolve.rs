@@ -1,0 +1,334 @@
+//! References to runnables: every reference is given to the resolvers in their order until one takes it.
+//!
+//! Owns the order of answers and what happens when a resolver fails. Knows nothing of directories, ids or plans.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::input::provenance::Makers;
+use crate::input::walk::{Walk, Wanted, unreadable, walk};
+use persea_config::Config;
+use persea_journal::{Warning, WarningCause};
+use persea_model::Runnable;
+use persea_model::names::{cut, printable};
+use persea_plugin::{Catalog, Plugin, PluginError, Resolution, Resolver};
+
+/// What became of one reference.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The reference, as the user typed it or as it was found in a directory.
+    pub reference: String,
+    /// What became of it.
+    pub answer: Answer,
+}
+
+/// What the resolvers made of a reference.
+#[derive(Debug)]
+pub enum Answer {
+    /// These, by the resolver with this name.
+    Found {
+        /// The resolver.
+        resolver: String,
+        /// What it made.
+        runnables: Vec<Runnable>,
+        /// Whose act it is to run them.
+        makers: Makers,
+    },
+    /// Nobody took it.
+    Missing {
+        /// Why, a line for each resolver.
+        reasons: Vec<String>,
+    },
+    /// It is broken.
+    Corrupt {
+        /// The resolver.
+        resolver: String,
+        /// What is wrong and where.
+        what: String,
+    },
+    /// A resolver failed over it; no other was asked after that.
+    Failed {
+        /// What failed.
+        error: String,
+    },
+}
+
+/// Who has written the references.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypedBy {
+    /// The user, on the command line: resolvers may read the files that they name, wherever those are.
+    User,
+    /// A project, in a job file: only built-in resolvers may read what is outside of the project.
+    Project,
+}
+
+/// What became of all references of a job.
+#[derive(Debug, Default)]
+pub struct Resolutions {
+    /// The references in the user's order, with the files of directories in place of the directories. Files of directories that no
+    /// resolver takes are not among them.
+    pub resolved: Vec<Resolved>,
+    /// What may be lost of the job's tests: see [`WarningCause`].
+    pub warnings: Vec<Warning>,
+    /// The number of files in directories that no resolver takes.
+    pub untaken: usize,
+    /// Directories in directories that hold the results of a job, and were not looked into.
+    pub results: Vec<String>,
+}
+
+impl Resolutions {
+    /// Appends what became of other references.
+    pub fn append(&mut self, other: Self) {
+        self.resolved.extend(other.resolved);
+        self.warnings.extend(other.warnings);
+        self.untaken += other.untaken;
+        self.results.extend(other.results);
+    }
+}
+
+/// The longest that is shown of a kind that nobody has declared, in bytes.
+const SHOWN: usize = 100;
+
+/// How many references a worker takes at a time.
+const CHUNK: usize = 32;
+
+/// Resolves all references, several at once, and answers in their order.
+pub async fn resolve(
+    catalog: &Arc<Catalog>,
+    config: &Config,
+    references: &[String],
+    typed_by: TypedBy,
+) -> Resolutions {
+    let Walk {
+        wanted,
+        directories,
+        warnings,
+        results,
+    } = walk(references);
+    let wanted = Arc::new(wanted);
+    let next = Arc::new(AtomicUsize::new(0));
+    let workers = std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(wanted.len().div_ceil(CHUNK));
+    let threads = catalog.threads();
+    let mut running = Vec::new();
+    for _ in 0..workers {
+        let (catalog, wanted, next) = (Arc::clone(catalog), Arc::clone(&wanted), Arc::clone(&next));
+        let config = config.clone();
+        running.push(threads.spawn(async move {
+            let mut worker = Worker::new(&catalog, &config, typed_by);
+            let mut done = Vec::new();
+            loop {
+                let start = next.fetch_add(CHUNK, Ordering::Relaxed);
+                let Some(chunk) = wanted
+                    .get(start..(start + CHUNK).min(wanted.len()))
+                    .filter(|chunk| !chunk.is_empty())
+                else {
+                    return done;
+                };
+                for (offset, wanted) in chunk.iter().enumerate() {
+                    done.push((start + offset, worker.resolve(wanted).await));
+                }
+            }
+        }));
+    }
+    let mut answers = Vec::with_capacity(wanted.len());
+    for worker in running {
+        // A worker only panics through a bug of the host; its references are then missing below, and said to be.
+        answers.extend(worker.await.unwrap_or_default());
+    }
+    answers.sort_by_key(|(index, _)| *index);
+    let mut answers = answers.into_iter().peekable();
+    let mut resolutions = Resolutions {
+        resolved: Vec::with_capacity(wanted.len()),
+        warnings,
+        untaken: 0,
+        results,
+    };
+    let same_directory =
+        |one: &Wanted, other: &Wanted| one.directory.is_some() && one.directory == other.directory;
+    let mut index = 0;
+    for group in wanted.chunk_by(same_directory) {
+        let directory = group.first().and_then(|first| first.directory);
+        let directory = directory.and_then(|index| directories.get(index));
+        let before = resolutions.resolved.len();
+        for wanted in group {
+            let (answer, warnings) = match answers.next_if(|(at, _)| *at == index) {
+                Some((_, answer)) => answer,
+                None => {
+                    let error = "the host failed while it was resolved; this is a bug".into();
+                    (Answer::Failed { error }, Vec::new())
+                }
+            };
+            index += 1;
+            let is_warned_of = !warnings.is_empty();
+            resolutions.warnings.extend(warnings);
+            match answer {
+                Answer::Missing { reasons } if wanted.directory.is_some() => {
+                    resolutions.untaken += usize::from(!is_warned_of);
+                    tracing::info!(
+                        "no resolver takes {}: {}",
+                        printable(&wanted.reference),
+                        printable(&reasons.join("; "))
+                    );
+                }
+                answer => resolutions.resolved.push(Resolved {
+                    reference: wanted.reference.clone(),
+                    answer,
+                }),
+            }
+        }
+        if let Some(directory) = directory
+            && resolutions.resolved.len() == before
+        {
+            resolutions.resolved.push(Resolved {
+                reference: directory.clone(),
+                answer: Answer::Missing {
+                    reasons: vec![none_taken(group.len())],
+                },
+            });
+        }
+    }
+    resolutions
+}
+
+/// Why a directory with so many files is no reference.
+fn none_taken(files: usize) -> String {
+    let files = match files {
+        1 => "its only file".to_owned(),
+        files => format!("any of its {files} files"),
+    };
+    format!("no resolver takes {files}; `-v` says why")
+}
+
+/// What a resolver has made of a reference, if that is what it may make.
+fn found(plugin: &Arc<Plugin>, runnables: Vec<Runnable>) -> Answer {
+    let kinds = runnables.iter().map(|runnable| runnable.kind.as_str());
+    if let Some(kind) = plugin.undeclared(kinds) {
+        let declared = match plugin.kinds.as_slice() {
+            [] => "none".to_owned(),
+            kinds => kinds.join(", "),
+        };
+        return Answer::Failed {
+            error: format!(
+                "{} has made a runnable of the kind `{}`, and the kinds that it declares are: {declared}",
+                plugin.label(),
+                cut(kind, SHOWN)
+            ),
+        };
+    }
+    Answer::Found {
+        resolver: plugin.name.clone(),
+        runnables,
+        makers: Makers::only(plugin),
+    }
+}
+
+/// Asks the resolvers, with one living instance of each.
+struct Worker<'a> {
+    catalog: &'a Catalog,
+    config: &'a Config,
+    typed_by: TypedBy,
+    instances: Vec<Option<Resolver>>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(catalog: &'a Catalog, config: &'a Config, typed_by: TypedBy) -> Self {
+        let instances = catalog.resolvers().map(|_| None).collect();
+        Self {
+            catalog,
+            config,
+            typed_by,
+            instances,
+        }
+    }
+
+    /// Asks one resolver after the other, until one takes the reference, finds it broken or fails. A resolver that fails may be the
+    /// one to which the reference belongs, so no other is asked after it.
+    async fn resolve(&mut self, wanted: &Wanted) -> (Answer, Vec<Warning>) {
+        let reference = wanted.reference.as_str();
+        let mut warnings = Vec::new();
+        let mut reasons = Vec::new();
+        let mut errors = Vec::new();
+        for (plugin, instance) in self.catalog.resolvers().zip(&mut self.instances) {
+            let mut resolver = match instance.take() {
+                Some(resolver) => resolver,
+                None => {
+                    let settings = self.config.subset(&plugin.settings);
+                    match Resolver::new(self.catalog, plugin, &settings).await {
+                        Ok(resolver) => resolver,
+                        Err(error) => return (failed(&error), warnings),
+                    }
+                }
+            };
+            let warning = |cause, message| Warning {
+                cause,
+                reference: Some(reference.to_owned()),
+                plugin: Some(plugin.label().to_owned()),
+                message,
+            };
+            let may_read = self.typed_by == TypedBy::User || plugin.is_built_in();
+            let answer = resolver.resolve(reference, may_read).await;
+            let logged = resolver.take_warnings().into_iter();
+            warnings.extend(logged.map(|message| warning(WarningCause::Incomplete, message)));
+            let answer = match answer {
+                Ok(Resolution::NotFound(why)) => {
+                    *instance = Some(resolver);
+                    reasons.push(format!("{}: {why}", plugin.name));
+                    continue;
+                }
+                Err(PluginError::Answer {
+                    plugin,
+                    code,
+                    message,
+                }) => {
+                    *instance = Some(resolver);
+                    let message = format!("{message} ({code})");
+                    reasons.push(format!("{plugin}: {message}"));
+                    errors.push(warning(WarningCause::ResolverError, message));
+                    continue;
+                }
+                Ok(Resolution::Found(runnables)) => {
+                    *instance = Some(resolver);
+                    found(plugin, runnables)
+                }
+                Ok(Resolution::Corrupt(what)) => {
+                    *instance = Some(resolver);
+                    Answer::Corrupt {
+                        resolver: plugin.name.clone(),
+                        what,
+                    }
+                }
+                // The instance is gone with its failure; the next reference gets a fresh one.
+                Err(error) => failed(&error),
+            };
+            warnings.append(&mut errors);
+            return (answer, warnings);
+        }
+        if wanted.directory.is_some() {
+            // Of a typed reference the reasons say it, which the user is shown.
+            warnings.append(&mut errors);
+            if warnings.is_empty()
+                && let Some(why) = unreadable_file(reference)
+            {
+                warnings.push(unreadable(reference, &why));
+            }
+        }
+        (Answer::Missing { reasons }, warnings)
+    }
+}
+
+/// The answer for a reference over which a resolver has failed.
+fn failed(error: &PluginError) -> Answer {
+    Answer::Failed {
+        error: error.to_string(),
+    }
+}
+
+/// Why a file cannot be read by this user; none where it can be, or is no file.
+fn unreadable_file(path: &str) -> Option<String> {
+    let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    let access = rustix::fs::access(path, rustix::fs::Access::READ_OK);
+    let error = access.err().filter(|_| is_file)?;
+    Some(std::io::Error::from(error).to_string())
+}

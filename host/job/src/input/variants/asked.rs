@@ -1,0 +1,204 @@
+//! Variants that a plugin makes: the plugin that a suite names is asked for those of each of its tests. What makes no sense in its answers
+//! is refused here.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::parameters::Parameters;
+use super::{MOST, VariantsError};
+use crate::input::identifier::identifier;
+use crate::input::known_plugins;
+use persea_config::Config;
+use persea_model::names::cut;
+use persea_model::{Attributes, Runnable};
+use persea_plugin::{Catalog, Plugin, Varianter};
+
+/// The longest that is shown of what a plugin answered, in bytes.
+const SHOWN: usize = 200;
+
+/// A varianter by its name, with what it is told.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    name: String,
+    parameters: Attributes,
+}
+
+/// A varianter that is asked for the tests of one suite.
+pub(crate) struct Asked<'a> {
+    pub(super) plugin: Arc<Plugin>,
+    varianter: Varianter,
+    parameters: &'a Attributes,
+    more: Attributes,
+}
+
+impl Chosen {
+    pub(super) fn new(name: String, parameters: toml::Table) -> Self {
+        let parameters = parameters.into_iter();
+        Self {
+            name,
+            parameters: parameters.map(|(name, it)| (name, json(it))).collect(),
+        }
+    }
+
+    /// A fresh instance of it.
+    pub(super) async fn begin(
+        &self,
+        catalog: &Catalog,
+        config: &Config,
+        suite: &str,
+    ) -> Result<Asked<'_>, VariantsError> {
+        let found = catalog.varianters().find(|it| it.name == self.name);
+        let plugin = found.ok_or_else(|| VariantsError::NoVarianter {
+            name: self.name.clone(),
+            known: known_plugins(catalog.varianters()),
+        })?;
+        let settings = config.subset(&plugin.settings);
+        let varianter = Varianter::new(catalog, plugin, &settings).await;
+        let mut more = Attributes::new();
+        more.insert("suite".into(), suite.into());
+        Ok(Asked {
+            plugin: Arc::clone(plugin),
+            varianter: varianter.map_err(VariantsError::Begin)?,
+            parameters: &self.parameters,
+            more,
+        })
+    }
+}
+
+impl Asked<'_> {
+    /// The parameters of each variant of a test.
+    pub(super) async fn variants(
+        &mut self,
+        runnable: &Runnable,
+    ) -> Result<Vec<Parameters>, VariantsError> {
+        let test = || {
+            let own = runnable.identifier.clone();
+            own.unwrap_or_else(|| identifier("{uri}", runnable))
+        };
+        let asked = self.varianter.vary(runnable, self.parameters, &self.more);
+        let answer = asked.await.map_err(|error| VariantsError::Failed {
+            test: test(),
+            error,
+        })?;
+        accept(answer).map_err(|message| VariantsError::Answer {
+            test: test(),
+            plugin: self.varianter.label().to_owned(),
+            message,
+        })
+    }
+}
+
+/// The parameters as texts, if they are plain and no two variants are the same; else what is wrong.
+fn accept(answer: Vec<Attributes>) -> Result<Vec<Parameters>, String> {
+    if answer.len() > MOST {
+        let count = answer.len();
+        return Err(format!("{count} variants, more than {MOST}"));
+    }
+    let parameter = |(name, value): (String, Value)| match text(&value) {
+        Some(text) => Ok((name, text)),
+        None => Err(format!(
+            "the parameter `{}`, whose value {} is no text, number or truth value",
+            cut(&name, SHOWN),
+            cut(&value.to_string(), SHOWN)
+        )),
+    };
+    let variant = |all: Attributes| all.into_iter().map(parameter).collect();
+    let all = answer
+        .into_iter()
+        .map(variant)
+        .collect::<Result<Vec<Parameters>, String>>()?;
+    let mut seen = HashSet::new();
+    match all.iter().find(|variant| !seen.insert(*variant)) {
+        Some(twice) => Err(format!("the same variant twice: {}", shown(twice))),
+        None => Ok(all),
+    }
+}
+
+fn shown(parameters: &Parameters) -> String {
+    let all = parameters.iter();
+    let all: Vec<String> = all.map(|(name, value)| format!("{name}={value}")).collect();
+    match all.is_empty() {
+        true => "one without parameters".to_owned(),
+        false => cut(&all.join(" "), SHOWN).to_string(),
+    }
+}
+
+/// A plain value as a test gets it.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// What TOML says, as JSON. What that has no word for becomes a text.
+fn json(value: toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) => match serde_json::Number::from_f64(number) {
+            Some(number) => number.into(),
+            None => number.to_string().into(),
+        },
+        toml::Value::Boolean(truth) => truth.into(),
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(items) => items.into_iter().map(json).collect(),
+        toml::Value::Table(table) => {
+            let members = table.into_iter();
+            Value::Object(members.map(|(name, it)| (name, json(it))).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn answer(text: &str) -> Result<Vec<Parameters>, String> {
+        accept(serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn plain_values_become_texts() {
+        let all = answer(r#"[{"a": 1, "b": "x", "c": true, "d": 0.5}, {}]"#).unwrap();
+        let expected = [("a", "1"), ("b", "x"), ("c", "true"), ("d", "0.5")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(all, [Parameters::from(expected), Parameters::new()]);
+        assert_eq!(answer("[]"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for (text, words) in [
+            (
+                r#"[{"a": [1]}]"#,
+                "the parameter `a`, whose value [1] is no text",
+            ),
+            (r#"[{"a": null}]"#, "the parameter `a`, whose value null"),
+            // What a test cannot tell apart is the same.
+            (
+                r#"[{"a": 1, "b": 2}, {"b": "2", "a": "1"}]"#,
+                "the same variant twice: a=1 b=2",
+            ),
+            ("[{}, {}]", "the same variant twice: one without parameters"),
+        ] {
+            let error = answer(text).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        let many = vec![Attributes::new(); MOST + 1];
+        let error = accept(many).unwrap_err();
+        assert_eq!(error, "100001 variants, more than 100000");
+    }
+
+    #[test]
+    fn what_a_job_file_says_reaches_the_plugin_as_json() {
+        let text = "a = [1, 'x']\nb.c = true\nd = 1979-05-27\ne = inf\nf = 1.5\n";
+        let chosen = Chosen::new("p".into(), toml::from_str(text).unwrap());
+        let expected = serde_json::json!({"a": [1, "x"], "b": {"c": true}, "d": "1979-05-27", "e": "inf", "f": 1.5});
+        assert_eq!(Value::Object(chosen.parameters), expected);
+    }
+}

@@ -1,0 +1,182 @@
+//! Owns the walk through directories: which files in them are given to the resolvers, and which are left out and why. Does not know
+//! about resolvers.
+
+use std::path::Path;
+
+use persea_journal::{FILE_NAME, Warning, WarningCause};
+
+use persea_model::names::TEST_RESULTS;
+
+/// A reference that is to be resolved.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) reference: String,
+    /// The directory in which the walk found it, as an index of [`Walk::directories`]; none for what the user typed.
+    pub(crate) directory: Option<usize>,
+}
+
+/// The references of a job, with the files of directories in place of the directories.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    pub(crate) wanted: Vec<Wanted>,
+    /// The directories that the user typed and that have files.
+    pub(crate) directories: Vec<String>,
+    /// Files and directories that cannot be read or named.
+    pub(crate) warnings: Vec<Warning>,
+    /// Directories that hold the results of a job, which are not looked into.
+    pub(crate) results: Vec<String>,
+}
+
+/// Replaces directories by the files in them, sorted, without names that begin with a dot and without the results of jobs. A typed
+/// directory of results is looked into.
+pub(crate) fn walk(references: &[String]) -> Walk {
+    let mut walk = Walk::default();
+    for reference in references {
+        if !Path::new(reference).is_dir() || !walk.add_directory(reference) {
+            walk.wanted.push(Wanted {
+                reference: reference.clone(),
+                directory: None,
+            });
+        }
+    }
+    walk
+}
+
+impl Walk {
+    /// Adds the files of a directory. Returns false where it has none.
+    fn add_directory(&mut self, directory: &str) -> bool {
+        let Self {
+            wanted,
+            directories,
+            warnings,
+            results,
+        } = self;
+        let before = wanted.len();
+        let is_shown = |entry: &walkdir::DirEntry| {
+            if entry.depth() == 0 {
+                return true;
+            }
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                return false;
+            }
+            let is_result = !entry.file_type().is_file() && is_job(entry.path());
+            if is_result && !entry.path_is_symlink() {
+                results.push(entry.path().to_string_lossy().into_owned());
+            }
+            !is_result
+        };
+        let entries = walkdir::WalkDir::new(directory).sort_by_file_name();
+        for entry in entries.into_iter().filter_entry(is_shown) {
+            match entry {
+                Ok(entry) if entry.file_type().is_dir() => {}
+                Ok(entry) => match entry.path().to_str() {
+                    Some(path) => wanted.push(Wanted {
+                        reference: path.to_owned(),
+                        directory: Some(directories.len()),
+                    }),
+                    None => warnings.push(unreadable(
+                        &entry.path().to_string_lossy(),
+                        "its name is not UTF-8 text",
+                    )),
+                },
+                Err(error) => {
+                    let path = error.path().unwrap_or(Path::new(directory));
+                    let why = match error.io_error() {
+                        Some(error) => error.to_string(),
+                        None => error.to_string(),
+                    };
+                    warnings.push(unreadable(&path.to_string_lossy(), &why));
+                }
+            }
+        }
+        let has_files = wanted.len() > before;
+        if has_files {
+            directories.push(directory.to_owned());
+        }
+        has_files
+    }
+}
+
+/// A file or directory of a walk that may hold tests and cannot be used.
+pub(crate) fn unreadable(reference: &str, why: &str) -> Warning {
+    Warning {
+        cause: WarningCause::Unreadable,
+        reference: Some(reference.to_owned()),
+        plugin: None,
+        message: format!("left out: {why}"),
+    }
+}
+
+/// Whether a path is the directory of a job, of Persea or of Avocado: both keep an `id` of 40 hexadecimal digits beside the results.
+fn is_job(path: &Path) -> bool {
+    /// Two more bytes than an id with its newline has.
+    const LONGEST: u64 = 43;
+    let id = path.join("id");
+    if !id
+        .metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.len() < LONGEST)
+    {
+        return false;
+    }
+    let is_id = std::fs::read_to_string(id).is_ok_and(|text| {
+        let text = text.trim_end();
+        text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    });
+    is_id
+        && [FILE_NAME, TEST_RESULTS]
+            .iter()
+            .any(|name| path.join(name).exists())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef01234567";
+
+    fn references(walk: &Walk, root: &Path) -> Vec<String> {
+        let root = format!("{}/", root.display());
+        let all = walk.wanted.iter();
+        all.map(|it| {
+            it.reference
+                .strip_prefix(&root)
+                .unwrap_or(&it.reference)
+                .to_owned()
+        })
+        .collect()
+    }
+
+    #[test]
+    fn directories_of_jobs_are_left_out_and_named() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for (directory, id, results) in [
+            ("results/job-1", ID, "test-results"),
+            ("not-an-id", "12", "test-results"),
+            ("no-results", ID, "data"),
+        ] {
+            let directory = root.join(directory);
+            std::fs::create_dir_all(directory.join(results)).unwrap();
+            std::fs::write(directory.join("id"), format!("{id}\n")).unwrap();
+            std::fs::write(directory.join(results).join("t.sh"), "").unwrap();
+        }
+        std::os::unix::fs::symlink("job-1", root.join("results/latest")).unwrap();
+        let found = walk(&[root.to_str().unwrap().to_owned()]);
+        assert_eq!(
+            references(&found, root),
+            [
+                "no-results/data/t.sh",
+                "no-results/id",
+                "not-an-id/id",
+                "not-an-id/test-results/t.sh"
+            ]
+        );
+        let job = root.join("results/job-1");
+        assert_eq!(found.results, [job.to_str().unwrap()]);
+        // Asked for by its own name, it is looked into.
+        let found = walk(&[job.to_str().unwrap().to_owned()]);
+        assert_eq!(references(&found, &job), ["id", "test-results/t.sh"]);
+        assert_eq!(found.results, [""; 0]);
+    }
+}

@@ -1,0 +1,80 @@
+//! Which tests of an earlier job are to be run again: those that did not pass. Knows their titles, and nothing of what ran.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::plan::naming::Named;
+use persea_journal::{JournalError, Reader};
+use persea_model::Status;
+
+#[derive(Deserialize)]
+struct Event {
+    name: Option<String>,
+    title: Option<String>,
+    status: Option<Status>,
+}
+
+/// The titles of the tasks of a job that ended FAIL, ERROR or INTERRUPTED, or have no end because the host was killed.
+///
+/// # Errors
+/// The job's journal cannot be read.
+pub fn failed_in(job_dir: &Path) -> Result<HashSet<String>, JournalError> {
+    let mut open: HashMap<String, String> = HashMap::new();
+    let mut failed = HashSet::new();
+    let mut reader = Reader::open(job_dir)?;
+    let wanted = |kind: &str| matches!(kind, "task-planned" | "task-finished");
+    while let Some(line) = reader.next::<Event>(wanted)? {
+        let title = line.data.title.or(line.data.name);
+        let (Some(task), Some(title)) = (line.task, title) else {
+            continue;
+        };
+        match line.data.status {
+            None => {
+                open.insert(task, title);
+            }
+            Some(status) => {
+                open.remove(&task);
+                if !status.is_ok() {
+                    failed.insert(title);
+                }
+            }
+        }
+    }
+    failed.extend(open.into_values());
+    Ok(failed)
+}
+
+/// Leaves only the tasks with these titles, and those that they wait for, without which they could not run. `ids` are the
+/// ids of all, in their order.
+pub(crate) fn retain(named: &mut Vec<Named>, ids: &[String], titles: &HashSet<String>) {
+    let mut by_name: HashMap<Cow<'_, str>, Vec<usize>> = HashMap::new();
+    for (index, (named, id)) in named.iter().zip(ids).enumerate() {
+        for name in named.runnable.names(&named.name, id) {
+            by_name.entry(name).or_default().push(index);
+        }
+    }
+    let is_wanted = |(_, named): &(usize, &Named)| titles.contains(&named.title);
+    let wanted = named.iter().enumerate().filter(is_wanted);
+    let mut todo: Vec<usize> = wanted.map(|(index, _)| index).collect();
+    let mut kept: HashSet<usize> = HashSet::new();
+    while let Some(index) = todo.pop() {
+        if !kept.insert(index) {
+            continue;
+        }
+        let Some(named) = named.get(index) else {
+            continue;
+        };
+        let lists = ["needs", "after"].iter();
+        let names = lists.filter_map(|key| named.runnable.more.get(*key)?.as_array());
+        for name in names.flatten().filter_map(Value::as_str) {
+            todo.extend(by_name.get(name).into_iter().flatten());
+        }
+    }
+    drop(by_name);
+    let mut index = 0..;
+    named.retain(|_| index.next().is_some_and(|index| kept.contains(&index)));
+}

@@ -1,0 +1,130 @@
+//! The graph of a job's tasks as text, for Graphviz and for Mermaid. It must not know what becomes of the text.
+
+use std::fmt::Write as _;
+
+use petgraph::dot::Dot;
+use petgraph::visit::EdgeRef as _;
+
+use crate::input::resolve::Resolved;
+use crate::plan::graph::{Graph, GraphError, Node, node};
+use crate::plan::planner::{Plan, plan};
+use persea_config::Config;
+use persea_model::Scope;
+use persea_model::names::printable;
+use persea_plugin::Catalog;
+
+/// The tasks of a job with what they wait for and claim.
+pub struct Picture {
+    plan: Plan,
+    graph: Graph,
+}
+
+impl Picture {
+    /// Looks at the tasks that a job with these references would have.
+    ///
+    /// # Errors
+    /// They cannot be put into an order: see [`GraphError`].
+    pub fn new(
+        resolved: Vec<Resolved>,
+        catalog: &Catalog,
+        config: &Config,
+    ) -> Result<Self, GraphError> {
+        let plan = plan(resolved, catalog, config, None, None);
+        let graph = plan.graph(config)?;
+        Ok(Self { plan, graph })
+    }
+
+    fn id(&self, task: usize) -> String {
+        let entry = self.plan.entries.get(task);
+        if let Some(entry) = entry {
+            return printable(&entry.task.id).into_owned();
+        }
+        match self.graph.node(task) {
+            Node::Fulfil(step) => {
+                let step = self.plan.requirements.steps.get(step);
+                let name = step.map(|step| step.name.as_str()).unwrap_or_default();
+                format!("requirement {}", printable(name))
+            }
+            Node::Task | Node::Reserve(_) | Node::Release(_) => String::new(),
+        }
+    }
+
+    /// Whether a node is one that users have asked for.
+    fn is_shown(&self, index: usize) -> bool {
+        matches!(self.graph.node(index), Node::Task | Node::Fulfil(_))
+    }
+
+    /// A task a line, below it what it waits for and claims.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for entry in &self.plan.entries {
+            let task = entry.task.index;
+            let _ = writeln!(text, "{}", printable(&entry.task.id));
+            let mut waits: Vec<(usize, &str)> = self
+                .graph
+                .order
+                .edges_directed(node(task), petgraph::Incoming)
+                .map(|edge| (edge.source().index(), edge.weight().key()))
+                .filter(|(other, _)| *other < self.graph.tasks)
+                .collect();
+            waits.sort_unstable();
+            for (other, key) in waits {
+                let _ = writeln!(text, "    {key} {}", self.id(other));
+            }
+            for step in self.plan.requirements.of(task) {
+                if let Some(step) = self.plan.requirements.steps.get(step) {
+                    let own = match step.scope {
+                        Scope::Task => ", for itself",
+                        Scope::Suite => ", for its suite",
+                        Scope::Job | Scope::Keep => "",
+                    };
+                    let _ = writeln!(text, "    requires {}{own}", printable(&step.name));
+                }
+            }
+            for (resource, amount) in self.graph.claims.get(&task).into_iter().flatten() {
+                if let Some(resource) = self.graph.resources.get(*resource) {
+                    let name = printable(&resource.name);
+                    let _ = if resource.is_mutex {
+                        writeln!(text, "    mutex {name}")
+                    } else {
+                        writeln!(text, "    resource {name} {amount}")
+                    };
+                }
+            }
+        }
+        text
+    }
+
+    /// For Graphviz: `dot -Tsvg`.
+    pub fn dot(&self) -> String {
+        let ids = self.graph.order.filter_map(
+            |index, _| {
+                let shown = self.is_shown(index.index());
+                shown.then(|| self.id(index.index()))
+            },
+            |_, wait| Some(wait.key()),
+        );
+        Dot::new(&ids).to_string()
+    }
+
+    /// For Mermaid, which many forges show in Markdown.
+    pub fn mermaid(&self) -> String {
+        let mut text = "flowchart TD\n".to_owned();
+        for index in self.graph.order.node_indices() {
+            let index = index.index();
+            if self.is_shown(index) {
+                let label = self.id(index).replace('#', "#35;").replace('"', "#quot;");
+                let _ = writeln!(text, "    t{}[\"{label}\"]", index + 1);
+            }
+        }
+        for edge in self.graph.order.edge_references() {
+            let (from, to) = (edge.source().index(), edge.target().index());
+            if !self.is_shown(from) || !self.is_shown(to) {
+                continue;
+            }
+            let (from, to) = (from + 1, to + 1);
+            let _ = writeln!(text, "    t{from} -->|{}| t{to}", edge.weight().key());
+        }
+        text
+    }
+}

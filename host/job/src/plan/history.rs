@@ -1,0 +1,96 @@
+//! How tasks went in earlier jobs: from their journals. It must not know what that is used for.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use persea_journal::{FILE_NAME, Reader};
+use persea_model::{Status, Task};
+
+/// How many of the latest jobs are looked through.
+const JOBS: usize = 10;
+
+/// How a task went the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Past {
+    pub(crate) status: Status,
+    /// How long it ran, in nanoseconds.
+    pub(crate) elapsed: u64,
+}
+
+/// The last time of each task, by its name and variant.
+#[derive(Debug, Default)]
+pub(crate) struct History(HashMap<(String, String), Past>);
+
+#[derive(Deserialize)]
+struct Finished {
+    name: String,
+    status: Status,
+    started: Option<u64>,
+    elapsed: u64,
+    variant: Option<serde_json::Value>,
+}
+
+impl History {
+    /// Looks through the latest jobs whose directories are below `root`. What cannot be read says nothing.
+    pub(crate) fn read(root: &Path) -> Self {
+        let mut history = Self::default();
+        for job in latest(root) {
+            if let Err(error) = history.add(&job) {
+                tracing::debug!("{error}");
+            }
+        }
+        history
+    }
+
+    /// A later job was there before: it says more.
+    fn add(&mut self, job: &Path) -> Result<(), persea_journal::JournalError> {
+        let mut reader = Reader::open(job)?;
+        while let Some(line) = reader.next::<Finished>(|kind| kind == "task-finished")? {
+            let Finished {
+                name,
+                status,
+                started,
+                elapsed,
+                variant,
+            } = line.data;
+            // One that was never started says nothing of itself.
+            if started.is_some() {
+                let past = Past { status, elapsed };
+                self.0
+                    .entry((name, variant_id(variant.as_ref())))
+                    .or_insert(past);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn of(&self, task: &Task) -> Option<Past> {
+        let variant = variant_id(task.runnable.more.get("variant"));
+        self.0.get(&(task.name.clone(), variant)).copied()
+    }
+}
+
+fn variant_id(variant: Option<&serde_json::Value>) -> String {
+    let id = variant.and_then(|variant| variant.get("variant_id")?.as_str());
+    id.unwrap_or_default().to_owned()
+}
+
+/// The latest jobs, the last one first.
+fn latest(root: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let jobs = entries.map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("job-") && path.join(FILE_NAME).is_file()
+    });
+    let mut jobs: Vec<(std::time::SystemTime, PathBuf)> = jobs
+        .filter_map(|path| Some((path.join(FILE_NAME).metadata().ok()?.modified().ok()?, path)))
+        .collect();
+    jobs.sort();
+    jobs.into_iter()
+        .rev()
+        .map(|(_, path)| path)
+        .take(JOBS)
+        .collect()
+}

@@ -1,0 +1,392 @@
+//! Runnables to tasks: names, ids, directories, the order, and what can be said of a task before it runs.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::input::identifier::identifier;
+use crate::input::own_settings;
+use crate::input::provenance::Hold;
+use crate::input::resolve::{Answer, Resolved};
+use crate::plan::again;
+use crate::plan::graph::{Graph, GraphError};
+use crate::plan::history::History;
+use crate::plan::naming::{Ids, Named, entitle};
+use crate::plan::partition::Partition;
+use crate::plan::requirements::{Requirements, key};
+use persea_config::Config;
+use persea_model::names::task_directory;
+use persea_model::{Attributes, Outcome, Runnable, Status, Task};
+use persea_plugin::{Catalog, Plugin, PluginError};
+use persea_spawner::SandboxSpawner;
+
+/// What is to happen with a task.
+pub(crate) enum Fate {
+    /// This runner runs it, and sees these settings of the job.
+    Run(Arc<Plugin>, Arc<Attributes>),
+    /// It has ended before it could start.
+    Ended(Outcome),
+    /// It cannot run for a reason of the configuration, which is shown once for all tasks that have it.
+    Refused(Outcome),
+}
+
+/// A task with its fate.
+pub(crate) struct Entry {
+    pub(crate) task: Task,
+    pub(crate) fate: Fate,
+    /// Who answers for what it starts: its runner and those that have made it; none where all of them are the host's own.
+    pub(crate) owner: Option<Arc<str>>,
+}
+
+/// Who answers for what a task starts.
+fn owner(fate: &Fate, makers: Option<Arc<str>>) -> Option<Arc<str>> {
+    let runner = match fate {
+        Fate::Run(runner, _) => runner.owner(),
+        Fate::Ended(_) | Fate::Refused(_) => None,
+    };
+    match (runner, makers) {
+        (None, makers) => makers,
+        (Some(runner), None) => Some(runner.into()),
+        (Some(runner), Some(makers)) => Some(format!("{runner} {makers}").into()),
+    }
+}
+
+/// All tasks of a job, in the order in which they are to start.
+pub(crate) struct Plan {
+    pub(crate) entries: Vec<Entry>,
+    /// What they require.
+    pub(crate) requirements: Requirements,
+    /// Where environments can be brought back to earlier states: the tasks that run in the same one, in order.
+    groups: Vec<Range<usize>>,
+    /// The seed of the order, where it was shuffled.
+    pub(crate) shuffle_seed: Option<u64>,
+}
+
+impl Plan {
+    /// The tasks around this one that want the same of their environment, where that matters.
+    pub(crate) fn group(&self, task: usize) -> Option<Range<usize>> {
+        let place = self.groups.partition_point(|group| group.end <= task);
+        self.groups.get(place).cloned()
+    }
+
+    /// The reasons of the configuration for which tasks cannot run, each with the number of its tasks, in the order of the plan.
+    pub(crate) fn refusals(&self) -> Vec<(&str, usize)> {
+        let mut refusals: Vec<(&str, usize)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for entry in &self.entries {
+            let Fate::Refused(Outcome {
+                reason: Some(reason),
+                ..
+            }) = &entry.fate
+            else {
+                continue;
+            };
+            let place = *places.entry(reason).or_insert(refusals.len());
+            match refusals.get_mut(place) {
+                Some((_, tasks)) => *tasks += 1,
+                None => refusals.push((reason, 1)),
+            }
+        }
+        refusals
+    }
+
+    /// Whether a task cannot run for a reason of the configuration.
+    pub(crate) fn is_refused(&self, task: usize) -> bool {
+        let entry = self.entries.get(task);
+        entry.is_some_and(|entry| matches!(entry.fate, Fate::Refused(_)))
+    }
+
+    /// What waits for what.
+    pub(crate) fn graph(&self, config: &Config) -> Result<Graph, GraphError> {
+        let tasks = self.entries.iter().map(|entry| &entry.task);
+        Graph::new(tasks, &self.requirements, config)
+    }
+}
+
+/// Makes the plan of what was resolved. References that nobody resolved are the caller's to refuse; those over which a
+/// resolver failed become tasks in error, so that they are counted.
+/// Earlier jobs below `results_root` may have a say in the order. With `only` the tasks are those with these titles, and
+/// those that they wait for.
+pub(crate) fn plan(
+    resolved: Vec<Resolved>,
+    catalog: &Catalog,
+    config: &Config,
+    results_root: Option<&Path>,
+    only: Option<&HashSet<String>>,
+) -> Plan {
+    let format = config.text("runner.identifier_format").unwrap_or("{uri}");
+    let dry_run = config.flag("run.dry_run.enabled");
+    let spawner = config.text("run.spawner").unwrap_or_default();
+    // Whether it can be read is checked with the other settings.
+    let partition = config
+        .text("run.partition")
+        .and_then(|text| Partition::parse(text).ok());
+    let mut named: Vec<Named> = Vec::new();
+    for Resolved { reference, answer } in resolved {
+        match answer {
+            Answer::Found {
+                runnables, makers, ..
+            } => {
+                named.reserve(runnables.len());
+                let hold = makers.hold(config);
+                let makers = makers.digests();
+                for runnable in runnables {
+                    let name = match &runnable.identifier {
+                        Some(identifier) => identifier.clone(),
+                        None => {
+                            let own = own_settings::identifier_format(&runnable.more);
+                            identifier(own.unwrap_or(format), &runnable)
+                        }
+                    };
+                    named.push(Named {
+                        number: 0,
+                        name,
+                        title: String::new(),
+                        runnable,
+                        ended: None,
+                        hold: hold.clone(),
+                        makers: makers.clone(),
+                    });
+                }
+            }
+            Answer::Failed { error } => {
+                let runnable = Runnable {
+                    uri: Some(reference.clone()),
+                    ..Runnable::default()
+                };
+                named.push(Named {
+                    number: 0,
+                    name: reference,
+                    title: String::new(),
+                    runnable,
+                    ended: Some(Outcome::new(Status::Error, error)),
+                    hold: None,
+                    makers: None,
+                });
+            }
+            Answer::Missing { .. } | Answer::Corrupt { .. } => {}
+        }
+    }
+    // Of the whole, so that the parts of a job have different ids; and parted before it's shuffled, so that all machines part alike.
+    entitle(&mut named);
+    let mut ids = Ids::new(config);
+    let widths = ids.number(&mut named);
+    if let Some(partition) = partition {
+        let made: Vec<String> = named.iter().map(|named| ids.id(named, &widths)).collect();
+        let tasks: Vec<(&str, &str, &Runnable)> = named
+            .iter()
+            .zip(&made)
+            .map(|(named, id)| (named.name.as_str(), id.as_str(), &named.runnable))
+            .collect();
+        let mut kept = partition.keeps(&tasks).into_iter();
+        named.retain(|_| kept.next().unwrap_or(false));
+    }
+    if let Some(only) = only {
+        let made: Vec<String> = named.iter().map(|named| ids.id(named, &widths)).collect();
+        again::retain(&mut named, &made, only);
+    }
+    let shuffle_seed = config.flag("run.shuffle").then(|| {
+        config
+            .integer("run.shuffle_seed")
+            .unwrap_or_else(|| u64::from(fastrand::u32(..)))
+    });
+    if let Some(seed) = shuffle_seed {
+        fastrand::Rng::with_seed(seed).shuffle(&mut named);
+        if partition.is_none() {
+            ids.number(&mut named);
+        }
+    }
+    // Once for each runner, not for each task.
+    let mut settings: HashMap<String, Arc<Attributes>> = HashMap::new();
+    let mut settings = |runner: &Plugin| {
+        let own = || Arc::new(config.subset(&runner.settings));
+        Arc::clone(settings.entry(runner.digest.clone()).or_insert_with(own))
+    };
+    let mut unknown = HashSet::new();
+    let mut entries: Vec<Entry> = named
+        .into_iter()
+        .enumerate()
+        .map(|(index, named)| {
+            let id = ids.unique(&named, &widths);
+            let Named {
+                name,
+                title,
+                runnable,
+                ended,
+                hold,
+                makers,
+                ..
+            } = named;
+            let fate = match ended {
+                Some(outcome) => Fate::Ended(outcome),
+                None if dry_run => Fate::Ended(Outcome::new(
+                    Status::Cancel,
+                    "Test cancelled due to --dry-run",
+                )),
+                None => {
+                    let hold = hold.as_deref();
+                    fate(&runnable, hold, catalog, spawner, &mut settings)
+                }
+            };
+            if let Fate::Run(runner, _) = &fate {
+                for name in own_settings::unknown(&runnable.more, runner) {
+                    if unknown.insert(name.to_owned()) {
+                        tracing::warn!(
+                            "unknown setting `{name}` in the `config` of {id}: {} has none of that name",
+                            runner.label()
+                        );
+                    }
+                }
+            }
+            let directory = task_directory(&id);
+            Entry {
+                owner: owner(&fate, makers),
+                task: Task {
+                    index,
+                    id,
+                    name,
+                    title,
+                    directory,
+                    runnable,
+                },
+                fate,
+            }
+        })
+        .collect();
+    let history = || results_root.map(History::read).unwrap_or_default();
+    reorder(
+        &mut entries,
+        config.text("run.order").unwrap_or_default(),
+        history,
+    );
+    let stacked = spawner == SandboxSpawner::NAME;
+    let in_groups = stacked
+        && shuffle_seed.is_none()
+        && config.text("run.order") == Some("given")
+        && config.text("run.scheduler").is_none();
+    if in_groups {
+        group(&mut entries);
+    }
+    let requirements = Requirements::gather(&mut entries, catalog, config, stacked);
+    let groups = match in_groups {
+        true => groups(&entries, &requirements),
+        false => Vec::new(),
+    };
+    Plan {
+        entries,
+        requirements,
+        groups,
+        shuffle_seed,
+    }
+}
+
+/// Puts tasks together that want the same of their environment, those before that want a part of it, and that can share it. Among equals the
+/// order stays.
+fn group(entries: &mut [Entry]) {
+    let mut known: HashMap<String, usize> = HashMap::new();
+    let mut owners: Vec<Option<Arc<str>>> = Vec::new();
+    entries.sort_by_cached_key(|entry| {
+        let is_own = |owner: &Option<Arc<str>>| *owner == entry.owner;
+        let owner = owners.iter().position(is_own).unwrap_or_else(|| {
+            owners.push(entry.owner.clone());
+            owners.len() - 1
+        });
+        let mut stack = String::new();
+        let all = entry.task.runnable.requirements.iter();
+        let places = all.map(|requirement| {
+            stack.push_str(&key(requirement));
+            let next = known.len();
+            *known.entry(stack.clone()).or_insert(next)
+        });
+        (places.collect::<Vec<usize>>(), owner)
+    });
+    for (index, entry) in entries.iter_mut().enumerate() {
+        entry.task.index = index;
+    }
+}
+
+/// Tasks that follow each other and run in the same state of their environment.
+fn groups(entries: &[Entry], requirements: &Requirements) -> Vec<Range<usize>> {
+    let state = |entry: &Entry| requirements.last_of(entry.task.index);
+    let same = |one: &Entry, other: &Entry| state(one) == state(other) && one.owner == other.owner;
+    let mut begin = 0;
+    let groups = entries.chunk_by(same).map(|group| {
+        let range = begin..begin + group.len();
+        begin = range.end;
+        range
+    });
+    groups.collect()
+}
+
+/// Puts the tasks into an order that earlier jobs suggest. Among equals the one before stays.
+fn reorder(entries: &mut [Entry], order: &str, history: impl FnOnce() -> History) {
+    match order {
+        "failed-first" => {
+            let history = history();
+            entries.sort_by_cached_key(|Entry { task, .. }| {
+                history.of(task).is_none_or(|past| past.status.is_ok())
+            });
+        }
+        "longest-first" => {
+            let history = history();
+            let known = entries.iter().filter_map(|entry| history.of(&entry.task));
+            let (count, sum) = known.fold((0_u64, 0_u64), |(count, sum), past| {
+                (count + 1, sum.saturating_add(past.elapsed))
+            });
+            // What is not known is taken to be like the others.
+            let mean = sum.checked_div(count).unwrap_or_default();
+            entries.sort_by_cached_key(|Entry { task, .. }| {
+                let elapsed = history.of(task).map_or(mean, |past| past.elapsed);
+                std::cmp::Reverse(elapsed)
+            });
+        }
+        _ => return,
+    }
+    for (index, entry) in entries.iter_mut().enumerate() {
+        entry.task.index = index;
+    }
+}
+
+fn fate(
+    runnable: &Runnable,
+    hold: Option<&Hold>,
+    catalog: &Catalog,
+    spawner: &str,
+    settings: &mut dyn FnMut(&Plugin) -> Arc<Attributes>,
+) -> Fate {
+    let Some(runner) = catalog.runner(&runnable.kind) else {
+        let reason = no_runner(&runnable.kind, catalog.failures());
+        return Fate::Refused(Outcome::new(Status::Error, reason));
+    };
+    let held = || hold.map_or(Ok(()), |hold| hold.check(runnable, runner, catalog));
+    let own = || own_settings::check(&runnable.more);
+    let allowed = runner.may_use(spawner).and_then(|()| held());
+    if let Err(reason) = allowed.and_then(|()| own()) {
+        return Fate::Refused(Outcome::new(Status::Error, reason));
+    }
+    Fate::Run(Arc::clone(runner), settings(runner))
+}
+
+/// Why a kind has no runner: it may be that of a plugin that was refused.
+fn no_runner(kind: &str, refused: &[PluginError]) -> String {
+    /// How many refused plugins are named.
+    const NAMED: usize = 3;
+    let reasons: Vec<String> = refused
+        .iter()
+        .take(NAMED)
+        .map(PluginError::to_string)
+        .collect();
+    let reasons = reasons.join("; ");
+    match refused.len().saturating_sub(NAMED) {
+        0 if reasons.is_empty() => format!(
+            "no runner for kind `{kind}`: add a plugin that runs it with `persea plugin add FILE`; `persea plugin list` shows those there are"
+        ),
+        0 => {
+            format!("no runner for kind `{kind}`; a plugin that is not loaded may be it: {reasons}")
+        }
+        more => format!(
+            "no runner for kind `{kind}`; a plugin that is not loaded may be it: {reasons}; and {more} more"
+        ),
+    }
+}

@@ -1,0 +1,426 @@
+//! Which requirements the tasks of a job have, which of them are shared, and for how long each is to last. Found out and checked
+//! before anything runs. It must not know how a requirement is met.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::input::provenance::is_offline;
+use crate::plan::planner::{Entry, Fate};
+use persea_config::Config;
+use persea_model::names::{cut, task_directory};
+use persea_model::{Attributes, Outcome, Requirement, Scope, Status};
+use persea_plugin::{Catalog, Plugin};
+
+/// The keyword arguments that are the host's: for how long a requirement is to last, and what people call it.
+const SCOPE: &str = "scope";
+const LABEL: &str = "label";
+
+/// The longest name of a requirement, in bytes.
+const NAME: usize = 100;
+
+/// A requirement that is to be met once, for one task or for all that share it.
+pub(crate) struct Step {
+    /// Unique in its job: `2-package-jq`.
+    pub(crate) id: String,
+    /// What people call it: `package jq`.
+    pub(crate) name: String,
+    /// The name of its directory below `dependencies/`.
+    pub(crate) directory: String,
+    pub(crate) requirement: Requirement,
+    pub(crate) scope: Scope,
+    /// Who has it, where that is not the whole job.
+    pub(crate) owner: Option<usize>,
+    /// Who meets it, and the settings that are his to see.
+    pub(crate) resolver: Arc<Plugin>,
+    pub(crate) settings: Arc<Attributes>,
+    /// Names that only one may hold at a time: while it is being met or released, and from then until it's released.
+    pub(crate) turn: Option<String>,
+    pub(crate) place: String,
+    /// It's met in an environment of its own, which is kept; nobody else notices, and nothing is released.
+    pub(crate) stacked: bool,
+    /// Then the one in whose environment that begins.
+    pub(crate) base: Option<usize>,
+}
+
+impl Step {
+    /// Whether its resolver's processes are to reach the network.
+    pub(crate) fn wants_network(&self) -> bool {
+        self.resolver.processes_want_network()
+    }
+}
+
+/// A task, or the tasks of a suite, that have requirements until all of them have ended.
+#[derive(Default)]
+pub(crate) struct Owner {
+    pub(crate) tasks: Vec<usize>,
+    pub(crate) steps: Vec<usize>,
+}
+
+/// All requirements of a job, with the tasks that have them.
+#[derive(Default)]
+pub(crate) struct Requirements {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) owners: Vec<Owner>,
+    /// Of each task that has some: which, in the order in which it names them.
+    of_task: BTreeMap<usize, Vec<usize>>,
+    /// The tasks whose environment is of no use to others afterwards.
+    spoilers: BTreeSet<usize>,
+}
+
+/// What a requirement is told apart by.
+#[derive(Clone)]
+struct Wanted<'a> {
+    requirement: &'a Requirement,
+    suite: Option<&'a str>,
+    key: String,
+    /// Others with the same place and another key can't be met at the same time.
+    place: String,
+    scope: Scope,
+    resolver: &'a Arc<Plugin>,
+}
+
+/// For whom something is met: a task, a suite, or none for the whole job.
+type For<'a> = (Option<usize>, Option<&'a str>);
+
+impl Requirements {
+    /// Gathers what the tasks need. One that can't have what it needs has ended. Where they are `stacked`, each is met in the environment
+    /// that the one before has left, and tasks with the same ones in the same order share it.
+    pub(crate) fn gather(
+        entries: &mut [Entry],
+        catalog: &Catalog,
+        config: &Config,
+        stacked: bool,
+    ) -> Self {
+        let mut wanted: Vec<(usize, Vec<Wanted<'_>>)> = Vec::new();
+        let mut ended: Vec<(usize, Fate)> = Vec::new();
+        for Entry { task, fate, .. } in &*entries {
+            let needed = &task.runnable.requirements;
+            let Fate::Run(runner, _) = fate else {
+                continue;
+            };
+            if needed.is_empty() {
+                continue;
+            }
+            let suite = task.runnable.suite();
+            let all = needed.iter().map(|requirement| {
+                let resolver = catalog.requirement_resolver(&requirement.kind);
+                if let Some(resolver) = resolver {
+                    may_be_met(requirement, resolver, runner, config)
+                        .map_err(|why| Outcome::new(Status::Error, why))?;
+                }
+                Wanted::read(requirement, suite, resolver, config)
+                    .map_err(|why| Outcome::new(Status::Cancel, why))
+            });
+            match all.collect() {
+                Ok(all) => wanted.push((task.index, all)),
+                Err(why) => ended.push((task.index, Fate::Refused(why))),
+            }
+        }
+        let scopes = scopes(wanted.iter().flat_map(|(_, all)| all));
+        let scope_of = |one: &Wanted<'_>| scopes.get(&one.key).copied().unwrap_or(one.scope);
+        // Of those that last as long as the job: which has the place.
+        let mut taken: BTreeMap<&str, &Wanted<'_>> = BTreeMap::new();
+        for one in wanted.iter().flat_map(|(_, all)| all) {
+            if !stacked && scope_of(one) >= Scope::Job {
+                taken.entry(&one.place).or_insert(one);
+            }
+        }
+        let mut gathered = Self::default();
+        let mut known: HashMap<(&str, For<'_>), usize> = HashMap::new();
+        let mut owners: HashMap<For<'_>, usize> = HashMap::new();
+        let mut stacks = HashMap::new();
+        for (task, all) in &wanted {
+            if let Some(why) = conflict(all, &taken) {
+                let outcome = Outcome::new(Status::Cancel, why);
+                ended.push((*task, Fate::Ended(outcome)));
+                continue;
+            }
+            if stacked {
+                gathered.stack(*task, all, &mut stacks, config);
+                continue;
+            }
+            for one in all {
+                let scope = scope_of(one);
+                let whose = match scope {
+                    Scope::Task => (Some(*task), None),
+                    Scope::Suite => (None, one.suite),
+                    Scope::Job | Scope::Keep => (None, None),
+                };
+                let owner = (whose != (None, None)).then(|| {
+                    *owners.entry(whose).or_insert_with(|| {
+                        gathered.owners.push(Owner::default());
+                        gathered.owners.len() - 1
+                    })
+                });
+                let step = *known
+                    .entry((&one.key, whose))
+                    .or_insert_with(|| gathered.add(one, scope, owner, config));
+                gathered.needs(*task, step);
+            }
+        }
+        for (task, fate) in ended {
+            if let Some(entry) = entries.get_mut(task) {
+                entry.fate = fate;
+            }
+        }
+        gathered
+    }
+
+    /// Finds or adds what a task needs, one upon the other.
+    fn stack<'a>(
+        &mut self,
+        task: usize,
+        all: &'a [Wanted<'a>],
+        stacks: &mut HashMap<(Option<usize>, &'a str), usize>,
+        config: &Config,
+    ) {
+        let mut base = None;
+        let mut seen = BTreeSet::new();
+        for one in all.iter().filter(|one| seen.insert(&one.key)) {
+            let step = match stacks.get(&(base, &*one.key)) {
+                Some(step) => *step,
+                None => {
+                    let step = self.add(one, one.scope, None, config);
+                    if let Some(added) = self.steps.get_mut(step) {
+                        (added.stacked, added.base, added.turn) = (true, base, None);
+                    }
+                    stacks.insert((base, &one.key), step);
+                    step
+                }
+            };
+            self.needs(task, step);
+            if one.scope == Scope::Task {
+                self.spoilers.insert(task);
+            }
+            base = Some(step);
+        }
+    }
+
+    fn add(
+        &mut self,
+        wanted: &Wanted<'_>,
+        scope: Scope,
+        owner: Option<usize>,
+        config: &Config,
+    ) -> usize {
+        let index = self.steps.len();
+        let resolver = wanted.resolver;
+        let name = name(wanted.requirement);
+        let requirement = plain(wanted.requirement);
+        let id = format!("{}-{}", index + 1, name.replacen(' ', "-", 1));
+        let one_at_a_time = resolver.more.get("one-at-a-time") == Some(&true.into());
+        self.steps.push(Step {
+            directory: task_directory(&id),
+            id,
+            name,
+            requirement,
+            scope,
+            owner,
+            settings: Arc::new(config.subset(&resolver.settings)),
+            turn: one_at_a_time.then(|| format!("requirement resolver {}", resolver.name)),
+            place: format!("requirement {}", wanted.place),
+            stacked: false,
+            base: None,
+            resolver: Arc::clone(resolver),
+        });
+        if let Some(owner) = owner.and_then(|owner| self.owners.get_mut(owner)) {
+            owner.steps.push(index);
+        }
+        index
+    }
+
+    fn needs(&mut self, task: usize, step: usize) {
+        let steps = self.of_task.entry(task).or_default();
+        if !steps.contains(&step) {
+            steps.push(step);
+        }
+        let owner = self.steps.get(step).and_then(|step| step.owner);
+        if let Some(owner) = owner.and_then(|owner| self.owners.get_mut(owner))
+            && owner.tasks.last() != Some(&task)
+        {
+            owner.tasks.push(task);
+        }
+    }
+
+    /// The steps of a task, in the order in which it names them.
+    pub(crate) fn of(&self, task: usize) -> impl Iterator<Item = usize> + '_ {
+        self.of_task.get(&task).into_iter().flatten().copied()
+    }
+
+    /// The last one of a task's: in its environment the task runs, where they are stacked.
+    pub(crate) fn last_of(&self, task: usize) -> Option<usize> {
+        self.of_task.get(&task)?.last().copied()
+    }
+
+    /// Whether a task's environment is of no use to others afterwards.
+    pub(crate) fn spoils(&self, task: usize) -> bool {
+        self.spoilers.contains(&task)
+    }
+
+    /// The tasks that need something, with what they need.
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, &[usize])> {
+        self.of_task.iter().map(|(task, steps)| (*task, &**steps))
+    }
+
+    /// The steps of an owner.
+    pub(crate) fn own(&self, owner: usize) -> &[usize] {
+        self.owners.get(owner).map_or(&[], |owner| &owner.steps)
+    }
+
+    /// The task that has a step for itself.
+    pub(crate) fn only_task(&self, step: &Step) -> Option<usize> {
+        let owner = self.owners.get(step.owner?)?;
+        (step.scope == Scope::Task).then(|| owner.tasks.first().copied())?
+    }
+}
+
+/// For how long each requirement lasts, by key. What one wants for longer, others need not have for themselves; and what several
+/// suites want lasts as long as the job.
+fn scopes<'a>(all: impl Iterator<Item = &'a Wanted<'a>>) -> HashMap<String, Scope> {
+    let mut scopes: HashMap<String, Scope> = HashMap::new();
+    let mut suites: HashMap<&str, Option<&str>> = HashMap::new();
+    for one in all {
+        let mut wanted = one.scope;
+        if wanted == Scope::Suite && *suites.entry(&one.key).or_insert(one.suite) != one.suite {
+            wanted = Scope::Job;
+        }
+        let scope = scopes.entry(one.key.clone()).or_insert(wanted);
+        *scope = wanted.max(*scope);
+    }
+    scopes
+}
+
+/// Whether the plugin that meets it may do so in this job: its own processes count as its act, and those of the task too, which get what
+/// variables it says.
+fn may_be_met(
+    requirement: &Requirement,
+    resolver: &Plugin,
+    runner: &Plugin,
+    config: &Config,
+) -> Result<(), String> {
+    let spawner = config.text("run.spawner").unwrap_or_default();
+    let acts = resolver.manifest.starts_processes() || runner.manifest.starts_processes();
+    let networks = is_offline(config) && resolver.processes_want_network();
+    let mut may = Ok(());
+    if acts {
+        may = resolver.may_use(spawner);
+    }
+    if networks {
+        may = may.and_then(|()| resolver.may_reach_network());
+    }
+    may.map_err(|why| format!("requirement `{}`: {why}", name(requirement)))
+}
+
+impl<'a> Wanted<'a> {
+    fn read(
+        requirement: &'a Requirement,
+        suite: Option<&'a str>,
+        resolver: Option<&'a Arc<Plugin>>,
+        config: &Config,
+    ) -> Result<Self, String> {
+        let kind = &requirement.kind;
+        let resolver = resolver.ok_or_else(|| {
+            format!(
+                "requirement `{}`: no requirement resolver for its kind; add a plugin that sees to it with `persea plugin add FILE`; `persea plugin list` shows those there are",
+                name(requirement)
+            )
+        })?;
+        let scope = match requirement.kwargs.get(SCOPE) {
+            None | Some(Value::Null) => config.text("requirement.scope").unwrap_or_default(),
+            Some(Value::String(scope)) => scope,
+            Some(_) => "",
+        };
+        let scope = match Scope::parse(scope) {
+            // Tasks that are in no suite are the whole job.
+            Some(Scope::Suite) if suite.is_none() => Scope::Job,
+            Some(scope) => scope,
+            None => {
+                return Err(format!(
+                    "requirement `{}`: its scope is `task`, `suite`, `job` or `keep`, and not {}",
+                    name(requirement),
+                    requirement.kwargs.get(SCOPE).unwrap_or(&Value::from(scope))
+                ));
+            }
+        };
+        let plain = plain(requirement);
+        let key = key(requirement);
+        let unique_by = resolver.more.get("unique-by").and_then(Value::as_array);
+        let place = match unique_by {
+            None => key.clone(),
+            Some(names) => {
+                let named = names.iter().filter_map(Value::as_str);
+                let value = |name: &str| match plain.kwargs.get(name) {
+                    None if name == "uri" => plain.uri.clone().map(Value::from),
+                    value => value.cloned(),
+                };
+                let values: Vec<String> = named
+                    .filter_map(|name| Some(format!("{name}={}", value(name)?)))
+                    .collect();
+                format!("{kind} {}", values.join(" "))
+            }
+        };
+        Ok(Self {
+            requirement,
+            suite,
+            key,
+            place,
+            scope,
+            resolver,
+        })
+    }
+}
+
+/// Why a task can't have all that it needs: something else has the place of one of them for the whole job, or they exclude each
+/// other.
+fn conflict<'a>(
+    all: &'a [Wanted<'a>],
+    taken: &BTreeMap<&'a str, &'a Wanted<'a>>,
+) -> Option<String> {
+    let mut own: BTreeMap<&str, &Wanted<'_>> = BTreeMap::new();
+    for one in all {
+        let others = [taken.get(&*one.place).copied(), own.insert(&one.place, one)];
+        let other = others
+            .into_iter()
+            .flatten()
+            .find(|other| other.key != one.key);
+        if let Some(other) = other {
+            return Some(format!(
+                "requirement `{}` cannot be met together with `{}`, which is wanted too: {} against {}; give both the scope `task`, or run the tasks in jobs of their own",
+                name(one.requirement),
+                name(other.requirement),
+                one.key,
+                other.key
+            ));
+        }
+    }
+    None
+}
+
+/// A requirement without what is only for the host.
+fn plain(requirement: &Requirement) -> Requirement {
+    let mut plain = requirement.clone();
+    plain.kwargs.remove(SCOPE);
+    plain.kwargs.remove(LABEL);
+    plain
+}
+
+/// What a requirement is told apart by.
+pub(crate) fn key(requirement: &Requirement) -> String {
+    serde_json::to_string(&plain(requirement)).unwrap_or_default()
+}
+
+/// What people call a requirement.
+fn name(requirement: &Requirement) -> String {
+    let text = |name: &str| requirement.kwargs.get(name).and_then(Value::as_str);
+    let what = text(LABEL)
+        .or(requirement.uri.as_deref())
+        .or_else(|| text("name"))
+        .or_else(|| text("path"));
+    let name = match what {
+        Some(what) => format!("{} {what}", requirement.kind),
+        None => requirement.kind.clone(),
+    };
+    cut(&name, NAME).to_owned()
+}

@@ -1,0 +1,352 @@
+//! A job's directory of results: where it is, how it is named, and the link to the latest. Laid out as Avocado's.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use jiff::tz::TimeZone;
+use rustix::process::geteuid;
+
+use crate::plan::planner::Plan;
+use crate::results::recycled::Spares;
+use persea_config::{Config, UserDirs};
+use persea_display::JobView;
+use persea_model::names::TEST_RESULTS;
+use persea_model::{JobId, Status, Task};
+use persea_system::held::Held;
+
+/// Where what was kept of meeting requirements is.
+pub(crate) const DEPENDENCIES: &str = "dependencies";
+
+/// Where the directories of tests are that run in sandboxes.
+pub(crate) const RUNNING: &str = ".running";
+
+/// What the names of jobs' directories begin with.
+const PREFIX: &str = "job-";
+
+/// Where links to tests are, by status.
+const BY_STATUS: &str = "by-status";
+
+/// A directory of results cannot be made or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write results to {}: {source}{}", path.display(), way_out(source))]
+pub struct DirectoryError {
+    /// What could not be made.
+    pub path: PathBuf,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+fn way_out(error: &io::Error) -> &'static str {
+    match persea_system::ulimit::hint(error) {
+        "" => "; choose another place with `--results-dir DIR`",
+        limit => limit,
+    }
+}
+
+/// The directory of one job.
+#[derive(Clone, Debug)]
+pub struct JobDirectory {
+    path: PathBuf,
+    test_results: Arc<Section>,
+}
+
+/// A part of a job's directory, in which tasks or requirements have theirs. It is made when it is needed, and held from then on: what the
+/// host does there after tests have run, it does to this very directory.
+#[derive(Debug)]
+pub(crate) struct Section {
+    path: PathBuf,
+    reused: bool,
+    held: OnceLock<Held>,
+    spares: Spares,
+}
+
+impl Section {
+    /// That of the tests.
+    pub(crate) fn of_tests(job: &Path) -> Arc<Self> {
+        Self::new(job.join(TEST_RESULTS), false)
+    }
+
+    /// That of the requirements. Who comes back for one uses its directory again.
+    pub(crate) fn of_requirements(job: &Path) -> Arc<Self> {
+        Self::new(job.join(DEPENDENCIES), true)
+    }
+
+    fn new(path: PathBuf, reused: bool) -> Arc<Self> {
+        Arc::new(Self {
+            path,
+            reused,
+            held: OnceLock::new(),
+            spares: Spares::default(),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(crate) fn held(&self) -> io::Result<&Held> {
+        if let Some(held) = self.held.get() {
+            return Ok(held);
+        }
+        match std::fs::create_dir(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let held = Held::open(&self.path)?;
+        Ok(self.held.get_or_init(|| held))
+    }
+
+    /// Makes it, and where tests run as root in sandboxes it is root's alone: a program that they leave there with a set-user-id bit or file
+    /// capabilities is of no use to others.
+    pub(crate) fn keep_others_out(&self) -> io::Result<()> {
+        let held = self.held()?;
+        match geteuid().is_root() {
+            true => held.keep_others_out(),
+            false => Ok(()),
+        }
+    }
+
+    /// Those directories in it whose tests have left nothing.
+    pub(crate) fn spares(&self) -> &Spares {
+        &self.spares
+    }
+
+    /// Removes directories that nobody has used again.
+    pub(crate) fn tidy(&self) {
+        if let Some(held) = self.held.get() {
+            self.spares.clear(held);
+        }
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        self.tidy();
+    }
+}
+
+/// What the display sees of a job.
+pub(crate) struct View {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) test_results: Arc<Section>,
+}
+
+impl JobView for View {
+    fn task(&self, index: usize) -> Option<&Task> {
+        self.plan.entries.get(index).map(|entry| &entry.task)
+    }
+
+    fn file(&self, directory: &str, name: &str) -> io::Result<File> {
+        self.test_results.held()?.enter(directory)?.read(name)
+    }
+}
+
+/// The directory in which the directories of jobs are made.
+pub fn results_root(config: &Config, dirs: &UserDirs) -> PathBuf {
+    config
+        .text("run.results_dir")
+        .map_or_else(|| default_results(dirs), PathBuf::from)
+}
+
+/// Where they are made unless it is configured.
+pub fn default_results(dirs: &UserDirs) -> PathBuf {
+    dirs.home.join("persea/job-results")
+}
+
+/// The time zone here. To look for its name, as the library does, takes a walk through all zones of the system: 2 ms.
+fn time_zone() -> TimeZone {
+    if std::env::var_os("TZ").is_some() {
+        return TimeZone::system();
+    }
+    let local = std::fs::read("/etc/localtime").ok();
+    let local = local.and_then(|bytes| TimeZone::tzif("local", &bytes).ok());
+    local.unwrap_or_else(TimeZone::system)
+}
+
+impl JobDirectory {
+    /// Makes `job-<time>-<first digits of the id>` below `root`, with what every job has in it.
+    pub(crate) fn create(root: &Path, id: &JobId) -> Result<Self, DirectoryError> {
+        let failed = |path: &Path, source| DirectoryError {
+            path: path.to_path_buf(),
+            source,
+        };
+        std::fs::create_dir_all(root).map_err(|error| failed(root, error))?;
+        let root = root.canonicalize().map_err(|error| failed(root, error))?;
+        // The journal, reports and variables of tests hold paths as text.
+        if root.to_str().is_none() {
+            let why = "the path is not UTF-8, and reports could not name what is in it";
+            return Err(failed(
+                &root,
+                io::Error::new(io::ErrorKind::InvalidInput, why),
+            ));
+        }
+        let time = persea_journal::date_and_time().to_zoned(time_zone());
+        let time = time.strftime("%Y-%m-%dT%H.%M");
+        let mut path = PathBuf::new();
+        // More digits where a directory of that name is there already.
+        for digits in 7..=40 {
+            path = root.join(format!("{PREFIX}{time}-{}", id.short(digits)));
+            match std::fs::create_dir(&path) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && digits < 40 => {}
+                Err(error) => return Err(failed(&path, error)),
+            }
+        }
+        let test_results = Section::of_tests(&path);
+        let directory = Self { path, test_results };
+        let id_file = directory.path.join("id");
+        std::fs::write(&id_file, format!("{id}\n")).map_err(|error| failed(&id_file, error))?;
+        let results = &directory.test_results;
+        let made = results.held().map(drop);
+        made.map_err(|error| failed(results.path(), error))?;
+        if let Err(error) = directory.make_latest(&root) {
+            tracing::warn!(
+                "the link `latest` in {} is not renewed: {error}",
+                root.display()
+            );
+        }
+        Ok(directory)
+    }
+
+    /// Points `latest` here, at no moment missing. What has that name and is no link is a user's, and is left alone.
+    fn make_latest(&self, root: &Path) -> io::Result<()> {
+        let Some(name) = self.path.file_name() else {
+            return Ok(());
+        };
+        let latest = root.join("latest");
+        if std::fs::symlink_metadata(&latest).is_ok_and(|meta| !meta.is_symlink()) {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "a file or directory of yours has that name; rename it to have the link",
+            ));
+        }
+        // Named by the job, so that nothing else has that name.
+        let new = root.join(format!(".latest-{}", name.to_string_lossy()));
+        std::os::unix::fs::symlink(name, &new)?;
+        let renamed = std::fs::rename(&new, latest);
+        if renamed.is_err() {
+            let _ = std::fs::remove_file(&new);
+        }
+        renamed
+    }
+
+    /// What tests in `project` are not to see where they can be kept from it: this directory, and those of other jobs beside it.
+    pub(crate) fn not_for_tests(&self, project: &Path) -> Vec<PathBuf> {
+        let root = self.path.parent().unwrap_or(&self.path);
+        if !project.starts_with(root) {
+            return vec![root.to_path_buf()];
+        }
+        let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+        let jobs = entries.filter(|it| it.file_name().as_bytes().starts_with(PREFIX.as_bytes()));
+        jobs.map(|it| it.path())
+            .chain([self.path.clone()])
+            .collect()
+    }
+
+    /// Its path, absolute.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The last part of its path.
+    pub fn name(&self) -> String {
+        self.path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Where the tests' own directories are.
+    pub(crate) fn test_results(&self) -> &Arc<Section> {
+        &self.test_results
+    }
+
+    /// Opens the job's log.
+    pub(crate) fn log(&self) -> Result<File, DirectoryError> {
+        let path = self.path.join("job.log");
+        File::create_new(&path).map_err(|source| DirectoryError { path, source })
+    }
+
+    /// Gives a test's directory another name: the test is tried again.
+    pub(crate) fn set_aside(&self, directory: &str, name: &str) {
+        let renamed = self
+            .test_results
+            .held()
+            .and_then(|all| all.rename(directory, all, name));
+        if let Err(error) = renamed {
+            let all = self.test_results.path().display();
+            tracing::warn!("cannot rename {directory} in {all}: {error}");
+        }
+    }
+
+    /// Makes a test be found by its status: `test-results/by-status/<STATUS>/<directory>`. Only for those that did not pass:
+    /// a link costs as much as a tenth of a short test.
+    pub(crate) fn link_by_status(&self, status: Status, directory: &str) {
+        let linked = || {
+            let by_status = make_in(self.test_results.held()?, BY_STATUS)?;
+            let same = make_in(&by_status, status.name())?;
+            same.link(&Path::new("../..").join(directory), directory)
+        };
+        if let Err(error) = linked() {
+            let all = self.test_results.path().display();
+            tracing::debug!("no link by status for {directory} in {all}: {error}");
+        }
+    }
+}
+
+/// A directory in another one, made where it is missing.
+fn make_in(parent: &Held, name: &str) -> io::Result<Held> {
+    match parent.enter(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            parent.make(name)?;
+            parent.enter(name)
+        }
+        entered => entered,
+    }
+}
+
+/// Finds the directory of a job: a path, `latest`, or the beginning of an id.
+pub fn find(root: &Path, job: &str) -> Result<PathBuf, String> {
+    let direct = Path::new(job);
+    if direct.join(persea_journal::FILE_NAME).is_file() {
+        return Ok(direct.to_path_buf());
+    }
+    let below = root.join(job);
+    if below.join(persea_journal::FILE_NAME).is_file() {
+        return Ok(below);
+    }
+    let mut found = Vec::new();
+    if job.len() >= 4 && job.bytes().all(|b| b.is_ascii_hexdigit()) {
+        for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+            if !is_link
+                && persea_system::small_file::text(
+                    &path.join("id"),
+                    persea_system::small_file::SMALL,
+                )
+                .is_ok_and(|id| id.starts_with(&job.to_ascii_lowercase()))
+            {
+                found.push(path);
+            }
+        }
+    }
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(format!(
+            "no job `{job}`: give the path of a job's directory, `latest`, or at least 4 digits of the id of a job in {}",
+            root.display()
+        )),
+        many => Err(format!(
+            "`{job}` is the beginning of the ids of {} jobs: give more digits",
+            many.len()
+        )),
+    }
+}

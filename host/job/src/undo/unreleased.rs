@@ -1,0 +1,110 @@
+//! Which jobs may have left something to be released: a link to each in a directory of the user's, there from before the first
+//! change until all is undone. It must not know what was changed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The links of all jobs of a user.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    directory: PathBuf,
+}
+
+impl Pending {
+    /// In the user's directory for state.
+    pub fn new(state: &Path) -> Self {
+        Self {
+            directory: state.join("unreleased"),
+        }
+    }
+
+    /// From now on a job may have something to release.
+    pub(crate) fn add(&self, job_dir: &Path) -> io::Result<()> {
+        let Some(name) = job_dir.file_name() else {
+            return Ok(());
+        };
+        std::fs::create_dir_all(&self.directory)?;
+        let mut link = self.directory.join(name);
+        // Jobs in other results directories may have the same name.
+        for copy in 2.. {
+            match std::os::unix::fs::symlink(job_dir, &link) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Err(_) if std::fs::read_link(&link).is_ok_and(|job| job != job_dir) => {}
+                _ => break,
+            }
+            let mut other = name.to_owned();
+            other.push(format!(".{copy}"));
+            link = self.directory.join(other);
+        }
+        Ok(())
+    }
+
+    /// It has not any more.
+    pub(crate) fn remove(&self, job_dir: &Path) {
+        for link in self.links() {
+            if std::fs::read_link(&link).is_ok_and(|job| job == job_dir) {
+                let _ = std::fs::remove_file(link);
+            }
+        }
+    }
+
+    fn links(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = std::fs::read_dir(&self.directory).into_iter();
+        entries.flatten().flatten().map(|entry| entry.path())
+    }
+
+    /// Whether this job is one of them.
+    pub fn has(&self, job_dir: &Path) -> bool {
+        let same = |job: PathBuf| job.canonicalize().is_ok_and(|job| job == job_dir);
+        self.jobs().into_iter().any(same)
+    }
+
+    /// The directories of these jobs, by name. Those that were removed since are forgotten.
+    pub fn jobs(&self) -> Vec<PathBuf> {
+        let mut jobs = Vec::new();
+        for link in self.links() {
+            match std::fs::read_link(&link) {
+                Ok(job) if job.join(persea_journal::FILE_NAME).is_file() => jobs.push(job),
+                _ => {
+                    let _ = std::fs::remove_file(link);
+                }
+            }
+        }
+        jobs.sort();
+        jobs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_job_is_pending_until_it_says_otherwise_or_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let pending = Pending::new(&root.path().join("state"));
+        assert!(pending.jobs().is_empty());
+        let jobs = ["a", "b"].map(|name| root.path().join(name));
+        for job in &jobs {
+            std::fs::create_dir(job).unwrap();
+            std::fs::write(job.join(persea_journal::FILE_NAME), "").unwrap();
+            pending.add(job).unwrap();
+            pending.add(job).unwrap();
+        }
+        assert_eq!(pending.jobs(), jobs);
+        // A job of the same name in another results directory.
+        let same_name = root.path().join("elsewhere/a");
+        std::fs::create_dir_all(&same_name).unwrap();
+        std::fs::write(same_name.join(persea_journal::FILE_NAME), "").unwrap();
+        pending.add(&same_name).unwrap();
+        let [first, second] = jobs;
+        let all = [first.clone(), second.clone(), same_name.clone()];
+        assert_eq!(pending.jobs(), all);
+        pending.remove(&same_name);
+        assert_eq!(pending.jobs(), [first.clone(), second.clone()]);
+        pending.remove(&first);
+        std::fs::remove_dir_all(&second).unwrap();
+        assert!(pending.jobs().is_empty());
+    }
+}
