@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::plugins::put;
+use crate::support::plugins::install;
 use crate::support::{Ran, Sandbox};
 
 /// A job of tasks of the kind `batch`, which a plugin treats as their uris say.
 fn run(uris: &[&str], options: &[&str], code: i32) -> (Sandbox, Ran) {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-batch", "hostile-idle"]);
+    install(&sandbox, "plugins", &["hostile-batch", "hostile-idle"]);
     let task = |(number, uri): (usize, &&str)| {
         let kind = if *uri == "idle" { "idle" } else { "batch" };
         json!({"kind": kind, "uri": uri, "identifier": format!("{number}-{uri}")})
@@ -138,7 +138,7 @@ fn failed_task_is_retried_in_a_batch() {
 #[test]
 fn batch_runs_beside_tasks_of_another_kind() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-batch"]);
+    install(&sandbox, "plugins", &["hostile-batch"]);
     let tasks: Vec<Value> = (0..10)
         .flat_map(|n| {
             let noop = json!({"kind": "noop", "uri": format!("noop{n}")});

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::plugins::{built, lock};
+use crate::support::plugins::{components, lock};
 use crate::support::{Ran, Sandbox, finish};
 
 /// A sandbox whose compiled code is its own.
@@ -15,7 +15,7 @@ struct Case {
 impl Case {
     fn new() -> Self {
         let sandbox = Sandbox::new();
-        sandbox.file("plugins/format-csv.wasm", &built()["format-csv"]);
+        sandbox.file("plugins/format-csv.wasm", &components()["format-csv"]);
         let cache = sandbox.root().join("own-cache");
         Self { sandbox, cache }
     }
@@ -260,7 +260,7 @@ fn job_runs_without_a_usable_cache() {
 #[test]
 fn compiler_has_its_own_memory_limit() {
     let sandbox = Sandbox::new();
-    sandbox.file("p.wasm", &built()["format-csv"]);
+    sandbox.file("p.wasm", &components()["format-csv"]);
     let mut command = sandbox.persea(&[
         "plugin",
         "add",

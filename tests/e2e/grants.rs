@@ -1,17 +1,16 @@
 //! What a plugin may do: what it asks for, and what a lock or the command line grants. Nothing else can be done.
 
-use crate::plugins::{built, lock, put};
-use crate::support::Sandbox;
-use crate::trust::{GREET, lock_of, says, unlocked};
+use crate::support::plugins::{GREET, components, install, lock, read_lock, with_unlocked};
+use crate::support::{Sandbox, assert_stderr};
 
 #[test]
 fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
-    let sandbox = unlocked(&["runner-greet"]);
+    let sandbox = with_unlocked(&["runner-greet"]);
     let ran = sandbox
         .run(&["plugin", "add", "plugins/runner-greet.wasm"])
         .code(4);
     let line = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process";
-    says(
+    assert_stderr(
         &ran,
         &[
             "process: to start processes where its task runs",
@@ -21,7 +20,7 @@ fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
     assert!(!sandbox.project().join("persea.lock").exists());
     let args: Vec<&str> = line.split(' ').skip(1).collect();
     sandbox.run(&args).code(0);
-    let lock = lock_of(&sandbox);
+    let lock = read_lock(&sandbox);
     let entry = lock["plugin"][0].as_table().unwrap();
     assert_eq!(entry["name"].as_str(), Some("greet"));
     let granted = entry["grants"]["process"].as_array().unwrap().iter();
@@ -35,9 +34,9 @@ fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
     // More than it asks for is not granted either.
     let more = ["plugin", "update", "greet", "--grant", "fetch=example.org"];
     let ran = sandbox.run(&more).code(4);
-    says(&ran, &["does not ask for fetch"]);
+    assert_stderr(&ran, &["does not ask for fetch"]);
     let nothing = ["plugin", "update", "greet", "--grant", "root"];
-    says(
+    assert_stderr(
         &sandbox.run(&nothing).code(4),
         &["`root` cannot be granted"],
     );
@@ -45,7 +44,7 @@ fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
 
 #[test]
 fn runner_starts_no_process_with_an_ungranted_spawner() {
-    let sandbox = unlocked(&["runner-greet"]);
+    let sandbox = with_unlocked(&["runner-greet"]);
     sandbox.file(
         "r.json",
         format!("[{GREET}, {{\"kind\": \"noop\", \"uri\": \"n\"}}]"),
@@ -88,7 +87,7 @@ fn runner_starts_no_process_with_an_ungranted_spawner() {
 
 #[test]
 fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
-    let sandbox = unlocked(&["runner-greet", "resolver-list"]);
+    let sandbox = with_unlocked(&["runner-greet", "resolver-list"]);
     let with = |more: &[&str]| {
         let mut args = vec!["run", "--plugin-dir", "plugins"];
         args.extend(more);
@@ -96,7 +95,7 @@ fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
         sandbox.run(&args)
     };
     let ran = with(&[]).code(3);
-    says(
+    assert_stderr(
         &ran,
         &[
             "plugins/runner-greet.wasm asks to start processes where its task runs, and is not granted that: `persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process`",
@@ -104,7 +103,7 @@ fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
         ],
     );
     let ran = with(&["--grant", "process=process"]).code(4);
-    says(
+    assert_stderr(
         &ran,
         &["a plugin that no lock binds is only given spawners that isolate: sandbox"],
     );
@@ -125,7 +124,7 @@ fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
 
 #[test]
 fn inspect_and_add_show_the_spawners_of_produced_tests() {
-    let sandbox = unlocked(&["resolver-list", "runner-greet"]);
+    let sandbox = with_unlocked(&["resolver-list", "runner-greet"]);
     let path = "plugins/resolver-list.wasm";
     let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
     let apart = "has tests run with the spawner `sandbox` only (`process` grants which)";
@@ -150,13 +149,13 @@ fn inspect_and_add_show_the_spawners_of_produced_tests() {
 
 #[test]
 fn update_with_new_requests_is_refused_until_granted() {
-    let sandbox = unlocked(&["runner-greet"]);
+    let sandbox = with_unlocked(&["runner-greet"]);
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);
     // To serve another kind is more.
-    sandbox.file("plugins/runner-greet.wasm", &built()["runner-modest"]);
+    sandbox.file("plugins/runner-greet.wasm", &components()["runner-modest"]);
     let update = ["plugin", "update", "greet"];
     let ran = sandbox.run(&update).code(4);
-    says(
+    assert_stderr(
         &ran,
         &[
             "would serve more kinds than it did: wave",
@@ -168,15 +167,15 @@ fn update_with_new_requests_is_refused_until_granted() {
         "the difference is shown: {ran}"
     );
     // What it does not ask for any more it has no more.
-    let granted = |sandbox: &Sandbox| lock_of(sandbox)["plugin"][0].get("grants").is_some();
+    let granted = |sandbox: &Sandbox| read_lock(sandbox)["plugin"][0].get("grants").is_some();
     assert!(granted(&sandbox));
     sandbox
         .run(&["plugin", "update", "greet", "--approve"])
         .code(0);
     assert!(!granted(&sandbox));
-    sandbox.file("plugins/runner-greet.wasm", &built()["runner-greet"]);
+    sandbox.file("plugins/runner-greet.wasm", &components()["runner-greet"]);
     let ran = sandbox.run(&update).code(4);
-    says(
+    assert_stderr(
         &ran,
         &[
             "process: to start processes",
@@ -202,7 +201,7 @@ fn update_with_new_requests_is_refused_until_granted() {
 
 #[test]
 fn runner_can_be_limited_to_programs() {
-    let sandbox = unlocked(&["runner-greet"]);
+    let sandbox = with_unlocked(&["runner-greet"]);
     let grant = |programs: &str| {
         let grant = format!("programs={programs}");
         let args = [
@@ -231,7 +230,7 @@ fn runner_can_be_limited_to_programs() {
 #[test]
 fn processes_see_only_granted_variables() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["runner-greet"]);
+    install(&sandbox, "plugins", &["runner-greet"]);
     sandbox.file("r.json", GREET);
     sandbox.script("bin/echo", "/usr/bin/env");
     let path = format!("{}:/usr/bin:/bin", sandbox.project().join("bin").display());
@@ -264,7 +263,7 @@ fn processes_see_only_granted_variables() {
 #[test]
 fn resolver_can_be_limited_to_a_directory() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["resolver-list"]);
+    install(&sandbox, "plugins", &["resolver-list"]);
     sandbox.file("in/good.list", "$ true\n");
     sandbox.file("out/good.list", "$ true\n");
     let part = ["plugin", "update", "list", "--grant", "workspace=in"];
@@ -278,7 +277,7 @@ fn resolver_can_be_limited_to_a_directory() {
 
 #[test]
 fn invalid_grant_is_refused() {
-    let sandbox = unlocked(&["runner-greet", "resolver-list"]);
+    let sandbox = with_unlocked(&["runner-greet", "resolver-list"]);
     for (plugin, grant, words) in [
         (
             "runner-greet",
@@ -297,7 +296,7 @@ fn invalid_grant_is_refused() {
         ),
     ] {
         let path = format!("plugins/{plugin}.wasm");
-        says(
+        assert_stderr(
             &sandbox
                 .run(&["plugin", "add", &path, "--grant", grant])
                 .code(4),
@@ -314,7 +313,7 @@ fn invalid_grant_is_refused() {
         text.replace("workspace = [\".\"]", "workspace = [\"../x\"]"),
     )
     .unwrap();
-    says(
+    assert_stderr(
         &sandbox.run(&["run", "/bin/true"]).code(4),
         &["persea.lock: plugin `list`: `workspace=../x`: that is no directory of the project"],
     );

@@ -2,27 +2,13 @@
 
 use std::process::Command;
 
-use crate::support::{Ran, Sandbox, finish, rest, skip, wait_until};
-
-/// The standard error has all of these.
-#[track_caller]
-pub fn says(ran: &Ran, parts: &[&str]) {
-    for part in parts {
-        assert!(ran.stderr.contains(part), "no {part:?} in\n{ran}");
-    }
-}
-
-/// No job was begun.
-#[track_caller]
-pub fn no_job(sandbox: &Sandbox) {
-    assert!(!sandbox.root().join("home/persea").exists());
-}
+use crate::support::{Sandbox, assert_stderr, finish, rest, skip, wait_until};
 
 #[test]
 fn unresolved_reference_is_an_error() {
     let sandbox = Sandbox::new();
     let ran = sandbox.run(&["run", "nope.sh", "/bin/true"]).code(2);
-    says(
+    assert_stderr(
         &ran,
         &[
             "No tests found for given test references: nope.sh\n",
@@ -30,7 +16,7 @@ fn unresolved_reference_is_an_error() {
             "--ignore-missing-references",
         ],
     );
-    no_job(&sandbox);
+    sandbox.assert_no_job();
     // The way out that it names.
     let ran = sandbox.run(&["list", "nope.sh"]).code(2);
     assert!(ran.stdout.starts_with("MISSING nope.sh\n"), "{ran}");
@@ -47,7 +33,7 @@ fn unresolved_reference_is_an_error() {
     let ran = sandbox
         .run(&["run", "--ignore-missing-references", "nope.sh"])
         .code(2);
-    says(
+    assert_stderr(
         &ran,
         &["No test references provided nor any other arguments resolved into tests"],
     );
@@ -65,7 +51,7 @@ fn file_that_is_no_test_is_explained() {
     );
     std::fs::create_dir(sandbox.project().join("empty")).unwrap();
     let ran = sandbox.run(&["run", "empty"]).code(2);
-    says(&ran, &["No tests found for given test references: empty\n"]);
+    assert_stderr(&ran, &["No tests found for given test references: empty\n"]);
 }
 
 #[test]
@@ -79,7 +65,7 @@ fn unreadable_file_is_explained() {
         "{ran}"
     );
     sandbox.run(&["run", "round.json"]).code(2);
-    no_job(&sandbox);
+    sandbox.assert_no_job();
 }
 
 #[test]
@@ -107,13 +93,13 @@ fn syntax_error_in_a_recipe_has_line_and_column() {
         "[\n  {\"kind\": \"noop\"},\n  {\"kind\": \"noop\",}\n]\n",
     );
     let ran = sandbox.run(&["run", "r.json"]).code(2);
-    says(
+    assert_stderr(
         &ran,
         &[
             "Reference r.json might be resolved by recipe resolver, but the file is corrupted: r.json:3:19: ",
         ],
     );
-    no_job(&sandbox);
+    sandbox.assert_no_job();
 }
 
 #[test]
@@ -124,7 +110,7 @@ fn unknown_key_in_a_recipe_is_an_error() {
         r#"[{"kind": "noop"}, {"kind": "noop", "uri": "a", "colour": "red"}]"#,
     );
     let ran = sandbox.run(&["run", "r.json"]).code(2);
-    says(&ran, &["r.json: [1].colour", "recipe"]);
+    assert_stderr(&ran, &["r.json: [1].colour", "recipe"]);
     let ran = sandbox.run(&["list", "--json", "r.json"]).code(2);
     let line: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(line["reference"], "r.json");
@@ -146,7 +132,7 @@ fn unwritable_results_directory_is_an_error() {
         let ran = sandbox
             .run(&["run", "--results-dir", place, "/bin/true"])
             .code(2);
-        says(
+        assert_stderr(
             &ran,
             &["cannot write results to ", place, why, "--results-dir DIR"],
         );
@@ -158,7 +144,7 @@ fn unwritable_results_directory_is_an_error() {
     let ran = sandbox
         .run(&["run", "--json", "taken/out.json", "/bin/true"])
         .code(2);
-    says(&ran, &["taken/out.json", "Not a directory"]);
+    assert_stderr(&ran, &["taken/out.json", "Not a directory"]);
 }
 
 /// A command with a mount namespace of its own, where this user may have one.
@@ -219,7 +205,7 @@ fn full_disk_ends_the_job_with_an_error() {
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
     let ran = finish(command.spawn().unwrap()).code(2);
-    says(&ran, &["No space left on device", "events.jsonl"]);
+    assert_stderr(&ran, &["No space left on device", "events.jsonl"]);
     sandbox.wait_for("started");
     assert!(ran.took < std::time::Duration::from_secs(20), "{ran}");
     sandbox.assert_no_strays();
@@ -230,8 +216,8 @@ fn syntax_error_in_the_configuration_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "[run]\nfailfast = yes\n");
     let ran = sandbox.run(&["run", "/bin/true"]).code(4);
-    says(&ran, &["persea.toml:2:12: "]);
-    no_job(&sandbox);
+    assert_stderr(&ran, &["persea.toml:2:12: "]);
+    sandbox.assert_no_job();
 }
 
 #[test]
@@ -239,7 +225,7 @@ fn setting_of_the_wrong_type_is_named_with_its_origin() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "run.max_parallel_tasks = 'many'\n");
     let ran = sandbox.run(&["run", "/bin/true"]).code(4);
-    says(
+    assert_stderr(
         &ran,
         &[
             "setting `run.max_parallel_tasks` from persea.toml: expected a whole number, found `\"many\"`",
@@ -249,7 +235,7 @@ fn setting_of_the_wrong_type_is_named_with_its_origin() {
     let mut command = sandbox.persea(&["run", "/bin/true"]);
     command.env("PERSEA_RUN__FAILFAST", "perhaps");
     let ran = finish(command.spawn().unwrap()).code(4);
-    says(
+    assert_stderr(
         &ran,
         &[
             "setting `run.failfast` from $PERSEA_RUN__FAILFAST: expected true, false or a whole number from 1",
@@ -261,13 +247,13 @@ fn setting_of_the_wrong_type_is_named_with_its_origin() {
         ("plugins.runner.order=greet", "expected a list of texts"),
     ] {
         let ran = sandbox.run(&["run", "--set", set, "/bin/true"]).code(4);
-        says(&ran, &[part]);
+        assert_stderr(&ran, &[part]);
     }
     let ran = sandbox
         .run(&["run", "--config", "none.toml", "/bin/true"])
         .code(4);
-    says(&ran, &["none.toml", "No such file"]);
-    no_job(&sandbox);
+    assert_stderr(&ran, &["none.toml", "No such file"]);
+    sandbox.assert_no_job();
 }
 
 #[test]
@@ -288,7 +274,7 @@ fn invalid_timeouts_are_refused() {
         for time in ["soon", "-3", "5 parsecs", "nan", "1e400"] {
             let with = format!("{option}={time}");
             let ran = sandbox.run(&["run", &with, "/bin/true"]).code(4);
-            says(
+            assert_stderr(
                 &ran,
                 &[
                     "timeout",
@@ -312,9 +298,9 @@ fn invalid_and_ambiguous_job_ids_are_refused() {
         let ran = sandbox
             .run(&["run", "--force-job-id", id, "/bin/true"])
             .code(4);
-        says(&ran, &["--force-job-id", "40 hexadecimal digits"]);
+        assert_stderr(&ran, &["--force-job-id", "40 hexadecimal digits"]);
     }
-    no_job(&sandbox);
+    sandbox.assert_no_job();
     let id = "0123456789abcdef0123456789abcdef01234567";
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..2 {
@@ -330,7 +316,7 @@ fn invalid_and_ambiguous_job_ids_are_refused() {
     let ran = sandbox
         .run(&["report", "0123456", "--format", "tap"])
         .code(4);
-    says(&ran, &["`0123456` is the beginning of the ids of 2 jobs"]);
+    assert_stderr(&ran, &["`0123456` is the beginning of the ids of 2 jobs"]);
 }
 
 #[test]
@@ -348,9 +334,9 @@ fn invalid_command_lines_are_refused() {
         (&["report", "latest"], "--format"),
     ] {
         let ran = sandbox.run(args).code(4);
-        says(&ran, &[part, "--help"]);
+        assert_stderr(&ran, &[part, "--help"]);
     }
-    no_job(&sandbox);
+    sandbox.assert_no_job();
 }
 
 #[test]
@@ -359,8 +345,8 @@ fn second_report_on_stdout_is_refused() {
     let ran = sandbox
         .run(&["run", "--json", "-", "--tap", "-", "/bin/true"])
         .code(4);
-    says(&ran, &["standard output"]);
-    no_job(&sandbox);
+    assert_stderr(&ran, &["standard output"]);
+    sandbox.assert_no_job();
 }
 
 #[test]
@@ -426,7 +412,7 @@ fn missing_working_directory_is_named() {
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped());
     let ran = finish(command.spawn().unwrap()).code(4);
-    says(&ran, &["directory"]);
+    assert_stderr(&ran, &["directory"]);
     let bare = ran.stderr.replace("No such file or directory", "");
     assert!(bare.contains("directory"), "which one? {ran}");
 }

@@ -1,9 +1,9 @@
-//! What a user sees of single kinds of tests and requirements.
+//! Owns results of single kinds of tests and requirements that no other file covers.
 
 use serde_json::json;
 
-use crate::requirements::{needs, recipe};
 use crate::support::Sandbox;
+use crate::support::recipes::logged_test;
 
 #[test]
 fn tap_test_passes_only_with_exit_code_0_and_a_complete_plan() {
@@ -51,7 +51,6 @@ fn tap_test_passes_only_with_exit_code_0_and_a_complete_plan() {
         json!({"kind": "tap", "uri": format!("./{name}")})
     });
     sandbox.file("tap.json", json!(runnables).to_string());
-    // Bit 1: a test has not passed.
     sandbox.run(&["run", "tap.json"]).code(1);
     let job = sandbox.job();
     for (name, _, status, reason) in cases {
@@ -59,7 +58,7 @@ fn tap_test_passes_only_with_exit_code_0_and_a_complete_plan() {
         let found = (job.status(&name), job.reason(&name));
         assert_eq!(found, (status.to_owned(), reason.to_owned()), "{name}");
     }
-    // Avocado's rules.
+    // Avocado ignores exit codes and missing plans.
     let lenient = ["run", "--set", "runner.tap.lenient=true", "tap.json"];
     sandbox.run(&lenient).code(1);
     let job = sandbox.job();
@@ -87,9 +86,9 @@ fn pip_requirement_compares_versions_as_pep_440() {
     ];
     let tests = cases.map(|(test, name, _)| {
         let requirement = json!({"type": "pip", "name": name, "action": "check", "python": python});
-        needs(test, &json!([requirement]))
+        logged_test(test, &json!([requirement]))
     });
-    recipe(&sandbox, &tests);
+    sandbox.recipe("job.json", &tests);
     sandbox.run(&["run", "job.json"]);
     let job = sandbox.job();
     for (test, name, status) in cases {

@@ -1,13 +1,12 @@
 //! What a plugin may use: limits for all, for one, in a lock; and one that dies again and again.
 
-use crate::plugins::put;
-use crate::support::Sandbox;
-use crate::trust::{says, unlocked};
+use crate::support::plugins::{install, with_unlocked};
+use crate::support::{Sandbox, assert_stderr};
 
 #[test]
 fn lock_holds_the_limits_of_a_plugin() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-runner"]);
+    install(&sandbox, "plugins", &["hostile-runner"]);
     sandbox.file("r.json", r#"{"kind": "hog", "uri": "x"}"#);
     let limit = |limit: &str| {
         let update = ["plugin", "update", "runner.hostile", "--limit", limit];
@@ -39,11 +38,11 @@ fn lock_holds_the_limits_of_a_plugin() {
         reason(&nearest),
         format!("{reached}64 MiB: `plugins.runner.hostile.limits.memory_mb` raises it")
     );
-    says(
+    assert_stderr(
         &limit("memory=48").code(4),
         &["there is no limit `memory` of a plugin: there are `"],
     );
-    says(
+    assert_stderr(
         &limit("stack_kb=48").code(4),
         &[
             "no plugin has a limit `stack_kb` of its own, because it is one for all: the setting `plugins.limits.stack_kb`",
@@ -60,13 +59,13 @@ fn global_limit_is_refused_for_a_single_plugin() {
         let why = format!(
             "setting `plugins.{scope}.limits.stack_kb` from the command line: `stack_kb` is one for all plugins: set `plugins.limits.stack_kb`"
         );
-        says(&ran, &[&why]);
+        assert_stderr(&ran, &[&why]);
     }
 }
 
 #[test]
 fn component_size_limit_is_set_at_each_level() {
-    let sandbox = unlocked(&["runner-greet", "format-csv"]);
+    let sandbox = with_unlocked(&["runner-greet", "format-csv"]);
     let list = |options: &[&str]| {
         let fixed = ["plugin", "list", "--plugin-dir", "plugins"];
         let grant = ["--grant", "process"];
@@ -79,7 +78,7 @@ fn component_size_limit_is_set_at_each_level() {
     let (greet, csv, ran) = list(&["--set", "plugins.runner.limits.component_mb=0"]);
     assert!(!greet && csv, "{ran}");
     assert!(ran.stdout.contains(" exec-test "), "{ran}");
-    says(
+    assert_stderr(
         &ran,
         &[
             "plugins/runner-greet.wasm has reached its limit on the component's size, 0 bytes: `plugins.runner.limits.component_mb` raises it",
@@ -87,7 +86,7 @@ fn component_size_limit_is_set_at_each_level() {
     );
     let (greet, _, ran) = list(&["--set", "plugins.runner.greet.limits.component_mb=0"]);
     assert!(!greet, "{ran}");
-    says(
+    assert_stderr(
         &ran,
         &["0 bytes: `plugins.runner.greet.limits.component_mb` raises it"],
     );
@@ -104,7 +103,7 @@ fn component_size_limit_is_set_at_each_level() {
     let none = ["--set", "plugins.limits.component_mb=0"];
     let add = ["plugin", "add", "plugins/format-csv.wasm"];
     let ran = sandbox.run(&[&add[..], &none].concat()).code(4);
-    says(
+    assert_stderr(
         &ran,
         &["its limit on the component's size, 0 bytes: `plugins.limits.component_mb` raises it"],
     );
@@ -119,14 +118,14 @@ fn component_size_limit_is_set_at_each_level() {
     let ran = sandbox.run(&update).code(4);
     let way_out =
         "0 bytes: `persea plugin update result-format.csv --limit component_mb=…` raises it";
-    says(&ran, &[way_out]);
+    assert_stderr(&ran, &[way_out]);
     // A lock that was written by hand.
     let path = sandbox.project().join("persea.lock");
     let lock = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, lock.replace("component_mb = 4", "component_mb = 0")).unwrap();
     let (_, csv, ran) = list(&[]);
     assert!(!csv, "{ran}");
-    says(&ran, &[way_out]);
+    assert_stderr(&ran, &[way_out]);
     let ran = sandbox.run(&["plugin", "verify"]).code(2);
     assert!(ran.stdout.contains("WRONG result-format.csv"), "{ran}");
     assert!(ran.stdout.contains(way_out), "{ran}");
@@ -134,12 +133,12 @@ fn component_size_limit_is_set_at_each_level() {
 
 #[test]
 fn limit_too_small_to_load_a_plugin_is_not_locked() {
-    let sandbox = unlocked(&["format-csv"]);
+    let sandbox = with_unlocked(&["format-csv"]);
     let add = ["plugin", "add", "plugins/format-csv.wasm"];
     let ran = sandbox
         .run(&[&add[..], &["--limit", "memory_mb=0"]].concat())
         .code(4);
-    says(
+    assert_stderr(
         &ran,
         &[
             "plugins/format-csv.wasm has reached its limit on memory, 0 bytes: `--limit memory_mb=…` raises it",
@@ -161,7 +160,7 @@ fn limit_too_small_to_load_a_plugin_is_not_locked() {
 #[test]
 fn answer_timeout_is_set_at_each_level() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-resolver"]);
+    install(&sandbox, "plugins", &["hostile-resolver"]);
     sandbox.file("loop.bad", "");
     let reason = |options: &[&str]| {
         let fixed = ["run", "loop.bad"];
@@ -187,7 +186,7 @@ fn answer_timeout_is_set_at_each_level() {
 #[test]
 fn runner_over_its_crash_limit_is_not_called_again() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-runner"]);
+    install(&sandbox, "plugins", &["hostile-runner"]);
     let one = |number: usize| format!(r#"{{"kind": "panic", "uri": "x{number}"}}"#);
     let all: Vec<String> = (0..5).map(one).collect();
     sandbox.file(
@@ -225,7 +224,7 @@ fn runner_over_its_crash_limit_is_not_called_again() {
 #[test]
 fn resolver_over_its_crash_limit_is_not_called_again() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
+    install(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
     let names: Vec<String> = (0..5).map(|number| format!("{number}/trap.bad")).collect();
     for name in &names {
         sandbox.file(name, "");

@@ -44,6 +44,5 @@ mod suites;
 mod support;
 mod terminal;
 mod trust;
-mod users;
 mod variants;
 mod wasi;

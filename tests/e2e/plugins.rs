@@ -1,119 +1,12 @@
 //! Plugins of others: built as their authors would build them, and used as their users would.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
-use persea_guest_build::{Guest, Target, Toolchain};
+use persea_guest_build::Target;
 use sha2::{Digest as _, Sha256};
 
+use crate::support::plugins::{build, components, install, lock};
 use crate::support::{Ran, Sandbox};
-
-/// Cargo's directory for the guests of one target.
-fn target_dir(target: Target) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("guests")
-        .join(target.triple())
-}
-
-pub fn build(target: Target, crates: &[(&str, &[&str])]) -> BTreeMap<String, Vec<u8>> {
-    let toolchain = Toolchain::find(target).unwrap_or_else(|error| panic!("{error}"));
-    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/plugins");
-    let mut all = BTreeMap::new();
-    for (directory, packages) in crates {
-        let built = toolchain.build(&Guest {
-            manifest: &plugins.join(directory).join("Cargo.toml"),
-            packages,
-            profile: "release",
-            target_dir: &target_dir(target),
-        });
-        for guest in built.unwrap_or_else(|error| panic!("{directory}: {error}")) {
-            all.insert(guest.name, guest.component);
-        }
-    }
-    all
-}
-
-/// The components of all plugins in `tests/plugins`, by their packages' names.
-pub fn built() -> &'static BTreeMap<String, Vec<u8>> {
-    static BUILT: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let hostile = [
-            "hostile-runner",
-            "hostile-resolver",
-            "hostile-format",
-            "runner-rival",
-            "hostile-describe",
-            "hostile-requirement",
-            "hostile-scheduler",
-            "hostile-varianter",
-            "hostile-batch",
-            "hostile-idle",
-            "hostile-program",
-            "hostile-report",
-        ];
-        let own: &[&str] = &[];
-        build(
-            Target::Unknown,
-            &[
-                ("runner-greet", own),
-                ("runner-modest", own),
-                ("resolver-list", own),
-                ("format-csv", own),
-                ("requirement-token", own),
-                ("../../docs/examples/scheduler-depth-first", own),
-                ("../../docs/examples/varianter-pairwise", own),
-                ("../hostile/guests", &hostile),
-            ],
-        )
-    })
-}
-
-/// A core module as cargo leaves it: what an author has before it is packed.
-pub fn core_module() -> Vec<u8> {
-    built();
-    let path = "wasm32-unknown-unknown/release/runner_greet.wasm";
-    std::fs::read(target_dir(Target::Unknown).join(path)).unwrap()
-}
-
-/// Puts plugins into a directory of the sandbox, and locks them with all that they ask for, and on this machine: in the project's lock, or in the user's
-/// where the directory is not in the project.
-#[track_caller]
-pub fn put(sandbox: &Sandbox, directory: &str, names: &[&str]) {
-    for name in names {
-        let path = format!("{directory}/{name}.wasm");
-        sandbox.file(&path, &built()[*name]);
-        lock(sandbox, &path, &[]);
-    }
-}
-
-/// Locks a component with all that it asks for.
-#[track_caller]
-pub fn lock(sandbox: &Sandbox, path: &str, more: &[&str]) {
-    let bytes = std::fs::read(sandbox.project().join(path)).unwrap();
-    let asks = |power: &str| {
-        let import = format!("persea:plugin/{power}@");
-        bytes
-            .windows(import.len())
-            .any(|window| window == import.as_bytes())
-    };
-    let mut args = vec!["plugin", "add", path];
-    // What these say is run as tests, so it's for them to be granted where.
-    let hands_out = ["resolve", "vary", "fulfil"].into_iter().any(asks);
-    let grants = [
-        (asks("process") || hands_out, "process=process,sandbox"),
-        (asks("workspace"), "workspace=."),
-        (asks("fetch"), "fetch=*,file,."),
-    ];
-    for (_, grant) in grants.into_iter().filter(|(asks, _)| *asks) {
-        args.extend(["--grant", grant]);
-    }
-    if path.starts_with("..") {
-        args.push("--user");
-    }
-    args.extend(more);
-    sandbox.run(&args).code(0);
-}
 
 const GREETINGS: &str = "# Who is to be greeted\n\ngreet: World\ngreet: nobody\n$ echo from the shell; exit 3\n$ true\n";
 
@@ -161,21 +54,21 @@ const GOOD: [&str; 3] = ["runner-greet", "resolver-list", "format-csv"];
 #[test]
 fn plugins_of_a_directory_work() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &GOOD);
+    install(&sandbox, "plugins", &GOOD);
     each_does_its_work(&sandbox, &["--plugin-dir", "plugins"]);
 }
 
 #[test]
 fn plugins_of_the_users_directory_need_no_option() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "../home/.local/share/persea/plugins", &GOOD);
+    install(&sandbox, "../home/.local/share/persea/plugins", &GOOD);
     each_does_its_work(&sandbox, &[]);
 }
 
 #[test]
 fn users_plugin_directory_follows_xdg_data_home() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "../data/persea/plugins", &GOOD);
+    install(&sandbox, "../data/persea/plugins", &GOOD);
     let mut command = sandbox.persea(&["plugin", "list"]);
     command.env("XDG_DATA_HOME", sandbox.root().join("data"));
     let ran = crate::support::finish(command.spawn().unwrap()).code(0);
@@ -188,7 +81,7 @@ fn users_plugin_directory_follows_xdg_data_home() {
 #[test]
 fn plugin_directory_can_be_configured() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "tools/persea", &GOOD);
+    install(&sandbox, "tools/persea", &GOOD);
     sandbox.file("persea.toml", "plugins.dirs = ['tools/persea']\n");
     each_does_its_work(&sandbox, &[]);
 }
@@ -214,7 +107,7 @@ fn plugins_built_for_wasi_work() {
 #[test]
 fn plugin_gets_its_declared_settings() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &GOOD);
+    install(&sandbox, "plugins", &GOOD);
     sandbox.file("tests.list", "greet: World\n");
     let set = "runner.greet.words=Good morning";
     let ran = sandbox
@@ -244,7 +137,7 @@ fn plugin_gets_its_declared_settings() {
 #[test]
 fn resolver_error_names_file_and_line() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &GOOD);
+    install(&sandbox, "plugins", &GOOD);
     sandbox.file("broken.list", "greet: World\n\nwhat is this\n");
     let ran = sandbox
         .run(&["run", "--plugin-dir", "plugins", "broken.list"])
@@ -276,7 +169,7 @@ fn runners(ran: &Ran) -> Vec<String> {
 #[test]
 fn runner_order_decides_between_two_runners_of_a_kind() {
     let sandbox = Sandbox::new();
-    put(
+    install(
         &sandbox,
         "plugins",
         &["resolver-list", "runner-greet", "runner-rival"],
@@ -333,9 +226,9 @@ fn runner_order_decides_between_two_runners_of_a_kind() {
 #[test]
 fn duplicate_plugin_is_harmless() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &GOOD);
-    put(&sandbox, "more", &GOOD);
-    sandbox.file("plugins/another-name.wasm", &built()["runner-greet"]);
+    install(&sandbox, "plugins", &GOOD);
+    install(&sandbox, "more", &GOOD);
+    sandbox.file("plugins/another-name.wasm", &components()["runner-greet"]);
     each_does_its_work(
         &sandbox,
         &["--plugin-dir", "more", "--plugin-dir", "plugins"],
@@ -385,7 +278,7 @@ fn built_in_plugin_can_be_disabled() {
 #[test]
 fn inspect_shows_identity_powers_and_digest() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &GOOD);
+    install(&sandbox, "plugins", &GOOD);
     let rows = |file: &str| -> BTreeMap<String, String> {
         let ran = sandbox.run(&["plugin", "inspect", file]).code(0);
         let mut rows: BTreeMap<String, String> = BTreeMap::new();
@@ -441,7 +334,7 @@ fn inspect_shows_identity_powers_and_digest() {
         [log, "output: write its own report"]
     );
 
-    let bytes = &built()["runner-greet"];
+    let bytes = &components()["runner-greet"];
     let digest: String = Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -467,8 +360,8 @@ fn inspect_shows_identity_powers_and_digest() {
 #[test]
 fn inspect_and_add_show_what_a_plugin_replaces() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["runner-greet"]);
-    sandbox.file("rival.wasm", &built()["runner-rival"]);
+    install(&sandbox, "plugins", &["runner-greet"]);
+    sandbox.file("rival.wasm", &components()["runner-rival"]);
     let replaces = "runner.exec-test, built in, for exec-test";
     let beside =
         "runner.greet in persea.lock, for greet: `plugins.runner.order` says which is preferred";

@@ -5,23 +5,17 @@ use std::os::unix::process::CommandExt as _;
 
 use serde_json::{Value, json};
 
-use crate::plugins::put;
-use crate::support::{Ran, Sandbox, finish};
-use crate::trust::unlocked;
+use crate::support::plugins::{install, with_unlocked};
+use crate::support::{Ran, Sandbox, assert_stderr, finish};
 
 /// A project with a resolver that fails, errs or warns by the names of files.
 fn with_hostile_resolver() -> Sandbox {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-resolver"]);
+    install(&sandbox, "plugins", &["hostile-resolver"]);
     sandbox
 }
 
 const LABEL: &str = "resolver `hostile` (plugins/hostile-resolver.wasm)";
-
-#[track_caller]
-fn says(ran: &Ran, part: &str) {
-    assert!(ran.stderr.contains(part), "no {part:?} in\n{ran}");
-}
 
 /// The warnings in the journal, without their times.
 fn warnings(sandbox: &Sandbox) -> Vec<Value> {
@@ -99,9 +93,9 @@ fn resolver_error_is_a_warning_and_the_next_resolver_is_asked() {
             .contains(&line.replace("WARNING", "warning"))
     );
     let ran = sandbox.run(&["run", "--strict", "./errs.bad"]).code(2);
-    says(
+    assert_stderr(
         &ran,
-        "1 warning about references, which `--strict` makes an error",
+        &["1 warning about references, which `--strict` makes an error"],
     );
 }
 
@@ -126,17 +120,19 @@ fn resolver_warnings_are_counted_and_named_with_verbose() {
         })
     );
     let ran = sandbox.run(&["run", "-v", "t"]).code(0);
-    says(&ran, &format!("{counted}\n"));
-    says(
+    assert_stderr(&ran, &[&format!("{counted}\n")]);
+    assert_stderr(
         &ran,
-        &format!("warning: t/warns-3: {LABEL}: t/warns-3 has a factory of tests"),
+        &[&format!(
+            "warning: t/warns-3: {LABEL}: t/warns-3 has a factory of tests"
+        )],
     );
     let ran = sandbox
         .run(&["run", "--set", "run.strict=true", "t"])
         .code(2);
-    says(
+    assert_stderr(
         &ran,
-        "3 warnings about references, which `--strict` makes an error",
+        &["3 warnings about references, which `--strict` makes an error"],
     );
     let ran = sandbox.run(&["list", "--strict", "t"]).code(2);
     assert_eq!(ran.stdout, "exec-test t/good.sh\n", "{ran}");
@@ -156,9 +152,9 @@ fn empty_resolver_answer_makes_an_empty_job() {
     assert_eq!(job.results()["total"], 0);
     assert_eq!(job.read("results.tap"), "1..0\n");
     let fail = ["run", "--set", "run.exit.empty=fail", "empty.bad"];
-    says(
+    assert_stderr(
         &sandbox.run(&fail).code(2),
-        "error: the job has no test (`run.exit.empty`)",
+        &["error: the job has no test (`run.exit.empty`)"],
     );
     // A reference that nobody takes is an error as before.
     sandbox.run(&["run", "empty.bad", "nothing"]).code(2);
@@ -177,8 +173,8 @@ fn unresolved_files_are_counted_and_named_with_verbose() {
             "note: no resolver takes 2 files of directories; `-v` names them\n"
         );
         let ran = sandbox.run(&[command, "-v", "t"]).code(0);
-        says(&ran, "no resolver takes t/notes.txt: ");
-        says(&ran, "t/data.csv is not executable");
+        assert_stderr(&ran, &["no resolver takes t/notes.txt: "]);
+        assert_stderr(&ran, &["t/data.csv is not executable"]);
     }
 }
 
@@ -196,13 +192,13 @@ fn directory_without_tests_is_an_error() {
     let ran = sandbox.run(&["list", "--json", "t"]).code(2);
     assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
     let ran = sandbox.run(&["run", "t", "/bin/true"]).code(2);
-    says(&ran, "No tests found for given test references: t\n");
+    assert_stderr(&ran, &["No tests found for given test references: t\n"]);
     let ran = sandbox
         .run(&["run", "--ignore-missing-references", "t", "/bin/true"])
         .code(0);
-    says(
+    assert_stderr(
         &ran,
-        "warning: no test is found for t: no resolver takes any of its 30 files",
+        &["warning: no test is found for t: no resolver takes any of its 30 files"],
     );
 }
 
@@ -221,8 +217,14 @@ fn directory_walk_skips_job_results_with_a_note() {
         let note = "note: results of ";
         match jobs {
             0 => assert!(!ran.stderr.contains(note), "{ran}"),
-            1 => says(&ran, &format!("{note}a job are left out: ./results/job-")),
-            _ => says(&ran, &format!("{note}2 jobs are left out: ./results/job-")),
+            1 => assert_stderr(
+                &ran,
+                &[&format!("{note}a job are left out: ./results/job-")],
+            ),
+            _ => assert_stderr(
+                &ran,
+                &[&format!("{note}2 jobs are left out: ./results/job-")],
+            ),
         }
     }
     // A directory that is typed is looked into.
@@ -300,7 +302,7 @@ fn fifty_greetings(sandbox: &Sandbox) -> Ran {
 
 #[test]
 fn shared_configuration_error_is_shown_once() {
-    let sandbox = unlocked(&["runner-greet"]);
+    let sandbox = with_unlocked(&["runner-greet"]);
     sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
     let add = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process";
     let refused = format!(
@@ -351,7 +353,7 @@ fn shared_configuration_error_is_shown_once() {
 
 #[test]
 fn suggested_resolver_grants_work_with_the_default_spawner() {
-    let sandbox = unlocked(&["resolver-list"]);
+    let sandbox = with_unlocked(&["resolver-list"]);
     sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
     sandbox.file("good.list", "$ true\n");
     let ran = sandbox.run(&["run", "good.list"]).code(2);
@@ -373,7 +375,7 @@ fn job_without_a_started_test_is_no_success() {
     let run = |options: &[&str]| sandbox.run(&[&["run", "--job", "setup.toml"], options].concat());
     let ran = run(&[]).code(2);
     assert_eq!(sandbox.job().results()["cancel"], 1);
-    says(&ran, "error: none of the 1 tests was run");
+    assert_stderr(&ran, &["error: none of the 1 tests was run"]);
     run(&["--set", "run.exit.cancelled=fail"]).code(1);
     run(&["--dry-run"]).code(0);
     for requirement in [
@@ -404,7 +406,7 @@ fn cancelled_tests_fail_the_job_only_if_configured() {
     run(&["--set", "run.exit.cancelled=pass"]).code(0);
     run(&["--set", "run.exit.cancelled=fail"]).code(1);
     let ran = run(&["--set", "run.exit.cancelled=perhaps"]).code(4);
-    says(&ran, "expected `pass` or `fail`");
+    assert_stderr(&ran, &["expected `pass` or `fail`"]);
 }
 
 #[test]

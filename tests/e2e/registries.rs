@@ -8,8 +8,8 @@ use oci_client::Reference;
 use oci_client::client::{Client, ClientConfig, ClientProtocol, Config, ImageLayer};
 use oci_client::secrets::RegistryAuth;
 
-use crate::plugins::built;
-use crate::support::{Ran, Sandbox};
+use crate::support::plugins::{GREET, components};
+use crate::support::{Sandbox, assert_stderr};
 
 /// A registry that lives as long as its test.
 struct Registry {
@@ -83,23 +83,16 @@ impl Registry {
     }
 }
 
-#[track_caller]
-fn says(ran: &Ran, part: &str) {
-    assert!(ran.stderr.contains(part), "no {part:?} in\n{ran}");
-}
-
 fn stored(sandbox: &Sandbox) -> usize {
     let store = sandbox.root().join("home/.local/share/persea/store");
     std::fs::read_dir(store).map_or(0, Iterator::count)
 }
 
-const GREET: &str = r#"{"kind": "greet", "uri": "World"}"#;
-
 #[test]
 fn registry_plugin_is_locked_run_updated_and_reinstalled() {
     let registry = Registry::start();
     let wasm = "application/wasm";
-    let reference = registry.push("team/greet:1", &[(wasm, &built()["runner-modest"])]);
+    let reference = registry.push("team/greet:1", &[(wasm, &components()["runner-modest"])]);
     let sandbox = Sandbox::new();
     sandbox.file("r.json", GREET);
     let ran = sandbox.run(&["plugin", "add", &reference]).code(0);
@@ -112,13 +105,13 @@ fn registry_plugin_is_locked_run_updated_and_reinstalled() {
     sandbox.run(&["plugin", "verify"]).code(0);
 
     // The tag moves; the lock does not.
-    registry.push("team/greet:1", &[(wasm, &built()["runner-greet"])]);
+    registry.push("team/greet:1", &[(wasm, &components()["runner-greet"])]);
     sandbox.run(&["run", "r.json"]).code(0);
     assert_eq!(sandbox.job().test("World")["whiteboard"], "World");
     let ran = sandbox.run(&["plugin", "update", "greet"]).code(4);
-    says(
+    assert_stderr(
         &ran,
-        "`persea plugin update runner.greet --grant process=sandbox,process`",
+        &["`persea plugin update runner.greet --grant process=sandbox,process`"],
     );
     let grant = ["plugin", "update", "greet", "--grant", "process=process"];
     sandbox.run(&grant).code(0);
@@ -126,10 +119,13 @@ fn registry_plugin_is_locked_run_updated_and_reinstalled() {
     assert_eq!(sandbox.job().test("World")["whiteboard"], "Hello, World!");
 
     // Another machine has the project and its lock, and gets the very same.
-    registry.push("team/greet:1", &[(wasm, &built()["runner-modest"])]);
+    registry.push("team/greet:1", &[(wasm, &components()["runner-modest"])]);
     std::fs::remove_dir_all(sandbox.root().join("home")).unwrap();
     let ran = sandbox.run(&["run", "r.json"]).code(3);
-    says(&ran, "is not there: `persea plugin install` gets it from");
+    assert_stderr(
+        &ran,
+        &["is not there: `persea plugin install` gets it from"],
+    );
     let ran = sandbox.run(&["plugin", "verify"]).code(2);
     assert!(
         ran.stdout.starts_with("WRONG runner.greet 0.3.0: "),
@@ -153,7 +149,7 @@ fn registry_plugin_is_locked_run_updated_and_reinstalled() {
 #[test]
 fn signature_is_read_from_the_registry() {
     let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
-    let bytes = &built()["format-csv"][..];
+    let bytes = &components()["format-csv"][..];
     let signature = minisign::sign(Some(&keys.pk), &keys.sk, bytes, None, None).unwrap();
     let signature = signature.into_string();
     let registry = Registry::start();
@@ -168,9 +164,9 @@ fn signature_is_read_from_the_registry() {
         "persea.toml",
         format!("plugins.keys = [\"{}\"]\n", keys.pk.to_base64()),
     );
-    says(
+    assert_stderr(
         &sandbox.run(&["plugin", "add", &plain]).code(4),
-        "is not signed",
+        &["is not signed"],
     );
     assert_eq!(stored(&sandbox), 0);
     let ran = sandbox.run(&["plugin", "add", &signed]).code(0);
@@ -185,7 +181,7 @@ fn invalid_registry_answers_are_errors() {
     let sandbox = Sandbox::new();
     let add = |reference: &str, part: &str| {
         let ran = sandbox.run(&["plugin", "add", reference]).code(4);
-        says(&ran, part);
+        assert_stderr(&ran, &[part]);
     };
     add(
         &format!("{}/team/none:1", registry.address),
@@ -207,9 +203,9 @@ fn invalid_registry_answers_are_errors() {
         "--set",
         "plugins.limits.component_mb=2",
     ];
-    says(
+    assert_stderr(
         &sandbox.run(&small).code(4),
-        "`plugins.limits.component_mb`",
+        &["`plugins.limits.component_mb`"],
     );
     add("ghcr.io/UPPER/case:1", "is no reference of a registry");
     assert_eq!(stored(&sandbox), 0);

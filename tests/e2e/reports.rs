@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::plugins::put;
+use crate::support::plugins::install;
 use crate::support::{Job, Ran, Sandbox};
 
 /// A job with a test of each ending, some with output; its exit code is 9.
@@ -527,7 +527,7 @@ fn result_format_added_later_reports_an_old_job() {
         "{ran}"
     );
     assert!(ran.stderr.contains("`persea plugin add FILE`"), "{ran}");
-    put(&sandbox, "plugins", &["format-csv"]);
+    install(&sandbox, "plugins", &["format-csv"]);
     let ran = sandbox
         .run(&[
             "report",
@@ -558,7 +558,7 @@ fn result_format_added_later_reports_an_old_job() {
 fn trapping_result_format_fails_the_report() {
     let sandbox = Sandbox::new();
     sandbox.run(&["run", "/bin/true", "/bin/true"]).code(0);
-    put(&sandbox, "plugins", &["hostile-format"]);
+    install(&sandbox, "plugins", &["hostile-format"]);
     let args = [
         "report",
         "latest",

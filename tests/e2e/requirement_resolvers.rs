@@ -1,28 +1,29 @@
-//! What sees to requirements: plugins of others, those that misbehave, and what is downloaded for them.
+//! Owns requirement resolvers: those of third parties, those that misbehave, and the built-in ones
+//! that download.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::plugins::put;
-use crate::requirements::{log, needs, plain, recipe};
+use crate::support::plugins::install;
+use crate::support::recipes::{logged, logged_test};
 use crate::support::{Ran, Sandbox};
 
 #[test]
 fn requirement_resolver_plugin_can_replace_a_built_in_one() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["requirement-token"]);
+    install(&sandbox, "plugins", &["requirement-token"]);
     let token = |name: &str, kind: &str, key: &str| json!([{"type": kind, key: name}]);
-    let prints = |name: &str, requirements: &Value| {
-        let mut runnable = needs(name, requirements);
+    let prints_token = |name: &str, requirements: &Value| {
+        let mut runnable = logged_test(name, requirements);
         runnable["args"] = json!(["-c", "cat *.token; echo token ${TOKEN-none}"]);
         runnable
     };
-    recipe(
-        &sandbox,
+    sandbox.recipe(
+        "job.json",
         &[
-            prints("custom", &token("a", "token", "uri")),
-            prints("replaced", &token("b", "file", "path")),
+            prints_token("custom", &token("a", "token", "uri")),
+            prints_token("replaced", &token("b", "file", "path")),
         ],
     );
     let run = |options: &[&str]| -> Ran {
@@ -39,10 +40,10 @@ fn requirement_resolver_plugin_can_replace_a_built_in_one() {
     };
     let first = number("custom").max(number("replaced"));
     assert!(!sandbox.project().join("a.token").exists());
-    // Its own count goes on in the next job.
+    // The resolver keeps its count from job to job.
     run(&[]);
     assert!(number("custom") > first);
-    // As configured, the host's own is preferred again, which does not make files up.
+    // The configured order prefers the built-in resolver again, and that creates no file.
     run(&["--set", "plugins.requirement-resolver.order=[\"file\"]"]);
     assert_eq!(sandbox.job().status("custom"), "PASS");
     assert_eq!(sandbox.job().status("replaced"), "CANCEL");
@@ -55,13 +56,15 @@ fn requirement_resolver_plugin_can_replace_a_built_in_one() {
 #[test]
 fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-requirement"]);
+    install(&sandbox, "plugins", &["hostile-requirement"]);
     let cases = [
         ("check-panics", "CANCEL", "no idea"),
         (
             "check-loops",
             "CANCEL",
-            "requirement-resolver `hostile` (plugins/hostile-requirement.wasm) has reached its limit on the time to meet or to release a requirement, 8 s: `requirement.timeout` raises it, or `plugins.requirement-resolver.hostile.timeout` alone",
+            "requirement-resolver `hostile` (plugins/hostile-requirement.wasm) has reached its \
+             limit on the time to meet or to release a requirement, 8 s: `requirement.timeout` \
+             raises it, or `plugins.requirement-resolver.hostile.timeout` alone",
         ),
         (
             "impossible",
@@ -73,7 +76,8 @@ fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
         (
             "hoards",
             "CANCEL",
-            "requirement-resolver `hostile` (plugins/hostile-requirement.wasm): it has reached its limit on what it keeps from job to job, 1024 names: nothing raises it; to remove ",
+            "requirement-resolver `hostile` (plugins/hostile-requirement.wasm): it has reached its \
+             limit on what it keeps from job to job, 1024 names: nothing raises it; to remove ",
         ),
         ("chatters", "CANCEL", "plugins.limits.status_bytes"),
         ("stuck", "PASS", ""),
@@ -81,10 +85,10 @@ fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
     ];
     let mut runnables: Vec<Value> = cases
         .iter()
-        .map(|(kind, ..)| needs(kind, &json!([{"type": kind}])))
+        .map(|(kind, ..)| logged_test(kind, &json!([{"type": kind}])))
         .collect();
-    runnables.push(needs("neighbour", &json!([plain("fine")])));
-    recipe(&sandbox, &runnables);
+    runnables.push(logged_test("neighbour", &json!([logged("fine")])));
+    sandbox.recipe("job.json", &runnables);
     let ran = sandbox
         .run(&[
             "run",
@@ -106,11 +110,11 @@ fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
     }
     assert_eq!(wrong, "", "{ran}");
     assert_eq!(job.status("neighbour"), "PASS");
-    assert!(log(&sandbox).contains(&"down fine".to_owned()));
+    assert!(sandbox.lines("log").contains(&"down fine".to_owned()));
     for words in [
         "requirement stuck could not be released: it is glued to the floor",
         "requirement release-panics could not be released: ",
-        // Nobody knows how far it had come.
+        // Released although it failed: nobody knows how far it had come.
         "requirement fulfil-panics could not be released: ",
     ] {
         assert!(ran.stderr.contains(words), "{words}: {ran}");
@@ -120,27 +124,32 @@ fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
 #[test]
 fn asset_is_verified_and_passed_to_its_test() {
     let sandbox = Sandbox::new();
-    // FIPS 180-4's example.
+    // The example of FIPS 180-4, so that the checksum comes from elsewhere than our code.
     sandbox.file("mirror/abc.txt", "abc");
     sandbox.file("mirror/other.txt", "abd");
     let abc = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-    let asset = |name: &str, checksum: Option<&str>| json!([{"type": "asset", "name": name, "locations": "mirror/", "checksum": checksum}]);
-    let mut found = needs("found", &asset("abc.txt", Some(abc)));
+    let asset = |name: &str, checksum: Option<&str>| {
+        json!([{
+            "type": "asset", "name": name, "locations": "mirror/", "checksum": checksum,
+        }])
+    };
+    let checksum = abc.replace('b', "d");
+    let remote = json!([{
+        "type": "asset", "name": "https://example.org/x", "checksum": checksum,
+    }]);
+    let mut found = logged_test("found", &asset("abc.txt", Some(abc)));
     found["args"] = json!(["-c", "cat \"$PERSEA_ASSET_ABC_TXT\""]);
-    recipe(
-        &sandbox,
+    sandbox.recipe(
+        "job.json",
         &[
             found,
-            needs("differs", &asset("other.txt", Some(&abc.replace('b', "e")))),
-            needs("unverified", &asset("other.txt", None)),
-            needs(
+            logged_test("differs", &asset("other.txt", Some(&abc.replace('b', "e")))),
+            logged_test("unverified", &asset("other.txt", None)),
+            logged_test(
                 "missing",
                 &asset("nothing.txt", Some(&abc.replace('b', "c"))),
             ),
-            needs(
-                "far",
-                &json!([{"type": "asset", "name": "https://example.org/x", "checksum": abc.replace('b', "d")}]),
-            ),
+            logged_test("far", &remote),
         ],
     );
     sandbox

@@ -1,51 +1,15 @@
-//! What tasks require: met once for all that share it, undone on every way out, and never a reason to hold up or lose another task.
+//! Owns requirements of tasks: a shared one is fulfilled once, each is released however the job
+//! ends, and none delays or harms another task.
 
 use std::io::{BufRead as _, BufReader};
 
 use serde_json::{Value, json};
 
-use crate::support::{Sandbox, finish, signal, wait_until};
+use crate::support::recipes::{exec, logged, logged_requirement, logged_test, with};
+use crate::support::{Sandbox, finish, signal};
 
-/// A program that needs something, and writes its name down when it runs.
-pub fn needs(name: &str, requirements: &Value) -> Value {
-    json!({
-        "kind": "exec-test",
-        "uri": "/bin/sh",
-        "args": ["-c", format!("echo run {name} >> log")],
-        "identifier": name,
-        "kwargs": {"dependencies": requirements},
-    })
-}
-
-/// A requirement whose beginning and end are written down; `more` is added to it.
-fn noted(name: &str, more: Value) -> Value {
-    let mut requirement = json!({
-        "type": "command",
-        "label": name,
-        "setup": format!("echo up {name} >> log"),
-        "teardown": format!("echo down {name} >> log"),
-    });
-    for (key, value) in more.as_object().unwrap() {
-        requirement[key] = value.clone();
-    }
-    requirement
-}
-
-pub fn plain(name: &str) -> Value {
-    noted(name, json!({}))
-}
-
-pub fn recipe(sandbox: &Sandbox, runnables: &[Value]) {
-    sandbox.file("job.json", Value::from(runnables).to_string());
-}
-
-pub fn log(sandbox: &Sandbox) -> Vec<String> {
-    let text = std::fs::read_to_string(sandbox.project().join("log")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
-}
-
-/// What the journal says of the requirements, as `event id`.
-fn events(sandbox: &Sandbox) -> Vec<String> {
+/// The journal's events of requirements, as `EVENT ID`, where a finished one has its state.
+fn requirement_events(sandbox: &Sandbox) -> Vec<String> {
     let events = sandbox.job().events();
     let word = |event: &Value| {
         let what = event["event"]
@@ -59,7 +23,7 @@ fn events(sandbox: &Sandbox) -> Vec<String> {
     events.iter().filter_map(word).collect()
 }
 
-fn place(log: &[String], line: &str) -> usize {
+fn position(log: &[String], line: &str) -> usize {
     let found = log.iter().position(|one| one == line);
     found.unwrap_or_else(|| panic!("no {line:?} in {log:?}"))
 }
@@ -67,19 +31,24 @@ fn place(log: &[String], line: &str) -> usize {
 #[test]
 fn shared_requirement_is_fulfilled_once_and_released_in_reverse_order() {
     let sandbox = Sandbox::new();
-    let both = json!([plain("one"), plain("two")]);
-    let mut runnables: Vec<Value> = (0..20).map(|n| needs(&format!("t{n}"), &both)).collect();
-    runnables.push(needs(
+    let both = json!([logged("one"), logged("two")]);
+    let mut runnables: Vec<Value> = (0..20)
+        .map(|n| logged_test(&format!("t{n}"), &both))
+        .collect();
+    runnables.push(logged_test(
         "kept",
-        &json!([noted("three", json!({"scope": "keep"}))]),
+        &json!([logged_requirement("three", json!({"scope": "keep"}))]),
     ));
-    recipe(&sandbox, &runnables);
+    sandbox.recipe("job.json", &runnables);
     sandbox.run(&["run", "job.json"]).code(0);
-    let log = log(&sandbox);
+    let log = sandbox.lines("log");
     for line in ["up one", "up two", "up three", "down one", "down two"] {
         assert_eq!(log.iter().filter(|one| *one == line).count(), 1, "{log:?}");
     }
-    assert!(place(&log, "up one") < place(&log, "up two"), "{log:?}");
+    assert!(
+        position(&log, "up one") < position(&log, "up two"),
+        "{log:?}"
+    );
     assert_eq!(log[log.len() - 2..], ["down two", "down one"]);
     assert!(!log.contains(&"down three".to_owned()), "{log:?}");
 }
@@ -87,15 +56,15 @@ fn shared_requirement_is_fulfilled_once_and_released_in_reverse_order() {
 #[test]
 fn unmet_requirement_cancels_its_task_without_delaying_others() {
     let sandbox = Sandbox::new();
-    // What is missing is only known to be so when the other task has run.
-    let slow = json!([{"type": "command", "label": "nothing", "check": "until [ -e free ]; do sleep 0.02; done; false", "setup": "echo no such thing >&2; false"}]);
-    recipe(
-        &sandbox,
-        &[
-            needs("needs", &slow),
-            json!({"kind": "exec-test", "uri": "/bin/touch", "args": ["free"], "identifier": "free"}),
-        ],
-    );
+    // The check fails only after the other task has run: in the one slot, that task does not wait.
+    let unmet = json!([{
+        "type": "command",
+        "label": "nothing",
+        "check": "until [ -e free ]; do sleep 0.02; done; false",
+        "setup": "echo no such thing >&2; false",
+    }]);
+    let free = with(exec("free", "/bin/touch"), "args", json!(["free"]));
+    sandbox.recipe("job.json", &[logged_test("needs", &unmet), free]);
     let ran = sandbox
         .run(&["run", "--max-parallel-tasks", "1", "job.json"])
         .code(0);
@@ -118,15 +87,15 @@ fn unmet_requirement_cancels_its_task_without_delaying_others() {
 #[test]
 fn task_scoped_requirement_is_never_shared() {
     let sandbox = Sandbox::new();
-    let own = noted("own", json!({"scope": "task"}));
+    let own = logged_requirement("own", json!({"scope": "task"}));
     let runnables: Vec<Value> = (0..4)
-        .map(|n| needs(&format!("t{n}"), &json!([own])))
+        .map(|n| logged_test(&format!("t{n}"), &json!([own])))
         .collect();
-    recipe(&sandbox, &runnables);
+    sandbox.recipe("job.json", &runnables);
     sandbox
         .run(&["run", "--max-parallel-tasks", "4", "job.json"])
         .code(0);
-    let log = log(&sandbox);
+    let log = sandbox.lines("log");
     assert_eq!(log.len(), 12, "{log:?}");
     for three in log.chunks(3) {
         assert_eq!(three[0], "up own", "{log:?}");
@@ -138,20 +107,20 @@ fn task_scoped_requirement_is_never_shared() {
 #[test]
 fn task_scoped_requirements_are_released_in_reverse_order() {
     let sandbox = Sandbox::new();
-    let own = |name: &str| noted(name, json!({"scope": "task"}));
-    let mut forsaken = needs("forsaken", &json!([own("c")]));
-    forsaken["needs"] = json!(["fails"]);
-    recipe(
-        &sandbox,
+    let own = |name: &str| logged_requirement(name, json!({"scope": "task"}));
+    let mut unrunnable = logged_test("unrunnable", &json!([own("c")]));
+    unrunnable["needs"] = json!(["fails"]);
+    sandbox.recipe(
+        "job.json",
         &[
-            needs("two", &json!([own("a"), own("b")])),
-            json!({"kind": "exec-test", "uri": "/bin/false", "identifier": "fails"}),
-            forsaken,
-            needs(
+            logged_test("two", &json!([own("a"), own("b")])),
+            exec("fails", "/bin/false"),
+            unrunnable,
+            logged_test(
                 "half",
                 &json!([
                     own("d"),
-                    noted("e", json!({"scope": "task", "setup": "false"}))
+                    logged_requirement("e", json!({"scope": "task", "setup": "false"}))
                 ]),
             ),
         ],
@@ -159,39 +128,39 @@ fn task_scoped_requirements_are_released_in_reverse_order() {
     sandbox.run(&["run", "job.json"]).code(1);
     let job = sandbox.job();
     assert_eq!(
-        job.reason("forsaken"),
+        job.reason("unrunnable"),
         "it needs `2-fails`, which has ended FAIL"
     );
     assert_eq!(job.status("half"), "CANCEL");
-    let log = log(&sandbox);
-    let of = |names: &[&str]| -> Vec<&str> {
+    let log = sandbox.lines("log");
+    let lines_of = |names: &[&str]| -> Vec<&str> {
         let all = log.iter().map(String::as_str);
         all.filter(|line| names.iter().any(|name| line.ends_with(name)))
             .collect()
     };
     assert_eq!(
-        of(&[" a", " b", "two"]),
+        lines_of(&[" a", " b", "two"]),
         ["up a", "up b", "run two", "down b", "down a"]
     );
-    assert!(of(&[" c"]).is_empty(), "{log:?}");
-    // What was brought about before something failed is undone all the same.
-    assert_eq!(of(&[" d", "half"]), ["up d", "down d"]);
+    assert!(lines_of(&[" c"]).is_empty(), "{log:?}");
+    // The requirement that was fulfilled before the second one failed is released.
+    assert_eq!(lines_of(&[" d", "half"]), ["up d", "down d"]);
 }
 
 #[test]
 fn requirement_already_present_is_not_released() {
     let sandbox = Sandbox::new();
-    recipe(
-        &sandbox,
-        &[needs(
+    sandbox.recipe(
+        "job.json",
+        &[logged_test(
             "t",
-            &json!([noted("there", json!({"check": "true"}))]),
+            &json!([logged_requirement("there", json!({"check": "true"}))]),
         )],
     );
     sandbox.run(&["run", "job.json"]).code(0);
-    assert_eq!(log(&sandbox), ["run t"]);
+    assert_eq!(sandbox.lines("log"), ["run t"]);
     assert_eq!(
-        events(&sandbox),
+        requirement_events(&sandbox),
         ["started 1-command-there", "present 1-command-there"]
     );
 }
@@ -200,11 +169,11 @@ fn requirement_already_present_is_not_released() {
 fn requirement_variables_reach_only_its_tasks() {
     let sandbox = Sandbox::new();
     let setup = json!({"setup": "echo PORT=4711 >> \"$PERSEA_ENV\"", "env": ["PORT"]});
-    let mut with = needs("with", &json!([noted("server", setup)]));
+    let mut with = logged_test("with", &json!([logged_requirement("server", setup)]));
     with["args"] = json!(["-c", "echo \"${PORT-none}\""]);
-    let mut without = needs("without", &json!([]));
+    let mut without = logged_test("without", &json!([]));
     without["args"] = json!(["-c", "echo \"${PORT-none}\""]);
-    recipe(&sandbox, &[with, without]);
+    sandbox.recipe("job.json", &[with, without]);
     sandbox.run(&["run", "job.json"]).code(0);
     let job = sandbox.job();
     assert_eq!(job.artifact("with", "stdout"), "4711\n");
@@ -216,13 +185,16 @@ fn invalid_requirement_cancels_only_its_task() {
     let sandbox = Sandbox::new();
     let version =
         |version: &str| json!([{"type": "package", "name": "left-pad", "version": version}]);
-    recipe(
-        &sandbox,
+    sandbox.recipe(
+        "job.json",
         &[
-            needs("unknown", &json!([{"type": "moon-phase", "name": "full"}])),
-            needs("scope", &json!([noted("x", json!({"scope": "for ever"}))])),
-            needs("both", &json!([version("1")[0], version("2")[0]])),
-            needs("fine", &json!([])),
+            logged_test("unknown", &json!([{"type": "moon-phase", "name": "full"}])),
+            logged_test(
+                "scope",
+                &json!([logged_requirement("x", json!({"scope": "for ever"}))]),
+            ),
+            logged_test("both", &json!([version("1")[0], version("2")[0]])),
+            logged_test("fine", &json!([])),
         ],
     );
     sandbox.run(&["run", "job.json"]).code(0);
@@ -248,27 +220,25 @@ fn invalid_requirement_cancels_only_its_task() {
 #[test]
 fn ctrl_c_ends_tests_and_then_releases_requirements() {
     let sandbox = Sandbox::new();
-    let mut slow = needs(
+    let mut slow = logged_test(
         "slow",
-        &json!([plain("one"), noted("two", json!({"scope": "task"}))]),
+        &json!([
+            logged("one"),
+            logged_requirement("two", json!({"scope": "task"}))
+        ]),
     );
     slow["args"] = json!(["-c", "touch started; sleep 100"]);
-    let mut never = needs("never", &json!([plain("one")]));
+    let mut never = logged_test("never", &json!([logged("one")]));
     never["after"] = json!(["slow"]);
-    recipe(&sandbox, &[slow, never]);
+    sandbox.recipe("job.json", &[slow, never]);
     let child = sandbox
         .persea(&["run", "--max-parallel-tasks", "1", "job.json"])
         .spawn()
         .unwrap();
-    wait_until("the test runs", || {
-        match sandbox.project().join("started").exists() {
-            true => Ok(()),
-            false => Err("not yet".to_owned()),
-        }
-    });
+    sandbox.wait_for_existence("started");
     signal(child.id(), "INT");
     finish(child).code(8);
-    let log = log(&sandbox);
+    let log = sandbox.lines("log");
     assert_eq!(log, ["up one", "up two", "down two", "down one"]);
     let job = sandbox.job();
     assert_eq!(job.status("slow"), "INTERRUPTED");
@@ -279,16 +249,11 @@ fn ctrl_c_ends_tests_and_then_releases_requirements() {
 #[test]
 fn requirements_of_a_killed_job_are_released_on_demand() {
     let sandbox = Sandbox::new();
-    let mut slow = needs("slow", &json!([plain("one"), plain("two")]));
+    let mut slow = logged_test("slow", &json!([logged("one"), logged("two")]));
     slow["args"] = json!(["-c", "touch started; sleep 100"]);
-    recipe(&sandbox, &[slow]);
+    sandbox.recipe("job.json", &[slow]);
     let mut child = sandbox.persea(&["run", "job.json"]).spawn().unwrap();
-    wait_until("the test runs", || {
-        match sandbox.project().join("started").exists() {
-            true => Ok(()),
-            false => Err("not yet".to_owned()),
-        }
-    });
+    sandbox.wait_for_existence("started");
     let busy = sandbox.run(&["release", "latest"]).code(2);
     assert!(busy.stderr.contains("is still running"), "{busy}");
     signal(child.id(), "KILL");
@@ -297,33 +262,36 @@ fn requirements_of_a_killed_job_are_released_on_demand() {
     let killed = sandbox.job().0;
 
     let ran = sandbox.run(&["run", "/bin/true"]).code(0);
-    let way_out = format!("`persea release {}` does that", killed.display());
-    assert!(ran.stderr.contains(&way_out), "{ran}");
-    // The advice works also where another project is.
+    let advice = format!("`persea release {}` does that", killed.display());
+    assert!(ran.stderr.contains(&advice), "{ran}");
+    // In another project the advice begins with a change of directory, quoted for the shell.
     let elsewhere = sandbox.root().join("other place's");
     std::fs::create_dir(&elsewhere).unwrap();
     let project = sandbox.project().canonicalize().unwrap();
-    let way_out = format!(
+    let advice = format!(
         "cd {} && persea release {}",
         project.display(),
         killed.display()
     );
-    let mut command = sandbox.persea(&["run", "/bin/true"]);
-    let ran = finish(command.current_dir(&elsewhere).spawn().unwrap()).code(0);
+    let run_elsewhere =
+        |args: &[&str]| sandbox.run_with(args, |command| command.current_dir(&elsewhere));
+    let ran = run_elsewhere(&["run", "/bin/true"]).code(0);
     assert!(
-        ran.stderr.contains(&format!("`{way_out}` does that")),
+        ran.stderr.contains(&format!("`{advice}` does that")),
         "{ran}"
     );
-    let mut command = sandbox.persea(&["release"]);
-    let ran = finish(command.current_dir(&elsewhere).spawn().unwrap()).code(2);
-    assert!(ran.stderr.contains(&way_out), "{ran}");
-    assert_eq!(log(&sandbox), ["up one", "up two"]);
+    let ran = run_elsewhere(&["release"]).code(2);
+    assert!(ran.stderr.contains(&advice), "{ran}");
+    assert_eq!(sandbox.lines("log"), ["up one", "up two"]);
     let ran = sandbox.run(&["release"]).code(0);
     assert_eq!(
         ran.stdout,
         "requirement command two: released\nrequirement command one: released\n"
     );
-    assert_eq!(log(&sandbox), ["up one", "up two", "down two", "down one"]);
+    assert_eq!(
+        sandbox.lines("log"),
+        ["up one", "up two", "down two", "down one"]
+    );
     assert_eq!(
         sandbox
             .run(&["release", killed.to_str().unwrap()])
@@ -337,11 +305,14 @@ fn requirements_of_a_killed_job_are_released_on_demand() {
 #[test]
 fn failed_release_is_reported_and_can_be_retried() {
     let sandbox = Sandbox::new();
-    let stuck = noted(
+    let stuck = logged_requirement(
         "stuck",
         json!({"teardown": "echo it is stuck >&2; test -e loose"}),
     );
-    recipe(&sandbox, &[needs("t", &json!([stuck, plain("fine")]))]);
+    sandbox.recipe(
+        "job.json",
+        &[logged_test("t", &json!([stuck, logged("fine")]))],
+    );
     let ran = sandbox.run(&["run", "job.json"]).code(2);
     let last = ran.stderr.lines().last().unwrap();
     assert!(
@@ -350,7 +321,10 @@ fn failed_release_is_reported_and_can_be_retried() {
     );
     assert!(last.ends_with("it is stuck"), "{ran}");
     assert_eq!(sandbox.job().status("t"), "PASS");
-    assert_eq!(log(&sandbox), ["up stuck", "up fine", "run t", "down fine"]);
+    assert_eq!(
+        sandbox.lines("log"),
+        ["up stuck", "up fine", "run t", "down fine"]
+    );
     sandbox.run(&["release"]).code(2);
     sandbox.file("loose", "");
     assert_eq!(
@@ -363,14 +337,18 @@ fn failed_release_is_reported_and_can_be_retried() {
 #[test]
 fn requirement_timeout_kills_the_process_tree() {
     let sandbox = Sandbox::new();
-    let slow = noted("slow", json!({"setup": "sleep 100 & sleep 100"}));
-    recipe(&sandbox, &[needs("t", &json!([slow]))]);
+    let slow = logged_requirement("slow", json!({"setup": "sleep 100 & sleep 100"}));
+    sandbox.recipe("job.json", &[logged_test("t", &json!([slow]))]);
     let ran = sandbox
         .run(&["run", "--set", "requirement.timeout=0.3", "job.json"])
         .code(2);
     let reason = sandbox.job().reason("t");
     assert!(
-        reason.ends_with("requirement-resolver `command` has reached its limit on the time to meet or to release a requirement, 0.3 s: `requirement.timeout` raises it, or `plugins.requirement-resolver.command.timeout` alone"),
+        reason.ends_with(
+            "requirement-resolver `command` has reached its limit on the time to meet or to \
+             release a requirement, 0.3 s: `requirement.timeout` raises it, or \
+             `plugins.requirement-resolver.command.timeout` alone"
+        ),
         "{ran}"
     );
     sandbox.assert_no_strays();
@@ -401,9 +379,14 @@ class T(unittest.TestCase):
 #[test]
 fn shuffled_tasks_have_their_requirements() {
     let sandbox = Sandbox::new();
-    let both = json!([plain("one"), noted("two", json!({"scope": "task"}))]);
-    let runnables: Vec<Value> = (0..8).map(|n| needs(&format!("t{n}"), &both)).collect();
-    recipe(&sandbox, &runnables);
+    let both = json!([
+        logged("one"),
+        logged_requirement("two", json!({"scope": "task"}))
+    ]);
+    let runnables: Vec<Value> = (0..8)
+        .map(|n| logged_test(&format!("t{n}"), &both))
+        .collect();
+    sandbox.recipe("job.json", &runnables);
     for seed in ["1", "2", "3"] {
         sandbox
             .run(&["run", "--shuffle-seed", seed, "job.json"])
@@ -416,32 +399,28 @@ fn shuffled_tasks_have_their_requirements() {
 fn setup_interrupted_by_ctrl_c_is_released() {
     for (seconds, interrupts, expected) in [
         ("1", 1, ["up slow", "down slow"].as_slice()),
-        // It never came so far; what there is of it is undone all the same, and rather twice than never.
+        // The second interrupt kills the setup. Its teardown runs all the same, and may run twice.
         ("100", 2, ["down slow"].as_slice()),
     ] {
         let sandbox = Sandbox::new();
         let setup = format!("touch started; sleep {seconds}; echo up slow >> log");
-        let slow = noted("slow", json!({"setup": setup}));
-        recipe(&sandbox, &[needs("t", &json!([slow]))]);
+        let slow = logged_requirement("slow", json!({"setup": setup}));
+        sandbox.recipe("job.json", &[logged_test("t", &json!([slow]))]);
         let mut child = sandbox.persea(&["run", "job.json"]).spawn().unwrap();
-        let mut told = BufReader::new(child.stdout.take().unwrap()).lines();
-        wait_until("the setup runs", || {
-            match sandbox.project().join("started").exists() {
-                true => Ok(()),
-                false => Err("not yet".to_owned()),
-            }
-        });
-        for heard in ["Interrupt requested:", "Interrupt requested again:"]
-            .iter()
-            .take(interrupts)
-        {
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        sandbox.wait_for_existence("started");
+        let messages = ["Interrupt requested:", "Interrupt requested again:"];
+        for message in messages.iter().take(interrupts) {
             signal(child.id(), "INT");
-            // Two at once would count as one.
-            assert!(told.any(|line| line.unwrap().contains(heard)), "{heard}");
+            // Two signals at once would count as one, so the next waits for this message.
+            assert!(
+                output.any(|line| line.unwrap().contains(message)),
+                "{message}"
+            );
         }
-        let _ = told.count();
+        let _ = output.count();
         assert_eq!(child.wait().unwrap().code(), Some(8));
-        let mut log = log(&sandbox);
+        let mut log = sandbox.lines("log");
         log.dedup();
         assert_eq!(log, expected);
         assert_eq!(sandbox.job().status("t"), "SKIP");

@@ -5,8 +5,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 
+use crate::support::users::User;
 use crate::support::{Ran, Sandbox, finish, signal, wait_until};
-use crate::users::User;
 
 /// The binary below a shell that has set a limit.
 fn limited(sandbox: &Sandbox, limit: &str, args: &[&str]) -> Ran {

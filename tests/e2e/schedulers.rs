@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::plugins::put;
+use crate::support::plugins::install;
 use crate::support::{Ran, Sandbox};
 
 fn recipe(sandbox: &Sandbox, tasks: &[(&str, &str, &[&str])]) {
@@ -44,7 +44,7 @@ const TWO_BRANCHES: [(&str, &str, &[&str]); 6] = [
 #[test]
 fn depth_first_example_walks_the_graph_depth_first() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["scheduler-depth-first"]);
+    install(&sandbox, "plugins", &["scheduler-depth-first"]);
     recipe(&sandbox, &TWO_BRANCHES);
     run(&sandbox, &[]).code(0);
     assert_eq!(starts(&sandbox), ["a", "b", "a1", "b1", "a2", "b2"]);
@@ -55,7 +55,7 @@ fn depth_first_example_walks_the_graph_depth_first() {
 #[test]
 fn scheduler_can_drop_a_branch() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["scheduler-depth-first"]);
+    install(&sandbox, "plugins", &["scheduler-depth-first"]);
     let mut tasks = TWO_BRANCHES.to_vec();
     tasks[2].1 = "/bin/false";
     // Nothing that failed is needed for this one.
@@ -76,7 +76,7 @@ fn scheduler_can_drop_a_branch() {
 #[test]
 fn failed_scheduler_is_replaced_by_plan_order() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-scheduler"]);
+    install(&sandbox, "plugins", &["hostile-scheduler"]);
     recipe(&sandbox, &TWO_BRANCHES);
     for (how, words) in [
         ("panics", "no idea"),
@@ -127,7 +127,7 @@ fn failed_scheduler_is_replaced_by_plan_order() {
 #[test]
 fn scheduler_sees_every_ready_task_of_a_contended_mutex() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-scheduler"]);
+    install(&sandbox, "plugins", &["hostile-scheduler"]);
     let all: Vec<Value> = ["a", "b", "c", "d"]
         .map(|name| json!({"kind": "noop", "identifier": name, "mutexes": ["m"]}))
         .to_vec();
@@ -147,7 +147,7 @@ fn scheduler_sees_every_ready_task_of_a_contended_mutex() {
 #[test]
 fn unavailable_scheduler_ends_the_job_before_any_task() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-scheduler"]);
+    install(&sandbox, "plugins", &["hostile-scheduler"]);
     recipe(&sandbox, &TWO_BRANCHES);
     let ran = run(&sandbox, &["--set", "run.scheduler=clever"]).code(2);
     let words = "no scheduler is named `clever` (`run.scheduler`): there are hostile";
@@ -167,7 +167,7 @@ fn unavailable_scheduler_ends_the_job_before_any_task() {
 #[test]
 fn scheduler_chooses_each_task_only_once() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-scheduler"]);
+    install(&sandbox, "plugins", &["hostile-scheduler"]);
     sandbox.file(
         "test_a.py",
         "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): pass\n    def test_b(self): pass\n",

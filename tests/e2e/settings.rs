@@ -199,7 +199,7 @@ fn settings_of_a_locked_result_format_are_known_and_checked() {
         set(output, 0),
         "warning: nothing knows the setting `job.run.result.csv.output` from the command line; `persea config` shows all\n"
     );
-    crate::plugins::put(&sandbox, "plugins", &["format-csv"]);
+    crate::support::plugins::install(&sandbox, "plugins", &["format-csv"]);
     assert_eq!(set(output, 0), "");
     assert_eq!(set("job.run.result.csv.enabled=false", 0), "");
     let wrong = set("job.run.result.csv.enabled=no", 4);

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use crate::plugins::{built, put};
+use crate::support::plugins::{components, install};
 use crate::support::{Ran, Sandbox, finish, wait_until};
 
 #[test]
@@ -179,7 +179,7 @@ fn terminal_shows_progress_bar_counts_and_running_tests() {
 #[test]
 fn report_is_escaped_on_a_terminal() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["format-csv"]);
+    install(&sandbox, "plugins", &["format-csv"]);
     sandbox.script("evil.sh", r"printf '\033[2J\033]0;owned\007'; exit 1");
     sandbox.run(&["run", "./evil.sh"]).code(1);
     let report = ["report", "latest", "--format", "csv"];
@@ -335,7 +335,7 @@ fn text_from_a_checkout_is_escaped_in_messages() {
 fn file_names_and_arguments_are_escaped_in_messages() {
     let sandbox = Sandbox::new();
     let plugin = format!("plugins/{EVIL}.wasm");
-    sandbox.file(&plugin, &built()["format-csv"]);
+    sandbox.file(&plugin, &components()["format-csv"]);
     let dir = &["--plugin-dir", "plugins"][..];
     sandbox.run(&["run", "/bin/true"]).code(0);
     for args in [

@@ -1,38 +1,14 @@
 //! Which plugins are used: those that a lock binds, unchanged and signed by whom they must be; others only for one run, when they are named.
 
-use crate::plugins::{built, lock};
-use crate::support::{Ran, Sandbox, finish};
-
-pub const GREET: &str = r#"{"kind": "greet", "uri": "World"}"#;
-
-/// A sandbox with these plugins in a directory, and nothing that locks them.
-pub fn unlocked(names: &[&str]) -> Sandbox {
-    let sandbox = Sandbox::new();
-    for name in names {
-        sandbox.file(&format!("plugins/{name}.wasm"), &built()[*name]);
-    }
-    sandbox.file("r.json", GREET);
-    sandbox
-}
-
-#[track_caller]
-pub fn says(ran: &Ran, parts: &[&str]) {
-    for part in parts {
-        assert!(ran.stderr.contains(part), "no {part:?} in\n{ran}");
-    }
-}
-
-pub fn lock_of(sandbox: &Sandbox) -> toml::Table {
-    let text = std::fs::read_to_string(sandbox.project().join("persea.lock")).unwrap();
-    text.parse().unwrap()
-}
+use crate::support::plugins::{components, lock, read_lock, with_unlocked};
+use crate::support::{Sandbox, assert_stderr, finish};
 
 #[test]
 fn concurrent_plugin_adds_all_reach_the_lock() {
     let sandbox = Sandbox::new();
     let names = ["runner-greet", "format-csv", "resolver-list"];
     for name in names {
-        sandbox.file(&format!("{name}.wasm"), &built()[name]);
+        sandbox.file(&format!("{name}.wasm"), &components()[name]);
     }
     let grants = ["--grant", "process=sandbox", "--grant", "workspace=."];
     let granted = |name: &str| match name {
@@ -81,10 +57,10 @@ fn concurrent_plugin_adds_all_reach_the_lock() {
 
 #[test]
 fn plugin_of_a_checkout_is_not_loaded_until_locked() {
-    let sandbox = unlocked(&["runner-greet", "format-csv"]);
+    let sandbox = with_unlocked(&["runner-greet", "format-csv"]);
     sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
     let ran = sandbox.run(&["run", "r.json"]).code(3);
-    says(
+    assert_stderr(
         &ran,
         &[
             "plugins/format-csv.wasm is a result-format that no lock binds, so it is not loaded: `persea plugin add plugins/format-csv.wasm` locks it",
@@ -123,7 +99,7 @@ fn plugin_of_a_checkout_is_not_loaded_until_locked() {
 
 #[test]
 fn locked_plugin_needs_no_plugin_directory() {
-    let sandbox = unlocked(&["runner-greet"]);
+    let sandbox = with_unlocked(&["runner-greet"]);
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);
     let ran = sandbox.run(&["run", "r.json"]).code(0);
     assert_eq!(ran.stderr, "");
@@ -134,17 +110,17 @@ fn locked_plugin_needs_no_plugin_directory() {
 
 #[test]
 fn changed_plugin_is_not_loaded_until_updated() {
-    let sandbox = unlocked(&["runner-greet"]);
+    let sandbox = with_unlocked(&["runner-greet"]);
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);
     let digest = |sandbox: &Sandbox| {
-        lock_of(sandbox)["plugin"][0]["sha256"]
+        read_lock(sandbox)["plugin"][0]["sha256"]
             .as_str()
             .unwrap()
             .to_owned()
     };
     let before = digest(&sandbox);
     // A custom section changes the bytes and nothing else.
-    let mut bytes = built()["runner-greet"].clone();
+    let mut bytes = components()["runner-greet"].clone();
     bytes.extend(b"\0\x02\x01x");
     sandbox.file("plugins/runner-greet.wasm", &bytes);
     for args in [
@@ -152,7 +128,7 @@ fn changed_plugin_is_not_loaded_until_updated() {
         &["run", "--plugin-dir", "plugins", "r.json"],
     ] {
         let ran = sandbox.run(args).code(3);
-        says(
+        assert_stderr(
             &ran,
             &[
                 "plugins/runner-greet.wasm has changed since it was locked: `persea plugin update runner.greet` shows",
@@ -186,7 +162,7 @@ fn changed_plugin_is_not_loaded_until_updated() {
 
 #[test]
 fn plugin_that_declares_more_than_its_lock_is_not_loaded() {
-    let sandbox = unlocked(&["runner-greet"]);
+    let sandbox = with_unlocked(&["runner-greet"]);
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);
     let path = sandbox.project().join("persea.lock");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -201,7 +177,7 @@ fn plugin_that_declares_more_than_its_lock_is_not_loaded() {
         assert!(text.contains(there), "{text}");
         std::fs::write(&path, text.replace(there, instead)).unwrap();
         let ran = sandbox.run(&["run", "r.json"]).code(3);
-        says(
+        assert_stderr(
             &ran,
             &[
                 "plugins/runner-greet.wasm says of itself what its lock does not have",
@@ -213,7 +189,7 @@ fn plugin_that_declares_more_than_its_lock_is_not_loaded() {
 
 #[test]
 fn plugin_remove_changes_only_the_chosen_lock() {
-    let sandbox = unlocked(&["format-csv"]);
+    let sandbox = with_unlocked(&["format-csv"]);
     let add = ["plugin", "add", "plugins/format-csv.wasm"];
     let remove = ["plugin", "remove", "csv"];
     let own = "home/.config/persea/persea.lock";
@@ -241,12 +217,12 @@ fn plugin_remove_changes_only_the_chosen_lock() {
 fn invalid_lock_is_an_error_with_its_line() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.lock", "version = 1\n[[plugin]]\nname = 3\n");
-    says(
+    assert_stderr(
         &sandbox.run(&["run", "/bin/true"]).code(4),
         &["persea.lock:3:8: "],
     );
     sandbox.file("persea.lock", "version = 7\n");
-    says(
+    assert_stderr(
         &sandbox.run(&["list", "/bin/true"]).code(4),
         &[
             "persea.lock has version 7 of the format",
@@ -259,12 +235,12 @@ fn invalid_lock_is_an_error_with_its_line() {
 fn configured_keys_require_a_signature() {
     let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
     let other = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
-    let sandbox = unlocked(&["format-csv"]);
-    let bytes = &built()["format-csv"];
+    let sandbox = with_unlocked(&["format-csv"]);
+    let bytes = &components()["format-csv"];
     let config = format!("plugins.keys = [\"{}\"]\n", keys.pk.to_base64());
     sandbox.file("persea.toml", config);
     let add = ["plugin", "add", "plugins/format-csv.wasm"];
-    says(
+    assert_stderr(
         &sandbox.run(&add).code(4),
         &["plugins/format-csv.wasm is not signed", ".minisig"],
     );
@@ -273,7 +249,7 @@ fn configured_keys_require_a_signature() {
         sandbox.file("plugins/format-csv.wasm.minisig", signature.into_string());
     };
     sign(&other);
-    says(
+    assert_stderr(
         &sandbox.run(&add).code(4),
         &["is not signed with any of the keys"],
     );
@@ -290,13 +266,13 @@ fn configured_keys_require_a_signature() {
         "persea.toml",
         format!("plugins.keys = [\"{}\"]\n", other.pk.to_base64()),
     );
-    says(
+    assert_stderr(
         &sandbox.run(&["run", "/bin/true"]).code(2),
         &["is not signed with any of the keys"],
     );
     sandbox.run(&["plugin", "verify"]).code(2);
     sandbox.file("persea.toml", "plugins.keys = [\"nonsense\"]\n");
-    says(
+    assert_stderr(
         &sandbox.run(&["run", "/bin/true"]).code(4),
         &["`nonsense` in the setting `plugins.keys` is no minisign public key"],
     );
@@ -308,7 +284,7 @@ fn project_cannot_replace_the_keys_of_its_user() {
         let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
         format!("plugins.keys = [\"{}\"]\n", keys.pk.to_base64())
     };
-    let sandbox = unlocked(&["format-csv"]);
+    let sandbox = with_unlocked(&["format-csv"]);
     sandbox
         .run(&["plugin", "add", "plugins/format-csv.wasm"])
         .code(0);
@@ -318,21 +294,21 @@ fn project_cannot_replace_the_keys_of_its_user() {
     for of_project in ["plugins.keys = []\n".to_owned(), key()] {
         sandbox.file("persea.toml", of_project);
         let refused = sandbox.run(&["run", "/bin/true"]).code(2);
-        says(&refused, &["plugins/format-csv.wasm is not signed"]);
+        assert_stderr(&refused, &["plugins/format-csv.wasm is not signed"]);
     }
     // Where the user has none, those of the project are asked for.
     std::fs::remove_file(&config).unwrap();
     let refused = sandbox.run(&["run", "/bin/true"]).code(2);
-    says(&refused, &["plugins/format-csv.wasm is not signed"]);
+    assert_stderr(&refused, &["plugins/format-csv.wasm is not signed"]);
     sandbox.file("persea.toml", "");
     sandbox.run(&["run", "/bin/true"]).code(0);
 }
 
 #[test]
 fn suggested_command_keeps_the_user_option() {
-    let sandbox = unlocked(&["runner-greet"]);
+    let sandbox = with_unlocked(&["runner-greet"]);
     let add = ["plugin", "add", "--user", "plugins/runner-greet.wasm"];
-    says(
+    assert_stderr(
         &sandbox.run(&add).code(4),
         &["`persea plugin add plugins/runner-greet.wasm --user --grant process=sandbox,process`"],
     );

@@ -1,6 +1,6 @@
 //! Variants: those of axes are in `suites`; here are those that plugins make, and what they make wrong.
 
-use crate::plugins::put;
+use crate::support::plugins::install;
 use crate::support::{Ran, Sandbox};
 
 /// Runs a job of one suite whose variants are these, and whose one test writes its parameters down.
@@ -34,7 +34,7 @@ fn log(sandbox: &Sandbox) -> Vec<String> {
 #[test]
 fn pairwise_example_covers_every_pair_of_values() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["varianter-pairwise"]);
+    install(&sandbox, "plugins", &["varianter-pairwise"]);
     let axes = "plugin = \"pairwise\"\naxes.a = [1, 2]\naxes.b = [\"x\", \"y\"]\naxes.c = [0, 1]\n";
     run(&sandbox, axes, &[]).code(0);
     assert_eq!(log(&sandbox), ["1x0", "1y1", "2x1", "2y0"]);
@@ -55,7 +55,7 @@ fn pairwise_example_covers_every_pair_of_values() {
 #[test]
 fn varianter_gets_the_test_and_its_declared_settings() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-varianter"]);
+    install(&sandbox, "plugins", &["hostile-varianter"]);
     let count = ["--set", "varianter.hostile.count=2"];
     run(&sandbox, "plugin = \"hostile\"", &count).code(0);
     assert_eq!(log(&sandbox), ["all:t 0", "all:t 1"]);
@@ -64,7 +64,7 @@ fn varianter_gets_the_test_and_its_declared_settings() {
 #[test]
 fn varianter_instance_serves_all_tests_of_a_suite() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-varianter"]);
+    install(&sandbox, "plugins", &["hostile-varianter"]);
     let counts = "plugin = \"hostile\"\nhow = \"counts\"\n";
     let other = format!(
         "{counts}[[suite]]\nname = \"other\"\nreferences = [\"/bin/true\", \"/bin/true\"]\n[suite.variants]\n{counts}"
@@ -82,7 +82,7 @@ fn varianter_instance_serves_all_tests_of_a_suite() {
 #[test]
 fn test_without_variants_is_not_run() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-varianter"]);
+    install(&sandbox, "plugins", &["hostile-varianter"]);
     run(&sandbox, "plugin = \"hostile\"", &[]).code(0);
     assert_eq!(sandbox.job().ids(), Vec::<String>::new());
     run(
@@ -100,7 +100,7 @@ fn test_without_variants_is_not_run() {
 #[test]
 fn varianter_reads_only_files_of_the_project() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-varianter"]);
+    install(&sandbox, "plugins", &["hostile-varianter"]);
     sandbox.file("../outside", "1\n");
     sandbox.file("numbers", "1\n2\n");
     std::os::unix::fs::symlink("../outside", sandbox.project().join("link-out")).unwrap();
@@ -111,7 +111,7 @@ fn varianter_reads_only_files_of_the_project() {
 #[test]
 fn failed_varianter_ends_the_job_before_any_task() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-varianter"]);
+    install(&sandbox, "plugins", &["hostile-varianter"]);
     for (how, words) in [
         ("panics", "failed: it panicked at "),
         ("panics", ": no idea"),
@@ -160,7 +160,7 @@ fn unknown_varianter_error_lists_the_available_ones() {
     let ran = run(&sandbox, "plugin = \"clever\"", &[]).code(4);
     let none = "job.toml: suite `all`: no varianter is named `clever` (`variants.plugin`): there is none; add a plugin that is one with `persea plugin add FILE`";
     assert!(ran.stderr.contains(none), "{ran}");
-    put(
+    install(
         &sandbox,
         "plugins",
         &["hostile-varianter", "varianter-pairwise"],
@@ -177,7 +177,7 @@ fn unknown_varianter_error_lists_the_available_ones() {
 #[test]
 fn list_and_inspect_show_a_varianter() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-varianter"]);
+    install(&sandbox, "plugins", &["hostile-varianter"]);
     let list = ["plugin", "list", "--plugin-dir", "plugins"];
     let ran = sandbox.run(&list).code(0);
     assert!(ran.stdout.contains("varianter      hostile"), "{ran}");

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use persea_guest_build::Target;
 
-use crate::plugins::build;
 use crate::support::Sandbox;
+use crate::support::plugins::build;
 
 fn sandbox() -> Sandbox {
     static BUILT: OnceLock<Vec<u8>> = OnceLock::new();

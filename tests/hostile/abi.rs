@@ -2,7 +2,7 @@
 
 use crate::hostile::assert_printable;
 use crate::hostile::wat::{DESCRIPTION, Runner, component, words};
-use crate::plugins::lock;
+use crate::support::plugins::lock;
 use crate::support::{Ran, Sandbox, finish, signal, wait_until};
 
 /// A sandbox with a component and a good list of tests.

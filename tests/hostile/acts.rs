@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::plugins::{built, put};
+use crate::support::plugins::{components, install};
 use crate::support::{Ran, Sandbox};
 
 /// A sandbox with a plugin in a directory that no lock binds.
 fn with(name: &str) -> Sandbox {
     let sandbox = Sandbox::new();
-    sandbox.file(&format!("plugins/{name}.wasm"), &built()[name]);
+    sandbox.file(&format!("plugins/{name}.wasm"), &components()[name]);
     sandbox
 }
 
@@ -193,7 +193,7 @@ fn a_variable_of_a_requirement_resolver_runs_nothing_where_it_might_not_itself()
 #[test]
 fn a_resolver_makes_the_kinds_that_it_declares_and_no_others() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["resolver-list"]);
+    install(&sandbox, "plugins", &["resolver-list"]);
     sandbox.file("odd.list", "$ true\nnoop: x\n");
     sandbox.file("good.list", "$ echo good\n");
     run(&sandbox, &["odd.list", "good.list"]).code(1);
@@ -226,7 +226,7 @@ fn killed(sandbox: &Sandbox) {
 #[test]
 fn a_requirement_is_released_only_where_its_plugin_may_start_processes() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["requirement-token"]);
+    install(&sandbox, "plugins", &["requirement-token"]);
     killed(&sandbox);
     let update = |grant: &str| {
         let name = "requirement-resolver.token";

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::support::users::User;
 use crate::support::{Sandbox, finish};
-use crate::users::User;
 
 /// Tries to reach other processes' descriptors, memory and execution, and writes rubbish and forged ends of tests wherever it
 /// gets in. Prints what it has reached, as a list, and fails.

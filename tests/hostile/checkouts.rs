@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::plugins::put;
+use crate::support::plugins::install;
 use crate::support::{Ran, Sandbox};
 
 #[track_caller]
@@ -29,7 +29,7 @@ fn own(sandbox: &Sandbox, text: &str) {
 #[test]
 fn files_that_are_pipes_or_devices() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["format-csv"]);
+    install(&sandbox, "plugins", &["format-csv"]);
     let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
     let key = format!("plugins.keys=[\"{}\"]", keys.pk.to_base64());
     let plugin = "plugins/format-csv.wasm";
@@ -341,7 +341,7 @@ const STRANGER: u32 = 4711;
 /// A project with a configuration, a lock that binds a resolver, and a job file.
 fn whole_project() -> Sandbox {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["runner-greet"]);
+    install(&sandbox, "plugins", &["runner-greet"]);
     sandbox.file("persea.toml", "run.max_parallel_tasks = 3\n");
     sandbox.file(
         "job.toml",

@@ -1,28 +1,27 @@
 //! Files that are no plugins, or none for this host: each is refused with its reason and the way out, and costs the job
 //! nothing but a bit of its exit code.
 
-use crate::input::{no_job, says};
-use crate::plugins::{built, core_module, lock, put};
-use crate::support::Sandbox;
+use crate::support::plugins::{components, core_module, install, lock};
+use crate::support::{Sandbox, assert_stderr};
 
 /// A plugin file that is none: the job runs without it, says so, and its exit code says it too; `inspect` says the same.
 #[track_caller]
 fn no_plugin(bytes: &[u8], expected: &[&str]) {
     let sandbox = Sandbox::new();
     sandbox.file("plugins/bad.wasm", bytes);
-    put(&sandbox, "plugins", &["runner-greet"]);
+    install(&sandbox, "plugins", &["runner-greet"]);
     let ran = sandbox
         .run(&["run", "--plugin-dir", "plugins", "/bin/true"])
         .code(2);
     let mut parts = vec!["warning: plugin not loaded: ", "plugins/bad.wasm "];
     parts.extend(expected);
-    says(&ran, &parts);
+    assert_stderr(&ran, &parts);
     assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
     assert_eq!(sandbox.job().status("/bin/true"), "PASS");
     let ran = sandbox
         .run(&["plugin", "inspect", "plugins/bad.wasm"])
         .code(4);
-    says(&ran, expected);
+    assert_stderr(&ran, expected);
     let ran = sandbox
         .run(&["plugin", "list", "--plugin-dir", "plugins"])
         .code(2);
@@ -35,7 +34,7 @@ fn a_plugin_directory_that_is_not_there_is_named_with_the_way_out_and_once() {
     let ran = sandbox
         .run(&["run", "--plugin-dir", "nowhere", "/bin/true"])
         .code(4);
-    says(
+    assert_stderr(
         &ran,
         &[
             "cannot read the plugin directory nowhere: No such file",
@@ -56,7 +55,7 @@ fn a_plugin_that_is_no_component() {
 
 #[test]
 fn a_plugin_that_was_cut_off() {
-    let whole = &built()["runner-greet"];
+    let whole = &components()["runner-greet"];
     for length in [6, 9, whole.len() / 2, whole.len() - 1] {
         no_plugin(
             &whole[..length],
@@ -67,7 +66,7 @@ fn a_plugin_that_was_cut_off() {
 
 #[test]
 fn a_plugin_with_flipped_bits_is_refused_or_works_but_never_breaks_the_host() {
-    let whole = &built()["runner-greet"];
+    let whole = &components()["runner-greet"];
     let sandbox = Sandbox::new();
     for (number, at) in (0..whole.len()).step_by(whole.len() / 40).enumerate() {
         let mut bytes = whole.clone();
@@ -121,22 +120,22 @@ fn pack_refuses_what_is_no_plugins_module() {
     let ran = sandbox
         .run(&["plugin", "pack", "empty.wasm", "-o", "out.wasm"])
         .code(4);
-    says(&ran, &["empty.wasm ", "no plugin", "`persea:plugin/run`"]);
+    assert_stderr(&ran, &["empty.wasm ", "no plugin", "`persea:plugin/run`"]);
     assert!(!sandbox.project().join("out.wasm").exists());
     sandbox.file("text.wasm", "hello");
     let ran = sandbox
         .run(&["plugin", "pack", "text.wasm", "-o", "out.wasm"])
         .code(4);
-    says(&ran, &["text.wasm"]);
+    assert_stderr(&ran, &["text.wasm"]);
     let ran = sandbox
         .run(&["plugin", "pack", "none.wasm", "-o", "out.wasm"])
         .code(4);
-    says(&ran, &["cannot read none.wasm: No such file"]);
-    sandbox.file("done.wasm", &built()["runner-greet"]);
+    assert_stderr(&ran, &["cannot read none.wasm: No such file"]);
+    sandbox.file("done.wasm", &components()["runner-greet"]);
     let ran = sandbox
         .run(&["plugin", "pack", "done.wasm", "-o", "out.wasm"])
         .code(4);
-    says(&ran, &["done.wasm is a component already: use it as it is"]);
+    assert_stderr(&ran, &["done.wasm is a component already: use it as it is"]);
 }
 
 #[test]
@@ -154,7 +153,7 @@ fn a_component_that_is_no_plugin() {
 /// All places of a text in a component, replaced by one of the same length.
 pub(super) fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
-    let mut bytes = built()[name].clone();
+    let mut bytes = components()[name].clone();
     let mut count = 0;
     for at in 0..bytes.len() - from.len() {
         if bytes[at..].starts_with(from.as_bytes()) {
@@ -229,7 +228,7 @@ fn a_plugin_that_describes_itself_in_no_useful_way() {
     let ran = sandbox
         .run(&["plugin", "inspect", file.to_str().unwrap()])
         .code(4);
-    says(
+    assert_stderr(
         &ran,
         &[
             "loop.wasm has reached its limit on the time for one answer, 10 s: `plugins.limits.describe` raises it",
@@ -282,21 +281,21 @@ fn a_directory_of_plugins_that_is_none() {
     let ran = sandbox
         .run(&["run", "--plugin-dir", "nowhere", "/bin/true"])
         .code(4);
-    says(&ran, &["nowhere", "No such file or directory"]);
-    no_job(&sandbox);
+    assert_stderr(&ran, &["nowhere", "No such file or directory"]);
+    sandbox.assert_no_job();
     // A directory that ends with .wasm is no plugin, and no reason to stop.
     std::fs::create_dir_all(sandbox.project().join("plugins/x.wasm")).unwrap();
     let ran = sandbox
         .run(&["plugin", "list", "--plugin-dir", "plugins"])
         .code(2);
-    says(
+    assert_stderr(
         &ran,
         &["plugins/x.wasm is not a WebAssembly component: it is no ordinary file"],
     );
     let ran = sandbox
         .run(&["plugin", "inspect", "nothing-of-this-name"])
         .code(4);
-    says(
+    assert_stderr(
         &ran,
         &["no plugin `nothing-of-this-name`", "persea plugin list"],
     );
@@ -304,7 +303,7 @@ fn a_directory_of_plugins_that_is_none() {
 
 #[test]
 fn thousands_of_mutations_of_a_good_component_never_break_the_host() {
-    let whole = &built()["format-csv"];
+    let whole = &components()["format-csv"];
     let sandbox = Sandbox::new();
     // Reproducible: a test that fails must fail again.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -371,13 +370,13 @@ fn thousands_of_mutations_of_a_good_component_never_break_the_host() {
 #[test]
 fn a_component_of_500_megabytes_is_not_read() {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["runner-greet"]);
+    install(&sandbox, "plugins", &["runner-greet"]);
     let file = std::fs::File::create(sandbox.project().join("plugins/huge.wasm")).unwrap();
     file.set_len(500 << 20).unwrap();
     let ran = sandbox
         .run(&["run", "--plugin-dir", "plugins", "/bin/true"])
         .code(2);
-    says(
+    assert_stderr(
         &ran,
         &[
             "plugins/huge.wasm has reached its limit on the component's size, 128 MiB: `plugins.limits.component_mb` raises it",

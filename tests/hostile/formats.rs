@@ -1,14 +1,14 @@
 //! Result formats that misbehave: each costs its own report and no other.
 
 use super::components::patched;
-use crate::plugins::{lock, put};
-use crate::reports::assert_well_formed;
 use crate::support::Sandbox;
+use crate::support::assert_well_formed;
+use crate::support::plugins::{install, lock};
 
 #[test]
 fn a_format_that_traps_costs_its_own_report_and_is_named() {
     let sandbox = Sandbox::new();
-    put(
+    install(
         &sandbox,
         "plugins",
         &["hostile-format", "format-csv", "resolver-list"],
@@ -50,7 +50,7 @@ fn a_format_that_traps_costs_its_own_report_and_is_named() {
 #[track_caller]
 fn report(how: &str, options: &[&str], code: i32, says: &[&str]) -> Sandbox {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-report", "format-csv"]);
+    install(&sandbox, "plugins", &["hostile-report", "format-csv"]);
     let how = format!("report.hostile.how={how}");
     let mut args = vec!["run", "--set", &how];
     args.extend(options);
@@ -193,7 +193,7 @@ fn a_format_with_the_file_of_another_report_or_of_the_job() {
     }
     // Between others the one that a lock binds has the file, whichever is preferred.
     let sandbox = Sandbox::new();
-    put(&sandbox, "locked", &["format-csv"]);
+    install(&sandbox, "locked", &["format-csv"]);
     sandbox.file("plugins/forger.wasm", super::report_named("results.csv"));
     let says = "writes no \"results.csv\": that is the report of result-format `csv` (locked/format-csv.wasm)";
     let options = [&HOW[..], &["--plugin-dir", "plugins"]].concat();

@@ -15,7 +15,7 @@ mod runners;
 mod sandbox;
 mod wat;
 
-use crate::plugins::put;
+use crate::support::plugins::install;
 use crate::support::{Ran, Sandbox};
 
 /// A job of one hostile runnable between two that are not.
@@ -28,7 +28,7 @@ pub fn hostile(runnable: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
 /// A project with the hostile runner.
 pub fn prepared() -> Sandbox {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-runner"]);
+    install(&sandbox, "plugins", &["hostile-runner"]);
     sandbox
 }
 

@@ -103,7 +103,7 @@ fn bytes_that_are_no_text_and_very_many_of_them() {
         let size = job.0.join(report).metadata().unwrap().len();
         assert!(size < 1 << 20, "{report}: {size}");
     }
-    crate::reports::assert_well_formed(&job.0.join("results.xml"));
+    crate::support::assert_well_formed(&job.0.join("results.xml"));
 }
 
 #[test]

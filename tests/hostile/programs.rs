@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use crate::hostile::{prepared, run};
-use crate::plugins::put;
+use crate::support::plugins::install;
 use crate::support::{Job, Ran, Sandbox};
 
 fn with_programs() -> Sandbox {
     let sandbox = prepared();
-    put(&sandbox, "plugins", &["hostile-program"]);
+    install(&sandbox, "plugins", &["hostile-program"]);
     sandbox
 }
 

@@ -1,14 +1,14 @@
 //! Resolvers that misbehave: each costs the reference that it was asked for, and sees of the machine what it should.
 
 use crate::hostile::assert_printable;
-use crate::plugins::put;
-use crate::reports::assert_well_formed;
+use crate::support::assert_well_formed;
+use crate::support::plugins::install;
 use crate::support::{Ran, Sandbox};
 
 /// A project with the hostile resolver, a good list, and these files that it wants.
 fn hostile_resolver(names: &[&str]) -> Sandbox {
     let sandbox = Sandbox::new();
-    put(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
+    install(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
     sandbox.file("good.list", "$ echo good\n$ true\n");
     for name in names {
         sandbox.file(name, "");

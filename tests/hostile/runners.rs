@@ -1,7 +1,7 @@
 //! Runners that misbehave: each costs its own task and no other.
 
 use crate::hostile::hostile;
-use crate::reports::assert_well_formed;
+use crate::support::assert_well_formed;
 use crate::support::{Ran, Sandbox};
 
 /// The task ends in ERROR with a reason that names the plugin and all of these.

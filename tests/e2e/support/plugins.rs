@@ -1,0 +1,139 @@
+//! Owns the components of third parties: builds those of `tests/plugins` and `tests/hostile/guests`
+//! from source, writes them into projects and locks them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use persea_guest_build::{Guest, Target, Toolchain};
+
+use super::Sandbox;
+
+/// A runnable for the runner of `runner-greet`.
+pub const GREET: &str = r#"{"kind": "greet", "uri": "World"}"#;
+
+/// Cargo's target directory for the guests of one target.
+pub fn target_dir(target: Target) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("guests")
+        .join(target.triple())
+}
+
+/// Builds packages of workspaces below `tests/plugins`: the components by the packages' names. An
+/// empty list of packages is the workspace's own.
+pub fn build(target: Target, crates: &[(&str, &[&str])]) -> BTreeMap<String, Vec<u8>> {
+    let toolchain = Toolchain::find(target).unwrap_or_else(|error| panic!("{error}"));
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/plugins");
+    let mut all = BTreeMap::new();
+    for (directory, packages) in crates {
+        let built = toolchain.build(&Guest {
+            manifest: &plugins.join(directory).join("Cargo.toml"),
+            packages,
+            profile: "release",
+            target_dir: &target_dir(target),
+        });
+        for guest in built.unwrap_or_else(|error| panic!("{directory}: {error}")) {
+            all.insert(guest.name, guest.component);
+        }
+    }
+    all
+}
+
+/// The components that the tests use, by the names of their packages, built once per test run.
+pub fn components() -> &'static BTreeMap<String, Vec<u8>> {
+    static COMPONENTS: OnceLock<BTreeMap<String, Vec<u8>>> = OnceLock::new();
+    COMPONENTS.get_or_init(|| {
+        let hostile = [
+            "hostile-runner",
+            "hostile-resolver",
+            "hostile-format",
+            "runner-rival",
+            "hostile-describe",
+            "hostile-requirement",
+            "hostile-scheduler",
+            "hostile-varianter",
+            "hostile-batch",
+            "hostile-idle",
+            "hostile-program",
+            "hostile-report",
+        ];
+        let own: &[&str] = &[];
+        build(
+            Target::Unknown,
+            &[
+                ("runner-greet", own),
+                ("runner-modest", own),
+                ("resolver-list", own),
+                ("format-csv", own),
+                ("requirement-token", own),
+                ("../../docs/examples/scheduler-depth-first", own),
+                ("../../docs/examples/varianter-pairwise", own),
+                ("../hostile/guests", &hostile),
+            ],
+        )
+    })
+}
+
+/// A core module as cargo leaves it, before its author packs it into a component.
+pub fn core_module() -> Vec<u8> {
+    components();
+    let path = "wasm32-unknown-unknown/release/runner_greet.wasm";
+    std::fs::read(target_dir(Target::Unknown).join(path)).unwrap()
+}
+
+/// Writes components into a directory of the project and locks each with all that it asks for: in
+/// the project's lock, or in the user's lock where the directory begins with `..`.
+#[track_caller]
+pub fn install(sandbox: &Sandbox, directory: &str, names: &[&str]) {
+    for name in names {
+        let path = format!("{directory}/{name}.wasm");
+        sandbox.file(&path, &components()[*name]);
+        lock(sandbox, &path, &[]);
+    }
+}
+
+/// A project with components in its directory `plugins`, which no lock binds, and a recipe `r.json`
+/// of one greeting.
+pub fn with_unlocked(names: &[&str]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    for name in names {
+        sandbox.file(&format!("plugins/{name}.wasm"), &components()[*name]);
+    }
+    sandbox.file("r.json", GREET);
+    sandbox
+}
+
+/// Locks a component with all that it asks for.
+#[track_caller]
+pub fn lock(sandbox: &Sandbox, path: &str, more: &[&str]) {
+    let bytes = std::fs::read(sandbox.project().join(path)).unwrap();
+    let asks = |power: &str| {
+        let import = format!("persea:plugin/{power}@");
+        bytes
+            .windows(import.len())
+            .any(|window| window == import.as_bytes())
+    };
+    let mut args = vec!["plugin", "add", path];
+    // These worlds start no process themselves; the grant says where the tests that they produce
+    // may run.
+    let produces_tests = ["resolve", "vary", "fulfil"].into_iter().any(asks);
+    let grants = [
+        (asks("process") || produces_tests, "process=process,sandbox"),
+        (asks("workspace"), "workspace=."),
+        (asks("fetch"), "fetch=*,file,."),
+    ];
+    for (_, grant) in grants.into_iter().filter(|(asks, _)| *asks) {
+        args.extend(["--grant", grant]);
+    }
+    if path.starts_with("..") {
+        args.push("--user");
+    }
+    args.extend(more);
+    sandbox.run(&args).code(0);
+}
+
+/// The lock of the project.
+pub fn read_lock(sandbox: &Sandbox) -> toml::Table {
+    let text = std::fs::read_to_string(sandbox.project().join("persea.lock")).unwrap();
+    text.parse().unwrap()
+}
