@@ -1,9 +1,9 @@
-//! Random jobs: tests of every kind of misbehaviour beside such that do nothing wrong, with random options. Whatever they do, each task is
-//! told once, and only who has done something pays for it.
+//! Owns random jobs: tests that misbehave beside tests that do not, with random options. Each task
+//! has exactly one result, and only a test that misbehaves is harmed. [`each_seed`] and [`faults`],
+//! the invariants of every job, serve `chaos_signals` and `chaos_processes` too.
 //!
-//! `PERSEA_CHAOS_JOBS` says how many jobs (10), `PERSEA_CHAOS_SEED` with which seed the first begins; a failure names the seed of its job.
-//!
-//! What must be true of every job, whatever befalls it, is in [`faults`] for `chaos_signals` and `chaos_processes` too.
+//! `PERSEA_CHAOS_JOBS` sets the number of jobs, `PERSEA_CHAOS_SEED` the seed of the first. A
+//! failure names the seed of its job.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -12,12 +12,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use crate::support::recipes::programs;
 use crate::support::{Job, Ran, Sandbox};
 
-/// How many jobs run beside each other: much of their time is that of time-outs.
-const AT_ONCE: usize = 3;
+/// The number of jobs at the same time; more than processors, as jobs mostly wait for timeouts.
+const PARALLEL_JOBS: usize = 3;
 
-/// Runs a number of jobs, each with a seed of its own, which is part of every failure.
+/// Runs `jobs` jobs, each with a seed of its own, and fails with the seed and fault of each one
+/// that has any.
 pub fn each_seed(jobs: u64, run: impl Fn(u64) -> Result<(), String> + Sync) {
     let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
     let first = number("PERSEA_CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
@@ -26,27 +28,45 @@ pub fn each_seed(jobs: u64, run: impl Fn(u64) -> Result<(), String> + Sync) {
     let worker = || -> Vec<String> {
         let seeds = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
         let seeds = seeds.take_while(|seed| *seed < end);
-        let failed = seeds.filter_map(|seed| {
-            let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(seed)));
-            let why = done
+        let failures = seeds.filter_map(|seed| {
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(seed)));
+            let fault = outcome
                 .unwrap_or_else(|_| Err("it panicked: see above".to_owned()))
                 .err()?;
             Some(format!(
-                "PERSEA_CHAOS_SEED={seed} PERSEA_CHAOS_JOBS=1\n{why}"
+                "PERSEA_CHAOS_SEED={seed} PERSEA_CHAOS_JOBS=1\n{fault}"
             ))
         });
-        failed.collect()
+        failures.collect()
     };
-    let failed: Vec<String> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(worker)).collect();
-        let done = workers.into_iter().map(|worker| worker.join().unwrap());
-        done.flatten().collect()
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..PARALLEL_JOBS).map(|_| scope.spawn(worker)).collect();
+        let failures = workers.into_iter().map(|worker| worker.join().unwrap());
+        failures.flatten().collect()
     });
-    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-/// What is wrong with a job of so many tasks that went to its end: each task has one result, the same in the journal, in each
-/// report and in a report that is made again; the exit code is that of these results; no process lives on.
+/// An error of all faults of a job, with its arguments and output; none where it has no fault.
+pub fn verdict(args: &[&str], faults: &[String], ran: &Ran) -> Result<(), String> {
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(format!("{args:?}\n{}\n{ran}", faults.join("\n"))),
+    }
+}
+
+/// Scripts for the shell, each drawn from these.
+pub fn random_scripts(random: &mut Rng, scripts: &[&str], count: usize) -> Vec<Value> {
+    let mut task = || {
+        let script = scripts[random.usize(..scripts.len())];
+        json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", script]})
+    };
+    std::iter::repeat_with(&mut task).take(count).collect()
+}
+
+/// The broken invariants of a finished job of `count` tasks: each task has one result, the same in
+/// the journal, in each report and in a report made afterwards; the exit code follows from these
+/// results; no process is left.
 pub fn faults(sandbox: &Sandbox, ran: &Ran, count: usize) -> Vec<String> {
     let job = sandbox.job();
     let events = job.events();
@@ -54,7 +74,9 @@ pub fn faults(sandbox: &Sandbox, ran: &Ran, count: usize) -> Vec<String> {
     for kind in ["task-planned", "task-finished"] {
         let each = counts(&events, kind);
         if each.len() != count || each.values().any(|times| *times != 1) {
-            faults.push(format!("{} of {count} tasks have {kind} once", each.len()));
+            faults.push(format!(
+                "not each of {count} tasks has {kind} once: {each:?}"
+            ));
         }
     }
     let results = job.results();
@@ -65,8 +87,8 @@ pub fn faults(sandbox: &Sandbox, ran: &Ran, count: usize) -> Vec<String> {
             "results.json has {total} and {tests} of {count} tests"
         ));
     }
-    let ends = events.iter().filter(|it| it["event"] == "task-finished");
-    let status: HashMap<&str, &Value> = ends
+    let finished = events.iter().filter(|it| it["event"] == "task-finished");
+    let status: HashMap<&str, &Value> = finished
         .map(|event| (event["task"].as_str().unwrap(), &event["data"]["status"]))
         .collect();
     for test in tests {
@@ -97,7 +119,7 @@ pub fn faults(sandbox: &Sandbox, ran: &Ran, count: usize) -> Vec<String> {
     faults
 }
 
-/// The exit code that follows from the journal's last line.
+/// The exit code that follows from the journal's last event.
 fn exit_code(finished: &Value) -> i32 {
     let number = |name: &str| finished[name].as_u64().unwrap();
     let mut code = 0;
@@ -111,8 +133,8 @@ fn exit_code(finished: &Value) -> i32 {
     code
 }
 
-/// What a test does: its script, what that does, and how it ends where nothing cuts it short.
-const ACTS: [(&str, &str, &str); 12] = [
+/// The scripts of tests: name, body, and status unless a timeout or fail-fast ends it earlier.
+const SCRIPTS: [(&str, &str, &str); 12] = [
     ("passes", "true", "PASS"),
     ("fails", "exit 1", "FAIL"),
     ("prints", "echo out; echo err >&2", "PASS"),
@@ -143,31 +165,31 @@ const ACTS: [(&str, &str, &str); 12] = [
         r#"mv "$AVOCADO_TEST_OUTPUTDIR" "$AVOCADO_TEST_OUTPUTDIR.moved""#,
         "PASS",
     ),
-    // These two take long.
+    // The last [`SLOW`] take as long as the timeout.
     ("stops", "kill -STOP $$", "INTERRUPTED"),
     ("ends-its-helper", "kill -9 $PPID; sleep 3600", "ERROR"),
 ];
 
-/// How many of those there are, and how many of them a job has at most.
+/// The number of slow scripts, and the most of them that a job has.
 const SLOW: usize = 2;
 
-/// The acts of a job's tests, by their places above.
-fn acts(random: &mut Rng) -> Vec<usize> {
-    let quick = ACTS.len() - SLOW;
+/// The scripts of a job's tests, by their indices.
+fn random_tests(random: &mut Rng) -> Vec<usize> {
+    let quick = SCRIPTS.len() - SLOW;
     let count = [20, 100, 200][random.usize(..3)];
-    let mut acts: Vec<usize> = (0..count)
+    let mut scripts: Vec<usize> = (0..count)
         .map(|_| match random.bool() {
             true => 0,
             false => random.usize(..quick),
         })
         .collect();
     for _ in 0..SLOW {
-        acts[random.usize(..count)] = random.usize(..ACTS.len());
+        scripts[random.usize(..count)] = random.usize(..SCRIPTS.len());
     }
-    acts
+    scripts
 }
 
-fn options(random: &mut Rng) -> Vec<&'static str> {
+fn random_options(random: &mut Rng) -> Vec<&'static str> {
     let mut options = vec!["--task-timeout", "5", "--max-parallel-tasks"];
     options.push(["1", "2", "3", "4"][random.usize(..4)]);
     let mut sometimes = |tenths, more: &[&'static str]| {
@@ -183,7 +205,7 @@ fn options(random: &mut Rng) -> Vec<&'static str> {
     options
 }
 
-/// How often each task has an event of a kind.
+/// The number of events of a kind that each task has.
 pub fn counts<'a>(events: &'a [Value], kind: &str) -> HashMap<&'a str, usize> {
     let mut counts = HashMap::new();
     for event in events.iter().filter(|event| event["event"] == kind) {
@@ -192,33 +214,32 @@ pub fn counts<'a>(events: &'a [Value], kind: &str) -> HashMap<&'a str, usize> {
     counts
 }
 
-/// What is wrong with the end of a task.
-fn wrong(
+/// The fault of a task's result, if it has one. `starts` and `retries` are its numbers of those.
+fn result_fault(
     job: &Job,
     id: &str,
     data: &Value,
-    times: (usize, usize),
+    (starts, retries): (usize, usize),
     options: &[&str],
 ) -> Option<String> {
     let has = |option: &str| options.contains(&option);
-    let (started, retried) = times;
     let status = data["status"].as_str().unwrap();
     let uri = data["uri"].as_str().unwrap();
-    let mut acts = ACTS.iter();
-    let act = acts.find(|(name, ..)| uri == format!("./{name}"));
-    let (name, _, expected) = act.unwrap();
+    let mut scripts = SCRIPTS.iter();
+    let script = scripts.find(|(name, ..)| uri == format!("./{name}"));
+    let (name, _, expected) = script.unwrap();
     let expected = match (*name, has("sandbox")) {
-        // There the helper is process 1, which nothing from inside can kill.
+        // In a sandbox the helper is process 1, which the kernel protects from its namespace.
         ("ends-its-helper", true) => "INTERRUPTED",
         _ => *expected,
     };
-    let is_cut = has("--job-timeout") && status == "INTERRUPTED";
+    let is_cut_off = has("--job-timeout") && status == "INTERRUPTED";
     let directory = job.0.join(data["directory"].as_str().unwrap());
     let read = |file: &str| std::fs::read_to_string(directory.join(file)).ok();
     let is_right = match (status, *name) {
-        ("SKIP", _) => started == 0 && (has("--failfast") || has("--job-timeout")),
-        _ if started != retried + 1 && !has("--job-timeout") && !has("--failfast") => false,
-        _ if is_cut => true,
+        ("SKIP", _) => starts == 0 && (has("--failfast") || has("--job-timeout")),
+        _ if starts != retries + 1 && !has("--job-timeout") && !has("--failfast") => false,
+        _ if is_cut_off => true,
         _ if status != expected => false,
         (_, "prints") => {
             let printed = (read("stdout"), read("stderr"));
@@ -228,21 +249,20 @@ fn wrong(
         (_, "passes") => !directory.exists(),
         _ => true,
     };
-    let times = format!("started {started} times, {retried} times to be tried again");
-    (!is_right).then(|| format!("{id}: {data}, {times}"))
+    (!is_right).then(|| format!("{id}: {data}, {starts} starts, {retries} retries"))
 }
 
-/// What is wrong with the results of single tests.
-fn wrong_results(job: &Job, options: &[&str]) -> Vec<String> {
+/// The faults of the results of single tests.
+fn result_faults(job: &Job, options: &[&str]) -> Vec<String> {
     let events = job.events();
-    let started = counts(&events, "task-started");
-    let retried = counts(&events, "task-retried");
+    let starts = counts(&events, "task-started");
+    let retries = counts(&events, "task-retried");
     let mut faults = Vec::new();
     for event in events.iter().filter(|it| it["event"] == "task-finished") {
         let id = event["task"].as_str().unwrap();
-        let of = |all: &HashMap<&str, usize>| all.get(id).copied().unwrap_or_default();
-        let times = (of(&started), of(&retried));
-        faults.extend(wrong(job, id, &event["data"], times, options));
+        let count = |all: &HashMap<&str, usize>| all.get(id).copied().unwrap_or_default();
+        let attempts = (count(&starts), count(&retries));
+        faults.extend(result_fault(job, id, &event["data"], attempts, options));
     }
     faults
 }
@@ -251,21 +271,18 @@ fn wrong_results(job: &Job, options: &[&str]) -> Vec<String> {
 fn misbehaving_tests_get_one_result_and_harm_no_others() {
     each_seed(10, |seed| {
         let mut random = Rng::with_seed(seed);
-        let acts = acts(&mut random);
-        let options = options(&mut random);
+        let tests = random_tests(&mut random);
+        let options = random_options(&mut random);
         let sandbox = Sandbox::new();
-        for (name, body, _) in ACTS {
+        for (name, body, _) in SCRIPTS {
             sandbox.script(name, body);
         }
-        let task = |act: &usize| json!({"kind": "exec-test", "uri": format!("./{}", ACTS[*act].0)});
-        let tasks: Vec<Value> = acts.iter().map(task).collect();
-        sandbox.file("all.json", Value::from(tasks).to_string());
+        let uris = tests.iter().map(|test| format!("./{}", SCRIPTS[*test].0));
+        let uris: Vec<String> = uris.collect();
+        sandbox.recipe("all.json", &programs(&uris));
         let ran = sandbox.run(&[&["run"], &options[..], &["all.json"]].concat());
-        let mut found = faults(&sandbox, &ran, acts.len());
-        found.extend(wrong_results(&sandbox.job(), &options));
-        match found.is_empty() {
-            true => Ok(()),
-            false => Err(format!("{options:?}\n{}\n{ran}", found.join("\n"))),
-        }
+        let mut faults = faults(&sandbox, &ran, tests.len());
+        faults.extend(result_faults(&sandbox.job(), &options));
+        verdict(&options, &faults, &ran)
     });
 }

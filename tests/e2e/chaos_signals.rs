@@ -1,20 +1,19 @@
-//! Random signals to a host at random times. It ends when it is to, with one result for each test, and leaves no process; one that
-//! was killed leaves a journal from which reports can be made.
-//!
-//! Seeds as in `chaos`.
+//! Owns random signals to the host at random times. A host that handles the signal ends its job
+//! with one result for each test; one that is killed leaves a journal from which reports can be
+//! made. Neither leaves a process. Seeds are set as in `chaos`.
 
 use std::collections::HashMap;
 use std::process::Child;
 use std::time::Duration;
 
 use fastrand::Rng;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::chaos::{counts, each_seed, faults};
+use crate::chaos::{counts, each_seed, faults, random_scripts, verdict};
 use crate::support::{Sandbox, finish};
 
-/// What a test does. Those that take long end by themselves, too.
-const ACTS: [&str; 7] = [
+/// The scripts of tests. All end by themselves, so a lost signal does not hang the job.
+const SCRIPTS: [&str; 7] = [
     "true",
     "true",
     "echo out",
@@ -26,31 +25,33 @@ const ACTS: [&str; 7] = [
 
 const TESTS: usize = 60;
 
-/// The signals that end a host which takes care of its tests, and those that give it no time for that.
+/// Signals on which the host ends its tests and reports them.
 const GRACEFUL: [&str; 3] = ["INT", "TERM", "HUP"];
-const DEADLY: [&str; 2] = ["KILL", "QUIT"];
 
-/// What is done to a host: how long is waited before, in milliseconds, and the signal.
-fn steps(random: &mut Rng) -> Vec<(u64, &'static str)> {
-    let mut steps = Vec::new();
+/// Signals that end the host at once.
+const FATAL: [&str; 2] = ["KILL", "QUIT"];
+
+/// The signals that a host gets, each with the milliseconds to wait before.
+fn random_signals(random: &mut Rng) -> Vec<(u64, &'static str)> {
+    let mut signals = Vec::new();
     for _ in 0..random.usize(1..5) {
         let wait = random.u64(..150);
         match random.u8(..10) {
-            0..4 => steps.push((wait, GRACEFUL[random.usize(..GRACEFUL.len())])),
-            4..8 => steps.extend([(wait, "TSTP"), (random.u64(..60), "CONT")]),
-            8 => steps.push((wait, DEADLY[random.usize(..DEADLY.len())])),
-            _ => steps.push((wait, "WINCH")),
+            0..4 => signals.push((wait, GRACEFUL[random.usize(..GRACEFUL.len())])),
+            4..8 => signals.extend([(wait, "TSTP"), (random.u64(..60), "CONT")]),
+            8 => signals.push((wait, FATAL[random.usize(..FATAL.len())])),
+            _ => signals.push((wait, "WINCH")),
         }
     }
-    // One that was stopped by what came together shall not stand still for ever.
-    steps.push((50, "CONT"));
-    steps
+    // TSTP and CONT that come together may leave the host stopped, which would hang the test.
+    signals.push((50, "CONT"));
+    signals
 }
 
-fn send(child: &Child, steps: &[(u64, &str)]) {
-    for (wait, signal) in steps {
+fn send(child: &Child, signals: &[(u64, &str)]) {
+    for (wait, signal) in signals {
         std::thread::sleep(Duration::from_millis(*wait));
-        // It is not reaped yet, so the number is still its own.
+        // The child is not reaped yet, so the process id is still its own.
         let sent = std::process::Command::new("kill")
             .args([format!("-{signal}"), child.id().to_string()])
             .status();
@@ -58,15 +59,15 @@ fn send(child: &Child, steps: &[(u64, &str)]) {
     }
 }
 
-/// What is wrong with what a killed host has left.
-fn left_by_a_killed_one(sandbox: &Sandbox, was_asked_to_die: bool) -> Vec<String> {
+/// The faults in what a host that died of a signal has left: its journal and its processes.
+fn faults_of_a_killed_host(sandbox: &Sandbox, got_fatal_signal: bool) -> Vec<String> {
     sandbox.assert_no_strays();
     let results = sandbox.root().join("home/persea/job-results/latest");
     let Ok(journal) = std::fs::read_to_string(results.join("events.jsonl")) else {
-        // It had not come to a job.
+        // The host died before it made a job.
         return Vec::new();
     };
-    // The last line may be cut.
+    // The last line may be incomplete.
     let lines = journal.split_inclusive('\n');
     let events: Vec<Value> = lines
         .filter(|line| line.ends_with('\n'))
@@ -75,11 +76,12 @@ fn left_by_a_killed_one(sandbox: &Sandbox, was_asked_to_die: bool) -> Vec<String
     let started = counts(&events, "task-started");
     let finished = counts(&events, "task-finished");
     let mut faults = Vec::new();
-    if !was_asked_to_die && !started.is_empty() {
-        faults.push("the host died of a signal that it takes, in the middle of a job".to_owned());
+    // A signal that precedes the first task may find the host without its handlers.
+    if !got_fatal_signal && !started.is_empty() {
+        faults.push("the host died of a signal that it handles".to_owned());
     }
-    if let Some(twice) = finished.iter().find(|(_, times)| **times != 1) {
-        faults.push(format!("{twice:?} ended not once"));
+    if let Some(repeated) = finished.iter().find(|(_, times)| **times != 1) {
+        faults.push(format!("{repeated:?} has more than one result"));
     }
     if events.is_empty() {
         return faults;
@@ -95,13 +97,13 @@ fn left_by_a_killed_one(sandbox: &Sandbox, was_asked_to_die: bool) -> Vec<String
             .insert(test["id"].as_str().unwrap(), &test["status"])
             .is_some()
         {
-            faults.push(format!("{test} is there twice"));
+            faults.push(format!("reported twice: {test}"));
         }
     }
     for event in events.iter().filter(|it| it["event"] == "task-finished") {
         let reported = tests.get(event["task"].as_str().unwrap());
         if reported != Some(&&event["data"]["status"]) {
-            faults.push(format!("{reported:?} is reported for {event}"));
+            faults.push(format!("reported as {reported:?}: {event}"));
         }
     }
     faults
@@ -112,13 +114,8 @@ fn random_signals_leave_one_result_for_each_test() {
     each_seed(12, |seed| {
         let mut random = Rng::with_seed(seed);
         let sandbox = Sandbox::new();
-        let tasks: Vec<Value> = (0..TESTS)
-            .map(|_| {
-                let act = ACTS[random.usize(..ACTS.len())];
-                json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", act]})
-            })
-            .collect();
-        sandbox.file("all.json", Value::from(tasks).to_string());
+        let tasks = random_scripts(&mut random, &SCRIPTS, TESTS);
+        sandbox.recipe("all.json", &tasks);
         let parallel = ["1", "2", "4"][random.usize(..3)];
         let spawner = ["process", "process", "sandbox"][random.usize(..3)];
         let args = [
@@ -129,20 +126,17 @@ fn random_signals_leave_one_result_for_each_test() {
             spawner,
             "all.json",
         ];
-        let steps = steps(&mut random);
+        let signals = random_signals(&mut random);
         let child = sandbox.persea(&args).spawn().unwrap();
-        send(&child, &steps);
+        send(&child, &signals);
         let ran = finish(child);
-        let found = match ran.code {
+        let faults = match ran.code {
             Some(_) => faults(&sandbox, &ran, TESTS),
             None => {
-                let deadly = steps.iter().any(|(_, signal)| DEADLY.contains(signal));
-                left_by_a_killed_one(&sandbox, deadly)
+                let got_fatal = signals.iter().any(|(_, signal)| FATAL.contains(signal));
+                faults_of_a_killed_host(&sandbox, got_fatal)
             }
         };
-        match found.is_empty() {
-            true => Ok(()),
-            false => Err(format!("{args:?} {steps:?}\n{}\n{ran}", found.join("\n"))),
-        }
+        verdict(&args, &faults, &ran).map_err(|faults| format!("{signals:?} {faults}"))
     });
 }

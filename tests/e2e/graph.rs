@@ -1,13 +1,15 @@
-//! Tasks that wait for each other, and that share what there is little of.
+//! Owns the task graph: dependencies between tasks, mutexes, resources and their leases, and the
+//! exports of the graph.
 
 use serde_json::{Value, json};
 
-use crate::support::Sandbox;
+use crate::support::recipes::{exec, requiring, with};
+use crate::support::{Sandbox, assert_stderr};
 
-/// When tasks have started and ended, as words.
-fn order(sandbox: &Sandbox) -> Vec<String> {
+/// The starts and ends of tasks in the journal, as `ID started` and `ID ended`.
+fn starts_and_ends(sandbox: &Sandbox) -> Vec<String> {
     let events = sandbox.job().events();
-    let word = |event: &Value| {
+    let line = |event: &Value| {
         let what = match event["event"].as_str()? {
             "task-started" => "started",
             "task-finished" => "ended",
@@ -15,61 +17,49 @@ fn order(sandbox: &Sandbox) -> Vec<String> {
         };
         Some(format!("{} {what}", event["task"].as_str()?))
     };
-    events.iter().filter_map(word).collect()
-}
-
-fn recipe(sandbox: &Sandbox, runnables: &Value) {
-    sandbox.file("graph.json", runnables.to_string());
-}
-
-fn exec(name: &str, uri: &str) -> Value {
-    json!({"kind": "exec-test", "uri": uri, "identifier": name})
-}
-
-fn with(mut runnable: Value, key: &str, value: Value) -> Value {
-    runnable[key] = value;
-    runnable
+    events.iter().filter_map(line).collect()
 }
 
 #[test]
 fn task_starts_after_its_dependencies_without_delaying_others() {
     let sandbox = Sandbox::new();
-    // It ends only when the independent one has run: nobody else's waiting holds that up.
+    // It ends only after the independent test has run, so that test must not wait for anything.
     sandbox.script("slow.sh", "until [ -e free ]; do sleep 0.02; done");
     sandbox.script("free.sh", "touch free");
-    recipe(
-        &sandbox,
-        &json!([
+    sandbox.recipe(
+        "graph.json",
+        &[
             with(exec("last", "/bin/true"), "needs", json!(["slow"])),
             with(exec("after", "/bin/true"), "after", json!(["1-last"])),
             exec("slow", "./slow.sh"),
             exec("free", "./free.sh"),
-        ]),
+        ],
     );
     sandbox
         .run(&["run", "--max-parallel-tasks", "2", "graph.json"])
         .code(0);
-    let order = order(&sandbox);
-    let place = |what: &str| order.iter().position(|event| event == what).unwrap();
-    assert!(place("4-free started") < place("3-slow ended"), "{order:?}");
-    assert!(place("3-slow ended") < place("1-last started"), "{order:?}");
-    assert!(
-        place("1-last ended") < place("2-after started"),
-        "{order:?}"
-    );
+    let order = starts_and_ends(&sandbox);
+    let position = |what: &str| order.iter().position(|event| event == what).unwrap();
+    for (first, second) in [
+        ("4-free started", "3-slow ended"),
+        ("3-slow ended", "1-last started"),
+        ("1-last ended", "2-after started"),
+    ] {
+        assert!(position(first) < position(second), "{order:?}");
+    }
 }
 
 #[test]
 fn task_that_needs_a_failed_task_is_cancelled() {
     let sandbox = Sandbox::new();
-    recipe(
-        &sandbox,
-        &json!([
+    sandbox.recipe(
+        "graph.json",
+        &[
             exec("fails", "/bin/false"),
             with(exec("needs", "/bin/true"), "needs", json!(["fails"])),
             with(exec("too", "/bin/true"), "needs", json!(["needs"])),
             with(exec("cleans-up", "/bin/true"), "after", json!(["too"])),
-        ]),
+        ],
     );
     sandbox.run(&["run", "graph.json"]).code(1);
     let job = sandbox.job();
@@ -99,7 +89,7 @@ fn mutexes_and_resources_are_never_overcommitted() {
     let alone = with(exec("alone", "./alone.sh"), "mutexes", json!(["lock"]));
     let two = with(exec("two", "./two.sh"), "resources", json!({"gpu": 1}));
     let all: Vec<Value> = (0..10).flat_map(|_| [alone.clone(), two.clone()]).collect();
-    recipe(&sandbox, &Value::from(all));
+    sandbox.recipe("graph.json", &all);
     sandbox
         .run(&[
             "run",
@@ -128,25 +118,19 @@ fn impossible_dependencies_are_refused_before_any_task_starts() {
         ),
         (
             with(exec("b", "/bin/true"), "resources", json!({"gpu": 1})),
-            "claims 1 of the resource `gpu`, and there is none; say how much there is with `--set run.resources.gpu=1`",
+            "claims 1 of the resource `gpu`, and there is none; say how much there is with `--set \
+             run.resources.gpu=1`",
         ),
     ] {
-        recipe(&sandbox, &json!([exec("a", "./mark.sh"), second]));
+        sandbox.recipe("graph.json", &[exec("a", "./mark.sh"), second]);
         let ran = sandbox.run(&["run", "graph.json"]).code(2);
-        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+        assert_stderr(&ran, &[expected]);
         assert!(!sandbox.project().join("ran").exists());
     }
-    recipe(
-        &sandbox,
-        &json!([with(exec("a", "/bin/true"), "needs", json!("b"))]),
-    );
+    let wrong_type = with(exec("a", "/bin/true"), "needs", json!("b"));
+    sandbox.recipe("graph.json", &[wrong_type]);
     let ran = sandbox.run(&["run", "graph.json"]).code(2);
-    assert!(
-        ran.stderr
-            .contains("[0].needs: expected a list, found a string"),
-        "{}",
-        ran.stderr
-    );
+    assert_stderr(&ran, &["[0].needs: expected a list, found a string"]);
 }
 
 #[test]
@@ -155,7 +139,7 @@ fn list_exports_the_graph() {
     let b = with(exec("b \"x\"", "/bin/true"), "needs", json!(["a"]));
     let b = with(b, "mutexes", json!(["lock"]));
     let b = with(b, "resources", json!({"memory-mb": 200}));
-    recipe(&sandbox, &json!([exec("a", "/bin/true"), b]));
+    sandbox.recipe("graph.json", &[exec("a", "/bin/true"), b]);
     let list = |form: &str| {
         let args = [
             "list",
@@ -183,24 +167,16 @@ fn list_exports_the_graph() {
 #[test]
 fn graph_orders_requirements_as_their_tasks_name_them() {
     let sandbox = Sandbox::new();
-    let requires = |name: &str, all: Value| {
-        with(
-            exec(name, "/bin/true"),
-            "kwargs",
-            json!({"dependencies": all}),
-        )
-    };
+    let requires = |name: &str, all: Value| requiring(exec(name, "/bin/true"), &all);
     let file = |path: &str| json!({"type": "file", "path": path});
-    let own = |path: &str| json!({"type": "file", "path": path, "scope": "task"});
+    let task_scoped = |path: &str| json!({"type": "file", "path": path, "scope": "task"});
     let jq = json!({"type": "package", "name": "jq"});
+    let a = requires("a", json!([file("one"), task_scoped("two")]));
     let b = requires("b", json!([file("one"), jq, file("three")]));
-    // Its order of the two is the other one: the first that names both decides.
-    let c = requires("c", json!([file("three"), own("two"), jq]));
+    // `c` names `jq` and `three` the other way round; the first task that names both decides.
+    let c = requires("c", json!([file("three"), task_scoped("two"), jq]));
     let c = with(c, "needs", json!(["a"]));
-    recipe(
-        &sandbox,
-        &json!([requires("a", json!([file("one"), own("two")])), b, c]),
-    );
+    sandbox.recipe("graph.json", &[a, b, c]);
     let dot = sandbox
         .run(&["list", "--graph=dot", "graph.json"])
         .code(0)
@@ -233,42 +209,36 @@ fn graph_orders_requirements_as_their_tasks_name_them() {
         "requirement package jq after requirement file one",
     ];
     assert_eq!(edges, expected, "{dot}");
-    // Each of the two has a file of its own.
-    let of = |wanted: &str| labels.iter().filter(|(_, name)| *name == wanted).count();
-    assert_eq!(of("requirement file two"), 2, "{dot}");
-    assert_eq!(of("requirement file one"), 1, "{dot}");
+    // `a` and `c` share no file `two`, because its scope is the task.
+    let count = |wanted: &str| labels.iter().filter(|(_, name)| *name == wanted).count();
+    assert_eq!(count("requirement file two"), 2, "{dot}");
+    assert_eq!(count("requirement file one"), 1, "{dot}");
 }
 
 #[test]
 fn requirement_of_a_cancelled_task_is_not_fulfilled() {
     let sandbox = Sandbox::new();
     let own = json!([{"type": "file", "path": "own", "content": "x", "scope": "task"}]);
-    let b = with(
-        exec("b", "/bin/true"),
-        "kwargs",
-        json!({"dependencies": own}),
-    );
+    let b = requiring(exec("b", "/bin/true"), &own);
     let b = with(b, "needs", json!(["a"]));
-    recipe(&sandbox, &json!([exec("a", "/bin/false"), b]));
+    sandbox.recipe("graph.json", &[exec("a", "/bin/false"), b]);
     sandbox.run(&["run", "graph.json"]).code(1);
     let job = sandbox.job();
     assert_eq!(job.status("a"), "FAIL");
     assert_ne!(job.status("b"), "PASS");
-    let events = job.events();
-    let prepared = events
-        .iter()
-        .filter(|it| it["event"] == "requirement-started");
-    assert_eq!(prepared.count(), 0);
+    assert!(job.events_of("requirement-started").is_empty());
     assert!(!sandbox.project().join("own").exists());
 }
 
 #[test]
 fn named_resource_instance_is_leased_to_one_task() {
     let sandbox = Sandbox::new();
-    // Each holds its database for as long as it has not seen the other's.
+    // Each test holds its database until it has seen another test hold the other one.
     sandbox.script(
         "use.sh",
-        "mkdir in-$PERSEA_RESOURCE_DB || exit 1; until [ $(ls -d in-* | wc -l) = 2 ] || [ -e both ]; do sleep 0.02; done; touch both; echo $PERSEA_RESOURCE_DB; rmdir in-$PERSEA_RESOURCE_DB",
+        "mkdir in-$PERSEA_RESOURCE_DB || exit 1
+         until [ $(ls -d in-* | wc -l) = 2 ] || [ -e both ]; do sleep 0.02; done
+         touch both; echo $PERSEA_RESOURCE_DB; rmdir in-$PERSEA_RESOURCE_DB",
     );
     let one = |name: &str| with(exec(name, "./use.sh"), "resources", json!({"db": 1}));
     let all = with(
@@ -280,7 +250,7 @@ fn named_resource_instance_is_leased_to_one_task() {
         "all.sh",
         "echo \"$PERSEA_RESOURCE_DB ${PERSEA_RESOURCE_RAM-none}\"",
     );
-    recipe(&sandbox, &json!([one("a"), one("b"), one("c"), all]));
+    sandbox.recipe("graph.json", &[one("a"), one("b"), one("c"), all]);
     let file = "[run.resources]\ndb = [\"orders-1\", \"orders-2\"]\nram = 10\n";
     sandbox.file("persea.toml", file);
     sandbox
@@ -290,10 +260,10 @@ fn named_resource_instance_is_leased_to_one_task() {
     let mut used = ["a", "b"].map(|name| job.artifact(name, "stdout"));
     used.sort();
     assert_eq!(used, ["orders-1\n", "orders-2\n"]);
-    // What has no names is only counted.
+    // Units of a resource without names are only counted.
     assert_eq!(job.artifact("all", "stdout"), "orders-1,orders-2 none\n");
-    let events = job.events();
-    let started = |event: &&Value| event["event"] == "task-started" && event["task"] == "4-all";
-    let leases = &events.iter().find(started).unwrap()["data"]["leases"];
+    let started = job.events_of("task-started");
+    let all = started.iter().find(|event| event["task"] == "4-all");
+    let leases = &all.unwrap()["data"]["leases"];
     assert_eq!(*leases, json!({"db": ["orders-1", "orders-2"]}));
 }

@@ -1,39 +1,22 @@
-//! Many quick tests, which follow each other in a slot without the host: the same holds for them as for all others.
+//! Owns pipelining: hundreds of quick tests, which the helper of a slot starts one after the other
+//! without the host. They keep every promise that slow tests keep.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::support::recipes::programs;
 use crate::support::{Job, Sandbox};
 
-/// A recipe of these programs, one task each.
-fn recipe(sandbox: &Sandbox, uris: &[&str]) {
-    let runnables: Vec<Value> = uris
-        .iter()
-        .map(|uri| json!({"kind": "exec-test", "uri": uri}))
-        .collect();
-    sandbox.file("quick.json", Value::from(runnables).to_string());
-}
-
-/// The tasks of the events of a kind, in their order.
-fn tasks<'a>(events: &'a [Value], kind: &str) -> Vec<&'a str> {
-    events
-        .iter()
-        .filter(|event| event["event"] == kind)
-        .map(|event| event["task"].as_str().unwrap())
-        .collect()
-}
-
-fn by_name(job: &Job, name: &str) -> Value {
-    let events = job.events();
-    let found = events
-        .iter()
-        .find(|event| event["event"] == "task-finished" && event["data"]["name"] == name);
+/// The result of a task in the journal.
+fn finished(job: &Job, name: &str) -> Value {
+    let events = job.events_of("task-finished");
+    let found = events.iter().find(|event| event["data"]["name"] == name);
     found.unwrap()["data"].clone()
 }
 
 #[test]
 fn quick_tasks_run_once_in_plan_order() {
     let sandbox = Sandbox::new();
-    recipe(&sandbox, &["/bin/true"; 200]);
+    sandbox.recipe("quick.json", &programs(&["/bin/true"; 200]));
     let ran = sandbox
         .run(&[
             "run",
@@ -44,12 +27,12 @@ fn quick_tasks_run_once_in_plan_order() {
             "quick.json",
         ])
         .code(0);
-    let events = sandbox.job().events();
-    let planned = tasks(&events, "task-planned");
+    let job = sandbox.job();
+    let planned = job.ids();
     assert_eq!(planned.len(), 200);
-    assert_eq!(tasks(&events, "task-started"), planned);
-    assert_eq!(tasks(&events, "task-finished"), planned);
-    // One at a time: a start is told after the end of the one before.
+    assert_eq!(job.tasks_with("task-started"), planned);
+    assert_eq!(job.tasks_with("task-finished"), planned);
+    // In one slot the display shows each start after the previous task's result.
     let lines: Vec<&str> = ran
         .stdout
         .lines()
@@ -65,20 +48,20 @@ fn quick_tasks_run_once_in_plan_order() {
 #[test]
 fn slow_task_delays_no_other() {
     let sandbox = Sandbox::new();
-    // It ends when all others have.
+    // It ends after all other tests have.
     sandbox.script(
         "slow.sh",
-        r#"until [ "$(grep -c task-finished "$AVOCADO_TEST_OUTPUTDIR/../../events.jsonl")" = 199 ]; do sleep 0.05; done"#,
+        r#"journal="$AVOCADO_TEST_OUTPUTDIR/../../events.jsonl"
+           until [ "$(grep -c task-finished "$journal")" = 199 ]; do sleep 0.05; done"#,
     );
     sandbox.script("quick.sh", "mkdir -p done; : > done/$$");
     let mut uris = ["./quick.sh"; 200];
     uris[100] = "./slow.sh";
-    recipe(&sandbox, &uris);
+    sandbox.recipe("quick.json", &programs(&uris));
     sandbox
         .run(&["run", "--max-parallel-tasks", "2", "quick.json"])
         .code(0);
-    let events = sandbox.job().events();
-    let ended = tasks(&events, "task-finished");
+    let ended = sandbox.job().tasks_with("task-finished");
     assert_eq!(ended.len(), 200);
     assert!(ended[199].ends_with("slow.sh"), "{:?}", ended[199]);
 }
@@ -93,11 +76,11 @@ fn files_and_processes_are_cleaned_up_between_tasks() {
            setsid sleep 3600 </dev/null >/dev/null 2>&1 &"#,
     );
     let uris: Vec<&str> = ["/bin/true", "./leaves.sh"].repeat(20);
-    recipe(&sandbox, &uris);
+    sandbox.recipe("quick.json", &programs(&uris));
     sandbox.run(&["run", "quick.json"]).code(0);
     let job = sandbox.job();
-    assert_eq!(by_name(&job, "./leaves.sh")["left-behind"], 1);
-    assert_eq!(by_name(&job, "/bin/true")["left-behind"], Value::Null);
+    assert_eq!(finished(&job, "./leaves.sh")["left-behind"], 1);
+    assert_eq!(finished(&job, "/bin/true")["left-behind"], Value::Null);
     sandbox.assert_no_strays();
 }
 
@@ -107,7 +90,7 @@ fn killed_helper_fails_only_the_running_task() {
     sandbox.script("kills.sh", "kill -9 $PPID; sleep 3600");
     let mut uris = ["/bin/true"; 200];
     uris[100] = "./kills.sh";
-    recipe(&sandbox, &uris);
+    sandbox.recipe("quick.json", &programs(&uris));
     sandbox
         .run(&["run", "--max-parallel-tasks", "1", "quick.json"])
         .code(1);
@@ -125,7 +108,7 @@ fn timeouts_interrupt_only_the_running_task() {
     sandbox.script("hangs.sh", "sleep 3600");
     let mut uris = ["/bin/true"; 200];
     uris[100] = "./hangs.sh";
-    recipe(&sandbox, &uris);
+    sandbox.recipe("quick.json", &programs(&uris));
     sandbox
         .run(&["run", "--task-timeout", "1", "quick.json"])
         .code(8);
@@ -155,7 +138,7 @@ fn failfast_starts_no_task_after_a_failure() {
     let sandbox = Sandbox::new();
     let mut uris = ["/bin/true"; 200];
     uris[100] = "/bin/false";
-    recipe(&sandbox, &uris);
+    sandbox.recipe("quick.json", &programs(&uris));
     sandbox
         .run(&[
             "run",
@@ -165,9 +148,9 @@ fn failfast_starts_no_task_after_a_failure() {
             "quick.json",
         ])
         .code(1);
-    let events = sandbox.job().events();
-    assert_eq!(tasks(&events, "task-started").len(), 101);
-    assert_eq!(sandbox.job().results()["skip"], 99);
+    let job = sandbox.job();
+    assert_eq!(job.tasks_with("task-started").len(), 101);
+    assert_eq!(job.results()["skip"], 99);
 }
 
 #[test]
@@ -176,7 +159,7 @@ fn only_tasks_with_output_have_a_directory() {
     sandbox.script("marks.sh", ": > \"$AVOCADO_TEST_OUTPUTDIR/marker\"");
     sandbox.script("says.sh", "echo \"$AVOCADO_TEST_OUTPUTDIR\"");
     let uris = ["/bin/true", "./marks.sh", "/bin/true", "./says.sh"].repeat(25);
-    recipe(&sandbox, &uris);
+    sandbox.recipe("quick.json", &programs(&uris));
     for spawner in ["process", "sandbox"] {
         let args = ["run", "--spawner", spawner, "quick.json"];
         sandbox.run(&args).code(0);
@@ -186,12 +169,13 @@ fn only_tasks_with_output_have_a_directory() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             let files = std::fs::read_dir(&path).unwrap().count();
-            let said = std::fs::read_to_string(path.join("stdout")).unwrap();
+            let stdout = std::fs::read_to_string(path.join("stdout")).unwrap();
             match name.rsplit_once('_').unwrap().1 {
-                "marks.sh" => assert_eq!((files, said.as_str()), (3, ""), "{name}"),
+                "marks.sh" => assert_eq!((files, stdout.as_str()), (3, ""), "{name}"),
                 "says.sh" => {
                     assert_eq!(files, 2, "{name}");
-                    assert!(said.ends_with(&format!("/test-results/{name}\n")), "{said}");
+                    let directory = format!("/test-results/{name}\n");
+                    assert!(stdout.ends_with(&directory), "{stdout}");
                 }
                 _ => panic!("{name} is there with {spawner}"),
             }

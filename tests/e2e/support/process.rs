@@ -104,8 +104,8 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.success(), "kill -{name} {pid}");
 }
 
-/// Reports that this machine cannot run a test. In CI, where the variable `CI` is set, a skip fails,
-/// because everything is installed there.
+/// Reports that this machine cannot run a test. In CI, where the variable `CI` is set, a skip
+/// fails, because everything is installed there.
 #[track_caller]
 pub fn skip(why: &str) {
     assert!(std::env::var_os("CI").is_none(), "skipped in CI: {why}");
