@@ -1,47 +1,50 @@
-//! Where a guest's memory comes from: first an arena that is part of its initial memory, then the standard allocator.
+//! Owns the allocator of a guest: an arena inside the guest's initial memory, then the standard
+//! allocator.
 //!
-//! The standard allocator grows the memory with its first allocation, which costs the host two changes to its own page tables
-//! for each instance, seen by all its threads: a fifth of a small task. Most instances live for one call and fit into the
-//! arena, where an allocation is an addition. It must not know who allocates.
+//! The standard allocator grows the guest's memory at its first allocation. The host then changes
+//! its own page tables twice for each instance, and interrupts all its threads to do so: a fifth of
+//! the time of a small task. Most instances live for one call and fit into the arena, where an
+//! allocation is one addition.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
 
-/// Room for what one small task allocates, in bytes.
-const ROOM: usize = 128 * 1024;
+/// Size of the arena, in bytes: what a small task allocates.
+const CAPACITY: usize = 128 * 1024;
 
 #[repr(align(16))]
-struct Room(UnsafeCell<[u8; ROOM]>);
+struct Buffer(UnsafeCell<[u8; CAPACITY]>);
 
 struct Arena {
-    room: Room,
-    /// How much of the room is given away.
+    buffer: Buffer,
+    /// Bytes allocated so far. Everything from here to the end of the buffer is free.
     used: Cell<usize>,
 }
 
-// SAFETY: a guest has one thread.
+// SAFETY: a guest is single-threaded.
 unsafe impl Sync for Arena {}
 
 impl Arena {
     fn start(&self) -> usize {
-        self.room.0.get() as usize
+        self.buffer.0.get() as usize
     }
 
-    /// Where a block lies in the room, if it does.
+    /// The offset of a block in the arena; none for a block of the standard allocator.
     fn offset(&self, block: *mut u8) -> Option<usize> {
         (block as usize)
             .checked_sub(self.start())
-            .filter(|offset| *offset < ROOM)
+            .filter(|offset| *offset < CAPACITY)
     }
 
-    /// The end of a block of this size at this place, if there is room.
+    /// The end of a block at this offset; none if the block does not fit into the arena.
     fn end(offset: usize, size: usize) -> Option<usize> {
-        offset.checked_add(size).filter(|end| *end <= ROOM)
+        offset.checked_add(size).filter(|end| *end <= CAPACITY)
     }
 }
 
-// SAFETY: blocks of the arena lie in its room, apart from each other, because `used` only passes over what was given away and
-// goes back only over the last block; all others are the system's, and go back to it.
+// SAFETY: two live blocks of the arena never overlap: `used` advances past every block that is
+// allocated, and moves back only over the last one when that is freed. Every other block comes from
+// `System` and is returned to it.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let free = self.start() + self.used.get();
@@ -49,9 +52,9 @@ unsafe impl GlobalAlloc for Arena {
         match Self::end(offset, layout.size()) {
             Some(end) => {
                 self.used.set(end);
-                self.room.0.get().cast::<u8>().wrapping_add(offset)
+                self.buffer.0.get().cast::<u8>().wrapping_add(offset)
             }
-            // SAFETY: the caller's promise is passed on.
+            // SAFETY: the caller guarantees a valid layout.
             None => unsafe { System.alloc(layout) },
         }
     }
@@ -59,16 +62,16 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match self.offset(block) {
             Some(offset) if offset + layout.size() == self.used.get() => self.used.set(offset),
-            // The rest of the arena goes with the instance.
+            // Not reused: the memory is freed when the instance ends.
             Some(_) => {}
-            // SAFETY: it is not the arena's, so the system gave it.
+            // SAFETY: the block is not in the arena, so it came from `System`.
             None => unsafe { System.dealloc(block, layout) },
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         let Some(offset) = self.offset(block) else {
-            // SAFETY: it is not the arena's, so the system gave it.
+            // SAFETY: the block is not in the arena, so it came from `System`.
             return unsafe { System.realloc(block, layout, size) };
         };
         if offset + layout.size() == self.used.get()
@@ -77,8 +80,9 @@ unsafe impl GlobalAlloc for Arena {
             self.used.set(end);
             return block;
         }
-        // SAFETY: the caller promises that the size is valid for this alignment; both blocks are at least as long as what is
-        // copied, and the new one lies apart from the old one, which is still given away.
+        // SAFETY: the caller guarantees that the size is valid for this alignment. Both blocks are
+        // at least as long as the copied bytes, and they do not overlap, because the old block is
+        // still allocated.
         unsafe {
             let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
             if !new.is_null() {
@@ -93,7 +97,7 @@ unsafe impl GlobalAlloc for Arena {
 #[cfg_attr(target_family = "wasm", global_allocator)]
 #[cfg_attr(not(target_family = "wasm"), allow(dead_code))]
 static ARENA: Arena = Arena {
-    room: Room(UnsafeCell::new([0; ROOM])),
+    buffer: Buffer(UnsafeCell::new([0; CAPACITY])),
     used: Cell::new(0),
 };
 
@@ -103,13 +107,13 @@ mod tests {
 
     fn arena() -> Box<Arena> {
         Box::new(Arena {
-            room: Room(UnsafeCell::new([0; ROOM])),
+            buffer: Buffer(UnsafeCell::new([0; CAPACITY])),
             used: Cell::new(0),
         })
     }
 
     #[test]
-    fn blocks_lie_apart_and_are_aligned() {
+    fn allocated_blocks_are_aligned_and_do_not_overlap() {
         let arena = arena();
         let mut blocks: Vec<(*mut u8, Layout)> = Vec::new();
         for size in 1..200_usize {
@@ -124,28 +128,29 @@ mod tests {
             }
             blocks.push((block, layout));
         }
-        // More than the room: the last ones are the system's, and all go back to where they came from.
+        // The blocks exceed the arena, so the last ones come from `System`.
         assert!(
             blocks
                 .iter()
                 .any(|(block, _)| arena.offset(*block).is_none())
         );
         for (block, layout) in blocks {
-            // SAFETY: each was allocated above with this layout.
+            // SAFETY: each block was allocated above with this layout.
             unsafe { arena.dealloc(block, layout) };
         }
     }
 
     #[test]
-    fn what_grows_keeps_its_bytes() {
+    fn reallocated_block_keeps_its_bytes() {
         let arena = arena();
         let mut layout = Layout::new::<[u8; 8]>();
-        // SAFETY: the sizes are not 0, each block has the layout it is given back with, and what is read was written.
+        // SAFETY: no size is 0, each block is freed with the layout that it was allocated with, and
+        // only written bytes are read.
         unsafe {
             let mut block = arena.alloc(layout);
             block.copy_from_nonoverlapping(b"persea!!".as_ptr(), 8);
-            for size in [16, 4096, ROOM / 2, ROOM + 1, 3 * ROOM] {
-                // Every second time something lies behind it, so that it has to move.
+            for size in [16, 4096, CAPACITY / 2, CAPACITY + 1, 3 * CAPACITY] {
+                // A block behind this one, so that this one must move to grow.
                 let behind = arena.alloc(Layout::new::<u64>());
                 block = arena.realloc(block, layout, size);
                 arena.dealloc(behind, Layout::new::<u64>());

@@ -1,27 +1,36 @@
-//! Open data by name. Knows nothing of what the names mean.
+//! Owns open data: values by name. Does not know what the names mean.
 
 #[doc(inline)]
 pub use crate::bindings::types::Value;
 
-/// Open data: values by name, in the order in which they were put in.
+/// Open data: values by name, in the order in which they were added.
 ///
-/// Where a name comes twice, the last one counts.
+/// Names are unique as a rule; where a name comes twice, the last value counts. A plugin ignores
+/// the names that it does not know, so that later hosts can add some.
+///
+/// ```
+/// use persea_plugin_sdk::Attributes;
+///
+/// let data = Attributes::new().with("timeout", 1.5).with("user", "ann");
+/// assert_eq!(data.number("timeout"), Some(1.5));
+/// assert_eq!(data.text("timeout"), None, "a number is not a text");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attributes(pub Vec<(String, Value)>);
 
 impl Attributes {
-    /// No data at all.
+    /// Creates an empty set.
     pub const fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// The value of a name.
+    /// Returns the value of a name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         let found = self.0.iter().rev().find(|(known, _)| known == name);
         found.map(|(_, value)| value)
     }
 
-    /// The value of a name, if it is a text.
+    /// Returns the value of a name if it is a text.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.get(name) {
             Some(Value::Text(text)) => Some(text),
@@ -29,7 +38,7 @@ impl Attributes {
         }
     }
 
-    /// The value of a name, if it is a whole number.
+    /// Returns the value of a name if it is a whole number.
     pub fn integer(&self, name: &str) -> Option<i64> {
         match self.get(name) {
             Some(Value::Integer(number)) => Some(*number),
@@ -37,7 +46,8 @@ impl Attributes {
         }
     }
 
-    /// The value of a name, if it is a number, whole or not.
+    /// Returns the value of a name if it is a number, whole or not. Whole numbers beyond 2^53 are
+    /// rounded.
     pub fn number(&self, name: &str) -> Option<f64> {
         match self.get(name) {
             Some(Value::Number(number)) => Some(*number),
@@ -46,7 +56,7 @@ impl Attributes {
         }
     }
 
-    /// The value of a name, if it is true or false.
+    /// Returns the value of a name if it is a boolean.
     pub fn boolean(&self, name: &str) -> Option<bool> {
         match self.get(name) {
             Some(Value::Boolean(truth)) => Some(*truth),
@@ -54,7 +64,7 @@ impl Attributes {
         }
     }
 
-    /// The value of a name, if it is a list or an object: a JSON text.
+    /// Returns the value of a name if it is a list or an object, as a JSON text.
     pub fn json(&self, name: &str) -> Option<&str> {
         match self.get(name) {
             Some(Value::Json(text)) => Some(text),
@@ -62,7 +72,7 @@ impl Attributes {
         }
     }
 
-    /// Sets a name, in the place that it has or at the end.
+    /// Sets the value of a name. A known name keeps its position; a new one is added at the end.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
         match self.0.iter_mut().rev().find(|(known, _)| *known == name) {
@@ -71,24 +81,24 @@ impl Attributes {
         }
     }
 
-    /// The same with one more name set.
+    /// Sets the value of a name, as [`insert`](Self::insert) does, and returns the set.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.insert(name, value);
         self
     }
 
-    /// All names and values, in order.
+    /// Iterates over all names and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// Whether there is nothing in it.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many names it has.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -115,7 +125,8 @@ impl IntoIterator for Attributes {
 }
 
 impl Value {
-    /// A list or an object, as a JSON text (RFC 8259). Who hands over what isn't JSON will be told so by the host.
+    /// A list or an object, as a JSON text (RFC 8259). The text is not checked here; the host takes
+    /// a text that is not JSON for plain text.
     pub fn json(text: impl Into<String>) -> Self {
         Self::Json(text.into())
     }
@@ -154,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_only_given_as_what_it_is() {
+    fn value_is_returned_only_as_its_own_type() {
         let data = Attributes::new()
             .with("text", "a")
             .with("whole", 3)
@@ -163,7 +174,7 @@ mod tests {
             .with("list", Value::json("[1]"));
         assert_eq!(data.text("text"), Some("a"));
         assert_eq!(data.text("whole"), None);
-        assert_eq!(data.text("list"), None, "JSON is no text");
+        assert_eq!(data.text("list"), None, "JSON is not a text");
         assert_eq!(data.integer("whole"), Some(3));
         assert_eq!(data.integer("broken"), None);
         assert_eq!(data.number("whole"), Some(3.0));
@@ -174,11 +185,11 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_a_name_counts() {
+    fn last_value_of_a_repeated_name_counts() {
         let mut data: Attributes = [("a", 1), ("b", 2), ("a", 3)].into_iter().collect();
         assert_eq!(data.integer("a"), Some(3));
         data.insert("a", 4);
         assert_eq!(data.integer("a"), Some(4));
-        assert_eq!(data.len(), 3, "a name that is there is set, not added");
+        assert_eq!(data.len(), 3, "a known name is replaced, not added");
     }
 }

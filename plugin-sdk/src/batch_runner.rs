@@ -1,4 +1,5 @@
-//! The world `batch-runner`: its trait, the tasks of a batch, and the adapter between them and the generated code.
+//! Owns the world `batch-runner`: its trait, the handle to the tasks of a batch, and the adapter to
+//! the generated code.
 
 use crate::backend;
 use crate::bindings::batch_runner as raw;
@@ -8,8 +9,11 @@ use crate::runner::{Outcome, Runner, Task};
 use std::convert::Infallible;
 use std::marker::PhantomData;
 
-/// A runner that can also run many tasks one after the other, for kinds in which most of a task's time goes into what all tasks have
-/// in common. It is exported by `export!(batch_runner: …)`.
+/// A runner that can also run many tasks in one instance and one environment, one after the other.
+/// It is meant for kinds whose tasks share an expensive set-up, such as starting an interpreter.
+///
+/// Export it with `export!(batch_runner: …)`. The host calls [`Runner::run`] only when the user
+/// wants no batches.
 ///
 /// ```
 /// # use persea_plugin_sdk::prelude::*;
@@ -20,7 +24,7 @@ use std::marker::PhantomData;
 /// # }
 /// impl BatchRunner for Mine {
 ///     fn run_batch(batch: &mut Batch) -> Result<(), Error> {
-///         // What takes its time comes here.
+///         // The expensive set-up comes here.
 ///         while let Some(task) = batch.next()? {
 ///             batch.finish(Self::run(task))?;
 ///         }
@@ -30,56 +34,62 @@ use std::marker::PhantomData;
 /// export!(batch_runner: Mine);
 /// ```
 pub trait BatchRunner: Runner {
-    /// Runs tasks until there is none. The runner sees to it that no task finds anything that another one has left.
+    /// Runs a batch: takes each task with [`Batch::next`] and ends it with [`Batch::finish`], until
+    /// there are no more. The runner must make sure that no task sees anything that another task
+    /// left behind.
     ///
-    /// A task that was taken and has not been finished when this returns or panics ends with status ERROR. No other one pays for
-    /// it: those are given to another batch.
+    /// A task that is taken and not finished when this returns or panics ends with status ERROR.
+    /// When the current task times out or the user interrupts it, all processes of the batch get
+    /// SIGTERM, and SIGKILL after a grace period; the task's status is then INTERRUPTED. The other
+    /// tasks are not affected: the host puts them into another batch.
     ///
     /// # Errors
-    /// The task that was taken ends with status ERROR.
+    /// An error ends the task that is taken and not finished with status ERROR.
     fn run_batch(batch: &mut Batch) -> Result<(), Error>;
 }
 
-/// The tasks of a batch.
+/// The handle through which a batch runner takes and finishes the tasks of its batch.
 #[derive(Debug)]
 pub struct Batch(());
 
 impl Batch {
-    /// Takes the next task: it has started. From now on files and messages are its own, and its time runs. Processes go on beyond the
-    /// task for which they were started; the end of the batch ends them. None when there is no more.
+    /// Takes the next task and starts it: its time-out begins to run, and files, messages and
+    /// limits are its own from now on. None when this instance gets no more tasks; then
+    /// [`run_batch`](BatchRunner::run_batch) should return.
+    ///
+    /// Processes do not end with the task in which they were started, but with the batch.
     ///
     /// # Errors
-    /// `invalid` while another task is not finished.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "it can fail, and lends nothing"
-    )]
+    /// `invalid` while the previous task is not finished.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot fail")]
     pub fn next(&mut self) -> Result<Option<Task>, Error> {
         backend::next_task()
     }
 
-    /// Says how the task ended that was taken last. An error ends it with status ERROR.
+    /// Ends the task that was taken last. An error as outcome ends it with status ERROR.
     ///
     /// # Errors
-    /// `invalid` when none is taken.
+    /// `invalid` when no task is taken.
     pub fn finish(&mut self, outcome: Result<Outcome, Error>) -> Result<(), Error> {
         backend::finish_task(outcome)
     }
 
-    /// A batch of the tasks that the [fakes](crate::testing::Host::tasks) have.
+    /// A batch of the tasks that [`testing::Host::tasks`](crate::testing::Host::tasks) was given,
+    /// for unit tests. [`Installed::outcomes`](crate::testing::Installed::outcomes) has the
+    /// outcomes.
     #[cfg(not(target_family = "wasm"))]
     pub fn of_fakes() -> Self {
         Self(())
     }
 }
 
-/// What [`export!`](crate::export) says of the batch runner that it exports.
+/// Implemented by [`export!`](crate::export): links the adapter to the plugin.
 pub trait Batches {
-    /// The author's type.
+    /// The plugin's type.
     type Plugin;
 }
 
-/// Implements the generated trait for what is exported.
+/// Implements the generated trait for an exported batch runner.
 pub struct BatchAdapter<B>(PhantomData<B>, Infallible);
 
 impl<B: Batches> raw::Guest for BatchAdapter<B>

@@ -1,13 +1,13 @@
-//! What wit-bindgen makes of `wit/`: one set of Rust types for all worlds, the imports as functions, and for every
-//! exported interface a trait and a macro.
+//! Owns the code that wit-bindgen generates from `wit/`: one set of Rust types for all worlds, a
+//! function for each import, and a trait and a macro for each exported interface. Has no behaviour,
+//! and is used by this crate only.
 //!
-//! Only the rest of this crate writes against it. It holds no behaviour.
-//!
-//! Every exported interface has a world of its own here, so that a guest exports `plugin` and just one of the others:
-//! wit-component joins the worlds that a module names, and leaves out the imports that it does not use.
+//! Each exported interface has a world of its own here, so that a guest can export `plugin` and
+//! exactly one of the others. wit-component merges the worlds that a module names, and drops unused
+//! imports.
 #![allow(missing_docs, clippy::all, clippy::restriction, unreachable_pub)]
 
-/// Every interface that a plugin can import. Nothing exports anything here.
+/// All interfaces that plugins can import; no exports.
 mod imports {
     wit_bindgen::generate!({
         path: "wit",
@@ -37,7 +37,10 @@ pub use imports::persea::plugin::{batch, cache, fetch, output, status};
 pub use imports::persea::plugin::{log, process, types, workspace};
 
 macro_rules! exports {
-    ($module:ident, $interface:ident, $inline:literal, $world:literal $(, $from:literal: $path:ident)*) => {
+    (
+        $module:ident, $interface:ident, $inline:literal, $world:literal
+        $(, $from:literal: $path:ident)*
+    ) => {
         pub mod $module {
             wit_bindgen::generate!({
                 path: "wit",

@@ -1,23 +1,29 @@
-//! The failure that is to be expected. A bug is a panic, which the host reports as such.
+//! Owns the error type of plugins: an expected failure. A bug is a panic, which the host reports.
 
 use crate::attributes::{Attributes, Value};
 use crate::bindings::types;
 use std::{fmt, io};
 
-/// What went wrong where that was to be expected.
+/// An expected failure, of the host or of the plugin.
+///
+/// It converts from and to [`io::Error`], so that `?` works on both in code that writes a
+/// [`Report`](crate::output::Report).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
-    /// What kind of failure, for programs: lower case words with hyphens. The host's own are `not-found`,
-    /// `not-permitted`, `invalid`, `too-large`, `limit`, `timeout`, `interrupted`, `closed`, `unsupported` and `io`.
+    /// The kind of failure, for programs: lower-case words with hyphens. The host uses `not-found`,
+    /// `not-permitted`, `invalid`, `too-large`, `limit`, `timeout`, `interrupted`, `closed`,
+    /// `unsupported` and `io`; the power [`fetch`](crate::fetch) also `checksum` and `offline`.
     pub code: String,
-    /// What went wrong, for people: one lower-case sentence that names the thing, without a full stop.
+    /// What went wrong, for people: one lower-case sentence that names the thing, without a full
+    /// stop.
     pub message: String,
-    /// More about it, by name; the host gives the system's errno as `os-error` (integer) where there is one.
+    /// Details by name. The host sets `os-error` (integer) to the system's error number (errno)
+    /// where there is one.
     pub detail: Attributes,
 }
 
 impl Error {
-    /// A failure of a kind, in words.
+    /// Creates an error from a code and a message, without details.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             code: code.into(),
@@ -26,7 +32,7 @@ impl Error {
         }
     }
 
-    /// The same with one more detail.
+    /// Adds a detail.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.detail.insert(name, value);
@@ -48,7 +54,8 @@ impl From<Error> for io::Error {
     }
 }
 
-/// The host's error that a [`Report`](crate::output::Report) was given comes back whole; any other becomes `io`.
+/// An [`Error`] that was converted to an [`io::Error`] is restored unchanged. Any other error gets
+/// the code `io`.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match error.downcast::<Error>() {
@@ -83,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_survives_the_way_through_std_io() {
+    fn error_survives_the_conversion_to_io_error_and_back() {
         let limit =
             Error::new("limit", "the report is larger than 1 GiB").with("limit", 1_i64 << 30);
         let through: Error = io::Error::from(limit.clone()).into();

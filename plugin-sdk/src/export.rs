@@ -1,4 +1,5 @@
-//! The way from an author's type to a component's exports, and what each call does before the author's code runs.
+//! Owns the path from a plugin's type to the exports of its component, and the set-up that runs
+//! before the plugin's own code.
 
 use crate::bindings::plugin as raw;
 use crate::bindings::types;
@@ -6,17 +7,17 @@ use crate::model::Description;
 use std::convert::Infallible;
 use std::marker::PhantomData;
 
-/// What [`export!`](crate::export) says of the plugin that it exports.
+/// Implemented by [`export!`](crate::export): links the adapter to the plugin.
 pub trait Exported {
-    /// The author's type.
+    /// The plugin's type.
     type Plugin;
-    /// The version of the author's crate.
+    /// The version of the plugin's crate.
     const VERSION: &'static str;
-    /// The author's description, whichever trait it is from.
+    /// Calls `describe` of the plugin's trait.
     fn describe() -> Description;
 }
 
-/// Implements the generated traits for what is exported.
+/// Implements the generated traits for an exported plugin.
 pub struct Adapter<E>(PhantomData<E>, Infallible);
 
 impl<E: Exported> raw::Guest for Adapter<E> {
@@ -30,8 +31,8 @@ impl<E: Exported> raw::Guest for Adapter<E> {
     }
 }
 
-/// Readies a fresh instance, once: a panic tells the host its message and place before it traps, and the logging crates
-/// write to the host's log.
+/// Sets up a fresh instance, once: connects the logging crates to the host's log, and reports the
+/// message and location of a panic to the host before the instance traps.
 pub(crate) fn start() {
     use std::sync::atomic::{AtomicBool, Ordering};
     static STARTED: AtomicBool = AtomicBool::new(false);
@@ -42,7 +43,7 @@ pub(crate) fn start() {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic
             .payload_as_str()
-            .unwrap_or("a panic whose payload is no text");
+            .unwrap_or("a panic whose payload is not a text");
         let location = panic
             .location()
             .map(ToString::to_string)
@@ -52,7 +53,7 @@ pub(crate) fn start() {
     crate::facade::install();
 }
 
-/// Exports a type as the crate's plugin. A crate exports one.
+/// Exports a type as the plugin of this crate. A crate exports one plugin.
 ///
 /// ```
 /// # use persea_plugin_sdk::prelude::*;
@@ -64,8 +65,22 @@ pub(crate) fn start() {
 /// export!(runner: Mine);
 /// ```
 ///
-/// So are `program_runner:`, `batch_runner:`, `resolver:`, `varianter:`, `result_format:`, `requirement_resolver:` and `scheduler:`. The component exports what that kind
-/// of plugin must, and imports only those powers that its code calls. Natively it exports nothing, so that the crate's tests link.
+/// The word before the colon is the kind of plugin, and the type must implement its trait:
+///
+/// | Word | Trait |
+/// |---|---|
+/// | `runner` | [`Runner`](crate::Runner) |
+/// | `program_runner` | [`ProgramRunner`](crate::ProgramRunner) |
+/// | `batch_runner` | [`BatchRunner`](crate::BatchRunner) and [`Runner`](crate::Runner) |
+/// | `resolver` | [`Resolver`](crate::Resolver) |
+/// | `varianter` | [`Varianter`](crate::Varianter) |
+/// | `requirement_resolver` | [`RequirementResolver`](crate::RequirementResolver) |
+/// | `result_format` | [`ResultFormat`](crate::ResultFormat) |
+/// | `scheduler` | [`Scheduler`](crate::Scheduler) |
+///
+/// Built for WebAssembly, the crate exports the interfaces of that kind, and imports only the
+/// powers that its code uses. Built natively it exports nothing, so that the crate's unit tests
+/// link.
 #[macro_export]
 macro_rules! export {
     (runner: $plugin:ty) => {
@@ -88,7 +103,9 @@ macro_rules! export {
             #[cfg(target_family = "wasm")]
             type PerseaAdapter = $crate::__private::BatchAdapter<PerseaBatches>;
             #[cfg(target_family = "wasm")]
-    $crate::__private::batch_runner::export!(PerseaAdapter with_types_in $crate::__private::batch_runner);
+            $crate::__private::batch_runner::export!(
+                PerseaAdapter with_types_in $crate::__private::batch_runner
+            );
         };
     };
     (resolver: $plugin:ty) => {
@@ -113,7 +130,7 @@ macro_rules! export {
 macro_rules! __export {
     ($module:ident, $trait:ident, $plugin:ty) => {
         const _: () = {
-            // Holds the type to its trait natively too.
+            // Checks in native builds too that the type implements the trait.
             const _: fn() -> $crate::Description = <$plugin as $crate::$trait>::describe;
 
             #[cfg(target_family = "wasm")]
@@ -131,9 +148,13 @@ macro_rules! __export {
             #[cfg(target_family = "wasm")]
             type PerseaAdapter = $crate::__private::Adapter<PerseaExported>;
             #[cfg(target_family = "wasm")]
-    $crate::__private::plugin::export!(PerseaAdapter with_types_in $crate::__private::plugin);
+            $crate::__private::plugin::export!(
+                PerseaAdapter with_types_in $crate::__private::plugin
+            );
             #[cfg(target_family = "wasm")]
-    $crate::__private::$module::export!(PerseaAdapter with_types_in $crate::__private::$module);
+            $crate::__private::$module::export!(
+                PerseaAdapter with_types_in $crate::__private::$module
+            );
         };
     };
 }
@@ -163,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_has_its_crates_version_unless_it_says_another() {
+    fn plugin_version_defaults_to_the_version_of_its_crate() {
         assert_eq!(
             <Adapter<Example> as raw::Guest>::describe().version,
             "1.2.3"

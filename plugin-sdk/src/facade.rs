@@ -1,6 +1,8 @@
-//! The logging crates that authors know, on top of the power `log`. Which messages are kept is the host's business.
+//! Owns the connection of the crates `log` and `tracing` to the power `log`. Does not know which
+//! messages the host keeps.
 
-/// Makes the crates' macros write to the host's log. Where the thread's program has set up its own, that stays.
+/// Makes the macros of both crates write to the host's log. A logger or subscriber that the program
+/// has installed before stays.
 pub(crate) fn install() {
     #[cfg(feature = "log")]
     if ::log::set_logger(&log_crate::Facade).is_ok() {
@@ -9,7 +11,7 @@ pub(crate) fn install() {
     #[cfg(feature = "tracing")]
     {
         let dispatch = tracing_core::Dispatch::new(tracing_crate::Facade);
-        // An error means that the program has a subscriber.
+        // Fails when the program has installed a subscriber, which stays.
         let _ = tracing_core::dispatcher::set_global_default(dispatch);
     }
 }
@@ -52,7 +54,7 @@ mod tracing_crate {
     use tracing_core::span::{Attributes, Id, Record};
     use tracing_core::{Event, Metadata, Subscriber};
 
-    /// Writes events; spans have no place in a flat log.
+    /// Writes events and ignores spans: the host's log has no spans.
     pub(super) struct Facade;
 
     impl Subscriber for Facade {
@@ -83,7 +85,7 @@ mod tracing_crate {
         fn exit(&self, _: &Id) {}
     }
 
-    /// `message name=value name=value`
+    /// An event as text: `message name=value name=value`.
     #[derive(Default)]
     struct Line {
         message: String,
@@ -92,7 +94,7 @@ mod tracing_crate {
 
     impl Visit for Line {
         fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-            // Writing to a String doesn't fail.
+            // Writing to a String cannot fail.
             let _ = match field.name() {
                 "message" => write!(self.message, "{value:?}"),
                 name => write!(self.fields, " {name}={value:?}"),
@@ -108,7 +110,7 @@ mod tests {
 
     #[cfg(feature = "log")]
     #[test]
-    fn the_log_crate_writes_to_the_hosts_log() {
+    fn log_macros_write_to_the_log_of_the_host() {
         let host = Host::new().install();
         ::log::warn!("{} things", 3);
         ::log::trace!("plain");
@@ -123,7 +125,7 @@ mod tests {
 
     #[cfg(feature = "tracing")]
     #[test]
-    fn the_tracing_crate_writes_to_the_hosts_log() {
+    fn tracing_events_write_to_the_log_of_the_host() {
         let host = Host::new().install();
         let _span = tracing::info_span!("outer", a = 1).entered();
         tracing::error!(code = 3, who = "me", "went {}", "wrong");

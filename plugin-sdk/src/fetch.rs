@@ -1,25 +1,40 @@
-//! The power `fetch`: downloads, made by the host. It decides which hosts may be asked, holds the bytes to their checksum, and
-//! keeps them for later jobs.
+//! The power `fetch`: downloads by the host. The host decides which servers may be asked, checks
+//! the bytes against their checksum and caches them for later jobs. Offline, it answers from its
+//! cache only.
+//!
+//! ```no_run
+//! use persea_plugin_sdk::fetch::{self, Source};
+//!
+//! let source = Source::new(["https://example.org/image.qcow2"])
+//!     .checksum("sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824")
+//!     .with("max-bytes", 1_i64 << 30);
+//! let image = fetch::fetch(&source)?;
+//! let head = image.read(0, 512)?;
+//! # Ok::<(), persea_plugin_sdk::Error>(())
+//! ```
 
 use crate::attributes::{Attributes, Value};
 use crate::backend;
 use crate::error::Error;
 
-/// What to get, and where it may be had.
+/// What to download, and from where.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Source {
-    /// `https://`, `http://` or `file://`, or a path in the project's directory. The first that can be had counts.
+    /// The locations, tried in order until one has it: `https://`, `http://` or `file://` URLs, or
+    /// paths in the project's directory.
     pub locations: Vec<String>,
-    /// What the bytes must come to: `sha256:` and hexadecimal digits; `sha512` and `sha1` are known too. Without one the host
-    /// refuses, unless it's configured to trust downloads.
+    /// The expected checksum: `sha256:`, `sha512:` or `sha1:` and hexadecimal digits. The host
+    /// refuses a source without a checksum, unless its configuration allows unverified downloads.
     pub checksum: Option<String>,
-    /// Open data: `max-bytes` (integer) and `max-age` (integer, seconds).
+    /// Further data. The host understands `max-bytes` (integer), the largest accepted size, and
+    /// `max-age` (integer, seconds): a cached copy that is older is downloaded again. Without
+    /// `max-age` a copy with a checksum never expires, and one without is never reused.
     pub more: Attributes,
 }
 
 impl Source {
-    /// Something that may be had at these places.
+    /// Creates a source with these locations, without a checksum.
     pub fn new<I: IntoIterator<Item: Into<String>>>(locations: I) -> Self {
         Self {
             locations: locations.into_iter().map(Into::into).collect(),
@@ -28,34 +43,35 @@ impl Source {
         }
     }
 
-    /// Sets what the bytes must come to, as `sha256:2cf2…`.
+    /// Sets the expected checksum: `sha256:2cf2…`.
     pub fn checksum(mut self, checksum: impl Into<String>) -> Self {
         self.checksum = Some(checksum.into());
         self
     }
 
-    /// Sets a name of the open data.
+    /// Sets an entry of [`more`](Self::more).
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.more.insert(name, value);
         self
     }
 }
 
-/// What was got. The host holds it while the plugin's instance lives.
+/// A completed download. The host keeps it open while the plugin's instance lives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Download {
-    /// By which name [`read`](Self::read) knows it.
+    /// The handle that [`read`](Self::read) passes to the host.
     pub id: String,
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// The location that had it; none when the host had kept it.
+    /// The location that served the bytes; none when they came from the cache.
     pub location: Option<String>,
-    /// Open data. The host gives `sha256` (text, hexadecimal digits).
+    /// Further data. The host sets `sha256` (text, hexadecimal digits).
     pub more: Attributes,
 }
 
 impl Download {
-    /// Reads up to `length` bytes (at most 1 MiB) from `offset`; fewer only at its end.
+    /// Reads up to `length` bytes (at most 1 MiB) from `offset`. The result is shorter only at the
+    /// end of the download.
     ///
     /// # Errors
     /// `io`.
@@ -64,11 +80,18 @@ impl Download {
     }
 }
 
-/// Gets something.
+/// Downloads from the first location that has the source. An instance can make 256 downloads.
 ///
 /// # Errors
-/// `not-found`, `not-permitted` (a host that is not on the list, no checksum), `checksum`, `too-large`, `timeout` (nothing came
-/// for too long), `offline` (it is not kept), `io`.
+/// * `not-found`: no location has it
+/// * `not-permitted`: the plugin's grant excludes the server, or the checksum is missing
+/// * `checksum`: the bytes do not match the checksum
+/// * `too-large`: there are more than `max-bytes`, or more than the host accepts
+/// * `timeout`: no byte arrived for too long
+/// * `offline`: the host is offline, and its cache has no copy
+/// * `limit`: the instance has made 256 downloads
+/// * `invalid`: a location, a checksum or an entry of `more` cannot be understood
+/// * `io`: everything else
 pub fn fetch(source: &Source) -> Result<Download, Error> {
     backend::fetch(source)
 }

@@ -1,8 +1,9 @@
-//! Write plugins for Persea: resolvers, varianters, runners, requirement resolvers, result formats and schedulers, each a WebAssembly
-//! component that the host runs in a sandbox.
+//! Write plugins for Persea in Rust: resolvers, varianters, runners, requirement resolvers, result
+//! formats and schedulers. Each is a WebAssembly component that the host runs in a sandbox.
 //!
-//! A plugin is a type that implements one of [`Runner`], [`ProgramRunner`], [`Resolver`], [`Varianter`], [`RequirementResolver`], [`ResultFormat`] or
-//! [`Scheduler`], and a line that exports it. This is a complete runner:
+//! A plugin is a type that implements one trait, [`Runner`], [`ProgramRunner`], [`BatchRunner`],
+//! [`Resolver`], [`Varianter`], [`RequirementResolver`], [`ResultFormat`] or [`Scheduler`], and one
+//! line that exports it. This is a complete runner:
 //!
 //! ```
 //! use persea_plugin_sdk::prelude::*;
@@ -19,7 +20,7 @@
 //!
 //!     fn run(task: Task) -> Result<Outcome, Error> {
 //!         let Some(file) = &task.runnable.uri else {
-//!             return Ok(Outcome::error("a runnable of kind compiles needs the path of a C file as its uri"));
+//!             return Ok(Outcome::error("kind compiles needs the path of a C file as its uri"));
 //!         };
 //!         let flags = task.settings.text("runner.compiles.flags").unwrap_or("-Wall");
 //!         let exit = process::run(
@@ -42,14 +43,34 @@
 //! # assert_eq!(Compiles::run(task), Ok(Outcome::fail("a.c does not compile")));
 //! ```
 //!
-//! Its crate is a `cdylib`, is built for `wasm32-unknown-unknown`, and becomes a component by wit-component. Natively
-//! the same crate compiles as an ordinary library whose powers are answered by the fakes in [`testing`], so that its
-//! logic is tested by `cargo test`, without a host.
+//! # Build and test
 //!
-//! What a plugin may do is what its component imports, and it imports what its code calls: [`workspace`] for resolvers and varianters,
-//! [`process`] and [`status`] for runners, those and [`fetch`] and [`cache`] for requirement resolvers, [`output`] for result formats,
-//! [`log`] for all.
-//! The contract itself is the WIT package `persea:plugin`.
+//! The crate of a plugin is a `cdylib`. Built for `wasm32-unknown-unknown` it is a core module,
+//! which `persea plugin pack` turns into a component. Built natively it is an ordinary library in
+//! which the fakes of [`testing`] stand in for the host, so that `cargo test` tests the plugin
+//! without one.
+//!
+//! # Powers
+//!
+//! A component can do only what it imports, and it imports only the powers that its code uses.
+//! These modules are the powers, each available to some kinds of plugin:
+//!
+//! * [`log`]: all plugins
+//! * [`workspace`]: resolvers and varianters
+//! * [`process`] and [`status`]: runners and requirement resolvers
+//! * [`fetch`] and [`cache`]: requirement resolvers
+//! * [`output`]: result formats
+//!
+//! A call of a power that the plugin's kind does not have, or that the host does not offer in this
+//! call, fails with the code `unsupported`, or keeps the component from being loaded.
+//!
+//! # Errors
+//!
+//! An expected failure is an [`Error`] with a code that programs can compare. A panic is a bug: the
+//! host reports it with its message and source location, and the task, reference or report fails.
+//!
+//! The contract between plugins and the host is the WIT package `persea:plugin`, which has the same
+//! items with the same meaning.
 
 #![deny(missing_docs)]
 #![warn(clippy::undocumented_unsafe_blocks)]
@@ -93,7 +114,7 @@ pub use runner::{Outcome, Runner, Task};
 pub use scheduler::{Choice, Node, Scheduler};
 pub use varianter::{Variant, Varianter, VaryRequest};
 
-/// All that most plugins name.
+/// The items that most plugins use, for a glob import.
 pub mod prelude {
     pub use crate::export;
     pub use crate::{Attributes, Description, Error, Requirement, Runnable, Status, Value};
@@ -105,7 +126,7 @@ pub mod prelude {
     pub use crate::{Variant, VaryRequest};
 }
 
-/// What [`export!`] expands to. It changes without notice.
+/// Items that the expansion of [`export!`] names. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::batch_runner::{BatchAdapter, Batches};

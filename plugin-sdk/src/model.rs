@@ -1,4 +1,4 @@
-//! What plugins are made of and hand around: descriptions, runnables, requirements. Plain data.
+//! Owns the data that several kinds of plugin share: descriptions, runnables and requirements.
 
 use crate::attributes::{Attributes, Value};
 use crate::bindings::types;
@@ -10,27 +10,29 @@ fn strings<I: IntoIterator<Item: Into<String>>>(items: I) -> Vec<String> {
     items.into_iter().map(Into::into).collect()
 }
 
-/// What a plugin is, as it says itself.
+/// What a plugin says about itself. The host asks once, before any other call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
-    /// A short name, unique among plugins of its sort: lower case letters, digits and hyphens, at most 64 characters.
+    /// A short name, unique among plugins of one kind: lower-case letters, digits and hyphens, at
+    /// most 64 characters.
     pub name: String,
-    /// The plugin's version (Semantic Versioning 2.0). While it is empty, [`export!`](crate::export) fills in the
-    /// version of the crate that it stands in.
+    /// The plugin's version (Semantic Versioning 2.0). [`export!`](crate::export) replaces an empty
+    /// version by that of the plugin's crate.
     pub version: String,
-    /// One line for people.
+    /// The plugin's purpose in one line, for people.
     pub summary: String,
-    /// The kinds of runnable that a runner runs or a resolver makes, the kinds of requirement that a requirement
-    /// resolver handles. A result format has none.
+    /// For a runner, the kinds of runnable that it runs. For a requirement resolver, the kinds of
+    /// requirement that it handles. For a resolver, the kinds of runnable that it may return; `*`
+    /// stands for any kind. Empty for other plugins.
     pub kinds: Vec<String>,
-    /// The configuration keys that the plugin wants to see. It is given these and no others.
+    /// The settings that the plugin may read, by key. The host passes no others.
     pub settings: Vec<String>,
-    /// Open data; the names that the host understands are documented with the traits.
+    /// Further data; the documentation of each trait has the names that the host understands.
     pub more: Attributes,
 }
 
 impl Description {
-    /// A plugin of this name, in a line for people.
+    /// Creates a description without kinds and settings; its version will be that of the crate.
     pub fn new(name: impl Into<String>, summary: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -42,7 +44,7 @@ impl Description {
         }
     }
 
-    /// Sets the version, where it is not that of the crate.
+    /// Sets the version, if it differs from that of the crate.
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
@@ -56,14 +58,14 @@ impl Description {
         self
     }
 
-    /// Adds configuration keys.
+    /// Adds keys of settings.
     #[must_use]
     pub fn settings<I: IntoIterator<Item: Into<String>>>(mut self, keys: I) -> Self {
         self.settings.extend(strings(keys));
         self
     }
 
-    /// Sets a name of the open data.
+    /// Sets an entry of [`more`](Self::more).
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.more.insert(name, value);
@@ -84,21 +86,21 @@ impl From<Description> for types::Description {
     }
 }
 
-/// Something that a task needs in its environment before it can start.
+/// Something that must be in a task's environment before the task can start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Requirement {
-    /// The kind of requirement (`package`, `file`, …): it chooses the requirement resolver.
+    /// The kind of requirement (`package`, `file`, …), which selects the requirement resolver.
     pub kind: String,
-    /// The thing itself, where one string names it.
+    /// The required thing, where one string names it.
     pub uri: Option<String>,
-    /// Arguments, in order.
+    /// Positional arguments, in order.
     pub args: Vec<String>,
-    /// Everything else that was declared, by name.
+    /// Keyword arguments; the kind defines their names.
     pub kwargs: Attributes,
 }
 
 impl Requirement {
-    /// A requirement of a kind.
+    /// Creates a requirement of a kind, with nothing else set.
     pub fn new(kind: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
@@ -106,14 +108,14 @@ impl Requirement {
         }
     }
 
-    /// Sets the thing itself.
+    /// Sets the required thing.
     #[must_use]
     pub fn uri(mut self, uri: impl Into<String>) -> Self {
         self.uri = Some(uri.into());
         self
     }
 
-    /// Adds arguments.
+    /// Adds positional arguments.
     #[must_use]
     pub fn args<I: IntoIterator<Item: Into<String>>>(mut self, args: I) -> Self {
         self.args.extend(strings(args));
@@ -150,32 +152,40 @@ impl From<Requirement> for types::Requirement {
     }
 }
 
-/// Something that can be run: what a resolver makes of a reference.
+/// Something that can be run. A resolver turns a reference into runnables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Runnable {
-    /// The kind (`exec-test`, `tap`, …): it chooses the runner.
+    /// The kind of runnable (`exec-test`, `tap`, …), which selects the runner.
     pub kind: String,
-    /// What to run, in the words of the kind: a path, `path:Class.method`, a URL.
+    /// What to run, in the form that the kind defines: a path, `path:Class.method`, a URL.
     pub uri: Option<String>,
-    /// Arguments, in order.
+    /// Positional arguments, in order.
     pub args: Vec<String>,
-    /// Keyword arguments, in the words of the kind.
+    /// Keyword arguments; the kind defines their names.
     pub kwargs: Attributes,
-    /// Changes to the environment variables: a value sets one, none removes it.
+    /// Changes to the environment variables, in order: a value sets the variable, none removes it.
     pub env: Vec<(String, Option<String>)>,
-    /// Tags with their values; a flat tag has none.
+    /// Tags with their values; a flat tag has no values.
     pub tags: Vec<(String, Vec<String>)>,
-    /// What must be there before it can start.
+    /// What must be in the environment before the task can start.
     pub requirements: Vec<Requirement>,
-    /// The name that people see. Without one the host makes it from `uri`.
+    /// The name to show to people. Without one the host derives it from `uri`, by the setting
+    /// `runner.identifier_format`.
     pub identifier: Option<String>,
-    /// Open data. The host understands `variant` (json), `config` (json: settings for this runnable alone) and
-    /// `timeout` (seconds).
+    /// Further data. The host understands:
+    ///
+    /// * `variant` (json): the variant of the test
+    /// * `config` (json): settings for this runnable alone
+    /// * `timeout` (number, seconds): the limit on the task's running time
+    /// * `needs` (json, a list of names or ids): tasks that must pass before this one starts
+    /// * `after` (json, a list of names or ids): tasks that must end before this one starts
+    /// * `mutexes` (json, a list of names): each is held by at most one task at a time
+    /// * `resources` (json, an object of amounts by name): what the task takes while it runs
     pub more: Attributes,
 }
 
 impl Runnable {
-    /// A runnable of a kind.
+    /// Creates a runnable of a kind, with nothing else set.
     pub fn new(kind: impl Into<String>) -> Self {
         Self {
             kind: kind.into(),
@@ -190,7 +200,7 @@ impl Runnable {
         self
     }
 
-    /// Adds arguments.
+    /// Adds positional arguments.
     #[must_use]
     pub fn args<I: IntoIterator<Item: Into<String>>>(mut self, args: I) -> Self {
         self.args.extend(strings(args));
@@ -218,7 +228,7 @@ impl Runnable {
         self
     }
 
-    /// Adds a tag with its values; a flat tag has none.
+    /// Adds a tag with its values; a flat tag has no values.
     #[must_use]
     pub fn tag<I: IntoIterator<Item: Into<String>>>(
         mut self,
@@ -236,14 +246,14 @@ impl Runnable {
         self
     }
 
-    /// Sets the name that people see.
+    /// Sets the name to show to people.
     #[must_use]
     pub fn identifier(mut self, identifier: impl Into<String>) -> Self {
         self.identifier = Some(identifier.into());
         self
     }
 
-    /// Sets a name of the open data.
+    /// Sets an entry of [`more`](Self::more).
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.more.insert(name, value);
@@ -288,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_runnable_is_the_same_on_both_sides_of_the_contract() {
+    fn runnable_survives_the_conversion_to_the_contract_and_back() {
         let runnable = Runnable::new("exec-test")
             .uri("./t.sh")
             .args(["-x", "1"])

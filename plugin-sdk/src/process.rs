@@ -1,4 +1,24 @@
-//! The power `process`: processes in the task's environment, and nowhere else. Whatever a task has started ends with it.
+//! The power `process`: processes in the task's environment, which may be this machine, a sandbox,
+//! a container or another machine. The plugin itself never runs there.
+//!
+//! No process outlives its task: when the runner returns, the host ends every process that is left,
+//! including those that have left their process group or session.
+//!
+//! [`run`] waits for a process whose output goes to files. [`start`] gives a [`Child`] with pipes:
+//!
+//! ```
+//! use persea_plugin_sdk::process::{self, Command, Input, Output, Stream};
+//! # use persea_plugin_sdk::testing::{Answer, Host, Processes};
+//! # let _host = Host::new().processes(Processes::always(Answer::code(0).stdout("A"))).install();
+//!
+//! let upper = Command::new("tr").args(["a-z", "A-Z"]);
+//! let child = process::start(&upper.stdin(Input::Pipe).stdout(Output::Pipe))?;
+//! child.write(b"a")?;
+//! child.close_stdin()?;
+//! assert_eq!(child.read(Stream::Stdout, 16)?, b"A");
+//! assert_eq!(child.wait()?.code, Some(0));
+//! # Ok::<(), persea_plugin_sdk::Error>(())
+//! ```
 
 use crate::attributes::{Attributes, Value};
 use crate::backend;
@@ -8,34 +28,36 @@ use crate::error::Error;
 #[doc(inline)]
 pub use crate::bindings::process::{Input, Output, Stream};
 
-/// What to start, and how.
+/// A program to start, with its arguments and its surroundings.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Command {
-    /// A path, or a name to be looked for in the environment's PATH.
+    /// A path, or a name that the host looks up in the environment's PATH.
     pub program: String,
-    /// Its arguments, without the program's name.
+    /// The arguments, without the program's own name.
     pub args: Vec<String>,
-    /// Changes to the environment variables, in order: a value sets one, none removes it.
+    /// Changes to the environment variables, in order: a value sets the variable, none removes it.
     pub env: Vec<(String, Option<String>)>,
-    /// Begin with no environment variables at all; PATH is kept where `env` does not set it.
+    /// Whether the process starts without environment variables. PATH is kept, unless `env` changes
+    /// it.
     pub clear_env: bool,
-    /// The working directory. Without one it is the project's directory in that environment.
+    /// The working directory; by default the project's directory in the environment.
     pub cwd: Option<String>,
-    /// What it reads.
+    /// The standard input.
     pub stdin: Input,
-    /// Where what it prints goes.
+    /// The destination of the standard output.
     pub stdout: Output,
-    /// Where what it prints as errors goes.
+    /// The destination of the standard error.
     pub stderr: Output,
-    /// A third pipe to the plugin, file descriptor 3 of the process; it finds the number in `PERSEA_REPORT_FD`.
+    /// Whether the process has another pipe to the plugin, for results that must not mix with what
+    /// a test prints. It is file descriptor 3; the process finds that number in `PERSEA_REPORT_FD`.
     pub report: bool,
-    /// Open data; nothing is defined yet.
+    /// Further data; no names are defined yet.
     pub more: Attributes,
 }
 
 impl Command {
-    /// A program that reads nothing and whose output is discarded.
+    /// Creates a command without arguments and input, whose output is discarded.
     pub fn new(program: impl Into<String>) -> Self {
         Self {
             program: program.into(),
@@ -75,7 +97,7 @@ impl Command {
         self
     }
 
-    /// Begins with no environment variables but PATH.
+    /// Starts the process without environment variables but PATH.
     pub fn clear_env(mut self) -> Self {
         self.clear_env = true;
         self
@@ -87,31 +109,31 @@ impl Command {
         self
     }
 
-    /// Sets what it reads.
+    /// Sets the standard input.
     pub fn stdin(mut self, input: Input) -> Self {
         self.stdin = input;
         self
     }
 
-    /// Sets where what it prints goes.
+    /// Sets the destination of the standard output.
     pub fn stdout(mut self, output: Output) -> Self {
         self.stdout = output;
         self
     }
 
-    /// Sets where what it prints as errors goes.
+    /// Sets the destination of the standard error.
     pub fn stderr(mut self, output: Output) -> Self {
         self.stderr = output;
         self
     }
 
-    /// Whether it has the third pipe, [`Stream::Report`].
+    /// Sets whether the process has the additional pipe, [`Stream::Report`].
     pub fn report(mut self, report: bool) -> Self {
         self.report = report;
         self
     }
 
-    /// Sets a name of the open data.
+    /// Sets an entry of [`more`](Self::more).
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.more.insert(name, value);
         self
@@ -119,8 +141,11 @@ impl Command {
 }
 
 impl Output {
-    /// Into a file of the task's results directory, by descriptor. The name is a single path component that doesn't
-    /// begin with a dot; an existing file is added to.
+    /// Appended to a file in the task's results directory, by file descriptor: no byte passes
+    /// through the host or the plugin.
+    ///
+    /// The name is one path component of at most 255 bytes that does not begin with a dot and has
+    /// no control characters. [`run`] and [`start`] fail with `invalid` for any other name.
     pub fn file(name: impl Into<String>) -> Self {
         Self::File(name.into())
     }
@@ -129,19 +154,19 @@ impl Output {
 /// How a process ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exit {
-    /// The exit code, or none when a signal ended it.
+    /// The exit code; none when a signal ended the process.
     pub code: Option<i32>,
-    /// The number of the signal that ended it.
+    /// The number of the signal that ended the process.
     pub signal: Option<i32>,
-    /// From start to end, in nanoseconds.
+    /// The running time, in nanoseconds.
     pub duration: u64,
-    /// Open data; an environment that knows them gives `user-time` and `system-time` (integer, nanoseconds) and
-    /// `peak-memory` (integer, bytes).
+    /// Further data. An environment that measures them sets `user-time` and `system-time` (integer,
+    /// nanoseconds) and `peak-memory` (integer, bytes).
     pub more: Attributes,
 }
 
 impl Exit {
-    /// The end of a process that exited with this code, as a test of a runner makes it.
+    /// The end of a process with this exit code, for unit tests. The running time is 0.
     pub fn code(code: i32) -> Self {
         Self {
             code: Some(code),
@@ -151,7 +176,7 @@ impl Exit {
         }
     }
 
-    /// The end of a process by this signal, as a test of a runner makes it.
+    /// The end of a process by this signal, for unit tests. The running time is 0.
     pub fn signal(number: i32) -> Self {
         Self {
             code: None,
@@ -189,10 +214,11 @@ impl From<raw::Exit> for Exit {
     }
 }
 
-/// Starts a process and waits for its end. Neither its input nor its outputs may be pipes (`invalid`).
+/// Starts a process and waits until it ends: [`start`] and [`Child::wait`] in one call, which costs
+/// less.
 ///
 /// # Errors
-/// As [`start`].
+/// As for [`start`], and `invalid` for a command with a pipe.
 pub fn run(command: &Command) -> Result<Exit, Error> {
     backend::run(command)
 }
@@ -200,58 +226,69 @@ pub fn run(command: &Command) -> Result<Exit, Error> {
 /// Starts a process.
 ///
 /// # Errors
-/// `not-found` or `not-permitted` where the program is missing or can't be run, `io`; the errno is the detail
-/// `os-error`.
+/// * `not-found`: the program or the working directory does not exist
+/// * `not-permitted`: it may not be used, or the plugin's grant excludes it
+/// * `invalid`: the command makes no sense, for instance a zero byte in an argument
+/// * `limit`: more than 1,000 handles at once (`plugins.limits.handles`)
+/// * `unsupported`: the plugin is a program runner
+/// * `closed` or `io`: the environment is lost
+/// * `io`: everything else, for instance a lack of memory
+///
+/// The detail `os-error` has the errno, where there is one.
 pub fn start(command: &Command) -> Result<Child, Error> {
     backend::start(command).map(Child)
 }
 
-/// A process that was started. Dropping it ends the process.
+/// A started process. Dropping the handle ends the process and its process group.
 #[derive(Debug)]
 pub struct Child(backend::Child);
 
 impl Child {
-    /// Its number in its environment.
+    /// Returns the process number, in the environment.
     pub fn id(&self) -> u32 {
         backend::child_id(&self.0)
     }
 
-    /// Waits until a pipe has something, and reads up to `length` bytes (at most 1 MiB) of it. Empty at its end.
+    /// Waits until a pipe has bytes, and returns up to `length` of them (at most 1 MiB). An empty
+    /// result is the end of the pipe: every process that could write to it has closed it, or the
+    /// child has ended and all its output was read.
     ///
     /// # Errors
-    /// `invalid` where that stream is no pipe.
+    /// `invalid` for a stream that is not a pipe; `closed` or `io` when the environment is lost.
     pub fn read(&self, stream: Stream, length: u32) -> Result<Vec<u8>, Error> {
         backend::child_read(&self.0, stream, length)
     }
 
-    /// Writes to its standard input, and waits until it is written.
+    /// Writes to the child's standard input, and waits until all bytes are in the pipe.
     ///
     /// # Errors
-    /// `closed` when nobody reads it any more, `invalid` where it is no pipe.
+    /// `closed` when standard input is not an open pipe, or nobody reads it any more; `io`.
     pub fn write(&self, bytes: &[u8]) -> Result<(), Error> {
         backend::child_write(&self.0, bytes)
     }
 
-    /// Ends its standard input.
+    /// Closes the child's standard input, so that the child reads end of file. Does nothing when it
+    /// is closed already, or is not a pipe.
     ///
     /// # Errors
-    /// `invalid` where it is no pipe.
+    /// `closed` or `io` when the environment is lost.
     pub fn close_stdin(&self) -> Result<(), Error> {
         backend::child_close_stdin(&self.0)
     }
 
-    /// Sends a signal to the process, by number (15 is SIGTERM).
+    /// Sends a signal to the child alone, not to its process group. `number` is the signal's number
+    /// in the environment (15 is SIGTERM).
     ///
     /// # Errors
-    /// `not-found` where it has ended, `invalid` where there is no such signal.
+    /// `closed` when the child has ended, `invalid` for a number that no signal has, `io`.
     pub fn signal(&self, number: i32) -> Result<(), Error> {
         backend::child_signal(&self.0, number)
     }
 
-    /// Waits for its end. Answers at once when it has ended.
+    /// Waits until the child ends; returns at once if it has ended already.
     ///
     /// # Errors
-    /// `io` where its environment was lost.
+    /// `closed` or `io` when the environment is lost.
     pub fn wait(&self) -> Result<Exit, Error> {
         backend::child_wait(&self.0)
     }

@@ -1,4 +1,4 @@
-//! The world `program-runner`: its trait, and the adapter between it and the generated code.
+//! Owns the world `program-runner`: its trait, and the adapter to the generated code.
 
 use crate::bindings::program_runner as raw;
 use crate::error::Error;
@@ -7,8 +7,12 @@ use crate::model::Description;
 use crate::process::{Command, Exit};
 use crate::runner::{Outcome, Task};
 
-/// Runs tasks that are one program each, which the host starts: says which program, and what its end means. Where that is enough it's the runner to
-/// write: two functions, tested without any fakes, and [quick tests](crate::Runner) follow each other without waiting for the plugin.
+/// A runner for tasks that are one program each: the plugin names the program and judges its end,
+/// and the host runs the program in between.
+///
+/// Prefer it to [`Runner`](crate::Runner) where it is enough. It is two functions that unit tests
+/// can call without fakes, and the host starts quick tests without waiting for the plugin, each as
+/// soon as the previous one has ended.
 ///
 /// ```
 /// use persea_plugin_sdk::prelude::*;
@@ -32,7 +36,7 @@ use crate::runner::{Outcome, Task};
 ///     fn judge(_: &Task, end: Result<Exit, Error>) -> Result<Outcome, Error> {
 ///         Ok(match end?.code {
 ///             Some(0) => Outcome::pass(),
-///             _ => Outcome::fail("it does not compile"),
+///             _ => Outcome::fail("the file does not compile"),
 ///         })
 ///     }
 /// }
@@ -40,25 +44,36 @@ use crate::runner::{Outcome, Task};
 /// export!(program_runner: Compiles);
 /// # let task = Task::new("1-a.c", Runnable::new("compiles").uri("a.c"));
 /// # assert_eq!(Compiles::commands(&task).unwrap().len(), 2);
-/// # assert_eq!(Compiles::judge(&task, Ok(Exit::code(1))), Ok(Outcome::fail("it does not compile")));
+/// # let outcome = Compiles::judge(&task, Ok(Exit::code(1)));
+/// # assert_eq!(outcome, Ok(Outcome::fail("the file does not compile")));
 /// ```
 ///
-/// One instance is asked for many tasks, in any order, and dropped now and then: nothing that it keeps between two calls may have an effect.
+/// One instance serves many tasks, in any order, and the host replaces it now and then. So the
+/// plugin must not keep anything from one call to the next.
 ///
-/// Powers: [`log`](crate::log); in `judge` also [`status`](crate::status), as for [reading](crate::status::read_artifact) what the program has left.
+/// Powers: [`log`](crate::log); in [`judge`](Self::judge) also [`status`](crate::status), for
+/// instance to [read](crate::status::read_artifact) the program's output.
 pub trait ProgramRunner {
-    /// Says what the plugin is. Pure and quick: no power may be used but [`log`](crate::log).
+    /// Describes the plugin. The host calls this in an instance of its own when it loads the
+    /// plugin. It must be pure and quick (10 s by default), and may use no power but
+    /// [`log`](crate::log).
     fn describe() -> Description;
 
-    /// The program of a task, as 1 to 16 commands: the first whose program is there is run. None of them has pipes.
+    /// Returns the program of a task, as 1 to 16 alternative commands: the host runs the first
+    /// whose program exists (`python3`, for instance, or else `python`). No command may have pipes.
     ///
-    /// Called before it's the task's turn, and anew should that not come.
+    /// The host calls this before the task starts, and may call it again for the same task.
     ///
     /// # Errors
     /// An error ends the task with status ERROR.
     fn commands(task: &Task) -> Result<Vec<Command>, Error>;
 
-    /// How the task has ended, by how its program did. `end` is an error where none could be started: that of the last command.
+    /// Returns the outcome of a task, from the end of its program. `end` is an error if no command
+    /// could be started: that of the last command.
+    ///
+    /// When the task times out or the user interrupts it, its processes get SIGTERM, and SIGKILL
+    /// after a grace period. The task's status is then INTERRUPTED; the returned outcome only adds
+    /// to the result.
     ///
     /// # Errors
     /// An error ends the task with status ERROR.

@@ -1,4 +1,4 @@
-//! The world `scheduler`: its trait, its data, and the adapter between them and the generated code.
+//! Owns the world `scheduler`: its trait, its data, and the adapter to the generated code.
 
 use crate::attributes::{Attributes, Value};
 use crate::bindings::scheduler as raw;
@@ -10,56 +10,90 @@ use std::cell::RefCell;
 #[doc(inline)]
 pub use crate::bindings::scheduler::Choice;
 
-/// Says which task starts next. Tasks are known by their place in the plan, from 0. One value, made by [`Default`], lives for the
-/// whole job; after an error the host goes on without it, in the order of the plan.
+/// Decides which task starts next. It sees the tasks, their dependencies and the results so far.
+///
+/// A job has at most one scheduler, which the user selects by name (`run.scheduler`). One value,
+/// created by [`Default`], lives for the whole job. A task is identified by its position in the
+/// plan, from 0. If the scheduler fails, panics or times out (5 s for each call by default), the
+/// job goes on without it, in the order of the plan.
 ///
 /// Powers: [`log`](crate::log).
+///
+/// ```
+/// use persea_plugin_sdk::prelude::*;
+///
+/// /// Starts the tasks in reverse order.
+/// #[derive(Default)]
+/// struct Backwards;
+///
+/// impl Scheduler for Backwards {
+///     fn describe() -> Description {
+///         Description::new("backwards", "the last task first")
+///     }
+///
+///     fn begin(&mut self, _: Vec<Node>, _: &Attributes) -> Result<(), Error> {
+///         Ok(())
+///     }
+///
+///     fn next(&mut self, ready: &[u32]) -> Result<Choice, Error> {
+///         Ok(ready.last().map_or(Choice::Wait, |task| Choice::Start(*task)))
+///     }
+/// }
+///
+/// export!(scheduler: Backwards);
+/// # assert!(matches!(Backwards.next(&[3, 5]), Ok(Choice::Start(5))));
+/// ```
 pub trait Scheduler: Default {
-    /// Says what the plugin is. Pure and quick.
+    /// Describes the plugin. The host calls this in an instance of its own when it loads the
+    /// plugin. It must be pure and quick (10 s by default), and may use no power but
+    /// [`log`](crate::log).
     fn describe() -> Description;
 
-    /// The job begins. `nodes` are its tasks in the order of the plan.
+    /// Starts a job. `nodes` has the job's tasks in the order of the plan, `settings` the settings
+    /// that the plugin's description asks for.
     ///
     /// # Errors
-    /// The host goes on without this scheduler.
+    /// After an error the job goes on without the scheduler.
     fn begin(&mut self, nodes: Vec<Node>, settings: &Attributes) -> Result<(), Error>;
 
-    /// A task has ended.
+    /// Reports that a task ended. Does nothing by default.
     ///
     /// # Errors
-    /// As for `begin`.
+    /// As for [`begin`](Self::begin).
     fn ended(&mut self, task: u32, status: Status) -> Result<(), Error> {
         let _ = (task, status);
         Ok(())
     }
 
-    /// A slot is free: what is to be done? `ready` are tasks that can start now, in the order of the plan.
+    /// Decides what to do with a free slot. `ready` has the tasks that could start now, in the
+    /// order of the plan: all of them, or the first 4,096.
     ///
     /// # Errors
-    /// As for `begin`.
+    /// As for [`begin`](Self::begin).
     fn next(&mut self, ready: &[u32]) -> Result<Choice, Error>;
 }
 
-/// A task of the job.
+/// One task of the job.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
-    /// Its id: `12-tests/a.py:T.test;variant`.
+    /// The task's id: `12-tests/a.py:T.test;variant`.
     pub id: String,
-    /// What people call it.
+    /// The task's name, for people.
     pub name: String,
-    /// The kind of its runnable.
+    /// The kind of the task's runnable.
     pub kind: String,
-    /// The tasks that must have passed before it can start.
+    /// The tasks that must pass before this one starts.
     pub needs: Vec<u32>,
-    /// The tasks that must have ended, however.
+    /// The tasks that must end before this one starts, with any status.
     pub after: Vec<u32>,
-    /// Open data: `suite` (text), `variant` (json), `tags` (json, an object of lists), and `last-status` (text) and `last-elapsed`
-    /// (integer, nanoseconds) of the latest job that ran it.
+    /// Further data. The host sets `suite` (text), `variant` (json), `tags` (json, an object of
+    /// lists), and, from the latest job that ran the test, `last-status` (text) and `last-elapsed`
+    /// (integer, nanoseconds).
     pub more: Attributes,
 }
 
 impl Node {
-    /// A task as a test of a scheduler makes it.
+    /// Creates a task without dependencies, whose id is its name, for unit tests.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         Self {
@@ -69,14 +103,14 @@ impl Node {
         }
     }
 
-    /// Adds tasks that must have passed before.
+    /// Adds tasks that must pass before this one starts.
     #[must_use]
     pub fn needs<I: IntoIterator<Item = u32>>(mut self, tasks: I) -> Self {
         self.needs.extend(tasks);
         self
     }
 
-    /// Sets a name of the open data.
+    /// Sets an entry of [`more`](Self::more).
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.more.insert(name, value);
@@ -84,7 +118,7 @@ impl Node {
     }
 }
 
-/// The author's value, whatever its type.
+/// A [`Scheduler`] as a trait object.
 trait Policy {
     fn begin(&mut self, nodes: Vec<Node>, settings: &Attributes) -> Result<(), Error>;
     fn ended(&mut self, task: u32, status: Status) -> Result<(), Error>;
@@ -106,7 +140,7 @@ impl<S: Scheduler> Policy for S {
 }
 
 thread_local! {
-    /// The one value of the one scheduler that this component exports.
+    /// The value of the scheduler that this component exports.
     static POLICY: RefCell<Option<Box<dyn Policy>>> = const { RefCell::new(None) };
 }
 

@@ -1,4 +1,4 @@
-//! The world `varianter`: its trait, its data, and the adapter between them and the generated code.
+//! Owns the world `varianter`: its trait, its data, and the adapter to the generated code.
 
 use crate::attributes::{Attributes, Value};
 use crate::bindings::varianter as raw;
@@ -6,8 +6,11 @@ use crate::error::Error;
 use crate::export::{Adapter, Exported, start};
 use crate::model::{Description, Runnable};
 
-/// Says in which variants the tests of a suite are run, and with which parameters. A suite of a job file chooses it by its name:
-/// `variants.plugin = "NAME"`.
+/// Decides in which variants a test runs, and with which parameters. A varianter reads the
+/// project's files and starts nothing.
+///
+/// A suite of a job file has at most one varianter, which it selects by name: `variants.plugin =
+/// "NAME"`. The host asks it after the suite's references are resolved and before the plan is made.
 ///
 /// Powers: [`log`](crate::log), [`workspace`](crate::workspace).
 ///
@@ -18,7 +21,7 @@ use crate::model::{Description, Runnable};
 ///
 /// impl Varianter for Times {
 ///     fn describe() -> Description {
-///         Description::new("times", "each test as often as is said")
+///         Description::new("times", "runs each test several times")
 ///     }
 ///
 ///     fn vary(request: &VaryRequest) -> Result<Vec<Variant>, Error> {
@@ -34,32 +37,36 @@ use crate::model::{Description, Runnable};
 /// assert_eq!(Times::vary(&request).unwrap(), expected);
 /// ```
 pub trait Varianter {
-    /// Says what the plugin is. Pure and quick: no power may be used but [`log`](crate::log).
+    /// Describes the plugin. The host calls this in an instance of its own when it loads the
+    /// plugin. It must be pure and quick (10 s by default), and may use no power but
+    /// [`log`](crate::log).
     fn describe() -> Description;
 
-    /// The variants of a test, in the order in which they are to be run, at most 100,000. No two may have the same parameters. With none at
-    /// all the test is not run. Asked once for each test of a suite; one instance is asked for all of them, one after the other.
+    /// Returns the variants of a test, at most 100,000, in the order in which they run. No two may
+    /// have the same parameters. With an empty list the test does not run. The host calls this once
+    /// for each test of a suite, one after the other and all on one instance.
     ///
     /// # Errors
-    /// The job ends before anything is run, and users are told.
+    /// An error, a panic or a time-out (30 s for each call by default) ends the job before any test
+    /// runs.
     fn vary(request: &VaryRequest) -> Result<Vec<Variant>, Error>;
 }
 
-/// A test, and what the job file says of the variants of its suite.
+/// A test, and the parameters of its suite's variants.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VaryRequest {
-    /// The test, with all that its suite gives to it.
+    /// The test, with everything that its suite adds to it.
     pub runnable: Runnable,
-    /// All that the suite's `variants` hold beside `plugin`. Lists and tables are [`Value::Json`].
+    /// Everything in the suite's `variants` but `plugin`. Lists and tables are [`Value::Json`].
     pub parameters: Attributes,
-    /// The configuration keys that the plugin described.
+    /// The settings that the plugin's description asks for.
     pub settings: Attributes,
-    /// Open data: `suite` (text), the suite's name.
+    /// Further data. The host sets `suite` (text), the suite's name.
     pub more: Attributes,
 }
 
 impl VaryRequest {
-    /// A request as a test of a varianter makes it.
+    /// Creates a request without parameters and settings, for unit tests.
     pub fn new(runnable: Runnable) -> Self {
         Self {
             runnable,
@@ -67,21 +74,21 @@ impl VaryRequest {
         }
     }
 
-    /// Sets what the job file says under a name.
+    /// Sets an entry of the suite's `variants`.
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.parameters.insert(name, value);
         self
     }
 
-    /// Sets a configuration key.
+    /// Sets the value of a setting.
     #[must_use]
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.settings.insert(name, value);
         self
     }
 
-    /// Sets a name of the open data.
+    /// Sets an entry of [`more`](Self::more).
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.more.insert(name, value);
@@ -97,26 +104,26 @@ impl VaryRequest {
 /// One variant of a test.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Variant {
-    /// What the test is given, by name: texts, numbers and truth values.
+    /// The test's parameters: texts, numbers and booleans.
     pub parameters: Attributes,
-    /// Open data. The host understands no name yet.
+    /// Further data. The host understands no names yet.
     pub more: Attributes,
 }
 
 impl Variant {
-    /// A variant without parameters.
+    /// Creates a variant without parameters.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets a parameter: a text, a number or a truth value.
+    /// Sets a parameter: a text, a number or a boolean.
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.parameters.insert(name, value);
         self
     }
 
-    /// Sets a name of the open data.
+    /// Sets an entry of [`more`](Self::more).
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.more.insert(name, value);
@@ -125,7 +132,7 @@ impl Variant {
 }
 
 impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Variant {
-    /// A variant with these parameters.
+    /// Creates a variant with these parameters.
     fn from_iter<I: IntoIterator<Item = (N, V)>>(parameters: I) -> Self {
         Self {
             parameters: parameters.into_iter().collect(),
@@ -170,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variant_is_made_of_its_parameters() {
+    fn variant_is_collected_from_its_parameters() {
         let made: Variant = [("os", "linux"), ("cpu", "arm")].into_iter().collect();
         let set = Variant::new()
             .parameter("os", "hurd")

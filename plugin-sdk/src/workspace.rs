@@ -1,7 +1,11 @@
-//! The power `workspace`: the files of the project, read only.
+//! The power `workspace`: read access to the files of the project.
 //!
-//! A path is relative to the project's directory, with `/` between its parts, and never leads out of it
-//! (`not-permitted`). Only the file that a resolver's reference names may be anywhere.
+//! A path is relative to the project's directory, with `/` between its components. A path that
+//! leads out of the project, by `..` or by a link, fails with `not-permitted`. There is one
+//! exception: the file that a resolver's reference names may be anywhere, if the plugin writes its
+//! path exactly as the reference does.
+//!
+//! Only ordinary files can be read, so that no call blocks on a pipe or a device.
 
 use crate::backend;
 use crate::error::Error;
@@ -9,10 +13,10 @@ use crate::error::Error;
 #[doc(inline)]
 pub use crate::bindings::workspace::{FileKind, FileStat};
 
-/// The largest read that one call makes, in bytes.
+/// The largest number of bytes that one call of [`read`] returns: 1 MiB.
 pub const MAX_READ: u32 = 1 << 20;
 
-/// Looks at a path; links are followed.
+/// Describes the file at a path. Links are followed.
 ///
 /// # Errors
 /// `not-found`, `not-permitted`, `io`.
@@ -20,18 +24,21 @@ pub fn stat(path: &str) -> Result<FileStat, Error> {
     backend::stat(path)
 }
 
-/// The names in a directory with what they are, sorted by name.
+/// Lists a directory: the name and type of each entry, sorted by name. Names that are not UTF-8 are
+/// left out.
 ///
 /// # Errors
-/// As [`stat`], and `too-large` where there are more than 65,536, `invalid` where it is no directory.
+/// As for [`stat`] (`not-found` also for a path that is not a directory's), and `too-large` for
+/// more than 65,536 entries.
 pub fn list_directory(path: &str) -> Result<Vec<(String, FileKind)>, Error> {
     backend::list_directory(path)
 }
 
-/// Reads up to `length` bytes from `offset`; fewer only at the file's end. At most [`MAX_READ`].
+/// Reads up to `length` bytes of an ordinary file, from `offset`. The result is shorter only at the
+/// end of the file. A `length` of more than [`MAX_READ`] counts as that.
 ///
 /// # Errors
-/// As [`stat`], and `invalid` where it is no ordinary file.
+/// As for [`stat`], and `invalid` for anything but an ordinary file.
 pub fn read(path: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
     backend::read(path, offset, length)
 }
@@ -39,11 +46,11 @@ pub fn read(path: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
 /// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`read`], and `too-large` where the file has more.
+/// As for [`read`], and `too-large` for a larger file; the detail `limit` (integer) has the limit.
 pub fn read_to_end(path: &str, limit: u64) -> Result<Vec<u8>, Error> {
     let mut bytes: Vec<u8> = Vec::new();
     loop {
-        // One byte more than the limit, to see whether there is one.
+        // Reads one byte more than the limit, to notice a larger file.
         let done = bytes.len() as u64;
         let length = u32::try_from(limit.saturating_add(1) - done)
             .map_or(MAX_READ, |left| left.min(MAX_READ));
@@ -73,7 +80,7 @@ mod tests {
     use crate::testing::{Files, Host};
 
     #[test]
-    fn a_whole_file_is_read_up_to_the_limit() {
+    fn file_is_read_whole_up_to_the_limit() {
         let large = vec![7; 3 * MAX_READ as usize + 5];
         let files = Files::new()
             .file("large", large.clone())

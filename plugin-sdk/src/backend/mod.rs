@@ -1,5 +1,6 @@
-//! Who answers when a plugin uses a power: the host in a guest, the fakes of `testing` natively. Both sides have the same
-//! functions and the types [`Child`] and [`Report`]; the modules of the powers know no other difference.
+//! Owns the choice between the two implementations of the powers: the host's imports in a
+//! WebAssembly build, the fakes of `testing` in a native one. Both have the same functions, and the
+//! types [`Child`] and [`Report`].
 
 #[cfg(target_family = "wasm")]
 mod wasm;

@@ -1,4 +1,4 @@
-//! The powers natively: whatever `testing::Host` the thread has installed answers.
+//! The powers in a native build: functions of the `testing::Host` that is installed in the thread.
 
 pub(crate) use crate::testing::state::{
     Child, Report, cache_get, cache_put, child_close_stdin, child_id, child_read, child_signal,

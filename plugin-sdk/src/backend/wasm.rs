@@ -1,4 +1,4 @@
-//! The powers as the host gives them: the generated imports, with this crate's types.
+//! The powers in a WebAssembly build: the generated imports, converted to the types of this crate.
 
 use crate::attributes::Attributes;
 use crate::bindings::{batch, cache, fetch, log, output, process, status, workspace};

@@ -1,4 +1,5 @@
-//! A host for unit tests: fakes that answer the powers natively, in the thread that installs them.
+//! Fakes of the host for unit tests. In a native build they implement the powers, each for the
+//! thread that installs it.
 //!
 //! ```
 //! use persea_plugin_sdk::process::{self, Command, Output};
@@ -20,8 +21,8 @@
 //! # Ok::<(), persea_plugin_sdk::Error>(())
 //! ```
 //!
-//! The fakes answer with the codes that the host has; they know no limits of time or size. What no fake was given for
-//! answers as if it were empty: no files, no program that can be found.
+//! The fakes fail with the same error codes as the host, and have no limits of time or size. A
+//! power without a fake behaves as if it were empty: there are no files, and no program is found.
 
 mod processes;
 pub(crate) mod state;
@@ -40,7 +41,7 @@ use state::{STATE, State};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-/// The files of a project, in memory. The directories above what is added are there too.
+/// The files of a project, in memory. Adding a file adds its parent directories.
 #[derive(Clone, Debug, Default)]
 pub struct Files(BTreeMap<String, Entry>);
 
@@ -52,7 +53,7 @@ pub(crate) enum Entry {
 }
 
 impl Files {
-    /// An empty project.
+    /// Creates a project without files.
     pub fn new() -> Self {
         Self::default()
     }
@@ -70,7 +71,7 @@ impl Files {
         )
     }
 
-    /// Adds a file that may be run.
+    /// Adds an executable file.
     #[must_use]
     pub fn executable(self, path: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
@@ -89,7 +90,7 @@ impl Files {
         self.add(path.into(), Entry::Directory)
     }
 
-    /// Adds a pipe, a socket, or a link that leads nowhere.
+    /// Adds a pipe, a socket or a link to nothing.
     #[must_use]
     pub fn other(self, path: impl Into<String>) -> Self {
         self.add(path.into(), Entry::Other)
@@ -97,9 +98,9 @@ impl Files {
 
     fn add(mut self, path: String, entry: Entry) -> Self {
         for (end, _) in path.match_indices('/').filter(|(end, _)| *end > 0) {
-            let above = path.get(..end).unwrap_or_default();
+            let parent = path.get(..end).unwrap_or_default();
             self.0
-                .entry(state::normal(above))
+                .entry(state::normal(parent))
                 .or_insert(Entry::Directory);
         }
         self.0.insert(state::normal(&path), entry);
@@ -107,24 +108,24 @@ impl Files {
     }
 }
 
-/// Files that are in tasks' results directories before the plugin is called.
+/// Files in the results directories of tasks, before the plugin is called.
 #[derive(Clone, Debug, Default)]
 pub struct Artifacts(BTreeMap<(Option<String>, String), Vec<u8>>);
 
 impl Artifacts {
-    /// None.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a file of the task that a runner runs.
+    /// Adds a file of a runner's current task.
     #[must_use]
     pub fn file(mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         self.0.insert((None, name.into()), bytes.into());
         self
     }
 
-    /// Adds a file of a task of the job that a result format reports.
+    /// Adds a file of a task in the job that a result format reports. `task` is the task's id.
     #[must_use]
     pub fn task_file(
         mut self,
@@ -138,33 +139,33 @@ impl Artifacts {
     }
 }
 
-/// Where a result format's report goes.
+/// The destination of a result format's report.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reports {
     stream: bool,
 }
 
 impl Reports {
-    /// Into a file.
+    /// A file. The report can be overwritten.
     pub fn file() -> Self {
         Self { stream: false }
     }
 
-    /// Into a pipe: what is written can't be written over.
+    /// A stream. The report can only be appended to.
     pub fn stream() -> Self {
         Self { stream: true }
     }
 }
 
-/// Puts the fakes together.
+/// A set of fakes, to be configured and installed.
 #[derive(Debug, Default)]
-#[must_use = "nothing is faked before `install`"]
+#[must_use = "the fakes have no effect before `install`"]
 pub struct Host {
     state: State,
 }
 
 impl Host {
-    /// A host without files, without programs, whose report is a file.
+    /// Creates a host without files and programs, whose report is a file.
     pub fn new() -> Self {
         Self::default()
     }
@@ -175,19 +176,19 @@ impl Host {
         self
     }
 
-    /// Sets how processes end.
+    /// Sets the processes: what each command prints, and how it ends.
     pub fn processes(mut self, processes: Processes) -> Self {
         self.state.processes = Some(processes);
         self
     }
 
-    /// Sets which files tasks have left.
+    /// Sets the files in the tasks' results directories.
     pub fn artifacts(mut self, artifacts: Artifacts) -> Self {
         self.state.artifacts = artifacts.0;
         self
     }
 
-    /// Adds what can be fetched from a location. Its checksum is not looked at.
+    /// Adds a download at a location. Checksums are not compared.
     pub fn download(mut self, location: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         self.state.downloads.insert(location.into(), bytes.into());
         self
@@ -199,13 +200,14 @@ impl Host {
         self
     }
 
-    /// Sets where the report goes.
+    /// Sets the destination of the report.
     pub fn reports(mut self, reports: Reports) -> Self {
         self.state.stream = reports.stream;
         self
     }
 
-    /// Answers the powers of this thread from now on, until what is returned is dropped.
+    /// Installs the fakes for this thread, until the returned value is dropped. Fakes that were
+    /// installed before are then in effect again.
     pub fn install(self) -> Installed {
         crate::facade::install();
         let before = STATE.replace(Some(self.state));
@@ -216,7 +218,7 @@ impl Host {
     }
 }
 
-/// The installed fakes: what the plugin did can be asked of them.
+/// Installed fakes, which have recorded what the plugin did.
 #[derive(Debug)]
 #[must_use = "the fakes are removed when this is dropped"]
 pub struct Installed {
@@ -225,27 +227,28 @@ pub struct Installed {
 }
 
 impl Installed {
-    /// What was logged.
+    /// The log messages, in order.
     pub fn log(&self) -> Vec<(Level, String)> {
         state::with(|state| state.log.clone())
     }
 
-    /// Messages about progress.
+    /// The messages about progress, in order.
     pub fn progress(&self) -> Vec<String> {
         state::with(|state| state.progress.clone())
     }
 
-    /// How the tasks of a batch ended, in order.
+    /// The outcomes of the tasks of a batch, in order.
     pub fn outcomes(&self) -> Vec<Result<Outcome, Error>> {
         state::with(|state| state.outcomes.clone())
     }
 
-    /// What a program runner makes of a task: its commands are started as the host would, by the fakes.
+    /// Runs a task with a program runner: runs the first of its commands whose program exists, as
+    /// the host would, with the faked processes.
     ///
     /// # Errors
-    /// Those of the runner.
+    /// The errors of the runner.
     pub fn run_program<P: ProgramRunner>(&self, task: &Task) -> Result<Outcome, Error> {
-        let mut end = Err(Error::new("invalid", "there is no command"));
+        let mut end = Err(Error::new("invalid", "the runner returned no command"));
         for command in P::commands(task)? {
             end = process::run(&command);
             match &end {
@@ -261,12 +264,13 @@ impl Installed {
         state::with(|state| state.whiteboard.clone())
     }
 
-    /// What was started, in order, also what failed to start.
+    /// The commands that were started, in order, including those that failed to start.
     pub fn commands(&self) -> Vec<Command> {
         state::with(|state| state.commands.clone())
     }
 
-    /// What was written to the standard input of a started process, and whether it was closed. The first process is 0.
+    /// The bytes that were written to a process's standard input, and whether it was closed.
+    /// `process` counts the started processes from 0.
     pub fn stdin(&self, process: usize) -> Option<(Vec<u8>, bool)> {
         state::with(|state| {
             state
@@ -276,7 +280,7 @@ impl Installed {
         })
     }
 
-    /// The signals that a started process was sent. The first process is 0.
+    /// The signals that were sent to a process. `process` counts the started processes from 0.
     pub fn signals(&self, process: usize) -> Vec<i32> {
         state::with(|state| {
             state
@@ -287,22 +291,22 @@ impl Installed {
         .unwrap_or_default()
     }
 
-    /// A file of the task.
+    /// The content of a file of the current task.
     pub fn artifact(&self, name: &str) -> Option<Vec<u8>> {
         state::with(|state| state.artifacts.get(&(None, name.to_owned())).cloned())
     }
 
-    /// What was asked to be fetched, in order.
+    /// The sources that the plugin tried to download, in order.
     pub fn fetched(&self) -> Vec<Source> {
         state::with(|state| state.fetched.clone())
     }
 
-    /// What the plugin has in its cache under a name.
+    /// The bytes that are stored in the cache under a name.
     pub fn cached(&self, name: &str) -> Option<Vec<u8>> {
         state::with(|state| state.cache.get(name).cloned())
     }
 
-    /// The report, or none where it was not opened.
+    /// The report; none if the plugin did not open it.
     pub fn report(&self) -> Option<Vec<u8>> {
         state::with(|state| state.report.clone())
     }

@@ -1,19 +1,19 @@
-//! How a fake process ends, and what it leaves.
+//! Owns the fakes of processes: what a process prints, and how it ends.
 
 use crate::error::Error;
 use crate::process::{Command, Exit};
 use std::fmt;
 
-/// Answers what is started: a function from the command to how its process ends.
+/// The faked processes: a function from each started command to its [`Answer`].
 pub struct Processes(pub(super) Box<dyn FnMut(&Command) -> Answer>);
 
 impl Processes {
-    /// Asks a function.
+    /// Calls a function for each started command.
     pub fn new(answer: impl FnMut(&Command) -> Answer + 'static) -> Self {
         Self(Box::new(answer))
     }
 
-    /// Answers every command alike.
+    /// Gives every command the same answer.
     pub fn always(answer: Answer) -> Self {
         Self::new(move |_| answer.clone())
     }
@@ -25,8 +25,8 @@ impl fmt::Debug for Processes {
     }
 }
 
-/// How one process ends and what it writes. The bytes go to where the command sends them: into a file of the task, to
-/// the plugin, or nowhere.
+/// What one faked process prints, and how it ends. The bytes go where the command directs them: to
+/// a file of the task, to the plugin, or nowhere.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Answer {
@@ -36,7 +36,7 @@ pub struct Answer {
     pub(super) report: Vec<u8>,
 }
 
-/// How long processes take, in nanoseconds.
+/// The default running time of a faked process, in nanoseconds.
 const MILLISECOND: u64 = 1_000_000;
 
 impl Answer {
@@ -49,7 +49,7 @@ impl Answer {
         }
     }
 
-    /// It ends with an exit code, after a millisecond.
+    /// The process ends with an exit code, after a millisecond.
     pub fn code(code: i32) -> Self {
         Self::new(Ok(Exit {
             duration: MILLISECOND,
@@ -57,7 +57,7 @@ impl Answer {
         }))
     }
 
-    /// A signal ends it, after a millisecond.
+    /// A signal ends the process, after a millisecond.
     pub fn signal(number: i32) -> Self {
         Self::new(Ok(Exit {
             duration: MILLISECOND,
@@ -65,35 +65,36 @@ impl Answer {
         }))
     }
 
-    /// It can't be started.
+    /// The process cannot be started.
     pub fn error(error: Error) -> Self {
         Self::new(Err(error))
     }
 
-    /// There is no such program: `not-found`, errno 2.
+    /// The program does not exist: `not-found`, errno 2.
     pub fn missing() -> Self {
         Self::error(Error::new("not-found", "there is no such program").with("os-error", 2))
     }
 
-    /// Sets what it prints.
+    /// Sets the standard output of the process.
     pub fn stdout(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdout = bytes.into();
         self
     }
 
-    /// Sets what it prints as errors.
+    /// Sets the standard error of the process.
     pub fn stderr(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stderr = bytes.into();
         self
     }
 
-    /// Sets what it writes to file descriptor 3, where it has one.
+    /// Sets what the process writes to file descriptor 3. Ignored if the command has no `report`
+    /// pipe.
     pub fn report(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.report = bytes.into();
         self
     }
 
-    /// Sets how long it runs, in nanoseconds. Nobody waits for it.
+    /// Sets the running time that is reported, in nanoseconds. The call does not take that long.
     pub fn duration(mut self, nanoseconds: u64) -> Self {
         if let Ok(exit) = &mut self.exit {
             exit.duration = nanoseconds;

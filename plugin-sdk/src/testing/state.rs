@@ -1,4 +1,5 @@
-//! What the fakes of a thread know, and the powers' functions on it: the native side of `backend`.
+//! Owns the state of the fakes of a thread, and the functions of the powers on it: the native side
+//! of `backend`.
 
 use super::{Answer, Entry, Processes};
 use crate::attributes::Attributes;
@@ -11,11 +12,13 @@ use crate::workspace::{FileKind, FileStat, MAX_READ};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
+/// Everything that the fakes of one thread know and record.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(super) files: BTreeMap<String, Entry>,
     pub(super) processes: Option<Processes>,
     pub(super) artifacts: BTreeMap<(Option<String>, String), Vec<u8>>,
+    /// Whether the report goes to a stream.
     pub(super) stream: bool,
     pub(super) report: Option<Vec<u8>>,
     pub(super) log: Vec<(Level, String)>,
@@ -27,6 +30,7 @@ pub(crate) struct State {
     pub(super) fetched: Vec<Source>,
     pub(super) cache: BTreeMap<String, Vec<u8>>,
     pub(super) tasks: VecDeque<Task>,
+    /// Whether a task of the batch is taken and not finished.
     pub(super) taken: bool,
     pub(super) outcomes: Vec<Result<Outcome, Error>>,
 }
@@ -34,10 +38,11 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(super) struct Process {
     exit: Exit,
-    /// What is left to be read of each pipe; none where it is no pipe.
+    /// The unread bytes of each pipe; none for a stream that is not a pipe.
     stdout: Option<Vec<u8>>,
     stderr: Option<Vec<u8>>,
     report: Option<Vec<u8>>,
+    /// Whether standard input is a pipe.
     piped: bool,
     pub(super) stdin: Vec<u8>,
     pub(super) closed: bool,
@@ -48,7 +53,7 @@ thread_local! {
     pub(super) static STATE: RefCell<Option<State>> = const { RefCell::new(None) };
 }
 
-/// Works on what is installed, or on an empty host that is forgotten.
+/// Calls a function with the installed fakes, or with empty ones that are dropped afterwards.
 pub(super) fn with<T>(work: impl FnOnce(&mut State) -> T) -> T {
     STATE.with_borrow_mut(|state| match state {
         Some(state) => work(state),
@@ -56,7 +61,8 @@ pub(super) fn with<T>(work: impl FnOnce(&mut State) -> T) -> T {
     })
 }
 
-/// A path without `.` parts, doubled slashes and a slash at its end. The project's own directory is empty.
+/// Removes `.` components and redundant slashes from a path. The project's own directory becomes
+/// the empty path.
 pub(super) fn normal(path: &str) -> String {
     let parts: Vec<&str> = path
         .split('/')
@@ -150,18 +156,19 @@ pub(crate) fn stat(path: &str) -> Result<FileStat, Error> {
 
 pub(crate) fn list_directory(path: &str) -> Result<Vec<(String, FileKind)>, Error> {
     if entry(path, kind)? != FileKind::Directory {
-        return Err(Error::new("invalid", format!("{path} is no directory")).with("os-error", 20));
+        let message = format!("{path} is not a directory");
+        return Err(Error::new("not-found", message).with("os-error", 20));
     }
-    let above = match normal(path).as_str() {
+    let parent = match normal(path).as_str() {
         "" => String::new(),
         path => format!("{path}/"),
     };
     Ok(with(|state| {
-        let below = state
+        let inside = state
             .files
             .iter()
-            .filter_map(|(path, entry)| Some((path.strip_prefix(&above)?, kind(entry))));
-        let here = below.filter(|(name, _)| !name.is_empty() && !name.contains('/'));
+            .filter_map(|(path, entry)| Some((path.strip_prefix(&parent)?, kind(entry))));
+        let here = inside.filter(|(name, _)| !name.is_empty() && !name.contains('/'));
         here.map(|(name, kind)| (name.to_owned(), kind)).collect()
     }))
 }
@@ -169,7 +176,10 @@ pub(crate) fn list_directory(path: &str) -> Result<Vec<(String, FileKind)>, Erro
 pub(crate) fn read(path: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
     entry(path, |entry| match entry {
         Entry::File { bytes, .. } => Ok(slice(bytes, offset, length)),
-        _ => Err(Error::new("invalid", format!("{path} is no file"))),
+        _ => Err(Error::new(
+            "invalid",
+            format!("{path} is not an ordinary file"),
+        )),
     })?
 }
 
@@ -180,7 +190,7 @@ fn name(name: &str) -> Result<(), Error> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
         return Err(Error::new(
             "invalid",
-            format!("{name:?} is no name for a task's file"),
+            format!("{name:?} cannot be the name of a file of a task"),
         ));
     }
     Ok(())
@@ -210,7 +220,8 @@ pub(crate) fn start(command: &Command) -> Result<Child, Error> {
             name(file)?;
         }
     }
-    // The test's function may itself use a power, so it is not called while the state is borrowed.
+    // The function of the test may itself use a power, so the state must not be borrowed during the
+    // call.
     let processes = with(|state| {
         state.commands.push(command.clone());
         state.processes.take()
@@ -248,7 +259,7 @@ pub(crate) fn run(command: &Command) -> Result<Exit, Error> {
     {
         return Err(Error::new(
             "invalid",
-            "a process that is run at once can have no pipe",
+            "a process that is run to its end cannot have pipes",
         ));
     }
     child_wait(&start(command)?)
@@ -262,7 +273,7 @@ fn child<T>(
         Some(process) => work(process),
         None => Err(Error::new(
             "closed",
-            "the fake host that started this process is gone",
+            "the fakes that started this process are not installed any more",
         )),
     })
 }
@@ -281,7 +292,7 @@ pub(crate) fn child_read(of: &Child, stream: Stream, length: u32) -> Result<Vec<
         let Some(bytes) = pipe else {
             return Err(Error::new(
                 "invalid",
-                "this stream of the process is no pipe",
+                "this stream of the process is not a pipe",
             ));
         };
         let length = bytes.len().min(length.min(MAX_READ) as usize);
@@ -289,22 +300,12 @@ pub(crate) fn child_read(of: &Child, stream: Stream, length: u32) -> Result<Vec<
     })
 }
 
-fn stdin(of: &Child, work: impl FnOnce(&mut Process) -> Result<(), Error>) -> Result<(), Error> {
-    child(of, |process| match process.piped {
-        true => work(process),
-        false => Err(Error::new(
-            "invalid",
-            "the standard input of the process is no pipe",
-        )),
-    })
-}
-
 pub(crate) fn child_write(of: &Child, bytes: &[u8]) -> Result<(), Error> {
-    stdin(of, |process| {
-        if process.closed {
+    child(of, |process| {
+        if !process.piped || process.closed {
             return Err(Error::new(
                 "closed",
-                "the standard input of the process was closed",
+                "the standard input of the process is not an open pipe",
             ));
         }
         process.stdin.extend_from_slice(bytes);
@@ -313,7 +314,7 @@ pub(crate) fn child_write(of: &Child, bytes: &[u8]) -> Result<(), Error> {
 }
 
 pub(crate) fn child_close_stdin(of: &Child) -> Result<(), Error> {
-    stdin(of, |process| {
+    child(of, |process| {
         process.closed = true;
         Ok(())
     })
@@ -403,7 +404,7 @@ pub(crate) fn report_write_at(_: &Report, offset: u64, bytes: &[u8]) -> Result<(
         if state.stream {
             return Err(Error::new(
                 "unsupported",
-                "the report goes to a stream: it can only be added to",
+                "the report goes to a stream, which can only be appended to",
             ));
         }
         let report = state.report.get_or_insert_default();
@@ -412,7 +413,12 @@ pub(crate) fn report_write_at(_: &Report, offset: u64, bytes: &[u8]) -> Result<(
             .and_then(|start| report.get_mut(start..start.checked_add(bytes.len())?));
         match place {
             Some(place) => place.copy_from_slice(bytes),
-            None => return Err(Error::new("invalid", "this is beyond the report's end")),
+            None => {
+                return Err(Error::new(
+                    "invalid",
+                    "the offset is beyond the report's end",
+                ));
+            }
         }
         Ok(())
     })
@@ -439,7 +445,10 @@ pub(crate) fn fetch(source: &Source) -> Result<Download, Error> {
 pub(crate) fn read_download(id: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
     with(|state| match state.downloads.get(id) {
         Some(bytes) => Ok(slice(bytes, offset, length)),
-        None => Err(Error::new("not-found", format!("{id:?} was not fetched"))),
+        None => Err(Error::new(
+            "not-found",
+            format!("there is no download {id:?}"),
+        )),
     })
 }
 

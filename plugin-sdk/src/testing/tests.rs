@@ -12,7 +12,7 @@ fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
 }
 
 #[test]
-fn a_project_is_listed_and_read() {
+fn project_files_are_listed_and_read() {
     let files = Files::new()
         .file("b/c/d.py", "x = 1")
         .executable("./a.sh", "#!")
@@ -40,13 +40,13 @@ fn a_project_is_listed_and_read() {
     assert!(workspace::stat("a.sh").unwrap().executable);
     assert_eq!(workspace::stat("b/c/d.py").unwrap().size, 5);
     assert_eq!(code(workspace::read("b", 0, 1)), "invalid");
-    assert_eq!(code(workspace::list_directory("a.sh")), "invalid");
+    assert_eq!(code(workspace::list_directory("a.sh")), "not-found");
     assert_eq!(code(workspace::stat("../x")), "not-permitted");
     assert_eq!(code(workspace::stat("x")), "not-found");
 }
 
 #[test]
-fn what_a_process_writes_goes_where_the_command_says() {
+fn output_of_a_process_goes_where_the_command_directs_it() {
     let answer = Answer::code(4).stdout("out").stderr("err").report("fd 3");
     let host = Host::new().processes(Processes::always(answer)).install();
     let command = Command::new("t")
@@ -89,14 +89,23 @@ fn what_a_process_writes_goes_where_the_command_says() {
 }
 
 #[test]
-fn without_a_host_nothing_is_there() {
+fn standard_input_that_is_not_a_pipe_is_closed() {
+    let host = Host::new().processes(Processes::always(Answer::code(0)));
+    let _host = host.install();
+    let child = process::start(&Command::new("t")).unwrap();
+    assert_eq!(code(child.write(b"in")), "closed");
+    assert_eq!(child.close_stdin(), Ok(()));
+}
+
+#[test]
+fn without_fakes_there_are_no_files_and_programs() {
     assert_eq!(code(process::run(&Command::new("true"))), "not-found");
     assert_eq!(code(workspace::stat("Cargo.toml")), "not-found");
     assert_eq!(code(status::read_artifact("stdout", 0, 1)), "not-found");
 }
 
 #[test]
-fn a_report_is_opened_once_and_can_be_written_over() {
+fn report_is_opened_once_and_can_be_overwritten() {
     let artifacts = Artifacts::new().task_file("1-a", "stderr", "oops");
     let host = Host::new().artifacts(artifacts).install();
     let mut report = output::open().unwrap();
@@ -121,12 +130,12 @@ fn a_report_is_opened_once_and_can_be_written_over() {
     assert_eq!(
         host.report().unwrap(),
         b"total:  12",
-        "the outer host is back"
+        "the outer fakes are in effect again"
     );
 }
 
 #[test]
-fn messages_are_kept() {
+fn messages_and_files_of_a_task_are_recorded() {
     let host = Host::new().install();
     status::progress("half").unwrap();
     status::whiteboard("a").unwrap();
