@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::limits::Reached;
+use crate::engine::limits::Reached;
 
 /// A plugin that cannot be loaded or that failed.
 #[derive(Debug, thiserror::Error)]

@@ -6,61 +6,36 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
-mod bindings;
-mod call;
-mod catalog;
-pub mod compile;
-mod compiled;
-mod convert;
-mod description;
+mod contract;
 mod engine;
 mod error;
-mod grants;
-mod idle;
-mod json_text;
-mod limits;
-mod linked;
-mod load;
-mod loaded;
-mod lock;
-mod manifest;
+mod find;
+mod instance;
 mod powers;
-mod program;
-pub mod registry;
-mod requirement;
-mod resolver;
-mod result_format;
-mod runner;
-mod scheduler;
-mod signature;
-mod sources;
-mod state;
-mod terms;
-mod trap;
-mod usage;
-mod varianter;
-mod wasi;
-mod workers;
+mod trust;
+mod worlds;
 
-pub use catalog::Catalog;
-pub use engine::digest;
+pub use engine::compile;
+pub use engine::compiler::digest;
+pub use engine::limits::{Largest, Limits, Own as OwnLimits, Reached, check as check_limit};
 pub use error::PluginError;
-pub use grants::{Grants, Power, in_words};
-pub use limits::{Largest, Limits, Own as OwnLimits, Reached, check as check_limit};
-pub use loaded::{Origin, Plugin};
-pub use lock::{Entry as LockEntry, FILE as LOCK_FILE, Lock, LockError};
-pub use manifest::{CONTRACT, Manifest, World};
+pub use find::catalog::Catalog;
+pub use find::oci as registry;
+pub use find::sources::{BuiltIn, Sources, Trust, stored};
+pub use instance::terms::JobMemory;
 pub use powers::batch::{BatchHost, Given, Next};
 pub use powers::log::Level;
 pub use powers::output::ReportTarget;
 pub use powers::task::TaskHost;
-pub use requirement::{Presence, RequirementResolver};
-pub use resolver::{Resolution, Resolver};
-pub use result_format::{Data as FormatData, FormatEvent, ResultFormat};
-pub use scheduler::{Choice, Node as SchedulerNode, Scheduler};
-pub use sources::{BuiltIn, Sources, Trust, stored};
-pub use terms::JobMemory;
-pub use varianter::Varianter;
+pub use trust::grants::{Grants, Power, in_words};
+pub use trust::lock::{Entry as LockEntry, FILE as LOCK_FILE, Lock, LockError};
+pub use trust::manifest::{CONTRACT, Manifest, World};
+pub use worlds::plugin::{Origin, Plugin};
+pub use worlds::requirement_resolver::{Presence, RequirementResolver};
+pub use worlds::resolver::{Resolution, Resolver};
+pub use worlds::result_format::{Data as FormatData, FormatEvent, ResultFormat};
+pub use worlds::scheduler::{Choice, Node as SchedulerNode, Scheduler};
+pub use worlds::varianter::Varianter;
 
 /// Makes a component of a core module that was built against the contract (target wasm32-unknown-unknown).
 pub fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {

@@ -4,21 +4,22 @@
 
 use wasmtime::component::{HasSelf, Linker};
 
-use super::bindings;
-use super::state::State;
+use crate::contract::bindings;
+use crate::instance::state::State;
 
-pub(super) mod batch;
-pub(super) mod cache;
-pub(super) mod fetch;
-pub(super) mod log;
-pub(super) mod output;
-pub(super) mod process;
-pub(super) mod status;
-pub(super) mod task;
-pub(super) mod workspace;
+pub(crate) mod batch;
+pub(crate) mod cache;
+pub(crate) mod fetch;
+pub(crate) mod log;
+pub(crate) mod output;
+pub(crate) mod process;
+pub(crate) mod status;
+pub(crate) mod task;
+pub(crate) mod wasi;
+pub(crate) mod workspace;
 
 /// Links the powers with these names and no others.
-pub(super) fn link(linker: &mut Linker<State>, powers: &[String]) -> wasmtime::Result<()> {
+pub(crate) fn link(linker: &mut Linker<State>, powers: &[String]) -> wasmtime::Result<()> {
     bindings::types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     for power in powers {
         match power.as_str() {
@@ -41,10 +42,10 @@ pub(super) fn link(linker: &mut Linker<State>, powers: &[String]) -> wasmtime::R
 impl bindings::types::Host for State {}
 
 /// The longest piece that is read or written in one call: 1 MiB.
-pub(super) const PIECE: u32 = 1 << 20;
+pub(crate) const PIECE: u32 = 1 << 20;
 
 /// Reads up to `length` bytes of an ordinary file from `offset`; fewer only at its end.
-pub(super) fn read_at(file: &std::fs::File, offset: u64, length: u32) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_at(file: &std::fs::File, offset: u64, length: u32) -> std::io::Result<Vec<u8>> {
     use std::os::unix::fs::FileExt as _;
     let size = file.metadata()?.len();
     let length = u64::from(length.min(PIECE)).min(size.saturating_sub(offset));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::task::TaskHost;
 use crate::PluginError;
-use crate::bindings::batch::Host;
-use crate::bindings::types::{self, Error};
-use crate::convert::{self, error};
-use crate::state::State;
-use crate::trap::refused;
+use crate::contract::bindings::batch::Host;
+use crate::contract::bindings::types::{self, Error};
+use crate::contract::convert::{self, error};
+use crate::instance::state::State;
+use crate::instance::trap::refused;
 use persea_model::{Attributes, Outcome, Task};
 
 /// A task of a batch, with what its runner is told of it.

@@ -9,11 +9,11 @@ use rustix::fs::OFlags;
 
 use super::status::checked;
 use super::{PIECE, read_at};
-use crate::bindings::cache::Host;
-use crate::bindings::types::Error;
-use crate::convert::{error, io_error};
-use crate::limits::{Reached, bytes as size};
-use crate::state::State;
+use crate::contract::bindings::cache::Host;
+use crate::contract::bindings::types::Error;
+use crate::contract::convert::{error, io_error};
+use crate::engine::limits::{Reached, bytes as size};
+use crate::instance::state::State;
 
 /// The most names that a plugin keeps.
 const NAMES: usize = 1024;

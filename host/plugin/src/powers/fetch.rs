@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::read_at;
-use crate::bindings::fetch::{self as wit, Host};
-use crate::bindings::types::{Error, Value};
-use crate::convert::{error, io_error};
-use crate::limits::Reached;
-use crate::state::State;
+use crate::contract::bindings::fetch::{self as wit, Host};
+use crate::contract::bindings::types::{Error, Value};
+use crate::contract::convert::{error, io_error};
+use crate::engine::limits::Reached;
+use crate::instance::state::State;
 use persea_download::{Checksum, Downloads, Source};
 
 /// The most downloads that one instance holds at once.

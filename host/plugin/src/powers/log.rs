@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::bindings;
-use crate::limits::{Limits, bytes};
-use crate::state::{LastWords, State};
+use crate::contract::bindings;
+use crate::engine::limits::{Limits, bytes};
+use crate::instance::state::{LastWords, State};
 
 /// How much a message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

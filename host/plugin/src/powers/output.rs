@@ -10,11 +10,11 @@ use wasmtime::component::Resource;
 
 use super::read_at;
 use super::status::{checked, file_error};
-use crate::bindings::output::{Host, HostReport};
-use crate::bindings::types::Error;
-use crate::convert::{error, io_error};
-use crate::limits;
-use crate::state::State;
+use crate::contract::bindings::output::{Host, HostReport};
+use crate::contract::bindings::types::Error;
+use crate::contract::convert::{error, io_error};
+use crate::engine::limits;
+use crate::instance::state::State;
 use persea_model::names::task_directory;
 use persea_system::held::Held;
 

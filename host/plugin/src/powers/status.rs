@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use super::read_at;
 use super::task::TaskPower;
-use crate::bindings::status::Host;
-use crate::bindings::types::Error;
-use crate::convert::{error, io_error};
-use crate::limits::{Reached, bytes};
-use crate::state::State;
+use crate::contract::bindings::status::Host;
+use crate::contract::bindings::types::Error;
+use crate::contract::convert::{error, io_error};
+use crate::engine::limits::{Reached, bytes};
+use crate::instance::state::State;
 use persea_model::names::is_artifact_name;
 
 /// What a message costs beside its bytes, so that empty ones are limited too.
 const MESSAGE: u64 = 64;
 
 impl State {
-    pub(super) fn task(&mut self) -> Result<&mut TaskPower, Error> {
+    pub(crate) fn task(&mut self) -> Result<&mut TaskPower, Error> {
         self.task
             .as_mut()
             .ok_or_else(|| error("unsupported", "there is no task to speak of here"))
@@ -42,7 +42,7 @@ impl State {
 }
 
 /// A name that a plugin gave, if it may be a file's.
-pub(super) fn checked(name: &str) -> Result<&str, Error> {
+pub(crate) fn checked(name: &str) -> Result<&str, Error> {
     if is_artifact_name(name) {
         return Ok(name);
     }
@@ -55,7 +55,7 @@ pub(super) fn checked(name: &str) -> Result<&str, Error> {
 }
 
 /// Why a file of a task can't be had: also that something else has its name.
-pub(super) fn file_error(name: &str, failure: &io::Error) -> Error {
+pub(crate) fn file_error(name: &str, failure: &io::Error) -> Error {
     match failure.kind() {
         io::ErrorKind::InvalidInput => error("invalid", format!("{name}: {failure}")),
         _ => io_error(name, failure),

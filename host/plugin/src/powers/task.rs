@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::log::Level;
-use crate::limits::Limits;
+use crate::engine::limits::Limits;
 use persea_spawner::{Environment, SpawnError, Turn};
 
 /// The task as its runner may touch it. Implemented by the job.

@@ -9,10 +9,10 @@ use cap_std::fs::{Dir, MetadataExt as _, OpenOptionsExt as _};
 use rustix::fs::{Access, OFlags};
 
 use super::read_at;
-use crate::bindings::types::Error;
-use crate::bindings::workspace::{FileKind, FileStat, Host};
-use crate::convert::{error, io_error};
-use crate::state::State;
+use crate::contract::bindings::types::Error;
+use crate::contract::bindings::workspace::{FileKind, FileStat, Host};
+use crate::contract::convert::{error, io_error};
+use crate::instance::state::State;
 
 /// The most entries of one directory.
 const ENTRIES: usize = 65_536;
@@ -143,11 +143,11 @@ fn size(file: bool, length: u64) -> u64 {
 }
 
 /// cap-std answers a path that leads out of the project with `PermissionDenied` and a text of its own.
-fn refused(path: &str, error: &io::Error) -> Error {
-    if error.kind() == io::ErrorKind::InvalidInput {
-        return super::super::convert::error("invalid", format!("{path} is not an ordinary file"));
+fn refused(path: &str, failure: &io::Error) -> Error {
+    if failure.kind() == io::ErrorKind::InvalidInput {
+        return error("invalid", format!("{path} is not an ordinary file"));
     }
-    io_error(path, error)
+    io_error(path, failure)
 }
 
 const NO_POWER: &str = "this plugin has no workspace here";
