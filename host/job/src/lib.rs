@@ -13,6 +13,7 @@ mod plan;
 mod results;
 mod undo;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -242,21 +243,20 @@ impl Job {
                 .map(|(name, value, _)| (name.to_owned(), value.clone()))
                 .collect::<Attributes>(),
         };
-        journal.append(persea_journal::now(), &Event::JobStarted(&started))?;
+        journal.record(None, &Event::JobStarted(Cow::Borrowed(&started)))?;
         for warning in &warnings {
-            journal.append(persea_journal::now(), &Event::Warning(warning))?;
+            journal.record(None, &Event::Warning(Cow::Borrowed(warning)))?;
         }
         for entry in &plan.entries {
             let planned = TaskPlanned {
                 index: entry.task.index + 1,
-                name: &entry.task.name,
-                title: Some(entry.task.title.as_str()).filter(|title| *title != entry.task.name),
-                runnable: &entry.task.runnable,
+                name: Some(Cow::Borrowed(&entry.task.name)),
+                title: Some(Cow::Borrowed(entry.task.title.as_str()))
+                    .filter(|title| *title != entry.task.name),
+                runnable: Cow::Borrowed(&entry.task.runnable),
             };
-            journal.append(
-                persea_journal::now(),
-                &Event::TaskPlanned(&entry.task.id, planned),
-            )?;
+            let event = Event::TaskPlanned(Cow::Owned(planned));
+            journal.record(Some(&entry.task.id), &event)?;
         }
         journal.commit()?;
         let reports = Reports::start(&catalog, &config, &journal, directory.path())?;
@@ -328,7 +328,7 @@ impl Job {
             interrupted_by: totals.stopped.map(str::to_owned),
             switches: totals.switches,
         };
-        journal.append(persea_journal::now(), &Event::JobFinished(&finished))?;
+        journal.record(None, &Event::JobFinished(Cow::Borrowed(&finished)))?;
         journal.commit()?;
         // Without the journal the reports know that they have seen everything.
         drop(journal);

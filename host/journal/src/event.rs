@@ -1,8 +1,11 @@
-//! What the lines of the journal hold, for each kind of event. Plain data; the book's page on the journal describes it for readers.
+//! Owns the events of a journal: their kinds and their data, for writing and for reading. The book's page on the journal
+//! describes the same data for other programs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 use persea_model::{Attributes, Requirement, Runnable, Scope, Status, Tally};
 
@@ -33,18 +36,19 @@ pub struct JobStarted {
 }
 
 /// A task is part of the plan.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TaskPlanned<'a> {
-    /// Its place in the plan, from 1.
+    /// The task's position in the plan, from 1.
     pub index: usize,
-    /// The runnable's identifier.
-    pub name: &'a str,
-    /// What people call it, unique in its job, where that is not the name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<&'a str>,
-    /// What is to be run.
-    pub runnable: &'a Runnable,
+    /// The runnable's identifier. Journals of older hosts have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Cow<'a, str>>,
+    /// The title that people know the task by, unique in its job, where it differs from the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<Cow<'a, str>>,
+    /// The runnable.
+    pub runnable: Cow<'a, Runnable>,
 }
 
 /// A task has ended. Holds all that a report needs, so that a reader need not keep the plan.
@@ -117,42 +121,64 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// A requirement is looked into.
-#[derive(Clone, Debug, Serialize)]
+/// A requirement resolver begins to check and fulfil a requirement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RequirementStarted<'a> {
-    /// Unique in its job: `2-package-jq`.
-    pub id: &'a str,
-    /// What people call it.
-    pub name: &'a str,
-    /// What is wanted.
-    pub requirement: &'a Requirement,
-    /// For how long.
+    /// The requirement's id, unique in its job: `2-package-jq`.
+    pub id: Cow<'a, str>,
+    /// The name that people know the requirement by.
+    pub name: Cow<'a, str>,
+    /// The requirement.
+    pub requirement: Cow<'a, Requirement>,
+    /// How long the requirement is kept fulfilled.
     pub scope: Scope,
-    /// The name of the requirement resolver that sees to it.
-    pub resolver: &'a str,
-    /// Who makes the environment in which it is met, where that is not this machine.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub spawner: Option<&'a str>,
+    /// The name of the requirement resolver.
+    pub resolver: Cow<'a, str>,
+    /// The spawner in whose environment the requirement is fulfilled; none for this machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawner: Option<Cow<'a, str>>,
 }
 
-/// A requirement has been seen to.
+/// A requirement is absent and is about to be fulfilled: from now on there may be something to release.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RequirementAbsent<'a> {
+    /// The requirement's id.
+    pub id: Cow<'a, str>,
+}
+
+/// How a requirement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RequirementState {
+    /// The requirement was there already.
+    Present,
+    /// The requirement resolver has fulfilled it.
+    Fulfilled,
+    /// The requirement is not met, and nothing was changed.
+    Failed,
+    /// The requirement is not met, and how much was changed is not known.
+    Unknown,
+}
+
+/// A requirement resolver has ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RequirementFinished {
-    /// Which.
+    /// The requirement's id.
     pub id: String,
-    /// `present` (it was there), `fulfilled` (it was brought about), `failed` (it is not met) or `unknown` (it is not met, and nobody knows how far it has come).
-    pub state: String,
-    /// Why it is not met.
+    /// How the requirement stands.
+    pub state: RequirementState,
+    /// Why the requirement is not met.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How long that took, in nanoseconds.
+    /// How long the resolver took, in nanoseconds.
     pub elapsed: u64,
-    /// What it takes to undo that.
+    /// What the resolver needs to release the requirement.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub fulfilled: Attributes,
-    /// The name by which the environment has been kept in which it is there now.
+    /// The name of the snapshot of the environment that has the requirement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
 }
@@ -228,56 +254,142 @@ pub struct JobFinished {
     pub switches: usize,
 }
 
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Event<'a> {
-    /// The job has begun.
-    JobStarted(&'a JobStarted),
-    /// A task is part of the plan.
-    TaskPlanned(&'a str, TaskPlanned<'a>),
-    /// A task has been given to its runner.
-    TaskStarted(&'a str, &'a TaskStarted<'a>),
-    /// A runner said something for whoever looks at the job.
-    TaskProgress(&'a str, &'a str),
-    /// A task has ended, not well, and is tried again: how it ended.
-    TaskRetried(&'a str, &'a TaskFinished),
-    /// A task has ended.
-    TaskFinished(&'a str, &'a TaskFinished),
-    /// A requirement is looked into; with the task that has it for itself, if one has.
-    RequirementStarted(Option<&'a str>, &'a RequirementStarted<'a>),
-    /// The requirement with this id is not there, and is about to be brought about.
-    RequirementAbsent(Option<&'a str>, &'a str),
-    /// A requirement has been seen to.
-    RequirementFinished(Option<&'a str>, &'a RequirementFinished),
-    /// A requirement was released, or could not be.
-    RequirementReleased(Option<&'a str>, &'a RequirementReleased),
-    /// Something went wrong, or may have, and ends no task.
-    Warning(&'a Warning),
-    /// The job stands still (Ctrl-Z).
-    JobPaused,
-    /// It goes on.
-    JobResumed,
-    /// The job has ended.
-    JobFinished(&'a JobFinished),
-}
-
-/// Where a task was given.
-#[derive(Clone, Debug, Default, Serialize)]
+/// A task has been given to its runner.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct TaskStarted<'a> {
-    /// The instances of resources that it has, by their names.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub leases: BTreeMap<&'a str, Vec<&'a str>>,
-    /// Its environment, where that is not this machine.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The leases that the task holds: instances of resources, by the resource's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leases: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
+    /// The task's environment; none for this machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<TaskEnvironment<'a>>,
 }
 
 /// The environment in which a task runs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskEnvironment<'a> {
-    /// Who has made it.
-    pub spawner: &'a str,
-    /// The snapshot to which it was brought back: the id of the last requirement that was met in it. None is how the spawner makes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub snapshot: Option<&'a str>,
+    /// The spawner that has made the environment.
+    pub spawner: Cow<'a, str>,
+    /// The snapshot that the environment was reset to: the id of the last requirement that was fulfilled in it. None for an
+    /// environment as the spawner makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Cow<'a, str>>,
+}
+
+/// A runner reports the progress of its task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskProgress<'a> {
+    /// The runner's text, for people.
+    pub message: Cow<'a, str>,
+}
+
+/// Declares the events once: [`EventKind`] with its names, [`Event`] with its data, and how a line's data is written and read.
+macro_rules! events {
+    ($($(#[$doc:meta])* $kind:ident($data:ty) = $name:literal,)*) => {
+        /// The kind of an event, as a line of the journal names it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum EventKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl EventKind {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$kind,)*];
+
+            /// The name in the journal.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// The kind with this name; none for a kind that this host does not know.
+            pub fn of(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$kind),)*
+                    _ => None,
+                }
+            }
+        }
+
+        /// An event with its data.
+        #[derive(Clone, Debug)]
+        pub enum Event<'a> {
+            $($(#[$doc])* $kind(Cow<'a, $data>),)*
+        }
+
+        impl Event<'_> {
+            /// The event's kind.
+            pub const fn kind(&self) -> EventKind {
+                match self {
+                    $(Self::$kind(_) => EventKind::$kind,)*
+                }
+            }
+
+            /// Reads an event's data from JSON.
+            pub(crate) fn read(kind: EventKind, data: &RawValue) -> serde_json::Result<Event<'static>> {
+                Ok(match kind {
+                    $(EventKind::$kind => Event::$kind(Cow::Owned(serde_json::from_str(data.get())?)),)*
+                })
+            }
+        }
+
+        /// The event's data.
+        impl Serialize for Event<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$kind(data) => data.serialize(serializer),)*
+                }
+            }
+        }
+    };
+}
+
+events! {
+    /// The job has begun: the first line.
+    JobStarted(JobStarted) = "job-started",
+    /// A task is part of the plan.
+    TaskPlanned(TaskPlanned<'a>) = "task-planned",
+    /// A task has been given to its runner.
+    TaskStarted(TaskStarted<'a>) = "task-started",
+    /// A runner reports progress, for whoever watches the job.
+    TaskProgress(TaskProgress<'a>) = "task-progress",
+    /// An attempt of a task has failed, and another attempt follows.
+    TaskRetried(TaskFinished) = "task-retried",
+    /// A task has ended.
+    TaskFinished(TaskFinished) = "task-finished",
+    /// A requirement resolver begins; with the task that has the requirement for itself, if one has.
+    RequirementStarted(RequirementStarted<'a>) = "requirement-started",
+    /// A requirement is absent and is about to be fulfilled.
+    RequirementAbsent(RequirementAbsent<'a>) = "requirement-absent",
+    /// A requirement resolver has ended.
+    RequirementFinished(RequirementFinished) = "requirement-finished",
+    /// A requirement was released, or could not be.
+    RequirementReleased(RequirementReleased) = "requirement-released",
+    /// Something is wrong, or may be, that ends no task.
+    Warning(Warning) = "warning",
+    /// The job is stopped (Ctrl-Z).
+    JobPaused(NoData) = "job-paused",
+    /// The job goes on after a stop.
+    JobResumed(NoData) = "job-resumed",
+    /// The job has ended: the last line.
+    JobFinished(JobFinished) = "job-finished",
+}
+
+/// The data of an event that has none.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct NoData {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_book_describes_every_event() {
+        let docs = include_str!("../../../docs/journal.md");
+        for kind in EventKind::ALL {
+            let name = format!("`{}`", kind.name());
+            assert!(docs.contains(&name), "docs/journal.md lacks {name}");
+        }
+    }
 }

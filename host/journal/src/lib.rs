@@ -19,14 +19,13 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use persea_model::Attributes;
-
 pub use self::event::{
-    Event, JobFinished, JobStarted, RequirementFinished, RequirementReleased, RequirementStarted,
-    TaskEnvironment, TaskFinished, TaskPlanned, TaskStarted, Warning, WarningCause,
+    Event, EventKind, JobFinished, JobStarted, NoData, RequirementAbsent, RequirementFinished,
+    RequirementReleased, RequirementStarted, RequirementState, TaskEnvironment, TaskFinished,
+    TaskPlanned, TaskProgress, TaskStarted, Warning, WarningCause,
 };
 use self::reader::Progress;
-pub use self::reader::{Line, Reader};
+pub use self::reader::{Line, Reader, Record};
 
 /// The journal's name in a job's directory.
 pub const FILE_NAME: &str = "events.jsonl";
@@ -96,13 +95,14 @@ pub enum JournalError {
     },
 }
 
+/// A line as it is written. `event` comes first, so that a reader can skip a line by its beginning.
 #[derive(Serialize)]
-struct LineOut<'a, T> {
-    event: &'a str,
+struct WrittenLine<'a, 'e> {
+    event: &'static str,
     time: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<&'a str>,
-    data: T,
+    data: &'a Event<'e>,
 }
 
 /// The time of day, in nanoseconds since 1970-01-01T00:00:00Z.
@@ -188,69 +188,41 @@ impl Journal {
         }
     }
 
-    /// Adds an event that happened at `time`.
-    pub fn append(&mut self, time: u64, event: &Event<'_>) -> Result<(), JournalError> {
-        let written = match event {
-            Event::JobStarted(data) => self.line("job-started", time, None, data),
-            Event::TaskPlanned(task, data) => self.line("task-planned", time, Some(task), data),
-            Event::TaskStarted(task, data) => self.line("task-started", time, Some(task), data),
-            Event::TaskProgress(task, message) => self.line(
-                "task-progress",
-                time,
-                Some(task),
-                serde_json::json!({ "message": message }),
-            ),
-            Event::TaskRetried(task, data) => self.line("task-retried", time, Some(task), data),
-            Event::TaskFinished(task, data) => self.line("task-finished", time, Some(task), data),
-            Event::RequirementStarted(task, data) => {
-                self.line("requirement-started", time, *task, data)
-            }
-            Event::RequirementAbsent(task, id) => self.line(
-                "requirement-absent",
-                time,
-                *task,
-                serde_json::json!({ "id": id }),
-            ),
-            Event::RequirementFinished(task, data) => {
-                self.line("requirement-finished", time, *task, data)
-            }
-            Event::RequirementReleased(task, data) => {
-                self.line("requirement-released", time, *task, data)
-            }
-            Event::Warning(data) => self.line("warning", time, None, data),
-            Event::JobPaused => self.line("job-paused", time, None, Attributes::new()),
-            Event::JobResumed => self.line("job-resumed", time, None, Attributes::new()),
-            Event::JobFinished(data) => self.line("job-finished", time, None, data),
+    /// Appends an event that happens now; `task` is the id of the task that the event is about.
+    ///
+    /// # Errors
+    /// The buffer was full, and the file cannot be written.
+    pub fn record(&mut self, task: Option<&str>, event: &Event<'_>) -> Result<(), JournalError> {
+        self.append(now(), task, event)
+    }
+
+    /// Appends an event that happened at `time`, in nanoseconds of Unix time.
+    ///
+    /// # Errors
+    /// The buffer was full, and the file cannot be written.
+    pub fn append(
+        &mut self,
+        time: u64,
+        task: Option<&str>,
+        event: &Event<'_>,
+    ) -> Result<(), JournalError> {
+        let line = WrittenLine {
+            event: event.kind().name(),
+            time,
+            task,
+            data: event,
         };
+        let written = serde_json::to_writer(&mut self.buffer, &line);
         written.map_err(|source| JournalError::Write {
             path: self.path.clone(),
             source: source.into(),
         })?;
+        self.buffer.push(b'\n');
         if self.buffer.len() > GATHER {
             self.commit()
         } else {
             Ok(())
         }
-    }
-
-    fn line<T: Serialize>(
-        &mut self,
-        event: &str,
-        time: u64,
-        task: Option<&str>,
-        data: T,
-    ) -> Result<(), serde_json::Error> {
-        serde_json::to_writer(
-            &mut self.buffer,
-            &LineOut {
-                event,
-                time,
-                task,
-                data,
-            },
-        )?;
-        self.buffer.push(b'\n');
-        Ok(())
     }
 
     /// Puts what was added into the file.
@@ -294,7 +266,17 @@ impl Drop for Journal {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::borrow::Cow;
+
+    use persea_model::Attributes;
+
     use super::*;
+
+    fn progress(message: &str) -> Event<'_> {
+        Event::TaskProgress(Cow::Owned(TaskProgress {
+            message: message.into(),
+        }))
+    }
 
     fn started() -> JobStarted {
         JobStarted {
@@ -311,6 +293,93 @@ mod tests {
     }
 
     #[test]
+    fn every_event_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(dir.path()).unwrap();
+        let id = || "1-file".to_owned();
+        let finished: TaskFinished = serde_json::from_value(serde_json::json!({
+            "index": 1, "name": "a", "kind": "noop", "status": "PASS", "elapsed": 5, "directory": "d", "open": [1],
+        }))
+        .unwrap();
+        let events = [
+            Event::JobStarted(Cow::Owned(started())),
+            Event::TaskPlanned(Cow::Owned(TaskPlanned {
+                index: 1,
+                name: Some("a".into()),
+                title: None,
+                runnable: Cow::default(),
+            })),
+            Event::TaskStarted(Cow::Owned(TaskStarted {
+                leases: [("gpu".into(), vec!["gpu0".into()])].into(),
+                environment: Some(TaskEnvironment {
+                    spawner: "sandbox".into(),
+                    snapshot: Some(id().into()),
+                }),
+            })),
+            progress("half way"),
+            Event::TaskRetried(Cow::Borrowed(&finished)),
+            Event::TaskFinished(Cow::Borrowed(&finished)),
+            Event::RequirementStarted(Cow::Owned(RequirementStarted {
+                id: id().into(),
+                name: "a file".into(),
+                requirement: Cow::default(),
+                scope: persea_model::Scope::Job,
+                resolver: "file".into(),
+                spawner: None,
+            })),
+            Event::RequirementAbsent(Cow::Owned(RequirementAbsent { id: id().into() })),
+            Event::RequirementFinished(Cow::Owned(RequirementFinished {
+                id: id(),
+                state: RequirementState::Unknown,
+                reason: Some("the host was killed".into()),
+                elapsed: 7,
+                fulfilled: Attributes::new(),
+                snapshot: None,
+            })),
+            Event::RequirementReleased(Cow::Owned(RequirementReleased {
+                id: id(),
+                reason: None,
+                elapsed: 8,
+            })),
+            Event::Warning(Cow::Owned(Warning {
+                cause: WarningCause::Incomplete,
+                reference: Some("a.py".into()),
+                plugin: None,
+                message: "3 classes are left out".into(),
+            })),
+            Event::JobPaused(Cow::default()),
+            Event::JobResumed(Cow::default()),
+            Event::JobFinished(Cow::Owned(JobFinished {
+                tally: persea_model::Tally::default(),
+                total: 1,
+                elapsed: 9,
+                interrupted_by: None,
+                switches: 0,
+            })),
+        ];
+        let kinds: Vec<EventKind> = events.iter().map(Event::kind).collect();
+        assert_eq!(kinds, EventKind::ALL);
+        for (event, time) in events.iter().zip(1..) {
+            journal.append(time, Some("1-a"), event).unwrap();
+        }
+        journal.commit().unwrap();
+        drop(journal);
+        let mut reader = Reader::open(dir.path()).unwrap();
+        for (event, time) in events.iter().zip(1..) {
+            let read = reader.next_event(EventKind::ALL).unwrap().unwrap();
+            assert_eq!((read.time, read.task.as_deref()), (time, Some("1-a")));
+            assert_eq!(read.event.kind(), event.kind());
+            assert_eq!(EventKind::of(event.kind().name()), Some(event.kind()));
+            assert_eq!(json(&read.event), json(event));
+        }
+        assert!(reader.next_event(EventKind::ALL).unwrap().is_none());
+    }
+
+    fn json(event: &Event<'_>) -> serde_json::Value {
+        serde_json::to_value(event).unwrap()
+    }
+
+    #[test]
     fn clock_beyond_the_calendar_stands_still_at_its_end() {
         let year = std::time::Duration::from_secs(366 * 24 * 3600);
         let now = in_calendar(SystemTime::UNIX_EPOCH + year);
@@ -324,12 +393,13 @@ mod tests {
     fn lines_come_back_in_order_and_a_cut_last_line_is_passed_over() {
         let dir = tempfile::tempdir().unwrap();
         let mut journal = Journal::create(dir.path()).unwrap();
-        journal.append(1, &Event::JobStarted(&started())).unwrap();
+        let job = Event::JobStarted(Cow::Owned(started()));
+        journal.append(1, None, &job).unwrap();
         journal
-            .append(2, &Event::TaskStarted("1-a", &TaskStarted::default()))
+            .append(2, Some("1-a"), &Event::TaskStarted(Cow::default()))
             .unwrap();
         journal
-            .append(3, &Event::TaskProgress("1-a", "half way\n\u{1b}[0m"))
+            .append(3, Some("1-a"), &progress("half way\n\u{1b}[0m"))
             .unwrap();
         journal.commit().unwrap();
         drop(journal);
@@ -369,11 +439,9 @@ mod tests {
         });
         for time in 0..1000 {
             journal
-                .append(time, &Event::TaskStarted("1-a", &TaskStarted::default()))
+                .append(time, Some("1-a"), &Event::TaskStarted(Cow::default()))
                 .unwrap();
-            journal
-                .append(time, &Event::TaskProgress("1-a", "no"))
-                .unwrap();
+            journal.append(time, Some("1-a"), &progress("no")).unwrap();
             journal.commit().unwrap();
         }
         drop(journal);

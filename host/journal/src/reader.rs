@@ -7,8 +7,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::{FILE_NAME, JournalError};
+use super::{Event, EventKind, FILE_NAME, JournalError};
 use persea_model::weight;
 
 /// How far a journal has been written, for those who follow it.
@@ -74,6 +75,17 @@ pub struct Line<D> {
     pub data: D,
 }
 
+/// One line of a journal as an event of this host.
+#[derive(Debug)]
+pub struct Record {
+    /// The time, in nanoseconds of Unix time.
+    pub time: u64,
+    /// The id of the task that the event is about.
+    pub task: Option<String>,
+    /// The event.
+    pub event: Event<'static>,
+}
+
 /// Reads a journal from its beginning.
 pub struct Reader {
     path: PathBuf,
@@ -133,7 +145,41 @@ impl Reader {
         self.progress.is_none() || self.read < self.known
     }
 
-    /// The next event whose kind is one of `wanted`; none at the journal's end. Waits for it where the journal is followed.
+    /// The next event of one of these kinds; none at the journal's end. Waits for it where the journal is followed.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or the line is too long or no event of its kind.
+    pub fn next_event(&mut self, kinds: &[EventKind]) -> Result<Option<Record>, JournalError> {
+        let kind_of = |name: &str| EventKind::of(name).filter(|kind| kinds.contains(kind));
+        let Some(line) = self.next::<Box<RawValue>>(|name| kind_of(name).is_some())? else {
+            return Ok(None);
+        };
+        let Some(kind) = kind_of(&line.event) else {
+            return Ok(None);
+        };
+        match Event::read(kind, &line.data) {
+            Ok(event) => Ok(Some(Record {
+                time: line.time,
+                task: line.task,
+                event,
+            })),
+            Err(source) => Err(self.is_no_event(source)),
+        }
+    }
+
+    fn is_no_event(&self, source: serde_json::Error) -> JournalError {
+        JournalError::Line {
+            path: self.path.clone(),
+            line: self.line,
+            source,
+        }
+    }
+
+    /// The next line whose kind is wanted, with its data in any form; none at the journal's end. Waits for it where the
+    /// journal is followed.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or the line is too long or no event.
     pub fn next<D: serde::de::DeserializeOwned>(
         &mut self,
         wanted: impl Fn(&str) -> bool,
@@ -144,11 +190,7 @@ impl Reader {
             }
             self.check_weight()?;
             let line: Line<D> =
-                serde_json::from_slice(&self.text).map_err(|source| JournalError::Line {
-                    path: self.path.clone(),
-                    line: self.line,
-                    source,
-                })?;
+                serde_json::from_slice(&self.text).map_err(|source| self.is_no_event(source))?;
             if wanted(&line.event) {
                 return Ok(Some(line));
             }
@@ -235,9 +277,10 @@ fn kind_of(line: &[u8]) -> Option<&str> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::{Event, Journal, TaskPlanned};
+    use crate::{Journal, TaskPlanned, TaskProgress};
     use persea_model::{Attributes, DEEPEST, Requirement, Runnable};
     use proptest::prelude::*;
+    use std::borrow::Cow;
 
     type Found = Result<Line<Attributes>, u64>;
 
@@ -336,15 +379,13 @@ mod tests {
         };
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::create(directory.path()).unwrap();
-        let planned = TaskPlanned {
+        let planned = Event::TaskPlanned(Cow::Owned(TaskPlanned {
             index: 1,
-            name: "1",
+            name: Some("1".into()),
             title: None,
-            runnable: &runnable,
-        };
-        journal
-            .append(1, &Event::TaskPlanned("1", planned))
-            .unwrap();
+            runnable: Cow::Borrowed(&runnable),
+        }));
+        journal.append(1, Some("1"), &planned).unwrap();
         journal.commit().unwrap();
         assert_eq!(
             kinds(&read_in(directory.path(), |_| true)),
@@ -393,7 +434,8 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join(FILE_NAME), format!("{before}{cut}")).unwrap();
             let mut journal = Journal::reopen(directory.path()).unwrap();
-            journal.append(3, &Event::TaskProgress(&task, &message)).unwrap();
+            let progress = TaskProgress { message: message.as_str().into() };
+            journal.append(3, Some(&task), &Event::TaskProgress(Cow::Owned(progress))).unwrap();
             journal.commit().unwrap();
             drop(journal);
             let found = read_in(directory.path(), |kind| kind == "task-progress");

@@ -71,7 +71,7 @@ fn only_some(directory: &Path, bytes: &[u8], all: &[Found]) {
 fn go_on(directory: &Path, mut expected: Vec<Found>) {
     let mut journal = Journal::reopen(directory).expect("nobody has it");
     journal
-        .append(7, &Event::JobResumed)
+        .append(7, None, &Event::JobResumed(Default::default()))
         .expect("an event is written");
     journal.commit().expect("the disk is not full");
     drop(journal);

@@ -8,6 +8,7 @@ mod preparation;
 mod record;
 mod start;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +26,7 @@ use crate::results::directory::JobDirectory;
 use crate::undo::unreleased::Pending;
 use persea_config::Config;
 use persea_display::Screen;
-use persea_journal as journal;
-use persea_journal::{Event, Journal, JournalError, TaskFinished};
+use persea_journal::{Event, Journal, JournalError, TaskFinished, TaskProgress};
 use persea_model::{Outcome, Status, Tally, Task};
 
 pub(crate) use policy::Policy;
@@ -232,7 +232,9 @@ impl Dispatcher<'_> {
     }
 
     fn progress(&mut self, state: &mut State, task: &Task, text: &str) {
-        self.write(state, &Event::TaskProgress(&task.id, text));
+        let message = text.into();
+        let event = Event::TaskProgress(Cow::Owned(TaskProgress { message }));
+        self.write(state, Some(&task.id), &event);
         self.screen.task_progress(task, text);
     }
 
@@ -328,7 +330,8 @@ impl Dispatcher<'_> {
             self.directory.set_aside(&task.directory, name);
             record.directory = format!("{}/{name}", persea_model::names::TEST_RESULTS);
         }
-        self.write(state, &Event::TaskRetried(&task.id, &record));
+        let event = Event::TaskRetried(Cow::Borrowed(&record));
+        self.write(state, Some(&task.id), &event);
         let record = Arc::new(record);
         self.screen.task_retried(task, Arc::clone(&record));
         state.tried.insert(task.index, Tried { record, directory });
@@ -417,7 +420,8 @@ impl Dispatcher<'_> {
         state.policy.ended(task.index, status);
         state.flaky += usize::from(record.flaky);
         state.ran += usize::from(record.started.is_some());
-        self.write(state, &Event::TaskFinished(&task.id, &record));
+        let event = Event::TaskFinished(Cow::Borrowed(&record));
+        self.write(state, Some(&task.id), &event);
         state.tally.add(status);
         self.screen
             .task_finished(task, Arc::new(record), state.tally, directory);
@@ -438,8 +442,8 @@ impl Dispatcher<'_> {
     }
 
     /// Adds an event to the journal.
-    fn write(&mut self, state: &mut State, event: &Event<'_>) {
-        let written = self.journal.append(journal::now(), event);
+    fn write(&mut self, state: &mut State, task: Option<&str>, event: &Event<'_>) {
+        let written = self.journal.record(task, event);
         self.check(state, written);
     }
 

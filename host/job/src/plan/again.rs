@@ -4,19 +4,10 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::plan::naming::Named;
-use persea_journal::{JournalError, Reader};
-use persea_model::Status;
-
-#[derive(Deserialize)]
-struct Event {
-    name: Option<String>,
-    title: Option<String>,
-    status: Option<Status>,
-}
+use persea_journal::{Event, EventKind, JournalError, Reader};
 
 /// The titles of the tasks of a job that ended FAIL, ERROR or INTERRUPTED, or have no end because the host was killed.
 ///
@@ -26,22 +17,25 @@ pub fn failed_in(job_dir: &Path) -> Result<HashSet<String>, JournalError> {
     let mut open: HashMap<String, String> = HashMap::new();
     let mut failed = HashSet::new();
     let mut reader = Reader::open(job_dir)?;
-    let wanted = |kind: &str| matches!(kind, "task-planned" | "task-finished");
-    while let Some(line) = reader.next::<Event>(wanted)? {
-        let title = line.data.title.or(line.data.name);
-        let (Some(task), Some(title)) = (line.task, title) else {
+    let kinds = [EventKind::TaskPlanned, EventKind::TaskFinished];
+    while let Some(record) = reader.next_event(&kinds)? {
+        let Some(task) = record.task else {
             continue;
         };
-        match line.data.status {
-            None => {
-                open.insert(task, title);
-            }
-            Some(status) => {
-                open.remove(&task);
-                if !status.is_ok() {
-                    failed.insert(title);
+        match record.event {
+            Event::TaskPlanned(planned) => {
+                let planned = planned.into_owned();
+                if let Some(title) = planned.title.or(planned.name) {
+                    open.insert(task, title.into_owned());
                 }
             }
+            Event::TaskFinished(finished) => {
+                open.remove(&task);
+                if !finished.status.is_ok() {
+                    failed.insert(finished.title().to_owned());
+                }
+            }
+            _ => {}
         }
     }
     failed.extend(open.into_values());

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
-use persea_journal::{FILE_NAME, Reader};
+use persea_journal::{Event, EventKind, FILE_NAME, Reader};
 use persea_model::{Status, Task};
 
 /// How many of the latest jobs are looked through.
@@ -23,15 +21,6 @@ pub(crate) struct Past {
 #[derive(Debug, Default)]
 pub(crate) struct History(HashMap<(String, String), Past>);
 
-#[derive(Deserialize)]
-struct Finished {
-    name: String,
-    status: Status,
-    started: Option<u64>,
-    elapsed: u64,
-    variant: Option<serde_json::Value>,
-}
-
 impl History {
     /// Looks through the latest jobs whose directories are below `root`. What cannot be read says nothing.
     pub(crate) fn read(root: &Path) -> Self {
@@ -47,20 +36,18 @@ impl History {
     /// A later job was there before: it says more.
     fn add(&mut self, job: &Path) -> Result<(), persea_journal::JournalError> {
         let mut reader = Reader::open(job)?;
-        while let Some(line) = reader.next::<Finished>(|kind| kind == "task-finished")? {
-            let Finished {
-                name,
-                status,
-                started,
-                elapsed,
-                variant,
-            } = line.data;
-            // One that was never started says nothing of itself.
-            if started.is_some() {
-                let past = Past { status, elapsed };
-                self.0
-                    .entry((name, variant_id(variant.as_ref())))
-                    .or_insert(past);
+        while let Some(record) = reader.next_event(&[EventKind::TaskFinished])? {
+            // A task that was never started says nothing about itself.
+            if let Event::TaskFinished(finished) = record.event
+                && finished.started.is_some()
+            {
+                let variant = variant_id(finished.variant.as_ref());
+                let past = Past {
+                    status: finished.status,
+                    elapsed: finished.elapsed,
+                };
+                let name = finished.into_owned().name;
+                self.0.entry((name, variant)).or_insert(past);
             }
         }
         Ok(())

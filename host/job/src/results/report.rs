@@ -17,7 +17,7 @@ use self::ending::Ending;
 use self::relay::Relay;
 use persea_config::{Config, Origin};
 use persea_display::for_reader;
-use persea_journal::{JournalError, Line, Reader};
+use persea_journal::{EventKind, JournalError, Line, Reader};
 use persea_plugin::{
     Catalog, FormatData, FormatEvent, Plugin, PluginError, ReportTarget, ResultFormat,
 };
@@ -197,9 +197,13 @@ pub fn make(
     let settings = config.subset(&plugin.settings);
     let wanted = wanted_events(plugin);
     let wants = |kind: &str| wanted.iter().any(|name| name == kind);
-    let needs = |kind: &str| wants(kind) || kind == "job-started" || kind == "job-finished";
+    let bounds = [EventKind::JobStarted, EventKind::JobFinished];
+    let needs =
+        |kind: &str| wants(kind) || EventKind::of(kind).is_some_and(|it| bounds.contains(&it));
     let first = |journal: &mut Reader| match journal.next(needs)? {
-        Some(line) if line.event == "job-started" => Ok::<Line<FormatData>, ReportError>(line),
+        Some(line) if line.event == EventKind::JobStarted.name() => {
+            Ok::<Line<FormatData>, ReportError>(line)
+        }
         _ => Err(ReportError::Empty {
             path: job_dir.join(persea_journal::FILE_NAME),
         }),
@@ -222,7 +226,7 @@ pub fn make(
     let (mut time, mut has_ended) = (0, false);
     while let Some(mut line) = next {
         time = line.time;
-        has_ended |= line.event == "job-finished";
+        has_ended |= line.event == EventKind::JobFinished.name();
         if wants(&line.event) {
             prepare(&mut line, &settings);
             batch.push(line.into());
@@ -334,15 +338,19 @@ fn wanted_events(plugin: &Plugin) -> Vec<String> {
             .iter()
             .filter_map(|name| name.as_str().map(str::to_owned))
             .collect(),
-        _ => ["job-started", "task-finished", "job-finished"]
-            .map(str::to_owned)
-            .to_vec(),
+        _ => [
+            EventKind::JobStarted,
+            EventKind::TaskFinished,
+            EventKind::JobFinished,
+        ]
+        .map(|kind| kind.name().to_owned())
+        .to_vec(),
     }
 }
 
 /// A format sees the settings that it declared, and no others.
 fn prepare(line: &mut Line<FormatData>, settings: &persea_model::Attributes) {
-    if line.event == "job-started" {
+    if line.event == EventKind::JobStarted.name() {
         line.data.restrict_settings(settings);
     }
 }

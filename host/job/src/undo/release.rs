@@ -1,10 +1,10 @@
 //! Releasing what a job has brought about that was killed before it could do so itself; from its journal. It must not know how a
 //! requirement is met.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use crate::execute::clock::Clock;
@@ -19,7 +19,8 @@ use crate::results::directory::Section;
 use crate::undo::unreleased::Pending;
 use persea_config::Config;
 use persea_journal::{
-    Event, JobStarted, Journal, JournalError, Reader, RequirementFinished, RequirementReleased,
+    Event, EventKind, Journal, JournalError, Reader, RequirementReleased, RequirementStarted,
+    RequirementState,
 };
 use persea_model::names::task_directory;
 use persea_model::{Attributes, JobId, Requirement, Scope};
@@ -51,71 +52,58 @@ pub struct Undo {
 /// What became of a requirement that was left: its name, and why it is still there if it is.
 pub type Released = (String, Result<(), String>);
 
-#[derive(Deserialize)]
-struct Started {
-    id: String,
-    name: String,
-    requirement: Requirement,
-    scope: Scope,
-    /// Environments of other spawners are gone with the job, and what was in them too.
-    #[serde(default)]
-    spawner: Option<String>,
+/// Whether what a requirement changes stays after the job: environments of spawners go with the job.
+fn stays(started: &RequirementStarted<'_>) -> bool {
+    started.scope != Scope::Keep && started.spawner.is_none()
 }
 
-impl Started {
-    fn stays(&self) -> bool {
-        self.scope != Scope::Keep && self.spawner.is_none()
-    }
-}
-
-#[derive(Deserialize)]
-struct Absent {
-    id: String,
-}
+/// The events that say what was fulfilled and what was released.
+const KINDS: &[EventKind] = &[
+    EventKind::RequirementStarted,
+    EventKind::RequirementAbsent,
+    EventKind::RequirementFinished,
+    EventKind::RequirementReleased,
+];
 
 /// What a job has brought about and not released, in the order in which that is to be undone.
 ///
 /// # Errors
 /// Its journal cannot be read.
 pub fn left_by(job_dir: &Path) -> Result<Vec<Left>, JournalError> {
-    let mut known: Vec<Started> = Vec::new();
+    let mut known: Vec<RequirementStarted<'_>> = Vec::new();
     let mut left: Vec<Left> = Vec::new();
     let mut reader = Reader::open(job_dir)?;
-    let wanted = |kind: &str| kind.starts_with("requirement-");
-    while let Some(line) = reader.next::<serde_json::Value>(wanted)? {
-        let data = line.data;
-        match line.event.as_str() {
-            "requirement-started" => known.extend(serde_json::from_value::<Started>(data)),
-            "requirement-absent" => {
-                let absent = serde_json::from_value::<Absent>(data).ok();
-                let step = absent.and_then(|absent| known.iter().find(|step| step.id == absent.id));
-                if let Some(step) = step.filter(|step| step.stays()) {
+    while let Some(record) = reader.next_event(KINDS)? {
+        match record.event {
+            Event::RequirementStarted(started) => known.push(started.into_owned()),
+            Event::RequirementAbsent(absent) => {
+                let step = known.iter().find(|step| step.id == absent.id);
+                if let Some(step) = step.filter(|step| stays(step)) {
                     left.push(Left {
-                        id: step.id.clone(),
-                        name: step.name.clone(),
-                        requirement: step.requirement.clone(),
+                        id: step.id.to_string(),
+                        name: step.name.to_string(),
+                        requirement: step.requirement.clone().into_owned(),
                         fulfilled: Attributes::new(),
                     });
                 }
             }
-            "requirement-finished" => {
-                if let Ok(finished) = serde_json::from_value::<RequirementFinished>(data)
-                    && let Some(place) = left.iter().position(|left| left.id == finished.id)
-                {
-                    // In the order of their ends, as the job itself would have it.
-                    let mut ended = left.remove(place);
-                    if finished.state != "failed" {
-                        ended.fulfilled = finished.fulfilled;
-                        left.push(ended);
+            Event::RequirementFinished(finished) => {
+                if let Some(position) = left.iter().position(|left| left.id == finished.id) {
+                    // In the order of their ends, as the job itself would release them.
+                    let mut ended = left.remove(position);
+                    match finished.state {
+                        RequirementState::Failed => {}
+                        RequirementState::Present
+                        | RequirementState::Fulfilled
+                        | RequirementState::Unknown => {
+                            ended.fulfilled = finished.into_owned().fulfilled;
+                            left.push(ended);
+                        }
                     }
                 }
             }
-            "requirement-released" => {
-                if let Ok(released) = serde_json::from_value::<RequirementReleased>(data)
-                    && released.reason.is_none()
-                {
-                    left.retain(|left| left.id != released.id);
-                }
+            Event::RequirementReleased(released) if released.reason.is_none() => {
+                left.retain(|left| left.id != released.id);
             }
             _ => {}
         }
@@ -127,8 +115,11 @@ pub fn left_by(job_dir: &Path) -> Result<Vec<Left>, JournalError> {
 /// The project in which a job was run; none where its journal does not say, or the directory is gone.
 pub fn project_of(job_dir: &Path) -> Option<PathBuf> {
     let mut reader = Reader::open(job_dir).ok()?;
-    let started = reader.next::<JobStarted>(|kind| kind == "job-started");
-    let project = PathBuf::from(started.ok()??.data.project_dir);
+    let Event::JobStarted(started) = reader.next_event(&[EventKind::JobStarted]).ok()??.event
+    else {
+        return None;
+    };
+    let project = PathBuf::from(&started.project_dir);
     project.is_dir().then_some(project)
 }
 
@@ -177,10 +168,7 @@ impl Undo {
                 reason: done.as_ref().err().cloned(),
                 elapsed: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
             };
-            journal.append(
-                persea_journal::now(),
-                &Event::RequirementReleased(None, &event),
-            )?;
+            journal.record(None, &Event::RequirementReleased(Cow::Borrowed(&event)))?;
             journal.commit()?;
             released.push((name, done));
         }

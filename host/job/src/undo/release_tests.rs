@@ -20,17 +20,20 @@ fn left(lines: &[(&str, serde_json::Value)]) -> Vec<(String, Attributes)> {
 fn started(id: &str, scope: &str) -> (&'static str, serde_json::Value) {
     let requirement = serde_json::json!({"kind": "file", "kwargs": {"path": id}});
     let data = serde_json::json!({"id": id, "name": id, "requirement": requirement, "scope": scope, "resolver": "file"});
-    ("requirement-started", data)
+    (EventKind::RequirementStarted.name(), data)
 }
 
 fn absent(id: &str) -> (&'static str, serde_json::Value) {
-    ("requirement-absent", serde_json::json!({"id": id}))
+    (
+        EventKind::RequirementAbsent.name(),
+        serde_json::json!({"id": id}),
+    )
 }
 
 fn finished(id: &str, state: &str) -> (&'static str, serde_json::Value) {
     let fulfilled = serde_json::json!({"path": id});
     let data = serde_json::json!({"id": id, "state": state, "elapsed": 1, "fulfilled": fulfilled});
-    ("requirement-finished", data)
+    (EventKind::RequirementFinished.name(), data)
 }
 
 #[test]
@@ -65,7 +68,7 @@ fn what_was_there_or_failed_or_is_to_be_kept_or_was_released_is_not() {
         absent("released"),
         finished("released", "fulfilled"),
         (
-            "requirement-released",
+            EventKind::RequirementReleased.name(),
             serde_json::json!({"id": "released", "elapsed": 1}),
         ),
     ];
@@ -79,7 +82,7 @@ fn what_nobody_heard_the_end_of_or_could_not_be_released_is() {
         started("stuck", "job"),
         absent("stuck"),
         finished("stuck", "fulfilled"),
-        ("requirement-released", failure),
+        (EventKind::RequirementReleased.name(), failure),
         started("cut", "job"),
         absent("cut"),
     ]);

@@ -2,8 +2,8 @@
 
 use super::{Dispatcher, State};
 use crate::execute::control::{Signals, Stop};
-use persea_journal as journal;
 use persea_journal::Event;
+use std::borrow::Cow;
 
 impl Dispatcher<'_> {
     /// Cuts the job short; asked for a second time, at once.
@@ -32,7 +32,7 @@ impl Dispatcher<'_> {
     pub(super) async fn stand_still(&mut self, state: &mut State, signals: &mut Signals) {
         let written = self
             .journal
-            .append(journal::now(), &Event::JobPaused)
+            .record(None, &Event::JobPaused(Cow::default()))
             .and_then(|()| self.journal.commit());
         self.check(state, written);
         self.shared.clock.pause();
@@ -52,7 +52,7 @@ impl Dispatcher<'_> {
         self.shared.clock.resume();
         let written = self
             .journal
-            .append(journal::now(), &Event::JobResumed)
+            .record(None, &Event::JobResumed(Cow::default()))
             .and_then(|()| self.journal.commit());
         self.check(state, written);
     }

@@ -1,6 +1,7 @@
 //! Which of the ready tasks starts: the first in the order of the plan, or the one that a scheduler chooses. It must not know how a
 //! task is started.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -223,7 +224,7 @@ impl Dispatcher<'_> {
             plugin,
             message,
         };
-        self.write(state, &Event::Warning(&warning));
+        self.write(state, None, &Event::Warning(Cow::Borrowed(&warning)));
         self.screen.notice(&warning.message);
         self.screen.log(warning.message);
     }

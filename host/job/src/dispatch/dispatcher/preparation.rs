@@ -1,6 +1,7 @@
 //! The dispatcher's part in requirements: when each is met, what is to be undone, and that it is undone in the end, the last one
 //! first. It must not know how a requirement is met.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,10 @@ use crate::execute::task_host::{Assignment, Message, Met, Prepared, Slot};
 use crate::plan::graph::Node;
 use crate::plan::planner::Plan;
 use crate::plan::requirements::{Requirements, Step};
-use persea_journal::{Event, RequirementFinished, RequirementReleased, RequirementStarted};
+use persea_journal::{
+    Event, RequirementAbsent, RequirementFinished, RequirementReleased, RequirementStarted,
+    RequirementState,
+};
 use persea_model::{Attributes, Scope, Status};
 use persea_spawner as spawner;
 
@@ -168,18 +172,16 @@ impl Dispatcher<'_> {
         let Some(step) = plan.requirements.steps.get(index) else {
             return;
         };
-        let event = RequirementStarted {
-            id: &step.id,
-            name: &step.name,
-            requirement: &step.requirement,
+        let spawner = step.stacked.then(|| self.shared.spawner.name().into());
+        let event = Event::RequirementStarted(Cow::Owned(RequirementStarted {
+            id: Cow::Borrowed(&step.id),
+            name: Cow::Borrowed(&step.name),
+            requirement: Cow::Borrowed(&step.requirement),
             scope: step.scope,
-            resolver: &step.resolver.name,
-            spawner: step.stacked.then(|| self.shared.spawner.name()),
-        };
-        self.write(
-            state,
-            &Event::RequirementStarted(owner(&plan, step), &event),
-        );
+            resolver: Cow::Borrowed(&step.resolver.name),
+            spawner,
+        }));
+        self.write(state, owner(&plan, step), &event);
         self.screen.requirement_started(node, &step.name);
         let mut assignment = assignment(state, Arc::clone(&slot));
         if step.stacked {
@@ -254,10 +256,9 @@ impl Dispatcher<'_> {
         let Some(step) = plan.requirements.steps.get(step) else {
             return;
         };
-        self.write(
-            state,
-            &Event::RequirementAbsent(owner(&plan, step), &step.id),
-        );
+        let id = Cow::Borrowed(step.id.as_str());
+        let event = Event::RequirementAbsent(Cow::Owned(RequirementAbsent { id }));
+        self.write(state, owner(&plan, step), &event);
         let written = self.journal.commit();
         self.check(state, written);
         if step.scope != Scope::Keep
@@ -298,7 +299,7 @@ impl Dispatcher<'_> {
         };
         let mut event = RequirementFinished {
             id: step.id.clone(),
-            state: "present".to_owned(),
+            state: RequirementState::Present,
             reason: None,
             elapsed: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
             fulfilled: Attributes::new(),
@@ -308,14 +309,14 @@ impl Dispatcher<'_> {
         match met {
             Met::Present => {}
             Met::Fulfilled(fulfilled) => {
-                "fulfilled".clone_into(&mut event.state);
+                event.state = RequirementState::Fulfilled;
                 event.fulfilled = fulfilled.clone();
                 let variables = variables(&fulfilled);
                 state.preparation.variables.insert(index, variables);
                 to_undo = Some(fulfilled);
             }
             Met::Kept(fulfilled) => {
-                "fulfilled".clone_into(&mut event.state);
+                event.state = RequirementState::Fulfilled;
                 event.snapshot = Some(step.id.clone());
                 let variables = variables(&fulfilled);
                 event.fulfilled = fulfilled;
@@ -323,7 +324,10 @@ impl Dispatcher<'_> {
                 state.preparation.kept.insert(index);
             }
             Met::Failed { reason, unknown } => {
-                if unknown { "unknown" } else { "failed" }.clone_into(&mut event.state);
+                event.state = match unknown {
+                    true => RequirementState::Unknown,
+                    false => RequirementState::Failed,
+                };
                 event.reason = Some(reason);
                 to_undo = unknown.then(Attributes::new);
             }
@@ -334,12 +338,10 @@ impl Dispatcher<'_> {
         {
             state.preparation.undo.push((index, fulfilled));
         }
-        self.write(
-            state,
-            &Event::RequirementFinished(owner(&plan, step), &event),
-        );
+        let record = Event::RequirementFinished(Cow::Borrowed(&event));
+        self.write(state, owner(&plan, step), &record);
         let seconds = elapsed.as_secs_f64();
-        let is_shown = event.state != "present";
+        let is_shown = event.state != RequirementState::Present;
         let line = match (is_shown, &event.reason) {
             (false, _) => format!("requirement {}: present", step.name),
             (true, None) => format!("requirement {}: fulfilled ({seconds:.2} s)", step.name),
@@ -374,10 +376,8 @@ impl Dispatcher<'_> {
             reason: failed.clone(),
             elapsed: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
         };
-        self.write(
-            state,
-            &Event::RequirementReleased(owner(&plan, step), &event),
-        );
+        let record = Event::RequirementReleased(Cow::Borrowed(&event));
+        self.write(state, owner(&plan, step), &record);
         let seconds = elapsed.as_secs_f64();
         let line = match &failed {
             None => format!("requirement {}: released ({seconds:.2} s)", step.name),

@@ -1,6 +1,7 @@
 //! The dispatcher's part in starting tasks: which slot each gets, in which environment, and whether it goes into a batch. It must not know how a
 //! task is run.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::record::lease_variables;
@@ -10,7 +11,6 @@ use crate::execute::batch::Batch;
 use crate::execute::executor::execute;
 use crate::execute::task_host::Assignment;
 use crate::plan::planner::{Entry, Fate};
-use persea_journal as journal;
 use persea_journal::{Event, TaskEnvironment, TaskStarted};
 use persea_model::{Status, Task};
 use persea_plugin::Plugin;
@@ -163,18 +163,22 @@ impl Dispatcher<'_> {
         let requirements = &self.plan.requirements;
         let spawner = &self.shared.spawner;
         let environment = spawner.has_snapshots().then(|| TaskEnvironment {
-            spawner: spawner.name(),
+            spawner: spawner.name().into(),
             snapshot: state
                 .preparation
-                .snapshot(requirements, requirements.last_of(task.index)),
+                .snapshot(requirements, requirements.last_of(task.index))
+                .map(Cow::Borrowed),
         });
-        let data = TaskStarted {
-            leases: state.queue.leases(task.index),
+        let leases = state.queue.leases(task.index).into_iter();
+        let leases = leases.map(|(resource, instances)| {
+            let instances = instances.into_iter().map(Cow::Borrowed);
+            (Cow::Borrowed(resource), instances.collect())
+        });
+        let event = Event::TaskStarted(Cow::Owned(TaskStarted {
+            leases: leases.collect(),
             environment,
-        };
-        let written = self
-            .journal
-            .append(journal::now(), &Event::TaskStarted(&task.id, &data));
+        }));
+        let written = self.journal.record(Some(&task.id), &event);
         self.check(state, written);
         self.screen.task_started(task);
     }

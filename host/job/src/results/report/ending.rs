@@ -1,29 +1,16 @@
 //! The end of a journal that has none, because its host was killed or could not write any more: every task that was planned
 //! and has no end is in the report, in error, and then the job ends.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use serde::Deserialize;
-
-use persea_journal::{JobFinished, JournalError, Line, Reader, TaskFinished, is_in_use};
+use persea_journal::{
+    Event, EventKind, JobFinished, JournalError, Line, Reader, TaskFinished, TaskPlanned, is_in_use,
+};
 use persea_model::names::TEST_RESULTS;
 use persea_model::names::task_directory;
-use persea_model::{Attributes, Runnable, Status, Tally};
-
-/// What a journal says of a planned task. Those of older hosts have no names.
-#[derive(Deserialize)]
-struct Planned {
-    index: usize,
-    name: Option<String>,
-    title: Option<String>,
-    runnable: Runnable,
-}
-
-#[derive(Deserialize)]
-struct Finished {
-    status: Status,
-}
+use persea_model::{Attributes, Status, Tally};
 
 /// What a journal lacks: the ends of tasks, and that of the job.
 pub(super) struct Ending {
@@ -43,26 +30,34 @@ impl Ending {
         let mut started: HashMap<String, u64> = HashMap::new();
         let mut tally = Tally::default();
         let mut reader = Reader::open(job_dir)?;
-        while let Some(line) = reader.next::<Finished>(|kind| kind == "task-finished")? {
-            tally.add(line.data.status);
-            finished.extend(line.task);
-        }
-        let mut reader = Reader::open(job_dir)?;
-        let is_start = |kind: &str| kind == "task-started";
-        while let Some(line) = reader.next::<serde::de::IgnoredAny>(is_start)? {
-            if let Some(task) = line.task.filter(|task| !finished.contains(task)) {
-                started.insert(task, line.time);
+        let ends = [EventKind::TaskStarted, EventKind::TaskFinished];
+        while let Some(record) = reader.next_event(&ends)? {
+            match (record.event, record.task) {
+                (Event::TaskStarted(_), Some(task)) => {
+                    started.insert(task, record.time);
+                }
+                (Event::TaskFinished(end), task) => {
+                    tally.add(end.status);
+                    if let Some(task) = task {
+                        started.remove(&task);
+                        finished.insert(task);
+                    }
+                }
+                _ => {}
             }
         }
         let mut lines = Vec::new();
         let mut reader = Reader::open(job_dir)?;
-        while let Some(line) = reader.next::<Planned>(|kind| kind == "task-planned")? {
-            let Some(task) = line.task.filter(|task| !finished.contains(task)) else {
+        while let Some(record) = reader.next_event(&[EventKind::TaskPlanned])? {
+            let task = record.task.filter(|task| !finished.contains(task));
+            let (Some(task), Event::TaskPlanned(planned)) = (task, record.event) else {
                 continue;
             };
             tally.add(Status::Error);
-            let end = end(&task, line.data, started.get(&task).copied(), reason);
-            lines.push(made("task-finished", time, Some(task), &end));
+            let start = started.get(&task).copied();
+            let end = end(&task, planned.into_owned(), start, reason);
+            let event = Event::TaskFinished(Cow::Owned(end));
+            lines.push(made(time, Some(task), &event));
         }
         let unfinished = lines.len();
         let end = JobFinished {
@@ -72,14 +67,14 @@ impl Ending {
             elapsed: 0,
             interrupted_by: Some("the journal ends before the job does".into()),
         };
-        lines.push(made("job-finished", time, None, &end));
+        lines.push(made(time, None, &Event::JobFinished(Cow::Owned(end))));
         Ok(Self { unfinished, lines })
     }
 }
 
 /// The end of a task of which the journal has none.
-fn end(id: &str, planned: Planned, started: Option<u64>, reason: &str) -> TaskFinished {
-    let Planned {
+fn end(id: &str, planned: TaskPlanned<'_>, started: Option<u64>, reason: &str) -> TaskFinished {
+    let TaskPlanned {
         index,
         name,
         title,
@@ -92,8 +87,11 @@ fn end(id: &str, planned: Planned, started: Option<u64>, reason: &str) -> TaskFi
     });
     TaskFinished {
         index,
-        name: name.or_else(of_runnable).unwrap_or(id.to_owned()),
-        title,
+        name: name
+            .map(Cow::into_owned)
+            .or_else(of_runnable)
+            .unwrap_or(id.to_owned()),
+        title: title.map(Cow::into_owned),
         kind: runnable.kind.clone(),
         uri: runnable.uri.clone(),
         status: Status::Error,
@@ -113,19 +111,14 @@ fn end(id: &str, planned: Planned, started: Option<u64>, reason: &str) -> TaskFi
     }
 }
 
-fn made(
-    event: &str,
-    time: u64,
-    task: Option<String>,
-    data: &impl serde::Serialize,
-) -> Line<Attributes> {
-    let data = match serde_json::to_value(data) {
+fn made(time: u64, task: Option<String>, event: &Event<'_>) -> Line<Attributes> {
+    let data = match serde_json::to_value(event) {
         Ok(serde_json::Value::Object(data)) => data,
         // An event is an object by its type.
         _ => Attributes::new(),
     };
     Line {
-        event: event.to_owned(),
+        event: event.kind().name().to_owned(),
         time,
         task,
         data,
