@@ -48,7 +48,7 @@ fn pairwise_example_covers_every_pair_of_values() {
         &[],
     )
     .code(4);
-    let words = "job.toml: suite `all`: the variants of `t` are not known: varianter `pairwise` (plugins/varianter-pairwise.wasm): `no` means nothing here: `axes` does (invalid)";
+    let words = "job.toml: suite `all`: the variants of `t` are not known: varianter `pairwise` (plugins/varianter-pairwise.wasm): unknown parameter `no`; this varianter takes `axes` (invalid)";
     assert!(ran.stderr.contains(words), "{ran}");
 }
 

@@ -1,4 +1,4 @@
-# One case, as the recipe gives it: the text in TEXT, the number that is expected as the argument.
+# One case of the recipe: TEXT holds the text, the argument is the expected number of words.
 . "${0%/*}/words.sh"
 found=$(words "$TEXT")
 echo "$found words, $1 expected"

@@ -1,6 +1,6 @@
-# What is tested here: a function that counts the words of a text.
+# The code under test: a function that counts the words of a text.
 words() (
-    set -f # a text with `*` in it is a text, not a pattern
+    set -f # `*` in the text is a word, not a pattern
     set -- $1
     echo $#
 )

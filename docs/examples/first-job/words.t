@@ -1,4 +1,4 @@
-# A test that prints TAP: it passes when every point does, and a failure is told by the name of its point.
+# A test that prints TAP: it passes if every point passes, and a failure names its points.
 . "${0%/*}/words.sh"
 
 point() {

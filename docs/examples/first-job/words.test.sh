@@ -1,5 +1,5 @@
 #!/bin/sh
-# A test that is a program: it passes when it exits with 0.
+# A test that is a program: it passes if the program exits with 0.
 set -eu
 . "$AVOCADO_TEST_BASEDIR/words.sh"
 

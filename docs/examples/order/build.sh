@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes what the others look at.
+# Writes the files that the other tests check.
 mkdir -p build
 for name in parser report train; do
     echo "$name" >"build/$name"

@@ -1,4 +1,4 @@
 #!/bin/sh
-# Adds a line to what the suite has set up. Two at once would lose one of them: that is what the mutex is for.
+# Adds a line to the file of the suite. Two tests at once would lose a line, so they share a mutex.
 before=$(cat scratch/lines)
 printf '%s\n%s\n' "$before" "$1" >scratch/lines

@@ -1,3 +1,3 @@
 #!/bin/sh
-# Passes if the words that were fetched for it are as many as it is told.
+# Passes if the downloaded file has as many words as the argument says.
 test "$(wc -l <"$PERSEA_ASSET_WORDS_TXT")" = "$1"

@@ -1,4 +1,4 @@
-//! A runner for the kind `hello`: a program passes when what it prints begins with a greeting.
+//! A runner for the kind `hello`: a program passes if its output begins with a greeting.
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Command, Output};
 use persea_plugin_sdk::status;

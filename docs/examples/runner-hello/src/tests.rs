@@ -1,7 +1,7 @@
 use super::*;
 use persea_plugin_sdk::testing::{Answer, Host, Processes};
 
-/// What the runner makes of a program that ends with `answer`.
+/// Runs the runner with a program that ends with `answer`.
 fn outcome(answer: Answer) -> Outcome {
     let _host = Host::new().processes(Processes::always(answer)).install();
     Hello::run(Task::new("1-greet", Runnable::new("hello").uri("greet"))).unwrap()

@@ -1,15 +1,17 @@
-//! A scheduler that walks the graph of tasks depth first: what waits for the task that has just ended goes before what waits for
-//! others. With the setting `scheduler.depth-first.drop-broken`, a branch in which a task has not passed is not walked on.
+//! A scheduler that walks the graph of tasks depth first: tasks that wait for the task that has
+//! just ended start before all others. With the setting `scheduler.depth-first.drop-broken` it
+//! drops the rest of a branch in which a task has failed.
 use persea_plugin_sdk::prelude::*;
 
 const DROP_BROKEN: &str = "scheduler.depth-first.drop-broken";
 
 #[derive(Default)]
 struct DepthFirst {
-    /// Of each task: those that wait for it, and the number of its branch, by the task with which that begins.
+    /// For each task, the tasks that wait for it.
     waiting: Vec<Vec<u32>>,
+    /// For each task, the first task of its branch.
     branch: Vec<usize>,
-    /// The tasks that were made ready by one that has ended, the latest last.
+    /// Tasks that waited for a task that has ended, the latest last.
     path: Vec<u32>,
     drop_broken: bool,
     to_drop: Vec<u32>,
@@ -17,8 +19,11 @@ struct DepthFirst {
 
 impl Scheduler for DepthFirst {
     fn describe() -> Description {
-        Description::new("depth-first", "goes on with what waits for the task that has just ended")
-            .settings([DROP_BROKEN])
+        Description::new(
+            "depth-first",
+            "starts what waits for the task that has just ended",
+        )
+        .settings([DROP_BROKEN])
     }
 
     fn begin(&mut self, nodes: Vec<Node>, settings: &Attributes) -> Result<(), Error> {
@@ -42,10 +47,11 @@ impl Scheduler for DepthFirst {
 
     fn ended(&mut self, task: u32, status: Status) -> Result<(), Error> {
         let task = task as usize;
-        // The last one is looked at first, and the plan's first is to be that.
+        // `next` pops from the end, so the plan's first task goes last.
         let next = self.waiting.get(task).into_iter().flatten().rev();
         self.path.extend(next);
-        if self.drop_broken && matches!(status, Status::Fail | Status::Error | Status::Interrupted) {
+        let is_broken = matches!(status, Status::Fail | Status::Error | Status::Interrupted);
+        if self.drop_broken && is_broken {
             let broken = self.branch.get(task).copied();
             let all = (0_u32..).zip(&self.branch);
             let rest = all.filter(|(_, branch)| Some(**branch) == broken);
@@ -64,12 +70,14 @@ impl Scheduler for DepthFirst {
                 return Ok(Choice::Start(task));
             }
         }
-        Ok(ready.first().map_or(Choice::Wait, |first| Choice::Start(*first)))
+        Ok(ready
+            .first()
+            .map_or(Choice::Wait, |first| Choice::Start(*first)))
     }
 }
 
 impl DepthFirst {
-    /// Gives all that can be reached from a task the number of its branch.
+    /// Puts every task that waits for `root`, directly or not, into the branch of `root`.
     fn mark(&mut self, root: usize) {
         let mut left = vec![root];
         let mut seen = vec![false; self.branch.len()];

@@ -1,5 +1,5 @@
-//! A varianter that takes few of all combinations, but such that any two values of two axes come together in one. Many mistakes need no more
-//! than two values to be seen.
+//! A varianter that chooses few of all combinations, but tests every pair of values of two axes in
+//! one of them. Many bugs need no more than two values to show.
 use std::collections::{BTreeMap, BTreeSet};
 
 use persea_plugin_sdk::prelude::*;
@@ -8,54 +8,63 @@ struct Pairwise;
 
 impl Varianter for Pairwise {
     fn describe() -> Description {
-        Description::new("pairwise", "every pair of values of two axes in some variant")
+        Description::new("pairwise", "tests every pair of values of two axes")
     }
 
     fn vary(request: &VaryRequest) -> Result<Vec<Variant>, Error> {
         let invalid = |message: &str| Error::new("invalid", message);
         if let Some((other, _)) = request.parameters.iter().find(|(name, _)| *name != "axes") {
-            return Err(invalid(&format!("`{other}` means nothing here: `axes` does")));
+            return Err(invalid(&format!(
+                "unknown parameter `{other}`; this varianter takes `axes`"
+            )));
         }
         let text = request.parameters.json("axes");
-        // What is no value that a test can be given is refused by the host.
+        // The host refuses values that a test cannot be given.
         let axes: BTreeMap<String, Vec<serde_json::Value>> = text
             .and_then(|text| serde_json::from_str(text).ok())
-            .ok_or_else(|| invalid("`axes` is a table of lists of values"))?;
+            .ok_or_else(|| invalid("`axes` must be a table of lists of values"))?;
         let sizes: Vec<usize> = axes.values().map(Vec::len).collect();
         if sizes.is_empty() || sizes.contains(&0) {
-            return Err(invalid("there is at least one axis, and a value on each"));
+            return Err(invalid(
+                "`axes` needs at least one axis, and each axis a value",
+            ));
         }
         let variant = |row: Vec<usize>| {
             let chosen = axes.iter().zip(row);
-            chosen.map(|((name, values), place)| (name, value(&values[place]))).collect()
+            chosen
+                .map(|((name, values), index)| (name, value(&values[index])))
+                .collect()
         };
         Ok(cover(&sizes).into_iter().map(variant).collect())
     }
 }
 
-/// A value of one axis together with a value of another, by their places.
+/// A value of one axis together with a value of another, each as (axis, index of the value).
 type Pair = [(usize, usize); 2];
 
-/// Rows with a place on each axis, such that each pair is in one: as long as there is one that is in no row yet, a row is begun with it, and
-/// gets on each other axis the value that brings the most new pairs. So the same axes always make the same rows.
+/// Chooses rows, each with the index of one value on each axis, so that every pair is in a row.
+///
+/// Each row begins with the first missing pair. Every other axis then gets the value that adds the
+/// most missing pairs, the first of several. So the same axes always give the same rows.
 fn cover(sizes: &[usize]) -> Vec<Vec<usize>> {
     if let [only] = sizes {
-        return (0..*only).map(|place| vec![place]).collect();
+        return (0..*only).map(|index| vec![index]).collect();
     }
     let mut missing = pairs(sizes);
     let mut rows = Vec::new();
     while let Some(first) = missing.first().copied() {
         let mut row: Vec<Option<usize>> = vec![None; sizes.len()];
-        for (axis, place) in first {
-            row[axis] = Some(place);
+        for (axis, index) in first {
+            row[axis] = Some(index);
         }
         for axis in 0..sizes.len() {
             if row[axis].is_none() {
-                let new = |place: &usize| {
-                    let with = others(&row).filter(|other| missing.contains(&pair(*other, (axis, *place))));
-                    with.count()
+                let new = |index: &usize| {
+                    others(&row)
+                        .filter(|other| missing.contains(&pair(*other, (axis, *index))))
+                        .count()
                 };
-                // Of those that bring the same the first.
+                // `max_by_key` returns the last maximum: reversed, that is the first value.
                 row[axis] = (0..sizes[axis]).rev().max_by_key(new);
             }
         }
@@ -71,7 +80,7 @@ fn cover(sizes: &[usize]) -> Vec<Vec<usize>> {
 }
 
 fn pairs(sizes: &[usize]) -> BTreeSet<Pair> {
-    let values = |axis: usize| (0..sizes[axis]).map(move |place| (axis, place));
+    let values = |axis: usize| (0..sizes[axis]).map(move |index| (axis, index));
     let mut all = BTreeSet::new();
     for axis in 0..sizes.len() {
         for other in axis + 1..sizes.len() {
@@ -81,15 +90,15 @@ fn pairs(sizes: &[usize]) -> BTreeSet<Pair> {
     all
 }
 
-/// The two in the order of their axes.
+/// Orders two values by their axes.
 fn pair(one: (usize, usize), other: (usize, usize)) -> Pair {
     [one.min(other), one.max(other)]
 }
 
-/// The values that a row has already.
+/// The values that are already in a row.
 fn others(row: &[Option<usize>]) -> impl Iterator<Item = (usize, usize)> {
-    let places = row.iter().enumerate();
-    places.filter_map(|(axis, place)| Some((axis, (*place)?)))
+    let indices = row.iter().enumerate();
+    indices.filter_map(|(axis, index)| Some((axis, (*index)?)))
 }
 
 fn value(json: &serde_json::Value) -> Value {

@@ -12,7 +12,7 @@ const SIZES: [&[usize]; 8] = [
 ];
 
 #[test]
-fn every_pair_is_in_some_row() {
+fn every_pair_is_in_a_row() {
     for sizes in SIZES {
         let mut missing = pairs(sizes);
         for row in cover(sizes) {
@@ -29,23 +29,28 @@ fn every_pair_is_in_some_row() {
 }
 
 #[test]
-fn the_rows_are_fewer_than_all_combinations_and_no_two_the_same() {
+fn rows_are_distinct_and_fewer_than_all_combinations() {
     for sizes in SIZES {
         let rows = cover(sizes);
         assert_eq!(rows.iter().collect::<BTreeSet<_>>().len(), rows.len());
-        assert_eq!(rows, cover(sizes), "they are always the same");
+        assert_eq!(rows, cover(sizes), "the same axes give the same rows");
         let product: usize = sizes.iter().product();
-        // Of two axes, or of those that have one value, all combinations are needed.
+        // With two axes of several values, every combination is a pair.
         let several = sizes.iter().filter(|size| **size > 1).count();
-        assert_eq!(rows.len() < product, several > 2, "{sizes:?}: {}", rows.len());
+        assert_eq!(
+            rows.len() < product,
+            several > 2,
+            "{sizes:?}: {}",
+            rows.len()
+        );
     }
-    // Of 81 combinations, and of a million.
+    // There are 81 combinations, and a million.
     assert!(cover(&[3, 3, 3, 3]).len() <= 12);
     assert!(cover(&[2; 20]).len() <= 20);
 }
 
 #[test]
-fn one_axis_has_no_pairs_but_all_its_values() {
+fn one_axis_gives_a_row_for_each_value() {
     assert_eq!(cover(&[3]), [[0], [1], [2]]);
 }
 
@@ -66,11 +71,14 @@ fn values_keep_their_kind() {
 }
 
 #[test]
-fn what_it_cannot_work_with_is_an_error() {
+fn invalid_axes_are_an_error() {
     for axes in ["{}", r#"{"a": []}"#, r#"{"a": 3}"#, "[]"] {
         assert_eq!(ask(axes).unwrap_err().code, "invalid");
     }
     let request = VaryRequest::default().parameter("only", Value::json("[]"));
     let error = Pairwise::vary(&request).unwrap_err();
-    assert_eq!(error.message, "`only` means nothing here: `axes` does");
+    assert_eq!(
+        error.message,
+        "unknown parameter `only`; this varianter takes `axes`"
+    );
 }
