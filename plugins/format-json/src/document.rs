@@ -1,7 +1,9 @@
-//! The text of `results.json`: from events to bytes, piece by piece. It knows neither the host nor when to flush.
+//! Owns the text of `results.json`: turns each event into the bytes to append to the report.
+//! Does not know about the host, nor when bytes are flushed.
 //!
-//! The keys are those of `avocado/plugins/jsonresult.py` of Avocado 113.0, so that what reads its results reads these. The
-//! order of an object's keys means nothing in JSON: those that are known only at the end stand there.
+//! The keys are those of `avocado/plugins/jsonresult.py` in Avocado 113.0, so that readers of
+//! Avocado's results can read these. JSON gives the order of keys no meaning: totals, which are
+//! known only at the job's end, follow the tests.
 
 use std::io::{self, Write};
 
@@ -9,41 +11,42 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 use persea_plugin_sdk::{Attributes, Event};
 
-/// What Avocado writes for a text that it does not have.
+/// Avocado's value for a missing text.
 const UNKNOWN: &str = "<unknown>";
 
-/// How many warnings a report has; the journal has all of them.
-const MOST_WARNINGS: usize = 1000;
+/// Limit of warnings in a report; the journal has all of them.
+const MAX_WARNINGS: usize = 1000;
 
-/// A report in the making. What it keeps does not grow with the job, but for its first thousand warnings.
+/// State of a report that is being written. Its size does not grow with the number of tests; it
+/// keeps at most [`MAX_WARNINGS`] warnings.
 #[derive(Debug)]
 pub(crate) struct Document {
     job_dir: String,
-    /// In nanoseconds since 1970.
+    /// Start of the job, in nanoseconds since 1970.
     started: i64,
     tests: u64,
-    /// The sum of all tests' times, in nanoseconds.
+    /// Sum of the durations of all tests, in nanoseconds.
     elapsed: i64,
-    /// The warnings as JSON objects, to stand behind the tests.
+    /// Warnings as JSON objects, to be written after the tests.
     warnings: Vec<String>,
-    /// The number of warnings beyond them.
-    more_warnings: usize,
+    /// Number of warnings that were dropped because of [`MAX_WARNINGS`].
+    dropped_warnings: usize,
 }
 
-/// One value of an object.
+/// Value of a member of a JSON object.
 enum Field<'a> {
     Text(&'a str),
-    /// Several texts that make one.
+    /// Texts to be written as one, without a separator between them.
     Path(&'a [&'a str]),
-    /// Nanoseconds, written as seconds.
+    /// A number of nanoseconds, written in seconds.
     Seconds(i64),
     Integer(i64),
-    /// JSON as it is.
+    /// Valid JSON, written unchanged.
     Json(&'a str),
 }
 
 impl Document {
-    /// Writes all that is known before the first test.
+    /// Writes everything that precedes the first test.
     pub(crate) fn begin(out: &mut impl Write, event: &Event) -> io::Result<Self> {
         let data = &event.data;
         let job_dir = data.text("job-dir").unwrap_or_default();
@@ -56,49 +59,53 @@ impl Document {
             ),
             ("start", Field::Text(&date_and_time(event.time))),
         ];
-        fields(out, "    ", &head)?;
+        write_fields(out, "    ", &head)?;
         out.write_all(b",\n    \"tests\": [")?;
         Ok(Self {
             job_dir: job_dir.to_owned(),
-            started: signed(event.time),
+            started: to_signed(event.time),
             tests: 0,
             elapsed: 0,
             warnings: Vec::new(),
-            more_warnings: 0,
+            dropped_warnings: 0,
         })
     }
 
-    /// Keeps a warning for the end of the report.
-    pub(crate) fn warn(&mut self, data: &Attributes) -> io::Result<()> {
-        if self.warnings.len() == MOST_WARNINGS {
-            self.more_warnings += 1;
+    /// Keeps a warning, to be written at the end of the report.
+    pub(crate) fn add_warning(&mut self, data: &Attributes) -> io::Result<()> {
+        if self.warnings.len() == MAX_WARNINGS {
+            self.dropped_warnings += 1;
             return Ok(());
         }
         let names = ["cause", "message", "plugin", "reference"];
         let texts = names
             .into_iter()
             .filter_map(|name| Some((name, Field::Text(data.text(name)?))));
-        self.warnings.push(object(&texts.collect::<Vec<_>>())?);
+        self.warnings
+            .push(render_object(&texts.collect::<Vec<_>>())?);
         Ok(())
     }
 
-    /// All warnings as the items of a JSON array.
-    fn all_warnings(&self) -> io::Result<String> {
+    /// Renders all warnings as the items of a JSON array.
+    fn render_warnings(&self) -> io::Result<String> {
         let mut all = self.warnings.join(",\n        ");
-        if self.more_warnings > 0 {
-            let message = format!("{} more warnings: the journal has them", self.more_warnings);
+        if self.dropped_warnings > 0 {
+            let message = format!(
+                "{} more warnings: the journal has them",
+                self.dropped_warnings
+            );
             all.push_str(",\n        ");
-            all.push_str(&object(&[("message", Field::Text(&message))])?);
+            all.push_str(&render_object(&[("message", Field::Text(&message))])?);
         }
         Ok(all)
     }
 
-    /// Writes one test. One that never started has ended when it would have begun, and took no time.
-    pub(crate) fn test(&mut self, out: &mut impl Write, event: &Event) -> io::Result<()> {
+    /// Writes a test. A test that never started has its end as its start, and a duration of 0.
+    pub(crate) fn write_test(&mut self, out: &mut impl Write, event: &Event) -> io::Result<()> {
         let data = &event.data;
         let text = |name| data.text(name).unwrap_or(UNKNOWN);
         let elapsed = data.integer("elapsed").unwrap_or(0);
-        let end = signed(event.time);
+        let end = to_signed(event.time);
         let start = data.integer("started").unwrap_or(end);
         let log_dir: [&str; 4] = [
             &self.job_dir,
@@ -151,14 +158,14 @@ impl Document {
         let separator: &[u8] = if self.tests == 0 { b"\n" } else { b",\n" };
         out.write_all(separator)?;
         out.write_all(b"        {")?;
-        fields(out, "            ", &all)?;
+        write_fields(out, "            ", &all)?;
         out.write_all(b"\n        }")?;
         self.tests += 1;
         self.elapsed = self.elapsed.saturating_add(elapsed);
         Ok(())
     }
 
-    /// Writes what is known only when the job has ended.
+    /// Writes everything that follows the last test: totals and warnings.
     pub(crate) fn end(&self, out: &mut impl Write, event: &Event) -> io::Result<()> {
         let count = |name| Field::Integer(event.data.integer(name).unwrap_or(0));
         let tail = [
@@ -177,25 +184,25 @@ impl Document {
         } else {
             b"\n    ],".as_slice()
         })?;
-        fields(out, "    ", &tail)?;
+        write_fields(out, "    ", &tail)?;
         if !self.warnings.is_empty() {
-            let warnings = self.all_warnings()?;
+            let warnings = self.render_warnings()?;
             write!(out, ",\n    \"warnings\": [\n        {warnings}\n    ]")?;
         }
         out.write_all(b"\n}\n")
     }
 }
 
-/// An object on several lines, as an item of an array of the document.
-fn object(all: &[(&str, Field<'_>)]) -> io::Result<String> {
+/// Renders a JSON object on several lines, indented as an item of an array of the document.
+fn render_object(all: &[(&str, Field<'_>)]) -> io::Result<String> {
     let mut object = b"{".to_vec();
-    fields(&mut object, "            ", all)?;
+    write_fields(&mut object, "            ", all)?;
     object.extend_from_slice(b"\n        }");
     Ok(String::from_utf8_lossy(&object).into_owned())
 }
 
-/// Writes the inside of an object, a line a field, without the line break after the last one.
-fn fields(out: &mut impl Write, indent: &str, all: &[(&str, Field<'_>)]) -> io::Result<()> {
+/// Writes the members of an object, each on its line, without a line break after the last one.
+fn write_fields(out: &mut impl Write, indent: &str, all: &[(&str, Field<'_>)]) -> io::Result<()> {
     let mut separator = "\n";
     for (name, field) in all {
         out.write_all(separator.as_bytes())?;
@@ -203,13 +210,13 @@ fn fields(out: &mut impl Write, indent: &str, all: &[(&str, Field<'_>)]) -> io::
         out.write_all(b"\"")?;
         out.write_all(name.as_bytes())?;
         out.write_all(b"\": ")?;
-        value(out, field)?;
+        write_value(out, field)?;
         separator = ",\n";
     }
     Ok(())
 }
 
-fn value(out: &mut impl Write, field: &Field<'_>) -> io::Result<()> {
+fn write_value(out: &mut impl Write, field: &Field<'_>) -> io::Result<()> {
     match field {
         Field::Text(text) => Ok(serde_json::to_writer(out, text)?),
         Field::Path(parts) => Ok(serde_json::to_writer(out, &parts.concat())?),
@@ -224,18 +231,18 @@ fn value(out: &mut impl Write, field: &Field<'_>) -> io::Result<()> {
     }
 }
 
-/// A time in nanoseconds since 1970, which fits until the year 2262.
-fn signed(nanoseconds: u64) -> i64 {
+/// Converts nanoseconds since 1970; they fit until the year 2262.
+fn to_signed(nanoseconds: u64) -> i64 {
     i64::try_from(nanoseconds).unwrap_or(i64::MAX)
 }
 
-/// Whether a text is a JSON object: a plugin could have handed over anything.
+/// Checks that a text is a JSON object: the text comes from another plugin.
 fn is_object(json: &str) -> bool {
     json.trim_start().starts_with('{')
         && serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok()
 }
 
-/// A point in time as Python's `str(datetime)` writes it, in UTC: `2026-11-23 00:10:27.215350`.
+/// Formats a time as Python's `str(datetime)` does, in UTC: `2026-11-23 00:10:27.215350`.
 fn date_and_time(nanoseconds: u64) -> String {
     let time = Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default();
     let time = Offset::UTC.to_datetime(time);

@@ -1,14 +1,16 @@
-//! The result format `json`: `results.json` as Avocado writes it, made while the job runs.
+//! Owns the result format `json`: `results.json` with Avocado's keys, written while the job runs.
 //!
-//! Every key that Avocado has is there, with what it means there, but for these:
-//! * `time_start` and `time_end` are seconds since the job started, by the clock of the machine: the journal knows no other.
-//!   (In Avocado they are readings of a monotonic clock, whose zero means nothing.) `time_elapsed` is measured, and `time` is the
-//!   sum of it over all tests, as there.
+//! The report has every key that Avocado's has, with the same meaning, except:
+//! * `time_start` and `time_end` are seconds since the job started, by the wall clock, because the
+//!   journal has no other clock. In Avocado they are readings of a monotonic clock with an
+//!   arbitrary zero. `time_elapsed` is measured, and `time` is its sum over all tests, as in
+//!   Avocado.
 //! * `start` is in UTC.
-//! * A test that never started has an entry too: its times are those of the moment at which that was settled, and
-//!   `time_elapsed` is 0.
+//! * A test that never started has an entry too: all its times are the time at which its result
+//!   was decided, and `time_elapsed` is 0.
 //!
-//! Beside them the job has `warnings` where there are any, and a test has `kind` and, where there are any, `uri`, `returncode`, `attempts` and `flaky`.
+//! Keys that Avocado does not have: `warnings` of a job that has some; `kind` of each test; `uri`,
+//! `returncode`, `attempts` and `flaky` of a test where they apply.
 
 mod document;
 
@@ -16,22 +18,22 @@ use document::Document;
 use persea_plugin_sdk::output::{self, Report};
 use persea_plugin_sdk::prelude::*;
 
-/// What is gathered before it is handed to the host, in bytes.
-const BUFFER: usize = 64 * 1024;
+/// Size of the buffer at which it is flushed to the host, in bytes.
+const BUFFER_SIZE: usize = 64 * 1024;
 
-/// The plugin.
+/// The result format `json`.
 #[derive(Debug, Default)]
-pub struct Json(Option<Open>);
+pub struct Json(Option<OpenReport>);
 
 #[derive(Debug)]
-struct Open {
+struct OpenReport {
     report: Report,
-    /// What the host hasn't been given yet.
+    /// Bytes that the host does not have yet.
     buffer: Vec<u8>,
     document: Document,
 }
 
-impl Open {
+impl OpenReport {
     fn flush(&mut self) -> Result<(), Error> {
         if !self.buffer.is_empty() {
             self.report.write(&self.buffer)?;
@@ -43,7 +45,7 @@ impl Open {
 
 impl ResultFormat for Json {
     fn describe() -> Description {
-        Description::new("json", "results.json, with the keys that Avocado's has")
+        Description::new("json", "writes results.json with Avocado's keys")
             .with("file", "results.json")
             .with("streams", true)
             .with(
@@ -58,16 +60,16 @@ impl ResultFormat for Json {
                 let mut buffer = Vec::new();
                 let report = output::open()?;
                 let document = Document::begin(&mut buffer, event)?;
-                *open = Some(Open {
+                *open = Some(OpenReport {
                     report,
                     buffer,
                     document,
                 });
             }
-            ("warning", Some(open)) => open.document.warn(&event.data)?,
+            ("warning", Some(open)) => open.document.add_warning(&event.data)?,
             ("task-finished", Some(open)) => {
-                open.document.test(&mut open.buffer, event)?;
-                if open.buffer.len() >= BUFFER {
+                open.document.write_test(&mut open.buffer, event)?;
+                if open.buffer.len() >= BUFFER_SIZE {
                     open.flush()?;
                 }
             }
@@ -83,7 +85,7 @@ impl ResultFormat for Json {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.0.as_mut().map_or(Ok(()), Open::flush)
+        self.0.as_mut().map_or(Ok(()), OpenReport::flush)
     }
 }
 

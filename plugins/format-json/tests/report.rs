@@ -1,4 +1,4 @@
-//! What readers of Avocado's `results.json` rely on.
+//! Tests what readers of Avocado's `results.json` rely on.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use persea_format_json::Json;
@@ -50,7 +50,8 @@ fn ended() -> Event {
     )
 }
 
-/// The report, written to a pipe: it must never go back.
+/// Returns the report that the events make. The host's report is a stream, in which nothing that
+/// is written can be changed later.
 fn report(events: &[Event]) -> String {
     let host = Host::new().reports(Reports::stream()).install();
     let mut format = Json::default();
@@ -73,7 +74,7 @@ fn warning(reference: &str) -> Event {
 }
 
 #[test]
-fn warnings_stand_behind_the_tests() {
+fn warnings_follow_the_tests() {
     let read = parse(&[
         started(1),
         warning("t.py"),
@@ -91,7 +92,7 @@ fn warnings_stand_behind_the_tests() {
 }
 
 #[test]
-fn warnings_beyond_the_first_thousand_are_counted() {
+fn warnings_after_the_first_thousand_are_counted() {
     let mut events = vec![started(0)];
     events.extend((0..1002).map(|number| warning(&number.to_string())));
     events.push(ended());
@@ -106,7 +107,7 @@ fn warnings_beyond_the_first_thousand_are_counted() {
 }
 
 #[test]
-fn every_key_of_avocado_is_there() {
+fn report_has_every_key_of_avocado() {
     let full = finished("2-a.py:T.b", "a.py:T.b", "FAIL")
         .with("reason", "1 != \"2\"\n")
         .with("whiteboard", "wb")
@@ -144,7 +145,8 @@ fn every_key_of_avocado_is_there() {
         failed[key] = value;
     }
     let expected = json!({
-        "cancel": 6, "errors": 3, "failures": 2, "interrupt": 7, "pass": 1, "skip": 4, "warn": 5, "total": 8,
+        "cancel": 6, "errors": 3, "failures": 2, "interrupt": 7, "pass": 1, "skip": 4,
+        "warn": 5, "total": 8,
         "debuglog": "/home/user/jr/job-1/job.log",
         "job_id": "ccb633cd356d139c3a5a3c89569c1a852c35d1b9",
         "start": "2026-11-23 00:10:27.215350",
@@ -155,7 +157,7 @@ fn every_key_of_avocado_is_there() {
 }
 
 #[test]
-fn a_test_that_never_started_has_an_entry_too() {
+fn test_that_never_started_has_an_entry() {
     let event = Event::new("task-finished")
         .time(START + 2 * SECOND)
         .task("1-a")
@@ -172,7 +174,7 @@ fn a_test_that_never_started_has_an_entry_too() {
 }
 
 #[test]
-fn it_is_laid_out_as_avocado_s() {
+fn report_is_laid_out_as_avocados() {
     let text = report(&[started(1), finished("1-a", "a", "PASS"), ended()]);
     assert!(text.starts_with("{\n    \"debuglog\": "), "{text}");
     assert!(
@@ -187,12 +189,12 @@ fn it_is_laid_out_as_avocado_s() {
 }
 
 #[test]
-fn a_job_without_tests_is_valid_too() {
+fn job_without_tests_makes_a_valid_report() {
     assert_eq!(parse(&[started(0), ended()])["tests"], json!([]));
 }
 
 #[test]
-fn what_it_does_not_know_is_ignored() {
+fn unknown_events_and_malformed_tags_are_ignored() {
     let wrong = finished("1-a", "a", "PASS").with("tags", Value::json("{no json"));
     let read = parse(&[
         Event::new("weather"),
@@ -206,7 +208,7 @@ fn what_it_does_not_know_is_ignored() {
 }
 
 proptest! {
-    /// Every text comes back as it was.
+    /// A reader of the JSON gets back every text unchanged.
     #[test]
     fn texts_are_escaped(text in "\\PC*|[\0-\x7f]*") {
         let event = finished("1-a", &text, "FAIL").with("reason", text.as_str());
@@ -215,14 +217,22 @@ proptest! {
         prop_assert_eq!(read["tests"][0]["fail_reason"].as_str().unwrap(), &text);
     }
 
-    /// Every time is a number, also where a clock was set back.
+    /// Every time is a number, even where a clock was set back during the job.
     #[test]
     fn times_are_numbers(end in any::<u64>(), start in any::<i64>(), elapsed in any::<i64>()) {
-        let event = finished("1-a", "a", "PASS").time(end).with("started", start).with("elapsed", elapsed);
+        let event = finished("1-a", "a", "PASS")
+            .time(end)
+            .with("started", start)
+            .with("elapsed", elapsed);
         let read = parse(&[started(1), event, ended()]);
         prop_assert!(read["tests"][0]["time_start"].is_f64());
         let expected = elapsed as f64 / 1e9;
-        let given = read["time"].as_f64().unwrap();
-        prop_assert!((given - expected).abs() <= expected.abs() * 1e-9, "{} is not {}", given, expected);
+        let actual = read["time"].as_f64().unwrap();
+        prop_assert!(
+            (actual - expected).abs() <= expected.abs() * 1e-9,
+            "{} is not {}",
+            actual,
+            expected
+        );
     }
 }
