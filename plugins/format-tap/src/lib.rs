@@ -1,15 +1,17 @@
-//! The result format `tap`: `results.tap`, one test point for each test in the order in which they finish.
+//! Owns the result format `tap`: `results.tap`, with a test point for each test, in the order in
+//! which tests finish.
 //!
-//! The lines are those of Avocado's, in the TAP that every version of the protocol reads (<https://testanything.org>). Beside them
-//! stand comments: why a test did not pass, and what became of the job. A job that was cut short ends with `Bail out!`: what
-//! reads the report must not take it for a whole one, even where all tests that are in it have passed.
+//! The lines are Avocado's, in the subset of TAP that every version of the protocol has
+//! (<https://testanything.org>). Comments add why a test did not pass and how the job ended.
+//! The report of an interrupted job ends with `Bail out!`, so that no reader counts the job as
+//! passed, even where all tests in the report have passed.
 
 mod lines;
 
 use persea_plugin_sdk::output::{self, Report};
 use persea_plugin_sdk::prelude::*;
 
-/// The plugin.
+/// The result format `tap`.
 #[derive(Debug, Default)]
 pub struct Tap {
     report: Option<Report>,
@@ -20,13 +22,16 @@ pub struct Tap {
 
 impl ResultFormat for Tap {
     fn describe() -> Description {
-        Description::new("tap", "results.tap, a line for each test as it finishes")
-            .with("file", "results.tap")
-            .with("streams", true)
-            .with(
-                "events",
-                Value::json(r#"["job-started", "warning", "task-finished", "job-finished"]"#),
-            )
+        Description::new(
+            "tap",
+            "writes results.tap, a line for each test as it finishes",
+        )
+        .with("file", "results.tap")
+        .with("streams", true)
+        .with(
+            "events",
+            Value::json(r#"["job-started", "warning", "task-finished", "job-finished"]"#),
+        )
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
@@ -48,7 +53,7 @@ impl ResultFormat for Tap {
         Ok(())
     }
 
-    // Somebody may be reading along: a line that is known is written.
+    // Somebody may follow the file, so a line is written as soon as it is known.
     fn flush(&mut self) -> Result<(), Error> {
         if let Some(report) = self.report.as_ref().filter(|_| !self.buffer.is_empty()) {
             report.write(self.buffer.as_bytes())?;

@@ -1,16 +1,17 @@
-//! The lines of the report: from what is known to text, and nothing else.
+//! Owns the text of the report: turns the data of an event into lines of TAP.
+//! Does not know about the host.
 
 use std::fmt::Write;
 
 use persea_plugin_sdk::Attributes;
 
-/// `1..N`
+/// Adds the plan, `1..N`.
 pub(crate) fn plan(out: &mut String, total: i64) {
     // Writing to a String can't fail.
     let _ = writeln!(out, "1..{total}");
 }
 
-/// The test point of a test, and what else is to be said of it.
+/// Adds the test point of a test, and its reason as a directive or a comment.
 pub(crate) fn test(out: &mut String, number: i64, data: &Attributes) {
     let reason = data
         .text("reason")
@@ -41,14 +42,14 @@ pub(crate) fn test(out: &mut String, number: i64, data: &Attributes) {
     }
 }
 
-/// A warning, which belongs to no test.
+/// Adds a warning of the job as a comment.
 pub(crate) fn warning(out: &mut String, data: &Attributes) {
     let parts = ["reference", "plugin", "message"];
     let parts: Vec<&str> = parts.iter().filter_map(|name| data.text(name)).collect();
     comment(out, &format!("WARNING: {}", parts.join(": ")));
 }
 
-/// What is to be said of the job.
+/// Adds how the job ended: a comment where tests are missing, `Bail out!` where it was interrupted.
 pub(crate) fn end(out: &mut String, planned: i64, finished: i64, data: &Attributes) {
     if finished != planned {
         comment(out, &format!("{finished} of {planned} tests have finished"));
@@ -60,7 +61,7 @@ pub(crate) fn end(out: &mut String, planned: i64, finished: i64, data: &Attribut
     }
 }
 
-/// A comment, a `#` before each of its lines.
+/// Adds a comment, with a `#` before each of its lines.
 fn comment(out: &mut String, text: &str) {
     for line in text.lines() {
         out.push_str("# ");
@@ -69,8 +70,9 @@ fn comment(out: &mut String, text: &str) {
     }
 }
 
-/// Text on one line in which no `#` begins a directive. A backslash is doubled only before a `#`, where it would undo the
-/// `#`'s own: readers of TAP 12 and 13 know no other escapes, and show them.
+/// Adds a text on one line, with each `#` escaped so that it does not begin a directive.
+/// Backslashes are doubled only before a `#`, where they would cancel the escape of the `#`.
+/// Elsewhere they stay single: readers of TAP 12 and 13 do not decode `\\`, and would show both.
 fn escape(out: &mut String, text: &str) {
     let mut backslashes = 0;
     for character in text.chars() {
@@ -86,7 +88,7 @@ fn escape(out: &mut String, text: &str) {
     }
 }
 
-/// No character ends the line or moves a terminal's cursor.
+/// Replaces by a space any character that ends a line or moves a terminal's cursor.
 fn printable(character: char) -> char {
     if character.is_control() || matches!(character, '\u{2028}' | '\u{2029}') {
         ' '

@@ -1,4 +1,4 @@
-//! What readers of `results.tap` rely on.
+//! Tests what readers of `results.tap` rely on.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use persea_format_tap::Tap;
@@ -26,7 +26,8 @@ fn ended() -> Event {
     Event::new("job-finished")
 }
 
-/// The report, written to a pipe: it must never go back.
+/// Returns the report that the events make. The host's report is a stream, in which nothing that
+/// is written can be changed later.
 fn report(events: &[Event]) -> String {
     let host = Host::new().reports(Reports::stream()).install();
     let mut format = Tap::default();
@@ -50,7 +51,7 @@ fn read(report: &str) -> (Status, u64, u64, u64) {
 }
 
 #[test]
-fn a_warning_is_a_comment() {
+fn warning_is_a_comment() {
     let warning = Event::new("warning")
         .with("cause", "incomplete")
         .with("reference", "t.py")
@@ -63,9 +64,9 @@ fn a_warning_is_a_comment() {
     );
 }
 
-/// The lines are those of Avocado 113.0 for such a job, but for the reasons.
+/// The lines are those of Avocado 113.0 for such a job, except for the reasons.
 #[test]
-fn a_mixed_job() {
+fn each_status_has_avocados_line() {
     let text = report(&[
         started(8),
         finished("/bin/true", "PASS", None),
@@ -115,21 +116,21 @@ fn each_line_is_written_as_its_test_finishes() {
 }
 
 #[test]
-fn a_skip_without_a_reason_says_none() {
+fn skip_without_a_reason_has_a_bare_directive() {
     let text = report(&[started(1), finished("a", "SKIP", None), ended()]);
     assert_eq!(text, "1..1\nok 1 a  # SKIP\n");
 }
 
 #[test]
-fn a_point_is_named_by_the_title() {
+fn title_names_the_test_point() {
     let event = finished("a", "PASS", None).with("title", "suite:a;v-1 (2)");
     let text = report(&[started(1), event, ended()]);
     assert_eq!(text, "1..1\nok 1 suite:a;v-1 (2)\n");
 }
 
-/// What reads it must not count such a job as one that passed.
+/// A reader must not count an interrupted job as passed.
 #[test]
-fn a_job_that_was_cut_short_bails_out() {
+fn interrupted_job_bails_out() {
     let events = [
         started(2),
         finished("a", "PASS", None),
@@ -142,34 +143,49 @@ fn a_job_that_was_cut_short_bails_out() {
 }
 
 #[test]
-fn tests_that_are_missing_are_said_to_be() {
+fn missing_tests_are_reported() {
     let text = report(&[started(3), finished("a", "PASS", None), ended()]);
     assert_eq!(text, "1..3\nok 1 a\n# 1 of 3 tests have finished\n");
     assert_eq!(read(&text).0, Status::Error);
 }
 
 proptest! {
-    /// Whatever tests are called and whatever reasons they give, each is one test point of its own result.
+    /// Whatever its name and its reason hold, each test is one test point with its own result.
     #[test]
-    fn no_name_or_reason_is_taken_for_more(
+    fn names_and_reasons_never_add_or_change_a_test_point(
         tests in prop::collection::vec(
             (
                 "\\PC*|[\0-\x7f]*|[#\\\\ ]*(SKIP|TODO|ok)?",
-                prop::sample::select(vec!["PASS", "FAIL", "SKIP", "WARN", "ERROR", "CANCEL", "INTERRUPTED"]),
+                prop::sample::select(vec![
+                    "PASS", "FAIL", "SKIP", "WARN", "ERROR", "CANCEL", "INTERRUPTED",
+                ]),
                 prop::option::of("\\PC*|[\0-\x7f]*|[#\\\\ ]*(SKIP|TODO|ok|Bail out!)?"),
             ),
             1..9,
         ),
     ) {
         let mut events = vec![started(i64::try_from(tests.len()).unwrap())];
-        events.extend(tests.iter().map(|(name, status, reason)| finished(name, status, reason.as_deref())));
+        events.extend(
+            tests
+                .iter()
+                .map(|(name, status, reason)| finished(name, status, reason.as_deref())),
+        );
         events.push(ended());
         let text = report(&events);
-        let count = |wanted: &[&str]| tests.iter().filter(|(_, status, _)| wanted.contains(status)).count() as u64;
+        let count = |wanted: &[&str]| {
+            tests
+                .iter()
+                .filter(|(_, status, _)| wanted.contains(status))
+                .count() as u64
+        };
         let (_, passed, failed, skipped) = read(&text);
         prop_assert_eq!(
             (passed, failed, skipped),
-            (count(&["PASS", "WARN"]), count(&["FAIL", "ERROR", "INTERRUPTED"]), count(&["SKIP", "CANCEL"])),
+            (
+                count(&["PASS", "WARN"]),
+                count(&["FAIL", "ERROR", "INTERRUPTED"]),
+                count(&["SKIP", "CANCEL"]),
+            ),
             "{}", text
         );
     }
