@@ -1,22 +1,22 @@
-//! The attempts of tests that failed and are tried again, until the tests have ended.
+//! Owns the failed attempts of tests that are being retried.
 
 use std::collections::HashMap;
 
 use persea_plugin_sdk::Event;
 
-/// An attempt that failed.
+/// A failed attempt.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) status: String,
     pub(crate) reason: String,
 }
 
-/// Those of the tests that have not ended, by task.
+/// Failed attempts of the tests that have not finished, by task id.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts(HashMap<String, Vec<Attempt>>);
 
 impl Attempts {
-    /// Adds the attempt that a `task-retried` is about.
+    /// Adds the attempt that an event `task-retried` reports.
     pub(crate) fn add(&mut self, event: &Event) {
         let text = |name, or: &str| event.data.text(name).unwrap_or(or).to_owned();
         if let Some(task) = &event.task {
@@ -27,13 +27,14 @@ impl Attempts {
         }
     }
 
-    /// The attempts before the one with which a task has ended.
+    /// Removes and returns the attempts of a finished task, without its last one.
     pub(crate) fn take(&mut self, event: &Event) -> Vec<Attempt> {
         let task = event.task.as_ref();
         let mut all = task
             .and_then(|task| self.0.remove(task))
             .unwrap_or_default();
-        // A task that is not tried again after all ends as its last attempt did.
+        // A retry that was announced may not happen. Then the last announced attempt is the one
+        // that the task's result comes from, and is not counted a second time.
         let ended = event.data.integer("attempts").unwrap_or(1).max(1);
         all.truncate(usize::try_from(ended - 1).unwrap_or_default());
         all

@@ -1,13 +1,14 @@
-//! What a test has written to its standard output or error, read from its results directory and cut to a limit.
+//! Owns reading the output of a test from its results directory, shortened to a limit.
 
 use persea_plugin_sdk::output::{artifact_size, read_artifact};
 
-/// The most that one call gives.
-const PIECE: u32 = 1024 * 1024;
+/// Limit of bytes that one call of the host returns.
+const CHUNK_SIZE: u32 = 1024 * 1024;
 
-/// The text of a task's file: all of it up to `limit` bytes, else its beginning and its end, half the limit each, and
-/// between them a line that says so. None where there is no such file or nothing in it: a report without it is better
-/// than no report.
+/// Reads a task's file as text. A file of more than `limit` bytes is shortened to its beginning and
+/// its end, half the limit each, with a line between them that gives the number of bytes left out.
+/// Returns `None` where the file is empty, missing or unreadable: a report without the output is
+/// better than no report.
 pub(crate) fn read(task: &str, name: &str, limit: u64) -> Option<String> {
     let size = artifact_size(task, name).ok()?;
     if size == 0 {
@@ -20,7 +21,7 @@ pub(crate) fn read(task: &str, name: &str, limit: u64) -> Option<String> {
     let half = limit / 2;
     let head = read_range(task, name, 0, half)?;
     let tail = read_range(task, name, size - half, half)?;
-    let (head, tail) = (without_cut_end(&head), without_cut_beginning(&tail));
+    let (head, tail) = (trim_incomplete_end(&head), trim_incomplete_start(&tail));
     let left_out = size - head.len() as u64 - tail.len() as u64;
     let (head, tail) = (String::from_utf8_lossy(head), String::from_utf8_lossy(tail));
     Some(format!(
@@ -28,13 +29,13 @@ pub(crate) fn read(task: &str, name: &str, limit: u64) -> Option<String> {
     ))
 }
 
-/// Fewer bytes only where the file has become shorter.
+/// Reads `length` bytes, or fewer where the file has become shorter meanwhile.
 fn read_range(task: &str, name: &str, offset: u64, length: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < length {
         let missing = length - bytes.len() as u64;
-        let piece = u32::try_from(missing).unwrap_or(PIECE).min(PIECE);
-        let read = read_artifact(task, name, offset + bytes.len() as u64, piece).ok()?;
+        let chunk = u32::try_from(missing).unwrap_or(CHUNK_SIZE).min(CHUNK_SIZE);
+        let read = read_artifact(task, name, offset + bytes.len() as u64, chunk).ok()?;
         if read.is_empty() {
             break;
         }
@@ -43,13 +44,13 @@ fn read_range(task: &str, name: &str, offset: u64, length: u64) -> Option<Vec<u8
     Some(bytes)
 }
 
-/// Leaves out the first bytes of a character whose others are behind the end.
-fn without_cut_end(bytes: &[u8]) -> &[u8] {
+/// Leaves out an incomplete UTF-8 character at the end.
+fn trim_incomplete_end(bytes: &[u8]) -> &[u8] {
     let rest = bytes
         .utf8_chunks()
         .last()
         .map_or([].as_slice(), |chunk| chunk.invalid());
-    // Without a length, the error is that the bytes end too early.
+    // An error without a length means that the bytes end within a character.
     match std::str::from_utf8(rest) {
         Err(error) if error.error_len().is_none() => {
             bytes.get(..bytes.len() - rest.len()).unwrap_or(bytes)
@@ -58,8 +59,8 @@ fn without_cut_end(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Leaves out the last bytes of a character whose first one is before the beginning: at most three.
-fn without_cut_beginning(bytes: &[u8]) -> &[u8] {
+/// Leaves out an incomplete UTF-8 character at the beginning: at most three bytes.
+fn trim_incomplete_start(bytes: &[u8]) -> &[u8] {
     let cut = bytes
         .iter()
         .take(3)
@@ -73,18 +74,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_are_not_cut_in_two() {
+    fn incomplete_characters_are_left_out() {
         let text = "aé€🦀".as_bytes();
         assert_eq!(
-            without_cut_end(text.get(..9).unwrap_or_default()),
+            trim_incomplete_end(text.get(..9).unwrap_or_default()),
             "aé€".as_bytes()
         );
-        assert_eq!(without_cut_end(b"\xff\xe2\x82"), b"\xff");
-        assert_eq!(without_cut_end(b"\xff\x82"), b"\xff\x82");
+        assert_eq!(trim_incomplete_end(b"\xff\xe2\x82"), b"\xff");
+        assert_eq!(trim_incomplete_end(b"\xff\x82"), b"\xff\x82");
         assert_eq!(
-            without_cut_beginning(text.get(8..).unwrap_or_default()),
+            trim_incomplete_start(text.get(8..).unwrap_or_default()),
             b""
         );
-        assert_eq!(without_cut_beginning(b"\x82\xacb"), b"b");
+        assert_eq!(trim_incomplete_start(b"\x82\xacb"), b"b");
     }
 }

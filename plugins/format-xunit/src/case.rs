@@ -1,4 +1,4 @@
-//! One `testcase`: from what is known of a test to XML.
+//! Owns the element `testcase`: turns the data of a finished test into XML.
 
 use std::io::{self, Write};
 
@@ -11,8 +11,8 @@ use crate::clean::clean;
 use crate::settings::Settings;
 use crate::suite::{elapsed, seconds};
 
-/// Writes a test. `attempts` are those that failed before it was tried again. `captured` gives what a task has written, by
-/// the task's id and the file's name.
+/// Writes a test. `attempts` are the failed attempts before the last one. `captured` reads the
+/// output of a task, by the task's id and the file's name.
 pub(crate) fn write(
     out: &mut impl Write,
     event: &Event,
@@ -36,34 +36,34 @@ pub(crate) fn write(
             writer.write_event(Xml::Start(case))?;
             if settings.rerun_elements {
                 for attempt in attempts {
-                    again(&mut writer, "flaky", attempt)?;
+                    write_attempt(&mut writer, "flaky", attempt)?;
                 }
             } else {
                 writer.write_event(Xml::Start(BytesStart::new("system-out")))?;
-                character_data(&mut writer, &flaky(attempts))?;
+                write_cdata(&mut writer, &attempts_text(attempts))?;
                 writer.write_event(Xml::End(BytesEnd::new("system-out")))?;
             }
             writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
         }
         Some("SKIP" | "CANCEL") => {
             writer.write_event(Xml::Start(case))?;
-            skipped(&mut writer, data)?;
+            write_skipped(&mut writer, data)?;
             writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
         }
         status => {
             writer.write_event(Xml::Start(case))?;
-            trouble(&mut writer, data, status.unwrap_or("ERROR"))?;
+            write_failure(&mut writer, data, status.unwrap_or("ERROR"))?;
             if settings.rerun_elements {
                 for attempt in attempts {
-                    again(&mut writer, "rerun", attempt)?;
+                    write_attempt(&mut writer, "rerun", attempt)?;
                 }
             }
-            // What never started has written nothing.
+            // A test that never started has no output.
             if let (Some(task), Some(_)) = (&event.task, data.integer("started")) {
                 for (element, file) in [("system-out", "stdout"), ("system-err", "stderr")] {
                     if let Some(text) = captured(task, file) {
                         writer.write_event(Xml::Start(BytesStart::new(element)))?;
-                        character_data(&mut writer, &text)?;
+                        write_cdata(&mut writer, &text)?;
                         writer.write_event(Xml::End(BytesEnd::new(element)))?;
                     }
                 }
@@ -74,8 +74,8 @@ pub(crate) fn write(
     writer.write_event(Xml::Text(BytesText::new("\n")))
 }
 
-fn skipped<W: Write>(writer: &mut Writer<W>, data: &Attributes) -> io::Result<()> {
-    // With the reason as text: an attribute `message` is not in Avocado's schema.
+fn write_skipped<W: Write>(writer: &mut Writer<W>, data: &Attributes) -> io::Result<()> {
+    // The reason is text, because Avocado's schema has no attribute `message` here.
     let Some(reason) = data.text("reason") else {
         return writer.write_event(Xml::Empty(BytesStart::new("skipped")));
     };
@@ -84,8 +84,8 @@ fn skipped<W: Write>(writer: &mut Writer<W>, data: &Attributes) -> io::Result<()
     writer.write_event(Xml::End(BytesEnd::new("skipped")))
 }
 
-/// What is said of a test that passed only when it was tried again.
-fn flaky(attempts: &[Attempt]) -> String {
+/// Lists the attempts of a test that passed after a retry, for its `system-out`.
+fn attempts_text(attempts: &[Attempt]) -> String {
     let mut text = format!("flaky: passed in attempt {}\n", attempts.len() + 1);
     for (number, attempt) in (1..).zip(attempts) {
         let (status, reason) = (&attempt.status, &attempt.reason);
@@ -94,20 +94,30 @@ fn flaky(attempts: &[Attempt]) -> String {
     text
 }
 
-/// An attempt that failed, as Maven's Surefire writes it: `flakyFailure`, `rerunError`. Only in Jenkins' schema.
-fn again<W: Write>(writer: &mut Writer<W>, of: &str, attempt: &Attempt) -> io::Result<()> {
+/// Writes a failed attempt as Maven's Surefire does: `flakyFailure`, `rerunError` and the like.
+/// Jenkins' schema has these elements, Avocado's does not.
+fn write_attempt<W: Write>(
+    writer: &mut Writer<W>,
+    prefix: &str,
+    attempt: &Attempt,
+) -> io::Result<()> {
     let kind = match attempt.status.as_str() {
         "FAIL" => "Failure",
         _ => "Error",
     };
-    let mut element = BytesStart::new(format!("{of}{kind}"));
+    let mut element = BytesStart::new(format!("{prefix}{kind}"));
     element.push_attribute(("type", &*clean(&attempt.status)));
     element.push_attribute(("message", &*clean(&attempt.reason)));
     writer.write_event(Xml::Empty(element))
 }
 
-/// What went wrong. The type is that of what was raised, else the status.
-fn trouble<W: Write>(writer: &mut Writer<W>, data: &Attributes, status: &str) -> io::Result<()> {
+/// Writes `failure` or `error`. Its type is the type of the exception where the runner names one,
+/// else the status.
+fn write_failure<W: Write>(
+    writer: &mut Writer<W>,
+    data: &Attributes,
+    status: &str,
+) -> io::Result<()> {
     let name = if status == "FAIL" { "failure" } else { "error" };
     let mut element = BytesStart::new(name);
     element.push_attribute(("type", &*clean(data.text("failure-type").unwrap_or(status))));
@@ -120,12 +130,13 @@ fn trouble<W: Write>(writer: &mut Writer<W>, data: &Attributes, status: &str) ->
         return writer.write_event(Xml::Empty(element));
     };
     writer.write_event(Xml::Start(element))?;
-    character_data(writer, traceback)?;
+    write_cdata(writer, traceback)?;
     writer.write_event(Xml::End(BytesEnd::new(name)))
 }
 
-/// Writes a text as it is, for people who open the file; where it holds `]]>`, in several sections.
-pub(crate) fn character_data<W: Write>(writer: &mut Writer<W>, text: &str) -> io::Result<()> {
+/// Writes a text as CDATA, so that people who open the file can read it. A text that holds `]]>`
+/// is split into several sections.
+pub(crate) fn write_cdata<W: Write>(writer: &mut Writer<W>, text: &str) -> io::Result<()> {
     let cleaned = clean(text);
     for section in BytesCData::escaped(&cleaned) {
         writer.write_event(Xml::CData(section))?;
@@ -133,8 +144,8 @@ pub(crate) fn character_data<W: Write>(writer: &mut Writer<W>, text: &str) -> io
     Ok(())
 }
 
-/// What a report's reader groups tests by: the class that the runner names, that of `path:Class.method`, the directory of a
-/// path, or else the kind.
+/// Returns what readers of a report group tests by, the first of: the class that the runner names,
+/// the class in `path:Class.method`, the directory of a path, the kind.
 fn class_name(data: &Attributes) -> &str {
     let kind = data.text("kind").unwrap_or("test");
     let uri = data.text("uri").or(data.text("name")).unwrap_or_default();
@@ -145,7 +156,7 @@ fn class_name(data: &Attributes) -> &str {
         .unwrap_or(kind)
 }
 
-/// `Class` of `path:Class.method`.
+/// Returns `Class` of `path:Class.method`.
 fn class_of(uri: &str) -> Option<&str> {
     let (_, test) = uri.rsplit_once(':')?;
     let (class, method) = test.rsplit_once('.')?;
@@ -155,7 +166,7 @@ fn class_of(uri: &str) -> Option<&str> {
 
 fn directory_of(uri: &str) -> Option<&str> {
     let path = uri.split_once(':').map_or(uri, |(path, _)| path);
-    // Class names are cut at their dots, so that of the working directory would leave nothing.
+    // Readers split class names at dots, and the class name `.` would leave them an empty name.
     let path = path.strip_prefix("./").unwrap_or(path);
     let (directory, _) = path.rsplit_once('/')?;
     Some(if directory.is_empty() { "/" } else { directory })
@@ -185,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_runner_knows_best() {
+    fn class_name_of_the_runner_comes_first() {
         let data = Attributes::new()
             .with("uri", "a.py:T.test")
             .with("class-name", "Other");

@@ -1,9 +1,10 @@
-//! Text that XML 1.0 can hold.
+//! Owns the escape of characters that XML 1.0 forbids.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The text with every character that XML 1.0 forbids as `\xNN` (<https://www.w3.org/TR/xml/#charsets>).
+/// Writes every character that XML 1.0 forbids as `\xNN`
+/// (<https://www.w3.org/TR/xml/#charsets>).
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_forbidden) {
         return Cow::Borrowed(text);
@@ -32,7 +33,7 @@ mod tests {
     use super::clean;
 
     #[test]
-    fn only_what_is_forbidden_is_replaced() {
+    fn only_forbidden_characters_are_replaced() {
         assert_eq!(clean("a\tb\r\nc\u{7f}é🦀"), "a\tb\r\nc\u{7f}é🦀");
         assert_eq!(clean("\x1b[31mred\0\u{ffff}"), "\\x1b[31mred\\x00\\xffff");
     }

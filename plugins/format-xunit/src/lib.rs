@@ -1,16 +1,18 @@
-//! The result format `xunit`: `results.xml` for whatever reads JUnit's reports, Jenkins first of all.
+//! Owns the result format `xunit`: `results.xml` for readers of JUnit reports, such as Jenkins.
 //!
-//! It is one `testsuite`, written as the tests finish; its totals stand in its first tag and are written over at the end. What is
-//! kept in memory does not grow with the job.
+//! The report is one `testsuite`, written as the tests finish. Its totals are in its start tag,
+//! which is overwritten at the end. Memory use does not grow with the number of tests.
 //!
-//! Counted as in Avocado: `errors` are those that ended in ERROR or were INTERRUPTED, `skipped` those that ended in SKIP or
-//! CANCEL, `time` is the sum of all tests' times. Beside what Avocado writes there are reasons of skips, properties, a class name
-//! for every test (`case::class_name`) and the two streams that a failed test has written, each cut to the setting
-//! `job.run.result.xunit.max_test_log_chars` (by default 100,000 bytes).
+//! Tests are counted as in Avocado: `errors` are tests with the result ERROR or INTERRUPTED,
+//! `skipped` are those with SKIP or CANCEL, `time` is the sum of the durations of all tests.
+//! Additions to Avocado's report: the reason of a skip, properties, a class name for every test
+//! (`case::class_name`), and the standard output and error of a failed test, each shortened to the
+//! setting `job.run.result.xunit.max_test_log_chars` (100,000 bytes by default).
 //!
-//! A test that passed only when it was tried again says so in its `system-out`, and the property `flaky` counts such tests:
-//! both schemas have these. With the setting `job.run.result.xunit.rerun_elements` failed attempts are `flakyFailure`,
-//! `rerunFailure` and the like instead, which only Jenkins' schema has.
+//! A test that passed after a retry lists its attempts in `system-out`, and the property `flaky`
+//! counts such tests: the schemas of Jenkins and of Avocado both allow this. With the setting
+//! `job.run.result.xunit.rerun_elements`, failed attempts are elements instead (`flakyFailure`,
+//! `rerunFailure` and the like), which only Jenkins' schema allows.
 //!
 //! `tests/schema.sh` checks reports against the schemas of Jenkins' xUnit plugin and of Avocado.
 
@@ -28,28 +30,28 @@ use attempts::Attempts;
 use settings::Settings;
 use suite::Suite;
 
-/// What is gathered before it is handed to the host, in bytes.
-const BUFFER: usize = 64 * 1024;
+/// Size of the buffer at which it is flushed to the host, in bytes.
+const BUFFER_SIZE: usize = 64 * 1024;
 
-/// The events that it takes.
+/// Kinds of events that the host passes to this plugin.
 const EVENTS: &str =
     r#"["job-started", "warning", "task-retried", "task-finished", "job-finished"]"#;
 
-/// The plugin.
+/// The result format `xunit`.
 #[derive(Debug, Default)]
-pub struct Xunit(Option<Open>);
+pub struct Xunit(Option<OpenReport>);
 
 #[derive(Debug)]
-struct Open {
+struct OpenReport {
     report: Report,
-    /// What the host hasn't been given yet.
+    /// Bytes that the host does not have yet.
     buffer: Vec<u8>,
     suite: Suite,
     attempts: Attempts,
     settings: Settings,
 }
 
-impl Open {
+impl OpenReport {
     fn flush(&mut self) -> Result<(), Error> {
         self.report.write(&self.buffer)?;
         self.buffer.clear();
@@ -59,7 +61,7 @@ impl Open {
 
 impl ResultFormat for Xunit {
     fn describe() -> Description {
-        Description::new("xunit", "results.xml, for what reads JUnit's reports")
+        Description::new("xunit", "writes results.xml for readers of JUnit reports")
             .with("file", "results.xml")
             .with("events", Value::json(EVENTS))
             .settings([
@@ -72,11 +74,11 @@ impl ResultFormat for Xunit {
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
         match (event.kind.as_str(), &mut self.0) {
             ("job-started", open @ None) => {
-                let settings = Settings::of(&event.data);
+                let settings = Settings::from_job(&event.data);
                 let mut buffer = Vec::new();
                 let report = output::open()?;
                 let suite = Suite::begin(&mut buffer, event, &settings)?;
-                *open = Some(Open {
+                *open = Some(OpenReport {
                     report,
                     buffer,
                     suite,
@@ -84,7 +86,7 @@ impl ResultFormat for Xunit {
                     settings,
                 });
             }
-            ("warning", Some(open)) => open.suite.warn(&event.data),
+            ("warning", Some(open)) => open.suite.add_warning(&event.data),
             ("task-retried", Some(open)) => open.attempts.add(event),
             ("task-finished", Some(open)) => {
                 open.suite.count(&event.data);
@@ -93,7 +95,7 @@ impl ResultFormat for Xunit {
                 let captured = |task: &str, name: &str| captured::read(task, name, limit);
                 let (buffer, settings) = (&mut open.buffer, &open.settings);
                 case::write(buffer, event, &attempts, settings, captured)?;
-                if open.buffer.len() >= BUFFER {
+                if open.buffer.len() >= BUFFER_SIZE {
                     open.flush()?;
                 }
             }
@@ -103,9 +105,9 @@ impl ResultFormat for Xunit {
                     open.flush()?;
                     let suite = &open.suite;
                     open.report
-                        .write_at(suite.offset(), &suite.tag(suite.tests))?;
+                        .write_at(suite.offset(), &suite.start_tag(suite.tests))?;
                     open.report
-                        .write_at(suite.flaky_offset(), &suite.flaky_tag())?;
+                        .write_at(suite.flaky_offset(), &suite.flaky_property())?;
                 }
             }
             _ => {}

@@ -1,30 +1,30 @@
-//! The settings of the report, under the names that they have in Avocado.
+//! Owns the settings of the report. The first two have their names from Avocado.
 
 use persea_plugin_sdk::Attributes;
 use serde_json::Value;
 
 pub(crate) const JOB_NAME: &str = "job.run.result.xunit.job_name";
 pub(crate) const MAX_TEST_LOG_CHARS: &str = "job.run.result.xunit.max_test_log_chars";
-
 pub(crate) const RERUN_ELEMENTS: &str = "job.run.result.xunit.rerun_elements";
 
-/// How much of each stream of a test is kept without the setting, in bytes.
-const DEFAULT_LOG: u64 = 100_000;
+/// Default of [`MAX_TEST_LOG_CHARS`], in bytes.
+const DEFAULT_LOG_SIZE: u64 = 100_000;
 
-/// What the user wants of the report.
+/// Settings of a job's report.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Settings {
-    /// The name of the suite, in place of the job's.
+    /// Name of the suite, instead of the job's name.
     pub(crate) job_name: Option<String>,
-    /// How much of each stream of a test is kept, in bytes.
+    /// Limit of the standard output and of the standard error of a test, in bytes each.
     pub(crate) max_test_log_chars: u64,
-    /// Whether attempts that failed have elements of their own, which Avocado's schema lacks.
+    /// Whether failed attempts are written as elements, which Avocado's schema does not allow.
     pub(crate) rerun_elements: bool,
 }
 
 impl Settings {
-    /// Takes them from `job-started`. What can't be read counts as not set: the host has checked what it knows.
-    pub(crate) fn of(data: &Attributes) -> Self {
+    /// Reads the settings from the data of the event `job-started`. A value of the wrong type
+    /// counts as not set: the host checks the types of settings before a job starts.
+    pub(crate) fn from_job(data: &Attributes) -> Self {
         let all: Value = data
             .json("settings")
             .and_then(|json| serde_json::from_str(json).ok())
@@ -34,15 +34,16 @@ impl Settings {
             job_name: job_name.filter(|name| !name.is_empty()).map(str::to_owned),
             max_test_log_chars: all
                 .get(MAX_TEST_LOG_CHARS)
-                .and_then(size)
-                .unwrap_or(DEFAULT_LOG),
+                .and_then(parse_size)
+                .unwrap_or(DEFAULT_LOG_SIZE),
             rerun_elements: all.get(RERUN_ELEMENTS) == Some(&Value::Bool(true)),
         }
     }
 }
 
-/// A number of bytes, or a text such as `100k` (Avocado's `DataSize`: b, k, m, g, by 1024).
-fn size(value: &Value) -> Option<u64> {
+/// Reads a number of bytes, or a text such as `100k` (Avocado's `DataSize`: b, k, m, g in powers of
+/// 1024).
+fn parse_size(value: &Value) -> Option<u64> {
     let Value::String(text) = value else {
         return value.as_u64();
     };
@@ -61,16 +62,17 @@ fn size(value: &Value) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use persea_plugin_sdk::Value as Open;
+    use persea_plugin_sdk::Value as AttributeValue;
 
-    fn of(json: &str) -> Settings {
-        Settings::of(&Attributes::new().with("settings", Open::json(json)))
+    fn settings(json: &str) -> Settings {
+        Settings::from_job(&Attributes::new().with("settings", AttributeValue::json(json)))
     }
 
     #[test]
-    fn sizes_are_written_as_in_avocado() {
-        let size =
-            |json: &str| of(&format!("{{\"{MAX_TEST_LOG_CHARS}\": {json}}}")).max_test_log_chars;
+    fn sizes_have_avocados_units() {
+        let size = |json: &str| {
+            settings(&format!("{{\"{MAX_TEST_LOG_CHARS}\": {json}}}")).max_test_log_chars
+        };
         assert_eq!(size("5"), 5);
         assert_eq!(size("\"100k\""), 102_400);
         assert_eq!(size("\"2M\""), 2 << 20);
@@ -83,22 +85,22 @@ mod tests {
             "\"99999999999999999999g\"",
             "\"18446744073709551615g\"",
         ] {
-            assert_eq!(size(wrong), DEFAULT_LOG, "{wrong}");
+            assert_eq!(size(wrong), DEFAULT_LOG_SIZE, "{wrong}");
         }
     }
 
     #[test]
-    fn what_is_not_set_has_its_default() {
+    fn unset_settings_have_defaults() {
         let default = Settings {
             job_name: None,
-            max_test_log_chars: DEFAULT_LOG,
+            max_test_log_chars: DEFAULT_LOG_SIZE,
             rerun_elements: false,
         };
-        assert_eq!(Settings::of(&Attributes::new()), default);
-        assert_eq!(of("{}"), default);
-        assert_eq!(of("no json"), default);
+        assert_eq!(Settings::from_job(&Attributes::new()), default);
+        assert_eq!(settings("{}"), default);
+        assert_eq!(settings("no json"), default);
         assert_eq!(
-            of(&format!("{{\"{JOB_NAME}\": \"nightly\"}}"))
+            settings(&format!("{{\"{JOB_NAME}\": \"nightly\"}}"))
                 .job_name
                 .as_deref(),
             Some("nightly")

@@ -1,4 +1,5 @@
-//! The `testsuite` around the tests: its first tag, its properties, its totals.
+//! Owns the element `testsuite`: its start tag, its properties, its totals and its warnings.
+//! Does not know about the `testcase` elements in it.
 
 use std::io::{self, Write};
 
@@ -8,40 +9,41 @@ use persea_plugin_sdk::{Attributes, Event};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event as Xml};
 
-use crate::case::character_data;
+use crate::case::write_cdata;
 use crate::clean::clean;
 use crate::settings::Settings;
 
-/// Room for the totals, whatever they come to: four of at most 20 digits, a time of 24, and their names.
-const TOTALS: usize = 160;
+/// Space reserved for the totals in the start tag, in bytes: four numbers of at most 20 digits, a
+/// time of at most 24 characters, and the attributes' names.
+const TOTALS_SIZE: usize = 160;
 
-/// What is known of the whole job.
+/// State of the element that is being written. Its size does not grow with the number of tests.
 #[derive(Debug)]
 pub(crate) struct Suite {
     name: String,
     timestamp: String,
-    /// Where the first tag stands in the report.
+    /// Offset of the start tag in the report, in bytes.
     offset: u64,
-    /// Where the property that counts flaky tests stands.
+    /// Offset of the property `flaky` in the report, in bytes.
     flaky_offset: u64,
     pub(crate) tests: u64,
     errors: u64,
     failures: u64,
     skipped: u64,
     flaky: u64,
-    /// In nanoseconds.
+    /// Sum of the durations of all tests, in nanoseconds.
     time: u64,
-    /// What stands in `system-err`: a line a warning.
+    /// Text for `system-err`: a line for each of the first [`MAX_WARNINGS`] warnings.
     warnings: String,
-    /// The number of warnings.
-    warned: usize,
+    /// Number of all warnings.
+    warning_count: usize,
 }
 
-/// How many warnings a report has; the journal has all of them.
-const MOST_WARNINGS: usize = 1000;
+/// Limit of warnings in a report; the journal has all of them.
+const MAX_WARNINGS: usize = 1000;
 
 impl Suite {
-    /// Writes all that stands before the first test.
+    /// Writes everything that precedes the first test. The totals are those of a job without tests.
     pub(crate) fn begin(
         out: &mut impl Write,
         event: &Event,
@@ -69,23 +71,23 @@ impl Suite {
             flaky: 0,
             time: 0,
             warnings: String::new(),
-            warned: 0,
+            warning_count: 0,
         };
         let planned = data
             .integer("total")
             .and_then(|total| u64::try_from(total).ok());
         let mut head = declaration;
-        head.extend(suite.tag(planned.unwrap_or(0)));
+        head.extend(suite.start_tag(planned.unwrap_or(0)));
         head.extend(b"<properties>\n");
-        properties(&mut head, data)?;
+        write_properties(&mut head, data)?;
         suite.flaky_offset = head.len() as u64;
-        head.extend(suite.flaky_tag());
+        head.extend(suite.flaky_property());
         head.extend(b"</properties>\n");
         out.write_all(&head)?;
         Ok(suite)
     }
 
-    /// Takes a test into the totals.
+    /// Adds a test to the totals.
     pub(crate) fn count(&mut self, data: &Attributes) {
         self.tests += 1;
         self.time = self.time.saturating_add(elapsed(data));
@@ -98,10 +100,10 @@ impl Suite {
         }
     }
 
-    /// Keeps a warning for the end of the report.
-    pub(crate) fn warn(&mut self, data: &Attributes) {
-        self.warned += 1;
-        if self.warned > MOST_WARNINGS {
+    /// Keeps a warning, to be written at the end of the report.
+    pub(crate) fn add_warning(&mut self, data: &Attributes) {
+        self.warning_count += 1;
+        if self.warning_count > MAX_WARNINGS {
             return;
         }
         let parts = ["reference", "plugin", "message"];
@@ -111,17 +113,17 @@ impl Suite {
         self.warnings.push('\n');
     }
 
-    /// Writes all that stands behind the last test.
+    /// Writes everything that follows the last test.
     pub(crate) fn end(&self, out: &mut impl Write) -> io::Result<()> {
         let mut writer = Writer::new(out);
-        if self.warned > 0 {
+        if self.warning_count > 0 {
             writer.write_event(Xml::Text(BytesText::new("\t")))?;
             writer.write_event(Xml::Start(BytesStart::new("system-err")))?;
             let mut text = self.warnings.clone();
-            if let Some(more @ 1..) = self.warned.checked_sub(MOST_WARNINGS) {
+            if let Some(more @ 1..) = self.warning_count.checked_sub(MAX_WARNINGS) {
                 text.push_str(&format!("{more} more warnings: the journal has them\n"));
             }
-            character_data(&mut writer, &text)?;
+            write_cdata(&mut writer, &text)?;
             writer.write_event(Xml::End(BytesEnd::new("system-err")))?;
             writer.write_event(Xml::Text(BytesText::new("\n")))?;
         }
@@ -129,24 +131,26 @@ impl Suite {
         writer.write_event(Xml::Text(BytesText::new("\n")))
     }
 
-    /// Where [`Suite::tag`] is to be written over.
+    /// Offset at which to overwrite the start tag with [`Suite::start_tag`], in bytes.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Where [`Suite::flaky_tag`] is to be written over.
+    /// Offset at which to overwrite the property `flaky` with [`Suite::flaky_property`], in bytes.
     pub(crate) fn flaky_offset(&self) -> u64 {
         self.flaky_offset
     }
 
-    /// The property that counts the tests that passed only when they were tried again, as long for every count.
-    pub(crate) fn flaky_tag(&self) -> Vec<u8> {
+    /// Renders the property `flaky`: the number of tests that passed after a retry. The property is
+    /// padded to the same length for every number, so that it can be overwritten.
+    pub(crate) fn flaky_property(&self) -> Vec<u8> {
         let value = format!("\"{}\"", self.flaky);
         format!("\t<property name=\"flaky\" value={value:<22}/>\n").into_bytes()
     }
 
-    /// The first tag, with so many tests, and blanks that make it as long as every other one of this suite.
-    pub(crate) fn tag(&self, tests: u64) -> Vec<u8> {
+    /// Renders the start tag with the current totals. The tag is padded to the same length for
+    /// all totals, so that it can be overwritten.
+    pub(crate) fn start_tag(&self, tests: u64) -> Vec<u8> {
         let mut tag = BytesStart::new("testsuite");
         tag.push_attribute(("name", self.name.as_str()));
         tag.push_attribute(("timestamp", self.timestamp.as_str()));
@@ -160,8 +164,8 @@ impl Suite {
             tag.push_attribute((name, total.to_string().as_str()));
         }
         tag.push_attribute(("time", seconds(self.time).as_str()));
-        let padding = (fixed + TOTALS).saturating_sub(tag.len());
-        let mut bytes = Vec::with_capacity(fixed + TOTALS + 3);
+        let padding = (fixed + TOTALS_SIZE).saturating_sub(tag.len());
+        let mut bytes = Vec::with_capacity(fixed + TOTALS_SIZE + 3);
         bytes.push(b'<');
         bytes.extend_from_slice(tag.as_bytes());
         bytes.resize(bytes.len() + padding, b' ');
@@ -170,8 +174,9 @@ impl Suite {
     }
 }
 
-/// What the job is, for those who find the report apart from it.
-fn properties(out: &mut Vec<u8>, data: &Attributes) -> io::Result<()> {
+/// Writes the properties that identify the job, for readers who have the report without the job's
+/// directory.
+fn write_properties(out: &mut Vec<u8>, data: &Attributes) -> io::Result<()> {
     for name in ["job-id", "job-dir", "persea-version"] {
         if let Some(value) = data.text(name) {
             let mut property = BytesStart::new("property");
@@ -186,19 +191,19 @@ fn properties(out: &mut Vec<u8>, data: &Attributes) -> io::Result<()> {
     Ok(())
 }
 
-/// The time that a test took, in nanoseconds.
+/// Duration of a test, in nanoseconds.
 pub(crate) fn elapsed(data: &Attributes) -> u64 {
     let elapsed = data.integer("elapsed").unwrap_or(0);
     u64::try_from(elapsed).unwrap_or(0)
 }
 
-/// Nanoseconds as seconds with three digits.
+/// Formats nanoseconds as seconds with three decimal places.
 pub(crate) fn seconds(nanoseconds: u64) -> String {
     let milliseconds = nanoseconds.saturating_add(500_000) / 1_000_000;
     format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }
 
-/// As `2026-11-23T00:10:27`, in UTC: the form that every schema of these reports takes.
+/// Formats a time in UTC as `2026-11-23T00:10:27`, which every schema of JUnit reports accepts.
 fn date_and_time(nanoseconds: u64) -> String {
     let time = Timestamp::from_nanosecond(nanoseconds.into()).unwrap_or_default();
     let time = Offset::UTC.to_datetime(time);

@@ -1,4 +1,4 @@
-//! What readers of JUnit's reports rely on.
+//! Tests what readers of JUnit reports rely on.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -52,7 +52,7 @@ fn report(events: &[Event]) -> String {
     report_with(Artifacts::new(), events)
 }
 
-/// An element with all that is in it.
+/// A parsed element with its children.
 #[derive(Debug, Default, PartialEq)]
 struct Element {
     name: String,
@@ -117,7 +117,7 @@ fn parse(xml: &str) -> Element {
 }
 
 #[test]
-fn a_mixed_job() {
+fn each_status_has_its_element() {
     let text = report(&[
         started(6),
         finished("/bin/true", "PASS"),
@@ -135,7 +135,7 @@ fn a_mixed_job() {
 }
 
 #[test]
-fn the_totals_stand_in_the_first_tag() {
+fn start_tag_has_the_totals() {
     let statuses = [
         "PASS",
         "FAIL",
@@ -154,7 +154,7 @@ fn the_totals_stand_in_the_first_tag() {
     assert_eq!(
         suite.get("tests"),
         "9",
-        "those that are there, whatever was planned"
+        "the total is the number of tests in the report, not of those planned"
     );
     assert_eq!(suite.get("failures"), "3");
     assert_eq!(suite.get("errors"), "2");
@@ -166,14 +166,14 @@ fn the_totals_stand_in_the_first_tag() {
 }
 
 #[test]
-fn a_testcase_is_named_by_the_title() {
+fn title_names_the_testcase() {
     let event = finished("a", "PASS").with("title", "suite:a;v-1 (2)");
     let suite = parse(&report(&[started(1), event, ended()]));
     assert_eq!(suite.child("testcase").get("name"), "suite:a;v-1 (2)");
 }
 
 #[test]
-fn a_skip_has_its_reason_as_text() {
+fn skip_reason_is_text() {
     for status in ["SKIP", "CANCEL"] {
         let event = finished("a", status).with("reason", "no <disk>");
         let text = report(&[started(1), event, ended()]);
@@ -184,7 +184,7 @@ fn a_skip_has_its_reason_as_text() {
     }
 }
 
-/// A test that fails, is tried again, and ends so.
+/// Returns the report of a job in which a test fails twice and then ends with `status`.
 fn retried(status: &str, settings: &str) -> Element {
     let retry = |reason: &str| {
         let mut event = finished("a", "FAIL").with("reason", reason);
@@ -205,7 +205,7 @@ fn retried(status: &str, settings: &str) -> Element {
 }
 
 #[test]
-fn a_flaky_pass_is_marked() {
+fn pass_after_a_retry_is_marked_as_flaky() {
     let suite = retried("PASS", "{}");
     let case = suite.child("testcase");
     assert_eq!(
@@ -221,7 +221,7 @@ fn a_flaky_pass_is_marked() {
 }
 
 #[test]
-fn failed_attempts_are_elements_where_that_is_set() {
+fn failed_attempts_are_elements_with_the_setting() {
     let settings = r#"{"job.run.result.xunit.rerun_elements": true}"#;
     for (status, expected) in [
         ("PASS", &["flakyFailure", "flakyFailure"][..]),
@@ -237,7 +237,7 @@ fn failed_attempts_are_elements_where_that_is_set() {
 }
 
 #[test]
-fn a_large_job_has_its_totals_too() {
+fn large_job_has_its_totals() {
     let mut events = vec![started(100_000)];
     events.extend(
         (0..100_000).map(|number| finished("a", if number % 2 == 0 { "PASS" } else { "SKIP" })),
@@ -252,7 +252,7 @@ fn a_large_job_has_its_totals_too() {
 }
 
 #[test]
-fn what_a_failed_test_wrote_is_there() {
+fn output_of_a_failed_test_is_in_the_report() {
     let artifacts = || {
         Artifacts::new()
             .task_file("1-a", "stdout", "out ]]> <b>&amp;\x1b[0m\n")
@@ -305,8 +305,11 @@ fn long_output_keeps_its_beginning_and_its_end() {
 }
 
 #[test]
-fn the_user_s_settings_count() {
-    let settings = r#"{"job.run.result.xunit.job_name": "nightly", "job.run.result.xunit.max_test_log_chars": 10}"#;
+fn users_settings_apply() {
+    let settings = r#"{
+        "job.run.result.xunit.job_name": "nightly",
+        "job.run.result.xunit.max_test_log_chars": 10
+    }"#;
     let artifacts = Artifacts::new()
         .task_file("1-a", "stdout", "0123456789")
         .task_file("1-a", "stderr", "0123456789a");
@@ -325,7 +328,7 @@ fn the_user_s_settings_count() {
 }
 
 #[test]
-fn warnings_are_the_suite_s_standard_error() {
+fn warnings_are_the_suites_standard_error() {
     let warning = Event::new("warning")
         .with("reference", "t.py")
         .with("plugin", "resolver `p`")
@@ -344,9 +347,12 @@ fn warnings_are_the_suite_s_standard_error() {
 }
 
 proptest! {
-    /// Every text can be read back, with what XML cannot hold as `\xNN`.
+    /// A reader of the XML gets back every text, with forbidden characters as `\xNN`.
     #[test]
-    fn every_text_makes_a_valid_report(text in "\\PC*|[\0-\x7f]*|[\\]>&<\"']*", output in prop::collection::vec(any::<u8>(), 0..60)) {
+    fn every_text_makes_a_valid_report(
+        text in "\\PC*|[\0-\x7f]*|[\\]>&<\"']*",
+        output in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
         let event = finished(&text, "FAIL")
             .task("1-a")
             .with("reason", text.as_str())
