@@ -1,50 +1,55 @@
-//! Tests in sandboxes: what they do stays there, what they need is met once for all that need the same, and nothing is left behind.
+//! Owns the spawner `sandbox`: writes of tests are discarded, snapshots are shared by tests with
+//! the same requirements, output reaches the results, nothing is left behind. `hostile::sandbox`
+//! tries ways out of it.
 
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 
 use serde_json::{Value, json};
 
-use crate::support::{Sandbox, finish, signal, skip, wait_until};
+use crate::support::recipes::{python, requiring, shell, with};
+use crate::support::users::User;
+use crate::support::{Ran, Sandbox, finish, signal, skip, wait_until};
 
-/// A test that is a line for the shell.
-fn test(name: &str, script: &str) -> Value {
-    json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", script], "identifier": name})
-}
-
-/// The same, with what it needs: files that are made in the project, one after the other.
-fn needing(name: &str, files: &[&str], script: &str) -> Value {
-    let mut test = test(name, script);
+/// A script that requires files, which are made in the project one after the other.
+fn requiring_files(name: &str, files: &[&str], script: &str) -> Value {
     let requirements: Vec<Value> = files.iter().map(|file| making(file, "job")).collect();
-    test["kwargs"]["dependencies"] = json!(requirements);
-    test
+    requiring(shell(name, script), &json!(requirements))
 }
 
+/// A requirement that makes a file. Its teardown fails, because a sandbox must never run it: the
+/// file is discarded with the snapshot.
 fn making(file: &str, scope: &str) -> Value {
     let setup = format!("echo made >>{file}");
     json!({"type": "command", "label": file, "scope": scope, "setup": setup, "teardown": "false"})
 }
 
-fn run(sandbox: &Sandbox, tests: &[Value], slots: &str, code: i32) {
-    sandbox.file("job.json", json!(tests).to_string());
-    let ran = sandbox.run(&[
+/// Runs tests in this number of sandboxes at once.
+fn run_in_slots(sandbox: &Sandbox, tests: &[Value], slots: &str) -> Ran {
+    sandbox.recipe("job.json", tests);
+    sandbox.run(&[
         "run",
         "--spawner",
         "sandbox",
         "--max-parallel-tasks",
         slots,
         "job.json",
-    ]);
+    ])
+}
+
+/// [`run_in_slots`] without any warning, and with this exit code.
+#[track_caller]
+fn run(sandbox: &Sandbox, tests: &[Value], slots: &str, code: i32) {
+    let ran = run_in_slots(sandbox, tests, slots);
     assert_eq!(ran.stderr, "", "{ran}");
     ran.code(code);
 }
 
-/// Of all events of a kind, this member of their data.
-fn told(sandbox: &Sandbox, kind: &str, pointer: &str) -> Vec<Value> {
-    let events = sandbox.job().events();
-    let all = events.iter().filter(|event| event["event"] == kind);
-    all.map(|event| event["data"].pointer(pointer).cloned().unwrap_or_default())
+/// A member of the data of all events of a kind.
+fn data_of(sandbox: &Sandbox, kind: &str, pointer: &str) -> Vec<Value> {
+    let events = sandbox.job().events_of(kind);
+    let data = events.iter().map(|event| event["data"].pointer(pointer));
+    data.map(|value| value.cloned().unwrap_or_default())
         .collect()
 }
 
@@ -52,9 +57,11 @@ fn told(sandbox: &Sandbox, kind: &str, pointer: &str) -> Vec<Value> {
 fn sandbox_discards_writes_and_keeps_output_files() {
     let sandbox = Sandbox::new();
     sandbox.file("kept", "kept");
-    let script = "rm kept && touch new /etc/new && echo out && echo left >$AVOCADO_TEST_OUTPUTDIR/left && echo $AVOCADO_TEST_WORKDIR && touch $AVOCADO_TEST_WORKDIR/x";
+    let writes = "rm kept && touch new /etc/new && echo out &&
+                  echo left >$AVOCADO_TEST_OUTPUTDIR/left &&
+                  echo $AVOCADO_TEST_WORKDIR && touch $AVOCADO_TEST_WORKDIR/x";
     let workdir = "test -d $AVOCADO_TEST_WORKDIR && test -z \"$(ls $AVOCADO_TEST_WORKDIR)\"";
-    run(&sandbox, &[test("a", script), test("b", workdir)], "1", 0);
+    run(&sandbox, &[shell("a", writes), shell("b", workdir)], "1", 0);
     let names: Vec<_> = std::fs::read_dir(sandbox.project())
         .unwrap()
         .flatten()
@@ -64,7 +71,7 @@ fn sandbox_discards_writes_and_keeps_output_files() {
     let job = sandbox.job();
     assert!(job.artifact("a", "stdout").starts_with("out\n"));
     assert_eq!(job.artifact("a", "left"), "left\n");
-    let spawners = told(&sandbox, "task-started", "/environment/spawner");
+    let spawners = data_of(&sandbox, "task-started", "/environment/spawner");
     assert_eq!(spawners, ["sandbox", "sandbox"]);
     sandbox.assert_no_strays();
 }
@@ -75,22 +82,26 @@ fn snapshot_is_shared_by_tests_with_the_same_requirements() {
     let mut tests = Vec::new();
     for n in 0..10 {
         let sees = |files: &str| format!("test \"$(echo $(cat a b c 2>/dev/null))\" = '{files}'");
-        tests.push(needing(&format!("a{n}"), &["a"], &sees("made")));
-        tests.push(test(&format!("n{n}"), &sees("")));
-        tests.push(needing(&format!("ab{n}"), &["a", "b"], &sees("made made")));
-        tests.push(needing(&format!("c{n}"), &["c"], &sees("made")));
+        tests.push(requiring_files(&format!("a{n}"), &["a"], &sees("made")));
+        tests.push(shell(&format!("n{n}"), &sees("")));
+        tests.push(requiring_files(
+            &format!("ab{n}"),
+            &["a", "b"],
+            &sees("made made"),
+        ));
+        tests.push(requiring_files(&format!("c{n}"), &["c"], &sees("made")));
     }
     run(&sandbox, &tests, "1", 0);
-    let mut met = told(&sandbox, "requirement-finished", "/snapshot");
-    met.sort_by_key(Value::to_string);
-    assert_eq!(met, ["1-command-a", "2-command-b", "3-command-c"]);
-    assert!(told(&sandbox, "requirement-released", "").is_empty());
-    // In the order in which the fewest states are needed, each once.
-    let mut states = told(&sandbox, "task-started", "/environment/snapshot");
-    assert_eq!(states.len(), 40);
-    states.dedup();
-    assert_eq!(states.len(), 4, "{states:?}");
-    assert_eq!(told(&sandbox, "job-finished", "/switches"), [3]);
+    let mut fulfilled = data_of(&sandbox, "requirement-finished", "/snapshot");
+    fulfilled.sort_by_key(Value::to_string);
+    assert_eq!(fulfilled, ["1-command-a", "2-command-b", "3-command-c"]);
+    assert!(data_of(&sandbox, "requirement-released", "").is_empty());
+    // The order of the tests needs each snapshot once: 3 switches between 4 states.
+    let mut snapshots = data_of(&sandbox, "task-started", "/environment/snapshot");
+    assert_eq!(snapshots.len(), 40);
+    snapshots.dedup();
+    assert_eq!(snapshots.len(), 4, "{snapshots:?}");
+    assert_eq!(data_of(&sandbox, "job-finished", "/switches"), [3]);
     assert!(!sandbox.project().join("a").exists());
 }
 
@@ -98,81 +109,72 @@ fn snapshot_is_shared_by_tests_with_the_same_requirements() {
 fn requirement_already_present_makes_no_snapshot() {
     let sandbox = Sandbox::new();
     sandbox.file("here", "");
-    let mut here = test("here", "true");
-    here["kwargs"]["dependencies"] = json!([{"type": "file", "uri": "here"}, making("a", "job")]);
-    run(&sandbox, &[here, test("plain", "true")], "1", 0);
-    let states = told(&sandbox, "requirement-finished", "/state");
+    let requirements = json!([{"type": "file", "uri": "here"}, making("a", "job")]);
+    let here = requiring(shell("here", "true"), &requirements);
+    run(&sandbox, &[here, shell("plain", "true")], "1", 0);
+    let states = data_of(&sandbox, "requirement-finished", "/state");
     assert_eq!(states, ["present", "fulfilled"]);
-    let snapshots = told(&sandbox, "requirement-finished", "/snapshot");
+    let snapshots = data_of(&sandbox, "requirement-finished", "/snapshot");
     assert_eq!(snapshots, [Value::Null, "2-command-a".into()]);
 }
 
 #[test]
 fn task_scoped_requirement_is_reset_for_each_test() {
     let sandbox = Sandbox::new();
-    let mut tests = vec![test("before", "true")];
+    let mut tests = vec![shell("before", "true")];
     for name in ["one", "two", "three"] {
-        let mut test = test(
-            name,
-            "test \"$(cat own)\" = made && test ! -e spoiled && touch spoiled",
-        );
-        test["kwargs"]["dependencies"] = json!([making("own", "task")]);
-        tests.push(test);
+        let script = "test \"$(cat own)\" = made && test ! -e dirty && touch dirty";
+        let requirements = json!([making("own", "task")]);
+        tests.push(requiring(shell(name, script), &requirements));
     }
     run(&sandbox, &tests, "1", 0);
-    assert_eq!(told(&sandbox, "requirement-finished", "/state").len(), 1);
-    assert_eq!(told(&sandbox, "job-finished", "/switches"), [3]);
+    assert_eq!(data_of(&sandbox, "requirement-finished", "/state").len(), 1);
+    assert_eq!(data_of(&sandbox, "job-finished", "/switches"), [3]);
 }
 
 #[test]
 fn fresh_setting_gives_each_test_its_own_sandbox() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "[spawner.sandbox]\nfresh = true");
-    let python =
+    let text =
         "import os, unittest\nclass T(unittest.TestCase):\n    def test(self): os.mkdir('mark')\n";
-    sandbox.file("test_mark.py", python);
-    let python = json!({"kind": "python-unittest", "uri": "test_mark.py:T.test"});
-    let tests = (0..6).map(|n| test(&n.to_string(), "test ! -e mark && touch mark"));
-    let tests: Vec<Value> = tests
-        .chain([python.clone(), python.clone(), python])
-        .collect();
+    sandbox.file("test_mark.py", text);
+    let tests = (0..6).map(|n| shell(&n.to_string(), "test ! -e mark && touch mark"));
+    let in_python = (6..9).map(|n| python(&n.to_string(), "test_mark.py:T.test"));
+    let tests: Vec<Value> = tests.chain(in_python).collect();
     run(&sandbox, &tests, "2", 0);
 }
 
 #[test]
 fn conflicting_versions_get_separate_sandboxes() {
     let sandbox = Sandbox::new();
-    let token = |n: usize| {
-        let mut test = needing(&n.to_string(), &[], "true");
-        test["kwargs"]["dependencies"] = json!([{"type": "package", "name": "persea-no-such-package", "version": n.to_string(), "action": "check"}]);
-        test
+    let requires_version = |version: &str| {
+        let requirement = json!({
+            "type": "package", "name": "persea-no-such-package", "version": version,
+            "action": "check",
+        });
+        requiring(shell(version, "true"), &json!([requirement]))
     };
-    // Both are looked for: on this machine itself one of them would be refused beforehand.
-    run(
-        &sandbox,
-        &[token(1), token(2), test("plain", "true")],
-        "2",
-        0,
-    );
-    assert_eq!(told(&sandbox, "requirement-started", "/id").len(), 2);
+    let tests = [
+        requires_version("1"),
+        requires_version("2"),
+        shell("plain", "true"),
+    ];
+    run(&sandbox, &tests, "2", 0);
+    // Both are checked; the spawner `process` would refuse one of them before that.
+    assert_eq!(data_of(&sandbox, "requirement-started", "/id").len(), 2);
 }
 
 #[test]
 fn unmet_requirement_cancels_only_dependent_tests() {
     let sandbox = Sandbox::new();
-    let mut both = needing("both", &[], "true");
     let broken = json!({"type": "command", "label": "broken", "setup": "echo no luck >&2; false"});
-    both["kwargs"]["dependencies"] = json!([broken, making("a", "job")]);
-    run(
-        &sandbox,
-        &[
-            both,
-            needing("one", &["a"], "test -e a"),
-            test("none", "true"),
-        ],
-        "2",
-        0,
-    );
+    let tests = [
+        requiring(shell("both", "true"), &json!([broken, making("a", "job")])),
+        requiring_files("one", &["a"], "test -e a"),
+        shell("none", "true"),
+    ];
+    run(&sandbox, &tests, "2", 0);
     let job = sandbox.job();
     assert_eq!(job.status("both"), "CANCEL");
     assert!(
@@ -188,20 +190,11 @@ fn unmet_requirement_cancels_only_dependent_tests() {
 #[test]
 fn test_that_kills_every_process_harms_no_other() {
     let sandbox = Sandbox::new();
-    let mut tests: Vec<Value> = (0..8).map(|n| test(&n.to_string(), "true")).collect();
-    tests.insert(4, test("killer", "kill -9 -1; kill -9 $PPID 1; true"));
-    sandbox.file("job.json", json!(tests).to_string());
-    let ran = sandbox.run(&[
-        "run",
-        "--spawner",
-        "sandbox",
-        "--max-parallel-tasks",
-        "2",
-        "job.json",
-    ]);
-    ran.code(0);
+    let mut tests: Vec<Value> = (0..8).map(|n| shell(&n.to_string(), "true")).collect();
+    tests.insert(4, shell("killer", "kill -9 -1; kill -9 $PPID 1; true"));
+    run_in_slots(&sandbox, &tests, "2").code(0);
     let job = sandbox.job();
-    // The helper is process 1 there, and outlives it.
+    // The helper is process 1 of the namespace, which signals from inside cannot kill.
     assert_eq!(job.status("killer"), "PASS");
     for n in 0..8 {
         assert_eq!(job.status(&n.to_string()), "PASS");
@@ -216,7 +209,7 @@ fn timeout_kills_the_process_tree_in_a_sandbox() {
     let script = "setsid sleep 1000 & trap '' TERM; sleep 1000; sleep 1000";
     run(
         &sandbox,
-        &[test("long", script), test("short", "true")],
+        &[shell("long", script), shell("short", "true")],
         "2",
         8,
     );
@@ -227,38 +220,38 @@ fn timeout_kills_the_process_tree_in_a_sandbox() {
 #[test]
 fn killed_job_leaves_only_output_of_its_tests() {
     let sandbox = Sandbox::new();
-    let shared = sandbox.root().join("home/persea/job-results");
+    let results = sandbox.root().join("home/persea/job-results");
     let script = "setsid sleep 1000 & echo on >$AVOCADO_TEST_OUTPUTDIR/on; sleep 1000";
-    let tests = [needing("long", &["a"], script)];
-    sandbox.file("job.json", json!(tests).to_string());
+    sandbox.recipe("job.json", &[requiring_files("long", &["a"], script)]);
     let mut child = sandbox
         .persea(&["run", "--spawner", "sandbox", "job.json"])
         .spawn()
         .unwrap();
-    // What it leaves is where its sandbox is as long as it runs, one directory for each.
-    let on = wait_until("the test", || {
-        let all = std::fs::read_dir(shared.join("latest/.running"));
-        let all = all.map_err(|error| error.to_string())?.flatten();
-        let mut on = all.map(|it| it.path().join("1-long/on"));
-        on.find(|on| on.exists())
+    // While a test runs, its output is in a directory of its sandbox below `.running`.
+    let output = wait_until("the test", || {
+        let sandboxes = std::fs::read_dir(results.join("latest/.running"));
+        let sandboxes = sandboxes.map_err(|error| error.to_string())?.flatten();
+        let mut outputs = sandboxes.map(|it| it.path().join("1-long/on"));
+        outputs
+            .find(|output| output.exists())
             .ok_or_else(|| "not yet".to_owned())
     });
     signal(child.id(), "KILL");
     child.wait().unwrap();
     sandbox.assert_no_strays();
-    assert_eq!(std::fs::read_to_string(on).unwrap(), "on\n");
+    assert_eq!(std::fs::read_to_string(output).unwrap(), "on\n");
     wait_until("the layers are removed", || {
-        let left: Vec<_> = std::fs::read_dir(sandbox.root())
+        let layers: Vec<_> = std::fs::read_dir(sandbox.root())
             .unwrap()
             .flatten()
             .filter(|it| it.file_name().to_string_lossy().starts_with("persea-"))
             .flat_map(|it| std::fs::read_dir(it.path()).unwrap().flatten())
             .filter(|it| it.file_name() != "common" && it.file_name() != ".persea-host")
             .collect();
-        if left.is_empty() {
+        if layers.is_empty() {
             Ok(())
         } else {
-            Err(format!("{left:?}"))
+            Err(format!("{layers:?}"))
         }
     });
     let released = sandbox.run(&["release"]).code(0);
@@ -268,23 +261,24 @@ fn killed_job_leaves_only_output_of_its_tests() {
 #[test]
 fn test_that_replaces_its_directory_loses_only_its_own_results() {
     let sandbox = Sandbox::new();
-    let spoil = "mv $AVOCADO_TEST_OUTPUTDIR ../gone; rm -rf ../gone $AVOCADO_TEST_OUTPUTDIR";
+    let remove = "mv $AVOCADO_TEST_OUTPUTDIR ../gone; rm -rf ../gone $AVOCADO_TEST_OUTPUTDIR";
     let tests = [
-        test(
+        shell(
             "removes",
-            &format!("cd $AVOCADO_TEST_OUTPUTDIR/; {spoil}; true"),
+            &format!("cd $AVOCADO_TEST_OUTPUTDIR/; {remove}; true"),
         ),
-        test("file", &format!("{spoil}; echo x >$AVOCADO_TEST_OUTPUTDIR")),
-        test(
+        shell(
+            "file",
+            &format!("{remove}; echo x >$AVOCADO_TEST_OUTPUTDIR"),
+        ),
+        shell(
             "link",
-            &format!("{spoil}; ln -s /etc $AVOCADO_TEST_OUTPUTDIR"),
+            &format!("{remove}; ln -s /etc $AVOCADO_TEST_OUTPUTDIR"),
         ),
-        test("locks", "echo kept; chmod 0 $AVOCADO_TEST_OUTPUTDIR"),
-        test("after", "echo after"),
+        shell("locks", "echo kept; chmod 0 $AVOCADO_TEST_OUTPUTDIR"),
+        shell("after", "echo after"),
     ];
-    sandbox.file("job.json", json!(tests).to_string());
-    let args = ["run", "--spawner", "sandbox", "--max-parallel-tasks", "1"];
-    let ran = sandbox.run(&[&args[..], &["job.json"]].concat()).code(0);
+    let ran = run_in_slots(&sandbox, &tests, "1").code(0);
     let job = sandbox.job();
     for lost in ["1-removes", "2-file", "3-link"] {
         assert!(
@@ -307,17 +301,15 @@ fn test_that_replaces_its_directory_loses_only_its_own_results() {
 #[test]
 fn output_files_of_batched_tests_reach_their_results() {
     let sandbox = Sandbox::new();
-    let tests = ["a", "b"].map(|name| {
-        format!("    def test_{name}(self):\n        open(os.environ['AVOCADO_TEST_OUTPUTDIR'] + '/left', 'w').write('{name}')\n")
-    });
-    let python = format!(
-        "import os, unittest\nclass T(unittest.TestCase):\n{}",
-        tests.concat()
-    );
-    sandbox.file("test_left.py", python);
-    let tests = ["a", "b"].map(|name| {
-        json!({"kind": "python-unittest", "uri": format!("test_left.py:T.test_{name}"), "identifier": name})
-    });
+    let text = "import os, unittest\n\
+                class T(unittest.TestCase):\n    \
+                    def test_a(self): self.leave('a')\n    \
+                    def test_b(self): self.leave('b')\n    \
+                    def leave(self, name):\n        \
+                        directory = os.environ['AVOCADO_TEST_OUTPUTDIR']\n        \
+                        open(directory + '/left', 'w').write(name)\n";
+    sandbox.file("test_left.py", text);
+    let tests = ["a", "b"].map(|name| python(name, &format!("test_left.py:T.test_{name}")));
     run(&sandbox, &tests, "1", 0);
     for name in ["a", "b"] {
         assert_eq!(sandbox.job().artifact(name, "left"), name);
@@ -330,8 +322,7 @@ fn requirement_logs_are_hidden_from_tests() {
     let requirement = json!({"type": "command", "label": "a", "setup": "echo it is made; touch a"});
     let script =
         "d=$AVOCADO_TEST_OUTPUTDIR/../../dependencies; test -e a && ! cat $d/1-command-a/stdout";
-    let mut reads = test("reads", script);
-    reads["kwargs"]["dependencies"] = json!([requirement]);
+    let reads = requiring(shell("reads", script), &json!([requirement]));
     run(&sandbox, &[reads], "1", 0);
     let job = sandbox.job();
     assert!(
@@ -345,10 +336,9 @@ fn sandbox_has_no_network_unless_configured() {
     let sandbox = Sandbox::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let connects = json!({
-        "kind": "exec-test", "uri": "/bin/bash", "identifier": "connects",
-        "args": ["-c", format!("exec 3<>/dev/tcp/127.0.0.1/{port}")],
-    });
+    let connect = format!("exec 3<>/dev/tcp/127.0.0.1/{port}");
+    // Only bash has /dev/tcp.
+    let connects = with(shell("connects", &connect), "uri", json!("/bin/bash"));
     run(&sandbox, std::slice::from_ref(&connects), "1", 1);
     sandbox.file(
         "../home/.config/persea/config.toml",
@@ -366,17 +356,17 @@ fn unix_sockets_of_the_machine_refuse_connections() {
         "../home/.config/persea/config.toml",
         "[spawner.sandbox]\nnetwork = true",
     );
-    run(&sandbox, &[test("connects", script)], "1", 1);
-    sandbox.file("job.json", json!([test("connects", script)]).to_string());
-    // On the machine itself it would.
+    run(&sandbox, &[shell("connects", script)], "1", 1);
+    // Outside of a sandbox the socket accepts the connection.
     sandbox.run(&["run", "job.json"]).code(0);
 }
 
 #[test]
 fn missing_bubblewrap_error_names_the_package() {
     let sandbox = Sandbox::new();
-    let mut command = sandbox.persea(&["run", "--spawner", "sandbox", "/bin/true"]);
-    let ran = finish(command.env("PATH", sandbox.root()).spawn().unwrap()).code(2);
+    let args = ["run", "--spawner", "sandbox", "/bin/true"];
+    let ran = sandbox.run_with(&args, |command| command.env("PATH", sandbox.root()));
+    let ran = ran.code(2);
     assert!(ran.stderr.contains("apt-get install bubblewrap"), "{ran}");
     let ran = sandbox
         .run(&["run", "--spawner", "chroot", "/bin/true"])
@@ -387,46 +377,22 @@ fn missing_bubblewrap_error_names_the_package() {
 #[test]
 fn sandbox_works_without_root() {
     let sandbox = Sandbox::new();
-    let script = "test \"$(id -u)\" = 65534 && touch /usr/new && test -e a";
-    let tests = [
-        needing(
-            "one",
-            &["a"],
-            "test -e a && echo x >b && echo kept && chmod 0 $AVOCADO_TEST_OUTPUTDIR",
-        ),
-        needing("two", &["a"], script),
-    ];
-    sandbox.file("job.json", json!(tests).to_string());
-    let own = sandbox.root().join("persea");
-    std::fs::copy(env!("CARGO_BIN_EXE_persea"), &own).unwrap();
-    let chown = std::process::Command::new("chown")
-        .args(["-R", "65534:65534"])
-        .arg(sandbox.root())
-        .status()
-        .unwrap();
-    if !chown.success() {
+    let Some(user) = User::of(&sandbox) else {
         return skip("this user is not root: all other tests here show the same");
-    }
-    let everybody = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(sandbox.root(), everybody).unwrap();
-    let as_given = sandbox.persea(&[]);
-    let mut command = std::process::Command::new("setpriv");
-    command
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&own)
-        .args(["run", "--spawner", "sandbox", "job.json"])
-        .current_dir(sandbox.project())
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
-    for (name, value) in as_given.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command.env("XDG_CACHE_HOME", sandbox.root().join("cache"));
-    finish(command.spawn().unwrap()).code(0);
+    };
+    let one = "test -e a && echo x >b && echo kept && chmod 0 $AVOCADO_TEST_OUTPUTDIR";
+    let two = format!(
+        "test \"$(id -u)\" = {} && touch /usr/new && test -e a",
+        user.id
+    );
+    let tests = [
+        requiring_files("one", &["a"], one),
+        requiring_files("two", &["a"], &two),
+    ];
+    sandbox.recipe("job.json", &tests);
+    user.own(&sandbox);
+    let args = ["run", "--spawner", "sandbox", "job.json"];
+    finish(user.persea(&sandbox, &[], &args).spawn().unwrap()).code(0);
     assert_eq!(sandbox.job().artifact("one", "stdout"), "kept\n");
     sandbox.assert_no_strays();
 }

@@ -1,22 +1,19 @@
-//! What the system does not give: processes, threads, descriptors, addresses, room in files, a directory. The job ends with its
-//! reports where it can, and the message names what is missing.
+//! Owns scarce resources of the system: processes, threads, descriptors, address space, file sizes,
+//! the temporary directory. The job ends with its reports where it can, and the error names what is
+//! missing.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use serde_json::json;
+use serde_json::Value;
 
+use crate::support::recipes::{noop, shell};
 use crate::support::users::User;
-use crate::support::{Ran, Sandbox, finish, signal, wait_until};
+use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, wait_until};
 
-/// The binary below a shell that has set a limit.
+/// Runs the binary below a shell that sets a limit with `ulimit`.
 fn limited(sandbox: &Sandbox, limit: &str, args: &[&str]) -> Ran {
-    let as_given = sandbox.persea(args);
-    let mut command = Command::new("sh");
-    command
-        .args(["-c", &format!("{limit} || exit 99; exec \"$@\""), "sh"])
-        .arg(as_given.get_program())
-        .args(as_given.get_args());
-    sandbox.equip(&mut command);
+    let script = format!("{limit} || exit 99; exec \"$@\"");
+    let mut command = sandbox.persea_below(&["sh", "-c", &script, "sh"], args);
     finish(command.spawn().unwrap())
 }
 
@@ -32,29 +29,24 @@ fn assert_no_panic(ran: &Ran) {
 #[test]
 fn job_with_few_processes_ends_with_its_reports() {
     let sandbox = Sandbox::new();
-    let tests: Vec<_> = (0..6)
-        .map(|number| {
-            let args = ["-c", "/bin/true; exit 0"];
-            json!({"kind": "exec-test", "uri": "/bin/sh", "args": args, "identifier": number.to_string()})
-        })
-        .collect();
-    sandbox.file("job.json", json!(tests).to_string());
+    let tests = (0..6).map(|number| shell(&number.to_string(), "/bin/true; exit 0"));
+    sandbox.recipe("job.json", &tests.collect::<Vec<_>>());
     let Some(user) = User::of(&sandbox) else {
-        // Processes of the tests' own user would count.
+        // Other processes of the user who runs the tests would count.
         return;
     };
     let args = ["run", "--max-parallel-tasks", "4", "job.json"];
     let mut complete = 0;
     finish(user.persea(&sandbox, &[], &args).spawn().unwrap()).code(0);
-    for most in [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 14, 17, 24] {
-        let limit = format!("--nproc={most}");
-        if most == 6 {
-            // Compiling takes threads, too.
+    for limit in [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 14, 17, 24] {
+        let option = format!("--nproc={limit}");
+        if limit == 6 {
+            // The compiler of components starts threads too.
             let _ = std::fs::remove_dir_all(sandbox.root().join("cache"));
         }
         let _ = std::fs::remove_dir_all(sandbox.root().join("home/persea"));
         let ran = finish(
-            user.persea(&sandbox, &["prlimit", &limit], &args)
+            user.persea(&sandbox, &["prlimit", &option], &args)
                 .spawn()
                 .unwrap(),
         );
@@ -64,20 +56,20 @@ fn job_with_few_processes_ends_with_its_reports() {
             .join("home/persea/job-results/latest")
             .exists()
         {
-            assert!(ran.code.is_some_and(|code| code & 6 != 0), "{most}: {ran}");
+            assert!(ran.code.is_some_and(|code| code & 6 != 0), "{limit}: {ran}");
             let named = ["ulimit -u", "Resource temporarily unavailable"];
             assert!(
                 named.iter().any(|text| ran.stderr.contains(text)),
-                "{most}: {ran}"
+                "{limit}: {ran}"
             );
             continue;
         }
         let job = sandbox.job();
-        assert!(job.0.join("results.xml").exists(), "{most}: {ran}");
+        assert!(job.0.join("results.xml").exists(), "{limit}: {ran}");
         let results = job.results();
-        assert_eq!(results["total"], 6, "{most}: {ran}");
+        assert_eq!(results["total"], 6, "{limit}: {ran}");
         let passed = results["pass"].as_u64().unwrap();
-        assert_eq!(ran.code == Some(0), passed == 6, "{most}: {ran}");
+        assert_eq!(ran.code == Some(0), passed == 6, "{limit}: {ran}");
         complete += u32::from(passed == 6);
     }
     assert!(complete > 0, "24 processes are enough");
@@ -87,22 +79,19 @@ fn job_with_few_processes_ends_with_its_reports() {
 #[test]
 fn file_size_limit_is_an_error_of_the_file() {
     let sandbox = Sandbox::new();
-    let tests: Vec<_> = (0..200)
-        .map(|number| json!({"kind": "noop", "uri": number.to_string()}))
-        .collect();
-    sandbox.file("job.json", json!(tests).to_string());
+    let tests: Vec<Value> = (0..200).map(|number| noop(&number.to_string())).collect();
+    sandbox.recipe("job.json", &tests);
     let ran = limited(&sandbox, "ulimit -f 8", &["run", "job.json"]);
-    // No signal has ended it.
+    // An exit code means that SIGXFSZ has not killed the host, which ignores it.
     let ran = ran.code(2);
-    assert!(ran.stderr.contains("File too large"), "{ran}");
-    assert!(ran.stderr.contains("ulimit -f"), "{ran}");
+    assert_stderr(&ran, &["File too large", "ulimit -f"]);
     assert_no_panic(&ran);
-    // What it starts can be ended by that signal as ever.
-    let test = json!([{"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "grep SigIgn /proc/self/status"], "identifier": "x"}]);
-    sandbox.file("one.json", test.to_string());
+    // Tests do not inherit that the signal is ignored.
+    let test = shell("x", "grep SigIgn /proc/self/status");
+    sandbox.recipe("one.json", &[test]);
     sandbox.run(&["run", "one.json"]).code(0);
-    let said = sandbox.job().artifact("x", "stdout");
-    assert_eq!(said.split_whitespace().nth(1), Some("0000000000000000"));
+    let ignored = sandbox.job().artifact("x", "stdout");
+    assert_eq!(ignored.split_whitespace().nth(1), Some("0000000000000000"));
 }
 
 #[test]
@@ -125,15 +114,11 @@ fn job_runs_with_limited_address_space() {
 #[test]
 fn descriptor_limit_is_named_in_the_error() {
     let sandbox = Sandbox::new();
-    for most in [6, 10, 16, 30] {
-        let limit = format!("ulimit -n {most}");
-        let ran = limited(&sandbox, &limit, &["run", "/bin/true"]).code(4);
-        assert!(
-            ran.stderr.contains(&format!(
-                "too many open files: the limit is {most} (`ulimit -n`)"
-            )),
-            "{ran}"
-        );
+    for limit in [6, 10, 16, 30] {
+        let ulimit = format!("ulimit -n {limit}");
+        let ran = limited(&sandbox, &ulimit, &["run", "/bin/true"]).code(4);
+        let error = format!("too many open files: the limit is {limit} (`ulimit -n`)");
+        assert_stderr(&ran, &[&error]);
     }
     limited(
         &sandbox,
@@ -147,27 +132,23 @@ fn descriptor_limit_is_named_in_the_error() {
 fn missing_tmpdir_is_named_in_the_error() {
     let sandbox = Sandbox::new();
     for spawner in ["process", "sandbox"] {
-        let mut command = sandbox.persea(&["run", "--spawner", spawner, "/bin/true"]);
-        let ran = finish(command.env("TMPDIR", "/no/such").spawn().unwrap()).code(4);
-        assert!(
-            ran.stderr
-                .contains("temporary files in /no/such: No such file"),
-            "{ran}"
-        );
-        assert!(ran.stderr.contains("TMPDIR"), "{ran}");
+        let args = ["run", "--spawner", spawner, "/bin/true"];
+        let ran = sandbox.run_with(&args, |command| command.env("TMPDIR", "/no/such"));
+        let error = "temporary files in /no/such: No such file";
+        assert_stderr(&ran.code(4), &[error, "TMPDIR"]);
     }
 }
 
 #[test]
 fn unusable_shebang_is_explained_in_the_reason() {
     let sandbox = Sandbox::new();
-    let runnable = |path: std::path::PathBuf| {
+    let make_executable = |path: std::path::PathBuf| {
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     };
-    runnable(sandbox.file("crlf.sh", "#!/bin/sh\r\nexit 0\r\n"));
-    runnable(sandbox.file("lost.sh", "#!/no/such/shell\nexit 0\n"));
-    runnable(sandbox.file("crlf.t", "#!/bin/sh\r\necho ok 1\r\n"));
+    make_executable(sandbox.file("crlf.sh", "#!/bin/sh\r\nexit 0\r\n"));
+    make_executable(sandbox.file("lost.sh", "#!/no/such/shell\nexit 0\n"));
+    make_executable(sandbox.file("crlf.t", "#!/bin/sh\r\necho ok 1\r\n"));
     sandbox
         .run(&["run", "./crlf.sh", "./lost.sh", "./crlf.t"])
         .code(1);
@@ -184,13 +165,14 @@ fn unusable_shebang_is_explained_in_the_reason() {
 #[test]
 fn host_killed_while_it_makes_a_sandbox_leaves_no_process() {
     let sandbox = Sandbox::new();
-    // It stops the host, whose answer bubblewrap then waits for.
+    // A wrapper stops the host before it executes bubblewrap, which then waits for the host.
     let pid = sandbox.root().join("host");
-    let script = "until [ -s HOST ]; do sleep 0.01; done; kill -STOP $(cat HOST); PATH=${PATH#*:}; exec bwrap \"$@\"";
+    let script = "until [ -s HOST ]; do sleep 0.01; done
+                  kill -STOP $(cat HOST); PATH=${PATH#*:}; exec bwrap \"$@\"";
     let script = script.replace("HOST", pid.to_str().unwrap());
     let bwrap = sandbox.script("bin/bwrap", &script);
-    let own = bwrap.parent().unwrap().display();
-    let path = format!("{own}:{}", std::env::var("PATH").unwrap());
+    let directory = bwrap.parent().unwrap().display();
+    let path = format!("{directory}:{}", std::env::var("PATH").unwrap());
     for _ in 0..2 {
         let _ = std::fs::remove_file(&pid);
         let mut host = sandbox
@@ -218,17 +200,17 @@ fn host_killed_while_it_makes_a_sandbox_leaves_no_process() {
         host.wait().unwrap();
     }
     sandbox.assert_no_strays();
-    let left = || {
+    let temporary_directories = || {
         let entries = std::fs::read_dir(sandbox.root()).unwrap().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         names
             .filter(|name| name.starts_with("persea-"))
             .collect::<Vec<_>>()
     };
-    // The second has removed what the first has left, if it came so far.
-    assert!(!left().is_empty());
+    // A killed host leaves its directory, which the next host removes.
+    assert!(!temporary_directories().is_empty());
     sandbox.run(&["run", "/bin/true"]).code(0);
-    assert_eq!(left(), [""; 0]);
+    assert_eq!(temporary_directories(), [""; 0]);
 }
 
 #[test]
@@ -242,13 +224,7 @@ fn temporary_directory_of_a_live_host_is_kept() {
         .persea(&["run", wait.to_str().unwrap()])
         .spawn()
         .unwrap();
-    wait_until("the test has started", || {
-        sandbox
-            .project()
-            .join("started")
-            .metadata()
-            .map_err(|error| error.to_string())
-    });
+    sandbox.wait_for_existence("started");
     sandbox.run(&["run", "/bin/true"]).code(0);
     sandbox.file("go", "");
     finish(long).code(0);

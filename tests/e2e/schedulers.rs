@@ -1,26 +1,23 @@
-//! Schedulers: plugins that say which task starts next.
+//! Owns schedulers, the plugins that choose which ready task starts next: those of the examples,
+//! and those that misbehave.
 
 use serde_json::{Value, json};
 
 use crate::support::plugins::install;
-use crate::support::{Ran, Sandbox};
+use crate::support::recipes::{exec, python, with};
+use crate::support::{Ran, Sandbox, assert_stderr};
 
-fn recipe(sandbox: &Sandbox, tasks: &[(&str, &str, &[&str])]) {
-    let runnable = |(name, uri, needs): &(&str, &str, &[&str])| json!({"kind": "exec-test", "uri": uri, "identifier": name, "needs": needs});
-    let all: Vec<Value> = tasks.iter().map(runnable).collect();
-    sandbox.file("graph.json", Value::from(all).to_string());
+/// A task: name, program, and the names of the tasks that it needs.
+type Task = (&'static str, &'static str, &'static [&'static str]);
+
+/// Writes a recipe of these tasks.
+fn recipe(sandbox: &Sandbox, tasks: &[Task]) {
+    let runnable = |(name, uri, needs): &Task| with(exec(name, uri), "needs", json!(needs));
+    let runnables: Vec<Value> = tasks.iter().map(runnable).collect();
+    sandbox.recipe("graph.json", &runnables);
 }
 
-/// The names of the tasks in the order in which they started.
-fn starts(sandbox: &Sandbox) -> Vec<String> {
-    let events = sandbox.job().events();
-    let started = events
-        .iter()
-        .filter(|event| event["event"] == "task-started");
-    let name = |event: &Value| event["task"].as_str().unwrap()[2..].to_owned();
-    started.map(name).collect()
-}
-
+/// Runs the recipe in one slot.
 fn run(sandbox: &Sandbox, options: &[&str]) -> Ran {
     let fixed = [
         "run",
@@ -32,7 +29,14 @@ fn run(sandbox: &Sandbox, options: &[&str]) -> Ran {
     sandbox.run(&[&fixed, options, &["graph.json"]].concat())
 }
 
-const TWO_BRANCHES: [(&str, &str, &[&str]); 6] = [
+/// [`run`] with the scheduler of `hostile-scheduler`, and what it does.
+fn run_hostile(sandbox: &Sandbox, how: &str, options: &[&str]) -> Ran {
+    let how = format!("scheduler.hostile.how={how}");
+    let hostile = ["--set", "run.scheduler=hostile", "--set", &how];
+    run(sandbox, &[&hostile, options].concat())
+}
+
+const TWO_BRANCHES: [Task; 6] = [
     ("a", "/bin/true", &[]),
     ("b", "/bin/true", &[]),
     ("a1", "/bin/true", &["a"]),
@@ -47,9 +51,10 @@ fn depth_first_example_walks_the_graph_depth_first() {
     install(&sandbox, "plugins", &["scheduler-depth-first"]);
     recipe(&sandbox, &TWO_BRANCHES);
     run(&sandbox, &[]).code(0);
-    assert_eq!(starts(&sandbox), ["a", "b", "a1", "b1", "a2", "b2"]);
+    let started = || sandbox.job().started();
+    assert_eq!(started(), ["a", "b", "a1", "b1", "a2", "b2"]);
     run(&sandbox, &["--set", "run.scheduler=depth-first"]).code(0);
-    assert_eq!(starts(&sandbox), ["a", "a1", "a2", "b", "b1", "b2"]);
+    assert_eq!(started(), ["a", "a1", "a2", "b", "b1", "b2"]);
 }
 
 #[test]
@@ -58,7 +63,7 @@ fn scheduler_can_drop_a_branch() {
     install(&sandbox, "plugins", &["scheduler-depth-first"]);
     let mut tasks = TWO_BRANCHES.to_vec();
     tasks[2].1 = "/bin/false";
-    // Nothing that failed is needed for this one.
+    // The scheduler drops this task too, although it does not need the failed one.
     tasks.push(("a3", "/bin/true", &["a"]));
     recipe(&sandbox, &tasks);
     let drop = "scheduler.depth-first.drop-broken=true";
@@ -70,7 +75,7 @@ fn scheduler_can_drop_a_branch() {
     let job = sandbox.job();
     assert_eq!(job.status("a3"), "CANCEL");
     assert_eq!(job.reason("a3"), "the scheduler does not want it to be run");
-    assert_eq!(starts(&sandbox), ["a", "a1", "b", "b1", "b2"]);
+    assert_eq!(job.started(), ["a", "a1", "b", "b1", "b2"]);
 }
 
 #[test]
@@ -92,34 +97,17 @@ fn failed_scheduler_is_replaced_by_plan_order() {
         ),
         ("waits for ever", ""),
     ] {
-        let how = format!("scheduler.hostile.how={how}");
-        let ran = run(
-            &sandbox,
-            &[
-                "--set",
-                "run.scheduler=hostile",
-                "--set",
-                &how,
-                "--set",
-                "plugins.scheduler.timeout=3",
-            ],
-        )
-        .code(0);
+        let timeout = ["--set", "plugins.scheduler.timeout=3"];
+        let ran = run_hostile(&sandbox, how, &timeout).code(0);
         assert_eq!(sandbox.job().results()["pass"], 6, "{ran}");
-        let told = "the scheduler is given up, and the rest runs in the order of the plan: ";
-        assert_eq!(ran.stdout.contains(told), !words.is_empty(), "{ran}");
+        let warning = "the scheduler is given up, and the rest runs in the order of the plan: ";
+        assert_eq!(ran.stdout.contains(warning), !words.is_empty(), "{ran}");
         assert!(ran.stdout.contains(words), "{ran}");
-        let events = sandbox.job().events();
-        let warned = events.iter().filter(|event| event["event"] == "warning");
-        assert_eq!(warned.count(), usize::from(!words.is_empty()), "{ran}");
+        let warnings = sandbox.job().events_of("warning");
+        assert_eq!(warnings.len(), usize::from(!words.is_empty()), "{ran}");
     }
-    let given_up = [
-        "--set",
-        "run.scheduler=hostile",
-        "--set",
-        "scheduler.hostile.how=errs",
-    ];
-    run(&sandbox, &[&given_up[..], &["--strict"]].concat()).code(2);
+    // The warning is an error with `--strict`.
+    run_hostile(&sandbox, "errs", &["--strict"]).code(2);
     let warnings = sandbox.job().results()["warnings"].clone();
     assert_eq!(warnings[0]["cause"], "scheduler", "{warnings}");
 }
@@ -128,20 +116,20 @@ fn failed_scheduler_is_replaced_by_plan_order() {
 fn scheduler_sees_every_ready_task_of_a_contended_mutex() {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["hostile-scheduler"]);
-    let all: Vec<Value> = ["a", "b", "c", "d"]
-        .map(|name| json!({"kind": "noop", "identifier": name, "mutexes": ["m"]}))
-        .to_vec();
-    sandbox.file("graph.json", Value::from(all).to_string());
-    let two = ["--max-parallel-tasks", "2"];
-    let last = [
+    let task = |name| json!({"kind": "noop", "identifier": name, "mutexes": ["m"]});
+    sandbox.recipe("graph.json", &["a", "b", "c", "d"].map(task));
+    let args = [
+        "run",
+        "--max-parallel-tasks",
+        "2",
         "--set",
         "run.scheduler=hostile",
         "--set",
         "scheduler.hostile.how=last",
+        "graph.json",
     ];
-    let args = [&["run"], &two[..], &last, &["graph.json"]].concat();
     sandbox.run(&args).code(0);
-    assert_eq!(starts(&sandbox), ["d", "c", "b", "a"]);
+    assert_eq!(sandbox.job().started(), ["d", "c", "b", "a"]);
 }
 
 #[test]
@@ -150,18 +138,11 @@ fn unavailable_scheduler_ends_the_job_before_any_task() {
     install(&sandbox, "plugins", &["hostile-scheduler"]);
     recipe(&sandbox, &TWO_BRANCHES);
     let ran = run(&sandbox, &["--set", "run.scheduler=clever"]).code(2);
-    let words = "no scheduler is named `clever` (`run.scheduler`): there are hostile";
-    assert!(ran.stderr.contains(words), "{ran}");
-    let refuses = [
-        "--set",
-        "run.scheduler=hostile",
-        "--set",
-        "scheduler.hostile.how=refuses",
-    ];
-    let ran = run(&sandbox, &refuses).code(2);
-    assert!(ran.stderr.contains("the scheduler cannot begin: "), "{ran}");
-    assert!(ran.stderr.contains("not with me"), "{ran}");
-    assert!(!sandbox.root().join("home/persea").exists());
+    let error = "no scheduler is named `clever` (`run.scheduler`): there are hostile";
+    assert_stderr(&ran, &[error]);
+    let ran = run_hostile(&sandbox, "refuses", &[]).code(2);
+    assert_stderr(&ran, &["the scheduler cannot begin: ", "not with me"]);
+    sandbox.assert_no_job();
 }
 
 #[test]
@@ -170,28 +151,24 @@ fn scheduler_chooses_each_task_only_once() {
     install(&sandbox, "plugins", &["hostile-scheduler"]);
     sandbox.file(
         "test_a.py",
-        "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): pass\n    def test_b(self): pass\n",
+        "import unittest\n\
+         class T(unittest.TestCase):\n    \
+             def test_a(self): pass\n    \
+             def test_b(self): pass\n",
     );
-    let python = |method: &str| {
-        let uri = format!("test_a.py:T.{method}");
-        json!({"kind": "python-unittest", "uri": uri, "identifier": method})
-    };
-    let program = |name: &str| json!({"kind": "exec-test", "uri": "/bin/true", "identifier": name});
-    // The batch of the first has room for another Python test, and is asked about a program.
-    let all = [
+    let python = |method: &str| python(method, &format!("test_a.py:T.{method}"));
+    let program = |name: &str| exec(name, "/bin/true");
+    // The batch of the first test could take the other Python test. The scheduler, which chooses
+    // in the order of the plan, answers with a program, and must not be asked for it again.
+    let tasks = [
         python("test_a"),
         program("p"),
         python("test_b"),
         program("q"),
     ];
-    sandbox.file("graph.json", Value::from(all.to_vec()).to_string());
-    let once = [
-        "--set",
-        "run.scheduler=hostile",
-        "--set",
-        "scheduler.hostile.how=once",
-    ];
-    let ran = run(&sandbox, &once).code(0);
+    sandbox.recipe("graph.json", &tasks);
+    let ran = run_hostile(&sandbox, "once", &[]).code(0);
     assert!(!ran.stdout.contains("given up"), "{ran}");
-    assert_eq!(starts(&sandbox), ["test_a", "p", "test_b", "q"]);
+    let started = sandbox.job().started();
+    assert_eq!(started, ["test_a", "p", "test_b", "q"]);
 }

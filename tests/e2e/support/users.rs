@@ -9,7 +9,7 @@ use super::Sandbox;
 
 /// The owner of a project.
 pub struct User {
-    id: u32,
+    pub id: u32,
 }
 
 impl User {
