@@ -1,10 +1,11 @@
-//! The book and the README say what is true: every command in them that begins with `persea` is run and its output
-//! compared, every piece of TOML and JSON is read, every file that a page shows is that file, every path, function, test
-//! and setting that a page names is there.
+//! Owns the truth of the book and the README: every command that begins with `persea` prints the
+//! output shown, TOML and JSON parse, files are shown as they are, and every path, function, test
+//! and setting that a page names exists.
 //!
-//! In what a command shows, a line `...` stands for any lines, and `[..]` for any text within a line. The comment
-//! `<!-- in: DIR -->` says where the commands after it are run, `<!-- file: PATH -->` which file the next block shows.
-//! With `PERSEA_BOOK=update` in the environment such blocks are made what the files are.
+//! In the output of a command, a line `...` matches any lines, and `[..]` any text within a line.
+//! The comment `<!-- in: DIR -->` sets the directory of the commands after it,
+//! `<!-- file: PATH -->` the file that the next block shows. With `PERSEA_BOOK=update` in the
+//! environment, such blocks are rewritten from their files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,12 +15,13 @@ use persea_guest_build::{Guest, Target, Toolchain};
 use serde_json::Value;
 
 use crate::support::Sandbox;
+use crate::support::plugins::target_dir;
 
 mod console;
 mod events;
 use console::{matches, shell};
 
-/// The examples whose pages build and use them.
+/// The examples that pages of the book build and use.
 const HELLO: &str = "docs/examples/runner-hello";
 const PAIRWISE: &str = "docs/examples/varianter-pairwise";
 
@@ -52,9 +54,11 @@ fn pages() -> Vec<(String, String)> {
 struct Block<'a> {
     language: &'a str,
     text: String,
-    /// The number of its first line.
+    /// The number of its first line in the page.
     line: usize,
+    /// The file that it shows.
     file: Option<&'a str>,
+    /// The directory of its commands.
     directory: &'a str,
 }
 
@@ -90,7 +94,7 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
     found
 }
 
-/// The words of a text that are set as code.
+/// The inline code of a page.
 fn code(page: &str) -> impl Iterator<Item = &str> {
     let mut in_block = false;
     let lines = page.lines().filter(move |line| {
@@ -154,7 +158,7 @@ fn toml_and_json_in_the_book_parse() {
     }
 }
 
-/// The target of each link in a page, without those to other sites.
+/// The targets of links within the book, without anchors.
 fn links(page: &str) -> impl Iterator<Item = &str> {
     let targets = page
         .split("](")
@@ -271,7 +275,7 @@ fn book_documents_every_setting() {
     assert!(settings >= 8, "plugins have {settings} settings");
 }
 
-/// A sandbox with the examples, where the pages have them.
+/// A project with the examples at the paths that the pages name.
 fn with_examples() -> Sandbox {
     let sandbox = Sandbox::new();
     let from = repository().join("docs/examples");
@@ -282,22 +286,20 @@ fn with_examples() -> Sandbox {
         .filter_entry(visible)
     {
         let entry = entry.unwrap();
-        let place = to.join(entry.path().strip_prefix(&from).unwrap());
+        let copy = to.join(entry.path().strip_prefix(&from).unwrap());
         if entry.file_type().is_dir() {
-            std::fs::create_dir_all(place).unwrap();
+            std::fs::create_dir_all(copy).unwrap();
         } else {
-            std::fs::copy(entry.path(), place).unwrap();
+            std::fs::copy(entry.path(), copy).unwrap();
         }
     }
     sandbox
 }
 
-/// Builds an example: its core module, and where an author's cargo leaves that.
+/// Builds an example. Returns its core module, and the path where an author's cargo leaves it.
 fn module(example: &str) -> (Vec<u8>, String) {
-    // That of the other guests, which have the standard library built there already.
-    let target_dir = Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("guests")
-        .join(Target::Unknown.triple());
+    // The directory of the other guests already has the standard library.
+    let target_dir = target_dir(Target::Unknown);
     let toolchain = Toolchain::find(Target::Unknown).unwrap_or_else(|error| panic!("{error}"));
     let built = toolchain.build(&Guest {
         manifest: &repository().join(example).join("Cargo.toml"),
@@ -307,13 +309,13 @@ fn module(example: &str) -> (Vec<u8>, String) {
     });
     built.unwrap_or_else(|error| panic!("{error}"));
     let name = Path::new(example).file_name().unwrap().to_str().unwrap();
-    let made = format!(
+    let path = format!(
         "{}/release/{}.wasm",
         Target::Unknown.triple(),
         name.replace('-', "_")
     );
-    let module = std::fs::read(target_dir.join(&made)).unwrap();
-    (module, format!("{example}/target/{made}"))
+    let module = std::fs::read(target_dir.join(&path)).unwrap();
+    (module, format!("{example}/target/{path}"))
 }
 
 #[test]
@@ -323,30 +325,29 @@ fn commands_in_the_book_print_what_it_shows() {
     let mut wrong = Vec::new();
     for (path, page) in pages() {
         let sandbox = with_examples();
-        for (module, place) in &modules {
-            sandbox.file(place, module);
+        for (module, path) in &modules {
+            sandbox.file(path, module);
         }
-        let mut before = 0;
+        let mut last_code = 0;
         for block in blocks(&page) {
             if block.language != "console" || !block.text.starts_with("$ persea ") {
                 continue;
             }
             for step in format!("\n{}", block.text).split("\n$ ").skip(1) {
                 let (command, expected) = step.split_once('\n').unwrap_or((step, ""));
-                let (code, shown) = shell(&sandbox, block.directory, before, command);
+                let (code, output) = shell(&sandbox, block.directory, last_code, command);
                 let line = block.line;
-                if let Err(why) = matches(expected, &shown) {
+                if let Err(difference) = matches(expected, &output) {
                     wrong.push(format!(
-                        "{path}:{line}: `{command}` {why}; it printed\n{shown}"
+                        "{path}:{line}: `{command}` {difference}; it printed\n{output}"
                     ));
                 }
-                let told = is_followed_by_its_code(&block, command);
-                if code != 0 && !told {
+                if code != 0 && !is_followed_by_its_code(&block, command) {
                     wrong.push(format!(
-                        "{path}:{line}: `{command}` ended with {code}\n{shown}"
+                        "{path}:{line}: `{command}` ended with {code}\n{output}"
                     ));
                 }
-                before = code;
+                last_code = code;
                 commands += 1;
             }
         }
@@ -355,7 +356,7 @@ fn commands_in_the_book_print_what_it_shows() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A command whose exit code is not 0 is followed by one that shows it.
+/// The next command shows the exit code of this one, as it must where that is not 0.
 fn is_followed_by_its_code(block: &Block<'_>, command: &str) -> bool {
     let mut commands = block
         .text
@@ -365,13 +366,13 @@ fn is_followed_by_its_code(block: &Block<'_>, command: &str) -> bool {
     commands.next() == Some("echo $?")
 }
 
-/// Runs cargo for a crate of the book as its reader would: nothing of the outer cargo's reaches it.
+/// Runs cargo for a crate of the book as a reader would, without the variables of the outer cargo.
 fn cargo(example: &str, args: &[&str]) {
     let mut cargo = Command::new(env!("CARGO"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        let own = ["CARGO_HOME", "CARGO_MAKEFLAGS"].contains(&name.as_str());
-        if !own
+        let is_users = ["CARGO_HOME", "CARGO_MAKEFLAGS"].contains(&name.as_str());
+        if !is_users
             && ["CARGO", "RUSTC", "RUSTDOC", "RUSTFLAGS"]
                 .iter()
                 .any(|prefix| name.starts_with(prefix))
@@ -400,7 +401,7 @@ fn example_plugins_of_the_book_pass_their_tests() {
     }
 }
 
-/// The file of a module of these tests: `endings`, `hostile::runners`.
+/// The file of a test module, such as `endings` or `hostile::runners`, if it has one.
 fn file_of(module: &str) -> Option<String> {
     let path = module.replace("::", "/");
     let file = match path.starts_with("hostile/") {
@@ -410,7 +411,7 @@ fn file_of(module: &str) -> Option<String> {
     repository().join(&file).is_file().then_some(file)
 }
 
-/// A row that shows a promise names a test, so that none can be made without one.
+/// Each row of the tables in docs/security.md names a test or a function that shows its promise.
 #[test]
 fn promises_in_the_book_name_their_tests() {
     let page = read("docs/security.md");

@@ -1,7 +1,8 @@
-//! End-to-end tests: the real binary, its real plugins, real processes. One file for each thing that users rely on.
+//! Owns the end-to-end tests: the real binary, its real plugins, real processes. Each file has one
+//! promise to users; `support` has what they share.
 
 #![allow(
-    unreachable_pub, // a crate of its own, with nobody to reach it
+    unreachable_pub, // no other crate uses this one
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -1,4 +1,4 @@
-//! What the book says of the journal, held against journals of real jobs.
+//! Owns the book's description of the journal, which is compared with journals of real jobs.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use super::{blocks, code, read, with_examples};
 
-/// The journal of a job in which every kind of event that can be had without a terminal happens.
+/// The journal of a job with as many kinds of events as one job without a terminal can have.
 fn events() -> Vec<Value> {
     let sandbox = with_examples();
     sandbox.script(
         "leaves.sh",
         "setsid sleep 1000 </dev/null >/dev/null 2>&1 &\nsleep 0.1; exit 1",
     );
-    let all = [
+    let args = [
         "run",
         "--shuffle-seed",
         "1",
@@ -21,11 +21,10 @@ fn events() -> Vec<Value> {
         "docs/examples/first-job",
         "./leaves.sh",
     ];
-    sandbox.run(&all).code(1);
+    sandbox.run(&args).code(1);
     sandbox.job().events()
 }
 
-/// The pages' names for events and their fields are those that a journal has.
 #[test]
 fn book_describes_every_event_and_field() {
     let page = read("docs/journal.md");
@@ -67,12 +66,12 @@ fn events_shown_in_the_book_match_a_real_job() {
     assert_eq!(shape(&Value::Array(shown)), shape(&Value::Array(real)));
 }
 
-/// The same value without what differs from run to run: numbers that are times, ids, the job's directory.
+/// The value with null for each member that differs from run to run: times, ids, directories.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(shape).collect(),
         Value::Object(members) => {
-            let differs = [
+            let varying = [
                 "time",
                 "started",
                 "elapsed",
@@ -83,15 +82,15 @@ fn shape(value: &Value) -> Value {
                 "settings",
                 "persea-version",
             ];
-            let same = |(name, value): (&String, &Value)| {
-                let value = if differs.contains(&name.as_str()) {
+            let shape_of_member = |(name, value): (&String, &Value)| {
+                let value = if varying.contains(&name.as_str()) {
                     Value::Null
                 } else {
                     shape(value)
                 };
                 (name.clone(), value)
             };
-            Value::Object(members.iter().map(same).collect())
+            Value::Object(members.iter().map(shape_of_member).collect())
         }
         other => other.clone(),
     }
