@@ -1,12 +1,14 @@
-//! The cache of compiled code, and the process that compiles: nothing that lies in the one, and nothing that keeps the other busy, can harm a job.
+//! Owns the cache of compiled components and the process that compiles them. No content of the
+//! cache and no component that is slow or large to compile harms a job.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::support::plugins::{components, lock};
-use crate::support::{Ran, Sandbox, finish};
+use crate::support::{Ran, Sandbox, assert_stderr, finish};
 
-/// A sandbox whose compiled code is its own.
+/// A project with a cache of its own, which other tests do not fill.
 struct Case {
     sandbox: Sandbox,
     cache: PathBuf,
@@ -20,15 +22,21 @@ impl Case {
         Self { sandbox, cache }
     }
 
-    fn start(&self) -> std::process::Child {
+    /// The command of a job that calls built-in plugins and one of the project.
+    fn command(&self) -> Command {
         let args = ["run", "--plugin-dir", "plugins", "/bin/true"];
         let mut command = self.sandbox.persea(&args);
-        command.env("XDG_CACHE_HOME", &self.cache).spawn().unwrap()
+        command.env("XDG_CACHE_HOME", &self.cache);
+        command
     }
 
-    /// A job, in which everything works.
+    fn start(&self) -> std::process::Child {
+        self.command().spawn().unwrap()
+    }
+
+    /// Runs a job, in which every plugin works and nothing is reported.
     #[track_caller]
-    fn works(&self) {
+    fn assert_works(&self) {
         let ran = finish(self.start()).code(0);
         assert_eq!(ran.stderr, "", "{ran}");
         let job = self.sandbox.job();
@@ -36,17 +44,18 @@ impl Case {
         assert_eq!(job.read("results.csv").lines().count(), 2);
     }
 
-    /// The same with what plugins say of themselves at hand, and without: then each is loaded, be it called or not.
+    /// Runs a job with the cached descriptions of plugins and one without. Without them the host
+    /// loads every plugin, also those that the job does not call.
     #[track_caller]
-    fn works_either_way(&self) {
-        self.works();
+    fn assert_works_with_and_without_descriptions(&self) {
+        self.assert_works();
         for path in self.entries(".json") {
             std::fs::remove_file(path).unwrap();
         }
-        self.works();
+        self.assert_works();
     }
 
-    /// What is kept, by name; there is some.
+    /// The entries of the cache whose names end so, sorted; there are some.
     #[track_caller]
     fn entries(&self, ending: &str) -> Vec<PathBuf> {
         let paths = self.files(ending);
@@ -54,7 +63,7 @@ impl Case {
         paths
     }
 
-    /// The files of the cache whose names end so.
+    /// The files of the cache whose names end so, sorted.
     #[track_caller]
     fn files(&self, ending: &str) -> Vec<PathBuf> {
         let directory = std::fs::read_dir(self.cache.join("persea/compiled")).unwrap();
@@ -70,10 +79,10 @@ impl Case {
 #[test]
 fn corrupt_cache_entry_is_recompiled_and_never_run() {
     let case = Case::new();
-    case.works();
+    case.assert_works();
     let entries = case.entries(".cwasm");
     assert!(entries.len() > 5, "{entries:?}");
-    // In the middle are instructions: nobody but a checksum would see this.
+    // The middle of a file is machine code, where only the checksum can notice a change.
     for (number, path) in entries.iter().enumerate() {
         let mut bytes = std::fs::read(path).unwrap();
         let length = bytes.len();
@@ -85,28 +94,28 @@ fn corrupt_cache_entry_is_recompiled_and_never_run() {
         }
         std::fs::write(path, bytes).unwrap();
     }
-    case.works_either_way();
+    case.assert_works_with_and_without_descriptions();
     assert_eq!(case.entries(".cwasm"), entries);
-    // And what was compiled anew is what is used from then on.
+    // Later jobs use the recompiled entries.
     let times = |case: &Case| -> Vec<_> {
         let changed = |path: &PathBuf| path.metadata().unwrap().modified().unwrap();
         case.entries(".cwasm").iter().map(changed).collect()
     };
     let before = times(&case);
-    case.works();
+    case.assert_works();
     assert_eq!(times(&case), before);
 }
 
 #[test]
 fn cache_entry_with_another_plugins_code_is_not_loaded() {
     let case = Case::new();
-    case.works();
+    case.assert_works();
     let entries = case.entries(".cwasm");
     for pair in entries.chunks_exact(2) {
         std::fs::copy(&pair[0], &pair[1]).unwrap();
     }
-    case.works_either_way();
-    // Each has its own code again.
+    case.assert_works_with_and_without_descriptions();
+    // Each entry has its own plugin's code again.
     let code: std::collections::HashSet<Vec<u8>> = case
         .entries(".cwasm")
         .iter()
@@ -118,16 +127,16 @@ fn cache_entry_with_another_plugins_code_is_not_loaded() {
 #[test]
 fn cache_entry_writable_by_others_is_not_loaded() {
     let case = Case::new();
-    case.works();
+    case.assert_works();
     for path in case.entries(".cwasm") {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).unwrap();
     }
-    case.works_either_way();
+    case.assert_works_with_and_without_descriptions();
     for path in case.entries(".cwasm") {
         let mode = path.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o022, 0, "{}", path.display());
     }
-    // A directory in which others can put what they like is no cache at all.
+    // A directory that others may write is not used as a cache.
     let directory = case.cache.join("persea/compiled");
     std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o777)).unwrap();
     let ran = finish(case.start()).code(0);
@@ -141,13 +150,13 @@ fn cache_entry_writable_by_others_is_not_loaded() {
 #[test]
 fn invalid_cached_description_is_replaced() {
     let case = Case::new();
-    case.works();
-    let kept = case.entries(".json");
-    assert!(kept.len() > 5, "{kept:?}");
+    case.assert_works();
+    let entries = case.entries(".json");
+    assert!(entries.len() > 5, "{entries:?}");
     let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
-    let good: Vec<String> = kept.iter().map(read).collect();
+    let good: Vec<String> = entries.iter().map(read).collect();
     let away = case.sandbox.root().join("away");
-    for (number, path) in kept.iter().enumerate() {
+    for (number, path) in entries.iter().enumerate() {
         match number % 6 {
             0 => std::fs::write(path, "").unwrap(),
             1 => std::fs::write(path, r#"{"name":"noop"}"#).unwrap(),
@@ -163,8 +172,8 @@ fn invalid_cached_description_is_replaced() {
             }
         }
     }
-    case.works();
-    for (path, text) in kept.iter().zip(good) {
+    case.assert_works();
+    for (path, text) in entries.iter().zip(good) {
         let meta = path.symlink_metadata().unwrap();
         assert!(meta.is_file(), "{}", path.display());
         assert_eq!(meta.permissions().mode() & 0o022, 0, "{}", path.display());
@@ -175,39 +184,39 @@ fn invalid_cached_description_is_replaced() {
 #[test]
 fn missing_code_is_compiled_when_the_plugin_is_called() {
     let case = Case::new();
-    case.works();
+    case.assert_works();
     let entries = case.entries(".cwasm");
     for path in &entries {
         std::fs::remove_file(path).unwrap();
     }
-    case.works();
+    case.assert_works();
     let called = case.entries(".cwasm").len();
     assert!(called > 3 && called < entries.len(), "{called}");
-    // Were they loaded to be asked what they are, their code would be there too.
+    // The descriptions sufficed for the plugins that were not called: those were not compiled.
     assert!(case.entries(".json").len() > 5);
 }
 
 #[test]
 fn cache_directory_writable_by_others_is_not_used() {
     let case = Case::new();
-    case.works();
+    case.assert_works();
     let set = |path: &std::path::Path, mode| {
         std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
     };
     let persea = case.cache.join("persea");
-    for open in [&persea, &case.cache, &persea.join("plugins")] {
-        std::fs::create_dir_all(open).unwrap();
-        set(open, 0o777);
+    for directory in [&persea, &case.cache, &persea.join("plugins")] {
+        std::fs::create_dir_all(directory).unwrap();
+        set(directory, 0o777);
         let ran = finish(case.start()).code(0);
-        let says = format!(
+        let warning = format!(
             "{} must belong to you, and nobody else may write to it",
-            open.display()
+            directory.display()
         );
-        assert_eq!(ran.stderr.matches(&says).count(), 1, "{ran}");
+        assert_eq!(ran.stderr.matches(&warning).count(), 1, "{ran}");
         assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
-        set(open, 0o700);
+        set(directory, 0o700);
     }
-    case.works();
+    case.assert_works();
 }
 
 #[test]
@@ -215,23 +224,14 @@ fn host_compiles_after_its_executable_was_removed() {
     let case = Case::new();
     let program = case.sandbox.root().join("persea");
     std::fs::copy(env!("CARGO_BIN_EXE_persea"), &program).unwrap();
-    // It runs from a file that is not there any more by the time when it compiles.
+    // The executable is removed before it starts the process that compiles, which runs the same
+    // file: as when an update replaces the program during a job.
     let script =
         "exec 9<$0 && rm $0 && exec /proc/self/fd/9 plugin inspect plugins/format-csv.wasm";
-    let own = case.sandbox.persea(&[]);
-    let mut command = std::process::Command::new("/bin/sh");
+    let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(script).arg(&program);
-    command.current_dir(case.sandbox.project());
-    for (name, value) in own.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+    case.sandbox.equip(&mut command);
     command.env("XDG_CACHE_HOME", &case.cache);
-    command.stdin(std::process::Stdio::null());
-    command.stdout(std::process::Stdio::piped());
-    command.stderr(std::process::Stdio::piped());
     let ran = finish(command.spawn().unwrap()).code(0);
     assert!(ran.stdout.contains("result-format"), "{ran}");
     assert!(!program.exists());
@@ -247,30 +247,30 @@ fn concurrent_hosts_share_an_empty_cache() {
     }
     assert_eq!(case.files(".new-"), Vec::<PathBuf>::new());
     assert_eq!(case.entries(".cwasm").len(), case.entries(".sum").len());
-    case.works();
+    case.assert_works();
 }
 
 #[test]
 fn job_runs_without_a_usable_cache() {
     let case = Case::new();
     std::fs::write(&case.cache, "a file").unwrap();
-    case.works();
+    case.assert_works();
 }
 
 #[test]
 fn compiler_has_its_own_memory_limit() {
     let sandbox = Sandbox::new();
     sandbox.file("p.wasm", &components()["format-csv"]);
-    let mut command = sandbox.persea(&[
-        "plugin",
-        "add",
-        "p.wasm",
-        "--set",
-        "plugins.limits.compile_memory_mb=40",
-    ]);
-    command.env("XDG_CACHE_HOME", sandbox.root().join("own-cache"));
-    let ran = finish(command.spawn().unwrap()).code(4);
-    assert!(ran.stderr.contains("p.wasm has reached its limit on the memory to compile it, 40 MiB: `plugins.limits.compile_memory_mb` raises it"), "{ran}");
+    let limit = "plugins.limits.compile_memory_mb=40";
+    let cache = sandbox.root().join("own-cache");
+    let ran = sandbox
+        .run_with(&["plugin", "add", "p.wasm", "--set", limit], |command| {
+            command.env("XDG_CACHE_HOME", cache)
+        })
+        .code(4);
+    let error = "p.wasm has reached its limit on the memory to compile it, 40 MiB: \
+                 `plugins.limits.compile_memory_mb` raises it";
+    assert_stderr(&ran, &[error]);
     lock(&sandbox, "p.wasm", &[]);
     sandbox.run(&["run", "/bin/true"]).code(0);
     assert!(sandbox.job().0.join("results.csv").exists());
@@ -295,17 +295,14 @@ fn environment_variables_of_libraries_change_nothing() {
         ("RUST_MIN_STACK", "16384"),
         ("RAYON_NUM_THREADS", "1"),
     ] {
-        // Compiled under the variable, and taken from a cache that was filled without.
+        // A cold cache is filled with the variable set, a warm one was filled without it.
         for is_warm in [false, true] {
             let case = Case::new();
             let compiled = is_warm.then(|| {
-                case.works();
+                case.assert_works();
                 case.entries(".cwasm")
             });
-            let args = ["run", "--plugin-dir", "plugins", "/bin/true"];
-            let mut command = case.sandbox.persea(&args);
-            command.env("XDG_CACHE_HOME", &case.cache).env(name, value);
-            let ran = finish(command.spawn().unwrap()).code(0);
+            let ran = finish(case.command().env(name, value).spawn().unwrap()).code(0);
             assert_eq!(ran.stderr, "", "{name}={value}: {ran}");
             assert_eq!(case.sandbox.job().read("results.csv").lines().count(), 2);
             if let Some(compiled) = compiled {

@@ -1,4 +1,5 @@
-//! What a plugin may do: what it asks for, and what a lock or the command line grants. Nothing else can be done.
+//! Owns grants: a plugin has the powers that a lock or the command line grants it, of those that it
+//! asks for, and no others.
 
 use crate::support::plugins::{GREET, components, install, lock, read_lock, with_unlocked};
 use crate::support::{Sandbox, assert_stderr};
@@ -28,16 +29,16 @@ fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
         granted.filter_map(toml::Value::as_str).collect::<Vec<_>>(),
         ["process", "sandbox"]
     );
-    // As it stands, with the default spawner.
+    // The suggested grants suffice for the default spawner.
     sandbox.file("r.json", GREET);
     sandbox.run(&["run", "r.json"]).code(0);
-    // More than it asks for is not granted either.
-    let more = ["plugin", "update", "greet", "--grant", "fetch=example.org"];
-    let ran = sandbox.run(&more).code(4);
+    // A power that the plugin does not ask for cannot be granted.
+    let unrequested = ["plugin", "update", "greet", "--grant", "fetch=example.org"];
+    let ran = sandbox.run(&unrequested).code(4);
     assert_stderr(&ran, &["does not ask for fetch"]);
-    let nothing = ["plugin", "update", "greet", "--grant", "root"];
+    let unknown = ["plugin", "update", "greet", "--grant", "root"];
     assert_stderr(
-        &sandbox.run(&nothing).code(4),
+        &sandbox.run(&unknown).code(4),
         &["`root` cannot be granted"],
     );
 }
@@ -62,7 +63,9 @@ fn runner_starts_no_process_with_an_ungranted_spawner() {
     assert_eq!(job.status("World"), "ERROR");
     assert_eq!(
         job.reason("World"),
-        "runner `greet` (plugins/runner-greet.wasm) may start processes with the spawner `sandbox` only, and this job's is `process`: use `--spawner sandbox`, or `persea plugin update runner.greet --grant process=sandbox,process`"
+        "runner `greet` (plugins/runner-greet.wasm) may start processes with the spawner \
+         `sandbox` only, and this job's is `process`: use `--spawner sandbox`, or `persea plugin \
+         update runner.greet --grant process=sandbox,process`"
     );
     assert_eq!(job.status("n"), "PASS");
     sandbox
@@ -88,27 +91,27 @@ fn runner_starts_no_process_with_an_ungranted_spawner() {
 #[test]
 fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
     let sandbox = with_unlocked(&["runner-greet", "resolver-list"]);
-    let with = |more: &[&str]| {
-        let mut args = vec!["run", "--plugin-dir", "plugins"];
-        args.extend(more);
-        args.push("r.json");
-        sandbox.run(&args)
+    let run = |options: &[&str]| {
+        let args = ["run", "--plugin-dir", "plugins"];
+        sandbox.run(&[&args, options, &["r.json"]].concat())
     };
-    let ran = with(&[]).code(3);
+    let ran = run(&[]).code(3);
     assert_stderr(
         &ran,
         &[
-            "plugins/runner-greet.wasm asks to start processes where its task runs, and is not granted that: `persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process`",
+            "plugins/runner-greet.wasm asks to start processes where its task runs, and is not \
+             granted that: `persea plugin add plugins/runner-greet.wasm --grant \
+             process=sandbox,process`",
             "plugins/resolver-list.wasm asks to read files of the project, and is not granted that",
         ],
     );
-    let ran = with(&["--grant", "process=process"]).code(4);
+    let ran = run(&["--grant", "process=process"]).code(4);
     assert_stderr(
         &ran,
         &["a plugin that no lock binds is only given spawners that isolate: sandbox"],
     );
     let grants = ["--grant", "process", "--grant", "workspace"];
-    let ran = with(&grants).code(1);
+    let ran = run(&grants).code(1);
     assert_eq!(ran.stderr, "");
     let reason = sandbox.job().reason("World");
     assert!(
@@ -118,7 +121,7 @@ fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
         "{reason}"
     );
     let isolated = [grants.as_slice(), &["--spawner", "sandbox"]].concat();
-    with(&isolated).code(0);
+    run(&isolated).code(0);
     assert_eq!(sandbox.job().status("World"), "PASS");
 }
 
@@ -127,20 +130,20 @@ fn inspect_and_add_show_the_spawners_of_produced_tests() {
     let sandbox = with_unlocked(&["resolver-list", "runner-greet"]);
     let path = "plugins/resolver-list.wasm";
     let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
-    let apart = "has tests run with the spawner `sandbox` only (`process` grants which)";
+    let isolated = "has tests run with the spawner `sandbox` only (`process` grants which)";
     assert!(
-        ran.stdout.contains(&format!("its word  {apart}\n")),
+        ran.stdout.contains(&format!("its word  {isolated}\n")),
         "{ran}"
     );
     let add = ["plugin", "add", path, "--grant", "workspace"];
     let ran = sandbox.run(&add).code(0);
-    assert!(ran.stdout.contains(&format!("  {apart}\n")), "{ran}");
+    assert!(ran.stdout.contains(&format!("  {isolated}\n")), "{ran}");
     let update = ["plugin", "update", "list", "--grant", "process=process"];
     sandbox.run(&update).code(0);
     let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
-    let here = "has tests run with the spawner `process` only";
-    assert!(ran.stdout.contains(here), "{ran}");
-    // A runner starts its own.
+    let granted = "has tests run with the spawner `process` only";
+    assert!(ran.stdout.contains(granted), "{ran}");
+    // A runner produces no tests, so the row is missing.
     let ran = sandbox
         .run(&["plugin", "inspect", "plugins/runner-greet.wasm"])
         .code(0);
@@ -151,7 +154,7 @@ fn inspect_and_add_show_the_spawners_of_produced_tests() {
 fn update_with_new_requests_is_refused_until_granted() {
     let sandbox = with_unlocked(&["runner-greet"]);
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);
-    // To serve another kind is more.
+    // A further kind is a new request.
     sandbox.file("plugins/runner-greet.wasm", &components()["runner-modest"]);
     let update = ["plugin", "update", "greet"];
     let ran = sandbox.run(&update).code(4);
@@ -166,13 +169,13 @@ fn update_with_new_requests_is_refused_until_granted() {
         ran.stdout.contains("kinds    greet -> greet, wave"),
         "the difference is shown: {ran}"
     );
-    // What it does not ask for any more it has no more.
-    let granted = |sandbox: &Sandbox| read_lock(sandbox)["plugin"][0].get("grants").is_some();
-    assert!(granted(&sandbox));
+    // An update drops grants of powers that the new version no longer asks for.
+    let has_grants = |sandbox: &Sandbox| read_lock(sandbox)["plugin"][0].get("grants").is_some();
+    assert!(has_grants(&sandbox));
     sandbox
         .run(&["plugin", "update", "greet", "--approve"])
         .code(0);
-    assert!(!granted(&sandbox));
+    assert!(!has_grants(&sandbox));
     sandbox.file("plugins/runner-greet.wasm", &components()["runner-greet"]);
     let ran = sandbox.run(&update).code(4);
     assert_stderr(
@@ -186,7 +189,7 @@ fn update_with_new_requests_is_refused_until_granted() {
         ran.stdout.contains("version  0.4.0 -> 0.3.0"),
         "the difference is shown: {ran}"
     );
-    assert!(!granted(&sandbox));
+    assert!(!has_grants(&sandbox));
     sandbox
         .run(&[
             "plugin",
@@ -196,7 +199,7 @@ fn update_with_new_requests_is_refused_until_granted() {
             "process=sandbox",
         ])
         .code(0);
-    assert!(granted(&sandbox));
+    assert!(has_grants(&sandbox));
 }
 
 #[test]
@@ -234,20 +237,21 @@ fn processes_see_only_granted_variables() {
     sandbox.file("r.json", GREET);
     sandbox.script("bin/echo", "/usr/bin/env");
     let path = format!("{}:/usr/bin:/bin", sandbox.project().join("bin").display());
-    let seen = || {
-        let mut command = sandbox.persea(&["run", "r.json"]);
-        command
-            .env("SECRET_TOKEN", "hunter2")
-            .env("LC_ALL", "C")
-            .env("PATH", &path);
-        crate::support::finish(command.spawn().unwrap()).code(0);
+    let environment = || {
+        let variables = [
+            ("SECRET_TOKEN", "hunter2"),
+            ("LC_ALL", "C"),
+            ("PATH", &path),
+        ];
+        let ran = sandbox.run_with(&["run", "r.json"], |command| command.envs(variables));
+        ran.code(0);
         sandbox.job().artifact("World", "stdout")
     };
-    let hidden = seen();
-    assert!(!hidden.contains("SECRET_TOKEN"), "{hidden}");
+    let by_default = environment();
+    assert!(!by_default.contains("SECRET_TOKEN"), "{by_default}");
     assert!(
-        hidden.contains("LC_ALL=C") && hidden.contains("PATH="),
-        "{hidden}"
+        by_default.contains("LC_ALL=C") && by_default.contains("PATH="),
+        "{by_default}"
     );
     let grant = [
         "plugin",
@@ -257,7 +261,7 @@ fn processes_see_only_granted_variables() {
         "environment=SECRET_TOKEN",
     ];
     sandbox.run(&grant).code(0);
-    assert!(seen().contains("SECRET_TOKEN=hunter2"));
+    assert!(environment().contains("SECRET_TOKEN=hunter2"));
 }
 
 #[test]
@@ -270,7 +274,7 @@ fn resolver_can_be_limited_to_a_directory() {
     sandbox.run(&part).code(0);
     let list = |path: &str| sandbox.run(&["list", path]);
     assert_eq!(list("in/good.list").code(0).stdout, "exec-test true\n");
-    // What the user names himself can be read; what is found in a directory is not named.
+    // A reference on the command line grants reading that file, here outside of `in`.
     assert_eq!(list("in").code(0).stdout, "exec-test true\n");
     assert_eq!(list("out/good.list").code(0).stdout, "exec-test true\n");
 }
@@ -304,7 +308,7 @@ fn invalid_grant_is_refused() {
         );
     }
     assert!(!sandbox.project().join("persea.lock").exists());
-    // A lock that was written by hand.
+    // A lock is checked as the command line is.
     lock(&sandbox, "plugins/resolver-list.wasm", &[]);
     let path = sandbox.project().join("persea.lock");
     let text = std::fs::read_to_string(&path).unwrap();

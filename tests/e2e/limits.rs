@@ -1,6 +1,10 @@
-//! What a plugin may use: limits for all, for one, in a lock; and one that dies again and again.
+//! Owns limits of plugins: global, for a world, for one plugin, in its lock; the nearest applies.
+//! And the limit on crashes in one job.
+
+use serde_json::{Value, json};
 
 use crate::support::plugins::{install, with_unlocked};
+use crate::support::recipes::noop;
 use crate::support::{Sandbox, assert_stderr};
 
 #[test]
@@ -21,18 +25,19 @@ fn lock_holds_the_limits_of_a_plugin() {
     };
     let reached =
         "runner `hostile` (plugins/hostile-runner.wasm) has reached its limit on memory, ";
-    let way_out = "`persea plugin update runner.hostile --limit memory_mb=…` raises it";
-    assert_eq!(reason(&[]), format!("{reached}48 MiB: {way_out}"));
-    // What is farther away does nothing, so it is not what is told; what is told does.
+    let help = "`persea plugin update runner.hostile --limit memory_mb=…` raises it";
+    assert_eq!(reason(&[]), format!("{reached}48 MiB: {help}"));
+    // Limits of the world and of all plugins have no effect beside the lock's, so the help names
+    // the lock's.
     let farther = [
         "--set",
         "plugins.limits.memory_mb=64",
         "--set",
         "plugins.runner.limits.memory_mb=64",
     ];
-    assert_eq!(reason(&farther), format!("{reached}48 MiB: {way_out}"));
+    assert_eq!(reason(&farther), format!("{reached}48 MiB: {help}"));
     limit("memory_mb=56").code(0);
-    assert_eq!(reason(&farther), format!("{reached}56 MiB: {way_out}"));
+    assert_eq!(reason(&farther), format!("{reached}56 MiB: {help}"));
     let nearest = ["--set", "plugins.runner.hostile.limits.memory_mb=64"];
     assert_eq!(
         reason(&nearest),
@@ -45,7 +50,8 @@ fn lock_holds_the_limits_of_a_plugin() {
     assert_stderr(
         &limit("stack_kb=48").code(4),
         &[
-            "no plugin has a limit `stack_kb` of its own, because it is one for all: the setting `plugins.limits.stack_kb`",
+            "no plugin has a limit `stack_kb` of its own, because it is one for all: the setting \
+             `plugins.limits.stack_kb`",
         ],
     );
 }
@@ -56,10 +62,11 @@ fn global_limit_is_refused_for_a_single_plugin() {
     for scope in ["runner", "runner.greet"] {
         let set = format!("plugins.{scope}.limits.stack_kb=1024");
         let ran = sandbox.run(&["run", "--set", &set, "/bin/true"]).code(4);
-        let why = format!(
-            "setting `plugins.{scope}.limits.stack_kb` from the command line: `stack_kb` is one for all plugins: set `plugins.limits.stack_kb`"
+        let error = format!(
+            "setting `plugins.{scope}.limits.stack_kb` from the command line: `stack_kb` is one \
+             for all plugins: set `plugins.limits.stack_kb`"
         );
-        assert_stderr(&ran, &[&why]);
+        assert_stderr(&ran, &[&error]);
     }
 }
 
@@ -70,18 +77,19 @@ fn component_size_limit_is_set_at_each_level() {
         let fixed = ["plugin", "list", "--plugin-dir", "plugins"];
         let grant = ["--grant", "process"];
         let ran = sandbox.run(&[&fixed, &grant[..], options].concat());
-        let is_there = |name: &str| ran.stdout.contains(name);
-        (is_there(" greet "), is_there(" csv "), ran)
+        let is_listed = |name: &str| ran.stdout.contains(name);
+        (is_listed(" greet "), is_listed(" csv "), ran)
     };
     assert!(matches!(list(&[]), (true, true, _)));
-    // Those of one world only; and what is built in is no file.
+    // The limit of a world leaves other worlds alone, and built-in plugins, which are no files.
     let (greet, csv, ran) = list(&["--set", "plugins.runner.limits.component_mb=0"]);
     assert!(!greet && csv, "{ran}");
     assert!(ran.stdout.contains(" exec-test "), "{ran}");
     assert_stderr(
         &ran,
         &[
-            "plugins/runner-greet.wasm has reached its limit on the component's size, 0 bytes: `plugins.runner.limits.component_mb` raises it",
+            "plugins/runner-greet.wasm has reached its limit on the component's size, 0 bytes: \
+             `plugins.runner.limits.component_mb` raises it",
         ],
     );
     let (greet, _, ran) = list(&["--set", "plugins.runner.greet.limits.component_mb=0"]);
@@ -90,7 +98,7 @@ fn component_size_limit_is_set_at_each_level() {
         &ran,
         &["0 bytes: `plugins.runner.greet.limits.component_mb` raises it"],
     );
-    // The nearest wins, also where it is the larger one.
+    // The nearest limit applies, also where it is the larger one.
     let world = [
         "--set",
         "plugins.limits.component_mb=0",
@@ -116,19 +124,18 @@ fn component_size_limit_is_set_at_each_level() {
         .code(0);
     let update = ["plugin", "update", "csv", "--limit", "component_mb=0"];
     let ran = sandbox.run(&update).code(4);
-    let way_out =
-        "0 bytes: `persea plugin update result-format.csv --limit component_mb=…` raises it";
-    assert_stderr(&ran, &[way_out]);
-    // A lock that was written by hand.
+    let help = "0 bytes: `persea plugin update result-format.csv --limit component_mb=…` raises it";
+    assert_stderr(&ran, &[help]);
+    // A limit that somebody wrote into the lock by hand.
     let path = sandbox.project().join("persea.lock");
     let lock = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, lock.replace("component_mb = 4", "component_mb = 0")).unwrap();
     let (_, csv, ran) = list(&[]);
     assert!(!csv, "{ran}");
-    assert_stderr(&ran, &[way_out]);
+    assert_stderr(&ran, &[help]);
     let ran = sandbox.run(&["plugin", "verify"]).code(2);
     assert!(ran.stdout.contains("WRONG result-format.csv"), "{ran}");
-    assert!(ran.stdout.contains(way_out), "{ran}");
+    assert!(ran.stdout.contains(help), "{ran}");
 }
 
 #[test]
@@ -141,7 +148,8 @@ fn limit_too_small_to_load_a_plugin_is_not_locked() {
     assert_stderr(
         &ran,
         &[
-            "plugins/format-csv.wasm has reached its limit on memory, 0 bytes: `--limit memory_mb=…` raises it",
+            "plugins/format-csv.wasm has reached its limit on memory, 0 bytes: `--limit \
+             memory_mb=…` raises it",
         ],
     );
     assert!(!sandbox.project().join("persea.lock").exists());
@@ -152,9 +160,9 @@ fn limit_too_small_to_load_a_plugin_is_not_locked() {
     let lock = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, lock.replace("memory_mb = 8", "memory_mb = 0")).unwrap();
     let ran = sandbox.run(&["plugin", "verify"]).code(2);
-    let way_out = "`persea plugin update result-format.csv --limit memory_mb=…` raises it";
+    let help = "`persea plugin update result-format.csv --limit memory_mb=…` raises it";
     assert!(ran.stdout.contains("WRONG result-format.csv"), "{ran}");
-    assert!(ran.stdout.contains(way_out), "{ran}");
+    assert!(ran.stdout.contains(help), "{ran}");
 }
 
 #[test]
@@ -167,7 +175,8 @@ fn answer_timeout_is_set_at_each_level() {
         sandbox.run(&[&fixed, options].concat()).code(1);
         sandbox.job().reason("loop.bad")
     };
-    let reached = "resolver `hostile` (plugins/hostile-resolver.wasm) has reached its limit on the time for one answer, ";
+    let reached = "resolver `hostile` (plugins/hostile-resolver.wasm) has reached its limit on \
+                   the time for one answer, ";
     let nearest = ["--set", "plugins.resolver.hostile.timeout=0.3"];
     assert_eq!(
         reason(&nearest),
@@ -187,15 +196,10 @@ fn answer_timeout_is_set_at_each_level() {
 fn runner_over_its_crash_limit_is_not_called_again() {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["hostile-runner"]);
-    let one = |number: usize| format!(r#"{{"kind": "panic", "uri": "x{number}"}}"#);
-    let all: Vec<String> = (0..5).map(one).collect();
-    sandbox.file(
-        "r.json",
-        format!(
-            "[{}, {{\"kind\": \"noop\", \"uri\": \"n\"}}]",
-            all.join(",")
-        ),
-    );
+    let panics = |number| json!({"kind": "panic", "uri": format!("x{number}")});
+    let mut tasks: Vec<Value> = (0..5).map(panics).collect();
+    tasks.push(noop("n"));
+    sandbox.recipe("r.json", &tasks);
     let args = [
         "run",
         "--max-parallel-tasks",
@@ -205,8 +209,10 @@ fn runner_over_its_crash_limit_is_not_called_again() {
         "r.json",
     ];
     let ran = sandbox.run(&args).code(1);
-    let said = "runner `hostile` (plugins/hostile-runner.wasm) is not asked again in this job: it has reached its limit on deaths in one job, 2: `plugins.limits.deaths` raises it, or `plugins.runner.hostile.limits.deaths` alone";
-    assert_eq!(ran.stderr.matches(said).count(), 1, "{ran}");
+    let disabled = "runner `hostile` (plugins/hostile-runner.wasm) is not asked again in this job: \
+                    it has reached its limit on deaths in one job, 2: `plugins.limits.deaths` \
+                    raises it, or `plugins.runner.hostile.limits.deaths` alone";
+    assert_eq!(ran.stderr.matches(disabled).count(), 1, "{ran}");
     let job = sandbox.job();
     for name in ["x0", "x1"] {
         assert!(
@@ -216,7 +222,7 @@ fn runner_over_its_crash_limit_is_not_called_again() {
         );
     }
     for name in ["x2", "x3", "x4"] {
-        assert_eq!(job.reason(name), said);
+        assert_eq!(job.reason(name), disabled);
     }
     assert_eq!(job.status("n"), "PASS");
 }
@@ -233,15 +239,17 @@ fn resolver_over_its_crash_limit_is_not_called_again() {
     let mut args = vec!["run", "--set", "plugins.limits.deaths=3", "good.list"];
     args.extend(names.iter().map(String::as_str));
     let ran = sandbox.run(&args).code(1);
-    let said = "resolver `hostile` (plugins/hostile-resolver.wasm) is not asked again in this job: it has reached its limit on deaths in one job, 3: `plugins.limits.deaths` raises it, or `plugins.resolver.hostile.limits.deaths` alone";
-    assert_eq!(ran.stderr.matches(said).count(), 1, "{ran}");
+    let disabled = "resolver `hostile` (plugins/hostile-resolver.wasm) is not asked again in this \
+                    job: it has reached its limit on deaths in one job, 3: `plugins.limits.deaths` \
+                    raises it, or `plugins.resolver.hostile.limits.deaths` alone";
+    assert_eq!(ran.stderr.matches(disabled).count(), 1, "{ran}");
     let job = sandbox.job();
     let reasons: Vec<String> = names.iter().map(|name| job.reason(name)).collect();
     let panics = reasons
         .iter()
         .filter(|reason| reason.contains("panicked at"));
     assert_eq!(panics.count(), 3, "{reasons:?}");
-    let refusals = reasons.iter().filter(|reason| reason.starts_with(said));
+    let refusals = reasons.iter().filter(|reason| reason.starts_with(disabled));
     assert_eq!(refusals.count(), 2, "{reasons:?}");
     assert_eq!(job.status("true"), "PASS");
 }

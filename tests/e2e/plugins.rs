@@ -1,4 +1,5 @@
-//! Plugins of others: built as their authors would build them, and used as their users would.
+//! Owns plugins of third parties that behave: where they are found, what they do in a job, which of
+//! two is preferred, and what `inspect` shows.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +9,21 @@ use sha2::{Digest as _, Sha256};
 use crate::support::plugins::{build, components, install, lock};
 use crate::support::{Ran, Sandbox};
 
-const GREETINGS: &str = "# Who is to be greeted\n\ngreet: World\ngreet: nobody\n$ echo from the shell; exit 3\n$ true\n";
+/// A list for the resolver of `resolver-list`.
+const LIST: &str = "\
+# Who is to be greeted
 
-/// Runs the plugins of well-behaved authors, and looks at all that they do.
-fn each_does_its_work(sandbox: &Sandbox, options: &[&str]) {
-    sandbox.file("tests.list", GREETINGS);
-    let mut args = vec!["run"];
-    args.extend(options);
-    args.push("tests.list");
-    let ran = sandbox.run(&args).code(1);
+greet: World
+greet: nobody
+$ echo from the shell; exit 3
+$ true
+";
+
+/// Runs a job with the resolver, runner and result format of [`GOOD`], and checks all that they do.
+fn assert_plugins_work(sandbox: &Sandbox, options: &[&str]) {
+    sandbox.file("tests.list", LIST);
+    let ran = sandbox.run(&[&["run"], options, &["tests.list"]].concat());
+    let ran = ran.code(1);
     assert_eq!(ran.stderr, "", "{ran}");
     assert!(
         ran.stdout.contains("(1/4) World: about to greet World"),
@@ -33,7 +40,7 @@ fn each_does_its_work(sandbox: &Sandbox, options: &[&str]) {
     assert_eq!(job.test("World")["returncode"], 0);
     assert_eq!(job.artifact("World", "stdout"), "Hello, World!\n");
     assert_eq!(job.artifact("World", "greeting.txt"), "Hello, World!");
-    // Tests end in any order.
+    // The order of the rows is that in which the tests ended.
     let csv = job.read("results.csv");
     let mut lines: Vec<&str> = csv.lines().collect();
     lines[1..].sort_unstable();
@@ -55,23 +62,25 @@ const GOOD: [&str; 3] = ["runner-greet", "resolver-list", "format-csv"];
 fn plugins_of_a_directory_work() {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &GOOD);
-    each_does_its_work(&sandbox, &["--plugin-dir", "plugins"]);
+    assert_plugins_work(&sandbox, &["--plugin-dir", "plugins"]);
 }
 
 #[test]
 fn plugins_of_the_users_directory_need_no_option() {
     let sandbox = Sandbox::new();
     install(&sandbox, "../home/.local/share/persea/plugins", &GOOD);
-    each_does_its_work(&sandbox, &[]);
+    assert_plugins_work(&sandbox, &[]);
 }
 
 #[test]
 fn users_plugin_directory_follows_xdg_data_home() {
     let sandbox = Sandbox::new();
     install(&sandbox, "../data/persea/plugins", &GOOD);
-    let mut command = sandbox.persea(&["plugin", "list"]);
-    command.env("XDG_DATA_HOME", sandbox.root().join("data"));
-    let ran = crate::support::finish(command.spawn().unwrap()).code(0);
+    let data = sandbox.root().join("data");
+    let ran = sandbox.run_with(&["plugin", "list"], |command| {
+        command.env("XDG_DATA_HOME", data)
+    });
+    let ran = ran.code(0);
     assert!(
         ran.stdout.contains("data/persea/plugins/runner-greet.wasm"),
         "{ran}"
@@ -83,7 +92,7 @@ fn plugin_directory_can_be_configured() {
     let sandbox = Sandbox::new();
     install(&sandbox, "tools/persea", &GOOD);
     sandbox.file("persea.toml", "plugins.dirs = ['tools/persea']\n");
-    each_does_its_work(&sandbox, &[]);
+    assert_plugins_work(&sandbox, &[]);
 }
 
 #[test]
@@ -96,7 +105,7 @@ fn plugins_built_for_wasi_work() {
         sandbox.file(&path, component);
         lock(&sandbox, &path, &[]);
     }
-    each_does_its_work(&sandbox, &["--plugin-dir", "plugins"]);
+    assert_plugins_work(&sandbox, &["--plugin-dir", "plugins"]);
     let ran = sandbox
         .run(&["plugin", "inspect", "plugins/runner-greet.wasm", "--json"])
         .code(0);
@@ -113,15 +122,12 @@ fn plugin_gets_its_declared_settings() {
     let ran = sandbox
         .run(&["run", "--plugin-dir", "plugins", "--set", set, "tests.list"])
         .code(0);
-    assert_eq!(
-        ran.stderr, "",
-        "a declared setting is no unknown one: {ran}"
-    );
+    assert_eq!(ran.stderr, "", "no warning about an unknown setting: {ran}");
     assert_eq!(
         sandbox.job().artifact("World", "stdout"),
         "Good morning, World!\n"
     );
-    // For one runnable alone.
+    // A runnable's own value has precedence.
     let own =
         r#"{"kind": "greet", "uri": "World", "config": {"runner.greet.words": "Good night"}}"#;
     sandbox.file("one.json", own);
@@ -142,18 +148,18 @@ fn resolver_error_names_file_and_line() {
     let ran = sandbox
         .run(&["run", "--plugin-dir", "plugins", "broken.list"])
         .code(2);
-    let why = "broken.list:3: neither `$ COMMAND` nor `KIND: URI`";
-    assert!(ran.stderr.contains(why), "{ran}");
+    let error = "broken.list:3: neither `$ COMMAND` nor `KIND: URI`";
+    assert!(ran.stderr.contains(error), "{ran}");
     let ran = sandbox
         .run(&["list", "--plugin-dir", "plugins", "broken.list"])
         .code(2);
     assert_eq!(
         ran.stdout,
-        format!("CORRUPT broken.list\n    list: {why}\n")
+        format!("CORRUPT broken.list\n    list: {error}\n")
     );
 }
 
-/// The lines of `plugin list` about the runners of two plugins.
+/// The runners in the output of `plugin list`, as `NAME: kinds: …`, in its order.
 fn runners(ran: &Ran) -> Vec<String> {
     let lines: Vec<&str> = ran.stdout.lines().collect();
     let mut found = Vec::new();
@@ -175,23 +181,22 @@ fn runner_order_decides_between_two_runners_of_a_kind() {
         &["resolver-list", "runner-greet", "runner-rival"],
     );
     sandbox.file("tests.list", "greet: World\n$ true\n");
-    let job = |more: &[&str]| {
-        let mut args = vec!["run", "--plugin-dir", "plugins"];
-        args.extend(more);
-        args.push("tests.list");
+    // `runner-rival` ends every test with WARN.
+    let statuses = |options: &[&str]| {
+        let args = ["run", "--plugin-dir", "plugins"];
+        let args = [&args, options, &["tests.list"]].concat();
         sandbox.run(&args).code(0);
         let job = sandbox.job();
         (job.status("World"), job.status("true"))
     };
-    let list = |more: &[&str]| {
-        let mut args = vec!["plugin", "list", "--plugin-dir", "plugins"];
-        args.extend(more);
-        runners(&sandbox.run(&args).code(0))
+    let list = |options: &[&str]| {
+        let args = ["plugin", "list", "--plugin-dir", "plugins"];
+        runners(&sandbox.run(&[&args, options].concat()).code(0))
     };
     let (pass, warn) = ("PASS".to_owned(), "WARN".to_owned());
 
-    // As found: a directory's plugins before those that are built in, by the names of their files.
-    assert_eq!(job(&[]), (pass.clone(), warn.clone()));
+    // The default order: plugins of a directory by their files' names, then the built-in ones.
+    assert_eq!(statuses(&[]), (pass.clone(), warn.clone()));
     let listed = list(&[]);
     assert_eq!(listed[0], "greet: kinds: greet");
     assert_eq!(
@@ -204,13 +209,13 @@ fn runner_order_decides_between_two_runners_of_a_kind() {
     );
 
     let order = ["--set", r#"plugins.runner.order=["rival"]"#];
-    assert_eq!(job(&order), (warn.clone(), warn));
+    assert_eq!(statuses(&order), (warn.clone(), warn));
     let listed = list(&order);
     assert_eq!(listed[0], "rival: kinds: exec-test, greet");
     assert_eq!(listed[1], "greet: kinds: greet (another is preferred)");
 
     let order = ["--set", r#"plugins.runner.order=["exec-test", "greet"]"#];
-    assert_eq!(job(&order), (pass.clone(), pass.clone()));
+    assert_eq!(statuses(&order), (pass.clone(), pass.clone()));
     let listed = list(&order);
     assert_eq!(listed[0], "exec-test: kinds: exec-test");
     assert_eq!(
@@ -219,7 +224,7 @@ fn runner_order_decides_between_two_runners_of_a_kind() {
     );
 
     let disable = ["--set", r#"plugins.disable=["runner.rival"]"#];
-    assert_eq!(job(&disable), (pass.clone(), pass));
+    assert_eq!(statuses(&disable), (pass.clone(), pass));
     assert!(!list(&disable).iter().any(|line| line.starts_with("rival")));
 }
 
@@ -229,7 +234,7 @@ fn duplicate_plugin_is_harmless() {
     install(&sandbox, "plugins", &GOOD);
     install(&sandbox, "more", &GOOD);
     sandbox.file("plugins/another-name.wasm", &components()["runner-greet"]);
-    each_does_its_work(
+    assert_plugins_work(
         &sandbox,
         &["--plugin-dir", "more", "--plugin-dir", "plugins"],
     );
@@ -285,7 +290,7 @@ fn inspect_shows_identity_powers_and_digest() {
         let mut last = String::new();
         for line in ran.stdout.lines() {
             let (name, value) = line.split_once(' ').unwrap();
-            // A row goes on where no name begins the line.
+            // A line that begins with a space continues the row above.
             if !name.is_empty() {
                 name.clone_into(&mut last);
             }
@@ -342,7 +347,7 @@ fn inspect_shows_identity_powers_and_digest() {
     assert_eq!(runner["sha256"], digest);
     assert_eq!(runner["size"], format!("{} bytes", bytes.len()));
 
-    // The same by its name, where it is among the plugins; and as JSON.
+    // Also by the plugin's name, and as JSON.
     let by_name = [
         "plugin",
         "inspect",
@@ -374,7 +379,7 @@ fn inspect_and_add_show_what_a_plugin_replaces() {
     let ran = sandbox.run(&["plugin", "add", "rival.wasm"]).code(0);
     let rows = format!("  replaces {replaces}\n  beside   {beside}\n");
     assert!(ran.stdout.contains(&rows), "{ran}");
-    // One that has nothing in common with any.
+    // A plugin that shares no kind with another replaces none.
     let ran = sandbox.run(&["plugin", "inspect", "greet"]).code(0);
     assert!(!ran.stdout.contains("replaces"), "{ran}");
 }

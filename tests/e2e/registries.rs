@@ -1,4 +1,5 @@
-//! Plugins from an OCI registry: Debian's docker-registry on this machine's loopback, which each test starts and ends.
+//! Owns plugins from an OCI registry. Each test starts a registry of its own on the loopback
+//! device: the program of Debian's package docker-registry.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -11,7 +12,7 @@ use oci_client::secrets::RegistryAuth;
 use crate::support::plugins::{GREET, components};
 use crate::support::{Sandbox, assert_stderr};
 
-/// A registry that lives as long as its test.
+/// A running registry, killed when it is dropped.
 struct Registry {
     process: Child,
     address: String,
@@ -30,7 +31,8 @@ impl Registry {
         let storage = tempfile::tempdir().unwrap();
         let config = storage.path().join("config.yml");
         let text = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: '127.0.0.1:0'}}\n",
+            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n\
+             http: {{addr: '127.0.0.1:0'}}\n",
             storage.path().join("data").display()
         );
         std::fs::write(&config, text).unwrap();
@@ -41,7 +43,7 @@ impl Registry {
             .stderr(Stdio::piped())
             .spawn()
             .expect("docker-registry, of Debian's package of that name");
-        // It says which port it was given.
+        // The registry logs the port that the kernel chose.
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let address = loop {
             let line = lines.next().expect("it listens").unwrap();
@@ -50,7 +52,7 @@ impl Registry {
                 break rest[..end.unwrap_or(rest.len())].to_owned();
             }
         };
-        // Nobody reads what else it says.
+        // Reads the rest of the log, so that the registry never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
         Self {
             process,
@@ -59,7 +61,7 @@ impl Registry {
         }
     }
 
-    /// Pushes an artifact with layers of these types.
+    /// Pushes an artifact with layers of these media types, and returns its reference.
     fn push(&self, name: &str, layers: &[(&str, &[u8])]) -> String {
         let reference = format!("{}/{name}", self.address);
         let image: Reference = reference.parse().unwrap();
@@ -83,7 +85,8 @@ impl Registry {
     }
 }
 
-fn stored(sandbox: &Sandbox) -> usize {
+/// The number of components in the user's store of downloads.
+fn count_stored(sandbox: &Sandbox) -> usize {
     let store = sandbox.root().join("home/.local/share/persea/store");
     std::fs::read_dir(store).map_or(0, Iterator::count)
 }
@@ -118,7 +121,8 @@ fn registry_plugin_is_locked_run_updated_and_reinstalled() {
     sandbox.run(&["run", "r.json"]).code(0);
     assert_eq!(sandbox.job().test("World")["whiteboard"], "Hello, World!");
 
-    // Another machine has the project and its lock, and gets the very same.
+    // On a machine that has only the project and its lock, `install` downloads the locked digest,
+    // although the tag points to another.
     registry.push("team/greet:1", &[(wasm, &components()["runner-modest"])]);
     std::fs::remove_dir_all(sandbox.root().join("home")).unwrap();
     let ran = sandbox.run(&["run", "r.json"]).code(3);
@@ -137,10 +141,10 @@ fn registry_plugin_is_locked_run_updated_and_reinstalled() {
             .starts_with("got runner.greet 0.3.0 from 127.0.0.1:"),
         "{ran}"
     );
-    assert_eq!(stored(&sandbox), 1);
+    assert_eq!(count_stored(&sandbox), 1);
     sandbox.run(&["run", "r.json"]).code(0);
     assert_eq!(sandbox.job().test("World")["whiteboard"], "Hello, World!");
-    // What is there already is not got again, also without the registry.
+    // A stored component is not downloaded again, so no registry is needed.
     drop(registry);
     let ran = sandbox.run(&["plugin", "install"]).code(0);
     assert_eq!(ran.stdout, "");
@@ -168,7 +172,7 @@ fn signature_is_read_from_the_registry() {
         &sandbox.run(&["plugin", "add", &plain]).code(4),
         &["is not signed"],
     );
-    assert_eq!(stored(&sandbox), 0);
+    assert_eq!(count_stored(&sandbox), 0);
     let ran = sandbox.run(&["plugin", "add", &signed]).code(0);
     assert!(ran.stdout.contains("signed   yes"), "{ran}");
     sandbox.run(&["run", "/bin/true"]).code(0);
@@ -208,6 +212,6 @@ fn invalid_registry_answers_are_errors() {
         &["`plugins.limits.component_mb`"],
     );
     add("ghcr.io/UPPER/case:1", "is no reference of a registry");
-    assert_eq!(stored(&sandbox), 0);
+    assert_eq!(count_stored(&sandbox), 0);
     assert!(!Path::new(&sandbox.project().join("persea.lock")).exists());
 }

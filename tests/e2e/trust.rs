@@ -1,4 +1,5 @@
-//! Which plugins are used: those that a lock binds, unchanged and signed by whom they must be; others only for one run, when they are named.
+//! Owns trust in plugins: one is loaded if a lock binds it, its bytes are unchanged and a
+//! configured key has signed it. `grants` owns what it may do then.
 
 use crate::support::plugins::{components, lock, read_lock, with_unlocked};
 use crate::support::{Sandbox, assert_stderr, finish};
@@ -63,8 +64,11 @@ fn plugin_of_a_checkout_is_not_loaded_until_locked() {
     assert_stderr(
         &ran,
         &[
-            "plugins/format-csv.wasm is a result-format that no lock binds, so it is not loaded: `persea plugin add plugins/format-csv.wasm` locks it",
-            "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: `persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process` locks it",
+            "plugins/format-csv.wasm is a result-format that no lock binds, so it is not loaded: \
+             `persea plugin add plugins/format-csv.wasm` locks it",
+            "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: \
+             `persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process` locks \
+             it",
         ],
     );
     assert!(
@@ -119,7 +123,7 @@ fn changed_plugin_is_not_loaded_until_updated() {
             .to_owned()
     };
     let before = digest(&sandbox);
-    // A custom section changes the bytes and nothing else.
+    // A custom section changes the digest and not what the component does.
     let mut bytes = components()["runner-greet"].clone();
     bytes.extend(b"\0\x02\x01x");
     sandbox.file("plugins/runner-greet.wasm", &bytes);
@@ -131,7 +135,8 @@ fn changed_plugin_is_not_loaded_until_updated() {
         assert_stderr(
             &ran,
             &[
-                "plugins/runner-greet.wasm has changed since it was locked: `persea plugin update runner.greet` shows",
+                "plugins/runner-greet.wasm has changed since it was locked: `persea plugin update \
+                 runner.greet` shows",
             ],
         );
     }
@@ -166,7 +171,7 @@ fn plugin_that_declares_more_than_its_lock_is_not_loaded() {
     lock(&sandbox, "plugins/runner-greet.wasm", &[]);
     let path = sandbox.project().join("persea.lock");
     let text = std::fs::read_to_string(&path).unwrap();
-    for (there, instead, words) in [
+    for (original, replacement, words) in [
         (
             "kinds = [\"greet\"]",
             "kinds = [\"wave\"]",
@@ -174,8 +179,8 @@ fn plugin_that_declares_more_than_its_lock_is_not_loaded() {
         ),
         ("name = \"greet\"", "name = \"wave\"", "its name is `greet`"),
     ] {
-        assert!(text.contains(there), "{text}");
-        std::fs::write(&path, text.replace(there, instead)).unwrap();
+        assert!(text.contains(original), "{text}");
+        std::fs::write(&path, text.replace(original, replacement)).unwrap();
         let ran = sandbox.run(&["run", "r.json"]).code(3);
         assert_stderr(
             &ran,
@@ -255,13 +260,13 @@ fn configured_keys_require_a_signature() {
     );
     sign(&keys);
     sandbox.run(&add).code(0);
-    // The lock has it from then on.
+    // The lock keeps the signature, so the file is no longer needed.
     std::fs::remove_file(sandbox.project().join("plugins/format-csv.wasm.minisig")).unwrap();
     let ran = sandbox.run(&["run", "/bin/true"]).code(0);
     assert_eq!(ran.stderr, "");
     assert!(sandbox.job().0.join("results.csv").exists());
     sandbox.run(&["plugin", "verify"]).code(0);
-    // Another key does not do for what is locked either.
+    // A lock is checked against the keys that are configured now.
     sandbox.file(
         "persea.toml",
         format!("plugins.keys = [\"{}\"]\n", other.pk.to_base64()),
@@ -296,7 +301,7 @@ fn project_cannot_replace_the_keys_of_its_user() {
         let refused = sandbox.run(&["run", "/bin/true"]).code(2);
         assert_stderr(&refused, &["plugins/format-csv.wasm is not signed"]);
     }
-    // Where the user has none, those of the project are asked for.
+    // Without keys of the user, the project's keys apply.
     std::fs::remove_file(&config).unwrap();
     let refused = sandbox.run(&["run", "/bin/true"]).code(2);
     assert_stderr(&refused, &["plugins/format-csv.wasm is not signed"]);

@@ -1,9 +1,10 @@
-//! Variants: those of axes are in `suites`; here are those that plugins make, and what they make wrong.
+//! Owns varianters, the plugins that make variants of tests: those of the examples, and those that
+//! misbehave. `suites` owns variants of axes.
 
 use crate::support::plugins::install;
-use crate::support::{Ran, Sandbox};
+use crate::support::{Ran, Sandbox, assert_stderr};
 
-/// Runs a job of one suite whose variants are these, and whose one test writes its parameters down.
+/// Runs a job of one suite with these variants. Its one test appends its parameters to `log`.
 fn run(sandbox: &Sandbox, variants: &str, options: &[&str]) -> Ran {
     let job = format!(
         r#"
@@ -24,9 +25,9 @@ fn run(sandbox: &Sandbox, variants: &str, options: &[&str]) -> Ran {
     sandbox.run(&[&fixed, options].concat())
 }
 
-fn log(sandbox: &Sandbox) -> Vec<String> {
-    let text = std::fs::read_to_string(sandbox.project().join("log")).unwrap_or_default();
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+/// The parameters that the tests have written, sorted.
+fn parameters(sandbox: &Sandbox) -> Vec<String> {
+    let mut lines = sandbox.lines("log");
     lines.sort();
     lines
 }
@@ -37,19 +38,21 @@ fn pairwise_example_covers_every_pair_of_values() {
     install(&sandbox, "plugins", &["varianter-pairwise"]);
     let axes = "plugin = \"pairwise\"\naxes.a = [1, 2]\naxes.b = [\"x\", \"y\"]\naxes.c = [0, 1]\n";
     run(&sandbox, axes, &[]).code(0);
-    assert_eq!(log(&sandbox), ["1x0", "1y1", "2x1", "2y0"]);
+    assert_eq!(parameters(&sandbox), ["1x0", "1y1", "2x1", "2y0"]);
     let ids = sandbox.job().ids();
     assert_eq!(ids.len(), 4, "{ids:?}");
     assert!(ids[0].starts_with("all-1-t;a-1-b-x-c-0-"), "{ids:?}");
-    // What it says of a job file is said with the suite and the plugin.
+    // Errors of the plugin are shown with the suite and the plugin.
     let ran = run(
         &sandbox,
         "plugin = \"pairwise\"\nno = []\naxes.a = [1]",
         &[],
     )
     .code(4);
-    let words = "job.toml: suite `all`: the variants of `t` are not known: varianter `pairwise` (plugins/varianter-pairwise.wasm): unknown parameter `no`; this varianter takes `axes` (invalid)";
-    assert!(ran.stderr.contains(words), "{ran}");
+    let error = "job.toml: suite `all`: the variants of `t` are not known: varianter `pairwise` \
+                 (plugins/varianter-pairwise.wasm): unknown parameter `no`; this varianter takes \
+                 `axes` (invalid)";
+    assert_stderr(&ran, &[error]);
 }
 
 #[test]
@@ -58,7 +61,7 @@ fn varianter_gets_the_test_and_its_declared_settings() {
     install(&sandbox, "plugins", &["hostile-varianter"]);
     let count = ["--set", "varianter.hostile.count=2"];
     run(&sandbox, "plugin = \"hostile\"", &count).code(0);
-    assert_eq!(log(&sandbox), ["all:t 0", "all:t 1"]);
+    assert_eq!(parameters(&sandbox), ["all:t 0", "all:t 1"]);
 }
 
 #[test]
@@ -67,7 +70,8 @@ fn varianter_instance_serves_all_tests_of_a_suite() {
     install(&sandbox, "plugins", &["hostile-varianter"]);
     let counts = "plugin = \"hostile\"\nhow = \"counts\"\n";
     let other = format!(
-        "{counts}[[suite]]\nname = \"other\"\nreferences = [\"/bin/true\", \"/bin/true\"]\n[suite.variants]\n{counts}"
+        "{counts}[[suite]]\nname = \"other\"\nreferences = [\"/bin/true\", \"/bin/true\"]\n\
+         [suite.variants]\n{counts}"
     );
     run(&sandbox, &other, &[]).code(0);
     let ids = sandbox.job().ids();
@@ -91,7 +95,7 @@ fn test_without_variants_is_not_run() {
         &["--set", "run.exit.empty=fail"],
     )
     .code(2);
-    // Where there are other tests they are run.
+    // Other tests of the job run.
     let other = "plugin = \"hostile\"\n[[suite]]\nname = \"other\"\nreferences = [\"/bin/true\"]";
     run(&sandbox, other, &[]).code(0);
     assert_eq!(sandbox.job().ids(), ["other-1-/bin/true"]);
@@ -105,7 +109,7 @@ fn varianter_reads_only_files_of_the_project() {
     sandbox.file("numbers", "1\n2\n");
     std::os::unix::fs::symlink("../outside", sandbox.project().join("link-out")).unwrap();
     run(&sandbox, "plugin = \"hostile\"\nhow = \"peeks\"", &[]).code(0);
-    assert_eq!(log(&sandbox), ["1", "2"]);
+    assert_eq!(parameters(&sandbox), ["1", "2"]);
 }
 
 #[test]
@@ -134,21 +138,21 @@ fn failed_varianter_ends_the_job_before_any_task() {
         ),
         (
             "nests",
-            "answered with the parameter `list`, whose value [1] is no text, number or truth value",
+            "answered with the parameter `list`, whose value [1] is no text, number or truth \
+             value",
         ),
     ] {
         let variants = format!("plugin = \"hostile\"\nhow = \"{how}\"");
         let limit = ["--set", "plugins.varianter.timeout=2"];
         let ran = run(&sandbox, &variants, &limit).code(4);
-        for words in [
+        let parts = [
             "job.toml: suite `all`: the variants of `t` ",
             "varianter `hostile` (plugins/hostile-varianter.wasm)",
             words,
-        ] {
-            assert!(ran.stderr.contains(words), "{how}: {words}\n{ran}");
-        }
+        ];
+        assert_stderr(&ran, &parts);
         assert!(!sandbox.project().join("begun").exists(), "{ran}");
-        assert!(!sandbox.root().join("home/persea").exists(), "{ran}");
+        sandbox.assert_no_job();
     }
     sandbox.assert_no_strays();
 }
@@ -158,8 +162,9 @@ fn unknown_varianter_error_lists_the_available_ones() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
     let ran = run(&sandbox, "plugin = \"clever\"", &[]).code(4);
-    let none = "job.toml: suite `all`: no varianter is named `clever` (`variants.plugin`): there is none; add a plugin that is one with `persea plugin add FILE`";
-    assert!(ran.stderr.contains(none), "{ran}");
+    let error = "job.toml: suite `all`: no varianter is named `clever` (`variants.plugin`): there \
+                 is none; add a plugin that is one with `persea plugin add FILE`";
+    assert_stderr(&ran, &[error]);
     install(
         &sandbox,
         "plugins",

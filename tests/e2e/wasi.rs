@@ -1,12 +1,17 @@
-//! What a plugin built for wasm32-wasip2 finds in its WASI: nothing, but what it is granted.
+//! Owns the WASI of plugins built for wasm32-wasip2: it has no files and no variables except
+//! granted ones.
 
 use std::sync::OnceLock;
 
 use persea_guest_build::Target;
+use serde_json::json;
 
-use crate::support::Sandbox;
 use crate::support::plugins::build;
+use crate::support::recipes::{exec, with};
+use crate::support::{Sandbox, assert_stderr};
 
+/// A project with the component `p.wasm`, which is not locked, and directories `in` and `out` with
+/// a file `secret` each.
 fn sandbox() -> Sandbox {
     static BUILT: OnceLock<Vec<u8>> = OnceLock::new();
     let bytes = BUILT.get_or_init(|| {
@@ -21,15 +26,14 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// What comes of trying these, a line each.
-fn tries(sandbox: &Sandbox, what: &[&str]) -> String {
-    let task = serde_json::json!({"kind": "wasi", "uri": "x", "args": what});
-    sandbox.file("r.json", task.to_string());
-    let mut command = sandbox.persea(&["run", "r.json"]);
-    command
-        .env("TOKEN", "hunter2")
-        .env("OTHER", "none of its business");
-    crate::support::finish(command.spawn().unwrap()).code(0);
+/// Has the plugin try these accesses. Each answer is a line `ACCESS: RESULT`, where the result is
+/// `no` if it failed.
+fn try_accesses(sandbox: &Sandbox, accesses: &[&str]) -> String {
+    let task = json!({"kind": "wasi", "uri": "x", "args": accesses});
+    sandbox.recipe("r.json", &[task]);
+    let variables = [("TOKEN", "hunter2"), ("OTHER", "none of its business")];
+    let ran = sandbox.run_with(&["run", "r.json"], |command| command.envs(variables));
+    ran.code(0);
     sandbox.job().test("x")["whiteboard"]
         .as_str()
         .unwrap()
@@ -40,15 +44,16 @@ fn tries(sandbox: &Sandbox, what: &[&str]) -> String {
 fn wasi_without_grants_offers_nothing() {
     let sandbox = sandbox();
     sandbox.run(&["plugin", "add", "p.wasm"]).code(0);
-    let what = [
+    let accesses = [
         "read in/secret",
         "read /etc/passwd",
         "write in/new",
         "variable PATH",
         "variable TOKEN",
     ];
-    let expected: String = what.iter().map(|what| format!("{what}: no\n")).collect();
-    assert_eq!(tries(&sandbox, &what), expected);
+    let refused = accesses.iter().map(|access| format!("{access}: no\n"));
+    let expected: String = refused.collect();
+    assert_eq!(try_accesses(&sandbox, &accesses), expected);
 }
 
 #[test]
@@ -57,17 +62,21 @@ fn wasi_directory_access_follows_its_grant() {
     sandbox
         .run(&["plugin", "add", "p.wasm", "--grant", "directories=in"])
         .code(0);
-    let what = [
+    let accesses = [
         "read in/secret",
         "read in/link",
         "read in/../out/secret",
         "read out/secret",
         "write in/new",
     ];
-    assert_eq!(
-        tries(&sandbox, &what),
-        "read in/secret: of the project\nread in/link: no\nread in/../out/secret: no\nread out/secret: no\nwrite in/new: no\n"
-    );
+    let expected = "\
+read in/secret: of the project
+read in/link: no
+read in/../out/secret: no
+read out/secret: no
+write in/new: no
+";
+    assert_eq!(try_accesses(&sandbox, &accesses), expected);
     sandbox.run(&["plugin", "remove", "wasi"]).code(0);
     let add = [
         "plugin",
@@ -79,7 +88,7 @@ fn wasi_directory_access_follows_its_grant() {
     ];
     sandbox.run(&add).code(0);
     assert_eq!(
-        tries(&sandbox, &["write in/new", "write out/new"]),
+        try_accesses(&sandbox, &["write in/new", "write out/new"]),
         "write in/new: written\nwrite out/new: no\n"
     );
     assert_eq!(
@@ -88,7 +97,8 @@ fn wasi_directory_access_follows_its_grant() {
     );
 }
 
-/// Who gets a project with its plugins and its lock has agreed to nothing: the lock alone opens none of the user's directories.
+/// Whoever checks out a project has agreed to nothing in its lock, so that lock must not open
+/// directories of the user.
 #[test]
 fn project_lock_grants_only_reads_inside_the_project() {
     let sandbox = sandbox();
@@ -98,12 +108,12 @@ fn project_lock_grants_only_reads_inside_the_project() {
         let refused = sandbox
             .run(&["plugin", "add", "p.wasm", "--grant", &grant])
             .code(4);
-        let says = format!("grants it the directory `{directory}`");
-        assert!(refused.stderr.contains(&says), "{}", refused.stderr);
-        assert!(refused.stderr.contains("persea plugin add --user p.wasm"));
+        let error = format!("grants it the directory `{directory}`");
+        let help = "persea plugin add --user p.wasm";
+        assert_stderr(&refused, &[&error, help]);
     }
 
-    // As a stranger would write it.
+    // A grant that somebody wrote into the project's lock by hand.
     sandbox
         .run(&["plugin", "add", "p.wasm", "--grant", "directories=in"])
         .code(0);
@@ -113,18 +123,14 @@ fn project_lock_grants_only_reads_inside_the_project() {
     let home = sandbox.project().join("out").display().to_string();
     std::fs::write(&lock, text.replace("\"in\"", &format!("\"{home}\""))).unwrap();
     let read = format!("read {home}/secret");
-    let task = serde_json::json!({"kind": "wasi", "uri": "x", "args": [read]});
-    sandbox.file("r.json", task.to_string());
+    let task = json!({"kind": "wasi", "uri": "x", "args": [read]});
+    sandbox.recipe("r.json", &[task]);
     let refused = sandbox.run(&["run", "r.json"]).code(3);
-    assert!(
-        refused.stderr.contains("grants it the directory"),
-        "{}",
-        refused.stderr
-    );
+    assert_stderr(&refused, &["grants it the directory"]);
     let verified = sandbox.run(&["plugin", "verify"]).code(2);
     assert!(verified.stdout.contains("WRONG"), "{}", verified.stdout);
 
-    // The user's own lock can agree to it.
+    // The user's lock may grant it.
     let own = [
         "plugin",
         "add",
@@ -135,7 +141,7 @@ fn project_lock_grants_only_reads_inside_the_project() {
     ];
     sandbox.run(&own).code(0);
     assert_eq!(
-        tries(&sandbox, &[&read, "read in/secret"]),
+        try_accesses(&sandbox, &[&read, "read in/secret"]),
         format!("{read}: of others\nread in/secret: no\n")
     );
 }
@@ -150,7 +156,7 @@ fn link_to_elsewhere_is_no_directory_of_the_project() {
         .run(&["plugin", "add", "p.wasm", "--grant", "directories=link,in"])
         .code(0);
     assert_eq!(
-        tries(&sandbox, &["read link/secret", "read in/secret"]),
+        try_accesses(&sandbox, &["read link/secret", "read in/secret"]),
         "read link/secret: no\nread in/secret: of the project\n"
     );
 }
@@ -161,9 +167,9 @@ fn wasi_variable_is_visible_only_when_granted() {
     sandbox
         .run(&["plugin", "add", "p.wasm", "--grant", "environment=TOKEN"])
         .code(0);
-    let what = ["variable TOKEN", "variable OTHER", "variable PATH"];
+    let accesses = ["variable TOKEN", "variable OTHER", "variable PATH"];
     assert_eq!(
-        tries(&sandbox, &what),
+        try_accesses(&sandbox, &accesses),
         "variable TOKEN: hunter2\nvariable OTHER: no\nvariable PATH: no\n"
     );
 }
@@ -174,13 +180,15 @@ fn runner_timeout_excludes_the_time_of_its_processes() {
     sandbox.run(&["plugin", "add", "p.wasm"]).code(0);
     sandbox.file(
         "test_slow.py",
-        "import time, unittest\n\nclass Slow(unittest.TestCase):\n    def test(self):\n        time.sleep(1)\n",
+        "import time, unittest\n\
+         class Slow(unittest.TestCase):\n    \
+             def test(self): time.sleep(1)\n",
     );
-    let sleeps = serde_json::json!([
-        {"kind": "wasi", "uri": "x", "args": ["sleep 1000"]},
-        {"kind": "exec-test", "uri": "/bin/sleep", "args": ["1"], "identifier": "slow"},
-    ]);
-    sandbox.file("r.json", sleeps.to_string());
+    let sleeps = [
+        json!({"kind": "wasi", "uri": "x", "args": ["sleep 1000"]}),
+        with(exec("slow", "/bin/sleep"), "args", json!(["1"])),
+    ];
+    sandbox.recipe("r.json", &sleeps);
     let limit = ["--set", "plugins.runner.timeout=0.5"];
     let args = [&["run", "r.json", "test_slow.py"][..], &limit].concat();
     sandbox.run(&args).code(1);
@@ -188,7 +196,8 @@ fn runner_timeout_excludes_the_time_of_its_processes() {
     assert_eq!(job.status("x"), "ERROR");
     assert_eq!(
         job.reason("x"),
-        "runner `wasi` (p.wasm) has reached its limit on the time without a process, 0.5 s: `plugins.runner.timeout` raises it, or `plugins.runner.wasi.timeout` alone"
+        "runner `wasi` (p.wasm) has reached its limit on the time without a process, 0.5 s: \
+         `plugins.runner.timeout` raises it, or `plugins.runner.wasi.timeout` alone"
     );
     assert_eq!(job.status("slow"), "PASS");
     assert_eq!(job.status("test_slow.py:Slow.test"), "PASS");
