@@ -1,46 +1,42 @@
-//! The command line from day to day: lists, directories, orders, parallelism, what a test is told.
+//! Owns everyday use of `run` and `list`: references, order, parallelism, the job's directory, and
+//! the environment of an exec test.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use crate::support::Sandbox;
+use crate::support::recipes::noop;
 
-/// A recipe of tests that do nothing, with these names.
-fn noops(sandbox: &Sandbox, names: &[&str]) {
-    let all: Vec<Value> = names
-        .iter()
-        .map(|name| serde_json::json!({"kind": "noop", "uri": name}))
-        .collect();
-    sandbox.file("noops.json", serde_json::to_string(&all).unwrap());
+/// The uris of the tests in the order of the plan.
+fn planned_uris(sandbox: &Sandbox) -> Vec<String> {
+    let planned = sandbox.job().events_of("task-planned");
+    let uri = |event: &Value| {
+        event["data"]["runnable"]["uri"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    planned.iter().map(uri).collect()
 }
 
-/// The names of the tests in the order in which they were planned.
-fn planned(sandbox: &Sandbox) -> Vec<String> {
-    let events = sandbox.job().events();
-    let planned = events
-        .iter()
-        .filter(|event| event["event"] == "task-planned");
-    planned
-        .map(|event| {
-            event["data"]["runnable"]["uri"]
-                .as_str()
-                .unwrap()
-                .to_owned()
-        })
-        .collect()
-}
+const PYTHON_TESTS: &str = "\
+import unittest
+class T(unittest.TestCase):
+    def test_a(self):
+        pass
+    def test_b(self):
+        self.assertEqual(1, 2)
+";
 
-const UNIT: &str = "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        pass\n    def test_b(self):\n        self.assertEqual(1, 2)\n";
-
-/// A directory with tests of four kinds, things that are none, and things that are not to be seen.
-fn project(sandbox: &Sandbox) {
+/// Fills the directory `tests` with tests of four kinds, files that are no tests, and hidden files.
+fn fill_tests(sandbox: &Sandbox) {
     sandbox.script("tests/b.sh", "true");
     sandbox.script("tests/a.sh", "true");
     sandbox.script("tests/sub/c.sh", "exit 1");
     sandbox.script("tests/.hidden.sh", "exit 1");
     sandbox.script("tests/.git/hook.sh", "exit 1");
-    sandbox.file("tests/test_unit.py", UNIT);
+    sandbox.file("tests/test_unit.py", PYTHON_TESTS);
     sandbox.file(
         "tests/more.json",
         r#"[{"kind": "noop", "uri": "x", "kwargs": {"tags": {"fast": null, "net": null}}}]"#,
@@ -55,7 +51,7 @@ fn project(sandbox: &Sandbox) {
 #[test]
 fn list_shows_the_kind_of_each_reference() {
     let sandbox = Sandbox::new();
-    project(&sandbox);
+    fill_tests(&sandbox);
     let ran = sandbox.run(&["list", "tests"]).code(0);
     let expected = "\
 exec-test tests/a.sh
@@ -66,12 +62,9 @@ python-unittest tests/test_unit.py:T.test_a
 python-unittest tests/test_unit.py:T.test_b
 ";
     assert_eq!(ran.stdout, expected);
-    let untaken = "note: no resolver takes 2 files of directories; `-v` names them\n";
-    assert_eq!(ran.stderr, untaken);
-    assert!(
-        !sandbox.root().join("home/persea").exists(),
-        "a list runs nothing"
-    );
+    let note = "note: no resolver takes 2 files of directories; `-v` names them\n";
+    assert_eq!(ran.stderr, note);
+    sandbox.assert_no_job();
 
     let ran = sandbox.run(&["list", "--json", "tests", "nope"]).code(2);
     let lines: Vec<Value> = ran
@@ -91,7 +84,7 @@ python-unittest tests/test_unit.py:T.test_b
 #[test]
 fn directory_reference_runs_every_test_below_it() {
     let sandbox = Sandbox::new();
-    project(&sandbox);
+    fill_tests(&sandbox);
     sandbox.run(&["run", "tests"]).code(1);
     let job = sandbox.job();
     assert_eq!(job.results()["total"], 6);
@@ -111,7 +104,7 @@ fn directory_reference_runs_every_test_below_it() {
 #[test]
 fn python_reference_selects_a_file_class_or_test() {
     let sandbox = Sandbox::new();
-    sandbox.file("test_unit.py", UNIT);
+    sandbox.file("test_unit.py", PYTHON_TESTS);
     sandbox.run(&["run", "test_unit.py"]).code(1);
     let job = sandbox.job();
     assert_eq!(job.status("test_unit.py:T.test_a"), "PASS");
@@ -152,19 +145,18 @@ fn shuffle_seed_repeats_the_order() {
     let names = [
         "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
     ];
-    noops(&sandbox, &names);
+    sandbox.recipe("noops.json", &names.map(noop));
     sandbox.run(&["run", "noops.json"]).code(0);
-    assert_eq!(planned(&sandbox), names);
+    assert_eq!(planned_uris(&sandbox), names);
     let ran = sandbox.run(&["run", "--shuffle", "noops.json"]).code(0);
-    let order = planned(&sandbox);
-    assert_ne!(order, names, "one in 20 billion times this is no mistake");
+    let order = planned_uris(&sandbox);
+    assert_ne!(order, names, "equal by chance once in 16! = 2·10¹³ runs");
     let seed = ran.stdout.split_once("--shuffle-seed ").unwrap().1;
     let seed = seed.lines().next().unwrap();
     sandbox
         .run(&["run", "--shuffle-seed", seed, "noops.json"])
         .code(0);
-    assert_eq!(planned(&sandbox), order);
-    // What is in the job is the same.
+    assert_eq!(planned_uris(&sandbox), order);
     let mut sorted = order;
     sorted.sort();
     assert_eq!(sorted, names);
@@ -202,9 +194,11 @@ fn one_parallel_task_runs_tests_in_sequence() {
 #[test]
 fn four_parallel_tasks_run_at_the_same_time() {
     let sandbox = Sandbox::new();
-    let meet = "touch here-$(basename $0); for n in a b c d; do until [ -e here-$n.sh ]; do sleep 0.01; done; done";
+    // Each test ends only after all four have started.
+    let waits = "touch here-$(basename $0)
+                 for n in a b c d; do until [ -e here-$n.sh ]; do sleep 0.01; done; done";
     for name in ["a.sh", "b.sh", "c.sh", "d.sh"] {
-        sandbox.script(name, meet);
+        sandbox.script(name, waits);
     }
     let args = [
         "run",
@@ -265,12 +259,12 @@ fn job_directory_has_avocados_layout() {
     let first = sandbox.job().0;
     sandbox.run(&["run", "/bin/true"]).code(0);
     let job = sandbox.job();
-    assert_ne!(job.0, first, "`latest` leads to the last one");
+    assert_ne!(job.0, first, "`latest` points to the last job");
     let link = std::fs::read_link(job.0.parent().unwrap().join("latest")).unwrap();
     assert_eq!(
         link.as_os_str(),
         job.0.file_name().unwrap(),
-        "relative, so that all of it can be moved"
+        "the link is relative, so that the results directory can be moved"
     );
 
     let id = job.read("id");
@@ -300,9 +294,17 @@ fn job_directory_has_avocados_layout() {
 #[test]
 fn exec_test_gets_avocados_environment() {
     let sandbox = Sandbox::new();
-    let print = "env > env.txt; printf '%s\\n' \"$@\" > args.txt; pwd > pwd.txt; echo x > \"$AVOCADO_TEST_WORKDIR/w\"; echo y > \"$AVOCADO_TEST_OUTPUTDIR/left\"; ls -d \"$AVOCADO_TESTS_COMMON_TMPDIR\" \"$AVOCADO_TEST_LOGDIR\"; cat; ls /proc/self/fd > fds.txt";
+    let print = r#"env > env.txt
+                   printf '%s\n' "$@" > args.txt
+                   pwd > pwd.txt
+                   echo x > "$AVOCADO_TEST_WORKDIR/w"
+                   echo y > "$AVOCADO_TEST_OUTPUTDIR/left"
+                   ls -d "$AVOCADO_TESTS_COMMON_TMPDIR" "$AVOCADO_TEST_LOGDIR"
+                   cat
+                   ls /proc/self/fd > fds.txt"#;
     sandbox.script("sub/print.sh", print);
-    let recipe = r#"{"kind": "exec-test", "uri": "sub/print.sh", "args": ["-c", "a b", "", "*", "ü"],
+    let recipe = r#"{"kind": "exec-test", "uri": "sub/print.sh",
+        "args": ["-c", "a b", "", "*", "ü"],
         "kwargs": {"COLOUR": "dark red", "COUNT": 3, "DEEP": true}}"#;
     sandbox.file("r.json", recipe);
     sandbox.run(&["run", "r.json"]).code(0);
@@ -313,10 +315,7 @@ fn exec_test_gets_avocados_environment() {
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let directory = job.test("sub/print.sh")["logdir"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let directory = job.directory("sub/print.sh").display().to_string();
     let project = sandbox.project().canonicalize().unwrap();
     for (name, value) in [
         ("COLOUR", "dark red"),
@@ -346,11 +345,12 @@ fn exec_test_gets_avocados_environment() {
     assert_eq!(
         job.artifact("sub/print.sh", "stdout").lines().count(),
         2,
-        "and nothing to read on its standard input"
+        "`cat` prints nothing, because the standard input is empty"
     );
-    // Its own standard streams and the one of `ls` for the directory: nothing of the host's leaks into it.
+    // The standard streams, and 3 for the directory that `ls` reads: no descriptor of the host
+    // leaks into a test.
     assert_eq!(sandbox.wait_for("fds.txt"), "0\n1\n2\n3\n");
-    // What was only there while it ran is gone.
+    // The working directories exist only while the test runs.
     let work = &variables["AVOCADO_TEST_WORKDIR"];
     assert!(!std::path::Path::new(work).exists(), "{work}");
     assert!(!std::path::Path::new(&variables["AVOCADO_TESTS_COMMON_TMPDIR"]).exists());

@@ -1,7 +1,9 @@
-//! Wrong input of every sort: each says what is wrong, where, and the way out, and has its exit code.
+//! Owns wrong input: references, recipes, settings, options, directories. Each error says what is
+//! wrong, where, and what to do, and has its exit code.
 
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 
+use crate::support::recipes::{noop, programs};
 use crate::support::{Sandbox, assert_stderr, finish, rest, skip, wait_until};
 
 #[test]
@@ -17,7 +19,7 @@ fn unresolved_reference_is_an_error() {
         ],
     );
     sandbox.assert_no_job();
-    // The way out that it names.
+    // Both suggestions of the error work.
     let ran = sandbox.run(&["list", "nope.sh"]).code(2);
     assert!(ran.stdout.starts_with("MISSING nope.sh\n"), "{ran}");
     assert!(
@@ -25,11 +27,10 @@ fn unresolved_reference_is_an_error() {
             .contains("\n    exec-test: nope.sh does not exist\n"),
         "{ran}"
     );
-    // The other.
     let args = ["run", "--ignore-missing-references", "nope.sh", "/bin/true"];
     sandbox.run(&args).code(0);
     assert_eq!(sandbox.job().results()["total"], 1);
-    // But not a job of nothing.
+    // A job without any test is an error in spite of the option.
     let ran = sandbox
         .run(&["run", "--ignore-missing-references", "nope.sh"])
         .code(2);
@@ -80,7 +81,8 @@ fn kind_without_a_runner_is_an_error() {
     assert_eq!(job.status("arm"), "ERROR");
     assert_eq!(
         job.reason("arm"),
-        "no runner for kind `robot`: add a plugin that runs it with `persea plugin add FILE`; `persea plugin list` shows those there are"
+        "no runner for kind `robot`: add a plugin that runs it with `persea plugin add FILE`; \
+         `persea plugin list` shows those there are"
     );
     assert_eq!(job.status("noop"), "PASS");
 }
@@ -96,7 +98,8 @@ fn syntax_error_in_a_recipe_has_line_and_column() {
     assert_stderr(
         &ran,
         &[
-            "Reference r.json might be resolved by recipe resolver, but the file is corrupted: r.json:3:19: ",
+            "Reference r.json might be resolved by recipe resolver, but the file is corrupted: \
+             r.json:3:19: ",
         ],
     );
     sandbox.assert_no_job();
@@ -124,18 +127,16 @@ fn unknown_key_in_a_recipe_is_an_error() {
 fn unwritable_results_directory_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.file("taken", "a file");
-    for (place, why) in [
+    for (directory, cause) in [
         ("taken", ""),
         ("taken/below", "Not a directory"),
         ("/proc/nope", "No such file or directory"),
     ] {
         let ran = sandbox
-            .run(&["run", "--results-dir", place, "/bin/true"])
+            .run(&["run", "--results-dir", directory, "/bin/true"])
             .code(2);
-        assert_stderr(
-            &ran,
-            &["cannot write results to ", place, why, "--results-dir DIR"],
-        );
+        let error = "cannot write results to ";
+        assert_stderr(&ran, &[error, directory, cause, "--results-dir DIR"]);
     }
     assert_eq!(
         std::fs::read_to_string(sandbox.project().join("taken")).unwrap(),
@@ -147,63 +148,58 @@ fn unwritable_results_directory_is_an_error() {
     assert_stderr(&ran, &["taken/out.json", "Not a directory"]);
 }
 
-/// A command with a mount namespace of its own, where this user may have one.
-fn own_mounts() -> Option<Vec<&'static str>> {
-    let ways = [["unshare", "-m"], ["unshare", "-rm"]];
-    let way = ways.into_iter().find(|way| {
+/// A command that starts a program in a mount namespace of its own; none where this user may not
+/// make one.
+fn unshare_mounts() -> Option<[&'static str; 2]> {
+    let commands = [["unshare", "-m"], ["unshare", "-rm"]];
+    commands.into_iter().find(|[program, option]| {
         let mount = "mount -t tmpfs -o size=64k none /mnt";
-        let tried = Command::new(way[0])
-            .args([way[1], "sh", "-c", mount])
+        let tried = Command::new(program)
+            .args([option, "sh", "-c", mount])
             .output();
         tried.is_ok_and(|tried| tried.status.success())
-    });
-    way.map(Vec::from)
+    })
+}
+
+/// Waits for a child without reading its output.
+#[track_caller]
+fn wait(child: &mut Child) -> ExitStatus {
+    wait_until("the end of the job", || {
+        child.try_wait().unwrap().ok_or_else(String::new)
+    })
 }
 
 #[test]
 fn full_disk_ends_the_job_with_an_error() {
-    let Some(unshare) = own_mounts() else {
+    let Some([unshare, option]) = unshare_mounts() else {
         return skip("this user may not mount anything");
     };
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.project().join("full")).unwrap();
     sandbox.script(
         "long.sh",
-        "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' </dev/null >/dev/null 2>&1 &\necho here > started\nwhile :; do sleep 1; done",
+        "setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' </dev/null >/dev/null 2>&1 &
+         echo here > started
+         while :; do sleep 1; done",
     );
     sandbox.script(
         "fill.sh",
         "until [ -s started ]; do sleep 0.01; done; cat /dev/zero > full/zeroes; exit 0",
     );
-    let mut runnables = vec![
-        r#"{"kind": "exec-test", "uri": "./long.sh"}"#.to_owned(),
-        r#"{"kind": "exec-test", "uri": "./fill.sh"}"#.to_owned(),
-    ];
-    runnables.extend((0..300).map(|n| format!(r#"{{"kind": "noop", "uri": "{n}"}}"#)));
-    sandbox.file("r.json", format!("[{}]", runnables.join(",")));
+    let mut runnables = programs(&["./long.sh", "./fill.sh"]);
+    runnables.extend((0..300).map(|n| noop(&n.to_string())));
+    sandbox.recipe("r.json", &runnables);
     let script = "mount -t tmpfs -o size=512k none full && exec \"$@\"";
-    let persea = sandbox.persea(&[
+    let args = [
         "run",
         "--results-dir",
         "full",
         "--max-parallel-tasks",
         "2",
         "r.json",
-    ]);
-    let mut command = Command::new(unshare[0]);
-    command.args(&unshare[1..]).args(["sh", "-c", script, "sh"]);
-    command.arg(persea.get_program()).args(persea.get_args());
-    command.current_dir(sandbox.project());
-    for (name, value) in persea.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command.stdin(std::process::Stdio::null());
-    command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
+    ];
+    let wrapper = [unshare, option, "sh", "-c", script, "sh"];
+    let mut command = sandbox.persea_below(&wrapper, &args);
     let ran = finish(command.spawn().unwrap()).code(2);
     assert_stderr(&ran, &["No space left on device", "events.jsonl"]);
     sandbox.wait_for("started");
@@ -228,17 +224,21 @@ fn setting_of_the_wrong_type_is_named_with_its_origin() {
     assert_stderr(
         &ran,
         &[
-            "setting `run.max_parallel_tasks` from persea.toml: expected a whole number, found `\"many\"`",
+            "setting `run.max_parallel_tasks` from persea.toml: expected a whole number, found \
+             `\"many\"`",
         ],
     );
     sandbox.file("persea.toml", "");
-    let mut command = sandbox.persea(&["run", "/bin/true"]);
-    command.env("PERSEA_RUN__FAILFAST", "perhaps");
-    let ran = finish(command.spawn().unwrap()).code(4);
+    let ran = sandbox
+        .run_with(&["run", "/bin/true"], |command| {
+            command.env("PERSEA_RUN__FAILFAST", "perhaps")
+        })
+        .code(4);
     assert_stderr(
         &ran,
         &[
-            "setting `run.failfast` from $PERSEA_RUN__FAILFAST: expected true, false or a whole number from 1",
+            "setting `run.failfast` from $PERSEA_RUN__FAILFAST: expected true, false or a whole \
+             number from 1",
         ],
     );
     for (set, part) in [
@@ -263,7 +263,8 @@ fn unknown_setting_is_a_warning() {
     let ran = sandbox.run(&["run", "/bin/true"]).code(0);
     assert_eq!(
         ran.stderr,
-        "warning: nothing knows the setting `run.max_paralel_tasks` from persea.toml; `persea config` shows all\n"
+        "warning: nothing knows the setting `run.max_paralel_tasks` from persea.toml; `persea \
+         config` shows all\n"
     );
 }
 
@@ -272,8 +273,8 @@ fn invalid_timeouts_are_refused() {
     let sandbox = Sandbox::new();
     for option in ["--task-timeout", "--job-timeout"] {
         for time in ["soon", "-3", "5 parsecs", "nan", "1e400"] {
-            let with = format!("{option}={time}");
-            let ran = sandbox.run(&["run", &with, "/bin/true"]).code(4);
+            let option = format!("{option}={time}");
+            let ran = sandbox.run(&["run", &option, "/bin/true"]).code(4);
             assert_stderr(
                 &ran,
                 &[
@@ -302,7 +303,8 @@ fn invalid_and_ambiguous_job_ids_are_refused() {
     }
     sandbox.assert_no_job();
     let id = "0123456789abcdef0123456789abcdef01234567";
-    let mut seen = std::collections::BTreeSet::new();
+    // Two jobs may have the same id; their directories differ.
+    let mut directories = std::collections::BTreeSet::new();
     for _ in 0..2 {
         sandbox
             .run(&["run", "--force-job-id", id, "/bin/true"])
@@ -310,9 +312,8 @@ fn invalid_and_ambiguous_job_ids_are_refused() {
         let job = sandbox.job();
         assert_eq!(job.read("id"), format!("{id}\n"));
         assert_eq!(job.results()["job_id"], id);
-        assert!(seen.insert(job.0));
+        assert!(directories.insert(job.0));
     }
-    // Which of the two is meant is not guessed.
     let ran = sandbox
         .run(&["report", "0123456", "--format", "tap"])
         .code(4);
@@ -364,10 +365,7 @@ fn closed_stdout_does_not_end_the_job() {
     let mut child = sandbox.persea(&args).spawn().unwrap();
     drop(child.stdout.take());
     sandbox.file("go", "now");
-    let status = wait_until("the end", || {
-        child.try_wait().unwrap().ok_or_else(String::new)
-    });
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(wait(&mut child).code(), Some(1));
     assert_eq!(sandbox.job().results()["total"], 3);
 }
 
@@ -375,22 +373,18 @@ fn closed_stdout_does_not_end_the_job() {
 fn full_stdout_does_not_end_the_job() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.persea(&["run", "/bin/false", "/bin/true"]);
-    // The harness takes what there is of a standard output; here there is none.
     let full = std::fs::File::options()
         .write(true)
         .open("/dev/full")
         .unwrap();
     let mut child = command.stdout(full).spawn().unwrap();
-    let status = wait_until("the end", || {
-        child.try_wait().unwrap().ok_or_else(String::new)
-    });
-    let said = rest(&mut child.stderr.take().unwrap());
-    assert!(!said.contains("panicked"), "{said}");
-    let code = status.code().unwrap();
+    let code = wait(&mut child).code().unwrap();
+    let stderr = rest(&mut child.stderr.take().unwrap());
+    assert!(!stderr.contains("panicked"), "{stderr}");
     assert_eq!(
         code & 1,
         1,
-        "exit {code}: a test failed, whoever listens: {said}"
+        "exit {code} does not tell of the failed test: {stderr}"
     );
     assert_eq!(sandbox.job().results()["total"], 2);
 }
@@ -400,21 +394,13 @@ fn missing_working_directory_is_named() {
     let sandbox = Sandbox::new();
     let gone = sandbox.project().join("gone");
     std::fs::create_dir(&gone).unwrap();
-    let persea = sandbox.persea(&["run", "/bin/true"]);
-    let mut command = Command::new("sh");
-    command.args(["-c", "rmdir ../gone && exec \"$@\"", "sh"]);
-    command.arg(persea.get_program()).args(persea.get_args());
-    command
-        .current_dir(&gone)
-        .env("HOME", sandbox.root().join("home"));
-    command.stdin(std::process::Stdio::null());
-    command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped());
-    let ran = finish(command.spawn().unwrap()).code(4);
+    let wrapper = ["sh", "-c", "rmdir ../gone && exec \"$@\"", "sh"];
+    let mut command = sandbox.persea_below(&wrapper, &["run", "/bin/true"]);
+    let ran = finish(command.current_dir(&gone).spawn().unwrap()).code(4);
     assert_stderr(&ran, &["directory"]);
-    let bare = ran.stderr.replace("No such file or directory", "");
-    assert!(bare.contains("directory"), "which one? {ran}");
+    // The word stands there also apart from the text of the system's error.
+    let own_words = ran.stderr.replace("No such file or directory", "");
+    assert!(own_words.contains("directory"), "{ran}");
 }
 
 #[test]
@@ -428,6 +414,9 @@ fn file_name_that_is_not_utf8_is_reported() {
     std::fs::write(&path, "#!/bin/sh\nexit 1\n").unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     let ran = sandbox.run(&["list", "tests"]);
-    let said = format!("{}{}", ran.stdout, ran.stderr);
-    assert!(said.contains("odd-") && said.contains("-name.sh"), "{ran}");
+    let output = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(
+        output.contains("odd-") && output.contains("-name.sh"),
+        "{ran}"
+    );
 }

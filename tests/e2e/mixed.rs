@@ -1,8 +1,8 @@
-//! The mixed job: what Avocado 113.0 makes of these sixteen runnables is written down here, test by test.
+//! Owns the comparison with Avocado 113.0: its results of the sixteen runnables of `tests/mixed`.
 
 use crate::support::Sandbox;
 
-/// Each test with its status under Avocado; none for the kinds that only Avocado's own runners run.
+/// Each test with its status under Avocado; none for a kind that only Avocado's own runners run.
 const AVOCADO: [(&str, Option<&str>); 16] = [
     ("/bin/true", Some("PASS")),
     ("/bin/false", Some("FAIL")),
@@ -35,7 +35,7 @@ fn mixed_job_has_the_same_results_in_sandboxes() {
 fn run(spawner: &str) {
     let sandbox = Sandbox::new();
     let mixed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/mixed");
-    let mut command = sandbox.persea(&[
+    let args = [
         "run",
         "--config",
         "persea.toml",
@@ -44,9 +44,8 @@ fn run(spawner: &str) {
         "--spawner",
         spawner,
         "mixed.json",
-    ]);
-    command.current_dir(&mixed);
-    let ran = crate::support::finish(command.spawn().unwrap());
+    ];
+    let ran = sandbox.run_with(&args, |command| command.current_dir(&mixed));
     let ran = ran.code(9);
 
     let job = sandbox.job();
@@ -82,7 +81,7 @@ fn run(spawner: &str) {
         job.reason("/does/not/exist")
             .contains("No such file or directory")
     );
-    // What Avocado does not say: which test point failed, and how an exec-test ended.
+    // Two reasons that Avocado lacks: the test point that failed, and the exit code.
     assert!(
         job.reason("tap_fail.sh").contains("broken thing"),
         "{}",

@@ -1,16 +1,21 @@
-//! Tests of Python's unittest end as `python -m unittest` says, and what they are told of themselves is true.
+//! Owns results of Python's unittest: those of `python -m unittest`, with true reasons; and the
+//! environment of such tests.
 
 use serde_json::json;
 
 use crate::support::Sandbox;
 
-const CLASS: &str = "class T(unittest.TestCase):\n    def test(self): pass\n";
+const PASSING_CLASS: &str = "class T(unittest.TestCase):\n    def test(self): pass\n";
 
 #[test]
 fn package_is_imported_from_the_top_level_of_the_project() {
     let sandbox = Sandbox::new();
     sandbox.file("pkg/__init__.py", "");
-    sandbox.file("pkg/base.py", "import unittest\nclass Base(unittest.TestCase):\n    def test(self): self.assertEqual(type(self).__module__, 'pkg.tests.test_a')\n");
+    let base = "import unittest\n\
+                class Base(unittest.TestCase):\n    \
+                    def test(self):\n        \
+                        self.assertEqual(type(self).__module__, 'pkg.tests.test_a')\n";
+    sandbox.file("pkg/base.py", base);
     sandbox.file("pkg/tests/__init__.py", "");
     sandbox.file("pkg/tests/string.py", "raise Exception('not this one')\n");
     let test = "from ..base import Base\nimport pkg.base, string\nclass Base(Base): pass\n";
@@ -19,7 +24,7 @@ fn package_is_imported_from_the_top_level_of_the_project() {
         "off/__init__.py",
         "import unittest\nraise unittest.SkipTest('no lib')\n",
     );
-    sandbox.file("off/test_b.py", format!("import unittest\n{CLASS}"));
+    sandbox.file("off/test_b.py", format!("import unittest\n{PASSING_CLASS}"));
     for batches in ["true", "false"] {
         let set = format!("run.batches={batches}");
         let args = ["run", "--set", &set, "pkg/tests/test_a.py", "off/test_b.py"];
@@ -33,7 +38,11 @@ fn package_is_imported_from_the_top_level_of_the_project() {
 #[test]
 fn unexpected_success_fails() {
     let sandbox = Sandbox::new();
-    sandbox.file("test_a.py", "import unittest\nclass T(unittest.TestCase):\n    @unittest.expectedFailure\n    def test(self): pass\n");
+    let test = "import unittest\n\
+                class T(unittest.TestCase):\n    \
+                    @unittest.expectedFailure\n    \
+                    def test(self): pass\n";
+    sandbox.file("test_a.py", test);
     sandbox.run(&["run", "test_a.py"]).code(1);
     assert_eq!(
         sandbox.job().reason("test_a.py:T.test"),
@@ -44,14 +53,17 @@ fn unexpected_success_fails() {
 #[test]
 fn locale_that_is_not_utf8_changes_no_result() {
     let sandbox = Sandbox::new();
-    sandbox.file("test_\u{e9}.py", "import unittest\nclass T\u{e9}(unittest.TestCase):\n    def test_\u{e9}(self): self.fail('\u{e9}')\n");
-    let mut persea = sandbox.persea(&["run", "test_\u{e9}.py"]);
-    persea.envs([
+    let test = "import unittest\n\
+                class T\u{e9}(unittest.TestCase):\n    \
+                    def test_\u{e9}(self): self.fail('\u{e9}')\n";
+    sandbox.file("test_\u{e9}.py", test);
+    let variables = [
         ("LC_ALL", "C"),
         ("PYTHONUTF8", "0"),
         ("PYTHONCOERCECLOCALE", "0"),
-    ]);
-    crate::support::finish(persea.spawn().unwrap()).code(1);
+    ];
+    let ran = sandbox.run_with(&["run", "test_\u{e9}.py"], |persea| persea.envs(variables));
+    ran.code(1);
     let reason = sandbox.job().reason("test_\u{e9}.py:T\u{e9}.test_\u{e9}");
     assert_eq!(reason, "AssertionError: \u{e9}");
 }
@@ -59,12 +71,12 @@ fn locale_that_is_not_utf8_changes_no_result() {
 #[test]
 fn reason_shows_why_the_interpreter_cannot_start() {
     let sandbox = Sandbox::new();
-    sandbox.file("test_a.py", format!("import unittest\n{CLASS}"));
+    sandbox.file("test_a.py", format!("import unittest\n{PASSING_CLASS}"));
     for batches in ["true", "false"] {
         let set = format!("run.batches={batches}");
-        let mut persea = sandbox.persea(&["run", "--set", &set, "test_a.py"]);
-        persea.env("PYTHONHOME", sandbox.project());
-        crate::support::finish(persea.spawn().unwrap()).code(1);
+        let args = ["run", "--set", &set, "test_a.py"];
+        let ran = sandbox.run_with(&args, |persea| persea.env("PYTHONHOME", sandbox.project()));
+        ran.code(1);
         let job = sandbox.job();
         assert_eq!(job.status("test_a.py:T.test"), "ERROR");
         let reason = job.reason("test_a.py:T.test");
@@ -75,13 +87,14 @@ fn reason_shows_why_the_interpreter_cannot_start() {
 #[test]
 fn users_common_directory_is_used_and_kept() {
     let sandbox = Sandbox::new();
-    let own = sandbox.file("own/kept", "x");
-    let own = own.parent().unwrap();
+    let kept = sandbox.file("common/kept", "x");
+    let common = kept.parent().unwrap();
     sandbox.script("t.sh", "echo y > \"$AVOCADO_TESTS_COMMON_TMPDIR/made\"");
-    let mut persea = sandbox.persea(&["run", "./t.sh"]);
-    persea.env("AVOCADO_TESTS_COMMON_TMPDIR", own);
-    crate::support::finish(persea.spawn().unwrap()).code(0);
-    assert!(own.join("kept").exists() && own.join("made").exists());
+    let ran = sandbox.run_with(&["run", "./t.sh"], |persea| {
+        persea.env("AVOCADO_TESTS_COMMON_TMPDIR", common)
+    });
+    ran.code(0);
+    assert!(kept.exists() && common.join("made").exists());
 }
 
 #[test]
@@ -90,7 +103,7 @@ fn recipe_sets_its_own_identifier_format() {
     let config = json!({"runner.identifier_format": "{uri} with {args[0]}"});
     let runnable =
         json!({"kind": "exec-test", "uri": "/bin/true", "args": ["a"], "config": config});
-    sandbox.file("job.json", runnable.to_string());
+    sandbox.recipe("job.json", &[runnable]);
     sandbox.run(&["run", "job.json"]).code(0);
     assert_eq!(sandbox.job().status("/bin/true with a"), "PASS");
 }

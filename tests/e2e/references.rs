@@ -1,4 +1,5 @@
-//! References: what may be lost of them is shown, counted and kept, and has an exit code.
+//! Owns references that give no test, or not every test: such loss is shown, counted, kept in the
+//! journal and in reports, and decides the exit code. And jobs in which no test was started.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -6,9 +7,10 @@ use std::os::unix::process::CommandExt as _;
 use serde_json::{Value, json};
 
 use crate::support::plugins::{install, with_unlocked};
+use crate::support::recipes::{noop, shell, with};
 use crate::support::{Ran, Sandbox, assert_stderr, finish};
 
-/// A project with a resolver that fails, errs or warns by the names of files.
+/// A project with a resolver that crashes, answers with errors or warns, as the names of files say.
 fn with_hostile_resolver() -> Sandbox {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["hostile-resolver"]);
@@ -19,9 +21,8 @@ const LABEL: &str = "resolver `hostile` (plugins/hostile-resolver.wasm)";
 
 /// The warnings in the journal, without their times.
 fn warnings(sandbox: &Sandbox) -> Vec<Value> {
-    let events = sandbox.job().events();
-    let warnings = events.iter().filter(|event| event["event"] == "warning");
-    warnings.map(|event| event["data"].clone()).collect()
+    let events = sandbox.job().events_of("warning");
+    events.iter().map(|event| event["data"].clone()).collect()
 }
 
 #[test]
@@ -156,7 +157,7 @@ fn empty_resolver_answer_makes_an_empty_job() {
         &sandbox.run(&fail).code(2),
         &["error: the job has no test (`run.exit.empty`)"],
     );
-    // A reference that nobody takes is an error as before.
+    // A reference that no resolver takes is an error beside it.
     sandbox.run(&["run", "empty.bad", "nothing"]).code(2);
 }
 
@@ -227,7 +228,7 @@ fn directory_walk_skips_job_results_with_a_note() {
             ),
         }
     }
-    // A directory that is typed is looked into.
+    // A results directory that is itself a reference is walked.
     let job = sandbox
         .project()
         .join("results/latest")
@@ -261,16 +262,17 @@ fn project_file_takes_precedence_over_a_program_of_its_name() {
 #[test]
 fn unreadable_file_in_a_directory_is_a_warning() {
     let sandbox = Sandbox::new();
-    let open = |path: &std::path::Path, mode: u32| {
+    let set_mode = |path: &std::path::Path, mode: u32| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
     sandbox.script("t/good.sh", "exit 0");
-    open(&sandbox.file("t/test_a.py", "import unittest\n"), 0);
-    open(&sandbox.file("t/notes.txt", ""), 0);
+    set_mode(&sandbox.file("t/test_a.py", "import unittest\n"), 0);
+    set_mode(&sandbox.file("t/notes.txt", ""), 0);
     let mut command = sandbox.persea(&["list", "t"]);
+    // Root may read a file of any mode.
     if rustix::process::geteuid().is_root() {
         const NOBODY: u32 = 65534;
-        open(sandbox.root(), 0o755);
+        set_mode(sandbox.root(), 0o755);
         command
             .uid(NOBODY)
             .gid(NOBODY)
@@ -279,25 +281,27 @@ fn unreadable_file_in_a_directory_is_a_warning() {
     let ran = finish(command.spawn().unwrap()).code(0);
     assert_eq!(ran.stdout, "exec-test t/good.sh\n");
     for name in ["t/test_a.py", "t/notes.txt"] {
-        let told = ran.stderr.lines().filter(|line| line.contains(name));
-        let told: Vec<&str> = told.collect();
-        assert_eq!(told.len(), 1, "{ran}");
-        assert!(told[0].starts_with("warning: "), "{ran}");
-        assert!(
-            told[0].to_lowercase().contains("permission denied"),
-            "{ran}"
-        );
+        let lines = ran.stderr.lines().filter(|line| line.contains(name));
+        let lines: Vec<&str> = lines.collect();
+        assert_eq!(lines.len(), 1, "{ran}");
+        assert!(lines[0].starts_with("warning: "), "{ran}");
+        let message = lines[0].to_lowercase();
+        assert!(message.contains("permission denied"), "{ran}");
     }
 }
 
-/// Runs fifty tasks of kind `greet`, which cannot run, and returns what is shown.
+/// Runs fifty tasks of the kind `greet`.
 fn fifty_greetings(sandbox: &Sandbox) -> Ran {
-    let names = (0..50).map(|number| json!({"kind": "greet", "uri": format!("n{number}")}));
-    sandbox.file(
-        "fifty.json",
-        Value::from(names.collect::<Vec<_>>()).to_string(),
-    );
+    let tasks = (0..50).map(|number| json!({"kind": "greet", "uri": format!("n{number}")}));
+    sandbox.recipe("fifty.json", &tasks.collect::<Vec<_>>());
     sandbox.run(&["run", "fifty.json"])
+}
+
+/// Runs a command of the host's advice, which begins with `persea`.
+#[track_caller]
+fn run_advice(sandbox: &Sandbox, command: &str) {
+    let args: Vec<&str> = command.split(' ').skip(1).collect();
+    sandbox.run(&args).code(0);
 }
 
 #[test]
@@ -306,7 +310,8 @@ fn shared_configuration_error_is_shown_once() {
     sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
     let add = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process";
     let refused = format!(
-        "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: `{add}` locks it"
+        "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: `{add}` \
+         locks it"
     );
     let ran = fifty_greetings(&sandbox).code(3);
     let reason =
@@ -325,17 +330,15 @@ fn shared_configuration_error_is_shown_once() {
         ran.stdout
             .matches("ERROR: cannot run, for the reason above\n")
             .count(),
-        // As the tests end, and in the list of failures.
+        // Each test is shown as it ends, and in the list of failures.
         2 * 50,
         "{ran}"
     );
-    // Each test's own entry in a report has the whole reason.
+    // Reports have the whole reason with each test.
     assert_eq!(sandbox.job().reason("n7"), reason);
 
     let sandboxed = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox";
-    sandbox
-        .run(&sandboxed.split(' ').skip(1).collect::<Vec<_>>())
-        .code(0);
+    run_advice(&sandbox, sandboxed);
     let ran = fifty_greetings(&sandbox).code(1);
     let update = "`persea plugin update runner.greet --grant process=sandbox,process`";
     assert_eq!(ran.stdout.matches(update).count(), 1, "{ran}");
@@ -346,8 +349,7 @@ fn shared_configuration_error_is_shown_once() {
         1,
         "{ran}"
     );
-    let update: Vec<&str> = update.trim_matches('`').split(' ').skip(1).collect();
-    sandbox.run(&update).code(0);
+    run_advice(&sandbox, update.trim_matches('`'));
     fifty_greetings(&sandbox).code(0);
 }
 
@@ -357,11 +359,7 @@ fn suggested_resolver_grants_work_with_the_default_spawner() {
     sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
     sandbox.file("good.list", "$ true\n");
     let ran = sandbox.run(&["run", "good.list"]).code(2);
-    let (_, line) = ran.stderr.split_once('`').unwrap();
-    let (line, _) = line.split_once('`').unwrap();
-    sandbox
-        .run(&line.split(' ').skip(1).collect::<Vec<_>>())
-        .code(0);
+    run_advice(&sandbox, ran.stderr.split('`').nth(1).unwrap());
     sandbox.run(&["run", "good.list"]).code(0);
 }
 
@@ -393,12 +391,12 @@ fn job_without_a_started_test_is_no_success() {
 #[test]
 fn cancelled_tests_fail_the_job_only_if_configured() {
     let sandbox = Sandbox::new();
-    sandbox.file(
-        "r.json",
-        r#"[{"kind": "noop", "uri": "a"},
-            {"kind": "noop", "uri": "b", "needs": ["c"]},
-            {"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "exit 77"], "identifier": "c"}]"#,
-    );
+    let tests = [
+        noop("a"),
+        with(noop("b"), "needs", json!(["c"])),
+        shell("c", "exit 77"),
+    ];
+    sandbox.recipe("r.json", &tests);
     let skip = ["--set", "runner.exectest.exitcodes.skip=[77]"];
     let run = |options: &[&str]| sandbox.run(&[&["run", "r.json"], &skip[..], options].concat());
     run(&[]).code(0);

@@ -1,20 +1,22 @@
-//! Settings: where they come from, which one counts, and how they are shown.
+//! Owns settings: their layers and precedence, how `config` shows them, and which of them a task
+//! may set.
 
-use serde_json::Value;
+use std::time::Duration;
 
-use crate::support::{Sandbox, finish};
+use serde_json::{Value, json};
+
+use crate::support::plugins::install;
+use crate::support::recipes::{exec, with};
+use crate::support::{Sandbox, assert_stderr};
 
 #[test]
 fn settings_layers_override_each_other_and_show_their_origin() {
     let sandbox = Sandbox::new();
-    let value = |more: &[&str], variable: Option<&str>| -> (Value, String) {
-        let mut args = vec!["config", "--json"];
-        args.extend(more);
-        let mut command = sandbox.persea(&args);
-        if let Some(value) = variable {
-            command.env("PERSEA_RUN__MAX_PARALLEL_TASKS", value);
-        }
-        let ran = finish(command.spawn().unwrap()).code(0);
+    let value = |options: &[&str], variable: Option<&str>| -> (Value, String) {
+        let args = [&["config", "--json"], options].concat();
+        let variable = variable.map(|value| ("PERSEA_RUN__MAX_PARALLEL_TASKS", value));
+        let ran = sandbox.run_with(&args, |command| command.envs(variable));
+        let ran = ran.code(0);
         let mut lines = ran
             .stdout
             .lines()
@@ -53,7 +55,7 @@ fn settings_layers_override_each_other_and_show_their_origin() {
         (6.into(), "the command line".into())
     );
 
-    // For people: each setting in a line, with what it does.
+    // The text for people has one line per setting, with its description.
     let ran = sandbox.run(&["config"]).code(0);
     let line = ran
         .stdout
@@ -62,9 +64,10 @@ fn settings_layers_override_each_other_and_show_their_origin() {
         .unwrap();
     assert_eq!(
         line,
-        "run.max_parallel_tasks = 3  # from persea.toml: how many tasks run at once; 0 is the number of processors"
+        "run.max_parallel_tasks = 3  # from persea.toml: how many tasks run at once; 0 is the \
+         number of processors"
     );
-    // And it is the one that a job uses.
+    // A job uses the same value, and an option of its own has precedence.
     sandbox
         .run(&["run", "--set", "run.max_parallel_tasks=6", "/bin/true"])
         .code(0);
@@ -92,8 +95,9 @@ fn settings_layers_override_each_other_and_show_their_origin() {
 fn plugin_settings_are_shown_and_set_by_variables() {
     let sandbox = Sandbox::new();
     let config = |variables: &[(&str, &str)]| {
-        let mut command = sandbox.persea(&["config"]);
-        let ran = finish(command.envs(variables.iter().copied()).spawn().unwrap()).code(0);
+        let variables = variables.iter().copied();
+        let ran = sandbox.run_with(&["config"], |command| command.envs(variables));
+        let ran = ran.code(0);
         assert_eq!(ran.stderr, "", "{ran}");
         ran.stdout
     };
@@ -106,11 +110,11 @@ fn plugin_settings_are_shown_and_set_by_variables() {
         line
     };
     let text = config(&[]);
-    let clear =
+    let expected =
         "runner.exectest.clear_env = (not set)  # from the defaults: for runner `exec-test`, ";
     let shown = line(&text, "runner.exectest.clear_env");
-    assert!(shown.starts_with(clear), "{shown}");
-    // A variable's name has no hyphen.
+    assert!(shown.starts_with(expected), "{shown}");
+    // Names of variables cannot have hyphens, so theirs are underscores.
     let variables = [
         ("PERSEA_RUNNER__PYTHON_UNITTEST__INTERPRETER", "python3.99"),
         ("PERSEA_PLUGINS__RESULT_FORMAT__TIMEOUT", "7"),
@@ -119,7 +123,8 @@ fn plugin_settings_are_shown_and_set_by_variables() {
     let interpreter = line(&text, "runner.python-unittest.interpreter");
     assert_eq!(
         interpreter,
-        "runner.python-unittest.interpreter = \"python3.99\"  # from $PERSEA_RUNNER__PYTHON_UNITTEST__INTERPRETER: for runner `python-unittest`"
+        "runner.python-unittest.interpreter = \"python3.99\"  # from \
+         $PERSEA_RUNNER__PYTHON_UNITTEST__INTERPRETER: for runner `python-unittest`"
     );
     let timeout = line(&text, "plugins.result-format.timeout");
     assert!(
@@ -132,8 +137,8 @@ fn plugin_settings_are_shown_and_set_by_variables() {
         "job.json",
         r#"[{"kind": "python-unittest", "uri": "t.py:T.test"}]"#,
     );
-    let mut command = sandbox.persea(&["run", "job.json"]);
-    finish(command.envs(variables).spawn().unwrap()).code(1);
+    let ran = sandbox.run_with(&["run", "job.json"], |command| command.envs(variables));
+    ran.code(1);
     let reason = sandbox.job().reason("t.py:T.test");
     assert!(reason.contains("python3.99"), "{reason}");
 }
@@ -143,21 +148,28 @@ fn command_line_can_reset_the_settings_of_a_project() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "persea.toml",
-        "run.scheduler = 'none-there'\nrun.partition = '2/2'\nrun.id_format = '{index}!'\njob.run.result.tap.output = 'more.tap'\nrun.shuffle = true\nrun.shuffle_seed = 1\nrun.failfast = true\n",
+        "run.scheduler = 'none-there'\n\
+         run.partition = '2/2'\n\
+         run.id_format = '{index}!'\n\
+         job.run.result.tap.output = 'more.tap'\n\
+         run.shuffle = true\n\
+         run.shuffle_seed = 1\n\
+         run.failfast = true\n",
     );
     sandbox.run(&["run", "/bin/true"]).code(2);
-    for off in ["", "null"] {
+    for unset in ["", "null"] {
         let names = [
             "run.scheduler",
             "run.partition",
             "run.id_format",
             "job.run.result.tap.output",
         ];
-        let mut all: Vec<String> = names.iter().map(|name| format!("{name}={off}")).collect();
-        all.extend(["run.shuffle=false", "run.shuffle_seed=null"].map(str::to_owned));
+        let values = names.iter().map(|name| format!("{name}={unset}"));
+        let mut values: Vec<String> = values.collect();
+        values.extend(["run.shuffle=false", "run.shuffle_seed=null"].map(str::to_owned));
         let mut args = vec!["run", "--failfast=0"];
-        for one in &all {
-            args.extend(["--set", one]);
+        for value in &values {
+            args.extend(["--set", value]);
         }
         args.extend(["/bin/false", "/bin/true"]);
         let ran = sandbox.run(&args).code(1);
@@ -171,7 +183,7 @@ fn command_line_can_reset_the_settings_of_a_project() {
             assert_eq!(settings.get(name), None, "{name}");
         }
     }
-    // A default comes back.
+    // A setting with a default gets that.
     let config = sandbox.run(&[
         "config",
         "--set",
@@ -197,9 +209,10 @@ fn settings_of_a_locked_result_format_are_known_and_checked() {
     let output = "job.run.result.csv.output=x.csv";
     assert_eq!(
         set(output, 0),
-        "warning: nothing knows the setting `job.run.result.csv.output` from the command line; `persea config` shows all\n"
+        "warning: nothing knows the setting `job.run.result.csv.output` from the command line; \
+         `persea config` shows all\n"
     );
-    crate::support::plugins::install(&sandbox, "plugins", &["format-csv"]);
+    install(&sandbox, "plugins", &["format-csv"]);
     assert_eq!(set(output, 0), "");
     assert_eq!(set("job.run.result.csv.enabled=false", 0), "");
     let wrong = set("job.run.result.csv.enabled=no", 4);
@@ -213,91 +226,91 @@ fn settings_of_a_locked_result_format_are_known_and_checked() {
     );
     assert_eq!(set(output, 0), "");
     assert_eq!(set("job.run.result.xunit.job_name=x", 0), "");
-    // The host has no other settings for formats.
+    // A format has no further settings.
     let unknown = set("job.run.result.csv.output.x=1", 0);
     assert!(unknown.contains("nothing knows the setting"), "{unknown}");
 }
 
-/// A recipe of one test that sleeps, with this as its `config`.
-fn sleeper(config: &str) -> String {
-    format!(
-        r#"{{"kind": "exec-test", "uri": "/bin/sleep", "args": ["30"], "identifier": "sleeps", "config": {config}}}"#
-    )
+/// A test that sleeps for 30 s, with this `config`.
+fn sleeper(config: Value) -> Value {
+    let sleeper = with(exec("sleeps", "/bin/sleep"), "args", json!(["30"]));
+    with(sleeper, "config", config)
 }
+
+/// Far less than the sleep, far more than the timeouts of these tests.
+const SOON: Duration = Duration::from_secs(15);
 
 #[test]
 fn command_line_task_timeout_is_the_maximum() {
     let sandbox = Sandbox::new();
-    sandbox.file("job.json", sleeper(r#"{"task.timeout.running": 25}"#));
+    sandbox.recipe("job.json", &[sleeper(json!({"task.timeout.running": 25}))]);
     sandbox.file(
         "job.toml",
-        "[[suite]]\nname = 's'\ntimeout = 25\n[[suite.task]]\nkind = 'exec-test'\nuri = '/bin/sleep'\nargs = ['30']\nidentifier = 'sleeps'\n",
+        "[[suite]]\nname = 's'\ntimeout = 25\n\
+         [[suite.task]]\nkind = 'exec-test'\nuri = '/bin/sleep'\nargs = ['30']\n\
+         identifier = 'sleeps'\n",
     );
     sandbox.file("persea.toml", "task.timeout.running = '20s'\n");
-    for own in [&["job.json"][..], &["--job", "job.toml"]] {
-        for typed in [
+    for job in [&["job.json"][..], &["--job", "job.toml"]] {
+        for option in [
             ["--task-timeout", "0.3"],
             ["--set", "task.timeout.running=0.3"],
         ] {
-            let args = [&["run"][..], &typed, own].concat();
+            let args = [&["run"][..], &option, job].concat();
             let ran = sandbox.run(&args).code(8);
             assert_eq!(sandbox.job().status("sleeps"), "INTERRUPTED");
-            assert!(
-                ran.took < std::time::Duration::from_secs(15),
-                "{:?}",
-                ran.took
-            );
+            assert!(ran.took < SOON, "{:?}", ran.took);
         }
     }
-    // Of a file it is what tasks have that set none themselves.
-    sandbox.file("persea.toml", "task.timeout.running = '20s'\n");
-    sandbox.file("job.json", sleeper(r#"{"task.timeout.running": 0.3}"#));
+    // In a file it is only the default of tasks without a timeout of their own.
+    let own = json!({"task.timeout.running": 0.3});
+    sandbox.recipe("job.json", &[sleeper(own)]);
     let ran = sandbox.run(&["run", "job.json"]).code(8);
-    assert!(
-        ran.took < std::time::Duration::from_secs(15),
-        "{:?}",
-        ran.took
-    );
+    assert!(ran.took < SOON, "{:?}", ran.took);
 }
 
 #[test]
 fn job_wide_setting_in_a_task_is_an_error() {
     let sandbox = Sandbox::new();
-    sandbox.file("job.json", sleeper(r#"{"run.retries": 0}"#));
+    sandbox.recipe("job.json", &[sleeper(json!({"run.retries": 0}))]);
     let ran = sandbox.run(&["run", "job.json", "/bin/true"]).code(1);
     assert_eq!(ran.stderr, "");
     let job = sandbox.job();
     assert_eq!(job.status("sleeps"), "ERROR");
     assert_eq!(
         job.reason("sleeps"),
-        "`config`: the setting `run.retries` is one for the whole job: set it with `--set 'run.retries=0'`, or in persea.toml"
+        "`config`: the setting `run.retries` is one for the whole job: set it with `--set \
+         'run.retries=0'`, or in persea.toml"
     );
     assert_eq!(job.status("/bin/true"), "PASS");
-    let task = |line: &str| {
-        let start = "[[suite]]\nname = 's'\n";
+    let run_task_with = |line: &str| {
+        let suite = "[[suite]]\nname = 's'\n";
         sandbox.file(
             "job.toml",
-            format!("{start}[[suite.task]]\nkind = 'noop'\nuri = 'u'\n{line}\n"),
+            format!("{suite}[[suite.task]]\nkind = 'noop'\nuri = 'u'\n{line}\n"),
         );
         sandbox.run(&["run", "--job", "job.toml"])
     };
     for (line, words) in [
         (
             "config = {'run.retries' = 0}",
-            "job.toml: suite `s`: its 1. task (`u`): `config`: the setting `run.retries` is one for the whole job",
+            "job.toml: suite `s`: its 1. task (`u`): `config`: the setting `run.retries` is one \
+             for the whole job",
         ),
         (
             "timeout = 'soon'",
             "`timeout`: expected a number of seconds or a time such as `5m`, found `\"soon\"`",
         ),
     ] {
-        let ran = task(line).code(4);
-        assert!(ran.stderr.contains(words), "{ran}");
+        let ran = run_task_with(line).code(4);
+        assert_stderr(&ran, &[words]);
     }
-    // What neither the host nor the runner knows is said.
-    let ran = task("config = {'runner.nowhere.x' = 1}").code(0);
-    assert!(ran.stderr.contains("unknown setting `runner.nowhere.x` in the `config` of s-1-u: runner `noop` has none of that name"), "{ran}");
-    let ran = task("config = {'runner.identifier_format' = '{uri}!'}").code(0);
+    // A setting that neither the host nor the runner has is a warning.
+    let ran = run_task_with("config = {'runner.nowhere.x' = 1}").code(0);
+    let warning = "unknown setting `runner.nowhere.x` in the `config` of s-1-u: runner `noop` has \
+                   none of that name";
+    assert_stderr(&ran, &[warning]);
+    let ran = run_task_with("config = {'runner.identifier_format' = '{uri}!'}").code(0);
     assert_eq!(ran.stderr, "");
     assert_eq!(sandbox.job().ids(), ["s-1-u!"]);
 }

@@ -1,16 +1,19 @@
-//! Job files: suites with what they need, wait for, set up and tear down, and tasks in variants.
+//! Owns job files: suites with their dependencies, set-up, teardown and settings, and tests in
+//! variants of axes. `variants` owns those of plugins.
 
 use serde_json::Value;
 
 use crate::support::Sandbox;
 
-fn job(sandbox: &Sandbox, text: &str) {
+fn write_job(sandbox: &Sandbox, text: &str) {
     sandbox.file("job.toml", text);
 }
 
-fn log(sandbox: &Sandbox) -> Vec<String> {
-    let text = std::fs::read_to_string(sandbox.project().join("log")).unwrap_or_default();
-    text.lines().map(str::to_owned).collect()
+/// The result of a task in the journal.
+fn result_of(sandbox: &Sandbox, task: &str) -> Value {
+    let events = sandbox.job().events_of("task-finished");
+    let found = events.iter().find(|event| event["task"] == task);
+    found.unwrap()["data"].clone()
 }
 
 #[test]
@@ -18,7 +21,7 @@ fn suites_number_their_references_and_tasks() {
     let sandbox = Sandbox::new();
     sandbox.script("a.sh", "true");
     sandbox.script("b.sh", "true");
-    job(
+    write_job(
         &sandbox,
         r#"
         [settings.run]
@@ -47,11 +50,7 @@ fn suites_number_their_references_and_tasks() {
     );
     let job = sandbox.job();
     assert_eq!(job.artifact("prints", "stdout"), "1 2\n");
-    let finished = job
-        .events()
-        .into_iter()
-        .find(|event| event["event"] == "task-finished" && event["task"] == "more-1-prints");
-    assert_eq!(finished.unwrap()["data"]["suite"], "more");
+    assert_eq!(result_of(&sandbox, "more-1-prints")["suite"], "more");
 }
 
 #[test]
@@ -74,26 +73,25 @@ fn suite_setup_precedes_and_teardown_follows_its_tests() {
             "#
         )
     };
-    job(
+    write_job(
         &sandbox,
         &[suite("a", ""), suite("b", "after = [\"a\"]")].concat(),
     );
     sandbox.run(&["run", "--job", "job.toml"]).code(0);
-    // The first suite is torn down when it has ended, and not when the job has.
-    let log = log(&sandbox);
-    let place = |line: &str| log.iter().position(|one| one == line).unwrap();
+    let log = sandbox.lines("log");
+    let position = |line: &str| log.iter().position(|it| it == line).unwrap();
     assert_eq!(log.len(), 6, "{log:?}");
     for name in ["a", "b"] {
-        let [up, run, down] = ["up", "run", "down"].map(|what| place(&format!("{what} {name}")));
+        let [up, run, down] = ["up", "run", "down"].map(|what| position(&format!("{what} {name}")));
         assert!(up < run && run < down, "{log:?}");
     }
-    assert!(place("run a") < place("up b"), "{log:?}");
+    assert!(position("run a") < position("up b"), "{log:?}");
 }
 
 #[test]
 fn failed_setup_cancels_its_suite_and_its_dependents() {
     let sandbox = Sandbox::new();
-    job(
+    write_job(
         &sandbox,
         r#"
         [[suite]]
@@ -114,14 +112,7 @@ fn failed_setup_cancels_its_suite_and_its_dependents() {
         "#,
     );
     sandbox.run(&["run", "--job", "job.toml"]).code(0);
-    let events = sandbox.job().events();
-    let end = |task: &str| -> Value {
-        let found = events
-            .iter()
-            .find(|event| event["event"] == "task-finished" && event["task"] == task);
-        found.unwrap()["data"].clone()
-    };
-    let broken = end("broken-1-/bin/true");
+    let broken = result_of(&sandbox, "broken-1-/bin/true");
     assert_eq!(broken["status"], "CANCEL");
     let reason = broken["reason"].as_str().unwrap();
     assert!(
@@ -129,8 +120,9 @@ fn failed_setup_cancels_its_suite_and_its_dependents() {
         "{reason}"
     );
     assert!(reason.contains("no disk"), "{reason}");
-    assert_eq!(end("fine-1-/bin/true")["status"], "PASS");
-    assert_eq!(end("needs-1-/bin/true")["status"], "CANCEL");
+    let status = |task: &str| result_of(&sandbox, task)["status"].clone();
+    assert_eq!(status("fine-1-/bin/true"), "PASS");
+    assert_eq!(status("needs-1-/bin/true"), "CANCEL");
     assert!(sandbox.project().join("torn-down").exists());
     assert!(!sandbox.project().join("never").exists());
 }
@@ -138,7 +130,7 @@ fn failed_setup_cancels_its_suite_and_its_dependents() {
 #[test]
 fn suite_dependencies_order_their_tasks() {
     let sandbox = Sandbox::new();
-    job(
+    write_job(
         &sandbox,
         r#"
         [[suite]]
@@ -165,7 +157,14 @@ fn suite_dependencies_order_their_tasks() {
     let list = sandbox
         .run(&["list", "--graph", "--job", "job.toml"])
         .code(0);
-    let expected = "last-1-same\n    needs first-1-same\n    needs first-2-other\nfirst-1-same\nfirst-2-other\n    after first-1-same\n";
+    let expected = "\
+last-1-same
+    needs first-1-same
+    needs first-2-other
+first-1-same
+first-2-other
+    after first-1-same
+";
     assert_eq!(list.stdout, expected);
     sandbox.run(&["run", "--job", "job.toml"]).code(0);
     assert_eq!(sandbox.job().results()["pass"], 3);
@@ -174,7 +173,7 @@ fn suite_dependencies_order_their_tasks() {
 #[test]
 fn test_runs_in_each_variant_with_its_parameters() {
     let sandbox = Sandbox::new();
-    job(
+    write_job(
         &sandbox,
         r#"
         [[suite]]
@@ -191,7 +190,7 @@ fn test_runs_in_each_variant_with_its_parameters() {
         "#,
     );
     sandbox.run(&["run", "--job", "job.toml"]).code(0);
-    let mut log = log(&sandbox);
+    let mut log = sandbox.lines("log");
     log.sort();
     assert_eq!(log, ["hurd 1", "linux 1", "linux 2"]);
     let ids = sandbox.job().ids();
@@ -210,7 +209,7 @@ fn test_runs_in_each_variant_with_its_parameters() {
 fn command_line_overrides_job_file_settings() {
     let sandbox = Sandbox::new();
     sandbox.file("persea.toml", "[run]\nretries = 1\n");
-    job(
+    write_job(
         &sandbox,
         "[settings]\nrun.retries = 2\n[[suite]]\nname = \"s\"\nreferences = [\"/bin/false\"]\n",
     );
@@ -218,12 +217,7 @@ fn command_line_overrides_job_file_settings() {
         sandbox
             .run(&[&["run", "--job", "job.toml"], options].concat())
             .code(1);
-        sandbox
-            .job()
-            .events()
-            .iter()
-            .filter(|event| event["event"] == "task-started")
-            .count()
+        sandbox.job().tasks_with("task-started").len()
     };
     assert_eq!(attempts(&[]), 3);
     assert_eq!(attempts(&["--retries", "0"]), 1);
@@ -270,10 +264,10 @@ fn job_file_error_names_its_place() {
             "names `nobody`, and no task of this job has that name",
         ),
     ] {
-        job(&sandbox, text);
+        write_job(&sandbox, text);
         let ran = sandbox.run(&["run", "--job", "job.toml"]);
         assert!(ran.stderr.contains(words), "{text}\n{words}\n{ran}");
-        // Only with the plan it is known which tasks there are.
+        // Names of tasks are checked later than the file, with the plan.
         let code = if words.contains("no task of this job") {
             2
         } else {
