@@ -1,13 +1,15 @@
-//! Many tasks for one instance of a runner: the same results as one by one, and whatever goes wrong costs one task.
+//! Owns batches: one instance of a runner gets many tasks. Their results are those of tasks alone,
+//! and a fault in a batch fails one task.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use crate::support::plugins::install;
+use crate::support::recipes::noop;
 use crate::support::{Ran, Sandbox};
 
-/// A job of tasks of the kind `batch`, which a plugin treats as their uris say.
+/// Runs tasks of the kind `batch`. The plugin `hostile-batch` does with each what its uri says.
 fn run(uris: &[&str], options: &[&str], code: i32) -> (Sandbox, Ran) {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["hostile-batch", "hostile-idle"]);
@@ -16,27 +18,21 @@ fn run(uris: &[&str], options: &[&str], code: i32) -> (Sandbox, Ran) {
         json!({"kind": kind, "uri": uri, "identifier": format!("{number}-{uri}")})
     };
     let tasks: Vec<Value> = uris.iter().enumerate().map(task).collect();
-    sandbox.file("job.json", json!(tasks).to_string());
-    let mut args = vec![
-        "run",
-        "--plugin-dir",
-        "plugins",
-        "--max-parallel-tasks",
-        "1",
-    ];
-    args.extend(options);
-    args.push("job.json");
+    sandbox.recipe("job.json", &tasks);
+    let args = ["run", "--plugin-dir", "plugins", "--max-parallel-tasks"];
+    let args = [&args, &["1"][..], options, &["job.json"]].concat();
     let ran = sandbox.run(&args).code(code);
     assert_eq!(sandbox.job().results()["total"], uris.len());
     sandbox.assert_no_strays();
     (sandbox, ran)
 }
 
-/// How often a batch began: each task says how many its instance has had.
+/// The counts that tasks report: how many tasks their instance has had, themselves included. A
+/// count of 1 begins a new batch.
 fn counts(sandbox: &Sandbox) -> Vec<u64> {
-    let events = sandbox.job().events();
-    let all = events.iter().filter(|it| it["event"] == "task-finished");
-    all.filter_map(|it| it["data"]["count"].as_u64()).collect()
+    let finished = sandbox.job().events_of("task-finished");
+    let counts = finished.iter().map(|event| event["data"]["count"].as_u64());
+    counts.flatten().collect()
 }
 
 #[test]
@@ -79,9 +75,8 @@ fn crash_in_a_batch_fails_only_the_current_task() {
         assert_eq!(job.status(name), "ERROR");
         assert!(job.reason(name).contains(why), "{}", job.reason(name));
     }
-    let events = job.events();
-    let started = events.iter().filter(|it| it["event"] == "task-started");
-    assert_eq!(started.count(), 9, "each is run once");
+    let started = job.tasks_with("task-started");
+    assert_eq!(started.len(), 9, "each task starts once: {started:?}");
 }
 
 #[test]
@@ -130,9 +125,7 @@ fn failfast_ends_a_batch_after_the_first_failure() {
 #[test]
 fn failed_task_is_retried_in_a_batch() {
     let (sandbox, _) = run(&["a", "bad", "b"], &["--retries", "2"], 1);
-    let events = sandbox.job().events();
-    let retried = events.iter().filter(|it| it["event"] == "task-retried");
-    assert_eq!(retried.count(), 2);
+    assert_eq!(sandbox.job().tasks_with("task-retried").len(), 2);
 }
 
 #[test]
@@ -141,11 +134,11 @@ fn batch_runs_beside_tasks_of_another_kind() {
     install(&sandbox, "plugins", &["hostile-batch"]);
     let tasks: Vec<Value> = (0..10)
         .flat_map(|n| {
-            let noop = json!({"kind": "noop", "uri": format!("noop{n}")});
-            [json!({"kind": "batch", "uri": format!("t{n}")}), noop]
+            let batch = json!({"kind": "batch", "uri": format!("t{n}")});
+            [batch, noop(&format!("noop{n}"))]
         })
         .collect();
-    sandbox.file("job.json", json!(tasks).to_string());
+    sandbox.recipe("job.json", &tasks);
     let args = [
         "run",
         "--plugin-dir",
@@ -158,7 +151,8 @@ fn batch_runs_beside_tasks_of_another_kind() {
     assert_eq!(sandbox.job().results()["pass"], 20);
 }
 
-/// Tests that do all that tests should not.
+/// Python tests that misbehave in as many ways as tests in one interpreter could disturb each
+/// other.
 const TESTS: &str = r#"
 import atexit, os, signal, subprocess, sys, threading, time, unittest
 print("imported")
@@ -194,53 +188,66 @@ class T(unittest.TestCase):
         os.makedirs(directory + "/a/b")
 "#;
 
-/// Of each test: its status, its reason, its class, its exit code, what it left behind, and its files.
+/// The Python files beside `test_all.py` that have one test, each with one way of being imported.
+fn single_test_files() -> [(&'static str, String); 6] {
+    let class = "class T(unittest.TestCase):\n    def test(self): pass\n";
+    let prints = |text: &str| format!("import unittest\nprint('{text}')\n{class}");
+    let threads = "import threading, time, unittest\n\
+                   threading.Thread(target=time.sleep, args=(0.1,)).start()\n";
+    let skips = "import unittest\nraise unittest.SkipTest('whole file')\n";
+    [
+        ("test_broken.py", format!("import no_such_module\n{class}")),
+        ("test_ends.py", format!("import os\nos._exit(9)\n{class}")),
+        ("test_skips.py", format!("{skips}{class}")),
+        ("test_threads.py", format!("{threads}{class}")),
+        ("a/test_same.py", prints("a")),
+        ("b/test_same.py", prints("b")),
+    ]
+}
+
+/// The lines of a test's file that do not differ from run to run: without unittest's time, and
+/// without where in the interpreter a test crashed.
+fn stable_lines(text: &str) -> Vec<&str> {
+    let varies = |line: &str| {
+        line.starts_with("Ran 1 test")
+            || line.ends_with(" is still running")
+            || line.starts_with("  File \"")
+            || line.starts_with("Current thread")
+    };
+    text.lines().filter(|line| !varies(line)).collect()
+}
+
+/// Runs all these tests. Returns for each its status, reason, class, exit code, number of leftover
+/// processes, and files, as text.
 fn results(options: &[&str]) -> BTreeMap<String, String> {
     let sandbox = Sandbox::new();
     sandbox.file("test_all.py", TESTS);
-    let one = "class T(unittest.TestCase):\n    def test(self): pass\n";
-    sandbox.file("test_broken.py", "import no_such_module\n".to_owned() + one);
-    sandbox.file("test_ends.py", "import os\nos._exit(9)\n".to_owned() + one);
-    let skips = "import unittest\nraise unittest.SkipTest('whole file')\n".to_owned() + one;
-    sandbox.file("test_skips.py", skips);
-    let threads = "import threading, time, unittest\nthreading.Thread(target=time.sleep, args=(0.1,)).start()\n";
-    sandbox.file("test_threads.py", threads.to_owned() + one);
-    let same = |text: &str| format!("import unittest\nprint('{text}')\n{one}");
-    sandbox.file("a/test_same.py", same("a"));
-    sandbox.file("b/test_same.py", same("b"));
     let mut references: Vec<String> = TESTS
         .split("def ")
         .filter_map(|part| Some(part.split_once("(self)")?.0))
         .filter(|name| name.starts_with("test"))
         .map(|name| format!("test_all.py:T.{name}"))
         .collect();
-    let files = [
-        "test_broken.py",
-        "test_ends.py",
-        "test_skips.py",
-        "test_threads.py",
-    ];
-    let files = files
-        .into_iter()
-        .chain(["a/test_same.py", "b/test_same.py"]);
-    references.extend(files.map(|file| format!("{file}:T.test")));
+    for (file, text) in single_test_files() {
+        sandbox.file(file, text);
+        references.push(format!("{file}:T.test"));
+    }
     let runnables: Vec<Value> = references
         .iter()
         .map(|uri| json!({"kind": "python-unittest", "uri": uri}))
         .collect();
-    sandbox.file("job.json", json!(runnables).to_string());
-    let mut args = vec!["run", "--max-parallel-tasks", "1"];
-    args.extend(options);
-    args.push("job.json");
+    sandbox.recipe("job.json", &runnables);
+    let args = ["run", "--max-parallel-tasks", "1"];
+    let args = [&args, options, &["job.json"]].concat();
     sandbox.run(&args).code(1);
     sandbox.assert_no_strays();
     let job = sandbox.job();
-    let events = job.events();
-    let ended = events.iter().filter(|it| it["event"] == "task-finished");
-    ended
+    let finished = job.events_of("task-finished");
+    finished
+        .iter()
         .map(|event| {
             let data = &event["data"];
-            let mut said = String::new();
+            let mut result = String::new();
             for name in [
                 "status",
                 "reason",
@@ -248,78 +255,61 @@ fn results(options: &[&str]) -> BTreeMap<String, String> {
                 "returncode",
                 "left-behind",
             ] {
-                said += &format!("{name}: {}\n", data[name]);
+                result += &format!("{name}: {}\n", data[name]);
             }
             let directory = job.0.join(data["directory"].as_str().unwrap());
             let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().flatten().collect();
             files.sort_by_key(|file| file.file_name());
             for file in files.iter().filter(|file| file.file_name() != "debug.log") {
                 let text = std::fs::read_to_string(file.path()).unwrap();
-                // What unittest measures differs each time, and a crash says where it was.
-                let lines = text.lines().filter(|line| {
-                    !line.starts_with("Ran 1 test") && !line.ends_with(" is still running")
-                });
-                let lines = lines.filter(|line| {
-                    !line.starts_with("  File \"") && !line.starts_with("Current thread")
-                });
-                let lines: Vec<&str> = lines.collect();
-                said += &format!("{:?}: {lines:#?}\n", file.file_name());
+                let lines = stable_lines(&text);
+                result += &format!("{:?}: {lines:#?}\n", file.file_name());
             }
-            (data["name"].as_str().unwrap().to_owned(), said)
+            (data["name"].as_str().unwrap().to_owned(), result)
         })
         .collect()
 }
 
 #[test]
 fn python_tests_have_the_same_results_in_batches_as_alone() {
-    let (alone, together) = (results(&["--set", "run.batches=false"]), results(&[]));
-    assert_eq!(alone.len(), together.len());
+    let (alone, in_batches) = (results(&["--set", "run.batches=false"]), results(&[]));
+    assert_eq!(alone.len(), in_batches.len());
     for (name, expected) in &alone {
-        assert_eq!(&together[name], expected, "{name}");
+        assert_eq!(&in_batches[name], expected, "{name}");
     }
 }
 
 #[test]
 fn python_tests_share_an_interpreter_unless_their_variables_differ() {
     let sandbox = Sandbox::new();
-    let text = "import os, unittest\nclass T(unittest.TestCase):\n    def test(self): print(os.getppid(), os.environ.get('PYTHONHASHSEED'), hash('a'))\n";
+    // The parent's process id tells the interpreters apart.
+    let text = "import os, unittest\n\
+                class T(unittest.TestCase):\n    \
+                    def test(self):\n        \
+                        print(os.getppid(), os.environ.get('PYTHONHASHSEED'), hash('a'))\n";
     sandbox.file("test_a.py", text);
     let seeds = [None, None, Some("1"), Some("1"), Some("2")];
-    let tests: Vec<Value> = seeds
-        .iter()
-        .enumerate()
-        .map(|(n, seed)| {
-            let env = seed.map_or(json!({}), |seed| json!({"PYTHONHASHSEED": seed}));
-            json!({"kind": "python-unittest", "uri": "test_a.py:T.test", "identifier": n.to_string(), "env": env})
-        })
-        .collect();
-    let suite: Vec<String> = tests
-        .iter()
-        .map(|test| {
-            let env = &test["env"];
-            let env = env["PYTHONHASHSEED"].as_str().map_or(String::new(), |seed| {
-                format!("env = {{ PYTHONHASHSEED = \"{seed}\" }}")
-            });
-            format!(
-                "[[suite.task]]\nkind = \"python-unittest\"\nuri = \"test_a.py:T.test\"\nidentifier = {}\n{env}\n",
-                test["identifier"]
-            )
-        })
-        .collect();
-    sandbox.file(
-        "job.toml",
-        format!("[[suite]]\nname = \"s\"\n{}", suite.concat()),
-    );
+    let tasks = seeds.iter().enumerate().map(|(number, seed)| {
+        let env = seed.map_or(String::new(), |seed| {
+            format!("env = {{ PYTHONHASHSEED = \"{seed}\" }}")
+        });
+        format!(
+            "[[suite.task]]\nkind = \"python-unittest\"\nuri = \"test_a.py:T.test\"\n\
+             identifier = \"{number}\"\n{env}\n"
+        )
+    });
+    let tasks: String = tasks.collect();
+    sandbox.file("job.toml", format!("[[suite]]\nname = \"s\"\n{tasks}"));
     sandbox
         .run(&["run", "--max-parallel-tasks", "1", "--job", "job.toml"])
         .code(0);
-    let said: Vec<String> = (0..5)
+    let printed: Vec<String> = (0..5)
         .map(|n| sandbox.job().artifact(&n.to_string(), "stdout"))
         .map(|text| text.lines().next().unwrap().to_owned())
         .collect();
-    assert_eq!(said[0], said[1]);
-    assert_eq!(said[2], said[3]);
-    assert_ne!(said[1], said[2]);
-    assert_ne!(said[3], said[4]);
-    assert!(said[4].contains(" 2 "), "{said:?}");
+    assert_eq!(printed[0], printed[1]);
+    assert_eq!(printed[2], printed[3]);
+    assert_ne!(printed[1], printed[2]);
+    assert_ne!(printed[3], printed[4]);
+    assert!(printed[4].contains(" 2 "), "{printed:?}");
 }

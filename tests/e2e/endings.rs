@@ -1,36 +1,43 @@
-//! How tasks and jobs end that do not end by themselves: nothing hangs, nothing is lost, nothing lives on.
+//! Owns the ends of tasks and jobs that do not end by themselves: timeouts, interrupts, suspension,
+//! killed hosts and helpers. Nothing hangs, no result is lost, no process is left.
 
 use std::process::Command;
 use std::time::Duration;
 
 use crate::support::{Sandbox, finish, signal, wait_until};
 
-/// A test that leaves its session, ignores SIGTERM, and says when it is there.
+/// A script that ignores SIGTERM, with a daemon that does too and has left its session. It writes
+/// the file `started` once both run.
 const DAEMON: &str = r#"
-setsid sh -c 'trap "" TERM; echo $$ > daemon; while :; do sleep 1; done' </dev/null >/dev/null 2>&1 &
+setsid sh -c 'trap "" TERM; echo $$ > daemon; while :; do sleep 1; done' \
+    </dev/null >/dev/null 2>&1 &
 until [ -s daemon ]; do sleep 0.01; done
 trap "" TERM
 echo here > started
 while :; do sleep 1; done
 "#;
 
-/// A second test that is there to be run while the first one is.
-fn with_neighbour(sandbox: &Sandbox) {
+/// The setting that shortens the grace period between SIGTERM and SIGKILL, in seconds.
+const GRACE: &str = "runner.task.interval.from_soft_to_hard_termination";
+
+/// A project with the script that does not end, and one that passes at once.
+fn long_and_short() -> Sandbox {
+    let sandbox = Sandbox::new();
     sandbox.script("long.sh", DAEMON);
     sandbox.script("short.sh", "echo short");
+    sandbox
 }
 
 #[test]
 fn timeout_kills_the_whole_process_tree() {
-    let sandbox = Sandbox::new();
-    with_neighbour(&sandbox);
+    let sandbox = long_and_short();
     sandbox
         .run(&[
             "run",
             "--task-timeout",
             "1",
             "--set",
-            "runner.task.interval.from_soft_to_hard_termination=0.2",
+            &format!("{GRACE}=0.2"),
             "./long.sh",
             "./short.sh",
         ])
@@ -74,8 +81,7 @@ fn test_can_clean_up_during_the_grace_period() {
 
 #[test]
 fn job_timeout_interrupts_running_tasks_and_skips_the_rest() {
-    let sandbox = Sandbox::new();
-    with_neighbour(&sandbox);
+    let sandbox = long_and_short();
     let ran = sandbox
         .run(&[
             "run",
@@ -103,8 +109,7 @@ fn job_timeout_interrupts_running_tasks_and_skips_the_rest() {
 
 #[test]
 fn ctrl_c_ends_tests_gracefully_and_reports_all() {
-    let sandbox = Sandbox::new();
-    with_neighbour(&sandbox);
+    let sandbox = long_and_short();
     let child = sandbox
         .persea(&[
             "run",
@@ -137,17 +142,16 @@ fn ctrl_c_ends_tests_gracefully_and_reports_all() {
 
 #[test]
 fn second_ctrl_c_kills_without_grace() {
-    let sandbox = Sandbox::new();
-    with_neighbour(&sandbox);
-    let grace = "runner.task.interval.from_soft_to_hard_termination=50";
+    let sandbox = long_and_short();
+    let grace = format!("{GRACE}=50");
     let child = sandbox
-        .persea(&["run", "--set", grace, "./long.sh"])
+        .persea(&["run", "--set", &grace, "./long.sh"])
         .spawn()
         .unwrap();
     sandbox.wait_for("started");
     signal(child.id(), "INT");
     signal(child.id(), "INT");
-    // Two signals that come at once may count as one; it takes a second one either way.
+    // The kernel may merge two pending signals into one, so more follow until the host has ended.
     let pid = child.id();
     let again = std::thread::spawn(move || {
         for _ in 0..20 {
@@ -169,27 +173,20 @@ fn second_ctrl_c_kills_without_grace() {
 
 #[test]
 fn killed_host_leaves_no_process() {
-    let sandbox = Sandbox::new();
-    with_neighbour(&sandbox);
+    let sandbox = long_and_short();
     let mut child = sandbox.persea(&["run", "./long.sh"]).spawn().unwrap();
     sandbox.wait_for("started");
     assert!(sandbox.processes().len() > 2);
     child.kill().unwrap();
     child.wait().unwrap();
     sandbox.assert_no_strays();
-    // What had happened until then is in the journal.
-    let job = sandbox.job();
-    assert!(
-        job.events()
-            .iter()
-            .any(|event| event["event"] == "task-started")
-    );
+    // The journal has every event up to the kill.
+    assert!(!sandbox.job().events_of("task-started").is_empty());
 }
 
 #[test]
 fn dead_helper_fails_only_its_task() {
-    let sandbox = Sandbox::new();
-    with_neighbour(&sandbox);
+    let sandbox = long_and_short();
     sandbox.script("after.sh", "echo after");
     let child = sandbox
         .persea(&[
@@ -268,7 +265,7 @@ fn ctrl_z_suspends_tests_and_their_timeouts() {
         "waits.sh",
         "echo $$ > begun; until [ -e enough ]; do :; done",
     );
-    // It never sleeps, so nothing but a stop makes it stand still.
+    // The test is busy, so its state is `T` only while it is stopped.
     let limit = Duration::from_secs(4);
     let child = sandbox
         .persea(&["run", "--task-timeout", "4", "./waits.sh"])
@@ -282,14 +279,14 @@ fn ctrl_z_suspends_tests_and_their_timeouts() {
             .and_then(|(_, rest)| rest.chars().next())
     };
     for (what, pid) in [("the host", child.id()), ("the test", test)] {
-        wait_until(&format!("{what} stands still"), || match state(pid) {
+        wait_until(&format!("{what} is stopped"), || match state(pid) {
             Some('T') => Ok(()),
             other => Err(format!("{other:?}")),
         });
     }
-    // For as long as its time-out: if the clock went on, the test would be interrupted.
+    // As long as the timeout: it would fire if it counted the time of suspension.
     std::thread::sleep(limit);
-    assert_eq!(state(test), Some('T'), "the test went on");
+    assert_eq!(state(test), Some('T'), "the test was resumed");
     signal(child.id(), "CONT");
     sandbox.file("enough", "");
     finish(child).code(0);
@@ -298,7 +295,7 @@ fn ctrl_z_suspends_tests_and_their_timeouts() {
     let elapsed = job.test("./waits.sh")["time_elapsed"].as_f64().unwrap();
     assert!(
         elapsed < limit.as_secs_f64(),
-        "{elapsed} s: the time for which it stood still was counted"
+        "{elapsed} s include the time of suspension"
     );
 }
 
@@ -311,7 +308,7 @@ fn immediate_continue_after_ctrl_z_resumes_the_job() {
     );
     let child = sandbox.persea(&["run", "./waits.sh"]).spawn().unwrap();
     sandbox.wait_for("begun");
-    // One shell sends both, so that the host has not come to stand still when it's to go on.
+    // One shell sends both signals, so that the second reaches the host before it is suspended.
     let both = format!("kill -TSTP {0}; kill -CONT {0}", child.id());
     for _ in 0..10 {
         let sent = Command::new("sh").args(["-c", &both]).status().unwrap();
@@ -338,6 +335,7 @@ fn large_output_is_not_buffered_in_the_host() {
         .spawn()
         .unwrap();
     let status = format!("/proc/{}/status", child.id());
+    // The host's peak of resident memory.
     let watch = std::thread::spawn(move || {
         let mut peak = 0;
         while let Ok(text) = std::fs::read_to_string(&status) {
@@ -354,13 +352,9 @@ fn large_output_is_not_buffered_in_the_host() {
     });
     finish(child).code(0);
     let peak = watch.join().unwrap();
-    assert!(peak > 0 && peak < 300 * 1024, "the host had {peak} KiB");
+    assert!(peak > 0 && peak < 300 * 1024, "the host used {peak} KiB");
     let job = sandbox.job();
-    let length = std::path::Path::new(job.test("./flood.sh")["logdir"].as_str().unwrap())
-        .join("stdout")
-        .metadata()
-        .unwrap()
-        .len();
-    assert_eq!(length, 2 << 30);
+    let stdout = job.directory("./flood.sh").join("stdout");
+    assert_eq!(stdout.metadata().unwrap().len(), 2 << 30);
     assert_eq!(job.status("./short.sh"), "PASS");
 }

@@ -1,14 +1,18 @@
-//! What stands on the standard output, where no terminal is: why tests failed, how they are run again, and what happens
-//! where it cannot be written.
+//! Owns the display without a terminal: output of failed tests, the command that runs them again,
+//! and what happens where the standard output cannot be written. `terminal` owns the one with.
 
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Command, Stdio};
 
-use crate::support::{Ran, Sandbox, finish};
+use serde_json::json;
 
-/// A job of a test that passes and one that prints 30 lines to each stream and fails.
-fn talker() -> Sandbox {
+use crate::support::recipes::{exec, with};
+use crate::support::{Ran, Sandbox, assert_stderr, finish};
+
+/// A project with a test that passes, and one that prints 30 lines to its standard output and one
+/// with bytes that a terminal must not get to its standard error, and fails.
+fn passing_and_failing() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.script("quiet.sh", "echo all is well");
     sandbox.script(
@@ -21,34 +25,29 @@ fn talker() -> Sandbox {
 const TOTALS: &str =
     "RESULTS    : PASS 1 | ERROR 0 | FAIL 1 | SKIP 0 | WARN 0 | INTERRUPT 0 | CANCEL 0";
 
-/// The lines without those that differ from run to run.
-fn lines(ran: &Ran) -> Vec<&str> {
-    let differs = ["JOB ID ", "JOB LOG ", "JOB TIME ", "RUN AGAIN "];
+/// The lines of the standard output that do not differ from run to run, without times.
+fn stable_lines(ran: &Ran) -> Vec<&str> {
+    let varying = ["JOB ID ", "JOB LOG ", "JOB TIME ", "RUN AGAIN "];
     let lines = ran.stdout.lines();
     lines
-        .filter(|line| !differs.iter().any(|it| line.starts_with(it)))
+        .filter(|line| !varying.iter().any(|start| line.starts_with(start)))
         .map(|line| line.split(" (0.").next().unwrap())
         .collect()
 }
 
 #[test]
 fn failed_test_shows_the_last_lines_of_its_output() {
-    let sandbox = talker();
-    let run = |more: &[&str]| {
-        let args = [
-            "run",
-            "--max-parallel-tasks",
-            "1",
-            "./quiet.sh",
-            "./talk.sh",
-        ];
-        sandbox.run(&[&args, more].concat()).code(1)
+    let sandbox = passing_and_failing();
+    let run = |options: &[&str]| {
+        let args = ["run", "--max-parallel-tasks", "1"];
+        let tests = ["./quiet.sh", "./talk.sh"];
+        sandbox.run(&[&args, options, &tests].concat()).code(1)
     };
     let ran = run(&["--set", "human.output.lines=3"]);
     let directory = sandbox.job().0.join("test-results/2-._talk.sh");
     let directory = format!("   {}", directory.display());
     assert_eq!(
-        lines(&ran),
+        stable_lines(&ran),
         [
             " (1/2) ./quiet.sh: PASS",
             " (2/2) ./talk.sh: FAIL: exited with code 3",
@@ -72,7 +71,7 @@ fn failed_test_shows_the_last_lines_of_its_output() {
     assert_eq!(
         shown(&run(&[])),
         19,
-        "20 lines together, one of them of stderr"
+        "20 lines of both streams, one of them of stderr"
     );
     let ran = run(&["--set", "human.output.lines=0"]);
     assert!(!ran.stdout.contains(" | red"), "{ran}");
@@ -80,7 +79,7 @@ fn failed_test_shows_the_last_lines_of_its_output() {
 
 #[test]
 fn quiet_shows_only_failures_and_totals() {
-    let sandbox = talker();
+    let sandbox = passing_and_failing();
     let ran = sandbox.run(&[
         "run",
         "-q",
@@ -92,7 +91,7 @@ fn quiet_shows_only_failures_and_totals() {
     let directory = sandbox.job().0.join("test-results/2-._talk.sh");
     let directory = format!("   {}", directory.display());
     assert_eq!(
-        lines(&ran.code(1)),
+        stable_lines(&ran.code(1)),
         [
             " (2/2) ./talk.sh: FAIL: exited with code 3",
             "   stderr | red \\x1b[31m \u{fffd}",
@@ -108,7 +107,7 @@ fn quiet_shows_only_failures_and_totals() {
 
 #[test]
 fn started_lines_are_shown_on_request() {
-    let sandbox = talker();
+    let sandbox = passing_and_failing();
     for (setting, count) in [("false", 0), ("true", 1)] {
         let setting = format!("human.output.started={setting}");
         let ran = sandbox
@@ -123,15 +122,15 @@ fn started_lines_are_shown_on_request() {
 fn replaced_output_files_are_not_read() {
     let sandbox = Sandbox::new();
     sandbox.file("secret", "secret");
-    let replace = |how: &str| {
+    let replace_output = |how: &str| {
         format!(r#"cd "$AVOCADO_TEST_OUTPUTDIR" && rm -f stdout stderr && {how}; exit 1"#)
     };
-    sandbox.script("pipe.sh", &replace("mkfifo stdout stderr"));
+    sandbox.script("pipe.sh", &replace_output("mkfifo stdout stderr"));
     sandbox.script(
         "link.sh",
-        &replace("ln -s \"$OLDPWD/secret\" stdout; ln -s /dev/zero stderr"),
+        &replace_output("ln -s \"$OLDPWD/secret\" stdout; ln -s /dev/zero stderr"),
     );
-    sandbox.script("directory.sh", &replace("mkdir stdout stderr"));
+    sandbox.script("directory.sh", &replace_output("mkdir stdout stderr"));
     let ran = sandbox
         .run(&["run", "./pipe.sh", "./link.sh", "./directory.sh"])
         .code(1);
@@ -143,7 +142,8 @@ fn replaced_output_files_are_not_read() {
     );
 }
 
-/// Does what stands behind `RUN AGAIN` at the end of a job, in a shell; and which tests that ran.
+/// Runs the command that follows `RUN AGAIN` in the output of a job, in a shell. Returns also the
+/// content of the file `ran`, to which tests append.
 fn run_again(sandbox: &Sandbox, ran: &Ran) -> (Ran, String) {
     let mut lines = ran.stdout.lines();
     let command = lines.find_map(|line| line.strip_prefix("RUN AGAIN  : "));
@@ -152,8 +152,8 @@ fn run_again(sandbox: &Sandbox, ran: &Ran) -> (Ran, String) {
     sandbox.equip(&mut shell);
     sandbox.file("ran", "");
     let ran = finish(shell.spawn().unwrap());
-    let which = std::fs::read_to_string(sandbox.project().join("ran")).unwrap();
-    (ran, which)
+    let tests = std::fs::read_to_string(sandbox.project().join("ran")).unwrap();
+    (ran, tests)
 }
 
 #[test]
@@ -161,21 +161,24 @@ fn run_again_command_runs_only_the_failures() {
     let sandbox = Sandbox::new();
     sandbox.script("dir/good.sh", "echo good >> ran");
     sandbox.script("dir/bad one.sh", "echo bad >> ran; exit 1");
-    let recipe = r#"[
-        {"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo first >> ran"]},
-        {"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo second >> ran; test -e mended"]},
-        {"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo third >> ran"]}
-    ]"#;
-    sandbox.file("the recipe.json", recipe);
+    // The recipe's tests have no identifiers, so all three have one name.
+    let test =
+        |script: &str| json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", script]});
+    let tests = [
+        test("echo first >> ran"),
+        test("echo second >> ran; test -e mended"),
+        test("echo third >> ran"),
+    ];
+    sandbox.recipe("the recipe.json", &tests);
     let args = ["run", "--max-parallel-tasks", "1", "dir", "the recipe.json"];
     let first = sandbox.run(&args).code(1);
-    let (second, ran) = run_again(&sandbox, &first);
-    assert_eq!(ran, "bad\nsecond\n", "{second}");
+    let (second, tests) = run_again(&sandbox, &first);
+    assert_eq!(tests, "bad\nsecond\n", "{second}");
     sandbox.file("mended", "");
-    let (third, ran) = run_again(&sandbox, &second.code(1));
-    assert_eq!(ran, "bad\nsecond\n", "{third}");
-    let (fourth, ran) = run_again(&sandbox, &third.code(1));
-    assert_eq!(ran, "bad\n", "{fourth}");
+    let (third, tests) = run_again(&sandbox, &second.code(1));
+    assert_eq!(tests, "bad\nsecond\n", "{third}");
+    let (fourth, tests) = run_again(&sandbox, &third.code(1));
+    assert_eq!(tests, "bad\n", "{fourth}");
 
     let ran = sandbox
         .run(&["run", "--failed", "latest", "/bin/true"])
@@ -191,12 +194,12 @@ fn run_again_command_runs_only_the_failures() {
 #[test]
 fn rerun_of_a_failure_includes_its_dependencies() {
     let sandbox = Sandbox::new();
-    sandbox.file(
-        "order.json",
-        r#"[{"kind": "exec-test", "uri": "/bin/true", "identifier": "build"},
-            {"kind": "exec-test", "uri": "/bin/false", "identifier": "test", "needs": ["build"]},
-            {"kind": "exec-test", "uri": "/bin/true", "identifier": "other"}]"#,
-    );
+    let tests = [
+        exec("build", "/bin/true"),
+        with(exec("test", "/bin/false"), "needs", json!(["build"])),
+        exec("other", "/bin/true"),
+    ];
+    sandbox.recipe("order.json", &tests);
     sandbox.run(&["run", "order.json"]).code(1);
     sandbox
         .run(&["run", "--failed", "latest", "order.json"])
@@ -204,20 +207,16 @@ fn rerun_of_a_failure_includes_its_dependencies() {
     assert_eq!(sandbox.job().ids(), ["1-build", "2-test"]);
 }
 
-/// The binary with its standard output where nothing can be written, or nobody reads.
+/// Runs the binary with another standard output, which is not read.
 fn with_stdout(sandbox: &Sandbox, args: &[&str], stdout: impl Into<Stdio>) -> Ran {
     let mut child = sandbox.persea(args).stdout(stdout).spawn().unwrap();
-    // `finish` takes both.
-    child.stdout = Some(empty());
+    // `finish` reads the standard output of the child, so it gets an empty pipe.
+    let (reader, _) = std::io::pipe().unwrap();
+    child.stdout = Some(std::os::fd::OwnedFd::from(reader).into());
     finish(child)
 }
 
-fn empty() -> std::process::ChildStdout {
-    let (reader, _) = std::io::pipe().unwrap();
-    std::os::fd::OwnedFd::from(reader).into()
-}
-
-/// Commands that write to the standard output and do nothing else wrong.
+/// Commands that succeed and write to the standard output.
 const WRITERS: [&[&str]; 11] = [
     &["--version"],
     &["--help"],
@@ -243,15 +242,9 @@ fn full_stdout_is_an_error() {
     ];
     for args in WRITERS.into_iter().chain(reports) {
         let full = File::options().write(true).open("/dev/full").unwrap();
+        eprintln!("{args:?}");
         let ran = with_stdout(&sandbox, args, full).code(2);
-        assert!(
-            ran.stderr.contains("No space left on device"),
-            "{args:?}: {ran}"
-        );
-        assert!(
-            ran.stderr.contains("the standard output"),
-            "{args:?}: {ran}"
-        );
+        assert_stderr(&ran, &["No space left on device", "the standard output"]);
     }
 }
 
@@ -268,7 +261,7 @@ fn closed_stdout_pipe_is_no_error() {
         let ran = with_stdout(&sandbox, args, writer).code(0);
         assert_eq!(ran.stderr, "", "{args:?}");
     }
-    // The job goes on, and its exit code is its own.
+    // The job runs to its end, and its exit code is that of its tests.
     let (_, writer) = std::io::pipe().unwrap();
     with_stdout(&sandbox, &["run", "/bin/false"], writer).code(1);
     assert_eq!(sandbox.job().status("/bin/false"), "FAIL");
@@ -298,11 +291,8 @@ fn version_option_accepts_no_other_arguments() {
     ] {
         let ran = sandbox.run(args).code(4);
         assert_eq!(ran.stdout, "", "{args:?}");
-        assert!(ran.stderr.contains("take no other arguments"), "{ran}");
-        assert!(
-            ran.stderr.contains("help: `persea --version` alone"),
-            "{ran}"
-        );
+        let help = "help: `persea --version` alone";
+        assert_stderr(&ran, &["take no other arguments", help]);
     }
 }
 
@@ -313,24 +303,19 @@ fn results_directory_that_is_not_utf8_is_refused() {
     let mut command = sandbox.persea(&["run", "/bin/true", "--results-dir"]);
     let ran = finish(command.arg(name).spawn().unwrap()).code(4);
     assert!(ran.stderr.contains("not UTF-8"), "{ran}");
-    // The same directory by way of a home or a link.
+    // Also where a link, the home or the working directory leads there.
     std::fs::create_dir(sandbox.project().join(name)).unwrap();
     std::os::unix::fs::symlink(name, sandbox.project().join("link")).unwrap();
     let ran = sandbox
         .run(&["run", "/bin/true", "--results-dir", "link"])
         .code(2);
     assert!(ran.stderr.contains("not UTF-8"), "{ran}");
-    let mut command = sandbox.persea(&["run", "/bin/true"]);
-    let home = sandbox.project().join(name);
-    let ran = finish(command.env("HOME", home).spawn().unwrap()).code(2);
-    assert!(ran.stderr.contains("not UTF-8"), "{ran}");
-    let mut command = sandbox.persea(&["run", "/bin/true"]);
-    command.current_dir(sandbox.project().join(name));
-    let ran = finish(command.spawn().unwrap()).code(4);
-    assert!(
-        ran.stderr.contains("the working directory is not UTF-8"),
-        "{ran}"
-    );
+    let directory = sandbox.project().join(name);
+    let args = ["run", "/bin/true"];
+    let ran = sandbox.run_with(&args, |command| command.env("HOME", &directory));
+    assert_stderr(&ran.code(2), &["not UTF-8"]);
+    let ran = sandbox.run_with(&args, |command| command.current_dir(&directory));
+    assert_stderr(&ran.code(4), &["the working directory is not UTF-8"]);
     let jobs = walkdir::WalkDir::new(sandbox.project());
     let jobs = jobs.into_iter().flatten();
     assert_eq!(
@@ -344,18 +329,16 @@ fn variable_that_is_not_utf8_is_reported() {
     let sandbox = Sandbox::new();
     let value = std::ffi::OsStr::from_bytes(b"\xff");
     let run = |name: &[u8]| {
-        let mut command = sandbox.persea(&["run", "/bin/true"]);
-        command.env(std::ffi::OsStr::from_bytes(name), value);
-        finish(command.spawn().unwrap())
+        let name = std::ffi::OsStr::from_bytes(name);
+        sandbox.run_with(&["run", "/bin/true"], |command| command.env(name, value))
     };
     for name in [&b"PERSEA_RUN__RESULTS_DIR"[..], b"PERSEA_RUN__\xff"] {
         let ran = run(name).code(4);
-        assert!(ran.stderr.contains("the variable PERSEA_RUN__"), "{ran}");
-        assert!(ran.stderr.contains("not UTF-8"), "{ran}");
+        assert_stderr(&ran, &["the variable PERSEA_RUN__", "not UTF-8"]);
     }
     let ran = run(b"PERSEA_LOG").code(0);
-    assert!(ran.stderr.contains("PERSEA_LOG is not followed"), "{ran}");
-    // The tests' own.
+    assert_stderr(&ran, &["PERSEA_LOG is not followed"]);
+    // A variable of the tests may have any value.
     let ran = run(b"ANY").code(0);
     assert_eq!(ran.stderr, "");
 }

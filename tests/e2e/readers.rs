@@ -1,30 +1,31 @@
-//! Readers who have stopped reading, of the standard output, the standard error and reports: they hold up no job. And
-//! signals that are ignored.
+//! Owns readers of the standard output, standard error and reports that stop reading: they block no
+//! job, no timeout and no signal. And signals that are ignored when the host starts.
 
 use std::io::{PipeReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
+use crate::support::recipes::{exec, noop, with};
 use crate::support::{LONG, Sandbox, signal, wait_until};
 
-/// More tests than a pipe has room for lines, and one that takes long and has this configuration.
-fn job_with(sandbox: &Sandbox, config: &serde_json::Value) {
+/// A project with a recipe of more tests than a pipe has room for lines, and one test that does not
+/// end, with this configuration.
+fn project_of_many_tests(config: &Value) -> Sandbox {
+    let sandbox = Sandbox::new();
     let name = "x".repeat(200);
-    let tests = (0..1500)
-        .map(|number| serde_json::json!({"kind": "noop", "uri": format!("{name}{number}")}));
-    let mut tests: Vec<_> = tests.collect();
-    tests.push(serde_json::json!({"kind": "exec-test", "uri": "./long.sh", "config": config}));
-    sandbox.file("all.json", serde_json::Value::from(tests).to_string());
+    let mut tests: Vec<Value> = (0..1500).map(|n| noop(&format!("{name}{n}"))).collect();
+    let long = exec("./long.sh", "./long.sh");
+    tests.push(with(long, "config", config.clone()));
+    sandbox.recipe("all.json", &tests);
     sandbox.script("long.sh", "echo here > started; sleep 1000");
+    sandbox
 }
 
-fn job(sandbox: &Sandbox) {
-    job_with(sandbox, &serde_json::json!({}));
-}
-
-/// The binary, whose outputs nobody reads while the reader is kept.
-fn unread(sandbox: &Sandbox, args: &[&str]) -> (Child, PipeReader) {
+/// Starts the binary with both outputs in a pipe that nobody reads, until the caller does.
+fn start_unread(sandbox: &Sandbox, args: &[&str]) -> (Child, PipeReader) {
     let (reader, writer) = std::io::pipe().unwrap();
     let mut command = sandbox.persea(args);
     command
@@ -33,8 +34,8 @@ fn unread(sandbox: &Sandbox, args: &[&str]) -> (Child, PipeReader) {
     (command.spawn().unwrap(), reader)
 }
 
-/// The exit code, without anybody having read anything.
-fn code(mut child: Child) -> Option<i32> {
+/// Waits for the exit code without reading any output.
+fn exit_code(mut child: Child) -> Option<i32> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -42,25 +43,26 @@ fn code(mut child: Child) -> Option<i32> {
         }
         if start.elapsed() > LONG {
             let _ = child.kill();
-            panic!("persea waits for its reader");
+            panic!("persea waits for the reader of its output");
         }
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-const FORMS: [&[&str]; 3] = [&[], &["--tap", "-"], &["--xunit", "-"]];
+/// Options that put the display or a report on the standard output.
+const OUTPUTS: [&[&str]; 3] = [&[], &["--tap", "-"], &["--xunit", "-"]];
 
 #[test]
 fn signal_ends_a_job_with_unread_output() {
     for name in ["INT", "TERM", "HUP"] {
-        for form in FORMS {
-            let sandbox = Sandbox::new();
-            job(&sandbox);
-            let (child, reader) = unread(&sandbox, &[&["run", "all.json"], form].concat());
+        for output in OUTPUTS {
+            let sandbox = project_of_many_tests(&json!({}));
+            let args = [&["run", "all.json"], output].concat();
+            let (child, reader) = start_unread(&sandbox, &args);
             sandbox.wait_for("started");
             signal(child.id(), name);
-            let expected = if form.is_empty() { 8 } else { 10 };
-            assert_eq!(code(child), Some(expected), "{name} {form:?}");
+            let expected = if output.is_empty() { 8 } else { 10 };
+            assert_eq!(exit_code(child), Some(expected), "{name} {output:?}");
             drop(reader);
             let job = sandbox.job();
             assert_eq!(
@@ -76,13 +78,12 @@ fn signal_ends_a_job_with_unread_output() {
 
 #[test]
 fn job_timeout_fires_with_unread_output() {
-    for form in FORMS {
-        let sandbox = Sandbox::new();
-        job(&sandbox);
-        let args = [&["run", "all.json", "--job-timeout", "5"], form].concat();
-        let (child, reader) = unread(&sandbox, &args);
-        let expected = if form.is_empty() { 8 } else { 10 };
-        assert_eq!(code(child), Some(expected), "{form:?}");
+    for output in OUTPUTS {
+        let sandbox = project_of_many_tests(&json!({}));
+        let args = [&["run", "all.json", "--job-timeout", "5"], output].concat();
+        let (child, reader) = start_unread(&sandbox, &args);
+        let expected = if output.is_empty() { 8 } else { 10 };
+        assert_eq!(exit_code(child), Some(expected), "{output:?}");
         drop(reader);
         let reason = sandbox.job().reason("./long.sh");
         assert_eq!(reason, "Test interrupted: Job timeout reached");
@@ -91,10 +92,9 @@ fn job_timeout_fires_with_unread_output() {
 
 #[test]
 fn task_timeout_fires_with_unread_output_and_no_line_is_lost() {
-    let sandbox = Sandbox::new();
-    job_with(&sandbox, &serde_json::json!({"task.timeout.running": 1}));
-    let (child, mut reader) = unread(&sandbox, &["run", "all.json"]);
-    let ended = || {
+    let sandbox = project_of_many_tests(&json!({"task.timeout.running": 1}));
+    let (child, mut reader) = start_unread(&sandbox, &["run", "all.json"]);
+    let is_finished = || {
         let events = sandbox.job().read("events.jsonl");
         match events.contains("\"event\":\"job-finished\"") {
             true => Ok(()),
@@ -102,10 +102,10 @@ fn task_timeout_fires_with_unread_output_and_no_line_is_lost() {
         }
     };
     sandbox.wait_for("started");
-    wait_until("the end of the job in its journal", ended);
+    wait_until("the end of the job in its journal", is_finished);
     let mut shown = String::new();
     reader.read_to_string(&mut shown).unwrap();
-    assert_eq!(code(child), Some(8));
+    assert_eq!(exit_code(child), Some(8));
     assert_eq!(shown.matches(": PASS (").count(), 1500);
     assert!(
         shown.contains("RESULTS    : PASS 1500 |"),
@@ -117,8 +117,7 @@ fn task_timeout_fires_with_unread_output_and_no_line_is_lost() {
 
 #[test]
 fn report_into_an_unread_pipe_delays_nothing() {
-    let sandbox = Sandbox::new();
-    job(&sandbox);
+    let sandbox = project_of_many_tests(&json!({}));
     let pipe = sandbox.project().join("pipe");
     assert!(
         Command::new("mkfifo")
@@ -127,7 +126,7 @@ fn report_into_an_unread_pipe_delays_nothing() {
             .unwrap()
             .success()
     );
-    // It is open, and nobody reads.
+    // The pipe is open for reading, but nobody reads.
     let mut reader = std::fs::File::options();
     let reader = reader.read(true).write(true).open(&pipe).unwrap();
     for format in ["--tap", "--json", "--xunit"] {
@@ -139,31 +138,29 @@ fn report_into_an_unread_pipe_delays_nothing() {
     drop(reader);
 }
 
-/// Starts the binary with a signal ignored, as `nohup` does.
-fn ignoring(sandbox: &Sandbox, name: &str) -> Child {
+/// Starts the binary with a signal ignored, as `nohup` does. Its test waits for the file `enough`.
+fn start_ignoring(sandbox: &Sandbox, name: &str) -> Child {
     sandbox.script(
         "waits.sh",
         "echo here > started; until [ -e enough ]; do sleep 0.05; done",
     );
-    let persea = sandbox.persea(&["run", "./waits.sh"]);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("trap '' {name}; exec \"$@\""), "sh"]);
-    shell.arg(persea.get_program()).args(persea.get_args());
+    let script = format!("trap '' {name}; exec \"$@\"");
     sandbox
-        .equip(&mut shell)
+        .persea_below(&["sh", "-c", &script, "sh"], &["run", "./waits.sh"])
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    shell.spawn().unwrap()
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 #[test]
 fn signal_ignored_at_start_stays_ignored() {
     for name in ["HUP", "INT", "TERM", "TSTP"] {
         let sandbox = Sandbox::new();
-        let child = ignoring(&sandbox, name);
+        let child = start_ignoring(&sandbox, name);
         sandbox.wait_for("started");
         signal(child.id(), name);
-        let bit = match name {
+        let number = match name {
             "HUP" => 1,
             "INT" => 2,
             "TERM" => 15,
@@ -172,9 +169,9 @@ fn signal_ignored_at_start_stays_ignored() {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
         let ignored = u64::from_str_radix(line.unwrap().trim(), 16).unwrap();
-        assert_eq!(ignored >> (bit - 1) & 1, 1, "{name}");
+        assert_eq!(ignored >> (number - 1) & 1, 1, "{name}");
         sandbox.file("enough", "");
-        assert_eq!(code(child), Some(0), "{name}");
+        assert_eq!(exit_code(child), Some(0), "{name}");
         assert_eq!(sandbox.job().status("./waits.sh"), "PASS");
     }
 }
@@ -182,8 +179,8 @@ fn signal_ignored_at_start_stays_ignored() {
 #[test]
 fn ignored_signal_leaves_other_signals_effective() {
     let sandbox = Sandbox::new();
-    let child = ignoring(&sandbox, "HUP");
+    let child = start_ignoring(&sandbox, "HUP");
     sandbox.wait_for("started");
     signal(child.id(), "TERM");
-    assert_eq!(code(child), Some(8));
+    assert_eq!(exit_code(child), Some(8));
 }

@@ -1,5 +1,5 @@
-//! What is shown while a job runs: lines where there is no terminal, a bar and colours where there is one, and never an
-//! escape that a test or a plugin has made.
+//! Owns the display on a terminal: progress bar, colours, Ctrl-C. And the escaping of text that
+//! comes from tests, plugins, files or arguments, which must not control a terminal.
 
 use std::ffi::OsStr;
 use std::io::Read as _;
@@ -42,7 +42,7 @@ fn test_names_are_escaped_in_output() {
         "r.json",
         r#"[{"kind": "noop", "uri": "\u001b]0;owned\u0007", "identifier": "n\u001b[31m\nl"}]"#,
     );
-    let bad = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+    let is_unsafe = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
     for args in [
         &["list", ".", "nope\u{1b}[1m"][..],
         &["run", "."],
@@ -51,7 +51,7 @@ fn test_names_are_escaped_in_output() {
     ] {
         let ran = sandbox.run(args);
         assert!(
-            !ran.stdout.contains(bad) && !ran.stderr.contains(bad),
+            !ran.stdout.contains(is_unsafe) && !ran.stderr.contains(is_unsafe),
             "{args:?}: {ran}"
         );
         assert!(
@@ -63,11 +63,12 @@ fn test_names_are_escaped_in_output() {
     assert_eq!(job.results()["total"], 2);
     assert_eq!(job.status(&format!("./{name}")), "FAIL");
     let log = job.read("job.log");
-    assert!(!log.contains(bad), "{log:?}");
+    assert!(!log.contains(is_unsafe), "{log:?}");
 }
 
-/// Runs its arguments on a terminal of 100 columns, and passes on what they write.
-const ON_A_TERMINAL: &str = r#"
+/// A Python program that runs a command on a terminal of 100 columns and copies its output to the
+/// standard output.
+const PSEUDO_TERMINAL: &str = r#"
 import fcntl, os, pty, struct, sys, termios
 pid, master = pty.fork()
 if pid == 0:
@@ -84,34 +85,21 @@ while True:
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
-/// The binary on a terminal; what it has shown so far can be looked at while it runs.
+/// Runs the binary on a terminal, and returns its exit code and output. `meanwhile` can read the
+/// output so far while it runs.
 fn on_a_terminal(
     sandbox: &Sandbox,
     args: &[&str],
     colour: bool,
     meanwhile: impl FnOnce(&dyn Fn() -> String),
 ) -> (Option<i32>, String) {
-    let persea = sandbox.persea(args);
-    let mut command = Command::new("python3");
+    let mut command = sandbox.persea_below(&["python3", "-c", PSEUDO_TERMINAL], args);
     command
-        .args(["-c", ON_A_TERMINAL])
-        .arg(persea.get_program())
-        .args(persea.get_args());
-    command
-        .current_dir(sandbox.project())
-        .env("TERM", "xterm-256color");
-    for (name, value) in persea.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
+        .env("TERM", "xterm-256color")
+        .stderr(std::process::Stdio::inherit());
     if colour {
         command.env_remove("NO_COLOR");
     }
-    command
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
     let shown: Arc<Mutex<Vec<u8>>> = Arc::default();
@@ -129,7 +117,7 @@ fn on_a_terminal(
     (status.code(), text())
 }
 
-/// Without the sequences that move the cursor or change colours.
+/// The text without escape sequences.
 fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
@@ -183,7 +171,7 @@ fn report_is_escaped_on_a_terminal() {
     sandbox.script("evil.sh", r"printf '\033[2J\033]0;owned\007'; exit 1");
     sandbox.run(&["run", "./evil.sh"]).code(1);
     let report = ["report", "latest", "--format", "csv"];
-    // Elsewhere a report is what its format has written.
+    // Without a terminal the report is written as it is.
     let ran = sandbox.run(&report).code(0);
     assert!(ran.stdout.contains("\u{1b}[2J"), "{ran}");
     let (code, text) = on_a_terminal(&sandbox, &report, true, |_| {});
@@ -209,8 +197,12 @@ fn no_color_disables_colours_on_a_terminal() {
 #[test]
 fn terminal_ctrl_c_reaches_the_host_and_not_its_tests() {
     let sandbox = Sandbox::new();
-    // A test that would end in another way if the terminal's SIGINT reached it.
-    sandbox.script("long.sh", "trap 'exit 0' TERM; trap 'echo int > got-int; exit 3' INT; echo here > started; while :; do sleep 0.05; done");
+    // The test writes a file if the terminal's SIGINT reaches it.
+    sandbox.script(
+        "long.sh",
+        "trap 'exit 0' TERM; trap 'echo int > got-int; exit 3' INT
+         echo here > started; while :; do sleep 0.05; done",
+    );
     let (code, text) = on_a_terminal(&sandbox, &["run", "./long.sh"], false, |_| {
         sandbox.wait_for("started");
         let host = wait_until("the host", || {
@@ -222,7 +214,7 @@ fn terminal_ctrl_c_reaches_the_host_and_not_its_tests() {
                 .map(|(pid, _)| *pid);
             found.ok_or_else(|| format!("{processes:?}"))
         });
-        // To the whole foreground group, as the terminal does.
+        // The terminal sends SIGINT to the whole foreground process group.
         let group = format!("-{host}");
         let sent = Command::new("kill")
             .args(["-INT", "--", &group])
@@ -236,33 +228,37 @@ fn terminal_ctrl_c_reaches_the_host_and_not_its_tests() {
     sandbox.assert_no_strays();
 }
 
-/// What a stranger writes to have a terminal do something, or show something else than there is.
+/// Text that sets a terminal's title, changes its colour, reverses its writing and forges a line.
 const EVIL: &str = "\u{1b}]0;owned\u{7}\u{9b}31m\u{7f}\u{202e}\u{61c}\u{2028}\r\nforged";
 
-/// A text as a string of TOML.
+/// The text as a TOML string.
 fn quoted(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
     json.replace('\u{7f}', "\\u007f")
 }
 
-fn acts(c: char) -> bool {
-    let mark = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    mark || c.is_control() && c != '\n'
+/// The character controls a terminal, or the direction of its writing.
+fn is_control(c: char) -> bool {
+    let is_mark = matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    is_mark || c.is_control() && c != '\n'
 }
 
-/// It is shown, and does nothing.
+/// The output contains [`EVIL`], escaped.
 #[track_caller]
-fn is_shown(ran: &Ran) {
+fn assert_escaped(ran: &Ran) {
     let all = format!("{}{}", ran.stdout, ran.stderr);
     assert!(all.contains("owned"), "{ran}");
-    assert!(!all.contains(acts), "{all:?}");
+    assert!(!all.contains(is_control), "{all:?}");
     assert!(!all.lines().any(|line| line.starts_with("forged")), "{ran}");
 }
 
-/// A lock with one entry, which has this instead of what it should have.
-fn lock_with(member: &str, value: &str) -> String {
+/// A lock with one valid entry, in which one key has this value.
+fn lock_with(key: &str, value: &str) -> String {
     let digest = format!("'{}'", "0".repeat(64));
-    let members = [
+    let keys = [
         ("name", "'x'"),
         ("world", "'runner'"),
         ("version", "'1.0.0'"),
@@ -270,11 +266,11 @@ fn lock_with(member: &str, value: &str) -> String {
         ("source", "'x.wasm'"),
         ("sha256", &digest),
     ];
-    let others = members.iter().filter(|(name, _)| *name != member);
+    let others = keys.iter().filter(|(name, _)| *name != key);
     let others: String = others
         .map(|(name, value)| format!("{name} = {value}\n"))
         .collect();
-    format!("version = 1\n[[plugin]]\n{others}{member} = {value}\n")
+    format!("version = 1\n[[plugin]]\n{others}{key} = {value}\n")
 }
 
 #[test]
@@ -327,7 +323,7 @@ fn text_from_a_checkout_is_escaped_in_messages() {
         let path = sandbox.file(file, &text);
         let ran = sandbox.run(args);
         std::fs::remove_file(path).unwrap();
-        is_shown(&ran);
+        assert_escaped(&ran);
     }
 }
 
@@ -361,17 +357,17 @@ fn file_names_and_arguments_are_escaped_in_messages() {
         &["run", &format!("--{EVIL}")],
         &[EVIL],
     ] {
-        is_shown(&sandbox.run(&[args, dir].concat()));
+        assert_escaped(&sandbox.run(&[args, dir].concat()));
     }
-    // What a plugin's name is part of, in a message of the host's own log.
+    // A file name in a message of the log.
     let forger = crate::hostile::report_named("results.json");
     sandbox.file(&format!("forgers/{EVIL}.wasm"), forger);
     let ran = sandbox.run(&["run", "/bin/true", "--plugin-dir", "forgers"]);
     assert!(ran.stderr.contains("results.json"), "{ran}");
-    is_shown(&ran);
-    // What is no text at all is not the end of it.
-    let mut command = sandbox.persea(&[]);
-    let ran = finish(command.arg(OsStr::from_bytes(b"\xff")).spawn().unwrap()).code(4);
+    assert_escaped(&ran);
+    // An argument that is not UTF-8 is an error, and no panic.
+    let ran = sandbox.run_with(&[], |command| command.arg(OsStr::from_bytes(b"\xff")));
+    let ran = ran.code(4);
     assert!(
         ran.stderr.contains("UTF-8") || ran.stderr.contains("unrecognized"),
         "{ran}"
@@ -386,7 +382,7 @@ fn json_output_escapes_control_characters() {
     sandbox.file("plugins/odd.wasm", crate::hostile::odd("sets"));
     let values = |args: &[&str]| -> Vec<serde_json::Value> {
         let ran = sandbox.run(args);
-        assert!(!ran.stdout.contains(acts), "{:?}", ran.stdout);
+        assert!(!ran.stdout.contains(is_control), "{:?}", ran.stdout);
         let lines = ran.stdout.lines();
         lines
             .map(|line| serde_json::from_str(line).unwrap())
@@ -405,8 +401,8 @@ fn json_output_escapes_control_characters() {
     assert!(settings.any(|name| name == setting));
     let config = values(&[&["config", "--json"][..], &dir].concat());
     assert!(config.iter().any(|row| row["name"] == setting));
-    is_shown(&sandbox.run(&[&["config"][..], &dir].concat()));
-    is_shown(&sandbox.run(&["plugin", "inspect", "plugins/odd.wasm"]));
+    assert_escaped(&sandbox.run(&[&["config"][..], &dir].concat()));
+    assert_escaped(&sandbox.run(&["plugin", "inspect", "plugins/odd.wasm"]));
 }
 
 #[test]
@@ -421,9 +417,11 @@ fn terminal_errors_contain_only_the_colours_of_the_host() {
     ] {
         let (_, text) = on_a_terminal(&sandbox, args, true, |_| {});
         assert!(text.contains("owned"), "{text:?}");
-        let own = plain(&text).replace('\r', "");
-        let raw = ["\u{1b}]", "\u{9b}"].iter().any(|it| text.contains(it));
-        assert!(!own.contains(acts) && !raw, "{text:?}");
+        // The host's own colours are the only escape sequences.
+        let without_colours = plain(&text).replace('\r', "");
+        assert!(!without_colours.contains(is_control), "{text:?}");
+        let is_raw = ["\u{1b}]", "\u{9b}"].iter().any(|it| text.contains(it));
+        assert!(!is_raw, "{text:?}");
     }
     let (code, text) = on_a_terminal(&sandbox, &["release", "none"], true, |_| {});
     assert_eq!(code, Some(4), "{text}");
