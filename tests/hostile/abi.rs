@@ -83,7 +83,7 @@ fn describing(place: u32, value: u32) -> Vec<u8> {
 }
 
 #[test]
-fn the_frame_of_these_cases_is_sound() {
+fn unmodified_runner_passes() {
     for more in ["", "(memory 1) (table 10 funcref) (table 10 funcref)"] {
         let runner = Runner::with(more);
         let sandbox = with(&runner.component());
@@ -96,17 +96,17 @@ fn the_frame_of_these_cases_is_sound() {
 }
 
 #[test]
-fn a_list_whose_length_lies() {
+fn list_with_a_false_length_is_refused() {
     is_not_loaded(&describing(7, 0x1fff_ffff), &[], &["failed: "]);
 }
 
 #[test]
-fn a_string_of_one_gibibyte() {
+fn string_of_one_gibibyte_is_refused() {
     is_not_loaded(&describing(1, 1 << 30), &[], &["failed: "]);
 }
 
 #[test]
-fn a_string_of_as_much_as_its_memory_is_over_the_limit_of_a_call() {
+fn string_over_the_call_limit_is_refused() {
     let name = words(&[0, 100 << 20]);
     let more = format!("(data (i32.const {DESCRIPTION}) \"{name}\")");
     let runner = Runner {
@@ -124,7 +124,7 @@ fn a_string_of_as_much_as_its_memory_is_over_the_limit_of_a_call() {
 }
 
 #[test]
-fn an_address_that_is_not_in_its_memory() {
+fn address_outside_of_memory_is_refused() {
     is_not_loaded(&describing(0, 0xffff_fff0), &[], &["failed: "]);
     let runner = Runner {
         describe: "(i32.const -4)",
@@ -134,7 +134,7 @@ fn an_address_that_is_not_in_its_memory() {
 }
 
 #[test]
-fn an_address_that_is_not_aligned() {
+fn unaligned_address_is_refused() {
     let runner = Runner {
         describe: "(i32.const 129)",
         ..Runner::default()
@@ -143,13 +143,13 @@ fn an_address_that_is_not_aligned() {
 }
 
 #[test]
-fn a_name_that_is_no_text() {
+fn name_that_is_not_utf8_is_refused() {
     let runner = Runner::with("(data (i32.const 64) \"\\ff\\fe\\80\")");
     is_not_loaded(&runner.component(), &[], &["failed: ", "utf-8"]);
 }
 
 #[test]
-fn a_name_that_is_none() {
+fn invalid_name_is_refused() {
     for name in ["\\1b[2", "a\\00b", "../", "A b", "\\e2\\80\\ae"] {
         let more = format!("(data (i32.const 64) \"{name}\")");
         let runner = Runner::with(more);
@@ -162,13 +162,13 @@ fn a_name_that_is_none() {
 }
 
 #[test]
-fn a_trap_in_its_start() {
+fn trap_in_the_start_function_is_refused() {
     let runner = Runner::with("(func $start unreachable) (start $start)");
     is_not_loaded(&runner.component(), &[], &["failed: ", "unreachable"]);
 }
 
 #[test]
-fn a_start_that_never_ends() {
+fn endless_start_function_is_stopped() {
     let runner = Runner::with("(func $start (loop $again (br $again))) (start $start)");
     let limit = ["--set", "plugins.limits.describe=0.3"];
     is_not_loaded(
@@ -179,7 +179,7 @@ fn a_start_that_never_ends() {
 }
 
 #[test]
-fn a_description_that_never_ends() {
+fn endless_description_is_stopped() {
     let runner = Runner {
         describe: "(loop $again (br $again)) unreachable",
         ..Runner::default()
@@ -195,7 +195,7 @@ fn a_description_that_never_ends() {
 }
 
 #[test]
-fn more_memory_than_it_may_have_from_the_start() {
+fn initial_memory_over_the_limit_is_refused() {
     let runner = Runner {
         memory: "65536",
         ..Runner::default()
@@ -208,7 +208,7 @@ fn more_memory_than_it_may_have_from_the_start() {
 }
 
 #[test]
-fn many_memories_that_are_too_much_together() {
+fn memories_over_the_limit_together_are_refused() {
     // Each would do for itself.
     let one = Runner {
         memory: "2000",
@@ -220,7 +220,7 @@ fn many_memories_that_are_too_much_together() {
 }
 
 #[test]
-fn tables_larger_than_they_may_be() {
+fn tables_over_the_limit_are_refused() {
     // One, or two of which each would do for itself.
     for more in [
         "(table 10000000 funcref)",
@@ -236,7 +236,7 @@ fn tables_larger_than_they_may_be() {
 }
 
 #[test]
-fn a_table_that_grows_without_end() {
+fn growing_table_is_stopped_at_its_limit() {
     let runner = Runner {
         more: "(table $t 1 funcref)".into(),
         run: "(loop $again (br_if $again (i32.ne (i32.const -1) (table.grow $t (ref.null func) (i32.const 1000))))) unreachable",
@@ -253,7 +253,7 @@ fn a_table_that_grows_without_end() {
 }
 
 #[test]
-fn a_memory_that_grows_without_end() {
+fn growing_memory_is_stopped_at_its_limit() {
     let runner = Runner {
         run: "(loop $again (br_if $again (i32.ne (i32.const -1) (memory.grow (i32.const 16))))) unreachable",
         ..Runner::default()
@@ -262,7 +262,7 @@ fn a_memory_that_grows_without_end() {
 }
 
 #[test]
-fn a_recursion_without_end() {
+fn endless_recursion_is_stopped_at_the_stack_limit() {
     let runner = Runner {
         more: "(func $deep (param i64) (result i64) (i64.add (i64.const 1) (call $deep (i64.add (i64.const 1) (local.get 0)))))".into(),
         run: "(drop (call $deep (i64.const 0))) (i32.const 256)",
@@ -276,7 +276,7 @@ fn a_recursion_without_end() {
 }
 
 #[test]
-fn a_result_that_is_none() {
+fn invalid_result_fails_its_task() {
     // The first byte says whether it went well, the fifth how.
     for (address, value) in [(256, 7), (260, 99), (264, 5)] {
         let more = format!("(data (i32.const {address}) \"\\{value:02x}\")");
@@ -285,7 +285,7 @@ fn a_result_that_is_none() {
 }
 
 #[test]
-fn a_reason_whose_length_lies() {
+fn reason_with_a_false_length_fails_its_task() {
     let more = format!(
         "(data (i32.const 256) \"{}\")",
         words(&[0, 1, 1, 64, 0xffff_ffff])
@@ -294,7 +294,7 @@ fn a_reason_whose_length_lies() {
 }
 
 #[test]
-fn room_that_is_nowhere_or_never_made() {
+fn invalid_realloc_fails_its_task() {
     let realloc = |realloc: &'static str, options: &[&str], says: &[&str]| {
         fails_in_its_task(
             &Runner {
@@ -326,7 +326,7 @@ fn room_that_is_nowhere_or_never_made() {
 }
 
 #[test]
-fn functions_that_its_world_does_not_have() {
+fn import_outside_of_the_world_is_refused() {
     for import in ["fetch", "workspace", "output", "cache"] {
         let text = format!(
             "(component (import \"persea:plugin/{import}@0.1.0\" (instance)) (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))"
@@ -343,7 +343,7 @@ fn functions_that_its_world_does_not_have() {
 }
 
 #[test]
-fn exports_of_the_right_names_with_nothing_in_them() {
+fn empty_exports_are_refused() {
     let text = "(component (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))";
     is_not_loaded(&wat::parse_str(text).unwrap(), &[], &["cannot be loaded: "]);
 }
@@ -367,7 +367,7 @@ fn slow_to_compile(number: u32) -> Vec<u8> {
 }
 
 #[test]
-fn compiler_that_was_killed_is_no_limit() {
+fn killed_compiler_is_not_reported_as_a_limit() {
     let sandbox = with(&slow_to_compile(std::process::id()));
     let args = ["run", "--plugin-dir", "plugins", "/bin/true"];
     let child = sandbox.persea(&args).spawn().unwrap();
@@ -395,7 +395,7 @@ fn compiler_that_was_killed_is_no_limit() {
 }
 
 #[test]
-fn a_core_module_that_would_take_long_to_compile() {
+fn slow_compilation_is_stopped_at_its_limits() {
     let bytes = slow_to_compile(0);
     let limit = ["--set", "plugins.limits.compile=1"];
     is_not_loaded(
@@ -416,7 +416,7 @@ fn a_core_module_that_would_take_long_to_compile() {
 }
 
 #[test]
-fn very_many_instances_in_one_component() {
+fn instances_over_the_limit_are_refused() {
     let one = "(core instance (instantiate $m))".repeat(300);
     let text = format!(
         "(component (core module $m) {one} (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))"

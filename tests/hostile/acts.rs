@@ -40,7 +40,7 @@ fn bash(name: &str, requirements: &Value) -> Value {
 }
 
 #[test]
-fn what_a_resolver_makes_runs_only_where_it_might_itself() {
+fn runnable_of_a_resolver_runs_only_with_its_granted_spawners() {
     let sandbox = with("hostile-resolver");
     sandbox.file("hands.bad", "");
     let all = ["--grant", "workspace", "hands.bad", "/bin/true"];
@@ -66,7 +66,7 @@ fn what_a_resolver_makes_runs_only_where_it_might_itself() {
 }
 
 #[test]
-fn what_a_resolver_makes_has_no_place_among_others_tests() {
+fn runnable_of_a_resolver_shares_no_sandbox_with_other_tests() {
     let sandbox = with("hostile-resolver");
     sandbox.file("hands.bad", "");
     let test = |name: &str, line: &str| json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", line], "identifier": name});
@@ -94,7 +94,7 @@ fn what_a_resolver_makes_has_no_place_among_others_tests() {
 }
 
 #[test]
-fn what_a_resolver_says_that_its_tests_require_is_its_act_too() {
+fn requirement_of_a_resolver_needs_its_grants() {
     let sandbox = with("hostile-resolver");
     sandbox.file("requires.bad", "");
     let all = ["--grant", "workspace", "requires.bad", "/bin/true"];
@@ -111,7 +111,7 @@ fn what_a_resolver_says_that_its_tests_require_is_its_act_too() {
 }
 
 #[test]
-fn what_a_resolvers_tests_require_reaches_no_network() {
+fn requirement_of_a_resolver_reaches_no_ungranted_network() {
     let sandbox = with("hostile-resolver");
     sandbox.file("fetches.bad", "");
     sandbox.file("mirror/abc.txt", "abc");
@@ -137,7 +137,7 @@ fn what_a_resolvers_tests_require_reaches_no_network() {
 }
 
 #[test]
-fn a_parameter_of_a_varianter_runs_nothing_where_it_might_not_itself() {
+fn parameter_of_a_varianter_needs_its_grants() {
     let sandbox = with("hostile-varianter");
     let job = r#"
         [[suite]]
@@ -166,7 +166,7 @@ fn a_parameter_of_a_varianter_runs_nothing_where_it_might_not_itself() {
 }
 
 #[test]
-fn a_variable_of_a_requirement_resolver_runs_nothing_where_it_might_not_itself() {
+fn variable_of_a_requirement_resolver_needs_its_grants() {
     let sandbox = with("hostile-requirement");
     let taints = json!([{"type": "taints"}]);
     let noop = json!({"kind": "noop", "uri": "n", "kwargs": {"dependencies": taints}});
@@ -191,7 +191,7 @@ fn a_variable_of_a_requirement_resolver_runs_nothing_where_it_might_not_itself()
 }
 
 #[test]
-fn a_resolver_makes_the_kinds_that_it_declares_and_no_others() {
+fn resolver_makes_only_its_declared_kinds() {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["resolver-list"]);
     sandbox.file("odd.list", "$ true\nnoop: x\n");
@@ -224,7 +224,7 @@ fn killed(sandbox: &Sandbox) {
 }
 
 #[test]
-fn a_requirement_is_released_only_where_its_plugin_may_start_processes() {
+fn release_needs_the_grants_of_the_resolver() {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["requirement-token"]);
     killed(&sandbox);
@@ -246,7 +246,7 @@ fn a_requirement_is_released_only_where_its_plugin_may_start_processes() {
 }
 
 #[test]
-fn the_journal_of_a_stranger_is_not_followed() {
+fn journal_of_another_user_is_not_executed() {
     let sandbox = Sandbox::new();
     let event = |event: &str, data: Value| json!({"event": event, "time": 1, "data": data});
     let requirement =

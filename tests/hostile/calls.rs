@@ -19,7 +19,7 @@ fn calls(imports: &'static str, run: String, more: String, says: &str) {
 const LOG: &str = r#"(import "persea:plugin/log@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
 
 #[test]
-fn a_call_of_the_host_with_a_text_that_is_not_there() {
+fn host_call_with_an_invalid_text_fails_its_task() {
     for (call, says) in [
         (
             "(call $log (i32.const 2) (i32.const 64) (i32.const 0x7fffffff))",
@@ -42,7 +42,7 @@ fn a_call_of_the_host_with_a_text_that_is_not_there() {
 }
 
 #[test]
-fn calls_of_the_host_without_end() {
+fn endless_host_calls_are_stopped_at_the_cpu_limit() {
     let run = "(loop $again (call $log (i32.const 1) (i32.const 64) (i32.const 3)) (br $again)) unreachable";
     let cpu = ["--set", "plugins.limits.cpu=0.5"];
     fails_in_its_task(
@@ -73,7 +73,7 @@ fn sleep() -> String {
 }
 
 #[test]
-fn a_handle_after_it_was_dropped_and_one_that_never_was() {
+fn invalid_handle_fails_its_task() {
     let start = "(call $start (i32.const 1024) (i32.const 1300))";
     let handle = "(i32.load (i32.const 1304))";
     for (run, says) in [
@@ -99,7 +99,7 @@ fn a_handle_after_it_was_dropped_and_one_that_never_was() {
 }
 
 #[test]
-fn a_flood_of_handles() {
+fn handles_are_refused_over_their_limit() {
     // It starts processes and forgets them, as long as it's let: what is over the limit is answered with an error, and it goes on asking.
     let run = "(loop $again (call $start (i32.const 1024) (i32.const 1300)) (br_if $again (i32.eqz (i32.load8_u (i32.const 1300))))) unreachable";
     let limit = ["--set", "plugins.limits.handles=50"];

@@ -140,7 +140,7 @@ fn job(whom: &str) -> String {
 }
 
 #[test]
-fn roots_test_in_a_sandbox_cannot_reach_the_helpers_channel() {
+fn test_of_root_in_a_sandbox_cannot_reach_the_helper_channel() {
     let sandbox = Sandbox::new();
     sandbox.file("job.json", job("all"));
     let slot = ["--spawner", "sandbox", "--max-parallel-tasks", "1"];
@@ -151,7 +151,7 @@ fn roots_test_in_a_sandbox_cannot_reach_the_helpers_channel() {
 }
 
 #[test]
-fn a_users_test_reaches_neither_helper_nor_host() {
+fn test_of_a_user_reaches_neither_helper_nor_host() {
     for (spawner, whom) in [("sandbox", "all"), ("process", "parents")] {
         let sandbox = Sandbox::new();
         sandbox.file("job.json", job(whom));
@@ -168,7 +168,7 @@ fn a_users_test_reaches_neither_helper_nor_host() {
 }
 
 #[test]
-fn test_in_a_sandbox_cannot_hold_up_its_own_time_limit() {
+fn test_in_a_sandbox_cannot_delay_its_timeout() {
     let sandbox = Sandbox::new();
     let script = "kill -STOP 1; kill -STOP -1; while :; do :; done";
     let args = [

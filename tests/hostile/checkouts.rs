@@ -27,7 +27,7 @@ fn own(sandbox: &Sandbox, text: &str) {
 }
 
 #[test]
-fn files_that_are_pipes_or_devices() {
+fn pipes_and_devices_in_place_of_files_are_refused() {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["format-csv"]);
     let keys = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
@@ -65,7 +65,7 @@ fn files_that_are_pipes_or_devices() {
 }
 
 #[test]
-fn files_that_are_larger_than_any_can_be() {
+fn oversized_files_are_refused() {
     let sandbox = Sandbox::new();
     let long = "#".repeat((1 << 20) + 1);
     for (name, text, args, limit) in [
@@ -87,7 +87,7 @@ fn files_that_are_larger_than_any_can_be() {
 }
 
 #[test]
-fn as_many_entries_as_a_lock_can_have() {
+fn lock_with_the_most_entries_is_read_in_time() {
     let sandbox = Sandbox::new();
     let mut text = "version = 1\n".to_owned();
     let mut count = 0;
@@ -212,7 +212,7 @@ fn project_cannot_name_where_the_host_writes() {
 }
 
 #[test]
-fn report_that_a_project_names_lies_in_the_jobs_directory() {
+fn report_named_by_a_project_stays_in_the_job_directory() {
     let sandbox = Sandbox::new();
     let name = |name: &str| format!("job.run.result.tap.output = '{name}'\n");
     sandbox.file("persea.toml", name("mine.tap"));
@@ -238,7 +238,7 @@ fn report_that_a_project_names_lies_in_the_jobs_directory() {
 }
 
 #[test]
-fn a_configuration_that_opens_the_sandbox() {
+fn project_cannot_open_the_sandbox() {
     let sandbox = Sandbox::new();
     not_taken(
         &sandbox,
@@ -277,7 +277,7 @@ fn a_configuration_that_opens_the_sandbox() {
 }
 
 #[test]
-fn a_report_into_a_pipe_from_which_nobody_reads() {
+fn report_into_a_pipe_without_a_reader_is_an_error() {
     let sandbox = Sandbox::new();
     pipe(&sandbox.project().join("pipe"));
     own(&sandbox, "job.run.result.tap.output = 'pipe'\n");
@@ -298,7 +298,7 @@ fn a_report_into_a_pipe_from_which_nobody_reads() {
 }
 
 #[test]
-fn a_module_for_pack_that_is_a_pipe() {
+fn pack_refuses_a_pipe() {
     let sandbox = Sandbox::new();
     pipe(&sandbox.project().join("pipe"));
     let pack = ["plugin", "pack", "pipe", "-o", "x.wasm"];
@@ -362,7 +362,7 @@ fn foreign(sandbox: &Sandbox, name: &str, user: u32) -> String {
 }
 
 #[test]
-fn project_of_another_user_is_not_followed_until_it_is_listed() {
+fn project_of_another_user_is_ignored_until_it_is_listed() {
     let sandbox = whole_project();
     give_away(&sandbox.project(), STRANGER);
     let is_loaded = |ran: &Ran| ran.stdout.contains("runner         greet ");
@@ -418,7 +418,7 @@ fn project_of_another_user_is_not_followed_until_it_is_listed() {
 }
 
 #[test]
-fn another_users_file_or_directory_is_enough_not_to_be_followed() {
+fn file_of_another_user_is_ignored_in_an_own_project() {
     let sandbox = whole_project();
     let project = sandbox.project();
     let followed = || {
@@ -445,7 +445,7 @@ fn another_users_file_or_directory_is_enough_not_to_be_followed() {
 }
 
 #[test]
-fn user_who_is_not_root_follows_his_own_projects_and_those_of_root() {
+fn ordinary_user_trusts_own_projects_and_those_of_root() {
     const USER: u32 = 4712;
     let sandbox = whole_project();
     let home = sandbox.root().join("home");

@@ -29,7 +29,7 @@ fn no_plugin(bytes: &[u8], expected: &[&str]) {
 }
 
 #[test]
-fn a_plugin_directory_that_is_not_there_is_named_with_the_way_out_and_once() {
+fn missing_plugin_directory_is_named_once_with_help() {
     let sandbox = Sandbox::new();
     let ran = sandbox
         .run(&["run", "--plugin-dir", "nowhere", "/bin/true"])
@@ -45,7 +45,7 @@ fn a_plugin_directory_that_is_not_there_is_named_with_the_way_out_and_once() {
 }
 
 #[test]
-fn a_plugin_that_is_no_component() {
+fn file_that_is_no_component_is_not_loaded() {
     no_plugin(b"", &["is not a WebAssembly component: the file is empty"]);
     no_plugin(
         b"\x7fELF and so on",
@@ -54,7 +54,7 @@ fn a_plugin_that_is_no_component() {
 }
 
 #[test]
-fn a_plugin_that_was_cut_off() {
+fn truncated_component_is_not_loaded() {
     let whole = &components()["runner-greet"];
     for length in [6, 9, whole.len() / 2, whole.len() - 1] {
         no_plugin(
@@ -65,7 +65,7 @@ fn a_plugin_that_was_cut_off() {
 }
 
 #[test]
-fn a_plugin_with_flipped_bits_is_refused_or_works_but_never_breaks_the_host() {
+fn component_with_flipped_bits_never_breaks_the_host() {
     let whole = &components()["runner-greet"];
     let sandbox = Sandbox::new();
     for (number, at) in (0..whole.len()).step_by(whole.len() / 40).enumerate() {
@@ -90,7 +90,7 @@ fn refused_plugins(said: &str) -> usize {
 }
 
 #[test]
-fn a_core_module_becomes_usable_by_the_command_that_the_message_names() {
+fn suggested_pack_command_makes_a_core_module_usable() {
     let module = core_module();
     no_plugin(
         &module,
@@ -114,7 +114,7 @@ fn a_core_module_becomes_usable_by_the_command_that_the_message_names() {
 }
 
 #[test]
-fn pack_refuses_what_is_no_plugins_module() {
+fn pack_refuses_a_module_that_is_no_plugin() {
     let sandbox = Sandbox::new();
     sandbox.file("empty.wasm", wat::parse_str("(module)").unwrap());
     let ran = sandbox
@@ -139,7 +139,7 @@ fn pack_refuses_what_is_no_plugins_module() {
 }
 
 #[test]
-fn a_component_that_is_no_plugin() {
+fn component_that_is_no_plugin_is_not_loaded() {
     let component = wat::parse_str("(component)").unwrap();
     no_plugin(
         &component,
@@ -166,7 +166,7 @@ pub(super) fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_plugin_of_a_later_version_says_what_it_needs_and_what_there_is() {
+fn plugin_of_a_later_contract_is_refused_with_both_versions() {
     for later in ["@0.2.0", "@1.0.0", "@0.1.1"] {
         let needs = format!("{later}, and this host offers persea:plugin@0.1.0");
         no_plugin(
@@ -180,7 +180,7 @@ fn a_plugin_of_a_later_version_says_what_it_needs_and_what_there_is() {
 }
 
 #[test]
-fn a_plugin_that_asks_for_what_its_world_does_not_get() {
+fn plugin_that_imports_outside_of_its_world_is_refused() {
     let resolver = wat::parse_str(
         r#"(component
             (import "persea:plugin/process@0.1.0" (instance))
@@ -214,7 +214,7 @@ fn a_plugin_that_asks_for_what_its_world_does_not_get() {
 }
 
 #[test]
-fn a_plugin_that_describes_itself_in_no_useful_way() {
+fn plugin_with_an_invalid_description_is_not_loaded() {
     let way = |way: &str| {
         patched(
             "hostile-describe",
@@ -254,7 +254,7 @@ fn a_plugin_that_describes_itself_in_no_useful_way() {
 }
 
 #[test]
-fn kinds_with_control_characters_do_not_reach_the_terminal() {
+fn kinds_with_control_characters_are_escaped() {
     let sandbox = Sandbox::new();
     sandbox.file(
         "plugins/odd.wasm",
@@ -276,7 +276,7 @@ fn kinds_with_control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn a_directory_of_plugins_that_is_none() {
+fn invalid_plugin_paths_are_errors() {
     let sandbox = Sandbox::new();
     let ran = sandbox
         .run(&["run", "--plugin-dir", "nowhere", "/bin/true"])
@@ -302,7 +302,7 @@ fn a_directory_of_plugins_that_is_none() {
 }
 
 #[test]
-fn thousands_of_mutations_of_a_good_component_never_break_the_host() {
+fn mutated_components_never_break_the_host() {
     let whole = &components()["format-csv"];
     let sandbox = Sandbox::new();
     // Reproducible: a test that fails must fail again.
@@ -368,7 +368,7 @@ fn thousands_of_mutations_of_a_good_component_never_break_the_host() {
 }
 
 #[test]
-fn a_component_of_500_megabytes_is_not_read() {
+fn component_of_500_megabytes_is_not_read() {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["runner-greet"]);
     let file = std::fs::File::create(sandbox.project().join("plugins/huge.wasm")).unwrap();
@@ -387,7 +387,7 @@ fn a_component_of_500_megabytes_is_not_read() {
 }
 
 #[test]
-fn a_plugin_that_is_a_pipe_or_a_device_is_not_waited_for() {
+fn pipe_or_device_in_place_of_a_plugin_is_not_read() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
     let made = std::process::Command::new("mkfifo")

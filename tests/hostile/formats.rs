@@ -6,7 +6,7 @@ use crate::support::assert_well_formed;
 use crate::support::plugins::{install, lock};
 
 #[test]
-fn a_format_that_traps_costs_its_own_report_and_is_named() {
+fn trapping_format_fails_only_its_report_and_is_named() {
     let sandbox = Sandbox::new();
     install(
         &sandbox,
@@ -81,7 +81,7 @@ fn report(how: &str, options: &[&str], code: i32, says: &[&str]) -> Sandbox {
 }
 
 #[test]
-fn a_report_without_end_is_cut_at_its_limit() {
+fn endless_report_is_cut_at_its_limit() {
     let limit = ["--set", "plugins.limits.output_mb=8"];
     let sandbox = report(
         "flood",
@@ -100,7 +100,7 @@ fn a_report_without_end_is_cut_at_its_limit() {
 }
 
 #[test]
-fn a_format_that_never_answers_is_stopped() {
+fn endless_format_is_stopped_at_its_timeout() {
     let limit = ["--set", "plugins.result-format.timeout=0.5"];
     report(
         "loop",
@@ -111,12 +111,12 @@ fn a_format_that_never_answers_is_stopped() {
 }
 
 #[test]
-fn a_format_that_takes_all_memory_is_stopped() {
+fn format_is_stopped_at_its_memory_limit() {
     report("hog", &[], 2, &["its limit on memory, 256 MiB"]);
 }
 
 #[test]
-fn a_format_reads_and_writes_nothing_outside_of_its_report() {
+fn format_accesses_only_its_report() {
     let sandbox = report("outside", &[], 0, &[]);
     let written = sandbox.job().read("results.hostile");
     assert!(
@@ -129,7 +129,7 @@ fn a_format_reads_and_writes_nothing_outside_of_its_report() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_a_formats_own_matter() {
+fn format_may_write_any_bytes() {
     let sandbox = report("escapes", &[], 0, &[]);
     let bytes = std::fs::read(sandbox.job().0.join("results.hostile")).unwrap();
     assert!(bytes.starts_with(b"\x1b[2J"));
@@ -164,7 +164,7 @@ fn forges_nothing(sandbox: &Sandbox, options: &[&str], code: i32, says: &str) {
 }
 
 #[test]
-fn a_format_with_the_file_of_another_report_or_of_the_job() {
+fn format_cannot_take_the_file_of_another_report() {
     for (file, whose) in [
         ("results.json", "the report of result-format `json`"),
         ("results.xml", "the report of result-format `xunit`"),
@@ -203,7 +203,7 @@ fn a_format_with_the_file_of_another_report_or_of_the_job() {
 }
 
 #[test]
-fn a_format_with_the_name_of_one_that_is_built_in() {
+fn unlocked_format_cannot_replace_a_built_in_one() {
     let sandbox = Sandbox::new();
     let bytes = forger("name=report", "name=tap");
     sandbox.file("plugins/forger.wasm", bytes);

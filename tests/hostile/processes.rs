@@ -16,7 +16,7 @@ fn script(script: &str) -> String {
 const SOON: [&str; 2] = ["--task-timeout", "1"];
 
 #[test]
-fn daemons_that_fork_twice_and_leave_their_session() {
+fn double_forked_daemons_are_killed() {
     let daemon = "python3 -c '
 import os, signal, time
 for number in range(5):
@@ -34,7 +34,7 @@ for number in range(5):
 }
 
 #[test]
-fn one_that_ignores_being_asked_to_end() {
+fn process_that_ignores_signals_is_killed() {
     let deaf = "trap '' TERM INT HUP; while :; do sleep 0.1; done";
     let (sandbox, ran) = hostile(&script(deaf), &SOON, 8);
     assert_eq!(sandbox.job().status("x"), "INTERRUPTED");
@@ -42,7 +42,7 @@ fn one_that_ignores_being_asked_to_end() {
 }
 
 #[test]
-fn one_that_stops_itself_and_its_parents() {
+fn process_that_stops_itself_and_its_parents_is_killed() {
     let stops = "(kill -STOP $PPID; kill -STOP $$) & kill -STOP $$; echo went on";
     let (sandbox, ran) = hostile(&script(stops), &SOON, 8);
     assert_eq!(sandbox.job().status("x"), "INTERRUPTED");
@@ -50,14 +50,14 @@ fn one_that_stops_itself_and_its_parents() {
 }
 
 #[test]
-fn one_that_closes_its_descriptors() {
+fn process_may_close_its_descriptors() {
     let closes = "exec 0<&- 1>&- 2>&-; sleep 0.2; exit 0";
     let (sandbox, _) = hostile(&script(closes), &[], 0);
     assert_eq!(sandbox.job().status("x"), "PASS");
 }
 
 #[test]
-fn one_that_writes_to_every_descriptor_it_was_left() {
+fn process_inherits_no_descriptor_of_the_host() {
     let writes =
         "for fd in $(seq 3 50); do (echo '{\"event\":\"forged\"}' >&$fd) 2>/dev/null; done; exit 0";
     let (sandbox, _) = hostile(&script(writes), &[], 0);
@@ -71,7 +71,7 @@ fn one_that_writes_to_every_descriptor_it_was_left() {
 }
 
 #[test]
-fn one_that_kills_its_helper() {
+fn process_that_kills_its_helper_fails_only_its_task() {
     let (sandbox, _) = hostile(&script("kill -KILL $PPID; sleep 100"), &[], 1);
     let job = sandbox.job();
     assert_eq!(job.status("x"), "ERROR");
@@ -79,7 +79,7 @@ fn one_that_kills_its_helper() {
 }
 
 #[test]
-fn ten_thousand_processes() {
+fn processes_of_a_runner_are_limited() {
     let many = r#"{"kind": "many", "uri": "x"}"#;
     let (sandbox, _) = hostile(many, &[], 1);
     let job = sandbox.job();
@@ -93,7 +93,7 @@ fn ten_thousand_processes() {
 }
 
 #[test]
-fn bytes_that_are_no_text_and_very_many_of_them() {
+fn flood_of_random_output_reaches_no_report() {
     let floods = "head -c 300000000 /dev/urandom; exit 1";
     let (sandbox, ran) = hostile(&script(floods), &[], 1);
     let job = sandbox.job();
@@ -107,7 +107,7 @@ fn bytes_that_are_no_text_and_very_many_of_them() {
 }
 
 #[test]
-fn one_that_claims_another_tasks_result() {
+fn runner_cannot_claim_the_result_of_another_task() {
     let (sandbox, _) = hostile(r#"{"kind": "claim", "uri": "x"}"#, &[], 1);
     let job = sandbox.job();
     assert_eq!(job.test("x")["id"], "2-x");
@@ -180,7 +180,7 @@ fn planted(kind: &str, script: &str, status: &str, options: &[&str]) {
 }
 
 #[test]
-fn one_that_puts_links_where_its_runner_and_the_reports_read() {
+fn links_in_place_of_output_are_not_reported() {
     let links = "cd \"$AVOCADO_TEST_OUTPUTDIR\" || exit 7; rm -f stdout stderr; ln -s /etc/passwd stdout; ln -s /etc/passwd stderr; mkfifo debug.log; exit 1";
     let (sandbox, _) = hostile(&script(links), &[], 1);
     let job = sandbox.job();
@@ -193,19 +193,19 @@ fn one_that_puts_links_where_its_runner_and_the_reports_read() {
 }
 
 #[test]
-fn one_that_puts_a_pipe_in_the_place_of_its_log() {
+fn pipe_in_place_of_the_log_is_not_opened() {
     planted("shell", "mkfifo debug.log; exit 1", "FAIL", &[]);
     planted("swap", "mkfifo planted secret", "FAIL", &[]);
 }
 
 #[test]
-fn one_that_puts_a_link_in_the_place_of_its_log() {
+fn link_in_place_of_the_log_is_not_followed() {
     planted("shell", "ln -s $V/profile debug.log; exit 1", "FAIL", &[]);
     planted("shell", "ln -s $V/new debug.log; exit 1", "FAIL", &[]);
 }
 
 #[test]
-fn one_that_puts_a_link_in_the_place_of_its_directory() {
+fn link_in_place_of_the_directory_is_not_followed() {
     let swap = "mv $OUT $OUT.x; ln -s $V $OUT";
     planted("shell", &format!("{swap}; exit 1"), "FAIL", &[]);
     planted("swap", swap, "FAIL", &[]);
@@ -214,13 +214,13 @@ fn one_that_puts_a_link_in_the_place_of_its_directory() {
 }
 
 #[test]
-fn one_that_puts_a_link_in_the_place_of_the_tests_by_status() {
+fn link_in_place_of_by_status_is_not_followed() {
     let links = "cd ..; rm -rf by-status; ln -s $V by-status; exit 1";
     planted("shell", links, "FAIL", &[]);
 }
 
 #[test]
-fn one_that_looks_for_variables_in_every_process_of_its_sandbox() {
+fn variables_of_the_host_are_hidden_in_a_sandbox() {
     let sandbox = prepared();
     // The host's, however they have come there; and what the helper holds, through which it could speak for it.
     let looks = "cat /proc/[0-9]*/environ 2>&1 | tr '\\0' '\\n'; cat /proc/$PPID/maps && exit 3; readlink /proc/$PPID/fd/0 && exit 4; exit 0";
@@ -241,7 +241,7 @@ fn one_that_looks_for_variables_in_every_process_of_its_sandbox() {
 }
 
 #[test]
-fn one_that_reaches_for_other_tests_from_its_sandbox() {
+fn test_in_a_sandbox_cannot_reach_other_tests() {
     let sandbox = prepared();
     let honest = |name: &str, code: u8, after: &[&str]| {
         let script = format!("test ! -e planted && touch left && echo honest; exit {code}");

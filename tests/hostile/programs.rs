@@ -36,21 +36,21 @@ fn is_an_error(way: &str, options: &[&str], says: &[&str]) {
 const PLUGIN: &str = "runner `program` (plugins/hostile-program.wasm)";
 
 #[test]
-fn no_command_and_too_many_are_errors() {
+fn number_of_commands_is_limited() {
     let says = |count| format!("it has named {count} commands for this task, and can name 1 to 16");
     is_an_error("none", &[], &[PLUGIN, &says(0)]);
     is_an_error("many", &[], &[PLUGIN, &says(17)]);
 }
 
 #[test]
-fn of_many_commands_the_first_that_is_there_is_run() {
+fn first_existing_command_is_run() {
     is_an_error("missing", &[], &["/nowhere/15"]);
     let (sandbox, ran) = one("last", &[], 0);
     assert_eq!(sandbox.job().status("x"), "PASS", "{ran}");
 }
 
 #[test]
-fn a_program_has_no_pipes_and_no_files_elsewhere() {
+fn program_cannot_use_pipes_or_files_elsewhere() {
     is_an_error("pipe", &[], &["has no pipes"]);
     is_an_error(
         "elsewhere",
@@ -60,7 +60,7 @@ fn a_program_has_no_pipes_and_no_files_elsewhere() {
 }
 
 #[test]
-fn nothing_is_started_beside_the_program() {
+fn program_runner_starts_no_other_process() {
     is_an_error("starts-early", &[], &["unsupported", "no task to speak of"]);
     is_an_error(
         "judge-starts",
@@ -70,12 +70,12 @@ fn nothing_is_started_beside_the_program() {
 }
 
 #[test]
-fn a_task_has_no_files_before_its_turn() {
+fn program_runner_has_no_files_before_its_task() {
     is_an_error("early", &[], &["unsupported", "no task to speak of"]);
 }
 
 #[test]
-fn what_it_says_of_itself_is_told() {
+fn error_of_a_program_runner_is_the_reason() {
     is_an_error("error", &[], &[PLUGIN, "I know of no program"]);
     is_an_error("judge-error", &[], &[PLUGIN, "I cannot judge that"]);
     is_an_error("panic", &[], &[PLUGIN, "panicked at", "no program for 2-x"]);
@@ -87,7 +87,7 @@ fn what_it_says_of_itself_is_told() {
 }
 
 #[test]
-fn an_endless_loop_ends_with_its_processor_time() {
+fn endless_loop_is_stopped_at_the_cpu_limit() {
     let cpu = ["--set", "plugins.limits.cpu=0.3"];
     is_an_error("loop", &cpu, &["processor time", "plugins.limits.cpu"]);
     is_an_error(
@@ -122,7 +122,7 @@ fn many(ways: &[&str], options: &[&str], code: i32) -> (Sandbox, Job) {
 }
 
 #[test]
-fn a_crash_costs_the_task_that_it_was_asked_about() {
+fn crash_fails_only_its_task() {
     let ways = [
         "fine",
         "fails",
@@ -143,7 +143,7 @@ fn a_crash_costs_the_task_that_it_was_asked_about() {
 }
 
 #[test]
-fn one_instance_is_asked_about_many_tasks_and_not_about_all() {
+fn instance_serves_a_limited_number_of_tasks() {
     let (_sandbox, job) = many(&["fine"; 200], &[], 0);
     let events = job.events().into_iter();
     let judged = |event: serde_json::Value| event["data"]["judged-before"].as_u64();
@@ -154,7 +154,7 @@ fn one_instance_is_asked_about_many_tasks_and_not_about_all() {
 }
 
 #[test]
-fn each_task_has_a_log_of_its_own() {
+fn task_log_holds_only_its_own_messages() {
     let (_sandbox, job) = many(&["fine", "floods", "fine", "floods"], &[], 0);
     for name in ["t1", "t3"] {
         let log = job.artifact(name, "debug.log");
@@ -169,7 +169,7 @@ fn each_task_has_a_log_of_its_own() {
 }
 
 #[test]
-fn what_it_hoards_ends_at_its_limit_and_costs_no_other_runner() {
+fn memory_kept_between_tasks_is_limited() {
     let memory = ["--set", "plugins.limits.memory_mb=100"];
     let (_sandbox, job) = many(&["hoards", "hoards", "hoards", "fine"], &memory, 1);
     let found: Vec<String> = (0..4).map(|n| job.status(&format!("t{n}"))).collect();

@@ -17,7 +17,7 @@ fn hostile_resolver(names: &[&str]) -> Sandbox {
 }
 
 #[test]
-fn a_resolver_that_traps_costs_its_reference_and_no_other() {
+fn trapping_resolver_fails_only_its_reference() {
     let sandbox = hostile_resolver(&["trap.bad"]);
     let args = [
         "run",
@@ -54,7 +54,7 @@ fn a_resolver_that_traps_costs_its_reference_and_no_other() {
 }
 
 #[test]
-fn a_trap_names_the_line_of_its_source() {
+fn trap_names_its_source_line() {
     let sandbox = hostile_resolver(&["unreachable.bad"]);
     sandbox.run(&["run", "unreachable.bad"]).code(1);
     let reason = sandbox.job().reason("unreachable.bad");
@@ -76,7 +76,7 @@ fn a_trap_names_the_line_of_its_source() {
 }
 
 #[test]
-fn a_resolver_that_loops_is_stopped() {
+fn endless_resolver_is_stopped_at_its_timeout() {
     let sandbox = hostile_resolver(&["loop.bad"]);
     let limit = "plugins.resolver.timeout=0.5";
     let args = [
@@ -101,7 +101,7 @@ fn a_resolver_that_loops_is_stopped() {
 }
 
 #[test]
-fn job_file_names_no_file_outside_of_the_project_for_a_resolver() {
+fn job_file_gives_resolvers_no_file_outside_of_the_project() {
     let sandbox = hostile_resolver(&[]);
     let outside = sandbox.root().join("outside.list");
     std::fs::write(&outside, "noop: read").unwrap();
@@ -136,7 +136,7 @@ fn job_file_names_no_file_outside_of_the_project_for_a_resolver() {
 }
 
 #[test]
-fn a_resolver_sees_the_project_and_nothing_else() {
+fn resolver_reads_only_the_project() {
     let sandbox = hostile_resolver(&["peek.bad", "../outside"]);
     std::os::unix::fs::symlink("../outside", sandbox.project().join("link-out")).unwrap();
     let made = std::process::Command::new("mkfifo")
@@ -150,7 +150,7 @@ fn a_resolver_sees_the_project_and_nothing_else() {
 }
 
 #[test]
-fn names_from_a_resolver_are_shown_and_stored_safely() {
+fn names_from_a_resolver_are_escaped() {
     let sandbox = hostile_resolver(&["names.bad"]);
     let ran = sandbox
         .run(&["list", "--plugin-dir", "plugins", "names.bad"])
@@ -202,7 +202,7 @@ fn is_an_error(name: &str, options: &[&str], says: &[&str]) {
 }
 
 #[test]
-fn ten_million_runnables() {
+fn ten_million_runnables_are_refused() {
     is_an_error("millions.bad", &[], &["its limit on memory, 256 MiB"]);
     // With more memory there is still the limit of a call.
     is_an_error(
@@ -213,7 +213,7 @@ fn ten_million_runnables() {
 }
 
 #[test]
-fn a_text_of_one_gibibyte() {
+fn text_of_one_gibibyte_is_refused() {
     is_an_error(
         "gib.bad",
         &[],
@@ -251,7 +251,7 @@ sys.exit(code)";
 }
 
 #[test]
-fn json_that_would_take_95_times_its_bytes_is_not_built() {
+fn json_that_expands_in_memory_is_refused() {
     is_an_error(
         "heavy.bad",
         &[],
@@ -267,7 +267,7 @@ fn json_that_would_take_95_times_its_bytes_is_not_built() {
 }
 
 #[test]
-fn answers_that_a_job_keeps_are_limited_all_together() {
+fn answers_kept_by_a_job_are_limited_in_total() {
     let names: Vec<String> = (0..40)
         .map(|number| format!("{number:02}.hoard.bad"))
         .collect();
@@ -301,7 +301,7 @@ fn answers_that_a_job_keeps_are_limited_all_together() {
 }
 
 #[test]
-fn journal_with_a_heavy_line_is_not_built() {
+fn journal_line_that_expands_in_memory_is_refused() {
     let sandbox = Sandbox::new();
     sandbox.run(&["run", "/bin/true"]).code(0);
     let journal = sandbox.job().0.join("events.jsonl");
@@ -318,7 +318,7 @@ fn journal_with_a_heavy_line_is_not_built() {
 }
 
 #[test]
-fn job_file_of_very_many_small_tables_is_refused() {
+fn job_file_with_too_many_tables_is_refused() {
     let sandbox = Sandbox::new();
     let tables = "{a=1},".repeat(2_700_000);
     let suite = "[[suite]]\nname = 's'\nreferences = ['/bin/true']\n";
@@ -332,7 +332,7 @@ fn job_file_of_very_many_small_tables_is_refused() {
 }
 
 #[test]
-fn variants_of_a_heavy_test_are_counted_before_they_are_made() {
+fn variants_over_the_memory_limit_are_not_built() {
     let sandbox = Sandbox::new();
     let text = "x".repeat(1 << 20);
     let axis: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
@@ -349,7 +349,7 @@ fn variants_of_a_heavy_test_are_counted_before_they_are_made() {
 }
 
 #[test]
-fn a_long_complaint_is_cut_for_who_reads_it() {
+fn long_error_of_a_resolver_is_cut() {
     let sandbox = hostile_resolver(&["long.bad"]);
     let ran = sandbox.run(&["run", "long.bad", "good.list"]).code(2);
     assert!(ran.stderr.len() < 10_000, "{} bytes", ran.stderr.len());
@@ -361,7 +361,7 @@ fn a_long_complaint_is_cut_for_who_reads_it() {
 }
 
 #[test]
-fn pipes_devices_links_and_loops_are_not_read() {
+fn resolver_cannot_read_pipes_devices_and_links() {
     let sandbox = hostile_resolver(&["look.bad", "secret"]);
     let project = sandbox.project();
     let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, project.join(name)).unwrap();
@@ -386,7 +386,7 @@ fn pipes_devices_links_and_loops_are_not_read() {
 }
 
 #[test]
-fn a_file_that_changes_while_it_is_read() {
+fn file_that_changes_while_it_is_read_is_harmless() {
     let sandbox = hostile_resolver(&["changing.bad", "changing"]);
     let path = sandbox.project().join("changing");
     let stop = std::sync::atomic::AtomicBool::new(false);
@@ -406,7 +406,7 @@ fn a_file_that_changes_while_it_is_read() {
 }
 
 #[test]
-fn a_directory_that_is_swapped_for_a_link_while_it_is_read() {
+fn directory_swapped_for_a_link_is_not_followed() {
     let sandbox = hostile_resolver(&["race.bad"]);
     sandbox.file("inside/secret", "inside");
     sandbox.file("../outside/secret", "outside");
@@ -434,7 +434,7 @@ fn a_directory_that_is_swapped_for_a_link_while_it_is_read() {
 }
 
 #[test]
-fn names_that_would_lead_elsewhere_become_plain_directories() {
+fn names_with_path_parts_become_plain_directories() {
     let sandbox = hostile_resolver(&["odd.bad"]);
     let ran = sandbox.run(&["run", "odd.bad"]).code(0);
     assert_printable(&ran);

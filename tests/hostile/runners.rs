@@ -20,7 +20,7 @@ fn is_an_error(kind: &str, options: &[&str], says: &[&str]) {
 }
 
 #[test]
-fn a_panic_is_told_with_its_message_and_place() {
+fn panic_is_reported_with_message_and_line() {
     is_an_error(
         "panic",
         &[],
@@ -29,7 +29,7 @@ fn a_panic_is_told_with_its_message_and_place() {
 }
 
 #[test]
-fn an_endless_loop_ends_with_its_processor_time() {
+fn endless_loop_is_stopped_at_the_cpu_limit() {
     is_an_error(
         "loop",
         &["--set", "plugins.limits.cpu=0.3"],
@@ -38,7 +38,7 @@ fn an_endless_loop_ends_with_its_processor_time() {
 }
 
 #[test]
-fn an_endless_loop_ends_with_the_tasks_time() {
+fn endless_loop_is_stopped_at_the_task_timeout() {
     let (sandbox, _) = hostile(
         r#"{"kind": "loop", "uri": "x"}"#,
         &["--task-timeout", "0.3"],
@@ -50,7 +50,7 @@ fn an_endless_loop_ends_with_the_tasks_time() {
 }
 
 #[test]
-fn memory_ends_at_its_limit() {
+fn memory_is_limited() {
     is_an_error(
         "hog",
         &["--set", "plugins.limits.memory_mb=64"],
@@ -59,7 +59,7 @@ fn memory_ends_at_its_limit() {
 }
 
 #[test]
-fn an_endless_recursion_ends_with_the_stack_and_is_named() {
+fn endless_recursion_is_stopped_and_named() {
     let twice = [
         "in hostile_runner::recurse at ",
         ", called by hostile_runner::recurse at ",
@@ -68,17 +68,17 @@ fn an_endless_recursion_ends_with_the_stack_and_is_named() {
 }
 
 #[test]
-fn to_exit_is_no_outcome() {
+fn exit_without_a_result_is_an_error() {
     is_an_error("exit-early", &[], &["failed"]);
 }
 
 #[test]
-fn an_error_of_a_runner_is_told_in_its_words() {
+fn error_of_a_runner_is_the_reason() {
     is_an_error("error", &[], &["I do not want to", "not-permitted"]);
 }
 
 #[test]
-fn chatter_ends_at_its_limit() {
+fn bytes_of_messages_are_limited() {
     is_an_error(
         "chatter",
         &["--set", "plugins.limits.status_bytes=1000000"],
@@ -87,7 +87,7 @@ fn chatter_ends_at_its_limit() {
 }
 
 #[test]
-fn a_flood_of_small_messages_ends_at_its_limit() {
+fn number_of_messages_is_limited() {
     is_an_error(
         "chatter",
         &["--set", "plugins.limits.status_messages=20"],
@@ -96,7 +96,7 @@ fn a_flood_of_small_messages_ends_at_its_limit() {
 }
 
 #[test]
-fn artifacts_end_at_their_limit() {
+fn bytes_of_artifacts_are_limited() {
     let runnable = r#"{"kind": "artifacts", "uri": "x"}"#;
     let set = ["--set", "plugins.limits.status_bytes=3000000"];
     let (sandbox, ran) = hostile(runnable, &set, 1);
@@ -111,7 +111,7 @@ fn artifacts_end_at_their_limit() {
 }
 
 #[test]
-fn a_flood_of_log_lines_is_cut_and_the_rest_counted() {
+fn flood_of_log_lines_is_cut_and_counted() {
     let (sandbox, _) = hostile(r#"{"kind": "flood", "uri": "x"}"#, &[], 0);
     let job = sandbox.job();
     assert_eq!(job.status("x"), "PASS");
@@ -127,14 +127,14 @@ fn a_flood_of_log_lines_is_cut_and_the_rest_counted() {
 }
 
 #[test]
-fn what_a_runner_leaves_running_is_ended_and_said() {
+fn orphans_of_a_runner_are_killed_and_reported() {
     let (sandbox, ran) = hostile(r#"{"kind": "orphan", "uri": "x"}"#, &[], 0);
     assert_eq!(sandbox.job().status("x"), "PASS");
     assert!(ran.stdout.contains("processes left behind"), "{ran}");
 }
 
 #[test]
-fn a_runner_writes_only_into_its_own_directory() {
+fn runner_writes_only_into_its_directory() {
     let (sandbox, _) = hostile(r#"{"kind": "escape", "uri": "x"}"#, &[], 0);
     let job = sandbox.job();
     assert_eq!(job.status("x"), "CANCEL", "{:#}", job.test("x"));
@@ -150,7 +150,7 @@ fn rubbish(which: &str, code: i32) -> (Sandbox, Ran) {
 }
 
 #[test]
-fn absurd_outcomes_are_kept_in_bounds() {
+fn invalid_results_are_sanitised() {
     let (sandbox, _) = rubbish("empty", 1);
     assert_eq!(sandbox.job().status("empty"), "FAIL");
 
@@ -177,7 +177,7 @@ fn absurd_outcomes_are_kept_in_bounds() {
 }
 
 #[test]
-fn a_runner_cannot_forge_what_the_host_says_of_its_task() {
+fn runner_cannot_forge_fields_of_the_host() {
     let (sandbox, _) = rubbish("forged", 1);
     let job = sandbox.job();
     let test = job.test("forged");

@@ -225,21 +225,21 @@ const ANSWERS: [&str; 5] = [
 ];
 
 #[test]
-fn sockets_and_pipes_of_the_machine_do_not_answer() {
+fn sockets_and_pipes_of_the_machine_are_unreachable() {
     for user in USERS {
         Machine::new(user).assert_held(&ANSWERS);
     }
 }
 
 #[test]
-fn sockets_and_pipes_of_another_file_system_do_not_answer() {
+fn sockets_and_pipes_of_another_file_system_are_unreachable() {
     for user in USERS {
         Machine::mounted(user).assert_held(&ANSWERS);
     }
 }
 
 #[test]
-fn abstract_sockets_do_not_answer_also_with_a_network() {
+fn abstract_sockets_are_unreachable_even_with_a_network() {
     let ways = [
         "abstract_socket",
         "abstract_datagrams",
@@ -256,7 +256,7 @@ fn abstract_sockets_do_not_answer_also_with_a_network() {
 }
 
 #[test]
-fn sandbox_with_a_network_has_abstract_sockets_of_its_own() {
+fn sandbox_with_a_network_can_use_own_abstract_sockets() {
     let machine = Machine::new(User::Root);
     let config = "../home/.config/persea/config.toml";
     machine
@@ -273,7 +273,7 @@ socket.socket(socket.AF_UNIX).connect('\\0persea-own')";
 }
 
 #[test]
-fn results_of_jobs_are_not_there_for_tests() {
+fn results_of_jobs_are_hidden_from_tests() {
     let ways = ["journal_of_the_job", "arguments_of_other_tests"];
     for user in USERS {
         let machine = Machine::new(user);
@@ -298,7 +298,7 @@ fn results_of_jobs_are_not_there_for_tests() {
 }
 
 #[test]
-fn what_a_project_hides_is_not_there_for_its_tests() {
+fn paths_hidden_by_a_project_are_hidden_from_its_tests() {
     let ways = [
         "expected_results",
         "expected_results_by_a_link",
@@ -323,14 +323,14 @@ const SECRETS: [&str; 4] = [
 ];
 
 #[test]
-fn keys_and_tokens_of_the_home_directory_are_not_there() {
+fn secrets_of_the_home_directory_are_hidden() {
     for user in USERS {
         Machine::new(user).assert_held(&SECRETS);
     }
 }
 
 #[test]
-fn project_shows_nothing_and_its_user_does() {
+fn only_the_user_can_show_hidden_paths() {
     for user in USERS {
         let machine = Machine::new(user);
         let show = "spawner.sandbox.show = ['~/.ssh', '~/.aws/credentials', 'expected']\n";
@@ -349,7 +349,7 @@ fn project_shows_nothing_and_its_user_does() {
 }
 
 #[test]
-fn socket_that_is_shown_answers() {
+fn shown_socket_is_reachable() {
     let machine = Machine::new(User::Root);
     let stream = machine.directory().join("stream");
     let show = format!("spawner.sandbox.show = ['{}']\n", stream.display());
@@ -361,7 +361,7 @@ fn socket_that_is_shown_answers() {
 }
 
 #[test]
-fn what_hides_the_project_itself_is_refused() {
+fn hiding_the_project_itself_is_refused() {
     let sandbox = Sandbox::new();
     let hide = r#"spawner.sandbox.hide=[".."]"#;
     let args = ["run", "--spawner", "sandbox", "--set", hide, "/bin/true"];

@@ -6,7 +6,7 @@ use super::{Machine, USERS, User};
 use serde_json::json;
 
 #[test]
-fn sandbox_of_anybody_has_no_way_to_the_kernel() {
+fn kernel_interfaces_are_blocked_for_every_user() {
     let ways = [
         "user_namespace_by_unshare",
         "user_namespace_by_clone",
@@ -30,7 +30,7 @@ fn sandbox_of_anybody_has_no_way_to_the_kernel() {
 }
 
 #[test]
-fn sandbox_of_root_has_no_way_to_the_kernel() {
+fn privileged_kernel_interfaces_are_blocked_for_root() {
     Machine::new(User::Root).assert_held(&[
         "namespaces_of_another_process",
         "mount_namespace",
@@ -52,7 +52,7 @@ fn sandbox_of_root_has_no_way_to_the_kernel() {
 }
 
 #[test]
-fn numbers_of_the_x32_abi_are_no_way_around_the_filter() {
+fn x32_numbers_do_not_bypass_the_filter() {
     // Most kernels do not have that ABI, so on the machine itself it may fail too.
     let machine = Machine::new(User::Nobody);
     machine.assert_all("sandbox", &["io_uring_with_an_x32_number"], "FAIL");
@@ -79,7 +79,7 @@ fn said(machine: &Machine, spawner: &str, name: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn filtered_calls_fail_one_by_one() {
+fn each_filtered_call_is_refused() {
     let machine = Machine::new(User::Root);
     compile(&machine, "calls", include_str!("calls.c"));
     let (on_machine, in_sandbox) = (
@@ -95,7 +95,7 @@ fn filtered_calls_fail_one_by_one() {
 
 #[cfg(target_arch = "x86_64")]
 #[test]
-fn filtered_calls_fail_by_the_numbers_of_32_bit_programs_too() {
+fn each_filtered_32_bit_call_is_refused() {
     let machine = Machine::new(User::Root);
     compile(&machine, "calls32", include_str!("calls32.c"));
     let (on_machine, in_sandbox) = (
@@ -112,7 +112,7 @@ fn filtered_calls_fail_by_the_numbers_of_32_bit_programs_too() {
 }
 
 #[test]
-fn ordinary_programs_work_behind_the_filter() {
+fn filter_allows_ordinary_programs() {
     let script = r#"
 import ctypes, multiprocessing, os, socket, subprocess, tempfile, threading
 thread = threading.Thread(target=lambda: None); thread.start(); thread.join()
