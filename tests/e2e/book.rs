@@ -34,13 +34,21 @@ fn read(path: &str) -> String {
         .unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The README and all pages, by their paths in the repository.
+/// The pages at the root of the repository and all pages of the book, by their paths.
 fn pages() -> Vec<(String, String)> {
-    let mut paths = vec!["README.md".to_owned()];
-    for entry in std::fs::read_dir(repository().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") {
-            paths.push(format!("docs/{name}"));
+    let root = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+    ];
+    let mut paths = root.map(str::to_owned).to_vec();
+    for folder in ["docs", "docs/design"] {
+        for entry in std::fs::read_dir(repository().join(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".md") {
+                paths.push(format!("{folder}/{name}"));
+            }
         }
     }
     paths.sort();
