@@ -3,7 +3,7 @@
 
 use std::io::{PipeReader, Read as _};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -118,14 +118,7 @@ fn task_timeout_fires_with_unread_output_and_no_line_is_lost() {
 #[test]
 fn report_into_an_unread_pipe_delays_nothing() {
     let sandbox = project_of_many_tests(&json!({}));
-    let pipe = sandbox.project().join("pipe");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .unwrap()
-            .success()
-    );
+    let pipe = sandbox.pipe("pipe");
     // The pipe is open for reading, but nobody reads.
     let mut reader = std::fs::File::options();
     let reader = reader.read(true).write(true).open(&pipe).unwrap();

@@ -16,7 +16,7 @@ pub mod recipes;
 pub mod users;
 
 pub use job::{Job, assert_well_formed};
-pub use process::{LONG, Ran, assert_stderr, finish, rest, signal, skip, wait_until};
+pub use process::{LONG, Ran, assert_stderr, finish, rest, signal, skip, wait_until, wrapped};
 
 /// An environment variable that every process of one project inherits, so that orphans are found.
 const MARK: &str = "PERSEA_TEST_MARK";
@@ -56,6 +56,18 @@ impl Sandbox {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         path
+    }
+
+    /// Makes a named pipe in the project.
+    pub fn pipe(&self, name: &str) -> PathBuf {
+        let path = self.project().join(name);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        path
+    }
+
+    /// Writes the configuration of the user.
+    pub fn user_config(&self, text: &str) -> PathBuf {
+        self.file("../home/.config/persea/config.toml", text)
     }
 
     /// Writes an executable shell script into the project.
@@ -106,31 +118,12 @@ impl Sandbox {
 
     /// The binary started by another program, which takes the command as its last arguments.
     pub fn persea_below(&self, wrapper: &[&str], args: &[&str]) -> Command {
-        let persea = self.persea(args);
-        let mut command = Command::new(wrapper[0]);
-        command
-            .args(&wrapper[1..])
-            .arg(persea.get_program())
-            .args(persea.get_args());
-        self.equip(&mut command);
-        command
+        wrapped(wrapper, &self.persea(args))
     }
 
     /// Gives another program the directory, variables and streams that the binary gets.
     pub fn equip<'a>(&self, other: &'a mut Command) -> &'a mut Command {
-        let persea = self.persea(&[]);
-        other
-            .current_dir(self.project())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        for (name, value) in persea.get_envs() {
-            match value {
-                Some(value) => other.env(name, value),
-                None => other.env_remove(name),
-            };
-        }
-        other
+        process::equip_as(other, &self.persea(&[]))
     }
 
     /// Runs the binary to its end.

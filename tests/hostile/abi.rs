@@ -1,24 +1,27 @@
-//! Components that break the rules of the component model or use up what there is, where no compiler would have let them.
+//! Owns components that break the rules of the component model or exhaust a resource, in ways that
+//! no compiler would emit.
+
+use serde_json::json;
 
 use crate::hostile::assert_printable;
 use crate::hostile::wat::{DESCRIPTION, Runner, component, words};
 use crate::support::plugins::lock;
-use crate::support::{Ran, Sandbox, finish, signal, wait_until};
+use crate::support::recipes::{noop, shell};
+use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, wait_until};
 
-/// A sandbox with a component and a good list of tests.
-fn with(bytes: &[u8]) -> Sandbox {
+/// A project with a component, and a recipe of one test for it between two others.
+fn with_component(bytes: &[u8]) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.file("plugins/wat.wasm", bytes);
-    let after =
-        r#"{"kind": "exec-test", "uri": "/bin/echo", "args": ["after"], "identifier": "after"}"#;
-    sandbox.file(
-        "job.json",
-        format!(r#"[{{"kind": "noop", "uri": "before"}}, {{"kind": "wat", "uri": "x", "args": ["an argument"]}}, {after}]"#),
-    );
+    let test = json!({"kind": "wat", "uri": "x", "args": ["an argument"]});
+    let tests = [noop("before"), test, shell("after", "echo after")];
+    sandbox.recipe("job.json", &tests);
     sandbox
 }
 
-fn ends_well(sandbox: &Sandbox, ran: &Ran) {
+/// The two other tests are unharmed, and no process is left.
+#[track_caller]
+fn assert_unharmed(sandbox: &Sandbox, ran: &Ran) {
     let job = sandbox.job();
     for name in ["before", "after"] {
         assert_eq!(job.status(name), "PASS", "{ran}");
@@ -29,41 +32,31 @@ fn ends_well(sandbox: &Sandbox, ran: &Ran) {
     sandbox.assert_no_strays();
 }
 
-/// It's loaded, and its task ends ERROR with these words.
+/// The component is loaded, and its task ends in ERROR with a reason that contains these parts.
 #[track_caller]
-pub fn fails_in_its_task(runner: &Runner, options: &[&str], says: &[&str]) {
-    let sandbox = with(&runner.component());
+pub fn assert_task_fails(runner: &Runner, options: &[&str], parts: &[&str]) {
+    let sandbox = with_component(&runner.component());
     lock(&sandbox, "plugins/wat.wasm", &[]);
-    let mut args = vec!["run"];
-    args.extend(options);
-    args.push("job.json");
+    let args = [&["run"], options, &["job.json"]].concat();
     let ran = sandbox.run(&args).code(1);
-    ends_well(&sandbox, &ran);
+    assert_unharmed(&sandbox, &ran);
     let job = sandbox.job();
-    assert_eq!(job.status("x"), "ERROR", "{ran}");
-    let reason = job.reason("x");
-    for part in says.iter().chain([&"runner `wat` (plugins/wat.wasm)"]) {
-        assert!(reason.contains(part), "no {part:?} in: {reason}");
-    }
-    assert!(reason.len() < 1000, "{reason}");
+    job.assert_error("x", parts);
+    job.assert_error("x", &["runner `wat` (plugins/wat.wasm)"]);
+    assert!(job.reason("x").len() < 1000, "{}", job.reason("x"));
 }
 
-/// It's not loaded, with these words; the rest of the job is as without it.
+/// The component is not loaded, with a warning that contains these parts, and cannot be locked.
 #[track_caller]
-fn is_not_loaded(bytes: &[u8], options: &[&str], says: &[&str]) {
-    let sandbox = with(bytes);
-    let mut args = vec!["run", "--plugin-dir", "plugins"];
-    args.extend(options);
-    args.push("job.json");
-    let ran = sandbox.run(&args).code(3);
-    ends_well(&sandbox, &ran);
+fn assert_not_loaded(bytes: &[u8], options: &[&str], parts: &[&str]) {
+    let sandbox = with_component(bytes);
+    let args = ["run", "--plugin-dir", "plugins"];
+    let ran = sandbox.run(&[&args, options, &["job.json"]].concat());
+    let ran = ran.code(3);
+    assert_unharmed(&sandbox, &ran);
     assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
-    for part in says
-        .iter()
-        .chain([&"warning: plugin not loaded: plugins/wat.wasm "])
-    {
-        assert!(ran.stderr.contains(part), "no {part:?} in {ran}");
-    }
+    assert_stderr(&ran, parts);
+    assert_stderr(&ran, &["warning: plugin not loaded: plugins/wat.wasm "]);
     assert!(ran.stderr.len() < 1500, "{ran}");
     assert!(
         sandbox
@@ -75,9 +68,10 @@ fn is_not_loaded(bytes: &[u8], options: &[&str], says: &[&str]) {
     sandbox.run(&add).code(4);
 }
 
-/// The description with one of its words replaced: 0 and 1 are the name, 6 and 7 the kinds.
-fn describing(place: u32, value: u32) -> Vec<u8> {
-    let address = DESCRIPTION + 4 * place;
+/// A component with one word of its description replaced. Words 0 and 1 are the address and length
+/// of the name, 6 and 7 those of the list of kinds.
+fn describing(index: u32, value: u32) -> Vec<u8> {
+    let address = DESCRIPTION + 4 * index;
     let more = format!("(data (i32.const {address}) \"{}\")", words(&[value]));
     Runner::with(more).component()
 }
@@ -86,23 +80,23 @@ fn describing(place: u32, value: u32) -> Vec<u8> {
 fn unmodified_runner_passes() {
     for more in ["", "(memory 1) (table 10 funcref) (table 10 funcref)"] {
         let runner = Runner::with(more);
-        let sandbox = with(&runner.component());
+        let sandbox = with_component(&runner.component());
         let ran = sandbox
             .run(&["run", "--plugin-dir", "plugins", "job.json"])
             .code(0);
-        ends_well(&sandbox, &ran);
+        assert_unharmed(&sandbox, &ran);
         assert_eq!(sandbox.job().status("x"), "PASS");
     }
 }
 
 #[test]
 fn list_with_a_false_length_is_refused() {
-    is_not_loaded(&describing(7, 0x1fff_ffff), &[], &["failed: "]);
+    assert_not_loaded(&describing(7, 0x1fff_ffff), &[], &["failed: "]);
 }
 
 #[test]
 fn string_of_one_gibibyte_is_refused() {
-    is_not_loaded(&describing(1, 1 << 30), &[], &["failed: "]);
+    assert_not_loaded(&describing(1, 1 << 30), &[], &["failed: "]);
 }
 
 #[test]
@@ -114,23 +108,24 @@ fn string_over_the_call_limit_is_refused() {
         more,
         ..Runner::default()
     };
-    is_not_loaded(
+    assert_not_loaded(
         &runner.component(),
         &[],
         &[
-            "its limit on what one call hands to the host, 32 MiB: `plugins.limits.call_mb` raises it",
+            "its limit on what one call hands to the host, 32 MiB: `plugins.limits.call_mb` raises \
+             it",
         ],
     );
 }
 
 #[test]
 fn address_outside_of_memory_is_refused() {
-    is_not_loaded(&describing(0, 0xffff_fff0), &[], &["failed: "]);
+    assert_not_loaded(&describing(0, 0xffff_fff0), &[], &["failed: "]);
     let runner = Runner {
         describe: "(i32.const -4)",
         ..Runner::default()
     };
-    is_not_loaded(&runner.component(), &[], &["failed: "]);
+    assert_not_loaded(&runner.component(), &[], &["failed: "]);
 }
 
 #[test]
@@ -139,13 +134,13 @@ fn unaligned_address_is_refused() {
         describe: "(i32.const 129)",
         ..Runner::default()
     };
-    is_not_loaded(&runner.component(), &[], &["failed: ", "align"]);
+    assert_not_loaded(&runner.component(), &[], &["failed: ", "align"]);
 }
 
 #[test]
 fn name_that_is_not_utf8_is_refused() {
     let runner = Runner::with("(data (i32.const 64) \"\\ff\\fe\\80\")");
-    is_not_loaded(&runner.component(), &[], &["failed: ", "utf-8"]);
+    assert_not_loaded(&runner.component(), &[], &["failed: ", "utf-8"]);
 }
 
 #[test]
@@ -153,7 +148,7 @@ fn invalid_name_is_refused() {
     for name in ["\\1b[2", "a\\00b", "../", "A b", "\\e2\\80\\ae"] {
         let more = format!("(data (i32.const 64) \"{name}\")");
         let runner = Runner::with(more);
-        is_not_loaded(
+        assert_not_loaded(
             &runner.component(),
             &[],
             &["describes itself wrongly: its name is "],
@@ -164,14 +159,14 @@ fn invalid_name_is_refused() {
 #[test]
 fn trap_in_the_start_function_is_refused() {
     let runner = Runner::with("(func $start unreachable) (start $start)");
-    is_not_loaded(&runner.component(), &[], &["failed: ", "unreachable"]);
+    assert_not_loaded(&runner.component(), &[], &["failed: ", "unreachable"]);
 }
 
 #[test]
 fn endless_start_function_is_stopped() {
     let runner = Runner::with("(func $start (loop $again (br $again))) (start $start)");
     let limit = ["--set", "plugins.limits.describe=0.3"];
-    is_not_loaded(
+    assert_not_loaded(
         &runner.component(),
         &limit,
         &["its limit on the time for one answer, 0.3 s: `plugins.limits.describe` raises it"],
@@ -185,11 +180,12 @@ fn endless_description_is_stopped() {
         ..Runner::default()
     };
     let limit = ["--set", "plugins.limits.cpu=0.3"];
-    is_not_loaded(
+    assert_not_loaded(
         &runner.component(),
         &limit,
         &[
-            "its limit on processor time, 0.3 s: `plugins.limits.cpu` raises it, or `plugins.runner.limits.cpu` alone",
+            "its limit on processor time, 0.3 s: `plugins.limits.cpu` raises it, or \
+             `plugins.runner.limits.cpu` alone",
         ],
     );
 }
@@ -200,7 +196,7 @@ fn initial_memory_over_the_limit_is_refused() {
         memory: "65536",
         ..Runner::default()
     };
-    is_not_loaded(
+    assert_not_loaded(
         &runner.component(),
         &[],
         &["its limit on memory, 256 MiB: `plugins.limits.memory_mb` raises it"],
@@ -209,25 +205,25 @@ fn initial_memory_over_the_limit_is_refused() {
 
 #[test]
 fn memories_over_the_limit_together_are_refused() {
-    // Each would do for itself.
-    let one = Runner {
+    // Each memory alone is below the limit.
+    let runner = Runner {
         memory: "2000",
+        more: "(memory 2000) (memory 2000) (memory 2000)".to_owned(),
         ..Runner::default()
     };
-    let more = "(memory 2000) (memory 2000) (memory 2000)".to_owned();
-    let says = "its limit on memory, 256 MiB: `plugins.limits.memory_mb` raises it";
-    is_not_loaded(&Runner { more, ..one }.component(), &[], &[says]);
+    let error = "its limit on memory, 256 MiB: `plugins.limits.memory_mb` raises it";
+    assert_not_loaded(&runner.component(), &[], &[error]);
 }
 
 #[test]
 fn tables_over_the_limit_are_refused() {
-    // One, or two of which each would do for itself.
+    // One table over the limit, and two that are only over it together.
     for more in [
         "(table 10000000 funcref)",
         "(table 60000 funcref) (table 60000 funcref)",
     ] {
         let runner = Runner::with(more);
-        is_not_loaded(
+        assert_not_loaded(
             &runner.component(),
             &[],
             &["its limit on tables, 100000 elements: `plugins.limits.table_elements` raises it"],
@@ -239,10 +235,12 @@ fn tables_over_the_limit_are_refused() {
 fn growing_table_is_stopped_at_its_limit() {
     let runner = Runner {
         more: "(table $t 1 funcref)".into(),
-        run: "(loop $again (br_if $again (i32.ne (i32.const -1) (table.grow $t (ref.null func) (i32.const 1000))))) unreachable",
+        run: "(loop $again (br_if $again (i32.ne (i32.const -1)
+                  (table.grow $t (ref.null func) (i32.const 1000)))))
+              unreachable",
         ..Runner::default()
     };
-    fails_in_its_task(
+    assert_task_fails(
         &runner,
         &[],
         &[
@@ -255,20 +253,23 @@ fn growing_table_is_stopped_at_its_limit() {
 #[test]
 fn growing_memory_is_stopped_at_its_limit() {
     let runner = Runner {
-        run: "(loop $again (br_if $again (i32.ne (i32.const -1) (memory.grow (i32.const 16))))) unreachable",
+        run: "(loop $again (br_if $again (i32.ne (i32.const -1) (memory.grow (i32.const 16)))))
+              unreachable",
         ..Runner::default()
     };
-    fails_in_its_task(&runner, &[], &["its limit on memory, 256 MiB"]);
+    assert_task_fails(&runner, &[], &["its limit on memory, 256 MiB"]);
 }
 
 #[test]
 fn endless_recursion_is_stopped_at_the_stack_limit() {
     let runner = Runner {
-        more: "(func $deep (param i64) (result i64) (i64.add (i64.const 1) (call $deep (i64.add (i64.const 1) (local.get 0)))))".into(),
+        more: "(func $deep (param i64) (result i64)
+                   (i64.add (i64.const 1) (call $deep (i64.add (i64.const 1) (local.get 0)))))"
+            .into(),
         run: "(drop (call $deep (i64.const 0))) (i32.const 256)",
         ..Runner::default()
     };
-    fails_in_its_task(
+    assert_task_fails(
         &runner,
         &[],
         &["its limit on the stack, 512 KiB: `plugins.limits.stack_kb` raises it"],
@@ -277,10 +278,10 @@ fn endless_recursion_is_stopped_at_the_stack_limit() {
 
 #[test]
 fn invalid_result_fails_its_task() {
-    // The first byte says whether it went well, the fifth how.
+    // The first byte is the case of the `result`, the fifth the status, the ninth an `option`.
     for (address, value) in [(256, 7), (260, 99), (264, 5)] {
         let more = format!("(data (i32.const {address}) \"\\{value:02x}\")");
-        fails_in_its_task(&Runner::with(more), &[], &["failed: "]);
+        assert_task_fails(&Runner::with(more), &[], &["failed: "]);
     }
 }
 
@@ -290,20 +291,17 @@ fn reason_with_a_false_length_fails_its_task() {
         "(data (i32.const 256) \"{}\")",
         words(&[0, 1, 1, 64, 0xffff_ffff])
     );
-    fails_in_its_task(&Runner::with(more), &[], &["failed: "]);
+    assert_task_fails(&Runner::with(more), &[], &["failed: "]);
 }
 
 #[test]
 fn invalid_realloc_fails_its_task() {
-    let realloc = |realloc: &'static str, options: &[&str], says: &[&str]| {
-        fails_in_its_task(
-            &Runner {
-                realloc,
-                ..Runner::default()
-            },
-            options,
-            says,
-        );
+    let realloc = |realloc: &'static str, options: &[&str], parts: &[&str]| {
+        let runner = Runner {
+            realloc,
+            ..Runner::default()
+        };
+        assert_task_fails(&runner, options, parts);
     };
     realloc("(i32.const -8)", &[], &["failed: "]);
     realloc("(i32.const 3)", &[], &["failed: "]);
@@ -322,39 +320,45 @@ fn invalid_realloc_fails_its_task() {
         more,
         ..Runner::default()
     };
-    fails_in_its_task(&runner, &[], &["its limit on the stack"]);
+    assert_task_fails(&runner, &[], &["its limit on the stack"]);
 }
 
 #[test]
 fn import_outside_of_the_world_is_refused() {
     for import in ["fetch", "workspace", "output", "cache"] {
-        let text = format!(
-            "(component (import \"persea:plugin/{import}@0.1.0\" (instance)) (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))"
-        );
-        let says = format!("asks for `persea:plugin/{import}@0.1.0`, which a runner does not get");
-        is_not_loaded(&wat::parse_str(text).unwrap(), &[], &[&says]);
+        let import = format!("persea:plugin/{import}@0.1.0");
+        let bytes = empty_runner(&format!("(import \"{import}\" (instance))"));
+        let error = format!("asks for `{import}`, which a runner does not get");
+        assert_not_loaded(&bytes, &[], &[&error]);
     }
-    let text = "(component (import \"host:everything/root@1.0.0\" (instance)) (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))";
-    is_not_loaded(
-        &wat::parse_str(text).unwrap(),
-        &[],
-        &["asks for `host:everything/root@1.0.0`"],
-    );
+    let bytes = empty_runner("(import \"host:everything/root@1.0.0\" (instance))");
+    assert_not_loaded(&bytes, &[], &["asks for `host:everything/root@1.0.0`"]);
 }
 
 #[test]
 fn empty_exports_are_refused() {
-    let text = "(component (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))";
-    is_not_loaded(&wat::parse_str(text).unwrap(), &[], &["cannot be loaded: "]);
+    assert_not_loaded(&empty_runner(""), &[], &["cannot be loaded: "]);
 }
 
-/// A runner that takes seconds to compile: functions with very many blocks and values are what takes a compiler longest for its
-/// size. With another number it is another one.
+/// A component that exports the instances of a runner without any function.
+fn empty_runner(more: &str) -> Vec<u8> {
+    let text = format!(
+        "(component {more}
+            (instance (export \"persea:plugin/plugin@0.1.0\"))
+            (instance (export \"persea:plugin/run@0.1.0\")))"
+    );
+    wat::parse_str(text).unwrap()
+}
+
+/// A runner that takes seconds to compile, because its functions have very many blocks and values.
+/// Each number gives different bytes, which no cache has.
 fn slow_to_compile(number: u32) -> Vec<u8> {
     let mut body = String::from("(local i64)");
     for number in 0..20_000 {
         body.push_str(&format!(
-            "(if (i64.eqz (local.get 0)) (then (local.set 0 (i64.add (local.get 0) (i64.const {number})))) (else (local.set 0 (i64.mul (local.get 0) (i64.load (i32.const {number}))))))"
+            "(if (i64.eqz (local.get 0))
+                (then (local.set 0 (i64.add (local.get 0) (i64.const {number}))))
+                (else (local.set 0 (i64.mul (local.get 0) (i64.load (i32.const {number}))))))"
         ));
     }
     let functions: String = (0..4).map(|_| format!("(func {body})")).collect();
@@ -368,7 +372,7 @@ fn slow_to_compile(number: u32) -> Vec<u8> {
 
 #[test]
 fn killed_compiler_is_not_reported_as_a_limit() {
-    let sandbox = with(&slow_to_compile(std::process::id()));
+    let sandbox = with_component(&slow_to_compile(std::process::id()));
     let args = ["run", "--plugin-dir", "plugins", "/bin/true"];
     let child = sandbox.persea(&args).spawn().unwrap();
     wait_until("a compiler has been killed", || {
@@ -398,31 +402,30 @@ fn killed_compiler_is_not_reported_as_a_limit() {
 fn slow_compilation_is_stopped_at_its_limits() {
     let bytes = slow_to_compile(0);
     let limit = ["--set", "plugins.limits.compile=1"];
-    is_not_loaded(
+    assert_not_loaded(
         &bytes,
         &limit,
         &[
-            "its limit on the time to compile it, 1 s: `plugins.limits.compile` raises it, or `plugins.runner.limits.compile` alone",
+            "its limit on the time to compile it, 1 s: `plugins.limits.compile` raises it, or \
+             `plugins.runner.limits.compile` alone",
         ],
     );
     let limit = ["--set", "plugins.limits.compile_memory_mb=60"];
-    is_not_loaded(
+    assert_not_loaded(
         &bytes,
         &limit,
         &[
-            "its limit on the memory to compile it, 60 MiB: `plugins.limits.compile_memory_mb` raises it",
+            "its limit on the memory to compile it, 60 MiB: `plugins.limits.compile_memory_mb` \
+             raises it",
         ],
     );
 }
 
 #[test]
 fn instances_over_the_limit_are_refused() {
-    let one = "(core instance (instantiate $m))".repeat(300);
-    let text = format!(
-        "(component (core module $m) {one} (instance (export \"persea:plugin/plugin@0.1.0\")) (instance (export \"persea:plugin/run@0.1.0\")))"
-    );
-    is_not_loaded(
-        &wat::parse_str(text).unwrap(),
+    let instances = "(core instance (instantiate $m))".repeat(300);
+    assert_not_loaded(
+        &empty_runner(&format!("(core module $m) {instances}")),
         &[],
         &["its limit on core instances, 200: `plugins.limits.instances` raises it"],
     );

@@ -1,13 +1,16 @@
-//! What tests do to reach the channel between host and helper: whoever could write there would give himself any result.
+//! Owns the channel between host and helper: a test that could write to it would forge any result,
+//! so no test reaches it.
 
 use serde_json::{Value, json};
 
+use crate::support::recipes::{exec, shell, with};
 use crate::support::users::User;
 use crate::support::{Sandbox, finish};
 
-/// Tries to reach other processes' descriptors, memory and execution, and writes rubbish and forged ends of tests wherever it
-/// gets in. Prints what it has reached, as a list, and fails.
-const REACHES: &str = r#"
+/// A Python program that tries to reach descriptors, memory and execution of other processes,
+/// writes forged results and garbage to every descriptor that it gets, prints a list of what it
+/// reached, and fails.
+const ATTACK: &str = r#"
 import ctypes, os, signal, struct, sys
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -42,7 +45,8 @@ def attack(pid):
     for number in range(64):
         for flags in (os.O_RDWR, os.O_WRONLY, os.O_RDONLY):
             try:
-                forge(f"{pid} opens {number}", os.open(f"/proc/{pid}/fd/{number}", flags | os.O_NONBLOCK))
+                fd = os.open(f"/proc/{pid}/fd/{number}", flags | os.O_NONBLOCK)
+                forge(f"{pid} opens {number}", fd)
             except OSError:
                 pass
     pidfd = libc.syscall(PIDFD_OPEN, pid, 0)
@@ -80,7 +84,7 @@ def parent(pid):
         return int(file.read().rsplit(")", 1)[1].split()[1])
 
 if sys.argv[1] == "all":
-    # In a sandbox: whoever is there and is not the test itself.
+    # In a sandbox: every other process.
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     pids = [pid for pid in pids if pid != os.getpid()]
 else:
@@ -102,17 +106,16 @@ print(reached)
 sys.exit(1)
 "#;
 
-fn attack(name: &str, whom: &str) -> Value {
-    let args = ["-c", REACHES, whom];
-    json!({"kind": "exec-test", "uri": "/usr/bin/python3", "args": args, "identifier": name})
+fn attack(name: &str, targets: &str) -> Value {
+    let args = json!(["-c", ATTACK, targets]);
+    with(exec(name, "/usr/bin/python3"), "args", args)
 }
 
 fn honest(name: &str) -> Value {
-    let args = ["-c", "echo honest; exit 3"];
-    json!({"kind": "exec-test", "uri": "/bin/sh", "args": args, "identifier": name})
+    shell(name, "echo honest; exit 3")
 }
 
-/// Looks that every test failed, as it did, and that nobody has reached anything.
+/// Every test has its true result, and no attack reached anything.
 #[track_caller]
 fn assert_unreached(sandbox: &Sandbox) {
     let job = sandbox.job();
@@ -121,28 +124,28 @@ fn assert_unreached(sandbox: &Sandbox) {
         assert_eq!(job.reason(name), "exited with code 3");
     }
     for name in ["attack-1", "attack-2"] {
-        let said = job.artifact(name, "stdout");
-        assert_eq!(said, "[]\n", "{}", job.artifact(name, "stderr"));
+        let reached = job.artifact(name, "stdout");
+        assert_eq!(reached, "[]\n", "{}", job.artifact(name, "stderr"));
         assert_eq!(job.status(name), "FAIL");
         assert_eq!(job.reason(name), "exited with code 1");
     }
     sandbox.assert_no_strays();
 }
 
-fn job(whom: &str) -> String {
-    let tests = [
+/// Tests that attack `all` processes or their `parents`, between two honest ones.
+fn attacks(targets: &str) -> [Value; 4] {
+    [
         honest("before"),
-        attack("attack-1", whom),
-        attack("attack-2", whom),
+        attack("attack-1", targets),
+        attack("attack-2", targets),
         honest("after"),
-    ];
-    json!(tests).to_string()
+    ]
 }
 
 #[test]
 fn test_of_root_in_a_sandbox_cannot_reach_the_helper_channel() {
     let sandbox = Sandbox::new();
-    sandbox.file("job.json", job("all"));
+    sandbox.recipe("job.json", &attacks("all"));
     let slot = ["--spawner", "sandbox", "--max-parallel-tasks", "1"];
     let args = [&["run"], &slot[..], &["job.json"]].concat();
     let ran = sandbox.run(&args).code(1);
@@ -152,9 +155,9 @@ fn test_of_root_in_a_sandbox_cannot_reach_the_helper_channel() {
 
 #[test]
 fn test_of_a_user_reaches_neither_helper_nor_host() {
-    for (spawner, whom) in [("sandbox", "all"), ("process", "parents")] {
+    for (spawner, targets) in [("sandbox", "all"), ("process", "parents")] {
         let sandbox = Sandbox::new();
-        sandbox.file("job.json", job(whom));
+        sandbox.recipe("job.json", &attacks(targets));
         let slot = ["--spawner", spawner, "--max-parallel-tasks", "1"];
         let args = [&["run"], &slot[..], &["job.json"]].concat();
         let mut command = match User::of(&sandbox) {
@@ -171,12 +174,8 @@ fn test_of_a_user_reaches_neither_helper_nor_host() {
 fn test_in_a_sandbox_cannot_delay_its_timeout() {
     let sandbox = Sandbox::new();
     let script = "kill -STOP 1; kill -STOP -1; while :; do :; done";
-    let args = [
-        "-c",
-        &format!("for n in 1 2 3 4; do ({script}) & done; {script}"),
-    ];
-    let test = json!([{"kind": "exec-test", "uri": "/bin/sh", "args": args, "identifier": "busy"}]);
-    sandbox.file("job.json", test.to_string());
+    let script = format!("for n in 1 2 3 4; do ({script}) & done; {script}");
+    sandbox.recipe("job.json", &[shell("busy", &script)]);
     let args = [
         "run",
         "--spawner",

@@ -1,29 +1,21 @@
-//! A checkout of a stranger: files that are pipes, devices or enormous, and a configuration that reaches out of it.
+//! Owns hostile checkouts: files that are pipes, devices or too large, configuration that reaches
+//! out of the project, and projects of another user.
 
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::hostile::assert_printable;
 use crate::support::plugins::install;
-use crate::support::{Ran, Sandbox};
+use crate::support::recipes::{shell, with};
+use crate::support::{Ran, Sandbox, assert_stderr, finish};
 
+/// The standard error contains each of these parts, and the output is safe to print.
 #[track_caller]
-fn says(ran: &Ran, parts: &[&str]) {
-    for part in parts {
-        assert!(ran.stderr.contains(part), "no {part:?} in\n{ran}");
-    }
-    crate::hostile::assert_printable(ran);
-}
-
-fn pipe(path: &Path) {
-    let made = std::process::Command::new("mkfifo").arg(path).status();
-    assert!(made.unwrap().success());
-}
-
-/// The user's own configuration.
-fn own(sandbox: &Sandbox, text: &str) {
-    sandbox.file("../home/.config/persea/config.toml", text);
+fn assert_error(ran: &Ran, parts: &[&str]) {
+    assert_stderr(ran, parts);
+    assert_printable(ran);
 }
 
 #[test]
@@ -45,20 +37,20 @@ fn pipes_and_devices_in_place_of_files_are_refused() {
     assert!(sandbox.project().join(plugin).exists());
     for (name, args) in cases {
         let path = sandbox.project().join(name);
-        let kept = std::fs::read(&path).ok();
-        let place: [&dyn Fn(); 3] = [
-            &|| pipe(&path),
+        let original = std::fs::read(&path).ok();
+        let replacements: [&dyn Fn(); 3] = [
+            &|| drop(sandbox.pipe(name)),
             &|| symlink("/dev/zero", &path).unwrap(),
             &|| std::fs::create_dir(&path).unwrap(),
         ];
-        for put_there in place {
+        for replace in replacements {
             let _ = std::fs::remove_file(&path);
-            put_there();
+            replace();
             let ran = sandbox.run(args).code(4);
-            says(&ran, &["cannot read", name, "it is no ordinary file"]);
+            assert_error(&ran, &["cannot read", name, "it is no ordinary file"]);
         }
         std::fs::remove_dir(&path).unwrap();
-        if let Some(bytes) = kept {
+        if let Some(bytes) = original {
             std::fs::write(&path, bytes).unwrap();
         }
     }
@@ -81,7 +73,7 @@ fn oversized_files_are_refused() {
         let path = sandbox.file(name, text);
         let ran = sandbox.run(args).code(4);
         let limit = format!("it has more than {limit}");
-        says(&ran, &["cannot read", name, &limit, "take out"]);
+        assert_error(&ran, &["cannot read", name, &limit, "take out"]);
         std::fs::remove_file(path).unwrap();
     }
 }
@@ -93,7 +85,10 @@ fn lock_with_the_most_entries_is_read_in_time() {
     let mut count = 0;
     while text.len() < (1 << 20) - 200 {
         let sha256 = format!("{count:064x}");
-        text.push_str(&format!("[[plugin]]\nname='n{count}'\nworld='runner'\nversion=''\ncontract=''\nsource='x{count}'\nsha256='{sha256}'\n"));
+        text.push_str(&format!(
+            "[[plugin]]\nname='n{count}'\nworld='runner'\nversion=''\ncontract=''\n\
+             source='x{count}'\nsha256='{sha256}'\n"
+        ));
         count += 1;
     }
     sandbox.file("persea.lock", text);
@@ -107,10 +102,11 @@ fn lock_with_the_most_entries_is_read_in_time() {
     );
 }
 
-/// What stands in a checkout's `persea.toml`, or in the settings of its job file, and why it does not hold.
+/// A setting is ignored in the checkout's `persea.toml` and in its job file, with a warning that
+/// has this reason.
 #[track_caller]
-fn not_taken(sandbox: &Sandbox, name: &str, value: &str, why: &str) {
-    let own = sandbox.root().join("home/.config/persea/config.toml");
+fn assert_ignored(sandbox: &Sandbox, name: &str, value: &str, why: &str) {
+    let config = sandbox.root().join("home/.config/persea/config.toml");
     let job = format!(
         "[settings]\n{name} = {value}\n[[suite]]\nname = 's'\nreferences = ['/bin/true']\n"
     );
@@ -128,11 +124,12 @@ fn not_taken(sandbox: &Sandbox, name: &str, value: &str, why: &str) {
         assert_eq!(
             ran.stderr,
             format!(
-                "warning: `{name}` from {file} is not taken, because {why}; `--set {name}=…` or {} sets it\n",
-                own.display()
+                "warning: `{name}` from {file} is not taken, because {why}; `--set {name}=…` or \
+                 {} sets it\n",
+                config.display()
             )
         );
-        // The job is where it always is.
+        // The job's directory is in its usual place.
         assert_eq!(sandbox.job().results()["pass"], 1);
     }
 }
@@ -143,8 +140,8 @@ fn project_cannot_name_where_the_host_writes() {
     let profile = sandbox.root().join("profile");
     std::fs::write(&profile, "mine").unwrap();
     symlink(sandbox.root(), sandbox.project().join("link")).unwrap();
-    let kept = [".git/config", ".git/hooks/pre-commit", "notes"];
-    for name in kept {
+    let precious = [".git/config", ".git/hooks/pre-commit", "notes"];
+    for name in precious {
         sandbox.file(name, "mine");
     }
     let absolute = profile.display().to_string();
@@ -163,24 +160,24 @@ fn project_cannot_name_where_the_host_writes() {
     ] {
         let name = format!("job.run.result.{format}.output");
         let why = format!("`{path}` is not the name of a file in the job's directory");
-        not_taken(&sandbox, &name, &format!("'{path}'"), &why);
+        assert_ignored(&sandbox, &name, &format!("'{path}'"), &why);
     }
     for path in ["results", ".git", ".", &absolute, "../results"] {
         let why = "a project cannot set it";
-        not_taken(&sandbox, "run.results_dir", &format!("'{path}'"), why);
+        assert_ignored(&sandbox, "run.results_dir", &format!("'{path}'"), why);
     }
     for (path, why) in [
         ("link", "`link` is not in the project, or leads out of it"),
         ("../x", "`../x` is not in the project, or leads out of it"),
     ] {
-        not_taken(
+        assert_ignored(
             &sandbox,
             "plugins.dirs",
             &format!("['plugins', '{path}']"),
             why,
         );
     }
-    for name in kept {
+    for name in precious {
         let text = std::fs::read_to_string(sandbox.project().join(name)).unwrap();
         assert_eq!(text, "mine", "{name}");
     }
@@ -196,8 +193,8 @@ fn project_cannot_name_where_the_host_writes() {
     assert_eq!(names(sandbox.root()), ["home", "profile", "project"]);
     assert_eq!(names(&sandbox.project()), [".git", "link", "notes"]);
 
-    // The user may name any place.
-    own(&sandbox, "job.run.result.tap.output = 'notes'\n");
+    // The user's configuration and the command line may name any path.
+    sandbox.user_config("job.run.result.tap.output = 'notes'\n");
     let set = format!("run.results_dir={}", sandbox.root().join("own").display());
     let ran = sandbox.run(&["run", "--json", &absolute, "--set", &set, "/bin/true"]);
     assert_eq!(ran.code(0).stderr, "");
@@ -223,7 +220,7 @@ fn report_named_by_a_project_stays_in_the_job_directory() {
     assert_eq!(job.read("mine.tap"), job.read("results.tap"));
     let beside = std::fs::read_to_string(sandbox.project().join("mine.tap"));
     assert_eq!(beside.unwrap(), "mine");
-    // What is there already keeps its place.
+    // A report cannot replace a file that the job or another report writes.
     for (taken, whose) in [
         ("results.json", "that is the report of result-format `json`"),
         ("events.jsonl", "that is the job's own"),
@@ -232,7 +229,7 @@ fn report_named_by_a_project_stays_in_the_job_directory() {
     ] {
         sandbox.file("persea.toml", name(taken));
         let ran = sandbox.run(&["run", "/bin/true"]).code(0);
-        says(&ran, &[&format!("writes no \"{taken}\": {whose}")]);
+        assert_error(&ran, &[&format!("writes no \"{taken}\": {whose}")]);
         assert_eq!(sandbox.job().results()["pass"], 1);
     }
 }
@@ -240,7 +237,7 @@ fn report_named_by_a_project_stays_in_the_job_directory() {
 #[test]
 fn project_cannot_open_the_sandbox() {
     let sandbox = Sandbox::new();
-    not_taken(
+    assert_ignored(
         &sandbox,
         "spawner.sandbox.network",
         "true",
@@ -248,30 +245,25 @@ fn project_cannot_open_the_sandbox() {
     );
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let test = serde_json::json!({
-        "kind": "exec-test", "uri": "/bin/bash", "identifier": "connects",
-        "args": ["-c", format!("touch written; exec 3<>/dev/tcp/127.0.0.1/{port}")],
-    });
-    sandbox.file("job.json", test.to_string());
-    own(&sandbox, "run.spawner = 'sandbox'\n");
-    let why = sandbox.root().join("home/.config/persea/config.toml");
-    let why = format!("{} sets it", why.display());
-    not_taken(&sandbox, "run.spawner", "'process'", &why);
+    let script = format!("touch written; exec 3<>/dev/tcp/127.0.0.1/{port}");
+    let test = with(shell("connects", &script), "uri", "/bin/bash".into());
+    sandbox.recipe("job.json", &[test]);
+    sandbox.user_config("run.spawner = 'sandbox'\n");
+    let config = sandbox.root().join("home/.config/persea/config.toml");
+    let why = format!("{} sets it", config.display());
+    assert_ignored(&sandbox, "run.spawner", "'process'", &why);
     sandbox.file(
         "persea.toml",
         "run.spawner = 'process'\nspawner.sandbox.network = true\n",
     );
     sandbox.run(&["run", "job.json"]).code(1);
     assert!(!sandbox.project().join("written").exists());
-    // The user may say so.
-    own(
-        &sandbox,
-        "run.spawner = 'sandbox'\nspawner.sandbox.network = true\n",
-    );
+    // The user's configuration may open it.
+    sandbox.user_config("run.spawner = 'sandbox'\nspawner.sandbox.network = true\n");
     sandbox.run(&["run", "job.json"]).code(0);
     assert!(!sandbox.project().join("written").exists());
-    // And where he says nothing the project says where its tests run.
-    own(&sandbox, "");
+    // Where the user sets no spawner, the project's setting applies.
+    sandbox.user_config("");
     sandbox.run(&["run", "job.json"]).code(0);
     assert!(sandbox.project().join("written").exists());
 }
@@ -279,19 +271,19 @@ fn project_cannot_open_the_sandbox() {
 #[test]
 fn report_into_a_pipe_without_a_reader_is_an_error() {
     let sandbox = Sandbox::new();
-    pipe(&sandbox.project().join("pipe"));
-    own(&sandbox, "job.run.result.tap.output = 'pipe'\n");
-    let why = "error: cannot write the report pipe: it is a pipe from which nobody reads";
+    sandbox.pipe("pipe");
+    sandbox.user_config("job.run.result.tap.output = 'pipe'\n");
+    let error = "error: cannot write the report pipe: it is a pipe from which nobody reads";
     let ran = sandbox.run(&["run", "/bin/true"]).code(2);
-    says(&ran, &[why]);
-    own(&sandbox, "");
+    assert_error(&ran, &[error]);
+    sandbox.user_config("");
     let ran = sandbox.run(&["run", "--json", "pipe", "/bin/true"]).code(2);
-    says(&ran, &[why]);
+    assert_error(&ran, &[error]);
     let job = sandbox.job();
     assert_eq!(job.results()["pass"], 1);
     assert!(job.read("results.tap").starts_with("1..1\n"));
     let report = ["report", "latest", "--format", "xunit", "-o", "pipe"];
-    says(
+    assert_error(
         &sandbox.run(&report).code(2),
         &["a pipe from which nobody reads"],
     );
@@ -300,15 +292,15 @@ fn report_into_a_pipe_without_a_reader_is_an_error() {
 #[test]
 fn pack_refuses_a_pipe() {
     let sandbox = Sandbox::new();
-    pipe(&sandbox.project().join("pipe"));
+    sandbox.pipe("pipe");
     let pack = ["plugin", "pack", "pipe", "-o", "x.wasm"];
-    says(
+    assert_error(
         &sandbox.run(&pack).code(4),
         &["cannot read pipe", "no ordinary file"],
     );
 }
 
-/// Gives everything in the project to another user.
+/// Changes the owner of a path and of everything below it.
 fn give_away(path: &Path, user: u32) {
     assert!(
         rustix::process::geteuid().is_root(),
@@ -322,24 +314,21 @@ fn give_away(path: &Path, user: u32) {
     }
 }
 
-/// The binary, run as this user, who has no rights of root's.
+/// Runs the binary as this user, without capabilities of root.
 fn run_as(sandbox: &Sandbox, user: u32, args: &[&str]) -> Ran {
-    let own = sandbox.persea(args);
-    let mut command = std::process::Command::new("setpriv");
     let user = user.to_string();
-    command
-        .args(["--reuid", &user, "--regid", &user, "--clear-groups", "--"])
-        .arg(own.get_program())
-        .args(own.get_args());
-    sandbox.equip(&mut command);
+    let setpriv = ["setpriv", "--reuid", &user, "--regid", &user];
+    let setpriv = [&setpriv[..], &["--clear-groups", "--"]].concat();
+    let mut command = sandbox.persea_below(&setpriv, args);
     command.env("XDG_CACHE_HOME", sandbox.root().join("cache"));
-    crate::support::finish(command.spawn().unwrap())
+    finish(command.spawn().unwrap())
 }
 
+/// The owner of projects whom the user does not trust.
 const STRANGER: u32 = 4711;
 
-/// A project with a configuration, a lock that binds a resolver, and a job file.
-fn whole_project() -> Sandbox {
+/// A project with a configuration, a lock that binds a runner, and a job file.
+fn complete_project() -> Sandbox {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["runner-greet"]);
     sandbox.file("persea.toml", "run.max_parallel_tasks = 3\n");
@@ -350,12 +339,13 @@ fn whole_project() -> Sandbox {
     sandbox
 }
 
-/// What is said where a file is not followed.
-fn foreign(sandbox: &Sandbox, name: &str, user: u32) -> String {
+/// The message that a file of [`STRANGER`] is ignored.
+fn ignored_message(sandbox: &Sandbox, name: &str, user: u32) -> String {
     let project = sandbox.project().canonicalize().unwrap();
     let config = sandbox.root().join("home/.config/persea/config.toml");
     format!(
-        "{name} is not followed, because it belongs to user {STRANGER} and you are user {user}; to allow it, put `project.safe_directories = [\"{}\"]` into {}",
+        "{name} is not followed, because it belongs to user {STRANGER} and you are user {user}; to \
+         allow it, put `project.safe_directories = [\"{}\"]` into {}",
         project.display(),
         config.display()
     )
@@ -363,15 +353,16 @@ fn foreign(sandbox: &Sandbox, name: &str, user: u32) -> String {
 
 #[test]
 fn project_of_another_user_is_ignored_until_it_is_listed() {
-    let sandbox = whole_project();
+    let sandbox = complete_project();
     give_away(&sandbox.project(), STRANGER);
     let is_loaded = |ran: &Ran| ran.stdout.contains("runner         greet ");
-    let said = |name: &str| format!("warning: {}\n", foreign(&sandbox, name, 0));
+    let warning = |name: &str| format!("warning: {}\n", ignored_message(&sandbox, name, 0));
+    let warnings = warning("persea.toml") + &warning("persea.lock");
     let ran = sandbox.run(&["plugin", "list"]).code(0);
-    assert_eq!(ran.stderr, said("persea.toml") + &said("persea.lock"));
+    assert_eq!(ran.stderr, warnings);
     assert!(!is_loaded(&ran), "{ran}");
     let ran = sandbox.run(&["run", "/bin/true"]).code(0);
-    assert_eq!(ran.stderr, said("persea.toml") + &said("persea.lock"));
+    assert_eq!(ran.stderr, warnings);
     let settings = sandbox.job().events()[0]["data"]["settings"].clone();
     assert_eq!(settings["run.max_parallel_tasks"], 0);
     let lock = std::fs::read(sandbox.project().join("persea.lock")).unwrap();
@@ -393,12 +384,12 @@ fn project_of_another_user_is_ignored_until_it_is_listed() {
             true => "job.toml",
             false => "persea.lock",
         };
-        says(&ran, &[&foreign(&sandbox, name, 0)]);
+        assert_error(&ran, &[&ignored_message(&sandbox, name, 0)]);
     }
-    let now = std::fs::read(sandbox.project().join("persea.lock")).unwrap();
-    assert_eq!(now, lock);
+    let unchanged = std::fs::read(sandbox.project().join("persea.lock")).unwrap();
+    assert_eq!(unchanged, lock);
 
-    // A project cannot list itself.
+    // A project cannot declare itself safe.
     sandbox.file("persea.toml", "project.safe_directories = ['*']\n");
     give_away(&sandbox.project(), STRANGER);
     let ran = sandbox.run(&["plugin", "list"]).code(0);
@@ -406,10 +397,10 @@ fn project_of_another_user_is_ignored_until_it_is_listed() {
     sandbox.file("persea.toml", "");
     give_away(&sandbox.project(), STRANGER);
 
-    // The line that was said allows it.
-    let line = said("persea.lock");
+    // The setting that the message suggests allows the project.
+    let line = warning("persea.lock");
     let line = line.split('`').nth(1).unwrap();
-    own(&sandbox, line);
+    sandbox.user_config(line);
     let ran = sandbox.run(&["plugin", "list"]).code(0);
     assert_eq!(ran.stderr, "");
     assert!(is_loaded(&ran), "{ran}");
@@ -419,35 +410,36 @@ fn project_of_another_user_is_ignored_until_it_is_listed() {
 
 #[test]
 fn file_of_another_user_is_ignored_in_an_own_project() {
-    let sandbox = whole_project();
+    let sandbox = complete_project();
     let project = sandbox.project();
-    let followed = || {
+    // Whether the command succeeds, and whether it warns of an ignored file.
+    let run_job = || {
         let ran = sandbox.run(&["run", "--job", "job.toml"]);
         (ran.code == Some(0), ran.stderr.contains("is not followed"))
     };
-    assert_eq!(followed(), (true, false));
+    assert_eq!(run_job(), (true, false));
     for name in ["persea.lock", "persea.toml"] {
         std::os::unix::fs::lchown(project.join(name), Some(STRANGER), None).unwrap();
-        assert_eq!(followed(), (true, true), "{name}");
+        assert_eq!(run_job(), (true, true), "{name}");
         std::os::unix::fs::lchown(project.join(name), Some(0), None).unwrap();
     }
     for name in ["job.toml", "."] {
         std::os::unix::fs::lchown(project.join(name), Some(STRANGER), None).unwrap();
-        assert_eq!(followed(), (false, true), "{name}");
+        assert_eq!(run_job(), (false, true), "{name}");
         std::os::unix::fs::lchown(project.join(name), Some(0), None).unwrap();
     }
-    // A link of somebody else to a file of the user's own.
+    // The owner of a symbolic link counts, not that of its target.
     std::fs::rename(project.join("job.toml"), project.join("real.toml")).unwrap();
     symlink("real.toml", project.join("job.toml")).unwrap();
-    assert_eq!(followed(), (true, false));
+    assert_eq!(run_job(), (true, false));
     std::os::unix::fs::lchown(project.join("job.toml"), Some(STRANGER), None).unwrap();
-    assert_eq!(followed(), (false, true));
+    assert_eq!(run_job(), (false, true));
 }
 
 #[test]
 fn ordinary_user_trusts_own_projects_and_those_of_root() {
     const USER: u32 = 4712;
-    let sandbox = whole_project();
+    let sandbox = complete_project();
     let home = sandbox.root().join("home");
     std::fs::create_dir_all(&home).unwrap();
     for directory in [&home, &sandbox.root().to_path_buf()] {
@@ -460,11 +452,12 @@ fn ordinary_user_trusts_own_projects_and_those_of_root() {
         let ran = run_as(&sandbox, USER, &list).code(code);
         assert_eq!(ran.stderr.contains("is not followed"), code == 4, "{ran}");
         if code == 4 {
-            says(&ran, &[&foreign(&sandbox, "job.toml", USER)]);
+            assert_error(&ran, &[&ignored_message(&sandbox, "job.toml", USER)]);
         }
     }
-    let mut command = sandbox.persea(&list);
-    command.env("SUDO_UID", STRANGER.to_string());
-    let ran = crate::support::finish(command.spawn().unwrap()).code(0);
-    assert_eq!(ran.stderr, "");
+    // With sudo, root trusts the projects of the user who called it.
+    let ran = sandbox.run_with(&list, |command| {
+        command.env("SUDO_UID", STRANGER.to_string())
+    });
+    assert_eq!(ran.code(0).stderr, "");
 }

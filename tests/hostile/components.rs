@@ -1,12 +1,14 @@
-//! Files that are no plugins, or none for this host: each is refused with its reason and the way out, and costs the job
-//! nothing but a bit of its exit code.
+//! Owns files that are no plugins, or none for this host. Each is refused with its reason and with
+//! help; the job runs without it, and its exit code has one bit more.
 
-use crate::support::plugins::{components, core_module, install, lock};
-use crate::support::{Sandbox, assert_stderr};
+use crate::hostile::odd;
+use crate::support::plugins::{GREET, components, core_module, install, lock};
+use crate::support::{Sandbox, assert_stderr, rest};
 
-/// A plugin file that is none: the job runs without it, says so, and its exit code says it too; `inspect` says the same.
+/// The file is not loaded: `run`, `inspect` and `list` report an error that contains these parts,
+/// and other plugins work.
 #[track_caller]
-fn no_plugin(bytes: &[u8], expected: &[&str]) {
+fn assert_not_loaded(bytes: &[u8], expected: &[&str]) {
     let sandbox = Sandbox::new();
     sandbox.file("plugins/bad.wasm", bytes);
     install(&sandbox, "plugins", &["runner-greet"]);
@@ -38,7 +40,8 @@ fn missing_plugin_directory_is_named_once_with_help() {
         &ran,
         &[
             "cannot read the plugin directory nowhere: No such file",
-            "`--plugin-dir` and the setting `plugins.dirs` name directories in which there are *.wasm files",
+            "`--plugin-dir` and the setting `plugins.dirs` name directories in which there are \
+             *.wasm files",
         ],
     );
     assert_eq!(ran.stderr.matches("No such file").count(), 1);
@@ -46,8 +49,8 @@ fn missing_plugin_directory_is_named_once_with_help() {
 
 #[test]
 fn file_that_is_no_component_is_not_loaded() {
-    no_plugin(b"", &["is not a WebAssembly component: the file is empty"]);
-    no_plugin(
+    assert_not_loaded(b"", &["is not a WebAssembly component: the file is empty"]);
+    assert_not_loaded(
         b"\x7fELF and so on",
         &["is not a WebAssembly component: it does not begin as WebAssembly does"],
     );
@@ -57,7 +60,7 @@ fn file_that_is_no_component_is_not_loaded() {
 fn truncated_component_is_not_loaded() {
     let whole = &components()["runner-greet"];
     for length in [6, 9, whole.len() / 2, whole.len() - 1] {
-        no_plugin(
+        assert_not_loaded(
             &whole[..length],
             &["is not a WebAssembly component: it is broken or cut off: "],
         );
@@ -75,15 +78,15 @@ fn component_with_flipped_bits_never_breaks_the_host() {
     }
     let ran = sandbox.run(&["plugin", "list", "--plugin-dir", "plugins"]);
     assert!(ran.stdout.contains("exec-test"), "{ran}");
-    let refused = refused_plugins(&ran.stderr);
+    let refused = count_refused(&ran.stderr);
     let ran = ran.code(if refused == 0 { 0 } else { 2 });
     let loaded = ran.stdout.matches("plugins/").count();
     assert!(refused + loaded > 40, "{ran}");
 }
 
-/// How many plugins were not loaded.
-fn refused_plugins(said: &str) -> usize {
-    let lines = said.lines();
+/// The number of plugins that were not loaded, by the warnings.
+fn count_refused(stderr: &str) -> usize {
+    let lines = stderr.lines();
     lines
         .filter(|line| line.starts_with("warning: plugin not loaded: plugins/"))
         .count()
@@ -92,7 +95,7 @@ fn refused_plugins(said: &str) -> usize {
 #[test]
 fn suggested_pack_command_makes_a_core_module_usable() {
     let module = core_module();
-    no_plugin(
+    assert_not_loaded(
         &module,
         &[
             "is a core WebAssembly module, not a component",
@@ -106,7 +109,7 @@ fn suggested_pack_command_makes_a_core_module_usable() {
         .run(&["plugin", "pack", "greet.wasm", "-o", "plugins/greet.wasm"])
         .code(0);
     lock(&sandbox, "plugins/greet.wasm", &[]);
-    sandbox.file("r.json", r#"{"kind": "greet", "uri": "World"}"#);
+    sandbox.file("r.json", GREET);
     sandbox
         .run(&["run", "--plugin-dir", "plugins", "r.json"])
         .code(0);
@@ -141,7 +144,7 @@ fn pack_refuses_a_module_that_is_no_plugin() {
 #[test]
 fn component_that_is_no_plugin_is_not_loaded() {
     let component = wat::parse_str("(component)").unwrap();
-    no_plugin(
+    assert_not_loaded(
         &component,
         &[
             "is a component, but no plugin: it exports nothing",
@@ -150,7 +153,7 @@ fn component_that_is_no_plugin_is_not_loaded() {
     );
 }
 
-/// All places of a text in a component, replaced by one of the same length.
+/// A component with every occurrence of a text replaced by another of the same length.
 pub(super) fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = components()[name].clone();
@@ -169,11 +172,12 @@ pub(super) fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
 fn plugin_of_a_later_contract_is_refused_with_both_versions() {
     for later in ["@0.2.0", "@1.0.0", "@0.1.1"] {
         let needs = format!("{later}, and this host offers persea:plugin@0.1.0");
-        no_plugin(
+        assert_not_loaded(
             &patched("runner-greet", "@0.1.0", later),
             &[
                 &needs,
-                "build the plugin against persea-plugin-sdk 0.1.0, or use a host of the plugin's version",
+                "build the plugin against persea-plugin-sdk 0.1.0, or use a host of the plugin's \
+                 version",
             ],
         );
     }
@@ -187,14 +191,15 @@ fn plugin_that_imports_outside_of_its_world_is_refused() {
             (instance (export "persea:plugin/plugin@0.1.0"))
             (instance (export "persea:plugin/resolve@0.1.0")))"#,
     );
-    no_plugin(
+    assert_not_loaded(
         &resolver.unwrap(),
         &[
-            "asks for `persea:plugin/process@0.1.0`, which a resolver does not get: it can ask for `log`, `workspace`",
+            "asks for `persea:plugin/process@0.1.0`, which a resolver does not get: it can ask for \
+             `log`, `workspace`",
         ],
     );
-    // The real thing: a runner's component that asks for what only result formats have.
-    no_plugin(
+    // A real runner that imports an interface of result formats.
+    assert_not_loaded(
         &patched(
             "runner-greet",
             "persea:plugin/status@0.1.0",
@@ -202,8 +207,8 @@ fn plugin_that_imports_outside_of_its_world_is_refused() {
         ),
         &["asks for `persea:plugin/output@0.1.0`, which a runner does not get"],
     );
-    // And for something of which the host knows nothing.
-    no_plugin(
+    // A real runner that imports an interface that the host does not have.
+    assert_not_loaded(
         &patched(
             "runner-greet",
             "persea:plugin/status@0.1.0",
@@ -215,51 +220,42 @@ fn plugin_that_imports_outside_of_its_world_is_refused() {
 
 #[test]
 fn plugin_with_an_invalid_description_is_not_loaded() {
-    let way = |way: &str| {
-        patched(
-            "hostile-describe",
-            "describe=fine",
-            &format!("describe={way}"),
-        )
-    };
-    // It takes as long as it may take, so it is loaded once.
+    // This one takes the whole time limit, so it is loaded only once.
     let sandbox = Sandbox::new();
-    let file = sandbox.file("loop.wasm", way("loop"));
+    let file = sandbox.file("loop.wasm", odd("loop"));
     let ran = sandbox
         .run(&["plugin", "inspect", file.to_str().unwrap()])
         .code(4);
     assert_stderr(
         &ran,
         &[
-            "loop.wasm has reached its limit on the time for one answer, 10 s: `plugins.limits.describe` raises it",
+            "loop.wasm has reached its limit on the time for one answer, 10 s: \
+             `plugins.limits.describe` raises it",
         ],
     );
-    no_plugin(&way("trap"), &["panicked at", "words fail me"]);
-    no_plugin(
-        &way("name"),
+    assert_not_loaded(&odd("trap"), &["panicked at", "words fail me"]);
+    assert_not_loaded(
+        &odd("name"),
         &[
             "describes itself wrongly: its name is ",
             "at most 64 lower case letters, digits and hyphens",
         ],
     );
-    no_plugin(
-        &way("vers"),
+    assert_not_loaded(
+        &odd("vers"),
         &["describes itself wrongly: its version is \"latest\", which is no version such as 1.2.3"],
     );
-    no_plugin(
-        &way("none"),
+    assert_not_loaded(
+        &odd("none"),
         &["describes itself wrongly: a runner names the kinds that it serves, and it names none"],
     );
-    no_plugin(&way("call"), &["refused: "]);
+    assert_not_loaded(&odd("call"), &["refused: "]);
 }
 
 #[test]
 fn kinds_with_control_characters_are_escaped() {
     let sandbox = Sandbox::new();
-    sandbox.file(
-        "plugins/odd.wasm",
-        patched("hostile-describe", "describe=fine", "describe=kind"),
-    );
+    sandbox.file("plugins/odd.wasm", odd("kind"));
     for args in [
         &["plugin", "list", "--plugin-dir", "plugins"][..],
         &["plugin", "inspect", "plugins/odd.wasm"],
@@ -283,7 +279,7 @@ fn invalid_plugin_paths_are_errors() {
         .code(4);
     assert_stderr(&ran, &["nowhere", "No such file or directory"]);
     sandbox.assert_no_job();
-    // A directory that ends with .wasm is no plugin, and no reason to stop.
+    // A directory whose name ends with .wasm is skipped with a warning.
     std::fs::create_dir_all(sandbox.project().join("plugins/x.wasm")).unwrap();
     let ran = sandbox
         .run(&["plugin", "list", "--plugin-dir", "plugins"])
@@ -305,7 +301,7 @@ fn invalid_plugin_paths_are_errors() {
 fn mutated_components_never_break_the_host() {
     let whole = &components()["format-csv"];
     let sandbox = Sandbox::new();
-    // Reproducible: a test that fails must fail again.
+    // An xorshift generator with a fixed seed, so that a failure can be reproduced.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = |below: usize| {
         state ^= state << 13;
@@ -330,7 +326,7 @@ fn mutated_components_never_break_the_host() {
         }
         sandbox.file(&format!("plugins/{number:04}.wasm"), bytes);
     }
-    // Nobody shall wait for what takes the compiler or the guest long.
+    // Short limits, because some mutations loop or take long to compile.
     let args = [
         "plugin",
         "list",
@@ -343,26 +339,27 @@ fn mutated_components_never_break_the_host() {
     ];
     let mut command = sandbox.persea(&args);
     command.env("XDG_CACHE_HOME", sandbox.root().join("own-cache"));
+    // Without `finish`, which would end the host after a minute.
     let mut child = command.spawn().unwrap();
-    let mut said = String::new();
-    let mut listed = String::new();
+    let mut stderr = String::new();
+    let mut stdout = String::new();
     std::thread::scope(|scope| {
         let out = child.stdout.take().unwrap();
-        scope.spawn(|| listed = crate::support::rest(&mut { out }));
-        said = crate::support::rest(&mut child.stderr.take().unwrap());
+        scope.spawn(|| stdout = rest(&mut { out }));
+        stderr = rest(&mut child.stderr.take().unwrap());
     });
     let code = child.wait().unwrap().code();
-    assert_eq!(code, Some(2), "{said}");
-    assert!(listed.contains("exec-test"), "{listed}");
-    let refused = refused_plugins(&said);
-    let loaded = listed
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stdout.contains("exec-test"), "{stdout}");
+    let refused = count_refused(&stderr);
+    let loaded = stdout
         .lines()
         .filter(|line| line.contains("plugins/"))
         .count();
-    assert_eq!(refused + loaded, 2_000, "{said}");
-    // Some get as far as the compiler.
+    assert_eq!(refused + loaded, 2_000, "{stderr}");
+    // Some mutations get as far as the compiler.
     assert!(
-        refused > 1_000 && said.contains("cannot be loaded: "),
+        refused > 1_000 && stderr.contains("cannot be loaded: "),
         "{refused}"
     );
 }
@@ -379,7 +376,8 @@ fn component_of_500_megabytes_is_not_read() {
     assert_stderr(
         &ran,
         &[
-            "plugins/huge.wasm has reached its limit on the component's size, 128 MiB: `plugins.limits.component_mb` raises it",
+            "plugins/huge.wasm has reached its limit on the component's size, 128 MiB: \
+             `plugins.limits.component_mb` raises it",
         ],
     );
     assert_eq!(sandbox.job().status("/bin/true"), "PASS");
@@ -390,10 +388,7 @@ fn component_of_500_megabytes_is_not_read() {
 fn pipe_or_device_in_place_of_a_plugin_is_not_read() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
-    let made = std::process::Command::new("mkfifo")
-        .arg(sandbox.project().join("plugins/pipe.wasm"))
-        .status();
-    assert!(made.unwrap().success());
+    sandbox.pipe("plugins/pipe.wasm");
     std::os::unix::fs::symlink("/dev/zero", sandbox.project().join("plugins/zero.wasm")).unwrap();
     let ran = sandbox
         .run(&["run", "--plugin-dir", "plugins", "/bin/true"])

@@ -1,9 +1,8 @@
-//! Result formats that misbehave: each costs its own report and no other.
+//! Owns result formats that misbehave: each harms its own report and no other.
 
 use super::components::patched;
-use crate::support::Sandbox;
-use crate::support::assert_well_formed;
 use crate::support::plugins::{install, lock};
+use crate::support::{Sandbox, assert_stderr, assert_well_formed};
 
 #[test]
 fn trapping_format_fails_only_its_report_and_is_named() {
@@ -46,30 +45,20 @@ fn trapping_format_fails_only_its_report_and_is_named() {
     sandbox.run(&args).code(3);
 }
 
-/// A job with a hostile report: the others are whole. The exit code is this, and all that is said on the standard error has these words.
+/// Runs a job with a hostile format, whose other reports are complete. Where `parts` is not empty,
+/// the report is incomplete with an error that contains each of them.
 #[track_caller]
-fn report(how: &str, options: &[&str], code: i32, says: &[&str]) -> Sandbox {
+fn report(how: &str, options: &[&str], code: i32, parts: &[&str]) -> Sandbox {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["hostile-report", "format-csv"]);
     let how = format!("report.hostile.how={how}");
-    let mut args = vec!["run", "--set", &how];
-    args.extend(options);
-    args.push("/bin/true");
+    let args = [&["run", "--set", &how], options, &["/bin/true"]].concat();
     let ran = sandbox.run(&args).code(code);
-    for part in says {
-        assert!(ran.stderr.contains(part), "no {part:?} in {ran}");
-    }
-    if !says.is_empty() {
-        assert!(
-            ran.stderr
-                .contains("error: the report `report` is incomplete: "),
-            "{ran}"
-        );
-        assert!(
-            ran.stderr
-                .contains("result-format `report` (plugins/hostile-report.wasm)"),
-            "{ran}"
-        );
+    assert_stderr(&ran, parts);
+    if !parts.is_empty() {
+        let error = "error: the report `report` is incomplete: ";
+        let plugin = "result-format `report` (plugins/hostile-report.wasm)";
+        assert_stderr(&ran, &[error, plugin]);
     }
     crate::hostile::assert_printable(&ran);
     let job = sandbox.job();
@@ -135,23 +124,22 @@ fn format_may_write_any_bytes() {
     assert!(bytes.starts_with(b"\x1b[2J"));
 }
 
-/// The hostile report under another name, or with another file.
+/// The hostile format with one setting of its description replaced, such as its name or its file.
 pub(super) fn forger(from: &str, to: &str) -> Vec<u8> {
     let to = format!("{to:<0$}", from.len());
     patched("hostile-report", from, &to)
 }
 
-/// What the hostile report is to do.
+/// Options that have the hostile format write bytes that no other report has.
 const HOW: [&str; 2] = ["--set", "report.hostile.how=escapes"];
 
-/// A job with a forger in `plugins/`: what the job and the others write is what it is without.
+/// Runs a job with a forger among its plugins. One message contains `part`, and every file of the
+/// job and of other formats is genuine.
 #[track_caller]
-fn forges_nothing(sandbox: &Sandbox, options: &[&str], code: i32, says: &str) {
-    let mut args = vec!["run"];
-    args.extend(options);
-    args.push("/bin/true");
+fn assert_forges_nothing(sandbox: &Sandbox, options: &[&str], code: i32, part: &str) {
+    let args = [&["run"], options, &["/bin/true"]].concat();
     let ran = sandbox.run(&args).code(code);
-    assert!(ran.stderr.contains(says), "no {says:?} in {ran}");
+    assert_stderr(&ran, &[part]);
     assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
     let job = sandbox.job();
     assert_eq!(job.results()["pass"], 1);
@@ -178,26 +166,26 @@ fn format_cannot_take_the_file_of_another_report() {
         ("../id", "no name for it"),
     ] {
         let bytes = super::report_named(file);
-        let says = |plugin: &str| {
-            format!(
-                "result-format `report` ({plugin}) writes no \"{file}\": that is {whose}; `job.run.result.report.output` names another place"
-            )
-        };
+        let warning = format!(
+            "result-format `report` (plugins/forger.wasm) writes no \"{file}\": that is {whose}; \
+             `job.run.result.report.output` names another place"
+        );
         let sandbox = Sandbox::new();
         sandbox.file("plugins/forger.wasm", &bytes);
         let options = [&HOW[..], &["--plugin-dir", "plugins"]].concat();
-        forges_nothing(&sandbox, &options, 0, &says("plugins/forger.wasm"));
-        // Nor when it is locked.
+        assert_forges_nothing(&sandbox, &options, 0, &warning);
+        // A lock does not help it.
         lock(&sandbox, "plugins/forger.wasm", &[]);
-        forges_nothing(&sandbox, &HOW, 0, &says("plugins/forger.wasm"));
+        assert_forges_nothing(&sandbox, &HOW, 0, &warning);
     }
-    // Between others the one that a lock binds has the file, whichever is preferred.
+    // Of two formats of third parties, the locked one gets the file, whatever their order.
     let sandbox = Sandbox::new();
     install(&sandbox, "locked", &["format-csv"]);
     sandbox.file("plugins/forger.wasm", super::report_named("results.csv"));
-    let says = "writes no \"results.csv\": that is the report of result-format `csv` (locked/format-csv.wasm)";
+    let warning = "writes no \"results.csv\": that is the report of result-format `csv` \
+                   (locked/format-csv.wasm)";
     let options = [&HOW[..], &["--plugin-dir", "plugins"]].concat();
-    forges_nothing(&sandbox, &options, 0, says);
+    assert_forges_nothing(&sandbox, &options, 0, warning);
     let csv = sandbox.job().read("results.csv");
     assert!(csv.starts_with("\"id\",\"status\""), "{csv}");
 }
@@ -207,9 +195,11 @@ fn unlocked_format_cannot_replace_a_built_in_one() {
     let sandbox = Sandbox::new();
     let bytes = forger("name=report", "name=tap");
     sandbox.file("plugins/forger.wasm", bytes);
-    let says = "result-format `tap` (plugins/forger.wasm) has the name of a result format that is built in, and takes its place only when a lock binds it: `persea plugin add plugins/forger.wasm`";
-    forges_nothing(&sandbox, &["--plugin-dir", "plugins"], 2, says);
-    // Who locks it is told, and so is who looks at it.
+    let warning = "result-format `tap` (plugins/forger.wasm) has the name of a result format that \
+                   is built in, and takes its place only when a lock binds it: `persea plugin add \
+                   plugins/forger.wasm`";
+    assert_forges_nothing(&sandbox, &["--plugin-dir", "plugins"], 2, warning);
+    // `inspect` and `add` show what a locked one would replace.
     let replaces = "replaces  result-format.tap, built in\n";
     let ran = sandbox.run(&["plugin", "inspect", "plugins/forger.wasm"]);
     assert!(ran.stdout.contains(replaces), "{ran}");

@@ -1,5 +1,6 @@
-//! The adversary: plugins, components and tests that misbehave on purpose. Each case shows what the user sees of it, and that its neighbours'
-//! results are intact; docs/security.md has them in a table.
+//! Owns the adversary: plugins, components and tests that misbehave on purpose. Each case checks
+//! what the user sees of it, and that the results of other tests are intact. docs/security.md lists
+//! them.
 
 mod abi;
 mod acts;
@@ -16,9 +17,10 @@ mod sandbox;
 mod wat;
 
 use crate::support::plugins::install;
+use crate::support::recipes::{noop, shell};
 use crate::support::{Ran, Sandbox};
 
-/// A job of one hostile runnable between two that are not.
+/// Runs a job of a hostile runnable between two ordinary ones, in a new project.
 pub fn hostile(runnable: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
     let sandbox = prepared();
     let ran = run(&sandbox, runnable, options, code);
@@ -32,18 +34,14 @@ pub fn prepared() -> Sandbox {
     sandbox
 }
 
-/// Runs such a job there, and looks that the others' results are intact.
+/// Runs a job of a hostile runnable between two ordinary ones, whose results are intact.
 pub fn run(sandbox: &Sandbox, runnable: &str, options: &[&str], code: i32) -> Ran {
-    let noop = |name: &str| format!(r#"{{"kind": "noop", "uri": "{name}"}}"#);
-    let after = r#"{"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo after"], "identifier": "after"}"#;
-    sandbox.file(
-        "job.json",
-        format!("[{},\n{runnable},\n{after}]", noop("before")),
-    );
-    let mut args = vec!["run", "--plugin-dir", "plugins"];
-    args.extend(options);
-    args.push("job.json");
-    let ran = sandbox.run(&args).code(code);
+    let hostile = serde_json::from_str(runnable).unwrap();
+    let tests = [noop("before"), hostile, shell("after", "echo after")];
+    sandbox.recipe("job.json", &tests);
+    let args = ["run", "--plugin-dir", "plugins"];
+    let ran = sandbox.run(&[&args, options, &["job.json"]].concat());
+    let ran = ran.code(code);
     let job = sandbox.job();
     assert_eq!(job.status("before"), "PASS", "{ran}");
     assert_eq!(job.status("after"), "PASS", "{ran}");
@@ -53,24 +51,24 @@ pub fn run(sandbox: &Sandbox, runnable: &str, options: &[&str], code: i32) -> Ra
     ran
 }
 
-/// A plugin that describes itself in one of the ways that it has.
+/// A plugin with one of the descriptions that `hostile-describe` can give, such as `kind`.
 pub fn odd(way: &str) -> Vec<u8> {
     let way = format!("describe={way}");
     components::patched("hostile-describe", "describe=fine", &way)
 }
 
-/// A result format whose report has this name.
+/// A result format that writes its report to this file of the job.
 pub fn report_named(file: &str) -> Vec<u8> {
     formats::forger("file=results.hostile", &format!("file={file}"))
 }
 
-/// Nothing reaches a terminal that would move its cursor or turn its writing around.
+/// The output has no character that would control a terminal or the direction of its writing.
 #[track_caller]
 pub fn assert_printable(ran: &Ran) {
-    let mark = |c| matches!(c, '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let bad = |c: char| c.is_control() && c != '\n' || mark(c);
+    let is_mark = |c| matches!(c, '\u{61c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_unsafe = |c: char| c.is_control() && c != '\n' || is_mark(c);
     assert!(
-        !ran.stdout.contains(bad) && !ran.stderr.contains(bad),
+        !ran.stdout.contains(is_unsafe) && !ran.stderr.contains(is_unsafe),
         "{ran}"
     );
 }

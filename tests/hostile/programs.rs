@@ -1,19 +1,21 @@
-//! Program runners that misbehave: they name what can't be run, and judge badly. One instance sees many tasks, and each task pays for itself.
+//! Owns program runners that misbehave: they name commands that cannot be run, and judge results
+//! badly. One instance serves many tasks, and each fault fails one task.
 
-use std::path::Path;
+use serde_json::{Value, json};
 
 use crate::hostile::{prepared, run};
 use crate::support::plugins::install;
 use crate::support::{Job, Ran, Sandbox};
 
+/// A project with the hostile program runner.
 fn with_programs() -> Sandbox {
     let sandbox = prepared();
     install(&sandbox, "plugins", &["hostile-program"]);
     sandbox
 }
 
-/// A job of one runnable of the kind `program` between two that are fine.
-fn one(way: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
+/// Runs a job of one runnable of the kind `program` between two ordinary ones.
+fn run_one(way: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
     let sandbox = with_programs();
     let runnable = format!(r#"{{"kind": "program", "uri": "{way}", "identifier": "x"}}"#);
     let all = [&["--grant", "process"], options].concat();
@@ -21,38 +23,34 @@ fn one(way: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
     (sandbox, ran)
 }
 
-/// The task ends in ERROR with a reason that says all of these.
+/// The task ends in ERROR with a reason that contains these parts.
 #[track_caller]
-fn is_an_error(way: &str, options: &[&str], says: &[&str]) {
-    let (sandbox, ran) = one(way, options, 1);
-    let job = sandbox.job();
-    assert_eq!(job.status("x"), "ERROR", "{way}: {ran}");
-    let reason = job.reason("x");
-    for part in says {
-        assert!(reason.contains(part), "{way}: no {part} in: {reason}");
-    }
+fn assert_error(way: &str, options: &[&str], parts: &[&str]) {
+    let (sandbox, _) = run_one(way, options, 1);
+    sandbox.job().assert_error("x", parts);
 }
 
 const PLUGIN: &str = "runner `program` (plugins/hostile-program.wasm)";
 
 #[test]
 fn number_of_commands_is_limited() {
-    let says = |count| format!("it has named {count} commands for this task, and can name 1 to 16");
-    is_an_error("none", &[], &[PLUGIN, &says(0)]);
-    is_an_error("many", &[], &[PLUGIN, &says(17)]);
+    let error =
+        |count| format!("it has named {count} commands for this task, and can name 1 to 16");
+    assert_error("none", &[], &[PLUGIN, &error(0)]);
+    assert_error("many", &[], &[PLUGIN, &error(17)]);
 }
 
 #[test]
 fn first_existing_command_is_run() {
-    is_an_error("missing", &[], &["/nowhere/15"]);
-    let (sandbox, ran) = one("last", &[], 0);
+    assert_error("missing", &[], &["/nowhere/15"]);
+    let (sandbox, ran) = run_one("last", &[], 0);
     assert_eq!(sandbox.job().status("x"), "PASS", "{ran}");
 }
 
 #[test]
 fn program_cannot_use_pipes_or_files_elsewhere() {
-    is_an_error("pipe", &[], &["has no pipes"]);
-    is_an_error(
+    assert_error("pipe", &[], &["has no pipes"]);
+    assert_error(
         "elsewhere",
         &[],
         &["\"../../elsewhere\" cannot be the name of a file"],
@@ -61,8 +59,8 @@ fn program_cannot_use_pipes_or_files_elsewhere() {
 
 #[test]
 fn program_runner_starts_no_other_process() {
-    is_an_error("starts-early", &[], &["unsupported", "no task to speak of"]);
-    is_an_error(
+    assert_error("starts-early", &[], &["unsupported", "no task to speak of"]);
+    assert_error(
         "judge-starts",
         &[],
         &["unsupported", "a program runner starts nothing else"],
@@ -71,15 +69,15 @@ fn program_runner_starts_no_other_process() {
 
 #[test]
 fn program_runner_has_no_files_before_its_task() {
-    is_an_error("early", &[], &["unsupported", "no task to speak of"]);
+    assert_error("early", &[], &["unsupported", "no task to speak of"]);
 }
 
 #[test]
 fn error_of_a_program_runner_is_the_reason() {
-    is_an_error("error", &[], &[PLUGIN, "I know of no program"]);
-    is_an_error("judge-error", &[], &[PLUGIN, "I cannot judge that"]);
-    is_an_error("panic", &[], &[PLUGIN, "panicked at", "no program for 2-x"]);
-    is_an_error(
+    assert_error("error", &[], &[PLUGIN, "I know of no program"]);
+    assert_error("judge-error", &[], &[PLUGIN, "I cannot judge that"]);
+    assert_error("panic", &[], &[PLUGIN, "panicked at", "no program for 2-x"]);
+    assert_error(
         "judge-panic",
         &[],
         &[PLUGIN, "panicked at", "no judgement for 2-x"],
@@ -89,22 +87,23 @@ fn error_of_a_program_runner_is_the_reason() {
 #[test]
 fn endless_loop_is_stopped_at_the_cpu_limit() {
     let cpu = ["--set", "plugins.limits.cpu=0.3"];
-    is_an_error("loop", &cpu, &["processor time", "plugins.limits.cpu"]);
-    is_an_error(
+    assert_error("loop", &cpu, &["processor time", "plugins.limits.cpu"]);
+    assert_error(
         "judge-loop",
         &cpu,
         &["processor time", "plugins.limits.cpu"],
     );
 }
 
-/// A job of many runnables, one at a time, so that they are asked about in order.
-fn many(ways: &[&str], options: &[&str], code: i32) -> (Sandbox, Job) {
+/// Runs a job of many runnables in one slot, so that the runner gets them in order.
+fn run_many(ways: &[&str], options: &[&str], code: i32) -> (Sandbox, Job) {
     let sandbox = with_programs();
-    let runnable = |(n, way): (usize, &&str)| {
-        format!(r#"{{"kind": "program", "uri": "{way}", "identifier": "t{n}"}}"#)
+    let runnable = |(number, way): (usize, &&str)| {
+        let name = format!("t{number}");
+        json!({"kind": "program", "uri": way, "identifier": name})
     };
-    let all: Vec<String> = ways.iter().enumerate().map(runnable).collect();
-    sandbox.file("many.json", format!("[{}]", all.join(",")));
+    let runnables: Vec<Value> = ways.iter().enumerate().map(runnable).collect();
+    sandbox.recipe("many.json", &runnables);
     let args = [
         "run",
         "--plugin-dir",
@@ -132,7 +131,7 @@ fn crash_fails_only_its_task() {
         "fails",
         "fine",
     ];
-    let (_sandbox, job) = many(&ways, &[], 1);
+    let (_sandbox, job) = run_many(&ways, &[], 1);
     let found: Vec<String> = (0..ways.len())
         .map(|n| job.status(&format!("t{n}")))
         .collect();
@@ -144,9 +143,9 @@ fn crash_fails_only_its_task() {
 
 #[test]
 fn instance_serves_a_limited_number_of_tasks() {
-    let (_sandbox, job) = many(&["fine"; 200], &[], 0);
+    let (_sandbox, job) = run_many(&["fine"; 200], &[], 0);
     let events = job.events().into_iter();
-    let judged = |event: serde_json::Value| event["data"]["judged-before"].as_u64();
+    let judged = |event: Value| event["data"]["judged-before"].as_u64();
     let before: Vec<u64> = events.filter_map(judged).collect();
     assert_eq!(before.len(), 200);
     assert!(before.iter().any(|&count| count > 10), "{before:?}");
@@ -155,23 +154,21 @@ fn instance_serves_a_limited_number_of_tasks() {
 
 #[test]
 fn task_log_holds_only_its_own_messages() {
-    let (_sandbox, job) = many(&["fine", "floods", "fine", "floods"], &[], 0);
+    let (_sandbox, job) = run_many(&["fine", "floods", "fine", "floods"], &[], 0);
     for name in ["t1", "t3"] {
         let log = job.artifact(name, "debug.log");
         assert!(log.contains("line 0 of a flood"), "{name}");
         assert!(log.contains("more messages are dropped"), "{name}");
     }
     for name in ["t0", "t2"] {
-        let directory = job.test(name)["logdir"].clone();
-        let log = Path::new(directory.as_str().unwrap()).join("debug.log");
-        assert!(!log.exists(), "{name}");
+        assert!(!job.directory(name).join("debug.log").exists(), "{name}");
     }
 }
 
 #[test]
 fn memory_kept_between_tasks_is_limited() {
     let memory = ["--set", "plugins.limits.memory_mb=100"];
-    let (_sandbox, job) = many(&["hoards", "hoards", "hoards", "fine"], &memory, 1);
+    let (_sandbox, job) = run_many(&["hoards", "hoards", "hoards", "fine"], &memory, 1);
     let found: Vec<String> = (0..4).map(|n| job.status(&format!("t{n}"))).collect();
     assert_eq!(found, ["PASS", "PASS", "ERROR", "PASS"]);
     assert!(job.reason("t2").contains("plugins.limits.memory_mb"));

@@ -1,27 +1,22 @@
-//! Runners that misbehave: each costs its own task and no other.
+//! Owns runners that misbehave: each fails its own task and no other.
 
 use crate::hostile::hostile;
-use crate::support::assert_well_formed;
-use crate::support::{Ran, Sandbox};
+use crate::support::{Ran, Sandbox, assert_well_formed};
 
-/// The task ends in ERROR with a reason that names the plugin and all of these.
+/// The task ends in ERROR with a short reason that names the plugin and contains these parts.
 #[track_caller]
-fn is_an_error(kind: &str, options: &[&str], says: &[&str]) {
+fn assert_error(kind: &str, options: &[&str], parts: &[&str]) {
     let runnable = format!(r#"{{"kind": "{kind}", "uri": "x"}}"#);
-    let (sandbox, ran) = hostile(&runnable, options, 1);
+    let (sandbox, _) = hostile(&runnable, options, 1);
     let job = sandbox.job();
-    assert_eq!(job.status("x"), "ERROR", "{ran}");
-    let reason = job.reason("x");
-    let plugin = "runner `hostile` (plugins/hostile-runner.wasm)";
-    for part in says.iter().chain([&plugin]) {
-        assert!(reason.contains(part), "no {part} in: {reason}");
-    }
-    assert!(reason.len() < 1000, "{reason}");
+    job.assert_error("x", parts);
+    job.assert_error("x", &["runner `hostile` (plugins/hostile-runner.wasm)"]);
+    assert!(job.reason("x").len() < 1000, "{}", job.reason("x"));
 }
 
 #[test]
 fn panic_is_reported_with_message_and_line() {
-    is_an_error(
+    assert_error(
         "panic",
         &[],
         &["panicked at", "src/lib.rs:", "the deep end of x"],
@@ -30,7 +25,7 @@ fn panic_is_reported_with_message_and_line() {
 
 #[test]
 fn endless_loop_is_stopped_at_the_cpu_limit() {
-    is_an_error(
+    assert_error(
         "loop",
         &["--set", "plugins.limits.cpu=0.3"],
         &["processor time", "plugins.limits.cpu"],
@@ -51,7 +46,7 @@ fn endless_loop_is_stopped_at_the_task_timeout() {
 
 #[test]
 fn memory_is_limited() {
-    is_an_error(
+    assert_error(
         "hog",
         &["--set", "plugins.limits.memory_mb=64"],
         &["memory", "plugins.limits.memory_mb"],
@@ -60,26 +55,24 @@ fn memory_is_limited() {
 
 #[test]
 fn endless_recursion_is_stopped_and_named() {
-    let twice = [
-        "in hostile_runner::recurse at ",
-        ", called by hostile_runner::recurse at ",
-    ];
-    is_an_error("stack", &[], &["trap", twice[0], twice[1]]);
+    let callee = "in hostile_runner::recurse at ";
+    let caller = ", called by hostile_runner::recurse at ";
+    assert_error("stack", &[], &["trap", callee, caller]);
 }
 
 #[test]
 fn exit_without_a_result_is_an_error() {
-    is_an_error("exit-early", &[], &["failed"]);
+    assert_error("exit-early", &[], &["failed"]);
 }
 
 #[test]
 fn error_of_a_runner_is_the_reason() {
-    is_an_error("error", &[], &["I do not want to", "not-permitted"]);
+    assert_error("error", &[], &["I do not want to", "not-permitted"]);
 }
 
 #[test]
 fn bytes_of_messages_are_limited() {
-    is_an_error(
+    assert_error(
         "chatter",
         &["--set", "plugins.limits.status_bytes=1000000"],
         &["limit"],
@@ -88,7 +81,7 @@ fn bytes_of_messages_are_limited() {
 
 #[test]
 fn number_of_messages_is_limited() {
-    is_an_error(
+    assert_error(
         "chatter",
         &["--set", "plugins.limits.status_messages=20"],
         &["its limit on messages, 20: `plugins.limits.status_messages` raises it"],
@@ -116,7 +109,7 @@ fn flood_of_log_lines_is_cut_and_counted() {
     let job = sandbox.job();
     assert_eq!(job.status("x"), "PASS");
     let log = job.artifact("x", "debug.log");
-    // The limit is on the messages; the host adds a time and a level to each.
+    // The limit counts the messages; the host adds a time and a level to each.
     assert!(log.len() < 3 << 20, "{} bytes", log.len());
     assert!(log.contains("line 0 of a flood"));
     let last = log.lines().last().unwrap();
@@ -140,8 +133,8 @@ fn runner_writes_only_into_its_directory() {
     assert_eq!(job.status("x"), "CANCEL", "{:#}", job.test("x"));
 }
 
-/// The job of one absurd outcome.
-fn rubbish(which: &str, code: i32) -> (Sandbox, Ran) {
+/// Runs a job of a task with one kind of invalid result.
+fn invalid_result(which: &str, code: i32) -> (Sandbox, Ran) {
     hostile(
         &format!(r#"{{"kind": "rubbish", "uri": "{which}"}}"#),
         &[],
@@ -151,14 +144,14 @@ fn rubbish(which: &str, code: i32) -> (Sandbox, Ran) {
 
 #[test]
 fn invalid_results_are_sanitised() {
-    let (sandbox, _) = rubbish("empty", 1);
+    let (sandbox, _) = invalid_result("empty", 1);
     assert_eq!(sandbox.job().status("empty"), "FAIL");
 
-    let (sandbox, ran) = rubbish("huge", 1);
+    let (sandbox, ran) = invalid_result("huge", 1);
     assert_eq!(sandbox.job().status("huge"), "FAIL");
     assert!(ran.stdout.len() < 4000, "{} bytes", ran.stdout.len());
 
-    let (sandbox, ran) = rubbish("control", 1);
+    let (sandbox, ran) = invalid_result("control", 1);
     let job = sandbox.job();
     assert_eq!(job.status("control"), "FAIL");
     assert!(ran.stdout.contains(r"FAIL: \x1b[2J"), "{ran}");
@@ -166,19 +159,19 @@ fn invalid_results_are_sanitised() {
     assert!(!log.contains(['\u{1b}', '\r', '\u{202e}']), "{log}");
     assert_well_formed(&job.0.join("results.xml"));
 
-    let (sandbox, _) = rubbish("nul", 1);
+    let (sandbox, _) = invalid_result("nul", 1);
     assert_well_formed(&sandbox.job().0.join("results.xml"));
 
-    let (sandbox, _) = rubbish("interrupted", 8);
+    let (sandbox, _) = invalid_result("interrupted", 8);
     assert_eq!(sandbox.job().status("interrupted"), "INTERRUPTED");
 
-    let (sandbox, _) = rubbish("other", 0);
+    let (sandbox, _) = invalid_result("other", 0);
     assert_eq!(sandbox.job().status("other"), "WARN");
 }
 
 #[test]
 fn runner_cannot_forge_fields_of_the_host() {
-    let (sandbox, _) = rubbish("forged", 1);
+    let (sandbox, _) = invalid_result("forged", 1);
     let job = sandbox.job();
     let test = job.test("forged");
     assert_eq!(test["status"], "FAIL");

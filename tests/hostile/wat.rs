@@ -1,32 +1,33 @@
-//! Runners written as text, for what no compiler would emit. Owns the frame around a case: a sound runner, of which each case changes a part.
+//! Owns runners written in WebAssembly's text format, for what no compiler would emit: a valid
+//! runner, of which each test changes a part.
 
 use std::path::Path;
 
 use wit_component::StringEncoding;
 
-/// The parts of a runner, as functions' bodies in the text format. As it is by default it's sound: its tasks pass.
+/// The parts of a runner in the text format. The default is a valid runner, whose tasks pass.
 pub struct Runner {
     /// Imported functions.
     pub imports: &'static str,
-    /// Pages of memory, and whatever else may stand there.
+    /// The limits of the memory in pages of 64 KiB.
     pub memory: &'static str,
-    /// Returns the address of a description.
+    /// The body that returns the address of the description.
     pub describe: &'static str,
-    /// Returns the address of how a task ended.
+    /// The body that returns the address of a task's result.
     pub run: &'static str,
-    /// Makes room: old address, old size, alignment, new size.
+    /// The body that allocates memory. Parameters: old address, old size, alignment, new size.
     pub realloc: &'static str,
     /// More functions, tables, data.
     pub more: String,
 }
 
-/// Where the description lies.
+/// The address of the description.
 pub const DESCRIPTION: u32 = 128;
 
-/// Where there's room for a case's own data.
+/// An address with room for a test's own data.
 pub const ROOM: u32 = 1024;
 
-/// Makes room behind what is there already.
+/// A bump allocator.
 const REALLOC: &str = r#"
     (local $place i32)
     (local.set $place (i32.and
@@ -35,7 +36,8 @@ const REALLOC: &str = r#"
     (global.set $next (i32.add (local.get $place) (local.get 3)))
     (block $enough
         (br_if $enough (i32.lt_u (global.get $next) (i32.mul (memory.size) (i32.const 65536))))
-        (br_if $enough (i32.ne (i32.const -1) (memory.grow (i32.add (i32.const 1) (i32.div_u (local.get 3) (i32.const 65536))))))
+        (br_if $enough (i32.ne (i32.const -1) (memory.grow
+            (i32.add (i32.const 1) (i32.div_u (local.get 3) (i32.const 65536))))))
         unreachable)
     (local.get $place)
 "#;
@@ -53,14 +55,14 @@ impl Default for Runner {
     }
 }
 
-/// Numbers as they lie in memory.
+/// The bytes of numbers in memory, as a string of the text format.
 pub fn words(numbers: &[u32]) -> String {
     let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
     bytes.map(|byte| format!("\\{byte:02x}")).collect()
 }
 
 impl Runner {
-    /// A sound one that has this beside what it needs.
+    /// A valid runner with more functions, tables or data.
     pub fn with(more: impl Into<String>) -> Self {
         let more = more.into();
         Self {
@@ -71,7 +73,7 @@ impl Runner {
 
     /// The core module.
     pub fn text(&self) -> String {
-        // Name, version, summary, kinds, settings, more: an address and a length each.
+        // An address and a length each: name, version, summary, kinds, settings, more.
         let description = words(&[64, 3, 67, 5, 72, 4, 176, 1, 0, 0, 0, 0]);
         format!(
             r#"(module
@@ -102,7 +104,7 @@ impl Runner {
     }
 }
 
-/// A component of world runner made of a core module.
+/// A component of the world `runner`, made of a core module.
 pub fn component(text: &str) -> Vec<u8> {
     let mut module = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let mut resolve = wit_parser::Resolve::default();

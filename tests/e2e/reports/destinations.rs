@@ -52,9 +52,7 @@ fn report_is_also_written_to_a_named_file() {
 #[test]
 fn report_is_written_to_a_named_pipe() {
     let sandbox = Sandbox::new();
-    let pipe = sandbox.project().join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.unwrap().success());
+    let pipe = sandbox.pipe("pipe");
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let mut options = std::fs::File::options();
     options.read(true).write(true).custom_flags(flags);

@@ -40,6 +40,16 @@ impl Job {
         self.test(name)["fail_reason"].as_str().unwrap().to_owned()
     }
 
+    /// The test has ended in ERROR, with a reason that contains each of these parts.
+    #[track_caller]
+    pub fn assert_error(&self, name: &str, parts: &[&str]) {
+        let (status, reason) = (self.status(name), self.reason(name));
+        assert_eq!(status, "ERROR", "{name}: {reason}");
+        for part in parts {
+            assert!(reason.contains(part), "{name}: no {part:?} in: {reason}");
+        }
+    }
+
     /// The directory of a test's output.
     #[track_caller]
     pub fn directory(&self, name: &str) -> PathBuf {

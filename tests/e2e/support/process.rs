@@ -1,6 +1,6 @@
 //! Owns what a test needs of child processes: waiting with a deadline, output, signals.
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The longest that anything may take before a test fails because it hangs.
@@ -39,6 +39,35 @@ pub fn assert_stderr(ran: &Ran, parts: &[&str]) {
     for part in parts {
         assert!(ran.stderr.contains(part), "no {part:?} in\n{ran}");
     }
+}
+
+/// The command started by another program, which takes a command as its last arguments, with the
+/// same directory and variables, and with streams for [`finish`].
+pub fn wrapped(wrapper: &[&str], command: &Command) -> Command {
+    let mut other = Command::new(wrapper[0]);
+    other
+        .args(&wrapper[1..])
+        .arg(command.get_program())
+        .args(command.get_args());
+    equip_as(&mut other, command);
+    other
+}
+
+/// Gives a command the directory and variables of another, and streams for [`finish`].
+pub fn equip_as<'a>(other: &'a mut Command, command: &Command) -> &'a mut Command {
+    if let Some(directory) = command.get_current_dir() {
+        other.current_dir(directory);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    other
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
 }
 
 /// Polls until a condition holds, and fails with its last state after [`LONG`].
