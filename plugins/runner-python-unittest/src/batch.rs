@@ -1,35 +1,43 @@
-//! Many tests with one Python: it forks a process for each of them. What happens in it is in `persea_unittest_batch.py`.
+//! Owns the batch: one Python interpreter that forks a process for each test.
+//!
+//! Does not know about processes below the interpreter: `persea_unittest_batch.py` owns those.
 
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Child, Command, Exit, Input, Output};
 use serde::Deserialize;
 
 use crate::report::{self, Line};
-use crate::{KIND, SCRIPT, command, interpreter, missing, no_test, read_report, uri};
+use crate::{KIND, SCRIPT, command, interpreter, invalid_uri, missing, read_report, uri};
 
-/// What follows the script for one test.
+/// The part of the script that serves many tests. It replaces the last line of [`SCRIPT`].
 const BATCH: &str = include_str!("persea_unittest_batch.py");
 
-/// The variables that tell a test of itself. All others are those with which a Python is started.
-const OF_A_TEST: [&str; 2] = ["AVOCADO_TEST_", "AVOCADO_TESTS_"];
+/// Prefixes of the environment variables that differ from test to test. They go into the request of
+/// the test; the interpreter starts with all others.
+const TEST_PREFIXES: [&str; 2] = ["AVOCADO_TEST_", "AVOCADO_TESTS_"];
 
-/// A Python that runs tests.
+/// A running interpreter.
 struct Python {
-    /// With which it was started: tests that want another one need another Python.
+    /// The command that started the interpreter. A test that needs another command, such as other
+    /// environment variables, gets a new interpreter.
     command: Command,
     child: Child,
 }
 
-/// What it says of a test.
+/// The answer of the interpreter to the request of one test.
 #[derive(Deserialize)]
 struct Answer {
+    /// The exit code of the test's process.
     code: Option<i32>,
+    /// The signal that ended the test's process.
     signal: Option<i32>,
-    left: i64,
+    /// How many processes the test left behind. The interpreter has killed them.
+    orphans: i64,
+    /// The result of the test; none when its process ended before it had a result.
     line: Option<Line>,
 }
 
-/// Runs the tests of a batch.
+/// Runs the tests of a batch, one after the other.
 pub(crate) fn run(batch: &mut Batch) -> Result<(), Error> {
     let mut python = None;
     while let Some(task) = batch.next()? {
@@ -41,14 +49,13 @@ pub(crate) fn run(batch: &mut Batch) -> Result<(), Error> {
 fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
     let uri = task.runnable.uri.as_deref().unwrap_or_default();
     let Some(file) = uri::file(uri) else {
-        return Ok(no_test(uri));
+        return Ok(invalid_uri(uri));
     };
     let mut wanted = command(task, interpreter(task), file)?;
-    let is_own = |(name, _): &(String, Option<String>)| {
-        OF_A_TEST.iter().any(|prefix| name.starts_with(prefix))
+    let differs = |(name, _): &(String, Option<String>)| {
+        TEST_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
-    let (own, common) = wanted.env.into_iter().partition(is_own);
-    let own: Vec<(String, Option<String>)> = own;
+    let (variables, common): (Vec<_>, Vec<_>) = wanted.env.into_iter().partition(differs);
     wanted.env = common;
     let running = match python.take() {
         Some(running) if running.command == wanted => running,
@@ -70,8 +77,9 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
             }
         }
     };
-    // Where it cannot be written to, its end says why.
-    let answer = match running.child.write(&request(uri, &task.more, &own)) {
+    // A write fails when the interpreter has ended; its exit status then says why.
+    let request = request(uri, &task.more, &variables);
+    let answer = match running.child.write(&request) {
         Ok(()) => read_report(&running.child)?.line,
         Err(_) => None,
     };
@@ -79,7 +87,7 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
         return Ok(report::interpreter_ended(&running.child.wait()?));
     };
     let answer: Answer = serde_json::from_slice(&answer).map_err(|error| {
-        let message = format!("the Python that runs {KIND} tests reported nonsense: {error}");
+        let message = format!("the interpreter of {KIND} tests sent an invalid answer: {error}");
         Error::new("invalid", message)
     })?;
     *python = Some(running);
@@ -91,15 +99,16 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
     };
     let outcome = match answer.line {
         Some(line) => line.outcome(&exit),
-        None => report::silent(&exit),
+        None => report::no_report(&exit),
     };
-    Ok(match answer.left {
+    Ok(match answer.orphans {
         0 => outcome,
-        left => outcome.with("left-behind", left),
+        orphans => outcome.with("left-behind", orphans),
     })
 }
 
-/// What the Python is asked to run: see `persea_unittest_batch.py`. No field can hold the NUL that ends it.
+/// Encodes the request of a test as `persea_unittest_batch.py` describes it. NUL separates the
+/// fields, because neither a path nor an environment variable can contain it.
 fn request(uri: &str, task: &Attributes, variables: &[(String, Option<String>)]) -> Vec<u8> {
     let directory = |name| task.text(name).unwrap_or_default();
     let mut fields = format!(
@@ -118,7 +127,7 @@ fn request(uri: &str, task: &Attributes, variables: &[(String, Option<String>)])
     format!("{}\n{fields}", fields.len()).into_bytes()
 }
 
-/// The script for one test, but for its last line, and what follows it here.
+/// The script that the interpreter runs: [`SCRIPT`] with [`BATCH`] in place of its last line.
 fn script() -> String {
     let one = SCRIPT.trim_end();
     let one = one.strip_suffix("main()").unwrap_or(one);
@@ -135,6 +144,7 @@ mod tests {
         Task::new(uri, Runnable::new(KIND).uri(uri)).with("output-dir", format!("/out/{uri}"))
     }
 
+    /// A host with these tasks in the batch, on which every process ends with `answer`.
     fn host(answer: Ends, tasks: impl IntoIterator<Item = Task>) -> Installed {
         let host = testing::Host::new().processes(Processes::always(answer));
         let host: Host = host.tasks(tasks);
@@ -147,8 +157,8 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_told_of_itself_in_its_request_and_of_the_rest_by_its_python() {
-        let line = r#"{"code": 0, "signal": null, "left": 2, "line": {"status": "pass"}}"#;
+    fn request_holds_variables_of_the_test_and_command_the_others() {
+        let line = r#"{"code": 0, "signal": null, "orphans": 2, "line": {"status": "pass"}}"#;
         let mut one = task("t.py:T.a");
         one.runnable = one.runnable.env("A", "1").env_remove("B");
         let host = host(Ends::code(0).report(format!("{line}\n")), [one]);
@@ -166,42 +176,46 @@ mod tests {
     }
 
     #[test]
-    fn a_python_that_dies_costs_the_test_that_it_had() {
+    fn killed_interpreter_fails_only_its_current_test() {
         let host = host(
             Ends::signal(9),
             [task("t.py:T.a"), task("t.py:T.b"), task("none")],
         );
         let dead = "the Python interpreter ended by signal 9 (SIGKILL) before it had run the test";
         let dead = Outcome::error(dead).with("returncode", -9);
-        assert_eq!(outcomes(&host), [dead.clone(), dead, no_test("none")]);
+        assert_eq!(outcomes(&host), [dead.clone(), dead, invalid_uri("none")]);
         assert_eq!(host.commands().len(), 2);
     }
 
     #[test]
-    fn nonsense_is_an_error_of_its_test() {
+    fn invalid_answer_is_an_error_of_its_test() {
         let host = host(Ends::code(0).report("{}\n"), [task("t.py:T.a")]);
         run(&mut Batch::of_fakes()).unwrap();
         let error = host.outcomes().remove(0).unwrap_err();
-        assert!(error.message.contains("nonsense"), "{}", error.message);
+        assert!(
+            error.message.contains("invalid answer"),
+            "{}",
+            error.message
+        );
     }
 
     #[test]
-    fn a_missing_python_says_how_to_name_another() {
+    fn reason_of_a_missing_interpreter_names_the_setting() {
         let host = host(Ends::missing(), [task("t.py:T.a")]);
         let reason = outcomes(&host).remove(0).reason.unwrap();
         assert!(reason.contains(crate::INTERPRETER), "{reason}");
     }
 
     #[test]
-    fn the_scripts_are_ascii() {
+    fn script_is_ascii() {
         assert!(
             script().is_ascii(),
-            "no other text is an argument in every locale"
+            "an interpreter in a locale without UTF-8 rejects other arguments"
         );
     }
 
     #[test]
-    fn the_script_ends_with_the_part_for_many() {
+    fn script_ends_with_the_batch_part() {
         assert!(SCRIPT.ends_with("\nmain()\n"));
         assert!(!script().contains("\nmain()\n"));
         assert!(script().ends_with("\nserve()\n"));

@@ -1,7 +1,9 @@
-//! Persea's runner plugin `python-unittest`: runs methods of Python's unittest, each in a process of its own.
+//! Persea's runner plugin `python-unittest`: runs test methods of Python's unittest, each in a
+//! process of its own.
 //!
-//! `batch` runs many with one Python. This file is the plugin's outside: it starts the interpreter with a script of ours, and reads the line that this
-//! sends. What happens in Python is in `persea_unittest.py`, what its line means in `report`.
+//! This module owns the entry points of the plugin: it starts the interpreter with an embedded
+//! script and reads the report of the script. `persea_unittest.py` runs the test, `report` turns
+//! the report into an outcome, and `batch` runs many tests with one interpreter.
 
 mod batch;
 mod report;
@@ -13,13 +15,13 @@ use report::Line;
 
 const KIND: &str = "python-unittest";
 
-/// The interpreter to start; a path, or a name to be found in PATH.
+/// The setting that names the interpreter: a path, or a name to look up in PATH.
 const INTERPRETER: &str = "runner.python-unittest.interpreter";
 
-/// What runs in the interpreter.
+/// The script that runs in the interpreter.
 const SCRIPT: &str = include_str!("persea_unittest.py");
 
-/// The longest line that the script sends, in bytes, with room to spare: it cuts what it puts in.
+/// Limit for a line of the report, in bytes. The script shortens long texts and stays far below it.
 const MAX_LINE: usize = 1 << 20;
 
 /// The runner `python-unittest`.
@@ -35,7 +37,7 @@ impl Runner for PythonUnittest {
     fn run(task: Task) -> Result<Outcome, Error> {
         let uri = task.runnable.uri.as_deref().unwrap_or_default();
         let Some(file) = uri::file(uri) else {
-            return Ok(no_test(uri));
+            return Ok(invalid_uri(uri));
         };
         let command = command(&task, interpreter(&task), file)?
             .args(["-c", SCRIPT, uri])
@@ -50,7 +52,7 @@ impl Runner for PythonUnittest {
         let exit = child.wait()?;
         match report.line {
             Some(line) => Ok(Line::read(&line)?.outcome(&exit)),
-            None if report.has_started => Ok(report::silent(&exit)),
+            None if report.has_started => Ok(report::no_report(&exit)),
             None => Ok(report::interpreter_ended(&exit)),
         }
     }
@@ -68,29 +70,31 @@ fn interpreter(task: &Task) -> &str {
     task.settings.text(INTERPRETER).unwrap_or("python3")
 }
 
-/// The outcome where a uri is none of this kind.
-fn no_test(uri: &str) -> Outcome {
+/// The outcome of a runnable whose uri does not name a test method.
+fn invalid_uri(uri: &str) -> Outcome {
     Outcome::error(format!(
-        "the uri `{uri}` names no test of Python's unittest: it should be FILE:CLASS.METHOD"
+        "the uri `{uri}` does not name a test of Python's unittest: expected FILE:CLASS.METHOD"
     ))
 }
 
-/// What it means that Python can't be started.
+/// Turns a failed start of the interpreter into an outcome that names the setting for another one.
+/// Any error but `not-found` is returned as it is.
 fn missing(error: Error) -> Result<Outcome, Error> {
     if error.code != "not-found" {
         return Err(error);
     }
     Ok(Outcome::error(format!(
-        "{}; the setting {INTERPRETER} names the Python to use",
+        "{}; set {INTERPRETER} to the Python interpreter to use",
         error.message
     )))
 }
 
-/// The interpreter's process, with the environment that a test has that is a program; what it's to do is not said yet.
+/// The command that starts the interpreter, still without arguments. Its environment is that of a
+/// test that is an executable file.
 fn command(task: &Task, interpreter: &str, file: &str) -> Result<Command, Error> {
     let mut as_program = task.clone();
     as_program.runnable.uri = Some(file.to_owned());
-    // Neither has a meaning for this kind, here or in Avocado.
+    // This kind ignores both, as Avocado does.
     as_program.runnable.args.clear();
     as_program.runnable.kwargs = Attributes::new();
     let mut command = persea_exec_command::command(&as_program)?;
@@ -98,17 +102,20 @@ fn command(task: &Task, interpreter: &str, file: &str) -> Result<Command, Error>
     Ok(command)
 }
 
-/// What comes on the report pipe.
+/// The content of the report pipe.
 struct Report {
-    /// The script's first line, which is empty, has come.
+    /// The first line, which is empty, has arrived: the interpreter runs the script.
     has_started: bool,
-    /// The result; none if the process ends before it has sent one.
+    /// The line with the result; none when the process ended before it sent a whole line.
     line: Option<Vec<u8>>,
 }
 
 /// Reads the report up to the first line that is not empty.
 ///
-/// It is not the pipe's end that is waited for: something that a test has left running may hold it open.
+/// Does not wait for the end of the pipe, because an orphan of the test may keep the pipe open.
+///
+/// # Errors
+/// `too-large` for a line longer than [`MAX_LINE`].
 fn read_report(child: &Child) -> Result<Report, Error> {
     let mut has_started = false;
     let mut line = Vec::new();
@@ -154,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_is_too_long_is_an_error() {
+    fn too_long_report_is_an_error() {
         let with = |line: usize| {
             let reason = "x".repeat(line - r#"{"status": "fail", "reason": ""}"#.len());
             let report = format!("{{\"status\": \"fail\", \"reason\": \"{reason}\"}}\n");
@@ -169,14 +176,14 @@ mod tests {
             error.message,
             "the test's report is longer than 1048576 bytes"
         );
-        // Also where no line's end ever comes.
+        // The limit holds for a line that never ends, too.
         let _host = host(Answer::code(0).report("x".repeat(3 * MAX_LINE)));
         let error = PythonUnittest::run(task("t.py:T.test")).unwrap_err();
         assert_eq!(error.code, "too-large");
     }
 
     #[test]
-    fn the_line_on_the_report_pipe_is_the_result() {
+    fn report_line_is_the_result() {
         let host = host(
             Answer::code(0).report(b"{\"status\": \"skip\", \"reason\": \"no net\"}\n".to_vec()),
         );
@@ -194,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_says_nothing_or_half_a_line_is_an_error() {
+    fn process_without_a_whole_report_line_is_an_error() {
         let expected = Outcome::error(
             "the test's process ended by signal 11 (SIGSEGV) before the test was done",
         )
@@ -209,22 +216,23 @@ mod tests {
     }
 
     #[test]
-    fn an_interpreter_that_cannot_start_says_why_in_the_reason() {
+    fn reason_holds_the_message_of_an_interpreter_that_cannot_start() {
         let _host = Host::new()
             .processes(Processes::always(Answer::code(1).stderr(
-                "Fatal Python error: no codec\nModuleNotFoundError: encodings\n\n<no Python frame>\n",
+                "Fatal Python error: no codec\nModuleNotFoundError: encodings\n\n\
+                 <no Python frame>\n",
             )))
             .install();
         let expected = Outcome::error(
-            "the Python interpreter exited with code 1 before it had run the test: Fatal Python error: no codec; \
-             ModuleNotFoundError: encodings",
+            "the Python interpreter exited with code 1 before it had run the test: \
+             Fatal Python error: no codec; ModuleNotFoundError: encodings",
         )
         .with("returncode", 1);
         assert_eq!(PythonUnittest::run(task("t.py:T.test_a")), Ok(expected));
     }
 
     #[test]
-    fn the_environment_is_avocados_and_the_runnables() {
+    fn command_has_variables_of_avocado_and_of_the_runnable() {
         let host = host(Answer::code(0).report("{\"status\": \"pass\"}\n"));
         let mut task = task("d/t.py:T.test_a")
             .with("output-dir", "/o")
@@ -249,12 +257,12 @@ mod tests {
         assert_eq!(
             value("KW"),
             None,
-            "only programs get their keyword arguments as variables"
+            "keyword arguments become variables only for executable tests"
         );
     }
 
     #[test]
-    fn the_interpreter_can_be_chosen_and_a_missing_one_says_how() {
+    fn setting_chooses_the_interpreter_and_the_reason_names_it() {
         let host = Host::new()
             .processes(Processes::always(Answer::missing()))
             .install();
@@ -262,13 +270,13 @@ mod tests {
             PythonUnittest::run(task("t.py:T.test_a").setting(INTERPRETER, "python3.99")).unwrap();
         assert_eq!(outcome.status, Status::Error);
         assert!(outcome.reason.unwrap().ends_with(&format!(
-            "the setting {INTERPRETER} names the Python to use"
+            "set {INTERPRETER} to the Python interpreter to use"
         )));
         assert_eq!(host.commands()[0].program, "python3.99");
     }
 
     #[test]
-    fn what_names_no_test_starts_nothing() {
+    fn invalid_uri_starts_no_process() {
         let host = host(Answer::code(0));
         assert_eq!(
             PythonUnittest::run(task("t.py")).unwrap().status,

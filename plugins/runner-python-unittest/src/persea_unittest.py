@@ -1,17 +1,18 @@
-"""Runs methods of Python's unittest, and says how each ended in a line of JSON.
+"""Runs test methods of Python's unittest and reports each result as a line of JSON.
 
     python3 -c SCRIPT FILE:CLASS.METHOD...
 
-The lines go to the file descriptor that PERSEA_REPORT_FD names. An empty line comes first: the interpreter has started.
-Then one for each argument, in order:
+The environment variable PERSEA_REPORT_FD names the file descriptor of the report. The first line is empty and says
+that the interpreter has started. Then each argument gets one line, in order:
 
     {"test": ..., "status": "pass|fail|error|skip", "class-name": ...,
-     "reason": ..., "failure-type": ..., "traceback": ...}      (the second line where there is something to say)
+     "reason": ..., "failure-type": ..., "traceback": ...}      (members without a value are left out)
 
-What the tests print goes where it would go without this script; unittest's own text is added to standard output.
-This runs in the users' interpreters, 3.6 and later, before their code and beside it: it imports what unittest
-imports anyway, and leaves nothing behind that a test could trip over. It is ASCII throughout: an interpreter whose
-locale has no UTF-8 takes nothing else from its command line.
+The output of tests goes where it would go without this script; unittest's own text is appended to standard output.
+
+The script runs in the user's interpreter (3.6 and later), in one process with the user's code. So it imports only what
+unittest imports anyway and changes no global state that a test could notice. The script is ASCII, because an
+interpreter in a locale without UTF-8 accepts nothing else as an argument.
 """
 
 
@@ -24,19 +25,22 @@ def main():
     report.write(b"\n")
     tests = sys.argv[1:]
     if sys.path and sys.path[0] == "":
-        # As `python -m` has it: a test that changes its directory doesn't change what can be imported.
+        # As `python -m` does: imports keep working after a test has changed the working directory.
         sys.path[0] = os.getcwd()
     enable_diagnostics()
     for test in tests:
         try:
             report.send(test, run(test))
-        except BaseException as error:  # KeyboardInterrupt and the like end the process, but not without a word
+        except BaseException as error:  # KeyboardInterrupt and the like: report the test, then end the process
             report.send(test, dict(describe(error), status="error"))
             raise
 
 
 def enable_diagnostics():
-    """Sees to it that a test that crashes or is killed leaves what it printed, and where it was."""
+    """Makes a test that crashes or is killed leave its output and a traceback.
+
+    Standard output is flushed at each line, and faulthandler prints the traceback at a fatal signal.
+    """
     import faulthandler
 
     try:
@@ -46,11 +50,14 @@ def enable_diagnostics():
     try:
         faulthandler.enable()
     except (AttributeError, RuntimeError, ValueError):
-        pass  # there is no standard error
+        pass  # standard error is closed
 
 
 class Report:
-    """The pipe to Persea. It is this process's alone: no child that outlives a test holds it open or speaks in its name."""
+    """The pipe to Persea.
+
+    Only this process has the descriptor: a child process of a test can neither keep the pipe open nor write to it.
+    """
 
     def __init__(self, descriptor):
         self.descriptor = descriptor
@@ -78,13 +85,13 @@ class Report:
 
 
 def quote(text):
-    """A JSON string. The json package would cost a twentieth of the time of a short test."""
+    """Returns a text as a JSON string. Importing the json package would take 5 % of the time of a short test."""
     try:
         from _json import encode_basestring_ascii
     except ImportError:
         from json.encoder import encode_basestring_ascii
     try:
-        # A file name in a locale that is not UTF-8 holds its bytes as lone surrogates.
+        # Outside UTF-8 locales, Python decodes the bytes of a file name to lone surrogates.
         text = text.encode("utf-8", "surrogateescape").decode("utf-8")
     except UnicodeError:
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -92,7 +99,7 @@ def quote(text):
 
 
 def run(test):
-    """Runs one test: imports its file and has unittest do the rest."""
+    """Imports the file of one test, runs the test with unittest and returns the members of its report line."""
     from unittest import SkipTest
 
     path, colon, name = test.rpartition(":")
@@ -100,7 +107,7 @@ def run(test):
         return {"status": "error", "reason": "%s does not name a test: expected FILE:CLASS.METHOD" % test}
     if not path.endswith(".py"):
         path += ".py"
-    # Python source is UTF-8 whatever the locale is; paths stay as the file system encoding has them.
+    # Python source is UTF-8 in every locale. The path keeps the encoding of the file system.
     name = os.fsencode(name).decode("utf-8", "surrogateescape")
     sys.argv[:] = [path]
     class_name = name.rpartition(".")[0]
@@ -120,12 +127,12 @@ def run(test):
     return result
 
 
-# The module of each file that was imported, or what importing it has raised: a file is imported once.
+# Maps each imported file to its module, or to the exception that its import raised, so that a file is imported once.
 LOADED = {}
 
 
 def load(path):
-    """Returns the module of a file, as `python -m unittest discover` imports it from the project's top level."""
+    """Imports a file under the name that `python -m unittest discover` gives it, and returns the module."""
     if path not in LOADED:
         try:
             LOADED[path] = import_file(path)
@@ -145,14 +152,14 @@ def import_file(path):
     module = sys.modules[name]
     found = getattr(module, "__file__", None)
     if os.path.exists(path) and not (found and os.path.samefile(found, path)):
-        raise ImportError("the name %s stands for %s, not for %s" % (name, found or "a built-in module", path))
+        raise ImportError("the module name %s belongs to %s, not to %s" % (name, found or "a built-in module", path))
     return module
 
 
 def module_name(path):
-    """The directory from which a file is imported, and the name that its module has there.
+    """Returns the directory to import a file from and the name of its module there.
 
-    That directory is the first one above the file that is no package, or the project's own.
+    The directory is the nearest one above the file that is not a package.
     """
     directory, file = os.path.split(path)
     parts = [file[: -len(".py")]]
@@ -165,7 +172,7 @@ def module_name(path):
 
 
 def is_package(directory):
-    # A project that holds an __init__.py beside its pyproject.toml is no package of the directory above it.
+    # The root of a project may contain an __init__.py and still is not a package of its parent directory.
     return (
         os.path.basename(directory).isidentifier()
         and os.path.isfile(os.path.join(directory, "__init__.py"))
@@ -174,7 +181,10 @@ def is_package(directory):
 
 
 def find(module, path, name):
-    """The suite of the test `name` of a module. SkipTest where the module may go without that test."""
+    """Returns a suite of the one test `name` of a module.
+
+    Raises SkipTest when the test is missing because a condition in the source does not hold.
+    """
     import unittest
 
     parts = name.split(".")
@@ -185,12 +195,12 @@ def find(module, path, name):
     if isinstance(owner, type) and issubclass(owner, unittest.TestCase) and callable(method):
         return unittest.TestSuite([owner(parts[-1])])
     if method is None and is_conditional(path, parts, owner):
-        raise unittest.SkipTest("%s is not defined here: it depends on a condition that does not hold" % name)
+        raise unittest.SkipTest("%s is not defined: a condition around its definition does not hold" % name)
     return unittest.TestLoader().loadTestsFromName(name, module)
 
 
 def is_conditional(path, parts, owner):
-    """Whether a class or method that is not there is defined below an `if`, a `try` or a loop."""
+    """Returns whether the source defines a missing class or method below an `if`, a `try`, a `with` or a loop."""
     import ast
 
     files = [path]
@@ -223,12 +233,12 @@ def is_conditional(path, parts, owner):
 
 
 def run_suite(suite, name):
-    """Runs a suite of one test, and says how it went."""
+    """Runs a suite of one test and returns its status, with a reason unless it passed."""
     import io
     import unittest
 
     stream = io.StringIO()
-    # As `python -m unittest` has it.
+    # The default of `python -m unittest`.
     warnings = None if sys.warnoptions else "default"
     runner = unittest.TextTestRunner(stream=stream, verbosity=0, resultclass=result_class(), warnings=warnings)
     result = runner.run(suite)
@@ -238,7 +248,7 @@ def run_suite(suite, name):
         if raised:
             return dict(summary(raised), status=status)
     if not result.wasSuccessful():
-        return {"status": "fail", "reason": "unittest counts it as a failure"}
+        return {"status": "fail", "reason": "unittest counts the test as failed"}
     if result.skipped:
         return {"status": "skip", "reason": skip_reason(result.skipped[0][1])}
     if not result.testsRun:
@@ -247,14 +257,14 @@ def run_suite(suite, name):
 
 
 def result_class():
-    """Makes the class of results, once for all processes that are forked from this one."""
+    """Returns the class of test results. It is made once, so that forked processes share it."""
     global RESULT
     if RESULT is not None:
         return RESULT
     import unittest
 
     class Result(unittest.TextTestResult):
-        """Keeps what unittest's own result forgets: what was raised."""
+        """A test result that keeps the exceptions; unittest's own keeps only their text."""
 
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
@@ -291,7 +301,7 @@ RESULT = None
 
 
 def summary(raised):
-    """The first thing that was raised, and how much there is besides."""
+    """Describes the first of several exceptions, with its subtest and the number of further exceptions."""
     first = dict(raised[0])
     subtest = first.pop("subtest")
     notes = [subtest] if subtest else []
@@ -303,7 +313,7 @@ def summary(raised):
 
 
 def subtest_name(test):
-    """What a subtest is called: `(i=1)`."""
+    """Returns the name that unittest gives a subtest, such as `(i=1)`, or None for a test that is no subtest."""
     try:
         return test._subDescription()
     except Exception:
@@ -311,7 +321,11 @@ def subtest_name(test):
 
 
 def describe(error, text=None):
-    """An exception in a line, by its type, and with its traceback, where `text` isn't that; without our own frames."""
+    """Returns the reason, the type and the traceback of an exception.
+
+    `text` is the traceback that unittest has formatted. Without it the traceback is formatted here, less the frames of
+    this script.
+    """
     import traceback
 
     if text is None:
@@ -320,7 +334,7 @@ def describe(error, text=None):
             trace = trace.tb_next
         text = "".join(traceback.format_exception(type(error), error, trace))
     lines = traceback.format_exception_only(type(error), error)
-    # A syntax error begins with the place, indented.
+    # A syntax error begins with indented lines that show the place.
     line = next((line for line in lines if not line.startswith(" ")), "")
     return {
         "reason": first_line(line),
@@ -330,7 +344,10 @@ def describe(error, text=None):
 
 
 def first_line(text):
-    """What fits in a line: the first one, and the second where the first only names the exception."""
+    """Returns the first line of a text, at most 1000 characters.
+
+    The second line is appended where the first one ends with a colon, as in "ValueError:".
+    """
     lines = [line.strip() for line in str(text).splitlines() if line.strip()]
     line = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
     return line if len(line) <= 1000 else line[:999] + "\u2026"
@@ -341,14 +358,14 @@ def skip_reason(reason):
 
 
 def shorten(text, limit=50000):
-    """A traceback for a report: the diff of two large values can be of any size."""
+    """Cuts the middle out of a long traceback: the diff of two large values can have any size."""
     if len(text) <= limit:
         return text
     return text[: limit // 2] + "\n[...]\n" + text[-limit // 2 :]
 
 
 def show(text, descriptor):
-    """Writes text behind what tests have printed, whatever they have done with sys.stdout."""
+    """Writes a text after the output of the tests, also where a test has replaced or closed sys.stdout."""
     for stream in (sys.stdout, sys.__stdout__, sys.stderr):
         try:
             stream.flush()

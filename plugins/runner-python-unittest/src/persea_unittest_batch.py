@@ -1,17 +1,28 @@
-# Runs many methods of Python's unittest, each in a process of its own that is forked from one in which their file is imported already.
-# This follows `persea_unittest.py` in the same script, in place of its last line.
+# Runs many test methods of Python's unittest, each in a process of its own, without a new interpreter for each.
 #
-# Requests come on standard input: a line with a length in bytes, and then as many bytes, which are fields with a NUL between them:
-# FILE:CLASS.METHOD, the output directory, the work directory, and a NAME=VALUE for each variable to set or a NAME for one to remove.
-# Each is answered by a line of JSON on the report pipe: {"code": ..., "signal": ..., "left": ..., "line": ...}, where the last is what
-# persea_unittest.py says of a test, or null.
+# Three levels of processes share the work:
 #
-# A test finds what it would find alone: its variables, its own standard streams, an empty work directory, no process and no thread of
-# another test. What importing its file prints is printed for each test. Where a file can't be imported for all (it ends the process, or
-# starts threads, of which a fork has none), each test imports it itself.
+#     server      reads requests and sends each to the importer of its file
+#     importer    imports one test file and forks a process for each of its tests
+#     test        runs one test, reports and exits
 #
-# What every test needs is imported before the first fork and before the project's directories come into the module path. It is little more
-# than unittest imports: a file of the project by the name of another module has to be found in that one's place.
+# The plugin appends this file to `persea_unittest.py`, whose last line (the call of main) it removes.
+#
+# A request on standard input is a line with a length in bytes, followed by that many bytes. They hold fields with a NUL
+# between them: FILE:CLASS.METHOD, the output directory, the work directory, and then a NAME=VALUE for each environment
+# variable to set or a NAME for each one to remove.
+# The answer to a request is a line of JSON in the report: {"code": ..., "signal": ..., "orphans": ..., "line": ...}.
+# `code` and `signal` tell how the test process ended, `orphans` counts the processes that it left behind, and `line` is
+# the report line of persea_unittest.py, or null when the process ended without one.
+#
+# A test finds what it would find in an interpreter of its own: its environment variables, its standard streams, an
+# empty work directory, and no process or thread of another test. What the import of a file prints is repeated in the
+# output of each of its tests. Where one import cannot serve all tests (it ends the process, or it starts threads, which
+# a fork does not copy), each test imports the file itself.
+#
+# The server imports every module that a test needs before the first fork and before the project's directories enter
+# sys.path. These are few modules beyond those of unittest, because a module that is loaded here hides a file of the
+# project with the same name.
 
 
 import atexit
@@ -51,8 +62,11 @@ def serve():
 
 
 def warm_up():
-    """Runs a test of its own until Python has adapted all code that runs around one: a process that is forked from this one copies the
-    pages that it writes to, and that is most of what a trivial test costs."""
+    """Runs a trivial test until CPython has specialised the bytecode of unittest and of this script.
+
+    A forked process copies each page of memory that it writes to, and specialising bytecode writes to it. Page faults
+    are the largest part of the time that a trivial test takes.
+    """
     import unittest
 
     class Trivial(unittest.TestCase):
@@ -65,7 +79,7 @@ def warm_up():
 
 
 class Request:
-    """A test to be run, and where."""
+    """One test to run, with its directories and environment variables."""
 
     def __init__(self, data):
         self.data = data
@@ -75,7 +89,7 @@ class Request:
 
     @classmethod
     def read(cls, requests):
-        """The next request; none at the end."""
+        """Reads the next request. Returns None at the end of the input."""
         length = requests.readline()
         return cls(requests.read(int(length))) if length else None
 
@@ -91,44 +105,48 @@ class Request:
 
 
 class Importer:
-    """A process that has imported a file, and forks another one for each of its tests."""
+    """The server's handle to a process that has imported a file and forks a process for each of its tests."""
 
-    def __init__(self, file, request, foreign):
+    def __init__(self, file, request, inherited):
         self.file = file
-        asked, self.asking = os.pipe()
-        self.answers, answering = os.pipe()
+        request_end, self.requests = os.pipe()
+        self.answers, answer_end = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            for descriptor in (self.asking, self.answers) + foreign:
+            for descriptor in (self.requests, self.answers) + inherited:
                 os.close(descriptor)
             code = 1
             try:
-                self.work(request, asked, answering)
+                self.serve(request, request_end, answer_end)
                 code = 0
             finally:
                 os._exit(code)
-        os.close(asked)
-        os.close(answering)
+        os.close(request_end)
+        os.close(answer_end)
 
-    def work(self, request, asked, answering):
+    def serve(self, request, request_end, answer_end):
+        """Imports the file and answers requests. Runs in the importer process."""
         adopt_orphans()
         request.set_variables()
         printed = import_quietly(self.file)
-        spare_memory()
-        with os.fdopen(asked, "rb") as requests:
+        freeze_heap()
+        with os.fdopen(request_end, "rb") as requests:
             while True:
                 request = Request.read(requests)
                 if request is None:
                     break
-                write_all(answering, run_forked(request, (asked, answering), printed))
+                write_all(answer_end, run_forked(request, (request_end, answer_end), printed))
 
     def ask(self, request):
-        """Has a test run, and returns the answer. None where the file can't be imported for all."""
+        """Sends a request to the importer and returns the answer.
+
+        Returns None when the importer has ended: its file cannot be imported once for all tests.
+        """
         if self.pid is None:
             return None
         answer = b""
         try:
-            request.send(self.asking)
+            request.send(self.requests)
             while not answer.endswith(b"\n"):
                 part = os.read(self.answers, 1 << 20)
                 if not part:
@@ -143,15 +161,18 @@ class Importer:
 
     def close(self):
         if self.pid is not None:
-            os.close(self.asking)
+            os.close(self.requests)
             os.close(self.answers)
             os.waitpid(self.pid, 0)
             self.pid = None
 
 
 def import_quietly(file):
-    """Imports a file, and returns what it printed to either stream. It must not have started a thread."""
-    out, err = nameless_file(), nameless_file()
+    """Imports a file and returns what the import printed to standard output and to standard error.
+
+    Raises RuntimeError when the import has started a thread, because a fork would not copy it.
+    """
+    out, err = anonymous_file(), anonymous_file()
     os.dup2(out, 1)
     os.dup2(err, 2)
     path = file if file.endswith(".py") else file + ".py"
@@ -159,7 +180,7 @@ def import_quietly(file):
     try:
         load(path)
     except BaseException:
-        pass  # each test reports it
+        pass  # `load` keeps the exception, and each test reports it
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -168,11 +189,11 @@ def import_quietly(file):
     os.dup2(0, 1)
     os.dup2(0, 2)
     if threading.active_count() > 1 or len(threads()) > 1:
-        raise RuntimeError("it has started threads")
-    return take(out), take(err)
+        raise RuntimeError("the import has started threads")
+    return read_and_close(out), read_and_close(err)
 
 
-def nameless_file():
+def anonymous_file():
     try:
         return os.memfd_create("persea")  # since 3.8
     except (AttributeError, OSError):
@@ -183,30 +204,33 @@ def nameless_file():
         return descriptor
 
 
-def take(descriptor):
-    """What is in a file, which is closed then."""
+def read_and_close(descriptor):
+    """Returns the content of a file and closes it."""
     with os.fdopen(descriptor, "rb") as file:
         file.seek(0)
         return file.read()
 
 
-def spare_memory():
-    """Has the garbage collector of forked processes leave alone what is there now, so that they need no copy of it."""
+def freeze_heap():
+    """Hides all current objects from the garbage collector, which would otherwise write to their pages in each fork."""
     getattr(gc, "freeze", int)()  # since 3.7
 
 
-def run_forked(request, foreign, printed=(b"", b"")):
-    """Runs a test in a process of its own, and returns the answer."""
+def run_forked(request, inherited, printed=(b"", b"")):
+    """Runs a test in a forked process and returns the answer to its request.
+
+    `inherited` are descriptors that the test process closes; `printed` is the output of the import of its file.
+    """
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(read)
-        for descriptor in foreign:
+        for descriptor in inherited:
             os.close(descriptor)
         become_test(request, write, printed)
     os.close(write)
     line, status = b"", None
-    # Something that the test has left may hold the pipe open.
+    # An orphan of the test may keep the pipe open, so the end of the process ends the wait as well.
     while b"\n" not in line and status is None:
         if select.select([read], [], [], 1)[0]:
             part = os.read(read, 1 << 20)
@@ -219,17 +243,17 @@ def run_forked(request, foreign, printed=(b"", b"")):
     os.close(read)
     if status is None:
         status = os.waitpid(pid, 0)[1]
-    left = end_processes()
+    orphans = kill_orphans()
     empty(request.work)
     line = line.partition(b"\n")[0] if b"\n" in line else b"null"
     code = "null" if os.WIFSIGNALED(status) else str(os.WEXITSTATUS(status))
     signal = str(os.WTERMSIG(status)) if os.WIFSIGNALED(status) else "null"
-    head = '{"code": %s, "signal": %s, "left": %d, "line": ' % (code, signal, left)
+    head = '{"code": %s, "signal": %s, "orphans": %d, "line": ' % (code, signal, orphans)
     return head.encode("ascii") + line + b"}\n"
 
 
 def become_test(request, descriptor, printed):
-    """Makes this process what it would be if it had been started for this test alone, runs it, and ends."""
+    """Gives a forked process the environment and streams of a test, runs the test and exits. Never returns."""
     code = 1
     try:
         os.setpgid(0, 0)
@@ -252,7 +276,7 @@ def become_test(request, descriptor, printed):
 
 
 def run_as_main(report, test):
-    """Runs a test and says how it went; returns the exit code that the process would have."""
+    """Runs a test and reports its result. Returns the exit code that an interpreter would have."""
     try:
         report.send(test, run(test))
         return 0
@@ -264,8 +288,7 @@ def run_as_main(report, test):
 
 
 def end_as_main(code):
-    """Ends as an interpreter does, but for tearing down what ends with the process anyway."""
-    import atexit
+    """Exits as an interpreter does, without its finalisation: the kernel frees the memory faster."""
     try:
         getattr(threading, "_shutdown", int)()
         getattr(atexit, "_run_exitfuncs", int)()
@@ -291,7 +314,7 @@ def write_all(descriptor, data):
 
 
 def adopt_orphans():
-    """What a test leaves behind becomes a child of this process (PR_SET_CHILD_SUBREAPER), so that it can be found."""
+    """Makes this process the parent of every orphan of a test (PR_SET_CHILD_SUBREAPER), so that it can kill them."""
     global PRCTL
     try:
         if PRCTL is None:
@@ -300,30 +323,30 @@ def adopt_orphans():
             PRCTL = ctypes.CDLL(None).prctl
         PRCTL(36, 1, 0, 0, 0)
     except Exception:
-        pass  # then it is ended with the batch
+        pass  # without ctypes, orphans live until the helper ends the batch
 
 
 PRCTL = None
 
 
-def end_processes():
-    """Ends all children, and says how many there were."""
-    ended = set()
+def kill_orphans():
+    """Kills and reaps all children of this process. Returns how many it killed."""
+    killed = set()
     while True:
         try:
             if os.waitpid(-1, os.WNOHANG)[0]:
                 continue
         except ChildProcessError:
-            return len(ended)
+            return len(killed)
         found = children()
         for pid in found:
             try:
                 os.kill(pid, 9)
-                ended.add(pid)
+                killed.add(pid)
             except OSError:
                 pass
         if not found:
-            return len(ended)
+            return len(killed)
         time.sleep(0.001)
 
 
@@ -346,7 +369,7 @@ def children():
 
 
 def empty(directory):
-    """Removes what is in a directory, or makes it. Uses no module that a file of the project could stand for."""
+    """Empties a directory, or makes it. Does not use shutil, which a file of the project could shadow."""
     try:
         entries = list(os.scandir(directory))
     except FileNotFoundError:

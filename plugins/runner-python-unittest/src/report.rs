@@ -1,5 +1,6 @@
-//! What the Python side says of a test, and what its process's end says when it says nothing. Knows nothing of how
-//! either is had.
+//! Owns the meaning of a report line and of an interpreter's exit: both become outcomes.
+//!
+//! Does not know about starting interpreters or reading their pipes.
 
 use persea_exec_command::{in_words, return_code};
 use persea_plugin_sdk::prelude::*;
@@ -7,27 +8,27 @@ use persea_plugin_sdk::process::Exit;
 use persea_plugin_sdk::status;
 use serde::Deserialize;
 
-/// How much of an interpreter's standard error is looked at, in bytes.
+/// How much of an interpreter's standard error is read for its error message, in bytes.
 const MAX_STDERR: u32 = 64 << 10;
 
-/// The longest message of an interpreter that a reason holds, in characters.
+/// Limit for the error message of an interpreter in a reason, in characters.
 const MAX_MESSAGE: usize = 500;
 
-/// One line of the report: see `persea_unittest.py`.
+/// The report line of one test, as `persea_unittest.py` sends it.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Line {
-    status: Ended,
+    status: UnittestStatus,
     reason: Option<String>,
     class_name: Option<String>,
     failure_type: Option<String>,
     traceback: Option<String>,
 }
 
-/// How unittest says that a test ended.
+/// The status of a test by the rules of unittest.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
-enum Ended {
+enum UnittestStatus {
     Pass,
     Fail,
     Error,
@@ -35,23 +36,27 @@ enum Ended {
 }
 
 impl Line {
-    /// Reads a line.
+    /// Parses a line, without its line feed.
+    ///
+    /// # Errors
+    /// `invalid` for a line that is not such a JSON object.
     pub(crate) fn read(line: &[u8]) -> Result<Self, Error> {
         serde_json::from_slice(line).map_err(|error| {
             Error::new(
                 "invalid",
-                format!("the Python side of the runner reported nonsense: {error}"),
+                format!("the script of the runner sent an invalid report: {error}"),
             )
         })
     }
 
-    /// The test's outcome; `exit` is how its process ended after it had reported.
+    /// The outcome of the test. `exit` is how its process ended after the report: a pass becomes
+    /// WARN unless the process exited with code 0.
     pub(crate) fn outcome(self, exit: &Exit) -> Outcome {
         let status = match self.status {
-            Ended::Pass => Status::Pass,
-            Ended::Fail => Status::Fail,
-            Ended::Error => Status::Error,
-            Ended::Skip => Status::Skip,
+            UnittestStatus::Pass => Status::Pass,
+            UnittestStatus::Fail => Status::Fail,
+            UnittestStatus::Error => Status::Error,
+            UnittestStatus::Skip => Status::Skip,
         };
         let mut outcome = Outcome::new(status, self.reason.filter(|reason| !reason.is_empty()));
         if status == Status::Pass && exit.code != Some(0) {
@@ -74,8 +79,8 @@ impl Line {
     }
 }
 
-/// The outcome of a test whose process ended without a report.
-pub(crate) fn silent(exit: &Exit) -> Outcome {
+/// The outcome of a test whose process ended without a report line.
+pub(crate) fn no_report(exit: &Exit) -> Outcome {
     Outcome::error(format!(
         "the test's process {} before the test was done",
         in_words(exit)
@@ -83,12 +88,13 @@ pub(crate) fn silent(exit: &Exit) -> Outcome {
     .with("returncode", return_code(exit))
 }
 
-/// The outcome of a test whose interpreter ended before it could run the test, with what it wrote to the task's `stderr`.
+/// The outcome of a test whose interpreter ended before it ran the test. The reason contains the
+/// error message from the task's file `stderr`.
 pub(crate) fn interpreter_ended(exit: &Exit) -> Outcome {
     let ended = in_words(exit);
     let mut reason = format!("the Python interpreter {ended} before it had run the test");
     let stderr = status::read_artifact("stderr", 0, MAX_STDERR).unwrap_or_default();
-    let message = message(&String::from_utf8_lossy(&stderr));
+    let message = error_message(&String::from_utf8_lossy(&stderr));
     if !message.is_empty() {
         reason.push_str(": ");
         reason.push_str(&message);
@@ -96,8 +102,9 @@ pub(crate) fn interpreter_ended(exit: &Exit) -> Outcome {
     Outcome::error(reason).with("returncode", return_code(exit))
 }
 
-/// What an interpreter says is wrong, in one line: its errors, or all that it says where nothing looks like one.
-fn message(stderr: &str) -> String {
+/// The error message of an interpreter in one line: the lines that look like errors, or all lines
+/// where none does.
+fn error_message(stderr: &str) -> String {
     let lines = || {
         stderr
             .lines()
@@ -108,14 +115,14 @@ fn message(stderr: &str) -> String {
         let (kind, _) = line.split_once(':').unwrap_or((line, ""));
         kind == "Fatal Python error" || (kind.ends_with("Error") && !kind.contains(' '))
     };
-    let mut said: Vec<&str> = lines().filter(is_error).collect();
-    if said.is_empty() {
-        said = lines().collect();
+    let mut selected: Vec<&str> = lines().filter(is_error).collect();
+    if selected.is_empty() {
+        selected = lines().collect();
     }
-    let said = said.join("; ");
-    match said.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}\u{2026}", said.get(..end).unwrap_or_default()),
-        None => said,
+    let message = selected.join("; ");
+    match message.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => format!("{}\u{2026}", message.get(..end).unwrap_or_default()),
+        None => message,
     }
 }
 
@@ -135,9 +142,10 @@ mod tests {
     }
 
     #[test]
-    fn a_line_becomes_an_outcome_with_what_reports_show() {
-        let line = br#"{"status": "fail", "reason": "AssertionError: 1 != 2", "failure-type": "AssertionError",
-                        "class-name": "t.T", "traceback": "Traceback", "test": "t.py:T.a", "later": 1}"#;
+    fn members_of_a_line_become_attributes_of_the_outcome() {
+        let line = br#"{"status": "fail", "reason": "AssertionError: 1 != 2",
+                        "failure-type": "AssertionError", "class-name": "t.T",
+                        "traceback": "Traceback", "test": "t.py:T.a", "later": 1}"#;
         let outcome = Line::read(line).unwrap().outcome(&exit(Some(0), None));
         let expected = Outcome::fail("AssertionError: 1 != 2")
             .with("class-name", "t.T")
@@ -147,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_crashes_after_the_test_spoils_a_pass_only() {
+    fn crash_after_the_report_turns_only_a_pass_into_warn() {
         let line = |status| Line::read(format!(r#"{{"status": "{status}"}}"#).as_bytes()).unwrap();
         let crash = exit(None, Some(11));
         let why = "the test passed, but its process ended by signal 11 (SIGSEGV)";
@@ -160,8 +168,8 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_an_error_that_says_how_it_ended() {
-        let reason = |code, signal| silent(&exit(code, signal)).reason.unwrap();
+    fn reason_without_a_report_says_how_the_process_ended() {
+        let reason = |code, signal| no_report(&exit(code, signal)).reason.unwrap();
         assert_eq!(
             reason(Some(3), None),
             "the test's process exited with code 3 before the test was done"
@@ -171,28 +179,29 @@ mod tests {
             "the test's process ended by signal 9 (SIGKILL) before the test was done"
         );
         assert_eq!(
-            silent(&exit(Some(3), None)).more.integer("returncode"),
+            no_report(&exit(Some(3), None)).more.integer("returncode"),
             Some(3)
         );
     }
 
     #[test]
-    fn an_interpreters_message_is_its_errors_or_all_that_it_says() {
+    fn error_message_is_the_error_lines_or_all_lines() {
         assert_eq!(
-            message("  File \"<string>\", line 3\n    x\nSyntaxError: invalid syntax\n"),
+            error_message("  File \"<string>\", line 3\n    x\nSyntaxError: invalid syntax\n"),
             "SyntaxError: invalid syntax"
         );
         assert_eq!(
-            message("pyenv: python3.5: command not found\n\ntry another\n"),
+            error_message("pyenv: python3.5: command not found\n\ntry another\n"),
             "pyenv: python3.5: command not found; try another"
         );
-        assert_eq!(message(&"x".repeat(1000)).chars().count(), MAX_MESSAGE + 1);
-        assert_eq!(message(""), "");
+        let long = error_message(&"x".repeat(1000));
+        assert_eq!(long.chars().count(), MAX_MESSAGE + 1);
+        assert_eq!(error_message(""), "");
     }
 
     proptest! {
         #[test]
-        fn any_line_is_read(line in any::<Vec<u8>>()) {
+        fn no_line_panics(line in any::<Vec<u8>>()) {
             let _ = Line::read(&line);
         }
     }

@@ -1,6 +1,9 @@
-//! What a runnable of kind python-unittest names: `dir/file.py:Class.method`. Looks at no file.
+//! Owns the form of a uri of kind python-unittest: `dir/file.py:Class.method`.
+//!
+//! Does not know about the file system.
 
-/// The Python file of a test, if the uri names one. Avocado's users may leave out `.py`.
+/// The Python file of a uri that names a test method, otherwise none. The file may lack its `.py`,
+/// as in Avocado.
 pub(crate) fn file(uri: &str) -> Option<&str> {
     let (file, name) = uri.rsplit_once(':')?;
     let (class, method) = name.rsplit_once('.')?;
@@ -14,7 +17,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_uri_is_file_class_and_method() {
+    fn uri_is_file_class_and_method() {
         assert_eq!(file("dir/t.py:T.test_a"), Some("dir/t.py"));
         assert_eq!(file("/a:b/t.py:Out.In.test"), Some("/a:b/t.py"));
         assert_eq!(file("t:T.test"), Some("t"));
