@@ -1,8 +1,8 @@
-//! Owns the processes of one sandbox from outside: starts the program that makes it, and ends all that is left when that
-//! program has ended or the host is gone. Does not know about the channel's messages.
+//! Owns the guard of one sandbox: it runs the program that creates the sandbox, and ends every
+//! process that is left when that program ends or the host dies. Does not know about messages.
 //!
-//! bubblewrap's processes wait for each other and for the host while they make a sandbox. Where the host is killed in
-//! between, some of them would wait for ever.
+//! While bubblewrap creates a sandbox, its processes wait for each other and for the host. If the
+//! host is killed in the meantime, some of them would wait for ever.
 
 use std::ffi::OsString;
 use std::io;
@@ -19,26 +19,31 @@ use rustix::process::{
 };
 use rustix::stdio::{dup2_stdout, stdin};
 
-/// After the host's death the helper in the sandbox ends by itself, as a rule within milliseconds. It may take 3 s. A host that
-/// lives and has closed the channel sees to the end itself.
-const ENDS_WITHIN: Duration = Duration::from_secs(3);
+/// How long the helper in the sandbox may take to end by itself after the host's death: 3 s, of
+/// which it usually needs milliseconds. While the host lives, the host itself sees to the end of
+/// the sandbox.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How often is looked whether the host lives, once the channel is closed.
-const LOOKS_EVERY: Duration = Duration::from_millis(50);
+/// How often the guard checks whether the host lives, once the channel is closed.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long processes that were killed may take to end. Longer takes only what hangs in the kernel.
-const KILLED_WITHIN: Duration = Duration::from_secs(10);
+/// How long killed processes may take to end: 10 s. Only a process that hangs in the kernel takes
+/// longer.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs what follows the host's process number, and ends with its exit code, or with 128 and the number of the signal that
-/// ended it.
+/// Runs the guard. `args` are the host's process number and a command. Returns the exit code of the
+/// command, or 128 plus the number of the signal that ended it.
 pub(crate) fn run(args: &[OsString]) -> io::Result<ExitCode> {
     let [host, program, args @ ..] = args else {
-        return Err(io::Error::other("no host or no program is named"));
+        return Err(io::Error::other(
+            "the host's process number or the command is missing",
+        ));
     };
     let host = host.to_str().and_then(|number| number.parse().ok());
-    let host = host.ok_or_else(|| io::Error::other("the host's process number is none"))?;
+    let host = host.ok_or_else(|| io::Error::other("the host's process number is not a number"))?;
     let mut child = Command::new(program).args(args).spawn()?;
-    // The program has the channel and all other descriptors now. The input stays, to see when the host closes it.
+    // The program has inherited the channel and all other descriptors. The guard keeps its standard
+    // input, to notice when the host closes it.
     crate::close_inherited();
     dup2_stdout(open(
         "/dev/null",
@@ -47,18 +52,18 @@ pub(crate) fn run(args: &[OsString]) -> io::Result<ExitCode> {
     )?)?;
 
     let ended = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    // Without anything to wait for, it still tells that the other end is closed.
+    // Without any requested event, poll still reports that the other end is closed.
     let input = PollFd::from_borrowed_fd(stdin(), PollFlags::empty());
     wait_for(&mut [input, PollFd::new(&ended, PollFlags::IN)], None)?;
-    let mut is_dead_since = None;
+    let mut host_died = None;
     loop {
         let mut fds = [PollFd::new(&ended, PollFlags::IN)];
-        if wait_for(&mut fds, Some(LOOKS_EVERY))? {
+        if wait_for(&mut fds, Some(CHECK_INTERVAL))? {
             break;
         }
         if getppid().map(|parent| parent.as_raw_nonzero().get()) != Some(host) {
-            let since = is_dead_since.get_or_insert_with(Instant::now);
-            if since.elapsed() > ENDS_WITHIN {
+            let died = host_died.get_or_insert_with(Instant::now);
+            if died.elapsed() > END_TIMEOUT {
                 break;
             }
         }
@@ -76,24 +81,25 @@ fn code(status: ExitStatus) -> ExitCode {
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }
 
-/// Waits until something happens at one of the descriptors. False where nothing has in that time.
-fn wait_for(fds: &mut [PollFd<'_>], within: Option<Duration>) -> io::Result<bool> {
-    let within = within.map(|time| Timespec {
+/// Waits until one of the descriptors is ready. Returns false after a time-out.
+fn wait_for(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<bool> {
+    let timeout = timeout.map(|time| Timespec {
         tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: time.subsec_nanos().into(),
     });
     loop {
-        match poll(fds, within.as_ref()) {
+        match poll(fds, timeout.as_ref()) {
             Err(Errno::INTR) => {}
             done => return Ok(done? > 0),
         }
     }
 }
 
-/// Kills what is left until nothing is: orphans come here, so all that is below is a child sooner or later.
+/// Kills processes until none is left. The guard adopts orphans, so every process below it becomes
+/// its child sooner or later.
 fn end_all() {
-    let until = Instant::now() + KILLED_WITHIN;
-    while Instant::now() < until {
+    let deadline = Instant::now() + KILL_TIMEOUT;
+    while Instant::now() < deadline {
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some(_)) | Err(Errno::INTR) => {}
@@ -102,7 +108,7 @@ fn end_all() {
             }
         }
         for pid in tree::children(getpid()) {
-            // Nobody else waits for it, so the number is its own until it is reaped here.
+            // Only the guard reaps it, so the process number is still its own.
             let _ = kill_process(pid, Signal::KILL);
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -1,5 +1,6 @@
-//! Says why the kernel finds a program's file and yet answers that something does not exist: the interpreter that the file
-//! names is missing. Does not know how programs are started.
+//! Owns the explanation of a confusing error: the kernel reports that a program does not exist
+//! although its file does, because the interpreter or loader that the file names is missing. Does
+//! not know how programs are started.
 
 use std::ffi::OsStr;
 use std::io::Read as _;
@@ -8,29 +9,30 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open, stat};
 
-/// How much of a program is looked at: a kernel reads less of a script's first line, and loaders are named near the start.
+/// How many bytes of a program are read. The kernel reads fewer of a script's first line, and an
+/// ELF file names its loader near the beginning.
 const HEAD: u64 = 4096;
 
-/// The type of the part of an ELF file that names its loader (PT_INTERP).
-const NAMES_LOADER: u32 = 3;
+/// The type of the program header that names the loader of an ELF file.
+const PT_INTERP: u32 = 3;
 
-/// Why a program that is there cannot be run because something else is missing, for people.
-pub(crate) fn what_is_missing(program: &Path) -> String {
+/// Explains why an existing program cannot run: which other file is missing. For people.
+pub(crate) fn explain_missing_file(program: &Path) -> String {
     let head = head(program).unwrap_or_default();
     if let Some(line) = head.strip_prefix(b"#!") {
-        return of_script(line, program);
+        return explain_script(line, program);
     }
     match loader(&head) {
         Some(loader) => format!(
-            "the loader that it needs, {}, is not there",
+            "the loader that it needs, {}, does not exist",
             loader.display()
         ),
-        None => "its interpreter or loader is not there".to_owned(),
+        None => "its interpreter or loader does not exist".to_owned(),
     }
 }
 
 fn head(program: &Path) -> std::io::Result<Vec<u8>> {
-    // Not waited for, should it have become a pipe.
+    // Must not block if the file has become a pipe.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = std::fs::File::from(open(program, flags, Mode::empty())?);
     let mut head = Vec::new();
@@ -38,35 +40,35 @@ fn head(program: &Path) -> std::io::Result<Vec<u8>> {
     Ok(head)
 }
 
-fn of_script(after_mark: &[u8], program: &Path) -> String {
+fn explain_script(after_mark: &[u8], program: &Path) -> String {
     let line = after_mark.split(|byte| *byte == b'\n').next();
     let line = line.unwrap_or_default().trim_ascii_start();
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let interpreter = line.split(is_blank).next().unwrap_or_default();
     let path = Path::new(OsStr::from_bytes(interpreter));
-    if let Some(meant) = interpreter.strip_suffix(b"\r") {
+    if let Some(intended) = interpreter.strip_suffix(b"\r") {
         return format!(
             "its first line ends in a carriage return, which the kernel takes for a part of the interpreter's name: it \
              looks for {path:?} and not for {:?}; `sed -i 's/\\r$//' {}` removes the carriage returns",
-            Path::new(OsStr::from_bytes(meant)),
+            Path::new(OsStr::from_bytes(intended)),
             program.display()
         );
     }
     if stat(path).is_ok() {
         return format!(
-            "its interpreter {} is there, but not what that needs to run",
+            "its interpreter {} exists, but not what that needs to run",
             path.display()
         );
     }
     format!(
-        "the interpreter that its first line names, {}, is not there",
+        "the interpreter that its first line names, {}, does not exist",
         path.display()
     )
 }
 
-/// The loader that an ELF file of 64 bits names.
+/// Returns the loader that a 64-bit ELF file names.
 fn loader(head: &[u8]) -> Option<&Path> {
-    // The class: 64 bits. All Linux machines of this program's have the least significant byte first.
+    // Class 64-bit, little endian: Persea runs on no other machines.
     if !head.starts_with(b"\x7fELF\x02\x01") {
         return None;
     }
@@ -79,7 +81,7 @@ fn loader(head: &[u8]) -> Option<&Path> {
     let (table, size, count) = (u64_at(32)?, usize::from(u16_at(54)?), u16_at(56)?);
     for index in 0..usize::from(count) {
         let entry = table.checked_add(index.checked_mul(size)?)?;
-        if entry > head.len() || u32_at(entry)? != NAMES_LOADER {
+        if entry > head.len() || u32_at(entry)? != PT_INTERP {
             continue;
         }
         let (start, length) = (u64_at(entry + 8)?, u64_at(entry + 32)?);
@@ -95,30 +97,30 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn missing(text: &[u8]) -> String {
+    fn explained(text: &[u8]) -> String {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.sh");
         std::fs::write(&path, text).unwrap();
-        what_is_missing(&path)
+        explain_missing_file(&path)
     }
 
     #[test]
     fn carriage_return_is_named_with_the_interpreter() {
-        let said = missing(b"#!/bin/sh\r\necho\r\n");
+        let text = explained(b"#!/bin/sh\r\necho\r\n");
         assert!(
-            said.contains(r#"looks for "/bin/sh\r" and not for "/bin/sh""#),
-            "{said}"
+            text.contains(r#"looks for "/bin/sh\r" and not for "/bin/sh""#),
+            "{text}"
         );
-        assert!(said.contains("sed -i"), "{said}");
+        assert!(text.contains("sed -i"), "{text}");
     }
 
     #[test]
     fn missing_interpreter_is_named() {
         for script in ["#!/no/such -x\n", "#! \t/no/such", "#!/no/such"] {
-            let said = missing(script.as_bytes());
+            let text = explained(script.as_bytes());
             assert_eq!(
-                said,
-                "the interpreter that its first line names, /no/such, is not there"
+                text,
+                "the interpreter that its first line names, /no/such, does not exist"
             );
         }
     }
@@ -133,16 +135,19 @@ mod tests {
             .unwrap();
         let other = "/".repeat(named.len() - 1) + "x";
         program.splice(at..at + named.len(), other.bytes());
-        let said = missing(&program);
-        assert!(said.contains(&format!("needs, {other}, is")), "{said}");
+        let text = explained(&program);
+        assert!(
+            text.contains(&format!("needs, {other}, does not exist")),
+            "{text}"
+        );
     }
 
     #[test]
-    fn head_that_is_cut_off_names_no_loader() {
+    fn truncated_elf_file_names_no_loader() {
         let program = std::fs::read("/bin/true").unwrap();
         for length in 0..1024 {
             let _ = loader(program.get(..length).unwrap());
         }
-        assert!(missing(b"\x7fELF\x02\x01").contains("interpreter or loader"));
+        assert!(explained(b"\x7fELF\x02\x01").contains("interpreter or loader"));
     }
 }

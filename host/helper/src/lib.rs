@@ -1,14 +1,17 @@
-//! The helper's protocol, the check of its replies, and what helper and host both need to find and end processes and to empty directories.
-//! It must not know tokio, wasmtime or anything of the host.
+//! What host and helper share: the protocol and the check of the helper's replies, the inspection
+//! of process trees, and the recursive removal of directories. Does not know about tokio, wasmtime
+//! or the host.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-/// The first argument that makes the helper's program a guard. What follows is the process number of the host, which has
-/// started it, and a command. It ends everything below it when the command has ended or the host has died, which it notices
-/// by its standard input: a pipe from there.
-pub const GUARD: &str = "guard";
+/// The first argument that makes the helper's program a guard instead of a helper.
+///
+/// The further arguments are the process number of the host, which starts the guard, and a command.
+/// The guard runs the command, and ends every process below itself when the command ends or the
+/// host dies. It notices the host's death at its standard input, a pipe from the host.
+pub const GUARD_ARGUMENT: &str = "guard";
 
-pub mod outstanding;
+pub mod pending_requests;
 pub mod protocol;
-pub mod sweep;
+pub mod removal;
 pub mod tree;

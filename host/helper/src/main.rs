@@ -1,5 +1,6 @@
-//! The helper: a small program that starts and ends the processes of one task at a time, at the end of a pipe. This file
-//! owns what is set up once: signals, the session, descriptors. It must not know what the messages ask for.
+//! The helper: a small program that starts and ends the processes of one task at a time, controlled
+//! over a pipe. This file owns the set-up: signals, session and descriptors. Does not know about
+//! messages.
 #![deny(unsafe_code)]
 
 mod guard;
@@ -9,7 +10,7 @@ mod server;
 mod spawn;
 mod start;
 mod variables;
-mod work;
+mod work_dir;
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -27,7 +28,7 @@ use rustix::process::{
 };
 use rustix::stdio::{dup2_stdin, dup2_stdout, stdin, stdout};
 
-/// Descriptors that stay open are kept above those that children know by number.
+/// The lowest number of descriptors that stay open: above the numbers that children use (0 to 3).
 const ABOVE_WELL_KNOWN: i32 = 10;
 
 fn main() -> ExitCode {
@@ -37,23 +38,23 @@ fn main() -> ExitCode {
             let _ = writeln!(std::io::stdout(), "persea-helper {version}");
             return ExitCode::SUCCESS;
         }
-        if argument == persea_helper::GUARD {
+        if argument == persea_helper::GUARD_ARGUMENT {
             return guard_sandbox();
         }
         return fail(
-            "it takes no arguments, but messages on its standard input",
+            "unexpected argument: the helper takes messages on its standard input only",
             2,
         );
     }
     if std::io::stdin().is_terminal() {
         return fail(
-            "it is not for people: persea starts it and talks to it on its standard input",
+            "standard input is a terminal: only persea can use this program",
             2,
         );
     }
     close_inherited();
     match set_up() {
-        Err(e) => fail(&format!("it can't set itself up: {e}"), 1),
+        Err(e) => fail(&format!("the helper's set-up failed: {e}"), 1),
         Ok(server) => match server.run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(e) => fail(&e.to_string(), 1),
@@ -63,20 +64,21 @@ fn main() -> ExitCode {
 
 fn guard_sandbox() -> ExitCode {
     let command: Vec<_> = std::env::args_os().skip(2).collect();
-    match stand_apart().and_then(|()| guard::run(&command)) {
+    match detach().and_then(|()| guard::run(&command)) {
         Ok(code) => code,
-        Err(e) => fail(&format!("the sandbox can't be guarded: {e}"), 1),
+        Err(e) => fail(&format!("the guard of the sandbox failed: {e}"), 1),
     }
 }
 
 fn fail(message: &str, code: u8) -> ExitCode {
-    // Whoever read this may be gone.
+    // Fails if the reader is gone, and then nobody can be told.
     let _ = writeln!(std::io::stderr(), "persea-helper: {message}");
     ExitCode::from(code)
 }
 
-/// Nothing but the three standard descriptors is meant for us, nor for tests: a shell or a job server may have left others
-/// open, perhaps on the very number where children look for their report pipe. Nothing of our own is open yet.
+/// Closes every descriptor but the three standard ones, before the helper opens any of its own. A
+/// shell or a job server may have left others open, perhaps on the number where children expect
+/// their report pipe.
 fn close_inherited() {
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else {
         return;
@@ -87,30 +89,33 @@ fn close_inherited() {
         .collect();
     for number in numbers {
         if number > 2 {
-            // The directory that was read is among them, and closed already.
+            // Fails for the descriptor of the directory itself, which is closed by now.
             let _ = nix::unistd::close(number);
         }
     }
 }
 
-/// What a helper and a guard have in common: nobody's signal ends them, and what is orphaned below comes to them.
-fn stand_apart() -> std::io::Result<()> {
-    // Tests run as the same user, and in a sandbox the helper is their process 1. Without this they could open the
-    // channel as /proc/PID/fd/N, copy it with pidfd_getfd, or trace the helper and speak for it.
+/// Sets up what helper and guard have in common: no signal ends them, and they adopt all orphans
+/// below them.
+fn detach() -> std::io::Result<()> {
+    // Tests run as the same user, and in a sandbox the helper is their process 1. If the helper
+    // were dumpable, they could open the channel as /proc/PID/fd/N, copy it with pidfd_getfd, or
+    // trace the helper.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     survive_signals()?;
-    // It fails where the helper leads a process group already; then whoever started it gave it one of its own.
+    // Fails if the helper already leads a process group, which is then its own.
     let _ = setsid();
     set_child_subreaper(Some(getpid()))?;
-    // Run from a memory file it would be listed under a number.
+    // A helper that runs from a memory file would have a number as its name.
     let _ = rustix::thread::set_name(c"persea-helper");
     Ok(())
 }
 
 fn set_up() -> std::io::Result<server::Server> {
-    stand_apart()?;
+    detach()?;
 
-    // The first free number is 3, unless something was inherited. It stays occupied, so that nothing else gets it.
+    // Occupies number 3, the first free one, so that no other descriptor gets the number of the
+    // report pipe.
     let report_slot = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let null = fcntl_dupfd_cloexec(&report_slot, ABOVE_WELL_KNOWN)?;
     let input = channel_end(fcntl_dupfd_cloexec(stdin(), ABOVE_WELL_KNOWN)?)?;
@@ -119,7 +124,12 @@ fn set_up() -> std::io::Result<server::Server> {
     dup2_stdout(&null)?;
     let spawner = spawn::Spawner::new(ignored_signals());
     let starter = start::Starter::new(null, report_slot, spawner)?;
-    Ok(server::Server::new(input, output, ends()?, starter))
+    Ok(server::Server::new(
+        input,
+        output,
+        child_signals()?,
+        starter,
+    ))
 }
 
 fn channel_end(fd: OwnedFd) -> std::io::Result<OwnedFd> {
@@ -127,23 +137,27 @@ fn channel_end(fd: OwnedFd) -> std::io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Where it's told that something below has ended, be it a child or what has become one because its parent has ended.
-fn ends() -> std::io::Result<SignalFd> {
-    let mut ends = SigSet::empty();
-    ends.add(Signal::SIGCHLD);
-    // Children begin without it blocked.
-    ends.thread_block()?;
+/// Opens a descriptor that is readable when a child has ended, or an orphan that the helper has
+/// adopted.
+fn child_signals() -> std::io::Result<SignalFd> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGCHLD);
+    // `spawn` unblocks it for children.
+    signals.thread_block()?;
     let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-    Ok(SignalFd::with_flags(&ends, flags)?)
+    Ok(SignalFd::with_flags(&signals, flags)?)
 }
 
-/// A signal to the helper must not leave its processes without it: only the end of the channel ends it. And a child must
-/// start with default actions. So signals are not ignored (that is inherited) but handled, by doing nothing: a handler is
-/// reset when a program is executed. SIGPIPE is ignored by the standard library; `spawn` resets it for children.
+/// Makes the helper survive every signal that can be handled, so that only the end of the channel
+/// ends it.
+///
+/// The signals get a handler that does nothing. They are not ignored, because children would
+/// inherit that; a handler is reset to the default action when a program is executed. SIGPIPE is
+/// ignored by the standard library, and `spawn` resets it for children.
 fn survive_signals() -> std::io::Result<()> {
     use signal_hook::consts::signal as s;
-    let nothing = Arc::new(AtomicBool::new(false));
-    let ends_us = [
+    let unused = Arc::new(AtomicBool::new(false));
+    let deadly = [
         s::SIGHUP,
         s::SIGINT,
         s::SIGQUIT,
@@ -157,8 +171,8 @@ fn survive_signals() -> std::io::Result<()> {
         s::SIGXCPU,
         s::SIGXFSZ,
     ];
-    // Those that whoever started us ignores would be ignored in every test. (nohup; a shell's background job.) With
-    // SIGCHLD ignored there would be no exit to wait for.
+    // The parent's ignored signals (nohup, a shell's background job) would be ignored in every
+    // test. With SIGCHLD ignored, the helper could not wait for exits.
     let inherited = ignored_signals();
     let others = [
         s::SIGCHLD,
@@ -172,13 +186,13 @@ fn survive_signals() -> std::io::Result<()> {
     let ignored = others
         .into_iter()
         .filter(|signal| inherited & (1 << (signal - 1)) != 0);
-    for signal in ends_us.into_iter().chain(ignored) {
-        signal_hook::flag::register(signal, Arc::clone(&nothing))?;
+    for signal in deadly.into_iter().chain(ignored) {
+        signal_hook::flag::register(signal, Arc::clone(&unused))?;
     }
     Ok(())
 }
 
-/// A bit for each, the lowest for signal 1.
+/// Returns the ignored signals, one bit each, the lowest for signal 1.
 fn ignored_signals() -> u64 {
     File::open("/proc/self/status")
         .and_then(std::io::read_to_string)

@@ -1,10 +1,10 @@
-//! The loop: reads requests, waits for children and pipes, writes replies. It owns the channel, the children and their
-//! pipes, and is the only one that reaps. It must not know how a process is started (`start`) or what the work directory
-//! looks like (`work`).
+//! Owns the helper's poll loop, the channel, the children and their pipes: reads requests, waits
+//! for children and pipes, writes replies. Only this module reaps processes. Does not know how a
+//! process is started (`start`) or how the work directory is emptied (`work_dir`).
 
-mod ending;
+mod pipeline;
 mod pipes;
-mod turns;
+mod termination;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,29 +12,32 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signalfd::SignalFd;
 use persea_helper::protocol::{
-    Exit, Frames, Hello, Id, ProtocolError, Reply, Request, Stage, Start, StartFailure, Welcome,
-    cut, decode, decode_greeting, encode, encode_greeting,
+    Exit, FrameReader, Hello, Id, ProtocolError, Reply, Request, Start, StartFailure,
+    StartFailureKind, Welcome, decode, decode_greeting, encode, encode_greeting, truncate_text,
 };
 use persea_helper::tree::{self, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
 
-use self::turns::Turns;
+use self::pipeline::Pipeline;
 use crate::start::{Started, Starter};
-use crate::work::WorkDir;
+use crate::work_dir::WorkDir;
 
-/// How often requests are received while there's enough to do: to be woken for each would take the processor from what runs.
-const RECEIVE_EVERY: Duration = Duration::from_millis(4);
-/// While more than this waits to be sent, nothing more is received: the host has to read first.
-const UNSENT_MAX: usize = 4 << 20;
+/// How often the helper receives requests while its queue is long: every 4 ms. To wake up for each
+/// request would take processor time from the tests.
+const RECEIVE_INTERVAL: Duration = Duration::from_millis(4);
 
-/// Why the helper ends before its time.
+/// The size of unsent replies at which the helper stops to receive requests until the host reads,
+/// in bytes.
+const MAX_UNSENT: usize = 4 << 20;
+
+/// Why the helper gives up before the host closes the channel.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Broken {
-    #[error("the host sent what can't be understood, so everything is ended: {0}")]
+pub(crate) enum ServeError {
+    #[error("the host sent an invalid message, so everything is ended: {0}")]
     Protocol(#[from] ProtocolError),
-    #[error("the channel broke within a message, so everything is ended")]
+    #[error("the channel ended within a message, so everything is ended")]
     Partial,
     #[error("the channel broke, so everything is ended: {0}")]
     Io(#[from] Errno),
@@ -42,29 +45,46 @@ pub(crate) enum Broken {
     Refused(String),
 }
 
-/// Whether anything is left below the helper.
+/// Whether processes may exist below the helper.
 #[derive(PartialEq)]
-enum Below {
-    Nothing,
-    Something,
+enum Descendants {
+    None,
+    Possible,
 }
+
+/// A write to a child's standard input that is not complete.
+struct PendingWrite {
+    id: Id,
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+/// A read from a child's pipe that waits for bytes.
+#[derive(Clone, Copy)]
+struct PendingRead {
+    id: Id,
+    max: u32,
+}
+
+/// The pipes of a child that can be read: standard output, standard error and report.
+const STREAMS: usize = 3;
 
 struct Child {
     pid: Pid,
-    running: bool,
-    at: Instant,
+    is_running: bool,
+    started: Instant,
     stdin: Option<OwnedFd>,
-    writing: Option<(Id, Vec<u8>, usize)>,
-    streams: [Option<OwnedFd>; 3],
-    reading: [Option<(Id, u32)>; 3],
+    writing: Option<PendingWrite>,
+    streams: [Option<OwnedFd>; STREAMS],
+    reading: [Option<PendingRead>; STREAMS],
 }
 
-/// What a descriptor that is waited for belongs to.
+/// What a polled descriptor is for.
 #[derive(Clone, Copy)]
-enum Source {
+enum EventSource {
     Requests,
     Replies,
-    Ends,
+    ChildSignals,
     Stdin(Id),
     Stream(Id, usize),
 }
@@ -72,74 +92,83 @@ enum Source {
 pub(crate) struct Server {
     input: OwnedFd,
     output: OwnedFd,
-    /// Tells that something below has ended.
-    ends: SignalFd,
-    frames: Frames,
+    /// Readable when a process below has ended.
+    child_signals: SignalFd,
+    frames: FrameReader,
     unsent: Vec<u8>,
-    /// When something was received last.
-    received: Instant,
+    /// When requests were received last.
+    last_received: Instant,
     starter: Starter,
     children: BTreeMap<Id, Child>,
-    below: Below,
-    turns: Turns,
+    descendants: Descendants,
+    pipeline: Pipeline,
     paused: Vec<Process>,
-    work: Option<WorkDir>,
+    work_dir: Option<WorkDir>,
     buffer: Vec<u8>,
 }
 
 impl Server {
-    pub(crate) fn new(input: OwnedFd, output: OwnedFd, ends: SignalFd, starter: Starter) -> Server {
+    pub(crate) fn new(
+        input: OwnedFd,
+        output: OwnedFd,
+        child_signals: SignalFd,
+        starter: Starter,
+    ) -> Server {
         Server {
             input,
             output,
-            ends,
-            frames: Frames::default(),
+            child_signals,
+            frames: FrameReader::default(),
             unsent: Vec::new(),
-            received: Instant::now(),
+            last_received: Instant::now(),
             starter,
             children: BTreeMap::new(),
-            below: Below::Nothing,
-            turns: Turns::default(),
+            descendants: Descendants::None,
+            pipeline: Pipeline::default(),
             paused: Vec::new(),
-            work: None,
+            work_dir: None,
             buffer: vec![0; 1 << 16],
         }
     }
 
-    /// Serves until the channel ends, then ends everything below. An error says why the channel ended otherwise.
-    pub(crate) fn run(mut self) -> Result<(), Broken> {
+    /// Serves requests until the host closes the channel or an error occurs, then ends every
+    /// process below and removes the work directory.
+    pub(crate) fn run(mut self) -> Result<(), ServeError> {
         let served = self.serve();
-        if let Err(Broken::Refused(why)) = &served {
-            // The host gets it too; it is the one that can tell somebody.
+        if let Err(ServeError::Refused(why)) = &served {
+            // The host gets the reason too, because only the host can show it to the user.
             self.reply(&Reply::Failed {
                 id: 0,
                 errno: 0,
-                message: cut(why.clone()),
+                message: truncate_text(why.clone()),
             });
             let _ = self.send();
         }
         let (_, ended) = self.end_everything();
-        let removed = self.work.take().map_or(Ok(()), |work| work.remove());
+        let removed = self
+            .work_dir
+            .take()
+            .map_or(Ok(()), |work_dir| work_dir.remove());
         served?;
-        ended.and(removed).map_err(Broken::Refused)
+        ended.and(removed).map_err(ServeError::Refused)
     }
 
-    fn serve(&mut self) -> Result<(), Broken> {
+    fn serve(&mut self) -> Result<(), ServeError> {
         let mut greeted = false;
         loop {
-            let ready = self.wait_for_something()?;
+            let ready = self.poll_events()?;
             let mut ended = false;
             for source in ready {
                 match source {
-                    Source::Requests => ended = !self.receive()?,
-                    Source::Replies => {}
-                    Source::Ends => {
-                        // However many there are, the signal is there once.
-                        let _ = self.ends.read_signal();
+                    EventSource::Requests => ended = !self.receive()?,
+                    EventSource::Replies => {}
+                    EventSource::ChildSignals => {
+                        // One signal stands for any number of ended processes.
+                        let _ = self.child_signals.read_signal();
                         self.reap();
                     }
-                    Source::Stdin(child) => self.continue_write(child),
-                    Source::Stream(child, stream) => self.continue_read(child, stream),
+                    EventSource::Stdin(child) => self.continue_write(child),
+                    EventSource::Stream(child, stream) => self.continue_read(child, stream),
                 }
             }
             if !greeted && let Some(frame) = self.frames.next_frame()? {
@@ -151,13 +180,14 @@ impl Server {
                 let request = decode(frame)?;
                 self.handle(request);
             }
-            // What has ended is told before anything else starts, so that it's known whatever becomes of the helper then.
+            // Exits are sent before the next process starts, so that the host has them even if that
+            // process kills the helper.
             self.send()?;
-            self.take_turns();
+            self.advance_pipeline();
             self.send()?;
             if ended {
                 return if self.frames.is_partial() {
-                    Err(Broken::Partial)
+                    Err(ServeError::Partial)
                 } else {
                     Ok(())
                 };
@@ -165,61 +195,67 @@ impl Server {
         }
     }
 
-    fn greet(&mut self, hello: Hello) -> Result<(), Broken> {
+    fn greet(&mut self, hello: Hello) -> Result<(), ServeError> {
         let pid = getpid().as_raw_nonzero().get().unsigned_abs();
         if let Some(variables) = hello.variables {
             let variables = variables.into_iter();
             self.starter
-                .begin_with(variables.map(|(name, value)| (name.0, value.0)));
+                .set_variables(variables.map(|(name, value)| (name.0, value.0)));
         }
         if let Err(why) = crate::isolate::isolate(hello.isolation) {
             encode_greeting(&Welcome { pid }, &mut self.unsent)?;
-            return Err(Broken::Refused(why));
+            return Err(ServeError::Refused(why));
         }
         if let Some(path) = &hello.work_dir {
             match WorkDir::new(&path.0) {
-                Ok(work) => self.work = Some(work),
+                Ok(work_dir) => self.work_dir = Some(work_dir),
                 Err(why) => {
                     encode_greeting(&Welcome { pid }, &mut self.unsent)?;
-                    return Err(Broken::Refused(why));
+                    return Err(ServeError::Refused(why));
                 }
             }
         }
         Ok(encode_greeting(&Welcome { pid }, &mut self.unsent)?)
     }
 
-    fn wait_for_something(&self) -> Result<Vec<Source>, Broken> {
-        let count = 3 + self.children.len() * 4;
+    /// Waits until a descriptor is ready or a deadline of the pipeline has come.
+    fn poll_events(&self) -> Result<Vec<EventSource>, ServeError> {
+        let count = 3 + self.children.len() * (1 + STREAMS);
         let mut fds = Vec::with_capacity(count);
         let mut sources = Vec::with_capacity(count);
         let mut watch = |fd, flags, source| {
             fds.push(PollFd::from_borrowed_fd(fd, flags));
             sources.push(source);
         };
-        let gather = self.gather_for();
-        if self.unsent.len() < UNSENT_MAX && gather.is_none() {
-            watch(self.input.as_fd(), PollFlags::IN, Source::Requests);
+        let receive_in = self.receive_in();
+        if self.unsent.len() < MAX_UNSENT && receive_in.is_none() {
+            watch(self.input.as_fd(), PollFlags::IN, EventSource::Requests);
         }
-        // Also without anything to send: an error tells that nobody reads any more.
+        // Watched even without anything to send: an error means that the host has closed the
+        // channel.
         let sending = if self.unsent.is_empty() {
             PollFlags::empty()
         } else {
             PollFlags::OUT
         };
-        watch(self.output.as_fd(), sending, Source::Replies);
-        // Before all that children have written: it is read at their ends too.
-        watch(self.ends.as_fd(), PollFlags::IN, Source::Ends);
+        watch(self.output.as_fd(), sending, EventSource::Replies);
+        // Before the pipes of children: reaping a child also reads its pipes.
+        watch(
+            self.child_signals.as_fd(),
+            PollFlags::IN,
+            EventSource::ChildSignals,
+        );
         for (id, child) in &self.children {
             if let (Some(fd), Some(_)) = (&child.stdin, &child.writing) {
-                watch(fd.as_fd(), PollFlags::OUT, Source::Stdin(*id));
+                watch(fd.as_fd(), PollFlags::OUT, EventSource::Stdin(*id));
             }
             for (n, (fd, reading)) in child.streams.iter().zip(&child.reading).enumerate() {
                 if let (Some(fd), Some(_)) = (fd, reading) {
-                    watch(fd.as_fd(), PollFlags::IN, Source::Stream(*id, n));
+                    watch(fd.as_fd(), PollFlags::IN, EventSource::Stream(*id, n));
                 }
             }
         }
-        let timeouts = [self.turns.give_back_in(), gather];
+        let timeouts = [self.pipeline.return_in(), receive_in];
         let timeout = timeouts.into_iter().flatten().min();
         let timeout = timeout.map(|time| Timespec {
             tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
@@ -235,7 +271,7 @@ impl Server {
             if got.is_empty() {
                 continue;
             }
-            if matches!(source, Source::Replies) && got.contains(PollFlags::ERR) {
+            if matches!(source, EventSource::Replies) && got.contains(PollFlags::ERR) {
                 return Err(Errno::PIPE.into());
             }
             ready.push(source);
@@ -243,15 +279,16 @@ impl Server {
         Ok(ready)
     }
 
-    /// How long requests may still gather, where there's enough to do.
-    fn gather_for(&self) -> Option<Duration> {
-        let left = RECEIVE_EVERY.checked_sub(self.received.elapsed())?;
-        self.turns.are_enough().then_some(left)
+    /// The time until requests are received again, while the queue is long; none to receive at
+    /// once.
+    fn receive_in(&self) -> Option<Duration> {
+        let left = RECEIVE_INTERVAL.checked_sub(self.last_received.elapsed())?;
+        self.pipeline.has_enough().then_some(left)
     }
 
-    /// False at the channel's end.
-    fn receive(&mut self) -> Result<bool, Broken> {
-        self.received = Instant::now();
+    /// Receives bytes. Returns false at the end of the channel.
+    fn receive(&mut self) -> Result<bool, ServeError> {
+        self.last_received = Instant::now();
         match read(&self.input, &mut self.buffer) {
             Ok(0) => Ok(false),
             Ok(n) => {
@@ -263,7 +300,7 @@ impl Server {
         }
     }
 
-    fn send(&mut self) -> Result<(), Broken> {
+    fn send(&mut self) -> Result<(), ServeError> {
         while !self.unsent.is_empty() {
             match write(&self.output, &self.unsent) {
                 Ok(n) if n == self.unsent.len() => self.unsent.clear(),
@@ -277,11 +314,12 @@ impl Server {
     }
 
     fn reply(&mut self, reply: &Reply) {
-        // None is ever too large: what is read is limited, and texts are cut.
+        // Never too large: reads are limited, and texts are truncated.
         let _ = encode(reply, &mut self.unsent);
     }
 
-    fn done(&mut self, id: Id, result: Result<(), (Errno, &str)>) {
+    /// Replies `Done` or `Failed`.
+    fn reply_done(&mut self, id: Id, result: Result<(), (Errno, &str)>) {
         self.reply(&match result {
             Ok(()) => Reply::Done { id },
             Err((errno, message)) => Reply::Failed {
@@ -294,8 +332,8 @@ impl Server {
 
     fn handle(&mut self, request: Request) {
         match request {
-            Request::Start { id, start } => match start.in_turn {
-                Some(line) => self.line_up(id, start, line),
+            Request::Start { id, start } => match start.queue_position {
+                Some(position) => self.enqueue(id, start, position),
                 None => {
                     self.start(id, &start);
                 }
@@ -310,75 +348,87 @@ impl Server {
             Request::CloseStdin { id, child } => {
                 if let Some(child) = self.children.get_mut(&child) {
                     child.stdin = None;
-                    if let Some((write, ..)) = child.writing.take() {
-                        self.done(write, Err((Errno::PIPE, "its standard input was closed")));
+                    if let Some(write) = child.writing.take() {
+                        self.reply_done(
+                            write.id,
+                            Err((Errno::PIPE, "its standard input was closed")),
+                        );
                     }
                 }
-                self.done(id, Ok(()));
+                self.reply_done(id, Ok(()));
             }
             Request::Signal { id, child, signal } => {
-                let result = named(signal).and_then(|signal| match self.children.get(&child) {
-                    // Not yet reaped, so the number is still its own.
-                    Some(Child {
-                        pid, running: true, ..
-                    }) => kill_process(*pid, signal).map_err(|e| (e, "the signal can't be sent")),
-                    _ => Err((Errno::SRCH, "the process has ended")),
-                });
-                self.done(id, result);
+                let result =
+                    signal_by_number(signal).and_then(|signal| match self.children.get(&child) {
+                        // Not reaped yet, so the process number still belongs to the child.
+                        Some(Child {
+                            pid,
+                            is_running: true,
+                            ..
+                        }) => {
+                            kill_process(*pid, signal).map_err(|e| (e, "the signal can't be sent"))
+                        }
+                        _ => Err((Errno::SRCH, "the process has ended")),
+                    });
+                self.reply_done(id, result);
             }
-            Request::SignalAll { id, of, signal } => {
-                let result = named(signal).map(|signal| {
-                    if self.is_for_all(of) {
+            Request::SignalAll {
+                id,
+                only_for,
+                signal,
+            } => {
+                let result = signal_by_number(signal).map(|signal| {
+                    if self.applies_to_current_task(only_for) {
                         for process in tree::descendants(getpid()) {
                             tree::signal(&process, signal);
                         }
                     }
                 });
-                self.done(id, result);
+                self.reply_done(id, result);
             }
             Request::Pause { id } => {
-                self.turns.stand_still(true);
+                self.pipeline.set_paused(true);
                 self.stop_all();
-                self.done(id, Ok(()));
+                self.reply_done(id, Ok(()));
             }
             Request::Resume { id } => {
-                self.turns.stand_still(false);
+                self.pipeline.set_paused(false);
                 for process in std::mem::take(&mut self.paused) {
                     tree::signal(&process, Signal::CONT);
                 }
-                self.done(id, Ok(()));
+                self.reply_done(id, Ok(()));
             }
-            Request::EndTask { id, of } => {
-                if self.is_for_all(of) {
+            Request::EndTask { id, only_for } => {
+                if self.applies_to_current_task(only_for) {
                     self.end_task(id);
                 } else {
-                    self.reply(&Reply::Ended { id, left: 0 });
+                    self.reply(&Reply::TaskEnded { id, leftovers: 0 });
                 }
             }
             Request::Forget { child } => {
-                if !self.give_back(child) {
+                if !self.withdraw(child) {
                     self.forget(child);
                 }
             }
         }
     }
 
-    /// Starts a process. Whether it runs.
+    /// Starts a process. Returns whether it runs.
     fn start(&mut self, id: Id, start: &Start) -> bool {
         let started = if self.children.contains_key(&id) {
             Err(StartFailure {
-                stage: Stage::Invalid,
+                kind: StartFailureKind::Invalid,
                 errno: Errno::EXIST.raw_os_error(),
-                message: format!("the number {id} is another child's"),
+                message: format!("the id {id} belongs to another child"),
             })
         } else {
             self.starter.start(start)
         };
-        // Also after an error: it may have come after the process.
-        self.below = Below::Something;
+        // Even after an error: the process may have existed for a moment.
+        self.descendants = Descendants::Possible;
         match started {
             Err(mut failure) => {
-                failure.message = cut(failure.message);
+                failure.message = truncate_text(failure.message);
                 self.reply(&Reply::StartFailed { id, failure });
                 false
             }
@@ -392,12 +442,12 @@ impl Server {
                     id,
                     Child {
                         pid,
-                        running: true,
-                        at,
+                        is_running: true,
+                        started: at,
                         stdin,
                         writing: None,
                         streams,
-                        reading: [None; 3],
+                        reading: [None; STREAMS],
                     },
                 );
                 if !start.quiet {
@@ -409,7 +459,7 @@ impl Server {
         }
     }
 
-    /// Takes the status of every process that has ended, and reports those that were started here.
+    /// Reaps every process that has ended, and reports those that the host started.
     fn reap(&mut self) {
         let mut exited: Vec<(Id, Exit)> = Vec::new();
         loop {
@@ -418,7 +468,7 @@ impl Server {
                 Ok(None) => break,
                 Err(Errno::INTR) => {}
                 Err(_) => {
-                    self.below = Below::Nothing;
+                    self.descendants = Descendants::None;
                     break;
                 }
             }
@@ -426,30 +476,35 @@ impl Server {
         if exited.is_empty() {
             return;
         }
-        let clean =
-            self.below == Below::Nothing && self.work.as_ref().is_none_or(WorkDir::is_untouched);
+        let clean = self.descendants == Descendants::None
+            && self.work_dir.as_ref().is_none_or(WorkDir::is_untouched);
         for (id, exit) in exited {
-            for stream in 0..3 {
+            for stream in 0..STREAMS {
                 self.continue_read(id, stream);
             }
             let exit = Exit { clean, ..exit };
-            let exit = self.end_turn(id, exit);
+            let exit = self.finish_queued(id, exit);
             self.reply(&Reply::Exited { id, exit });
         }
     }
 
     fn take_exit(&mut self, pid: Pid, status: WaitStatus) -> Option<(Id, Exit)> {
-        let ended = |(_, child): &(&Id, &mut Child)| child.pid == pid && child.running;
+        let ended = |(_, child): &(&Id, &mut Child)| child.pid == pid && child.is_running;
         let (id, child) = self.children.iter_mut().find(ended)?;
         let id = *id;
         let exit = Exit {
             code: status.exit_status(),
             signal: status.terminating_signal(),
-            duration_ns: child.at.elapsed().as_nanos().try_into().unwrap_or(u64::MAX),
+            duration_ns: child
+                .started
+                .elapsed()
+                .as_nanos()
+                .try_into()
+                .unwrap_or(u64::MAX),
             clean: false,
-            left: 0,
+            leftovers: 0,
         };
-        child.running = false;
+        child.is_running = false;
         if child.stdin.is_none() && child.streams.iter().all(Option::is_none) {
             self.children.remove(&id);
         }
@@ -457,6 +512,6 @@ impl Server {
     }
 }
 
-fn named(signal: i32) -> Result<Signal, (Errno, &'static str)> {
-    Signal::from_named_raw(signal).ok_or((Errno::INVAL, "there is no signal of that number"))
+fn signal_by_number(signal: i32) -> Result<Signal, (Errno, &'static str)> {
+    Signal::from_named_raw(signal).ok_or((Errno::INVAL, "no signal has that number"))
 }

@@ -1,9 +1,11 @@
-//! Makes a process out of a program, as posix_spawn does and with as little: a child that has this process's memory until it executes. It
-//! must not know where the program was found, nor what becomes of the process.
+//! Owns the creation of processes: like posix_spawn, with a child that shares this process's memory
+//! until it executes its program. Does not know how the program was found or what becomes of the
+//! process.
 //!
-//! posix_spawn of the C library sets what each of 64 signals does, and maps a stack, for each process: a tenth of the time of a quick test. What
-//! is ignored here does not change, and the stack can be the same, because nothing else runs here until the child has executed (CLONE_VFORK;
-//! see clone(2)).
+//! The C library's posix_spawn sets the actions of 64 signals and maps a stack for each process, a
+//! tenth of the time of a quick test. Here the ignored signals are known in advance, and all
+//! children use one stack, one after the other, because this process is suspended until the child
+//! has executed (CLONE_VFORK; see clone(2)).
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString};
@@ -18,26 +20,30 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, setpgid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-/// What the child needs until it executes: it makes some system calls.
+/// The size of the stack of a child until it executes, in bytes. The child makes a few system
+/// calls.
 const STACK: usize = 64 << 10;
 
-/// Makes processes with a group of their own, and signals as a program expects them.
+/// Creates processes, each in a process group of its own and with the default actions of all
+/// signals.
 pub(crate) struct Spawner {
     stack: Vec<u8>,
-    /// The signals that are ignored here: others have their defaults in a program anyway.
+    /// The signals that this process ignores. Executing a program resets all others.
     ignored: Vec<libc::c_int>,
 }
 
-/// Signals that C libraries keep for themselves: they refuse to change them, and glibc's posix_spawn has each child ignore
-/// two of them. Tests would inherit that.
+/// Signals that C libraries reserve. They refuse to change these, and glibc's posix_spawn makes
+/// each child ignore two of them, which tests would inherit.
 const INTERNAL_SIGNALS: [libc::c_int; 3] = [32, 33, 34];
 
-/// Gives the signals of C libraries their default actions again. This program has one thread, and needs none of them.
+/// Resets the reserved signals to their default actions. This program has one thread, and needs
+/// none of them.
 fn restore_internal_signals() {
-    // The kernel's structure, whose default action and empty flags and mask are zeros whatever the order of its fields.
+    // The structure of the kernel. The default action, no flags and an empty mask are all zeros, in
+    // any order.
     let default = [0_u64; 4];
     for signal in INTERNAL_SIGNALS {
-        // SAFETY: the kernel reads 32 bytes at most, which `default` has, and writes nothing.
+        // SAFETY: the kernel reads at most 32 bytes, the size of `default`, and writes nothing.
         #[allow(unsafe_code)]
         unsafe {
             libc::syscall(
@@ -52,7 +58,7 @@ fn restore_internal_signals() {
 }
 
 impl Spawner {
-    /// With a bit for each signal that is ignored here, the lowest for signal 1.
+    /// `ignored` has one bit for each signal that this process ignores, the lowest for signal 1.
     pub(crate) fn new(ignored: u64) -> Spawner {
         restore_internal_signals();
         Spawner {
@@ -63,7 +69,8 @@ impl Spawner {
         }
     }
 
-    /// Starts a program with standard input, output and error; none of the three may have such a number here. On an error nothing runs.
+    /// Starts a program with these descriptors as standard input, output and error. None of the
+    /// three may be descriptor 0, 1 or 2 of this process. On an error no process is left.
     pub(crate) fn spawn(
         &mut self,
         program: &CStr,
@@ -71,7 +78,7 @@ impl Spawner {
         variables: &[Cow<'_, CStr>],
         streams: [BorrowedFd<'_>; 3],
     ) -> nix::Result<Pid> {
-        // All that is allocated is so before there's a child.
+        // Everything is allocated before the child exists.
         let args: Vec<_> = args.iter().map(|arg| arg.as_ptr()).collect();
         let args = [&*args, &[ptr::null()]].concat();
         let variables: Vec<_> = variables.iter().map(|entry| entry.as_ptr()).collect();
@@ -87,7 +94,7 @@ impl Spawner {
                     .and_then(|()| dup2_stderr(stderr));
                 done.map_err(|e| nix::Error::from_raw(e.raw_os_error()))?;
                 for signal in ignored {
-                    // SAFETY: the default is no code of ours.
+                    // SAFETY: the default action runs no code of this process.
                     #[allow(unsafe_code)]
                     unsafe {
                         libc::signal(*signal, libc::SIG_DFL);
@@ -99,7 +106,8 @@ impl Spawner {
                 failed.store(e as i32, Ordering::Relaxed);
                 return 127;
             }
-            // SAFETY: both lists end with a null, and what they point to lives in `args` and `variables` of the caller, who waits.
+            // SAFETY: both lists end with a null pointer, and the caller, who waits, keeps the
+            // strings alive.
             #[allow(unsafe_code)]
             unsafe {
                 libc::execve(program.as_ptr(), args.as_ptr(), variables.as_ptr());
@@ -107,7 +115,7 @@ impl Spawner {
             failed.store(nix::Error::last_raw(), Ordering::Relaxed);
             127
         };
-        // A handler of ours must not run in the child.
+        // No signal handler of this process may run in the child.
         let mut before = SigSet::empty();
         nix::sys::signal::sigprocmask(
             SigmaskHow::SIG_SETMASK,
@@ -115,13 +123,14 @@ impl Spawner {
             Some(&mut before),
         )?;
         let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
-        // SAFETY: the child has a stack of its own, which nobody else uses, because this process has one thread and that goes on only when the
-        // child has executed or ended. Until then the child allocates nothing, does not panic, and changes no memory but `failed` and the
-        // number of the last error. It returns into the C library, which ends it.
+        // SAFETY: the child has a stack of its own. Nobody else uses it, because the only thread of
+        // this process is suspended until the child has executed or ended. Until then the child
+        // allocates nothing, does not panic, and changes no memory but `failed` and errno. It
+        // returns into the C library, which ends it.
         #[allow(unsafe_code)]
         let started =
             unsafe { clone(Box::new(child), &mut self.stack, flags, Some(libc::SIGCHLD)) };
-        // It can't fail: the mask was one.
+        // Cannot fail: the mask was valid before.
         let _ = before.thread_set_mask();
         let pid = started?;
         match failed.load(Ordering::Relaxed) {

@@ -1,8 +1,8 @@
-//! Starts one process: finds the program, opens its files, makes its pipes. It must not know the channel, nor how processes
-//! end.
+//! Owns the start of one process: finds the program, opens its files, creates its pipes. Does not
+//! know about the channel or how processes end.
 //!
-//! What a process has from the one that starts it (the directory, a report pipe on a fixed number) is put in place in the helper itself, just for
-//! the start: it has one thread, so nobody sees that.
+//! A process inherits its working directory and the number of its report pipe. The helper sets both
+//! up in itself, just for the start; it has one thread, so nothing else can notice.
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use persea_helper::protocol::{Input, Output, Stage, Start, StartFailure};
+use persea_helper::protocol::{Input, Output, Start, StartFailure, StartFailureKind};
 use rustix::fs::{
     Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_getfl, fcntl_setfl, fstat, open,
     stat,
@@ -20,31 +20,33 @@ use rustix::io::{DupFlags, Errno, dup3};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, chdir, fchdir, kill_process};
 
-use crate::interpreter::what_is_missing;
+use crate::interpreter::explain_missing_file;
 use crate::spawn::Spawner;
 use crate::variables::Variables;
 
 const REPORT_FD: &str = "PERSEA_REPORT_FD";
-/// Where programs are looked for when there is no PATH, as by execvp.
+/// Where programs are searched without a PATH, as execvp does.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// What has started: the process, and our ends of its pipes.
+/// A started process, and the helper's ends of its pipes.
 pub(crate) struct Started {
     pub(crate) pid: Pid,
+    /// When the process started.
     pub(crate) at: Instant,
     pub(crate) stdin: Option<OwnedFd>,
     /// Standard output, standard error, report.
     pub(crate) streams: [Option<OwnedFd>; 3],
 }
 
-/// What every start needs.
+/// Starts processes, and owns what every start needs.
 pub(crate) struct Starter {
     null: OwnedFd,
-    /// Occupies the number on which children find their report pipe.
+    /// Occupies the number of the report pipe of children.
     report_slot: OwnedFd,
     /// The directory in which the helper was started.
     base: OwnedFd,
-    at_base: bool,
+    /// Whether the working directory of the helper is `base`.
+    is_at_base: bool,
     variables: Variables,
     spawner: Spawner,
 }
@@ -63,26 +65,29 @@ impl Starter {
                 OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
                 Mode::empty(),
             )?,
-            at_base: true,
-            // A report pipe that is inherited is that of a Persea that runs this one.
+            is_at_base: true,
+            // An inherited number would be that of a Persea that runs this one as a test.
             variables: Variables::inherited(REPORT_FD),
             spawner,
         })
     }
 
-    /// Processes begin with these variables from now on.
-    pub(crate) fn begin_with(&mut self, variables: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) {
+    /// Sets the environment variables that processes start with from now on.
+    pub(crate) fn set_variables(
+        &mut self,
+        variables: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) {
         self.variables = Variables::of(variables, REPORT_FD);
     }
 
-    /// Starts a process. On an error nothing runs and nothing is open; files that were made stay.
+    /// Starts a process. On an error no process and no open descriptor is left; created files stay.
     pub(crate) fn start(&mut self, start: &Start) -> Result<Started, StartFailure> {
         self.enter(start.cwd.as_deref())?;
         let program = self.find(start)?;
         let variables = changes(start)?;
         let args: Vec<CString> = std::iter::once(&start.program)
             .chain(&start.args)
-            // There is no zero byte in them: `find` has seen to it.
+            // Cannot fail: `find` has checked that there is no zero byte.
             .filter_map(|arg| CString::new(arg.as_str()).ok())
             .collect();
 
@@ -116,7 +121,7 @@ impl Starter {
             CString::new(program.as_os_str().as_bytes()).map_err(|_| resources(Errno::INVAL))?;
         let spawned = self.spawner.spawn(&path, &args, &variables, streams);
         if report_end.is_some() {
-            // It can't fail: the number is in use and stays so. Were it to, the pipe would only lack its end.
+            // Cannot fail: the number is in use and stays so.
             let _ = dup3(&self.null, &mut self.report_slot, DupFlags::CLOEXEC);
         }
         let child = spawned.map_err(|e| spawn_failure(&e.into(), &start.program, &program))?;
@@ -129,7 +134,7 @@ impl Starter {
                 streams: [stdout_end, stderr_end, report],
             }),
             Err(failure) => {
-                // The server reaps it as it does every stray.
+                // The server reaps it like any other process.
                 let _ = kill_process(pid, Signal::KILL);
                 Err(failure)
             }
@@ -138,7 +143,7 @@ impl Starter {
 
     fn enter(&mut self, directory: Option<&str>) -> Result<(), StartFailure> {
         let failure = |path: &str, e: Errno| StartFailure {
-            stage: Stage::WorkingDirectory,
+            kind: StartFailureKind::WorkingDirectory,
             errno: e.raw_os_error(),
             message: format!(
                 "the working directory {path} can't be entered: {}",
@@ -146,18 +151,18 @@ impl Starter {
             ),
         };
         let absolute = directory.is_some_and(|d| d.starts_with('/'));
-        if !absolute && !self.at_base {
+        if !absolute && !self.is_at_base {
             fchdir(&self.base).map_err(|e| failure("of the project", e))?;
-            self.at_base = true;
+            self.is_at_base = true;
         }
         if let Some(path) = directory {
             chdir(path).map_err(|e| failure(path, e))?;
-            self.at_base = false;
+            self.is_at_base = false;
         }
         Ok(())
     }
 
-    /// The path of the program, as the shell would find it in the PATH that the process gets.
+    /// Returns the path of the program, as a shell would find it in the PATH of the new process.
     fn find(&self, start: &Start) -> Result<PathBuf, StartFailure> {
         let name = start.program.as_str();
         let texts = start
@@ -170,21 +175,21 @@ impl Starter {
             .any(|t| t.contains('\0'))
         {
             return Err(StartFailure {
-                stage: Stage::Invalid,
+                kind: StartFailureKind::Invalid,
                 errno: Errno::INVAL.raw_os_error(),
                 message: format!(
-                    "{name:?} can't be run: there is a zero byte in its name, arguments or environment"
+                    "{name:?} can't be run: its name, arguments or environment contain a zero byte"
                 ),
             });
         }
         let failure = |errno: Errno, why: &str| StartFailure {
-            stage: Stage::Program,
+            kind: StartFailureKind::Program,
             errno: errno.raw_os_error(),
             message: format!("{name} can't be run: {why}"),
         };
         if name.is_empty() {
             return Err(StartFailure {
-                stage: Stage::Invalid,
+                kind: StartFailureKind::Invalid,
                 errno: Errno::INVAL.raw_os_error(),
                 message: "no program is named".to_owned(),
             });
@@ -198,7 +203,7 @@ impl Starter {
             None => self.variables.get("PATH"),
         }
         .unwrap_or(OsStr::new(DEFAULT_PATH));
-        let mut forbidden = false;
+        let mut is_forbidden = false;
         for directory in search.as_bytes().split(|byte| *byte == b':') {
             let directory = if directory.is_empty() {
                 b"."
@@ -206,15 +211,15 @@ impl Starter {
                 directory
             };
             let candidate = Path::new(OsStr::from_bytes(directory)).join(name);
-            // Most directories of a PATH don't have it, and one call tells.
+            // One system call for each directory that does not have the program, which most do not.
             match accessat(CWD, &candidate, Access::EXEC_OK, AtFlags::empty()) {
                 Ok(()) if is_file(&candidate) => return Ok(candidate),
                 Ok(()) => {}
-                Err(Errno::ACCESS) => forbidden |= is_file(&candidate),
+                Err(Errno::ACCESS) => is_forbidden |= is_file(&candidate),
                 Err(_) => {}
             }
         }
-        if forbidden {
+        if is_forbidden {
             Err(failure(
                 Errno::ACCESS,
                 "the file of that name in PATH is not executable",
@@ -231,12 +236,12 @@ impl Starter {
     }
 }
 
-/// The variables that are asked for.
+/// Returns the requested changes to the environment variables, after a check of their names.
 fn changes(start: &Start) -> Result<Vec<(&str, Option<&str>)>, StartFailure> {
     let wrong = |(name, _): &&(String, Option<String>)| name.is_empty() || name.contains('=');
     if let Some((name, _)) = start.env.iter().find(wrong) {
         return Err(StartFailure {
-            stage: Stage::Invalid,
+            kind: StartFailureKind::Invalid,
             errno: Errno::INVAL.raw_os_error(),
             message: format!("{name:?} can't be the name of an environment variable"),
         });
@@ -247,7 +252,7 @@ fn changes(start: &Start) -> Result<Vec<(&str, Option<&str>)>, StartFailure> {
         .collect())
 }
 
-/// Where the process writes, and our end of it; none is /dev/null.
+/// Opens an output: the end of the process (none stands for /dev/null), and the end of the helper.
 fn output(output: &Output) -> Result<(Option<OwnedFd>, Option<OwnedFd>), StartFailure> {
     Ok(match output {
         Output::Discard => (None, None),
@@ -263,7 +268,7 @@ fn is_file(path: &Path) -> bool {
     stat(path).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::RegularFile)
 }
 
-/// The end to read from, and the one to write to.
+/// Creates a pipe: the end to read from, and the end to write to.
 fn make_pipe() -> Result<(OwnedFd, OwnedFd), StartFailure> {
     pipe_with(PipeFlags::CLOEXEC).map_err(resources)
 }
@@ -284,17 +289,17 @@ fn open_output(path: &OsStr) -> Result<OwnedFd, StartFailure> {
         | OFlags::NOCTTY;
     let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
     let failure = |errno: Errno, why: &str| StartFailure {
-        stage: Stage::OutputFile,
+        kind: StartFailureKind::OutputFile,
         errno: errno.raw_os_error(),
         message: format!("the output file {} can't be opened: {why}", path.display()),
     };
-    // Nearly always the file is new; then no more needs to be asked.
+    // Nearly always the file is new; then this one system call is enough.
     match open(path, flags | OFlags::EXCL, mode) {
         Ok(fd) => return Ok(fd),
         Err(Errno::EXIST) => {}
         Err(e) => return Err(failure(e, &reason(e))),
     }
-    // A pipe or a device that somebody has put there must not hold up the helper.
+    // Must not block on a pipe or a device.
     let fd = open(path, flags | OFlags::NONBLOCK, mode).map_err(|e| match e {
         Errno::LOOP => failure(e, "it is a link"),
         Errno::NXIO => failure(e, "it is not an ordinary file"),
@@ -310,34 +315,34 @@ fn open_output(path: &OsStr) -> Result<OwnedFd, StartFailure> {
 
 fn resources(e: Errno) -> StartFailure {
     StartFailure {
-        stage: Stage::Resources,
+        kind: StartFailureKind::Resources,
         errno: e.raw_os_error(),
-        message: format!("the system has not what a process needs: {}", reason(e)),
+        message: format!("the system lacks what a new process needs: {}", reason(e)),
     }
 }
 
 fn spawn_failure(e: &io::Error, name: &str, program: &Path) -> StartFailure {
     let errno = Errno::from_io_error(e).unwrap_or(Errno::INVAL);
-    let (stage, why) = match errno {
+    let (kind, why) = match errno {
         Errno::NOENT if stat(program).is_ok() => {
             return StartFailure {
-                stage: Stage::Program,
-                // ENOENT would be taken for a missing program.
+                kind: StartFailureKind::Program,
+                // ENOENT would mean a missing program.
                 errno: Errno::LIBACC.raw_os_error(),
-                message: format!("{name} can't be run: {}", what_is_missing(program)),
+                message: format!("{name} can't be run: {}", explain_missing_file(program)),
             };
         }
-        Errno::NOENT => (Stage::Program, "there is no such file".to_owned()),
+        Errno::NOENT => (StartFailureKind::Program, "there is no such file".to_owned()),
         Errno::NOTDIR => (
-            Stage::Program,
+            StartFailureKind::Program,
             "a part of its path is not a directory".to_owned(),
         ),
         Errno::ACCESS if is_file(program) => {
-            (Stage::Program, "the file is not executable".to_owned())
+            (StartFailureKind::Program, "the file is not executable".to_owned())
         }
-        Errno::ACCESS => (Stage::Program, reason(errno)),
+        Errno::ACCESS => (StartFailureKind::Program, reason(errno)),
         Errno::NOEXEC => (
-            Stage::Program,
+            StartFailureKind::Program,
             "it is neither a program for this machine nor a script with a #! line".to_owned(),
         ),
         Errno::PERM
@@ -345,27 +350,28 @@ fn spawn_failure(e: &io::Error, name: &str, program: &Path) -> StartFailure {
         | Errno::LOOP
         | Errno::NAMETOOLONG
         | Errno::TXTBSY
-        | Errno::LIBBAD => (Stage::Program, reason(errno)),
+        | Errno::LIBBAD => (StartFailureKind::Program, reason(errno)),
         Errno::TOOBIG => (
-            Stage::Invalid,
+            StartFailureKind::Invalid,
             "its arguments and environment are too large".to_owned(),
         ),
-        Errno::INVAL => (Stage::Invalid, e.to_string()),
+        Errno::INVAL => (StartFailureKind::Invalid, e.to_string()),
         Errno::AGAIN => (
-            Stage::Resources,
-            "no further process is allowed: `ulimit -u` limits those of a user, and a container may have a limit of its own"
+            StartFailureKind::Resources,
+            "no more processes are allowed: `ulimit -u` limits those of a user, and a container may \
+             have a limit of its own"
                 .to_owned(),
         ),
-        _ => (Stage::Resources, reason(errno)),
+        _ => (StartFailureKind::Resources, reason(errno)),
     };
     StartFailure {
-        stage,
+        kind,
         errno: errno.raw_os_error(),
         message: format!("{name} can't be run: {why}"),
     }
 }
 
-/// The system's words, in lower case and without the number.
+/// Returns the text of a system error, in lower case and without its number.
 fn reason(e: Errno) -> String {
     let text = io::Error::from(e).to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

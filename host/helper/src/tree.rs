@@ -1,8 +1,8 @@
-//! Looks at the tree of processes below one, through /proc, and signals in it. It must not know of requests, nor reap: only
-//! the parent knows what an exit means.
+//! Owns the inspection of process trees through /proc, and signals to their processes. Does not
+//! know about requests and does not reap: only a parent knows what an exit means.
 //!
-//! A process number can be used again as soon as its parent has reaped it. So [`signal`] takes hold of the process by a
-//! pidfd first and then checks that it's still the one that was seen.
+//! The kernel reuses a process number once the parent has reaped the process. So [`signal`] opens a
+//! pidfd first, and then checks that the process is still the one that was found.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -10,38 +10,45 @@ use std::io;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// A process as /proc showed it.
+/// A process, as /proc described it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Process {
-    /// Its number.
+    /// The process number.
     pub pid: Pid,
-    /// Its parent's, when it was looked at.
+    /// The process number of the parent, at the time of reading.
     pub parent: i32,
-    /// `R`, `S`, `D`, `T` (stopped), `t` (traced), `Z` (zombie) ….
+    /// The state: `R`, `S`, `D`, `T` (stopped), `t` (traced), `Z` (zombie), ….
     pub state: char,
-    /// When it started, in ticks since boot: with the number, what tells it from another.
-    pub started: u64,
+    /// The start time, in ticks since boot. Together with the process number it identifies a
+    /// process.
+    pub start_time: u64,
 }
 
 impl Process {
-    /// It has not ended.
+    /// Whether the process has not ended.
     pub fn is_alive(&self) -> bool {
         !matches!(self.state, 'Z' | 'X' | 'x')
     }
 
-    /// It is stopped, by a signal or by a debugger.
+    /// Whether the process is stopped, by a signal or by a debugger.
     pub fn is_stopped(&self) -> bool {
         matches!(self.state, 'T' | 't')
     }
+
+    /// Whether both descriptions are of one process, whatever its state.
+    pub fn is_same(&self, other: &Process) -> bool {
+        (self.pid, self.start_time) == (other.pid, other.start_time)
+    }
 }
 
-/// Looks at one process. None when there is no such process (or no /proc).
-pub fn look(pid: Pid) -> Option<Process> {
+/// Reads the description of a process. None if there is no such process, or no /proc.
+pub fn read_process(pid: Pid) -> Option<Process> {
     parse_stat(&fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
 fn parse_stat(stat: &[u8]) -> Option<Process> {
-    // "pid (name) state ppid …": the name can hold anything, also brackets, so the fields begin after the last one.
+    // "pid (name) state ppid …": the name may contain brackets, so the fields begin after the last
+    // one.
     let text = String::from_utf8_lossy(stat);
     let (head, fields) = text.rsplit_once(')')?;
     let pid = Pid::from_raw(head.split('(').next()?.trim().parse().ok()?)?;
@@ -50,11 +57,12 @@ fn parse_stat(stat: &[u8]) -> Option<Process> {
         pid,
         state: fields.next()?.chars().next()?,
         parent: fields.next()?.parse().ok()?,
-        started: fields.nth(17)?.parse().ok()?,
+        start_time: fields.nth(17)?.parse().ok()?,
     })
 }
 
-/// The direct children of a process, those of all its threads. Processes that come and go meanwhile may be missed.
+/// Returns the children of a process, those of all its threads. It may miss children that start or
+/// end in the meantime.
 pub fn children(of: Pid) -> Vec<Pid> {
     match listed_children(of) {
         Ok(pids) => pids,
@@ -66,11 +74,12 @@ pub fn children(of: Pid) -> Vec<Pid> {
     }
 }
 
-/// From the file that the kernel keeps for this (CONFIG_PROC_CHILDREN). An error when there is no such file.
+/// Reads the children from the file that a kernel with CONFIG_PROC_CHILDREN has. An error if there
+/// is no such file.
 fn listed_children(of: Pid) -> io::Result<Vec<Pid>> {
     let mut found = Vec::new();
     let Ok(threads) = fs::read_dir(format!("/proc/{of}/task")) else {
-        // Gone, unless there is no /proc at all; then nothing can be found in any way.
+        // The process has ended. Without any /proc nothing could be found in another way either.
         return Ok(found);
     };
     for thread in threads.flatten() {
@@ -79,7 +88,8 @@ fn listed_children(of: Pid) -> io::Result<Vec<Pid>> {
                 list.split_ascii_whitespace()
                     .filter_map(|pid| Pid::from_raw(pid.parse().ok()?)),
             ),
-            // The thread has ended, or the kernel has no such files: the thread's directory tells.
+            // Either the thread has ended or the kernel has no such files; the thread's directory
+            // tells which.
             Err(e) if e.kind() == io::ErrorKind::NotFound && thread.path().exists() => {
                 return Err(e);
             }
@@ -96,11 +106,11 @@ fn every_process() -> Vec<Process> {
     entries
         .flatten()
         .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
-        .filter_map(look)
+        .filter_map(read_process)
         .collect()
 }
 
-/// Every process below `root`, parents before their children, zombies too.
+/// Returns every process below `root`, including zombies, parents before their children.
 pub fn descendants(root: Pid) -> Vec<Process> {
     let mut scanned: Option<HashMap<i32, Vec<Process>>> = None;
     let mut seen = HashSet::from([root]);
@@ -109,7 +119,7 @@ pub fn descendants(root: Pid) -> Vec<Process> {
     let mut visited = 0;
     while let Some(parent) = next {
         let below = match (&scanned, listed_children(parent)) {
-            (None, Ok(pids)) => pids.into_iter().filter_map(look).collect(),
+            (None, Ok(pids)) => pids.into_iter().filter_map(read_process).collect(),
             _ => scanned
                 .get_or_insert_with(by_parent)
                 .remove(&parent.as_raw_nonzero().get())
@@ -130,13 +140,15 @@ fn by_parent() -> HashMap<i32, Vec<Process>> {
     map
 }
 
-/// Sends a signal to a process that was seen, if it's still that one. Whether it was sent.
+/// Sends a signal to a process, unless its number belongs to another process by now. Returns
+/// whether it was sent.
 pub fn signal(process: &Process, signal: Signal) -> bool {
     let Ok(fd) = pidfd_open(process.pid, PidfdFlags::empty()) else {
         return false;
     };
-    // What the descriptor holds can't change any more, so if the number still means that process now, it meant it then.
-    look(process.pid).is_some_and(|now| now.started == process.started)
+    // The descriptor refers to one process for ever. If the number belongs to the wanted process
+    // now, it did so when the descriptor was opened.
+    read_process(process.pid).is_some_and(|now| now.is_same(process))
         && pidfd_send_signal(fd, signal).is_ok()
 }
 
@@ -146,19 +158,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_brackets_and_blanks() {
+    fn process_name_may_contain_brackets_and_blanks() {
         let line = b"42 (a) b (c)) S 7 42 42 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1";
         let process = parse_stat(line).unwrap();
         assert_eq!(process.pid.as_raw_nonzero().get(), 42);
         assert_eq!(process.parent, 7);
         assert_eq!(process.state, 'S');
-        assert_eq!(process.started, 12345);
+        assert_eq!(process.start_time, 12345);
         assert!(parse_stat(b"").is_none());
         assert!(parse_stat(b"42 (a").is_none());
     }
 
     #[test]
-    fn the_scan_and_the_listing_agree() {
+    fn scan_of_proc_and_list_of_children_agree() {
         let mut child = std::process::Command::new("sleep")
             .arg("60")
             .spawn()

@@ -1,25 +1,25 @@
-//! The environment variables of a process: those that the helper was started with, or was given with the greeting, changed as asked
-//! for. It must not know what a variable means.
+//! Owns the environment variables of processes: the helper's own, or those of the greeting, with
+//! the changes that a start requests. Does not know what a variable means.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// What processes begin with, made ready once.
+/// The variables that processes start with.
 pub(crate) struct Variables {
-    /// As `NAME=value`.
+    /// Entries of the form `NAME=value`.
     all: Vec<CString>,
 }
 
 impl Variables {
-    /// Those of this process, without the one of this name.
+    /// The variables of this process, without the one named `without`.
     pub(crate) fn inherited(without: &str) -> Variables {
         let all = std::env::vars_os();
         let all = all.map(|(name, value)| (name.into_vec(), value.into_vec()));
         Variables::of(all, without)
     }
 
-    /// These, without the one of this name.
+    /// The given variables, without the one named `without`.
     pub(crate) fn of(
         all: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
         without: &str,
@@ -31,7 +31,7 @@ impl Variables {
         Variables { all: all.collect() }
     }
 
-    /// The value of one.
+    /// Returns the value of a variable.
     pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
         self.all
             .iter()
@@ -39,7 +39,8 @@ impl Variables {
             .map(OsStr::from_bytes)
     }
 
-    /// All with changes, of which the last word on each name counts; or with `clear` only PATH and the changes.
+    /// Returns the variables after changes, of which the last one of each name counts. With
+    /// `clear`, only PATH and the changes are left.
     pub(crate) fn with(&self, clear: bool, changes: &[(&str, Option<&str>)]) -> Vec<Cow<'_, CStr>> {
         let changed = |entry: &CString| {
             let entry = entry.to_bytes();
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_replace_add_and_remove() {
+    fn changes_replace_add_and_remove_variables() {
         assert_eq!(with(false, &[]), ["A=1", "PATH=/bin", "AB=x=y"]);
         assert_eq!(
             with(false, &[("A", Some("2")), ("C", Some(""))]),
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_word_counts() {
+    fn last_change_of_a_variable_counts() {
         assert_eq!(
             with(
                 true,

@@ -1,4 +1,4 @@
-//! The helper as a guard: all that its program has started ends with the program or with the host.
+//! The helper as a guard: every process below it ends with its command or with the host.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
@@ -26,19 +26,19 @@ fn mark(number: u32) -> String {
 }
 
 #[test]
-fn exit_code_of_the_program_is_the_guards() {
+fn guard_exits_with_the_exit_code_of_its_command() {
     let mut guard = guard("exit 7");
     assert_eq!(guard.wait().unwrap().code(), Some(7));
 }
 
 #[test]
-fn signal_that_ended_the_program_is_in_the_exit_code() {
+fn guard_exits_with_128_plus_the_signal_that_ended_its_command() {
     let mut guard = guard("kill -KILL $$");
     assert_eq!(guard.wait().unwrap().code(), Some(137));
 }
 
 #[test]
-fn orphans_end_with_the_program() {
+fn orphans_end_with_the_command() {
     let mark = mark(1);
     let mut guard = guard(&format!(
         "setsid sleep {mark} </dev/null >/dev/null & exit 0"
@@ -47,7 +47,8 @@ fn orphans_end_with_the_program() {
     assert_eq!(process_with(&mark), []);
 }
 
-/// How many `sleep`s with this mark run. The guard and its shells carry the mark in their command lines, too.
+/// Counts the processes `sleep` with a mark. The guard and its shells have the mark in their
+/// command lines, too.
 fn sleepers(mark: &str) -> usize {
     let name = |pid: &i32| std::fs::read_to_string(format!("/proc/{pid}/comm"));
     let all = process_with(mark);
@@ -55,14 +56,14 @@ fn sleepers(mark: &str) -> usize {
     all.iter().filter(sleeps).count()
 }
 
-/// The number of a host that is not the guard's parent any more.
-const DEAD: u32 = u32::MAX >> 1;
+/// The process number of a host that is not the parent of the guard any more.
+const DEAD_HOST: u32 = u32::MAX >> 1;
 
 #[test]
-fn what_waits_for_ever_ends_when_the_host_is_dead() {
+fn processes_that_never_end_are_ended_after_the_death_of_the_host() {
     let mark = mark(2);
     let script = format!("trap '' TERM HUP INT; (setsid sleep {mark}) & exec sleep {mark}");
-    let mut guard = guard_of(DEAD, &script);
+    let mut guard = guard_of(DEAD_HOST, &script);
     until("both run", || sleepers(&mark) == 2);
     drop(guard.stdin.take());
     assert_eq!(guard.wait().unwrap().code(), Some(1));
@@ -70,18 +71,18 @@ fn what_waits_for_ever_ends_when_the_host_is_dead() {
 }
 
 #[test]
-fn program_may_take_its_time_when_the_host_lives() {
-    // More than a dead host's may.
+fn command_is_not_ended_while_the_host_lives() {
+    // Longer than a command may run after the death of its host.
     let mut guard = guard("sleep 4; exit 7");
     drop(guard.stdin.take());
     assert_eq!(guard.wait().unwrap().code(), Some(7));
 }
 
 #[test]
-fn channel_ends_with_the_program_although_the_guard_lives() {
+fn channel_ends_with_the_command_although_the_guard_lives() {
     let mark = mark(3);
-    // It closes its end of the output, and goes on.
-    let mut guard = guard_of(DEAD, &format!("exec sleep {mark} >/dev/null"));
+    // The command closes its end of the output, and goes on.
+    let mut guard = guard_of(DEAD_HOST, &format!("exec sleep {mark} >/dev/null"));
     let mut output = guard.stdout.take().unwrap();
     let read = std::io::copy(&mut output, &mut std::io::sink()).unwrap();
     assert_eq!(read, 0);

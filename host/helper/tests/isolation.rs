@@ -1,4 +1,4 @@
-//! What the helper gives up before it starts a process.
+//! What processes of the helper lose access to.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -9,7 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use common::{Helper, start};
 use persea_helper::protocol::{Hello, Isolation, Output, Start, Stream};
 
-/// What a Python script prints, started by a helper with this isolation.
+/// Runs a Python script in a helper with this isolation. Returns what the script prints.
 fn python(isolation: Isolation, script: &str) -> String {
     let mut helper = Helper::silent();
     helper.greet_with(&Hello {
@@ -20,14 +20,14 @@ fn python(isolation: Isolation, script: &str) -> String {
         stdout: Output::Pipe,
         ..start("python3", &["-c", script])
     });
-    let said = helper.read_all(child, Stream::Stdout);
+    let printed = helper.read_all(child, Stream::Stdout);
     helper.exit(child);
     helper.finish();
-    String::from_utf8(said).unwrap().trim().to_owned()
+    String::from_utf8(printed).unwrap().trim().to_owned()
 }
 
 #[test]
-fn session_keyring_is_new_only_where_that_is_asked_for() {
+fn session_keyring_is_new_only_with_isolation() {
     let new = Isolation {
         session_keyring: true,
         ..Isolation::default()
@@ -43,7 +43,7 @@ print(ctypes.CDLL(None).syscall(number, 0, -3, 0))";
 }
 
 #[test]
-fn abstract_sockets_of_others_answer_only_without_isolation() {
+fn abstract_sockets_of_other_processes_answer_only_without_isolation() {
     let name = format!("persea-isolation-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let _service = UnixListener::bind_addr(&address).unwrap();

@@ -1,10 +1,10 @@
-//! The protocol takes what it made, and survives what it did not.
+//! Messages survive encoding and decoding, and malformed bytes are errors.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use persea_helper::protocol::{
-    Bytes, Exit, Frames, Hello, Input, Line, MAX_FRAME, Output, ProtocolError, Reply, Request,
-    Stage, Start, StartFailure, Stream, VERSION, Welcome, decode, decode_greeting, encode,
-    encode_greeting,
+    Bytes, Exit, FrameReader, Hello, Input, MAX_FRAME, Output, ProtocolError, QueuePosition, Reply,
+    Request, Start, StartFailure, StartFailureKind, Stream, VERSION, Welcome, decode,
+    decode_greeting, encode, encode_greeting,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -42,7 +42,7 @@ fn start() -> impl Strategy<Value = Start> {
                 env,
                 cwd,
                 (stdout, stderr),
-                (clear_env, pipe, report, quiet, in_turn),
+                (clear_env, pipe, report, quiet, is_queued),
             )| {
                 Start {
                     program,
@@ -55,7 +55,7 @@ fn start() -> impl Strategy<Value = Start> {
                     stderr,
                     report,
                     quiet,
-                    in_turn: in_turn.then_some(Line::Behind),
+                    queue_position: is_queued.then_some(QueuePosition::Following),
                 }
             },
         )
@@ -63,7 +63,7 @@ fn start() -> impl Strategy<Value = Start> {
 
 fn request() -> impl Strategy<Value = Request> {
     let id = any::<u64>;
-    let of = any::<Option<u64>>;
+    let only_for = any::<Option<u64>>;
     let bytes = || vec(any::<u8>(), 0..300).prop_map(Bytes);
     prop_oneof![
         (id(), start()).prop_map(|(id, start)| Request::Start { id, start }),
@@ -80,14 +80,14 @@ fn request() -> impl Strategy<Value = Request> {
             child,
             signal
         }),
-        (id(), of(), any::<i32>()).prop_map(|(id, of, signal)| Request::SignalAll {
+        (id(), only_for(), any::<i32>()).prop_map(|(id, only_for, signal)| Request::SignalAll {
             id,
-            of,
+            only_for,
             signal
         }),
         id().prop_map(|id| Request::Pause { id }),
         id().prop_map(|id| Request::Resume { id }),
-        (id(), of()).prop_map(|(id, of)| Request::EndTask { id, of }),
+        (id(), only_for()).prop_map(|(id, only_for)| Request::EndTask { id, only_for }),
         id().prop_map(|child| Request::Forget { child }),
     ]
 }
@@ -99,7 +99,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         (id(), any::<i32>(), any::<String>()).prop_map(|(id, errno, message)| Reply::StartFailed {
             id,
             failure: StartFailure {
-                stage: Stage::OutputFile,
+                kind: StartFailureKind::OutputFile,
                 errno,
                 message
             },
@@ -111,7 +111,7 @@ fn reply() -> impl Strategy<Value = Reply> {
             any::<u64>(),
             any::<(bool, u32)>()
         )
-            .prop_map(|(id, code, signal, duration_ns, (clean, left))| {
+            .prop_map(|(id, code, signal, duration_ns, (clean, leftovers))| {
                 Reply::Exited {
                     id,
                     exit: Exit {
@@ -119,7 +119,7 @@ fn reply() -> impl Strategy<Value = Reply> {
                         signal,
                         duration_ns,
                         clean,
-                        left,
+                        leftovers,
                     },
                 }
             }),
@@ -133,13 +133,13 @@ fn reply() -> impl Strategy<Value = Reply> {
             errno,
             message
         }),
-        (id(), any::<u32>()).prop_map(|(id, left)| Reply::Ended { id, left }),
+        (id(), any::<u32>()).prop_map(|(id, leftovers)| Reply::TaskEnded { id, leftovers }),
     ]
 }
 
 proptest! {
     #[test]
-    fn messages_come_back_however_they_are_cut(
+    fn requests_are_received_unchanged_however_their_bytes_are_split(
         hello in option::of(vec(any::<u8>(), 0..40)),
         variables in option::of(vec((vec(any::<u8>(), 0..9), vec(any::<u8>(), 0..9)), 0..4)),
         requests in vec(request(), 0..6),
@@ -156,7 +156,7 @@ proptest! {
         for request in &requests {
             encode(request, &mut sent).unwrap();
         }
-        let mut frames = Frames::default();
+        let mut frames = FrameReader::default();
         let mut greeting = None;
         let mut received = Vec::new();
         for piece in sent.chunks(cut) {
@@ -175,23 +175,23 @@ proptest! {
     }
 
     #[test]
-    fn replies_come_back(reply in reply()) {
+    fn replies_are_decoded_unchanged(reply in reply()) {
         let mut sent = Vec::new();
         encode(&reply, &mut sent).unwrap();
         prop_assert_eq!(decode::<Reply>(&sent[4..]).unwrap(), reply);
     }
 
     #[test]
-    fn garbage_is_an_error_and_no_panic(bytes in vec(any::<u8>(), 0..200), whole in request(), flip in any::<(prop::sample::Index, u8)>()) {
+    fn malformed_bytes_cause_no_panic(bytes in vec(any::<u8>(), 0..200), whole in request(), flip in any::<(prop::sample::Index, u8)>()) {
         let _ = decode::<Request>(&bytes);
         let _ = decode::<Reply>(&bytes);
         let _ = decode_greeting::<Hello>(&bytes);
-        let mut frames = Frames::default();
+        let mut frames = FrameReader::default();
         frames.push(&bytes);
         while let Ok(Some(frame)) = frames.next_frame() {
             let _ = decode::<Request>(frame);
         }
-        // Nearly right is the harder test.
+        // A valid message with one changed byte comes closer to what decoding accepts.
         let mut sent = Vec::new();
         encode(&whole, &mut sent).unwrap();
         let place = flip.0.index(sent.len());
@@ -201,7 +201,7 @@ proptest! {
 }
 
 #[test]
-fn limits_and_strangers() {
+fn oversized_message_unknown_peer_and_other_version_are_errors() {
     let mut out = vec![1, 2, 3];
     let large = Reply::Data {
         id: 1,
@@ -212,10 +212,10 @@ fn limits_and_strangers() {
     );
     assert_eq!(out, [1, 2, 3]);
 
-    let mut frames = Frames::default();
+    let mut frames = FrameReader::default();
     frames.push(b"Last login: today\n");
     assert!(
-        matches!(frames.next_frame(), Err(ProtocolError::Stranger(said)) if said.starts_with("Last"))
+        matches!(frames.next_frame(), Err(ProtocolError::UnknownPeer(sent)) if sent.starts_with("Last"))
     );
 
     let mut newer = Vec::new();

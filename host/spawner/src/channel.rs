@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use persea_helper::outstanding::{Answer, Outstanding, UnexpectedReply};
+use persea_helper::pending_requests::{Matched, PendingRequests, UnexpectedReply};
 use persea_helper::protocol::{
-    Exit, Frames, Hello, Id, MAX_REPLY, ProtocolError, Reply, Request, Start, Welcome, decode,
+    Exit, FrameReader, Hello, Id, MAX_REPLY, ProtocolError, Reply, Request, Start, Welcome, decode,
     decode_greeting, encode, encode_greeting,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -63,7 +63,7 @@ struct State {
     /// None when the connection has ended or is being closed.
     writer: Option<Writer>,
     unsent: Vec<u8>,
-    outstanding: Outstanding<Waiter>,
+    pending: PendingRequests<Waiter>,
     last_id: Id,
     /// How long the last process of those that had their turn has run.
     last_turn: Duration,
@@ -106,7 +106,7 @@ impl Channel {
         R: AsyncRead + Send + Unpin + 'static,
         W: AsyncWrite + Send + Unpin + 'static,
     {
-        let mut frames = Frames::up_to(MAX_REPLY);
+        let mut frames = FrameReader::with_limit(MAX_REPLY);
         let greeting = greet(&mut reader, &mut writer, &mut frames, &hello);
         let failure = match tokio::time::timeout(GREET_WITHIN, greeting).await {
             Ok(Ok(())) => None,
@@ -132,7 +132,7 @@ impl Channel {
             state: Mutex::new(State {
                 writer: Some(Box::new(writer)),
                 unsent: Vec::new(),
-                outstanding: Outstanding::default(),
+                pending: PendingRequests::default(),
                 last_id: 0,
                 last_turn: Duration::ZERO,
                 clean: true,
@@ -174,7 +174,7 @@ impl Channel {
         let id = state.last_id;
         let request = make(id);
         self.send(&mut state, &request)?;
-        state.outstanding.ask(&request, waiter);
+        state.pending.insert(&request, waiter);
         Ok(id)
     }
 
@@ -210,7 +210,7 @@ impl Channel {
     }
 
     /// Starts a process when it's its turn. Its reply is `StartFailed` or `Exited`.
-    pub(super) fn start_in_turn(
+    pub(super) fn start_queued(
         &self,
         start: Start,
         on_start: OnStart,
@@ -229,7 +229,10 @@ impl Channel {
     /// Nothing runs, and the last exit left nothing behind: the end of the task needs no request.
     pub(super) fn is_clean(&self) -> bool {
         let state = self.state();
-        state.outstanding.children() == 0 && state.clean && state.reason.is_none() && !state.closing
+        state.pending.live_children() == 0
+            && state.clean
+            && state.reason.is_none()
+            && !state.closing
     }
 
     pub(super) fn is_alive(&self) -> bool {
@@ -309,8 +312,12 @@ impl Channel {
         }
     }
 
-    async fn listen<R>(self: Arc<Self>, mut reader: R, mut frames: Frames, aftermath: Aftermath)
-    where
+    async fn listen<R>(
+        self: Arc<Self>,
+        mut reader: R,
+        mut frames: FrameReader,
+        aftermath: Aftermath,
+    ) where
         R: AsyncRead + Send + Unpin,
     {
         let mut buffer = vec![0; 1 << 16];
@@ -361,7 +368,7 @@ impl Channel {
         let waiting = {
             let mut state = self.state();
             state.reason = Some(reason.into());
-            state.outstanding.take()
+            state.pending.take()
         };
         // Dropping what they wait for wakes them.
         drop(waiting);
@@ -374,7 +381,7 @@ impl Channel {
     fn heard_at(&self) -> Option<tokio::time::Instant> {
         let enough = {
             let state = self.state();
-            let waiting = u32::try_from(state.outstanding.queued()).unwrap_or(u32::MAX);
+            let waiting = u32::try_from(state.pending.queued_starts()).unwrap_or(u32::MAX);
             state.last_turn.saturating_mul(waiting) > HEARD_EVERY + HEARD_EVERY / 2
         };
         enough.then(|| {
@@ -389,31 +396,31 @@ impl Channel {
         })
     }
 
-    fn dispatch(&self, frames: &mut Frames, said: &mut Option<String>) -> Result<(), Broken> {
+    fn dispatch(&self, frames: &mut FrameReader, said: &mut Option<String>) -> Result<(), Broken> {
         while let Some(frame) = frames.next_frame()? {
             let reply: Reply = decode(frame)?;
             let mut state = self.state();
             // Nobody waits any more where the future was dropped: what can't be sent is nobody's.
-            match state.outstanding.answer(&reply)? {
-                Answer::GivesUp => {
+            match state.pending.accept(&reply)? {
+                Matched::HelperFailed => {
                     if let Reply::Failed { message, .. } = reply {
                         *said = Some(message);
                     }
                 }
-                Answer::Started(Waiter::Child(waiting, _)) => {
+                Matched::Started(Waiter::Child(waiting, _)) => {
                     if let Some(waiting) = waiting.take() {
                         let _ = waiting.send(reply);
                     }
                 }
-                Answer::Started(Waiter::Turn(on_start, _)) => {
+                Matched::Started(Waiter::Turn(on_start, _)) => {
                     let on_start = on_start.take();
                     drop(state);
                     if let Some(on_start) = on_start {
                         on_start();
                     }
                 }
-                Answer::Started(Waiter::Reply(_)) => {}
-                Answer::Last(waiter) => {
+                Matched::Started(Waiter::Reply(_)) => {}
+                Matched::Final(waiter) => {
                     state.learn(&reply);
                     drop(state);
                     waiter.finish(reply);
@@ -449,7 +456,7 @@ impl State {
                 self.clean = exit.clean;
                 self.last_turn = Duration::from_nanos(exit.duration_ns);
             }
-            Reply::Ended { .. } => self.clean = true,
+            Reply::TaskEnded { .. } => self.clean = true,
             Reply::Started { .. }
             | Reply::StartFailed { .. }
             | Reply::Data { .. }
@@ -479,7 +486,7 @@ impl State {
 async fn greet<R, W>(
     reader: &mut R,
     writer: &mut W,
-    frames: &mut Frames,
+    frames: &mut FrameReader,
     hello: &Hello,
 ) -> Result<(), Option<ProtocolError>>
 where

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use persea_helper::protocol::{
-    Exit, Hello, Id, Line, MAX_REPLY, Reply, Request, Start, Welcome, encode, encode_greeting,
+    Exit, Hello, Id, MAX_REPLY, QueuePosition, Reply, Request, Start, Welcome, encode,
+    encode_greeting,
 };
 use tokio::io::AsyncWriteExt as _;
 
@@ -76,7 +77,7 @@ fn ran(id: Id) -> Vec<u8> {
         signal: None,
         duration_ns: 1_000_000_000,
         clean: true,
-        left: 0,
+        leftovers: 0,
     };
     let mut bytes = Vec::new();
     encode(&Reply::Started { id, pid: 2 }, &mut bytes).unwrap();
@@ -89,12 +90,16 @@ async fn what_a_helper_has_told_before_its_death_is_heard() {
     let (opened, mut end) = channel(greeting()).await;
     let channel = opened.ok().unwrap();
     let mut turns = Vec::new();
-    for line in [Line::Head, Line::Behind, Line::Behind] {
+    for line in [
+        QueuePosition::First,
+        QueuePosition::Following,
+        QueuePosition::Following,
+    ] {
         let start = Start {
-            in_turn: Some(line),
+            queue_position: Some(line),
             ..Start::default()
         };
-        turns.push(channel.start_in_turn(start, Box::new(|| {})).unwrap());
+        turns.push(channel.start_queued(start, Box::new(|| {})).unwrap());
     }
     // As the first one took long and others wait, what is told from now on may gather.
     end.write_all(&ran(turns[0].0)).await.unwrap();
@@ -147,7 +152,7 @@ fn ended(id: Id, duration_ns: u64) -> Reply {
         signal: None,
         duration_ns,
         clean: true,
-        left: 0,
+        leftovers: 0,
     };
     Reply::Exited { id, exit }
 }
@@ -164,7 +169,10 @@ async fn reply_that_was_not_asked_for_ends_the_environment_and_is_no_result() {
             id: 1,
             bytes: Default::default(),
         },
-        Reply::Ended { id: 7, left: 0 },
+        Reply::TaskEnded {
+            id: 7,
+            leftovers: 0,
+        },
     ];
     for reply in forged {
         let error = told(std::slice::from_ref(&reply)).await.unwrap_err();

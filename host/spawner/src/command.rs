@@ -93,13 +93,13 @@ impl Command {
             stderr: output(self.stderr),
             report: self.report,
             quiet,
-            in_turn: None,
+            queue_position: None,
         }
     }
 
-    pub(super) fn into_start_in_turn(self, line: protocol::Line) -> protocol::Start {
+    pub(super) fn into_queued_start(self, line: protocol::QueuePosition) -> protocol::Start {
         protocol::Start {
-            in_turn: Some(line),
+            queue_position: Some(line),
             ..self.into_start(false)
         }
     }

@@ -111,7 +111,7 @@ impl Environment {
     pub async fn signal_all(&self, signal: i32) -> Result<(), SpawnError> {
         self.ask("sending a signal to all", |id| Request::SignalAll {
             id,
-            of: None,
+            only_for: None,
             signal,
         })
         .await
@@ -139,9 +139,9 @@ impl Environment {
     }
 
     /// Ends everything here; or only if it's this child's turn.
-    pub(super) async fn end(&self, of: Option<Id>) -> Result<usize, SpawnError> {
+    pub(super) async fn end(&self, only_for: Option<Id>) -> Result<usize, SpawnError> {
         let channel = &self.inner.channel;
-        let mut told = channel.request(|id| Request::EndTask { id, of })?;
+        let mut told = channel.request(|id| Request::EndTask { id, only_for })?;
         let reply = match tokio::time::timeout(END_WITHIN, channel.reply(&mut told)).await {
             Ok(reply) => reply,
             Err(_) => {
@@ -150,7 +150,7 @@ impl Environment {
             }
         };
         match reply? {
-            Reply::Ended { left, .. } => Ok(left as usize),
+            Reply::TaskEnded { leftovers, .. } => Ok(leftovers as usize),
             other => Err(failure("ending the task", other)),
         }
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use persea_helper::protocol::{ProtocolError, Stage, StartFailure};
+use persea_helper::protocol::{ProtocolError, StartFailure, StartFailureKind};
 use rustix::io::Errno;
 
 /// Why something with a process, or with the environment of one, failed.
@@ -97,15 +97,21 @@ impl SpawnError {
 
     pub(super) fn of_start(program: String, failure: StartFailure) -> SpawnError {
         let errno = Errno::from_raw_os_error(failure.errno);
-        let code = match (failure.stage, errno) {
-            (Stage::Invalid, _) => "invalid",
-            (Stage::Program | Stage::WorkingDirectory, Errno::NOENT | Errno::NOTDIR) => "not-found",
-            (Stage::WorkingDirectory, Errno::ACCESS | Errno::PERM) | (Stage::Program, _) => {
-                "not-permitted"
-            }
-            (Stage::WorkingDirectory | Stage::OutputFile | Stage::Resources | Stage::NotNow, _) => {
-                "io"
-            }
+        let code = match (failure.kind, errno) {
+            (StartFailureKind::Invalid, _) => "invalid",
+            (
+                StartFailureKind::Program | StartFailureKind::WorkingDirectory,
+                Errno::NOENT | Errno::NOTDIR,
+            ) => "not-found",
+            (StartFailureKind::WorkingDirectory, Errno::ACCESS | Errno::PERM)
+            | (StartFailureKind::Program, _) => "not-permitted",
+            (
+                StartFailureKind::WorkingDirectory
+                | StartFailureKind::OutputFile
+                | StartFailureKind::Resources
+                | StartFailureKind::Returned,
+                _,
+            ) => "io",
         };
         SpawnError::Start {
             program,

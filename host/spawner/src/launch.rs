@@ -13,7 +13,7 @@ use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use persea_helper::protocol::{Bytes, Hello, Isolation};
-use persea_helper::sweep;
+use persea_helper::removal;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
@@ -86,14 +86,14 @@ impl Launch {
             match std::io::pipe().and_then(|first| Ok((first, std::io::pipe()?))) {
                 Ok(pipes) => pipes,
                 Err(e) => {
-                    let _ = sweep::remove(&path);
+                    let _ = removal::remove_tree(&path);
                     return Err(channel(e));
                 }
             };
         let (mut child, rest) = match start(&requests, &replies) {
             Ok(started) => started,
             Err(e) => {
-                let _ = sweep::remove(&path);
+                let _ = removal::remove_tree(&path);
                 return Err(failed("running its program")(e));
             }
         };
@@ -219,7 +219,7 @@ async fn clear_up(
             }
         }
         // As a rule the helper has done it.
-        if let Err(e) = sweep::remove(&work) {
+        if let Err(e) = removal::remove_tree(&work) {
             tracing::warn!("the directory {} can't be removed: {e}", work.display());
         }
         drop(held);

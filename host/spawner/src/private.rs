@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use persea_helper::sweep;
+use persea_helper::removal;
 use tokio::task::JoinSet;
 
 use super::hidden::{Cover, copy_directory, white_out};
@@ -122,7 +122,7 @@ fn make(directory: &Path, mode: u32) -> io::Result<()> {
 
 fn remove(directory: PathBuf, removals: &Removals) {
     let remove = move || {
-        if let Err(e) = sweep::remove(&directory) {
+        if let Err(e) = removal::remove_tree(&directory) {
             tracing::debug!("{} can't be removed: {e}", directory.display());
         }
     };

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use persea_helper::protocol::Isolation;
-use persea_helper::{GUARD, sweep};
+use persea_helper::{GUARD_ARGUMENT, removal};
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
 
@@ -262,7 +262,7 @@ impl SandboxSpawner {
             let mut command = Command::new(program.path());
             // Should the host be killed while the sandbox is made, nobody else would end the processes that make it.
             command
-                .arg(GUARD)
+                .arg(GUARD_ARGUMENT)
                 .arg(std::process::id().to_string())
                 .arg(unshare);
             // Everybody in the sandbox sees with which variables bubblewrap and the helper were started.
@@ -400,7 +400,7 @@ impl Spawner for SandboxSpawner {
                 std::mem::take(&mut *self.removals.lock().unwrap_or_else(PoisonError::into_inner));
             removals.join_all().await;
             if let Some((_, place)) = &self.apart
-                && let Err(error) = sweep::remove(place)
+                && let Err(error) = removal::remove_tree(place)
             {
                 tracing::warn!(
                     "the directory {} can't be removed: {error}",

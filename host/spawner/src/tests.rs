@@ -94,7 +94,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// The helper that runs a process: its parent.
 pub(super) fn helper_of(child: Pid) -> Pid {
-    Pid::from_raw(persea_helper::tree::look(child).unwrap().parent).unwrap()
+    Pid::from_raw(persea_helper::tree::read_process(child).unwrap().parent).unwrap()
 }
 
 fn pid(child: &Child) -> Pid {
@@ -257,7 +257,7 @@ async fn signals_pauses_and_ends() {
     until("it sleeps", || with(&sleeping).len() == 1).await;
     environment.pause().await.unwrap();
     let sleeper = with(&sleeping)[0];
-    let state = |pid| persea_helper::tree::look(pid).unwrap().state;
+    let state = |pid| persea_helper::tree::read_process(pid).unwrap().state;
     until("it is stopped", || state(sleeper) == 'T').await;
     environment.resume().await.unwrap();
     until("it goes on", || state(sleeper) == 'S').await;

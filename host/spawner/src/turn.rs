@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use persea_helper::protocol::{Id, Line, Reply, Request, Stage};
+use persea_helper::protocol::{Id, QueuePosition, Reply, Request, StartFailureKind};
 use tokio::sync::{Notify, oneshot};
 
 use super::command::{Command, Exit};
@@ -30,12 +30,12 @@ impl InLine {
     }
 
     /// Waits until the one before has asked, or does not want to any more.
-    async fn come_up(&mut self) -> Line {
+    async fn come_up(&mut self) -> QueuePosition {
         match self.before.take() {
-            None => Line::Head,
+            None => QueuePosition::First,
             Some(before) => {
                 let _ = before.await;
-                Line::Behind
+                QueuePosition::Following
             }
         }
     }
@@ -109,7 +109,7 @@ impl Turn {
         let (line, in_line) = match in_line {
             Some(mut in_line) => (in_line.come_up().await, Some(in_line)),
             // Its first program was none.
-            None => (Line::Behind, None),
+            None => (QueuePosition::Following, None),
         };
         let asked = {
             let mut phase = self.phase();
@@ -153,7 +153,7 @@ impl Turn {
             }
             Err(error) => Err(error),
             Ok(Reply::Exited { exit, .. }) => {
-                let (left, clean) = (exit.left as usize, exit.clean);
+                let (left, clean) = (exit.leftovers as usize, exit.clean);
                 let exit = Exit::from(exit);
                 *self.phase() = Phase::Over {
                     left,
@@ -162,7 +162,9 @@ impl Turn {
                 };
                 Ok(exit)
             }
-            Ok(Reply::StartFailed { failure, .. }) if failure.stage == Stage::NotNow => {
+            Ok(Reply::StartFailed { failure, .. })
+                if failure.kind == StartFailureKind::Returned =>
+            {
                 self.refuse().await
             }
             Ok(Reply::StartFailed { failure, .. }) => {
@@ -176,11 +178,11 @@ impl Turn {
     fn ask(
         &self,
         command: Command,
-        line: Line,
+        line: QueuePosition,
     ) -> Result<(Id, oneshot::Receiver<Reply>), SpawnError> {
         let (started, on_start) = (Arc::clone(&self.started), Arc::clone(&self.on_start));
-        self.environment.channel().start_in_turn(
-            command.into_start_in_turn(line),
+        self.environment.channel().start_queued(
+            command.into_queued_start(line),
             Box::new(move || {
                 started.store(true, Ordering::Release);
                 on_start();
@@ -226,7 +228,7 @@ impl Turn {
                 self.environment
                     .ask("sending a signal to all", |id| Request::SignalAll {
                         id,
-                        of: Some(child),
+                        only_for: Some(child),
                         signal,
                     })
                     .await

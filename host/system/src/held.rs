@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use persea_helper::sweep;
+use persea_helper::removal;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, chmod, fchmod, fstat,
     lremovexattr, mkdirat, openat, openat2, renameat, renameat_with, statat, symlinkat,
@@ -69,7 +69,9 @@ impl Held {
         let rename = || renameat(&self.0, name, &to.0, new);
         let moved = match rename() {
             // Moving a directory writes its `..`, for which it must be writable itself.
-            Err(Errno::ACCESS) => sweep::allow_owner(&self.0, name).and_then(|()| rename()),
+            Err(Errno::ACCESS) => {
+                removal::grant_owner_access(&self.0, name).and_then(|()| rename())
+            }
             moved => moved,
         };
         Ok(moved?)
@@ -174,7 +176,7 @@ impl Held {
 
     /// Removes what has a name here, with all that is in it. It is no error when there is nothing.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        Ok(sweep::remove_in(&self.0, name)?)
+        Ok(removal::remove_tree_in(&self.0, name)?)
     }
 }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use persea_helper::sweep;
+use persea_helper::removal;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
@@ -94,7 +94,7 @@ fn remove_abandoned_in(root: &Path) -> usize {
         let path = entry.path();
         match lock_of_the_dead(&path) {
             // It is held until all is gone, so that another host does not remove the same files.
-            Ok(Some(_lock)) => sweep::remove(&path)
+            Ok(Some(_lock)) => removal::remove_tree(&path)
                 .inspect_err(|error| tracing::info!("{} stays: {error}", path.display()))
                 .is_ok(),
             Ok(None) | Err(_) => false,

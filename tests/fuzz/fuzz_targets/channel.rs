@@ -5,16 +5,17 @@
 use std::collections::HashMap;
 
 use libfuzzer_sys::fuzz_target;
-use persea_helper::outstanding::{Answer, CLOCK_SLACK, Outstanding};
+use persea_helper::pending_requests::{CLOCK_SLACK, Matched, PendingRequests};
 use persea_helper::protocol::{
-    Frames, Id, Line, MAX_REPLY, Reply, Request, Start, Stream, Welcome, decode, decode_greeting,
+    FrameReader, Id, MAX_REPLY, QueuePosition, Reply, Request, Start, Stream, Welcome, decode,
+    decode_greeting,
 };
 
 /// One request of each kind that has a reply; their ids count from 1.
 fn requests() -> Vec<Request> {
-    let start = |quiet, in_turn| Start {
+    let start = |quiet, queue_position| Start {
         quiet,
-        in_turn,
+        queue_position,
         ..Start::default()
     };
     let read = |id, max| Request::Read {
@@ -34,21 +35,24 @@ fn requests() -> Vec<Request> {
         },
         Request::Start {
             id: 3,
-            start: start(false, Some(Line::Head)),
+            start: start(false, Some(QueuePosition::First)),
         },
         read(4, 0),
         read(5, 8),
         Request::Pause { id: 6 },
-        Request::EndTask { id: 7, of: None },
+        Request::EndTask {
+            id: 7,
+            only_for: None,
+        },
     ]
 }
 
 /// What is taken of the bytes, and whether they end in an error.
 fn accepted(bytes: &[u8], piece: usize) -> (Vec<(Id, bool)>, bool) {
-    let mut frames = Frames::up_to(MAX_REPLY);
-    let mut outstanding = Outstanding::default();
+    let mut frames = FrameReader::with_limit(MAX_REPLY);
+    let mut pending = PendingRequests::default();
     for request in requests() {
-        outstanding.ask(&request, ());
+        pending.insert(&request, ());
     }
     let mut greeted = false;
     let mut taken = Vec::new();
@@ -70,14 +74,14 @@ fn accepted(bytes: &[u8], piece: usize) -> (Vec<(Id, bool)>, bool) {
             let Ok(reply) = decode::<Reply>(frame) else {
                 return (taken, true);
             };
-            match outstanding.answer(&reply) {
+            match pending.accept(&reply) {
                 Err(error) => {
                     assert!(error.to_string().starts_with("it answered"));
                     return (taken, true);
                 }
-                Ok(Answer::GivesUp) => {}
-                Ok(Answer::Started(())) => taken.push((check(&reply), false)),
-                Ok(Answer::Last(())) => taken.push((check(&reply), true)),
+                Ok(Matched::HelperFailed) => {}
+                Ok(Matched::Started(())) => taken.push((check(&reply), false)),
+                Ok(Matched::Final(())) => taken.push((check(&reply), true)),
             }
         }
     }
@@ -119,7 +123,7 @@ fn check(reply: &Reply) -> Id {
             assert!(matches!(id, 4..=7));
             *id
         }
-        Reply::Ended { id, .. } => {
+        Reply::TaskEnded { id, .. } => {
             assert_eq!(*id, 7);
             *id
         }

@@ -1,10 +1,11 @@
-//! Reading from children and writing to them, one piece at a time and only when asked. It must not know the channel.
+//! Owns reading from the pipes of children and writing to them, each only at the request of the
+//! host. Does not know about the channel.
 
 use persea_helper::protocol::{Bytes, Id, MAX_READ, Reply, Stream};
 use rustix::io::{Errno, read, write};
 use rustix::process::{Signal, kill_process_group};
 
-use super::Server;
+use super::{PendingRead, PendingWrite, Server};
 
 impl Server {
     pub(super) fn read(&mut self, id: Id, child: Id, stream: Stream, max: u32) {
@@ -21,11 +22,15 @@ impl Server {
         let place = found.and_then(|c| c.reading.get_mut(n));
         match place {
             Some(place @ None) if fd => {
-                *place = Some((id, max.clamp(1, MAX_READ)));
+                let max = max.clamp(1, MAX_READ);
+                *place = Some(PendingRead { id, max });
                 self.continue_read(child, n);
             }
-            Some(Some(_)) => self.done(id, Err((Errno::BUSY, "the stream is being read already"))),
-            _ => self.done(id, Err((Errno::BADF, "the stream is no open pipe"))),
+            Some(Some(_)) => self.reply_done(
+                id,
+                Err((Errno::BUSY, "another request is already reading the stream")),
+            ),
+            _ => self.reply_done(id, Err((Errno::BADF, "the stream is not an open pipe"))),
         }
     }
 
@@ -36,14 +41,17 @@ impl Server {
         let (Some(Some(fd)), Some(place)) = (found.streams.get(n), found.reading.get_mut(n)) else {
             return;
         };
-        let Some((id, max)) = *place else { return };
+        let Some(PendingRead { id, max }) = *place else {
+            return;
+        };
         let max = max as usize;
         if self.buffer.len() < max {
             self.buffer.resize(max, 0);
         }
         let result = match read(fd, self.buffer.get_mut(..max).unwrap_or_default()) {
-            // After the process's own end its pipe ends too, whoever else has kept the other end of it.
-            Err(Errno::AGAIN) if !found.running => Ok(0),
+            // The pipe of an ended child counts as ended, even if another process still has it
+            // open.
+            Err(Errno::AGAIN) if !found.is_running => Ok(0),
             Err(Errno::AGAIN | Errno::INTR) => return,
             result => result,
         };
@@ -53,24 +61,34 @@ impl Server {
                 let bytes = Bytes(self.buffer.get(..count).unwrap_or_default().to_vec());
                 self.reply(&Reply::Data { id, bytes });
             }
-            Err(e) => self.done(id, Err((e, "the pipe can't be read"))),
+            Err(e) => self.reply_done(id, Err((e, "the pipe can't be read"))),
         }
     }
 
     pub(super) fn write(&mut self, id: Id, child: Id, bytes: Vec<u8>) {
         let Some(found) = self.children.get_mut(&child) else {
-            return self.done(id, Err((Errno::PIPE, "the process has ended")));
+            return self.reply_done(id, Err((Errno::PIPE, "the process has ended")));
         };
         if found.stdin.is_none() {
-            return self.done(id, Err((Errno::PIPE, "its standard input is no open pipe")));
-        }
-        if found.writing.is_some() {
-            return self.done(
+            return self.reply_done(
                 id,
-                Err((Errno::BUSY, "its standard input is being written already")),
+                Err((Errno::PIPE, "its standard input is not an open pipe")),
             );
         }
-        found.writing = Some((id, bytes, 0));
+        if found.writing.is_some() {
+            return self.reply_done(
+                id,
+                Err((
+                    Errno::BUSY,
+                    "another request is already writing its standard input",
+                )),
+            );
+        }
+        found.writing = Some(PendingWrite {
+            id,
+            bytes,
+            written: 0,
+        });
         self.continue_write(child);
     }
 
@@ -78,48 +96,48 @@ impl Server {
         let Some(found) = self.children.get_mut(&child) else {
             return;
         };
-        let (Some(fd), Some((id, bytes, written))) = (&found.stdin, &mut found.writing) else {
+        let (Some(fd), Some(pending)) = (&found.stdin, &mut found.writing) else {
             return;
         };
-        let id = *id;
+        let id = pending.id;
         let result = loop {
-            let rest = bytes.get(*written..).unwrap_or_default();
+            let rest = pending.bytes.get(pending.written..).unwrap_or_default();
             if rest.is_empty() {
                 break Ok(());
             }
             match write(fd, rest) {
-                Ok(n) => *written += n,
+                Ok(n) => pending.written += n,
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR) => {}
-                Err(e) => break Err((e, "nobody reads its standard input any more")),
+                Err(e) => break Err((e, "no process reads its standard input any more")),
             }
         };
         found.writing = None;
-        self.done(id, result);
+        self.reply_done(id, result);
     }
 
-    /// Closes a child's pipes, and ends it with its process group if it hasn't ended.
+    /// Closes a child's pipes, and ends the child with its process group if it has not ended.
     pub(super) fn forget(&mut self, id: Id) {
         let Some(child) = self.children.get_mut(&id) else {
             return;
         };
-        let writing = child.writing.take().map(|(id, ..)| id);
+        let writing = child.writing.take().map(|write| write.id);
         let waiting: Vec<Id> = child
             .reading
             .iter_mut()
             .filter_map(Option::take)
-            .map(|(id, _)| id)
+            .map(|read| read.id)
             .chain(writing)
             .collect();
         child.stdin = None;
         child.streams = [None, None, None];
-        if child.running {
+        if child.is_running {
             let _ = kill_process_group(child.pid, Signal::KILL);
         } else {
             self.children.remove(&id);
         }
         for id in waiting {
-            self.done(id, Err((Errno::CANCELED, "the process is ended")));
+            self.reply_done(id, Err((Errno::CANCELED, "the child was ended")));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A host in small: one blocking connection to the real program.
-// Each of the tests' programs uses a part of it.
+//! A minimal host: one blocking connection to the real helper.
+// No test program uses all of it.
 #![allow(unreachable_pub, dead_code, clippy::indexing_slicing)]
 
 use std::collections::HashMap;
@@ -12,23 +12,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use persea_helper::protocol::{
-    Bytes, Exit, Frames, Hello, Id, Reply, Request, Start, StartFailure, Stream, Welcome, decode,
-    decode_greeting, encode, encode_greeting,
+    Bytes, Exit, FrameReader, Hello, Id, Reply, Request, Start, StartFailure, Stream, Welcome,
+    decode, decode_greeting, encode, encode_greeting,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
+/// How long the tests wait for anything: 20 s.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits for something to become true.
+/// Waits until a condition holds.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// The living processes that have a text in their command line.
+/// Returns the processes that have a text in their command lines.
 pub fn process_with(text: &str) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -66,7 +67,7 @@ pub fn sh(script: &str) -> Start {
 pub struct Helper {
     process: Child,
     channel: Option<UnixStream>,
-    frames: Frames,
+    frames: FrameReader,
     exits: HashMap<Id, Exit>,
     replies: HashMap<Id, Reply>,
     next: Id,
@@ -81,7 +82,7 @@ impl Helper {
         helper
     }
 
-    /// As a shell's background job under nohup would be.
+    /// A helper whose parent ignores signals, like a shell's background job under nohup.
     pub fn with_ignored_signals() -> Helper {
         let mut command = Command::new("sh");
         let script = "trap '' HUP INT QUIT TERM USR1 TSTP CHLD; exec \"$0\"";
@@ -91,11 +92,12 @@ impl Helper {
         helper
     }
 
-    /// On a kernel that keeps no lists of children (CONFIG_PROC_CHILDREN): what is in their place has none.
+    /// A helper on a kernel without CONFIG_PROC_CHILDREN, simulated by an empty file system over
+    /// the lists of children.
     pub fn without_lists_of_children() -> Helper {
         let mut command = Command::new("unshare");
         let script = "mount -t tmpfs none /proc/$$/task/$$ && exec \"$0\"";
-        // No other user's namespaces are needed where this one may mount.
+        // Only a user who may not mount needs a user namespace.
         let own = if rustix::process::getuid().is_root() {
             "-m"
         } else {
@@ -107,7 +109,7 @@ impl Helper {
         helper
     }
 
-    /// Without a greeting.
+    /// A helper that has not been greeted.
     pub fn silent() -> Helper {
         Helper::spawn(Command::new(env!("CARGO_BIN_EXE_persea-helper")))
     }
@@ -125,7 +127,7 @@ impl Helper {
             pid: process.id().try_into().unwrap(),
             process,
             channel: Some(ours),
-            frames: Frames::default(),
+            frames: FrameReader::default(),
             exits: HashMap::new(),
             replies: HashMap::new(),
             next: 1,
@@ -162,7 +164,7 @@ impl Helper {
         self.dir.path().join("work")
     }
 
-    /// A number of seconds to sleep that is nobody else's.
+    /// A unique number of seconds to sleep, by which a test finds its processes.
     pub fn mark(&self) -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -191,7 +193,7 @@ impl Helper {
                 return frame.to_vec();
             }
             let n = self.channel.as_mut().unwrap().read(&mut buffer).unwrap();
-            assert!(n > 0, "the helper has closed the channel: {}", self.log());
+            assert!(n > 0, "the helper closed the channel: {}", self.log());
             self.frames.push(&buffer[..n]);
         }
     }
@@ -209,7 +211,7 @@ impl Helper {
         }
     }
 
-    /// Whether a reply has come already: of what was received on the way to another one.
+    /// Whether a reply was already received while the test waited for another one.
     pub fn has_reply(&self, id: Id) -> bool {
         self.replies.contains_key(&id)
     }
@@ -226,7 +228,7 @@ impl Helper {
             | Reply::Data { id, .. }
             | Reply::Done { id }
             | Reply::Failed { id, .. }
-            | Reply::Ended { id, .. } => *id,
+            | Reply::TaskEnded { id, .. } => *id,
         };
         self.replies.insert(id, reply);
     }
@@ -331,7 +333,7 @@ impl Helper {
     pub fn signal_all(&mut self, signal: i32) {
         self.request(|id| Request::SignalAll {
             id,
-            of: None,
+            only_for: None,
             signal,
         });
     }
@@ -347,11 +349,12 @@ impl Helper {
         self.end(None)
     }
 
-    pub fn end(&mut self, of: Option<Id>) -> u32 {
+    /// Ends a task, and returns how many processes were left.
+    pub fn end(&mut self, only_for: Option<Id>) -> u32 {
         let id = self.id();
-        self.send(&Request::EndTask { id, of });
+        self.send(&Request::EndTask { id, only_for });
         match self.reply(id) {
-            Reply::Ended { left, .. } => left,
+            Reply::TaskEnded { leftovers, .. } => leftovers,
             other => panic!("{other:?}"),
         }
     }
@@ -373,7 +376,7 @@ impl Helper {
         status.unwrap()
     }
 
-    /// What it wrote to its standard error; when it has ended.
+    /// What the helper wrote to its standard error. Waits for its end.
     pub fn log(&mut self) -> String {
         let mut text = String::new();
         if let Some(stderr) = &mut self.process.stderr {
@@ -382,7 +385,7 @@ impl Helper {
         text
     }
 
-    /// Closes the channel; it must end well and say nothing.
+    /// Closes the channel. The helper must then end without an error and remove the work directory.
     pub fn finish(mut self) {
         self.close();
         let status = self.wait();

@@ -1,8 +1,8 @@
-//! Replies that fit their requests, and replies that cannot.
+//! Replies that fit the pending requests are accepted, and all others refused.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::protocol::{Bytes, Line, Start, StartFailure, Stream};
+use crate::protocol::{Bytes, QueuePosition, Start, StartFailure, Stream};
 
 fn start(id: Id, start: Start) -> Request {
     Request::Start { id, start }
@@ -16,12 +16,12 @@ fn quiet(id: Id) -> Request {
     start(id, quiet)
 }
 
-fn in_turn(id: Id) -> Request {
-    let in_turn = Start {
-        in_turn: Some(Line::Head),
+fn queued(id: Id) -> Request {
+    let queued = Start {
+        queue_position: Some(QueuePosition::First),
         ..Start::default()
     };
-    start(id, in_turn)
+    start(id, queued)
 }
 
 fn read(id: Id, max: u32) -> Request {
@@ -39,7 +39,7 @@ fn exit() -> Exit {
         signal: None,
         duration_ns: 0,
         clean: true,
-        left: 0,
+        leftovers: 0,
     }
 }
 
@@ -54,11 +54,11 @@ fn data(id: Id, count: usize) -> Reply {
     }
 }
 
-fn start_failed(id: Id, stage: Stage) -> Reply {
+fn start_failed(id: Id, kind: StartFailureKind) -> Reply {
     Reply::StartFailed {
         id,
         failure: StartFailure {
-            stage,
+            kind,
             errno: 2,
             message: "there is no such file".to_owned(),
         },
@@ -73,16 +73,17 @@ fn failed(id: Id, message: &str) -> Reply {
     }
 }
 
-/// What becomes of replies to these requests: for each `started`, `last`, `gives up` or the error's text.
+/// Checks replies against requests. The result for each reply is `started`, `final`, `helper
+/// failed` or the text of the error.
 fn answers(requests: &[Request], replies: &[Reply]) -> Vec<String> {
-    let mut outstanding = Outstanding::default();
+    let mut pending = PendingRequests::default();
     for request in requests {
-        outstanding.ask(request, ());
+        pending.insert(request, ());
     }
-    let answer = |reply| match outstanding.answer(reply) {
-        Ok(Answer::Started(())) => "started".to_owned(),
-        Ok(Answer::Last(())) => "last".to_owned(),
-        Ok(Answer::GivesUp) => "gives up".to_owned(),
+    let answer = |reply| match pending.accept(reply) {
+        Ok(Matched::Started(())) => "started".to_owned(),
+        Ok(Matched::Final(())) => "final".to_owned(),
+        Ok(Matched::HelperFailed) => "helper failed".to_owned(),
         Err(error) => error.to_string(),
     };
     replies.iter().map(answer).collect()
@@ -98,28 +99,42 @@ fn refusal(request: Request, reply: Reply) -> String {
 const STARTED: Reply = Reply::Started { id: 1, pid: 2 };
 
 #[test]
-fn each_kind_of_request_takes_its_own_replies() {
-    let end = Request::EndTask { id: 1, of: None };
-    let ended = Reply::Ended { id: 1, left: 3 };
+fn each_kind_of_request_accepts_its_own_replies() {
+    let end = Request::EndTask {
+        id: 1,
+        only_for: None,
+    };
+    let ended = Reply::TaskEnded {
+        id: 1,
+        leftovers: 3,
+    };
     let pause = Request::Pause { id: 1 };
     let cases: [(Request, Vec<Reply>, &[&str]); 9] = [
         (
             start(1, Start::default()),
             vec![STARTED, exited(1, exit())],
-            &["started", "last"],
+            &["started", "final"],
         ),
         (
-            in_turn(1),
+            queued(1),
             vec![STARTED, exited(1, exit())],
-            &["started", "last"],
+            &["started", "final"],
         ),
-        (quiet(1), vec![exited(1, exit())], &["last"]),
-        (quiet(1), vec![start_failed(1, Stage::Program)], &["last"]),
-        (in_turn(1), vec![start_failed(1, Stage::NotNow)], &["last"]),
-        (read(1, 10), vec![data(1, 10)], &["last"]),
-        (read(1, 10), vec![failed(1, "no pipe")], &["last"]),
-        (pause, vec![Reply::Done { id: 1 }], &["last"]),
-        (end, vec![ended], &["last"]),
+        (quiet(1), vec![exited(1, exit())], &["final"]),
+        (
+            quiet(1),
+            vec![start_failed(1, StartFailureKind::Program)],
+            &["final"],
+        ),
+        (
+            queued(1),
+            vec![start_failed(1, StartFailureKind::Returned)],
+            &["final"],
+        ),
+        (read(1, 10), vec![data(1, 10)], &["final"]),
+        (read(1, 10), vec![failed(1, "no pipe")], &["final"]),
+        (pause, vec![Reply::Done { id: 1 }], &["final"]),
+        (end, vec![ended], &["final"]),
     ];
     for (request, replies, wanted) in cases {
         assert_eq!(
@@ -131,21 +146,21 @@ fn each_kind_of_request_takes_its_own_replies() {
 }
 
 #[test]
-fn a_second_exit_is_refused() {
+fn second_exit_is_refused() {
     let twice = [exited(1, exit()), exited(1, exit())];
     let answers = answers(&[quiet(1)], &twice);
     assert_eq!(
         answers,
         [
-            "last",
+            "final",
             "it answered `exited` to request 1, which waits for no reply"
         ]
     );
 }
 
 #[test]
-fn a_second_start_is_refused() {
-    let answers = answers(&[in_turn(1)], &[STARTED, STARTED]);
+fn second_start_is_refused() {
+    let answers = answers(&[queued(1)], &[STARTED, STARTED]);
     assert_eq!(
         answers,
         [
@@ -156,45 +171,51 @@ fn a_second_start_is_refused() {
 }
 
 #[test]
-fn an_exit_before_the_start_is_refused() {
-    refusal(in_turn(1), exited(1, exit()));
+fn exit_before_the_start_is_refused() {
+    refusal(queued(1), exited(1, exit()));
     refusal(start(1, Start::default()), exited(1, exit()));
 }
 
 #[test]
-fn a_failure_after_the_start_is_refused() {
-    let replies = [STARTED, start_failed(1, Stage::Program)];
-    let answers = answers(&[in_turn(1)], &replies);
+fn start_failure_after_the_start_is_refused() {
+    let replies = [STARTED, start_failed(1, StartFailureKind::Program)];
+    let answers = answers(&[queued(1)], &replies);
     assert!(answers[1].contains("something else"), "{answers:?}");
 }
 
 #[test]
-fn an_unknown_id_is_refused() {
+fn reply_with_an_unknown_id_is_refused() {
     let refused = refusal(quiet(1), exited(2, exit()));
     assert!(refused.contains("request 2"), "{refused}");
 }
 
 #[test]
-fn replies_of_another_kind_are_refused() {
+fn reply_of_another_kind_is_refused() {
     refusal(quiet(1), Reply::Done { id: 1 });
     refusal(quiet(1), STARTED);
     refusal(quiet(1), failed(1, "no"));
-    refusal(quiet(1), start_failed(1, Stage::NotNow));
+    refusal(quiet(1), start_failed(1, StartFailureKind::Returned));
     refusal(read(1, 10), Reply::Done { id: 1 });
     refusal(read(1, 10), exited(1, exit()));
     refusal(Request::Pause { id: 1 }, data(1, 0));
-    refusal(Request::EndTask { id: 1, of: None }, Reply::Done { id: 1 });
+    refusal(
+        Request::EndTask {
+            id: 1,
+            only_for: None,
+        },
+        Reply::Done { id: 1 },
+    );
     refusal(Request::Forget { child: 1 }, Reply::Done { id: 1 });
 }
 
 #[test]
-fn more_data_than_asked_for_is_refused() {
+fn more_data_than_requested_is_refused() {
     refusal(read(1, 10), data(1, 11));
     refusal(read(1, u32::MAX), data(1, MAX_READ as usize + 1));
 }
 
 #[test]
-fn impossible_values_are_refused() {
+fn impossible_value_is_refused() {
     let hour = 3_600_000_000_000;
     let cases = [
         Exit {
@@ -231,7 +252,10 @@ fn impossible_values_are_refused() {
             signal: Some(0),
             ..exit()
         },
-        Exit { left: 1, ..exit() },
+        Exit {
+            leftovers: 1,
+            ..exit()
+        },
     ];
     for exit in cases {
         let refused = refusal(quiet(1), exited(1, exit));
@@ -240,12 +264,15 @@ fn impossible_values_are_refused() {
     let pid = |pid| Reply::Started { id: 1, pid };
     refusal(start(1, Start::default()), pid(0));
     refusal(start(1, Start::default()), pid(u32::MAX));
-    let end = Request::EndTask { id: 1, of: None };
+    let end = Request::EndTask {
+        id: 1,
+        only_for: None,
+    };
     refusal(
         end,
-        Reply::Ended {
+        Reply::TaskEnded {
             id: 1,
-            left: u32::MAX,
+            leftovers: u32::MAX,
         },
     );
     refusal(
@@ -255,25 +282,25 @@ fn impossible_values_are_refused() {
 }
 
 #[test]
-fn last_words_come_once() {
-    let words = failed(0, "the work directory is not empty");
-    let answers = answers(&[quiet(1)], &[words.clone(), words]);
-    assert_eq!(answers[0], "gives up");
+fn failure_of_the_helper_is_accepted_once() {
+    let failure = failed(0, "the work directory is not empty");
+    let answers = answers(&[quiet(1)], &[failure.clone(), failure]);
+    assert_eq!(answers[0], "helper failed");
     assert!(answers[1].contains("waits for no reply"), "{answers:?}");
 }
 
 #[test]
-fn children_and_queue_are_counted() {
-    let mut outstanding = Outstanding::default();
-    for request in [quiet(1), in_turn(2), in_turn(3), read(4, 1)] {
-        outstanding.ask(&request, ());
+fn live_children_and_queued_starts_are_counted() {
+    let mut pending = PendingRequests::default();
+    for request in [quiet(1), queued(2), queued(3), read(4, 1)] {
+        pending.insert(&request, ());
     }
-    assert_eq!((outstanding.children(), outstanding.queued()), (3, 2));
-    outstanding
-        .answer(&Reply::Started { id: 2, pid: 2 })
+    assert_eq!((pending.live_children(), pending.queued_starts()), (3, 2));
+    pending.accept(&Reply::Started { id: 2, pid: 2 }).unwrap();
+    assert_eq!((pending.live_children(), pending.queued_starts()), (3, 1));
+    pending.accept(&exited(2, exit())).unwrap();
+    pending
+        .accept(&start_failed(3, StartFailureKind::Returned))
         .unwrap();
-    assert_eq!((outstanding.children(), outstanding.queued()), (3, 1));
-    outstanding.answer(&exited(2, exit())).unwrap();
-    outstanding.answer(&start_failed(3, Stage::NotNow)).unwrap();
-    assert_eq!((outstanding.children(), outstanding.queued()), (1, 0));
+    assert_eq!((pending.live_children(), pending.queued_starts()), (1, 0));
 }

@@ -1,4 +1,4 @@
-//! How processes end, and everything with the helper: driven over a socket pair, as the host does.
+//! Processes end with their task, and everything ends with the helper.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,7 +15,7 @@ use persea_helper::protocol::{Input, Output, Request, Start, Stream};
 use rustix::io::Errno;
 
 #[test]
-fn the_task_s_end_finds_a_daemon() {
+fn end_of_the_task_ends_daemons() {
     let mut helper = Helper::new();
     let mark = helper.mark();
     let exit = helper.run(sh(&format!(
@@ -31,7 +31,7 @@ fn the_task_s_end_finds_a_daemon() {
 }
 
 #[test]
-fn the_end_of_the_channel_ends_all() {
+fn end_of_the_channel_ends_all_processes() {
     for ignore in ["", "trap '' TERM HUP INT; "] {
         let helper = &mut Helper::new();
         let mark = helper.mark();
@@ -49,7 +49,7 @@ fn the_end_of_the_channel_ends_all() {
 }
 
 #[test]
-fn signals_to_the_helper_change_nothing() {
+fn helper_survives_signals() {
     let mut helper = Helper::new();
     for signal in [1, 2, 3, 10, 12, 13, 14, 15] {
         helper.kill(signal);
@@ -59,7 +59,7 @@ fn signals_to_the_helper_change_nothing() {
 }
 
 #[test]
-fn signals_go_to_one_or_to_all() {
+fn signal_reaches_one_child_or_all_processes() {
     let mut helper = Helper::new();
     let mark = helper.mark();
     let (child, pid) = helper.start(sh(&format!("setsid sleep {mark} & wait")));
@@ -81,7 +81,7 @@ fn signals_go_to_one_or_to_all() {
     assert_eq!(helper.failure(id), Errno::SRCH.raw_os_error());
     helper.send(&Request::SignalAll {
         id: id + 1000,
-        of: None,
+        only_for: None,
         signal: 12345,
     });
     assert_eq!(helper.failure(id + 1000), Errno::INVAL.raw_os_error());
@@ -89,20 +89,20 @@ fn signals_go_to_one_or_to_all() {
 }
 
 #[test]
-fn pause_and_resume() {
+fn paused_processes_continue_after_resume() {
     let mut helper = Helper::new();
     let mark = helper.mark();
     let (child, _) = helper.start(sh(&format!("setsid sleep {mark} & sleep {mark}; exit 9")));
     let sleeping = format!("sleep\0{mark}");
     until("both run", || process_with(&sleeping).len() == 2);
-    // One is stopped already, and stays so.
+    // A process that was stopped before the pause stays stopped.
     let already = process_with(&sleeping)[0];
     let state = |pid: i32| {
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        persea_helper::tree::look(pid).map_or('-', |p| p.state)
+        persea_helper::tree::read_process(pid).map_or('-', |p| p.state)
     };
     common::send_signal(already, 19);
-    until("it is stopped", || state(already) == 'T');
+    until("the process is stopped", || state(already) == 'T');
     helper.request(|id| Request::Pause { id });
     let all = process_with(&mark);
     assert_eq!(all.len(), 3);
@@ -110,7 +110,7 @@ fn pause_and_resume() {
         all.iter().all(|pid| state(*pid) == 'T')
     });
     helper.request(|id| Request::Resume { id });
-    until("two go on", || {
+    until("the other two continue", || {
         all.iter().filter(|pid| state(**pid) == 'S').count() == 2
     });
     assert_eq!(state(already), 'T');
@@ -121,7 +121,7 @@ fn pause_and_resume() {
 }
 
 #[test]
-fn a_child_may_close_everything() {
+fn child_that_closes_its_descriptors_is_still_waited_for() {
     let mut helper = Helper::new();
     let (child, _) = helper.start(Start {
         stdin: Input::Pipe,
@@ -134,7 +134,7 @@ fn a_child_may_close_everything() {
 }
 
 #[test]
-fn a_forgotten_child_ends_with_its_group() {
+fn forgotten_child_ends_with_its_process_group() {
     let mut helper = Helper::new();
     let mark = helper.mark();
     let (child, _) = helper.start(Start {
@@ -157,7 +157,7 @@ fn a_forgotten_child_ends_with_its_group() {
 }
 
 #[test]
-fn a_thousand_starts_leave_nothing() {
+fn thousand_starts_leak_no_descriptor_process_or_file() {
     let mut helper = Helper::new();
     let work = helper.work_dir();
     let count = |helper: &Helper| {
@@ -195,12 +195,12 @@ fn a_thousand_starts_leave_nothing() {
     let below =
         persea_helper::tree::descendants(rustix::process::Pid::from_raw(helper.pid).unwrap());
     assert!(below.is_empty(), "{below:?}");
-    // A file in the work directory is noticed, and gone with the task.
+    // A file in the work directory makes an exit unclean, and is removed with the task.
     let file = work.join("x");
     assert!(!helper.run(start("touch", &[file.to_str().unwrap()])).clean);
     assert_eq!(helper.end_task(), 0);
     assert!(!file.exists());
-    // So is the loss of the directory.
+    // So does the loss of the directory, which is created again.
     assert!(!helper.run(start("rmdir", &[work.to_str().unwrap()])).clean);
     assert_eq!(helper.end_task(), 0);
     assert!(helper.run(start("ls", &[work.to_str().unwrap()])).clean);
@@ -208,17 +208,17 @@ fn a_thousand_starts_leave_nothing() {
 }
 
 #[test]
-fn garbage_ends_everything_with_a_message() {
-    let garbage: [&[u8]; 3] = [
+fn invalid_message_ends_all_processes_and_is_reported() {
+    let invalid: [&[u8]; 3] = [
         b"\xff\xff\xff\xff",
         b"\x04\0\0\0\xff\xff\xff\xff",
         b"\x02\0\0\0\x05",
     ];
-    for bytes in garbage {
+    for bytes in invalid {
         let mut helper = Helper::new();
         let mark = helper.mark();
         helper.start(sh(&format!("setsid sleep {mark} & wait")));
-        until("it runs", || {
+        until("the process runs", || {
             process_with(&format!("sleep\0{mark}")).len() == 1
         });
         helper.send_bytes(bytes);
@@ -228,27 +228,27 @@ fn garbage_ends_everything_with_a_message() {
         assert!(log.contains("everything is ended"), "{log}");
         assert!(process_with(&mark).is_empty());
     }
-    let mut stranger = Helper::silent();
-    stranger.send_bytes(b"GET / HTTP/1.1\r\n");
-    assert_eq!(stranger.wait().code(), Some(1));
-    assert!(stranger.log().contains("GET /"), "{}", stranger.log());
+    let mut ungreeted = Helper::silent();
+    ungreeted.send_bytes(b"GET / HTTP/1.1\r\n");
+    assert_eq!(ungreeted.wait().code(), Some(1));
+    assert!(ungreeted.log().contains("GET /"), "{}", ungreeted.log());
 }
 
 #[test]
-fn a_tree_that_forks_on_is_ended() {
+fn tree_that_keeps_forking_is_ended() {
     let mut helper = Helper::new();
     let mark = helper.mark();
-    // Each ends as soon as its successor runs.
+    // Each process ends as soon as its child runs.
     let script = format!("f() {{ test -e /{mark} && exit; f & }}; f; f; f");
     helper.start(start("bash", &["-c", &script, &mark]));
-    until("it runs", || process_with(&mark).len() > 1);
+    until("the tree runs", || process_with(&mark).len() > 1);
     helper.end_task();
     assert!(process_with(&mark).is_empty());
     helper.finish();
 }
 
 #[test]
-fn without_lists_of_children_everything_is_found_all_the_same() {
+fn processes_are_found_on_a_kernel_without_lists_of_children() {
     let mut helper = Helper::without_lists_of_children();
     let mark = helper.mark();
     let exit = helper.run(sh(&format!(

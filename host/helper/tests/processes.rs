@@ -1,4 +1,4 @@
-//! Drives the real program over a socket pair, as the host does.
+//! Processes start, print and exit as the requests say.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,12 +13,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use common::{Helper, sh, start};
 use persea_helper::protocol::{
-    Bytes, Input, MAX_TEXT, Output, Reply, Request, Stage, Start, Stream,
+    Bytes, Input, MAX_TEXT, Output, Reply, Request, Start, StartFailureKind, Stream,
 };
 use rustix::io::Errno;
 
 #[test]
-fn exit_codes_and_signals() {
+fn exit_has_the_code_or_the_signal_and_the_duration() {
     let mut helper = Helper::new();
     let exit = helper.run(sh("exit 0"));
     assert_eq!((exit.code, exit.signal, exit.clean), (Some(0), None, true));
@@ -31,7 +31,7 @@ fn exit_codes_and_signals() {
 }
 
 #[test]
-fn what_cannot_start_says_why() {
+fn start_failure_names_its_kind_and_reason() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     fs::write(path("plain"), "#!/bin/sh\n").unwrap();
@@ -52,43 +52,53 @@ fn what_cannot_start_says_why() {
     let cases = [
         (
             program("no-such-program-anywhere"),
-            Stage::Program,
+            StartFailureKind::Program,
             Errno::NOENT,
             "no-such-program",
         ),
         (
             program("/no/such/file"),
-            Stage::Program,
+            StartFailureKind::Program,
             Errno::NOENT,
             "/no/such/file",
         ),
         (
             program(&path("plain")),
-            Stage::Program,
+            StartFailureKind::Program,
             Errno::ACCESS,
             "not executable",
         ),
-        (program(&path("text")), Stage::Program, Errno::NOEXEC, "#!"),
+        (
+            program(&path("text")),
+            StartFailureKind::Program,
+            Errno::NOEXEC,
+            "#!",
+        ),
         (
             program(&path("orphan")),
-            Stage::Program,
+            StartFailureKind::Program,
             Errno::LIBACC,
             "the interpreter that its first line names",
         ),
         (
             program(&path("plain/x")),
-            Stage::Program,
+            StartFailureKind::Program,
             Errno::NOTDIR,
             "not a directory",
         ),
-        (program(""), Stage::Invalid, Errno::INVAL, "no program"),
-        (program("a\0b"), Stage::Invalid, Errno::INVAL, ""),
+        (
+            program(""),
+            StartFailureKind::Invalid,
+            Errno::INVAL,
+            "no program",
+        ),
+        (program("a\0b"), StartFailureKind::Invalid, Errno::INVAL, ""),
         (
             Start {
                 cwd: Some("/no/such/dir".into()),
                 ..sh("exit 0")
             },
-            Stage::WorkingDirectory,
+            StartFailureKind::WorkingDirectory,
             Errno::NOENT,
             "/no/such/dir",
         ),
@@ -97,41 +107,54 @@ fn what_cannot_start_says_why() {
                 env: vec![("A=B".into(), None)],
                 ..sh("exit 0")
             },
-            Stage::Invalid,
+            StartFailureKind::Invalid,
             Errno::INVAL,
             "A=B",
         ),
         (
             file("missing/out"),
-            Stage::OutputFile,
+            StartFailureKind::OutputFile,
             Errno::NOENT,
             "missing/out",
         ),
-        (file("link"), Stage::OutputFile, Errno::LOOP, "link"),
-        (file("."), Stage::OutputFile, Errno::ISDIR, "output file"),
+        (
+            file("link"),
+            StartFailureKind::OutputFile,
+            Errno::LOOP,
+            "link",
+        ),
+        (
+            file("."),
+            StartFailureKind::OutputFile,
+            Errno::ISDIR,
+            "output file",
+        ),
     ];
     let mut helper = Helper::new();
-    for (start, stage, errno, text) in cases {
+    for (start, kind, errno, text) in cases {
         let failure = helper.start_fails(start.clone());
         assert_eq!(
-            (failure.stage, failure.errno),
-            (stage, errno.raw_os_error()),
+            (failure.kind, failure.errno),
+            (kind, errno.raw_os_error()),
             "{start:?}: {failure:?}"
         );
         assert!(failure.message.contains(text), "{failure:?}");
     }
-    // However long a name is, there is an answer.
+    // A message about a very long name is truncated.
     let long = helper.start_fails(program(&format!("{}\0", "a".repeat(3 << 20))));
-    assert_eq!(long.stage, Stage::Invalid);
+    assert_eq!(long.kind, StartFailureKind::Invalid);
     assert!(long.message.len() <= MAX_TEXT && long.message.ends_with('…'));
-    // A pipe that nobody reads must not hold it up.
+    // A pipe that nobody reads must not block the helper.
     rustix::fs::mkfifoat(rustix::fs::CWD, path("fifo"), rustix::fs::Mode::RWXU).unwrap();
-    assert_eq!(helper.start_fails(file("fifo")).stage, Stage::OutputFile);
+    assert_eq!(
+        helper.start_fails(file("fifo")).kind,
+        StartFailureKind::OutputFile
+    );
     helper.finish();
 }
 
 #[test]
-fn a_start_without_a_directory_is_where_the_helper_began() {
+fn default_working_directory_is_that_of_the_helper() {
     let dir = tempfile::tempdir().unwrap();
     let entered = dir.path().canonicalize().unwrap();
     let base = std::env::current_dir().unwrap();
@@ -151,27 +174,27 @@ fn a_start_without_a_directory_is_where_the_helper_began() {
         is_in(&base, None),
         is_in(&entered, name),
         is_in(&base, None),
-        // A path that isn't absolute begins there too.
+        // A relative path begins there too.
         is_in(&entered, name),
         is_in(&base.join("src"), Some("src")),
         is_in(&base, None),
     ] {
         assert_eq!(helper.run(start.clone()).code, Some(0), "{start:?}");
     }
-    // Also after one that could not be started where it was to be.
+    // So is it after a failed start in another directory.
     let missing = Start {
         cwd: entered.to_str().map(str::to_owned),
         ..start("no-such-program", &[])
     };
-    assert_eq!(helper.start_fails(missing).stage, Stage::Program);
+    assert_eq!(helper.start_fails(missing).kind, StartFailureKind::Program);
     assert_eq!(helper.run(is_in(&base, None)).code, Some(0));
     helper.finish();
 }
 
 #[test]
-fn processes_begin_with_no_signal_ignored_or_blocked() {
-    // The C library keeps 32 and 33 for itself, and lets nobody change them.
-    const ITS_OWN: u64 = 3 << 31;
+fn processes_start_without_ignored_or_blocked_signals() {
+    // The C library reserves 32 and 33.
+    const RESERVED: u64 = 3 << 31;
     for mut helper in [Helper::new(), Helper::with_ignored_signals()] {
         let (child, _) = helper.start(Start {
             stdout: Output::Pipe,
@@ -183,15 +206,15 @@ fn processes_begin_with_no_signal_ignored_or_blocked() {
             let line = said.lines().find_map(|line| line.strip_prefix(name));
             u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
         };
-        assert_eq!(mask("SigIgn:") & !ITS_OWN, 0);
+        assert_eq!(mask("SigIgn:") & !RESERVED, 0);
         assert_eq!(mask("SigBlk:"), 0);
         helper.finish();
     }
 }
 
-/// More is read than the channel takes, by a host that does not read it for a while.
+/// The replies exceed the buffer of the channel, while the host does not read.
 #[test]
-fn what_the_channel_does_not_take_at_once_is_sent_later_and_once() {
+fn replies_beyond_the_buffer_of_the_channel_are_sent_later_and_once() {
     const EACH: usize = 60_000;
     let mut helper = Helper::new();
     let children: Vec<_> = (0..100)
@@ -205,7 +228,7 @@ fn what_the_channel_does_not_take_at_once_is_sent_later_and_once() {
             (helper.start(start).0, letter)
         })
         .collect();
-    // Whatever is in a pipe can be read at once.
+    // All output is in the pipes by now, and can be read at once.
     for (child, _) in &children {
         assert_eq!(helper.exit(*child).code, Some(0));
     }
@@ -233,7 +256,7 @@ fn what_the_channel_does_not_take_at_once_is_sent_later_and_once() {
 }
 
 #[test]
-fn output_goes_to_files() {
+fn output_is_appended_to_files() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let err = dir.path().join("err");
@@ -254,7 +277,7 @@ fn output_goes_to_files() {
 }
 
 #[test]
-fn environment() {
+fn environment_variables_and_path_are_those_of_the_request() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     let mut helper = Helper::new();
@@ -274,7 +297,7 @@ fn environment() {
     let mut seen: Vec<&str> = seen.lines().collect();
     seen.sort_unstable();
     assert_eq!(seen, ["A=2", path.as_str()]);
-    // The program is looked for where the process itself would look.
+    // The program is searched in the PATH of the new process.
     let tool = dir.path().join("only-here");
     fs::write(&tool, "#!/bin/sh\nexit 7\n").unwrap();
     fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
@@ -288,7 +311,7 @@ fn environment() {
 }
 
 #[test]
-fn pipes_and_report() {
+fn pipes_and_report_pipe_connect_to_the_host() {
     let mut helper = Helper::new();
     let (child, _) = helper.start(Start {
         stdin: Input::Pipe,
@@ -304,19 +327,19 @@ fn pipes_and_report() {
     assert_eq!(helper.read_all(child, Stream::Stderr), b"oops\n");
     assert_eq!(helper.read_all(child, Stream::Report), b"on 3\n");
     assert_eq!(helper.exit(child).code, Some(0));
-    // Without a report there is no descriptor 3, and no other either.
+    // Without a report pipe there are no descriptors but the standard ones.
     let (child, _) = helper.start(Start {
         stdout: Output::Pipe,
         ..start("ls", &["/proc/self/fd"])
     });
-    // 3 is the directory that ls reads.
+    // 3 is the directory that ls lists.
     assert_eq!(helper.read_all(child, Stream::Stdout), b"0\n1\n2\n3\n");
     helper.exit(child);
     helper.finish();
 }
 
 #[test]
-fn a_writer_waits_and_a_closed_input_is_an_error() {
+fn write_waits_for_the_reader_and_fails_on_a_closed_input() {
     let mut helper = Helper::new();
     let (child, _) = helper.start(Start {
         stdin: Input::Pipe,
@@ -328,7 +351,7 @@ fn a_writer_waits_and_a_closed_input_is_an_error() {
     assert_eq!(helper.read_all(child, Stream::Stdout), b"3145728\n");
     helper.exit(child);
 
-    // While one child doesn't read, the helper serves others.
+    // While one child does not read, the helper serves others.
     let (lazy, _) = helper.start(Start {
         stdin: Input::Pipe,
         ..start("sleep", &["60"])
@@ -352,7 +375,7 @@ fn a_writer_waits_and_a_closed_input_is_an_error() {
 }
 
 #[test]
-fn an_exit_is_told_while_others_hold_the_pipe() {
+fn exit_is_reported_while_other_processes_have_the_pipe_open() {
     let mut helper = Helper::new();
     let (child, _) = helper.start(Start {
         stdout: Output::Pipe,
@@ -360,14 +383,14 @@ fn an_exit_is_told_while_others_hold_the_pipe() {
     });
     assert!(!helper.exit(child).clean);
     assert_eq!(helper.read(child, Stream::Stdout), b"x\n");
-    // Whoever reads to the end of it need not wait for them either.
+    // A reader does not wait for them either.
     assert_eq!(helper.read(child, Stream::Stdout), b"");
     assert_eq!(helper.end_task(), 1);
     helper.finish();
 }
 
 #[test]
-fn children_start_with_default_signals() {
+fn children_of_a_helper_with_ignored_signals_start_with_default_ones() {
     let mut helper = Helper::with_ignored_signals();
     let (child, _) = helper.start(Start {
         stdout: Output::Pipe,
@@ -375,7 +398,7 @@ fn children_start_with_default_signals() {
     });
     let text = String::from_utf8(helper.read_all(child, Stream::Stdout)).unwrap();
     for line in text.lines().take(2) {
-        // Also the two that glibc has ignored in all that it spawns, as the helper.
+        // Including the two that glibc makes its children, and so the helper, ignore.
         let signals = line.split_whitespace().nth(1).unwrap();
         assert_eq!(u64::from_str_radix(signals, 16), Ok(0), "{text}");
     }
@@ -385,13 +408,13 @@ fn children_start_with_default_signals() {
         helper.pid.to_string(),
         "the session is the helper's"
     );
-    assert_eq!(ids[1], ids[2], "it leads a group of its own");
+    assert_eq!(ids[1], ids[2], "it leads a process group of its own");
     helper.exit(child);
     helper.finish();
 }
 
 #[test]
-fn variables_that_it_is_given_are_those_of_its_processes_and_not_its_own() {
+fn variables_of_the_greeting_reach_processes_but_not_the_environment_of_the_helper() {
     let mut helper = Helper::silent();
     let work = helper.work_dir();
     let given = [
@@ -408,14 +431,14 @@ fn variables_that_it_is_given_are_those_of_its_processes_and_not_its_own() {
     let said = String::from_utf8(helper.read_all(child, Stream::Stdout)).unwrap();
     helper.exit(child);
     assert_eq!(said, "GIVEN=secret\nPATH=/usr/bin:/bin\nADDED=too\n");
-    // Who may look at all processes, as root may here, sees none there either.
+    // Not even root, who may read the environment of all processes, sees them there.
     let own = fs::read(format!("/proc/{}/environ", helper.pid)).unwrap_or_default();
     assert!(!String::from_utf8_lossy(&own).contains("GIVEN"));
     helper.finish();
 }
 
 #[test]
-fn large_arguments_and_environment() {
+fn large_arguments_and_environment_are_passed_up_to_the_limit_of_the_kernel() {
     let mut helper = Helper::new();
     let long = "x".repeat(100_000);
     let exit = helper.run(Start {
@@ -434,14 +457,14 @@ fn large_arguments_and_environment() {
     let args: Vec<&str> = (0..100).map(|_| long.as_str()).collect();
     let failure = helper.start_fails(start("true", &args));
     assert_eq!(
-        (failure.stage, failure.errno),
-        (Stage::Invalid, Errno::TOOBIG.raw_os_error())
+        (failure.kind, failure.errno),
+        (StartFailureKind::Invalid, Errno::TOOBIG.raw_os_error())
     );
     helper.finish();
 }
 
 #[test]
-fn a_work_directory_in_use_is_refused() {
+fn work_directory_that_is_not_empty_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("precious"), "x").unwrap();
     let mut helper = Helper::silent();
@@ -449,7 +472,7 @@ fn a_work_directory_in_use_is_refused() {
     let Reply::Failed { message, .. } = helper.receive() else {
         panic!()
     };
-    assert!(message.contains("something is in it"), "{message}");
+    assert!(message.contains("it is not empty"), "{message}");
     assert_eq!(helper.wait().code(), Some(1));
     assert!(dir.path().join("precious").exists());
 }

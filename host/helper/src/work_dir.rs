@@ -1,4 +1,5 @@
-//! The work directory: made, looked at after each test, emptied after each task, removed. It must not know what a task is.
+//! Owns the work directory: creates it, checks it after each child, empties it after each task,
+//! removes it. Does not know what a task is.
 
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
@@ -6,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use persea_helper::sweep;
+use persea_helper::removal;
 use rustix::fs::{
     CWD, FileType, Mode, OFlags, RawDir, SeekFrom, Stat, fstat, lstat, mkdirat, open, seek,
 };
@@ -15,12 +16,12 @@ use rustix::io::{Errno, Result};
 pub(crate) struct WorkDir {
     path: PathBuf,
     directory: OwnedFd,
-    /// What the directory was when it was opened, to notice when a test has put another in its place.
-    was: Stat,
+    /// The identity and mode of the directory when it was opened, to notice if a test replaces it.
+    opened: Stat,
 }
 
 impl WorkDir {
-    /// Makes the directory, or takes an empty one.
+    /// Creates the directory, or opens an existing one if it is empty.
     pub(crate) fn new(path: &[u8]) -> std::result::Result<WorkDir, String> {
         let path = PathBuf::from(OsStr::from_bytes(path));
         let refuse =
@@ -28,31 +29,31 @@ impl WorkDir {
         if !path.is_absolute() {
             return Err(refuse("the path is not absolute".to_owned()));
         }
-        match make(&path) {
+        match create(&path) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(e) => return Err(refuse(e.to_string())),
         }
-        let (directory, was) = open_directory(&path).map_err(|e| refuse(e.to_string()))?;
+        let (directory, opened) = open_directory(&path).map_err(|e| refuse(e.to_string()))?;
         let work = WorkDir {
             path: path.clone(),
             directory,
-            was,
+            opened,
         };
         match work.has_entries() {
             Ok(false) => Ok(work),
             Ok(true) => Err(refuse(
-                "something is in it; name a directory that is empty or missing".to_owned(),
+                "it is not empty; name a directory that is empty or missing".to_owned(),
             )),
             Err(e) => Err(refuse(e.to_string())),
         }
     }
 
-    /// Whether it's still the directory that it was, with nothing in it.
+    /// Whether the path still leads to the same directory, with the same mode and without entries.
     pub(crate) fn is_untouched(&self) -> bool {
-        // The path is looked at, not the descriptor: tests know the path.
+        // Checks the path and not the descriptor, because tests use the path.
         lstat(&self.path).is_ok_and(|now| {
             (now.st_dev, now.st_ino, now.st_mode)
-                == (self.was.st_dev, self.was.st_ino, self.was.st_mode)
+                == (self.opened.st_dev, self.opened.st_ino, self.opened.st_mode)
         }) && self.has_entries() == Ok(false)
     }
 
@@ -69,12 +70,12 @@ impl WorkDir {
         Ok(false)
     }
 
-    /// Makes it an empty directory again, whatever has become of it.
+    /// Restores an empty directory at the path, whatever a test has left there.
     pub(crate) fn restore(&mut self) -> std::result::Result<(), String> {
         if self.is_untouched() {
             return Ok(());
         }
-        self.make_anew().map_err(|e| {
+        self.recreate().map_err(|e| {
             format!(
                 "the work directory {} can't be emptied: {e}",
                 self.path.display()
@@ -82,28 +83,28 @@ impl WorkDir {
         })
     }
 
-    fn make_anew(&mut self) -> Result<()> {
+    fn recreate(&mut self) -> Result<()> {
         match lstat(&self.path) {
             Ok(now) if FileType::from_raw_mode(now.st_mode) == FileType::Directory => {
-                sweep::allow_owner(CWD, &self.path)?;
-                sweep::empty(&self.path)?;
+                removal::grant_owner_access(CWD, &self.path)?;
+                removal::empty_directory(&self.path)?;
             }
             Ok(_) => {
                 rustix::fs::unlink(&self.path)?;
-                make(&self.path)?;
+                create(&self.path)?;
             }
-            Err(Errno::NOENT) => make(&self.path)?,
+            Err(Errno::NOENT) => create(&self.path)?,
             Err(e) => return Err(e),
         }
-        (self.directory, self.was) = open_directory(&self.path)?;
+        (self.directory, self.opened) = open_directory(&self.path)?;
         Ok(())
     }
 
-    /// Removes it with all that is in it.
+    /// Removes the directory with everything in it.
     pub(crate) fn remove(&self) -> std::result::Result<(), String> {
-        // Where a test has put a link in its place, this changes nothing.
-        let _ = sweep::allow_owner(CWD, &self.path);
-        sweep::remove(&self.path).map_err(|e| {
+        // Has no effect if a test has replaced the directory by a link.
+        let _ = removal::grant_owner_access(CWD, &self.path);
+        removal::remove_tree(&self.path).map_err(|e| {
             format!(
                 "the work directory {} can't be removed: {e}",
                 self.path.display()
@@ -112,10 +113,10 @@ impl WorkDir {
     }
 }
 
-/// Makes a directory with this very mode, whatever the umask, which is that of the tests.
-fn make(path: &Path) -> Result<()> {
+/// Creates a directory with mode 0700, whatever the umask.
+fn create(path: &Path) -> Result<()> {
     mkdirat(CWD, path, Mode::RWXU)?;
-    sweep::allow_owner(CWD, path)
+    removal::grant_owner_access(CWD, path)
 }
 
 fn open_directory(path: &Path) -> Result<(OwnedFd, Stat)> {
@@ -124,6 +125,6 @@ fn open_directory(path: &Path) -> Result<(OwnedFd, Stat)> {
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    let was = fstat(&directory)?;
-    Ok((directory, was))
+    let opened = fstat(&directory)?;
+    Ok((directory, opened))
 }

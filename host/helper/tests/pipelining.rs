@@ -1,72 +1,76 @@
-//! Processes that wait for their turn.
+//! Queued processes run one after the other.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
 use common::{Helper, process_with, sh, until};
-use persea_helper::protocol::{Id, Line, Reply, Request, Stage, Start};
+use persea_helper::protocol::{Id, QueuePosition, Reply, Request, Start, StartFailureKind};
 
-fn ask(helper: &mut Helper, script: &str) -> Id {
-    ask_at(Line::Behind, helper, script)
+fn queue(helper: &mut Helper, script: &str) -> Id {
+    queue_at(QueuePosition::Following, helper, script)
 }
 
-fn ask_at(line: Line, helper: &mut Helper, script: &str) -> Id {
+fn queue_at(position: QueuePosition, helper: &mut Helper, script: &str) -> Id {
     let id = helper.id();
     let start = Start {
-        in_turn: Some(line),
+        queue_position: Some(position),
         ..sh(script)
     };
     helper.send(&Request::Start { id, start });
     id
 }
 
-fn not_now(helper: &mut Helper, id: Id) {
+fn assert_returned(helper: &mut Helper, id: Id) {
     match helper.reply(id) {
-        Reply::StartFailed { failure, .. } => assert_eq!(failure.stage, Stage::NotNow),
+        Reply::StartFailed { failure, .. } => assert_eq!(failure.kind, StartFailureKind::Returned),
         other => panic!("{other:?}"),
     }
 }
 
-/// Runs one at the head of the line, where nothing can bring it back.
+/// Runs a process that is first in the queue, and so is never returned.
 fn run(helper: &mut Helper, script: &str) -> persea_helper::protocol::Exit {
-    let id = ask_at(Line::Head, helper, script);
+    let id = queue_at(QueuePosition::First, helper, script);
     assert!(matches!(helper.reply(id), Reply::Started { .. }));
     helper.exit(id)
 }
 
 #[test]
-fn they_follow_each_other_in_order_and_never_two_at_once() {
+fn queued_processes_run_in_order_and_never_two_at_once() {
     let mut helper = Helper::new();
     let dir = tempfile::tempdir().unwrap();
     let (lock, log) = (dir.path().join("lock"), dir.path().join("log"));
     let (lock, log) = (lock.to_str().unwrap(), log.to_str().unwrap());
-    let mut left: Vec<usize> = (0..40).collect();
+    let mut remaining: Vec<usize> = (0..40).collect();
     let mut ran = Vec::new();
-    // Those that are given back, because one before was slow, are asked for again.
-    while !left.is_empty() {
-        let asked: Vec<(usize, Id)> = left
+    // Processes that are returned, because one before them was slow, are queued again.
+    while !remaining.is_empty() {
+        let queued: Vec<(usize, Id)> = remaining
             .iter()
             .enumerate()
             .map(|(at, n)| {
                 let script =
                     format!("mkdir {lock} || exit 9; echo {n} >> {log}; rmdir {lock}; exit {n}");
-                let line = if at == 0 { Line::Head } else { Line::Behind };
-                (*n, ask_at(line, &mut helper, &script))
+                let position = if at == 0 {
+                    QueuePosition::First
+                } else {
+                    QueuePosition::Following
+                };
+                (*n, queue_at(position, &mut helper, &script))
             })
             .collect();
-        left.clear();
-        for (n, id) in asked {
+        remaining.clear();
+        for (n, id) in queued {
             match helper.reply(id) {
                 Reply::Started { .. } => {
                     let exit = helper.exit(id);
                     assert_eq!(exit.code, i32::try_from(n).ok());
                     assert!(exit.clean);
-                    assert_eq!(exit.left, 0);
+                    assert_eq!(exit.leftovers, 0);
                     ran.push(n.to_string());
                 }
                 Reply::StartFailed { failure, .. } => {
-                    assert_eq!(failure.stage, Stage::NotNow);
-                    left.push(n);
+                    assert_eq!(failure.kind, StartFailureKind::Returned);
+                    remaining.push(n);
                 }
                 other => panic!("{other:?}"),
             }
@@ -80,7 +84,7 @@ fn they_follow_each_other_in_order_and_never_two_at_once() {
 }
 
 #[test]
-fn what_one_leaves_is_ended_before_the_next() {
+fn leftovers_of_a_queued_process_are_ended_before_the_next_one_starts() {
     let mut helper = Helper::new();
     let mark = helper.mark();
     let work = helper.work_dir();
@@ -89,48 +93,48 @@ fn what_one_leaves_is_ended_before_the_next() {
         &mut helper,
         &format!("setsid sleep {mark} & (sleep {mark} &) ; touch {work}/file; exit 3"),
     );
-    assert_eq!((exit.code, exit.left, exit.clean), (Some(3), 2, true));
+    assert_eq!((exit.code, exit.leftovers, exit.clean), (Some(3), 2, true));
     assert!(process_with(&format!("sleep\0{mark}")).is_empty());
     let exit = run(
         &mut helper,
         &format!("ls -A {work} | grep -q . && exit 8; exit 0"),
     );
-    assert_eq!((exit.code, exit.left), (Some(0), 0));
+    assert_eq!((exit.code, exit.leftovers), (Some(0), 0));
     helper.finish();
 }
 
 #[test]
-fn behind_a_slow_one_nobody_waits() {
+fn processes_behind_a_slow_one_are_returned() {
     let mut helper = Helper::new();
     let mark = helper.mark();
-    let slow = ask(&mut helper, &format!("exec sleep {mark}"));
-    let (second, third) = (ask(&mut helper, "exit 1"), ask(&mut helper, "exit 2"));
-    not_now(&mut helper, second);
-    not_now(&mut helper, third);
+    let slow = queue(&mut helper, &format!("exec sleep {mark}"));
+    let (second, third) = (queue(&mut helper, "exit 1"), queue(&mut helper, "exit 2"));
+    assert_returned(&mut helper, second);
+    assert_returned(&mut helper, third);
     assert!(matches!(helper.reply(slow), Reply::Started { .. }));
-    let late = ask(&mut helper, "exit 3");
-    not_now(&mut helper, late);
+    let late = queue(&mut helper, "exit 3");
+    assert_returned(&mut helper, late);
     assert_eq!(helper.end(Some(slow)), 1);
     assert_eq!(helper.exit(slow).signal, Some(9));
-    // Nor does one from the same line get before those that were given back.
-    let last = ask(&mut helper, "exit 3");
-    not_now(&mut helper, last);
+    // A following process is returned too, so that it does not overtake those.
+    let last = queue(&mut helper, "exit 3");
+    assert_returned(&mut helper, last);
     assert_eq!(run(&mut helper, "exit 4").code, Some(4));
     helper.finish();
 }
 
 #[test]
-fn one_that_cannot_be_started_passes_the_turn_on() {
+fn process_that_cannot_be_started_lets_the_next_one_start() {
     let mut helper = Helper::new();
     let id = helper.id();
     let start = Start {
         program: "/does/not/exist".to_owned(),
-        in_turn: Some(Line::Head),
+        queue_position: Some(QueuePosition::First),
         ..Start::default()
     };
     helper.send(&Request::Start { id, start });
     match helper.reply(id) {
-        Reply::StartFailed { failure, .. } => assert_eq!(failure.stage, Stage::Program),
+        Reply::StartFailed { failure, .. } => assert_eq!(failure.kind, StartFailureKind::Program),
         other => panic!("{other:?}"),
     }
     assert_eq!(run(&mut helper, "exit 5").code, Some(5));
@@ -138,22 +142,26 @@ fn one_that_cannot_be_started_passes_the_turn_on() {
 }
 
 #[test]
-fn while_all_stand_still_none_is_started_and_one_that_waits_can_be_taken_back() {
+fn queued_process_of_a_paused_task_is_not_started_and_can_be_withdrawn() {
     let mut helper = Helper::new();
     helper.request(|id| Request::Pause { id });
     let (first, second, third) = (
-        ask(&mut helper, "exit 1"),
-        ask(&mut helper, "exit 2"),
-        ask(&mut helper, "exit 3"),
+        queue(&mut helper, "exit 1"),
+        queue(&mut helper, "exit 2"),
+        queue(&mut helper, "exit 3"),
     );
-    // The helper starts what is next after the requests that it has read: before it reads the second of these.
+    // The helper starts processes after it has handled the requests that it has read, so before the
+    // second of these replies.
     helper.request(|id| Request::Pause { id });
     helper.request(|id| Request::Pause { id });
-    assert!(!helper.has_reply(first), "it was started");
+    assert!(
+        !helper.has_reply(first),
+        "the paused helper started a process"
+    );
     assert_eq!(helper.end(Some(second)), 0);
-    not_now(&mut helper, second);
+    assert_returned(&mut helper, second);
     helper.send(&Request::Forget { child: third });
-    not_now(&mut helper, third);
+    assert_returned(&mut helper, third);
     helper.request(|id| Request::Resume { id });
     assert!(matches!(helper.reply(first), Reply::Started { .. }));
     assert_eq!(helper.exit(first).code, Some(1));
@@ -161,18 +169,24 @@ fn while_all_stand_still_none_is_started_and_one_that_waits_can_be_taken_back() 
 }
 
 #[test]
-fn a_signal_for_one_does_not_reach_the_next() {
+fn signal_for_an_ended_process_does_not_reach_the_next_one() {
     let mut helper = Helper::new();
     let mark = helper.mark();
-    let over = ask(&mut helper, "exit 0");
-    assert_eq!(helper.exit(over).code, Some(0));
-    let sleeping = ask(&mut helper, &format!("exec sleep {mark}"));
-    until("it runs", || {
+    let ended = queue(&mut helper, "exit 0");
+    assert_eq!(helper.exit(ended).code, Some(0));
+    let sleeping = queue(&mut helper, &format!("exec sleep {mark}"));
+    until("the process runs", || {
         process_with(&format!("sleep\0{mark}")).len() == 1
     });
-    let signal_all = |of| move |id| Request::SignalAll { id, of, signal: 15 };
-    helper.request(signal_all(Some(over)));
-    assert_eq!(helper.end(Some(over)), 0);
+    let signal_all = |only_for| {
+        move |id| Request::SignalAll {
+            id,
+            only_for,
+            signal: 15,
+        }
+    };
+    helper.request(signal_all(Some(ended)));
+    assert_eq!(helper.end(Some(ended)), 0);
     assert_eq!(process_with(&format!("sleep\0{mark}")).len(), 1);
     helper.request(signal_all(Some(sleeping)));
     assert_eq!(helper.exit(sleeping).signal, Some(15));

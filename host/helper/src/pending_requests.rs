@@ -1,24 +1,27 @@
-//! Owns the host's requests that have had no last reply, and checks each reply against them: whatever writes on the channel
-//! cannot report what was not asked for. Does not know about bytes or descriptors; a waiter is what the host keeps with a
-//! request.
+//! Owns the host's requests that wait for a reply, and checks each reply against them, so that
+//! whatever writes to the channel can report only what the host asked for. Does not know about
+//! bytes or descriptors.
+//!
+//! A waiter is the value that the host stores with a request, for instance the sender of a channel.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::protocol::{Exit, Id, MAX_READ, MAX_TEXT, Reply, Request, Stage};
+use crate::protocol::{Exit, Id, MAX_READ, MAX_TEXT, Reply, Request, StartFailureKind};
 
-/// How much longer than the host has waited a process may claim to have run: 1 s. Both read the same clock, where helper
-/// and host are on one machine.
+/// By how much the reported running time of a process may exceed the time since the host sent the
+/// request: 1 s. Helper and host read the same clock if they are on one machine.
 pub const CLOCK_SLACK: Duration = Duration::from_secs(1);
 
-/// The largest process number of Linux (PID_MAX_LIMIT): no more processes can exist at once.
+/// The largest process number on Linux (PID_MAX_LIMIT), and so the largest number of processes.
 pub const MAX_PROCESSES: u32 = 1 << 22;
 
-/// A reply that the helper cannot have given to what the host asked for. The environment that it comes from is broken.
+/// A reply that does not fit the host's requests. The environment that it comes from can no longer
+/// be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnexpectedReply {
-    /// No request of this id waits for a reply.
+    /// No request with this id waits for a reply.
     #[error("it answered `{reply}` to request {id}, which waits for no reply")]
     Unknown {
         /// The reply's id.
@@ -34,74 +37,76 @@ pub enum UnexpectedReply {
         /// The reply's kind.
         reply: &'static str,
     },
-    /// The reply has the right kind and an impossible value.
+    /// The reply has the expected kind and an impossible value.
     #[error("it answered request {id} with an impossible value: {what}")]
     Value {
         /// The reply's id.
         id: Id,
-        /// Which value, and its bound.
+        /// The value, and its limit.
         what: String,
     },
 }
 
-/// What an expected reply is to its request.
+/// The request that an accepted reply belongs to.
 #[derive(Debug)]
-pub enum Answer<'a, W> {
-    /// A child has started, and another reply will follow.
+pub enum Matched<'a, W> {
+    /// A child has started; the request stays, because another reply will follow.
     Started(&'a mut W),
-    /// The request's last reply.
-    Last(W),
-    /// No reply to a request: the helper says why it gives up.
-    GivesUp,
+    /// The reply is the last one; the request was removed.
+    Final(W),
+    /// None: the helper reports why it gives up.
+    HelperFailed,
 }
 
+/// The replies that a request may get.
 #[derive(Debug)]
 enum Expected {
     Child {
-        asked: Instant,
+        sent: Instant,
         is_quiet: bool,
-        in_turn: bool,
+        is_queued: bool,
         has_started: bool,
     },
     Data {
         max: u32,
     },
     Done,
-    Ended,
+    TaskEnded,
 }
 
-/// The requests of one connection that wait for a reply, each with its waiter.
+/// The pending requests of one connection, each with its waiter.
 #[derive(Debug)]
-pub struct Outstanding<W> {
+pub struct PendingRequests<W> {
     requests: HashMap<Id, (Expected, W)>,
-    children: usize,
-    queued: usize,
-    gave_up: bool,
+    live_children: usize,
+    queued_starts: usize,
+    has_helper_failed: bool,
 }
 
-impl<W> Default for Outstanding<W> {
+impl<W> Default for PendingRequests<W> {
     fn default() -> Self {
         Self {
             requests: HashMap::new(),
-            children: 0,
-            queued: 0,
-            gave_up: false,
+            live_children: 0,
+            queued_starts: 0,
+            has_helper_failed: false,
         }
     }
 }
 
-impl<W> Outstanding<W> {
-    /// Adds a request that was sent now. The waiter of a request without a reply is dropped.
-    pub fn ask(&mut self, request: &Request, waiter: W) {
+impl<W> PendingRequests<W> {
+    /// Adds a request that was just sent. A request that gets no reply is not added, and its waiter
+    /// is dropped.
+    pub fn insert(&mut self, request: &Request, waiter: W) {
         let (id, expected) = match request {
             Request::Start { id, start } => {
-                let in_turn = start.in_turn.is_some();
-                self.children += 1;
-                self.queued += usize::from(in_turn);
+                let is_queued = start.queue_position.is_some();
+                self.live_children += 1;
+                self.queued_starts += usize::from(is_queued);
                 let expected = Expected::Child {
-                    asked: Instant::now(),
+                    sent: Instant::now(),
                     is_quiet: start.quiet,
-                    in_turn,
+                    is_queued,
                     has_started: false,
                 };
                 (id, expected)
@@ -110,7 +115,7 @@ impl<W> Outstanding<W> {
                 let max = (*max).clamp(1, MAX_READ);
                 (id, Expected::Data { max })
             }
-            Request::EndTask { id, .. } => (id, Expected::Ended),
+            Request::EndTask { id, .. } => (id, Expected::TaskEnded),
             Request::Write { id, .. }
             | Request::CloseStdin { id, .. }
             | Request::Signal { id, .. }
@@ -122,19 +127,20 @@ impl<W> Outstanding<W> {
         self.requests.insert(*id, (expected, waiter));
     }
 
-    /// Checks a reply. A last reply removes its request.
+    /// Checks a reply, and returns the request that it belongs to. The last reply to a request
+    /// removes it.
     ///
     /// # Errors
-    /// The helper cannot have given this reply; the request stays.
-    pub fn answer(&mut self, reply: &Reply) -> Result<Answer<'_, W>, UnexpectedReply> {
+    /// The reply does not fit any pending request. No request is removed.
+    pub fn accept(&mut self, reply: &Reply) -> Result<Matched<'_, W>, UnexpectedReply> {
         let (id, kind) = id_and_kind(reply);
         if let Reply::Failed { id: 0, message, .. } = reply {
             check_text(id, message)?;
-            // It ends after its last words.
-            if std::mem::replace(&mut self.gave_up, true) {
+            // The helper exits after this reply, so there is at most one.
+            if std::mem::replace(&mut self.has_helper_failed, true) {
                 return Err(UnexpectedReply::Unknown { id, reply: kind });
             }
-            return Ok(Answer::GivesUp);
+            return Ok(Matched::HelperFailed);
         }
         let (expected, _) = self
             .requests
@@ -145,7 +151,7 @@ impl<W> Outstanding<W> {
                 Expected::Child {
                     is_quiet: false,
                     has_started,
-                    in_turn,
+                    is_queued,
                     ..
                 },
                 Reply::Started { pid, .. },
@@ -154,70 +160,76 @@ impl<W> Outstanding<W> {
                     format!("process number {pid}")
                 })?;
                 *has_started = true;
-                self.queued -= usize::from(*in_turn);
+                self.queued_starts -= usize::from(*is_queued);
                 return match self.requests.get_mut(&id) {
-                    Some((_, waiter)) => Ok(Answer::Started(waiter)),
+                    Some((_, waiter)) => Ok(Matched::Started(waiter)),
                     None => Err(UnexpectedReply::Unknown { id, reply: kind }),
                 };
             }
             (
                 Expected::Child {
-                    in_turn,
+                    is_queued,
                     has_started: false,
                     ..
                 },
                 Reply::StartFailed { failure, .. },
-            ) if *in_turn || failure.stage != Stage::NotNow => {
+            ) if *is_queued || failure.kind != StartFailureKind::Returned => {
                 check_text(id, &failure.message)?;
-                self.queued -= usize::from(*in_turn);
-                self.children -= 1;
+                self.queued_starts -= usize::from(*is_queued);
+                self.live_children -= 1;
             }
             (
                 Expected::Child {
-                    asked,
+                    sent,
                     is_quiet,
-                    in_turn,
+                    is_queued,
                     has_started,
                 },
                 Reply::Exited { exit, .. },
             ) if *has_started || *is_quiet => {
-                check_exit(id, exit, asked.elapsed(), *in_turn)?;
-                self.children -= 1;
+                check_exit(id, exit, sent.elapsed(), *is_queued)?;
+                self.live_children -= 1;
             }
             (Expected::Data { max }, Reply::Data { bytes, .. }) => {
                 let count = bytes.0.len();
                 check(id, count <= *max as usize, || {
-                    format!("{count} bytes, where at most {max} were asked for")
+                    format!("{count} bytes, more than the {max} that were requested")
                 })?;
             }
             (Expected::Done, Reply::Done { .. }) => {}
-            (Expected::Ended, Reply::Ended { left, .. }) => check_left(id, *left)?,
+            (Expected::TaskEnded, Reply::TaskEnded { leftovers, .. }) => {
+                check_leftovers(id, *leftovers)?;
+            }
             (
-                Expected::Data { .. } | Expected::Done | Expected::Ended,
+                Expected::Data { .. } | Expected::Done | Expected::TaskEnded,
                 Reply::Failed { message, .. },
             ) => check_text(id, message)?,
             (
-                Expected::Child { .. } | Expected::Data { .. } | Expected::Done | Expected::Ended,
+                Expected::Child { .. }
+                | Expected::Data { .. }
+                | Expected::Done
+                | Expected::TaskEnded,
                 _,
             ) => return Err(UnexpectedReply::Kind { id, reply: kind }),
         }
         match self.requests.remove(&id) {
-            Some((_, waiter)) => Ok(Answer::Last(waiter)),
+            Some((_, waiter)) => Ok(Matched::Final(waiter)),
             None => Err(UnexpectedReply::Unknown { id, reply: kind }),
         }
     }
 
-    /// How many processes were asked for and have neither failed nor ended.
-    pub fn children(&self) -> usize {
-        self.children
+    /// The number of children that have not ended, including those that have not started yet.
+    pub fn live_children(&self) -> usize {
+        self.live_children
     }
 
-    /// How many processes wait for their turn.
-    pub fn queued(&self) -> usize {
-        self.queued
+    /// The number of queued children that have not started yet.
+    pub fn queued_starts(&self) -> usize {
+        self.queued_starts
     }
 
-    /// Drops all requests with their waiters, for instance because the connection has ended.
+    /// Removes and returns all requests with their waiters, for instance because the connection has
+    /// ended.
     pub fn take(&mut self) -> Self {
         std::mem::take(self)
     }
@@ -231,7 +243,7 @@ fn id_and_kind(reply: &Reply) -> (Id, &'static str) {
         Reply::Data { id, .. } => (*id, "data"),
         Reply::Done { id } => (*id, "done"),
         Reply::Failed { id, .. } => (*id, "failed"),
-        Reply::Ended { id, .. } => (*id, "ended"),
+        Reply::TaskEnded { id, .. } => (*id, "task ended"),
     }
 }
 
@@ -245,22 +257,27 @@ fn check(id: Id, holds: bool, what: impl FnOnce() -> String) -> Result<(), Unexp
 fn check_text(id: Id, text: &str) -> Result<(), UnexpectedReply> {
     check(id, text.len() <= MAX_TEXT, || {
         format!(
-            "a text of {} bytes, where {MAX_TEXT} are the most",
+            "a text of {} bytes, more than the limit of {MAX_TEXT}",
             text.len()
         )
     })
 }
 
-fn check_left(id: Id, left: u32) -> Result<(), UnexpectedReply> {
-    check(id, left <= MAX_PROCESSES, || {
-        format!("{left} processes left")
+fn check_leftovers(id: Id, leftovers: u32) -> Result<(), UnexpectedReply> {
+    check(id, leftovers <= MAX_PROCESSES, || {
+        format!("{leftovers} processes left behind")
     })
 }
 
-fn check_exit(id: Id, exit: &Exit, waited: Duration, in_turn: bool) -> Result<(), UnexpectedReply> {
+fn check_exit(
+    id: Id,
+    exit: &Exit,
+    waited: Duration,
+    is_queued: bool,
+) -> Result<(), UnexpectedReply> {
     let ran = Duration::from_nanos(exit.duration_ns);
     check(id, ran <= waited.saturating_add(CLOCK_SLACK), || {
-        format!("a process that ran for {ran:?} and was asked for {waited:?} ago")
+        format!("a process that ran for {ran:?} and was requested {waited:?} ago")
     })?;
     let is_end = match (exit.code, exit.signal) {
         (Some(code), None) => (0..=255).contains(&code),
@@ -270,12 +287,15 @@ fn check_exit(id: Id, exit: &Exit, waited: Duration, in_turn: bool) -> Result<()
     check(id, is_end, || {
         format!("exit code {:?} and signal {:?}", exit.code, exit.signal)
     })?;
-    check_left(id, exit.left)?;
-    check(id, in_turn || exit.left == 0, || {
-        format!("{} processes left before the task's end", exit.left)
+    check_leftovers(id, exit.leftovers)?;
+    check(id, is_queued || exit.leftovers == 0, || {
+        format!(
+            "{} processes ended by a child that was not queued",
+            exit.leftovers
+        )
     })
 }
 
 #[cfg(test)]
-#[path = "outstanding_tests.rs"]
+#[path = "pending_requests_tests.rs"]
 mod tests;

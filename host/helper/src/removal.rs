@@ -1,7 +1,10 @@
-//! Empties a directory, whatever a test has left in it. It must not know whose directory that is.
+//! Owns recursive removal: removes a directory tree, whatever a test has left in it. Does not know
+//! whose tree it is.
 //!
-//! Trees are taken apart from the top: a directory that isn't empty is moved up beside its parent before it's entered.
-//! So neither depth nor length of paths matters, no link is followed, and two descriptors are enough.
+//! A tree is taken apart from the top: a subdirectory that is not empty is moved up beside its
+//! parent, and then entered there. So the depth of a tree and the length of its paths do not
+//! matter, no link is followed, and two descriptors are enough. (`std::fs::remove_dir_all` keeps a
+//! descriptor open for each level and fails for a directory without permissions.)
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -13,21 +16,30 @@ use rustix::fs::{
 use rustix::io::{Errno, Result};
 use rustix::path::Arg;
 
-/// Removes everything in a directory, and leaves the directory. The error is that of the first thing that stays; the
-/// rest is removed all the same.
-pub fn empty(directory: &Path) -> Result<()> {
+/// Removes everything in a directory, and keeps the directory.
+///
+/// # Errors
+/// The error of the first entry that cannot be removed. Everything else is removed all the same.
+pub fn empty_directory(directory: &Path) -> Result<()> {
     let top = openat(CWD, directory, flags(), Mode::empty())?;
     empty_fd(top.as_fd())
 }
 
-/// Removes what has this path: a directory with everything in it, or whatever was put in its place; of a link, the link. It
-/// is no error when there is nothing.
-pub fn remove(path: &Path) -> Result<()> {
-    remove_in(CWD, path)
+/// Removes the file or directory tree at a path. Of a link, removes the link itself. Does nothing
+/// if the path does not exist.
+///
+/// # Errors
+/// As for [`empty_directory`].
+pub fn remove_tree(path: &Path) -> Result<()> {
+    remove_tree_in(CWD, path)
 }
 
-/// Removes what has this name in a directory, whatever it is. It is no error when there is nothing.
-pub fn remove_in(parent: impl AsFd, name: impl Arg) -> Result<()> {
+/// Removes the file or directory tree with a name in the directory `parent`, as [`remove_tree`]
+/// does.
+///
+/// # Errors
+/// As for [`empty_directory`].
+pub fn remove_tree_in(parent: impl AsFd, name: impl Arg) -> Result<()> {
     let parent = parent.as_fd();
     name.into_with_c_str(|name| remove_named(parent, name))
 }
@@ -53,11 +65,14 @@ fn remove_named(parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     }
 }
 
-/// Lets its owner read, write and enter a directory. Where the name is that of a link, nothing is changed.
-pub fn allow_owner(parent: impl AsFd, name: impl Arg) -> Result<()> {
+/// Sets the mode of a directory to 0700.
+///
+/// # Errors
+/// Fails for anything but a directory; a link is not followed.
+pub fn grant_owner_access(parent: impl AsFd, name: impl Arg) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = openat(parent, name, flags, Mode::empty())?;
-    // What is open for its path only has no other way to be changed.
+    // fchmod refuses a descriptor that is open for its path only.
     chmod(
         format!("/proc/self/fd/{}", directory.as_raw_fd()),
         Mode::RWXU,
@@ -73,7 +88,8 @@ fn empty_fd(top: BorrowedFd<'_>) -> Result<()> {
     let mut moved: u64 = 0;
     let mut stuck: Vec<CString> = Vec::new();
     loop {
-        // Each round takes one level off every tree, so it ends; what can't be removed is left out of the next.
+        // Terminates: each round removes one level of every tree, and skips what could not be
+        // removed.
         let (names, directories) = entries(top)?;
         for name in names {
             if let Err(e) = unlinkat(top, &name, AtFlags::empty()) {
@@ -100,7 +116,8 @@ fn empty_fd(top: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
-/// Removes a directory of `top`; what is below it and not empty comes to lie in `top`.
+/// Removes a subdirectory of `top`, after moving its own subdirectories that are not empty into
+/// `top`.
 fn take_apart(top: BorrowedFd<'_>, name: &CStr, moved: &mut u64) -> Result<()> {
     match unlinkat(top, name, AtFlags::REMOVEDIR) {
         Err(Errno::NOTEMPTY | Errno::EXIST) => {}
@@ -120,9 +137,9 @@ fn take_apart(top: BorrowedFd<'_>, name: &CStr, moved: &mut u64) -> Result<()> {
             let place = format!(".persea-removed-{moved}");
             match renameat(&directory, &inner, top, place.as_str()) {
                 Ok(()) => break,
-                // A test may have made that very name.
+                // A test may have created that name.
                 Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
-                // Moving a directory writes its "..", for which it must be writable itself.
+                // To move a directory changes its "..", so it must be writable itself.
                 Err(Errno::ACCESS) => {
                     open_writable(directory.as_fd(), &inner)?;
                     renameat(&directory, &inner, top, place.as_str())?;
@@ -135,26 +152,26 @@ fn take_apart(top: BorrowedFd<'_>, name: &CStr, moved: &mut u64) -> Result<()> {
     unlinkat(top, name, AtFlags::REMOVEDIR)
 }
 
-/// Opens a directory, and lets its owner read, write and enter it.
+/// Opens a directory, and sets its mode to 0700.
 fn open_writable(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     let opened = match openat(parent, name, flags(), Mode::empty()) {
         Err(Errno::ACCESS) => {
-            allow_owner(parent, name)?;
+            grant_owner_access(parent, name)?;
             openat(parent, name, flags(), Mode::empty())?
         }
         opened => opened?,
     };
-    // Where this is not allowed, what needs it says so.
+    // Without permission, the operation that needs the mode fails and reports that.
     let _ = fchmod(&opened, Mode::RWXU);
     Ok(opened)
 }
 
 type Names = Vec<CString>;
 
-/// What is in a directory: what is none, and what is one.
+/// Lists a directory: the names of all entries but directories, and the names of the directories.
 fn entries(directory: BorrowedFd<'_>) -> Result<(Names, Names)> {
     let (mut names, mut directories) = (Vec::new(), Vec::new());
-    // Opens it anew, so that it's read from its beginning.
+    // Opens the directory again, to read it from the beginning.
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -184,7 +201,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
-    fn what_is_no_directory_is_removed_and_no_link_is_followed() {
+    fn files_and_links_are_removed_and_no_link_is_followed() {
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("kept"), "x").unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -199,15 +216,15 @@ mod tests {
                 true => symlink(target, &place).unwrap(),
                 false => fs::write(&place, "x").unwrap(),
             }
-            assert!(empty(&place).is_err(), "{target:?}");
-            remove(&place).unwrap();
+            assert!(empty_directory(&place).is_err(), "{target:?}");
+            remove_tree(&place).unwrap();
             assert!(place.symlink_metadata().is_err(), "{target:?}");
         }
         assert!(outside.path().join("kept").exists());
     }
 
     #[test]
-    fn deep_read_only_and_linked() {
+    fn deep_and_inaccessible_directories_are_removed_without_following_links() {
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("kept"), "x").unwrap();
         let dir = tempfile::tempdir().unwrap();
@@ -221,17 +238,17 @@ mod tests {
         for part in ["a/b", "a"] {
             fs::set_permissions(dir.path().join(part), fs::Permissions::from_mode(0o000)).unwrap();
         }
-        // Deeper than any path may be long.
+        // Deeper than the longest path.
         let mut at: OwnedFd = openat(CWD, dir.path(), flags(), Mode::empty()).unwrap();
         for _ in 0..3000 {
             rustix::fs::mkdirat(&at, "d", Mode::RWXU).unwrap();
             at = openat(&at, "d", flags(), Mode::empty()).unwrap();
         }
-        empty(dir.path()).unwrap();
+        empty_directory(dir.path()).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
         assert!(outside.path().join("kept").exists());
-        remove(dir.path()).unwrap();
-        remove(dir.path()).unwrap();
+        remove_tree(dir.path()).unwrap();
+        remove_tree(dir.path()).unwrap();
         assert!(!dir.path().exists());
     }
 }

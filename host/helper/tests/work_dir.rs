@@ -1,4 +1,4 @@
-//! What a test may put in the place of its work directory.
+//! The work directory survives whatever a test replaces it by.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 use common::{Helper, sh};
 
-/// A directory that is none of the helper's business, with a mode that nobody would set by chance.
+/// A directory that the helper must not change, with a mode that nothing would set by chance.
 struct Outside(tempfile::TempDir);
 
 impl Outside {
@@ -27,7 +27,10 @@ impl Outside {
     #[track_caller]
     fn assert_unchanged(&self, what: &str) {
         let mode = self.0.path().metadata().unwrap().mode() & 0o7777;
-        assert_eq!(mode, 0o1751, "{what} changed the mode of what a link names");
+        assert_eq!(
+            mode, 0o1751,
+            "{what}: the mode of the target of a link changed"
+        );
         assert_eq!(
             fs::read_to_string(self.0.path().join("kept")).unwrap(),
             "x",
@@ -36,11 +39,11 @@ impl Outside {
     }
 }
 
-/// What may stand in its place: a script with the work directory as `$1` and a directory outside of it as `$2`.
-const REPLACED: [(&str, &str); 7] = [
+/// Scripts that replace the work directory (`$1`), with a directory outside of it as `$2`.
+const REPLACEMENTS: [(&str, &str); 7] = [
     ("a link to a directory", "rmdir $1 && ln -s $2 $1"),
     ("a link to a file", "rmdir $1 && ln -s $2/kept $1"),
-    ("a link that leads nowhere", "rmdir $1 && ln -s /no/such $1"),
+    ("a link to nothing", "rmdir $1 && ln -s /no/such $1"),
     ("a file", "rmdir $1 && echo x >$1"),
     ("a pipe", "rmdir $1 && mkfifo $1"),
     ("nothing", "rmdir $1"),
@@ -69,15 +72,15 @@ fn assert_new(work: &Path, what: &str) {
 }
 
 #[test]
-fn what_replaces_the_work_directory_is_no_clean_end_and_is_replaced_again() {
+fn replaced_work_directory_is_not_clean_and_is_restored() {
     let outside = Outside::new();
-    for (what, script) in REPLACED {
+    for (what, script) in REPLACEMENTS {
         let mut helper = Helper::new();
         assert!(!replace(&mut helper, script, &outside), "{what}");
         assert_eq!(helper.end_task(), 0, "{what}");
         assert_new(&helper.work_dir(), what);
         outside.assert_unchanged(what);
-        // The next task's end is clean, and sees again what that one leaves.
+        // The restored directory is checked again after the next processes.
         assert!(helper.run(sh("exit 0")).clean, "{what}");
         let leaves = format!("touch {}/left", helper.work_dir().display());
         assert!(!helper.run(sh(&leaves)).clean, "{what}");
@@ -87,11 +90,11 @@ fn what_replaces_the_work_directory_is_no_clean_end_and_is_replaced_again() {
     }
 }
 
-/// The channel ends before the host has asked for anything: as when the host is killed.
+/// The channel ends without a request, as when the host is killed.
 #[test]
-fn what_replaces_the_work_directory_goes_with_the_helper() {
+fn replacement_of_the_work_directory_is_removed_at_the_end_of_the_helper() {
     let outside = Outside::new();
-    for (what, script) in REPLACED {
+    for (what, script) in REPLACEMENTS {
         let mut helper = Helper::new();
         replace(&mut helper, script, &outside);
         let work = helper.work_dir();
@@ -103,7 +106,7 @@ fn what_replaces_the_work_directory_goes_with_the_helper() {
 }
 
 #[test]
-fn a_link_is_not_taken_for_a_work_directory() {
+fn link_is_refused_as_work_directory() {
     let outside = Outside::new();
     let mut helper = Helper::silent();
     symlink(outside.path(), helper.work_dir()).unwrap();

@@ -1,0 +1,134 @@
+//! Owns the descriptions of a process: how to start it, why it did not start, how it ended.
+
+use serde::{Deserialize, Serialize};
+
+use super::Bytes;
+
+/// The standard input of a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    /// Nothing: the process reads end of file at once.
+    #[default]
+    Empty,
+    /// A pipe, to which [`Request::Write`](super::Request::Write) writes.
+    Pipe,
+}
+
+/// The destination of a process's standard output or standard error.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Output {
+    /// The bytes are discarded.
+    #[default]
+    Discard,
+    /// Appended to the file with this path. The helper creates the file if it is missing, but not
+    /// its directory.
+    File(Bytes),
+    /// A pipe, from which [`Request::Read`](super::Request::Read) reads.
+    Pipe,
+}
+
+/// The pipes of a child that the host can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stream {
+    /// The standard output.
+    Stdout,
+    /// The standard error.
+    Stderr,
+    /// The report pipe, file descriptor 3.
+    Report,
+}
+
+/// A process to start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// A path, or a name that the helper looks up in the PATH of the new process.
+    pub program: String,
+    /// The arguments, without the program's own name.
+    pub args: Vec<String>,
+    /// Changes to the environment variables, in order: a value sets the variable, none removes it.
+    pub env: Vec<(String, Option<String>)>,
+    /// Whether the process starts without environment variables. PATH is kept, unless `env` changes
+    /// it.
+    pub clear_env: bool,
+    /// The working directory; by default the one that the helper was started in.
+    pub cwd: Option<String>,
+    /// The standard input.
+    pub stdin: Input,
+    /// The standard output.
+    pub stdout: Output,
+    /// The standard error.
+    pub stderr: Output,
+    /// Whether the process has another pipe to the host, on file descriptor 3. The process finds
+    /// that number in `PERSEA_REPORT_FD`.
+    pub report: bool,
+    /// Whether the helper leaves out [`Reply::Started`](super::Reply::Started). It reports a
+    /// failure in any case.
+    pub quiet: bool,
+    /// Whether the process is queued, and where; none starts it at once.
+    ///
+    /// The helper starts a queued process when no other process of it runs, in the order of the
+    /// requests and without asking the host in between (pipelining). Each queued process is a task
+    /// of its own: when it exits, the helper ends what it left behind before it starts the next
+    /// one. While one runs for longer than [`RETURN_AFTER`](super::RETURN_AFTER), the helper
+    /// returns those behind it with [`StartFailureKind::Returned`].
+    ///
+    /// A queued process has no pipes, and a helper that runs queued processes runs no others.
+    pub queue_position: Option<QueuePosition>,
+}
+
+/// The position of a queued process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QueuePosition {
+    /// First in a new queue: the host knows the end of every process that was queued before.
+    First,
+    /// Behind the process that was queued before. If the helper has returned that one, it returns
+    /// this one too, so that they keep their order.
+    Following,
+}
+
+/// The kind of failure to start a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StartFailureKind {
+    /// The program is missing, or cannot be executed.
+    Program,
+    /// The working directory is missing, or cannot be entered.
+    WorkingDirectory,
+    /// An output file cannot be opened.
+    OutputFile,
+    /// The system lacks descriptors, processes or memory.
+    Resources,
+    /// The request makes no sense, for instance a zero byte in an argument.
+    Invalid,
+    /// The queued process was returned to the host before its start: one before it runs for too
+    /// long, or the host withdrew it. Nothing is wrong with the request.
+    Returned,
+}
+
+/// Why a process could not be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartFailure {
+    /// The kind of failure.
+    pub kind: StartFailureKind,
+    /// The system's error number; 0 for [`StartFailureKind::Returned`].
+    pub errno: i32,
+    /// The reason, for people. It names the program, directory or file.
+    pub message: String,
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The exit code; none when a signal ended the child.
+    pub code: Option<i32>,
+    /// The number of the signal that ended the child.
+    pub signal: Option<i32>,
+    /// The running time, in nanoseconds.
+    pub duration_ns: u64,
+    /// Whether no process is left below the helper and the work directory is empty, so that
+    /// [`Request::EndTask`](super::Request::EndTask) would have nothing to do.
+    pub clean: bool,
+    /// How many processes a queued child left behind, all of which were ended. 0 for any other
+    /// child, whose left-over processes only [`Request::EndTask`](super::Request::EndTask) ends and
+    /// counts.
+    pub leftovers: u32,
+}
