@@ -1,29 +1,32 @@
-//! What Avocado's directives in a docstring say: `:avocado: tags=fast,arch:x86_64`, `:avocado: dependency={"type": …}`,
-//! `:avocado: enable`. Knows nothing of Python but that a docstring has lines.
+//! Owns Avocado's directives in docstrings: `:avocado: tags=fast,arch:x86_64`,
+//! `:avocado: dependency={"type": …}`, `:avocado: enable`.
+//!
+//! Does not know about Python syntax: a docstring is a text with lines.
 
 use persea_plugin_sdk::log::{Level, log};
 use persea_plugin_sdk::prelude::*;
 
-/// Tags by name, in the order in which they were written; a flat tag has no values.
+/// Tags with their values, in the order of the source. A flat tag has no values.
 pub(crate) type Tags = Vec<(String, Vec<String>)>;
 
-/// What the directives of one docstring say.
+/// The directives of one docstring.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Directives {
-    /// All `tags=` together.
+    /// The merged tags of all `tags=` directives.
     pub(crate) tags: Tags,
-    /// One of each `dependency=` that is a JSON object. Others are left out, as Avocado does.
+    /// A requirement for each `dependency=` directive with a JSON object. Avocado ignores the
+    /// others, too.
     pub(crate) requirements: Vec<Requirement>,
-    /// The class is a test whatever it derives from, with its own methods only.
+    /// `enable`: the class is a test whatever its bases are, with its own methods only.
     pub(crate) enable: bool,
-    /// The class is no test by itself.
+    /// `disable`: the class is not a test, but its subclasses may be.
     pub(crate) disable: bool,
-    /// The class is a test whatever it derives from, with what it inherits.
+    /// `recursive`: the class is a test whatever its bases are, with inherited methods.
     pub(crate) recursive: bool,
 }
 
 impl Directives {
-    /// Reads a docstring.
+    /// Parses a docstring. Logs a warning for each ignored dependency.
     pub(crate) fn read(docstring: &str) -> Self {
         let mut found = Self::default();
         for directive in docstring.lines().filter_map(directive) {
@@ -37,7 +40,8 @@ impl Directives {
                     None => log(
                         Level::Warn,
                         &format!(
-                            "a dependency is ignored, since it is no JSON object with a type: {text}"
+                            "ignored a dependency: expected a JSON object with a `type`, \
+                             found {text}"
                         ),
                     ),
                 }
@@ -54,7 +58,8 @@ impl Directives {
     }
 }
 
-/// The directive in a line: `\s*:avocado:[ \t]+(WORD|dependency={.*})\s*$` in Avocado's words.
+/// The directive in a line, by Avocado's pattern
+/// `\s*:avocado:[ \t]+([a-zA-Z0-9]+?[a-zA-Z0-9_:,\=\-\.]*|dependency={.*})\s*$`.
 fn directive(line: &str) -> Option<&str> {
     let rest = line.trim().strip_prefix(":avocado:")?;
     let directive = rest.trim_start_matches([' ', '\t']);
@@ -71,7 +76,7 @@ fn directive(line: &str) -> Option<&str> {
     (plain(directive) || dependency).then_some(directive)
 }
 
-/// Adds `name` or `name:value`.
+/// Merges a tag `name` or `name:value` into the tags. A flat tag clears the values before it.
 fn add_tag(tags: &mut Tags, tag: &str) {
     let (name, value) = match tag.split_once(':') {
         Some((name, value)) => (name, Some(value.to_owned())),
@@ -85,8 +90,8 @@ fn add_tag(tags: &mut Tags, tag: &str) {
     }
 }
 
-/// What a dependency's JSON object says: `type`, `uri` and `args` have a meaning of their own, the rest are keyword
-/// arguments.
+/// The requirement of a dependency's JSON object. Its members are keyword arguments, except `type`,
+/// `uri` and `args`. None where the text is not such an object.
 fn requirement(text: &str) -> Option<Requirement> {
     let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
     let mut requirement = Requirement::new(object.remove("type")?.as_str()?);
@@ -97,13 +102,13 @@ fn requirement(text: &str) -> Option<Requirement> {
         requirement = requirement.args(args.iter().filter_map(|arg| arg.as_str()));
     }
     for (name, value) in object {
-        requirement.kwargs.insert(name, open(value));
+        requirement.kwargs.insert(name, attribute(value));
     }
     Some(requirement)
 }
 
-/// A JSON value as open data.
-fn open(value: serde_json::Value) -> Value {
+/// Converts a JSON value to an attribute.
+fn attribute(value: serde_json::Value) -> Value {
     use serde_json::Value as Json;
     match value {
         Json::Null => Value::None,
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_collected_over_all_lines() {
+    fn tags_of_all_lines_are_collected() {
         let found = tags(
             "Does it.\n\n    :avocado: tags=fast,arch:x86_64\n  :avocado:\ttags=arch:arm64,net  \n",
         );
@@ -146,9 +151,9 @@ mod tests {
         );
     }
 
-    /// As Avocado merges them: a flat tag takes the values of one that came before, and a value comes once.
+    /// The rules are Avocado's: a flat tag clears earlier values, and equal values count once.
     #[test]
-    fn tags_that_are_repeated_are_merged() {
+    fn repeated_tags_are_merged() {
         for (written, merged) in [
             ("a:1,a:2", owned(&[("a", &["1", "2"])])),
             ("a:2,a:1,a:2", owned(&[("a", &["2", "1"])])),
@@ -162,7 +167,7 @@ mod tests {
                 merged,
                 "{written}"
             );
-            // On one line or on several.
+            // One directive for each tag gives the same result.
             let lines: String = written
                 .split(',')
                 .map(|tag| format!(":avocado: tags={tag}\n"))
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_a_directive_is_none() {
+    fn malformed_directive_is_ignored() {
         for none in [
             ":avocado:tags=a",
             "see :avocado: tags=a",
@@ -187,17 +192,19 @@ mod tests {
     }
 
     #[test]
-    fn a_class_is_switched_on_and_off() {
+    fn enable_disable_and_recursive_are_read() {
         assert!(Directives::read(":avocado: enable").enable);
         assert!(Directives::read("x\n:avocado: disable").disable);
         assert!(Directives::read(":avocado: recursive").recursive);
     }
 
     #[test]
-    fn a_dependency_becomes_a_requirement() {
+    fn dependency_becomes_a_requirement() {
         let found = Directives::read(
-            ":avocado: dependency={\"type\": \"package\", \"name\": \"hello\", \"n\": 3, \"when\": [1]}\n\
-             :avocado: dependency={\"type\": \"podman-image\", \"uri\": \"fedora:40\", \"args\": [\"-q\"]}",
+            ":avocado: dependency={\"type\": \"package\", \"name\": \"hello\", \
+             \"n\": 3, \"when\": [1]}\n\
+             :avocado: dependency={\"type\": \"podman-image\", \"uri\": \"fedora:40\", \
+             \"args\": [\"-q\"]}",
         );
         let package = Requirement::new("package")
             .kwarg("n", 3)
@@ -210,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_dependency_is_left_out() {
+    fn invalid_dependency_is_ignored() {
         let found = Directives::read(
             ":avocado: dependency={type: package}\n:avocado: dependency={\"name\": \"x\"}",
         );
@@ -219,17 +226,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_docstring_is_read(text in "(?s)(:avocado: (tags=|dependency=\\{)?)?.{0,40}") {
+        fn no_docstring_panics(text in "(?s)(:avocado: (tags=|dependency=\\{)?)?.{0,40}") {
             Directives::read(&text);
         }
 
         #[test]
-        fn a_tag_is_read_as_it_was_written(names in prop::collection::vec("[a-z0-9][a-z0-9_.-]{0,8}", 1..5)) {
+        fn tags_keep_their_names_and_order(
+            names in prop::collection::vec("[a-z0-9][a-z0-9_.-]{0,8}", 1..5),
+        ) {
             let mut unique = names.clone();
             unique.dedup();
-            prop_assume!(unique.iter().collect::<std::collections::HashSet<_>>().len() == unique.len());
+            let distinct: std::collections::HashSet<&String> = unique.iter().collect();
+            prop_assume!(distinct.len() == unique.len());
             let found = tags(&format!("  :avocado: tags={}", unique.join(",")));
-            prop_assert_eq!(found, unique.into_iter().map(|name| (name, Vec::new())).collect::<Tags>());
+            let expected: Tags = unique.into_iter().map(|name| (name, Vec::new())).collect();
+            prop_assert_eq!(found, expected);
         }
     }
 }

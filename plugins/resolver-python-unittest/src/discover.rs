@@ -1,20 +1,22 @@
-//! The tests of a Python file: which of its classes are tests, and which methods they have or inherit. The rules are
-//! Avocado's (`avocado.core.safeloader`), and Python's own where Avocado's miss tests.
+//! Owns the decision which classes of a Python file are tests, and which test methods each has or
+//! inherits.
+//!
+//! The rules are Avocado's (`avocado.core.safeloader`), and unittest's where Avocado misses tests.
 
 use crate::directive::Tags;
-use crate::library::{Library, Meaning, Place};
+use crate::library::{ClassId, Library, Meaning};
 use crate::source::{Binding, Class, ClassIndex, Doubt, Source};
 use persea_plugin_sdk::prelude::*;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-/// How many classes may stand above one another. Python has no such limit; a plugin's stack has one.
+/// Limit for the depth of inheritance. The search recurses, and the stack of a plugin is small.
 const MAX_ANCESTRY: usize = 100;
 
-/// How many modules are followed from one to the next by `from … import *` for the classes that they bring.
+/// Limit for the modules that are searched for classes through `from … import *`.
 const MAX_STARS: usize = 100;
 
-/// The method that unittest runs where a class has no other test.
+/// The method that unittest runs for a class without test methods.
 const RUN_TEST: &str = "runTest";
 
 /// One test method.
@@ -25,16 +27,18 @@ pub(crate) struct Test {
     pub(crate) requirements: Vec<Requirement>,
 }
 
-/// What a file has.
+/// The tests of a file.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Discovery {
-    /// The test classes with their tests: those of the file in order, then those that it imports.
+    /// The test classes with their tests: first the classes of the file in its order, then the
+    /// imported ones.
     pub(crate) classes: Vec<(String, Vec<Test>)>,
-    /// A class with a base that isn't in the project, if there is one: it may be why a test isn't found.
+    /// The first class with a base that is not in the project, and that base. It may explain why a
+    /// test is missing.
     pub(crate) unknown: Option<(String, String)>,
-    /// That class has methods that look like tests.
+    /// The class in `unknown` has methods whose names begin with `test`.
     pub(crate) is_suspect: bool,
-    /// What may add tests to a class of the file when it is imported.
+    /// Constructs that may add tests to a class of the file during the import.
     pub(crate) doubts: Vec<Doubt>,
 }
 
@@ -63,7 +67,7 @@ pub(crate) fn discover(library: &mut Library, file: &str, source: &Source) -> Di
             own_tests(class)
         } else {
             let found = search.examine(&place, class);
-            // What a call has made or taken as a base may be a test class.
+            // A class is relevant when it is a test or only a dynamic base keeps it from being one.
             if is_own && (found.is_test || !found.tests.is_empty()) {
                 discovery.doubts.extend_from_slice(&class.doubts);
             }
@@ -81,7 +85,7 @@ pub(crate) fn discover(library: &mut Library, file: &str, source: &Source) -> Di
         if !is_own && tests.is_empty() {
             continue;
         }
-        // Branches may define a class of one name each.
+        // Several branches may define a class with the same name.
         match discovery
             .classes
             .iter_mut()
@@ -99,13 +103,15 @@ pub(crate) fn discover(library: &mut Library, file: &str, source: &Source) -> Di
     discovery
 }
 
-/// What is known of a class and all above it.
+/// The tests of a class, with those that it inherits.
 #[derive(Clone, Default)]
 struct Examined {
     tests: Vec<Test>,
-    /// Names that are no tests here, whatever a class further on says.
+    /// Names beginning with `test` that are bound to something else than a function. They hide
+    /// the tests of later bases.
     removed: Vec<String>,
     has_run_test: bool,
+    /// The class derives from TestCase.
     is_test: bool,
 }
 
@@ -122,20 +128,23 @@ impl Examined {
     }
 }
 
+/// The search for the tests of one file.
 struct Search<'a> {
     library: &'a mut Library,
-    /// The file that the user wants the tests of.
+    /// The file whose tests the user wants.
     tested: &'a str,
-    /// The classes that are being examined, so that a circle ends.
-    open: Vec<Place>,
-    /// The classes that others derive from, so that each is examined once, on however many ways it is inherited.
-    parents: HashMap<Place, Examined>,
+    /// The classes that are being examined, outermost first. Ends circular inheritance.
+    open: Vec<ClassId>,
+    /// The result for each base class, so that each is examined once.
+    parents: HashMap<ClassId, Examined>,
+    /// The first class with a base that is not in the project, and that base.
     unknown: Option<(String, String)>,
 }
 
 impl Search<'_> {
-    /// The classes that are names of a module, as unittest looks for tests: its own in order, then those that it imports. Each comes once.
-    fn exposed(&mut self, file: &str, source: &Source) -> Vec<(String, Place)> {
+    /// The classes that a module exposes by name, where unittest looks for tests: first its own in
+    /// order, then the imported ones. Each class appears once.
+    fn exposed(&mut self, file: &str, source: &Source) -> Vec<(String, ClassId)> {
         let mut own = Vec::new();
         let mut others = Vec::new();
         for (name, bindings) in &source.names {
@@ -153,9 +162,9 @@ impl Search<'_> {
         others.sort_unstable();
         let own = own.into_iter().map(|(class, name)| {
             let file = file.to_owned();
-            (name, Place { file, class })
+            (name, ClassId { file, class })
         });
-        let mut exposed: Vec<(String, Place)> = own.collect();
+        let mut exposed: Vec<(String, ClassId)> = own.collect();
         let mut names: Vec<String> = others.into_iter().map(|(_, name)| name).collect();
         let mut followed = HashSet::from([file.to_owned()]);
         let mut pending: Vec<(String, Rc<Source>)> = self.starred(file, source);
@@ -177,7 +186,7 @@ impl Search<'_> {
             names.extend(own.into_iter().filter(|name| may_be_class(name)));
             pending.extend(self.starred(&file, &source));
         }
-        let mut known: HashSet<Place> = exposed.iter().map(|(_, place)| place.clone()).collect();
+        let mut known: HashSet<ClassId> = exposed.iter().map(|(_, place)| place.clone()).collect();
         for name in names {
             let reference = source.reference(&name);
             if let Meaning::Class(place) = self.library.meaning(self.tested, file, &reference)
@@ -189,7 +198,7 @@ impl Search<'_> {
         exposed
     }
 
-    /// The modules of the project from which a file imports all names.
+    /// The modules of the project that a file names in `from … import *`.
     fn starred(&mut self, file: &str, source: &Source) -> Vec<(String, Rc<Source>)> {
         let modules = source.stars.iter().filter_map(|star| {
             let other = self.library.module(self.tested, file, &star.module)?;
@@ -199,7 +208,8 @@ impl Search<'_> {
         modules.collect()
     }
 
-    fn examine(&mut self, place: &Place, class: &Class) -> Examined {
+    /// Collects the tests of a class and of its bases.
+    fn examine(&mut self, place: &ClassId, class: &Class) -> Examined {
         if self.open.contains(place) || self.open.len() >= MAX_ANCESTRY {
             return Examined::default();
         }
@@ -218,8 +228,11 @@ impl Search<'_> {
                 (base.name.join("."), meaning)
             })
             .collect();
-        // Those of the same file first: so Avocado numbers them.
-        let is_here = |meaning: &Meaning| matches!(meaning, Meaning::Class(other) if other.file == place.file);
+        // Bases of the same file come first, which gives the order of Avocado.
+        let is_here = |meaning: &Meaning| match meaning {
+            Meaning::Class(other) => other.file == place.file,
+            Meaning::TestCase | Meaning::Unknown => false,
+        };
         let (here, elsewhere): (Vec<_>, Vec<_>) =
             bases.into_iter().partition(|(_, meaning)| is_here(meaning));
         for (base, meaning) in here.into_iter().chain(elsewhere) {
@@ -237,8 +250,8 @@ impl Search<'_> {
         found
     }
 
-    /// Adds what `class` inherits from the class at `place`.
-    fn inherit(&mut self, found: &mut Examined, class: &Class, place: &Place) {
+    /// Adds the tests that `class` inherits from the base class `place`.
+    fn inherit(&mut self, found: &mut Examined, class: &Class, place: &ClassId) {
         let Some((source, ClassIndex(index))) = self.library.class(place) else {
             return;
         };
@@ -280,12 +293,13 @@ impl Search<'_> {
     }
 }
 
-/// Whether a name looks like that of a class: modules and functions need not be looked for in other files.
+/// Whether a name looks like a class name. Names of modules and functions are not followed into
+/// other files, which saves reading them.
 fn may_be_class(name: &str) -> bool {
     name.trim_start_matches('_').starts_with(char::is_uppercase)
 }
 
-/// The tests that a class has itself, with what its docstring says of all of them.
+/// The tests that a class defines itself, with the tags and requirements of its docstring.
 fn own_tests(class: &Class) -> Vec<Test> {
     let own = |method: &crate::source::Method| {
         let mut test = Test {
@@ -301,7 +315,8 @@ fn own_tests(class: &Class) -> Vec<Test> {
     class.methods.iter().map(own).collect()
 }
 
-/// Adds tags; those that are there already are kept, or replaced.
+/// Adds tags. `replace` decides whether a tag that exists already gets the new values or keeps its
+/// own.
 fn add_tags(tags: &mut Tags, more: &Tags, replace: bool) {
     for (name, values) in more {
         match tags.iter_mut().find(|(known, _)| known == name) {

@@ -1,14 +1,16 @@
-//! Persea's resolver plugin `python-unittest`: finds the tests of Python's unittest in a file by reading it. No Python
-//! is run, so that listing the tests of a strange project is safe and quick.
+//! Persea's resolver plugin `python-unittest`: finds the tests of Python's unittest in a file by
+//! reading it. No Python runs, so listing the tests of an untrusted project is safe and fast.
 //!
-//! This file is the plugin's outside: what a reference is, and what a user is told. It leaves reading Python to
-//! `source`, finding classes in other files to `library`, and what is a test to `discover`.
+//! This module owns the entry point: references, messages and warnings. `source` reads a Python
+//! file, `library` finds names in other files, and `discover` decides what is a test.
 
 mod condition;
 mod directive;
 mod discover;
+mod expression;
 mod library;
 mod nesting;
+mod reader;
 mod reference;
 mod scope;
 mod source;
@@ -24,20 +26,21 @@ use std::cell::RefCell;
 
 const KIND: &str = "python-unittest";
 
-/// How many of the constructs that may add tests are named.
+/// How many constructs that may add tests one warning names.
 const MAX_DOUBTS: usize = 3;
 
-/// Without one of these words a file has no tests of unittest.
+/// A file without any of these words has no tests of unittest and is not parsed.
 const WORDS: [&str; 4] = ["class", "unittest", "load_tests", "doctest"];
 
-/// What makes tests of examples in docstrings.
+/// The classes of the standard library that turn examples in docstrings into tests.
 const DOCTESTS: [&str; 2] = ["DocTestSuite", "DocFileSuite"];
 
 /// The resolver `python-unittest`.
 pub struct PythonUnittest;
 
 thread_local! {
-    /// One instance is asked for many references, often with base classes in common.
+    /// The files read so far: one plugin instance resolves many references, which share base
+    /// classes.
     static LIBRARY: RefCell<Library> = RefCell::default();
 }
 
@@ -52,7 +55,7 @@ impl Resolver for PythonUnittest {
     }
 
     fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {
-        let mut why = format!("{reference} is no Python file: its name does not end with .py");
+        let mut why = format!("{reference} is not a Python file: its name does not end with .py");
         for (file, filter) in reference::readings(reference) {
             match workspace::stat(file) {
                 Ok(stat) if stat.kind == FileKind::File => return resolve(file, &stat, filter),
@@ -72,13 +75,13 @@ fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resoluti
         let filter = filter.unwrap_or_default();
         Error::new(
             "invalid",
-            format!("the filter `{filter}` of {file} is no regular expression: {error}"),
+            format!("the filter `{filter}` of {file} is not a regular expression: {error}"),
         )
     })?;
     if stat.size > MAX_FILE {
         let limit = MAX_FILE >> 20;
         return Ok(Resolution::NotFound(format!(
-            "{file} is larger than {limit} MiB, too large to be read as Python"
+            "{file} is larger than {limit} MiB, the limit for a Python file"
         )));
     }
     let bytes = workspace::read_to_end(file, MAX_FILE)?;
@@ -89,14 +92,16 @@ fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resoluti
     LIBRARY.with_borrow_mut(|library| {
         let source = library.put(file, Source::read(&text));
         let found = discover(library, file, &source);
-        if let Some(broken) = &source.broken {
+        if let Some(error) = &source.syntax_error {
             let why = format!(
                 "{file}:{}:{}: syntax error: {}",
-                broken.line, broken.column, broken.why
+                error.line, error.column, error.message
             );
-            // What isn't Python (of this version), but can be run, may still be a test of another kind.
-            let is_mine = filter.is_some() || (!found.classes.is_empty() && !stat.executable);
-            return Ok(if is_mine {
+            // An executable file with a syntax error may be a test of another kind, written in
+            // another language or an older Python.
+            let is_python_test =
+                filter.is_some() || (!found.classes.is_empty() && !stat.executable);
+            return Ok(if is_python_test {
                 Resolution::Corrupt(why)
             } else {
                 Resolution::NotFound(why)
@@ -104,7 +109,7 @@ fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resoluti
         }
         let runnables = runnables(file, &found, pattern.as_ref());
         if (filter.is_none() || runnables.is_empty())
-            && let Some(why) = doubts(&text, &source, &found)
+            && let Some(why) = warning(&text, &source, &found)
         {
             log(
                 Level::Warn,
@@ -119,7 +124,7 @@ fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resoluti
     })
 }
 
-/// One runnable for each test that the filter lets through.
+/// A runnable for each test whose name matches the filter.
 fn runnables(file: &str, found: &Discovery, pattern: Option<&Regex>) -> Vec<Runnable> {
     let mut runnables = Vec::new();
     for (class, tests) in &found.classes {
@@ -136,49 +141,50 @@ fn runnables(file: &str, found: &Discovery, pattern: Option<&Regex>) -> Vec<Runn
     runnables
 }
 
-/// Why a file may hold tests that only importing it shows, if it may.
-fn doubts(text: &str, source: &Source, found: &Discovery) -> Option<String> {
+/// The reason why a file may contain tests that only its import shows. None where nothing hints at
+/// such tests.
+fn warning(text: &str, source: &Source, found: &Discovery) -> Option<String> {
     let has_tests = found.classes.iter().any(|(_, tests)| !tests.is_empty());
     let is_test_file = source.imports_unittest || !found.classes.is_empty();
     let loads = |doubt: &&Doubt| doubt.what == "load_tests()";
     let all = source.doubts.iter().chain(&found.doubts);
     let mut all: Vec<&Doubt> = all.filter(|doubt| is_test_file || loads(doubt)).collect();
     all.sort_by_key(|doubt| doubt.offset);
-    let mut said: Vec<String> = Vec::new();
+    let mut reasons: Vec<String> = Vec::new();
     for doubt in &all {
         let before = text.get(..doubt.offset).unwrap_or(text);
         let line = before.matches('\n').count() + 1;
-        let what = format!("{} in line {line}", doubt.what);
-        if !said.contains(&what) {
-            said.push(what);
+        let reason = format!("{} in line {line}", doubt.what);
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
         }
-        if said.len() == MAX_DOUBTS {
+        if reasons.len() == MAX_DOUBTS {
             break;
         }
     }
     if DOCTESTS.iter().any(|name| text.contains(name)) {
-        said.push("doctests".to_owned());
+        reasons.push("doctests".to_owned());
     }
-    if said.is_empty() && !has_tests {
+    if reasons.is_empty() && !has_tests {
         match &found.unknown {
             Some((class, base)) if is_test_file || found.is_suspect => {
-                said.push(format!(
+                reasons.push(format!(
                     "{class} derives from {base}, which is not in the project"
                 ));
             }
             _ if !found.classes.is_empty() => {
-                said.push("its test classes have no test method".to_owned());
+                reasons.push("its test classes have no test method".to_owned());
             }
             _ if source.imports_unittest => {
-                said.push("it imports unittest, but no test class is to be seen".to_owned());
+                reasons.push("it imports unittest but has no test class".to_owned());
             }
             _ => {}
         }
     }
-    (!said.is_empty()).then(|| said.join(", "))
+    (!reasons.is_empty()).then(|| reasons.join(", "))
 }
 
-/// Why a file that is Python gives no test.
+/// The reason why a valid Python file yields no test.
 fn why_nothing(file: &str, found: &Discovery, filter: Option<&str>) -> String {
     let tests = found
         .classes
@@ -187,7 +193,8 @@ fn why_nothing(file: &str, found: &Discovery, filter: Option<&str>) -> String {
     if let (Some(filter), Some((class, test))) = (filter, tests.clone().next()) {
         let (count, method) = (tests.count(), &test.method);
         return format!(
-            "none of the {count} tests of {file} matches `{filter}`; one of them is {class}.{method}"
+            "no test of {file} matches `{filter}`: \
+             it has {count} tests, such as {class}.{method}"
         );
     }
     if let Some((class, _)) = found.classes.first() {
@@ -195,8 +202,8 @@ fn why_nothing(file: &str, found: &Discovery, filter: Option<&str>) -> String {
     }
     match &found.unknown {
         Some((class, base)) => format!(
-            "{file} has no class that is known to derive from unittest.TestCase: {class} derives from {base}, which is \
-             not found in the project"
+            "{file} has no class that is known to derive from unittest.TestCase: \
+             {class} derives from {base}, which is not found in the project"
         ),
         None => format!("{file} has no class that derives from unittest.TestCase"),
     }

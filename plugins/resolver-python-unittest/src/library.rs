@@ -1,5 +1,7 @@
-//! The project's Python files as far as they have been looked at, and what their names stand for across files. Knows
-//! nothing of tests but the classes of the standard library that make them.
+//! Owns the Python files of the project that have been read, and the resolution of names across
+//! them.
+//!
+//! Does not know about test methods: a base class either is one of unittest's or it is not.
 
 use crate::source::{
     Alternatives, Binding, BindingIndex, Class, ClassIndex, Dotted, Module, Reference, Source, Star,
@@ -11,16 +13,16 @@ use std::rc::Rc;
 /// The largest Python file that is read, in bytes.
 pub(crate) const MAX_FILE: u64 = 16 << 20;
 
-/// How many files are kept, so that a base class that a thousand files share is read once.
+/// How many files are cached. A base class that a thousand test files share is read once.
 const MAX_KEPT: usize = 256;
 
-/// How many imports and other names may stand between a class and the name that it is used by.
+/// Limit for the imports and aliases between a name and its class.
 const MAX_HOPS: u32 = 32;
 
-/// How many names are looked up for one, since `from … import *` and branches leave several ways to go at each.
+/// Limit for the lookups of one name. Star imports and branches offer several ways at each step.
 const MAX_STEPS: usize = 1000;
 
-/// Where the standard library has the classes below. `unittest2` is its old backport.
+/// The modules that export [`TEST_CASES`]. `unittest2` is an old backport.
 const UNITTEST: [&str; 4] = [
     "unittest",
     "unittest.case",
@@ -31,51 +33,53 @@ const UNITTEST: [&str; 4] = [
 /// The classes whose subclasses are tests.
 const TEST_CASES: [&str; 2] = ["TestCase", "IsolatedAsyncioTestCase"];
 
-/// Where else a project may have its modules, as setuptools and others have it.
+/// Directories of a project that often contain its modules, a convention of setuptools and others.
 const SOURCE_DIRECTORIES: [&str; 2] = ["src", "lib"];
 
-/// A class in a file of the project.
+/// Identifies a class in a file of the project.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Place {
+pub(crate) struct ClassId {
     pub(crate) file: String,
     pub(crate) class: ClassIndex,
 }
 
-/// What a name stands for, as far as finding tests needs it.
+/// What a name refers to, reduced to what the search for tests needs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Meaning {
     /// A class whose subclasses are tests.
     TestCase,
     /// A class in a file of the project.
-    Class(Place),
-    /// Something else, or something that is not in the project.
+    Class(ClassId),
+    /// Anything else, or something outside the project.
     Unknown,
 }
 
-/// What a name stands for.
+/// What a name refers to.
 #[derive(Clone, Debug)]
 enum Value {
-    /// A module of the project: its file, and the directory of its submodules.
+    /// A module of the project. A package without `__init__.py` has no file, and only a package has
+    /// a directory of submodules.
     Module {
         file: Option<String>,
         directory: Option<String>,
     },
-    /// Something that is not in the project, by its whole name.
+    /// Something outside the project, with its full name.
     Foreign(Dotted),
-    Class(Place),
+    Class(ClassId),
     Unknown,
 }
 
-/// The files that have been looked at.
+/// The files that have been read.
 #[derive(Default)]
 pub(crate) struct Library {
+    /// The content of each file; none where there is no such file or it cannot be read.
     sources: HashMap<String, Option<Rc<Source>>>,
-    /// The directory from which the files of each directory are imported.
+    /// Maps a directory to the directory from which its files are imported.
     tops: HashMap<String, String>,
 }
 
 impl Library {
-    /// Puts in a file that the caller has read.
+    /// Adds a file that the caller has read.
     pub(crate) fn put(&mut self, file: &str, source: Source) -> Rc<Source> {
         if self.sources.len() >= MAX_KEPT {
             self.sources.clear();
@@ -85,7 +89,7 @@ impl Library {
         source
     }
 
-    /// A file of the project, if it is there and can be read.
+    /// Returns a file of the project, and reads it on first use. None where it cannot be read.
     pub(crate) fn open(&mut self, file: &str) -> Option<Rc<Source>> {
         if let Some(known) = self.sources.get(file) {
             return known.clone();
@@ -103,15 +107,15 @@ impl Library {
         }
     }
 
-    /// A class of the project.
-    pub(crate) fn class(&mut self, place: &Place) -> Option<(Rc<Source>, ClassIndex)> {
+    /// Finds a class of the project: its file and its index there.
+    pub(crate) fn class(&mut self, place: &ClassId) -> Option<(Rc<Source>, ClassIndex)> {
         let source = self.open(&place.file)?;
         source.classes.get(place.class.0)?;
         Some((source, place.class))
     }
 
-    /// What a name in a file stands for. `tested` is the file that a user wants the tests of: where it is decides
-    /// where absolute imports are looked for.
+    /// Resolves a name that is used in `file`. `tested` is the file whose tests the user wants; its
+    /// directory decides where absolute imports are searched.
     pub(crate) fn meaning(&mut self, tested: &str, file: &str, name: &Reference) -> Meaning {
         match self.search(tested).reference(file, name, 0) {
             Value::Class(place) => Meaning::Class(place),
@@ -120,7 +124,7 @@ impl Library {
         }
     }
 
-    /// The file of a module that `file` imports, if it is in the project.
+    /// The file of a module that `file` imports. None for a module outside the project.
     pub(crate) fn module(&mut self, tested: &str, file: &str, module: &Module) -> Option<String> {
         match self.search(tested).module(file, module) {
             Value::Module { file, .. } => file,
@@ -128,6 +132,7 @@ impl Library {
         }
     }
 
+    /// Begins the resolution of one name.
     fn search<'a>(&'a mut self, tested: &'a str) -> Search<'a> {
         Search {
             library: self,
@@ -137,7 +142,7 @@ impl Library {
         }
     }
 
-    /// The directory from which a file is imported: the first one above it that is no package, or the project's own.
+    /// The directory from which a file is imported: the nearest one above it that is not a package.
     fn top(&mut self, file: &str) -> String {
         let start = directory(file);
         if let Some(top) = self.tops.get(start) {
@@ -163,11 +168,13 @@ impl Library {
                 .all(|each| each.is_alphanumeric() || each == '_');
         is_identifier
             && self.open(&join(directory, "__init__.py")).is_some()
-            // As the runner has it: such a directory is a project.
-            && [".git", "pyproject.toml"].iter().all(|name| workspace::stat(&join(directory, name)).is_err())
+            // The root of a project is not a package of its parent; the runner has the same rule.
+            && [".git", "pyproject.toml"]
+                .iter()
+                .all(|name| workspace::stat(&join(directory, name)).is_err())
     }
 
-    /// A module of a directory.
+    /// Finds a module by its path below a directory: a package, a file or a namespace package.
     fn module_in(&mut self, directory: &str, path: &[String]) -> Option<Value> {
         let within = path
             .iter()
@@ -186,7 +193,7 @@ impl Library {
                 directory: None,
             });
         }
-        // A directory without an __init__.py is a package too, if nothing else has that name.
+        // A directory without __init__.py is a namespace package where nothing else has its name.
         let stat = workspace::stat(if within.is_empty() { "." } else { &within });
         stat.is_ok_and(|stat| stat.kind == FileKind::Directory)
             .then_some(Value::Module {
@@ -196,17 +203,20 @@ impl Library {
     }
 }
 
-/// The search for what one name stands for.
+/// The resolution of one name.
 struct Search<'a> {
     library: &'a mut Library,
-    /// The file that the user wants the tests of.
+    /// The file whose tests the user wants.
     tested: &'a str,
-    /// What names of files have been found to stand for; nothing while they are looked up, so that a circle ends.
+    /// The value of each resolved name of a file. None while its resolution runs, which ends
+    /// circular imports.
     known: HashMap<(String, String), Option<Value>>,
+    /// The lookups so far, limited by [`MAX_STEPS`].
     steps: usize,
 }
 
 impl Search<'_> {
+    /// Resolves a dotted name that is used in `file`.
     fn reference(&mut self, file: &str, reference: &Reference, hops: u32) -> Value {
         let (Some((first, rest)), Some(source)) =
             (reference.name.split_first(), self.library.open(file))
@@ -219,7 +229,8 @@ impl Search<'_> {
             .fold(first, |value, part| self.attribute(value, part, hops))
     }
 
-    /// What a name stands for, by what it may be bound to and the star imports up to where it is used.
+    /// Resolves a name from its possible bindings and from the star imports before its use. A star
+    /// import counts where it follows the newest binding.
     fn name(
         &mut self,
         file: &str,
@@ -278,9 +289,10 @@ impl Search<'_> {
         foreign.map_or(Value::Unknown, Value::Foreign)
     }
 
+    /// Resolves one binding of `file`.
     fn binding(&mut self, file: &str, source: &Source, index: BindingIndex, hops: u32) -> Value {
         match source.bindings.get(index.0) {
-            Some(Binding::Class(class)) => Value::Class(Place {
+            Some(Binding::Class(class)) => Value::Class(ClassId {
                 file: file.to_owned(),
                 class: *class,
             }),
@@ -294,7 +306,7 @@ impl Search<'_> {
         }
     }
 
-    /// What a name at the top of a file stands for in the end.
+    /// Resolves a name at the top level of a file, as it is at the end of the file.
     fn global(&mut self, file: &str, name: &str, hops: u32) -> Value {
         let key = (file.to_owned(), name.to_owned());
         if let Some(known) = self.known.get(&key) {
@@ -311,6 +323,7 @@ impl Search<'_> {
         value
     }
 
+    /// Resolves an attribute of a value.
     fn attribute(&mut self, of: Value, name: &str, hops: u32) -> Value {
         match of {
             Value::Module { file, directory } => {
@@ -335,8 +348,8 @@ impl Search<'_> {
         }
     }
 
-    /// What a name stands for in a class, or in those above it.
-    fn member(&mut self, place: &Place, name: &str, hops: u32) -> Value {
+    /// Resolves an attribute of a class or of its bases.
+    fn member(&mut self, place: &ClassId, name: &str, hops: u32) -> Value {
         self.steps += 1;
         let (Some((source, index)), true) = (
             self.library.class(place),
@@ -361,7 +374,7 @@ impl Search<'_> {
         Value::Unknown
     }
 
-    /// The module that `file` imports.
+    /// Finds the module that `file` imports.
     fn module(&mut self, file: &str, module: &Module) -> Value {
         if module.level > 0 {
             let mut within = directory(file);
@@ -377,7 +390,7 @@ impl Search<'_> {
         let Some(first) = module.path.first() else {
             return Value::Unknown;
         };
-        // unittest itself is imported before anything of the project.
+        // The interpreter imports unittest before any module of the project can shadow it.
         if UNITTEST.contains(&first.as_str()) {
             return Value::Foreign(module.path.clone());
         }
@@ -394,7 +407,8 @@ impl Search<'_> {
         namespace.unwrap_or_else(|| Value::Foreign(module.path.clone()))
     }
 
-    /// Where absolute imports are looked for: first where the runner looks, then where a path that something else sets may lead.
+    /// The directories to search for absolute imports: first those of the runner, then those that a
+    /// project may add to `sys.path` itself.
     fn directories(&mut self, file: &str) -> Vec<String> {
         let mut directories = vec![self.library.top(self.tested), String::new()];
         directories.push(directory(file).to_owned());
@@ -414,8 +428,8 @@ impl Search<'_> {
     }
 }
 
-/// Whether something that is not in the project is a class whose subclasses are tests. What is not of the standard library says so by its
-/// name: `django.test.TestCase`.
+/// Whether a name outside the project is a class whose subclasses are tests. Outside the standard
+/// library this is a guess from the name, such as `django.test.TestCase`.
 fn is_test_case(name: &[String]) -> bool {
     let Some((last, module)) = name.split_last() else {
         return false;
@@ -437,7 +451,7 @@ fn join(directory: &str, name: &str) -> String {
     }
 }
 
-/// The directory that a file is in; empty for the project's own.
+/// The directory of a file; empty for the root of the project.
 fn directory(file: &str) -> &str {
     match file.rsplit_once('/') {
         Some(("", _)) => "/",
@@ -446,7 +460,7 @@ fn directory(file: &str) -> &str {
     }
 }
 
-/// The directory above, if its name tells.
+/// The parent of a directory. None where the name does not show it, as for `..`.
 fn above(of: &str) -> Option<&str> {
     match of {
         "" | "." | "/" => None,

@@ -1,9 +1,9 @@
-//! What names stand for across files.
+//! Tests of the resolution of names across files.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use super::*;
 use persea_plugin_sdk::testing::{Files, Host};
 
-/// What a name stands for: a class by its file and name.
+/// What a name refers to; a class is given by its file and its name.
 #[derive(Debug, PartialEq)]
 enum Found {
     TestCase,
@@ -31,9 +31,11 @@ fn class(file: &str, class: &str) -> Found {
 }
 
 #[test]
-fn the_standard_library_is_known_under_any_name() {
-    let test = "import unittest, unittest as u, unittest.case\nfrom unittest import TestCase as T, case\n\
-                from unittest import IsolatedAsyncioTestCase\nBase = u.TestCase\nfrom compat import ut\n";
+fn unittest_classes_are_known_under_any_alias() {
+    let test = "import unittest, unittest as u, unittest.case\n\
+                from unittest import TestCase as T, case\n\
+                from unittest import IsolatedAsyncioTestCase\nBase = u.TestCase\n\
+                from compat import ut\n";
     let compat =
         "try:\n    import unittest2 as ut\nexcept ImportError:\n    import unittest as ut\n";
     let _host = Host::new()
@@ -58,14 +60,19 @@ fn the_standard_library_is_known_under_any_name() {
     assert_eq!(
         meaning("t.py", "TestCase"),
         Found::Unknown,
-        "it is not imported under that name"
+        "the file does not import that name"
     );
 }
 
 #[test]
-fn classes_are_followed_through_the_project() {
+fn class_is_found_through_every_form_of_import() {
     let files = Files::new()
-        .file("pkg/tests/t.py", "from .base import A\nfrom ..common import B as C\nfrom pkg import D\nimport pkg.common as p\nimport sibling\nfrom stars import *\n")
+        .file(
+            "pkg/tests/t.py",
+            "from .base import A\nfrom ..common import B as C\n\
+                                 from pkg import D\nimport pkg.common as p\nimport sibling\n\
+                                 from stars import *\n",
+        )
         .file("pkg/tests/base.py", "class A: pass\n")
         .file("pkg/tests/sibling.py", "class S: pass\n")
         .file("pkg/tests/__init__.py", "")
@@ -88,8 +95,9 @@ fn classes_are_followed_through_the_project() {
 }
 
 #[test]
-fn a_class_from_outside_of_the_project_is_known_by_its_name() {
-    let test = "import django.test\nfrom testtools import TestCase\nfrom lib import Base\nclass Local: pass\n";
+fn class_outside_the_project_is_recognised_by_its_name() {
+    let test = "import django.test\nfrom testtools import TestCase\nfrom lib import Base\n\
+                class Local: pass\n";
     let _host = Host::new().files(Files::new().file("t.py", test)).install();
     assert_eq!(
         meaning("t.py", "django.test.SimpleTestCase"),
@@ -100,12 +108,12 @@ fn a_class_from_outside_of_the_project_is_known_by_its_name() {
     assert_eq!(
         meaning("t.py", "OtherTestCase"),
         Found::Unknown,
-        "nothing imports it"
+        "the file does not import that name"
     );
 }
 
 #[test]
-fn circles_come_to_an_end() {
+fn circular_imports_terminate() {
     let files = Files::new()
         .file("a.py", "from b import X\nY = X\nZ = Z\n")
         .file("b.py", "from a import Y as X\nfrom b import *\n");
@@ -116,9 +124,10 @@ fn circles_come_to_an_end() {
     assert_eq!(meaning("b.py", "Q"), Found::Unknown);
 }
 
-/// Each of these modules imports all the others' names: without care there are more ways through them than atoms.
+/// Each of 40 modules star-imports all others, so the number of paths grows with the factorial of
+/// 40.
 #[test]
-fn many_ways_through_modules_come_to_an_end() {
+fn dense_star_imports_terminate() {
     let stars: String = (0..40).map(|i| format!("from m{i} import *\n")).collect();
     let detours: String = (0..40)
         .map(|i| format!("from m{i} import *\nx{i} = y.z{i}\n"))
@@ -138,7 +147,7 @@ fn many_ways_through_modules_come_to_an_end() {
 }
 
 #[test]
-fn imports_stay_below_where_the_file_is() {
+fn parent_directory_never_leaves_the_project() {
     assert_eq!(above("./a/b"), Some("./a"));
     assert_eq!(above("./a"), Some("."));
     assert_eq!(above("."), None);
@@ -152,21 +161,37 @@ fn imports_stay_below_where_the_file_is() {
 }
 
 #[test]
-fn names_are_resolved_as_python_does() {
+fn names_resolve_as_in_python() {
     let files = Files::new()
-        .file("pk/__init__.py", "from .impl import Thing\nfrom .test_base import Base as tests\n")
-        .file("pk/impl.py", "class Thing: pass\nclass Outer:\n    class Inner: pass\n    Alias = Inner\nclass Heir(Outer): pass\n")
-        .file("pk/test_base.py", "class Base: pass\nclass _Private: pass\n")
+        .file(
+            "pk/__init__.py",
+            "from .impl import Thing\nfrom .test_base import Base as tests\n",
+        )
+        .file(
+            "pk/impl.py",
+            "class Thing: pass\nclass Outer:\n    class Inner: pass\n\
+                             \x20   Alias = Inner\nclass Heir(Outer): pass\n",
+        )
+        .file(
+            "pk/test_base.py",
+            "class Base: pass\nclass _Private: pass\n",
+        )
         .file("pk/tests/__init__.py", "class Wrong: pass\n")
-        .file("starred.py", "__all__ = ['_Public']\nclass _Public: pass\nclass Hidden: pass\n")
+        .file(
+            "starred.py",
+            "__all__ = ['_Public']\nclass _Public: pass\nclass Hidden: pass\n",
+        )
         .file("pk/string.py", "class Own: pass\n")
         .file("space/deep/mod.py", "class Deep: pass\n")
         .file("src/lib2/__init__.py", "class Lib: pass\n")
         .file(
             "pk/t.py",
-            "import pk, pk.impl, space.deep.mod, lib2, string\nfrom pk.test_base import *\nfrom starred import *\n\
-             from pk import tests as Tests\nclass Base(Base): pass\nfrom pk.impl import Outer as Swapped, Heir\n\
-             First, Second = Heir, Swapped\nEither = Heir if x else Swapped\nLast: type = First\nfrom . import string as own\n",
+            "import pk, pk.impl, space.deep.mod, lib2, string\nfrom pk.test_base import *\n\
+             from starred import *\n\
+             from pk import tests as Tests\nclass Base(Base): pass\n\
+             from pk.impl import Outer as Swapped, Heir\n\
+             First, Second = Heir, Swapped\nEither = Heir if x else Swapped\nLast: type = First\n\
+             from . import string as own\n",
         );
     let _host = Host::new().files(files).install();
     for (name, found) in [
@@ -191,7 +216,7 @@ fn names_are_resolved_as_python_does() {
 }
 
 #[test]
-fn a_star_import_counts_from_where_it_stands() {
+fn star_import_overrides_only_earlier_bindings() {
     let files = Files::new()
         .file("a.py", "class X: pass\nclass Y: pass\n")
         .file("t.py", "class X: pass\nfrom a import *\nclass Y: pass\n");
@@ -201,7 +226,7 @@ fn a_star_import_counts_from_where_it_stands() {
 }
 
 #[test]
-fn modules_of_a_package_are_found_from_its_top_level() {
+fn modules_of_a_package_are_found_from_its_top_level_directory() {
     let files = Files::new()
         .file("one/pk/__init__.py", "")
         .file("one/pk/base.py", "class One: pass\n")
@@ -218,6 +243,6 @@ fn modules_of_a_package_are_found_from_its_top_level() {
     assert_eq!(
         meaning("one/pk/sub/t.py", "Sub"),
         sub,
-        "so that the runner reports that it is not found"
+        "the test is found, so that the runner can report the failed import"
     );
 }

@@ -1,15 +1,18 @@
-//! How deep brackets and blocks of a Python file are nested, found before it is parsed: the parser would overflow the stack.
+//! Owns the check for too deep nesting before a file is parsed: the parser would overflow the
+//! stack.
 
 use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::{Mode, lexer};
 
-/// How deep brackets and blocks may be nested. CPython stops at 200 brackets or 100 blocks; the parser has no limit of
-/// its own, and needs 2 KiB of a stack of 512 for each.
+/// Limit for nested brackets and blocks together. CPython stops at 200 brackets or 100 blocks. The
+/// parser has no limit, and takes 2 KiB of a stack of 512 KiB for each level.
 pub(crate) const MAX_NESTING: usize = 100;
 
-/// Where brackets or blocks are nested too deeply to be parsed, in bytes, if they are.
+/// The byte offset at which brackets or blocks may be nested too deeply to parse the file. None
+/// where the whole file can be parsed.
 pub(crate) fn nested_too_deeply(text: &str) -> Option<usize> {
-    // A quick look that takes brackets in strings for brackets; few files go further.
+    // A fast first pass also counts brackets in strings and comments. Only files that exceed the
+    // limit here go through the lexer.
     let mut depth = 0_usize;
     let mut blank = Some(0_usize);
     let suspect = text.bytes().position(|byte| {

@@ -1,9 +1,12 @@
-//! What a user may type for Python tests: `dir/f.py`, and `dir/f.py:REGEX` for some of them. Looks at no file.
+//! Owns the form of a reference: `dir/f.py`, or `dir/f.py:REGEX` for some of its tests.
+//!
+//! Does not know about the file system.
 
-/// Splits a reference into the Python file and the filter behind it, or says why it names no Python file.
+/// The possible readings of a reference as a Python file and a filter, the preferred one first.
+/// Empty for a reference that cannot name a Python file.
 ///
-/// The file's name wins over the filter: whether `a.py:b.py` is one file or a filter is for the caller to try, in the
-/// order of the answers.
+/// `a.py:b.py` has two readings: one file name, or a file and a filter. The caller tries them in
+/// order.
 pub(crate) fn readings(reference: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let whole = reference.ends_with(".py").then_some((reference, None));
     let split = reference.find(".py:").and_then(|at| {
@@ -22,7 +25,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_is_a_file_or_a_file_with_a_filter() {
+    fn reference_is_a_file_or_a_file_with_a_filter() {
         assert_eq!(all("dir/f.py"), [("dir/f.py", None)]);
         assert_eq!(all("/abs/f.py:T.test_a"), [("/abs/f.py", Some("T.test_a"))]);
         assert_eq!(all("f.py:(?:A|B).test"), [("f.py", Some("(?:A|B).test"))]);

@@ -1,20 +1,22 @@
-//! What names stand for at each place of a Python file: bindings, and how branches add to them. Knows nothing of other files.
+//! Owns the names of a module or a class: their bindings, and how branches change them.
+//!
+//! Does not know about other files.
 
 use std::collections::HashMap;
 
 use crate::directive::Directives;
 
-/// The most values that one name may have from different branches.
+/// Limit for the bindings that one name may have from different branches.
 const MAX_ALTERNATIVES: usize = 8;
 
 /// A dotted name, split: `unittest.TestCase`.
 pub(crate) type Dotted = Vec<String>;
 
-/// A binding of a file: they are numbered in the order in which the file makes them.
+/// Index of a binding in its file, in the order of the source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct BindingIndex(pub(crate) usize);
 
-/// A class of a file, nested ones included.
+/// Index of a class in its file. Nested classes count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ClassIndex(pub(crate) usize);
 
@@ -24,25 +26,25 @@ pub(crate) enum Binding {
     Class(ClassIndex),
     /// A module: `import a.b as name`.
     Module(Module),
-    /// Something out of a module: `from a.b import symbol as name`.
+    /// A name imported from a module: `from a.b import symbol as name`.
     Import {
         module: Module,
         symbol: String,
     },
-    /// What another name stood for: `name = a.b`.
+    /// Another name: `name = a.b`.
     Alias(Reference),
-    /// A function, with what its docstring says.
+    /// A function, with the directives of its docstring.
     Function(Directives),
-    /// The result of a call, which only running shows.
+    /// The result of a call, which only running the file shows.
     Call,
-    /// Anything else: no class and no function.
+    /// Anything else, which is neither a class nor a function.
     Other,
 }
 
 /// A module as an import statement names it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Module {
-    /// How many dots stand before the name; 0 for an absolute import.
+    /// The number of dots before the name; 0 for an absolute import.
     pub(crate) level: u32,
     pub(crate) path: Dotted,
 }
@@ -51,32 +53,32 @@ pub(crate) struct Module {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Star {
     pub(crate) module: Module,
-    /// The first binding that comes after it.
+    /// The index of the first binding after the import.
     pub(crate) before: BindingIndex,
 }
 
-/// A dotted name where it is used: its first part means what it was bound to there.
+/// A dotted name at the place of its use, with the bindings of its first part there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Reference {
     pub(crate) name: Dotted,
-    /// What the first part may be bound to, the likeliest first.
+    /// The possible bindings of the first part, the likeliest first.
     pub(crate) bindings: Alternatives,
-    /// How many star imports come before it.
+    /// The number of star imports before the use.
     pub(crate) stars: usize,
 }
 
-/// What a name may be bound to, the likeliest first; more than one where branches bind it.
+/// The possible bindings of a name, the likeliest first. Branches give a name more than one.
 pub(crate) type Alternatives = Vec<BindingIndex>;
 
-/// The names of a block that has a namespace: a module or a class.
+/// The namespace of a module or a class while its statements are read.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
     names: HashMap<String, Alternatives>,
-    /// The names that were changed, with what they were before.
+    /// Each change of a name in order, with its bindings before the change.
     changes: Vec<(String, Alternatives)>,
 }
 
-/// What a branch has bound names to; nothing where it has deleted one.
+/// The names that a branch changed, with their new bindings. A deleted name has none.
 pub(crate) type Changes = HashMap<String, Alternatives>;
 
 impl Scope {
@@ -84,7 +86,7 @@ impl Scope {
         self.names.get(name)
     }
 
-    /// Binds a name, or unbinds it where there is nothing to bind it to.
+    /// Binds a name. An empty list deletes the name.
     pub(crate) fn set(&mut self, name: &str, to: Alternatives) {
         let before = self.replace(name, to);
         self.changes.push((name.to_owned(), before));
@@ -99,12 +101,12 @@ impl Scope {
         before.unwrap_or_default()
     }
 
-    /// Where a branch begins, for `end_branch`.
+    /// Begins a branch. Returns the mark for `end_branch`.
     pub(crate) fn begin_branch(&self) -> usize {
         self.changes.len()
     }
 
-    /// Takes back what a branch has changed, and returns it.
+    /// Undoes the changes of a branch and returns them.
     pub(crate) fn end_branch(&mut self, begin: usize) -> Changes {
         let mut changed = Changes::new();
         for (name, before) in self.changes.split_off(begin).into_iter().rev() {
@@ -114,7 +116,7 @@ impl Scope {
         changed
     }
 
-    /// Goes on after branches of which one is taken, the likeliest first.
+    /// Merges alternative branches, of which exactly one runs. The likeliest branch comes first.
     pub(crate) fn merge(&mut self, branches: &[Changes]) {
         let mut names: Vec<&String> = branches.iter().flat_map(HashMap::keys).collect();
         names.sort_unstable();
@@ -133,7 +135,7 @@ impl Scope {
         }
     }
 
-    /// What the names stand for in the end.
+    /// The bindings at the end of the block.
     pub(crate) fn into_names(self) -> HashMap<String, Alternatives> {
         self.names
     }
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_leaves_the_scope_as_it_was_until_it_is_merged() {
+    fn branch_changes_the_scope_only_when_merged() {
         let mut scope = Scope::default();
         scope.set("kept", bindings(&[0]));
         scope.set("changed", bindings(&[1]));
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_every_branch_deletes_is_unbound() {
+    fn name_that_every_branch_deletes_is_unbound() {
         let mut scope = Scope::default();
         scope.set("name", bindings(&[0]));
         let begin = scope.begin_branch();

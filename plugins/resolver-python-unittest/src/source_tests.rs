@@ -1,6 +1,7 @@
-//! What is read of one file.
+//! Tests of the outline of one file.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 use super::*;
+use crate::expression::split;
 use proptest::prelude::*;
 
 fn names(class: &Class) -> Vec<&str> {
@@ -19,7 +20,7 @@ fn absolute(path: &str) -> Module {
 }
 
 #[test]
-fn classes_and_their_methods_are_names_of_where_they_stand() {
+fn outline_has_classes_with_bases_methods_and_directives() {
     let source = Source::read(
         "class A(u.TestCase, Base[int], make(), metaclass=M):\n\
          \x20   '''Doc.\n\n    :avocado: tags=x\n    '''\n\
@@ -32,7 +33,7 @@ fn classes_and_their_methods_are_names_of_where_they_stand() {
          \x20   class Nested(u.TestCase):\n        def test_n(self): pass\n\
          if x:\n    class B(A): pass\n",
     );
-    assert_eq!(source.broken, None);
+    assert_eq!(source.syntax_error, None);
     let top: Vec<&str> = source.names.keys().map(String::as_str).collect();
     assert_eq!(top.len(), 2, "{top:?}");
     let class = source.class("A").unwrap();
@@ -44,7 +45,7 @@ fn classes_and_their_methods_are_names_of_where_they_stand() {
     assert_eq!(class.methods[1].directives.tags, [("y".to_owned(), vec![])]);
 }
 
-/// What a name stands for in the end, the likeliest first.
+/// The possible bindings of a top-level name at the end of the file, the likeliest first.
 fn bound<'a>(source: &'a Source, name: &str) -> Vec<&'a Binding> {
     let bindings = source.names.get(name).cloned().unwrap_or_default();
     bindings
@@ -54,7 +55,7 @@ fn bound<'a>(source: &'a Source, name: &str) -> Vec<&'a Binding> {
 }
 
 #[test]
-fn names_are_known_by_what_they_stand_for() {
+fn imports_and_assignments_bind_names() {
     let source = Source::read(
         "import unittest, os.path, a.b as ab\n\
          from ..x.y import z\nfrom . import w\nfrom s import *\n\
@@ -87,7 +88,7 @@ fn names_are_known_by_what_they_stand_for() {
 }
 
 #[test]
-fn a_name_means_what_it_was_bound_to_where_it_is_used() {
+fn reference_keeps_the_binding_at_its_use() {
     let source = Source::read(
         "from a import Base\nclass Base(Base): pass\nOther = Base\nclass Base: pass\n",
     );
@@ -107,7 +108,7 @@ fn a_name_means_what_it_was_bound_to_where_it_is_used() {
 }
 
 #[test]
-fn branches_bind_a_name_to_all_that_they_may() {
+fn branches_give_a_name_all_their_bindings() {
     let class = |number| Binding::Class(ClassIndex(number));
     let source = Source::read(
         "if x:\n    class A: pass\nelif y:\n    class A: pass\nelse:\n    class A: pass\n\
@@ -134,13 +135,15 @@ fn branches_bind_a_name_to_all_that_they_may() {
 }
 
 #[test]
-fn methods_below_conditions_and_by_assignment_are_tests() {
+fn conditional_and_assigned_methods_are_tests() {
     let source = Source::read(
         "def shared(self): pass\n\
          class A(B):\n\
-         \x20   def check(self): pass\n    test_alias = check\n    test_shared = shared\n    test_lambda = lambda self: None\n\
+         \x20   def check(self): pass\n    test_alias = check\n    test_shared = shared\n\
+         \x20   test_lambda = lambda self: None\n\
          \x20   if x:\n        def test_maybe(self): pass\n\
-         \x20   try:\n        import y\n        def test_tried(self): pass\n    except ImportError:\n        pass\n\
+         \x20   try:\n        import y\n        def test_tried(self): pass\n\
+         \x20   except ImportError:\n        pass\n\
          \x20   test_data = [1]\n    def test_gone(self): pass\n    del test_gone\n",
     );
     let class = source.class("A").unwrap();
@@ -156,57 +159,71 @@ fn methods_below_conditions_and_by_assignment_are_tests() {
 }
 
 #[test]
-fn a_broken_file_says_where_and_keeps_the_rest() {
+fn syntax_error_has_a_position_and_keeps_the_rest() {
     let source = Source::read(
         "class A(B):\n    def test_a(self):\n        é = = 1\n    def test_b(self): pass\n",
     );
-    let broken = source.broken.unwrap();
-    assert_eq!((broken.line, broken.column), (3, 13));
-    assert!(!broken.why.is_empty());
+    let error = source.syntax_error.unwrap();
+    assert_eq!((error.line, error.column), (3, 13));
+    assert!(!error.message.is_empty());
     assert_eq!(source.classes[0].name, "A");
-    assert_eq!(Source::read("print 'x'\n").broken.unwrap().line, 1);
+    assert_eq!(Source::read("print 'x'\n").syntax_error.unwrap().line, 1);
 }
 
 #[test]
-fn as_much_nesting_as_is_allowed_is_read() {
+fn nesting_at_the_limit_is_read() {
     for (open, close) in [("(", ")"), ("f(", ")"), ("{1: ", "}"), ("x[", "]")] {
         let deep = format!(
             "x = {}1{}\n",
             open.repeat(MAX_NESTING),
             close.repeat(MAX_NESTING)
         );
-        assert_eq!(Source::read(&deep).broken, None, "{open}");
+        assert_eq!(Source::read(&deep).syntax_error, None, "{open}");
     }
 }
 
 #[test]
-fn nesting_that_would_end_the_stack_is_refused() {
+fn nesting_beyond_the_limit_is_a_syntax_error() {
     let deep = format!("x = {}1{}\n", "(".repeat(100_000), ")".repeat(100_000));
-    assert!(Source::read(&deep).broken.unwrap().why.contains("nested"));
+    assert!(
+        Source::read(&deep)
+            .syntax_error
+            .unwrap()
+            .message
+            .contains("nested")
+    );
     let blocks: String = (0..300)
         .map(|depth| format!("{}if x:\n", " ".repeat(depth)))
         .collect();
-    assert!(Source::read(&blocks).broken.unwrap().why.contains("nested"));
+    assert!(
+        Source::read(&blocks)
+            .syntax_error
+            .unwrap()
+            .message
+            .contains("nested")
+    );
 }
 
 #[test]
-fn brackets_in_strings_are_no_nesting() {
+fn brackets_in_strings_do_not_count_as_nesting() {
     let data = format!(
         "x = '{}'\n#{}\nclass A(B): pass\n",
         "(".repeat(1000),
         "[".repeat(1000)
     );
     let source = Source::read(&data);
-    assert_eq!(source.broken, None);
+    assert_eq!(source.syntax_error, None);
     assert_eq!(source.classes.len(), 1);
 }
 
 proptest! {
     #[test]
-    fn any_text_is_read(text in "(?s)(class|def|import|from|[()\\[\\]{}:,.'\"\\\\#*=@ \n\ta-cé]){0,80}") {
+    fn no_text_panics(
+        text in "(?s)(class|def|import|from|[()\\[\\]{}:,.'\"\\\\#*=@ \n\ta-cé]){0,80}",
+    ) {
         let source = Source::read(&text);
-        if let Some(broken) = source.broken {
-            prop_assert!(broken.line >= 1 && broken.line <= text.matches('\n').count() + 1);
+        if let Some(error) = source.syntax_error {
+            prop_assert!(error.line >= 1 && error.line <= text.matches('\n').count() + 1);
         }
     }
 }
