@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the example of a job file as its page promises: on a Debian machine it installs a package for its tests and removes it again.
+# Runs the example job file on a Debian machine, where it installs a package for its tests and removes it again.
 # Usage: tests/debian.sh PERSEA. Needs apt, and root or a sudo that does not ask.
 set -euo pipefail
 persea=$(realpath "$1")
@@ -8,7 +8,7 @@ results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 
 packages() { dpkg-query --show --showformat '${binary:Package} ${Version} ${Status}\n'; }
-# Without an index nobody knows of any package.
+# Without an index apt knows no package.
 if [ -z "$(apt-cache policy hello 2>/dev/null)" ]; then
     sudo=()
     [ "$(id -u)" = 0 ] || sudo=(sudo)
@@ -32,7 +32,7 @@ diff <(echo "$automatic") <(apt-mark showauto)
 test ! -e scratch
 echo "the machine has the packages that it had before"
 
-# In sandboxes the machine never has it.
+# In sandboxes the package is never installed on the machine.
 "$persea" run --spawner sandbox --max-parallel-tasks 1 --results-dir "$results" --job job.toml
 grep -q "$tally" "$results/latest/events.jsonl"
 grep -q '"snapshot":"1-package-hello"' "$results/latest/events.jsonl"

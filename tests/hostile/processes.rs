@@ -1,19 +1,23 @@
-//! What the processes of a stranger's runner do: nothing of it outlives its task, holds up the job or reaches another's results.
+//! Owns processes of a hostile runner: none outlives its task, delays the job or reaches the
+//! results of another.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::hostile::{hostile, prepared, run};
-use crate::support::{Sandbox, finish};
+use crate::support::recipes::{shell, with};
+use crate::support::{Sandbox, assert_well_formed};
 
 const REPORTS: [&str; 3] = ["results.json", "results.xml", "results.tap"];
 
 /// A task of the hostile runner whose process runs this script.
 fn script(script: &str) -> String {
-    serde_json::json!({"kind": "shell", "uri": "x", "args": [script]}).to_string()
+    json!({"kind": "shell", "uri": "x", "args": [script]}).to_string()
 }
 
-const SOON: [&str; 2] = ["--task-timeout", "1"];
+const SHORT_TIMEOUT: [&str; 2] = ["--task-timeout", "1"];
 
 #[test]
 fn double_forked_daemons_are_killed() {
@@ -23,7 +27,8 @@ for number in range(5):
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            for name in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT): signal.signal(name, signal.SIG_IGN)
+            for name in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                signal.signal(name, signal.SIG_IGN)
             os.closerange(0, 100)
             while True: time.sleep(1)
         os._exit(0)
@@ -35,8 +40,8 @@ for number in range(5):
 
 #[test]
 fn process_that_ignores_signals_is_killed() {
-    let deaf = "trap '' TERM INT HUP; while :; do sleep 0.1; done";
-    let (sandbox, ran) = hostile(&script(deaf), &SOON, 8);
+    let ignores = "trap '' TERM INT HUP; while :; do sleep 0.1; done";
+    let (sandbox, ran) = hostile(&script(ignores), &SHORT_TIMEOUT, 8);
     assert_eq!(sandbox.job().status("x"), "INTERRUPTED");
     assert!(ran.took.as_secs() < 20, "{ran}");
 }
@@ -44,7 +49,7 @@ fn process_that_ignores_signals_is_killed() {
 #[test]
 fn process_that_stops_itself_and_its_parents_is_killed() {
     let stops = "(kill -STOP $PPID; kill -STOP $$) & kill -STOP $$; echo went on";
-    let (sandbox, ran) = hostile(&script(stops), &SOON, 8);
+    let (sandbox, ran) = hostile(&script(stops), &SHORT_TIMEOUT, 8);
     assert_eq!(sandbox.job().status("x"), "INTERRUPTED");
     assert!(ran.took.as_secs() < 40, "{ran}");
 }
@@ -63,33 +68,21 @@ fn process_inherits_no_descriptor_of_the_host() {
     let (sandbox, _) = hostile(&script(writes), &[], 0);
     let job = sandbox.job();
     assert_eq!(job.status("x"), "PASS");
-    let forged = job
-        .events()
-        .into_iter()
-        .filter(|event| event["event"] == "forged");
-    assert_eq!(forged.count(), 0);
+    assert!(job.events_of("forged").is_empty());
 }
 
 #[test]
 fn process_that_kills_its_helper_fails_only_its_task() {
     let (sandbox, _) = hostile(&script("kill -KILL $PPID; sleep 100"), &[], 1);
-    let job = sandbox.job();
-    assert_eq!(job.status("x"), "ERROR");
-    assert!(job.reason("x").contains("helper"), "{}", job.reason("x"));
+    sandbox.job().assert_error("x", &["helper"]);
 }
 
 #[test]
 fn processes_of_a_runner_are_limited() {
     let many = r#"{"kind": "many", "uri": "x"}"#;
     let (sandbox, _) = hostile(many, &[], 1);
-    let job = sandbox.job();
-    assert_eq!(job.status("x"), "ERROR");
-    assert!(
-        job.reason("x")
-            .contains("its limit on handles, 1000: `plugins.limits.handles` raises it"),
-        "{}",
-        job.reason("x")
-    );
+    let error = "its limit on handles, 1000: `plugins.limits.handles` raises it";
+    sandbox.job().assert_error("x", &[error]);
 }
 
 #[test]
@@ -103,7 +96,7 @@ fn flood_of_random_output_reaches_no_report() {
         let size = job.0.join(report).metadata().unwrap().len();
         assert!(size < 1 << 20, "{report}: {size}");
     }
-    crate::support::assert_well_formed(&job.0.join("results.xml"));
+    assert_well_formed(&job.0.join("results.xml"));
 }
 
 #[test]
@@ -116,11 +109,7 @@ fn runner_cannot_claim_the_result_of_another_task() {
         job.test("after")["whiteboard"],
         job.test("before")["whiteboard"]
     );
-    let finished = job
-        .events()
-        .into_iter()
-        .filter(|event| event["event"] == "task-finished");
-    assert_eq!(finished.count(), 3);
+    assert_eq!(job.tasks_with("task-finished").len(), 3);
 }
 
 /// The names in a directory.
@@ -130,8 +119,8 @@ fn names(directory: &Path) -> BTreeSet<String> {
     names.collect()
 }
 
-/// A directory that is nobody's results, with what must not be read and a file that must not be written to.
-fn victim(sandbox: &Sandbox) -> String {
+/// Makes a directory outside of the results, whose files must be neither read nor written.
+fn make_victim(sandbox: &Sandbox) -> String {
     for name in ["secret", "stdout", "profile"] {
         sandbox.file(
             &format!("victim/{name}"),
@@ -141,11 +130,12 @@ fn victim(sandbox: &Sandbox) -> String {
     sandbox.project().join("victim").display().to_string()
 }
 
+/// The victim's files are as they were, and no report contains their text.
 #[track_caller]
 fn assert_unharmed(sandbox: &Sandbox) {
     let victim = sandbox.project().join("victim");
-    let wanted = ["profile", "secret", "stdout"].map(str::to_owned);
-    assert_eq!(names(&victim), BTreeSet::from(wanted));
+    let expected = ["profile", "secret", "stdout"].map(str::to_owned);
+    assert_eq!(names(&victim), BTreeSet::from(expected));
     for name in names(&victim) {
         let text = std::fs::read_to_string(victim.join(&name)).unwrap();
         assert_eq!(text, format!("this {name} is private\n"));
@@ -156,18 +146,17 @@ fn assert_unharmed(sandbox: &Sandbox) {
     }
 }
 
-/// On this machine itself, and where what a task does is kept from it.
-const SPAWNERS: [&str; 2] = ["process", "sandbox"];
-
-/// Runs a hostile task whose script begins in its directory, with the victim's path in `$V`, and looks that nothing came out of it.
-fn planted(kind: &str, script: &str, status: &str, options: &[&str]) {
-    for spawner in SPAWNERS {
+/// Runs a hostile task with each spawner, and checks that its victim is unharmed. The script begins
+/// in the task's directory `$OUT`, and `$V` is the path of the victim.
+#[track_caller]
+fn assert_harmless(kind: &str, script: &str, status: &str, options: &[&str]) {
+    for spawner in ["process", "sandbox"] {
         let sandbox = prepared();
         let script = format!(
             "V={}; OUT=$AVOCADO_TEST_OUTPUTDIR; cd $OUT || exit 7; {script}",
-            victim(&sandbox)
+            make_victim(&sandbox)
         );
-        let runnable = serde_json::json!({"kind": kind, "uri": "x", "args": [script]});
+        let runnable = json!({"kind": kind, "uri": "x", "args": [script]});
         let options = [&["--spawner", spawner], options].concat();
         let ran = run(&sandbox, &runnable.to_string(), &options, 1);
         let job = sandbox.job();
@@ -181,10 +170,11 @@ fn planted(kind: &str, script: &str, status: &str, options: &[&str]) {
 
 #[test]
 fn links_in_place_of_output_are_not_reported() {
-    let links = "cd \"$AVOCADO_TEST_OUTPUTDIR\" || exit 7; rm -f stdout stderr; ln -s /etc/passwd stdout; ln -s /etc/passwd stderr; mkfifo debug.log; exit 1";
+    let links = "cd \"$AVOCADO_TEST_OUTPUTDIR\" || exit 7; rm -f stdout stderr
+                 ln -s /etc/passwd stdout; ln -s /etc/passwd stderr; mkfifo debug.log; exit 1";
     let (sandbox, _) = hostile(&script(links), &[], 1);
     let job = sandbox.job();
-    // They are where they are looked for.
+    // The links are in the directory where a report would read the output.
     assert_eq!(job.reason("x"), "Some(1) None");
     assert!(job.artifact("x", "stdout").contains("root:x:0"));
     for report in REPORTS {
@@ -194,49 +184,54 @@ fn links_in_place_of_output_are_not_reported() {
 
 #[test]
 fn pipe_in_place_of_the_log_is_not_opened() {
-    planted("shell", "mkfifo debug.log; exit 1", "FAIL", &[]);
-    planted("swap", "mkfifo planted secret", "FAIL", &[]);
+    assert_harmless("shell", "mkfifo debug.log; exit 1", "FAIL", &[]);
+    assert_harmless("swap", "mkfifo planted secret", "FAIL", &[]);
 }
 
 #[test]
 fn link_in_place_of_the_log_is_not_followed() {
-    planted("shell", "ln -s $V/profile debug.log; exit 1", "FAIL", &[]);
-    planted("shell", "ln -s $V/new debug.log; exit 1", "FAIL", &[]);
+    assert_harmless("shell", "ln -s $V/profile debug.log; exit 1", "FAIL", &[]);
+    assert_harmless("shell", "ln -s $V/new debug.log; exit 1", "FAIL", &[]);
 }
 
 #[test]
 fn link_in_place_of_the_directory_is_not_followed() {
     let swap = "mv $OUT $OUT.x; ln -s $V $OUT";
-    planted("shell", &format!("{swap}; exit 1"), "FAIL", &[]);
-    planted("swap", swap, "FAIL", &[]);
+    assert_harmless("shell", &format!("{swap}; exit 1"), "FAIL", &[]);
+    assert_harmless("swap", swap, "FAIL", &[]);
     let again = ["--retries", "1"];
-    planted("shell", &format!("{swap}; exit 1"), "FAIL", &again);
+    assert_harmless("shell", &format!("{swap}; exit 1"), "FAIL", &again);
 }
 
 #[test]
 fn link_in_place_of_by_status_is_not_followed() {
     let links = "cd ..; rm -rf by-status; ln -s $V by-status; exit 1";
-    planted("shell", links, "FAIL", &[]);
+    assert_harmless("shell", links, "FAIL", &[]);
 }
 
 #[test]
 fn variables_of_the_host_are_hidden_in_a_sandbox() {
     let sandbox = prepared();
-    // The host's, however they have come there; and what the helper holds, through which it could speak for it.
-    let looks = "cat /proc/[0-9]*/environ 2>&1 | tr '\\0' '\\n'; cat /proc/$PPID/maps && exit 3; readlink /proc/$PPID/fd/0 && exit 4; exit 0";
-    let own = r#"{"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "test $TOKEN = hunter2"], "identifier": "own"}"#;
-    sandbox.file("job.json", format!("[{},\n{own}]", script(looks)));
+    // The variables of every process there, and the memory and descriptors of the helper.
+    let looks = "cat /proc/[0-9]*/environ 2>&1 | tr '\\0' '\\n'
+                 cat /proc/$PPID/maps && exit 3
+                 readlink /proc/$PPID/fd/0 && exit 4
+                 exit 0";
+    let hostile = json!({"kind": "shell", "uri": "x", "args": [looks]});
+    let own = shell("own", "test $TOKEN = hunter2");
+    sandbox.recipe("job.json", &[hostile, own]);
     let args = ["run", "--plugin-dir", "plugins", "--spawner", "sandbox"];
-    let mut command = sandbox.persea(&[&args[..], &["job.json"]].concat());
-    let ran = finish(command.env("TOKEN", "hunter2").spawn().unwrap()).code(0);
+    let args = [&args[..], &["job.json"]].concat();
+    let ran = sandbox.run_with(&args, |command| command.env("TOKEN", "hunter2"));
+    let ran = ran.code(0);
     let job = sandbox.job();
     assert_eq!(job.status("x"), "PASS", "{ran}");
-    let seen = job.artifact("x", "stdout");
+    let environment = job.artifact("x", "stdout");
     assert!(
-        seen.contains("PATH=") && !seen.contains("hunter2"),
-        "{seen}"
+        environment.contains("PATH=") && !environment.contains("hunter2"),
+        "{environment}"
     );
-    // A test of the user's has them.
+    // The user's own test gets the variables of the host.
     assert_eq!(job.status("own"), "PASS", "{ran}");
 }
 
@@ -245,20 +240,23 @@ fn test_in_a_sandbox_cannot_reach_other_tests() {
     let sandbox = prepared();
     let honest = |name: &str, code: u8, after: &[&str]| {
         let script = format!("test ! -e planted && touch left && echo honest; exit {code}");
-        serde_json::json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", script], "identifier": name, "after": after})
+        with(shell(name, &script), "after", json!(after))
     };
-    let reaches = "test ! -e left || exit 7; touch planted; cd $AVOCADO_TEST_OUTPUTDIR/.. || exit 8; ls -A >2-x/seen
-        for name in 1-before 3-after 5-never; do mkdir $name; echo forged >$name/stdout; echo forged >$name/debug.log; done
-        ln -s /etc 4-after2; mkdir by-status; ln -s /etc by-status/FAIL; echo x >../.running; exit 0";
-    let x =
-        serde_json::json!({"kind": "shell", "uri": "x", "args": [reaches], "after": ["before"]});
-    let job = serde_json::json!([
+    let reaches = "test ! -e left || exit 7; touch planted
+        cd $AVOCADO_TEST_OUTPUTDIR/.. || exit 8; ls -A >2-x/seen
+        for name in 1-before 3-after 5-never; do
+            mkdir $name; echo forged >$name/stdout; echo forged >$name/debug.log
+        done
+        ln -s /etc 4-after2; mkdir by-status; ln -s /etc by-status/FAIL; echo x >../.running
+        exit 0";
+    let x = json!({"kind": "shell", "uri": "x", "args": [reaches], "after": ["before"]});
+    let tests = [
         honest("before", 1, &[]),
         x,
         honest("after", 1, &["x"]),
         honest("after2", 0, &["x"]),
-    ]);
-    sandbox.file("job.json", job.to_string());
+    ];
+    sandbox.recipe("job.json", &tests);
     let slot = ["--max-parallel-tasks", "1", "--spawner", "sandbox"];
     let args = [
         &["run", "--plugin-dir", "plugins"],
@@ -295,11 +293,8 @@ fn test_in_a_sandbox_cannot_reach_other_tests() {
         BTreeSet::from(failed)
     );
     assert!(!job.0.join(".running").exists());
-    // There and back.
-    let finished = job
-        .events()
-        .into_iter()
-        .find(|it| it["event"] == "job-finished");
-    assert_eq!(finished.unwrap()["data"]["switches"], 2);
+    // One switch to the sandbox of the plugin's task, and one back.
+    let finished = job.events_of("job-finished");
+    assert_eq!(finished[0]["data"]["switches"], 2);
     sandbox.assert_no_strays();
 }

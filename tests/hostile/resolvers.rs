@@ -1,11 +1,11 @@
-//! Resolvers that misbehave: each costs the reference that it was asked for, and sees of the machine what it should.
+//! Owns resolvers that misbehave: each fails only the reference that it was asked for, and reads
+//! only the project. And limits on the memory of answers, journals and job files.
 
 use crate::hostile::assert_printable;
-use crate::support::assert_well_formed;
 use crate::support::plugins::install;
-use crate::support::{Ran, Sandbox};
+use crate::support::{Ran, Sandbox, assert_stderr, assert_well_formed, finish};
 
-/// A project with the hostile resolver, a good list, and these files that it wants.
+/// A project with the hostile resolver, these empty files for it, and a list for another resolver.
 fn hostile_resolver(names: &[&str]) -> Sandbox {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
@@ -29,15 +29,9 @@ fn trapping_resolver_fails_only_its_reference() {
     ];
     sandbox.run(&args).code(1);
     let job = sandbox.job();
-    assert_eq!(job.status("trap.bad"), "ERROR");
-    let reason = job.reason("trap.bad");
-    for part in [
-        "resolver `hostile` (plugins/hostile-resolver.wasm)",
-        "panicked at",
-        "cannot bear trap.bad",
-    ] {
-        assert!(reason.contains(part), "{reason}");
-    }
+    let plugin = "resolver `hostile` (plugins/hostile-resolver.wasm)";
+    let parts = [plugin, "panicked at", "cannot bear trap.bad"];
+    job.assert_error("trap.bad", &parts);
     for name in ["echo good", "true", "/bin/true"] {
         assert_eq!(job.status(name), "PASS");
     }
@@ -63,7 +57,7 @@ fn trap_names_its_source_line() {
         .lines()
         .position(|line| line.contains("wasm32::unreachable()"))
         .unwrap();
-    // The instruction may be taken for that of the match around it.
+    // Debug information may attribute the instruction to the line of the `match` around it.
     let lines = [line, line + 1].map(|line| format!("resolver/src/lib.rs:{line}"));
     assert!(
         reason.contains("wasm `unreachable` instruction executed"),
@@ -94,7 +88,9 @@ fn endless_resolver_is_stopped_at_its_timeout() {
     let reason = job.reason("loop.bad");
     assert_eq!(
         reason,
-        "resolver `hostile` (plugins/hostile-resolver.wasm) has reached its limit on the time for one answer, 0.5 s: `plugins.resolver.timeout` raises it, or `plugins.resolver.hostile.timeout` alone"
+        "resolver `hostile` (plugins/hostile-resolver.wasm) has reached its limit on the time for \
+         one answer, 0.5 s: `plugins.resolver.timeout` raises it, or \
+         `plugins.resolver.hostile.timeout` alone"
     );
     assert_eq!(job.status("echo good"), "PASS");
     assert_eq!(job.results()["total"], 3);
@@ -107,31 +103,31 @@ fn job_file_gives_resolvers_no_file_outside_of_the_project() {
     std::fs::write(&outside, "noop: read").unwrap();
     std::fs::write(sandbox.root().join("key.list"), "secret").unwrap();
     let name = outside.display().to_string();
-    let suite = |reference: &str| {
+    let list_suite = |reference: &str| {
         sandbox.file(
             "job.toml",
             format!("[[suite]]\nname = 's'\nreferences = ['{reference}']\n"),
         );
         sandbox.run(&["list", "--job", "job.toml"])
     };
-    // What the user types is read wherever it is.
+    // A reference on the command line may be outside of the project.
     let typed = sandbox.run(&["list", &name]);
     assert!(
         typed.stderr.is_empty() && !typed.stdout.contains("not-permitted"),
         "{typed}"
     );
     for reference in [&*name, "../outside.list", "../key.list"] {
-        let ran = suite(reference).code(2);
+        let ran = list_suite(reference).code(2);
         assert!(ran.stdout.starts_with("MISSING"), "{ran}");
         assert!(
             !ran.stdout.contains("secret") && !ran.stdout.contains("noop"),
             "{ran}"
         );
     }
-    let ran = suite("good.list").code(0);
+    let ran = list_suite("good.list").code(0);
     assert_eq!(ran.stdout, "exec-test echo good\nexec-test true\n");
-    // Those of the host may look.
-    let ran = suite("/bin/true").code(0);
+    // Built-in resolvers may read outside of the project.
+    let ran = list_suite("/bin/true").code(0);
     assert_eq!(ran.stdout, "exec-test /bin/true\n");
 }
 
@@ -139,10 +135,7 @@ fn job_file_gives_resolvers_no_file_outside_of_the_project() {
 fn resolver_reads_only_the_project() {
     let sandbox = hostile_resolver(&["peek.bad", "../outside"]);
     std::os::unix::fs::symlink("../outside", sandbox.project().join("link-out")).unwrap();
-    let made = std::process::Command::new("mkfifo")
-        .arg(sandbox.project().join("pipe"))
-        .status();
-    assert!(made.unwrap().success());
+    sandbox.pipe("pipe");
     let ran = sandbox
         .run(&["list", "--plugin-dir", "plugins", "peek.bad"])
         .code(0);
@@ -179,33 +172,29 @@ fn names_from_a_resolver_are_escaped() {
     );
 }
 
-/// A reference that ends ERROR with these words; the good list is resolved all the same.
+/// The reference ends in ERROR with a reason that names the plugin and contains these parts, and
+/// the other list is resolved.
 #[track_caller]
-fn is_an_error(name: &str, options: &[&str], says: &[&str]) {
+fn assert_error(name: &str, options: &[&str], parts: &[&str]) {
     let sandbox = hostile_resolver(&[name]);
-    let mut args = vec!["run"];
-    args.extend(options);
-    args.extend([name, "good.list"]);
+    let args = [&["run"], options, &[name, "good.list"]].concat();
     let ran = sandbox.run(&args).code(1);
     assert_printable(&ran);
     let job = sandbox.job();
-    assert_eq!(job.status(name), "ERROR");
-    let reason = job.reason(name);
-    for part in says
-        .iter()
-        .chain([&"resolver `hostile` (plugins/hostile-resolver.wasm)"])
-    {
-        assert!(reason.contains(part), "no {part:?} in {reason}");
-    }
+    job.assert_error(name, parts);
+    job.assert_error(
+        name,
+        &["resolver `hostile` (plugins/hostile-resolver.wasm)"],
+    );
     assert_eq!(job.status("echo good"), "PASS");
     assert_eq!(job.results()["total"], 3);
 }
 
 #[test]
 fn ten_million_runnables_are_refused() {
-    is_an_error("millions.bad", &[], &["its limit on memory, 256 MiB"]);
-    // With more memory there is still the limit of a call.
-    is_an_error(
+    assert_error("millions.bad", &[], &["its limit on memory, 256 MiB"]);
+    // With enough memory, the limit on one call remains.
+    assert_error(
         "millions.bad",
         &["--set", "plugins.resolver.hostile.limits.memory_mb=4000"],
         &["its limit on what one call hands to the host, 32 MiB"],
@@ -214,34 +203,29 @@ fn ten_million_runnables_are_refused() {
 
 #[test]
 fn text_of_one_gibibyte_is_refused() {
-    is_an_error(
+    assert_error(
         "gib.bad",
         &[],
         &[
-            "its limit on memory, 256 MiB: `plugins.limits.memory_mb` raises it, or `plugins.resolver.hostile.limits.memory_mb` alone",
+            "its limit on memory, 256 MiB: `plugins.limits.memory_mb` raises it, or \
+             `plugins.resolver.hostile.limits.memory_mb` alone",
         ],
     );
-    is_an_error(
+    assert_error(
         "many.bad",
         &["--set", "plugins.limits.call_mb=8"],
         &["its limit on what one call hands to the host, 8 MiB"],
     );
 }
 
-/// Runs the binary, and gives the most memory that it took at once, in MiB.
-fn peak_of(sandbox: &Sandbox, args: &[&str]) -> (u64, Ran) {
+/// Runs the binary, and returns its peak of resident memory in MiB.
+fn run_with_peak(sandbox: &Sandbox, args: &[&str]) -> (u64, Ran) {
     const PEAK: &str = "import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:])
 print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
 sys.exit(code)";
-    let own = sandbox.persea(args);
-    let mut command = std::process::Command::new("python3");
-    command
-        .args(["-c", PEAK])
-        .arg(own.get_program())
-        .args(own.get_args());
-    sandbox.equip(&mut command);
-    let ran = crate::support::finish(command.spawn().unwrap());
+    let mut command = sandbox.persea_below(&["python3", "-c", PEAK], args);
+    let ran = finish(command.spawn().unwrap());
     let peak = ran
         .stderr
         .lines()
@@ -252,17 +236,18 @@ sys.exit(code)";
 
 #[test]
 fn json_that_expands_in_memory_is_refused() {
-    is_an_error(
+    assert_error(
         "heavy.bad",
         &[],
         &[
-            "its limit on the memory that one answer takes, 256 MiB: `plugins.limits.answer_mb` raises it, or `plugins.resolver.hostile.limits.answer_mb` alone",
+            "its limit on the memory that one answer takes, 256 MiB: `plugins.limits.answer_mb` \
+             raises it, or `plugins.resolver.hostile.limits.answer_mb` alone",
         ],
     );
     let sandbox = hostile_resolver(&["heavy.bad"]);
-    let (peak, ran) = peak_of(&sandbox, &["list", "heavy.bad"]);
+    let (peak, ran) = run_with_peak(&sandbox, &["list", "heavy.bad"]);
     ran.code(2);
-    // 31 MiB in the guest's memory several times, and once in the host's; a tree of it would be 2.6 GiB.
+    // The guest has several copies of the 31 MiB, the host one. Parsed they would take 2.6 GiB.
     assert!(peak < 700, "{peak} MiB");
 }
 
@@ -273,7 +258,7 @@ fn answers_kept_by_a_job_are_limited_in_total() {
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let sandbox = hostile_resolver(&names);
-    // Each takes some 7 MiB: ten of them fit.
+    // Each answer takes some 7 MiB, so that about ten of them fit.
     for (limit, words) in [
         (
             "plugins.limits.answers_mb=80",
@@ -281,7 +266,8 @@ fn answers_kept_by_a_job_are_limited_in_total() {
         ),
         (
             "run.plan_mb=80",
-            "its limit on the memory that the tasks of one job take, 80 MiB: `run.plan_mb` raises it",
+            "its limit on the memory that the tasks of one job take, 80 MiB: `run.plan_mb` raises \
+             it",
         ),
     ] {
         let deaths = "plugins.limits.deaths=1000";
@@ -310,10 +296,10 @@ fn journal_line_that_expands_in_memory_is_refused() {
     let data = format!(r#"{{"id":"r","name":"r","requirement":{requirement},"scope":"job"}}"#);
     let line = format!("{{\"event\":\"requirement-started\",\"time\":1,\"data\":{data}}}\n");
     std::fs::write(&journal, line).unwrap();
-    let (peak, ran) = peak_of(&sandbox, &["release", "latest"]);
+    let (peak, ran) = run_with_peak(&sandbox, &["release", "latest"]);
     let ran = ran.code(2);
-    let words = ":1: the line would take more than 1024 MiB of memory";
-    assert!(ran.stderr.contains(words), "{ran}");
+    let error = ":1: the line would take more than 1024 MiB of memory";
+    assert_stderr(&ran, &[error]);
     assert!(peak < 400, "{peak} MiB");
 }
 
@@ -323,11 +309,11 @@ fn job_file_with_too_many_tables_is_refused() {
     let tables = "{a=1},".repeat(2_700_000);
     let suite = "[[suite]]\nname = 's'\nreferences = ['/bin/true']\n";
     sandbox.file("job.toml", format!("[settings]\nx = [{tables}]\n{suite}"));
-    let (peak, ran) = peak_of(&sandbox, &["list", "--job", "job.toml"]);
+    let (peak, ran) = run_with_peak(&sandbox, &["list", "--job", "job.toml"]);
     let ran = ran.code(4);
-    let words = "job.toml: it has more than 500000 values, lists and tables";
-    assert!(ran.stderr.contains(words), "{ran}");
-    // It was 7.3 GiB.
+    let error = "job.toml: it has more than 500000 values, lists and tables";
+    assert_stderr(&ran, &[error]);
+    // Without the limit it was 7.3 GiB.
     assert!(peak < 400, "{peak} MiB");
 }
 
@@ -339,12 +325,17 @@ fn variants_over_the_memory_limit_are_not_built() {
     let axis = axis.join(", ");
     sandbox.file(
         "job.toml",
-        format!("[[suite]]\nname = 's'\nvariants.axes = {{a = [{axis}], b = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}}\n[[suite.task]]\nkind = 'noop'\nkwargs.text = '{text}'\n"),
+        format!(
+            "[[suite]]\nname = 's'\n\
+             variants.axes = {{a = [{axis}], b = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]}}\n\
+             [[suite.task]]\nkind = 'noop'\nkwargs.text = '{text}'\n"
+        ),
     );
-    let (peak, ran) = peak_of(&sandbox, &["list", "--job", "job.toml"]);
+    let (peak, ran) = run_with_peak(&sandbox, &["list", "--job", "job.toml"]);
     let ran = ran.code(4);
-    let words = "job.toml: the tests of suite `s` reach its limit on the memory that the tasks of one job take, 4096 MiB: `run.plan_mb` raises it";
-    assert!(ran.stderr.contains(words), "{ran}");
+    let error = "job.toml: the tests of suite `s` reach its limit on the memory that the tasks of \
+                 one job take, 4096 MiB: `run.plan_mb` raises it";
+    assert_stderr(&ran, &[error]);
     assert!(peak < 400, "{peak} MiB");
 }
 
@@ -371,12 +362,9 @@ fn resolver_cannot_read_pipes_devices_and_links() {
     link(".", "loop");
     link("nowhere", "dangling");
     link("circle", "circle");
-    let made = std::process::Command::new("mkfifo")
-        .arg(project.join("pipe"))
-        .status();
-    assert!(made.unwrap().success());
+    sandbox.pipe("pipe");
     let ran = sandbox.run(&["list", "look.bad"]).code(2);
-    // A link to the project itself leads to what may be read, and ends.
+    // A link to the project itself may be followed; the resolver ends the recursion.
     assert!(
         ran.stdout
             .contains(r#"read ["loop/loop/loop/secret"], listed "#),
@@ -411,24 +399,24 @@ fn directory_swapped_for_a_link_is_not_followed() {
     sandbox.file("inside/secret", "inside");
     sandbox.file("../outside/secret", "outside");
     sandbox.file("../outside/way-out", "");
-    let place = |name: &str| sandbox.project().join(name);
-    std::os::unix::fs::symlink("../outside", place("link")).unwrap();
+    let path = |name: &str| sandbox.project().join(name);
+    std::os::unix::fs::symlink("../outside", path("link")).unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let moved = |from: &str, to: &str| {
-                std::fs::rename(place(from), place(to)).unwrap();
+            let rename = |from: &str, to: &str| {
+                std::fs::rename(path(from), path(to)).unwrap();
             };
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 for name in ["inside", "link"] {
-                    moved(name, "swapped");
-                    moved("swapped", name);
+                    rename(name, "swapped");
+                    rename("swapped", name);
                 }
             }
         });
         let ran = sandbox.run(&["list", "race.bad"]);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        // Read as a directory, refused as a link, and never followed.
+        // The directory was read, the link refused, and its target never reached.
         assert_eq!(ran.code(0).stdout, "noop true true 0\n");
     });
 }
@@ -451,9 +439,9 @@ fn names_with_path_parts_become_plain_directories() {
             .all(|name| ["home", "project"].contains(&name.to_str().unwrap())),
         "{outside:?}"
     );
-    let events = job.events();
-    let finished = events.iter().filter(|it| it["event"] == "task-finished");
+    let finished = job.events_of("task-finished");
     let directories: Vec<&str> = finished
+        .iter()
         .map(|event| event["data"]["directory"].as_str().unwrap())
         .collect();
     assert_eq!(directories.len(), 10);

@@ -1,15 +1,17 @@
-//! Ways out of the sandbox, each a program that is run twice: on the machine itself, where it must get out, and in a sandbox, where it must
-//! not. So a case that fails for a reason of its own is noticed. `sandbox/ways.py` has the programs.
+//! Owns ways out of the sandbox. Each is a function of `sandbox/ways.py` that runs twice: outside
+//! of a sandbox, where it must succeed, and in one, where it must not. So a way that fails by a
+//! fault of its own is noticed.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use serde_json::{Value, json};
 
+use crate::support::recipes::{exec, with};
 use crate::support::{Ran, Sandbox, finish};
 
 mod kernel;
@@ -17,7 +19,15 @@ mod results;
 
 const NOBODY: u32 = 65534;
 
-/// Who runs the host.
+/// A program that runs a command as that user.
+const AS_NOBODY: [&str; 4] = [
+    "setpriv",
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+];
+
+/// The user who runs the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum User {
     Root,
@@ -26,11 +36,12 @@ pub enum User {
 
 const USERS: [User; 2] = [User::Root, User::Nobody];
 
-/// What the machine has around the project: what must not answer, and what must not be read.
+/// The surroundings of a project: sockets, pipes and a process that must be unreachable from a
+/// sandbox, and secrets that must be unreadable.
 pub struct Machine {
     pub sandbox: Sandbox,
     user: User,
-    /// A file system of its own lies at [`Machine::directory`].
+    /// Another file system is mounted at [`Machine::directory`].
     mounted: bool,
     process: Child,
     _sockets: (UnixListener, UnixDatagram, UnixListener, UnixDatagram),
@@ -98,7 +109,7 @@ impl Machine {
         machine
     }
 
-    /// The same with another file system at its directory.
+    /// A machine whose directory is another file system.
     pub fn mounted(user: User) -> Self {
         let mut machine = Self::new(user);
         machine.mounted = true;
@@ -109,7 +120,7 @@ impl Machine {
         self.sandbox.root().join("machine")
     }
 
-    /// The binary, started by the user.
+    /// The binary, started by the user, with the variables that `ways.py` reads.
     pub fn persea(&self, args: &[&str]) -> Command {
         let as_root = self.sandbox.persea(args);
         let mut words: Vec<std::ffi::OsString> = Vec::new();
@@ -121,30 +132,13 @@ impl Machine {
         match self.user {
             User::Root => words.push(as_root.get_program().into()),
             User::Nobody => {
-                let become_nobody = [
-                    "setpriv",
-                    "--reuid=65534",
-                    "--regid=65534",
-                    "--clear-groups",
-                ];
-                words.extend(become_nobody.map(Into::into));
+                words.extend(AS_NOBODY.map(Into::into));
                 words.push(self.sandbox.root().join("persea").into());
             }
         }
         let mut command = Command::new(&words[0]);
-        command
-            .args(&words[1..])
-            .args(args)
-            .current_dir(self.sandbox.project())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        for (name, value) in as_root.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        command.args(&words[1..]).args(args);
+        self.sandbox.equip(&mut command);
         if self.user == User::Nobody {
             command.env("XDG_CACHE_HOME", self.sandbox.root().join("cache"));
         }
@@ -159,13 +153,12 @@ impl Machine {
 
     /// Runs these tests with a spawner.
     pub fn run(&self, spawner: &str, tests: &[Value]) -> Ran {
-        self.sandbox
-            .file("job.json", Value::from(tests).to_string());
+        self.sandbox.recipe("job.json", tests);
         let args = ["run", "--spawner", spawner, "job.json"];
         finish(self.persea(&args).spawn().unwrap())
     }
 
-    /// Each of these ways leads out on the machine itself, and none from a sandbox.
+    /// Each of these ways succeeds outside of a sandbox, and none succeeds in one.
     #[track_caller]
     pub fn assert_held(&self, ways: &[&str]) {
         self.assert_all("process", ways, "PASS");
@@ -173,6 +166,7 @@ impl Machine {
         self.sandbox.assert_no_strays();
     }
 
+    /// With this spawner, each of these ways ends with this status, and for the reason expected.
     #[track_caller]
     fn assert_all(&self, spawner: &str, ways: &[&str], status: &str) {
         let mut tests: Vec<Value> = ways.iter().map(|way| test(way)).collect();
@@ -181,21 +175,15 @@ impl Machine {
         let job = self.sandbox.job();
         assert_eq!(job.status("beside"), "PASS", "{ran}");
         for way in ways {
-            let said = || job.artifact(way, "stdout");
-            assert_eq!(
-                job.status(way),
-                status,
-                "{:?}, {spawner}: {}{ran}",
-                self.user,
-                said()
-            );
-            // Not by a mistake of its own.
-            let end = if status == "PASS" {
-                ": out"
-            } else {
-                ": held: "
+            let printed = job.artifact(way, "stdout");
+            let context = || format!("{:?}, {spawner}: {printed}{ran}", self.user);
+            assert_eq!(job.status(way), status, "{}", context());
+            // The way failed because it was held, and not by a fault of its own.
+            let end = match status {
+                "PASS" => ": out",
+                _ => ": held: ",
             };
-            assert!(said().starts_with(&format!("{way}{end}")), "{}", said());
+            assert!(printed.starts_with(&format!("{way}{end}")), "{printed}");
         }
     }
 }
@@ -204,15 +192,15 @@ fn abstract_name(sandbox: &Sandbox) -> String {
     format!("persea{}", sandbox.root().display())
 }
 
+/// A test that tries this way.
 fn test(way: &str) -> Value {
-    json!({"kind": "exec-test", "uri": "python3", "args": ["ways.py", way], "identifier": way})
+    with(exec(way, "python3"), "args", json!(["ways.py", way]))
 }
 
-/// A test that is nobody else's matter.
+/// Another test, whose arguments must be hidden.
 fn beside() -> Value {
-    json!({
-        "kind": "exec-test", "uri": "/bin/true", "args": ["answer-of-the-test-beside"], "identifier": "beside",
-    })
+    let args = json!(["answer-of-the-test-beside"]);
+    with(exec("beside", "/bin/true"), "args", args)
 }
 
 /// Sockets and pipes in a directory of the machine.
@@ -248,9 +236,9 @@ fn abstract_sockets_are_unreachable_even_with_a_network() {
     for user in USERS {
         let machine = Machine::new(user);
         machine.assert_held(&ways);
-        let settings = "spawner.sandbox.network = true\n";
-        let config = "../home/.config/persea/config.toml";
-        machine.sandbox.file(config, settings);
+        machine
+            .sandbox
+            .user_config("spawner.sandbox.network = true\n");
         machine.assert_held(&ways);
     }
 }
@@ -258,10 +246,9 @@ fn abstract_sockets_are_unreachable_even_with_a_network() {
 #[test]
 fn sandbox_with_a_network_can_use_own_abstract_sockets() {
     let machine = Machine::new(User::Root);
-    let config = "../home/.config/persea/config.toml";
     machine
         .sandbox
-        .file(config, "spawner.sandbox.network = true\n");
+        .user_config("spawner.sandbox.network = true\n");
     let script = "import os, socket
 server = socket.socket(socket.AF_UNIX)
 server.bind('\\0persea-own')
@@ -278,13 +265,12 @@ fn results_of_jobs_are_hidden_from_tests() {
     for user in USERS {
         let machine = Machine::new(user);
         machine.assert_held(&ways);
-        // Also where they are made in the project itself.
+        // Also where the results directory is in the project.
         for results in [".", "results"] {
             let options = ["run", "--spawner", "sandbox", "--results-dir", results];
             let tests: Vec<Value> = ways.iter().map(|way| test(way)).chain([beside()]).collect();
-            machine
-                .sandbox
-                .file("job.json", Value::from(tests).to_string());
+            machine.sandbox.recipe("job.json", &tests);
+            // The second job could read the results of the first.
             for _ in 0..2 {
                 let args = [&options[..], &["job.json"]].concat();
                 let ran = finish(machine.persea(&args).spawn().unwrap());
@@ -314,7 +300,7 @@ fn paths_hidden_by_a_project_are_hidden_from_its_tests() {
     }
 }
 
-/// Keys and tokens in the home directory.
+/// Ways to read keys and tokens in the home directory.
 const SECRETS: [&str; 4] = [
     "ssh_key",
     "cloud_token",
@@ -336,9 +322,7 @@ fn only_the_user_can_show_hidden_paths() {
         let show = "spawner.sandbox.show = ['~/.ssh', '~/.aws/credentials', 'expected']\n";
         machine.sandbox.file("persea.toml", show);
         machine.assert_all("sandbox", &SECRETS, "FAIL");
-        machine
-            .sandbox
-            .file("../home/.config/persea/config.toml", show);
+        machine.sandbox.user_config(show);
         let hide = "spawner.sandbox.hide = ['expected', '~/.netrc']\n";
         machine.sandbox.file("persea.toml", hide);
         let shown = ["ssh_key", "cloud_token", "expected_results"];
@@ -353,9 +337,7 @@ fn shown_socket_is_reachable() {
     let machine = Machine::new(User::Root);
     let stream = machine.directory().join("stream");
     let show = format!("spawner.sandbox.show = ['{}']\n", stream.display());
-    machine
-        .sandbox
-        .file("../home/.config/persea/config.toml", show);
+    machine.sandbox.user_config(&show);
     machine.assert_all("sandbox", &["socket_of_the_machine"], "PASS");
     machine.assert_all("sandbox", &["datagrams_of_the_machine"], "FAIL");
 }

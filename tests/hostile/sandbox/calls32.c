@@ -1,4 +1,4 @@
-/* The same as a 32-bit program would, by its own numbers and entry: `int $0x80` works in a 64-bit program too. */
+/* The calls of calls.c by the numbers and the entry of 32-bit programs: `int $0x80` works in 64-bit programs too. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -18,7 +18,7 @@ static const struct { const char *name; long number, first, second; } CALLS[] = 
 };
 
 int main(void) {
-    /* socketcall(SYS_SOCKET, …): its arguments lie in memory. */
+    /* socketcall(SYS_SOCKET, …), whose arguments are in memory. */
     printf("socketcall %ld\n", call(102, 1, 0));
     fflush(stdout);
     for (unsigned n = 0; n < sizeof CALLS / sizeof *CALLS; n++) {

@@ -1,9 +1,12 @@
-//! What the kernel does for a process in a sandbox: no namespaces, no mounts, no keys, no other processes.
+//! Owns ways out of the sandbox through the kernel: namespaces, mounts, keys, other processes, and
+//! system calls that the filter refuses.
 
 use std::process::Command;
 
-use super::{Machine, USERS, User};
 use serde_json::json;
+
+use super::{Machine, USERS, User};
+use crate::support::recipes::exec;
 
 #[test]
 fn kernel_interfaces_are_blocked_for_every_user() {
@@ -53,7 +56,7 @@ fn privileged_kernel_interfaces_are_blocked_for_root() {
 
 #[test]
 fn x32_numbers_do_not_bypass_the_filter() {
-    // Most kernels do not have that ABI, so on the machine itself it may fail too.
+    // Most kernels lack that ABI, so it may fail outside of a sandbox too.
     let machine = Machine::new(User::Nobody);
     machine.assert_all("sandbox", &["io_uring_with_an_x32_number"], "FAIL");
 }
@@ -67,25 +70,23 @@ fn compile(machine: &Machine, name: &str, source: &str) {
     assert!(done.success(), "{name}");
 }
 
-/// What a program says for each call, with a spawner.
-fn said(machine: &Machine, spawner: &str, name: &str) -> Vec<(String, String)> {
-    let program = format!("./{name}");
-    let test = json!({"kind": "exec-test", "uri": program, "identifier": name});
-    let ran = machine.run(spawner, &[test]);
+/// The system calls that a compiled program tries, each with its result.
+fn results_of(machine: &Machine, spawner: &str, name: &str) -> Vec<(String, String)> {
+    let ran = machine.run(spawner, &[exec(name, &format!("./{name}"))]);
     assert_eq!(machine.sandbox.job().status(name), "PASS", "{ran}");
-    let said = machine.sandbox.job().artifact(name, "stdout");
-    let pairs = said.lines().filter_map(|line| line.split_once(' '));
-    pairs.map(|(call, end)| (call.into(), end.into())).collect()
+    let stdout = machine.sandbox.job().artifact(name, "stdout");
+    let pairs = stdout.lines().filter_map(|line| line.split_once(' '));
+    pairs
+        .map(|(call, result)| (call.into(), result.into()))
+        .collect()
 }
 
 #[test]
 fn each_filtered_call_is_refused() {
     let machine = Machine::new(User::Root);
     compile(&machine, "calls", include_str!("calls.c"));
-    let (on_machine, in_sandbox) = (
-        said(&machine, "process", "calls"),
-        said(&machine, "sandbox", "calls"),
-    );
+    let on_machine = results_of(&machine, "process", "calls");
+    let in_sandbox = results_of(&machine, "sandbox", "calls");
     assert!(in_sandbox.len() >= 40, "{in_sandbox:?}");
     for ((call, without), (_, with)) in on_machine.iter().zip(&in_sandbox) {
         assert_eq!(with, "Operation not permitted", "{call}");
@@ -98,17 +99,15 @@ fn each_filtered_call_is_refused() {
 fn each_filtered_32_bit_call_is_refused() {
     let machine = Machine::new(User::Root);
     compile(&machine, "calls32", include_str!("calls32.c"));
-    let (on_machine, in_sandbox) = (
-        said(&machine, "process", "calls32"),
-        said(&machine, "sandbox", "calls32"),
-    );
+    let on_machine = results_of(&machine, "process", "calls32");
+    let in_sandbox = results_of(&machine, "sandbox", "calls32");
     assert!(in_sandbox.len() >= 20, "{in_sandbox:?}");
-    for (call, end) in in_sandbox {
+    for (call, result) in in_sandbox {
         let errno = if call == "socketcall" { "-38" } else { "-1" };
-        assert_eq!(end, errno, "{call}");
+        assert_eq!(result, errno, "{call}");
     }
     let mut others = on_machine.iter().filter(|(call, _)| call != "clone");
-    assert!(others.all(|(_, end)| end != "-1"), "{on_machine:?}");
+    assert!(others.all(|(_, result)| result != "-1"), "{on_machine:?}");
 }
 
 #[test]

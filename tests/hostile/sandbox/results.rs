@@ -1,21 +1,25 @@
-//! What tests leave in their results, and who can use that afterwards.
+//! Owns files that tests leave in their results: they grant nobody a privilege. And the sandbox's
+//! own directories under every umask.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Machine, User};
-use crate::support::finish;
+use super::{AS_NOBODY, Machine, User};
+use crate::support::recipes::{exec, requiring, shell, with};
+use crate::support::{finish, wrapped};
 
-/// Leaves programs that run as root for whoever runs them, by bit and by capability, also deep below.
+/// A Python program that leaves two programs with set-user-id bits and all capabilities, one of
+/// them below 40 directories.
 const LEAVE: &str = r#"
 import os, shutil, struct, sys
 def leave(path):
     shutil.copy("/bin/sh", path)
-    # All capabilities, effective; of revision 2.
-    os.setxattr(path, "security.capability", struct.pack("<5I", 0x02000001, 0xffffffff, 0, 0x1ff, 0))
+    # Revision 2 of the format, with all capabilities effective.
+    capabilities = struct.pack("<5I", 0x02000001, 0xffffffff, 0, 0x1ff, 0)
+    os.setxattr(path, "security.capability", capabilities)
     os.chmod(path, 0o6755)
     assert os.stat(path).st_mode & 0o6000 and "security.capability" in os.listxattr(path)
 here = sys.argv[1]
@@ -45,6 +49,13 @@ fn walk(directory: &Path) -> Vec<std::path::PathBuf> {
     all
 }
 
+/// A command run as the user nobody.
+fn as_nobody(command: &[&str]) -> Command {
+    let mut setpriv = Command::new(AS_NOBODY[0]);
+    setpriv.args(&AS_NOBODY[1..]).args(command);
+    setpriv
+}
+
 fn has_capabilities(program: &Path) -> bool {
     let mut list = [0; 64];
     rustix::fs::getxattr(program, "security.capability", &mut list).is_ok()
@@ -54,21 +65,20 @@ fn has_capabilities(program: &Path) -> bool {
 fn programs_left_in_results_grant_no_privileges() {
     let machine = Machine::new(User::Root);
     machine.sandbox.file("leave.py", LEAVE);
-    let leaves = json!({
-        "kind": "exec-test", "uri": "/bin/sh", "identifier": "leaves",
-        "args": ["-c", "exec python3 leave.py \"$AVOCADO_TEST_OUTPUTDIR\""],
-    });
+    let leaves = shell(
+        "leaves",
+        "exec python3 leave.py \"$AVOCADO_TEST_OUTPUTDIR\"",
+    );
     let setup = "python3 leave.py \"$(ls -d ../home/persea/job-results/job-*/dependencies/*)\"";
-    let mut needs =
-        json!({"kind": "exec-test", "uri": "/bin/true", "identifier": "needs", "kwargs": {}});
-    needs["kwargs"]["dependencies"] = json!([
-        {"type": "command", "label": "leaves", "scope": "job", "setup": setup, "teardown": "true"}
-    ]);
+    let requirement = json!({
+        "type": "command", "label": "leaves", "scope": "job", "setup": setup, "teardown": "true",
+    });
+    let needs = requiring(exec("needs", "/bin/true"), &json!([requirement]));
     machine.run("sandbox", &[leaves, needs]).code(0);
     let job = machine.sandbox.job();
     let programs = programs(&job.0);
     assert_eq!(programs.len(), 4, "{programs:?}");
-    // Everybody may go as far as the job's directory.
+    // Everybody may traverse the directories above the job's.
     for above in machine
         .sandbox
         .root()
@@ -83,29 +93,19 @@ fn programs_left_in_results_grant_no_privileges() {
         let mode = program.metadata().unwrap().mode();
         assert_eq!(mode & 0o7777, 0o755, "{}", program.display());
         assert!(!has_capabilities(program), "{}", program.display());
-        let mut run = Command::new("setpriv");
-        run.args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            // By another program: setpriv itself still has root's capabilities.
-            .args(["sh", "-c", "exec \"$0\" -p -c true"])
-            .arg(program);
-        assert!(!run.output().unwrap().status.success());
+        // Below a shell, because setpriv itself still has the capabilities of root.
+        let mut run = as_nobody(&["sh", "-c", "exec \"$0\" -p -c true"]);
+        assert!(!run.arg(program).output().unwrap().status.success());
     }
-    // The reports are for everybody.
-    let mut read = Command::new("setpriv");
-    read.args(["--reuid=65534", "--regid=65534", "--clear-groups", "cat"])
-        .arg(job.0.join("results.json"));
-    assert!(read.output().unwrap().status.success());
+    // Everybody may read the reports.
+    let mut read = as_nobody(&["cat"]);
+    let read = read.arg(job.0.join("results.json")).output();
+    assert!(read.unwrap().status.success());
 }
 
 #[test]
 fn sandbox_works_under_every_umask() {
     let script = "cd / && ls / /usr >/dev/null && touch /tmp/new && test -r /etc/passwd";
-    let as_nobody = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-    ];
     let sh = ["sh", "-c", script];
     for (user, umask) in [
         (User::Root, "000"),
@@ -116,31 +116,15 @@ fn sandbox_works_under_every_umask() {
     ] {
         let machine = Machine::new(user);
         let words = match user {
-            // Somebody else than who runs the host.
-            User::Root => [&as_nobody[..], &sh].concat(),
+            // The test runs as another user than the host.
+            User::Root => [&AS_NOBODY[..], &sh].concat(),
             User::Nobody => sh.to_vec(),
         };
-        let test = json!({
-            "kind": "exec-test", "uri": words[0], "args": words[1..], "identifier": "enters",
-        });
-        machine
-            .sandbox
-            .file("job.json", Value::from(vec![test]).to_string());
+        let test = with(exec("enters", words[0]), "args", json!(words[1..]));
+        machine.sandbox.recipe("job.json", &[test]);
         let persea = machine.persea(&["run", "--spawner", "sandbox", "job.json"]);
-        let mut command = Command::new("sh");
-        command
-            .args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")])
-            .arg(persea.get_program())
-            .args(persea.get_args())
-            .current_dir(machine.sandbox.project())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped());
-        for (name, value) in persea.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        let set_umask = format!("umask {umask}; exec \"$0\" \"$@\"");
+        let mut command = wrapped(&["sh", "-c", &set_umask], &persea);
         let ran = finish(command.spawn().unwrap());
         assert_eq!(
             machine.sandbox.job().status("enters"),

@@ -1,4 +1,5 @@
-"""Ways out of a sandbox, one a function: `ways.py NAME` exits with 0 where it gets out, and otherwise with what held it.
+"""Ways out of a sandbox, each a function: `ways.py NAME` exits with 0 if it gets out, and otherwise
+prints what held it.
 
 $MACHINE is a directory of the machine with a socket and a pipe on which somebody answers, $PID a process, and $ABSTRACT the
 name of an abstract socket.
@@ -86,7 +87,7 @@ def cgroups_by_a_user_namespace():
 
 def mount_by_the_old_call():
     os.makedirs("mnt", exist_ok=True)
-    # Over itself, as a change of propagation: nothing else sees it.
+    # A change of propagation of the mount itself, which nothing else notices.
     call("mount", 0, b"/\0", 0, 1 << 18, 0)
 
 
@@ -164,7 +165,7 @@ def input_for_a_terminal():
 
 
 def input_for_a_terminal_with_other_bits():
-    # The kernel looks at 32 bits of the request.
+    # The kernel compares only 32 bits of the request.
     pid, terminal = pty.fork()
     if pid == 0:
         byte = ctypes.create_string_buffer(b"x")
