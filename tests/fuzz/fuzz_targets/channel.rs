@@ -1,5 +1,6 @@
-//! What the host reads from the helper's end of a channel: whatever comes from there, no request is answered twice, by another's reply or
-//! with more than was asked for, and the verdict is the same however the bytes are cut.
+//! Owns the host's side of the channel to a helper. Whatever bytes arrive, each request gets at
+//! most one reply, of its own kind and size, and the verdict does not depend on how the bytes are
+//! split.
 #![no_main]
 
 use std::collections::HashMap;
@@ -47,7 +48,7 @@ fn requests() -> Vec<Request> {
     ]
 }
 
-/// What is taken of the bytes, and whether they end in an error.
+/// The replies that are accepted, and whether the bytes end in an error.
 fn accepted(bytes: &[u8], piece: usize) -> (Vec<(Id, bool)>, bool) {
     let mut frames = FrameReader::with_limit(MAX_REPLY);
     let mut pending = PendingRequests::default();
@@ -88,7 +89,7 @@ fn accepted(bytes: &[u8], piece: usize) -> (Vec<(Id, bool)>, bool) {
     (taken, false)
 }
 
-/// An accepted reply fits the request with its id.
+/// Checks that an accepted reply fits the request with its id.
 fn check(reply: &Reply) -> Id {
     match reply {
         Reply::Started { id, pid } => {

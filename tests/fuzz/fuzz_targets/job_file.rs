@@ -1,4 +1,5 @@
-//! Job files: every text is one, or what is wrong with it is said, with a place that it has where it is no TOML of that shape.
+//! Owns job files. Every text is one, or an error says what is wrong, with a position in the text
+//! where the TOML or its shape is invalid.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -13,7 +14,7 @@ fuzz_target!(|text: &str| {
             Ok(job) => {
                 let mut config = Config::default();
                 job.configure(&mut config);
-                // Whether they fit is for the configuration to say, once all of it is there.
+                // The configuration checks the values later, when all its layers are known.
                 let _ = config.check();
             }
             Err(JobFileError::Syntax(ConfigError::Syntax {

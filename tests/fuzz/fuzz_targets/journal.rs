@@ -1,5 +1,5 @@
-//! Journals, as a host leaves them that is killed at any byte: every line that has its end is read once and in order, or named as
-//! broken; what comes after is read and written as if nothing had been.
+//! Owns journals of hosts that were killed at any byte. Every complete line is read once and in
+//! order, or reported as broken; the lines after it are read, and appending works.
 #![no_main]
 
 use std::path::Path;
@@ -9,7 +9,7 @@ use persea_journal::{Event, FILE_NAME, Journal, JournalError, Line, Reader};
 use persea_model::Attributes;
 use persea_fuzz::with_file;
 
-/// An event, or the number of a line that is none.
+/// An event, or the number of a broken line.
 type Found = Result<(String, u64, Option<String>, Attributes), u64>;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -35,11 +35,11 @@ fn plain(line: Line<Attributes>) -> (String, u64, Option<String>, Attributes) {
     (line.event, line.time, line.task, line.data)
 }
 
-/// All that a reader gives, also after lines that are no events.
+/// Everything that a reader returns, also after broken lines.
 fn read(directory: &Path, bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<Found> {
     let mut reader = Reader::open(directory).expect("the journal is there");
     let mut found = Vec::new();
-    // One call more than there are lines says that there is nothing more.
+    // One call per line, and one that returns the end.
     for _ in 0..=whole_lines(bytes).count() {
         match reader.next::<Attributes>(&wanted) {
             Ok(Some(line)) => found.push(Ok(plain(line))),
@@ -51,7 +51,7 @@ fn read(directory: &Path, bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<Fo
     panic!("the reader comes to no end");
 }
 
-/// Who asks for one kind gets all of it. Lines of other kinds need not be looked into.
+/// Checks that a reader of one kind gets all its events. It may skip broken lines of other kinds.
 fn only_some(directory: &Path, bytes: &[u8], all: &[Found]) {
     let Some((kind, ..)) = all.iter().flatten().last() else {
         return;
@@ -67,7 +67,7 @@ fn only_some(directory: &Path, bytes: &[u8], all: &[Found]) {
     assert_eq!(unexpected, None);
 }
 
-/// Another host adds to it: what was cut off goes, and nothing else.
+/// Checks that another host can append: only an incomplete last line is dropped.
 fn go_on(directory: &Path, mut expected: Vec<Found>) {
     let mut journal = Journal::reopen(directory).expect("nobody has it");
     journal

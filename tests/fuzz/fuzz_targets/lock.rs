@@ -1,4 +1,5 @@
-//! Lock files: every text is one that is written as it is read, or what is wrong with it is said, with a place that it has.
+//! Owns lock files. Every text is one and is written as it was read, or an error says what is
+//! wrong, with a position in the text.
 #![no_main]
 
 use std::path::Path;
@@ -16,7 +17,7 @@ fuzz_target!(|text: &str| {
             let again = Lock::parse(path, &written).expect("what is written can be read");
             assert_eq!(again.entries(), lock.entries());
             for entry in lock.entries() {
-                // Names become parts of files' names, and checksums decide what may be loaded.
+                // Names become parts of file names, and digests decide what may be loaded.
                 assert!(
                     entry
                         .name

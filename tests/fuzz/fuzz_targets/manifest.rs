@@ -1,16 +1,17 @@
-//! Components, as anybody may have made them: what a binary says of itself is within the contract, or it is refused.
+//! Owns manifests of untrusted components: what a binary declares is within the contract, or the
+//! binary is refused.
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use persea_plugin::{Manifest, World};
 
-/// The component of a seed: those are texts, so that people can read them.
+/// The component of a seed, which is in the text format so that people can read it.
 fn component(seed: &[u8]) -> Option<Vec<u8>> {
     let text = Some(seed).filter(|seed| seed.starts_with(b"("))?;
     Some(wat::parse_bytes(text).ok()?.into_owned())
 }
 
-// Not the text is mutated, but what it stands for.
+// Mutates the component of a seed and not its text, in which most mutations are syntax errors.
 fuzz_mutator!(
     |data: &mut [u8], size: usize, max_size: usize, _seed: u32| {
         let component = component(&data[..size]).filter(|bytes| bytes.len() <= max_size);
@@ -32,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
             let is_runner = manifest.world == World::Runner;
             assert!(is_runner || !(manifest.batches || manifest.programs));
             assert!(!(manifest.batches && manifest.programs));
-            // Who starts processes is told by the world's name, as nobody else can ask for it.
+            // Only these worlds can import `process`.
             let may = matches!(manifest.world, World::Runner | World::RequirementResolver);
             assert!(may || !manifest.starts_processes());
         }

@@ -1,4 +1,4 @@
-//! Python files, as a project has them: their tests are found, or there are none, or they are broken at a place that they have.
+//! Owns Python files of a project. Each has tests, or none, or is broken at a position in the file.
 #![no_main]
 
 use std::collections::BTreeSet;

@@ -1,4 +1,5 @@
-//! Recipes, as their resolver gets them from a project: every file is found, is none of it, or is broken at a place that it has.
+//! Owns recipes of a project. Each file is a recipe, or none, or is broken at a position in the
+//! file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -37,7 +38,7 @@ fn is_json(bytes: &[u8]) -> bool {
     text(bytes).is_some_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
 }
 
-/// What every runnable of a recipe holds to.
+/// Checks the invariants of a runnable.
 fn check(runnable: &Runnable) {
     assert!(!runnable.kind.is_empty());
     let requirements = runnable.requirements.iter().map(|it| &it.kwargs);
@@ -59,7 +60,7 @@ fn check(runnable: &Runnable) {
     }
 }
 
-/// One runnable is the same as a list of it.
+/// Checks that a single runnable gives the same as a list of it.
 fn in_a_list(bytes: &[u8], runnables: &[Runnable]) {
     let Some(text) = text(bytes) else { return };
     if text.trim_start().starts_with('{') {
@@ -71,7 +72,7 @@ fn in_a_list(bytes: &[u8], runnables: &[Runnable]) {
     }
 }
 
-/// A message that has a place has one that the file has.
+/// Checks that the position in a message is in the file.
 fn broken(bytes: &[u8], why: &str) {
     let Some(text) = text(bytes) else {
         assert!(why.ends_with("is not UTF-8"), "{why}");

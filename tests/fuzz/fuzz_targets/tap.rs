@@ -1,11 +1,11 @@
-//! TAP, as a program prints it: every stream comes to one verdict that agrees with itself, however it is cut into pieces.
+//! Owns TAP streams. Every stream has one consistent verdict, however it is split into pieces.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use persea_plugin_sdk::Status;
 use persea_runner_tap::{Parser, Verdict};
 
-/// The longest reason, in characters: some labels, their details, and a few words.
+/// The greatest length of a reason in characters.
 const REASON: usize = 4096;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -26,7 +26,7 @@ fuzz_target!(|bytes: &[u8]| {
     );
 });
 
-/// Reads the stream in pieces, whose sizes depend on where they begin.
+/// Parses the stream in pieces. `size` returns the size of the piece at an offset.
 fn in_pieces(bytes: &[u8], size: impl Fn(usize) -> usize) -> Verdict {
     let mut parser = Parser::new();
     let mut at = 0;
@@ -38,7 +38,7 @@ fn in_pieces(bytes: &[u8], size: impl Fn(usize) -> usize) -> Verdict {
     parser.finish()
 }
 
-/// What holds for every verdict.
+/// Checks the invariants of a verdict.
 fn check(bytes: &[u8], verdict: &Verdict) {
     let Verdict {
         status,

@@ -1,9 +1,10 @@
-//! What the fuzz targets share: places in a text, and a directory for those that read files. Knows nothing of what is read.
+//! Owns what the fuzz targets share: checks of positions in a text, and a temporary file. Does not
+//! know about the formats that are read.
 
 use std::path::Path;
 
-/// Panics unless a place that an error names is in the text, or right behind its end. Both count from 1; a column counts what `width`
-/// says of a line.
+/// Panics unless the position that an error names is in the text, or right behind its end. Lines
+/// and columns count from 1; `width` returns the columns of a line.
 pub fn assert_within(text: &str, line: usize, column: usize, width: impl Fn(&str) -> usize) {
     let (Some(line_at), true) = (line.checked_sub(1), column > 0) else {
         panic!("{line}:{column} does not count from 1");
@@ -17,12 +18,12 @@ pub fn assert_within(text: &str, line: usize, column: usize, width: impl Fn(&str
     );
 }
 
-/// How many characters a text has.
+/// The number of characters in a text.
 pub fn characters(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Calls `read` with a file of the given bytes in a directory that is there for this process alone.
+/// Calls `read` with a file of these bytes, in a directory that only this process uses.
 pub fn with_file<T>(name: &str, bytes: &[u8], read: impl FnOnce(&Path) -> T) -> T {
     thread_local! {
         static DIRECTORY: tempfile::TempDir = tempfile::tempdir().expect("a temporary directory");

@@ -1,4 +1,5 @@
-//! A result format: `results.csv`, with the first line of what a failing test printed, read from its files.
+//! Owns a result format that writes `results.csv`, with the first line of the output of failed
+//! tests.
 use persea_plugin_sdk::output::{self, Report};
 use persea_plugin_sdk::prelude::*;
 
@@ -43,7 +44,7 @@ impl Csv {
     }
 }
 
-/// What a test printed first; nothing where it printed nothing.
+/// The first line of a test's standard output; empty where it has none.
 fn first_line(task: &str) -> Result<String, Error> {
     let bytes = match output::read_artifact(task, "stdout", 0, 4096) {
         Err(error) if error.code == "not-found" => return Ok(String::new()),

@@ -1,5 +1,5 @@
-//! A requirement resolver for a kind that Persea does not know, and for `file`, which it knows: a token is a file in the project
-//! that holds a number, and each fulfilment has the next one.
+//! Owns a requirement resolver for the kind `token` and for `file`, which has a built-in resolver.
+//! A token is a file of the project with a number, and each fulfilment writes the next number.
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Command};
 use persea_plugin_sdk::{cache, status};

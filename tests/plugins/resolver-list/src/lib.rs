@@ -1,5 +1,5 @@
-//! A resolver for text files named `*.list` with a test a line: `$ COMMAND` for the shell, or `KIND: URI`. Empty lines
-//! and those that begin with `#` say nothing.
+//! Owns a resolver for text files named `*.list` with one test per line: `$ COMMAND` for the shell,
+//! or `KIND: URI`. Empty lines and those that begin with `#` are ignored.
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::workspace::{self, FileKind};
 

@@ -1,4 +1,4 @@
-//! A runner for a kind that Persea does not know: it greets whom the runnable's uri names.
+//! Owns a runner for the kind `greet`, which has no built-in runner: it greets the name in the uri.
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Command, Output};
 use persea_plugin_sdk::status;

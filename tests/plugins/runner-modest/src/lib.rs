@@ -1,4 +1,4 @@
-//! What the runner `greet` was before: it starts no processes, and serves a kind more.
+//! Owns another version of the runner `greet`, which starts no processes and serves one more kind.
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::status;
 

@@ -1,11 +1,12 @@
-//! A runner that looks around in its WASI: each argument of its task is something to try, and the whiteboard says what came of it.
+//! Owns a runner that tries to access its WASI. Each argument of a task is an access, and the
+//! whiteboard gets its result.
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::status;
 
 struct Wasi;
 
-fn attempt(what: &str) -> String {
-    let came = match what.split_once(' ') {
+fn attempt(access: &str) -> String {
+    let result = match access.split_once(' ') {
         Some(("read", path)) => std::fs::read_to_string(path).map_err(|error| error.kind()),
         Some(("write", path)) => std::fs::write(path, "written")
             .map(|()| "written".to_owned())
@@ -17,9 +18,9 @@ fn attempt(what: &str) -> String {
         Some(("variable", name)) => std::env::var(name).map_err(|_| std::io::ErrorKind::NotFound),
         _ => Ok("?".to_owned()),
     };
-    match came {
-        Ok(text) => format!("{what}: {text}\n"),
-        Err(_) => format!("{what}: no\n"),
+    match result {
+        Ok(text) => format!("{access}: {text}\n"),
+        Err(_) => format!("{access}: no\n"),
     }
 }
 
@@ -29,8 +30,8 @@ impl Runner for Wasi {
     }
 
     fn run(task: Task) -> Result<Outcome, Error> {
-        for what in &task.runnable.args {
-            status::whiteboard(&attempt(what))?;
+        for access in &task.runnable.args {
+            status::whiteboard(&attempt(access))?;
         }
         Ok(Outcome::pass())
     }

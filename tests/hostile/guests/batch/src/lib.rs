@@ -1,4 +1,4 @@
-//! A batch runner that does to its tasks what their uris say.
+//! Owns a batch runner that does with each task what its uri says.
 
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Command, Output};
@@ -17,7 +17,7 @@ impl Runner for Batches {
 
 impl BatchRunner for Batches {
     fn run_batch(batch: &mut Batch) -> Result<(), Error> {
-        // How many it has had tells how many batches there were.
+        // Tests count the batches by this count of tasks, which begins anew with each.
         let mut count = 0;
         while let Some(task) = batch.next()? {
             count += 1;
@@ -51,7 +51,7 @@ impl BatchRunner for Batches {
                     Ok(Outcome::pass())
                 }
                 "stray" => {
-                    // Dropping it would end it, and not what it starts.
+                    // The orphan is a grandchild, which dropping the child does not end.
                     process::run(&Command::new("sh").args(["-c", "setsid sleep 1000 &"]))?;
                     Ok(Outcome::pass().with("left-behind", 2))
                 }

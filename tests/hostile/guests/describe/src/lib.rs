@@ -1,4 +1,5 @@
-//! A runner that describes itself in a way that no host can use: which way is a word in its data, that tests patch.
+//! Owns a runner whose description no host accepts. A word in its data, which tests patch, says in
+//! what way.
 use std::hint::black_box;
 
 use persea_plugin_sdk::prelude::*;

@@ -1,4 +1,4 @@
-//! A result format that writes a line for each task, and traps at the second.
+//! Owns a result format that writes a line for each task, and traps at the second.
 use persea_plugin_sdk::output::{self, Report};
 use persea_plugin_sdk::prelude::*;
 

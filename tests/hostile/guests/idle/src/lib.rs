@@ -1,4 +1,4 @@
-//! A batch runner that takes none of its tasks.
+//! Owns a batch runner that takes none of its tasks.
 
 use persea_plugin_sdk::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A program runner that misbehaves as the uri of the runnable says.
+//! Owns a program runner that misbehaves as the uri of the runnable says.
 
 use persea_plugin_sdk::log::{self, Level};
 use persea_plugin_sdk::prelude::*;
@@ -6,7 +6,7 @@ use persea_plugin_sdk::process::{self, Command, Exit, Output};
 use persea_plugin_sdk::status;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many tasks this very instance has judged.
+/// The number of tasks that this instance has judged.
 static JUDGED: AtomicU64 = AtomicU64::new(0);
 
 struct Program;
@@ -64,7 +64,7 @@ impl ProgramRunner for Program {
                 Ok(Outcome::pass())
             }
             "hoards" => {
-                // It never gives it back.
+                // The memory is never freed.
                 std::mem::forget(vec![1_u8; 40 << 20]);
                 Ok(Outcome::pass())
             }

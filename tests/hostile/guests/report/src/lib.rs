@@ -1,10 +1,10 @@
-//! A result format that does to its report what a setting says.
+//! Owns a result format that misbehaves as a setting says.
 use std::hint::black_box;
 
 use persea_plugin_sdk::output::{self, Report};
 use persea_plugin_sdk::prelude::*;
 
-/// Its name and its file; tests put others there.
+/// The name of the format and of its report's file, which tests patch.
 static NAME: &str = "name=report";
 static FILE: &str = "file=results.hostile";
 
@@ -45,7 +45,7 @@ impl ResultFormat for Hostile {
                 }
             }
             "outside" => {
-                // Whatever of this works is written down.
+                // The report names each of these accesses that succeeds.
                 for (task, name) in [
                     ("1-/bin/true", "../../id"),
                     ("..", "id"),

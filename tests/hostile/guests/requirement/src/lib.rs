@@ -1,4 +1,4 @@
-//! A requirement resolver that fails in every way that one can, a kind each.
+//! Owns a requirement resolver that fails in every way that one can, each a kind.
 use std::hint::black_box;
 
 use persea_plugin_sdk::fetch::{self, Source};
@@ -52,7 +52,7 @@ impl RequirementResolver for Hostile {
                 }
                 Ok(Attributes::new())
             }
-            // Bash runs what stands there before its script.
+            // Bash expands this variable before it reads its script.
             "taints" => {
                 let env = r#"{"BASH_ENV": "$(touch by-variable)"}"#;
                 Ok(Attributes::new().with("env", Value::json(env)))

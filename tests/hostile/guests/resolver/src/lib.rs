@@ -1,4 +1,5 @@
-//! A resolver that traps on one name, loops on another, and answers with rubbish to a third.
+//! Owns a resolver that misbehaves as the name of a file says: it traps, loops, or gives invalid or
+//! enormous answers.
 use std::hint::black_box;
 
 use persea_plugin_sdk::prelude::*;
@@ -6,17 +7,17 @@ use persea_plugin_sdk::{log, workspace};
 
 struct Hostile;
 
-/// FIPS 180-4's example.
+/// The example of FIPS 180-4.
 const SHA256_OF_ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-/// A test that leaves a file in the project.
+/// A test that makes a file in the project.
 fn touching(name: &str) -> Runnable {
     Runnable::new("exec-test")
         .uri("/bin/sh")
         .args(["-c".to_owned(), format!("touch {name}")])
 }
 
-/// A runnable whose open data is so many bytes of JSON.
+/// A runnable with this many bytes of JSON in a kwarg.
 fn heavy(bytes: usize) -> Runnable {
     let one = r#"{"":0}"#;
     let json = format!(
@@ -56,7 +57,7 @@ impl Resolver for Hostile {
                 Runnable::new("noop").identifier("x".repeat(5000)),
                 Runnable::new("noop").identifier(""),
             ])),
-            // What it can't do itself it has others do.
+            // The resolver may start no process, so it produces tests that do.
             "hands.bad" => Ok(Resolution::Found(vec![
                 touching("by-hand").identifier("hands"),
                 Runnable::new("noop").uri("harmless"),
@@ -117,7 +118,7 @@ impl Resolver for Hostile {
                 .to_vec(),
             )),
             "look.bad" => {
-                // A line for each that can be read.
+                // The answer names each of these paths that can be read.
                 let mut read = Vec::new();
                 for path in [
                     "/etc/shadow",
@@ -164,7 +165,7 @@ impl Resolver for Hostile {
                     Runnable::new("noop").uri(format!("{}", sizes.len() > 1)),
                 ]))
             }
-            // What is read through a name that is a directory at one moment and a link out of the project at the next.
+            // A test swaps this directory for a link out of the project while it is read.
             "race.bad" => {
                 let (mut inside, mut outside, mut refused) = (0, 0, 0);
                 for _ in 0..20_000 {

@@ -1,4 +1,4 @@
-//! A runner that fails in every way that a runner can, a kind each.
+//! Owns a runner that fails in every way that a runner can, each a kind.
 use std::hint::black_box;
 
 use persea_plugin_sdk::log::{Level, log};
@@ -55,7 +55,7 @@ impl Runner for Hostile {
             "chatter" => {
                 let text = "blah ".repeat(20_000);
                 loop {
-                    // Over its limit this is an error, and ends the task.
+                    // Over the limit the host answers with an error, which ends the task.
                     status::progress(&text)?;
                 }
             }
@@ -76,7 +76,8 @@ impl Runner for Hostile {
                 })
             }
             "swap" => {
-                // Where its script has put something in the place of its directory. A pass means that the host went there.
+                // The script has replaced the task's directory or a file in it. The task passes if
+                // the host follows that.
                 let exit = shell(&task)?;
                 if exit.code != Some(0) {
                     return Ok(Outcome::error(format!("the script: {exit:?}")));
@@ -96,7 +97,7 @@ impl Runner for Hostile {
                 Ok(Outcome::pass())
             }
             "claim" => {
-                // Of another task it knows the name; what it says is still of its own.
+                // The runner names another task, but the host knows whose messages these are.
                 status::progress("2-after: PASS")?;
                 status::whiteboard("{\"id\": \"3-after\", \"status\": \"ERROR\"}")?;
                 Ok(Outcome::fail("claimed")
@@ -108,7 +109,7 @@ impl Runner for Hostile {
     }
 }
 
-/// Its tests' own processes; what they do is their script's matter.
+/// Runs the script of a task in a shell.
 fn shell(task: &Task) -> Result<process::Exit, Error> {
     let shell = Command::new("sh").args(["-c".to_owned(), task.runnable.args.join(" ")]);
     let shell = shell.env(
@@ -131,7 +132,7 @@ fn recurse(depth: u64) -> u64 {
     local[0] + black_box(recurse)(depth + 1)
 }
 
-/// Outcomes that no honest runner gives.
+/// Results that no honest runner gives.
 fn rubbish(which: &str) -> Outcome {
     match which {
         "empty" => Outcome::fail(""),
@@ -141,7 +142,7 @@ fn rubbish(which: &str) -> Outcome {
         }
         "nul" => Outcome::fail("a\0b\u{b}c\u{ffff}"),
         "interrupted" => Outcome::new(Status::Interrupted, None),
-        // What the host says of a task is not the runner's to say.
+        // Fields of the journal that only the host sets.
         "forged" => Outcome::fail("forged")
             .with("status", "PASS")
             .with("name", "another")
@@ -153,20 +154,21 @@ fn rubbish(which: &str) -> Outcome {
     }
 }
 
-/// Returns while processes run: one that it dropped the handle of, and one that has left the session.
+/// Returns while two processes run: one whose handle was leaked, and one that has left the session.
 fn orphan() -> Result<Outcome, Error> {
     let sleep = process::start(&Command::new("sleep").arg("1000"))?;
     std::mem::forget(sleep);
-    let daemon = "setsid sh -c 'trap \"\" TERM HUP; echo here; exec >/dev/null 2>&1; while :; do sleep 1; done' & wait";
+    let daemon = "setsid sh -c 'trap \"\" TERM HUP
+                  echo here; exec >/dev/null 2>&1; while :; do sleep 1; done' & wait";
     let shell = Command::new("sh").args(["-c", daemon]).stdin(Input::Empty);
     let child = process::start(&shell.stdout(process::Output::Pipe))?;
-    // It is there before this ends.
+    // The daemon has started once it has written.
     child.read(Stream::Stdout, 16)?;
     std::mem::forget(child);
     Ok(Outcome::pass())
 }
 
-/// Tries to write and read where it must not. A pass means that it could.
+/// Tries to write and read outside of the task's directory. The task passes if it can.
 fn escape() -> Result<Outcome, Error> {
     for name in [
         "../escaped",

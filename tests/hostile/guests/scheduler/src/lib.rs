@@ -1,4 +1,4 @@
-//! A scheduler that fails in the way that a setting names, the second time that it is asked.
+//! Owns a scheduler that fails in the way that a setting names, at its second call.
 use std::hint::black_box;
 
 use persea_plugin_sdk::prelude::*;
@@ -30,10 +30,13 @@ impl Scheduler for Hostile {
     fn next(&mut self, ready: &[u32]) -> Result<Choice, Error> {
         self.asked += 1;
         if self.how == "once" {
-            // What was answered once is not asked again.
+            // A task that was chosen once must not be offered again.
             let again = ready.iter().find(|task| self.started.contains(task));
             return match (again, ready.first()) {
-                (Some(task), _) => Err(Error::new("invalid", format!("{task} was to start before"))),
+                (Some(task), _) => {
+                    let message = format!("{task} was to start before");
+                    Err(Error::new("invalid", message))
+                }
                 (None, Some(first)) => {
                     self.started.push(*first);
                     Ok(Choice::Start(*first))

@@ -1,4 +1,4 @@
-//! A varianter that fails in the way that a suite says.
+//! Owns a varianter that fails in the way that a suite says.
 use std::hint::black_box;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -7,7 +7,7 @@ use persea_plugin_sdk::workspace;
 
 struct Hostile;
 
-/// How often this instance was asked.
+/// The number of calls of this instance.
 static ASKED: AtomicI64 = AtomicI64::new(0);
 
 impl Varianter for Hostile {
@@ -29,7 +29,7 @@ impl Varianter for Hostile {
             "exaggerates" => Ok((0..=100_000).map(numbered).collect()),
             "floods" => Ok(vec![Variant::new().parameter("text", "x".repeat(40 << 20))]),
             "nests" => Ok(vec![Variant::new().parameter("list", Value::json("[1]"))]),
-            // Bash runs what stands there before its script.
+            // Bash expands this variable before it reads its script.
             "taints" => Ok(vec![
                 Variant::new().parameter("BASH_ENV", "$(touch by-parameter)"),
             ]),
@@ -48,7 +48,8 @@ impl Varianter for Hostile {
                     .map(|line| Variant::new().parameter("number", line))
                     .collect())
             }
-            // As many as the setting says, told apart by what the host says.
+            // As many variants as the setting says, with the suite and the test that the host
+            // names.
             _ => {
                 let count = request
                     .settings
