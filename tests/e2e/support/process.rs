@@ -72,10 +72,10 @@ pub fn equip_as<'a>(other: &'a mut Command, command: &Command) -> &'a mut Comman
 
 /// Polls until a condition holds, and fails with its last state after [`LONG`].
 #[track_caller]
-pub fn wait_until<T>(what: &str, mut is_so: impl FnMut() -> Result<T, String>) -> T {
+pub fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
     loop {
-        match is_so() {
+        match condition() {
             Ok(answer) => return answer,
             Err(state) if start.elapsed() > LONG => panic!("waited {LONG:?} for {what}: {state}"),
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
