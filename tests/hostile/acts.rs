@@ -13,7 +13,7 @@ fn run(sandbox: &Sandbox, options: &[&str]) -> Ran {
     sandbox.run(&[&fixed, options].concat())
 }
 
-/// A file that a hostile plugin creates if it gets a process started.
+/// The project has this file, which a hostile plugin creates if it gets a process started.
 fn exists(sandbox: &Sandbox, name: &str) -> bool {
     sandbox.project().join(name).exists()
 }
