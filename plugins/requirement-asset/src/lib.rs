@@ -1,154 +1,153 @@
-//! The requirement resolver for the kind `asset`: the host downloads a file, which is put into the environment, and the tests find in
-//! an environment variable where it is. Which servers may be asked, what is kept and for how long is the host's.
+//! Owns the requirement resolver for the kind `asset`: puts a file that the host downloads into the
+//! environment, and tells tests its path in an environment variable.
+//! Does not know about allowed servers or the download cache, which are the host's.
 
-mod wanted;
+mod spec;
 
 use persea_plugin_sdk::fetch::{self, Download};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::status;
-use persea_requirement_tool::place::{Content, Kind, Place, Placed};
+use persea_requirement_tool::target_file::{FileContent, FileKind, TargetFile, WriteRecord};
 
-use wanted::Wanted;
+use spec::AssetSpec;
 
-/// How much of a download is in memory at a time: as much as the host gives at once.
-const PIECE: u32 = 1 << 20;
+/// Number of bytes of a download that are in memory at a time: the limit of one call of the host.
+const CHUNK_SIZE: u32 = 1 << 20;
 
-/// The names of what is told to the host and to `release`.
+/// Attributes of a fulfilled requirement: `env` is read by the host, the others by `release`.
 const ENV: &str = "env";
 const PATH: &str = "path";
 const MADE: &str = "made";
 const DIRECTORY: &str = "directory";
 
-/// The plugin.
+/// The requirement resolver `asset`.
 #[derive(Debug)]
 pub struct Asset;
 
 impl RequirementResolver for Asset {
     fn describe() -> Description {
-        let summary = "downloads a file, and tells the tests where it is";
+        let summary = "downloads a file, and tells tests its path";
         Description::new("asset", summary).kinds(["asset"])
     }
 
     fn check(request: &Request) -> Result<Presence, Error> {
-        // The tests have to be told where it is, each time.
-        Wanted::read(request).map(|_| Presence::Absent)
+        // Never present, because only a fulfilment can set the variable.
+        AssetSpec::read(request).map(|_| Presence::Absent)
     }
 
     fn fulfil(request: &Request) -> Result<Attributes, Error> {
-        let wanted = Wanted::read(request)?;
-        let place = &wanted.place;
-        place.can_be_made()?;
-        let is_there = match place.look()? {
-            Kind::Absent => false,
-            Kind::File => true,
-            Kind::Directory | Kind::Other => {
-                return Err(refuse(place, "there is no ordinary file"));
+        let spec = AssetSpec::read(request)?;
+        let target = &spec.target;
+        target.check_creatable()?;
+        let exists = match target.kind()? {
+            FileKind::Absent => false,
+            FileKind::File => true,
+            FileKind::Directory | FileKind::Other => {
+                return Err(in_the_way(target, "it is not a regular file"));
             }
         };
-        if is_there && let Some(sha256) = wanted.sha256() {
-            is_same(&wanted, sha256)?;
-            return Ok(told(&wanted, None));
+        if exists && let Some(sha256) = spec.sha256() {
+            check_existing(&spec, sha256)?;
+            return Ok(attributes(&spec, None));
         }
-        let name = &wanted.file_name;
+        let name = &spec.file_name;
         let _ = status::progress(&format!("fetching {name}"));
-        let download = fetch::fetch(&wanted.source)?;
-        if is_there {
-            is_same(&wanted, download.more.text("sha256").unwrap_or_default())?;
-            return Ok(told(&wanted, None));
+        let download = fetch::fetch(&spec.source)?;
+        if exists {
+            check_existing(&spec, download.more.text("sha256").unwrap_or_default())?;
+            return Ok(attributes(&spec, None));
         }
-        let content = Content {
+        let content = FileContent {
             size: download.size,
-            mode: if wanted.executable { "0755" } else { "0644" }.to_owned(),
-            pieces: pieces(&download),
+            mode: if spec.executable { "0755" } else { "0644" }.to_owned(),
+            chunks: chunks(&download),
         };
-        let placed = place.write(content, false)?;
-        Ok(told(&wanted, Some(placed)))
+        let record = target.write(content, false)?;
+        Ok(attributes(&spec, Some(record)))
     }
 
     fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
         let Some(path) = fulfilled.text(PATH) else {
-            return take_back_unknown(&Wanted::read(request)?);
+            return undo_unrecorded(&AssetSpec::read(request)?);
         };
         if fulfilled.boolean(MADE) != Some(true) {
             return Ok(());
         }
-        // A test may have changed it: it was never there for anything else.
-        Place::noted(path).clear(&Placed {
-            directory: fulfilled.text(DIRECTORY).map(str::to_owned),
-            earlier: false,
+        // The file is removed even where a test changed it, because it was only there for tests.
+        TargetFile::from_recorded(path).undo_write(&WriteRecord {
+            created_directory: fulfilled.text(DIRECTORY).map(str::to_owned),
+            has_backup: false,
         })
     }
 }
 
-/// Holds a file that is there already against what would be put there.
-fn is_same(wanted: &Wanted, sha256: &str) -> Result<(), Error> {
-    if wanted.place.sha256()? != sha256 {
-        return Err(refuse(&wanted.place, "another file is there already"));
+/// Checks that an existing file is the one that would be written.
+fn check_existing(spec: &AssetSpec, sha256: &str) -> Result<(), Error> {
+    if spec.target.sha256()? != sha256 {
+        return Err(in_the_way(&spec.target, "a different file is there"));
     }
-    if wanted.executable && !wanted.place.is_executable()? {
-        return Err(refuse(
-            &wanted.place,
-            "it is there already, but may not be executed",
-        ));
+    if spec.executable && !spec.target.is_executable()? {
+        return Err(in_the_way(&spec.target, "the file there is not executable"));
     }
     Ok(())
 }
 
-fn refuse(place: &Place, why: &str) -> Error {
-    let path = place.path();
+fn in_the_way(target: &TargetFile, why: &str) -> Error {
+    let path = target.path();
     let message =
-        format!("the asset cannot be put at {path}: {why}; remove it, or give another `path`");
+        format!("cannot put the asset at {path}: {why}; remove it, or give another `path`");
     Error::new("exists", message)
 }
 
-/// What the host and `release` are told.
-fn told(wanted: &Wanted, placed: Option<Placed>) -> Attributes {
-    let path = wanted.place.path();
-    let variables = serde_json::json!({ &wanted.variable: path });
-    let told = Attributes::new()
+/// Builds the attributes of the fulfilled requirement.
+fn attributes(spec: &AssetSpec, record: Option<WriteRecord>) -> Attributes {
+    let path = spec.target.path();
+    let variables = serde_json::json!({ &spec.variable: path });
+    let attributes = Attributes::new()
         .with(ENV, Value::json(variables.to_string()))
         .with(PATH, path)
-        .with(MADE, placed.is_some());
-    match placed.and_then(|placed| placed.directory) {
-        Some(directory) => told.with(DIRECTORY, directory),
-        None => told,
+        .with(MADE, record.is_some());
+    match record.and_then(|record| record.created_directory) {
+        Some(directory) => attributes.with(DIRECTORY, directory),
+        None => attributes,
     }
 }
 
-/// The bytes of a download.
-fn pieces(download: &Download) -> impl Iterator<Item = Result<Vec<u8>, Error>> + '_ {
+/// Reads a download in chunks.
+fn chunks(download: &Download) -> impl Iterator<Item = Result<Vec<u8>, Error>> + '_ {
     let mut offset = 0;
     std::iter::from_fn(move || {
         if offset >= download.size {
             return None;
         }
-        let piece = download.read(offset, PIECE);
-        if let Ok(piece) = &piece {
-            if piece.is_empty() {
+        let chunk = download.read(offset, CHUNK_SIZE);
+        if let Ok(chunk) = &chunk {
+            if chunk.is_empty() {
                 return None;
             }
-            offset += piece.len() as u64;
+            offset += chunk.len() as u64;
         }
-        Some(piece)
+        Some(chunk)
     })
 }
 
-/// Undoes what an attempt has done of which only is known that it was begun.
-fn take_back_unknown(wanted: &Wanted) -> Result<(), Error> {
-    let place = &wanted.place;
-    if let Some(directory) = &wanted.own_directory {
-        // Nothing else is ever put there.
-        return place.clear(&Placed {
-            directory: Some(directory.clone()),
-            earlier: false,
+/// Undoes an interrupted attempt that left no record, as far as that is safe.
+fn undo_unrecorded(spec: &AssetSpec) -> Result<(), Error> {
+    let target = &spec.target;
+    if let Some(directory) = &spec.own_directory {
+        // The directory is for assets only, so the file can only be the attempt's.
+        return target.undo_write(&WriteRecord {
+            created_directory: Some(directory.clone()),
+            has_backup: false,
         });
     }
-    place.clear_aside()?;
-    if place.look()? == Kind::Absent {
+    target.remove_temporary()?;
+    if target.kind()? == FileKind::Absent {
         return Ok(());
     }
-    let path = place.path();
-    let message = format!("{path} may have been put there for it; remove it if nobody needs it");
+    let path = target.path();
+    let message =
+        format!("{path} may have been created for the requirement; remove it if nothing needs it");
     Err(Error::new("unknown", message))
 }
 

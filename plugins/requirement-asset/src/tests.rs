@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use persea_plugin_sdk::testing::{Host, Installed};
-use persea_requirement_tool::testing::{feed, here};
+use persea_requirement_tool::testing::{real_processes, run_with_input};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -15,26 +15,27 @@ fn asset(name: &str) -> Requirement {
     Requirement::new("asset").kwarg("name", name)
 }
 
-fn request(root: &Path, wanted: Requirement) -> Request {
+fn request(root: &Path, requirement: Requirement) -> Request {
     let root = root.to_str().unwrap();
-    Request::new(wanted)
+    Request::new(requirement)
         .with("project-dir", root)
         .with("job-temp-dir", format!("{root}/job"))
 }
 
-/// A host that has something at the URL, and in which commands really run.
+/// A host that can download [`URL`], and runs commands as real processes.
 fn host(root: &Path, bytes: &[u8]) -> Installed {
     Host::new()
-        .processes(here(root))
+        .processes(real_processes(root))
         .download(URL, bytes)
         .install()
 }
 
-fn fulfil(root: &Path, wanted: &Requirement, bytes: &[u8]) -> Result<Attributes, String> {
+fn fulfil(root: &Path, requirement: &Requirement, bytes: &[u8]) -> Result<Attributes, String> {
     let host = host(root, bytes);
-    let fulfilled = Asset::fulfil(&request(root, wanted.clone())).map_err(|error| error.message);
+    let fulfilled =
+        Asset::fulfil(&request(root, requirement.clone())).map_err(|error| error.message);
     assert!(
-        feed(&host, root)
+        run_with_input(&host, root)
             .unwrap()
             .iter()
             .all(|code| *code == Some(0))
@@ -42,29 +43,29 @@ fn fulfil(root: &Path, wanted: &Requirement, bytes: &[u8]) -> Result<Attributes,
     fulfilled
 }
 
-fn release(root: &Path, wanted: &Requirement, fulfilled: &Attributes) -> Result<(), String> {
+fn release(root: &Path, requirement: &Requirement, fulfilled: &Attributes) -> Result<(), String> {
     let _host = host(root, b"");
-    Asset::release(&request(root, wanted.clone()), fulfilled).map_err(|error| error.message)
+    Asset::release(&request(root, requirement.clone()), fulfilled).map_err(|error| error.message)
 }
 
-/// What the host is asked for.
-fn source(wanted: Requirement) -> Result<persea_plugin_sdk::fetch::Source, String> {
-    let request = request(Path::new("/root"), wanted);
-    Wanted::read(&request)
-        .map(|wanted| wanted.source)
+/// Returns the download that a requirement asks the host for.
+fn source(requirement: Requirement) -> Result<persea_plugin_sdk::fetch::Source, String> {
+    let request = request(Path::new("/root"), requirement);
+    AssetSpec::read(&request)
+        .map(|spec| spec.source)
         .map_err(|error| error.message)
 }
 
 #[test]
-fn an_asset_comes_and_goes() {
+fn asset_is_created_and_removed() {
     let root = tempfile::tempdir().unwrap();
     let bytes: Vec<u8> = (0..(2 << 20) + 7_u32)
         .map(|number| (number % 251) as u8)
         .collect();
-    let wanted = asset(URL).kwarg("executable", true);
-    let checked = Asset::check(&request(root.path(), wanted.clone()));
+    let requirement = asset(URL).kwarg("executable", true);
+    let checked = Asset::check(&request(root.path(), requirement.clone()));
     assert_eq!(checked, Ok(Presence::Absent));
-    let fulfilled = fulfil(root.path(), &wanted, &bytes).unwrap();
+    let fulfilled = fulfil(root.path(), &requirement, &bytes).unwrap();
     let file = root.path().join("job/assets/disk%201.img");
     assert!(fs::read(&file).unwrap() == bytes);
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o755);
@@ -72,75 +73,79 @@ fn an_asset_comes_and_goes() {
     let env = format!(r#"{{"PERSEA_ASSET_DISK_201_IMG":"{path}"}}"#);
     assert_eq!(fulfilled.json("env"), Some(env.as_str()));
     assert_eq!(fulfilled.text("path"), Some(path));
-    // A test may write into it.
+    // A change by a test does not prevent the removal.
     fs::write(&file, "").unwrap();
-    assert_eq!(release(root.path(), &wanted, &fulfilled), Ok(()));
+    assert_eq!(release(root.path(), &requirement, &fulfilled), Ok(()));
     assert!(!root.path().join("job").exists());
-    assert_eq!(release(root.path(), &wanted, &fulfilled), Ok(()));
+    assert_eq!(release(root.path(), &requirement, &fulfilled), Ok(()));
 }
 
 #[test]
-fn a_file_that_is_there_already_is_not_the_jobs() {
+fn existing_file_is_kept() {
     let root = tempfile::tempdir().unwrap();
     fs::write(root.path().join("a"), "abc").unwrap();
-    let wanted = asset(URL)
+    let requirement = asset(URL)
         .kwarg("path", "a")
         .kwarg("checksum", ABC.to_uppercase().replace("SHA", "sha"));
     let host = host(root.path(), b"abc");
-    let fulfilled = Asset::fulfil(&request(root.path(), wanted.clone())).unwrap();
-    assert!(host.fetched().is_empty(), "nothing has to be fetched");
+    let fulfilled = Asset::fulfil(&request(root.path(), requirement.clone())).unwrap();
+    assert!(
+        host.fetched().is_empty(),
+        "an existing file with the right checksum needs no download"
+    );
     drop(host);
     assert_eq!(fulfilled.boolean("made"), Some(false));
     assert!(fulfilled.json("env").unwrap().ends_with("/a\"}"));
-    assert_eq!(release(root.path(), &wanted, &fulfilled), Ok(()));
+    assert_eq!(release(root.path(), &requirement, &fulfilled), Ok(()));
     assert!(root.path().join("a").exists());
 
     let message = fulfil(
         root.path(),
-        &wanted.clone().kwarg("executable", true),
+        &requirement.clone().kwarg("executable", true),
         b"abc",
     );
     assert!(
         message
             .unwrap_err()
-            .contains("it is there already, but may not be executed")
+            .contains("the file there is not executable")
     );
     fs::write(root.path().join("a"), "abd").unwrap();
-    let message = fulfil(root.path(), &wanted, b"abc").unwrap_err();
-    assert!(message.ends_with("another file is there already; remove it, or give another `path`"));
-    let wanted = asset(URL)
+    let message = fulfil(root.path(), &requirement, b"abc").unwrap_err();
+    assert!(message.ends_with("a different file is there; remove it, or give another `path`"));
+    let requirement = asset(URL)
         .kwarg("path", "a")
         .kwarg("asset_hash", "0".repeat(40));
     assert!(
-        fulfil(root.path(), &wanted, b"abc")
+        fulfil(root.path(), &requirement, b"abc")
             .unwrap_err()
-            .contains("another file")
+            .contains("a different file is there")
     );
     fs::create_dir(root.path().join("d")).unwrap();
     let message = fulfil(root.path(), &asset(URL).kwarg("path", "d"), b"").unwrap_err();
-    assert!(message.contains("no ordinary file"));
+    assert!(message.contains("not a regular file"));
 }
 
 #[test]
-fn an_attempt_that_nobody_heard_of_is_undone_where_that_is_safe() {
+fn unrecorded_attempt_is_undone_where_that_is_safe() {
     let root = tempfile::tempdir().unwrap();
     let nothing = Attributes::new();
     fulfil(root.path(), &asset(URL), b"abc").unwrap();
     assert_eq!(release(root.path(), &asset(URL), &nothing), Ok(()));
     assert!(!root.path().join("job/assets").exists());
 
-    let wanted = asset(URL).kwarg("path", "a");
+    let requirement = asset(URL).kwarg("path", "a");
     fs::write(root.path().join(".a.persea-new"), "ab").unwrap();
-    assert_eq!(release(root.path(), &wanted, &nothing), Ok(()));
+    assert_eq!(release(root.path(), &requirement, &nothing), Ok(()));
     assert!(!root.path().join(".a.persea-new").exists());
     fs::write(root.path().join("a"), "abc").unwrap();
-    let message = release(root.path(), &wanted, &nothing).unwrap_err();
-    assert!(message.ends_with("/a may have been put there for it; remove it if nobody needs it"));
+    let message = release(root.path(), &requirement, &nothing).unwrap_err();
+    let expected = "/a may have been created for the requirement; remove it if nothing needs it";
+    assert!(message.ends_with(expected), "{message}");
     assert!(root.path().join("a").exists());
 }
 
 #[test]
-fn what_the_host_says_of_a_download_is_told() {
+fn error_of_a_download_is_reported() {
     let root = tempfile::tempdir().unwrap();
     let message = fulfil(root.path(), &asset("https://example.org/none"), b"").unwrap_err();
     assert_eq!(message, "none of https://example.org/none has it");
@@ -148,20 +153,20 @@ fn what_the_host_says_of_a_download_is_told() {
 }
 
 #[test]
-fn locations_are_asked_in_order() {
-    let locations = |wanted| source(wanted).unwrap().locations;
+fn locations_are_tried_in_order() {
+    let locations = |requirement| source(requirement).unwrap().locations;
     assert_eq!(locations(asset(URL)), [URL]);
     assert_eq!(locations(asset("data/a.bin")), ["data/a.bin"]);
     assert_eq!(locations(asset("/x/a #1?%")), ["file:///x/a %231%3F%25"]);
     let list = r#"["https://a/dir/", "http://b/other", "/mnt/", "here/"]"#;
-    let wanted = asset("a.img").kwarg("locations", Value::json(list));
+    let requirement = asset("a.img").kwarg("locations", Value::json(list));
     let expected = [
         "https://a/dir/a.img",
         "http://b/other",
         "file:///mnt/a.img",
         "here/a.img",
     ];
-    assert_eq!(locations(wanted), expected);
+    assert_eq!(locations(requirement), expected);
     assert_eq!(
         locations(asset(URL).kwarg("locations", "ftp://b/x")),
         [URL, "ftp://b/x"]
@@ -169,10 +174,10 @@ fn locations_are_asked_in_order() {
 }
 
 #[test]
-fn avocados_hashes_and_ages_are_understood() {
+fn avocados_hashes_and_ages_are_accepted() {
     let checksum = |digits: usize| {
-        let wanted = asset("a").kwarg("asset_hash", "A".repeat(digits));
-        source(wanted).unwrap().checksum.unwrap()
+        let requirement = asset("a").kwarg("asset_hash", "A".repeat(digits));
+        source(requirement).unwrap().checksum.unwrap()
     };
     assert_eq!(checksum(40), format!("sha1:{}", "a".repeat(40)));
     assert!(checksum(64).starts_with("sha256:a") && checksum(128).starts_with("sha512:a"));
@@ -200,13 +205,13 @@ fn avocados_hashes_and_ages_are_understood() {
         assert!(
             age(wrong)
                 .unwrap_err()
-                .contains("`expire` must be seconds, or a text as 30s")
+                .contains("`expire` must be seconds, or a text such as 30s")
         );
     }
 }
 
 #[test]
-fn wrong_arguments_are_explained() {
+fn invalid_arguments_are_explained() {
     let md5 = "0".repeat(32);
     let sha1 = "0".repeat(40);
     let wrong = [
@@ -220,7 +225,7 @@ fn wrong_arguments_are_explained() {
             "does not end in the name of a file",
         ),
         (asset("a/.."), "does not end in the name of a file"),
-        (asset("a").kwarg("url", "b"), "`url` is not known"),
+        (asset("a").kwarg("url", "b"), "unknown argument `url`"),
         (
             asset("a").kwarg("locations", 1),
             "`locations` must be a list of texts",
@@ -239,7 +244,7 @@ fn wrong_arguments_are_explained() {
             asset("a")
                 .kwarg("asset_hash", sha1.as_str())
                 .kwarg("checksum", ABC),
-            "give it one of both",
+            "give only one of them",
         ),
         (
             asset("a").kwarg("env", "A B"),
@@ -250,8 +255,8 @@ fn wrong_arguments_are_explained() {
             "`executable` must be true or false",
         ),
     ];
-    for (wanted, expected) in wrong {
-        let request = request(Path::new("/root"), wanted);
+    for (requirement, expected) in wrong {
+        let request = request(Path::new("/root"), requirement);
         let message = Asset::check(&request).unwrap_err().message;
         assert!(
             message.contains(expected),

@@ -1,28 +1,31 @@
-//! The requirement resolver for the kind `command`: a program is there; or lines of shell, given with the requirement, set something
-//! up and tear it down again. What they do is the user's; this knows only whether they ended well, and which variables they give
-//! to the tests.
+//! Owns the requirement resolver for the kind `command`: looks for a program, or runs the
+//! requirement's shell lines, which set something up and tear it down again.
+//! Does not know about what the lines do, only whether they succeeded and which variables they
+//! write for the tests.
 
+mod spec;
 mod variables;
-mod wanted;
 
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::process::Command as Start;
-use persea_requirement_tool::{act, ask, ask_surely, shell};
+use persea_plugin_sdk::process::Command as ProcessCommand;
+use persea_requirement_tool::{execute, query, query_ok, shell};
 
+use spec::CommandSpec;
 use variables::Variables;
-use wanted::Wanted;
 
-/// Names the file into which a setup writes its variables.
+/// Environment variable of a setup: path of the file into which the setup writes its variables.
 const PERSEA_ENV: &str = "PERSEA_ENV";
 
-/// As for tests: the directory that all tasks of the job share.
+/// Environment variable, as for tests: path of the directory that all tasks of the job share.
 const COMMON: &str = "AVOCADO_TESTS_COMMON_TMPDIR";
 
-/// The name of what is told to the host and to `release`.
+/// Attribute of a fulfilled requirement, read by the host and by `release`.
 const ENV: &str = "env";
 
-/// Whether a program can be run. `command -v` also finds what is no program, and in some shells what can't be executed.
-const FIND: &str = r#"
+/// Shell script that succeeds if `$1` is an executable file or names one in PATH. `command -v` does
+/// not serve: it also finds builtins and keywords and, in some shells, files that are not
+/// executable.
+const FIND_EXECUTABLE: &str = r#"
 case $1 in */*) [ -f "$1" ] && [ -x "$1" ]; exit ;; esac
 IFS=:; set -f
 for d in $PATH; do
@@ -32,22 +35,22 @@ done
 exit 1
 "#;
 
-/// The plugin.
+/// The requirement resolver `command`.
 #[derive(Debug)]
 pub struct Command;
 
 impl RequirementResolver for Command {
     fn describe() -> Description {
-        let summary = "looks for a program, or runs lines of shell that set something up";
+        let summary = "looks for a program, or runs shell lines as set-up and teardown";
         Description::new("command", summary).kinds(["command"])
     }
 
     fn check(request: &Request) -> Result<Presence, Error> {
-        let wanted = Wanted::read(request)?;
-        if !wanted.can_be_present() {
+        let spec = CommandSpec::read(request)?;
+        if !spec.can_be_present() {
             return Ok(Presence::Absent);
         }
-        match (look(request, &wanted)?, wanted.setup) {
+        match (find_missing(request, &spec)?, spec.setup) {
             (None, _) => Ok(Presence::Present),
             (Some(_), Some(_)) => Ok(Presence::Absent),
             (Some(missing), None) => Err(missing),
@@ -55,111 +58,113 @@ impl RequirementResolver for Command {
     }
 
     fn fulfil(request: &Request) -> Result<Attributes, Error> {
-        let wanted = Wanted::read(request)?;
-        let file = match wanted.variables.is_empty() {
+        let spec = CommandSpec::read(request)?;
+        let file = match spec.variables.is_empty() {
             true => None,
-            false => Some(new_file(request)?),
+            false => Some(create_variables_file(request)?),
         };
         let mut variables = Variables::default();
-        let done = set_up(request, &wanted, file.as_deref(), &mut variables);
+        let done = set_up(request, &spec, file.as_deref(), &mut variables);
         let Err(mut error) = done else {
-            return Ok(match wanted.variables.is_empty() {
+            return Ok(match spec.variables.is_empty() {
                 true => Attributes::new(),
                 false => Attributes::new().with(ENV, Value::json(variables.to_json())),
             });
         };
-        if let Err(second) = tear_down(request, &wanted, &variables) {
+        if let Err(second) = tear_down(request, &spec, &variables) {
             error.message.push_str(&format!("; then {second}"));
         }
         Err(error)
     }
 
     fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
-        let wanted = Wanted::read(request)?;
+        let spec = CommandSpec::read(request)?;
         let variables = fulfilled.json(ENV).map(Variables::from_json);
-        tear_down(
-            request,
-            &wanted,
-            &variables.transpose()?.unwrap_or_default(),
-        )
+        tear_down(request, &spec, &variables.transpose()?.unwrap_or_default())
     }
 }
 
-/// What is missing, if anything.
-fn look(request: &Request, wanted: &Wanted<'_>) -> Result<Option<Error>, Error> {
-    if let Some(program) = wanted.program
-        && !ask(shell(FIND, [program]))?.is_yes()
+/// Returns why the requirement is not met, or `None` where it is met.
+fn find_missing(request: &Request, spec: &CommandSpec<'_>) -> Result<Option<Error>, Error> {
+    if let Some(program) = spec.program
+        && !query(shell(FIND_EXECUTABLE, [program]))?.succeeded()
     {
         let message = format!(
-            "there is no program `{program}` in this environment; install it, as by a requirement of kind package"
+            "this environment has no program `{program}`; install it, for example by a \
+             requirement of kind package"
         );
         return Ok(Some(Error::new("not-found", message)));
     }
-    let Some(check) = wanted.check else {
+    let Some(check) = spec.check else {
         return Ok(None);
     };
-    match run("check", line(request, check, &Variables::default())) {
+    match run("check", shell_lines(request, check, &Variables::default())) {
         Err(error) if error.code == "failed" => Ok(Some(error)),
         result => result.map(|()| None),
     }
 }
 
-/// Runs the setup, and sees that it has done what it should.
+/// Runs the setup, and checks that it met the requirement and wrote the variables.
 fn set_up(
     request: &Request,
-    wanted: &Wanted<'_>,
+    spec: &CommandSpec<'_>,
     file: Option<&str>,
     variables: &mut Variables,
 ) -> Result<(), Error> {
-    let Some(setup) = wanted.setup else {
-        // The check has said so already, in an error.
-        return look(request, wanted)?.map_or(Ok(()), Err);
+    let Some(setup) = spec.setup else {
+        // Reached only where the program has disappeared since the check.
+        return find_missing(request, spec)?.map_or(Ok(()), Err);
     };
-    let mut command = line(request, setup, variables);
+    let mut command = shell_lines(request, setup, variables);
     if let Some(file) = file {
         command = command.env(PERSEA_ENV, file);
     }
     let done = run("setup", command);
     let read = match file {
-        // Those of a setup that has failed are for its teardown, as far as they can be read.
-        Some(file) => ask_surely(shell(r#"exec cat < "$1""#, [file]))
-            .and_then(|written| variables.read(&written)),
+        // The variables are read after a failed setup too, because its teardown needs them.
+        Some(file) => query_ok(shell(r#"exec cat < "$1""#, [file]))
+            .and_then(|written| variables.parse(&written)),
         None => Ok(()),
     };
     done?;
     read?;
-    variables.must_be(&wanted.variables)?;
-    match look(request, wanted)? {
+    variables.check_names(&spec.variables)?;
+    match find_missing(request, spec)? {
         None => Ok(()),
         Some(missing) => {
-            let message = format!("its setup has not helped: {missing}");
+            let message = format!("its setup succeeded, but did not help: {missing}");
             Err(Error { message, ..missing })
         }
     }
 }
 
-/// Makes the file for a setup's variables.
-fn new_file(request: &Request) -> Result<String, Error> {
+/// Creates the file for a setup's variables, empty.
+fn create_variables_file(request: &Request) -> Result<String, Error> {
     let directory = request.work_dir().or(request.job_temp_dir());
     let directory = directory.ok_or_else(|| {
-        let message = "there is no directory in this environment for the variables of a setup";
+        let message = "this environment has no directory for the variables of a setup";
         Error::new("unsupported", message)
     })?;
     let file = format!("{directory}/{ENV}");
-    act(shell(r#"mkdir -p "${1%/*}" && : > "$1""#, [&file]))?;
+    execute(shell(r#"mkdir -p "${1%/*}" && : > "$1""#, [&file]))?;
     Ok(file)
 }
 
-fn tear_down(request: &Request, wanted: &Wanted<'_>, variables: &Variables) -> Result<(), Error> {
-    match wanted.teardown {
-        Some(teardown) => run("teardown", line(request, teardown, variables)),
+fn tear_down(
+    request: &Request,
+    spec: &CommandSpec<'_>,
+    variables: &Variables,
+) -> Result<(), Error> {
+    match spec.teardown {
+        Some(teardown) => run("teardown", shell_lines(request, teardown, variables)),
         None => Ok(()),
     }
 }
 
-/// Lines of the user for the environment's shell, which stops at the first that fails. They have the user's locale.
-fn line(request: &Request, line: &str, variables: &Variables) -> Start {
-    let mut command = Start::new("/bin/sh").args(["-e", "-c", line]);
+/// Builds the command that runs the user's shell lines. The shell stops at the first line that
+/// fails, and keeps the locale of the environment.
+fn shell_lines(request: &Request, lines: &str, variables: &Variables) -> ProcessCommand {
+    let mut command = ProcessCommand::new("/bin/sh").args(["-e", "-c", lines]);
     if let Some(directory) = request.job_temp_dir() {
         command = command.env(COMMON, directory);
     }
@@ -169,13 +174,14 @@ fn line(request: &Request, line: &str, variables: &Variables) -> Start {
     command
 }
 
-fn run(what: &str, command: Start) -> Result<(), Error> {
-    act(command).map_err(|error| {
+/// Runs the setup, the teardown or the check; an error names which of them failed.
+fn run(what: &str, command: ProcessCommand) -> Result<(), Error> {
+    execute(command).map_err(|error| {
         let detail = |name| error.detail.text(name).filter(|text| !text.is_empty());
-        let message = match (detail("end"), detail("last-words")) {
-            (Some(end), Some(words)) => format!("its {what} {end}: {words}"),
+        let message = match (detail("end"), detail("last-line")) {
+            (Some(end), Some(line)) => format!("its {what} {end}: {line}"),
             (Some(end), None) => format!("its {what} {end}"),
-            (None, _) => format!("its {what} could not be run: {}", error.message),
+            (None, _) => format!("cannot run its {what}: {}", error.message),
         };
         Error { message, ..error }
     })

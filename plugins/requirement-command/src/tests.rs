@@ -1,22 +1,22 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use persea_plugin_sdk::testing::{Answer, Host, Processes};
-use persea_requirement_tool::testing::here;
+use persea_requirement_tool::testing::real_processes;
 use std::fs;
 use std::path::Path;
 
-/// Asks the plugin something in a directory in which commands really run.
+/// Calls the plugin with a host that runs its commands as real processes in a directory.
 fn within<T>(
     directory: &Path,
-    wanted: &Requirement,
-    ask: impl FnOnce(&Request) -> Result<T, Error>,
+    requirement: &Requirement,
+    call: impl FnOnce(&Request) -> Result<T, Error>,
 ) -> Result<T, String> {
-    let _host = Host::new().processes(here(directory)).install();
+    let _host = Host::new().processes(real_processes(directory)).install();
     let directory = directory.to_str().unwrap();
-    let request = Request::new(wanted.clone())
+    let request = Request::new(requirement.clone())
         .with("work-dir", format!("{directory}/work dir"))
         .with("job-temp-dir", directory);
-    ask(&request).map_err(|error| error.message)
+    call(&request).map_err(|error| error.message)
 }
 
 fn command() -> Requirement {
@@ -24,23 +24,24 @@ fn command() -> Requirement {
 }
 
 #[test]
-fn a_program_is_there_or_the_error_names_it() {
+fn missing_program_is_named() {
     let root = tempfile::tempdir().unwrap();
     let check = |name: &str| within(root.path(), &command().uri(name), Command::check);
     assert_eq!(check("sh"), Ok(Presence::Present));
     assert_eq!(check("/bin/sh"), Ok(Presence::Present));
-    // The shell has these, but nothing that could be started as a program.
+    // `command -v` finds some of these, but none can be started as a program.
     for none in ["if", "no-such-program", "-v", "./data"] {
         fs::write(root.path().join("data"), "").unwrap();
         let expected = format!(
-            "there is no program `{none}` in this environment; install it, as by a requirement of kind package"
+            "this environment has no program `{none}`; install it, for example by a requirement \
+             of kind package"
         );
         assert_eq!(check(none), Err(expected));
     }
 }
 
 #[test]
-fn a_check_without_a_setup_says_why_not() {
+fn failed_check_without_a_setup_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     let check = |line: &str| within(root.path(), &command().kwarg("check", line), Command::check);
     assert_eq!(check("test -d ."), Ok(Presence::Present));
@@ -49,19 +50,19 @@ fn a_check_without_a_setup_says_why_not() {
 }
 
 #[test]
-fn a_setup_runs_where_something_is_missing() {
+fn setup_runs_where_the_requirement_is_not_met() {
     let root = tempfile::tempdir().unwrap();
-    let wanted = command()
+    let requirement = command()
         .kwarg("check", "test -e made")
         .kwarg("setup", "echo hello\n: > made")
         .kwarg("teardown", "rm made");
-    let check = || within(root.path(), &wanted, Command::check);
+    let check = || within(root.path(), &requirement, Command::check);
     assert_eq!(check(), Ok(Presence::Absent));
-    let fulfilled = within(root.path(), &wanted, Command::fulfil).unwrap();
+    let fulfilled = within(root.path(), &requirement, Command::fulfil).unwrap();
     assert!(fulfilled.is_empty());
     assert_eq!(check(), Ok(Presence::Present));
     let release = || {
-        within(root.path(), &wanted, |request| {
+        within(root.path(), &requirement, |request| {
             Command::release(request, &fulfilled)
         })
     };
@@ -73,27 +74,32 @@ fn a_setup_runs_where_something_is_missing() {
         "{message}"
     );
 
-    let wanted = command().kwarg("setup", "true");
+    let requirement = command().kwarg("setup", "true");
     assert_eq!(
-        within(root.path(), &wanted, Command::check),
+        within(root.path(), &requirement, Command::check),
         Ok(Presence::Absent)
     );
-    let wanted = command().uri("sh").kwarg("setup", "true");
+    let requirement = command().uri("sh").kwarg("setup", "true");
     assert_eq!(
-        within(root.path(), &wanted, Command::check),
+        within(root.path(), &requirement, Command::check),
         Ok(Presence::Present)
     );
-    let wanted = command().uri("sh").kwarg("setup", "true").kwarg("env", "A");
-    let checked = within(root.path(), &wanted, Command::check);
-    assert_eq!(checked, Ok(Presence::Absent), "only the setup can tell A");
-    let wanted = command().uri("no-such-program").kwarg("setup", "true");
+    let requirement = command().uri("sh").kwarg("setup", "true").kwarg("env", "A");
+    let checked = within(root.path(), &requirement, Command::check);
     assert_eq!(
-        within(root.path(), &wanted, Command::check),
+        checked,
+        Ok(Presence::Absent),
+        "only the setup can provide A"
+    );
+    let requirement = command().uri("no-such-program").kwarg("setup", "true");
+    assert_eq!(
+        within(root.path(), &requirement, Command::check),
         Ok(Presence::Absent)
     );
-    let message = within(root.path(), &wanted, Command::fulfil).unwrap_err();
+    let message = within(root.path(), &requirement, Command::fulfil).unwrap_err();
     assert!(
-        message.starts_with("its setup has not helped: there is no program"),
+        message
+            .starts_with("its setup succeeded, but did not help: this environment has no program"),
         "{message}"
     );
 }
@@ -103,7 +109,7 @@ fn variables_reach_the_tests_and_the_teardown() {
     let root = tempfile::tempdir().unwrap();
     let setup = "echo A=0 >> $PERSEA_ENV\n".replace("$PERSEA_ENV", "\"$PERSEA_ENV\"")
         + "printf 'A=1=2\\n\\nB_2= x \"$y\" \\n' >> \"$PERSEA_ENV\"";
-    let wanted = command()
+    let requirement = command()
         .kwarg("env", Value::json(r#"["A","B_2"]"#))
         .kwarg("setup", setup)
         .kwarg(
@@ -111,17 +117,17 @@ fn variables_reach_the_tests_and_the_teardown() {
             "printf '%s|' \"$A\" \"$B_2\" > \"$AVOCADO_TESTS_COMMON_TMPDIR/told\"",
         );
     assert_eq!(
-        within(root.path(), &wanted, Command::check),
+        within(root.path(), &requirement, Command::check),
         Ok(Presence::Absent)
     );
-    // Twice: what an earlier attempt wrote does not count.
+    // Twice, because variables of an earlier attempt do not count.
     for _ in 0..2 {
-        let fulfilled = within(root.path(), &wanted, Command::fulfil).unwrap();
+        let fulfilled = within(root.path(), &requirement, Command::fulfil).unwrap();
         assert_eq!(
             fulfilled.json("env"),
             Some(r#"{"A":"1=2","B_2":" x \"$y\" "}"#)
         );
-        within(root.path(), &wanted, |request| {
+        within(root.path(), &requirement, |request| {
             Command::release(request, &fulfilled)
         })
         .unwrap();
@@ -130,9 +136,9 @@ fn variables_reach_the_tests_and_the_teardown() {
             "1=2| x \"$y\" |"
         );
     }
-    // Where nobody has heard of them there are none.
+    // A teardown without recorded variables gets none.
     let nothing = Attributes::new();
-    within(root.path(), &wanted, |request| {
+    within(root.path(), &requirement, |request| {
         Command::release(request, &nothing)
     })
     .unwrap();
@@ -140,14 +146,14 @@ fn variables_reach_the_tests_and_the_teardown() {
 }
 
 #[test]
-fn a_setup_that_fails_is_torn_down() {
+fn failed_setup_is_torn_down() {
     let root = tempfile::tempdir().unwrap();
     let fulfil = |setup: &str, teardown: &str| {
-        let wanted = command()
+        let requirement = command()
             .kwarg("env", "A")
             .kwarg("setup", setup)
             .kwarg("teardown", teardown);
-        within(root.path(), &wanted, Command::fulfil).unwrap_err()
+        within(root.path(), &requirement, Command::fulfil).unwrap_err()
     };
     let keep = "echo \"$A\" > torn";
     let torn = || fs::read_to_string(root.path().join("torn")).unwrap();
@@ -160,17 +166,17 @@ fn a_setup_that_fails_is_torn_down() {
     let message = fulfil("true", keep);
     assert_eq!(
         message,
-        "its setup gave no A; it is to write A=VALUE into the file $PERSEA_ENV"
+        "its setup did not set A; make it write A=VALUE into the file $PERSEA_ENV"
     );
     assert_eq!(torn(), "\n");
     let message = fulfil("printf 'A=6\\nB=7\\n' > \"$PERSEA_ENV\"", keep);
     assert_eq!(
         message,
-        "its setup gave B, which is not in the list `env`; add it"
+        "its setup set B, which is not in the list `env`; add it"
     );
     assert_eq!(torn(), "6\n");
     let message = fulfil("echo 'export A=6' > \"$PERSEA_ENV\"", keep);
-    let expected = "its setup wrote \"export A=6\" into $PERSEA_ENV, and not NAME=value";
+    let expected = "its setup wrote \"export A=6\" into $PERSEA_ENV instead of NAME=value";
     assert_eq!(message, expected);
     let message = fulfil("echo one >&2; exit 4", "echo two >&2; exit 5");
     let expected =
@@ -179,12 +185,12 @@ fn a_setup_that_fails_is_torn_down() {
 }
 
 #[test]
-fn lines_reach_the_shell_as_they_are() {
+fn lines_reach_the_shell_unchanged() {
     let host = Host::new()
         .processes(Processes::always(Answer::code(0)))
         .install();
-    let wanted = command().kwarg("setup", "a 'b'\nc");
-    let request = Request::new(wanted).with("job-temp-dir", "/w/job");
+    let requirement = command().kwarg("setup", "a 'b'\nc");
+    let request = Request::new(requirement).with("job-temp-dir", "/w/job");
     assert_eq!(Command::fulfil(&request), Ok(Attributes::new()));
     let commands = host.commands();
     let [only] = commands.as_slice() else {
@@ -193,11 +199,11 @@ fn lines_reach_the_shell_as_they_are() {
     assert_eq!(only.program, "/bin/sh");
     assert_eq!(only.args, ["-e", "-c", "a 'b'\nc"]);
     let expected = [(COMMON.to_owned(), Some("/w/job".to_owned()))];
-    assert_eq!(only.env, expected, "and the user's locale");
+    assert_eq!(only.env, expected, "no locale is set");
 }
 
 #[test]
-fn wrong_arguments_are_explained() {
+fn invalid_arguments_are_explained() {
     let list = |names: &str| {
         command()
             .kwarg("setup", "a")
@@ -210,11 +216,11 @@ fn wrong_arguments_are_explained() {
         ),
         (
             command().uri("a").kwarg("version", "1"),
-            "`version` is not known",
+            "unknown argument `version`",
         ),
         (
             command().uri("a").kwarg("name", "b"),
-            "the uri `a` and the name `b`",
+            "its uri is `a` and its name is `b`",
         ),
         (command().kwarg("name", 5), "`name` must be a text"),
         (
@@ -231,7 +237,7 @@ fn wrong_arguments_are_explained() {
         ),
         (
             list("[\"A-B\"]"),
-            "`env` has \"A-B\", which is no name of a variable",
+            "`env` has \"A-B\", which is not a valid variable name",
         ),
         (list("{}"), "`env` must be a list of texts"),
         (
@@ -239,8 +245,10 @@ fn wrong_arguments_are_explained() {
             "`setup` must be a text",
         ),
     ];
-    for (wanted, expected) in wrong {
-        let message = Command::check(&Request::new(wanted)).unwrap_err().message;
+    for (requirement, expected) in wrong {
+        let message = Command::check(&Request::new(requirement))
+            .unwrap_err()
+            .message;
         assert!(
             message.contains(expected),
             "{message:?} has no {expected:?}"

@@ -1,16 +1,21 @@
-//! The environment variables that a setup gives: as it writes them, a `NAME=value` on each line, and as they travel.
+//! Owns the environment variables of a setup: parses the lines `NAME=value` that the setup writes,
+//! and converts the variables to and from JSON for the journal.
 
 use persea_plugin_sdk::Error;
 use persea_requirement_tool::arguments::is_variable;
 use serde_json::{Map, Value};
 
-/// Variables by name.
+/// Environment variables by name.
 #[derive(Debug, Default)]
 pub(crate) struct Variables(Map<String, Value>);
 
 impl Variables {
-    /// Takes what a setup has written, up to a line that is no variable. The last of a name counts.
-    pub(crate) fn read(&mut self, written: &str) -> Result<(), Error> {
+    /// Adds the variables in a setup's file, up to the first malformed line. Where a name occurs
+    /// more than once, its last value counts.
+    ///
+    /// # Errors
+    /// `invalid` where a line is malformed.
+    pub(crate) fn parse(&mut self, written: &str) -> Result<(), Error> {
         for line in written.lines().filter(|line| !line.is_empty()) {
             match line.split_once('=') {
                 Some((name, value)) if is_variable(name) => {
@@ -18,7 +23,7 @@ impl Variables {
                 }
                 _ => {
                     let message =
-                        format!("its setup wrote {line:?} into $PERSEA_ENV, and not NAME=value");
+                        format!("its setup wrote {line:?} into $PERSEA_ENV instead of NAME=value");
                     return Err(Error::new("invalid", message));
                 }
             }
@@ -26,16 +31,19 @@ impl Variables {
         Ok(())
     }
 
-    /// Holds them against the names that were announced.
-    pub(crate) fn must_be(&self, names: &[String]) -> Result<(), Error> {
+    /// Checks that the variables are exactly those that the argument `env` lists.
+    ///
+    /// # Errors
+    /// `invalid` where a variable is missing or not listed.
+    pub(crate) fn check_names(&self, names: &[String]) -> Result<(), Error> {
         if let Some(name) = names.iter().find(|name| !self.0.contains_key(*name)) {
             let message = format!(
-                "its setup gave no {name}; it is to write {name}=VALUE into the file $PERSEA_ENV"
+                "its setup did not set {name}; make it write {name}=VALUE into the file $PERSEA_ENV"
             );
             return Err(Error::new("invalid", message));
         }
         if let Some(name) = self.0.keys().find(|name| !names.contains(name)) {
-            let message = format!("its setup gave {name}, which is not in the list `env`; add it");
+            let message = format!("its setup set {name}, which is not in the list `env`; add it");
             return Err(Error::new("invalid", message));
         }
         Ok(())
@@ -46,7 +54,12 @@ impl Variables {
     }
 
     pub(crate) fn from_json(json: &str) -> Result<Self, Error> {
-        let broken = |error| Error::new("invalid", format!("its variables can't be read: {error}"));
+        let broken = |error| {
+            Error::new(
+                "invalid",
+                format!("cannot read its recorded variables: {error}"),
+            )
+        };
         serde_json::from_str(json).map(Self).map_err(broken)
     }
 

@@ -1,23 +1,29 @@
-//! The requirement resolver for the kinds `container-image` and `podman-image`: an image is there for the containers of an environment,
-//! or is pulled. How podman and docker are asked is in `tool`; this decides what to do and what it takes to undo it.
+//! Owns the requirement resolver for the kinds `container-image` and `podman-image`: pulls an image
+//! with podman or docker, and removes at release the names and the image that the pull added.
+//! Does not know the commands of podman and docker: see `tool`.
 
+mod spec;
 mod tool;
-mod wanted;
 
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::status;
 
-use tool::{Named, Tool};
-use wanted::{SETTING, Wanted};
+use spec::{ImageSpec, SETTING};
+use tool::{ListedImage, Tool};
 
-/// The names of what `release` needs. `new`: whether the image itself came by the pull, and not only names of it.
+// Attributes of a fulfilled requirement, read by `release`.
+/// Name of the tool.
 const TOOL: &str = "tool";
+/// Id of the pulled image.
 const IMAGE: &str = "image";
+/// Whether the pull added the image itself, not only names of it.
 const NEW: &str = "new";
+/// Pairs of the image's id and a name that the pull added.
 const ADDED: &str = "added";
+/// Pairs of another image's id and a name that the pull took from that image.
 const MOVED: &str = "moved";
 
-/// The plugin.
+/// The requirement resolver `container-image`.
 #[derive(Debug)]
 pub struct ContainerImage;
 
@@ -31,19 +37,19 @@ impl RequirementResolver for ContainerImage {
     }
 
     fn check(request: &Request) -> Result<Presence, Error> {
-        let wanted = Wanted::read(request)?;
-        let tool = wanted.tool()?;
-        // What is in an archive has a name of its own, which is known when it has been pulled.
-        let is_there = !tool.is_transport(wanted.reference) && tool.has(wanted.reference)?;
-        Ok(match is_there {
+        let spec = ImageSpec::read(request)?;
+        let tool = spec.tool()?;
+        // The name of an image in an archive is known only after the pull.
+        let is_present = !tool.is_transport(spec.reference) && tool.has(spec.reference)?;
+        Ok(match is_present {
             true => Presence::Present,
             false => Presence::Absent,
         })
     }
 
     fn fulfil(request: &Request) -> Result<Attributes, Error> {
-        let wanted = Wanted::read(request)?;
-        let (reference, tool) = (wanted.reference, wanted.tool()?);
+        let spec = ImageSpec::read(request)?;
+        let (reference, tool) = (spec.reference, spec.tool()?);
         let before = tool.images()?;
         let _ = status::progress(&format!("pulling {reference} with {}", tool.name()));
         let image = tool.pull(reference)?;
@@ -71,17 +77,17 @@ impl RequirementResolver for ContainerImage {
     }
 
     fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
-        let wanted = Wanted::read(request)?;
+        let spec = ImageSpec::read(request)?;
         let Some(image) = fulfilled.text(IMAGE) else {
-            return tell_what_is_left(&wanted);
+            return report_unrecorded(&spec);
         };
         let tool = match fulfilled.text(TOOL) {
-            Some(name) => Tool::named(name)?,
-            None => wanted.tool()?,
+            Some(name) => Tool::from_name(name)?,
+            None => spec.tool()?,
         };
         let is_new = fulfilled.boolean(NEW) == Some(true);
-        take_back(tool, image, is_new, &noted(fulfilled, ADDED)?)?;
-        for (image, name) in noted(fulfilled, MOVED)? {
+        remove_added(tool, image, is_new, &recorded(fulfilled, ADDED)?)?;
+        for (image, name) in recorded(fulfilled, MOVED)? {
             if tool.has(&image)? && !tool.has(&name)? {
                 tool.tag(&image, &name)?;
             }
@@ -90,23 +96,25 @@ impl RequirementResolver for ContainerImage {
     }
 }
 
-/// Images with their names, without those that have none.
-fn names(images: &[Named]) -> impl Iterator<Item = (&str, &str)> {
+/// Returns pairs of an image's id and name, without the images that have no name.
+fn names(images: &[ListedImage]) -> impl Iterator<Item = (&str, &str)> {
     let names = images.iter();
     names.filter_map(|(image, name)| Some((image.as_str(), name.as_deref()?)))
 }
 
-fn noted(fulfilled: &Attributes, name: &str) -> Result<Vec<(String, String)>, Error> {
+/// Reads a list of image ids and names from an attribute.
+fn recorded(fulfilled: &Attributes, name: &str) -> Result<Vec<(String, String)>, Error> {
     let json = fulfilled.json(name).unwrap_or("[]");
     serde_json::from_str(json).map_err(|error| {
         let message =
-            format!("what was noted as `{name}` when the image was pulled can't be read: {error}");
+            format!("cannot read the recorded attribute `{name}` of the pulled image: {error}");
         Error::new("invalid", message)
     })
 }
 
-/// Removes the names that came by a pull, where they are still that image's, and the image where it came so and has no others.
-fn take_back(
+/// Removes the names that a pull added, as far as they still belong to the image, and the image
+/// itself where the pull added it and it has no other names.
+fn remove_added(
     tool: Tool,
     image: &str,
     is_new: bool,
@@ -118,38 +126,42 @@ fn take_back(
         let names: Vec<&str> = of_image.map(|(_, name)| name).collect();
         match names.as_slice() {
             [only] if only == name && !is_new => {
-                // With its last name the image would go.
+                // Removing the last name would remove the image, which was there before.
                 let message = format!(
-                    "the image {image} had no name before it got {name}, which is left; `{} rmi {name}` removes both",
+                    "the name {name} is not removed, because the image {image} had no other name; \
+                     `{} rmi {name}` removes both",
                     tool.name()
                 );
                 return Err(Error::new("unknown", message));
             }
             names if names.contains(&name.as_str()) => tool.remove(name)?,
-            // It is gone, or another image has it now.
+            // The name has been removed, or belongs to another image now.
             _ => {}
         }
     }
     let now = tool.images()?;
-    let is_there = now.iter().any(|(other, _)| other == image);
-    // Others may have given it a name meanwhile.
-    let is_others = names(&now).any(|(other, _)| other == image);
-    match is_new && is_there && !is_others {
+    let is_present = now.iter().any(|(other, _)| other == image);
+    // Somebody else may have given the image a name meanwhile.
+    let has_other_name = names(&now).any(|(other, _)| other == image);
+    match is_new && is_present && !has_other_name {
         true => tool.remove(image),
         false => Ok(()),
     }
 }
 
-/// What an attempt may have left of which only is known that it was begun. The image may have been pulled by somebody else since.
-fn tell_what_is_left(wanted: &Wanted<'_>) -> Result<(), Error> {
-    let (reference, tool) = (wanted.reference, wanted.tool()?);
+/// Reports what an interrupted attempt without a record may have left. Nothing is removed, because
+/// somebody else may have pulled the image.
+fn report_unrecorded(spec: &ImageSpec<'_>) -> Result<(), Error> {
+    let (reference, tool) = (spec.reference, spec.tool()?);
     let name = tool.name();
     let message = match tool.is_transport(reference) {
         true => format!(
-            "an image may have been pulled from {reference}; `{name} image ls` shows it, and `{name} rmi` removes it"
+            "an image may have been pulled from {reference}; find it by `{name} image ls`, and \
+             remove it by `{name} rmi`"
         ),
         false if tool.has(reference)? => format!(
-            "{reference} may have been pulled for it; `{name} rmi {reference}` removes it if nobody needs it"
+            "{reference} may have been pulled for the requirement; if nothing needs it, remove it \
+             by `{name} rmi {reference}`"
         ),
         false => return Ok(()),
     };

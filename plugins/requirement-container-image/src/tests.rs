@@ -5,15 +5,15 @@ use persea_plugin_sdk::testing::{Answer, Host, Installed, Processes};
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// The images of a podman or docker that is made up; what it answers was seen of podman 4.3.1 and docker 28.2.2.
+/// Images of a simulated podman or docker. The answers are those of podman 4.3.1 and docker 28.2.2.
 #[derive(Clone, Default)]
 struct Images(Rc<RefCell<Store>>);
 
 #[derive(Default)]
 struct Store {
     tools: Vec<&'static str>,
-    images: Vec<Named>,
-    /// What the next pull brings.
+    images: Vec<ListedImage>,
+    /// Image that the next pull adds.
     pulled: Option<(String, Option<&'static str>)>,
     in_use: bool,
     down: bool,
@@ -95,7 +95,7 @@ impl Store {
                     .stderr("Error: No such image\n"),
             },
             [_, "image", "ls", "--all", "--no-trunc", "--format", _] => {
-                let line = |(id, name): &Named| {
+                let line = |(id, name): &ListedImage| {
                     let name = name.as_deref().unwrap_or("<none>:<none>");
                     format!("sha256:{id} {name}\n")
                 };
@@ -109,12 +109,13 @@ impl Store {
                     .push(((*image).to_owned(), Some((*name).to_owned())));
                 Answer::code(0)
             }
-            other => panic!("nobody has seen how {other:?} is answered"),
+            other => panic!("no answer is known for {other:?}"),
         }
     }
 
     fn find(&self, reference: &str) -> Option<String> {
-        let is_it = |(id, name): &&Named| id == reference || name.as_deref() == Some(reference);
+        let is_it =
+            |(id, name): &&ListedImage| id == reference || name.as_deref() == Some(reference);
         self.images.iter().find(is_it).map(|(id, _)| id.clone())
     }
 
@@ -147,8 +148,9 @@ impl Store {
             (true, _) => Answer::code(2).stderr("Error: image used by 559d\n"),
             (_, true) => Answer::code(125).stderr("Error: more than one tag\n"),
             _ => {
-                let is_it =
-                    |(id, name): &Named| id == reference || name.as_deref() == Some(reference);
+                let is_it = |(id, name): &ListedImage| {
+                    id == reference || name.as_deref() == Some(reference)
+                };
                 self.images.retain(|named| !is_it(named));
                 Answer::code(0)
             }
@@ -167,7 +169,7 @@ fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
 const A: &str = "quay.io/x/a:1";
 
 #[test]
-fn an_image_is_pulled_and_removed() {
+fn image_is_pulled_and_removed() {
     for tool in ["podman", "docker"] {
         let images = Images::of(&[tool], &[('f', Some("other:1"))]);
         let host = images.install();
@@ -188,10 +190,11 @@ fn an_image_is_pulled_and_removed() {
     }
 }
 
-/// The letter of an image's id, and a name of it.
+/// The letter of an image's id, and a name of the image.
 type Left = (char, Option<String>);
 
-/// What is left when `reference` was pulled, which brings an image with a name, and was released after `between`.
+/// Pulls `reference`, which adds the image and name `brings`, runs `between`, and releases. Returns
+/// the remaining images and the result of the release.
 fn pulled(
     images: &Images,
     reference: &str,
@@ -211,7 +214,7 @@ fn pulled(
 }
 
 #[test]
-fn an_image_that_was_there_only_loses_its_new_name() {
+fn existing_image_only_loses_its_new_name() {
     let images = Images::of(&["podman"], &[('a', Some("mine:1"))]);
     let (left, released) = pulled(&images, A, ('a', Some(A)), |_| ());
     assert_eq!(
@@ -233,21 +236,23 @@ fn an_image_that_was_there_only_loses_its_new_name() {
     let images = Images::of(&["podman"], &[('a', None)]);
     let (left, released) = pulled(&images, A, ('a', Some(A)), |_| ());
     assert_eq!(left, [('a', Some(A.into()))]);
-    assert!(message(released).contains("had no name before it got quay.io/x/a:1, which is left"));
+    assert!(
+        message(released).starts_with("the name quay.io/x/a:1 is not removed, because the image")
+    );
 }
 
 #[test]
-fn an_archives_image_goes_by_its_own_name_or_id() {
+fn image_of_an_archive_is_removed_by_name_or_id() {
     for name in [None, Some("localhost/in-archive:1")] {
         let images = Images::of(&["podman"], &[]);
         let (left, released) = pulled(&images, "oci-archive:/x y.tar", ('a', name), |_| ());
         assert_eq!((left, released), (vec![], Ok(())));
     }
-    // A name that another image had goes back to it.
+    // A name that the pull took from another image is given back.
     let images = Images::of(&["podman"], &[('b', Some("x:1"))]);
     let (left, released) = pulled(&images, "oci-archive:/x", ('a', Some("x:1")), |_| ());
     assert_eq!((left, released), (vec![('b', Some("x:1".into()))], Ok(())));
-    // The other has gone meanwhile.
+    // The other image has been removed meanwhile.
     let images = Images::of(&["podman"], &[('b', Some("x:1"))]);
     let gone = |store: &mut Store| store.images.retain(|(image, _)| *image != id('b'));
     let (left, released) = pulled(&images, "oci-archive:/x", ('a', Some("x:1")), gone);
@@ -255,7 +260,7 @@ fn an_archives_image_goes_by_its_own_name_or_id() {
 }
 
 #[test]
-fn what_others_have_made_of_it_is_theirs() {
+fn names_given_meanwhile_are_kept() {
     let images = Images::of(&["podman"], &[]);
     let renamed = |store: &mut Store| store.images = vec![(id('b'), Some(A.to_owned()))];
     let (left, released) = pulled(&images, A, ('a', Some(A)), renamed);
@@ -282,34 +287,38 @@ fn what_others_have_made_of_it_is_theirs() {
     let images = Images::of(&["podman"], &[]);
     let (left, released) = pulled(&images, A, ('a', Some(A)), |store| store.in_use = true);
     assert_eq!(left.len(), 1);
-    let expected = "the image quay.io/x/a:1 is left: Error: image used by 559d; `podman rmi quay.io/x/a:1` removes it when nothing uses it any more";
+    let expected = "cannot remove the image quay.io/x/a:1: Error: image used by 559d; remove it by \
+                    `podman rmi quay.io/x/a:1` when nothing uses it any more";
     assert_eq!(message(released), expected);
 }
 
 #[test]
-fn an_attempt_that_nobody_heard_of_is_told_of() {
+fn unrecorded_attempt_is_reported() {
     let release = |reference: &str| {
         let images = Images::of(&["podman"], &[('a', Some(A))]);
         let _host = images.install();
         let released = ContainerImage::release(&image(reference), &Attributes::new());
-        assert_eq!(images.left().len(), 1, "it may be anybody's");
+        assert_eq!(images.left().len(), 1, "the image may be somebody else's");
         released
     };
     assert_eq!(release("quay.io/x/none"), Ok(()));
     assert!(
-        message(release(A)).starts_with("quay.io/x/a:1 may have been pulled for it; `podman rmi")
+        message(release(A)).starts_with(
+            "quay.io/x/a:1 may have been pulled for the requirement; if nothing needs"
+        )
     );
+    assert!(message(release(A)).ends_with("remove it by `podman rmi quay.io/x/a:1`"));
     assert!(message(release("dir:/x")).starts_with("an image may have been pulled from dir:/x"));
 }
 
 #[test]
-fn failures_are_told_in_the_tools_words() {
+fn failures_have_the_tools_words() {
     let images = Images::of(&["podman"], &[]);
     let host = images.install();
     let failed = message(ContainerImage::fulfil(&image(A)));
     assert_eq!(
         failed,
-        "quay.io/x/a:1 can't be pulled with podman: Error: no such host"
+        "cannot pull quay.io/x/a:1 with podman: Error: no such host"
     );
     let failed = message(ContainerImage::check(&image("Bad//Ref")));
     assert!(
@@ -328,7 +337,7 @@ fn failures_are_told_in_the_tools_words() {
 }
 
 #[test]
-fn the_tool_is_the_one_that_is_wanted_or_the_first_that_is_there() {
+fn tool_is_the_requested_one_or_the_first_that_exists() {
     let used = |tools: &[&'static str], request: Request| {
         let images = Images::of(tools, &[('a', Some(A))]);
         let host = images.install();
@@ -362,24 +371,29 @@ fn the_tool_is_the_one_that_is_wanted_or_the_first_that_is_there() {
         Ok("podman".into())
     );
     let missing = message(used(&["docker"], podman_image()));
-    assert!(missing.starts_with("there is no program `podman` in this environment"));
-    assert!(message(used(&[], image(A))).starts_with("there is neither podman nor docker"));
-    assert!(message(used(&both, wanting("lxc"))).contains("not by `lxc`"));
-    assert!(message(used(&both, image(A).setting(SETTING, 1))).contains("is podman or docker"));
+    assert!(missing.starts_with("this environment has no program `podman`"));
+    assert!(message(used(&[], image(A))).contains("has neither podman nor docker"));
+    assert!(message(used(&both, wanting("lxc"))).starts_with("unknown container tool `lxc`"));
+    assert!(
+        message(used(&both, image(A).setting(SETTING, 1))).contains("must be podman or docker")
+    );
 }
 
 #[test]
-fn wrong_arguments_are_explained() {
+fn invalid_arguments_are_explained() {
     let plain = || Requirement::new("podman-image");
     let wrong = [
         (plain(), "it needs a `uri` or `name`: the image"),
-        (plain().uri("-a"), "\"-a\" is no image"),
-        (plain().uri("docker://"), "\"\" is no image"),
-        (plain().uri("a\nb"), "is no image"),
-        (plain().uri("a").kwarg("tag", "1"), "`tag` is not known"),
+        (plain().uri("-a"), "\"-a\" is not a valid image reference"),
+        (
+            plain().uri("docker://"),
+            "\"\" is not a valid image reference",
+        ),
+        (plain().uri("a\nb"), "is not a valid image reference"),
+        (plain().uri("a").kwarg("tag", "1"), "unknown argument `tag`"),
         (
             plain().uri("a").kwarg("tool", "docker"),
-            "it is had by podman; for docker",
+            "it uses podman; for docker",
         ),
     ];
     for (wanted, expected) in wrong {
@@ -389,7 +403,7 @@ fn wrong_arguments_are_explained() {
 }
 
 #[test]
-fn a_transport_is_one_only_to_podman() {
+fn transports_are_podmans_only() {
     for transport in ["dir:/x", "oci-archive:x.tar", "oci:x:1"] {
         assert!(Tool::Podman.is_transport(transport));
         assert!(!Tool::Docker.is_transport(transport));

@@ -1,14 +1,15 @@
-//! podman and docker: what they are asked and what they answer. Their commands are the same, what they print is nearly so. It must not
-//! know why an image is wanted.
+//! Owns the commands of podman and docker. Both have the same commands; their outputs differ a
+//! little. Does not know about requirements.
 
 use persea_plugin_sdk::process::{self, Output, Stream};
 use persea_plugin_sdk::{Error, status};
-use persea_requirement_tool::{act, ask, ask_surely, find, program, shell};
+use persea_requirement_tool::{execute, find_program, program, query, query_ok, shell};
 
-/// An image's id, in hexadecimal digits, and one of its names, if it has any.
-pub(crate) type Named = (String, Option<String>);
+/// Id of an image, in hexadecimal digits, and one of its names, if it has any.
+pub(crate) type ListedImage = (String, Option<String>);
 
-/// What podman takes an image from that is no registry (containers-transports(5)).
+/// Prefixes of references from which podman takes an image without a registry
+/// (containers-transports(5)).
 const TRANSPORTS: [&str; 7] = [
     "containers-storage",
     "dir",
@@ -19,10 +20,10 @@ const TRANSPORTS: [&str; 7] = [
     "sif",
 ];
 
-/// How they show that there's no name.
-const NONE: &str = "<none>";
+/// Printed in place of a missing name.
+const NO_NAME: &str = "<none>";
 
-/// A program that has images.
+/// A program that manages container images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     Podman,
@@ -30,7 +31,7 @@ pub(crate) enum Tool {
 }
 
 impl Tool {
-    /// In the order in which they are looked for.
+    /// In the order in which an environment is searched.
     const ALL: [Self; 2] = [Self::Podman, Self::Docker];
 
     pub(crate) fn name(self) -> &'static str {
@@ -40,49 +41,49 @@ impl Tool {
         }
     }
 
-    pub(crate) fn named(name: &str) -> Result<Self, Error> {
+    pub(crate) fn from_name(name: &str) -> Result<Self, Error> {
         let mut all = Self::ALL.into_iter();
         all.find(|tool| tool.name() == name).ok_or_else(|| {
-            let message = format!("container images are had by podman or docker, not by `{name}`");
+            let message = format!("unknown container tool `{name}`; use podman or docker");
             Error::new("invalid", message)
         })
     }
 
-    /// The first that is there.
-    pub(crate) fn found() -> Result<Self, Error> {
+    /// Returns the first tool that the environment has.
+    pub(crate) fn detect() -> Result<Self, Error> {
         for tool in Self::ALL {
-            if find(tool.name())?.is_some() {
+            if find_program(tool.name())?.is_some() {
                 return Ok(tool);
             }
         }
-        let message = "there is neither podman nor docker in this environment; install one of them";
+        let message = "this environment has neither podman nor docker; install one of them";
         Err(Error::new("not-found", message))
     }
 
-    /// Whether a reference leads to an archive or the like, and names no image.
+    /// Whether a reference is the location of an archive or the like instead of an image's name.
     pub(crate) fn is_transport(self, reference: &str) -> bool {
         let transport = reference.split_once(':').map(|(transport, _)| transport);
         self == Self::Podman && transport.is_some_and(|name| TRANSPORTS.contains(&name))
     }
 
-    /// Whether there is an image of a name or id.
+    /// Whether an image with a name or id exists.
     pub(crate) fn has(self, reference: &str) -> Result<bool, Error> {
         match self {
             Self::Podman => {
                 let command = program(self.name(), ["image", "exists", reference]);
-                match ask(command.clone())?.exit.code {
+                match query(command.clone())?.exit.code {
                     Some(0) => Ok(true),
                     Some(1) => Ok(false),
-                    _ => ask_surely(command).map(|_| true),
+                    _ => query_ok(command).map(|_| true),
                 }
             }
             Self::Docker => {
-                if ask(self.inspect(reference))?.is_yes() {
+                if query(self.inspect(reference))?.succeeded() {
                     return Ok(true);
                 }
-                // It ends alike where there is no such image and where its daemon can't be reached.
+                // The exit code is the same for a missing image and an unreachable daemon.
                 let server = ["version", "--format", "{{.Server.Version}}"];
-                ask_surely(program(self.name(), server)).map(|_| false)
+                query_ok(program(self.name(), server)).map(|_| false)
             }
         }
     }
@@ -94,59 +95,61 @@ impl Tool {
         )
     }
 
-    /// All images with all their names.
-    pub(crate) fn images(self) -> Result<Vec<Named>, Error> {
+    /// Returns all images, each once for every name.
+    pub(crate) fn images(self) -> Result<Vec<ListedImage>, Error> {
         let format = "{{.ID}} {{.Repository}}:{{.Tag}}";
         let list = ["image", "ls", "--all", "--no-trunc", "--format", format];
-        let listed = ask_surely(program(self.name(), list))?;
+        let listed = query_ok(program(self.name(), list))?;
         let images = listed.lines().filter_map(|line| {
             let (id, name) = line.split_once(' ')?;
-            let name = (!name.contains(NONE)).then(|| name.to_owned());
+            let name = (!name.contains(NO_NAME)).then(|| name.to_owned());
             Some((digits(id)?.to_owned(), name))
         });
         Ok(images.collect())
     }
 
-    /// Pulls an image; its id. What the tool says meanwhile is told as progress.
+    /// Pulls an image and returns its id. The tool's output becomes progress messages.
     pub(crate) fn pull(self, reference: &str) -> Result<String, Error> {
         let line = r#"exec "$@" 2>&1"#;
         let command = shell(line, [self.name(), "pull", reference]).stdout(Output::Pipe);
         let child = process::start(&command)?;
-        let (mut rest, mut said) = (Vec::new(), Said::default());
+        let (mut rest, mut output) = (Vec::new(), PullOutput::default());
         loop {
-            let piece = child.read(Stream::Stdout, 1 << 16)?;
-            if piece.is_empty() {
+            let chunk = child.read(Stream::Stdout, 1 << 16)?;
+            if chunk.is_empty() {
                 break;
             }
-            rest.extend(piece);
+            rest.extend(chunk);
             while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = rest.drain(..=end).collect();
-                said.line(&line);
+                output.add_line(&line);
             }
         }
-        said.line(&rest);
+        output.add_line(&rest);
         if child.wait()?.code != Some(0) {
-            let why = said.error.unwrap_or(said.last);
-            let message = format!("{reference} can't be pulled with {}: {why}", self.name());
+            let why = output.error.unwrap_or(output.last_line);
+            let message = format!("cannot pull {reference} with {}: {why}", self.name());
             return Err(Error::new("failed", message));
         }
-        // podman's last word is the id, docker's is the name.
-        if let Some(id) = digits(&said.last) {
+        // podman's last line is the id, docker's is the name.
+        if let Some(id) = digits(&output.last_line) {
             return Ok(id.to_owned());
         }
-        let id = ask_surely(self.inspect(reference))?;
+        let id = query_ok(self.inspect(reference))?;
         digits(id.trim()).map(str::to_owned).ok_or_else(|| {
-            let message = format!("{} says {id:?} of {reference}, which is no id", self.name());
+            let name = self.name();
+            let message = format!("{name} printed {id:?} as the id of {reference}");
             Error::new("failed", message)
         })
     }
 
-    /// Removes a name, and with the last name its image.
+    /// Removes a name; without its last name, the image is removed too.
     pub(crate) fn remove(self, reference: &str) -> Result<(), Error> {
-        act(program(self.name(), ["rmi", reference])).map_err(|error| {
-            let words = error.detail.text("last-words").unwrap_or_default();
+        execute(program(self.name(), ["rmi", reference])).map_err(|error| {
+            let last_line = error.detail.text("last-line").unwrap_or_default();
             let message = format!(
-                "the image {reference} is left: {words}; `{} rmi {reference}` removes it when nothing uses it any more",
+                "cannot remove the image {reference}: {last_line}; remove it by \
+                 `{} rmi {reference}` when nothing uses it any more",
                 self.name()
             );
             match error.code.as_str() {
@@ -158,38 +161,38 @@ impl Tool {
 
     /// Gives an image a name.
     pub(crate) fn tag(self, image: &str, name: &str) -> Result<(), Error> {
-        act(program(self.name(), ["tag", image, name]))
+        execute(program(self.name(), ["tag", image, name]))
     }
 }
 
-/// The digits of an id, with or without the name of the algorithm before them.
+/// Returns the digits of an id, which may have the algorithm's name before them.
 fn digits(id: &str) -> Option<&str> {
     let digits = id.strip_prefix("sha256:").unwrap_or(id);
     let is_id = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then_some(digits)
 }
 
-/// What a tool says while it pulls.
+/// Output of a pull.
 #[derive(Default)]
-struct Said {
-    last: String,
-    /// Not always the last line: what a server has answered may follow in many.
+struct PullOutput {
+    last_line: String,
+    /// Line with the error. It need not be the last one: a server's answer may follow.
     error: Option<String>,
 }
 
-impl Said {
-    /// Takes a line, and tells it as progress if there is anything in it.
-    fn line(&mut self, line: &[u8]) {
+impl PullOutput {
+    /// Adds a line, and reports it as progress unless it is blank.
+    fn add_line(&mut self, line: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let line = line.trim();
         if line.is_empty() {
             return;
         }
-        // Over the limit of messages there is less to be seen, and nothing else.
+        // The host refuses messages beyond a limit. The pull does not depend on them.
         let _ = status::progress(line);
         if line.starts_with("Error") {
             self.error = Some(line.to_owned());
         }
-        line.clone_into(&mut self.last);
+        line.clone_into(&mut self.last_line);
     }
 }

@@ -1,195 +1,212 @@
-//! The requirement resolver for the kind `file`: a file is there, with what it must come to; or it is made of a text, and the
-//! earlier one put back afterwards. How a file comes to its place and goes again is `persea_requirement_tool::place`.
+//! Owns the requirement resolver for the kind `file`: checks that a file exists and has the right
+//! checksum, or creates it from a text and restores the earlier file at release.
+//! Does not know how a file is written and restored: see `persea_requirement_tool::target_file`.
 
-mod wanted;
+mod spec;
 
 use persea_plugin_sdk::prelude::*;
-use persea_requirement_tool::place::{Content, Kind, Place, Placed};
-use persea_requirement_tool::{ask, shell};
+use persea_requirement_tool::target_file::{FileContent, FileKind, TargetFile, WriteRecord};
+use persea_requirement_tool::{query, shell};
 
-use wanted::{Made, Wanted};
+use spec::{FileSpec, NewFile};
 
-/// The names of what `release` needs.
+/// Attributes of a fulfilled requirement, read by `release`: the path, the topmost created
+/// directory, and whether there was an earlier file.
 const PATH: &str = "path";
 const DIRECTORY: &str = "directory";
 const EARLIER: &str = "earlier";
 
-/// How many bytes are written at a time.
-const PIECE: usize = 1 << 20;
+/// Number of bytes that are written at a time.
+const CHUNK_SIZE: usize = 1 << 20;
 
-/// The plugin.
+/// The requirement resolver `file`.
 #[derive(Debug)]
 pub struct File;
 
 impl RequirementResolver for File {
     fn describe() -> Description {
-        Description::new("file", "looks for a file, or makes it of a text")
+        Description::new("file", "looks for a file, or creates it from a text")
             .kinds(["file"])
             .with("unique-by", Value::json(r#"["uri","path"]"#))
     }
 
     fn check(request: &Request) -> Result<Presence, Error> {
-        let wanted = Wanted::read(request)?;
-        let kind = wanted.place.look()?;
-        match &wanted.made {
-            Some(made) => is_made(&wanted.place, made, kind),
-            None => is_there(&wanted, kind).map(|()| Presence::Present),
+        let spec = FileSpec::read(request)?;
+        let kind = spec.target.kind()?;
+        match &spec.new_file {
+            Some(new_file) => check_created(&spec.target, new_file, kind),
+            None => check_existing(&spec, kind).map(|()| Presence::Present),
         }
     }
 
     fn fulfil(request: &Request) -> Result<Attributes, Error> {
-        let Wanted { place, made, .. } = Wanted::read(request)?;
-        let Some(made) = made else {
-            // The check has said so already, in an error.
-            return Err(absent(&place));
+        let FileSpec {
+            target, new_file, ..
+        } = FileSpec::read(request)?;
+        let Some(new_file) = new_file else {
+            // Reached only where the file has disappeared since the check.
+            return Err(absent(&target));
         };
-        let pieces = made.text.as_bytes().chunks(PIECE);
-        let content = Content {
-            size: made.text.len() as u64,
-            mode: format!("{:04o}", made.mode()),
-            pieces: pieces.map(|piece| Ok(piece.to_vec())),
+        let chunks = new_file.text.as_bytes().chunks(CHUNK_SIZE);
+        let content = FileContent {
+            size: new_file.text.len() as u64,
+            mode: format!("{:04o}", new_file.mode()),
+            chunks: chunks.map(|chunk| Ok(chunk.to_vec())),
         };
-        let placed = place.write(content, true)?;
+        let record = target.write(content, true)?;
         let mut fulfilled = Attributes::new()
-            .with(PATH, place.path())
-            .with(EARLIER, placed.earlier);
-        if let Some(directory) = placed.directory {
+            .with(PATH, target.path())
+            .with(EARLIER, record.has_backup);
+        if let Some(directory) = record.created_directory {
             fulfilled.insert(DIRECTORY, directory);
         }
         Ok(fulfilled)
     }
 
     fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
-        let Wanted { place, made, .. } = Wanted::read(request)?;
-        let Some(made) = made else {
+        let FileSpec {
+            target, new_file, ..
+        } = FileSpec::read(request)?;
+        let Some(new_file) = new_file else {
             return Ok(());
         };
         let Some(path) = fulfilled.text(PATH) else {
-            return take_back_unknown(&place, &made);
+            return undo_unrecorded(&target, &new_file);
         };
-        let placed = Placed {
-            directory: fulfilled.text(DIRECTORY).map(str::to_owned),
-            earlier: fulfilled.boolean(EARLIER).unwrap_or_default(),
+        let record = WriteRecord {
+            created_directory: fulfilled.text(DIRECTORY).map(str::to_owned),
+            has_backup: fulfilled.boolean(EARLIER).unwrap_or_default(),
         };
-        take_back(&Place::noted(path), &made, &placed)
+        undo(&TargetFile::from_recorded(path), &new_file, &record)
     }
 }
 
-/// Whether a file that needs no making is as it must be.
-fn is_there(wanted: &Wanted<'_>, kind: Kind) -> Result<(), Error> {
-    let place = &wanted.place;
-    let path = place.path();
-    if kind == Kind::Absent {
-        return Err(absent(place));
+/// Checks a file that is not to be created.
+fn check_existing(spec: &FileSpec<'_>, kind: FileKind) -> Result<(), Error> {
+    let target = &spec.target;
+    let path = target.path();
+    if kind == FileKind::Absent {
+        return Err(absent(target));
     }
-    if wanted.executable && (kind == Kind::Directory || !place.is_executable()?) {
-        let message = format!(
-            "{path} is there, but is no file that may be executed; `chmod +x` changes that"
-        );
+    if spec.executable && (kind == FileKind::Directory || !target.is_executable()?) {
+        let message =
+            format!("{path} exists, but is not an executable file; make it one by `chmod +x`");
         return Err(Error::new("not-permitted", message));
     }
-    let Some(expected) = &wanted.sha256 else {
+    let Some(expected) = &spec.sha256 else {
         return Ok(());
     };
-    if kind != Kind::File {
-        let message = format!("{path} is no ordinary file, so it can't come to a checksum");
+    if kind != FileKind::File {
+        let message = format!("{path} is not a regular file, so it has no checksum");
         return Err(Error::new("checksum", message));
     }
-    let found = place.sha256()?;
+    let found = target.sha256()?;
     if found == *expected {
         return Ok(());
     }
     let message = format!(
-        "{path} comes to sha256:{found}, and not to sha256:{expected}; put the right file there, or correct `checksum`"
+        "{path} has the checksum sha256:{found} instead of sha256:{expected}; put the right file \
+         there, or correct `checksum`"
     );
     Err(Error::new("checksum", message))
 }
 
-fn absent(place: &Place) -> Error {
-    let path = place.path();
+fn absent(target: &TargetFile) -> Error {
+    let path = target.path();
     let message =
-        format!("there is no file {path}; put it there, or give it a `content` to have it made");
+        format!("the file {path} does not exist; create it, or give the requirement a `content`");
     Error::new("not-found", message)
 }
 
-/// Whether a file is there as it would be made.
-fn is_made(place: &Place, made: &Made<'_>, kind: Kind) -> Result<Presence, Error> {
+/// Checks whether a file exists with the content and permissions that it would be created with.
+fn check_created(
+    target: &TargetFile,
+    new_file: &NewFile<'_>,
+    kind: FileKind,
+) -> Result<Presence, Error> {
     let is_same = match kind {
-        Kind::Absent => false,
-        Kind::File => has_text(place, made.text)? && made.has_mode(place)?,
-        Kind::Directory | Kind::Other => {
-            let path = place.path();
+        FileKind::Absent => false,
+        FileKind::File => has_text(target, new_file.text)? && new_file.has_mode(target)?,
+        FileKind::Directory | FileKind::Other => {
+            let path = target.path();
             let message = format!(
-                "{path} cannot be made: there is something that is no ordinary file; remove it, or give another path"
+                "cannot create {path}: it is not a regular file; remove it, or give another path"
             );
             return Err(Error::new("exists", message));
         }
     };
-    place.can_be_made()?;
+    target.check_creatable()?;
     Ok(match is_same {
         true => Presence::Present,
         false => Presence::Absent,
     })
 }
 
-/// Whether a file holds a text and nothing else.
-fn has_text(place: &Place, text: &str) -> Result<bool, Error> {
+/// Whether the content of a file is exactly a text.
+fn has_text(target: &TargetFile, text: &str) -> Result<bool, Error> {
     let line = r#"[ $(wc -c < "$1") -eq "$2" ] && exec cat < "$1""#;
-    let answer = ask(shell(line, [place.path(), &text.len().to_string()]))?;
-    Ok(answer.is_yes() && answer.stdout == text)
+    let answer = query(shell(line, [target.path(), &text.len().to_string()]))?;
+    Ok(answer.succeeded() && answer.stdout == text)
 }
 
-/// Undoes what is known to have been done.
-fn take_back(place: &Place, made: &Made<'_>, placed: &Placed) -> Result<(), Error> {
-    let (path, earlier) = (place.path(), place.earlier());
-    if !is_ours(place, made, placed)? {
-        let kept = match placed.earlier {
-            true => format!(", and the earlier file is {}", earlier.path()),
+/// Undoes a write whose record is known.
+fn undo(target: &TargetFile, new_file: &NewFile<'_>, record: &WriteRecord) -> Result<(), Error> {
+    let (path, backup) = (target.path(), target.backup());
+    if !is_own_write(target, new_file, record)? {
+        let kept = match record.has_backup {
+            true => format!("; the earlier file is {}", backup.path()),
             false => String::new(),
         };
         let message =
-            format!("{path} is not what was written there any more; it is left as it is{kept}");
+            format!("{path} was changed after it was created, so it is not removed{kept}");
         return Err(Error::new("changed", message));
     }
-    if placed.earlier && earlier.look()? == Kind::Absent {
+    if record.has_backup && backup.kind()? == FileKind::Absent {
         let message = format!(
-            "{path} is left as it is: the earlier file, kept as {}, is gone",
-            earlier.path()
+            "{path} is not removed, because its backup {} is missing",
+            backup.path()
         );
         return Err(Error::new("not-found", message));
     }
-    place.clear(placed)
+    target.undo_write(record)
 }
 
-/// Whether nobody but this plugin has made of the file what it is.
-fn is_ours(place: &Place, made: &Made<'_>, placed: &Placed) -> Result<bool, Error> {
-    Ok(match place.look()? {
-        Kind::Absent => true,
-        // An earlier file that only has got a second name is still at its place.
-        Kind::File => {
-            has_text(place, made.text)? || placed.earlier && place.is_same_as(&place.earlier())?
+/// Whether the file is as this plugin left it.
+fn is_own_write(
+    target: &TargetFile,
+    new_file: &NewFile<'_>,
+    record: &WriteRecord,
+) -> Result<bool, Error> {
+    Ok(match target.kind()? {
+        FileKind::Absent => true,
+        // An interrupted write may have linked the backup to the file, but not replaced the file.
+        FileKind::File => {
+            has_text(target, new_file.text)?
+                || record.has_backup && target.is_same_as(&target.backup())?
         }
-        Kind::Directory | Kind::Other => false,
+        FileKind::Directory | FileKind::Other => false,
     })
 }
 
-/// Undoes what an attempt has done of which only is known that it was begun: the check before it has found no file, or another one.
-fn take_back_unknown(place: &Place, made: &Made<'_>) -> Result<(), Error> {
-    let placed = Placed {
-        directory: None,
-        earlier: place.earlier().look()? != Kind::Absent,
+/// Undoes an interrupted attempt that left no record. The check before the attempt found no file,
+/// or one with another content.
+fn undo_unrecorded(target: &TargetFile, new_file: &NewFile<'_>) -> Result<(), Error> {
+    let record = WriteRecord {
+        created_directory: None,
+        has_backup: target.backup().kind()? != FileKind::Absent,
     };
-    if !placed.earlier && !is_ours(place, made, &placed)? {
-        // That one was there before.
-        return place.clear_aside();
+    if !record.has_backup && !is_own_write(target, new_file, &record)? {
+        // The file was there before the attempt.
+        return target.remove_temporary();
     }
-    take_back(place, made, &placed)?;
-    let Some(directory) = place.empty_directory()? else {
+    undo(target, new_file, &record)?;
+    let Some(directory) = target.empty_parent()? else {
         return Ok(());
     };
-    let path = place.path();
+    let path = target.path();
     let message = format!(
-        "{path} is undone, but {directory}, which is empty, may have been made for it; remove it if nobody needs it"
+        "{path} is undone, but the empty directory {directory} may have been created for it; \
+         remove it if nothing needs it"
     );
     Err(Error::new("unknown", message))
 }

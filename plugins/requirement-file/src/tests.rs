@@ -1,12 +1,12 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use persea_plugin_sdk::testing::{Host, Installed};
-use persea_requirement_tool::testing::{feed, here};
+use persea_requirement_tool::testing::{real_processes, run_with_input};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// A project's directory in which commands really run.
+/// A project's directory in which a host runs commands as real processes.
 struct Project {
     directory: tempfile::TempDir,
     host: Option<Installed>,
@@ -24,32 +24,36 @@ impl Project {
         self.directory.path().join(name)
     }
 
-    fn request(&self, wanted: Requirement) -> Request {
+    fn request(&self, requirement: Requirement) -> Request {
         let project = self.directory.path().to_str().unwrap();
-        Request::new(wanted).with("project-dir", project)
+        Request::new(requirement).with("project-dir", project)
     }
 
     fn install(&mut self) {
         self.host = None;
-        self.host = Some(Host::new().processes(here(self.directory.path())).install());
+        self.host = Some(
+            Host::new()
+                .processes(real_processes(self.directory.path()))
+                .install(),
+        );
     }
 
-    fn check(&mut self, wanted: &Requirement) -> Result<Presence, String> {
+    fn check(&mut self, requirement: &Requirement) -> Result<Presence, String> {
         self.install();
-        File::check(&self.request(wanted.clone())).map_err(|error| error.message)
+        File::check(&self.request(requirement.clone())).map_err(|error| error.message)
     }
 
-    fn fulfil(&mut self, wanted: &Requirement) -> Attributes {
+    fn fulfil(&mut self, requirement: &Requirement) -> Attributes {
         self.install();
-        let fulfilled = File::fulfil(&self.request(wanted.clone())).unwrap();
-        let fed = feed(self.host.as_ref().unwrap(), self.directory.path()).unwrap();
-        assert_eq!(fed, [Some(0)]);
+        let fulfilled = File::fulfil(&self.request(requirement.clone())).unwrap();
+        let codes = run_with_input(self.host.as_ref().unwrap(), self.directory.path()).unwrap();
+        assert_eq!(codes, [Some(0)]);
         fulfilled
     }
 
-    fn release(&mut self, wanted: &Requirement, fulfilled: &Attributes) -> Result<(), String> {
+    fn release(&mut self, requirement: &Requirement, fulfilled: &Attributes) -> Result<(), String> {
         self.install();
-        let released = File::release(&self.request(wanted.clone()), fulfilled);
+        let released = File::release(&self.request(requirement.clone()), fulfilled);
         released.map_err(|error| error.message)
     }
 
@@ -80,18 +84,20 @@ fn made(path: &str, text: &str) -> Requirement {
 }
 
 #[test]
-fn a_file_is_there_or_the_error_names_it() {
+fn missing_or_wrong_file_is_named() {
     let mut project = Project::new();
     fs::write(project.path("-e"), "abc").unwrap();
     assert_eq!(project.check(&file("-e")), Ok(Presence::Present));
     assert_eq!(project.check(&file("/")), Ok(Presence::Present));
     let message = project.check(&file("none")).unwrap_err();
-    assert!(message.starts_with("there is no file /"), "{message}");
-    assert!(message.ends_with("/none; put it there, or give it a `content` to have it made"));
+    assert!(message.starts_with("the file /"), "{message}");
+    assert!(
+        message.ends_with("/none does not exist; create it, or give the requirement a `content`")
+    );
 
     let executable = file("-e").kwarg("executable", true);
     let message = project.check(&executable).unwrap_err();
-    assert!(message.contains("/-e is there, but is no file that may be executed"));
+    assert!(message.contains("/-e exists, but is not an executable file"));
     fs::set_permissions(project.path("-e"), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(project.check(&executable), Ok(Presence::Present));
 
@@ -100,23 +106,24 @@ fn a_file_is_there_or_the_error_names_it() {
     assert_eq!(project.check(&right), Ok(Presence::Present));
     let wrong = file("-e").kwarg("checksum", format!("sha256:{}", "0".repeat(64)));
     let message = project.check(&wrong).unwrap_err();
-    assert!(message.contains(&format!("/-e comes to sha256:{abc}, and not to sha256:000")));
+    let expected = format!("/-e has the checksum sha256:{abc} instead of sha256:000");
+    assert!(message.contains(&expected));
     let directory = file("/").kwarg("checksum", format!("sha256:{abc}"));
     assert!(
         project
             .check(&directory)
             .unwrap_err()
-            .contains("is no ordinary file")
+            .contains("is not a regular file")
     );
 }
 
 #[test]
-fn a_file_is_made_and_taken_back() {
+fn file_is_created_and_removed() {
     let mut project = Project::new();
     let text = "a 'b' \"$c\"\n\\n%s\n";
-    let wanted = made("etc/-x y", text).kwarg("executable", true);
-    assert_eq!(project.check(&wanted), Ok(Presence::Absent));
-    let fulfilled = project.fulfil(&wanted);
+    let requirement = made("etc/-x y", text).kwarg("executable", true);
+    assert_eq!(project.check(&requirement), Ok(Presence::Absent));
+    let fulfilled = project.fulfil(&requirement);
     assert_eq!(project.read("etc/-x y"), text);
     let mode = project
         .path("etc/-x y")
@@ -125,18 +132,18 @@ fn a_file_is_made_and_taken_back() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o755);
-    assert_eq!(project.check(&wanted), Ok(Presence::Present));
-    assert_eq!(project.release(&wanted, &fulfilled), Ok(()));
+    assert_eq!(project.check(&requirement), Ok(Presence::Present));
+    assert_eq!(project.release(&requirement, &fulfilled), Ok(()));
     assert!(project.names().is_empty());
     assert_eq!(
-        project.release(&wanted, &fulfilled),
+        project.release(&requirement, &fulfilled),
         Ok(()),
-        "it is gone already"
+        "a second release finds no file"
     );
 }
 
 #[test]
-fn what_is_there_must_be_the_same_in_text_and_mode() {
+fn existing_file_must_have_the_same_text_and_mode() {
     let mut project = Project::new();
     fs::write(project.path("a"), "text").unwrap();
     fs::set_permissions(project.path("a"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -151,113 +158,116 @@ fn what_is_there_must_be_the_same_in_text_and_mode() {
     assert_eq!(project.check(&executable), Ok(Presence::Absent));
     fs::create_dir(project.path("d")).unwrap();
     let message = project.check(&made("d", "")).unwrap_err();
-    assert!(message.contains("no ordinary file; remove it, or give another path"));
+    assert!(message.contains("not a regular file; remove it, or give another path"));
     assert!(project.check(&made("x/../y", "")).is_err());
 }
 
 #[test]
-fn an_earlier_file_comes_back() {
+fn earlier_file_is_restored() {
     let mut project = Project::new();
     fs::write(project.path("a"), "old").unwrap();
-    let wanted = made("a", "new");
-    let fulfilled = project.fulfil(&wanted);
+    let requirement = made("a", "new");
+    let fulfilled = project.fulfil(&requirement);
     assert_eq!(project.read("a"), "new");
-    assert_eq!(project.release(&wanted, &fulfilled), Ok(()));
+    assert_eq!(project.release(&requirement, &fulfilled), Ok(()));
     assert_eq!(
         (project.read("a").as_str(), project.names().len()),
         ("old", 1)
     );
 
-    // Also where somebody has removed the new one.
-    let fulfilled = project.fulfil(&wanted);
+    // The new file may have been removed meanwhile.
+    let fulfilled = project.fulfil(&requirement);
     fs::remove_file(project.path("a")).unwrap();
-    assert_eq!(project.release(&wanted, &fulfilled), Ok(()));
+    assert_eq!(project.release(&requirement, &fulfilled), Ok(()));
     assert_eq!(project.read("a"), "old");
 
-    // But a file that nobody can bring back is not given up for nothing.
-    let fulfilled = project.fulfil(&wanted);
+    // Without the backup, the new file is not removed either.
+    let fulfilled = project.fulfil(&requirement);
     fs::remove_file(project.path(".a.persea-before")).unwrap();
-    let message = project.release(&wanted, &fulfilled).unwrap_err();
-    assert!(message.ends_with("/.a.persea-before, is gone"), "{message}");
+    let message = project.release(&requirement, &fulfilled).unwrap_err();
+    assert!(
+        message.ends_with("/.a.persea-before is missing"),
+        "{message}"
+    );
     assert_eq!(project.read("a"), "new");
 }
 
 #[test]
-fn what_others_have_changed_is_left() {
+fn file_that_was_changed_meanwhile_is_not_removed() {
     let mut project = Project::new();
     fs::write(project.path("a"), "old").unwrap();
-    let wanted = made("a", "new");
-    let fulfilled = project.fulfil(&wanted);
+    let requirement = made("a", "new");
+    let fulfilled = project.fulfil(&requirement);
     fs::write(project.path("a"), "newer").unwrap();
-    let message = project.release(&wanted, &fulfilled).unwrap_err();
-    assert!(message.contains("/a is not what was written there any more; it is left as it is"));
+    let message = project.release(&requirement, &fulfilled).unwrap_err();
+    assert!(message.contains("/a was changed after it was created, so it is not removed"));
     assert!(message.ends_with("/.a.persea-before"), "{message}");
     assert_eq!(project.read("a"), "newer");
     assert_eq!(project.read(".a.persea-before"), "old");
 }
 
 #[test]
-fn an_attempt_that_nobody_heard_of_is_undone() {
+fn unrecorded_attempt_is_undone() {
     let nothing = Attributes::new();
-    let wanted = made("a", "new");
+    let requirement = made("a", "new");
     let mut project = Project::new();
     fs::write(project.path("other"), "").unwrap();
-    // It had written aside, no more.
+    // The attempt had written only the temporary file.
     fs::write(project.path(".a.persea-new"), "ne").unwrap();
-    assert_eq!(project.release(&wanted, &nothing), Ok(()));
+    assert_eq!(project.release(&requirement, &nothing), Ok(()));
     assert_eq!(project.names(), ["other"]);
-    // It had come to its end.
-    project.fulfil(&wanted);
-    assert_eq!(project.release(&wanted, &nothing), Ok(()));
+    // The attempt was complete.
+    project.fulfil(&requirement);
+    assert_eq!(project.release(&requirement, &nothing), Ok(()));
     assert_eq!(project.names(), ["other"]);
-    // The same with an earlier file.
+    // The attempt was complete and had replaced an earlier file.
     fs::write(project.path("a"), "old").unwrap();
-    project.fulfil(&wanted);
-    assert_eq!(project.release(&wanted, &nothing), Ok(()));
+    project.fulfil(&requirement);
+    assert_eq!(project.release(&requirement, &nothing), Ok(()));
     assert_eq!(
         (project.read("a").as_str(), project.names().len()),
         ("old", 2)
     );
-    // It had not touched that yet.
+    // The attempt had not touched the earlier file yet.
     fs::write(project.path(".a.persea-new"), "new").unwrap();
-    assert_eq!(project.release(&wanted, &nothing), Ok(()));
+    assert_eq!(project.release(&requirement, &nothing), Ok(()));
     assert_eq!(
         (project.read("a").as_str(), project.names().len()),
         ("old", 2)
     );
-    // It had only given it a second name.
+    // The attempt had only linked the backup.
     fs::hard_link(project.path("a"), project.path(".a.persea-before")).unwrap();
-    assert_eq!(project.release(&wanted, &nothing), Ok(()));
+    assert_eq!(project.release(&requirement, &nothing), Ok(()));
     assert_eq!(
         (project.read("a").as_str(), project.names().len()),
         ("old", 2)
     );
-    // It had given it only another name.
+    // The attempt had moved the earlier file to the backup, and no more.
     fs::rename(project.path("a"), project.path(".a.persea-before")).unwrap();
-    assert_eq!(project.release(&wanted, &nothing), Ok(()));
+    assert_eq!(project.release(&requirement, &nothing), Ok(()));
     assert_eq!(
         (project.read("a").as_str(), project.names().len()),
         ("old", 2)
     );
-    // Directories may be anybody's.
+    // Empty directories are reported: the attempt may not have created them.
     let deep = made("x/y/a", "new");
     project.fulfil(&deep);
     let message = project.release(&deep, &nothing).unwrap_err();
     assert!(
-        message.contains("/x/y, which is empty, may have been made for it"),
+        message.contains("/x/y may have been created for it"),
         "{message}"
     );
 }
 
 #[test]
-fn nothing_is_undone_where_nothing_was_made() {
+fn requirement_without_content_is_not_released() {
     let mut project = Project::new();
     assert_eq!(project.release(&file("a"), &Attributes::new()), Ok(()));
     assert!(project.host.unwrap().commands().is_empty());
 }
 
 #[test]
-fn wrong_arguments_are_explained() {
+fn invalid_arguments_are_explained() {
     let mut project = Project::new();
     let digits = "0".repeat(64);
     let sum = format!("sha256:{digits}");
@@ -268,9 +278,9 @@ fn wrong_arguments_are_explained() {
         ),
         (
             file("a").kwarg("path", "b"),
-            "it has the uri `a` and the path `b`",
+            "its uri is `a` and its path is `b`",
         ),
-        (file("a").kwarg("colour", 1), "`colour` is not known"),
+        (file("a").kwarg("colour", 1), "unknown argument `colour`"),
         (
             file("a").kwarg("checksum", digits.as_str()),
             "`checksum` must be `sha256:` and 64",
@@ -304,8 +314,8 @@ fn wrong_arguments_are_explained() {
             "`executable` must be true or false",
         ),
     ];
-    for (wanted, expected) in wrong {
-        let message = project.check(&wanted).unwrap_err();
+    for (requirement, expected) in wrong {
+        let message = project.check(&requirement).unwrap_err();
         assert!(
             message.contains(expected),
             "{message:?} has no {expected:?}"

@@ -1,8 +1,9 @@
-//! The requirement resolver for the kind `package`: a package of the environment's own package manager is there, or is installed; and
-//! what came by that goes again. How each manager is asked is in `manager`.
+//! Owns the requirement resolver for the kind `package`: installs packages with the environment's
+//! package manager, and removes at release all packages that the installation added.
+//! Does not know the commands of each package manager: see `manager`.
 
 mod manager;
-mod wanted;
+mod spec;
 
 use std::collections::BTreeMap;
 
@@ -11,20 +12,24 @@ use persea_plugin_sdk::status;
 use serde_json::json;
 
 use manager::Manager;
-use wanted::{Action, SETTING, Wanted};
+use spec::{Action, PackageSpec, SETTING};
 
 /// Packages with their versions.
 type Packages = BTreeMap<String, String>;
 
-/// The names of what `release` needs: what came, which of that had left its configuration before, what changed its version (with the old one),
-/// what went (with its version).
+// Attributes of a fulfilled requirement, read by `release`. Their names are part of journals.
+/// Name of the package manager.
 const MANAGER: &str = "manager";
-const CAME: &str = "came";
+/// Added packages.
+const ADDED: &str = "came";
+/// Added packages whose configuration files were there before.
 const CONFIGURED: &str = "configured";
+/// Packages whose version changed, with the former version.
 const CHANGED: &str = "changed";
-const WENT: &str = "went";
+/// Removed packages, with their version.
+const REMOVED: &str = "went";
 
-/// The plugin.
+/// The requirement resolver `package`.
 #[derive(Debug)]
 pub struct Package;
 
@@ -40,42 +45,42 @@ impl RequirementResolver for Package {
     }
 
     fn check(request: &Request) -> Result<Presence, Error> {
-        let wanted = Wanted::read(request)?;
-        let manager = wanted.manager()?;
-        if wanted.is_met(manager, &manager.installed()?) {
+        let spec = PackageSpec::read(request)?;
+        let manager = spec.manager()?;
+        if spec.is_met(manager, &manager.installed()?) {
             return Ok(Presence::Present);
         }
-        if wanted.action == Action::Check {
+        if spec.action == Action::Check {
             let message =
-                format!("{wanted} is not installed, and its action `check` forbids to install it");
+                format!("{spec} is not installed, and the action `check` does not install it");
             return Err(Error::new("not-found", message));
         }
-        manager.may_change()?;
+        manager.check_privileges()?;
         Ok(Presence::Absent)
     }
 
     fn fulfil(request: &Request) -> Result<Attributes, Error> {
-        let wanted = Wanted::read(request)?;
-        let manager = wanted.manager()?;
+        let spec = PackageSpec::read(request)?;
+        let manager = spec.manager()?;
         let before = manager.installed()?;
-        let configured = manager.configured()?;
-        let done = match wanted.action {
+        let configured = manager.removed_with_configuration()?;
+        let done = match spec.action {
             Action::Install | Action::Check => {
-                let _ = status::progress(&format!("installing {wanted} with {}", manager.name()));
-                manager.install(&wanted.names, wanted.version)
+                let _ = status::progress(&format!("installing {spec} with {}", manager.name()));
+                manager.install(&spec.names, spec.version)
             }
             Action::Remove => {
-                let _ = status::progress(&format!("removing {wanted} with {}", manager.name()));
-                manager.remove(&wanted.installed(manager, &before), false)
+                let _ = status::progress(&format!("removing {spec} with {}", manager.name()));
+                manager.remove(&spec.installed(manager, &before), false)
             }
         };
         let after = manager.installed()?;
         let change = Change::between(&before, &after, &configured);
-        let done = done.and_then(|()| match wanted.is_met(manager, &after) {
+        let done = done.and_then(|()| match spec.is_met(manager, &after) {
             true => Ok(()),
             false => {
                 let message = format!(
-                    "{} has done its work, and {wanted} is not as wanted",
+                    "{} succeeded, but the requirement for {spec} is still not met",
                     manager.name()
                 );
                 Err(Error::new("failed", message))
@@ -84,14 +89,15 @@ impl RequirementResolver for Package {
         match done {
             Ok(()) => {
                 for (name, old) in &change.changed {
-                    log::warn!("{name} had the version {old} before, which does not come back");
+                    log::warn!("{name} had version {old} before, which is not restored");
                 }
                 Ok(change.attributes(manager))
             }
             Err(error) => match change.undo(manager) {
                 Ok(()) => Err(error),
                 Err(left) => {
-                    let message = format!("{}; and not undone: {}", error.message, left.message);
+                    let message =
+                        format!("{}; undoing failed too: {}", error.message, left.message);
                     Err(Error { message, ..error })
                 }
             },
@@ -99,37 +105,38 @@ impl RequirementResolver for Package {
     }
 
     fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
-        let wanted = Wanted::read(request)?;
+        let spec = PackageSpec::read(request)?;
         let Some(manager) = fulfilled.text(MANAGER) else {
-            let manager = wanted.manager()?;
-            let installed = !wanted.installed(manager, &manager.installed()?).is_empty();
-            if installed == (wanted.action == Action::Remove) {
+            let manager = spec.manager()?;
+            let installed = !spec.installed(manager, &manager.installed()?).is_empty();
+            if installed == (spec.action == Action::Remove) {
                 return Ok(());
             }
             let message = format!(
-                "the job ended before it was known what came or went with {wanted}; the log of {} may tell",
+                "the job ended before the changes for {spec} were recorded; see the log of {}",
                 manager.name()
             );
             return Err(Error::new("unknown", message));
         };
-        Change::read(fulfilled)?.undo(Manager::named(manager)?)
+        Change::read(fulfilled)?.undo(Manager::from_name(manager)?)
     }
 }
 
-/// How the packages of an environment have changed.
+/// Difference between the packages of an environment before and after a fulfilment. The fields are
+/// those of the attributes.
 #[derive(Debug, Default, PartialEq)]
 struct Change {
-    came: Vec<String>,
+    added: Vec<String>,
     configured: Vec<String>,
     changed: Packages,
-    went: Packages,
+    removed: Packages,
 }
 
 impl Change {
     fn between(before: &Packages, after: &Packages, configured: &Packages) -> Self {
-        let came = after.keys().filter(|name| !before.contains_key(*name));
-        let came: Vec<String> = came.cloned().collect();
-        let were_configured = came.iter().filter(|name| configured.contains_key(*name));
+        let added = after.keys().filter(|name| !before.contains_key(*name));
+        let added: Vec<String> = added.cloned().collect();
+        let were_configured = added.iter().filter(|name| configured.contains_key(*name));
         let old = before
             .iter()
             .map(|(name, version)| (name.clone(), version.clone()));
@@ -137,23 +144,23 @@ impl Change {
             |(name, version): &(String, String)| after.get(name).is_some_and(|now| now != version);
         Self {
             configured: were_configured.cloned().collect(),
-            came,
+            added,
             changed: old.clone().filter(is_changed).collect(),
-            went: old.filter(|(name, _)| !after.contains_key(name)).collect(),
+            removed: old.filter(|(name, _)| !after.contains_key(name)).collect(),
         }
     }
 
     fn attributes(&self, manager: Manager) -> Attributes {
         Attributes::new()
             .with(MANAGER, manager.name())
-            .with(CAME, Value::json(json!(self.came).to_string()))
+            .with(ADDED, Value::json(json!(self.added).to_string()))
             .with(CONFIGURED, Value::json(json!(self.configured).to_string()))
             .with(CHANGED, Value::json(json!(self.changed).to_string()))
-            .with(WENT, Value::json(json!(self.went).to_string()))
+            .with(REMOVED, Value::json(json!(self.removed).to_string()))
     }
 
     fn read(fulfilled: &Attributes) -> Result<Self, Error> {
-        fn noted<T: serde::de::DeserializeOwned + Default>(
+        fn recorded<T: serde::de::DeserializeOwned + Default>(
             fulfilled: &Attributes,
             name: &str,
         ) -> Result<T, Error> {
@@ -161,48 +168,50 @@ impl Change {
                 return Ok(T::default());
             };
             serde_json::from_str(json).map_err(|error| {
-                let message = format!("what was noted as `{name}` can't be read: {error}");
+                let message = format!("cannot read the recorded attribute `{name}`: {error}");
                 Error::new("invalid", message)
             })
         }
         Ok(Self {
-            came: noted(fulfilled, CAME)?,
-            configured: noted(fulfilled, CONFIGURED)?,
-            changed: noted(fulfilled, CHANGED)?,
-            went: noted(fulfilled, WENT)?,
+            added: recorded(fulfilled, ADDED)?,
+            configured: recorded(fulfilled, CONFIGURED)?,
+            changed: recorded(fulfilled, CHANGED)?,
+            removed: recorded(fulfilled, REMOVED)?,
         })
     }
 
-    /// Removes what came, where it's still there, and installs again what went.
+    /// Removes the added packages that are still installed, and installs the removed ones again.
     fn undo(&self, manager: Manager) -> Result<(), Error> {
         let now = manager.installed()?;
-        let came = self.came.iter().filter(|name| now.contains_key(*name));
-        let came: Vec<String> = came.cloned().collect();
-        if !came.is_empty() {
-            let _ = status::progress(&format!("removing {}", came.join(", ")));
-            // In one go, for they may need each other; then the configuration of those that had none.
-            manager.remove(&came, !self.configured.is_empty())?;
+        let added = self.added.iter().filter(|name| now.contains_key(*name));
+        let added: Vec<String> = added.cloned().collect();
+        if !added.is_empty() {
+            let _ = status::progress(&format!("removing {}", added.join(", ")));
+            // All in one command, because packages may depend on each other. If some of them had
+            // configuration before, the command keeps the configuration of all, and that of the
+            // others is removed next.
+            manager.remove(&added, !self.configured.is_empty())?;
             if !self.configured.is_empty() {
-                let new = came.iter().filter(|name| !self.configured.contains(name));
+                let new = added.iter().filter(|name| !self.configured.contains(name));
                 let new: Vec<String> = new.cloned().collect();
                 if !new.is_empty() {
                     manager.remove(&new, false)?;
                 }
             }
         }
-        for (name, version) in &self.went {
+        for (name, version) in &self.removed {
             if !now.contains_key(name) {
                 manager.install(std::slice::from_ref(name), Some(version))?;
             }
         }
         let now = manager.installed()?;
-        let left: Vec<&str> = came
+        let left: Vec<&str> = added
             .iter()
             .map(String::as_str)
             .filter(|name| now.contains_key(*name))
             .collect();
         if !left.is_empty() {
-            let message = format!("{} still has {}", manager.name(), left.join(", "));
+            let message = format!("{} did not remove {}", manager.name(), left.join(", "));
             return Err(Error::new("failed", message));
         }
         Ok(())

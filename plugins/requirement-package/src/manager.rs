@@ -1,18 +1,19 @@
-//! The package managers: how each lists, installs and removes. It must not know what that is for.
+//! Owns the commands of the package managers: listing, installing and removing packages.
+//! Does not know about requirements.
 //!
-//! After their manuals: apt-get(8), dpkg-query(1), dnf(8), zypper(8), rpm(8), apk(8). None is given a chance to ask, and none may
-//! remove what it was not told to.
+//! Sources: apt-get(8), dpkg-query(1), dnf(8), zypper(8), rpm(8), apk(8). No command may prompt,
+//! and none may remove a package that is not named.
 
 use persea_plugin_sdk::Error;
 use persea_plugin_sdk::process::Command;
-use persea_requirement_tool::{act, ask, ask_surely, find, program, told};
+use persea_requirement_tool::{execute, find_program, for_purpose, program, query, query_ok};
 
 use crate::Packages;
 
-/// Whoever else holds dpkg's lock is waited for: 10 minutes.
+/// Option of apt-get: wait up to 10 minutes for another process that holds dpkg's lock.
 const LOCK: &str = "DPkg::Lock::Timeout=600";
 
-/// Apt's last words when a package can't be had where the index says that it is.
+/// Beginning of apt's error where a package is not at the URL that the index names.
 const NOT_FETCHED: &str = "Unable to fetch some archives";
 
 /// A package manager.
@@ -45,50 +46,53 @@ impl Manager {
         }
     }
 
-    pub(crate) fn named(name: &str) -> Result<Self, Error> {
+    pub(crate) fn from_name(name: &str) -> Result<Self, Error> {
         let found = Self::ALL.into_iter().find(|manager| manager.name() == name);
         found.ok_or_else(|| {
             let message = format!(
-                "no package manager `{name}` is known; there are {}",
+                "unknown package manager `{name}`; supported are {}",
                 names()
             );
             Error::new("invalid", message)
         })
     }
 
-    /// The one that the environment has.
-    pub(crate) fn found() -> Result<Self, Error> {
+    /// Returns the first supported manager that the environment has.
+    pub(crate) fn detect() -> Result<Self, Error> {
         for manager in Self::ALL {
-            if find(manager.program())?.is_some() {
+            if find_program(manager.program())?.is_some() {
                 return Ok(manager);
             }
         }
         let message = format!(
-            "this environment has no package manager that is known: {}",
+            "this environment has no supported package manager: {}",
             names()
         );
         Err(Error::new("not-found", message))
     }
 
-    /// Whether packages can be installed at all: by root, or by a sudo that does not ask.
-    pub(crate) fn may_change(self) -> Result<(), Error> {
-        if is_root()? || ask(program("sudo", ["-n", "true"])).is_ok_and(|answer| answer.is_yes()) {
+    /// Checks that packages can be installed: by root, or by a sudo that does not prompt.
+    pub(crate) fn check_privileges(self) -> Result<(), Error> {
+        if is_root()?
+            || query(program("sudo", ["-n", "true"])).is_ok_and(|answer| answer.succeeded())
+        {
             return Ok(());
         }
         let message = format!(
-            "{} needs root, or a sudo that does not ask; run the job as one who has that, or install the package beforehand",
+            "{} needs root, or a sudo that does not ask for a password; run the job as such a \
+             user, or install the package beforehand",
             self.name()
         );
         Err(Error::new("not-permitted", message))
     }
 
-    /// All packages that are installed.
+    /// Returns all installed packages with their versions.
     pub(crate) fn installed(self) -> Result<Packages, Error> {
         match self {
-            Self::Apt => of_dpkg("installed"),
+            Self::Apt => dpkg_packages("installed"),
             Self::Dnf | Self::Yum | Self::Zypper => {
                 let format = "%{NAME}.%{ARCH}\\t%{VERSION}-%{RELEASE}\\n";
-                let list = ask_surely(program("rpm", ["-qa", "--qf", format]))?;
+                let list = query_ok(program("rpm", ["-qa", "--qf", format]))?;
                 Ok(list
                     .lines()
                     .filter_map(|line| line.split_once('\t'))
@@ -96,7 +100,7 @@ impl Manager {
                     .collect())
             }
             Self::Apk => {
-                let list = ask_surely(program("apk", ["info", "-v"]))?;
+                let list = query_ok(program("apk", ["info", "-v"]))?;
                 // `name-1.2.3-r0`; neither a version nor a release has a hyphen.
                 let split = |line: &str| {
                     let release = line.rfind('-')?;
@@ -111,17 +115,18 @@ impl Manager {
         }
     }
 
-    /// All packages that were removed and whose configuration has stayed.
-    pub(crate) fn configured(self) -> Result<Packages, Error> {
+    /// Returns all packages that were removed without their configuration files.
+    pub(crate) fn removed_with_configuration(self) -> Result<Packages, Error> {
         match self {
-            Self::Apt => of_dpkg("config-files"),
-            // Configuration that stays belongs to no package there.
+            Self::Apt => dpkg_packages("config-files"),
+            // These managers do not track the configuration of removed packages.
             Self::Dnf | Self::Yum | Self::Zypper | Self::Apk => Ok(Packages::new()),
         }
     }
 
-    /// By which name a package is in the list, which may have the architecture in it.
-    pub(crate) fn key<'a>(self, name: &str, packages: &'a Packages) -> Option<&'a str> {
+    /// Returns the name under which a package is in the list: the name itself, or the name with an
+    /// architecture.
+    pub(crate) fn listed_name<'a>(self, name: &str, packages: &'a Packages) -> Option<&'a str> {
         if let Some((key, _)) = packages.get_key_value(name) {
             return Some(key);
         }
@@ -135,14 +140,14 @@ impl Manager {
         let mut same = all
             .map(|(key, _)| key.as_str())
             .take_while(|key| key.starts_with(&begins));
-        // A version may have dots, an architecture has none.
+        // `python3` must not match `python3.11.x86_64`: an architecture has no separator in it.
         same.find(|key| {
             key.rsplit_once(separator)
                 .is_some_and(|(own, _)| own == name)
         })
     }
 
-    /// Installs packages; one version only where there is one package.
+    /// Installs packages. A version is allowed only with a single package.
     pub(crate) fn install(self, names: &[String], version: Option<&str>) -> Result<(), Error> {
         let separator = match self {
             Self::Dnf | Self::Yum => "-",
@@ -152,10 +157,10 @@ impl Manager {
             Some(version) => format!("{name}{separator}{version}"),
             None => name.clone(),
         };
-        let wanted: Vec<String> = names.iter().map(with_version).collect();
+        let packages: Vec<String> = names.iter().map(with_version).collect();
         let fixed: &[&str] = match self {
             Self::Apt => {
-                self.refresh(names)?;
+                self.update_index_for(names)?;
                 &[
                     "install",
                     "--yes",
@@ -170,33 +175,34 @@ impl Manager {
             Self::Zypper => &["--non-interactive", "install", "--no-recommends"],
             Self::Apk => &["add"],
         };
-        let install = || self.act("install", self.command(fixed, &wanted)?, &wanted);
+        let install = || self.execute("install", self.command(fixed, &packages)?, &packages);
         match install() {
-            // An old index names packages that its server has no more.
+            // An outdated index names packages that the server has replaced.
             Err(error) if self == Self::Apt && error.message.contains(NOT_FETCHED) => {
-                act(self.command(&["update", "-o", LOCK], &[])?)?;
+                execute(self.command(&["update", "-o", LOCK], &[])?)?;
                 install()
             }
             installed => installed,
         }
     }
 
-    /// Gets the index of packages where it does not know all of them.
-    fn refresh(self, names: &[String]) -> Result<(), Error> {
+    /// Updates apt's index where it lacks one of the packages.
+    fn update_index_for(self, names: &[String]) -> Result<(), Error> {
         let unknown = |name: &String| -> Result<bool, Error> {
-            let policy = ask_surely(program("apt-cache", ["policy", name.as_str()]))?;
+            let policy = query_ok(program("apt-cache", ["policy", name.as_str()]))?;
             Ok(policy.trim().is_empty())
         };
         for name in names {
             if unknown(name)? {
-                act(self.command(&["update", "-o", LOCK], &[])?)?;
+                execute(self.command(&["update", "-o", LOCK], &[])?)?;
                 break;
             }
         }
-        // Where no package has a name with a dot, apt takes it for an expression, and apt-get installs all whose names fit.
+        // apt-get takes a name with a dot for a regular expression if no package has that name,
+        // and installs every package that matches.
         for name in names.iter().filter(|name| name.contains('.')) {
-            let name = plain(name);
-            let all = ask_surely(program("apt-cache", ["pkgnames", "--all-names", name]))?;
+            let name = without_architecture(name);
+            let all = query_ok(program("apt-cache", ["pkgnames", "--all-names", name]))?;
             if !all.lines().any(|line| line == name) {
                 let message = format!("apt has no package {name}");
                 return Err(Error::new("not-found", message));
@@ -205,42 +211,51 @@ impl Manager {
         Ok(())
     }
 
-    /// Removes these packages and no others; what others need is not removed. With `configuration` that stays.
-    pub(crate) fn remove(self, names: &[String], configuration: bool) -> Result<(), Error> {
+    /// Removes these packages and no others. A package that another one needs is an error. With
+    /// `keep_configuration`, apt keeps the configuration files.
+    pub(crate) fn remove(self, names: &[String], keep_configuration: bool) -> Result<(), Error> {
         match self {
             Self::Apt => {
                 let simulated = ["--simulate", "purge"];
-                let plan = ask_surely(program("apt-get", simulated).args(names.iter().cloned()))?;
+                let plan = query_ok(program("apt-get", simulated).args(names.iter().cloned()))?;
                 let also: Vec<&str> = plan
                     .lines()
                     .filter_map(|line| line.strip_prefix("Purg ").or(line.strip_prefix("Remv ")))
                     .filter_map(|rest| rest.split_whitespace().next())
-                    .filter(|name| !names.iter().any(|own| own == name || plain(own) == *name))
+                    .filter(|name| {
+                        !names
+                            .iter()
+                            .any(|own| own == name || without_architecture(own) == *name)
+                    })
                     .collect();
                 if !also.is_empty() {
                     let message = format!(
-                        "{} can't be removed without {}, which somebody needs",
+                        "cannot remove {} without {}, which was installed since",
                         names.join(", "),
                         also.join(", ")
                     );
                     return Err(Error::new("failed", message));
                 }
-                let how = if configuration { "remove" } else { "purge" };
+                let how = if keep_configuration {
+                    "remove"
+                } else {
+                    "purge"
+                };
                 let command = self.command(&[how, "--yes", "-o", LOCK], names)?;
-                self.act("remove", command, names)
+                self.execute("remove", command, names)
             }
-            // It refuses what others need, and removes nothing else.
+            // rpm refuses to remove a package that another one needs.
             Self::Dnf | Self::Yum | Self::Zypper => {
-                self.act("remove", privileged("rpm", &["-e"], names)?, names)
+                self.execute("remove", privileged("rpm", &["-e"], names)?, names)
             }
-            Self::Apk => self.act("remove", self.command(&["del"], names)?, names),
+            Self::Apk => self.execute("remove", self.command(&["del"], names)?, names),
         }
     }
 
-    /// A failure is told by what was wanted; the command is long and nobody has typed it.
-    fn act(self, what: &str, command: Command, names: &[String]) -> Result<(), Error> {
-        let wanted = format!("{} could not {what} {}", self.name(), names.join(", "));
-        act(command).map_err(|error| told(error, &wanted))
+    /// Runs a command, and names the packages instead of the long command in its error.
+    fn execute(self, what: &str, command: Command, names: &[String]) -> Result<(), Error> {
+        let purpose = format!("{} could not {what} {}", self.name(), names.join(", "));
+        execute(command).map_err(|error| for_purpose(error, &purpose))
     }
 
     fn command(self, fixed: &[&str], names: &[String]) -> Result<Command, Error> {
@@ -248,10 +263,10 @@ impl Manager {
     }
 }
 
-/// The packages that have this status.
-fn of_dpkg(status: &str) -> Result<Packages, Error> {
+/// Returns dpkg's packages that have a status.
+fn dpkg_packages(status: &str) -> Result<Packages, Error> {
     let format = "${binary:Package}\\t${Version}\\t${db:Status-Status}\\n";
-    let list = ask_surely(program("dpkg-query", ["--show", "--showformat", format]))?;
+    let list = query_ok(program("dpkg-query", ["--show", "--showformat", format]))?;
     let lines = list.lines().filter_map(|line| line.rsplit_once('\t'));
     let lines = lines.filter(|(_, found)| *found == status);
     let packages = lines.filter_map(|(line, _)| line.split_once('\t'));
@@ -266,16 +281,16 @@ fn owned((name, version): (&str, &str)) -> (String, String) {
     (name.to_owned(), version.to_owned())
 }
 
-/// A name without its architecture.
-fn plain(name: &str) -> &str {
+/// Removes the architecture from a name.
+fn without_architecture(name: &str) -> &str {
     name.split_once(':').map_or(name, |(name, _)| name)
 }
 
 fn is_root() -> Result<bool, Error> {
-    Ok(ask_surely(program("id", ["-u"]))?.trim() == "0")
+    Ok(query_ok(program("id", ["-u"]))?.trim() == "0")
 }
 
-/// A command of root's that asks nothing.
+/// Builds a command that runs as root and does not prompt.
 fn privileged(name: &str, fixed: &[&str], names: &[String]) -> Result<Command, Error> {
     let quiet = ["DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", name];
     let command = match is_root()? {

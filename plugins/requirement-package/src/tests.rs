@@ -4,15 +4,16 @@ use persea_plugin_sdk::testing::{Answer, Host, Installed, Processes};
 
 use super::*;
 
-/// An environment with these packages, whose manager does what it's told; `broken` fails to install.
+/// A simulated environment with a package manager.
 struct Environment {
     program: &'static str,
     packages: Packages,
-    /// What comes along with a package.
-    along: &'static str,
+    /// Package that every installation adds, as a dependency.
+    dependency: &'static str,
     user: &'static str,
+    /// Installations fail after they have added the dependency.
     broken: bool,
-    /// Its index of packages is an old one.
+    /// Installations fail until the index is updated.
     stale: bool,
 }
 
@@ -24,7 +25,7 @@ impl Environment {
                 ("libc6:amd64".into(), "2.36".into()),
                 ("old".into(), "1".into()),
             ]),
-            along: "libalong",
+            dependency: "libalong",
             user: "0",
             broken: false,
             stale: false,
@@ -67,7 +68,7 @@ impl Environment {
             ("apt-cache", [_, "unheard-of"]) => Answer::code(0),
             ("apt-cache", _) => Answer::code(0).stdout("it:\n  Candidate: 2\n"),
             ("apt-get", ["--simulate", _, names @ ..]) => {
-                // Its own architecture apt leaves out.
+                // apt prints names without the native architecture.
                 let plain = |name: &&str| name.trim_end_matches(":amd64").to_owned();
                 let mut plan: String = names
                     .iter()
@@ -82,8 +83,10 @@ impl Environment {
                 self.stale = false;
                 Answer::code(0)
             }
-            ("env", [_, _, _, "install", ..]) if self.stale => Answer::code(100)
-                .stderr("E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?\n"),
+            ("env", [_, _, _, "install", ..]) if self.stale => Answer::code(100).stderr(
+                "E: Unable to fetch some archives, maybe run apt-get update or try with \
+                     --fix-missing?\n",
+            ),
             ("env", [_, _, _, "install" | "add", rest @ ..]) => {
                 let name = rest.last().unwrap();
                 let (name, version) = name.split_once('=').unwrap_or((name, "2"));
@@ -91,7 +94,7 @@ impl Environment {
                     return Answer::code(100)
                         .stderr(format!("E: Unable to locate package {name}\n"));
                 }
-                self.packages.insert(self.along.into(), "2-r1".into());
+                self.packages.insert(self.dependency.into(), "2-r1".into());
                 if self.broken {
                     return Answer::code(100)
                         .stderr("E: Sub-process /usr/bin/dpkg returned an error code (1)\n");
@@ -113,7 +116,7 @@ fn request(name: &str) -> Request {
     Request::new(Requirement::new("package").kwarg("name", name))
 }
 
-/// What was changed, as it was typed.
+/// Commands that changed packages, in order.
 fn changes(host: &Installed) -> Vec<String> {
     let commands = host.commands();
     let changing = commands.iter().filter(|command| command.program == "env");
@@ -127,7 +130,7 @@ fn changes(host: &Installed) -> Vec<String> {
 }
 
 #[test]
-fn configuration_that_was_there_stays_and_no_other() {
+fn earlier_configuration_stays_and_no_other() {
     let host = Environment::apt().install();
     let fulfilled = Package::fulfil(&request("gone")).unwrap();
     Package::release(&request("gone"), &fulfilled).unwrap();
@@ -144,7 +147,7 @@ fn configuration_that_was_there_stays_and_no_other() {
 }
 
 #[test]
-fn a_name_is_no_expression() {
+fn name_with_a_dot_is_not_a_regular_expression() {
     let host = Environment::apt().install();
     let error = Package::fulfil(&request("un.known")).unwrap_err();
     assert_eq!(error.message, "apt has no package un.known");
@@ -154,7 +157,7 @@ fn a_name_is_no_expression() {
 }
 
 #[test]
-fn what_is_installed_is_present_whatever_its_architecture() {
+fn installed_package_of_any_architecture_is_present() {
     let host = Environment::apt().install();
     for (name, expected) in [
         ("libc6", Presence::Present),
@@ -177,15 +180,15 @@ fn what_is_installed_is_present_whatever_its_architecture() {
 }
 
 #[test]
-fn what_came_goes_again_and_nothing_else() {
+fn release_removes_exactly_the_added_packages() {
     let host = Environment::apt().install();
     let wanted = request("new");
     let fulfilled = Package::fulfil(&wanted).unwrap();
     assert_eq!(Package::check(&wanted), Ok(Presence::Present));
-    assert_eq!(fulfilled.json(CAME), Some(r#"["libalong","new"]"#));
+    assert_eq!(fulfilled.json(ADDED), Some(r#"["libalong","new"]"#));
     Package::release(&wanted, &fulfilled).unwrap();
     assert_eq!(Package::check(&wanted), Ok(Presence::Absent));
-    // Twice does no harm.
+    // A second release changes nothing.
     Package::release(&wanted, &fulfilled).unwrap();
     let expected = [
         "apt-get install --yes --no-install-recommends --no-remove -o new",
@@ -195,32 +198,32 @@ fn what_came_goes_again_and_nothing_else() {
 }
 
 #[test]
-fn what_somebody_needs_by_now_is_not_removed() {
+fn package_that_another_one_needs_is_not_removed() {
     let host = Environment::apt().install();
     Package::fulfil(&request("new")).unwrap();
-    let came = Attributes::new()
+    let added = Attributes::new()
         .with(MANAGER, "apt")
-        .with(CAME, Value::json(r#"["libalong"]"#));
-    let error = Package::release(&request("other"), &came).unwrap_err();
+        .with(ADDED, Value::json(r#"["libalong"]"#));
+    let error = Package::release(&request("other"), &added).unwrap_err();
     assert_eq!(
         error.message,
-        "libalong can't be removed without new, which somebody needs"
+        "cannot remove libalong without new, which was installed since"
     );
     assert_eq!(changes(&host).len(), 1);
 }
 
 #[test]
-fn a_package_that_does_not_exist_is_told_in_the_managers_words() {
+fn missing_package_is_reported_in_the_managers_words() {
     let host = Environment::apt().install();
     let error = Package::fulfil(&request("unheard-of")).unwrap_err();
     let expected = "apt could not install unheard-of: E: Unable to locate package unheard-of";
     assert_eq!(error.message, expected);
-    // The index was got anew before that was believed.
+    // The index is updated before the package counts as missing.
     assert_eq!(changes(&host).first().unwrap(), "apt-get update -o");
 }
 
 #[test]
-fn an_old_index_is_got_anew() {
+fn outdated_index_is_updated() {
     let stale = Environment {
         stale: true,
         ..Environment::apt()
@@ -232,7 +235,7 @@ fn an_old_index_is_got_anew() {
 }
 
 #[test]
-fn only_what_could_not_be_fetched_is_tried_again() {
+fn only_a_failed_download_is_retried() {
     let broken = Environment {
         broken: true,
         ..Environment::apt()
@@ -252,7 +255,7 @@ fn only_what_could_not_be_fetched_is_tried_again() {
         assert_eq!(changes(&host)[before..], [install, purge]);
     }
     drop(host);
-    // An old index is got anew once; dnf has its own ways.
+    // apt's index is updated once; dnf updates its own by itself.
     let expected = [
         "apt-get install --yes --no-install-recommends --no-remove -o new",
         "apt-get update -o",
@@ -278,9 +281,9 @@ fn only_what_could_not_be_fetched_is_tried_again() {
 }
 
 #[test]
-fn a_name_may_have_an_architecture() {
+fn name_may_have_an_architecture() {
     let foreign = Environment {
-        along: "libalong:amd64",
+        dependency: "libalong:amd64",
         ..Environment::apt()
     };
     let host = foreign.install();
@@ -289,10 +292,10 @@ fn a_name_may_have_an_architecture() {
         Ok(Presence::Present)
     );
     assert_eq!(Package::check(&request("libc6:i386")), Ok(Presence::Absent));
-    // In the list of known names there is none.
+    // apt-cache lists names without an architecture.
     let fulfilled = Package::fulfil(&request("kno.wn:i386")).unwrap();
     assert_eq!(
-        fulfilled.json(CAME),
+        fulfilled.json(ADDED),
         Some(r#"["kno.wn:i386","libalong:amd64"]"#)
     );
     Package::release(&request("kno.wn:i386"), &fulfilled).unwrap();
@@ -306,7 +309,7 @@ fn a_name_may_have_an_architecture() {
 }
 
 #[test]
-fn what_changed_its_version_stays_so_and_a_warning_says_it() {
+fn package_with_another_version_stays_with_a_warning() {
     let host = Environment::apt().install();
     let newer = Request::new(
         Requirement::new("package")
@@ -315,9 +318,9 @@ fn what_changed_its_version_stays_so_and_a_warning_says_it() {
     );
     let fulfilled = Package::fulfil(&newer).unwrap();
     assert_eq!(fulfilled.json(CHANGED), Some(r#"{"old":"1"}"#));
-    assert_eq!(fulfilled.json(CAME), Some(r#"["libalong"]"#));
-    assert_eq!(fulfilled.json(WENT), Some("{}"));
-    let warning = "old had the version 1 before, which does not come back";
+    assert_eq!(fulfilled.json(ADDED), Some(r#"["libalong"]"#));
+    assert_eq!(fulfilled.json(REMOVED), Some("{}"));
+    let warning = "old had version 1 before, which is not restored";
     let log = host.log();
     assert!(log.iter().any(|(_, text)| text == warning), "{log:?}");
     Package::release(&newer, &fulfilled).unwrap();
@@ -329,7 +332,7 @@ fn what_changed_its_version_stays_so_and_a_warning_says_it() {
 }
 
 #[test]
-fn what_came_before_a_failure_goes_again() {
+fn failed_installation_is_undone() {
     let broken = Environment {
         broken: true,
         ..Environment::apt()
@@ -347,7 +350,7 @@ fn what_came_before_a_failure_goes_again() {
 }
 
 #[test]
-fn what_is_removed_comes_back_in_its_version() {
+fn removed_package_is_restored_in_its_version() {
     let host = Environment::apt().install();
     let wanted = Request::new(
         Requirement::new("package")
@@ -363,7 +366,7 @@ fn what_is_removed_comes_back_in_its_version() {
 }
 
 #[test]
-fn what_cannot_be_done_says_why() {
+fn unmet_preconditions_are_explained() {
     let user = Environment {
         user: "1000",
         ..Environment::apt()
@@ -384,7 +387,7 @@ fn what_cannot_be_done_says_why() {
     let error = Package::check(&check).unwrap_err();
     assert_eq!(
         error.message,
-        "new is not installed, and its action `check` forbids to install it"
+        "new is not installed, and the action `check` does not install it"
     );
     let error = Package::check(&request("old")).map(|_| ());
     assert_eq!(error, Ok(()));
@@ -397,12 +400,12 @@ fn what_cannot_be_done_says_why() {
     let error = Package::check(&request("new")).unwrap_err();
     assert_eq!(
         error.message,
-        "this environment has no package manager that is known: apt, dnf, yum, zypper, apk"
+        "this environment has no supported package manager: apt, dnf, yum, zypper, apk"
     );
 }
 
 #[test]
-fn wrong_arguments_are_named() {
+fn invalid_arguments_are_named() {
     let _host = Environment::apt().install();
     let message = |requirement: Requirement| {
         Package::check(&Request::new(requirement))
@@ -411,8 +414,13 @@ fn wrong_arguments_are_named() {
     };
     let package = || Requirement::new("package");
     assert!(message(package()).contains("it needs a `name`"));
-    assert!(message(package().kwarg("name", "--purge")).contains("\"--purge\" is no name"));
-    assert!(message(package().kwarg("name", "a; rm")).contains("\"a;\" is no name"));
+    assert!(
+        message(package().kwarg("name", "--purge"))
+            .contains("\"--purge\" is not a valid package name")
+    );
+    assert!(
+        message(package().kwarg("name", "a; rm")).contains("\"a;\" is not a valid package name")
+    );
     assert!(
         message(package().kwarg("name", "a").kwarg("action", "upgrade"))
             .contains("install, check or remove")
@@ -426,25 +434,25 @@ fn wrong_arguments_are_named() {
     assert!(
         error
             .message
-            .starts_with("no package manager `emerge` is known"),
+            .starts_with("unknown package manager `emerge`"),
         "{error}"
     );
 }
 
 #[test]
-fn a_release_that_knows_nothing_touches_nothing() {
+fn release_without_a_record_changes_nothing() {
     let host = Environment::apt().install();
     assert_eq!(
         Package::release(&request("new"), &Attributes::new()),
         Ok(())
     );
     let error = Package::release(&request("old"), &Attributes::new()).unwrap_err();
-    assert!(error.message.contains("the log of apt may tell"), "{error}");
+    assert!(error.message.contains("see the log of apt"), "{error}");
     assert!(changes(&host).is_empty());
 }
 
 #[test]
-fn other_managers_list_their_packages_in_their_own_way() {
+fn lists_of_other_managers_are_parsed() {
     let dnf = Environment {
         program: "dnf",
         packages: Packages::from([

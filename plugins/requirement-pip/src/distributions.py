@@ -1,9 +1,10 @@
-# Prints, as JSON, the distributions of this interpreter with their versions, and for each argument (a requirement as
-# PEP 508 has it) whether it is met: [{name: version}, [[answer, why], ...]]. Needs no pip for plain names.
-# An answer is yes, no, ignored (its marker is false here), unknown or invalid.
+# Prints the distributions of this interpreter with their versions, and for each argument, a PEP 508
+# requirement, whether it is met. The output is JSON: [{name: version}, [[answer, why], ...]].
+# An answer is yes, no, ignored (the marker excludes this interpreter), unknown or invalid.
+# Plain names need no pip.
 import sys
 
-# With -c this is the working directory, whose files are not to shadow modules.
+# With -c, the empty entry is the working directory, whose files must not shadow modules.
 sys.path[:] = [path for path in sys.path if path]
 
 import glob
@@ -15,19 +16,20 @@ import re
 import sysconfig
 
 
-def normal(name):
+def normalize(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-found = {}
+installed = {}
 for one in importlib.metadata.distributions():
     name = one.metadata["Name"]
     if name:
-        found.setdefault(normal(name), one)
+        installed.setdefault(normalize(name), one)
 
 
 def library():
-    """The module that pip itself compares with, else one that is installed, else that of the pip which venv would install."""
+    """Returns packaging.requirements: pip's copy, else an installed one, else the copy in the wheel
+    of pip that venv would install."""
     for name in ("pip._vendor.packaging", "packaging", "setuptools._vendor.packaging"):
         try:
             return importlib.import_module(name + ".requirements")
@@ -52,28 +54,28 @@ def applies(marker, extras):
 
 
 def spellings(one, extra):
-    """An extra as its distribution spells it: older libraries compare it as it stands."""
+    """The spellings of an extra in its distribution: older libraries compare extras literally."""
     provided = one.metadata.get_all("Provides-Extra") or []
-    return [it for it in provided if normal(it) == normal(extra)]
+    return [it for it in provided if normalize(it) == normalize(extra)]
 
 
 def answer(requirement, library, seen):
-    name = normal(requirement.name)
-    one = found.get(name)
+    name = normalize(requirement.name)
+    one = installed.get(name)
     if one is None:
-        return "no", name + " is not there"
+        return "no", name + " is not installed"
     if requirement.specifier:
         try:
-            # pip is content with a pre-release that is there already.
-            good = requirement.specifier.contains(one.version or "", prereleases=True)
+            # pip accepts an installed pre-release.
+            fits = requirement.specifier.contains(one.version or "", prereleases=True)
         except ValueError:
-            good = False
-        if not good:
+            fits = False
+        if not fits:
             return "no", "{} is {}".format(name, one.version)
     for extra in sorted(requirement.extras):
-        if (name, normal(extra)) in seen:
+        if (name, normalize(extra)) in seen:
             continue
-        seen.add((name, normal(extra)))
+        seen.add((name, normalize(extra)))
         for line in one.requires or []:
             needed = library.Requirement(line)
             if not needed.marker or applies(needed.marker, [""]):
@@ -85,17 +87,17 @@ def answer(requirement, library, seen):
     if requirement.url:
         direct = json.loads(one.read_text("direct_url.json") or "{}")
         if direct.get("url") != requirement.url:
-            return "unknown", "{} may be from elsewhere".format(name)
+            return "unknown", "{} may come from another source".format(name)
     return "yes", ""
 
 
-def look(text):
+def answer_for(text):
     plain = re.fullmatch(r"[A-Za-z0-9._-]+", text)
     if plain:
-        return ("yes", "") if normal(text) in found else ("no", normal(text) + " is not there")
+        return ("yes", "") if normalize(text) in installed else ("no", normalize(text) + " is not installed")
     packaging = library()
     if packaging is None:
-        return "unknown", "it has neither pip nor packaging, to compare versions with"
+        return "unknown", "it has neither pip nor packaging to compare versions with"
     try:
         requirement = packaging.Requirement(text)
     except ValueError as error:
@@ -105,6 +107,6 @@ def look(text):
     return answer(requirement, packaging, set())
 
 
-answers = [look(text) for text in sys.argv[1:]]
-versions = {name: one.version or "" for name, one in found.items()}
+answers = [answer_for(text) for text in sys.argv[1:]]
+versions = {name: one.version or "" for name, one in installed.items()}
 print(json.dumps([versions, answers]))

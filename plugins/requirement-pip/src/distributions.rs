@@ -1,54 +1,57 @@
-//! Owns what an interpreter says of its distributions: which there are, and which requirements they meet. Versions, extras and
-//! markers are compared by `packaging`, pip's own library, in the interpreter itself: markers are about that interpreter, and
-//! what pip would install is decided by the same code. The script is tried on a real Python in `tests/python.rs`.
-//! Does not know what is to be done about them.
+//! Owns the query of an interpreter for its distributions and for the requirements that they meet.
+//! A script in the interpreter itself compares versions, extras and markers with `packaging`, pip's
+//! own library: markers are about that interpreter, and pip decides by the same code.
+//! `tests/python.rs` tests the script with a real Python.
+//! Does not know about installing or uninstalling.
 
 use std::collections::BTreeMap;
 
 use persea_plugin_sdk::Error;
-use persea_requirement_tool::{ask_surely, program};
+use persea_requirement_tool::{program, query_ok};
 
-/// Distributions with their versions; their names as PEP 503 normalizes them.
+/// Versions of distributions, by names normalized as in PEP 503.
 pub(crate) type Distributions = BTreeMap<String, String>;
 
-/// Lists what is installed, without pip: that may not be there.
+/// Python script that prints the distributions and the answers as JSON. It does not need pip, which
+/// may not be installed.
 const SCRIPT: &str = include_str!("distributions.py");
 
-/// What an interpreter has.
+/// Distributions of an interpreter.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Installed {
     pub(crate) distributions: Distributions,
-    /// For each requirement, in their order.
+    /// An answer for each requirement, in the same order.
     pub(crate) answers: Vec<Answer>,
 }
 
-/// Whether a requirement is met.
+/// Whether the distributions meet a requirement.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer {
     Yes,
+    /// Not met, with the reason.
     No(String),
-    /// Its marker says that it is not for this interpreter.
+    /// The requirement's marker excludes this interpreter.
     Ignored,
-    /// Only pip can tell, for this reason.
+    /// Only pip can tell, with the reason.
     Unknown(String),
 }
 
-/// Asks an interpreter.
+/// Queries an interpreter.
 ///
 /// # Errors
-/// Where it can't be run, or `invalid` where a requirement can't be read.
-pub(crate) fn ask_python(python: &str, requirements: &[String]) -> Result<Installed, Error> {
+/// Where the interpreter cannot be run, or `invalid` where a requirement has a syntax error.
+pub(crate) fn query_python(python: &str, requirements: &[String]) -> Result<Installed, Error> {
     let args = ["-c", SCRIPT].map(str::to_owned);
-    let list = ask_surely(program(python, args).args(requirements.iter().cloned()))?;
+    let list = query_ok(program(python, args).args(requirements.iter().cloned()))?;
     let unreadable = |why: &dyn std::fmt::Display| {
-        let message = format!("what {python} says of its distributions can't be read: {why}");
+        let message = format!("cannot read the list of distributions of {python}: {why}");
         Error::new("failed", message)
     };
     let read: (Distributions, Vec<(String, String)>) =
         serde_json::from_str(&list).map_err(|error| unreadable(&error))?;
     let (distributions, answers) = read;
     if answers.len() != requirements.len() {
-        return Err(unreadable(&"it has another number of answers"));
+        return Err(unreadable(&"the number of answers is wrong"));
     }
     let answers = requirements.iter().zip(answers);
     let answers = answers.map(|(requirement, (answer, why))| match answer.as_str() {
@@ -57,10 +60,10 @@ pub(crate) fn ask_python(python: &str, requirements: &[String]) -> Result<Instal
         "ignored" => Ok(Answer::Ignored),
         "unknown" => Ok(Answer::Unknown(why)),
         "invalid" => {
-            let message = format!("`{requirement}` is no requirement as pip takes it: {why}");
+            let message = format!("`{requirement}` is not a valid requirement of pip: {why}");
             Err(Error::new("invalid", message))
         }
-        other => Err(unreadable(&format!("`{other}` is no answer"))),
+        other => Err(unreadable(&format!("unknown answer `{other}`"))),
     });
     Ok(Installed {
         distributions,

@@ -1,22 +1,25 @@
-//! The requirement resolver for the kind `pip`: Python distributions are there for an interpreter, or are installed by its pip; and what
-//! came by that goes again. What a requirement asks for is in `wanted`.
+//! Owns the requirement resolver for the kind `pip`: installs Python distributions with the pip of
+//! an interpreter, and restores the former distributions at release.
+//! Does not know how versions are compared: see `distributions`.
 
 mod distributions;
-mod wanted;
+mod spec;
 
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::status;
-use persea_requirement_tool::{act, ask, program, told};
+use persea_requirement_tool::{execute, for_purpose, program, query};
 use serde_json::json;
 
-use distributions::{Distributions, Installed, ask_python};
-use wanted::{Action, INDEX, Met, Wanted};
+use distributions::{Distributions, Installed, query_python};
+use spec::{Action, INDEX, Met, PipSpec};
 
-/// The names of what `release` needs: what came, what changed its version or went (with the old one).
-const CAME: &str = "came";
-const OLD: &str = "old";
+// Attributes of a fulfilled requirement, read by `release`. Their names are part of journals.
+/// Added distributions.
+const ADDED: &str = "came";
+/// Distributions that were removed or whose version changed, with the former version.
+const FORMER: &str = "old";
 
-/// The plugin.
+/// The requirement resolver `pip`.
 #[derive(Debug)]
 pub struct Pip;
 
@@ -32,27 +35,28 @@ impl RequirementResolver for Pip {
     }
 
     fn check(request: &Request) -> Result<Presence, Error> {
-        let wanted = Wanted::read(request)?;
-        let met = wanted.met(&installed(&wanted)?.answers);
+        let spec = PipSpec::read(request)?;
+        let met = spec.evaluate(&installed(&spec)?.answers);
         if met == Met::Yes {
             return Ok(Presence::Present);
         }
-        if wanted.action == Action::Check {
-            let python = wanted.python;
+        if spec.action == Action::Check {
+            let python = spec.python;
             let found = match met {
                 Met::Yes => return Ok(Presence::Present),
-                Met::No(why) => format!("{wanted} is not installed for {python} ({why})"),
+                Met::No(why) => format!("{spec} is not installed for {python} ({why})"),
                 Met::Unknown(why) => {
-                    format!("whether {wanted} is installed for {python} can't be told ({why})")
+                    format!("cannot tell whether {spec} is installed for {python} ({why})")
                 }
             };
-            let message = format!("{found}, and its action `check` forbids to install it");
+            let message = format!("{found}, and the action `check` does not install it");
             return Err(Error::new("not-found", message));
         }
-        if !ask(pip(&wanted, &["--version"]))?.is_yes() {
+        if !query(pip(&spec, &["--version"]))?.succeeded() {
             let message = format!(
-                "{} has no pip; install it, as by a requirement of kind package (python3-pip), or name the `python` of a virtual environment",
-                wanted.python
+                "{} has no pip; install it, for example by a requirement of kind package \
+                 (python3-pip), or set `python` to the one of a virtual environment",
+                spec.python
             );
             return Err(Error::new("not-found", message));
         }
@@ -60,37 +64,38 @@ impl RequirementResolver for Pip {
     }
 
     fn fulfil(request: &Request) -> Result<Attributes, Error> {
-        let wanted = Wanted::read(request)?;
-        let before = installed(&wanted)?.distributions;
-        let done = match wanted.action {
+        let spec = PipSpec::read(request)?;
+        let before = installed(&spec)?.distributions;
+        let done = match spec.action {
             Action::Install | Action::Check => {
-                let _ = status::progress(&format!("installing {wanted} with pip"));
-                install(&wanted, request, &wanted.specifiers)
+                let _ = status::progress(&format!("installing {spec} with pip"));
+                install(&spec, request, &spec.specifiers)
             }
             Action::Uninstall => {
-                let _ = status::progress(&format!("uninstalling {wanted} with pip"));
-                uninstall(&wanted, &wanted.names())
+                let _ = status::progress(&format!("uninstalling {spec} with pip"));
+                uninstall(&spec, &spec.names())
             }
         };
-        let after = installed(&wanted)?;
+        let after = installed(&spec)?;
         let change = Change::between(&before, &after.distributions);
-        let done = done.and_then(|()| match wanted.met(&after.answers) {
+        let done = done.and_then(|()| match spec.evaluate(&after.answers) {
             Met::No(why) => {
                 let message =
-                    format!("pip has done its work, and {wanted} is not as wanted: {why}");
+                    format!("pip succeeded, but the requirement for {spec} is not met: {why}");
                 Err(Error::new("failed", message))
             }
-            // What only pip can tell, it has seen to.
+            // Where only pip can tell, its success is the answer.
             Met::Yes | Met::Unknown(_) => Ok(()),
         });
         match done {
             Ok(()) => Ok(Attributes::new()
-                .with(CAME, Value::json(json!(change.came).to_string()))
-                .with(OLD, Value::json(json!(change.old).to_string()))),
-            Err(error) => match change.undo(&wanted, request) {
+                .with(ADDED, Value::json(json!(change.added).to_string()))
+                .with(FORMER, Value::json(json!(change.former).to_string()))),
+            Err(error) => match change.undo(&spec, request) {
                 Ok(()) => Err(error),
                 Err(left) => {
-                    let message = format!("{}; and not undone: {}", error.message, left.message);
+                    let message =
+                        format!("{}; undoing failed too: {}", error.message, left.message);
                     Err(Error { message, ..error })
                 }
             },
@@ -98,87 +103,89 @@ impl RequirementResolver for Pip {
     }
 
     fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
-        let wanted = Wanted::read(request)?;
-        let (Some(came), Some(old)) = (fulfilled.json(CAME), fulfilled.json(OLD)) else {
-            if let Met::No(_) = wanted.met(&installed(&wanted)?.answers) {
+        let spec = PipSpec::read(request)?;
+        let (Some(added), Some(former)) = (fulfilled.json(ADDED), fulfilled.json(FORMER)) else {
+            if let Met::No(_) = spec.evaluate(&installed(&spec)?.answers) {
                 return Ok(());
             }
             let message = format!(
-                "the job ended before it was known what came or went with {wanted}; `{} -m pip list` may tell",
-                wanted.python
+                "the job ended before the changes for {spec} were recorded; see `{} -m pip list`",
+                spec.python
             );
             return Err(Error::new("unknown", message));
         };
         let unreadable = |error: serde_json::Error| {
             Error::new(
                 "invalid",
-                format!("what was noted of pip can't be read: {error}"),
+                format!("cannot read the recorded changes of pip: {error}"),
             )
         };
         let change = Change {
-            came: serde_json::from_str(came).map_err(unreadable)?,
-            old: serde_json::from_str(old).map_err(unreadable)?,
+            added: serde_json::from_str(added).map_err(unreadable)?,
+            former: serde_json::from_str(former).map_err(unreadable)?,
         };
-        change.undo(&wanted, request)
+        change.undo(&spec, request)
     }
 }
 
-/// How the distributions of an interpreter have changed.
+/// Difference between the distributions of an interpreter before and after a fulfilment. The fields
+/// are those of the attributes.
 #[derive(Debug, PartialEq)]
 struct Change {
-    came: Vec<String>,
-    old: Distributions,
+    added: Vec<String>,
+    former: Distributions,
 }
 
 impl Change {
     fn between(before: &Distributions, after: &Distributions) -> Self {
-        let came = after.keys().filter(|name| !before.contains_key(*name));
-        let old = before
+        let added = after.keys().filter(|name| !before.contains_key(*name));
+        let former = before
             .iter()
             .filter(|(name, version)| after.get(*name) != Some(version));
         Self {
-            came: came.cloned().collect(),
-            old: old
+            added: added.cloned().collect(),
+            former: former
                 .map(|(name, version)| (name.clone(), version.clone()))
                 .collect(),
         }
     }
 
-    fn undo(&self, wanted: &Wanted<'_>, request: &Request) -> Result<(), Error> {
-        let now = installed(wanted)?.distributions;
-        let came = self.came.iter().filter(|name| now.contains_key(*name));
-        let came: Vec<String> = came.cloned().collect();
-        if !came.is_empty() {
-            let _ = status::progress(&format!("uninstalling {}", came.join(", ")));
-            uninstall(wanted, &came)?;
+    /// Uninstalls the added distributions, and installs the former versions again.
+    fn undo(&self, spec: &PipSpec<'_>, request: &Request) -> Result<(), Error> {
+        let now = installed(spec)?.distributions;
+        let added = self.added.iter().filter(|name| now.contains_key(*name));
+        let added: Vec<String> = added.cloned().collect();
+        if !added.is_empty() {
+            let _ = status::progress(&format!("uninstalling {}", added.join(", ")));
+            uninstall(spec, &added)?;
         }
-        let old = self
-            .old
+        let former = self
+            .former
             .iter()
             .filter(|(name, version)| now.get(*name) != Some(version));
-        let old: Vec<String> = old
+        let former: Vec<String> = former
             .map(|(name, version)| format!("{name}=={version}"))
             .collect();
-        if old.is_empty() {
+        if former.is_empty() {
             return Ok(());
         }
-        let _ = status::progress(&format!("installing {} again", old.join(", ")));
-        install(wanted, request, &old)
+        let _ = status::progress(&format!("installing {} again", former.join(", ")));
+        install(spec, request, &former)
     }
 }
 
-fn installed(wanted: &Wanted<'_>) -> Result<Installed, Error> {
-    ask_python(wanted.python, &wanted.specifiers)
+fn installed(spec: &PipSpec<'_>) -> Result<Installed, Error> {
+    query_python(spec.python, &spec.specifiers)
 }
 
-fn pip(wanted: &Wanted<'_>, args: &[&str]) -> persea_plugin_sdk::process::Command {
+fn pip(spec: &PipSpec<'_>, args: &[&str]) -> persea_plugin_sdk::process::Command {
     let fixed = ["-m", "pip", "--disable-pip-version-check", "--no-input"];
-    program(wanted.python, fixed).args(args.iter().copied())
+    program(spec.python, fixed).args(args.iter().copied())
 }
 
-fn install(wanted: &Wanted<'_>, request: &Request, specifiers: &[String]) -> Result<(), Error> {
-    let mut command = pip(wanted, &["install"]);
-    if wanted.break_system_packages {
+fn install(spec: &PipSpec<'_>, request: &Request, specifiers: &[String]) -> Result<(), Error> {
+    let mut command = pip(spec, &["install"]);
+    if spec.break_system_packages {
         command = command.arg("--break-system-packages");
     }
     if let Some(index) = request
@@ -189,26 +196,28 @@ fn install(wanted: &Wanted<'_>, request: &Request, specifiers: &[String]) -> Res
         command = command.args(["--index-url", index]);
     }
     let command = command.arg("--").args(specifiers.iter().cloned());
-    act(command).map_err(|error| explain(wanted, error, "install", specifiers))
+    execute(command).map_err(|error| explain(spec, error, "install", specifiers))
 }
 
-fn uninstall(wanted: &Wanted<'_>, names: &[String]) -> Result<(), Error> {
-    let mut command = pip(wanted, &["uninstall", "--yes"]);
-    if wanted.break_system_packages {
+fn uninstall(spec: &PipSpec<'_>, names: &[String]) -> Result<(), Error> {
+    let mut command = pip(spec, &["uninstall", "--yes"]);
+    if spec.break_system_packages {
         command = command.arg("--break-system-packages");
     }
     let command = command.arg("--").args(names.iter().cloned());
-    act(command).map_err(|error| explain(wanted, error, "uninstall", names))
+    execute(command).map_err(|error| explain(spec, error, "uninstall", names))
 }
 
-/// Tells a failure by what was wanted; and the ways out where the interpreter belongs to the system (PEP 668).
-fn explain(wanted: &Wanted<'_>, error: Error, what: &str, names: &[String]) -> Error {
+/// Names the distributions instead of the command in an error of pip, and explains the error of an
+/// interpreter that the system manages (PEP 668).
+fn explain(spec: &PipSpec<'_>, error: Error, what: &str, names: &[String]) -> Error {
     if !error.message.contains("PEP 668") {
-        return told(error, &format!("pip could not {what} {}", names.join(", ")));
+        return for_purpose(error, &format!("pip could not {what} {}", names.join(", ")));
     }
     let message = format!(
-        "what {} has belongs to the system (PEP 668); name the `python` of a virtual environment, or say `break-system-packages`: true",
-        wanted.python
+        "the distributions of {} are managed by the system (PEP 668); set `python` to the one of a \
+         virtual environment, or `break-system-packages` to true",
+        spec.python
     );
     Error::new("not-permitted", message)
 }

@@ -4,8 +4,8 @@ use persea_plugin_sdk::testing::{Answer, Host, Installed, Processes};
 
 use super::*;
 
-/// An interpreter with `attrs` 23.1 and a pip that does as it's told, unless it is the system's.
-fn python(has_pip: bool, is_the_systems: bool) -> Installed {
+/// A simulated interpreter with `attrs` 23.1. Its pip refuses changes where the system manages it.
+fn python(has_pip: bool, is_system_managed: bool) -> Installed {
     let mut found = Distributions::from([("attrs".into(), "23.1".into())]);
     let answer = move |command: &Command| {
         let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
@@ -16,14 +16,18 @@ fn python(has_pip: bool, is_the_systems: bool) -> Installed {
                 Answer::code(0).stdout(json!([found, answers]).to_string())
             }
             [_, _, _, _, "--version"] => Answer::code(i32::from(!has_pip)),
-            _ if is_the_systems && !args.contains(&"--break-system-packages") => Answer::code(1)
-                .stderr("error: externally-managed-environment\nhint: See PEP 668 for the detailed specification.\n"),
+            _ if is_system_managed && !args.contains(&"--break-system-packages") => Answer::code(1)
+                .stderr(
+                    "error: externally-managed-environment\n\
+                     hint: See PEP 668 for the detailed specification.\n",
+                ),
             [_, _, _, _, "install", rest @ ..] => {
                 for one in rest.iter().skip_while(|arg| **arg != "--").skip(1) {
                     let (name, version) = one.split_once("==").unwrap_or((one, "1"));
                     if name == "no-such" {
                         found.insert("came-along".into(), "1".into());
-                        return Answer::code(1).stderr("ERROR: No matching distribution found for no-such\n");
+                        return Answer::code(1)
+                            .stderr("ERROR: No matching distribution found for no-such\n");
                     }
                     found.insert(name.into(), version.into());
                 }
@@ -39,7 +43,7 @@ fn python(has_pip: bool, is_the_systems: bool) -> Installed {
     Host::new().processes(Processes::new(answer)).install()
 }
 
-/// What the script answers where it can compare no versions.
+/// The script's answer on an interpreter that cannot compare versions.
 fn answer(found: &Distributions, specifier: &str) -> (&'static str, &'static str) {
     let (name, version) = match specifier.split_once("==") {
         Some((name, version)) => (name, Some(version)),
@@ -48,7 +52,7 @@ fn answer(found: &Distributions, specifier: &str) -> (&'static str, &'static str
     match found.get(&name.to_ascii_lowercase()) {
         _ if name.contains('>') => ("unknown", "no packaging"),
         Some(found) if version.is_none_or(|version| version == found) => ("yes", ""),
-        _ => ("no", "it is not there"),
+        _ => ("no", "it is not installed"),
     }
 }
 
@@ -56,7 +60,7 @@ fn request(name: &str) -> Request {
     Request::new(Requirement::new("pip").kwarg("name", name))
 }
 
-/// What pip was told to change.
+/// Arguments of the commands of pip that changed distributions, in order.
 fn changes(host: &Installed) -> Vec<String> {
     let commands = host.commands();
     let typed = commands.iter().filter_map(|command| {
@@ -67,13 +71,13 @@ fn changes(host: &Installed) -> Vec<String> {
 }
 
 #[test]
-fn what_is_installed_is_present_under_any_spelling() {
+fn installed_distribution_is_present_in_any_spelling() {
     let _host = python(true, false);
     for (name, expected) in [
         ("attrs", Presence::Present),
         ("Attrs==23.1", Presence::Present),
         ("attrs==22", Presence::Absent),
-        // What cannot be told is left to pip.
+        // Only pip can compare versions here.
         ("attrs>=22", Presence::Absent),
         ("attrs other", Presence::Absent),
     ] {
@@ -82,12 +86,12 @@ fn what_is_installed_is_present_under_any_spelling() {
 }
 
 #[test]
-fn what_came_goes_again_and_what_changed_comes_back() {
+fn release_uninstalls_added_distributions_and_restores_changed_ones() {
     let host = python(true, false);
     let wanted = request("attrs==24.2 six");
     let fulfilled = Pip::fulfil(&wanted).unwrap();
     assert_eq!(Pip::check(&wanted), Ok(Presence::Present));
-    assert_eq!(fulfilled.json(CAME), Some(r#"["six"]"#));
+    assert_eq!(fulfilled.json(ADDED), Some(r#"["six"]"#));
     Pip::release(&wanted, &fulfilled).unwrap();
     assert_eq!(Pip::check(&request("attrs==23.1")), Ok(Presence::Present));
     let expected = [
@@ -99,7 +103,7 @@ fn what_came_goes_again_and_what_changed_comes_back() {
 }
 
 #[test]
-fn what_came_before_a_failure_goes_again() {
+fn failed_installation_is_undone() {
     let host = python(true, false);
     let error = Pip::fulfil(&request("no-such")).unwrap_err();
     assert_eq!(
@@ -113,21 +117,21 @@ fn what_came_before_a_failure_goes_again() {
 }
 
 #[test]
-fn the_systems_own_python_is_left_alone_unless_that_is_wanted() {
+fn system_managed_python_is_changed_only_on_request() {
     let host = python(true, true);
     let error = Pip::fulfil(&request("six")).unwrap_err();
     assert!(
         error
             .message
-            .contains("name the `python` of a virtual environment"),
+            .contains("set `python` to the one of a virtual environment"),
         "{error}"
     );
-    let all_the_same = Request::new(
+    let forced = Request::new(
         Requirement::new("pip")
             .kwarg("name", "six")
             .kwarg("break-system-packages", true),
     );
-    Pip::fulfil(&all_the_same).unwrap();
+    Pip::fulfil(&forced).unwrap();
     assert_eq!(
         changes(&host).last().unwrap(),
         "install --break-system-packages -- six"
@@ -135,7 +139,7 @@ fn the_systems_own_python_is_left_alone_unless_that_is_wanted() {
 }
 
 #[test]
-fn what_cannot_be_done_says_why() {
+fn unmet_preconditions_are_explained() {
     let _host = python(false, false);
     let error = Pip::check(&request("six")).unwrap_err();
     assert!(
@@ -150,7 +154,8 @@ fn what_cannot_be_done_says_why() {
     let error = Pip::check(&check).unwrap_err();
     assert_eq!(
         error.message,
-        "six is not installed for python3 (it is not there), and its action `check` forbids to install it"
+        "six is not installed for python3 (it is not installed), and the action `check` does not \
+         install it"
     );
     let check = |name: &str| {
         let requirement = Requirement::new("pip").kwarg("name", name);
@@ -159,23 +164,27 @@ fn what_cannot_be_done_says_why() {
     assert_eq!(check("attrs==23.1"), Ok(Presence::Present));
     assert_eq!(
         check("attrs>=22").unwrap_err().message,
-        "whether attrs>=22 is installed for python3 can't be told (no packaging), and its action `check` forbids to install it"
+        "cannot tell whether attrs>=22 is installed for python3 (no packaging), and the action \
+         `check` does not install it"
     );
     let message =
         |requirement: Requirement| Pip::check(&Request::new(requirement)).unwrap_err().message;
     let pip = || Requirement::new("pip");
     assert!(message(pip()).contains("it needs a `name`"));
-    assert!(message(pip().kwarg("name", "--index-url=x")).contains("is no name of a distribution"));
-    assert!(message(pip().kwarg("name", "a>1").kwarg("version", "2")).contains("one plain `name`"));
+    assert!(
+        message(pip().kwarg("name", "--index-url=x")).contains("is not a valid distribution name")
+    );
+    assert!(
+        message(pip().kwarg("name", "a>1").kwarg("version", "2")).contains("a single plain `name`")
+    );
     assert!(
         message(pip().kwarg("name", "a").kwarg("action", "fly"))
             .contains("install, check or uninstall")
     );
 }
 
-/// What fails, and undoing it fails too: both are told.
 #[test]
-fn what_could_not_be_undone_is_told_beside_the_failure() {
+fn failed_undo_is_reported_with_the_failure() {
     let mut found = Distributions::new();
     let answers = move |command: &Command| {
         let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
@@ -194,12 +203,13 @@ fn what_could_not_be_undone_is_told_beside_the_failure() {
     let error = Pip::fulfil(&request("no-such")).unwrap_err();
     assert_eq!(
         error.message,
-        "pip could not install no-such: ERROR: No matching distribution; and not undone: pip could not uninstall came-along: ERROR: Read-only file system"
+        "pip could not install no-such: ERROR: No matching distribution; undoing failed too: pip \
+         could not uninstall came-along: ERROR: Read-only file system"
     );
 }
 
 #[test]
-fn an_index_is_asked_where_one_is_set() {
+fn index_of_the_setting_is_used() {
     let host = python(true, false);
     let wanted = request("six").setting(INDEX, "https://pypi.example.org/simple");
     Pip::fulfil(&wanted).unwrap();
@@ -210,7 +220,7 @@ fn an_index_is_asked_where_one_is_set() {
 }
 
 #[test]
-fn a_release_that_knows_nothing_touches_nothing() {
+fn release_without_a_record_changes_nothing() {
     let host = python(true, false);
     assert_eq!(Pip::release(&request("six"), &Attributes::new()), Ok(()));
     assert!(Pip::release(&request("attrs"), &Attributes::new()).is_err());

@@ -1,4 +1,4 @@
-//! Asks a real Python for distributions that are made up here.
+//! Tests the query of distributions with a real Python and fake distributions.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -8,16 +8,16 @@ use std::path::Path;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::testing::{Host, Installed};
 use persea_requirement_pip::Pip;
-use persea_requirement_tool::testing::here;
+use persea_requirement_tool::testing::real_processes;
 
-/// A directory in which `python3` has some distributions: its path is what a requirement gives as `python`.
+/// A directory with an executable `python`, the real Python with some fake distributions.
 struct Python {
     directory: tempfile::TempDir,
     _host: Installed,
 }
 
 impl Python {
-    /// `options` are those of the interpreter: what it has besides, and finds packaging in.
+    /// `options` are passed to the interpreter. They decide whether it finds pip and packaging.
     fn new(options: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let add = |name: &str, version: &str, metadata: &str| {
@@ -45,7 +45,7 @@ impl Python {
         let text = r#"{"url": "https://example.org/far-1.zip", "archive_info": {}}"#;
         fs::write(url, text).unwrap();
         let place = directory.path().display();
-        // A `python3` may be a script that takes long to find the interpreter.
+        // `python3` may be a slow wrapper script, so the interpreter itself is used.
         let find = ["-c", "import sys; print(sys.executable, end='')"];
         let found = std::process::Command::new("python3").args(find).output();
         let real = String::from_utf8(found.unwrap().stdout).unwrap();
@@ -53,7 +53,9 @@ impl Python {
         let python = directory.path().join("python");
         fs::write(&python, script).unwrap();
         fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
-        let host = Host::new().processes(here(directory.path())).install();
+        let host = Host::new()
+            .processes(real_processes(directory.path()))
+            .install();
         Self {
             directory,
             _host: host,
@@ -73,7 +75,7 @@ impl Python {
         Request::new(requirement)
     }
 
-    /// What is found instead of what is wanted, or nothing.
+    /// Returns why a requirement is not met, or an empty text where it is met.
     fn missing(&self, name: &str) -> String {
         match Pip::check(&self.request(name, "check")) {
             Ok(presence) => {
@@ -81,7 +83,7 @@ impl Python {
                 String::new()
             }
             Err(error) => {
-                let end = "), and its action `check` forbids to install it";
+                let end = "), and the action `check` does not install it";
                 let why = error.message.strip_suffix(end).unwrap();
                 why.split_once(" (").unwrap().1.to_owned()
             }
@@ -89,7 +91,7 @@ impl Python {
     }
 }
 
-/// Asks the script itself, for all in one process.
+/// Runs the script itself, with all requirements in one process.
 #[test]
 fn versions_extras_and_markers_are_compared_as_pip_does() {
     let rows = [
@@ -110,9 +112,9 @@ fn versions_extras_and_markers_are_compared_as_pip_does() {
         ("pear!=1.*", "no", "pear is 1.2.3"),
         ("pear>1.2.3", "no", "pear is 1.2.3"),
         ("pear===1.2.3.0", "no", "pear is 1.2.3"),
-        ("apple", "no", "apple is not there"),
-        ("apple>=1", "no", "apple is not there"),
-        // Pre-releases that are there, and local versions.
+        ("apple", "no", "apple is not installed"),
+        ("apple>=1", "no", "apple is not installed"),
+        // Installed pre-releases, and local versions.
         ("plum>=1", "yes", ""),
         ("plum>=2", "no", "plum is 2.0rc1"),
         ("fig==2024.1", "yes", ""),
@@ -143,12 +145,12 @@ fn versions_extras_and_markers_are_compared_as_pip_does() {
         ("pear>=2; python_version<'3'", "ignored", ""),
         ("apple ; sys_platform == 'win32'", "ignored", ""),
         ("pear>=2 ; python_version >= '3'", "no", "pear is 1.2.3"),
-        // Elsewhere.
+        // URLs.
         ("far @ https://example.org/far-1.zip", "yes", ""),
         (
             "far @ https://example.org/far-2.zip",
             "unknown",
-            "far may be from elsewhere",
+            "far may come from another source",
         ),
     ];
     let python = Python::new("");
@@ -166,7 +168,7 @@ fn versions_extras_and_markers_are_compared_as_pip_does() {
 }
 
 #[test]
-fn several_are_split_at_blanks_that_are_not_within_a_condition() {
+fn requirements_are_split_at_blanks_outside_of_conditions() {
     let python = Python::new("");
     assert_eq!(python.missing("pear >= 1, < 2 sugar<2"), "");
     assert_eq!(python.missing("pear>=1 sugar >= 2"), "sugar is 1.0");
@@ -176,7 +178,7 @@ fn several_are_split_at_blanks_that_are_not_within_a_condition() {
 }
 
 #[test]
-fn what_is_to_go_is_gone_where_no_version_fits() {
+fn uninstalled_means_that_no_fitting_version_is_installed() {
     let python = Python::new("");
     for (name, presence) in [
         ("apple", Presence::Present),
@@ -189,7 +191,7 @@ fn what_is_to_go_is_gone_where_no_version_fits() {
 }
 
 #[test]
-fn what_is_no_requirement_is_an_error_with_the_name() {
+fn invalid_requirement_is_named() {
     let python = Python::new("");
     for name in ["pear=>1", "pear>=1; colour=='red'", "pear/plum"] {
         let error = Pip::check(&python.request(name, "install")).unwrap_err();
@@ -197,32 +199,33 @@ fn what_is_no_requirement_is_an_error_with_the_name() {
         let begins = error.message.starts_with("`pear");
         let ends = error
             .message
-            .contains("` is no requirement as pip takes it: ");
+            .contains("` is not a valid requirement of pip: ");
         assert!(begins && ends, "{name}: {error}");
     }
 }
 
-/// Without the site's directories there is no pip; then that of the standard library's own wheel compares.
+/// With `-S` the interpreter has no pip. The script then uses the copy in the standard library's
+/// bundled wheel (`ensurepip`).
 #[test]
-fn versions_are_compared_without_pip_too() {
+fn versions_are_compared_without_pip() {
     let python = Python::new("-S");
     assert_eq!(python.missing("pear>=1"), "");
     assert_eq!(python.missing("pear>=2"), "pear is 1.2.3");
 }
 
 #[test]
-fn where_nothing_can_compare_versions_that_is_the_reason() {
+fn missing_packaging_is_the_reason() {
     let python = Python::new("-S");
     fs::write(python.path().join("ensurepip.py"), "raise ImportError").unwrap();
     assert_eq!(python.missing("pear"), "");
-    assert_eq!(python.missing("apple"), "apple is not there");
+    assert_eq!(python.missing("apple"), "apple is not installed");
     assert_eq!(
         python.missing("pear>=1"),
-        "it has neither pip nor packaging, to compare versions with"
+        "it has neither pip nor packaging to compare versions with"
     );
 }
 
-/// The job's directory may hold anything.
+/// The working directory is the project's, which may have files with any names.
 #[test]
 fn files_of_the_working_directory_shadow_no_module() {
     let python = Python::new("");
@@ -231,7 +234,7 @@ fn files_of_the_working_directory_shadow_no_module() {
         fs::write(python.path().join("work").join(name), "raise SystemExit(9)").unwrap();
     }
     let host = Host::new()
-        .processes(here(&python.path().join("work")))
+        .processes(real_processes(&python.path().join("work")))
         .install();
     assert_eq!(python.missing("pear>=1"), "");
     drop(host);

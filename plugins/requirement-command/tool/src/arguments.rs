@@ -1,5 +1,5 @@
-//! Reads what was declared of a requirement: keyword arguments by name, each of the type that it must have. What is unknown or of
-//! another type is an error that says what would be right. It must not know what the arguments mean.
+//! Owns reading the arguments of a requirement: keyword arguments by name and type, with errors
+//! for unknown names and wrong types. Does not know what the arguments mean.
 
 use persea_plugin_sdk::{Error, Requirement, Value};
 
@@ -10,27 +10,27 @@ pub struct Arguments<'a> {
 }
 
 impl<'a> Arguments<'a> {
-    /// Those of a requirement that has no others than the `known` ones.
+    /// Reads the arguments of a requirement, whose keyword arguments must be among `known`.
     ///
     /// # Errors
-    /// `invalid` where there are others.
+    /// `invalid` where there is an unknown keyword argument, or any positional argument.
     pub fn read(requirement: &'a Requirement, known: &[&str]) -> Result<Self, Error> {
         let arguments = Self { requirement };
         let mut names = requirement.kwargs.iter().map(|(name, _)| name);
-        // That one is the host's.
+        // The host reads `scope`.
         if let Some(name) = names.find(|name| *name != "scope" && !known.contains(name)) {
             let known = known.join(", ");
-            let message = format!("`{name}` is not known; it can have {known} and scope");
+            let message = format!("unknown argument `{name}`; use {known} or scope");
             return Err(arguments.invalid(message));
         }
         if !requirement.args.is_empty() {
-            let message = "it takes no `args`; give it keyword arguments";
+            let message = "it takes no `args`; use keyword arguments";
             return Err(arguments.invalid(message));
         }
         Ok(arguments)
     }
 
-    /// What is wrong with them.
+    /// Builds an error about the arguments.
     pub fn invalid(&self, message: impl std::fmt::Display) -> Error {
         let kind = &self.requirement.kind;
         Error::new(
@@ -39,21 +39,21 @@ impl<'a> Arguments<'a> {
         )
     }
 
-    /// What is wrong with one of them, and what it should be.
-    pub fn wrong(&self, name: &str, wanted: &str) -> Error {
-        self.invalid(format!("`{name}` must be {wanted}"))
+    /// Builds an error about one argument, which must be as `expected` describes.
+    pub fn wrong(&self, name: &str, expected: &str) -> Error {
+        self.invalid(format!("`{name}` must be {expected}"))
     }
 
-    /// The value of a name; none also where it is null.
+    /// The value of an argument; `None` where it is absent or null.
     pub fn value(&self, name: &str) -> Option<&'a Value> {
         let value = self.requirement.kwargs.get(name);
         value.filter(|value| **value != Value::None)
     }
 
-    /// A text that isn't empty.
+    /// A non-empty text.
     ///
     /// # Errors
-    /// `invalid` where it is something else.
+    /// `invalid` where the value is empty or of another type.
     pub fn text(&self, name: &str) -> Result<Option<&'a str>, Error> {
         match self.value(name) {
             None => Ok(None),
@@ -62,27 +62,27 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// The thing itself: the uri, or the keyword argument `name` in its place.
+    /// The uri of the requirement, or the keyword argument `name` instead of it.
     ///
     /// # Errors
-    /// `invalid` where both are given and differ, or it is no text.
-    pub fn thing(&self, name: &str) -> Result<Option<&'a str>, Error> {
+    /// `invalid` where both are given and differ, or where the value is not a non-empty text.
+    pub fn uri_or(&self, name: &str) -> Result<Option<&'a str>, Error> {
         let uri = self.requirement.uri.as_deref();
         match (uri, self.text(name)?) {
             (Some(""), _) => Err(self.wrong("uri", "a text that is not empty")),
             (Some(uri), Some(text)) if uri != text => {
                 let message =
-                    format!("it has the uri `{uri}` and the {name} `{text}`; give it one of both");
+                    format!("its uri is `{uri}` and its {name} is `{text}`; give only one of them");
                 Err(self.invalid(message))
             }
             (uri, text) => Ok(uri.or(text)),
         }
     }
 
-    /// Whether something is wanted; it isn't where nothing is said.
+    /// A boolean; false where the argument is absent.
     ///
     /// # Errors
-    /// `invalid` where it is neither true nor false.
+    /// `invalid` where the value is not a boolean.
     pub fn flag(&self, name: &str) -> Result<bool, Error> {
         match self.value(name) {
             None => Ok(false),
@@ -91,10 +91,10 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    /// A list of texts; one text is a list of one.
+    /// A list of non-empty texts; a single text is a list of one.
     ///
     /// # Errors
-    /// `invalid` where it is something else.
+    /// `invalid` where the value is of another type.
     pub fn texts(&self, name: &str) -> Result<Vec<String>, Error> {
         let texts = match self.value(name) {
             None => Some(Vec::new()),
@@ -103,11 +103,11 @@ impl<'a> Arguments<'a> {
             Some(_) => None,
         };
         let texts = texts.filter(|texts: &Vec<String>| texts.iter().all(|text| !text.is_empty()));
-        texts.ok_or_else(|| self.wrong(name, r#"a list of texts, as ["a", "b"]"#))
+        texts.ok_or_else(|| self.wrong(name, r#"a list of texts, such as ["a", "b"]"#))
     }
 }
 
-/// Whether a text can be the name of an environment variable.
+/// Whether a shell accepts a text as the name of an environment variable.
 pub fn is_variable(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     name.bytes().all(plain)
@@ -127,21 +127,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_named() {
-        let wanted = Requirement::new("file").kwarg("scope", "job");
-        assert!(Arguments::read(&wanted, &KNOWN).is_ok());
-        let wanted = wanted.kwarg("colour", "red");
+    fn unknown_arguments_are_named() {
+        let requirement = Requirement::new("file").kwarg("scope", "job");
+        assert!(Arguments::read(&requirement, &KNOWN).is_ok());
+        let requirement = requirement.kwarg("colour", "red");
         assert_eq!(
-            message(Arguments::read(&wanted, &KNOWN)),
-            "a requirement of kind file: `colour` is not known; it can have name, list and scope"
+            message(Arguments::read(&requirement, &KNOWN)),
+            "a requirement of kind file: unknown argument `colour`; use name, list or scope"
         );
-        let wanted = Requirement::new("file").args(["-v"]);
-        assert!(message(Arguments::read(&wanted, &KNOWN)).contains("takes no `args`"));
+        let requirement = Requirement::new("file").args(["-v"]);
+        assert!(message(Arguments::read(&requirement, &KNOWN)).contains("takes no `args`"));
     }
 
     #[test]
-    fn a_value_is_of_its_type_or_an_error() {
-        let wanted = Requirement::new("file")
+    fn value_of_another_type_is_an_error() {
+        let requirement = Requirement::new("file")
             .kwarg("text", "a")
             .kwarg("empty", "")
             .kwarg("null", Value::None)
@@ -149,7 +149,7 @@ mod tests {
             .kwarg("list", Value::json(r#"["a","b"]"#))
             .kwarg("numbers", Value::json("[1]"));
         let arguments = Arguments {
-            requirement: &wanted,
+            requirement: &requirement,
         };
         assert_eq!(arguments.text("text"), Ok(Some("a")));
         assert_eq!(arguments.text("null"), Ok(None));
@@ -167,32 +167,30 @@ mod tests {
     }
 
     #[test]
-    fn a_thing_has_one_name() {
-        let thing = |wanted: Requirement| {
+    fn uri_and_name_must_agree() {
+        let uri_or_name = |requirement: Requirement| {
             let arguments = Arguments {
-                requirement: &wanted,
+                requirement: &requirement,
             };
-            arguments
-                .thing("name")
-                .map(|thing| thing.map(str::to_owned))
+            arguments.uri_or("name").map(|text| text.map(str::to_owned))
         };
         let plain = Requirement::new("command");
-        assert_eq!(thing(plain.clone()), Ok(None));
-        assert_eq!(thing(plain.clone().uri("a")), Ok(Some("a".into())));
+        assert_eq!(uri_or_name(plain.clone()), Ok(None));
+        assert_eq!(uri_or_name(plain.clone().uri("a")), Ok(Some("a".into())));
         assert_eq!(
-            thing(plain.clone().kwarg("name", "a")),
+            uri_or_name(plain.clone().kwarg("name", "a")),
             Ok(Some("a".into()))
         );
         assert_eq!(
-            thing(plain.clone().uri("a").kwarg("name", "a")),
+            uri_or_name(plain.clone().uri("a").kwarg("name", "a")),
             Ok(Some("a".into()))
         );
-        assert!(thing(plain.clone().uri("a").kwarg("name", "b")).is_err());
-        assert!(thing(plain.uri("")).is_err());
+        assert!(uri_or_name(plain.clone().uri("a").kwarg("name", "b")).is_err());
+        assert!(uri_or_name(plain.uri("")).is_err());
     }
 
     #[test]
-    fn variables_have_names_that_a_shell_can_use() {
+    fn variable_names_are_those_that_a_shell_accepts() {
         assert!(is_variable("PERSEA_2") && is_variable("_x"));
         assert!(
             !is_variable("2_X") && !is_variable("") && !is_variable("A-B") && !is_variable("Ä")

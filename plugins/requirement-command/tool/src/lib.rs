@@ -1,116 +1,121 @@
-//! How a requirement resolver uses the programs of an environment: asks one and reads its answer, or lets one act and keeps what it
-//! prints with the attempt. A failure is told with the program's own last words.
+//! Owns how requirement resolvers use the programs of an environment. A query reads a program's
+//! output; an execution keeps it in the files of the attempt. An error ends with the last line
+//! that the program wrote to its standard error.
+//! Does not know which programs resolvers run, or why.
 //!
-//! What is asked and done is the resolvers' own. Programs get no terminal, no input and the locale `C.UTF-8`, so that their answers
-//! can be read.
+//! Programs get no terminal, no input, and the locale `C.UTF-8`, so that their output can be
+//! parsed.
 
 pub mod arguments;
-pub mod place;
+pub mod target_file;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
 use persea_plugin_sdk::process::{self, Command, Exit, Input, Output, Stream};
 use persea_plugin_sdk::{Error, status};
 
-/// The file, among those that are kept of an attempt, with what programs print that act.
+/// File of the attempt with the standard output of executed programs.
 pub const STDOUT: &str = "stdout";
 
-/// The file with what programs print as errors.
+/// File of the attempt with the standard error of all programs.
 pub const STDERR: &str = "stderr";
 
-/// How much of an answer is read: 64 MiB.
-const ANSWER: usize = 64 << 20;
+/// Limit of the output that a query reads: 64 MiB.
+const MAX_OUTPUT_SIZE: usize = 64 << 20;
 
-/// How much of the end of the errors is looked through for last words, in bytes.
-const LAST_WORDS: u64 = 4096;
+/// Size of the end of the standard error in which the last line is looked for, in bytes.
+const MAX_LAST_LINE_SIZE: u64 = 4096;
 
-/// What a program answered.
+/// Result of a query.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// How it ended.
+pub struct QueryResult {
+    /// How the program ended.
     pub exit: Exit,
-    /// What it printed; what is no UTF-8 is replaced.
+    /// Standard output; invalid UTF-8 is replaced.
     pub stdout: String,
 }
 
-impl Answer {
-    /// Whether it ended with exit code 0.
-    pub fn is_yes(&self) -> bool {
+impl QueryResult {
+    /// Whether the program ended with exit code 0.
+    pub fn succeeded(&self) -> bool {
         self.exit.code == Some(0)
     }
 }
 
-/// A program of the environment, with arguments.
+/// Builds a command that runs a program of the environment.
 pub fn program<I: IntoIterator<Item: Into<String>>>(name: impl Into<String>, args: I) -> Command {
     Command::new(name).args(args).env("LC_ALL", "C.UTF-8")
 }
 
-/// A line for the environment's shell; in it `$1` and so on are the arguments.
+/// Builds a command that runs a shell script, in which `$1` and so on are the arguments.
 pub fn shell<I: IntoIterator<Item: Into<String>>>(line: impl Into<String>, args: I) -> Command {
     program("/bin/sh", ["-c".to_owned(), line.into(), "sh".to_owned()]).args(args)
 }
 
-/// Runs a program for its answer.
+/// Runs a program and reads its output. Any exit code is a result.
 ///
 /// # Errors
-/// Where it can't be started (`not-found`), or its answer is too large.
-pub fn ask(command: Command) -> Result<Answer, Error> {
+/// Where the program cannot be started (`not-found` where it is missing), or `too-large` where it
+/// prints more than 64 MiB.
+pub fn query(command: Command) -> Result<QueryResult, Error> {
     let name = command.program.clone();
     let child = start(&command.stdout(Output::Pipe).stderr(Output::file(STDERR)))?;
     let mut stdout = Vec::new();
     loop {
-        let piece = child.read(Stream::Stdout, 1 << 20)?;
-        if piece.is_empty() {
+        let chunk = child.read(Stream::Stdout, 1 << 20)?;
+        if chunk.is_empty() {
             break;
         }
-        stdout.extend(piece);
-        if stdout.len() > ANSWER {
-            let message = format!("{name} answered with more than {ANSWER} bytes");
+        stdout.extend(chunk);
+        if stdout.len() > MAX_OUTPUT_SIZE {
+            let message = format!("`{name}` printed more than {MAX_OUTPUT_SIZE} bytes");
             return Err(Error::new("too-large", message));
         }
     }
-    Ok(Answer {
+    Ok(QueryResult {
         exit: child.wait()?,
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
     })
 }
 
-/// Runs a program for its answer, which must end well.
+/// Runs a program that must succeed, and returns its output.
 ///
 /// # Errors
-/// As [`ask`]; and `failed`, with its last words, where it ends in any other way.
-pub fn ask_surely(command: Command) -> Result<String, Error> {
-    let shown = shown(&command);
-    let before = printed();
-    let answer = ask(command)?;
-    match answer.is_yes() {
-        true => Ok(answer.stdout),
-        false => Err(failed(&shown, &answer.exit, before)),
+/// As [`query`]; and `failed`, with the program's last error line, where it does not end with exit
+/// code 0.
+pub fn query_ok(command: Command) -> Result<String, Error> {
+    let command_line = command_line(&command);
+    let before = stderr_size();
+    let result = query(command)?;
+    match result.succeeded() {
+        true => Ok(result.stdout),
+        false => Err(failure(&command_line, &result.exit, before)),
     }
 }
 
-/// Runs a program for what it does. What it prints is kept with the attempt.
+/// Runs a program for its effect. Its output goes into the files of the attempt.
 ///
 /// # Errors
-/// Where it can't be started (`not-found`), and `failed`, with its last words, where it does not end with exit code 0.
-pub fn act(command: Command) -> Result<(), Error> {
+/// Where the program cannot be started (`not-found` where it is missing), or `failed`, with its
+/// last error line, where it does not end with exit code 0.
+pub fn execute(command: Command) -> Result<(), Error> {
     let command = command
         .stdout(Output::file(STDOUT))
         .stderr(Output::file(STDERR));
-    let shown = shown(&command);
-    let before = printed();
-    let exit = process::run(&command).map_err(|error| explain(&command, error))?;
+    let command_line = command_line(&command);
+    let before = stderr_size();
+    let exit = process::run(&command).map_err(|error| explain_missing(&command, error))?;
     match exit.code {
         Some(0) => Ok(()),
-        _ => Err(failed(&shown, &exit, before)),
+        _ => Err(failure(&command_line, &exit, before)),
     }
 }
 
-/// The same for a program that reads `input`, piece by piece.
+/// Runs a program for its effect, with the chunks of `input` as its standard input.
 ///
 /// # Errors
-/// As [`act`], and those of `input`.
-pub fn act_on(
+/// As [`execute`], and those of `input`.
+pub fn execute_with_input(
     command: Command,
     input: impl IntoIterator<Item = Result<Vec<u8>, Error>>,
 ) -> Result<(), Error> {
@@ -118,12 +123,12 @@ pub fn act_on(
         .stdin(Input::Pipe)
         .stdout(Output::file(STDOUT))
         .stderr(Output::file(STDERR));
-    let before = printed();
+    let before = stderr_size();
     let child = start(&command)?;
-    for piece in input {
-        match child.write(&piece?) {
+    for chunk in input {
+        match child.write(&chunk?) {
             Ok(()) => {}
-            // It has ended; how, it says better itself.
+            // The program has ended. Its exit and its last error line say more than this error.
             Err(error) if error.code == "closed" => break,
             Err(error) => return Err(error),
         }
@@ -132,37 +137,35 @@ pub fn act_on(
     let exit = child.wait()?;
     match exit.code {
         Some(0) => Ok(()),
-        _ => Err(failed(&shown(&command), &exit, before)),
+        _ => Err(failure(&command_line(&command), &exit, before)),
     }
 }
 
-/// Whether a program can be found in the environment's PATH; its path.
+/// Looks for a program in the environment's PATH and returns its path.
 ///
 /// # Errors
-/// Where there is no shell to be asked.
-pub fn find(name: &str) -> Result<Option<String>, Error> {
-    let answer = ask(shell(r#"command -v -- "$1""#, [name]))?;
-    let path = answer.stdout.trim_end();
-    Ok((answer.is_yes() && !path.is_empty()).then(|| path.to_owned()))
+/// Where the environment has no shell.
+pub fn find_program(name: &str) -> Result<Option<String>, Error> {
+    let result = query(shell(r#"command -v -- "$1""#, [name]))?;
+    let path = result.stdout.trim_end();
+    Ok((result.succeeded() && !path.is_empty()).then(|| path.to_owned()))
 }
 
 fn start(command: &Command) -> Result<process::Child, Error> {
-    process::start(command).map_err(|error| explain(command, error))
+    process::start(command).map_err(|error| explain_missing(command, error))
 }
 
-fn explain(command: &Command, error: Error) -> Error {
+/// Names the missing program in the error of a failed start.
+fn explain_missing(command: &Command, error: Error) -> Error {
     if error.code != "not-found" {
         return error;
     }
-    let message = format!(
-        "there is no program `{}` in this environment",
-        command.program
-    );
+    let message = format!("this environment has no program `{}`", command.program);
     Error { message, ..error }
 }
 
-/// A command as a user would type it, cut where it is long.
-fn shown(command: &Command) -> String {
+/// Renders a command as a user would type it, shortened to 100 characters.
+fn command_line(command: &Command) -> String {
     let mut words = vec![command.program.as_str()];
     words.extend(command.args.iter().map(String::as_str));
     let line = words.join(" ");
@@ -172,54 +175,57 @@ fn shown(command: &Command) -> String {
     }
 }
 
-/// A failure, with the last words of those after the first `before` bytes of errors.
-fn failed(shown: &str, exit: &Exit, before: u64) -> Error {
+/// Builds the error of a program that did not succeed. Its last error line is looked for after the
+/// first `before` bytes of the standard error.
+fn failure(command_line: &str, exit: &Exit, before: u64) -> Error {
     let end = match (exit.code, exit.signal) {
         (Some(code), _) => format!("ended with exit code {code}"),
         (None, Some(signal)) => format!("was ended by signal {signal}"),
         (None, None) => "was ended".to_owned(),
     };
-    let words = last_words(before);
-    let message = match words.is_empty() {
-        true => format!("`{shown}` {end}"),
-        false => format!("`{shown}` {end}: {words}"),
+    let last_line = last_error_line(before);
+    let message = match last_line.is_empty() {
+        true => format!("`{command_line}` {end}"),
+        false => format!("`{command_line}` {end}: {last_line}"),
     };
     Error::new("failed", message)
         .with("end", end)
-        .with("last-words", words)
+        .with("last-line", last_line)
 }
 
-/// The same failure, told by what was wanted instead of by the command: for lines of shell, which nobody has typed.
-pub fn told(error: Error, what: &str) -> Error {
+/// Replaces the command in a failure's message by what the command was for: a user knows neither
+/// the shell script nor the long command.
+pub fn for_purpose(error: Error, purpose: &str) -> Error {
     let detail = |name| error.detail.text(name).filter(|text| !text.is_empty());
-    let why = detail("last-words").or_else(|| detail("end"));
-    let message = format!("{what}: {}", why.unwrap_or(&error.message));
+    let why = detail("last-line").or_else(|| detail("end"));
+    let message = format!("{purpose}: {}", why.unwrap_or(&error.message));
     Error { message, ..error }
 }
 
-/// How many bytes programs have printed as errors, so far, in this attempt.
-fn printed() -> u64 {
+/// Current size of the attempt's standard error, in bytes.
+fn stderr_size() -> u64 {
     let mut size = 0;
-    while let Ok(piece) = status::read_artifact(STDERR, size, 1 << 20) {
-        if piece.is_empty() {
+    while let Ok(chunk) = status::read_artifact(STDERR, size, 1 << 20) {
+        if chunk.is_empty() {
             break;
         }
-        size += piece.len() as u64;
+        size += chunk.len() as u64;
     }
     size
 }
 
-/// The last line that a program has printed as an error, which begin at `offset`.
-fn last_words(mut offset: u64) -> String {
+/// Returns the last non-empty line of the standard error after `offset`.
+fn last_error_line(mut offset: u64) -> String {
     let mut end = Vec::new();
-    // Its size is not known; what acts prints little.
-    while let Ok(piece) = status::read_artifact(STDERR, offset, 1 << 20) {
-        if piece.is_empty() {
+    // The file is read to its end, because its size is not known. It is small: resolvers run
+    // programs that print little.
+    while let Ok(chunk) = status::read_artifact(STDERR, offset, 1 << 20) {
+        if chunk.is_empty() {
             break;
         }
-        offset += piece.len() as u64;
-        end.extend(piece);
-        let keep = usize::try_from(LAST_WORDS).unwrap_or(usize::MAX);
+        offset += chunk.len() as u64;
+        end.extend(chunk);
+        let keep = usize::try_from(MAX_LAST_LINE_SIZE).unwrap_or(usize::MAX);
         let cut = end.len().saturating_sub(keep);
         end.drain(..cut);
     }
@@ -235,20 +241,23 @@ mod tests {
     use persea_plugin_sdk::testing::{Answer as Fake, Host, Processes};
 
     #[test]
-    fn an_answer_is_what_it_printed() {
+    fn query_returns_the_output() {
         let fake = Processes::always(Fake::code(3).stdout("one\n"));
         let _host = Host::new().processes(fake).install();
-        let answer = ask(program("tool", ["-q"])).unwrap();
-        assert_eq!((answer.stdout.as_str(), answer.is_yes()), ("one\n", false));
-        let error = ask_surely(program("tool", ["-q"])).unwrap_err();
+        let result = query(program("tool", ["-q"])).unwrap();
+        assert_eq!(
+            (result.stdout.as_str(), result.succeeded()),
+            ("one\n", false)
+        );
+        let error = query_ok(program("tool", ["-q"])).unwrap_err();
         assert_eq!(error.message, "`tool -q` ended with exit code 3");
     }
 
     #[test]
-    fn a_failure_is_told_with_the_programs_last_words() {
+    fn failure_ends_with_the_last_error_line() {
         let fake = Processes::always(Fake::code(100).stderr("W: a warning\nE: no such thing\n\n"));
         let host = Host::new().processes(fake).install();
-        let error = act(program("apt-get", ["install", "x"])).unwrap_err();
+        let error = execute(program("apt-get", ["install", "x"])).unwrap_err();
         let expected = "`apt-get install x` ended with exit code 100: E: no such thing";
         assert_eq!(error.message, expected);
         let locale = ("LC_ALL".to_owned(), Some("C.UTF-8".to_owned()));
@@ -256,49 +265,46 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_another_are_not_a_programs_last() {
+    fn error_line_of_an_earlier_program_is_not_reported() {
         let fake = Processes::new(|command| match command.program.as_str() {
             "warns" => Fake::code(0).stderr("oh dear\n"),
             _ => Fake::code(1),
         });
         let _host = Host::new().processes(fake).install();
-        act(program("warns", [""; 0])).unwrap();
-        let error = act(program("quiet", [""; 0])).unwrap_err();
+        execute(program("warns", [""; 0])).unwrap();
+        let error = execute(program("quiet", [""; 0])).unwrap_err();
         assert_eq!(error.message, "`quiet` ended with exit code 1");
     }
 
     #[test]
-    fn a_failure_can_be_told_by_what_was_wanted() {
+    fn failure_can_name_the_purpose_of_a_command() {
         let message = |fake: Fake| {
             let _host = Host::new().processes(Processes::always(fake)).install();
-            let error = act(shell("exit", [""; 0])).unwrap_err();
-            told(error, "/x cannot be made").message
+            let error = execute(shell("exit", [""; 0])).unwrap_err();
+            for_purpose(error, "cannot create /x").message
         };
-        let expected = "/x cannot be made: mkdir: no";
+        let expected = "cannot create /x: mkdir: no";
         assert_eq!(message(Fake::code(1).stderr("mkdir: no\n")), expected);
-        let expected = "/x cannot be made: ended with exit code 1";
+        let expected = "cannot create /x: ended with exit code 1";
         assert_eq!(message(Fake::code(1)), expected);
-        let expected = "/x cannot be made: there is no program `/bin/sh` in this environment";
+        let expected = "cannot create /x: this environment has no program `/bin/sh`";
         assert_eq!(message(Fake::missing()), expected);
     }
 
     #[test]
-    fn a_program_that_is_missing_is_named() {
+    fn missing_program_is_named() {
         let _host = Host::new().install();
-        let error = act(program("zypper", ["install"])).unwrap_err();
-        assert_eq!(
-            error.message,
-            "there is no program `zypper` in this environment"
-        );
+        let error = execute(program("zypper", ["install"])).unwrap_err();
+        assert_eq!(error.message, "this environment has no program `zypper`");
     }
 
     #[test]
-    fn input_reaches_the_program_in_pieces() {
+    fn input_reaches_the_program_in_chunks() {
         let host = Host::new()
             .processes(Processes::always(Fake::code(0)))
             .install();
-        let pieces = [Ok(b"ab".to_vec()), Ok(b"c".to_vec())];
-        act_on(shell("cat > \"$1\"", ["/x"]), pieces).unwrap();
+        let chunks = [Ok(b"ab".to_vec()), Ok(b"c".to_vec())];
+        execute_with_input(shell("cat > \"$1\"", ["/x"]), chunks).unwrap();
         assert_eq!(host.stdin(0).unwrap(), (b"abc".to_vec(), true));
     }
 }

@@ -1,4 +1,5 @@
-//! For unit tests of resolvers: commands that really run, here, so that lines of shell are tried and not only looked at.
+//! Owns the processes of unit tests: runs a resolver's commands as real processes on this machine,
+//! so that a test covers its shell scripts.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,9 +8,9 @@ use std::process::{self, Output, Stdio};
 use persea_plugin_sdk::process::{Command, Input};
 use persea_plugin_sdk::testing::{Answer, Installed, Processes};
 
-/// Runs what is started in a directory. What reads an input is not run before [`feed`]: until then nothing is known of its input,
-/// and it is said to have ended well.
-pub fn here(directory: &Path) -> Processes {
+/// Runs started commands in a directory. A command that reads standard input is reported as
+/// successful at once and runs only in [`run_with_input`], when its input is complete.
+pub fn real_processes(directory: &Path) -> Processes {
     let directory = PathBuf::from(directory);
     Processes::new(move |command| match command.stdin {
         Input::Pipe => Answer::code(0),
@@ -17,18 +18,18 @@ pub fn here(directory: &Path) -> Processes {
     })
 }
 
-/// Runs those that read an input, with the input that they were given; their exit codes.
+/// Runs all commands that read standard input, each with its input, and returns their exit codes.
 ///
 /// # Errors
-/// Where one can't be started.
-pub fn feed(host: &Installed, directory: &Path) -> io::Result<Vec<Option<i32>>> {
+/// Where a command cannot be started.
+pub fn run_with_input(host: &Installed, directory: &Path) -> io::Result<Vec<Option<i32>>> {
     let commands = host.commands().into_iter().enumerate();
     let reading = commands.filter(|(_, command)| command.stdin == Input::Pipe);
-    let fed = reading.map(|(index, command)| {
+    let codes = reading.map(|(index, command)| {
         let input = host.stdin(index).unwrap_or_default().0;
         Ok(output(&command, directory, &input)?.status.code())
     });
-    fed.collect()
+    codes.collect()
 }
 
 fn run(command: &Command, directory: &Path) -> io::Result<Answer> {

@@ -1,4 +1,5 @@
-//! What a requirement of kind `pip` asks for, read from its arguments. It must not know how pip is asked.
+//! Owns reading and checking the arguments of a requirement of kind `pip`.
+//! Does not know how pip is run.
 
 use std::fmt;
 
@@ -7,7 +8,7 @@ use persea_requirement_tool::arguments::Arguments;
 
 use crate::distributions::Answer;
 
-/// The configuration key with the index that pip is to ask.
+/// Setting with the URL of the index that pip uses.
 pub(crate) const INDEX: &str = "requirement.pip.index-url";
 
 const KNOWN: [&str; 5] = [
@@ -18,7 +19,7 @@ const KNOWN: [&str; 5] = [
     "break-system-packages",
 ];
 
-/// What is to be done, in Avocado's words.
+/// Values of the argument `action`, which are Avocado's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Install,
@@ -26,7 +27,7 @@ pub(crate) enum Action {
     Uninstall,
 }
 
-/// Whether all is as wanted.
+/// Whether a requirement is met, with the reason where it may not be.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Met {
     Yes,
@@ -35,28 +36,28 @@ pub(crate) enum Met {
     Unknown(String),
 }
 
-/// What is asked for.
+/// Arguments of a requirement of kind `pip`.
 #[derive(Debug)]
-pub(crate) struct Wanted<'a> {
-    /// As pip takes them: `attrs`, `attrs==23.1`, `attrs>=22`.
+pub(crate) struct PipSpec<'a> {
+    /// Requirement specifiers in pip's syntax: `attrs`, `attrs==23.1`, `attrs>=22`.
     pub(crate) specifiers: Vec<String>,
     pub(crate) action: Action,
     pub(crate) python: &'a str,
     pub(crate) break_system_packages: bool,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> PipSpec<'a> {
     pub(crate) fn read(request: &'a Request) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &KNOWN)?;
         let mut specifiers: Vec<String> = match arguments.value("name") {
             Some(Value::Json(_)) => arguments.texts("name")?,
             _ => {
-                let names = arguments.thing("name")?.unwrap_or_default();
+                let names = arguments.uri_or("name")?.unwrap_or_default();
                 split(names)
             }
         };
         if let Some(wrong) = specifiers.iter().find(|it| name(it).is_empty()) {
-            return Err(arguments.invalid(format!("{wrong:?} is no name of a distribution")));
+            return Err(arguments.invalid(format!("{wrong:?} is not a valid distribution name")));
         }
         let version = arguments.text("version")?;
         match (&mut *specifiers, version) {
@@ -64,7 +65,7 @@ impl<'a> Wanted<'a> {
             (_, None) => {}
             ([one], Some(version)) if name(one) == *one => one.push_str(&format!("=={version}")),
             _ => {
-                let message = "a `version` is for one plain `name`";
+                let message = "a `version` needs a single plain `name`";
                 return Err(arguments.invalid(message));
             }
         }
@@ -82,19 +83,22 @@ impl<'a> Wanted<'a> {
         })
     }
 
-    /// The names without conditions.
+    /// Returns the names of the distributions, without versions, extras and markers.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.specifiers.iter().map(|it| normal(name(it))).collect()
+        self.specifiers
+            .iter()
+            .map(|it| normalize(name(it)))
+            .collect()
     }
 
-    /// Whether all is as wanted, by the answers for the specifiers.
-    pub(crate) fn met(&self, answers: &[Answer]) -> Met {
+    /// Decides whether the requirement is met, given the interpreter's answer for each specifier.
+    pub(crate) fn evaluate(&self, answers: &[Answer]) -> Met {
         let uninstall = self.action == Action::Uninstall;
         let mut unknown = None;
         for (specifier, answer) in self.specifiers.iter().zip(answers) {
             match answer {
                 Answer::Ignored => {}
-                Answer::Yes if uninstall => return Met::No(format!("{specifier} is there")),
+                Answer::Yes if uninstall => return Met::No(format!("{specifier} is installed")),
                 Answer::No(why) if !uninstall => return Met::No(why.clone()),
                 Answer::Yes | Answer::No(_) => {}
                 Answer::Unknown(why) => {
@@ -109,15 +113,15 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// As people call it.
-impl fmt::Display for Wanted<'_> {
+/// Writes the specifiers for messages.
+impl fmt::Display for PipSpec<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.specifiers.join(", "))
     }
 }
 
-/// Several requirements with blanks between them, which may also have some around their operators. What follows a `;` is the
-/// marker of the last one.
+/// Splits specifiers at blanks. A specifier may have blanks around its operators. A `;` begins the
+/// marker of the last specifier.
 fn split(names: &str) -> Vec<String> {
     let (names, marker) = match names.split_once(';') {
         Some((names, marker)) => (names, Some(marker.trim())),
@@ -127,7 +131,7 @@ fn split(names: &str) -> Vec<String> {
     for word in names.split_whitespace() {
         match specifiers.last_mut() {
             Some(last) if word.starts_with(OPERATORS) || last.ends_with(CONTINUED) => {
-                // A URL ends where a blank is.
+                // A URL may end with an operator's character, so the blank beside it must stay.
                 if word.starts_with('@') || last.ends_with('@') {
                     last.push(' ');
                 }
@@ -142,13 +146,13 @@ fn split(names: &str) -> Vec<String> {
     specifiers
 }
 
-/// What a word continues the requirement before it with.
+/// First characters of a word that continues the specifier before it.
 const OPERATORS: [char; 9] = ['<', '>', '=', '!', '~', ',', '[', ']', '@'];
 
-/// What is at the end of a word after which its requirement goes on.
+/// Last characters of a word whose specifier continues after it.
 const CONTINUED: [char; 8] = ['<', '>', '=', '!', '~', ',', '[', '@'];
 
-/// The name at the beginning of a specifier (PEP 508).
+/// Returns the name at the beginning of a specifier (PEP 508), or an empty text.
 fn name(specifier: &str) -> &str {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let end = specifier.find(|c| !plain(c)).unwrap_or(specifier.len());
@@ -159,8 +163,8 @@ fn name(specifier: &str) -> &str {
     }
 }
 
-/// As PEP 503 has names, so that each has one.
-fn normal(name: &str) -> String {
+/// Normalizes a name by PEP 503.
+fn normalize(name: &str) -> String {
     let words = name.split(['-', '_', '.']).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }

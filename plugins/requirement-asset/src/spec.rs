@@ -1,13 +1,14 @@
-//! What a requirement of kind `asset` asks for, read from its arguments, which are those of Avocado and some more. It must not know
-//! what is there.
+//! Owns reading and checking the arguments of a requirement of kind `asset`, which are Avocado's
+//! and some more. Does not know about the environment.
 //!
-//! Where Avocado 113.0 (`avocado/utils/asset.py`) does something else: a location that ends in `/` is a directory, to which the name
-//! is added, whatever it is in; the algorithm is told by the length of the hash; in the name of the file there is no query.
+//! Differences from Avocado 113.0 (`avocado/utils/asset.py`): a location of any scheme that ends in
+//! `/` is a directory, to which the name is appended; the algorithm follows from the length of the
+//! hash; the query of a URL is not part of the file's name.
 
 use persea_plugin_sdk::fetch::Source;
 use persea_plugin_sdk::prelude::*;
 use persea_requirement_tool::arguments::{Arguments, is_variable};
-use persea_requirement_tool::place::Place;
+use persea_requirement_tool::target_file::TargetFile;
 
 const KNOWN: [&str; 9] = [
     "name",
@@ -21,26 +22,26 @@ const KNOWN: [&str; 9] = [
     "env",
 ];
 
-/// The directory of assets among what all tasks of the job share.
+/// Name of the directory of assets below the job's temporary directory.
 const ASSETS: &str = "assets";
 
-/// What is asked for.
+/// Arguments of a requirement of kind `asset`.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct AssetSpec {
     pub(crate) source: Source,
     pub(crate) file_name: String,
-    pub(crate) place: Place,
-    /// The directory that is there for assets only, where it is in there.
+    pub(crate) target: TargetFile,
+    /// The job's directory of assets, where the file is in that directory.
     pub(crate) own_directory: Option<String>,
     pub(crate) executable: bool,
-    /// The environment variable that says where it is.
+    /// Environment variable that tells tests the path of the file.
     pub(crate) variable: String,
 }
 
-impl Wanted {
+impl AssetSpec {
     pub(crate) fn read(request: &Request) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &KNOWN)?;
-        let Some(name) = arguments.thing("name")? else {
+        let Some(name) = arguments.uri_or("name")? else {
             return Err(arguments.invalid("it needs a `name`: a URL, or the name of a file"));
         };
         let Some(file_name) = file_name(name) else {
@@ -66,7 +67,7 @@ impl Wanted {
         };
         Ok(Self {
             source,
-            place: Place::new(request, &path)?,
+            target: TargetFile::new(request, &path)?,
             own_directory,
             executable: arguments.flag("executable")?,
             variable: variable(&arguments, file_name)?,
@@ -74,13 +75,13 @@ impl Wanted {
         })
     }
 
-    /// The SHA-256 that it must come to, where that is known beforehand.
+    /// The SHA-256 that the file must have, where the requirement gives one.
     pub(crate) fn sha256(&self) -> Option<&str> {
         self.source.checksum.as_deref()?.strip_prefix("sha256:")
     }
 }
 
-/// The last part of a path or of a URL's path.
+/// Returns the last part of a path, or of the path of a URL.
 fn file_name(name: &str) -> Option<&str> {
     let path = match name.split_once("://") {
         Some((_, rest)) => {
@@ -93,11 +94,12 @@ fn file_name(name: &str) -> Option<&str> {
     (!matches!(last, "" | "." | "..")).then_some(last)
 }
 
-/// Where it may be had: from the name, where that is a URL, then from the locations; a name alone is a path.
+/// Returns the locations to try, in order: the name where it is a URL, then the argument
+/// `locations`. A name that is the only location is a path.
 fn locations(arguments: &Arguments<'_>, name: &str, file_name: &str) -> Result<Vec<String>, Error> {
     let given = arguments.texts("locations")?;
-    let is_place = name.contains("://") || given.is_empty();
-    let first = is_place.then(|| name.to_owned());
+    let is_location = name.contains("://") || given.is_empty();
+    let first = is_location.then(|| name.to_owned());
     let others = given
         .into_iter()
         .map(|location| match location.ends_with('/') {
@@ -107,7 +109,8 @@ fn locations(arguments: &Arguments<'_>, name: &str, file_name: &str) -> Result<V
     Ok(first.into_iter().chain(others).map(location).collect())
 }
 
-/// The host looks for a path in the project's directory; one that begins elsewhere it takes as a URL.
+/// Converts an absolute path to a URL, because the host takes paths only as relative to the
+/// project.
 fn location(location: String) -> String {
     if !location.starts_with('/') {
         return location;
@@ -124,12 +127,12 @@ fn location(location: String) -> String {
     url
 }
 
-/// As the host knows it: `sha256:` and digits.
+/// Returns the checksum in the host's form: an algorithm, a colon and hexadecimal digits.
 fn checksum(arguments: &Arguments<'_>) -> Result<Option<String>, Error> {
     let algorithm = arguments.text("algorithm")?;
     let digits = match (arguments.text("checksum")?, arguments.text("asset_hash")?) {
         (Some(_), Some(_)) => {
-            let message = "it has a `checksum` and an `asset_hash`; give it one of both";
+            let message = "it has a `checksum` and an `asset_hash`; give only one of them";
             return Err(arguments.invalid(message));
         }
         (Some(checksum), None) => return Ok(Some(checksum.to_ascii_lowercase())),
@@ -148,7 +151,8 @@ fn checksum(arguments: &Arguments<'_>) -> Result<Option<String>, Error> {
     match algorithm {
         Some(algorithm) if algorithm != by_length => {
             let message = format!(
-                "its `algorithm` is {algorithm}, but its `asset_hash` has the length of a {by_length}; sha1, sha256 and sha512 can be checked"
+                "its `algorithm` is {algorithm}, but its `asset_hash` has the length of a \
+                 {by_length}; supported are sha1, sha256 and sha512"
             );
             Err(arguments.invalid(message))
         }
@@ -156,7 +160,7 @@ fn checksum(arguments: &Arguments<'_>) -> Result<Option<String>, Error> {
     }
 }
 
-/// After how many seconds what was kept is asked for again.
+/// Returns the longest age of a cached file, in seconds.
 fn expire(arguments: &Arguments<'_>) -> Result<Option<i64>, Error> {
     let seconds = match arguments.value("expire") {
         None => return Ok(None),
@@ -166,7 +170,7 @@ fn expire(arguments: &Arguments<'_>) -> Result<Option<i64>, Error> {
     };
     match seconds {
         Some(seconds) if seconds >= 0 => Ok(Some(seconds)),
-        _ => Err(arguments.wrong("expire", "seconds, or a text as 30s, 5m, 12h or 10d")),
+        _ => Err(arguments.wrong("expire", "seconds, or a text such as 30s, 5m, 12h or 10d")),
     }
 }
 

@@ -1,44 +1,45 @@
-//! What a requirement of kind `container-image` or `podman-image` asks for, read from its arguments. It must not know what is there.
+//! Owns reading and checking the arguments of a requirement of kind `container-image` or
+//! `podman-image`. Does not know which images exist.
 
 use persea_plugin_sdk::prelude::*;
 use persea_requirement_tool::arguments::Arguments;
-use persea_requirement_tool::find;
+use persea_requirement_tool::find_program;
 
 use crate::tool::Tool;
 
-/// The configuration key with the tool for all images that name none.
+/// Setting with the tool for requirements that name none.
 pub(crate) const SETTING: &str = "requirement.container-image.tool";
 
-/// Avocado's kind, of which podman is part of the name.
+/// Avocado's kind, which always uses podman.
 const PODMAN_IMAGE: &str = "podman-image";
 
-/// What is asked for.
+/// Arguments of a requirement for an image.
 #[derive(Debug)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct ImageSpec<'a> {
     pub(crate) reference: &'a str,
-    /// Without one it's the first that is there.
+    /// `None` for the first tool that the environment has.
     tool: Option<Tool>,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> ImageSpec<'a> {
     pub(crate) fn read(request: &'a Request) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &["name", "tool"])?;
-        let Some(reference) = arguments.thing("name")? else {
+        let Some(reference) = arguments.uri_or("name")? else {
             return Err(arguments.invalid("it needs a `uri` or `name`: the image"));
         };
-        // The registry is where podman looks by itself.
+        // A registry is podman's default, and docker does not know the prefix.
         let reference = reference.strip_prefix("docker://").unwrap_or(reference);
         let is_plain = !reference.starts_with('-') && !reference.contains(char::is_control);
         if !is_plain || reference.is_empty() {
-            return Err(arguments.invalid(format!("{reference:?} is no image")));
+            return Err(arguments.invalid(format!("{reference:?} is not a valid image reference")));
         }
         let tool = match arguments.text("tool")? {
-            Some(name) => Some(Tool::named(name)?),
+            Some(name) => Some(Tool::from_name(name)?),
             None => None,
         };
         let is_podman = request.requirement.kind == PODMAN_IMAGE;
         if is_podman && tool == Some(Tool::Docker) {
-            let message = "it is had by podman; for docker, make it one of kind container-image";
+            let message = "it uses podman; for docker, use the kind container-image";
             return Err(arguments.invalid(message));
         }
         let tool = match (tool, request.settings.get(SETTING)) {
@@ -46,26 +47,27 @@ impl<'a> Wanted<'a> {
             _ if is_podman => Some(Tool::Podman),
             (None, None | Some(Value::None)) => None,
             (None, Some(Value::Text(name))) if name.is_empty() => None,
-            (None, Some(Value::Text(name))) => Some(Tool::named(name)?),
+            (None, Some(Value::Text(name))) => Some(Tool::from_name(name)?),
             (None, Some(_)) => {
-                let message = format!("{SETTING} is podman or docker");
+                let message = format!("{SETTING} must be podman or docker");
                 return Err(Error::new("invalid", message));
             }
         };
         Ok(Self { reference, tool })
     }
 
-    /// The tool, which is there.
+    /// Returns the tool to use, after a check that the environment has it.
     pub(crate) fn tool(&self) -> Result<Tool, Error> {
         let Some(tool) = self.tool else {
-            return Tool::found();
+            return Tool::detect();
         };
         let name = tool.name();
-        match find(name)? {
+        match find_program(name)? {
             Some(_) => Ok(tool),
             None => {
                 let message = format!(
-                    "there is no program `{name}` in this environment to have images with; install it, as by a requirement of kind package"
+                    "this environment has no program `{name}` to pull images with; install it, for \
+                     example by a requirement of kind package"
                 );
                 Err(Error::new("not-found", message))
             }

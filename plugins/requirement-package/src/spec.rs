@@ -1,4 +1,5 @@
-//! What a requirement of kind `package` asks for, read from its arguments. It must not know how a manager is asked.
+//! Owns reading and checking the arguments of a requirement of kind `package`.
+//! Does not know the commands of a package manager.
 
 use std::fmt;
 
@@ -8,10 +9,10 @@ use persea_requirement_tool::arguments::Arguments;
 use crate::Packages;
 use crate::manager::Manager;
 
-/// The configuration key that chooses the manager.
+/// Setting with the name of the package manager.
 pub(crate) const SETTING: &str = "requirement.package.manager";
 
-/// What is to be done, in Avocado's words.
+/// Values of the argument `action`, which are Avocado's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Install,
@@ -19,22 +20,22 @@ pub(crate) enum Action {
     Remove,
 }
 
-/// What is asked for.
+/// Arguments of a requirement of kind `package`.
 #[derive(Debug)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct PackageSpec<'a> {
     pub(crate) names: Vec<String>,
     pub(crate) version: Option<&'a str>,
     pub(crate) action: Action,
     manager: Option<Manager>,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> PackageSpec<'a> {
     pub(crate) fn read(request: &'a Request) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &["name", "version", "action"])?;
         let names: Vec<String> = match arguments.value("name") {
             Some(Value::Json(_)) => arguments.texts("name")?,
             _ => {
-                let names = arguments.thing("name")?.unwrap_or_default();
+                let names = arguments.uri_or("name")?.unwrap_or_default();
                 names.split_whitespace().map(str::to_owned).collect()
             }
         };
@@ -48,12 +49,12 @@ impl<'a> Wanted<'a> {
             .chain(version)
             .find(|it| !is_plain(it))
         {
-            return Err(arguments.invalid(format!("{wrong:?} is no name or version of a package")));
+            let message = format!("{wrong:?} is not a valid package name or version");
+            return Err(arguments.invalid(message));
         }
         if version.is_some() && names.len() > 1 {
-            return Err(
-                arguments.invalid("it has one `version` and several names; make several of it")
-            );
+            let message = "it has one `version` and several names; write several requirements";
+            return Err(arguments.invalid(message));
         }
         let action = match arguments.text("action")? {
             None | Some("install") => Action::Install,
@@ -63,7 +64,7 @@ impl<'a> Wanted<'a> {
         };
         let manager = match request.settings.text(SETTING) {
             None | Some("") => None,
-            Some(name) => Some(Manager::named(name)?),
+            Some(name) => Some(Manager::from_name(name)?),
         };
         Ok(Self {
             names,
@@ -73,35 +74,36 @@ impl<'a> Wanted<'a> {
         })
     }
 
+    /// Returns the manager of the setting, or else the one that the environment has.
     pub(crate) fn manager(&self) -> Result<Manager, Error> {
-        self.manager.map_or_else(Manager::found, Ok)
+        self.manager.map_or_else(Manager::detect, Ok)
     }
 
-    /// Those of the packages that are installed, by the manager's own names for them.
+    /// Returns the requirement's packages that are installed, by the names that the manager lists.
     pub(crate) fn installed(&self, manager: Manager, packages: &Packages) -> Vec<String> {
         let keys = self
             .names
             .iter()
-            .filter_map(|name| manager.key(name, packages));
+            .filter_map(|name| manager.listed_name(name, packages));
         keys.map(str::to_owned).collect()
     }
 
-    /// Whether the packages are as they are wanted.
+    /// Whether the installed packages meet the requirement.
     pub(crate) fn is_met(&self, manager: Manager, packages: &Packages) -> bool {
-        let is_there = |name: &String| {
-            let key = manager.key(name, packages);
-            let version = key.and_then(|key| packages.get(key));
+        let is_installed = |name: &String| {
+            let listed = manager.listed_name(name, packages);
+            let version = listed.and_then(|listed| packages.get(listed));
             version.is_some_and(|version| self.version.is_none_or(|it| it == version))
         };
         match self.action {
-            Action::Install | Action::Check => self.names.iter().all(is_there),
-            Action::Remove => !self.names.iter().any(is_there),
+            Action::Install | Action::Check => self.names.iter().all(is_installed),
+            Action::Remove => !self.names.iter().any(is_installed),
         }
     }
 }
 
-/// As people call it.
-impl fmt::Display for Wanted<'_> {
+/// Writes the packages and the version for messages.
+impl fmt::Display for PackageSpec<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.names.join(", "))?;
         self.version
@@ -109,7 +111,7 @@ impl fmt::Display for Wanted<'_> {
     }
 }
 
-/// What no manager takes for an option, a path, a pattern or a condition.
+/// Whether no package manager takes a text for an option, a path, a pattern or a condition.
 fn is_plain(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text

@@ -1,62 +1,64 @@
-//! What a requirement of kind `file` asks for, read from its arguments. It must not know what is there.
+//! Owns reading and checking the arguments of a requirement of kind `file`.
+//! Does not know about the environment.
 
 use persea_plugin_sdk::prelude::*;
 use persea_requirement_tool::arguments::Arguments;
-use persea_requirement_tool::place::Place;
+use persea_requirement_tool::target_file::TargetFile;
 
 const KNOWN: [&str; 5] = ["path", "checksum", "executable", "content", "mode"];
 
-/// The permissions of a file that says nothing of them.
-const MODE: u32 = 0o644;
+/// Permissions of a created file without the argument `mode`.
+const DEFAULT_MODE: u32 = 0o644;
 const EXECUTABLE: u32 = 0o111;
 
-/// What is asked for.
+/// Arguments of a requirement of kind `file`.
 #[derive(Debug)]
-pub(crate) struct Wanted<'a> {
-    pub(crate) place: Place,
+pub(crate) struct FileSpec<'a> {
+    pub(crate) target: TargetFile,
     pub(crate) sha256: Option<String>,
     pub(crate) executable: bool,
-    pub(crate) made: Option<Made<'a>>,
+    /// How to create the file, where it has a `content`.
+    pub(crate) new_file: Option<NewFile<'a>>,
 }
 
-/// A file that is made where it's missing.
+/// A file that is created where it is missing.
 #[derive(Debug)]
-pub(crate) struct Made<'a> {
+pub(crate) struct NewFile<'a> {
     pub(crate) text: &'a str,
     mode: Option<u32>,
     executable: bool,
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> FileSpec<'a> {
     pub(crate) fn read(request: &'a Request) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &KNOWN)?;
-        let Some(path) = arguments.thing("path")? else {
+        let Some(path) = arguments.uri_or("path")? else {
             return Err(arguments.invalid("it needs a `uri` or `path`: the file"));
         };
         let executable = arguments.flag("executable")?;
-        let made = made(&arguments, executable)?;
+        let new_file = new_file(&arguments, executable)?;
         let sha256 = sha256(&arguments)?;
-        if made.is_some() && sha256.is_some() {
-            let message = "it has a `content` and a `checksum`; give it one of both";
+        if new_file.is_some() && sha256.is_some() {
+            let message = "it has a `content` and a `checksum`; give only one of them";
             return Err(arguments.invalid(message));
         }
         Ok(Self {
-            place: Place::new(request, path)?,
+            target: TargetFile::new(request, path)?,
             sha256,
             executable,
-            made,
+            new_file,
         })
     }
 }
 
-fn made<'a>(arguments: &Arguments<'a>, executable: bool) -> Result<Option<Made<'a>>, Error> {
+fn new_file<'a>(arguments: &Arguments<'a>, executable: bool) -> Result<Option<NewFile<'a>>, Error> {
     let mode = match arguments.text("mode")? {
         None => None,
         Some(digits) => Some(mode(arguments, digits)?),
     };
     let text = match arguments.value("content") {
         None if mode.is_some() => {
-            let message = "it has a `mode`, but no `content` to be made with it";
+            let message = "it has a `mode`, but no `content` to create the file with";
             return Err(arguments.invalid(message));
         }
         None => return Ok(None),
@@ -64,10 +66,10 @@ fn made<'a>(arguments: &Arguments<'a>, executable: bool) -> Result<Option<Made<'
         Some(_) => return Err(arguments.wrong("content", "a text")),
     };
     if executable && mode.is_some_and(|mode| mode & EXECUTABLE == 0) {
-        let message = "it is to be `executable`, which its `mode` does not allow";
+        let message = "it is `executable`, which its `mode` does not allow";
         return Err(arguments.invalid(message));
     }
-    Ok(Some(Made {
+    Ok(Some(NewFile {
         text,
         mode,
         executable,
@@ -78,7 +80,12 @@ fn mode(arguments: &Arguments<'_>, digits: &str) -> Result<u32, Error> {
     let octal = digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     let mode = u32::from_str_radix(digits, 8).ok();
     let mode = mode.filter(|mode| octal && (3..=4).contains(&digits.len()) && *mode <= 0o7777);
-    mode.ok_or_else(|| arguments.wrong("mode", "three or four octal digits as a text, as \"0644\""))
+    mode.ok_or_else(|| {
+        arguments.wrong(
+            "mode",
+            "three or four octal digits as a text, such as \"0644\"",
+        )
+    })
 }
 
 fn sha256(arguments: &Arguments<'_>) -> Result<Option<String>, Error> {
@@ -94,18 +101,18 @@ fn sha256(arguments: &Arguments<'_>) -> Result<Option<String>, Error> {
     }
 }
 
-impl Made<'_> {
-    /// The permissions with which it is made.
+impl NewFile<'_> {
+    /// Permissions with which the file is created.
     pub(crate) fn mode(&self) -> u32 {
         let executable = if self.executable { EXECUTABLE } else { 0 };
-        self.mode.unwrap_or(MODE | executable)
+        self.mode.unwrap_or(DEFAULT_MODE | executable)
     }
 
-    /// Whether the permissions of a file that is there will do.
-    pub(crate) fn has_mode(&self, place: &Place) -> Result<bool, Error> {
+    /// Whether an existing file has sufficient permissions.
+    pub(crate) fn has_mode(&self, target: &TargetFile) -> Result<bool, Error> {
         match self.mode {
-            Some(mode) => Ok(place.mode()? == Some(mode)),
-            None => Ok(!self.executable || place.is_executable()?),
+            Some(mode) => Ok(target.mode()? == Some(mode)),
+            None => Ok(!self.executable || target.is_executable()?),
         }
     }
 }
