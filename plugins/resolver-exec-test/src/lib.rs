@@ -1,5 +1,7 @@
-//! Persea's resolver plugin `exec-test`: every executable file is a test, which passes when it exits with 0. It is asked
-//! nearly last (Avocado's VERY_LOW), since a script in a language that has a resolver of its own is executable too.
+//! Owns the resolver `exec-test`: every executable file is a test, which passes with exit code 0.
+//! The resolver comes late (Avocado's VERY_LOW), because a script of a language that has its own
+//! resolver may be executable too.
+
 use persea_plugin_sdk::prelude::*;
 
 /// The resolver `exec-test`.
@@ -27,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_asked_in_the_same_place_as_in_avocado() {
+    fn order_is_avocados_very_low() {
         assert_eq!(ExecTest::describe().more.integer("order"), Some(1));
     }
 }

@@ -1,6 +1,7 @@
-//! Persea's resolver plugin `tap`: every executable file is a test that prints the Test Anything Protocol. Nothing about
-//! a file tells that it does; so this one is asked last (Avocado's LAST_RESORT), and what is executable belongs to
-//! `exec-test` until a user disables that or changes the order.
+//! Owns the resolver `tap`: every executable file is a test that prints the Test Anything Protocol.
+//! A file does not show whether it prints TAP, so this resolver comes last (Avocado's LAST_RESORT):
+//! executable files go to `exec-test` unless a user disables that or changes the order.
+
 use persea_plugin_sdk::prelude::*;
 
 /// The resolver `tap`.
@@ -25,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_asked_in_the_same_place_as_in_avocado() {
+    fn order_is_avocados_last_resort() {
         assert_eq!(Tap::describe().more.integer("order"), Some(0));
     }
 }

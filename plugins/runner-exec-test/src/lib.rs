@@ -1,11 +1,13 @@
-//! The runner for the kind `exec-test`: any program, judged by its exit code. Its output goes by descriptor into the files
-//! `stdout` and `stderr` of the task; no byte of it passes through here. How a program is started is `persea-exec-command`.
+//! Owns the runner for the kind `exec-test`: runs a program and judges it by its exit code. The
+//! program writes straight into the task's files `stdout` and `stderr`; this plugin reads none of
+//! its output. Does not know how a program is started: see `persea-exec-command`.
 
 use persea_exec_command::{CLEAR_ENV, commands, in_words, not_started, return_code};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{Command, Exit};
 
-/// The exit codes (json, a list of whole numbers; a signal counts below zero) with which a test says that it doesn't apply.
+/// Setting with the exit codes of a skipped test: a JSON list of whole numbers, in which a signal's
+/// number is negative.
 const SKIP: &str = "runner.exectest.exitcodes.skip";
 
 struct ExecTest;
@@ -18,7 +20,7 @@ impl ProgramRunner for ExecTest {
     }
 
     fn commands(task: &Task) -> Result<Vec<Command>, Error> {
-        // It is better said before anything has run.
+        // An invalid setting is reported before the program runs.
         skip_codes(&task.settings)?;
         commands(task)
     }
@@ -40,6 +42,7 @@ impl ProgramRunner for ExecTest {
     }
 }
 
+/// Reads the setting [`SKIP`].
 fn skip_codes(settings: &Attributes) -> Result<Vec<i64>, Error> {
     match settings.get(SKIP) {
         None | Some(Value::None) => Some(Vec::new()),
@@ -49,7 +52,7 @@ fn skip_codes(settings: &Attributes) -> Result<Vec<i64>, Error> {
     .ok_or_else(|| {
         Error::new(
             "invalid",
-            format!("{SKIP} is a list of whole numbers, as [77]"),
+            format!("{SKIP} must be a list of whole numbers, such as [77]"),
         )
     })
 }
@@ -60,6 +63,7 @@ export!(program_runner: ExecTest);
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+
     fn task() -> Task {
         let runnable = Runnable::new("exec-test").uri("./t.sh").args(["-v"]);
         Task::new("1-./t.sh", runnable).setting(SKIP, Value::json("[77, -15]"))
@@ -70,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_decides() {
+    fn exit_code_decides_the_result() {
         let expected = Outcome::pass().with("returncode", 0);
         assert_eq!(outcome(Exit::code(0)), expected);
         let expected = Outcome::fail("exited with code 3").with("returncode", 3);
@@ -84,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_cannot_be_started_is_an_error() {
-        let missing = Error::new("not-found", "there is none").with("os-error", 2);
+    fn missing_program_is_an_error() {
+        let missing = Error::new("not-found", "no such program").with("os-error", 2);
         let expected = Outcome::error("[Errno 2] No such file or directory: './t.sh'");
         assert_eq!(ExecTest::judge(&task(), Err(missing)), Ok(expected));
     }
 
     #[test]
-    fn the_program_is_started_with_its_arguments() {
+    fn program_is_started_with_its_arguments() {
         let commands = ExecTest::commands(&task()).unwrap();
         let [command] = commands.as_slice() else {
             panic!("{commands:?}");
@@ -103,12 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_no_list_of_codes_is_an_error() {
+    fn invalid_skip_codes_are_an_error() {
         for wrong in [Value::json("[1.5]"), Value::json("{}"), Value::Integer(77)] {
             let error = ExecTest::commands(&task().setting(SKIP, wrong)).unwrap_err();
             assert_eq!(
                 error.message,
-                "runner.exectest.exitcodes.skip is a list of whole numbers, as [77]"
+                "runner.exectest.exitcodes.skip must be a list of whole numbers, such as [77]"
             );
         }
     }

@@ -1,4 +1,5 @@
-//! The runner for the kind `noop`: does nothing, and passes. It is what a host's own cost per task is measured with.
+//! Owns the runner for the kind `noop`, which does nothing and passes. It serves to measure the
+//! host's own cost of a task.
 
 use persea_plugin_sdk::prelude::*;
 
@@ -21,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_it_is_given_passes() {
+    fn every_runnable_passes() {
         let runnable = Runnable::new("noop").uri("any").args(["x"]).kwarg("y", 1);
         assert_eq!(Noop::run(Task::new("1-any", runnable)), Ok(Outcome::pass()));
     }

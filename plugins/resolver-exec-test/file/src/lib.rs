@@ -1,10 +1,11 @@
-//! What the resolvers `exec-test` and `tap` share: an executable file is a test. The file is looked at, never opened. Of
-//! which kind the test is, and who is asked first, is theirs.
+//! Owns what the resolvers `exec-test` and `tap` share: an executable file is a test. Only the
+//! file's metadata is read, never its content.
+//! Does not know about the kinds of tests or the order of resolvers.
 
 use persea_plugin_sdk::workspace::{self, FileKind};
 use persea_plugin_sdk::{Resolution, Runnable};
 
-/// The test of this kind that a reference is, or why it's none.
+/// Resolves a reference to a test of a kind, or says why the reference is not a test.
 pub fn resolve(reference: &str, kind: &str) -> Resolution {
     let stat = match workspace::stat(reference) {
         Ok(stat) => stat,
@@ -23,8 +24,9 @@ pub fn resolve(reference: &str, kind: &str) -> Resolution {
     }
 }
 
-/// The test that a file is. Runners look for a program without a slash in its name in PATH, where `true` is another file than the one
-/// that was found: such a file gets a path, and keeps the name that was typed.
+/// Returns the test of a file. Runners look for a program without a slash in PATH, where a name
+/// such as `true` would be another file than the one found here. Such a file gets a path as its
+/// uri, and the name that the user typed as its identifier.
 fn runnable(reference: &str, kind: &str) -> Runnable {
     let runnable = Runnable::new(kind);
     match reference.contains('/') {
@@ -57,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn an_executable_file_is_a_test_under_the_name_that_was_typed() {
+    fn executable_file_is_a_test() {
         assert_eq!(
             ask("dir/run"),
             Resolution::Found(vec![Runnable::new("some-kind").uri("dir/run")])
@@ -65,13 +67,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_directory_has_a_path_and_keeps_its_name() {
+    fn file_without_a_directory_gets_a_path_and_keeps_its_name() {
         let expected = Runnable::new("some-kind").uri("./true").identifier("true");
         assert_eq!(ask("true"), Resolution::Found(vec![expected]));
     }
 
     #[test]
-    fn anything_else_is_not_and_says_why() {
+    fn anything_else_is_not_found_with_the_reason() {
         assert_eq!(
             why("notes.txt"),
             "notes.txt is not executable; if it is a test, `chmod +x` makes it one"

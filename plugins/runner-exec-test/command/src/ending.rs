@@ -1,4 +1,4 @@
-//! Ends of processes and failures to start them, in words. The numbers are Linux's.
+//! Owns the words for exits of processes and for failures to start them. The numbers are Linux's.
 
 use persea_plugin_sdk::process::Exit;
 
@@ -37,7 +37,7 @@ const SIGNALS: [&str; 31] = [
     "SIGSYS",
 ];
 
-/// What the system says of the reasons why a program can't be started (errno(3)).
+/// Returns the C library's message for an errno of a failed start (errno(3)).
 pub(crate) fn errno(number: i64) -> Option<&'static str> {
     Some(match number {
         1 => "Operation not permitted",
@@ -54,7 +54,7 @@ pub(crate) fn errno(number: i64) -> Option<&'static str> {
     })
 }
 
-/// The number that Python has for an end: the exit code, or the signal's number below zero.
+/// Returns Python's return code of an exit: the exit code, or the negative number of the signal.
 pub fn return_code(exit: &Exit) -> i64 {
     match (exit.code, exit.signal) {
         (Some(code), _) => code.into(),
@@ -62,7 +62,7 @@ pub fn return_code(exit: &Exit) -> i64 {
     }
 }
 
-/// How a process ended: `exited with code 3`, `ended by signal 11 (SIGSEGV)`.
+/// Describes an exit: `exited with code 3`, `ended by signal 11 (SIGSEGV)`.
 pub fn in_words(exit: &Exit) -> String {
     let Some(code) = exit.code else {
         let number = exit.signal.unwrap_or_default();

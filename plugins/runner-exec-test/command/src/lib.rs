@@ -1,10 +1,12 @@
-//! The program of a test that is one, and how its end is put in words: what the runners of the kinds `exec-test`
-//! and `tap` share. What the end means for the test is theirs.
+//! Owns what the runners of programs share: the command of a test with its environment variables,
+//! and the description of an exit in words. Does not know what an exit means for the test's result.
 //!
-//! Names and rules are those of Avocado 113.0 (`avocado/plugins/runners/exec_test.py`), because tests rely on them. The
-//! differences: a value that is no text becomes a variable, where Avocado gives up on the test; the variable
-//! `AVOCADO_TESTS_COMMON_TMPDIR` is there with `clear_env = system` too; PATH does not get the working directory, where a
-//! program without a slash in its name is found all the same.
+//! Variables and rules are those of Avocado 113.0 (`avocado/plugins/runners/exec_test.py`), because
+//! tests rely on them. Differences:
+//! * A keyword argument that is not a text becomes a variable; Avocado fails the test.
+//! * `AVOCADO_TESTS_COMMON_TMPDIR` is set even with `clear_env = system`.
+//! * PATH does not get the working directory. A program without a slash in its name is still found
+//!   in the working directory.
 
 mod ending;
 
@@ -14,21 +16,22 @@ use persea_plugin_sdk::process::{Command, Output};
 use persea_plugin_sdk::{Error, Outcome, Task, Value};
 use serde_json::Value as Json;
 
-/// The configuration key that [`commands`] wants to see: which variables a test does not get. `system`: those of the
-/// host; `all`: these and Avocado's own.
+/// Setting that removes variables from a test: `system` removes the host's, `all` also Avocado's.
+/// A runner that calls [`commands`] must declare it.
 pub const CLEAR_ENV: &str = "runner.exectest.clear_env";
 
-/// The Avocado whose interface to tests this is. Tests ask for it in `AVOCADO_VERSION` to know what they can rely on.
+/// Version of Avocado whose interface tests get. Tests read it from the variable `AVOCADO_VERSION`.
 const AVOCADO_VERSION: &str = "113.0";
 
-/// What starts a task's program. It reads nothing, and what it prints goes into the task's files `stdout` and `stderr`. A program without a slash in
-/// its name that isn't in PATH is looked for in the working directory.
+/// Returns the commands that start a task's program, to be tried in order. Standard input is empty;
+/// the output goes into the task's files `stdout` and `stderr`. A program without a slash in its
+/// name is looked for in PATH, then in the working directory.
 ///
-/// Of the environment variables, later ones win: those of the environment, the keyword arguments, Avocado's own, the
-/// parameters of the variant, those of the runnable.
+/// Sources of variables, of which later ones win: the environment, the keyword arguments,
+/// Avocado's own, the parameters of the variant, the runnable's `env`.
 ///
 /// # Errors
-/// `invalid` where the runnable has no uri, its variant is none, or the setting [`CLEAR_ENV`] is unknown.
+/// `invalid` where the runnable has no uri, or its variant or the setting [`CLEAR_ENV`] is invalid.
 pub fn commands(task: &Task) -> Result<Vec<Command>, Error> {
     let command = command(task)?
         .stdout(Output::file("stdout"))
@@ -36,12 +39,13 @@ pub fn commands(task: &Task) -> Result<Vec<Command>, Error> {
     if command.program.contains('/') {
         return Ok(vec![command]);
     }
-    let mut here = command.clone();
-    here.program.insert_str(0, "./");
-    Ok(vec![command, here])
+    let mut in_working_directory = command.clone();
+    in_working_directory.program.insert_str(0, "./");
+    Ok(vec![command, in_working_directory])
 }
 
-/// What starts a program that is there, for who does more with it; where its output goes is still to be said.
+/// Returns the command that starts a task's program at its uri, without destinations for its
+/// output.
 ///
 /// # Errors
 /// As [`commands`].
@@ -59,7 +63,10 @@ pub fn command(task: &Task) -> Result<Command, Error> {
         Some(Value::Text(what)) if what == "system" => (true, true),
         Some(Value::Text(what)) if what == "all" => (true, false),
         Some(other) => {
-            let message = format!("{CLEAR_ENV} is system, all or null, not {}", shown(other));
+            let message = format!(
+                "{CLEAR_ENV} must be system, all or null, not {}",
+                python_str(other)
+            );
             return Err(Error::new("invalid", message));
         }
     };
@@ -96,7 +103,8 @@ pub fn command(task: &Task) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// How a test ends whose program could not be started. Where the system refused to, it's with the message that Avocado has for it.
+/// Returns the result of a test whose program could not be started. Where the error has an errno,
+/// the reason is Avocado's, which is Python's message for that errno.
 pub fn not_started(task: &Task, error: Error) -> Outcome {
     let errno = error.detail.integer("os-error").unwrap_or_default();
     let program = task.runnable.uri.as_deref().unwrap_or_default();
@@ -106,7 +114,7 @@ pub fn not_started(task: &Task, error: Error) -> Outcome {
     })
 }
 
-/// The directory that a program is in: absolute where the project's directory is known.
+/// Returns the directory of a program; absolute where the project's directory is known.
 fn base_directory(program: &str, project: Option<&str>) -> String {
     let within = match program.rsplit_once('/') {
         None => "",
@@ -117,7 +125,7 @@ fn base_directory(program: &str, project: Option<&str>) -> String {
         Some(project) if !within.starts_with('/') => project,
         _ => "",
     };
-    // As Python's os.path.normpath: by name alone.
+    // Like Python's os.path.normpath, this resolves no links.
     let mut parts: Vec<&str> = Vec::new();
     let absolute = from.starts_with('/') || within.starts_with('/');
     for part in from.split('/').chain(within.split('/')) {
@@ -137,37 +145,33 @@ fn base_directory(program: &str, project: Option<&str>) -> String {
     }
 }
 
-/// A value as Python's `str` shows it; lists and objects stay JSON.
-fn shown(value: &Value) -> String {
+/// Formats a value as Python's `str` does; lists and objects stay JSON.
+fn python_str(value: &Value) -> String {
     match value {
         Value::None => "None".to_owned(),
         Value::Boolean(true) => "True".to_owned(),
         Value::Boolean(false) => "False".to_owned(),
         Value::Integer(number) => number.to_string(),
-        // With the `.0` of a whole one.
+        // `{:?}` writes a whole number with `.0`, as Python does.
         Value::Number(number) => format!("{number:?}"),
         Value::Text(text) | Value::Json(text) => text.clone(),
         Value::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
     }
 }
 
-/// What a keyword argument makes of the variable of its name: nothing removes it.
+/// Returns the variable's value for a keyword argument; null removes the variable.
 fn variable(value: &Value) -> Option<String> {
     match value {
         Value::None => None,
-        value => Some(shown(value)),
+        value => Some(python_str(value)),
     }
 }
 
-/// The parameters of a variant, as Avocado gives them to a program: those of its first node,
+/// Reads the parameters of a variant as variables. As in Avocado, only the first node counts:
 /// `{"variant": [[NODE, [[PATH, KEY, VALUE], …]], …]}`.
 fn parameters(variant: &str) -> Result<Vec<(String, Option<String>)>, Error> {
-    let broken = |why: &str| {
-        Error::new(
-            "invalid",
-            format!("the task's variant can't be read: {why}"),
-        )
-    };
+    let broken =
+        |why: &str| Error::new("invalid", format!("cannot read the task's variant: {why}"));
     let variant: Json =
         serde_json::from_str(variant).map_err(|error| broken(&error.to_string()))?;
     let Some(node) = variant.pointer("/variant/0") else {
@@ -187,7 +191,7 @@ fn parameters(variant: &str) -> Result<Vec<(String, Option<String>)>, Error> {
         .iter()
         .map(|parameter| match (parameter.get(1), parameter.get(2)) {
             (Some(key), Some(value)) => Ok((text(key), Some(text(value)))),
-            _ => Err(broken("a parameter is a list of path, key and value")),
+            _ => Err(broken("a parameter must be a list of path, key and value")),
         });
     read.collect()
 }

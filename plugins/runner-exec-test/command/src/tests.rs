@@ -11,7 +11,7 @@ fn task(runnable: Runnable) -> Task {
         .with("project-dir", "/home/me/project")
 }
 
-/// The variables that a process gets that began with none.
+/// Returns the variables that a process gets where the environment has none.
 fn variables(command: &Command) -> Vec<(&str, &str)> {
     let mut set = std::collections::BTreeMap::new();
     for (name, value) in &command.env {
@@ -24,7 +24,7 @@ fn variables(command: &Command) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn a_test_has_avocados_variables() {
+fn test_has_avocados_variables() {
     let command = command(&task(
         Runnable::new("exec-test")
             .uri("tests/a.sh")
@@ -69,13 +69,14 @@ fn keyword_arguments_are_variables() {
     assert_eq!(variables(&command), expected);
     assert!(
         command.env.contains(&("HOME".into(), None)),
-        "null removes what the host has"
+        "null removes the host's variable"
     );
 }
 
 #[test]
 fn later_variables_win() {
-    let variant = r#"{"paths":["/"],"variant_id":"a-1","variant":[["/a",[["/a","mem",512],["/a","os","linux"]]]]}"#;
+    let variant = r#"{"paths":["/"],"variant_id":"a-1",
+        "variant":[["/a",[["/a","mem",512],["/a","os","linux"]]]]}"#;
     let runnable = Runnable::new("exec-test")
         .uri("t")
         .kwarg("AVOCADO_VERSION", "0")
@@ -92,7 +93,7 @@ fn later_variables_win() {
 }
 
 #[test]
-fn what_is_not_given_is_not_set() {
+fn missing_directories_set_no_variables() {
     let command = command(&Task::new("1-t", Runnable::new("tap").uri("./t"))).unwrap();
     assert_eq!(
         variables(&command),
@@ -101,7 +102,7 @@ fn what_is_not_given_is_not_set() {
 }
 
 #[test]
-fn the_environment_can_be_cleared() {
+fn clear_env_removes_variables() {
     let with = |value: Value| {
         command(&task(Runnable::new("exec-test").uri("t")).setting(CLEAR_ENV, value))
     };
@@ -113,12 +114,12 @@ fn the_environment_can_be_cleared() {
     let error = with(true.into()).unwrap_err();
     assert_eq!(
         error.message,
-        "runner.exectest.clear_env is system, all or null, not True"
+        "runner.exectest.clear_env must be system, all or null, not True"
     );
 }
 
 #[test]
-fn what_cannot_be_a_command_is_an_error_that_says_why() {
+fn invalid_runnables_are_explained() {
     let message = |runnable| command(&task(runnable)).unwrap_err().message;
     let expected = "a runnable of kind exec-test needs a uri: the program to run";
     assert_eq!(message(Runnable::new("exec-test")), expected);
@@ -129,13 +130,13 @@ fn what_cannot_be_a_command_is_an_error_that_says_why() {
                 .with("variant", Value::json(variant)),
         )
     };
-    assert!(broken("{").starts_with("the task's variant can't be read: EOF"));
+    assert!(broken("{").starts_with("cannot read the task's variant: EOF"));
     assert!(broken(r#"{"variant":[["/a"]]}"#).contains("first node"));
     assert!(broken(r#"{"variant":[["/a",[["/a"]]]]}"#).contains("path, key and value"));
 }
 
 #[test]
-fn the_base_directory_is_normal_and_absolute_where_it_can_be() {
+fn base_directory_is_normalized_and_absolute_where_possible() {
     let base = |program| base_directory(program, Some("/p/q"));
     assert_eq!(base("t"), "/p/q");
     assert_eq!(base("./t"), "/p/q");
@@ -146,7 +147,7 @@ fn the_base_directory_is_normal_and_absolute_where_it_can_be() {
 }
 
 #[test]
-fn a_bare_name_is_looked_for_in_path_and_then_here() {
+fn bare_name_is_looked_for_in_path_and_then_in_the_working_directory() {
     let programs = |uri: &str| -> Vec<String> {
         let task = Task::new("1-t", Runnable::new("exec-test").uri(uri));
         let commands = commands(&task).unwrap().into_iter();
@@ -158,7 +159,7 @@ fn a_bare_name_is_looked_for_in_path_and_then_here() {
 }
 
 #[test]
-fn a_program_that_is_not_started_is_an_error_in_avocados_words() {
+fn failed_start_has_avocados_message() {
     let said = |uri: &str, error: Error| {
         let task = Task::new("1-t", Runnable::new("exec-test").uri(uri));
         not_started(&task, error)
@@ -180,7 +181,7 @@ fn a_program_that_is_not_started_is_an_error_in_avocados_words() {
 }
 
 #[test]
-fn ends_have_words_and_pythons_number() {
+fn exits_have_words_and_pythons_return_code() {
     let said = |exit: Exit| (in_words(&exit), return_code(&exit));
     assert_eq!(said(Exit::code(3)), ("exited with code 3".into(), 3));
     assert_eq!(
