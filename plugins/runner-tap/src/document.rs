@@ -1,47 +1,51 @@
-//! A whole TAP stream, line by line: versions, YAML blocks, pragmas, and the nesting of subtests. It decides how the
-//! test ended; `level` counts, `line` reads. It knows nothing of processes or files.
+//! Owns the interpretation of a whole TAP stream, line by line: versions, YAML blocks, pragmas, the
+//! nesting of subtests, and the verdict. `line` parses a single line, `level` counts the points of
+//! one nesting level. Does not know about processes or files.
 //!
-//! Which streams pass is decided as `prove` does (`tests/prove.rs` compares both); without the need of a plan, as Avocado's
-//! parser does (`avocado/core/tapparser.py` and `plugins/runners/tap.py` of 113.0). `tests/decisions.rs` lists every
-//! decision of Avocado and every deviation with its reason.
+//! A stream passes where it passes with `prove` (`tests/prove.rs` compares both). With
+//! `needs_plan: false`, a stream passes where it passes with Avocado's parser
+//! (`avocado/core/tapparser.py` and `plugins/runners/tap.py` of 113.0). `tests/decisions.rs` lists
+//! every decision of Avocado, and every deviation with its reason.
 
 use persea_plugin_sdk::prelude::Status;
 
-use crate::level::{Level, Result};
+use crate::level::{Level, PointResult};
 use crate::line::{self, Line};
 use crate::text::shorten;
 use crate::verdict::Verdict;
 use crate::yaml::{Block, Step};
 
-/// Subtests that are nested deeper are not read.
+/// Limit of the nesting of subtests; lines that are nested deeper are ignored.
 const MAX_DEPTH: usize = 32;
-/// How many characters of a reason or a name are kept.
+/// Limit of a reason or a name, in characters.
 const TEXT_LIMIT: usize = 200;
 
-/// A stream that is being read.
+/// State of a stream that is being read.
 #[derive(Debug)]
 pub(crate) struct Document {
-    /// A document without a plan is of wrong form.
+    /// Whether a document without a plan is malformed.
     needs_plan: bool,
     outer: Level,
-    /// Open subtests, the outermost first. The one at index N is indented by N + 1 levels.
+    /// Open subtests, the outermost first. The subtest at index N is indented by N + 1 levels.
     subtests: Vec<Level>,
     version: u64,
-    /// The depth of the test point that a YAML block may follow now, and whether that point failed.
+    /// Depth of the test point on the previous line, and whether that point failed. A YAML block
+    /// may follow only such a line.
     last_point: Option<(usize, bool)>,
+    /// The open YAML block, with the depth of its test point and whether that point failed.
     block: Option<(Block, usize, bool)>,
-    /// The name that the next subtest gets.
+    /// Name for the next subtest.
     next_name: Option<String>,
-    decided: Option<Decided>,
-    /// The reason given with `Bail out!`.
+    cause: Option<Cause>,
+    /// Reason of `Bail out!`.
     bail_out: Option<String>,
 }
 
-/// What came first of that which makes the result.
+/// What decides the result of a stream that does not pass: the one that occurs first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Decided {
-    Failure,
-    Problem,
+enum Cause {
+    FailedPoint,
+    Malformed,
     BailOut,
 }
 
@@ -55,14 +59,14 @@ impl Document {
             last_point: None,
             block: None,
             next_name: None,
-            decided: None,
+            cause: None,
             bail_out: None,
         }
     }
 
-    /// Takes the next line, without white space at its end. Lines count from 1.
-    pub(crate) fn line(&mut self, number: u64, text: &str) {
-        if self.bail_out.is_some() || self.in_block(text) {
+    /// Reads the next line, which has no white space at its end. Lines are numbered from 1.
+    pub(crate) fn add_line(&mut self, number: u64, text: &str) {
+        if self.bail_out.is_some() || self.continue_block(text) {
             return;
         }
         if let Some((depth, failed)) = self.last_point
@@ -86,69 +90,69 @@ impl Document {
                 }
                 return;
             }
-            Line::Version(version) => self.version(version, number, depth),
+            Line::Version(version) => self.set_version(version, number, depth),
             Line::Plan(plan) => {
-                self.level(depth).plan(&plan, number);
+                self.level(depth).set_plan(&plan, number);
             }
             Line::Point(point) => {
-                let subtest = self.end_subtest_of_point(depth);
+                let subtest = self.close_subtest_of_point(depth);
                 let any_order = self.version >= 14;
                 let level = self.level(depth);
-                let result = level.point(&point, number, subtest, any_order);
-                let failed = result == Result::Failed;
-                self.decide();
+                let result = level.add_point(&point, number, subtest, any_order);
+                let failed = result == PointResult::Failed;
+                self.update_cause();
                 self.last_point = Some((depth, failed));
                 return;
             }
             Line::BailOut(reason) => {
                 self.bail_out = Some(shorten(&reason, TEXT_LIMIT));
-                self.decided.get_or_insert(Decided::BailOut);
+                self.cause.get_or_insert(Cause::BailOut);
             }
             Line::Pragma { strict } => {
                 if let Some(strict) = strict {
                     self.level(depth).strict = strict;
                 }
             }
-            Line::Other => self.no_tap(number, rest, depth),
+            Line::Other => self.reject_if_strict(number, rest, depth),
         }
         self.last_point = None;
-        self.decide();
+        self.update_cause();
     }
 
-    /// Ends the stream.
+    /// Ends the stream and returns the verdict.
     pub(crate) fn finish(mut self) -> Verdict {
         if let Some((block, depth, _)) = self.block.take() {
-            self.broken_block(&block, depth);
+            self.report_broken_block(&block, depth);
         }
-        // Who bails out has no need to end what is open or to keep to the plan.
+        // A stream that bails out may leave subtests open and the plan unfulfilled.
         if self.bail_out.is_none() {
-            self.end_subtests(0);
-            self.decide();
+            self.close_subtests(0);
+            self.update_cause();
             self.outer.check_plan(self.needs_plan);
-            self.decide();
+            self.update_cause();
         }
         self.verdict()
     }
 
     fn verdict(self) -> Verdict {
         let outer = &self.outer;
-        let (status, reason) = match self.decided {
-            Some(Decided::Failure) => {
-                let mut reason = outer.trouble().unwrap_or_default();
+        let (status, reason) = match self.cause {
+            Some(Cause::FailedPoint) => {
+                let mut reason = outer.failure().unwrap_or_default();
                 if let Some(bail_out) = &self.bail_out {
                     reason.push_str(&format!("; Bail out! {bail_out}"));
                 }
                 (Status::Fail, Some(reason.trim_end().to_owned()))
             }
-            Some(Decided::Problem) => {
+            Some(Cause::Malformed) => {
                 let problem = outer.problem.as_deref().unwrap_or_default();
                 (Status::Error, Some(format!("Tap format error: {problem}")))
             }
-            Some(Decided::BailOut) => {
+            Some(Cause::BailOut) => {
                 let reason = format!("Bail out! {}", self.bail_out.as_deref().unwrap_or_default());
                 (Status::Error, Some(reason.trim_end().to_owned()))
             }
-            None => self.without_trouble(),
+            None => self.without_cause(),
         };
         Verdict {
             status,
@@ -156,11 +160,12 @@ impl Document {
             passed: outer.passed,
             failed: outer.failed.total,
             skipped: outer.skipped,
-            cut_line: None,
+            truncated_line: None,
         }
     }
 
-    fn without_trouble(&self) -> (Status, Option<String>) {
+    /// Status and reason of a stream that neither failed nor was malformed.
+    fn without_cause(&self) -> (Status, Option<String>) {
         let outer = &self.outer;
         let unexpected = &outer.unexpected;
         match unexpected.total {
@@ -193,8 +198,8 @@ impl Document {
         (Status::Error, Some(Verdict::NO_TAP.to_owned()))
     }
 
-    /// Gives the line to the open YAML block; whether that has taken it.
-    fn in_block(&mut self, text: &str) -> bool {
+    /// Passes a line to the open YAML block. Returns whether the line belongs to a block.
+    fn continue_block(&mut self, text: &str) -> bool {
         let Some((mut block, depth, failed)) = self.block.take() else {
             return false;
         };
@@ -210,53 +215,55 @@ impl Document {
                 true
             }
             Step::Broken => {
-                self.broken_block(&block, depth);
-                self.decide();
+                self.report_broken_block(&block, depth);
+                self.update_cause();
                 false
             }
         }
     }
 
-    /// Before TAP 13 there are no YAML blocks: what looks like one may be anything.
-    fn broken_block(&mut self, block: &Block, depth: usize) {
+    /// Reports a block without an end. Before TAP 13 there are no YAML blocks, and lines that look
+    /// like one are ignored.
+    fn report_broken_block(&mut self, block: &Block, depth: usize) {
         if self.version >= 13 {
             let line = block.line_number;
             self.level(depth)
-                .problem(|| format!("YAML block not terminated (started on line {line})"));
+                .set_problem(|| format!("YAML block not terminated (started on line {line})"));
         }
     }
 
-    /// A subtest may name its version; it is that of the whole stream.
-    fn version(&mut self, version: u64, number: u64, depth: usize) {
+    /// Sets the version of the stream. A version inside a subtest is ignored.
+    fn set_version(&mut self, version: u64, number: u64, depth: usize) {
         if depth > 0 {
             return;
         }
         if number != 1 {
-            self.outer.problem(|| {
+            self.outer.set_problem(|| {
                 format!("version number must be on the first line (found on line {number})")
             });
         } else if version < 13 {
             self.outer
-                .problem(|| format!("version number should be at least 13 (found {version})"));
+                .set_problem(|| format!("version number should be at least 13 (found {version})"));
         } else {
             self.version = version;
         }
     }
 
-    fn no_tap(&mut self, number: u64, rest: &str, depth: usize) {
+    /// Reports a line that is not TAP where `pragma +strict` is on.
+    fn reject_if_strict(&mut self, number: u64, rest: &str, depth: usize) {
         let open = depth.min(self.subtests.len());
         let level = self.level(open);
         if level.strict {
-            level.problem(|| {
+            level.set_problem(|| {
                 format!(
-                    "line {number} is no TAP, and pragma +strict is on: {}",
+                    "line {number} is not TAP, but pragma +strict is on: {}",
                     shorten(rest, 60)
                 )
             });
         }
     }
 
-    /// The level of a depth, opened where it isn't yet.
+    /// Returns the level at a depth, and opens the levels that are not open yet.
     fn level(&mut self, depth: usize) -> &mut Level {
         while self.subtests.len() < depth {
             let strict = self.subtests.last().unwrap_or(&self.outer).strict;
@@ -272,8 +279,9 @@ impl Document {
         }
     }
 
-    /// Ends the subtests below a depth that no test point has ended: what they found goes to the level above.
-    fn end_subtests(&mut self, depth: usize) {
+    /// Closes the subtests below a depth that no test point reports. Their results go to the level
+    /// above.
+    fn close_subtests(&mut self, depth: usize) {
         while self.subtests.len() > depth
             && let Some(mut subtest) = self.subtests.pop()
         {
@@ -283,9 +291,9 @@ impl Document {
         }
     }
 
-    /// Ends the subtest that a test point of a depth stands for, if there is one.
-    fn end_subtest_of_point(&mut self, depth: usize) -> Option<Level> {
-        self.end_subtests(depth + 1);
+    /// Closes and returns the subtest that a test point at a depth reports, if there is one.
+    fn close_subtest_of_point(&mut self, depth: usize) -> Option<Level> {
+        self.close_subtests(depth + 1);
         if self.subtests.len() <= depth {
             return None;
         }
@@ -294,21 +302,22 @@ impl Document {
         Some(subtest)
     }
 
-    /// Before TAP 14 there are no subtests: what is indented may be anything.
+    /// Whether a subtest without a plan is malformed. Before TAP 14 there are no subtests, and
+    /// indented lines may be anything.
     fn subtests_need_plan(&self) -> bool {
         self.needs_plan && self.version >= 14
     }
 
-    /// Notes what comes first of a failure and a wrong form.
-    fn decide(&mut self) {
-        if self.decided.is_some() {
+    /// Sets the cause where the line just read has one and no line before it had.
+    fn update_cause(&mut self) {
+        if self.cause.is_some() {
             return;
         }
-        // A point of wrong form is that before it is a failure.
+        // A malformed point that also failed counts as malformed.
         if self.outer.problem.is_some() {
-            self.decided = Some(Decided::Problem);
+            self.cause = Some(Cause::Malformed);
         } else if self.outer.failed.total > 0 {
-            self.decided = Some(Decided::Failure);
+            self.cause = Some(Cause::FailedPoint);
         }
     }
 }

@@ -1,58 +1,61 @@
-//! One TAP document of a stream, the outer one or that of a subtest: its plan, its points, and what is wrong with it.
-//! It knows nothing of lines or indentation, nor which level it is.
+//! Owns one nesting level of a stream, which is the outer document or a subtest: its plan, its
+//! points, and whether it is malformed. Does not know about lines, indentation, or its depth.
 
 use crate::line::{Directive, Plan, Point};
 use crate::text::shorten;
 
-/// How many failing points are named.
-const NAMED: usize = 5;
-/// How many characters of a description are shown.
+/// Limit of failed points that a reason names.
+const MAX_NAMED_POINTS: usize = 5;
+/// Limit of a description in a reason, in characters.
 const DESCRIPTION_LIMIT: usize = 100;
-/// How many characters of what is wrong with a subtest are kept.
-const TROUBLE_LIMIT: usize = 300;
+/// Limit of the failure of a subtest in a reason, in characters.
+const FAILURE_LIMIT: usize = 300;
 
-/// What is counted and kept of a document. Its size does not grow with the stream.
+/// Counts and texts of a level. Their size does not grow with the stream.
 #[derive(Debug, Default)]
 pub(crate) struct Level {
-    /// The name that `# Subtest: name` gave it.
+    /// Name from `# Subtest: name`.
     name: Option<String>,
-    /// `pragma +strict` is on.
+    /// Whether `pragma +strict` is on.
     pub(crate) strict: bool,
-    /// Points so far, of any result.
+    /// Number of points so far, whatever their results.
     pub(crate) points: u64,
     pub(crate) passed: u64,
     pub(crate) skipped: u64,
-    pub(crate) failed: Named,
+    pub(crate) failed: PointGroup,
     /// Points marked TODO that passed.
-    pub(crate) unexpected: Named,
-    /// The first reason given for a skip.
+    pub(crate) unexpected: PointGroup,
+    /// First reason of a skip.
     pub(crate) skip_reason: Option<String>,
-    /// A point has passed, here or in a subtest that no point stands for.
+    /// Whether a point has passed on this level, or in a subtest that no point reports.
     pub(crate) any_passed: bool,
-    /// A point was skipped, or the plan says that nothing is to be run; likewise.
+    /// Whether a point was skipped or a plan is `1..0`, on this level or in a subtest that no point
+    /// reports.
     pub(crate) any_skipped: bool,
-    /// The first thing that is wrong with the document's form.
+    /// Why the level is malformed: the first reason found.
     pub(crate) problem: Option<String>,
     plan: Option<SeenPlan>,
     numbers: Numbers,
 }
 
-/// The numbers of the points, in whatever order they come. Its size does not grow with them.
+/// Check that N points have the numbers 1 to N in any order, in constant memory.
 #[derive(Debug, Default)]
 struct Numbers {
-    /// A point had no number: it got that of its place, which another may have by right.
+    /// Whether a point had no number. Its position is counted instead, which may be the explicit
+    /// number of another point.
     incomplete: bool,
-    /// The highest one, and its line.
+    /// The highest number, and its line.
     highest: (u64, u64),
-    /// Fingerprints of the numbers seen and of 1 to N for N points: equal where each came once.
+    /// Fingerprint of the numbers seen, to compare with `expected`, the fingerprint of 1 to N. They
+    /// are equal where each number occurred once.
     seen: u64,
     expected: u64,
 }
 
 impl Numbers {
-    fn add(&mut self, place: u64, number: Option<u64>, line_number: u64) {
-        self.expected = self.expected.wrapping_add(mix(place));
-        self.seen = self.seen.wrapping_add(mix(number.unwrap_or(place)));
+    fn add(&mut self, position: u64, number: Option<u64>, line_number: u64) {
+        self.expected = self.expected.wrapping_add(mix(position));
+        self.seen = self.seen.wrapping_add(mix(number.unwrap_or(position)));
         self.incomplete |= number.is_none();
         if let Some(number) = number
             && number > self.highest.0
@@ -61,7 +64,7 @@ impl Numbers {
         }
     }
 
-    /// What is wrong with the numbers of as many points as planned.
+    /// Returns what is wrong with the numbers, where there are as many points as planned.
     fn problem(&self, planned: u64) -> Option<String> {
         let (number, line) = self.highest;
         if number > planned {
@@ -70,12 +73,12 @@ impl Numbers {
             ));
         }
         (!self.incomplete && self.seen != self.expected).then(|| {
-            format!("a test number from 1 to {planned} is missing, and another comes twice")
+            format!("a test number from 1 to {planned} is missing, and another occurs twice")
         })
     }
 }
 
-/// Spreads numbers, so that sums of different ones differ (the finalizer of SplitMix64).
+/// Hashes a number, so that sums of different sets of numbers differ (finalizer of SplitMix64).
 fn mix(number: u64) -> u64 {
     let mut mixed = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -89,42 +92,42 @@ struct SeenPlan {
     late: bool,
 }
 
-/// Points that have something in common: how many, and the first few by name.
+/// A group of points: their number, and the labels of the first few.
 #[derive(Debug, Default)]
-pub(crate) struct Named {
+pub(crate) struct PointGroup {
     pub(crate) total: u64,
-    first: Vec<Entry>,
+    first: Vec<NamedPoint>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct NamedPoint {
     label: String,
     detail: Option<String>,
 }
 
-/// What became of a point.
+/// Result of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Result {
+pub(crate) enum PointResult {
     Passed,
     Skipped,
     Failed,
 }
 
-impl Named {
+impl PointGroup {
     pub(crate) fn add(&mut self, label: String, detail: Option<String>) {
         self.total += 1;
-        if self.first.len() < NAMED {
-            self.first.push(Entry { label, detail });
+        if self.first.len() < MAX_NAMED_POINTS {
+            self.first.push(NamedPoint { label, detail });
         }
     }
 
     fn merge(&mut self, other: Self) {
         self.total += other.total;
-        let room = NAMED.saturating_sub(self.first.len());
+        let room = MAX_NAMED_POINTS.saturating_sub(self.first.len());
         self.first.extend(other.first.into_iter().take(room));
     }
 
-    /// Adds to what is known of the last one, if it is named and has nothing yet.
+    /// Adds a detail to the last point of the group, if its label is kept and it has no detail.
     pub(crate) fn explain_last(&mut self, detail: String) {
         if self.total == self.first.len() as u64
             && let Some(entry) = self.first.last_mut()
@@ -133,12 +136,12 @@ impl Named {
         }
     }
 
-    /// The name of the first one.
+    /// Returns the label of the first point.
     pub(crate) fn first_label(&self) -> Option<&str> {
         self.first.first().map(|entry| entry.label.as_str())
     }
 
-    /// `2 - broken thing (its message), 4 and 3 more`
+    /// Lists the points: `2 - broken thing (its message), 4 and 3 more`.
     pub(crate) fn list(&self) -> String {
         let mut list = String::new();
         for entry in &self.first {
@@ -167,34 +170,37 @@ impl Level {
         }
     }
 
-    /// Takes a test point, and the subtest that it stands for.
+    /// Adds a test point, and the subtest that the point reports.
     ///
-    /// A point that passes although its subtest has not is a failure: somebody's mistake would hide it otherwise. One that
-    /// is marked TODO excuses its subtest as well.
+    /// A point that passes although its subtest failed counts as failed: otherwise a mistake of the
+    /// test's author would hide the failure. A point marked TODO excuses its subtest as well.
     ///
-    /// With `any_order` the points' numbers may come in any order, as TAP 14 has it.
-    pub(crate) fn point(
+    /// With `any_order`, the points' numbers may come in any order, as in TAP 14.
+    pub(crate) fn add_point(
         &mut self,
         point: &Point,
         line_number: u64,
         subtest: Option<Level>,
         any_order: bool,
-    ) -> Result {
-        let nested = subtest.as_ref().and_then(Level::trouble);
-        let nested = nested.map(|trouble| shorten(&trouble, TROUBLE_LIMIT));
+    ) -> PointResult {
+        let nested = subtest.as_ref().and_then(Level::failure);
+        let nested = nested.map(|failure| shorten(&failure, FAILURE_LIMIT));
         if let Some(subtest) = subtest {
             self.unexpected.merge(subtest.unexpected);
         }
         if self.plan.as_ref().is_some_and(|plan| plan.late) {
-            self.problem(|| format!("unexpected test after late plan (line {line_number})"));
+            self.set_problem(|| format!("unexpected test after late plan (line {line_number})"));
         }
         self.points += 1;
         let expected = self.points;
         let number = point.number.unwrap_or(expected);
         self.numbers.add(expected, point.number, line_number);
         if number != expected && (!any_order || number == 0) {
-            self.problem(|| {
-                format!("out of order test numbers (line {line_number}: found {number}, expected {expected})")
+            self.set_problem(|| {
+                format!(
+                    "out of order test numbers (line {line_number}: found {number}, \
+                     expected {expected})"
+                )
             });
         }
         let label = || {
@@ -214,40 +220,43 @@ impl Level {
                 }
                 self.passed += 1;
                 self.any_passed = true;
-                Result::Passed
+                PointResult::Passed
             }
             (_, false) => {
                 let reason = Some(point.reason.as_str()).filter(|reason| !reason.is_empty());
                 let detail =
                     nested.or_else(|| reason.map(|reason| shorten(reason, DESCRIPTION_LIMIT)));
                 self.failed.add(label(), detail);
-                Result::Failed
+                PointResult::Failed
             }
             (Some(Directive::Skip), true) => {
                 self.keep_skip_reason(&point.reason);
                 self.skipped += 1;
                 self.any_skipped = true;
-                Result::Skipped
+                PointResult::Skipped
             }
             (None, true) => {
                 self.passed += 1;
                 self.any_passed = true;
-                Result::Passed
+                PointResult::Passed
             }
         }
     }
 
-    pub(crate) fn plan(&mut self, plan: &Plan, line_number: u64) {
+    /// Sets the plan.
+    pub(crate) fn set_plan(&mut self, plan: &Plan, line_number: u64) {
         if self.plan.is_some() {
-            self.problem(|| format!("more than one plan found (line {line_number})"));
+            self.set_problem(|| format!("more than one plan found (line {line_number})"));
             return;
         }
         match plan.directive {
             Some(Directive::Skip) if plan.count > 0 => {
-                self.problem(|| format!("invalid SKIP directive for plan (line {line_number})"));
+                self.set_problem(|| {
+                    format!("invalid SKIP directive for plan (line {line_number})")
+                });
             }
             Some(Directive::Todo) => {
-                self.problem(|| format!("invalid directive for plan (line {line_number})"));
+                self.set_problem(|| format!("invalid directive for plan (line {line_number})"));
             }
             _ => {}
         }
@@ -261,20 +270,20 @@ impl Level {
         });
     }
 
-    /// Notes what is wrong with the form; the first one counts.
-    pub(crate) fn problem(&mut self, problem: impl FnOnce() -> String) {
+    /// Marks the level as malformed; the first reason is kept.
+    pub(crate) fn set_problem(&mut self, problem: impl FnOnce() -> String) {
         self.problem.get_or_insert_with(problem);
     }
 
-    /// Takes what a subtest found that no point of this level stands for.
+    /// Adds the results of a subtest that no point of this level reports.
     pub(crate) fn adopt(&mut self, subtest: Level) {
-        if let Some(trouble) = subtest.trouble() {
+        if let Some(failure) = subtest.failure() {
             let label = match &subtest.name {
                 Some(name) => format!("subtest {}", shorten(name, DESCRIPTION_LIMIT)),
-                None => "a subtest without a test point of its own".to_owned(),
+                None => "a subtest without a test point".to_owned(),
             };
             self.failed
-                .add(label, Some(shorten(&trouble, TROUBLE_LIMIT)));
+                .add(label, Some(shorten(&failure, FAILURE_LIMIT)));
         }
         self.unexpected.merge(subtest.unexpected);
         self.any_passed |= subtest.any_passed;
@@ -282,29 +291,29 @@ impl Level {
         self.skip_reason = self.skip_reason.take().or(subtest.skip_reason);
     }
 
-    /// Compares the points with the plan. To be called once, at the document's end.
+    /// Compares the points with the plan. Called once, at the end of the level.
     pub(crate) fn check_plan(&mut self, needs_plan: bool) {
         let run = self.points;
         if self.plan.is_none() && needs_plan && !self.is_empty() {
-            self.problem(|| "no plan found".to_owned());
+            self.set_problem(|| "no plan found".to_owned());
         }
         let planned = self.plan.as_ref().map_or(run, |plan| plan.count);
         if run < planned {
-            self.problem(|| format!("Too few tests run (expected {planned}, got {run})"));
+            self.set_problem(|| format!("Too few tests run (expected {planned}, got {run})"));
         } else if run > planned {
-            self.problem(|| format!("Too many tests run (expected {planned}, got {run})"));
+            self.set_problem(|| format!("Too many tests run (expected {planned}, got {run})"));
         } else if let Some(problem) = self.numbers.problem(planned) {
-            self.problem(|| problem);
+            self.set_problem(|| problem);
         }
     }
 
-    /// Nothing in it is TAP that counts.
+    /// Whether the level has neither points, nor results of subtests, nor a plan `1..0`.
     fn is_empty(&self) -> bool {
         self.points == 0 && self.failed.total == 0 && !self.any_passed && !self.any_skipped
     }
 
-    /// What is wrong with the document, if anything is.
-    pub(crate) fn trouble(&self) -> Option<String> {
+    /// Returns why the level failed or is malformed, or `None` where it is neither.
+    pub(crate) fn failure(&self) -> Option<String> {
         if self.failed.total == 0 {
             return self.problem.clone();
         }

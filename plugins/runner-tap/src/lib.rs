@@ -1,11 +1,15 @@
-//! The runner `tap`: runs an executable as `exec-test` does, and takes the result from the TAP that it prints.
+//! Owns the runner for the kind `tap`: runs a program as `exec-test` does, and takes the result
+//! from the TAP that the program prints.
 //!
-//! Judges as Perl's `prove` does: the stream needs a plan and exactly the planned points, and the program must exit with
-//! code 0. The setting [`LENIENT`] gives the rules of Avocado, in which the exit code and a missing plan do not count.
-//! The exit code is kept as `returncode`. Beside it reports are given how many test points there were: `tap-passed`,
-//! `tap-failed` and `tap-skipped` (integers), in which a point stands for its subtest.
+//! The rules are those of Perl's `prove`: the stream needs a plan and exactly the planned number of
+//! points, and the program must exit with code 0. With the setting [`LENIENT`] the rules are
+//! Avocado's, which ignore the exit code and a missing plan.
 //!
-//! The parser is for others too: [`Parser`] takes a stream in pieces, in bounded memory, and needs no host.
+//! The outcome has the exit code as `returncode`, and the numbers of test points as `tap-passed`,
+//! `tap-failed` and `tap-skipped`. The points of a subtest count as the one point that reports it.
+//!
+//! [`Parser`] can be used elsewhere: it reads a stream in chunks, in bounded memory, without a
+//! host.
 
 mod document;
 mod level;
@@ -23,25 +27,28 @@ use persea_plugin_sdk::status;
 pub use parser::{LINE_LIMIT, Parser};
 pub use verdict::Verdict;
 
-/// Whether a test is judged by Avocado's rules (boolean): neither the exit code nor a missing plan makes it fail.
+/// Setting (boolean) for Avocado's rules: neither the exit code nor a missing plan fails a test.
 pub const LENIENT: &str = "runner.tap.lenient";
 
-/// How much of the output is read at a time, in bytes.
-const PIECE: u32 = 256 * 1024;
+/// Number of bytes of the output that are read at a time.
+const CHUNK_SIZE: u32 = 256 * 1024;
 
-/// The plugin.
+/// The runner `tap`.
 #[derive(Debug)]
 pub struct Tap;
 
 impl ProgramRunner for Tap {
     fn describe() -> Description {
-        Description::new("tap", "runs executables that print TAP")
-            .kinds(["tap"])
-            .settings([CLEAR_ENV, LENIENT])
+        Description::new(
+            "tap",
+            "runs a program, and takes the result from the TAP that it prints",
+        )
+        .kinds(["tap"])
+        .settings([CLEAR_ENV, LENIENT])
     }
 
     fn commands(task: &Task) -> Result<Vec<Command>, Error> {
-        // A wrong setting is reported before the program runs.
+        // An invalid setting is reported before the program runs.
         is_lenient(task)?;
         commands(task)
     }
@@ -66,16 +73,19 @@ fn is_lenient(task: &Task) -> Result<bool, Error> {
     match task.settings.get(LENIENT) {
         None | Some(Value::None) => Ok(false),
         Some(Value::Boolean(lenient)) => Ok(*lenient),
-        Some(_) => Err(Error::new("invalid", format!("{LENIENT} is true or false"))),
+        Some(_) => {
+            let message = format!("{LENIENT} must be true or false");
+            Err(Error::new("invalid", message))
+        }
     }
 }
 
-/// Parses what the process has left in one of the task's files.
+/// Parses one of the task's files to its end.
 fn read(name: &str, mut parser: Parser) -> Result<Verdict, Error> {
     let mut offset = 0;
     loop {
-        let bytes = match status::read_artifact(name, offset, PIECE) {
-            // Nothing was ever written.
+        let bytes = match status::read_artifact(name, offset, CHUNK_SIZE) {
+            // The process has written nothing.
             Err(error) if error.code == "not-found" => Vec::new(),
             other => other?,
         };
@@ -87,6 +97,7 @@ fn read(name: &str, mut parser: Parser) -> Result<Verdict, Error> {
     }
 }
 
+/// Combines the verdict on the stream with the program's exit.
 fn outcome(exit: &Exit, verdict: Verdict, lenient: bool) -> Outcome {
     let mut reason = verdict.reason;
     let mut status = verdict.status;
@@ -95,24 +106,24 @@ fn outcome(exit: &Exit, verdict: Verdict, lenient: bool) -> Outcome {
         |reason: Option<String>| reason.map(|reason| format!("{reason}; {}", in_words(exit)));
     match status {
         _ if code == 0 => {}
-        // A stream that stops or is missing has its cause elsewhere, more often than not.
+        // The exit often explains why a stream is incomplete or missing.
         Status::Error => reason = append(reason),
-        // Producers exit with 1 or with the number of failures where points fail: this says nothing new.
+        // Programs whose points fail exit with 1 or with the number of failures. These exit codes
+        // add nothing to the reason.
         Status::Fail if lenient || code == 1 || code == count(verdict.failed) => {}
         Status::Fail => reason = append(reason),
         _ if lenient => {}
         _ => {
             status = Status::Fail;
-            let but = format!("{}, although its TAP reports no failure", in_words(exit));
+            let exit_reason = format!("{}, although its TAP reports no failure", in_words(exit));
             reason = Some(match reason {
-                Some(reason) => format!("{but} ({reason})"),
-                None => but,
+                Some(reason) => format!("{exit_reason} ({reason})"),
+                None => exit_reason,
             });
         }
     }
-    if let Some(line) = verdict.cut_line {
-        let note =
-            format!("line {line} is longer than {LINE_LIMIT} bytes: the rest of it was not read");
+    if let Some(line) = verdict.truncated_line {
+        let note = format!("line {line} is longer than {LINE_LIMIT} bytes; the rest was not read");
         log::warn!("{note}");
         if let Some(reason) = &mut reason {
             reason.push_str(&format!("; {note}"));

@@ -1,24 +1,24 @@
-//! What one line of TAP is, by itself: no line knows of another here, and nothing is judged.
+//! Owns the parser of a single line of TAP. Does not know about other lines or about results.
 //!
-//! The formats are those of <https://testanything.org>: the TAP specification (12), the TAP 13 and the TAP 14 specification.
+//! The formats are those of <https://testanything.org>: the specifications of TAP 12, 13 and 14.
 
-/// One line without its indentation and its end.
+/// A parsed line, without its indentation and line end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Line<'a> {
     Blank,
-    /// `# …`, with what follows the `#`, trimmed.
+    /// `# …`: the text after the `#`, trimmed.
     Comment(&'a str),
     /// `TAP version N`
     Version(u64),
     Plan(Plan),
     Point(Point),
-    /// `Bail out!`, with its reason, which may be empty.
+    /// `Bail out!`: its reason, which may be empty.
     BailOut(String),
-    /// `pragma +strict, -bail`: the value that it gives to `strict`, if any.
+    /// `pragma +strict, -bail`: the value for `strict`, if any.
     Pragma {
         strict: Option<bool>,
     },
-    /// No TAP.
+    /// Not TAP.
     Other,
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Line<'a> {
 pub(crate) struct Plan {
     pub(crate) count: u64,
     pub(crate) directive: Option<Directive>,
-    /// What stands behind the directive or, without one, behind the `#`; may be empty.
+    /// Text after the directive or, without a directive, after the `#`; may be empty.
     pub(crate) reason: String,
 }
 
@@ -39,18 +39,18 @@ pub(crate) struct Point {
     /// Without the leading `-`, unescaped; may be empty.
     pub(crate) description: String,
     pub(crate) directive: Option<Directive>,
-    /// What stands behind the directive; may be empty.
+    /// Text after the directive; may be empty.
     pub(crate) reason: String,
 }
 
-/// The two directives that TAP knows. Others are part of the description.
+/// TAP's two directives. Any other word is part of the description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Directive {
     Skip,
     Todo,
 }
 
-/// The levels of subtest that a line is indented by (4 blanks each), and the rest of it.
+/// Splits a line into its number of indentation levels (4 blanks each) and the rest.
 pub(crate) fn indentation(line: &str) -> (usize, &str) {
     let mut depth = 0;
     let mut rest = line;
@@ -61,7 +61,8 @@ pub(crate) fn indentation(line: &str) -> (usize, &str) {
     (depth, rest)
 }
 
-/// Reads one line that has no indentation and no white space at its end. `version` is the stream's: 12 where it names none.
+/// Parses a line without indentation and without white space at its end. `version` is the stream's
+/// version: 12 where the stream names none.
 pub(crate) fn parse(line: &str, version: u64) -> Line<'_> {
     if line.is_empty() {
         return Line::Blank;
@@ -88,12 +89,12 @@ fn point(line: &str, version: u64) -> Option<Point> {
         Some(rest) => (true, rest),
         None => (false, line.strip_prefix("not ok")?),
     };
-    // TAP 13: `/^(not )?ok\b/`, so that a line that begins with "okay" is none.
+    // TAP 13: `/^(not )?ok\b/`. A line that begins with "okay" is not a test point.
     if rest.starts_with(is_word) {
         return None;
     }
     let rest = rest.trim_start();
-    // A number is a word of its own: "ok 2nd try" has none.
+    // A number must be a whole word: "ok 2nd try" has no number.
     let (number, rest) = match leading_number(rest) {
         Some((number, rest)) if !rest.starts_with(is_word) => (Some(number), rest.trim_start()),
         _ => (None, rest),
@@ -130,7 +131,7 @@ fn plan(line: &str, version: u64) -> Option<Plan> {
     })
 }
 
-/// `Bail out!` in any case of letters, as TAP 14 has it.
+/// Parses `Bail out!`, in upper or lower case as in TAP 14.
 fn bail_out(line: &str, version: u64) -> Option<Line<'_>> {
     const WORDS: &str = "Bail out!";
     let (words, reason) = line.split_at_checked(WORDS.len())?;
@@ -155,9 +156,10 @@ fn pragma(line: &str) -> Option<Line<'_>> {
     Some(Line::Pragma { strict })
 }
 
-/// Splits a description from its directive: description, directive, reason.
+/// Splits a text into description, directive and reason.
 ///
-/// The first `#` that isn't escaped decides. In TAP 14 it also has to follow white space, so that a URL's fragment is none.
+/// The directive begins at the first `#` that is not escaped. In TAP 14 the `#` must also follow
+/// white space, so that the fragment of a URL is not a directive.
 fn split_directive(text: &str, version: u64) -> (&str, Option<Directive>, &str) {
     let mut escaped = false;
     let mut before = ' ';
@@ -180,16 +182,17 @@ fn split_directive(text: &str, version: u64) -> (&str, Option<Directive>, &str) 
     (text, None, "")
 }
 
-/// Whether the text before `at` ends in an even number of backslashes that isn't 0.
+/// Whether the text before `at` ends in a non-zero even number of backslashes.
 fn ends_in_escaped_backslash(text: &str, at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default();
     let backslashes = before.len() - before.trim_end_matches('\\').len();
     backslashes > 0 && backslashes.is_multiple_of(2)
 }
 
-/// Reads `SKIP reason` or `TODO reason` in any case of letters.
+/// Parses `SKIP reason` or `TODO reason`, in upper or lower case.
 ///
-/// `Skipped: reason` is a SKIP too (TAP 14 has harnesses accept it). `TODO` must be a word of its own: it excuses a failure.
+/// `Skipped: reason` is a SKIP too, as TAP 14 requires. `TODO` must be a whole word, because it
+/// excuses a failure.
 fn directive(text: &str) -> Option<(Directive, &str)> {
     let (word, rest) = text.split_at_checked(4)?;
     let directive = if word.eq_ignore_ascii_case("skip") {
@@ -205,7 +208,8 @@ fn directive(text: &str) -> Option<(Directive, &str)> {
     Some((directive, reason))
 }
 
-/// Undoes the escapes that are made of `#` (in every version) and of the backslash (in TAP 14 alone: nobody doubled it before).
+/// Removes the escapes of `#` and, in TAP 14 only, of the backslash, which earlier versions do not
+/// escape.
 fn unescape(text: &str, version: u64) -> String {
     if !text.contains('\\') {
         return text.to_owned();
@@ -227,7 +231,8 @@ fn unescape(text: &str, version: u64) -> String {
     plain
 }
 
-/// The number that a text begins with, and the rest. One that is too large for a count is the largest there is.
+/// Splits a text into the number that it begins with and the rest. A number that does not fit is
+/// `u64::MAX`.
 fn leading_number(text: &str) -> Option<(u64, &str)> {
     let end = text
         .find(|character: char| !character.is_ascii_digit())
@@ -239,7 +244,7 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
     Some((digits.parse().unwrap_or(u64::MAX), rest))
 }
 
-/// A letter, a digit or an underscore: what regular expressions call a word character.
+/// Whether a character is a word character of regular expressions: letter, digit or underscore.
 fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
@@ -258,7 +263,7 @@ mod tests {
 
     /// The examples of the TAP 14 specification, sections "Directive" and "Escaping".
     #[test]
-    fn the_examples_of_tap_14() {
+    fn examples_of_the_tap_14_specification_are_parsed() {
         let todo = Some(Directive::Todo);
         let skip = Some(Directive::Skip);
         for (line, description, directive, reason) in [
@@ -350,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn before_tap_14_a_directive_needs_no_blank_and_a_backslash_is_one() {
+    fn before_tap_14_directives_need_no_blank_and_backslashes_are_literal() {
         assert_eq!(
             read("ok 1 - a#skip b", 13),
             ("a".to_owned(), Some(Directive::Skip), "b".to_owned())
@@ -360,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_words_of_their_own() {
+    fn numbers_are_whole_words() {
         let number = |line| match parse(line, 13) {
             Line::Point(point) => point.number,
             other => panic!("{line} is {other:?}"),
@@ -373,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tap() {
+    fn other_lines_are_not_tap() {
         for line in [
             "okay",
             "ok1",
@@ -392,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn pragmas() {
+    fn pragmas_set_strict() {
         assert_eq!(
             parse("pragma +strict", 14),
             Line::Pragma { strict: Some(true) }
@@ -410,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn plans_give_their_reason_with_and_without_skip() {
+    fn plans_have_a_reason_with_and_without_skip() {
         let reason = |line| match parse(line, 14) {
             Line::Plan(plan) => (plan.count, plan.directive, plan.reason),
             other => panic!("{line} is {other:?}"),

@@ -1,14 +1,15 @@
-//! Bytes to lines: takes a TAP stream in pieces of any size and keeps no more than one line of it.
+//! Owns splitting a stream into lines: takes chunks of any size and keeps at most one line in
+//! memory. Does not know what a line means.
 
 use crate::document::Document;
 use crate::verdict::Verdict;
 
-/// What is read of a line, in bytes. The rest of a longer one is passed over, and [`Verdict::cut_line`] says so.
+/// Limit of a line, in bytes. The rest of a longer line is ignored, and
+/// [`Verdict::truncated_line`] is set.
 pub const LINE_LIMIT: usize = 1024 * 1024;
 
-/// Reads a TAP stream. How it is cut into pieces makes no difference.
-///
-/// Versions 12, 13 and 14 are understood. Bytes that are no UTF-8 are read as U+FFFD.
+/// Parser of a TAP stream in versions 12, 13 and 14. The sizes of the chunks make no difference.
+/// Invalid UTF-8 is read as U+FFFD.
 ///
 /// ```
 /// let mut parser = persea_runner_tap::Parser::new();
@@ -19,10 +20,10 @@ pub const LINE_LIMIT: usize = 1024 * 1024;
 #[derive(Debug)]
 pub struct Parser {
     document: Document,
-    /// The beginning of a line whose end has not come yet.
+    /// Beginning of the current line, whose end has not been read yet.
     line: Vec<u8>,
     lines: u64,
-    cut_line: Option<u64>,
+    truncated_line: Option<u64>,
 }
 
 impl Default for Parser {
@@ -32,13 +33,13 @@ impl Default for Parser {
 }
 
 impl Parser {
-    /// Begins a stream that needs a plan, as `prove` has it.
+    /// Creates a parser with the rules of `prove`: a stream needs a plan.
     #[must_use]
     pub fn new() -> Self {
         Self::with(Document::new(true))
     }
 
-    /// Begins a stream that may lack its plan, as Avocado has it.
+    /// Creates a parser with the rules of Avocado: a stream needs no plan.
     #[must_use]
     pub fn lenient() -> Self {
         Self::with(Document::new(false))
@@ -49,22 +50,22 @@ impl Parser {
             document,
             line: Vec::new(),
             lines: 0,
-            cut_line: None,
+            truncated_line: None,
         }
     }
 
-    /// Takes the next bytes.
+    /// Reads the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let (line, after) = rest.split_at(end);
             rest = after.strip_prefix(b"\n").unwrap_or(after);
             if self.line.is_empty() {
-                self.take_line(line);
+                self.add_line(line);
             } else {
                 self.keep(line);
                 let mut whole = std::mem::take(&mut self.line);
-                self.take_line(&whole);
+                self.add_line(&whole);
                 whole.clear();
                 self.line = whole;
             }
@@ -72,30 +73,30 @@ impl Parser {
         self.keep(rest);
     }
 
-    /// Ends the stream, and says what it comes to.
+    /// Ends the stream and returns the verdict.
     #[must_use]
     pub fn finish(mut self) -> Verdict {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line);
-            self.take_line(&line);
+            self.add_line(&line);
         }
         let mut verdict = self.document.finish();
-        verdict.cut_line = self.cut_line;
+        verdict.truncated_line = self.truncated_line;
         verdict
     }
 
-    /// Keeps the beginning of a line, and one byte more than is read, so that it shows that it is longer.
+    /// Keeps the beginning of a line, one byte more than the limit, to detect a longer line.
     fn keep(&mut self, bytes: &[u8]) {
         let room = (LINE_LIMIT + 1).saturating_sub(self.line.len());
         self.line
             .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
     }
 
-    fn take_line(&mut self, line: &[u8]) {
+    fn add_line(&mut self, line: &[u8]) {
         self.lines += 1;
         let line = match line.get(..LINE_LIMIT) {
             Some(beginning) if beginning.len() < line.len() => {
-                self.cut_line.get_or_insert(self.lines);
+                self.truncated_line.get_or_insert(self.lines);
                 beginning
             }
             _ => line,
@@ -106,6 +107,6 @@ impl Parser {
         } else {
             &text
         };
-        self.document.line(self.lines, text.trim_end());
+        self.document.add_line(self.lines, text.trim_end());
     }
 }

@@ -1,6 +1,7 @@
-//! Texts that are shown to people, kept short.
+//! Owns shortening texts for messages.
 
-/// The first `limit` characters of a text on one line, with `…` where it was longer.
+/// Returns the first `limit` characters of a text on one line, followed by `…` where the text is
+/// longer.
 pub(crate) fn shorten(text: &str, limit: usize) -> String {
     let mut short: String = text
         .chars()
@@ -24,7 +25,7 @@ mod tests {
     use super::shorten;
 
     #[test]
-    fn long_texts_are_cut_at_a_character() {
+    fn long_texts_are_shortened_to_whole_characters() {
         assert_eq!(shorten("ä\nb", 3), "ä b");
         assert_eq!(shorten("ääää", 3), "äää…");
     }

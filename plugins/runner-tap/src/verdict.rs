@@ -1,25 +1,26 @@
-//! How a TAP stream ended, as reports get it.
+//! Owns the result of a TAP stream.
 
 use persea_plugin_sdk::prelude::Status;
 
-/// What a whole TAP stream comes to.
+/// Result of a whole TAP stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// PASS, FAIL, ERROR, SKIP or WARN.
     pub status: Status,
-    /// Why, in a line, for every status but PASS.
+    /// The reason on one line, for every status but PASS.
     pub reason: Option<String>,
-    /// Test points that passed, also those marked TODO that did not. A point stands for its subtest.
+    /// Number of test points that passed or are marked TODO. A subtest counts as the one point that
+    /// reports it.
     pub passed: u64,
-    /// Test points that failed.
+    /// Number of test points that failed.
     pub failed: u64,
-    /// Test points that were skipped.
+    /// Number of test points that were skipped.
     pub skipped: u64,
-    /// The number of the first line of which only the beginning was read, if there was one.
-    pub cut_line: Option<u64>,
+    /// Number of the first line that was longer than [`LINE_LIMIT`](crate::LINE_LIMIT), if any.
+    pub truncated_line: Option<u64>,
 }
 
 impl Verdict {
-    /// The reason where a stream holds neither a test point nor a plan.
+    /// Reason of a stream that has neither a test point nor a plan.
     pub const NO_TAP: &str = "no TAP in the output";
 }

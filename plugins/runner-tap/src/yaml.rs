@@ -1,35 +1,35 @@
-//! The YAML block that may follow a test point: where it ends, and the one line of it that a reader of the result wants.
-//! It is not a YAML parser: it keeps a top-level `message` or `severity` that stands on one line, and nothing else.
+//! Owns the YAML block that may follow a test point: finds its end, and a summary for the reason.
+//! This is not a YAML parser: it reads only a top-level `message` or `severity` on one line.
 
 use crate::text::shorten;
 
-/// How many characters of a message are kept.
+/// Limit of a message, in characters.
 const MESSAGE_LIMIT: usize = 200;
 
-/// A block that has begun and not ended.
+/// An open block.
 #[derive(Debug)]
 pub(crate) struct Block {
-    /// The blanks before `---`.
+    /// Number of blanks before `---`.
     indent: usize,
-    /// The line that it began on.
+    /// Number of the line with `---`.
     pub(crate) line_number: u64,
     message: Option<String>,
     severity: Option<String>,
 }
 
-/// What a line means for the block that is open.
+/// What a line means for the open block.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// It belongs to it.
+    /// The line belongs to the block.
     Inside,
-    /// It was its last.
+    /// The line is the block's last one.
     Ended,
-    /// It does not belong to it: the block has no end.
+    /// The line does not belong to the block, which lacks its end.
     Broken,
 }
 
 impl Block {
-    /// The block that `line` begins below a test point that is indented by `depth` levels, if it does.
+    /// Returns the block that a line begins after a test point at `depth` levels, if it begins one.
     pub(crate) fn begin(line: &str, depth: usize, line_number: u64) -> Option<Self> {
         let text = line.trim_start();
         let indent = line.len() - text.len();
@@ -44,7 +44,7 @@ impl Block {
         })
     }
 
-    /// Takes the next line, which has no white space at its end.
+    /// Reads the next line, which has no white space at its end.
     pub(crate) fn step(&mut self, line: &str) -> Step {
         if line.is_empty() {
             return Step::Inside;
@@ -69,14 +69,14 @@ impl Block {
         Step::Inside
     }
 
-    /// What the block says in a few words: its message, else a severity that says more than that it failed.
+    /// Returns the block's message, or else its severity unless that is just `fail`.
     pub(crate) fn summary(self) -> Option<String> {
         self.message
             .or(self.severity.filter(|severity| severity != "fail"))
     }
 }
 
-/// A plain or quoted scalar on one line; none where the value is anything else.
+/// Parses a plain or quoted scalar on one line; `None` where the value is anything else.
 fn scalar(value: &str) -> Option<String> {
     let value = value.trim();
     let text = match value.chars().next()? {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_on_one_line_is_kept() {
+    fn message_on_one_line_is_kept() {
         let says = |line| summary(&[line]);
         assert_eq!(
             says("  message: First line invalid").as_deref(),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_block_s_own_keys_count() {
+    fn only_top_level_keys_count() {
         let lines = [
             "  at:",
             "    message: inner",
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_ends_where_the_indentation_does() {
+    fn smaller_indentation_breaks_a_block() {
         let mut block = Block::begin("      ---", 1, 1).unwrap();
         assert_eq!(block.step("        deeper: 1"), Step::Inside);
         assert_eq!(block.step("    ok 2"), Step::Broken);

@@ -1,4 +1,4 @@
-//! What holds for every TAP stream, valid or not.
+//! Tests properties of the parser that hold for every TAP stream, valid or not.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use persea_plugin_sdk::prelude::Status;
@@ -11,7 +11,7 @@ fn parse(bytes: &[u8]) -> Verdict {
     parser.finish()
 }
 
-/// Lines that mean something, and lines that nearly do.
+/// Lines of TAP, and lines that are nearly TAP.
 fn line() -> impl Strategy<Value = String> {
     let text = prop_oneof![
         "(not )?ok( [0-9]{1,3})?( -)?( [a-z#\\\\]{0,8})?( # ?(skip|TODO|Skipped:)( [a-z]{0,3})?)?",
@@ -37,9 +37,9 @@ fn stream() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// How a point of a well-formed document ended.
+/// A point of a well-formed document.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+enum PointKind {
     Ok,
     NotOk,
     Skip,
@@ -47,18 +47,18 @@ enum Kind {
     TodoPasses,
 }
 
-fn kind() -> impl Strategy<Value = Kind> {
+fn kind() -> impl Strategy<Value = PointKind> {
     prop_oneof![
-        Just(Kind::Ok),
-        Just(Kind::NotOk),
-        Just(Kind::Skip),
-        Just(Kind::TodoFails),
-        Just(Kind::TodoPasses)
+        Just(PointKind::Ok),
+        Just(PointKind::NotOk),
+        Just(PointKind::Skip),
+        Just(PointKind::TodoFails),
+        Just(PointKind::TodoPasses)
     ]
 }
 
-/// Writes a document as TAP 14 wants it, every description escaped.
-fn write(points: &[(Kind, String)], numbered: bool, late: bool) -> String {
+/// Writes a document in TAP 14, with every description escaped.
+fn write(points: &[(PointKind, String)], numbered: bool, late: bool) -> String {
     let plan = format!("1..{}\n", points.len());
     let mut text = String::from("TAP version 14\n");
     if !late {
@@ -66,11 +66,11 @@ fn write(points: &[(Kind, String)], numbered: bool, late: bool) -> String {
     }
     for (index, (kind, name)) in points.iter().enumerate() {
         let (word, directive) = match kind {
-            Kind::Ok => ("ok", ""),
-            Kind::NotOk => ("not ok", ""),
-            Kind::Skip => ("ok", " # SKIP no disk"),
-            Kind::TodoFails => ("not ok", " # TODO later"),
-            Kind::TodoPasses => ("ok", " # TODO later"),
+            PointKind::Ok => ("ok", ""),
+            PointKind::NotOk => ("not ok", ""),
+            PointKind::Skip => ("ok", " # SKIP no disk"),
+            PointKind::TodoFails => ("not ok", " # TODO later"),
+            PointKind::TodoPasses => ("ok", " # TODO later"),
         };
         let number = if numbered {
             format!(" {}", index + 1)
@@ -87,22 +87,24 @@ fn write(points: &[(Kind, String)], numbered: bool, late: bool) -> String {
 }
 
 proptest! {
-    /// No bytes make it panic, and every result but PASS has a reason.
+    /// No bytes make the parser panic, and every result but PASS has a reason.
     #[test]
-    fn it_survives_anything(bytes in stream()) {
+    fn any_bytes_have_a_verdict(bytes in stream()) {
         let verdict = parse(&bytes);
         prop_assert_eq!(verdict.reason.is_none(), verdict.status == Status::Pass);
         prop_assert!(verdict.reason.as_deref() != Some(""));
     }
 
-    /// How the stream is cut into pieces makes no difference.
     #[test]
-    fn pieces_make_no_difference(bytes in stream(), sizes in prop::collection::vec(1_usize..9, 1..40)) {
+    fn chunk_sizes_make_no_difference(
+        bytes in stream(),
+        sizes in prop::collection::vec(1_usize..9, 1..40),
+    ) {
         let mut parser = Parser::new();
         let mut rest = bytes.as_slice();
         for size in sizes.iter().cycle() {
-            let (piece, after) = rest.split_at(rest.len().min(*size));
-            parser.feed(piece);
+            let (chunk, after) = rest.split_at(rest.len().min(*size));
+            parser.feed(chunk);
             rest = after;
             if rest.is_empty() {
                 break;
@@ -111,19 +113,20 @@ proptest! {
         prop_assert_eq!(parser.finish(), parse(&bytes));
     }
 
-    /// A well-formed document comes to what it says, whichever of the ways to write it is used.
+    /// The verdict on a well-formed document is that of its points, with and without numbers, and
+    /// with the plan first or last.
     #[test]
-    fn a_written_document_reads_back(
+    fn written_document_is_read_back(
         points in prop::collection::vec((kind(), "[a-zA-Z#\\\\ ]{0,12}[a-z]"), 1..12),
         numbered in any::<bool>(),
         late in any::<bool>(),
     ) {
         let count = |wanted| points.iter().filter(|(kind, _)| *kind == wanted).count() as u64;
-        let (failed, skipped) = (count(Kind::NotOk), count(Kind::Skip));
+        let (failed, skipped) = (count(PointKind::NotOk), count(PointKind::Skip));
         let verdict = parse(write(&points, numbered, late).as_bytes());
         let expected = if failed > 0 {
             Status::Fail
-        } else if count(Kind::TodoPasses) > 0 {
+        } else if count(PointKind::TodoPasses) > 0 {
             Status::Warn
         } else if skipped == points.len() as u64 {
             Status::Skip
@@ -133,21 +136,27 @@ proptest! {
         prop_assert_eq!(verdict.status, expected);
         prop_assert_eq!((verdict.failed, verdict.skipped), (failed, skipped));
         prop_assert_eq!(verdict.passed, points.len() as u64 - failed - skipped);
-        // The first failing point is named as it was written.
-        if let Some((index, (_, name))) = points.iter().enumerate().find(|(_, (kind, _))| *kind == Kind::NotOk) {
+        // The reason names the first failed point by its unescaped description.
+        let mut numbered_points = points.iter().enumerate();
+        let first_failed = numbered_points.find(|(_, (kind, _))| *kind == PointKind::NotOk);
+        if let Some((index, (_, name))) = first_failed {
             let label = format!("failed: {} - {}", index + 1, name.trim());
             let reason = verdict.reason.unwrap();
             prop_assert!(reason.contains(&label), "{} has no {}", reason, label);
         }
     }
 
-    /// The same document indented as a subtest makes the point fail that stands for it exactly where it would have failed.
+    /// A document that is indented as a subtest fails its point exactly where the document alone
+    /// fails.
     #[test]
-    fn a_failing_subtest_makes_its_point_fail(points in prop::collection::vec((kind(), "[a-z]{1,5}"), 1..8)) {
+    fn failing_subtest_makes_its_point_fail(
+        points in prop::collection::vec((kind(), "[a-z]{1,5}"), 1..8),
+    ) {
         let document = write(&points, true, false);
         let inner = document.strip_prefix("TAP version 14\n").unwrap();
         let indented: String = inner.lines().map(|line| format!("    {line}\n")).collect();
         let outer = parse(format!("TAP version 14\n1..1\n{indented}ok 1 - outer\n").as_bytes());
-        prop_assert_eq!(outer.status == Status::Fail, parse(document.as_bytes()).status == Status::Fail);
+        let alone = parse(document.as_bytes());
+        prop_assert_eq!(outer.status == Status::Fail, alone.status == Status::Fail);
     }
 }

@@ -1,4 +1,4 @@
-//! Compares what passes with Perl's `prove`, which is run on each stream.
+//! Compares results with those of Perl's `prove`, which is run on each stream.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::process::Command;
@@ -8,23 +8,23 @@ use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::testing::{Answer, Host, Processes};
 use persea_runner_tap::{LENIENT, Tap};
 
-/// How a program ends.
+/// Exit of a program.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
+enum ProgramExit {
     Code(i32),
     Signal(i32),
 }
-use End::{Code, Signal};
+use ProgramExit::{Code, Signal};
 use Status::{Error as Err, Fail, Pass, Skip, Warn};
 
-/// A stream, the end of the program that prints it, our result with its reason, and Avocado's result.
-type Row = (&'static str, End, Status, &'static str, Status);
+/// A stream, the exit of the program that prints it, our status, our reason, and Avocado's status.
+type Row = (&'static str, ProgramExit, Status, &'static str, Status);
 
 const NO_PLAN: &str = "Tap format error: no plan found";
-const BUT: &str = "although its TAP reports no failure";
+const ALTHOUGH: &str = "although its TAP reports no failure";
 
-/// Streams with which `prove` and we agree.
-fn agreed() -> Vec<(&'static str, End, Status, String, Status)> {
+/// Streams on which `prove` and this runner agree.
+fn agreed() -> Vec<(&'static str, ProgramExit, Status, String, Status)> {
     let rows: &[Row] = &[
         ("1..1\nok 1\n", Code(0), Pass, "", Pass),
         ("ok 1\nok 2\n1..2\n", Code(0), Pass, "", Pass),
@@ -42,54 +42,54 @@ fn agreed() -> Vec<(&'static str, End, Status, String, Status)> {
         ("1..1\nok 1 # SKIP why\n", Code(0), Skip, "why", Skip),
         ("1..0 # SKIP why\n", Code(0), Skip, "why", Skip),
         ("1..0\n", Code(0), Skip, "the test gave no reason", Skip),
-        // the program's end
+        // exits of the program
         (
             "1..1\nok 1\n",
             Code(1),
             Fail,
-            "exited with code 1, {BUT}",
+            "exited with code 1, {ALTHOUGH}",
             Pass,
         ),
         (
             "1..1\nok 1\n",
             Code(3),
             Fail,
-            "exited with code 3, {BUT}",
+            "exited with code 3, {ALTHOUGH}",
             Pass,
         ),
         (
             "1..1\nok 1\n",
             Code(255),
             Fail,
-            "exited with code 255, {BUT}",
+            "exited with code 255, {ALTHOUGH}",
             Pass,
         ),
         (
             "1..1\nok 1\n",
             Signal(9),
             Fail,
-            "ended by signal 9 (SIGKILL), {BUT}",
+            "ended by signal 9 (SIGKILL), {ALTHOUGH}",
             Pass,
         ),
         (
             "1..1\nok 1\n",
             Signal(11),
             Fail,
-            "ended by signal 11 (SIGSEGV), {BUT}",
+            "ended by signal 11 (SIGSEGV), {ALTHOUGH}",
             Pass,
         ),
         (
             "1..0 # SKIP why\n",
             Code(2),
             Fail,
-            "exited with code 2, {BUT} (why)",
+            "exited with code 2, {ALTHOUGH} (why)",
             Skip,
         ),
         (
             "1..1\nok 1 # TODO x\n",
             Code(1),
             Fail,
-            "exited with code 1, {BUT} (TODO test 1 unexpectedly passed.)",
+            "exited with code 1, {ALTHOUGH} (TODO test 1 unexpectedly passed.)",
             Warn,
         ),
         (
@@ -212,7 +212,7 @@ fn agreed() -> Vec<(&'static str, End, Status, String, Status)> {
             "Tap format error: out of order test numbers (line 2: found 0, expected 1)",
             Err,
         ),
-        // the rest
+        // others
         (
             "1..2\nok 1\nBail out! x\n",
             Code(0),
@@ -237,14 +237,20 @@ fn agreed() -> Vec<(&'static str, End, Status, String, Status)> {
     ];
     rows.iter()
         .map(|(stream, end, ours, reason, avocado)| {
-            (*stream, *end, *ours, reason.replace("{BUT}", BUT), *avocado)
+            (
+                *stream,
+                *end,
+                *ours,
+                reason.replace("{ALTHOUGH}", ALTHOUGH),
+                *avocado,
+            )
         })
         .collect()
 }
 
-/// Streams that pass with `prove` and not here.
+/// Streams that pass with `prove`, but not with this runner.
 const STRICTER: &[Row] = &[
-    // Every TAP from 13 on has its version on the first line.
+    // From TAP 13 on, the version must be on the first line.
     (
         "# a\nTAP version 13\n1..1\nok 1\n",
         Code(0),
@@ -252,7 +258,7 @@ const STRICTER: &[Row] = &[
         "Tap format error: version number must be on the first line (found on line 2)",
         Err,
     ),
-    // A plan of no tests has SKIP, or nothing.
+    // A plan of no tests may have only SKIP.
     (
         "1..0 # TODO x\n",
         Code(0),
@@ -268,7 +274,7 @@ const STRICTER: &[Row] = &[
         "Bail out! x",
         Pass,
     ),
-    // `prove` does not read what is indented; the point that stands for it hides a failure.
+    // `prove` ignores indented lines, so the point of a subtest hides the subtest's failure.
     (
         "1..1\n    not ok 1 - a\n    1..1\nok 1 - x\n",
         Code(0),
@@ -278,7 +284,7 @@ const STRICTER: &[Row] = &[
     ),
 ];
 
-fn judge(stream: &str, end: End, lenient: bool) -> Outcome {
+fn judge(stream: &str, end: ProgramExit, lenient: bool) -> Outcome {
     let answer = match end {
         Code(code) => Answer::code(code),
         Signal(number) => Answer::signal(number),
@@ -291,16 +297,16 @@ fn judge(stream: &str, end: End, lenient: bool) -> Outcome {
 }
 
 #[track_caller]
-fn check(stream: &str, end: End, status: Status, reason: &str) {
+fn check(stream: &str, end: ProgramExit, status: Status, reason: &str) {
     let outcome = judge(stream, end, false);
     let found = (outcome.status, outcome.reason.unwrap_or_default());
     assert_eq!(found, (status, reason.to_owned()), "{stream:?} {end:?}");
 }
 
-/// Whether `prove` passes each of these streams, in their order.
-fn prove(rows: &[(&str, End)]) -> Vec<bool> {
+/// Runs `prove` on each stream and returns whether it passes.
+fn prove(rows: &[(&str, ProgramExit)]) -> Vec<bool> {
     static CALLS: AtomicUsize = AtomicUsize::new(0);
-    // Tests run at once in this process, each with a directory of its own.
+    // Tests run concurrently in this process, so each call has its own directory.
     let call = CALLS.fetch_add(1, Ordering::Relaxed);
     let name = format!("persea-prove-{}-{call}", std::process::id());
     let directory = std::env::temp_dir().join(name);
@@ -327,7 +333,7 @@ fn prove(rows: &[(&str, End)]) -> Vec<bool> {
 }
 
 #[test]
-fn a_stream_passes_where_prove_passes_it() {
+fn stream_passes_where_it_passes_with_prove() {
     let rows = agreed();
     let streams: Vec<_> = rows.iter().map(|row| (row.0, row.1)).collect();
     for ((stream, end, status, reason, _), passes) in rows.iter().zip(prove(&streams)) {
@@ -338,19 +344,19 @@ fn a_stream_passes_where_prove_passes_it() {
 }
 
 #[test]
-fn nothing_that_prove_fails_passes() {
+fn stricter_rules_are_deviations_from_prove() {
     let streams: Vec<_> = STRICTER.iter().map(|row| (row.0, row.1)).collect();
     for ((stream, end, status, reason, _), passes) in STRICTER.iter().zip(prove(&streams)) {
         check(stream, *end, *status, reason);
-        assert!(passes, "{stream:?} is no deviation");
+        assert!(passes, "{stream:?} is not a deviation");
     }
 }
 
 #[test]
-fn lenient_is_as_in_avocado() {
+fn lenient_statuses_are_avocados() {
     let agreed = agreed().into_iter().map(|row| (row.0, row.1, row.4));
     for (stream, end, avocado) in agreed.chain(STRICTER.iter().map(|row| (row.0, row.1, row.4))) {
-        // What Avocado does not read: `tests/decisions.rs` has the reason.
+        // Avocado does not recognise this: `tests/decisions.rs` has the reason.
         if stream.contains("bail out!") {
             continue;
         }
@@ -359,9 +365,10 @@ fn lenient_is_as_in_avocado() {
     }
 }
 
-/// `prove` knows no TAP 14 before 3.45; its specification asks for a plan in each document.
+/// The specification of TAP 14 requires a plan in each subtest. `prove` has TAP 14 from 3.45 on, so
+/// it is not compared here.
 #[test]
-fn a_subtest_of_tap_14_needs_its_plan() {
+fn subtest_of_tap_14_needs_a_plan() {
     let subtest = "1..1\n    ok 1 - a\nok 1 - x\n";
     check(subtest, Code(0), Pass, "");
     check(

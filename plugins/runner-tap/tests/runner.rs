@@ -1,4 +1,4 @@
-//! What a job gets from a task of kind tap.
+//! Tests the outcomes of tasks of kind `tap`.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use persea_plugin_sdk::prelude::*;
@@ -16,7 +16,7 @@ fn run(answer: Answer) -> Outcome {
 }
 
 #[test]
-fn the_result_is_what_the_tap_says() {
+fn tap_decides_the_result() {
     let outcome = run(Answer::code(5)
         .stdout("1..3\nok 1\nnot ok 2 - broken thing\nok 3 # SKIP\n")
         .stderr("1..9\n"));
@@ -38,7 +38,7 @@ fn the_result_is_what_the_tap_says() {
 }
 
 #[test]
-fn a_failure_names_only_an_exit_that_says_more() {
+fn reason_names_only_an_informative_exit() {
     let reason = |answer: Answer| {
         let stdout = "1..3\nok 1\nnot ok 2\nnot ok 3\n";
         run(answer.stdout(stdout)).reason.unwrap()
@@ -58,19 +58,19 @@ fn a_failure_names_only_an_exit_that_says_more() {
 }
 
 #[test]
-fn a_setting_that_is_no_boolean_is_reported_before_anything_runs() {
+fn invalid_setting_is_reported_before_the_program_runs() {
     let host = Host::new()
         .processes(Processes::always(Answer::code(0).stdout("1..1\nok 1\n")))
         .install();
     let error = host
         .run_program::<Tap>(&task().setting(LENIENT, "yes"))
         .unwrap_err();
-    assert_eq!(error.message, "runner.tap.lenient is true or false");
+    assert_eq!(error.message, "runner.tap.lenient must be true or false");
     assert_eq!(host.commands().len(), 0);
 }
 
 #[test]
-fn what_stops_early_says_how_it_ended() {
+fn reason_of_an_incomplete_stream_names_the_exit() {
     let reason = |answer| run(answer).reason.unwrap();
     assert_eq!(
         reason(Answer::code(127)),
@@ -89,7 +89,7 @@ fn what_stops_early_says_how_it_ended() {
 }
 
 #[test]
-fn output_goes_straight_to_files() {
+fn output_goes_into_the_tasks_files() {
     let host = Host::new()
         .processes(Processes::always(Answer::code(0).stdout("ok 1\n")))
         .install();
@@ -104,7 +104,7 @@ fn output_goes_straight_to_files() {
 }
 
 #[test]
-fn output_of_many_pieces_is_read_to_its_end() {
+fn output_of_many_chunks_is_read_to_its_end() {
     let mut stdout = "some noise of a usual length\n".repeat(40_000);
     stdout.push_str("ok 1\nnot ok 2 - last\n1..2\n");
     assert_eq!(
@@ -114,13 +114,13 @@ fn output_of_many_pieces_is_read_to_its_end() {
 }
 
 #[test]
-fn a_line_that_is_cut_is_said_to_be() {
+fn truncated_line_is_reported() {
     let stdout = format!("{}\n", "x".repeat(2 << 20));
     let host = Host::new()
         .processes(Processes::always(Answer::code(0).stdout(stdout)))
         .install();
     let outcome = host.run_program::<Tap>(&task()).unwrap();
-    let note = "line 1 is longer than 1048576 bytes: the rest of it was not read";
+    let note = "line 1 is longer than 1048576 bytes; the rest was not read";
     assert_eq!(
         outcome.reason.unwrap(),
         format!("no TAP in the output; {note}")
@@ -133,10 +133,14 @@ fn a_line_that_is_cut_is_said_to_be() {
 }
 
 #[test]
-fn a_program_that_is_missing_is_an_error() {
+fn missing_program_is_an_error() {
     let missing = Processes::always(Answer::missing());
     let host = Host::new().processes(missing).install();
     let expected = Outcome::error("[Errno 2] No such file or directory: 't.sh'");
     assert_eq!(host.run_program::<Tap>(&task()), Ok(expected));
-    assert_eq!(host.commands().len(), 2, "also here, beside PATH");
+    assert_eq!(
+        host.commands().len(),
+        2,
+        "in PATH and in the working directory"
+    );
 }
