@@ -1,16 +1,14 @@
-//! Persea's resolver plugin `recipe`: JSON files that say what is to be run, one runnable or a list of them.
-//!
-//! This file is the plugin's outside: which files, and what a user is told of those that are no recipe. It leaves the
-//! format to `recipe`.
+//! Owns the resolver `recipe`: chooses the files that may be recipes, and explains why a file is
+//! not one. Does not know the format: see `recipe`.
 
 mod recipe;
 mod shape;
 
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::workspace::{self, FileKind};
-use recipe::Reading;
+use recipe::ReadOutcome;
 
-/// The largest recipe, in bytes.
+/// Limit of a recipe's size, in bytes.
 const MAX_FILE: u64 = 64 << 20;
 
 /// The resolver `recipe`.
@@ -29,7 +27,7 @@ impl Resolver for Recipe {
         let not_found = |why| Ok(Resolution::NotFound(why));
         if !reference.ends_with(".json") {
             return not_found(format!(
-                "{reference} is no recipe: its name does not end with .json"
+                "{reference} is not a recipe: its name does not end with .json"
             ));
         }
         match workspace::stat(reference) {
@@ -37,9 +35,9 @@ impl Resolver for Recipe {
                 return not_found(format!("{reference} is not a regular file"));
             }
             Ok(stat) if stat.size > MAX_FILE => {
-                let (has, limit) = (stat.size.div_ceil(1 << 20), MAX_FILE >> 20);
+                let (size, limit) = (stat.size.div_ceil(1 << 20), MAX_FILE >> 20);
                 return not_found(format!(
-                    "{reference} has {has} MiB; a recipe may have {limit} MiB"
+                    "{reference} has {size} MiB; the limit for a recipe is {limit} MiB"
                 ));
             }
             Ok(_) => {}
@@ -52,19 +50,19 @@ impl Resolver for Recipe {
         let text = match std::str::from_utf8(&bytes) {
             Ok(text) => text,
             Err(error) => {
-                let at = error.valid_up_to();
+                let offset = error.valid_up_to();
                 return Ok(Resolution::Corrupt(format!(
-                    "{reference}: byte {at} is not UTF-8"
+                    "{reference}: byte {offset} is not UTF-8"
                 )));
             }
         };
         Ok(match recipe::read(text) {
-            Reading::Recipe(runnables) => Resolution::Found(runnables),
-            Reading::Other(why) => {
-                Resolution::NotFound(format!("{reference} is JSON, but no recipe: {why}"))
+            ReadOutcome::Recipe(runnables) => Resolution::Found(runnables),
+            ReadOutcome::OtherJson(why) => {
+                Resolution::NotFound(format!("{reference} is JSON, but not a recipe: {why}"))
             }
-            Reading::Mistake(why) => Resolution::Corrupt(format!("{reference}: {why}")),
-            Reading::Broken { line, column, why } => {
+            ReadOutcome::Invalid(why) => Resolution::Corrupt(format!("{reference}: {why}")),
+            ReadOutcome::NotJson { line, column, why } => {
                 Resolution::Corrupt(format!("{reference}:{line}:{column}: {why}"))
             }
         })
@@ -79,18 +77,18 @@ mod tests {
     use super::*;
     use persea_plugin_sdk::testing::{Files, Host};
 
-    fn ask(files: Files, reference: &str) -> Resolution {
+    fn resolve(files: Files, reference: &str) -> Resolution {
         let _host = Host::new().files(files).install();
         Recipe::resolve(reference, &Attributes::new()).unwrap()
     }
 
-    fn of(text: impl Into<Vec<u8>>) -> Resolution {
-        ask(Files::new().file("r.json", text), "r.json")
+    fn resolve_text(text: impl Into<Vec<u8>>) -> Resolution {
+        resolve(Files::new().file("r.json", text), "r.json")
     }
 
     #[test]
-    fn a_recipe_gives_its_runnables_with_uris_as_they_are_written() {
-        let found = ask(
+    fn recipe_gives_its_runnables_with_unchanged_uris() {
+        let found = resolve(
             Files::new().file("dir/r.json", r#"{"kind": "tap", "uri": "t.sh"}"#),
             "dir/r.json",
         );
@@ -98,46 +96,55 @@ mod tests {
             found,
             Resolution::Found(vec![Runnable::new("tap").uri("t.sh")])
         );
-        assert_eq!(of("[]"), Resolution::Found(vec![]));
+        assert_eq!(resolve_text("[]"), Resolution::Found(vec![]));
         assert_eq!(
-            of("\u{feff}[]"),
+            resolve_text("\u{feff}[]"),
             Resolution::Found(vec![]),
-            "a byte order mark is no mistake"
+            "a byte order mark is allowed"
         );
     }
 
     #[test]
-    fn what_is_no_recipe_says_why() {
+    fn other_files_are_not_found_with_the_reason() {
         let files = || Files::new().directory("d.json");
         let not_found = |why: &str| Resolution::NotFound(why.to_owned());
         assert_eq!(
-            ask(files(), "a.py"),
-            not_found("a.py is no recipe: its name does not end with .json")
+            resolve(files(), "a.py"),
+            not_found("a.py is not a recipe: its name does not end with .json")
         );
-        assert_eq!(ask(files(), "a.json"), not_found("a.json does not exist"));
         assert_eq!(
-            ask(files(), "d.json"),
+            resolve(files(), "a.json"),
+            not_found("a.json does not exist")
+        );
+        assert_eq!(
+            resolve(files(), "d.json"),
             not_found("d.json is not a regular file")
         );
-        // Whatever else keeps it from being looked at.
+        // The host's other errors are reasons too.
         assert_eq!(
-            ask(files(), "../a.json"),
+            resolve(files(), "../a.json"),
             not_found("../a.json leads out of the project")
         );
-        let why = "r.json is JSON, but no recipe: Missing required property \"kind\"";
-        assert_eq!(of(r#"{"name": "left-pad"}"#), not_found(why));
-        let why = "r.json has 65 MiB; a recipe may have 64 MiB";
-        assert_eq!(of(vec![b' '; (64 << 20) + 1]), not_found(why));
+        let why = "r.json is JSON, but not a recipe: Missing required property \"kind\"";
+        assert_eq!(resolve_text(r#"{"name": "left-pad"}"#), not_found(why));
+        let why = "r.json has 65 MiB; the limit for a recipe is 64 MiB";
+        assert_eq!(resolve_text(vec![b' '; (64 << 20) + 1]), not_found(why));
     }
 
     #[test]
-    fn a_broken_recipe_is_corrupt_and_says_where() {
+    fn malformed_recipe_is_corrupt_with_the_position() {
         let corrupt = |why: &str| Resolution::Corrupt(why.to_owned());
-        assert_eq!(of("[\n{]"), corrupt("r.json:2:2: key must be a string"));
-        assert_eq!(of([b'[', 0xff]), corrupt("r.json: byte 1 is not UTF-8"));
+        assert_eq!(
+            resolve_text("[\n{]"),
+            corrupt("r.json:2:2: key must be a string")
+        );
+        assert_eq!(
+            resolve_text([b'[', 0xff]),
+            corrupt("r.json: byte 1 is not UTF-8")
+        );
         let why = "r.json: [3].args[0]: expected a string, found a number";
         assert_eq!(
-            of(r#"[{"kind":"a"},{"kind":"a"},{"kind":"a"},{"kind":"a","args":[3]}]"#),
+            resolve_text(r#"[{"kind":"a"},{"kind":"a"},{"kind":"a"},{"kind":"a","args":[3]}]"#),
             corrupt(why)
         );
     }

@@ -1,14 +1,16 @@
-//! Recipes: JSON files that say what is to be run. One runnable is an object, several are a list of them. The format is
-//! Avocado's (`runnable-recipe.schema.json`): members `kind` (required), `uri`, `args`, `kwargs`, `config` and
-//! `identifier`, and inside `kwargs` the names `tags`, `dependencies`, `variant`, `output_dir` and `assets` with a
-//! meaning of their own. Members that Avocado has not: `needs`, `after`, `mutexes` and `resources`, which say when a task
-//! may run. Knows nothing of files.
+//! Owns the format of recipes: a runnable is a JSON object, several runnables are a list of
+//! objects. Does not know about files.
+//!
+//! The format is Avocado's (`runnable-recipe.schema.json`): members `kind` (required), `uri`,
+//! `args`, `kwargs`, `config` and `identifier`; in `kwargs`, the names `tags`, `dependencies`,
+//! `variant`, `output_dir` and `assets` are special. Avocado does not have the members `needs`,
+//! `after`, `mutexes` and `resources`, which constrain when a task may run.
 
-use crate::shape::{self, Members, Place};
+use crate::shape::{self, JsonPath, Members};
 use persea_plugin_sdk::prelude::*;
 use serde_json::value::RawValue;
 
-/// What a recipe may say of a runnable.
+/// Members of a runnable.
 const MEMBERS: [&str; 10] = [
     "kind",
     "uri",
@@ -22,71 +24,71 @@ const MEMBERS: [&str; 10] = [
     "resources",
 ];
 
-/// How Python's sets are written, where a setting is one.
+/// Member by which Avocado encodes a Python set: `{"__encoded_set__": [1, 2]}`.
 const SET: &str = "__encoded_set__";
 
-/// What became of a file's text.
+/// Result of reading a file's text.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Reading {
-    /// A recipe, and what it says.
+pub(crate) enum ReadOutcome {
+    /// A recipe, with its runnables.
     Recipe(Vec<Runnable>),
-    /// JSON that means something else, and why.
-    Other(String),
-    /// A recipe with a mistake in it.
-    Mistake(String),
-    /// No JSON.
-    Broken {
-        /// From 1.
+    /// JSON that is not a recipe, with the reason.
+    OtherJson(String),
+    /// A recipe with a mistake, and what is wrong.
+    Invalid(String),
+    /// Not JSON.
+    NotJson {
+        /// Line of the error, from 1.
         line: usize,
-        /// In bytes, from 1.
+        /// Column of the error in bytes, from 1.
         column: usize,
         /// What is wrong there.
         why: String,
     },
 }
 
-/// Reads a file's text.
-pub(crate) fn read(text: &str) -> Reading {
+/// Reads the text of a file.
+pub(crate) fn read(text: &str) -> ReadOutcome {
     let top: &RawValue = match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(top) => top,
         Err(error) => {
-            // The parser has it from 0 where a line has ended before its first byte.
+            // serde_json reports column 0 for an error before the first byte of a line.
             let (line, column) = (error.line(), error.column().max(1));
             let why = error.to_string();
             let why = why
                 .rsplit_once(" at line ")
                 .map_or(why.as_str(), |(why, _)| why)
                 .to_owned();
-            return Reading::Broken { line, column, why };
+            return ReadOutcome::NotJson { line, column, why };
         }
     };
     if shape::is_object(top) {
-        return match runnable(top, &Place::Top) {
-            Ok(runnable) => Reading::Recipe(vec![runnable]),
-            Err(why) if looks_like_recipe(top) => Reading::Mistake(why),
-            Err(why) => Reading::Other(why),
+        return match runnable(top, &JsonPath::Top) {
+            Ok(runnable) => ReadOutcome::Recipe(vec![runnable]),
+            Err(why) if looks_like_recipe(top) => ReadOutcome::Invalid(why),
+            Err(why) => ReadOutcome::OtherJson(why),
         };
     }
     if !shape::is_list(top) {
-        return Reading::Other("a recipe is an object or a list of objects".to_owned());
+        return ReadOutcome::OtherJson("a recipe is an object or a list of objects".to_owned());
     }
-    let items = match shape::list(top, &Place::Top) {
+    let items = match shape::list(top, &JsonPath::Top) {
         Ok(items) => items,
-        Err(why) => return Reading::Mistake(why),
+        Err(why) => return ReadOutcome::Invalid(why),
     };
     let read =
-        |(index, item): (usize, &&RawValue)| runnable(item, &Place::Item(&Place::Top, index));
+        |(index, item): (usize, &&RawValue)| runnable(item, &JsonPath::Item(&JsonPath::Top, index));
     match items.iter().enumerate().map(read).collect() {
-        Ok(runnables) => Reading::Recipe(runnables),
-        Err(why) if items.iter().any(|item| looks_like_recipe(item)) => Reading::Mistake(why),
-        Err(why) => Reading::Other(why),
+        Ok(runnables) => ReadOutcome::Recipe(runnables),
+        Err(why) if items.iter().any(|item| looks_like_recipe(item)) => ReadOutcome::Invalid(why),
+        Err(why) => ReadOutcome::OtherJson(why),
     }
 }
 
-/// Whether a value is meant to be a recipe, right or wrong. Many JSON files are objects, and some have a `kind`: a
-/// project's package.json, a cluster's manifests.
+/// Whether a value is meant to be a recipe, valid or not. Many JSON files are objects, such as a
+/// package.json, and some have a `kind`, such as a cluster's manifests.
 fn looks_like_recipe(value: &RawValue) -> bool {
-    let Ok(members) = shape::object(value, &Place::Top) else {
+    let Ok(members) = shape::object(value, &JsonPath::Top) else {
         return false;
     };
     let known = members
@@ -101,144 +103,141 @@ fn looks_like_recipe(value: &RawValue) -> bool {
     }
 }
 
-fn runnable(value: &RawValue, place: &Place<'_>) -> Result<Runnable, String> {
-    let members = shape::object(value, place)?;
+fn runnable(value: &RawValue, path: &JsonPath<'_>) -> Result<Runnable, String> {
+    let members = shape::object(value, path)?;
     let Some(kind) = members.get("kind") else {
-        return Err(place.say("Missing required property \"kind\""));
+        return Err(path.message("Missing required property \"kind\""));
     };
-    let mut runnable = Runnable::new(shape::text(kind, &Place::Member(place, "kind"))?);
+    let mut runnable = Runnable::new(shape::text(kind, &JsonPath::Member(path, "kind"))?);
     for (name, value) in &members.0 {
-        let place = Place::Member(place, name);
+        let path = JsonPath::Member(path, name);
         match name.as_ref() {
             "kind" => {}
-            "uri" => runnable.uri = optional_text(value, &place)?,
-            "args" => runnable.args = shape::texts(value, &place)?,
-            "kwargs" => kwargs(&mut runnable, value, &place)?,
-            "config" => runnable.more.insert("config", config(value, &place)?),
-            "identifier" => runnable.identifier = optional_text(value, &place)?,
+            "uri" => runnable.uri = optional_text(value, &path)?,
+            "args" => runnable.args = shape::texts(value, &path)?,
+            "kwargs" => kwargs(&mut runnable, value, &path)?,
+            "config" => runnable.more.insert("config", config(value, &path)?),
+            "identifier" => runnable.identifier = optional_text(value, &path)?,
             "needs" | "after" | "mutexes" => {
-                shape::texts(value, &place)?;
+                shape::texts(value, &path)?;
                 let names = Value::Json(value.get().to_owned());
                 runnable.more.insert(name.as_ref(), names);
             }
             "resources" => {
-                for (resource, amount) in shape::object(value, &place)?.0 {
-                    shape::amount(amount, &Place::Member(&place, &resource))?;
+                for (resource, amount) in shape::object(value, &path)?.0 {
+                    shape::amount(amount, &JsonPath::Member(&path, &resource))?;
                 }
                 let amounts = Value::Json(value.get().to_owned());
                 runnable.more.insert("resources", amounts);
             }
-            _ => return Err(place.say("Additional properties are not allowed")),
+            _ => return Err(path.message("Additional properties are not allowed")),
         }
     }
     if runnable.kind.is_empty() {
-        return Err(
-            Place::Member(place, "kind").say("expected the name of a kind, found an empty string")
-        );
+        return Err(JsonPath::Member(path, "kind")
+            .message("expected the name of a kind, found an empty string"));
     }
     Ok(runnable)
 }
 
-/// A string, or null for none at all.
-fn optional_text(value: &RawValue, place: &Place<'_>) -> Result<Option<String>, String> {
+/// Reads a string, or `None` for null.
+fn optional_text(value: &RawValue, path: &JsonPath<'_>) -> Result<Option<String>, String> {
     if shape::is_null(value) {
         Ok(None)
     } else {
-        shape::text(value, place).map(Some)
+        shape::text(value, path).map(Some)
     }
 }
 
-fn kwargs(runnable: &mut Runnable, value: &RawValue, place: &Place<'_>) -> Result<(), String> {
-    for (name, value) in shape::object(value, place)?.0 {
-        let place = Place::Member(place, &name);
+fn kwargs(runnable: &mut Runnable, value: &RawValue, path: &JsonPath<'_>) -> Result<(), String> {
+    for (name, value) in shape::object(value, path)?.0 {
+        let path = JsonPath::Member(path, &name);
         match name.as_ref() {
             "tags" if shape::is_null(value) => {}
-            "tags" => runnable.tags = tags(value, &place)?,
+            "tags" => runnable.tags = tags(value, &path)?,
             "dependencies" if shape::is_null(value) => {}
-            "dependencies" => runnable.requirements = dependencies(value, &place)?,
+            "dependencies" => runnable.requirements = dependencies(value, &path)?,
             "variant" if shape::is_null(value) => {}
             "variant" => {
-                shape::object(value, &place)?;
-                runnable.more.insert("variant", shape::json(value, &place)?);
+                shape::object(value, &path)?;
+                runnable.more.insert("variant", shape::json(value, &path)?);
             }
-            // Where results go, and what is copied where a test runs, is for the host to say: never for a recipe that
-            // an earlier job has written down.
+            // Avocado writes these into the recipes of a job. They are ignored, because only the
+            // host decides where results go and which files a test gets.
             "output_dir" | "assets" => {}
             _ => runnable
                 .kwargs
-                .insert(name.as_ref(), shape::open(value, &place)?),
+                .insert(name.as_ref(), shape::open(value, &path)?),
         }
     }
     Ok(())
 }
 
-/// Tags by name: null for a flat tag, or its values.
-fn tags(value: &RawValue, place: &Place<'_>) -> Result<Vec<(String, Vec<String>)>, String> {
+/// Reads tags: each name has its values, or null for a tag without values.
+fn tags(value: &RawValue, path: &JsonPath<'_>) -> Result<Vec<(String, Vec<String>)>, String> {
     let tag = |(name, value): (std::borrow::Cow<'_, str>, &RawValue)| {
-        let place = Place::Member(place, &name);
+        let path = JsonPath::Member(path, &name);
         let values = if shape::is_null(value) {
             Vec::new()
-        } else if let Some(set) = shape::object(value, &place)
+        } else if let Some(set) = shape::object(value, &path)
             .ok()
             .and_then(|object| object.get(SET))
         {
-            shape::texts(set, &place)?
+            shape::texts(set, &path)?
         } else {
-            shape::texts(value, &place)?
+            shape::texts(value, &path)?
         };
         Ok((name.to_string(), values))
     };
-    shape::object(value, place)?
-        .0
-        .into_iter()
-        .map(tag)
-        .collect()
+    shape::object(value, path)?.0.into_iter().map(tag).collect()
 }
 
-/// What must be there first: `type`, `uri` and `args` are named, the rest are keyword arguments.
-fn dependencies(value: &RawValue, place: &Place<'_>) -> Result<Vec<Requirement>, String> {
+/// Reads requirements: `type`, `uri` and `args` have their meaning, other members are keyword
+/// arguments.
+fn dependencies(value: &RawValue, path: &JsonPath<'_>) -> Result<Vec<Requirement>, String> {
     let dependency = |(index, value): (usize, &RawValue)| {
-        let place = Place::Item(place, index);
-        let members: Members<'_> = shape::object(value, &place)?;
+        let path = JsonPath::Item(path, index);
+        let members: Members<'_> = shape::object(value, &path)?;
         let Some(kind) = members.get("type") else {
-            return Err(place.say("Missing required property \"type\""));
+            return Err(path.message("Missing required property \"type\""));
         };
-        let mut requirement = Requirement::new(shape::text(kind, &Place::Member(&place, "type"))?);
+        let mut requirement =
+            Requirement::new(shape::text(kind, &JsonPath::Member(&path, "type"))?);
         for (name, value) in &members.0 {
-            let place = Place::Member(&place, name);
+            let path = JsonPath::Member(&path, name);
             match name.as_ref() {
                 "type" => {}
-                "uri" => requirement.uri = optional_text(value, &place)?,
-                "args" => requirement.args = shape::texts(value, &place)?,
+                "uri" => requirement.uri = optional_text(value, &path)?,
+                "args" => requirement.args = shape::texts(value, &path)?,
                 _ => requirement
                     .kwargs
-                    .insert(name.as_ref(), shape::open(value, &place)?),
+                    .insert(name.as_ref(), shape::open(value, &path)?),
             }
         }
         Ok(requirement)
     };
-    shape::list(value, place)?
+    shape::list(value, path)?
         .into_iter()
         .enumerate()
         .map(dependency)
         .collect()
 }
 
-/// Settings for this runnable alone, as JSON; Python's sets become lists.
-fn config(value: &RawValue, place: &Place<'_>) -> Result<Value, String> {
-    let members = shape::object(value, place)?;
-    let whole = shape::json(value, place)?;
+/// Reads settings for this runnable alone, as JSON. Encoded Python sets become lists.
+fn config(value: &RawValue, path: &JsonPath<'_>) -> Result<Value, String> {
+    let members = shape::object(value, path)?;
+    let whole = shape::json(value, path)?;
     if !value.get().contains(SET) {
         return Ok(whole);
     }
     let mut plain = serde_json::Map::new();
     for (name, value) in members.0 {
-        let place = Place::Member(place, &name);
-        let set = shape::object(value, &place)
+        let path = JsonPath::Member(path, &name);
+        let set = shape::object(value, &path)
             .ok()
             .and_then(|object| object.get(SET));
-        let value =
-            serde_json::from_str(set.unwrap_or(value).get()).map_err(|error| place.say(error))?;
+        let value = serde_json::from_str(set.unwrap_or(value).get())
+            .map_err(|error| path.message(error))?;
         plain.insert(name.into_owned(), value);
     }
     Ok(Value::Json(serde_json::Value::Object(plain).to_string()))

@@ -1,5 +1,7 @@
-//! Taking a JSON value for what it should be, with a message that names its place (`[3].args[0]`) when it isn't. Knows
-//! nothing of recipes. A value is looked at in the file's text, and made into Rust's own only once.
+//! Owns reading JSON values of an expected type, with errors that name the value's path, such as
+//! `[3].args[0]`. Does not know about recipes.
+//!
+//! Types are checked on the raw text, so that each value is deserialized only once.
 
 use persea_plugin_sdk::Value;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -7,44 +9,44 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Where a value stands.
+/// Path of a value in a document.
 #[derive(Clone, Copy)]
-pub(crate) enum Place<'a> {
-    /// The whole file.
+pub(crate) enum JsonPath<'a> {
+    /// The whole document.
     Top,
-    /// A list's item, from 0.
-    Item(&'a Place<'a>, usize),
-    /// An object's member.
-    Member(&'a Place<'a>, &'a str),
+    /// An item of a list, from 0.
+    Item(&'a JsonPath<'a>, usize),
+    /// A member of an object.
+    Member(&'a JsonPath<'a>, &'a str),
 }
 
-impl Place<'_> {
-    /// A message about the value here.
-    pub(crate) fn say(&self, what: impl fmt::Display) -> String {
+impl JsonPath<'_> {
+    /// Builds a message about the value at this path.
+    pub(crate) fn message(&self, what: impl fmt::Display) -> String {
         match self {
-            Place::Top => what.to_string(),
+            JsonPath::Top => what.to_string(),
             _ => format!("{self}: {what}"),
         }
     }
 
     fn expected(&self, what: &str, found: &RawValue) -> String {
-        self.say(format_args!("expected {what}, found {}", kind(found)))
+        self.message(format_args!("expected {what}, found {}", type_name(found)))
     }
 }
 
-impl fmt::Display for Place<'_> {
+impl fmt::Display for JsonPath<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Top => Ok(()),
-            Place::Item(list, index) => write!(formatter, "{list}[{index}]"),
-            Place::Member(Place::Top, name) => formatter.write_str(name),
-            Place::Member(object, name) => write!(formatter, "{object}.{name}"),
+            JsonPath::Top => Ok(()),
+            JsonPath::Item(list, index) => write!(formatter, "{list}[{index}]"),
+            JsonPath::Member(JsonPath::Top, name) => formatter.write_str(name),
+            JsonPath::Member(object, name) => write!(formatter, "{object}.{name}"),
         }
     }
 }
 
-/// What a value is, in words.
-fn kind(value: &RawValue) -> &'static str {
+/// Names the type of a value.
+fn type_name(value: &RawValue) -> &'static str {
     match value.get().as_bytes().first() {
         Some(b'"') => "a string",
         Some(b'{') => "an object",
@@ -56,23 +58,23 @@ fn kind(value: &RawValue) -> &'static str {
 }
 
 pub(crate) fn is_object(value: &RawValue) -> bool {
-    kind(value) == "an object"
+    type_name(value) == "an object"
 }
 
 pub(crate) fn is_list(value: &RawValue) -> bool {
-    kind(value) == "a list"
+    type_name(value) == "a list"
 }
 
 pub(crate) fn is_null(value: &RawValue) -> bool {
-    kind(value) == "null"
+    type_name(value) == "null"
 }
 
-/// An object's members, in order.
+/// Members of an object, in order.
 #[derive(Default)]
 pub(crate) struct Members<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    /// A member; the last one where a name comes twice.
+    /// Returns a member; the last one where the name occurs more than once.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0
             .iter()
@@ -104,53 +106,53 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// A member's name, out of the file's text where it has no escapes.
+/// Name of a member, borrowed from the text unless it has escapes.
 #[derive(serde::Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Takes an object.
-pub(crate) fn object<'a>(value: &'a RawValue, place: &Place<'_>) -> Result<Members<'a>, String> {
-    take(value, place, "an object", is_object(value))
+/// Reads an object.
+pub(crate) fn object<'a>(value: &'a RawValue, path: &JsonPath<'_>) -> Result<Members<'a>, String> {
+    deserialize(value, path, "an object", is_object(value))
 }
 
-/// Takes a list.
+/// Reads a list.
 pub(crate) fn list<'a>(
     value: &'a RawValue,
-    place: &Place<'_>,
+    path: &JsonPath<'_>,
 ) -> Result<Vec<&'a RawValue>, String> {
-    take(value, place, "a list", is_list(value))
+    deserialize(value, path, "a list", is_list(value))
 }
 
-/// Takes a string.
-pub(crate) fn text(value: &RawValue, place: &Place<'_>) -> Result<String, String> {
-    take(value, place, "a string", kind(value) == "a string")
+/// Reads a string.
+pub(crate) fn text(value: &RawValue, path: &JsonPath<'_>) -> Result<String, String> {
+    deserialize(value, path, "a string", type_name(value) == "a string")
 }
 
-/// Takes a whole number from 0.
-pub(crate) fn amount(value: &RawValue, place: &Place<'_>) -> Result<u64, String> {
-    serde_json::from_str(value.get()).map_err(|_| place.expected("a whole number from 0", value))
+/// Reads a whole number from 0.
+pub(crate) fn amount(value: &RawValue, path: &JsonPath<'_>) -> Result<u64, String> {
+    serde_json::from_str(value.get()).map_err(|_| path.expected("a whole number from 0", value))
 }
 
-/// Takes a list of strings.
-pub(crate) fn texts(value: &RawValue, place: &Place<'_>) -> Result<Vec<String>, String> {
-    let items = list(value, place)?;
+/// Reads a list of strings.
+pub(crate) fn texts(value: &RawValue, path: &JsonPath<'_>) -> Result<Vec<String>, String> {
+    let items = list(value, path)?;
     items
         .into_iter()
         .enumerate()
-        .map(|(index, item)| text(item, &Place::Item(place, index)))
+        .map(|(index, item)| text(item, &JsonPath::Item(path, index)))
         .collect()
 }
 
-/// Takes anything as open data: lists and objects stay JSON.
-pub(crate) fn open(value: &RawValue, place: &Place<'_>) -> Result<Value, String> {
+/// Reads any value as an attribute; lists and objects stay JSON.
+pub(crate) fn open(value: &RawValue, path: &JsonPath<'_>) -> Result<Value, String> {
     let json = value.get();
     Ok(match json.as_bytes().first() {
-        Some(b'"') => Value::Text(text(value, place)?),
-        Some(b'{' | b'[') => self::json(value, place)?,
+        Some(b'"') => Value::Text(text(value, path)?),
+        Some(b'{' | b'[') => self::json(value, path)?,
         Some(b't') => Value::Boolean(true),
         Some(b'f') => Value::Boolean(false),
         Some(b'n') => Value::None,
-        // A number that neither holds is kept as it was written.
+        // A number that fits neither type stays a text, so that no digit is lost.
         _ => match (json.parse(), json.parse::<f64>()) {
             (Ok(integer), _) => Value::Integer(integer),
             (_, Ok(number)) if number.is_finite() && json.contains(['.', 'e', 'E']) => {
@@ -161,30 +163,30 @@ pub(crate) fn open(value: &RawValue, place: &Place<'_>) -> Result<Value, String>
     })
 }
 
-/// How deep the host takes lists and objects that are within each other.
-const DEEPEST: usize = 100;
+/// Limit of the nesting of lists and objects in the host.
+const MAX_DEPTH: usize = 100;
 
-/// Takes anything as JSON, if the host can read it: text within JSON's grammar may still be nested too deeply, or hold half a surrogate pair
-/// or a number beyond all bounds.
-pub(crate) fn json(value: &RawValue, place: &Place<'_>) -> Result<Value, String> {
+/// Reads any value as JSON that the host can read. Valid JSON may still be nested too deeply, or
+/// have half a surrogate pair or a number that is too large for a double.
+pub(crate) fn json(value: &RawValue, path: &JsonPath<'_>) -> Result<Value, String> {
     let json = value.get();
-    Readable(DEEPEST)
+    NestingCheck(MAX_DEPTH)
         .deserialize(&mut serde_json::Deserializer::from_str(json))
-        .map_err(|error| place.say(error))?;
+        .map_err(|error| path.message(error))?;
     Ok(Value::Json(json.to_owned()))
 }
 
-/// Any value that is no deeper than this, read and not kept.
-struct Readable(usize);
+/// Visitor that checks a value with at most this nesting, and keeps nothing.
+struct NestingCheck(usize);
 
-impl Readable {
+impl NestingCheck {
     fn inner<E: Error>(&self) -> Result<Self, E> {
         let deeper = self.0.checked_sub(1).map(Self);
-        deeper.ok_or_else(|| E::custom(format_args!("nested more than {DEEPEST} levels deep")))
+        deeper.ok_or_else(|| E::custom(format_args!("nested more than {MAX_DEPTH} levels deep")))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Readable {
+impl<'de> DeserializeSeed<'de> for NestingCheck {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -192,7 +194,7 @@ impl<'de> DeserializeSeed<'de> for Readable {
     }
 }
 
-impl<'de> Visitor<'de> for Readable {
+impl<'de> Visitor<'de> for NestingCheck {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,15 +239,16 @@ impl<'de> Visitor<'de> for Readable {
     }
 }
 
-fn take<'a, T: Deserialize<'a>>(
+/// Deserializes a value, or reports that it has not the expected type.
+fn deserialize<'a, T: Deserialize<'a>>(
     value: &'a RawValue,
-    place: &Place<'_>,
-    what: &str,
-    is: bool,
+    path: &JsonPath<'_>,
+    expected: &str,
+    is_expected: bool,
 ) -> Result<T, String> {
-    if !is {
-        return Err(place.expected(what, value));
+    if !is_expected {
+        return Err(path.expected(expected, value));
     }
-    // What is left to be wrong is a string's escapes: half a surrogate pair.
-    serde_json::from_str(value.get()).map_err(|error| place.say(error))
+    // Only the escapes of a string can still be wrong: half a surrogate pair.
+    serde_json::from_str(value.get()).map_err(|error| path.message(error))
 }

@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
             in_a_list(bytes, &runnables);
         }
         Resolution::NotFound(why) => {
-            assert!(why.starts_with("r.json is JSON, but no recipe: "), "{why}");
+            assert!(why.starts_with("r.json is JSON, but not a recipe: "), "{why}");
             assert!(is_json(bytes), "{why}");
         }
         Resolution::Corrupt(why) => broken(bytes, &why),

@@ -1,4 +1,4 @@
-//! What recipes mean, and what is said of those that mean nothing.
+//! Tests the runnables of recipes, and the messages for invalid ones.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
@@ -6,32 +6,38 @@ use proptest::prelude::*;
 
 fn one(text: &str) -> Runnable {
     match read(text) {
-        Reading::Recipe(runnables) if runnables.len() == 1 => runnables.into_iter().next().unwrap(),
+        ReadOutcome::Recipe(runnables) if runnables.len() == 1 => {
+            runnables.into_iter().next().unwrap()
+        }
         other => panic!("{other:?}"),
     }
 }
 
 fn mistake(text: &str) -> String {
     match read(text) {
-        Reading::Mistake(why) => why,
+        ReadOutcome::Invalid(why) => why,
         other => panic!("{other:?}"),
     }
 }
 
 fn other(text: &str) -> String {
     match read(text) {
-        Reading::Other(why) => why,
+        ReadOutcome::OtherJson(why) => why,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn every_member_is_taken_over() {
+fn every_member_is_read() {
     let recipe = r#"{
-        "kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo $FOO \u00e9"], "identifier": "sh-foo",
+        "kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo $FOO \u00e9"],
+        "identifier": "sh-foo",
         "kwargs": {
-            "FOO": "bar", "GONE": null, "N": 3, "BIG": 12345678901234567890, "X": 1.5, "YES": true, "L": [1, {"a": 2}],
-            "tags": {"fast": null, "arch": ["x86_64", "arm64"], "os": {"__encoded_set__": ["linux"]}},
+            "FOO": "bar", "GONE": null, "N": 3, "BIG": 12345678901234567890, "X": 1.5,
+            "YES": true, "L": [1, {"a": 2}],
+            "tags": {
+                "fast": null, "arch": ["x86_64", "arm64"], "os": {"__encoded_set__": ["linux"]}
+            },
             "dependencies": [
                 {"type": "package", "name": "gcc", "n": 1},
                 {"type": "podman-image", "uri": "fedora:40", "args": ["-q"]}
@@ -77,8 +83,8 @@ fn every_member_is_taken_over() {
 }
 
 #[test]
-fn a_list_gives_its_runnables_in_order() {
-    let Reading::Recipe(runnables) =
+fn list_gives_its_runnables_in_order() {
+    let ReadOutcome::Recipe(runnables) =
         read(r#"[{"kind": "noop", "uri": "a"}, {"kind": "tap", "uri": null}]"#)
     else {
         panic!()
@@ -87,7 +93,7 @@ fn a_list_gives_its_runnables_in_order() {
         runnables,
         [Runnable::new("noop").uri("a"), Runnable::new("tap")]
     );
-    assert_eq!(read(" [] "), Reading::Recipe(vec![]));
+    assert_eq!(read(" [] "), ReadOutcome::Recipe(vec![]));
 }
 
 #[test]
@@ -101,7 +107,7 @@ fn sets_in_the_settings_become_lists() {
 }
 
 #[test]
-fn of_a_member_that_comes_twice_the_last_one_counts() {
+fn last_of_repeated_members_counts() {
     assert_eq!(
         one(r#"{"kind": "a", "kind": "b", "uri": "1", "uri": "2"}"#),
         Runnable::new("b").uri("2")
@@ -109,7 +115,7 @@ fn of_a_member_that_comes_twice_the_last_one_counts() {
 }
 
 #[test]
-fn a_mistake_is_named_with_its_place() {
+fn mistake_is_named_with_its_path() {
     for (text, why) in [
         (r#"{"kind": 3}"#, "kind: expected a string, found a number"),
         (
@@ -167,12 +173,12 @@ fn a_mistake_is_named_with_its_place() {
 }
 
 #[test]
-fn what_nobody_could_read_is_a_mistake() {
-    // By its grammar all of this is JSON.
+fn json_that_the_host_cannot_read_is_invalid() {
+    // By the grammar all of these are JSON.
     let deep = format!("{}1{}", "[".repeat(101), "]".repeat(101));
-    let (half, far) = (r#"["\ud800"]"#, "[1e999]");
-    for value in [deep.as_str(), half, far] {
-        for (place, text) in [
+    let (half_surrogate, too_large) = (r#"["\ud800"]"#, "[1e999]");
+    for value in [deep.as_str(), half_surrogate, too_large] {
+        for (path, text) in [
             (
                 "kwargs.a",
                 format!(r#"{{"kind": "k", "kwargs": {{"a": {value}}}}}"#),
@@ -188,12 +194,13 @@ fn what_nobody_could_read_is_a_mistake() {
             (
                 "kwargs.dependencies[0].a",
                 format!(
-                    r#"{{"kind": "k", "kwargs": {{"dependencies": [{{"type": "t", "a": {value}}}]}}}}"#
+                    r#"{{"kind": "k",
+                        "kwargs": {{"dependencies": [{{"type": "t", "a": {value}}}]}}}}"#
                 ),
             ),
         ] {
             let why = mistake(&text);
-            assert!(why.starts_with(&format!("{place}: ")), "{why}");
+            assert!(why.starts_with(&format!("{path}: ")), "{why}");
         }
     }
     let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
@@ -202,7 +209,7 @@ fn what_nobody_could_read_is_a_mistake() {
 }
 
 #[test]
-fn other_json_is_left_to_others() {
+fn other_json_is_left_to_other_resolvers() {
     let package = r#"{"name": "x", "version": "1.0.0"}"#;
     assert_eq!(other(package), r#"Missing required property "kind""#);
     let manifest = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {}}"#;
@@ -220,9 +227,9 @@ fn other_json_is_left_to_others() {
 }
 
 #[test]
-fn what_is_no_json_says_where() {
+fn malformed_json_has_its_position() {
     let place = |text| match read(text) {
-        Reading::Broken { line, column, why } => (line, column, why),
+        ReadOutcome::NotJson { line, column, why } => (line, column, why),
         other => panic!("{other:?}"),
     };
     assert_eq!(
@@ -234,7 +241,7 @@ fn what_is_no_json_says_where() {
     assert_eq!(place("{} x").2, "trailing characters");
 }
 
-/// Any JSON, as it may stand in a recipe: written with escapes, and some of it beyond what can be read.
+/// Any JSON, with escapes, and some of it beyond what the host can read.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -256,7 +263,7 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
-/// Recipes whose members have values that fit, or nearly.
+/// Recipes whose members have valid or nearly valid values.
 fn recipe() -> impl Strategy<Value = String> {
     let name = prop::sample::select(&MEMBERS[1..]);
     let kwarg = prop_oneof!["a", "tags", "dependencies", "variant", "assets"];
@@ -270,8 +277,8 @@ fn recipe() -> impl Strategy<Value = String> {
     (name, value).prop_map(|(name, value)| format!(r#"{{"kind": "k", "{name}": {value}}}"#))
 }
 
-/// All JSON that a runnable holds.
-fn held(runnable: &Runnable) -> Vec<&str> {
+/// All JSON values in a runnable.
+fn json_values(runnable: &Runnable) -> Vec<&str> {
     let requirements = runnable.requirements.iter().map(|it| &it.kwargs);
     let all = [&runnable.kwargs, &runnable.more]
         .into_iter()
@@ -286,38 +293,47 @@ fn held(runnable: &Runnable) -> Vec<&str> {
 
 proptest! {
     #[test]
-    fn any_text_is_read(text in r#"([\[\]{}:,"a-e0-9.\\\s-]|"kind"|"uri"|"args"|"kwargs"|"tags"|null|true){0,60}"#) {
+    fn any_text_is_read(
+        text in r#"([\[\]{}:,"a-e0-9.\\\s-]|"kind"|"uri"|"args"|"kwargs"|"tags"|null|true){0,60}"#,
+    ) {
         let lines: Vec<&str> = text.split('\n').collect();
-        if let Reading::Broken { line, column, .. } = read(&text) {
+        if let ReadOutcome::NotJson { line, column, .. } = read(&text) {
             prop_assert!((1..=lines.len()).contains(&line));
             prop_assert!((1..=lines[line - 1].len() + 1).contains(&column));
         }
     }
 
-    /// Whatever a recipe gives can be read by who is given it, and is the same in a list.
+    /// All JSON values of a recipe's runnables can be parsed, and a list of the recipe gives the
+    /// same runnables.
     #[test]
-    fn what_is_found_can_be_read(text in recipe()) {
-        if let Reading::Recipe(runnables) = read(&text) {
-            for json in runnables.iter().flat_map(held) {
+    fn json_of_runnables_can_be_parsed(text in recipe()) {
+        if let ReadOutcome::Recipe(runnables) = read(&text) {
+            for json in runnables.iter().flat_map(json_values) {
                 let read = serde_json::from_str::<serde_json::Value>(json);
                 prop_assert!(read.is_ok(), "{}: {:?}", json, read);
             }
-            prop_assert_eq!(read(&format!("[{text}]")), Reading::Recipe(runnables));
+            prop_assert_eq!(read(&format!("[{text}]")), ReadOutcome::Recipe(runnables));
         }
     }
 
     #[test]
-    fn strings_arrive_as_they_are(uri in any::<String>(), arg in any::<String>(), name in "[a-z]{1,8}") {
+    fn strings_are_unchanged(
+        uri in any::<String>(),
+        arg in any::<String>(),
+        name in "[a-z]{1,8}",
+    ) {
         prop_assume!(!["tags", "variant", "assets"].contains(&name.as_str()));
-        let text = serde_json::json!([{"kind": "k", "uri": uri, "args": [arg], "kwargs": {&name: arg}}]).to_string();
-        prop_assert_eq!(one(&text), Runnable::new("k").uri(uri).args([arg.clone()]).kwarg(name, arg));
+        let recipe =
+            serde_json::json!([{"kind": "k", "uri": uri, "args": [arg], "kwargs": {&name: arg}}]);
+        let expected = Runnable::new("k").uri(uri).args([arg.clone()]).kwarg(name, arg);
+        prop_assert_eq!(one(&recipe.to_string()), expected);
     }
 
     #[test]
     fn numbers_keep_their_value(integer in any::<i64>(), number in any::<f64>()) {
         prop_assume!(number.is_finite());
-        let text = serde_json::json!({"kind": "k", "kwargs": {"i": integer, "n": number}}).to_string();
-        let read = one(&text);
+        let recipe = serde_json::json!({"kind": "k", "kwargs": {"i": integer, "n": number}});
+        let read = one(&recipe.to_string());
         prop_assert_eq!(read.kwargs.get("i"), Some(&Value::Integer(integer)));
         prop_assert_eq!(read.kwargs.number("n"), Some(number));
     }
