@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Checks a results.xml against a schema of JUnit's reports.
+"""Validates results.xml files against a schema of JUnit reports.
 
     schema.py SCHEMA REPORT...
 
-SCHEMA is junit-10.xsd of https://github.com/jenkinsci/xunit-plugin (MIT), there in
-src/main/resources/org/jenkinsci/plugins/xunit/types/model/xsd/, or selftests/.data/jenkins-junit.xsd of Avocado. They are
-not kept here: schema.sh, beside this file, gets them and lxml, which this needs, and runs this on the reports of real jobs.
-Beside the schema, the totals in the first tag must be those of the test cases.
+SCHEMA is junit-10.xsd of https://github.com/jenkinsci/xunit-plugin (MIT), in its directory
+src/main/resources/org/jenkinsci/plugins/xunit/types/model/xsd/, or selftests/.data/jenkins-junit.xsd
+of Avocado. schema.sh, beside this file, downloads the schemas and lxml, and runs this script on the
+reports of real jobs. The totals in the start tag must also be those of the test cases.
 """
 
 import sys
@@ -15,7 +15,7 @@ from lxml import etree
 
 
 def problems(schema, report):
-    """What is wrong with a report, as lines of text."""
+    """Returns what is wrong with a report, as lines of text."""
     try:
         document = etree.parse(report, etree.XMLParser(huge_tree=True))
     except etree.XMLSyntaxError as error:
@@ -33,7 +33,7 @@ def problems(schema, report):
         }.items()
     }
     return [
-        f'{name} is {suite.get(name)}, and there are {number}'
+        f'{name} is {suite.get(name)}, but there are {number}'
         for name, number in count.items()
         if suite.get(name) != str(number)
     ]

@@ -1,24 +1,25 @@
 #!/bin/sh
-# Checks what Persea writes to results.xml against two schemas: that by which Jenkins' xUnit plugin takes JUnit reports, and
-# that by which Avocado tests its own.
+# Validates Persea's results.xml against two schemas: the one of Jenkins' xUnit plugin for JUnit reports, and the one by
+# which Avocado tests its own reports.
 #
 #     schema.sh PERSEA
 #
-# PERSEA is the binary. The schemas are not kept in this repository: they are taken from the source archives of pytest and
-# Avocado, which hold copies, and those from PyPI. It owns the directory junit-schema below $CARGO_TARGET_DIR or target: a
-# Python environment with lxml, and the schemas. With those in place it needs no network. It also owns a temporary
-# directory, where jobs of many sorts are run; each report must be valid by both schemas. Then broken reports must be refused,
-# which shows that the check works.
+# PERSEA is the binary. The script runs many kinds of jobs in a temporary directory and validates each report by both
+# schemas. Then it checks that broken reports are rejected, which shows that the validation works.
+#
+# The schemas are not in this repository. They come from the source archives of pytest and Avocado on PyPI. The script
+# keeps them, with a Python environment that has lxml, in the directory junit-schema below $CARGO_TARGET_DIR or target.
+# Once that directory is filled, no network is needed.
 set -eu
 
 lxml=6.0.2
 pytest=8.4.2
 pytest_sha256=86c0d0b93306b961d58d62a4db4879f27fe25513d4b969df351abdddb3c30e01
-# Of junit-10.xsd, there and in https://github.com/jenkinsci/xunit-plugin.
+# Checksum of junit-10.xsd, in pytest and in https://github.com/jenkinsci/xunit-plugin.
 schema_sha256=a1a816f58d1bf95ebabf371994df0b9246dee66ea9572fbec4f9296f1b2c0ff6
 avocado=113.0
 avocado_sha256=fcc9ea443f7bb33455b00495ab322f7a84ba3d5c0901806a2868bf2929493d2e
-# Of selftests/.data/jenkins-junit.xsd there.
+# Checksum of selftests/.data/jenkins-junit.xsd in Avocado.
 avocado_schema_sha256=d8a77747fa141c887b0822f04a5ee0dbaa35a167c0c20c24a3f39081852907be
 
 fail() {
@@ -26,8 +27,8 @@ fail() {
     exit 1
 }
 
-[ $# -eq 1 ] || fail 'one argument is needed, the binary: schema.sh PERSEA'
-[ -x "$1" ] || fail "$1 is no program: build it with cargo build --release"
+[ $# -eq 1 ] || fail 'missing argument; run schema.sh PERSEA with the path of the binary'
+[ -x "$1" ] || fail "$1 is not an executable file; build it with cargo build --release"
 persea=$(realpath "$1")
 cd "$(dirname "$0")/../../.."
 mkdir -p "${CARGO_TARGET_DIR:-target}/junit-schema"
@@ -41,27 +42,27 @@ trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# --- The schema, and lxml to check by it.
+# --- The schemas, and lxml.
 
 pip() {
     echo "schema: pip $*" >&2
     "$python" -m pip --disable-pip-version-check --retries 2 "$@" >"$work/log" 2>&1 && return
     cat "$work/log" >&2
-    fail "pip failed (see above): PyPI must be reached once, to fill $cache.
-schema: is there a network, and does pip know its way (pip config list)? Then run this again.
-schema: without a network, copy that directory from a machine that has one."
+    fail "pip failed (see above); PyPI is needed once, to fill $cache
+schema: check the network and pip's configuration (pip config list), and run this again
+schema: without a network, copy that directory from another machine"
 }
 
 is_schema() { echo "$2  $1" | sha256sum --check --status; } # is_schema FILE SHA256
 
 if ! "$python" -c "import lxml.etree as it; assert it.__version__ == '$lxml'" 2>/dev/null; then
     python3 -m venv --clear "$cache/venv" ||
-        fail "no Python environment can be made in $cache/venv: on Debian, install python3-venv"
-    # Wheels of lxml differ from machine to machine, so it is pinned by its version alone.
+        fail "cannot create a Python environment in $cache/venv; on Debian, install python3-venv"
+    # lxml has a wheel for each platform, so it is pinned by its version alone.
     pip install --no-deps --only-binary :all: "lxml==$lxml"
 fi
-# archive NAME VERSION SHA256: downloads a source archive into $work. pip does so only if it can ask it for its metadata.
-# These are what pytest and Avocado need for that.
+# archive NAME VERSION SHA256: downloads a source archive into $work. pip builds the archive's metadata for that, with
+# the build tools below, which pytest and Avocado need.
 archive() {
     cat >"$work/tools" <<'END'
 packaging==25.0 --hash=sha256:29572ef2b1f17581046b3a2227d5c611fb25ec70ca1ba8554b24b0e69331a484
@@ -78,26 +79,27 @@ END
 if ! { [ -f "$schema" ] && is_schema "$schema" $schema_sha256; }; then
     archive pytest $pytest $pytest_sha256
     tar -xzOf "$work/pytest-$pytest.tar.gz" "pytest-$pytest/testing/example_scripts/junit-10.xsd" >"$work/xsd" ||
-        fail "pytest $pytest holds no junit-10.xsd: name a version in $0 that does"
+        fail "pytest $pytest has no junit-10.xsd; set a version in $0 that has it"
     is_schema "$work/xsd" $schema_sha256 ||
-        fail "junit-10.xsd of pytest $pytest is not the one of Jenkins: look at both, then mend schema_sha256 in $0"
+        fail "junit-10.xsd of pytest $pytest differs from Jenkins'; compare both, then correct schema_sha256 in $0"
     mv "$work/xsd" "$schema"
 fi
 if ! { [ -f "$avocado_schema" ] && is_schema "$avocado_schema" $avocado_schema_sha256; }; then
     archive avocado-framework $avocado $avocado_sha256
     tar -xzOf "$work/avocado_framework-$avocado.tar.gz" \
         "avocado_framework-$avocado/selftests/.data/jenkins-junit.xsd" >"$work/xsd" ||
-        fail "Avocado $avocado holds no jenkins-junit.xsd: name a version in $0 that does"
+        fail "Avocado $avocado has no jenkins-junit.xsd; set a version in $0 that has it"
     is_schema "$work/xsd" $avocado_schema_sha256 ||
-        fail "jenkins-junit.xsd of Avocado $avocado is another one: look at both, then mend avocado_schema_sha256 in $0"
+        fail "jenkins-junit.xsd of Avocado $avocado has changed; compare both, then correct avocado_schema_sha256 in $0"
     mv "$work/xsd" "$avocado_schema"
 fi
 
-# --- Jobs of many sorts, each with a valid report.
+# --- Many kinds of jobs, each with a valid report.
 
 reports=0
 
-# check NAME CODE ARGUMENT...: `persea run` with these arguments, in this directory, ends with this exit code.
+# check NAME CODE ARGUMENT...: runs `persea run` with these arguments in the current directory, which must end with the
+# exit code CODE, and validates its report.
 check() {
     name=$1 expected=$2
     shift 2
@@ -113,13 +115,13 @@ check() {
     for by in "$schema" "$avocado_schema"; do
         "$python" "$repository/plugins/format-xunit/tests/schema.py" "$by" "$report" || {
             cp "$report" "$cache/refused.xml"
-            fail "the report of the job $name is not valid by $by (see above): it is kept as $cache/refused.xml"
+            fail "the report of the job $name is not valid by $by (see above); it is kept as $cache/refused.xml"
         }
     done
     reports=$((reports + 1))
 }
 
-script() { # script FILE: an executable file, from the standard input
+script() { # script FILE: writes an executable file from standard input
     mkdir -p "$(dirname "$1")"
     { echo '#!/bin/sh' && cat; } >"$1"
     chmod +x "$1"
@@ -133,8 +135,8 @@ check mixed 9 --config persea.toml mixed.json
 mixed=$work/results/mixed/latest/results.xml
 cd "$work/project"
 
-# What a test prints: all bytes; broken UTF-8, surrogates and characters that XML forbids; what ends a CDATA section;
-# colours; and more than a report keeps, with `]]>` everywhere, also where it is cut.
+# Output of tests: all bytes; invalid UTF-8, surrogates and characters that XML forbids; ends of CDATA sections; colours;
+# and more than a report keeps, with `]]>` everywhere, also where the report shortens it.
 script 'out put/bytes.sh' <<'END'
 byte=0
 while [ $byte -lt 256 ]; do
@@ -165,7 +167,7 @@ exit 1
 END
 check output 1 'out put'
 
-# What people see of a test: names, kinds, classes, reasons, tracebacks; and the name of the suite.
+# Texts of tests: names, kinds, classes, reasons, tracebacks; and the name of the suite.
 script '<a & "b">/]]>.sh' <<'END'
 exit 1
 END
@@ -201,7 +203,7 @@ class Talk(unittest.TestCase):
 END
 check names 1 --set 'job.run.result.xunit.job_name="<a> & \"b\" ]]> \u0007\ufffe"' names.json tap.json test_talk.py
 
-# Jobs of one ending: all skipped, all cancelled, out of time for a test or for the job, stopped at a failure.
+# Endings of jobs: all tests skipped or cancelled, timeouts of a test and of the job, stop at the first failure.
 script skip.sh <<'END'
 echo 'not here'
 exit 77
@@ -231,7 +233,7 @@ references = ["/bin/true", "/bin/true", "/bin/false"]
 axes.size = ["small", "large"]
 END
 check suites 1 --job suites.toml
-# A host that is killed leaves tests without an end.
+# A host that is killed leaves unfinished tests.
 results=$work/results/killed
 script kill.sh <<'END'
 kill -9 "$(cat host)"
@@ -248,28 +250,29 @@ for by in "$schema" "$avocado_schema"; do
 done
 grep -q 'tests="3" errors="2"' "$work/killed.xml" || fail 'the report of the killed job lacks tests'
 reports=$((reports + 1))
-# By Jenkins' schema alone: elements for attempts that failed.
+# Elements for failed attempts are valid by Jenkins' schema only.
 rm -f tried
 env -i PATH="$PATH" HOME="$work/home" TMPDIR="$work" "$persea" run --results-dir "$work/results/reruns" --retries 1 \
     --set job.run.result.xunit.rerun_elements=true ./flaky.sh /bin/false </dev/null >"$work/log" 2>&1 || :
 report=$work/results/reruns/latest/results.xml
-grep -q '<flakyFailure ' "$report" && grep -q '<rerunFailure ' "$report" || fail 'there are no elements for attempts'
+grep -q '<flakyFailure ' "$report" && grep -q '<rerunFailure ' "$report" || fail 'the report has no elements for failed attempts'
 "$python" "$repository/plugins/format-xunit/tests/schema.py" "$schema" "$report" || fail "$report is not valid"
 reports=$((reports + 1))
 
-# --- The check can fail.
+# --- Broken reports are rejected.
 
 refused=0
 
-# refuse WORD EXPRESSION [SCHEMA]: the mixed job's report, changed by this sed expression, is refused with this word.
+# refuse WORD EXPRESSION [SCHEMA]: the mixed job's report, changed by a sed expression, is rejected with a message that
+# has WORD.
 refuse() {
     sed "$2" "$mixed" >"$work/broken.xml"
     if "$python" "$repository/plugins/format-xunit/tests/schema.py" "${3:-$schema}" "$work/broken.xml" >"$work/log" 2>&1; then
-        fail "a report that was broken by sed '$2' is taken for valid: schema.py does not check"
+        fail "a report that sed '$2' broke is accepted; schema.py does not validate"
     fi
     grep -qF "$1" "$work/log" || {
         cat "$work/log" >&2
-        fail "a report that was broken by sed '$2' is refused for another reason (see above)"
+        fail "a report that sed '$2' broke is rejected for another reason (see above)"
     }
     refused=$((refused + 1))
 }
@@ -282,4 +285,4 @@ refuse message 's/<skipped>/<skipped message="b">/' "$avocado_schema"
 refuse flakyFailure 's/<skipped>/<flakyFailure type="b"\/>&/' "$avocado_schema"
 refuse 'not well-formed' 's/<\/testsuite>//'
 
-echo "schema: $reports reports are valid, and $refused broken ones were refused"
+echo "schema: $reports reports are valid, and $refused broken ones were rejected"
