@@ -1,11 +1,11 @@
-//! Runs cargo and the other tools, and reads what cargo says that it has made.
+//! Owns running cargo and other tools, and reading their output. Does not know what is built.
 
 use crate::error::{Error, Tail};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Runs a tool to its end, and gives what it wrote to its standard output.
+/// Runs a tool to its end, and returns its standard output.
 pub(crate) fn output(command: &mut Command, tool: &str) -> Result<String, Error> {
     let output = command
         .stdin(Stdio::null())
@@ -24,7 +24,7 @@ pub(crate) fn output(command: &mut Command, tool: &str) -> Result<String, Error>
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether the workspace of a manifest has a lock file: then it is not to be changed.
+/// Whether the workspace of a manifest has a lock file, which a build must not change.
 pub(crate) fn is_locked(mut cargo: Command, manifest: &Path) -> Result<bool, Error> {
     cargo.args([
         "locate-project",
@@ -38,7 +38,7 @@ pub(crate) fn is_locked(mut cargo: Command, manifest: &Path) -> Result<bool, Err
         .is_file())
 }
 
-/// One line of cargo's `--message-format=json`, of the kind `compiler-artifact`.
+/// A message `compiler-artifact` of cargo's `--message-format=json`.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Artifact {
     pub(crate) package: String,
@@ -47,7 +47,9 @@ pub(crate) struct Artifact {
     pub(crate) executable: Option<PathBuf>,
 }
 
-/// Reads cargo's messages (<https://doc.rust-lang.org/cargo/reference/external-tools.html#artifact-messages>).
+/// Reads the artifacts from cargo's messages, one in a line. Skips every other line.
+///
+/// Format: <https://doc.rust-lang.org/cargo/reference/external-tools.html#artifact-messages>
 pub(crate) fn artifacts(messages: &str) -> impl Iterator<Item = Artifact> {
     messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
@@ -69,8 +71,10 @@ pub(crate) fn artifacts(messages: &str) -> impl Iterator<Item = Artifact> {
     })
 }
 
-/// The name in a package id (<https://doc.rust-lang.org/cargo/reference/pkgid-spec.html>): `path+file:///a/b#0.1.0` is
-/// `b`, `path+file:///a/b#c@0.1.0` is `c`.
+/// Returns the package's name in a package id: `b` for `path+file:///a/b#0.1.0`, and `c` for
+/// `path+file:///a/b#c@0.1.0`.
+///
+/// Format: <https://doc.rust-lang.org/cargo/reference/pkgid-spec.html>
 fn package_name(id: &str) -> &str {
     let (place, fragment) = id.rsplit_once('#').unwrap_or((id, ""));
     match fragment.split_once('@') {
@@ -79,26 +83,27 @@ fn package_name(id: &str) -> &str {
     }
 }
 
-/// The files that went into an artifact: those of its dep-info, `<file>: <source> <source> …` with `\ ` for a blank.
+/// Returns the source files of an artifact from its dep-info file: `<artifact>: <source> <source>
+/// …`, with `\ ` for a blank in a path.
 pub(crate) fn sources(dep_info: &str) -> Vec<PathBuf> {
-    let Some((_, sources)) = dep_info
+    let Some((_, list)) = dep_info
         .lines()
         .next()
         .and_then(|line| line.split_once(": "))
     else {
         return Vec::new();
     };
-    let mut found = vec![String::new()];
-    let mut letters = sources.chars().peekable();
+    let mut paths = vec![String::new()];
+    let mut letters = list.chars().peekable();
     while let Some(letter) = letters.next() {
-        match (letter, found.last_mut()) {
+        match (letter, paths.last_mut()) {
             ('\\', Some(last)) if letters.next_if_eq(&' ').is_some() => last.push(' '),
-            (' ', _) => found.push(String::new()),
+            (' ', _) => paths.push(String::new()),
             (letter, Some(last)) => last.push(letter),
             (_, None) => {}
         }
     }
-    found
+    paths
         .into_iter()
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
@@ -111,12 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cargos_messages_are_read() {
+    fn artifacts_are_read_from_the_messages_of_cargo() {
         let messages = concat!(
             r#"{"reason":"compiler-message","package_id":"path+file:///p#0.1.0"}"#,
             "\nnot JSON\n",
-            r#"{"reason":"compiler-artifact","package_id":"path+file:///w/plugins/noop#persea-runner-noop@0.1.0","#,
-            r#""manifest_path":"/w/plugins/noop/Cargo.toml","filenames":["/t/noop.wasm","/t/libnoop.rlib"],"executable":null}"#,
+            r#"{"reason":"compiler-artifact","#,
+            r#""package_id":"path+file:///w/plugins/noop#persea-runner-noop@0.1.0","#,
+            r#""manifest_path":"/w/plugins/noop/Cargo.toml","#,
+            r#""filenames":["/t/noop.wasm","/t/libnoop.rlib"],"executable":null}"#,
             "\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
@@ -131,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_package_id_names_its_package_in_either_form() {
+    fn package_name_is_read_from_both_forms_of_a_package_id() {
         assert_eq!(package_name("path+file:///a/guest#0.1.0"), "guest");
         assert_eq!(package_name("path+file:///a/b#guest@0.1.0"), "guest");
         assert_eq!(
@@ -141,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dep_info_file_names_the_sources() {
+    fn sources_are_read_from_a_dep_info_file() {
         let paths = sources("/t/a.wasm: /w/a b.rs /w/My\\ Files/b.rs\n\n/w/c.rs:\n");
         assert_eq!(
             paths,

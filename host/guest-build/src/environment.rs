@@ -1,11 +1,12 @@
-//! What a cargo within a cargo may see of the outer one's environment. Knows nothing of what is built.
+//! Owns the environment of a cargo that runs within another cargo. Does not know what is built.
 
 use std::ffi::OsStr;
 use std::process::Command;
 
-/// Of the variables that begin with `CARGO_`, these say where things are and how to reach them; the others describe the
-/// outer build. `CARGO_MAKEFLAGS` is the job server: both builds share the processors.
-const KEPT: [&str; 7] = [
+/// Prefixes of variables that the inner cargo keeps although they begin with `CARGO_`: they say
+/// where files and registries are, and do not describe the outer build. `CARGO_MAKEFLAGS` names the
+/// job server, through which both builds share the processors.
+const KEPT_PREFIXES: [&str; 7] = [
     "CARGO_HOME",
     "CARGO_MAKEFLAGS",
     "CARGO_HTTP_",
@@ -15,9 +16,10 @@ const KEPT: [&str; 7] = [
     "CARGO_SOURCE_",
 ];
 
-/// `RUSTC`, `RUSTFLAGS`, their wrappers and kin; what cargo, clippy, nextest and coverage tools put on top of them.
-/// `RUSTUP_…` stays: a build in a build is made with the same toolchain.
-const REMOVED: [&str; 10] = [
+/// Prefixes of variables that describe the outer build: those of rustc, and what cargo, clippy,
+/// nextest and coverage tools add. `RUSTUP_…` stays, so that the inner build uses the same
+/// toolchain.
+const REMOVED_PREFIXES: [&str; 10] = [
     "CARGO_",
     "CLIPPY_",
     "DYLD_",
@@ -32,11 +34,11 @@ const REMOVED: [&str; 10] = [
 
 fn is_removed(name: &OsStr) -> bool {
     let begins = |start: &&str| name.as_encoded_bytes().starts_with(start.as_bytes());
-    REMOVED.iter().any(&begins) && !KEPT.iter().any(begins)
+    REMOVED_PREFIXES.iter().any(&begins) && !KEPT_PREFIXES.iter().any(begins)
 }
 
-/// Takes away from a command what an outer build has set.
-pub(crate) fn clean(command: &mut Command) {
+/// Removes the variables of an outer build from the environment of a command.
+pub(crate) fn remove_outer_build(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if is_removed(&name) {
             command.env_remove(name);
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outer_build_leaves_no_trace_but_its_job_server() {
+    fn variables_of_the_outer_build_are_removed_except_its_job_server() {
         let removed = [
             "RUSTC",
             "RUSTC_WRAPPER",

@@ -1,72 +1,78 @@
-//! What can go wrong in a build, with what to type.
+//! Owns the errors of a build, with the commands that help.
 
 use crate::Target;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::{fmt, io};
 
-/// Why there is no component, or no program.
+/// Why a component or program could not be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No compiler for the target was found.
+    /// No compiler for the target is installed.
     #[error(
-        "no compiler for {target} was found: type `rustup target add {target}`, or, where rustup can't fetch it, `./setup.sh` (looked in {})",
-        looked.display()
+        "no compiler for {target}, neither rustc's own nor one in {}\n\
+         help: `rustup target add {target}`, or `./setup.sh` if rustup cannot download it",
+        searched.display()
     )]
     NoToolchain {
-        /// The target that was asked for.
+        /// The requested target.
         target: Target,
-        /// The cache directory in which there is no toolchain either.
-        looked: PathBuf,
+        /// The cache directory of `setup.sh`, which has no toolchain.
+        searched: PathBuf,
     },
     /// A tool could not be started.
-    #[error("{tool} can't be started: {source}")]
+    #[error("{tool} cannot be started: {source}")]
     Start {
         /// The tool's name or path.
         tool: String,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// A tool ended badly.
+    /// A tool failed.
     #[error("{tool} ended with {status}:\n{stderr}")]
     Failed {
-        /// The tool, with what it was to do.
+        /// The tool and its subcommand.
         tool: String,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// The last lines that it wrote to its standard error.
+        /// The last lines of its standard error.
         stderr: Tail,
     },
-    /// Cargo made nothing for a package.
-    #[error("cargo made no {what} of {package}: is its crate-type {kind}?")]
+    /// Cargo built a package, but no module or program.
+    #[error(
+        "cargo built no {what} from {package}\nhelp: the package needs a target of type {kind}"
+    )]
     NothingBuilt {
-        /// What was expected.
+        /// The expected artifact.
         what: &'static str,
-        /// The package, or the manifest where no package was named.
+        /// The package; or the manifest, if no package was named.
         package: String,
-        /// The kind of target that gives it.
+        /// The type of target that builds it.
         kind: &'static str,
     },
-    /// A module can't become a component.
-    #[error("the module of {package} is no plugin: {reason}")]
+    /// A module could not be turned into a component.
+    #[error("the module of {package} is not a plugin: {reason}")]
     Component {
         /// The package.
         package: String,
-        /// What wit-component says.
+        /// The error of wit-component.
         reason: String,
     },
     /// A file could not be read.
-    #[error("{} can't be read: {source}", path.display())]
+    #[error("{} cannot be read: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
+    /// rustc did not name the machine that it runs on.
+    #[error("`rustc -vV` names no host")]
+    NoHost,
 }
 
-/// The last lines of a tool's standard error.
+/// The last lines of a tool's standard error: at most 60.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tail(String);
 

@@ -1,5 +1,5 @@
-//! Builds Persea's guests (plugins as WebAssembly components) and its static helper, for the host's build script and the
-//! end-to-end tests. It knows how to build, and nothing of what a plugin is.
+//! Builds Persea's guests (plugins as WebAssembly components) and its static helper, for the host's
+//! build script and the end-to-end tests. Does not know what a plugin does.
 //!
 //! ```no_run
 //! use persea_guest_build::{Guest, Target, Toolchain};
@@ -17,8 +17,9 @@
 //! # Ok::<(), persea_guest_build::Error>(())
 //! ```
 //!
-//! It runs within other cargo runs: a build script, a test, clippy, nextest. So a child gets nothing of what the outer
-//! run has set for itself but its job server, and must be given a target directory that the outer run has not locked.
+//! It runs within other runs of cargo: build scripts, tests, clippy, nextest. So its children do
+//! not see the variables of the outer run, except the job server, and they need a target directory
+//! of their own, because the outer run has locked its own.
 
 mod cargo;
 mod environment;
@@ -31,7 +32,8 @@ pub use toolchain::Toolchain;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 
-/// Ends a build script with this error and its causes, each line as an error of cargo's: a panic's text would hide them.
+/// Ends a build script with this error and its causes, each line as an error of cargo's: a panic's
+/// text would hide them.
 pub fn fail(error: &dyn std::error::Error) -> ! {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -49,14 +51,14 @@ pub fn fail(error: &dyn std::error::Error) -> ! {
 /// A WebAssembly target of rustc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// `wasm32-unknown-unknown`: no system interface at all. What Persea's own plugins are built for.
+    /// `wasm32-unknown-unknown`, without a system interface. The target of Persea's own plugins.
     Unknown,
-    /// `wasm32-wasip2`: with WASI 0.2, as many authors build.
+    /// `wasm32-wasip2`, with WASI 0.2. The target of many other authors.
     Wasip2,
 }
 
 impl Target {
-    /// Its name.
+    /// The name that rustc has for the target.
     pub const fn triple(self) -> &'static str {
         match self {
             Self::Unknown => "wasm32-unknown-unknown",
@@ -71,37 +73,41 @@ impl fmt::Display for Target {
     }
 }
 
-/// What to build.
+/// Plugins to build.
 #[derive(Clone, Copy, Debug)]
 pub struct Guest<'a> {
-    /// The `Cargo.toml` of the guest, or of the workspace that has it.
+    /// The `Cargo.toml` of the plugin, or of the workspace with the plugins.
     pub manifest: &'a Path,
-    /// The packages to build, all in one run of cargo, since the standard library may have to be built with them. None:
-    /// the package of the manifest.
+    /// The packages to build, all in one run of cargo, because that may have to build the standard
+    /// library too. Empty for the package of the manifest.
     pub packages: &'a [&'a str],
     /// Cargo's profile: `plugin` in Persea's workspace, `release` elsewhere.
     pub profile: &'a str,
-    /// Where cargo works. Not the directory of an outer cargo: that is locked while it runs.
+    /// Cargo's target directory. Not that of an outer cargo, which has locked it.
     pub target_dir: &'a Path,
 }
 
-/// A plugin that was built.
+/// A built plugin.
 #[derive(Clone, Debug)]
 pub struct Built {
     /// The package's name.
     pub name: String,
-    /// The component, validated.
+    /// The component. wit-component has validated it.
     pub component: Vec<u8>,
-    /// The files that it was made of, without the manifests and what comes from registries: what a build script watches.
+    /// The local source files of the plugin, for a build script to watch. Manifests and packages of
+    /// registries are not among them.
     pub sources: Vec<PathBuf>,
 }
 
 impl Toolchain {
-    /// Builds guests, and makes components of them, in the order in which their packages are named.
+    /// Builds plugins and turns them into components. The result has the order of
+    /// [`Guest::packages`].
     ///
     /// # Errors
-    /// [`Error::Failed`] where they don't compile, [`Error::Component`] where a module is no plugin,
-    /// [`Error::NothingBuilt`] where a package makes no module.
+    /// * [`Error::Failed`]: a package does not compile
+    /// * [`Error::NothingBuilt`]: a package has no module, because it is not a `cdylib`
+    /// * [`Error::Component`]: a module is not a plugin
+    /// * [`Error::Start`], [`Error::Read`]: a tool or a file is missing
     pub fn build(&self, guest: &Guest<'_>) -> Result<Vec<Built>, Error> {
         let manifest = read(guest.manifest, |path| fs::canonicalize(path))?;
         let mut command = self.cargo();
@@ -134,12 +140,12 @@ impl Toolchain {
         if guest.packages.is_empty() {
             let own = modules.iter().find(|(_, made_of, _)| *made_of == manifest);
             let (name, _, module) = own.ok_or_else(|| nothing(&guest.manifest.display()))?;
-            return Ok(vec![built(name, module)?]);
+            return Ok(vec![read_built(name, module)?]);
         }
         let packages = guest.packages.iter().map(|package| {
             let own = modules.iter().find(|(name, _, _)| name == package);
             let (name, _, module) = own.ok_or_else(|| nothing(package))?;
-            built(name, module)
+            read_built(name, module)
         });
         packages.collect()
     }
@@ -148,24 +154,27 @@ impl Toolchain {
 /// A native program to build.
 #[derive(Clone, Copy, Debug)]
 pub struct Program<'a> {
-    /// The `Cargo.toml` of the workspace that has it.
+    /// The `Cargo.toml` of its workspace.
     pub manifest: &'a Path,
-    /// Its package, with one program in it.
+    /// The package, which has one program.
     pub package: &'a str,
     /// Cargo's profile: `helper` for Persea's helper.
     pub profile: &'a str,
-    /// Where cargo works. Not the directory of an outer cargo: that is locked while it runs.
+    /// Cargo's target directory. Not that of an outer cargo, which has locked it.
     pub target_dir: &'a Path,
 }
 
-/// Builds a program that needs no shared library, with the user's own compiler, for the machine that compiles.
+/// Builds a statically linked program for this machine, with the user's own compiler. Returns the
+/// path of the program.
 ///
 /// # Errors
-/// [`Error::Failed`] where it doesn't compile, [`Error::NothingBuilt`] where the package has no program.
+/// * [`Error::Failed`]: the package does not compile
+/// * [`Error::NothingBuilt`]: the package has no program
+/// * [`Error::Start`], [`Error::Read`], [`Error::NoHost`]: a tool or a file is missing
 pub fn build_static(program: &Program<'_>) -> Result<PathBuf, Error> {
     let manifest = read(program.manifest, |path| fs::canonicalize(path))?;
     let mut command = toolchain::own_cargo();
-    // With --target, so that the flag is not put on build scripts and procedural macros.
+    // With --target, cargo does not apply the flag to build scripts and procedural macros.
     command.env("RUSTFLAGS", "-C target-feature=+crt-static");
     command.args([
         "build",
@@ -190,13 +199,13 @@ pub fn build_static(program: &Program<'_>) -> Result<PathBuf, Error> {
     })
 }
 
-/// Makes a component of a core module whose custom sections hold the worlds that it was built against. A component is
-/// given back as it is.
+/// Turns a core module into a component. The custom sections of the module have the worlds that it
+/// was built for. A component is returned unchanged.
 ///
 /// # Errors
-/// What wit-component says where the module does not fit its worlds.
+/// The message of wit-component, if the module does not fit its worlds.
 pub fn component(module: Vec<u8>) -> Result<Vec<u8>, String> {
-    // A component's layer, in the second half of the version field, is 1; a core module's is 0.
+    // The second half of the version field is the layer: 1 for a component, 0 for a core module.
     if module.get(4..8) == Some(&[0x0d, 0, 1, 0]) {
         return Ok(module);
     }
@@ -206,7 +215,7 @@ pub fn component(module: Vec<u8>) -> Result<Vec<u8>, String> {
     made.map_err(|error| format!("{error:#}"))
 }
 
-fn built(name: &str, module: &Path) -> Result<Built, Error> {
+fn read_built(name: &str, module: &Path) -> Result<Built, Error> {
     let component =
         component(read(module, |path| fs::read(path))?).map_err(|reason| Error::Component {
             package: name.to_owned(),

@@ -1,4 +1,4 @@
-//! Finds the compiler that makes guests, and says how cargo is to be called with it.
+//! Owns the choice of the compiler for WebAssembly, and the command line of cargo with it.
 
 use crate::error::Error;
 use crate::{Target, cargo, environment};
@@ -16,53 +16,57 @@ pub struct Toolchain {
 
 #[derive(Clone, Debug)]
 enum Compiler {
-    /// The one that builds everything else.
+    /// The compiler that builds everything else.
     Own,
-    /// The one that `setup.sh` made, in this directory.
+    /// The compiler that `setup.sh` has put into this directory.
     Cached(PathBuf),
 }
 
 impl Toolchain {
-    /// Finds a toolchain: the user's own, if it has the target, else the one that `setup.sh` made.
+    /// Finds a toolchain: the user's own if it has the target, or else that of `setup.sh`.
     ///
     /// # Errors
-    /// [`Error::NoToolchain`] where there is neither, [`Error::Start`] where there is no rustc at all.
+    /// [`Error::NoToolchain`] if there is neither, [`Error::Start`] if there is no rustc at all.
     pub fn find(target: Target) -> Result<Self, Error> {
         let mut rustc = own("RUSTC", "rustc");
         rustc.args(["--print", "target-libdir", "--target", target.triple()]);
-        // A rustc that doesn't know the target fails: it hasn't got it.
+        // rustc fails for a target that it does not know.
         let compiler = match cargo::output(&mut rustc, "rustc --print target-libdir") {
             Ok(directory) if Path::new(directory.trim_end()).is_dir() => Compiler::Own,
             Err(error @ Error::Start { .. }) => return Err(error),
             _ => {
-                let looked = cached();
-                if !looked.join("ready").is_file() {
-                    return Err(Error::NoToolchain { target, looked });
+                let directory = cache_directory();
+                if !directory.join("ready").is_file() {
+                    return Err(Error::NoToolchain {
+                        target,
+                        searched: directory,
+                    });
                 }
-                Compiler::Cached(looked)
+                Compiler::Cached(directory)
             }
         };
         Ok(Self { target, compiler })
     }
 
-    /// What it compiles for.
+    /// The target of the compiler.
     pub fn target(&self) -> Target {
         self.target
     }
 
-    /// Whether it is the user's own, and not the one that `setup.sh` made.
+    /// Whether it is the user's own toolchain, and not that of `setup.sh`.
     pub fn is_own(&self) -> bool {
         matches!(self.compiler, Compiler::Own)
     }
 
-    /// Its cargo, in an environment in which it builds for the target. It affects no other process.
+    /// Returns the command of its cargo, with the environment variables that the target needs.
     pub(crate) fn cargo(&self) -> Command {
         let Compiler::Cached(root) = &self.compiler else {
             return own_cargo();
         };
         let mut cargo = Command::new(root.join("bin/cargo"));
-        environment::clean(&mut cargo);
-        // The unstable build-std, because Debian has the library for this target as source only.
+        environment::remove_outer_build(&mut cargo);
+        // RUSTC_BOOTSTRAP allows the unstable build-std: Debian has the standard library for these
+        // targets as source only.
         cargo
             .env("RUSTC_BOOTSTRAP", "1")
             .env("RUSTC", root.join("bin/rustc"))
@@ -77,7 +81,7 @@ impl Toolchain {
             Target::Wasip2 => {
                 let mut flags = OsString::from("-Lnative=");
                 flags.push(root.join("wasi"));
-                // Between flags; a blank would not do in a path.
+                // Separates flags; a blank could be part of a path.
                 flags.push("\u{1f}-Clink-self-contained=no");
                 let mut path = root.join("bin").into_os_string();
                 for directory in env::var_os("PATH").iter() {
@@ -96,7 +100,7 @@ impl Toolchain {
         cargo
     }
 
-    /// What cargo's command line needs for this target.
+    /// Returns the arguments that cargo needs for the target.
     pub(crate) fn arguments(&self) -> Vec<&'static str> {
         let mut arguments = vec!["--target", self.target.triple()];
         if !self.is_own() {
@@ -106,37 +110,32 @@ impl Toolchain {
     }
 }
 
-/// The user's own tool: the one that an outer cargo names, or the one in PATH.
+/// Returns the command of the user's own tool: the one that an outer cargo names, or the one in
+/// PATH.
 fn own(variable: &str, name: &str) -> Command {
     let mut command = Command::new(env::var_os(variable).unwrap_or_else(|| name.into()));
-    environment::clean(&mut command);
+    environment::remove_outer_build(&mut command);
     command
 }
 
 pub(crate) fn own_cargo() -> Command {
     let mut cargo = own("CARGO", "cargo");
-    // A compiler that the user has chosen, or that an outer cargo uses.
+    // The compiler that the user has chosen, or that an outer cargo uses.
     if let Some(rustc) = env::var_os("RUSTC") {
         cargo.env("RUSTC", rustc);
     }
     cargo
 }
 
-/// The triple of the machine that compiles, as rustc says it.
+/// Returns the target triple of this machine.
 pub(crate) fn host_triple() -> Result<String, Error> {
-    let says = cargo::output(own("RUSTC", "rustc").arg("-vV"), "rustc -vV")?;
-    let triple = says.lines().find_map(|line| line.strip_prefix("host: "));
-    triple
-        .map(str::to_owned)
-        .ok_or_else(|| Error::NothingBuilt {
-            what: "line with its host",
-            package: "`rustc -vV`".into(),
-            kind: "known",
-        })
+    let version = cargo::output(own("RUSTC", "rustc").arg("-vV"), "rustc -vV")?;
+    let triple = version.lines().find_map(|line| line.strip_prefix("host: "));
+    triple.map(str::to_owned).ok_or(Error::NoHost)
 }
 
-/// Where `setup.sh` puts its toolchain.
-fn cached() -> PathBuf {
+/// Returns the directory of the toolchain of `setup.sh`.
+fn cache_directory() -> PathBuf {
     let set = |name| {
         env::var_os(name)
             .filter(|value| !value.is_empty())

@@ -1,4 +1,4 @@
-//! Real runs of cargo on the smallest crates. That guests are built is shown by Persea's end-to-end tests, which need them.
+//! Real runs of cargo on minimal crates. The end-to-end tests cover the build of plugins.
 #![allow(clippy::unwrap_used)]
 
 use persea_guest_build::{Error, Program, build_static, component};
@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// A crate with one program.
+/// Creates a crate with one program.
 fn package(directory: &Path, main: &str) {
     let manifest =
         "[package]\nname = \"tiny\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[workspace]\n";
@@ -25,23 +25,23 @@ fn build(directory: &Path) -> Result<std::path::PathBuf, Error> {
 }
 
 #[test]
-fn a_static_program_needs_no_loader() {
+fn static_program_is_built_and_needs_no_loader() {
     let directory = tempfile::tempdir().unwrap();
     package(
         directory.path(),
         "fn main() { println!(\"{}\", cfg!(target_feature = \"crt-static\")) }",
     );
     let program = build(directory.path()).unwrap();
-    let said = Command::new(&program).output().unwrap();
-    assert_eq!(said.stdout, b"true\n");
+    let output = Command::new(&program).output().unwrap();
+    assert_eq!(output.stdout, b"true\n");
     assert!(
         directory.path().join("Cargo.lock").is_file(),
-        "without a lock file it makes one"
+        "a missing lock file is created"
     );
 }
 
 #[test]
-fn what_does_not_compile_says_why() {
+fn compile_error_is_in_the_message() {
     let directory = tempfile::tempdir().unwrap();
     package(directory.path(), "fn main() { nonsense() }");
     let error = build(directory.path()).unwrap_err().to_string();
@@ -53,7 +53,7 @@ fn what_does_not_compile_says_why() {
 }
 
 #[test]
-fn a_lock_file_is_not_changed() {
+fn lock_file_is_not_changed() {
     let directory = tempfile::tempdir().unwrap();
     package(directory.path(), "fn main() {}");
     fs::write(directory.path().join("Cargo.lock"), "version = 4\n").unwrap();
@@ -62,7 +62,7 @@ fn a_lock_file_is_not_changed() {
 }
 
 #[test]
-fn a_missing_manifest_is_named() {
+fn missing_manifest_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let error = build(directory.path()).unwrap_err();
     assert!(
@@ -72,7 +72,7 @@ fn a_missing_manifest_is_named() {
 }
 
 #[test]
-fn a_component_stays_as_it_is_and_a_module_without_a_world_is_an_empty_one() {
+fn component_is_unchanged_and_module_without_a_world_becomes_an_empty_one() {
     let nothing = b"\0asm\x0d\0\x01\0".to_vec();
     assert_eq!(component(nothing.clone()), Ok(nothing));
     let empty = component(b"\0asm\x01\0\0\0".to_vec()).unwrap();
