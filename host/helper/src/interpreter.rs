@@ -48,8 +48,9 @@ fn explain_script(after_mark: &[u8], program: &Path) -> String {
     let path = Path::new(OsStr::from_bytes(interpreter));
     if let Some(intended) = interpreter.strip_suffix(b"\r") {
         return format!(
-            "its first line ends in a carriage return, which the kernel takes for a part of the interpreter's name: it \
-             looks for {path:?} and not for {:?}; `sed -i 's/\\r$//' {}` removes the carriage returns",
+            "its first line ends in a carriage return, which the kernel takes for a part of the \
+             interpreter's name: it looks for {path:?} and not for {:?}; \
+             `sed -i 's/\\r$//' {}` removes the carriage returns",
             Path::new(OsStr::from_bytes(intended)),
             program.display()
         );
