@@ -12,7 +12,7 @@ use persea_helper::protocol::{
     decode_greeting,
 };
 
-/// One request of each kind that has a reply; their ids count from 1.
+/// One request of each kind that gets a reply. The ids count from 1.
 fn requests() -> Vec<Request> {
     let start = |quiet, queue_position| Start {
         quiet,
@@ -111,7 +111,7 @@ fn check(reply: &Reply) -> Id {
             let most = match id {
                 4 => 1,
                 5 => 8,
-                other => panic!("{other} was no read"),
+                other => panic!("request {other} is not a read"),
             };
             assert!(bytes.0.len() <= most);
             *id
@@ -138,7 +138,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     let mut ends: HashMap<Id, (usize, usize)> = HashMap::new();
     for (id, is_last) in whole.0 {
         let (started, ended) = ends.entry(id).or_default();
-        assert_eq!(*ended, 0, "{id} is answered after its end");
+        assert_eq!(*ended, 0, "request {id} has a reply after its final one");
         *started += usize::from(!is_last);
         *ended += usize::from(is_last);
         assert!(*started <= 1 && *ended <= 1);

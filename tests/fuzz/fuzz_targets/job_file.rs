@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use persea_config::{Config, ConfigError, SafeDirectories, UserDirs};
-use persea_job::{JobFile, JobFileError};
 use persea_fuzz::{assert_within, characters, with_file};
+use persea_job::{JobFile, JobFileError};
 
 fuzz_target!(|text: &str| {
     with_file("job.toml", text.as_bytes(), |path| {

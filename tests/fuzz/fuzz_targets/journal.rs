@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
+use persea_fuzz::with_file;
 use persea_journal::{Event, FILE_NAME, Journal, JournalError, Line, Reader};
 use persea_model::Attributes;
-use persea_fuzz::with_file;
 
 /// An event, or the number of a broken line.
 type Found = Result<(String, u64, Option<String>, Attributes), u64>;
@@ -48,7 +48,7 @@ fn read(directory: &Path, bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<Fo
             Err(other) => panic!("{other}"),
         }
     }
-    panic!("the reader comes to no end");
+    panic!("the reader does not end");
 }
 
 /// Checks that a reader of one kind gets all its events. It may skip broken lines of other kinds.

@@ -6,15 +6,15 @@ use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
 use persea_config::ConfigError;
-use persea_plugin::{Lock, LockError};
 use persea_fuzz::{assert_within, characters};
+use persea_plugin::{Lock, LockError};
 
 fuzz_target!(|text: &str| {
     let path = Path::new("project/persea.lock");
     match Lock::parse(path, text) {
         Ok(lock) => {
-            let written = lock.text().expect("what is read can be written");
-            let again = Lock::parse(path, &written).expect("what is written can be read");
+            let written = lock.text().expect("the lock can be written");
+            let again = Lock::parse(path, &written).expect("the written lock can be read");
             assert_eq!(again.entries(), lock.entries());
             for entry in lock.entries() {
                 // Names become parts of file names, and digests decide what may be loaded.

@@ -14,24 +14,26 @@ fuzz_target!(|bytes: &[u8]| {
         .files(Files::new().file("t.py", bytes))
         .install();
     let answer = PythonUnittest::resolve("t.py", &Attributes::new());
-    match answer.expect("a file that can be read has an answer") {
+    match answer.expect("a readable file has an answer") {
         Resolution::Found(runnables) => {
             assert!(!runnables.is_empty());
             let mut seen = BTreeSet::new();
             for runnable in &runnables {
                 let uri = runnable.uri.as_deref().expect("a test has a uri");
-                let name = uri.strip_prefix("t.py:").expect("it is in this file");
-                let (class, method) = name.rsplit_once('.').expect("it is a method");
+                let name = uri.strip_prefix("t.py:").expect("the test is in this file");
+                let (class, method) = name.rsplit_once('.').expect("the test is a method");
                 assert!(!class.is_empty() && method.starts_with("test"), "{uri}");
-                assert!(seen.insert(uri), "{uri} is there twice");
+                assert!(seen.insert(uri), "{uri} is found twice");
             }
         }
         Resolution::NotFound(why) => assert!(why.contains("t.py"), "{why}"),
         Resolution::Corrupt(why) => {
-            let place = why.strip_prefix("t.py:").expect("it is in this file");
+            let place = why
+                .strip_prefix("t.py:")
+                .expect("the position is in this file");
             let mut numbers = place.splitn(3, ':').map(str::parse::<usize>);
             let (Some(Ok(line)), Some(Ok(column))) = (numbers.next(), numbers.next()) else {
-                panic!("{why} has no place");
+                panic!("{why} has no position");
             };
             assert_within(&String::from_utf8_lossy(bytes), line, column, characters);
         }

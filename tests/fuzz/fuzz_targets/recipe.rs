@@ -15,7 +15,10 @@ fuzz_target!(|bytes: &[u8]| {
             in_a_list(bytes, &runnables);
         }
         Resolution::NotFound(why) => {
-            assert!(why.starts_with("r.json is JSON, but not a recipe: "), "{why}");
+            assert!(
+                why.starts_with("r.json is JSON, but not a recipe: "),
+                "{why}"
+            );
             assert!(is_json(bytes), "{why}");
         }
         Resolution::Corrupt(why) => broken(bytes, &why),
@@ -26,7 +29,7 @@ fn resolve(bytes: &[u8]) -> Resolution {
     let _host = Host::new()
         .files(Files::new().file("r.json", bytes))
         .install();
-    Recipe::resolve("r.json", &Attributes::new()).expect("a file that can be read has an answer")
+    Recipe::resolve("r.json", &Attributes::new()).expect("a readable file has an answer")
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -49,7 +52,7 @@ fn check(runnable: &Runnable) {
         for (name, value) in attributes.iter() {
             if let Value::Json(json) = value {
                 let read = serde_json::from_str::<serde_json::Value>(json);
-                assert!(read.is_ok(), "{name} is no JSON: {read:?}");
+                assert!(read.is_ok(), "{name} is not JSON: {read:?}");
             }
         }
     }
@@ -84,7 +87,7 @@ fn broken(bytes: &[u8], why: &str) {
     };
     let mut numbers = place.splitn(3, ':').map(str::parse::<usize>);
     let (Some(Ok(line)), Some(Ok(column))) = (numbers.next(), numbers.next()) else {
-        panic!("{why} has no place");
+        panic!("{why} has no position");
     };
     assert_within(text, line, column, str::len);
 }

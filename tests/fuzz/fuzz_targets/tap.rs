@@ -55,7 +55,7 @@ fn check(bytes: &[u8], verdict: &Verdict) {
         Status::Skip => assert_eq!((*passed, *failed), (0, 0), "{verdict:?}"),
         Status::Fail => assert!(*failed > 0, "{verdict:?}"),
         Status::Error => {}
-        other => panic!("{other:?} is no verdict on TAP"),
+        other => panic!("{other:?} is not a verdict on TAP"),
     }
     assert_eq!(reason.is_none(), *status == Status::Pass, "{verdict:?}");
     if let Some(reason) = reason {

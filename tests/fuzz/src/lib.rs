@@ -14,7 +14,7 @@ pub fn assert_within(text: &str, line: usize, column: usize, width: impl Fn(&str
     };
     assert!(
         column <= width(found) + 1,
-        "{line}:{column} is behind the line's end"
+        "{line}:{column} is behind the end of the line"
     );
 }
 

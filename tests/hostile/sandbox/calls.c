@@ -1,5 +1,6 @@
-/* Makes each system call that the sandbox's filter names, with arguments that no kernel takes, and prints its name and error. Without
- * the filter that is any error but EPERM, as root. The numbers are the C library's. */
+/* Makes each system call that the seccomp filter of the sandbox refuses, with arguments that no kernel accepts, and
+ * prints its name and error. For root without the filter, the error is any but EPERM. The numbers are those of the C
+ * library. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>

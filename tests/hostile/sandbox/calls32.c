@@ -1,4 +1,5 @@
-/* The calls of calls.c by the numbers and the entry of 32-bit programs: `int $0x80` works in 64-bit programs too. */
+/* The system calls of calls.c with the numbers and the entry point of 32-bit programs: `int $0x80` works in 64-bit
+ * programs too. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ static const struct { const char *name; long number, first, second; } CALLS[] = 
 };
 
 int main(void) {
-    /* socketcall(SYS_SOCKET, …), whose arguments are in memory. */
+    /* socketcall(SYS_SOCKET, …). A filter cannot see its arguments, because they are in memory. */
     printf("socketcall %ld\n", call(102, 1, 0));
     fflush(stdout);
     for (unsigned n = 0; n < sizeof CALLS / sizeof *CALLS; n++) {
