@@ -53,20 +53,17 @@ fn trap_names_its_source_line() {
     sandbox.run(&["run", "unreachable.bad"]).code(1);
     let reason = sandbox.job().reason("unreachable.bad");
     let source = include_str!("guests/resolver/src/lib.rs");
-    let line = source
+    let index = source
         .lines()
         .position(|line| line.contains("wasm32::unreachable()"))
         .unwrap();
-    // Debug information may attribute the instruction to the line of the `match` around it.
-    let lines = [line, line + 1].map(|line| format!("resolver/src/lib.rs:{line}"));
+    // Lines are counted from 1, and a longer number may begin with the same digits.
+    let place = format!("resolver/src/lib.rs:{},", index + 1);
     assert!(
         reason.contains("wasm `unreachable` instruction executed"),
         "{reason}"
     );
-    assert!(
-        lines.iter().any(|line| reason.contains(line.as_str())),
-        "{lines:?}: {reason}"
-    );
+    assert!(reason.contains(&place), "{place}: {reason}");
 }
 
 #[test]
