@@ -298,6 +298,15 @@ include!(concat!(env!("OUT_DIR"), "/builtins.rs"));
 /// The variable by which a user names the directory that all tests of the job share. It is not removed at the end.
 const COMMON_TMPDIR: &str = "AVOCADO_TESTS_COMMON_TMPDIR";
 
+/// Takes the signals that end a command. To be called before [`Place::new`]: the default action would
+/// leave its temporary files.
+fn listen() -> Result<job::Signals, Failure> {
+    job::Signals::listen().map_err(|error| {
+        let error = miette::miette!("cannot listen to signals: {error}");
+        Failure::new(exit::JOB_FAIL, error)
+    })
+}
+
 /// What starts processes on this machine, with the directories that live as long as it: the outer one, and the one in it that
 /// all tasks share.
 struct Place {

@@ -6,7 +6,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::recipes::{noop, shell};
+use crate::support::plugins::install;
+use crate::support::recipes::{noop, programs, shell};
 use crate::support::users::User;
 use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, wait_until};
 
@@ -24,6 +25,13 @@ fn assert_no_panic(ran: &Ran) {
         !all.contains("panicked") && !all.contains("RUST_BACKTRACE"),
         "{ran}"
     );
+}
+
+/// The names of the host's directories for temporary files.
+fn temporary(sandbox: &Sandbox) -> Vec<String> {
+    let entries = std::fs::read_dir(sandbox.root()).unwrap().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("persea-")).collect()
 }
 
 #[test]
@@ -200,17 +208,10 @@ fn host_killed_while_it_makes_a_sandbox_leaves_no_process() {
         host.wait().unwrap();
     }
     sandbox.assert_no_strays();
-    let temporary_directories = || {
-        let entries = std::fs::read_dir(sandbox.root()).unwrap().flatten();
-        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names
-            .filter(|name| name.starts_with("persea-"))
-            .collect::<Vec<_>>()
-    };
     // A killed host leaves its directory, which the next host removes.
-    assert!(!temporary_directories().is_empty());
+    assert!(!temporary(&sandbox).is_empty());
     sandbox.run(&["run", "/bin/true"]).code(0);
-    assert_eq!(temporary_directories(), [""; 0]);
+    assert_eq!(temporary(&sandbox), [""; 0]);
 }
 
 #[test]
@@ -228,4 +229,61 @@ fn temporary_directory_of_a_live_host_is_kept() {
     sandbox.run(&["run", "/bin/true"]).code(0);
     sandbox.file("go", "");
     finish(long).code(0);
+}
+
+#[test]
+fn job_whose_directory_is_removed_or_renamed_ends_with_an_error_that_names_it() {
+    let acts = ["rm -rf $JOB", "mv $JOB $JOB.aside"];
+    for (act, after) in acts.into_iter().flat_map(|act| [(act, 0), (act, 20)]) {
+        let sandbox = Sandbox::new();
+        let script =
+            format!("JOB=${{AVOCADO_TEST_OUTPUTDIR%/test-results/*}}; echo $JOB > job; {act}");
+        sandbox.script("act.sh", &script);
+        let mut tests = programs(&["./act.sh"]);
+        let next = shell("next", "exit 0");
+        tests.extend(std::iter::repeat_n(next, after));
+        sandbox.recipe("job.json", &tests);
+        let args = ["run", "--max-parallel-tasks", "1", "job.json"];
+        let ran = sandbox.run(&args).code(2);
+        let job = sandbox.wait_for("job");
+        let expected = format!("the job's directory {} is gone", job.trim_end());
+        assert!(ran.stderr.contains(&expected), "{ran}");
+        // Another cause would send the user to the shell, which is where it was.
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert!(!all.contains("[Errno 2]"), "{ran}");
+        assert_no_panic(&ran);
+        sandbox.assert_no_strays();
+    }
+}
+
+#[test]
+fn signal_before_the_first_test_leaves_no_temporary_directory() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["hostile-scheduler"]);
+    let settings = [
+        "--set",
+        "run.scheduler=hostile",
+        "--set",
+        "scheduler.hostile.how=never-begins",
+    ];
+    let args = [
+        &["run", "--plugin-dir", "plugins", "/bin/true"],
+        &settings[..],
+    ]
+    .concat();
+    for name in ["INT", "TERM", "HUP"] {
+        let host = sandbox.persea(&args).spawn().unwrap();
+        wait_until("the host has a temporary directory", || {
+            match temporary(&sandbox).is_empty() {
+                true => Err("none yet".to_owned()),
+                false => Ok(()),
+            }
+        });
+        signal(host.id(), name);
+        let ran = finish(host).code(8);
+        let said = "interrupted before the first test";
+        assert!(ran.stderr.contains(said), "{ran}");
+        assert_eq!(temporary(&sandbox), [""; 0]);
+    }
+    sandbox.assert_no_strays();
 }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use execute::control::Signals;
 pub use input::job_file::{JobFile, JobFileError};
 pub use input::resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
 pub use input::variants::VariantsError;
@@ -87,6 +88,9 @@ pub enum JobError {
         "none of these tests has failed in the job whose failures are to be run again: its references were others"
     )]
     NoneAgain,
+    /// A signal came before the first task could start.
+    #[error("interrupted before the first test")]
+    Interrupted,
     /// Its scheduler cannot begin.
     #[error("the scheduler cannot begin: {0}")]
     Scheduler(PluginError),
@@ -116,6 +120,8 @@ pub struct Job {
     pub temp_dir: PathBuf,
     /// Where it says that it has something to release.
     pub pending: Pending,
+    /// What ends it. Listened to since before the first temporary file was made.
+    pub signals: Signals,
 }
 
 /// What a job came to.
@@ -192,16 +198,25 @@ impl Job {
             results_root,
             temp_dir,
             pending,
+            mut signals,
         } = self;
-        load_requirement_resolvers(&catalog, &resolved).await;
-        let root = Some(results_root.as_path());
-        let plan = planner::plan(resolved, &catalog, &config, root, only.as_ref());
-        if only.is_some() && plan.entries.is_empty() {
-            return Err(JobError::NoneAgain);
-        }
-        let plan = Arc::new(plan);
-        let graph = plan.graph(&config)?;
-        let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
+        // Plugins that are compiled may take seconds, for which nobody waits after Ctrl-C.
+        let prepared = async {
+            load_requirement_resolvers(&catalog, &resolved).await;
+            let root = Some(results_root.as_path());
+            let plan = planner::plan(resolved, &catalog, &config, root, only.as_ref());
+            if only.is_some() && plan.entries.is_empty() {
+                return Err(JobError::NoneAgain);
+            }
+            let graph = plan.graph(&config)?;
+            let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
+            Ok((Arc::new(plan), graph, policy))
+        };
+        let (plan, graph, policy) = tokio::select! {
+            biased;
+            () = signals.end() => return Err(JobError::Interrupted),
+            prepared = prepared => prepared?,
+        };
         let total = plan.entries.len();
         let directory = JobDirectory::create(&results_root, &id)?;
         let dependencies = directory::Section::of_requirements(directory.path());
@@ -224,11 +239,6 @@ impl Job {
         spawner.keep_apart(directory.test_results().path(), &running);
         let log = JobLog::new(directory.log()?);
         let mut journal = Journal::create(directory.path())?;
-        let mut signals = control::Signals::listen().map_err(|source| JobError::System {
-            what: "listen to signals",
-            source,
-        })?;
-
         let started = JobStarted {
             job_id: id.to_string(),
             job_dir: directory.path().to_string_lossy().into_owned(),
@@ -365,14 +375,9 @@ async fn until_hurried(
             None => std::future::pending().await,
         }
     };
-    let asked = async {
-        while signals.next().await == control::Request::StandStill {
-            signals.stand_still().await;
-        }
-    };
     tokio::select! {
         () = time_is_up => {}
-        () = asked => {}
+        () = signals.end() => {}
     }
     display::hurry();
 }

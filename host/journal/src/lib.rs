@@ -55,6 +55,15 @@ pub enum JournalError {
         /// What the system said.
         source: io::Error,
     },
+    /// The job's directory was removed or renamed while the job ran.
+    #[error(
+        "the job's directory {} is gone: somebody has removed or renamed it while the job ran",
+        path.display()
+    )]
+    Gone {
+        /// The job's directory.
+        path: PathBuf,
+    },
     /// It could not be read.
     #[error("cannot read the journal {}: {source}", path.display())]
     Read {
@@ -226,10 +235,15 @@ impl Journal {
     }
 
     /// Puts what was added into the file.
+    ///
+    /// # Errors
+    /// [`JournalError::Write`] where the system refuses to write, [`JournalError::Gone`] where the
+    /// file no longer has its path: whatever is written to it then is lost.
     pub fn commit(&mut self) -> Result<(), JournalError> {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        self.check_path()?;
         self.file
             .write_all(&self.buffer)
             .map_err(|source| JournalError::Write {
@@ -241,6 +255,18 @@ impl Journal {
         Ok(())
     }
 
+    /// Looks whether the file still has its path. Costs a microsecond a commit, where waiting for
+    /// the end of the job would cost the user everything that ran after the removal.
+    fn check_path(&self) -> Result<(), JournalError> {
+        match std::fs::symlink_metadata(&self.path) {
+            Err(error) if is_missing(&error) => Err(JournalError::Gone {
+                path: self.path.parent().unwrap_or(&self.path).to_path_buf(),
+            }),
+            // Another error, as of a network that is down, says nothing about the path.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// A reader that follows what is committed until the journal is dropped.
     pub fn follow(&self) -> Result<Reader, JournalError> {
         Reader::new(&self.path, Some(Arc::clone(&self.progress)))
@@ -250,6 +276,11 @@ impl Journal {
 /// Whether the job in a directory runs: then it has its journal's lock.
 pub fn is_in_use(job_dir: &Path) -> bool {
     File::open(job_dir.join(FILE_NAME)).is_ok_and(|file| is_locked(&file))
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// Takes the lock, unless somebody else has it.
@@ -446,6 +477,31 @@ mod tests {
         }
         drop(journal);
         assert_eq!(follower.join().unwrap(), (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn commit_names_the_directory_that_was_removed_or_renamed() {
+        let root = tempfile::tempdir().unwrap();
+        let acts: [fn(&Path); 3] = [
+            |job| std::fs::remove_dir_all(job).unwrap(),
+            |job| std::fs::rename(job, job.with_extension("aside")).unwrap(),
+            |job| std::fs::remove_file(job.join(FILE_NAME)).unwrap(),
+        ];
+        for (number, act) in acts.into_iter().enumerate() {
+            let job = root.path().join(number.to_string());
+            std::fs::create_dir(&job).unwrap();
+            let mut journal = Journal::create(&job).unwrap();
+            let begun = Event::JobStarted(Cow::Owned(started()));
+            journal.append(1, None, &begun).unwrap();
+            journal.commit().unwrap();
+            act(&job);
+            journal.commit().unwrap();
+            let paused = Event::JobPaused(Cow::default());
+            journal.append(2, None, &paused).unwrap();
+            let error = journal.commit().unwrap_err().to_string();
+            let expected = format!("the job's directory {} is gone", job.display());
+            assert!(error.starts_with(&expected), "{error}");
+        }
     }
 
     #[test]

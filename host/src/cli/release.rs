@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Context, Failure, Place, exit, say, warn};
+use super::{Context, Failure, Place, exit, listen, say, warn};
 use persea_job as job;
 use persea_job::{Pending, Undo, results_root};
 
@@ -38,6 +38,7 @@ impl Release {
         catalog.load_requirement_resolvers().await;
         let config = Arc::new(context.config.clone());
         let mut code = exit::OK;
+        let mut signals = listen()?;
         for directory in jobs {
             if is_elsewhere(&directory) {
                 warn(format_args!(
@@ -59,7 +60,13 @@ impl Release {
                 spawner,
                 temp_dir: common,
             };
-            let released = undo.job(&directory, &pending).await;
+            let released = tokio::select! {
+                biased;
+                () = signals.end() => {
+                    return Err(Failure::new(exit::INTERRUPTED, miette::miette!("interrupted")));
+                }
+                released = undo.job(&directory, &pending) => released,
+            };
             let released = released.map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
             for (requirement, done) in released {
                 match done {

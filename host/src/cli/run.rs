@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::release::release_line;
-use super::{Context, Failure, Place, again, exit, warn};
+use super::{Context, Failure, Place, again, exit, listen, warn};
 use persea_config::Config;
 use persea_display::{Display, Live, Plain, Screen, Shown, Silent, totals};
 use persea_job as job;
@@ -184,6 +184,7 @@ impl Run {
         )?;
         refuse_warnings(&resolutions, &context.config)?;
 
+        let signals = listen()?;
         let Place {
             spawner,
             common,
@@ -251,6 +252,7 @@ impl Run {
             results_root,
             temp_dir: common,
             pending,
+            signals,
         };
         let done = job.run(&mut screen).await;
         let closing = match &done {
@@ -268,6 +270,7 @@ impl Run {
             | JobError::NoneAgain
             | JobError::NoScheduler { .. }
             | JobError::Scheduler(_) => Failure::with(exit::JOB_FAIL, error),
+            JobError::Interrupted => Failure::with(exit::INTERRUPTED, error),
         })?;
         Ok(code(&summary, &config) | if unloaded { exit::JOB_FAIL } else { exit::OK })
     }

@@ -447,13 +447,17 @@ impl Dispatcher<'_> {
         self.check(state, written);
     }
 
-    /// A journal that cannot be written ends the job: nothing that happens after is kept.
+    /// Ends the job where the journal cannot be written: nothing that happens after is kept.
     fn check(&mut self, state: &mut State, written: Result<(), JournalError>) {
         if let Err(error) = written
             && state.journal_error.is_none()
         {
+            let stop = match error {
+                JournalError::Gone { .. } => Stop::Directory,
+                _ => Stop::Journal,
+            };
             state.journal_error = Some(error);
-            self.stop(state, Stop::Journal);
+            self.stop(state, stop);
         }
     }
 }

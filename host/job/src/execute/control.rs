@@ -14,6 +14,8 @@ pub(crate) enum Stop {
     Timeout,
     /// The journal cannot be written any more.
     Journal,
+    /// The job's directory was removed or renamed.
+    Directory,
 }
 
 impl Stop {
@@ -23,6 +25,7 @@ impl Stop {
             Self::User => "Test interrupted: Interrupted by user",
             Self::Timeout => "Test interrupted: Job timeout reached",
             Self::Journal => "Test interrupted: The journal cannot be written",
+            Self::Directory => "Test interrupted: The job's directory is gone",
         }
     }
 }
@@ -45,9 +48,10 @@ pub(crate) enum Request {
     StandStill,
 }
 
-/// The signals that the host minds while a job runs. One that was ignored when the host started, as by `nohup`, is not
-/// listened to: it stays ignored.
-pub(crate) struct Signals {
+/// The signals that the host minds while a job is prepared and runs. One that was ignored when the
+/// host started, as by `nohup`, is not listened to: it stays ignored.
+#[derive(Debug)]
+pub struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     hangup: Option<Signal>,
@@ -56,7 +60,11 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    pub(crate) fn listen() -> std::io::Result<Self> {
+    /// Takes the place of the default actions: from now on, signals wait until they are asked for.
+    ///
+    /// # Errors
+    /// The system refuses a handler.
+    pub fn listen() -> std::io::Result<Self> {
         use rustix::process::Signal;
         let ignored = Ignored::read();
         let listen = |number: Signal| {
@@ -71,6 +79,13 @@ impl Signals {
             stop: listen(Signal::TSTP)?,
             go_on: signal(SignalKind::from_raw(Signal::CONT.as_raw()))?,
         })
+    }
+
+    /// Waits until the job is to end. A request to stand still is met meanwhile.
+    pub async fn end(&mut self) {
+        while self.next().await == Request::StandStill {
+            self.stand_still().await;
+        }
     }
 
     /// The next request. Can be dropped and asked again without losing one.

@@ -41,9 +41,14 @@ fn output(host: &dyn TaskHost, output: wit::Output) -> Result<spawner::Output, E
         wit::Output::Discard => spawner::Output::Discard,
         wit::Output::Pipe => spawner::Output::Pipe,
         wit::Output::File(name) => {
-            let path = host
-                .file(checked(&name)?)
-                .map_err(|error| io_error(&name, &error))?;
+            let path = host.file(checked(&name)?).map_err(|error| Error {
+                // `not-found` and `not-permitted` are about the program.
+                code: "io".to_owned(),
+                message: format!(
+                    "the task's directory for the file {name} cannot be made: {error}"
+                ),
+                ..io_error(&name, &error)
+            })?;
             spawner::Output::File(path)
         }
     })

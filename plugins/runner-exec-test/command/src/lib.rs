@@ -103,12 +103,14 @@ pub fn command(task: &Task) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// Returns the result of a test whose program could not be started. Where the error has an errno,
-/// the reason is Avocado's, which is Python's message for that errno.
+/// Returns the result of a test whose program could not be started: Avocado's message where the system
+/// refused the program itself, the host's own message for everything else.
 pub fn not_started(task: &Task, error: Error) -> Outcome {
     let errno = error.detail.integer("os-error").unwrap_or_default();
     let program = task.runnable.uri.as_deref().unwrap_or_default();
-    Outcome::error(match ending::errno(errno) {
+    // The code `io` is about what a program needs: an output file, memory, a helper that lives.
+    let refused = (error.code != "io").then(|| ending::errno(errno));
+    Outcome::error(match refused.flatten() {
         Some(text) => format!("[Errno {errno}] {text}: '{program}'"),
         None => error.message,
     })

@@ -164,7 +164,7 @@ fn failed_start_has_avocados_message() {
         let task = Task::new("1-t", Runnable::new("exec-test").uri(uri));
         not_started(&task, error)
     };
-    let errno = |number| Error::new("io", "no").with("os-error", number);
+    let errno = |number| Error::new("not-found", "no").with("os-error", number);
     assert_eq!(
         said("nope", errno(2)),
         Outcome::error("[Errno 2] No such file or directory: 'nope'")
@@ -174,6 +174,11 @@ fn failed_start_has_avocados_message() {
         Outcome::error("[Errno 13] Permission denied: './t.sh'")
     );
     assert_eq!(said("t", errno(1000)), Outcome::error("no"));
+    let no_file = "the output file /r/1-t/stdout can't be opened: no such file or directory";
+    assert_eq!(
+        said("/bin/sh", Error::new("io", no_file).with("os-error", 2)),
+        Outcome::error(no_file)
+    );
     assert_eq!(
         said("t", Error::new("io", "the container is gone")),
         Outcome::error("the container is gone")

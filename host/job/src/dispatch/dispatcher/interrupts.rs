@@ -14,6 +14,7 @@ impl Dispatcher<'_> {
             Stop::User => "interrupted by the user",
             Stop::Timeout => "the job's time is up",
             Stop::Journal => "the journal cannot be written",
+            Stop::Directory => "the job's directory is gone",
         };
         state.stopped = Some(why);
         state.control.send_modify(|control| {
@@ -25,6 +26,7 @@ impl Dispatcher<'_> {
             (Stop::User, true) => "Interrupt requested again: running tests are being killed.",
             (Stop::Timeout, _) => "The job's time is up: running tests are being ended.",
             (Stop::Journal, _) => "The journal cannot be written: running tests are being ended.",
+            (Stop::Directory, _) => "The job's directory is gone: running tests are being ended.",
         });
     }
 

@@ -23,6 +23,9 @@ impl Scheduler for Hostile {
             .to_owned();
         match self.how.as_str() {
             "refuses" => Err(Error::new("invalid", "not with me")),
+            "never-begins" => loop {
+                black_box(&self.how);
+            },
             _ => Ok(()),
         }
     }
@@ -45,7 +48,9 @@ impl Scheduler for Hostile {
             };
         }
         if self.how == "last" {
-            return Ok(ready.last().map_or(Choice::Wait, |last| Choice::Start(*last)));
+            return Ok(ready
+                .last()
+                .map_or(Choice::Wait, |last| Choice::Start(*last)));
         }
         if self.asked == 1 {
             return Ok(Choice::Start(ready[0]));
