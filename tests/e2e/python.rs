@@ -85,6 +85,63 @@ fn reason_shows_why_the_interpreter_cannot_start() {
 }
 
 #[test]
+fn log_of_a_test_is_there_while_the_test_runs() {
+    let sandbox = Sandbox::new();
+    let script = "test -f \"$AVOCADO_TEST_LOGFILE\" && echo own >> \"$AVOCADO_TEST_LOGFILE\"";
+    sandbox.script("quiet.sh", "test -f \"$AVOCADO_TEST_LOGFILE\"");
+    sandbox.script("logs.sh", script);
+    sandbox.file(
+        "test_a.py",
+        "import os, unittest\n\
+         class T(unittest.TestCase):\n    \
+         def test(self): self.assertTrue(os.path.isfile(os.environ['AVOCADO_TEST_LOGFILE']))\n",
+    );
+    for options in [["--set", "run.batches=false"], ["--spawner", "sandbox"]] {
+        let args = ["run", "./quiet.sh", "./logs.sh", "test_a.py"];
+        sandbox.run(&[&args[..], &options[..]].concat()).code(0);
+        assert_eq!(sandbox.job().artifact("./logs.sh", "debug.log"), "own\n");
+    }
+    sandbox.run(&["run", "test_a.py"]).code(0);
+}
+
+#[test]
+fn results_name_only_directories_and_files_that_exist() {
+    let sandbox = Sandbox::new();
+    sandbox.script("quiet.sh", "true");
+    sandbox.script("talks.sh", "echo x");
+    sandbox.script("fails.sh", "exit 1");
+    sandbox.recipe("job.json", &[json!({"kind": "noop", "uri": "noop"})]);
+    sandbox.file("test_a.py", format!("import unittest\n{PASSING_CLASS}"));
+    let tests = [
+        "./quiet.sh",
+        "./talks.sh",
+        "./fails.sh",
+        "job.json",
+        "test_a.py",
+    ];
+    let args = [&["run", "--retries", "1"], &tests[..]].concat();
+    sandbox.run(&args).code(1);
+    let job = sandbox.job();
+    let results = job.results();
+    let tests = results["tests"].as_array().unwrap();
+    assert_eq!(tests.len(), 5);
+    for test in tests {
+        for key in ["logdir", "logfile"] {
+            let path = test[key].as_str().unwrap();
+            let exists = std::path::Path::new(path).exists();
+            assert_eq!(exists, path != "<unknown>", "{test}");
+        }
+    }
+    let known = tests.iter().filter(|test| test["logfile"] != "<unknown>");
+    assert_eq!(known.count(), 3, "{results}");
+    let again = sandbox
+        .run(&["report", "--format", "json", "latest"])
+        .code(0);
+    let again: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(again["tests"], results["tests"]);
+}
+
+#[test]
 fn users_common_directory_is_used_and_kept() {
     let sandbox = Sandbox::new();
     let kept = sandbox.file("common/kept", "x");

@@ -171,9 +171,9 @@ fn only_tasks_with_output_have_a_directory() {
             let files = std::fs::read_dir(&path).unwrap().count();
             let stdout = std::fs::read_to_string(path.join("stdout")).unwrap();
             match name.rsplit_once('_').unwrap().1 {
-                "marks.sh" => assert_eq!((files, stdout.as_str()), (3, ""), "{name}"),
+                "marks.sh" => assert_eq!((files, stdout.as_str()), (4, ""), "{name}"),
                 "says.sh" => {
-                    assert_eq!(files, 2, "{name}");
+                    assert_eq!(files, 3, "{name}");
                     let directory = format!("/test-results/{name}\n");
                     assert!(stdout.ends_with(&directory), "{stdout}");
                 }

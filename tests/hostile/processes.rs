@@ -170,7 +170,7 @@ fn assert_harmless(kind: &str, script: &str, status: &str, options: &[&str]) {
 
 #[test]
 fn links_in_place_of_output_are_not_reported() {
-    let links = "cd \"$AVOCADO_TEST_OUTPUTDIR\" || exit 7; rm -f stdout stderr
+    let links = "cd \"$AVOCADO_TEST_OUTPUTDIR\" || exit 7; rm -f stdout stderr debug.log
                  ln -s /etc/passwd stdout; ln -s /etc/passwd stderr; mkfifo debug.log; exit 1";
     let (sandbox, _) = hostile(&script(links), &[], 1);
     let job = sandbox.job();
@@ -184,14 +184,15 @@ fn links_in_place_of_output_are_not_reported() {
 
 #[test]
 fn pipe_in_place_of_the_log_is_not_opened() {
-    assert_harmless("shell", "mkfifo debug.log; exit 1", "FAIL", &[]);
+    let pipe = "rm debug.log; mkfifo debug.log; exit 1";
+    assert_harmless("shell", pipe, "FAIL", &[]);
     assert_harmless("swap", "mkfifo planted secret", "FAIL", &[]);
 }
 
 #[test]
 fn link_in_place_of_the_log_is_not_followed() {
-    assert_harmless("shell", "ln -s $V/profile debug.log; exit 1", "FAIL", &[]);
-    assert_harmless("shell", "ln -s $V/new debug.log; exit 1", "FAIL", &[]);
+    assert_harmless("shell", "ln -sf $V/profile debug.log; exit 1", "FAIL", &[]);
+    assert_harmless("shell", "ln -sf $V/new debug.log; exit 1", "FAIL", &[]);
 }
 
 #[test]

@@ -79,6 +79,9 @@ pub struct TaskFinished {
     pub elapsed: u64,
     /// Its directory, relative to the job's.
     pub directory: String,
+    /// Whether the directory exists: it does not where the test has left nothing.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub has_directory: bool,
     /// The runnable's tags.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub tags: Attributes,
@@ -113,6 +116,16 @@ impl TaskFinished {
     pub fn title(&self) -> &str {
         self.title.as_deref().unwrap_or(&self.name)
     }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+// serde asks for a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_yes(is: &bool) -> bool {
+    *is
 }
 
 // serde asks for a reference.

@@ -10,7 +10,7 @@ use std::path::Path;
 use persea_helper::removal;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags, chmod, fchmod, fstat,
-    lremovexattr, mkdirat, openat, openat2, renameat, renameat_with, statat, symlinkat,
+    lremovexattr, mkdirat, mknodat, openat, openat2, renameat, renameat_with, statat, symlinkat,
 };
 use rustix::io::Errno;
 
@@ -42,6 +42,15 @@ impl Held {
     /// A file in it to be written to at its end. It is made where it is missing.
     pub fn append(&self, name: &str) -> io::Result<File> {
         self.file(name, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)
+    }
+
+    /// Makes an empty file of this path below the directory, in one system call.
+    ///
+    /// # Errors
+    /// Something has that name, or the system refuses to make the file.
+    pub fn make_file(&self, path: &str) -> io::Result<()> {
+        let mode = Mode::from_raw_mode(0o644);
+        Ok(mknodat(&self.0, path, FileType::RegularFile, mode, 0)?)
     }
 
     fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
@@ -218,8 +227,6 @@ mod tests {
     use std::fs;
     use std::io::{Read as _, Write as _};
     use std::os::unix::fs::symlink;
-
-    use rustix::fs::{Mode, mknodat};
 
     use super::*;
 

@@ -113,6 +113,11 @@ impl Document {
             data.text("directory").unwrap_or_default(),
             "/debug.log",
         ];
+        // A test that has left nothing has no directory.
+        let path = |parts| match data.boolean("has-directory") {
+            Some(false) => Field::Text(UNKNOWN),
+            _ => Field::Path(parts),
+        };
         let tags = data.json("tags").filter(|json| is_object(json));
 
         let mut all = Vec::with_capacity(16);
@@ -130,8 +135,8 @@ impl Document {
         all.extend([
             ("id", Field::Text(event.task.as_deref().unwrap_or(UNKNOWN))),
             ("kind", Field::Text(text("kind"))),
-            ("logdir", Field::Path(log_dir.get(..3).unwrap_or_default())),
-            ("logfile", Field::Path(&log_dir)),
+            ("logdir", path(log_dir.get(..3).unwrap_or_default())),
+            ("logfile", path(&log_dir)),
             ("name", Field::Text(text("name"))),
         ]);
         if let Some(code) = data.integer("returncode") {

@@ -236,3 +236,12 @@ proptest! {
         );
     }
 }
+
+#[test]
+fn test_without_a_directory_names_none() {
+    let event = finished("1-a", "a", "PASS").with("has-directory", false);
+    let read = parse(&[started(1), event, ended()]);
+    let test = &read["tests"][0];
+    assert_eq!(test["logdir"], "<unknown>");
+    assert_eq!(test["logfile"], "<unknown>");
+}

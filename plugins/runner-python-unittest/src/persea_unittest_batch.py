@@ -259,8 +259,10 @@ def become_test(request, descriptor, printed):
         os.setpgid(0, 0)
         request.set_variables()
         make_directory(request.output)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        # The test is told this file's path, and may read it.
+        os.close(os.open(os.path.join(request.output, "debug.log"), flags, 0o644))
         for stream, name in ((1, "stdout"), (2, "stderr")):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
             file = os.open(os.path.join(request.output, name), flags, 0o644)
             os.dup2(file, stream)
             os.close(file)

@@ -148,7 +148,7 @@ impl Batch {
     fn begin(&self, (index, assignment): Upcoming) -> Option<Arc<Host>> {
         let Entry { task, .. } = self.plan.entries.get(index)?;
         let shared = &self.shared;
-        let directory = TaskDirectory::new(&shared.test_results, &task.directory);
+        let directory = TaskDirectory::of_test(&shared.test_results, &task.directory);
         let given_at = shared.clock.now();
         let host = Arc::new(Host::new(Arc::clone(shared), index, directory, assignment));
         let mut inner = self.inner();

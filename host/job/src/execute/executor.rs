@@ -90,7 +90,7 @@ pub(crate) async fn execute(
     };
     let given_at = shared.clock.now();
     let spoils = assignment.spoils;
-    let directory = TaskDirectory::new(&shared.test_results, &task.directory);
+    let directory = TaskDirectory::of_test(&shared.test_results, &task.directory);
     let host = Arc::new(Host::new(
         Arc::clone(&shared),
         task.index,

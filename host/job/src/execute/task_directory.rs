@@ -14,11 +14,16 @@ use crate::results::recycled::Spare;
 use persea_spawner::Environment;
 use persea_system::held::Held;
 
+/// The file in a test's directory for messages of the host and of the runner.
+pub(crate) const DEBUG_LOG: &str = "debug.log";
+
 /// A directory, made when something may go into it. Where nothing has, there is none in the end.
 pub(crate) struct TaskDirectory {
     section: Arc<Section>,
     name: String,
     path: PathBuf,
+    /// Whether the directory has an empty [`DEBUG_LOG`] from the beginning.
+    has_log: bool,
     environment: OnceLock<Environment>,
     made: OnceLock<Result<(), Errno>>,
     held: OnceLock<Held>,
@@ -41,11 +46,21 @@ impl TaskDirectory {
             path: section.path().join(name),
             section: Arc::clone(section),
             name: name.to_owned(),
+            has_log: false,
             environment: OnceLock::new(),
             made: OnceLock::new(),
             held: OnceLock::new(),
             files: Mutex::default(),
             gone: OnceLock::new(),
+        }
+    }
+
+    /// The directory of a test. Processes of the test are told the path of its [`DEBUG_LOG`], so
+    /// that file is there before the first of them starts.
+    pub(crate) fn of_test(section: &Arc<Section>, name: &str) -> Self {
+        Self {
+            has_log: true,
+            ..Self::new(section, name)
         }
     }
 
@@ -96,9 +111,22 @@ impl TaskDirectory {
     fn make_or_reuse(&self) -> io::Result<()> {
         let parent = self.parent()?;
         let spares = self.private().is_none().then(|| self.section.spares());
-        match spares.and_then(|spares| spares.take(parent, &self.name)) {
-            Some(files) => self.files().others = files,
-            None => parent.make(&self.name)?,
+        let others = match spares.and_then(|spares| spares.take(parent, &self.name)) {
+            Some(files) => files,
+            None => {
+                parent.make(&self.name)?;
+                Vec::new()
+            }
+        };
+        let mut files = self.files();
+        files.others = others;
+        if self.has_log {
+            let is_log = |file: &String| file == DEBUG_LOG;
+            if !files.others.iter().any(is_log) {
+                parent.make_file(&format!("{}/{DEBUG_LOG}", self.name))?;
+            }
+            files.others.retain(|file| !is_log(file));
+            files.own.push(DEBUG_LOG.to_owned());
         }
         Ok(())
     }
@@ -271,7 +299,7 @@ mod tests {
 
     /// The directory of a task whose program printed this into these files.
     fn ended(section: &Arc<Section>, name: &str, files: &[(&str, &str)]) -> TaskDirectory {
-        let directory = TaskDirectory::new(section, name);
+        let directory = TaskDirectory::of_test(section, name);
         for (file, text) in files {
             let path = directory.output(file).unwrap();
             fs::write(&path, text).unwrap();
@@ -298,11 +326,32 @@ mod tests {
         assert!(!second.settle() && !second.exists());
         assert!(ended(&section, "3", &[("stdout", "x"), ("stderr", "")]).settle());
         assert_eq!(names(&section), ["3"]);
-        assert_eq!(fs::read_dir(section.path().join("3")).unwrap().count(), 2);
+        let mut files: Vec<_> = fs::read_dir(section.path().join("3"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        files.sort();
+        assert_eq!(files, ["debug.log", "stderr", "stdout"]);
         assert!(!ended(&section, "4", &silent).settle());
         let path = section.path().to_owned();
         drop((section, second));
         assert!(path.join("3").exists() && !path.join("4").exists());
+    }
+
+    #[test]
+    fn log_of_a_test_is_there_when_its_directory_is_made_or_used_again() {
+        let (_dir, section) = section();
+        for name in ["1", "2"] {
+            let test = ended(&section, name, &[("stdout", "")]);
+            let log = test.path().join(DEBUG_LOG);
+            assert_eq!(log.metadata().unwrap().len(), 0);
+            assert!(!test.settle());
+        }
+        let batch = TaskDirectory::new(&section, "batch.1");
+        batch.output("stderr").unwrap();
+        fs::write(batch.path().join("stderr"), "x").unwrap();
+        assert!(batch.settle());
+        assert!(!batch.path().join(DEBUG_LOG).exists());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use crate::execute::executor::Shared;
-use crate::execute::task_directory::TaskDirectory;
+use crate::execute::task_directory::{DEBUG_LOG, TaskDirectory};
 use persea_journal as journal;
 use persea_model::names::printable;
 use persea_model::{Attributes, Outcome};
@@ -405,7 +405,7 @@ impl TaskHost for Host {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if matches!(*held, DebugLog::Closed) {
-            *held = match self.directory.append("debug.log") {
+            *held = match self.directory.append(DEBUG_LOG) {
                 Ok(file) => DebugLog::Open(file),
                 Err(error) => self.log_is_lost(&error),
             };

@@ -57,6 +57,7 @@ pub(super) fn record(
             u64::try_from(ran.elapsed.as_nanos()).unwrap_or(u64::MAX)
         }),
         directory: format!("{}/{}", persea_model::names::TEST_RESULTS, task.directory),
+        has_directory: ran.is_some_and(|ran| ran.has_directory),
         tags,
         suite: task.runnable.suite().map(str::to_owned),
         variant: task.runnable.more.get("variant").cloned(),
@@ -70,7 +71,7 @@ pub(super) fn record(
 }
 
 /// The names in `task-finished` that are the host's.
-const RESERVED: [&str; 17] = [
+const RESERVED: [&str; 18] = [
     "suite",
     "title",
     "attempts",
@@ -84,6 +85,7 @@ const RESERVED: [&str; 17] = [
     "started",
     "elapsed",
     "directory",
+    "has-directory",
     "tags",
     "variant",
     "whiteboard",

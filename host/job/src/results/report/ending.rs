@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use persea_journal::{
     Event, EventKind, JobFinished, JournalError, Line, Reader, TaskFinished, TaskPlanned, is_in_use,
@@ -46,6 +46,15 @@ impl Ending {
                 _ => {}
             }
         }
+        let mut reader = Reader::open(job_dir)?;
+        // Reports name the directory in which the job ran, also those of a copy of it.
+        let ran_in = match reader.next_event(&[EventKind::JobStarted])? {
+            Some(record) => match record.event {
+                Event::JobStarted(started) => PathBuf::from(&started.job_dir),
+                _ => job_dir.to_path_buf(),
+            },
+            None => job_dir.to_path_buf(),
+        };
         let mut lines = Vec::new();
         let mut reader = Reader::open(job_dir)?;
         while let Some(record) = reader.next_event(&[EventKind::TaskPlanned])? {
@@ -55,7 +64,9 @@ impl Ending {
             };
             tally.add(Status::Error);
             let start = started.get(&task).copied();
-            let end = end(&task, planned.into_owned(), start, reason);
+            let mut end = end(&task, planned.into_owned(), start, reason);
+            let directory = std::fs::symlink_metadata(ran_in.join(&end.directory));
+            end.has_directory = directory.is_ok_and(|it| it.is_dir());
             let event = Event::TaskFinished(Cow::Owned(end));
             lines.push(made(time, Some(task), &event));
         }
@@ -99,6 +110,7 @@ fn end(id: &str, planned: TaskPlanned<'_>, started: Option<u64>, reason: &str) -
         started,
         elapsed: 0,
         directory: format!("{TEST_RESULTS}/{}", task_directory(id)),
+        has_directory: false,
         tags: tags.collect(),
         suite: runnable.suite().map(str::to_owned),
         variant: runnable.more.get("variant").cloned(),
