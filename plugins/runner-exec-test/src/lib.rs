@@ -2,7 +2,7 @@
 //! program writes straight into the task's files `stdout` and `stderr`; this plugin reads none of
 //! its output. Does not know how a program is started: see `persea-exec-command`.
 
-use persea_exec_command::{CLEAR_ENV, commands, in_words, not_started, return_code};
+use persea_exec_command::{CLEAR_ENV, commands, describe_exit, return_code, start_failure};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{Command, Exit};
 
@@ -28,15 +28,15 @@ impl ProgramRunner for ExecTest {
     fn judge(task: &Task, end: Result<Exit, Error>) -> Result<Outcome, Error> {
         let exit = match end {
             Ok(exit) => exit,
-            Err(error) => return Ok(not_started(task, error)),
+            Err(error) => return Ok(start_failure(task, error)),
         };
         let code = return_code(&exit);
         let outcome = if skip_codes(&task.settings)?.contains(&code) {
-            Outcome::skip(in_words(&exit))
+            Outcome::skip(describe_exit(&exit))
         } else if code == 0 {
             Outcome::pass()
         } else {
-            Outcome::fail(in_words(&exit))
+            Outcome::fail(describe_exit(&exit))
         };
         Ok(outcome.with("returncode", code))
     }

@@ -2,7 +2,7 @@
 //!
 //! Does not know about starting interpreters or reading their pipes.
 
-use persea_exec_command::{in_words, return_code};
+use persea_exec_command::{describe_exit, return_code};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::Exit;
 use persea_plugin_sdk::status;
@@ -62,7 +62,7 @@ impl Line {
         if status == Status::Pass && exit.code != Some(0) {
             outcome = Outcome::warn(format!(
                 "the test passed, but its process {}",
-                in_words(exit)
+                describe_exit(exit)
             ))
             .with("returncode", return_code(exit));
         }
@@ -83,7 +83,7 @@ impl Line {
 pub(crate) fn no_report(exit: &Exit) -> Outcome {
     Outcome::error(format!(
         "the test's process {} before the test was done",
-        in_words(exit)
+        describe_exit(exit)
     ))
     .with("returncode", return_code(exit))
 }
@@ -91,7 +91,7 @@ pub(crate) fn no_report(exit: &Exit) -> Outcome {
 /// The outcome of a test whose interpreter ended before it ran the test. The reason contains the
 /// error message from the task's file `stderr`.
 pub(crate) fn interpreter_ended(exit: &Exit) -> Outcome {
-    let ended = in_words(exit);
+    let ended = describe_exit(exit);
     let mut reason = format!("the Python interpreter {ended} before it had run the test");
     let stderr = status::read_artifact("stderr", 0, MAX_STDERR).unwrap_or_default();
     let message = error_message(&String::from_utf8_lossy(&stderr));

@@ -19,7 +19,7 @@ mod text;
 mod verdict;
 mod yaml;
 
-use persea_exec_command::{CLEAR_ENV, commands, in_words, not_started, return_code};
+use persea_exec_command::{CLEAR_ENV, commands, describe_exit, return_code, start_failure};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{Command, Exit};
 use persea_plugin_sdk::status;
@@ -64,7 +64,7 @@ impl ProgramRunner for Tap {
                 let verdict = read("stdout", parser)?;
                 Ok(outcome(&exit, verdict, lenient))
             }
-            Err(error) => Ok(not_started(task, error)),
+            Err(error) => Ok(start_failure(task, error)),
         }
     }
 }
@@ -103,7 +103,7 @@ fn outcome(exit: &Exit, verdict: Verdict, lenient: bool) -> Outcome {
     let mut status = verdict.status;
     let code = return_code(exit);
     let append =
-        |reason: Option<String>| reason.map(|reason| format!("{reason}; {}", in_words(exit)));
+        |reason: Option<String>| reason.map(|reason| format!("{reason}; {}", describe_exit(exit)));
     match status {
         _ if code == 0 => {}
         // The exit often explains why a stream is incomplete or missing.
@@ -115,7 +115,10 @@ fn outcome(exit: &Exit, verdict: Verdict, lenient: bool) -> Outcome {
         _ if lenient => {}
         _ => {
             status = Status::Fail;
-            let exit_reason = format!("{}, although its TAP reports no failure", in_words(exit));
+            let exit_reason = format!(
+                "{}, although its TAP reports no failure",
+                describe_exit(exit)
+            );
             reason = Some(match reason {
                 Some(reason) => format!("{exit_reason} ({reason})"),
                 None => exit_reason,

@@ -63,7 +63,7 @@ pub fn return_code(exit: &Exit) -> i64 {
 }
 
 /// Describes an exit: `exited with code 3`, `ended by signal 11 (SIGSEGV)`.
-pub fn in_words(exit: &Exit) -> String {
+pub fn describe_exit(exit: &Exit) -> String {
     let Some(code) = exit.code else {
         let number = exit.signal.unwrap_or_default();
         let index = usize::try_from(number)

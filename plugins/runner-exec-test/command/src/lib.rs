@@ -10,7 +10,7 @@
 
 mod ending;
 
-pub use ending::{in_words, return_code};
+pub use ending::{describe_exit, return_code};
 
 use persea_plugin_sdk::process::{Command, Output};
 use persea_plugin_sdk::{Error, Outcome, Task, Value};
@@ -105,7 +105,7 @@ pub fn command(task: &Task) -> Result<Command, Error> {
 
 /// Returns the result of a test whose program could not be started: Avocado's message where the system
 /// refused the program itself, the host's own message for everything else.
-pub fn not_started(task: &Task, error: Error) -> Outcome {
+pub fn start_failure(task: &Task, error: Error) -> Outcome {
     let errno = error.detail.integer("os-error").unwrap_or_default();
     let program = task.runnable.uri.as_deref().unwrap_or_default();
     // The code `io` is about what a program needs: an output file, memory, a helper that lives.

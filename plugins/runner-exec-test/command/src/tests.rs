@@ -162,7 +162,7 @@ fn bare_name_is_looked_for_in_path_and_then_in_the_working_directory() {
 fn failed_start_has_avocados_message() {
     let said = |uri: &str, error: Error| {
         let task = Task::new("1-t", Runnable::new("exec-test").uri(uri));
-        not_started(&task, error)
+        start_failure(&task, error)
     };
     let errno = |number| Error::new("not-found", "no").with("os-error", number);
     assert_eq!(
@@ -187,7 +187,7 @@ fn failed_start_has_avocados_message() {
 
 #[test]
 fn exits_have_words_and_pythons_return_code() {
-    let said = |exit: Exit| (in_words(&exit), return_code(&exit));
+    let said = |exit: Exit| (describe_exit(&exit), return_code(&exit));
     assert_eq!(said(Exit::code(3)), ("exited with code 3".into(), 3));
     assert_eq!(
         said(Exit::signal(1)),
