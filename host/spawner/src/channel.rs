@@ -1,9 +1,10 @@
-//! One connection to a helper: numbers the requests, sends them, and hands each reply to whoever waits for it. It works over
-//! any pair of byte streams, and must not know how the helper came to the other end, nor what the requests are for.
+//! One connection to a helper: numbers the requests, sends them, and hands each reply to whoever
+//! waits for it. It works over any pair of byte streams, and must not know how the helper came to
+//! the other end, nor what the requests are for.
 //!
-//! Every method can be called from anywhere at once, and dropping its future at any point leaves the connection sound: what
-//! is sent is sent whole, and a reply that nobody waits for any more is dropped. When the connection ends, everybody who
-//! waits, now or later, is told.
+//! Every method can be called from anywhere at once, and dropping its future at any point leaves
+//! the connection sound: what is sent is sent whole, and a reply that nobody waits for any more is
+//! dropped. When the connection ends, everybody who waits, now or later, is told.
 
 use std::future::poll_fn;
 use std::io;
@@ -22,39 +23,42 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::SpawnError;
 
-/// Called once when the connection has ended and both streams are dropped: clears up at the other end, within bounded time,
-/// and says what happened.
+/// Awaited once when the connection has ended and both streams are dropped. It cleans up at the
+/// helper's end within bounded time, and returns what happened, for people.
 pub(super) type Aftermath = Pin<Box<dyn Future<Output = String> + Send>>;
 
-/// Called when a process that waits for its turn has started.
+/// Called when a queued process has started.
 pub(super) type OnStart = Box<dyn FnOnce() + Send>;
 
-/// An exit that may be waited for more than once.
+/// An exit that several callers can wait for.
 pub(super) type ExitWatch = watch::Receiver<Option<Exit>>;
 
-/// How long is waited for a helper's word that it has ended, before its connection is taken for broken.
+/// How long a closed helper may take to close its end: 5 s. Then the connection counts as broken.
 pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long the helper may take to end what runs and then itself. It gives up on what the kernel holds after half of it.
+/// How long the helper may take to end its processes and itself: 20 s. The helper itself gives up
+/// on a process that hangs in the kernel after half of that.
 pub(super) const END_WITHIN: Duration = Duration::from_secs(20);
 
-/// How long is listened to a helper that can't be told anything any more. One that has died is heard to its end at once.
-const HEARD_OUT_WITHIN: Duration = Duration::from_secs(1);
+/// How long the host still reads from a helper that it can no longer write to: 1 s. The output of a
+/// dead helper is read to its end at once.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How often a helper is heard that has enough to do until then: every 4 ms, all helpers at the same time.
-const HEARD_EVERY: Duration = Duration::from_millis(4);
+/// How often the host reads from a helper whose queue is long: every 4 ms, from all helpers at the
+/// same time.
+const READ_INTERVAL: Duration = Duration::from_millis(4);
 
-/// A greeting comes at once; what takes longer is no helper.
-const GREET_WITHIN: Duration = Duration::from_secs(20);
+/// How long the greeting may take: 20 s. A helper greets at once.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(20);
 
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 pub(super) struct Channel {
     environment: Arc<str>,
     state: Mutex<State>,
-    /// There is something to send that could not be sent at once, or the connection is to be closed.
+    /// Wakes the writer: bytes could not be sent at once, or the connection is closing.
     wake_writer: Notify,
-    /// Nothing can be sent any more: what was told before is heard, and that is the end.
+    /// Wakes the reader: nothing can be sent any more, so it reads what is left and ends.
     broken: Notify,
     dead: watch::Sender<bool>,
 }
@@ -65,26 +69,26 @@ struct State {
     unsent: Vec<u8>,
     pending: PendingRequests<Waiter>,
     last_id: Id,
-    /// How long the last process of those that had their turn has run.
-    last_turn: Duration,
-    /// At the last exit nothing was left.
+    /// The running time of the queued process that ended last.
+    last_queued_run: Duration,
+    /// The last exit left neither a process nor a file behind.
     clean: bool,
-    /// The host wants no more of it.
+    /// The host is closing the connection.
     closing: bool,
     reason: Option<Arc<str>>,
 }
 
-/// Who waits for the replies to a request.
+/// The waiter of a request.
 enum Waiter {
-    /// One reply.
+    /// Gets one reply.
     Reply(oneshot::Sender<Reply>),
-    /// `Started` or `StartFailed`, and then the exit.
+    /// Gets `Started` or `StartFailed`, and then the exit.
     Child(Option<oneshot::Sender<Reply>>, watch::Sender<Option<Exit>>),
-    /// A call when its turn has come, and then one reply.
-    Turn(Option<OnStart>, oneshot::Sender<Reply>),
+    /// A queued process: a call when it has started, and then one reply.
+    Queued(Option<OnStart>, oneshot::Sender<Reply>),
 }
 
-/// Why what came from the helper ends the connection.
+/// A message of the helper that ends the connection.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error(transparent)]
@@ -94,7 +98,7 @@ enum Broken {
 }
 
 impl Channel {
-    /// Greets the helper; then the connection serves itself on the current runtime.
+    /// Greets the helper, and starts the connection's reader and writer on the current runtime.
     pub(super) async fn open<R, W>(
         environment: Arc<str>,
         mut reader: R,
@@ -108,7 +112,7 @@ impl Channel {
     {
         let mut frames = FrameReader::with_limit(MAX_REPLY);
         let greeting = greet(&mut reader, &mut writer, &mut frames, &hello);
-        let failure = match tokio::time::timeout(GREET_WITHIN, greeting).await {
+        let failure = match tokio::time::timeout(GREETING_TIMEOUT, greeting).await {
             Ok(Ok(())) => None,
             Ok(Err(failure)) => Some(failure),
             Err(_) => Some(None),
@@ -134,7 +138,7 @@ impl Channel {
                 unsent: Vec::new(),
                 pending: PendingRequests::default(),
                 last_id: 0,
-                last_turn: Duration::ZERO,
+                last_queued_run: Duration::ZERO,
                 clean: true,
                 closing: false,
                 reason: None,
@@ -178,7 +182,8 @@ impl Channel {
         Ok(id)
     }
 
-    /// Waits for a request's reply. Taken apart from [`Channel::request`] for those who must not lose it.
+    /// Waits for a request's reply. Taken apart from [`Channel::request`] for those who must not
+    /// lose it.
     pub(super) async fn reply(
         &self,
         told: &mut oneshot::Receiver<Reply>,
@@ -192,8 +197,8 @@ impl Channel {
         self.reply(&mut told).await
     }
 
-    /// Starts a process. Its reply is `StartFailed`, or, if it's quiet, `Exited`, or else `Started`; then the exit comes by
-    /// the watch.
+    /// Starts a process. Its reply is `StartFailed`, or, if it's quiet, `Exited`, or else
+    /// `Started`; then the exit comes by the watch.
     pub(super) fn start(
         &self,
         start: Start,
@@ -209,19 +214,20 @@ impl Channel {
         Ok((id, told, exit))
     }
 
-    /// Starts a process when it's its turn. Its reply is `StartFailed` or `Exited`.
+    /// Queues a process. Its reply is `StartFailed` or `Exited`.
     pub(super) fn start_queued(
         &self,
         start: Start,
         on_start: OnStart,
     ) -> Result<(Id, oneshot::Receiver<Reply>), SpawnError> {
         let (tell, told) = oneshot::channel();
-        let waiter = Waiter::Turn(Some(on_start), tell);
+        let waiter = Waiter::Queued(Some(on_start), tell);
         let id = self.send_with(|id| Request::Start { id, start }, waiter)?;
         Ok((id, told))
     }
 
-    /// Sends what is not answered. When the connection has ended, there is nothing to be done any more.
+    /// Sends what is not answered. When the connection has ended, there is nothing to be done any
+    /// more.
     pub(super) fn tell(&self, request: &Request) {
         let _ = self.send(&mut self.state(), request);
     }
@@ -280,11 +286,12 @@ impl Channel {
         }
         let idle = state.unsent.is_empty();
         encode(request, &mut state.unsent).map_err(|e| SpawnError::Invalid(e.to_string()))?;
-        // Nearly always it can go at once, which saves waking the writer. If something is waiting already, the writer is
-        // awake or will be woken, and it must keep its place in the stream's list of those who wait.
+        // Nearly always the bytes can be sent at once, which saves waking the writer. If bytes are
+        // waiting already, the writer is awake or will be woken, and its waker must stay registered
+        // with the stream.
         if idle {
-            let mut nobody = Context::from_waker(Waker::noop());
-            if !matches!(state.flush(&mut nobody), Poll::Ready(Ok(()))) {
+            let mut no_waker = Context::from_waker(Waker::noop());
+            if !matches!(state.flush(&mut no_waker), Poll::Ready(Ok(()))) {
                 self.wake_writer.notify_one();
             }
         }
@@ -303,7 +310,8 @@ impl Channel {
                     let _ = writer.shutdown().await;
                 }
                 if flushed.is_ok() {
-                    // The other end has seen the end of its input. If it doesn't end, it is given up.
+                    // The helper has seen the end of its input. The host gives up if the helper
+                    // does not end.
                     let _ = tokio::time::timeout(END_WITHIN, self.closed()).await;
                 }
                 self.broken.notify_one();
@@ -335,20 +343,20 @@ impl Channel {
             };
             let received = async {
                 if over_at.is_none()
-                    && let Some(later) = self.heard_at()
+                    && let Some(later) = self.read_at()
                 {
                     tokio::time::sleep_until(later).await;
                 }
-                // Where there's always something to read, others have their turn too.
+                // Yields even if there is always something to read.
                 tokio::task::consume_budget().await;
                 reader.read(&mut buffer).await
             };
             tokio::select! {
                 biased;
                 () = is_over => break None,
-                // A task that has ended is not to pay for what came after it: what was told before is still heard.
+                // Replies that were sent before the connection broke still count for their tasks.
                 () = self.broken.notified() => {
-                    over_at.get_or_insert_with(|| tokio::time::Instant::now() + HEARD_OUT_WITHIN);
+                    over_at.get_or_insert_with(|| tokio::time::Instant::now() + DRAIN_TIMEOUT);
                 }
                 received = received => match received {
                     Ok(0) => break None,
@@ -358,7 +366,7 @@ impl Channel {
             }
         };
         drop(reader);
-        // The writer's task may hold it; then it is woken by `close`.
+        // The writer may own the stream; then `close` wakes it.
         let writer = self.state().writer.take();
         drop(writer);
         let mut reason = aftermath.await;
@@ -370,28 +378,29 @@ impl Channel {
             state.reason = Some(reason.into());
             state.pending.take()
         };
-        // Dropping what they wait for wakes them.
+        // Dropping the waiters wakes their callers.
         drop(waiting);
         self.dead.send_replace(true);
         self.wake_writer.notify_one();
     }
 
-    /// Until when what the helper tells may gather, because it has enough to do. To hear of several ends at once, and of several helpers, takes
-    /// much less time of a processor than to wake up for each, and it's the tests that want the processors.
-    fn heard_at(&self) -> Option<tokio::time::Instant> {
+    /// The time at which the host reads from the helper again, while the helper's queue is long;
+    /// none to read at once. To read several exits at once, and from several helpers, takes much
+    /// less processor time than to wake up for each, and the tests need that time.
+    fn read_at(&self) -> Option<tokio::time::Instant> {
         let enough = {
             let state = self.state();
             let waiting = u32::try_from(state.pending.queued_starts()).unwrap_or(u32::MAX);
-            state.last_turn.saturating_mul(waiting) > HEARD_EVERY + HEARD_EVERY / 2
+            state.last_queued_run.saturating_mul(waiting) > READ_INTERVAL + READ_INTERVAL / 2
         };
         enough.then(|| {
-            // All see the same beats.
+            // By the wall clock, so that all channels wake up together.
             let now = SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
-            let since = now.as_nanos() % HEARD_EVERY.as_nanos();
+            let since = now.as_nanos() % READ_INTERVAL.as_nanos();
             let left =
-                HEARD_EVERY.saturating_sub(Duration::from_nanos(since.try_into().unwrap_or(0)));
+                READ_INTERVAL.saturating_sub(Duration::from_nanos(since.try_into().unwrap_or(0)));
             tokio::time::Instant::now() + left
         })
     }
@@ -400,7 +409,7 @@ impl Channel {
         while let Some(frame) = frames.next_frame()? {
             let reply: Reply = decode(frame)?;
             let mut state = self.state();
-            // Nobody waits any more where the future was dropped: what can't be sent is nobody's.
+            // Sending fails if the future of the waiter was dropped; then nobody needs the reply.
             match state.pending.accept(&reply)? {
                 Matched::HelperFailed => {
                     if let Reply::Failed { message, .. } = reply {
@@ -412,7 +421,7 @@ impl Channel {
                         let _ = waiting.send(reply);
                     }
                 }
-                Matched::Started(Waiter::Turn(on_start, _)) => {
+                Matched::Started(Waiter::Queued(on_start, _)) => {
                     let on_start = on_start.take();
                     drop(state);
                     if let Some(on_start) = on_start {
@@ -439,7 +448,9 @@ impl Waiter {
             }
             (Waiter::Child(None, _), _) => {}
             (
-                Waiter::Reply(waiting) | Waiter::Turn(_, waiting) | Waiter::Child(Some(waiting), _),
+                Waiter::Reply(waiting)
+                | Waiter::Queued(_, waiting)
+                | Waiter::Child(Some(waiting), _),
                 _,
             ) => {
                 let _ = waiting.send(reply);
@@ -454,7 +465,7 @@ impl State {
         match reply {
             Reply::Exited { exit, .. } => {
                 self.clean = exit.clean;
-                self.last_turn = Duration::from_nanos(exit.duration_ns);
+                self.last_queued_run = Duration::from_nanos(exit.duration_ns);
             }
             Reply::TaskEnded { .. } => self.clean = true,
             Reply::Started { .. }
@@ -495,7 +506,8 @@ where
 {
     let mut bytes = Vec::new();
     encode_greeting(hello, &mut bytes)?;
-    // If it can't be sent, then because nobody is there; what they said first is worth reading all the same.
+    // If it can't be sent, then because nobody is there; what they said first is worth reading all
+    // the same.
     let _ = writer.write_all(&bytes).await;
     let _ = writer.flush().await;
     let mut buffer = [0; 4096];

@@ -70,7 +70,7 @@ async fn an_unread_channel_holds_nobody_up_for_ever() {
     environment.closed().await;
 }
 
-/// That a process which had its turn has started and ended.
+/// The replies for a queued process that has started and ended.
 fn ran(id: Id) -> Vec<u8> {
     let exit = Exit {
         code: Some(0),

@@ -138,7 +138,7 @@ impl Environment {
         self.end(None).await
     }
 
-    /// Ends everything here; or only if it's this child's turn.
+    /// Ends every process of the environment; with `only_for`, only while that queued child runs.
     pub(super) async fn end(&self, only_for: Option<Id>) -> Result<usize, SpawnError> {
         let channel = &self.inner.channel;
         let mut told = channel.request(|id| Request::EndTask { id, only_for })?;

@@ -8,7 +8,7 @@
 //! - `error`: what can go wrong;
 //! - `channel`: requests and replies over any pair of byte streams; `pipe`: one that is let be while they gather;
 //! - `environment`: what the rest of the host uses;
-//! - `turn`: tasks of one process that follow each other in an environment without asking the host in between;
+//! - `turn`: queued tasks of one process, which the helper starts one after the other (pipelining);
 //! - `children`: the host's own child processes, and the strays that come to it when a helper is killed;
 //! - `program`, `launch`: a helper that is a child of the host: its executable, its life;
 //! - `process`: the spawner of this machine; `sandbox`: the same in namespaces of its own, over a layer that takes what is written;

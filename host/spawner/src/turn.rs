@@ -1,5 +1,6 @@
-//! The turn of a task that is one process: it waits in the environment's queue behind others, and is started there without
-//! asking the host. It must not know which task it is, nor where it goes when it has to wait for too long.
+//! Owns one task's process in the queue of an environment: the helper starts it there when the
+//! process before it has ended, without asking the host (pipelining). Does not know which task it
+//! is, or where the task goes if the helper returns the process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,15 +13,15 @@ use super::command::{Command, Exit};
 use super::environment::{Environment, Running, unexpected};
 use super::error::SpawnError;
 
-/// A place in the line of those that wait for their turn in one environment: they ask for their processes in the order of the
-/// line, whichever is ready first.
+/// A position in the order in which tasks queue their processes in one environment. A task that is
+/// ready early waits for those before it.
 pub struct InLine {
     before: Option<oneshot::Receiver<()>>,
     asked: oneshot::Sender<()>,
 }
 
 impl InLine {
-    /// The next place in a line; `last` is the one before, at first none. Afterwards it is this one.
+    /// Creates the position behind `last` (none for the first one), and stores the new one there.
     pub fn next(last: &mut Option<oneshot::Receiver<()>>) -> InLine {
         let (asked, was_asked) = oneshot::channel();
         InLine {
@@ -29,7 +30,7 @@ impl InLine {
         }
     }
 
-    /// Waits until the one before has asked, or does not want to any more.
+    /// Waits until the task before has queued its process, or has given up its position.
     async fn come_up(&mut self) -> QueuePosition {
         match self.before.take() {
             None => QueuePosition::First,
@@ -41,15 +42,15 @@ impl InLine {
     }
 }
 
-/// One task's turn in an environment.
+/// One task's process in the queue of an environment.
 pub struct Turn {
     environment: Environment,
     phase: Mutex<Phase>,
-    /// Until it has asked.
+    /// None once the process is queued.
     in_line: Mutex<Option<InLine>>,
     on_start: Arc<dyn Fn() + Send + Sync>,
     started: Arc<AtomicBool>,
-    /// Should the helper die before the start, the task can wait elsewhere.
+    /// Whether the task can wait in another environment if the helper dies before the start.
     patient: bool,
     helper_died: AtomicBool,
     not_now: Notify,
@@ -57,24 +58,25 @@ pub struct Turn {
 
 #[derive(Clone, Copy)]
 enum Phase {
-    /// Nothing runs or waits.
+    /// The process is not queued yet.
     Before,
-    /// It waits or runs.
+    /// The process is queued or runs.
     Given(Id),
-    /// It has run.
+    /// The process has ended.
     Over {
         left: usize,
-        /// What was left could be ended.
+        /// Whether its left-over processes were ended.
         clean: bool,
         took: Duration,
     },
-    /// Nobody wants it any more.
+    /// The process is not to be started any more.
     Refused,
 }
 
 impl Turn {
-    /// A turn in `environment`; `on_start` is called when its process starts. When the helper dies before that, a patient
-    /// one ends with [`Turn::not_now`], another with the error.
+    /// Creates the turn of a task in `environment`. `on_start` is called when the process starts.
+    /// If the helper dies before that, a patient turn ends with [`Turn::not_now`], and any other
+    /// with the error.
     pub fn new(
         environment: Environment,
         in_line: InLine,
@@ -97,8 +99,8 @@ impl Turn {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts the process when its turn comes, and waits for its end; what it leaves is ended too. Does not return when
-    /// the turn does not come: then [`Turn::not_now`] does.
+    /// Queues the process and waits for its end; the helper then ends its left-over processes.
+    /// Never returns if the helper returns the process; then [`Turn::not_now`] does.
     pub async fn run(&self, command: Command) -> Result<Exit, SpawnError> {
         let program = command.program.clone();
         let in_line = self
@@ -108,7 +110,7 @@ impl Turn {
             .take();
         let (line, in_line) = match in_line {
             Some(mut in_line) => (in_line.come_up().await, Some(in_line)),
-            // Its first program was none.
+            // The first of the task's programs does not exist.
             None => (QueuePosition::Following, None),
         };
         let asked = {
@@ -124,13 +126,14 @@ impl Turn {
                 Phase::Refused => None,
                 Phase::Given(_) | Phase::Over { .. } => {
                     return Err(SpawnError::Invalid(format!(
-                        "{program} can't be run: a task that waits for its turn is one process, and this is another"
+                        "{program} can't be run: a queued task is one process, and this would be a \
+                         second"
                     )));
                 }
             }
         };
         if let Some(InLine { asked, .. }) = in_line {
-            // Whoever is next may be gone.
+            // Fails if the next task has given up its position.
             let _ = asked.send(());
         }
         let channel = self.environment.channel();
@@ -196,17 +199,17 @@ impl Turn {
         std::future::pending().await
     }
 
-    /// Waits until it is clear that the process does not get its turn here: it has not been started, and won't be.
+    /// Waits until it is certain that the process will not start in this environment.
     pub async fn not_now(&self) {
         self.not_now.notified().await;
     }
 
-    /// Whether it did not get its turn because the helper died.
+    /// Whether the process did not start because the helper died.
     pub fn helper_died(&self) -> bool {
         self.helper_died.load(Ordering::Acquire)
     }
 
-    /// How long its process has run, when it has ended.
+    /// The running time of the process, once it has ended.
     pub fn took(&self) -> Option<Duration> {
         match *self.phase() {
             Phase::Over { took, .. } => Some(took),
@@ -214,7 +217,7 @@ impl Turn {
         }
     }
 
-    /// Sends a signal to every process of the task. If its turn has not come, it's given back.
+    /// Sends a signal to every process of the task, or withdraws the process if it is still queued.
     pub async fn signal_all(&self, signal: i32) -> Result<(), SpawnError> {
         let phase = {
             let mut phase = self.phase();
@@ -237,14 +240,14 @@ impl Turn {
         }
     }
 
-    /// Ends every process of the task, and says how many it has left.
+    /// Ends every process of the task. Returns how many were left behind.
     pub async fn end(&self) -> Result<usize, SpawnError> {
         let phase = *self.phase();
         match phase {
             Phase::Over {
                 left, clean: true, ..
             } => Ok(left),
-            // What could not be ended by itself says why.
+            // `EndTask` tries again, and its reply has the reason.
             Phase::Over { clean: false, .. } => self.environment.end(None).await,
             Phase::Given(child) => self.environment.end(Some(child)).await,
             Phase::Before | Phase::Refused => Ok(0),
