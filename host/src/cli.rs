@@ -7,13 +7,13 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::fmt::format;
 
+use persea_config::settings;
 use persea_config::{Config, SafeDirectories, UserDirs};
 use persea_display as display;
-use persea_job as job;
+use persea_model::SpawnerKind;
 use persea_model::names::{printable, printable_json, printable_lines};
 use persea_plugin::{Catalog, Grants, LOCK_FILE, Lock, LockError, Power, Sources, compile};
-use persea_spawner as spawner;
-use persea_spawner::{ISOLATING, ProcessSpawner, SandboxSpawner, Spawner, Visibility};
+use persea_spawner::{Setup, Spawner, descriptor};
 use persea_static_helper::HELPER;
 use persea_system::temporary::Temporary;
 use persea_system::threads;
@@ -223,7 +223,7 @@ impl Context {
             named: self.named.clone(),
             dirs: self
                 .config
-                .texts("plugins.dirs")
+                .get(settings::PLUGINS_DIRS)
                 .into_iter()
                 .map(PathBuf::from)
                 .collect(),
@@ -262,12 +262,12 @@ impl Context {
         let open = self.grants.of(Power::Process).iter();
         if let Some(open) = open
             .into_iter()
-            .find(|name| !ISOLATING.contains(&name.as_str()))
+            .find(|name| !SpawnerKind::parse(name).is_some_and(SpawnerKind::is_isolating))
         {
             let error = miette::miette!(
                 help = "`persea plugin add FILE --grant process=…` locks a plugin that may use another",
                 "--grant process={open}: a plugin that no lock binds is only given spawners that isolate: {}",
-                ISOLATING.join(", ")
+                SpawnerKind::isolating().join(", ")
             );
             return Err(Failure::new(exit::FAIL, error));
         }
@@ -300,8 +300,8 @@ const COMMON_TMPDIR: &str = "AVOCADO_TESTS_COMMON_TMPDIR";
 
 /// Takes the signals that end a command. To be called before [`Place::new`]: the default action would
 /// leave its temporary files.
-fn listen() -> Result<job::Signals, Failure> {
-    job::Signals::listen().map_err(|error| {
+fn listen() -> Result<persea_job::Signals, Failure> {
+    persea_job::Signals::listen().map_err(|error| {
         let error = miette::miette!("cannot listen to signals: {error}");
         Failure::new(exit::JOB_FAIL, error)
     })
@@ -316,8 +316,8 @@ struct Place {
 }
 
 impl Place {
-    /// With the spawner of that name, as it is configured.
-    async fn new(spawner: &str, context: &Context) -> Result<Self, Failure> {
+    /// With a spawner, as it is configured.
+    async fn new(spawner: SpawnerKind, context: &Context) -> Result<Self, Failure> {
         threads::reserved().await.map_err(Failure::of)?;
         let outer = Temporary::new().map_err(|error| {
             let help = "set TMPDIR to a directory that is there and that you may write to";
@@ -325,8 +325,8 @@ impl Place {
         })?;
         let own = std::env::var_os(COMMON_TMPDIR).map(PathBuf::from);
         let common = match own {
-            // A sandbox shows its tests no other directory that they may write to.
-            Some(own) if spawner != SandboxSpawner::NAME && own.is_dir() => {
+            // An isolating spawner shows its tests no other directory that they may write to.
+            Some(own) if !spawner.is_isolating() && own.is_dir() => {
                 std::path::absolute(own).map_err(Failure::of)?
             }
             _ => {
@@ -335,40 +335,29 @@ impl Place {
                 common
             }
         };
-        let root = outer.path().to_path_buf();
-        let spawner: Box<dyn Spawner> = match spawner {
-            SandboxSpawner::NAME => {
-                let directory = std::env::current_dir().map_err(Failure::of)?;
-                let visibility = visibility(context, &directory);
-                let made = SandboxSpawner::new(HELPER, root, directory, &visibility);
-                Box::new(made.map_err(|error| Failure::with(exit::JOB_FAIL, error))?)
-            }
-            _ => Box::new(ProcessSpawner::new(HELPER, root)),
+        let Context { config, dirs, .. } = context;
+        let own = [&dirs.config, &dirs.state, &dirs.cache]
+            .into_iter()
+            .cloned();
+        let jobs = [
+            persea_job::default_results(dirs),
+            persea_job::results_root(config, dirs),
+        ];
+        let setup = Setup {
+            helper: HELPER,
+            temporary: outer.path().to_path_buf(),
+            directory: std::env::current_dir().map_err(Failure::of)?,
+            home: dirs.home.clone(),
+            private: own.chain(jobs).collect(),
+            config,
         };
+        let spawner = (descriptor(spawner).make)(setup)
+            .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
         Ok(Self {
             spawner,
             common,
             outer,
         })
-    }
-}
-
-/// What tests in a sandbox do not see, and what they see all the same.
-fn visibility(context: &Context, directory: &Path) -> Visibility {
-    let Context { config, dirs, .. } = context;
-    let paths = |name| {
-        let paths = config.texts(name).into_iter();
-        paths
-            .map(|path| spawner::resolve(&path, &dirs.home, directory))
-            .collect()
-    };
-    let private = [&dirs.config, &dirs.state, &dirs.cache];
-    let jobs = [job::default_results(dirs), job::results_root(config, dirs)];
-    Visibility {
-        homes: spawner::homes(&dirs.home),
-        private: private.into_iter().cloned().chain(jobs).collect(),
-        hide: paths("spawner.sandbox.hide"),
-        show: paths("spawner.sandbox.show"),
     }
 }
 

@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use persea_config::KNOWN;
+use persea_config::SETTINGS;
 use persea_guest_build::{Guest, Target, Toolchain};
 use serde_json::Value;
 
@@ -254,17 +254,17 @@ fn files_functions_and_tests_named_in_the_book_exist() {
 #[test]
 fn book_documents_every_setting() {
     let page = read("docs/settings.md");
-    for known in KNOWN {
-        let default = if known.default == "null" {
+    for setting in SETTINGS {
+        let default = if setting.default == "null" {
             ""
         } else {
-            &format!("`{}`", known.default)
+            &format!("`{}`", setting.default)
         };
-        let row = format!("| `{}` | {default} |", known.name).replace("|  |", "| |");
+        let row = format!("| `{}` | {default} |", setting.name).replace("|  |", "| |");
         let found = page.lines().find(|line| line.starts_with(&row));
         let found =
             found.unwrap_or_else(|| panic!("docs/settings.md has no row that begins: {row}"));
-        let who = format!("| {} | {} |", known.project.words(), known.about);
+        let who = format!("| {} | {} |", setting.project.words(), setting.about());
         assert!(found.ends_with(&who), "{found}");
     }
     let ran = Sandbox::new().run(&["plugin", "list", "--json"]).code(0);

@@ -167,7 +167,10 @@ fn unusable_shebang_is_explained_in_the_reason() {
         assert!(reason.contains(r#""/bin/sh\r""#), "{reason}");
     }
     let reason = job.reason("./lost.sh");
-    assert!(reason.contains("/no/such/shell, does not exist"), "{reason}");
+    assert!(
+        reason.contains("/no/such/shell, does not exist"),
+        "{reason}"
+    );
 }
 
 #[test]

@@ -18,16 +18,19 @@ use serde_json::Value;
 use persea_model::Attributes;
 use persea_system::small_file::{self, SMALL};
 
-mod known;
+mod key;
 mod lookup;
 mod project;
 mod safe;
+pub mod settings;
 mod shape;
 mod user_dirs;
-pub use known::{KNOWN, Known};
+pub use key::{Choice, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Text, Texts};
+pub use key::{Time, Verdict};
 pub use lookup::{RESOURCES, SHARED_LIMIT, is_known, limit, limits, of_result_format, project};
 pub use project::{NotTaken, Project};
 pub use safe::{Foreign, OpenError, SafeDirectories};
+pub use settings::{SETTINGS, Setting};
 pub use shape::Shape;
 pub use user_dirs::UserDirs;
 
@@ -125,7 +128,7 @@ impl fmt::Display for Origin {
 }
 
 /// All settings that are set, with where each came from.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     values: BTreeMap<String, (Value, Origin)>,
     not_taken: Vec<NotTaken>,
@@ -170,7 +173,31 @@ pub fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<
     })
 }
 
+impl Default for Config {
+    /// The defaults of all settings.
+    fn default() -> Self {
+        let mut config = Self::empty();
+        for setting in SETTINGS {
+            let default: Value = serde_json::from_str(setting.default).unwrap_or_default();
+            if !default.is_null() {
+                let name = setting.name.to_owned();
+                config.values.insert(name, (default, Origin::Default));
+            }
+        }
+        config
+    }
+}
+
 impl Config {
+    const fn empty() -> Self {
+        Self {
+            values: BTreeMap::new(),
+            not_taken: Vec::new(),
+            added: BTreeMap::new(),
+            foreign: None,
+        }
+    }
+
     /// Reads every layer. `files` and `assignments` are those of the command line; a file that is named there must exist.
     pub fn load(
         dirs: &UserDirs,
@@ -178,13 +205,6 @@ impl Config {
         assignments: &[String],
     ) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        for known in KNOWN {
-            let default: Value = serde_json::from_str(known.default).unwrap_or_default();
-            if !default.is_null() {
-                let name = known.name.to_owned();
-                config.values.insert(name, (default, Origin::Default));
-            }
-        }
         let standard = [
             PathBuf::from("/etc/persea/config.toml"),
             dirs.config.join("config.toml"),
@@ -193,9 +213,9 @@ impl Config {
             config.file(&path, small_file::open(&path), false, Origin::File)?;
         }
         // First what comes over the project, as it says whether the project is followed.
-        let mut nearer = Self::default();
+        let mut nearer = Self::empty();
         nearer.load_nearer(files, assignments)?;
-        let lists = match nearer.set_by(safe::SETTING) {
+        let lists = match nearer.set_by(settings::PROJECT_SAFE_DIRECTORIES.name()) {
             Some(_) => &nearer,
             None => &config,
         };
@@ -218,7 +238,7 @@ impl Config {
             Err(OpenError::Io(error)) => Err(error),
             Ok(file) => Ok(file),
         };
-        let mut project = Self::default();
+        let mut project = Self::empty();
         project.file(path, opened, false, Origin::Project)?;
         self.adopt(project);
         Ok(())
@@ -243,8 +263,8 @@ impl Config {
                 && setting.contains("__")
             {
                 let setting = setting.replace("__", ".").to_ascii_lowercase();
-                let mut known = KNOWN.iter().map(|known| known.name);
-                let name_of = known.find(|known| is_variable_of(&setting, known));
+                let mut names = SETTINGS.iter().map(|row| row.name);
+                let name_of = names.find(|name| is_variable_of(&setting, name));
                 self.set(
                     name_of.unwrap_or(&setting),
                     parse_value(value),
@@ -270,7 +290,12 @@ impl Config {
     }
 
     /// Sets a value from an option of the command line.
-    pub fn set_option(&mut self, name: &str, value: impl Into<Value>) {
+    pub fn set_option<K: Kind>(&mut self, key: Key<K>, value: impl Into<Value>) {
+        self.set(key.name(), value.into(), Origin::CommandLine);
+    }
+
+    /// Sets a value from the command line under a name that holds the name of a plugin or a world.
+    pub fn set_raw(&mut self, name: &str, value: impl Into<Value>) {
         self.set(name, value.into(), Origin::CommandLine);
     }
 
@@ -381,9 +406,20 @@ impl Config {
         set.map(|(name, (value, origin))| (name.as_str(), value, origin))
     }
 
-    /// A value as it is.
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    /// The value of a setting.
+    pub fn get<K: Kind>(&self, key: Key<K>) -> K::Value<'_> {
+        let value = self.raw(key.name()).and_then(K::read);
+        value.unwrap_or_else(K::unset)
+    }
+
+    /// The value of a setting that a plugin declares or whose name holds the name of a plugin; none where it is not set.
+    pub fn raw(&self, name: &str) -> Option<&Value> {
         self.set_by(name).map(|(value, _)| value)
+    }
+
+    /// A list of texts under a name that holds the name of a plugin or a world; empty where it is not set.
+    pub fn raw_texts(&self, name: &str) -> Vec<String> {
+        self.raw(name).and_then(Texts::read).unwrap_or_default()
     }
 
     /// A value with where it came from.
@@ -412,40 +448,6 @@ impl Config {
             _ => own,
         };
         nearest.filter(|(value, _)| !value.is_null())
-    }
-
-    /// A setting that is true or false; false where it is not set.
-    pub fn flag(&self, name: &str) -> bool {
-        self.get(name).and_then(Value::as_bool).unwrap_or(false)
-    }
-
-    /// A setting that is a whole number.
-    pub fn integer(&self, name: &str) -> Option<u64> {
-        self.get(name).and_then(Value::as_u64)
-    }
-
-    /// A setting that is text.
-    pub fn text(&self, name: &str) -> Option<&str> {
-        self.get(name).and_then(Value::as_str)
-    }
-
-    /// A setting that is a list of texts; empty where it is not set.
-    pub fn texts(&self, name: &str) -> Vec<String> {
-        match self.get(name) {
-            Some(Value::Array(items)) => items
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// A setting that is a time: seconds, or a text such as `5m`. None where it is not set or 0, which means no limit.
-    pub fn duration(&self, name: &str) -> Option<Duration> {
-        self.get(name)
-            .and_then(duration)
-            .filter(|duration| !duration.is_zero())
     }
 }
 

@@ -1,16 +1,21 @@
 //! What is known of a setting by its name: its shape, and what a project may say of it. Owns the names that any plugin, result format or
-//! resource may continue; the settings with one name each are in the table, `known`.
+//! resource may continue; the settings with one name each are in the table, `settings`.
 
 use serde_json::Value;
 
-use super::known::KNOWN;
 use super::project::Project;
+use super::settings::{SETTINGS, Setting};
 use super::shape::Shape;
+
+/// The setting of the host with this name.
+fn setting(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
 
 /// What a project may say of a setting, be it of the host or of a plugin.
 pub fn project(name: &str) -> Project {
-    if let Some(known) = KNOWN.iter().find(|known| known.name == name) {
-        return known.project;
+    if let Some(setting) = setting(name) {
+        return setting.project;
     }
     match result_setting(name) {
         Some((_, OUTPUT)) => Project::InJob,
@@ -42,8 +47,8 @@ pub(super) fn shape(name: &str) -> Option<Shape> {
     if name.starts_with(RESOURCES) {
         return Some(Shape::Amount);
     }
-    if let Some(known) = KNOWN.iter().find(|known| known.name == name) {
-        return Some(known.shape);
+    if let Some(setting) = setting(name) {
+        return Some(setting.shape);
     }
     if let Some((_, what)) = result_setting(name) {
         return Some(match what {
@@ -62,15 +67,13 @@ pub(super) fn shape(name: &str) -> Option<Shape> {
 
 /// Whether the host itself knows a setting. Those of a result format belong to it: where there is none of that name, nobody reads them.
 pub fn is_known(name: &str) -> bool {
-    KNOWN.iter().any(|known| known.name == name)
-        || shape(name).is_some() && result_setting(name).is_none()
+    setting(name).is_some() || shape(name).is_some() && result_setting(name).is_none()
 }
 
 /// Whether a value stands for "not set": JSON's `null`, or an empty text for a setting that has no default.
 pub(super) fn is_off(name: &str, value: &Value) -> bool {
-    let known = KNOWN.iter().find(|known| known.name == name);
-    let unset = || match known {
-        Some(known) => known.default == "null",
+    let unset = || match setting(name) {
+        Some(setting) => setting.default == "null",
         None => result_setting(name).is_some(),
     };
     value.is_null() || value.as_str() == Some("") && unset()
@@ -78,8 +81,7 @@ pub(super) fn is_off(name: &str, value: &Value) -> bool {
 
 /// The default of a setting; null where it has none.
 pub(super) fn default(name: &str) -> Value {
-    let known = KNOWN.iter().find(|known| known.name == name);
-    let default = known.and_then(|known| serde_json::from_str(known.default).ok());
+    let default = setting(name).and_then(|it| serde_json::from_str(it.default).ok());
     default.unwrap_or_default()
 }
 
@@ -104,18 +106,14 @@ pub const SHARED_LIMIT: &str = "stack_kb";
 
 /// The names of the limits that a plugin can have of its own.
 pub fn limits() -> impl Iterator<Item = &'static str> {
-    let names = KNOWN
+    let names = SETTINGS
         .iter()
-        .filter_map(|known| known.name.strip_prefix(LIMITS));
+        .filter_map(|it| it.name.strip_prefix(LIMITS));
     names.filter(|name| *name != SHARED_LIMIT)
 }
 
 /// The shape of such a limit.
 pub fn limit(name: &str) -> Option<Shape> {
-    let mut all = limits().filter(|known| *known == name);
-    all.next().and_then(|name| {
-        let mut known = KNOWN.iter();
-        let known = known.find(|known| known.name.strip_prefix(LIMITS) == Some(name));
-        known.map(|known| known.shape)
-    })
+    let name = limits().find(|limit| *limit == name)?;
+    setting(&format!("{LIMITS}{name}")).map(|setting| setting.shape)
 }

@@ -172,16 +172,17 @@ mod tests {
 
     #[test]
     fn project_adds_to_a_list_and_takes_nothing_from_it() {
-        let name = "spawner.sandbox.hide";
+        let key = super::super::settings::SPAWNER_SANDBOX_HIDE;
+        let name = key.name();
         let list = |all: &[&str]| Value::from(all.to_vec());
         let mut config = Config::default();
         config.set(name, list(&["own"]), Origin::File("own".into()));
         let mut project = Config::default();
         project.set(name, list(&["project"]), Origin::Project("project".into()));
         config.adopt(project);
-        assert_eq!(config.texts(name), ["own", "project"]);
-        config.set_option(name, list(&["typed"]));
-        assert_eq!(config.texts(name), ["typed", "project"]);
+        assert_eq!(config.get(key), ["own", "project"]);
+        config.set_option(key, list(&["typed"]));
+        assert_eq!(config.get(key), ["typed", "project"]);
     }
 
     #[test]

@@ -7,11 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Config, UserDirs};
+use super::{Config, UserDirs, settings};
 use persea_system::small_file;
-
-/// The setting that lists directories.
-pub(super) const SETTING: &str = "project.safe_directories";
 
 /// A project file of another user, which is not followed.
 #[derive(Clone, Debug)]
@@ -40,10 +37,12 @@ impl fmt::Display for Foreign {
         } = self;
         let directory = directory.to_string_lossy();
         let all: Vec<&str> = listed.iter().map(String::as_str).collect();
+        let setting = settings::PROJECT_SAFE_DIRECTORIES;
         let list = serde_json::json!([&all[..], &[&*directory]].concat());
         write!(
             f,
-            "{} is not followed, because it belongs to user {owner} and you are user {user}; to allow it, put `{SETTING} = {list}` into {}",
+            "{} is not followed, because it belongs to user {owner} and you are user {user}; \
+             to allow it, put `{setting} = {list}` into {}",
             path.display(),
             config.display()
         )
@@ -78,7 +77,7 @@ impl SafeDirectories {
         Self {
             user,
             caller: caller.filter(|_| user == 0).and_then(|id| id.parse().ok()),
-            listed: config.texts(SETTING),
+            listed: config.get(settings::PROJECT_SAFE_DIRECTORIES),
             home: dirs.home.clone(),
             config: dirs.config.join("config.toml"),
         }

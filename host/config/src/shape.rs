@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use persea_model::SpawnerKind;
+
 /// What a setting's value looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -61,7 +63,7 @@ impl Shape {
             Self::Order => is_one_of(value, &["given", "failed-first", "longest-first"]),
             Self::IdFormat => value.as_str().is_some_and(is_id_format),
             Self::Scope => is_one_of(value, &["task", "suite", "job", "keep"]),
-            Self::Spawner => is_one_of(value, &["process", "sandbox"]),
+            Self::Spawner => value.as_str().and_then(SpawnerKind::parse).is_some(),
             Self::Verdict => is_one_of(value, &["pass", "fail"]),
         }
     }
@@ -79,7 +81,7 @@ impl Shape {
             Self::Order => "`given`, `failed-first` or `longest-first`",
             Self::IdFormat => "a text in which `{index}` comes before `{name}` and `{variant}`",
             Self::Scope => "`task`, `suite`, `job` or `keep`",
-            Self::Spawner => "`process` or `sandbox`",
+            Self::Spawner => SpawnerKind::EXPECTED,
             Self::Verdict => "`pass` or `fail`",
         }
     }

@@ -31,10 +31,10 @@ fn a_later_layer_wins_and_says_where_it_came_from() {
     )
     .unwrap();
     assert_eq!(
-        config.duration("task.timeout.running"),
+        config.get(settings::TASK_TIMEOUT_RUNNING),
         Some(Duration::from_secs(120))
     );
-    assert!(!config.flag("run.failfast"));
+    assert_eq!(config.get(settings::RUN_FAILFAST), None);
     let origins: BTreeMap<_, _> = config
         .iter()
         .map(|(name, _, origin)| (name, origin.clone()))
@@ -72,12 +72,12 @@ fn a_value_of_the_wrong_shape_is_refused() {
 
 #[test]
 fn every_default_fits_its_shape() {
-    for known in KNOWN {
-        let value: Value = serde_json::from_str(known.default).unwrap();
+    for setting in SETTINGS {
+        let value: Value = serde_json::from_str(setting.default).unwrap();
         assert!(
-            value.is_null() || known.shape.fits(&value),
+            value.is_null() || setting.shape.fits(&value),
             "{}",
-            known.name
+            setting.name
         );
     }
 }

@@ -27,10 +27,7 @@ pub use error::DownloadError;
 
 use kept::Kept;
 use persea_config::Config;
-use persea_spawner::ISOLATING;
-
-/// The largest download where nothing else is configured: 4 GiB.
-const MAX_BYTES: u64 = 4 << 30;
+use persea_config::settings;
 
 /// The longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -93,21 +90,19 @@ impl Downloads {
     /// With the settings `fetch.*`; what is got is kept below `cache`, where there is one. `project` is the directory in which
     /// locations that are no URLs are looked for.
     pub fn new(config: &Config, cache: Option<&Path>, project: &Path) -> Self {
-        let mebibytes = config.integer("fetch.max_mb");
         Self {
             hosts: vec![Hosts {
-                names: config.texts("fetch.hosts"),
+                names: config.get(settings::FETCH_HOSTS),
                 from: "the setting `fetch.hosts`",
             }],
-            files: match config.get("fetch.files") {
-                Some(value) => value == true,
-                // A sandbox may not show what the host can read.
-                None => !ISOLATING.contains(&config.text("run.spawner").unwrap_or_default()),
-            },
-            offline: config.flag("fetch.offline"),
-            unverified: config.flag("fetch.unverified"),
-            max_bytes: mebibytes.map_or(MAX_BYTES, |mb| mb.saturating_mul(1 << 20)),
-            stall: config.duration("fetch.stall"),
+            // An environment that isolates may not show what the host can read.
+            files: config
+                .get(settings::FETCH_FILES)
+                .unwrap_or(!config.get(settings::RUN_SPAWNER).is_isolating()),
+            offline: config.get(settings::FETCH_OFFLINE),
+            unverified: config.get(settings::FETCH_UNVERIFIED),
+            max_bytes: config.get(settings::FETCH_MAX_MB).saturating_mul(1 << 20),
+            stall: config.get(settings::FETCH_STALL),
             kept: cache.map(|cache| Kept::new(cache.join("downloads"))),
             project: project.to_path_buf(),
             project_files: true,

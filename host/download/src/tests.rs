@@ -27,8 +27,8 @@ fn serve(answer: &'static [u8], keep: bool) -> String {
 /// As it is by default.
 fn config() -> Config {
     let mut config = Config::default();
-    config.set_option("fetch.hosts", serde_json::json!(["*"]));
-    config.set_option("fetch.files", true);
+    config.set_option(settings::FETCH_HOSTS, serde_json::json!(["*"]));
+    config.set_option(settings::FETCH_FILES, true);
     config
 }
 
@@ -46,7 +46,7 @@ impl Place {
     }
 
     fn set(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
-        self.config.set_option(name, value);
+        self.config.set_raw(name, value);
         self
     }
 

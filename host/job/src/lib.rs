@@ -37,6 +37,7 @@ use dispatch::slots;
 use execute::{clock, control, executor, supervise};
 use input::own_settings;
 use persea_config::Config;
+use persea_config::settings;
 use persea_display as display;
 use persea_display::{JobBegin, JobLog, Screen};
 use persea_journal::{
@@ -44,7 +45,7 @@ use persea_journal::{
 };
 use persea_model::{Attributes, JobId, Tally};
 use persea_plugin::{Catalog, PluginError};
-use persea_spawner::Spawner;
+use persea_spawner::{Spawner, descriptor};
 use persea_system::threads::{self, NoThread};
 use plan::planner::{self, Plan};
 use plan::{graph, history};
@@ -172,9 +173,9 @@ const MOST_INSTANCES: u32 = 9_000;
 
 /// How many tasks a job runs at once, as configured.
 pub fn parallel(config: &Config) -> usize {
-    match config.integer("run.max_parallel_tasks") {
-        None | Some(0) => std::thread::available_parallelism().map_or(1, usize::from),
-        Some(number) => usize::try_from(number)
+    match config.get(settings::RUN_MAX_PARALLEL_TASKS) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        number => usize::try_from(number)
             .unwrap_or(usize::MAX)
             .min(MOST_PARALLEL),
     }
@@ -298,10 +299,10 @@ impl Job {
         let shared = Arc::new(executor::Shared {
             job: id,
             catalog,
-            batches: config.flag("run.batches"),
-            fresh: spawner.has_snapshots() && config.flag("spawner.sandbox.fresh"),
+            batches: config.get(settings::RUN_BATCHES),
+            fresh: (descriptor(spawner.kind()).is_fresh)(&config),
+            network: (descriptor(spawner.kind()).has_network)(&config),
             spawner,
-            network: config.flag("spawner.sandbox.network"),
             clock: Arc::new(clock::Clock::new()),
             test_results: Arc::clone(directory.test_results()),
             dependencies,
@@ -310,7 +311,7 @@ impl Job {
             times: own_settings::TaskTimes::new(&config),
             grace: supervise::grace(&config),
         });
-        let timeout = config.duration("job.run.timeout");
+        let timeout = config.get(settings::JOB_RUN_TIMEOUT);
         let mut dispatcher = dispatcher::Dispatcher {
             shared: Arc::clone(&shared),
             plan,
@@ -389,7 +390,7 @@ async fn policy(
     planned: (&Plan, &graph::Graph),
     results_root: &Path,
 ) -> Result<Policy, JobError> {
-    let Some(name) = config.text("run.scheduler") else {
+    let Some(name) = config.get(settings::RUN_SCHEDULER) else {
         return Ok(Policy::none());
     };
     let found = catalog.schedulers().find(|plugin| plugin.name == name);

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 pub mod names;
+mod spawner;
 pub mod weight;
 
 use std::borrow::Cow;
@@ -13,6 +14,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use spawner::SpawnerKind;
 
 /// Open data by name, as a JSON object.
 pub type Attributes = Map<String, Value>;

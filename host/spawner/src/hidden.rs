@@ -83,7 +83,7 @@ const OF_MACHINE: [&str; 9] = [
 
 /// What a sandbox is to have of the machine's files, beside the rest.
 #[derive(Clone, Debug, Default)]
-pub struct Visibility {
+pub(super) struct Visibility {
     /// The home directories whose keys and tokens are hidden.
     pub homes: Vec<PathBuf>,
     /// Further paths that are hidden where they exist.
@@ -297,7 +297,7 @@ pub(super) fn copy_directory(upper: &Path, lower: &Path) -> io::Result<()> {
 }
 
 /// What the settings say: `~` is the home directory, and what is not absolute is below `base`.
-pub fn resolve(path: &str, home: &Path, base: &Path) -> PathBuf {
+pub(super) fn resolve(path: &str, home: &Path, base: &Path) -> PathBuf {
     match path.strip_prefix('~') {
         Some("") => home.to_path_buf(),
         Some(rest) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
@@ -306,7 +306,7 @@ pub fn resolve(path: &str, home: &Path, base: &Path) -> PathBuf {
 }
 
 /// The home directories of the user: that of the environment, and that of the list of users.
-pub fn homes(home: &Path) -> Vec<PathBuf> {
+pub(super) fn homes(home: &Path) -> Vec<PathBuf> {
     let uid = rustix::process::getuid().as_raw().to_string();
     let users = std::fs::read("/etc/passwd").unwrap_or_default();
     let of_user = users.split(|byte| *byte == b'\n').find_map(|line| {

@@ -10,6 +10,7 @@
 //! - `environment`: what the rest of the host uses;
 //! - `turn`: queued tasks of one process, which the helper starts one after the other (pipelining);
 //! - `children`: the host's own child processes, and the strays that come to it when a helper is killed;
+//! - `registry`: the list of the spawners, with a descriptor for each;
 //! - `program`, `launch`: a helper that is a child of the host: its executable, its life;
 //! - `process`: the spawner of this machine; `sandbox`: the same in namespaces of its own, over a layer that takes what is written;
 //!   `mounts`, `hidden`, `private`: what that takes; `seccomp`: its filter of system calls. Each further spawner is a file beside them.
@@ -29,6 +30,7 @@ mod pipe;
 mod private;
 mod process;
 mod program;
+mod registry;
 mod sandbox;
 mod seccomp;
 mod turn;
@@ -36,19 +38,13 @@ mod turn;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
+use persea_model::SpawnerKind;
+
 pub use command::{Command, Exit, Input, Output, Stream};
 pub use environment::{Child, Environment};
 pub use error::SpawnError;
-pub use hidden::{Visibility, homes, resolve};
-pub use process::ProcessSpawner;
-pub use sandbox::SandboxSpawner;
+pub use registry::{Descriptor, Setup, descriptor};
 pub use turn::{InLine, Turn};
-
-/// The names of the spawners that keep what runs there from this machine.
-pub const ISOLATING: [&str; 1] = [SandboxSpawner::NAME];
-
-/// The names of all spawners.
-pub const NAMES: [&str; 2] = ["process", SandboxSpawner::NAME];
 
 /// What [`Spawner::open`] answers; boxed, so that spawners can be kept in one list.
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + 'a>>;
@@ -71,8 +67,13 @@ pub struct State {
 
 /// Makes environments of one kind: this machine, a sandbox, a container, another host.
 pub trait Spawner: Send + Sync {
-    /// The name by which users choose it: lower case letters, digits and hyphens.
-    fn name(&self) -> &'static str;
+    /// Which spawner this is.
+    fn kind(&self) -> SpawnerKind;
+
+    /// The name by which users choose the spawner.
+    fn name(&self) -> &'static str {
+        self.kind().name()
+    }
 
     /// Opens an environment for a slot of parallelism. It may be used for any number of tasks, one after the other; when
     /// its helper has died, another one is opened for the slot.
@@ -80,7 +81,7 @@ pub trait Spawner: Send + Sync {
 
     /// Whether its environments can be brought back to an earlier state, and do not see what happens in others.
     fn has_snapshots(&self) -> bool {
-        false
+        descriptor(self.kind()).has_snapshots
     }
 
     /// Opens an environment for a slot in this state, whatever has become of the one before. A name that no

@@ -7,10 +7,23 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use persea_helper::protocol::Isolation;
+use persea_model::SpawnerKind;
 
 use super::launch::{Launch, private_dir};
 use super::program::{Helper, Program};
-use super::{Environment, Opening, SpawnError, Spawner, children};
+use super::{Descriptor, Environment, Opening, SpawnError, Spawner, children};
+
+/// The description of the spawner.
+pub(super) const DESCRIPTOR: Descriptor = Descriptor {
+    kind: SpawnerKind::Process,
+    about: "this machine as it is",
+    settings: &[],
+    has_snapshots: false,
+    has_network: |_| true,
+    is_fresh: |_| false,
+    probe: || Ok(()),
+    make: |setup| Ok(Box::new(ProcessSpawner::new(setup.helper, setup.temporary))),
+};
 
 /// Starts processes on this machine, without any isolation. Each slot has a helper of its own; should that be killed, the
 /// host ends what it leaves. If the host is killed, the helpers end everything.
@@ -18,28 +31,19 @@ use super::{Environment, Opening, SpawnError, Spawner, children};
 /// From the first [`Spawner::open`] on, the process that uses this must start children only through spawners: others would
 /// be taken for strays and ended when a helper dies.
 #[derive(Debug)]
-pub struct ProcessSpawner {
+pub(super) struct ProcessSpawner {
     helper: Helper,
     root: PathBuf,
-    directory: Option<PathBuf>,
 }
 
 impl ProcessSpawner {
     /// With the helper's program (a static executable), and the directory below which work directories are made. That
     /// directory must be there.
-    pub fn new(helper: &'static [u8], temporary: PathBuf) -> ProcessSpawner {
+    pub(super) fn new(helper: &'static [u8], temporary: PathBuf) -> ProcessSpawner {
         ProcessSpawner {
             helper: Helper::new(helper, temporary.clone()),
             root: temporary,
-            directory: None,
         }
-    }
-
-    /// Processes start in this directory unless their command names another. Otherwise it's the host's own.
-    #[must_use]
-    pub fn in_directory(mut self, directory: PathBuf) -> ProcessSpawner {
-        self.directory = Some(directory);
-        self
     }
 
     /// An environment of this name, whose work directory has it too.
@@ -76,16 +80,13 @@ impl ProcessSpawner {
             .stdin(requests.try_clone()?)
             .stdout(replies.try_clone()?)
             .stderr(Stdio::piped());
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
         children::start(&mut command, &[])
     }
 }
 
 impl Spawner for ProcessSpawner {
-    fn name(&self) -> &'static str {
-        "process"
+    fn kind(&self) -> SpawnerKind {
+        DESCRIPTOR.kind
     }
 
     fn open(&self, slot: usize) -> Opening<'_> {

@@ -15,19 +15,22 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use persea_config::{Key, Texts, settings};
 use persea_helper::protocol::Isolation;
 use persea_helper::{GUARD_ARGUMENT, removal};
+use persea_model::SpawnerKind;
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
 
-use super::hidden::{Hidden, Visibility};
+use super::hidden::{Hidden, Visibility, homes, resolve};
 use super::launch::{Launch, Rest, own_variables};
 use super::mounts::{self, Layout, is_plain};
 use super::private::{Layer, Private, Removals};
+use super::process::ProcessSpawner;
 use super::program::Helper;
 use super::{
-    Doing, Environment, Opening, ProcessSpawner, SpawnError, Spawner, State, children, no_snapshot,
-    seccomp,
+    Descriptor, Doing, Environment, Opening, Setup, SpawnError, Spawner, State, children,
+    no_snapshot, seccomp,
 };
 
 /// What it takes besides the kernel, and the Debian packages in which that is.
@@ -54,10 +57,75 @@ const CAPABILITIES: [&str; 11] = [
     "CAP_SYS_CHROOT",
 ];
 
+/// The description of the spawner.
+pub(super) const DESCRIPTOR: Descriptor = Descriptor {
+    kind: SpawnerKind::Sandbox,
+    about: "namespaces of this machine, with a layer over its files that takes what is written",
+    settings: &[
+        settings::SPAWNER_SANDBOX_FRESH.name(),
+        settings::SPAWNER_SANDBOX_HIDE.name(),
+        settings::SPAWNER_SANDBOX_NETWORK.name(),
+        settings::SPAWNER_SANDBOX_SHOW.name(),
+    ],
+    has_snapshots: true,
+    has_network: |config| config.get(settings::SPAWNER_SANDBOX_NETWORK),
+    is_fresh: |config| config.get(settings::SPAWNER_SANDBOX_FRESH),
+    probe,
+    make: |setup| {
+        let visibility = visibility(&setup);
+        let Setup {
+            helper,
+            temporary,
+            directory,
+            ..
+        } = setup;
+        let made = SandboxSpawner::new(helper, temporary, directory, &visibility)?;
+        Ok(Box::new(made))
+    },
+};
+
+/// What tests in a sandbox do not see, and what the user shows them all the same.
+fn visibility(setup: &Setup<'_>) -> Visibility {
+    let paths = |key: Key<Texts>| {
+        let paths = setup.config.get(key).into_iter();
+        let resolved = paths.map(|path| resolve(&path, &setup.home, &setup.directory));
+        resolved.collect()
+    };
+    Visibility {
+        homes: homes(&setup.home),
+        private: setup.private.clone(),
+        hide: paths(settings::SPAWNER_SANDBOX_HIDE),
+        show: paths(settings::SPAWNER_SANDBOX_SHOW),
+    }
+}
+
+/// Finds out whether this machine has the tools of the sandbox and a filter of system calls.
+fn probe() -> Result<(), SpawnError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for (tool, package) in TOOLS {
+        if find(tool, &path).is_none() {
+            return Err(SpawnError::Invalid(format!(
+                "the spawner `sandbox` needs `{tool}`, which is not in PATH: install it \
+                 (Debian: `apt-get install {package}`)"
+            )));
+        }
+    }
+    filter().map(drop)
+}
+
+fn filter() -> Result<Vec<u8>, SpawnError> {
+    seccomp::filter().ok_or_else(|| {
+        SpawnError::Invalid(format!(
+            "the spawner `sandbox` has no seccomp filter for {}: use the spawner `process`",
+            std::env::consts::ARCH
+        ))
+    })
+}
+
 /// Starts processes in sandboxes of this machine. What they write is gone with their environment, unless a snapshot keeps it; what
 /// others write, they don't see. They reach no network where that is not asked for, and see no process but their own.
 #[derive(Debug)]
-pub struct SandboxSpawner {
+pub(super) struct SandboxSpawner {
     helper: Helper,
     /// The system calls that its processes cannot make.
     filter: Vec<u8>,
@@ -78,34 +146,19 @@ pub struct SandboxSpawner {
 }
 
 impl SandboxSpawner {
-    /// The name by which users choose it.
-    pub const NAME: &'static str = "sandbox";
-
     /// With the helper's program (a static executable), the directory below which layers are kept, that in which processes start, and
     /// what is hidden from them.
     ///
     /// # Errors
     /// A tool that it takes is missing, or this machine's file systems can't be told.
-    pub fn new(
+    pub(super) fn new(
         helper: &'static [u8],
         temporary: PathBuf,
         directory: PathBuf,
         visibility: &Visibility,
     ) -> Result<SandboxSpawner, SpawnError> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        for (tool, package) in TOOLS {
-            if find(tool, &path).is_none() {
-                return Err(SpawnError::Invalid(format!(
-                    "the spawner `sandbox` needs `{tool}`, which is not in PATH: install it (Debian: `apt-get install {package}`)"
-                )));
-            }
-        }
-        let filter = seccomp::filter().ok_or_else(|| {
-            SpawnError::Invalid(format!(
-                "the spawner `sandbox` has no seccomp filter for {}: use the spawner `process`",
-                std::env::consts::ARCH
-            ))
-        })?;
+        probe()?;
+        let filter = filter()?;
         let failed = |e| {
             SpawnError::Invalid(format!(
                 "the file systems of this machine can't be told: {e}"
@@ -358,16 +411,12 @@ fn find(tool: &str, path: &OsStr) -> Option<PathBuf> {
 }
 
 impl Spawner for SandboxSpawner {
-    fn name(&self) -> &'static str {
-        Self::NAME
+    fn kind(&self) -> SpawnerKind {
+        DESCRIPTOR.kind
     }
 
     fn open(&self, slot: usize) -> Opening<'_> {
         Box::pin(async move { self.open_in(slot, &State::default()).await })
-    }
-
-    fn has_snapshots(&self) -> bool {
-        true
     }
 
     fn restore<'a>(&'a self, slot: usize, state: &'a State) -> Opening<'a> {

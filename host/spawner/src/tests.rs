@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::process::ProcessSpawner;
 use super::*;
 
 /// The helper, as the program embeds it.

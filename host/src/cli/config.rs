@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{Context, Failure, exit, say, say_json};
-use persea_config::{KNOWN, Project, project};
+use persea_config::{Project, SETTINGS, project};
 
 /// Where a value is from that nobody has set.
 const DEFAULTS: &str = "the defaults";
@@ -21,16 +21,16 @@ pub(super) struct Show {
 impl Show {
     pub(super) async fn run(self, context: &Context) -> Result<u8, Failure> {
         let config = &context.config;
-        let mut rows: BTreeMap<String, String> = KNOWN
+        let mut rows: BTreeMap<String, String> = SETTINGS
             .iter()
-            .map(|known| (known.name.to_owned(), known.about.to_owned()))
+            .map(|setting| (setting.name.to_owned(), setting.about().to_owned()))
             .collect();
         let catalog = context.catalog().await?;
         catalog.load_requirement_resolvers().await;
         for plugin in catalog.plugins() {
             for name in &plugin.settings {
                 let about = rows.entry(name.clone()).or_default();
-                if !KNOWN.iter().any(|known| known.name == name) {
+                if !SETTINGS.iter().any(|setting| setting.name == name) {
                     about.push_str(if about.is_empty() { "for " } else { ", " });
                     about.push_str(plugin.label());
                 }

@@ -8,6 +8,7 @@ use clap::Args;
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::{Context, Failure, exit};
 use persea_config::Config;
+use persea_config::settings;
 use persea_display as display;
 use persea_job as job;
 use persea_job::{Answer, Picture, Resolutions, Resolved, TypedBy};
@@ -45,7 +46,7 @@ impl List {
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
         let file = super::run::read_job(self.job.as_deref(), &mut context)?;
         if self.strict {
-            context.config.set_option("run.strict", true);
+            context.config.set_option(settings::RUN_STRICT, true);
         }
         context.tell_not_taken();
         context.config.check().map_err(Failure::of)?;
@@ -105,7 +106,7 @@ fn graph(
     config: &Config,
     form: Form,
 ) -> Result<u8, Failure> {
-    let ignore = config.flag("run.ignore_missing_references");
+    let ignore = config.get(settings::RUN_IGNORE_MISSING_REFERENCES);
     refuse_unresolved(&resolutions.resolved, ignore)?;
     refuse_warnings(&resolutions, config)?;
     let picture = Picture::new(resolutions.resolved, catalog, config)

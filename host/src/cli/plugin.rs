@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{Context, Failure, exit, say, say_json};
+use persea_config::settings;
 use persea_model::names::printable;
 use persea_plugin as plugin;
 use persea_plugin::{
@@ -302,8 +303,8 @@ fn pack(
     module: &std::path::Path,
     output: &std::path::Path,
 ) -> Result<u8, Failure> {
-    let most = context.config.integer("plugins.limits.component_mb");
-    let most = most.unwrap_or(0).saturating_mul(1 << 20);
+    let most = context.config.get(settings::PLUGINS_LIMITS_COMPONENT_MB);
+    let most = most.saturating_mul(1 << 20);
     let bytes = persea_system::small_file::bytes(module, most).map_err(|error| {
         Failure::new(
             exit::FAIL,

@@ -2,6 +2,7 @@
 
 use super::{Failure, exit, warn};
 use persea_config::Config;
+use persea_config::settings;
 use persea_job::{Answer, Resolutions, Resolved};
 use persea_journal::WarningCause;
 use persea_model::names::printable;
@@ -82,7 +83,7 @@ pub(super) fn refuse_warnings(resolutions: &Resolutions, config: &Config) -> Res
         1 => "1 warning".to_owned(),
         warnings => format!("{warnings} warnings"),
     };
-    if !config.flag("run.strict") {
+    if !config.get(settings::RUN_STRICT) {
         return Ok(());
     }
     Err(Failure::new(

@@ -8,6 +8,7 @@ use clap::Args;
 use super::{Context, Failure, Place, exit, listen, say, warn};
 use persea_job as job;
 use persea_job::{Pending, Undo, results_root};
+use persea_model::SpawnerKind;
 
 #[derive(Debug, Args)]
 pub(super) struct Release {
@@ -53,7 +54,7 @@ impl Release {
                 spawner,
                 common,
                 outer: _outer,
-            } = Place::new("process", context).await?;
+            } = Place::new(SpawnerKind::Process, context).await?;
             let undo = Undo {
                 config: Arc::clone(&config),
                 catalog: Arc::clone(&catalog),

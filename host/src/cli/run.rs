@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use serde_json::Value;
 
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::release::release_line;
 use super::{Context, Failure, Place, again, exit, listen, warn};
-use persea_config::Config;
+use persea_config::{Config, Flag, Key, Kind, Verdict, of_result_format, settings};
 use persea_display::{Display, Live, Plain, Screen, Shown, Silent, totals};
 use persea_job as job;
 use persea_job::{Job, JobError, JobFile, Partition, Pending, Summary, TypedBy, results_root};
@@ -87,51 +88,47 @@ pub(super) struct Run {
     tap: Option<String>,
 }
 
+/// Sets a value that an option gives.
+fn set<K: Kind>(config: &mut Config, key: Key<K>, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        config.set_option(key, value);
+    }
+}
+
+/// Sets a flag that an option turns on.
+fn set_flag(config: &mut Config, key: Key<Flag>, is_on: bool) {
+    set(config, key, is_on.then_some(true));
+}
+
 impl Run {
     /// Puts the options over the configuration.
     fn configure(&self, config: &mut Config) -> Result<(), Failure> {
-        let flags = [
-            ("run.shuffle", self.shuffle || self.shuffle_seed.is_some()),
-            (
-                "run.ignore_missing_references",
-                self.ignore_missing_references,
-            ),
-            ("run.dry_run.enabled", self.dry_run),
-            ("human.output.quiet", self.quiet),
-            ("run.strict", self.strict),
-        ];
-        for (name, on) in flags {
-            if on {
-                config.set_option(name, true);
-            }
+        let is_shuffled = self.shuffle || self.shuffle_seed.is_some();
+        let missing = self.ignore_missing_references;
+        set_flag(config, settings::RUN_SHUFFLE, is_shuffled);
+        set_flag(config, settings::RUN_IGNORE_MISSING_REFERENCES, missing);
+        set_flag(config, settings::RUN_DRY_RUN_ENABLED, self.dry_run);
+        set_flag(config, settings::HUMAN_OUTPUT_QUIET, self.quiet);
+        set_flag(config, settings::RUN_STRICT, self.strict);
+        set(config, settings::RUN_PARTITION, self.partition.clone());
+        set(config, settings::RUN_SPAWNER, self.spawner.clone());
+        let (task, job) = (self.task_timeout.clone(), self.job_timeout.clone());
+        set(config, settings::TASK_TIMEOUT_RUNNING, task);
+        set(config, settings::JOB_RUN_TIMEOUT, job);
+        for (key, output) in [
+            (settings::JOB_RUN_RESULT_JSON_OUTPUT, &self.json),
+            (settings::JOB_RUN_RESULT_XUNIT_OUTPUT, &self.xunit),
+            (settings::JOB_RUN_RESULT_TAP_OUTPUT, &self.tap),
+        ] {
+            set(config, key, output.clone());
         }
-        let texts = [
-            ("run.partition", &self.partition),
-            ("run.spawner", &self.spawner),
-            ("task.timeout.running", &self.task_timeout),
-            ("job.run.timeout", &self.job_timeout),
-            ("job.run.result.json.output", &self.json),
-            ("job.run.result.xunit.output", &self.xunit),
-            ("job.run.result.tap.output", &self.tap),
-        ];
-        for (name, text) in texts {
-            if let Some(text) = text {
-                config.set_option(name, text.clone());
-            }
-        }
-        let numbers = [
-            ("run.max_parallel_tasks", self.max_parallel_tasks),
-            ("run.shuffle_seed", self.shuffle_seed),
-            ("run.retries", self.retries),
-        ];
-        for (name, number) in numbers {
-            if let Some(number) = number {
-                config.set_option(name, number);
-            }
-        }
+        let parallel = self.max_parallel_tasks;
+        set(config, settings::RUN_MAX_PARALLEL_TASKS, parallel);
+        set(config, settings::RUN_SHUFFLE_SEED, self.shuffle_seed);
+        set(config, settings::RUN_RETRIES, self.retries);
         match self.failfast {
-            Some(0) => config.set_option("run.failfast", false),
-            Some(failures) => config.set_option("run.failfast", failures),
+            Some(0) => config.set_option(settings::RUN_FAILFAST, false),
+            Some(failures) => config.set_option(settings::RUN_FAILFAST, failures),
             None => {}
         }
         if let Some(dir) = &self.results_dir {
@@ -145,7 +142,7 @@ impl Run {
                     ),
                 )
             })?;
-            config.set_option("run.results_dir", text);
+            config.set_option(settings::RUN_RESULTS_DIR, text);
         }
         Ok(())
     }
@@ -155,12 +152,12 @@ impl Run {
         self.configure(&mut context.config)?;
         context.tell_not_taken();
         context.config.check().map_err(Failure::of)?;
-        if let Some(part) = context.config.text("run.partition") {
+        if let Some(part) = context.config.get(settings::RUN_PARTITION) {
             Partition::parse(part)
                 .map_err(|why| Failure::new(exit::FAIL, miette::miette!("{why}")))?;
         }
         refuse_nameless_directory()?;
-        let id = self.job_id(context.config.flag("run.dry_run.enabled"))?;
+        let id = self.job_id(context.config.get(settings::RUN_DRY_RUN_ENABLED))?;
         let results_root = results_root(&context.config, &context.dirs);
         let only = self.failed.as_deref();
         let only = only
@@ -180,7 +177,7 @@ impl Run {
         show_warnings(&resolutions, context.is_verbose);
         refuse_unresolved(
             &resolutions.resolved,
-            context.config.flag("run.ignore_missing_references"),
+            context.config.get(settings::RUN_IGNORE_MISSING_REFERENCES),
         )?;
         refuse_warnings(&resolutions, &context.config)?;
 
@@ -189,11 +186,7 @@ impl Run {
             spawner,
             common,
             outer: _outer,
-        } = Place::new(
-            context.config.text("run.spawner").unwrap_or_default(),
-            &context,
-        )
-        .await?;
+        } = Place::new(context.config.get(settings::RUN_SPAWNER), &context).await?;
         // Beside the job, because there may be much to remove.
         let removal = tokio::task::spawn_blocking(temporary::remove_abandoned);
         let pending = Pending::new(&context.dirs.state);
@@ -202,10 +195,8 @@ impl Run {
             .formats()
             .map(|plugin| plugin.name.as_str())
             .filter(|name| {
-                context
-                    .config
-                    .text(&format!("job.run.result.{name}.output"))
-                    == Some("-")
+                let [_, output] = of_result_format(name);
+                context.config.raw(&output).and_then(Value::as_str) == Some("-")
             })
             .collect();
         if on_stdout.len() > 1 {
@@ -219,22 +210,21 @@ impl Run {
             ));
         }
         let stdout_is_taken = !on_stdout.is_empty();
-        let quiet = context.config.flag("human.output.quiet");
+        let quiet = context.config.get(settings::HUMAN_OUTPUT_QUIET);
         let display: Box<dyn Display + Send> = if stdout_is_taken {
             Box::new(Silent)
         } else if quiet {
             Box::new(Plain::new(Shown::Failures))
         } else if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
             Box::new(Live::default())
-        } else if context.config.flag("human.output.started") {
+        } else if context.config.get(settings::HUMAN_OUTPUT_STARTED) {
             Box::new(Plain::new(Shown::StartsAndEnds))
         } else {
             Box::new(Plain::new(Shown::Ends))
         };
-        let lines = context.config.integer("human.output.lines");
-        let lines = lines.and_then(|lines| usize::try_from(lines).ok());
-        let mut screen = Screen::start(display, lines.unwrap_or_default(), again::command_line())
-            .map_err(|error| {
+        let lines = context.config.get(settings::HUMAN_OUTPUT_LINES);
+        let lines = usize::try_from(lines).unwrap_or(usize::MAX);
+        let mut screen = Screen::start(display, lines, again::command_line()).map_err(|error| {
             let error = miette::miette!("cannot start a thread for what is shown: {error}");
             Failure::new(exit::JOB_FAIL, error)
         })?;
@@ -360,17 +350,17 @@ fn closing(summary: &Summary, quiet: bool) -> String {
 fn code(summary: &Summary, config: &Config) -> u8 {
     let tally = &summary.tally;
     let mut code = exit::OK;
-    let fails = |name| config.text(name) == Some("fail");
-    let is_dry = config.flag("run.dry_run.enabled");
-    let is_cancelled = tally.cancel > 0 && !is_dry && fails("run.exit.cancelled");
+    let fails = |key| config.get(key) == Verdict::Fail;
+    let is_dry = config.get(settings::RUN_DRY_RUN_ENABLED);
+    let is_cancelled = tally.cancel > 0 && !is_dry && fails(settings::RUN_EXIT_CANCELLED);
     if tally.fail + tally.error > 0 || is_cancelled {
         code |= exit::TESTS_FAIL;
     }
-    if tally.total() == 0 && fails("run.exit.empty") {
+    if tally.total() == 0 && fails(settings::RUN_EXIT_EMPTY) {
         warn("error: the job has no test (`run.exit.empty`)");
         code |= exit::JOB_FAIL;
     }
-    if summary.warnings > 0 && config.flag("run.strict") {
+    if summary.warnings > 0 && config.get(settings::RUN_STRICT) {
         code |= exit::JOB_FAIL;
     }
     if tally.interrupted > 0 || summary.interrupted {

@@ -25,6 +25,7 @@ use crate::plan::planner::{Entry, Plan};
 use crate::results::directory::JobDirectory;
 use crate::undo::unreleased::Pending;
 use persea_config::Config;
+use persea_config::settings;
 use persea_display::Screen;
 use persea_journal::{Event, Journal, JournalError, TaskFinished, TaskProgress};
 use persea_model::{Outcome, Status, Tally, Task};
@@ -130,12 +131,9 @@ impl Dispatcher<'_> {
     ) -> Result<Totals, JournalError> {
         let (messages, mut inbox) = mpsc::unbounded_channel();
         let (control, _) = watch::channel(Control::default());
-        let failfast = match self.config.get("run.failfast") {
-            Some(value) if value.as_bool() == Some(true) => 1,
-            Some(value) => value.as_u64().unwrap_or_default(),
-            None => 0,
-        };
-        let retries = self.config.integer("run.retries").unwrap_or_default();
+        // 0 is never.
+        let failfast = self.config.get(settings::RUN_FAILFAST).unwrap_or_default();
+        let retries = self.config.get(settings::RUN_RETRIES);
         let mut state = State {
             queue: Queue::new(graph),
             deaths: HashMap::new(),

@@ -11,6 +11,7 @@ use crate::execute::clock::Clock;
 use crate::execute::control::{Control, changed};
 use crate::execute::task_host::{Host, Slot};
 use persea_config::Config;
+use persea_config::settings;
 use persea_plugin::{PluginError, TaskHost as _};
 use persea_spawner::{Environment, SpawnError};
 
@@ -19,9 +20,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The wait between SIGTERM and SIGKILL.
 pub(crate) fn grace(config: &Config) -> Duration {
-    config
-        .duration("runner.task.interval.from_soft_to_hard_termination")
-        .unwrap_or(GRACE)
+    config.get(settings::RUNNER_TASK_GRACE).unwrap_or(GRACE)
 }
 
 /// How long a plugin may take after all its processes were killed: 1 s.

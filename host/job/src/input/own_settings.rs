@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use persea_config::settings;
 use persea_config::{Config, Origin, Shape, duration, is_known};
 use persea_model::Attributes;
 use persea_plugin::Plugin;
@@ -17,10 +18,10 @@ const TIMEOUT: &str = "timeout";
 const CONFIG: &str = "config";
 
 /// The setting for the longest time of a task.
-const RUNNING: &str = "task.timeout.running";
+const RUNNING: &str = settings::TASK_TIMEOUT_RUNNING.name();
 
 /// The setting for a task's name.
-const IDENTIFIER: &str = "runner.identifier_format";
+const IDENTIFIER: &str = settings::RUNNER_IDENTIFIER_FORMAT.name();
 
 /// The host's settings that a runnable can have.
 const ALLOWED: [(&str, Shape); 2] = [(RUNNING, Shape::Duration), (IDENTIFIER, Shape::Text)];
@@ -36,7 +37,7 @@ pub(crate) struct TaskTimes {
 
 impl TaskTimes {
     pub(crate) fn new(config: &Config) -> Self {
-        let default = config.duration(RUNNING);
+        let default = config.get(settings::TASK_TIMEOUT_RUNNING);
         let typed = matches!(config.set_by(RUNNING), Some((_, Origin::CommandLine)));
         Self {
             default,

@@ -8,9 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use persea_config::Config;
+use persea_config::settings;
 use persea_model::Runnable;
 use persea_plugin::{Catalog, Plugin, World};
-use persea_spawner::ISOLATING;
+use persea_spawner::descriptor;
 
 /// The plugins that have made runnables, as a resolver or a varianter, and are not the host's own.
 #[derive(Clone, Default)]
@@ -33,8 +34,8 @@ pub(crate) struct Hold {
 
 /// Whether the environments of a job have no network of their own accord.
 pub(crate) fn is_offline(config: &Config) -> bool {
-    let spawner = config.text("run.spawner").unwrap_or_default();
-    ISOLATING.contains(&spawner) && !config.flag("spawner.sandbox.network")
+    let spawner = descriptor(config.get(settings::RUN_SPAWNER));
+    !(spawner.has_network)(config)
 }
 
 impl Makers {
@@ -68,7 +69,7 @@ impl Makers {
         if self.plugins.is_empty() {
             return None;
         }
-        let spawner = config.text("run.spawner").unwrap_or_default();
+        let spawner = config.get(settings::RUN_SPAWNER).name();
         // Parameters reach the task only, and nothing that it requires.
         let resolvers = || self.plugins.iter().filter(|it| it.world == World::Resolver);
         let mut all = self.plugins.iter();

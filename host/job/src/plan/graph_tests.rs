@@ -23,7 +23,7 @@ pub(crate) fn tasks(mores: &[Value]) -> Vec<Task> {
 pub(crate) fn graph(mores: &[Value], resources: &[(&str, u64)]) -> Result<Graph, GraphError> {
     let mut config = Config::default();
     for (name, amount) in resources {
-        config.set_option(&format!("{RESOURCES}{name}"), *amount);
+        config.set_raw(&format!("{RESOURCES}{name}"), *amount);
     }
     let tasks = tasks(mores);
     Graph::new(tasks.iter(), &Requirements::default(), &config)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::input::provenance::Hold;
 use persea_config::Config;
+use persea_config::settings;
 use persea_model::{Outcome, Runnable};
 
 /// A runnable with the number and name that its task will have.
@@ -68,7 +69,7 @@ pub(crate) struct Ids {
 impl Ids {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            format: config.text("run.id_format").map(str::to_owned),
+            format: config.get(settings::RUN_ID_FORMAT).map(str::to_owned),
             used: HashSet::new(),
         }
     }
@@ -141,7 +142,7 @@ mod tests {
     fn ids(format: Option<&str>, tasks: &[(&str, &str)]) -> Vec<String> {
         let mut config = Config::default();
         if let Some(format) = format {
-            config.set_option("run.id_format", format);
+            config.set_option(settings::RUN_ID_FORMAT, format);
         }
         let named = |(suite, name): &(&str, &str)| {
             let mut runnable = Runnable {

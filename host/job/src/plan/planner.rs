@@ -16,10 +16,11 @@ use crate::plan::naming::{Ids, Named, entitle};
 use crate::plan::partition::Partition;
 use crate::plan::requirements::{Requirements, key};
 use persea_config::Config;
+use persea_config::{Order, settings};
 use persea_model::names::task_directory;
 use persea_model::{Attributes, Outcome, Runnable, Status, Task};
 use persea_plugin::{Catalog, Plugin, PluginError};
-use persea_spawner::SandboxSpawner;
+use persea_spawner::descriptor;
 
 /// What is to happen with a task.
 pub(crate) enum Fate {
@@ -115,12 +116,12 @@ pub(crate) fn plan(
     results_root: Option<&Path>,
     only: Option<&HashSet<String>>,
 ) -> Plan {
-    let format = config.text("runner.identifier_format").unwrap_or("{uri}");
-    let dry_run = config.flag("run.dry_run.enabled");
-    let spawner = config.text("run.spawner").unwrap_or_default();
+    let format = config.get(settings::RUNNER_IDENTIFIER_FORMAT);
+    let dry_run = config.get(settings::RUN_DRY_RUN_ENABLED);
+    let spawner = config.get(settings::RUN_SPAWNER);
     // Whether it can be read is checked with the other settings.
     let partition = config
-        .text("run.partition")
+        .get(settings::RUN_PARTITION)
         .and_then(|text| Partition::parse(text).ok());
     let mut named: Vec<Named> = Vec::new();
     for Resolved { reference, answer } in resolved {
@@ -186,9 +187,9 @@ pub(crate) fn plan(
         let made: Vec<String> = named.iter().map(|named| ids.id(named, &widths)).collect();
         again::retain(&mut named, &made, only);
     }
-    let shuffle_seed = config.flag("run.shuffle").then(|| {
+    let shuffle_seed = config.get(settings::RUN_SHUFFLE).then(|| {
         config
-            .integer("run.shuffle_seed")
+            .get(settings::RUN_SHUFFLE_SEED)
             .unwrap_or_else(|| u64::from(fastrand::u32(..)))
     });
     if let Some(seed) = shuffle_seed {
@@ -226,7 +227,7 @@ pub(crate) fn plan(
                 )),
                 None => {
                     let hold = hold.as_deref();
-                    fate(&runnable, hold, catalog, spawner, &mut settings)
+                    fate(&runnable, hold, catalog, spawner.name(), &mut settings)
                 }
             };
             if let Fate::Run(runner, _) = &fate {
@@ -255,16 +256,12 @@ pub(crate) fn plan(
         })
         .collect();
     let history = || results_root.map(History::read).unwrap_or_default();
-    reorder(
-        &mut entries,
-        config.text("run.order").unwrap_or_default(),
-        history,
-    );
-    let stacked = spawner == SandboxSpawner::NAME;
+    reorder(&mut entries, config.get(settings::RUN_ORDER), history);
+    let stacked = descriptor(spawner).has_snapshots;
     let in_groups = stacked
         && shuffle_seed.is_none()
-        && config.text("run.order") == Some("given")
-        && config.text("run.scheduler").is_none();
+        && config.get(settings::RUN_ORDER) == Order::Given
+        && config.get(settings::RUN_SCHEDULER).is_none();
     if in_groups {
         group(&mut entries);
     }
@@ -320,15 +317,15 @@ fn groups(entries: &[Entry], requirements: &Requirements) -> Vec<Range<usize>> {
 }
 
 /// Puts the tasks into an order that earlier jobs suggest. Among equals the one before stays.
-fn reorder(entries: &mut [Entry], order: &str, history: impl FnOnce() -> History) {
+fn reorder(entries: &mut [Entry], order: Order, history: impl FnOnce() -> History) {
     match order {
-        "failed-first" => {
+        Order::FailedFirst => {
             let history = history();
             entries.sort_by_cached_key(|Entry { task, .. }| {
                 history.of(task).is_none_or(|past| past.status.is_ok())
             });
         }
-        "longest-first" => {
+        Order::LongestFirst => {
             let history = history();
             let known = entries.iter().filter_map(|entry| history.of(&entry.task));
             let (count, sum) = known.fold((0_u64, 0_u64), |(count, sum), past| {
@@ -341,7 +338,7 @@ fn reorder(entries: &mut [Entry], order: &str, history: impl FnOnce() -> History
                 std::cmp::Reverse(elapsed)
             });
         }
-        _ => return,
+        Order::Given => return,
     }
     for (index, entry) in entries.iter_mut().enumerate() {
         entry.task.index = index;

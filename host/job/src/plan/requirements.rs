@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::input::provenance::is_offline;
 use crate::plan::planner::{Entry, Fate};
 use persea_config::Config;
+use persea_config::settings;
 use persea_model::names::{cut, task_directory};
 use persea_model::{Attributes, Outcome, Requirement, Scope, Status};
 use persea_plugin::{Catalog, Plugin};
@@ -300,7 +301,7 @@ fn may_be_met(
     runner: &Plugin,
     config: &Config,
 ) -> Result<(), String> {
-    let spawner = config.text("run.spawner").unwrap_or_default();
+    let spawner = config.get(settings::RUN_SPAWNER).name();
     let acts = resolver.manifest.starts_processes() || runner.manifest.starts_processes();
     let networks = is_offline(config) && resolver.processes_want_network();
     let mut may = Ok(());
@@ -328,11 +329,11 @@ impl<'a> Wanted<'a> {
             )
         })?;
         let scope = match requirement.kwargs.get(SCOPE) {
-            None | Some(Value::Null) => config.text("requirement.scope").unwrap_or_default(),
-            Some(Value::String(scope)) => scope,
-            Some(_) => "",
+            None | Some(Value::Null) => Some(config.get(settings::REQUIREMENT_SCOPE)),
+            Some(Value::String(scope)) => Scope::parse(scope),
+            Some(_) => None,
         };
-        let scope = match Scope::parse(scope) {
+        let scope = match scope {
             // Tasks that are in no suite are the whole job.
             Some(Scope::Suite) if suite.is_none() => Scope::Job,
             Some(scope) => scope,
@@ -340,7 +341,7 @@ impl<'a> Wanted<'a> {
                 return Err(format!(
                     "requirement `{}`: its scope is `task`, `suite`, `job` or `keep`, and not {}",
                     name(requirement),
-                    requirement.kwargs.get(SCOPE).unwrap_or(&Value::from(scope))
+                    requirement.kwargs.get(SCOPE).unwrap_or(&Value::Null)
                 ));
             }
         };

@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 
 use crate::plan::planner::Plan;
 use crate::results::recycled::Spares;
+use persea_config::settings;
 use persea_config::{Config, UserDirs};
 use persea_display::JobView;
 use persea_model::names::TEST_RESULTS;
@@ -151,7 +152,7 @@ impl JobView for View {
 /// The directory in which the directories of jobs are made.
 pub fn results_root(config: &Config, dirs: &UserDirs) -> PathBuf {
     config
-        .text("run.results_dir")
+        .get(settings::RUN_RESULTS_DIR)
         .map_or_else(|| default_results(dirs), PathBuf::from)
 }
 

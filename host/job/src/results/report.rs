@@ -121,7 +121,7 @@ pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<Order> 
         });
     };
     for plugin in &formats {
-        let enabled = config.get(&setting(plugin, "enabled"));
+        let enabled = config.raw(&setting(plugin, "enabled"));
         let enabled = enabled.and_then(Value::as_bool).unwrap_or(true);
         let name = plugin.more.get("file").and_then(Value::as_str);
         if let Some(name) = name.filter(|_| enabled)

@@ -21,6 +21,7 @@ use crate::trust::lock::Lock;
 use crate::trust::manifest::World;
 use persea_config as config;
 use persea_config::Config;
+use persea_config::settings;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -96,7 +97,7 @@ pub(crate) fn room(config: &Config, locks: &[Lock]) -> Room {
 
 /// The stack of all guests, in bytes. Deep recursion ends there, as a trap.
 pub(crate) fn stack(config: &Config) -> u64 {
-    let kib = config.integer("plugins.limits.stack_kb").unwrap_or(512);
+    let kib = config.get(settings::PLUGINS_LIMITS_STACK_KB);
     // Below, not even a guest's start fits; above, a pool of stacks takes more addresses than there are.
     kib.clamp(64, 64 * KIB) * KIB
 }

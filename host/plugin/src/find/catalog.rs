@@ -23,6 +23,7 @@ use crate::trust::grants::Power;
 use crate::trust::manifest::World;
 use crate::worlds::linked::Pre;
 use crate::worlds::plugin::{Origin, Plugin};
+use persea_config::settings;
 use persea_config::{Config, of_result_format};
 use persea_download::Downloads;
 use persea_system::private::is_own;
@@ -109,9 +110,9 @@ impl Catalog {
             failures: Vec::new(),
             later: Vec::new(),
             late: OnceCell::new(),
-            disabled: config.texts("plugins.disable"),
+            disabled: config.get(settings::PLUGINS_DISABLE),
             disabled_settings: Vec::new(),
-            preferred: config.texts("plugins.requirement-resolver.order"),
+            preferred: config.get(settings::PLUGINS_REQUIREMENT_RESOLVER_ORDER),
             runners: BTreeMap::new(),
             downloads: Arc::new(Downloads::new(config, sources.cache.as_deref(), &place)),
             plugin_caches: sources.cache.as_deref().and_then(for_plugins),
@@ -253,7 +254,7 @@ impl Catalog {
     fn choose(&mut self) {
         let config = &self.loader.config;
         let configured = |plugin: &Plugin| {
-            let order = config.texts(&format!("plugins.{}.order", plugin.world.name()));
+            let order = config.raw_texts(&format!("plugins.{}.order", plugin.world.name()));
             order
                 .iter()
                 .position(|name| *name == plugin.name)

@@ -24,6 +24,7 @@ use crate::trust::signature::Keys;
 use crate::worlds::linked::Pre;
 use crate::worlds::plugin::{Origin, Plugin};
 use persea_config::Config;
+use persea_config::settings;
 use persea_model::names::printable;
 
 /// On which terms a component is to be used.
@@ -197,7 +198,7 @@ impl Loader {
         digest: &str,
     ) -> Result<Use<'a>, PluginError> {
         let plugin = candidate.label.clone();
-        let spawner = self.config.text("run.spawner").unwrap_or_default();
+        let spawner = self.config.get(settings::RUN_SPAWNER).name();
         let manifest = Manifest::read(&plugin, bytes)?;
         let bound = self.sources.bound_to(digest);
         if let Some((lock, entry)) = bound {

@@ -10,6 +10,7 @@ use crate::contract::convert::{Full, Room};
 use crate::engine::limits::{Limits, Reached, bytes};
 use crate::trust::grants::{Grants, Power};
 use persea_config::Config;
+use persea_config::settings;
 
 /// Variables that every process may see, whoever starts it: without them few programs work.
 const BASIC: [&str; 11] = [
@@ -29,7 +30,7 @@ pub struct JobMemory {
 impl JobMemory {
     /// As `run.plan_mb` says.
     pub(crate) fn new(config: &Config) -> Self {
-        let mebibytes = config.integer("run.plan_mb").unwrap_or(u64::MAX);
+        let mebibytes = config.get(settings::RUN_PLAN_MB);
         Self {
             used: AtomicU64::new(0),
             most: mebibytes.saturating_mul(1 << 20),
@@ -180,7 +181,7 @@ mod tests {
     #[test]
     fn what_dies_too_often_is_not_asked_again() {
         let mut config = Config::load(&UserDirs::from_env(), &[], &[]).unwrap();
-        config.set_option("plugins.limits.deaths", 2);
+        config.set_option(settings::PLUGINS_LIMITS_DEATHS, 2);
         let limits = Limits::of(&config, World::Runner, Some("x"), &Own::none());
         let job = Arc::new(JobMemory::new(&config));
         let terms = Terms::new("runner `x`".into(), Grants::default(), limits, job);
@@ -197,8 +198,8 @@ mod tests {
     #[test]
     fn kept_answers_are_limited_for_each_plugin_and_for_the_job() {
         let mut config = Config::load(&UserDirs::from_env(), &[], &[]).unwrap();
-        config.set_option("plugins.limits.answers_mb", 2);
-        config.set_option("run.plan_mb", 3);
+        config.set_option(settings::PLUGINS_LIMITS_ANSWERS_MB, 2);
+        config.set_option(settings::RUN_PLAN_MB, 3);
         let job = Arc::new(JobMemory::new(&config));
         let terms = |name: &str| {
             let limits = Limits::of(&config, World::Resolver, Some(name), &Own::none());

@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 use serde::{Deserialize, Serialize};
 
 use crate::trust::manifest::Manifest;
-use persea_spawner::{ISOLATING, NAMES as SPAWNERS};
+use persea_model::SpawnerKind;
 
 /// What stands behind a directory that may be changed.
 const WRITE: &str = ":write";
@@ -86,9 +86,11 @@ impl Power {
         }
         let host = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         match self {
-            Self::Process if what != "*" && !SPAWNERS.contains(&what) => wrong(&format!(
+            Self::Process if what != "*" && SpawnerKind::parse(what).is_none() => wrong(&format!(
                 "there are the spawners {}",
-                SPAWNERS.map(|name| format!("`{name}`")).join(" and ")
+                SpawnerKind::ALL
+                    .map(|kind| format!("`{kind}`"))
+                    .join(" and ")
             )),
             Self::Workspace if what == "*" || !is_below(Path::new(what)) => {
                 wrong("that is no directory of the project, as `tests`, or `.` for all of it")
@@ -111,8 +113,10 @@ impl Power {
     /// one that is configured, so that the command works as it stands.
     pub fn proposal(self, spawner: &str) -> String {
         let what = match self {
-            Self::Process if ISOLATING.contains(&spawner) => spawner.to_owned(),
-            Self::Process => [&ISOLATING[..], &[spawner]].concat().join(","),
+            Self::Process if SpawnerKind::isolating().contains(&spawner) => spawner.to_owned(),
+            Self::Process => [&SpawnerKind::isolating()[..], &[spawner]]
+                .concat()
+                .join(","),
             _ => self.least().unwrap_or(self.parameter()).to_owned(),
         };
         format!("{}={what}", self.name())
@@ -202,7 +206,7 @@ impl Grants {
     /// processes need nobody's trust.
     pub fn spawners(&self) -> Vec<&str> {
         match self.of(Power::Process) {
-            [] => ISOLATING.to_vec(),
+            [] => SpawnerKind::isolating(),
             granted => granted.iter().map(String::as_str).collect(),
         }
     }

@@ -8,6 +8,7 @@ use minisign_verify::{PublicKey, Signature};
 
 use crate::PluginError;
 use persea_config::Config;
+use persea_config::settings;
 
 /// The keys of which one must have signed.
 pub(crate) struct Keys(Vec<PublicKey>);
@@ -20,7 +21,7 @@ impl Keys {
                 message: "in the setting `plugins.keys` is no minisign public key: write the second line of its .pub file".into(),
             })
         };
-        let keys = config.texts("plugins.keys").into_iter().map(read);
+        let keys = config.get(settings::PLUGINS_KEYS).into_iter().map(read);
         keys.collect::<Result<_, _>>().map(Self)
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::super::{Context, Failure, exit, say};
 use super::{at_its_word, place, words};
+use persea_config::settings;
 use persea_model::names::printable;
 use persea_plugin as plugin;
 use persea_plugin::registry::{self, Pulled};
@@ -212,7 +213,7 @@ pub(super) fn keep(store: &Path, sha256: &str, bytes: &[u8]) -> Result<(), Failu
 
 /// What a component asks for and is not granted, as a failure that says what to type.
 fn refuse(context: &Context, plugin: &Plugin, missing: &[Power], command: &str) -> Failure {
-    let spawner = context.config.text("run.spawner").unwrap_or_default();
+    let spawner = context.config.get(settings::RUN_SPAWNER).name();
     let asks = missing
         .iter()
         .map(|power| format!("\n  {}: to {}", power.name(), words(power.name())));

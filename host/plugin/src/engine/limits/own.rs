@@ -117,11 +117,11 @@ impl Scope {
         let named = self
             .name
             .as_ref()
-            .and_then(|_| config.get(&self.nearest(names)));
+            .and_then(|_| config.raw(&self.nearest(names)));
         found(named, Origin::Plugin)
             .or_else(|| found(own.values.get(names.lock), Origin::Lock))
-            .or_else(|| found(config.get(&self.of_world(names)), Origin::World))
-            .or_else(|| found(config.get(&names.all), Origin::All))
+            .or_else(|| found(config.raw(&self.of_world(names)), Origin::World))
+            .or_else(|| found(config.raw(&names.all), Origin::All))
     }
 
     fn of_world(&self, names: &Names<'_>) -> String {

@@ -4,7 +4,7 @@ use super::*;
 fn limits_of(name: Option<&str>, settings: &[(&str, u64)], own: &[(&str, u64)]) -> Limits {
     let mut config = Config::load(&config::UserDirs::from_env(), &[], &[]).unwrap();
     for (name, value) in settings {
-        config.set_option(name, *value);
+        config.set_raw(name, *value);
     }
     let own = own
         .iter()
