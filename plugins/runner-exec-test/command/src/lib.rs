@@ -103,12 +103,12 @@ pub fn command(task: &Task) -> Result<Command, Error> {
     Ok(command)
 }
 
-/// Returns the result of a test whose program could not be started: Avocado's message where the system
-/// refused the program itself, the host's own message for everything else.
+/// Returns the result of a test whose program could not be started. The reason is Avocado's message
+/// where the system refused the program itself, or else the host's own message.
 pub fn start_failure(task: &Task, error: Error) -> Outcome {
     let errno = error.detail.integer("os-error").unwrap_or_default();
     let program = task.runnable.uri.as_deref().unwrap_or_default();
-    // The code `io` is about what a program needs: an output file, memory, a helper that lives.
+    // An error `io` is about what the program needs: an output file, memory, a running helper.
     let refused = (error.code != "io").then(|| ending::errno(errno));
     Outcome::error(match refused.flatten() {
         Some(text) => format!("[Errno {errno}] {text}: '{program}'"),
