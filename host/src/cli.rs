@@ -12,7 +12,7 @@ use persea_config::{Config, SafeDirectories, UserDirs};
 use persea_display as display;
 use persea_model::SpawnerKind;
 use persea_model::names::{printable, printable_json, printable_lines};
-use persea_plugin::{Catalog, Grants, LOCK_FILE, Lock, LockError, Power, Sources, compile};
+use persea_plugin::{Catalog, Grants, LOCK_FILE, Lock, LockError, Locks, Sources, compile};
 use persea_spawner::{Setup, Spawner, descriptor};
 use persea_static_helper::HELPER;
 use persea_system::temporary::Temporary;
@@ -228,7 +228,7 @@ impl Context {
                 .map(PathBuf::from)
                 .collect(),
             user_dir: Some(self.dirs.data.join("plugins")),
-            locks: vec![self.project_lock()?, self.lock(true)?],
+            locks: Locks::new(self.project_lock()?, self.lock(true)?),
             grants: self.grants.clone(),
             store: Some(self.store()),
             cache: self.cache.clone(),
@@ -259,10 +259,9 @@ impl Context {
     /// Loads the plugins. What cannot be loaded is said on the standard error.
     async fn catalog(&self) -> Result<Arc<Catalog>, Failure> {
         // What was typed for plugins that nobody has looked at has to keep them from this machine.
-        let open = self.grants.of(Power::Process).iter();
-        if let Some(open) = open
-            .into_iter()
-            .find(|name| !SpawnerKind::parse(name).is_some_and(SpawnerKind::is_isolating))
+        let mut granted = self.grants.spawners().into_iter();
+        if let Some(open) =
+            granted.find(|name| !SpawnerKind::parse(name).is_some_and(SpawnerKind::is_isolating))
         {
             let error = miette::miette!(
                 help = "`persea plugin add FILE --grant process=…` locks a plugin that may use another",

@@ -50,7 +50,7 @@ fn lock_holds_the_limits_of_a_plugin() {
     assert_stderr(
         &limit("stack_kb=48").code(4),
         &[
-            "no plugin has a limit `stack_kb` of its own, because it is one for all: the setting \
+            "no plugin has a limit `stack_kb` of its own, because all plugins share one: the setting \
              `plugins.limits.stack_kb`",
         ],
     );

@@ -399,7 +399,7 @@ async fn policy(
         known: input::known_plugins(catalog.schedulers()),
     })?;
     let history = history::History::read(results_root);
-    let begun = Policy::begin(catalog, plugin, config, planned, &history).await;
+    let begun = Policy::begin(plugin, config, planned, &history).await;
     begun.map_err(JobError::Scheduler)
 }
 
@@ -411,14 +411,13 @@ struct Reports {
     running: Vec<Running>,
     /// Those for which there was no thread.
     waiting: Vec<Arc<Order>>,
-    catalog: Arc<Catalog>,
     config: Config,
     job_dir: PathBuf,
 }
 
 impl Reports {
     fn start(
-        catalog: &Arc<Catalog>,
+        catalog: &Catalog,
         config: &Config,
         journal: &Journal,
         job_dir: &Path,
@@ -426,7 +425,6 @@ impl Reports {
         let mut reports = Self {
             running: Vec::new(),
             waiting: Vec::new(),
-            catalog: Arc::clone(catalog),
             config: config.clone(),
             job_dir: job_dir.to_path_buf(),
         };
@@ -453,9 +451,9 @@ impl Reports {
         order: Arc<Order>,
         reader: Reader,
     ) -> impl FnOnce() -> Result<usize, ReportError> + Send + use<> {
-        let (catalog, config) = (Arc::clone(&self.catalog), self.config.clone());
-        let (job_dir, runtime) = (self.job_dir.clone(), Handle::current());
-        move || make_report(&catalog, &config, &order, reader, &job_dir, &runtime)
+        let (config, job_dir) = (self.config.clone(), self.job_dir.clone());
+        let runtime = Handle::current();
+        move || make_report(&config, &order, reader, &job_dir, &runtime)
     }
 
     /// Waits for all reports. Those that had no thread are made now, one after the other, on one that the runtime has anyway.

@@ -1,6 +1,7 @@
-//! Room 1: the contract between host and plugins: WIT on one side, Rust on the other.
+//! The contract between host and plugins: WIT on one side, the host's data on the other.
 
 pub(crate) mod bindings;
 pub(crate) mod convert;
 pub(crate) mod description;
 pub(crate) mod json_text;
+pub(crate) mod world;

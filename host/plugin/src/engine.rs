@@ -1,6 +1,8 @@
-//! Room 2: the WebAssembly engine: compiling, the cache of compiled code, limits.
+//! The WebAssembly engine: settings, compiling, the cache of compiled code, and limits.
 
+pub(crate) mod code_cache;
 pub mod compile;
-pub(crate) mod compiled;
 pub(crate) mod compiler;
+pub(crate) mod digest;
 pub(crate) mod limits;
+pub(crate) mod settings;

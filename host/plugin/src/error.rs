@@ -1,10 +1,13 @@
-//! What can go wrong with a plugin: a file that is none, one that does not fit this host, a call that failed. Each says which plugin, and the way out.
+//! Owns what can go wrong with a plugin: a file that is none, one that does not fit this host, a
+//! call that has failed. Each error names the plugin, and what to type or change.
 
 use std::path::PathBuf;
 
-use crate::engine::limits::Reached;
+pub(crate) mod reached;
 
-/// A plugin that cannot be loaded or that failed.
+pub use reached::ReachedLimit;
+
+/// Why a plugin cannot be loaded, or has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
     /// A plugin's file cannot be read.
@@ -12,31 +15,33 @@ pub enum PluginError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A directory with plugins cannot be read.
     #[error(
-        "cannot read the plugin directory {}: {source}; `--plugin-dir` and the setting `plugins.dirs` name directories in which there are *.wasm files",
+        "cannot read the plugin directory {}: {source}; `--plugin-dir` and the setting \
+         `plugins.dirs` name directories in which there are *.wasm files",
         path.display()
     )]
     Directory {
         /// The directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The file is no WebAssembly at all.
+    /// The file is not WebAssembly.
     #[error("{plugin} is not a WebAssembly component: {found}")]
     NotComponent {
         /// The plugin's file.
         plugin: String,
-        /// What it is instead.
+        /// What the file is instead.
         found: String,
     },
     /// The file is a core module.
     #[error(
-        "{plugin} is a core WebAssembly module, not a component: make one of it with `persea plugin pack {plugin} -o PLUGIN.wasm`, or build for wasm32-wasip2"
+        "{plugin} is a core WebAssembly module, not a component: make one of it with `persea \
+         plugin pack {plugin} -o PLUGIN.wasm`, or build for wasm32-wasip2"
     )]
     CoreModule {
         /// The plugin's file.
@@ -44,17 +49,21 @@ pub enum PluginError {
     },
     /// The component exports none of the interfaces that make a plugin.
     #[error(
-        "{plugin} is a component, but no plugin: it exports {exports}, and a plugin exports `persea:plugin/plugin` and one of `persea:plugin/resolve`, `persea:plugin/run`, `persea:plugin/fulfil`, `persea:plugin/format`, `persea:plugin/schedule` or `persea:plugin/vary`"
+        "{plugin} is a component, but no plugin: it exports {exports}, and a plugin exports \
+         `persea:plugin/plugin` and one of `persea:plugin/resolve`, `persea:plugin/run`, \
+         `persea:plugin/fulfil`, `persea:plugin/format`, `persea:plugin/schedule` or \
+         `persea:plugin/vary`"
     )]
     NoWorld {
         /// The plugin's file.
         plugin: String,
-        /// What it exports.
+        /// What the component exports.
         exports: String,
     },
     /// The component was built for another version of the contract.
     #[error(
-        "{plugin} needs {needs}, and this host offers persea:plugin@{offers}: build the plugin against persea-plugin-sdk {offers}, or use a host of the plugin's version"
+        "{plugin} needs {needs}, and this host offers persea:plugin@{offers}: build the plugin \
+         against persea-plugin-sdk {offers}, or use a host of the plugin's version"
     )]
     Version {
         /// The plugin's file.
@@ -64,19 +73,19 @@ pub enum PluginError {
         /// The host's version of the contract.
         offers: &'static str,
     },
-    /// The component asks for a power that its world does not have, or that no world has.
+    /// The component imports a power that its world does not offer, or that no world offers.
     #[error("{plugin} asks for `{power}`, which a {world} does not get: {offered}")]
     Power {
         /// The plugin's file.
         plugin: String,
-        /// The interface that it imports.
+        /// The interface that the component imports.
         power: String,
-        /// Its world.
+        /// The component's world.
         world: &'static str,
-        /// What it could ask for.
+        /// What the component could import.
         offered: String,
     },
-    /// The component is broken, or of a shape that does not fit the world that its names claim.
+    /// The component is broken, or its functions do not fit the interfaces that it names.
     #[error("{plugin} cannot be loaded: {message}")]
     Load {
         /// The plugin's file.
@@ -84,7 +93,7 @@ pub enum PluginError {
         /// What is wrong.
         message: String,
     },
-    /// The plugin says something impossible of itself.
+    /// The plugin's description is invalid.
     #[error("{plugin} describes itself wrongly: {message}")]
     Description {
         /// The plugin's file.
@@ -92,12 +101,12 @@ pub enum PluginError {
         /// What is wrong.
         message: String,
     },
-    /// The plugin trapped: a bug of its own, or a limit.
+    /// The plugin has trapped, by a bug of its own.
     #[error("{plugin} failed: {message}")]
     Trap {
         /// The plugin.
         plugin: String,
-        /// Its panic, its limit, or the trap with the functions in which it happened.
+        /// The panic, or the trap with the functions in which it happened.
         message: String,
     },
     /// The plugin has reached one of its limits.
@@ -105,18 +114,18 @@ pub enum PluginError {
     Limit {
         /// The plugin.
         plugin: String,
-        /// The limit, its value and the way out.
-        reached: Box<Reached>,
+        /// The limit, its value and how to raise it.
+        reached: Box<ReachedLimit>,
     },
-    /// The plugin has died too often to be asked again in this job.
+    /// The plugin has trapped or reached limits too often to be called again in this job.
     #[error("{plugin} is not asked again in this job: it has reached {reached}")]
     Poisoned {
         /// The plugin.
         plugin: String,
-        /// How often it may, and the way out.
-        reached: Box<Reached>,
+        /// The limit on that, and how to raise it.
+        reached: Box<ReachedLimit>,
     },
-    /// The plugin answered with an error.
+    /// The plugin has answered an error.
     #[error("{plugin}: {message} ({code})")]
     Answer {
         /// The plugin.
@@ -126,19 +135,20 @@ pub enum PluginError {
         /// The error's message.
         message: String,
     },
-    /// No lock binds the plugin, and nobody named it for this run.
-    #[error("{plugin} is a {world} that no lock binds, so it is not loaded: `{add}` locks it")]
+    /// No lock binds the plugin, and the user has not named its directory for this run.
+    #[error("{plugin} is a {world} that no lock binds, so it is not loaded: `{command}` locks it")]
     NotLocked {
         /// The plugin's file.
         plugin: String,
-        /// Its world.
+        /// The component's world.
         world: &'static str,
         /// What to type.
-        add: String,
+        command: String,
     },
-    /// The plugin's file is another than the one that was locked.
+    /// The plugin's file has other bytes than the one that was locked.
     #[error(
-        "{plugin} has changed since it was locked: `persea plugin update {name}` shows what is different, and locks it as it is now"
+        "{plugin} has changed since it was locked: `persea plugin update {name}` shows what is \
+         different, and locks it as it is now"
     )]
     Changed {
         /// The plugin's file.
@@ -146,52 +156,62 @@ pub enum PluginError {
         /// The name in the lock.
         name: String,
     },
-    /// The plugin says other things of itself than when it was locked.
+    /// The plugin describes itself in another way than its lock entry.
     #[error(
-        "{plugin} says of itself what its lock does not have: {message}; `persea plugin update {name}` shows what is different"
+        "{plugin} says of itself what its lock does not have: {message}; `persea plugin update \
+         {name}` shows what is different"
     )]
     NotAsLocked {
         /// The plugin's file.
         plugin: String,
         /// The name in the lock.
         name: String,
-        /// What it says.
+        /// What is different.
         message: String,
     },
-    /// The plugin asks for powers that it's not granted.
-    #[error("{plugin} asks to {asks}, and is not granted that: `{line}`")]
+    /// The plugin imports powers that it is not granted.
+    #[error("{plugin} asks to {asks}, and is not granted that: `{command}`")]
     Ungranted {
         /// The plugin's file.
         plugin: String,
-        /// What it asks for, in words.
+        /// What the powers let a plugin do.
         asks: String,
         /// What to type.
-        line: String,
+        command: String,
     },
     /// A result format that no lock binds has the name of a built-in one.
-    #[error("{plugin} has the name of a result format that is built in, and takes its place only when a lock binds it: `persea plugin add {}`", path.display())]
+    #[error(
+        "{plugin} has the name of a result format that is built in, and takes its place only when \
+         a lock binds it: `persea plugin add {}`",
+        path.display()
+    )]
     Displaces {
         /// The plugin.
         plugin: String,
-        /// Its file.
+        /// The plugin's file.
         path: PathBuf,
     },
-    /// A project's lock grants a directory that is not in the project, or that may be changed.
-    #[error("{plugin}: {} grants it the directory `{directory}`, and a project can grant its plugins only to read its own directories. If you want that, grant the same in your own lock: `persea plugin add --user {plugin} --grant directories=...`", lock.display())]
+    /// A project's lock grants a directory out of the project, or one that the plugin may change.
+    #[error(
+        "{plugin}: {} grants it the directory `{directory}`, and a project can grant its plugins \
+         only to read its own directories. If you want that, grant the same in your own lock: \
+         `persea plugin add --user {plugin} --grant directories=...`",
+        lock.display()
+    )]
     Overreach {
-        /// The plugin's file, or where it comes from.
+        /// The plugin's file, or its source in the lock.
         plugin: String,
         /// The project's lock.
         lock: PathBuf,
-        /// What it grants, as it stands there.
+        /// The directory, as the lock has it.
         directory: String,
     },
-    /// The plugin comes from a registry and is not on this machine.
+    /// The plugin is from a registry and not on this machine.
     #[error("{plugin} is not there: `persea plugin install` gets it from {registry}")]
     Absent {
         /// The plugin's file.
         plugin: String,
-        /// Where it comes from.
+        /// The plugin's reference in the registry.
         registry: String,
     },
     /// The plugin is not signed as the configuration wants it.
@@ -199,13 +219,31 @@ pub enum PluginError {
     Signature {
         /// The plugin's file.
         plugin: String,
-        /// What is wrong, and the way out.
+        /// What is wrong, and what to do.
         message: String,
     },
     /// The engine cannot be made.
     #[error("cannot start the WebAssembly engine: {message}")]
     Engine {
-        /// What the engine said.
+        /// The engine's error.
         message: String,
     },
+}
+
+impl PluginError {
+    /// The engine refuses a plugin's component.
+    pub(crate) fn cannot_load(plugin: &str, error: &wasmtime::Error) -> Self {
+        Self::Load {
+            plugin: plugin.to_owned(),
+            message: format!("{error:#}"),
+        }
+    }
+
+    /// The host has panicked while it loaded a plugin.
+    pub(crate) fn loading_panicked(plugin: &str) -> Self {
+        Self::Load {
+            plugin: plugin.to_owned(),
+            message: "the host failed while it loaded it; this is a bug".to_owned(),
+        }
+    }
 }

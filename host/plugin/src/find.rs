@@ -1,6 +1,8 @@
-//! Room 7: where plugins come from, how one is loaded, and which one serves what.
+//! Where plugins come from, how one is loaded, and which plugin serves what.
 
+pub(crate) mod admission;
 pub(crate) mod catalog;
 pub(crate) mod loader;
 pub mod oci;
+pub(crate) mod order;
 pub(crate) mod sources;

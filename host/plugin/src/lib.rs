@@ -1,7 +1,8 @@
-//! Everything that is WebAssembly: finding plugins, reading what they ask for, compiling, limiting, calling them.
+//! Plugins: everything that is WebAssembly. Owns how they are found, trusted, compiled, limited and
+//! called. Does not know about jobs, plans or the command line. No other crate names wasmtime.
 //!
-//! Nothing outside this folder names wasmtime. A plugin is called through one adapter for its world; what it may do is in
-//! `powers/`; a process that it asks for is the spawner's. This folder knows nothing of jobs, plans or the command line.
+//! The modules are rooms. From the lowest to the highest: `error`, `contract`, `engine`,
+//! `instance`, `powers`, `trust`, `worlds`, `find`. A file uses its own room and those below it.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -15,29 +16,38 @@ mod powers;
 mod trust;
 mod worlds;
 
+pub use contract::world::{CONTRACT, World};
 pub use engine::compile;
-pub use engine::compiler::digest;
-pub use engine::limits::{Largest, Limits, Own as OwnLimits, Reached, check as check_limit};
-pub use error::PluginError;
+pub use engine::digest::digest;
+pub use engine::limits::{ComponentSizeLimit, Limits, OwnLimits, check_limit};
+pub use error::{PluginError, ReachedLimit};
 pub use find::catalog::Catalog;
-pub use find::oci as registry;
-pub use find::sources::{BuiltIn, Sources, Trust, stored};
-pub use instance::terms::JobMemory;
-pub use powers::batch::{BatchHost, Given, Next};
-pub use powers::log::Level;
+pub use find::loader::Loader;
+pub use find::oci;
+pub use find::sources::{BuiltIn, Sources, stored};
+pub use instance::grants::{Grant, Grants};
+pub use instance::log::LogLevel;
+pub use instance::memory::JobMemory;
+pub use powers::batch::{BatchHost, BatchTask, NextBatchTask};
+pub use powers::descriptor::Power;
 pub use powers::output::ReportTarget;
 pub use powers::task::TaskHost;
-pub use trust::grants::{Grants, Power, in_words};
-pub use trust::lock::{Entry as LockEntry, FILE as LOCK_FILE, Lock, LockError};
-pub use trust::manifest::{CONTRACT, Manifest, World};
-pub use worlds::plugin::{Origin, Plugin};
+pub use trust::entry::LockEntry;
+pub use trust::lock::{FileOperation, LOCK_FILE, Lock, LockError};
+pub use trust::locks::Locks;
+pub use trust::manifest::Manifest;
+pub use trust::provenance::{PluginOrigin, Trust};
+pub use worlds::plugin::Plugin;
 pub use worlds::requirement_resolver::{Presence, RequirementResolver};
 pub use worlds::resolver::{Resolution, Resolver};
-pub use worlds::result_format::{Data as FormatData, FormatEvent, ResultFormat};
-pub use worlds::scheduler::{Choice, Node as SchedulerNode, Scheduler};
+pub use worlds::result_format::{FormatData, FormatEvent, ResultFormat};
+pub use worlds::scheduler::{Scheduler, SchedulerChoice, SchedulerNode};
 pub use worlds::varianter::Varianter;
 
-/// Makes a component of a core module that was built against the contract (target wasm32-unknown-unknown).
+/// Makes a component of a core module that was built with the SDK for wasm32-unknown-unknown.
+///
+/// # Errors
+/// Why the module cannot be a component.
 pub fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
     wit_component::ComponentEncoder::default()
         .validate(true)

@@ -9,9 +9,7 @@ use super::{Context, Failure, exit, say, say_json};
 use persea_config::settings;
 use persea_model::names::printable;
 use persea_plugin as plugin;
-use persea_plugin::{
-    CONTRACT, Catalog, Grants, Manifest, Origin, OwnLimits, Trust, in_words as words,
-};
+use persea_plugin::{CONTRACT, Catalog, Grants, Manifest, OwnLimits, PluginOrigin, Trust};
 
 mod lock;
 mod place;
@@ -141,8 +139,8 @@ fn list(catalog: &Catalog) {
 
 fn origin(plugin: &plugin::Plugin) -> String {
     match &plugin.origin {
-        Origin::BuiltIn => "built in".into(),
-        Origin::File(path) => path.display().to_string(),
+        PluginOrigin::BuiltIn => "built in".into(),
+        PluginOrigin::File(path) => path.display().to_string(),
     }
 }
 
@@ -162,10 +160,7 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         catalog.load_requirement_resolvers().await;
         let named: Vec<_> = catalog
             .plugins()
-            .filter(|plugin| {
-                plugin.name == wanted
-                    || format!("{}.{}", plugin.world.name(), plugin.name) == wanted
-            })
+            .filter(|plugin| plugin.name == wanted || plugin.id() == wanted)
             .collect();
         match named.as_slice() {
             [one] => one,
@@ -201,14 +196,14 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
     }
     let powers = plugin.manifest.powers.iter();
     let powers: Vec<String> = powers
-        .map(|power| format!("{power}: {}", words(power)))
+        .map(|power| format!("{}: {}", power.name, power.words))
         .collect();
     let powers = match powers.is_empty() {
         true => "none".to_owned(),
         false => powers.join("\n"),
     };
     let sources = context.sources()?;
-    let bound = sources.bound_to(&plugin.digest);
+    let bound = sources.locks.bound_to(&plugin.digest);
     let trust = match (plugin.trust, bound) {
         (Trust::BuiltIn, _) => "built in".to_owned(),
         (_, Some((lock, entry))) => {
@@ -228,7 +223,7 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         (_, Some((_, entry))) => &entry.grants,
         _ => &none,
     };
-    let wasi = if plugin.manifest.wasi {
+    let wasi = if plugin.manifest.imports_wasi {
         "imported; it gets one in which there is nothing but what is granted"
     } else {
         "not imported"
@@ -267,7 +262,7 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
 
 /// What may run because a plugin says so: by a resolver's runnable, a varianter's parameter, a requirement resolver's variable.
 fn at_its_word(plugin: &plugin::Plugin, grants: &Grants) -> Option<String> {
-    if plugin.is_built_in() || !plugin.world.hands_out() {
+    if plugin.is_built_in() || !plugin.world.shapes_tasks() {
         return None;
     }
     let spawners = grants.spawners();
@@ -288,8 +283,8 @@ fn as_json(catalog: &Catalog, plugin: &plugin::Plugin) -> serde_json::Value {
         "kinds": plugin.kinds,
         "shadowed": catalog.shadowed(plugin).collect::<Vec<_>>(),
         "settings": plugin.settings,
-        "powers": plugin.manifest.powers,
-        "wasi": plugin.manifest.wasi,
+        "powers": plugin.manifest.powers.iter().map(|power| power.name).collect::<Vec<_>>(),
+        "wasi": plugin.manifest.imports_wasi,
         "origin": origin(plugin),
         "trust": plugin.trust,
         "granted": plugin.grants(),

@@ -43,7 +43,7 @@ impl Report {
         let runtime = tokio::runtime::Handle::current();
         let config = context.config;
         let made = tokio::task::spawn_blocking(move || {
-            job::make_report(&catalog, &config, &order, journal, &directory, &runtime)
+            job::make_report(&config, &order, journal, &directory, &runtime)
         });
         let unfinished = made
             .await

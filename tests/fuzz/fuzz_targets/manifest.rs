@@ -31,8 +31,8 @@ fuzz_target!(|data: &[u8]| {
             assert!(World::ALL.contains(&manifest.world));
             assert_eq!((manifest.contract.major, manifest.contract.minor), (0, 1));
             let is_runner = manifest.world == World::Runner;
-            assert!(is_runner || !(manifest.batches || manifest.programs));
-            assert!(!(manifest.batches && manifest.programs));
+            assert!(is_runner || !(manifest.runs_batches || manifest.is_program_runner));
+            assert!(!(manifest.runs_batches && manifest.is_program_runner));
             // Only these worlds can import `process`.
             let may = matches!(manifest.world, World::Runner | World::RequirementResolver);
             assert!(may || !manifest.starts_processes());

@@ -21,7 +21,7 @@ use crate::execute::task_host::{Assignment, Host, Message, Slot};
 use crate::input::own_settings;
 use crate::plan::planner::{Entry, Fate, Plan};
 use persea_model::{Outcome, Status};
-use persea_plugin::{BatchHost, Given, Level, Next, Plugin, PluginError, TaskHost};
+use persea_plugin::{BatchHost, BatchTask, LogLevel, NextBatchTask, Plugin, PluginError, TaskHost};
 use persea_spawner::{Environment, SpawnError, State, Turn};
 
 /// A task that is to be run, by its place in the plan.
@@ -97,8 +97,7 @@ impl Batch {
         let batch = Arc::new(self);
         let _over = Over(Arc::clone(&batch));
         let as_host: Arc<dyn BatchHost> = Arc::clone(&batch) as Arc<dyn BatchHost>;
-        let catalog = &batch.shared.catalog;
-        let running = catalog.run_batch(&batch.runner, &batch.shared.job, as_host);
+        let running = batch.runner.run_batch(&batch.shared.job, as_host);
         let answer = batch.supervise(running, &mut control).await;
         // What was given and not taken would come round for ever.
         let first = batch.inner().first.take();
@@ -168,7 +167,7 @@ impl Batch {
         Some(host)
     }
 
-    async fn take_next(&self) -> Option<Given> {
+    async fn take_next(&self) -> Option<BatchTask> {
         let first = {
             let mut inner = self.inner();
             if inner.ending.is_some() {
@@ -203,7 +202,7 @@ impl Batch {
         if let Some(timeout) = self.shared.times.of(own) {
             more.insert("timeout".into(), timeout.as_secs_f64().into());
         }
-        Some(Given {
+        Some(BatchTask {
             settings: own_settings::settings(own, settings, runner).into_owned(),
             task: Arc::new(task),
             more,
@@ -328,7 +327,7 @@ impl BatchHost for Batch {
         self
     }
 
-    fn next(&self) -> Next<'_> {
+    fn next(&self) -> NextBatchTask<'_> {
         Box::pin(self.take_next())
     }
 
@@ -413,7 +412,7 @@ impl TaskHost for Batch {
         }
     }
 
-    fn log(&self, level: Level, message: &str) {
+    fn log(&self, level: LogLevel, message: &str) {
         match self.current() {
             Some(host) => host.log(level, message),
             None => tracing::debug!("{}: {message}", self.runner.label()),

@@ -20,7 +20,7 @@ use crate::input::own_settings::{self, TaskTimes};
 use crate::results::directory::Section;
 use persea_journal as journal;
 use persea_model::{Attributes, JobId, Outcome, Status, Task};
-use persea_plugin::{Catalog, Level, Plugin, TaskHost};
+use persea_plugin::{Catalog, LogLevel, Plugin, TaskHost};
 use persea_spawner::{Spawner, Turn};
 
 /// A process that takes less than this may have ended before its start is told: 10 ms.
@@ -141,7 +141,7 @@ pub(crate) fn finished(
 ) -> Finished {
     if outcome.status != Status::Pass {
         let reason = outcome.reason.as_deref().unwrap_or("no reason given");
-        host.log(Level::Info, &format!("{}: {reason}", outcome.status));
+        host.log(LogLevel::Info, &format!("{}: {reason}", outcome.status));
     }
     outcome.reason = outcome.reason.filter(|reason| !reason.is_empty());
     host.tell_early();
@@ -197,11 +197,7 @@ async fn run(
     };
     let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
     // In its place from the beginning: it's the larger part of what a task takes, and would be moved about.
-    let running = pin!(
-        shared
-            .catalog
-            .run(runner, &shared.job, task, &settings, more, as_host)
-    );
+    let running = pin!(runner.run(&shared.job, task, &settings, more, as_host));
     let supervised = supervise(host, &times, control, running).await?;
     let mut outcome = match supervised.answer {
         Some(Ok(outcome)) => outcome,

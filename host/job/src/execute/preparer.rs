@@ -14,7 +14,7 @@ use crate::execute::task_directory::TaskDirectory;
 use crate::execute::task_host::{Assignment, Host, Met};
 use crate::plan::requirements::Step;
 use persea_model::Attributes;
-use persea_plugin::{Level, PluginError, Presence, RequirementResolver, TaskHost};
+use persea_plugin::{LogLevel, PluginError, Presence, RequirementResolver, TaskHost};
 
 /// How long what is being brought about may go on when the job is to end: 10 s. What is cut off may leave half of it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ pub(crate) async fn fulfil(
         false => met,
     };
     if let Met::Failed { reason, .. } = &met {
-        host.log(Level::Error, reason);
+        host.log(LogLevel::Error, reason);
     }
     if step.stacked {
         host.directory.disarm();
@@ -119,7 +119,7 @@ pub(crate) async fn release(
         Some(Err(Failure::Said(reason) | Failure::Cut(reason))) => reason,
         None => "it was not begun".to_owned(),
     };
-    host.log(Level::Error, &failed);
+    host.log(LogLevel::Error, &failed);
     Err(failed)
 }
 
@@ -151,7 +151,6 @@ async fn resolver(host: &Arc<Host>, step: &Step) -> Result<RequirementResolver, 
     }
     let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
     RequirementResolver::new(
-        &host.shared.catalog,
         &step.resolver,
         &step.requirement,
         &step.settings,

@@ -16,7 +16,7 @@ use crate::execute::task_directory::{DEBUG_LOG, TaskDirectory};
 use persea_journal as journal;
 use persea_model::names::printable;
 use persea_model::{Attributes, Outcome};
-use persea_plugin::{Level, TaskHost};
+use persea_plugin::{LogLevel, TaskHost};
 use persea_spawner::{Environment, InLine, SpawnError, Spawner, State, Turn};
 
 /// One place in which a task can run at a time.
@@ -321,7 +321,7 @@ impl Host {
     pub(crate) fn log_left_behind(&self, count: usize) {
         if count > 0 {
             self.log(
-                Level::Warn,
+                LogLevel::Warn,
                 &format!("{count} processes were left behind and have been ended"),
             );
         }
@@ -399,7 +399,7 @@ impl TaskHost for Host {
             .push_str(text);
     }
 
-    fn log(&self, level: Level, message: &str) {
+    fn log(&self, level: LogLevel, message: &str) {
         let mut held = self
             .debug_log
             .lock()
@@ -426,7 +426,7 @@ impl Host {
     }
 }
 
-fn line(file: &mut File, level: Level, message: &str) -> io::Result<()> {
+fn line(file: &mut File, level: LogLevel, message: &str) -> io::Result<()> {
     let time = persea_journal::date_and_time();
     file.write_all(format!("{time:.3} {:5} {}\n", level.name(), printable(message)).as_bytes())
 }

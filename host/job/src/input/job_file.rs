@@ -16,7 +16,7 @@ use persea_config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, pa
 use persea_model::names::printable;
 use persea_model::weight;
 use persea_model::{Attributes, Requirement, Runnable};
-use persea_plugin::{Catalog, Reached};
+use persea_plugin::{Catalog, ReachedLimit};
 use persea_system::small_file::{self, JOB_FILE};
 
 /// What is wrong with a job file.
@@ -64,7 +64,7 @@ pub enum JobFileError {
         /// The suite's name.
         suite: String,
         /// The limit.
-        reached: Reached,
+        reached: ReachedLimit,
     },
     /// There is nothing to run.
     #[error("{}: no suites; a job file has at least one `[[suite]]` with `references` or `[[suite.task]]`", path.display())]

@@ -255,7 +255,7 @@ impl<'a> Worker<'a> {
                 Some(resolver) => resolver,
                 None => {
                     let settings = self.config.subset(&plugin.settings);
-                    match Resolver::new(self.catalog, plugin, &settings).await {
+                    match Resolver::new(plugin, &settings).await {
                         Ok(resolver) => resolver,
                         Err(error) => return (failed(&error), warnings),
                     }

@@ -182,7 +182,6 @@ impl Files {
 /// # Errors
 /// The journal cannot be read or has no beginning, the format fails, or the report cannot be written.
 pub fn make(
-    catalog: &Catalog,
     config: &Config,
     order: &Order,
     mut journal: Reader,
@@ -215,7 +214,7 @@ pub fn make(
         .transpose()?;
     let (target, relay) = open(order)?;
     let mut format = runtime
-        .block_on(ResultFormat::new(catalog, plugin, target, job_dir))
+        .block_on(ResultFormat::new(plugin, target, job_dir))
         .map_err(failed)?;
     let mut batch: Vec<FormatEvent> = Vec::with_capacity(BATCH);
     let mut bytes = 0;

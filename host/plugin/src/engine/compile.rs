@@ -1,7 +1,8 @@
-//! Compiling a component that nobody has vouched for: in a process of its own, whose time and memory the kernel limits.
+//! Owns the compiler process: a component that is not part of the host is compiled in a process of
+//! its own, whose time and memory the kernel limits. Does not know about plugins or the cache.
 //!
-//! The compiler is this program, run again with a word that is not for people. It reads the component from its standard input and writes the
-//! compiled code to its standard output; it needs and opens nothing else. It must not know what is compiled or where it is kept.
+//! The process is this program, started with [`WORD`] as its first argument. It reads the component
+//! from its standard input, writes the code to its standard output, and opens no files.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,75 +12,79 @@ use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use crate::PluginError;
-use crate::engine::compiler::Addresses;
-use crate::engine::limits::{Limits, Reached, bytes};
+use crate::engine::limits::{Limit, Limits};
+use crate::engine::settings::{AddressSpace, engine_for_compiling};
+use crate::error::PluginError;
+use crate::error::reached::ReachedLimit;
 
-/// The word that makes this program a compiler.
+/// The first argument that makes this program a compiler process.
 pub const WORD: &str = "compile-component";
 
-/// This program as it runs, whatever there is by now under the name by which it was started.
-const OWN: &str = "/proc/self/exe";
+/// This program as it runs, even if its file has been replaced since.
+const THIS_PROGRAM: &str = "/proc/self/exe";
 
-/// The most compiled code that is taken: 1 GiB. A Python guest has 40 MiB.
-const CODE: u64 = 1 << 30;
+/// The most compiled code that the host accepts: 1 GiB. A Python guest has 40 MiB.
+const MOST_CODE: u64 = 1 << 30;
 
-/// What takes no second on one processor: 512 KiB.
-const SMALL: usize = 512 << 10;
+/// The largest component that one thread compiles in less than a second: 512 KiB.
+const SMALL_COMPONENT: usize = 512 << 10;
 
-/// Memory in which there's room for some threads: 1 GiB.
-const LARGE: u64 = 1 << 30;
+/// The least memory in which several threads with their stacks fit: 1 GiB.
+const MEMORY_FOR_THREADS: u64 = 1 << 30;
 
-/// Why there is no compiled code.
+/// Why a component was not compiled.
 #[derive(Debug)]
 pub(crate) enum CompileError {
-    /// The component is not valid.
-    Wrong(wasmtime::Error),
-    /// The compiler has said so.
-    Said(String),
-    /// It takes more than it may.
-    Limit(Reached),
-    /// Somebody or something else has ended the process, by this signal.
+    /// The component is invalid.
+    Invalid(wasmtime::Error),
+    /// The compiler process has reported this.
+    Reported(String),
+    /// The compiler has reached a limit.
+    Limit(ReachedLimit),
+    /// A signal that is not due to a limit has ended the compiler process.
     Killed(i32),
-    /// The process cannot be had.
+    /// The compiler process cannot be started or read.
     Process(std::io::Error),
 }
 
 impl CompileError {
-    /// The error of this plugin.
-    pub(crate) fn of(self, plugin: &str) -> PluginError {
+    /// Reports this as the failure of a plugin.
+    pub(crate) fn of_plugin(self, plugin: &str) -> PluginError {
         let plugin = plugin.to_owned();
         let message = match self {
             Self::Limit(reached) => {
                 let reached = Box::new(reached);
                 return PluginError::Limit { plugin, reached };
             }
-            Self::Wrong(error) => format!("{error:#}"),
-            Self::Said(text) => text,
+            Self::Invalid(error) => format!("{error:#}"),
+            Self::Reported(text) => text,
             Self::Killed(signal) => format!(
-                "the process that compiles it was ended by signal {signal}; the system sends signal 9 where memory runs out"
+                "signal {signal} ended the process that compiles it; the system sends signal 9 \
+                 where memory runs out"
             ),
-            Self::Process(error) => format!("the process that compiles it cannot be used: {error}"),
+            Self::Process(error) => {
+                format!("the process that compiles it cannot be used: {error}")
+            }
         };
         PluginError::Load { plugin, message }
     }
 }
 
-/// Compiles in a process of its own, and waits for it.
-pub(crate) fn apart(
+/// Compiles a component in a process of its own, and blocks until that has ended.
+pub(crate) fn in_own_process(
     component: &[u8],
     limits: &Limits,
-    addresses: Addresses,
+    addresses: AddressSpace,
 ) -> Result<Vec<u8>, CompileError> {
     let begun = Instant::now();
-    let seconds = limits.compile.as_secs_f64().ceil().max(1.0);
-    let mut child = Command::new(OWN)
+    let seconds = limits.compile_time.as_secs_f64().ceil().max(1.0);
+    let mut child = Command::new(THIS_PROGRAM)
         .arg(WORD)
         .arg(format!("{seconds}"))
         .arg(limits.compile_memory.to_string())
         .arg(addresses.word())
         .env_clear()
-        // Otherwise the allocator takes a gibibyte of addresses before it's asked for anything (in KiB).
+        // In KiB. By default the allocator reserves 1 GiB of addresses at its start.
         .env("MIMALLOC_ARENA_RESERVE", "16384")
         .current_dir("/")
         .stdin(Stdio::piped())
@@ -88,64 +93,61 @@ pub(crate) fn apart(
         .spawn()
         .map_err(CompileError::Process)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    // It reads all before it writes anything but a short complaint, so that one after the other is enough.
+    // The process reads everything before it writes more than a short error, so that writing first
+    // and reading afterwards cannot block.
     if let Some(mut stdin) = stdin {
         let _ = stdin.write_all(component);
     }
     let mut code = Vec::new();
     let read = match stdout {
-        Some(stdout) => stdout.take(CODE + 1).read_to_end(&mut code),
+        Some(stdout) => stdout.take(MOST_CODE + 1).read_to_end(&mut code),
         None => Ok(0),
     };
-    let mut said = String::new();
+    let mut errors = String::new();
     if let Some(stderr) = stderr {
-        let _ = stderr.take(4096).read_to_string(&mut said);
+        let _ = stderr.take(4096).read_to_string(&mut errors);
     }
-    if code.len() as u64 > CODE {
+    if code.len() as u64 > MOST_CODE {
         let _ = child.kill();
     }
     let status = child.wait().map_err(CompileError::Process)?;
     read.map_err(CompileError::Process)?;
-    if status.success() && code.len() as u64 <= CODE {
+    if status.success() && code.len() as u64 <= MOST_CODE {
         return Ok(code);
     }
-    // The kernel sends SIGKILL a second after SIGXCPU, to who ignores that. So much processor time takes its time.
+    // The kernel sends SIGKILL one second of processor time after an ignored SIGXCPU. A SIGKILL is
+    // only due to the limit if that much processor time can have passed.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let processors = u32::try_from(processors).unwrap_or(u32::MAX);
-    let is_used_up = begun.elapsed().saturating_mul(processors) >= limits.compile;
+    let is_used_up = begun.elapsed().saturating_mul(processors) >= limits.compile_time;
     Err(match status.signal() {
         Some(signal) if signal == signals::XCPU || signal == signals::KILL && is_used_up => {
-            let value = format!("{} s", limits.compile.as_secs_f64());
-            CompileError::Limit(limits.reached("the time to compile it", value, "compile"))
+            CompileError::Limit(limits.reached(Limit::CompileTime))
         }
-        // Rust ends so when there's no memory to be had, and the kernel when there's none for a stack.
-        Some(signal) if signals::OF_MEMORY.contains(&signal) => {
-            let value = bytes(limits.compile_memory);
-            CompileError::Limit(limits.reached(
-                "the memory to compile it",
-                value,
-                "compile_memory_mb",
-            ))
+        // Rust aborts where it gets no memory; the kernel sends the others where a stack gets none.
+        Some(signal) if signals::OUT_OF_MEMORY.contains(&signal) => {
+            CompileError::Limit(limits.reached(Limit::CompileMemory))
         }
         Some(signal) => CompileError::Killed(signal),
-        None => CompileError::Said(said.trim().to_owned()),
+        None => CompileError::Reported(errors.trim().to_owned()),
     })
 }
 
-/// The numbers of the signals that end a process which has reached a limit.
+/// The numbers of the signals that end a process at a limit.
 mod signals {
     use rustix::process::Signal;
 
-    pub(crate) const KILL: i32 = Signal::KILL.as_raw();
-    pub(crate) const XCPU: i32 = Signal::XCPU.as_raw();
-    pub(crate) const OF_MEMORY: [i32; 3] = [
+    pub(super) const KILL: i32 = Signal::KILL.as_raw();
+    pub(super) const XCPU: i32 = Signal::XCPU.as_raw();
+    pub(super) const OUT_OF_MEMORY: [i32; 3] = [
         Signal::ABORT.as_raw(),
         Signal::SEGV.as_raw(),
         Signal::BUS.as_raw(),
     ];
 }
 
-/// Whether the compiler may use more than one thread. Its library panics where it gets none, unless it was asked before.
+/// Whether the compiler may use several threads. Its thread pool panics where the system refuses
+/// threads, so the pool is started here first.
 pub(crate) fn has_threads() -> bool {
     static HAS_THREADS: OnceLock<bool> = OnceLock::new();
     *HAS_THREADS.get_or_init(|| {
@@ -154,13 +156,14 @@ pub(crate) fn has_threads() -> bool {
             .build_global()
         {
             Ok(()) => true,
-            // Without a cause the pool is there already.
+            // An error without a source means that the pool exists already.
             Err(error) => std::error::Error::source(&error).is_none(),
         }
     })
 }
 
-/// Is the compiler: with the seconds and the bytes that it may use, and the addresses that the code may count on.
+/// Runs the compiler process. Arguments: seconds of processor time, bytes of address space, and the
+/// word of the address space for which it compiles.
 pub fn main(args: &[String]) -> ExitCode {
     match compile(args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -173,32 +176,33 @@ pub fn main(args: &[String]) -> ExitCode {
 
 fn compile(args: &[String]) -> Result<(), String> {
     let number = |index: usize| args.get(index).and_then(|text| text.parse::<u64>().ok());
-    let addresses = args.get(2).and_then(|word| Addresses::of_word(word));
+    let addresses = args.get(2).and_then(|word| AddressSpace::of_word(word));
     let (Some(seconds), Some(memory), Some(addresses)) = (number(0), number(1), addresses) else {
-        return Err(format!("`{WORD}` is for this program itself"));
+        return Err(format!("`{WORD}` is only for this program itself"));
     };
-    // It ends with the host that asked.
+    // The process ends with its host.
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let limits = [
-        // A second more, so that the signal that can be told from others comes first.
+        // The hard limit is a second later, so that SIGXCPU, which has no other cause, comes first.
         (Resource::Cpu, seconds, seconds.saturating_add(1)),
         (Resource::As, memory, memory),
         (Resource::Core, 0, 0),
         (Resource::Fsize, 0, 0),
     ];
     for (resource, soft, hard) in limits {
-        lower(resource, soft, hard)
-            .map_err(|error| format!("its limits cannot be set: {error}"))?;
+        lower(resource, soft, hard).map_err(|error| {
+            format!("the limits of the compiler process cannot be set: {error}")
+        })?;
     }
     let mut component = Vec::new();
     std::io::stdin()
         .lock()
         .read_to_end(&mut component)
         .map_err(|error| error.to_string())?;
-    // Threads have stacks, for which there may be no room; and a small component is compiled as soon without.
-    let parallel = component.len() > SMALL && memory >= LARGE && has_threads();
-    let engine = crate::engine::compiler::only_compiling(parallel, addresses)
-        .map_err(|error| format!("{error:#}"))?;
+    // The stacks of threads may not fit, and a small component compiles as fast on one thread.
+    let parallel =
+        component.len() > SMALL_COMPONENT && memory >= MEMORY_FOR_THREADS && has_threads();
+    let engine = engine_for_compiling(parallel, addresses).map_err(|error| format!("{error:#}"))?;
     let code = engine
         .precompile_component(&component)
         .map_err(|error| format!("{error:#}"))?;
@@ -208,7 +212,7 @@ fn compile(args: &[String]) -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Sets a limit where it is not lower already.
+/// Lowers a limit of this process. A limit that is lower already stays.
 fn lower(resource: Resource, soft: u64, hard: u64) -> rustix::io::Result<()> {
     let now = rustix::process::getrlimit(resource);
     let least = |wanted: u64, now: Option<u64>| Some(now.map_or(wanted, |now| now.min(wanted)));

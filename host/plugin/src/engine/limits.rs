@@ -1,125 +1,214 @@
-//! Every limit on a plugin, in one struct. Knows nothing of what plugins do, or of how they are held to it.
+//! Owns every limit on a plugin, and the place that sets each. Does not know about how a plugin is
+//! held to its limits.
 //!
-//! A limit is the setting `plugins.limits.NAME`; for the plugins of one world `plugins.WORLD.limits.NAME` comes before it, then what the
-//! lock says of the plugin, then `plugins.WORLD.PLUGIN.limits.NAME`. The time for an answer depends on the world: there it's `timeout` instead
-//! of `limits.NAME`, and in the lock `timeout` too. Who reaches a limit is told which of these it was.
+//! A limit is the setting `plugins.limits.NAME`. `plugins.WORLD.limits.NAME` overrides it for the
+//! plugins of one world, the plugin's lock entry overrides that, and
+//! `plugins.WORLD.PLUGIN.limits.NAME` overrides all. The time for an answer is `timeout` instead of
+//! `limits.NAME` there and in the lock, because its default depends on the world.
 
-mod own;
-mod reached;
+mod component_size;
+mod origin;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
-pub use self::own::Own;
-use self::own::{Names, Origin, Scope};
-pub use self::reached::Reached;
-pub(crate) use self::reached::bytes;
-use crate::engine::compiler::{Room, TICK};
-use crate::trust::lock::Lock;
-use crate::trust::manifest::World;
-use persea_config as config;
-use persea_config::Config;
-use persea_config::settings;
+pub use self::component_size::ComponentSizeLimit;
+pub use self::origin::OwnLimits;
+use self::origin::{LimitOrigin, LimitScope, SettingNames};
+use crate::contract::world::World;
+use crate::engine::settings::{GuestCapacity, TICK};
+use crate::error::reached::{ReachedLimit, bytes};
+use persea_config::{Config, SHARED_LIMIT, Shape, settings};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// What one instance of a plugin may use. All are on by default; the defaults are those of the settings.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Linear memory, in bytes, all memories together. 256 MiB: room for a guest with an interpreter in it.
-    pub memory: usize,
-    /// Elements of all tables together. 100,000: function tables of large guests have some 10,000.
-    pub table_elements: usize,
-    /// Core instances in one component. 200: a Python component has over 20.
-    pub instances: usize,
-    /// Time on a processor inside the guest; none for no limit. 10 minutes.
-    pub cpu: Option<Duration>,
-    /// The longest that one answer may take; none for no limit. What counts depends on the world, and so does the default.
-    pub wall: Option<Duration>,
-    /// What that is the time for, and what raises it.
-    wall_of: (&'static str, String),
-    /// The longest that it may take to say what it is. 10 s: a guest with an interpreter in it takes one.
-    pub describe: Duration,
-    /// Bytes that the guest may hand to the host in one call: 32 MiB (wasmtime's default is 128 MiB).
-    pub call_bytes: usize,
-    /// The host's memory that one answer may become: 256 MiB. 100,000 runnables take some 130 MiB.
-    pub answer_bytes: u64,
-    /// The host's memory that its answers may take in one job, where they are kept: 2 GiB.
-    pub kept_bytes: u64,
-    /// Handles to resources that are alive at once: 1,000 (wasmtime's default is 100,000).
-    pub handles: usize,
-    /// Log messages: 20,000.
-    pub log_messages: u64,
-    /// Bytes of log messages: 1 MiB.
-    pub log_bytes: u64,
-    /// Messages about one task, each an event of the journal: 100,000.
-    pub status_messages: u64,
-    /// Bytes of messages and artifacts of one task: 16 MiB.
-    pub status_bytes: u64,
-    /// Bytes of one report: 4 GiB; 100,000 tests take some 100 MiB.
-    pub output_bytes: u64,
-    /// The largest component file that is loaded: 128 MiB.
-    pub component_bytes: u64,
-    /// Processor time of the compiler for a component that's not the host's own: 2 minutes; one with Python in it takes 10 seconds.
-    pub compile: Duration,
-    /// Address space of that compiler: 4 GiB.
-    pub compile_memory: u64,
-    /// Stack of the guest, in bytes: 512 KiB. One for all plugins: the engine's stacks are alike.
-    pub stack: u64,
-    /// After so many traps, limits and time-outs in one job a plugin is not asked again: 10.
-    pub deaths: u64,
-    /// What it is the limits of.
-    scope: Scope,
-    /// Where each of them comes from.
-    origins: BTreeMap<&'static str, Origin>,
+/// The name of the time for one answer among the limits of a lock entry.
+const TIMEOUT: &str = "timeout";
+
+/// What the time for an answer limits, where the world has no better word for it.
+const ANSWER: &str = "the time for one answer";
+
+/// A limit that a plugin can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    Memory,
+    TableElements,
+    CoreInstances,
+    ProcessorTime,
+    CallBytes,
+    AnswerBytes,
+    KeptBytes,
+    Handles,
+    LogMessages,
+    LogBytes,
+    StatusMessages,
+    StatusBytes,
+    ReportBytes,
+    ComponentSize,
+    CompileTime,
+    CompileMemory,
+    Deaths,
 }
 
-/// The room that the engine makes for a guest: that of whichever has the highest limits.
-pub(crate) fn room(config: &Config, locks: &[Lock]) -> Room {
-    let most = |limit: &str| {
-        let ending = format!(".limits.{limit}");
-        let set = config.iter().filter(|(name, ..)| name.ends_with(&ending));
-        let locked = locks.iter().flat_map(Lock::entries);
-        let own = locked.filter_map(|entry| entry.limits.get(limit));
-        let all = set.map(|(_, value, _)| value).chain(own);
-        let most = all.filter_map(Value::as_u64).max().unwrap_or(0);
-        usize::try_from(most).unwrap_or(usize::MAX)
-    };
-    Room {
-        stack: stack(config),
-        elements: most("table_elements"),
-        instances: most("instances"),
+impl Limit {
+    /// The limit's name below `plugins.limits`.
+    const fn setting(self) -> &'static str {
+        match self {
+            Self::Memory => "memory_mb",
+            Self::TableElements => "table_elements",
+            Self::CoreInstances => "instances",
+            Self::ProcessorTime => "cpu",
+            Self::CallBytes => "call_mb",
+            Self::AnswerBytes => "answer_mb",
+            Self::KeptBytes => "answers_mb",
+            Self::Handles => "handles",
+            Self::LogMessages => "log_messages",
+            Self::LogBytes => "log_bytes",
+            Self::StatusMessages => "status_messages",
+            Self::StatusBytes => "status_bytes",
+            Self::ReportBytes => "output_mb",
+            Self::ComponentSize => "component_mb",
+            Self::CompileTime => "compile",
+            Self::CompileMemory => "compile_memory_mb",
+            Self::Deaths => "deaths",
+        }
+    }
+
+    /// What is limited, for messages: "its limit on SUBJECT".
+    const fn subject(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::TableElements => "tables",
+            Self::CoreInstances => "core instances",
+            Self::ProcessorTime => "processor time",
+            Self::CallBytes => "what one call hands to the host",
+            Self::AnswerBytes => "the memory that one answer takes",
+            Self::KeptBytes => "the memory that its answers take in one job",
+            Self::Handles => "handles",
+            Self::LogMessages | Self::LogBytes => "its log",
+            Self::StatusMessages => "messages",
+            Self::StatusBytes => "messages and artifacts",
+            Self::ReportBytes => "the report",
+            Self::ComponentSize => "the component's size",
+            Self::CompileTime => "the time to compile it",
+            Self::CompileMemory => "the memory to compile it",
+            Self::Deaths => "deaths in one job",
+        }
     }
 }
 
-/// The stack of all guests, in bytes. Deep recursion ends there, as a trap.
-pub(crate) fn stack(config: &Config) -> u64 {
+/// What one instance of a plugin may use. Every limit has a default, which is that of its setting.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Linear memory of all memories together, in bytes. 256 MiB: a guest with an interpreter fits.
+    pub memory: usize,
+    /// Elements of all tables together. 100,000: the function tables of large guests have 10,000.
+    pub table_elements: usize,
+    /// Core instances in one component. 200: a Python component has over 20.
+    pub core_instances: usize,
+    /// Processor time of the guest; none for no limit. 10 minutes.
+    pub processor_time: Option<Duration>,
+    /// The longest time for one answer; none for no limit. The world decides which time counts, and
+    /// the default.
+    pub wall: Option<Duration>,
+    /// What `wall` limits, and how to raise it.
+    wall_report: WallReport,
+    /// The longest time for the plugin's description. 10 s: a guest with an interpreter takes one.
+    pub describe: Duration,
+    /// Bytes that the guest may hand to the host in one call. 32 MiB; wasmtime's default is 128
+    /// MiB.
+    pub call_bytes: usize,
+    /// The host's memory that one answer may take, in bytes. 256 MiB: 100,000 runnables take 130
+    /// MiB.
+    pub answer_bytes: u64,
+    /// The host's memory that the answers kept for one job may take, in bytes. 2 GiB.
+    pub kept_bytes: u64,
+    /// Handles to resources that exist at once. 1,000; wasmtime's default is 100,000.
+    pub handles: usize,
+    /// Log messages. 20,000.
+    pub log_messages: u64,
+    /// Bytes of log messages. 1 MiB.
+    pub log_bytes: u64,
+    /// Messages about one task, each an event of the journal. 100,000.
+    pub status_messages: u64,
+    /// Bytes of messages and artifacts of one task. 16 MiB.
+    pub status_bytes: u64,
+    /// Bytes of one report. 4 GiB: 100,000 tests take 100 MiB.
+    pub report_bytes: u64,
+    /// The largest component, in bytes. 128 MiB.
+    pub component_bytes: u64,
+    /// Processor time of the compiler process. 2 minutes: a component with Python takes 10 seconds.
+    pub compile_time: Duration,
+    /// Address space of the compiler process, in bytes. 4 GiB.
+    pub compile_memory: u64,
+    /// Stack of the guest, in bytes. 512 KiB. One value for all plugins: the engine's stacks are
+    /// alike.
+    pub stack: u64,
+    /// Traps, reached limits and time-outs in one job after which the host no longer asks the
+    /// plugin. 10.
+    pub deaths: u64,
+    scope: LimitScope,
+    /// Which place sets each limit, by its setting's name.
+    origins: BTreeMap<&'static str, LimitOrigin>,
+}
+
+#[derive(Clone, Debug)]
+struct WallReport {
+    subject: &'static str,
+    remedy: String,
+}
+
+/// Returns what the engine has to reserve for a guest: the highest limits of all plugins.
+/// `locked` has the limits of each lock entry.
+pub(crate) fn capacity<'a>(
+    config: &Config,
+    locked: impl Iterator<Item = &'a BTreeMap<String, Value>> + Clone,
+) -> GuestCapacity {
+    let highest = |limit: Limit| {
+        let ending = format!(".limits.{}", limit.setting());
+        let set = config.iter().filter(|(name, ..)| name.ends_with(&ending));
+        let own = locked
+            .clone()
+            .filter_map(|limits| limits.get(limit.setting()));
+        let all = set.map(|(_, value, _)| value).chain(own);
+        let highest = all.filter_map(Value::as_u64).max().unwrap_or(0);
+        usize::try_from(highest).unwrap_or(usize::MAX)
+    };
+    GuestCapacity {
+        stack: stack(config),
+        table_elements: highest(Limit::TableElements),
+        core_instances: highest(Limit::CoreInstances),
+    }
+}
+
+/// Returns the stack of every guest, in bytes. Deep recursion traps at its end.
+fn stack(config: &Config) -> u64 {
     let kib = config.get(settings::PLUGINS_LIMITS_STACK_KB);
-    // Below, not even a guest's start fits; above, a pool of stacks takes more addresses than there are.
+    // A guest does not start with less. A pool of larger stacks takes more addresses than there
+    // are.
     kib.clamp(64, 64 * KIB) * KIB
 }
 
-/// The name of the time for one answer among the limits of a lock.
-const TIMEOUT: &str = "timeout";
-
-const ANSWER: &str = "the time for one answer";
-
-/// Whether there is such a limit that a plugin can have of its own, and the value is one.
-pub fn check(name: &str, value: &Value) -> Result<(), String> {
-    if name == config::SHARED_LIMIT {
+/// Checks that a plugin can have a limit of this name and value in its lock entry.
+///
+/// # Errors
+/// Why it cannot, for a message.
+pub fn check_limit(name: &str, value: &Value) -> Result<(), String> {
+    if name == SHARED_LIMIT {
         return Err(format!(
-            "no plugin has a limit `{name}` of its own, because it is one for all: the setting `plugins.limits.{name}`"
+            "no plugin has a limit `{name}` of its own, because all plugins share one: the setting \
+             `plugins.limits.{name}`"
         ));
     }
     let shape = match name {
-        TIMEOUT => Some(config::Shape::Duration),
-        name => config::limit(name),
+        TIMEOUT => Some(Shape::Duration),
+        name => persea_config::limit(name),
     };
     let shape = shape.ok_or_else(|| {
-        let names = config::limits().chain([TIMEOUT]);
+        let names = persea_config::limits().chain([TIMEOUT]);
         let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
         format!(
             "there is no limit `{name}` of a plugin: there are {}",
@@ -135,181 +224,154 @@ pub fn check(name: &str, value: &Value) -> Result<(), String> {
     }
 }
 
-/// The largest component that is read, and what is said of a larger one.
-#[derive(Clone, Debug)]
-pub struct Largest {
-    /// In bytes.
-    pub bytes: u64,
-    /// What raises that.
-    pub reached: Reached,
-}
-
-impl Largest {
-    fn new(mebibytes: u64, raises: String) -> Self {
-        let bytes = mebibytes.saturating_mul(MIB);
-        Self {
-            bytes,
-            reached: too_large(bytes, raises),
-        }
-    }
-
-    /// What any plugin may have: before a component is read nobody knows whose limit counts.
-    pub(crate) fn of_any(config: &Config, locks: &[Lock]) -> Self {
-        let ending = format!(".{COMPONENT}");
-        let set = config.iter().filter(|(name, ..)| name.ends_with(&ending));
-        let set = set.filter_map(|(name, value, _)| {
-            let raises = format!("`{name}` raises it");
-            Some(Self::new(value.as_u64()?, raises))
-        });
-        let locked = locks.iter().flat_map(Lock::entries);
-        let locked = locked.filter_map(|entry| {
-            let own = Own::locked(entry, &entry.limits).number(COMPONENT);
-            own.map(|(most, raises)| Self::new(most, raises))
-        });
-        let most = set.chain(locked).max_by_key(|largest| largest.bytes);
-        most.unwrap_or_else(|| Self::new(0, String::new()))
-    }
-
-    /// The same where a plugin has this limit of its own.
-    pub(crate) fn or(self, own: &Own<'_>) -> Self {
-        let own = own.number(COMPONENT);
-        let own = own.map(|(most, raises)| Self::new(most, raises));
-        own.filter(|own| own.bytes > self.bytes).unwrap_or(self)
-    }
-}
-
-/// The limit on a component's size.
-const COMPONENT: &str = "component_mb";
-
-fn too_large(largest: u64, raises: String) -> Reached {
-    Reached {
-        what: "the component's size",
-        value: bytes(largest),
-        raises,
-    }
-}
-
 impl Limits {
-    /// Those of a plugin of this world: with the name that it has, once that is known, and what it has of its own.
-    pub(crate) fn of(config: &Config, world: World, name: Option<&str>, own: &Own<'_>) -> Self {
-        let scope = Scope::new(world, name, own);
+    /// Reads the limits of a plugin of this world. `name` is none until the plugin is described.
+    pub(crate) fn of(
+        config: &Config,
+        world: World,
+        name: Option<&str>,
+        own: &OwnLimits<'_>,
+    ) -> Self {
+        let scope = LimitScope::new(world, name, own);
         let mut values: BTreeMap<&'static str, &Value> = BTreeMap::new();
         let mut origins = BTreeMap::new();
-        for limit in config::limits() {
-            if let Some((value, origin)) = scope.find(config, own, &Names::of(limit)) {
+        for limit in persea_config::limits() {
+            if let Some((value, origin)) = scope.find(config, own, &SettingNames::of(limit)) {
                 values.insert(limit, value);
                 origins.insert(limit, origin);
             }
         }
-        // The settings have defaults, and their values were checked; 0 would only stand for a table without that limit.
-        let number = |limit: &str| values.get(limit).and_then(|it| it.as_u64()).unwrap_or(0);
-        let size = |limit: &str, unit: u64| {
+        // The settings have defaults and checked values, so that 0 stands for none of them.
+        let get = |limit: Limit| values.get(limit.setting()).copied();
+        let number = |limit: Limit| get(limit).and_then(Value::as_u64).unwrap_or(0);
+        let size = |limit: Limit, unit: u64| {
             usize::try_from(number(limit).saturating_mul(unit)).unwrap_or(usize::MAX)
         };
-        let time = |limit: &str| values.get(limit).copied().and_then(config::duration);
-        let (wall, wall_of) = wall(config, world, &scope, own);
+        let time = |name: &str| values.get(name).copied().and_then(persea_config::duration);
+        let (wall, wall_report) = wall(config, world, &scope, own);
         Self {
-            memory: size("memory_mb", MIB),
-            table_elements: size("table_elements", 1),
-            instances: size("instances", 1),
-            cpu: time("cpu").filter(|time| !time.is_zero()),
+            memory: size(Limit::Memory, MIB),
+            table_elements: size(Limit::TableElements, 1),
+            core_instances: size(Limit::CoreInstances, 1),
+            processor_time: time(Limit::ProcessorTime.setting()).filter(|time| !time.is_zero()),
             wall,
-            wall_of,
-            describe: time("describe").unwrap_or_default(),
-            call_bytes: size("call_mb", MIB),
-            answer_bytes: number("answer_mb").saturating_mul(MIB),
-            kept_bytes: number("answers_mb").saturating_mul(MIB),
-            handles: size("handles", 1),
-            log_messages: number("log_messages"),
-            log_bytes: number("log_bytes"),
-            status_messages: number("status_messages"),
-            status_bytes: number("status_bytes"),
-            output_bytes: number("output_mb").saturating_mul(MIB),
-            component_bytes: number(COMPONENT).saturating_mul(MIB),
-            compile: time("compile").unwrap_or_default(),
-            compile_memory: number("compile_memory_mb").saturating_mul(MIB),
+            wall_report,
+            describe: time(DESCRIBE).unwrap_or_default(),
+            call_bytes: size(Limit::CallBytes, MIB),
+            answer_bytes: number(Limit::AnswerBytes).saturating_mul(MIB),
+            kept_bytes: number(Limit::KeptBytes).saturating_mul(MIB),
+            handles: size(Limit::Handles, 1),
+            log_messages: number(Limit::LogMessages),
+            log_bytes: number(Limit::LogBytes),
+            status_messages: number(Limit::StatusMessages),
+            status_bytes: number(Limit::StatusBytes),
+            report_bytes: number(Limit::ReportBytes).saturating_mul(MIB),
+            component_bytes: number(Limit::ComponentSize).saturating_mul(MIB),
+            compile_time: time(Limit::CompileTime.setting()).unwrap_or_default(),
+            compile_memory: number(Limit::CompileMemory).saturating_mul(MIB),
             stack: stack(config),
-            deaths: number("deaths"),
+            // A plugin that may not die even once would never be asked.
+            deaths: number(Limit::Deaths).max(1),
             scope,
             origins,
         }
     }
 
-    /// The same for the call in which it says what it is.
-    pub(crate) fn to_describe(&self) -> Self {
+    /// Returns these limits for the call that describes the plugin.
+    pub(crate) fn for_description(&self) -> Self {
         Self {
             wall: Some(self.describe),
-            wall_of: (ANSWER, self.raises("describe")),
+            wall_report: WallReport {
+                subject: ANSWER,
+                remedy: self.remedy(DESCRIBE),
+            },
             ..self.clone()
         }
     }
 
-    /// Whether a component may be so large.
-    pub(crate) fn check_size(&self, size: usize) -> Result<(), Reached> {
+    /// Checks the size of a component, in bytes.
+    pub(crate) fn check_size(&self, size: usize) -> Result<(), ReachedLimit> {
         match size as u64 > self.component_bytes {
-            true => Err(too_large(self.component_bytes, self.raises(COMPONENT))),
+            true => Err(self.reached(Limit::ComponentSize)),
             false => Ok(()),
         }
     }
 
-    /// The time on a processor, in ticks of the engine's clock.
+    /// The processor time in ticks of the engine; none for no limit.
     pub(crate) fn ticks(&self) -> Option<u64> {
-        let ticks = |cpu: Duration| u64::try_from(cpu.as_nanos() / TICK.as_nanos());
-        self.cpu.map(|cpu| ticks(cpu).unwrap_or(u64::MAX))
+        let ticks = |time: Duration| u64::try_from(time.as_nanos() / TICK.as_nanos());
+        self.processor_time
+            .map(|time| ticks(time).unwrap_or(u64::MAX))
     }
 
-    /// What raises the limit of this name, from where it is.
-    fn raises(&self, limit: &str) -> String {
-        let origin = self.origins.get(limit).copied();
-        self.scope
-            .raises(origin.unwrap_or(Origin::All), &Names::of(limit))
-    }
-
-    /// That a limit was reached: what it is on, its value, and its name below `plugins.limits`.
-    pub(crate) fn reached(
-        &self,
-        what: &'static str,
-        value: String,
-        limit: &'static str,
-    ) -> Reached {
-        Reached {
-            what,
+    /// Reports that the plugin has reached a limit.
+    pub(crate) fn reached(&self, limit: Limit) -> ReachedLimit {
+        let seconds = |time: Duration| format!("{} s", time.as_secs_f64());
+        let value = match limit {
+            Limit::Memory => bytes(self.memory as u64),
+            Limit::TableElements => format!("{} elements", self.table_elements),
+            Limit::CoreInstances => self.core_instances.to_string(),
+            Limit::ProcessorTime => seconds(self.processor_time.unwrap_or_default()),
+            Limit::CallBytes => bytes(self.call_bytes as u64),
+            Limit::AnswerBytes => bytes(self.answer_bytes),
+            Limit::KeptBytes => bytes(self.kept_bytes),
+            Limit::Handles => self.handles.to_string(),
+            Limit::LogMessages => format!("{} messages", self.log_messages),
+            Limit::LogBytes => bytes(self.log_bytes),
+            Limit::StatusMessages => self.status_messages.to_string(),
+            Limit::StatusBytes => bytes(self.status_bytes),
+            Limit::ReportBytes => bytes(self.report_bytes),
+            Limit::ComponentSize => bytes(self.component_bytes),
+            Limit::CompileTime => seconds(self.compile_time),
+            Limit::CompileMemory => bytes(self.compile_memory),
+            Limit::Deaths => self.deaths.to_string(),
+        };
+        ReachedLimit {
+            subject: limit.subject(),
             value,
-            raises: self.raises(limit),
+            remedy: self.remedy(limit.setting()),
         }
     }
 
-    /// The same of the stack, which all plugins have alike.
-    pub(crate) fn reached_stack(&self) -> Reached {
-        Reached {
-            what: "the stack",
+    /// Reports that the plugin has reached the end of its stack.
+    pub(crate) fn reached_stack(&self) -> ReachedLimit {
+        ReachedLimit {
+            subject: "the stack",
             value: bytes(self.stack),
-            raises: format!(
-                "`plugins.limits.{}` raises it for all",
-                config::SHARED_LIMIT
-            ),
+            remedy: format!("`plugins.limits.{SHARED_LIMIT}` raises it for all"),
         }
     }
 
-    /// The same of the time for an answer.
-    pub fn reached_wall(&self) -> Reached {
-        let (what, raises) = &self.wall_of;
-        Reached {
-            what,
+    /// Reports that the time for an answer is over.
+    pub fn reached_wall(&self) -> ReachedLimit {
+        ReachedLimit {
+            subject: self.wall_report.subject,
             value: format!("{} s", self.wall.unwrap_or_default().as_secs_f64()),
-            raises: raises.clone(),
+            remedy: self.wall_report.remedy.clone(),
         }
+    }
+
+    /// How to raise the limit with this setting, at the place that sets it.
+    fn remedy(&self, setting: &str) -> String {
+        let origin = self.origins.get(setting).copied();
+        self.scope.remedy(
+            origin.unwrap_or(LimitOrigin::All),
+            &SettingNames::of(setting),
+        )
     }
 }
 
-/// The time for an answer of such a plugin, what it is the time for, and what raises it.
+/// The setting of the time for a plugin's description, below `plugins.limits`.
+const DESCRIBE: &str = "describe";
+
+/// Returns the time for an answer of a plugin, and how that limit is reported.
 fn wall(
     config: &Config,
     world: World,
-    scope: &Scope,
-    own: &Own<'_>,
-) -> (Option<Duration>, (&'static str, String)) {
-    let (all, what) = match world {
+    scope: &LimitScope,
+    own: &OwnLimits<'_>,
+) -> (Option<Duration>, WallReport) {
+    let (all, subject) = match world {
         World::RequirementResolver => (
             "requirement.timeout".to_owned(),
             "the time to meet or to release a requirement",
@@ -318,18 +380,23 @@ fn wall(
             "plugins.runner.timeout".to_owned(),
             "the time without a process",
         ),
-        _ => (format!("plugins.{}.timeout", world.name()), ANSWER),
+        World::Resolver | World::Varianter | World::Scheduler | World::ResultFormat => {
+            (format!("plugins.{}.timeout", world.name()), ANSWER)
+        }
     };
-    let names = Names {
+    let names = SettingNames {
         all,
-        own: ".timeout".to_owned(),
+        ending: format!(".{TIMEOUT}"),
         lock: TIMEOUT,
     };
     let found = scope.find(config, own, &names);
-    let wall = found.and_then(|(value, _)| config::duration(value));
-    let origin = found.map_or(Origin::All, |(_, origin)| origin);
-    let raises = scope.raises(origin, &names);
-    (wall.filter(|wall| !wall.is_zero()), (what, raises))
+    let wall = found.and_then(|(value, _)| persea_config::duration(value));
+    let origin = found.map_or(LimitOrigin::All, |(_, origin)| origin);
+    let remedy = scope.remedy(origin, &names);
+    (
+        wall.filter(|wall| !wall.is_zero()),
+        WallReport { subject, remedy },
+    )
 }
 
 #[cfg(test)]

@@ -1,158 +1,172 @@
-//! One candidate made into a plugin: read, compiled, linked to its powers, and asked what it is. It must not know which others there are.
+//! Owns how a candidate becomes a plugin: its component is read, compiled, linked to its powers,
+//! and asked for its description. Does not know about other plugins.
 
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;
-use wasmtime::component::{Component, Linker};
 
-use crate::PluginError;
-use crate::contract::description::{check, is_as_locked};
+use crate::contract::description::Description;
+use crate::contract::world::World;
 use crate::engine::compile::CompileError;
-use crate::engine::compiler::{Compiler, digest};
-use crate::engine::limits::{self, Largest, Limits, Own, Reached};
-use crate::find::sources::{Candidate, Sources, Trust};
-use crate::instance::state::State;
-use crate::instance::terms::{JobMemory, Terms};
-use crate::powers;
-use crate::powers::log::{Level, Log, LogTarget};
-use crate::trust::grants::{Grants, Power, in_words};
-use crate::trust::lock::{Entry, Lock};
-use crate::trust::manifest::{Manifest, World};
-use crate::trust::signature::Keys;
-use crate::worlds::linked::Pre;
-use crate::worlds::plugin::{Origin, Plugin};
-use persea_config::Config;
-use persea_config::settings;
-use persea_model::names::printable;
-
-/// On which terms a component is to be used.
-struct Use<'a> {
-    trust: Trust,
-    grants: Grants,
-    /// The limits that it has of its own.
-    own: Own<'a>,
-    /// The entry of a lock that binds it.
-    entry: Option<&'a Entry>,
-}
+use crate::engine::compiler::{CompileIn, Compiler};
+use crate::engine::digest::digest;
+use crate::engine::limits::{ComponentSizeLimit, Limit, Limits, OwnLimits, capacity};
+use crate::error::PluginError;
+use crate::error::reached::ReachedLimit;
+use crate::find::admission::{Admission, Gate, check_reach};
+use crate::find::sources::{BuiltIn, Candidate, FileCandidate, Sources};
+use crate::instance::context::PluginContext;
+use crate::trust::entry::LockEntry;
+use crate::trust::lock::Lock;
+use crate::trust::manifest::Manifest;
+use crate::trust::provenance::PluginOrigin;
+use crate::trust::signature::SigningKeys;
+use crate::worlds::describe::describe;
+use crate::worlds::linked::LinkedComponent;
+use crate::worlds::plugin::{Plugin, PluginComponent};
+use crate::worlds::runtime::Runtime;
+use persea_config::{Config, settings};
 
 /// What it takes to load any plugin.
 pub struct Loader {
-    pub(crate) compiler: Compiler,
-    /// The settings, of which limits are made.
-    pub(crate) config: Config,
+    runtime: Arc<Runtime>,
+    config: Config,
+    sources: Sources,
+    keys: SigningKeys,
     /// The largest component that any plugin may be.
-    largest: Largest,
-    pub(crate) sources: Sources,
-    keys: Keys,
-    /// The memory that the tasks of the job take, whichever plugin has made them.
-    pub(crate) memory: Arc<JobMemory>,
+    largest: ComponentSizeLimit,
+}
+
+/// A component's bytes, and where they came from.
+struct Found<'a> {
+    bytes: &'a [u8],
+    digest: String,
+    origin: PluginOrigin,
+    /// The plugin in messages until it is described.
+    label: String,
 }
 
 impl Loader {
-    /// For `instances` plugins at once at most.
+    /// For this number of instances at once. `project` is the project's directory.
     pub(crate) fn new(
         sources: Sources,
         config: &Config,
         instances: u32,
+        project: &Path,
     ) -> Result<Self, PluginError> {
-        let compiled = sources.cache.as_ref().map(|cache| cache.join("compiled"));
-        let room = limits::room(config, &sources.locks);
-        let compiler = Compiler::new(instances, room, compiled.as_deref());
+        let cache = sources.cache.as_deref();
+        let compiled = cache.map(|cache| cache.join("compiled"));
+        let own_limits = sources.locks.entries().map(|(_, entry)| &entry.limits);
+        let capacity = capacity(config, own_limits);
+        let compiler = Compiler::new(instances, capacity, compiled.as_deref());
         let compiler = compiler.map_err(|error| {
-            let limit = error.downcast_ref().map_or("", persea_system::ulimit::hint);
-            let message = format!("{error:#}{limit}");
+            let hint = error.downcast_ref().map_or("", persea_system::ulimit::hint);
+            let message = format!("{error:#}{hint}");
             PluginError::Engine { message }
         })?;
+        let own_limits = sources.locks.entries().map(|(_, entry)| entry.own_limits());
         Ok(Self {
-            compiler,
+            runtime: Arc::new(Runtime::new(config, compiler, project, cache)?),
+            largest: ComponentSizeLimit::highest(config, own_limits),
+            keys: SigningKeys::new(config)?,
             config: config.clone(),
-            largest: Largest::of_any(config, &sources.locks),
-            keys: Keys::new(config)?,
-            memory: Arc::new(JobMemory::new(config)),
             sources,
         })
     }
 
-    /// Loads what may be used; or says why it may not, or cannot be.
-    pub(crate) async fn load_one(&self, candidate: &Candidate) -> Result<Plugin, PluginError> {
-        let Candidate { origin, label, .. } = candidate;
-        match origin {
-            Origin::BuiltIn => {
-                let built_in = self.sources.built_in(label);
-                let (bytes, digest) =
-                    built_in.map_or((&[][..], ""), |found| (found.bytes, found.digest));
-                let use_as = Use {
-                    trust: Trust::BuiltIn,
-                    grants: Grants::all(),
-                    own: Own::none(),
-                    entry: None,
-                };
-                self.load_bytes(bytes, digest.to_owned(), origin, label, use_as)
-                    .await
-            }
-            Origin::File(path) => {
+    pub(crate) fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn candidates(&self) -> Result<Vec<Candidate>, PluginError> {
+        self.sources.candidates()
+    }
+
+    /// Loads a candidate.
+    ///
+    /// # Errors
+    /// Why the candidate may not be used, or cannot be.
+    pub(crate) async fn load(&self, candidate: &Candidate) -> Result<Plugin, PluginError> {
+        match candidate {
+            Candidate::BuiltIn(built_in) => self.load_built_in(built_in).await,
+            Candidate::File(candidate) => {
+                let label = candidate.label();
                 if let Some(registry) = &candidate.registry
-                    && !path.exists()
+                    && !candidate.path.exists()
                 {
                     return Err(PluginError::Absent {
-                        plugin: label.clone(),
+                        plugin: label,
                         registry: registry.clone(),
                     });
                 }
-                let bytes = self.read(path, &Own::none())?;
+                let bytes = self.read(&candidate.path, &OwnLimits::none())?;
                 let digest = digest(&bytes);
-                let use_as = self.permit(candidate, &bytes, &digest)?;
-                self.load_bytes(&bytes, digest, origin, label, use_as).await
+                let admission = self.gate().admit(candidate, &bytes, &digest)?;
+                let found = Found {
+                    bytes: &bytes,
+                    digest,
+                    origin: PluginOrigin::File(candidate.path.clone()),
+                    label,
+                };
+                self.load_file(found, admission).await
             }
         }
     }
 
-    /// Of the files in the directories, those that no lock binds, each with what would lock it.
+    /// Returns the files of the configured directories that no lock binds, each as an error that
+    /// has the command to lock it.
     pub fn not_locked(&self) -> Result<Vec<PluginError>, PluginError> {
         let mut found = Vec::new();
-        for candidate in self.sources.candidates()? {
-            let Origin::File(path) = &candidate.origin else {
+        for candidate in self.candidates()? {
+            let Candidate::File(candidate) = candidate else {
                 continue;
             };
-            let candidate = Candidate {
-                named: false,
-                entry: candidate.entry.clone(),
-                ..Candidate::file(path)
+            // A file of a named directory counts too, though this run may use it.
+            let candidate = FileCandidate {
+                is_named: false,
+                registry: None,
+                ..candidate
             };
-            let looked = self
-                .read(path, &Own::none())
-                .and_then(|bytes| self.permit(&candidate, &bytes, &digest(&bytes)).map(|_| ()));
-            if let Err(error @ PluginError::NotLocked { .. }) = looked {
+            let admitted = self
+                .read(&candidate.path, &OwnLimits::none())
+                .and_then(|bytes| {
+                    let digest = digest(&bytes);
+                    self.gate().admit(&candidate, &bytes, &digest).map(|_| ())
+                });
+            if let Err(error @ PluginError::NotLocked { .. }) = admitted {
                 found.push(error);
             }
         }
         Ok(found)
     }
 
-    /// Loads a component only to be looked at, with the limits that it's to have: it's granted what it asks for, and has no task on which it
-    /// could use that.
+    /// Loads a component to inspect it, with these limits of its own. It is granted nothing, and
+    /// has no task on which it could act.
     pub async fn examine(
         &self,
         label: &Path,
         bytes: &[u8],
-        own: &Own<'_>,
+        own_limits: &OwnLimits<'_>,
     ) -> Result<Plugin, PluginError> {
-        let use_as = Use {
-            trust: Trust::Unlocked,
-            grants: Grants::default(),
-            own: own.clone(),
-            entry: None,
+        let found = Found {
+            bytes,
+            digest: digest(bytes),
+            origin: PluginOrigin::File(label.to_path_buf()),
+            label: label.display().to_string(),
         };
-        let origin = Origin::File(label.to_path_buf());
-        let label = label.display().to_string();
-        self.load_bytes(bytes, digest(bytes), &origin, &label, use_as)
+        self.load_file(found, Admission::to_inspect(own_limits.clone()))
             .await
     }
 
-    /// The bytes of a component's file, if any plugin may have as many, or one with these limits of its own.
-    pub fn read(&self, path: &Path, own: &Own<'_>) -> Result<Vec<u8>, PluginError> {
+    /// Reads a component's file, if it is not larger than any plugin, or a plugin with these limits
+    /// of its own, may be.
+    pub fn read(&self, path: &Path, own_limits: &OwnLimits<'_>) -> Result<Vec<u8>, PluginError> {
         let failed = |source| PluginError::Read {
             path: path.to_path_buf(),
             source,
@@ -165,7 +179,7 @@ impl Loader {
                 found: "it is no ordinary file".into(),
             });
         }
-        let largest = self.largest(own);
+        let largest = self.largest(own_limits);
         let too_large = |plugin| PluginError::Limit {
             plugin,
             reached: Box::new(largest.reached.clone()),
@@ -174,7 +188,7 @@ impl Loader {
             return Err(too_large(label));
         }
         let mut bytes = Vec::new();
-        // Also one that grows while it's read.
+        // The file may grow while the host reads it.
         let file = std::fs::File::open(path).map_err(failed)?;
         file.take(largest.bytes.saturating_add(1))
             .read_to_end(&mut bytes)
@@ -185,211 +199,22 @@ impl Loader {
         }
     }
 
-    /// The largest component that is looked at, by the limits of all plugins and these.
-    pub fn largest(&self, own: &Own<'_>) -> Largest {
-        self.largest.clone().or(own)
+    /// Returns the size limit of a component: the highest of all plugins and of these limits.
+    pub fn largest(&self, own_limits: &OwnLimits<'_>) -> ComponentSizeLimit {
+        self.largest.clone().or_own(own_limits)
     }
 
-    /// Whether a file's plugin may be used, and on which terms.
-    fn permit<'a>(
-        &'a self,
-        candidate: &Candidate,
-        bytes: &[u8],
-        digest: &str,
-    ) -> Result<Use<'a>, PluginError> {
-        let plugin = candidate.label.clone();
-        let spawner = self.config.get(settings::RUN_SPAWNER).name();
-        let manifest = Manifest::read(&plugin, bytes)?;
-        let bound = self.sources.bound_to(digest);
-        if let Some((lock, entry)) = bound {
-            self.check_reach(&plugin, lock, entry)?;
-        }
-        let use_as = match bound {
-            Some((_, entry)) => Use {
-                trust: Trust::Locked,
-                grants: entry.grants.clone(),
-                own: Own::locked(entry, &entry.limits),
-                entry: Some(entry),
-            },
-            None => {
-                if let Some(name) = candidate.entry.clone() {
-                    return Err(PluginError::Changed { plugin, name });
-                }
-                let proposals = |power: Power| format!(" --grant {}", power.proposal(spawner));
-                let mut all = Grants::default().missing(&manifest);
-                if manifest.world.hands_out() && !all.contains(&Power::Process) {
-                    // Without it the tests that it makes run in no spawner but those that isolate.
-                    all.insert(0, Power::Process);
-                }
-                let add = format!(
-                    "persea plugin add {plugin}{}",
-                    all.into_iter().map(proposals).collect::<String>()
-                );
-                if !candidate.named {
-                    return Err(PluginError::NotLocked {
-                        plugin,
-                        world: manifest.world.name(),
-                        add,
-                    });
-                }
-                Use {
-                    trust: Trust::Unlocked,
-                    grants: self.sources.grants.clone(),
-                    own: Own::none(),
-                    entry: None,
-                }
-            }
-        };
-        let entry = bound.map(|(_, entry)| entry);
-        self.keys.check(
-            &plugin,
-            bytes,
-            entry.and_then(|entry| entry.signature.as_deref()),
-        )?;
-        let missing = use_as.grants.missing(&manifest);
-        if missing.is_empty() {
-            return Ok(use_as);
-        }
-        let words: Vec<&str> = missing.iter().map(|power| in_words(power.name())).collect();
-        let line = match entry {
-            Some(entry) => format!("persea plugin update {}", entry.id()),
-            None => format!("persea plugin add {plugin}"),
-        };
-        let grants = missing
-            .iter()
-            .map(|power| format!(" --grant {}", power.proposal(spawner)));
-        Err(PluginError::Ungranted {
-            plugin,
-            asks: words.join(", and to "),
-            line: format!("{line}{}", grants.collect::<String>()),
-        })
-    }
-
-    /// Whether a lock has what it grants to grant.
-    pub fn check_reach(&self, plugin: &str, lock: &Lock, entry: &Entry) -> Result<(), PluginError> {
-        match self.sources.overreach(lock, entry) {
-            None => Ok(()),
-            Some(directory) => Err(PluginError::Overreach {
-                plugin: plugin.to_owned(),
-                lock: lock.path().to_path_buf(),
-                directory: directory.to_owned(),
-            }),
-        }
-    }
-
-    async fn load_bytes(
+    /// Checks that a lock may grant what an entry grants.
+    pub fn check_reach(
         &self,
-        bytes: &[u8],
-        digest: String,
-        origin: &Origin,
-        label: &str,
-        use_as: Use<'_>,
-    ) -> Result<Plugin, PluginError> {
-        let manifest = Manifest::read(label, bytes)?;
-        if !self.compiler.is_cached(&digest) && matches!(origin, Origin::File(_)) {
-            tracing::info!("compiling {label}");
-        }
-        let Use {
-            trust,
-            grants,
-            own,
-            entry,
-        } = use_as;
-        let limits = Limits::of(&self.config, manifest.world, None, &own);
-        let foreign = (trust != Trust::BuiltIn).then_some(&limits);
-        let too_large = |reached| PluginError::Limit {
-            plugin: label.to_owned(),
-            reached: Box::new(reached),
-        };
-        if let Some(limits) = foreign {
-            limits.check_size(bytes.len()).map_err(too_large)?;
-        }
-        // What the host's own plugins say of themselves is kept beside their code: most jobs call few of them.
-        let is_own = foreign.is_none();
-        let known = is_own.then(|| self.compiler.description(&digest));
-        let (pre, description) = match known.flatten() {
-            Some(description) => (OnceCell::new(), description),
-            None => {
-                let compiled = self.compiler.component(bytes, &digest, foreign);
-                let component = compiled.map_err(|error| refused(error, &limits).of(label))?;
-                let pre = self.link(label, &manifest, &component)?;
-                let terms = Terms::new(
-                    label.to_owned(),
-                    grants.clone(),
-                    limits.to_describe(),
-                    Arc::clone(&self.memory),
-                );
-                let terms = Arc::new(terms);
-                let description = pre.describe(&terms, self.store(&terms)).await?;
-                check(&description, &manifest).map_err(|message| PluginError::Description {
-                    plugin: label.to_owned(),
-                    message,
-                })?;
-                if is_own {
-                    self.compiler.keep_description(&digest, &description);
-                }
-                (OnceCell::from(pre), description)
-            }
-        };
-        if let Some(entry) = entry
-            && let Err(message) = is_as_locked(&description, entry)
-        {
-            return Err(PluginError::NotAsLocked {
-                plugin: label.to_owned(),
-                name: entry.id(),
-                message,
-            });
-        }
-        let name = description.name;
-        let label = match origin {
-            Origin::BuiltIn => format!("{} `{name}`", manifest.world.name()),
-            Origin::File(path) => {
-                format!("{} `{name}` ({})", manifest.world.name(), path.display())
-            }
-        };
-        let limits = Limits::of(&self.config, manifest.world, Some(&name), &own);
-        if trust != Trust::BuiltIn {
-            limits.check_size(bytes.len()).map_err(too_large)?;
-        }
-        Ok(Plugin {
-            world: manifest.world,
-            name,
-            version: description.version,
-            summary: description.summary,
-            kinds: description.kinds,
-            settings: description.settings,
-            more: description.more,
-            manifest,
-            origin: origin.clone(),
-            trust,
-            digest,
-            size: bytes.len(),
-            terms: Arc::new(Terms::new(label, grants, limits, Arc::clone(&self.memory))),
-            pre,
-        })
+        plugin: &str,
+        lock: &Lock,
+        entry: &LockEntry,
+    ) -> Result<(), PluginError> {
+        check_reach(&self.sources, plugin, lock, entry)
     }
 
-    /// A store whose messages go to the host's own log.
-    pub(crate) fn store(&self, terms: &Arc<Terms>) -> wasmtime::Store<State> {
-        let label = terms.label.clone();
-        let target = move |level: Level, message: &str| to_own_log(&label, level, message);
-        self.store_with(terms, Box::new(target))
-    }
-
-    /// A store whose messages go to this target.
-    pub(crate) fn store_with(
-        &self,
-        terms: &Arc<Terms>,
-        target: LogTarget,
-    ) -> wasmtime::Store<State> {
-        State::store(
-            &self.compiler.engine,
-            terms,
-            Log::new(target, &terms.limits),
-        )
-    }
-
-    /// Whether a plugin is signed as the configuration wants it.
+    /// Checks that a component is signed as the configuration wants it.
     pub fn check_signature(
         &self,
         plugin: &str,
@@ -399,83 +224,193 @@ impl Loader {
         self.keys.check(plugin, bytes, signature)
     }
 
-    fn link(
-        &self,
-        plugin: &str,
-        manifest: &Manifest,
-        component: &Component,
-    ) -> Result<Pre, PluginError> {
-        let link = || {
-            let mut linker = Linker::new(&self.compiler.engine);
-            powers::link(&mut linker, &manifest.powers)?;
-            if manifest.wasi {
-                wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-            }
-            Pre::new(manifest, &linker, component)
-        };
-        link().map_err(|error: wasmtime::Error| PluginError::Load {
-            plugin: plugin.to_owned(),
-            message: format!("{error:#}"),
-        })
-    }
-
-    /// Links a plugin of the host itself, which was described without that.
-    pub(crate) fn link_built_in(
-        &self,
-        plugin: &str,
-        manifest: &Manifest,
-        digest: &str,
-    ) -> Result<Pre, PluginError> {
-        let mut built_in = self.sources.built_in.iter();
-        let built_in = built_in.find(|built_in| built_in.digest == digest);
-        let bytes = built_in.map_or(&[][..], |found| found.bytes);
-        let component = self.compiler.component(bytes, digest, None);
-        let component = component.map_err(|error| error.of(plugin))?;
-        self.link(plugin, manifest, &component)
-    }
-
-    /// Whether loading the candidate can wait until a task needs it: a built-in requirement resolver. A job whose tasks require
-    /// nothing does not pay for compiling it.
-    pub(crate) fn may_wait(&self, candidate: &Candidate) -> bool {
-        if candidate.origin != Origin::BuiltIn {
-            return false;
+    fn gate(&self) -> Gate<'_> {
+        Gate {
+            sources: &self.sources,
+            keys: &self.keys,
+            spawner: self.config.get(settings::RUN_SPAWNER).name(),
         }
-        self.sources.built_in(&candidate.label).is_some_and(|it| {
-            Manifest::read(it.name, it.bytes)
-                .is_ok_and(|manifest| manifest.world == World::RequirementResolver)
-        })
+    }
+
+    /// Loads a component of the host. Its description is cached beside its compiled code, because
+    /// most jobs call few of the host's plugins.
+    async fn load_built_in(&self, built_in: &'static BuiltIn) -> Result<Plugin, PluginError> {
+        let found = Found {
+            bytes: built_in.bytes,
+            digest: built_in.digest.to_owned(),
+            origin: PluginOrigin::BuiltIn,
+            label: built_in.name.to_owned(),
+        };
+        let manifest = Manifest::read(&found.label, found.bytes)?;
+        let admission = Admission::of_built_in();
+        let compiler = &self.runtime.compiler;
+        let loaded = match compiler.description(&found.digest) {
+            Some(description) => {
+                let component = PluginComponent::Embedded {
+                    bytes: built_in.bytes,
+                    linked: OnceCell::new(),
+                };
+                (description, component)
+            }
+            None => {
+                let limits = self.limits(manifest.world, None, &admission);
+                let loaded = self
+                    .link_and_describe(
+                        &found,
+                        &manifest,
+                        &admission,
+                        &limits,
+                        CompileIn::ThisProcess,
+                    )
+                    .await?;
+                compiler.store_description(&found.digest, &loaded.0);
+                loaded
+            }
+        };
+        Ok(self.plugin(found, manifest, admission, loaded))
+    }
+
+    /// Loads the component of a file, within its limits from the start.
+    async fn load_file(
+        &self,
+        found: Found<'_>,
+        admission: Admission<'_>,
+    ) -> Result<Plugin, PluginError> {
+        let manifest = Manifest::read(&found.label, found.bytes)?;
+        if !self.runtime.compiler.is_cached(&found.digest) {
+            tracing::info!("compiling {}", found.label);
+        }
+        let limits = self.limits(manifest.world, None, &admission);
+        check_size(&found, &limits)?;
+        let compile_in = CompileIn::OwnProcess(&limits);
+        let loaded = self
+            .link_and_describe(&found, &manifest, &admission, &limits, compile_in)
+            .await?;
+        if let Some(entry) = admission.entry
+            && let Err(message) = entry.check_description(&loaded.0)
+        {
+            return Err(PluginError::NotAsLocked {
+                plugin: found.label,
+                name: entry.id(),
+                message,
+            });
+        }
+        // The plugin's own settings apply once its name is known.
+        let limits = self.limits(manifest.world, Some(&loaded.0.name), &admission);
+        check_size(&found, &limits)?;
+        Ok(self.plugin(found, manifest, admission, loaded))
+    }
+
+    fn limits(&self, world: World, name: Option<&str>, admission: &Admission<'_>) -> Limits {
+        Limits::of(&self.config, world, name, &admission.own_limits)
+    }
+
+    async fn link_and_describe(
+        &self,
+        found: &Found<'_>,
+        manifest: &Manifest,
+        admission: &Admission<'_>,
+        limits: &Limits,
+        compile_in: CompileIn<'_>,
+    ) -> Result<(Description, PluginComponent), PluginError> {
+        let (runtime, label) = (&self.runtime, &found.label);
+        let compiled = runtime
+            .compiler
+            .component(found.bytes, &found.digest, compile_in);
+        let component = compiled.map_err(|error| with_limit(error, limits).of_plugin(label))?;
+        let component = runtime.link(label, manifest, &component)?;
+        let linked = LinkedComponent::new(label, manifest, component.clone())?;
+        let context = Arc::new(PluginContext::new(
+            label.clone(),
+            admission.grants.clone(),
+            limits.for_description(),
+            Arc::clone(&runtime.memory),
+        ));
+        let description = describe(&context, runtime.store(&context), component).await?;
+        description
+            .check(manifest.world)
+            .map_err(|message| PluginError::Description {
+                plugin: label.clone(),
+                message,
+            })?;
+        Ok((description, PluginComponent::Linked(linked)))
+    }
+
+    fn plugin(
+        &self,
+        found: Found<'_>,
+        manifest: Manifest,
+        admission: Admission<'_>,
+        (description, component): (Description, PluginComponent),
+    ) -> Plugin {
+        let limits = self.limits(manifest.world, Some(&description.name), &admission);
+        let (world, name) = (manifest.world.name(), &description.name);
+        let label = match &found.origin {
+            PluginOrigin::BuiltIn => format!("{world} `{name}`"),
+            PluginOrigin::File(path) => format!("{world} `{name}` ({})", path.display()),
+        };
+        let memory = Arc::clone(&self.runtime.memory);
+        let context = PluginContext::new(label, admission.grants, limits, memory);
+        Plugin {
+            world: manifest.world,
+            name: description.name,
+            version: description.version,
+            summary: description.summary,
+            kinds: description.kinds,
+            settings: description.settings,
+            more: description.more,
+            manifest,
+            origin: found.origin,
+            trust: admission.trust,
+            digest: found.digest,
+            size: found.bytes.len(),
+            context: Arc::new(context),
+            runtime: Arc::clone(&self.runtime),
+            component,
+        }
     }
 }
 
-/// Writes a plugin's message to the host's own log, as one line that begins with the plugin's name.
-pub(crate) fn to_own_log(label: &str, level: Level, message: &str) {
-    let message = printable(message);
-    match level {
-        Level::Error | Level::Warn => tracing::warn!("{label}: {message}"),
-        Level::Info => tracing::info!("{label}: {message}"),
-        Level::Trace | Level::Debug => tracing::debug!("{label}: {message}"),
+/// Whether loading a candidate can wait until a task needs it: a built-in requirement resolver. A
+/// job without requirements does not pay for compiling it.
+pub(crate) fn can_wait(candidate: &Candidate) -> bool {
+    match candidate {
+        Candidate::BuiltIn(built_in) => Manifest::read(built_in.name, built_in.bytes)
+            .is_ok_and(|manifest| manifest.world == World::RequirementResolver),
+        Candidate::File(_) => false,
     }
 }
 
-/// Why a component was not compiled, with the limit that it's over, if it's one.
-fn refused(error: CompileError, limits: &Limits) -> CompileError {
+fn check_size(found: &Found<'_>, limits: &Limits) -> Result<(), PluginError> {
+    let checked = limits.check_size(found.bytes.len());
+    checked.map_err(|reached| PluginError::Limit {
+        plugin: found.label.clone(),
+        reached: Box::new(reached),
+    })
+}
+
+/// Reports a component that the compiler refuses because of a limit as one that has reached the
+/// limit.
+fn with_limit(error: CompileError, limits: &Limits) -> CompileError {
     match error {
-        CompileError::Wrong(error) => match pool_limit(limits, &format!("{error:#}")) {
+        CompileError::Invalid(error) => match pool_limit(limits, &format!("{error:#}")) {
             Some(reached) => CompileError::Limit(reached),
-            None => CompileError::Wrong(error),
+            None => CompileError::Invalid(error),
         },
-        error => error,
+        error @ (CompileError::Reported(_)
+        | CompileError::Limit(_)
+        | CompileError::Killed(_)
+        | CompileError::Process(_)) => error,
     }
 }
 
-/// The limit that a component is over from its start, if it's one: the engine refuses that before anything is there, in words of its own.
-fn pool_limit(limits: &Limits, text: &str) -> Option<Reached> {
+/// Returns the limit for which the engine refuses a component before it is instantiated. The engine
+/// has no type for these errors.
+fn pool_limit(limits: &Limits, text: &str) -> Option<ReachedLimit> {
     if text.contains("table index") && text.contains("exceeds the limit") {
-        let value = format!("{} elements", limits.table_elements);
-        Some(limits.reached("tables", value, "table_elements"))
+        Some(limits.reached(Limit::TableElements))
     } else if text.contains("core module instances") || text.contains("core instances") {
-        let value = limits.instances.to_string();
-        Some(limits.reached("core instances", value, "instances"))
+        Some(limits.reached(Limit::CoreInstances))
     } else {
         None
     }

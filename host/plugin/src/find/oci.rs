@@ -1,7 +1,9 @@
-//! Plugins from OCI registries: a component is the one layer of WebAssembly in an artifact. Knows nothing of locks or of what is done with it.
+//! Owns how a component is pulled from an OCI registry. Does not know about locks, or what becomes
+//! of the component.
 //!
-//! The format is that of the CNCF's Wasm artifacts (a layer of type `application/wasm`), as `wkg` and `oras` push it; a signature is a layer of
-//! type `application/vnd.persea.minisign`.
+//! The format is that of the CNCF's Wasm artifacts, as `wkg` and `oras` push them: a component is
+//! the one layer of type `application/wasm`. A signature is a layer of type
+//! `application/vnd.persea.minisign`.
 
 use std::io;
 use std::pin::Pin;
@@ -14,67 +16,68 @@ use oci_client::manifest::{OciDescriptor, OciManifest};
 use oci_client::secrets::RegistryAuth;
 use tokio::io::AsyncWrite;
 
-use crate::engine::limits::Largest;
+use crate::engine::limits::ComponentSizeLimit;
 
-/// The types of a layer that is a component; the second is what older tools push.
+/// The types of a component's layer. Older tools push the second one.
 const COMPONENT: [&str; 2] = [
     "application/wasm",
     "application/vnd.wasm.content.layer.v1+wasm",
 ];
 
-/// The type of a layer that is its signature.
+/// The type of a signature's layer.
 const SIGNATURE: &str = "application/vnd.persea.minisign";
 
-/// A signature has some 300 bytes.
+/// The largest signature, in bytes. It has some 300.
 const SIGNATURE_BYTES: u64 = 4096;
 
-/// The longest that a registry may take to answer or to go on.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest time in which a registry may send nothing.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a registry had.
+/// A component from a registry.
 #[derive(Debug)]
 pub struct Pulled {
-    /// The component.
+    /// The bytes of the component.
     pub bytes: Vec<u8>,
-    /// The text of its signature, where there is one.
+    /// The text of the component's signature, if the artifact has one.
     pub signature: Option<String>,
-    /// What to ask for to get this very one again: the reference with the digest.
+    /// The reference with the digest, which always names this very artifact.
     pub pinned: String,
 }
 
-/// Why nothing came.
+/// Why a component was not pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// It is no reference.
+    /// The text is no reference.
     #[error(
         "`{reference}` is no reference of a registry, such as ghcr.io/team/plugin:1.0: {message}"
     )]
     Reference {
-        /// What was written.
+        /// The text.
         reference: String,
-        /// What is wrong with it.
+        /// What is wrong with the text.
         message: String,
     },
-    /// The registry did not give it.
+    /// The registry or the network has failed.
     #[error("cannot get {reference}: {message}")]
     Pull {
-        /// What was asked for.
+        /// The reference.
         reference: String,
-        /// What the registry or the network said.
+        /// The error of the registry or the network.
         message: String,
     },
-    /// What is there is no plugin.
+    /// The artifact is no plugin.
     #[error("{reference} is no plugin: {message}")]
     Artifact {
-        /// What was asked for.
+        /// The reference.
         reference: String,
-        /// What it is.
+        /// What the artifact is.
         message: String,
     },
 }
 
-/// Gets what a reference names: of its tag what that is now, unless there is a digest. Nobody is asked for a password.
-pub async fn pull(reference: &str, most: &Largest) -> Result<Pulled, RegistryError> {
+/// Pulls the component that a reference names, by its digest or else by its tag. The host has no
+/// password for registries.
+pub async fn pull(reference: &str, limit: &ComponentSizeLimit) -> Result<Pulled, RegistryError> {
     let image: Reference =
         reference
             .parse()
@@ -90,13 +93,13 @@ pub async fn pull(reference: &str, most: &Largest) -> Result<Pulled, RegistryErr
         reference: reference.to_owned(),
         message,
     };
-    // An error means that it is installed already.
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // `new` would go on without these settings where they don't do.
+    // `Client::new` would ignore settings that it cannot use.
     let client = Client::try_from(ClientConfig {
         protocol: ClientProtocol::HttpsExcept(unencrypted(image.registry())),
-        read_timeout: Some(PATIENCE),
-        connect_timeout: Some(PATIENCE),
+        read_timeout: Some(TIMEOUT),
+        connect_timeout: Some(TIMEOUT),
         user_agent: concat!("persea/", env!("CARGO_PKG_VERSION")),
         ..ClientConfig::default()
     });
@@ -132,8 +135,8 @@ pub async fn pull(reference: &str, most: &Largest) -> Result<Pulled, RegistryErr
             Err(error) => Err(failed(error)),
         }
     };
-    let too_large = format!("it has reached {}", most.reached);
-    let bytes = get(component, most.bytes, too_large).await?;
+    let too_large = format!("it has reached {}", limit.reached);
+    let bytes = get(component, limit.bytes, too_large).await?;
     let signature = match of(&[SIGNATURE]).first() {
         None => None,
         Some(layer) => {
@@ -149,31 +152,28 @@ pub async fn pull(reference: &str, most: &Largest) -> Result<Pulled, RegistryErr
     })
 }
 
-/// A reference with what its tag, which stays, is now.
+/// Adds the digest to a reference, and keeps its tag.
 fn pin(image: &Reference, digest: String) -> String {
-    let place = || (image.registry().to_owned(), image.repository().to_owned());
+    let (registry, repository) = (image.registry().to_owned(), image.repository().to_owned());
     let pinned = match image.tag() {
-        Some(tag) => {
-            let (registry, repository) = place();
-            Reference::with_tag_and_digest(registry, repository, tag.to_owned(), digest)
-        }
+        Some(tag) => Reference::with_tag_and_digest(registry, repository, tag.to_owned(), digest),
         None => image.clone_with_digest(digest),
     };
     pinned.whole()
 }
 
-/// Registries on this machine are spoken to without encryption, as everywhere.
+/// Returns a registry if it is on this machine. By convention such registries have no encryption.
 fn unencrypted(registry: &str) -> Vec<String> {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
     let here = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
     here.then(|| registry.to_owned()).into_iter().collect()
 }
 
-/// Takes what comes, up to a limit: a registry may send more than it announced.
+/// Collects bytes up to a limit, because a registry may send more than it has announced.
 struct Sink {
     bytes: Vec<u8>,
     most: u64,
-    /// What is said of more.
+    /// The error for more bytes.
     too_large: String,
 }
 
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_spoken_to_without_encryption() {
+    fn only_registries_on_this_machine_have_no_encryption() {
         assert_eq!(unencrypted("127.0.0.1:5000"), ["127.0.0.1:5000"]);
         assert_eq!(unencrypted("localhost"), ["localhost"]);
         assert!(unencrypted("127.0.0.1.example.org:5000").is_empty());

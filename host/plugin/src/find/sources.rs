@@ -1,17 +1,16 @@
-//! Where plugins are looked for, and which of those found may be used: what is built in, what a lock binds, and what the user named for
-//! this one run.
-//!
-//! Owns that choice. Knows nothing of how a component is loaded, nor of what it's granted beyond that.
+//! Owns where the host looks for plugins: in the program, in directories, and in locks. Does not
+//! know how a component is loaded, or whether it may be used.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::PluginError;
-use crate::trust::grants::{Grants, Power};
-use crate::trust::lock::{Entry, Lock};
-use crate::worlds::plugin::Origin;
+use crate::error::PluginError;
+use crate::instance::grants::Grants;
+use crate::trust::entry::LockEntry;
+use crate::trust::lock::Lock;
+use crate::trust::locks::Locks;
 
-/// A plugin that is embedded in the program.
+/// A plugin that is part of the program.
 #[derive(Clone, Copy)]
 pub struct BuiltIn {
     /// The plugin's name.
@@ -28,205 +27,171 @@ impl std::fmt::Debug for BuiltIn {
     }
 }
 
-/// Where plugins are looked for.
+/// Where the host looks for plugins.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// The plugins that are embedded in the program.
+    /// The plugins that are part of the program.
     pub built_in: &'static [BuiltIn],
-    /// Directories that the user named for this run, the most preferred first. Each must exist. What no lock binds is used all the
-    /// same, with `grants`.
+    /// The directories that the user has named for this run, the most preferred first. Each must
+    /// exist. A component there that no lock binds is used with `grants`.
     pub named: Vec<PathBuf>,
-    /// Directories of the settings. Each must exist. What no lock binds is only listed.
+    /// The directories of the settings. Each must exist. A component there that no lock binds is
+    /// only listed.
     pub dirs: Vec<PathBuf>,
-    /// The user's own directory, which need not exist. What no lock binds is only listed.
+    /// The user's own directory, which need not exist. A component there that no lock binds is only
+    /// listed.
     pub user_dir: Option<PathBuf>,
-    /// The lock files, the most preferred first.
-    pub locks: Vec<Lock>,
-    /// What plugins are granted that the user named for this run and no lock binds.
+    /// The lock files.
+    pub locks: Locks,
+    /// What components of `named` that no lock binds are granted.
     pub grants: Grants,
-    /// Where plugins from registries are, by their digests.
+    /// The directory of plugins from registries.
     pub store: Option<PathBuf>,
-    /// Where compiled code, downloads and what plugins keep are kept from job to job; none to keep none.
+    /// The directory of compiled code, downloads and plugins' files that are kept from job to job;
+    /// none to keep nothing.
     pub cache: Option<PathBuf>,
 }
 
-/// Why a plugin may be used; the most trusted first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trust {
-    /// It is part of the host.
-    BuiltIn,
-    /// A lock binds its bytes, and says what it may do.
-    Locked,
-    /// The user named its directory for this run; of processes it is given only those in isolated environments.
-    Unlocked,
+/// What may be a plugin.
+#[derive(Clone, Debug)]
+pub(crate) enum Candidate {
+    /// A plugin of the program.
+    BuiltIn(&'static BuiltIn),
+    /// A file.
+    File(FileCandidate),
 }
 
-/// Something that may be a plugin.
+/// A file that may be a plugin.
 #[derive(Clone, Debug)]
-pub(crate) struct Candidate {
-    pub(crate) origin: Origin,
-    pub(crate) label: String,
-    /// The user named its directory for this run.
-    pub(crate) named: bool,
-    /// Where it comes from, when it's not there.
+pub(crate) struct FileCandidate {
+    pub(crate) path: PathBuf,
+    /// Whether the user has named the file's directory for this run.
+    pub(crate) is_named: bool,
+    /// The reference in a registry from which the file can be installed.
     pub(crate) registry: Option<String>,
-    /// The entry that names its file, whatever its bytes are now.
+    /// The id of the lock entry that names the file, whatever the file's bytes are now.
     pub(crate) entry: Option<String>,
 }
 
-/// What was found so far, with its files.
+impl Candidate {
+    /// Returns the candidate's name in messages.
+    pub(crate) fn label(&self) -> String {
+        match self {
+            Self::BuiltIn(built_in) => built_in.name.to_owned(),
+            Self::File(candidate) => candidate.label(),
+        }
+    }
+}
+
+impl FileCandidate {
+    /// Returns the candidate's name in messages.
+    pub(crate) fn label(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// The candidates so far, the most preferred first.
 #[derive(Default)]
-struct Found {
-    candidates: Vec<Candidate>,
+struct Candidates {
+    all: Vec<Candidate>,
     files: HashSet<PathBuf>,
 }
 
-impl Candidate {
-    pub(crate) fn file(path: &Path) -> Self {
-        Self {
-            origin: Origin::File(path.to_path_buf()),
-            label: path.display().to_string(),
-            named: false,
-            registry: None,
-            entry: None,
-        }
+impl Candidates {
+    fn add(&mut self, candidate: FileCandidate) {
+        self.files.insert(canonical(&candidate.path));
+        self.all.push(Candidate::File(candidate));
+    }
+
+    fn has(&self, file: &Path) -> bool {
+        self.files.contains(&canonical(file))
     }
 }
 
-impl Found {
-    fn add(&mut self, candidate: Candidate) {
-        if let Origin::File(path) = &candidate.origin {
-            self.files.insert(real(path));
-        }
-        self.candidates.push(candidate);
-    }
-}
-
-/// The same path for the same file, if it's there.
-fn real(path: &Path) -> PathBuf {
+/// Returns one path for one file, if the file exists.
+fn canonical(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
 }
 
 impl Sources {
-    /// The built-in plugin with this name.
-    pub(crate) fn built_in(&self, name: &str) -> Option<&'static BuiltIn> {
-        self.built_in.iter().find(|built_in| built_in.name == name)
-    }
-
-    /// What may be a plugin, the most preferred first.
+    /// Returns all candidates, the most preferred first.
     pub(crate) fn candidates(&self) -> Result<Vec<Candidate>, PluginError> {
-        let entries = self.entries();
-        let mut found = Found::default();
-        let add = |found: &mut Found, dir: &Path, named: bool| {
-            for file in files(dir)? {
-                let entry = entries.get(&real(&file)).cloned();
-                found.add(Candidate {
-                    named,
-                    entry,
-                    ..Candidate::file(&file)
+        let entries = self.entries_by_file();
+        let mut candidates = Candidates::default();
+        let add = |candidates: &mut Candidates, dir: &Path, is_named: bool| {
+            for path in files(dir)? {
+                candidates.add(FileCandidate {
+                    is_named,
+                    registry: None,
+                    entry: entries.get(&canonical(&path)).cloned(),
+                    path,
                 });
             }
             Ok::<(), PluginError>(())
         };
         for dir in &self.named {
-            add(&mut found, dir, true)?;
+            add(&mut candidates, dir, true)?;
         }
         for dir in &self.dirs {
-            add(&mut found, dir, false)?;
+            add(&mut candidates, dir, false)?;
         }
-        // The project's lock before the user's directory, and that before the user's lock.
-        let mut locks = self.locks.iter();
-        self.locked(locks.next(), &mut found);
+        if let Some(lock) = self.locks.of_project() {
+            self.add_locked(lock, &mut candidates);
+        }
         if let Some(dir) = self.user_dir.as_deref().filter(|dir| dir.is_dir()) {
-            add(&mut found, dir, false)?;
+            add(&mut candidates, dir, false)?;
         }
-        for lock in locks {
-            self.locked(Some(lock), &mut found);
+        if let Some(lock) = self.locks.of_user() {
+            self.add_locked(lock, &mut candidates);
         }
-        for built_in in self.built_in {
-            found.add(Candidate {
-                origin: Origin::BuiltIn,
-                label: built_in.name.to_owned(),
-                named: false,
-                registry: None,
-                entry: None,
-            });
-        }
-        Ok(found.candidates)
+        let mut all = candidates.all;
+        all.extend(self.built_in.iter().map(Candidate::BuiltIn));
+        Ok(all)
     }
 
-    /// The files that a lock names, but for those that were found already.
-    fn locked(&self, lock: Option<&Lock>, found: &mut Found) {
-        for (lock, entry) in all(lock) {
-            let Some(path) = self.file_of(lock, entry) else {
-                continue;
-            };
-            if !found.files.contains(&real(&path)) {
-                found.add(Candidate {
+    /// Adds the files of a lock's entries that are no candidates yet.
+    fn add_locked(&self, lock: &Lock, candidates: &mut Candidates) {
+        for entry in lock.entries() {
+            if let Some(path) = self.file_of(lock, entry)
+                && !candidates.has(&path)
+            {
+                candidates.add(FileCandidate {
+                    path,
+                    is_named: false,
                     registry: entry.registry().map(str::to_owned),
                     entry: lock.file_of(entry).map(|_| entry.id()),
-                    ..Candidate::file(&path)
                 });
             }
         }
     }
 
-    /// The names of the entries by the files that they name; of several the most preferred.
-    fn entries(&self) -> HashMap<PathBuf, String> {
+    /// Returns the ids of lock entries by the files that they name. Of several entries for a file
+    /// the most preferred counts.
+    fn entries_by_file(&self) -> HashMap<PathBuf, String> {
         let mut entries = HashMap::new();
-        for (lock, entry) in all(&self.locks) {
+        for (lock, entry) in self.locks.entries() {
             if let Some(path) = lock.file_of(entry) {
-                entries.entry(real(&path)).or_insert_with(|| entry.id());
+                entries
+                    .entry(canonical(&path))
+                    .or_insert_with(|| entry.id());
             }
         }
         entries
     }
 
-    /// Where the file of a lock's entry is; none for one from a registry where nothing is stored.
-    pub fn file_of(&self, lock: &Lock, entry: &Entry) -> Option<PathBuf> {
+    /// Returns the file of a lock's entry; none if it is from a registry and nothing is stored.
+    pub fn file_of(&self, lock: &Lock, entry: &LockEntry) -> Option<PathBuf> {
         let stored = || Some(stored(self.store.as_deref()?, &entry.sha256));
         lock.file_of(entry).or_else(stored)
     }
-
-    /// The entry that binds these bytes, with its lock.
-    pub fn bound_to(&self, sha256: &str) -> Option<(&Lock, &Entry)> {
-        let mut locks = self.locks.iter();
-        locks.find_map(|lock| Some((lock, lock.bound_to(sha256)?)))
-    }
-
-    /// A directory that a lock grants without having it to grant: the project's one out of the project. Whoever gets a project with its
-    /// lock has not agreed to that; but if the user's own lock grants these bytes the same, it holds.
-    pub fn overreach<'a>(&self, lock: &Lock, entry: &'a Entry) -> Option<&'a str> {
-        let (project, own) = self.locks.split_first()?;
-        if lock.path() != project.path() {
-            return None;
-        }
-        let mut agreed = own.iter().filter_map(|own| own.bound_to(&entry.sha256));
-        let beyond = entry.grants.beyond_project()?;
-        let same = |own: &Entry| {
-            let directories = own.grants.of(Power::Directories);
-            let mut granted = entry.grants.of(Power::Directories).iter();
-            granted.all(|directory| directories.contains(directory))
-        };
-        (!agreed.any(same)).then_some(beyond)
-    }
 }
 
-/// All entries, each with its lock.
-fn all<'a>(
-    locks: impl IntoIterator<Item = &'a Lock>,
-) -> impl Iterator<Item = (&'a Lock, &'a Entry)> {
-    let locks = locks.into_iter();
-    locks.flat_map(|lock| lock.entries().iter().map(move |entry| (lock, entry)))
-}
-
-/// The file of a plugin from a registry.
+/// Returns the file in which a store keeps the plugin with this digest.
 pub fn stored(store: &Path, sha256: &str) -> PathBuf {
     store.join(format!("{sha256}.wasm"))
 }
 
-/// The files of a directory whose names end with `.wasm`, by name.
+/// Returns the files of a directory whose names end with `.wasm`, sorted by name.
 fn files(dir: &Path) -> Result<Vec<PathBuf>, PluginError> {
     let failed = |source| PluginError::Directory {
         path: dir.to_path_buf(),

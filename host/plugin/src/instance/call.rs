@@ -1,42 +1,41 @@
-//! A call into a plugin with its time limit. Knows nothing of what is called.
+//! Owns the time limit of a call into a plugin. Does not know about what is called.
 
-use crate::PluginError;
-use crate::instance::idle::Idle;
-use crate::instance::terms::Terms;
+use crate::error::PluginError;
+use crate::instance::context::PluginContext;
+use crate::instance::idle::IdleClock;
 
-/// What comes of a call that must end within the plugin's limit, if there is one. A guest gives way at each tick, so that the limit is
-/// noticed whatever it does; the call is dropped then.
-pub(crate) async fn within<T>(
-    terms: &Terms,
+/// Waits for a call, at most for the plugin's time for one answer. A guest yields at each tick of
+/// the engine, so that a guest that computes is stopped too: its call is dropped.
+///
+/// # Errors
+/// The time is over.
+pub(crate) async fn call_in_time<T>(
+    context: &PluginContext,
     call: impl Future<Output = T>,
 ) -> Result<T, PluginError> {
-    let Some(limit) = terms.limits.wall else {
+    let Some(limit) = context.limits.wall else {
         return Ok(call.await);
     };
     let ended = tokio::time::timeout(limit, call).await;
-    ended.map_err(|_| too_long(terms))
+    ended.map_err(|_| context.end_at(context.limits.reached_wall()))
 }
 
-/// The same of one that may take its time as long as it waits for others.
-pub(crate) async fn unless_idle<T>(
-    terms: &Terms,
-    idle: &Idle,
+/// Waits for a call for any time, as long as the instance waits for others: its processes, its
+/// environment, the next task.
+///
+/// # Errors
+/// The instance has waited for nobody for longer than the plugin's time.
+pub(crate) async fn call_unless_idle<T>(
+    context: &PluginContext,
+    idle: &IdleClock,
     call: impl Future<Output = T>,
 ) -> Result<T, PluginError> {
-    let Some(limit) = terms.limits.wall else {
+    let Some(limit) = context.limits.wall else {
         return Ok(call.await);
     };
     tokio::select! {
         biased;
         answer = call => Ok(answer),
-        () = idle.for_so_long(limit) => Err(too_long(terms)),
-    }
-}
-
-fn too_long(terms: &Terms) -> PluginError {
-    terms.died();
-    PluginError::Limit {
-        plugin: terms.label.clone(),
-        reached: Box::new(terms.limits.reached_wall()),
+        () = idle.reaches(limit) => Err(context.end_at(context.limits.reached_wall())),
     }
 }

@@ -1,28 +1,28 @@
-//! How long an instance has been waiting for nothing but itself: for no process that it has started, no environment, no task that is to come.
-//! Knows nothing of what those are.
+//! Owns the measure of how long an instance has waited for nobody: no process that it has started,
+//! no environment, no next task. Does not know about those.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Whether an instance waits for others now, and since when it doesn't.
+/// Measures the time for which an instance has not waited for others.
 #[derive(Debug)]
-pub(crate) struct Idle(Mutex<Waits>);
+pub(crate) struct IdleClock(Mutex<Waits>);
 
 #[derive(Debug)]
 struct Waits {
-    /// How many things it has that others have to end.
+    /// How many things the instance waits for.
     count: usize,
-    /// When the last of them had ended.
+    /// When the last one of them has ended.
     since: Instant,
 }
 
-/// As long as this lives the instance is not idle.
+/// A thing that the instance waits for. The instance is not idle while this lives.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<Idle>);
+pub(crate) struct BusyGuard(Arc<IdleClock>);
 
-impl Default for Idle {
+impl Default for IdleClock {
     fn default() -> Self {
         Self(Mutex::new(Waits {
             count: 0,
@@ -31,19 +31,19 @@ impl Default for Idle {
     }
 }
 
-impl Idle {
+impl IdleClock {
     fn waits(&self) -> MutexGuard<'_, Waits> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It waits for others from now on.
-    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+    /// Begins to wait for others, until the guard is dropped.
+    pub(crate) fn busy(self: &Arc<Self>) -> BusyGuard {
         self.waits().count += 1;
-        Busy(Arc::clone(self))
+        BusyGuard(Arc::clone(self))
     }
 
-    /// Returns when it has been idle for so long without a break.
-    pub(crate) async fn for_so_long(&self, limit: Duration) {
+    /// Returns once the instance has been idle for this time without a break.
+    pub(crate) async fn reaches(&self, limit: Duration) {
         loop {
             let now = Instant::now();
             let since = {
@@ -53,7 +53,7 @@ impl Idle {
                     _ => now,
                 }
             };
-            // A limit beyond all time is none.
+            // An end that the clock cannot express never comes.
             let Some(end) = since.checked_add(limit) else {
                 return std::future::pending().await;
             };
@@ -65,7 +65,7 @@ impl Idle {
     }
 }
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         let mut waits = self.0.waits();
         waits.count = waits.count.saturating_sub(1);
@@ -81,14 +81,14 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(60);
 
-    async fn is_over(idle: &Idle) -> bool {
-        tokio::time::timeout(Duration::ZERO, idle.for_so_long(LIMIT))
+    async fn is_over(idle: &IdleClock) -> bool {
+        tokio::time::timeout(Duration::ZERO, idle.reaches(LIMIT))
             .await
             .is_ok()
     }
 
-    /// As if that had been a limit ago.
-    fn age(idle: &Idle) {
+    /// Moves the start of idleness back by the limit.
+    fn age(idle: &IdleClock) {
         let mut waits = idle.waits();
         if let Some(before) = waits.since.checked_sub(LIMIT) {
             waits.since = before;
@@ -96,8 +96,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_time_without_a_break_counts() {
-        let idle = Arc::new(Idle::default());
+    async fn idle_time_starts_again_after_each_wait() {
+        let idle = Arc::new(IdleClock::default());
         assert!(!is_over(&idle).await);
         let (one, other) = (idle.busy(), idle.busy());
         age(&idle);

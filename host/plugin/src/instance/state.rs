@@ -1,100 +1,133 @@
-//! What the host keeps for one instance of a plugin while it lives: its limits, its log, its powers.
+//! Owns what the host keeps for one instance of a plugin while it lives: its limits, its log, and
+//! the state of its powers. Does not know which powers there are.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::any::Any;
+use std::sync::Arc;
 
-use wasmtime::Store;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use crate::instance::idle::Idle;
-use crate::instance::terms::Terms;
-use crate::instance::usage::{Usage, apply};
-use crate::powers::batch::BatchPower;
-use crate::powers::cache::CachePower;
-use crate::powers::fetch::FetchPower;
-use crate::powers::log::Log;
-use crate::powers::output::OutputPower;
-use crate::powers::task::TaskPower;
-use crate::powers::wasi;
-use crate::powers::workspace::Workspace;
+use crate::engine::limits::Limits;
+use crate::instance::context::PluginContext;
+use crate::instance::idle::IdleClock;
+use crate::instance::log::{Log, LogLevel};
+use crate::instance::usage::{ResourceUsage, put_under_limits};
+use crate::instance::wasi::Wasi;
 
-/// What a panic hook told before the trap.
+/// A panic that the plugin has reported before it trapped.
 #[derive(Clone, Debug)]
-pub(crate) struct LastWords {
+pub(crate) struct Panic {
     pub(crate) message: String,
     pub(crate) location: String,
 }
 
-/// The data of a store.
-pub(crate) struct State {
-    /// The plugin that it's an instance of.
-    pub(crate) terms: Arc<Terms>,
-    pub(crate) usage: Usage,
-    pub(crate) idle: Arc<Idle>,
-    pub(crate) table: ResourceTable,
-    pub(crate) log: Log,
-    pub(crate) last_words: Option<LastWords>,
-    pub(crate) workspace: Option<Workspace>,
-    pub(crate) task: Option<TaskPower>,
-    pub(crate) batch: Option<BatchPower>,
-    pub(crate) output: Option<OutputPower>,
-    pub(crate) fetch: Option<FetchPower>,
-    pub(crate) cache: Option<CachePower>,
-    wasi: Option<(WasiCtx, Arc<Mutex<Vec<u8>>>)>,
+/// What a power keeps for one instance. The state of an instance holds it by its type.
+pub(crate) trait PowerState: Any + Send {
+    /// Gives the next task of the instance its own share of the limits.
+    fn refill(&mut self, _limits: &Limits) {}
 }
 
-impl State {
-    /// A store for one instance, with its limits on and no powers yet but the log.
-    pub(crate) fn store(engine: &wasmtime::Engine, terms: &Arc<Terms>, log: Log) -> Store<Self> {
-        let limits = &terms.limits;
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles);
+/// The data of a store: one instance of a plugin.
+pub(crate) struct InstanceState {
+    pub(crate) context: Arc<PluginContext>,
+    pub(crate) usage: ResourceUsage,
+    pub(crate) idle: Arc<IdleClock>,
+    pub(crate) resources: ResourceTable,
+    pub(crate) log: Log,
+    pub(crate) panic: Option<Panic>,
+    /// Few at most, so that a search through them is fast.
+    powers: Vec<Box<dyn PowerState>>,
+    wasi: Option<Wasi>,
+}
+
+impl InstanceState {
+    /// Makes a store for one instance, within its limits and without the state of any power.
+    pub(crate) fn store(engine: &Engine, context: &Arc<PluginContext>, log: Log) -> Store<Self> {
+        let limits = &context.limits;
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(limits.handles);
         let state = Self {
-            terms: Arc::clone(terms),
-            usage: Usage::new(limits),
+            context: Arc::clone(context),
+            usage: ResourceUsage::new(limits),
             idle: Arc::default(),
-            table,
+            resources,
             log,
-            last_words: None,
-            workspace: None,
-            task: None,
-            batch: None,
-            output: None,
-            fetch: None,
-            cache: None,
+            panic: None,
+            powers: Vec::new(),
             wasi: None,
         };
         let mut store = Store::new(engine, state);
-        apply(&mut store, limits);
+        put_under_limits(&mut store, limits);
         store
     }
 
-    /// Passes what the plugin wrote to its standard output and error on to its log.
-    pub(crate) fn drain_output(&mut self) {
-        let Some((_, written)) = &self.wasi else {
+    /// Returns the state of a power, if this instance has the power.
+    pub(crate) fn power<P: PowerState>(&self) -> Option<&P> {
+        let mut all = self.powers.iter();
+        all.find_map(|power| {
+            let any: &dyn Any = &**power;
+            any.downcast_ref()
+        })
+    }
+
+    /// Returns the state of a power to change it, if this instance has the power.
+    pub(crate) fn power_mut<P: PowerState>(&mut self) -> Option<&mut P> {
+        let mut all = self.powers.iter_mut();
+        all.find_map(|power| {
+            let any: &mut dyn Any = &mut **power;
+            any.downcast_mut()
+        })
+    }
+
+    /// Gives the instance the state of a power, in place of an earlier one.
+    pub(crate) fn give<P: PowerState>(&mut self, power: P) {
+        self.take_away::<P>();
+        self.powers.push(Box::new(power));
+    }
+
+    /// Takes the state of a power away from the instance.
+    pub(crate) fn take_away<P: PowerState>(&mut self) {
+        self.powers.retain(|power| {
+            let any: &dyn Any = &**power;
+            !any.is::<P>()
+        });
+    }
+
+    /// Gives the next task of the instance its own share of time, messages and log.
+    pub(crate) fn refill(&mut self) {
+        let limits = Arc::clone(&self.context.limits);
+        self.log.refill();
+        self.usage.refill(limits.ticks());
+        for power in &mut self.powers {
+            power.refill(&limits);
+        }
+    }
+
+    /// Writes what the plugin has printed to its log.
+    pub(crate) fn log_output(&mut self) {
+        let Some(wasi) = &self.wasi else {
             return;
         };
-        let bytes = std::mem::take(&mut *written.lock().unwrap_or_else(PoisonError::into_inner));
-        for line in String::from_utf8_lossy(&bytes).lines() {
-            self.log.write(crate::Level::Info, line);
+        for line in String::from_utf8_lossy(&wasi.take_output()).lines() {
+            self.log.write(LogLevel::Info, line);
         }
     }
 }
 
-impl AsMut<Usage> for State {
-    fn as_mut(&mut self) -> &mut Usage {
+impl AsMut<ResourceUsage> for InstanceState {
+    fn as_mut(&mut self) -> &mut ResourceUsage {
         &mut self.usage
     }
 }
 
-impl WasiView for State {
+impl WasiView for InstanceState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let (ctx, _) = self
-            .wasi
-            .get_or_insert_with(|| wasi::context(&self.terms.grants));
+        let wasi = &mut self.wasi;
+        let wasi = wasi.get_or_insert_with(|| Wasi::new(&self.context.grants));
         WasiCtxView {
-            ctx,
-            table: &mut self.table,
+            ctx: &mut wasi.context,
+            table: &mut self.resources,
         }
     }
 }

@@ -1,42 +1,44 @@
-//! How a store is held to its limits: what it has used of them. Knows nothing of where they come from.
+//! Owns how a store is held to its limits, and what it has used of them. Does not know where limits
+//! come from.
 
 use std::sync::Arc;
 
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
-use crate::engine::limits::{Limits, Reached, bytes};
+use crate::engine::limits::{Limit, Limits};
+use crate::error::reached::ReachedLimit;
 
 /// What a store has used of its limits.
 #[derive(Debug)]
-pub(crate) struct Usage {
+pub(crate) struct ResourceUsage {
     memory_left: usize,
     table_left: usize,
     instances: usize,
     ticks_left: Option<u64>,
     limits: Arc<Limits>,
-    /// The limit that was reached, for the message about the trap that follows.
-    pub(crate) reached: Option<Reached>,
+    /// The limit that the guest has reached, for the report of the trap that follows.
+    pub(crate) reached: Option<ReachedLimit>,
 }
 
-impl Usage {
+impl ResourceUsage {
     pub(crate) fn new(limits: &Arc<Limits>) -> Self {
         Self {
             memory_left: limits.memory,
             table_left: limits.table_elements,
-            instances: limits.instances,
+            instances: limits.core_instances,
             ticks_left: limits.ticks(),
             limits: Arc::clone(limits),
             reached: None,
         }
     }
 
-    /// From now on it has so much time on a processor.
+    /// Gives the guest this processor time from now on, in ticks.
     pub(crate) fn refill(&mut self, ticks: Option<u64>) {
         self.ticks_left = ticks;
     }
 }
 
-impl ResourceLimiter for Usage {
+impl ResourceLimiter for ResourceUsage {
     fn memory_growing(
         &mut self,
         current: usize,
@@ -48,8 +50,7 @@ impl ResourceLimiter for Usage {
             return Ok(false);
         }
         if growth > self.memory_left {
-            let value = bytes(self.limits.memory as u64);
-            self.reached = Some(self.limits.reached("memory", value, "memory_mb"));
+            self.reached = Some(self.limits.reached(Limit::Memory));
             return Ok(false);
         }
         self.memory_left -= growth;
@@ -63,10 +64,9 @@ impl ResourceLimiter for Usage {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current);
-        // A pool's table has a maximum of its own, which is the largest of these limits.
+        // The pool gives each table the largest limit of all plugins as its maximum.
         if growth > self.table_left || desired > self.limits.table_elements {
-            let value = format!("{} elements", self.limits.table_elements);
-            self.reached = Some(self.limits.reached("tables", value, "table_elements"));
+            self.reached = Some(self.limits.reached(Limit::TableElements));
             return Ok(false);
         }
         if maximum.is_some_and(|maximum| desired > maximum) {
@@ -81,8 +81,12 @@ impl ResourceLimiter for Usage {
     }
 }
 
-/// Puts a new store under its limits. Each tick the guest gives way to others; when its processor time is used up it traps.
-pub(crate) fn apply<T: AsMut<Usage> + 'static>(store: &mut Store<T>, limits: &Limits) {
+/// Puts a new store under its limits. The guest yields at each tick, and traps when its processor
+/// time is used up.
+pub(crate) fn put_under_limits<T: AsMut<ResourceUsage> + 'static>(
+    store: &mut Store<T>,
+    limits: &Limits,
+) {
     store.limiter(|state| state.as_mut());
     store.set_hostcall_fuel(limits.call_bytes);
     store.set_max_component_handles(limits.handles);
@@ -91,9 +95,7 @@ pub(crate) fn apply<T: AsMut<Usage> + 'static>(store: &mut Store<T>, limits: &Li
         let usage = store.data_mut().as_mut();
         if let Some(left) = &mut usage.ticks_left {
             if *left == 0 {
-                let limits = &usage.limits;
-                let value = format!("{} s", limits.cpu.unwrap_or_default().as_secs_f64());
-                usage.reached = Some(limits.reached("processor time", value, "cpu"));
+                usage.reached = Some(usage.limits.reached(Limit::ProcessorTime));
                 return Err(wasmtime::Error::msg("processor time used up"));
             }
             *left -= 1;

@@ -1,8 +1,9 @@
-//! The threads on which guests compute: one for each processor. It must not know what they compute.
+//! Owns the threads on which guests compute, one for each processor. Does not know about what they
+//! compute.
 //!
-//! The job itself (messages, journal, processes) lives on one other thread: it hardly computes, and among several threads
-//! it would mostly wake one by the other. Most calls into guests are over in some microseconds, and are made there too. One that
-//! computes for longer is carried on here.
+//! The job itself (messages, journal, processes) runs on one other thread: it hardly computes, and
+//! several threads would mostly wake each other. Most calls into guests take microseconds and run
+//! on that thread too. A call that computes for longer moves to these threads.
 
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, OnceLock};
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// What computes for so long at a stretch is carried on elsewhere: 2 ms. A guest is stopped for that at the next tick
-/// of the engine's clock.
+/// The computing time after which a call moves to another thread: 2 ms. A guest yields for that at
+/// the engine's next tick.
 const LONG: Duration = Duration::from_millis(2);
 
-/// Started when they are used for the first time.
+/// The threads. They start when they are used for the first time.
 #[derive(Clone, Default)]
 pub(crate) struct Workers(Arc<Threads>);
 
@@ -23,12 +24,13 @@ pub(crate) struct Workers(Arc<Threads>);
 struct Threads(OnceLock<Option<Runtime>>);
 
 impl Workers {
-    /// Where to spawn what computes. To be called in a runtime, which is taken where the system has no more threads.
+    /// Returns where to spawn a call that computes: the current runtime, in which this must be
+    /// called, if the system refuses more threads.
     pub(crate) fn handle(&self) -> Handle {
         let runtime = self.0.0.get_or_init(|| {
             let mut builder = Builder::new_multi_thread();
             builder
-                // Said explicitly, as the library would otherwise ask $TOKIO_WORKER_THREADS and $RUST_MIN_STACK.
+                // By default, the variables TOKIO_WORKER_THREADS and RUST_MIN_STACK would decide.
                 .worker_threads(std::thread::available_parallelism().map_or(1, usize::from))
                 .thread_stack_size(persea_system::threads::STACK)
                 .thread_name("persea-guest")
@@ -43,7 +45,8 @@ impl Workers {
         }
     }
 
-    /// Spawns what mostly waits on the current runtime, and carries it on elsewhere should it compute.
+    /// Spawns a future that mostly waits on the current runtime. The future moves to these threads
+    /// when it computes for long.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         let workers = self.clone();
         let mut future = Some(Box::pin(future));
@@ -68,7 +71,7 @@ impl Workers {
 impl Drop for Threads {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take().flatten() {
-            // Waiting for threads is forbidden in a runtime, and nothing that matters runs there any more.
+            // A runtime must not block on threads, and nothing that anybody waits for runs there.
             runtime.shutdown_background();
         }
     }
@@ -79,36 +82,36 @@ mod tests {
     use super::*;
     use tokio::sync::mpsc;
 
-    /// The thread on which the task is, before and after it has computed for this time.
+    /// Returns the threads on which a future runs before and after it computes for this time.
     async fn threads(compute: Duration) -> Vec<Option<String>> {
-        let (tell, mut told) = mpsc::unbounded_channel();
+        let (send, mut receive) = mpsc::unbounded_channel();
         let workers = Workers::default();
         workers.spawn(async move {
             let name = || std::thread::current().name().map(str::to_owned);
-            let _ = tell.send(name());
+            let _ = send.send(name());
             let begun = Instant::now();
             while begun.elapsed() < compute {
                 std::hint::spin_loop();
             }
             tokio::task::yield_now().await;
-            let _ = tell.send(name());
+            let _ = send.send(name());
         });
         let mut names = Vec::new();
-        while let Some(name) = told.recv().await {
+        while let Some(name) = receive.recv().await {
             names.push(name);
         }
         names
     }
 
     #[tokio::test]
-    async fn what_computes_for_long_moves_away() {
+    async fn computing_future_moves_to_a_worker() {
         let names = threads(2 * LONG).await;
         assert_ne!(names.first(), names.last());
         assert_eq!(names.last(), Some(&Some("persea-guest".to_owned())));
     }
 
     #[tokio::test]
-    async fn what_waits_stays() {
+    async fn waiting_future_stays() {
         let names = threads(Duration::ZERO).await;
         assert_eq!(names.len(), 2);
         assert_eq!(names.first(), names.last());

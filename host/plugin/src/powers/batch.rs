@@ -1,103 +1,133 @@
-//! The power `batch`: one task after the other for the same instance. Which ones, is the job's to say.
+//! The power `batch`: one task after the other for the same instance. Does not know how the job
+//! chooses the tasks.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::task::TaskHost;
-use crate::PluginError;
-use crate::contract::bindings::batch::Host;
+use wasmtime::component::HasSelf;
+
+use self::bindings::persea::plugin::batch as wit;
+use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::{self, Error};
 use crate::contract::convert::{self, error};
-use crate::instance::state::State;
-use crate::instance::trap::refused;
+use crate::contract::world::World;
+use crate::error::PluginError;
+use crate::instance::failure::answered_error;
+use crate::instance::state::{InstanceState, PowerState};
+use crate::powers::descriptor::Power;
+use crate::powers::task::TaskHost;
 use persea_model::{Attributes, Outcome, Task};
 
-/// A task of a batch, with what its runner is told of it.
+import_bindings!(
+    "package persea:host;
+    world imports {
+        import persea:plugin/types@0.1.0;
+        import persea:plugin/batch@0.1.0;
+    }",
+    { default: async | trappable }
+);
+
+pub(crate) static POWER: Power = Power {
+    name: "batch",
+    worlds: &[World::Runner],
+    words: "take one task of the job after the other",
+    grant: None,
+    more_grants: &[],
+    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+};
+
+/// A task of a batch, with what the runner gets to know about it.
 #[derive(Debug)]
-pub struct Given {
-    /// What is to be run.
+pub struct BatchTask {
+    /// The task.
     pub task: Arc<Task>,
-    /// The settings that the runner may see.
+    /// The settings that the runner has declared.
     pub settings: Attributes,
-    /// Open data.
+    /// Further data.
     pub more: Attributes,
 }
 
-/// What [`BatchHost::next`] answers.
-pub type Next<'a> = Pin<Box<dyn Future<Output = Option<Given>> + Send + 'a>>;
+/// The answer of [`BatchHost::next`].
+pub type NextBatchTask<'a> = Pin<Box<dyn Future<Output = Option<BatchTask>> + Send + 'a>>;
 
 /// The tasks of a batch. Implemented by the job.
 pub trait BatchHost: Send + Sync {
-    /// The task that is run now, as far as there is one, and what all of them share.
+    /// Returns the task that runs now, if one does, with what all tasks of the batch share.
     fn task(self: Arc<Self>) -> Arc<dyn TaskHost>;
 
-    /// The next task; it has started. None where there is no more.
-    fn next(&self) -> Next<'_>;
+    /// Starts the next task and returns it; none if the batch is over.
+    fn next(&self) -> NextBatchTask<'_>;
 
-    /// The task that was taken last has ended.
+    /// Ends the task that was started last.
     fn finish(&self, outcome: Result<Outcome, PluginError>);
 }
 
-/// The power over a batch.
+/// The batch of one instance.
 pub(crate) struct BatchPower {
-    pub(crate) host: Arc<dyn BatchHost>,
-    pub(crate) job_id: String,
-    pub(crate) taken: bool,
+    host: Arc<dyn BatchHost>,
+    job_id: String,
+    /// Whether a task has started and not ended.
+    has_task: bool,
 }
 
-impl State {
+impl BatchPower {
+    pub(crate) fn new(host: Arc<dyn BatchHost>, job_id: &str) -> Self {
+        Self {
+            host,
+            job_id: job_id.to_owned(),
+            has_task: false,
+        }
+    }
+}
+
+impl PowerState for BatchPower {}
+
+impl InstanceState {
     fn batch(&mut self) -> Result<&mut BatchPower, Error> {
-        self.batch
-            .as_mut()
-            .ok_or_else(|| error("unsupported", "this is no batch"))
+        self.power_mut()
+            .ok_or_else(|| error("unsupported", "this call has no batch"))
     }
 
-    async fn next_task(&mut self) -> Result<Option<types::Task>, Error> {
+    async fn start_next_task(&mut self) -> Result<Option<types::Task>, Error> {
         let batch = self.batch()?;
-        if batch.taken {
+        if batch.has_task {
             return Err(error(
                 "invalid",
-                "a task was taken and is not finished: say how it ended before the next is taken",
+                "the previous task has not ended: call `finish` before `next`",
             ));
         }
         let host = Arc::clone(&batch.host);
         let busy = self.idle.busy();
         let next = host.next().await;
         drop(busy);
-        let Some(given) = next else {
+        let Some(next) = next else {
             return Ok(None);
         };
         let batch = self.batch()?;
-        batch.taken = true;
-        let task = convert::to_task(&given.task, &batch.job_id, &given.settings, &given.more);
-        // Each task has its time, its log and its messages anew.
-        let limits = Arc::clone(&self.terms.limits);
-        self.log.refill();
-        self.usage.refill(limits.ticks());
-        if let Some(power) = &mut self.task {
-            power.refill(&limits);
-        }
+        batch.has_task = true;
+        let task = convert::to_task(&next.task, &batch.job_id, &next.settings, &next.more);
+        self.refill();
         Ok(Some(task))
     }
 
     fn finish_task(&mut self, outcome: Result<types::Outcome, Error>) -> Result<(), Error> {
-        let terms = Arc::clone(&self.terms);
+        let context = Arc::clone(&self.context);
         let batch = self.batch()?;
-        if !std::mem::take(&mut batch.taken) {
-            return Err(error("invalid", "no task is taken that could be finished"));
+        if !std::mem::take(&mut batch.has_task) {
+            return Err(error("invalid", "no task has started that could end"));
         }
         let outcome = match outcome {
-            Ok(outcome) => terms.fitting(convert::outcome(outcome, &mut terms.room())),
-            Err(error) => Err(refused(&terms.label, error)),
+            Ok(outcome) => context.fitting(convert::outcome(outcome, &mut context.answer_room())),
+            Err(error) => Err(answered_error(&context.label, error)),
         };
         batch.host.finish(outcome);
         Ok(())
     }
 }
 
-impl Host for State {
+impl wit::Host for InstanceState {
     async fn next(&mut self) -> wasmtime::Result<Result<Option<types::Task>, Error>> {
-        Ok(self.next_task().await)
+        Ok(self.start_next_task().await)
     }
 
     async fn finish(

@@ -1,4 +1,4 @@
-//! The power `cache`: what a plugin keeps from job to job, a file each in a directory of its own.
+//! The power `cache`: files that a plugin keeps from job to job, in a directory of its own.
 
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -6,22 +6,45 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
+use wasmtime::component::HasSelf;
 
-use super::status::checked;
-use super::{PIECE, read_at};
-use crate::contract::bindings::cache::Host;
+use self::bindings::persea::plugin::cache as wit;
+use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::Error;
 use crate::contract::convert::{error, io_error};
-use crate::engine::limits::{Reached, bytes as size};
-use crate::instance::state::State;
+use crate::contract::world::World;
+use crate::error::reached::{ReachedLimit, bytes as format_bytes};
+use crate::instance::state::{InstanceState, PowerState};
+use crate::powers::descriptor::Power;
+use crate::powers::files::{PIECE, checked_name, read_at};
+
+import_bindings!(
+    "package persea:host;
+    world imports {
+        import persea:plugin/types@0.1.0;
+        import persea:plugin/cache@0.1.0;
+    }",
+    { default: trappable }
+);
+
+pub(crate) static POWER: Power = Power {
+    name: "cache",
+    worlds: &[World::RequirementResolver],
+    words: "keep some files of its own from job to job",
+    grant: None,
+    more_grants: &[],
+    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+};
 
 /// The most names that a plugin keeps.
-const NAMES: usize = 1024;
+const MOST_NAMES: usize = 1024;
 
 /// The directory of one plugin.
 pub(crate) struct CachePower {
     directory: PathBuf,
 }
+
+impl PowerState for CachePower {}
 
 impl CachePower {
     pub(crate) fn new(directory: PathBuf) -> Self {
@@ -30,7 +53,7 @@ impl CachePower {
 
     fn get(&self, name: &str) -> Result<Vec<u8>, Error> {
         let failed = |error: std::io::Error| io_error(name, &error);
-        let path = self.directory.join(checked(name)?);
+        let path = self.directory.join(checked_name(name)?);
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
         let mut options = std::fs::File::options();
         let file = options.read(true).custom_flags(flags).open(path);
@@ -43,24 +66,24 @@ impl CachePower {
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let failed = |error: std::io::Error| io_error(name, &error);
-        let path = self.directory.join(checked(name)?);
+        let path = self.directory.join(checked_name(name)?);
         if bytes.len() > PIECE as usize {
-            let what = "what it keeps under one name";
-            let instead = format!("{name} has {}", size(bytes.len() as u64));
-            let reached = Reached::fixed(what, size(PIECE.into()), instead);
+            let subject = "what it keeps under one name";
+            let instead = format!("{name} has {}", format_bytes(bytes.len() as u64));
+            let reached = ReachedLimit::fixed(subject, format_bytes(PIECE.into()), instead);
             return Err(error("too-large", format!("it has reached {reached}")));
         }
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&self.directory).map_err(failed)?;
         let names = std::fs::read_dir(&self.directory).map_err(failed)?.count();
-        if names >= NAMES && !path.exists() {
-            let what = "what it keeps from job to job";
+        if names >= MOST_NAMES && !path.exists() {
+            let subject = "what it keeps from job to job";
             let instead = format!("to remove {} makes room", self.directory.display());
-            let reached = Reached::fixed(what, format!("{NAMES} names"), instead);
+            let reached = ReachedLimit::fixed(subject, format!("{MOST_NAMES} names"), instead);
             return Err(error("limit", format!("it has reached {reached}")));
         }
-        // Whole or not at all, also for hosts that run at once.
+        // Written aside and renamed: hosts that run at once see the whole file or the previous one.
         let new = tempfile::Builder::new()
             .prefix(".new-")
             .tempfile_in(&self.directory);
@@ -71,22 +94,19 @@ impl CachePower {
     }
 }
 
-impl State {
-    fn cache_power(&self) -> Result<&CachePower, Error> {
-        self.cache
-            .as_ref()
+impl InstanceState {
+    fn cache(&self) -> Result<&CachePower, Error> {
+        self.power()
             .ok_or_else(|| error("unsupported", "nothing is kept from job to job here"))
     }
 }
 
-impl Host for State {
+impl wit::Host for InstanceState {
     fn get(&mut self, name: String) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(self.cache_power().and_then(|cache| cache.get(&name)))
+        Ok(self.cache().and_then(|cache| cache.get(&name)))
     }
 
     fn put(&mut self, name: String, bytes: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self
-            .cache_power()
-            .and_then(|cache| cache.put(&name, &bytes)))
+        Ok(self.cache().and_then(|cache| cache.put(&name, &bytes)))
     }
 }

@@ -1,4 +1,5 @@
-//! The power `output`: the report that a result format writes, and the tests' files that it may read.
+//! The power `output`: the report that a result format writes, and the tests' files that it may
+//! read.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,45 +7,86 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use wasmtime::component::Resource;
+use wasmtime::component::{HasSelf, Resource};
 
-use super::read_at;
-use super::status::{checked, file_error};
-use crate::contract::bindings::output::{Host, HostReport};
+use self::bindings::persea::plugin::output as wit;
+use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::Error;
 use crate::contract::convert::{error, io_error};
-use crate::engine::limits;
-use crate::instance::state::State;
+use crate::contract::world::World;
+use crate::engine::limits::Limit;
+use crate::instance::state::{InstanceState, PowerState};
+use crate::powers::descriptor::Power;
+use crate::powers::files::{checked_name, file_error, read_at};
 use persea_model::names::task_directory;
 use persea_system::held::Held;
 
-/// Where the tests' directories are in a job's.
+import_bindings!(
+    "package persea:host;
+    world imports {
+        import persea:plugin/types@0.1.0;
+        import persea:plugin/output@0.1.0;
+    }",
+    { default: trappable },
+    "persea:plugin/output.report": crate::powers::output::ReportHandle
+);
+
+pub(crate) static POWER: Power = Power {
+    name: "output",
+    worlds: &[World::ResultFormat],
+    words: "write its own report",
+    grant: None,
+    more_grants: &[],
+    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+};
+
+/// The directory in a job's directory that has the tests' directories.
 const TEST_RESULTS: &str = "test-results";
 
 /// Where a report goes.
 pub enum ReportTarget {
-    /// Into a file, which can be patched.
+    /// A file, which the format may also write to at an offset.
     File(File),
-    /// To a stream.
+    /// A stream, to which the format can only append.
     Stream(Box<dyn Write + Send>),
 }
 
-/// The handle that a format gets; what it stands for is in the power.
+/// The handle of a format's report, which is [`OutputPower`].
 #[allow(unreachable_pub)] // the generated bindings name it
-pub struct Report;
+pub struct ReportHandle;
 
-/// The power of one format in one job.
+/// The report of one format in one job.
 pub(crate) struct OutputPower {
-    pub(crate) name: String,
-    pub(crate) target: ReportTarget,
-    pub(crate) job_dir: PathBuf,
-    /// The tests' directories in it, once they are read.
-    pub(crate) results: Option<Held>,
-    pub(crate) opened: bool,
-    pub(crate) bytes_left: u64,
+    /// The format in messages.
+    label: String,
+    target: ReportTarget,
+    job_dir: PathBuf,
+    /// The directory of the tests' directories, once the format has read a file.
+    results: Option<Held>,
+    is_open: bool,
+    bytes_left: u64,
 }
 
+impl PowerState for OutputPower {}
+
 impl OutputPower {
+    /// A report of at most `most_bytes`, whose format may read the tests' files of a job.
+    pub(crate) fn new(
+        label: &str,
+        target: ReportTarget,
+        job_dir: PathBuf,
+        most_bytes: u64,
+    ) -> Self {
+        Self {
+            label: label.to_owned(),
+            target,
+            job_dir,
+            results: None,
+            is_open: false,
+            bytes_left: most_bytes,
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.target {
             ReportTarget::File(file) => file.write_all(bytes),
@@ -58,7 +100,7 @@ impl OutputPower {
         };
         let size = file
             .metadata()
-            .map_err(|error| io_error(&self.name, &error))?
+            .map_err(|error| io_error(&self.label, &error))?
             .len();
         if offset.saturating_add(bytes.len() as u64) > size {
             return Err(error(
@@ -70,11 +112,11 @@ impl OutputPower {
             ));
         }
         file.write_all_at(bytes, offset)
-            .map_err(|error| io_error(&self.name, &error))
+            .map_err(|error| io_error(&self.label, &error))
     }
 
     fn artifact(&mut self, task: &str, name: &str) -> Result<File, Error> {
-        checked(name)?;
+        checked_name(name)?;
         self.open(task, name)
             .map_err(|error| file_error(name, &error))
     }
@@ -88,24 +130,23 @@ impl OutputPower {
     }
 }
 
-impl State {
+impl InstanceState {
     fn output(&mut self) -> Result<&mut OutputPower, Error> {
-        self.output
-            .as_mut()
-            .ok_or_else(|| error("unsupported", "there is no report to be written here"))
+        self.power_mut()
+            .ok_or_else(|| error("unsupported", "this call has no report"))
     }
 }
 
-impl Host for State {
-    fn open(&mut self) -> wasmtime::Result<Result<Resource<Report>, Error>> {
+impl wit::Host for InstanceState {
+    fn open(&mut self) -> wasmtime::Result<Result<Resource<ReportHandle>, Error>> {
         let output = match self.output() {
             Ok(output) => output,
             Err(error) => return Ok(Err(error)),
         };
-        if std::mem::replace(&mut output.opened, true) {
+        if std::mem::replace(&mut output.is_open, true) {
             return Ok(Err(error("invalid", "the report is open already")));
         }
-        Ok(Ok(self.table.push(Report)?))
+        Ok(Ok(self.resources.push(ReportHandle)?))
     }
 
     fn artifact_size(
@@ -134,29 +175,28 @@ impl Host for State {
     }
 }
 
-impl HostReport for State {
+impl wit::HostReport for InstanceState {
     fn write(
         &mut self,
-        _: Resource<Report>,
+        _: Resource<ReportHandle>,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let limits = Arc::clone(&self.terms.limits);
+        let limits = Arc::clone(&self.context.limits);
         Ok(self.output().and_then(|output| {
             let left = output.bytes_left.checked_sub(bytes.len() as u64);
             output.bytes_left = left.ok_or_else(|| {
-                let value = limits::bytes(limits.output_bytes);
-                let reached = limits.reached("the report", value, "output_mb");
+                let reached = limits.reached(Limit::ReportBytes);
                 error("limit", format!("it has reached {reached}"))
             })?;
             output
                 .write(&bytes)
-                .map_err(|error| io_error(&output.name, &error))
+                .map_err(|error| io_error(&output.label, &error))
         }))
     }
 
     fn write_at(
         &mut self,
-        _: Resource<Report>,
+        _: Resource<ReportHandle>,
         offset: u64,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
@@ -165,8 +205,8 @@ impl HostReport for State {
             .and_then(|output| output.write_at(offset, &bytes)))
     }
 
-    fn drop(&mut self, report: Resource<Report>) -> wasmtime::Result<()> {
-        self.table.delete(report)?;
+    fn drop(&mut self, report: Resource<ReportHandle>) -> wasmtime::Result<()> {
+        self.resources.delete(report)?;
         Ok(())
     }
 }

@@ -1,25 +1,108 @@
-//! The power `process`: processes in the task's environment. What they are and how they end is the spawner's.
+//! The power `process`: processes in the task's environment. Does not know how a process is started
+//! or ended: `persea-spawner` does.
 
 use std::sync::Arc;
 
-use wasmtime::component::Resource;
+use wasmtime::component::{HasSelf, Resource};
 
-use super::PIECE;
-use super::status::checked;
-use super::task::TaskHost;
-use crate::contract::bindings::process::{self as wit, Host, HostChild};
+use self::bindings::persea::plugin::process as wit;
+use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::{Error, Value};
 use crate::contract::convert::{error, io_error};
-use crate::instance::idle::Busy;
-use crate::instance::state::State;
-use crate::instance::terms::Terms;
-use crate::trust::grants::Power;
+use crate::contract::world::World;
+use crate::engine::limits::Limit;
+use crate::instance::context::PluginContext;
+use crate::instance::environment::VARIABLES;
+use crate::instance::grants::{Grant, Grants};
+use crate::instance::idle::BusyGuard;
+use crate::instance::state::InstanceState;
+use crate::powers::descriptor::Power;
+use crate::powers::files::{PIECE, checked_name};
+use crate::powers::task::{Starting, TaskHost};
+use persea_model::SpawnerKind;
 use persea_spawner as spawner;
 use persea_spawner::{Child, SpawnError};
 
-/// A process that a plugin has started, and that its instance waits for until it has heard of the end.
+import_bindings!(
+    "package persea:host;
+    world imports {
+        import persea:plugin/types@0.1.0;
+        import persea:plugin/process@0.1.0;
+    }",
+    { default: async | trappable },
+    "persea:plugin/process.child": crate::powers::process::StartedProcess
+);
+
+pub(crate) static POWER: Power = Power {
+    name: "process",
+    worlds: &[World::Runner, World::RequirementResolver],
+    words: "start processes where its task runs",
+    grant: Some(&SPAWNERS),
+    more_grants: &[&PROGRAMS, &VARIABLES],
+    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+};
+
+/// The grant of spawners.
+pub(crate) static SPAWNERS: Grant = Grant {
+    name: "process",
+    parameter: "SPAWNER",
+    default: Some("sandbox"),
+    built_in: Some("*"),
+    check: |spawner| match spawner == "*" || SpawnerKind::parse(spawner).is_some() {
+        true => Ok(()),
+        false => Err(format!(
+            "there are the spawners {}",
+            SpawnerKind::ALL
+                .map(|kind| format!("`{kind}`"))
+                .join(" and ")
+        )),
+    },
+    provenance: &[
+        World::Resolver,
+        World::Varianter,
+        World::RequirementResolver,
+    ],
+    propose: Some(propose_spawners),
+    summary: "spawners in which the plugin's processes run",
+};
+
+/// The grant of programs. Without it, a plugin with the power may start any program.
+pub(crate) static PROGRAMS: Grant = Grant {
+    name: "programs",
+    parameter: "PROGRAM",
+    default: None,
+    built_in: None,
+    check: |_| Ok(()),
+    provenance: &[],
+    propose: None,
+    summary: "the only programs that the plugin may start, as it names them",
+};
+
+/// Proposes the spawners that isolate, and the configured one in addition.
+fn propose_spawners(configured: &str) -> String {
+    let mut proposed = SpawnerKind::isolating();
+    if proposed.contains(&configured) {
+        return configured.to_owned();
+    }
+    proposed.push(configured);
+    proposed.join(",")
+}
+
+impl Grants {
+    /// Returns the spawners in which processes of a plugin may run, and those that others start for
+    /// it. Without a grant these are the ones that isolate: such processes need nobody's trust.
+    pub fn spawners(&self) -> Vec<&str> {
+        match self.of(&SPAWNERS) {
+            [] => SpawnerKind::isolating(),
+            granted => granted.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+/// A process that a plugin has started. The instance waits for it until the plugin has received its
+/// end.
 #[allow(unreachable_pub)] // the generated bindings name it
-pub struct Running(Child, Option<Busy>);
+pub struct StartedProcess(Child, Option<BusyGuard>);
 
 impl From<SpawnError> for Error {
     fn from(failure: SpawnError) -> Self {
@@ -41,7 +124,7 @@ fn output(host: &dyn TaskHost, output: wit::Output) -> Result<spawner::Output, E
         wit::Output::Discard => spawner::Output::Discard,
         wit::Output::Pipe => spawner::Output::Pipe,
         wit::Output::File(name) => {
-            let path = host.file(checked(&name)?).map_err(|error| Error {
+            let path = host.file(checked_name(&name)?).map_err(|error| Error {
                 // `not-found` and `not-permitted` are about the program.
                 code: "io".to_owned(),
                 message: format!(
@@ -54,39 +137,44 @@ fn output(host: &dyn TaskHost, output: wit::Output) -> Result<spawner::Output, E
     })
 }
 
-/// Holds a command to what its plugin is granted: which programs, and which of the host's variables.
-fn granted(terms: &Terms, command: &mut wit::Command) -> Result<(), Error> {
-    if let Some(programs) = terms.grants.programs() {
-        if !terms.grants.allows(Power::Programs, &command.program) {
+/// Whether a variable decides which code runs for a program's name.
+fn redirects_programs(variable: &str) -> bool {
+    variable == "PATH" || variable.starts_with("LD_")
+}
+
+/// Restricts a command to what its plugin is granted: its programs, and the host's variables.
+fn restrict(context: &PluginContext, command: &mut wit::Command) -> Result<(), Error> {
+    if let Some(programs) = context.grants.get(&PROGRAMS) {
+        if !context.grants.allows(&PROGRAMS, &command.program) {
             let message = format!(
                 "{} may start {} only, not {:?}: the grant `programs` says which",
-                terms.label,
+                context.label,
                 programs.join(", "),
                 command.program
             );
             return Err(error("not-permitted", message));
         }
-        // With these a program is another one than its name says.
-        let turns = |name: &str| name == "PATH" || name.starts_with("LD_");
-        if let Some((name, _)) = command.env.iter().find(|(name, _)| turns(name)) {
+        let mut variables = command.env.iter();
+        if let Some((name, _)) = variables.find(|(name, _)| redirects_programs(name)) {
             let message = format!(
                 "{} may not set {name}, because the grant `programs` says what it may start",
-                terms.label
+                context.label
             );
             return Err(error("not-permitted", message));
         }
     }
-    let hidden = terms.hidden.iter().map(|name| (name.clone(), None));
+    let hidden = context.hidden_variables.iter();
+    let hidden = hidden.map(|name| (name.clone(), None));
     command.env.splice(..0, hidden);
     Ok(())
 }
 
 fn command(
-    terms: &Terms,
+    context: &PluginContext,
     host: &dyn TaskHost,
     mut command: wit::Command,
 ) -> Result<spawner::Command, Error> {
-    granted(terms, &mut command)?;
+    restrict(context, &mut command)?;
     Ok(spawner::Command {
         program: command.program,
         args: command.args,
@@ -112,9 +200,9 @@ fn exit(exit: spawner::Exit) -> wit::Exit {
     }
 }
 
-/// Runs a process of a task to its end.
+/// Runs a process of a task, and waits for its end.
 pub(crate) async fn run_to_end(
-    terms: &Terms,
+    context: &PluginContext,
     host: &dyn TaskHost,
     wanted: wit::Command,
 ) -> Result<wit::Exit, Error> {
@@ -125,10 +213,10 @@ pub(crate) async fn run_to_end(
     if piped {
         return Err(error(
             "invalid",
-            "a process that is only run to its end has no pipes: nobody would read or write them",
+            "`run` takes no pipes, because nobody would read or write them: use `start`",
         ));
     }
-    let wanted = command(terms, host, wanted)?;
+    let wanted = command(context, host, wanted)?;
     let environment = host.environment().await?;
     let ended = match host.turn() {
         Some(turn) => turn.run(wanted).await?,
@@ -137,46 +225,45 @@ pub(crate) async fn run_to_end(
     Ok(exit(ended))
 }
 
-impl State {
-    /// The task whose processes the plugin may start.
+impl InstanceState {
+    /// Returns the task whose processes the plugin may start.
     fn starter(&mut self) -> Result<Arc<dyn TaskHost>, Error> {
         let task = self.task()?;
-        match task.may_start {
-            true => Ok(Arc::clone(&task.host)),
-            false => Err(error(
+        match task.starting {
+            Starting::Allowed => Ok(Arc::clone(&task.host)),
+            Starting::ProgramHasRun => Err(error(
                 "unsupported",
                 "the program of this task has run, and a program runner starts nothing else",
             )),
         }
     }
 
-    async fn start_only(&mut self, wanted: wit::Command) -> Result<Running, Error> {
+    async fn start_process(&mut self, wanted: wit::Command) -> Result<StartedProcess, Error> {
         let host = self.starter()?;
-        let wanted = command(&self.terms, &*host, wanted)?;
+        let wanted = command(&self.context, &*host, wanted)?;
         let busy = self.idle.busy();
         let environment = host.environment().await?;
-        Ok(Running(environment.start(wanted).await?, Some(busy)))
+        Ok(StartedProcess(environment.start(wanted).await?, Some(busy)))
     }
 }
 
-impl Host for State {
+impl wit::Host for InstanceState {
     async fn run(&mut self, command: wit::Command) -> wasmtime::Result<Result<wit::Exit, Error>> {
         let host = match self.starter() {
             Ok(host) => host,
             Err(refused) => return Ok(Err(refused)),
         };
         let _busy = self.idle.busy();
-        Ok(run_to_end(&self.terms, &*host, command).await)
+        Ok(run_to_end(&self.context, &*host, command).await)
     }
 
     async fn start(
         &mut self,
         command: wit::Command,
-    ) -> wasmtime::Result<Result<Resource<Running>, Error>> {
-        Ok(match self.start_only(command).await {
-            Ok(child) => self.table.push(child).map_err(|_| {
-                let limits = &self.terms.limits;
-                let reached = limits.reached("handles", limits.handles.to_string(), "handles");
+    ) -> wasmtime::Result<Result<Resource<StartedProcess>, Error>> {
+        Ok(match self.start_process(command).await {
+            Ok(child) => self.resources.push(child).map_err(|_| {
+                let reached = self.context.limits.reached(Limit::Handles);
                 let message = format!("it has reached {reached}; drop those that have ended");
                 error("limit", message)
             }),
@@ -185,14 +272,14 @@ impl Host for State {
     }
 }
 
-impl HostChild for State {
-    async fn id(&mut self, child: Resource<Running>) -> wasmtime::Result<u32> {
-        Ok(self.table.get(&child)?.0.id())
+impl wit::HostChild for InstanceState {
+    async fn id(&mut self, child: Resource<StartedProcess>) -> wasmtime::Result<u32> {
+        Ok(self.resources.get(&child)?.0.id())
     }
 
     async fn read(
         &mut self,
-        child: Resource<Running>,
+        child: Resource<StartedProcess>,
         stream: wit::Stream,
         length: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
@@ -202,7 +289,7 @@ impl HostChild for State {
             wit::Stream::Report => spawner::Stream::Report,
         };
         Ok(self
-            .table
+            .resources
             .get(&child)?
             .0
             .read(stream, length.min(PIECE))
@@ -212,10 +299,10 @@ impl HostChild for State {
 
     async fn write(
         &mut self,
-        child: Resource<Running>,
+        child: Resource<StartedProcess>,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let child = &self.table.get(&child)?.0;
+        let child = &self.resources.get(&child)?.0;
         for piece in bytes.chunks(PIECE as usize) {
             if let Err(failure) = child.write(piece.to_vec()).await {
                 return Ok(Err(failure.into()));
@@ -226,10 +313,10 @@ impl HostChild for State {
 
     async fn close_stdin(
         &mut self,
-        child: Resource<Running>,
+        child: Resource<StartedProcess>,
     ) -> wasmtime::Result<Result<(), Error>> {
         Ok(self
-            .table
+            .resources
             .get(&child)?
             .0
             .close_stdin()
@@ -239,11 +326,11 @@ impl HostChild for State {
 
     async fn signal(
         &mut self,
-        child: Resource<Running>,
+        child: Resource<StartedProcess>,
         number: i32,
     ) -> wasmtime::Result<Result<(), Error>> {
         Ok(self
-            .table
+            .resources
             .get(&child)?
             .0
             .signal(number)
@@ -253,16 +340,16 @@ impl HostChild for State {
 
     async fn wait(
         &mut self,
-        child: Resource<Running>,
+        child: Resource<StartedProcess>,
     ) -> wasmtime::Result<Result<wit::Exit, Error>> {
-        let Running(child, busy) = self.table.get_mut(&child)?;
+        let StartedProcess(child, busy) = self.resources.get_mut(&child)?;
         let ended = child.wait().await;
         *busy = None;
         Ok(ended.map(exit).map_err(Error::from))
     }
 
-    async fn drop(&mut self, child: Resource<Running>) -> wasmtime::Result<()> {
-        self.table.delete(child)?;
+    async fn drop(&mut self, child: Resource<StartedProcess>) -> wasmtime::Result<()> {
+        self.resources.delete(child)?;
         Ok(())
     }
 }

@@ -1,68 +1,65 @@
-//! The power `status`: what a runner says about its task while that runs, up to a limit.
+//! The power `status`: what a plugin reports about its task while that runs, up to a limit.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::sync::Arc;
 
-use super::read_at;
-use super::task::TaskPower;
-use crate::contract::bindings::status::Host;
+use wasmtime::component::HasSelf;
+
+use self::bindings::persea::plugin::status as wit;
+use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::Error;
-use crate::contract::convert::{error, io_error};
-use crate::engine::limits::{Reached, bytes};
-use crate::instance::state::State;
-use persea_model::names::is_artifact_name;
+use crate::contract::convert::error;
+use crate::contract::world::World;
+use crate::engine::limits::Limit;
+use crate::error::reached::ReachedLimit;
+use crate::instance::state::InstanceState;
+use crate::powers::descriptor::Power;
+use crate::powers::files::{checked_name, file_error, read_at};
+use crate::powers::task::TaskPower;
 
-/// What a message costs beside its bytes, so that empty ones are limited too.
-const MESSAGE: u64 = 64;
+import_bindings!(
+    "package persea:host;
+    world imports {
+        import persea:plugin/types@0.1.0;
+        import persea:plugin/status@0.1.0;
+    }",
+    { default: trappable }
+);
 
-impl State {
-    pub(crate) fn task(&mut self) -> Result<&mut TaskPower, Error> {
-        self.task
-            .as_mut()
-            .ok_or_else(|| error("unsupported", "there is no task to speak of here"))
-    }
+pub(crate) static POWER: Power = Power {
+    name: "status",
+    worlds: &[World::Runner, World::RequirementResolver],
+    words: "tell how its task goes, and leave files in the task's directory",
+    grant: None,
+    more_grants: &[],
+    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+};
 
+/// The cost of a message in bytes apart from its text, so that empty messages are limited too.
+const MESSAGE_COST: u64 = 64;
+
+impl InstanceState {
+    /// Takes a message of this size from the task's limits.
+    ///
+    /// # Errors
+    /// `limit`: the task has reached one. `unsupported`: there is no task.
     fn pay(&mut self, size: usize) -> Result<&mut TaskPower, Error> {
-        let limits = Arc::clone(&self.terms.limits);
-        let over = |reached: Reached| error("limit", format!("it has reached {reached}"));
+        let limits = Arc::clone(&self.context.limits);
+        let over = |reached: ReachedLimit| error("limit", format!("it has reached {reached}"));
         let task = self.task()?;
-        task.messages_left = task.messages_left.checked_sub(1).ok_or_else(|| {
-            let value = limits.status_messages.to_string();
-            over(limits.reached("messages", value, "status_messages"))
-        })?;
+        task.messages_left = task
+            .messages_left
+            .checked_sub(1)
+            .ok_or_else(|| over(limits.reached(Limit::StatusMessages)))?;
         task.bytes_left = task
             .bytes_left
-            .checked_sub(size as u64 + MESSAGE)
-            .ok_or_else(|| {
-                let value = bytes(limits.status_bytes);
-                over(limits.reached("messages and artifacts", value, "status_bytes"))
-            })?;
+            .checked_sub(size as u64 + MESSAGE_COST)
+            .ok_or_else(|| over(limits.reached(Limit::StatusBytes)))?;
         Ok(task)
     }
 }
 
-/// A name that a plugin gave, if it may be a file's.
-pub(crate) fn checked(name: &str) -> Result<&str, Error> {
-    if is_artifact_name(name) {
-        return Ok(name);
-    }
-    Err(error(
-        "invalid",
-        format!(
-            "{name:?} cannot be the name of a file of a task: it must be one plain path component that does not begin with a dot"
-        ),
-    ))
-}
-
-/// Why a file of a task can't be had: also that something else has its name.
-pub(crate) fn file_error(name: &str, failure: &io::Error) -> Error {
-    match failure.kind() {
-        io::ErrorKind::InvalidInput => error("invalid", format!("{name}: {failure}")),
-        _ => io_error(name, failure),
-    }
-}
-
-impl Host for State {
+impl wit::Host for InstanceState {
     fn progress(&mut self, message: String) -> wasmtime::Result<Result<(), Error>> {
         Ok(self
             .pay(message.len())
@@ -79,7 +76,7 @@ impl Host for State {
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
         Ok(self.pay(bytes.len()).and_then(|task| {
-            let file = task.host.append(checked(&name)?);
+            let file = task.host.append(checked_name(&name)?);
             file.and_then(|mut file| file.write_all(&bytes))
                 .map_err(|error| file_error(&name, &error))
         }))
@@ -92,7 +89,7 @@ impl Host for State {
         length: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
         Ok(self.task().and_then(|task| {
-            let file = task.host.read(checked(&name)?);
+            let file = task.host.read(checked_name(&name)?);
             file.and_then(|file| read_at(&file, offset, length))
                 .map_err(|error| file_error(&name, &error))
         }))

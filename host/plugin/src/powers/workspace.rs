@@ -1,4 +1,5 @@
-//! The power `workspace`: the project's files, read only, and the file that the reference names, wherever that is.
+//! The power `workspace`: the project's files, to be read only, and the file that the reference
+//! names, wherever that is. Does not know about references or resolvers.
 
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -7,41 +8,87 @@ use std::sync::Arc;
 
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptionsExt as _};
 use rustix::fs::{Access, OFlags};
+use wasmtime::component::HasSelf;
 
-use super::read_at;
+use self::bindings::persea::plugin::workspace as wit;
+use self::wit::{FileKind, FileStat};
+use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::Error;
-use crate::contract::bindings::workspace::{FileKind, FileStat, Host};
 use crate::contract::convert::{error, io_error};
-use crate::instance::state::State;
+use crate::contract::world::World;
+use crate::instance::grants::{Grant, is_below_working_directory};
+use crate::instance::state::{InstanceState, PowerState};
+use crate::powers::descriptor::Power;
+use crate::powers::files::read_at;
 
-/// The most entries of one directory.
-const ENTRIES: usize = 65_536;
+import_bindings!(
+    "package persea:host;
+    world imports {
+        import persea:plugin/types@0.1.0;
+        import persea:plugin/workspace@0.1.0;
+    }",
+    { default: trappable }
+);
 
-/// Directories that may be seen, each with where it is in the project.
+pub(crate) static POWER: Power = Power {
+    name: "workspace",
+    worlds: &[World::Resolver, World::Varianter],
+    words: "read files of the project",
+    grant: Some(&DIRECTORIES),
+    more_grants: &[],
+    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+};
+
+/// The grant of directories of the project.
+pub(crate) static DIRECTORIES: Grant = Grant {
+    name: "workspace",
+    parameter: "DIR",
+    default: Some(WHOLE_PROJECT),
+    built_in: Some(WHOLE_PROJECT),
+    check: |directory| match directory != "*" && is_below_working_directory(Path::new(directory)) {
+        true => Ok(()),
+        false => {
+            Err("that is no directory of the project, as `tests`, or `.` for all of it".to_owned())
+        }
+    },
+    provenance: &[],
+    propose: None,
+    summary: "directories of the project that the plugin may read",
+};
+
+/// The directory that stands for the whole project.
+pub(crate) const WHOLE_PROJECT: &str = ".";
+
+/// The most entries of a directory that is listed.
+const MOST_ENTRIES: usize = 65_536;
+
+/// Directories that a plugin sees, each with its path in the project.
 pub(crate) type Views = Arc<[(PathBuf, Dir)]>;
 
-/// What a resolver or a varianter may see.
+/// What one instance sees of the project.
 pub(crate) struct Workspace {
     views: Views,
-    /// Where the root is, to know paths into it that are written from `/`.
-    place: Arc<Path>,
+    /// The absolute path of the project, to recognize absolute paths into it.
+    project: Arc<Path>,
     reference: String,
 }
 
 impl Workspace {
-    pub(crate) fn new(views: Views, place: Arc<Path>) -> Self {
+    pub(crate) fn new(views: Views, project: Arc<Path>) -> Self {
         Self {
             views,
-            place,
+            project,
             reference: String::new(),
         }
     }
 
-    /// What a path may be seen through, and the path from there. A path that leads elsewhere is refused, as one that is not there.
+    /// Returns the visible directory that has a path, and the rest of the path. A path elsewhere is
+    /// refused as if it did not exist.
     fn within(&self, path: &str) -> io::Result<(&Dir, PathBuf)> {
         let path = Path::new(path);
-        // Plain components only: what `..` and links lead to is for cap-std to say, and it keeps them in the directory.
-        let path = path.strip_prefix(&self.place).unwrap_or(path);
+        // By plain components only: cap-std follows `..` and links, and keeps them in the
+        // directory.
+        let path = path.strip_prefix(&self.project).unwrap_or(path);
         let path: PathBuf = path
             .components()
             .filter(|part| *part != Component::CurDir)
@@ -55,12 +102,12 @@ impl Workspace {
         }
     }
 
-    /// The reference that the next call is about.
-    pub(crate) fn look_at(&mut self, reference: &str) {
+    /// Sets the reference of the next call. The file that it names is visible; empty for none.
+    pub(crate) fn set_reference(&mut self, reference: &str) {
         reference.clone_into(&mut self.reference);
     }
 
-    /// Whether the user named this very file, as `path` or `path:more`.
+    /// Whether the reference names this very file, as `path` or `path:more`.
     fn is_named(&self, path: &str) -> bool {
         let rest = self.reference.strip_prefix(path);
         rest.filter(|_| !path.is_empty())
@@ -86,14 +133,15 @@ impl Workspace {
         })
     }
 
-    /// Opens an ordinary file. Not to wait for the other end of a pipe, it's opened without blocking and looked at first.
+    /// Opens an ordinary file. Its kind is checked before, and opening does not block on a pipe
+    /// that has taken its place since.
     fn open(&self, path: &str) -> Result<std::fs::File, Error> {
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC)
             .bits()
             .cast_signed();
         let open = || -> io::Result<std::fs::File> {
             if self.is_named(path) {
-                // Opening a device can do something by itself, so it is looked at before.
+                // Opening a device can have effects.
                 if !std::fs::metadata(path)?.is_file() {
                     return Err(io::ErrorKind::InvalidInput.into());
                 }
@@ -119,7 +167,8 @@ impl Workspace {
     }
 }
 
-/// The directories of a project that a grant names. One that is not there, or not in the project, shows nothing.
+/// Opens the directories of a project that a grant names. A directory that does not exist, or is
+/// not in the project, shows nothing.
 pub(crate) fn views(root: &Dir, paths: &[String]) -> Vec<(PathBuf, Dir)> {
     let open = |path: &String| {
         let parts = Path::new(path).components();
@@ -142,7 +191,7 @@ fn size(file: bool, length: u64) -> u64 {
     if file { length } else { 0 }
 }
 
-/// cap-std answers a path that leads out of the project with `PermissionDenied` and a text of its own.
+/// Returns the contract's error for a path of the project.
 fn refused(path: &str, failure: &io::Error) -> Error {
     if failure.kind() == io::ErrorKind::InvalidInput {
         return error("invalid", format!("{path} is not an ordinary file"));
@@ -150,17 +199,16 @@ fn refused(path: &str, failure: &io::Error) -> Error {
     io_error(path, failure)
 }
 
-const NO_POWER: &str = "this plugin has no workspace here";
+impl PowerState for Workspace {}
 
-impl State {
+impl InstanceState {
     fn workspace(&self) -> Result<&Workspace, Error> {
-        self.workspace
-            .as_ref()
-            .ok_or_else(|| error("unsupported", NO_POWER))
+        self.power()
+            .ok_or_else(|| error("unsupported", "this plugin has no workspace here"))
     }
 }
 
-impl Host for State {
+impl wit::Host for InstanceState {
     fn stat(&mut self, path: String) -> wasmtime::Result<Result<FileStat, Error>> {
         Ok(self
             .workspace()
@@ -195,7 +243,7 @@ fn list(view: &Workspace, path: &str) -> Result<Vec<(String, FileKind)>, Error> 
         .map_err(|error| refused(path, &error))?
     {
         let entry = entry.map_err(|error| refused(path, &error))?;
-        // A name that is no text cannot be named in a reference either.
+        // No reference can have a name that is not UTF-8.
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
@@ -203,10 +251,10 @@ fn list(view: &Workspace, path: &str) -> Result<Vec<(String, FileKind)>, Error> 
             Ok(meta) => kind(meta.is_file(), meta.is_dir()),
             Err(_) => FileKind::Other,
         };
-        if entries.len() == ENTRIES {
+        if entries.len() == MOST_ENTRIES {
             return Err(error(
                 "too-large",
-                format!("{path} has more than {ENTRIES} entries"),
+                format!("{path} has more than {MOST_ENTRIES} entries"),
             ));
         }
         entries.push((name, kind));
@@ -231,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leads_out_of_the_project() {
+    fn no_path_leads_out_of_the_project() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("in.txt"), "inside").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("link")).unwrap();
@@ -258,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_the_project_is_seen_and_nothing_beside_it() {
+    fn granted_directories_are_visible_and_nothing_beside_them() {
         let root = tempfile::tempdir().unwrap();
         for directory in ["tests/deep", "secret"] {
             std::fs::create_dir_all(root.path().join(directory)).unwrap();
@@ -279,7 +327,7 @@ mod tests {
         ] {
             assert!(view.stat(seen).is_ok(), "{seen}");
         }
-        // A link that the user named himself is followed.
+        // The grant names this link, so it is followed.
         assert!(view.stat("through/c.txt").is_ok());
         for hidden in [
             ".",
@@ -299,10 +347,10 @@ mod tests {
     }
 
     #[test]
-    fn the_file_that_the_user_named_may_be_anywhere() {
+    fn file_that_the_reference_names_may_be_anywhere() {
         let root = tempfile::tempdir().unwrap();
         let mut view = workspace(root.path());
-        view.look_at("/etc/passwd:Class.test");
+        view.set_reference("/etc/passwd:Class.test");
         assert!(view.stat("/etc/passwd").unwrap().size > 0);
         assert!(view.open("/etc/passwd").is_ok());
         assert!(view.open("/etc/passwd-").is_err());
@@ -310,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_is_looked_at_but_not_waited_for() {
+    fn pipe_is_not_opened() {
         let root = tempfile::tempdir().unwrap();
         let pipe = root.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
@@ -318,7 +366,7 @@ mod tests {
         assert_eq!(view.stat("pipe").unwrap().kind, FileKind::Other);
         assert_eq!(view.open("pipe").unwrap_err().code, "invalid");
         let named = pipe.to_str().unwrap();
-        view.look_at(named);
+        view.set_reference(named);
         assert_eq!(view.open(named).unwrap_err().code, "invalid");
     }
 }

@@ -1,158 +1,111 @@
-//! The lock file: which plugins of others may be loaded, bound to their bytes, with what each may do and use.
-//!
-//! Owns the file's format, reading, checking and writing it. Knows nothing of components or of how they are got. The format is TOML:
-//! `version = 1` and a `[[plugin]]` for each, see docs/trust.md.
+//! Owns the lock file, which binds plugins to their bytes, with the grants and limits of each. Does
+//! not know about components, or where they come from. The format is TOML: `version = 1` and a
+//! `[[plugin]]` for each plugin; see docs/trust.md.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::engine::limits;
-use crate::trust::grants::Grants;
-use crate::trust::manifest::World;
-use persea_config as config;
+use crate::trust::entry::LockEntry;
 use persea_config::{ConfigError, Foreign, OpenError, SafeDirectories};
 use persea_system::small_file::{self, SMALL};
 
 /// The name of a project's lock file, and of a user's.
-pub const FILE: &str = "persea.lock";
+pub const LOCK_FILE: &str = "persea.lock";
 
-/// The version of the format.
+/// The version of the file's format.
 const VERSION: u32 = 1;
 
-/// What a source that is no file begins with.
-const REGISTRY: &str = "oci://";
-
-/// A lock file that cannot be used, or not be written.
+/// Why a lock file cannot be used or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// It cannot be read or written.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    /// The file cannot be read or written.
+    #[error("cannot {} {}: {source}", operation.verb(), path.display())]
     Io {
-        /// `read` or `write`.
-        doing: &'static str,
+        /// What the host has tried.
+        operation: FileOperation,
         /// The file.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
-    /// It is no TOML, or not of this format.
+    /// The file is not TOML, or not of this format.
     #[error(transparent)]
     Syntax(#[from] ConfigError),
-    /// A newer host has written it.
-    #[error("{} has version {found} of the format, and this host reads version {VERSION}: use a newer persea", path.display())]
+    /// A newer host has written the file.
+    #[error(
+        "{} has version {found} of the format, and this host reads version {VERSION}: use a newer \
+         persea",
+        path.display()
+    )]
     Version {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The file's version.
         found: u32,
     },
-    /// It is a project's, and belongs to another user.
+    /// The project's file belongs to another user.
     #[error("{0}")]
     Foreign(Box<Foreign>),
-    /// An entry says something that cannot be.
+    /// An entry is invalid.
     #[error("{}: plugin `{name}`: {message}", path.display())]
     Entry {
         /// The file.
         path: PathBuf,
-        /// The entry's name, as it stands there.
+        /// The entry's name, as it stands in the file.
         name: String,
         /// What is wrong.
         message: String,
     },
 }
 
-/// A plugin, as a lock binds it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// Its own name.
-    pub name: String,
-    /// Its world.
-    pub world: World,
-    /// Its own version.
-    pub version: String,
-    /// The version of the contract that it was built for.
-    pub contract: String,
-    /// The kinds that it serves.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub kinds: Vec<String>,
-    /// Where it came from: a path, from the lock's directory; or `oci://REGISTRY/REPOSITORY:TAG`.
-    pub source: String,
-    /// The SHA-256 of the component, as 64 hexadecimal digits.
-    pub sha256: String,
-    /// The minisign signature by which it was accepted, where one was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signature: Option<String>,
-    /// What it may do.
-    #[serde(default, skip_serializing_if = "Grants::is_empty")]
-    pub grants: Grants,
-    /// Limits that are its own, by their names below `plugins.limits`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub limits: BTreeMap<String, Value>,
+/// An operation on a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileOperation {
+    /// Reading it.
+    Read,
+    /// Writing it.
+    Write,
 }
 
-/// A lock file.
+impl FileOperation {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// A lock file's path and entries.
 #[derive(Clone, Debug, Default)]
 pub struct Lock {
     path: PathBuf,
-    entries: Vec<Entry>,
-    /// The place of the first entry for a component's bytes.
+    entries: Vec<LockEntry>,
+    /// The index of the first entry for a component's digest.
     bound: HashMap<String, usize>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct LockFile {
     version: u32,
     #[serde(default, rename = "plugin")]
-    plugins: Vec<Entry>,
-}
-
-impl Entry {
-    /// The name by which it is spoken of: `runner.greet`.
-    pub fn id(&self) -> String {
-        format!("{}.{}", self.world.name(), self.name)
-    }
-
-    /// Where in a registry it came from, if it did.
-    pub fn registry(&self) -> Option<&str> {
-        self.source.strip_prefix(REGISTRY)
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if self.name.is_empty() || !self.name.chars().all(plain) {
-            return Err("`name` has lower case letters, digits and hyphens only".into());
-        }
-        let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
-        if self.sha256.len() != 64 || !self.sha256.chars().all(hex) {
-            return Err("`sha256` has 64 digits from 0 to f".into());
-        }
-        if self.source.is_empty() || self.source.contains('\0') {
-            return Err("`source` is a path or begins with `oci://`".into());
-        }
-        self.grants.check()?;
-        for (name, value) in &self.limits {
-            limits::check(name, value)?;
-        }
-        Ok(())
-    }
+    plugins: Vec<LockEntry>,
 }
 
 impl Lock {
-    /// Reads a lock file; where there is none it is empty.
+    /// Reads a user's lock file. Without a file, the lock is empty.
     pub fn read(path: &Path) -> Result<Self, LockError> {
         Self::read_opened(path, small_file::open(path))
     }
 
-    /// Reads a project's lock file. Where there is none, the lock is empty.
+    /// Reads a project's lock file. Without a file, the lock is empty.
     ///
     /// # Errors
-    /// [`LockError::Foreign`] where it belongs to another user; or it cannot be read, or is no lock.
+    /// [`LockError::Foreign`] if it belongs to another user, or another error if it cannot be read.
     pub fn read_project(path: &Path, safe: &SafeDirectories) -> Result<Self, LockError> {
         match safe.open(path) {
             Err(OpenError::Foreign(foreign)) => Err(LockError::Foreign(foreign)),
@@ -161,7 +114,7 @@ impl Lock {
         }
     }
 
-    /// A lock without entries that is to be at `path`.
+    /// A lock without entries, whose file is `path`.
     pub fn empty(path: &Path) -> Self {
         Self::new(path, Vec::new())
     }
@@ -173,29 +126,29 @@ impl Lock {
                 Ok(Self::new(path, Vec::new()))
             }
             Err(source) => Err(LockError::Io {
-                doing: "read",
+                operation: FileOperation::Read,
                 path: path.to_path_buf(),
                 source,
             }),
         }
     }
 
-    /// The text of a lock file, which is at `path` for what it says of paths and for messages.
+    /// Reads the text of a lock file. `path` is its path, for its entries and for messages.
     pub fn parse(path: &Path, text: &str) -> Result<Self, LockError> {
-        // First what a newer host would write, so that it is not told as an unknown field.
+        // The version comes first: a newer format would be reported as an unknown field.
         #[derive(Deserialize)]
         struct Version {
             version: u32,
         }
-        let Version { version } = config::parse(path, text)?;
+        let Version { version } = persea_config::parse(path, text)?;
         if version != VERSION {
             return Err(LockError::Version {
                 path: path.to_path_buf(),
                 found: version,
             });
         }
-        let file: File = config::parse(path, text)?;
-        let wrong = |entry: &Entry, message: String| LockError::Entry {
+        let file: LockFile = persea_config::parse(path, text)?;
+        let wrong = |entry: &LockEntry, message: String| LockError::Entry {
             path: path.to_path_buf(),
             name: entry.name.clone(),
             message,
@@ -210,7 +163,7 @@ impl Lock {
         Ok(Self::new(path, file.plugins))
     }
 
-    fn new(path: &Path, entries: Vec<Entry>) -> Self {
+    fn new(path: &Path, entries: Vec<LockEntry>) -> Self {
         let mut lock = Self {
             path: path.to_path_buf(),
             entries,
@@ -222,27 +175,28 @@ impl Lock {
 
     fn find_bound(&mut self) {
         self.bound.clear();
-        for (place, entry) in self.entries.iter().enumerate() {
-            self.bound.entry(entry.sha256.clone()).or_insert(place);
+        for (index, entry) in self.entries.iter().enumerate() {
+            self.bound.entry(entry.sha256.clone()).or_insert(index);
         }
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     pub fn text(&self) -> Result<String, toml::ser::Error> {
-        let file = File {
+        let file = LockFile {
             version: VERSION,
             plugins: self.entries.clone(),
         };
         let body = toml::to_string_pretty(&file)?;
         Ok(format!(
-            "# Which plugins of others this host loads, and what each may do. `persea plugin` writes it; keep it with the project.\n{body}"
+            "# Which plugins of others this host loads, and what each may do. `persea plugin` \
+             writes it; keep it with the project.\n{body}"
         ))
     }
 
-    /// Writes the file, whole or not at all.
+    /// Writes the whole file, or leaves it as it is.
     pub fn write(&self) -> Result<(), LockError> {
         let failed = |source| LockError::Io {
-            doing: "write",
+            operation: FileOperation::Write,
             path: self.path.clone(),
             source,
         };
@@ -255,7 +209,7 @@ impl Lock {
         };
         std::fs::create_dir_all(directory).map_err(failed)?;
         let mut new = tempfile::Builder::new();
-        // For others to read, as any file of a project; less what the umask takes.
+        // Readable for others, as any file of a project; the umask applies.
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
         let mut new = new
             .prefix(".persea-lock-")
@@ -268,48 +222,48 @@ impl Lock {
         Ok(())
     }
 
-    /// Where it is.
+    /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The directory from which its paths are meant.
+    /// Returns the directory to which the paths of entries are relative.
     pub fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// All entries, in their order.
-    pub fn entries(&self) -> &[Entry] {
+    /// Returns all entries, in the file's order.
+    pub fn entries(&self) -> &[LockEntry] {
         &self.entries
     }
 
-    /// The entry for these bytes.
-    pub fn bound_to(&self, sha256: &str) -> Option<&Entry> {
+    /// Returns the entry that binds a component with this digest.
+    pub fn bound_to(&self, sha256: &str) -> Option<&LockEntry> {
         self.entries.get(*self.bound.get(sha256)?)
     }
 
-    /// The file that an entry names; none for one from a registry.
-    pub fn file_of(&self, entry: &Entry) -> Option<PathBuf> {
+    /// Returns the file that an entry names; none if the plugin is from a registry.
+    pub fn file_of(&self, entry: &LockEntry) -> Option<PathBuf> {
         let local = entry.registry().is_none();
         local.then(|| self.directory().join(&entry.source))
     }
 
-    /// The entries with a name, written `greet` or `runner.greet`.
-    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Entry> {
+    /// Returns the entries with a name, written `greet` or `runner.greet`.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a LockEntry> {
         self.entries
             .iter()
             .filter(move |entry| entry.name == name || entry.id() == name)
     }
 
-    /// Puts an entry in, in place of the one of that world and name.
-    pub fn put(&mut self, entry: Entry) {
+    /// Adds an entry, in place of the one with its world and name.
+    pub fn put(&mut self, entry: LockEntry) {
         self.remove(&entry.id());
         self.entries.push(entry);
-        self.entries.sort_by_key(Entry::id);
+        self.entries.sort_by_key(LockEntry::id);
         self.find_bound();
     }
 
-    /// Takes an entry out.
+    /// Removes the entry with this id.
     pub fn remove(&mut self, id: &str) {
         self.entries.retain(|entry| entry.id() != id);
         self.find_bound();
@@ -319,11 +273,16 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use super::*;
-    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
-    fn entry(name: &str) -> Entry {
-        Entry {
+    use super::*;
+    use crate::contract::world::World;
+    use crate::instance::grants::Grants;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn entry(name: &str) -> LockEntry {
+        LockEntry {
             name: name.to_owned(),
             world: World::Runner,
             version: "1.2.3".into(),
@@ -342,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn written_lock_is_read_again() {
         let mut lock = parse("version = 1").unwrap();
         lock.put(entry("greet"));
         lock.put(entry("a"));
@@ -358,12 +317,11 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_is_for_all_to_read_and_for_its_owner_to_write() {
+    fn lock_file_has_the_mode_of_any_new_file() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/persea.lock");
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
-        // As any new file: what the umask leaves.
         let other = dir.path().join("other");
         std::fs::write(&other, "").unwrap();
         let mut lock = Lock::read(&path).unwrap();
@@ -371,16 +329,16 @@ mod tests {
         lock.write().unwrap();
         assert_eq!(mode(&path), mode(&other));
         assert_eq!(mode(&path) & 0o6111, 0);
-        // Nothing but the file stays in its directory.
+        // No temporary file stays in the directory.
         let directory = std::fs::read_dir(path.parent().unwrap()).unwrap();
         assert_eq!(directory.count(), 1);
         assert_eq!(Lock::read(&path).unwrap().entries(), lock.entries());
     }
 
     #[test]
-    fn of_two_entries_for_the_same_bytes_the_first_one_is_bound() {
+    fn first_entry_binds_bytes_that_two_entries_have() {
         let mut lock = parse("version = 1").unwrap();
-        let with = |name: &str, sha256: &str| Entry {
+        let with = |name: &str, sha256: &str| LockEntry {
             sha256: sha256.repeat(64),
             ..entry(name)
         };
@@ -402,14 +360,14 @@ mod tests {
     }
 
     #[test]
-    fn the_books_lock_is_as_it_would_be_written() {
+    fn lock_of_the_book_is_as_the_host_writes_it() {
         let text = include_str!("../../../../docs/examples/trust/persea.lock");
         assert_eq!(parse(text).unwrap().text().unwrap(), text);
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place() {
-        let whole = |change: &dyn Fn(&mut Entry)| {
+    fn invalid_entry_is_reported_with_its_name() {
+        let whole = |change: &dyn Fn(&mut LockEntry)| {
             let mut lock = parse("version = 1").unwrap();
             let mut entry = entry("greet");
             change(&mut entry);
@@ -463,7 +421,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_lock_or_an_error(text in "(version = 1\n)?(\\[\\[plugin\\]\\]|[a-z0-9]+ ?= ?[\"{\\[a-z0-9\\]}]*|\\PC|\n){0,40}") {
+        fn any_text_is_read_or_refused(
+            text in "(version = 1\n)?(\\[\\[plugin\\]\\]|[a-z0-9]+ ?= ?\
+                     [\"{\\[a-z0-9\\]}]*|\\PC|\n){0,40}"
+        ) {
             if let Ok(lock) = parse(&text) {
                 let again = parse(&lock.text().unwrap()).unwrap();
                 prop_assert_eq!(again.entries(), lock.entries());

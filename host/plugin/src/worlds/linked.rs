@@ -1,94 +1,70 @@
-//! A component linked to its powers, by world, and asked what it is. It must not know where the component came from, nor what else it's called
-//! for.
+//! Owns the linked form of a component, by its world. Does not know where the component came from.
 
-use wasmtime::Store;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::InstancePre;
 
-use crate::PluginError;
-use crate::contract::bindings::{
-    batch_runner, program_runner, requirement_resolver, resolver, result_format, runner, scheduler,
-    varianter,
-};
-use crate::contract::description::Description;
-use crate::instance::call::within;
-use crate::instance::state::State;
-use crate::instance::terms::Terms;
-use crate::instance::trap::explain;
-use crate::trust::manifest::{Manifest, World};
-use crate::worlds::program::Programs;
+use super::bindings::batch_runner::BatchRunnerPre;
+use super::bindings::program_runner::ProgramRunnerPre;
+use super::bindings::requirement_resolver::RequirementResolverPre;
+use super::bindings::resolver::ResolverPre;
+use super::bindings::result_format::ResultFormatPre;
+use super::bindings::runner::RunnerPre;
+use super::bindings::scheduler::SchedulerPre;
+use super::bindings::varianter::VarianterPre;
+use crate::contract::world::World;
+use crate::error::PluginError;
+use crate::instance::state::InstanceState;
+use crate::trust::manifest::Manifest;
+use crate::worlds::program_instances::ProgramInstances;
 
-/// A linked component.
-pub(crate) enum Pre {
-    Resolver(resolver::ResolverPre<State>),
-    /// With how it runs many tasks, where it can.
-    Runner(
-        runner::RunnerPre<State>,
-        Option<batch_runner::BatchRunnerPre<State>>,
-    ),
-    Programs(Programs),
-    ResultFormat(result_format::ResultFormatPre<State>),
-    RequirementResolver(requirement_resolver::RequirementResolverPre<State>),
-    Scheduler(scheduler::SchedulerPre<State>),
-    Varianter(varianter::VarianterPre<State>),
+/// A component that is linked to its powers, ready to be instantiated and called.
+pub(crate) enum LinkedComponent {
+    Resolver(ResolverPre<InstanceState>),
+    Runner {
+        one_task: RunnerPre<InstanceState>,
+        /// How the runner runs many tasks on one instance, if it can.
+        batch: Option<BatchRunnerPre<InstanceState>>,
+    },
+    ProgramRunner(ProgramInstances),
+    ResultFormat(ResultFormatPre<InstanceState>),
+    RequirementResolver(RequirementResolverPre<InstanceState>),
+    Scheduler(SchedulerPre<InstanceState>),
+    Varianter(VarianterPre<InstanceState>),
 }
 
-impl Pre {
+impl LinkedComponent {
+    /// Makes the callable form of a plugin's component.
     pub(crate) fn new(
+        plugin: &str,
         manifest: &Manifest,
-        linker: &Linker<State>,
-        component: &Component,
-    ) -> wasmtime::Result<Self> {
-        let pre = linker.instantiate_pre(component)?;
-        Ok(match manifest.world {
-            World::Resolver => Self::Resolver(resolver::ResolverPre::new(pre)?),
-            World::Runner if manifest.programs => {
-                Self::Programs(Programs::new(program_runner::ProgramRunnerPre::new(pre)?))
-            }
-            World::Runner => {
-                let batch = manifest
-                    .batches
-                    .then(|| batch_runner::BatchRunnerPre::new(pre.clone()));
-                Self::Runner(runner::RunnerPre::new(pre)?, batch.transpose()?)
-            }
-            World::ResultFormat => Self::ResultFormat(result_format::ResultFormatPre::new(pre)?),
-            World::Varianter => Self::Varianter(varianter::VarianterPre::new(pre)?),
-            World::Scheduler => Self::Scheduler(scheduler::SchedulerPre::new(pre)?),
-            World::RequirementResolver => {
-                let pre = requirement_resolver::RequirementResolverPre::new(pre)?;
-                Self::RequirementResolver(pre)
-            }
-        })
+        component: InstancePre<InstanceState>,
+    ) -> Result<Self, PluginError> {
+        Self::by_world(manifest, component)
+            .map_err(|error| PluginError::cannot_load(plugin, &error))
     }
 
-    /// Asks it what it is, in a sandbox of its own.
-    pub(crate) async fn describe(
-        &self,
-        terms: &Terms,
-        mut store: Store<State>,
-    ) -> Result<Description, PluginError> {
-        // A macro, because the generated bindings of the worlds have no trait in common.
-        macro_rules! ask {
-            ($pre:expr) => {{
-                let answer = within(terms, async {
-                    let instance = $pre.instantiate_async(&mut store).await?;
-                    let calls = instance.persea_plugin_plugin();
-                    calls.call_describe(&mut store).await
-                });
-                answer.await?
-            }};
-        }
-        let answer = match self {
-            Self::Resolver(pre) => ask!(pre),
-            Self::Runner(pre, _) => ask!(pre),
-            Self::Programs(programs) => ask!(programs.pre),
-            Self::ResultFormat(pre) => ask!(pre),
-            Self::Varianter(pre) => ask!(pre),
-            Self::Scheduler(pre) => ask!(pre),
-            Self::RequirementResolver(pre) => ask!(pre),
-        };
-        match answer {
-            Ok(description) => terms.fitting(Description::new(description, &mut terms.room())),
-            Err(error) => Err(explain(terms, &mut store, &error)),
-        }
+    fn by_world(
+        manifest: &Manifest,
+        component: InstancePre<InstanceState>,
+    ) -> wasmtime::Result<Self> {
+        Ok(match manifest.world {
+            World::Resolver => Self::Resolver(ResolverPre::new(component)?),
+            World::Runner if manifest.is_program_runner => {
+                let component = ProgramRunnerPre::new(component)?;
+                Self::ProgramRunner(ProgramInstances::new(component))
+            }
+            World::Runner => Self::Runner {
+                batch: match manifest.runs_batches {
+                    true => Some(BatchRunnerPre::new(component.clone())?),
+                    false => None,
+                },
+                one_task: RunnerPre::new(component)?,
+            },
+            World::ResultFormat => Self::ResultFormat(ResultFormatPre::new(component)?),
+            World::Varianter => Self::Varianter(VarianterPre::new(component)?),
+            World::Scheduler => Self::Scheduler(SchedulerPre::new(component)?),
+            World::RequirementResolver => {
+                Self::RequirementResolver(RequirementResolverPre::new(component)?)
+            }
+        })
     }
 }

@@ -1,109 +1,132 @@
-//! A plugin that is loaded: what it says of itself, where it came from, and what may be done at its word. It must not know how it's called, or
-//! which others there are.
+//! Owns a loaded plugin: its description, its provenance, what may be done for it, and its
+//! component. Does not know how a world is called, or which other plugins there are.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use crate::PluginError;
+use crate::contract::world::World;
+use crate::engine::compiler::CompileIn;
 use crate::engine::limits::Limits;
-use crate::find::sources::Trust;
-use crate::instance::terms::Terms;
-use crate::trust::grants::{Grants, Power};
-use crate::trust::manifest::{Manifest, World};
-use crate::worlds::linked::Pre;
+use crate::error::PluginError;
+use crate::instance::context::PluginContext;
+use crate::instance::grants::{Grant, Grants};
+use crate::powers::cache::CachePower;
+use crate::powers::fetch::{self, HOSTS};
+use crate::powers::process::SPAWNERS;
+use crate::trust::manifest::Manifest;
+use crate::trust::provenance::{PluginOrigin, Trust};
+use crate::worlds::linked::LinkedComponent;
+use crate::worlds::runtime::Runtime;
 use persea_model::Attributes;
 
-/// Where a plugin came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// It is part of the host.
-    BuiltIn,
-    /// A file in a directory of plugins.
-    File(PathBuf),
+/// A plugin that the host may call.
+pub struct Plugin {
+    /// The plugin's world.
+    pub world: World,
+    /// The plugin's own name.
+    pub name: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// What the plugin is, in one line.
+    pub summary: String,
+    /// The kinds that the plugin declares.
+    pub kinds: Vec<String>,
+    /// The settings that the plugin wants to see.
+    pub settings: Vec<String>,
+    /// Further data of the plugin's description.
+    pub more: Attributes,
+    /// What the plugin's binary says.
+    pub manifest: Manifest,
+    /// Where the plugin came from.
+    pub origin: PluginOrigin,
+    /// The SHA-256 of the component, as 64 hexadecimal digits.
+    pub digest: String,
+    /// The size of the component, in bytes.
+    pub size: usize,
+    /// Why the host may use the plugin.
+    pub trust: Trust,
+    pub(crate) context: Arc<PluginContext>,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) component: PluginComponent,
 }
 
-/// A plugin that is ready to be called.
-pub struct Plugin {
-    /// Its world.
-    pub world: World,
-    /// Its own name.
-    pub name: String,
-    /// Its own version.
-    pub version: String,
-    /// What it is, in a line.
-    pub summary: String,
-    /// The kinds that it declares.
-    pub kinds: Vec<String>,
-    /// The settings that it wants to see.
-    pub settings: Vec<String>,
-    /// What else it says of itself.
-    pub more: Attributes,
-    /// What its binary says.
-    pub manifest: Manifest,
-    /// Where it came from.
-    pub origin: Origin,
-    /// The SHA-256 of the component.
-    pub digest: String,
-    /// Its size, in bytes.
-    pub size: usize,
-    /// Why it may be used.
-    pub trust: Trust,
-    pub(crate) terms: Arc<Terms>,
-    /// There from the first call on, where what it says of itself was known before.
-    pub(crate) pre: OnceCell<Pre>,
+/// The component of a plugin.
+pub(crate) enum PluginComponent {
+    /// It is linked.
+    Linked(LinkedComponent),
+    /// It is part of the host and has a cached description. It is linked at its first call.
+    Embedded {
+        bytes: &'static [u8],
+        linked: OnceCell<LinkedComponent>,
+    },
 }
 
 impl Plugin {
-    /// The plugin in messages: ``runner `tap` `` or ``runner `tap` (dir/tap.wasm)``.
+    /// Returns the plugin's name in messages: ``runner `tap` `` or ``runner `tap` (dir/tap.wasm)``.
     pub fn label(&self) -> &str {
-        &self.terms.label
+        &self.context.label
     }
 
-    /// Who answers for its processes: the user where it is built in, else this very plugin. Those of one have no place among those of another.
+    /// Returns the plugin's name with its world, as in settings and locks: `runner.tap`.
+    pub fn id(&self) -> String {
+        format!("{}.{}", self.world.name(), self.name)
+    }
+
+    /// Returns the owner of the plugin's processes: none for the user, who trusts what is built in,
+    /// or else the plugin's digest. Processes of different owners never share an environment.
     pub fn owner(&self) -> Option<&str> {
         (!self.is_built_in()).then_some(&*self.digest)
     }
 
-    /// What it may use.
+    /// Returns what the plugin may use.
     pub fn limits(&self) -> &Limits {
-        &self.terms.limits
+        &self.context.limits
     }
 
-    /// What it may do.
+    /// Returns what the plugin may do.
     pub fn grants(&self) -> &Grants {
-        &self.terms.grants
+        &self.context.grants
     }
 
-    /// Whether it is part of the host.
+    /// Whether the plugin is part of the host.
     pub fn is_built_in(&self) -> bool {
         self.trust == Trust::BuiltIn
     }
 
-    /// Whether processes that are its act may be in environments of a job's spawner; if not, why and what can be done. Its act is what it
-    /// starts, and what others start because it said so.
+    /// Checks that processes of the plugin may run with a job's spawner: those that it starts, and
+    /// those that others start for it (provenance).
+    ///
+    /// # Errors
+    /// Why not, and what to type.
     pub fn may_use(&self, spawner: &str) -> Result<(), String> {
-        self.is_granted(spawner).map_err(|(why, line)| {
-            let spawners = self.terms.grants.spawners();
+        self.check_spawner(spawner).map_err(|refusal| {
+            let spawners = self.context.grants.spawners();
             let other = spawners.first().copied().unwrap_or_default();
-            format!("{why}, and this job's is `{spawner}`: use `--spawner {other}`, or `{line}`")
+            let SpawnerRefusal { reason, command } = refusal;
+            format!(
+                "{reason}, and this job's is `{spawner}`: use `--spawner {other}`, or `{command}`"
+            )
         })
     }
 
-    /// The same for what is to be undone where a job has left it.
+    /// Checks that processes of the plugin may run with the spawner of an earlier job, to release
+    /// what that job has left.
+    ///
+    /// # Errors
+    /// Why not, and what to type.
     pub fn may_undo(&self, spawner: &str) -> Result<(), String> {
-        self.is_granted(spawner).map_err(|(why, line)| {
-            format!("{why}, and what is left was made with `{spawner}`: `{line}`")
+        self.check_spawner(spawner).map_err(|refusal| {
+            let SpawnerRefusal { reason, command } = refusal;
+            format!("{reason}, and what is left was made with `{spawner}`: `{command}`")
         })
     }
 
-    /// Whether its act may be with this spawner; if not, where it may be, and what to type.
-    fn is_granted(&self, spawner: &str) -> Result<(), (String, String)> {
+    fn check_spawner(&self, spawner: &str) -> Result<(), SpawnerRefusal> {
         let starts = self.manifest.starts_processes();
-        let spawners = self.terms.grants.spawners();
+        let spawners = self.context.grants.spawners();
         let is_one = |listed: &&str| *listed == "*" || *listed == spawner;
-        if !(starts || self.world.hands_out()) || spawners.iter().any(is_one) {
+        if !(starts || self.world.shapes_tasks()) || spawners.iter().any(is_one) {
             return Ok(());
         }
         let acts = match starts {
@@ -111,60 +134,64 @@ impl Plugin {
             false => "have processes started",
         };
         let named: Vec<String> = spawners.iter().map(|name| format!("`{name}`")).collect();
-        let why = format!(
+        let reason = format!(
             "{} may {acts} with the spawner {} only",
             self.label(),
             named.join(" or ")
         );
         let more = [spawners.as_slice(), &[spawner]].concat();
-        Err((why, self.with_grant(Power::Process, &more)))
+        Err(SpawnerRefusal {
+            reason,
+            command: self.command_to_grant(&SPAWNERS, &more),
+        })
     }
 
-    /// Whether the network may be used at its word, by what is isolated; if not, why and what can be done.
+    /// Checks that isolated processes may use the network because of the plugin.
+    ///
+    /// # Errors
+    /// Why not, and what to type.
     pub fn may_reach_network(&self) -> Result<(), String> {
-        if self.terms.grants.allows(Power::Fetch, "*") {
+        if self.context.grants.allows(&HOSTS, "*") {
             return Ok(());
         }
         Err(format!(
             "{} may not have processes reach the network: `{}` lets it",
             self.label(),
-            self.with_grant(Power::Fetch, &["*"]),
+            self.command_to_grant(&HOSTS, &["*"]),
         ))
     }
 
-    /// Whether meeting a requirement with it takes the network: by the host's downloads, or by its processes.
+    /// Whether meeting a requirement with the plugin takes the network: for downloads by the host,
+    /// or for the plugin's processes.
     pub fn wants_network(&self) -> bool {
-        let downloads = self.manifest.powers.iter().any(|power| power == "fetch");
-        downloads || self.processes_want_network()
+        self.manifest.has(&fetch::POWER) || self.processes_want_network()
     }
 
-    /// Whether its processes need the network, also where tests don't have it.
+    /// Whether the plugin's processes need the network even where tests do not get it.
     pub fn processes_want_network(&self) -> bool {
         self.more.get("network") == Some(&true.into())
     }
 
-    /// What to type for its lock to grant it this of a power.
-    fn with_grant(&self, power: Power, values: &[&str]) -> String {
+    /// Returns the command that gives the plugin's lock entry these values of a grant.
+    fn command_to_grant(&self, grant: &'static Grant, values: &[&str]) -> String {
         match (&self.origin, self.trust) {
-            // What it's granted for this run has to be in the lock too.
-            (Origin::File(path), Trust::Unlocked) => {
-                let mut grants = self.terms.grants.clone();
-                grants.retain(&self.manifest);
-                let options = grants.options_with(power, values);
+            // The lock entry has to grant everything that the plugin is granted for this run.
+            (PluginOrigin::File(path), Trust::Unlocked) => {
+                let mut grants = self.context.grants.clone();
+                self.manifest.remove_useless(&mut grants);
+                let options = grants.options_with(grant, values);
                 format!("persea plugin add {}{options}", path.display())
             }
-            _ => {
-                let options = Grants::default().options_with(power, values);
-                format!(
-                    "persea plugin update {}.{}{options}",
-                    self.world.name(),
-                    self.name
-                )
+            (PluginOrigin::File(_), Trust::Locked | Trust::BuiltIn)
+            | (PluginOrigin::BuiltIn, _) => {
+                let options = Grants::default().options_with(grant, values);
+                format!("persea plugin update {}{options}", self.id())
             }
         }
     }
 
-    /// A kind that this resolver has made and not declared; `*` is any. The host's own may make all: a recipe says which.
+    /// Returns a kind that this resolver has made and not declared. A declared `*` is any kind; a
+    /// built-in resolver may make any, because a recipe says which.
     pub fn undeclared<'a>(&self, mut kinds: impl Iterator<Item = &'a str>) -> Option<&'a str> {
         if self.is_built_in() || self.kinds.iter().any(|own| own == "*") {
             return None;
@@ -172,11 +199,58 @@ impl Plugin {
         kinds.find(|kind| !self.kinds.iter().any(|own| own == kind))
     }
 
-    /// It was to be called as what it is not.
+    /// Returns the plugin's linked component, which the first call of an embedded plugin links.
+    pub(crate) async fn linked(&self) -> Result<&LinkedComponent, PluginError> {
+        match &self.component {
+            PluginComponent::Linked(linked) => Ok(linked),
+            PluginComponent::Embedded { bytes, linked } => match linked.get() {
+                Some(linked) => Ok(linked),
+                // Boxed so that the common future stays small.
+                None => Box::pin(linked.get_or_try_init(|| self.link(bytes))).await,
+            },
+        }
+    }
+
+    /// Links the embedded component on a thread for computing: its compiled code may be missing.
+    async fn link(&self, bytes: &'static [u8]) -> Result<LinkedComponent, PluginError> {
+        let runtime = Arc::clone(&self.runtime);
+        let (manifest, digest) = (self.manifest.clone(), self.digest.clone());
+        let label = self.label().to_owned();
+        let linking = self.runtime.workers.handle().spawn(async move {
+            let compiler = &runtime.compiler;
+            let component = compiler.component(bytes, &digest, CompileIn::ThisProcess);
+            let component = component.map_err(|error| error.of_plugin(&label))?;
+            let component = runtime.link(&label, &manifest, &component)?;
+            LinkedComponent::new(&label, &manifest, component)
+        });
+        let linked = linking.await;
+        linked.unwrap_or_else(|_| Err(PluginError::loading_panicked(self.label())))
+    }
+
+    /// Returns what the plugin keeps from job to job; none where nothing is kept.
+    pub(crate) fn cache(&self) -> Option<CachePower> {
+        let name = match self.trust {
+            Trust::BuiltIn => self.id(),
+            // Any plugin can have any name, so the cache belongs to these very bytes.
+            Trust::Locked | Trust::Unlocked => {
+                let digest = self.digest.get(..16).unwrap_or(&self.digest);
+                format!("{}-{digest}", self.id())
+            }
+        };
+        self.runtime.cache(&name)
+    }
+
+    /// Reports that the host has called the plugin as something else than it is.
     pub(crate) fn is_no(&self, what: &str) -> PluginError {
         PluginError::Load {
             plugin: self.label().to_owned(),
             message: format!("it is no {what}"),
         }
     }
+}
+
+/// Why processes of a plugin may not run with a spawner, and the command that grants it.
+struct SpawnerRefusal {
+    reason: String,
+    command: String,
 }

@@ -1,64 +1,66 @@
-//! The adapter for world `requirement-resolver`: one fresh instance for one requirement.
+//! The adapter for world `requirement-resolver`: one instance for one requirement.
 
 use std::sync::Arc;
 
 use wasmtime::Store;
 
-use crate::PluginError;
-use crate::contract::bindings::requirement_resolver::RequirementResolver as Instance;
-use crate::contract::bindings::requirement_resolver::exports::persea::plugin::fulfil;
+use super::bindings::requirement_resolver::RequirementResolver as Instance;
+use super::bindings::requirement_resolver::exports::persea::plugin::fulfil;
 use crate::contract::bindings::types;
 use crate::contract::convert;
-use crate::find::catalog::Catalog;
-use crate::instance::state::State;
-use crate::instance::terms::Terms;
-use crate::instance::trap::{answered, explain};
-use crate::powers::fetch::FetchPower;
+use crate::error::PluginError;
+use crate::instance::context::PluginContext;
+use crate::instance::failure::{answer, failure};
+use crate::instance::state::InstanceState;
 use crate::powers::task::TaskHost;
-use crate::worlds::linked::Pre;
+use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::{Attributes, Requirement};
 
-/// What a check found.
+/// The result of checking a requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It is there.
+    /// The requirement is met.
     Present,
-    /// It is not there, and can be brought about.
+    /// The requirement is not met, and can be fulfilled.
     Absent,
-    /// It is not there, and can't be.
+    /// The requirement is not met, and cannot be fulfilled.
     Impossible,
 }
 
-/// A living instance of a requirement resolver, for one requirement. The futures of its calls may be dropped at any time: then
-/// the instance is of no more use, and what is left in the environment is the caller's to end.
+/// An instance of a requirement resolver, for one requirement. The futures of its calls may be
+/// dropped at any time. Then the instance cannot be called again, and the caller has to end what is
+/// left in the environment.
 pub struct RequirementResolver {
-    terms: Arc<Terms>,
-    store: Store<State>,
+    context: Arc<PluginContext>,
+    store: Store<InstanceState>,
     instance: Instance,
     request: fulfil::Request,
 }
 
 impl RequirementResolver {
-    /// A fresh instance in a sandbox of its own.
+    /// Makes an instance of a requirement resolver.
     pub async fn new(
-        catalog: &Catalog,
         plugin: &Plugin,
         requirement: &Requirement,
         settings: &Attributes,
         more: &Attributes,
         host: Arc<dyn TaskHost>,
     ) -> Result<Self, PluginError> {
-        let Pre::RequirementResolver(pre) = catalog.linked(plugin).await? else {
+        let LinkedComponent::RequirementResolver(component) = plugin.linked().await? else {
             return Err(plugin.is_no("requirement resolver"));
         };
-        let mut store = catalog.task_store(&plugin.terms, host);
-        store.data_mut().fetch = Some(FetchPower::new(catalog.downloads_of(plugin)));
-        store.data_mut().cache = catalog.cache_of(plugin);
-        let made = pre.instantiate_async(&mut store).await;
-        let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
+        let (runtime, context) = (&plugin.runtime, &plugin.context);
+        let mut store = runtime.task_store(context, host);
+        let state = store.data_mut();
+        state.give(runtime.downloads(plugin.trust, context));
+        if let Some(cache) = plugin.cache() {
+            state.give(cache);
+        }
+        let made = component.instantiate_async(&mut store).await;
+        let instance = made.map_err(|error| failure(context, &mut store, &error))?;
         Ok(Self {
-            terms: Arc::clone(&plugin.terms),
+            context: Arc::clone(context),
             store,
             instance,
             request: fulfil::Request {
@@ -69,45 +71,46 @@ impl RequirementResolver {
         })
     }
 
-    /// Looks whether it is met.
+    /// Checks whether the requirement is met.
     pub async fn check(&mut self) -> Result<Presence, PluginError> {
-        self.terms.check()?;
+        self.context.check_alive()?;
         let calls = self.instance.persea_plugin_fulfil();
-        let answer = calls.call_check(&mut self.store, &self.request).await;
-        self.answer(answer).map(|presence| match presence {
+        let called = calls.call_check(&mut self.store, &self.request).await;
+        self.answer(called).map(|presence| match presence {
             fulfil::Presence::Present => Presence::Present,
             fulfil::Presence::Absent => Presence::Absent,
             fulfil::Presence::Impossible => Presence::Impossible,
         })
     }
 
-    /// Brings it about, and says what it takes to undo that.
+    /// Fulfils the requirement, and returns what [`Self::release`] needs.
     pub async fn fulfil(&mut self) -> Result<Attributes, PluginError> {
-        self.terms.check()?;
+        self.context.check_alive()?;
         let calls = self.instance.persea_plugin_fulfil();
-        let answer = calls.call_fulfil(&mut self.store, &self.request).await;
-        let fulfilled = self.answer(answer)?;
-        let mut room = self.terms.room();
+        let called = calls.call_fulfil(&mut self.store, &self.request).await;
+        let fulfilled = self.answer(called)?;
+        let mut room = self.context.answer_room();
         let fulfilled = convert::attributes(fulfilled, &mut room);
-        let fulfilled = self.terms.fitting(fulfilled)?;
-        self.terms.keep(room.used())?;
+        let fulfilled = self.context.fitting(fulfilled)?;
+        self.context.keep(room.used())?;
         Ok(fulfilled)
     }
 
-    /// Undoes what [`Self::fulfil`] has done. That is tried however often the plugin has died.
+    /// Undoes what [`Self::fulfil`] has done. The host tries that however often the plugin has
+    /// trapped or reached a limit.
     pub async fn release(&mut self, fulfilled: &Attributes) -> Result<(), PluginError> {
         let fulfilled = convert::to_attributes(fulfilled);
         let calls = self.instance.persea_plugin_fulfil();
-        let answer = calls
+        let called = calls
             .call_release(&mut self.store, &self.request, &fulfilled)
             .await;
-        self.answer(answer)
+        self.answer(called)
     }
 
     fn answer<T>(
         &mut self,
-        answer: wasmtime::Result<Result<T, types::Error>>,
+        called: wasmtime::Result<Result<T, types::Error>>,
     ) -> Result<T, PluginError> {
-        answered(&self.terms, &mut self.store, answer)
+        answer(&self.context, &mut self.store, called)
     }
 }

@@ -1,84 +1,83 @@
-//! The adapter for world `resolver`: one instance, asked for one reference after the other.
+//! The adapter for world `resolver`: one instance resolves one reference after the other.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::PluginError;
-use crate::contract::bindings::resolver::exports::persea::plugin::resolve;
-use crate::contract::bindings::{resolver, types};
+use wasmtime::Store;
+
+use super::bindings::resolver::Resolver as Instance;
+use super::bindings::resolver::exports::persea::plugin::resolve;
+use crate::contract::bindings::types;
 use crate::contract::convert;
-use crate::find::catalog::Catalog;
-use crate::find::loader::to_own_log;
-use crate::instance::call::within;
-use crate::instance::state::State;
-use crate::instance::terms::Terms;
-use crate::instance::trap::{MESSAGE, answered, explain};
-use crate::powers::log::Level;
-use crate::worlds::linked::Pre;
+use crate::error::PluginError;
+use crate::instance::call::call_in_time;
+use crate::instance::context::PluginContext;
+use crate::instance::failure::{MESSAGE, answer, failure};
+use crate::instance::log::{Log, LogLevel, write_to_host_log};
+use crate::instance::state::InstanceState;
+use crate::powers::workspace::Workspace;
+use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::names::shortened;
 use persea_model::{Attributes, Runnable};
 
-/// What became of a reference.
+/// A resolver's answer about a reference.
 #[derive(Debug)]
 pub enum Resolution {
-    /// These are its runnables.
+    /// The reference stands for these runnables.
     Found(Vec<Runnable>),
-    /// It is not this resolver's, for a reason.
+    /// The resolver does not handle the reference, for this reason.
     NotFound(String),
-    /// It is this resolver's, but broken.
+    /// The resolver handles the reference, but what it names is broken in this way.
     Corrupt(String),
 }
 
-/// What a resolver has logged at the levels `warn` and `error` since it was asked; none while it is not asked.
+/// The messages of levels `warn` and `error` of the current call; none while no call has begun.
 type Warnings = Arc<Mutex<Option<Vec<String>>>>;
 
-/// A living instance of a resolver.
+/// An instance of a resolver.
 pub struct Resolver {
-    terms: Arc<Terms>,
-    store: wasmtime::Store<State>,
-    instance: resolver::Resolver,
+    context: Arc<PluginContext>,
+    store: Store<InstanceState>,
+    instance: Instance,
     settings: types::Attributes,
     warnings: Warnings,
 }
 
 impl Resolver {
-    /// A fresh instance in a sandbox of its own.
-    pub async fn new(
-        catalog: &Catalog,
-        plugin: &Plugin,
-        settings: &Attributes,
-    ) -> Result<Self, PluginError> {
-        let Pre::Resolver(pre) = catalog.linked(plugin).await? else {
+    /// Makes an instance of a resolver.
+    pub async fn new(plugin: &Plugin, settings: &Attributes) -> Result<Self, PluginError> {
+        let LinkedComponent::Resolver(component) = plugin.linked().await? else {
             return Err(plugin.is_no("resolver"));
         };
-        plugin.terms.check()?;
+        let context = &plugin.context;
+        context.check_alive()?;
         let warnings = Warnings::default();
-        let (label, sink) = (plugin.terms.label.clone(), Arc::clone(&warnings));
-        let target = move |level: Level, message: &str| {
+        let (label, sink) = (context.label.clone(), Arc::clone(&warnings));
+        let target = Box::new(move |level, message: &str| {
             let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
             match (level, sink.as_mut()) {
-                (Level::Warn | Level::Error, Some(warnings)) => {
+                (LogLevel::Warn | LogLevel::Error, Some(warnings)) => {
                     warnings.push(shortened(message.to_owned(), MESSAGE));
                 }
-                (level, _) => to_own_log(&label, level, message),
+                (level, _) => write_to_host_log(&label, level, message),
             }
-        };
-        let mut store = catalog.loader().store_with(&plugin.terms, Box::new(target));
-        store.data_mut().workspace = Some(catalog.workspace(plugin));
-        let made = within(&plugin.terms, pre.instantiate_async(&mut store)).await?;
-        let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
-        let settings = convert::to_attributes(settings);
+        });
+        let log = Log::new(target, &context.limits);
+        let mut store = plugin.runtime.store_with_log(context, log);
+        store.data_mut().give(plugin.runtime.workspace(context));
+        let made = call_in_time(context, component.instantiate_async(&mut store)).await?;
+        let instance = made.map_err(|error| failure(context, &mut store, &error))?;
         Ok(Self {
-            terms: Arc::clone(&plugin.terms),
+            context: Arc::clone(context),
             store,
             instance,
-            settings,
+            settings: convert::to_attributes(settings),
             warnings,
         })
     }
 
-    /// Takes the messages that the resolver has logged at the levels `warn` and `error` since it was last asked: they are warnings
-    /// about that reference. Each has at most 2,000 bytes; their number is limited as that of all messages of an instance.
+    /// Takes the messages of levels `warn` and `error` of the last call: they are warnings about
+    /// its reference. Each has at most 2,000 bytes, and the instance's log limits their number.
     pub fn take_warnings(&mut self) -> Vec<String> {
         self.sink().take().unwrap_or_default()
     }
@@ -87,30 +86,34 @@ impl Resolver {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for one reference; `may_read` is whether it may read the file that the reference names also outside of the project. After an error other than `Answer` the instance is of no more use.
+    /// Resolves one reference. `may_read` is whether the resolver may read the file that the
+    /// reference names outside of the project too.
+    ///
+    /// # Errors
+    /// After an error other than [`PluginError::Answer`] the instance cannot be called again.
     pub async fn resolve(
         &mut self,
         reference: &str,
         may_read: bool,
     ) -> Result<Resolution, PluginError> {
-        self.terms.check()?;
+        self.context.check_alive()?;
         *self.sink() = Some(Vec::new());
-        if let Some(workspace) = &mut self.store.data_mut().workspace {
-            workspace.look_at(if may_read { reference } else { "" });
+        if let Some(workspace) = self.store.data_mut().power_mut::<Workspace>() {
+            workspace.set_reference(if may_read { reference } else { "" });
         }
         let call = self.instance.persea_plugin_resolve().call_resolve(
             &mut self.store,
             reference,
             &self.settings,
         );
-        let answer = within(&self.terms, call).await?;
-        Ok(match answered(&self.terms, &mut self.store, answer)? {
+        let called = call_in_time(&self.context, call).await?;
+        Ok(match answer(&self.context, &mut self.store, called)? {
             resolve::Resolution::Found(runnables) => {
-                let mut room = self.terms.room();
+                let mut room = self.context.answer_room();
                 let runnables = runnables.into_iter();
                 let runnables = runnables.map(|it| convert::runnable(it, &mut room));
-                let runnables = self.terms.fitting(runnables.collect())?;
-                self.terms.keep(room.used())?;
+                let runnables = self.context.fitting(runnables.collect())?;
+                self.context.keep(room.used())?;
                 Resolution::Found(runnables)
             }
             resolve::Resolution::NotFound(why) => Resolution::NotFound(shortened(why, MESSAGE)),

@@ -1,27 +1,29 @@
-//! The adapter for world `result-format`: one instance that takes a job's events from the first to the last.
+//! The adapter for world `result-format`: one instance takes a job's events from the first to the
+//! last.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use wasmtime::Store;
 
-use crate::PluginError;
-use crate::contract::bindings::result_format::exports::persea::plugin::format;
-use crate::contract::bindings::{result_format, types};
+use super::bindings::result_format::ResultFormat as Instance;
+use super::bindings::result_format::exports::persea::plugin::format;
+use crate::contract::bindings::types;
 use crate::contract::json_text::ToContract;
-use crate::find::catalog::Catalog;
-use crate::instance::call::within;
-use crate::instance::state::State;
-use crate::instance::terms::Terms;
-use crate::instance::trap::{answered, explain};
+use crate::error::PluginError;
+use crate::instance::call::call_in_time;
+use crate::instance::context::PluginContext;
+use crate::instance::failure::{answer, failure};
+use crate::instance::state::InstanceState;
 use crate::powers::output::{OutputPower, ReportTarget};
-use crate::worlds::linked::Pre;
+use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_journal::Line;
 use persea_model::Attributes;
 
-/// An event as formats take it.
+/// An event in the contract's form.
 pub struct FormatEvent(format::Event);
 
 impl From<Line<Attributes>> for FormatEvent {
@@ -38,8 +40,8 @@ impl From<Line<Attributes>> for FormatEvent {
     }
 }
 
-impl From<Line<Data>> for FormatEvent {
-    fn from(line: Line<Data>) -> Self {
+impl From<Line<FormatData>> for FormatEvent {
+    fn from(line: Line<FormatData>) -> Self {
         Self(format::Event {
             kind: line.event,
             time: line.time,
@@ -49,12 +51,12 @@ impl From<Line<Data>> for FormatEvent {
     }
 }
 
-/// What a line of the journal says, read straight into the contract's form.
+/// The data of a journal's line, which is read straight into the contract's form.
 #[derive(Default)]
-pub struct Data(types::Attributes);
+pub struct FormatData(types::Attributes);
 
-impl Data {
-    /// Puts the settings that a format declared in the place of all.
+impl FormatData {
+    /// Replaces all settings of the event by those that a format has declared.
     pub fn restrict_settings(&mut self, settings: &Attributes) {
         self.0.retain(|(name, _)| name != "settings");
         let text = serde_json::Value::Object(settings.clone()).to_string();
@@ -62,29 +64,29 @@ impl Data {
     }
 }
 
-impl<'de> Deserialize<'de> for Data {
+impl<'de> Deserialize<'de> for FormatData {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
         impl<'de> Visitor<'de> for Object {
-            type Value = Data;
+            type Value = FormatData;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Data, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<FormatData, A::Error> {
                 let mut data = Vec::with_capacity(16);
                 while let Some(name) = map.next_key::<String>()? {
                     data.push((name, map.next_value_seed(ToContract)?));
                 }
-                Ok(Data(data))
+                Ok(FormatData(data))
             }
         }
         deserializer.deserialize_map(Object)
     }
 }
 
-/// A value in the contract's form. A text is not copied.
+/// Converts a value into the contract's form. A text is not copied.
 fn open_value(value: serde_json::Value) -> types::Value {
     match value {
         serde_json::Value::String(text) => types::Value::Text(text),
@@ -92,50 +94,45 @@ fn open_value(value: serde_json::Value) -> types::Value {
     }
 }
 
-/// A living instance of a result format.
+/// An instance of a result format.
 pub struct ResultFormat {
-    terms: Arc<Terms>,
-    store: wasmtime::Store<State>,
-    instance: result_format::ResultFormat,
+    context: Arc<PluginContext>,
+    store: Store<InstanceState>,
+    instance: Instance,
 }
 
 impl ResultFormat {
-    /// A fresh instance that writes to `target` and may read the tests' files below `job_dir`.
+    /// Makes an instance that writes to `target` and may read the tests' files below `job_dir`.
     pub async fn new(
-        catalog: &Catalog,
         plugin: &Plugin,
         target: ReportTarget,
         job_dir: &Path,
     ) -> Result<Self, PluginError> {
-        let Pre::ResultFormat(pre) = catalog.linked(plugin).await? else {
+        let LinkedComponent::ResultFormat(component) = plugin.linked().await? else {
             return Err(plugin.is_no("result format"));
         };
-        let mut store = catalog.loader().store(&plugin.terms);
-        store.data_mut().output = Some(OutputPower {
-            name: plugin.label().to_owned(),
-            target,
-            job_dir: job_dir.to_path_buf(),
-            results: None,
-            opened: false,
-            bytes_left: plugin.terms.limits.output_bytes,
-        });
-        let made = within(&plugin.terms, pre.instantiate_async(&mut store)).await?;
-        let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
+        let context = &plugin.context;
+        let mut store = plugin.runtime.store(context);
+        let most_bytes = context.limits.report_bytes;
+        let output = OutputPower::new(plugin.label(), target, job_dir.to_path_buf(), most_bytes);
+        store.data_mut().give(output);
+        let made = call_in_time(context, component.instantiate_async(&mut store)).await?;
+        let instance = made.map_err(|error| failure(context, &mut store, &error))?;
         Ok(Self {
-            terms: Arc::clone(&plugin.terms),
+            context: Arc::clone(context),
             store,
             instance,
         })
     }
 
-    /// Gives it the next events. After an error it is of no more use.
+    /// Gives the format the next events. The instance cannot be called again after an error.
     pub async fn handle(&mut self, events: Vec<FormatEvent>) -> Result<(), PluginError> {
         let events: Vec<format::Event> = events.into_iter().map(|event| event.0).collect();
         let call = self
             .instance
             .persea_plugin_format()
             .call_handle(&mut self.store, &events);
-        let answer = within(&self.terms, call).await?;
-        answered(&self.terms, &mut self.store, answer)
+        let called = call_in_time(&self.context, call).await?;
+        answer(&self.context, &mut self.store, called)
     }
 }

@@ -1,88 +1,97 @@
-//! The adapter for the worlds `runner`, where one task has one fresh instance, and `batch-runner`, where one instance has one task after the
-//! other. That for `program-runner` is `program`.
+//! The adapter for the worlds `runner`, where each task has an instance of its own, and
+//! `batch-runner`, where one instance has one task after the other.
 
 use std::sync::Arc;
 
-use crate::PluginError;
-use crate::contract::bindings::{runner, types};
+use super::bindings::runner::RunnerPre;
+use crate::contract::bindings::types;
 use crate::contract::convert;
-use crate::find::catalog::Catalog;
-use crate::instance::call::unless_idle;
-use crate::instance::state::State;
-use crate::instance::trap::answered;
+use crate::error::PluginError;
+use crate::instance::call::call_unless_idle;
+use crate::instance::failure::answer;
+use crate::instance::state::InstanceState;
 use crate::powers::batch::{BatchHost, BatchPower};
 use crate::powers::task::TaskHost;
-use crate::worlds::linked::Pre;
+use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::{Attributes, JobId, Outcome, Task};
 
-impl Catalog {
-    /// Runs a task with `plugin` to its end. The future may be dropped at any time: then the instance
-    /// is gone, and what is left in the task's environment is the caller's to end.
+impl Plugin {
+    /// Runs a task with this runner, and returns its outcome.
+    ///
+    /// The future may be dropped at any time. Then the instance is gone, and the caller has to end
+    /// what is left in the task's environment.
     pub async fn run(
         &self,
-        plugin: &Plugin,
         job: &JobId,
         task: &Task,
         settings: &Attributes,
         more: Attributes,
         host: Arc<dyn TaskHost>,
     ) -> Result<Outcome, PluginError> {
-        let wanted = convert::to_task(task, job.as_str(), settings, &more);
-        match self.linked(plugin).await? {
-            // Apart, as those who only wait for a program would have its size too, and of them there are many.
-            Pre::Runner(pre, _) => Box::pin(self.run_alone(plugin, pre, &wanted, host)).await,
-            Pre::Programs(programs) => self.run_program(plugin, programs, &wanted, &host).await,
-            _ => Err(plugin.is_no("runner")),
+        let task = convert::to_task(task, job.as_str(), settings, &more);
+        match self.linked().await? {
+            // Boxed so that the future of a program's task, of which there are many, stays small.
+            LinkedComponent::Runner { one_task, .. } => {
+                Box::pin(self.run_alone(one_task, &task, host)).await
+            }
+            LinkedComponent::ProgramRunner(instances) => {
+                self.run_program(instances, &task, &host).await
+            }
+            LinkedComponent::Resolver(_)
+            | LinkedComponent::ResultFormat(_)
+            | LinkedComponent::RequirementResolver(_)
+            | LinkedComponent::Scheduler(_)
+            | LinkedComponent::Varianter(_) => Err(self.is_no("runner")),
         }
     }
 
     async fn run_alone(
         &self,
-        plugin: &Plugin,
-        pre: &runner::RunnerPre<State>,
-        wanted: &types::Task,
+        component: &RunnerPre<InstanceState>,
+        task: &types::Task,
         host: Arc<dyn TaskHost>,
     ) -> Result<Outcome, PluginError> {
-        plugin.terms.check()?;
-        let mut store = self.task_store(&plugin.terms, host);
+        self.context.check_alive()?;
+        let mut store = self.runtime.task_store(&self.context, host);
         let idle = Arc::clone(&store.data().idle);
         let call = async {
-            let instance = pre.instantiate_async(&mut store).await?;
+            let instance = component.instantiate_async(&mut store).await?;
             let calls = instance.persea_plugin_run();
-            calls.call_run(&mut store, wanted).await
+            calls.call_run(&mut store, task).await
         };
-        let answer = unless_idle(&plugin.terms, &idle, call).await?;
-        let outcome = answered(&plugin.terms, &mut store, answer)?;
-        let outcome = convert::outcome(outcome, &mut plugin.terms.room());
-        plugin.terms.fitting(outcome)
+        let called = call_unless_idle(&self.context, &idle, call).await?;
+        let outcome = answer(&self.context, &mut store, called)?;
+        let outcome = convert::outcome(outcome, &mut self.context.answer_room());
+        self.context.fitting(outcome)
     }
 
-    /// Runs tasks with `plugin` as long as `host` has any for it, and drops the instance. The future may be dropped at any time, as that of
-    /// [`Catalog::run`].
+    /// Runs tasks with this runner until `host` has no more, and drops the instance. The future may
+    /// be dropped at any time, as that of [`Plugin::run`].
     pub async fn run_batch(
         &self,
-        plugin: &Plugin,
         job: &JobId,
         host: Arc<dyn BatchHost>,
     ) -> Result<(), PluginError> {
-        let Pre::Runner(_, Some(pre)) = self.linked(plugin).await? else {
-            return Err(plugin.is_no("runner of batches"));
+        let LinkedComponent::Runner {
+            batch: Some(component),
+            ..
+        } = self.linked().await?
+        else {
+            return Err(self.is_no("runner of batches"));
         };
-        plugin.terms.check()?;
-        let mut store = self.task_store(&plugin.terms, Arc::clone(&host).task());
-        store.data_mut().batch = Some(BatchPower {
-            host,
-            job_id: job.as_str().to_owned(),
-            taken: false,
-        });
+        self.context.check_alive()?;
+        let task = Arc::clone(&host).task();
+        let mut store = self.runtime.task_store(&self.context, task);
+        let power = BatchPower::new(host, job.as_str());
+        store.data_mut().give(power);
         let idle = Arc::clone(&store.data().idle);
         let call = async {
-            let instance = pre.instantiate_async(&mut store).await?;
+            let instance = component.instantiate_async(&mut store).await?;
             let calls = instance.persea_plugin_run_batch();
             calls.call_run_batch(&mut store).await
         };
-        let answer = unless_idle(&plugin.terms, &idle, call).await?;
-        answered(&plugin.terms, &mut store, answer)
+        let called = call_unless_idle(&self.context, &idle, call).await?;
+        answer(&self.context, &mut store, called)
     }
 }

@@ -2,72 +2,73 @@
 
 use std::sync::Arc;
 
-use crate::PluginError;
-use crate::contract::bindings::scheduler::Scheduler as Instance;
-use crate::contract::bindings::scheduler::exports::persea::plugin::schedule;
+use wasmtime::Store;
+
+use super::bindings::scheduler::Scheduler as Instance;
+use super::bindings::scheduler::exports::persea::plugin::schedule;
 use crate::contract::bindings::types;
 use crate::contract::convert;
-use crate::find::catalog::Catalog;
-use crate::instance::call::within;
-use crate::instance::state::State;
-use crate::instance::terms::Terms;
-use crate::instance::trap::{answered, explain};
-use crate::worlds::linked::Pre;
+use crate::error::PluginError;
+use crate::instance::call::call_in_time;
+use crate::instance::context::PluginContext;
+use crate::instance::failure::{answer, failure};
+use crate::instance::state::InstanceState;
+use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::{Attributes, Status};
 
-/// A task, as a scheduler sees it.
+/// A task, as a scheduler sees it. Other tasks are named by their index in the list of all tasks.
 #[derive(Debug)]
-pub struct Node {
-    /// Its id.
+pub struct SchedulerNode {
+    /// The task's id.
     pub id: String,
-    /// What people call it.
+    /// The task's name for people.
     pub name: String,
-    /// Its kind.
+    /// The kind of the task's runnable.
     pub kind: String,
-    /// The tasks that must have passed before.
+    /// The tasks that must have passed before this one starts.
     pub needs: Vec<u32>,
-    /// The tasks that must have ended before.
+    /// The tasks that must have ended before this one starts.
     pub after: Vec<u32>,
-    /// Open data.
+    /// Further data.
     pub more: Attributes,
 }
 
-/// What is to be done next.
+/// What the job does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Choice {
-    /// This task starts.
+pub enum SchedulerChoice {
+    /// It starts this task.
     Start(u32),
-    /// None starts now.
+    /// It starts no task now.
     Wait,
-    /// These are not run at all.
+    /// It never runs these tasks.
     Drop(Vec<u32>),
 }
 
-/// A living instance of a scheduler. After an error it is of no more use.
+/// An instance of a scheduler. It cannot be called again after an error.
 pub struct Scheduler {
-    terms: Arc<Terms>,
-    store: wasmtime::Store<State>,
+    context: Arc<PluginContext>,
+    store: Store<InstanceState>,
     instance: Instance,
 }
 
 impl Scheduler {
-    /// A fresh instance in a sandbox of its own, which has been told of the job's tasks.
+    /// Makes an instance of a scheduler, and gives it the job's tasks.
     pub async fn begin(
-        catalog: &Catalog,
         plugin: &Plugin,
         settings: &Attributes,
-        nodes: Vec<Node>,
+        nodes: Vec<SchedulerNode>,
     ) -> Result<Self, PluginError> {
-        let Pre::Scheduler(pre) = catalog.linked(plugin).await? else {
+        let LinkedComponent::Scheduler(component) = plugin.linked().await? else {
             return Err(plugin.is_no("scheduler"));
         };
-        plugin.terms.check()?;
-        let mut store = catalog.loader().store(&plugin.terms);
-        let made = within(&plugin.terms, pre.instantiate_async(&mut store)).await?;
-        let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
+        let context = &plugin.context;
+        context.check_alive()?;
+        let mut store = plugin.runtime.store(context);
+        let made = call_in_time(context, component.instantiate_async(&mut store)).await?;
+        let instance = made.map_err(|error| failure(context, &mut store, &error))?;
         let mut scheduler = Self {
-            terms: Arc::clone(&plugin.terms),
+            context: Arc::clone(context),
             store,
             instance,
         };
@@ -85,40 +86,40 @@ impl Scheduler {
         let settings = convert::to_attributes(settings);
         let calls = scheduler.instance.persea_plugin_schedule();
         let call = calls.call_begin(&mut scheduler.store, &nodes, &settings);
-        let answer = within(&scheduler.terms, call).await?;
-        scheduler.answer(answer)?;
+        let called = call_in_time(&scheduler.context, call).await?;
+        scheduler.answer(called)?;
         Ok(scheduler)
     }
 
-    /// The plugin, for messages.
+    /// Returns the plugin's name in messages.
     pub fn label(&self) -> &str {
-        &self.terms.label
+        &self.context.label
     }
 
-    /// Tells it that a task has ended.
+    /// Reports that a task has ended.
     pub async fn ended(&mut self, task: u32, status: Status) -> Result<(), PluginError> {
         let calls = self.instance.persea_plugin_schedule();
         let call = calls.call_ended(&mut self.store, task, convert::to_status(status));
-        let answer = within(&self.terms, call).await?;
-        self.answer(answer)
+        let called = call_in_time(&self.context, call).await?;
+        self.answer(called)
     }
 
-    /// Asks it for one of the tasks that are ready.
-    pub async fn next(&mut self, ready: &[u32]) -> Result<Choice, PluginError> {
+    /// Returns the scheduler's choice among the tasks that are ready.
+    pub async fn next(&mut self, ready: &[u32]) -> Result<SchedulerChoice, PluginError> {
         let calls = self.instance.persea_plugin_schedule();
         let call = calls.call_next(&mut self.store, ready);
-        let answer = within(&self.terms, call).await?;
-        Ok(match self.answer(answer)? {
-            schedule::Choice::Start(task) => Choice::Start(task),
-            schedule::Choice::Wait => Choice::Wait,
-            schedule::Choice::Drop(tasks) => Choice::Drop(tasks),
+        let called = call_in_time(&self.context, call).await?;
+        Ok(match self.answer(called)? {
+            schedule::Choice::Start(task) => SchedulerChoice::Start(task),
+            schedule::Choice::Wait => SchedulerChoice::Wait,
+            schedule::Choice::Drop(tasks) => SchedulerChoice::Drop(tasks),
         })
     }
 
     fn answer<T>(
         &mut self,
-        answer: wasmtime::Result<Result<T, types::Error>>,
+        called: wasmtime::Result<Result<T, types::Error>>,
     ) -> Result<T, PluginError> {
-        answered(&self.terms, &mut self.store, answer)
+        answer(&self.context, &mut self.store, called)
     }
 }

@@ -1,59 +1,57 @@
-//! The adapter for world `varianter`: one instance, asked for the variants of one test after the other.
+//! The adapter for world `varianter`: one instance names the variants of one test after the other.
 
 use std::sync::Arc;
 
-use crate::PluginError;
+use wasmtime::Store;
+
+use super::bindings::varianter::Varianter as Instance;
+use super::bindings::varianter::exports::persea::plugin::vary;
 use crate::contract::bindings::types;
-use crate::contract::bindings::varianter::Varianter as Instance;
-use crate::contract::bindings::varianter::exports::persea::plugin::vary;
 use crate::contract::convert;
-use crate::find::catalog::Catalog;
-use crate::instance::call::within;
-use crate::instance::state::State;
-use crate::instance::terms::Terms;
-use crate::instance::trap::{answered, explain};
-use crate::worlds::linked::Pre;
+use crate::error::PluginError;
+use crate::instance::call::call_in_time;
+use crate::instance::context::PluginContext;
+use crate::instance::failure::{answer, failure};
+use crate::instance::state::InstanceState;
+use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::{Attributes, Runnable};
 
-/// A living instance of a varianter. After an error it is of no more use.
+/// An instance of a varianter. It cannot be called again after an error.
 pub struct Varianter {
-    terms: Arc<Terms>,
-    store: wasmtime::Store<State>,
+    context: Arc<PluginContext>,
+    store: Store<InstanceState>,
     instance: Instance,
     settings: types::Attributes,
 }
 
 impl Varianter {
-    /// A fresh instance in a sandbox of its own.
-    pub async fn new(
-        catalog: &Catalog,
-        plugin: &Plugin,
-        settings: &Attributes,
-    ) -> Result<Self, PluginError> {
-        let Pre::Varianter(pre) = catalog.linked(plugin).await? else {
+    /// Makes an instance of a varianter.
+    pub async fn new(plugin: &Plugin, settings: &Attributes) -> Result<Self, PluginError> {
+        let LinkedComponent::Varianter(component) = plugin.linked().await? else {
             return Err(plugin.is_no("varianter"));
         };
-        plugin.terms.check()?;
-        let mut store = catalog.loader().store(&plugin.terms);
-        store.data_mut().workspace = Some(catalog.workspace(plugin));
-        let made = within(&plugin.terms, pre.instantiate_async(&mut store)).await?;
-        let instance = made.map_err(|error| explain(&plugin.terms, &mut store, &error))?;
+        let context = &plugin.context;
+        context.check_alive()?;
+        let mut store = plugin.runtime.store(context);
+        store.data_mut().give(plugin.runtime.workspace(context));
+        let made = call_in_time(context, component.instantiate_async(&mut store)).await?;
+        let instance = made.map_err(|error| failure(context, &mut store, &error))?;
         Ok(Self {
-            terms: Arc::clone(&plugin.terms),
+            context: Arc::clone(context),
             store,
             instance,
             settings: convert::to_attributes(settings),
         })
     }
 
-    /// The plugin in messages.
+    /// Returns the plugin's name in messages.
     pub fn label(&self) -> &str {
-        &self.terms.label
+        &self.context.label
     }
 
-    /// Asks for the variants of a test: the parameters of each. `parameters` are those of its suite, `more` is what the host says
-    /// beside them.
+    /// Returns the variants of a test, as the parameters of each. `parameters` are those of the
+    /// test's suite; `more` is the host's further data.
     pub async fn vary(
         &mut self,
         runnable: &Runnable,
@@ -68,11 +66,11 @@ impl Varianter {
         };
         let calls = self.instance.persea_plugin_vary();
         let call = calls.call_vary(&mut self.store, &request);
-        let answer = within(&self.terms, call).await?;
-        let variants = answered(&self.terms, &mut self.store, answer)?;
-        let mut room = self.terms.room();
+        let called = call_in_time(&self.context, call).await?;
+        let variants = answer(&self.context, &mut self.store, called)?;
+        let mut room = self.context.answer_room();
         let variants = variants.into_iter();
         let parameters = variants.map(|it| convert::attributes(it.parameters, &mut room));
-        self.terms.fitting(parameters.collect())
+        self.context.fitting(parameters.collect())
     }
 }

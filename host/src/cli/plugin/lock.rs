@@ -7,12 +7,12 @@ use clap::Args;
 use serde_json::Value;
 
 use super::super::{Context, Failure, exit, say};
-use super::{at_its_word, place, words};
+use super::{at_its_word, place};
 use persea_config::settings;
 use persea_model::names::printable;
 use persea_plugin as plugin;
-use persea_plugin::registry::{self, Pulled};
-use persea_plugin::{Catalog, Grants, Lock, LockEntry, OwnLimits, Plugin, Power, stored};
+use persea_plugin::oci::{self, Pulled};
+use persea_plugin::{Catalog, Grant, Grants, Lock, LockEntry, OwnLimits, Plugin, Power, stored};
 use persea_system::small_file::{self, SMALL};
 
 /// How a registry's reference begins, where it's not plain that it is one.
@@ -73,7 +73,7 @@ async fn find(
     let path = Path::new(source);
     let (bytes, source, signature) = match reference(source) {
         Some(reference) => {
-            let pulled = registry::pull(reference, &catalog.loader().largest(own)).await;
+            let pulled = oci::pull(reference, &catalog.loader().largest(own)).await;
             let Pulled {
                 bytes,
                 signature,
@@ -212,14 +212,15 @@ pub(super) fn keep(store: &Path, sha256: &str, bytes: &[u8]) -> Result<(), Failu
 }
 
 /// What a component asks for and is not granted, as a failure that says what to type.
-fn refuse(context: &Context, plugin: &Plugin, missing: &[Power], command: &str) -> Failure {
+fn refuse(context: &Context, plugin: &Plugin, missing: &[&Power], command: &str) -> Failure {
     let spawner = context.config.get(settings::RUN_SPAWNER).name();
     let asks = missing
         .iter()
-        .map(|power| format!("\n  {}: to {}", power.name(), words(power.name())));
+        .map(|power| format!("\n  {}: to {}", power.name, power.words));
     let grants = missing
         .iter()
-        .map(|power| format!(" --grant {}", power.proposal(spawner)));
+        .filter_map(|power| power.grant)
+        .map(|grant| format!(" --grant {}", grant.proposal(spawner)));
     let message = format!(
         "{} asks for what it is not granted:{}",
         printable(plugin.label()),
@@ -230,8 +231,8 @@ fn refuse(context: &Context, plugin: &Plugin, missing: &[Power], command: &str) 
 }
 
 /// That more is granted than it asks for: a later version could use it unseen.
-fn refuse_useless(plugin: &Plugin, useless: &[Power]) -> Failure {
-    let names: Vec<&str> = useless.iter().map(|power| power.name()).collect();
+fn refuse_useless(plugin: &Plugin, useless: &[&Grant]) -> Failure {
+    let names: Vec<&str> = useless.iter().map(|grant| grant.name).collect();
     failure(format!(
         "{} does not ask for {}, so it is not granted",
         printable(plugin.label()),
@@ -270,11 +271,11 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
     let own = OwnLimits::asked(&limits);
     let found = find(&catalog, source, &lock, &own).await?;
     let mut grants = context.grants.clone();
-    let useless = grants.retain(&found.plugin.manifest);
+    let useless = found.plugin.manifest.remove_useless(&mut grants);
     if !useless.is_empty() {
         return Err(refuse_useless(&found.plugin, &useless));
     }
-    let missing = grants.missing(&found.plugin.manifest);
+    let missing = found.plugin.manifest.missing(&grants);
     if !missing.is_empty() {
         return Err(refuse(
             context,
@@ -312,7 +313,7 @@ pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Resul
         say(format_args!("  {word:<8} {}", printable(&line)));
     }
     for power in &found.plugin.manifest.powers {
-        say(format_args!("  may {}", words(power)));
+        say(format_args!("  may {}", power.words));
     }
     if let Some(words) = at_its_word(&found.plugin, &new.grants) {
         say(format_args!("  {words}"));
@@ -384,18 +385,18 @@ pub(super) async fn update(
     };
     let mut limits = old.limits.clone();
     limits.extend(terms.limits()?);
-    let own = OwnLimits::locked(&old, &limits);
+    let own = old.own_limits_from(&limits);
     let found = find(&catalog, &source, &lock, &own).await?;
     let plugin = &found.plugin;
     let mut grants = old.grants.clone();
-    grants.retain(&plugin.manifest);
+    plugin.manifest.remove_useless(&mut grants);
     let mut asked = context.grants.clone();
-    let useless = asked.retain(&plugin.manifest);
+    let useless = plugin.manifest.remove_useless(&mut asked);
     if !useless.is_empty() {
         return Err(refuse_useless(plugin, &useless));
     }
     grants.replace(&asked);
-    let missing = grants.missing(&plugin.manifest);
+    let missing = plugin.manifest.missing(&grants);
     let new = entry(&found, grants, limits.clone());
     if new.id() != old.id() {
         return Err(failure(format!(

@@ -6,7 +6,7 @@ use super::super::{Context, Failure, exit, say};
 use super::lock::{failure, keep};
 use persea_model::names::printable;
 use persea_plugin as plugin;
-use persea_plugin::{Catalog, LockEntry, OwnLimits, digest, registry, stored};
+use persea_plugin::{Catalog, LockEntry, OwnLimits, digest, oci, stored};
 
 /// `persea plugin install`: gets what the locks have from registries and this machine has not.
 pub(super) async fn install(context: &Context) -> Result<u8, Failure> {
@@ -21,8 +21,7 @@ pub(super) async fn install(context: &Context) -> Result<u8, Failure> {
             if std::fs::read(&path).is_ok_and(|bytes| digest(&bytes) == entry.sha256) {
                 continue;
             }
-            let pulled =
-                registry::pull(reference, &catalog.loader().largest(&OwnLimits::none())).await;
+            let pulled = oci::pull(reference, &catalog.loader().largest(&OwnLimits::none())).await;
             let bytes = pulled.map_err(Failure::of)?.bytes;
             if digest(&bytes) != entry.sha256 {
                 return Err(failure(format!(
@@ -49,7 +48,7 @@ pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
     let catalog = context.bare()?;
     let sources = context.sources()?;
     let mut wrong = 0;
-    for lock in &sources.locks {
+    for lock in sources.locks.iter() {
         for entry in lock.entries() {
             let path = sources.file_of(lock, entry);
             let checked = match &path {
@@ -89,7 +88,7 @@ pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
 /// Whether a file is what an entry binds, says of itself what stands there, and is granted what it asks for.
 async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), String> {
     let text = |error: plugin::PluginError| error.to_string();
-    let own = OwnLimits::locked(entry, &entry.limits);
+    let own = entry.own_limits();
     let bytes = catalog.loader().read(path, &own).map_err(text)?;
     let found = digest(&bytes);
     if found != entry.sha256 {
@@ -122,11 +121,11 @@ async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), 
     if let Some((what, _)) = same.iter().find(|(_, same)| !same) {
         return Err(format!("the lock has another {what} than the plugin says"));
     }
-    let missing = entry.grants.missing(&plugin.manifest);
+    let missing = plugin.manifest.missing(&entry.grants);
     match missing.as_slice() {
         [] => Ok(()),
         missing => {
-            let names: Vec<&str> = missing.iter().map(|power| power.name()).collect();
+            let names: Vec<&str> = missing.iter().map(|power| power.name).collect();
             Err(format!(
                 "it asks for {} and is not granted that",
                 names.join(", ")

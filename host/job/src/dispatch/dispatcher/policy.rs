@@ -13,7 +13,7 @@ use crate::plan::planner::{Fate, Plan};
 use persea_config::Config;
 use persea_journal::{Event, Warning, WarningCause};
 use persea_model::{Attributes, Outcome, Status, Task};
-use persea_plugin::{Catalog, Choice, Plugin, PluginError, Scheduler, SchedulerNode};
+use persea_plugin::{Plugin, PluginError, Scheduler, SchedulerChoice, SchedulerNode};
 
 /// How many tasks that are ready a scheduler is shown.
 const SHOWN: usize = 4096;
@@ -38,7 +38,6 @@ impl Policy {
 
     /// Brings a scheduler to life, and shows it the tasks.
     pub(crate) async fn begin(
-        catalog: &Catalog,
         plugin: &Plugin,
         config: &Config,
         (plan, graph): (&Plan, &Graph),
@@ -63,7 +62,7 @@ impl Policy {
         };
         let nodes = plan.entries.iter().map(|entry| node(&entry.task)).collect();
         let settings = config.subset(&plugin.settings);
-        let scheduler = Scheduler::begin(catalog, plugin, &settings, nodes).await?;
+        let scheduler = Scheduler::begin(plugin, &settings, nodes).await?;
         Ok(Self {
             scheduler: Some(scheduler),
             news: Vec::new(),
@@ -91,9 +90,9 @@ impl Policy {
         }
     }
 
-    async fn choose(&mut self, ready: &[u32]) -> Result<Choice, PluginError> {
+    async fn choose(&mut self, ready: &[u32]) -> Result<SchedulerChoice, PluginError> {
         let Some(scheduler) = &mut self.scheduler else {
-            return Ok(Choice::Wait);
+            return Ok(SchedulerChoice::Wait);
         };
         for (task, status) in self.news.drain(..) {
             scheduler.ended(task, status).await?;
@@ -165,20 +164,20 @@ impl Dispatcher<'_> {
                 .collect();
             let is_idle = state.places.are_empty() && state.preparation.is_idle();
             match state.policy.choose(&shown).await {
-                Ok(Choice::Start(task)) if shown.contains(&task) => {
+                Ok(SchedulerChoice::Start(task)) if shown.contains(&task) => {
                     state.policy.chosen = Some(task as usize);
                     return state.policy.chosen;
                 }
-                Ok(Choice::Start(task)) => {
+                Ok(SchedulerChoice::Start(task)) => {
                     self.give_up(
                         state,
                         &format!("it chose the task {task}, which is not ready"),
                     );
                     return Some(first);
                 }
-                Ok(Choice::Wait) => return is_idle.then_some(first),
-                Ok(Choice::Drop(tasks)) if self.drop_tasks(state, &tasks) => {}
-                Ok(Choice::Drop(_)) => {
+                Ok(SchedulerChoice::Wait) => return is_idle.then_some(first),
+                Ok(SchedulerChoice::Drop(tasks)) if self.drop_tasks(state, &tasks) => {}
+                Ok(SchedulerChoice::Drop(_)) => {
                     self.give_up(state, "it dropped tasks that have started or ended already");
                     return Some(first);
                 }

@@ -51,7 +51,7 @@ impl Dispatcher<'_> {
                 Fate::Run(runner, _) => runner,
             };
             // Who holds something that others want is not to wait with it.
-            let waits = runner.manifest.programs && !state.queue.claims(index);
+            let waits = runner.manifest.is_program_runner && !state.queue.claims(index);
             let spoils = self.shared.fresh || plan.requirements.spoils(index);
             let wanted = Wanted {
                 state: runner
@@ -138,7 +138,7 @@ impl Dispatcher<'_> {
 
     /// Whether this runner is given many tasks for one instance.
     fn batch(&self, runner: &Plugin) -> Option<String> {
-        let batches = runner.manifest.batches && self.shared.batches;
+        let batches = runner.manifest.runs_batches && self.shared.batches;
         batches.then(|| runner.digest.clone())
     }
 

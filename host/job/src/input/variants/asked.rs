@@ -55,7 +55,7 @@ impl Chosen {
             known: known_plugins(catalog.varianters()),
         })?;
         let settings = config.subset(&plugin.settings);
-        let varianter = Varianter::new(catalog, plugin, &settings).await;
+        let varianter = Varianter::new(plugin, &settings).await;
         let mut more = Attributes::new();
         more.insert("suite".into(), suite.into());
         Ok(Asked {

@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use persea_config::UserDirs;
 
 fn limits_of(name: Option<&str>, settings: &[(&str, u64)], own: &[(&str, u64)]) -> Limits {
-    let mut config = Config::load(&config::UserDirs::from_env(), &[], &[]).unwrap();
+    let mut config = Config::load(&UserDirs::from_env(), &[], &[]).unwrap();
     for (name, value) in settings {
         config.set_raw(name, *value);
     }
@@ -10,7 +11,10 @@ fn limits_of(name: Option<&str>, settings: &[(&str, u64)], own: &[(&str, u64)]) 
         .iter()
         .map(|&(name, value)| (name.to_owned(), value.into()));
     let values = own.collect();
-    let own = Own::under("persea plugin update runner.greet ", &values);
+    let own = match name {
+        Some(name) => OwnLimits::locked("runner.greet", name, &values),
+        None => OwnLimits::asked(&values),
+    };
     Limits::of(&config, World::Runner, name, &own)
 }
 
@@ -19,7 +23,7 @@ fn limits(settings: &[(&str, u64)], own: &[(&str, u64)]) -> Limits {
 }
 
 #[test]
-fn the_nearest_setting_wins() {
+fn narrowest_setting_wins() {
     let all = ("plugins.limits.memory_mb", 1);
     let world = ("plugins.runner.limits.memory_mb", 2);
     let own = ("plugins.runner.greet.limits.memory_mb", 4);
@@ -34,21 +38,21 @@ fn the_nearest_setting_wins() {
 }
 
 #[test]
-fn none_is_zero_by_mistake() {
+fn no_default_is_zero() {
     let limits = limits(&[], &[]);
     let all = [
         limits.memory as u64,
         limits.table_elements as u64,
-        limits.instances as u64,
+        limits.core_instances as u64,
         limits.call_bytes as u64,
         limits.handles as u64,
         limits.log_messages,
         limits.log_bytes,
         limits.status_messages,
         limits.status_bytes,
-        limits.output_bytes,
+        limits.report_bytes,
         limits.component_bytes,
-        limits.compile.as_secs(),
+        limits.compile_time.as_secs(),
         limits.describe.as_secs(),
         limits.compile_memory,
         limits.stack,
@@ -59,7 +63,7 @@ fn none_is_zero_by_mistake() {
 }
 
 #[test]
-fn the_time_for_an_answer_is_set_as_the_others_are() {
+fn time_for_an_answer_is_set_at_the_same_places() {
     let world = ("plugins.runner.timeout", 2);
     let own = ("plugins.runner.greet.timeout", 4);
     let seconds = |settings: &[(&str, u64)], lock: &[(&str, u64)]| {
@@ -73,81 +77,85 @@ fn the_time_for_an_answer_is_set_as_the_others_are() {
 }
 
 #[test]
-fn a_limit_is_told_with_its_value_and_the_way_out_from_where_it_is() {
+fn reached_limit_names_its_value_and_the_setting_that_raises_it() {
     let all = ("plugins.limits.memory_mb", 1);
     let world = ("plugins.runner.limits.memory_mb", 2);
     let own = ("plugins.runner.greet.limits.memory_mb", 4);
     let lock: &[(&str, u64)] = &[("memory_mb", 3)];
-    let told = |limits: Limits| {
-        let text = limits
-            .reached("memory", bytes(64 << 20), "memory_mb")
-            .to_string();
-        text.strip_prefix("its limit on memory, 64 MiB: ")
-            .unwrap()
-            .to_owned()
+    let report = |limits: Limits, mebibytes: u64| {
+        let text = limits.reached(Limit::Memory).to_string();
+        let start = format!("its limit on memory, {mebibytes} MiB: ");
+        text.strip_prefix(&start).unwrap().to_owned()
     };
+    let (in_all, in_world) = (
+        "plugins.limits.memory_mb",
+        "plugins.runner.limits.memory_mb",
+    );
+    let in_plugin = "plugins.runner.greet.limits.memory_mb";
     assert_eq!(
-        told(limits(&[all], &[])),
-        "`plugins.limits.memory_mb` raises it, or `plugins.runner.greet.limits.memory_mb` alone"
+        report(limits(&[all], &[]), 1),
+        format!("`{in_all}` raises it, or `{in_plugin}` alone")
     );
     assert_eq!(
-        told(limits(&[all, world], &[])),
-        "`plugins.runner.limits.memory_mb` raises it, or `plugins.runner.greet.limits.memory_mb` alone"
+        report(limits(&[all, world], &[]), 2),
+        format!("`{in_world}` raises it, or `{in_plugin}` alone")
     );
     assert_eq!(
-        told(limits(&[all, world], lock)),
+        report(limits(&[all, world], lock), 3),
         "`persea plugin update runner.greet --limit memory_mb=…` raises it"
     );
     assert_eq!(
-        told(limits(&[all, world, own], lock)),
-        "`plugins.runner.greet.limits.memory_mb` raises it"
+        report(limits(&[all, world, own], lock), 4),
+        format!("`{in_plugin}` raises it")
     );
-    // Before it has said its name.
+    // Until the plugin is described, its own setting cannot be named.
     assert_eq!(
-        told(limits_of(None, &[all], &[])),
-        "`plugins.limits.memory_mb` raises it, or `plugins.runner.limits.memory_mb` alone"
+        report(limits_of(None, &[all], &[]), 1),
+        format!("`{in_all}` raises it, or `{in_world}` alone")
     );
     assert_eq!(
-        told(limits_of(None, &[all, world, own], &[])),
-        "`plugins.runner.limits.memory_mb` raises it"
+        report(limits_of(None, &[all, world, own], &[]), 2),
+        format!("`{in_world}` raises it")
     );
     assert_eq!(bytes(1536), "1536 bytes");
     assert_eq!(bytes(64 << 10), "64 KiB");
 }
 
 #[test]
-fn the_time_that_is_up_is_told_with_its_way_out() {
+fn exceeded_time_names_its_value_and_the_setting_that_raises_it() {
     let own = ("plugins.runner.greet.timeout", 4);
     let lock: &[(&str, u64)] = &[("timeout", 3)];
-    let told = |limits: Limits| limits.reached_wall().to_string();
+    let report = |limits: Limits| limits.reached_wall().to_string();
     let time = "its limit on the time without a process";
     assert_eq!(
-        told(limits(&[], &[])),
+        report(limits(&[], &[])),
         format!(
-            "{time}, 600 s: `plugins.runner.timeout` raises it, or `plugins.runner.greet.timeout` alone"
+            "{time}, 600 s: `plugins.runner.timeout` raises it, or \
+             `plugins.runner.greet.timeout` alone"
         )
     );
     assert_eq!(
-        told(limits_of(None, &[], &[])),
+        report(limits_of(None, &[], &[])),
         format!("{time}, 600 s: `plugins.runner.timeout` raises it")
     );
     assert_eq!(
-        told(limits(&[], lock)),
+        report(limits(&[], lock)),
         format!("{time}, 3 s: `persea plugin update runner.greet --limit timeout=…` raises it")
     );
     assert_eq!(
-        told(limits(&[own], lock)),
+        report(limits(&[own], lock)),
         format!("{time}, 4 s: `plugins.runner.greet.timeout` raises it")
     );
 }
 
 #[test]
-fn what_is_one_for_all_is_no_plugins_own() {
-    let error = check("stack_kb", &Value::from(1)).unwrap_err();
+fn shared_limit_cannot_be_set_for_one_plugin() {
+    let error = check_limit("stack_kb", &Value::from(1)).unwrap_err();
     assert_eq!(
         error,
-        "no plugin has a limit `stack_kb` of its own, because it is one for all: the setting `plugins.limits.stack_kb`"
+        "no plugin has a limit `stack_kb` of its own, because all plugins share one: the setting \
+         `plugins.limits.stack_kb`"
     );
-    assert_eq!(check("timeout", &Value::from("5m")), Ok(()));
-    assert!(check("timeout", &Value::from("soon")).is_err());
+    assert_eq!(check_limit("timeout", &Value::from("5m")), Ok(()));
+    assert!(check_limit("timeout", &Value::from("soon")).is_err());
 }

@@ -1,10 +1,12 @@
-//! The cache of compiled code: a trust boundary, because loading an entry is as good as running it.
+//! Owns the cache of compiled code, and whether an entry may be trusted: loading an entry is as
+//! good as running it. Does not know about components or plugins.
 //!
-//! Owns who may have written an entry and whether it is what was written. Knows nothing of what is compiled or of plugins. An entry is
-//! `KEY.cwasm`, whose key names the component's bytes and the compiler; beside it `KEY.sum` has its SHA-256 and the file's identity. Both are
-//! made aside and renamed, so that hosts that run at once see all of an entry or nothing. `KEY.json` has what the host's own component says of
-//! itself, so that it needn't be asked. Nothing waits for the disk: what a machine
-//! that failed may have left is read once before it's trusted, because an identity counts until the next boot.
+//! An entry is `KEY.cwasm`; its key names the component's bytes and the compiler. `KEY.sum` has the
+//! entry's SHA-256 and the identity of its file. `KEY.json` has the description of a built-in
+//! component, which saves calling the component. Each file is written under a temporary name and
+//! then renamed, so that hosts that run at once see a whole file or none. Nothing is synced to the
+//! disk: an identity is valid until the next boot, and after it an entry is read and compared with
+//! its checksum.
 
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -14,27 +16,30 @@ use rustix::fs::OFlags;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::engine::compiler::digest;
+use crate::engine::digest::digest;
 use persea_system::private::is_own;
 
-/// What the kernel calls the time since it was booted; see random(4).
+/// The file in which the kernel names the current boot; see random(4).
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
-/// A sum's file has fewer bytes: it's some numbers.
-const SUM: u64 = 1024;
+/// The size that no file of a checksum reaches, in bytes. It has some numbers.
+const SUM_BOUND: u64 = 1024;
 
-/// A description's file has fewer bytes: it's some hundreds.
-const DESCRIPTION: u64 = 16 << 10;
+/// The size that no file of a description reaches, in bytes. It has some hundred bytes.
+const DESCRIPTION_BOUND: u64 = 16 << 10;
 
 /// A directory of compiled code that only this user can write to.
 #[derive(Debug)]
-pub(crate) struct Compiled {
+pub(crate) struct CodeCache {
     path: PathBuf,
     boot: String,
 }
 
-impl Compiled {
-    /// The cache in this directory, which is made if need be; none where it cannot be this user's alone.
+impl CodeCache {
+    /// Opens the cache in a directory, which is made if it does not exist.
+    ///
+    /// Returns none, and logs why, where the directory cannot be made or somebody else may write to
+    /// it.
     pub(crate) fn open(path: &Path) -> Option<Self> {
         let made = std::fs::DirBuilder::new()
             .recursive(true)
@@ -47,7 +52,8 @@ impl Compiled {
         let meta = path.symlink_metadata().ok()?;
         if !meta.is_dir() || !is_own(&meta) {
             tracing::warn!(
-                "compiled code is not kept: {} must belong to you, and nobody else may write to it",
+                "compiled code is not cached: {} must belong to you, and nobody else may write \
+                 to it",
                 path.display()
             );
             return None;
@@ -59,19 +65,19 @@ impl Compiled {
         })
     }
 
-    fn entry(&self, key: &str) -> PathBuf {
+    fn entry_path(&self, key: &str) -> PathBuf {
         self.path.join(format!("{key}.cwasm"))
     }
 
-    fn sum(&self, key: &str) -> PathBuf {
+    fn sum_path(&self, key: &str) -> PathBuf {
         self.path.join(format!("{key}.sum"))
     }
 
-    fn about(&self, key: &str) -> PathBuf {
+    fn description_path(&self, key: &str) -> PathBuf {
         self.path.join(format!("{key}.json"))
     }
 
-    /// What says that a file has not been written to since it was looked at: any write changes the time.
+    /// Identifies the content of a file without reading it: any write changes the time of change.
     fn identity(&self, meta: &std::fs::Metadata) -> String {
         let (size, inode) = (meta.size(), meta.ino());
         let (seconds, nanoseconds) = (meta.ctime(), meta.ctime_nsec());
@@ -80,20 +86,21 @@ impl Compiled {
 
     /// Whether there is an entry.
     pub(crate) fn has(&self, key: &str) -> bool {
-        self.entry(key).exists()
+        self.entry_path(key).exists()
     }
 
-    /// An entry, if it is there and is what was put there. One that isn't is taken away.
+    /// Loads an entry that is as the host has written it. Any other entry is removed.
     pub(crate) fn load(&self, engine: &Engine, key: &str) -> Option<Component> {
-        let entry = self.entry(key);
+        let entry = self.entry_path(key);
         let meta = entry.symlink_metadata().ok()?;
         if !meta.is_file() || !is_own(&meta) || !self.is_whole(key, &meta) {
             tracing::debug!("compiled code is not used: {}", entry.display());
             self.forget(key);
             return None;
         }
-        // SAFETY: the file is in a directory that only this user can write to, belongs to this user, nobody else may write to it, and it is, by
-        // its checksum, what this program has put there as its own output. Wasmtime checks that it was made by the same version with the same settings.
+        // SAFETY: only this user can write to the directory and to the file, and by its checksum
+        // the file is what this program has written there as its own output. Wasmtime checks that
+        // the same version with the same settings has made it.
         #[allow(unsafe_code)]
         match unsafe { Component::deserialize_file(engine, &entry) } {
             Ok(component) => Some(component),
@@ -108,10 +115,10 @@ impl Compiled {
         }
     }
 
-    /// Whether an entry is as it was written. As long as it's the same file, which nobody has written to, it isn't read for that.
+    /// Whether an entry is as it was written. The file is read only if its identity has changed.
     fn is_whole(&self, key: &str, meta: &std::fs::Metadata) -> bool {
-        let path = self.sum(key);
-        let Some(text) = read_own(&path, SUM) else {
+        let path = self.sum_path(key);
+        let Some(text) = read_own(&path, SUM_BOUND) else {
             return false;
         };
         let Some((sum, known)) = text.trim_end().split_once(' ') else {
@@ -120,48 +127,49 @@ impl Compiled {
         if known == self.identity(meta) && !self.boot.is_empty() {
             return true;
         }
-        let entry = self.entry(key);
+        let entry = self.entry_path(key);
         let same = std::fs::read(&entry).is_ok_and(|bytes| digest(&bytes) == sum);
         if same {
-            // It was copied here, say from a backup, or the machine was booted since.
+            // The file was copied here, for instance from a backup, or the machine was booted
+            // since.
             let _ = self.put(&path, format!("{sum} {}\n", self.identity(meta)).as_bytes());
         }
         same
     }
 
-    /// What a component says of itself, as it was put there.
+    /// Returns the cached description of a component, as text.
     pub(crate) fn description(&self, key: &str) -> Option<String> {
-        read_own(&self.about(key), DESCRIPTION)
+        read_own(&self.description_path(key), DESCRIPTION_BOUND)
     }
 
-    /// Puts what a component says of itself into the cache, if that can be done.
+    /// Caches the description of a component. A failure is logged only.
     pub(crate) fn store_description(&self, key: &str, text: &str) {
-        let path = self.about(key);
+        let path = self.description_path(key);
         if let Err(error) = self.put(&path, text.as_bytes()) {
-            tracing::debug!("a description is not kept: {}: {error}", path.display());
+            tracing::debug!("a description is not cached: {}: {error}", path.display());
         }
     }
 
     fn forget(&self, key: &str) {
-        // The sum first: an entry without one is no entry.
-        let _ = std::fs::remove_file(self.sum(key));
-        let _ = std::fs::remove_file(self.entry(key));
+        // The checksum goes first: an entry without checksum is never used.
+        let _ = std::fs::remove_file(self.sum_path(key));
+        let _ = std::fs::remove_file(self.entry_path(key));
     }
 
-    /// Puts compiled code into the cache, if that can be done.
+    /// Caches compiled code. A failure is logged only.
     pub(crate) fn store(&self, key: &str, code: &[u8]) {
-        let entry = self.entry(key);
+        let entry = self.entry_path(key);
         let put = || -> std::io::Result<()> {
-            // An entry is never written over, only replaced: another host may have it mapped.
+            // An entry is replaced and never written to: another host may have it mapped.
             self.put(&entry, code)?;
             let identity = self.identity(&entry.symlink_metadata()?);
             self.put(
-                &self.sum(key),
+                &self.sum_path(key),
                 format!("{} {identity}\n", digest(code)).as_bytes(),
             )
         };
         if let Err(error) = put() {
-            tracing::debug!("compiled code is not kept: {}: {error}", entry.display());
+            tracing::debug!("compiled code is not cached: {}: {error}", entry.display());
         }
     }
 
@@ -175,7 +183,7 @@ impl Compiled {
     }
 }
 
-/// The text of a file with fewer bytes than this, which only this user can have written.
+/// Reads a file that only this user can have written, and that is smaller than `bound` bytes.
 fn read_own(path: &Path, bound: u64) -> Option<String> {
     let mut options = std::fs::File::options();
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
@@ -194,7 +202,7 @@ mod tests {
     struct Case {
         dir: tempfile::TempDir,
         engine: Engine,
-        cache: Compiled,
+        cache: CodeCache,
     }
 
     fn case() -> Case {
@@ -203,23 +211,23 @@ mod tests {
         let code = engine
             .precompile_component(&wat::parse_str("(component)").unwrap())
             .unwrap();
-        let cache = Compiled::open(&dir.path().join("c")).unwrap();
+        let cache = CodeCache::open(&dir.path().join("c")).unwrap();
         cache.store("key", &code);
         Case { dir, engine, cache }
     }
 
     impl Case {
-        fn is_there(&self) -> bool {
+        fn loads(&self) -> bool {
             self.cache.load(&self.engine, "key").is_some()
         }
     }
 
     #[test]
-    fn what_was_put_is_there_until_it_is_changed() {
+    fn entry_is_loaded_until_its_file_changes() {
         let case = case();
-        assert!(case.is_there());
-        assert!(case.is_there());
-        let entry = case.cache.entry("key");
+        assert!(case.loads());
+        assert!(case.loads());
+        let entry = case.cache.entry_path("key");
         for at in [0, 100, 5000] {
             let whole = case
                 .engine
@@ -229,32 +237,32 @@ mod tests {
             let mut bytes = std::fs::read(&entry).unwrap();
             *bytes.get_mut(at).unwrap() ^= 1;
             std::fs::write(&entry, bytes).unwrap();
-            assert!(!case.is_there(), "{at}");
+            assert!(!case.loads(), "{at}");
             assert!(!entry.exists());
         }
     }
 
     #[test]
-    fn a_copy_is_as_good() {
+    fn copied_entry_is_loaded() {
         let case = case();
-        let entry = case.cache.entry("key");
+        let entry = case.cache.entry_path("key");
         let copy = case.dir.path().join("copy");
         std::fs::copy(&entry, &copy).unwrap();
         std::fs::rename(copy, &entry).unwrap();
-        assert!(case.is_there());
+        assert!(case.loads());
     }
 
     #[test]
-    fn after_a_boot_an_entry_is_read_before_it_is_trusted() {
+    fn entry_is_read_before_use_after_a_boot() {
         let mut case = case();
-        let sum = case.cache.sum("key");
+        let sum = case.cache.sum_path("key");
         let before = std::fs::read_to_string(&sum).unwrap();
         case.cache.boot = "another".to_owned();
-        assert!(case.is_there());
+        assert!(case.loads());
         let after = std::fs::read_to_string(&sum).unwrap();
         assert!(after != before && after.ends_with(" another\n"), "{after}");
-        // What a machine leaves that failed: the name and the size, and nothing written.
-        let entry = case.cache.entry("key");
+        // A machine that fails can leave a file of the right name and size without content.
+        let entry = case.cache.entry_path("key");
         let size = entry.metadata().unwrap().len();
         std::fs::write(&entry, vec![0; usize::try_from(size).unwrap()]).unwrap();
         let meta = entry.metadata().unwrap();
@@ -262,46 +270,46 @@ mod tests {
         let forged = format!("{found} {}\n", case.cache.identity(&meta));
         std::fs::write(&sum, forged).unwrap();
         case.cache.boot = "a third".to_owned();
-        assert!(!case.is_there());
+        assert!(!case.loads());
     }
 
     #[test]
-    fn what_others_can_write_or_have_named_is_not_loaded() {
+    fn entry_that_others_can_write_or_that_is_a_link_is_not_loaded() {
         let case = case();
-        let entry = case.cache.entry("key");
+        let entry = case.cache.entry_path("key");
         std::fs::set_permissions(&entry, PermissionsExt::from_mode(0o666)).unwrap();
-        assert!(!case.is_there());
-        // A link to a good one is not one.
+        assert!(!case.loads());
+        // A link to a valid entry is not an entry.
         let case = self::case();
-        let entry = case.cache.entry("key");
+        let entry = case.cache.entry_path("key");
         let away = case.dir.path().join("away");
         std::fs::rename(&entry, &away).unwrap();
         std::os::unix::fs::symlink(&away, &entry).unwrap();
-        assert!(!case.is_there());
+        assert!(!case.loads());
         assert!(away.exists());
     }
 
     #[test]
-    fn without_its_sum_or_with_a_pipe_for_one_an_entry_is_none() {
+    fn entry_without_a_checksum_file_is_not_loaded() {
         let case = case();
-        let sum = case.cache.sum("key");
+        let sum = case.cache.sum_path("key");
         std::fs::remove_file(&sum).unwrap();
-        assert!(!case.is_there());
+        assert!(!case.loads());
         let case = self::case();
-        let sum = case.cache.sum("key");
+        let sum = case.cache.sum_path("key");
         std::fs::remove_file(&sum).unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, &sum, rustix::fs::Mode::RWXU).unwrap();
-        assert!(!case.is_there());
+        assert!(!case.loads());
     }
 
     #[test]
-    fn a_directory_that_others_can_write_to_is_no_cache() {
+    fn directory_that_others_can_write_to_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c");
         std::fs::create_dir(&path).unwrap();
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o777)).unwrap();
-        assert!(Compiled::open(&path).is_none());
+        assert!(CodeCache::open(&path).is_none());
         std::os::unix::fs::symlink(dir.path(), dir.path().join("link")).unwrap();
-        assert!(Compiled::open(&dir.path().join("link")).is_none());
+        assert!(CodeCache::open(&dir.path().join("link")).is_none());
     }
 }

@@ -1,0 +1,159 @@
+//! Owns what all instances of one plugin share in a job: its label, grants, limits, and what it has
+//! used of them. Does not know about calls, or where plugins come from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::contract::convert::{Full, Room};
+use crate::engine::limits::{Limit, Limits};
+use crate::error::PluginError;
+use crate::error::reached::ReachedLimit;
+use crate::instance::environment::hidden_variables;
+use crate::instance::grants::Grants;
+use crate::instance::memory::{ByteCount, JobMemory};
+
+/// One plugin in a job, as each of its instances refers to it.
+#[derive(Debug)]
+pub(crate) struct PluginContext {
+    /// The plugin in messages: ``runner `tap` `` or ``runner `tap` (dir/tap.wasm)``.
+    pub(crate) label: String,
+    pub(crate) grants: Grants,
+    pub(crate) limits: Arc<Limits>,
+    /// The host's environment variables that the plugin's processes do not see.
+    pub(crate) hidden_variables: Vec<String>,
+    /// How often the plugin has trapped or reached a limit.
+    deaths: AtomicU64,
+    /// The host's memory that the plugin's answers take until the job ends.
+    kept: ByteCount,
+    job_memory: Arc<JobMemory>,
+}
+
+impl PluginContext {
+    pub(crate) fn new(
+        label: String,
+        grants: Grants,
+        limits: Limits,
+        job_memory: Arc<JobMemory>,
+    ) -> Self {
+        Self {
+            label,
+            hidden_variables: hidden_variables(&grants),
+            grants,
+            deaths: AtomicU64::new(0),
+            kept: ByteCount::new(limits.kept_bytes),
+            limits: Arc::new(limits),
+            job_memory,
+        }
+    }
+
+    /// Returns the host's memory that one answer of the plugin may take.
+    pub(crate) fn answer_room(&self) -> Room {
+        Room::new(self.limits.answer_bytes)
+    }
+
+    /// Reports an answer that does not fit into its room.
+    pub(crate) fn fitting<T>(&self, converted: Result<T, Full>) -> Result<T, PluginError> {
+        converted.map_err(|Full| self.end_at(self.limits.reached(Limit::AnswerBytes)))
+    }
+
+    /// Counts memory that an answer of the plugin takes until the job ends, in bytes.
+    ///
+    /// # Errors
+    /// The plugin, or all plugins together, would take more than their limit.
+    pub(crate) fn keep(&self, more: u64) -> Result<(), PluginError> {
+        if !self.kept.try_add(more) {
+            return Err(self.end_at(self.limits.reached(Limit::KeptBytes)));
+        }
+        self.job_memory
+            .add(more)
+            .map_err(|reached| self.end_at(reached))
+    }
+
+    /// Reports that an instance ends because it has reached a limit.
+    pub(crate) fn end_at(&self, reached: ReachedLimit) -> PluginError {
+        self.record_death();
+        PluginError::Limit {
+            plugin: self.label.clone(),
+            reached: Box::new(reached),
+        }
+    }
+
+    /// Checks that the host may still call the plugin in this job.
+    ///
+    /// # Errors
+    /// The plugin has trapped or reached limits too often.
+    pub(crate) fn check_alive(&self) -> Result<(), PluginError> {
+        if self.deaths.load(Ordering::Relaxed) < self.limits.deaths {
+            return Ok(());
+        }
+        Err(PluginError::Poisoned {
+            plugin: self.label.clone(),
+            reached: Box::new(self.limits.reached(Limit::Deaths)),
+        })
+    }
+
+    /// Counts an instance that has ended by the plugin's own fault. Logs once that the plugin is
+    /// not called any more.
+    pub(crate) fn record_death(&self) {
+        let deaths = self.deaths.fetch_add(1, Ordering::Relaxed) + 1;
+        if deaths == self.limits.deaths
+            && let Err(error) = self.check_alive()
+        {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::contract::world::World;
+    use crate::engine::limits::OwnLimits;
+    use persea_config::{Config, UserDirs, settings};
+
+    #[test]
+    fn plugin_that_dies_too_often_is_not_called_again() {
+        let mut config = Config::load(&UserDirs::from_env(), &[], &[]).unwrap();
+        config.set_option(settings::PLUGINS_LIMITS_DEATHS, 2);
+        let limits = Limits::of(&config, World::Runner, Some("x"), &OwnLimits::none());
+        let memory = Arc::new(JobMemory::new(&config));
+        let context = PluginContext::new("runner `x`".into(), Grants::default(), limits, memory);
+        assert!(context.check_alive().is_ok());
+        context.record_death();
+        assert!(context.check_alive().is_ok());
+        context.record_death();
+        assert_eq!(
+            context.check_alive().unwrap_err().to_string(),
+            "runner `x` is not asked again in this job: it has reached its limit on deaths in one \
+             job, 2: `plugins.limits.deaths` raises it, or `plugins.runner.x.limits.deaths` alone"
+        );
+    }
+
+    #[test]
+    fn kept_answers_are_limited_for_each_plugin_and_for_the_job() {
+        let mut config = Config::load(&UserDirs::from_env(), &[], &[]).unwrap();
+        config.set_option(settings::PLUGINS_LIMITS_ANSWERS_MB, 2);
+        config.set_option(settings::RUN_PLAN_MB, 3);
+        let memory = Arc::new(JobMemory::new(&config));
+        let context = |name: &str| {
+            let limits = Limits::of(&config, World::Resolver, Some(name), &OwnLimits::none());
+            let label = format!("resolver `{name}`");
+            PluginContext::new(label, Grants::default(), limits, Arc::clone(&memory))
+        };
+        let (one, other) = (context("one"), context("other"));
+        assert!(one.keep(2 << 20).is_ok());
+        assert_eq!(
+            one.keep(1).unwrap_err().to_string(),
+            "resolver `one` has reached its limit on the memory that its answers take in one job, \
+             2 MiB: `plugins.limits.answers_mb` raises it, or \
+             `plugins.resolver.one.limits.answers_mb` alone"
+        );
+        assert!(other.keep(1 << 20).is_ok());
+        assert_eq!(
+            other.keep(1).unwrap_err().to_string(),
+            "resolver `other` has reached its limit on the memory that the tasks of one job take, \
+             3 MiB: `run.plan_mb` raises it"
+        );
+    }
+}

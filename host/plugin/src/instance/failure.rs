@@ -1,0 +1,125 @@
+//! Owns how a call into a plugin that does not return an answer is reported: as the plugin's error,
+//! its panic, the limit that it has reached, or the trap with the functions around it.
+
+use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
+
+use crate::contract::bindings::types;
+use crate::engine::limits::Limit;
+use crate::error::PluginError;
+use crate::error::reached::ReachedLimit;
+use crate::instance::context::PluginContext;
+use crate::instance::state::InstanceState;
+use persea_model::names::shortened;
+
+/// The most functions of a backtrace in a report.
+const FRAMES: usize = 5;
+
+/// The longest code of a plugin's error in a report, in bytes.
+const CODE: usize = 64;
+
+/// The longest message of a plugin in a report, in bytes.
+pub(crate) const MESSAGE: usize = 2000;
+
+/// Returns the answer of a call, or reports why there is none.
+pub(crate) fn answer<T>(
+    context: &PluginContext,
+    store: &mut Store<InstanceState>,
+    called: wasmtime::Result<Result<T, types::Error>>,
+) -> Result<T, PluginError> {
+    match called {
+        Ok(answer) => {
+            store.data_mut().log_output();
+            answer.map_err(|error| answered_error(&context.label, error))
+        }
+        Err(error) => Err(failure(context, store, &error)),
+    }
+}
+
+/// Reports the error that a plugin has answered.
+pub(crate) fn answered_error(plugin: &str, error: types::Error) -> PluginError {
+    PluginError::Answer {
+        plugin: plugin.to_owned(),
+        code: shortened(error.code, CODE),
+        message: shortened(error.message, MESSAGE),
+    }
+}
+
+/// Reports why a call into a plugin has not returned. The instance cannot be called again.
+pub(crate) fn failure(
+    context: &PluginContext,
+    store: &mut Store<InstanceState>,
+    error: &wasmtime::Error,
+) -> PluginError {
+    context.record_death();
+    let state = store.data_mut();
+    state.log_output();
+    if state.panic.is_none()
+        && let Some(reached) = reached(state, context, error)
+    {
+        return PluginError::Limit {
+            plugin: context.label.clone(),
+            reached: Box::new(reached),
+        };
+    }
+    let mut message = if let Some(panic) = &state.panic {
+        let (location, message) = (panic.location.clone(), panic.message.clone());
+        let message = shortened(message, MESSAGE);
+        format!("it panicked at {}: {message}", shortened(location, MESSAGE))
+    } else if let Some(trap) = error.downcast_ref::<Trap>() {
+        trap.to_string()
+    } else {
+        error.root_cause().to_string()
+    };
+    // A panic has its location, and the functions would be those that report a panic.
+    if state.panic.is_none()
+        && let Some(backtrace) = error.downcast_ref::<WasmBacktrace>()
+    {
+        let names: Vec<String> = backtrace
+            .frames()
+            .iter()
+            .filter_map(frame)
+            .take(FRAMES)
+            .collect();
+        if !names.is_empty() {
+            message.push_str(&format!(" (in {})", names.join(", called by ")));
+        }
+    }
+    PluginError::Trap {
+        plugin: context.label.clone(),
+        message,
+    }
+}
+
+/// Formats a function of a backtrace, with its source line if the component has that.
+fn frame(frame: &FrameInfo) -> Option<String> {
+    let name = format!("{:#}", rustc_demangle::demangle(frame.func_name()?));
+    let line = frame.symbols().iter().find_map(|symbol| {
+        let line = symbol.line()?;
+        Some(format!("{name} at {}:{line}", symbol.file()?))
+    });
+    Some(shortened(line.unwrap_or(name), MESSAGE))
+}
+
+/// Returns the limit that has ended an instance, if it was one.
+fn reached(
+    state: &mut InstanceState,
+    context: &PluginContext,
+    error: &wasmtime::Error,
+) -> Option<ReachedLimit> {
+    let limits = &context.limits;
+    if let Some(reached) = state.usage.reached.take() {
+        return Some(reached);
+    }
+    if let Some(Trap::StackOverflow) = error.downcast_ref() {
+        return Some(limits.reached_stack());
+    }
+    // Wasmtime has no public types for these errors.
+    let text = error.root_cause().to_string();
+    if text.contains("fuel allocated for hostcalls") {
+        Some(limits.reached(Limit::CallBytes))
+    } else if text.contains("handles") && text.contains("limit") {
+        Some(limits.reached(Limit::Handles))
+    } else {
+        None
+    }
+}

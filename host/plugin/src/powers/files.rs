@@ -1,0 +1,54 @@
+//! Owns how powers read files of others: bounded pieces, checked names, errors of the contract.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+
+use crate::contract::bindings::types::Error;
+use crate::contract::convert::{error, io_error};
+use persea_model::names::is_artifact_name;
+
+/// The longest piece that one call reads or writes, in bytes: 1 MiB.
+pub(crate) const PIECE: u32 = 1 << 20;
+
+/// Reads up to `length` bytes of an ordinary file from `offset`; fewer only at the file's end, and
+/// at most [`PIECE`].
+pub(crate) fn read_at(file: &File, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+    let size = file.metadata()?.len();
+    let length = u64::from(length.min(PIECE)).min(size.saturating_sub(offset));
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Checks that a name from a plugin can be the name of a task's file.
+pub(crate) fn checked_name(name: &str) -> Result<&str, Error> {
+    if is_artifact_name(name) {
+        return Ok(name);
+    }
+    Err(error(
+        "invalid",
+        format!(
+            "{name:?} cannot be the name of a file of a task: it must be one plain path component \
+             that does not begin with a dot"
+        ),
+    ))
+}
+
+/// Returns the contract's error for a file of a task, which is `invalid` if the name belongs to
+/// something that is not a file.
+pub(crate) fn file_error(name: &str, failure: &io::Error) -> Error {
+    match failure.kind() {
+        io::ErrorKind::InvalidInput => error("invalid", format!("{name}: {failure}")),
+        _ => io_error(name, failure),
+    }
+}

@@ -1,0 +1,33 @@
+//! Owns the call in which a plugin of any world describes itself.
+
+use wasmtime::Store;
+use wasmtime::component::InstancePre;
+
+use super::bindings::described::DescribedPre;
+use crate::contract::description::Description;
+use crate::error::PluginError;
+use crate::instance::call::call_in_time;
+use crate::instance::context::PluginContext;
+use crate::instance::failure::failure;
+use crate::instance::state::InstanceState;
+
+/// Asks a component for its description, in an instance of its own.
+pub(crate) async fn describe(
+    context: &PluginContext,
+    mut store: Store<InstanceState>,
+    component: InstancePre<InstanceState>,
+) -> Result<Description, PluginError> {
+    let component = DescribedPre::new(component)
+        .map_err(|error| PluginError::cannot_load(&context.label, &error))?;
+    let answer = call_in_time(context, async {
+        let instance = component.instantiate_async(&mut store).await?;
+        let calls = instance.persea_plugin_plugin();
+        calls.call_describe(&mut store).await
+    });
+    match answer.await? {
+        Ok(description) => {
+            context.fitting(Description::new(description, &mut context.answer_room()))
+        }
+        Err(error) => Err(failure(context, &mut store, &error)),
+    }
+}

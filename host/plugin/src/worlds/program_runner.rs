@@ -1,0 +1,77 @@
+//! The adapter for world `program-runner`: one call names the program of a task, and another one,
+//! of this or another instance, judges its end. No instance is in use while the program runs.
+
+use std::sync::Arc;
+
+use super::bindings::program_runner::exports::persea::plugin::run_program::{Command, Exit};
+use super::program_instances::ProgramInstances;
+use crate::contract::bindings::types;
+use crate::contract::convert;
+use crate::error::PluginError;
+use crate::instance::call::call_in_time;
+use crate::instance::context::PluginContext;
+use crate::powers::process::run_to_end;
+use crate::powers::task::{Starting, TaskHost, TaskPower};
+use crate::worlds::plugin::Plugin;
+use persea_model::Outcome;
+
+/// The most commands that a runner may name for one task.
+const MOST_COMMANDS: usize = 16;
+
+impl Plugin {
+    /// Runs a task of a program runner, as [`Plugin::run`].
+    pub(super) async fn run_program(
+        &self,
+        instances: &ProgramInstances,
+        task: &types::Task,
+        host: &Arc<dyn TaskHost>,
+    ) -> Result<Outcome, PluginError> {
+        let context = &self.context;
+        let commands = {
+            let mut instance = instances.take(&self.runtime, context, host).await?;
+            let calls = instance.runner.persea_plugin_run_program();
+            let call = calls.call_commands(&mut instance.store, task);
+            let called = call_in_time(context, call).await?;
+            instances.put_back(context, instance, called)?
+        };
+        let end = run_first(context, &**host, commands).await?;
+        let mut instance = instances.take(&self.runtime, context, host).await?;
+        let power = TaskPower::new(Arc::clone(host), &context.limits, Starting::ProgramHasRun);
+        instance.store.data_mut().give(power);
+        let calls = instance.runner.persea_plugin_run_program();
+        let call = calls.call_judge(&mut instance.store, task, end.as_ref());
+        let called = call_in_time(context, call).await?;
+        let outcome = instances.put_back(context, instance, called)?;
+        context.fitting(convert::outcome(outcome, &mut context.answer_room()))
+    }
+}
+
+/// Runs the first command whose program exists. If none does, the error is that of the last
+/// command.
+async fn run_first(
+    context: &PluginContext,
+    host: &dyn TaskHost,
+    commands: Vec<Command>,
+) -> Result<Result<Exit, types::Error>, PluginError> {
+    let refuse = |count: usize| PluginError::Answer {
+        plugin: context.label.clone(),
+        code: "invalid".to_owned(),
+        message: format!(
+            "it has named {count} commands for this task, and can name 1 to {MOST_COMMANDS}"
+        ),
+    };
+    let count = commands.len();
+    if count > MOST_COMMANDS {
+        return Err(refuse(count));
+    }
+    let mut last = None;
+    for command in commands {
+        let end = run_to_end(context, host, command).await;
+        let exists = !end.as_ref().is_err_and(|error| error.code == "not-found");
+        last = Some(end);
+        if exists {
+            break;
+        }
+    }
+    last.ok_or_else(|| refuse(count))
+}

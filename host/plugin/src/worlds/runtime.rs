@@ -1,0 +1,163 @@
+//! Owns what all plugins of a job share: the engine, the threads, and what powers act on (the
+//! project, downloads, caches). Makes linked components and stores from it. Does not know which
+//! plugins there are.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+use wasmtime::Store;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use crate::engine::compiler::Compiler;
+use crate::error::PluginError;
+use crate::instance::context::PluginContext;
+use crate::instance::log::{Log, write_to_host_log};
+use crate::instance::memory::JobMemory;
+use crate::instance::state::InstanceState;
+use crate::instance::workers::Workers;
+use crate::powers;
+use crate::powers::cache::CachePower;
+use crate::powers::fetch::{FetchPower, HOSTS};
+use crate::powers::task::{Starting, TaskHost, TaskPower};
+use crate::powers::workspace::{DIRECTORIES, Views, WHOLE_PROJECT, Workspace, views};
+use crate::trust::manifest::Manifest;
+use crate::trust::provenance::Trust;
+use persea_config::Config;
+use persea_download::Downloads;
+use persea_system::private::is_own;
+
+/// What all plugins of a job share.
+pub(crate) struct Runtime {
+    pub(crate) compiler: Compiler,
+    pub(crate) workers: Workers,
+    /// The memory that the job's tasks take, whichever plugins have made them.
+    pub(crate) memory: Arc<JobMemory>,
+    project: Dir,
+    project_path: Arc<Path>,
+    /// The view of plugins that may read the whole project.
+    whole_project: Views,
+    downloads: Arc<Downloads>,
+    /// The directory that has a directory for each plugin with the power `cache`.
+    plugin_caches: Option<PathBuf>,
+}
+
+/// Returns where plugins keep files from job to job; none if somebody else may write there.
+fn plugin_caches(cache: &Path) -> Option<PathBuf> {
+    let path = cache.join("plugins");
+    match path.symlink_metadata() {
+        Ok(meta) if !meta.is_dir() || !is_own(&meta) => {
+            tracing::warn!(
+                "plugins keep nothing from job to job: {} must belong to you, and nobody else may \
+                 write to it",
+                path.display()
+            );
+            None
+        }
+        _ => Some(path),
+    }
+}
+
+impl Runtime {
+    /// `project` is the project's directory. `cache` is where files are kept from job to job.
+    pub(crate) fn new(
+        config: &Config,
+        compiler: Compiler,
+        project: &Path,
+        cache: Option<&Path>,
+    ) -> Result<Self, PluginError> {
+        let project_path: Arc<Path> = project.into();
+        let opened = Dir::open_ambient_dir(project, cap_std::ambient_authority());
+        let project = opened.map_err(|source| PluginError::Read {
+            path: project.to_path_buf(),
+            source,
+        })?;
+        Ok(Self {
+            compiler,
+            workers: Workers::default(),
+            memory: Arc::new(JobMemory::new(config)),
+            whole_project: views(&project, &[WHOLE_PROJECT.to_owned()]).into(),
+            project,
+            downloads: Arc::new(Downloads::new(config, cache, &project_path)),
+            plugin_caches: cache.and_then(plugin_caches),
+            project_path,
+        })
+    }
+
+    /// Links a component to the powers that it imports, and no others.
+    pub(crate) fn link(
+        &self,
+        plugin: &str,
+        manifest: &Manifest,
+        component: &Component,
+    ) -> Result<InstancePre<InstanceState>, PluginError> {
+        let imports: Vec<_> = manifest.imports().collect();
+        let link = || {
+            let mut linker = Linker::new(&self.compiler.engine);
+            powers::link(&mut linker, &imports)?;
+            linker.instantiate_pre(component)
+        };
+        link().map_err(|error| PluginError::cannot_load(plugin, &error))
+    }
+
+    /// Makes a store whose messages go to the host's log.
+    pub(crate) fn store(&self, context: &Arc<PluginContext>) -> Store<InstanceState> {
+        let label = context.label.clone();
+        let target =
+            Box::new(move |level, message: &str| write_to_host_log(&label, level, message));
+        self.store_with_log(context, Log::new(target, &context.limits))
+    }
+
+    /// Makes a store with this log.
+    pub(crate) fn store_with_log(
+        &self,
+        context: &Arc<PluginContext>,
+        log: Log,
+    ) -> Store<InstanceState> {
+        InstanceState::store(&self.compiler.engine, context, log)
+    }
+
+    /// Makes a store for an instance that acts on a task. Its messages go to the task's log.
+    pub(crate) fn task_store(
+        &self,
+        context: &Arc<PluginContext>,
+        host: Arc<dyn TaskHost>,
+    ) -> Store<InstanceState> {
+        let mut store = self.store_with_log(context, task_log(context, &host));
+        let power = TaskPower::new(host, &context.limits, Starting::Allowed);
+        store.data_mut().give(power);
+        store
+    }
+
+    /// Returns what a plugin sees of the project.
+    pub(crate) fn workspace(&self, context: &PluginContext) -> Workspace {
+        let views = match context.grants.of(&DIRECTORIES) {
+            [all] if all == WHOLE_PROJECT => Arc::clone(&self.whole_project),
+            parts => views(&self.project, parts).into(),
+        };
+        Workspace::new(views, Arc::clone(&self.project_path))
+    }
+
+    /// Returns the downloads that a plugin may ask for.
+    pub(crate) fn downloads(&self, trust: Trust, context: &PluginContext) -> FetchPower {
+        FetchPower::new(match trust {
+            Trust::BuiltIn => Arc::clone(&self.downloads),
+            Trust::Locked | Trust::Unlocked => {
+                Arc::new(self.downloads.only_from(context.grants.of(&HOSTS)))
+            }
+        })
+    }
+
+    /// Returns the cache with this name; none where nothing is kept from job to job.
+    pub(crate) fn cache(&self, name: &str) -> Option<CachePower> {
+        let directory = self.plugin_caches.as_ref()?;
+        Some(CachePower::new(directory.join(name)))
+    }
+}
+
+/// Returns a log that writes to the log of a task.
+pub(crate) fn task_log(context: &PluginContext, host: &Arc<dyn TaskHost>) -> Log {
+    let host = Arc::clone(host);
+    let target = Box::new(move |level, message: &str| host.log(level, message));
+    Log::new(target, &context.limits)
+}
