@@ -63,8 +63,8 @@ fn room_imports_only_rooms_below_it() {
     }
 }
 
-/// The modules that a module uses, as paths such as `engine/limits`. `crate::a::b::Item` is the deepest
-/// of these modules that there is.
+/// The modules that a module uses, as paths such as `engine/limits`. `crate::a::b::Item` is the
+/// deepest of these modules that there is.
 fn used(module: &str, text: &str, modules: &BTreeMap<String, String>) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     // The file of a room uses the modules that it declares.

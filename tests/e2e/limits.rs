@@ -50,8 +50,8 @@ fn lock_holds_the_limits_of_a_plugin() {
     assert_stderr(
         &limit("stack_kb=48").code(4),
         &[
-            "no plugin has a limit `stack_kb` of its own, because all plugins share one: the setting \
-             `plugins.limits.stack_kb`",
+            "no plugin has a limit `stack_kb` of its own, because all plugins share one: the \
+             setting `plugins.limits.stack_kb`",
         ],
     );
 }
