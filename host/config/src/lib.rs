@@ -138,6 +138,9 @@ pub struct Config {
     foreign: Option<Box<Foreign>>,
 }
 
+/// Settings by name, as a file has them: an object for each table.
+pub type Settings = serde_json::Map<String, Value>;
+
 /// The most values, lists and tables that a TOML file of at most 1 MiB may have, and a larger one. Each takes up to 900 bytes of memory.
 const MOST_VALUES: [usize; 2] = [100_000, 500_000];
 
@@ -342,7 +345,7 @@ impl Config {
     }
 
     /// Tables are paths, everything else is a value.
-    fn merge(&mut self, prefix: &str, object: Attributes, origin: &Origin) {
+    fn merge(&mut self, prefix: &str, object: Settings, origin: &Origin) {
         for (key, value) in object {
             let name = if prefix.is_empty() {
                 key
@@ -431,7 +434,7 @@ impl Config {
     pub fn subset(&self, names: &[String]) -> Attributes {
         names
             .iter()
-            .filter_map(|name| Some((name.clone(), self.declared(name)?.0.clone())))
+            .filter_map(|name| Some((name.clone(), self.declared(name)?.0.clone().into())))
             .collect()
     }
 

@@ -159,7 +159,7 @@ impl Config {
     }
 
     /// Takes the settings of a job file: over all other files, and below environment and command line.
-    pub fn take(&mut self, path: &Path, settings: persea_model::Attributes) {
+    pub fn take(&mut self, path: &Path, settings: crate::Settings) {
         let mut own = Self::default();
         own.merge("", settings, &Origin::Project(path.to_path_buf()));
         self.adopt(own);

@@ -251,7 +251,7 @@ impl Job {
             shuffle_seed: plan.shuffle_seed,
             settings: config
                 .iter()
-                .map(|(name, value, _)| (name.to_owned(), value.clone()))
+                .map(|(name, value, _)| (name.to_owned(), value.clone().into()))
                 .collect::<Attributes>(),
         };
         journal.record(None, &Event::JobStarted(Cow::Borrowed(&started)))?;

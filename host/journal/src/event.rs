@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use persea_model::{Attributes, Requirement, Runnable, Scope, Status, Tally};
+use persea_model::{Attribute, Attributes, Requirement, Runnable, Scope, Status, Tally};
 
 /// The job has begun: the first line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub struct TaskFinished {
     pub suite: Option<String>,
     /// The variant that it was run with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<serde_json::Value>,
+    pub variant: Option<Attribute>,
     /// What the runner wrote on its whiteboard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whiteboard: Option<String>,

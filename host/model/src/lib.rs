@@ -5,6 +5,8 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+pub mod attributes;
+pub mod canonical;
 pub mod names;
 mod spawner;
 pub mod weight;
@@ -13,12 +15,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
+pub use attributes::{Attribute, Attributes};
 pub use spawner::SpawnerKind;
-
-/// Open data by name, as a JSON object.
-pub type Attributes = Map<String, Value>;
 
 /// How deep lists and objects may be within each other in open data. The journal's lines hold them some levels deeper, and are read as
 /// JSON that may have 128.
@@ -36,7 +35,7 @@ pub struct Requirement {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
     /// Everything else that was declared.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub kwargs: Attributes,
 }
 
@@ -79,7 +78,7 @@ pub struct Runnable {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
     /// Keyword arguments, in the words of the kind.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub kwargs: Attributes,
     /// Changes to the environment variables: a value sets one, none removes it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -94,7 +93,7 @@ pub struct Runnable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identifier: Option<String>,
     /// Open data: `variant`, `config`, `timeout`.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub more: Attributes,
 }
 
@@ -114,7 +113,7 @@ impl Runnable {
 
     /// The suite that it belongs to.
     pub fn suite(&self) -> Option<&str> {
-        self.more.get("suite").and_then(Value::as_str)
+        self.more.get("suite").and_then(Attribute::as_str)
     }
 }
 

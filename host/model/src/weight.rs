@@ -1,15 +1,18 @@
-//! What open data takes in the host's memory: an estimate that is never far below the truth. Owns the arithmetic. Does not know about where
-//! data comes from, or how much there may be.
+//! Owns the weight of open data: what a plugin's answer or a line of a journal would take in the
+//! host's memory if all of it were read into a tree. The host keeps lists and objects as text and
+//! reads only some, so it takes less: the weight is the worst case. Does not know about where data
+//! comes from, or how much there may be.
 //!
-//! A byte of JSON can become 95 bytes here: the object in `{"":0},` is seven bytes long, and a map of one entry is a node with room for
-//! eleven. The sizes are those of serde_json's `Value` and of the standard library's `BTreeMap` on 64-bit machines.
+//! A byte of JSON can become 95 bytes in a tree: the object in `{"":0},` is seven bytes long, and a
+//! map of one entry is a node with room for eleven. The sizes are those of serde_json's `Value` and
+//! of the standard library's `BTreeMap` on 64-bit machines.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use crate::{Attributes, Requirement, Runnable};
+use crate::{Attribute, Attributes, Requirement, Runnable};
 
 /// A value where it stands in a list, whose room is doubled when it is full.
 const ITEM: u64 = 2 * size_of::<Value>() as u64;
@@ -40,16 +43,15 @@ fn optional(one: Option<&String>) -> u64 {
     one.map_or(0, |one| text(one))
 }
 
-/// What a value holds, without the value itself.
-pub fn of_value(value: &Value) -> u64 {
+/// What a value holds once it is read, without the value itself.
+pub fn of_attribute(value: &Attribute) -> u64 {
     match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(one) => text(one),
-        Value::Array(items) => {
-            let held = items.iter().map(|item| of_value(item) + ITEM);
-            held.sum::<u64>() + ALLOCATION
+        Attribute::Null | Attribute::Boolean(_) | Attribute::Number(_) => 0,
+        Attribute::Text(one) => text(one),
+        Attribute::Json(json) => {
+            let weight = of_json(json.as_str().as_bytes(), u64::MAX);
+            weight.ok().flatten().unwrap_or_default()
         }
-        Value::Object(members) => of_attributes(members),
     }
 }
 
@@ -57,14 +59,14 @@ pub fn of_value(value: &Value) -> u64 {
 pub fn of_attributes(attributes: &Attributes) -> u64 {
     let members = attributes.iter().enumerate();
     members
-        .map(|(place, (name, value))| of_member(place == 0, name, value))
+        .map(|(place, (name, value))| of_member(place == 0, name) + of_attribute(value))
         .sum()
 }
 
-/// What a further member of an object takes, or its first.
-pub fn of_member(is_first: bool, name: &str, value: &Value) -> u64 {
+/// What a further member of an object takes, or its first, without what its value holds.
+pub fn of_member(is_first: bool, name: &str) -> u64 {
     let map = if is_first { MAP } else { 0 };
-    map + ENTRY + text(name) + of_value(value)
+    map + ENTRY + text(name)
 }
 
 /// A requirement with what it holds, but for its open data.
@@ -105,7 +107,7 @@ pub fn of_runnable(runnable: &Runnable) -> u64 {
     of_bare_runnable(runnable) + open + required.sum::<u64>()
 }
 
-/// What JSON becomes when it is read as a [`Value`]; none where that is more than `most`, which is found out without building it.
+/// The weight of JSON, found without building a tree; none where that is more than `most`.
 ///
 /// # Errors
 /// The text is no JSON.
@@ -216,7 +218,7 @@ impl<'de> Visitor<'de> for &mut Scale {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
@@ -245,7 +247,24 @@ mod tests {
         }
     }
 
-    fn any_json() -> impl Strategy<Value = Value> {
+    /// What a tree holds, without its root.
+    fn of_value(value: &Value) -> u64 {
+        match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(one) => text(one),
+            Value::Array(items) => {
+                let held = items.iter().map(|item| of_value(item) + ITEM);
+                held.sum::<u64>() + ALLOCATION
+            }
+            Value::Object(members) => {
+                let held = members.iter().enumerate();
+                held.map(|(place, (name, value))| of_member(place == 0, name) + of_value(value))
+                    .sum()
+            }
+        }
+    }
+
+    pub(crate) fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -265,6 +284,7 @@ mod tests {
         fn json_weighs_what_its_value_does(value in any_json()) {
             let weight = of_json(value.to_string().as_bytes(), u64::MAX).unwrap();
             prop_assert_eq!(weight, Some(of_value(&value)));
+            prop_assert_eq!(weight, Some(of_attribute(&value.into())));
         }
     }
 }

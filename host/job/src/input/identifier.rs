@@ -1,8 +1,6 @@
 //! Owns the identifier of a runnable: the name that people know it by.
 
-use serde_json::Value;
-
-use persea_model::Runnable;
+use persea_model::{Attribute, Runnable};
 
 /// The identifier of a runnable by a format such as `{uri}` or `{args[0]}`, with the fields of Avocado's
 /// `runner.identifier_format`. A field that the runnable lacks is left empty.
@@ -55,9 +53,9 @@ pub(crate) fn identifier(format: &str, runnable: &Runnable) -> String {
     name
 }
 
-fn plain(value: &Value) -> String {
+fn plain(value: &Attribute) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Attribute::Text(text) => text.clone(),
         other => other.to_string(),
     }
 }

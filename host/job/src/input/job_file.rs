@@ -5,19 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
-
 use crate::input::own_settings;
 use crate::input::provenance::Makers;
 use crate::input::resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
 use crate::input::variants::{Maker, Variants, VariantsError};
-use persea_config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, parse};
+use persea_config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, Settings, parse};
 use persea_model::names::printable;
 use persea_model::weight;
-use persea_model::{Attributes, Requirement, Runnable};
+use persea_model::{Attribute, Attributes, Requirement, Runnable};
 use persea_plugin::{Catalog, ReachedLimit};
 use persea_system::small_file::{self, JOB_FILE};
+use serde::Deserialize;
 
 /// What is wrong with a job file.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +83,7 @@ pub struct JobFile {
 #[serde(deny_unknown_fields)]
 struct Content {
     #[serde(default)]
-    settings: Attributes,
+    settings: Settings,
     /// Of every task.
     #[serde(default)]
     requirements: Vec<Need>,
@@ -124,7 +122,7 @@ struct Conditions {
     mutexes: Vec<String>,
     #[serde(default)]
     resources: BTreeMap<String, u64>,
-    timeout: Option<Value>,
+    timeout: Option<Attribute>,
 }
 
 /// A requirement, written as Avocado writes a dependency.
@@ -294,8 +292,8 @@ impl JobFile {
         let mut requirements = self.requirements_of(suite);
         requirements.append(&mut runnable.requirements);
         runnable.requirements = requirements;
-        let name = Value::from(suite.name.clone());
-        runnable.more.insert("suite".into(), name);
+        let name = suite.name.clone();
+        runnable.more.insert("suite".into(), name.into());
         suite.conditions.add_to(&mut runnable.more);
         runnable
     }
@@ -356,14 +354,19 @@ impl Conditions {
         ];
         for (key, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
             // What is no list is refused where it is read.
-            if let Value::Array(own) = more.entry(key).or_insert_with(|| json!([])) {
-                own.extend(names.iter().cloned().map(Value::from));
+            let own = more.get(key).map_or(Some(Vec::new()), Attribute::items);
+            if let Some(mut own) = own {
+                own.extend(names.iter().cloned().map(Attribute::from));
+                more.insert(key.into(), own.into());
             }
         }
-        for (name, amount) in &self.resources {
-            if let Value::Object(own) = more.entry("resources").or_insert_with(|| json!({})) {
+        let own = more.get("resources");
+        let own = own.map_or(Some(Attributes::new()), Attribute::members);
+        if let Some(mut own) = own.filter(|_| !self.resources.is_empty()) {
+            for (name, amount) in &self.resources {
                 own.entry(name.clone()).or_insert_with(|| (*amount).into());
             }
+            more.insert("resources".into(), own.into());
         }
         if let Some(timeout) = &self.timeout
             && !own_settings::has_timeout(more)

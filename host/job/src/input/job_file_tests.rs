@@ -98,7 +98,7 @@ proptest! {
         prop_assert_eq!(runnable.uri, Some(uri));
         prop_assert_eq!(runnable.args, [arg]);
         prop_assert_eq!(runnable.env, [("A".to_owned(), Some(variable))]);
-        prop_assert_eq!(runnable.more.get("needs").unwrap(), &json!([own, suites].concat()));
+        prop_assert_eq!(runnable.more.get("needs").unwrap(), &Attribute::from([own, suites].concat()));
         prop_assert_eq!(runnable.more.get("suite").unwrap(), "s");
     }
 }

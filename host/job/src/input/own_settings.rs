@@ -4,11 +4,9 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use persea_config::settings;
 use persea_config::{Config, Origin, Shape, duration, is_known};
-use persea_model::Attributes;
+use persea_model::{Attribute, Attributes};
 use persea_plugin::Plugin;
 
 /// The runnable's own time-out, which comes before its `config`.
@@ -57,12 +55,13 @@ impl TaskTimes {
 
 /// The time-out of a runnable's own. 0 is none: that of the job counts.
 fn timeout(more: &Attributes) -> Option<Duration> {
-    let own = more.get(TIMEOUT).or_else(|| configured(more, RUNNING));
-    own.and_then(duration).filter(|timeout| !timeout.is_zero())
+    let own = more.get(TIMEOUT).map(Attribute::to_scalar);
+    let own = own.unwrap_or_else(|| configured(more, RUNNING)?.to_scalar());
+    duration(&own?).filter(|timeout| !timeout.is_zero())
 }
 
-fn configured<'a>(more: &'a Attributes, name: &str) -> Option<&'a Value> {
-    more.get(CONFIG)?.get(name)
+fn configured(more: &Attributes, name: &str) -> Option<Attribute> {
+    more.get(CONFIG)?.member(name)
 }
 
 /// Whether a runnable has a time-out of its own, in one form or the other.
@@ -71,8 +70,8 @@ pub(crate) fn has_timeout(more: &Attributes) -> bool {
 }
 
 /// How a runnable wants to be named, in place of the job's `runner.identifier_format`.
-pub(crate) fn identifier_format(more: &Attributes) -> Option<&str> {
-    configured(more, IDENTIFIER)?.as_str()
+pub(crate) fn identifier_format(more: &Attributes) -> Option<String> {
+    configured(more, IDENTIFIER)?.into_text()
 }
 
 /// The settings for a task: those of the job, and over them those of its own that its runner declares.
@@ -81,13 +80,13 @@ pub(crate) fn settings<'a>(
     job: &'a Attributes,
     runner: &Plugin,
 ) -> Cow<'a, Attributes> {
-    let Some(own) = more.get(CONFIG).and_then(Value::as_object) else {
+    let Some(own) = more.get(CONFIG).and_then(Attribute::members) else {
         return Cow::Borrowed(job);
     };
     let mut settings = job.clone();
     for (name, value) in own {
-        if runner.settings.contains(name) {
-            settings.insert(name.clone(), value.clone());
+        if runner.settings.contains(&name) {
+            settings.insert(name, value);
         }
     }
     Cow::Owned(settings)
@@ -102,15 +101,12 @@ pub(crate) fn check(more: &Attributes) -> Result<(), String> {
         fits(TIMEOUT, Shape::Duration, timeout)?;
     }
     let own = match more.get(CONFIG) {
-        None | Some(Value::Null) => return Ok(()),
-        Some(Value::Object(own)) => own,
-        Some(other) => {
-            return Err(format!(
-                "`{CONFIG}`: expected settings by their names, found `{other}`"
-            ));
-        }
+        None | Some(Attribute::Null) => return Ok(()),
+        Some(found) => found.members().ok_or_else(|| {
+            format!("`{CONFIG}`: expected settings by their names, found `{found}`")
+        })?,
     };
-    for (name, value) in own {
+    for (name, value) in &own {
         match ALLOWED.iter().find(|(allowed, _)| allowed == name) {
             Some((_, shape)) => fits(name, *shape, value)?,
             None if is_known(name) => {
@@ -124,8 +120,9 @@ pub(crate) fn check(more: &Attributes) -> Result<(), String> {
     Ok(())
 }
 
-fn fits(name: &str, shape: Shape, value: &Value) -> Result<(), String> {
-    match shape.fits(value) {
+/// Checks a value whose shape is that of neither a list nor an object.
+fn fits(name: &str, shape: Shape, value: &Attribute) -> Result<(), String> {
+    match value.to_scalar().is_some_and(|value| shape.fits(&value)) {
         true => Ok(()),
         false => Err(format!(
             "`{name}`: expected {}, found `{value}`",
@@ -135,11 +132,11 @@ fn fits(name: &str, shape: Shape, value: &Value) -> Result<(), String> {
 }
 
 /// The settings of a runnable's own that neither the host nor its runner knows.
-pub(crate) fn unknown<'a>(more: &'a Attributes, runner: &Plugin) -> impl Iterator<Item = &'a str> {
-    let own = more.get(CONFIG).and_then(Value::as_object);
-    let names = own.into_iter().flatten().map(|(name, _)| name.as_str());
+pub(crate) fn unknown(more: &Attributes, runner: &Plugin) -> impl Iterator<Item = String> {
+    let own = more.get(CONFIG).and_then(Attribute::members);
+    let names = own.into_iter().flatten().map(|(name, _)| name);
     names.filter(|name| {
-        let is_runners = runner.settings.iter().any(|own| own == name);
+        let is_runners = runner.settings.contains(name);
         !is_runners && !is_known(name)
     })
 }

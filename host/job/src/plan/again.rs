@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use serde_json::Value;
-
 use crate::plan::naming::Named;
 use persea_journal::{Event, EventKind, JournalError, Reader};
+use persea_model::Attribute;
 
 /// The titles of the tasks of a job that ended FAIL, ERROR or INTERRUPTED, or have no end because the host was killed.
 ///
@@ -63,9 +62,9 @@ pub(crate) fn retain(named: &mut Vec<Named>, ids: &[String], titles: &HashSet<St
             continue;
         };
         let lists = ["needs", "after"].iter();
-        let names = lists.filter_map(|key| named.runnable.more.get(*key)?.as_array());
-        for name in names.flatten().filter_map(Value::as_str) {
-            todo.extend(by_name.get(name).into_iter().flatten());
+        let names = lists.filter_map(|key| named.runnable.more.get(*key)?.items());
+        for name in names.flatten().filter_map(Attribute::into_text) {
+            todo.extend(by_name.get(name.as_str()).into_iter().flatten());
         }
     }
     drop(by_name);

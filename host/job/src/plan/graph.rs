@@ -10,13 +10,11 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use petgraph::algo::{astar, toposort};
-use petgraph::graph::{DiGraph, NodeIndex};
-use serde_json::Value;
-
 use crate::plan::requirements::Requirements;
 use persea_config::{Config, RESOURCES};
-use persea_model::{Attributes, Task};
+use persea_model::{Attribute, Attributes, Task};
+use petgraph::algo::{astar, toposort};
+use petgraph::graph::{DiGraph, NodeIndex};
 
 /// Why tasks cannot be put into an order, or not be given what they claim.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -150,7 +148,7 @@ impl Graph {
             claims: HashMap::new(),
             held_until: HashMap::new(),
         };
-        let mut waits: Vec<(&Task, Wait, &str)> = Vec::new();
+        let mut waits: Vec<(&Task, Wait, String)> = Vec::new();
         let mut resources = Resources::new(config);
         for task in tasks.clone() {
             graph.order.add_node(Node::Task);
@@ -176,7 +174,7 @@ impl Graph {
     fn connect<'a>(
         &mut self,
         tasks: impl Iterator<Item = &'a Task> + Clone,
-        waits: &[(&Task, Wait, &str)],
+        waits: &[(&Task, Wait, String)],
     ) -> Result<(), GraphError> {
         let mut by_name: HashMap<Cow<'a, str>, Vec<usize>> = HashMap::new();
         for task in tasks.clone() {
@@ -185,11 +183,11 @@ impl Graph {
             }
         }
         for (task, wait, name) in waits {
-            let Some(found) = by_name.get(*name) else {
+            let Some(found) = by_name.get(name.as_str()) else {
                 return Err(GraphError::Unknown {
                     task: task.id.clone(),
                     key: wait.key(),
-                    name: (*name).to_owned(),
+                    name: name.clone(),
                 });
             };
             if self.order.edge_count() + found.len() > MOST_WAITS {
@@ -269,20 +267,16 @@ pub(crate) fn node(task: usize) -> NodeIndex {
     NodeIndex::new(task)
 }
 
-fn names<'a>(
-    task: &Task,
-    more: &'a Attributes,
-    key: &'static str,
-) -> Result<Vec<&'a str>, GraphError> {
+fn names(task: &Task, more: &Attributes, key: &'static str) -> Result<Vec<String>, GraphError> {
     let found = match more.get(key) {
-        None | Some(Value::Null) => return Ok(Vec::new()),
+        None | Some(Attribute::Null) => return Ok(Vec::new()),
         Some(found) => found,
     };
-    let names = found.as_array().map(|items| {
-        let texts = items.iter().map(|item| item.as_str());
-        texts.collect::<Option<Vec<&str>>>()
+    let names = found.items().and_then(|items| {
+        let texts = items.into_iter().map(Attribute::into_text);
+        texts.collect::<Option<Vec<String>>>()
     });
-    names.flatten().ok_or_else(|| GraphError::Shape {
+    names.ok_or_else(|| GraphError::Shape {
         task: task.id.clone(),
         key,
         expected: "a list of texts",
@@ -309,7 +303,10 @@ impl Resources {
             if let Some(amount) = value.as_u64() {
                 resources.add(name, amount, Vec::new(), false);
             } else if let Some(items) = value.as_array() {
-                let names = items.iter().filter_map(Value::as_str).map(str::to_owned);
+                let names = items
+                    .iter()
+                    .filter_map(|item| item.as_str())
+                    .map(str::to_owned);
                 let names: Vec<String> = names.collect();
                 resources.add(name, names.len() as u64, names, false);
             }
@@ -346,29 +343,29 @@ impl Resources {
     fn claims(&mut self, task: &Task, more: &Attributes) -> Result<Vec<(usize, u64)>, GraphError> {
         let mut claims: BTreeMap<usize, u64> = BTreeMap::new();
         for name in names(task, more, "mutexes")? {
-            claims.insert(self.mutex(name), 1);
+            claims.insert(self.mutex(&name), 1);
         }
         let key = "resources";
-        let shape = |found: &Value| GraphError::Shape {
+        let shape = |found: &Attribute| GraphError::Shape {
             task: task.id.clone(),
             key,
             expected: "an object of whole numbers by name",
             found: found.to_string(),
         };
         let amounts = match more.get(key) {
-            None | Some(Value::Null) => return Ok(claims.into_iter().collect()),
-            Some(found) => found.as_object().ok_or_else(|| shape(found))?,
+            None | Some(Attribute::Null) => return Ok(claims.into_iter().collect()),
+            Some(found) => found.members().ok_or_else(|| shape(found))?,
         };
         for (name, claimed) in amounts {
-            let claimed = claimed.as_u64().ok_or_else(|| shape(claimed))?;
-            let found = self.find(name, false);
+            let claimed = claimed.as_u64().ok_or_else(|| shape(&claimed))?;
+            let found = self.find(&name, false);
             let amount = found
                 .and_then(|index| self.all.get(index))
                 .map_or(0, |resource| resource.amount);
             if claimed > amount {
                 return Err(GraphError::TooMuch {
                     task: task.id.clone(),
-                    resource: name.clone(),
+                    resource: name,
                     claimed,
                     amount,
                 });

@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 

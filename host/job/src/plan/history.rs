@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use persea_journal::{Event, EventKind, FILE_NAME, Reader};
-use persea_model::{Status, Task};
+use persea_model::{Attribute, Status, Task};
 
 /// How many of the latest jobs are looked through.
 const JOBS: usize = 10;
@@ -59,9 +59,9 @@ impl History {
     }
 }
 
-fn variant_id(variant: Option<&serde_json::Value>) -> String {
-    let id = variant.and_then(|variant| variant.get("variant_id")?.as_str());
-    id.unwrap_or_default().to_owned()
+fn variant_id(variant: Option<&Attribute>) -> String {
+    let id = variant.and_then(|variant| variant.member("variant_id"));
+    id.and_then(Attribute::into_text).unwrap_or_default()
 }
 
 /// The latest jobs, the last one first.

@@ -37,7 +37,7 @@ pub(crate) fn entitle(named: &mut [Named]) {
         title.push_str(&named.name);
         if let Some(variant) = variant_id(&named.runnable) {
             title.push(';');
-            title.push_str(variant);
+            title.push_str(&variant);
         }
         let mut copies = used.get(&title).copied().unwrap_or_default();
         let plain = title.clone();
@@ -53,8 +53,9 @@ pub(crate) fn entitle(named: &mut [Named]) {
     }
 }
 
-fn variant_id(runnable: &Runnable) -> Option<&str> {
-    runnable.more.get("variant")?.get("variant_id")?.as_str()
+fn variant_id(runnable: &Runnable) -> Option<String> {
+    let id = runnable.more.get("variant")?.member("variant_id")?;
+    id.as_str().map(str::to_owned)
 }
 
 /// How many digits the numbers have, by suite.
@@ -106,7 +107,7 @@ impl Ids {
                 .replace("{index}", &index)
                 .replace("{suite}", suite.unwrap_or_default())
                 .replace("{kind}", &named.runnable.kind)
-                .replace("{variant}", variant.unwrap_or_default())
+                .replace("{variant}", &variant.unwrap_or_default())
                 .replace("{name}", &named.name);
         }
         let mut id = match suite {
@@ -115,7 +116,7 @@ impl Ids {
         };
         if let Some(variant) = variant {
             id.push(';');
-            id.push_str(variant);
+            id.push_str(&variant);
         }
         id
     }
@@ -138,6 +139,7 @@ impl Ids {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use persea_model::Attribute;
 
     fn ids(format: Option<&str>, tasks: &[(&str, &str)]) -> Vec<String> {
         let mut config = Config::default();
@@ -153,7 +155,7 @@ mod tests {
                 runnable.more.insert("suite".into(), (*suite).into());
             }
             let variant = serde_json::json!({"variant_id": "v"});
-            runnable.more.insert("variant".into(), variant);
+            runnable.more.insert("variant".into(), variant.into());
             Named {
                 number: 0,
                 name: (*name).to_owned(),
@@ -178,8 +180,8 @@ mod tests {
         let named = |(suite, name, variant): &(&str, &str, &str)| {
             let mut runnable = Runnable::default();
             for (key, value) in [
-                ("suite", serde_json::Value::from(*suite)),
-                ("variant", serde_json::json!({"variant_id": variant})),
+                ("suite", Attribute::from(*suite)),
+                ("variant", serde_json::json!({"variant_id": variant}).into()),
             ] {
                 if !value.to_string().contains("\"\"") {
                     runnable.more.insert(key.into(), value);

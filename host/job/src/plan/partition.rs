@@ -6,10 +6,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use petgraph::unionfind::UnionFind;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use persea_model::Runnable;
+use persea_model::{Attribute, Runnable};
 
 /// A part of all tasks: `2/5`, or `hash:2/5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +85,9 @@ fn groups(tasks: &[(&str, &str, &Runnable)]) -> Vec<usize> {
         }
         for (index, (.., runnable)) in tasks.iter().enumerate() {
             let lists = ["needs", "after"].iter();
-            let names = lists.filter_map(|key| runnable.more.get(*key)?.as_array());
-            for name in names.flatten().filter_map(Value::as_str) {
-                for other in by_name.get(name).into_iter().flatten() {
+            let names = lists.filter_map(|key| runnable.more.get(*key)?.items());
+            for name in names.flatten().filter_map(Attribute::into_text) {
+                for other in by_name.get(name.as_str()).into_iter().flatten() {
                     groups.union(index, *other);
                 }
             }
@@ -112,7 +111,7 @@ mod tests {
     fn runnable(needs: &[&str]) -> Runnable {
         let mut runnable = Runnable::default();
         if !needs.is_empty() {
-            runnable.more.insert("needs".into(), needs.into());
+            runnable.more.insert("needs".into(), needs.to_vec().into());
         }
         runnable
     }

@@ -137,7 +137,7 @@ pub(crate) fn plan(
                         Some(identifier) => identifier.clone(),
                         None => {
                             let own = own_settings::identifier_format(&runnable.more);
-                            identifier(own.unwrap_or(format), &runnable)
+                            identifier(own.as_deref().unwrap_or(format), &runnable)
                         }
                     };
                     named.push(Named {
@@ -232,7 +232,7 @@ pub(crate) fn plan(
             };
             if let Fate::Run(runner, _) = &fate {
                 for name in own_settings::unknown(&runnable.more, runner) {
-                    if unknown.insert(name.to_owned()) {
+                    if unknown.insert(name.clone()) {
                         tracing::warn!(
                             "unknown setting `{name}` in the `config` of {id}: {} has none of that name",
                             runner.label()

@@ -4,14 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::input::provenance::is_offline;
 use crate::plan::planner::{Entry, Fate};
 use persea_config::Config;
 use persea_config::settings;
 use persea_model::names::{cut, task_directory};
-use persea_model::{Attributes, Outcome, Requirement, Scope, Status};
+use persea_model::{Attribute, Attributes, Outcome, Requirement, Scope, Status};
 use persea_plugin::{Catalog, Plugin};
 
 /// The keyword arguments that are the host's: for how long a requirement is to last, and what people call it.
@@ -329,8 +327,8 @@ impl<'a> Wanted<'a> {
             )
         })?;
         let scope = match requirement.kwargs.get(SCOPE) {
-            None | Some(Value::Null) => Some(config.get(settings::REQUIREMENT_SCOPE)),
-            Some(Value::String(scope)) => Scope::parse(scope),
+            None | Some(Attribute::Null) => Some(config.get(settings::REQUIREMENT_SCOPE)),
+            Some(Attribute::Text(scope)) => Scope::parse(scope),
             Some(_) => None,
         };
         let scope = match scope {
@@ -341,19 +339,19 @@ impl<'a> Wanted<'a> {
                 return Err(format!(
                     "requirement `{}`: its scope is `task`, `suite`, `job` or `keep`, and not {}",
                     name(requirement),
-                    requirement.kwargs.get(SCOPE).unwrap_or(&Value::Null)
+                    requirement.kwargs.get(SCOPE).unwrap_or(&Attribute::Null)
                 ));
             }
         };
         let plain = plain(requirement);
         let key = key(requirement);
-        let unique_by = resolver.more.get("unique-by").and_then(Value::as_array);
+        let unique_by = resolver.more.get("unique-by").and_then(Attribute::items);
         let place = match unique_by {
             None => key.clone(),
             Some(names) => {
-                let named = names.iter().filter_map(Value::as_str);
+                let named = names.iter().filter_map(Attribute::as_str);
                 let value = |name: &str| match plain.kwargs.get(name) {
-                    None if name == "uri" => plain.uri.clone().map(Value::from),
+                    None if name == "uri" => plain.uri.clone().map(Attribute::from),
                     value => value.cloned(),
                 };
                 let values: Vec<String> = named
@@ -414,7 +412,7 @@ pub(crate) fn key(requirement: &Requirement) -> String {
 
 /// What people call a requirement.
 fn name(requirement: &Requirement) -> String {
-    let text = |name: &str| requirement.kwargs.get(name).and_then(Value::as_str);
+    let text = |name: &str| requirement.kwargs.get(name).and_then(Attribute::as_str);
     let what = text(LABEL)
         .or(requirement.uri.as_deref())
         .or_else(|| text("name"))

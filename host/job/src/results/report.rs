@@ -18,6 +18,7 @@ use self::relay::Relay;
 use persea_config::{Config, Origin};
 use persea_display::for_reader;
 use persea_journal::{EventKind, JournalError, Line, Reader};
+use persea_model::Attribute;
 use persea_plugin::{
     Catalog, FormatData, FormatEvent, Plugin, PluginError, ReportTarget, ResultFormat,
 };
@@ -123,7 +124,7 @@ pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<Order> 
     for plugin in &formats {
         let enabled = config.raw(&setting(plugin, "enabled"));
         let enabled = enabled.and_then(Value::as_bool).unwrap_or(true);
-        let name = plugin.more.get("file").and_then(Value::as_str);
+        let name = plugin.more.get("file").and_then(Attribute::as_str);
         if let Some(name) = name.filter(|_| enabled)
             && files.give(plugin, name, &setting(plugin, "output"))
         {
@@ -332,12 +333,10 @@ impl Destination {
 }
 
 fn wanted_events(plugin: &Plugin) -> Vec<String> {
-    match plugin.more.get("events") {
-        Some(serde_json::Value::Array(names)) => names
-            .iter()
-            .filter_map(|name| name.as_str().map(str::to_owned))
-            .collect(),
-        _ => [
+    let names = plugin.more.get("events").and_then(Attribute::items);
+    match names {
+        Some(names) => names.into_iter().filter_map(Attribute::into_text).collect(),
+        None => [
             EventKind::JobStarted,
             EventKind::TaskFinished,
             EventKind::JobFinished,

@@ -1,10 +1,8 @@
 //! Between the host's data and the contract's: the same things in two languages, nothing more.
 
-use serde_json::Value as Json;
-
 use crate::contract::bindings::types;
 use persea_model as model;
-use persea_model::weight;
+use persea_model::{Attribute, weight};
 
 /// The host's memory that one answer of a plugin may still become, in bytes.
 #[derive(Debug)]
@@ -36,53 +34,47 @@ impl Room {
     }
 }
 
-impl From<&Json> for types::Value {
-    fn from(json: &Json) -> Self {
-        match json {
-            Json::Null => Self::None,
-            Json::Bool(value) => Self::Boolean(*value),
-            Json::Number(number) => number
+impl From<&Attribute> for types::Value {
+    fn from(value: &Attribute) -> Self {
+        match value {
+            Attribute::Null => Self::None,
+            Attribute::Boolean(value) => Self::Boolean(*value),
+            Attribute::Number(number) => number
                 .as_i64()
                 .map(Self::Integer)
                 .or_else(|| number.as_f64().map(Self::Number))
                 .unwrap_or_else(|| Self::Text(number.to_string())),
-            Json::String(text) => Self::Text(text.clone()),
-            Json::Array(_) | Json::Object(_) => Self::Json(json.to_string()),
+            Attribute::Text(text) => Self::Text(text.clone()),
+            Attribute::Json(json) => Self::Json(json.as_str().to_owned()),
         }
     }
 }
 
-/// As JSON; bytes become text with what is no UTF-8 replaced, and a JSON text that is none, or is nested too deeply, stays a text.
-/// What there is no room for is not built.
-fn json(value: types::Value, room: &Room) -> Result<Json, Full> {
-    Ok(match value {
-        types::Value::None => Json::Null,
-        types::Value::Boolean(value) => Json::Bool(value),
-        types::Value::Integer(value) => value.into(),
-        types::Value::Number(value) => {
-            serde_json::Number::from_f64(value).map_or(Json::Null, Json::Number)
-        }
-        types::Value::Text(text) => Json::String(text),
-        types::Value::Binary(bytes) => Json::String(String::from_utf8_lossy(&bytes).into_owned()),
+/// Takes a plugin's value, and its weight from the room. Bytes become text in which what is no UTF-8
+/// is replaced. A JSON text that is no JSON, or is nested too deeply, becomes a string.
+fn attribute(value: types::Value, room: &mut Room) -> Result<Attribute, Full> {
+    let text = match value {
+        types::Value::None => return Ok(Attribute::Null),
+        types::Value::Boolean(value) => return Ok(value.into()),
+        types::Value::Integer(value) => return Ok(value.into()),
+        types::Value::Number(value) => return Ok(value.into()),
+        types::Value::Text(text) => text,
+        types::Value::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         types::Value::Json(text) => match weight::of_json(text.as_bytes(), room.left) {
             Ok(None) => return Err(Full),
-            Err(_) => Json::String(text),
-            Ok(Some(_)) => match serde_json::from_str(&text) {
-                Ok(value) if is_within(&value, model::DEEPEST) => value,
-                _ => Json::String(text),
+            Err(_) => text,
+            Ok(Some(weight)) => match Attribute::from_json(&text, model::DEEPEST) {
+                Some(value) => {
+                    room.take(weight)?;
+                    return Ok(value);
+                }
+                None => text,
             },
         },
-    })
-}
-
-/// Whether lists and objects are nested no deeper.
-fn is_within(value: &Json, levels: usize) -> bool {
-    let inner = |value| is_within(value, levels.saturating_sub(1));
-    match value {
-        Json::Array(items) => levels > 0 && items.iter().all(inner),
-        Json::Object(members) => levels > 0 && members.values().all(inner),
-        _ => true,
-    }
+    };
+    let text = Attribute::Text(text);
+    room.take(weight::of_attribute(&text))?;
+    Ok(text)
 }
 
 pub(crate) fn attributes(
@@ -91,8 +83,8 @@ pub(crate) fn attributes(
 ) -> Result<model::Attributes, Full> {
     let mut converted = model::Attributes::new();
     for (name, value) in attributes {
-        let value = json(value, room)?;
-        room.take(weight::of_member(converted.is_empty(), &name, &value))?;
+        room.take(weight::of_member(converted.is_empty(), &name))?;
+        let value = attribute(value, room)?;
         converted.insert(name, value);
     }
     Ok(converted)
@@ -244,12 +236,12 @@ mod tests {
         let data = serde_json::json!({
             "none": null, "yes": true, "count": -3, "big": 1.5, "text": "ü\n", "list": [1, "a", {"b": null}],
         });
-        let object = data.as_object().unwrap();
+        let object = Attribute::from(data).members().unwrap();
         let mut room = Room::new(10_000);
-        let there_and_back = attributes(to_attributes(object), &mut room);
-        assert_eq!(there_and_back.as_ref(), Ok(object));
-        assert_eq!(room.used(), weight::of_attributes(object));
-        let back = attributes(to_attributes(object), &mut Room::new(room.used() - 1));
+        let there_and_back = attributes(to_attributes(&object), &mut room);
+        assert_eq!(there_and_back.as_ref(), Ok(&object));
+        assert_eq!(room.used(), weight::of_attributes(&object));
+        let back = attributes(to_attributes(&object), &mut Room::new(room.used() - 1));
         assert_eq!(back, Err(Full));
     }
 
@@ -271,20 +263,23 @@ mod tests {
     #[test]
     fn json_that_would_become_too_much_is_not_built() {
         let text = format!("[{}0]", r#"{"":0},"#.repeat(100_000));
-        let room = Room::new(8 * text.len() as u64);
-        assert_eq!(json(types::Value::Json(text.clone()), &room), Err(Full));
-        let room = Room::new(200 * text.len() as u64);
-        assert!(json(types::Value::Json(text), &room).unwrap().is_array());
+        let mut room = Room::new(8 * text.len() as u64);
+        let json = types::Value::Json(text.clone());
+        assert_eq!(attribute(json.clone(), &mut room), Err(Full));
+        let mut room = Room::new(200 * text.len() as u64);
+        let taken = attribute(json, &mut room).unwrap();
+        assert!(matches!(&taken, Attribute::Json(json) if json.as_str() == text));
+        assert_eq!(room.used(), weight::of_attribute(&taken));
     }
 
     #[test]
     fn what_is_nested_too_deeply_for_the_journal_stays_a_text() {
         let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        let room = Room::new(100_000_000);
-        let json = |levels| json(types::Value::Json(nested(levels)), &room).unwrap();
-        assert!(json(model::DEEPEST).is_array());
+        let mut room = Room::new(100_000_000);
+        let mut taken = |levels| attribute(types::Value::Json(nested(levels)), &mut room).unwrap();
+        assert!(taken(model::DEEPEST).items().is_some());
         for levels in [model::DEEPEST + 1, 126, 100_000] {
-            assert_eq!(json(levels), Json::String(nested(levels)));
+            assert_eq!(taken(levels), Attribute::Text(nested(levels)));
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::powers::output::{OutputPower, ReportTarget};
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_journal::Line;
-use persea_model::Attributes;
+use persea_model::{Attribute, Attributes};
 
 /// An event in the contract's form.
 pub struct FormatEvent(format::Event);
@@ -59,7 +59,7 @@ impl FormatData {
     /// Replaces all settings of the event by those that a format has declared.
     pub fn restrict_settings(&mut self, settings: &Attributes) {
         self.0.retain(|(name, _)| name != "settings");
-        let text = serde_json::Value::Object(settings.clone()).to_string();
+        let text = Attribute::from(settings.clone()).to_string();
         self.0.push(("settings".into(), types::Value::Json(text)));
     }
 }
@@ -87,9 +87,9 @@ impl<'de> Deserialize<'de> for FormatData {
 }
 
 /// Converts a value into the contract's form. A text is not copied.
-fn open_value(value: serde_json::Value) -> types::Value {
+fn open_value(value: Attribute) -> types::Value {
     match value {
-        serde_json::Value::String(text) => types::Value::Text(text),
+        Attribute::Text(text) => types::Value::Text(text),
         other => (&other).into(),
     }
 }

@@ -4,8 +4,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-
 use super::{Dispatcher, State};
 use crate::plan::graph::{Graph, Wait};
 use crate::plan::history::History;
@@ -111,9 +109,9 @@ fn about(task: &Task, history: &History) -> Attributes {
     if !task.runnable.tags.is_empty() {
         let tags = task.runnable.tags.iter();
         let tags: Attributes = tags
-            .map(|(tag, values)| (tag.clone(), json!(values)))
+            .map(|(tag, values)| (tag.clone(), values.clone().into()))
             .collect();
-        more.insert("tags".into(), Value::Object(tags));
+        more.insert("tags".into(), tags.into());
     }
     if let Some(past) = history.of(task) {
         more.insert("last-status".into(), past.status.name().into());

@@ -6,7 +6,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::{Dispatcher, State};
@@ -19,7 +18,7 @@ use persea_journal::{
     Event, RequirementAbsent, RequirementFinished, RequirementReleased, RequirementStarted,
     RequirementState,
 };
-use persea_model::{Attributes, Scope, Status};
+use persea_model::{Attribute, Attributes, Scope, Status};
 use persea_spawner as spawner;
 
 /// How far the requirements of a job have come.
@@ -427,13 +426,13 @@ fn assignment(state: &State, slot: Arc<Slot>) -> Assignment {
 
 /// The variables in what a resolver says of what it has brought about.
 fn variables(fulfilled: &Attributes) -> Vec<(String, String)> {
-    let all = fulfilled.get("env").and_then(Value::as_object);
+    let all = fulfilled.get("env").and_then(Attribute::members);
     let named = all.into_iter().flatten().map(|(name, value)| {
         let value = match value {
-            Value::String(text) => text.clone(),
+            Attribute::Text(text) => text,
             other => other.to_string(),
         };
-        (name.clone(), value)
+        (name, value)
     });
     // What is no variable cannot be given to a process.
     named

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::execute::task_host::Finished;
 use persea_journal::TaskFinished;
-use persea_model::{Outcome, Task};
+use persea_model::{Attribute, Outcome, Task};
 
 /// What a task is told of the instances that it has: `PERSEA_RESOURCE_DB=orders-2`.
 pub(super) fn lease_variables(leases: &BTreeMap<&str, Vec<&str>>) -> Vec<(String, String)> {
@@ -34,7 +34,7 @@ pub(super) fn record(
             (
                 tag.clone(),
                 if values.is_empty() {
-                    serde_json::Value::Null
+                    Attribute::Null
                 } else {
                     values.clone().into()
                 },

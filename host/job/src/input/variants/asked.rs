@@ -12,7 +12,7 @@ use crate::input::identifier::identifier;
 use crate::input::known_plugins;
 use persea_config::Config;
 use persea_model::names::cut;
-use persea_model::{Attributes, Runnable};
+use persea_model::{Attribute, Attributes, Runnable};
 use persea_plugin::{Catalog, Plugin, Varianter};
 
 /// The longest that is shown of what a plugin answered, in bytes.
@@ -38,7 +38,9 @@ impl Chosen {
         let parameters = parameters.into_iter();
         Self {
             name,
-            parameters: parameters.map(|(name, it)| (name, json(it))).collect(),
+            parameters: parameters
+                .map(|(name, it)| (name, json(it).into()))
+                .collect(),
         }
     }
 
@@ -96,7 +98,7 @@ fn accept(answer: Vec<Attributes>) -> Result<Vec<Parameters>, String> {
         let count = answer.len();
         return Err(format!("{count} variants, more than {MOST}"));
     }
-    let parameter = |(name, value): (String, Value)| match text(&value) {
+    let parameter = |(name, value): (String, Attribute)| match text(&value) {
         Some(text) => Ok((name, text)),
         None => Err(format!(
             "the parameter `{}`, whose value {} is no text, number or truth value",
@@ -126,11 +128,11 @@ fn shown(parameters: &Parameters) -> String {
 }
 
 /// A plain value as a test gets it.
-fn text(value: &Value) -> Option<String> {
+fn text(value: &Attribute) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Attribute::Text(text) => Some(text.clone()),
+        Attribute::Boolean(_) | Attribute::Number(_) => Some(value.to_string()),
+        Attribute::Null | Attribute::Json(_) => None,
     }
 }
 
@@ -199,6 +201,9 @@ mod tests {
         let text = "a = [1, 'x']\nb.c = true\nd = 1979-05-27\ne = inf\nf = 1.5\n";
         let chosen = Chosen::new("p".into(), toml::from_str(text).unwrap());
         let expected = serde_json::json!({"a": [1, "x"], "b": {"c": true}, "d": "1979-05-27", "e": "inf", "f": 1.5});
-        assert_eq!(Value::Object(chosen.parameters), expected);
+        assert_eq!(
+            Attribute::from(chosen.parameters),
+            Attribute::from(expected)
+        );
     }
 }

@@ -10,7 +10,7 @@ use persea_journal::{
 };
 use persea_model::names::TEST_RESULTS;
 use persea_model::names::task_directory;
-use persea_model::{Attributes, Status, Tally};
+use persea_model::{Attribute, Attributes, Status, Tally};
 
 /// What a journal lacks: the ends of tasks, and that of the job.
 pub(super) struct Ending {
@@ -94,7 +94,8 @@ fn end(id: &str, planned: TaskPlanned<'_>, started: Option<u64>, reason: &str) -
     let of_runnable = || runnable.identifier.clone().or(runnable.uri.clone());
     let tags = runnable.tags.iter().map(|(tag, values)| {
         let values = Some(values).filter(|values| !values.is_empty());
-        (tag.clone(), values.cloned().into())
+        let values = values.cloned().map(Attribute::from);
+        (tag.clone(), values.unwrap_or_default())
     });
     TaskFinished {
         index,
@@ -124,15 +125,12 @@ fn end(id: &str, planned: TaskPlanned<'_>, started: Option<u64>, reason: &str) -
 }
 
 fn made(time: u64, task: Option<String>, event: &Event<'_>) -> Line<Attributes> {
-    let data = match serde_json::to_value(event) {
-        Ok(serde_json::Value::Object(data)) => data,
-        // An event is an object by its type.
-        _ => Attributes::new(),
-    };
+    // An event is an object by its type.
+    let data = serde_json::to_string(event).and_then(|json| serde_json::from_str(&json));
     Line {
         event: event.kind().name().to_owned(),
         time,
         task,
-        data,
+        data: data.unwrap_or_default(),
     }
 }
