@@ -1,4 +1,5 @@
-//! How the requirements of tasks stand in their graph.
+//! Owns the nodes of requirements in the graph of tasks, and what these nodes claim. Does not know
+//! about how a requirement is met.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,23 +8,57 @@ use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef as _;
 
 use super::{Graph, Node, Resources, Wait, node};
-use crate::plan::requirements::{Owner, Requirements, Step};
+use crate::plan::requirements::{Owner, Requirements};
+
+/// A requirement, as far as the graph depends on it.
+struct Step<'a> {
+    /// The owner, where the requirement is not for the whole job.
+    owner: Option<usize>,
+    /// A mutex that is held while the requirement is met or released.
+    turn: Option<&'a str>,
+    /// A mutex that the owner holds from before the requirement is met until it is released.
+    place: &'a str,
+    /// Begins in the environment in which the step before it has ended.
+    stacked: bool,
+}
 
 impl Graph {
     /// Puts what tasks require before them, and what undoes that after them.
     pub(super) fn prepare(&mut self, requirements: &Requirements, resources: &mut Resources) {
+        let steps = requirements.steps.iter();
+        let steps: Vec<Step<'_>> = steps
+            .map(|step| Step {
+                owner: step.owner,
+                turn: step.turn.as_deref(),
+                place: &step.place,
+                stacked: step.stacked,
+            })
+            .collect();
+        let tasks: Vec<(usize, &[usize])> = requirements.tasks().collect();
+        self.prepare_steps(&steps, &requirements.owners, &tasks, resources);
+    }
+
+    /// Does the same for steps, their owners, and the steps of each task that has some.
+    fn prepare_steps(
+        &mut self,
+        steps: &[Step<'_>],
+        owners: &[Owner],
+        tasks: &[(usize, &[usize])],
+        resources: &mut Resources,
+    ) {
         let mut nodes = Vec::new();
-        for (index, step) in requirements.steps.iter().enumerate() {
+        for (index, step) in steps.iter().enumerate() {
             let added = self.order.add_node(Node::Fulfil(index));
             nodes.push(added);
-            let turn = step.turn.iter().map(|turn| (resources.mutex(turn), 1));
-            self.claim(added, turn.collect());
+            let turn = step.turn.map(|turn| (resources.mutex(turn), 1));
+            self.claim(added, turn.into_iter().collect());
         }
         let of = |step: &usize| nodes.get(*step).copied();
-        let step_of = |step: &usize| requirements.steps.get(*step);
-        // One may need what was named before it, but not to have succeeded: others may want it alone.
+        let step_of = |step: &usize| steps.get(*step);
+        // A requirement waits for the one named before it, which need not have succeeded: other
+        // tasks may want the later one alone.
         let mut tried = HashSet::new();
-        for (_, steps) in requirements.tasks() {
+        for (_, steps) in tasks {
             for pair in steps.windows(2) {
                 if let [before, after_step] = pair
                     && step_of(before).map(|it| it.owner) == step_of(after_step).map(|it| it.owner)
@@ -40,27 +75,27 @@ impl Graph {
         }
         let is_shared = |step: &usize| step_of(step).is_some_and(|step| step.owner.is_none());
         let (mut shared, mut own) = (Vec::new(), Vec::new());
-        for (task, steps) in requirements.tasks() {
-            for step in steps {
+        for (task, steps) in tasks {
+            for step in *steps {
                 let edges = if is_shared(step) {
                     &mut shared
                 } else {
                     &mut own
                 };
-                edges.extend(of(step).map(|step| (step, node(task), Wait::Needs)));
+                edges.extend(of(step).map(|step| (step, node(*task), Wait::Needs)));
             }
         }
         self.order.extend_with_edges(shared);
         // Before their own steps are among them.
-        let owners = requirements.owners.iter();
-        let common: Vec<_> = owners.map(|owner| self.common(owner)).collect();
+        let all = owners.iter();
+        let common: Vec<_> = all.map(|owner| self.common(owner)).collect();
         self.order.extend_with_edges(own);
-        for (index, (owner, common)) in requirements.owners.iter().zip(common).enumerate() {
-            let steps = owner.steps.iter();
-            let steps: Vec<(NodeIndex, &Step)> = steps
+        for (index, (owner, common)) in owners.iter().zip(common).enumerate() {
+            let own = owner.steps.iter();
+            let own: Vec<(NodeIndex, &Step<'_>)> = own
                 .filter_map(|step| Some((of(step)?, step_of(step)?)))
                 .collect();
-            self.surround(index, owner, common, &steps, resources);
+            self.surround(index, owner, common, &own, resources);
         }
     }
 
@@ -84,7 +119,7 @@ impl Graph {
         index: usize,
         owner: &Owner,
         common: BTreeMap<NodeIndex, Wait>,
-        steps: &[(NodeIndex, &Step)],
+        steps: &[(NodeIndex, &Step<'_>)],
         resources: &mut Resources,
     ) {
         let reserve = self.order.add_node(Node::Reserve(index));
@@ -101,10 +136,10 @@ impl Graph {
         }
         let places = steps
             .iter()
-            .map(|(_, step)| (resources.mutex(&step.place), 1));
+            .map(|(_, step)| (resources.mutex(step.place), 1));
         self.claim(reserve, places.collect());
         self.held_until.insert(release.index(), reserve.index());
-        let turns = steps.iter().filter_map(|(_, step)| step.turn.as_deref());
+        let turns = steps.iter().filter_map(|(_, step)| step.turn);
         let turns: Vec<(usize, u64)> = turns.map(|turn| (resources.mutex(turn), 1)).collect();
         self.claim(release, turns);
     }
@@ -115,5 +150,204 @@ impl Graph {
         if !claims.is_empty() {
             self.claims.insert(node.index(), claims);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use persea_config::Config;
+
+    const NEEDS: Wait = Wait::Needs;
+    const AFTER: Wait = Wait::After;
+
+    fn step<'a>(owner: Option<usize>, turn: Option<&'a str>, place: &'a str) -> Step<'a> {
+        Step {
+            owner,
+            turn,
+            place,
+            stacked: false,
+        }
+    }
+
+    fn stacked(place: &str) -> Step<'_> {
+        Step {
+            stacked: true,
+            ..step(None, None, place)
+        }
+    }
+
+    fn owner(tasks: &[usize], steps: &[usize]) -> Owner {
+        Owner {
+            tasks: tasks.to_vec(),
+            steps: steps.to_vec(),
+        }
+    }
+
+    /// A graph with the steps of each task and waits between tasks, and the names of its mutexes.
+    struct Prepared {
+        graph: Graph,
+        names: Vec<String>,
+    }
+
+    impl Prepared {
+        fn new(
+            of_tasks: &[&[usize]],
+            waits: &[(usize, usize, Wait)],
+            steps: &[Step<'_>],
+            owners: &[Owner],
+        ) -> Self {
+            let mut graph = Graph {
+                order: petgraph::graph::DiGraph::default(),
+                tasks: of_tasks.len(),
+                resources: Vec::new(),
+                claims: std::collections::HashMap::new(),
+                held_until: std::collections::HashMap::new(),
+            };
+            for _ in of_tasks {
+                graph.order.add_node(Node::Task);
+            }
+            for (before, after, wait) in waits {
+                graph.order.add_edge(node(*before), node(*after), *wait);
+            }
+            let tasks = of_tasks.iter().copied().enumerate();
+            let tasks: Vec<(usize, &[usize])> =
+                tasks.filter(|(_, steps)| !steps.is_empty()).collect();
+            let mut resources = Resources::new(&Config::default());
+            graph.prepare_steps(steps, owners, &tasks, &mut resources);
+            let names = resources.all.into_iter().map(|it| it.name).collect();
+            Self { graph, names }
+        }
+
+        /// The nodes after the tasks, in order.
+        fn nodes(&self) -> Vec<Node> {
+            let all = self.graph.tasks..self.graph.order.node_count();
+            all.map(|index| self.graph.node(index)).collect()
+        }
+
+        /// Every edge, in order.
+        fn edges(&self) -> Vec<(usize, usize, Wait)> {
+            let edges = self.graph.order.edge_references();
+            let mut edges: Vec<(usize, usize, Wait)> = edges
+                .map(|edge| (edge.source().index(), edge.target().index(), *edge.weight()))
+                .collect();
+            edges.sort_by_key(|(before, after, _)| (*before, *after));
+            edges
+        }
+
+        /// The names that a node claims, each once, in the order of their indices.
+        fn claims(&self, index: usize) -> Vec<&str> {
+            let claims = self.graph.claims.get(&index).into_iter().flatten();
+            let names = claims.map(|(resource, amount)| {
+                assert_eq!(*amount, 1);
+                self.names.get(*resource).map_or("", String::as_str)
+            });
+            names.collect()
+        }
+    }
+
+    #[test]
+    fn requirement_of_the_job_is_met_once_before_all_tasks_and_never_released() {
+        let steps = [step(None, Some("turn"), "place")];
+        let prepared = Prepared::new(&[&[0], &[], &[0]], &[], &steps, &[]);
+        assert_eq!(prepared.nodes(), [Node::Fulfil(0)]);
+        assert_eq!(prepared.edges(), [(3, 0, NEEDS), (3, 2, NEEDS)]);
+        assert_eq!(prepared.claims(3), ["turn"]);
+        assert!(prepared.graph.held_until.is_empty());
+    }
+
+    #[test]
+    fn requirements_of_single_tasks_with_one_place_exclude_each_other_until_released() {
+        let turn = Some("turn");
+        let steps = [step(Some(0), turn, "place"), step(Some(1), turn, "place")];
+        let owners = [owner(&[0], &[0]), owner(&[1], &[1])];
+        let prepared = Prepared::new(&[&[0], &[1]], &[], &steps, &owners);
+        let nodes = [
+            Node::Fulfil(0),
+            Node::Fulfil(1),
+            Node::Reserve(0),
+            Node::Release(0),
+            Node::Reserve(1),
+            Node::Release(1),
+        ];
+        assert_eq!(prepared.nodes(), nodes);
+        let edges = [
+            (0, 5, AFTER),
+            (1, 7, AFTER),
+            (2, 0, NEEDS),
+            (3, 1, NEEDS),
+            (4, 2, NEEDS),
+            (6, 3, NEEDS),
+        ];
+        assert_eq!(prepared.edges(), edges);
+        for (index, claims) in [
+            (2, ["turn"]),
+            (3, ["turn"]),
+            (4, ["place"]),
+            (5, ["turn"]),
+            (6, ["place"]),
+            (7, ["turn"]),
+        ] {
+            assert_eq!(prepared.claims(index), claims, "{index}");
+        }
+        let mut held: Vec<(usize, usize)> = prepared.graph.held_until.into_iter().collect();
+        held.sort_unstable();
+        assert_eq!(held, [(5, 4), (7, 6)]);
+    }
+
+    #[test]
+    fn suite_releases_its_requirements_after_its_last_task() {
+        let steps = [step(Some(0), None, "a"), step(Some(0), None, "b")];
+        let owners = [owner(&[0, 1], &[0, 1])];
+        let prepared = Prepared::new(&[&[0, 1], &[0, 1]], &[], &steps, &owners);
+        // The steps are 2 and 3, reserve is 4, release is 5.
+        let edges = [
+            (0, 5, AFTER),
+            (1, 5, AFTER),
+            (2, 0, NEEDS),
+            (2, 1, NEEDS),
+            (2, 3, AFTER),
+            (3, 0, NEEDS),
+            (3, 1, NEEDS),
+            (4, 2, NEEDS),
+            (4, 3, NEEDS),
+        ];
+        assert_eq!(prepared.edges(), edges);
+        assert_eq!(prepared.claims(4), ["a", "b"]);
+        assert!(prepared.claims(2).is_empty() && prepared.claims(5).is_empty());
+    }
+
+    #[test]
+    fn owner_reserves_nothing_before_all_that_its_tasks_wait_for_together() {
+        let steps = [step(Some(0), None, "a"), step(None, None, "b")];
+        let owners = [owner(&[2, 3], &[0])];
+        let waits = [(0, 2, AFTER), (0, 3, AFTER), (1, 2, NEEDS), (1, 3, AFTER)];
+        let prepared = Prepared::new(&[&[], &[], &[1, 0], &[1, 0]], &waits, &steps, &owners);
+        // The steps are 4 and 5, reserve is 6. Task 1 is waited for in two ways.
+        let edges = prepared.edges();
+        let before = |node: usize| {
+            let edges = edges.iter().copied().filter(|(_, after, _)| *after == node);
+            edges.collect::<Vec<_>>()
+        };
+        assert_eq!(before(6), [(0, 6, AFTER), (5, 6, NEEDS)]);
+        assert_eq!(before(4), [(6, 4, NEEDS)]);
+        assert!(before(5).is_empty());
+    }
+
+    #[test]
+    fn tasks_that_name_requirements_in_opposite_orders_do_not_block_each_other() {
+        let steps = [step(None, None, "a"), step(None, None, "b")];
+        let prepared = Prepared::new(&[&[0, 1], &[1, 0]], &[], &steps, &[]);
+        let edges = prepared.edges();
+        let between: Vec<_> = edges.iter().filter(|(_, after, _)| *after >= 2).collect();
+        assert_eq!(between, [&(2, 3, AFTER)]);
+    }
+
+    #[test]
+    fn stacked_requirement_needs_the_one_below_it() {
+        let steps = [stacked("a"), stacked("b")];
+        let prepared = Prepared::new(&[&[0, 1]], &[], &steps, &[]);
+        let edges = [(1, 0, NEEDS), (1, 2, NEEDS), (2, 0, NEEDS)];
+        assert_eq!(prepared.edges(), edges);
     }
 }
