@@ -36,6 +36,6 @@ pub(crate) fn configured_rank(config: &Config, plugin: &Plugin) -> usize {
 fn resolver_order(plugin: &Plugin) -> i64 {
     let order = plugin.more.get("order");
     order
-        .and_then(serde_json::Value::as_i64)
+        .and_then(persea_model::Attribute::as_i64)
         .unwrap_or(RESOLVER_ORDER)
 }
