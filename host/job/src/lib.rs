@@ -150,7 +150,7 @@ pub struct Summary {
     pub failed_reports: Vec<ReportError>,
 }
 
-/// How many plugins a job calls at once at most, as configured: for tasks, those that wait for their turn too, and for as many
+/// How many plugins a job calls at once at most, as configured: for tasks, queued ones too, and for as many
 /// requirements; and some to spare for resolvers and result formats.
 pub fn instances(config: &Config) -> u32 {
     let all = parallel(config).saturating_mul(slots::MOST_IN_A_SLOT + 1) + 64;

@@ -97,9 +97,12 @@ impl Command {
         }
     }
 
-    pub(super) fn into_queued_start(self, line: protocol::QueuePosition) -> protocol::Start {
+    pub(super) fn into_queued_start(
+        self,
+        queue_position: protocol::QueuePosition,
+    ) -> protocol::Start {
         protocol::Start {
-            queue_position: Some(line),
+            queue_position: Some(queue_position),
             ..self.into_start(false)
         }
     }

@@ -8,7 +8,7 @@
 //! - `error`: what can go wrong;
 //! - `channel`: requests and replies over any pair of byte streams; `pipe`: one that is let be while they gather;
 //! - `environment`: what the rest of the host uses;
-//! - `turn`: queued tasks of one process, which the helper starts one after the other (pipelining);
+//! - `queued`: queued processes, which the helper starts one after the other (pipelining);
 //! - `children`: the host's own child processes, and the strays that come to it when a helper is killed;
 //! - `registry`: the list of the spawners, with a descriptor for each;
 //! - `program`, `launch`: a helper that is a child of the host: its executable, its life;
@@ -30,10 +30,10 @@ mod pipe;
 mod private;
 mod process;
 mod program;
+mod queued;
 mod registry;
 mod sandbox;
 mod seccomp;
-mod turn;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -43,8 +43,8 @@ use persea_model::SpawnerKind;
 pub use command::{Command, Exit, Input, Output, Stream};
 pub use environment::{Child, Environment};
 pub use error::SpawnError;
+pub use queued::{PipelinePosition, QueuedProcess};
 pub use registry::{Descriptor, Setup, descriptor};
-pub use turn::{InLine, Turn};
 
 /// What [`Spawner::open`] answers; boxed, so that spawners can be kept in one list.
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + 'a>>;

@@ -241,7 +241,7 @@ impl Dispatcher<'_> {
         let task_of = |index| plan.entries.get(index).map(|entry: &Entry| &entry.task);
         let news = match message {
             Message::Started { task, slot } => state.places.started(slot, task),
-            Message::NotNow {
+            Message::Returned {
                 task,
                 slot,
                 helper_died,
@@ -250,7 +250,7 @@ impl Dispatcher<'_> {
                 if helper_died && state.places.is_to_blame(slot, task) {
                     *state.deaths.entry(task).or_default() += 1;
                 }
-                state.places.not_now(slot, task)
+                state.places.return_task(slot, task)
             }
             Message::Finished(finished) => state.places.finished(finished),
             Message::More { slot, give } => {

@@ -10,7 +10,7 @@ use persea_model::Status;
 /// How far a task has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// It waits for others, or for its turn.
+    /// Waits for other tasks, or in the queue.
     Waiting,
     /// It was taken from the queue.
     Taken,

@@ -1,4 +1,4 @@
-//! Which slot takes the next task: what each slot has, and how many quick tasks may wait in one for their turn. It must not
+//! Which slot takes the next task: what each slot has, and how many quick tasks may be queued in one. It must not
 //! know how a task is run.
 //!
 //! A task that is one process can wait in its slot behind others, so that the slot goes on without asking here. That pays
@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::execute::task_host::{Assignment, Finished, Slot};
-use persea_spawner::{InLine, State};
+use persea_spawner::{PipelinePosition, State};
 
-/// How many tasks may wait for their turn in a slot. Enough that the slot does not run dry while what it tells gathers, and several are
+/// How many tasks may be queued in a slot. Enough that the slot does not run dry while what it tells gathers, and several are
 /// replaced at once; more would only make the order of starts coarser, and each has a directory.
 const WAITING: usize = 16;
 
@@ -34,8 +34,8 @@ struct Place {
     slot: Arc<Slot>,
     /// In the order in which they were given.
     tasks: VecDeque<Given>,
-    /// The end of the line of those that wait for their turn.
-    line: Option<oneshot::Receiver<()>>,
+    /// The end of the queue of processes that the helper starts one after the other.
+    last_position: Option<oneshot::Receiver<()>>,
     /// Its task has it for itself.
     alone: bool,
     /// Tasks that waited were given back, so none is given until all of them are.
@@ -88,8 +88,8 @@ pub(crate) struct Wanted {
 /// Where a task is run.
 pub(crate) struct Found {
     pub(crate) slot: Arc<Slot>,
-    /// Of one that is a process: its place in the line there.
-    pub(crate) in_line: Option<InLine>,
+    /// The position in the slot's pipeline; only for a task that is one process.
+    pub(crate) position: Option<PipelinePosition>,
     /// The batch that runs it, where there is one already.
     pub(crate) more: Option<More>,
 }
@@ -146,7 +146,7 @@ impl Places {
         let place = |index| Place {
             slot: Arc::new(Slot::new(index)),
             tasks: VecDeque::new(),
-            line: None,
+            last_position: None,
             alone: false,
             slow: false,
             blamed: false,
@@ -239,13 +239,13 @@ impl Places {
         });
         place.alone = !one_process || spoils;
         if place.tasks.len() == 1 {
-            place.line = None;
+            place.last_position = None;
             place.blamed = false;
         }
-        let in_line = one_process.then(|| InLine::next(&mut place.line));
+        let position = one_process.then(|| PipelinePosition::next(&mut place.last_position));
         Some(Found {
             slot: Arc::clone(&place.slot),
-            in_line,
+            position,
             more,
         })
     }
@@ -271,7 +271,7 @@ impl Places {
         }
     }
 
-    /// A process has started in its turn.
+    /// Records that the helper has started a queued process.
     pub(crate) fn started(&mut self, slot: usize, task: usize) -> Vec<News> {
         if let Some(given) = self.find(slot, task) {
             given.started = true;
@@ -303,7 +303,8 @@ impl Places {
         self.news(slot)
     }
 
-    /// A task did not get its turn because the helper died. Whether it may be the reason: it was the next to start.
+    /// Whether a queued task may be why the helper died before the task started: it was next in
+    /// the pipeline.
     pub(crate) fn is_to_blame(&mut self, slot: usize, task: usize) -> bool {
         let Some(place) = self.places.get_mut(slot) else {
             return false;
@@ -312,8 +313,8 @@ impl Places {
         first && !std::mem::replace(&mut place.blamed, first)
     }
 
-    /// A task did not get its turn.
-    pub(crate) fn not_now(&mut self, slot: usize, task: usize) -> Vec<News> {
+    /// Takes a task out of a slot whose helper has returned the task's process unstarted.
+    pub(crate) fn return_task(&mut self, slot: usize, task: usize) -> Vec<News> {
         if let Some(place) = self.places.get_mut(slot) {
             place.tasks.retain(|given| given.task != task);
             // Until all of them are back, so that they keep their order.

@@ -173,9 +173,9 @@ fn behind_a_slow_one_nobody_waits_until_it_has_ended() {
     for task in 0..3 {
         assert!(places.give(task, &process()).is_some());
     }
-    places.not_now(0, 1);
+    places.return_task(0, 1);
     assert!(places.give(1, &process()).is_none());
-    places.not_now(0, 2);
+    places.return_task(0, 2);
     assert!(places.give(1, &process()).is_none());
     end(&mut places, 0, 0, MS);
     assert!(places.give(1, &process()).is_some());
@@ -188,10 +188,10 @@ fn none_is_given_while_some_are_still_to_come_back() {
     for task in 0..3 {
         assert!(places.give(task, &process()).is_some());
     }
-    places.not_now(0, 1);
+    places.return_task(0, 1);
     end(&mut places, 0, 0, MS);
     assert!(places.give(1, &process()).is_none());
-    places.not_now(0, 2);
+    places.return_task(0, 2);
     assert!(places.give(1, &process()).is_some());
 }
 
@@ -203,7 +203,7 @@ fn only_the_next_one_is_blamed_for_the_end_of_a_helper() {
     }
     for (task, blamed) in [(1, false), (0, true), (2, false)] {
         assert_eq!(places.is_to_blame(0, task), blamed);
-        places.not_now(0, task);
+        places.return_task(0, task);
     }
     assert!(places.give(0, &process()).is_some());
     assert!(places.is_to_blame(0, 0));

@@ -22,7 +22,7 @@ use crate::input::own_settings;
 use crate::plan::planner::{Entry, Fate, Plan};
 use persea_model::{Outcome, Status};
 use persea_plugin::{BatchHost, BatchTask, LogLevel, NextBatchTask, Plugin, PluginError, TaskHost};
-use persea_spawner::{Environment, SpawnError, State, Turn};
+use persea_spawner::{Environment, QueuedProcess, SpawnError, State};
 
 /// A task that is to be run, by its place in the plan.
 pub(crate) type Upcoming = (usize, Assignment);
@@ -309,7 +309,7 @@ impl Drop for Over {
         // It may have come when nobody waited any more.
         let asked = batch.inner().asked.take();
         if let Some((task, _)) = asked.and_then(|mut asked| asked.try_recv().ok()) {
-            let _ = batch.messages.send(Message::NotNow {
+            let _ = batch.messages.send(Message::Returned {
                 task,
                 slot,
                 helper_died: false,
@@ -376,7 +376,7 @@ impl TaskHost for Batch {
         })
     }
 
-    fn turn(&self) -> Option<&Turn> {
+    fn queued_process(&self) -> Option<&QueuedProcess> {
         None
     }
 

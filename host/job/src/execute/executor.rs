@@ -21,7 +21,7 @@ use crate::results::directory::Section;
 use persea_journal as journal;
 use persea_model::{Attributes, JobId, Outcome, Status, Task};
 use persea_plugin::{Catalog, LogLevel, Plugin, TaskHost};
-use persea_spawner::{Spawner, Turn};
+use persea_spawner::{QueuedProcess, Spawner};
 
 /// A process that takes less than this may have ended before its start is told: 10 ms.
 const QUICK: Duration = Duration::from_millis(10);
@@ -112,10 +112,12 @@ pub(crate) async fn execute(
     }
     let Some((outcome, left_behind)) = ran else {
         host.directory.remove();
-        report.message = Some(Message::NotNow {
+        report.message = Some(Message::Returned {
             task: task_index,
             slot: slot_index,
-            helper_died: host.turn().is_some_and(Turn::helper_died),
+            helper_died: host
+                .queued_process()
+                .is_some_and(QueuedProcess::helper_died),
         });
         return;
     };
@@ -148,7 +150,7 @@ pub(crate) fn finished(
     let beginning = host.beginning.get();
     let begun = beginning.map_or(given_at, |(_, begun)| begun);
     let elapsed = host.shared.clock.now().saturating_sub(begun);
-    let took = host.turn().and_then(Turn::took);
+    let took = host.queued_process().and_then(QueuedProcess::running_time);
     // The start and the end of a quick one may be told at once; then what was measured beside it is right.
     let measured = took.filter(|took| *took < QUICK).unwrap_or_default();
     Finished {
@@ -164,7 +166,8 @@ pub(crate) fn finished(
     }
 }
 
-/// How the task went, and how many processes it has left behind. None when it was not started, because its turn did not come.
+/// How the task went, and how many processes it has left behind. None if the helper has returned
+/// the task's process unstarted.
 async fn run(
     shared: &Shared,
     host: &Arc<Host>,

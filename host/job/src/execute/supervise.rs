@@ -72,14 +72,15 @@ enum Phase {
     Killed(&'static str),
 }
 
-/// Waits for the end of `running`, or brings it about. None when it was not started, because its turn did not come.
+/// Waits for the end of `running`, or brings it about. None if the helper has returned the task's
+/// process unstarted.
 pub(crate) async fn supervise<T>(
     host: &Arc<Host>,
     times: &Times<'_>,
     control: &mut watch::Receiver<Control>,
     mut running: Pin<&mut impl Future<Output = Result<T, PluginError>>>,
 ) -> Option<Supervised<T>> {
-    // Of a task that waits for its turn, the time counts from its start.
+    // The time of a queued task counts from the start of its process.
     let time_out = || {
         let begun = host.beginning.get().map_or(times.begun, |(_, begun)| begun);
         times.timeout.map(|timeout| begun + timeout)
@@ -102,7 +103,7 @@ pub(crate) async fn supervise<T>(
                 Some(stop) => (stop.reason(), true, asked.kill),
                 None => continue,
             },
-            () = not_now(host) => return None,
+            () = process_returned(host) => return None,
             () = time_is_up => {
                 if matches!(phase, Phase::Running) && time_out() > deadline {
                     deadline = time_out();
@@ -176,19 +177,20 @@ async fn killed(
     Phase::Killed(reason)
 }
 
-/// Waits until it's clear that the task does not get its turn.
-async fn not_now(host: &Host) {
-    match host.turn() {
-        Some(turn) => turn.not_now().await,
+/// Waits until the helper has returned the task's queued process unstarted. Never returns for a
+/// task without one.
+async fn process_returned(host: &Host) {
+    match host.queued_process() {
+        Some(process) => process.returned().await,
         None => std::future::pending().await,
     }
 }
 
 /// Asks all processes of the task to end.
 async fn terminate(host: &Host) {
-    match (host.turn(), host.opened()) {
-        (Some(turn), _) => {
-            let _ = tokio::time::timeout(HELPER, turn.signal_all(TERMINATE)).await;
+    match (host.queued_process(), host.opened()) {
+        (Some(process), _) => {
+            let _ = tokio::time::timeout(HELPER, process.signal_all(TERMINATE)).await;
         }
         (None, Some(environment)) => terminate_in(environment).await,
         (None, None) => {}
@@ -205,8 +207,8 @@ async fn end(host: &Host) -> Result<usize, SpawnError> {
     let Some(environment) = host.opened() else {
         return Ok(0);
     };
-    match host.turn() {
-        Some(turn) => within(&host.slot, environment, turn.end()).await,
+    match host.queued_process() {
+        Some(process) => within(&host.slot, environment, process.end()).await,
         None => end_in(&host.slot, environment).await,
     }
 }

@@ -17,7 +17,7 @@ use persea_journal as journal;
 use persea_model::names::printable;
 use persea_model::{Attributes, Outcome};
 use persea_plugin::{LogLevel, TaskHost};
-use persea_spawner::{Environment, InLine, SpawnError, Spawner, State, Turn};
+use persea_spawner::{Environment, PipelinePosition, QueuedProcess, SpawnError, Spawner, State};
 
 /// One place in which a task can run at a time.
 pub(crate) struct Slot {
@@ -82,7 +82,7 @@ impl Slot {
 
 /// What executors tell the dispatcher.
 pub(crate) enum Message {
-    /// The process of a task that waited for its turn has started.
+    /// The helper has started the queued process of a task.
     Started { task: usize, slot: usize },
     /// A line about progress.
     Progress {
@@ -90,11 +90,12 @@ pub(crate) enum Message {
         slot: usize,
         text: String,
     },
-    /// The task has not been started, because its turn did not come in this slot; it's as if it had never been given.
-    NotNow {
+    /// The helper has returned the queued process of a task unstarted: the task goes back into the
+    /// dispatcher's queue, as if it had never been assigned.
+    Returned {
         task: usize,
         slot: usize,
-        /// Its helper has died.
+        /// The helper died before the start.
         helper_died: bool,
     },
     /// The task has ended, and its slot is free.
@@ -163,7 +164,7 @@ pub(crate) struct Finished {
     pub(crate) elapsed: Duration,
     pub(crate) left_behind: usize,
     pub(crate) whiteboard: Option<String>,
-    /// How long the process of a task that had its turn has run.
+    /// The running time of a queued process, as measured by the helper.
     pub(crate) took: Option<Duration>,
     /// It has a directory.
     pub(crate) has_directory: bool,
@@ -172,10 +173,11 @@ pub(crate) struct Finished {
 /// Where a task was given, and to whom it is told how it goes.
 pub(crate) struct Assignment {
     pub(crate) slot: Arc<Slot>,
-    /// Of a task that is one process. Another has the slot for itself, and has started.
-    pub(crate) in_line: Option<InLine>,
-    /// It goes elsewhere when the helper dies before its process has started.
-    pub(crate) patient: bool,
+    /// The position in the slot's pipeline, for a task that is one process. Any other task has the
+    /// slot for itself, and has started.
+    pub(crate) position: Option<PipelinePosition>,
+    /// Whether the task is requeued if the helper dies before its process has started.
+    pub(crate) can_requeue: bool,
     /// What its environment is to be like.
     pub(crate) state: State,
     /// The environment is of no use to others after it.
@@ -222,12 +224,12 @@ pub(crate) struct Host {
     pub(crate) directory: TaskDirectory,
     pub(crate) beginning: Arc<Beginning>,
     task: usize,
-    /// Until it has its turn.
-    in_line: Mutex<Option<InLine>>,
-    patient: bool,
+    /// None once the environment is open: the position is then in `queued_process`.
+    position: Mutex<Option<PipelinePosition>>,
+    can_requeue: bool,
     state: State,
     environment: OnceCell<Environment>,
-    turn: OnceLock<Turn>,
+    queued_process: OnceLock<QueuedProcess>,
     whiteboard: Mutex<String>,
     debug_log: Mutex<DebugLog>,
     /// What was said before the start: it's told only when there was one.
@@ -242,8 +244,8 @@ impl Host {
         directory: TaskDirectory,
         Assignment {
             slot,
-            in_line,
-            patient,
+            position,
+            can_requeue,
             state,
             messages,
             spoils: _,
@@ -257,7 +259,7 @@ impl Host {
             messages: messages.clone(),
             at: OnceLock::new(),
         };
-        if in_line.is_none() {
+        if position.is_none() {
             beginning.now();
         }
         Self {
@@ -266,11 +268,11 @@ impl Host {
             slot,
             beginning: Arc::new(beginning),
             task: index,
-            in_line: Mutex::new(in_line),
-            patient,
+            position: Mutex::new(position),
+            can_requeue,
             state,
             environment: OnceCell::new(),
-            turn: OnceLock::new(),
+            queued_process: OnceLock::new(),
             whiteboard: Mutex::default(),
             debug_log: Mutex::default(),
             early: Mutex::default(),
@@ -286,21 +288,22 @@ impl Host {
     async fn open(&self) -> Result<Environment, SpawnError> {
         let environment = self.slot.open(&*self.shared.spawner, &self.state).await?;
         self.directory.is_in(&environment);
-        let in_line = self
-            .in_line
+        let position = self
+            .position
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        if let Some(in_line) = in_line {
+        if let Some(position) = position {
             let beginning = Arc::clone(&self.beginning);
-            let turn = Turn::new(environment.clone(), in_line, self.patient, move || {
-                beginning.now();
-                let _ = beginning.messages.send(Message::Started {
-                    task: beginning.task,
-                    slot: beginning.slot,
+            let process =
+                QueuedProcess::new(environment.clone(), position, self.can_requeue, move || {
+                    beginning.now();
+                    let _ = beginning.messages.send(Message::Started {
+                        task: beginning.task,
+                        slot: beginning.slot,
+                    });
                 });
-            });
-            let _ = self.turn.set(turn);
+            let _ = self.queued_process.set(process);
         }
         Ok(environment)
     }
@@ -362,8 +365,8 @@ impl TaskHost for Host {
         })
     }
 
-    fn turn(&self) -> Option<&Turn> {
-        self.turn.get()
+    fn queued_process(&self) -> Option<&QueuedProcess> {
+        self.queued_process.get()
     }
 
     fn file(&self, name: &str) -> io::Result<PathBuf> {

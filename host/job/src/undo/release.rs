@@ -212,8 +212,8 @@ async fn release(
     let (messages, _inbox) = mpsc::unbounded_channel();
     let assignment = Assignment {
         slot: Arc::clone(slot),
-        in_line: None,
-        patient: false,
+        position: None,
+        can_requeue: false,
         state: State::default(),
         spoils: false,
         variables: Vec::new(),

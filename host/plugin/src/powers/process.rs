@@ -218,8 +218,8 @@ pub(crate) async fn run_to_end(
     }
     let wanted = command(context, host, wanted)?;
     let environment = host.environment().await?;
-    let ended = match host.turn() {
-        Some(turn) => turn.run(wanted).await?,
+    let ended = match host.queued_process() {
+        Some(process) => process.run(wanted).await?,
         None => environment.run(wanted).await?,
     };
     Ok(exit(ended))

@@ -13,7 +13,7 @@ use crate::contract::convert::error;
 use crate::engine::limits::Limits;
 use crate::instance::log::LogLevel;
 use crate::instance::state::{InstanceState, PowerState};
-use persea_spawner::{Environment, SpawnError, Turn};
+use persea_spawner::{Environment, QueuedProcess, SpawnError};
 
 /// A task, as far as its plugin may act on it. Implemented by the job.
 pub trait TaskHost: Send + Sync {
@@ -22,9 +22,9 @@ pub trait TaskHost: Send + Sync {
         &self,
     ) -> Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + '_>>;
 
-    /// Returns the place of a task that is one process in the pipeline of its environment. It
-    /// exists once the environment exists.
-    fn turn(&self) -> Option<&Turn>;
+    /// The queued process of a task that is one process; none for other tasks, and before the
+    /// environment is open.
+    fn queued_process(&self) -> Option<&QueuedProcess>;
 
     /// Returns the path at which the task's processes find a file of the task's directory, which is
     /// made if it does not exist. The host must not open it: a process may have put a link there.

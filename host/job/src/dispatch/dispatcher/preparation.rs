@@ -415,8 +415,8 @@ fn owner<'a>(plan: &'a Plan, step: &Step) -> Option<&'a str> {
 fn assignment(state: &State, slot: Arc<Slot>) -> Assignment {
     Assignment {
         slot,
-        in_line: None,
-        patient: false,
+        position: None,
+        can_requeue: false,
         state: spawner::State::default(),
         spoils: false,
         variables: Vec::new(),

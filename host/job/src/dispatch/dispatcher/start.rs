@@ -65,7 +65,7 @@ impl Dispatcher<'_> {
             };
             let Some(Found {
                 slot,
-                in_line,
+                position,
                 more,
             }) = state.places.give(index, &wanted)
             else {
@@ -80,14 +80,14 @@ impl Dispatcher<'_> {
             state.policy.taken(index);
             let mut variables = state.preparation.variables(&plan.requirements, index);
             variables.extend(lease_variables(&state.queue.leases(index)));
-            if in_line.is_none() {
+            if position.is_none() {
                 self.started(state, task);
             }
             let deaths = state.deaths.get(&index).copied().unwrap_or_default();
             let assignment = Assignment {
                 slot,
-                in_line,
-                patient: deaths < PATIENCE,
+                position,
+                can_requeue: deaths < PATIENCE,
                 state: wanted.state.unwrap_or_default(),
                 spoils: wanted.spoils,
                 variables,
@@ -107,7 +107,7 @@ impl Dispatcher<'_> {
                     let slot = assignment.slot.index;
                     if more.send((index, assignment)).is_err() {
                         state.queue.put_back(index);
-                        state.places.not_now(slot, index);
+                        state.places.return_task(slot, index);
                     }
                     continue;
                 }

@@ -15,27 +15,28 @@ use super::error::SpawnError;
 
 /// A position in the order in which tasks queue their processes in one environment. A task that is
 /// ready early waits for those before it.
-pub struct InLine {
-    before: Option<oneshot::Receiver<()>>,
-    asked: oneshot::Sender<()>,
+pub struct PipelinePosition {
+    previous: Option<oneshot::Receiver<()>>,
+    queued: oneshot::Sender<()>,
 }
 
-impl InLine {
+impl PipelinePosition {
     /// Creates the position behind `last` (none for the first one), and stores the new one there.
-    pub fn next(last: &mut Option<oneshot::Receiver<()>>) -> InLine {
-        let (asked, was_asked) = oneshot::channel();
-        InLine {
-            before: last.replace(was_asked),
-            asked,
+    pub fn next(last: &mut Option<oneshot::Receiver<()>>) -> PipelinePosition {
+        let (queued, was_queued) = oneshot::channel();
+        PipelinePosition {
+            previous: last.replace(was_queued),
+            queued,
         }
     }
 
     /// Waits until the task before has queued its process, or has given up its position.
-    async fn come_up(&mut self) -> QueuePosition {
-        match self.before.take() {
+    async fn wait_for_previous(&mut self) -> QueuePosition {
+        match self.previous.take() {
             None => QueuePosition::First,
-            Some(before) => {
-                let _ = before.await;
+            Some(previous) => {
+                // Fails if the previous task has dropped its position, which frees the way too.
+                let _ = previous.await;
                 QueuePosition::Following
             }
         }
@@ -43,55 +44,55 @@ impl InLine {
 }
 
 /// One task's process in the queue of an environment.
-pub struct Turn {
+pub struct QueuedProcess {
     environment: Environment,
     phase: Mutex<Phase>,
     /// None once the process is queued.
-    in_line: Mutex<Option<InLine>>,
+    position: Mutex<Option<PipelinePosition>>,
     on_start: Arc<dyn Fn() + Send + Sync>,
     started: Arc<AtomicBool>,
     /// Whether the task can wait in another environment if the helper dies before the start.
-    patient: bool,
+    can_requeue: bool,
     helper_died: AtomicBool,
-    not_now: Notify,
+    returned: Notify,
 }
 
 #[derive(Clone, Copy)]
 enum Phase {
     /// The process is not queued yet.
-    Before,
+    Unqueued,
     /// The process is queued or runs.
-    Given(Id),
+    Queued(Id),
     /// The process has ended.
-    Over {
-        left: usize,
+    Ended {
+        leftovers: usize,
         /// Whether its left-over processes were ended.
         clean: bool,
-        took: Duration,
+        running_time: Duration,
     },
-    /// The process is not to be started any more.
-    Refused,
+    /// The process will not start in this environment.
+    Returned,
 }
 
-impl Turn {
-    /// Creates the turn of a task in `environment`. `on_start` is called when the process starts.
-    /// If the helper dies before that, a patient turn ends with [`Turn::not_now`], and any other
-    /// with the error.
+impl QueuedProcess {
+    /// Creates the process of a task in `environment`. `on_start` is called when the process
+    /// starts. If the helper dies before that, [`QueuedProcess::returned`] returns if
+    /// `can_requeue`; otherwise [`QueuedProcess::run`] fails.
     pub fn new(
         environment: Environment,
-        in_line: InLine,
-        patient: bool,
+        position: PipelinePosition,
+        can_requeue: bool,
         on_start: impl Fn() + Send + Sync + 'static,
-    ) -> Turn {
-        Turn {
+    ) -> QueuedProcess {
+        QueuedProcess {
             environment,
-            phase: Mutex::new(Phase::Before),
-            in_line: Mutex::new(Some(in_line)),
+            phase: Mutex::new(Phase::Unqueued),
+            position: Mutex::new(Some(position)),
             on_start: Arc::new(on_start),
             started: Arc::default(),
-            patient,
+            can_requeue,
             helper_died: AtomicBool::new(false),
-            not_now: Notify::new(),
+            returned: Notify::new(),
         }
     }
 
@@ -100,31 +101,31 @@ impl Turn {
     }
 
     /// Queues the process and waits for its end; the helper then ends its left-over processes.
-    /// Never returns if the helper returns the process; then [`Turn::not_now`] does.
+    /// Never returns if the helper returns the process; then [`QueuedProcess::returned`] does.
     pub async fn run(&self, command: Command) -> Result<Exit, SpawnError> {
         let program = command.program.clone();
-        let in_line = self
-            .in_line
+        let position = self
+            .position
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let (line, in_line) = match in_line {
-            Some(mut in_line) => (in_line.come_up().await, Some(in_line)),
-            // The first of the task's programs does not exist.
+        let (queue_position, position) = match position {
+            Some(mut position) => (position.wait_for_previous().await, Some(position)),
+            // A second attempt: the first program of the task does not exist.
             None => (QueuePosition::Following, None),
         };
-        let asked = {
+        let request = {
             let mut phase = self.phase();
             match *phase {
-                Phase::Before => {
-                    let asked = self.ask(command, line);
-                    if let Ok((id, _)) = &asked {
-                        *phase = Phase::Given(*id);
+                Phase::Unqueued => {
+                    let request = self.enqueue(command, queue_position);
+                    if let Ok((id, _)) = &request {
+                        *phase = Phase::Queued(*id);
                     }
-                    Some(asked)
+                    Some(request)
                 }
-                Phase::Refused => None,
-                Phase::Given(_) | Phase::Over { .. } => {
+                Phase::Returned => None,
+                Phase::Queued(_) | Phase::Ended { .. } => {
                     return Err(SpawnError::Invalid(format!(
                         "{program} can't be run: a queued task is one process, and this would be a \
                          second"
@@ -132,60 +133,60 @@ impl Turn {
                 }
             }
         };
-        if let Some(InLine { asked, .. }) = in_line {
-            // Fails if the next task has given up its position.
-            let _ = asked.send(());
+        if let Some(PipelinePosition { queued, .. }) = position {
+            // Fails if the next task has dropped its position.
+            let _ = queued.send(());
         }
         let channel = self.environment.channel();
-        let answer = match asked {
-            None => return self.refuse().await,
+        let answer = match request {
+            None => return self.return_process().await,
             Some(Err(error)) => Err(error),
-            Some(Ok((id, mut told))) => {
+            Some(Ok((id, mut reply))) => {
                 let guard = Running::new(channel, id);
-                let answer = channel.reply(&mut told).await;
+                let answer = channel.reply(&mut reply).await;
                 guard.over();
                 answer
             }
         };
         match answer {
             Err(SpawnError::HelperDied { .. } | SpawnError::Closed(_))
-                if self.patient && !self.started.load(Ordering::Acquire) =>
+                if self.can_requeue && !self.started.load(Ordering::Acquire) =>
             {
                 self.helper_died.store(true, Ordering::Release);
-                self.refuse().await
+                self.return_process().await
             }
             Err(error) => Err(error),
             Ok(Reply::Exited { exit, .. }) => {
-                let (left, clean) = (exit.leftovers as usize, exit.clean);
+                let (leftovers, clean) = (exit.leftovers as usize, exit.clean);
                 let exit = Exit::from(exit);
-                *self.phase() = Phase::Over {
-                    left,
+                *self.phase() = Phase::Ended {
+                    leftovers,
                     clean,
-                    took: exit.duration,
+                    running_time: exit.duration,
                 };
                 Ok(exit)
             }
             Ok(Reply::StartFailed { failure, .. })
                 if failure.kind == StartFailureKind::Returned =>
             {
-                self.refuse().await
+                self.return_process().await
             }
             Ok(Reply::StartFailed { failure, .. }) => {
-                *self.phase() = Phase::Before;
+                *self.phase() = Phase::Unqueued;
                 Err(SpawnError::of_start(program, failure))
             }
             Ok(other) => Err(unexpected(&other)),
         }
     }
 
-    fn ask(
+    fn enqueue(
         &self,
         command: Command,
-        line: QueuePosition,
+        queue_position: QueuePosition,
     ) -> Result<(Id, oneshot::Receiver<Reply>), SpawnError> {
         let (started, on_start) = (Arc::clone(&self.started), Arc::clone(&self.on_start));
         self.environment.channel().start_queued(
-            command.into_queued_start(line),
+            command.into_queued_start(queue_position),
             Box::new(move || {
                 started.store(true, Ordering::Release);
                 on_start();
@@ -193,15 +194,16 @@ impl Turn {
         )
     }
 
-    async fn refuse<T>(&self) -> T {
-        *self.phase() = Phase::Refused;
-        self.not_now.notify_one();
+    /// Wakes [`QueuedProcess::returned`], and never returns itself: the caller drops the future.
+    async fn return_process<T>(&self) -> T {
+        *self.phase() = Phase::Returned;
+        self.returned.notify_one();
         std::future::pending().await
     }
 
     /// Waits until it is certain that the process will not start in this environment.
-    pub async fn not_now(&self) {
-        self.not_now.notified().await;
+    pub async fn returned(&self) {
+        self.returned.notified().await;
     }
 
     /// Whether the process did not start because the helper died.
@@ -210,10 +212,10 @@ impl Turn {
     }
 
     /// The running time of the process, once it has ended.
-    pub fn took(&self) -> Option<Duration> {
+    pub fn running_time(&self) -> Option<Duration> {
         match *self.phase() {
-            Phase::Over { took, .. } => Some(took),
-            Phase::Before | Phase::Given(_) | Phase::Refused => None,
+            Phase::Ended { running_time, .. } => Some(running_time),
+            Phase::Unqueued | Phase::Queued(_) | Phase::Returned => None,
         }
     }
 
@@ -221,13 +223,13 @@ impl Turn {
     pub async fn signal_all(&self, signal: i32) -> Result<(), SpawnError> {
         let phase = {
             let mut phase = self.phase();
-            if matches!(*phase, Phase::Before) {
-                *phase = Phase::Refused;
+            if matches!(*phase, Phase::Unqueued) {
+                *phase = Phase::Returned;
             }
             *phase
         };
         match phase {
-            Phase::Given(child) => {
+            Phase::Queued(child) => {
                 self.environment
                     .ask("sending a signal to all", |id| Request::SignalAll {
                         id,
@@ -236,21 +238,23 @@ impl Turn {
                     })
                     .await
             }
-            Phase::Before | Phase::Over { .. } | Phase::Refused => Ok(()),
+            Phase::Unqueued | Phase::Ended { .. } | Phase::Returned => Ok(()),
         }
     }
 
-    /// Ends every process of the task. Returns how many were left behind.
+    /// Ends every process of the task. Returns the number of left-over processes.
     pub async fn end(&self) -> Result<usize, SpawnError> {
         let phase = *self.phase();
         match phase {
-            Phase::Over {
-                left, clean: true, ..
-            } => Ok(left),
+            Phase::Ended {
+                leftovers,
+                clean: true,
+                ..
+            } => Ok(leftovers),
             // `EndTask` tries again, and its reply has the reason.
-            Phase::Over { clean: false, .. } => self.environment.end(None).await,
-            Phase::Given(child) => self.environment.end(Some(child)).await,
-            Phase::Before | Phase::Refused => Ok(0),
+            Phase::Ended { clean: false, .. } => self.environment.end(None).await,
+            Phase::Queued(child) => self.environment.end(Some(child)).await,
+            Phase::Unqueued | Phase::Returned => Ok(0),
         }
     }
 }
