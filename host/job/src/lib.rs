@@ -237,7 +237,7 @@ impl Job {
             spawner.hide(&path);
         }
         let running = directory.path().join(directory::RUNNING);
-        spawner.keep_apart(directory.test_results().path(), &running);
+        spawner.set_private_directory(directory.test_results().path(), &running);
         let log = JobLog::new(directory.log()?);
         let mut journal = Journal::create(directory.path())?;
         let started = JobStarted {

@@ -25,7 +25,7 @@ use super::SpawnError;
 
 /// Awaited once when the connection has ended and both streams are dropped. It cleans up at the
 /// helper's end within bounded time, and returns what happened, for people.
-pub(super) type Aftermath = Pin<Box<dyn Future<Output = String> + Send>>;
+pub(super) type CleanUp = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// Called when a queued process has started.
 pub(super) type OnStart = Box<dyn FnOnce() + Send>;
@@ -55,7 +55,7 @@ type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 pub(super) struct Channel {
     environment: Arc<str>,
-    state: Mutex<State>,
+    state: Mutex<ChannelState>,
     /// Wakes the writer: bytes could not be sent at once, or the connection is closing.
     wake_writer: Notify,
     /// Wakes the reader: nothing can be sent any more, so it reads what is left and ends.
@@ -63,7 +63,7 @@ pub(super) struct Channel {
     dead: watch::Sender<bool>,
 }
 
-struct State {
+struct ChannelState {
     /// None when the connection has ended or is being closed.
     writer: Option<Writer>,
     unsent: Vec<u8>,
@@ -104,7 +104,7 @@ impl Channel {
         mut reader: R,
         mut writer: W,
         hello: Hello,
-        aftermath: Aftermath,
+        clean_up: CleanUp,
     ) -> Result<Arc<Channel>, SpawnError>
     where
         R: AsyncRead + Send + Unpin + 'static,
@@ -119,7 +119,7 @@ impl Channel {
         };
         if let Some(failure) = failure {
             drop((reader, writer));
-            let reason = aftermath.await.into();
+            let reason = clean_up.await.into();
             return Err(match failure {
                 Some(source) => SpawnError::Protocol {
                     environment,
@@ -133,7 +133,7 @@ impl Channel {
         }
         let channel = Arc::new(Channel {
             environment,
-            state: Mutex::new(State {
+            state: Mutex::new(ChannelState {
                 writer: Some(Box::new(writer)),
                 unsent: Vec::new(),
                 pending: PendingRequests::default(),
@@ -148,11 +148,11 @@ impl Channel {
             dead: watch::Sender::new(false),
         });
         tokio::spawn(Arc::clone(&channel).write_rest());
-        tokio::spawn(Arc::clone(&channel).listen(reader, frames, aftermath));
+        tokio::spawn(Arc::clone(&channel).listen(reader, frames, clean_up));
         Ok(channel)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, ChannelState> {
         // Whoever panicked with it did so between two whole changes.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -246,7 +246,7 @@ impl Channel {
         state.reason.is_none() && !state.closing
     }
 
-    /// Waits until the connection has ended and its aftermath is over.
+    /// Waits until the connection has ended and its clean-up is over.
     pub(super) async fn closed(&self) {
         // It can't fail: the sender is in `self`.
         let _ = self.dead.subscribe().wait_for(|dead| *dead).await;
@@ -269,7 +269,7 @@ impl Channel {
         Self::why(&state, &self.environment)
     }
 
-    fn why(state: &State, environment: &Arc<str>) -> SpawnError {
+    fn why(state: &ChannelState, environment: &Arc<str>) -> SpawnError {
         if state.closing {
             return SpawnError::Closed("the environment");
         }
@@ -280,7 +280,7 @@ impl Channel {
         }
     }
 
-    fn send(&self, state: &mut State, request: &Request) -> Result<(), SpawnError> {
+    fn send(&self, state: &mut ChannelState, request: &Request) -> Result<(), SpawnError> {
         if state.closing || state.reason.is_some() {
             return Err(Self::why(state, &self.environment));
         }
@@ -320,12 +320,8 @@ impl Channel {
         }
     }
 
-    async fn listen<R>(
-        self: Arc<Self>,
-        mut reader: R,
-        mut frames: FrameReader,
-        aftermath: Aftermath,
-    ) where
+    async fn listen<R>(self: Arc<Self>, mut reader: R, mut frames: FrameReader, clean_up: CleanUp)
+    where
         R: AsyncRead + Send + Unpin,
     {
         let mut buffer = vec![0; 1 << 16];
@@ -369,7 +365,7 @@ impl Channel {
         // The writer may own the stream; then `close` wakes it.
         let writer = self.state().writer.take();
         drop(writer);
-        let mut reason = aftermath.await;
+        let mut reason = clean_up.await;
         for more in [said, failure].into_iter().flatten() {
             reason = format!("{reason}; {more}");
         }
@@ -459,7 +455,7 @@ impl Waiter {
     }
 }
 
-impl State {
+impl ChannelState {
     /// Keeps what a request's last reply says of the environment.
     fn learn(&mut self, reply: &Reply) {
         match reply {

@@ -20,9 +20,9 @@ async fn channel(
     let (ours, mut theirs) = tokio::io::duplex(1 << 16);
     let (reader, writer) = tokio::io::split(ours);
     theirs.write_all(says).await.unwrap();
-    let aftermath = Box::pin(async { "it is gone".to_owned() });
+    let clean_up = Box::pin(async { "it is gone".to_owned() });
     let hello = Hello::default();
-    let opened = Channel::open("test/0".into(), reader, writer, hello, aftermath);
+    let opened = Channel::open("test/0".into(), reader, writer, hello, clean_up);
     (opened.await, theirs)
 }
 

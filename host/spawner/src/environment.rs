@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, oneshot};
 use super::channel::{CLOSE_WITHIN, Channel, END_WITHIN, ExitWatch};
 use super::command::{Command, Exit, Stream};
 use super::error::SpawnError;
-use super::private::Private;
+use super::private::PrivateDirectory;
 use persea_system::held::Held;
 
 /// A write is sent in pieces of this size, so that none is too large for the channel.
@@ -26,7 +26,7 @@ pub struct Environment {
 struct Inner {
     channel: Arc<Channel>,
     work_dir: String,
-    private: Option<Arc<Private>>,
+    private: Option<Arc<PrivateDirectory>>,
 }
 
 impl Drop for Inner {
@@ -47,7 +47,7 @@ impl Environment {
     pub(super) fn new(
         channel: Arc<Channel>,
         work_dir: String,
-        private: Option<Arc<Private>>,
+        private: Option<Arc<PrivateDirectory>>,
     ) -> Environment {
         Environment {
             inner: Arc::new(Inner {
@@ -68,9 +68,9 @@ impl Environment {
         let channel = &self.inner.channel;
         let program = command.program.clone();
         let (id, mut told, _) = channel.start(command.into_start(true))?;
-        let guard = Running::new(channel, id);
+        let guard = ForgetOnDrop::new(channel, id);
         let reply = channel.reply(&mut told).await?;
-        guard.over();
+        guard.disarm();
         match reply {
             Reply::Exited { exit, .. } => Ok(exit.into()),
             Reply::StartFailed { failure, .. } => Err(SpawnError::of_start(program, failure)),
@@ -85,10 +85,10 @@ impl Environment {
         let has_pipes = command.has_pipes();
         let program = command.program.clone();
         let (id, mut told, exit) = channel.start(command.into_start(false))?;
-        let guard = Running::new(channel, id);
+        let guard = ForgetOnDrop::new(channel, id);
         match channel.reply(&mut told).await? {
             Reply::Started { pid, .. } => {
-                guard.over();
+                guard.disarm();
                 Ok(Child {
                     environment: self.clone(),
                     id,
@@ -100,7 +100,7 @@ impl Environment {
                 })
             }
             Reply::StartFailed { failure, .. } => {
-                guard.over();
+                guard.disarm();
                 Err(SpawnError::of_start(program, failure))
             }
             other => Err(unexpected(&other)),
@@ -162,7 +162,7 @@ impl Environment {
 
     /// The directory that it has in place of this one of the host's, where it has. It is there as long as anybody has the environment, also
     /// when that is closed.
-    pub fn in_place_of(&self, directory: &Path) -> Option<&Held> {
+    pub fn private_directory(&self, directory: &Path) -> Option<&Held> {
         let private = self.inner.private.as_ref()?;
         (private.shown == directory).then_some(&private.held)
     }
@@ -210,25 +210,25 @@ impl Environment {
 }
 
 /// Ends a process that nobody waits for any more, should the future that started it be dropped.
-pub(super) struct Running<'a> {
+pub(super) struct ForgetOnDrop<'a> {
     channel: &'a Channel,
     child: Option<Id>,
 }
 
-impl<'a> Running<'a> {
-    pub(super) fn new(channel: &'a Channel, child: Id) -> Running<'a> {
-        Running {
+impl<'a> ForgetOnDrop<'a> {
+    pub(super) fn new(channel: &'a Channel, child: Id) -> ForgetOnDrop<'a> {
+        ForgetOnDrop {
             channel,
             child: Some(child),
         }
     }
 
-    pub(super) fn over(mut self) {
+    pub(super) fn disarm(mut self) {
         self.child = None;
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(child) = self.child {
             self.channel.tell(&Request::Forget { child });

@@ -96,18 +96,18 @@ pub(super) struct Visibility {
 
 /// How a path is hidden.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Cover {
+pub(super) enum Mask {
     /// In the layer of this number: for the overlay it was removed. The path is relative to the layer's.
     Whiteout(usize, PathBuf),
     /// An empty directory lies over it.
-    Directory(PathBuf),
+    EmptyDirectory(PathBuf),
     /// A file that cannot be opened lies over it.
-    File(PathBuf),
+    NullDevice(PathBuf),
 }
 
 /// The paths that are hidden, and those that are shown from among them.
 #[derive(Debug, Default)]
-pub(super) struct Hidden {
+pub(super) struct HiddenPaths {
     paths: Vec<PathBuf>,
     /// The machine's own, read-only, where an overlay does not have them.
     pub(super) shown: Vec<PathBuf>,
@@ -115,18 +115,18 @@ pub(super) struct Hidden {
     mounts: Vec<Mount>,
 }
 
-impl Hidden {
+impl HiddenPaths {
     /// Those of a sandbox whose processes start in `directory`.
     pub(super) fn new(
         visibility: &Visibility,
         directory: &Path,
         layout: &Layout,
         mounts: Vec<Mount>,
-    ) -> Hidden {
-        let mut hidden = Hidden {
+    ) -> HiddenPaths {
+        let mut hidden = HiddenPaths {
             show: visibility.show.iter().map(|path| settled(path)).collect(),
             mounts,
-            ..Hidden::default()
+            ..HiddenPaths::default()
         };
         let of_homes = visibility
             .homes
@@ -179,13 +179,13 @@ impl Hidden {
     }
 
     /// How each is hidden, where the sandbox has these paths of its own.
-    pub(super) fn covers(&self, layout: &Layout, targets: &[&Path]) -> Vec<Cover> {
-        let cover = |path: &PathBuf| cover(path, layout, targets);
-        self.paths.iter().filter_map(cover).collect()
+    pub(super) fn masks(&self, layout: &Layout, targets: &[&Path]) -> Vec<Mask> {
+        let mask = |path: &PathBuf| mask(path, layout, targets);
+        self.paths.iter().filter_map(mask).collect()
     }
 }
 
-fn cover(path: &Path, layout: &Layout, targets: &[&Path]) -> Option<Cover> {
+fn mask(path: &Path, layout: &Layout, targets: &[&Path]) -> Option<Mask> {
     let mut parts = layout.parts.iter().rev();
     let part = parts.find(|part| path.starts_with(&part.path))?;
     let below = path.strip_prefix(&part.path).ok()?;
@@ -198,14 +198,14 @@ fn cover(path: &Path, layout: &Layout, targets: &[&Path]) -> Option<Cover> {
     if part.source == Source::Layered && !is_needed {
         let mut layered = layout.layered();
         let (number, _) = layered.find(|(_, it)| it.path == part.path)?;
-        return Some(Cover::Whiteout(number, below.to_path_buf()));
+        return Some(Mask::Whiteout(number, below.to_path_buf()));
     }
     let found = path.symlink_metadata().ok()?;
     match found.is_dir() {
-        true => Some(Cover::Directory(path.to_path_buf())),
+        true => Some(Mask::EmptyDirectory(path.to_path_buf())),
         // Links lead to what is hidden itself, or to nothing.
         false if found.is_symlink() => None,
-        false => Some(Cover::File(path.to_path_buf())),
+        false => Some(Mask::NullDevice(path.to_path_buf())),
     }
 }
 

@@ -23,8 +23,8 @@ fn home() -> (tempfile::TempDir, PathBuf, Layout) {
     (dir, home, layout)
 }
 
-fn hidden(visibility: &Visibility, layout: &Layout) -> Hidden {
-    Hidden::new(visibility, Path::new("/project"), layout, Vec::new())
+fn hidden(visibility: &Visibility, layout: &Layout) -> HiddenPaths {
+    HiddenPaths::new(visibility, Path::new("/project"), layout, Vec::new())
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn file_in_a_hidden_directory_is_shown_alone() {
     assert!(hidden.has(&home.join(".ssh/id")));
     assert_eq!(hidden.shown, visibility.show);
     let targets: Vec<&Path> = hidden.shown.iter().map(|path| &**path).collect();
-    let covers = hidden.covers(&layout, &targets);
-    assert!(covers.contains(&Cover::Directory(home.join(".ssh"))));
+    let masks = hidden.masks(&layout, &targets);
+    assert!(masks.contains(&Mask::EmptyDirectory(home.join(".ssh"))));
 }
 
 #[test]

@@ -19,16 +19,16 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
-use super::channel::{Aftermath, Channel, END_WITHIN};
+use super::channel::{Channel, CleanUp, END_WITHIN};
 use super::pipe::Pipe;
-use super::private::Private;
+use super::private::PrivateDirectory;
 use super::{Environment, SpawnError, children};
 
 /// Its last words are kept for the error, up to this many bytes.
 const LAST_WORDS: usize = 2000;
 
 /// What remains to be done after the start, before the helper can answer.
-pub(super) type Rest = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+pub(super) type SetUp = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Environment variables with their values.
 pub(super) type Variables = Vec<(Bytes, Bytes)>;
@@ -52,9 +52,9 @@ pub(super) struct Launch {
     /// What it gives up.
     pub(super) isolation: Isolation,
     /// The directory that it has in place of one of the host's.
-    pub(super) private: Option<Arc<Private>>,
+    pub(super) private: Option<Arc<PrivateDirectory>>,
     /// Dropped when everything has ended, where that may take its time.
-    pub(super) held: Box<dyn Send>,
+    pub(super) keep_alive: Box<dyn Send>,
 }
 
 impl Launch {
@@ -69,7 +69,7 @@ impl Launch {
     /// Starts the helper by `start`, which is given the ends of its channel, and greets it.
     pub(super) async fn bring_up(
         self,
-        start: impl FnOnce(&PipeReader, &PipeWriter) -> io::Result<(Child, Option<Rest>)>,
+        start: impl FnOnce(&PipeReader, &PipeWriter) -> io::Result<(Child, Option<SetUp>)>,
     ) -> Result<Environment, SpawnError> {
         let failed = |what| failed(&self.name, what);
         let path = self.work.clone();
@@ -107,13 +107,13 @@ impl Launch {
             variables: self.variables,
             isolation: self.isolation,
         };
-        let aftermath: Aftermath = Box::pin(clear_up(child, end, path, words, self.held));
+        let clean_up: CleanUp = Box::pin(clear_up(child, end, path, words, self.keep_alive));
         let reader = Pipe::new(from_helper.into());
         let writer = pipe::Sender::from_owned_fd(to_helper.into());
         let (reader, writer) = match (reader, writer) {
             (Ok(reader), Ok(writer)) => (reader, writer),
             (Err(e), _) | (_, Err(e)) => {
-                tokio::spawn(aftermath);
+                tokio::spawn(clean_up);
                 return Err(channel(e));
             }
         };
@@ -125,11 +125,11 @@ impl Launch {
                 && let Err(e) = rest.await
             {
                 drop((reader, writer));
-                let why = aftermath.await;
+                let why = clean_up.await;
                 let e = io::Error::new(e.kind(), format!("{e} ({why})"));
                 return Err(self::failed(&name, "setting it up")(e));
             }
-            let channel = Channel::open(name, reader, writer, hello, aftermath).await?;
+            let channel = Channel::open(name, reader, writer, hello, clean_up).await?;
             Ok(Environment::new(channel, text, private))
         });
         opening
@@ -198,7 +198,7 @@ async fn clear_up(
     end: JoinHandle<()>,
     work: PathBuf,
     words: Arc<Mutex<String>>,
-    held: Box<dyn Send>,
+    keep_alive: Box<dyn Send>,
 ) -> String {
     let pid = Pid::from_child(&child);
     // One of its processes may have stopped it; then it would not see that its channel is gone.
@@ -222,7 +222,7 @@ async fn clear_up(
         if let Err(e) = removal::remove_tree(&work) {
             tracing::warn!("the directory {} can't be removed: {e}", work.display());
         }
-        drop(held);
+        drop(keep_alive);
         status
     });
     let mut reason = match blocking.await {

@@ -1,19 +1,20 @@
-//! Processes: where they run and how they are started, fed, read, signalled and ended. Nothing outside this module starts
-//! one. It must not know what a test, a plugin or a job is.
+//! Owns processes: where they run, and how they are started, fed, read, signalled and ended. No
+//! other crate starts one. Does not know about tests, plugins or jobs.
 //!
-//! A [`Spawner`] opens an [`Environment`] for each slot of parallelism. At the end of an environment's channel sits the
-//! helper (crate `persea-helper`), which does the work wherever it runs; so a spawner is only how the helper gets there:
+//! A [`Spawner`] opens an [`Environment`] for each slot. At the other end of the environment's
+//! channel runs the helper (crate `persea-helper`), which starts and supervises the processes
+//! wherever the environment is. A spawner therefore only has to bring the helper there:
 //!
-//! - `command`: what to start, how it ended; plain data;
-//! - `error`: what can go wrong;
-//! - `channel`: requests and replies over any pair of byte streams; `pipe`: one that is let be while they gather;
-//! - `environment`: what the rest of the host uses;
-//! - `queued`: queued processes, which the helper starts one after the other (pipelining);
-//! - `children`: the host's own child processes, and the strays that come to it when a helper is killed;
 //! - `registry`: the list of the spawners, with a descriptor for each;
-//! - `program`, `launch`: a helper that is a child of the host: its executable, its life;
-//! - `process`: the spawner of this machine; `sandbox`: the same in namespaces of its own, over a layer that takes what is written;
-//!   `mounts`, `hidden`, `private`: what that takes; `seccomp`: its filter of system calls. Each further spawner is a file beside them.
+//! - `channel`: requests and replies over a pair of byte streams; `pipe`: the stream to read from;
+//! - `environment`: an environment and its processes, as the rest of the host sees them;
+//!   `command`: what to start, and how it ended; `error`: what can fail;
+//! - `queued`: queued processes, which the helper starts one after the other (pipelining);
+//! - `launch`, `program`: a helper that is a child process of the host, and its executable;
+//!   `children`: all child processes of the host, and the orphans of a helper that was killed;
+//! - `process`: the spawner that does not isolate;
+//! - `sandbox`: the spawner of sandboxes on this machine; `mounts`, `hidden`, `private`: what a
+//!   sandbox sees of the files; `seccomp`: its filter of system calls.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -46,28 +47,27 @@ pub use error::SpawnError;
 pub use queued::{PipelinePosition, QueuedProcess};
 pub use registry::{Descriptor, Setup, descriptor};
 
-/// What [`Spawner::open`] answers; boxed, so that spawners can be kept in one list.
-pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + 'a>>;
+/// A future that a [`Spawner`] returns; boxed, so that spawners can be trait objects.
+pub type SpawnerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// What [`Spawner::snapshot`] and [`Spawner::close`] answer.
-pub type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// What an environment is to be like when it is opened.
+/// The state in which an environment is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// The snapshot that it is brought back to; none for how the spawner makes it.
+pub struct EnvironmentState {
+    /// The name of the snapshot that the environment is restored from; none for a new environment.
     pub snapshot: Option<String>,
-    /// Its processes reach the network. Where a spawner can't keep them from it, they always do.
+    /// Whether the processes reach the network. They always do if the spawner cannot isolate it.
     pub network: bool,
-    /// Whose it is: what others have started there has no place in it.
+    /// The third-party plugin that the environment belongs to, by its digest; none for the user's
+    /// own tasks. An environment is not shared between owners.
     pub owner: Option<String>,
-    /// A directory of the host, made where it is missing, that its processes can write to. It has the same path for them.
-    pub own: Option<PathBuf>,
+    /// A directory of the host that the processes can write to, at the same path. The spawner
+    /// creates it if it is missing.
+    pub writable_directory: Option<PathBuf>,
 }
 
-/// Makes environments of one kind: this machine, a sandbox, a container, another host.
+/// Opens environments of one kind: on this machine, in a sandbox, in a container, on another host.
 pub trait Spawner: Send + Sync {
-    /// Which spawner this is.
+    /// The kind of the spawner.
     fn kind(&self) -> SpawnerKind;
 
     /// The name by which users choose the spawner.
@@ -75,55 +75,62 @@ pub trait Spawner: Send + Sync {
         self.kind().name()
     }
 
-    /// Opens an environment for a slot of parallelism. It may be used for any number of tasks, one after the other; when
-    /// its helper has died, another one is opened for the slot.
-    fn open(&self, slot: usize) -> Opening<'_>;
+    /// Opens a new environment for a slot. The environment serves any number of tasks, one after
+    /// the other. If its helper dies, another environment is opened for the slot.
+    fn open(&self, slot: usize) -> SpawnerFuture<'_, Result<Environment, SpawnError>>;
 
-    /// Whether its environments can be brought back to an earlier state, and do not see what happens in others.
+    /// Whether environments can be restored from snapshots, and do not see what happens in others.
     fn has_snapshots(&self) -> bool {
         descriptor(self.kind()).has_snapshots
     }
 
-    /// Opens an environment for a slot in this state, whatever has become of the one before. A name that no
-    /// snapshot has is an error.
-    fn restore<'a>(&'a self, slot: usize, state: &'a State) -> Opening<'a> {
+    /// Opens an environment for a slot in the given state, which does not depend on the slot's
+    /// previous environment. An unknown snapshot is an error.
+    fn restore<'a>(
+        &'a self,
+        slot: usize,
+        state: &'a EnvironmentState,
+    ) -> SpawnerFuture<'a, Result<Environment, SpawnError>> {
         match &state.snapshot {
             None => self.open(slot),
             Some(name) => Box::pin(std::future::ready(Err(no_snapshot(name)))),
         }
     }
 
-    /// Ends everything in an environment of this slot, closes it, and keeps what has become of it under a name, to which others can be
-    /// brought back from then on.
+    /// Ends every process of a slot's environment, closes the environment, and keeps its files as
+    /// the snapshot `name`, for [`Spawner::restore`].
     fn snapshot<'a>(
         &'a self,
         slot: usize,
         environment: Environment,
         name: &'a str,
-    ) -> Doing<'a, Result<(), SpawnError>> {
+    ) -> SpawnerFuture<'a, Result<(), SpawnError>> {
         let _ = (slot, environment);
         Box::pin(std::future::ready(Err(no_snapshot(name))))
     }
 
-    /// Hides a path of the host from what runs in environments that are opened from now on, where they can be kept from anything.
+    /// Hides a path of the host from all environments that are opened later. Does nothing if the
+    /// spawner does not isolate.
     fn hide(&mut self, path: &Path) {
         let _ = path;
     }
 
-    /// Gives each environment that is opened from now on a directory of its own in place of this one of the host, which must be there:
-    /// see [`Environment`]. They are kept in `place`, on the same file system, and nothing of them when all is closed.
-    fn keep_apart(&mut self, directory: &Path, place: &Path) {
-        let _ = (directory, place);
+    /// Gives each environment that is opened later a private directory, which the environment sees
+    /// in place of `shown`, an existing directory of the host. Creates the private directories in
+    /// `storage`, which must be on the same file system, and removes `storage` in
+    /// [`Spawner::close`]. Does nothing if the spawner does not isolate.
+    fn set_private_directory(&mut self, shown: &Path, storage: &Path) {
+        let _ = (shown, storage);
     }
 
-    /// Removes what it keeps, when all environments are closed.
-    fn close(&self) -> Doing<'_, ()> {
+    /// Removes the spawner's files, after all environments are closed.
+    fn close(&self) -> SpawnerFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 }
 
 fn no_snapshot(name: &str) -> SpawnError {
-    SpawnError::Invalid(format!("no environment has been kept as `{name}`"))
+    SpawnError::Invalid(format!("there is no snapshot `{name}` of an environment"))
 }
 
 #[cfg(test)]

@@ -9,34 +9,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use persea_helper::removal;
 use tokio::task::JoinSet;
 
-use super::hidden::{Cover, copy_directory, white_out};
+use super::hidden::{Mask, copy_directory, white_out};
 use super::mounts::Layout;
 use persea_system::held::Held;
 
 /// What is being removed. Two that remove the same files would be in each other's way.
-pub(super) type Removals = Arc<Mutex<JoinSet<()>>>;
+pub(super) type PendingRemovals = Arc<Mutex<JoinSet<()>>>;
 
 /// What was written in a sandbox, over the layers below.
 #[derive(Debug)]
-pub(super) struct Layer {
+pub(super) struct SandboxLayer {
     pub(super) directory: PathBuf,
     /// Its directory's name among the layers.
     pub(super) name: String,
-    pub(super) below: Vec<Arc<Layer>>,
-    removals: Removals,
+    pub(super) below: Vec<Arc<SandboxLayer>>,
+    removals: PendingRemovals,
 }
 
-impl Layer {
-    /// Makes one of this name over those below, for the overlays of a layout. What `covers` takes away is missing from it and from those
+impl SandboxLayer {
+    /// Makes one of this name over those below, for the overlays of a layout. What `masks` takes away is missing from it and from those
     /// over it.
     pub(super) fn make(
         layers: &Path,
         name: String,
-        below: Vec<Arc<Layer>>,
-        (layout, covers): (&Layout, &[Cover]),
-        removals: &Removals,
-    ) -> io::Result<Layer> {
-        let layer = Layer {
+        below: Vec<Arc<SandboxLayer>>,
+        (layout, masks): (&Layout, &[Mask]),
+        removals: &PendingRemovals,
+    ) -> io::Result<SandboxLayer> {
+        let layer = SandboxLayer {
             directory: layers.join(&name),
             name,
             below,
@@ -53,9 +53,9 @@ impl Layer {
             let upper = layer.directory.join(format!("upper{number}"));
             // The overlay takes from it who may enter, and who it belongs to.
             copy_directory(&upper, &part.path)?;
-            for cover in covers.iter().filter(|_| layer.below.is_empty()) {
-                match cover {
-                    Cover::Whiteout(of, path) if *of == number => {
+            for mask in masks.iter().filter(|_| layer.below.is_empty()) {
+                match mask {
+                    Mask::Whiteout(of, path) if *of == number => {
                         white_out(&upper, &part.path, path)?;
                     }
                     _ => {}
@@ -71,7 +71,7 @@ impl Layer {
     }
 }
 
-impl Drop for Layer {
+impl Drop for SandboxLayer {
     fn drop(&mut self) {
         remove(std::mem::take(&mut self.directory), &self.removals);
     }
@@ -79,27 +79,27 @@ impl Drop for Layer {
 
 /// The directory that a sandbox has in place of one of the host's.
 #[derive(Debug)]
-pub(super) struct Private {
+pub(super) struct PrivateDirectory {
     /// Where the sandbox has it.
     pub(super) shown: PathBuf,
     /// Where it is.
     pub(super) path: PathBuf,
     pub(super) held: Held,
-    removals: Removals,
+    removals: PendingRemovals,
 }
 
-impl Private {
+impl PrivateDirectory {
     /// Makes one of this name in `place`, which is made too.
     pub(super) fn make(
         shown: &Path,
         place: &Path,
         name: &str,
-        removals: &Removals,
-    ) -> io::Result<Private> {
+        removals: &PendingRemovals,
+    ) -> io::Result<PrivateDirectory> {
         std::fs::create_dir_all(place)?;
         let path = place.join(name);
         std::fs::create_dir(&path)?;
-        Ok(Private {
+        Ok(PrivateDirectory {
             shown: shown.to_path_buf(),
             held: Held::open(&path)?,
             path,
@@ -108,7 +108,7 @@ impl Private {
     }
 }
 
-impl Drop for Private {
+impl Drop for PrivateDirectory {
     fn drop(&mut self) {
         remove(std::mem::take(&mut self.path), &self.removals);
     }
@@ -120,7 +120,7 @@ fn make(directory: &Path, mode: u32) -> io::Result<()> {
     std::fs::set_permissions(directory, PermissionsExt::from_mode(mode))
 }
 
-fn remove(directory: PathBuf, removals: &Removals) {
+fn remove(directory: PathBuf, removals: &PendingRemovals) {
     let remove = move || {
         if let Err(e) = removal::remove_tree(&directory) {
             tracing::debug!("{} can't be removed: {e}", directory.display());

@@ -11,7 +11,7 @@ use persea_model::SpawnerKind;
 
 use super::launch::{Launch, private_dir};
 use super::program::{Helper, Program};
-use super::{Descriptor, Environment, Opening, SpawnError, Spawner, children};
+use super::{Descriptor, Environment, SpawnError, Spawner, SpawnerFuture, children};
 
 /// The description of the spawner.
 pub(super) const DESCRIPTOR: Descriptor = Descriptor {
@@ -54,7 +54,7 @@ impl ProcessSpawner {
             variables: None,
             isolation: Isolation::default(),
             private: None,
-            held: Box::new(()),
+            keep_alive: Box::new(()),
         };
         launch.work = private_dir(&self.root, &format!("{name}-"))
             .map_err(launch.failed("making its work directory"))?;
@@ -89,7 +89,7 @@ impl Spawner for ProcessSpawner {
         DESCRIPTOR.kind
     }
 
-    fn open(&self, slot: usize) -> Opening<'_> {
+    fn open(&self, slot: usize) -> SpawnerFuture<'_, Result<Environment, SpawnError>> {
         Box::pin(async move { self.open_as(&format!("slot-{slot}")).await })
     }
 }

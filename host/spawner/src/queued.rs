@@ -10,7 +10,7 @@ use persea_helper::protocol::{Id, QueuePosition, Reply, Request, StartFailureKin
 use tokio::sync::{Notify, oneshot};
 
 use super::command::{Command, Exit};
-use super::environment::{Environment, Running, unexpected};
+use super::environment::{Environment, ForgetOnDrop, unexpected};
 use super::error::SpawnError;
 
 /// A position in the order in which tasks queue their processes in one environment. A task that is
@@ -142,9 +142,9 @@ impl QueuedProcess {
             None => return self.return_process().await,
             Some(Err(error)) => Err(error),
             Some(Ok((id, mut reply))) => {
-                let guard = Running::new(channel, id);
+                let guard = ForgetOnDrop::new(channel, id);
                 let answer = channel.reply(&mut reply).await;
-                guard.over();
+                guard.disarm();
                 answer
             }
         };

@@ -22,14 +22,14 @@ use persea_model::SpawnerKind;
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
 
-use super::hidden::{Hidden, Visibility, homes, resolve};
-use super::launch::{Launch, Rest, own_variables};
+use super::hidden::{HiddenPaths, Visibility, homes, resolve};
+use super::launch::{Launch, SetUp, own_variables};
 use super::mounts::{self, Layout, is_plain};
-use super::private::{Layer, Private, Removals};
+use super::private::{PendingRemovals, PrivateDirectory, SandboxLayer};
 use super::process::ProcessSpawner;
 use super::program::Helper;
 use super::{
-    Descriptor, Doing, Environment, Opening, Setup, SpawnError, Spawner, State, children,
+    Descriptor, Environment, EnvironmentState, Setup, SpawnError, Spawner, SpawnerFuture, children,
     no_snapshot, seccomp,
 };
 
@@ -134,15 +134,15 @@ pub(super) struct SandboxSpawner {
     keeper: OnceCell<Environment>,
     directory: PathBuf,
     layout: Layout,
-    hidden: Hidden,
+    hidden: HiddenPaths,
     /// The directory of the host in whose place each environment has one of its own, and where those are.
     apart: Option<(PathBuf, PathBuf)>,
     made: AtomicUsize,
     /// By slot: the layer of the sandbox that is open there.
-    open: Mutex<HashMap<usize, Arc<Layer>>>,
+    open: Mutex<HashMap<usize, Arc<SandboxLayer>>>,
     /// By name.
-    snapshots: Mutex<HashMap<String, Vec<Arc<Layer>>>>,
-    removals: Removals,
+    snapshots: Mutex<HashMap<String, Vec<Arc<SandboxLayer>>>>,
+    removals: PendingRemovals,
 }
 
 impl SandboxSpawner {
@@ -175,7 +175,7 @@ impl SandboxSpawner {
                 )));
             }
         }
-        let hidden = Hidden::new(visibility, &directory, &layout, mounts);
+        let hidden = HiddenPaths::new(visibility, &directory, &layout, mounts);
         if hidden.has(&directory) {
             return Err(SpawnError::Invalid(format!(
                 "the setting `spawner.sandbox.hide` hides {}, in which tests are started: name what is in it",
@@ -194,21 +194,25 @@ impl SandboxSpawner {
             made: AtomicUsize::new(0),
             open: Mutex::default(),
             snapshots: Mutex::default(),
-            removals: Removals::default(),
+            removals: PendingRemovals::default(),
         })
     }
 
-    fn snapshots(&self) -> MutexGuard<'_, HashMap<String, Vec<Arc<Layer>>>> {
+    fn snapshots(&self) -> MutexGuard<'_, HashMap<String, Vec<Arc<SandboxLayer>>>> {
         self.snapshots
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn opened(&self) -> MutexGuard<'_, HashMap<usize, Arc<Layer>>> {
+    fn opened(&self) -> MutexGuard<'_, HashMap<usize, Arc<SandboxLayer>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open_in(&self, slot: usize, state: &State) -> Result<Environment, SpawnError> {
+    async fn open_in(
+        &self,
+        slot: usize,
+        state: &EnvironmentState,
+    ) -> Result<Environment, SpawnError> {
         let below = match &state.snapshot {
             None => Vec::new(),
             Some(name) => self
@@ -231,32 +235,35 @@ impl SandboxSpawner {
                 abstract_sockets: state.network,
             },
             private: None,
-            held: Box::new(()),
+            keep_alive: Box::new(()),
         };
         let name = self.made.fetch_add(1, Ordering::Relaxed).to_string();
         let layers = Path::new(keeper.work_dir());
         let shown = self.hidden.shown.iter().map(|path| &**path);
         let results = self.apart.iter().map(|(shown, _)| &**shown);
-        let targets: Vec<&Path> = shown.chain(results).chain(state.own.as_deref()).collect();
-        let covers = self.hidden.covers(&self.layout, &targets);
+        let targets: Vec<&Path> = shown
+            .chain(results)
+            .chain(state.writable_directory.as_deref())
+            .collect();
+        let masks = self.hidden.masks(&self.layout, &targets);
         if let Some((shown, place)) = &self.apart {
-            let private = Private::make(shown, place, &name, &self.removals);
+            let private = PrivateDirectory::make(shown, place, &name, &self.removals);
             let private = private.map_err(launch.failed("making its directory of results"))?;
             launch.private = Some(Arc::new(private));
         }
-        let parts = (&self.layout, &*covers);
-        let layer = Layer::make(layers, name, below, parts, &self.removals);
+        let parts = (&self.layout, &*masks);
+        let layer = SandboxLayer::make(layers, name, below, parts, &self.removals);
         let layer = Arc::new(layer.map_err(launch.failed("making its layer"))?);
-        if let Some(own) = &state.own
+        if let Some(own) = &state.writable_directory
             && !own.is_dir()
         {
             std::fs::create_dir(own).map_err(launch.failed("making its directory of results"))?;
         }
         launch.work = layer.place().join("work");
-        launch.held = Box::new(Arc::clone(&layer));
+        launch.keep_alive = Box::new(Arc::clone(&layer));
         self.opened().insert(slot, Arc::clone(&layer));
         let private = launch.private.clone();
-        let view = self.view(&layer, &covers, state, private.as_deref());
+        let view = self.view(&layer, &masks, state, private.as_deref());
         let start = |requests: &_, replies: &_| {
             self.start(&layer, &view, state.network, (requests, replies))
         };
@@ -265,11 +272,11 @@ impl SandboxSpawner {
 
     fn start(
         &self,
-        layer: &Layer,
+        layer: &SandboxLayer,
         view: &[OsString],
         network: bool,
         (requests, replies): (&PipeReader, &PipeWriter),
-    ) -> io::Result<(Child, Option<Rest>)> {
+    ) -> io::Result<(Child, Option<SetUp>)> {
         let is_root = getuid().is_root();
         // Root's sandbox has all users of this machine, so that packages can be installed; somebody has to say so from outside.
         let ids = match is_root {
@@ -352,7 +359,7 @@ impl SandboxSpawner {
                 .stderr(Stdio::piped());
             children::start(&mut command, &inherited)
         })?;
-        let rest = ids.map(|((info, _), (_, go))| -> Rest {
+        let rest = ids.map(|((info, _), (_, go))| -> SetUp {
             Box::pin(async move {
                 tokio::task::spawn_blocking(move || map_ids(info, go))
                     .await
@@ -415,11 +422,15 @@ impl Spawner for SandboxSpawner {
         DESCRIPTOR.kind
     }
 
-    fn open(&self, slot: usize) -> Opening<'_> {
-        Box::pin(async move { self.open_in(slot, &State::default()).await })
+    fn open(&self, slot: usize) -> SpawnerFuture<'_, Result<Environment, SpawnError>> {
+        Box::pin(async move { self.open_in(slot, &EnvironmentState::default()).await })
     }
 
-    fn restore<'a>(&'a self, slot: usize, state: &'a State) -> Opening<'a> {
+    fn restore<'a>(
+        &'a self,
+        slot: usize,
+        state: &'a EnvironmentState,
+    ) -> SpawnerFuture<'a, Result<Environment, SpawnError>> {
         Box::pin(self.open_in(slot, state))
     }
 
@@ -428,7 +439,7 @@ impl Spawner for SandboxSpawner {
         slot: usize,
         environment: Environment,
         name: &'a str,
-    ) -> Doing<'a, Result<(), SpawnError>> {
+    ) -> SpawnerFuture<'a, Result<(), SpawnError>> {
         Box::pin(self.keep(slot, environment, name))
     }
 
@@ -436,12 +447,12 @@ impl Spawner for SandboxSpawner {
         self.hidden.hide(path);
     }
 
-    fn keep_apart(&mut self, directory: &Path, place: &Path) {
+    fn set_private_directory(&mut self, directory: &Path, place: &Path) {
         self.hidden.hide(place);
         self.apart = Some((directory.to_path_buf(), place.to_path_buf()));
     }
 
-    fn close(&self) -> Doing<'_, ()> {
+    fn close(&self) -> SpawnerFuture<'_, ()> {
         Box::pin(async {
             self.opened().clear();
             self.snapshots().clear();

@@ -22,7 +22,7 @@ impl Place {
         fs::write(dir.path().join("project/file"), "of the machine").unwrap();
         let path = |name| dir.path().join(name);
         let mut spawner = Place::spawner(&dir, &Visibility::default());
-        spawner.keep_apart(&path("results"), &path("running"));
+        spawner.set_private_directory(&path("results"), &path("running"));
         Place { spawner, dir }
     }
 
@@ -36,9 +36,9 @@ impl Place {
     }
 
     async fn restore(&self, slot: usize, snapshot: &str) -> Environment {
-        let state = State {
+        let state = EnvironmentState {
             snapshot: Some(snapshot.to_owned()),
-            ..State::default()
+            ..EnvironmentState::default()
         };
         self.spawner.restore(slot, &state).await.unwrap()
     }
@@ -63,7 +63,7 @@ async fn says(place: &Place, environment: &Environment, script: &str) -> String 
         ..Command::new("sh", ["-c", script])
     };
     environment.run(command).await.unwrap();
-    let own = environment.in_place_of(&results).unwrap();
+    let own = environment.private_directory(&results).unwrap();
     let said = std::io::read_to_string(own.read("said").unwrap()).unwrap();
     own.remove("said").unwrap();
     said.trim().to_owned()
@@ -116,9 +116,9 @@ async fn a_snapshot_is_what_others_begin_with() {
         "file"
     );
 
-    let state = State {
+    let state = EnvironmentState {
         snapshot: Some("nothing".to_owned()),
-        ..State::default()
+        ..EnvironmentState::default()
     };
     let error = place.spawner.restore(3, &state).await.unwrap_err();
     assert!(error.to_string().contains("`nothing`"), "{error}");
@@ -146,9 +146,9 @@ async fn it_reaches_the_network_only_where_that_is_asked_for() {
     let connect = || Command::new("bash", ["-c", &script]);
     let without = place.open(0).await;
     assert!(!without.run(connect()).await.unwrap().is_success());
-    let state = State {
+    let state = EnvironmentState {
         network: true,
-        ..State::default()
+        ..EnvironmentState::default()
     };
     let with = place.spawner.restore(1, &state).await.unwrap();
     assert!(with.run(connect()).await.unwrap().is_success());
@@ -180,7 +180,7 @@ async fn with_its_helper_everything_in_it_ends() {
     let beat = beat.to_str().unwrap();
     let command = Command::new("sh", ["-c", script, beat]);
     let kill = async {
-        let own = environment.in_place_of(&place.dir.path().join("results"));
+        let own = environment.private_directory(&place.dir.path().join("results"));
         let beats = || {
             own.unwrap()
                 .read("beat")
@@ -201,7 +201,7 @@ async fn with_its_helper_everything_in_it_ends() {
     assert!(matches!(error, SpawnError::HelperDied { .. }), "{error}");
     environment.closed().await;
     let results = place.dir.path().join("results");
-    let own = environment.in_place_of(&results).unwrap();
+    let own = environment.private_directory(&results).unwrap();
     assert!(own.read("beat").unwrap().metadata().unwrap().len() > 0);
     // Its file is an argument of the process that was to go on.
     let beat = beat.as_bytes();
@@ -219,7 +219,7 @@ async fn it_has_a_directory_of_results_for_itself_as_long_as_somebody_has_it() {
     fs::write(results.join("another's"), "").unwrap();
     let (one, two) = (place.open(0).await, place.open(1).await);
     let lists = format!("echo $(ls {} | wc -l)", results.display());
-    let kept = one.in_place_of(&results).unwrap();
+    let kept = one.private_directory(&results).unwrap();
     kept.append("kept").unwrap();
     for (environment, count) in [(&one, "2"), (&two, "1")] {
         // What it says is among them.
@@ -244,9 +244,9 @@ async fn sandbox_writes_to_its_own_directory_and_does_not_see_those_beside_it() 
     fs::create_dir(&shown).unwrap();
     fs::write(shown.join("file"), "another's").unwrap();
     place.spawner.hide(&shown);
-    let state = State {
-        own: Some(shown.join("own")),
-        ..State::default()
+    let state = EnvironmentState {
+        writable_directory: Some(shown.join("own")),
+        ..EnvironmentState::default()
     };
     let environment = place.spawner.restore(0, &state).await.unwrap();
     let script = "cd \"$0\" && echo x >own/file && test ! -e file && ! mv own other";

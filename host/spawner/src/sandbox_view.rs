@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::SandboxSpawner;
-use crate::State;
-use crate::hidden::Cover;
+use crate::EnvironmentState;
+use crate::hidden::Mask;
 use crate::mounts::Source;
-use crate::private::{Layer, Private};
+use crate::private::{PrivateDirectory, SandboxLayer};
 
 /// Mounts the overlays and becomes bubblewrap: the directory of layers, this sandbox's own in it, further mount options; of each directory
 /// that can be written to its number, its path, and the layers over it; `--`, the paths that can only be read; `--`, and bubblewrap's
@@ -84,7 +84,7 @@ const UNSEEN: [&str; 17] = [
 
 impl SandboxSpawner {
     /// The script's own arguments.
-    pub(super) fn layers(&self, layer: &Layer, is_root: bool) -> Vec<OsString> {
+    pub(super) fn layers(&self, layer: &SandboxLayer, is_root: bool) -> Vec<OsString> {
         let directory = layer.directory.parent().unwrap_or(&layer.directory);
         // In a user's own namespace the kernel takes other names for what an overlay notes of its files.
         let options = if is_root { "" } else { ",userxattr" };
@@ -112,10 +112,10 @@ impl SandboxSpawner {
     /// What is seen in the sandbox, in bubblewrap's words.
     pub(super) fn view(
         &self,
-        layer: &Layer,
-        covers: &[Cover],
-        state: &State,
-        private: Option<&Private>,
+        layer: &SandboxLayer,
+        masks: &[Mask],
+        state: &EnvironmentState,
+        private: Option<&PrivateDirectory>,
     ) -> Vec<OsString> {
         let mut all: Vec<OsString> = Vec::new();
         let mut add = |option: &str, paths: &[&OsStr]| {
@@ -153,11 +153,11 @@ impl SandboxSpawner {
                 Err(_) => {}
             }
         }
-        for cover in covers {
-            match cover {
-                Cover::Whiteout(..) => {}
-                Cover::Directory(path) => add("--tmpfs", &[path.as_os_str()]),
-                Cover::File(path) => {
+        for mask in masks {
+            match mask {
+                Mask::Whiteout(..) => {}
+                Mask::EmptyDirectory(path) => add("--tmpfs", &[path.as_os_str()]),
+                Mask::NullDevice(path) => {
                     add("--ro-bind", &["/dev/null".as_ref(), path.as_os_str()]);
                 }
             }
@@ -170,7 +170,7 @@ impl SandboxSpawner {
             add("--ro-bind-try", &[path.as_os_str(), path.as_os_str()]);
         }
         // Not the work directory itself: what is mounted can't be removed.
-        for path in state.own.iter().chain([&layer.place()]) {
+        for path in state.writable_directory.iter().chain([&layer.place()]) {
             add("--bind", &[path.as_os_str(), path.as_os_str()]);
         }
         if let Some(private) = private {

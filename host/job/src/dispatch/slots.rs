@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::execute::task_host::{Assignment, Finished, Slot};
-use persea_spawner::{PipelinePosition, State};
+use persea_spawner::{EnvironmentState, PipelinePosition};
 
 /// How many tasks may be queued in a slot. Enough that the slot does not run dry while what it tells gathers, and several are
 /// replaced at once; more would only make the order of starts coarser, and each has a directory.
@@ -43,7 +43,7 @@ struct Place {
     /// It is known which task was next when the helper died.
     blamed: bool,
     /// What its environment is like, and the last task that was given one here.
-    environment: Option<(State, usize)>,
+    environment: Option<(EnvironmentState, usize)>,
     /// That is of no use to others.
     spoiled: bool,
     /// A batch has the slot, also while none of its tasks is run.
@@ -62,7 +62,7 @@ pub(crate) type More = oneshot::Sender<(usize, Assignment)>;
 
 impl Place {
     /// How much it takes until a task has the environment that it wants here.
-    fn effort(&self, wanted: Option<&State>) -> u8 {
+    fn effort(&self, wanted: Option<&EnvironmentState>) -> u8 {
         match (wanted, &self.environment) {
             (None, _) => 0,
             (Some(wanted), Some((state, _))) if wanted == state && !self.spoiled => 0,
@@ -76,7 +76,7 @@ impl Place {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     /// What it's like; none where the task needs none at all.
-    pub(crate) state: Option<State>,
+    pub(crate) state: Option<EnvironmentState>,
     /// Afterwards it is of no use to others.
     pub(crate) spoils: bool,
     /// It is one process.

@@ -228,9 +228,9 @@ fn of_each_slot_one_task_is_told_after_the_other() {
 
 fn state(snapshot: &str) -> Wanted {
     Wanted {
-        state: Some(State {
+        state: Some(EnvironmentState {
             snapshot: Some(snapshot.to_owned()),
-            ..State::default()
+            ..EnvironmentState::default()
         }),
         ..process()
     }

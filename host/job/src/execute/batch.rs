@@ -22,7 +22,7 @@ use crate::input::own_settings;
 use crate::plan::planner::{Entry, Fate, Plan};
 use persea_model::{Outcome, Status};
 use persea_plugin::{BatchHost, BatchTask, LogLevel, NextBatchTask, Plugin, PluginError, TaskHost};
-use persea_spawner::{Environment, QueuedProcess, SpawnError, State};
+use persea_spawner::{Environment, EnvironmentState, QueuedProcess, SpawnError};
 
 /// A task that is to be run, by its place in the plan.
 pub(crate) type Upcoming = (usize, Assignment);
@@ -33,7 +33,7 @@ pub(crate) struct Batch {
     plan: Arc<Plan>,
     runner: Arc<Plugin>,
     slot: Arc<Slot>,
-    state: State,
+    state: EnvironmentState,
     messages: mpsc::UnboundedSender<Message>,
     inner: Mutex<Inner>,
     /// Another task is run now.

@@ -76,7 +76,7 @@ impl TaskDirectory {
 
     fn private(&self) -> Option<&Held> {
         let environment = self.environment.get()?;
-        environment.in_place_of(self.section.path())
+        environment.private_directory(self.section.path())
     }
 
     /// Where it is as long as its task runs.

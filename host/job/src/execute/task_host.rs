@@ -17,12 +17,14 @@ use persea_journal as journal;
 use persea_model::names::printable;
 use persea_model::{Attributes, Outcome};
 use persea_plugin::{LogLevel, TaskHost};
-use persea_spawner::{Environment, PipelinePosition, QueuedProcess, SpawnError, Spawner, State};
+use persea_spawner::{
+    Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError, Spawner,
+};
 
 /// One place in which a task can run at a time.
 pub(crate) struct Slot {
     pub(crate) index: usize,
-    environment: Mutex<Option<(Environment, State)>>,
+    environment: Mutex<Option<(Environment, EnvironmentState)>>,
     /// Held while one is opened: there is to be only one.
     opening: tokio::sync::Mutex<()>,
 }
@@ -36,7 +38,7 @@ impl Slot {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<(Environment, State)>> {
+    fn held(&self) -> MutexGuard<'_, Option<(Environment, EnvironmentState)>> {
         self.environment
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -53,7 +55,7 @@ impl Slot {
     pub(crate) async fn open(
         &self,
         spawner: &dyn Spawner,
-        state: &State,
+        state: &EnvironmentState,
     ) -> Result<Environment, SpawnError> {
         let _opening = self.opening.lock().await;
         if let Some(environment) = self.environment() {
@@ -179,7 +181,7 @@ pub(crate) struct Assignment {
     /// Whether the task is requeued if the helper dies before its process has started.
     pub(crate) can_requeue: bool,
     /// What its environment is to be like.
-    pub(crate) state: State,
+    pub(crate) state: EnvironmentState,
     /// The environment is of no use to others after it.
     pub(crate) spoils: bool,
     /// What others have for it: where a requirement is, which instance of a resource it has.
@@ -227,7 +229,7 @@ pub(crate) struct Host {
     /// None once the environment is open: the position is then in `queued_process`.
     position: Mutex<Option<PipelinePosition>>,
     can_requeue: bool,
-    state: State,
+    state: EnvironmentState,
     environment: OnceCell<Environment>,
     queued_process: OnceLock<QueuedProcess>,
     whiteboard: Mutex<String>,

@@ -25,7 +25,7 @@ use persea_journal::{
 use persea_model::names::task_directory;
 use persea_model::{Attributes, JobId, Requirement, Scope};
 use persea_plugin::Catalog;
-use persea_spawner::{Spawner, State};
+use persea_spawner::{EnvironmentState, Spawner};
 
 /// Something that a job has left.
 #[derive(Debug)]
@@ -214,7 +214,7 @@ async fn release(
         slot: Arc::clone(slot),
         position: None,
         can_requeue: false,
-        state: State::default(),
+        state: EnvironmentState::default(),
         spoils: false,
         variables: Vec::new(),
         messages,

@@ -185,11 +185,11 @@ impl Dispatcher<'_> {
         let mut assignment = assignment(state, Arc::clone(&slot));
         if step.stacked {
             let snapshot = state.preparation.snapshot(&plan.requirements, step.base);
-            assignment.state = spawner::State {
+            assignment.state = spawner::EnvironmentState {
                 snapshot: snapshot.map(str::to_owned),
                 network: self.shared.network || step.wants_network(),
                 owner: step.resolver.owner().map(str::to_owned),
-                own: Some(self.shared.dependencies.path().join(&step.directory)),
+                writable_directory: Some(self.shared.dependencies.path().join(&step.directory)),
             };
         }
         let (shared, control) = (Arc::clone(&self.shared), state.control.subscribe());
@@ -417,7 +417,7 @@ fn assignment(state: &State, slot: Arc<Slot>) -> Assignment {
         slot,
         position: None,
         can_requeue: false,
-        state: spawner::State::default(),
+        state: spawner::EnvironmentState::default(),
         spoils: false,
         variables: Vec::new(),
         messages: state.messages.clone(),

@@ -143,18 +143,23 @@ impl Dispatcher<'_> {
     }
 
     /// What the environment of a task is to be like.
-    fn environment(&self, state: &State, task: usize, owner: Option<&str>) -> spawner::State {
+    fn environment(
+        &self,
+        state: &State,
+        task: usize,
+        owner: Option<&str>,
+    ) -> spawner::EnvironmentState {
         if !self.shared.spawner.has_snapshots() {
-            return spawner::State::default();
+            return spawner::EnvironmentState::default();
         }
         let requirements = &self.plan.requirements;
         let last = requirements.last_of(task);
         let snapshot = state.preparation.snapshot(requirements, last);
-        spawner::State {
+        spawner::EnvironmentState {
             snapshot: snapshot.map(str::to_owned),
             network: self.shared.network,
             owner: owner.map(str::to_owned),
-            own: None,
+            writable_directory: None,
         }
     }
 
