@@ -174,7 +174,7 @@ const MOST_INSTANCES: u32 = 9_000;
 /// How many tasks a job runs at once, as configured.
 pub fn parallel(config: &Config) -> usize {
     match config.get(settings::RUN_MAX_PARALLEL_TASKS) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => threads::processors(),
         number => usize::try_from(number)
             .unwrap_or(usize::MAX)
             .min(MOST_PARALLEL),

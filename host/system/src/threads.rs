@@ -3,9 +3,10 @@
 
 use std::cell::Cell;
 use std::io;
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Once, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -22,6 +23,12 @@ impl NoThread {
     pub fn of(error: io::Error) -> Self {
         Self(error)
     }
+}
+
+/// How many processors this process may use. The system is asked once: each question reads files of cgroups.
+pub fn processors() -> usize {
+    static PROCESSORS: OnceLock<usize> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
 }
 
 /// The stack of the host's threads, in bytes.

@@ -107,9 +107,7 @@ pub async fn resolve(
     } = walk(references);
     let wanted = Arc::new(wanted);
     let next = Arc::new(AtomicUsize::new(0));
-    let workers = std::thread::available_parallelism()
-        .map_or(2, usize::from)
-        .min(wanted.len().div_ceil(CHUNK));
+    let workers = persea_system::threads::processors().min(wanted.len().div_ceil(CHUNK));
     let threads = catalog.threads();
     let mut running = Vec::new();
     for _ in 0..workers {

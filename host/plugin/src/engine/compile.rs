@@ -117,7 +117,7 @@ pub(crate) fn in_own_process(
     }
     // The kernel sends SIGKILL one second of processor time after an ignored SIGXCPU. A SIGKILL is
     // only due to the limit if that much processor time can have passed.
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let processors = persea_system::threads::processors();
     let processors = u32::try_from(processors).unwrap_or(u32::MAX);
     let is_used_up = begun.elapsed().saturating_mul(processors) >= limits.compile_time;
     Err(match status.signal() {

@@ -31,7 +31,7 @@ impl Workers {
             let mut builder = Builder::new_multi_thread();
             builder
                 // By default, the variables TOKIO_WORKER_THREADS and RUST_MIN_STACK would decide.
-                .worker_threads(std::thread::available_parallelism().map_or(1, usize::from))
+                .worker_threads(persea_system::threads::processors())
                 .thread_stack_size(persea_system::threads::STACK)
                 .thread_name("persea-guest")
                 .enable_all();
