@@ -128,7 +128,7 @@ fn registry_plugin_is_locked_run_updated_and_reinstalled() {
     let ran = sandbox.run(&["run", "r.json"]).code(3);
     assert_stderr(
         &ran,
-        &["is not there: `persea plugin install` gets it from"],
+        &["is not on this machine: `persea plugin install` gets it from"],
     );
     let ran = sandbox.run(&["plugin", "verify"]).code(2);
     assert!(

@@ -185,7 +185,7 @@ fn plugin_that_declares_more_than_its_lock_is_not_loaded() {
         assert_stderr(
             &ran,
             &[
-                "plugins/runner-greet.wasm says of itself what its lock does not have",
+                "plugins/runner-greet.wasm does not match its lock entry",
                 words,
             ],
         );

@@ -158,8 +158,8 @@ pub enum PluginError {
     },
     /// The plugin describes itself in another way than its lock entry.
     #[error(
-        "{plugin} says of itself what its lock does not have: {message}; `persea plugin update \
-         {name}` shows what is different"
+        "{plugin} does not match its lock entry: {message}; `persea plugin update {name}` shows what \
+         is different"
     )]
     NotAsLocked {
         /// The plugin's file.
@@ -207,7 +207,7 @@ pub enum PluginError {
         directory: String,
     },
     /// The plugin is from a registry and not on this machine.
-    #[error("{plugin} is not there: `persea plugin install` gets it from {registry}")]
+    #[error("{plugin} is not on this machine: `persea plugin install` gets it from {registry}")]
     Absent {
         /// The plugin's file.
         plugin: String,

@@ -241,7 +241,7 @@ impl Limits {
                 origins.insert(limit, origin);
             }
         }
-        // The settings have defaults and checked values, so that 0 stands for none of them.
+        // Each setting has a default and a checked value, so the fallback 0 is never used.
         let get = |limit: Limit| values.get(limit.setting()).copied();
         let number = |limit: Limit| get(limit).and_then(Value::as_u64).unwrap_or(0);
         let size = |limit: Limit, unit: u64| {

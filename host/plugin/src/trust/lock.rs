@@ -28,7 +28,7 @@ pub enum LockError {
         operation: FileOperation,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file is not TOML, or not of this format.

@@ -1,5 +1,5 @@
 //! Owns the limit on a component's size before the component is read: the highest one that any
-//! plugin has, because nobody knows yet which plugin it is.
+//! plugin has, because the plugin is not known yet.
 
 use super::origin::OwnLimits;
 use super::{Limit, MIB};
