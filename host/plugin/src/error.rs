@@ -158,8 +158,8 @@ pub enum PluginError {
     },
     /// The plugin describes itself in another way than its lock entry.
     #[error(
-        "{plugin} does not match its lock entry: {message}; `persea plugin update {name}` shows what \
-         is different"
+        "{plugin} does not match its lock entry: {message}; `persea plugin update {name}` shows \
+         what is different"
     )]
     NotAsLocked {
         /// The plugin's file.
