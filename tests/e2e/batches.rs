@@ -69,8 +69,8 @@ fn crash_in_a_batch_fails_only_the_current_task() {
     for (name, why) in [
         ("1-panic", "the deep end"),
         ("3-error", "it wants no more"),
-        ("5-leave", "without saying how this task went"),
-        ("7-idle", "without saying how this task went"),
+        ("5-leave", "without a result for this task"),
+        ("7-idle", "without a result for this task"),
     ] {
         assert_eq!(job.status(name), "ERROR");
         assert!(job.reason(name).contains(why), "{}", job.reason(name));

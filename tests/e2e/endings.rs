@@ -101,7 +101,7 @@ fn job_timeout_interrupts_running_tasks_and_skips_the_rest() {
     assert_eq!(job.status("./short.sh"), "SKIP");
     assert_eq!(
         job.reason("./short.sh"),
-        "not started: the job's time is up"
+        "not started: the job has reached its timeout"
     );
     assert!(ran.took < Duration::from_secs(20), "{ran}");
     sandbox.assert_no_strays();

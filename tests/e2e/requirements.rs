@@ -208,7 +208,7 @@ fn invalid_requirement_cancels_only_its_task() {
             "scope",
             "its scope is `task`, `suite`, `job` or `keep`, and not \"for ever\"",
         ),
-        ("both", "cannot be met together with `package left-pad`"),
+        ("both", "conflicts with requirement `package left-pad`"),
     ] {
         assert_eq!(job.status(name), "CANCEL", "{name}");
         let reason = job.reason(name);

@@ -74,7 +74,7 @@ fn scheduler_can_drop_a_branch() {
     .code(1);
     let job = sandbox.job();
     assert_eq!(job.status("a3"), "CANCEL");
-    assert_eq!(job.reason("a3"), "the scheduler does not want it to be run");
+    assert_eq!(job.reason("a3"), "the scheduler dropped this task");
     assert_eq!(job.started(), ["a", "a1", "b", "b1", "b2"]);
 }
 
@@ -100,7 +100,7 @@ fn failed_scheduler_is_replaced_by_plan_order() {
         let timeout = ["--set", "plugins.scheduler.timeout=3"];
         let ran = run_hostile(&sandbox, how, &timeout).code(0);
         assert_eq!(sandbox.job().results()["pass"], 6, "{ran}");
-        let warning = "the scheduler is given up, and the rest runs in the order of the plan: ";
+        let warning = "the scheduler has failed, the remaining tasks run in plan order: ";
         assert_eq!(ran.stdout.contains(warning), !words.is_empty(), "{ran}");
         assert!(ran.stdout.contains(words), "{ran}");
         let warnings = sandbox.job().events_of("warning");

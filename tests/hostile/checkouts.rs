@@ -222,14 +222,17 @@ fn report_named_by_a_project_stays_in_the_job_directory() {
     assert_eq!(beside.unwrap(), "mine");
     // A report cannot replace a file that the job or another report writes.
     for (taken, whose) in [
-        ("results.json", "that is the report of result-format `json`"),
-        ("events.jsonl", "that is the job's own"),
-        ("test-results", "that is the job's own"),
-        ("id", "that is the job's own"),
+        (
+            "results.json",
+            "that file is the report of result-format `json`",
+        ),
+        ("events.jsonl", "that file is the job's own"),
+        ("test-results", "that file is the job's own"),
+        ("id", "that file is the job's own"),
     ] {
         sandbox.file("persea.toml", name(taken));
         let ran = sandbox.run(&["run", "/bin/true"]).code(0);
-        assert_error(&ran, &[&format!("writes no \"{taken}\": {whose}")]);
+        assert_error(&ran, &[&format!("cannot write \"{taken}\": {whose}")]);
         assert_eq!(sandbox.job().results()["pass"], 1);
     }
 }
@@ -273,7 +276,7 @@ fn report_into_a_pipe_without_a_reader_is_an_error() {
     let sandbox = Sandbox::new();
     sandbox.pipe("pipe");
     sandbox.user_config("job.run.result.tap.output = 'pipe'\n");
-    let error = "error: cannot write the report pipe: it is a pipe from which nobody reads";
+    let error = "error: cannot write the report pipe: it is a socket, or a pipe without a reader";
     let ran = sandbox.run(&["run", "/bin/true"]).code(2);
     assert_error(&ran, &[error]);
     sandbox.user_config("");
@@ -283,10 +286,7 @@ fn report_into_a_pipe_without_a_reader_is_an_error() {
     assert_eq!(job.results()["pass"], 1);
     assert!(job.read("results.tap").starts_with("1..1\n"));
     let report = ["report", "latest", "--format", "xunit", "-o", "pipe"];
-    assert_error(
-        &sandbox.run(&report).code(2),
-        &["a pipe from which nobody reads"],
-    );
+    assert_error(&sandbox.run(&report).code(2), &["a pipe without a reader"]);
 }
 
 #[test]

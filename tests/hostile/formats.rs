@@ -154,21 +154,30 @@ fn assert_forges_nothing(sandbox: &Sandbox, options: &[&str], code: i32, part: &
 #[test]
 fn format_cannot_take_the_file_of_another_report() {
     for (file, whose) in [
-        ("results.json", "the report of result-format `json`"),
-        ("results.xml", "the report of result-format `xunit`"),
-        ("results.tap", "the report of result-format `tap`"),
-        ("events.jsonl", "the job's own"),
-        ("job.log", "the job's own"),
-        ("id", "the job's own"),
-        ("test-results", "the job's own"),
-        ("dependencies", "the job's own"),
-        ("latest", "the job's own"),
-        ("../id", "no name for it"),
+        (
+            "results.json",
+            "that file is the report of result-format `json`",
+        ),
+        (
+            "results.xml",
+            "that file is the report of result-format `xunit`",
+        ),
+        (
+            "results.tap",
+            "that file is the report of result-format `tap`",
+        ),
+        ("events.jsonl", "that file is the job's own"),
+        ("job.log", "that file is the job's own"),
+        ("id", "that file is the job's own"),
+        ("test-results", "that file is the job's own"),
+        ("dependencies", "that file is the job's own"),
+        ("latest", "that file is the job's own"),
+        ("../id", "that is not a valid file name"),
     ] {
         let bytes = super::report_named(file);
         let warning = format!(
-            "result-format `report` (plugins/forger.wasm) writes no \"{file}\": that is {whose}; \
-             `job.run.result.report.output` names another place"
+            "result-format `report` (plugins/forger.wasm) cannot write \"{file}\": {whose}; \
+             set `job.run.result.report.output` to another path"
         );
         let sandbox = Sandbox::new();
         sandbox.file("plugins/forger.wasm", &bytes);
@@ -182,7 +191,7 @@ fn format_cannot_take_the_file_of_another_report() {
     let sandbox = Sandbox::new();
     install(&sandbox, "locked", &["format-csv"]);
     sandbox.file("plugins/forger.wasm", super::report_named("results.csv"));
-    let warning = "writes no \"results.csv\": that is the report of result-format `csv` \
+    let warning = "cannot write \"results.csv\": that file is the report of result-format `csv` \
                    (locked/format-csv.wasm)";
     let options = [&HOW[..], &["--plugin-dir", "plugins"]].concat();
     assert_forges_nothing(&sandbox, &options, 0, warning);

@@ -1,4 +1,5 @@
-//! Owns the state of all tasks while a job runs: who is ready, who gets a slot, who is tried again.
+//! Owns the state of all tasks while a job runs: which tasks are ready, which slot runs each, and
+//! which are retried.
 //!
 //! May use the rooms below it: `input`, `plan`, `results`, `execute`, `undo`.
 

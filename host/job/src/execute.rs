@@ -1,4 +1,5 @@
-//! Owns the execution of one task, batch or requirement: its environment, time limits, directory and end.
+//! Owns the execution of one task, batch or requirement: its environment, time limits, directory
+//! and end.
 //!
 //! May use the rooms below it: `input`, `plan`, `results`.
 

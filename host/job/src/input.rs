@@ -1,4 +1,5 @@
-//! Owns what a job is asked to do: job files, references, variants, and the provenance of what plugins return.
+//! Owns what a job is asked to run: job files, references, variants, and the provenance of what
+//! plugins return.
 
 pub(crate) mod identifier;
 pub(crate) mod job_file;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use persea_plugin::Plugin;
 
-/// The end of a message about a plugin that is not there: the names of those that are, or how to add one.
+/// The end of a message about a missing plugin: the names of the existing ones, or how to add one.
 pub(crate) fn known_plugins<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> String {
     let known: Vec<&str> = plugins.map(|plugin| plugin.name.as_str()).collect();
     match known.is_empty() {

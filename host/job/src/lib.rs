@@ -1,7 +1,5 @@
-//! A job: resolve → plan → dispatch and execute → report, a file each.
-//!
-//! Owns the order of these steps and what a job comes to. Knows nothing of the command line, and WebAssembly and processes
-//! only by the names that `plugin` and `spawner` give them.
+//! Owns a job from its references to its reports, a room for each step: input, plan, dispatch,
+//! execute, results, undo. Does not know the command line, nor how plugins and processes are run.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -28,9 +26,13 @@ pub use plan::export::Picture;
 pub use plan::graph::GraphError;
 pub use plan::partition::Partition;
 pub use results::directory::{DirectoryError, JobDirectory, default_results, find, results_root};
-pub use results::report::{Destination, Order, ReportError, make as make_report, orders};
-pub use undo::release::{Left, Released, Undo, left_by, project_of};
-pub use undo::unreleased::Pending;
+pub use results::report::{
+    ReportDestination, ReportError, ReportOrder, make as make_report, orders,
+};
+pub use undo::release::{
+    JobRelease, ReleaseResult, UnreleasedRequirement, project_of, unreleased_of,
+};
+pub use undo::unreleased::UnreleasedJobs;
 
 use dispatch::dispatcher::{self, Policy};
 use dispatch::slots;
@@ -53,13 +55,13 @@ use results::directory;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// What keeps a job from running, or from being told of.
+/// Why a job could not be run or reported.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// Its directory cannot be made.
+    /// The job's directory cannot be made.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// Its journal cannot be written.
+    /// The job's journal cannot be written.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The system refuses something that every job needs.
@@ -67,82 +69,81 @@ pub enum JobError {
     System {
         /// What was to be done.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A report's file cannot be made.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// Its tasks cannot be put into an order.
+    /// The tasks cannot be ordered.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// Nobody has the name of its scheduler.
+    /// The configured scheduler does not exist.
     #[error("no scheduler is named `{name}` (`run.scheduler`): {known}")]
     NoScheduler {
-        /// What is configured.
+        /// The configured name.
         name: String,
-        /// Those there are, or the way out.
+        /// The existing schedulers, or how to add one.
         known: String,
     },
-    /// Of the tests that are to be run again none is there.
-    #[error(
-        "none of these tests has failed in the job whose failures are to be run again: its references were others"
-    )]
+    /// No test is both resolved and among the failed tests of the earlier job.
+    #[error("no test to run again: the references have no test that failed in the earlier job")]
     NoneAgain,
-    /// A signal came before the first task could start.
+    /// A signal arrived before the first task could start.
     #[error("interrupted before the first test")]
     Interrupted,
-    /// Its scheduler cannot begin.
+    /// The scheduler plugin failed at its start.
     #[error("the scheduler cannot begin: {0}")]
     Scheduler(PluginError),
 }
 
-/// What is to be run, and with what.
+/// A job to be run.
 pub struct Job {
-    /// Its id.
+    /// The job's id.
     pub id: JobId,
     /// The settings.
     pub config: Arc<Config>,
     /// The plugins.
     pub catalog: Arc<Catalog>,
-    /// What starts processes.
+    /// The spawner of the tests' processes.
     pub spawner: Box<dyn Spawner>,
     /// The references, as the user gave them.
     pub references: Vec<String>,
-    /// What became of them.
+    /// What the references were resolved to.
     pub resolved: Vec<Resolved>,
-    /// The titles of the tasks that are run, where not all are.
+    /// The titles of the tasks to run, if not all are run.
     pub only: Option<HashSet<String>>,
-    /// What was wrong with them, for the journal and the reports.
+    /// Warnings about the references, for the journal and the reports.
     pub warnings: Vec<Warning>,
     /// Where the directories of jobs are made.
     pub results_root: PathBuf,
-    /// A directory for what lives only as long as the job.
+    /// A directory for files that are removed after the job.
     pub temp_dir: PathBuf,
-    /// Where it says that it has something to release.
-    pub pending: Pending,
-    /// What ends it. Listened to since before the first temporary file was made.
+    /// The list of jobs that may have requirements to release.
+    pub unreleased_jobs: UnreleasedJobs,
+    /// The signals that end or pause the job, handled since before the first temporary file was
+    /// made.
     pub signals: Signals,
 }
 
-/// What a job came to.
+/// The results of a job that has ended.
 #[derive(Debug)]
 pub struct Summary {
-    /// How many tasks ended with which status.
+    /// The number of tasks by status.
     pub tally: Tally,
-    /// Its directory.
+    /// The job's directory.
     pub directory: PathBuf,
-    /// How long it took, without the time for which it was stopped.
+    /// The job's duration, without the time for which it was paused.
     pub elapsed: Duration,
-    /// How many tasks passed, but not the first time.
+    /// The number of tasks that passed only after a retry.
     pub flaky: usize,
-    /// How often an environment was brought to another state.
+    /// The number of times that a slot's environment was replaced by one in another state.
     pub switches: usize,
     /// The number of tasks that were started.
     pub ran: usize,
     /// The number of warnings while the job ran.
     pub warnings: usize,
-    /// Whether it was cut short from outside.
+    /// Whether a signal, the job's timeout or a lost journal stopped the job.
     pub interrupted: bool,
     /// The requirements that could not be released, and why.
     pub unreleased: Vec<(String, String)>,
@@ -150,14 +151,14 @@ pub struct Summary {
     pub failed_reports: Vec<ReportError>,
 }
 
-/// How many plugins a job calls at once at most, as configured: for tasks, queued ones too, and for as many
-/// requirements; and some to spare for resolvers and result formats.
+/// The most plugin instances that a job needs at once, as configured: one for each running or
+/// queued task, one for each requirement slot, and a reserve for resolvers and result formats.
 pub fn instances(config: &Config) -> u32 {
-    let all = parallel(config).saturating_mul(slots::MOST_IN_A_SLOT + 1) + 64;
+    let all = parallel(config).saturating_mul(slots::MAX_TASKS_IN_SLOT + 1) + 64;
     u32::try_from(all).unwrap_or(u32::MAX).min(MOST_INSTANCES)
 }
 
-/// Loads what sees to requirements, where there are any.
+/// Loads the requirement resolvers if any runnable has requirements.
 pub async fn load_requirement_resolvers(catalog: &Catalog, resolved: &[Resolved]) {
     let some = resolved.iter().any(|resolved| match &resolved.answer {
         Answer::Found { runnables, .. } => runnables.iter().any(|it| !it.requirements.is_empty()),
@@ -168,10 +169,10 @@ pub async fn load_requirement_resolvers(catalog: &Catalog, resolved: &[Resolved]
     }
 }
 
-/// The most plugin instances at once. Each has address space reserved, of which there is an end.
+/// The most plugin instances at once: each reserves address space, which is limited.
 const MOST_INSTANCES: u32 = 9_000;
 
-/// How many tasks a job runs at once, as configured.
+/// The number of tasks that a job runs at once, as configured.
 pub fn parallel(config: &Config) -> usize {
     match config.get(settings::RUN_MAX_PARALLEL_TASKS) {
         0 => threads::processors(),
@@ -181,7 +182,7 @@ pub fn parallel(config: &Config) -> usize {
     }
 }
 
-/// The most tasks at once: more would only fill the tables of the system.
+/// The most tasks at once: more would exhaust the system's process and descriptor tables.
 const MOST_PARALLEL: usize = 4096;
 
 impl Job {
@@ -198,10 +199,10 @@ impl Job {
             warnings,
             results_root,
             temp_dir,
-            pending,
+            unreleased_jobs,
             mut signals,
         } = self;
-        // Plugins that are compiled may take seconds, for which nobody waits after Ctrl-C.
+        // Compiling plugins may take seconds; Ctrl-C does not wait for it.
         let prepared = async {
             load_requirement_resolvers(&catalog, &resolved).await;
             let root = Some(results_root.as_path());
@@ -231,7 +232,7 @@ impl Job {
                 source,
             })?;
         }
-        // Without a directory to work in no process can start either, and that is said better there.
+        // Without a working directory no process can start. The spawner reports that better.
         let project_dir = std::env::current_dir().unwrap_or_default();
         for path in directory.not_for_tests(&project_dir) {
             spawner.hide(&path);
@@ -276,7 +277,7 @@ impl Job {
             directory: directory.path().to_path_buf(),
             total,
             shuffle_seed: plan.shuffle_seed,
-            view: Arc::new(directory::View {
+            view: Arc::new(directory::PlanView {
                 plan: Arc::clone(&plan),
                 test_results: Arc::clone(directory.test_results()),
             }),
@@ -319,8 +320,8 @@ impl Job {
             directory: &directory,
             journal: &mut journal,
             screen,
-            pending: &pending,
-            slots: parallel(&config).min(total.max(1)),
+            unreleased_jobs: &unreleased_jobs,
+            slot_count: parallel(&config).min(total.max(1)),
             timeout,
         };
         let ran = dispatcher.run(graph, policy, &mut signals).await;
@@ -341,9 +342,9 @@ impl Job {
         };
         journal.record(None, &Event::JobFinished(Cow::Borrowed(&finished)))?;
         journal.commit()?;
-        // Without the journal the reports know that they have seen everything.
+        // Reports end when the journal's writer is closed.
         drop(journal);
-        // Meanwhile, because a file system may take its time to remove a directory.
+        // Runs beside the reports, because a file system may take long to remove a directory.
         let test_results = Arc::clone(directory.test_results());
         let tidying = tokio::task::spawn_blocking(move || test_results.tidy());
         let failed_reports = reports.end().await;
@@ -364,7 +365,8 @@ impl Job {
     }
 }
 
-/// Waits, while reports and what is shown are being read, for what ends that: a signal, or the end of the job's time.
+/// Stops waiting for slow readers of reports and of the display at a signal or at the job's
+/// timeout.
 async fn until_hurried(
     mut signals: control::Signals,
     clock: Arc<clock::Clock>,
@@ -383,7 +385,7 @@ async fn until_hurried(
     display::hurry();
 }
 
-/// The scheduler that is configured, if one is.
+/// Instantiates the configured scheduler, if there is one.
 async fn policy(
     catalog: &Catalog,
     config: &Config,
@@ -403,14 +405,14 @@ async fn policy(
     begun.map_err(JobError::Scheduler)
 }
 
-/// A report's format by name, and the answer of its thread.
-type Running = (String, oneshot::Receiver<Result<usize, ReportError>>);
+/// The name of a report's format, and the result of its thread.
+type RunningReport = (String, oneshot::Receiver<Result<usize, ReportError>>);
 
-/// The reports that are being made.
+/// The reports of a running job.
 struct Reports {
-    running: Vec<Running>,
-    /// Those for which there was no thread.
-    waiting: Vec<Arc<Order>>,
+    running: Vec<RunningReport>,
+    /// The reports for which no thread could be started.
+    waiting: Vec<Arc<ReportOrder>>,
     config: Config,
     job_dir: PathBuf,
 }
@@ -438,8 +440,8 @@ impl Reports {
         Ok(reports)
     }
 
-    /// Makes a report on a thread of its own: it may wait for as long as the job runs.
-    fn make(&mut self, order: &Arc<Order>, reader: Reader) -> Result<(), NoThread> {
+    /// Makes a report on a thread of its own: it may wait as long as the job runs.
+    fn make(&mut self, order: &Arc<ReportOrder>, reader: Reader) -> Result<(), NoThread> {
         let name = order.plugin.name.clone();
         let made = threads::spawn("persea-report", self.work(Arc::clone(order), reader))?;
         self.running.push((name, made));
@@ -448,7 +450,7 @@ impl Reports {
 
     fn work(
         &self,
-        order: Arc<Order>,
+        order: Arc<ReportOrder>,
         reader: Reader,
     ) -> impl FnOnce() -> Result<usize, ReportError> + Send + use<> {
         let (config, job_dir) = (self.config.clone(), self.job_dir.clone());
@@ -456,7 +458,8 @@ impl Reports {
         move || make_report(&config, &order, reader, &job_dir, &runtime)
     }
 
-    /// Waits for all reports. Those that had no thread are made now, one after the other, on one that the runtime has anyway.
+    /// Waits for all reports. Those without a thread are made now, one after the other, on a thread
+    /// of the runtime.
     async fn end(mut self) -> Vec<ReportError> {
         let mut failed = Vec::new();
         for order in std::mem::take(&mut self.waiting) {
@@ -475,7 +478,7 @@ impl Reports {
     }
 }
 
-async fn end_reports(running: Vec<Running>) -> Vec<ReportError> {
+async fn end_reports(running: Vec<RunningReport>) -> Vec<ReportError> {
     let mut failed = Vec::new();
     for (name, made) in running {
         match made.await {

@@ -1,4 +1,5 @@
-//! Owns the plan: which tasks there are, their names and order, what they need, and the graph of all that.
+//! Owns the plan: the tasks with their names and order, their requirements, and the graph of their
+//! dependencies.
 //!
 //! May use the rooms below it: `input`.
 

@@ -1,4 +1,4 @@
-//! Owns the release of what requirements have fulfilled, also after the host has died.
+//! Owns the release of what requirements have fulfilled, also after the host was killed.
 //!
 //! May use the rooms below it: `input`, `plan`, `results`, `execute`.
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Context, Failure, Place, exit, listen, say, warn};
 use persea_job as job;
-use persea_job::{Pending, Undo, results_root};
+use persea_job::{JobRelease, UnreleasedJobs, results_root};
 use persea_model::SpawnerKind;
 
 #[derive(Debug, Args)]
@@ -21,15 +21,15 @@ pub(super) struct Release {
 
 impl Release {
     pub(super) async fn run(self, context: &Context) -> Result<u8, Failure> {
-        let pending = Pending::new(&context.dirs.state);
+        let unreleased = UnreleasedJobs::new(&context.dirs.state);
         let jobs = match &self.job {
-            None => pending.jobs(),
+            None => unreleased.jobs(),
             Some(job) => {
                 let root = results_root(&context.config, &context.dirs);
                 let found = job::find(&root, job)
                     .and_then(|job| job.canonicalize().map_err(|error| error.to_string()))
                     .map_err(|error| Failure::new(exit::FAIL, miette::miette!("{error}")))?;
-                if !self.trust_journal && !pending.has(&found) {
+                if !self.trust_journal && !unreleased.has(&found) {
                     refuse_strangers(&found)?;
                 }
                 vec![found]
@@ -55,7 +55,7 @@ impl Release {
                 common,
                 outer: _outer,
             } = Place::new(SpawnerKind::Process, context).await?;
-            let undo = Undo {
+            let release = JobRelease {
                 config: Arc::clone(&config),
                 catalog: Arc::clone(&catalog),
                 spawner,
@@ -66,7 +66,7 @@ impl Release {
                 () = signals.end() => {
                     return Err(Failure::new(exit::INTERRUPTED, miette::miette!("interrupted")));
                 }
-                released = undo.job(&directory, &pending) => released,
+                released = release.run(&directory, &unreleased) => released,
             };
             let released = released.map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
             for (requirement, done) in released {
@@ -113,7 +113,7 @@ fn quoted(path: &Path) -> String {
 /// A journal says what is to be run, so not every directory that looks like a job's is one whose journal is followed: only those that jobs of
 /// this user have noted down.
 fn refuse_strangers(job: &Path) -> Result<(), Failure> {
-    let left = job::left_by(job).map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
+    let left = job::unreleased_of(job).map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
     if left.is_empty() {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Context, Failure, exit, warn};
 use persea_job as job;
-use persea_job::{Destination, Order, ReportError, results_root};
+use persea_job::{ReportDestination, ReportError, ReportOrder, results_root};
 use persea_journal::Reader;
 
 #[derive(Debug, Args)]
@@ -35,9 +35,11 @@ impl Report {
                 known: known.join(", "),
             }));
         };
-        let order = Order {
+        let order = ReportOrder {
             plugin,
-            destination: self.output.map_or(Destination::Stdout, Destination::File),
+            destination: self
+                .output
+                .map_or(ReportDestination::Stdout, ReportDestination::File),
         };
         let journal = Reader::open(&directory).map_err(Failure::of)?;
         let runtime = tokio::runtime::Handle::current();

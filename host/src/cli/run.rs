@@ -13,7 +13,9 @@ use super::{Context, Failure, Place, again, exit, listen, warn};
 use persea_config::{Config, Flag, Key, Kind, Verdict, of_result_format, settings};
 use persea_display::{Display, Live, Plain, Screen, Shown, Silent, totals};
 use persea_job as job;
-use persea_job::{Job, JobError, JobFile, Partition, Pending, Summary, TypedBy, results_root};
+use persea_job::{
+    Job, JobError, JobFile, Partition, Summary, TypedBy, UnreleasedJobs, results_root,
+};
 use persea_journal as journal;
 use persea_model::JobId;
 use persea_system::temporary;
@@ -189,8 +191,8 @@ impl Run {
         } = Place::new(context.config.get(settings::RUN_SPAWNER), &context).await?;
         // Beside the job, because there may be much to remove.
         let removal = tokio::task::spawn_blocking(temporary::remove_abandoned);
-        let pending = Pending::new(&context.dirs.state);
-        remind(&pending);
+        let unreleased_jobs = UnreleasedJobs::new(&context.dirs.state);
+        remind(&unreleased_jobs);
         let on_stdout: Vec<&str> = catalog
             .formats()
             .map(|plugin| plugin.name.as_str())
@@ -241,7 +243,7 @@ impl Run {
             only,
             results_root,
             temp_dir: common,
-            pending,
+            unreleased_jobs,
             signals,
         };
         let done = job.run(&mut screen).await;
@@ -313,8 +315,8 @@ pub(super) fn read_job(
 }
 
 /// Says which jobs have left something behind.
-fn remind(pending: &Pending) {
-    let jobs = pending.jobs();
+fn remind(unreleased_jobs: &UnreleasedJobs) {
+    let jobs = unreleased_jobs.jobs();
     for job in jobs.iter().filter(|job| !journal::is_in_use(job)) {
         warn(format_args!(
             "warning: a job has ended without releasing all that it had brought about for its tests; `{}` does that",

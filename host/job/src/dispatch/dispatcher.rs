@@ -1,6 +1,6 @@
-//! The one owner of the state of all tasks: it says which task goes next, writes the journal, and counts.
-//!
-//! Executors own one task each and talk to it by messages. Every event is in the journal before anybody acts on it.
+//! Owns the state of all tasks of a running job, its journal and its tallies. Executors own one
+//! task each and report to the dispatcher by messages. Every event is in the journal before anybody
+//! acts on it.
 
 mod interrupts;
 mod policy;
@@ -15,15 +15,15 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::dispatch::queue::{Forsaken, Queue};
-use crate::dispatch::slots::{News, Places};
-use crate::execute::control::{Control, Request, Signals, Stop};
+use crate::dispatch::queue::{Queue, Unrunnable};
+use crate::dispatch::slots::{SlotEvent, Slots};
+use crate::execute::control::{Control, SignalRequest, Signals, StopReason};
 use crate::execute::executor::Shared;
-use crate::execute::task_host::{Finished, Message, Slot};
+use crate::execute::task_host::{ExecutorMessage, FinishedTask, Slot};
 use crate::plan::graph::Graph;
 use crate::plan::planner::{Entry, Plan};
 use crate::results::directory::JobDirectory;
-use crate::undo::unreleased::Pending;
+use crate::undo::unreleased::UnreleasedJobs;
 use persea_config::Config;
 use persea_config::settings;
 use persea_display::Screen;
@@ -34,26 +34,27 @@ pub(crate) use policy::Policy;
 use preparation::Preparation;
 use record::record;
 
-/// How many messages are taken at a time; they share one write to the journal.
-const MESSAGES: usize = 256;
+/// The number of messages that are handled together and share one write to the journal.
+const MESSAGE_BATCH: usize = 256;
 
-/// After so many helpers that have died before a task's start, the next one ends it: it may be its doing.
-const PATIENCE: u32 = 2;
+/// The number of helpers that may die right before a task starts. The death of the next one fails
+/// the task, because the task itself may cause these deaths.
+const MAX_HELPER_DEATHS: u32 = 2;
 
-/// What a job came to.
+/// The totals of a job that has ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Totals {
     pub(crate) tally: Tally,
     pub(crate) elapsed: Duration,
-    /// How many tasks passed, but not the first time.
+    /// The number of tasks that passed only after a retry.
     pub(crate) flaky: usize,
-    /// Why it was cut short.
+    /// Why the job stopped before its end, if it did.
     pub(crate) stopped: Option<&'static str>,
-    /// Whether that was asked for from outside.
+    /// Whether a signal, the job's timeout or a lost journal stopped the job.
     pub(crate) interrupted: bool,
     /// The requirements that could not be released, and why.
     pub(crate) unreleased: Vec<(String, String)>,
-    /// How often an environment was brought to another state.
+    /// The number of times that a slot's environment was replaced by one in another state.
     pub(crate) switches: usize,
     /// The number of tasks that were started.
     pub(crate) ran: usize,
@@ -68,61 +69,64 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) directory: &'a JobDirectory,
     pub(crate) journal: &'a mut Journal,
     pub(crate) screen: &'a mut Screen,
-    pub(crate) pending: &'a Pending,
-    pub(crate) slots: usize,
+    pub(crate) unreleased_jobs: &'a UnreleasedJobs,
+    pub(crate) slot_count: usize,
     pub(crate) timeout: Option<Duration>,
 }
 
 /// What changes while the job runs.
-struct State {
+struct DispatchState {
     queue: Queue,
-    /// How often a helper died before a task's start.
-    deaths: HashMap<usize, u32>,
-    places: Places,
+    /// By task: how often a helper died right before that task would have started.
+    helper_deaths: HashMap<usize, u32>,
+    slots: Slots,
     preparation: Preparation,
     policy: Policy,
     tally: Tally,
     flaky: usize,
     /// The number of tasks that were started and have ended.
     ran: usize,
-    /// The number of warnings so far.
+    /// The number of warnings while the tasks ran.
     warnings: usize,
-    /// Those that are tried again.
-    tried: HashMap<usize, Tried>,
+    /// By task that is being retried: its last attempt.
+    last_attempts: HashMap<usize, LastAttempt>,
     control: watch::Sender<Control>,
-    messages: mpsc::UnboundedSender<Message>,
-    /// Why nothing more is started.
+    messages: mpsc::UnboundedSender<ExecutorMessage>,
+    /// Why no further task is started, once the job is being stopped.
     stopped: Option<&'static str>,
     interrupted: bool,
     journal_error: Option<JournalError>,
-    /// After so many failures nothing more is started; 0 is never.
+    /// The number of failures after which no further task is started; 0 is no limit.
     failfast: u64,
-    /// How often a task that fails is tried again.
+    /// The number of retries of a task that fails.
     retries: usize,
 }
 
-/// How the last attempt of a task has ended that is tried again.
-struct Tried {
+/// How the last attempt of a task ended that is being retried.
+struct LastAttempt {
     record: Arc<TaskFinished>,
-    /// What that has left.
+    /// The name of the attempt's directory, if it left one.
     directory: Option<String>,
 }
 
-impl State {
-    /// How often a task was run that is tried again.
+impl DispatchState {
+    /// The number of attempts of a task that is being retried; 0 for any other.
     fn attempts(&self, task: &Task) -> usize {
-        let tried = self.tried.get(&task.index);
-        tried.map_or(0, |tried| tried.record.attempts)
+        let last = self.last_attempts.get(&task.index);
+        last.map_or(0, |last| last.record.attempts)
     }
 
-    /// All slots, those for tasks and those for requirements.
-    fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.places.slots().chain(self.preparation.slots())
+    /// The slots of tasks and those of requirements.
+    fn all_slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.slots().chain(self.preparation.slots())
     }
 }
 
 impl Dispatcher<'_> {
-    /// Runs all tasks to their ends. The journal's failure is an error only after everything has been ended.
+    /// Runs all tasks to their ends.
+    ///
+    /// # Errors
+    /// The journal could not be written. Everything that ran has been ended by then.
     pub(crate) async fn run(
         &mut self,
         graph: Graph,
@@ -131,21 +135,21 @@ impl Dispatcher<'_> {
     ) -> Result<Totals, JournalError> {
         let (messages, mut inbox) = mpsc::unbounded_channel();
         let (control, _) = watch::channel(Control::default());
-        // 0 is never.
         let failfast = self.config.get(settings::RUN_FAILFAST).unwrap_or_default();
         let retries = self.config.get(settings::RUN_RETRIES);
-        let mut state = State {
+        let mut state = DispatchState {
             queue: Queue::new(graph),
-            deaths: HashMap::new(),
-            // Nothing may wait where it starts by itself when every end may change what is next.
-            places: Places::new(self.slots, failfast == 0 && !policy.is_plugin()),
+            helper_deaths: HashMap::new(),
+            // A queued task starts without asking here. That is wrong where the end of any task may
+            // change what starts next: with --failfast, or under a scheduler.
+            slots: Slots::new(self.slot_count, failfast == 0 && !policy.is_plugin()),
             policy,
-            preparation: Preparation::new(self.slots, &self.plan.requirements),
+            preparation: Preparation::new(self.slot_count, &self.plan.requirements),
             tally: Tally::default(),
             flaky: 0,
             ran: 0,
             warnings: 0,
-            tried: HashMap::new(),
+            last_attempts: HashMap::new(),
             control,
             messages,
             stopped: None,
@@ -154,19 +158,19 @@ impl Dispatcher<'_> {
             failfast,
             retries: usize::try_from(retries).unwrap_or(usize::MAX),
         };
-        let mut batch = Vec::with_capacity(MESSAGES);
+        let mut batch = Vec::with_capacity(MESSAGE_BATCH);
         loop {
             self.start(&mut state).await;
-            let idle = state.places.are_empty() && state.preparation.is_idle();
+            let idle = state.slots.is_empty() && state.preparation.is_idle();
             if idle && self.end_stuck(&mut state) {
                 continue;
             }
-            if idle && !self.undo_last(&mut state) {
+            if idle && !self.release_last(&mut state) {
                 break;
             }
             let time_is_up = async {
                 match self.timeout {
-                    // What is undone in the end is not cut short by that.
+                    // The timeout does not cut short the releases at the end.
                     Some(timeout) if !state.interrupted && !idle => {
                         self.shared.clock.until(timeout).await;
                     }
@@ -176,25 +180,25 @@ impl Dispatcher<'_> {
             tokio::select! {
                 biased;
                 request = signals.next() => match request {
-                    Request::End => self.stop(&mut state, Stop::User),
-                    Request::StandStill => self.stand_still(&mut state, signals).await,
+                    SignalRequest::Stop => self.stop(&mut state, StopReason::User),
+                    SignalRequest::Pause => self.pause(&mut state, signals).await,
                 },
-                _ = inbox.recv_many(&mut batch, MESSAGES) => {
+                _ = inbox.recv_many(&mut batch, MESSAGE_BATCH) => {
                     for message in batch.drain(..) {
-                        self.take(&mut state, message);
+                        self.handle(&mut state, message);
                     }
                 }
-                () = time_is_up => self.stop(&mut state, Stop::Timeout),
+                () = time_is_up => self.stop(&mut state, StopReason::Timeout),
             }
         }
-        for slot in state.slots() {
+        for slot in state.all_slots() {
             if let Some(environment) = slot.take() {
                 environment.close().await;
             }
         }
         self.shared.spawner.close().await;
-        if state.preparation.left.is_empty() {
-            self.pending.remove(self.directory.path());
+        if state.preparation.not_released.is_empty() {
+            self.unreleased_jobs.remove(self.directory.path());
         }
         match state.journal_error {
             Some(error) => Err(error),
@@ -204,77 +208,81 @@ impl Dispatcher<'_> {
                 elapsed: self.shared.clock.now(),
                 stopped: state.stopped,
                 interrupted: state.interrupted,
-                unreleased: state.preparation.left,
-                switches: state.places.switches,
+                unreleased: state.preparation.not_released,
+                switches: state.slots.switches,
                 ran: state.ran,
                 warnings: state.warnings,
             }),
         }
     }
 
-    /// Ends what can never start although nothing runs; whether there was any. Requirements of several tasks may exclude each other
-    /// in a circle, which nobody sees beforehand.
-    fn end_stuck(&mut self, state: &mut State) -> bool {
-        let stuck = state.queue.left();
+    /// Fails the tasks that can never start although nothing runs, and returns whether there were
+    /// any. The requirements of several tasks may exclude each other in a circle, which the plan
+    /// cannot detect.
+    fn end_stuck(&mut self, state: &mut DispatchState) -> bool {
+        let stuck = state.queue.waiting();
         let plan = Arc::clone(&self.plan);
-        let why = "it could never start: what it waits for waits for what it, or its suite, holds";
+        let why = "it can never start: it waits for a task or resource that waits for this \
+                   task or its suite";
         for index in &stuck {
             match plan.entries.get(*index) {
                 Some(Entry { task, .. }) => {
                     self.finish(state, task, &Outcome::new(Status::Error, why), None);
                 }
-                None => self.ended(state, *index, Status::Error),
+                None => self.end_node(state, *index, Status::Error),
             }
         }
         !stuck.is_empty()
     }
 
-    fn progress(&mut self, state: &mut State, task: &Task, text: &str) {
+    fn progress(&mut self, state: &mut DispatchState, task: &Task, text: &str) {
         let message = text.into();
         let event = Event::TaskProgress(Cow::Owned(TaskProgress { message }));
-        self.write(state, Some(&task.id), &event);
+        self.write_event(state, Some(&task.id), &event);
         self.screen.task_progress(task, text);
     }
 
-    fn take(&mut self, state: &mut State, message: Message) {
+    fn handle(&mut self, state: &mut DispatchState, message: ExecutorMessage) {
         let plan = Arc::clone(&self.plan);
         let task_of = |index| plan.entries.get(index).map(|entry: &Entry| &entry.task);
         let news = match message {
-            Message::Started { task, slot } => state.places.started(slot, task),
-            Message::Returned {
+            ExecutorMessage::Started { task, slot } => state.slots.started(slot, task),
+            ExecutorMessage::Returned {
                 task,
                 slot,
                 helper_died,
             } => {
                 state.queue.put_back(task);
-                if helper_died && state.places.is_to_blame(slot, task) {
-                    *state.deaths.entry(task).or_default() += 1;
+                if helper_died && state.slots.is_blamed_for_death(slot, task) {
+                    *state.helper_deaths.entry(task).or_default() += 1;
                 }
-                state.places.return_task(slot, task)
+                state.slots.return_task(slot, task)
             }
-            Message::Finished(finished) => state.places.finished(finished),
-            Message::More { slot, give } => {
-                state.places.wants_more(slot, give);
+            ExecutorMessage::Finished(finished) => state.slots.finished(finished),
+            ExecutorMessage::BatchReady { slot, give } => {
+                state.slots.batch_is_ready(slot, give);
                 Vec::new()
             }
-            Message::Over { slot } => {
-                state.places.over(slot);
+            ExecutorMessage::BatchEnded { slot } => {
+                state.slots.end_batch(slot);
                 Vec::new()
             }
-            Message::Progress { task, text, .. } if task >= plan.entries.len() => {
+            ExecutorMessage::Progress { task, text, .. } if task >= plan.entries.len() => {
                 self.preparing(task, &text);
                 Vec::new()
             }
-            Message::Progress { task, slot, text } => state.places.progress(slot, task, text),
-            Message::Absent { step, go } => {
-                self.absent(state, step, go);
+            ExecutorMessage::Progress { task, slot, text } => {
+                state.slots.progress(slot, task, text)
+            }
+            ExecutorMessage::RequirementAbsent { step, proceed } => {
+                self.absent(state, step, proceed);
                 Vec::new()
             }
-            Message::Prepared(prepared) => {
+            ExecutorMessage::RequirementPrepared(prepared) => {
                 self.prepared(state, *prepared);
                 Vec::new()
             }
-            Message::Released {
+            ExecutorMessage::RequirementReleased {
                 node,
                 step,
                 slot,
@@ -287,19 +295,19 @@ impl Dispatcher<'_> {
         };
         for news in news {
             match news {
-                News::Started(task) => {
+                SlotEvent::Started(task) => {
                     if let Some(task) = task_of(task) {
                         self.started(state, task);
                     }
                 }
-                News::Progress(task, text) => {
+                SlotEvent::Progress(task, text) => {
                     if let Some(task) = task_of(task) {
                         self.progress(state, task, &text);
                     }
                 }
-                News::Finished(finished) => {
+                SlotEvent::Finished(finished) => {
                     if let Some(task) = task_of(finished.task) {
-                        if self.is_tried_again(state, task, &finished) {
+                        if self.is_retried(state, task, &finished) {
                             self.retry(state, task, &finished);
                         } else {
                             self.finish(state, task, &finished.outcome, Some(&finished));
@@ -310,14 +318,16 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Whether a task that has ended is run once more. Not when the job is being ended: then it was not the task's doing.
-    fn is_tried_again(&self, state: &State, task: &Task, finished: &Finished) -> bool {
+    /// Whether a task that has ended is retried. A task that failed because the job is being
+    /// stopped is not.
+    fn is_retried(&self, state: &DispatchState, task: &Task, finished: &FinishedTask) -> bool {
         let before = state.attempts(task);
         !finished.outcome.status.is_ok() && before < state.retries && state.stopped.is_none()
     }
 
-    /// Puts a task back into the queue. What it left stays, under another name.
-    fn retry(&mut self, state: &mut State, task: &Task, finished: &Finished) {
+    /// Requeues a task for its next attempt. The directory of this attempt is kept under another
+    /// name.
+    fn retry(&mut self, state: &mut DispatchState, task: &Task, finished: &FinishedTask) {
         let before = state.attempts(task);
         let mut record = record(task, &finished.outcome, Some(finished), before);
         record.attempts = before + 1;
@@ -329,50 +339,55 @@ impl Dispatcher<'_> {
             record.directory = format!("{}/{name}", persea_model::names::TEST_RESULTS);
         }
         let event = Event::TaskRetried(Cow::Borrowed(&record));
-        self.write(state, Some(&task.id), &event);
+        self.write_event(state, Some(&task.id), &event);
         let record = Arc::new(record);
         self.screen.task_retried(task, Arc::clone(&record));
-        state.tried.insert(task.index, Tried { record, directory });
+        state
+            .last_attempts
+            .insert(task.index, LastAttempt { record, directory });
         state.queue.put_back(task.index);
     }
 
-    /// Records the end of a task that is not started any more. One that was to be tried again has ended as it did the last time.
-    fn skip(&mut self, state: &mut State, task: &Task, why: &str) {
-        let Some(tried) = state.tried.remove(&task.index) else {
+    /// Records the end of a task that is not started because the job is being stopped. A task that
+    /// waited for a retry ends with the result of its last attempt.
+    fn skip(&mut self, state: &mut DispatchState, task: &Task, why: &str) {
+        let Some(last) = state.last_attempts.remove(&task.index) else {
             let outcome = Outcome::new(Status::Skip, format!("not started: {why}"));
             return self.finish(state, task, &outcome, None);
         };
-        let mut record = Arc::unwrap_or_clone(tried.record);
+        let mut record = Arc::unwrap_or_clone(last.record);
         let status = record.status;
         if record.attempts == 1 {
-            // Said only of those that were run more than once.
+            // The journal counts attempts only for tasks with more than one.
             record.attempts = 0;
         }
-        self.settle(state, task, record, tried.directory.as_deref());
-        self.ended(state, task.index, status);
+        self.record_end(state, task, record, last.directory.as_deref());
+        self.end_node(state, task.index, status);
     }
 
-    /// Records the end of a task, whether it was started or not, and those of all that can't run any more because of it.
+    /// Records the end of a task, started or not, and of all tasks that can no longer run because
+    /// of it.
     fn finish(
         &mut self,
-        state: &mut State,
+        state: &mut DispatchState,
         task: &Task,
         outcome: &Outcome,
-        ran: Option<&Finished>,
+        ran: Option<&FinishedTask>,
     ) {
-        self.finish_one(state, task, outcome, ran);
-        self.ended(state, task.index, outcome.status);
+        self.finish_task(state, task, outcome, ran);
+        self.end_node(state, task.index, outcome.status);
     }
 
-    /// Passes on that a node has ended to all that wait for it, and records the ends of those that can't go on.
-    fn ended(&mut self, state: &mut State, node: usize, status: Status) {
+    /// Marks a node of the graph as ended, and records the ends of all nodes that can no longer run
+    /// because of it.
+    fn end_node(&mut self, state: &mut DispatchState, node: usize, status: Status) {
         let plan = Arc::clone(&self.plan);
-        let mut forsaken = state.queue.ended(node, status);
-        while let Some(Forsaken {
+        let mut unrunnable = state.queue.end(node, status);
+        while let Some(Unrunnable {
             task: node,
             needs,
             status,
-        }) = forsaken.pop()
+        }) = unrunnable.pop()
         {
             let why = match (plan.entries.get(needs), state.preparation.why(needs)) {
                 (Some(needs), _) => {
@@ -383,33 +398,34 @@ impl Dispatcher<'_> {
             match plan.entries.get(node) {
                 Some(entry) => {
                     let outcome = Outcome::new(Status::Cancel, why);
-                    self.finish_one(state, &entry.task, &outcome, None);
+                    self.finish_task(state, &entry.task, &outcome, None);
                 }
-                None => state.preparation.forsake(node, why),
+                None => state.preparation.fail(node, why),
             }
-            forsaken.extend(state.queue.ended(node, Status::Cancel));
+            unrunnable.extend(state.queue.end(node, Status::Cancel));
         }
     }
 
-    fn finish_one(
+    fn finish_task(
         &mut self,
-        state: &mut State,
+        state: &mut DispatchState,
         task: &Task,
         outcome: &Outcome,
-        ran: Option<&Finished>,
+        ran: Option<&FinishedTask>,
     ) {
         let mut record = record(task, outcome, ran, state.attempts(task));
         record.is_refused = ran.is_none() && self.plan.is_refused(task.index);
-        state.tried.remove(&task.index);
+        state.last_attempts.remove(&task.index);
         let directory = ran.is_some_and(|ran| ran.has_directory);
         let directory = directory.then_some(task.directory.as_str());
-        self.settle(state, task, record, directory);
+        self.record_end(state, task, record, directory);
     }
 
-    /// Writes down how a task has ended, and where what it left is, if it has left anything.
-    fn settle(
+    /// Writes a task's end to the journal, the display and the tallies. `directory` is the name of
+    /// the task's directory, if it has one.
+    fn record_end(
         &mut self,
-        state: &mut State,
+        state: &mut DispatchState,
         task: &Task,
         record: TaskFinished,
         directory: Option<&str>,
@@ -419,7 +435,7 @@ impl Dispatcher<'_> {
         state.flaky += usize::from(record.flaky);
         state.ran += usize::from(record.started.is_some());
         let event = Event::TaskFinished(Cow::Borrowed(&record));
-        self.write(state, Some(&task.id), &event);
+        self.write_event(state, Some(&task.id), &event);
         state.tally.add(status);
         self.screen
             .task_finished(task, Arc::new(record), state.tally, directory);
@@ -440,19 +456,23 @@ impl Dispatcher<'_> {
     }
 
     /// Adds an event to the journal.
-    fn write(&mut self, state: &mut State, task: Option<&str>, event: &Event<'_>) {
+    fn write_event(&mut self, state: &mut DispatchState, task: Option<&str>, event: &Event<'_>) {
         let written = self.journal.record(task, event);
-        self.check(state, written);
+        self.stop_unless_written(state, written);
     }
 
-    /// Ends the job where the journal cannot be written: nothing that happens after is kept.
-    fn check(&mut self, state: &mut State, written: Result<(), JournalError>) {
+    /// Stops the job when the journal cannot be written: results could no longer be recorded.
+    fn stop_unless_written(
+        &mut self,
+        state: &mut DispatchState,
+        written: Result<(), JournalError>,
+    ) {
         if let Err(error) = written
             && state.journal_error.is_none()
         {
             let stop = match error {
-                JournalError::Gone { .. } => Stop::Directory,
-                _ => Stop::Journal,
+                JournalError::Gone { .. } => StopReason::Directory,
+                _ => StopReason::Journal,
             };
             state.journal_error = Some(error);
             self.stop(state, stop);

@@ -1,5 +1,5 @@
-//! Which task is next: of those whose time has come, the first in the order of the plan that gets what it claims. Owns how
-//! far each task has come; it must not know where tasks run, nor how.
+//! Owns the phase of each node of the graph, and which resources are claimed. The next task is the
+//! first ready one in plan order whose claims are free. Does not know where or how tasks run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
@@ -7,41 +7,41 @@ use std::ops::Range;
 use crate::plan::graph::{Graph, Node, Wait};
 use persea_model::Status;
 
-/// How far a task has come.
+/// The phase of a node in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// Waits for other tasks, or in the queue.
+enum QueuePhase {
+    /// It waits for other nodes, or is ready.
     Waiting,
-    /// It was taken from the queue.
+    /// It was taken from the queue and has not ended.
     Taken,
     Ended,
 }
 
 pub(crate) struct Queue {
     graph: Graph,
-    stages: Vec<Stage>,
-    /// For how many others each task still waits.
-    waits: Vec<usize>,
-    /// Those that wait for no other.
+    phases: Vec<QueuePhase>,
+    /// By node: the number of nodes that it still waits for.
+    open_dependencies: Vec<usize>,
+    /// The waiting nodes that wait for no other node, except the `blocked` ones.
     ready: BTreeSet<usize>,
-    /// How many are in the stage of waiting.
-    left: usize,
-    /// By resource: how much is free, and those that wait for it.
+    /// The number of waiting nodes.
+    waiting_count: usize,
+    /// By resource: the free amount.
     free: Vec<u64>,
     blocked: Vec<BTreeSet<usize>>,
-    /// By resource: the places of its named instances that are free.
+    /// By resource: the positions of its named instances that are free.
     instances: Vec<BTreeSet<usize>>,
-    /// By task: which instances it has, as places in a resource.
+    /// By node: the leased instances, as pairs of resource and position.
     leased: HashMap<usize, Vec<(usize, usize)>>,
-    /// Those that have ended, whose claims have not.
-    holding: HashSet<usize>,
+    /// The nodes that have ended and keep their claims until another node ends.
+    ended_holders: HashSet<usize>,
 }
 
-/// A task that cannot run any more, because it needs another one that has not passed.
+/// A node that can no longer run, because a node that it needs did not pass.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Forsaken {
+pub(crate) struct Unrunnable {
     pub(crate) task: usize,
-    /// The one that it needs, and how that has ended.
+    /// The node that it needs, and the status with which that node ended.
     pub(crate) needs: usize,
     pub(crate) status: Status,
 }
@@ -49,14 +49,14 @@ pub(crate) struct Forsaken {
 impl Queue {
     pub(crate) fn new(graph: Graph) -> Self {
         let count = graph.order.node_count();
-        let waits: Vec<usize> = (0..count).map(|task| graph.waits(task)).collect();
+        let open_dependencies: Vec<usize> = (0..count).map(|task| graph.waits(task)).collect();
         Self {
-            stages: vec![Stage::Waiting; count],
+            phases: vec![QueuePhase::Waiting; count],
             ready: (0..count)
-                .filter(|task| waits.get(*task) == Some(&0))
+                .filter(|task| open_dependencies.get(*task) == Some(&0))
                 .collect(),
-            left: count,
-            waits,
+            waiting_count: count,
+            open_dependencies,
             free: graph.resources.iter().map(|it| it.amount).collect(),
             blocked: graph.resources.iter().map(|_| BTreeSet::new()).collect(),
             instances: graph
@@ -65,49 +65,49 @@ impl Queue {
                 .map(|it| (0..it.instances.len()).collect())
                 .collect(),
             leased: HashMap::new(),
-            holding: HashSet::new(),
+            ended_holders: HashSet::new(),
             graph,
         }
     }
 
-    /// Whether a task claims something; then it's not to be held up once it was taken, because it holds up others.
+    /// Whether a task claims resources. Once taken it must not wait, because it blocks others.
     pub(crate) fn claims(&self, task: usize) -> bool {
         self.graph.claims.contains_key(&task)
     }
 
-    /// What a node stands for.
     pub(crate) fn node(&self, index: usize) -> Node {
         self.graph.node(index)
     }
 
-    /// The task that is next. It stays in the queue.
+    /// Returns the next task without taking it.
     pub(crate) fn peek(&mut self) -> Option<usize> {
         self.peek_in(0..self.graph.tasks)
     }
 
-    /// The tasks that can start now in the order of the plan: all, or the first `most`.
-    pub(crate) fn ready(&mut self, most: usize) -> Vec<usize> {
-        self.unblock(most);
+    /// Returns the tasks that can start now in plan order, at most the first `limit`.
+    pub(crate) fn ready(&mut self, limit: usize) -> Vec<usize> {
+        self.unblock(limit);
         let mut startable = Vec::new();
-        let mut lacking = Vec::new();
+        let mut blocked = Vec::new();
         for task in self.ready.range(0..self.graph.tasks).copied() {
-            match self.lacking(task) {
-                Some(resource) => lacking.push((task, resource)),
+            match self.missing_resource(task) {
+                Some(resource) => blocked.push((task, resource)),
                 None => startable.push(task),
             }
-            if startable.len() == most {
+            if startable.len() == limit {
                 break;
             }
         }
-        for (task, resource) in lacking {
+        for (task, resource) in blocked {
             self.block(task, resource);
         }
         startable
     }
 
-    /// Moves the blocked tasks that can start now, at least the first `most` of each resource, to the ready ones. At least one of each
-    /// resource is enough for [`Queue::peek`], which wakes the others one by one.
-    fn unblock(&mut self, most: usize) {
+    /// Moves the blocked nodes that can start now, at least the first `limit` of each resource, to
+    /// the ready ones. [`Queue::peek`] needs at most one of each resource and wakes the others one
+    /// by one.
+    fn unblock(&mut self, limit: usize) {
         for resource in 0..self.blocked.len() {
             if self.free.get(resource).is_none_or(|free| *free == 0) {
                 continue;
@@ -116,12 +116,12 @@ impl Queue {
             let mut startable = Vec::new();
             let mut elsewhere = Vec::new();
             for task in blocked {
-                match self.lacking(task) {
+                match self.missing_resource(task) {
                     None => startable.push(task),
                     Some(other) if other != resource => elsewhere.push((task, other)),
                     Some(_) => {}
                 }
-                if startable.len() == most {
+                if startable.len() == limit {
                     break;
                 }
             }
@@ -138,7 +138,7 @@ impl Queue {
         }
     }
 
-    /// Keeps a task where it is looked for when there is more of a resource.
+    /// Moves a node to those that wait for more of a resource.
     fn block(&mut self, task: usize, resource: usize) {
         self.ready.remove(&task);
         if let Some(blocked) = self.blocked.get_mut(resource) {
@@ -146,82 +146,85 @@ impl Queue {
         }
     }
 
-    /// Whether a task waits for nothing any more and gets what it claims.
+    /// Whether a task is ready and all its claims are free.
     pub(crate) fn can_start(&self, task: usize) -> bool {
-        self.is_waiting(task) && self.waits.get(task) == Some(&0) && self.lacking(task).is_none()
+        self.is_waiting(task)
+            && self.open_dependencies.get(task) == Some(&0)
+            && self.missing_resource(task).is_none()
     }
 
-    /// Whether a task has neither been taken nor ended.
+    /// Whether a node has neither been taken nor ended.
     pub(crate) fn is_waiting(&self, task: usize) -> bool {
-        self.stages.get(task) == Some(&Stage::Waiting)
+        self.phases.get(task) == Some(&QueuePhase::Waiting)
     }
 
-    /// What is next of all that prepares for tasks.
+    /// Returns the next node that fulfils, reserves or releases.
     pub(crate) fn peek_preparation(&mut self) -> Option<usize> {
-        self.peek_in(self.graph.tasks..self.stages.len())
+        self.peek_in(self.graph.tasks..self.phases.len())
     }
 
-    /// The one of these tasks that is next.
+    /// Returns the next node in a range of indices.
     pub(crate) fn peek_in(&mut self, range: Range<usize>) -> Option<usize> {
         loop {
             let task = *self.ready.range(range.clone()).next()?;
-            let Some(resource) = self.lacking(task) else {
+            let Some(resource) = self.missing_resource(task) else {
                 return Some(task);
             };
             self.block(task, resource);
-            // What it does not take, another one may want.
+            // Another node that is blocked by this resource may claim less.
             self.wake(task, Some(resource));
         }
     }
 
-    /// Takes a task from the queue, with what it claims.
+    /// Takes a node from the queue, with its claims.
     pub(crate) fn take(&mut self, task: usize) {
         self.ready.remove(&task);
-        self.set(task, Stage::Taken);
-        self.move_claims(task, u64::saturating_sub);
+        self.set_phase(task, QueuePhase::Taken);
+        self.adjust_free(task, u64::saturating_sub);
         self.lease(task);
-        // There may be enough left for the next one.
+        // What remains may be enough for a blocked node.
         self.wake(task, None);
     }
 
-    /// Puts a task back that was taken: it has not been started.
+    /// Requeues a node that was taken and not started, or that is retried.
     pub(crate) fn put_back(&mut self, task: usize) {
-        self.set(task, Stage::Waiting);
-        self.release(task);
+        self.set_phase(task, QueuePhase::Waiting);
+        self.free_claims(task);
         self.ready.insert(task);
     }
 
-    /// A task has ended. Those that can't run any more are said; each of them is to be told as ended too.
-    pub(crate) fn ended(&mut self, task: usize, status: Status) -> Vec<Forsaken> {
-        let taken = self.stages.get(task) == Some(&Stage::Taken);
+    /// Records the end of a node. Returns the nodes that can no longer run; the caller passes the
+    /// end of each to this function too.
+    pub(crate) fn end(&mut self, task: usize, status: Status) -> Vec<Unrunnable> {
+        let taken = self.phases.get(task) == Some(&QueuePhase::Taken);
         self.ready.remove(&task);
-        self.set(task, Stage::Ended);
-        if taken && self.is_holder(task) {
-            self.holding.insert(task);
+        self.set_phase(task, QueuePhase::Ended);
+        if taken && self.keeps_claims(task) {
+            self.ended_holders.insert(task);
         } else if taken {
-            self.release(task);
+            self.free_claims(task);
         }
         if let Some(holder) = self.graph.held_until.get(&task).copied()
-            && self.holding.remove(&holder)
+            && self.ended_holders.remove(&holder)
         {
-            self.release(holder);
+            self.free_claims(holder);
         }
-        let mut forsaken: Vec<Forsaken> = Vec::new();
+        let mut unrunnable: Vec<Unrunnable> = Vec::new();
         let mut seen = BTreeSet::new();
         for (other, wait) in self.graph.waiting_for(task) {
-            let Some(waits) = self.waits.get_mut(other) else {
+            let Some(waits) = self.open_dependencies.get_mut(other) else {
                 continue;
             };
             *waits = waits.saturating_sub(1);
             let is_last = *waits == 0;
-            if self.stages.get(other) != Some(&Stage::Waiting) {
+            if self.phases.get(other) != Some(&QueuePhase::Waiting) {
                 continue;
             }
             if wait == Wait::Needs && !status.has_passed() {
                 if !seen.insert(other) {
                     continue;
                 }
-                forsaken.push(Forsaken {
+                unrunnable.push(Unrunnable {
                     task: other,
                     needs: task,
                     status,
@@ -230,37 +233,38 @@ impl Queue {
                 self.ready.insert(other);
             }
         }
-        for Forsaken { task, .. } in &forsaken {
+        for Unrunnable { task, .. } in &unrunnable {
             self.ready.remove(task);
-            self.set(*task, Stage::Ended);
+            self.set_phase(*task, QueuePhase::Ended);
         }
-        forsaken
+        unrunnable
     }
 
-    /// Whether its claims last beyond its end.
-    fn is_holder(&self, index: usize) -> bool {
+    /// Whether a node keeps its claims after its end.
+    fn keeps_claims(&self, index: usize) -> bool {
         matches!(self.graph.node(index), Node::Reserve(_))
     }
 
-    /// All that have been neither taken nor ended, in the order of the plan.
-    pub(crate) fn left(&self) -> Vec<usize> {
-        if self.left == 0 {
+    /// All waiting nodes in plan order.
+    pub(crate) fn waiting(&self) -> Vec<usize> {
+        if self.waiting_count == 0 {
             return Vec::new();
         }
-        let waiting = |(task, stage): (usize, &Stage)| (*stage == Stage::Waiting).then_some(task);
-        self.stages.iter().enumerate().filter_map(waiting).collect()
+        let waiting =
+            |(task, phase): (usize, &QueuePhase)| (*phase == QueuePhase::Waiting).then_some(task);
+        self.phases.iter().enumerate().filter_map(waiting).collect()
     }
 
-    fn set(&mut self, task: usize, to: Stage) {
-        if let Some(stage) = self.stages.get_mut(task) {
-            let waits = |stage| usize::from(stage == Stage::Waiting);
-            self.left = self.left + waits(to) - waits(*stage);
-            *stage = to;
+    fn set_phase(&mut self, task: usize, to: QueuePhase) {
+        if let Some(phase) = self.phases.get_mut(task) {
+            let waits = |phase| usize::from(phase == QueuePhase::Waiting);
+            self.waiting_count = self.waiting_count + waits(to) - waits(*phase);
+            *phase = to;
         }
     }
 
-    /// A resource of which there is less left than a task claims.
-    fn lacking(&self, task: usize) -> Option<usize> {
+    /// A resource of which less is free than a node claims.
+    fn missing_resource(&self, task: usize) -> Option<usize> {
         let claims = self.graph.claims.get(&task)?;
         claims
             .iter()
@@ -268,12 +272,12 @@ impl Queue {
             .map(|(resource, _)| *resource)
     }
 
-    /// Which instances of which resources a task has: names by the resource's name.
+    /// The leased instances of a task: instance names by resource name.
     pub(crate) fn leases(&self, task: usize) -> BTreeMap<&str, Vec<&str>> {
         let mut leases: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (resource, place) in self.leased.get(&task).into_iter().flatten() {
+        for (resource, position) in self.leased.get(&task).into_iter().flatten() {
             if let Some(resource) = self.graph.resources.get(*resource)
-                && let Some(instance) = resource.instances.get(*place)
+                && let Some(instance) = resource.instances.get(*position)
             {
                 leases.entry(&resource.name).or_default().push(instance);
             }
@@ -287,28 +291,28 @@ impl Queue {
                 continue;
             };
             for _ in 0..*amount {
-                let Some(place) = free.pop_first() else {
+                let Some(position) = free.pop_first() else {
                     break;
                 };
                 self.leased
                     .entry(task)
                     .or_default()
-                    .push((*resource, place));
+                    .push((*resource, position));
             }
         }
     }
 
-    fn release(&mut self, task: usize) {
-        for (resource, place) in self.leased.remove(&task).into_iter().flatten() {
+    fn free_claims(&mut self, task: usize) {
+        for (resource, position) in self.leased.remove(&task).into_iter().flatten() {
             if let Some(free) = self.instances.get_mut(resource) {
-                free.insert(place);
+                free.insert(position);
             }
         }
-        self.move_claims(task, u64::saturating_add);
+        self.adjust_free(task, u64::saturating_add);
         self.wake(task, None);
     }
 
-    fn move_claims(&mut self, task: usize, change: fn(u64, u64) -> u64) {
+    fn adjust_free(&mut self, task: usize, change: fn(u64, u64) -> u64) {
         for (resource, amount) in self.graph.claims.get(&task).into_iter().flatten() {
             if let Some(free) = self.free.get_mut(*resource) {
                 *free = change(*free, *amount);
@@ -316,7 +320,8 @@ impl Queue {
         }
     }
 
-    /// Of those that wait for one of a task's resources, but for `except`, lets the first try again that now gets enough of it.
+    /// For each resource that a node claims, other than `except`: moves the first blocked node to
+    /// the ready ones for which enough of that resource is free.
     fn wake(&mut self, task: usize, except: Option<usize>) {
         for (resource, _) in self.graph.claims.get(&task).into_iter().flatten() {
             let (Some(free), Some(blocked)) =

@@ -8,7 +8,7 @@ fn queue(mores: &[Value]) -> Queue {
     Queue::new(graph(mores, &[("gpu", 2), ("db", 1)]).unwrap())
 }
 
-/// Takes all that can be taken now.
+/// Takes all tasks that can start now.
 fn take_all(queue: &mut Queue) -> Vec<usize> {
     let mut taken = Vec::new();
     while let Some(task) = queue.peek() {
@@ -19,27 +19,27 @@ fn take_all(queue: &mut Queue) -> Vec<usize> {
 }
 
 #[test]
-fn as_given_where_nothing_waits() {
+fn independent_tasks_are_taken_in_plan_order() {
     let mut queue = queue(&vec![json!({}); 4]);
     assert_eq!(take_all(&mut queue), [0, 1, 2, 3]);
     queue.put_back(2);
     queue.put_back(1);
     assert_eq!(take_all(&mut queue), [1, 2]);
-    assert!(queue.left().is_empty());
+    assert!(queue.waiting().is_empty());
 }
 
 #[test]
-fn one_waits_for_all_that_it_names() {
+fn task_waits_for_every_task_in_its_after_list() {
     let mut queue = queue(&[json!({"after": ["b", "c"]}), json!({}), json!({})]);
     assert_eq!(take_all(&mut queue), [1, 2]);
-    assert!(queue.ended(1, Status::Fail).is_empty());
+    assert!(queue.end(1, Status::Fail).is_empty());
     assert_eq!(queue.peek(), None);
-    assert!(queue.ended(2, Status::Pass).is_empty());
+    assert!(queue.end(2, Status::Pass).is_empty());
     assert_eq!(take_all(&mut queue), [0]);
 }
 
 #[test]
-fn who_needs_one_that_has_not_passed_never_runs() {
+fn task_is_unrunnable_when_a_needed_task_does_not_pass() {
     let mut queue = queue(&[
         json!({}),
         json!({"needs": ["a"], "after": ["a"]}),
@@ -47,63 +47,63 @@ fn who_needs_one_that_has_not_passed_never_runs() {
         json!({"after": ["c"]}),
     ]);
     assert_eq!(take_all(&mut queue), [0]);
-    let forsaken = |task, needs, status| Forsaken {
+    let unrunnable = |task, needs, status| Unrunnable {
         task,
         needs,
         status,
     };
-    assert_eq!(queue.ended(0, Status::Skip), [forsaken(1, 0, Status::Skip)]);
+    assert_eq!(queue.end(0, Status::Skip), [unrunnable(1, 0, Status::Skip)]);
     assert_eq!(
-        queue.ended(1, Status::Cancel),
-        [forsaken(2, 1, Status::Cancel)]
+        queue.end(1, Status::Cancel),
+        [unrunnable(2, 1, Status::Cancel)]
     );
-    assert!(queue.ended(2, Status::Cancel).is_empty());
+    assert!(queue.end(2, Status::Cancel).is_empty());
     assert_eq!(take_all(&mut queue), [3]);
 }
 
 #[test]
-fn a_warning_is_a_pass() {
+fn warning_satisfies_a_need() {
     let mut queue = queue(&[json!({}), json!({"needs": ["a"]})]);
     assert_eq!(take_all(&mut queue), [0]);
-    assert!(queue.ended(0, Status::Warn).is_empty());
+    assert!(queue.end(0, Status::Warn).is_empty());
     assert_eq!(take_all(&mut queue), [1]);
 }
 
 #[test]
-fn a_mutex_is_held_by_one() {
+fn mutex_is_held_by_one_task_at_a_time() {
     let mutex = json!({"mutexes": ["m"]});
     let mut queue = queue(&[mutex.clone(), mutex.clone(), json!({}), mutex]);
     assert_eq!(take_all(&mut queue), [0, 2]);
-    assert_eq!(queue.left(), [1, 3]);
-    queue.ended(0, Status::Pass);
+    assert_eq!(queue.waiting(), [1, 3]);
+    queue.end(0, Status::Pass);
     assert_eq!(take_all(&mut queue), [1]);
-    queue.ended(1, Status::Pass);
+    queue.end(1, Status::Pass);
     assert_eq!(take_all(&mut queue), [3]);
 }
 
 #[test]
-fn amounts_are_shared_and_nobody_waits_who_need_not() {
+fn task_whose_claim_fits_starts_before_a_blocked_one() {
     let gpus = |n: u64| json!({"resources": {"gpu": n}});
     let mut queue = queue(&[gpus(1), gpus(2), gpus(1), gpus(1)]);
     assert_eq!(take_all(&mut queue), [0, 2]);
-    queue.ended(0, Status::Pass);
+    queue.end(0, Status::Pass);
     assert_eq!(take_all(&mut queue), [3]);
-    queue.ended(2, Status::Pass);
-    queue.ended(3, Status::Pass);
+    queue.end(2, Status::Pass);
+    queue.end(3, Status::Pass);
     assert_eq!(take_all(&mut queue), [1]);
 }
 
 #[test]
-fn two_that_become_free_at_once_both_start() {
+fn release_wakes_every_task_whose_claim_fits() {
     let gpus = |n: u64| json!({"resources": {"gpu": n}});
     let mut queue = queue(&[gpus(2), gpus(1), gpus(1)]);
     assert_eq!(take_all(&mut queue), [0]);
-    queue.ended(0, Status::Pass);
+    queue.end(0, Status::Pass);
     assert_eq!(take_all(&mut queue), [1, 2]);
 }
 
 #[test]
-fn who_waits_for_one_thing_does_not_keep_another() {
+fn blocked_task_holds_none_of_its_other_resources() {
     let mut queue = queue(&[
         json!({"resources": {"db": 1}}),
         json!({"resources": {"gpu": 2}}),
@@ -111,12 +111,12 @@ fn who_waits_for_one_thing_does_not_keep_another() {
         json!({"resources": {"gpu": 1}}),
     ]);
     assert_eq!(take_all(&mut queue), [0, 1]);
-    // The third one still lacks the db: the fourth gets the gpu.
-    queue.ended(1, Status::Pass);
+    // The third task still lacks the db: the fourth gets the gpu.
+    queue.end(1, Status::Pass);
     assert_eq!(take_all(&mut queue), [3]);
-    queue.ended(0, Status::Pass);
+    queue.end(0, Status::Pass);
     assert_eq!(take_all(&mut queue), [2]);
-    assert!(queue.left().is_empty());
+    assert!(queue.waiting().is_empty());
 }
 
 fn mutexes(names: &[&str]) -> Value {
@@ -124,7 +124,7 @@ fn mutexes(names: &[&str]) -> Value {
 }
 
 #[test]
-fn two_mutexes_are_held_by_one_each() {
+fn two_mutexes_are_held_independently() {
     let mut queue = queue(&[
         mutexes(&["m"]),
         mutexes(&["n"]),
@@ -133,22 +133,22 @@ fn two_mutexes_are_held_by_one_each() {
         mutexes(&["n"]),
     ]);
     assert_eq!(take_all(&mut queue), [0, 1]);
-    // The third one lacks the other mutex still, and keeps nobody from this one.
-    queue.ended(0, Status::Pass);
+    // The third task still lacks the other mutex, and does not block this one.
+    queue.end(0, Status::Pass);
     assert_eq!(take_all(&mut queue), [3]);
-    queue.ended(1, Status::Pass);
+    queue.end(1, Status::Pass);
     assert_eq!(take_all(&mut queue), [4]);
-    queue.ended(4, Status::Pass);
+    queue.end(4, Status::Pass);
     assert_eq!(take_all(&mut queue), [0; 0]);
-    queue.ended(3, Status::Pass);
+    queue.end(3, Status::Pass);
     assert_eq!(take_all(&mut queue), [2]);
-    queue.ended(2, Status::Pass);
-    assert!(queue.left().is_empty());
+    queue.end(2, Status::Pass);
+    assert!(queue.waiting().is_empty());
 }
 
-/// A task that is woken by what it gets, and then lacks something else, passes the wake on.
+/// A task that is woken for one resource and lacks another passes the wake on.
 #[test]
-fn no_wake_is_lost() {
+fn woken_task_that_lacks_another_resource_passes_the_wake_on() {
     let gpus = |n: u64, names: &[&str]| json!({"resources": {"gpu": n}, "mutexes": names});
     let mut queue = queue(&[
         gpus(2, &[]),
@@ -159,21 +159,21 @@ fn no_wake_is_lost() {
         gpus(1, &[]),
     ]);
     assert_eq!(take_all(&mut queue), [0, 1]);
-    queue.ended(0, Status::Pass);
+    queue.end(0, Status::Pass);
     assert_eq!(take_all(&mut queue), [4, 5]);
-    queue.ended(1, Status::Pass);
+    queue.end(1, Status::Pass);
     assert_eq!(take_all(&mut queue), [0; 0]);
-    queue.ended(4, Status::Pass);
+    queue.end(4, Status::Pass);
     assert_eq!(take_all(&mut queue), [2]);
-    queue.ended(5, Status::Pass);
+    queue.end(5, Status::Pass);
     assert_eq!(take_all(&mut queue), [0; 0]);
-    queue.ended(2, Status::Pass);
+    queue.end(2, Status::Pass);
     assert_eq!(take_all(&mut queue), [3]);
 }
 
-/// Every job whose tasks claim something at random comes to its end, and no claim is given twice.
+/// Every job whose tasks claim resources at random ends, and nothing is claimed twice.
 #[test]
-fn all_tasks_start_sooner_or_later_whatever_they_claim() {
+fn every_task_starts_with_random_claims() {
     for seed in 0..300 {
         let mut random = fastrand::Rng::with_seed(seed);
         let claims: Vec<(Vec<&str>, u64, u64)> = (0..6)
@@ -192,8 +192,8 @@ fn all_tasks_start_sooner_or_later_whatever_they_claim() {
             running.extend(take_all(&mut queue));
             assert!(
                 !running.is_empty(),
-                "seed {seed}: {:?} wait for ever",
-                queue.left()
+                "seed {seed}: {:?} never start",
+                queue.waiting()
             );
             let of = |task: &usize| claims.get(*task).unwrap();
             let mut held: Vec<&str> = running.iter().flat_map(|task| of(task).0.clone()).collect();
@@ -210,43 +210,43 @@ fn all_tasks_start_sooner_or_later_whatever_they_claim() {
                 "seed {seed}"
             );
             let left = claims.len() - ended - running.len();
-            assert_eq!(queue.left().len(), left, "seed {seed}");
-            queue.ended(
+            assert_eq!(queue.waiting().len(), left, "seed {seed}");
+            queue.end(
                 running.swap_remove(random.usize(..running.len())),
                 Status::Pass,
             );
             ended += 1;
         }
-        assert!(queue.left().is_empty());
+        assert!(queue.waiting().is_empty());
     }
 }
 
 #[test]
-fn those_that_are_left_are_neither_taken_nor_ended() {
+fn waiting_tasks_are_neither_taken_nor_ended() {
     let mut queue = queue(&[
         json!({}),
         json!({}),
         json!({"needs": ["a"]}),
         json!({"after": ["b"]}),
     ]);
-    assert_eq!(queue.left(), [0, 1, 2, 3]);
+    assert_eq!(queue.waiting(), [0, 1, 2, 3]);
     queue.take(0);
     queue.take(1);
-    assert_eq!(queue.left(), [2, 3]);
+    assert_eq!(queue.waiting(), [2, 3]);
     queue.put_back(1);
-    assert_eq!(queue.left(), [1, 2, 3]);
-    // One that needs it has ended with it.
-    assert_eq!(queue.ended(0, Status::Fail).len(), 1);
-    assert_eq!(queue.left(), [1, 3]);
-    // One can end without having been taken.
-    queue.ended(1, Status::Skip);
-    assert_eq!(queue.left(), [3]);
+    assert_eq!(queue.waiting(), [1, 2, 3]);
+    // The task that needs it ends with it.
+    assert_eq!(queue.end(0, Status::Fail).len(), 1);
+    assert_eq!(queue.waiting(), [1, 3]);
+    // A task can end without having been taken.
+    queue.end(1, Status::Skip);
+    assert_eq!(queue.waiting(), [3]);
     queue.take(3);
-    assert_eq!(queue.left(), [0; 0]);
+    assert_eq!(queue.waiting(), [0; 0]);
 }
 
 #[test]
-fn ready_has_every_task_that_can_start_although_resources_are_contended() {
+fn ready_has_every_startable_task_under_contention() {
     let mutex = json!({"mutexes": ["m"]});
     let gpus = |n: u64| json!({"resources": {"gpu": n}});
     let mut queue = queue(&[
@@ -264,15 +264,15 @@ fn ready_has_every_task_that_can_start_although_resources_are_contended() {
     assert_eq!(queue.ready(4096), [3, 4, 5, 6]);
     queue.take(5);
     assert_eq!(queue.ready(4096), [3, 6]);
-    queue.ended(1, Status::Pass);
+    queue.end(1, Status::Pass);
     assert_eq!(queue.ready(4096), [0, 2, 3, 6]);
     assert_eq!(queue.ready(1), [0]);
-    queue.ended(5, Status::Pass);
+    queue.end(5, Status::Pass);
     assert_eq!(queue.ready(4096), [0, 2, 3, 4, 6]);
 }
 
 #[test]
-fn ready_moves_a_task_to_the_resource_that_it_lacks_now() {
+fn ready_moves_a_task_to_the_resource_that_it_lacks() {
     let mut queue = queue(&[
         json!({"resources": {"gpu": 2}}),
         json!({"resources": {"db": 1}}),
@@ -281,14 +281,14 @@ fn ready_moves_a_task_to_the_resource_that_it_lacks_now() {
     queue.take(0);
     queue.take(1);
     assert_eq!(queue.ready(4096), [0; 0]);
-    queue.ended(1, Status::Pass);
+    queue.end(1, Status::Pass);
     assert_eq!(queue.ready(4096), [0; 0]);
-    queue.ended(0, Status::Pass);
+    queue.end(0, Status::Pass);
     assert_eq!(queue.ready(4096), [2]);
 }
 
 #[test]
-fn every_task_runs_in_plan_order_after_the_scheduler_is_given_up() {
+fn every_task_runs_in_plan_order_after_the_scheduler_fails() {
     let mutex = json!({"mutexes": ["m"]});
     let mut queue = queue(&[
         mutex.clone(),
@@ -299,14 +299,14 @@ fn every_task_runs_in_plan_order_after_the_scheduler_is_given_up() {
     ]);
     queue.take(3);
     assert_eq!(queue.ready(2), [4]);
-    queue.ended(3, Status::Pass);
+    queue.end(3, Status::Pass);
     assert_eq!(queue.ready(2), [0, 1]);
     let mut order = Vec::new();
     while let Some(task) = queue.peek() {
         queue.take(task);
-        queue.ended(task, Status::Pass);
+        queue.end(task, Status::Pass);
         order.push(task);
     }
     assert_eq!(order, [0, 1, 2, 4]);
-    assert_eq!(queue.left(), [0; 0]);
+    assert_eq!(queue.waiting(), [0; 0]);
 }

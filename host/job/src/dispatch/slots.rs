@@ -1,8 +1,9 @@
-//! Which slot takes the next task: what each slot has, and how many quick tasks may be queued in one. It must not
-//! know how a task is run.
+//! Owns which tasks each slot has, what its environment is like, and which slot gets the next task.
+//! Does not know how a task is executed.
 //!
-//! A task that is one process can wait in its slot behind others, so that the slot goes on without asking here. That pays
-//! only while tasks are quick, and only then is nobody kept waiting: so it is done only then.
+//! Tasks of one process can queue in a slot behind the running one (pipelining): the spawner starts
+//! the next without a round trip to the dispatcher. This pays only while tasks are quick, so slots
+//! queue tasks only while the mean duration is low.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,346 +11,353 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::execute::task_host::{Assignment, Finished, Slot};
+use crate::execute::task_host::{Assignment, FinishedTask, Slot};
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
-/// How many tasks may be queued in a slot. Enough that the slot does not run dry while what it tells gathers, and several are
-/// replaced at once; more would only make the order of starts coarser, and each has a directory.
-const WAITING: usize = 16;
+/// The most tasks that queue in a slot behind the running one. Enough that the slot never idles
+/// while its messages reach the dispatcher and are handled together. A longer queue would only
+/// coarsen the order of starts, and each queued task has a directory.
+const QUEUE_LENGTH: usize = 16;
 
-/// How many plugin instances a slot may need.
-pub(crate) const MOST_IN_A_SLOT: usize = 1 + WAITING;
+/// The most tasks in one slot, each with a plugin instance.
+pub(crate) const MAX_TASKS_IN_SLOT: usize = 1 + QUEUE_LENGTH;
 
-/// With so many slots, more instances than there may be would be needed for tasks that wait.
-const TOO_MANY: usize = 256;
+/// The number of slots from which tasks no longer queue: each queued task needs a plugin instance,
+/// and their number is limited.
+const MAX_QUEUEING_SLOTS: usize = 256;
 
-/// A mean time per task from which on nothing is gained by that: 2 ms.
-const QUICK: Duration = Duration::from_millis(2);
+/// The mean duration of tasks from which queueing no longer pays: 2 ms.
+const QUICK_TASK: Duration = Duration::from_millis(2);
 
-/// After so many tasks their mean time is believed.
-const KNOWN: u32 = 4;
+/// The number of measured durations from which their mean is used.
+const MIN_MEASURED: u32 = 4;
 
-/// One slot, and the tasks that it has.
-struct Place {
+/// The dispatcher's view of one slot.
+struct SlotState {
     slot: Arc<Slot>,
-    /// In the order in which they were given.
-    tasks: VecDeque<Given>,
-    /// The end of the queue of processes that the helper starts one after the other.
+    /// The assigned tasks, the running one first.
+    tasks: VecDeque<AssignedTask>,
+    /// The last position in the slot's pipeline: the next task to queue waits for its end.
     last_position: Option<oneshot::Receiver<()>>,
-    /// Its task has it for itself.
-    alone: bool,
-    /// Tasks that waited were given back, so none is given until all of them are.
-    slow: bool,
-    /// It is known which task was next when the helper died.
-    blamed: bool,
-    /// What its environment is like, and the last task that was given one here.
+    /// No task may queue behind the current one.
+    is_exclusive: bool,
+    /// Queued tasks are being returned. None is assigned until all are back, so that their order
+    /// stays.
+    is_draining: bool,
+    /// The death of the helper has been attributed to a task.
+    is_blamed: bool,
+    /// The state of the slot's environment, and the last task that used it.
     environment: Option<(EnvironmentState, usize)>,
-    /// That is of no use to others.
-    spoiled: bool,
-    /// A batch has the slot, also while none of its tasks is run.
+    /// The last task has left the environment dirty: it is not reused.
+    is_dirty: bool,
+    /// The batch that runs in the slot, also while it waits for its next task.
     batch: Option<Batch>,
 }
 
-/// A batch in its slot.
+/// A batch that occupies a slot.
 struct Batch {
     runner: String,
-    /// It wants another task.
-    more: Option<More>,
+    /// The channel for its next task, once the batch is ready for it.
+    feed: Option<BatchFeed>,
 }
 
-/// By this a batch is given another task.
-pub(crate) type More = oneshot::Sender<(usize, Assignment)>;
+/// A channel that gives a batch its next task.
+pub(crate) type BatchFeed = oneshot::Sender<(usize, Assignment)>;
 
-impl Place {
-    /// How much it takes until a task has the environment that it wants here.
-    fn effort(&self, wanted: Option<&EnvironmentState>) -> u8 {
-        match (wanted, &self.environment) {
+impl SlotState {
+    /// The cost of giving a task the environment that it needs: 0 to use the slot's, 1 to open the
+    /// first one, 2 to replace the slot's.
+    fn switch_cost(&self, demand: Option<&EnvironmentState>) -> u8 {
+        match (demand, &self.environment) {
             (None, _) => 0,
-            (Some(wanted), Some((state, _))) if wanted == state && !self.spoiled => 0,
+            (Some(demand), Some((state, _))) if demand == state && !self.is_dirty => 0,
             (Some(_), None) => 1,
             (Some(_), Some(_)) => 2,
         }
     }
 }
 
-/// What a task wants of its environment.
+/// What a task needs of a slot and its environment.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
-    /// What it's like; none where the task needs none at all.
+pub(crate) struct Demand {
+    /// The state that its environment needs; none for a task that needs no environment.
     pub(crate) state: Option<EnvironmentState>,
-    /// Afterwards it is of no use to others.
-    pub(crate) spoils: bool,
-    /// It is one process.
+    /// The task leaves its environment dirty: it is not reused.
+    pub(crate) leaves_dirty: bool,
+    /// The task is one process and may queue in a slot.
     pub(crate) one_process: bool,
-    /// It can be run in a batch: the digest of its runner.
+    /// The digest of the task's runner, if its tasks run in batches.
     pub(crate) batch: Option<String>,
 }
 
-/// Where a task is run.
-pub(crate) struct Found {
+/// The slot that a task was assigned to.
+pub(crate) struct Placement {
     pub(crate) slot: Arc<Slot>,
     /// The position in the slot's pipeline; only for a task that is one process.
     pub(crate) position: Option<PipelinePosition>,
-    /// The batch that runs it, where there is one already.
-    pub(crate) more: Option<More>,
+    /// The batch that already runs in the slot and takes the task.
+    pub(crate) feed: Option<BatchFeed>,
 }
 
-impl Place {
-    /// Whether a task can come into what runs here.
-    fn takes(&self, wanted: &Wanted) -> bool {
-        match (&self.batch, &wanted.batch) {
+impl SlotState {
+    /// Whether what runs in the slot leaves room for a task of this kind.
+    fn accepts(&self, demand: &Demand) -> bool {
+        match (&self.batch, &demand.batch) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(batch), Some(runner)) => {
-                let fits = batch.runner == *runner && batch.more.is_some();
-                fits && self.effort(wanted.state.as_ref()) == 0
+                let fits = batch.runner == *runner && batch.feed.is_some();
+                fits && self.switch_cost(demand.state.as_ref()) == 0
             }
         }
     }
 }
 
-struct Given {
+struct AssignedTask {
     task: usize,
-    /// Its process has started.
-    started: bool,
-    /// That was told.
-    told: bool,
-    /// What it has said before that.
+    /// The task's process has started.
+    has_started: bool,
+    /// The start has been reported.
+    is_reported: bool,
+    /// Progress messages that arrived before the start was reported.
     progress: Vec<String>,
-    /// It has ended, which is told when the one before has.
-    finished: Option<Box<Finished>>,
+    /// Result, reported after the previous task's result.
+    finished: Option<Box<FinishedTask>>,
 }
 
-/// What is to be told: of each slot one task after the other, whatever has come to the host's ears first.
+/// An event of a task in a slot. The events of a slot's tasks are reported one task after the
+/// other, in whatever order the messages arrived.
 #[derive(Debug)]
-pub(crate) enum News {
-    /// This task has started.
+pub(crate) enum SlotEvent {
+    /// The task has started.
     Started(usize),
-    /// This one has something to say.
+    /// The task has sent a progress message.
     Progress(usize, String),
-    /// This one has ended.
-    Finished(Box<Finished>),
+    /// The task has ended.
+    Finished(Box<FinishedTask>),
 }
 
-pub(crate) struct Places {
-    places: Vec<Place>,
-    /// Whether tasks may wait in slots at all.
-    ahead: bool,
-    mean: f64,
-    known: u32,
-    /// How often an environment had to be brought to another state.
+pub(crate) struct Slots {
+    slots: Vec<SlotState>,
+    /// Whether tasks may queue in slots at all.
+    may_queue: bool,
+    mean_seconds: f64,
+    measured: u32,
+    /// The number of times that an environment was replaced by one in another state.
     pub(crate) switches: usize,
 }
 
-impl Places {
-    pub(crate) fn new(count: usize, ahead: bool) -> Self {
-        let place = |index| Place {
+impl Slots {
+    pub(crate) fn new(count: usize, may_queue: bool) -> Self {
+        let entry = |index| SlotState {
             slot: Arc::new(Slot::new(index)),
             tasks: VecDeque::new(),
             last_position: None,
-            alone: false,
-            slow: false,
-            blamed: false,
+            is_exclusive: false,
+            is_draining: false,
+            is_blamed: false,
             environment: None,
-            spoiled: false,
+            is_dirty: false,
             batch: None,
         };
         Self {
-            places: (0..count).map(place).collect(),
-            ahead: ahead && count < TOO_MANY,
-            mean: 0.0,
-            known: 0,
+            slots: (0..count).map(entry).collect(),
+            may_queue: may_queue && count < MAX_QUEUEING_SLOTS,
+            mean_seconds: 0.0,
+            measured: 0,
             switches: 0,
         }
     }
 
-    /// Of each slot that is free, the last task that had an environment there that others can have too.
+    /// For each free slot with a clean environment: the last task that used it.
     pub(crate) fn last_tasks(&self) -> impl Iterator<Item = usize> {
         let free = self
-            .places
+            .slots
             .iter()
-            .filter(|it| it.tasks.is_empty() && !it.spoiled);
-        free.filter_map(|place| place.environment.as_ref().map(|(_, task)| *task))
+            .filter(|it| it.tasks.is_empty() && !it.is_dirty);
+        free.filter_map(|entry| entry.environment.as_ref().map(|(_, task)| *task))
     }
 
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
-        self.places.iter().map(|place| &*place.slot)
+        self.slots.iter().map(|entry| &*entry.slot)
     }
 
-    /// A slot is free.
-    pub(crate) fn have_room(&self) -> bool {
-        let wants = |place: &Place| place.batch.as_ref().is_none_or(|it| it.more.is_some());
-        let mut places = self.places.iter();
-        places.any(|place| place.tasks.is_empty() && wants(place))
+    /// Whether some slot has room for a task.
+    pub(crate) fn has_room(&self) -> bool {
+        let wants = |entry: &SlotState| entry.batch.as_ref().is_none_or(|it| it.feed.is_some());
+        let mut slots = self.slots.iter();
+        slots.any(|entry| entry.tasks.is_empty() && wants(entry))
     }
 
-    /// No task is in any slot.
-    pub(crate) fn are_empty(&self) -> bool {
-        let mut places = self.places.iter();
-        places.all(|place| place.tasks.is_empty() && place.batch.is_none())
+    /// Whether no slot has a task or a batch.
+    pub(crate) fn is_empty(&self) -> bool {
+        let mut slots = self.slots.iter();
+        slots.all(|entry| entry.tasks.is_empty() && entry.batch.is_none())
     }
 
-    /// The slot for a task; none when all are taken.
-    pub(crate) fn give(&mut self, task: usize, wanted: &Wanted) -> Option<Found> {
-        let Wanted {
+    /// Assigns a task to the best slot; none when no slot can take it.
+    pub(crate) fn assign(&mut self, task: usize, demand: &Demand) -> Option<Placement> {
+        let Demand {
             ref state,
-            spoils,
+            leaves_dirty,
             one_process,
             ref batch,
-        } = *wanted;
-        let room = match one_process && self.ahead && self.known >= KNOWN {
-            true if self.mean < QUICK.as_secs_f64() => MOST_IN_A_SLOT,
+        } = *demand;
+        let room = match one_process && self.may_queue && self.measured >= MIN_MEASURED {
+            true if self.mean_seconds < QUICK_TASK.as_secs_f64() => MAX_TASKS_IN_SLOT,
             _ => 1,
         };
-        let place = self
-            .places
+        let entry = self
+            .slots
             .iter_mut()
-            .filter(|place| place.takes(wanted))
-            .filter(|place| match place.tasks.len() {
+            .filter(|entry| entry.accepts(demand))
+            .filter(|entry| match entry.tasks.len() {
                 0 => true,
                 taken => {
-                    let is_free = taken < room && !place.alone && !place.slow;
-                    is_free && !spoils && place.effort(state.as_ref()) == 0
+                    let is_free = taken < room && !entry.is_exclusive && !entry.is_draining;
+                    is_free && !leaves_dirty && entry.switch_cost(state.as_ref()) == 0
                 }
             })
-            .min_by_key(|place| {
-                let begins = batch.is_some() && place.batch.is_none();
-                (place.tasks.len(), begins, place.effort(state.as_ref()))
+            .min_by_key(|entry| {
+                let begins = batch.is_some() && entry.batch.is_none();
+                (entry.tasks.len(), begins, entry.switch_cost(state.as_ref()))
             })?;
-        let more = place.batch.as_mut().and_then(|batch| batch.more.take());
-        if place.batch.is_none()
+        let feed = entry.batch.as_mut().and_then(|batch| batch.feed.take());
+        if entry.batch.is_none()
             && let Some(runner) = batch
         {
-            place.batch = Some(Batch {
+            entry.batch = Some(Batch {
                 runner: runner.clone(),
-                more: None,
+                feed: None,
             });
         }
         if let Some(state) = state {
-            self.switches += usize::from(place.effort(Some(state)) == 2);
-            place.environment = Some((state.clone(), task));
-            place.spoiled = spoils;
+            self.switches += usize::from(entry.switch_cost(Some(state)) == 2);
+            entry.environment = Some((state.clone(), task));
+            entry.is_dirty = leaves_dirty;
         }
-        place.tasks.push_back(Given {
+        entry.tasks.push_back(AssignedTask {
             task,
-            started: !one_process,
-            told: !one_process,
+            has_started: !one_process,
+            is_reported: !one_process,
             progress: Vec::new(),
             finished: None,
         });
-        place.alone = !one_process || spoils;
-        if place.tasks.len() == 1 {
-            place.last_position = None;
-            place.blamed = false;
+        entry.is_exclusive = !one_process || leaves_dirty;
+        if entry.tasks.len() == 1 {
+            entry.last_position = None;
+            entry.is_blamed = false;
         }
-        let position = one_process.then(|| PipelinePosition::next(&mut place.last_position));
-        Some(Found {
-            slot: Arc::clone(&place.slot),
+        let position = one_process.then(|| PipelinePosition::next(&mut entry.last_position));
+        Some(Placement {
+            slot: Arc::clone(&entry.slot),
             position,
-            more,
+            feed,
         })
     }
 
-    /// The batch in a slot wants another task.
-    pub(crate) fn wants_more(&mut self, slot: usize, more: More) {
-        if let Some(batch) = self.places.get_mut(slot).and_then(|it| it.batch.as_mut()) {
-            batch.more = Some(more);
+    /// The batch in a slot is ready for its next task.
+    pub(crate) fn batch_is_ready(&mut self, slot: usize, feed: BatchFeed) {
+        if let Some(batch) = self.slots.get_mut(slot).and_then(|it| it.batch.as_mut()) {
+            batch.feed = Some(feed);
         }
     }
 
-    /// There is nothing for the batches that want more: they end.
-    pub(crate) fn dismiss(&mut self) {
-        for batch in self.places.iter_mut().filter_map(|it| it.batch.as_mut()) {
-            batch.more = None;
+    /// Ends the batches that wait for another task: there is none for them.
+    pub(crate) fn end_idle_batches(&mut self) {
+        for batch in self.slots.iter_mut().filter_map(|it| it.batch.as_mut()) {
+            batch.feed = None;
         }
     }
 
-    /// The batch in a slot is over.
-    pub(crate) fn over(&mut self, slot: usize) {
-        if let Some(place) = self.places.get_mut(slot) {
-            place.batch = None;
+    /// The batch in a slot has ended.
+    pub(crate) fn end_batch(&mut self, slot: usize) {
+        if let Some(entry) = self.slots.get_mut(slot) {
+            entry.batch = None;
         }
     }
 
-    /// Records that the helper has started a queued process.
-    pub(crate) fn started(&mut self, slot: usize, task: usize) -> Vec<News> {
-        if let Some(given) = self.find(slot, task) {
-            given.started = true;
+    /// Records that the helper has started the process of a queued task.
+    pub(crate) fn started(&mut self, slot: usize, task: usize) -> Vec<SlotEvent> {
+        if let Some(assigned) = self.find(slot, task) {
+            assigned.has_started = true;
         }
-        self.news(slot)
+        self.take_events(slot)
     }
 
-    /// A task says something.
-    pub(crate) fn progress(&mut self, slot: usize, task: usize, text: String) -> Vec<News> {
-        if let Some(given) = self.find(slot, task) {
-            given.progress.push(text);
+    /// Records a progress message of a task.
+    pub(crate) fn progress(&mut self, slot: usize, task: usize, text: String) -> Vec<SlotEvent> {
+        if let Some(assigned) = self.find(slot, task) {
+            assigned.progress.push(text);
         }
-        self.news(slot)
+        self.take_events(slot)
     }
 
-    /// A task has ended.
-    pub(crate) fn finished(&mut self, finished: Box<Finished>) -> Vec<News> {
-        let Finished {
+    /// Records the end of a task, and its duration.
+    pub(crate) fn finished(&mut self, finished: Box<FinishedTask>) -> Vec<SlotEvent> {
+        let FinishedTask {
             task, slot, took, ..
         } = *finished;
         if let Some(took) = took {
-            self.known = self.known.saturating_add(1);
-            let weight = 1.0 / f64::from(self.known.min(16));
-            self.mean += (took.as_secs_f64() - self.mean) * weight;
+            self.measured = self.measured.saturating_add(1);
+            let weight = 1.0 / f64::from(self.measured.min(16));
+            self.mean_seconds += (took.as_secs_f64() - self.mean_seconds) * weight;
         }
-        if let Some(given) = self.find(slot, task) {
-            given.finished = Some(finished);
+        if let Some(assigned) = self.find(slot, task) {
+            assigned.finished = Some(finished);
         }
-        self.news(slot)
+        self.take_events(slot)
     }
 
-    /// Whether a queued task may be why the helper died before the task started: it was next in
-    /// the pipeline.
-    pub(crate) fn is_to_blame(&mut self, slot: usize, task: usize) -> bool {
-        let Some(place) = self.places.get_mut(slot) else {
+    /// Whether a task that did not start because the helper died may have caused that death: it was
+    /// the next to start. At most one task of a slot is blamed for one death.
+    pub(crate) fn is_blamed_for_death(&mut self, slot: usize, task: usize) -> bool {
+        let Some(entry) = self.slots.get_mut(slot) else {
             return false;
         };
-        let first = place.tasks.front().is_some_and(|given| given.task == task);
-        first && !std::mem::replace(&mut place.blamed, first)
+        let first = entry
+            .tasks
+            .front()
+            .is_some_and(|assigned| assigned.task == task);
+        first && !std::mem::replace(&mut entry.is_blamed, first)
     }
 
     /// Takes a task out of a slot whose helper has returned the task's process unstarted.
-    pub(crate) fn return_task(&mut self, slot: usize, task: usize) -> Vec<News> {
-        if let Some(place) = self.places.get_mut(slot) {
-            place.tasks.retain(|given| given.task != task);
-            // Until all of them are back, so that they keep their order.
-            place.slow = !place.tasks.is_empty();
+    pub(crate) fn return_task(&mut self, slot: usize, task: usize) -> Vec<SlotEvent> {
+        if let Some(entry) = self.slots.get_mut(slot) {
+            entry.tasks.retain(|assigned| assigned.task != task);
+            entry.is_draining = !entry.tasks.is_empty();
         }
-        self.news(slot)
+        self.take_events(slot)
     }
 
-    fn find(&mut self, slot: usize, task: usize) -> Option<&mut Given> {
-        let tasks = &mut self.places.get_mut(slot)?.tasks;
-        tasks.iter_mut().find(|given| given.task == task)
+    fn find(&mut self, slot: usize, task: usize) -> Option<&mut AssignedTask> {
+        let tasks = &mut self.slots.get_mut(slot)?.tasks;
+        tasks.iter_mut().find(|assigned| assigned.task == task)
     }
 
-    fn news(&mut self, slot: usize) -> Vec<News> {
-        let mut news = Vec::new();
-        let Some(place) = self.places.get_mut(slot) else {
-            return news;
+    fn take_events(&mut self, slot: usize) -> Vec<SlotEvent> {
+        let mut events = Vec::new();
+        let Some(entry) = self.slots.get_mut(slot) else {
+            return events;
         };
-        while let Some(front) = place.tasks.front_mut() {
-            if (front.started || front.finished.is_some()) && !front.told {
-                front.told = true;
-                news.push(News::Started(front.task));
+        while let Some(front) = entry.tasks.front_mut() {
+            if (front.has_started || front.finished.is_some()) && !front.is_reported {
+                front.is_reported = true;
+                events.push(SlotEvent::Started(front.task));
             }
-            if front.told {
+            if front.is_reported {
                 let said = front.progress.drain(..);
-                news.extend(said.map(|text| News::Progress(front.task, text)));
+                events.extend(said.map(|text| SlotEvent::Progress(front.task, text)));
             }
             let Some(finished) = front.finished.take() else {
                 break;
             };
-            news.push(News::Finished(finished));
-            place.tasks.pop_front();
+            events.push(SlotEvent::Finished(finished));
+            entry.tasks.pop_front();
         }
-        place.slow &= !place.tasks.is_empty();
-        news
+        entry.is_draining &= !entry.tasks.is_empty();
+        events
     }
 }
 

@@ -1,7 +1,8 @@
-//! Many tasks, one after the other, with one instance of their runner and in one environment. Owns the one that is run now: its
-//! time-out, and how it ends when the runner does not say. It must not know which task is next: it asks for each.
+//! Owns the execution of a batch: many tasks, one after the other, with one instance of their
+//! runner and in one environment. Does not know which task is next: it asks the dispatcher for
+//! each.
 //!
-//! Whatever becomes of a batch, only the task that was taken last pays for it.
+//! Whatever happens to the batch, only the task that runs at that time is affected.
 
 use std::fs::File;
 use std::io;
@@ -14,62 +15,62 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::execute::batch_outputs::Outputs;
 use crate::execute::control::{Control, changed};
-use crate::execute::executor::{Shared, bug, finished, with_variables};
-use crate::execute::supervise::{LAST_GRACE, TOO_LONG, end_in, terminate_in};
+use crate::execute::executor::{Shared, finished_task, host_failure, with_variables};
+use crate::execute::supervise::{KILL_GRACE, TIMEOUT_REASON, kill_in, terminate_in};
 use crate::execute::task_directory::TaskDirectory;
-use crate::execute::task_host::{Assignment, Host, Message, Slot};
+use crate::execute::task_host::{Assignment, ExecutorMessage, Slot, TaskSession};
 use crate::input::own_settings;
 use crate::plan::planner::{Entry, Fate, Plan};
 use persea_model::{Outcome, Status};
 use persea_plugin::{BatchHost, BatchTask, LogLevel, NextBatchTask, Plugin, PluginError, TaskHost};
 use persea_spawner::{Environment, EnvironmentState, QueuedProcess, SpawnError};
 
-/// A task that is to be run, by its place in the plan.
+/// A task by its index in the plan, with its assignment.
 pub(crate) type Upcoming = (usize, Assignment);
 
-/// A batch that is being run.
+/// A running batch.
 pub(crate) struct Batch {
     shared: Arc<Shared>,
     plan: Arc<Plan>,
     runner: Arc<Plugin>,
     slot: Arc<Slot>,
     state: EnvironmentState,
-    messages: mpsc::UnboundedSender<Message>,
-    inner: Mutex<Inner>,
-    /// Another task is run now.
-    changed: Notify,
+    messages: mpsc::UnboundedSender<ExecutorMessage>,
+    inner: Mutex<BatchState>,
+    /// Notified when another task runs.
+    task_changed: Notify,
 }
 
 #[derive(Default)]
-struct Inner {
-    /// With it the batch begins.
+struct BatchState {
+    /// The first task, until the runner takes it.
     first: Option<Upcoming>,
-    /// What was asked for and has not come yet.
-    asked: Option<oneshot::Receiver<Upcoming>>,
-    current: Option<Current>,
-    /// Why it is ended.
-    ending: Option<&'static str>,
-    /// Into which its processes print, where one does.
+    /// The request for the next task, while it is unanswered.
+    request: Option<oneshot::Receiver<Upcoming>>,
+    current: Option<CurrentTask>,
+    /// Why the batch is being ended, if it is.
+    stop_reason: Option<&'static str>,
+    /// The files into which the batch's processes print, once there are any.
     outputs: Option<Outputs>,
 }
 
-struct Current {
-    host: Arc<Host>,
+struct CurrentTask {
+    host: Arc<TaskSession>,
     index: usize,
-    given_at: Duration,
+    assigned_at: Duration,
     timeout: Option<Duration>,
 }
 
-enum Phase {
+enum BatchPhase {
     Running,
-    /// SIGTERM was sent.
-    Ending(Duration),
-    /// SIGKILL was sent.
+    /// SIGTERM was sent; SIGKILL follows at this time.
+    Terminating(Duration),
+    /// SIGKILL was sent; the runner is dropped at this time.
     Killed(Duration),
 }
 
 impl Batch {
-    /// A batch that begins with this task; `runner` runs it.
+    /// Creates a batch that starts with the task `first`.
     pub(crate) fn new(
         shared: Arc<Shared>,
         plan: Arc<Plan>,
@@ -81,25 +82,26 @@ impl Batch {
             slot: Arc::clone(&assignment.slot),
             state: assignment.state.clone(),
             messages: assignment.messages.clone(),
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(BatchState {
                 first: Some(first),
-                ..Inner::default()
+                ..BatchState::default()
             }),
-            changed: Notify::new(),
+            task_changed: Notify::new(),
             shared,
             plan,
             runner,
         }
     }
 
-    /// Runs it to its end, and says so.
+    /// Runs the batch to its end, and reports that end.
     pub(crate) async fn execute(self, mut control: watch::Receiver<Control>) {
         let batch = Arc::new(self);
-        let _over = Over(Arc::clone(&batch));
+        let _end_report = EndReport(Arc::clone(&batch));
         let as_host: Arc<dyn BatchHost> = Arc::clone(&batch) as Arc<dyn BatchHost>;
         let running = batch.runner.run_batch(&batch.shared.job, as_host);
         let answer = batch.supervise(running, &mut control).await;
-        // What was given and not taken would come round for ever.
+        // A task that is never taken would be requeued for ever, so the first one fails with the
+        // batch.
         let first = batch.inner().first.take();
         if let Some(first) = first {
             batch.begin(first);
@@ -109,27 +111,28 @@ impl Batch {
             Some(Ok(())) | None => PluginError::Answer {
                 plugin: batch.runner.label().to_owned(),
                 code: "unsupported".to_owned(),
-                message: "it has ended its batch without saying how this task went".to_owned(),
+                message: "the runner ended its batch without a result for this task".to_owned(),
             },
         }));
         if let Some(environment) = batch.slot.environment()
-            && end_in(&batch.slot, &environment).await.is_err()
+            && kill_in(&batch.slot, &environment).await.is_err()
         {
             batch.slot.give_up(&environment);
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, BatchState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn current(&self) -> Option<Arc<Host>> {
+    fn current(&self) -> Option<Arc<TaskSession>> {
         let inner = self.inner();
         inner.current.as_ref().map(|it| Arc::clone(&it.host))
     }
 
-    /// Gives the task that is run what the batch's processes have printed since it was taken. Returns where the rest is, if there is any.
-    fn pass_on(&self, host: &Host) -> Option<String> {
+    /// Copies what the batch's processes have printed since the task started to that task's
+    /// directory. Returns the batch's own directory if that holds more.
+    fn copy_output(&self, host: &TaskSession) -> Option<String> {
         let mut inner = self.inner();
         let outputs = inner.outputs.as_mut()?;
         if let Err(error) = outputs.pass_on(&host.directory) {
@@ -138,46 +141,51 @@ impl Batch {
         outputs.rest().map(str::to_owned)
     }
 
-    fn taken(&self) -> io::Result<Arc<Host>> {
-        let none = || io::Error::other("no task is taken whose file that could be");
+    fn running_task(&self) -> io::Result<Arc<TaskSession>> {
+        let none = || io::Error::other("no task of the batch is running that could own the file");
         self.current().ok_or_else(none)
     }
 
-    /// The task is run from now on.
-    fn begin(&self, (index, assignment): Upcoming) -> Option<Arc<Host>> {
+    /// Makes a task the current one.
+    fn begin(&self, (index, assignment): Upcoming) -> Option<Arc<TaskSession>> {
         let Entry { task, .. } = self.plan.entries.get(index)?;
         let shared = &self.shared;
         let directory = TaskDirectory::of_test(&shared.test_results, &task.directory);
-        let given_at = shared.clock.now();
-        let host = Arc::new(Host::new(Arc::clone(shared), index, directory, assignment));
+        let assigned_at = shared.clock.now();
+        let host = Arc::new(TaskSession::new(
+            Arc::clone(shared),
+            index,
+            directory,
+            assignment,
+        ));
         let mut inner = self.inner();
         if let Some(outputs) = &mut inner.outputs
             && let Err(error) = outputs.keep()
         {
             cannot_read(&error);
         }
-        inner.current = Some(Current {
+        inner.current = Some(CurrentTask {
             host: Arc::clone(&host),
             index,
-            given_at,
+            assigned_at,
             timeout: shared.times.of(&task.runnable.more),
         });
         drop(inner);
-        self.changed.notify_one();
+        self.task_changed.notify_one();
         Some(host)
     }
 
     async fn take_next(&self) -> Option<BatchTask> {
         let first = {
             let mut inner = self.inner();
-            if inner.ending.is_some() {
+            if inner.stop_reason.is_some() {
                 return None;
             }
             inner.first.take()
         };
         let upcoming = match first {
             Some(first) => first,
-            None => self.ask().await?,
+            None => self.request_task().await?,
         };
         let (index, variables) = (upcoming.0, upcoming.1.variables.clone());
         let Entry {
@@ -209,28 +217,32 @@ impl Batch {
         })
     }
 
-    /// Asks for another task, and waits for it.
-    async fn ask(&self) -> Option<Upcoming> {
+    /// Asks the dispatcher for the next task. None when there is none.
+    async fn request_task(&self) -> Option<Upcoming> {
         let (give, asked) = oneshot::channel();
         let slot = self.slot.index;
-        self.inner().asked = Some(asked);
-        self.messages.send(Message::More { slot, give }).ok()?;
+        self.inner().request = Some(asked);
+        self.messages
+            .send(ExecutorMessage::BatchReady { slot, give })
+            .ok()?;
         std::future::poll_fn(|context| {
-            // Kept there, so that nothing is lost should nobody wait here any more.
+            // The receiver stays in `inner`, so that a task is not lost when this future is
+            // dropped.
             let mut inner = self.inner();
-            let Some(asked) = &mut inner.asked else {
+            let Some(asked) = &mut inner.request else {
                 return std::task::Poll::Ready(None);
             };
             let answer = Pin::new(asked).poll(context);
             if answer.is_ready() {
-                inner.asked = None;
+                inner.request = None;
             }
             answer.map(Result::ok)
         })
         .await
     }
 
-    /// Waits for the end of `running`, or brings it about. None where it was dropped because it did not come.
+    /// Waits until `running` ends, and ends it at a task's timeout or on request. None where it was
+    /// dropped because it never returned.
     async fn supervise(
         &self,
         running: impl Future<Output = Result<(), PluginError>>,
@@ -238,11 +250,11 @@ impl Batch {
     ) -> Option<Result<(), PluginError>> {
         let clock = &self.shared.clock;
         let mut running = pin!(running);
-        let mut phase = Phase::Running;
+        let mut phase = BatchPhase::Running;
         loop {
             let deadline = match phase {
-                Phase::Running => self.deadline(),
-                Phase::Ending(until) | Phase::Killed(until) => Some(until),
+                BatchPhase::Running => self.deadline(),
+                BatchPhase::Terminating(until) | BatchPhase::Killed(until) => Some(until),
             };
             let time_is_up = async {
                 match deadline {
@@ -257,47 +269,47 @@ impl Batch {
                     Some(stop) => (stop.reason(), asked.kill),
                     None => continue,
                 },
-                () = self.changed.notified() => continue,
-                () = time_is_up => (TOO_LONG, false),
+                () = self.task_changed.notified() => continue,
+                () = time_is_up => (TIMEOUT_REASON, false),
             };
-            self.inner().ending.get_or_insert(reason);
+            self.inner().stop_reason.get_or_insert(reason);
             let environment = self.slot.environment();
             phase = match phase {
-                Phase::Running if !kill => {
+                BatchPhase::Running if !kill => {
                     if let Some(environment) = environment {
                         terminate_in(&environment).await;
                     }
-                    Phase::Ending(clock.now() + self.shared.grace)
+                    BatchPhase::Terminating(clock.now() + self.shared.grace)
                 }
-                Phase::Running | Phase::Ending(_) => {
+                BatchPhase::Running | BatchPhase::Terminating(_) => {
                     if let Some(environment) = environment {
-                        let _ = end_in(&self.slot, &environment).await;
+                        let _ = kill_in(&self.slot, &environment).await;
                     }
-                    Phase::Killed(clock.now() + LAST_GRACE)
+                    BatchPhase::Killed(clock.now() + KILL_GRACE)
                 }
-                Phase::Killed(_) => return None,
+                BatchPhase::Killed(_) => return None,
             };
         }
     }
 
-    /// When the time of the task is up that is run now.
+    /// When the current task reaches its timeout, by the job's clock.
     fn deadline(&self) -> Option<Duration> {
         let inner = self.inner();
         let current = inner.current.as_ref()?;
-        let begun = current.host.beginning.get();
-        let begun = begun.map_or(current.given_at, |(_, begun)| begun);
+        let begun = current.host.start.get();
+        let begun = begun.map_or(current.assigned_at, |(_, begun)| begun);
         Some(begun + current.timeout?)
     }
 }
 
 fn cannot_read(error: &io::Error) {
-    tracing::warn!("cannot read what the processes of a batch have printed: {error}");
+    tracing::warn!("cannot read the output of a batch's processes: {error}");
 }
 
-/// Says that a batch is over, also when it ends by a bug of the host.
-struct Over(Arc<Batch>);
+/// Reports the end of a batch when dropped, so also after a bug of the host.
+struct EndReport(Arc<Batch>);
 
-impl Drop for Over {
+impl Drop for EndReport {
     fn drop(&mut self) {
         let Self(batch) = self;
         let slot = batch.slot.index;
@@ -305,11 +317,11 @@ impl Drop for Over {
         if let Some(first) = first {
             batch.begin(first);
         }
-        batch.finish(Ok(bug()));
-        // It may have come when nobody waited any more.
-        let asked = batch.inner().asked.take();
+        batch.finish(Ok(host_failure()));
+        // A task may have been assigned after the runner stopped waiting for it.
+        let asked = batch.inner().request.take();
         if let Some((task, _)) = asked.and_then(|mut asked| asked.try_recv().ok()) {
-            let _ = batch.messages.send(Message::Returned {
+            let _ = batch.messages.send(ExecutorMessage::Returned {
                 task,
                 slot,
                 helper_died: false,
@@ -318,7 +330,7 @@ impl Drop for Over {
         if let Some(outputs) = batch.inner().outputs.take() {
             outputs.end();
         }
-        let _ = batch.messages.send(Message::Over { slot });
+        let _ = batch.messages.send(ExecutorMessage::BatchEnded { slot });
     }
 }
 
@@ -332,9 +344,9 @@ impl BatchHost for Batch {
     }
 
     fn finish(&self, outcome: Result<Outcome, PluginError>) {
-        let (current, ending) = {
+        let (current, stop_reason) = {
             let mut inner = self.inner();
-            (inner.current.take(), inner.ending)
+            (inner.current.take(), inner.stop_reason)
         };
         let Some(current) = current else {
             return;
@@ -344,26 +356,28 @@ impl BatchHost for Batch {
         };
         let mut outcome =
             outcome.unwrap_or_else(|error| Outcome::new(Status::Error, error.to_string()));
-        if let Some(rest) = self.pass_on(&current.host) {
+        if let Some(rest) = self.copy_output(&current.host) {
             outcome.more.insert("batch-directory".into(), rest.into());
         }
         let left = outcome.more.remove("left-behind");
         let left = left.and_then(|left| left.as_u64()).unwrap_or_default();
-        if let Some(reason) = ending {
+        if let Some(reason) = stop_reason {
             outcome.status = Status::Interrupted;
             outcome.reason = Some(reason.to_owned());
         }
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         current.host.log_left_behind(left);
-        let mut finished = finished(&current.host, task, outcome, current.given_at, left);
-        // Processes that were told of it write there themselves.
+        let mut finished = finished_task(&current.host, task, outcome, current.assigned_at, left);
+        // Processes that know the directory's path write there themselves.
         finished.has_directory |= current.host.directory.exists();
-        let _ = self.messages.send(Message::Finished(Box::new(finished)));
-        self.changed.notify_one();
+        let _ = self
+            .messages
+            .send(ExecutorMessage::Finished(Box::new(finished)));
+        self.task_changed.notify_one();
     }
 }
 
-/// The task that is run now; and the environment that all of them share.
+/// Acts for the current task, and for the environment that all tasks of the batch share.
 impl TaskHost for Batch {
     fn environment(
         &self,
@@ -381,7 +395,7 @@ impl TaskHost for Batch {
     }
 
     fn file(&self, name: &str) -> io::Result<PathBuf> {
-        self.taken()?;
+        self.running_task()?;
         let environment = self.slot.environment();
         let mut inner = self.inner();
         let outputs = inner
@@ -391,12 +405,12 @@ impl TaskHost for Batch {
     }
 
     fn append(&self, name: &str) -> io::Result<File> {
-        self.taken()?.append(name)
+        self.running_task()?.append(name)
     }
 
     fn read(&self, name: &str) -> io::Result<File> {
-        let host = self.taken()?;
-        self.pass_on(&host);
+        let host = self.running_task()?;
+        self.copy_output(&host);
         host.read(name)
     }
 

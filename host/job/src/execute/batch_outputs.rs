@@ -1,5 +1,6 @@
-//! Owns the files into which the processes of a batch print: such a process outlives the task for which it was started. What is
-//! written while a task is taken is copied to that task's directory; the rest stays in the batch's own. Does not know who writes.
+//! Owns the files into which the processes of a batch print: such a process outlives the task for
+//! which it was started. Output that is written while a task runs is copied to that task's
+//! directory; the rest stays in the batch's own. Does not know which process writes.
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
@@ -15,24 +16,24 @@ use persea_spawner::Environment;
 /// Numbers the directories of batches, so that no two have one name.
 static NEXT: AtomicUsize = AtomicUsize::new(1);
 
-/// The files of a batch.
+/// The output files of a batch.
 pub(crate) struct Outputs {
     directory: TaskDirectory,
     /// Relative to the job's directory.
     path: String,
     files: Vec<Output>,
-    /// Something was written while no task was taken.
+    /// Something was written while no task was running.
     has_more: bool,
 }
 
 struct Output {
     name: String,
-    /// To be read from where the last copy ended. None until a process has made it.
+    /// Read up to the end of the last copy. None until a process has made the file.
     file: Option<File>,
 }
 
 impl Outputs {
-    /// Those of a batch in an environment, if it has one yet.
+    /// The output files of a new batch. `environment` is the batch's, if it has one already.
     pub(crate) fn new(section: &Arc<Section>, environment: Option<&Environment>) -> Self {
         let name = format!("batch.{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = TaskDirectory::new(section, &name);
@@ -47,7 +48,7 @@ impl Outputs {
         }
     }
 
-    /// A file for what a process prints, by the path that the process knows.
+    /// Returns the path of an output file, as the batch's processes know it.
     pub(crate) fn file(&mut self, name: &str) -> io::Result<PathBuf> {
         let path = self.directory.output(name)?;
         if !self.files.iter().any(|output| output.name == name) {
@@ -59,7 +60,8 @@ impl Outputs {
         Ok(path)
     }
 
-    /// Copies what was written since the last call to the files of the same names in a task's directory.
+    /// Copies what was written since the last call to the files of the same names in a task's
+    /// directory.
     pub(crate) fn pass_on(&mut self, task: &TaskDirectory) -> io::Result<()> {
         for output in &mut self.files {
             let name = output.name.clone();
@@ -70,7 +72,8 @@ impl Outputs {
         Ok(())
     }
 
-    /// Leaves what was written since the last call where it is: no task is taken whose that could be.
+    /// Leaves what was written since the last call in the batch's directory: no task was running
+    /// that it could belong to.
     pub(crate) fn keep(&mut self) -> io::Result<()> {
         for output in &mut self.files {
             if let Some(mut file) = output.unread(&self.directory)? {
@@ -81,12 +84,14 @@ impl Outputs {
         Ok(())
     }
 
-    /// The directory of the batch, relative to the job's, where it holds something that no task's has.
+    /// The directory of the batch, relative to the job's, if it holds output that no task's
+    /// directory has.
     pub(crate) fn rest(&self) -> Option<&str> {
         self.has_more.then_some(self.path.as_str())
     }
 
-    /// The batch is over: its directory stays where it holds something that no task's has.
+    /// Ends the batch. Its directory is removed unless it holds output that no task's directory
+    /// has.
     pub(crate) fn end(mut self) {
         match self.keep() {
             Ok(()) if !self.has_more => self.directory.remove(),
@@ -98,7 +103,7 @@ impl Outputs {
 }
 
 impl Output {
-    /// The file, where there is something in it that was not read.
+    /// The file, if something in it has not been read.
     fn unread(&mut self, directory: &TaskDirectory) -> io::Result<Option<&File>> {
         if self.file.is_none() {
             match directory.read(&self.name) {
@@ -125,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_while_a_task_is_taken_goes_to_that_task() {
+    fn output_during_a_task_is_copied_to_that_task() {
         let dir = tempfile::tempdir().unwrap();
         let section = Section::of_tests(dir.path());
         let mut outputs = Outputs::new(&section, None);
@@ -157,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_between_two_tasks_stays_with_the_batch() {
+    fn output_between_two_tasks_stays_with_the_batch() {
         let dir = tempfile::tempdir().unwrap();
         let section = Section::of_tests(dir.path());
         let mut outputs = Outputs::new(&section, None);

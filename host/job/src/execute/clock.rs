@@ -1,18 +1,18 @@
-//! The job's clock: it stands still while the job is stopped (Ctrl-Z), and so does every time-out.
+//! Owns the job's clock. It stops while the job is paused (Ctrl-Z), and all timeouts with it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Time since the job began, without the time for which it was stopped.
+/// The time since the job started, without the time for which it was paused.
 pub(crate) struct Clock {
     started: Instant,
-    state: Mutex<State>,
+    state: Mutex<ClockState>,
 }
 
 #[derive(Default)]
-struct State {
-    stopped: Duration,
-    since: Option<Instant>,
+struct ClockState {
+    paused_total: Duration,
+    paused_since: Option<Instant>,
 }
 
 impl Clock {
@@ -26,40 +26,41 @@ impl Clock {
     /// How long the job has run.
     pub(crate) fn now(&self) -> Duration {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = state.since.unwrap_or_else(Instant::now);
+        let until = state.paused_since.unwrap_or_else(Instant::now);
         until
             .duration_since(self.started)
-            .saturating_sub(state.stopped)
+            .saturating_sub(state.paused_total)
     }
 
     /// Stops the clock.
     pub(crate) fn pause(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.since.get_or_insert_with(Instant::now);
+        state.paused_since.get_or_insert_with(Instant::now);
     }
 
-    /// Lets it go on.
+    /// Restarts the clock.
     pub(crate) fn resume(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(since) = state.since.take() {
-            state.stopped += since.elapsed();
+        if let Some(paused_since) = state.paused_since.take() {
+            state.paused_total += paused_since.elapsed();
         }
     }
 
-    /// Returns when the clock shows `deadline`, and not because of time for which it stood still.
+    /// Returns when the clock reaches `deadline`. Time for which it was stopped does not count.
     pub(crate) async fn until(&self, deadline: Duration) {
         loop {
             let now = self.now();
             if now >= deadline {
                 return;
             }
-            // While the clock stands, what is left does not shrink; so it is looked at again, at least ten times a second.
+            // While the clock is stopped the remaining time stays the same, so it is checked ten
+            // times a second.
             let left = deadline - now;
             let paused = self
                 .state
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .since
+                .paused_since
                 .is_some();
             tokio::time::sleep(if paused {
                 left.min(Duration::from_millis(100))
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stopped_clock_holds_back_its_deadlines() {
+    async fn stopped_clock_postpones_deadlines() {
         let clock = Clock::new();
         clock.pause();
         let stood = clock.now();
@@ -85,7 +86,10 @@ mod tests {
             clock.until(stood + Duration::from_millis(1)),
         )
         .await;
-        assert!(waited.is_err(), "the deadline passed while the clock stood");
+        assert!(
+            waited.is_err(),
+            "the deadline passed while the clock was stopped"
+        );
         assert_eq!(clock.now(), stood);
         clock.resume();
         clock.until(stood + Duration::from_millis(1)).await;

@@ -1,25 +1,26 @@
-//! What is asked of a job from outside: to stop, to stop at once, to stand still. Turns signals into requests; carries none out.
+//! Owns the conversion of signals into requests to a job: to stop, to kill, to pause. Does not
+//! carry them out.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// Why a job is cut short.
+/// Why a job is stopped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// Ctrl-C, or another signal that ends programs.
+pub(crate) enum StopReason {
+    /// SIGINT, SIGTERM or SIGHUP.
     User,
-    /// The job's time is up.
+    /// The job has reached its timeout.
     Timeout,
-    /// The journal cannot be written any more.
+    /// The journal cannot be written.
     Journal,
     /// The job's directory was removed or renamed.
     Directory,
 }
 
-impl Stop {
-    /// The reason that interrupted tasks are given, in Avocado's words.
+impl StopReason {
+    /// The reason of interrupted tasks, in Avocado's words.
     pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::User => "Test interrupted: Interrupted by user",
@@ -30,37 +31,37 @@ impl Stop {
     }
 }
 
-/// What the tasks of a job are to do.
+/// What the dispatcher asks of all executors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Control {
-    /// End, with a grace period.
-    pub(crate) stop: Option<Stop>,
-    /// End now.
+    /// End with a grace period.
+    pub(crate) stop: Option<StopReason>,
+    /// End without a grace period.
     pub(crate) kill: bool,
 }
 
-/// A request from outside.
+/// A request from outside the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Request {
+pub(crate) enum SignalRequest {
     /// SIGINT, SIGTERM or SIGHUP.
-    End,
+    Stop,
     /// SIGTSTP: Ctrl-Z.
-    StandStill,
+    Pause,
 }
 
-/// The signals that the host minds while a job is prepared and runs. One that was ignored when the
-/// host started, as by `nohup`, is not listened to: it stays ignored.
+/// The signals that the host handles while a job is prepared and runs. A signal that was ignored
+/// when the host started, as by `nohup`, stays ignored.
 #[derive(Debug)]
 pub struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     hangup: Option<Signal>,
     stop: Option<Signal>,
-    go_on: Signal,
+    resume: Signal,
 }
 
 impl Signals {
-    /// Takes the place of the default actions: from now on, signals wait until they are asked for.
+    /// Replaces the default actions: from now on, signals queue until they are asked for.
     ///
     /// # Errors
     /// The system refuses a handler.
@@ -69,60 +70,61 @@ impl Signals {
         let ignored = Ignored::read();
         let listen = |number: Signal| {
             let kind = SignalKind::from_raw(number.as_raw());
-            let minded = !ignored.has(number.as_raw());
-            minded.then(|| signal(kind)).transpose()
+            let is_handled = !ignored.has(number.as_raw());
+            is_handled.then(|| signal(kind)).transpose()
         };
         Ok(Self {
             interrupt: listen(Signal::INT)?,
             terminate: listen(Signal::TERM)?,
             hangup: listen(Signal::HUP)?,
             stop: listen(Signal::TSTP)?,
-            go_on: signal(SignalKind::from_raw(Signal::CONT.as_raw()))?,
+            resume: signal(SignalKind::from_raw(Signal::CONT.as_raw()))?,
         })
     }
 
-    /// Waits until the job is to end. A request to stand still is met meanwhile.
+    /// Waits for a request to end the job. Requests to pause are carried out meanwhile.
     pub async fn end(&mut self) {
-        while self.next().await == Request::StandStill {
-            self.stand_still().await;
+        while self.next().await == SignalRequest::Pause {
+            self.pause().await;
         }
     }
 
-    /// The next request. Can be dropped and asked again without losing one.
-    pub(crate) async fn next(&mut self) -> Request {
+    /// Waits for the next request. Cancel-safe: a dropped call loses none.
+    pub(crate) async fn next(&mut self) -> SignalRequest {
         loop {
             tokio::select! {
                 biased;
-                () = received(&mut self.interrupt) => return Request::End,
-                () = received(&mut self.terminate) => return Request::End,
-                () = received(&mut self.hangup) => return Request::End,
-                () = received(&mut self.stop) => return Request::StandStill,
-                // Nothing stands still, and a later request to do so is not to find it.
-                _ = self.go_on.recv() => {}
+                () = received(&mut self.interrupt) => return SignalRequest::Stop,
+                () = received(&mut self.terminate) => return SignalRequest::Stop,
+                () = received(&mut self.hangup) => return SignalRequest::Stop,
+                () = received(&mut self.stop) => return SignalRequest::Pause,
+                // Nothing is paused: this SIGCONT must not count for a later pause.
+                _ = self.resume.recv() => {}
             }
         }
     }
 
-    /// Stops this process until somebody sends SIGCONT, or not at all where that has come since: who sends both one after the other would
-    /// wait for ever otherwise. The default action of SIGTSTP cannot be had any more once it's handled, so it is SIGSTOP; and that takes
-    /// effect somewhat after the call, so SIGCONT is waited for.
-    pub(crate) async fn stand_still(&mut self) {
-        // So that what has come by now is known.
+    /// Pauses this process until SIGCONT, or not at all where SIGCONT has come since: whoever sends
+    /// both in quick succession would otherwise wait for ever. A handled SIGTSTP has no default
+    /// action any more, so the process sends itself SIGSTOP. That takes effect only some time after
+    /// the call, so SIGCONT is awaited.
+    pub(crate) async fn pause(&mut self) {
+        // Lets the runtime deliver the signals that have arrived.
         tokio::task::yield_now().await;
         let this = rustix::process::getpid();
-        if !has_come(&mut self.go_on).await
+        if !has_arrived(&mut self.resume).await
             && rustix::process::kill_process(this, rustix::process::Signal::STOP).is_ok()
         {
-            self.go_on.recv().await;
+            self.resume.recv().await;
         }
-        // Which of several came last is not known; to go on is what never hangs.
+        // The order of several signals is unknown; to continue never hangs.
         if let Some(stop) = &mut self.stop {
-            let _ = has_come(stop).await;
+            let _ = has_arrived(stop).await;
         }
     }
 }
 
-/// Returns when the signal comes: never, where it is ignored.
+/// Returns when the signal arrives; never for an ignored one.
 async fn received(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
@@ -134,8 +136,8 @@ async fn received(signal: &mut Option<Signal>) {
 struct Ignored(u64);
 
 impl Ignored {
-    /// Asks the kernel, which has no other way to read them without changing them for a moment (proc_pid_status(5)). What
-    /// cannot be read is taken for none.
+    /// Reads the set from `/proc`: any other way changes it for a moment (proc_pid_status(5)). An
+    /// unreadable set counts as empty.
     fn read() -> Self {
         let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -148,16 +150,16 @@ impl Ignored {
     }
 }
 
-/// Whether a signal has come that was not taken yet.
-async fn has_come(signal: &mut Signal) -> bool {
+/// Whether a signal has arrived that was not taken yet.
+async fn has_arrived(signal: &mut Signal) -> bool {
     let taken = tokio::time::timeout(Duration::ZERO, signal.recv()).await;
     taken.is_ok()
 }
 
-/// Waits until the tasks are to do something else than before.
+/// Waits for the next change of what the dispatcher asks.
 pub(crate) async fn changed(control: &mut watch::Receiver<Control>) -> Control {
     if control.changed().await.is_err() {
-        // The dispatcher is gone: nobody is there to ask for anything.
+        // The dispatcher is gone, so no request can follow.
         std::future::pending::<()>().await;
     }
     *control.borrow_and_update()

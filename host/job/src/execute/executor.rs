@@ -1,7 +1,6 @@
-//! One task from its start to its end: the runner's sandbox, the task's environment, its time-out, the end of its processes.
-//!
-//! Owns one task and nothing else; what happens to it is told to the dispatcher. Whatever a runner or a test does, `execute` ends, and
-//! nothing that the task started outlives it.
+//! Owns one task from its start to its end: the runner's sandbox, the environment, the timeout, and
+//! the end of the task's processes. `execute` always ends, and no process of the task outlives it.
+//! Results go to the dispatcher as messages.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -13,9 +12,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::execute::clock::Clock;
 use crate::execute::control::Control;
-use crate::execute::supervise::{TOO_LONG, Times, supervise};
+use crate::execute::supervise::{TIMEOUT_REASON, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
-use crate::execute::task_host::{Assignment, Finished, Host, Message};
+use crate::execute::task_host::{Assignment, ExecutorMessage, FinishedTask, TaskSession};
 use crate::input::own_settings::{self, TaskTimes};
 use crate::results::directory::Section;
 use persea_journal as journal;
@@ -23,19 +22,19 @@ use persea_model::{Attributes, JobId, Outcome, Status, Task};
 use persea_plugin::{Catalog, LogLevel, Plugin, TaskHost};
 use persea_spawner::{QueuedProcess, Spawner};
 
-/// A process that takes less than this may have ended before its start is told: 10 ms.
+/// A process that runs shorter than this may have ended before its start is reported: 10 ms.
 const QUICK: Duration = Duration::from_millis(10);
 
-/// What all tasks of a job share and none changes.
+/// What all tasks of a job share. It never changes while the job runs.
 pub(crate) struct Shared {
     pub(crate) job: JobId,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) spawner: Box<dyn Spawner>,
-    /// Whether tasks reach the network, where that can be kept from them.
+    /// Whether tasks may use the network, where the spawner can deny it.
     pub(crate) network: bool,
-    /// Whether runners that can are given many tasks one after the other.
+    /// Whether runners that can are given many tasks in one instance (batches).
     pub(crate) batches: bool,
-    /// Whether each has an environment for itself, where one can be brought back to how it was.
+    /// Whether each task gets a fresh environment, where the spawner can restore one.
     pub(crate) fresh: bool,
     pub(crate) clock: Arc<Clock>,
     pub(crate) test_results: Arc<Section>,
@@ -43,19 +42,19 @@ pub(crate) struct Shared {
     pub(crate) dependencies: Arc<Section>,
     pub(crate) temp_dir: PathBuf,
     pub(crate) project_dir: PathBuf,
-    /// How long tasks may run.
+    /// The timeouts of tasks.
     pub(crate) times: TaskTimes,
-    /// Between SIGTERM and SIGKILL.
+    /// The grace period between SIGTERM and SIGKILL.
     pub(crate) grace: Duration,
 }
 
-/// Tells the dispatcher that a task has ended, also when the executor ends by a bug of its own.
-struct Report {
-    messages: mpsc::UnboundedSender<Message>,
-    message: Option<Message>,
+/// Reports the end of a task to the dispatcher when dropped, so also after a panic.
+struct EndReport {
+    messages: mpsc::UnboundedSender<ExecutorMessage>,
+    message: Option<ExecutorMessage>,
 }
 
-impl Drop for Report {
+impl Drop for EndReport {
     fn drop(&mut self) {
         if let Some(message) = self.message.take() {
             let _ = self.messages.send(message);
@@ -63,7 +62,7 @@ impl Drop for Report {
     }
 }
 
-/// Runs a task to its end, and says how it went.
+/// Runs a task to its end, and reports its result.
 pub(crate) async fn execute(
     shared: Arc<Shared>,
     assignment: Assignment,
@@ -74,12 +73,12 @@ pub(crate) async fn execute(
 ) {
     let task = &*with_variables(task, &assignment.variables);
     let (task_index, slot_index) = (task.index, assignment.slot.index);
-    let mut report = Report {
+    let mut report = EndReport {
         messages: assignment.messages.clone(),
-        message: Some(Message::Finished(Box::new(Finished {
+        message: Some(ExecutorMessage::Finished(Box::new(FinishedTask {
             task: task_index,
             slot: slot_index,
-            outcome: bug(),
+            outcome: host_failure(),
             started: journal::now(),
             elapsed: Duration::ZERO,
             left_behind: 0,
@@ -88,10 +87,10 @@ pub(crate) async fn execute(
             has_directory: false,
         }))),
     };
-    let given_at = shared.clock.now();
-    let spoils = assignment.spoils;
+    let assigned_at = shared.clock.now();
+    let leaves_dirty = assignment.leaves_dirty;
     let directory = TaskDirectory::of_test(&shared.test_results, &task.directory);
-    let host = Arc::new(Host::new(
+    let host = Arc::new(TaskSession::new(
         Arc::clone(&shared),
         task.index,
         directory,
@@ -104,15 +103,15 @@ pub(crate) async fn execute(
         runner,
         settings,
         &mut control,
-        given_at,
+        assigned_at,
     )
     .await;
-    if spoils && let Some(environment) = host.slot.take() {
+    if leaves_dirty && let Some(environment) = host.slot.take() {
         environment.close().await;
     }
     let Some((outcome, left_behind)) = ran else {
         host.directory.remove();
-        report.message = Some(Message::Returned {
+        report.message = Some(ExecutorMessage::Returned {
             task: task_index,
             slot: slot_index,
             helper_died: host
@@ -121,43 +120,44 @@ pub(crate) async fn execute(
         });
         return;
     };
-    let finished = finished(&host, task, outcome, given_at, left_behind);
-    report.message = Some(Message::Finished(Box::new(finished)));
+    let finished = finished_task(&host, task, outcome, assigned_at, left_behind);
+    report.message = Some(ExecutorMessage::Finished(Box::new(finished)));
 }
 
-/// How a task ended over which the host has failed.
-pub(crate) fn bug() -> Outcome {
+/// The result of a task whose executor failed.
+pub(crate) fn host_failure() -> Outcome {
     Outcome::new(
         Status::Error,
         "the host failed while it ran this task; this is a bug of Persea",
     )
 }
 
-/// What is told of a task that has ended.
-pub(crate) fn finished(
-    host: &Host,
+/// The report of a task that has ended.
+pub(crate) fn finished_task(
+    host: &TaskSession,
     task: &Task,
     mut outcome: Outcome,
-    given_at: Duration,
+    assigned_at: Duration,
     left_behind: usize,
-) -> Finished {
+) -> FinishedTask {
     if outcome.status != Status::Pass {
         let reason = outcome.reason.as_deref().unwrap_or("no reason given");
         host.log(LogLevel::Info, &format!("{}: {reason}", outcome.status));
     }
     outcome.reason = outcome.reason.filter(|reason| !reason.is_empty());
-    host.tell_early();
-    let beginning = host.beginning.get();
-    let begun = beginning.map_or(given_at, |(_, begun)| begun);
+    host.report_early();
+    let start = host.start.get();
+    let begun = start.map_or(assigned_at, |(_, begun)| begun);
     let elapsed = host.shared.clock.now().saturating_sub(begun);
     let took = host.queued_process().and_then(QueuedProcess::running_time);
-    // The start and the end of a quick one may be told at once; then what was measured beside it is right.
+    // The start and the end of a quick task may be reported together; then the helper's measurement
+    // is the true one.
     let measured = took.filter(|took| *took < QUICK).unwrap_or_default();
-    Finished {
+    FinishedTask {
         task: task.index,
         slot: host.slot.index,
         outcome,
-        started: beginning.map_or_else(journal::now, |(at, _)| at),
+        started: start.map_or_else(journal::now, |(at, _)| at),
         elapsed: elapsed.max(measured),
         left_behind,
         whiteboard: host.take_whiteboard(),
@@ -166,21 +166,22 @@ pub(crate) fn finished(
     }
 }
 
-/// How the task went, and how many processes it has left behind. None if the helper has returned
-/// the task's process unstarted.
+/// Returns the task's result and the number of processes that it left behind. None if the helper
+/// has returned the task's process unstarted.
 async fn run(
     shared: &Shared,
-    host: &Arc<Host>,
+    host: &Arc<TaskSession>,
     task: &Task,
     runner: &Plugin,
     settings: &Attributes,
     control: &mut watch::Receiver<Control>,
-    given_at: Duration,
+    assigned_at: Duration,
 ) -> Option<(Outcome, usize)> {
     let own = &task.runnable.more;
     let timeout = shared.times.of(own);
     let settings = own_settings::settings(own, settings, runner);
-    // A runner that can start processes is told where they may leave what only this task needs; the others need no environment.
+    // A runner that can start processes receives the environment's work directory; other runners
+    // need no environment.
     if runner.manifest.starts_processes()
         && let Err(error) = host.environment().await
     {
@@ -190,16 +191,16 @@ async fn run(
     if let Some(timeout) = timeout {
         more.insert("timeout".into(), timeout.as_secs_f64().into());
     }
-    let times = Times {
+    let times = TimeLimits {
         clock: &shared.clock,
-        begun: given_at,
+        begun: assigned_at,
         timeout,
-        too_long: TOO_LONG,
-        patience: Duration::ZERO,
+        timeout_reason: TIMEOUT_REASON,
+        stop_patience: Duration::ZERO,
         grace: shared.grace,
     };
     let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
-    // In its place from the beginning: it's the larger part of what a task takes, and would be moved about.
+    // Pinned where it is created: the future is large and would otherwise be copied.
     let running = pin!(runner.run(&shared.job, task, &settings, more, as_host));
     let supervised = supervise(host, &times, control, running).await?;
     let mut outcome = match supervised.answer {
@@ -221,7 +222,7 @@ async fn run(
     Some((outcome, supervised.left_behind))
 }
 
-/// The task with the variables that its requirements have for it. Its own count for more.
+/// The task with the variables that its requirements and leases set. The task's own variables win.
 pub(crate) fn with_variables<'a>(task: &'a Task, variables: &[(String, String)]) -> Cow<'a, Task> {
     if variables.is_empty() {
         return Cow::Borrowed(task);

@@ -1,5 +1,5 @@
-//! One requirement being met or released: the resolver's sandbox, its environment, its time-out. What happens is told to the
-//! dispatcher. It must not know which tasks need it.
+//! Owns one call of a requirement resolver, to fulfil or to release a requirement: its sandbox,
+//! environment and timeout. Does not know which tasks need the requirement.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,17 +9,19 @@ use tokio::sync::{oneshot, watch};
 
 use crate::execute::control::Control;
 use crate::execute::executor::Shared;
-use crate::execute::supervise::{Supervised, Times, supervise};
+use crate::execute::supervise::{SupervisedCall, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
-use crate::execute::task_host::{Assignment, Host, Met};
+use crate::execute::task_host::{Assignment, Fulfilment, TaskSession};
 use crate::plan::requirements::Step;
 use persea_model::Attributes;
 use persea_plugin::{LogLevel, PluginError, Presence, RequirementResolver, TaskHost};
 
-/// How long what is being brought about may go on when the job is to end: 10 s. What is cut off may leave half of it.
+/// How long a resolver may continue after the job was stopped: 10 s. Cut off at once, it could
+/// leave a requirement half fulfilled.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Meets a requirement. `absent` is called when it is about to be brought about, and what it returns is waited for.
+/// Checks a requirement and fulfils it where it is absent. `absent` is called before anything is
+/// changed, and its receiver is awaited, so that the journal has the event first.
 pub(crate) async fn fulfil(
     shared: &Arc<Shared>,
     index: usize,
@@ -27,34 +29,34 @@ pub(crate) async fn fulfil(
     assignment: Assignment,
     mut control: watch::Receiver<Control>,
     absent: impl FnOnce() -> oneshot::Receiver<()>,
-) -> Met {
+) -> Fulfilment {
     let host = host(shared, index, step, assignment);
     let mut begun = false;
     let running = async {
         let mut resolver = resolver(&host, step).await?;
         match resolver.check().await? {
-            Presence::Present => Ok(Some(Met::Present)),
+            Presence::Present => Ok(Some(Fulfilment::Present)),
             Presence::Impossible => Ok(None),
             Presence::Absent => {
-                // A dispatcher that is gone has ended the job.
+                // The dispatcher is gone only when the job has ended.
                 if absent().await.is_err() {
                     std::future::pending::<()>().await;
                 }
                 begun = true;
-                resolver.fulfil().await.map(Met::Fulfilled).map(Some)
+                resolver.fulfil().await.map(Fulfilment::Fulfilled).map(Some)
             }
         }
     };
     let times = times(shared, step);
     let done = supervise(&host, &times, &mut control, pin!(running)).await;
-    let failed = |reason: String, unknown| Met::Failed { reason, unknown };
+    let failed = |reason: String, unknown| Fulfilment::Failed { reason, unknown };
     let Some(done) = done else {
-        return failed("it was not begun".to_owned(), false);
+        return failed("it was not started".to_owned(), false);
     };
     let met = match outcome(step, done) {
         Ok(Some(met)) => met,
         Ok(None) => failed("it cannot be met in this environment".to_owned(), false),
-        // What the resolver says of itself it has undone.
+        // A resolver that answers with an error has undone its changes.
         Err(Failure::Said(reason)) => failed(reason, false),
         Err(Failure::Cut(reason)) => failed(reason, begun),
     };
@@ -62,43 +64,47 @@ pub(crate) async fn fulfil(
         true => keep(&host, step, met).await,
         false => met,
     };
-    if let Met::Failed { reason, .. } = &met {
+    if let Fulfilment::Failed { reason, .. } = &met {
         host.log(LogLevel::Error, reason);
     }
     if step.stacked {
         host.directory.disarm();
-        // It was made before anything went into it.
+        // The directory was made before anything was written to it.
         host.directory.remove_empty();
     }
     met
 }
 
-/// Keeps the environment in which a requirement was brought about. In any case it's not used again as it is.
-async fn keep(host: &Host, step: &Step, met: Met) -> Met {
+/// Keeps the environment of a fulfilled requirement as a snapshot. Any other environment is closed,
+/// because its state is unknown.
+async fn keep(host: &TaskSession, step: &Step, fulfilment: Fulfilment) -> Fulfilment {
     let Some(environment) = host.slot.take() else {
-        // Whoever starts no process changes nothing there.
-        return met;
+        // A resolver without processes cannot have changed the environment.
+        return fulfilment;
     };
-    match met {
-        Met::Fulfilled(fulfilled) => {
+    match fulfilment {
+        Fulfilment::Fulfilled(fulfilled) => {
             let slot = host.slot.index;
             let kept = host.shared.spawner.snapshot(slot, environment, &step.id);
             match kept.await {
-                Ok(()) => Met::Kept(fulfilled),
-                Err(error) => Met::Failed {
+                Ok(()) => Fulfilment::Snapshot(fulfilled),
+                Err(error) => Fulfilment::Failed {
                     reason: error.to_string(),
                     unknown: false,
                 },
             }
         }
-        met => {
+        fulfilment => {
             environment.close().await;
-            met
+            fulfilment
         }
     }
 }
 
-/// Undoes what was done for a requirement; why not, where that fails.
+/// Releases a requirement.
+///
+/// # Errors
+/// Why it could not be released.
 pub(crate) async fn release(
     shared: &Arc<Shared>,
     index: usize,
@@ -117,29 +123,42 @@ pub(crate) async fn release(
     let failed = match done.map(|done| outcome(step, done)) {
         Some(Ok(())) => return Ok(()),
         Some(Err(Failure::Said(reason) | Failure::Cut(reason))) => reason,
-        None => "it was not begun".to_owned(),
+        None => "it was not started".to_owned(),
     };
     host.log(LogLevel::Error, &failed);
     Err(failed)
 }
 
-fn host(shared: &Arc<Shared>, index: usize, step: &Step, assignment: Assignment) -> Arc<Host> {
+fn host(
+    shared: &Arc<Shared>,
+    index: usize,
+    step: &Step,
+    assignment: Assignment,
+) -> Arc<TaskSession> {
     let directory = TaskDirectory::new(&shared.dependencies, &step.directory);
-    Arc::new(Host::new(Arc::clone(shared), index, directory, assignment))
+    Arc::new(TaskSession::new(
+        Arc::clone(shared),
+        index,
+        directory,
+        assignment,
+    ))
 }
 
-fn times<'a>(shared: &'a Shared, step: &Step) -> Times<'a> {
-    Times {
+fn times<'a>(shared: &'a Shared, step: &Step) -> TimeLimits<'a> {
+    TimeLimits {
         clock: &shared.clock,
         begun: shared.clock.now(),
         timeout: step.resolver.limits().wall,
-        too_long: TOO_LONG,
-        patience: PATIENCE,
+        timeout_reason: TIMEOUT_REASON,
+        stop_patience: PATIENCE,
         grace: shared.grace,
     }
 }
 
-async fn resolver(host: &Arc<Host>, step: &Step) -> Result<RequirementResolver, PluginError> {
+async fn resolver(
+    host: &Arc<TaskSession>,
+    step: &Step,
+) -> Result<RequirementResolver, PluginError> {
     if step.resolver.manifest.starts_processes()
         && let Err(error) = host.environment().await
     {
@@ -160,19 +179,19 @@ async fn resolver(host: &Arc<Host>, step: &Step) -> Result<RequirementResolver, 
     .await
 }
 
-/// What is told of one whose time is up; how it is said is up to whose limit that was.
-const TOO_LONG: &str = "it took too long";
+/// Reason for a timeout; [`outcome`] replaces it by the limit that was reached.
+const TIMEOUT_REASON: &str = "it took too long";
 
 enum Failure {
-    /// The resolver says so.
+    /// The resolver answered with this error.
     Said(String),
-    /// It did not come to its end.
+    /// The call was cut off, so how much was changed is unknown.
     Cut(String),
 }
 
-fn outcome<T>(step: &Step, done: Supervised<T>) -> Result<T, Failure> {
+fn outcome<T>(step: &Step, done: SupervisedCall<T>) -> Result<T, Failure> {
     match (done.answer, done.interrupted, done.lost) {
-        // Also where it came to its end only when it was to be cut short.
+        // Also an answer that came only after the resolver was asked to end.
         (Some(Ok(answer)), _, None) => Ok(answer),
         (
             Some(Err(PluginError::Answer {
@@ -183,7 +202,7 @@ fn outcome<T>(step: &Step, done: Supervised<T>) -> Result<T, Failure> {
             None,
             None,
         ) => {
-            // That a stranger has reached a limit is the host's to say, and of whom.
+            // The limit of a third-party plugin is named with the plugin.
             let is_limit = ["limit", "too-large"].contains(&&*code);
             Err(Failure::Said(
                 match is_limit && !step.resolver.is_built_in() {
@@ -192,7 +211,7 @@ fn outcome<T>(step: &Step, done: Supervised<T>) -> Result<T, Failure> {
                 },
             ))
         }
-        (_, Some(TOO_LONG), _) => Err(Failure::Cut(format!(
+        (_, Some(TIMEOUT_REASON), _) => Err(Failure::Cut(format!(
             "{} has reached {}",
             step.resolver.label(),
             step.resolver.limits().reached_wall()

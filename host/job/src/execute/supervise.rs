@@ -1,5 +1,6 @@
-//! Whatever a plugin does in an environment: its time-out, its end when that is asked for, and the end of its processes. It must not
-//! know what that is. Whatever a plugin or its processes do, this ends, and nothing that was started outlives it.
+//! Owns the supervision of one plugin call in an environment: its timeout, its stop on request, and
+//! the end of its processes. Every call ends, whatever the plugin or its processes do, and no
+//! process outlives it. Does not know what the plugin does.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,85 +10,88 @@ use tokio::sync::watch;
 
 use crate::execute::clock::Clock;
 use crate::execute::control::{Control, changed};
-use crate::execute::task_host::{Host, Slot};
+use crate::execute::task_host::{Slot, TaskSession};
 use persea_config::Config;
 use persea_config::settings;
 use persea_plugin::{PluginError, TaskHost as _};
 use persea_spawner::{Environment, SpawnError};
 
-/// The wait between SIGTERM and SIGKILL where none is set: 1 s.
-const GRACE: Duration = Duration::from_secs(1);
+/// The grace period between SIGTERM and SIGKILL unless configured: 1 s.
+const DEFAULT_GRACE: Duration = Duration::from_secs(1);
 
-/// The wait between SIGTERM and SIGKILL.
+/// The grace period between SIGTERM and SIGKILL, as configured.
 pub(crate) fn grace(config: &Config) -> Duration {
-    config.get(settings::RUNNER_TASK_GRACE).unwrap_or(GRACE)
+    config
+        .get(settings::RUNNER_TASK_GRACE)
+        .unwrap_or(DEFAULT_GRACE)
 }
 
-/// How long a plugin may take after all its processes were killed: 1 s.
-pub(crate) const LAST_GRACE: Duration = Duration::from_secs(1);
+/// How long a plugin may run after all its processes were killed: 1 s.
+pub(crate) const KILL_GRACE: Duration = Duration::from_secs(1);
 
-/// The longest that a helper may take to answer when processes are to be ended: 10 s.
-const HELPER: Duration = Duration::from_secs(10);
+/// The most time that a helper has to answer when it is to end processes: 10 s.
+const HELPER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is said of a task whose time is up.
-pub(crate) const TOO_LONG: &str = "Test interrupted: Timeout reached";
+/// The reason of a task that reached its timeout, in Avocado's words.
+pub(crate) const TIMEOUT_REASON: &str = "Test interrupted: Timeout reached";
 
-/// SIGTERM.
+/// SIGTERM, as the helper's protocol has it.
 const TERMINATE: i32 = 15;
 
-/// How long something may take.
-pub(crate) struct Times<'a> {
+/// The time limits of one plugin call.
+pub(crate) struct TimeLimits<'a> {
     pub(crate) clock: &'a Clock,
-    /// By the job's clock: when it was begun, unless the host knows better.
+    /// When the call started, by the job's clock. A task that queued counts from the start of its
+    /// process instead.
     pub(crate) begun: Duration,
     pub(crate) timeout: Option<Duration>,
-    /// What is said when that is over.
-    pub(crate) too_long: &'static str,
-    /// After it was asked to end and before SIGTERM: so long it may go on to come to an end of its own.
-    pub(crate) patience: Duration,
-    /// Between SIGTERM and SIGKILL.
+    /// The reason when the timeout is reached.
+    pub(crate) timeout_reason: &'static str,
+    /// How long the call may continue after a stop request before SIGTERM is sent.
+    pub(crate) stop_patience: Duration,
+    /// The grace period between SIGTERM and SIGKILL.
     pub(crate) grace: Duration,
 }
 
-/// How it went.
-pub(crate) struct Supervised<T> {
-    /// What the plugin answered; none where it was dropped because it did not.
+/// How a supervised call ended.
+pub(crate) struct SupervisedCall<T> {
+    /// The plugin's answer; none where its sandbox was dropped because it never answered.
     pub(crate) answer: Option<Result<T, PluginError>>,
-    /// Why it was ended, where it was.
+    /// Why its processes were sent a signal, if they were.
     pub(crate) interrupted: Option<&'static str>,
-    /// How many processes it has left behind.
+    /// The number of processes that it left running, which were killed.
     pub(crate) left_behind: usize,
-    /// The environment is lost.
+    /// Why the environment was lost, if it was.
     pub(crate) lost: Option<SpawnError>,
 }
 
-/// How far the end has come.
-enum Phase {
+/// The phase of a supervised call.
+enum CallPhase {
     Running,
-    /// It is to end, for this reason, and may do so by itself.
-    Asked(&'static str),
+    /// Asked to end for this reason; it may still end by itself.
+    StopRequested(&'static str),
     /// SIGTERM was sent.
-    Ending(&'static str),
+    Terminating(&'static str),
     /// SIGKILL was sent.
     Killed(&'static str),
 }
 
-/// Waits for the end of `running`, or brings it about. None if the helper has returned the task's
-/// process unstarted.
+/// Waits until `running` ends, and ends it at its timeout or on request. None if the helper has
+/// returned the task's process unstarted.
 pub(crate) async fn supervise<T>(
-    host: &Arc<Host>,
-    times: &Times<'_>,
+    host: &Arc<TaskSession>,
+    times: &TimeLimits<'_>,
     control: &mut watch::Receiver<Control>,
     mut running: Pin<&mut impl Future<Output = Result<T, PluginError>>>,
-) -> Option<Supervised<T>> {
-    // The time of a queued task counts from the start of its process.
+) -> Option<SupervisedCall<T>> {
+    // A queued task's timeout counts from the start of its process.
     let time_out = || {
-        let begun = host.beginning.get().map_or(times.begun, |(_, begun)| begun);
+        let begun = host.start.get().map_or(times.begun, |(_, begun)| begun);
         times.timeout.map(|timeout| begun + timeout)
     };
     let clock = times.clock;
     let mut deadline = time_out();
-    let mut phase = Phase::Running;
+    let mut phase = CallPhase::Running;
     let mut left_behind = 0;
     let answer = loop {
         let time_is_up = async {
@@ -105,48 +109,51 @@ pub(crate) async fn supervise<T>(
             },
             () = process_returned(host) => return None,
             () = time_is_up => {
-                if matches!(phase, Phase::Running) && time_out() > deadline {
+                if matches!(phase, CallPhase::Running) && time_out() > deadline {
                     deadline = time_out();
                     continue;
                 }
-                (times.too_long, false, false)
+                (times.timeout_reason, false, false)
             }
         };
         phase = match phase {
-            Phase::Running if asked && !kill && !times.patience.is_zero() => {
-                deadline = Some(clock.now() + times.patience);
-                Phase::Asked(reason)
+            CallPhase::Running if asked && !kill && !times.stop_patience.is_zero() => {
+                deadline = Some(clock.now() + times.stop_patience);
+                CallPhase::StopRequested(reason)
             }
-            Phase::Running if !kill => {
+            CallPhase::Running if !kill => {
                 terminate(host).await;
                 deadline = Some(clock.now() + times.grace);
-                Phase::Ending(reason)
+                CallPhase::Terminating(reason)
             }
-            Phase::Asked(first) if !kill => {
+            CallPhase::StopRequested(first) if !kill => {
                 terminate(host).await;
                 deadline = Some(clock.now() + times.grace);
-                Phase::Ending(first)
+                CallPhase::Terminating(first)
             }
-            Phase::Running => killed(host, reason, &mut left_behind, &mut deadline, clock).await,
-            Phase::Asked(first) | Phase::Ending(first) => {
-                killed(host, first, &mut left_behind, &mut deadline, clock).await
+            CallPhase::Running => {
+                kill_all(host, reason, &mut left_behind, &mut deadline, clock).await
             }
-            // Even without processes the plugin does not return: its sandbox is given up, and dropped with what the caller has pinned.
-            Phase::Killed(reason) => {
-                phase = Phase::Killed(reason);
+            CallPhase::StopRequested(first) | CallPhase::Terminating(first) => {
+                kill_all(host, first, &mut left_behind, &mut deadline, clock).await
+            }
+            // The plugin does not return although its processes are dead. The caller drops its
+            // sandbox with the pinned future.
+            CallPhase::Killed(reason) => {
+                phase = CallPhase::Killed(reason);
                 break None;
             }
         };
     };
 
     let interrupted = match phase {
-        // It has come to an end of its own.
-        Phase::Running | Phase::Asked(_) => None,
-        Phase::Ending(reason) | Phase::Killed(reason) => Some(reason),
+        // It ended by itself.
+        CallPhase::Running | CallPhase::StopRequested(_) => None,
+        CallPhase::Terminating(reason) | CallPhase::Killed(reason) => Some(reason),
     };
     let mut lost = None;
-    match end(host).await {
-        // What is ended because it was cut short has not been left behind.
+    match kill_processes(host).await {
+        // Processes of a call that was stopped do not count as left behind.
         Ok(left) if interrupted.is_none() => left_behind += left,
         Ok(_) => left_behind = 0,
         Err(error) => {
@@ -157,7 +164,7 @@ pub(crate) async fn supervise<T>(
         }
     }
     host.log_left_behind(left_behind);
-    Some(Supervised {
+    Some(SupervisedCall {
         answer,
         interrupted,
         left_behind,
@@ -165,56 +172,56 @@ pub(crate) async fn supervise<T>(
     })
 }
 
-async fn killed(
-    host: &Host,
+async fn kill_all(
+    host: &TaskSession,
     reason: &'static str,
     left_behind: &mut usize,
     deadline: &mut Option<Duration>,
     clock: &Clock,
-) -> Phase {
-    *left_behind += end(host).await.unwrap_or(0);
-    *deadline = Some(clock.now() + LAST_GRACE);
-    Phase::Killed(reason)
+) -> CallPhase {
+    *left_behind += kill_processes(host).await.unwrap_or(0);
+    *deadline = Some(clock.now() + KILL_GRACE);
+    CallPhase::Killed(reason)
 }
 
 /// Waits until the helper has returned the task's queued process unstarted. Never returns for a
 /// task without one.
-async fn process_returned(host: &Host) {
+async fn process_returned(host: &TaskSession) {
     match host.queued_process() {
         Some(process) => process.returned().await,
         None => std::future::pending().await,
     }
 }
 
-/// Asks all processes of the task to end.
-async fn terminate(host: &Host) {
+/// Sends SIGTERM to all processes of the task.
+async fn terminate(host: &TaskSession) {
     match (host.queued_process(), host.opened()) {
         (Some(process), _) => {
-            let _ = tokio::time::timeout(HELPER, process.signal_all(TERMINATE)).await;
+            let _ = tokio::time::timeout(HELPER_TIMEOUT, process.signal_all(TERMINATE)).await;
         }
         (None, Some(environment)) => terminate_in(environment).await,
         (None, None) => {}
     }
 }
 
-/// Asks all processes there to end.
+/// Sends SIGTERM to all processes of the environment's current task.
 pub(crate) async fn terminate_in(environment: &Environment) {
-    let _ = tokio::time::timeout(HELPER, environment.signal_all(TERMINATE)).await;
+    let _ = tokio::time::timeout(HELPER_TIMEOUT, environment.signal_all(TERMINATE)).await;
 }
 
-/// Ends all processes of the task, and says how many there were.
-async fn end(host: &Host) -> Result<usize, SpawnError> {
+/// Kills all processes of the task, and returns their number.
+async fn kill_processes(host: &TaskSession) -> Result<usize, SpawnError> {
     let Some(environment) = host.opened() else {
         return Ok(0);
     };
     match host.queued_process() {
         Some(process) => within(&host.slot, environment, process.end()).await,
-        None => end_in(&host.slot, environment).await,
+        None => kill_in(&host.slot, environment).await,
     }
 }
 
-/// Ends all processes in the environment of a slot, and says how many there were.
-pub(crate) async fn end_in(slot: &Slot, environment: &Environment) -> Result<usize, SpawnError> {
+/// Kills all processes in the environment of a slot, and returns their number.
+pub(crate) async fn kill_in(slot: &Slot, environment: &Environment) -> Result<usize, SpawnError> {
     within(slot, environment, environment.end_task()).await
 }
 
@@ -223,10 +230,11 @@ async fn within(
     environment: &Environment,
     ending: impl Future<Output = Result<usize, SpawnError>>,
 ) -> Result<usize, SpawnError> {
-    match tokio::time::timeout(HELPER, ending).await {
+    match tokio::time::timeout(HELPER_TIMEOUT, ending).await {
         Ok(ended) => ended,
         Err(_) => {
-            // It cannot be relied on any more: without its channel the helper ends everything and itself.
+            // The helper hangs. When its channel closes, it kills everything in the environment and
+            // exits.
             slot.give_up(environment);
             environment.close().await;
             Ok(0)

@@ -1,5 +1,6 @@
-//! The directory of one task or requirement: where it is made, how it comes to the job's results, and what the host writes and reads there,
-//! which goes through descriptors because tests can put anything in the place of its names. It must not know what is in it.
+//! Owns the directory of one task or requirement: where it is made, how it reaches the job's
+//! results, and the host's access to its files. That access goes through descriptors, because tests
+//! can replace any name in it. Does not know what the files mean.
 
 use std::fs::File;
 use std::io;
@@ -10,34 +11,35 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use crate::results::directory::Section;
-use crate::results::recycled::Spare;
+use crate::results::recycled::RecycledDirectory;
 use persea_spawner::Environment;
 use persea_system::held::Held;
 
 /// The file in a test's directory for messages of the host and of the runner.
 pub(crate) const DEBUG_LOG: &str = "debug.log";
 
-/// A directory, made when something may go into it. Where nothing has, there is none in the end.
+/// The directory of a task or requirement. It is made before anything may be written to it, and
+/// removed in the end if nothing was.
 pub(crate) struct TaskDirectory {
     section: Arc<Section>,
     name: String,
     path: PathBuf,
-    /// Whether the directory has an empty [`DEBUG_LOG`] from the beginning.
+    /// Whether an empty [`DEBUG_LOG`] is made with the directory.
     has_log: bool,
     environment: OnceLock<Environment>,
     made: OnceLock<Result<(), Errno>>,
     held: OnceLock<Held>,
-    files: Mutex<Files>,
-    /// Nothing was in it, and it's gone.
-    gone: OnceLock<()>,
+    files: Mutex<OutputFiles>,
+    /// Set when the directory was empty and has been given up.
+    given_up: OnceLock<()>,
 }
 
-/// The files that are there from the beginning, for what the task's processes print.
+/// The empty files that were made with the directory, for the output of the task's processes.
 #[derive(Default)]
-struct Files {
+struct OutputFiles {
     own: Vec<String>,
-    /// Those of a task that had the directory before.
-    others: Vec<String>,
+    /// The files of an earlier task that had the directory before it was recycled.
+    recycled: Vec<String>,
 }
 
 impl TaskDirectory {
@@ -51,12 +53,12 @@ impl TaskDirectory {
             made: OnceLock::new(),
             held: OnceLock::new(),
             files: Mutex::default(),
-            gone: OnceLock::new(),
+            given_up: OnceLock::new(),
         }
     }
 
-    /// The directory of a test. Processes of the test are told the path of its [`DEBUG_LOG`], so
-    /// that file is there before the first of them starts.
+    /// The directory of a test. Processes of the test receive the path of its [`DEBUG_LOG`], so
+    /// that file exists before the first of them starts.
     pub(crate) fn of_test(section: &Arc<Section>, name: &str) -> Self {
         Self {
             has_log: true,
@@ -64,12 +66,12 @@ impl TaskDirectory {
         }
     }
 
-    /// By which its processes know it.
+    /// The directory's path, as the task's processes know it.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Its task runs there.
+    /// Sets the environment in which the task runs.
     pub(crate) fn is_in(&self, environment: &Environment) {
         let _ = self.environment.set(environment.clone());
     }
@@ -79,7 +81,7 @@ impl TaskDirectory {
         environment.private_directory(self.section.path())
     }
 
-    /// Where it is as long as its task runs.
+    /// The directory's parent while the task runs.
     fn parent(&self) -> io::Result<&Held> {
         match self.private() {
             Some(private) => Ok(private),
@@ -91,10 +93,11 @@ impl TaskDirectory {
         self.made.get() == Some(&Ok(()))
     }
 
-    /// Makes it where that has not been done. One that is there already is an error, as it is another's.
+    /// Makes the directory unless that has been done. One that exists already belongs to another
+    /// task and is an error.
     pub(crate) fn make(&self) -> io::Result<()> {
         let make = || match self.make_or_reuse() {
-            // That of a requirement is used again when it is released.
+            // A requirement's directory is used again for its release.
             Err(error)
                 if error.kind() == io::ErrorKind::AlreadyExists && self.section.is_reused() =>
             {
@@ -110,8 +113,8 @@ impl TaskDirectory {
 
     fn make_or_reuse(&self) -> io::Result<()> {
         let parent = self.parent()?;
-        let spares = self.private().is_none().then(|| self.section.spares());
-        let others = match spares.and_then(|spares| spares.take(parent, &self.name)) {
+        let directories = self.private().is_none().then(|| self.section.recycled());
+        let recycled = match directories.and_then(|it| it.take(parent, &self.name)) {
             Some(files) => files,
             None => {
                 parent.make(&self.name)?;
@@ -119,44 +122,44 @@ impl TaskDirectory {
             }
         };
         let mut files = self.files();
-        files.others = others;
+        files.recycled = recycled;
         if self.has_log {
             let is_log = |file: &String| file == DEBUG_LOG;
-            if !files.others.iter().any(is_log) {
+            if !files.recycled.iter().any(is_log) {
                 parent.make_file(&format!("{}/{DEBUG_LOG}", self.name))?;
             }
-            files.others.retain(|file| !is_log(file));
+            files.recycled.retain(|file| !is_log(file));
             files.own.push(DEBUG_LOG.to_owned());
         }
         Ok(())
     }
 
-    fn files(&self) -> MutexGuard<'_, Files> {
+    fn files(&self) -> MutexGuard<'_, OutputFiles> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A file in it into which its processes print, by the path that they know.
+    /// Returns the path of a file for the output of the task's processes, as they know it.
     pub(crate) fn output(&self, name: &str) -> io::Result<PathBuf> {
         self.make()?;
         let mut files = self.files();
-        files.others.retain(|other| other != name);
+        files.recycled.retain(|other| other != name);
         if !files.own.iter().any(|own| own == name) {
             files.own.push(name.to_owned());
         }
         Ok(self.path.join(name))
     }
 
-    /// A file in it to be written to at its end.
+    /// Opens a file in the directory for appending.
     pub(crate) fn append(&self, name: &str) -> io::Result<File> {
         match self.make() {
-            // In a batch, its processes may have made it.
+            // The processes of a batch may have made it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made?,
         }
         self.held()?.append(name)
     }
 
-    /// A file in it to be read.
+    /// Opens a file in the directory for reading.
     pub(crate) fn read(&self, name: &str) -> io::Result<File> {
         self.held()?.read(name)
     }
@@ -171,35 +174,38 @@ impl TaskDirectory {
         }
     }
 
-    /// Its task has ended: from now on it is where the results of all tasks are. Whether there is one.
+    /// Moves the directory to the results of all tasks after its task has ended. Returns whether
+    /// there is one.
     pub(crate) fn settle(&self) -> bool {
         if self.is_made() && self.give_up_empty() {
             return false;
         }
         let moved = match self.private() {
-            Some(private) => self.take_from(private),
+            Some(private) => self.move_from(private),
             None => return self.is_made(),
         };
         moved.unwrap_or_else(|error| {
             let path = self.path.display();
-            tracing::warn!("what a test has left is lost, there is no {path}: {error}");
+            tracing::warn!("the output of a test is lost, cannot move it to {path}: {error}");
             false
         })
     }
 
-    /// Gives it up where nothing is in it that anybody would miss.
+    /// Gives the directory up for recycling if nothing was written to it. Returns whether it was
+    /// given up.
     fn give_up_empty(&self) -> bool {
         if self.section.is_reused() {
             return false;
         }
-        let Files { own, others } = std::mem::take(&mut *self.files());
+        let OutputFiles { own, recycled } = std::mem::take(&mut *self.files());
         let looked = self.held().and_then(|held| {
-            let names = [&*own, &*others].concat();
+            let names = [&*own, &*recycled].concat();
             let like = self.private().map_or_else(|| self.section.held(), Ok)?;
             let empty = held.has_only_empty(&names, like)?;
             if !empty {
-                // The other task's are none of this one, unless it has written there itself.
-                for name in &others {
+                // Remove the earlier task's empty files, unless this task has written to them
+                // itself.
+                for name in &recycled {
                     if held.read(name)?.metadata()?.len() == 0 {
                         held.remove(name)?;
                     }
@@ -207,7 +213,7 @@ impl TaskDirectory {
             }
             Ok(empty.then_some(names))
         });
-        // Where it can't be looked into it is kept.
+        // A directory that cannot be read is kept.
         let Some(files) = looked.ok().flatten() else {
             return false;
         };
@@ -217,19 +223,19 @@ impl TaskDirectory {
                     return false;
                 }
             }
-            None => self.section.spares().put(Spare {
+            None => self.section.recycled().put(RecycledDirectory {
                 name: self.name.clone(),
                 files,
             }),
         }
-        let _ = self.gone.set(());
+        let _ = self.given_up.set(());
         true
     }
 
-    fn take_from(&self, private: &Held) -> io::Result<bool> {
+    fn move_from(&self, private: &Held) -> io::Result<bool> {
         let all = self.section.held()?;
         match private.rename(&self.name, all, &self.name) {
-            // It left nothing.
+            // The task never made it.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.is_made() => {
                 return Ok(false);
             }
@@ -240,10 +246,13 @@ impl TaskDirectory {
             return Ok(true);
         }
         all.remove(&self.name)?;
-        Err(io::Error::other("something else was in its place"))
+        Err(io::Error::other(
+            "a file that is not a directory was in its place",
+        ))
     }
 
-    /// Takes set-user-id bits and capabilities from what root's processes have left in it: outside of their sandbox, others could use them.
+    /// Clears set-user-id bits and file capabilities of what root's processes have left in the
+    /// directory: other users could use them outside the sandbox.
     pub(crate) fn disarm(&self) {
         if !geteuid().is_root() {
             return;
@@ -260,13 +269,13 @@ impl TaskDirectory {
         }
     }
 
-    /// It is there, whoever has made it.
+    /// Whether the directory exists, whoever made it.
     pub(crate) fn exists(&self) -> bool {
         let parent = self.parent();
-        self.gone.get().is_none() && parent.is_ok_and(|parent| parent.has_directory(&self.name))
+        self.given_up.get().is_none() && parent.is_ok_and(|parent| parent.has_directory(&self.name))
     }
 
-    /// Removes it, if it was made.
+    /// Removes the directory if the host made it.
     pub(crate) fn remove(&self) {
         if self.is_made()
             && !self.give_up_empty()
@@ -276,9 +285,9 @@ impl TaskDirectory {
         }
     }
 
-    /// Removes it if nothing is in it.
+    /// Removes the directory if it is empty.
     pub(crate) fn remove_empty(&self) {
-        // It fails where there is something, or nothing at all.
+        // Fails where it has entries or is missing, which is fine.
         let _ = std::fs::remove_dir(&self.path);
     }
 }
@@ -317,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_that_leaves_nothing_has_no_directory_in_the_end() {
+    fn task_that_leaves_nothing_has_no_directory_in_the_end() {
         let (_dir, section) = section();
         let silent = [("stdout", ""), ("stderr", "")];
         assert!(!ended(&section, "1", &silent).settle());
@@ -339,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn log_of_a_test_is_there_when_its_directory_is_made_or_used_again() {
+    fn test_directory_has_a_log_when_it_is_made_or_recycled() {
         let (_dir, section) = section();
         for name in ["1", "2"] {
             let test = ended(&section, name, &[("stdout", "")]);
@@ -355,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_not_started_finds_its_own_again() {
+    fn requeued_task_gets_its_own_directory_again() {
         let (_dir, section) = section();
         for name in ["1", "2", "1"] {
             ended(&section, name, &[("stdout", "")]).remove();
@@ -364,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_task_has_done_there_is_lost_or_anothers() {
+    fn directory_that_a_task_has_changed_is_kept() {
         let (_dir, section) = section();
         let kept: [fn(&Path); 5] = [
             |path| fs::write(path.join("marker"), "").unwrap(),
@@ -384,14 +393,14 @@ mod tests {
     }
 
     #[test]
-    fn files_of_another_task_are_not_found_by_the_next() {
+    fn recycled_directory_has_no_files_of_the_earlier_task() {
         let (_dir, section) = section();
         let both = [("stdout", ""), ("stderr", "")];
         assert!(!ended(&section, "1", &both).settle());
         assert!(ended(&section, "2", &[("stdout", "x")]).settle());
         assert!(!section.path().join("2/stderr").exists());
         assert!(!ended(&section, "3", &both).settle());
-        // Its program writes there without having been told to.
+        // This task's program writes to the file without having been asked to.
         let sly = ended(&section, "4", &[("stdout", "x")]);
         fs::write(sly.path().join("stderr"), "own").unwrap();
         assert!(sly.settle());

@@ -1,5 +1,5 @@
-//! The task as its runner may touch it: its directory, its environment, its messages. Also the slot that it runs in, and what is
-//! told of it to the dispatcher. It must not know how a task is run to its end.
+//! Owns what a plugin reaches of its task or requirement while it runs: directory, environment,
+//! messages, whiteboard and log. Does not know how a task is executed or ended.
 
 use std::fs::File;
 use std::future::Future;
@@ -21,11 +21,11 @@ use persea_spawner::{
     Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError, Spawner,
 };
 
-/// One place in which a task can run at a time.
+/// A unit of parallelism: runs one task at a time, in its own environment.
 pub(crate) struct Slot {
     pub(crate) index: usize,
     environment: Mutex<Option<(Environment, EnvironmentState)>>,
-    /// Held while one is opened: there is to be only one.
+    /// Held while an environment is opened, so that a slot never opens two.
     opening: tokio::sync::Mutex<()>,
 }
 
@@ -44,14 +44,14 @@ impl Slot {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its environment, where it has one that lives.
+    /// The slot's environment, if it has one that is alive.
     pub(crate) fn environment(&self) -> Option<Environment> {
         let mut held = self.held();
         held.take_if(|(environment, _)| !environment.is_alive());
         held.as_ref().map(|(environment, _)| environment.clone())
     }
 
-    /// Its environment in this state, opened where there is none, or brought back to it where it is in another one.
+    /// Returns an environment in the given state: the slot's own, or a new one that replaces it.
     pub(crate) async fn open(
         &self,
         spawner: &dyn Spawner,
@@ -71,54 +71,55 @@ impl Slot {
         Ok(environment)
     }
 
-    /// Gives up an environment; another one is opened for the next task.
+    /// Drops an environment, so that the next task opens another one.
     pub(crate) fn give_up(&self, environment: &Environment) {
         self.held().take_if(|(held, _)| held.is_same(environment));
     }
 
-    /// Takes the environment away, as for closing it.
+    /// Removes the environment from the slot, for example to close it.
     pub(crate) fn take(&self) -> Option<Environment> {
         self.held().take().map(|(environment, _)| environment)
     }
 }
 
-/// What executors tell the dispatcher.
-pub(crate) enum Message {
-    /// The helper has started the queued process of a task.
+/// The messages of executors to the dispatcher.
+pub(crate) enum ExecutorMessage {
+    /// The process of a queued task has started.
     Started { task: usize, slot: usize },
-    /// A line about progress.
+    /// A progress message of the task.
     Progress {
         task: usize,
         slot: usize,
         text: String,
     },
-    /// The helper has returned the queued process of a task unstarted: the task goes back into the
-    /// dispatcher's queue, as if it had never been assigned.
+    /// The helper has returned the queued process of a task unstarted: the dispatcher requeues the
+    /// task.
     Returned {
         task: usize,
         slot: usize,
-        /// The helper died before the start.
+        /// Whether the helper died.
         helper_died: bool,
     },
     /// The task has ended, and its slot is free.
-    Finished(Box<Finished>),
-    /// The batch in this slot wants another task; it's over when there is none for it.
-    More {
+    Finished(Box<FinishedTask>),
+    /// The batch in this slot is ready for its next task; it ends when `give` is dropped.
+    BatchReady {
         slot: usize,
         give: oneshot::Sender<(usize, Assignment)>,
     },
     /// The batch in this slot is over.
-    Over { slot: usize },
-    /// A requirement is not there, and is about to be brought about: when that is written down, `go` is told.
-    Absent {
+    BatchEnded { slot: usize },
+    /// A requirement is absent and about to be fulfilled. The executor waits for `proceed`, which
+    /// is sent once the journal has the event.
+    RequirementAbsent {
         step: usize,
-        go: oneshot::Sender<()>,
+        proceed: oneshot::Sender<()>,
     },
-    /// A requirement has been seen to.
-    Prepared(Box<Prepared>),
-    /// A requirement has been released, or could not be: then why.
-    Released {
-        /// The node of the graph for which that was done, where it was done for one.
+    /// A requirement has been checked, and fulfilled where it was absent.
+    RequirementPrepared(Box<PreparedRequirement>),
+    /// A requirement has been released, or could not be for the reason in `failed`.
+    RequirementReleased {
+        /// The node of the graph that the release belongs to; none at the end of the job.
         node: Option<usize>,
         step: usize,
         slot: usize,
@@ -127,37 +128,37 @@ pub(crate) enum Message {
     },
 }
 
-/// How it went with a requirement.
+/// The result of fulfilling a requirement.
 #[derive(Debug)]
-pub(crate) struct Prepared {
-    /// Its node in the graph.
+pub(crate) struct PreparedRequirement {
+    /// The requirement's node in the graph.
     pub(crate) node: usize,
     pub(crate) step: usize,
     pub(crate) slot: usize,
-    pub(crate) met: Met,
+    pub(crate) fulfilment: Fulfilment,
     pub(crate) elapsed: Duration,
 }
 
-/// Whether a requirement is met.
+/// How a requirement was fulfilled, or that it was not.
 #[derive(Debug)]
-pub(crate) enum Met {
-    /// It was there.
+pub(crate) enum Fulfilment {
+    /// It was present before.
     Present,
-    /// It was brought about, and this is what it takes to undo that.
+    /// It was fulfilled; the attributes are what its release needs.
     Fulfilled(Attributes),
-    /// It was brought about, and the environment in which it's there has been kept by the requirement's id.
-    Kept(Attributes),
-    /// It is not met, and why.
+    /// It was fulfilled, and its environment was kept as a snapshot under the requirement's id.
+    Snapshot(Attributes),
+    /// It is not fulfilled.
     Failed {
         reason: String,
-        /// It was being brought about, and nobody knows how far that came.
+        /// Its resolver was cut off while it changed something, and how much is unknown.
         unknown: bool,
     },
 }
 
-/// How a task went.
+/// The result of a task, with its measurements.
 #[derive(Debug)]
-pub(crate) struct Finished {
+pub(crate) struct FinishedTask {
     pub(crate) task: usize,
     pub(crate) slot: usize,
     pub(crate) outcome: Outcome,
@@ -166,40 +167,40 @@ pub(crate) struct Finished {
     pub(crate) elapsed: Duration,
     pub(crate) left_behind: usize,
     pub(crate) whiteboard: Option<String>,
-    /// The running time of a queued process, as measured by the helper.
+    /// The run time of a queued task's process, as its helper measured it.
     pub(crate) took: Option<Duration>,
-    /// It has a directory.
     pub(crate) has_directory: bool,
 }
 
-/// Where a task was given, and to whom it is told how it goes.
+/// The slot and environment of a task, and the channel to the dispatcher.
 pub(crate) struct Assignment {
     pub(crate) slot: Arc<Slot>,
     /// The position in the slot's pipeline, for a task that is one process. Any other task has the
-    /// slot for itself, and has started.
+    /// slot exclusively and starts at once.
     pub(crate) position: Option<PipelinePosition>,
-    /// Whether the task is requeued if the helper dies before its process has started.
+    /// Whether the task is requeued, rather than failed, when the helper dies before its process
+    /// starts.
     pub(crate) can_requeue: bool,
-    /// What its environment is to be like.
+    /// The state in which the task needs its environment.
     pub(crate) state: EnvironmentState,
-    /// The environment is of no use to others after it.
-    pub(crate) spoils: bool,
-    /// What others have for it: where a requirement is, which instance of a resource it has.
+    /// The task leaves the environment dirty: it is not reused.
+    pub(crate) leaves_dirty: bool,
+    /// Variables for the task from its requirements and leases.
     pub(crate) variables: Vec<(String, String)>,
-    pub(crate) messages: mpsc::UnboundedSender<Message>,
+    pub(crate) messages: mpsc::UnboundedSender<ExecutorMessage>,
 }
 
-/// When a task has started.
-pub(crate) struct Beginning {
+/// The start of a task, reported to the dispatcher when it happens.
+pub(crate) struct TaskStart {
     task: usize,
     slot: usize,
     shared: Arc<Shared>,
-    messages: mpsc::UnboundedSender<Message>,
+    messages: mpsc::UnboundedSender<ExecutorMessage>,
     /// In nanoseconds of Unix time, and by the job's clock.
     at: OnceLock<(u64, Duration)>,
 }
 
-impl Beginning {
+impl TaskStart {
     pub(crate) fn get(&self) -> Option<(u64, Duration)> {
         self.at.get().copied()
     }
@@ -209,22 +210,22 @@ impl Beginning {
     }
 }
 
-/// The log of a task for who looks for faults.
+/// The debug log of a task.
 #[derive(Default)]
 enum DebugLog {
     #[default]
     Closed,
     Open(File),
-    /// It can't be written to, which was said.
+    /// It cannot be written to; a warning has been logged.
     Lost,
 }
 
-/// The task as its runner may touch it.
-pub(crate) struct Host {
+/// What a plugin reaches of the task or requirement that it runs.
+pub(crate) struct TaskSession {
     pub(crate) shared: Arc<Shared>,
     pub(crate) slot: Arc<Slot>,
     pub(crate) directory: TaskDirectory,
-    pub(crate) beginning: Arc<Beginning>,
+    pub(crate) start: Arc<TaskStart>,
     task: usize,
     /// None once the environment is open: the position is then in `queued_process`.
     position: Mutex<Option<PipelinePosition>>,
@@ -234,12 +235,12 @@ pub(crate) struct Host {
     queued_process: OnceLock<QueuedProcess>,
     whiteboard: Mutex<String>,
     debug_log: Mutex<DebugLog>,
-    /// What was said before the start: it's told only when there was one.
+    /// Progress messages before the start. They are dropped if the task never starts.
     early: Mutex<Vec<String>>,
-    messages: mpsc::UnboundedSender<Message>,
+    messages: mpsc::UnboundedSender<ExecutorMessage>,
 }
 
-impl Host {
+impl TaskSession {
     pub(crate) fn new(
         shared: Arc<Shared>,
         index: usize,
@@ -250,11 +251,11 @@ impl Host {
             can_requeue,
             state,
             messages,
-            spoils: _,
+            leaves_dirty: _,
             variables: _,
         }: Assignment,
     ) -> Self {
-        let beginning = Beginning {
+        let start = TaskStart {
             task: index,
             slot: slot.index,
             shared: Arc::clone(&shared),
@@ -262,13 +263,13 @@ impl Host {
             at: OnceLock::new(),
         };
         if position.is_none() {
-            beginning.now();
+            start.now();
         }
         Self {
             directory,
             shared,
             slot,
-            beginning: Arc::new(beginning),
+            start: Arc::new(start),
             task: index,
             position: Mutex::new(position),
             can_requeue,
@@ -282,7 +283,7 @@ impl Host {
         }
     }
 
-    /// Its environment, where it has asked for one.
+    /// The environment, if the plugin has asked for one.
     pub(crate) fn opened(&self) -> Option<&Environment> {
         self.environment.get()
     }
@@ -296,13 +297,13 @@ impl Host {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(position) = position {
-            let beginning = Arc::clone(&self.beginning);
+            let start = Arc::clone(&self.start);
             let process =
                 QueuedProcess::new(environment.clone(), position, self.can_requeue, move || {
-                    beginning.now();
-                    let _ = beginning.messages.send(Message::Started {
-                        task: beginning.task,
-                        slot: beginning.slot,
+                    start.now();
+                    let _ = start.messages.send(ExecutorMessage::Started {
+                        task: start.task,
+                        slot: start.slot,
                     });
                 });
             let _ = self.queued_process.set(process);
@@ -310,11 +311,11 @@ impl Host {
         Ok(environment)
     }
 
-    /// Tells what was said before the start.
-    pub(crate) fn tell_early(&self) {
+    /// Sends the progress messages that were kept before the start.
+    pub(crate) fn report_early(&self) {
         let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
         for text in early.drain(..) {
-            let _ = self.messages.send(Message::Progress {
+            let _ = self.messages.send(ExecutorMessage::Progress {
                 task: self.task,
                 slot: self.slot.index,
                 text,
@@ -322,17 +323,17 @@ impl Host {
         }
     }
 
-    /// Puts into its log that it has left so many processes, if it has.
+    /// Logs the number of processes that were left behind, if any were.
     pub(crate) fn log_left_behind(&self, count: usize) {
         if count > 0 {
             self.log(
                 LogLevel::Warn,
-                &format!("{count} processes were left behind and have been ended"),
+                &format!("{count} processes were left running and have been killed"),
             );
         }
     }
 
-    /// What has been written on the whiteboard.
+    /// Takes the text of the whiteboard; none if it is empty.
     pub(crate) fn take_whiteboard(&self) -> Option<String> {
         let mut whiteboard = self
             .whiteboard
@@ -341,7 +342,7 @@ impl Host {
         Some(std::mem::take(&mut *whiteboard)).filter(|text| !text.is_empty())
     }
 
-    /// What a plugin is told of where it acts.
+    /// The paths that a plugin receives for its call.
     pub(crate) fn surroundings(&self) -> Attributes {
         let mut more = Attributes::new();
         let text = |path: &Path| path.to_string_lossy().into_owned().into();
@@ -355,7 +356,7 @@ impl Host {
     }
 }
 
-impl TaskHost for Host {
+impl TaskHost for TaskSession {
     fn environment(
         &self,
     ) -> Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + '_>> {
@@ -384,13 +385,13 @@ impl TaskHost for Host {
     }
 
     fn progress(&self, message: String) {
-        if self.beginning.get().is_none() {
+        if self.start.get().is_none() {
             let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
             early.push(message);
             return;
         }
-        self.tell_early();
-        let _ = self.messages.send(Message::Progress {
+        self.report_early();
+        let _ = self.messages.send(ExecutorMessage::Progress {
             task: self.task,
             slot: self.slot.index,
             text: message,
@@ -423,7 +424,7 @@ impl TaskHost for Host {
     }
 }
 
-impl Host {
+impl TaskSession {
     fn log_is_lost(&self, error: &io::Error) -> DebugLog {
         let directory = self.directory.path().display();
         tracing::warn!("cannot write to the debug.log in {directory}: {error}");

@@ -2,8 +2,8 @@
 
 use persea_model::{Attribute, Runnable};
 
-/// The identifier of a runnable by a format such as `{uri}` or `{args[0]}`, with the fields of Avocado's
-/// `runner.identifier_format`. A field that the runnable lacks is left empty.
+/// Returns the identifier of a runnable in a format such as `{uri}` or `{args[0]}`, with the fields
+/// of Avocado's `runner.identifier_format`. A field that the runnable lacks is empty.
 pub(crate) fn identifier(format: &str, runnable: &Runnable) -> String {
     let uri = runnable.uri.as_deref().unwrap_or(&runnable.kind);
     if format == "{uri}" {
@@ -68,7 +68,8 @@ mod tests {
     #[test]
     fn identifiers_follow_the_format() {
         let runnable: Runnable = serde_json::from_value(serde_json::json!({
-            "kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "true"], "kwargs": {"FOO": "bar", "N": 3},
+            "kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "true"],
+            "kwargs": {"FOO": "bar", "N": 3},
         }))
         .unwrap();
         for (format, name) in [
@@ -84,7 +85,7 @@ mod tests {
         ] {
             assert_eq!(identifier(format, &runnable), name, "{format}");
         }
-        // One without a uri is called by its kind.
+        // A runnable without a uri has its kind in the uri's place.
         let runnable: Runnable =
             serde_json::from_value(serde_json::json!({"kind": "noop"})).unwrap();
         assert_eq!(identifier("{uri}", &runnable), "noop");

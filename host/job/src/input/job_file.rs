@@ -1,5 +1,6 @@
-//! The job file: a job's suites with their references, tasks, requirements, variants, and what they wait for. Made into runnables that
-//! say all that themselves, so that nothing after this need know of it. The format: TOML 1.0; see the book's page on job files.
+//! Owns the job file: a job's suites with their references, tasks, requirements, variants and
+//! dependencies. Turns them into runnables that carry all of that, so that nothing after this needs
+//! the file. The format is TOML 1.0; the book has a page on job files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,21 +21,21 @@ use serde::Deserialize;
 /// What is wrong with a job file.
 #[derive(Debug, thiserror::Error)]
 pub enum JobFileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("cannot read the job file {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It belongs to another user.
+    /// The file belongs to another user.
     #[error("{0}")]
     Foreign(Box<Foreign>),
-    /// It is no TOML, or not of this shape.
+    /// The file is not TOML, or does not have the format of a job file.
     #[error(transparent)]
     Syntax(#[from] ConfigError),
-    /// A suite makes no sense.
+    /// A suite is invalid.
     #[error("{}: suite `{suite}`: {message}", path.display())]
     Suite {
         /// The file.
@@ -44,7 +45,7 @@ pub enum JobFileError {
         /// What is wrong.
         message: String,
     },
-    /// The variants of a suite's tests cannot be had.
+    /// The variants of a suite's tests cannot be made.
     #[error("{}: suite `{suite}`: {}", path.display(), printable(&error.to_string()))]
     Variants {
         /// The file.
@@ -54,8 +55,12 @@ pub enum JobFileError {
         /// What is wrong.
         error: Box<VariantsError>,
     },
-    /// The tests of a suite take too much memory.
-    #[error("{}: the tests of suite `{suite}` reach {reached}; or give the suite fewer variants, or requirements to fewer tests", path.display())]
+    /// The tests of a suite need too much memory.
+    #[error(
+        "{}: the tests of suite `{suite}` reach {reached}; or give the suite fewer variants, or \
+         requirements to fewer tests",
+        path.display()
+    )]
     TooMuch {
         /// The file.
         path: PathBuf,
@@ -64,8 +69,12 @@ pub enum JobFileError {
         /// The limit.
         reached: ReachedLimit,
     },
-    /// There is nothing to run.
-    #[error("{}: no suites; a job file has at least one `[[suite]]` with `references` or `[[suite.task]]`", path.display())]
+    /// The file has no suites.
+    #[error(
+        "{}: no suites; a job file has at least one `[[suite]]` with `references` or \
+         `[[suite.task]]`",
+        path.display()
+    )]
     Empty {
         /// The file.
         path: PathBuf,
@@ -84,7 +93,7 @@ pub struct JobFile {
 struct Content {
     #[serde(default)]
     settings: Settings,
-    /// Of every task.
+    /// The requirements of every task.
     #[serde(default)]
     requirements: Vec<Need>,
     #[serde(default, rename = "suite")]
@@ -103,7 +112,7 @@ struct Suite {
     requirements: Vec<Need>,
     setup: Option<String>,
     teardown: Option<String>,
-    /// The names of the variables that the setup gives to the tests.
+    /// The names of the variables that the setup sets for the tests.
     #[serde(default)]
     exports: Vec<String>,
     variants: Option<Variants>,
@@ -111,7 +120,7 @@ struct Suite {
     conditions: Conditions,
 }
 
-/// When, and for how long, the tasks of a suite may run, or one of them.
+/// Dependencies, claims and timeout of a task, or of all tasks of a suite.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Conditions {
     #[serde(default)]
@@ -125,7 +134,7 @@ struct Conditions {
     timeout: Option<Attribute>,
 }
 
-/// A requirement, written as Avocado writes a dependency.
+/// A requirement, in the format of Avocado's dependencies.
 #[derive(Clone, Debug, Deserialize)]
 struct Need {
     #[serde(rename = "type")]
@@ -137,7 +146,8 @@ struct Need {
     kwargs: Attributes,
 }
 
-/// A runnable, written as in a recipe, but with its requirements, tags and variables beside its keyword arguments.
+/// A runnable in the format of a recipe, but with requirements, tags and variables beside its
+/// keyword arguments.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Task {
@@ -161,10 +171,11 @@ struct Task {
 }
 
 impl JobFile {
-    /// Reads and checks a file.
+    /// Reads and checks a job file.
     ///
     /// # Errors
-    /// It cannot be read, belongs to another user, is no TOML (with line and column), or says what makes no sense.
+    /// The file cannot be read, belongs to another user, is not TOML (with line and column), or is
+    /// invalid.
     pub fn read(path: &Path, safe: &SafeDirectories) -> Result<Self, JobFileError> {
         let failed = |source| JobFileError::Read {
             path: path.to_path_buf(),
@@ -200,15 +211,16 @@ impl JobFile {
         })
     }
 
-    /// Gives its settings to the configuration.
+    /// Adds the file's settings to the configuration.
     pub fn configure(&self, config: &mut Config) {
         config.take(&self.path, self.content.settings.clone());
     }
 
-    /// Resolves the references of all suites, and makes runnables of that and of the tasks in the file, in their variants.
+    /// Resolves the references of all suites, and turns them and the file's tasks into runnables,
+    /// in their variants.
     ///
     /// # Errors
-    /// A plugin that is to make variants is not there, fails, or answers with what makes no sense.
+    /// A varianter plugin is missing, fails, or returns invalid variants.
     pub async fn resolve(
         &self,
         catalog: &Arc<Catalog>,
@@ -280,14 +292,14 @@ impl JobFile {
         Ok(all)
     }
 
-    /// What every task of a suite requires.
+    /// The requirements that all tasks of a suite share.
     fn requirements_of(&self, suite: &Suite) -> Vec<Requirement> {
         let shared = self.content.requirements.iter().chain(&suite.requirements);
         let shared = shared.map(Need::requirement);
         shared.chain(suite.setup()).collect()
     }
 
-    /// A runnable with what its suite adds to it.
+    /// Adds to a runnable what its suite specifies.
     fn in_suite(&self, suite: &Suite, mut runnable: Runnable) -> Runnable {
         let mut requirements = self.requirements_of(suite);
         requirements.append(&mut runnable.requirements);
@@ -323,7 +335,7 @@ impl Suite {
         self.variants.as_ref().map_or(Ok(()), Variants::check)
     }
 
-    /// What sets it up and tears it down, as a requirement of all its tasks.
+    /// The suite's setup and teardown, as a requirement of all its tasks.
     fn setup(&self) -> Option<Requirement> {
         let mut kwargs = Attributes::new();
         let label = format!("setup of suite {}", self.name);
@@ -345,7 +357,7 @@ impl Suite {
 }
 
 impl Conditions {
-    /// Adds to what a task says itself; where only one can be said, the task's own counts.
+    /// Adds the conditions to a task's own; where only one value is possible, the task's wins.
     fn add_to(&self, more: &mut Attributes) {
         let lists = [
             ("needs", &self.needs),
@@ -353,7 +365,7 @@ impl Conditions {
             ("mutexes", &self.mutexes),
         ];
         for (key, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
-            // What is no list is refused where it is read.
+            // A value that is not a list is rejected where it is used.
             let own = more.get(key).map_or(Some(Vec::new()), Attribute::items);
             if let Some(mut own) = own {
                 own.extend(names.iter().cloned().map(Attribute::from));
@@ -388,7 +400,7 @@ impl Need {
 }
 
 impl Task {
-    /// What a runnable has as its open data.
+    /// The runnable's `more`.
     fn more(&self) -> Attributes {
         let mut more = Attributes::new();
         self.conditions.add_to(&mut more);
@@ -398,7 +410,7 @@ impl Task {
         more
     }
 
-    /// What people know it by.
+    /// The task's name for people.
     fn label(&self) -> &str {
         let name = self.identifier.as_ref().or(self.uri.as_ref());
         name.unwrap_or(&self.kind)

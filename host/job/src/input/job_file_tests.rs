@@ -11,15 +11,15 @@ fn read(text: &str) -> Result<JobFile, JobFileError> {
     JobFile::read(&path, &safe)
 }
 
-/// Names that TOML and job files take as they are.
+/// Names that TOML and job files accept unquoted.
 const NAME: &str = "[a-z][a-z0-9_]{0,5}";
 
-/// Any text as TOML writes it.
+/// A text as TOML writes it.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// What is wrong with a text, by its line and column.
+/// The line and column of a text's mistake.
 fn place(text: &str) -> Option<(usize, usize)> {
     match read(text) {
         Err(JobFileError::Syntax(ConfigError::Syntax { line, column, .. })) => Some((line, column)),
@@ -28,26 +28,27 @@ fn place(text: &str) -> Option<(usize, usize)> {
 }
 
 #[test]
-fn the_books_job_is_one() {
+fn example_of_the_book_is_a_valid_job_file() {
     read(include_str!("../../../../docs/examples/suites/job.toml")).unwrap();
 }
 
 #[test]
-fn a_mistake_has_its_place_in_characters() {
+fn mistake_is_located_by_line_and_character() {
     let start = "[[suite]]\nname = \"ä\"\n";
     assert_eq!(
         place(&format!("{start}references = [\"ä\", 1]")),
         Some((3, 20))
     );
-    // Of a name that is not known the suite is told, with the name in the message.
+    // For an unknown key the place is the suite's; the message has the key.
     assert_eq!(place(&format!("\n{start}reference = []")), Some((2, 1)));
     assert_eq!(place("[[suite]"), Some((1, 9)));
 }
 
-/// A line of a job file that fits somewhere, or nearly.
+/// A valid or nearly valid line of a job file.
 fn line() -> impl Strategy<Value = String> {
     let key = prop_oneof![
-        "name|references|setup|exports|needs|resources|timeout|variants(\\.axes)?\\.[ab]|kind|uri|kwargs\\.a|settings\\.a",
+        "name|references|setup|exports|needs|resources|timeout|variants(\\.axes)?\\.[ab]|kind|uri|\
+         kwargs\\.a|settings\\.a",
         NAME,
     ];
     let value = prop_oneof![
@@ -70,7 +71,9 @@ fn line() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn a_mistake_is_at_a_place_that_is_there(lines in prop::collection::vec(line(), 0..12), end in "\r?\n") {
+    fn location_of_a_mistake_is_inside_the_file(
+        lines in prop::collection::vec(line(), 0..12), end in "\r?\n",
+    ) {
         let text = lines.join(&end);
         if let Some((line, column)) = place(&text) {
             let found: Vec<&str> = text.split('\n').collect();
@@ -80,15 +83,16 @@ proptest! {
         }
     }
 
-    /// What a job file says of a task is what its runnable has, beside what it has from its suite.
+    /// A task's runnable has exactly what the job file says of the task and its suite.
     #[test]
-    fn a_task_is_what_the_file_says(
+    fn runnable_of_a_task_has_what_the_file_says(
         kind in NAME, uri in any::<String>(), arg in any::<String>(), variable in any::<String>(),
         own in prop::collection::vec(NAME, 0..3), suites in prop::collection::vec(NAME, 1..3),
     ) {
         let list = |names: &[String]| toml::Value::from(names.to_vec()).to_string();
         let text = format!(
-            "[[suite]]\nname = \"s\"\nneeds = {}\n[[suite.task]]\nkind = \"{kind}\"\nuri = {}\nargs = [{}]\nneeds = {}\nenv = {{A = {}}}\n",
+            "[[suite]]\nname = \"s\"\nneeds = {}\n[[suite.task]]\nkind = \"{kind}\"\nuri = {}\n\
+             args = [{}]\nneeds = {}\nenv = {{A = {}}}\n",
             list(&suites), quoted(&uri), quoted(&arg), list(&own), quoted(&variable),
         );
         let job = read(&text).unwrap();
@@ -98,7 +102,8 @@ proptest! {
         prop_assert_eq!(runnable.uri, Some(uri));
         prop_assert_eq!(runnable.args, [arg]);
         prop_assert_eq!(runnable.env, [("A".to_owned(), Some(variable))]);
-        prop_assert_eq!(runnable.more.get("needs").unwrap(), &Attribute::from([own, suites].concat()));
+        let needs = Attribute::from([own, suites].concat());
+        prop_assert_eq!(runnable.more.get("needs").unwrap(), &needs);
         prop_assert_eq!(runnable.more.get("suite").unwrap(), "s");
     }
 }

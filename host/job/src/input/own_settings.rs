@@ -1,5 +1,5 @@
-//! Settings that a runnable has of its own, in its open data: `timeout`, and those of its `config`. Owns which there may be and which of two
-//! counts. Does not know about who gave them: a recipe, a job file or a resolver.
+//! Owns the settings of a single runnable: `timeout` and those in `config`, which are allowed, and
+//! which value wins. Does not know whether a recipe, a job file or a resolver set them.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,27 +9,27 @@ use persea_config::{Config, Origin, Shape, duration, is_known};
 use persea_model::{Attribute, Attributes};
 use persea_plugin::Plugin;
 
-/// The runnable's own time-out, which comes before its `config`.
+/// The key of a runnable's timeout, which wins over its `config`.
 const TIMEOUT: &str = "timeout";
 
-/// The settings that a runnable has of its own, by their names.
+/// The key of a runnable's settings, by name.
 const CONFIG: &str = "config";
 
-/// The setting for the longest time of a task.
+/// The setting for the timeout of a task.
 const RUNNING: &str = settings::TASK_TIMEOUT_RUNNING.name();
 
-/// The setting for a task's name.
+/// The setting for the format of a task's name.
 const IDENTIFIER: &str = settings::RUNNER_IDENTIFIER_FORMAT.name();
 
-/// The host's settings that a runnable can have.
+/// The host's settings that a runnable may set.
 const ALLOWED: [(&str, Shape); 2] = [(RUNNING, Shape::Duration), (IDENTIFIER, Shape::Text)];
 
-/// How long tasks may run, as the settings of the job say.
+/// The timeouts of tasks, as the job's settings give them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TaskTimes {
-    /// For tasks that set none themselves.
+    /// The timeout of tasks that set none.
     default: Option<Duration>,
-    /// The most that any task gets, whatever it sets: the time that the command line gives.
+    /// The longest timeout of any task, whatever it sets: that of the command line.
     most: Option<Duration>,
 }
 
@@ -43,7 +43,7 @@ impl TaskTimes {
         }
     }
 
-    /// The longest that a task with this open data may run; none for no limit.
+    /// The timeout of a task with this `more`; none for no limit.
     pub(crate) fn of(&self, more: &Attributes) -> Option<Duration> {
         let wanted = timeout(more).or(self.default);
         match (wanted, self.most) {
@@ -53,7 +53,7 @@ impl TaskTimes {
     }
 }
 
-/// The time-out of a runnable's own. 0 is none: that of the job counts.
+/// The timeout that a runnable sets. 0 means the job's.
 fn timeout(more: &Attributes) -> Option<Duration> {
     let own = more.get(TIMEOUT).map(Attribute::to_scalar);
     let own = own.unwrap_or_else(|| configured(more, RUNNING)?.to_scalar());
@@ -64,17 +64,17 @@ fn configured(more: &Attributes, name: &str) -> Option<Attribute> {
     more.get(CONFIG)?.member(name)
 }
 
-/// Whether a runnable has a time-out of its own, in one form or the other.
+/// Whether a runnable sets a timeout, in either form.
 pub(crate) fn has_timeout(more: &Attributes) -> bool {
     more.contains_key(TIMEOUT) || configured(more, RUNNING).is_some()
 }
 
-/// How a runnable wants to be named, in place of the job's `runner.identifier_format`.
+/// The runnable's own format for its name, instead of the job's `runner.identifier_format`.
 pub(crate) fn identifier_format(more: &Attributes) -> Option<String> {
     configured(more, IDENTIFIER)?.into_text()
 }
 
-/// The settings for a task: those of the job, and over them those of its own that its runner declares.
+/// The settings of a task: the job's, overridden by the task's own that its runner declares.
 pub(crate) fn settings<'a>(
     more: &Attributes,
     job: &'a Attributes,
@@ -92,10 +92,10 @@ pub(crate) fn settings<'a>(
     Cow::Owned(settings)
 }
 
-/// Checks the settings of a runnable's own, as far as that needs no runner.
+/// Checks a runnable's settings, as far as no runner is needed for it.
 ///
 /// # Errors
-/// A value is of the wrong shape, or a setting of the host cannot be set for one task.
+/// A value has the wrong type, or a host setting cannot be set for one task.
 pub(crate) fn check(more: &Attributes) -> Result<(), String> {
     if let Some(timeout) = more.get(TIMEOUT).filter(|it| !it.is_null()) {
         fits(TIMEOUT, Shape::Duration, timeout)?;
@@ -111,7 +111,8 @@ pub(crate) fn check(more: &Attributes) -> Result<(), String> {
             Some((_, shape)) => fits(name, *shape, value)?,
             None if is_known(name) => {
                 return Err(format!(
-                    "`{CONFIG}`: the setting `{name}` is one for the whole job: set it with `--set '{name}={value}'`, or in persea.toml"
+                    "`{CONFIG}`: the setting `{name}` is one for the whole job: set it with \
+                     `--set '{name}={value}'`, or in persea.toml"
                 ));
             }
             None => {}
@@ -131,7 +132,7 @@ fn fits(name: &str, shape: Shape, value: &Attribute) -> Result<(), String> {
     }
 }
 
-/// The settings of a runnable's own that neither the host nor its runner knows.
+/// The runnable's settings that neither the host nor its runner knows.
 pub(crate) fn unknown(more: &Attributes, runner: &Plugin) -> impl Iterator<Item = String> {
     let own = more.get(CONFIG).and_then(Attribute::members);
     let names = own.into_iter().flatten().map(|(name, _)| name);
@@ -222,7 +223,8 @@ mod tests {
         for own in [
             "{}",
             r#"{"timeout": null, "config": null}"#,
-            r#"{"timeout": "5m", "config": {"task.timeout.running": 1.5, "runner.identifier_format": "{uri}", "x": 1}}"#,
+            r#"{"timeout": "5m", "config":
+                {"task.timeout.running": 1.5, "runner.identifier_format": "{uri}", "x": 1}}"#,
         ] {
             assert_eq!(check(&more(own)), Ok(()));
         }

@@ -1,8 +1,9 @@
-//! Whose act a task is: *what runs because a plugin said so counts as that plugin's own act.* Owns what follows from that before a task is run.
-//! It must not know how a plugin came to say it.
+//! Owns the provenance of tasks: a task may do no more than the plugins that produced it. It is
+//! checked before the task runs. Does not know how a plugin produced it.
 //!
-//! A plugin that is not the host's own says what runs by a runnable that it makes, a parameter, or a variable. Such a task starts processes
-//! only where the plugin itself might. Variables are those of requirement resolvers: see `requirements`.
+//! A third-party plugin influences what runs by a runnable that it returns, a parameter or a
+//! variable. Such a task starts processes only where the plugin itself may. Variables come from
+//! requirement resolvers: see `requirements`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,64 +14,64 @@ use persea_model::Runnable;
 use persea_plugin::{Catalog, Plugin, World};
 use persea_spawner::descriptor;
 
-/// The plugins that have made runnables, as a resolver or a varianter, and are not the host's own.
+/// The third-party plugins that produced runnables, as a resolver or a varianter.
 #[derive(Clone, Default)]
 pub struct Makers {
     plugins: Vec<Arc<Plugin>>,
-    /// So many of the requirements of each, the first, are others'.
+    /// The number of leading requirements of each runnable that these plugins did not add.
     others: usize,
 }
 
-/// What the tasks of some makers may not do in a job, and why.
+/// What tasks of some provenance may not do in a job, with the reasons.
 pub(crate) struct Hold {
-    /// To start processes.
+    /// Why they may not start processes.
     runs: Option<String>,
-    /// To require what starts processes.
+    /// Why they may not require something whose resolver starts processes.
     requires: Option<String>,
-    /// To require what takes the network.
+    /// Why they may not require something whose resolver uses the network.
     network: Option<String>,
     others: usize,
 }
 
-/// Whether the environments of a job have no network of their own accord.
+/// Whether the environments of a job have no network by default.
 pub(crate) fn is_offline(config: &Config) -> bool {
     let spawner = descriptor(config.get(settings::RUN_SPAWNER));
     !(spawner.has_network)(config)
 }
 
 impl Makers {
-    /// This one alone.
+    /// The provenance of one plugin.
     pub(crate) fn only(plugin: &Arc<Plugin>) -> Self {
         let mut makers = Self::default();
         makers.add(plugin);
         makers
     }
 
-    /// This one too.
+    /// Adds a plugin, unless it is built in.
     pub(crate) fn add(&mut self, plugin: &Arc<Plugin>) {
         if !plugin.is_built_in() {
             self.plugins.push(Arc::clone(plugin));
         }
     }
 
-    /// By what they are known, all together; none where only the host's own have a part in it.
+    /// The digests of the plugins; none if there are none.
     pub(crate) fn digests(&self) -> Option<Arc<str>> {
         let all: Vec<&str> = self.plugins.iter().filter_map(|it| it.owner()).collect();
         (!all.is_empty()).then(|| all.join(" ").into())
     }
 
-    /// Others have put so many requirements before those that the makers know of.
+    /// Sets the number of leading requirements that these plugins did not add.
     pub(crate) fn others(&mut self, count: usize) {
         self.others = count;
     }
 
-    /// What keeps their tasks from something; none where nothing does, as where the host's own have made them.
+    /// The restrictions of tasks of this provenance; none if nothing is restricted.
     pub(crate) fn hold(&self, config: &Config) -> Option<Arc<Hold>> {
         if self.plugins.is_empty() {
             return None;
         }
         let spawner = config.get(settings::RUN_SPAWNER).name();
-        // Parameters reach the task only, and nothing that it requires.
+        // Parameters of a varianter reach the task only, not what it requires.
         let resolvers = || self.plugins.iter().filter(|it| it.world == World::Resolver);
         let mut all = self.plugins.iter();
         let hold = Hold {
@@ -89,7 +90,10 @@ impl Makers {
 }
 
 impl Hold {
-    /// Whether such a task may be run, with what its makers say that it requires.
+    /// Whether a task of this provenance may run, with the requirements that its plugins added.
+    ///
+    /// # Errors
+    /// Why it may not.
     pub(crate) fn check(
         &self,
         runnable: &Runnable,
@@ -101,7 +105,7 @@ impl Hold {
             return Err(why.clone());
         }
         for requirement in runnable.requirements.iter().skip(self.others) {
-            // Where there is none, that is said by who looks for it.
+            // A missing resolver is reported when the requirements are collected.
             let Some(resolver) = catalog.requirement_resolver(&requirement.kind) else {
                 continue;
             };

@@ -1,6 +1,5 @@
-//! References to runnables: every reference is given to the resolvers in their order until one takes it.
-//!
-//! Owns the order of answers and what happens when a resolver fails. Knows nothing of directories, ids or plans.
+//! Owns the resolution of references: each is passed to the resolvers in their order until one
+//! takes it. Decides what happens when a resolver fails. Does not know directories, ids or plans.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,42 +12,42 @@ use persea_model::Runnable;
 use persea_model::names::{cut, printable};
 use persea_plugin::{Catalog, Plugin, PluginError, Resolution, Resolver};
 
-/// What became of one reference.
+/// A reference and its answer.
 #[derive(Debug)]
 pub struct Resolved {
     /// The reference, as the user typed it or as it was found in a directory.
     pub reference: String,
-    /// What became of it.
+    /// The answer of the resolvers.
     pub answer: Answer,
 }
 
-/// What the resolvers made of a reference.
+/// The answer of the resolvers to a reference.
 #[derive(Debug)]
 pub enum Answer {
-    /// These, by the resolver with this name.
+    /// A resolver returned runnables.
     Found {
         /// The resolver.
         resolver: String,
-        /// What it made.
+        /// The runnables.
         runnables: Vec<Runnable>,
-        /// Whose act it is to run them.
+        /// The provenance of the runnables.
         makers: Makers,
     },
-    /// Nobody took it.
+    /// No resolver took the reference.
     Missing {
         /// Why, a line for each resolver.
         reasons: Vec<String>,
     },
-    /// It is broken.
+    /// A resolver found the reference corrupt.
     Corrupt {
         /// The resolver.
         resolver: String,
         /// What is wrong and where.
         what: String,
     },
-    /// A resolver failed over it; no other was asked after that.
+    /// A resolver failed. No further resolver was asked.
     Failed {
-        /// What failed.
+        /// The resolver's failure.
         error: String,
     },
 }
@@ -56,28 +55,28 @@ pub enum Answer {
 /// Who has written the references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypedBy {
-    /// The user, on the command line: resolvers may read the files that they name, wherever those are.
+    /// The user, on the command line: resolvers may read the files that they name, anywhere.
     User,
     /// A project, in a job file: only built-in resolvers may read what is outside of the project.
     Project,
 }
 
-/// What became of all references of a job.
+/// The answers to all references of a job.
 #[derive(Debug, Default)]
 pub struct Resolutions {
-    /// The references in the user's order, with the files of directories in place of the directories. Files of directories that no
-    /// resolver takes are not among them.
+    /// The references in the user's order, with directories replaced by their files. Files of
+    /// directories that no resolver takes are left out.
     pub resolved: Vec<Resolved>,
-    /// What may be lost of the job's tests: see [`WarningCause`].
+    /// Warnings about tests that may be missing: see [`WarningCause`].
     pub warnings: Vec<Warning>,
     /// The number of files in directories that no resolver takes.
     pub untaken: usize,
-    /// Directories in directories that hold the results of a job, and were not looked into.
+    /// Directories of job results below the references, which were not searched.
     pub results: Vec<String>,
 }
 
 impl Resolutions {
-    /// Appends what became of other references.
+    /// Appends the answers to other references.
     pub fn append(&mut self, other: Self) {
         self.resolved.extend(other.resolved);
         self.warnings.extend(other.warnings);
@@ -86,13 +85,13 @@ impl Resolutions {
     }
 }
 
-/// The longest that is shown of a kind that nobody has declared, in bytes.
+/// The most that is shown of an undeclared kind, in bytes.
 const SHOWN: usize = 100;
 
-/// How many references a worker takes at a time.
+/// The number of references that a worker takes at a time.
 const CHUNK: usize = 32;
 
-/// Resolves all references, several at once, and answers in their order.
+/// Resolves all references, several at once. The answers are in the order of the references.
 pub async fn resolve(
     catalog: &Arc<Catalog>,
     config: &Config,
@@ -132,7 +131,7 @@ pub async fn resolve(
     }
     let mut answers = Vec::with_capacity(wanted.len());
     for worker in running {
-        // A worker only panics through a bug of the host; its references are then missing below, and said to be.
+        // A worker only panics through a bug of the host; its references then get an error below.
         answers.extend(worker.await.unwrap_or_default());
     }
     answers.sort_by_key(|(index, _)| *index);
@@ -190,7 +189,7 @@ pub async fn resolve(
     resolutions
 }
 
-/// Why a directory with so many files is no reference.
+/// The reason of a directory none of whose files was taken.
 fn none_taken(files: usize) -> String {
     let files = match files {
         1 => "its only file".to_owned(),
@@ -199,7 +198,7 @@ fn none_taken(files: usize) -> String {
     format!("no resolver takes {files}; `-v` says why")
 }
 
-/// What a resolver has made of a reference, if that is what it may make.
+/// The answer for a resolver's runnables, which must be of the kinds that it declares.
 fn found(plugin: &Arc<Plugin>, runnables: Vec<Runnable>) -> Answer {
     let kinds = runnables.iter().map(|runnable| runnable.kind.as_str());
     if let Some(kind) = plugin.undeclared(kinds) {
@@ -209,7 +208,8 @@ fn found(plugin: &Arc<Plugin>, runnables: Vec<Runnable>) -> Answer {
         };
         return Answer::Failed {
             error: format!(
-                "{} has made a runnable of the kind `{}`, and the kinds that it declares are: {declared}",
+                "{} has made a runnable of the kind `{}`, and the kinds that it declares are: \
+                 {declared}",
                 plugin.label(),
                 cut(kind, SHOWN)
             ),
@@ -222,7 +222,7 @@ fn found(plugin: &Arc<Plugin>, runnables: Vec<Runnable>) -> Answer {
     }
 }
 
-/// Asks the resolvers, with one living instance of each.
+/// Asks the resolvers, with one live instance of each.
 struct Worker<'a> {
     catalog: &'a Catalog,
     config: &'a Config,
@@ -241,8 +241,9 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Asks one resolver after the other, until one takes the reference, finds it broken or fails. A resolver that fails may be the
-    /// one to which the reference belongs, so no other is asked after it.
+    /// Asks one resolver after the other, until one takes the reference, finds it corrupt or fails.
+    /// A failing resolver may be the one that the reference belongs to, so no other is asked after
+    /// it.
     async fn resolve(&mut self, wanted: &Wanted) -> (Answer, Vec<Warning>) {
         let reference = wanted.reference.as_str();
         let mut warnings = Vec::new();
@@ -297,14 +298,14 @@ impl<'a> Worker<'a> {
                         what,
                     }
                 }
-                // The instance is gone with its failure; the next reference gets a fresh one.
+                // The failed instance is dropped; the next reference gets a fresh one.
                 Err(error) => failed(&error),
             };
             warnings.append(&mut errors);
             return (answer, warnings);
         }
         if wanted.directory.is_some() {
-            // Of a typed reference the reasons say it, which the user is shown.
+            // For a typed reference the user sees the reasons instead.
             warnings.append(&mut errors);
             if warnings.is_empty()
                 && let Some(why) = unreadable_file(reference)
@@ -316,14 +317,14 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// The answer for a reference over which a resolver has failed.
+/// The answer for a reference on which a resolver failed.
 fn failed(error: &PluginError) -> Answer {
     Answer::Failed {
         error: error.to_string(),
     }
 }
 
-/// Why a file cannot be read by this user; none where it can be, or is no file.
+/// Why this user cannot read a file; none where it is readable or not a file.
 fn unreadable_file(path: &str) -> Option<String> {
     let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
     let access = rustix::fs::access(path, rustix::fs::Access::READ_OK);

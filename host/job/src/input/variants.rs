@@ -1,5 +1,5 @@
-//! Variants: each test of a suite once with each set of parameters that is wanted, from axes or from a plugin. It must not know what the
-//! parameters are for.
+//! Owns the variants of a suite's tests: each test once with each set of parameters, from axes or
+//! from a varianter plugin. Does not know what the parameters mean.
 
 mod asked;
 mod axes;
@@ -17,35 +17,35 @@ use persea_config::Config;
 use persea_model::Runnable;
 use persea_plugin::{Catalog, Plugin, PluginError};
 
-/// The most variants of one test: what is more is taken for a mistake.
+/// The most variants of one test; more are taken for a mistake.
 const MOST: usize = 100_000;
 
-/// What keeps the tests of a suite from their variants.
+/// Why the variants of a suite's tests cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum VariantsError {
-    /// Nobody has the name of the varianter.
+    /// No varianter has that name.
     #[error("no varianter is named `{name}` (`variants.plugin`): {known}")]
     NoVarianter {
-        /// What the job file says.
+        /// The name in the job file.
         name: String,
-        /// Those there are, or the way out.
+        /// The existing varianters, or how to add one.
         known: String,
     },
-    /// The varianter cannot begin.
+    /// The varianter failed at its start.
     #[error("the varianter cannot begin: {0}")]
     Begin(PluginError),
-    /// The varianter failed over a test.
+    /// The varianter failed on a test.
     #[error("the variants of `{test}` are not known: {error}")]
     Failed {
-        /// What people call the test.
+        /// The test's name.
         test: String,
-        /// What became of the plugin.
+        /// The varianter's failure.
         error: PluginError,
     },
-    /// The varianter answered with what makes no sense.
+    /// The varianter returned invalid variants.
     #[error("the variants of `{test}` make no sense: {plugin} answered with {message}")]
     Answer {
-        /// What people call the test.
+        /// The test's name.
         test: String,
         /// The plugin.
         plugin: String,
@@ -54,32 +54,35 @@ pub enum VariantsError {
     },
 }
 
-/// What a job file says of the variants of a suite.
+/// The variants of a suite, as its job file describes them.
 #[derive(Debug)]
 pub(crate) enum Variants {
-    /// All combinations of values.
+    /// The combinations of values on axes.
     Axes(Axes),
-    /// What a plugin makes of it.
+    /// The answers of a varianter plugin.
     Plugin(Chosen),
 }
 
-/// What makes the variants of one test after the other.
+/// The source of the variants of a suite's tests.
 pub(crate) enum Maker<'a> {
     Axes(&'a Axes),
     Plugin(Asked<'a>),
 }
 
 impl Variants {
-    /// What is wrong with them.
+    /// Checks the description.
+    ///
+    /// # Errors
+    /// What is wrong.
     pub(crate) fn check(&self) -> Result<(), String> {
         match self {
             Self::Axes(axes) => axes.check(),
-            // What the plugin is told is for the plugin to judge.
+            // The plugin checks its own parameters.
             Self::Plugin(_) => Ok(()),
         }
     }
 
-    /// Readies what makes them for the suite with this name.
+    /// Prepares the source for the suite with this name.
     pub(crate) async fn begin(
         &self,
         catalog: &Catalog,
@@ -94,7 +97,7 @@ impl Variants {
 }
 
 impl Maker<'_> {
-    /// The plugin whose parameters they are, if they are one's.
+    /// The varianter plugin, if there is one.
     pub(crate) fn plugin(&self) -> Option<&Arc<Plugin>> {
         match self {
             Self::Axes(_) => None,
@@ -102,7 +105,7 @@ impl Maker<'_> {
         }
     }
 
-    /// The parameters of all variants of a test, in order.
+    /// The variants of a test, in order.
     pub(crate) async fn of(&mut self, runnable: &Runnable) -> Result<Parametrised, VariantsError> {
         let all = match self {
             Self::Axes(axes) => axes.combinations(),
@@ -112,16 +115,16 @@ impl Maker<'_> {
     }
 }
 
-/// The parameters of each variant of a test.
+/// The variants of one test.
 pub(crate) struct Parametrised(Vec<Parameters>);
 
 impl Parametrised {
-    /// How many variants there are.
+    /// The number of variants.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The test once with each of them.
+    /// Returns the test once with each variant's parameters.
     pub(crate) fn each(&self, runnable: &Runnable) -> Vec<Runnable> {
         parameters::with_each(runnable, &self.0)
     }

@@ -1,5 +1,5 @@
-//! Owns the walk through directories: which files in them are given to the resolvers, and which are left out and why. Does not know
-//! about resolvers.
+//! Owns the walk through directories: which files are passed to the resolvers, and which are left
+//! out and why. Does not know resolvers.
 
 use std::path::Path;
 
@@ -7,28 +7,29 @@ use persea_journal::{FILE_NAME, Warning, WarningCause};
 
 use persea_model::names::TEST_RESULTS;
 
-/// A reference that is to be resolved.
+/// A reference to be resolved.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) reference: String,
-    /// The directory in which the walk found it, as an index of [`Walk::directories`]; none for what the user typed.
+    /// The directory in which the walk found it, as an index of [`Walk::directories`]; none for a
+    /// typed reference.
     pub(crate) directory: Option<usize>,
 }
 
-/// The references of a job, with the files of directories in place of the directories.
+/// The references of a job, with directories replaced by their files.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
     pub(crate) wanted: Vec<Wanted>,
-    /// The directories that the user typed and that have files.
+    /// The typed directories that have files.
     pub(crate) directories: Vec<String>,
     /// Files and directories that cannot be read or named.
     pub(crate) warnings: Vec<Warning>,
-    /// Directories that hold the results of a job, which are not looked into.
+    /// Directories of job results, which are not searched.
     pub(crate) results: Vec<String>,
 }
 
-/// Replaces directories by the files in them, sorted, without names that begin with a dot and without the results of jobs. A typed
-/// directory of results is looked into.
+/// Replaces directories by their files, sorted, without names that begin with a dot and without the
+/// results of jobs. A typed directory of results is searched.
 pub(crate) fn walk(references: &[String]) -> Walk {
     let mut walk = Walk::default();
     for reference in references {
@@ -97,7 +98,7 @@ impl Walk {
     }
 }
 
-/// A file or directory of a walk that may hold tests and cannot be used.
+/// A warning about a file or directory that may hold tests and cannot be used.
 pub(crate) fn unreadable(reference: &str, why: &str) -> Warning {
     Warning {
         cause: WarningCause::Unreadable,
@@ -107,9 +108,10 @@ pub(crate) fn unreadable(reference: &str, why: &str) -> Warning {
     }
 }
 
-/// Whether a path is the directory of a job, of Persea or of Avocado: both keep an `id` of 40 hexadecimal digits beside the results.
+/// Whether a path is the directory of a job, of Persea or of Avocado: both keep an `id` of 40
+/// hexadecimal digits beside the results.
 fn is_job(path: &Path) -> bool {
-    /// Two more bytes than an id with its newline has.
+    /// Two more bytes than an id with its newline.
     const LONGEST: u64 = 43;
     let id = path.join("id");
     if !id
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn directories_of_jobs_are_left_out_and_named() {
+    fn job_directories_are_left_out_and_listed() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
         for (directory, id, results) in [
@@ -174,7 +176,7 @@ mod tests {
         );
         let job = root.join("results/job-1");
         assert_eq!(found.results, [job.to_str().unwrap()]);
-        // Asked for by its own name, it is looked into.
+        // A typed directory of results is searched.
         let found = walk(&[job.to_str().unwrap().to_owned()]);
         assert_eq!(references(&found, &job), ["id", "test-results/t.sh"]);
         assert_eq!(found.results, [""; 0]);

@@ -1,4 +1,5 @@
-//! Which tests of an earlier job are to be run again: those that did not pass. Knows their titles, and nothing of what ran.
+//! Owns the choice of tests to run again: those that did not pass in an earlier job. Identifies
+//! them by title.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -8,7 +9,8 @@ use crate::plan::naming::Named;
 use persea_journal::{Event, EventKind, JournalError, Reader};
 use persea_model::Attribute;
 
-/// The titles of the tasks of a job that ended FAIL, ERROR or INTERRUPTED, or have no end because the host was killed.
+/// Returns the titles of the tasks of a job that ended FAIL, ERROR or INTERRUPTED, or have no end
+/// because the host was killed.
 ///
 /// # Errors
 /// The job's journal cannot be read.
@@ -41,8 +43,8 @@ pub fn failed_in(job_dir: &Path) -> Result<HashSet<String>, JournalError> {
     Ok(failed)
 }
 
-/// Leaves only the tasks with these titles, and those that they wait for, without which they could not run. `ids` are the
-/// ids of all, in their order.
+/// Keeps only the tasks with these titles, and those that they depend on. `ids` are the ids of all
+/// tasks, in their order.
 pub(crate) fn retain(named: &mut Vec<Named>, ids: &[String], titles: &HashSet<String>) {
     let mut by_name: HashMap<Cow<'_, str>, Vec<usize>> = HashMap::new();
     for (index, (named, id)) in named.iter().zip(ids).enumerate() {

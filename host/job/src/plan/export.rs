@@ -1,4 +1,5 @@
-//! The graph of a job's tasks as text, for Graphviz and for Mermaid. It must not know what becomes of the text.
+//! Owns the export of a job's graph as text, for Graphviz and for Mermaid. Does not know where the
+//! text goes.
 
 use std::fmt::Write as _;
 
@@ -13,17 +14,17 @@ use persea_model::Scope;
 use persea_model::names::printable;
 use persea_plugin::Catalog;
 
-/// The tasks of a job with what they wait for and claim.
+/// The graph of a job's tasks with their dependencies and claims, for export.
 pub struct Picture {
     plan: Plan,
     graph: Graph,
 }
 
 impl Picture {
-    /// Looks at the tasks that a job with these references would have.
+    /// Plans the tasks of a job with these references.
     ///
     /// # Errors
-    /// They cannot be put into an order: see [`GraphError`].
+    /// They cannot be ordered: see [`GraphError`].
     pub fn new(
         resolved: Vec<Resolved>,
         catalog: &Catalog,
@@ -49,12 +50,12 @@ impl Picture {
         }
     }
 
-    /// Whether a node is one that users have asked for.
+    /// Whether a node is a task or a requirement, as opposed to one that the host added.
     fn is_shown(&self, index: usize) -> bool {
         matches!(self.graph.node(index), Node::Task | Node::Fulfil(_))
     }
 
-    /// A task a line, below it what it waits for and claims.
+    /// One line for each task, followed by its dependencies, requirements and claims.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for entry in &self.plan.entries {

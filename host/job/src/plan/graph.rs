@@ -1,11 +1,13 @@
-//! What waits for what: the order that tasks ask for among each other, and what they claim for themselves. Found out and
-//! checked before anything runs. It must not know how far the job has come.
+//! Owns the graph of a plan: the dependencies between tasks, the requirements before them, and the
+//! resources that they claim. It is checked before anything runs. Does not know how far the job has
+//! come.
 //!
-//! A requirement is a node before the tasks that need it. Around those that are not for the whole job stand two more: from `Reserve`
-//! to `Release` nobody else has what excludes them.
+//! A requirement is a node before the tasks that need it. A requirement of a task or suite has two
+//! more nodes: `Reserve` and `Release`. Between them no other task holds what the requirement
+//! excludes.
 //!
-//! A runnable's open data may hold `needs` and `after` (lists of names or ids of tasks), `mutexes` (a list of names) and
-//! `resources` (amounts by name).
+//! A runnable's `more` may hold `needs` and `after` (lists of names or ids of tasks), `mutexes` (a
+//! list of names) and `resources` (amounts by name).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -16,52 +18,55 @@ use persea_model::{Attribute, Attributes, Task};
 use petgraph::algo::{astar, toposort};
 use petgraph::graph::{DiGraph, NodeIndex};
 
-/// Why tasks cannot be put into an order, or not be given what they claim.
+/// Why tasks cannot be ordered, or cannot claim what they ask for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum GraphError {
-    /// What a runnable says is no list, or no amounts.
+    /// A value in a runnable's `more` has the wrong type.
     #[error("task `{task}`: `{key}` is {expected}, not {found}")]
     Shape {
         /// The task's id.
         task: String,
-        /// Which of the names in its open data.
+        /// The key in the runnable's `more`.
         key: &'static str,
-        /// What it should be.
+        /// The expected type.
         expected: &'static str,
-        /// What it is, as JSON.
+        /// The value, as JSON.
         found: String,
     },
-    /// Nobody has that name.
+    /// No task has that name.
     #[error(
-        "task `{task}`: `{key}` names `{name}`, and no task of this job has that name or id; `persea list --graph` with the same references shows them all"
+        "task `{task}`: `{key}` names `{name}`, and no task of this job has that name or id; \
+         `persea list --graph` with the same references shows them all"
     )]
     Unknown {
         /// The task's id.
         task: String,
         /// `needs` or `after`.
         key: &'static str,
-        /// What it names.
+        /// The unknown name.
         name: String,
     },
-    /// Each of these tasks waits for the next, and the last one for the first.
+    /// The tasks depend on each other in a cycle.
     #[error("these tasks wait for each other, so none could ever start: {}", .path.join(" → "))]
     Cycle {
-        /// Their ids; the first one comes again at the end.
+        /// Their ids; the first one is repeated at the end.
         path: Vec<String>,
     },
-    /// So many tasks wait for so many others that there is no end of it.
+    /// There are too many dependencies.
     #[error(
-        "task `{task}`: with what its `{key}` names, tasks of this job wait for others in more than {MOST_WAITS} pairs: let them wait for one task that comes after the others"
+        "task `{task}`: with its `{key}` the job has more than {MOST_WAITS} dependencies between \
+         tasks: let tasks depend on one task that comes after the others"
     )]
     TooMany {
-        /// The id of the task at which that was found.
+        /// The id of the task whose dependencies exceed the limit.
         task: String,
         /// `needs` or `after`.
         key: &'static str,
     },
-    /// There is less of a resource than a task claims.
+    /// A task claims more of a resource than exists.
     #[error(
-        "task `{task}` claims {claimed} of the resource `{resource}`, and there is {}; say how much there is with `--set run.resources.{resource}={claimed}` or in persea.toml",
+        "task `{task}` claims {claimed} of the resource `{resource}`, and there is {}; say how \
+         much there is with `--set run.resources.{resource}={claimed}` or in persea.toml",
         if *.amount == 0 { "none".to_owned() } else { format!("only {amount}") }
     )]
     TooMuch {
@@ -69,22 +74,22 @@ pub enum GraphError {
         task: String,
         /// The resource's name.
         resource: String,
-        /// How much the task claims.
+        /// The claimed amount.
         claimed: u64,
-        /// How much there is.
+        /// The configured amount.
         amount: u64,
     },
 }
 
-/// The most pairs of tasks of which one waits for the other. Each takes 20 bytes, and more while the job runs.
+/// The most dependencies between tasks. Each takes 20 bytes, and more while the job runs.
 const MOST_WAITS: usize = 10_000_000;
 
-/// How one task waits for another.
+/// A dependency of one task on another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Until it has ended, however.
+    /// The other task must have ended, with any status.
     After,
-    /// Until it has passed.
+    /// The other task must have passed.
     Needs,
 }
 
@@ -97,45 +102,45 @@ impl Wait {
     }
 }
 
-/// What is to be done, one thing after another.
+/// A node of the graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Node {
-    /// This task is to be run.
+    /// Run the task with the node's index.
     #[default]
     Task,
-    /// This requirement is to be met.
+    /// Fulfil the requirement step with this index.
     Fulfil(usize),
-    /// What the requirements of this owner exclude is to be kept from others.
+    /// Keep from others what the requirements of this owner exclude.
     Reserve(usize),
-    /// What this owner has is to be released.
+    /// Release the requirements of this owner.
     Release(usize),
 }
 
-/// Something of which a task claims an amount while it runs.
+/// A resource of which tasks claim amounts while they run.
 pub(crate) struct Resource {
     pub(crate) name: String,
     pub(crate) amount: u64,
-    /// What each of them is called, where they have names.
+    /// The names of the instances, if they have names.
     pub(crate) instances: Vec<String>,
-    /// A name that only one task may hold at a time.
+    /// Whether this is a mutex, not a configured resource.
     pub(crate) is_mutex: bool,
 }
 
-/// All tasks by index, and after them what prepares for them, with what they wait for and claim.
+/// The tasks by index, followed by the nodes that prepare for them, with dependencies and claims.
 pub(crate) struct Graph {
-    /// An edge goes from what is waited for to what waits.
+    /// An edge leads from a node to one that depends on it.
     pub(crate) order: DiGraph<Node, Wait, u32>,
-    /// How many of the nodes are tasks: the first ones.
+    /// The number of tasks, which are the first nodes.
     pub(crate) tasks: usize,
     pub(crate) resources: Vec<Resource>,
-    /// Of each node that claims something: which resource, and how much.
+    /// By node with claims: pairs of resource and amount.
     pub(crate) claims: HashMap<usize, Vec<(usize, u64)>>,
-    /// Nodes at whose end the claims of another node end, and not at that one's own.
+    /// By node: another node whose claims last until this one ends.
     pub(crate) held_until: HashMap<usize, usize>,
 }
 
 impl Graph {
-    /// Puts the tasks into a graph. `tasks` are in the order of their indices.
+    /// Builds the graph. `tasks` are in the order of their indices.
     pub(crate) fn new<'a>(
         tasks: impl Iterator<Item = &'a Task> + Clone,
         requirements: &Requirements,
@@ -206,7 +211,7 @@ impl Graph {
                 let ids: Vec<&str> = tasks.map(|task| task.id.as_str()).collect();
                 let path = self.cycle(cycle.node_id());
                 let name = |node: NodeIndex| ids.get(node.index()).copied().unwrap_or_default();
-                // Told in the direction in which they wait.
+                // In the direction of dependency: each task is followed by one that it waits for.
                 let path = path.into_iter().rev().map(|node| name(node).to_owned());
                 Err(GraphError::Cycle {
                     path: path.collect(),
@@ -215,7 +220,7 @@ impl Graph {
         }
     }
 
-    /// A shortest way from a node to itself.
+    /// A shortest cycle through a node.
     fn cycle(&self, start: NodeIndex) -> Vec<NodeIndex> {
         let back = |next| astar(&self.order, next, |node| node == start, |_| 1, |_| 0);
         let shortest = self
@@ -223,7 +228,7 @@ impl Graph {
             .neighbors(start)
             .filter_map(back)
             .min_by_key(|(length, _)| *length);
-        // From the first of them in the plan, and round to it again.
+        // Start at the first in plan order, and end there again.
         let mut round = shortest.map(|(_, path)| path).unwrap_or_default();
         let first = (0..round.len()).min_by_key(|at| round.get(*at));
         round.rotate_left(first.unwrap_or_default());
@@ -231,13 +236,13 @@ impl Graph {
         round
     }
 
-    /// What a node stands for.
+    /// The node with this index.
     pub(crate) fn node(&self, index: usize) -> Node {
         let found = self.order.node_weight(node(index));
         found.copied().unwrap_or(Node::Task)
     }
 
-    /// The nodes that wait for one, and how.
+    /// The nodes that depend on one, with the kind of dependency.
     pub(crate) fn waiting_for(&self, task: usize) -> impl Iterator<Item = (usize, Wait)> {
         use petgraph::visit::EdgeRef as _;
         self.order
@@ -245,7 +250,7 @@ impl Graph {
             .map(|edge| (edge.target().index(), *edge.weight()))
     }
 
-    /// The tasks for which one waits, and how.
+    /// The tasks that one depends on, with the kind of dependency.
     pub(crate) fn waited_for_by(&self, task: usize) -> impl Iterator<Item = (usize, Wait)> {
         use petgraph::visit::EdgeRef as _;
         let edges = self.order.edges_directed(node(task), petgraph::Incoming);
@@ -253,7 +258,7 @@ impl Graph {
         all.filter(|(other, _)| *other < self.tasks)
     }
 
-    /// For how many tasks a task waits.
+    /// The number of dependencies of a node.
     pub(crate) fn waits(&self, task: usize) -> usize {
         self.order
             .neighbors_directed(node(task), petgraph::Incoming)
@@ -284,7 +289,7 @@ fn names(task: &Task, more: &Attributes, key: &'static str) -> Result<Vec<String
     })
 }
 
-/// The resources that are configured, and the mutexes that turn up.
+/// The configured resources, and the mutexes that tasks name.
 struct Resources {
     all: Vec<Resource>,
     by_name: BTreeMap<(bool, String), usize>,
@@ -314,7 +319,7 @@ impl Resources {
         resources
     }
 
-    /// A name that only one may hold at a time.
+    /// The index of the mutex with this name, which is added if it is new.
     fn mutex(&mut self, name: &str) -> usize {
         match self.find(name, true) {
             Some(index) => index,
@@ -339,7 +344,7 @@ impl Resources {
         self.by_name.get(&(is_mutex, name.to_owned())).copied()
     }
 
-    /// What a task claims. A mutex is a resource of which there is one.
+    /// The claims of a task. A mutex is a resource with an amount of 1.
     fn claims(&mut self, task: &Task, more: &Attributes) -> Result<Vec<(usize, u64)>, GraphError> {
         let mut claims: BTreeMap<usize, u64> = BTreeMap::new();
         for name in names(task, more, "mutexes")? {

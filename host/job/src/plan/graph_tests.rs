@@ -34,7 +34,7 @@ fn error(mores: &[Value]) -> String {
 }
 
 #[test]
-fn names_and_ids_are_known() {
+fn task_is_found_by_its_name_and_by_its_id() {
     let none = json!({});
     let graph = graph(&[none, json!({"needs": ["a"], "after": ["1-a"]})], &[]).unwrap();
     let waiting: Vec<_> = graph.waiting_for(0).collect();
@@ -44,7 +44,7 @@ fn names_and_ids_are_known() {
 }
 
 #[test]
-fn a_cycle_is_shown_whole() {
+fn error_shows_the_whole_cycle() {
     let waits = |on: &str| json!({"needs": [on]});
     assert_eq!(
         error(&[json!({}), waits("c"), waits("d"), waits("b"), waits("b")]),
@@ -57,10 +57,11 @@ fn a_cycle_is_shown_whole() {
 }
 
 #[test]
-fn what_cannot_be_had_is_named() {
+fn error_names_the_task_and_what_it_asks_for() {
     assert_eq!(
         error(&[json!({"needs": ["x"]})]),
-        "task `1-a`: `needs` names `x`, and no task of this job has that name or id; `persea list --graph` with the same references shows them all"
+        "task `1-a`: `needs` names `x`, and no task of this job has that name or id; \
+         `persea list --graph` with the same references shows them all"
     );
     assert_eq!(
         error(&[json!({"after": "x"})]),
@@ -72,7 +73,8 @@ fn what_cannot_be_had_is_named() {
     );
     assert_eq!(
         error(&[json!({"resources": {"gpu": 2}})]),
-        "task `1-a` claims 2 of the resource `gpu`, and there is only 1; say how much there is with `--set run.resources.gpu=2` or in persea.toml"
+        "task `1-a` claims 2 of the resource `gpu`, and there is only 1; say how much there is \
+         with `--set run.resources.gpu=2` or in persea.toml"
     );
     assert!(error(&[json!({"resources": {"tpu": 1}})]).contains("and there is none;"));
 }

@@ -1,4 +1,5 @@
-//! How tasks went in earlier jobs: from their journals. It must not know what that is used for.
+//! Owns the results of tasks in earlier jobs, as their journals have them. Does not know what they
+//! are used for.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,23 +7,23 @@ use std::path::{Path, PathBuf};
 use persea_journal::{Event, EventKind, FILE_NAME, Reader};
 use persea_model::{Attribute, Status, Task};
 
-/// How many of the latest jobs are looked through.
+/// The number of latest jobs that are read.
 const JOBS: usize = 10;
 
-/// How a task went the last time.
+/// The result of a task's last run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Past {
     pub(crate) status: Status,
-    /// How long it ran, in nanoseconds.
+    /// The duration in nanoseconds.
     pub(crate) elapsed: u64,
 }
 
-/// The last time of each task, by its name and variant.
+/// The last run of each task, by its name and variant.
 #[derive(Debug, Default)]
 pub(crate) struct History(HashMap<(String, String), Past>);
 
 impl History {
-    /// Looks through the latest jobs whose directories are below `root`. What cannot be read says nothing.
+    /// Reads the latest jobs below `root`. Unreadable journals are skipped.
     pub(crate) fn read(root: &Path) -> Self {
         let mut history = Self::default();
         for job in latest(root) {
@@ -33,11 +34,11 @@ impl History {
         history
     }
 
-    /// A later job was there before: it says more.
+    /// Adds the results of a job. Jobs are read from the latest on, so existing results stay.
     fn add(&mut self, job: &Path) -> Result<(), persea_journal::JournalError> {
         let mut reader = Reader::open(job)?;
         while let Some(record) = reader.next_event(&[EventKind::TaskFinished])? {
-            // A task that was never started says nothing about itself.
+            // A task that never started has no result of its own.
             if let Event::TaskFinished(finished) = record.event
                 && finished.started.is_some()
             {

@@ -1,4 +1,4 @@
-//! What tasks are called: their names, their numbers, and their ids, of which no two are the same.
+//! Owns the names, titles, numbers and ids of tasks. Ids and titles are unique in a job.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use persea_config::Config;
 use persea_config::settings;
 use persea_model::{Outcome, Runnable};
 
-/// A runnable with the number and name that its task will have.
+/// A runnable with the name and number of its task.
 pub(crate) struct Named {
-    /// In its suite, or in the job where it has none.
+    /// The task's number in its suite, or in the job.
     pub(crate) number: usize,
     pub(crate) name: String,
-    /// What people call it, once `entitle` has made it.
+    /// The name for people, set by [`entitle`].
     pub(crate) title: String,
     pub(crate) runnable: Runnable,
     pub(crate) ended: Option<Outcome>,
-    /// What it may not do, where plugins have made it.
+    /// Restrictions from the plugins that produced it, if there are any.
     pub(crate) hold: Option<Arc<Hold>>,
-    /// The plugins that have made it, where any but the host's own have.
+    /// The provenance: the third-party plugins that produced it, if there are any.
     pub(crate) makers: Option<Arc<str>>,
 }
 
-/// Gives each task its title: the name with its suite before it and its variant after it, as `suite:name;variant`, and a
-/// number where tasks before it have the same. To be called before tasks are left out or put into another order, so that a
-/// title is the same in every job of the same references.
+/// Sets each task's title: `suite:name;variant`, and a number where earlier tasks have the same.
+/// Called before tasks are left out or reordered, so that a title is the same in every job of the
+/// same references.
 pub(crate) fn entitle(named: &mut [Named]) {
     let mut used: HashMap<String, usize> = HashMap::with_capacity(named.len());
     for named in named {
@@ -58,10 +58,10 @@ fn variant_id(runnable: &Runnable) -> Option<String> {
     id.as_str().map(str::to_owned)
 }
 
-/// How many digits the numbers have, by suite.
+/// The number of digits of the numbers, by suite.
 pub(crate) type Widths = HashMap<Option<String>, usize>;
 
-/// How ids are made.
+/// Makes unique ids for tasks.
 pub(crate) struct Ids {
     format: Option<String>,
     used: HashSet<String>,
@@ -75,7 +75,7 @@ impl Ids {
         }
     }
 
-    /// Numbers the tasks in their order: each suite for itself where ids name it.
+    /// Numbers the tasks in their order: per suite if ids contain the suite.
     pub(crate) fn number(&self, named: &mut [Named]) -> Widths {
         let by_suite = self
             .format
@@ -94,7 +94,7 @@ impl Ids {
             .collect()
     }
 
-    /// The id of a task: `suite-12-name;variant`, or as it is configured.
+    /// The id of a task: `suite-12-name;variant`, or as configured. Not necessarily unique.
     pub(crate) fn id(&self, named: &Named, widths: &Widths) -> String {
         let suite = named.runnable.suite();
         let width = widths.get(&suite.map(str::to_owned)).or(widths.get(&None));
@@ -102,7 +102,7 @@ impl Ids {
         let index = format!("{:0width$}", named.number);
         let variant = variant_id(&named.runnable);
         if let Some(format) = &self.format {
-            // Names last: what they have in braces is theirs.
+            // The name is inserted last, so that braces in it are kept.
             return format
                 .replace("{index}", &index)
                 .replace("{suite}", suite.unwrap_or_default())
@@ -121,11 +121,11 @@ impl Ids {
         id
     }
 
-    /// The same, told apart from all that were made before.
+    /// The id of a task, made different from all earlier ones.
     pub(crate) fn unique(&mut self, named: &Named, widths: &Widths) -> String {
         let id = self.id(named, widths);
         let mut unique = id.clone();
-        // A suite may be called as another one with a number is.
+        // The name of one suite may look like that of another with a number.
         let mut copy = 1;
         while !self.used.insert(unique.clone()) {
             copy += 1;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_unique_whatever_suites_are_called() {
+    fn ids_are_unique_with_ambiguous_suite_names() {
         let tasks = [("", "x"), ("a", "1-x"), ("a-1", "x"), ("a", "y")];
         let expected = ["1-x;v", "a-1-1-x;v", "2.a-1-1-x;v", "a-2-y;v"];
         assert_eq!(ids(None, &tasks), expected);

@@ -1,6 +1,7 @@
-//! Which part of the tasks a job runs, where several machines share them. It must not know what the tasks are.
+//! Owns the partition of tasks among machines. Does not know what the tasks are.
 //!
-//! Parts are the same on every machine that resolves the same references. Tasks that wait for each other stay together.
+//! Parts are the same on every machine that resolves the same references. Tasks that depend on each
+//! other stay together.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -16,19 +17,21 @@ pub struct Partition {
     /// From 0.
     part: usize,
     of: usize,
-    /// By the tasks' names, so that a new test moves no other; else in turn, so that parts are equally large.
+    /// Whether parts are chosen by a hash of the tasks' names, so that a new test moves no other;
+    /// otherwise round-robin, so that parts are equally large.
     by_name: bool,
 }
 
 impl Partition {
-    /// Reads what a user has written.
+    /// Parses a partition.
     ///
     /// # Errors
-    /// What is wrong, and what to write.
+    /// What is wrong, and what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "partition `{text}`: write `2/5` for the second of five parts, or `hash:2/5` to part by the tasks' names"
+                "partition `{text}`: write `2/5` for the second of five parts, or `hash:2/5` to \
+                 divide by the tasks' names"
             )
         };
         let (by_name, numbers) = match text.strip_prefix("hash:") {
@@ -47,7 +50,7 @@ impl Partition {
         }
     }
 
-    /// Whether each of the tasks is in this part, in their order: each by its name, its id and what is to be run.
+    /// Whether each of the tasks is in this part. A task is a name, an id and a runnable.
     pub(crate) fn keeps(self, tasks: &[(&str, &str, &Runnable)]) -> Vec<bool> {
         let groups = groups(tasks);
         // By group: its number, in the order of their first tasks.
@@ -68,7 +71,7 @@ impl Partition {
     }
 }
 
-/// For each task a number that only those share which wait for each other.
+/// The group of each task: tasks that depend on each other share one.
 fn groups(tasks: &[(&str, &str, &Runnable)]) -> Vec<usize> {
     let mut groups = UnionFind::<usize>::new(tasks.len());
     let waits = |runnable: &Runnable| {
@@ -96,7 +99,7 @@ fn groups(tasks: &[(&str, &str, &Runnable)]) -> Vec<usize> {
     groups.into_labeling()
 }
 
-/// The same on every machine and in every version.
+/// A hash that is the same on every machine and in every version.
 fn stable_hash(name: &str) -> usize {
     let digest = Sha256::digest(name.as_bytes());
     let first = digest.first_chunk().copied().unwrap_or_default();
@@ -150,15 +153,15 @@ mod tests {
         assert_eq!(parts("", 3, &tasks)[..4], [1, 2, 3, 1]);
         let by_name = parts("hash:", 3, &tasks);
         assert!((1..=3).all(|part| by_name.iter().filter(|it| **it == part).count() > 20));
-        // A new one moves no other.
+        // A new task moves no other.
         let fewer = parts("hash:", 3, &tasks[1..]);
         assert_eq!(by_name[1..], fewer);
     }
 
-    /// Parts of one job run on machines with hosts of several versions: the values are fixed for ever. They are the first four
-    /// bytes of the SHA-256, the lowest first.
+    /// Parts of one job may run on hosts of several versions, so the values are fixed for ever: the
+    /// first four bytes of the SHA-256, in little-endian order.
     #[test]
-    fn the_part_of_a_name_is_the_same_in_every_version() {
+    fn hash_of_a_name_is_the_same_in_every_version() {
         let names = [
             ("/bin/true", 2079844021),
             ("tests/test_a.py:T.test_one", 1944559166),
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_wait_for_each_other_stay_together() {
+    fn dependent_tasks_stay_together() {
         let tasks = [
             ("a", runnable(&[])),
             ("b", runnable(&[])),
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_part_says_what_is() {
+    fn invalid_partition_is_rejected_with_an_example() {
         for wrong in ["", "2", "0/5", "6/5", "a/b", "hash:", "-1/2", "1/0"] {
             let error = Partition::parse(wrong).unwrap_err();
             assert!(error.contains("write `2/5`"), "{error}");

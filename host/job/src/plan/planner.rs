@@ -1,4 +1,5 @@
-//! Runnables to tasks: names, ids, directories, the order, and what can be said of a task before it runs.
+//! Owns the conversion of runnables into the tasks of a plan: names, ids, directories, order, and
+//! the results that are known before a task runs.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -22,25 +23,27 @@ use persea_model::{Attributes, Outcome, Runnable, Status, Task};
 use persea_plugin::{Catalog, Plugin, PluginError};
 use persea_spawner::descriptor;
 
-/// What is to happen with a task.
+/// What happens to a task.
 pub(crate) enum Fate {
-    /// This runner runs it, and sees these settings of the job.
+    /// The task runs with this runner, which receives these settings of the job.
     Run(Arc<Plugin>, Arc<Attributes>),
-    /// It has ended before it could start.
+    /// The result is known without running.
     Ended(Outcome),
-    /// It cannot run for a reason of the configuration, which is shown once for all tasks that have it.
+    /// The task cannot run because of the configuration. The reason is shown once for all tasks
+    /// that share it.
     Refused(Outcome),
 }
 
-/// A task with its fate.
+/// A task of the plan.
 pub(crate) struct Entry {
     pub(crate) task: Task,
     pub(crate) fate: Fate,
-    /// Who answers for what it starts: its runner and those that have made it; none where all of them are the host's own.
+    /// The provenance of the task's processes: its runner and the plugins that produced the task;
+    /// none where all of them are built in.
     pub(crate) owner: Option<Arc<str>>,
 }
 
-/// Who answers for what a task starts.
+/// The provenance of a task's processes.
 fn owner(fate: &Fate, makers: Option<Arc<str>>) -> Option<Arc<str>> {
     let runner = match fate {
         Fate::Run(runner, _) => runner.owner(),
@@ -53,25 +56,26 @@ fn owner(fate: &Fate, makers: Option<Arc<str>>) -> Option<Arc<str>> {
     }
 }
 
-/// All tasks of a job, in the order in which they are to start.
+/// The plan of a job, its tasks in the order in which they start.
 pub(crate) struct Plan {
     pub(crate) entries: Vec<Entry>,
-    /// What they require.
+    /// The requirements of the tasks.
     pub(crate) requirements: Requirements,
-    /// Where environments can be brought back to earlier states: the tasks that run in the same one, in order.
+    /// With a spawner that has snapshots: ranges of tasks that use the same environment.
     groups: Vec<Range<usize>>,
-    /// The seed of the order, where it was shuffled.
+    /// The seed of the order, if the tasks were shuffled.
     pub(crate) shuffle_seed: Option<u64>,
 }
 
 impl Plan {
-    /// The tasks around this one that want the same of their environment, where that matters.
+    /// The range of tasks around this one that use the same environment, if tasks are grouped.
     pub(crate) fn group(&self, task: usize) -> Option<Range<usize>> {
         let place = self.groups.partition_point(|group| group.end <= task);
         self.groups.get(place).cloned()
     }
 
-    /// The reasons of the configuration for which tasks cannot run, each with the number of its tasks, in the order of the plan.
+    /// The reasons of the configuration for which tasks cannot run, each with the number of its
+    /// tasks, in plan order.
     pub(crate) fn refusals(&self) -> Vec<(&str, usize)> {
         let mut refusals: Vec<(&str, usize)> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
@@ -92,23 +96,24 @@ impl Plan {
         refusals
     }
 
-    /// Whether a task cannot run for a reason of the configuration.
+    /// Whether a task cannot run because of the configuration.
     pub(crate) fn is_refused(&self, task: usize) -> bool {
         let entry = self.entries.get(task);
         entry.is_some_and(|entry| matches!(entry.fate, Fate::Refused(_)))
     }
 
-    /// What waits for what.
+    /// The graph of the plan.
     pub(crate) fn graph(&self, config: &Config) -> Result<Graph, GraphError> {
         let tasks = self.entries.iter().map(|entry| &entry.task);
         Graph::new(tasks, &self.requirements, config)
     }
 }
 
-/// Makes the plan of what was resolved. References that nobody resolved are the caller's to refuse; those over which a
-/// resolver failed become tasks in error, so that they are counted.
-/// Earlier jobs below `results_root` may have a say in the order. With `only` the tasks are those with these titles, and
-/// those that they wait for.
+/// Makes the plan of resolved references. The caller rejects unresolved references; a reference for
+/// which a resolver failed becomes a task in error, so that it is counted.
+///
+/// Earlier jobs below `results_root` may determine the order. `only` restricts the tasks to those
+/// with these titles and their dependencies.
 pub(crate) fn plan(
     resolved: Vec<Resolved>,
     catalog: &Catalog,
@@ -119,7 +124,7 @@ pub(crate) fn plan(
     let format = config.get(settings::RUNNER_IDENTIFIER_FORMAT);
     let dry_run = config.get(settings::RUN_DRY_RUN_ENABLED);
     let spawner = config.get(settings::RUN_SPAWNER);
-    // Whether it can be read is checked with the other settings.
+    // Valid: it is checked with the other settings.
     let partition = config
         .get(settings::RUN_PARTITION)
         .and_then(|text| Partition::parse(text).ok());
@@ -169,7 +174,8 @@ pub(crate) fn plan(
             Answer::Missing { .. } | Answer::Corrupt { .. } => {}
         }
     }
-    // Of the whole, so that the parts of a job have different ids; and parted before it's shuffled, so that all machines part alike.
+    // Titles and numbers are given before partitioning, so that the parts of a job have different
+    // ids; and partitioning happens before shuffling, so that all machines partition alike.
     entitle(&mut named);
     let mut ids = Ids::new(config);
     let widths = ids.number(&mut named);
@@ -198,7 +204,7 @@ pub(crate) fn plan(
             ids.number(&mut named);
         }
     }
-    // Once for each runner, not for each task.
+    // Computed once for each runner, not for each task.
     let mut settings: HashMap<String, Arc<Attributes>> = HashMap::new();
     let mut settings = |runner: &Plugin| {
         let own = || Arc::new(config.subset(&runner.settings));
@@ -234,7 +240,8 @@ pub(crate) fn plan(
                 for name in own_settings::unknown(&runnable.more, runner) {
                     if unknown.insert(name.clone()) {
                         tracing::warn!(
-                            "unknown setting `{name}` in the `config` of {id}: {} has none of that name",
+                            "unknown setting `{name}` in the `config` of {id}: {} has none of that \
+                             name",
                             runner.label()
                         );
                     }
@@ -278,8 +285,8 @@ pub(crate) fn plan(
     }
 }
 
-/// Puts tasks together that want the same of their environment, those before that want a part of it, and that can share it. Among equals the
-/// order stays.
+/// Sorts tasks so that those with the same requirements and provenance follow each other, after
+/// tasks whose requirements are a prefix of theirs. The sort is stable.
 fn group(entries: &mut [Entry]) {
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut owners: Vec<Option<Arc<str>>> = Vec::new();
@@ -303,7 +310,7 @@ fn group(entries: &mut [Entry]) {
     }
 }
 
-/// Tasks that follow each other and run in the same state of their environment.
+/// The ranges of consecutive tasks that use the same environment.
 fn groups(entries: &[Entry], requirements: &Requirements) -> Vec<Range<usize>> {
     let state = |entry: &Entry| requirements.last_of(entry.task.index);
     let same = |one: &Entry, other: &Entry| state(one) == state(other) && one.owner == other.owner;
@@ -316,7 +323,7 @@ fn groups(entries: &[Entry], requirements: &Requirements) -> Vec<Range<usize>> {
     groups.collect()
 }
 
-/// Puts the tasks into an order that earlier jobs suggest. Among equals the one before stays.
+/// Sorts the tasks by the results of earlier jobs. The sort is stable.
 fn reorder(entries: &mut [Entry], order: Order, history: impl FnOnce() -> History) {
     match order {
         Order::FailedFirst => {
@@ -331,7 +338,7 @@ fn reorder(entries: &mut [Entry], order: Order, history: impl FnOnce() -> Histor
             let (count, sum) = known.fold((0_u64, 0_u64), |(count, sum), past| {
                 (count + 1, sum.saturating_add(past.elapsed))
             });
-            // What is not known is taken to be like the others.
+            // A task without a known duration counts as an average one.
             let mean = sum.checked_div(count).unwrap_or_default();
             entries.sort_by_cached_key(|Entry { task, .. }| {
                 let elapsed = history.of(task).map_or(mean, |past| past.elapsed);
@@ -365,9 +372,9 @@ fn fate(
     Fate::Run(Arc::clone(runner), settings(runner))
 }
 
-/// Why a kind has no runner: it may be that of a plugin that was refused.
+/// The error for a kind without a runner: a plugin that was not loaded may have been it.
 fn no_runner(kind: &str, refused: &[PluginError]) -> String {
-    /// How many refused plugins are named.
+    /// The number of refused plugins that are named.
     const NAMED: usize = 3;
     let reasons: Vec<String> = refused
         .iter()
@@ -377,13 +384,15 @@ fn no_runner(kind: &str, refused: &[PluginError]) -> String {
     let reasons = reasons.join("; ");
     match refused.len().saturating_sub(NAMED) {
         0 if reasons.is_empty() => format!(
-            "no runner for kind `{kind}`: add a plugin that runs it with `persea plugin add FILE`; `persea plugin list` shows those there are"
+            "no runner for kind `{kind}`: add a plugin that runs it with `persea plugin add FILE`; \
+             `persea plugin list` shows those there are"
         ),
         0 => {
             format!("no runner for kind `{kind}`; a plugin that is not loaded may be it: {reasons}")
         }
         more => format!(
-            "no runner for kind `{kind}`; a plugin that is not loaded may be it: {reasons}; and {more} more"
+            "no runner for kind `{kind}`; a plugin that is not loaded may be it: {reasons}; and \
+             {more} more"
         ),
     }
 }

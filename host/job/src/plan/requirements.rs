@@ -1,5 +1,5 @@
-//! Which requirements the tasks of a job have, which of them are shared, and for how long each is to last. Found out and checked
-//! before anything runs. It must not know how a requirement is met.
+//! Owns the requirements of a plan's tasks: which of them are shared, by whom, and how long each
+//! lasts. They are checked before anything runs. Does not know how a requirement is fulfilled.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -12,80 +12,84 @@ use persea_model::names::{cut, task_directory};
 use persea_model::{Attribute, Attributes, Outcome, Requirement, Scope, Status};
 use persea_plugin::{Catalog, Plugin};
 
-/// The keyword arguments that are the host's: for how long a requirement is to last, and what people call it.
+/// The keyword arguments that belong to the host: the scope of a requirement, and its name for
+/// people.
 const SCOPE: &str = "scope";
 const LABEL: &str = "label";
 
 /// The longest name of a requirement, in bytes.
 const NAME: usize = 100;
 
-/// A requirement that is to be met once, for one task or for all that share it.
+/// A requirement that is fulfilled once, for one task or for all that share it.
 pub(crate) struct Step {
     /// Unique in its job: `2-package-jq`.
     pub(crate) id: String,
-    /// What people call it: `package jq`.
+    /// The name for people: `package jq`.
     pub(crate) name: String,
     /// The name of its directory below `dependencies/`.
     pub(crate) directory: String,
     pub(crate) requirement: Requirement,
     pub(crate) scope: Scope,
-    /// Who has it, where that is not the whole job.
+    /// The task or suite that owns it; none where the whole job does.
     pub(crate) owner: Option<usize>,
-    /// Who meets it, and the settings that are his to see.
+    /// The requirement resolver, and the settings that it receives.
     pub(crate) resolver: Arc<Plugin>,
     pub(crate) settings: Arc<Attributes>,
-    /// Names that only one may hold at a time: while it is being met or released, and from then until it's released.
+    /// A mutex that is held while the requirement is fulfilled or released, for resolvers that run
+    /// one at a time.
     pub(crate) turn: Option<String>,
     pub(crate) place: String,
-    /// It's met in an environment of its own, which is kept; nobody else notices, and nothing is released.
+    /// Whether it is fulfilled in an environment of its own, which is kept as a snapshot. Such a
+    /// requirement affects nothing else and is never released.
     pub(crate) stacked: bool,
-    /// Then the one in whose environment that begins.
+    /// The step whose snapshot that environment starts from.
     pub(crate) base: Option<usize>,
 }
 
 impl Step {
-    /// Whether its resolver's processes are to reach the network.
+    /// Whether the resolver's processes need the network.
     pub(crate) fn wants_network(&self) -> bool {
         self.resolver.processes_want_network()
     }
 }
 
-/// A task, or the tasks of a suite, that have requirements until all of them have ended.
+/// A task or a suite that owns requirements until all its tasks have ended.
 #[derive(Default)]
 pub(crate) struct Owner {
     pub(crate) tasks: Vec<usize>,
     pub(crate) steps: Vec<usize>,
 }
 
-/// All requirements of a job, with the tasks that have them.
+/// The requirements of a job, and the tasks that need them.
 #[derive(Default)]
 pub(crate) struct Requirements {
     pub(crate) steps: Vec<Step>,
     pub(crate) owners: Vec<Owner>,
-    /// Of each task that has some: which, in the order in which it names them.
+    /// By task with requirements: its steps, in the order in which it names them.
     of_task: BTreeMap<usize, Vec<usize>>,
-    /// The tasks whose environment is of no use to others afterwards.
+    /// The tasks that leave their environment dirty.
     spoilers: BTreeSet<usize>,
 }
 
-/// What a requirement is told apart by.
+/// A task's requirement, with what identifies it.
 #[derive(Clone)]
 struct Wanted<'a> {
     requirement: &'a Requirement,
     suite: Option<&'a str>,
     key: String,
-    /// Others with the same place and another key can't be met at the same time.
+    /// Requirements with the same `place` and different keys exclude each other.
     place: String,
     scope: Scope,
     resolver: &'a Arc<Plugin>,
 }
 
-/// For whom something is met: a task, a suite, or none for the whole job.
+/// The owner of a step: a task, a suite, or neither for the whole job.
 type For<'a> = (Option<usize>, Option<&'a str>);
 
 impl Requirements {
-    /// Gathers what the tasks need. One that can't have what it needs has ended. Where they are `stacked`, each is met in the environment
-    /// that the one before has left, and tasks with the same ones in the same order share it.
+    /// Collects the requirements of all tasks. A task whose requirements cannot be fulfilled ends
+    /// here. With `stacked`, each requirement starts in the environment that the one before has
+    /// left, and tasks with the same ones in the same order share it.
     pub(crate) fn gather(
         entries: &mut [Entry],
         catalog: &Catalog,
@@ -119,7 +123,7 @@ impl Requirements {
         }
         let scopes = scopes(wanted.iter().flat_map(|(_, all)| all));
         let scope_of = |one: &Wanted<'_>| scopes.get(&one.key).copied().unwrap_or(one.scope);
-        // Of those that last as long as the job: which has the place.
+        // By place: the requirement that holds it for the whole job.
         let mut taken: BTreeMap<&str, &Wanted<'_>> = BTreeMap::new();
         for one in wanted.iter().flat_map(|(_, all)| all) {
             if !stacked && scope_of(one) >= Scope::Job {
@@ -167,7 +171,7 @@ impl Requirements {
         gathered
     }
 
-    /// Finds or adds what a task needs, one upon the other.
+    /// Finds or adds a task's requirements, each based on the one before.
     fn stack<'a>(
         &mut self,
         task: usize,
@@ -248,17 +252,17 @@ impl Requirements {
         self.of_task.get(&task).into_iter().flatten().copied()
     }
 
-    /// The last one of a task's: in its environment the task runs, where they are stacked.
+    /// The last step of a task. With stacked requirements the task runs in its environment.
     pub(crate) fn last_of(&self, task: usize) -> Option<usize> {
         self.of_task.get(&task)?.last().copied()
     }
 
-    /// Whether a task's environment is of no use to others afterwards.
-    pub(crate) fn spoils(&self, task: usize) -> bool {
+    /// Whether a task leaves its environment dirty.
+    pub(crate) fn leaves_dirty(&self, task: usize) -> bool {
         self.spoilers.contains(&task)
     }
 
-    /// The tasks that need something, with what they need.
+    /// The tasks with requirements, and their steps.
     pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, &[usize])> {
         self.of_task.iter().map(|(task, steps)| (*task, &**steps))
     }
@@ -268,15 +272,15 @@ impl Requirements {
         self.owners.get(owner).map_or(&[], |owner| &owner.steps)
     }
 
-    /// The task that has a step for itself.
+    /// The only task that owns a step.
     pub(crate) fn only_task(&self, step: &Step) -> Option<usize> {
         let owner = self.owners.get(step.owner?)?;
         (step.scope == Scope::Task).then(|| owner.tasks.first().copied())?
     }
 }
 
-/// For how long each requirement lasts, by key. What one wants for longer, others need not have for themselves; and what several
-/// suites want lasts as long as the job.
+/// The scope of each requirement, by key: the widest that any task gives it. A requirement that
+/// several suites need lasts as long as the job.
 fn scopes<'a>(all: impl Iterator<Item = &'a Wanted<'a>>) -> HashMap<String, Scope> {
     let mut scopes: HashMap<String, Scope> = HashMap::new();
     let mut suites: HashMap<&str, Option<&str>> = HashMap::new();
@@ -291,8 +295,8 @@ fn scopes<'a>(all: impl Iterator<Item = &'a Wanted<'a>>) -> HashMap<String, Scop
     scopes
 }
 
-/// Whether the plugin that meets it may do so in this job: its own processes count as its act, and those of the task too, which get what
-/// variables it says.
+/// Whether the resolver may fulfil the requirement in this job. By provenance the resolver answers
+/// for its own processes and for the task's, which receive its variables.
 fn may_be_met(
     requirement: &Requirement,
     resolver: &Plugin,
@@ -322,7 +326,8 @@ impl<'a> Wanted<'a> {
         let kind = &requirement.kind;
         let resolver = resolver.ok_or_else(|| {
             format!(
-                "requirement `{}`: no requirement resolver for its kind; add a plugin that sees to it with `persea plugin add FILE`; `persea plugin list` shows those there are",
+                "requirement `{}`: no requirement resolver for its kind; add a plugin that fulfils \
+                 it with `persea plugin add FILE`; `persea plugin list` shows those there are",
                 name(requirement)
             )
         })?;
@@ -332,7 +337,7 @@ impl<'a> Wanted<'a> {
             Some(_) => None,
         };
         let scope = match scope {
-            // Tasks that are in no suite are the whole job.
+            // Tasks without a suite belong to the job.
             Some(Scope::Suite) if suite.is_none() => Scope::Job,
             Some(scope) => scope,
             None => {
@@ -371,8 +376,8 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Why a task can't have all that it needs: something else has the place of one of them for the whole job, or they exclude each
-/// other.
+/// Why the requirements of a task exclude each other, or exclude one that holds its place for the
+/// whole job.
 fn conflict<'a>(
     all: &'a [Wanted<'a>],
     taken: &BTreeMap<&'a str, &'a Wanted<'a>>,
@@ -386,7 +391,8 @@ fn conflict<'a>(
             .find(|other| other.key != one.key);
         if let Some(other) = other {
             return Some(format!(
-                "requirement `{}` cannot be met together with `{}`, which is wanted too: {} against {}; give both the scope `task`, or run the tasks in jobs of their own",
+                "requirement `{}` conflicts with requirement `{}`: {} against {}; give both the \
+                 scope `task`, or run the tasks in separate jobs",
                 name(one.requirement),
                 name(other.requirement),
                 one.key,
@@ -397,7 +403,7 @@ fn conflict<'a>(
     None
 }
 
-/// A requirement without what is only for the host.
+/// A requirement without the host's own arguments.
 fn plain(requirement: &Requirement) -> Requirement {
     let mut plain = requirement.clone();
     plain.kwargs.remove(SCOPE);
@@ -405,12 +411,12 @@ fn plain(requirement: &Requirement) -> Requirement {
     plain
 }
 
-/// What a requirement is told apart by.
+/// The key that identifies a requirement.
 pub(crate) fn key(requirement: &Requirement) -> String {
     serde_json::to_string(&plain(requirement)).unwrap_or_default()
 }
 
-/// What people call a requirement.
+/// The name of a requirement for people.
 fn name(requirement: &Requirement) -> String {
     let text = |name: &str| requirement.kwargs.get(name).and_then(Attribute::as_str);
     let what = text(LABEL)

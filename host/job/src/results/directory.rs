@@ -1,4 +1,5 @@
-//! A job's directory of results: where it is, how it is named, and the link to the latest. Laid out as Avocado's.
+//! Owns a job's directory of results: where it is, how it is named, and the link to the latest. The
+//! layout is Avocado's.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +11,7 @@ use jiff::tz::TimeZone;
 use rustix::process::geteuid;
 
 use crate::plan::planner::Plan;
-use crate::results::recycled::Spares;
+use crate::results::recycled::RecycledDirectories;
 use persea_config::settings;
 use persea_config::{Config, UserDirs};
 use persea_display::JobView;
@@ -18,25 +19,25 @@ use persea_model::names::TEST_RESULTS;
 use persea_model::{JobId, Status, Task};
 use persea_system::held::Held;
 
-/// Where what was kept of meeting requirements is.
+/// The directory for the files of requirements.
 pub(crate) const DEPENDENCIES: &str = "dependencies";
 
-/// Where the directories of tests are that run in sandboxes.
+/// The directory for the files of tests while they run in sandboxes.
 pub(crate) const RUNNING: &str = ".running";
 
-/// What the names of jobs' directories begin with.
+/// The prefix of the names of jobs' directories.
 const PREFIX: &str = "job-";
 
-/// Where links to tests are, by status.
+/// The directory for links to tests by status.
 const BY_STATUS: &str = "by-status";
 
 /// A directory of results cannot be made or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write results to {}: {source}{}", path.display(), way_out(source))]
 pub struct DirectoryError {
-    /// What could not be made.
+    /// The path that could not be made.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 
@@ -54,23 +55,24 @@ pub struct JobDirectory {
     test_results: Arc<Section>,
 }
 
-/// A part of a job's directory, in which tasks or requirements have theirs. It is made when it is needed, and held from then on: what the
-/// host does there after tests have run, it does to this very directory.
+/// A directory of a job in which the tests, or the requirements, have their own. It is made when it
+/// is needed and then kept open, so that the host's later work there reaches this very directory,
+/// whatever tests do to its name.
 #[derive(Debug)]
 pub(crate) struct Section {
     path: PathBuf,
     reused: bool,
     held: OnceLock<Held>,
-    spares: Spares,
+    recycled: RecycledDirectories,
 }
 
 impl Section {
-    /// That of the tests.
+    /// The section of the tests.
     pub(crate) fn of_tests(job: &Path) -> Arc<Self> {
         Self::new(job.join(TEST_RESULTS), false)
     }
 
-    /// That of the requirements. Who comes back for one uses its directory again.
+    /// The section of the requirements. A release uses the directory of its `fulfil` again.
     pub(crate) fn of_requirements(job: &Path) -> Arc<Self> {
         Self::new(job.join(DEPENDENCIES), true)
     }
@@ -80,7 +82,7 @@ impl Section {
             path,
             reused,
             held: OnceLock::new(),
-            spares: Spares::default(),
+            recycled: RecycledDirectories::default(),
         })
     }
 
@@ -104,8 +106,8 @@ impl Section {
         Ok(self.held.get_or_init(|| held))
     }
 
-    /// Makes it, and where tests run as root in sandboxes it is root's alone: a program that they leave there with a set-user-id bit or file
-    /// capabilities is of no use to others.
+    /// Makes the directory. Where tests run as root in sandboxes only root can enter it: a program
+    /// that they leave there with a set-user-id bit or file capabilities is useless to other users.
     pub(crate) fn keep_others_out(&self) -> io::Result<()> {
         let held = self.held()?;
         match geteuid().is_root() {
@@ -114,15 +116,15 @@ impl Section {
         }
     }
 
-    /// Those directories in it whose tests have left nothing.
-    pub(crate) fn spares(&self) -> &Spares {
-        &self.spares
+    /// The directories of tests that have left nothing.
+    pub(crate) fn recycled(&self) -> &RecycledDirectories {
+        &self.recycled
     }
 
-    /// Removes directories that nobody has used again.
+    /// Removes the recycled directories that were not used again.
     pub(crate) fn tidy(&self) {
         if let Some(held) = self.held.get() {
-            self.spares.clear(held);
+            self.recycled.clear(held);
         }
     }
 }
@@ -133,13 +135,13 @@ impl Drop for Section {
     }
 }
 
-/// What the display sees of a job.
-pub(crate) struct View {
+/// The display's view of a job.
+pub(crate) struct PlanView {
     pub(crate) plan: Arc<Plan>,
     pub(crate) test_results: Arc<Section>,
 }
 
-impl JobView for View {
+impl JobView for PlanView {
     fn task(&self, index: usize) -> Option<&Task> {
         self.plan.entries.get(index).map(|entry| &entry.task)
     }
@@ -156,12 +158,13 @@ pub fn results_root(config: &Config, dirs: &UserDirs) -> PathBuf {
         .map_or_else(|| default_results(dirs), PathBuf::from)
 }
 
-/// Where they are made unless it is configured.
+/// The default of [`results_root`].
 pub fn default_results(dirs: &UserDirs) -> PathBuf {
     dirs.home.join("persea/job-results")
 }
 
-/// The time zone here. To look for its name, as the library does, takes a walk through all zones of the system: 2 ms.
+/// The local time zone. The library looks for its name in all zones of the system, which takes 2
+/// ms.
 fn time_zone() -> TimeZone {
     if std::env::var_os("TZ").is_some() {
         return TimeZone::system();
@@ -191,7 +194,7 @@ impl JobDirectory {
         let time = persea_journal::date_and_time().to_zoned(time_zone());
         let time = time.strftime("%Y-%m-%dT%H.%M");
         let mut path = PathBuf::new();
-        // More digits where a directory of that name is there already.
+        // More digits where a directory of that name exists.
         for digits in 7..=40 {
             path = root.join(format!("{PREFIX}{time}-{}", id.short(digits)));
             match std::fs::create_dir(&path) {
@@ -209,14 +212,15 @@ impl JobDirectory {
         made.map_err(|error| failed(results.path(), error))?;
         if let Err(error) = directory.make_latest(&root) {
             tracing::warn!(
-                "the link `latest` in {} is not renewed: {error}",
+                "cannot update the link `latest` in {}: {error}",
                 root.display()
             );
         }
         Ok(directory)
     }
 
-    /// Points `latest` here, at no moment missing. What has that name and is no link is a user's, and is left alone.
+    /// Points the link `latest` to this job, without a moment in which it is missing. A file or
+    /// directory of that name is the user's and is left alone.
     fn make_latest(&self, root: &Path) -> io::Result<()> {
         let Some(name) = self.path.file_name() else {
             return Ok(());
@@ -225,10 +229,10 @@ impl JobDirectory {
         if std::fs::symlink_metadata(&latest).is_ok_and(|meta| !meta.is_symlink()) {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "a file or directory of yours has that name; rename it to have the link",
+                "a file or directory of that name is in the way; rename it to get the link",
             ));
         }
-        // Named by the job, so that nothing else has that name.
+        // Named after the job, so that the name is free.
         let new = root.join(format!(".latest-{}", name.to_string_lossy()));
         std::os::unix::fs::symlink(name, &new)?;
         let renamed = std::fs::rename(&new, latest);
@@ -238,7 +242,8 @@ impl JobDirectory {
         renamed
     }
 
-    /// What tests in `project` are not to see where they can be kept from it: this directory, and those of other jobs beside it.
+    /// The paths that sandboxed tests in `project` must not see: this directory, and those of other
+    /// jobs beside it.
     pub(crate) fn not_for_tests(&self, project: &Path) -> Vec<PathBuf> {
         let root = self.path.parent().unwrap_or(&self.path);
         if !project.starts_with(root) {
@@ -251,12 +256,12 @@ impl JobDirectory {
             .collect()
     }
 
-    /// Its path, absolute.
+    /// The absolute path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The last part of its path.
+    /// The last component of the path.
     pub fn name(&self) -> String {
         self.path
             .file_name()
@@ -264,18 +269,18 @@ impl JobDirectory {
             .unwrap_or_default()
     }
 
-    /// Where the tests' own directories are.
+    /// The section of the tests.
     pub(crate) fn test_results(&self) -> &Arc<Section> {
         &self.test_results
     }
 
-    /// Opens the job's log.
+    /// Creates the job's log.
     pub(crate) fn log(&self) -> Result<File, DirectoryError> {
         let path = self.path.join("job.log");
         File::create_new(&path).map_err(|source| DirectoryError { path, source })
     }
 
-    /// Gives a test's directory another name: the test is tried again.
+    /// Renames the directory of a test's earlier attempt.
     pub(crate) fn set_aside(&self, directory: &str, name: &str) {
         let renamed = self
             .test_results
@@ -287,8 +292,8 @@ impl JobDirectory {
         }
     }
 
-    /// Makes a test be found by its status: `test-results/by-status/<STATUS>/<directory>`. Only for those that did not pass:
-    /// a link costs as much as a tenth of a short test.
+    /// Links a test by its status: `test-results/by-status/<STATUS>/<directory>`. Only for tests
+    /// that did not pass: a link costs up to a tenth of a short test.
     pub(crate) fn link_by_status(&self, status: Status, directory: &str) {
         let linked = || {
             let by_status = make_in(self.test_results.held()?, BY_STATUS)?;
@@ -302,7 +307,7 @@ impl JobDirectory {
     }
 }
 
-/// A directory in another one, made where it is missing.
+/// Opens a directory in another one, and makes it where it is missing.
 fn make_in(parent: &Held, name: &str) -> io::Result<Held> {
     match parent.enter(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -313,7 +318,10 @@ fn make_in(parent: &Held, name: &str) -> io::Result<Held> {
     }
 }
 
-/// Finds the directory of a job: a path, `latest`, or the beginning of an id.
+/// Finds the directory of a job by a path, `latest`, or the beginning of its id.
+///
+/// # Errors
+/// No job or several jobs match.
 pub fn find(root: &Path, job: &str) -> Result<PathBuf, String> {
     let direct = Path::new(job);
     if direct.join(persea_journal::FILE_NAME).is_file() {
@@ -342,7 +350,8 @@ pub fn find(root: &Path, job: &str) -> Result<PathBuf, String> {
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(format!(
-            "no job `{job}`: give the path of a job's directory, `latest`, or at least 4 digits of the id of a job in {}",
+            "no job `{job}`: give the path of a job's directory, `latest`, or at least 4 digits \
+             of the id of a job in {}",
             root.display()
         )),
         many => Err(format!(

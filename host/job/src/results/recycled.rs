@@ -1,63 +1,68 @@
-//! Directories of tests that have left nothing in them: the next tests get them, under their own names. To make a directory and two files
-//! takes a file system up to half as long as a quick test takes in all, to rename one next to nothing. It must not know what a task is.
+//! Owns the recycling of directories whose tests have left nothing in them: the next tests get them
+//! under their own names. Making a directory and two files can take half as long as a quick test;
+//! renaming one costs next to nothing. Does not know what a task is.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use persea_system::held::Held;
 
-/// Those of one directory.
+/// The recycled directories below one parent.
 #[derive(Debug, Default)]
-pub(crate) struct Spares(Mutex<Vec<Spare>>);
+pub(crate) struct RecycledDirectories(Mutex<Vec<RecycledDirectory>>);
 
-/// A directory whose test has ended.
+/// An empty directory of a test that has ended.
 #[derive(Debug)]
-pub(crate) struct Spare {
-    /// It still has that test's name.
+pub(crate) struct RecycledDirectory {
+    /// Its present name, that of the ended test.
     pub(crate) name: String,
     /// The empty files in it.
     pub(crate) files: Vec<String>,
 }
 
-impl Spares {
-    fn all(&self) -> MutexGuard<'_, Vec<Spare>> {
+impl RecycledDirectories {
+    fn all(&self) -> MutexGuard<'_, Vec<RecycledDirectory>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn put(&self, spare: Spare) {
-        self.all().push(spare);
+    pub(crate) fn put(&self, directory: RecycledDirectory) {
+        self.all().push(directory);
     }
 
-    /// Gives one this name, and says which files are in it; none where there is none, or where something has that name.
+    /// Renames a recycled directory to `name`, and returns the files in it. None where there is
+    /// none to recycle, or where `name` is taken.
     pub(crate) fn take(&self, within: &Held, name: &str) -> Option<Vec<String>> {
-        let spare = {
+        let directory = {
             let mut all = self.all();
-            // A task that was not started has left its own.
-            let own = all.iter().position(|spare| spare.name == name);
+            // A requeued task has left its own directory here.
+            let own = all.iter().position(|directory| directory.name == name);
             match own {
                 Some(own) => return Some(all.swap_remove(own).files),
                 None => all.pop()?,
             }
         };
-        match within.rename_to_new(&spare.name, name) {
-            Ok(()) => Some(spare.files),
-            // Also on file systems that can't tell whether a name is new.
+        match within.rename_to_new(&directory.name, name) {
+            Ok(()) => Some(directory.files),
+            // Also fails on file systems that cannot rename without replacing.
             Err(_) => {
-                self.remove(within, &spare);
+                self.remove(within, &directory);
                 None
             }
         }
     }
 
-    /// Removes those that nobody has taken.
+    /// Removes the directories that were not used again.
     pub(crate) fn clear(&self, within: &Held) {
-        for spare in self.all().drain(..) {
-            self.remove(within, &spare);
+        for directory in self.all().drain(..) {
+            self.remove(within, &directory);
         }
     }
 
-    fn remove(&self, within: &Held, spare: &Spare) {
-        if let Err(error) = within.remove(&spare.name) {
-            tracing::warn!("cannot remove the empty directory {}: {error}", spare.name);
+    fn remove(&self, within: &Held, directory: &RecycledDirectory) {
+        if let Err(error) = within.remove(&directory.name) {
+            tracing::warn!(
+                "cannot remove the empty directory {}: {error}",
+                directory.name
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Result formats at work: each follows the journal in a thread of its own, so that a slow one holds up neither the tests nor the others.
+//! Owns the making of reports: each result format follows the journal in a thread of its own, so
+//! that a slow format delays neither the tests nor other formats.
 
 mod ending;
 mod relay;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 use serde_json::Value;
 
-use self::ending::Ending;
+use self::ending::MissingEnd;
 use self::relay::Relay;
 use persea_config::{Config, Origin};
 use persea_display::for_reader;
@@ -23,16 +24,16 @@ use persea_plugin::{
     Catalog, FormatData, FormatEvent, Plugin, PluginError, ReportTarget, ResultFormat,
 };
 
-/// How many events a format gets in a call.
+/// The most events in one call of a format.
 const BATCH: usize = 512;
 
-/// A call is made sooner when its events have so many bytes of the journal: 8 MiB.
+/// The size of the journal's events from which a call is made sooner: 8 MiB.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// Where a report is to go.
+/// Where a report is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// A file that the user names, wherever it is; what it held is replaced.
+pub enum ReportDestination {
+    /// A file that the user names, anywhere; it is replaced.
     File(PathBuf),
     /// A new file in the job's directory.
     InJob(PathBuf),
@@ -48,9 +49,9 @@ pub enum ReportError {
         "no result format `{name}`: there is {known}; more are added with `persea plugin add FILE`"
     )]
     Unknown {
-        /// What was asked for.
+        /// The name that was asked for.
         name: String,
-        /// What there is.
+        /// The formats that exist.
         known: String,
     },
     /// The report's file cannot be made.
@@ -58,13 +59,13 @@ pub enum ReportError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The journal has not even a beginning.
+    /// The journal does not start with `job-started`.
     #[error("the journal {} has no beginning: there is nothing to report", path.display())]
     Empty {
         /// The journal.
@@ -75,12 +76,13 @@ pub enum ReportError {
     Plugin {
         /// The format's name.
         name: String,
-        /// What happened.
+        /// The format's error.
         source: PluginError,
     },
     /// The thread that made the report ended by a bug.
     #[error(
-        "the report `{name}` is incomplete: the host failed while it was made; this is a bug of Persea"
+        "the report `{name}` is incomplete: the host failed while making it; this is a bug of \
+         Persea"
     )]
     Bug {
         /// The format's name.
@@ -88,16 +90,16 @@ pub enum ReportError {
     },
 }
 
-/// A report that is to be made.
-pub struct Order {
+/// A report to be made.
+pub struct ReportOrder {
     /// The format.
     pub plugin: Arc<Plugin>,
     /// Where it goes.
-    pub destination: Destination,
+    pub destination: ReportDestination,
 }
 
-/// What the job itself has in its directory, or beside it.
-const OWN: [&str; 6] = [
+/// The names of the job's own files, in its directory or beside it.
+const RESERVED_NAMES: [&str; 6] = [
     "id",
     "job.log",
     "latest",
@@ -106,17 +108,19 @@ const OWN: [&str; 6] = [
     crate::results::directory::DEPENDENCIES,
 ];
 
-/// The reports that the configuration asks for, with `job_dir` as the place for those that have a file's name of their own.
-pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<Order> {
+/// Returns the reports that the configuration asks for. Reports with a file name of the format's
+/// own go to `job_dir`.
+pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<ReportOrder> {
     let mut orders = Vec::new();
-    // A file is that of the most trusted format that names it, however they are preferred.
+    // Two formats may name one file: the most trusted format gets it, whatever the order of
+    // preference.
     let mut formats: Vec<&Arc<Plugin>> = catalog.formats().collect();
     formats.sort_by_key(|plugin| plugin.trust);
-    let mut files = Files::default();
+    let mut files = ReportFiles::default();
     let setting = |plugin: &Plugin, what: &str| format!("job.run.result.{}.{what}", plugin.name);
     let mut order = |plugin: &Arc<Plugin>, destination| {
         let plugin = Arc::clone(plugin);
-        orders.push(Order {
+        orders.push(ReportOrder {
             plugin,
             destination,
         });
@@ -128,40 +132,41 @@ pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<Order> 
         if let Some(name) = name.filter(|_| enabled)
             && files.give(plugin, name, &setting(plugin, "output"))
         {
-            order(plugin, Destination::InJob(job_dir.join(name)));
+            order(plugin, ReportDestination::InJob(job_dir.join(name)));
         }
     }
-    // After all files that formats have of their own.
+    // After the formats' own files, so that those have precedence.
     for plugin in &formats {
         let setting = setting(plugin, "output");
         let Some((Value::String(output), origin)) = config.set_by(&setting) else {
             continue;
         };
         match (output.as_str(), origin) {
-            ("-", _) => order(plugin, Destination::Stdout),
+            ("-", _) => order(plugin, ReportDestination::Stdout),
             (name, Origin::Project(_)) => {
                 if files.give(plugin, name, &setting) {
-                    order(plugin, Destination::InJob(job_dir.join(name)));
+                    order(plugin, ReportDestination::InJob(job_dir.join(name)));
                 }
             }
-            (path, _) => order(plugin, Destination::File(PathBuf::from(path))),
+            (path, _) => order(plugin, ReportDestination::File(PathBuf::from(path))),
         }
     }
     orders
 }
 
-/// Whose the files in the job's directory are.
+/// The names in the job's directory that are given to formats.
 #[derive(Default)]
-struct Files(HashMap<String, Arc<Plugin>>);
+struct ReportFiles(HashMap<String, Arc<Plugin>>);
 
-impl Files {
-    /// Gives a format a file of this name, if that can harm neither the job's own files nor another report.
+impl ReportFiles {
+    /// Gives a format a file of this name, unless that would replace a file of the job or another
+    /// report.
     fn give(&mut self, plugin: &Arc<Plugin>, name: &str, setting: &str) -> bool {
         let why = match self.0.get(name) {
-            Some(other) => format!("that is the report of {}", other.label()),
-            None if OWN.contains(&name) => "that is the job's own".to_owned(),
+            Some(other) => format!("that file is the report of {}", other.label()),
+            None if RESERVED_NAMES.contains(&name) => "that file is the job's own".to_owned(),
             None if !persea_model::names::is_artifact_name(name) => {
-                "that is no name for it".to_owned()
+                "that is not a valid file name".to_owned()
             }
             None => {
                 self.0.insert(name.to_owned(), Arc::clone(plugin));
@@ -169,22 +174,24 @@ impl Files {
             }
         };
         tracing::warn!(
-            "{} writes no {name:?}: {why}; `{setting}` names another place for its report",
+            "{} cannot write {name:?}: {why}; set `{setting}` to another path",
             plugin.label()
         );
         false
     }
 }
 
-/// Makes one report of a journal, from its first line to its last. Blocks: it is to be called from a thread of its own.
-/// Returns how many tasks were planned and have no end in the journal, because the host ended before them: they are in the
-/// report as errors.
+/// Makes one report of a whole journal. Blocks: call it from a thread of its own.
+///
+/// Returns the number of planned tasks that have no end in the journal, because the host ended
+/// before them. They are errors in the report.
 ///
 /// # Errors
-/// The journal cannot be read or has no beginning, the format fails, or the report cannot be written.
+/// The journal cannot be read or has no beginning, the format fails, or the report cannot be
+/// written.
 pub fn make(
     config: &Config,
-    order: &Order,
+    order: &ReportOrder,
     mut journal: Reader,
     job_dir: &Path,
     runtime: &tokio::runtime::Handle,
@@ -208,8 +215,8 @@ pub fn make(
             path: job_dir.join(persea_journal::FILE_NAME),
         }),
     };
-    // A journal that has been written is looked at before anything is put in the place of an earlier report. In a job the
-    // format is made ready while the first tests run.
+    // A complete journal is checked before an earlier report is replaced. In a running job the
+    // format is instantiated while the first tests run.
     let written = (!journal.is_followed())
         .then(|| first(&mut journal))
         .transpose()?;
@@ -228,7 +235,7 @@ pub fn make(
         time = line.time;
         has_ended |= line.event == EventKind::JobFinished.name();
         if wants(&line.event) {
-            prepare(&mut line, &settings);
+            restrict_settings(&mut line, &settings);
             batch.push(line.into());
             bytes += journal.length();
         }
@@ -243,7 +250,7 @@ pub fn make(
     }
     let mut unfinished = 0;
     if !has_ended {
-        let ending = Ending::of(job_dir, time)?;
+        let ending = MissingEnd::of(job_dir, time)?;
         unfinished = ending.unfinished;
         let lines = ending.lines.into_iter();
         batch.extend(
@@ -267,12 +274,12 @@ pub fn make(
     Ok(unfinished)
 }
 
-/// Opens what an order asks for. A report for a stream is relayed: at once, or when it is whole where the format patches
-/// what it wrote.
-fn open(order: &Order) -> Result<(ReportTarget, Option<Relay>), ReportError> {
+/// Opens the destination of a report. A report to a stream is relayed: as it is written, or when it
+/// is complete where the format changes what it wrote.
+fn open(order: &ReportOrder) -> Result<(ReportTarget, Option<Relay>), ReportError> {
     let stream = match order.destination.open() {
-        Ok(Target::File(file)) => return Ok((ReportTarget::File(file), None)),
-        Ok(Target::Stream(stream)) => stream,
+        Ok(OpenTarget::File(file)) => return Ok((ReportTarget::File(file), None)),
+        Ok(OpenTarget::Stream(stream)) => stream,
         Err(source) => return Err(order.destination.failed(source)),
     };
     let failed = |source| ReportError::Write {
@@ -287,13 +294,13 @@ fn open(order: &Order) -> Result<(ReportTarget, Option<Relay>), ReportError> {
     Ok((target, Some(relay)))
 }
 
-/// What a destination is when it's open.
-enum Target {
+/// An open destination.
+enum OpenTarget {
     File(File),
     Stream(Box<dyn Write + Send>),
 }
 
-impl Destination {
+impl ReportDestination {
     fn failed(&self, source: io::Error) -> ReportError {
         let path = match self {
             Self::File(path) | Self::InJob(path) => path.clone(),
@@ -302,12 +309,12 @@ impl Destination {
         ReportError::Write { path, source }
     }
 
-    /// Opens it without waiting for anybody.
-    fn open(&self) -> io::Result<Target> {
-        // A pipe that nobody reads from would be waited for.
+    /// Opens the destination without blocking.
+    fn open(&self) -> io::Result<OpenTarget> {
+        // Opening a pipe without a reader would block.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
         let opened = match self {
-            Self::Stdout => return Ok(Target::Stream(for_reader(io::stdout()))),
+            Self::Stdout => return Ok(OpenTarget::Stream(for_reader(io::stdout()))),
             Self::File(path) => {
                 let mut options = File::options();
                 options.write(true).create(true).truncate(true);
@@ -318,17 +325,18 @@ impl Destination {
         let file = opened.map_err(|error| match error.raw_os_error() {
             Some(code) if code == rustix::io::Errno::NXIO.raw_os_error() => io::Error::new(
                 error.kind(),
-                "it is a pipe from which nobody reads, or a socket: start who reads first, or name a file",
+                "it is a socket, or a pipe without a reader: start the reader first, or name \
+                 a file",
             ),
             _ => error,
         })?;
         if file.metadata()?.is_file() {
-            return Ok(Target::File(file));
+            return Ok(OpenTarget::File(file));
         }
-        // From now on who reads may take his time.
+        // Later writes may block on a slow reader.
         let flags = rustix::fs::fcntl_getfl(&file)?;
         rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
-        Ok(Target::Stream(for_reader(file)))
+        Ok(OpenTarget::Stream(for_reader(file)))
     }
 }
 
@@ -346,8 +354,8 @@ fn wanted_events(plugin: &Plugin) -> Vec<String> {
     }
 }
 
-/// A format sees the settings that it declared, and no others.
-fn prepare(line: &mut Line<FormatData>, settings: &persea_model::Attributes) {
+/// Removes the settings that the format did not declare.
+fn restrict_settings(line: &mut Line<FormatData>, settings: &persea_model::Attributes) {
     if line.event == EventKind::JobStarted.name() {
         line.data.restrict_settings(settings);
     }

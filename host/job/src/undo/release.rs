@@ -1,5 +1,5 @@
-//! Releasing what a job has brought about that was killed before it could do so itself; from its journal. It must not know how a
-//! requirement is met.
+//! Owns the release of requirements that a killed job has left fulfilled, as its journal records
+//! them. Does not know how a requirement is fulfilled.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::execute::task_host::{Assignment, Slot};
 use crate::input::own_settings::TaskTimes;
 use crate::plan::requirements::Step;
 use crate::results::directory::Section;
-use crate::undo::unreleased::Pending;
+use crate::undo::unreleased::UnreleasedJobs;
 use persea_config::Config;
 use persea_journal::{
     Event, EventKind, Journal, JournalError, Reader, RequirementReleased, RequirementStarted,
@@ -27,59 +27,61 @@ use persea_model::{Attributes, JobId, Requirement, Scope};
 use persea_plugin::Catalog;
 use persea_spawner::{EnvironmentState, Spawner};
 
-/// Something that a job has left.
+/// A requirement that a job has fulfilled and not released.
 #[derive(Debug)]
-pub struct Left {
+pub struct UnreleasedRequirement {
     id: String,
     name: String,
     requirement: Requirement,
-    /// What it takes to undo it; empty where the host did not live to hear of it.
+    /// What the release needs; empty where the host was killed before the resolver answered.
     fulfilled: Attributes,
 }
 
-/// What releasing needs.
-pub struct Undo {
+/// What the release of a job's requirements needs.
+pub struct JobRelease {
     /// The settings.
     pub config: Arc<Config>,
     /// The plugins.
     pub catalog: Arc<Catalog>,
-    /// What starts processes.
+    /// The spawner of the resolvers' processes.
     pub spawner: Box<dyn Spawner>,
-    /// A directory for what lives only as long as this.
+    /// A directory for files that are removed after the release.
     pub temp_dir: PathBuf,
 }
 
-/// What became of a requirement that was left: its name, and why it is still there if it is.
-pub type Released = (String, Result<(), String>);
+/// The name of a requirement, and why it could not be released if so.
+pub type ReleaseResult = (String, Result<(), String>);
 
-/// Whether what a requirement changes stays after the job: environments of spawners go with the job.
-fn stays(started: &RequirementStarted<'_>) -> bool {
+/// Whether a fulfilled requirement outlasts its job. Environments of spawners are removed with the
+/// job, and scope `keep` is never released.
+fn outlasts_its_job(started: &RequirementStarted<'_>) -> bool {
     started.scope != Scope::Keep && started.spawner.is_none()
 }
 
-/// The events that say what was fulfilled and what was released.
-const KINDS: &[EventKind] = &[
+/// The events that record what was fulfilled and what was released.
+const REQUIREMENT_EVENTS: &[EventKind] = &[
     EventKind::RequirementStarted,
     EventKind::RequirementAbsent,
     EventKind::RequirementFinished,
     EventKind::RequirementReleased,
 ];
 
-/// What a job has brought about and not released, in the order in which that is to be undone.
+/// Returns the requirements that a job has fulfilled and not released, in the order of their
+/// release.
 ///
 /// # Errors
-/// Its journal cannot be read.
-pub fn left_by(job_dir: &Path) -> Result<Vec<Left>, JournalError> {
+/// The journal cannot be read.
+pub fn unreleased_of(job_dir: &Path) -> Result<Vec<UnreleasedRequirement>, JournalError> {
     let mut known: Vec<RequirementStarted<'_>> = Vec::new();
-    let mut left: Vec<Left> = Vec::new();
+    let mut left: Vec<UnreleasedRequirement> = Vec::new();
     let mut reader = Reader::open(job_dir)?;
-    while let Some(record) = reader.next_event(KINDS)? {
+    while let Some(record) = reader.next_event(REQUIREMENT_EVENTS)? {
         match record.event {
             Event::RequirementStarted(started) => known.push(started.into_owned()),
             Event::RequirementAbsent(absent) => {
                 let step = known.iter().find(|step| step.id == absent.id);
-                if let Some(step) = step.filter(|step| stays(step)) {
-                    left.push(Left {
+                if let Some(step) = step.filter(|step| outlasts_its_job(step)) {
+                    left.push(UnreleasedRequirement {
                         id: step.id.to_string(),
                         name: step.name.to_string(),
                         requirement: step.requirement.clone().into_owned(),
@@ -89,7 +91,7 @@ pub fn left_by(job_dir: &Path) -> Result<Vec<Left>, JournalError> {
             }
             Event::RequirementFinished(finished) => {
                 if let Some(position) = left.iter().position(|left| left.id == finished.id) {
-                    // In the order of their ends, as the job itself would release them.
+                    // Sorted by the end of `fulfil`, as the job itself would release them.
                     let mut ended = left.remove(position);
                     match finished.state {
                         RequirementState::Failed => {}
@@ -112,7 +114,8 @@ pub fn left_by(job_dir: &Path) -> Result<Vec<Left>, JournalError> {
     Ok(left)
 }
 
-/// The project in which a job was run; none where its journal does not say, or the directory is gone.
+/// The project in which a job was run. None where its journal does not record one, or the directory
+/// is gone.
 pub fn project_of(job_dir: &Path) -> Option<PathBuf> {
     let mut reader = Reader::open(job_dir).ok()?;
     let Event::JobStarted(started) = reader.next_event(&[EventKind::JobStarted]).ok()??.event
@@ -123,16 +126,16 @@ pub fn project_of(job_dir: &Path) -> Option<PathBuf> {
     project.is_dir().then_some(project)
 }
 
-impl Undo {
-    /// Releases what a job has left, and writes that into its journal.
+impl JobRelease {
+    /// Releases what a job has left, and records that in its journal.
     ///
     /// # Errors
-    /// Its journal cannot be read or written, or belongs to a job that runs.
-    pub async fn job(
+    /// The journal cannot be read or written, or belongs to a job that still runs.
+    pub async fn run(
         self,
         job_dir: &Path,
-        pending: &Pending,
-    ) -> Result<Vec<Released>, JournalError> {
+        unreleased: &UnreleasedJobs,
+    ) -> Result<Vec<ReleaseResult>, JournalError> {
         let Self {
             config,
             catalog,
@@ -140,7 +143,7 @@ impl Undo {
             temp_dir,
         } = self;
         let mut journal = Journal::reopen(job_dir)?;
-        let left = left_by(job_dir)?;
+        let left = unreleased_of(job_dir)?;
         let shared = Arc::new(Shared {
             job: JobId::from_bytes([0; 20]),
             catalog,
@@ -176,7 +179,7 @@ impl Undo {
             environment.close().await;
         }
         if released.iter().all(|(_, done)| done.is_ok()) {
-            pending.remove(job_dir);
+            unreleased.remove(job_dir);
         }
         Ok(released)
     }
@@ -186,11 +189,14 @@ async fn release(
     shared: &Arc<Shared>,
     slot: &Arc<Slot>,
     config: &Config,
-    left: &Left,
+    left: &UnreleasedRequirement,
 ) -> Result<(), String> {
     let kind = &left.requirement.kind;
     let resolver = shared.catalog.requirement_resolver(kind).ok_or_else(|| {
-        format!("no requirement resolver for the kind `{kind}`; add the plugin that the job had with `persea plugin add FILE`")
+        format!(
+            "no requirement resolver for the kind `{kind}`; add the plugin that the job had with \
+             `persea plugin add FILE`"
+        )
     })?;
     resolver.may_undo(shared.spawner.name())?;
     let step = Step {
@@ -207,7 +213,7 @@ async fn release(
         base: None,
         place: String::new(),
     };
-    // Nobody asks for anything, and nobody listens.
+    // No dispatcher sends requests or receives messages.
     let (_control, control) = watch::channel(Control::default());
     let (messages, _inbox) = mpsc::unbounded_channel();
     let assignment = Assignment {
@@ -215,7 +221,7 @@ async fn release(
         position: None,
         can_requeue: false,
         state: EnvironmentState::default(),
-        spoils: false,
+        leaves_dirty: false,
         variables: Vec::new(),
         messages,
     };

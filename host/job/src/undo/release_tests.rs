@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 
-/// What is left according to a journal with these events about requirements, as ids with what it takes to undo them.
+/// The unreleased requirements of a journal with these events: their ids with what their release
+/// needs.
 fn left(lines: &[(&str, serde_json::Value)]) -> Vec<(String, Attributes)> {
     let dir = tempfile::tempdir().unwrap();
     let mut text = String::new();
@@ -11,7 +12,7 @@ fn left(lines: &[(&str, serde_json::Value)]) -> Vec<(String, Attributes)> {
     }
     text.push_str("{\"event\":\"requirement-rel");
     std::fs::write(dir.path().join(persea_journal::FILE_NAME), text).unwrap();
-    let left = left_by(dir.path()).unwrap();
+    let left = unreleased_of(dir.path()).unwrap();
     left.into_iter()
         .map(|left| (left.id, left.fulfilled))
         .collect()
@@ -19,7 +20,9 @@ fn left(lines: &[(&str, serde_json::Value)]) -> Vec<(String, Attributes)> {
 
 fn started(id: &str, scope: &str) -> (&'static str, serde_json::Value) {
     let requirement = serde_json::json!({"kind": "file", "kwargs": {"path": id}});
-    let data = serde_json::json!({"id": id, "name": id, "requirement": requirement, "scope": scope, "resolver": "file"});
+    let data = serde_json::json!({
+        "id": id, "name": id, "requirement": requirement, "scope": scope, "resolver": "file",
+    });
     (EventKind::RequirementStarted.name(), data)
 }
 
@@ -37,7 +40,7 @@ fn finished(id: &str, state: &str) -> (&'static str, serde_json::Value) {
 }
 
 #[test]
-fn the_last_that_was_brought_about_is_the_first_to_be_undone() {
+fn requirements_are_released_in_reverse_order_of_their_ends() {
     let (a, b) = (started("a", "job"), started("b", "task"));
     let left = left(&[
         a,
@@ -54,7 +57,7 @@ fn the_last_that_was_brought_about_is_the_first_to_be_undone() {
 }
 
 #[test]
-fn what_was_there_or_failed_or_is_to_be_kept_or_was_released_is_not() {
+fn present_failed_kept_and_released_requirements_are_not_left() {
     let events = [
         started("there", "job"),
         finished("there", "present"),
@@ -76,7 +79,7 @@ fn what_was_there_or_failed_or_is_to_be_kept_or_was_released_is_not() {
 }
 
 #[test]
-fn what_nobody_heard_the_end_of_or_could_not_be_released_is() {
+fn cut_off_and_unreleasable_requirements_are_left() {
     let failure = serde_json::json!({"id": "stuck", "reason": "no", "elapsed": 1});
     let left = left(&[
         started("stuck", "job"),

@@ -1,24 +1,25 @@
-//! Which jobs may have left something to be released: a link to each in a directory of the user's, there from before the first
-//! change until all is undone. It must not know what was changed.
+//! Owns the list of the user's jobs that may have requirements to release: a link to each job in a
+//! directory of the user's, from before the first change until all is released. Does not know what
+//! was changed.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The links of all jobs of a user.
+/// The jobs of a user that may have requirements to release.
 #[derive(Clone, Debug)]
-pub struct Pending {
+pub struct UnreleasedJobs {
     directory: PathBuf,
 }
 
-impl Pending {
-    /// In the user's directory for state.
+impl UnreleasedJobs {
+    /// Uses the directory `unreleased` in the user's directory for state.
     pub fn new(state: &Path) -> Self {
         Self {
             directory: state.join("unreleased"),
         }
     }
 
-    /// From now on a job may have something to release.
+    /// Adds a job.
     pub(crate) fn add(&self, job_dir: &Path) -> io::Result<()> {
         let Some(name) = job_dir.file_name() else {
             return Ok(());
@@ -39,7 +40,7 @@ impl Pending {
         Ok(())
     }
 
-    /// It has not any more.
+    /// Removes a job.
     pub(crate) fn remove(&self, job_dir: &Path) {
         for link in self.links() {
             if std::fs::read_link(&link).is_ok_and(|job| job == job_dir) {
@@ -53,13 +54,14 @@ impl Pending {
         entries.flatten().flatten().map(|entry| entry.path())
     }
 
-    /// Whether this job is one of them.
+    /// Whether this job is in the list.
     pub fn has(&self, job_dir: &Path) -> bool {
         let same = |job: PathBuf| job.canonicalize().is_ok_and(|job| job == job_dir);
         self.jobs().into_iter().any(same)
     }
 
-    /// The directories of these jobs, by name. Those that were removed since are forgotten.
+    /// The directories of the jobs in the list, sorted. Jobs that no longer exist are removed from
+    /// it.
     pub fn jobs(&self) -> Vec<PathBuf> {
         let mut jobs = Vec::new();
         for link in self.links() {
@@ -81,30 +83,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_is_pending_until_it_says_otherwise_or_is_gone() {
+    fn job_is_listed_until_it_is_removed_or_deleted() {
         let root = tempfile::tempdir().unwrap();
-        let pending = Pending::new(&root.path().join("state"));
-        assert!(pending.jobs().is_empty());
+        let unreleased = UnreleasedJobs::new(&root.path().join("state"));
+        assert!(unreleased.jobs().is_empty());
         let jobs = ["a", "b"].map(|name| root.path().join(name));
         for job in &jobs {
             std::fs::create_dir(job).unwrap();
             std::fs::write(job.join(persea_journal::FILE_NAME), "").unwrap();
-            pending.add(job).unwrap();
-            pending.add(job).unwrap();
+            unreleased.add(job).unwrap();
+            unreleased.add(job).unwrap();
         }
-        assert_eq!(pending.jobs(), jobs);
+        assert_eq!(unreleased.jobs(), jobs);
         // A job of the same name in another results directory.
         let same_name = root.path().join("elsewhere/a");
         std::fs::create_dir_all(&same_name).unwrap();
         std::fs::write(same_name.join(persea_journal::FILE_NAME), "").unwrap();
-        pending.add(&same_name).unwrap();
+        unreleased.add(&same_name).unwrap();
         let [first, second] = jobs;
         let all = [first.clone(), second.clone(), same_name.clone()];
-        assert_eq!(pending.jobs(), all);
-        pending.remove(&same_name);
-        assert_eq!(pending.jobs(), [first.clone(), second.clone()]);
-        pending.remove(&first);
+        assert_eq!(unreleased.jobs(), all);
+        unreleased.remove(&same_name);
+        assert_eq!(unreleased.jobs(), [first.clone(), second.clone()]);
+        unreleased.remove(&first);
         std::fs::remove_dir_all(&second).unwrap();
-        assert!(pending.jobs().is_empty());
+        assert!(unreleased.jobs().is_empty());
     }
 }

@@ -1,20 +1,22 @@
-//! What is asked of a job from outside while it runs: to end, to end at once, to stand still. It must not know how a task is ended.
+//! Owns the dispatcher's answer to requests from outside: to stop the job, to kill its tasks, to
+//! pause. Does not know how a task is ended.
 
-use super::{Dispatcher, State};
-use crate::execute::control::{Signals, Stop};
+use super::{DispatchState, Dispatcher};
+use crate::execute::control::{Signals, StopReason};
 use persea_journal::Event;
 use std::borrow::Cow;
 
 impl Dispatcher<'_> {
-    /// Cuts the job short; asked for a second time, at once.
-    pub(super) fn stop(&mut self, state: &mut State, stop: Stop) {
-        let again = state.interrupted && stop == Stop::User;
+    /// Stops the job: running tasks are ended with a grace period, or killed when the user asks a
+    /// second time.
+    pub(super) fn stop(&mut self, state: &mut DispatchState, stop: StopReason) {
+        let again = state.interrupted && stop == StopReason::User;
         state.interrupted = true;
         let why = match stop {
-            Stop::User => "interrupted by the user",
-            Stop::Timeout => "the job's time is up",
-            Stop::Journal => "the journal cannot be written",
-            Stop::Directory => "the job's directory is gone",
+            StopReason::User => "interrupted by the user",
+            StopReason::Timeout => "the job has reached its timeout",
+            StopReason::Journal => "the journal cannot be written",
+            StopReason::Directory => "the job's directory is gone",
         };
         state.stopped = Some(why);
         state.control.send_modify(|control| {
@@ -22,31 +24,35 @@ impl Dispatcher<'_> {
             control.kill |= again;
         });
         self.screen.notice(match (stop, again) {
-            (Stop::User, false) => "Interrupt requested: running tests are being ended; once more (Ctrl-C) to kill them.",
-            (Stop::User, true) => "Interrupt requested again: running tests are being killed.",
-            (Stop::Timeout, _) => "The job's time is up: running tests are being ended.",
-            (Stop::Journal, _) => "The journal cannot be written: running tests are being ended.",
-            (Stop::Directory, _) => "The job's directory is gone: running tests are being ended.",
+            (StopReason::User, false) => {
+                "Interrupt requested: ending the running tests. Press Ctrl-C again to kill them."
+            }
+            (StopReason::User, true) => "Interrupt requested again: killing the running tests.",
+            (StopReason::Timeout, _) => {
+                "The job has reached its timeout: ending the running tests."
+            }
+            (StopReason::Journal, _) => "The journal cannot be written: ending the running tests.",
+            (StopReason::Directory, _) => "The job's directory is gone: ending the running tests.",
         });
     }
 
-    /// Ctrl-Z: the tests, the clocks and the host stand still until SIGCONT.
-    pub(super) async fn stand_still(&mut self, state: &mut State, signals: &mut Signals) {
+    /// Pauses the tests, the clock and the host until SIGCONT (Ctrl-Z).
+    pub(super) async fn pause(&mut self, state: &mut DispatchState, signals: &mut Signals) {
         let written = self
             .journal
             .record(None, &Event::JobPaused(Cow::default()))
             .and_then(|()| self.journal.commit());
-        self.check(state, written);
+        self.stop_unless_written(state, written);
         self.shared.clock.pause();
-        for slot in state.slots() {
+        for slot in state.all_slots() {
             if let Some(environment) = slot.environment() {
                 let _ = environment.pause().await;
             }
         }
         self.screen.suspend().await;
-        signals.stand_still().await;
+        signals.pause().await;
         self.screen.resume();
-        for slot in state.slots() {
+        for slot in state.all_slots() {
             if let Some(environment) = slot.environment() {
                 let _ = environment.resume().await;
             }
@@ -56,6 +62,6 @@ impl Dispatcher<'_> {
             .journal
             .record(None, &Event::JobResumed(Cow::default()))
             .and_then(|()| self.journal.commit());
-        self.check(state, written);
+        self.stop_unless_written(state, written);
     }
 }

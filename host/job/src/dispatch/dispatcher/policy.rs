@@ -1,10 +1,10 @@
-//! Which of the ready tasks starts: the first in the order of the plan, or the one that a scheduler chooses. It must not know how a
-//! task is started.
+//! Owns the choice of the ready task that starts next: the first in plan order, or the one that a
+//! scheduler plugin chooses. Does not know how a task is started.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::{Dispatcher, State};
+use super::{DispatchState, Dispatcher};
 use crate::plan::graph::{Graph, Wait};
 use crate::plan::history::History;
 use crate::plan::planner::{Fate, Plan};
@@ -13,19 +13,21 @@ use persea_journal::{Event, Warning, WarningCause};
 use persea_model::{Attributes, Outcome, Status, Task};
 use persea_plugin::{Plugin, PluginError, Scheduler, SchedulerChoice, SchedulerNode};
 
-/// How many tasks that are ready a scheduler is shown.
+/// The most ready tasks that a scheduler is shown in one call.
 const SHOWN: usize = 4096;
 
-/// A scheduler, with what it has not been told yet.
+/// The scheduling policy of a job: plan order, or a scheduler plugin with the results that it has
+/// not received yet.
 pub(crate) struct Policy {
     scheduler: Option<Scheduler>,
     news: Vec<(u32, Status)>,
-    /// The task that the scheduler chose and that no slot could take yet. The scheduler is not asked about it again.
+    /// The task that the scheduler chose and that no slot could take yet. The scheduler is not
+    /// asked about it again.
     chosen: Option<usize>,
 }
 
 impl Policy {
-    /// The order of the plan.
+    /// Plan order, without a scheduler plugin.
     pub(crate) fn none() -> Self {
         Self {
             scheduler: None,
@@ -34,7 +36,7 @@ impl Policy {
         }
     }
 
-    /// Brings a scheduler to life, and shows it the tasks.
+    /// Instantiates a scheduler plugin and passes it the tasks of the plan.
     pub(crate) async fn begin(
         plugin: &Plugin,
         config: &Config,
@@ -72,14 +74,14 @@ impl Policy {
         self.scheduler.is_some()
     }
 
-    /// A slot has taken a task.
+    /// Forgets the scheduler's choice once a slot has taken that task.
     pub(super) fn taken(&mut self, task: usize) {
         if self.chosen == Some(task) {
             self.chosen = None;
         }
     }
 
-    /// A task has ended. It is told before it is asked again.
+    /// Keeps a result for the scheduler, which receives it before it chooses again.
     pub(super) fn ended(&mut self, task: usize, status: Status) {
         if self.scheduler.is_some()
             && let Ok(task) = u32::try_from(task)
@@ -121,12 +123,12 @@ fn about(task: &Task, history: &History) -> Attributes {
 }
 
 impl Dispatcher<'_> {
-    /// The task that is to start next, if one is.
-    pub(super) async fn next_task(&mut self, state: &mut State) -> Option<usize> {
+    /// Returns the task that starts next, if any can.
+    pub(super) async fn next_task(&mut self, state: &mut DispatchState) -> Option<usize> {
         if !state.policy.is_plugin() {
-            // Where an environment is, those go on that want it as it is.
+            // Prefer tasks that can use the environment of a free slot as it is.
             let groups = state
-                .places
+                .slots
                 .last_tasks()
                 .filter_map(|last| self.plan.group(last));
             let next = groups.collect::<Vec<_>>().into_iter();
@@ -134,7 +136,8 @@ impl Dispatcher<'_> {
             return next.next().or_else(|| state.queue.peek());
         }
         let plan = Arc::clone(&self.plan);
-        // A slot with a batch of another runner has room and still cannot take every task.
+        // The choice stays when no slot could take it: a slot whose batch belongs to another runner
+        // has room and still cannot take every task.
         state.policy.chosen = state
             .policy
             .chosen
@@ -149,18 +152,18 @@ impl Dispatcher<'_> {
                 let entry = plan.entries.get(*index);
                 entry.is_some_and(|entry| !matches!(entry.fate, Fate::Run(..)))
             };
-            // Those that can't be run need no slot and no choice.
+            // A task whose result the plan already knows needs no slot and no scheduler.
             if let Some(ended) = ready.iter().copied().find(has_ended) {
                 return Some(ended);
             }
-            if !state.places.have_room() {
+            if !state.slots.has_room() {
                 return None;
             }
             let shown: Vec<u32> = ready
                 .iter()
                 .filter_map(|it| u32::try_from(*it).ok())
                 .collect();
-            let is_idle = state.places.are_empty() && state.preparation.is_idle();
+            let is_idle = state.slots.is_empty() && state.preparation.is_idle();
             match state.policy.choose(&shown).await {
                 Ok(SchedulerChoice::Start(task)) if shown.contains(&task) => {
                     state.policy.chosen = Some(task as usize);
@@ -187,16 +190,15 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Takes tasks back that have not been started; whether there was one among them.
-    fn drop_tasks(&mut self, state: &mut State, tasks: &[u32]) -> bool {
+    /// Cancels those of the tasks that have not been started, and returns whether there were any.
+    fn drop_tasks(&mut self, state: &mut DispatchState, tasks: &[u32]) -> bool {
         let plan = Arc::clone(&self.plan);
         let mut dropped = false;
         for index in tasks.iter().map(|task| *task as usize) {
             if let Some(entry) = plan.entries.get(index)
                 && state.queue.is_waiting(index)
             {
-                let outcome =
-                    Outcome::new(Status::Cancel, "the scheduler does not want it to be run");
+                let outcome = Outcome::new(Status::Cancel, "the scheduler dropped this task");
                 self.finish(state, &entry.task, &outcome, None);
                 dropped = true;
             }
@@ -204,8 +206,9 @@ impl Dispatcher<'_> {
         dropped
     }
 
-    /// Runs the rest in the order of the plan. The scheduler's failure is a warning in the journal and in reports.
-    fn give_up(&mut self, state: &mut State, why: &str) {
+    /// Continues in plan order without the scheduler. Its failure is a warning in the journal and
+    /// in reports.
+    fn give_up(&mut self, state: &mut DispatchState, why: &str) {
         let plugin = state
             .policy
             .scheduler
@@ -213,7 +216,7 @@ impl Dispatcher<'_> {
             .map(|it| it.label().to_owned());
         state.policy = Policy::none();
         let message =
-            format!("the scheduler is given up, and the rest runs in the order of the plan: {why}");
+            format!("the scheduler has failed, the remaining tasks run in plan order: {why}");
         state.warnings += 1;
         let warning = Warning {
             cause: WarningCause::Scheduler,
@@ -221,7 +224,7 @@ impl Dispatcher<'_> {
             plugin,
             message,
         };
-        self.write(state, None, &Event::Warning(Cow::Borrowed(&warning)));
+        self.write_event(state, None, &Event::Warning(Cow::Borrowed(&warning)));
         self.screen.notice(&warning.message);
         self.screen.log(warning.message);
     }

@@ -1,5 +1,5 @@
-//! The dispatcher's part in requirements: when each is met, what is to be undone, and that it is undone in the end, the last one
-//! first. It must not know how a requirement is met.
+//! Owns the dispatcher's state of requirements: when each is fulfilled, and what has to be released
+//! afterwards, in reverse order. Does not know how a requirement is fulfilled.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Dispatcher, State};
+use super::{DispatchState, Dispatcher};
 use crate::execute::preparer;
-use crate::execute::task_host::{Assignment, Message, Met, Prepared, Slot};
+use crate::execute::task_host::{
+    Assignment, ExecutorMessage, Fulfilment, PreparedRequirement, Slot,
+};
 use crate::plan::graph::Node;
 use crate::plan::planner::Plan;
 use crate::plan::requirements::{Requirements, Step};
@@ -21,39 +23,41 @@ use persea_journal::{
 use persea_model::{Attribute, Attributes, Scope, Status};
 use persea_spawner as spawner;
 
-/// How far the requirements of a job have come.
+/// The state of the requirements of a running job.
 pub(super) struct Preparation {
     slots: Vec<Arc<Slot>>,
-    /// Those in which nothing is being done.
+    /// The indices of the slots in which nothing runs.
     free: Vec<usize>,
-    /// The number of the first slot: those before are the tasks'.
-    first: usize,
-    /// What was brought about and is to be undone, in that order.
-    undo: Vec<(usize, Attributes)>,
-    /// By step: the variables that it has for the tasks.
+    /// The index of the first slot: lower ones belong to tasks.
+    first_slot: usize,
+    /// The steps that were fulfilled and have to be released, in the order in which they were
+    /// fulfilled.
+    unreleased: Vec<(usize, Attributes)>,
+    /// By step: the variables that it sets for the tasks that need it.
     variables: HashMap<usize, Vec<(String, String)>>,
-    /// By node: why what waits for it can't go on.
-    why: HashMap<usize, String>,
-    /// The steps in whose environment others can begin.
-    kept: HashSet<usize>,
-    /// What could not be released: its name, and why.
-    pub(super) left: Vec<(String, String)>,
+    /// By node: why the nodes that wait for it cannot run.
+    reasons: HashMap<usize, String>,
+    /// The steps whose environment was kept as a snapshot.
+    snapshots: HashSet<usize>,
+    /// The requirements that could not be released: name and reason.
+    pub(super) not_released: Vec<(String, String)>,
 }
 
 impl Preparation {
-    /// With as many slots as the tasks have, numbered after those.
+    /// Has as many slots as there are for tasks, at most one per requirement. Their indices follow
+    /// those of the `tasks` slots for tasks.
     pub(super) fn new(tasks: usize, requirements: &Requirements) -> Self {
         let count = tasks.min(requirements.steps.len());
         let slot = |index| Arc::new(Slot::new(tasks + index));
         Self {
             slots: (0..count).map(slot).collect(),
             free: (tasks..tasks + count).rev().collect(),
-            first: tasks,
-            undo: Vec::new(),
+            first_slot: tasks,
+            unreleased: Vec::new(),
             variables: HashMap::new(),
-            why: HashMap::new(),
-            kept: HashSet::new(),
-            left: Vec::new(),
+            reasons: HashMap::new(),
+            snapshots: HashSet::new(),
+            not_released: Vec::new(),
         }
     }
 
@@ -66,14 +70,14 @@ impl Preparation {
     }
 
     pub(super) fn why(&self, node: usize) -> Option<&str> {
-        self.why.get(&node).map(String::as_str)
+        self.reasons.get(&node).map(String::as_str)
     }
 
-    pub(super) fn forsake(&mut self, node: usize, why: String) {
-        self.why.insert(node, why);
+    pub(super) fn fail(&mut self, node: usize, why: String) {
+        self.reasons.insert(node, why);
     }
 
-    /// The variables that the requirements of a task have for it.
+    /// The variables that the requirements of a task set for it.
     pub(super) fn variables(
         &self,
         requirements: &Requirements,
@@ -85,8 +89,8 @@ impl Preparation {
         all.flatten().cloned().collect()
     }
 
-    /// The id of the last of these steps, each the base of the one before, whose environment has been kept: who was there already has
-    /// changed nothing.
+    /// The id of the nearest snapshot, from the step `last` down its chain of bases. Steps that
+    /// found their requirement present changed nothing and have no snapshot.
     pub(super) fn snapshot<'a>(
         &self,
         requirements: &'a Requirements,
@@ -95,7 +99,7 @@ impl Preparation {
         let mut at = last;
         while let Some(index) = at {
             let step = requirements.steps.get(index)?;
-            if self.kept.contains(&index) {
+            if self.snapshots.contains(&index) {
                 return Some(&step.id);
             }
             at = step.base;
@@ -103,21 +107,21 @@ impl Preparation {
         None
     }
 
-    /// Of these steps the one that was brought about last and is to be undone.
-    fn last_of(&self, steps: &[usize]) -> Option<usize> {
-        let undo = self.undo.iter().map(|(step, _)| *step);
+    /// The one of these steps that was fulfilled last and has not been released.
+    fn last_fulfilled(&self, steps: &[usize]) -> Option<usize> {
+        let undo = self.unreleased.iter().map(|(step, _)| *step);
         undo.rev().find(|step| steps.contains(step))
     }
 
-    fn slot(&mut self) -> Option<Arc<Slot>> {
+    fn take_slot(&mut self) -> Option<Arc<Slot>> {
         let number = self.free.pop()?;
-        self.slots.get(number - self.first).cloned()
+        self.slots.get(number - self.first_slot).cloned()
     }
 }
 
 impl Dispatcher<'_> {
-    /// Sees to requirements, as many at once as there are slots for it.
-    pub(super) fn prepare(&mut self, state: &mut State) {
+    /// Starts requirements and releases that are ready, as long as slots for them are free.
+    pub(super) fn prepare(&mut self, state: &mut DispatchState) {
         while state.stopped.is_none()
             && let Some(node) = state.queue.peek_preparation()
         {
@@ -125,10 +129,10 @@ impl Dispatcher<'_> {
                 Node::Task => return,
                 Node::Reserve(_) => {
                     state.queue.take(node);
-                    self.ended(state, node, Status::Pass);
+                    self.end_node(state, node, Status::Pass);
                 }
                 Node::Fulfil(step) => {
-                    let Some(slot) = state.preparation.slot() else {
+                    let Some(slot) = state.preparation.take_slot() else {
                         return;
                     };
                     state.queue.take(node);
@@ -136,13 +140,13 @@ impl Dispatcher<'_> {
                 }
                 Node::Release(owner) => {
                     let own = self.plan.requirements.own(owner);
-                    match state.preparation.last_of(own) {
+                    match state.preparation.last_fulfilled(own) {
                         None => {
                             state.queue.take(node);
-                            self.ended(state, node, Status::Pass);
+                            self.end_node(state, node, Status::Pass);
                         }
                         Some(step) => {
-                            let Some(slot) = state.preparation.slot() else {
+                            let Some(slot) = state.preparation.take_slot() else {
                                 return;
                             };
                             state.queue.take(node);
@@ -154,19 +158,19 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Undoes the last thing that was brought about and not undone; whether there was one.
-    pub(super) fn undo_last(&mut self, state: &mut State) -> bool {
-        let Some(step) = state.preparation.undo.last().map(|(step, _)| *step) else {
+    /// Releases the requirement that was fulfilled last, and returns whether there was one.
+    pub(super) fn release_last(&mut self, state: &mut DispatchState) -> bool {
+        let Some(step) = state.preparation.unreleased.last().map(|(step, _)| *step) else {
             return false;
         };
-        let Some(slot) = state.preparation.slot() else {
+        let Some(slot) = state.preparation.take_slot() else {
             return false;
         };
         self.release(state, None, step, slot);
         true
     }
 
-    fn fulfil(&mut self, state: &mut State, node: usize, index: usize, slot: Arc<Slot>) {
+    fn fulfil(&mut self, state: &mut DispatchState, node: usize, index: usize, slot: Arc<Slot>) {
         let plan = Arc::clone(&self.plan);
         let Some(step) = plan.requirements.steps.get(index) else {
             return;
@@ -180,7 +184,7 @@ impl Dispatcher<'_> {
             resolver: Cow::Borrowed(&step.resolver.name),
             spawner,
         }));
-        self.write(state, owner(&plan, step), &event);
+        self.write_event(state, owner(&plan, step), &event);
         self.screen.requirement_started(node, &step.name);
         let mut assignment = assignment(state, Arc::clone(&slot));
         if step.stacked {
@@ -201,31 +205,43 @@ impl Dispatcher<'_> {
             };
             let begun = shared.clock.now();
             let absent = || {
-                let (go, told) = oneshot::channel();
-                let _ = messages.send(Message::Absent { step: index, go });
+                let (proceed, told) = oneshot::channel();
+                let _ = messages.send(ExecutorMessage::RequirementAbsent {
+                    step: index,
+                    proceed,
+                });
                 told
             };
-            let met = preparer::fulfil(&shared, node, step, assignment, control, absent).await;
-            let _ = messages.send(Message::Prepared(Box::new(Prepared {
-                node,
-                step: index,
-                slot: slot.index,
-                met,
-                elapsed: shared.clock.now().saturating_sub(begun),
-            })));
+            let fulfilment =
+                preparer::fulfil(&shared, node, step, assignment, control, absent).await;
+            let _ = messages.send(ExecutorMessage::RequirementPrepared(Box::new(
+                PreparedRequirement {
+                    node,
+                    step: index,
+                    slot: slot.index,
+                    fulfilment,
+                    elapsed: shared.clock.now().saturating_sub(begun),
+                },
+            )));
         });
     }
 
-    fn release(&mut self, state: &mut State, node: Option<usize>, index: usize, slot: Arc<Slot>) {
+    fn release(
+        &mut self,
+        state: &mut DispatchState,
+        node: Option<usize>,
+        index: usize,
+        slot: Arc<Slot>,
+    ) {
         let plan = Arc::clone(&self.plan);
         let Some(step) = plan.requirements.steps.get(index) else {
             return;
         };
-        let undo = &mut state.preparation.undo;
+        let undo = &mut state.preparation.unreleased;
         let place = undo.iter().rposition(|(step, _)| *step == index);
         let fulfilled = place.map(|place| undo.remove(place).1).unwrap_or_default();
         let number = self.plan.entries.len() + index;
-        let name = format!("{}, which is released", step.name);
+        let name = format!("{} (release)", step.name);
         self.screen.requirement_started(number, &name);
         let assignment = assignment(state, Arc::clone(&slot));
         let (shared, control) = (Arc::clone(&self.shared), state.control.subscribe());
@@ -239,7 +255,7 @@ impl Dispatcher<'_> {
             let begun = shared.clock.now();
             let released =
                 preparer::release(&shared, number, step, assignment, control, &fulfilled).await;
-            let _ = messages.send(Message::Released {
+            let _ = messages.send(ExecutorMessage::RequirementReleased {
                 node,
                 step: index,
                 slot: slot.index,
@@ -249,31 +265,39 @@ impl Dispatcher<'_> {
         });
     }
 
-    /// A requirement is about to be brought about. From now on there may be something to undo, whatever happens to the host.
-    pub(super) fn absent(&mut self, state: &mut State, step: usize, go: oneshot::Sender<()>) {
+    /// Records that a requirement is about to be fulfilled. From now on there may be something to
+    /// release, even if the host is killed.
+    pub(super) fn absent(
+        &mut self,
+        state: &mut DispatchState,
+        step: usize,
+        proceed: oneshot::Sender<()>,
+    ) {
         let plan = Arc::clone(&self.plan);
         let Some(step) = plan.requirements.steps.get(step) else {
             return;
         };
         let id = Cow::Borrowed(step.id.as_str());
         let event = Event::RequirementAbsent(Cow::Owned(RequirementAbsent { id }));
-        self.write(state, owner(&plan, step), &event);
+        self.write_event(state, owner(&plan, step), &event);
         let written = self.journal.commit();
-        self.check(state, written);
+        self.stop_unless_written(state, written);
         if step.scope != Scope::Keep
             && !step.stacked
-            && let Err(error) = self.pending.add(self.directory.path())
+            && let Err(error) = self.unreleased_jobs.add(self.directory.path())
         {
             tracing::warn!(
-                "should this job be killed, nothing will remind of what it leaves: {error}"
+                "if this job is killed, later runs will not mention what it has to release: {error}"
             );
         }
-        self.screen
-            .log(format!("requirement {}: is being met", step.name));
-        let _ = go.send(());
+        self.screen.log(format!(
+            "requirement {}: not present, fulfilling it",
+            step.name
+        ));
+        let _ = proceed.send(());
     }
 
-    /// A requirement resolver says something for whoever looks.
+    /// Shows a progress message of a requirement resolver.
     pub(super) fn preparing(&mut self, node: usize, text: &str) {
         let plan = Arc::clone(&self.plan);
         if let Some(step) = plan.requirements.steps.get(node - plan.entries.len()) {
@@ -282,14 +306,14 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// A requirement has been seen to.
-    pub(super) fn prepared(&mut self, state: &mut State, prepared: Prepared) {
+    /// Records how a requirement was fulfilled, or that it was not.
+    pub(super) fn prepared(&mut self, state: &mut DispatchState, prepared: PreparedRequirement) {
         let plan = Arc::clone(&self.plan);
-        let Prepared {
+        let PreparedRequirement {
             node,
             step: index,
             slot,
-            met,
+            fulfilment,
             elapsed,
         } = prepared;
         state.preparation.free.push(slot);
@@ -304,41 +328,41 @@ impl Dispatcher<'_> {
             fulfilled: Attributes::new(),
             snapshot: None,
         };
-        let mut to_undo = None;
-        match met {
-            Met::Present => {}
-            Met::Fulfilled(fulfilled) => {
+        let mut to_release = None;
+        match fulfilment {
+            Fulfilment::Present => {}
+            Fulfilment::Fulfilled(fulfilled) => {
                 event.state = RequirementState::Fulfilled;
                 event.fulfilled = fulfilled.clone();
                 let variables = variables(&fulfilled);
                 state.preparation.variables.insert(index, variables);
-                to_undo = Some(fulfilled);
+                to_release = Some(fulfilled);
             }
-            Met::Kept(fulfilled) => {
+            Fulfilment::Snapshot(fulfilled) => {
                 event.state = RequirementState::Fulfilled;
                 event.snapshot = Some(step.id.clone());
                 let variables = variables(&fulfilled);
                 event.fulfilled = fulfilled;
                 state.preparation.variables.insert(index, variables);
-                state.preparation.kept.insert(index);
+                state.preparation.snapshots.insert(index);
             }
-            Met::Failed { reason, unknown } => {
+            Fulfilment::Failed { reason, unknown } => {
                 event.state = match unknown {
                     true => RequirementState::Unknown,
                     false => RequirementState::Failed,
                 };
                 event.reason = Some(reason);
-                to_undo = unknown.then(Attributes::new);
+                to_release = unknown.then(Attributes::new);
             }
         }
-        if let Some(fulfilled) = to_undo
+        if let Some(fulfilled) = to_release
             && step.scope != Scope::Keep
             && !step.stacked
         {
-            state.preparation.undo.push((index, fulfilled));
+            state.preparation.unreleased.push((index, fulfilled));
         }
         let record = Event::RequirementFinished(Cow::Borrowed(&event));
-        self.write(state, owner(&plan, step), &record);
+        self.write_event(state, owner(&plan, step), &record);
         let seconds = elapsed.as_secs_f64();
         let is_shown = event.state != RequirementState::Present;
         let line = match (is_shown, &event.reason) {
@@ -351,17 +375,17 @@ impl Dispatcher<'_> {
             None => Status::Pass,
             Some(reason) => {
                 let why = format!("requirement `{}` is not met: {reason}", step.name);
-                state.preparation.forsake(node, why);
+                state.preparation.fail(node, why);
                 Status::Cancel
             }
         };
-        self.ended(state, node, status);
+        self.end_node(state, node, status);
     }
 
-    /// A requirement has been released, or could not be.
+    /// Records how a release ended, and starts the next one of the same owner.
     pub(super) fn released(
         &mut self,
-        state: &mut State,
+        state: &mut DispatchState,
         (node, index, slot): (Option<usize>, usize, usize),
         failed: Option<String>,
         elapsed: Duration,
@@ -376,7 +400,7 @@ impl Dispatcher<'_> {
             elapsed: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
         };
         let record = Event::RequirementReleased(Cow::Borrowed(&event));
-        self.write(state, owner(&plan, step), &record);
+        self.write_event(state, owner(&plan, step), &record);
         let seconds = elapsed.as_secs_f64();
         let line = match &failed {
             None => format!("requirement {}: released ({seconds:.2} s)", step.name),
@@ -385,46 +409,52 @@ impl Dispatcher<'_> {
         let number = self.plan.entries.len() + index;
         self.screen.requirement_finished(number, line, true);
         if let Some(reason) = failed {
-            state.preparation.left.push((step.name.clone(), reason));
+            state
+                .preparation
+                .not_released
+                .push((step.name.clone(), reason));
         }
-        // The next one of the same owner, and then what waits for all of them.
+        // The owner's next requirement is released, or its node of the graph ends.
         let own = step.owner.map(|owner| plan.requirements.own(owner));
-        let next = own.and_then(|own| state.preparation.last_of(own));
+        let next = own.and_then(|own| state.preparation.last_fulfilled(own));
         match (node, next) {
             (Some(node), Some(next)) => {
-                let slot = state.preparation.slots.get(slot - state.preparation.first);
+                let slot = state
+                    .preparation
+                    .slots
+                    .get(slot - state.preparation.first_slot);
                 if let Some(slot) = slot.cloned() {
                     self.release(state, Some(node), next, slot);
                 }
             }
             (Some(node), None) => {
                 state.preparation.free.push(slot);
-                self.ended(state, node, Status::Pass);
+                self.end_node(state, node, Status::Pass);
             }
             (None, _) => state.preparation.free.push(slot),
         }
     }
 }
 
-/// The id of the task that has a requirement for itself.
+/// The id of the only task that needs a requirement.
 fn owner<'a>(plan: &'a Plan, step: &Step) -> Option<&'a str> {
     let entry = plan.entries.get(plan.requirements.only_task(step)?);
     entry.map(|entry| entry.task.id.as_str())
 }
 
-fn assignment(state: &State, slot: Arc<Slot>) -> Assignment {
+fn assignment(state: &DispatchState, slot: Arc<Slot>) -> Assignment {
     Assignment {
         slot,
         position: None,
         can_requeue: false,
         state: spawner::EnvironmentState::default(),
-        spoils: false,
+        leaves_dirty: false,
         variables: Vec::new(),
         messages: state.messages.clone(),
     }
 }
 
-/// The variables in what a resolver says of what it has brought about.
+/// The environment variables in a resolver's `fulfilled` answer.
 fn variables(fulfilled: &Attributes) -> Vec<(String, String)> {
     let all = fulfilled.get("env").and_then(Attribute::members);
     let named = all.into_iter().flatten().map(|(name, value)| {
@@ -434,7 +464,7 @@ fn variables(fulfilled: &Attributes) -> Vec<(String, String)> {
         };
         (name, value)
     });
-    // What is no variable cannot be given to a process.
+    // The system cannot pass these as variables of a process.
     named
         .filter(|(name, value)| {
             !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')

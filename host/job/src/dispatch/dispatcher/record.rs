@@ -1,12 +1,14 @@
-//! What the journal says of a task that has ended, and what a task is told of what it holds. Plain data from plain data.
+//! Converts what the dispatcher knows of a task into the journal's record of its end, and its
+//! leases into variables. Pure functions.
 
 use std::collections::BTreeMap;
 
-use crate::execute::task_host::Finished;
+use crate::execute::task_host::FinishedTask;
 use persea_journal::TaskFinished;
 use persea_model::{Attribute, Outcome, Task};
 
-/// What a task is told of the instances that it has: `PERSEA_RESOURCE_DB=orders-2`.
+/// Variables that name the instances of resources that a task has leased, such as
+/// `PERSEA_RESOURCE_DB=orders-2`.
 pub(super) fn lease_variables(leases: &BTreeMap<&str, Vec<&str>>) -> Vec<(String, String)> {
     let plain = |c: char| match c {
         c if c.is_ascii_alphanumeric() => c.to_ascii_uppercase(),
@@ -19,11 +21,12 @@ pub(super) fn lease_variables(leases: &BTreeMap<&str, Vec<&str>>) -> Vec<(String
     leases.iter().map(variable).collect()
 }
 
-/// What the journal says of a task that has ended; `before` is how often it was run before.
+/// Returns the journal's record of a task that has ended. `before` is the number of earlier
+/// attempts.
 pub(super) fn record(
     task: &Task,
     outcome: &Outcome,
-    ran: Option<&Finished>,
+    ran: Option<&FinishedTask>,
     before: usize,
 ) -> TaskFinished {
     let tags = task
@@ -42,7 +45,7 @@ pub(super) fn record(
         })
         .collect();
     let mut more = outcome.more.clone();
-    // What the host says of a task is not to be overwritten by what its runner says.
+    // A runner's data does not replace the host's.
     more.retain(|name, _| !RESERVED.contains(&name.as_str()));
     TaskFinished {
         index: task.index + 1,
@@ -70,7 +73,8 @@ pub(super) fn record(
     }
 }
 
-/// The names in `task-finished` that are the host's.
+/// The names of `task-finished` that belong to the host. A runner's data under these names is
+/// dropped.
 const RESERVED: [&str; 18] = [
     "suite",
     "title",

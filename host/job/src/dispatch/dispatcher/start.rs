@@ -1,12 +1,12 @@
-//! The dispatcher's part in starting tasks: which slot each gets, in which environment, and whether it goes into a batch. It must not know how a
-//! task is run.
+//! Owns the start of tasks: which slot and environment each gets, and whether it joins a batch.
+//! Does not know how a task is executed.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::record::lease_variables;
-use super::{Dispatcher, PATIENCE, State};
-use crate::dispatch::slots::{Found, More, Wanted};
+use super::{DispatchState, Dispatcher, MAX_HELPER_DEATHS};
+use crate::dispatch::slots::{BatchFeed, Demand, Placement};
 use crate::execute::batch::Batch;
 use crate::execute::executor::execute;
 use crate::execute::task_host::Assignment;
@@ -16,25 +16,26 @@ use persea_model::{Status, Task};
 use persea_plugin::Plugin;
 use persea_spawner as spawner;
 
-/// How a task is run.
-enum How {
+/// How a task is executed in its slot.
+enum ExecutionMode {
     Alone,
-    /// It begins a batch.
+    /// As the first task of a new batch.
     AsBatch,
-    /// It goes into one.
-    InBatch(More),
+    /// In a batch that already runs and is ready for another task.
+    InBatch(BatchFeed),
 }
 
 impl Dispatcher<'_> {
-    /// Gives tasks to all slots that have room, in one write to the journal; ends those that have ended before they could start.
-    pub(super) async fn start(&mut self, state: &mut State) {
-        let mut given: Vec<(usize, Assignment, How)> = Vec::new();
+    /// Assigns tasks to all slots that have room, with one write to the journal, and ends the tasks
+    /// whose result is known without running.
+    pub(super) async fn start(&mut self, state: &mut DispatchState) {
+        let mut given: Vec<(usize, Assignment, ExecutionMode)> = Vec::new();
         let plan = Arc::clone(&self.plan);
         if let Some(why) = state.stopped {
-            for index in state.queue.left() {
+            for index in state.queue.waiting() {
                 match plan.entries.get(index) {
                     Some(Entry { task, .. }) => self.skip(state, task, why),
-                    None => self.ended(state, index, Status::Skip),
+                    None => self.end_node(state, index, Status::Skip),
                 }
             }
         }
@@ -50,31 +51,31 @@ impl Dispatcher<'_> {
                 }
                 Fate::Run(runner, _) => runner,
             };
-            // Who holds something that others want is not to wait with it.
+            // A task that holds a resource would block others while it waits in a slot's queue.
             let waits = runner.manifest.is_program_runner && !state.queue.claims(index);
-            let spoils = self.shared.fresh || plan.requirements.spoils(index);
-            let wanted = Wanted {
+            let leaves_dirty = self.shared.fresh || plan.requirements.leaves_dirty(index);
+            let demand = Demand {
                 state: runner
                     .manifest
                     .starts_processes()
                     .then(|| self.environment(state, index, owner.as_deref())),
-                spoils,
+                leaves_dirty,
                 one_process: waits,
-                // In a batch it would share its environment.
-                batch: self.batch(runner).filter(|_| !spoils),
+                // A batch shares one environment.
+                batch: self.batch(runner).filter(|_| !leaves_dirty),
             };
-            let Some(Found {
+            let Some(Placement {
                 slot,
                 position,
-                more,
-            }) = state.places.give(index, &wanted)
+                feed,
+            }) = state.slots.assign(index, &demand)
             else {
                 break;
             };
-            let how = match (more, &wanted.batch) {
-                (Some(more), _) => How::InBatch(more),
-                (None, Some(_)) => How::AsBatch,
-                (None, None) => How::Alone,
+            let mode = match (feed, &demand.batch) {
+                (Some(feed), _) => ExecutionMode::InBatch(feed),
+                (None, Some(_)) => ExecutionMode::AsBatch,
+                (None, None) => ExecutionMode::Alone,
             };
             state.queue.take(index);
             state.policy.taken(index);
@@ -83,31 +84,31 @@ impl Dispatcher<'_> {
             if position.is_none() {
                 self.started(state, task);
             }
-            let deaths = state.deaths.get(&index).copied().unwrap_or_default();
+            let helper_deaths = state.helper_deaths.get(&index).copied().unwrap_or_default();
             let assignment = Assignment {
                 slot,
                 position,
-                can_requeue: deaths < PATIENCE,
-                state: wanted.state.unwrap_or_default(),
-                spoils: wanted.spoils,
+                can_requeue: helper_deaths < MAX_HELPER_DEATHS,
+                state: demand.state.unwrap_or_default(),
+                leaves_dirty: demand.leaves_dirty,
                 variables,
                 messages: state.messages.clone(),
             };
-            given.push((index, assignment, how));
+            given.push((index, assignment, mode));
         }
-        state.places.dismiss();
+        state.slots.end_idle_batches();
         let written = self.journal.commit();
-        self.check(state, written);
+        self.stop_unless_written(state, written);
         self.screen.flush();
-        for (index, assignment, how) in given {
-            let is_batch = match how {
-                How::Alone => false,
-                How::AsBatch => true,
-                How::InBatch(more) => {
+        for (index, assignment, mode) in given {
+            let is_batch = match mode {
+                ExecutionMode::Alone => false,
+                ExecutionMode::AsBatch => true,
+                ExecutionMode::InBatch(feed) => {
                     let slot = assignment.slot.index;
-                    if more.send((index, assignment)).is_err() {
+                    if feed.send((index, assignment)).is_err() {
                         state.queue.put_back(index);
-                        state.places.return_task(slot, index);
+                        state.slots.return_task(slot, index);
                     }
                     continue;
                 }
@@ -116,7 +117,7 @@ impl Dispatcher<'_> {
             let control = state.control.subscribe();
             let catalog = Arc::clone(&shared.catalog);
             catalog.spawn(async move {
-                // The index comes from this plan.
+                // Always matches: the index comes from this plan.
                 if let Some(Entry {
                     task,
                     fate: Fate::Run(runner, settings),
@@ -126,7 +127,7 @@ impl Dispatcher<'_> {
                     if is_batch {
                         let (plan, runner) = (Arc::clone(&plan), Arc::clone(runner));
                         let batch = Batch::new(shared, plan, runner, (index, assignment));
-                        // Apart, as those who are none would have its size too.
+                        // Boxed so that the future of a single task stays small.
                         Box::pin(batch.execute(control)).await;
                     } else {
                         execute(shared, assignment, task, runner, settings, control).await;
@@ -136,16 +137,16 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Whether this runner is given many tasks for one instance.
+    /// The digest of the runner if its tasks are executed in batches.
     fn batch(&self, runner: &Plugin) -> Option<String> {
         let batches = runner.manifest.runs_batches && self.shared.batches;
         batches.then(|| runner.digest.clone())
     }
 
-    /// What the environment of a task is to be like.
+    /// The state in which a task needs its environment.
     fn environment(
         &self,
-        state: &State,
+        state: &DispatchState,
         task: usize,
         owner: Option<&str>,
     ) -> spawner::EnvironmentState {
@@ -163,8 +164,8 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Records the start of a task.
-    pub(super) fn started(&mut self, state: &mut State, task: &Task) {
+    /// Records the start of a task in the journal and on the display.
+    pub(super) fn started(&mut self, state: &mut DispatchState, task: &Task) {
         let requirements = &self.plan.requirements;
         let spawner = &self.shared.spawner;
         let environment = spawner.has_snapshots().then(|| TaskEnvironment {
@@ -184,7 +185,7 @@ impl Dispatcher<'_> {
             environment,
         }));
         let written = self.journal.record(Some(&task.id), &event);
-        self.check(state, written);
+        self.stop_unless_written(state, written);
         self.screen.task_started(task);
     }
 }

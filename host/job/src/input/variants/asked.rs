@@ -1,5 +1,5 @@
-//! Variants that a plugin makes: the plugin that a suite names is asked for those of each of its tests. What makes no sense in its answers
-//! is refused here.
+//! Owns the variants that a varianter plugin makes: asks the plugin for those of each test of a
+//! suite, and rejects invalid answers.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use persea_model::names::cut;
 use persea_model::{Attribute, Attributes, Runnable};
 use persea_plugin::{Catalog, Plugin, Varianter};
 
-/// The longest that is shown of what a plugin answered, in bytes.
+/// The most that is shown of a plugin's answer, in bytes.
 const SHOWN: usize = 200;
 
-/// A varianter by its name, with what it is told.
+/// A varianter by name, with its parameters.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     name: String,
     parameters: Attributes,
 }
 
-/// A varianter that is asked for the tests of one suite.
+/// A live varianter for the tests of one suite.
 pub(crate) struct Asked<'a> {
     pub(super) plugin: Arc<Plugin>,
     varianter: Varianter,
@@ -44,7 +44,7 @@ impl Chosen {
         }
     }
 
-    /// A fresh instance of it.
+    /// Creates an instance of the varianter.
     pub(super) async fn begin(
         &self,
         catalog: &Catalog,
@@ -92,7 +92,10 @@ impl Asked<'_> {
     }
 }
 
-/// The parameters as texts, if they are plain and no two variants are the same; else what is wrong.
+/// The parameters as texts.
+///
+/// # Errors
+/// A value is not plain, two variants are equal, or there are too many.
 fn accept(answer: Vec<Attributes>) -> Result<Vec<Parameters>, String> {
     if answer.len() > MOST {
         let count = answer.len();
@@ -127,7 +130,7 @@ fn shown(parameters: &Parameters) -> String {
     }
 }
 
-/// A plain value as a test gets it.
+/// A plain value as a test receives it.
 fn text(value: &Attribute) -> Option<String> {
     match value {
         Attribute::Text(text) => Some(text.clone()),
@@ -136,7 +139,7 @@ fn text(value: &Attribute) -> Option<String> {
     }
 }
 
-/// What TOML says, as JSON. What that has no word for becomes a text.
+/// Converts TOML to JSON. Values without a JSON type become texts.
 fn json(value: toml::Value) -> Value {
     match value {
         toml::Value::String(text) => text.into(),
@@ -174,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_variants_are_rejected() {
         for (text, words) in [
             (
                 r#"[{"a": [1]}]"#,
                 "the parameter `a`, whose value [1] is no text",
             ),
             (r#"[{"a": null}]"#, "the parameter `a`, whose value null"),
-            // What a test cannot tell apart is the same.
+            // Values that a test cannot distinguish are equal.
             (
                 r#"[{"a": 1, "b": 2}, {"b": "2", "a": "1"}]"#,
                 "the same variant twice: a=1 b=2",
@@ -197,10 +200,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_job_file_says_reaches_the_plugin_as_json() {
+    fn parameters_of_a_job_file_reach_the_plugin_as_json() {
         let text = "a = [1, 'x']\nb.c = true\nd = 1979-05-27\ne = inf\nf = 1.5\n";
         let chosen = Chosen::new("p".into(), toml::from_str(text).unwrap());
-        let expected = serde_json::json!({"a": [1, "x"], "b": {"c": true}, "d": "1979-05-27", "e": "inf", "f": 1.5});
+        let expected = serde_json::json!({
+            "a": [1, "x"], "b": {"c": true}, "d": "1979-05-27", "e": "inf", "f": 1.5,
+        });
         assert_eq!(
             Attribute::from(chosen.parameters),
             Attribute::from(expected)

@@ -1,4 +1,5 @@
-//! Variants without a plugin: all combinations of the values of some axes that are wanted. It must not know what becomes of them.
+//! Owns the variants of axes: the combinations of values that the filters keep. Does not know how
+//! the variants are used.
 
 use std::collections::BTreeMap;
 
@@ -7,31 +8,34 @@ use serde::Deserialize;
 use super::MOST;
 use super::parameters::Parameters;
 
-/// Axes with their values, and which combinations of them are wanted.
+/// Axes with their values, and filters of their combinations.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Axes {
-    /// By name; of each the values in their order.
+    /// By axis: its values in order.
     axes: BTreeMap<String, Vec<toml::Value>>,
-    /// Only combinations that fit one of these.
+    /// Only combinations that match one of these.
     #[serde(default)]
     only: Vec<Filter>,
-    /// No combination that fits one of these.
+    /// No combination that matches one of these.
     #[serde(default)]
     no: Vec<Filter>,
 }
 
-/// The most steps in which the combinations for one test are found: a second or so.
+/// The most steps to find the combinations of one test: about a second.
 const STEPS: usize = 1000 * MOST;
 
-/// Axes with the values that fit, one or several of each.
+/// Axes with the matching values, one or several of each.
 type Filter = BTreeMap<String, toml::Value>;
 
 /// Each axis with one of its values.
 type Choice<'a> = Vec<(&'a str, &'a toml::Value)>;
 
 impl Axes {
-    /// What is wrong with them.
+    /// Checks the axes and filters.
+    ///
+    /// # Errors
+    /// What is wrong.
     pub(super) fn check(&self) -> Result<(), String> {
         let mut count: usize = 1;
         for (axis, values) in &self.axes {
@@ -41,7 +45,7 @@ impl Axes {
                     "the axis `{axis}` is a list of at least one text, number or truth value"
                 ));
             }
-            // A test could not tell them apart.
+            // A test could not distinguish equal texts.
             let mut texts: Vec<String> = values.iter().map(text).collect();
             texts.sort();
             if let Some([twice, _]) = texts.array_windows().find(|[one, next]| one == next) {
@@ -58,7 +62,8 @@ impl Axes {
         let one = named.sum::<usize>() + axes + filters;
         if count.saturating_mul(axes).saturating_mul(one) > STEPS {
             return Err(format!(
-                "{count} combinations of {axes} axes with {filters} filters are too many: use fewer axes or filters"
+                "{count} combinations of {axes} axes with {filters} filters are too many: \
+                 use fewer axes or filters"
             ));
         }
         for (axis, wanted) in self.named() {
@@ -74,12 +79,12 @@ impl Axes {
         Ok(())
     }
 
-    /// What the filters name.
+    /// The axes and values in the filters.
     fn named(&self) -> impl Iterator<Item = (&String, &toml::Value)> {
         self.only.iter().chain(&self.no).flatten()
     }
 
-    /// All that are wanted. The values of the last axis change first.
+    /// The combinations that the filters keep. The last axis changes fastest.
     pub(super) fn combinations(&self) -> Vec<Parameters> {
         let mut choices: Vec<Choice<'_>> = vec![Vec::new()];
         for (axis, values) in &self.axes {
@@ -150,7 +155,7 @@ mod tests {
     const AXES: &str = "axes.mem = [1, 2]\naxes.os = [\"linux\", \"hurd\"]\n";
 
     #[test]
-    fn every_combination_comes_once() {
+    fn every_combination_occurs_once() {
         let expected = [
             "mem=1 os=linux",
             "mem=1 os=hurd",
@@ -169,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_choose_among_them() {
+    fn filters_select_combinations() {
         let all = |filters: &str| all(&format!("{AXES}{filters}"));
         assert_eq!(
             all("only = [{os = \"hurd\"}]"),
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_said() {
+    fn invalid_axes_are_rejected_with_the_reason() {
         let many: String = (0..20_000).map(|n| format!("axes.a{n} = [1]\n")).collect();
         let values: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
         let filters = "{a = []},".repeat(300_000);
@@ -208,7 +213,7 @@ mod tests {
         }
     }
 
-    /// Some axes, and values of theirs to filter by.
+    /// Generates axes, and values of them to filter by.
     fn axes() -> impl Strategy<Value = Axes> {
         let axes =
             prop::collection::btree_map("[a-c]", prop::collection::btree_set(0..4_i64, 1..4), 0..4);
@@ -241,7 +246,8 @@ mod tests {
     }
 
     proptest! {
-        /// Filters take away from all combinations, none of which comes twice: `only` leaves what `no` of the same would take.
+        /// Filters select from all combinations, none of which occurs twice: `only` keeps what `no`
+        /// with the same filters would remove.
         #[test]
         fn filters_divide_all_combinations(axes in axes()) {
             prop_assert_eq!(axes.check(), Ok(()));
@@ -254,10 +260,12 @@ mod tests {
             let only = Axes { no: Vec::new(), ..axes.clone() }.combinations();
             let no = Axes { only: Vec::new(), ..axes.clone() }.combinations();
             let both = axes.combinations();
-            let expected: Vec<_> = all.iter().filter(|it| only.contains(it) && no.contains(it)).cloned().collect();
+            let in_both = |it: &&Parameters| only.contains(*it) && no.contains(*it);
+            let expected: Vec<_> = all.iter().filter(in_both).cloned().collect();
             prop_assert_eq!(both, expected);
             if !axes.only.is_empty() {
-                let others = Axes { no: axes.only.clone(), only: Vec::new(), ..axes }.combinations();
+                let others = Axes { no: axes.only.clone(), only: Vec::new(), ..axes };
+                let others = others.combinations();
                 prop_assert_eq!(only.len() + others.len(), all.len());
                 prop_assert!(only.iter().all(|it| !others.contains(it)));
             }

@@ -1,5 +1,5 @@
-//! A variant as a test gets it: its parameters in Avocado's words, with an id that no other variant of the test has. It must not know
-//! where the parameters come from.
+//! Owns the form of a variant in a runnable: its parameters in Avocado's format, with an id that is
+//! unique among the test's variants. Does not know where the parameters come from.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,13 +12,13 @@ use persea_model::names::cut;
 /// The longest readable part of an id, in bytes.
 const READABLE: usize = 60;
 
-/// How many digits of the checksum are in an id where they tell it apart from all others.
+/// The number of digits of the checksum in an id that is unique with so many.
 const DIGITS: usize = 4;
 
-/// Values by name, as texts: what a test is given.
+/// The parameters of a variant: texts by name.
 pub(super) type Parameters = BTreeMap<String, String>;
 
-/// The test once with each of these, no two of which are the same.
+/// Returns the test once with each of these different sets of parameters.
 pub(super) fn with_each(runnable: &Runnable, all: &[Parameters]) -> Vec<Runnable> {
     let variants = all.iter().zip(ids(all));
     variants
@@ -32,7 +32,7 @@ pub(super) fn with_each(runnable: &Runnable, all: &[Parameters]) -> Vec<Runnable
         .collect()
 }
 
-/// A variant as Avocado writes it: a tree of one leaf with the parameters.
+/// A variant in Avocado's format: a tree of one leaf with the parameters.
 fn variant(parameters: &Parameters, id: &str) -> Value {
     json!({
         "paths": ["/run/*"],
@@ -48,7 +48,8 @@ fn triples(parameters: &Parameters) -> Value {
         .collect()
 }
 
-/// `mem-small-os-linux-3ac1`: readable, and told apart by the checksum at its end. Those that would be the same so have all of it.
+/// Returns ids such as `mem-small-os-linux-3ac1`: a readable part and the start of a checksum. Ids
+/// that would be equal get the whole checksum.
 fn ids(all: &[Parameters]) -> Vec<String> {
     let made: Vec<(String, String)> = all
         .iter()
@@ -76,7 +77,7 @@ fn ids(all: &[Parameters]) -> Vec<String> {
     made.iter().map(id).collect()
 }
 
-/// Names and values, with the mark after them.
+/// The names and values, with a separator at the end.
 fn readable(parameters: &Parameters) -> String {
     let plain = |c: char| match c.is_ascii_alphanumeric() || c == '.' {
         true => c,
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_values_are_parameters_as_avocado_has_them() {
+    fn variant_has_avocados_format() {
         let all = with_each(&Runnable::default(), &[parameters(&[("os", "linux")])]);
         let variant = &all[0].more["variant"];
         let expected = json!([["/", [["/", "os", "linux"]]]]);
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_differ_where_their_readable_parts_do_not() {
+    fn ids_differ_when_their_readable_parts_are_equal() {
         let ids = ids(&[parameters(&[("a", "x y")]), parameters(&[("a", "x_y")])]);
         assert!(ids.iter().all(|id| id.starts_with("a-x_y-")), "{ids:?}");
         assert_ne!(ids[0], ids[1]);
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn ids_differ_however_many_there_are() {
-        // With four digits alone some hundreds of these would be the same.
+        // With four digits alone some hundreds of these would be equal.
         let long = "x".repeat(READABLE);
         let number = |n: usize| parameters(&[("a", &format!("{long}{n}"))]);
         let all: Vec<Parameters> = (0..5_000).map(number).collect();
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_may_be_run_without_parameters_too() {
+    fn variant_without_parameters_has_an_id() {
         let ids = ids(&[Parameters::new()]);
         assert_eq!(ids[0].len(), DIGITS);
     }

@@ -23,7 +23,7 @@ struct Step<'a> {
 }
 
 impl Graph {
-    /// Puts what tasks require before them, and what undoes that after them.
+    /// Adds the requirements before the tasks that need them, and their releases after those tasks.
     pub(super) fn prepare(&mut self, requirements: &Requirements, resources: &mut Resources) {
         let steps = requirements.steps.iter();
         let steps: Vec<Step<'_>> = steps
@@ -66,7 +66,8 @@ impl Graph {
                     && let (Some(before), Some(after)) = (of(before), of(after_step))
                     && !has_path_connecting(&self.order, after, before, None)
                 {
-                    // What is stacked begins where the other has come to.
+                    // A stacked requirement starts in the environment of the one before, so that
+                    // one must be fulfilled.
                     let is_base = step_of(after_step).is_some_and(|it| it.stacked);
                     let wait = if is_base { Wait::Needs } else { Wait::After };
                     self.order.add_edge(before, after, wait);
@@ -86,7 +87,7 @@ impl Graph {
             }
         }
         self.order.extend_with_edges(shared);
-        // Before their own steps are among them.
+        // Computed before the owners' own steps are in the graph.
         let all = owners.iter();
         let common: Vec<_> = all.map(|owner| self.common(owner)).collect();
         self.order.extend_with_edges(own);
@@ -99,7 +100,7 @@ impl Graph {
         }
     }
 
-    /// What all tasks of an owner wait for.
+    /// The dependencies that all tasks of an owner share.
     fn common(&self, owner: &Owner) -> BTreeMap<NodeIndex, Wait> {
         let mut all = owner.tasks.iter().map(|task| {
             let edges = self.order.edges_directed(node(*task), petgraph::Incoming);
@@ -124,7 +125,7 @@ impl Graph {
     ) {
         let reserve = self.order.add_node(Node::Reserve(index));
         let release = self.order.add_node(Node::Release(index));
-        // Nothing is done for tasks that are not to be run.
+        // Requirements are not fulfilled for tasks that cannot run.
         for (other, wait) in common {
             self.order.add_edge(other, reserve, wait);
         }

@@ -1,5 +1,5 @@
-//! The end of a journal that has none, because its host was killed or could not write any more: every task that was planned
-//! and has no end is in the report, in error, and then the job ends.
+//! Owns the missing end of a journal whose host was killed or could not write: each planned task
+//! without an end becomes an error in the report, and then the job ends.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -12,15 +12,16 @@ use persea_model::names::TEST_RESULTS;
 use persea_model::names::task_directory;
 use persea_model::{Attribute, Attributes, Status, Tally};
 
-/// What a journal lacks: the ends of tasks, and that of the job.
-pub(super) struct Ending {
-    /// How many tasks have no end.
+/// The events that a journal lacks: the ends of tasks, and of the job.
+pub(super) struct MissingEnd {
+    /// The number of tasks without an end.
     pub(super) unfinished: usize,
     pub(super) lines: Vec<Line<Attributes>>,
 }
 
-impl Ending {
-    /// Makes up the end of the journal in a job's directory. Its last event is of the time `time`.
+impl MissingEnd {
+    /// Creates the missing events of the journal in a job's directory. `time` is that of its last
+    /// event.
     pub(super) fn of(job_dir: &Path, time: u64) -> Result<Self, JournalError> {
         let reason = match is_in_use(job_dir) {
             true => "the job is still running: it has not ended yet",
@@ -47,7 +48,7 @@ impl Ending {
             }
         }
         let mut reader = Reader::open(job_dir)?;
-        // Reports name the directory in which the job ran, also those of a copy of it.
+        // Reports name the directory in which the job ran, also when made from a copy of it.
         let ran_in = match reader.next_event(&[EventKind::JobStarted])? {
             Some(record) => match record.event {
                 Event::JobStarted(started) => PathBuf::from(&started.job_dir),
@@ -68,7 +69,7 @@ impl Ending {
             let directory = std::fs::symlink_metadata(ran_in.join(&end.directory));
             end.has_directory = directory.is_ok_and(|it| it.is_dir());
             let event = Event::TaskFinished(Cow::Owned(end));
-            lines.push(made(time, Some(task), &event));
+            lines.push(line_of(time, Some(task), &event));
         }
         let unfinished = lines.len();
         let end = JobFinished {
@@ -78,12 +79,12 @@ impl Ending {
             elapsed: 0,
             interrupted_by: Some("the journal ends before the job does".into()),
         };
-        lines.push(made(time, None, &Event::JobFinished(Cow::Owned(end))));
+        lines.push(line_of(time, None, &Event::JobFinished(Cow::Owned(end))));
         Ok(Self { unfinished, lines })
     }
 }
 
-/// The end of a task of which the journal has none.
+/// The end of a task for which the journal has none.
 fn end(id: &str, planned: TaskPlanned<'_>, started: Option<u64>, reason: &str) -> TaskFinished {
     let TaskPlanned {
         index,
@@ -124,8 +125,8 @@ fn end(id: &str, planned: TaskPlanned<'_>, started: Option<u64>, reason: &str) -
     }
 }
 
-fn made(time: u64, task: Option<String>, event: &Event<'_>) -> Line<Attributes> {
-    // An event is an object by its type.
+fn line_of(time: u64, task: Option<String>, event: &Event<'_>) -> Line<Attributes> {
+    // Unreachable: every event serialises to an object.
     let data = serde_json::to_string(event).and_then(|json| serde_json::from_str(&json));
     Line {
         event: event.kind().name().to_owned(),

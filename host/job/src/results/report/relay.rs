@@ -1,5 +1,5 @@
-//! Passes a report on to a stream, on a thread of its own: a result format never waits for who reads, and neither does the
-//! job. What was not read yet is kept in a file without a name.
+//! Owns the relay of a report to a stream, on a thread of its own: neither the result format nor
+//! the job waits for a slow reader. Unread data is kept in an unnamed file.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -8,30 +8,30 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use persea_display::wait_for;
 use persea_system::threads;
 
-/// How much is passed on at a time, in bytes.
-const PIECE: u64 = 64 << 10;
+/// The number of bytes that are copied at a time.
+const CHUNK: u64 = 64 << 10;
 
 /// What the writer and the thread share.
 #[derive(Default)]
-struct Progress {
-    state: Mutex<State>,
+struct RelayShared {
+    state: Mutex<RelayState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    /// How many bytes may be passed on.
+struct RelayState {
+    /// The number of bytes that may be relayed.
     ready: u64,
-    /// How many were passed on.
-    passed: u64,
+    /// The number of bytes that were relayed.
+    relayed: u64,
     /// Nothing more is written.
-    is_whole: bool,
-    /// How it ended, once it has.
+    is_complete: bool,
+    /// How the relay ended, once it has.
     ended: Option<io::Result<()>>,
 }
 
-impl Progress {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl RelayShared {
+    fn lock(&self) -> MutexGuard<'_, RelayState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -39,64 +39,66 @@ impl Progress {
 /// A report on its way to a stream.
 pub(super) struct Relay {
     file: File,
-    progress: Arc<Progress>,
+    shared: Arc<RelayShared>,
 }
 
-/// Where a format writes that only adds at the end: it is passed on at once.
-pub(super) struct Live {
+/// The target of a format that only appends: its data is relayed at once.
+pub(super) struct LiveStream {
     file: File,
-    progress: Arc<Progress>,
+    shared: Arc<RelayShared>,
 }
 
 impl Relay {
     /// Starts the thread.
     pub(super) fn start(stream: Box<dyn Write + Send>) -> io::Result<Self> {
         let file = tempfile::tempfile()?;
-        // A descriptor that is read from its beginning, while another one writes.
+        // A second open file with its own position, to read from the start while the first one
+        // writes.
         let source = File::open(format!("/proc/self/fd/{}", fd_of(&file)))?;
-        let progress = Arc::<Progress>::default();
+        let shared = Arc::<RelayShared>::default();
         let thread = threads::builder("persea-report");
-        let shared = Arc::clone(&progress);
+        let for_thread = Arc::clone(&shared);
         thread.spawn(move || {
-            let ended = pass_on(source, stream, &shared);
-            shared.lock().ended = Some(ended);
+            let ended = relay(source, stream, &for_thread);
+            for_thread.lock().ended = Some(ended);
         })?;
-        Ok(Self { file, progress })
+        Ok(Self { file, shared })
     }
 
-    /// The file itself, for a format that writes over what it wrote: it is passed on when it's whole.
+    /// The file itself, for a format that overwrites what it wrote: it is relayed when it is
+    /// complete.
     pub(super) fn whole(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 
-    /// A stream for a format that only adds.
-    pub(super) fn live(&self) -> io::Result<Live> {
-        Ok(Live {
+    /// A stream for a format that only appends.
+    pub(super) fn live(&self) -> io::Result<LiveStream> {
+        Ok(LiveStream {
             file: self.file.try_clone()?,
-            progress: Arc::clone(&self.progress),
+            shared: Arc::clone(&self.shared),
         })
     }
 
-    /// Passes the rest on, and waits until it has been read, as long as somebody reads.
+    /// Relays the rest, and waits until it has been read, as long as the reader makes progress.
     ///
     /// # Errors
-    /// The stream cannot be written, or nobody has read all of it.
+    /// The stream cannot be written, or its reader stopped before the end.
     pub(super) fn end(self) -> io::Result<()> {
         let size = self.file.metadata()?.len();
-        let mut state = self.progress.lock();
+        let mut state = self.shared.lock();
         state.ready = size;
-        state.is_whole = true;
+        state.is_complete = true;
         drop(state);
-        self.progress.changed.notify_one();
-        let has_ended = || self.progress.lock().ended.is_some();
-        wait_for(has_ended, || self.progress.lock().passed);
-        match self.progress.lock().ended.take() {
-            // Who closes the pipe wants no more.
+        self.shared.changed.notify_one();
+        let has_ended = || self.shared.lock().ended.is_some();
+        wait_for(has_ended, || self.shared.lock().relayed);
+        match self.shared.lock().ended.take() {
+            // A reader that closes its pipe wants no more.
             Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Some(ended) => ended,
             None => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "nobody has read all of it",
+                "its reader stopped before the end",
             )),
         }
     }
@@ -106,39 +108,39 @@ fn fd_of(file: &File) -> i32 {
     std::os::fd::AsRawFd::as_raw_fd(file)
 }
 
-fn pass_on(
+fn relay(
     mut source: File,
     mut stream: Box<dyn Write + Send>,
-    progress: &Progress,
+    shared: &RelayShared,
 ) -> io::Result<()> {
-    let mut piece = Vec::new();
+    let mut chunk = Vec::new();
     loop {
-        let waits = |state: &mut State| state.passed == state.ready && !state.is_whole;
-        let woken = progress.changed.wait_while(progress.lock(), waits);
+        let waits = |state: &mut RelayState| state.relayed == state.ready && !state.is_complete;
+        let woken = shared.changed.wait_while(shared.lock(), waits);
         let state = woken.unwrap_or_else(PoisonError::into_inner);
-        let more = (state.ready - state.passed).min(PIECE);
+        let more = (state.ready - state.relayed).min(CHUNK);
         drop(state);
         if more == 0 {
             return stream.flush();
         }
-        piece.clear();
-        (&mut source).take(more).read_to_end(&mut piece)?;
-        if piece.is_empty() {
+        chunk.clear();
+        (&mut source).take(more).read_to_end(&mut chunk)?;
+        if chunk.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        stream.write_all(&piece)?;
+        stream.write_all(&chunk)?;
         stream.flush()?;
-        progress.lock().passed += piece.len() as u64;
+        shared.lock().relayed += chunk.len() as u64;
     }
 }
 
-impl Write for Live {
+impl Write for LiveStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let length = self.file.write(bytes)?;
-        let mut state = self.progress.lock();
+        let mut state = self.shared.lock();
         state.ready += length as u64;
         drop(state);
-        self.progress.changed.notify_one();
+        self.shared.changed.notify_one();
         Ok(length)
     }
 
@@ -153,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_is_written_without_waiting_for_its_reader() {
+    fn report_is_written_without_waiting_for_its_reader() {
         let (mut reader, writer) = io::pipe().unwrap();
         let relay = Relay::start(Box::new(writer)).unwrap();
         let mut live = relay.live().unwrap();
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_over_is_passed_on_when_it_is_whole() {
+    fn overwritten_report_is_relayed_when_it_is_complete() {
         let (mut reader, writer) = io::pipe().unwrap();
         let relay = Relay::start(Box::new(writer)).unwrap();
         let mut file = relay.whole().unwrap();
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_cannot_be_written_is_an_error_unless_it_was_closed() {
+    fn unwritable_stream_is_an_error_and_a_closed_one_is_not() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let relay = Relay::start(Box::new(full)).unwrap();
         relay.live().unwrap().write_all(b"a").unwrap();
