@@ -22,7 +22,7 @@ pub use input::job_file::{JobFile, JobFileError};
 pub use input::resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
 pub use input::variants::VariantsError;
 pub use plan::again::failed_in;
-pub use plan::export::Picture;
+pub use plan::export::GraphExport;
 pub use plan::graph::GraphError;
 pub use plan::partition::Partition;
 pub use results::directory::{DirectoryError, JobDirectory, default_results, find, results_root};

@@ -11,7 +11,7 @@ use persea_config::Config;
 use persea_config::settings;
 use persea_display as display;
 use persea_job as job;
-use persea_job::{Answer, Picture, Resolutions, Resolved, TypedBy};
+use persea_job::{Answer, GraphExport, Resolutions, Resolved, TypedBy};
 use persea_model::names::{printable, printable_json, printable_lines};
 use persea_plugin::Catalog;
 
@@ -109,12 +109,12 @@ fn graph(
     let ignore = config.get(settings::RUN_IGNORE_MISSING_REFERENCES);
     refuse_unresolved(&resolutions.resolved, ignore)?;
     refuse_warnings(&resolutions, config)?;
-    let picture = Picture::new(resolutions.resolved, catalog, config)
+    let graph = GraphExport::new(resolutions.resolved, catalog, config)
         .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
     let text = match form {
-        Form::Text => picture.text(),
-        Form::Dot => picture.dot(),
-        Form::Mermaid => picture.mermaid(),
+        Form::Text => graph.text(),
+        Form::Dot => graph.dot(),
+        Form::Mermaid => graph.mermaid(),
     };
     display::out(&printable_lines(&text));
     Ok(exit::OK)

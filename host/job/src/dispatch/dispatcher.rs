@@ -21,7 +21,7 @@ use crate::execute::control::{Control, SignalRequest, Signals, StopReason};
 use crate::execute::executor::Shared;
 use crate::execute::task_host::{ExecutorMessage, FinishedTask, Slot};
 use crate::plan::graph::Graph;
-use crate::plan::planner::{Entry, Plan};
+use crate::plan::planner::{Plan, PlanEntry};
 use crate::results::directory::JobDirectory;
 use crate::undo::unreleased::UnreleasedJobs;
 use persea_config::Config;
@@ -226,7 +226,7 @@ impl Dispatcher<'_> {
                    task or its suite";
         for index in &stuck {
             match plan.entries.get(*index) {
-                Some(Entry { task, .. }) => {
+                Some(PlanEntry { task, .. }) => {
                     self.finish(state, task, &Outcome::new(Status::Error, why), None);
                 }
                 None => self.end_node(state, *index, Status::Error),
@@ -244,7 +244,7 @@ impl Dispatcher<'_> {
 
     fn handle(&mut self, state: &mut DispatchState, message: ExecutorMessage) {
         let plan = Arc::clone(&self.plan);
-        let task_of = |index| plan.entries.get(index).map(|entry: &Entry| &entry.task);
+        let task_of = |index| plan.entries.get(index).map(|entry: &PlanEntry| &entry.task);
         let news = match message {
             ExecutorMessage::Started { task, slot } => state.slots.started(slot, task),
             ExecutorMessage::Returned {

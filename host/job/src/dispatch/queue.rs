@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use crate::plan::graph::{Graph, Node, Wait};
+use crate::plan::graph::{Dependency, Graph, Node};
 use persea_model::Status;
 
 /// The phase of a node in the queue.
@@ -49,7 +49,9 @@ pub(crate) struct Unrunnable {
 impl Queue {
     pub(crate) fn new(graph: Graph) -> Self {
         let count = graph.order.node_count();
-        let open_dependencies: Vec<usize> = (0..count).map(|task| graph.waits(task)).collect();
+        let open_dependencies: Vec<usize> = (0..count)
+            .map(|task| graph.dependency_count(task))
+            .collect();
         Self {
             phases: vec![QueuePhase::Waiting; count],
             ready: (0..count)
@@ -204,14 +206,14 @@ impl Queue {
         } else if taken {
             self.free_claims(task);
         }
-        if let Some(holder) = self.graph.held_until.get(&task).copied()
+        if let Some(holder) = self.graph.claims_end_with.get(&task).copied()
             && self.ended_holders.remove(&holder)
         {
             self.free_claims(holder);
         }
         let mut unrunnable: Vec<Unrunnable> = Vec::new();
         let mut seen = BTreeSet::new();
-        for (other, wait) in self.graph.waiting_for(task) {
+        for (other, wait) in self.graph.dependents(task) {
             let Some(waits) = self.open_dependencies.get_mut(other) else {
                 continue;
             };
@@ -220,7 +222,7 @@ impl Queue {
             if self.phases.get(other) != Some(&QueuePhase::Waiting) {
                 continue;
             }
-            if wait == Wait::Needs && !status.has_passed() {
+            if wait == Dependency::Needs && !status.has_passed() {
                 if !seen.insert(other) {
                     continue;
                 }

@@ -20,7 +20,7 @@ use crate::execute::supervise::{KILL_GRACE, TIMEOUT_REASON, kill_in, terminate_i
 use crate::execute::task_directory::TaskDirectory;
 use crate::execute::task_host::{Assignment, ExecutorMessage, Slot, TaskSession};
 use crate::input::own_settings;
-use crate::plan::planner::{Entry, Fate, Plan};
+use crate::plan::planner::{Plan, PlanEntry, TaskFate};
 use persea_model::{Outcome, Status};
 use persea_plugin::{BatchHost, BatchTask, LogLevel, NextBatchTask, Plugin, PluginError, TaskHost};
 use persea_spawner::{Environment, EnvironmentState, QueuedProcess, SpawnError};
@@ -148,7 +148,7 @@ impl Batch {
 
     /// Makes a task the current one.
     fn begin(&self, (index, assignment): Upcoming) -> Option<Arc<TaskSession>> {
-        let Entry { task, .. } = self.plan.entries.get(index)?;
+        let PlanEntry { task, .. } = self.plan.entries.get(index)?;
         let shared = &self.shared;
         let directory = TaskDirectory::of_test(&shared.test_results, &task.directory);
         let assigned_at = shared.clock.now();
@@ -188,9 +188,9 @@ impl Batch {
             None => self.request_task().await?,
         };
         let (index, variables) = (upcoming.0, upcoming.1.variables.clone());
-        let Entry {
+        let PlanEntry {
             task,
-            fate: Fate::Run(runner, settings),
+            fate: TaskFate::Run(runner, settings),
             ..
         } = self.plan.entries.get(index)?
         else {
@@ -351,7 +351,7 @@ impl BatchHost for Batch {
         let Some(current) = current else {
             return;
         };
-        let Some(Entry { task, .. }) = self.plan.entries.get(current.index) else {
+        let Some(PlanEntry { task, .. }) = self.plan.entries.get(current.index) else {
             return;
         };
         let mut outcome =

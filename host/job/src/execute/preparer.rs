@@ -12,7 +12,7 @@ use crate::execute::executor::Shared;
 use crate::execute::supervise::{SupervisedCall, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
 use crate::execute::task_host::{Assignment, Fulfilment, TaskSession};
-use crate::plan::requirements::Step;
+use crate::plan::requirements::RequirementStep;
 use persea_model::Attributes;
 use persea_plugin::{LogLevel, PluginError, Presence, RequirementResolver, TaskHost};
 
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) async fn fulfil(
     shared: &Arc<Shared>,
     index: usize,
-    step: &Step,
+    step: &RequirementStep,
     assignment: Assignment,
     mut control: watch::Receiver<Control>,
     absent: impl FnOnce() -> oneshot::Receiver<()>,
@@ -77,7 +77,7 @@ pub(crate) async fn fulfil(
 
 /// Keeps the environment of a fulfilled requirement as a snapshot. Any other environment is closed,
 /// because its state is unknown.
-async fn keep(host: &TaskSession, step: &Step, fulfilment: Fulfilment) -> Fulfilment {
+async fn keep(host: &TaskSession, step: &RequirementStep, fulfilment: Fulfilment) -> Fulfilment {
     let Some(environment) = host.slot.take() else {
         // A resolver without processes cannot have changed the environment.
         return fulfilment;
@@ -108,7 +108,7 @@ async fn keep(host: &TaskSession, step: &Step, fulfilment: Fulfilment) -> Fulfil
 pub(crate) async fn release(
     shared: &Arc<Shared>,
     index: usize,
-    step: &Step,
+    step: &RequirementStep,
     assignment: Assignment,
     mut control: watch::Receiver<Control>,
     fulfilled: &Attributes,
@@ -132,7 +132,7 @@ pub(crate) async fn release(
 fn host(
     shared: &Arc<Shared>,
     index: usize,
-    step: &Step,
+    step: &RequirementStep,
     assignment: Assignment,
 ) -> Arc<TaskSession> {
     let directory = TaskDirectory::new(&shared.dependencies, &step.directory);
@@ -144,7 +144,7 @@ fn host(
     ))
 }
 
-fn times<'a>(shared: &'a Shared, step: &Step) -> TimeLimits<'a> {
+fn times<'a>(shared: &'a Shared, step: &RequirementStep) -> TimeLimits<'a> {
     TimeLimits {
         clock: &shared.clock,
         begun: shared.clock.now(),
@@ -157,7 +157,7 @@ fn times<'a>(shared: &'a Shared, step: &Step) -> TimeLimits<'a> {
 
 async fn resolver(
     host: &Arc<TaskSession>,
-    step: &Step,
+    step: &RequirementStep,
 ) -> Result<RequirementResolver, PluginError> {
     if step.resolver.manifest.starts_processes()
         && let Err(error) = host.environment().await
@@ -189,7 +189,7 @@ enum Failure {
     Cut(String),
 }
 
-fn outcome<T>(step: &Step, done: SupervisedCall<T>) -> Result<T, Failure> {
+fn outcome<T>(step: &RequirementStep, done: SupervisedCall<T>) -> Result<T, Failure> {
     match (done.answer, done.interrupted, done.lost) {
         // Also an answer that came only after the resolver was asked to end.
         (Some(Ok(answer)), _, None) => Ok(answer),

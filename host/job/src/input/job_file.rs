@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::input::own_settings;
-use crate::input::provenance::Makers;
+use crate::input::provenance::Provenance;
 use crate::input::resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
-use crate::input::variants::{Maker, Variants, VariantsError};
+use crate::input::variants::{VariantSource, Variants, VariantsError};
 use persea_config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, Settings, parse};
 use persea_model::names::printable;
 use persea_model::weight;
@@ -85,31 +85,31 @@ pub enum JobFileError {
 #[derive(Debug)]
 pub struct JobFile {
     path: PathBuf,
-    content: Content,
+    content: JobFileContent,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Content {
+struct JobFileContent {
     #[serde(default)]
     settings: Settings,
     /// The requirements of every task.
     #[serde(default)]
-    requirements: Vec<Need>,
+    requirements: Vec<JobFileRequirement>,
     #[serde(default, rename = "suite")]
-    suites: Vec<Suite>,
+    suites: Vec<JobFileSuite>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Suite {
+struct JobFileSuite {
     name: String,
     #[serde(default)]
     references: Vec<String>,
     #[serde(default, rename = "task")]
-    tasks: Vec<Task>,
+    tasks: Vec<JobFileTask>,
     #[serde(default)]
-    requirements: Vec<Need>,
+    requirements: Vec<JobFileRequirement>,
     setup: Option<String>,
     teardown: Option<String>,
     /// The names of the variables that the setup sets for the tests.
@@ -117,12 +117,12 @@ struct Suite {
     exports: Vec<String>,
     variants: Option<Variants>,
     #[serde(flatten)]
-    conditions: Conditions,
+    conditions: TaskConditions,
 }
 
 /// Dependencies, claims and timeout of a task, or of all tasks of a suite.
 #[derive(Clone, Debug, Default, Deserialize)]
-struct Conditions {
+struct TaskConditions {
     #[serde(default)]
     needs: Vec<String>,
     #[serde(default)]
@@ -136,7 +136,7 @@ struct Conditions {
 
 /// A requirement, in the format of Avocado's dependencies.
 #[derive(Clone, Debug, Deserialize)]
-struct Need {
+struct JobFileRequirement {
     #[serde(rename = "type")]
     kind: String,
     uri: Option<String>,
@@ -150,7 +150,7 @@ struct Need {
 /// keyword arguments.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Task {
+struct JobFileTask {
     kind: String,
     uri: Option<String>,
     #[serde(default)]
@@ -165,9 +165,9 @@ struct Task {
     #[serde(default)]
     config: Attributes,
     #[serde(default)]
-    requirements: Vec<Need>,
+    requirements: Vec<JobFileRequirement>,
     #[serde(flatten)]
-    conditions: Conditions,
+    conditions: TaskConditions,
 }
 
 impl JobFile {
@@ -186,7 +186,7 @@ impl JobFile {
             OpenError::Io(source) => failed(source),
         })?;
         let text = small_file::text_of(file, JOB_FILE).map_err(failed)?;
-        let content: Content = parse(path, &text)?;
+        let content: JobFileContent = parse(path, &text)?;
         if content.suites.is_empty() {
             return Err(JobFileError::Empty {
                 path: path.to_path_buf(),
@@ -241,7 +241,7 @@ impl JobFile {
                     reached,
                 })
             };
-            let mut maker = match &suite.variants {
+            let mut source = match &suite.variants {
                 Some(it) => {
                     let begun = it.begin(catalog, config, &suite.name);
                     Some(begun.await.map_err(failed)?)
@@ -255,28 +255,30 @@ impl JobFile {
                     reference: format!("{}: suite {}", self.path.display(), suite.name),
                     answer: Answer::Found {
                         resolver: "job file".to_owned(),
-                        runnables: suite.tasks.iter().map(Task::runnable).collect(),
-                        makers: Makers::default(),
+                        runnables: suite.tasks.iter().map(JobFileTask::runnable).collect(),
+                        provenance: Provenance::default(),
                     },
                 });
             }
             for Resolved { answer, .. } in &mut resolutions.resolved {
                 let Answer::Found {
-                    runnables, makers, ..
+                    runnables,
+                    provenance,
+                    ..
                 } = answer
                 else {
                     continue;
                 };
-                if let Some(plugin) = maker.as_ref().and_then(Maker::plugin) {
-                    makers.add(plugin);
+                if let Some(plugin) = source.as_ref().and_then(VariantSource::plugin) {
+                    provenance.add(plugin);
                 }
-                makers.others(self.requirements_of(suite).len());
+                provenance.set_foreign_requirements(self.requirements_of(suite).len());
                 for own in std::mem::take(runnables) {
                     let own = self.in_suite(suite, own);
                     let weight = weight::of_runnable(&own);
-                    match &mut maker {
-                        Some(maker) => {
-                            let variants = maker.of(&own).await.map_err(failed)?;
+                    match &mut source {
+                        Some(source) => {
+                            let variants = source.of(&own).await.map_err(failed)?;
                             count(weight.saturating_mul(variants.len() as u64))?;
                             runnables.extend(variants.each(&own));
                         }
@@ -293,14 +295,14 @@ impl JobFile {
     }
 
     /// The requirements that all tasks of a suite share.
-    fn requirements_of(&self, suite: &Suite) -> Vec<Requirement> {
+    fn requirements_of(&self, suite: &JobFileSuite) -> Vec<Requirement> {
         let shared = self.content.requirements.iter().chain(&suite.requirements);
-        let shared = shared.map(Need::requirement);
+        let shared = shared.map(JobFileRequirement::requirement);
         shared.chain(suite.setup()).collect()
     }
 
     /// Adds to a runnable what its suite specifies.
-    fn in_suite(&self, suite: &Suite, mut runnable: Runnable) -> Runnable {
+    fn in_suite(&self, suite: &JobFileSuite, mut runnable: Runnable) -> Runnable {
         let mut requirements = self.requirements_of(suite);
         requirements.append(&mut runnable.requirements);
         runnable.requirements = requirements;
@@ -311,7 +313,7 @@ impl JobFile {
     }
 }
 
-impl Suite {
+impl JobFileSuite {
     fn check(&self) -> Result<(), String> {
         let wrong = |message: &str| Err(message.to_owned());
         if self.name.is_empty() || self.name.contains(['/', ';', ':']) {
@@ -356,7 +358,7 @@ impl Suite {
     }
 }
 
-impl Conditions {
+impl TaskConditions {
     /// Adds the conditions to a task's own; where only one value is possible, the task's wins.
     fn add_to(&self, more: &mut Attributes) {
         let lists = [
@@ -388,7 +390,7 @@ impl Conditions {
     }
 }
 
-impl Need {
+impl JobFileRequirement {
     fn requirement(&self) -> Requirement {
         Requirement {
             kind: self.kind.clone(),
@@ -399,7 +401,7 @@ impl Need {
     }
 }
 
-impl Task {
+impl JobFileTask {
     /// The runnable's `more`.
     fn more(&self) -> Attributes {
         let mut more = Attributes::new();
@@ -428,7 +430,11 @@ impl Task {
                 .map(|(name, value)| (name.clone(), Some(value.clone())))
                 .collect(),
             tags: self.tags.clone().into_iter().collect(),
-            requirements: self.requirements.iter().map(Need::requirement).collect(),
+            requirements: self
+                .requirements
+                .iter()
+                .map(JobFileRequirement::requirement)
+                .collect(),
             identifier: self.identifier.clone(),
             more,
         }

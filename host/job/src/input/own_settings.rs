@@ -30,7 +30,7 @@ pub(crate) struct TaskTimes {
     /// The timeout of tasks that set none.
     default: Option<Duration>,
     /// The longest timeout of any task, whatever it sets: that of the command line.
-    most: Option<Duration>,
+    longest: Option<Duration>,
 }
 
 impl TaskTimes {
@@ -39,16 +39,16 @@ impl TaskTimes {
         let typed = matches!(config.set_by(RUNNING), Some((_, Origin::CommandLine)));
         Self {
             default,
-            most: default.filter(|_| typed),
+            longest: default.filter(|_| typed),
         }
     }
 
     /// The timeout of a task with this `more`; none for no limit.
     pub(crate) fn of(&self, more: &Attributes) -> Option<Duration> {
         let wanted = timeout(more).or(self.default);
-        match (wanted, self.most) {
-            (Some(wanted), Some(most)) => Some(wanted.min(most)),
-            (wanted, most) => wanted.or(most),
+        match (wanted, self.longest) {
+            (Some(wanted), Some(longest)) => Some(wanted.min(longest)),
+            (wanted, longest) => wanted.or(longest),
         }
     }
 }
@@ -155,7 +155,7 @@ mod tests {
         let seconds = Duration::from_secs;
         TaskTimes {
             default: typed.or(by_file).map(seconds),
-            most: typed.map(seconds),
+            longest: typed.map(seconds),
         }
     }
 

@@ -16,21 +16,21 @@ use persea_spawner::descriptor;
 
 /// The third-party plugins that produced runnables, as a resolver or a varianter.
 #[derive(Clone, Default)]
-pub struct Makers {
+pub struct Provenance {
     plugins: Vec<Arc<Plugin>>,
     /// The number of leading requirements of each runnable that these plugins did not add.
-    others: usize,
+    foreign_requirements: usize,
 }
 
 /// What tasks of some provenance may not do in a job, with the reasons.
-pub(crate) struct Hold {
+pub(crate) struct Restrictions {
     /// Why they may not start processes.
-    runs: Option<String>,
+    start_processes: Option<String>,
     /// Why they may not require something whose resolver starts processes.
-    requires: Option<String>,
+    require_processes: Option<String>,
     /// Why they may not require something whose resolver uses the network.
-    network: Option<String>,
-    others: usize,
+    require_network: Option<String>,
+    foreign_requirements: usize,
 }
 
 /// Whether the environments of a job have no network by default.
@@ -39,12 +39,12 @@ pub(crate) fn is_offline(config: &Config) -> bool {
     !(spawner.has_network)(config)
 }
 
-impl Makers {
+impl Provenance {
     /// The provenance of one plugin.
     pub(crate) fn only(plugin: &Arc<Plugin>) -> Self {
-        let mut makers = Self::default();
-        makers.add(plugin);
-        makers
+        let mut provenance = Self::default();
+        provenance.add(plugin);
+        provenance
     }
 
     /// Adds a plugin, unless it is built in.
@@ -61,12 +61,12 @@ impl Makers {
     }
 
     /// Sets the number of leading requirements that these plugins did not add.
-    pub(crate) fn others(&mut self, count: usize) {
-        self.others = count;
+    pub(crate) fn set_foreign_requirements(&mut self, count: usize) {
+        self.foreign_requirements = count;
     }
 
     /// The restrictions of tasks of this provenance; none if nothing is restricted.
-    pub(crate) fn hold(&self, config: &Config) -> Option<Arc<Hold>> {
+    pub(crate) fn restrictions(&self, config: &Config) -> Option<Arc<Restrictions>> {
         if self.plugins.is_empty() {
             return None;
         }
@@ -74,22 +74,26 @@ impl Makers {
         // Parameters of a varianter reach the task only, not what it requires.
         let resolvers = || self.plugins.iter().filter(|it| it.world == World::Resolver);
         let mut all = self.plugins.iter();
-        let hold = Hold {
-            runs: all.find_map(|maker| maker.may_use(spawner).err()),
-            requires: resolvers().find_map(|maker| maker.may_use(spawner).err()),
-            network: match is_offline(config) {
-                true => resolvers().find_map(|maker| maker.may_reach_network().err()),
+        let restrictions = Restrictions {
+            start_processes: all.find_map(|plugin| plugin.may_use(spawner).err()),
+            require_processes: resolvers().find_map(|plugin| plugin.may_use(spawner).err()),
+            require_network: match is_offline(config) {
+                true => resolvers().find_map(|plugin| plugin.may_reach_network().err()),
                 false => None,
             },
-            others: self.others,
+            foreign_requirements: self.foreign_requirements,
         };
-        let holds = [&hold.runs, &hold.requires, &hold.network];
-        let holds = holds.into_iter().any(Option::is_some);
-        holds.then(|| Arc::new(hold))
+        let has_any = [
+            &restrictions.start_processes,
+            &restrictions.require_processes,
+            &restrictions.require_network,
+        ];
+        let has_any = has_any.into_iter().any(Option::is_some);
+        has_any.then(|| Arc::new(restrictions))
     }
 }
 
-impl Hold {
+impl Restrictions {
     /// Whether a task of this provenance may run, with the requirements that its plugins added.
     ///
     /// # Errors
@@ -101,16 +105,20 @@ impl Hold {
         catalog: &Catalog,
     ) -> Result<(), String> {
         let starts = |plugin: &Plugin| plugin.manifest.starts_processes();
-        if let Some(why) = self.runs.as_ref().filter(|_| starts(runner)) {
+        if let Some(why) = self.start_processes.as_ref().filter(|_| starts(runner)) {
             return Err(why.clone());
         }
-        for requirement in runnable.requirements.iter().skip(self.others) {
+        for requirement in runnable.requirements.iter().skip(self.foreign_requirements) {
             // A missing resolver is reported when the requirements are collected.
             let Some(resolver) = catalog.requirement_resolver(&requirement.kind) else {
                 continue;
             };
-            let requires = self.requires.as_ref().filter(|_| starts(resolver));
-            let network = || self.network.as_ref().filter(|_| resolver.wants_network());
+            let requires = self.require_processes.as_ref().filter(|_| starts(resolver));
+            let network = || {
+                self.require_network
+                    .as_ref()
+                    .filter(|_| resolver.wants_network())
+            };
             if let Some(why) = requires.or_else(network) {
                 return Err(format!("requirement `{}`: {why}", requirement.kind));
             }
@@ -119,9 +127,9 @@ impl Hold {
     }
 }
 
-impl fmt::Debug for Makers {
+impl fmt::Debug for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let labels = self.plugins.iter().map(|maker| maker.label());
+        let labels = self.plugins.iter().map(|plugin| plugin.label());
         f.debug_list().entries(labels).finish()
     }
 }

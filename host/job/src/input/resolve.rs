@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::input::provenance::Makers;
-use crate::input::walk::{Walk, Wanted, unreadable, walk};
+use crate::input::provenance::Provenance;
+use crate::input::walk::{WalkedReference, WalkedReferences, unreadable, walk};
 use persea_config::Config;
 use persea_journal::{Warning, WarningCause};
 use persea_model::Runnable;
@@ -31,7 +31,7 @@ pub enum Answer {
         /// The runnables.
         runnables: Vec<Runnable>,
         /// The provenance of the runnables.
-        makers: Makers,
+        provenance: Provenance,
     },
     /// No resolver took the reference.
     Missing {
@@ -98,7 +98,7 @@ pub async fn resolve(
     references: &[String],
     typed_by: TypedBy,
 ) -> Resolutions {
-    let Walk {
+    let WalkedReferences {
         wanted,
         directories,
         warnings,
@@ -142,8 +142,9 @@ pub async fn resolve(
         untaken: 0,
         results,
     };
-    let same_directory =
-        |one: &Wanted, other: &Wanted| one.directory.is_some() && one.directory == other.directory;
+    let same_directory = |one: &WalkedReference, other: &WalkedReference| {
+        one.directory.is_some() && one.directory == other.directory
+    };
     let mut index = 0;
     for group in wanted.chunk_by(same_directory) {
         let directory = group.first().and_then(|first| first.directory);
@@ -218,7 +219,7 @@ fn found(plugin: &Arc<Plugin>, runnables: Vec<Runnable>) -> Answer {
     Answer::Found {
         resolver: plugin.name.clone(),
         runnables,
-        makers: Makers::only(plugin),
+        provenance: Provenance::only(plugin),
     }
 }
 
@@ -244,7 +245,7 @@ impl<'a> Worker<'a> {
     /// Asks one resolver after the other, until one takes the reference, finds it corrupt or fails.
     /// A failing resolver may be the one that the reference belongs to, so no other is asked after
     /// it.
-    async fn resolve(&mut self, wanted: &Wanted) -> (Answer, Vec<Warning>) {
+    async fn resolve(&mut self, wanted: &WalkedReference) -> (Answer, Vec<Warning>) {
         let reference = wanted.reference.as_str();
         let mut warnings = Vec::new();
         let mut reasons = Vec::new();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use self::asked::{Asked, Chosen};
+use self::asked::{ChosenVarianter, LiveVarianter};
 use self::axes::Axes;
 use self::parameters::Parameters;
 use persea_config::Config;
@@ -18,7 +18,7 @@ use persea_model::Runnable;
 use persea_plugin::{Catalog, Plugin, PluginError};
 
 /// The most variants of one test; more are taken for a mistake.
-const MOST: usize = 100_000;
+const MAX_VARIANTS: usize = 100_000;
 
 /// Why the variants of a suite's tests cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -60,13 +60,13 @@ pub(crate) enum Variants {
     /// The combinations of values on axes.
     Axes(Axes),
     /// The answers of a varianter plugin.
-    Plugin(Chosen),
+    Plugin(ChosenVarianter),
 }
 
 /// The source of the variants of a suite's tests.
-pub(crate) enum Maker<'a> {
+pub(crate) enum VariantSource<'a> {
     Axes(&'a Axes),
-    Plugin(Asked<'a>),
+    Plugin(LiveVarianter<'a>),
 }
 
 impl Variants {
@@ -88,15 +88,17 @@ impl Variants {
         catalog: &Catalog,
         config: &Config,
         suite: &str,
-    ) -> Result<Maker<'_>, VariantsError> {
+    ) -> Result<VariantSource<'_>, VariantsError> {
         Ok(match self {
-            Self::Axes(axes) => Maker::Axes(axes),
-            Self::Plugin(chosen) => Maker::Plugin(chosen.begin(catalog, config, suite).await?),
+            Self::Axes(axes) => VariantSource::Axes(axes),
+            Self::Plugin(chosen) => {
+                VariantSource::Plugin(chosen.begin(catalog, config, suite).await?)
+            }
         })
     }
 }
 
-impl Maker<'_> {
+impl VariantSource<'_> {
     /// The varianter plugin, if there is one.
     pub(crate) fn plugin(&self) -> Option<&Arc<Plugin>> {
         match self {
@@ -106,19 +108,19 @@ impl Maker<'_> {
     }
 
     /// The variants of a test, in order.
-    pub(crate) async fn of(&mut self, runnable: &Runnable) -> Result<Parametrised, VariantsError> {
+    pub(crate) async fn of(&mut self, runnable: &Runnable) -> Result<VariantSet, VariantsError> {
         let all = match self {
             Self::Axes(axes) => axes.combinations(),
             Self::Plugin(asked) => asked.variants(runnable).await?,
         };
-        Ok(Parametrised(all))
+        Ok(VariantSet(all))
     }
 }
 
 /// The variants of one test.
-pub(crate) struct Parametrised(Vec<Parameters>);
+pub(crate) struct VariantSet(Vec<Parameters>);
 
-impl Parametrised {
+impl VariantSet {
     /// The number of variants.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -139,7 +141,7 @@ impl<'de> Deserialize<'de> for Variants {
                 axes.map(Self::Axes)
                     .map_err(|error| D::Error::custom(error.message()))
             }
-            Some(toml::Value::String(name)) => Ok(Self::Plugin(Chosen::new(name, table))),
+            Some(toml::Value::String(name)) => Ok(Self::Plugin(ChosenVarianter::new(name, table))),
             Some(_) => Err(D::Error::custom(
                 "`plugin` is a text, the name of a varianter",
             )),

@@ -9,17 +9,17 @@ use persea_model::names::TEST_RESULTS;
 
 /// A reference to be resolved.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct WalkedReference {
     pub(crate) reference: String,
-    /// The directory in which the walk found it, as an index of [`Walk::directories`]; none for a
-    /// typed reference.
+    /// The directory in which the walk found it, as an index of [`WalkedReferences::directories`];
+    /// none for a typed reference.
     pub(crate) directory: Option<usize>,
 }
 
 /// The references of a job, with directories replaced by their files.
 #[derive(Debug, Default)]
-pub(crate) struct Walk {
-    pub(crate) wanted: Vec<Wanted>,
+pub(crate) struct WalkedReferences {
+    pub(crate) wanted: Vec<WalkedReference>,
     /// The typed directories that have files.
     pub(crate) directories: Vec<String>,
     /// Files and directories that cannot be read or named.
@@ -30,11 +30,11 @@ pub(crate) struct Walk {
 
 /// Replaces directories by their files, sorted, without names that begin with a dot and without the
 /// results of jobs. A typed directory of results is searched.
-pub(crate) fn walk(references: &[String]) -> Walk {
-    let mut walk = Walk::default();
+pub(crate) fn walk(references: &[String]) -> WalkedReferences {
+    let mut walk = WalkedReferences::default();
     for reference in references {
         if !Path::new(reference).is_dir() || !walk.add_directory(reference) {
-            walk.wanted.push(Wanted {
+            walk.wanted.push(WalkedReference {
                 reference: reference.clone(),
                 directory: None,
             });
@@ -43,7 +43,7 @@ pub(crate) fn walk(references: &[String]) -> Walk {
     walk
 }
 
-impl Walk {
+impl WalkedReferences {
     /// Adds the files of a directory. Returns false where it has none.
     fn add_directory(&mut self, directory: &str) -> bool {
         let Self {
@@ -71,7 +71,7 @@ impl Walk {
             match entry {
                 Ok(entry) if entry.file_type().is_dir() => {}
                 Ok(entry) => match entry.path().to_str() {
-                    Some(path) => wanted.push(Wanted {
+                    Some(path) => wanted.push(WalkedReference {
                         reference: path.to_owned(),
                         directory: Some(directories.len()),
                     }),
@@ -137,7 +137,7 @@ mod tests {
 
     const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 
-    fn references(walk: &Walk, root: &Path) -> Vec<String> {
+    fn references(walk: &WalkedReferences, root: &Path) -> Vec<String> {
         let root = format!("{}/", root.display());
         let all = walk.wanted.iter();
         all.map(|it| {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use crate::plan::naming::Named;
+use crate::plan::naming::NamedRunnable;
 use persea_journal::{Event, EventKind, JournalError, Reader};
 use persea_model::Attribute;
 
@@ -45,14 +45,18 @@ pub fn failed_in(job_dir: &Path) -> Result<HashSet<String>, JournalError> {
 
 /// Keeps only the tasks with these titles, and those that they depend on. `ids` are the ids of all
 /// tasks, in their order.
-pub(crate) fn retain(named: &mut Vec<Named>, ids: &[String], titles: &HashSet<String>) {
+pub(crate) fn keep_titles(
+    named: &mut Vec<NamedRunnable>,
+    ids: &[String],
+    titles: &HashSet<String>,
+) {
     let mut by_name: HashMap<Cow<'_, str>, Vec<usize>> = HashMap::new();
     for (index, (named, id)) in named.iter().zip(ids).enumerate() {
         for name in named.runnable.names(&named.name, id) {
             by_name.entry(name).or_default().push(index);
         }
     }
-    let is_wanted = |(_, named): &(usize, &Named)| titles.contains(&named.title);
+    let is_wanted = |(_, named): &(usize, &NamedRunnable)| titles.contains(&named.title);
     let wanted = named.iter().enumerate().filter(is_wanted);
     let mut todo: Vec<usize> = wanted.map(|(index, _)| index).collect();
     let mut kept: HashSet<usize> = HashSet::new();

@@ -15,12 +15,12 @@ use persea_model::names::printable;
 use persea_plugin::Catalog;
 
 /// The graph of a job's tasks with their dependencies and claims, for export.
-pub struct Picture {
+pub struct GraphExport {
     plan: Plan,
     graph: Graph,
 }
 
-impl Picture {
+impl GraphExport {
     /// Plans the tasks of a job with these references.
     ///
     /// # Errors

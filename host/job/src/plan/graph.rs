@@ -54,8 +54,8 @@ pub enum GraphError {
     },
     /// There are too many dependencies.
     #[error(
-        "task `{task}`: with its `{key}` the job has more than {MOST_WAITS} dependencies between \
-         tasks: let tasks depend on one task that comes after the others"
+        "task `{task}`: with its `{key}` the job has more than {MAX_DEPENDENCIES} dependencies \
+         between tasks: let tasks depend on one task that comes after the others"
     )]
     TooMany {
         /// The id of the task whose dependencies exceed the limit.
@@ -82,18 +82,18 @@ pub enum GraphError {
 }
 
 /// The most dependencies between tasks. Each takes 20 bytes, and more while the job runs.
-const MOST_WAITS: usize = 10_000_000;
+const MAX_DEPENDENCIES: usize = 10_000_000;
 
 /// A dependency of one task on another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
+pub(crate) enum Dependency {
     /// The other task must have ended, with any status.
     After,
     /// The other task must have passed.
     Needs,
 }
 
-impl Wait {
+impl Dependency {
     pub(crate) const fn key(self) -> &'static str {
         match self {
             Self::After => "after",
@@ -129,14 +129,14 @@ pub(crate) struct Resource {
 /// The tasks by index, followed by the nodes that prepare for them, with dependencies and claims.
 pub(crate) struct Graph {
     /// An edge leads from a node to one that depends on it.
-    pub(crate) order: DiGraph<Node, Wait, u32>,
+    pub(crate) order: DiGraph<Node, Dependency, u32>,
     /// The number of tasks, which are the first nodes.
     pub(crate) tasks: usize,
     pub(crate) resources: Vec<Resource>,
     /// By node with claims: pairs of resource and amount.
     pub(crate) claims: HashMap<usize, Vec<(usize, u64)>>,
     /// By node: another node whose claims last until this one ends.
-    pub(crate) held_until: HashMap<usize, usize>,
+    pub(crate) claims_end_with: HashMap<usize, usize>,
 }
 
 impl Graph {
@@ -151,14 +151,14 @@ impl Graph {
             tasks: 0,
             resources: Vec::new(),
             claims: HashMap::new(),
-            held_until: HashMap::new(),
+            claims_end_with: HashMap::new(),
         };
-        let mut waits: Vec<(&Task, Wait, String)> = Vec::new();
+        let mut waits: Vec<(&Task, Dependency, String)> = Vec::new();
         let mut resources = Resources::new(config);
         for task in tasks.clone() {
             graph.order.add_node(Node::Task);
             let more = &task.runnable.more;
-            for wait in [Wait::Needs, Wait::After] {
+            for wait in [Dependency::Needs, Dependency::After] {
                 let names = names(task, more, wait.key())?;
                 waits.extend(names.into_iter().map(|name| (task, wait, name)));
             }
@@ -179,7 +179,7 @@ impl Graph {
     fn connect<'a>(
         &mut self,
         tasks: impl Iterator<Item = &'a Task> + Clone,
-        waits: &[(&Task, Wait, String)],
+        waits: &[(&Task, Dependency, String)],
     ) -> Result<(), GraphError> {
         let mut by_name: HashMap<Cow<'a, str>, Vec<usize>> = HashMap::new();
         for task in tasks.clone() {
@@ -195,7 +195,7 @@ impl Graph {
                     name: name.clone(),
                 });
             };
-            if self.order.edge_count() + found.len() > MOST_WAITS {
+            if self.order.edge_count() + found.len() > MAX_DEPENDENCIES {
                 return Err(GraphError::TooMany {
                     task: task.id.clone(),
                     key: wait.key(),
@@ -243,7 +243,7 @@ impl Graph {
     }
 
     /// The nodes that depend on one, with the kind of dependency.
-    pub(crate) fn waiting_for(&self, task: usize) -> impl Iterator<Item = (usize, Wait)> {
+    pub(crate) fn dependents(&self, task: usize) -> impl Iterator<Item = (usize, Dependency)> {
         use petgraph::visit::EdgeRef as _;
         self.order
             .edges(node(task))
@@ -251,7 +251,7 @@ impl Graph {
     }
 
     /// The tasks that one depends on, with the kind of dependency.
-    pub(crate) fn waited_for_by(&self, task: usize) -> impl Iterator<Item = (usize, Wait)> {
+    pub(crate) fn dependencies(&self, task: usize) -> impl Iterator<Item = (usize, Dependency)> {
         use petgraph::visit::EdgeRef as _;
         let edges = self.order.edges_directed(node(task), petgraph::Incoming);
         let all = edges.map(|edge| (edge.source().index(), *edge.weight()));
@@ -259,7 +259,7 @@ impl Graph {
     }
 
     /// The number of dependencies of a node.
-    pub(crate) fn waits(&self, task: usize) -> usize {
+    pub(crate) fn dependency_count(&self, task: usize) -> usize {
         self.order
             .neighbors_directed(node(task), petgraph::Incoming)
             .count()

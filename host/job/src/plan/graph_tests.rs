@@ -37,10 +37,10 @@ fn error(mores: &[Value]) -> String {
 fn task_is_found_by_its_name_and_by_its_id() {
     let none = json!({});
     let graph = graph(&[none, json!({"needs": ["a"], "after": ["1-a"]})], &[]).unwrap();
-    let waiting: Vec<_> = graph.waiting_for(0).collect();
+    let waiting: Vec<_> = graph.dependents(0).collect();
     assert_eq!(waiting.len(), 2);
-    assert!(waiting.contains(&(1, Wait::Needs)) && waiting.contains(&(1, Wait::After)));
-    assert_eq!(graph.waits(1), 2);
+    assert!(waiting.contains(&(1, Dependency::Needs)) && waiting.contains(&(1, Dependency::After)));
+    assert_eq!(graph.dependency_count(1), 2);
 }
 
 #[test]

@@ -8,11 +8,11 @@ use persea_journal::{Event, EventKind, FILE_NAME, Reader};
 use persea_model::{Attribute, Status, Task};
 
 /// The number of latest jobs that are read.
-const JOBS: usize = 10;
+const MAX_JOBS: usize = 10;
 
 /// The result of a task's last run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Past {
+pub(crate) struct LastRun {
     pub(crate) status: Status,
     /// The duration in nanoseconds.
     pub(crate) elapsed: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Past {
 
 /// The last run of each task, by its name and variant.
 #[derive(Debug, Default)]
-pub(crate) struct History(HashMap<(String, String), Past>);
+pub(crate) struct History(HashMap<(String, String), LastRun>);
 
 impl History {
     /// Reads the latest jobs below `root`. Unreadable journals are skipped.
@@ -43,18 +43,18 @@ impl History {
                 && finished.started.is_some()
             {
                 let variant = variant_id(finished.variant.as_ref());
-                let past = Past {
+                let last = LastRun {
                     status: finished.status,
                     elapsed: finished.elapsed,
                 };
                 let name = finished.into_owned().name;
-                self.0.entry((name, variant)).or_insert(past);
+                self.0.entry((name, variant)).or_insert(last);
             }
         }
         Ok(())
     }
 
-    pub(crate) fn of(&self, task: &Task) -> Option<Past> {
+    pub(crate) fn of(&self, task: &Task) -> Option<LastRun> {
         let variant = variant_id(task.runnable.more.get("variant"));
         self.0.get(&(task.name.clone(), variant)).copied()
     }
@@ -79,6 +79,6 @@ fn latest(root: &Path) -> Vec<PathBuf> {
     jobs.into_iter()
         .rev()
         .map(|(_, path)| path)
-        .take(JOBS)
+        .take(MAX_JOBS)
         .collect()
 }

@@ -3,30 +3,30 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::input::provenance::Hold;
+use crate::input::provenance::Restrictions;
 use persea_config::Config;
 use persea_config::settings;
 use persea_model::{Outcome, Runnable};
 
 /// A runnable with the name and number of its task.
-pub(crate) struct Named {
+pub(crate) struct NamedRunnable {
     /// The task's number in its suite, or in the job.
     pub(crate) number: usize,
     pub(crate) name: String,
-    /// The name for people, set by [`entitle`].
+    /// The name for people, set by [`set_titles`].
     pub(crate) title: String,
     pub(crate) runnable: Runnable,
     pub(crate) ended: Option<Outcome>,
     /// Restrictions from the plugins that produced it, if there are any.
-    pub(crate) hold: Option<Arc<Hold>>,
+    pub(crate) restrictions: Option<Arc<Restrictions>>,
     /// The provenance: the third-party plugins that produced it, if there are any.
-    pub(crate) makers: Option<Arc<str>>,
+    pub(crate) provenance: Option<Arc<str>>,
 }
 
 /// Sets each task's title: `suite:name;variant`, and a number where earlier tasks have the same.
 /// Called before tasks are left out or reordered, so that a title is the same in every job of the
 /// same references.
-pub(crate) fn entitle(named: &mut [Named]) {
+pub(crate) fn set_titles(named: &mut [NamedRunnable]) {
     let mut used: HashMap<String, usize> = HashMap::with_capacity(named.len());
     for named in named {
         let mut title = String::new();
@@ -62,12 +62,12 @@ fn variant_id(runnable: &Runnable) -> Option<String> {
 pub(crate) type Widths = HashMap<Option<String>, usize>;
 
 /// Makes unique ids for tasks.
-pub(crate) struct Ids {
+pub(crate) struct TaskIds {
     format: Option<String>,
     used: HashSet<String>,
 }
 
-impl Ids {
+impl TaskIds {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             format: config.get(settings::RUN_ID_FORMAT).map(str::to_owned),
@@ -76,7 +76,7 @@ impl Ids {
     }
 
     /// Numbers the tasks in their order: per suite if ids contain the suite.
-    pub(crate) fn number(&self, named: &mut [Named]) -> Widths {
+    pub(crate) fn number(&self, named: &mut [NamedRunnable]) -> Widths {
         let by_suite = self
             .format
             .as_ref()
@@ -95,7 +95,7 @@ impl Ids {
     }
 
     /// The id of a task: `suite-12-name;variant`, or as configured. Not necessarily unique.
-    pub(crate) fn id(&self, named: &Named, widths: &Widths) -> String {
+    pub(crate) fn id(&self, named: &NamedRunnable, widths: &Widths) -> String {
         let suite = named.runnable.suite();
         let width = widths.get(&suite.map(str::to_owned)).or(widths.get(&None));
         let width = width.copied().unwrap_or_default();
@@ -122,7 +122,7 @@ impl Ids {
     }
 
     /// The id of a task, made different from all earlier ones.
-    pub(crate) fn unique(&mut self, named: &Named, widths: &Widths) -> String {
+    pub(crate) fn unique(&mut self, named: &NamedRunnable, widths: &Widths) -> String {
         let id = self.id(named, widths);
         let mut unique = id.clone();
         // The name of one suite may look like that of another with a number.
@@ -156,18 +156,18 @@ mod tests {
             }
             let variant = serde_json::json!({"variant_id": "v"});
             runnable.more.insert("variant".into(), variant.into());
-            Named {
+            NamedRunnable {
                 number: 0,
                 name: (*name).to_owned(),
                 title: String::new(),
                 runnable,
                 ended: None,
-                hold: None,
-                makers: None,
+                restrictions: None,
+                provenance: None,
             }
         };
-        let mut named: Vec<Named> = tasks.iter().map(named).collect();
-        let mut ids = Ids::new(&config);
+        let mut named: Vec<NamedRunnable> = tasks.iter().map(named).collect();
+        let mut ids = TaskIds::new(&config);
         let widths = ids.number(&mut named);
         named
             .iter()
@@ -187,14 +187,14 @@ mod tests {
                     runnable.more.insert(key.into(), value);
                 }
             }
-            Named {
+            NamedRunnable {
                 number: 0,
                 name: (*name).to_owned(),
                 title: String::new(),
                 runnable,
                 ended: None,
-                hold: None,
-                makers: None,
+                restrictions: None,
+                provenance: None,
             }
         };
         let tasks = [
@@ -206,8 +206,8 @@ mod tests {
             ("s", "a", "v-1"),
             ("", "a (2)", ""),
         ];
-        let mut named: Vec<Named> = tasks.iter().map(named).collect();
-        entitle(&mut named);
+        let mut named: Vec<NamedRunnable> = tasks.iter().map(named).collect();
+        set_titles(&mut named);
         let titles: Vec<&str> = named.iter().map(|named| named.title.as_str()).collect();
         assert_eq!(
             titles,

@@ -16,7 +16,7 @@ use persea_model::{Attribute, Runnable};
 pub struct Partition {
     /// From 0.
     part: usize,
-    of: usize,
+    count: usize,
     /// Whether parts are chosen by a hash of the tasks' names, so that a new test moves no other;
     /// otherwise round-robin, so that parts are equally large.
     by_name: bool,
@@ -38,12 +38,12 @@ impl Partition {
             Some(numbers) => (true, numbers),
             None => (false, text.strip_prefix("count:").unwrap_or(text)),
         };
-        let (part, of) = numbers.split_once('/').ok_or_else(wrong)?;
+        let (part, count) = numbers.split_once('/').ok_or_else(wrong)?;
         let number = |text: &str| text.parse::<usize>().ok();
-        match (number(part), number(of)) {
-            (Some(part), Some(of)) if (1..=of).contains(&part) => Ok(Self {
+        match (number(part), number(count)) {
+            (Some(part), Some(count)) if (1..=count).contains(&part) => Ok(Self {
                 part: part - 1,
-                of,
+                count,
                 by_name,
             }),
             _ => Err(wrong()),
@@ -51,8 +51,8 @@ impl Partition {
     }
 
     /// Whether each of the tasks is in this part. A task is a name, an id and a runnable.
-    pub(crate) fn keeps(self, tasks: &[(&str, &str, &Runnable)]) -> Vec<bool> {
-        let groups = groups(tasks);
+    pub(crate) fn select(self, tasks: &[(&str, &str, &Runnable)]) -> Vec<bool> {
+        let groups = dependent_groups(tasks);
         // By group: its number, in the order of their first tasks.
         let mut numbers: HashMap<usize, usize> = HashMap::new();
         let mut kept = Vec::with_capacity(tasks.len());
@@ -60,9 +60,9 @@ impl Partition {
             let next = numbers.len();
             let number = *numbers.entry(group).or_insert_with(|| {
                 if self.by_name {
-                    stable_hash(name) % self.of
+                    stable_hash(name) % self.count
                 } else {
-                    next % self.of
+                    next % self.count
                 }
             });
             kept.push(number == self.part);
@@ -72,7 +72,7 @@ impl Partition {
 }
 
 /// The group of each task: tasks that depend on each other share one.
-fn groups(tasks: &[(&str, &str, &Runnable)]) -> Vec<usize> {
+fn dependent_groups(tasks: &[(&str, &str, &Runnable)]) -> Vec<usize> {
     let mut groups = UnionFind::<usize>::new(tasks.len());
     let waits = |runnable: &Runnable| {
         ["needs", "after"]
@@ -132,7 +132,7 @@ mod tests {
         let mut found = vec![usize::MAX; tasks.len()];
         for part in 1..=of {
             let text = format!("{text}{part}/{of}");
-            let kept = Partition::parse(&text).unwrap().keeps(&tasks);
+            let kept = Partition::parse(&text).unwrap().select(&tasks);
             for (index, kept) in kept.into_iter().enumerate() {
                 if kept {
                     assert_eq!(found[index], usize::MAX, "{index} is in two parts");

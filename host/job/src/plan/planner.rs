@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use crate::input::identifier::identifier;
 use crate::input::own_settings;
-use crate::input::provenance::Hold;
+use crate::input::provenance::Restrictions;
 use crate::input::resolve::{Answer, Resolved};
 use crate::plan::again;
 use crate::plan::graph::{Graph, GraphError};
 use crate::plan::history::History;
-use crate::plan::naming::{Ids, Named, entitle};
+use crate::plan::naming::{NamedRunnable, TaskIds, set_titles};
 use crate::plan::partition::Partition;
 use crate::plan::requirements::{Requirements, key};
 use persea_config::Config;
@@ -24,7 +24,7 @@ use persea_plugin::{Catalog, Plugin, PluginError};
 use persea_spawner::descriptor;
 
 /// What happens to a task.
-pub(crate) enum Fate {
+pub(crate) enum TaskFate {
     /// The task runs with this runner, which receives these settings of the job.
     Run(Arc<Plugin>, Arc<Attributes>),
     /// The result is known without running.
@@ -35,30 +35,30 @@ pub(crate) enum Fate {
 }
 
 /// A task of the plan.
-pub(crate) struct Entry {
+pub(crate) struct PlanEntry {
     pub(crate) task: Task,
-    pub(crate) fate: Fate,
+    pub(crate) fate: TaskFate,
     /// The provenance of the task's processes: its runner and the plugins that produced the task;
     /// none where all of them are built in.
     pub(crate) owner: Option<Arc<str>>,
 }
 
 /// The provenance of a task's processes.
-fn owner(fate: &Fate, makers: Option<Arc<str>>) -> Option<Arc<str>> {
+fn owner(fate: &TaskFate, provenance: Option<Arc<str>>) -> Option<Arc<str>> {
     let runner = match fate {
-        Fate::Run(runner, _) => runner.owner(),
-        Fate::Ended(_) | Fate::Refused(_) => None,
+        TaskFate::Run(runner, _) => runner.owner(),
+        TaskFate::Ended(_) | TaskFate::Refused(_) => None,
     };
-    match (runner, makers) {
-        (None, makers) => makers,
+    match (runner, provenance) {
+        (None, provenance) => provenance,
         (Some(runner), None) => Some(runner.into()),
-        (Some(runner), Some(makers)) => Some(format!("{runner} {makers}").into()),
+        (Some(runner), Some(provenance)) => Some(format!("{runner} {provenance}").into()),
     }
 }
 
 /// The plan of a job, its tasks in the order in which they start.
 pub(crate) struct Plan {
-    pub(crate) entries: Vec<Entry>,
+    pub(crate) entries: Vec<PlanEntry>,
     /// The requirements of the tasks.
     pub(crate) requirements: Requirements,
     /// With a spawner that has snapshots: ranges of tasks that use the same environment.
@@ -80,7 +80,7 @@ impl Plan {
         let mut refusals: Vec<(&str, usize)> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         for entry in &self.entries {
-            let Fate::Refused(Outcome {
+            let TaskFate::Refused(Outcome {
                 reason: Some(reason),
                 ..
             }) = &entry.fate
@@ -99,7 +99,7 @@ impl Plan {
     /// Whether a task cannot run because of the configuration.
     pub(crate) fn is_refused(&self, task: usize) -> bool {
         let entry = self.entries.get(task);
-        entry.is_some_and(|entry| matches!(entry.fate, Fate::Refused(_)))
+        entry.is_some_and(|entry| matches!(entry.fate, TaskFate::Refused(_)))
     }
 
     /// The graph of the plan.
@@ -128,15 +128,17 @@ pub(crate) fn plan(
     let partition = config
         .get(settings::RUN_PARTITION)
         .and_then(|text| Partition::parse(text).ok());
-    let mut named: Vec<Named> = Vec::new();
+    let mut named: Vec<NamedRunnable> = Vec::new();
     for Resolved { reference, answer } in resolved {
         match answer {
             Answer::Found {
-                runnables, makers, ..
+                runnables,
+                provenance,
+                ..
             } => {
                 named.reserve(runnables.len());
-                let hold = makers.hold(config);
-                let makers = makers.digests();
+                let restrictions = provenance.restrictions(config);
+                let provenance = provenance.digests();
                 for runnable in runnables {
                     let name = match &runnable.identifier {
                         Some(identifier) => identifier.clone(),
@@ -145,14 +147,14 @@ pub(crate) fn plan(
                             identifier(own.as_deref().unwrap_or(format), &runnable)
                         }
                     };
-                    named.push(Named {
+                    named.push(NamedRunnable {
                         number: 0,
                         name,
                         title: String::new(),
                         runnable,
                         ended: None,
-                        hold: hold.clone(),
-                        makers: makers.clone(),
+                        restrictions: restrictions.clone(),
+                        provenance: provenance.clone(),
                     });
                 }
             }
@@ -161,14 +163,14 @@ pub(crate) fn plan(
                     uri: Some(reference.clone()),
                     ..Runnable::default()
                 };
-                named.push(Named {
+                named.push(NamedRunnable {
                     number: 0,
                     name: reference,
                     title: String::new(),
                     runnable,
                     ended: Some(Outcome::new(Status::Error, error)),
-                    hold: None,
-                    makers: None,
+                    restrictions: None,
+                    provenance: None,
                 });
             }
             Answer::Missing { .. } | Answer::Corrupt { .. } => {}
@@ -176,8 +178,8 @@ pub(crate) fn plan(
     }
     // Titles and numbers are given before partitioning, so that the parts of a job have different
     // ids; and partitioning happens before shuffling, so that all machines partition alike.
-    entitle(&mut named);
-    let mut ids = Ids::new(config);
+    set_titles(&mut named);
+    let mut ids = TaskIds::new(config);
     let widths = ids.number(&mut named);
     if let Some(partition) = partition {
         let made: Vec<String> = named.iter().map(|named| ids.id(named, &widths)).collect();
@@ -186,12 +188,12 @@ pub(crate) fn plan(
             .zip(&made)
             .map(|(named, id)| (named.name.as_str(), id.as_str(), &named.runnable))
             .collect();
-        let mut kept = partition.keeps(&tasks).into_iter();
+        let mut kept = partition.select(&tasks).into_iter();
         named.retain(|_| kept.next().unwrap_or(false));
     }
     if let Some(only) = only {
         let made: Vec<String> = named.iter().map(|named| ids.id(named, &widths)).collect();
-        again::retain(&mut named, &made, only);
+        again::keep_titles(&mut named, &made, only);
     }
     let shuffle_seed = config.get(settings::RUN_SHUFFLE).then(|| {
         config
@@ -211,32 +213,38 @@ pub(crate) fn plan(
         Arc::clone(settings.entry(runner.digest.clone()).or_insert_with(own))
     };
     let mut unknown = HashSet::new();
-    let mut entries: Vec<Entry> = named
+    let mut entries: Vec<PlanEntry> = named
         .into_iter()
         .enumerate()
         .map(|(index, named)| {
             let id = ids.unique(&named, &widths);
-            let Named {
+            let NamedRunnable {
                 name,
                 title,
                 runnable,
                 ended,
-                hold,
-                makers,
+                restrictions,
+                provenance,
                 ..
             } = named;
             let fate = match ended {
-                Some(outcome) => Fate::Ended(outcome),
-                None if dry_run => Fate::Ended(Outcome::new(
+                Some(outcome) => TaskFate::Ended(outcome),
+                None if dry_run => TaskFate::Ended(Outcome::new(
                     Status::Cancel,
                     "Test cancelled due to --dry-run",
                 )),
                 None => {
-                    let hold = hold.as_deref();
-                    fate(&runnable, hold, catalog, spawner.name(), &mut settings)
+                    let restrictions = restrictions.as_deref();
+                    fate(
+                        &runnable,
+                        restrictions,
+                        catalog,
+                        spawner.name(),
+                        &mut settings,
+                    )
                 }
             };
-            if let Fate::Run(runner, _) = &fate {
+            if let TaskFate::Run(runner, _) = &fate {
                 for name in own_settings::unknown(&runnable.more, runner) {
                     if unknown.insert(name.clone()) {
                         tracing::warn!(
@@ -248,8 +256,8 @@ pub(crate) fn plan(
                 }
             }
             let directory = task_directory(&id);
-            Entry {
-                owner: owner(&fate, makers),
+            PlanEntry {
+                owner: owner(&fate, provenance),
                 task: Task {
                     index,
                     id,
@@ -270,11 +278,11 @@ pub(crate) fn plan(
         && config.get(settings::RUN_ORDER) == Order::Given
         && config.get(settings::RUN_SCHEDULER).is_none();
     if in_groups {
-        group(&mut entries);
+        sort_by_environment(&mut entries);
     }
     let requirements = Requirements::gather(&mut entries, catalog, config, stacked);
     let groups = match in_groups {
-        true => groups(&entries, &requirements),
+        true => environment_groups(&entries, &requirements),
         false => Vec::new(),
     };
     Plan {
@@ -287,7 +295,7 @@ pub(crate) fn plan(
 
 /// Sorts tasks so that those with the same requirements and provenance follow each other, after
 /// tasks whose requirements are a prefix of theirs. The sort is stable.
-fn group(entries: &mut [Entry]) {
+fn sort_by_environment(entries: &mut [PlanEntry]) {
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut owners: Vec<Option<Arc<str>>> = Vec::new();
     entries.sort_by_cached_key(|entry| {
@@ -311,9 +319,10 @@ fn group(entries: &mut [Entry]) {
 }
 
 /// The ranges of consecutive tasks that use the same environment.
-fn groups(entries: &[Entry], requirements: &Requirements) -> Vec<Range<usize>> {
-    let state = |entry: &Entry| requirements.last_of(entry.task.index);
-    let same = |one: &Entry, other: &Entry| state(one) == state(other) && one.owner == other.owner;
+fn environment_groups(entries: &[PlanEntry], requirements: &Requirements) -> Vec<Range<usize>> {
+    let state = |entry: &PlanEntry| requirements.last_of(entry.task.index);
+    let same =
+        |one: &PlanEntry, other: &PlanEntry| state(one) == state(other) && one.owner == other.owner;
     let mut begin = 0;
     let groups = entries.chunk_by(same).map(|group| {
         let range = begin..begin + group.len();
@@ -324,24 +333,24 @@ fn groups(entries: &[Entry], requirements: &Requirements) -> Vec<Range<usize>> {
 }
 
 /// Sorts the tasks by the results of earlier jobs. The sort is stable.
-fn reorder(entries: &mut [Entry], order: Order, history: impl FnOnce() -> History) {
+fn reorder(entries: &mut [PlanEntry], order: Order, history: impl FnOnce() -> History) {
     match order {
         Order::FailedFirst => {
             let history = history();
-            entries.sort_by_cached_key(|Entry { task, .. }| {
-                history.of(task).is_none_or(|past| past.status.is_ok())
+            entries.sort_by_cached_key(|PlanEntry { task, .. }| {
+                history.of(task).is_none_or(|last| last.status.is_ok())
             });
         }
         Order::LongestFirst => {
             let history = history();
             let known = entries.iter().filter_map(|entry| history.of(&entry.task));
-            let (count, sum) = known.fold((0_u64, 0_u64), |(count, sum), past| {
-                (count + 1, sum.saturating_add(past.elapsed))
+            let (count, sum) = known.fold((0_u64, 0_u64), |(count, sum), last| {
+                (count + 1, sum.saturating_add(last.elapsed))
             });
             // A task without a known duration counts as an average one.
             let mean = sum.checked_div(count).unwrap_or_default();
-            entries.sort_by_cached_key(|Entry { task, .. }| {
-                let elapsed = history.of(task).map_or(mean, |past| past.elapsed);
+            entries.sort_by_cached_key(|PlanEntry { task, .. }| {
+                let elapsed = history.of(task).map_or(mean, |last| last.elapsed);
                 std::cmp::Reverse(elapsed)
             });
         }
@@ -354,22 +363,26 @@ fn reorder(entries: &mut [Entry], order: Order, history: impl FnOnce() -> Histor
 
 fn fate(
     runnable: &Runnable,
-    hold: Option<&Hold>,
+    restrictions: Option<&Restrictions>,
     catalog: &Catalog,
     spawner: &str,
     settings: &mut dyn FnMut(&Plugin) -> Arc<Attributes>,
-) -> Fate {
+) -> TaskFate {
     let Some(runner) = catalog.runner(&runnable.kind) else {
         let reason = no_runner(&runnable.kind, catalog.failures());
-        return Fate::Refused(Outcome::new(Status::Error, reason));
+        return TaskFate::Refused(Outcome::new(Status::Error, reason));
     };
-    let held = || hold.map_or(Ok(()), |hold| hold.check(runnable, runner, catalog));
+    let held = || {
+        restrictions.map_or(Ok(()), |restrictions| {
+            restrictions.check(runnable, runner, catalog)
+        })
+    };
     let own = || own_settings::check(&runnable.more);
     let allowed = runner.may_use(spawner).and_then(|()| held());
     if let Err(reason) = allowed.and_then(|()| own()) {
-        return Fate::Refused(Outcome::new(Status::Error, reason));
+        return TaskFate::Refused(Outcome::new(Status::Error, reason));
     }
-    Fate::Run(Arc::clone(runner), settings(runner))
+    TaskFate::Run(Arc::clone(runner), settings(runner))
 }
 
 /// The error for a kind without a runner: a plugin that was not loaded may have been it.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::input::provenance::is_offline;
-use crate::plan::planner::{Entry, Fate};
+use crate::plan::planner::{PlanEntry, TaskFate};
 use persea_config::Config;
 use persea_config::settings;
 use persea_model::names::{cut, task_directory};
@@ -21,7 +21,7 @@ const LABEL: &str = "label";
 const NAME: usize = 100;
 
 /// A requirement that is fulfilled once, for one task or for all that share it.
-pub(crate) struct Step {
+pub(crate) struct RequirementStep {
     /// Unique in its job: `2-package-jq`.
     pub(crate) id: String,
     /// The name for people: `package jq`.
@@ -37,7 +37,7 @@ pub(crate) struct Step {
     pub(crate) settings: Arc<Attributes>,
     /// A mutex that is held while the requirement is fulfilled or released, for resolvers that run
     /// one at a time.
-    pub(crate) turn: Option<String>,
+    pub(crate) resolver_mutex: Option<String>,
     pub(crate) place: String,
     /// Whether it is fulfilled in an environment of its own, which is kept as a snapshot. Such a
     /// requirement affects nothing else and is never released.
@@ -46,7 +46,7 @@ pub(crate) struct Step {
     pub(crate) base: Option<usize>,
 }
 
-impl Step {
+impl RequirementStep {
     /// Whether the resolver's processes need the network.
     pub(crate) fn wants_network(&self) -> bool {
         self.resolver.processes_want_network()
@@ -55,7 +55,7 @@ impl Step {
 
 /// A task or a suite that owns requirements until all its tasks have ended.
 #[derive(Default)]
-pub(crate) struct Owner {
+pub(crate) struct RequirementOwner {
     pub(crate) tasks: Vec<usize>,
     pub(crate) steps: Vec<usize>,
 }
@@ -63,17 +63,17 @@ pub(crate) struct Owner {
 /// The requirements of a job, and the tasks that need them.
 #[derive(Default)]
 pub(crate) struct Requirements {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) owners: Vec<Owner>,
+    pub(crate) steps: Vec<RequirementStep>,
+    pub(crate) owners: Vec<RequirementOwner>,
     /// By task with requirements: its steps, in the order in which it names them.
     of_task: BTreeMap<usize, Vec<usize>>,
     /// The tasks that leave their environment dirty.
-    spoilers: BTreeSet<usize>,
+    dirty_tasks: BTreeSet<usize>,
 }
 
 /// A task's requirement, with what identifies it.
 #[derive(Clone)]
-struct Wanted<'a> {
+struct NeededRequirement<'a> {
     requirement: &'a Requirement,
     suite: Option<&'a str>,
     key: String,
@@ -84,23 +84,23 @@ struct Wanted<'a> {
 }
 
 /// The owner of a step: a task, a suite, or neither for the whole job.
-type For<'a> = (Option<usize>, Option<&'a str>);
+type OwnerKey<'a> = (Option<usize>, Option<&'a str>);
 
 impl Requirements {
     /// Collects the requirements of all tasks. A task whose requirements cannot be fulfilled ends
     /// here. With `stacked`, each requirement starts in the environment that the one before has
     /// left, and tasks with the same ones in the same order share it.
     pub(crate) fn gather(
-        entries: &mut [Entry],
+        entries: &mut [PlanEntry],
         catalog: &Catalog,
         config: &Config,
         stacked: bool,
     ) -> Self {
-        let mut wanted: Vec<(usize, Vec<Wanted<'_>>)> = Vec::new();
-        let mut ended: Vec<(usize, Fate)> = Vec::new();
-        for Entry { task, fate, .. } in &*entries {
+        let mut wanted: Vec<(usize, Vec<NeededRequirement<'_>>)> = Vec::new();
+        let mut ended: Vec<(usize, TaskFate)> = Vec::new();
+        for PlanEntry { task, fate, .. } in &*entries {
             let needed = &task.runnable.requirements;
-            let Fate::Run(runner, _) = fate else {
+            let TaskFate::Run(runner, _) = fate else {
                 continue;
             };
             if needed.is_empty() {
@@ -113,31 +113,32 @@ impl Requirements {
                     may_be_met(requirement, resolver, runner, config)
                         .map_err(|why| Outcome::new(Status::Error, why))?;
                 }
-                Wanted::read(requirement, suite, resolver, config)
+                NeededRequirement::read(requirement, suite, resolver, config)
                     .map_err(|why| Outcome::new(Status::Cancel, why))
             });
             match all.collect() {
                 Ok(all) => wanted.push((task.index, all)),
-                Err(why) => ended.push((task.index, Fate::Refused(why))),
+                Err(why) => ended.push((task.index, TaskFate::Refused(why))),
             }
         }
         let scopes = scopes(wanted.iter().flat_map(|(_, all)| all));
-        let scope_of = |one: &Wanted<'_>| scopes.get(&one.key).copied().unwrap_or(one.scope);
+        let scope_of =
+            |one: &NeededRequirement<'_>| scopes.get(&one.key).copied().unwrap_or(one.scope);
         // By place: the requirement that holds it for the whole job.
-        let mut taken: BTreeMap<&str, &Wanted<'_>> = BTreeMap::new();
+        let mut taken: BTreeMap<&str, &NeededRequirement<'_>> = BTreeMap::new();
         for one in wanted.iter().flat_map(|(_, all)| all) {
             if !stacked && scope_of(one) >= Scope::Job {
                 taken.entry(&one.place).or_insert(one);
             }
         }
         let mut gathered = Self::default();
-        let mut known: HashMap<(&str, For<'_>), usize> = HashMap::new();
-        let mut owners: HashMap<For<'_>, usize> = HashMap::new();
+        let mut known: HashMap<(&str, OwnerKey<'_>), usize> = HashMap::new();
+        let mut owners: HashMap<OwnerKey<'_>, usize> = HashMap::new();
         let mut stacks = HashMap::new();
         for (task, all) in &wanted {
             if let Some(why) = conflict(all, &taken) {
                 let outcome = Outcome::new(Status::Cancel, why);
-                ended.push((*task, Fate::Ended(outcome)));
+                ended.push((*task, TaskFate::Ended(outcome)));
                 continue;
             }
             if stacked {
@@ -153,7 +154,7 @@ impl Requirements {
                 };
                 let owner = (whose != (None, None)).then(|| {
                     *owners.entry(whose).or_insert_with(|| {
-                        gathered.owners.push(Owner::default());
+                        gathered.owners.push(RequirementOwner::default());
                         gathered.owners.len() - 1
                     })
                 });
@@ -175,7 +176,7 @@ impl Requirements {
     fn stack<'a>(
         &mut self,
         task: usize,
-        all: &'a [Wanted<'a>],
+        all: &'a [NeededRequirement<'a>],
         stacks: &mut HashMap<(Option<usize>, &'a str), usize>,
         config: &Config,
     ) {
@@ -187,7 +188,7 @@ impl Requirements {
                 None => {
                     let step = self.add(one, one.scope, None, config);
                     if let Some(added) = self.steps.get_mut(step) {
-                        (added.stacked, added.base, added.turn) = (true, base, None);
+                        (added.stacked, added.base, added.resolver_mutex) = (true, base, None);
                     }
                     stacks.insert((base, &one.key), step);
                     step
@@ -195,7 +196,7 @@ impl Requirements {
             };
             self.needs(task, step);
             if one.scope == Scope::Task {
-                self.spoilers.insert(task);
+                self.dirty_tasks.insert(task);
             }
             base = Some(step);
         }
@@ -203,7 +204,7 @@ impl Requirements {
 
     fn add(
         &mut self,
-        wanted: &Wanted<'_>,
+        wanted: &NeededRequirement<'_>,
         scope: Scope,
         owner: Option<usize>,
         config: &Config,
@@ -214,7 +215,7 @@ impl Requirements {
         let requirement = plain(wanted.requirement);
         let id = format!("{}-{}", index + 1, name.replacen(' ', "-", 1));
         let one_at_a_time = resolver.more.get("one-at-a-time") == Some(&true.into());
-        self.steps.push(Step {
+        self.steps.push(RequirementStep {
             directory: task_directory(&id),
             id,
             name,
@@ -222,7 +223,8 @@ impl Requirements {
             scope,
             owner,
             settings: Arc::new(config.subset(&resolver.settings)),
-            turn: one_at_a_time.then(|| format!("requirement resolver {}", resolver.name)),
+            resolver_mutex: one_at_a_time
+                .then(|| format!("requirement resolver {}", resolver.name)),
             place: format!("requirement {}", wanted.place),
             stacked: false,
             base: None,
@@ -259,7 +261,7 @@ impl Requirements {
 
     /// Whether a task leaves its environment dirty.
     pub(crate) fn leaves_dirty(&self, task: usize) -> bool {
-        self.spoilers.contains(&task)
+        self.dirty_tasks.contains(&task)
     }
 
     /// The tasks with requirements, and their steps.
@@ -273,7 +275,7 @@ impl Requirements {
     }
 
     /// The only task that owns a step.
-    pub(crate) fn only_task(&self, step: &Step) -> Option<usize> {
+    pub(crate) fn only_task(&self, step: &RequirementStep) -> Option<usize> {
         let owner = self.owners.get(step.owner?)?;
         (step.scope == Scope::Task).then(|| owner.tasks.first().copied())?
     }
@@ -281,7 +283,7 @@ impl Requirements {
 
 /// The scope of each requirement, by key: the widest that any task gives it. A requirement that
 /// several suites need lasts as long as the job.
-fn scopes<'a>(all: impl Iterator<Item = &'a Wanted<'a>>) -> HashMap<String, Scope> {
+fn scopes<'a>(all: impl Iterator<Item = &'a NeededRequirement<'a>>) -> HashMap<String, Scope> {
     let mut scopes: HashMap<String, Scope> = HashMap::new();
     let mut suites: HashMap<&str, Option<&str>> = HashMap::new();
     for one in all {
@@ -316,7 +318,7 @@ fn may_be_met(
     may.map_err(|why| format!("requirement `{}`: {why}", name(requirement)))
 }
 
-impl<'a> Wanted<'a> {
+impl<'a> NeededRequirement<'a> {
     fn read(
         requirement: &'a Requirement,
         suite: Option<&'a str>,
@@ -379,10 +381,10 @@ impl<'a> Wanted<'a> {
 /// Why the requirements of a task exclude each other, or exclude one that holds its place for the
 /// whole job.
 fn conflict<'a>(
-    all: &'a [Wanted<'a>],
-    taken: &BTreeMap<&'a str, &'a Wanted<'a>>,
+    all: &'a [NeededRequirement<'a>],
+    taken: &BTreeMap<&'a str, &'a NeededRequirement<'a>>,
 ) -> Option<String> {
-    let mut own: BTreeMap<&str, &Wanted<'_>> = BTreeMap::new();
+    let mut own: BTreeMap<&str, &NeededRequirement<'_>> = BTreeMap::new();
     for one in all {
         let others = [taken.get(&*one.place).copied(), own.insert(&one.place, one)];
         let other = others

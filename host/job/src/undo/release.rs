@@ -14,7 +14,7 @@ use crate::execute::preparer;
 use crate::execute::supervise;
 use crate::execute::task_host::{Assignment, Slot};
 use crate::input::own_settings::TaskTimes;
-use crate::plan::requirements::Step;
+use crate::plan::requirements::RequirementStep;
 use crate::results::directory::Section;
 use crate::undo::unreleased::UnreleasedJobs;
 use persea_config::Config;
@@ -199,7 +199,7 @@ async fn release(
         )
     })?;
     resolver.may_undo(shared.spawner.name())?;
-    let step = Step {
+    let step = RequirementStep {
         name: left.name.clone(),
         directory: task_directory(&left.id),
         id: left.id.clone(),
@@ -208,7 +208,7 @@ async fn release(
         owner: None,
         settings: Arc::new(config.subset(&resolver.settings)),
         resolver: Arc::clone(resolver),
-        turn: None,
+        resolver_mutex: None,
         stacked: false,
         base: None,
         place: String::new(),

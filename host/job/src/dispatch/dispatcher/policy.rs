@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{DispatchState, Dispatcher};
-use crate::plan::graph::{Graph, Wait};
+use crate::plan::graph::{Dependency, Graph};
 use crate::plan::history::History;
-use crate::plan::planner::{Fate, Plan};
+use crate::plan::planner::{Plan, TaskFate};
 use persea_config::Config;
 use persea_journal::{Event, Warning, WarningCause};
 use persea_model::{Attributes, Outcome, Status, Task};
@@ -44,8 +44,8 @@ impl Policy {
         history: &History,
     ) -> Result<Self, PluginError> {
         let node = |task: &Task| {
-            let waits = |wanted: Wait| {
-                let all = graph.waited_for_by(task.index);
+            let waits = |wanted: Dependency| {
+                let all = graph.dependencies(task.index);
                 let wanted = all.filter(|(_, wait)| *wait == wanted);
                 wanted
                     .filter_map(|(other, _)| u32::try_from(other).ok())
@@ -55,8 +55,8 @@ impl Policy {
                 id: task.id.clone(),
                 name: task.name.clone(),
                 kind: task.runnable.kind.clone(),
-                needs: waits(Wait::Needs),
-                after: waits(Wait::After),
+                needs: waits(Dependency::Needs),
+                after: waits(Dependency::After),
                 more: about(task, history),
             }
         };
@@ -115,9 +115,9 @@ fn about(task: &Task, history: &History) -> Attributes {
             .collect();
         more.insert("tags".into(), tags.into());
     }
-    if let Some(past) = history.of(task) {
-        more.insert("last-status".into(), past.status.name().into());
-        more.insert("last-elapsed".into(), past.elapsed.into());
+    if let Some(last) = history.of(task) {
+        more.insert("last-status".into(), last.status.name().into());
+        more.insert("last-elapsed".into(), last.elapsed.into());
     }
     more
 }
@@ -150,7 +150,7 @@ impl Dispatcher<'_> {
             let first = ready.first().copied()?;
             let has_ended = |index: &usize| {
                 let entry = plan.entries.get(*index);
-                entry.is_some_and(|entry| !matches!(entry.fate, Fate::Run(..)))
+                entry.is_some_and(|entry| !matches!(entry.fate, TaskFate::Run(..)))
             };
             // A task whose result the plan already knows needs no slot and no scheduler.
             if let Some(ended) = ready.iter().copied().find(has_ended) {

@@ -15,7 +15,7 @@ use crate::execute::task_host::{
 };
 use crate::plan::graph::Node;
 use crate::plan::planner::Plan;
-use crate::plan::requirements::{Requirements, Step};
+use crate::plan::requirements::{RequirementStep, Requirements};
 use persea_journal::{
     Event, RequirementAbsent, RequirementFinished, RequirementReleased, RequirementStarted,
     RequirementState,
@@ -437,7 +437,7 @@ impl Dispatcher<'_> {
 }
 
 /// The id of the only task that needs a requirement.
-fn owner<'a>(plan: &'a Plan, step: &Step) -> Option<&'a str> {
+fn owner<'a>(plan: &'a Plan, step: &RequirementStep) -> Option<&'a str> {
     let entry = plan.entries.get(plan.requirements.only_task(step)?);
     entry.map(|entry| entry.task.id.as_str())
 }

@@ -10,7 +10,7 @@ use crate::dispatch::slots::{BatchFeed, Demand, Placement};
 use crate::execute::batch::Batch;
 use crate::execute::executor::execute;
 use crate::execute::task_host::Assignment;
-use crate::plan::planner::{Entry, Fate};
+use crate::plan::planner::{PlanEntry, TaskFate};
 use persea_journal::{Event, TaskEnvironment, TaskStarted};
 use persea_model::{Status, Task};
 use persea_plugin::Plugin;
@@ -34,7 +34,7 @@ impl Dispatcher<'_> {
         if let Some(why) = state.stopped {
             for index in state.queue.waiting() {
                 match plan.entries.get(index) {
-                    Some(Entry { task, .. }) => self.skip(state, task, why),
+                    Some(PlanEntry { task, .. }) => self.skip(state, task, why),
                     None => self.end_node(state, index, Status::Skip),
                 }
             }
@@ -42,14 +42,14 @@ impl Dispatcher<'_> {
         self.prepare(state);
         while state.stopped.is_none()
             && let Some(index) = self.next_task(state).await
-            && let Some(Entry { task, fate, owner }) = plan.entries.get(index)
+            && let Some(PlanEntry { task, fate, owner }) = plan.entries.get(index)
         {
             let runner = match fate {
-                Fate::Ended(outcome) | Fate::Refused(outcome) => {
+                TaskFate::Ended(outcome) | TaskFate::Refused(outcome) => {
                     self.finish(state, task, outcome, None);
                     continue;
                 }
-                Fate::Run(runner, _) => runner,
+                TaskFate::Run(runner, _) => runner,
             };
             // A task that holds a resource would block others while it waits in a slot's queue.
             let waits = runner.manifest.is_program_runner && !state.queue.claims(index);
@@ -118,9 +118,9 @@ impl Dispatcher<'_> {
             let catalog = Arc::clone(&shared.catalog);
             catalog.spawn(async move {
                 // Always matches: the index comes from this plan.
-                if let Some(Entry {
+                if let Some(PlanEntry {
                     task,
-                    fate: Fate::Run(runner, settings),
+                    fate: TaskFate::Run(runner, settings),
                     ..
                 }) = plan.entries.get(index)
                 {

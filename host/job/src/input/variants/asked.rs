@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::parameters::Parameters;
-use super::{MOST, VariantsError};
+use super::{MAX_VARIANTS, VariantsError};
 use crate::input::identifier::identifier;
 use crate::input::known_plugins;
 use persea_config::Config;
@@ -20,20 +20,20 @@ const SHOWN: usize = 200;
 
 /// A varianter by name, with its parameters.
 #[derive(Debug)]
-pub(crate) struct Chosen {
+pub(crate) struct ChosenVarianter {
     name: String,
     parameters: Attributes,
 }
 
 /// A live varianter for the tests of one suite.
-pub(crate) struct Asked<'a> {
+pub(crate) struct LiveVarianter<'a> {
     pub(super) plugin: Arc<Plugin>,
     varianter: Varianter,
     parameters: &'a Attributes,
     more: Attributes,
 }
 
-impl Chosen {
+impl ChosenVarianter {
     pub(super) fn new(name: String, parameters: toml::Table) -> Self {
         let parameters = parameters.into_iter();
         Self {
@@ -50,7 +50,7 @@ impl Chosen {
         catalog: &Catalog,
         config: &Config,
         suite: &str,
-    ) -> Result<Asked<'_>, VariantsError> {
+    ) -> Result<LiveVarianter<'_>, VariantsError> {
         let found = catalog.varianters().find(|it| it.name == self.name);
         let plugin = found.ok_or_else(|| VariantsError::NoVarianter {
             name: self.name.clone(),
@@ -60,7 +60,7 @@ impl Chosen {
         let varianter = Varianter::new(plugin, &settings).await;
         let mut more = Attributes::new();
         more.insert("suite".into(), suite.into());
-        Ok(Asked {
+        Ok(LiveVarianter {
             plugin: Arc::clone(plugin),
             varianter: varianter.map_err(VariantsError::Begin)?,
             parameters: &self.parameters,
@@ -69,7 +69,7 @@ impl Chosen {
     }
 }
 
-impl Asked<'_> {
+impl LiveVarianter<'_> {
     /// The parameters of each variant of a test.
     pub(super) async fn variants(
         &mut self,
@@ -97,9 +97,9 @@ impl Asked<'_> {
 /// # Errors
 /// A value is not plain, two variants are equal, or there are too many.
 fn accept(answer: Vec<Attributes>) -> Result<Vec<Parameters>, String> {
-    if answer.len() > MOST {
+    if answer.len() > MAX_VARIANTS {
         let count = answer.len();
-        return Err(format!("{count} variants, more than {MOST}"));
+        return Err(format!("{count} variants, more than {MAX_VARIANTS}"));
     }
     let parameter = |(name, value): (String, Attribute)| match text(&value) {
         Some(text) => Ok((name, text)),
@@ -194,7 +194,7 @@ mod tests {
             let error = answer(text).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
-        let many = vec![Attributes::new(); MOST + 1];
+        let many = vec![Attributes::new(); MAX_VARIANTS + 1];
         let error = accept(many).unwrap_err();
         assert_eq!(error, "100001 variants, more than 100000");
     }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn parameters_of_a_job_file_reach_the_plugin_as_json() {
         let text = "a = [1, 'x']\nb.c = true\nd = 1979-05-27\ne = inf\nf = 1.5\n";
-        let chosen = Chosen::new("p".into(), toml::from_str(text).unwrap());
+        let chosen = ChosenVarianter::new("p".into(), toml::from_str(text).unwrap());
         let expected = serde_json::json!({
             "a": [1, "x"], "b": {"c": true}, "d": "1979-05-27", "e": "inf", "f": 1.5,
         });

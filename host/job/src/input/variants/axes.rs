@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::MOST;
+use super::MAX_VARIANTS;
 use super::parameters::Parameters;
 
 /// Axes with their values, and filters of their combinations.
@@ -23,7 +23,7 @@ pub(crate) struct Axes {
 }
 
 /// The most steps to find the combinations of one test: about a second.
-const STEPS: usize = 1000 * MOST;
+const MAX_STEPS: usize = 1000 * MAX_VARIANTS;
 
 /// Axes with the matching values, one or several of each.
 type Filter = BTreeMap<String, toml::Value>;
@@ -52,15 +52,15 @@ impl Axes {
                 return Err(format!("the axis `{axis}` has the value {twice} twice"));
             }
         }
-        if count > MOST {
+        if count > MAX_VARIANTS {
             return Err(format!(
-                "its axes have {count} combinations, more than {MOST}"
+                "its axes have {count} combinations, more than {MAX_VARIANTS}"
             ));
         }
         let (axes, filters) = (self.axes.len(), self.only.len() + self.no.len());
         let named = self.named().map(|(_, wanted)| each(wanted).len());
         let one = named.sum::<usize>() + axes + filters;
-        if count.saturating_mul(axes).saturating_mul(one) > STEPS {
+        if count.saturating_mul(axes).saturating_mul(one) > MAX_STEPS {
             return Err(format!(
                 "{count} combinations of {axes} axes with {filters} filters are too many: \
                  use fewer axes or filters"

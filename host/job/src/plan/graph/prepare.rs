@@ -7,15 +7,15 @@ use petgraph::algo::has_path_connecting;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef as _;
 
-use super::{Graph, Node, Resources, Wait, node};
-use crate::plan::requirements::{Owner, Requirements};
+use super::{Dependency, Graph, Node, Resources, node};
+use crate::plan::requirements::{RequirementOwner, Requirements};
 
 /// A requirement, as far as the graph depends on it.
-struct Step<'a> {
+struct GraphStep<'a> {
     /// The owner, where the requirement is not for the whole job.
     owner: Option<usize>,
     /// A mutex that is held while the requirement is met or released.
-    turn: Option<&'a str>,
+    resolver_mutex: Option<&'a str>,
     /// A mutex that the owner holds from before the requirement is met until it is released.
     place: &'a str,
     /// Begins in the environment in which the step before it has ended.
@@ -26,10 +26,10 @@ impl Graph {
     /// Adds the requirements before the tasks that need them, and their releases after those tasks.
     pub(super) fn prepare(&mut self, requirements: &Requirements, resources: &mut Resources) {
         let steps = requirements.steps.iter();
-        let steps: Vec<Step<'_>> = steps
-            .map(|step| Step {
+        let steps: Vec<GraphStep<'_>> = steps
+            .map(|step| GraphStep {
                 owner: step.owner,
-                turn: step.turn.as_deref(),
+                resolver_mutex: step.resolver_mutex.as_deref(),
                 place: &step.place,
                 stacked: step.stacked,
             })
@@ -41,8 +41,8 @@ impl Graph {
     /// Does the same for steps, their owners, and the steps of each task that has some.
     fn prepare_steps(
         &mut self,
-        steps: &[Step<'_>],
-        owners: &[Owner],
+        steps: &[GraphStep<'_>],
+        owners: &[RequirementOwner],
         tasks: &[(usize, &[usize])],
         resources: &mut Resources,
     ) {
@@ -50,8 +50,10 @@ impl Graph {
         for (index, step) in steps.iter().enumerate() {
             let added = self.order.add_node(Node::Fulfil(index));
             nodes.push(added);
-            let turn = step.turn.map(|turn| (resources.mutex(turn), 1));
-            self.claim(added, turn.into_iter().collect());
+            let resolver_mutex = step
+                .resolver_mutex
+                .map(|resolver_mutex| (resources.mutex(resolver_mutex), 1));
+            self.claim(added, resolver_mutex.into_iter().collect());
         }
         let of = |step: &usize| nodes.get(*step).copied();
         let step_of = |step: &usize| steps.get(*step);
@@ -69,7 +71,11 @@ impl Graph {
                     // A stacked requirement starts in the environment of the one before, so that
                     // one must be fulfilled.
                     let is_base = step_of(after_step).is_some_and(|it| it.stacked);
-                    let wait = if is_base { Wait::Needs } else { Wait::After };
+                    let wait = if is_base {
+                        Dependency::Needs
+                    } else {
+                        Dependency::After
+                    };
                     self.order.add_edge(before, after, wait);
                 }
             }
@@ -83,7 +89,7 @@ impl Graph {
                 } else {
                     &mut own
                 };
-                edges.extend(of(step).map(|step| (step, node(*task), Wait::Needs)));
+                edges.extend(of(step).map(|step| (step, node(*task), Dependency::Needs)));
             }
         }
         self.order.extend_with_edges(shared);
@@ -93,7 +99,7 @@ impl Graph {
         self.order.extend_with_edges(own);
         for (index, (owner, common)) in owners.iter().zip(common).enumerate() {
             let own = owner.steps.iter();
-            let own: Vec<(NodeIndex, &Step<'_>)> = own
+            let own: Vec<(NodeIndex, &GraphStep<'_>)> = own
                 .filter_map(|step| Some((of(step)?, step_of(step)?)))
                 .collect();
             self.surround(index, owner, common, &own, resources);
@@ -101,7 +107,7 @@ impl Graph {
     }
 
     /// The dependencies that all tasks of an owner share.
-    fn common(&self, owner: &Owner) -> BTreeMap<NodeIndex, Wait> {
+    fn common(&self, owner: &RequirementOwner) -> BTreeMap<NodeIndex, Dependency> {
         let mut all = owner.tasks.iter().map(|task| {
             let edges = self.order.edges_directed(node(*task), petgraph::Incoming);
             let waits = edges.map(|edge| (edge.source(), *edge.weight()));
@@ -118,9 +124,9 @@ impl Graph {
     fn surround(
         &mut self,
         index: usize,
-        owner: &Owner,
-        common: BTreeMap<NodeIndex, Wait>,
-        steps: &[(NodeIndex, &Step<'_>)],
+        owner: &RequirementOwner,
+        common: BTreeMap<NodeIndex, Dependency>,
+        steps: &[(NodeIndex, &GraphStep<'_>)],
         resources: &mut Resources,
     ) {
         let reserve = self.order.add_node(Node::Reserve(index));
@@ -130,18 +136,21 @@ impl Graph {
             self.order.add_edge(other, reserve, wait);
         }
         for (step, _) in steps {
-            self.order.add_edge(reserve, *step, Wait::Needs);
+            self.order.add_edge(reserve, *step, Dependency::Needs);
         }
         for task in &owner.tasks {
-            self.order.add_edge(node(*task), release, Wait::After);
+            self.order.add_edge(node(*task), release, Dependency::After);
         }
         let places = steps
             .iter()
             .map(|(_, step)| (resources.mutex(step.place), 1));
         self.claim(reserve, places.collect());
-        self.held_until.insert(release.index(), reserve.index());
-        let turns = steps.iter().filter_map(|(_, step)| step.turn);
-        let turns: Vec<(usize, u64)> = turns.map(|turn| (resources.mutex(turn), 1)).collect();
+        self.claims_end_with
+            .insert(release.index(), reserve.index());
+        let turns = steps.iter().filter_map(|(_, step)| step.resolver_mutex);
+        let turns: Vec<(usize, u64)> = turns
+            .map(|resolver_mutex| (resources.mutex(resolver_mutex), 1))
+            .collect();
         self.claim(release, turns);
     }
 
@@ -159,27 +168,31 @@ mod tests {
     use super::*;
     use persea_config::Config;
 
-    const NEEDS: Wait = Wait::Needs;
-    const AFTER: Wait = Wait::After;
+    const NEEDS: Dependency = Dependency::Needs;
+    const AFTER: Dependency = Dependency::After;
 
-    fn step<'a>(owner: Option<usize>, turn: Option<&'a str>, place: &'a str) -> Step<'a> {
-        Step {
+    fn step<'a>(
+        owner: Option<usize>,
+        resolver_mutex: Option<&'a str>,
+        place: &'a str,
+    ) -> GraphStep<'a> {
+        GraphStep {
             owner,
-            turn,
+            resolver_mutex,
             place,
             stacked: false,
         }
     }
 
-    fn stacked(place: &str) -> Step<'_> {
-        Step {
+    fn stacked(place: &str) -> GraphStep<'_> {
+        GraphStep {
             stacked: true,
             ..step(None, None, place)
         }
     }
 
-    fn owner(tasks: &[usize], steps: &[usize]) -> Owner {
-        Owner {
+    fn owner(tasks: &[usize], steps: &[usize]) -> RequirementOwner {
+        RequirementOwner {
             tasks: tasks.to_vec(),
             steps: steps.to_vec(),
         }
@@ -194,16 +207,16 @@ mod tests {
     impl Prepared {
         fn new(
             of_tasks: &[&[usize]],
-            waits: &[(usize, usize, Wait)],
-            steps: &[Step<'_>],
-            owners: &[Owner],
+            waits: &[(usize, usize, Dependency)],
+            steps: &[GraphStep<'_>],
+            owners: &[RequirementOwner],
         ) -> Self {
             let mut graph = Graph {
                 order: petgraph::graph::DiGraph::default(),
                 tasks: of_tasks.len(),
                 resources: Vec::new(),
                 claims: std::collections::HashMap::new(),
-                held_until: std::collections::HashMap::new(),
+                claims_end_with: std::collections::HashMap::new(),
             };
             for _ in of_tasks {
                 graph.order.add_node(Node::Task);
@@ -227,9 +240,9 @@ mod tests {
         }
 
         /// Every edge, in order.
-        fn edges(&self) -> Vec<(usize, usize, Wait)> {
+        fn edges(&self) -> Vec<(usize, usize, Dependency)> {
             let edges = self.graph.order.edge_references();
-            let mut edges: Vec<(usize, usize, Wait)> = edges
+            let mut edges: Vec<(usize, usize, Dependency)> = edges
                 .map(|edge| (edge.source().index(), edge.target().index(), *edge.weight()))
                 .collect();
             edges.sort_by_key(|(before, after, _)| (*before, *after));
@@ -254,13 +267,16 @@ mod tests {
         assert_eq!(prepared.nodes(), [Node::Fulfil(0)]);
         assert_eq!(prepared.edges(), [(3, 0, NEEDS), (3, 2, NEEDS)]);
         assert_eq!(prepared.claims(3), ["turn"]);
-        assert!(prepared.graph.held_until.is_empty());
+        assert!(prepared.graph.claims_end_with.is_empty());
     }
 
     #[test]
     fn requirements_of_single_tasks_with_one_place_exclude_each_other_until_released() {
-        let turn = Some("turn");
-        let steps = [step(Some(0), turn, "place"), step(Some(1), turn, "place")];
+        let resolver_mutex = Some("turn");
+        let steps = [
+            step(Some(0), resolver_mutex, "place"),
+            step(Some(1), resolver_mutex, "place"),
+        ];
         let owners = [owner(&[0], &[0]), owner(&[1], &[1])];
         let prepared = Prepared::new(&[&[0], &[1]], &[], &steps, &owners);
         let nodes = [
@@ -291,7 +307,7 @@ mod tests {
         ] {
             assert_eq!(prepared.claims(index), claims, "{index}");
         }
-        let mut held: Vec<(usize, usize)> = prepared.graph.held_until.into_iter().collect();
+        let mut held: Vec<(usize, usize)> = prepared.graph.claims_end_with.into_iter().collect();
         held.sort_unstable();
         assert_eq!(held, [(5, 4), (7, 6)]);
     }
