@@ -1,21 +1,22 @@
-//! Between the host's data and the contract's: the same things in two languages, nothing more.
+//! Owns the conversion between the host's data and the contract's, and how much of the host's
+//! memory an answer may take. Does not know about calls.
 
 use crate::contract::bindings::types;
 use persea_model as model;
 use persea_model::{Attribute, weight};
 
-/// The host's memory that one answer of a plugin may still become, in bytes.
+/// The host's memory that one answer of a plugin may take, in bytes, and what is left of it.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct AnswerBudget {
     most: u64,
     left: u64,
 }
 
-/// An answer would become more than it may.
+/// An answer would take more memory than its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct OverBudget;
 
-impl Room {
+impl AnswerBudget {
     pub(crate) fn new(bytes: u64) -> Self {
         Self {
             most: bytes,
@@ -23,13 +24,13 @@ impl Room {
         }
     }
 
-    /// What was taken.
+    /// Returns the bytes that the answer has taken.
     pub(crate) fn used(&self) -> u64 {
         self.most - self.left
     }
 
-    fn take(&mut self, bytes: u64) -> Result<(), Full> {
-        self.left = self.left.checked_sub(bytes).ok_or(Full)?;
+    fn take(&mut self, bytes: u64) -> Result<(), OverBudget> {
+        self.left = self.left.checked_sub(bytes).ok_or(OverBudget)?;
         Ok(())
     }
 }
@@ -50,9 +51,9 @@ impl From<&Attribute> for types::Value {
     }
 }
 
-/// Takes a plugin's value, and its weight from the room. Bytes become text in which what is no UTF-8
-/// is replaced. A JSON text that is no JSON, or is nested too deeply, becomes a string.
-fn attribute(value: types::Value, room: &mut Room) -> Result<Attribute, Full> {
+/// Takes a plugin's value, and its weight from the budget. Bytes become text in which what is no
+/// UTF-8 is replaced. A JSON text that is no JSON, or is nested too deeply, becomes a string.
+fn attribute(value: types::Value, budget: &mut AnswerBudget) -> Result<Attribute, OverBudget> {
     let text = match value {
         types::Value::None => return Ok(Attribute::Null),
         types::Value::Boolean(value) => return Ok(value.into()),
@@ -60,12 +61,12 @@ fn attribute(value: types::Value, room: &mut Room) -> Result<Attribute, Full> {
         types::Value::Number(value) => return Ok(value.into()),
         types::Value::Text(text) => text,
         types::Value::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        types::Value::Json(text) => match weight::of_json(text.as_bytes(), room.left) {
-            Ok(None) => return Err(Full),
+        types::Value::Json(text) => match weight::of_json(text.as_bytes(), budget.left) {
+            Ok(None) => return Err(OverBudget),
             Err(_) => text,
             Ok(Some(weight)) => match Attribute::from_json(&text, model::DEEPEST) {
                 Some(value) => {
-                    room.take(weight)?;
+                    budget.take(weight)?;
                     return Ok(value);
                 }
                 None => text,
@@ -73,18 +74,18 @@ fn attribute(value: types::Value, room: &mut Room) -> Result<Attribute, Full> {
         },
     };
     let text = Attribute::Text(text);
-    room.take(weight::of_attribute(&text))?;
+    budget.take(weight::of_attribute(&text))?;
     Ok(text)
 }
 
 pub(crate) fn attributes(
     attributes: types::Attributes,
-    room: &mut Room,
-) -> Result<model::Attributes, Full> {
+    budget: &mut AnswerBudget,
+) -> Result<model::Attributes, OverBudget> {
     let mut converted = model::Attributes::new();
     for (name, value) in attributes {
-        room.take(weight::of_member(converted.is_empty(), &name))?;
-        let value = attribute(value, room)?;
+        budget.take(weight::of_member(converted.is_empty(), &name))?;
+        let value = attribute(value, budget)?;
         converted.insert(name, value);
     }
     Ok(converted)
@@ -99,32 +100,32 @@ pub(crate) fn to_attributes(attributes: &model::Attributes) -> types::Attributes
 
 pub(crate) fn runnable(
     runnable: types::Runnable,
-    room: &mut Room,
-) -> Result<model::Runnable, Full> {
-    let requirement = |requirement: types::Requirement, room: &mut Room| {
+    budget: &mut AnswerBudget,
+) -> Result<model::Runnable, OverBudget> {
+    let requirement = |requirement: types::Requirement, budget: &mut AnswerBudget| {
         Ok(model::Requirement {
             kind: requirement.kind,
             uri: requirement.uri,
             args: requirement.args,
-            kwargs: attributes(requirement.kwargs, room)?,
+            kwargs: attributes(requirement.kwargs, budget)?,
         })
     };
     let requirements = runnable.requirements.into_iter();
     let requirements = requirements
-        .map(|it| requirement(it, room))
-        .collect::<Result<_, Full>>();
+        .map(|it| requirement(it, budget))
+        .collect::<Result<_, OverBudget>>();
     let runnable = model::Runnable {
         kind: runnable.kind,
         uri: runnable.uri,
         args: runnable.args,
-        kwargs: attributes(runnable.kwargs, room)?,
+        kwargs: attributes(runnable.kwargs, budget)?,
         env: runnable.env,
         tags: runnable.tags,
         requirements: requirements?,
         identifier: runnable.identifier,
-        more: attributes(runnable.more, room)?,
+        more: attributes(runnable.more, budget)?,
     };
-    room.take(weight::of_bare_runnable(&runnable))?;
+    budget.take(weight::of_bare_runnable(&runnable))?;
     Ok(runnable)
 }
 
@@ -166,11 +167,14 @@ pub(crate) fn to_task(
     }
 }
 
-pub(crate) fn outcome(outcome: types::Outcome, room: &mut Room) -> Result<model::Outcome, Full> {
+pub(crate) fn outcome(
+    outcome: types::Outcome,
+    budget: &mut AnswerBudget,
+) -> Result<model::Outcome, OverBudget> {
     Ok(model::Outcome {
         status: status(outcome.status),
         reason: outcome.reason,
-        more: attributes(outcome.more, room)?,
+        more: attributes(outcome.more, budget)?,
     })
 }
 
@@ -232,51 +236,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn open_data_survives_the_way_there_and_back() {
+    fn open_data_survives_conversion_both_ways() {
         let data = serde_json::json!({
-            "none": null, "yes": true, "count": -3, "big": 1.5, "text": "ü\n", "list": [1, "a", {"b": null}],
+            "none": null, "yes": true, "count": -3, "big": 1.5, "text": "ü\n",
+            "list": [1, "a", {"b": null}],
         });
         let object = Attribute::from(data).members().unwrap();
-        let mut room = Room::new(10_000);
-        let there_and_back = attributes(to_attributes(&object), &mut room);
+        let mut budget = AnswerBudget::new(10_000);
+        let there_and_back = attributes(to_attributes(&object), &mut budget);
         assert_eq!(there_and_back.as_ref(), Ok(&object));
-        assert_eq!(room.used(), weight::of_attributes(&object));
-        let back = attributes(to_attributes(&object), &mut Room::new(room.used() - 1));
-        assert_eq!(back, Err(Full));
+        assert_eq!(budget.used(), weight::of_attributes(&object));
+        let back = attributes(
+            to_attributes(&object),
+            &mut AnswerBudget::new(budget.used() - 1),
+        );
+        assert_eq!(back, Err(OverBudget));
     }
 
     #[test]
-    fn runnable_takes_as_much_room_as_it_weighs() {
+    fn runnable_takes_its_weight_from_the_budget() {
         let json = serde_json::json!({
             "kind": "k", "uri": "u", "args": ["a", "b"], "kwargs": {"a": [{"": 0}], "b": "text"},
-            "env": [["A", null], ["B", "b"]], "tags": [["t", ["x"]]], "identifier": "i", "more": {"m": {}},
+            "env": [["A", null], ["B", "b"]], "tags": [["t", ["x"]]], "identifier": "i",
+            "more": {"m": {}},
             "requirements": [{"kind": "r", "uri": "v", "args": ["c"], "kwargs": {"d": [1]}}],
         });
         let own: model::Runnable = serde_json::from_value(json).unwrap();
-        let mut room = Room::new(100_000);
-        assert_eq!(runnable(to_runnable(&own), &mut room), Ok(own.clone()));
-        assert_eq!(room.used(), weight::of_runnable(&own));
-        let mut small = Room::new(room.used() - 1);
-        assert_eq!(runnable(to_runnable(&own), &mut small), Err(Full));
+        let mut budget = AnswerBudget::new(100_000);
+        assert_eq!(runnable(to_runnable(&own), &mut budget), Ok(own.clone()));
+        assert_eq!(budget.used(), weight::of_runnable(&own));
+        let mut small = AnswerBudget::new(budget.used() - 1);
+        assert_eq!(runnable(to_runnable(&own), &mut small), Err(OverBudget));
     }
 
     #[test]
-    fn json_that_would_become_too_much_is_not_built() {
+    fn json_over_the_budget_is_refused() {
         let text = format!("[{}0]", r#"{"":0},"#.repeat(100_000));
-        let mut room = Room::new(8 * text.len() as u64);
+        let mut budget = AnswerBudget::new(8 * text.len() as u64);
         let json = types::Value::Json(text.clone());
-        assert_eq!(attribute(json.clone(), &mut room), Err(Full));
-        let mut room = Room::new(200 * text.len() as u64);
-        let taken = attribute(json, &mut room).unwrap();
+        assert_eq!(attribute(json.clone(), &mut budget), Err(OverBudget));
+        let mut budget = AnswerBudget::new(200 * text.len() as u64);
+        let taken = attribute(json, &mut budget).unwrap();
         assert!(matches!(&taken, Attribute::Json(json) if json.as_str() == text));
-        assert_eq!(room.used(), weight::of_attribute(&taken));
+        assert_eq!(budget.used(), weight::of_attribute(&taken));
     }
 
     #[test]
-    fn what_is_nested_too_deeply_for_the_journal_stays_a_text() {
+    fn json_nested_too_deeply_for_the_journal_stays_text() {
         let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        let mut room = Room::new(100_000_000);
-        let mut taken = |levels| attribute(types::Value::Json(nested(levels)), &mut room).unwrap();
+        let mut budget = AnswerBudget::new(100_000_000);
+        let mut taken =
+            |levels| attribute(types::Value::Json(nested(levels)), &mut budget).unwrap();
         assert!(taken(model::DEEPEST).items().is_some());
         for levels in [model::DEEPEST + 1, 126, 100_000] {
             assert_eq!(taken(levels), Attribute::Text(nested(levels)));

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::contract::bindings::types;
-use crate::contract::convert::{self, Full, Room};
+use crate::contract::convert::{self, AnswerBudget, OverBudget};
 use crate::contract::world::World;
 use persea_model::Attributes;
 
@@ -24,14 +24,17 @@ pub(crate) struct Description {
 }
 
 impl Description {
-    pub(crate) fn new(answer: types::Description, room: &mut Room) -> Result<Self, Full> {
+    pub(crate) fn new(
+        answer: types::Description,
+        budget: &mut AnswerBudget,
+    ) -> Result<Self, OverBudget> {
         Ok(Self {
             name: answer.name,
             version: answer.version,
             summary: answer.summary,
             kinds: answer.kinds,
             settings: answer.settings,
-            more: convert::attributes(answer.more, room)?,
+            more: convert::attributes(answer.more, budget)?,
         })
     }
 

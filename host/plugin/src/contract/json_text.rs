@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn value_is_the_same_as_by_way_of_a_tree() {
+    fn direct_value_equals_the_value_of_a_tree() {
         for json in [
             "null",
             "true",

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::contract::convert::{Full, Room};
+use crate::contract::convert::{AnswerBudget, OverBudget};
 use crate::engine::limits::{Limit, Limits};
 use crate::error::PluginError;
 use crate::error::reached::ReachedLimit;
@@ -46,14 +46,17 @@ impl PluginContext {
         }
     }
 
-    /// Returns the host's memory that one answer of the plugin may take.
-    pub(crate) fn answer_room(&self) -> Room {
-        Room::new(self.limits.answer_bytes)
+    /// Returns the budget of one answer of the plugin.
+    pub(crate) fn answer_budget(&self) -> AnswerBudget {
+        AnswerBudget::new(self.limits.answer_bytes)
     }
 
-    /// Reports an answer that does not fit into its room.
-    pub(crate) fn fitting<T>(&self, converted: Result<T, Full>) -> Result<T, PluginError> {
-        converted.map_err(|Full| self.end_at(self.limits.reached(Limit::AnswerBytes)))
+    /// Reports an answer that exceeds its budget.
+    pub(crate) fn within_budget<T>(
+        &self,
+        converted: Result<T, OverBudget>,
+    ) -> Result<T, PluginError> {
+        converted.map_err(|OverBudget| self.end_at(self.limits.reached(Limit::AnswerBytes)))
     }
 
     /// Counts memory that an answer of the plugin takes until the job ends, in bytes.

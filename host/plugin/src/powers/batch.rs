@@ -117,7 +117,9 @@ impl InstanceState {
             return Err(error("invalid", "no task has started that could end"));
         }
         let outcome = match outcome {
-            Ok(outcome) => context.fitting(convert::outcome(outcome, &mut context.answer_room())),
+            Ok(outcome) => {
+                context.within_budget(convert::outcome(outcome, &mut context.answer_budget()))
+            }
             Err(error) => Err(answered_error(&context.label, error)),
         };
         batch.host.finish(outcome);

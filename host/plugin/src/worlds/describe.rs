@@ -26,7 +26,7 @@ pub(crate) async fn describe(
     });
     match answer.await? {
         Ok(description) => {
-            context.fitting(Description::new(description, &mut context.answer_room()))
+            context.within_budget(Description::new(description, &mut context.answer_budget()))
         }
         Err(error) => Err(failure(context, &mut store, &error)),
     }

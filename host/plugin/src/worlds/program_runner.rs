@@ -42,7 +42,7 @@ impl Plugin {
         let call = calls.call_judge(&mut instance.store, task, end.as_ref());
         let called = call_in_time(context, call).await?;
         let outcome = instances.put_back(context, instance, called)?;
-        context.fitting(convert::outcome(outcome, &mut context.answer_room()))
+        context.within_budget(convert::outcome(outcome, &mut context.answer_budget()))
     }
 }
 

@@ -89,10 +89,10 @@ impl RequirementResolver {
         let calls = self.instance.persea_plugin_fulfil();
         let called = calls.call_fulfil(&mut self.store, &self.request).await;
         let fulfilled = self.answer(called)?;
-        let mut room = self.context.answer_room();
-        let fulfilled = convert::attributes(fulfilled, &mut room);
-        let fulfilled = self.context.fitting(fulfilled)?;
-        self.context.keep(room.used())?;
+        let mut budget = self.context.answer_budget();
+        let fulfilled = convert::attributes(fulfilled, &mut budget);
+        let fulfilled = self.context.within_budget(fulfilled)?;
+        self.context.keep(budget.used())?;
         Ok(fulfilled)
     }
 

@@ -109,11 +109,11 @@ impl Resolver {
         let called = call_in_time(&self.context, call).await?;
         Ok(match answer(&self.context, &mut self.store, called)? {
             resolve::Resolution::Found(runnables) => {
-                let mut room = self.context.answer_room();
+                let mut budget = self.context.answer_budget();
                 let runnables = runnables.into_iter();
-                let runnables = runnables.map(|it| convert::runnable(it, &mut room));
-                let runnables = self.context.fitting(runnables.collect())?;
-                self.context.keep(room.used())?;
+                let runnables = runnables.map(|it| convert::runnable(it, &mut budget));
+                let runnables = self.context.within_budget(runnables.collect())?;
+                self.context.keep(budget.used())?;
                 Resolution::Found(runnables)
             }
             resolve::Resolution::NotFound(why) => Resolution::NotFound(shortened(why, MESSAGE)),

@@ -62,8 +62,8 @@ impl Plugin {
         };
         let called = call_unless_idle(&self.context, &idle, call).await?;
         let outcome = answer(&self.context, &mut store, called)?;
-        let outcome = convert::outcome(outcome, &mut self.context.answer_room());
-        self.context.fitting(outcome)
+        let outcome = convert::outcome(outcome, &mut self.context.answer_budget());
+        self.context.within_budget(outcome)
     }
 
     /// Runs tasks with this runner until `host` has no more, and drops the instance. The future may

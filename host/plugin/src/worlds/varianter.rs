@@ -68,9 +68,9 @@ impl Varianter {
         let call = calls.call_vary(&mut self.store, &request);
         let called = call_in_time(&self.context, call).await?;
         let variants = answer(&self.context, &mut self.store, called)?;
-        let mut room = self.context.answer_room();
+        let mut budget = self.context.answer_budget();
         let variants = variants.into_iter();
-        let parameters = variants.map(|it| convert::attributes(it.parameters, &mut room));
-        self.context.fitting(parameters.collect())
+        let parameters = variants.map(|it| convert::attributes(it.parameters, &mut budget));
+        self.context.within_budget(parameters.collect())
     }
 }
