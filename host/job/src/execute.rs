@@ -6,9 +6,12 @@
 pub(crate) mod batch;
 pub(crate) mod batch_outputs;
 pub(crate) mod clock;
+pub(crate) mod context;
 pub(crate) mod control;
 pub(crate) mod executor;
+pub(crate) mod messages;
 pub(crate) mod preparer;
+pub(crate) mod slot;
 pub(crate) mod supervise;
 pub(crate) mod task_directory;
-pub(crate) mod task_host;
+pub(crate) mod task_session;

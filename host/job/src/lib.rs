@@ -36,7 +36,8 @@ pub use undo::unreleased::UnreleasedJobs;
 
 use dispatch::dispatcher::{self, Policy};
 use dispatch::slots;
-use execute::{clock, control, executor, supervise};
+use execute::context::{ExecutionContext, JobContext};
+use execute::{clock, control, supervise};
 use input::own_settings;
 use persea_config::Config;
 use persea_config::settings;
@@ -297,24 +298,29 @@ impl Job {
             screen.log(format!("warning: {warning}"));
         }
 
-        let shared = Arc::new(executor::Shared {
-            job: id,
-            catalog,
-            batches: config.get(settings::RUN_BATCHES),
-            fresh: (descriptor(spawner.kind()).is_fresh)(&config),
-            network: (descriptor(spawner.kind()).has_network)(&config),
+        let spawner_descriptor = descriptor(spawner.kind());
+        let execution = Arc::new(ExecutionContext {
             spawner,
             clock: Arc::new(clock::Clock::new()),
-            test_results: Arc::clone(directory.test_results()),
             dependencies,
             temp_dir,
             project_dir,
-            times: own_settings::TaskTimes::new(&config),
             grace: supervise::grace(&config),
         });
+        let clock = Arc::clone(&execution.clock);
+        let context = JobContext {
+            execution,
+            id,
+            catalog,
+            has_network: (spawner_descriptor.has_network)(&config),
+            has_batches: config.get(settings::RUN_BATCHES),
+            is_fresh: (spawner_descriptor.is_fresh)(&config),
+            test_results: Arc::clone(directory.test_results()),
+            times: own_settings::TaskTimes::new(&config),
+        };
         let timeout = config.get(settings::JOB_RUN_TIMEOUT);
         let mut dispatcher = dispatcher::Dispatcher {
-            shared: Arc::clone(&shared),
+            context: Arc::new(context),
             plan,
             config: &config,
             directory: &directory,
@@ -328,8 +334,6 @@ impl Job {
         if ran.as_ref().map_or(true, |totals| totals.interrupted) {
             display::hurry();
         }
-        let clock = Arc::clone(&shared.clock);
-        drop(shared);
         tokio::spawn(until_hurried(signals, clock, timeout));
         let totals = ran?;
 

@@ -17,9 +17,10 @@ use tokio::sync::{mpsc, watch};
 
 use crate::dispatch::queue::{Queue, Unrunnable};
 use crate::dispatch::slots::{SlotEvent, Slots};
+use crate::execute::context::JobContext;
 use crate::execute::control::{Control, SignalRequest, Signals, StopReason};
-use crate::execute::executor::Shared;
-use crate::execute::task_host::{ExecutorMessage, FinishedTask, Slot};
+use crate::execute::messages::{ExecutorMessage, FinishedTask};
+use crate::execute::slot::Slot;
 use crate::plan::graph::Graph;
 use crate::plan::planner::{Plan, PlanEntry};
 use crate::results::directory::JobDirectory;
@@ -63,7 +64,7 @@ pub(crate) struct Totals {
 }
 
 pub(crate) struct Dispatcher<'a> {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: Arc<JobContext>,
     pub(crate) plan: Arc<Plan>,
     pub(crate) config: &'a Config,
     pub(crate) directory: &'a JobDirectory,
@@ -172,7 +173,7 @@ impl Dispatcher<'_> {
                 match self.timeout {
                     // The timeout does not cut short the releases at the end.
                     Some(timeout) if !state.interrupted && !idle => {
-                        self.shared.clock.until(timeout).await;
+                        self.context.execution.clock.until(timeout).await;
                     }
                     _ => std::future::pending().await,
                 }
@@ -196,7 +197,7 @@ impl Dispatcher<'_> {
                 environment.close().await;
             }
         }
-        self.shared.spawner.close().await;
+        self.context.execution.spawner.close().await;
         if state.preparation.not_released.is_empty() {
             self.unreleased_jobs.remove(self.directory.path());
         }
@@ -205,7 +206,7 @@ impl Dispatcher<'_> {
             None => Ok(Totals {
                 tally: state.tally,
                 flaky: state.flaky,
-                elapsed: self.shared.clock.now(),
+                elapsed: self.context.execution.clock.now(),
                 stopped: state.stopped,
                 interrupted: state.interrupted,
                 unreleased: state.preparation.not_released,

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::execute::task_host::{Assignment, FinishedTask, Slot};
+use crate::execute::messages::{Assignment, FinishedTask};
+use crate::execute::slot::Slot;
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
 /// The most tasks that queue in a slot behind the running one. Enough that the slot never idles

@@ -14,11 +14,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::execute::batch_outputs::Outputs;
+use crate::execute::context::JobContext;
 use crate::execute::control::{Control, changed};
-use crate::execute::executor::{Shared, finished_task, host_failure, with_variables};
+use crate::execute::executor::{finished_task, host_failure, with_variables};
+use crate::execute::messages::{Assignment, ExecutorMessage};
+use crate::execute::slot::Slot;
 use crate::execute::supervise::{KILL_GRACE, TIMEOUT_REASON, kill_in, terminate_in};
 use crate::execute::task_directory::TaskDirectory;
-use crate::execute::task_host::{Assignment, ExecutorMessage, Slot, TaskSession};
+use crate::execute::task_session::TaskSession;
 use crate::input::own_settings;
 use crate::plan::planner::{Plan, PlanEntry, TaskFate};
 use persea_model::{Outcome, Status};
@@ -30,7 +33,7 @@ pub(crate) type Upcoming = (usize, Assignment);
 
 /// A running batch.
 pub(crate) struct Batch {
-    shared: Arc<Shared>,
+    context: Arc<JobContext>,
     plan: Arc<Plan>,
     runner: Arc<Plugin>,
     slot: Arc<Slot>,
@@ -72,7 +75,7 @@ enum BatchPhase {
 impl Batch {
     /// Creates a batch that starts with the task `first`.
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        context: Arc<JobContext>,
         plan: Arc<Plan>,
         runner: Arc<Plugin>,
         first: Upcoming,
@@ -87,7 +90,7 @@ impl Batch {
                 ..BatchState::default()
             }),
             task_changed: Notify::new(),
-            shared,
+            context,
             plan,
             runner,
         }
@@ -98,7 +101,7 @@ impl Batch {
         let batch = Arc::new(self);
         let _end_report = EndReport(Arc::clone(&batch));
         let as_host: Arc<dyn BatchHost> = Arc::clone(&batch) as Arc<dyn BatchHost>;
-        let running = batch.runner.run_batch(&batch.shared.job, as_host);
+        let running = batch.runner.run_batch(&batch.context.id, as_host);
         let answer = batch.supervise(running, &mut control).await;
         // A task that is never taken would be requeued for ever, so the first one fails with the
         // batch.
@@ -149,11 +152,11 @@ impl Batch {
     /// Makes a task the current one.
     fn begin(&self, (index, assignment): Upcoming) -> Option<Arc<TaskSession>> {
         let PlanEntry { task, .. } = self.plan.entries.get(index)?;
-        let shared = &self.shared;
-        let directory = TaskDirectory::of_test(&shared.test_results, &task.directory);
-        let assigned_at = shared.clock.now();
+        let context = &self.context;
+        let directory = TaskDirectory::of_test(&context.test_results, &task.directory);
+        let assigned_at = context.execution.clock.now();
         let host = Arc::new(TaskSession::new(
-            Arc::clone(shared),
+            Arc::clone(&context.execution),
             index,
             directory,
             assignment,
@@ -168,7 +171,7 @@ impl Batch {
             host: Arc::clone(&host),
             index,
             assigned_at,
-            timeout: shared.times.of(&task.runnable.more),
+            timeout: context.times.of(&task.runnable.more),
         });
         drop(inner);
         self.task_changed.notify_one();
@@ -207,7 +210,7 @@ impl Batch {
         let task = with_variables(task, &variables).into_owned();
         let mut more = host.surroundings();
         let own = &task.runnable.more;
-        if let Some(timeout) = self.shared.times.of(own) {
+        if let Some(timeout) = self.context.times.of(own) {
             more.insert("timeout".into(), timeout.as_secs_f64().into());
         }
         Some(BatchTask {
@@ -248,7 +251,7 @@ impl Batch {
         running: impl Future<Output = Result<(), PluginError>>,
         control: &mut watch::Receiver<Control>,
     ) -> Option<Result<(), PluginError>> {
-        let clock = &self.shared.clock;
+        let clock = &self.context.execution.clock;
         let mut running = pin!(running);
         let mut phase = BatchPhase::Running;
         loop {
@@ -279,7 +282,7 @@ impl Batch {
                     if let Some(environment) = environment {
                         terminate_in(&environment).await;
                     }
-                    BatchPhase::Terminating(clock.now() + self.shared.grace)
+                    BatchPhase::Terminating(clock.now() + self.context.execution.grace)
                 }
                 BatchPhase::Running | BatchPhase::Terminating(_) => {
                     if let Some(environment) = environment {
@@ -385,7 +388,11 @@ impl TaskHost for Batch {
         Box::pin(async {
             match self.current() {
                 Some(host) => host.environment().await,
-                None => self.slot.open(&*self.shared.spawner, &self.state).await,
+                None => {
+                    self.slot
+                        .open(&*self.context.execution.spawner, &self.state)
+                        .await
+                }
             }
         })
     }
@@ -400,7 +407,7 @@ impl TaskHost for Batch {
         let mut inner = self.inner();
         let outputs = inner
             .outputs
-            .get_or_insert_with(|| Outputs::new(&self.shared.test_results, environment.as_ref()));
+            .get_or_insert_with(|| Outputs::new(&self.context.test_results, environment.as_ref()));
         outputs.file(name)
     }
 

@@ -3,50 +3,26 @@
 //! Results go to the dispatcher as messages.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::execute::clock::Clock;
+use crate::execute::context::JobContext;
 use crate::execute::control::Control;
+use crate::execute::messages::{Assignment, ExecutorMessage, FinishedTask};
 use crate::execute::supervise::{TIMEOUT_REASON, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
-use crate::execute::task_host::{Assignment, ExecutorMessage, FinishedTask, TaskSession};
-use crate::input::own_settings::{self, TaskTimes};
-use crate::results::directory::Section;
+use crate::execute::task_session::TaskSession;
+use crate::input::own_settings;
 use persea_journal as journal;
-use persea_model::{Attributes, JobId, Outcome, Status, Task};
-use persea_plugin::{Catalog, LogLevel, Plugin, TaskHost};
-use persea_spawner::{QueuedProcess, Spawner};
+use persea_model::{Attributes, Outcome, Status, Task};
+use persea_plugin::{LogLevel, Plugin, TaskHost};
+use persea_spawner::QueuedProcess;
 
 /// A process that runs shorter than this may have ended before its start is reported: 10 ms.
 const QUICK: Duration = Duration::from_millis(10);
-
-/// What all tasks of a job share. It never changes while the job runs.
-pub(crate) struct Shared {
-    pub(crate) job: JobId,
-    pub(crate) catalog: Arc<Catalog>,
-    pub(crate) spawner: Box<dyn Spawner>,
-    /// Whether tasks may use the network, where the spawner can deny it.
-    pub(crate) network: bool,
-    /// Whether runners that can are given many tasks in one instance (batches).
-    pub(crate) batches: bool,
-    /// Whether each task gets a fresh environment, where the spawner can restore one.
-    pub(crate) fresh: bool,
-    pub(crate) clock: Arc<Clock>,
-    pub(crate) test_results: Arc<Section>,
-    /// Where the directories of requirements are.
-    pub(crate) dependencies: Arc<Section>,
-    pub(crate) temp_dir: PathBuf,
-    pub(crate) project_dir: PathBuf,
-    /// The timeouts of tasks.
-    pub(crate) times: TaskTimes,
-    /// The grace period between SIGTERM and SIGKILL.
-    pub(crate) grace: Duration,
-}
 
 /// Reports the end of a task to the dispatcher when dropped, so also after a panic.
 struct EndReport {
@@ -64,7 +40,7 @@ impl Drop for EndReport {
 
 /// Runs a task to its end, and reports its result.
 pub(crate) async fn execute(
-    shared: Arc<Shared>,
+    context: Arc<JobContext>,
     assignment: Assignment,
     task: &Task,
     runner: &Plugin,
@@ -87,17 +63,17 @@ pub(crate) async fn execute(
             has_directory: false,
         }))),
     };
-    let assigned_at = shared.clock.now();
+    let assigned_at = context.execution.clock.now();
     let leaves_dirty = assignment.leaves_dirty;
-    let directory = TaskDirectory::of_test(&shared.test_results, &task.directory);
+    let directory = TaskDirectory::of_test(&context.test_results, &task.directory);
     let host = Arc::new(TaskSession::new(
-        Arc::clone(&shared),
+        Arc::clone(&context.execution),
         task.index,
         directory,
         assignment,
     ));
     let ran = run(
-        &shared,
+        &context,
         &host,
         task,
         runner,
@@ -148,7 +124,7 @@ pub(crate) fn finished_task(
     host.report_early();
     let start = host.start.get();
     let begun = start.map_or(assigned_at, |(_, begun)| begun);
-    let elapsed = host.shared.clock.now().saturating_sub(begun);
+    let elapsed = host.execution.clock.now().saturating_sub(begun);
     let took = host.queued_process().and_then(QueuedProcess::running_time);
     // The start and the end of a quick task may be reported together; then the helper's measurement
     // is the true one.
@@ -169,7 +145,7 @@ pub(crate) fn finished_task(
 /// Returns the task's result and the number of processes that it left behind. None if the helper
 /// has returned the task's process unstarted.
 async fn run(
-    shared: &Shared,
+    context: &JobContext,
     host: &Arc<TaskSession>,
     task: &Task,
     runner: &Plugin,
@@ -178,7 +154,7 @@ async fn run(
     assigned_at: Duration,
 ) -> Option<(Outcome, usize)> {
     let own = &task.runnable.more;
-    let timeout = shared.times.of(own);
+    let timeout = context.times.of(own);
     let settings = own_settings::settings(own, settings, runner);
     // A runner that can start processes receives the environment's work directory; other runners
     // need no environment.
@@ -192,16 +168,16 @@ async fn run(
         more.insert("timeout".into(), timeout.as_secs_f64().into());
     }
     let times = TimeLimits {
-        clock: &shared.clock,
+        clock: &context.execution.clock,
         begun: assigned_at,
         timeout,
         timeout_reason: TIMEOUT_REASON,
         stop_patience: Duration::ZERO,
-        grace: shared.grace,
+        grace: context.execution.grace,
     };
     let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
     // Pinned where it is created: the future is large and would otherwise be copied.
-    let running = pin!(runner.run(&shared.job, task, &settings, more, as_host));
+    let running = pin!(runner.run(&context.id, task, &settings, more, as_host));
     let supervised = supervise(host, &times, control, running).await?;
     let mut outcome = match supervised.answer {
         Some(Ok(outcome)) => outcome,

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
+use crate::execute::context::ExecutionContext;
 use crate::execute::control::Control;
-use crate::execute::executor::Shared;
+use crate::execute::messages::{Assignment, Fulfilment};
 use crate::execute::supervise::{SupervisedCall, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
-use crate::execute::task_host::{Assignment, Fulfilment, TaskSession};
+use crate::execute::task_session::TaskSession;
 use crate::plan::requirements::RequirementStep;
 use persea_model::Attributes;
 use persea_plugin::{LogLevel, PluginError, Presence, RequirementResolver, TaskHost};
@@ -23,14 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Checks a requirement and fulfils it where it is absent. `absent` is called before anything is
 /// changed, and its receiver is awaited, so that the journal has the event first.
 pub(crate) async fn fulfil(
-    shared: &Arc<Shared>,
+    execution: &Arc<ExecutionContext>,
     index: usize,
     step: &RequirementStep,
     assignment: Assignment,
     mut control: watch::Receiver<Control>,
     absent: impl FnOnce() -> oneshot::Receiver<()>,
 ) -> Fulfilment {
-    let host = host(shared, index, step, assignment);
+    let host = host(execution, index, step, assignment);
     let mut begun = false;
     let running = async {
         let mut resolver = resolver(&host, step).await?;
@@ -47,7 +48,7 @@ pub(crate) async fn fulfil(
             }
         }
     };
-    let times = times(shared, step);
+    let times = times(execution, step);
     let done = supervise(&host, &times, &mut control, pin!(running)).await;
     let failed = |reason: String, unknown| Fulfilment::Failed { reason, unknown };
     let Some(done) = done else {
@@ -85,7 +86,7 @@ async fn keep(host: &TaskSession, step: &RequirementStep, fulfilment: Fulfilment
     match fulfilment {
         Fulfilment::Fulfilled(fulfilled) => {
             let slot = host.slot.index;
-            let kept = host.shared.spawner.snapshot(slot, environment, &step.id);
+            let kept = host.execution.spawner.snapshot(slot, environment, &step.id);
             match kept.await {
                 Ok(()) => Fulfilment::Snapshot(fulfilled),
                 Err(error) => Fulfilment::Failed {
@@ -106,19 +107,19 @@ async fn keep(host: &TaskSession, step: &RequirementStep, fulfilment: Fulfilment
 /// # Errors
 /// Why it could not be released.
 pub(crate) async fn release(
-    shared: &Arc<Shared>,
+    execution: &Arc<ExecutionContext>,
     index: usize,
     step: &RequirementStep,
     assignment: Assignment,
     mut control: watch::Receiver<Control>,
     fulfilled: &Attributes,
 ) -> Result<(), String> {
-    let host = host(shared, index, step, assignment);
+    let host = host(execution, index, step, assignment);
     let running = async {
         let mut resolver = resolver(&host, step).await?;
         resolver.release(fulfilled).await
     };
-    let times = times(shared, step);
+    let times = times(execution, step);
     let done = supervise(&host, &times, &mut control, pin!(running)).await;
     let failed = match done.map(|done| outcome(step, done)) {
         Some(Ok(())) => return Ok(()),
@@ -130,28 +131,28 @@ pub(crate) async fn release(
 }
 
 fn host(
-    shared: &Arc<Shared>,
+    execution: &Arc<ExecutionContext>,
     index: usize,
     step: &RequirementStep,
     assignment: Assignment,
 ) -> Arc<TaskSession> {
-    let directory = TaskDirectory::new(&shared.dependencies, &step.directory);
+    let directory = TaskDirectory::new(&execution.dependencies, &step.directory);
     Arc::new(TaskSession::new(
-        Arc::clone(shared),
+        Arc::clone(execution),
         index,
         directory,
         assignment,
     ))
 }
 
-fn times<'a>(shared: &'a Shared, step: &RequirementStep) -> TimeLimits<'a> {
+fn times<'a>(execution: &'a ExecutionContext, step: &RequirementStep) -> TimeLimits<'a> {
     TimeLimits {
-        clock: &shared.clock,
-        begun: shared.clock.now(),
+        clock: &execution.clock,
+        begun: execution.clock.now(),
         timeout: step.resolver.limits().wall,
         timeout_reason: TIMEOUT_REASON,
         stop_patience: PATIENCE,
-        grace: shared.grace,
+        grace: execution.grace,
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use crate::execute::clock::Clock;
 use crate::execute::control::{Control, changed};
-use crate::execute::task_host::{Slot, TaskSession};
+use crate::execute::slot::Slot;
+use crate::execute::task_session::TaskSession;
 use persea_config::Config;
 use persea_config::settings;
 use persea_plugin::{PluginError, TaskHost as _};

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use crate::execute::clock::Clock;
+use crate::execute::context::ExecutionContext;
 use crate::execute::control::Control;
-use crate::execute::executor::Shared;
+use crate::execute::messages::Assignment;
 use crate::execute::preparer;
+use crate::execute::slot::Slot;
 use crate::execute::supervise;
-use crate::execute::task_host::{Assignment, Slot};
-use crate::input::own_settings::TaskTimes;
 use crate::plan::requirements::RequirementStep;
 use crate::results::directory::Section;
 use crate::undo::unreleased::UnreleasedJobs;
@@ -23,7 +23,7 @@ use persea_journal::{
     RequirementState,
 };
 use persea_model::names::task_directory;
-use persea_model::{Attributes, JobId, Requirement, Scope};
+use persea_model::{Attributes, Requirement, Scope};
 use persea_plugin::Catalog;
 use persea_spawner::{EnvironmentState, Spawner};
 
@@ -144,28 +144,21 @@ impl JobRelease {
         } = self;
         let mut journal = Journal::reopen(job_dir)?;
         let left = unreleased_of(job_dir)?;
-        let shared = Arc::new(Shared {
-            job: JobId::from_bytes([0; 20]),
-            catalog,
+        let execution = Arc::new(ExecutionContext {
             spawner,
-            network: true,
-            fresh: false,
-            batches: false,
             clock: Arc::new(Clock::new()),
-            test_results: Section::of_tests(job_dir),
             dependencies: Section::of_requirements(job_dir),
             temp_dir,
             project_dir: std::env::current_dir().unwrap_or_default(),
-            times: TaskTimes::default(),
             grace: supervise::grace(&config),
         });
         let slot = Arc::new(Slot::new(0));
         let mut released = Vec::new();
         for left in left {
-            let begun = shared.clock.now();
+            let begun = execution.clock.now();
             let name = left.name.clone();
-            let done = release(&shared, &slot, &config, &left).await;
-            let elapsed = shared.clock.now().saturating_sub(begun);
+            let done = release(&execution, &slot, (&catalog, &config), &left).await;
+            let elapsed = execution.clock.now().saturating_sub(begun);
             let event = RequirementReleased {
                 id: left.id,
                 reason: done.as_ref().err().cloned(),
@@ -186,19 +179,19 @@ impl JobRelease {
 }
 
 async fn release(
-    shared: &Arc<Shared>,
+    execution: &Arc<ExecutionContext>,
     slot: &Arc<Slot>,
-    config: &Config,
+    (catalog, config): (&Catalog, &Config),
     left: &UnreleasedRequirement,
 ) -> Result<(), String> {
     let kind = &left.requirement.kind;
-    let resolver = shared.catalog.requirement_resolver(kind).ok_or_else(|| {
+    let resolver = catalog.requirement_resolver(kind).ok_or_else(|| {
         format!(
             "no requirement resolver for the kind `{kind}`; add the plugin that the job had with \
              `persea plugin add FILE`"
         )
     })?;
-    resolver.may_undo(shared.spawner.name())?;
+    resolver.may_undo(execution.spawner.name())?;
     let step = RequirementStep {
         name: left.name.clone(),
         directory: task_directory(&left.id),
@@ -225,7 +218,7 @@ async fn release(
         variables: Vec::new(),
         messages,
     };
-    preparer::release(shared, 0, &step, assignment, control, &left.fulfilled).await
+    preparer::release(execution, 0, &step, assignment, control, &left.fulfilled).await
 }
 
 #[cfg(test)]

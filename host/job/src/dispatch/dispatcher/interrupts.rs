@@ -43,7 +43,7 @@ impl Dispatcher<'_> {
             .record(None, &Event::JobPaused(Cow::default()))
             .and_then(|()| self.journal.commit());
         self.stop_unless_written(state, written);
-        self.shared.clock.pause();
+        self.context.execution.clock.pause();
         for slot in state.all_slots() {
             if let Some(environment) = slot.environment() {
                 let _ = environment.pause().await;
@@ -57,7 +57,7 @@ impl Dispatcher<'_> {
                 let _ = environment.resume().await;
             }
         }
-        self.shared.clock.resume();
+        self.context.execution.clock.resume();
         let written = self
             .journal
             .record(None, &Event::JobResumed(Cow::default()))

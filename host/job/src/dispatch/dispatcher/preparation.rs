@@ -9,10 +9,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::{DispatchState, Dispatcher};
+use crate::execute::messages::{Assignment, ExecutorMessage, Fulfilment, PreparedRequirement};
 use crate::execute::preparer;
-use crate::execute::task_host::{
-    Assignment, ExecutorMessage, Fulfilment, PreparedRequirement, Slot,
-};
+use crate::execute::slot::Slot;
 use crate::plan::graph::Node;
 use crate::plan::planner::Plan;
 use crate::plan::requirements::{RequirementStep, Requirements};
@@ -175,7 +174,9 @@ impl Dispatcher<'_> {
         let Some(step) = plan.requirements.steps.get(index) else {
             return;
         };
-        let spawner = step.stacked.then(|| self.shared.spawner.name().into());
+        let spawner = step
+            .stacked
+            .then(|| self.context.execution.spawner.name().into());
         let event = Event::RequirementStarted(Cow::Owned(RequirementStarted {
             id: Cow::Borrowed(&step.id),
             name: Cow::Borrowed(&step.name),
@@ -191,19 +192,26 @@ impl Dispatcher<'_> {
             let snapshot = state.preparation.snapshot(&plan.requirements, step.base);
             assignment.state = spawner::EnvironmentState {
                 snapshot: snapshot.map(str::to_owned),
-                network: self.shared.network || step.wants_network(),
+                network: self.context.has_network || step.wants_network(),
                 owner: step.resolver.owner().map(str::to_owned),
-                writable_directory: Some(self.shared.dependencies.path().join(&step.directory)),
+                writable_directory: Some(
+                    self.context
+                        .execution
+                        .dependencies
+                        .path()
+                        .join(&step.directory),
+                ),
             };
         }
-        let (shared, control) = (Arc::clone(&self.shared), state.control.subscribe());
+        let execution = Arc::clone(&self.context.execution);
+        let control = state.control.subscribe();
         let messages = state.messages.clone();
-        let (plan, catalog) = (Arc::clone(&plan), Arc::clone(&self.shared.catalog));
+        let (plan, catalog) = (Arc::clone(&plan), Arc::clone(&self.context.catalog));
         catalog.spawn(async move {
             let Some(step) = plan.requirements.steps.get(index) else {
                 return;
             };
-            let begun = shared.clock.now();
+            let begun = execution.clock.now();
             let absent = || {
                 let (proceed, told) = oneshot::channel();
                 let _ = messages.send(ExecutorMessage::RequirementAbsent {
@@ -213,14 +221,14 @@ impl Dispatcher<'_> {
                 told
             };
             let fulfilment =
-                preparer::fulfil(&shared, node, step, assignment, control, absent).await;
+                preparer::fulfil(&execution, node, step, assignment, control, absent).await;
             let _ = messages.send(ExecutorMessage::RequirementPrepared(Box::new(
                 PreparedRequirement {
                     node,
                     step: index,
                     slot: slot.index,
                     fulfilment,
-                    elapsed: shared.clock.now().saturating_sub(begun),
+                    elapsed: execution.clock.now().saturating_sub(begun),
                 },
             )));
         });
@@ -244,23 +252,24 @@ impl Dispatcher<'_> {
         let name = format!("{} (release)", step.name);
         self.screen.requirement_started(number, &name);
         let assignment = assignment(state, Arc::clone(&slot));
-        let (shared, control) = (Arc::clone(&self.shared), state.control.subscribe());
+        let execution = Arc::clone(&self.context.execution);
+        let control = state.control.subscribe();
         let messages = state.messages.clone();
-        let catalog = Arc::clone(&self.shared.catalog);
+        let catalog = Arc::clone(&self.context.catalog);
         let plan = Arc::clone(&plan);
         catalog.spawn(async move {
             let Some(step) = plan.requirements.steps.get(index) else {
                 return;
             };
-            let begun = shared.clock.now();
+            let begun = execution.clock.now();
             let released =
-                preparer::release(&shared, number, step, assignment, control, &fulfilled).await;
+                preparer::release(&execution, number, step, assignment, control, &fulfilled).await;
             let _ = messages.send(ExecutorMessage::RequirementReleased {
                 node,
                 step: index,
                 slot: slot.index,
                 failed: released.err(),
-                elapsed: shared.clock.now().saturating_sub(begun),
+                elapsed: execution.clock.now().saturating_sub(begun),
             });
         });
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::execute::task_host::FinishedTask;
+use crate::execute::messages::FinishedTask;
 use persea_journal::TaskFinished;
 use persea_model::{Attribute, Outcome, Task};
 

@@ -9,7 +9,7 @@ use super::{DispatchState, Dispatcher, MAX_HELPER_DEATHS};
 use crate::dispatch::slots::{BatchFeed, Demand, Placement};
 use crate::execute::batch::Batch;
 use crate::execute::executor::execute;
-use crate::execute::task_host::Assignment;
+use crate::execute::messages::Assignment;
 use crate::plan::planner::{PlanEntry, TaskFate};
 use persea_journal::{Event, TaskEnvironment, TaskStarted};
 use persea_model::{Status, Task};
@@ -53,7 +53,7 @@ impl Dispatcher<'_> {
             };
             // A task that holds a resource would block others while it waits in a slot's queue.
             let waits = runner.manifest.is_program_runner && !state.queue.claims(index);
-            let leaves_dirty = self.shared.fresh || plan.requirements.leaves_dirty(index);
+            let leaves_dirty = self.context.is_fresh || plan.requirements.leaves_dirty(index);
             let demand = Demand {
                 state: runner
                     .manifest
@@ -113,9 +113,9 @@ impl Dispatcher<'_> {
                     continue;
                 }
             };
-            let (shared, plan) = (Arc::clone(&self.shared), Arc::clone(&self.plan));
+            let (context, plan) = (Arc::clone(&self.context), Arc::clone(&self.plan));
             let control = state.control.subscribe();
-            let catalog = Arc::clone(&shared.catalog);
+            let catalog = Arc::clone(&context.catalog);
             catalog.spawn(async move {
                 // Always matches: the index comes from this plan.
                 if let Some(PlanEntry {
@@ -126,11 +126,11 @@ impl Dispatcher<'_> {
                 {
                     if is_batch {
                         let (plan, runner) = (Arc::clone(&plan), Arc::clone(runner));
-                        let batch = Batch::new(shared, plan, runner, (index, assignment));
+                        let batch = Batch::new(context, plan, runner, (index, assignment));
                         // Boxed so that the future of a single task stays small.
                         Box::pin(batch.execute(control)).await;
                     } else {
-                        execute(shared, assignment, task, runner, settings, control).await;
+                        execute(context, assignment, task, runner, settings, control).await;
                     }
                 }
             });
@@ -139,7 +139,7 @@ impl Dispatcher<'_> {
 
     /// The digest of the runner if its tasks are executed in batches.
     fn batch(&self, runner: &Plugin) -> Option<String> {
-        let batches = runner.manifest.runs_batches && self.shared.batches;
+        let batches = runner.manifest.runs_batches && self.context.has_batches;
         batches.then(|| runner.digest.clone())
     }
 
@@ -150,7 +150,7 @@ impl Dispatcher<'_> {
         task: usize,
         owner: Option<&str>,
     ) -> spawner::EnvironmentState {
-        if !self.shared.spawner.has_snapshots() {
+        if !self.context.execution.spawner.has_snapshots() {
             return spawner::EnvironmentState::default();
         }
         let requirements = &self.plan.requirements;
@@ -158,7 +158,7 @@ impl Dispatcher<'_> {
         let snapshot = state.preparation.snapshot(requirements, last);
         spawner::EnvironmentState {
             snapshot: snapshot.map(str::to_owned),
-            network: self.shared.network,
+            network: self.context.has_network,
             owner: owner.map(str::to_owned),
             writable_directory: None,
         }
@@ -167,7 +167,7 @@ impl Dispatcher<'_> {
     /// Records the start of a task in the journal and on the display.
     pub(super) fn started(&mut self, state: &mut DispatchState, task: &Task) {
         let requirements = &self.plan.requirements;
-        let spawner = &self.shared.spawner;
+        let spawner = &self.context.execution.spawner;
         let environment = spawner.has_snapshots().then(|| TaskEnvironment {
             spawner: spawner.name().into(),
             snapshot: state

@@ -6,195 +6,26 @@ use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OnceCell, mpsc, oneshot};
+use tokio::sync::{OnceCell, mpsc};
 
-use crate::execute::executor::Shared;
+use crate::execute::context::ExecutionContext;
+use crate::execute::messages::{Assignment, ExecutorMessage};
+use crate::execute::slot::Slot;
 use crate::execute::task_directory::{DEBUG_LOG, TaskDirectory};
 use persea_journal as journal;
+use persea_model::Attributes;
 use persea_model::names::printable;
-use persea_model::{Attributes, Outcome};
 use persea_plugin::{LogLevel, TaskHost};
-use persea_spawner::{
-    Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError, Spawner,
-};
-
-/// A unit of parallelism: runs one task at a time, in its own environment.
-pub(crate) struct Slot {
-    pub(crate) index: usize,
-    environment: Mutex<Option<(Environment, EnvironmentState)>>,
-    /// Held while an environment is opened, so that a slot never opens two.
-    opening: tokio::sync::Mutex<()>,
-}
-
-impl Slot {
-    pub(crate) fn new(index: usize) -> Self {
-        Self {
-            index,
-            environment: Mutex::default(),
-            opening: tokio::sync::Mutex::default(),
-        }
-    }
-
-    fn held(&self) -> MutexGuard<'_, Option<(Environment, EnvironmentState)>> {
-        self.environment
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The slot's environment, if it has one that is alive.
-    pub(crate) fn environment(&self) -> Option<Environment> {
-        let mut held = self.held();
-        held.take_if(|(environment, _)| !environment.is_alive());
-        held.as_ref().map(|(environment, _)| environment.clone())
-    }
-
-    /// Returns an environment in the given state: the slot's own, or a new one that replaces it.
-    pub(crate) async fn open(
-        &self,
-        spawner: &dyn Spawner,
-        state: &EnvironmentState,
-    ) -> Result<Environment, SpawnError> {
-        let _opening = self.opening.lock().await;
-        if let Some(environment) = self.environment() {
-            let is_right = self.held().as_ref().is_some_and(|(_, held)| held == state);
-            if is_right {
-                return Ok(environment);
-            }
-            self.take();
-            environment.close().await;
-        }
-        let environment = spawner.restore(self.index, state).await?;
-        *self.held() = Some((environment.clone(), state.clone()));
-        Ok(environment)
-    }
-
-    /// Drops an environment, so that the next task opens another one.
-    pub(crate) fn give_up(&self, environment: &Environment) {
-        self.held().take_if(|(held, _)| held.is_same(environment));
-    }
-
-    /// Removes the environment from the slot, for example to close it.
-    pub(crate) fn take(&self) -> Option<Environment> {
-        self.held().take().map(|(environment, _)| environment)
-    }
-}
-
-/// The messages of executors to the dispatcher.
-pub(crate) enum ExecutorMessage {
-    /// The process of a queued task has started.
-    Started { task: usize, slot: usize },
-    /// A progress message of the task.
-    Progress {
-        task: usize,
-        slot: usize,
-        text: String,
-    },
-    /// The helper has returned the queued process of a task unstarted: the dispatcher requeues the
-    /// task.
-    Returned {
-        task: usize,
-        slot: usize,
-        /// Whether the helper died.
-        helper_died: bool,
-    },
-    /// The task has ended, and its slot is free.
-    Finished(Box<FinishedTask>),
-    /// The batch in this slot is ready for its next task; it ends when `give` is dropped.
-    BatchReady {
-        slot: usize,
-        give: oneshot::Sender<(usize, Assignment)>,
-    },
-    /// The batch in this slot is over.
-    BatchEnded { slot: usize },
-    /// A requirement is absent and about to be fulfilled. The executor waits for `proceed`, which
-    /// is sent once the journal has the event.
-    RequirementAbsent {
-        step: usize,
-        proceed: oneshot::Sender<()>,
-    },
-    /// A requirement has been checked, and fulfilled where it was absent.
-    RequirementPrepared(Box<PreparedRequirement>),
-    /// A requirement has been released, or could not be for the reason in `failed`.
-    RequirementReleased {
-        /// The node of the graph that the release belongs to; none at the end of the job.
-        node: Option<usize>,
-        step: usize,
-        slot: usize,
-        failed: Option<String>,
-        elapsed: Duration,
-    },
-}
-
-/// The result of fulfilling a requirement.
-#[derive(Debug)]
-pub(crate) struct PreparedRequirement {
-    /// The requirement's node in the graph.
-    pub(crate) node: usize,
-    pub(crate) step: usize,
-    pub(crate) slot: usize,
-    pub(crate) fulfilment: Fulfilment,
-    pub(crate) elapsed: Duration,
-}
-
-/// How a requirement was fulfilled, or that it was not.
-#[derive(Debug)]
-pub(crate) enum Fulfilment {
-    /// It was present before.
-    Present,
-    /// It was fulfilled; the attributes are what its release needs.
-    Fulfilled(Attributes),
-    /// It was fulfilled, and its environment was kept as a snapshot under the requirement's id.
-    Snapshot(Attributes),
-    /// It is not fulfilled.
-    Failed {
-        reason: String,
-        /// Its resolver was cut off while it changed something, and how much is unknown.
-        unknown: bool,
-    },
-}
-
-/// The result of a task, with its measurements.
-#[derive(Debug)]
-pub(crate) struct FinishedTask {
-    pub(crate) task: usize,
-    pub(crate) slot: usize,
-    pub(crate) outcome: Outcome,
-    /// When it started, in nanoseconds of Unix time.
-    pub(crate) started: u64,
-    pub(crate) elapsed: Duration,
-    pub(crate) left_behind: usize,
-    pub(crate) whiteboard: Option<String>,
-    /// The run time of a queued task's process, as its helper measured it.
-    pub(crate) took: Option<Duration>,
-    pub(crate) has_directory: bool,
-}
-
-/// The slot and environment of a task, and the channel to the dispatcher.
-pub(crate) struct Assignment {
-    pub(crate) slot: Arc<Slot>,
-    /// The position in the slot's pipeline, for a task that is one process. Any other task has the
-    /// slot exclusively and starts at once.
-    pub(crate) position: Option<PipelinePosition>,
-    /// Whether the task is requeued, rather than failed, when the helper dies before its process
-    /// starts.
-    pub(crate) can_requeue: bool,
-    /// The state in which the task needs its environment.
-    pub(crate) state: EnvironmentState,
-    /// The task leaves the environment dirty: it is not reused.
-    pub(crate) leaves_dirty: bool,
-    /// Variables for the task from its requirements and leases.
-    pub(crate) variables: Vec<(String, String)>,
-    pub(crate) messages: mpsc::UnboundedSender<ExecutorMessage>,
-}
+use persea_spawner::{Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError};
 
 /// The start of a task, reported to the dispatcher when it happens.
 pub(crate) struct TaskStart {
     task: usize,
     slot: usize,
-    shared: Arc<Shared>,
+    execution: Arc<ExecutionContext>,
     messages: mpsc::UnboundedSender<ExecutorMessage>,
     /// In nanoseconds of Unix time, and by the job's clock.
     at: OnceLock<(u64, Duration)>,
@@ -206,7 +37,7 @@ impl TaskStart {
     }
 
     fn now(&self) {
-        let _ = self.at.set((journal::now(), self.shared.clock.now()));
+        let _ = self.at.set((journal::now(), self.execution.clock.now()));
     }
 }
 
@@ -222,7 +53,7 @@ enum DebugLog {
 
 /// What a plugin reaches of the task or requirement that it runs.
 pub(crate) struct TaskSession {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) execution: Arc<ExecutionContext>,
     pub(crate) slot: Arc<Slot>,
     pub(crate) directory: TaskDirectory,
     pub(crate) start: Arc<TaskStart>,
@@ -242,7 +73,7 @@ pub(crate) struct TaskSession {
 
 impl TaskSession {
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        execution: Arc<ExecutionContext>,
         index: usize,
         directory: TaskDirectory,
         Assignment {
@@ -258,7 +89,7 @@ impl TaskSession {
         let start = TaskStart {
             task: index,
             slot: slot.index,
-            shared: Arc::clone(&shared),
+            execution: Arc::clone(&execution),
             messages: messages.clone(),
             at: OnceLock::new(),
         };
@@ -267,7 +98,7 @@ impl TaskSession {
         }
         Self {
             directory,
-            shared,
+            execution,
             slot,
             start: Arc::new(start),
             task: index,
@@ -289,7 +120,10 @@ impl TaskSession {
     }
 
     async fn open(&self) -> Result<Environment, SpawnError> {
-        let environment = self.slot.open(&*self.shared.spawner, &self.state).await?;
+        let environment = self
+            .slot
+            .open(&*self.execution.spawner, &self.state)
+            .await?;
         self.directory.is_in(&environment);
         let position = self
             .position
@@ -350,8 +184,8 @@ impl TaskSession {
         if let Some(environment) = self.opened() {
             more.insert("work-dir".into(), environment.work_dir().into());
         }
-        more.insert("job-temp-dir".into(), text(&self.shared.temp_dir));
-        more.insert("project-dir".into(), text(&self.shared.project_dir));
+        more.insert("job-temp-dir".into(), text(&self.execution.temp_dir));
+        more.insert("project-dir".into(), text(&self.execution.project_dir));
         more
     }
 }

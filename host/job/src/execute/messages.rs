@@ -1,0 +1,119 @@
+//! Owns the messages between the dispatcher and executors: assignments one way, events and results
+//! the other. Plain data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::execute::slot::Slot;
+use persea_model::{Attributes, Outcome};
+use persea_spawner::{EnvironmentState, PipelinePosition};
+
+/// The messages of executors to the dispatcher.
+pub(crate) enum ExecutorMessage {
+    /// The process of a queued task has started.
+    Started { task: usize, slot: usize },
+    /// A progress message of the task.
+    Progress {
+        task: usize,
+        slot: usize,
+        text: String,
+    },
+    /// The helper has returned the queued process of a task unstarted: the dispatcher requeues the
+    /// task.
+    Returned {
+        task: usize,
+        slot: usize,
+        /// Whether the helper died.
+        helper_died: bool,
+    },
+    /// The task has ended, and its slot is free.
+    Finished(Box<FinishedTask>),
+    /// The batch in this slot is ready for its next task; it ends when `give` is dropped.
+    BatchReady {
+        slot: usize,
+        give: oneshot::Sender<(usize, Assignment)>,
+    },
+    /// The batch in this slot is over.
+    BatchEnded { slot: usize },
+    /// A requirement is absent and about to be fulfilled. The executor waits for `proceed`, which
+    /// is sent once the journal has the event.
+    RequirementAbsent {
+        step: usize,
+        proceed: oneshot::Sender<()>,
+    },
+    /// A requirement has been checked, and fulfilled where it was absent.
+    RequirementPrepared(Box<PreparedRequirement>),
+    /// A requirement has been released, or could not be for the reason in `failed`.
+    RequirementReleased {
+        /// The node of the graph that the release belongs to; none at the end of the job.
+        node: Option<usize>,
+        step: usize,
+        slot: usize,
+        failed: Option<String>,
+        elapsed: Duration,
+    },
+}
+
+/// The result of fulfilling a requirement.
+#[derive(Debug)]
+pub(crate) struct PreparedRequirement {
+    /// The requirement's node in the graph.
+    pub(crate) node: usize,
+    pub(crate) step: usize,
+    pub(crate) slot: usize,
+    pub(crate) fulfilment: Fulfilment,
+    pub(crate) elapsed: Duration,
+}
+
+/// How a requirement was fulfilled, or that it was not.
+#[derive(Debug)]
+pub(crate) enum Fulfilment {
+    /// It was present before.
+    Present,
+    /// It was fulfilled; the attributes are what its release needs.
+    Fulfilled(Attributes),
+    /// It was fulfilled, and its environment was kept as a snapshot under the requirement's id.
+    Snapshot(Attributes),
+    /// It is not fulfilled.
+    Failed {
+        reason: String,
+        /// Its resolver was cut off while it changed something, and how much is unknown.
+        unknown: bool,
+    },
+}
+
+/// The result of a task, with its measurements.
+#[derive(Debug)]
+pub(crate) struct FinishedTask {
+    pub(crate) task: usize,
+    pub(crate) slot: usize,
+    pub(crate) outcome: Outcome,
+    /// When it started, in nanoseconds of Unix time.
+    pub(crate) started: u64,
+    pub(crate) elapsed: Duration,
+    pub(crate) left_behind: usize,
+    pub(crate) whiteboard: Option<String>,
+    /// The run time of a queued task's process, as its helper measured it.
+    pub(crate) took: Option<Duration>,
+    pub(crate) has_directory: bool,
+}
+
+/// The slot and environment of a task, and the channel to the dispatcher.
+pub(crate) struct Assignment {
+    pub(crate) slot: Arc<Slot>,
+    /// The position in the slot's pipeline, for a task that is one process. Any other task has the
+    /// slot exclusively and starts at once.
+    pub(crate) position: Option<PipelinePosition>,
+    /// Whether the task is requeued, rather than failed, when the helper dies before its process
+    /// starts.
+    pub(crate) can_requeue: bool,
+    /// The state in which the task needs its environment.
+    pub(crate) state: EnvironmentState,
+    /// The task leaves the environment dirty: it is not reused.
+    pub(crate) leaves_dirty: bool,
+    /// Variables for the task from its requirements and leases.
+    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) messages: mpsc::UnboundedSender<ExecutorMessage>,
+}
