@@ -315,7 +315,7 @@ fn shared_configuration_error_is_shown_once() {
     );
     let ran = fifty_greetings(&sandbox).code(3);
     let reason =
-        format!("no runner for kind `greet`; a plugin that is not loaded may be it: {refused}");
+        format!("no runner for kind `greet`; it may be in a plugin that is not loaded: {refused}");
     assert!(
         ran.stdout
             .contains(&format!("50 tests cannot run: {reason}\n")),

@@ -206,7 +206,7 @@ fn invalid_requirement_cancels_only_its_task() {
         ),
         (
             "scope",
-            "its scope is `task`, `suite`, `job` or `keep`, and not \"for ever\"",
+            "its scope is `task`, `suite`, `job` or `keep`, not \"for ever\"",
         ),
         ("both", "conflicts with requirement `package left-pad`"),
     ] {

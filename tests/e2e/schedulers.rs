@@ -141,7 +141,10 @@ fn unavailable_scheduler_ends_the_job_before_any_task() {
     let error = "no scheduler is named `clever` (`run.scheduler`): there are hostile";
     assert_stderr(&ran, &[error]);
     let ran = run_hostile(&sandbox, "refuses", &[]).code(2);
-    assert_stderr(&ran, &["the scheduler cannot begin: ", "not with me"]);
+    assert_stderr(
+        &ran,
+        &["the scheduler failed at its start: ", "not with me"],
+    );
     sandbox.assert_no_job();
 }
 

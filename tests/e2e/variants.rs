@@ -49,7 +49,7 @@ fn pairwise_example_covers_every_pair_of_values() {
         &[],
     )
     .code(4);
-    let error = "job.toml: suite `all`: the variants of `t` are not known: varianter `pairwise` \
+    let error = "job.toml: suite `all`: the variants of `t` cannot be made: varianter `pairwise` \
                  (plugins/varianter-pairwise.wasm): unknown parameter `no`; this varianter takes \
                  `axes` (invalid)";
     assert_stderr(&ran, &[error]);
@@ -138,8 +138,8 @@ fn failed_varianter_ends_the_job_before_any_task() {
         ),
         (
             "nests",
-            "answered with the parameter `list`, whose value [1] is no text, number or truth \
-             value",
+            "answered with the parameter `list`, whose value [1] is not a text, number or \
+             truth value",
         ),
     ] {
         let variants = format!("plugin = \"hostile\"\nhow = \"{how}\"");
@@ -163,7 +163,7 @@ fn unknown_varianter_error_lists_the_available_ones() {
     std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
     let ran = run(&sandbox, "plugin = \"clever\"", &[]).code(4);
     let error = "job.toml: suite `all`: no varianter is named `clever` (`variants.plugin`): there \
-                 is none; add a plugin that is one with `persea plugin add FILE`";
+                 is none; add one with `persea plugin add FILE`";
     assert_stderr(&ran, &[error]);
     install(
         &sandbox,

@@ -210,8 +210,8 @@ fn resolver_makes_only_its_declared_kinds() {
     assert_eq!(job.status("odd.list"), "ERROR");
     assert_eq!(
         job.reason("odd.list"),
-        "resolver `list` (plugins/resolver-list.wasm) has made a runnable of the kind `noop`, and \
-         the kinds that it declares are: exec-test, greet"
+        "resolver `list` (plugins/resolver-list.wasm) has made a runnable of the undeclared \
+         kind `noop`; it declares: exec-test, greet"
     );
     assert_eq!(job.status("echo good"), "PASS");
     assert_eq!(job.results()["total"], 2);

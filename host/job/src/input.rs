@@ -17,7 +17,7 @@ use persea_plugin::Plugin;
 pub(crate) fn known_plugins<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> String {
     let known: Vec<&str> = plugins.map(|plugin| plugin.name.as_str()).collect();
     match known.is_empty() {
-        true => "there is none; add a plugin that is one with `persea plugin add FILE`".to_owned(),
+        true => "there is none; add one with `persea plugin add FILE`".to_owned(),
         false => format!("there are {}", known.join(", ")),
     }
 }

@@ -94,7 +94,7 @@ pub enum JobError {
     #[error("interrupted before the first test")]
     Interrupted,
     /// The scheduler plugin failed at its start.
-    #[error("the scheduler cannot begin: {0}")]
+    #[error("the scheduler failed at its start: {0}")]
     Scheduler(PluginError),
 }
 

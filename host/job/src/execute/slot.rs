@@ -1,5 +1,5 @@
-//! Owns a slot: its environment, opened in the state that a task needs. Does not know which tasks run
-//! in the slot.
+//! Owns a slot: its environment, opened in the state that a task needs. Does not know which tasks
+//! run in the slot.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -154,7 +154,8 @@ pub async fn resolve(
             let (answer, warnings) = match answers.next_if(|(at, _)| *at == index) {
                 Some((_, answer)) => answer,
                 None => {
-                    let error = "the host failed while it was resolved; this is a bug".into();
+                    let error =
+                        "the host failed while resolving it; this is a bug of Persea".into();
                     (Answer::Failed { error }, Vec::new())
                 }
             };
@@ -209,8 +210,7 @@ fn found(plugin: &Arc<Plugin>, runnables: Vec<Runnable>) -> Answer {
         };
         return Answer::Failed {
             error: format!(
-                "{} has made a runnable of the kind `{}`, and the kinds that it declares are: \
-                 {declared}",
+                "{} has made a runnable of the undeclared kind `{}`; it declares: {declared}",
                 plugin.label(),
                 cut(kind, SHOWN)
             ),

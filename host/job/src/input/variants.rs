@@ -32,10 +32,10 @@ pub enum VariantsError {
         known: String,
     },
     /// The varianter failed at its start.
-    #[error("the varianter cannot begin: {0}")]
+    #[error("the varianter failed at its start: {0}")]
     Begin(PluginError),
     /// The varianter failed on a test.
-    #[error("the variants of `{test}` are not known: {error}")]
+    #[error("the variants of `{test}` cannot be made: {error}")]
     Failed {
         /// The test's name.
         test: String,
@@ -43,7 +43,7 @@ pub enum VariantsError {
         error: PluginError,
     },
     /// The varianter returned invalid variants.
-    #[error("the variants of `{test}` make no sense: {plugin} answered with {message}")]
+    #[error("the variants of `{test}` are invalid: {plugin} answered with {message}")]
     Answer {
         /// The test's name.
         test: String,

@@ -401,10 +401,12 @@ fn no_runner(kind: &str, refused: &[PluginError]) -> String {
              `persea plugin list` shows those there are"
         ),
         0 => {
-            format!("no runner for kind `{kind}`; a plugin that is not loaded may be it: {reasons}")
+            format!(
+                "no runner for kind `{kind}`; it may be in a plugin that is not loaded: {reasons}"
+            )
         }
         more => format!(
-            "no runner for kind `{kind}`; a plugin that is not loaded may be it: {reasons}; and \
+            "no runner for kind `{kind}`; it may be in a plugin that is not loaded: {reasons}; and \
              {more} more"
         ),
     }

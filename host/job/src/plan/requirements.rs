@@ -344,7 +344,7 @@ impl<'a> NeededRequirement<'a> {
             Some(scope) => scope,
             None => {
                 return Err(format!(
-                    "requirement `{}`: its scope is `task`, `suite`, `job` or `keep`, and not {}",
+                    "requirement `{}`: its scope is `task`, `suite`, `job` or `keep`, not {}",
                     name(requirement),
                     requirement.kwargs.get(SCOPE).unwrap_or(&Attribute::Null)
                 ));

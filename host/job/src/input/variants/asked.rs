@@ -104,7 +104,7 @@ fn accept(answer: Vec<Attributes>) -> Result<Vec<Parameters>, String> {
     let parameter = |(name, value): (String, Attribute)| match text(&value) {
         Some(text) => Ok((name, text)),
         None => Err(format!(
-            "the parameter `{}`, whose value {} is no text, number or truth value",
+            "the parameter `{}`, whose value {} is not a text, number or truth value",
             cut(&name, SHOWN),
             cut(&value.to_string(), SHOWN)
         )),
@@ -181,7 +181,7 @@ mod tests {
         for (text, words) in [
             (
                 r#"[{"a": [1]}]"#,
-                "the parameter `a`, whose value [1] is no text",
+                "the parameter `a`, whose value [1] is not a text",
             ),
             (r#"[{"a": null}]"#, "the parameter `a`, whose value null"),
             // Values that a test cannot distinguish are equal.

@@ -68,7 +68,7 @@ impl Axes {
         }
         for (axis, wanted) in self.named() {
             let Some(values) = self.axes.get(axis) else {
-                return Err(format!("a filter names the axis `{axis}`, which is none"));
+                return Err(format!("a filter names the unknown axis `{axis}`"));
             };
             if let Some(value) = each(wanted).iter().find(|value| !values.contains(value)) {
                 return Err(format!(
@@ -201,7 +201,7 @@ mod tests {
             ("axes.os = [1, 2, '1']", "has the value 1 twice"),
             (
                 "axes.os = [1]\nonly = [{cpu = 1}]",
-                "names the axis `cpu`, which is none",
+                "names the unknown axis `cpu`",
             ),
             ("axes.os = [1]\nno = [{os = 2}]", "names 2 of the axis `os`"),
             (&many, "too many: use fewer axes"),
