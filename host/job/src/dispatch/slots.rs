@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::execute::messages::{Assignment, FinishedTask};
-use crate::execute::slot::Slot;
+use crate::execute::slot::{Slot, SlotIndex};
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
 /// The most tasks that queue in a slot behind the running one. Enough that the slot never idles
@@ -151,7 +151,7 @@ pub(crate) struct Slots {
 impl Slots {
     pub(crate) fn new(count: usize, may_queue: bool) -> Self {
         let entry = |index| SlotState {
-            slot: Arc::new(Slot::new(index)),
+            slot: Arc::new(Slot::new(SlotIndex(index))),
             tasks: VecDeque::new(),
             last_position: None,
             is_exclusive: false,
@@ -258,8 +258,8 @@ impl Slots {
     }
 
     /// The batch in a slot is ready for its next task.
-    pub(crate) fn batch_is_ready(&mut self, slot: usize, feed: BatchFeed) {
-        if let Some(batch) = self.slots.get_mut(slot).and_then(|it| it.batch.as_mut()) {
+    pub(crate) fn batch_is_ready(&mut self, slot: SlotIndex, feed: BatchFeed) {
+        if let Some(batch) = self.slots.get_mut(slot.0).and_then(|it| it.batch.as_mut()) {
             batch.feed = Some(feed);
         }
     }
@@ -272,14 +272,14 @@ impl Slots {
     }
 
     /// The batch in a slot has ended.
-    pub(crate) fn end_batch(&mut self, slot: usize) {
-        if let Some(entry) = self.slots.get_mut(slot) {
+    pub(crate) fn end_batch(&mut self, slot: SlotIndex) {
+        if let Some(entry) = self.slots.get_mut(slot.0) {
             entry.batch = None;
         }
     }
 
     /// Records that the helper has started the process of a queued task.
-    pub(crate) fn started(&mut self, slot: usize, task: usize) -> Vec<SlotEvent> {
+    pub(crate) fn started(&mut self, slot: SlotIndex, task: usize) -> Vec<SlotEvent> {
         if let Some(assigned) = self.find(slot, task) {
             assigned.has_started = true;
         }
@@ -287,7 +287,12 @@ impl Slots {
     }
 
     /// Records a progress message of a task.
-    pub(crate) fn progress(&mut self, slot: usize, task: usize, text: String) -> Vec<SlotEvent> {
+    pub(crate) fn progress(
+        &mut self,
+        slot: SlotIndex,
+        task: usize,
+        text: String,
+    ) -> Vec<SlotEvent> {
         if let Some(assigned) = self.find(slot, task) {
             assigned.progress.push(text);
         }
@@ -312,8 +317,8 @@ impl Slots {
 
     /// Whether a task that did not start because the helper died may have caused that death: it was
     /// the next to start. At most one task of a slot is blamed for one death.
-    pub(crate) fn is_blamed_for_death(&mut self, slot: usize, task: usize) -> bool {
-        let Some(entry) = self.slots.get_mut(slot) else {
+    pub(crate) fn is_blamed_for_death(&mut self, slot: SlotIndex, task: usize) -> bool {
+        let Some(entry) = self.slots.get_mut(slot.0) else {
             return false;
         };
         let first = entry
@@ -324,22 +329,22 @@ impl Slots {
     }
 
     /// Takes a task out of a slot whose helper has returned the task's process unstarted.
-    pub(crate) fn return_task(&mut self, slot: usize, task: usize) -> Vec<SlotEvent> {
-        if let Some(entry) = self.slots.get_mut(slot) {
+    pub(crate) fn return_task(&mut self, slot: SlotIndex, task: usize) -> Vec<SlotEvent> {
+        if let Some(entry) = self.slots.get_mut(slot.0) {
             entry.tasks.retain(|assigned| assigned.task != task);
             entry.is_draining = !entry.tasks.is_empty();
         }
         self.take_events(slot)
     }
 
-    fn find(&mut self, slot: usize, task: usize) -> Option<&mut AssignedTask> {
-        let tasks = &mut self.slots.get_mut(slot)?.tasks;
+    fn find(&mut self, slot: SlotIndex, task: usize) -> Option<&mut AssignedTask> {
+        let tasks = &mut self.slots.get_mut(slot.0)?.tasks;
         tasks.iter_mut().find(|assigned| assigned.task == task)
     }
 
-    fn take_events(&mut self, slot: usize) -> Vec<SlotEvent> {
+    fn take_events(&mut self, slot: SlotIndex) -> Vec<SlotEvent> {
         let mut events = Vec::new();
-        let Some(entry) = self.slots.get_mut(slot) else {
+        let Some(entry) = self.slots.get_mut(slot.0) else {
             return events;
         };
         while let Some(front) = entry.tasks.front_mut() {

@@ -7,7 +7,7 @@ const MS: Duration = Duration::from_millis(1);
 fn end(slots: &mut Slots, slot: usize, task: usize, took: Duration) -> Vec<String> {
     let finished = FinishedTask {
         task,
-        slot,
+        slot: SlotIndex(slot),
         outcome: Outcome::bare(Status::Pass),
         started: 0,
         elapsed: took,
@@ -30,10 +30,10 @@ fn in_words(events: Vec<SlotEvent>) -> Vec<String> {
         .collect()
 }
 
-fn quick_or_slow(slots: usize, took: Duration) -> Slots {
+fn slots_with_mean(slots: usize, took: Duration) -> Slots {
     let mut slots = Slots::new(slots, true);
     for task in 0..MIN_MEASURED as usize {
-        let slot = slots.assign(task, &process()).unwrap().slot.index;
+        let slot = slots.assign(task, &process()).unwrap().slot.index.0;
         end(&mut slots, slot, task, took);
     }
     slots
@@ -60,11 +60,11 @@ fn count_assigned(slots: &mut Slots, one_process: bool) -> usize {
 fn tasks_queue_only_while_tasks_are_quick() {
     assert_eq!(count_assigned(&mut Slots::new(2, true), true), 2);
     assert_eq!(
-        count_assigned(&mut quick_or_slow(2, MS), true),
+        count_assigned(&mut slots_with_mean(2, MS), true),
         2 * (1 + QUEUE_LENGTH)
     );
-    assert_eq!(count_assigned(&mut quick_or_slow(2, MS), false), 2);
-    assert_eq!(count_assigned(&mut quick_or_slow(2, 5 * MS), true), 2);
+    assert_eq!(count_assigned(&mut slots_with_mean(2, MS), false), 2);
+    assert_eq!(count_assigned(&mut slots_with_mean(2, 5 * MS), true), 2);
     let mut never = Slots::new(2, false);
     never.measured = MIN_MEASURED;
     assert_eq!(count_assigned(&mut never, true), 2);
@@ -100,12 +100,12 @@ fn mean_duration_decides_whether_tasks_queue() {
 
 #[test]
 fn task_without_a_duration_leaves_the_mean_alone() {
-    let mut slots = quick_or_slow(1, MS);
+    let mut slots = slots_with_mean(1, MS);
     for task in 10..20 {
         slots.assign(task, &process()).unwrap();
         let finished = FinishedTask {
             task,
-            slot: 0,
+            slot: SlotIndex(0),
             outcome: Outcome::bare(Status::Error),
             started: 0,
             elapsed: 1000 * MS,
@@ -121,7 +121,7 @@ fn task_without_a_duration_leaves_the_mean_alone() {
 
 #[test]
 fn no_task_queues_behind_an_exclusive_task() {
-    let mut slots = quick_or_slow(1, MS);
+    let mut slots = slots_with_mean(1, MS);
     assert!(slots.assign(0, &Demand::default()).is_some());
     assert!(slots.assign(1, &process()).is_none());
     assert!(slots.assign(1, &Demand::default()).is_none());
@@ -135,7 +135,7 @@ fn task_that_leaves_its_environment_dirty_is_exclusive() {
         leaves_dirty: true,
         ..state("a")
     };
-    let mut slots = quick_or_slow(1, MS);
+    let mut slots = slots_with_mean(1, MS);
     // It does not queue behind another task, nor does another task queue behind it, even with the
     // same environment.
     assert!(slots.assign(0, &state("a")).is_some());
@@ -155,31 +155,31 @@ fn task_that_leaves_its_environment_dirty_is_exclusive() {
 
 #[test]
 fn tasks_are_spread_over_the_slots() {
-    let mut slots = quick_or_slow(2, MS);
+    let mut slots = slots_with_mean(2, MS);
     let slots: Vec<usize> = (0..4)
-        .map(|task| slots.assign(task, &process()).unwrap().slot.index)
+        .map(|task| slots.assign(task, &process()).unwrap().slot.index.0)
         .collect();
     assert_eq!(slots, [0, 1, 0, 1]);
 }
 
 #[test]
 fn exclusive_task_gets_an_empty_slot() {
-    let mut slots = quick_or_slow(2, MS);
-    assert_eq!(slots.assign(0, &process()).unwrap().slot.index, 0);
-    assert_eq!(slots.assign(1, &Demand::default()).unwrap().slot.index, 1);
+    let mut slots = slots_with_mean(2, MS);
+    assert_eq!(slots.assign(0, &process()).unwrap().slot.index.0, 0);
+    assert_eq!(slots.assign(1, &Demand::default()).unwrap().slot.index.0, 1);
     assert!(slots.assign(2, &Demand::default()).is_none());
-    assert_eq!(slots.assign(2, &process()).unwrap().slot.index, 0);
+    assert_eq!(slots.assign(2, &process()).unwrap().slot.index.0, 0);
 }
 
 #[test]
 fn slot_that_returned_its_queue_takes_none_until_its_task_ends() {
-    let mut slots = quick_or_slow(1, MS);
+    let mut slots = slots_with_mean(1, MS);
     for task in 0..3 {
         assert!(slots.assign(task, &process()).is_some());
     }
-    slots.return_task(0, 1);
+    slots.return_task(SlotIndex(0), 1);
     assert!(slots.assign(1, &process()).is_none());
-    slots.return_task(0, 2);
+    slots.return_task(SlotIndex(0), 2);
     assert!(slots.assign(1, &process()).is_none());
     end(&mut slots, 0, 0, MS);
     assert!(slots.assign(1, &process()).is_some());
@@ -188,40 +188,44 @@ fn slot_that_returned_its_queue_takes_none_until_its_task_ends() {
 
 #[test]
 fn slot_takes_no_task_until_its_whole_queue_is_returned() {
-    let mut slots = quick_or_slow(1, MS);
+    let mut slots = slots_with_mean(1, MS);
     for task in 0..3 {
         assert!(slots.assign(task, &process()).is_some());
     }
-    slots.return_task(0, 1);
+    slots.return_task(SlotIndex(0), 1);
     end(&mut slots, 0, 0, MS);
     assert!(slots.assign(1, &process()).is_none());
-    slots.return_task(0, 2);
+    slots.return_task(SlotIndex(0), 2);
     assert!(slots.assign(1, &process()).is_some());
 }
 
 #[test]
 fn only_the_next_task_is_blamed_for_a_dead_helper() {
-    let mut slots = quick_or_slow(1, MS);
+    let mut slots = slots_with_mean(1, MS);
     for task in 0..3 {
         assert!(slots.assign(task, &process()).is_some());
     }
     for (task, is_blamed) in [(1, false), (0, true), (2, false)] {
-        assert_eq!(slots.is_blamed_for_death(0, task), is_blamed);
-        slots.return_task(0, task);
+        assert_eq!(slots.is_blamed_for_death(SlotIndex(0), task), is_blamed);
+        slots.return_task(SlotIndex(0), task);
     }
     assert!(slots.assign(0, &process()).is_some());
-    assert!(slots.is_blamed_for_death(0, 0));
+    assert!(slots.is_blamed_for_death(SlotIndex(0), 0));
 }
 
 #[test]
 fn events_of_a_slot_are_reported_task_by_task() {
-    let mut slots = quick_or_slow(1, MS);
+    let mut slots = slots_with_mean(1, MS);
     for task in 0..3 {
         assert!(slots.assign(task, &process()).is_some());
     }
-    assert_eq!(in_words(slots.started(0, 0)), ["0 started"]);
-    assert!(slots.started(0, 1).is_empty());
-    assert!(slots.progress(0, 1, "half way".into()).is_empty());
+    assert_eq!(in_words(slots.started(SlotIndex(0), 0)), ["0 started"]);
+    assert!(slots.started(SlotIndex(0), 1).is_empty());
+    assert!(
+        slots
+            .progress(SlotIndex(0), 1, "half way".into())
+            .is_empty()
+    );
     assert!(end(&mut slots, 0, 1, MS).is_empty());
     let all = ["0 ended", "1 started", "1: half way", "1 ended"];
     assert_eq!(end(&mut slots, 0, 0, MS), all);
@@ -243,7 +247,7 @@ fn state(snapshot: &str) -> Demand {
 #[test]
 fn task_prefers_the_slot_with_its_environment() {
     let mut slots = Slots::new(3, true);
-    let slot = |assigned: Option<Placement>| assigned.map(|found| found.slot.index);
+    let slot = |assigned: Option<Placement>| assigned.map(|found| found.slot.index.0);
     assert_eq!(slot(slots.assign(0, &state("a"))), Some(0));
     end(&mut slots, 0, 0, MS);
     assert_eq!(slot(slots.assign(1, &state("b"))), Some(1));
@@ -260,7 +264,7 @@ fn task_prefers_the_slot_with_its_environment() {
 
 #[test]
 fn no_task_queues_for_another_environment() {
-    let mut slots = quick_or_slow(1, MS);
+    let mut slots = slots_with_mean(1, MS);
     assert!(slots.assign(0, &state("a")).is_some());
     assert!(slots.assign(1, &state("a")).is_some());
     assert!(slots.assign(2, &state("b")).is_none());

@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::execute::slot::Slot;
+use crate::execute::slot::{Slot, SlotIndex};
 use persea_model::{Attributes, Outcome};
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
 /// The messages of executors to the dispatcher.
 pub(crate) enum ExecutorMessage {
     /// The process of a queued task has started.
-    Started { task: usize, slot: usize },
+    Started { task: usize, slot: SlotIndex },
     /// A progress message of the task.
     Progress {
         task: usize,
-        slot: usize,
+        slot: SlotIndex,
         text: String,
     },
     /// The helper has returned the queued process of a task unstarted: the dispatcher requeues the
     /// task.
     Returned {
         task: usize,
-        slot: usize,
+        slot: SlotIndex,
         /// Whether the helper died.
         helper_died: bool,
     },
@@ -32,11 +32,11 @@ pub(crate) enum ExecutorMessage {
     Finished(Box<FinishedTask>),
     /// The batch in this slot is ready for its next task; it ends when `give` is dropped.
     BatchReady {
-        slot: usize,
+        slot: SlotIndex,
         give: oneshot::Sender<(usize, Assignment)>,
     },
     /// The batch in this slot is over.
-    BatchEnded { slot: usize },
+    BatchEnded { slot: SlotIndex },
     /// A requirement is absent and about to be fulfilled. The executor waits for `proceed`, which
     /// is sent once the journal has the event.
     RequirementAbsent {
@@ -50,7 +50,7 @@ pub(crate) enum ExecutorMessage {
         /// The node of the graph that the release belongs to; none at the end of the job.
         node: Option<usize>,
         step: usize,
-        slot: usize,
+        slot: SlotIndex,
         failed: Option<String>,
         elapsed: Duration,
     },
@@ -62,7 +62,7 @@ pub(crate) struct PreparedRequirement {
     /// The requirement's node in the graph.
     pub(crate) node: usize,
     pub(crate) step: usize,
-    pub(crate) slot: usize,
+    pub(crate) slot: SlotIndex,
     pub(crate) fulfilment: Fulfilment,
     pub(crate) elapsed: Duration,
 }
@@ -88,7 +88,7 @@ pub(crate) enum Fulfilment {
 #[derive(Debug)]
 pub(crate) struct FinishedTask {
     pub(crate) task: usize,
-    pub(crate) slot: usize,
+    pub(crate) slot: SlotIndex,
     pub(crate) outcome: Outcome,
     /// When it started, in nanoseconds of Unix time.
     pub(crate) started: u64,

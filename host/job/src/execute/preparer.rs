@@ -85,7 +85,7 @@ async fn keep(host: &TaskSession, step: &RequirementStep, fulfilment: Fulfilment
     };
     match fulfilment {
         Fulfilment::Fulfilled(fulfilled) => {
-            let slot = host.slot.index;
+            let slot = host.slot.index.0;
             let kept = host.execution.spawner.snapshot(slot, environment, &step.id);
             match kept.await {
                 Ok(()) => Fulfilment::Snapshot(fulfilled),

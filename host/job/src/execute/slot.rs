@@ -5,16 +5,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use persea_spawner::{Environment, EnvironmentState, SpawnError, Spawner};
 
+/// The index of a slot: those of tasks come first, then those of requirements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotIndex(pub(crate) usize);
+
 /// A unit of parallelism: runs one task at a time, in its own environment.
 pub(crate) struct Slot {
-    pub(crate) index: usize,
+    pub(crate) index: SlotIndex,
     environment: Mutex<Option<(Environment, EnvironmentState)>>,
     /// Held while an environment is opened, so that a slot never opens two.
     opening: tokio::sync::Mutex<()>,
 }
 
 impl Slot {
-    pub(crate) fn new(index: usize) -> Self {
+    pub(crate) fn new(index: SlotIndex) -> Self {
         Self {
             index,
             environment: Mutex::default(),
@@ -50,7 +54,7 @@ impl Slot {
             self.take();
             environment.close().await;
         }
-        let environment = spawner.restore(self.index, state).await?;
+        let environment = spawner.restore(self.index.0, state).await?;
         *self.held() = Some((environment.clone(), state.clone()));
         Ok(environment)
     }

@@ -13,7 +13,7 @@ use tokio::sync::{OnceCell, mpsc};
 
 use crate::execute::context::ExecutionContext;
 use crate::execute::messages::{Assignment, ExecutorMessage};
-use crate::execute::slot::Slot;
+use crate::execute::slot::{Slot, SlotIndex};
 use crate::execute::task_directory::{DEBUG_LOG, TaskDirectory};
 use persea_journal as journal;
 use persea_model::Attributes;
@@ -24,7 +24,7 @@ use persea_spawner::{Environment, EnvironmentState, PipelinePosition, QueuedProc
 /// The start of a task, reported to the dispatcher when it happens.
 pub(crate) struct TaskStart {
     task: usize,
-    slot: usize,
+    slot: SlotIndex,
     execution: Arc<ExecutionContext>,
     messages: mpsc::UnboundedSender<ExecutorMessage>,
     /// In nanoseconds of Unix time, and by the job's clock.
@@ -162,7 +162,7 @@ impl TaskSession {
         if count > 0 {
             self.log(
                 LogLevel::Warn,
-                &format!("{count} processes were left running and have been killed"),
+                &format!("{count} processes were left behind and have been killed"),
             );
         }
     }

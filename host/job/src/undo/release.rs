@@ -12,7 +12,7 @@ use crate::execute::context::ExecutionContext;
 use crate::execute::control::Control;
 use crate::execute::messages::Assignment;
 use crate::execute::preparer;
-use crate::execute::slot::Slot;
+use crate::execute::slot::{Slot, SlotIndex};
 use crate::execute::supervise;
 use crate::plan::requirements::RequirementStep;
 use crate::results::directory::Section;
@@ -152,7 +152,7 @@ impl JobRelease {
             project_dir: std::env::current_dir().unwrap_or_default(),
             grace: supervise::grace(&config),
         });
-        let slot = Arc::new(Slot::new(0));
+        let slot = Arc::new(Slot::new(SlotIndex(0)));
         let mut released = Vec::new();
         for left in left {
             let begun = execution.clock.now();

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::{DispatchState, Dispatcher};
 use crate::execute::messages::{Assignment, ExecutorMessage, Fulfilment, PreparedRequirement};
 use crate::execute::preparer;
-use crate::execute::slot::Slot;
+use crate::execute::slot::{Slot, SlotIndex};
 use crate::plan::graph::Node;
 use crate::plan::planner::Plan;
 use crate::plan::requirements::{RequirementStep, Requirements};
@@ -26,7 +26,7 @@ use persea_spawner as spawner;
 pub(super) struct Preparation {
     slots: Vec<Arc<Slot>>,
     /// The indices of the slots in which nothing runs.
-    free: Vec<usize>,
+    free: Vec<SlotIndex>,
     /// The index of the first slot: lower ones belong to tasks.
     first_slot: usize,
     /// The steps that were fulfilled and have to be released, in the order in which they were
@@ -47,10 +47,10 @@ impl Preparation {
     /// those of the `tasks` slots for tasks.
     pub(super) fn new(tasks: usize, requirements: &Requirements) -> Self {
         let count = tasks.min(requirements.steps.len());
-        let slot = |index| Arc::new(Slot::new(tasks + index));
+        let slot = |index| Arc::new(Slot::new(SlotIndex(tasks + index)));
         Self {
             slots: (0..count).map(slot).collect(),
-            free: (tasks..tasks + count).rev().collect(),
+            free: (tasks..tasks + count).rev().map(SlotIndex).collect(),
             first_slot: tasks,
             unreleased: Vec::new(),
             variables: HashMap::new(),
@@ -113,8 +113,8 @@ impl Preparation {
     }
 
     fn take_slot(&mut self) -> Option<Arc<Slot>> {
-        let number = self.free.pop()?;
-        self.slots.get(number - self.first_slot).cloned()
+        let index = self.free.pop()?;
+        self.slots.get(index.0 - self.first_slot).cloned()
     }
 }
 
@@ -395,7 +395,7 @@ impl Dispatcher<'_> {
     pub(super) fn released(
         &mut self,
         state: &mut DispatchState,
-        (node, index, slot): (Option<usize>, usize, usize),
+        (node, index, slot): (Option<usize>, usize, SlotIndex),
         failed: Option<String>,
         elapsed: Duration,
     ) {
@@ -431,7 +431,7 @@ impl Dispatcher<'_> {
                 let slot = state
                     .preparation
                     .slots
-                    .get(slot - state.preparation.first_slot);
+                    .get(slot.0 - state.preparation.first_slot);
                 if let Some(slot) = slot.cloned() {
                     self.release(state, Some(node), next, slot);
                 }
