@@ -15,11 +15,13 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::execute::batch_outputs::Outputs;
 use crate::execute::context::JobContext;
-use crate::execute::control::{Control, changed};
+use crate::execute::control::Control;
 use crate::execute::executor::{finished_task, host_failure, with_variables};
 use crate::execute::messages::{Assignment, ExecutorMessage};
 use crate::execute::slot::Slot;
-use crate::execute::supervise::{KILL_GRACE, TIMEOUT_REASON, kill_in, terminate_in};
+use crate::execute::supervise::{
+    CallChange, StopLimits, Stoppable, TIMEOUT_REASON, kill_in, run_to_end, terminate_in,
+};
 use crate::execute::task_directory::TaskDirectory;
 use crate::execute::task_session::TaskSession;
 use crate::input::own_settings;
@@ -64,14 +66,6 @@ struct CurrentTask {
     timeout: Option<Duration>,
 }
 
-enum BatchPhase {
-    Running,
-    /// SIGTERM was sent; SIGKILL follows at this time.
-    Terminating(Duration),
-    /// SIGKILL was sent; the runner is dropped at this time.
-    Killed(Duration),
-}
-
 impl Batch {
     /// Creates a batch that starts with the task `first`.
     pub(crate) fn new(
@@ -102,7 +96,15 @@ impl Batch {
         let _end_report = EndReport(Arc::clone(&batch));
         let as_host: Arc<dyn BatchHost> = Arc::clone(&batch) as Arc<dyn BatchHost>;
         let running = batch.runner.run_batch(&batch.context.id, as_host);
-        let answer = batch.supervise(running, &mut control).await;
+        let execution = &batch.context.execution;
+        let limits = StopLimits {
+            clock: &execution.clock,
+            timeout_reason: TIMEOUT_REASON,
+            patience: Duration::ZERO,
+            grace: execution.grace,
+        };
+        let ended = run_to_end(&*batch, &limits, &mut control, pin!(running)).await;
+        let answer = ended.and_then(|ended| ended.answer);
         // A task that is never taken would be requeued for ever, so the first one fails with the
         // batch.
         let first = batch.inner().first.take();
@@ -243,65 +245,38 @@ impl Batch {
         })
         .await
     }
+}
 
-    /// Waits until `running` ends, and ends it at a task's timeout or on request. None where it was
-    /// dropped because it never returned.
-    async fn supervise(
-        &self,
-        running: impl Future<Output = Result<(), PluginError>>,
-        control: &mut watch::Receiver<Control>,
-    ) -> Option<Result<(), PluginError>> {
-        let clock = &self.context.execution.clock;
-        let mut running = pin!(running);
-        let mut phase = BatchPhase::Running;
-        loop {
-            let deadline = match phase {
-                BatchPhase::Running => self.deadline(),
-                BatchPhase::Terminating(until) | BatchPhase::Killed(until) => Some(until),
-            };
-            let time_is_up = async {
-                match deadline {
-                    Some(deadline) => clock.until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let (reason, kill) = tokio::select! {
-                biased;
-                answer = &mut running => return Some(answer),
-                asked = changed(control) => match asked.stop {
-                    Some(stop) => (stop.reason(), asked.kill),
-                    None => continue,
-                },
-                () = self.task_changed.notified() => continue,
-                () = time_is_up => (TIMEOUT_REASON, false),
-            };
-            self.inner().stop_reason.get_or_insert(reason);
-            let environment = self.slot.environment();
-            phase = match phase {
-                BatchPhase::Running if !kill => {
-                    if let Some(environment) = environment {
-                        terminate_in(&environment).await;
-                    }
-                    BatchPhase::Terminating(clock.now() + self.context.execution.grace)
-                }
-                BatchPhase::Running | BatchPhase::Terminating(_) => {
-                    if let Some(environment) = environment {
-                        let _ = kill_in(&self.slot, &environment).await;
-                    }
-                    BatchPhase::Killed(clock.now() + KILL_GRACE)
-                }
-                BatchPhase::Killed(_) => return None,
-            };
-        }
-    }
-
-    /// When the current task reaches its timeout, by the job's clock.
+impl Stoppable for Batch {
+    /// When the current task reaches its timeout.
     fn deadline(&self) -> Option<Duration> {
         let inner = self.inner();
         let current = inner.current.as_ref()?;
         let begun = current.host.start.get();
         let begun = begun.map_or(current.assigned_at, |(_, begun)| begun);
         Some(begun + current.timeout?)
+    }
+
+    async fn changed(&self) -> CallChange {
+        self.task_changed.notified().await;
+        CallChange::Deadline
+    }
+
+    fn stopping(&self, reason: &'static str) {
+        self.inner().stop_reason.get_or_insert(reason);
+    }
+
+    async fn terminate(&self) {
+        if let Some(environment) = self.slot.environment() {
+            terminate_in(&environment).await;
+        }
+    }
+
+    async fn kill(&self) -> usize {
+        match self.slot.environment() {
+            Some(environment) => kill_in(&self.slot, &environment).await.unwrap_or(0),
+            None => 0,
+        }
     }
 }
 

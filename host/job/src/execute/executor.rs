@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::execute::context::JobContext;
 use crate::execute::control::Control;
 use crate::execute::messages::{Assignment, ExecutorMessage, FinishedTask};
-use crate::execute::supervise::{TIMEOUT_REASON, TimeLimits, supervise};
+use crate::execute::supervise::{StopLimits, TIMEOUT_REASON, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
 use crate::execute::task_session::TaskSession;
 use crate::input::own_settings;
@@ -167,18 +167,20 @@ async fn run(
     if let Some(timeout) = timeout {
         more.insert("timeout".into(), timeout.as_secs_f64().into());
     }
-    let times = TimeLimits {
-        clock: &context.execution.clock,
+    let limits = TimeLimits {
         begun: assigned_at,
         timeout,
-        timeout_reason: TIMEOUT_REASON,
-        stop_patience: Duration::ZERO,
-        grace: context.execution.grace,
+        stop: StopLimits {
+            clock: &context.execution.clock,
+            timeout_reason: TIMEOUT_REASON,
+            patience: Duration::ZERO,
+            grace: context.execution.grace,
+        },
     };
     let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
     // Pinned where it is created: the future is large and would otherwise be copied.
     let running = pin!(runner.run(&context.id, task, &settings, more, as_host));
-    let supervised = supervise(host, &times, control, running).await?;
+    let supervised = supervise(host, &limits, control, running).await?;
     let mut outcome = match supervised.answer {
         Some(Ok(outcome)) => outcome,
         Some(Err(error)) => Outcome::new(Status::Error, error.to_string()),

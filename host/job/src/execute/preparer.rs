@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use crate::execute::context::ExecutionContext;
 use crate::execute::control::Control;
 use crate::execute::messages::{Assignment, Fulfilment};
-use crate::execute::supervise::{SupervisedCall, TimeLimits, supervise};
+use crate::execute::supervise::{StopLimits, SupervisedCall, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
 use crate::execute::task_session::TaskSession;
 use crate::plan::requirements::RequirementStep;
@@ -48,8 +48,8 @@ pub(crate) async fn fulfil(
             }
         }
     };
-    let times = times(execution, step);
-    let done = supervise(&host, &times, &mut control, pin!(running)).await;
+    let limits = limits(execution, step);
+    let done = supervise(&host, &limits, &mut control, pin!(running)).await;
     let failed = |reason: String, unknown| Fulfilment::Failed { reason, unknown };
     let Some(done) = done else {
         return failed("it was not started".to_owned(), false);
@@ -119,8 +119,8 @@ pub(crate) async fn release(
         let mut resolver = resolver(&host, step).await?;
         resolver.release(fulfilled).await
     };
-    let times = times(execution, step);
-    let done = supervise(&host, &times, &mut control, pin!(running)).await;
+    let limits = limits(execution, step);
+    let done = supervise(&host, &limits, &mut control, pin!(running)).await;
     let failed = match done.map(|done| outcome(step, done)) {
         Some(Ok(())) => return Ok(()),
         Some(Err(Failure::Said(reason) | Failure::Cut(reason))) => reason,
@@ -145,14 +145,16 @@ fn host(
     ))
 }
 
-fn times<'a>(execution: &'a ExecutionContext, step: &RequirementStep) -> TimeLimits<'a> {
+fn limits<'a>(execution: &'a ExecutionContext, step: &RequirementStep) -> TimeLimits<'a> {
     TimeLimits {
-        clock: &execution.clock,
         begun: execution.clock.now(),
         timeout: step.resolver.limits().wall,
-        timeout_reason: TIMEOUT_REASON,
-        stop_patience: PATIENCE,
-        grace: execution.grace,
+        stop: StopLimits {
+            clock: &execution.clock,
+            timeout_reason: TIMEOUT_REASON,
+            patience: PATIENCE,
+            grace: execution.grace,
+        },
     }
 }
 

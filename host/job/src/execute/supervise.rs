@@ -1,6 +1,6 @@
-//! Owns the supervision of one plugin call in an environment: its timeout, its stop on request, and
-//! the end of its processes. Every call ends, whatever the plugin or its processes do, and no
-//! process outlives it. Does not know what the plugin does.
+//! Owns the supervision of one plugin call in an environment, of a task, a batch or a requirement:
+//! its timeout, its stop on request, and the end of its processes. Every call ends, whatever the
+//! plugin or its processes do, and no process outlives it. Does not know what the plugin does.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) fn grace(config: &Config) -> Duration {
 }
 
 /// How long a plugin may run after all its processes were killed: 1 s.
-pub(crate) const KILL_GRACE: Duration = Duration::from_secs(1);
+const KILL_GRACE: Duration = Duration::from_secs(1);
 
 /// The most time that a helper has to answer when it is to end processes: 10 s.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,22 +39,63 @@ pub(crate) const TIMEOUT_REASON: &str = "Test interrupted: Timeout reached";
 /// SIGTERM, as the helper's protocol has it.
 const TERMINATE: i32 = 15;
 
-/// The time limits of one plugin call.
-pub(crate) struct TimeLimits<'a> {
+/// How a call is ended: by a stop request, SIGTERM, SIGKILL, and then without its answer.
+pub(crate) struct StopLimits<'a> {
     pub(crate) clock: &'a Clock,
-    /// When the call started, by the job's clock. A task that queued counts from the start of its
-    /// process instead.
-    pub(crate) begun: Duration,
-    pub(crate) timeout: Option<Duration>,
     /// The reason when the timeout is reached.
     pub(crate) timeout_reason: &'static str,
     /// How long the call may continue after a stop request before SIGTERM is sent.
-    pub(crate) stop_patience: Duration,
+    pub(crate) patience: Duration,
     /// The grace period between SIGTERM and SIGKILL.
     pub(crate) grace: Duration,
 }
 
-/// How a supervised call ended.
+/// The time limits of one plugin call for a task or a requirement.
+pub(crate) struct TimeLimits<'a> {
+    /// When the call started, by the job's clock. A task that queued counts from the start of its
+    /// process instead.
+    pub(crate) begun: Duration,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) stop: StopLimits<'a>,
+}
+
+/// A plugin call that can be ended from outside.
+pub(crate) trait Stoppable: Sync {
+    /// When the call reaches its timeout, by the job's clock. It may move while the call runs.
+    fn deadline(&self) -> Option<Duration>;
+
+    /// Waits until the deadline has moved, or it is clear that the call never starts.
+    fn changed(&self) -> impl Future<Output = CallChange> + Send;
+
+    /// Called once, before the call is ended for this reason.
+    fn stopping(&self, _reason: &'static str) {}
+
+    /// Sends SIGTERM to all processes of the call.
+    fn terminate(&self) -> impl Future<Output = ()> + Send;
+
+    /// Kills all processes of the call, and returns their number.
+    fn kill(&self) -> impl Future<Output = usize> + Send;
+}
+
+/// What has changed about a call.
+pub(crate) enum CallChange {
+    /// Its deadline has moved.
+    Deadline,
+    /// The helper has returned the task's process unstarted.
+    Returned,
+}
+
+/// How a call ended.
+pub(crate) struct EndedCall<T> {
+    /// The plugin's answer; none where its sandbox is to be dropped because it never answered.
+    pub(crate) answer: Option<Result<T, PluginError>>,
+    /// Why its processes were sent a signal, if they were.
+    interrupted: Option<&'static str>,
+    /// The number of processes that were killed while it ran.
+    killed: usize,
+}
+
+/// How the call of a task or a requirement ended.
 pub(crate) struct SupervisedCall<T> {
     /// The plugin's answer; none where its sandbox was dropped because it never answered.
     pub(crate) answer: Option<Result<T, PluginError>>,
@@ -77,24 +118,23 @@ enum CallPhase {
     Killed(&'static str),
 }
 
-/// Waits until `running` ends, and ends it at its timeout or on request. None if the helper has
-/// returned the task's process unstarted.
-pub(crate) async fn supervise<T>(
-    host: &Arc<TaskSession>,
-    times: &TimeLimits<'_>,
+/// Waits until `running` ends, and ends it at its deadline or on request. None if it never starts.
+pub(crate) async fn run_to_end<T>(
+    call: &impl Stoppable,
+    limits: &StopLimits<'_>,
     control: &mut watch::Receiver<Control>,
     mut running: Pin<&mut impl Future<Output = Result<T, PluginError>>>,
-) -> Option<SupervisedCall<T>> {
-    // A queued task's timeout counts from the start of its process.
-    let time_out = || {
-        let begun = host.start.get().map_or(times.begun, |(_, begun)| begun);
-        times.timeout.map(|timeout| begun + timeout)
-    };
-    let clock = times.clock;
-    let mut deadline = time_out();
+) -> Option<EndedCall<T>> {
+    let clock = limits.clock;
     let mut phase = CallPhase::Running;
-    let mut left_behind = 0;
+    // When the present phase ends; while the call runs, that is its own deadline.
+    let mut phase_end = Duration::ZERO;
+    let mut killed = 0;
     let answer = loop {
+        let deadline = match phase {
+            CallPhase::Running => call.deadline(),
+            _ => Some(phase_end),
+        };
         let time_is_up = async {
             match deadline {
                 Some(deadline) => clock.until(deadline).await,
@@ -108,35 +148,44 @@ pub(crate) async fn supervise<T>(
                 Some(stop) => (stop.reason(), true, asked.kill),
                 None => continue,
             },
-            () = process_returned(host) => return None,
+            change = call.changed() => match change {
+                CallChange::Deadline => continue,
+                CallChange::Returned => return None,
+            },
             () = time_is_up => {
-                if matches!(phase, CallPhase::Running) && time_out() > deadline {
-                    deadline = time_out();
+                if matches!(phase, CallPhase::Running) && call.deadline() != deadline {
                     continue;
                 }
-                (times.timeout_reason, false, false)
+                (limits.timeout_reason, false, false)
             }
         };
+        if matches!(phase, CallPhase::Running) {
+            call.stopping(reason);
+        }
         phase = match phase {
-            CallPhase::Running if asked && !kill && !times.stop_patience.is_zero() => {
-                deadline = Some(clock.now() + times.stop_patience);
+            CallPhase::Running if asked && !kill && !limits.patience.is_zero() => {
+                phase_end = clock.now() + limits.patience;
                 CallPhase::StopRequested(reason)
             }
             CallPhase::Running if !kill => {
-                terminate(host).await;
-                deadline = Some(clock.now() + times.grace);
+                call.terminate().await;
+                phase_end = clock.now() + limits.grace;
                 CallPhase::Terminating(reason)
             }
             CallPhase::StopRequested(first) if !kill => {
-                terminate(host).await;
-                deadline = Some(clock.now() + times.grace);
+                call.terminate().await;
+                phase_end = clock.now() + limits.grace;
                 CallPhase::Terminating(first)
             }
             CallPhase::Running => {
-                kill_all(host, reason, &mut left_behind, &mut deadline, clock).await
+                killed += call.kill().await;
+                phase_end = clock.now() + KILL_GRACE;
+                CallPhase::Killed(reason)
             }
             CallPhase::StopRequested(first) | CallPhase::Terminating(first) => {
-                kill_all(host, first, &mut left_behind, &mut deadline, clock).await
+                killed += call.kill().await;
+                phase_end = clock.now() + KILL_GRACE;
+                CallPhase::Killed(first)
             }
             // The plugin does not return although its processes are dead. The caller drops its
             // sandbox with the pinned future.
@@ -146,43 +195,79 @@ pub(crate) async fn supervise<T>(
             }
         };
     };
-
     let interrupted = match phase {
         // It ended by itself.
         CallPhase::Running | CallPhase::StopRequested(_) => None,
         CallPhase::Terminating(reason) | CallPhase::Killed(reason) => Some(reason),
     };
+    Some(EndedCall {
+        answer,
+        interrupted,
+        killed,
+    })
+}
+
+/// The call of a task or a requirement.
+struct SessionCall<'a> {
+    session: &'a TaskSession,
+    limits: &'a TimeLimits<'a>,
+}
+
+impl Stoppable for SessionCall<'_> {
+    fn deadline(&self) -> Option<Duration> {
+        let start = self.session.start.get();
+        let begun = start.map_or(self.limits.begun, |(_, begun)| begun);
+        self.limits.timeout.map(|timeout| begun + timeout)
+    }
+
+    async fn changed(&self) -> CallChange {
+        process_returned(self.session).await;
+        CallChange::Returned
+    }
+
+    async fn terminate(&self) {
+        terminate(self.session).await;
+    }
+
+    async fn kill(&self) -> usize {
+        kill_processes(self.session).await.unwrap_or(0)
+    }
+}
+
+/// Supervises the call of a task or a requirement, and ends all its processes. None if the helper
+/// has returned the task's process unstarted.
+pub(crate) async fn supervise<T>(
+    session: &Arc<TaskSession>,
+    limits: &TimeLimits<'_>,
+    control: &mut watch::Receiver<Control>,
+    running: Pin<&mut impl Future<Output = Result<T, PluginError>>>,
+) -> Option<SupervisedCall<T>> {
+    let call = SessionCall { session, limits };
+    let EndedCall {
+        answer,
+        interrupted,
+        killed,
+    } = run_to_end(&call, &limits.stop, control, running).await?;
+    let mut left_behind = killed;
     let mut lost = None;
-    match kill_processes(host).await {
+    match kill_processes(session).await {
         // Processes of a call that was stopped do not count as left behind.
         Ok(left) if interrupted.is_none() => left_behind += left,
         Ok(_) => left_behind = 0,
         Err(error) => {
-            if let Some(environment) = host.opened() {
-                host.slot.give_up(environment);
+            if let Some(environment) = session.opened() {
+                session.slot.give_up(environment);
             }
             lost = Some(error);
         }
     }
-    host.log_left_behind(left_behind);
+    session.log_left_behind(left_behind);
     Some(SupervisedCall {
         answer,
         interrupted,
         left_behind,
         lost,
     })
-}
-
-async fn kill_all(
-    host: &TaskSession,
-    reason: &'static str,
-    left_behind: &mut usize,
-    deadline: &mut Option<Duration>,
-    clock: &Clock,
-) -> CallPhase {
-    *left_behind += kill_processes(host).await.unwrap_or(0);
-    *deadline = Some(clock.now() + KILL_GRACE);
-    CallPhase::Killed(reason)
 }
 
 /// Waits until the helper has returned the task's queued process unstarted. Never returns for a
