@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::execute::slot::{Slot, SlotIndex};
+use crate::plan::requirements::StepIndex;
 use persea_model::{Attributes, Outcome};
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
@@ -40,7 +41,7 @@ pub(crate) enum ExecutorMessage {
     /// A requirement is absent and about to be fulfilled. The executor waits for `proceed`, which
     /// is sent once the journal has the event.
     RequirementAbsent {
-        step: usize,
+        step: StepIndex,
         proceed: oneshot::Sender<()>,
     },
     /// A requirement has been checked, and fulfilled where it was absent.
@@ -49,7 +50,7 @@ pub(crate) enum ExecutorMessage {
     RequirementReleased {
         /// The node of the graph that the release belongs to; none at the end of the job.
         node: Option<usize>,
-        step: usize,
+        step: StepIndex,
         slot: SlotIndex,
         failed: Option<String>,
         elapsed: Duration,
@@ -61,7 +62,7 @@ pub(crate) enum ExecutorMessage {
 pub(crate) struct PreparedRequirement {
     /// The requirement's node in the graph.
     pub(crate) node: usize,
-    pub(crate) step: usize,
+    pub(crate) step: StepIndex,
     pub(crate) slot: SlotIndex,
     pub(crate) fulfilment: Fulfilment,
     pub(crate) elapsed: Duration,

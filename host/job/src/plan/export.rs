@@ -42,7 +42,7 @@ impl GraphExport {
         }
         match self.graph.node(task) {
             Node::Fulfil(step) => {
-                let step = self.plan.requirements.steps.get(step);
+                let step = self.plan.requirements.step(step);
                 let name = step.map(|step| step.name.as_str()).unwrap_or_default();
                 format!("requirement {}", printable(name))
             }
@@ -73,7 +73,7 @@ impl GraphExport {
                 let _ = writeln!(text, "    {key} {}", self.id(other));
             }
             for step in self.plan.requirements.of(task) {
-                if let Some(step) = self.plan.requirements.steps.get(step) {
+                if let Some(step) = self.plan.requirements.step(step) {
                     let own = match step.scope {
                         Scope::Task => ", for itself",
                         Scope::Suite => ", for its suite",

@@ -12,7 +12,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
-use crate::plan::requirements::Requirements;
+use crate::plan::requirements::{Requirements, StepIndex};
 use persea_config::{Config, RESOURCES};
 use persea_model::{Attribute, Attributes, Task};
 use petgraph::algo::{astar, toposort};
@@ -109,7 +109,7 @@ pub(crate) enum Node {
     #[default]
     Task,
     /// Fulfil the requirement step with this index.
-    Fulfil(usize),
+    Fulfil(StepIndex),
     /// Keep from others what the requirements of this owner exclude.
     Reserve(usize),
     /// Release the requirements of this owner.

@@ -20,6 +20,10 @@ const LABEL: &str = "label";
 /// The longest name of a requirement, in bytes.
 const NAME: usize = 100;
 
+/// The index of a step in [`Requirements::steps`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct StepIndex(pub(crate) usize);
+
 /// A requirement that is fulfilled once, for one task or for all that share it.
 pub(crate) struct RequirementStep {
     /// Unique in its job: `2-package-jq`.
@@ -43,7 +47,7 @@ pub(crate) struct RequirementStep {
     /// requirement affects nothing else and is never released.
     pub(crate) stacked: bool,
     /// The step whose snapshot that environment starts from.
-    pub(crate) base: Option<usize>,
+    pub(crate) base: Option<StepIndex>,
 }
 
 impl RequirementStep {
@@ -57,7 +61,7 @@ impl RequirementStep {
 #[derive(Default)]
 pub(crate) struct RequirementOwner {
     pub(crate) tasks: Vec<usize>,
-    pub(crate) steps: Vec<usize>,
+    pub(crate) steps: Vec<StepIndex>,
 }
 
 /// The requirements of a job, and the tasks that need them.
@@ -66,7 +70,7 @@ pub(crate) struct Requirements {
     pub(crate) steps: Vec<RequirementStep>,
     pub(crate) owners: Vec<RequirementOwner>,
     /// By task with requirements: its steps, in the order in which it names them.
-    of_task: BTreeMap<usize, Vec<usize>>,
+    of_task: BTreeMap<usize, Vec<StepIndex>>,
     /// The tasks that leave their environment dirty.
     dirty_tasks: BTreeSet<usize>,
 }
@@ -132,7 +136,7 @@ impl Requirements {
             }
         }
         let mut gathered = Self::default();
-        let mut known: HashMap<(&str, OwnerKey<'_>), usize> = HashMap::new();
+        let mut known: HashMap<(&str, OwnerKey<'_>), StepIndex> = HashMap::new();
         let mut owners: HashMap<OwnerKey<'_>, usize> = HashMap::new();
         let mut stacks = HashMap::new();
         for (task, all) in &wanted {
@@ -177,7 +181,7 @@ impl Requirements {
         &mut self,
         task: usize,
         all: &'a [NeededRequirement<'a>],
-        stacks: &mut HashMap<(Option<usize>, &'a str), usize>,
+        stacks: &mut HashMap<(Option<StepIndex>, &'a str), StepIndex>,
         config: &Config,
     ) {
         let mut base = None;
@@ -187,7 +191,7 @@ impl Requirements {
                 Some(step) => *step,
                 None => {
                     let step = self.add(one, one.scope, None, config);
-                    if let Some(added) = self.steps.get_mut(step) {
+                    if let Some(added) = self.steps.get_mut(step.0) {
                         (added.stacked, added.base, added.resolver_mutex) = (true, base, None);
                     }
                     stacks.insert((base, &one.key), step);
@@ -208,12 +212,12 @@ impl Requirements {
         scope: Scope,
         owner: Option<usize>,
         config: &Config,
-    ) -> usize {
-        let index = self.steps.len();
+    ) -> StepIndex {
+        let index = StepIndex(self.steps.len());
         let resolver = wanted.resolver;
         let name = name(wanted.requirement);
         let requirement = plain(wanted.requirement);
-        let id = format!("{}-{}", index + 1, name.replacen(' ', "-", 1));
+        let id = format!("{}-{}", index.0 + 1, name.replacen(' ', "-", 1));
         let one_at_a_time = resolver.more.get("one-at-a-time") == Some(&true.into());
         self.steps.push(RequirementStep {
             directory: task_directory(&id),
@@ -236,12 +240,12 @@ impl Requirements {
         index
     }
 
-    fn needs(&mut self, task: usize, step: usize) {
+    fn needs(&mut self, task: usize, step: StepIndex) {
         let steps = self.of_task.entry(task).or_default();
         if !steps.contains(&step) {
             steps.push(step);
         }
-        let owner = self.steps.get(step).and_then(|step| step.owner);
+        let owner = self.step(step).and_then(|step| step.owner);
         if let Some(owner) = owner.and_then(|owner| self.owners.get_mut(owner))
             && owner.tasks.last() != Some(&task)
         {
@@ -249,13 +253,18 @@ impl Requirements {
         }
     }
 
+    /// The step with this index.
+    pub(crate) fn step(&self, index: StepIndex) -> Option<&RequirementStep> {
+        self.steps.get(index.0)
+    }
+
     /// The steps of a task, in the order in which it names them.
-    pub(crate) fn of(&self, task: usize) -> impl Iterator<Item = usize> + '_ {
+    pub(crate) fn of(&self, task: usize) -> impl Iterator<Item = StepIndex> + '_ {
         self.of_task.get(&task).into_iter().flatten().copied()
     }
 
     /// The last step of a task. With stacked requirements the task runs in its environment.
-    pub(crate) fn last_of(&self, task: usize) -> Option<usize> {
+    pub(crate) fn last_of(&self, task: usize) -> Option<StepIndex> {
         self.of_task.get(&task)?.last().copied()
     }
 
@@ -265,12 +274,12 @@ impl Requirements {
     }
 
     /// The tasks with requirements, and their steps.
-    pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, &[usize])> {
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, &[StepIndex])> {
         self.of_task.iter().map(|(task, steps)| (*task, &**steps))
     }
 
     /// The steps of an owner.
-    pub(crate) fn own(&self, owner: usize) -> &[usize] {
+    pub(crate) fn own(&self, owner: usize) -> &[StepIndex] {
         self.owners.get(owner).map_or(&[], |owner| &owner.steps)
     }
 

@@ -14,7 +14,7 @@ use crate::execute::preparer;
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::plan::graph::Node;
 use crate::plan::planner::Plan;
-use crate::plan::requirements::{RequirementStep, Requirements};
+use crate::plan::requirements::{RequirementStep, Requirements, StepIndex};
 use persea_journal::{
     Event, RequirementAbsent, RequirementFinished, RequirementReleased, RequirementStarted,
     RequirementState,
@@ -31,13 +31,13 @@ pub(super) struct Preparation {
     first_slot: usize,
     /// The steps that were fulfilled and have to be released, in the order in which they were
     /// fulfilled.
-    unreleased: Vec<(usize, Attributes)>,
+    unreleased: Vec<(StepIndex, Attributes)>,
     /// By step: the variables that it sets for the tasks that need it.
-    variables: HashMap<usize, Vec<(String, String)>>,
+    variables: HashMap<StepIndex, Vec<(String, String)>>,
     /// By node: why the nodes that wait for it cannot run.
     reasons: HashMap<usize, String>,
     /// The steps whose environment was kept as a snapshot.
-    snapshots: HashSet<usize>,
+    snapshots: HashSet<StepIndex>,
     /// The requirements that could not be released: name and reason.
     pub(super) not_released: Vec<(String, String)>,
 }
@@ -93,11 +93,11 @@ impl Preparation {
     pub(super) fn snapshot<'a>(
         &self,
         requirements: &'a Requirements,
-        last: Option<usize>,
+        last: Option<StepIndex>,
     ) -> Option<&'a str> {
         let mut at = last;
         while let Some(index) = at {
-            let step = requirements.steps.get(index)?;
+            let step = requirements.step(index)?;
             if self.snapshots.contains(&index) {
                 return Some(&step.id);
             }
@@ -107,7 +107,7 @@ impl Preparation {
     }
 
     /// The one of these steps that was fulfilled last and has not been released.
-    fn last_fulfilled(&self, steps: &[usize]) -> Option<usize> {
+    fn last_fulfilled(&self, steps: &[StepIndex]) -> Option<StepIndex> {
         let undo = self.unreleased.iter().map(|(step, _)| *step);
         undo.rev().find(|step| steps.contains(step))
     }
@@ -169,9 +169,15 @@ impl Dispatcher<'_> {
         true
     }
 
-    fn fulfil(&mut self, state: &mut DispatchState, node: usize, index: usize, slot: Arc<Slot>) {
+    fn fulfil(
+        &mut self,
+        state: &mut DispatchState,
+        node: usize,
+        index: StepIndex,
+        slot: Arc<Slot>,
+    ) {
         let plan = Arc::clone(&self.plan);
-        let Some(step) = plan.requirements.steps.get(index) else {
+        let Some(step) = plan.requirements.step(index) else {
             return;
         };
         let spawner = step
@@ -208,7 +214,7 @@ impl Dispatcher<'_> {
         let messages = state.messages.clone();
         let (plan, catalog) = (Arc::clone(&plan), Arc::clone(&self.context.catalog));
         catalog.spawn(async move {
-            let Some(step) = plan.requirements.steps.get(index) else {
+            let Some(step) = plan.requirements.step(index) else {
                 return;
             };
             let begun = execution.clock.now();
@@ -238,17 +244,17 @@ impl Dispatcher<'_> {
         &mut self,
         state: &mut DispatchState,
         node: Option<usize>,
-        index: usize,
+        index: StepIndex,
         slot: Arc<Slot>,
     ) {
         let plan = Arc::clone(&self.plan);
-        let Some(step) = plan.requirements.steps.get(index) else {
+        let Some(step) = plan.requirements.step(index) else {
             return;
         };
         let undo = &mut state.preparation.unreleased;
         let place = undo.iter().rposition(|(step, _)| *step == index);
         let fulfilled = place.map(|place| undo.remove(place).1).unwrap_or_default();
-        let number = self.plan.entries.len() + index;
+        let number = self.plan.entries.len() + index.0;
         let name = format!("{} (release)", step.name);
         self.screen.requirement_started(number, &name);
         let assignment = assignment(state, Arc::clone(&slot));
@@ -258,7 +264,7 @@ impl Dispatcher<'_> {
         let catalog = Arc::clone(&self.context.catalog);
         let plan = Arc::clone(&plan);
         catalog.spawn(async move {
-            let Some(step) = plan.requirements.steps.get(index) else {
+            let Some(step) = plan.requirements.step(index) else {
                 return;
             };
             let begun = execution.clock.now();
@@ -279,11 +285,11 @@ impl Dispatcher<'_> {
     pub(super) fn absent(
         &mut self,
         state: &mut DispatchState,
-        step: usize,
+        step: StepIndex,
         proceed: oneshot::Sender<()>,
     ) {
         let plan = Arc::clone(&self.plan);
-        let Some(step) = plan.requirements.steps.get(step) else {
+        let Some(step) = plan.requirements.step(step) else {
             return;
         };
         let id = Cow::Borrowed(step.id.as_str());
@@ -309,7 +315,7 @@ impl Dispatcher<'_> {
     /// Shows a progress message of a requirement resolver.
     pub(super) fn preparing(&mut self, node: usize, text: &str) {
         let plan = Arc::clone(&self.plan);
-        if let Some(step) = plan.requirements.steps.get(node - plan.entries.len()) {
+        if let Some(step) = plan.requirements.step(StepIndex(node - plan.entries.len())) {
             let line = format!("requirement {}: {text}", step.name);
             self.screen.requirement_progress(line);
         }
@@ -326,7 +332,7 @@ impl Dispatcher<'_> {
             elapsed,
         } = prepared;
         state.preparation.free.push(slot);
-        let Some(step) = plan.requirements.steps.get(index) else {
+        let Some(step) = plan.requirements.step(index) else {
             return;
         };
         let mut event = RequirementFinished {
@@ -395,12 +401,12 @@ impl Dispatcher<'_> {
     pub(super) fn released(
         &mut self,
         state: &mut DispatchState,
-        (node, index, slot): (Option<usize>, usize, SlotIndex),
+        (node, index, slot): (Option<usize>, StepIndex, SlotIndex),
         failed: Option<String>,
         elapsed: Duration,
     ) {
         let plan = Arc::clone(&self.plan);
-        let Some(step) = plan.requirements.steps.get(index) else {
+        let Some(step) = plan.requirements.step(index) else {
             return;
         };
         let event = RequirementReleased {
@@ -415,7 +421,7 @@ impl Dispatcher<'_> {
             None => format!("requirement {}: released ({seconds:.2} s)", step.name),
             Some(reason) => format!("requirement {}: not released: {reason}", step.name),
         };
-        let number = self.plan.entries.len() + index;
+        let number = self.plan.entries.len() + index.0;
         self.screen.requirement_finished(number, line, true);
         if let Some(reason) = failed {
             state

@@ -8,7 +8,7 @@ use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef as _;
 
 use super::{Dependency, Graph, Node, Resources, node};
-use crate::plan::requirements::{RequirementOwner, Requirements};
+use crate::plan::requirements::{RequirementOwner, Requirements, StepIndex};
 
 /// A requirement, as far as the graph depends on it.
 struct GraphStep<'a> {
@@ -34,7 +34,7 @@ impl Graph {
                 stacked: step.stacked,
             })
             .collect();
-        let tasks: Vec<(usize, &[usize])> = requirements.tasks().collect();
+        let tasks: Vec<(usize, &[StepIndex])> = requirements.tasks().collect();
         self.prepare_steps(&steps, &requirements.owners, &tasks, resources);
     }
 
@@ -43,20 +43,20 @@ impl Graph {
         &mut self,
         steps: &[GraphStep<'_>],
         owners: &[RequirementOwner],
-        tasks: &[(usize, &[usize])],
+        tasks: &[(usize, &[StepIndex])],
         resources: &mut Resources,
     ) {
         let mut nodes = Vec::new();
         for (index, step) in steps.iter().enumerate() {
-            let added = self.order.add_node(Node::Fulfil(index));
+            let added = self.order.add_node(Node::Fulfil(StepIndex(index)));
             nodes.push(added);
             let resolver_mutex = step
                 .resolver_mutex
                 .map(|resolver_mutex| (resources.mutex(resolver_mutex), 1));
             self.claim(added, resolver_mutex.into_iter().collect());
         }
-        let of = |step: &usize| nodes.get(*step).copied();
-        let step_of = |step: &usize| steps.get(*step);
+        let of = |step: &StepIndex| nodes.get(step.0).copied();
+        let step_of = |step: &StepIndex| steps.get(step.0);
         // A requirement waits for the one named before it, which need not have succeeded: other
         // tasks may want the later one alone.
         let mut tried = HashSet::new();
@@ -80,7 +80,7 @@ impl Graph {
                 }
             }
         }
-        let is_shared = |step: &usize| step_of(step).is_some_and(|step| step.owner.is_none());
+        let is_shared = |step: &StepIndex| step_of(step).is_some_and(|step| step.owner.is_none());
         let (mut shared, mut own) = (Vec::new(), Vec::new());
         for (task, steps) in tasks {
             for step in *steps {
@@ -194,7 +194,7 @@ mod tests {
     fn owner(tasks: &[usize], steps: &[usize]) -> RequirementOwner {
         RequirementOwner {
             tasks: tasks.to_vec(),
-            steps: steps.to_vec(),
+            steps: steps.iter().copied().map(StepIndex).collect(),
         }
     }
 
@@ -224,8 +224,12 @@ mod tests {
             for (before, after, wait) in waits {
                 graph.order.add_edge(node(*before), node(*after), *wait);
             }
-            let tasks = of_tasks.iter().copied().enumerate();
-            let tasks: Vec<(usize, &[usize])> =
+            let of_tasks: Vec<Vec<StepIndex>> = of_tasks
+                .iter()
+                .map(|steps| steps.iter().copied().map(StepIndex).collect())
+                .collect();
+            let tasks = of_tasks.iter().map(Vec::as_slice).enumerate();
+            let tasks: Vec<(usize, &[StepIndex])> =
                 tasks.filter(|(_, steps)| !steps.is_empty()).collect();
             let mut resources = Resources::new(&Config::default());
             graph.prepare_steps(steps, owners, &tasks, &mut resources);
@@ -264,7 +268,7 @@ mod tests {
     fn requirement_of_the_job_is_met_once_before_all_tasks_and_never_released() {
         let steps = [step(None, Some("turn"), "place")];
         let prepared = Prepared::new(&[&[0], &[], &[0]], &[], &steps, &[]);
-        assert_eq!(prepared.nodes(), [Node::Fulfil(0)]);
+        assert_eq!(prepared.nodes(), [Node::Fulfil(StepIndex(0))]);
         assert_eq!(prepared.edges(), [(3, 0, NEEDS), (3, 2, NEEDS)]);
         assert_eq!(prepared.claims(3), ["turn"]);
         assert!(prepared.graph.claims_end_with.is_empty());
@@ -280,8 +284,8 @@ mod tests {
         let owners = [owner(&[0], &[0]), owner(&[1], &[1])];
         let prepared = Prepared::new(&[&[0], &[1]], &[], &steps, &owners);
         let nodes = [
-            Node::Fulfil(0),
-            Node::Fulfil(1),
+            Node::Fulfil(StepIndex(0)),
+            Node::Fulfil(StepIndex(1)),
             Node::Reserve(0),
             Node::Release(0),
             Node::Reserve(1),
