@@ -186,8 +186,8 @@ impl Context {
             true => &*self.dirs.config,
             false => Path::new("."),
         };
-        let exclusive = persea_system::exclusive::of_directory(directory);
-        let _exclusive = exclusive.map_err(|error| {
+        let lock = persea_system::directory_lock::lock(directory);
+        let _lock = lock.map_err(|error| {
             let path = directory.join(LOCK_FILE);
             Failure::new(
                 exit::FAIL,

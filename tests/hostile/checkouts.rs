@@ -47,7 +47,7 @@ fn pipes_and_devices_in_place_of_files_are_refused() {
             let _ = std::fs::remove_file(&path);
             replace();
             let ran = sandbox.run(args).code(4);
-            assert_error(&ran, &["cannot read", name, "it is no ordinary file"]);
+            assert_error(&ran, &["cannot read", name, "it is not an ordinary file"]);
         }
         std::fs::remove_dir(&path).unwrap();
         if let Some(bytes) = original {
@@ -296,7 +296,7 @@ fn pack_refuses_a_pipe() {
     let pack = ["plugin", "pack", "pipe", "-o", "x.wasm"];
     assert_error(
         &sandbox.run(&pack).code(4),
-        &["cannot read pipe", "no ordinary file"],
+        &["cannot read pipe", "not an ordinary file"],
     );
 }
 

@@ -286,7 +286,7 @@ fn invalid_plugin_paths_are_errors() {
         .code(2);
     assert_stderr(
         &ran,
-        &["plugins/x.wasm is not a WebAssembly component: it is no ordinary file"],
+        &["plugins/x.wasm is not a WebAssembly component: it is not an ordinary file"],
     );
     let ran = sandbox
         .run(&["plugin", "inspect", "nothing-of-this-name"])
@@ -394,7 +394,7 @@ fn pipe_or_device_in_place_of_a_plugin_is_not_read() {
         .run(&["run", "--plugin-dir", "plugins", "/bin/true"])
         .code(2);
     assert_eq!(
-        ran.stderr.matches("it is no ordinary file").count(),
+        ran.stderr.matches("it is not an ordinary file").count(),
         2,
         "{ran}"
     );

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use persea_model::Attributes;
-use persea_system::small_file::{self, SMALL};
+use persea_system::bounded_read::{self, MAX_SMALL_FILE};
 
 mod key;
 mod lookup;
@@ -147,7 +147,7 @@ const MOST_VALUES: [usize; 2] = [100_000, 500_000];
 /// Refuses TOML that would take too much memory. The marks that begin values are counted also in texts and comments.
 fn check_amount(path: &Path, text: &str) -> Result<(), ConfigError> {
     let [small, large] = MOST_VALUES;
-    let most = match text.len() as u64 <= SMALL {
+    let most = match text.len() as u64 <= MAX_SMALL_FILE {
         true => small,
         false => large,
     };
@@ -213,7 +213,7 @@ impl Config {
             dirs.config.join("config.toml"),
         ];
         for path in standard {
-            config.file(&path, small_file::open(&path), false, Origin::File)?;
+            config.file(&path, bounded_read::open(&path), false, Origin::File)?;
         }
         // First what comes over the project, as it says whether the project is followed.
         let mut nearer = Self::empty();
@@ -276,7 +276,7 @@ impl Config {
             }
         }
         for path in files {
-            self.file(path, small_file::open(path), true, Origin::File)?;
+            self.file(path, bounded_read::open(path), true, Origin::File)?;
         }
         for assignment in assignments {
             let (name, value) = assignment
@@ -324,7 +324,7 @@ impl Config {
         must_exist: bool,
         origin: fn(PathBuf) -> Origin,
     ) -> Result<(), ConfigError> {
-        let text = match opened.and_then(|file| small_file::text_of(file, SMALL)) {
+        let text = match opened.and_then(|file| bounded_read::text_of(file, MAX_SMALL_FILE)) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {
                 return Ok(());

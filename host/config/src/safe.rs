@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{Config, UserDirs, settings};
-use persea_system::small_file;
+use persea_system::bounded_read;
 
 /// A project file of another user, which is not followed.
 #[derive(Clone, Debug)]
@@ -86,9 +86,9 @@ impl SafeDirectories {
     /// Opens a project file to be read, if it may be followed.
     ///
     /// # Errors
-    /// It cannot be opened, is no ordinary file, or belongs to another user.
+    /// It cannot be opened, is not an ordinary file, or belongs to another user.
     pub fn open(&self, path: &Path) -> Result<File, OpenError> {
-        let file = small_file::open(path).map_err(OpenError::Io)?;
+        let file = bounded_read::open(path).map_err(OpenError::Io)?;
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),

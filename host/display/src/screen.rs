@@ -32,7 +32,7 @@ pub trait JobView: Send + Sync {
     /// A file that a task has left, opened without waiting for anybody: by the name of the task's directory and its own.
     ///
     /// # Errors
-    /// It is not there, or is no ordinary file.
+    /// It is not there, or is not an ordinary file.
     fn file(&self, directory: &str, name: &str) -> io::Result<File>;
 }
 

@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 
 use super::checksum::Sha256;
 use super::{Download, Source};
-use persea_system::small_file::{self, SMALL};
+use persea_system::bounded_read::{self, MAX_SMALL_FILE};
 
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
@@ -70,7 +70,7 @@ impl Kept {
             Some(max_age) => age <= max_age,
             None => source.checksum.is_some(),
         };
-        let text = fresh.then(|| small_file::text(&path, SMALL).ok())??;
+        let text = fresh.then(|| bounded_read::text(&path, MAX_SMALL_FILE).ok())??;
         let (sha256, host) = text.split_once('\n')?;
         if !host.is_empty() && !may_come_from(host) {
             return None;

@@ -390,7 +390,7 @@ async fn copy<'a>(mut file: File, sink: Sink<'a>) -> Result<Sink<'a>, DownloadEr
     let io = move |error| DownloadError::io(&location, error);
     let meta = file.metadata().map_err(&io)?;
     if !meta.is_file() {
-        return Err(io(std::io::Error::other("it is no ordinary file")));
+        return Err(io(std::io::Error::other("it is not an ordinary file")));
     }
     let mut sink = sink;
     sink.expect(meta.len())?;

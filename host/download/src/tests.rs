@@ -392,7 +392,11 @@ fn a_file_is_had_by_its_url_or_its_path_in_the_project() {
         "not-found",
         "cannot be read",
     );
-    fails(place.fetch(&["."], Some(sha512)), "io", "no ordinary file");
+    fails(
+        place.fetch(&["."], Some(sha512)),
+        "io",
+        "not an ordinary file",
+    );
     fails(
         place.fetch(&["ftp://a/b"], Some(sha512)),
         "invalid",
@@ -405,7 +409,7 @@ fn a_file_is_had_by_its_url_or_its_path_in_the_project() {
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, mode, 0).unwrap();
     for location in ["pipe".to_owned(), format!("file://{}", pipe.display())] {
         let refused = place.fetch(&[&location], Some(sha512));
-        fails(refused, "io", "no ordinary file");
+        fails(refused, "io", "not an ordinary file");
     }
     let place = place.set("fetch.files", false);
     fails(

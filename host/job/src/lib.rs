@@ -224,9 +224,9 @@ impl Job {
         let directory = JobDirectory::create(&results_root, &id)?;
         let dependencies = directory::Section::of_requirements(directory.path());
         if spawner.has_snapshots() {
-            let mut made = directory.test_results().keep_others_out();
+            let mut made = directory.test_results().restrict_to_owner();
             if !plan.requirements.steps.is_empty() {
-                made = made.and_then(|()| dependencies.keep_others_out());
+                made = made.and_then(|()| dependencies.restrict_to_owner());
             }
             made.map_err(|source| JobError::System {
                 what: "make the directories of tests and requirements",

@@ -114,10 +114,11 @@ impl Reader {
     }
 
     pub(super) fn new(path: &Path, progress: Option<Arc<Progress>>) -> Result<Self, JournalError> {
-        let file = persea_system::small_file::open(path).map_err(|source| JournalError::Open {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let file =
+            persea_system::bounded_read::open(path).map_err(|source| JournalError::Open {
+                path: path.to_path_buf(),
+                source,
+            })?;
         Ok(Self {
             path: path.to_path_buf(),
             input: BufReader::with_capacity(256 * 1024, file),

@@ -11,7 +11,7 @@ use super::channel::{CLOSE_WITHIN, Channel, END_WITHIN, ExitWatch};
 use super::command::{Command, Exit, Stream};
 use super::error::SpawnError;
 use super::private::PrivateDirectory;
-use persea_system::held::Held;
+use persea_system::directory_handle::DirectoryHandle;
 
 /// A write is sent in pieces of this size, so that none is too large for the channel.
 const PIECE: usize = 1 << 20;
@@ -162,9 +162,9 @@ impl Environment {
 
     /// The directory that it has in place of this one of the host's, where it has. It is there as long as anybody has the environment, also
     /// when that is closed.
-    pub fn private_directory(&self, directory: &Path) -> Option<&Held> {
+    pub fn private_directory(&self, directory: &Path) -> Option<&DirectoryHandle> {
         let private = self.inner.private.as_ref()?;
-        (private.shown == directory).then_some(&private.held)
+        (private.shown == directory).then_some(&private.handle)
     }
 
     /// Whether both are the same place.

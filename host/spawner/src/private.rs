@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::hidden::{Mask, copy_directory, white_out};
 use super::mounts::Layout;
-use persea_system::held::Held;
+use persea_system::directory_handle::DirectoryHandle;
 
 /// What is being removed. Two that remove the same files would be in each other's way.
 pub(super) type PendingRemovals = Arc<Mutex<JoinSet<()>>>;
@@ -84,7 +84,7 @@ pub(super) struct PrivateDirectory {
     pub(super) shown: PathBuf,
     /// Where it is.
     pub(super) path: PathBuf,
-    pub(super) held: Held,
+    pub(super) handle: DirectoryHandle,
     removals: PendingRemovals,
 }
 
@@ -101,7 +101,7 @@ impl PrivateDirectory {
         std::fs::create_dir(&path)?;
         Ok(PrivateDirectory {
             shown: shown.to_path_buf(),
-            held: Held::open(&path)?,
+            handle: DirectoryHandle::open(&path)?,
             path,
             removals: Arc::clone(removals),
         })

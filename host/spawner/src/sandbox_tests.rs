@@ -64,7 +64,7 @@ async fn says(place: &Place, environment: &Environment, script: &str) -> String 
     };
     environment.run(command).await.unwrap();
     let own = environment.private_directory(&results).unwrap();
-    let said = std::io::read_to_string(own.read("said").unwrap()).unwrap();
+    let said = std::io::read_to_string(own.open_file("said").unwrap()).unwrap();
     own.remove("said").unwrap();
     said.trim().to_owned()
 }
@@ -183,7 +183,7 @@ async fn with_its_helper_everything_in_it_ends() {
         let own = environment.private_directory(&place.dir.path().join("results"));
         let beats = || {
             own.unwrap()
-                .read("beat")
+                .open_file("beat")
                 .is_ok_and(|it| it.metadata().unwrap().len() > 0)
         };
         while !beats() {
@@ -202,7 +202,7 @@ async fn with_its_helper_everything_in_it_ends() {
     environment.closed().await;
     let results = place.dir.path().join("results");
     let own = environment.private_directory(&results).unwrap();
-    assert!(own.read("beat").unwrap().metadata().unwrap().len() > 0);
+    assert!(own.open_file("beat").unwrap().metadata().unwrap().len() > 0);
     // Its file is an argument of the process that was to go on.
     let beat = beat.as_bytes();
     let processes = fs::read_dir("/proc").unwrap().flatten();
@@ -220,7 +220,7 @@ async fn it_has_a_directory_of_results_for_itself_as_long_as_somebody_has_it() {
     let (one, two) = (place.open(0).await, place.open(1).await);
     let lists = format!("echo $(ls {} | wc -l)", results.display());
     let kept = one.private_directory(&results).unwrap();
-    kept.append("kept").unwrap();
+    kept.open_append("kept").unwrap();
     for (environment, count) in [(&one, "2"), (&two, "1")] {
         // What it says is among them.
         assert_eq!(says(&place, environment, &lists).await, count);
@@ -228,7 +228,7 @@ async fn it_has_a_directory_of_results_for_itself_as_long_as_somebody_has_it() {
     let others = format!("echo $(ls {}/running)", place.dir.path().display());
     assert_eq!(says(&place, &one, &others).await, "");
     one.close().await;
-    assert!(kept.read("kept").is_ok());
+    assert!(kept.open_file("kept").is_ok());
     drop(one);
     two.close().await;
     drop(two);

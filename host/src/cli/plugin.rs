@@ -300,7 +300,7 @@ fn pack(
 ) -> Result<u8, Failure> {
     let most = context.config.get(settings::PLUGINS_LIMITS_COMPONENT_MB);
     let most = most.saturating_mul(1 << 20);
-    let bytes = persea_system::small_file::bytes(module, most).map_err(|error| {
+    let bytes = persea_system::bounded_read::bytes(module, most).map_err(|error| {
         Failure::new(
             exit::FAIL,
             miette::miette!("cannot read {}: {error}", module.display()),

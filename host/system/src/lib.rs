@@ -1,15 +1,14 @@
-//! Owns what the host asks of the operating system beside processes: files that others may change meanwhile, directories that are
-//! private or temporary, threads, and the limits that a shell or a container sets.
-//!
-//! Does not know about jobs, plugins or settings.
+//! Owns what the host asks of the operating system, apart from starting processes: files that
+//! others may replace at any time, private and temporary directories, threads, and the limits of a
+//! shell or container. Does not know about jobs, plugins or settings.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
-pub mod exclusive;
-pub mod held;
+pub mod bounded_read;
+pub mod directory_handle;
+pub mod directory_lock;
 pub mod private;
-pub mod small_file;
 pub mod temporary;
 pub mod threads;
 pub mod ulimit;

@@ -1,4 +1,4 @@
-//! Directories in which nobody but the user can have put anything. Knows nothing of what is in them.
+//! Owns the check that nobody but the user can write to a directory. Does not know what is in it.
 
 use std::fs::Metadata;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -6,31 +6,32 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::{getegid, geteuid};
 
-/// Whether nobody but this user can have written it.
+/// Whether a file belongs to this user, and neither its group nor others can write to it.
 pub fn is_own(meta: &Metadata) -> bool {
     meta.uid() == geteuid().as_raw() && meta.mode() & 0o022 == 0
 }
 
-/// Whether others can put something in the place of what is in this directory.
+/// Whether others can replace what is in a directory.
 fn is_open(meta: &Metadata) -> bool {
     let mode = meta.mode();
-    // As in /tmp, where each can only move his own.
+    // In a sticky directory such as /tmp, users can only rename and remove their own files.
     let sticky = mode & 0o1000 != 0;
-    // A user's own group has his number, where distributions give him one, and nobody else is in it.
+    // Some distributions give each user a group of the same number, with no other member.
     let own_group = meta.gid() == getegid().as_raw() && getegid().as_raw() == geteuid().as_raw();
     !sticky && (mode & 0o002 != 0 || mode & 0o020 != 0 && !own_group)
 }
 
-/// A directory for what is kept, which is made if need be: its path without links. None where it cannot be had; or where others could put
-/// something in it or in its place, which is said.
+/// Returns the path, without links, of a directory for caches, which is created if it does not
+/// exist. Returns none if it cannot be created, and none with a warning if others could write to
+/// it or replace it.
 pub fn directory(path: &Path) -> Option<PathBuf> {
     let mut builder = std::fs::DirBuilder::new();
     let made = builder.recursive(true).mode(0o700).create(path);
     let real = made.and_then(|()| path.canonicalize());
     let real = real
-        .inspect_err(|error| tracing::debug!("nothing is kept in {}: {error}", path.display()))
+        .inspect_err(|error| tracing::debug!("the cache {} is not used: {error}", path.display()))
         .ok()?;
-    // Also by the way that leads there through links.
+    // The ancestors of the path with links count too: others could replace a link.
     let mut above = real.ancestors().chain(path.ancestors());
     let open = above.find(|directory| directory.metadata().is_ok_and(|meta| is_open(&meta)));
     let foreign = || {
@@ -41,7 +42,7 @@ pub fn directory(path: &Path) -> Option<PathBuf> {
         None => Some(real),
         Some(open) => {
             tracing::warn!(
-                "nothing is kept in {}: {} must belong to you, and nobody else may write to it",
+                "the cache {} is not used: {} must belong to you, and nobody else may write to it",
                 path.display(),
                 open.display()
             );
@@ -57,7 +58,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     #[test]
-    fn what_others_can_write_to_on_the_way_is_not_used() {
+    fn directory_below_one_that_others_can_write_to_is_not_used() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path().canonicalize().unwrap();
         let (above, elsewhere) = (root.join("above"), root.join("elsewhere"));

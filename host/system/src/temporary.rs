@@ -1,8 +1,8 @@
-//! Owns the directory for temporary files of one run of the host, and removes those of hosts that were killed. Does not know
-//! what is kept there.
+//! Owns the directory for temporary files of one run of the host, and removes those of hosts that
+//! were killed. Does not know what the directories contain.
 //!
-//! Each directory has a file that its host holds locked (flock). The kernel takes the lock away with the process, however
-//! that ends, so a directory whose file can be locked is nobody's.
+//! Each directory has a file that its host keeps locked (flock). The kernel releases the lock when
+//! the process ends, however it ends; so a directory whose file can be locked is abandoned.
 
 use std::fs::File;
 use std::io;
@@ -13,13 +13,13 @@ use persea_helper::removal;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
-/// How the names of the directories begin.
+/// The prefix of the directories' names.
 const PREFIX: &str = "persea-";
 
-/// The file that is locked as long as its host lives. Only a directory that has it is ever removed.
+/// The file that its host keeps locked. A directory without it is never removed.
 const LOCK: &str = ".persea-host";
 
-/// A directory for temporary files could not be made.
+/// The directory for temporary files could not be created.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make a directory for temporary files in {}: {source}", root.display())]
 pub struct TemporaryError {
@@ -27,30 +27,30 @@ pub struct TemporaryError {
     source: io::Error,
 }
 
-/// The directory of this run. It is removed when this is dropped.
+/// The directory for temporary files of this run. Dropping this removes the directory.
 #[derive(Debug)]
 pub struct Temporary {
-    // Removed before the lock is given up.
+    // Declared before the lock, so that the directory is removed before the lock is released.
     directory: tempfile::TempDir,
     _lock: File,
 }
 
 impl Temporary {
-    /// Makes a directory where temporary files belong (`TMPDIR`).
+    /// Creates a directory in `TMPDIR`, or in `/tmp` by default.
     ///
     /// # Errors
-    /// That place is missing, full, or not to be written to.
+    /// `TMPDIR` does not exist, is full, or cannot be written to.
     pub fn new() -> Result<Self, TemporaryError> {
         let root = std::env::temp_dir();
         Self::new_in(&root).map_err(|source| TemporaryError { root, source })
     }
 
     fn new_in(root: &Path) -> io::Result<Self> {
-        // The text of the library would name a directory in it.
+        // Fails here if the root does not exist: the library's error would name a directory in it.
         root.metadata()?;
         let directory = tempfile::Builder::new()
             .prefix(PREFIX)
-            // With any umask nobody else can put something in the place of what is in it.
+            // Regardless of the umask, others cannot replace what is in it.
             .permissions(std::fs::Permissions::from_mode(0o755))
             .tempdir_in(root)?;
         let new = directory.path().join(".new");
@@ -60,7 +60,8 @@ impl Temporary {
             .create_new(true)
             .mode(0o600)
             .open(&new)?;
-        // Whoever looks for directories of the dead never finds the file unlocked. A file system without locks keeps none.
+        // The file appears under its name when it is locked, so that no other host takes the
+        // directory for abandoned. On a file system without locks it never appears.
         if lock.try_lock().is_ok() {
             std::fs::rename(&new, directory.path().join(LOCK))?;
         }
@@ -70,14 +71,14 @@ impl Temporary {
         })
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 }
 
-/// Removes what hosts of this user have left where temporary files belong, because they were killed. Returns how many
-/// directories that were. What cannot be removed is left for another time.
+/// Removes the directories in `TMPDIR` that killed hosts of this user have left, and returns their
+/// number. Skips a directory that cannot be removed.
 pub fn remove_abandoned() -> usize {
     remove_abandoned_in(&std::env::temp_dir())
 }
@@ -92,10 +93,10 @@ fn remove_abandoned_in(root: &Path) -> usize {
     });
     let removed = ours.filter(|entry| {
         let path = entry.path();
-        match lock_of_the_dead(&path) {
-            // It is held until all is gone, so that another host does not remove the same files.
+        match lock_abandoned(&path) {
+            // Locked until the end of the removal, so that no other host removes the same files.
             Ok(Some(_lock)) => removal::remove_tree(&path)
-                .inspect_err(|error| tracing::info!("{} stays: {error}", path.display()))
+                .inspect_err(|error| tracing::info!("cannot remove {}: {error}", path.display()))
                 .is_ok(),
             Ok(None) | Err(_) => false,
         }
@@ -103,22 +104,23 @@ fn remove_abandoned_in(root: &Path) -> usize {
     removed.count()
 }
 
-/// The lock of a directory whose host does not live any more.
-fn lock_of_the_dead(directory: &Path) -> io::Result<Option<File>> {
+/// Locks the directory of a host that has ended. Returns none if the host still runs, or if the
+/// directory is not one of this user's hosts.
+fn lock_abandoned(directory: &Path) -> io::Result<Option<File>> {
     let own = geteuid().as_raw();
-    let is_own = std::fs::symlink_metadata(directory)?;
-    if !is_own.is_dir() || is_own.uid() != own {
+    let found = std::fs::symlink_metadata(directory)?;
+    if !found.is_dir() || found.uid() != own {
         return Ok(None);
     }
-    // Neither a link is followed nor a pipe waited for.
+    // Does not follow a link, and does not block on a pipe.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let lock = File::options()
         .read(true)
         .custom_flags(flags.bits().cast_signed())
         .open(directory.join(LOCK))?;
     let file = lock.metadata()?;
-    let is_dead = file.is_file() && file.uid() == own && lock.try_lock().is_ok();
-    Ok(is_dead.then_some(lock))
+    let is_abandoned = file.is_file() && file.uid() == own && lock.try_lock().is_ok();
+    Ok(is_abandoned.then_some(lock))
 }
 
 #[cfg(test)]
@@ -127,13 +129,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directory_of_a_dead_host_is_removed_and_that_of_a_living_one_stays() {
+    fn directory_of_a_killed_host_is_removed_and_that_of_a_running_one_stays() {
         let root = tempfile::tempdir().unwrap();
         let living = Temporary::new_in(root.path()).unwrap();
         let dead = Temporary::new_in(root.path()).unwrap();
         std::fs::create_dir_all(dead.path().join("a/b")).unwrap();
         let path = dead.path().to_owned();
-        // As after a kill: the lock is gone, and nothing was removed.
+        // The same as after SIGKILL: nothing was removed, and the lock is released below.
         let Temporary { directory, _lock } = dead;
         let _ = directory.keep();
         assert_eq!(remove_abandoned_in(root.path()), 0);
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn directory_that_no_host_has_made_stays() {
+    fn directory_without_a_hosts_lock_file_stays() {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("persea-checkout");
         std::fs::create_dir(&directory).unwrap();

@@ -1,5 +1,5 @@
-//! Threads where the system may have no more of them (`ulimit -u`, a container's limit on processes): starts them or says why
-//! not. Does not know what they do.
+//! Owns starting threads where the system may refuse them (`ulimit -u`, a container's limit on
+//! processes): the refusal is an error and not a panic. Does not know what the threads do.
 
 use std::cell::Cell;
 use std::io;
@@ -13,40 +13,43 @@ use rustix::io::Errno;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
-/// No thread could be had.
+/// The system refused to start a thread.
 #[derive(Debug, thiserror::Error)]
-#[error("no thread can be had: {}{}", .0, crate::ulimit::hint(.0))]
+#[error("cannot start a thread: {}{}", .0, crate::ulimit::hint(.0))]
 pub struct NoThread(io::Error);
 
 impl NoThread {
-    /// With what the system said.
+    /// Wraps the error of the system.
     pub fn of(error: io::Error) -> Self {
         Self(error)
     }
 }
 
-/// How many processors this process may use. The system is asked once: each question reads files of cgroups.
+/// Returns the number of processors that this process may use. Asks the system once, because each
+/// call would read files of cgroups.
 pub fn processors() -> usize {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, NonZeroUsize::get))
 }
 
-/// The stack of the host's threads, in bytes.
+/// The stack size of the host's threads, in bytes.
 pub const STACK: usize = 2 << 20;
 
-/// A thread with this name. Its stack's size is given, because the standard library would otherwise ask $RUST_MIN_STACK.
+/// Returns a builder for a thread with this name. Sets the stack size, because the standard library
+/// would otherwise take it from $RUST_MIN_STACK.
 pub fn builder(name: &str) -> std::thread::Builder {
     let thread = std::thread::Builder::new().name(name.to_owned());
     thread.stack_size(STACK)
 }
 
-/// How long a thread may take to start: more takes only a system that has none.
-const STARTS_WITHIN: Duration = Duration::from_secs(2);
+/// How long a thread may take to start: 2 s. After that, the system has refused it.
+const START_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether the runtime has a thread for what blocks.
+/// Whether the runtime has started its first thread for blocking work.
 static HAS_RESERVE: AtomicBool = AtomicBool::new(false);
 
-/// Does `work` on a thread of its own. The answer comes by the channel, which is closed where `work` panics.
+/// Runs `work` on a new thread. The result comes through the channel, which is closed if `work`
+/// panics.
 ///
 /// # Errors
 /// The system has no more threads.
@@ -54,19 +57,20 @@ pub fn spawn<T: Send + 'static>(
     name: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<oneshot::Receiver<T>, NoThread> {
-    let (tell, told) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let started = builder(name).spawn(move || {
-        let _ = tell.send(work());
+        let _ = sender.send(work());
     });
     started.map_err(NoThread)?;
-    Ok(told)
+    Ok(receiver)
 }
 
-/// Has a runtime start one of its threads for what blocks. It must keep such threads ([`KEEP`]): where a further one cannot be
-/// had, work waits for one that there is, and would wait for ever if there were none.
+/// Makes a runtime start one thread for blocking work. The runtime must keep idle threads
+/// ([`KEEP`]): when the system refuses further threads, blocking work waits for an existing one,
+/// and would wait for ever without any.
 ///
 /// # Errors
-/// The system has no more threads. Where that shows later, [`reserved`] says it.
+/// The system has no more threads. If the refusal comes later, [`reserved`] returns it.
 pub fn reserve(runtime: &Runtime) -> Result<(), NoThread> {
     let reserve = || runtime.spawn_blocking(|| HAS_RESERVE.store(true, Ordering::Release));
     expecting_panic(reserve)
@@ -74,17 +78,17 @@ pub fn reserve(runtime: &Runtime) -> Result<(), NoThread> {
         .ok_or_else(|| NoThread(Errno::AGAIN.into()))
 }
 
-/// How long a runtime is to keep threads that have nothing to do: longer than any job.
+/// How long a runtime keeps its idle threads: longer than any job.
 pub const KEEP: Duration = Duration::from_secs(1 << 31);
 
-/// Waits until the thread that [`reserve`] asks for is there; as a rule it is.
+/// Waits until the thread of [`reserve`] has started.
 ///
 /// # Errors
 /// The system has no more threads.
 pub async fn reserved() -> Result<(), NoThread> {
-    let until = Instant::now() + STARTS_WITHIN;
+    let deadline = Instant::now() + START_TIMEOUT;
     while !HAS_RESERVE.load(Ordering::Acquire) {
-        if Instant::now() > until {
+        if Instant::now() > deadline {
             return Err(NoThread(Errno::AGAIN.into()));
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -93,6 +97,7 @@ pub async fn reserved() -> Result<(), NoThread> {
 }
 
 thread_local! {
+    /// Whether a panic of this thread is expected, and therefore not printed.
     static IS_EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -104,7 +109,8 @@ pub fn runtime(builder: &mut Builder) -> io::Result<Runtime> {
     expecting_panic(|| builder.build()).unwrap_or_else(|| Err(Errno::AGAIN.into()))
 }
 
-/// Does what panics where tokio gets no thread, which has no other way to say so. None where it has, without a text.
+/// Runs `act`, and returns none if it panics; the panic is not printed. When tokio cannot start a
+/// thread, it panics and has no other way to report it.
 fn expecting_panic<T>(act: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

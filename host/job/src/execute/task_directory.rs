@@ -13,7 +13,7 @@ use rustix::process::geteuid;
 use crate::results::directory::Section;
 use crate::results::recycled::RecycledDirectory;
 use persea_spawner::Environment;
-use persea_system::held::Held;
+use persea_system::directory_handle::DirectoryHandle;
 
 /// The file in a test's directory for messages of the host and of the runner.
 pub(crate) const DEBUG_LOG: &str = "debug.log";
@@ -28,7 +28,7 @@ pub(crate) struct TaskDirectory {
     has_log: bool,
     environment: OnceLock<Environment>,
     made: OnceLock<Result<(), Errno>>,
-    held: OnceLock<Held>,
+    handle: OnceLock<DirectoryHandle>,
     files: Mutex<OutputFiles>,
     /// Set when the directory was empty and has been given up.
     given_up: OnceLock<()>,
@@ -51,7 +51,7 @@ impl TaskDirectory {
             has_log: false,
             environment: OnceLock::new(),
             made: OnceLock::new(),
-            held: OnceLock::new(),
+            handle: OnceLock::new(),
             files: Mutex::default(),
             given_up: OnceLock::new(),
         }
@@ -76,16 +76,16 @@ impl TaskDirectory {
         let _ = self.environment.set(environment.clone());
     }
 
-    fn private(&self) -> Option<&Held> {
+    fn private(&self) -> Option<&DirectoryHandle> {
         let environment = self.environment.get()?;
         environment.private_directory(self.section.path())
     }
 
     /// The directory's parent while the task runs.
-    fn parent(&self) -> io::Result<&Held> {
+    fn parent(&self) -> io::Result<&DirectoryHandle> {
         match self.private() {
             Some(private) => Ok(private),
-            None => self.section.held(),
+            None => self.section.handle(),
         }
     }
 
@@ -117,7 +117,7 @@ impl TaskDirectory {
         let recycled = match directories.and_then(|it| it.take(parent, &self.name)) {
             Some(files) => files,
             None => {
-                parent.make(&self.name)?;
+                parent.create_directory(&self.name)?;
                 Vec::new()
             }
         };
@@ -126,7 +126,7 @@ impl TaskDirectory {
         if self.has_log {
             let is_log = |file: &String| file == DEBUG_LOG;
             if !files.recycled.iter().any(is_log) {
-                parent.make_file(&format!("{}/{DEBUG_LOG}", self.name))?;
+                parent.create_file(&format!("{}/{DEBUG_LOG}", self.name))?;
             }
             files.recycled.retain(|file| !is_log(file));
             files.own.push(DEBUG_LOG.to_owned());
@@ -156,20 +156,20 @@ impl TaskDirectory {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made?,
         }
-        self.held()?.append(name)
+        self.handle()?.open_append(name)
     }
 
     /// Opens a file in the directory for reading.
     pub(crate) fn read(&self, name: &str) -> io::Result<File> {
-        self.held()?.read(name)
+        self.handle()?.open_file(name)
     }
 
-    fn held(&self) -> io::Result<&Held> {
-        match self.held.get() {
-            Some(held) => Ok(held),
+    fn handle(&self) -> io::Result<&DirectoryHandle> {
+        match self.handle.get() {
+            Some(handle) => Ok(handle),
             None => {
-                let held = self.parent()?.enter(&self.name)?;
-                Ok(self.held.get_or_init(|| held))
+                let handle = self.parent()?.open_directory(&self.name)?;
+                Ok(self.handle.get_or_init(|| handle))
             }
         }
     }
@@ -198,16 +198,16 @@ impl TaskDirectory {
             return false;
         }
         let OutputFiles { own, recycled } = std::mem::take(&mut *self.files());
-        let looked = self.held().and_then(|held| {
+        let looked = self.handle().and_then(|handle| {
             let names = [&*own, &*recycled].concat();
-            let like = self.private().map_or_else(|| self.section.held(), Ok)?;
-            let empty = held.has_only_empty(&names, like)?;
+            let like = self.private().map_or_else(|| self.section.handle(), Ok)?;
+            let empty = handle.has_only_empty_files(&names, like)?;
             if !empty {
                 // Remove the earlier task's empty files, unless this task has written to them
                 // itself.
                 for name in &recycled {
-                    if held.read(name)?.metadata()?.len() == 0 {
-                        held.remove(name)?;
+                    if handle.open_file(name)?.metadata()?.len() == 0 {
+                        handle.remove(name)?;
                     }
                 }
             }
@@ -232,8 +232,8 @@ impl TaskDirectory {
         true
     }
 
-    fn move_from(&self, private: &Held) -> io::Result<bool> {
-        let all = self.section.held()?;
+    fn move_from(&self, private: &DirectoryHandle) -> io::Result<bool> {
+        let all = self.section.handle()?;
         match private.rename(&self.name, all, &self.name) {
             // The task never made it.
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.is_made() => {
@@ -257,8 +257,11 @@ impl TaskDirectory {
         if !geteuid().is_root() {
             return;
         }
-        let entered = self.section.held().and_then(|all| all.enter(&self.name));
-        match entered.and_then(|directory| directory.disarm()) {
+        let entered = self
+            .section
+            .handle()
+            .and_then(|all| all.open_directory(&self.name));
+        match entered.and_then(|directory| directory.remove_privileges()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(
                     "a file in {} may keep its set-user-id bit or its capabilities: {error}",

@@ -15,7 +15,7 @@ use persea_model::names::printable;
 use persea_model::weight;
 use persea_model::{Attribute, Attributes, Requirement, Runnable};
 use persea_plugin::{Catalog, ReachedLimit};
-use persea_system::small_file::{self, JOB_FILE};
+use persea_system::bounded_read::{self, MAX_JOB_FILE};
 use serde::Deserialize;
 
 /// What is wrong with a job file.
@@ -185,7 +185,7 @@ impl JobFile {
             OpenError::Foreign(foreign) => JobFileError::Foreign(foreign),
             OpenError::Io(source) => failed(source),
         })?;
-        let text = small_file::text_of(file, JOB_FILE).map_err(failed)?;
+        let text = bounded_read::text_of(file, MAX_JOB_FILE).map_err(failed)?;
         let content: JobFileContent = parse(path, &text)?;
         if content.suites.is_empty() {
             return Err(JobFileError::Empty {

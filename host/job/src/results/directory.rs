@@ -17,7 +17,7 @@ use persea_config::{Config, UserDirs};
 use persea_display::JobView;
 use persea_model::names::TEST_RESULTS;
 use persea_model::{JobId, Status, Task};
-use persea_system::held::Held;
+use persea_system::directory_handle::DirectoryHandle;
 
 /// The directory for the files of requirements.
 pub(crate) const DEPENDENCIES: &str = "dependencies";
@@ -62,7 +62,7 @@ pub struct JobDirectory {
 pub(crate) struct Section {
     path: PathBuf,
     reused: bool,
-    held: OnceLock<Held>,
+    handle: OnceLock<DirectoryHandle>,
     recycled: RecycledDirectories,
 }
 
@@ -81,7 +81,7 @@ impl Section {
         Arc::new(Self {
             path,
             reused,
-            held: OnceLock::new(),
+            handle: OnceLock::new(),
             recycled: RecycledDirectories::default(),
         })
     }
@@ -94,24 +94,24 @@ impl Section {
         self.reused
     }
 
-    pub(crate) fn held(&self) -> io::Result<&Held> {
-        if let Some(held) = self.held.get() {
-            return Ok(held);
+    pub(crate) fn handle(&self) -> io::Result<&DirectoryHandle> {
+        if let Some(handle) = self.handle.get() {
+            return Ok(handle);
         }
         match std::fs::create_dir(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
-        let held = Held::open(&self.path)?;
-        Ok(self.held.get_or_init(|| held))
+        let handle = DirectoryHandle::open(&self.path)?;
+        Ok(self.handle.get_or_init(|| handle))
     }
 
     /// Makes the directory. Where tests run as root in sandboxes only root can enter it: a program
     /// that they leave there with a set-user-id bit or file capabilities is useless to other users.
-    pub(crate) fn keep_others_out(&self) -> io::Result<()> {
-        let held = self.held()?;
+    pub(crate) fn restrict_to_owner(&self) -> io::Result<()> {
+        let handle = self.handle()?;
         match geteuid().is_root() {
-            true => held.keep_others_out(),
+            true => handle.restrict_to_owner(),
             false => Ok(()),
         }
     }
@@ -123,8 +123,8 @@ impl Section {
 
     /// Removes the recycled directories that were not used again.
     pub(crate) fn tidy(&self) {
-        if let Some(held) = self.held.get() {
-            self.recycled.clear(held);
+        if let Some(handle) = self.handle.get() {
+            self.recycled.clear(handle);
         }
     }
 }
@@ -147,7 +147,10 @@ impl JobView for PlanView {
     }
 
     fn file(&self, directory: &str, name: &str) -> io::Result<File> {
-        self.test_results.held()?.enter(directory)?.read(name)
+        self.test_results
+            .handle()?
+            .open_directory(directory)?
+            .open_file(name)
     }
 }
 
@@ -208,7 +211,7 @@ impl JobDirectory {
         let id_file = directory.path.join("id");
         std::fs::write(&id_file, format!("{id}\n")).map_err(|error| failed(&id_file, error))?;
         let results = &directory.test_results;
-        let made = results.held().map(drop);
+        let made = results.handle().map(drop);
         made.map_err(|error| failed(results.path(), error))?;
         if let Err(error) = directory.make_latest(&root) {
             tracing::warn!(
@@ -284,7 +287,7 @@ impl JobDirectory {
     pub(crate) fn set_aside(&self, directory: &str, name: &str) {
         let renamed = self
             .test_results
-            .held()
+            .handle()
             .and_then(|all| all.rename(directory, all, name));
         if let Err(error) = renamed {
             let all = self.test_results.path().display();
@@ -296,9 +299,9 @@ impl JobDirectory {
     /// that did not pass: a link costs up to a tenth of a short test.
     pub(crate) fn link_by_status(&self, status: Status, directory: &str) {
         let linked = || {
-            let by_status = make_in(self.test_results.held()?, BY_STATUS)?;
+            let by_status = make_in(self.test_results.handle()?, BY_STATUS)?;
             let same = make_in(&by_status, status.name())?;
-            same.link(&Path::new("../..").join(directory), directory)
+            same.create_link(&Path::new("../..").join(directory), directory)
         };
         if let Err(error) = linked() {
             let all = self.test_results.path().display();
@@ -308,11 +311,11 @@ impl JobDirectory {
 }
 
 /// Opens a directory in another one, and makes it where it is missing.
-fn make_in(parent: &Held, name: &str) -> io::Result<Held> {
-    match parent.enter(name) {
+fn make_in(parent: &DirectoryHandle, name: &str) -> io::Result<DirectoryHandle> {
+    match parent.open_directory(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            parent.make(name)?;
-            parent.enter(name)
+            parent.create_directory(name)?;
+            parent.open_directory(name)
         }
         entered => entered,
     }
@@ -337,9 +340,9 @@ pub fn find(root: &Path, job: &str) -> Result<PathBuf, String> {
             let path = entry.path();
             let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             if !is_link
-                && persea_system::small_file::text(
+                && persea_system::bounded_read::text(
                     &path.join("id"),
-                    persea_system::small_file::SMALL,
+                    persea_system::bounded_read::MAX_SMALL_FILE,
                 )
                 .is_ok_and(|id| id.starts_with(&job.to_ascii_lowercase()))
             {

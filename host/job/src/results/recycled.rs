@@ -4,7 +4,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use persea_system::held::Held;
+use persea_system::directory_handle::DirectoryHandle;
 
 /// The recycled directories below one parent.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl RecycledDirectories {
 
     /// Renames a recycled directory to `name`, and returns the files in it. None where there is
     /// none to recycle, or where `name` is taken.
-    pub(crate) fn take(&self, within: &Held, name: &str) -> Option<Vec<String>> {
+    pub(crate) fn take(&self, within: &DirectoryHandle, name: &str) -> Option<Vec<String>> {
         let directory = {
             let mut all = self.all();
             // A requeued task has left its own directory here.
@@ -40,7 +40,7 @@ impl RecycledDirectories {
                 None => all.pop()?,
             }
         };
-        match within.rename_to_new(&directory.name, name) {
+        match within.rename_without_replacing(&directory.name, name) {
             Ok(()) => Some(directory.files),
             // Also fails on file systems that cannot rename without replacing.
             Err(_) => {
@@ -51,13 +51,13 @@ impl RecycledDirectories {
     }
 
     /// Removes the directories that were not used again.
-    pub(crate) fn clear(&self, within: &Held) {
+    pub(crate) fn clear(&self, within: &DirectoryHandle) {
         for directory in self.all().drain(..) {
             self.remove(within, &directory);
         }
     }
 
-    fn remove(&self, within: &Held, directory: &RecycledDirectory) {
+    fn remove(&self, within: &DirectoryHandle, directory: &RecycledDirectory) {
         if let Err(error) = within.remove(&directory.name) {
             tracing::warn!(
                 "cannot remove the empty directory {}: {error}",

@@ -176,7 +176,7 @@ impl Loader {
         if !meta.is_file() {
             return Err(PluginError::NotComponent {
                 plugin: label,
-                found: "it is no ordinary file".into(),
+                found: "it is not an ordinary file".into(),
             });
         }
         let largest = self.largest(own_limits);

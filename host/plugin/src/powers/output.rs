@@ -19,7 +19,7 @@ use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
 use crate::powers::files::{checked_name, file_error, read_at};
 use persea_model::names::task_directory;
-use persea_system::held::Held;
+use persea_system::directory_handle::DirectoryHandle;
 
 import_bindings!(
     "package persea:host;
@@ -62,7 +62,7 @@ pub(crate) struct OutputPower {
     target: ReportTarget,
     job_dir: PathBuf,
     /// The directory of the tests' directories, once the format has read a file.
-    results: Option<Held>,
+    results: Option<DirectoryHandle>,
     is_open: bool,
     bytes_left: u64,
 }
@@ -124,9 +124,11 @@ impl OutputPower {
     fn open(&mut self, task: &str, name: &str) -> io::Result<File> {
         let results = match &mut self.results {
             Some(results) => results,
-            none => none.insert(Held::open(&self.job_dir.join(TEST_RESULTS))?),
+            none => none.insert(DirectoryHandle::open(&self.job_dir.join(TEST_RESULTS))?),
         };
-        results.enter(&task_directory(task))?.read(name)
+        results
+            .open_directory(&task_directory(task))?
+            .open_file(name)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::trust::entry::LockEntry;
 use persea_config::{ConfigError, Foreign, OpenError, SafeDirectories};
-use persea_system::small_file::{self, SMALL};
+use persea_system::bounded_read::{self, MAX_SMALL_FILE};
 
 /// The name of a project's lock file, and of a user's.
 pub const LOCK_FILE: &str = "persea.lock";
@@ -99,7 +99,7 @@ struct LockFile {
 impl Lock {
     /// Reads a user's lock file. Without a file, the lock is empty.
     pub fn read(path: &Path) -> Result<Self, LockError> {
-        Self::read_opened(path, small_file::open(path))
+        Self::read_opened(path, bounded_read::open(path))
     }
 
     /// Reads a project's lock file. Without a file, the lock is empty.
@@ -120,7 +120,7 @@ impl Lock {
     }
 
     fn read_opened(path: &Path, opened: std::io::Result<std::fs::File>) -> Result<Self, LockError> {
-        match opened.and_then(|file| small_file::text_of(file, SMALL)) {
+        match opened.and_then(|file| bounded_read::text_of(file, MAX_SMALL_FILE)) {
             Ok(text) => Self::parse(path, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Ok(Self::new(path, Vec::new()))

@@ -13,7 +13,7 @@ use persea_model::names::printable;
 use persea_plugin as plugin;
 use persea_plugin::oci::{self, Pulled};
 use persea_plugin::{Catalog, Grant, Grants, Lock, LockEntry, OwnLimits, Plugin, Power, stored};
-use persea_system::small_file::{self, SMALL};
+use persea_system::bounded_read::{self, MAX_SMALL_FILE};
 
 /// How a registry's reference begins, where it's not plain that it is one.
 const REGISTRY: &str = "oci://";
@@ -117,7 +117,7 @@ fn reference(source: &str) -> Option<&str> {
 fn signature_beside(path: &Path) -> Result<Option<String>, Failure> {
     let mut name = path.as_os_str().to_owned();
     name.push(".minisig");
-    match small_file::text(Path::new(&name), SMALL) {
+    match bounded_read::text(Path::new(&name), MAX_SMALL_FILE) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failure(format!(

@@ -1,5 +1,6 @@
-//! Exclusion of other hosts while a file is read, changed and written. Owns the lock, which is that of the file's directory: the file itself
-//! is replaced by its new version. Does not know about what is in the file.
+//! Owns the lock that keeps other hosts out while this one reads, changes and writes a file. The
+//! lock is on the file's directory, because the file itself is replaced by its new version. Does
+//! not know what the file contains.
 
 use std::fs::File;
 use std::io;
@@ -9,50 +10,55 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-/// The longest wait for another host. Each holds the lock for as long as it takes to write a small file.
-const WAIT: Duration = Duration::from_secs(30);
+/// The longest wait for the lock: 30 s. A host holds it for as long as it takes to write a small
+/// file.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often the lock is asked for: flock has no time limit of its own.
-const POLL: Duration = Duration::from_millis(10);
+/// How often a waiting host tries to take the lock: every 10 ms. `flock` itself has no timeout.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The lock of a directory, until it is dropped.
+/// A locked directory. Dropping this unlocks it.
 #[derive(Debug)]
-pub struct Exclusive {
+pub struct DirectoryLock {
     _directory: File,
 }
 
-/// Waits until no other host changes files of this directory, which is made if need be, and keeps others from it.
+/// Locks a directory, which is created if it does not exist. Waits for another host that has it
+/// locked. Succeeds, with a warning, on a file system without locks.
 ///
 /// # Errors
-/// The directory cannot be made or opened, or another host has the lock for more than 30 s.
-pub fn of_directory(path: &Path) -> io::Result<Exclusive> {
+/// The directory cannot be created or opened, or another host has it locked for more than 30 s.
+pub fn lock(path: &Path) -> io::Result<DirectoryLock> {
     std::fs::create_dir_all(path)?;
-    within(path, WAIT)
+    lock_within(path, TIMEOUT)
 }
 
-fn within(path: &Path, wait: Duration) -> io::Result<Exclusive> {
+fn lock_within(path: &Path, timeout: Duration) -> io::Result<DirectoryLock> {
     let directory = File::open(path)?;
     let start = Instant::now();
     loop {
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => break,
-            Err(Errno::WOULDBLOCK) if start.elapsed() < wait => std::thread::sleep(POLL),
+            Err(Errno::WOULDBLOCK) if start.elapsed() < timeout => {
+                std::thread::sleep(POLL_INTERVAL);
+            }
             Err(Errno::WOULDBLOCK) => {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!(
                         "another process has locked {} for {} s: end it, or try again",
                         path.display(),
-                        wait.as_secs()
+                        timeout.as_secs()
                     ),
                 ));
             }
-            // As on NFS, where a directory has no locks.
+            // NFS, for one, cannot lock a directory.
             Err(
                 error @ (Errno::BADF | Errno::NOTSUP | Errno::NOLCK | Errno::NOSYS | Errno::INVAL),
             ) => {
                 tracing::warn!(
-                    "{} cannot be locked ({error}): two hosts that change it at once may lose a change",
+                    "{} cannot be locked ({error}): if two hosts change it at once, one change may \
+                     be lost",
                     path.display()
                 );
                 break;
@@ -60,7 +66,7 @@ fn within(path: &Path, wait: Duration) -> io::Result<Exclusive> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Exclusive {
+    Ok(DirectoryLock {
         _directory: directory,
     })
 }
@@ -74,14 +80,14 @@ mod tests {
     fn second_holder_waits_for_the_first() {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("new/one");
-        let first = of_directory(&directory).unwrap();
-        let error = within(&directory, Duration::ZERO).unwrap_err();
+        let first = lock(&directory).unwrap();
+        let error = lock_within(&directory, Duration::ZERO).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(
             error.to_string().contains("another process has locked"),
             "{error}"
         );
-        let waiting = std::thread::spawn(move || of_directory(&directory).map(drop));
+        let waiting = std::thread::spawn(move || lock(&directory).map(drop));
         drop(first);
         waiting.join().unwrap().unwrap();
     }

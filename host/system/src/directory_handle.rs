@@ -1,5 +1,11 @@
-//! A directory that is held open: what is made, read, written and moved in it stays in it, whatever tests put in the place of its names
-//! meanwhile. No link is followed, and no pipe or device is waited for. It must not know whose directory it is.
+//! Owns access to a directory by its file descriptor: what is created, read, written and renamed
+//! stays in that directory, even if a test moves it or replaces names in it meanwhile. Follows no
+//! link, and does not block on a pipe or device. Does not know whose directory it is.
+//!
+//! `cap_std::fs::Dir` would not do. It follows links that stay in the directory, unless each single
+//! call forbids that; it does not block only where each call sets the flag; and it can neither
+//! rename without replacing, nor create a file in one system call, nor remove a tree whose
+//! directories have lost their permissions.
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
@@ -14,41 +20,57 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-/// A directory.
+/// An open directory.
 #[derive(Debug)]
-pub struct Held(OwnedFd);
+pub struct DirectoryHandle(OwnedFd);
 
-impl Held {
-    /// The directory at a path. The last part of that may be no link.
-    pub fn open(path: &Path) -> io::Result<Held> {
-        enter(CWD, path)
+impl DirectoryHandle {
+    /// Opens the directory at a path.
+    ///
+    /// # Errors
+    /// It does not exist, or the last component of the path is a link or no directory.
+    pub fn open(path: &Path) -> io::Result<DirectoryHandle> {
+        open_at(CWD, path)
     }
 
-    /// A directory in it.
-    pub fn enter(&self, name: &str) -> io::Result<Held> {
-        enter(&self.0, Path::new(name))
+    /// Opens a directory in this one.
+    ///
+    /// # Errors
+    /// As for [`DirectoryHandle::open`].
+    pub fn open_directory(&self, name: &str) -> io::Result<DirectoryHandle> {
+        open_at(&self.0, Path::new(name))
     }
 
-    /// Makes a directory in it.
-    pub fn make(&self, name: &str) -> io::Result<()> {
+    /// Creates a directory in this one.
+    ///
+    /// # Errors
+    /// The name exists already, or the system refuses to create it.
+    pub fn create_directory(&self, name: &str) -> io::Result<()> {
         Ok(mkdirat(&self.0, name, Mode::from_raw_mode(0o777))?)
     }
 
-    /// A file in it to be read.
-    pub fn read(&self, name: &str) -> io::Result<File> {
+    /// Opens a file in this directory for reading.
+    ///
+    /// # Errors
+    /// It does not exist, or is not an ordinary file.
+    pub fn open_file(&self, name: &str) -> io::Result<File> {
         self.file(name, OFlags::RDONLY)
     }
 
-    /// A file in it to be written to at its end. It is made where it is missing.
-    pub fn append(&self, name: &str) -> io::Result<File> {
+    /// Opens a file in this directory for appending, and creates it if it does not exist.
+    ///
+    /// # Errors
+    /// It is not an ordinary file, or the system refuses to create it.
+    pub fn open_append(&self, name: &str) -> io::Result<File> {
         self.file(name, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)
     }
 
-    /// Makes an empty file of this path below the directory, in one system call.
+    /// Creates an empty file at a path below this directory, in one system call. Follows links in
+    /// the path, but not at its end.
     ///
     /// # Errors
-    /// Something has that name, or the system refuses to make the file.
-    pub fn make_file(&self, path: &str) -> io::Result<()> {
+    /// The name exists already, or the system refuses to create it.
+    pub fn create_file(&self, path: &str) -> io::Result<()> {
         let mode = Mode::from_raw_mode(0o644);
         Ok(mknodat(&self.0, path, FileType::RegularFile, mode, 0)?)
     }
@@ -58,26 +80,33 @@ impl Held {
         let file = openat(&self.0, name, flags, Mode::from_raw_mode(0o666));
         let file = file.map_err(|errno| match errno {
             Errno::LOOP => io::Error::new(io::ErrorKind::InvalidInput, "it is a link"),
-            // A pipe that nobody reads.
-            Errno::NXIO => no_file(),
+            // Opening a pipe for writing fails so while nobody reads it.
+            Errno::NXIO => not_a_file(),
             errno => errno.into(),
         })?;
         match FileType::from_raw_mode(fstat(&file)?.st_mode) {
             FileType::RegularFile => Ok(file.into()),
-            _ => Err(no_file()),
+            _ => Err(not_a_file()),
         }
     }
 
-    /// Makes a link in it.
-    pub fn link(&self, target: &Path, name: &str) -> io::Result<()> {
+    /// Creates a symbolic link in this directory.
+    ///
+    /// # Errors
+    /// The name exists already, or the system refuses to create it.
+    pub fn create_link(&self, target: &Path, name: &str) -> io::Result<()> {
         Ok(symlinkat(target, &self.0, name)?)
     }
 
-    /// Moves what has a name here to another place and name.
-    pub fn rename(&self, name: &str, to: &Held, new: &str) -> io::Result<()> {
+    /// Moves an entry of this directory into the directory `to`, under the name `new`. Replaces a
+    /// file or an empty directory of that name.
+    ///
+    /// # Errors
+    /// The entry does not exist, or the system refuses to move it.
+    pub fn rename(&self, name: &str, to: &DirectoryHandle, new: &str) -> io::Result<()> {
         let rename = || renameat(&self.0, name, &to.0, new);
         let moved = match rename() {
-            // Moving a directory writes its `..`, for which it must be writable itself.
+            // Moving a directory changes its `..`, so the directory itself must be writable.
             Err(Errno::ACCESS) => {
                 removal::grant_owner_access(&self.0, name).and_then(|()| rename())
             }
@@ -86,8 +115,11 @@ impl Held {
         Ok(moved?)
     }
 
-    /// Gives what has a name here another one that nothing has.
-    pub fn rename_to_new(&self, name: &str, new: &str) -> io::Result<()> {
+    /// Renames an entry of this directory to a name that does not exist yet.
+    ///
+    /// # Errors
+    /// The new name exists, or the file system cannot rename without replacing.
+    pub fn rename_without_replacing(&self, name: &str, new: &str) -> io::Result<()> {
         Ok(renameat_with(
             &self.0,
             name,
@@ -97,8 +129,17 @@ impl Held {
         )?)
     }
 
-    /// Whether nothing is in it but empty files of these names, and all is as it was made: as the directory `like`, and its files.
-    pub fn has_only_empty(&self, names: &[String], like: &Held) -> io::Result<bool> {
+    /// Whether this directory contains nothing but empty files with the given names, and mode and
+    /// owner are unchanged: those of the directory are the ones of `like`, and those of a file are
+    /// the ones that [`DirectoryHandle::create_file`] or a process gives it.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn has_only_empty_files(
+        &self,
+        names: &[String],
+        like: &DirectoryHandle,
+    ) -> io::Result<bool> {
         let (own, like) = (fstat(&self.0)?, fstat(&like.0)?);
         if (own.st_mode, own.st_uid, own.st_gid) != (like.st_mode, like.st_uid, like.st_gid) {
             return Ok(false);
@@ -127,32 +168,39 @@ impl Held {
         Ok(true)
     }
 
-    /// Whether a name is that of a directory.
+    /// Whether the entry with this name exists and is a directory.
     pub fn has_directory(&self, name: &str) -> bool {
         let found = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW);
         found.is_ok_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Directory)
     }
 
-    /// Lets nobody but its owner in.
-    pub fn keep_others_out(&self) -> io::Result<()> {
+    /// Sets the directory's mode to 0700.
+    ///
+    /// # Errors
+    /// The directory belongs to another user.
+    pub fn restrict_to_owner(&self) -> io::Result<()> {
         Ok(fchmod(&self.0, Mode::RWXU)?)
     }
 
-    /// Takes set-user-id and set-group-id bits and capabilities from all files in it and below. Links are not followed. The error is that
-    /// of the first file that keeps something; the rest is done all the same.
-    pub fn disarm(&self) -> io::Result<()> {
+    /// Removes set-user-id bits, set-group-id bits and capabilities from all files in this
+    /// directory tree.
+    ///
+    /// # Errors
+    /// The error of the first file that keeps its privileges. All other files are still processed.
+    pub fn remove_privileges(&self) -> io::Result<()> {
         let mut failed = Ok(());
-        // By their paths, and not held open: there may be more of them than descriptors.
+        // Paths and not descriptors, because a tree may have more directories than the limit of
+        // open files allows.
         let mut directories = vec![CString::from(c".")];
         while let Some(path) = directories.pop() {
-            if let Err(error) = self.disarm_in(&path, &mut directories) {
+            if let Err(error) = self.remove_privileges_in(&path, &mut directories) {
                 failed = failed.and(Err(error));
             }
         }
         failed
     }
 
-    fn disarm_in(&self, path: &CStr, below: &mut Vec<CString>) -> io::Result<()> {
+    fn remove_privileges_in(&self, path: &CStr, below: &mut Vec<CString>) -> io::Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
         let directory = openat2(&self.0, path, flags, Mode::empty(), within)?;
@@ -173,7 +221,7 @@ impl Held {
                 }
                 FileType::RegularFile => {
                     let mode = Mode::from_raw_mode(found.st_mode);
-                    if let Err(error) = disarm_file(&directory, name, mode) {
+                    if let Err(error) = remove_privileges_of(&directory, name, mode) {
                         failed = Err(error.into());
                     }
                 }
@@ -183,23 +231,28 @@ impl Held {
         failed
     }
 
-    /// Removes what has a name here, with all that is in it. It is no error when there is nothing.
+    /// Removes an entry of this directory, and everything in it if it is a directory. Does nothing
+    /// if the entry does not exist.
+    ///
+    /// # Errors
+    /// The error of the first file that cannot be removed.
     pub fn remove(&self, name: &str) -> io::Result<()> {
         Ok(removal::remove_tree_in(&self.0, name)?)
     }
 }
 
-fn enter(parent: impl AsFd, path: &Path) -> io::Result<Held> {
+fn open_at(parent: impl AsFd, path: &Path) -> io::Result<DirectoryHandle> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(Held(openat(parent, path, flags, Mode::empty())?))
+    Ok(DirectoryHandle(openat(parent, path, flags, Mode::empty())?))
 }
 
-fn disarm_file(directory: &OwnedFd, name: &CStr, mode: Mode) -> rustix::io::Result<()> {
-    // The last part is not followed where it is a link by now.
+fn remove_privileges_of(directory: &OwnedFd, name: &CStr, mode: Mode) -> rustix::io::Result<()> {
+    // lremovexattr takes a path only. It does not follow the last component, should that be a link
+    // by now.
     let within = format!("/proc/self/fd/{}/", directory.as_raw_fd());
     let path = [within.as_bytes(), name.to_bytes()].concat();
     match lremovexattr(&*path, c"security.capability") {
-        // As nearly always, or where the file system has no attributes.
+        // Nearly always NODATA: the file has no capabilities.
         Ok(()) | Err(Errno::NODATA | Errno::NOTSUP | Errno::NOENT) => {}
         Err(e) => return Err(e),
     }
@@ -213,11 +266,11 @@ fn disarm_file(directory: &OwnedFd, name: &CStr, mode: Mode) -> rustix::io::Resu
         OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    // What is open for its path only has no other way to be changed.
+    // fchmod refuses a descriptor that is open for its path only (O_PATH).
     chmod(format!("/proc/self/fd/{}", file.as_raw_fd()), mode - bits)
 }
 
-fn no_file() -> io::Error {
+fn not_a_file() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is not an ordinary file")
 }
 
@@ -231,30 +284,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_file_is_neither_followed_nor_waited_for() {
+    fn links_pipes_and_directories_are_not_opened_as_files() {
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("file"), "secret").unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let held = Held::open(dir.path()).unwrap();
+        let handle = DirectoryHandle::open(dir.path()).unwrap();
         symlink(outside.path().join("file"), dir.path().join("link")).unwrap();
         symlink(outside.path(), dir.path().join("way")).unwrap();
-        mknodat(&held.0, "pipe", FileType::Fifo, Mode::RWXU, 0).unwrap();
-        held.make("directory").unwrap();
+        mknodat(&handle.0, "pipe", FileType::Fifo, Mode::RWXU, 0).unwrap();
+        handle.create_directory("directory").unwrap();
         for name in ["link", "pipe", "directory", "way"] {
-            assert!(held.append(name).is_err(), "{name}");
-            assert!(held.read(name).is_err(), "{name}");
+            assert!(handle.open_append(name).is_err(), "{name}");
+            assert!(handle.open_file(name).is_err(), "{name}");
         }
-        assert!(held.enter("way").is_err());
-        assert!(Held::open(&dir.path().join("way")).is_err());
-        held.append("new").unwrap().write_all(b"own").unwrap();
+        assert!(handle.open_directory("way").is_err());
+        assert!(DirectoryHandle::open(&dir.path().join("way")).is_err());
+        handle
+            .open_append("new")
+            .unwrap()
+            .write_all(b"own")
+            .unwrap();
         let mut text = String::new();
-        held.read("new").unwrap().read_to_string(&mut text).unwrap();
+        handle
+            .open_file("new")
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "own");
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn set_user_id_bits_are_taken_from_all_files_and_nothing_else_is() {
+    fn privileges_are_removed_from_all_files_of_the_tree_and_nothing_else_changes() {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
         let outside = tempfile::tempdir().unwrap();
@@ -273,44 +334,48 @@ mod tests {
         }
         symlink(&files[4].0, dir.path().join("link")).unwrap();
         symlink(outside.path(), dir.path().join("way")).unwrap();
-        Held::open(dir.path()).unwrap().disarm().unwrap();
+        DirectoryHandle::open(dir.path())
+            .unwrap()
+            .remove_privileges()
+            .unwrap();
         for (file, _, after) in &files {
             assert_eq!(mode(file), *after, "{}", file.display());
         }
     }
 
     #[test]
-    fn it_stays_the_same_when_its_name_is_anothers() {
+    fn handle_stays_with_its_directory_when_the_name_is_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::create_dir(path("own")).unwrap();
         fs::create_dir(path("other")).unwrap();
-        let held = Held::open(&path("own")).unwrap();
+        let handle = DirectoryHandle::open(&path("own")).unwrap();
         fs::rename(path("own"), path("moved")).unwrap();
         symlink(path("other"), path("own")).unwrap();
-        held.append("file").unwrap();
-        held.make("made").unwrap();
-        assert!(path("moved/file").exists() && held.has_directory("made"));
+        handle.open_append("file").unwrap();
+        handle.create_directory("made").unwrap();
+        assert!(path("moved/file").exists() && handle.has_directory("made"));
         assert_eq!(fs::read_dir(path("other")).unwrap().count(), 0);
     }
 
     #[test]
-    fn what_is_removed_or_moved_is_the_name_and_not_what_it_leads_to() {
+    fn link_itself_is_moved_and_removed_and_not_its_target() {
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("file"), "kept").unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let held = Held::open(dir.path()).unwrap();
+        let handle = DirectoryHandle::open(dir.path()).unwrap();
         symlink(outside.path(), dir.path().join("link")).unwrap();
-        held.make("to").unwrap();
-        held.rename("link", &held.enter("to").unwrap(), "new")
+        handle.create_directory("to").unwrap();
+        handle
+            .rename("link", &handle.open_directory("to").unwrap(), "new")
             .unwrap();
-        let to = held.enter("to").unwrap();
+        let to = handle.open_directory("to").unwrap();
         assert!(!to.has_directory("new"));
         to.remove("new").unwrap();
         to.remove("new").unwrap();
-        held.make("full").unwrap();
+        handle.create_directory("full").unwrap();
         symlink(outside.path(), dir.path().join("full/link")).unwrap();
-        held.remove("full").unwrap();
+        handle.remove("full").unwrap();
         assert!(!dir.path().join("full").exists());
         assert!(outside.path().join("file").exists());
     }
