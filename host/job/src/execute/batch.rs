@@ -60,7 +60,7 @@ struct BatchState {
 }
 
 struct CurrentTask {
-    host: Arc<TaskSession>,
+    session: Arc<TaskSession>,
     index: usize,
     assigned_at: Duration,
     timeout: Option<Duration>,
@@ -132,15 +132,15 @@ impl Batch {
 
     fn current(&self) -> Option<Arc<TaskSession>> {
         let inner = self.inner();
-        inner.current.as_ref().map(|it| Arc::clone(&it.host))
+        inner.current.as_ref().map(|it| Arc::clone(&it.session))
     }
 
     /// Copies what the batch's processes have printed since the task started to that task's
     /// directory. Returns the batch's own directory if that holds more.
-    fn copy_output(&self, host: &TaskSession) -> Option<String> {
+    fn copy_output(&self, session: &TaskSession) -> Option<String> {
         let mut inner = self.inner();
         let outputs = inner.outputs.as_mut()?;
-        if let Err(error) = outputs.pass_on(&host.directory) {
+        if let Err(error) = outputs.pass_on(&session.directory) {
             cannot_read(&error);
         }
         outputs.rest().map(str::to_owned)
@@ -157,7 +157,7 @@ impl Batch {
         let context = &self.context;
         let directory = TaskDirectory::of_test(&context.test_results, &task.directory);
         let assigned_at = context.execution.clock.now();
-        let host = Arc::new(TaskSession::new(
+        let session = Arc::new(TaskSession::new(
             Arc::clone(&context.execution),
             index,
             directory,
@@ -170,14 +170,14 @@ impl Batch {
             cannot_read(&error);
         }
         inner.current = Some(CurrentTask {
-            host: Arc::clone(&host),
+            session: Arc::clone(&session),
             index,
             assigned_at,
             timeout: context.times.of(&task.runnable.more),
         });
         drop(inner);
         self.task_changed.notify_one();
-        Some(host)
+        Some(session)
     }
 
     async fn take_next(&self) -> Option<BatchTask> {
@@ -201,16 +201,16 @@ impl Batch {
         else {
             return None;
         };
-        let host = self.begin(upcoming)?;
+        let session = self.begin(upcoming)?;
         if runner.manifest.starts_processes()
-            && let Err(error) = host.environment().await
+            && let Err(error) = session.environment().await
         {
             let outcome = Outcome::new(Status::Error, error.to_string());
             self.finish(Ok(outcome));
             return None;
         }
         let task = with_variables(task, &variables).into_owned();
-        let mut more = host.surroundings();
+        let mut more = session.surroundings();
         let own = &task.runnable.more;
         if let Some(timeout) = self.context.times.of(own) {
             more.insert("timeout".into(), timeout.as_secs_f64().into());
@@ -252,7 +252,7 @@ impl Stoppable for Batch {
     fn deadline(&self) -> Option<Duration> {
         let inner = self.inner();
         let current = inner.current.as_ref()?;
-        let begun = current.host.start.get();
+        let begun = current.session.start.get();
         let begun = begun.map_or(current.assigned_at, |(_, begun)| begun);
         Some(begun + current.timeout?)
     }
@@ -334,7 +334,7 @@ impl BatchHost for Batch {
         };
         let mut outcome =
             outcome.unwrap_or_else(|error| Outcome::new(Status::Error, error.to_string()));
-        if let Some(rest) = self.copy_output(&current.host) {
+        if let Some(rest) = self.copy_output(&current.session) {
             outcome.more.insert("batch-directory".into(), rest.into());
         }
         let left = outcome.more.remove("left-behind");
@@ -344,10 +344,11 @@ impl BatchHost for Batch {
             outcome.reason = Some(reason.to_owned());
         }
         let left = usize::try_from(left).unwrap_or(usize::MAX);
-        current.host.log_left_behind(left);
-        let mut finished = finished_task(&current.host, task, outcome, current.assigned_at, left);
+        current.session.log_left_behind(left);
+        let mut finished =
+            finished_task(&current.session, task, outcome, current.assigned_at, left);
         // Processes that know the directory's path write there themselves.
-        finished.has_directory |= current.host.directory.exists();
+        finished.has_directory |= current.session.directory.exists();
         let _ = self
             .messages
             .send(ExecutorMessage::Finished(Box::new(finished)));
@@ -362,7 +363,7 @@ impl TaskHost for Batch {
     ) -> Pin<Box<dyn Future<Output = Result<Environment, SpawnError>> + Send + '_>> {
         Box::pin(async {
             match self.current() {
-                Some(host) => host.environment().await,
+                Some(session) => session.environment().await,
                 None => {
                     self.slot
                         .open(&*self.context.execution.spawner, &self.state)
@@ -391,26 +392,26 @@ impl TaskHost for Batch {
     }
 
     fn read(&self, name: &str) -> io::Result<File> {
-        let host = self.running_task()?;
-        self.copy_output(&host);
-        host.read(name)
+        let session = self.running_task()?;
+        self.copy_output(&session);
+        session.read(name)
     }
 
     fn progress(&self, message: String) {
-        if let Some(host) = self.current() {
-            host.progress(message);
+        if let Some(session) = self.current() {
+            session.progress(message);
         }
     }
 
     fn whiteboard(&self, text: &str) {
-        if let Some(host) = self.current() {
-            host.whiteboard(text);
+        if let Some(session) = self.current() {
+            session.whiteboard(text);
         }
     }
 
     fn log(&self, level: LogLevel, message: &str) {
         match self.current() {
-            Some(host) => host.log(level, message),
+            Some(session) => session.log(level, message),
             None => tracing::debug!("{}: {message}", self.runner.label()),
         }
     }

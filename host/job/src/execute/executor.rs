@@ -66,7 +66,7 @@ pub(crate) async fn execute(
     let assigned_at = context.execution.clock.now();
     let leaves_dirty = assignment.leaves_dirty;
     let directory = TaskDirectory::of_test(&context.test_results, &task.directory);
-    let host = Arc::new(TaskSession::new(
+    let session = Arc::new(TaskSession::new(
         Arc::clone(&context.execution),
         task.index,
         directory,
@@ -74,7 +74,7 @@ pub(crate) async fn execute(
     ));
     let ran = run(
         &context,
-        &host,
+        &session,
         task,
         runner,
         settings,
@@ -82,21 +82,21 @@ pub(crate) async fn execute(
         assigned_at,
     )
     .await;
-    if leaves_dirty && let Some(environment) = host.slot.take() {
+    if leaves_dirty && let Some(environment) = session.slot.take() {
         environment.close().await;
     }
     let Some((outcome, left_behind)) = ran else {
-        host.directory.remove();
+        session.directory.remove();
         report.message = Some(ExecutorMessage::Returned {
             task: task_index,
             slot: slot_index,
-            helper_died: host
+            helper_died: session
                 .queued_process()
                 .is_some_and(QueuedProcess::helper_died),
         });
         return;
     };
-    let finished = finished_task(&host, task, outcome, assigned_at, left_behind);
+    let finished = finished_task(&session, task, outcome, assigned_at, left_behind);
     report.message = Some(ExecutorMessage::Finished(Box::new(finished)));
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn host_failure() -> Outcome {
 
 /// The report of a task that has ended.
 pub(crate) fn finished_task(
-    host: &TaskSession,
+    session: &TaskSession,
     task: &Task,
     mut outcome: Outcome,
     assigned_at: Duration,
@@ -118,27 +118,29 @@ pub(crate) fn finished_task(
 ) -> FinishedTask {
     if outcome.status != Status::Pass {
         let reason = outcome.reason.as_deref().unwrap_or("no reason given");
-        host.log(LogLevel::Info, &format!("{}: {reason}", outcome.status));
+        session.log(LogLevel::Info, &format!("{}: {reason}", outcome.status));
     }
     outcome.reason = outcome.reason.filter(|reason| !reason.is_empty());
-    host.report_early();
-    let start = host.start.get();
+    session.report_early();
+    let start = session.start.get();
     let begun = start.map_or(assigned_at, |(_, begun)| begun);
-    let elapsed = host.execution.clock.now().saturating_sub(begun);
-    let took = host.queued_process().and_then(QueuedProcess::running_time);
+    let elapsed = session.execution.clock.now().saturating_sub(begun);
+    let took = session
+        .queued_process()
+        .and_then(QueuedProcess::running_time);
     // The start and the end of a quick task may be reported together; then the helper's measurement
     // is the true one.
     let measured = took.filter(|took| *took < QUICK).unwrap_or_default();
     FinishedTask {
         task: task.index,
-        slot: host.slot.index,
+        slot: session.slot.index,
         outcome,
         started: start.map_or_else(journal::now, |(at, _)| at),
         elapsed: elapsed.max(measured),
         left_behind,
-        whiteboard: host.take_whiteboard(),
+        whiteboard: session.take_whiteboard(),
         took,
-        has_directory: host.directory.settle(),
+        has_directory: session.directory.settle(),
     }
 }
 
@@ -146,7 +148,7 @@ pub(crate) fn finished_task(
 /// has returned the task's process unstarted.
 async fn run(
     context: &JobContext,
-    host: &Arc<TaskSession>,
+    session: &Arc<TaskSession>,
     task: &Task,
     runner: &Plugin,
     settings: &Attributes,
@@ -159,11 +161,11 @@ async fn run(
     // A runner that can start processes receives the environment's work directory; other runners
     // need no environment.
     if runner.manifest.starts_processes()
-        && let Err(error) = host.environment().await
+        && let Err(error) = session.environment().await
     {
         return Some((Outcome::new(Status::Error, error.to_string()), 0));
     }
-    let mut more = host.surroundings();
+    let mut more = session.surroundings();
     if let Some(timeout) = timeout {
         more.insert("timeout".into(), timeout.as_secs_f64().into());
     }
@@ -177,10 +179,10 @@ async fn run(
             grace: context.execution.grace,
         },
     };
-    let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
+    let as_host: Arc<dyn TaskHost> = Arc::clone(session) as Arc<dyn TaskHost>;
     // Pinned where it is created: the future is large and would otherwise be copied.
     let running = pin!(runner.run(&context.id, task, &settings, more, as_host));
-    let supervised = supervise(host, &limits, control, running).await?;
+    let supervised = supervise(session, &limits, control, running).await?;
     let mut outcome = match supervised.answer {
         Some(Ok(outcome)) => outcome,
         Some(Err(error)) => Outcome::new(Status::Error, error.to_string()),

@@ -31,10 +31,10 @@ pub(crate) async fn fulfil(
     mut control: watch::Receiver<Control>,
     absent: impl FnOnce() -> oneshot::Receiver<()>,
 ) -> Fulfilment {
-    let host = host(execution, index, step, assignment);
+    let session = session(execution, index, step, assignment);
     let mut begun = false;
     let running = async {
-        let mut resolver = resolver(&host, step).await?;
+        let mut resolver = resolver(&session, step).await?;
         match resolver.check().await? {
             Presence::Present => Ok(Some(Fulfilment::Present)),
             Presence::Impossible => Ok(None),
@@ -49,7 +49,7 @@ pub(crate) async fn fulfil(
         }
     };
     let limits = limits(execution, step);
-    let done = supervise(&host, &limits, &mut control, pin!(running)).await;
+    let done = supervise(&session, &limits, &mut control, pin!(running)).await;
     let failed = |reason: String, unknown| Fulfilment::Failed { reason, unknown };
     let Some(done) = done else {
         return failed("it was not started".to_owned(), false);
@@ -58,35 +58,38 @@ pub(crate) async fn fulfil(
         Ok(Some(met)) => met,
         Ok(None) => failed("it cannot be met in this environment".to_owned(), false),
         // A resolver that answers with an error has undone its changes.
-        Err(Failure::Said(reason)) => failed(reason, false),
-        Err(Failure::Cut(reason)) => failed(reason, begun),
+        Err(CallFailure::Answered(reason)) => failed(reason, false),
+        Err(CallFailure::CutOff(reason)) => failed(reason, begun),
     };
     let met = match step.stacked {
-        true => keep(&host, step, met).await,
+        true => keep(&session, step, met).await,
         false => met,
     };
     if let Fulfilment::Failed { reason, .. } = &met {
-        host.log(LogLevel::Error, reason);
+        session.log(LogLevel::Error, reason);
     }
     if step.stacked {
-        host.directory.disarm();
+        session.directory.disarm();
         // The directory was made before anything was written to it.
-        host.directory.remove_empty();
+        session.directory.remove_empty();
     }
     met
 }
 
 /// Keeps the environment of a fulfilled requirement as a snapshot. Any other environment is closed,
 /// because its state is unknown.
-async fn keep(host: &TaskSession, step: &RequirementStep, fulfilment: Fulfilment) -> Fulfilment {
-    let Some(environment) = host.slot.take() else {
+async fn keep(session: &TaskSession, step: &RequirementStep, fulfilment: Fulfilment) -> Fulfilment {
+    let Some(environment) = session.slot.take() else {
         // A resolver without processes cannot have changed the environment.
         return fulfilment;
     };
     match fulfilment {
         Fulfilment::Fulfilled(fulfilled) => {
-            let slot = host.slot.index.0;
-            let kept = host.execution.spawner.snapshot(slot, environment, &step.id);
+            let slot = session.slot.index.0;
+            let kept = session
+                .execution
+                .spawner
+                .snapshot(slot, environment, &step.id);
             match kept.await {
                 Ok(()) => Fulfilment::Snapshot(fulfilled),
                 Err(error) => Fulfilment::Failed {
@@ -114,23 +117,23 @@ pub(crate) async fn release(
     mut control: watch::Receiver<Control>,
     fulfilled: &Attributes,
 ) -> Result<(), String> {
-    let host = host(execution, index, step, assignment);
+    let session = session(execution, index, step, assignment);
     let running = async {
-        let mut resolver = resolver(&host, step).await?;
+        let mut resolver = resolver(&session, step).await?;
         resolver.release(fulfilled).await
     };
     let limits = limits(execution, step);
-    let done = supervise(&host, &limits, &mut control, pin!(running)).await;
+    let done = supervise(&session, &limits, &mut control, pin!(running)).await;
     let failed = match done.map(|done| outcome(step, done)) {
         Some(Ok(())) => return Ok(()),
-        Some(Err(Failure::Said(reason) | Failure::Cut(reason))) => reason,
+        Some(Err(CallFailure::Answered(reason) | CallFailure::CutOff(reason))) => reason,
         None => "it was not started".to_owned(),
     };
-    host.log(LogLevel::Error, &failed);
+    session.log(LogLevel::Error, &failed);
     Err(failed)
 }
 
-fn host(
+fn session(
     execution: &Arc<ExecutionContext>,
     index: usize,
     step: &RequirementStep,
@@ -159,11 +162,11 @@ fn limits<'a>(execution: &'a ExecutionContext, step: &RequirementStep) -> TimeLi
 }
 
 async fn resolver(
-    host: &Arc<TaskSession>,
+    session: &Arc<TaskSession>,
     step: &RequirementStep,
 ) -> Result<RequirementResolver, PluginError> {
     if step.resolver.manifest.starts_processes()
-        && let Err(error) = host.environment().await
+        && let Err(error) = session.environment().await
     {
         return Err(PluginError::Answer {
             plugin: step.resolver.label().to_owned(),
@@ -171,12 +174,12 @@ async fn resolver(
             message: error.to_string(),
         });
     }
-    let as_host: Arc<dyn TaskHost> = Arc::clone(host) as Arc<dyn TaskHost>;
+    let as_host: Arc<dyn TaskHost> = Arc::clone(session) as Arc<dyn TaskHost>;
     RequirementResolver::new(
         &step.resolver,
         &step.requirement,
         &step.settings,
-        &host.surroundings(),
+        &session.surroundings(),
         as_host,
     )
     .await
@@ -185,14 +188,14 @@ async fn resolver(
 /// Reason for a timeout; [`outcome`] replaces it by the limit that was reached.
 const TIMEOUT_REASON: &str = "it took too long";
 
-enum Failure {
+enum CallFailure {
     /// The resolver answered with this error.
-    Said(String),
+    Answered(String),
     /// The call was cut off, so how much was changed is unknown.
-    Cut(String),
+    CutOff(String),
 }
 
-fn outcome<T>(step: &RequirementStep, done: SupervisedCall<T>) -> Result<T, Failure> {
+fn outcome<T>(step: &RequirementStep, done: SupervisedCall<T>) -> Result<T, CallFailure> {
     match (done.answer, done.interrupted, done.lost) {
         // Also an answer that came only after the resolver was asked to end.
         (Some(Ok(answer)), _, None) => Ok(answer),
@@ -207,21 +210,21 @@ fn outcome<T>(step: &RequirementStep, done: SupervisedCall<T>) -> Result<T, Fail
         ) => {
             // The limit of a third-party plugin is named with the plugin.
             let is_limit = ["limit", "too-large"].contains(&&*code);
-            Err(Failure::Said(
+            Err(CallFailure::Answered(
                 match is_limit && !step.resolver.is_built_in() {
                     true => format!("{plugin}: {message}"),
                     false => message,
                 },
             ))
         }
-        (_, Some(TIMEOUT_REASON), _) => Err(Failure::Cut(format!(
+        (_, Some(TIMEOUT_REASON), _) => Err(CallFailure::CutOff(format!(
             "{} has reached {}",
             step.resolver.label(),
             step.resolver.limits().reached_wall()
         ))),
-        (_, Some(reason), _) => Err(Failure::Cut(reason.to_owned())),
-        (_, None, Some(error)) => Err(Failure::Cut(error.to_string())),
-        (Some(Err(error)), None, None) => Err(Failure::Cut(error.to_string())),
-        (None, None, None) => Err(Failure::Cut("it did not answer".to_owned())),
+        (_, Some(reason), _) => Err(CallFailure::CutOff(reason.to_owned())),
+        (_, None, Some(error)) => Err(CallFailure::CutOff(error.to_string())),
+        (Some(Err(error)), None, None) => Err(CallFailure::CutOff(error.to_string())),
+        (None, None, None) => Err(CallFailure::CutOff("it did not answer".to_owned())),
     }
 }

@@ -272,16 +272,16 @@ pub(crate) async fn supervise<T>(
 
 /// Waits until the helper has returned the task's queued process unstarted. Never returns for a
 /// task without one.
-async fn process_returned(host: &TaskSession) {
-    match host.queued_process() {
+async fn process_returned(session: &TaskSession) {
+    match session.queued_process() {
         Some(process) => process.returned().await,
         None => std::future::pending().await,
     }
 }
 
 /// Sends SIGTERM to all processes of the task.
-async fn terminate(host: &TaskSession) {
-    match (host.queued_process(), host.opened()) {
+async fn terminate(session: &TaskSession) {
+    match (session.queued_process(), session.opened()) {
         (Some(process), _) => {
             let _ = tokio::time::timeout(HELPER_TIMEOUT, process.signal_all(TERMINATE)).await;
         }
@@ -296,13 +296,13 @@ pub(crate) async fn terminate_in(environment: &Environment) {
 }
 
 /// Kills all processes of the task, and returns their number.
-async fn kill_processes(host: &TaskSession) -> Result<usize, SpawnError> {
-    let Some(environment) = host.opened() else {
+async fn kill_processes(session: &TaskSession) -> Result<usize, SpawnError> {
+    let Some(environment) = session.opened() else {
         return Ok(0);
     };
-    match host.queued_process() {
-        Some(process) => within(&host.slot, environment, process.end()).await,
-        None => kill_in(&host.slot, environment).await,
+    match session.queued_process() {
+        Some(process) => within(&session.slot, environment, process.end()).await,
+        None => kill_in(&session.slot, environment).await,
     }
 }
 
