@@ -42,7 +42,9 @@ pub(crate) struct RequirementStep {
     /// A mutex that is held while the requirement is fulfilled or released, for resolvers that run
     /// one at a time.
     pub(crate) resolver_mutex: Option<String>,
-    pub(crate) place: String,
+    /// The mutex that the owner holds from before the requirement is fulfilled until it is
+    /// released.
+    pub(crate) exclusion_key: String,
     /// Whether it is fulfilled in an environment of its own, which is kept as a snapshot. Such a
     /// requirement affects nothing else and is never released.
     pub(crate) stacked: bool,
@@ -81,8 +83,8 @@ struct NeededRequirement<'a> {
     requirement: &'a Requirement,
     suite: Option<&'a str>,
     key: String,
-    /// Requirements with the same `place` and different keys exclude each other.
-    place: String,
+    /// Requirements with the same exclusion key and different keys exclude each other.
+    exclusion_key: String,
     scope: Scope,
     resolver: &'a Arc<Plugin>,
 }
@@ -128,11 +130,11 @@ impl Requirements {
         let scopes = scopes(wanted.iter().flat_map(|(_, all)| all));
         let scope_of =
             |one: &NeededRequirement<'_>| scopes.get(&one.key).copied().unwrap_or(one.scope);
-        // By place: the requirement that holds it for the whole job.
+        // By exclusion key: the requirement that holds it for the whole job.
         let mut taken: BTreeMap<&str, &NeededRequirement<'_>> = BTreeMap::new();
         for one in wanted.iter().flat_map(|(_, all)| all) {
             if !stacked && scope_of(one) >= Scope::Job {
-                taken.entry(&one.place).or_insert(one);
+                taken.entry(&one.exclusion_key).or_insert(one);
             }
         }
         let mut gathered = Self::default();
@@ -229,7 +231,7 @@ impl Requirements {
             settings: Arc::new(config.subset(&resolver.settings)),
             resolver_mutex: one_at_a_time
                 .then(|| format!("requirement resolver {}", resolver.name)),
-            place: format!("requirement {}", wanted.place),
+            exclusion_key: format!("requirement {}", wanted.exclusion_key),
             stacked: false,
             base: None,
             resolver: Arc::clone(resolver),
@@ -362,7 +364,7 @@ impl<'a> NeededRequirement<'a> {
         let plain = plain(requirement);
         let key = key(requirement);
         let unique_by = resolver.more.get("unique-by").and_then(Attribute::items);
-        let place = match unique_by {
+        let exclusion_key = match unique_by {
             None => key.clone(),
             Some(names) => {
                 let named = names.iter().filter_map(Attribute::as_str);
@@ -380,22 +382,24 @@ impl<'a> NeededRequirement<'a> {
             requirement,
             suite,
             key,
-            place,
+            exclusion_key,
             scope,
             resolver,
         })
     }
 }
 
-/// Why the requirements of a task exclude each other, or exclude one that holds its place for the
-/// whole job.
+/// Why the requirements of a task exclude each other, or exclude one that lasts as long as the job.
 fn conflict<'a>(
     all: &'a [NeededRequirement<'a>],
     taken: &BTreeMap<&'a str, &'a NeededRequirement<'a>>,
 ) -> Option<String> {
     let mut own: BTreeMap<&str, &NeededRequirement<'_>> = BTreeMap::new();
     for one in all {
-        let others = [taken.get(&*one.place).copied(), own.insert(&one.place, one)];
+        let others = [
+            taken.get(&*one.exclusion_key).copied(),
+            own.insert(&one.exclusion_key, one),
+        ];
         let other = others
             .into_iter()
             .flatten()

@@ -204,7 +204,7 @@ async fn release(
         resolver_mutex: None,
         stacked: false,
         base: None,
-        place: String::new(),
+        exclusion_key: String::new(),
     };
     // No dispatcher sends requests or receives messages.
     let (_control, control) = watch::channel(Control::default());

@@ -17,7 +17,7 @@ struct GraphStep<'a> {
     /// A mutex that is held while the requirement is met or released.
     resolver_mutex: Option<&'a str>,
     /// A mutex that the owner holds from before the requirement is met until it is released.
-    place: &'a str,
+    exclusion_key: &'a str,
     /// Begins in the environment in which the step before it has ended.
     stacked: bool,
 }
@@ -30,7 +30,7 @@ impl Graph {
             .map(|step| GraphStep {
                 owner: step.owner,
                 resolver_mutex: step.resolver_mutex.as_deref(),
-                place: &step.place,
+                exclusion_key: &step.exclusion_key,
                 stacked: step.stacked,
             })
             .collect();
@@ -141,10 +141,10 @@ impl Graph {
         for task in &owner.tasks {
             self.order.add_edge(node(*task), release, Dependency::After);
         }
-        let places = steps
+        let exclusions = steps
             .iter()
-            .map(|(_, step)| (resources.mutex(step.place), 1));
-        self.claim(reserve, places.collect());
+            .map(|(_, step)| (resources.mutex(step.exclusion_key), 1));
+        self.claim(reserve, exclusions.collect());
         self.claims_end_with
             .insert(release.index(), reserve.index());
         let turns = steps.iter().filter_map(|(_, step)| step.resolver_mutex);
@@ -174,20 +174,20 @@ mod tests {
     fn step<'a>(
         owner: Option<usize>,
         resolver_mutex: Option<&'a str>,
-        place: &'a str,
+        exclusion_key: &'a str,
     ) -> GraphStep<'a> {
         GraphStep {
             owner,
             resolver_mutex,
-            place,
+            exclusion_key,
             stacked: false,
         }
     }
 
-    fn stacked(place: &str) -> GraphStep<'_> {
+    fn stacked(exclusion_key: &str) -> GraphStep<'_> {
         GraphStep {
             stacked: true,
-            ..step(None, None, place)
+            ..step(None, None, exclusion_key)
         }
     }
 
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn requirements_of_single_tasks_with_one_place_exclude_each_other_until_released() {
+    fn requirements_of_tasks_with_one_exclusion_key_wait_for_each_other() {
         let resolver_mutex = Some("turn");
         let steps = [
             step(Some(0), resolver_mutex, "place"),
