@@ -1,10 +1,10 @@
-//! One connection to a helper: numbers the requests, sends them, and hands each reply to whoever
-//! waits for it. It works over any pair of byte streams, and must not know how the helper came to
-//! the other end, nor what the requests are for.
+//! Owns the connection to a helper: numbers and sends requests, and delivers each reply to its
+//! caller. Works over any pair of byte streams. Does not know how the helper was started, or what
+//! the requests are for.
 //!
 //! Every method can be called from anywhere at once, and dropping its future at any point leaves
 //! the connection sound: what is sent is sent whole, and a reply that nobody waits for any more is
-//! dropped. When the connection ends, everybody who waits, now or later, is told.
+//! dropped. When the connection ends, every waiting caller, now or later, gets an error.
 
 use std::future::poll_fn;
 use std::io;
@@ -153,21 +153,21 @@ impl Channel {
     }
 
     fn state(&self) -> MutexGuard<'_, ChannelState> {
-        // Whoever panicked with it did so between two whole changes.
+        // The state is consistent even if a thread panicked with the lock: no change is partial.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a request, and returns how its reply will come.
+    /// Sends a request, and returns the receiver of its reply.
     pub(super) fn request(
         &self,
         make: impl FnOnce(Id) -> Request,
     ) -> Result<oneshot::Receiver<Reply>, SpawnError> {
-        let (tell, told) = oneshot::channel();
-        self.send_with(make, Waiter::Reply(tell))?;
-        Ok(told)
+        let (sender, receiver) = oneshot::channel();
+        self.send_with(make, Waiter::Reply(sender))?;
+        Ok(receiver)
     }
 
-    /// Sends a request with whoever waits for its replies, and returns its id.
+    /// Sends a request, stores the waiter for its replies, and returns its id.
     fn send_with(
         &self,
         make: impl FnOnce(Id) -> Request,
@@ -182,57 +182,57 @@ impl Channel {
         Ok(id)
     }
 
-    /// Waits for a request's reply. Taken apart from [`Channel::request`] for those who must not
-    /// lose it.
+    /// Waits for the reply of a request. Separate from [`Channel::request`], so that a caller can
+    /// keep the receiver when this future is dropped.
     pub(super) async fn reply(
         &self,
-        told: &mut oneshot::Receiver<Reply>,
+        receiver: &mut oneshot::Receiver<Reply>,
     ) -> Result<Reply, SpawnError> {
-        told.await.map_err(|_| self.ended())
+        receiver.await.map_err(|_| self.ended())
     }
 
     /// Sends a request, and waits for its reply.
     pub(super) async fn ask(&self, make: impl FnOnce(Id) -> Request) -> Result<Reply, SpawnError> {
-        let mut told = self.request(make)?;
-        self.reply(&mut told).await
+        let mut receiver = self.request(make)?;
+        self.reply(&mut receiver).await
     }
 
-    /// Starts a process. Its reply is `StartFailed`, or, if it's quiet, `Exited`, or else
-    /// `Started`; then the exit comes by the watch.
+    /// Starts a process. The reply is `StartFailed` or, for a quiet start, `Exited`. Otherwise the
+    /// reply is `Started`, and the exit comes through the watch.
     pub(super) fn start(
         &self,
         start: Start,
     ) -> Result<(Id, oneshot::Receiver<Reply>, Option<ExitWatch>), SpawnError> {
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let (waiter, exit) = if start.quiet {
-            (Waiter::Reply(tell), None)
+            (Waiter::Reply(sender), None)
         } else {
             let (ended, exit) = watch::channel(None);
-            (Waiter::Child(Some(tell), ended), Some(exit))
+            (Waiter::Child(Some(sender), ended), Some(exit))
         };
         let id = self.send_with(|id| Request::Start { id, start }, waiter)?;
-        Ok((id, told, exit))
+        Ok((id, receiver, exit))
     }
 
-    /// Queues a process. Its reply is `StartFailed` or `Exited`.
+    /// Queues a process. The reply is `StartFailed` or `Exited`.
     pub(super) fn start_queued(
         &self,
         start: Start,
         on_start: OnStart,
     ) -> Result<(Id, oneshot::Receiver<Reply>), SpawnError> {
-        let (tell, told) = oneshot::channel();
-        let waiter = Waiter::Queued(Some(on_start), tell);
+        let (sender, receiver) = oneshot::channel();
+        let waiter = Waiter::Queued(Some(on_start), sender);
         let id = self.send_with(|id| Request::Start { id, start }, waiter)?;
-        Ok((id, told))
+        Ok((id, receiver))
     }
 
-    /// Sends what is not answered. When the connection has ended, there is nothing to be done any
-    /// more.
-    pub(super) fn tell(&self, request: &Request) {
+    /// Sends a request that has no reply. Does nothing if the connection has ended.
+    pub(super) fn send_unanswered(&self, request: &Request) {
         let _ = self.send(&mut self.state(), request);
     }
 
-    /// Nothing runs, and the last exit left nothing behind: the end of the task needs no request.
+    /// Whether no process runs and the last exit left nothing behind, so that the end of the task
+    /// needs no request.
     pub(super) fn is_clean(&self) -> bool {
         let state = self.state();
         state.pending.live_children() == 0
@@ -246,24 +246,24 @@ impl Channel {
         state.reason.is_none() && !state.closing
     }
 
-    /// Waits until the connection has ended and its clean-up is over.
+    /// Waits until the connection and its clean-up have ended.
     pub(super) async fn closed(&self) {
-        // It can't fail: the sender is in `self`.
+        // Cannot fail: the sender is in `self`.
         let _ = self.dead.subscribe().wait_for(|dead| *dead).await;
     }
 
-    /// Ends the connection when all is sent; the helper then ends everything below it.
+    /// Ends the connection after all bytes are sent. The helper then ends all its processes.
     pub(super) fn close(&self) {
         self.state().closing = true;
         self.wake_writer.notify_one();
     }
 
-    /// Ends the connection at once, because the helper doesn't answer any more.
+    /// Ends the connection at once, because the helper does not answer any more.
     pub(super) fn give_up(&self) {
         self.broken.notify_one();
     }
 
-    /// Why a call can't be answered.
+    /// Returns the error of a call that gets no reply.
     pub(super) fn ended(&self) -> SpawnError {
         let state = self.state();
         Self::why(&state, &self.environment)
@@ -298,7 +298,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Sends what could not be sent at once, and closes.
+    /// Sends bytes that could not be sent at once, and closes the stream when the connection ends.
     async fn write_rest(self: Arc<Self>) {
         loop {
             self.wake_writer.notified().await;
@@ -325,10 +325,10 @@ impl Channel {
         R: AsyncRead + Send + Unpin,
     {
         let mut buffer = vec![0; 1 << 16];
-        let mut said = None;
+        let mut helper_error = None;
         let mut over_at = None;
         let failure = loop {
-            if let Err(failure) = self.dispatch(&mut frames, &mut said) {
+            if let Err(failure) = self.dispatch(&mut frames, &mut helper_error) {
                 break Some(failure.to_string());
             }
             let is_over = async {
@@ -366,7 +366,7 @@ impl Channel {
         let writer = self.state().writer.take();
         drop(writer);
         let mut reason = clean_up.await;
-        for more in [said, failure].into_iter().flatten() {
+        for more in [helper_error, failure].into_iter().flatten() {
             reason = format!("{reason}; {more}");
         }
         let waiting = {
@@ -401,7 +401,13 @@ impl Channel {
         })
     }
 
-    fn dispatch(&self, frames: &mut FrameReader, said: &mut Option<String>) -> Result<(), Broken> {
+    /// Delivers the replies that were received completely. Stores a message with which the helper
+    /// announces its own failure in `helper_error`.
+    fn dispatch(
+        &self,
+        frames: &mut FrameReader,
+        helper_error: &mut Option<String>,
+    ) -> Result<(), Broken> {
         while let Some(frame) = frames.next_frame()? {
             let reply: Reply = decode(frame)?;
             let mut state = self.state();
@@ -409,7 +415,7 @@ impl Channel {
             match state.pending.accept(&reply)? {
                 Matched::HelperFailed => {
                     if let Reply::Failed { message, .. } = reply {
-                        *said = Some(message);
+                        *helper_error = Some(message);
                     }
                 }
                 Matched::Started(Waiter::Child(waiting, _)) => {
@@ -426,7 +432,7 @@ impl Channel {
                 }
                 Matched::Started(Waiter::Reply(_)) => {}
                 Matched::Final(waiter) => {
-                    state.learn(&reply);
+                    state.update(&reply);
                     drop(state);
                     waiter.finish(reply);
                 }
@@ -456,8 +462,8 @@ impl Waiter {
 }
 
 impl ChannelState {
-    /// Keeps what a request's last reply says of the environment.
-    fn learn(&mut self, reply: &Reply) {
+    /// Updates the state from the last reply of a request.
+    fn update(&mut self, reply: &Reply) {
         match reply {
             Reply::Exited { exit, .. } => {
                 self.clean = exit.clean;
@@ -489,7 +495,7 @@ impl ChannelState {
     }
 }
 
-/// Exchanges the greetings. The error is none where the channel just ended.
+/// Exchanges the greetings. The error is none if the streams ended before the helper's greeting.
 async fn greet<R, W>(
     reader: &mut R,
     writer: &mut W,
@@ -502,8 +508,7 @@ where
 {
     let mut bytes = Vec::new();
     encode_greeting(hello, &mut bytes)?;
-    // If it can't be sent, then because nobody is there; what they said first is worth reading all
-    // the same.
+    // If sending fails, the other end is gone, but its output still shows what it was.
     let _ = writer.write_all(&bytes).await;
     let _ = writer.flush().await;
     let mut buffer = [0; 4096];

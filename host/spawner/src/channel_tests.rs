@@ -1,4 +1,4 @@
-//! The channel with what the tests write into its other end.
+//! Tests the channel with replies that the tests write into its other end.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::Channel;
 use crate::tests::sh;
 use crate::{Environment, SpawnError};
 
-/// A channel to whatever the test writes into the other end.
+/// Opens a channel whose other end says `says` first, and returns both ends.
 async fn channel(
     says: &'static [u8],
 ) -> (Result<Arc<Channel>, SpawnError>, tokio::io::DuplexStream) {
@@ -33,7 +33,7 @@ fn greeting() -> &'static [u8] {
 }
 
 #[tokio::test]
-async fn strangers_and_garbage_end_the_channel() {
+async fn garbage_ends_the_channel() {
     let (opened, _end) = channel(b"Last login: today\n").await;
     let error = opened.err().unwrap();
     assert!(error.to_string().contains("Last login"), "{error}");
@@ -51,10 +51,10 @@ async fn strangers_and_garbage_end_the_channel() {
 }
 
 #[tokio::test]
-async fn an_unread_channel_holds_nobody_up_for_ever() {
+async fn request_on_an_unread_channel_fails_when_it_closes() {
     let (opened, end) = channel(greeting()).await;
     let environment = Environment::new(opened.ok().unwrap(), String::new(), None);
-    // Far more than the channel holds; then nobody will ever read it.
+    // Far more than the channel holds, and nobody reads it.
     let script = "x".repeat(1 << 20);
     let runs: Vec<_> = (0..3)
         .map(|_| {
@@ -70,7 +70,7 @@ async fn an_unread_channel_holds_nobody_up_for_ever() {
     environment.closed().await;
 }
 
-/// The replies for a queued process that has started and ended.
+/// Encodes the replies for a queued process that has started and ended.
 fn ran(id: Id) -> Vec<u8> {
     let exit = Exit {
         code: Some(0),
@@ -86,7 +86,7 @@ fn ran(id: Id) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_a_helper_has_told_before_its_death_is_heard() {
+async fn replies_sent_before_the_helpers_death_are_received() {
     let (opened, mut end) = channel(greeting()).await;
     let channel = opened.ok().unwrap();
     let mut turns = Vec::new();
@@ -101,15 +101,15 @@ async fn what_a_helper_has_told_before_its_death_is_heard() {
         };
         turns.push(channel.start_queued(start, Box::new(|| {})).unwrap());
     }
-    // As the first one took long and others wait, what is told from now on may gather.
+    // The first process took long and others are queued, so the channel lets replies accumulate.
     end.write_all(&ran(turns[0].0)).await.unwrap();
     let first = channel.reply(&mut turns[0].1).await;
     assert!(matches!(first, Ok(Reply::Exited { .. })), "{first:?}");
 
     end.write_all(&ran(turns[1].0)).await.unwrap();
     drop(end);
-    // That nobody takes this is noticed before that is heard.
-    channel.tell(&Request::Forget { child: 0 });
+    // Sending fails before the host reads the reply.
+    channel.send_unanswered(&Request::Forget { child: 0 });
     let second = channel.reply(&mut turns[1].1).await;
     assert!(matches!(second, Ok(Reply::Exited { .. })), "{second:?}");
     let third = channel.reply(&mut turns[2].1).await;
@@ -119,7 +119,7 @@ async fn what_a_helper_has_told_before_its_death_is_heard() {
     );
 }
 
-/// Bytes of replies, each in its frame.
+/// Encodes replies, each in its frame.
 fn frames(replies: &[Reply]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for reply in replies {
@@ -128,8 +128,8 @@ fn frames(replies: &[Reply]) -> Vec<u8> {
     bytes
 }
 
-/// What a process is told to have ended with, where this came from the helper's end.
-async fn told(replies: &[Reply]) -> Result<crate::Exit, SpawnError> {
+/// Runs a process, answers with these replies, and returns the result of the run.
+async fn run_with(replies: &[Reply]) -> Result<crate::Exit, SpawnError> {
     let (opened, mut end) = channel(greeting()).await;
     let environment = Environment::new(opened.ok().unwrap(), String::new(), None);
     let waiting = tokio::spawn({
@@ -138,12 +138,12 @@ async fn told(replies: &[Reply]) -> Result<crate::Exit, SpawnError> {
     });
     tokio::task::yield_now().await;
     end.write_all(&frames(replies)).await.unwrap();
-    let told = waiting.await.unwrap();
-    if told.is_err() {
+    let receiver = waiting.await.unwrap();
+    if receiver.is_err() {
         environment.closed().await;
         assert!(!environment.is_alive());
     }
-    told
+    receiver
 }
 
 fn ended(id: Id, duration_ns: u64) -> Reply {
@@ -158,8 +158,8 @@ fn ended(id: Id, duration_ns: u64) -> Reply {
 }
 
 #[tokio::test]
-async fn reply_that_was_not_asked_for_ends_the_environment_and_is_no_result() {
-    assert!(told(&[ended(1, 1000)]).await.is_ok());
+async fn unexpected_reply_ends_the_environment_and_is_no_result() {
+    assert!(run_with(&[ended(1, 1000)]).await.is_ok());
     let forged = [
         ended(2, 0),
         ended(1, u64::MAX),
@@ -175,7 +175,7 @@ async fn reply_that_was_not_asked_for_ends_the_environment_and_is_no_result() {
         },
     ];
     for reply in forged {
-        let error = told(std::slice::from_ref(&reply)).await.unwrap_err();
+        let error = run_with(std::slice::from_ref(&reply)).await.unwrap_err();
         assert!(
             matches!(error, SpawnError::HelperDied { .. }),
             "{reply:?}: {error}"

@@ -1,6 +1,6 @@
-//! The host's own child processes: every one is started here and is known here. So when a helper is killed and its
-//! orphans come to the host (their nearest subreaper), the orphans are those children that are not known, and are ended.
-//! It must not know what a child is for.
+//! Owns the list of the host's child processes, all of which are started here. When a helper is
+//! killed, the host inherits its orphans, as their nearest subreaper: the children that are not in
+//! the list, which are then killed. Does not know what a child is for.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,20 +15,23 @@ use rustix::process::{
     Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid,
 };
 
-/// Held while one is started, so that it's known before anybody looks for strays.
+/// The process ids of the children. Locked while a child is started, so that
+/// [`kill_orphans`] never takes it for an orphan.
 static KNOWN: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 
-/// Strays that were killed are waited for so long; more takes only what hangs in the kernel.
-const END_WITHIN: Duration = Duration::from_secs(5);
+/// How long killed orphans are waited for: 5 s. Longer takes only a process that hangs in the
+/// kernel.
+const ORPHAN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Starts a child of the host, which inherits these descriptors by their numbers. [`forget`] it when it was waited for.
+/// Starts a child process, which inherits the given descriptors under their numbers. The caller
+/// calls [`forget`] after it has waited for the child.
 pub(super) fn start(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::Result<Child> {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if known.is_empty() {
-        // Idempotent, and before the first child, so that it holds for all that come from it.
+        // Before the first child, so that it applies to every descendant.
         set_child_subreaper(Some(getpid()))?;
     }
-    // Every child is started under the lock, so no other one inherits them.
+    // No other child can inherit them meanwhile, as all are started under the lock.
     for fd in inherited {
         fcntl_setfd(fd, FdFlags::empty())?;
     }
@@ -41,33 +44,33 @@ pub(super) fn start(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::
     Ok(child)
 }
 
-/// The child was waited for; its number may become another's.
+/// Removes a child that was waited for from the list: its process id may be reused.
 pub(super) fn forget(pid: Pid) {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     known.remove(&pid.as_raw_nonzero().get());
 }
 
-/// Ends all children of the host that it doesn't know, and what they leave in turn. It blocks, for milliseconds as a rule.
-/// Returns how many there were.
-pub(super) fn end_strays() -> usize {
-    let until = Instant::now() + END_WITHIN;
+/// Kills and reaps all orphans of the host, and the orphans that these leave. Blocks, usually for
+/// milliseconds. Returns their number.
+pub(super) fn kill_orphans() -> usize {
+    let deadline = Instant::now() + ORPHAN_TIMEOUT;
     let own = getpid();
-    let mut ended = 0;
+    let mut killed = 0;
     loop {
-        let strays = {
+        let orphans = {
             let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut strays = tree::children(own);
-            strays.retain(|pid| !known.contains(&pid.as_raw_nonzero().get()));
-            strays
+            let mut orphans = tree::children(own);
+            orphans.retain(|pid| !known.contains(&pid.as_raw_nonzero().get()));
+            orphans
         };
-        if strays.is_empty() || Instant::now() > until {
-            return ended;
+        if orphans.is_empty() || Instant::now() > deadline {
+            return killed;
         }
-        for pid in strays {
-            // Nobody else waits for it, so the number is its own until it's reaped here.
+        for pid in orphans {
+            // Only this function waits for an orphan, so its process id is not reused before.
             let _ = kill_process(pid, Signal::KILL);
             if let Ok(Some(_)) = waitpid(Some(pid), WaitOptions::NOHANG) {
-                ended += 1;
+                killed += 1;
             }
         }
         std::thread::sleep(Duration::from_millis(1));

@@ -1,4 +1,5 @@
-//! What to start, and how it ended: plain data. It must not know how either travels.
+//! Owns the descriptions of a process to start and of its end: plain data. Does not know how they
+//! are sent to the helper, apart from their conversion.
 
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -7,15 +8,16 @@ use std::time::Duration;
 use persea_helper::protocol;
 pub use persea_helper::protocol::{Input, Stream};
 
-/// Where what a process writes goes.
+/// The destination of an output stream of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Output {
-    /// Nowhere.
+    /// Discards the output.
     #[default]
     Discard,
-    /// To the end of this file, which is made where it is missing. Its directory must be there, and no link at its place.
+    /// Appends to a file, which is created if it does not exist. Its directory must exist, and the
+    /// file must not be a link.
     File(PathBuf),
-    /// To [`super::Child::read`]. A process that writes faster than that has to wait.
+    /// A pipe, read by [`crate::Child::read`]. The process blocks while the pipe is full.
     Pipe,
 }
 
@@ -28,15 +30,15 @@ impl Output {
 /// A process to start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Command {
-    /// A path, or a name to be looked for in the PATH that the process gets.
+    /// A path, or a name that is looked up in the PATH of the new process.
     pub program: String,
-    /// Its arguments, without its name.
+    /// The arguments, without the program's name.
     pub args: Vec<String>,
-    /// Changes to the environment variables, in order: a value sets one, none removes it.
+    /// Changes to the environment variables, in order: a value sets a variable, none removes it.
     pub env: Vec<(String, Option<String>)>,
-    /// Begin with no environment variables; PATH is kept where `env` doesn't change it.
+    /// Whether to start without environment variables. PATH is kept, unless `env` changes it.
     pub clear_env: bool,
-    /// The working directory; without one, the environment's own.
+    /// The working directory; none for that of the environment.
     pub cwd: Option<String>,
     /// Standard input.
     pub stdin: Input,
@@ -44,12 +46,13 @@ pub struct Command {
     pub stdout: Output,
     /// Standard error.
     pub stderr: Output,
-    /// A third pipe to the host, descriptor 3 of the process; it finds the number in `PERSEA_REPORT_FD`.
+    /// Whether the process gets a third pipe to the host, as descriptor 3. `PERSEA_REPORT_FD` has
+    /// the number.
     pub report: bool,
 }
 
 impl Command {
-    /// A program with its arguments; no input, and no output kept.
+    /// Describes a program with its arguments, without input, and whose output is discarded.
     pub fn new<A: Into<String>>(
         program: impl Into<String>,
         args: impl IntoIterator<Item = A>,
@@ -61,7 +64,7 @@ impl Command {
         }
     }
 
-    /// Whether this stream of it is a pipe to the host.
+    /// Whether a stream of the process is a pipe to the host.
     pub(super) fn pipes(&self, stream: Stream) -> bool {
         match stream {
             Stream::Stdout => self.stdout.is_pipe(),
@@ -111,16 +114,16 @@ impl Command {
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code, or none when a signal ended it.
+    /// The exit code; none if a signal ended the process.
     pub code: Option<i32>,
-    /// The number of the signal that ended it.
+    /// The number of the signal that ended the process.
     pub signal: Option<i32>,
-    /// From start to end, as measured beside the process.
+    /// The time from start to end, as measured by the helper.
     pub duration: Duration,
 }
 
 impl Exit {
-    /// It ended with exit code 0.
+    /// Whether the process ended with exit code 0.
     pub fn is_success(&self) -> bool {
         self.code == Some(0)
     }

@@ -1,4 +1,5 @@
-//! An environment and the processes in it, as the rest of the host sees them. It must not know where the environment is.
+//! Owns the view that the rest of the host has of an environment and its processes. Does not know
+//! where the environment is.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,11 +14,11 @@ use super::error::SpawnError;
 use super::private::PrivateDirectory;
 use persea_system::directory_handle::DirectoryHandle;
 
-/// A write is sent in pieces of this size, so that none is too large for the channel.
+/// The largest part of a write that is sent in one request: 1 MiB, less than the limit of a frame.
 const PIECE: usize = 1 << 20;
 
-/// A place where processes of one task at a time run. Clones are the same place; when the last one and the last [`Child`]
-/// are dropped, it is closed.
+/// The place where the processes of one task at a time run. Clones refer to the same environment.
+/// It is closed when the last clone and the last [`Child`] are dropped.
 #[derive(Clone)]
 pub struct Environment {
     inner: Arc<Inner>,
@@ -58,7 +59,10 @@ impl Environment {
         }
     }
 
-    /// Starts a process and waits for its end. None of its streams may be a pipe. Dropping the future ends the process.
+    /// Starts a process and waits for its end. Dropping the future ends the process.
+    ///
+    /// # Errors
+    /// The process cannot be started, one of its streams is a pipe, or the environment is closed.
     pub async fn run(&self, command: Command) -> Result<Exit, SpawnError> {
         if command.has_pipes() {
             return Err(SpawnError::Invalid(
@@ -67,9 +71,9 @@ impl Environment {
         }
         let channel = &self.inner.channel;
         let program = command.program.clone();
-        let (id, mut told, _) = channel.start(command.into_start(true))?;
+        let (id, mut receiver, _) = channel.start(command.into_start(true))?;
         let guard = ForgetOnDrop::new(channel, id);
-        let reply = channel.reply(&mut told).await?;
+        let reply = channel.reply(&mut receiver).await?;
         guard.disarm();
         match reply {
             Reply::Exited { exit, .. } => Ok(exit.into()),
@@ -79,14 +83,17 @@ impl Environment {
     }
 
     /// Starts a process.
+    ///
+    /// # Errors
+    /// The process cannot be started, or the environment is closed.
     pub async fn start(&self, command: Command) -> Result<Child, SpawnError> {
         let channel = &self.inner.channel;
         let piped = [Stream::Stdout, Stream::Stderr, Stream::Report].map(|s| command.pipes(s));
         let has_pipes = command.has_pipes();
         let program = command.program.clone();
-        let (id, mut told, exit) = channel.start(command.into_start(false))?;
+        let (id, mut receiver, exit) = channel.start(command.into_start(false))?;
         let guard = ForgetOnDrop::new(channel, id);
-        match channel.reply(&mut told).await? {
+        match channel.reply(&mut receiver).await? {
             Reply::Started { pid, .. } => {
                 guard.disarm();
                 Ok(Child {
@@ -107,7 +114,7 @@ impl Environment {
         }
     }
 
-    /// Sends a signal to every process here, whatever its group or session.
+    /// Sends a signal to every process of the environment, in any process group or session.
     pub async fn signal_all(&self, signal: i32) -> Result<(), SpawnError> {
         self.ask("sending a signal to all", |id| Request::SignalAll {
             id,
@@ -117,20 +124,21 @@ impl Environment {
         .await
     }
 
-    /// Stops every process here that isn't stopped already.
+    /// Stops every process of the environment that is not stopped already.
     pub async fn pause(&self) -> Result<(), SpawnError> {
         self.ask("pausing", |id| Request::Pause { id }).await
     }
 
-    /// Lets those processes go on that [`Environment::pause`] has stopped.
+    /// Continues the processes that [`Environment::pause`] has stopped.
     pub async fn resume(&self) -> Result<(), SpawnError> {
         self.ask("resuming", |id| Request::Resume { id }).await
     }
 
-    /// Ends every process here and empties the work directory; says how many processes there were. Costs nothing when the
-    /// last process to end left neither a process nor a file.
+    /// Ends every process of the environment and empties the work directory. Returns the number of
+    /// left-over processes. Sends no request if the last exit left neither a process nor a file.
     ///
-    /// After an error the environment is not fit for another task.
+    /// # Errors
+    /// The clean-up failed: the environment must not be used for another task.
     pub async fn end_task(&self) -> Result<usize, SpawnError> {
         if self.inner.channel.is_clean() {
             return Ok(0);
@@ -138,15 +146,15 @@ impl Environment {
         self.end(None).await
     }
 
-    /// Ends every process of the environment; with `only_for`, only while that queued child runs.
+    /// Ends every process of the environment; with `only_for`, only if that queued child runs.
     pub(super) async fn end(&self, only_for: Option<Id>) -> Result<usize, SpawnError> {
         let channel = &self.inner.channel;
-        let mut told = channel.request(|id| Request::EndTask { id, only_for })?;
-        let reply = match tokio::time::timeout(END_WITHIN, channel.reply(&mut told)).await {
+        let mut receiver = channel.request(|id| Request::EndTask { id, only_for })?;
+        let reply = match tokio::time::timeout(END_WITHIN, channel.reply(&mut receiver)).await {
             Ok(reply) => reply,
             Err(_) => {
                 channel.give_up();
-                channel.reply(&mut told).await
+                channel.reply(&mut receiver).await
             }
         };
         match reply? {
@@ -155,38 +163,39 @@ impl Environment {
         }
     }
 
-    /// A directory, in the environment, that is empty when a task begins.
+    /// The path, in the environment, of the work directory, which is empty when a task begins.
     pub fn work_dir(&self) -> &str {
         &self.inner.work_dir
     }
 
-    /// The directory that it has in place of this one of the host's, where it has. It is there as long as anybody has the environment, also
-    /// when that is closed.
+    /// The private directory that the environment sees in place of `directory`, a directory of the
+    /// host; see [`crate::Spawner::set_private_directory`]. It exists until the last clone of the
+    /// environment is dropped, even if the environment is closed before.
     pub fn private_directory(&self, directory: &Path) -> Option<&DirectoryHandle> {
         let private = self.inner.private.as_ref()?;
         (private.shown == directory).then_some(&private.handle)
     }
 
-    /// Whether both are the same place.
+    /// Whether both are clones of the same environment.
     pub fn is_same(&self, other: &Environment) -> bool {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
-    /// Whether it can still be used.
+    /// Whether the environment can still be used.
     pub fn is_alive(&self) -> bool {
         self.inner.channel.is_alive()
     }
 
-    /// Waits until it can't be used any more, because it was closed or its helper has died, and everything in it has ended.
+    /// Waits until the environment was closed or its helper has died, and all processes have ended.
     pub async fn closed(&self) {
         self.inner.channel.closed().await;
     }
 
-    /// Ends every process here and waits until all is gone, the work directory too.
+    /// Closes the environment: ends every process, removes the work directory, and waits for both.
     pub async fn close(&self) {
         let channel = &self.inner.channel;
         channel.close();
-        // A helper that was stopped, as by one of its processes, never says that it has ended.
+        // A helper that one of its processes has stopped (SIGSTOP) does not see the end of input.
         if tokio::time::timeout(CLOSE_WITHIN, self.closed())
             .await
             .is_err()
@@ -209,7 +218,7 @@ impl Environment {
     }
 }
 
-/// Ends a process that nobody waits for any more, should the future that started it be dropped.
+/// Makes the helper end a process when the future that started it is dropped.
 pub(super) struct ForgetOnDrop<'a> {
     channel: &'a Channel,
     child: Option<Id>,
@@ -231,26 +240,27 @@ impl<'a> ForgetOnDrop<'a> {
 impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(child) = self.child {
-            self.channel.tell(&Request::Forget { child });
+            self.channel.send_unanswered(&Request::Forget { child });
         }
     }
 }
 
-/// What is left of a read or write whose future was dropped: its reply, and what was read and not yet handed out.
+/// The state of a read or write across dropped futures: the outstanding reply, and bytes that were
+/// read but not returned yet.
 #[derive(Default)]
 struct Transfer {
     reply: Option<oneshot::Receiver<Reply>>,
     read: Vec<u8>,
 }
 
-/// A process that was started. Dropping it ends the process, and the others of its process group.
+/// A started process. Dropping this ends the process and its process group.
 pub struct Child {
     environment: Environment,
     id: Id,
     pid: u32,
     exit: ExitWatch,
     has_pipes: bool,
-    /// Standard output, standard error, report; none where that is no pipe.
+    /// Standard output, standard error and report; none for a stream that is not a pipe.
     reading: [Option<Mutex<Transfer>>; 3],
     writing: Mutex<Transfer>,
 }
@@ -264,13 +274,16 @@ impl std::fmt::Debug for Child {
 }
 
 impl Child {
-    /// Its number in its environment.
+    /// The process id, as seen in the environment.
     pub fn id(&self) -> u32 {
         self.pid
     }
 
-    /// Waits until a pipe has something, and reads up to `max` bytes (and at most 1 MiB) of it. Empty at its end. When the
-    /// future is dropped, what it would have read comes with the next one.
+    /// Waits until a pipe has data, and reads up to `max` bytes, at most 1 MiB. Returns no bytes at
+    /// the end of the stream. Dropping the future loses no data: the next call returns it.
+    ///
+    /// # Errors
+    /// The stream is not a pipe, or the environment is closed.
     pub async fn read(&self, stream: Stream, max: u32) -> Result<Vec<u8>, SpawnError> {
         let [stdout, stderr, report] = &self.reading;
         let transfer = match stream {
@@ -280,7 +293,7 @@ impl Child {
         };
         let Some(transfer) = transfer else {
             return Err(SpawnError::Invalid(format!(
-                "{stream:?} of the process is no pipe, so it can't be read"
+                "{stream:?} of the process cannot be read: it is not a pipe"
             )));
         };
         let max = max.clamp(1, MAX_READ);
@@ -288,8 +301,8 @@ impl Child {
         let Transfer { reply, read } = &mut *transfer;
         if read.is_empty() {
             let channel = &self.environment.inner.channel;
-            let told = match reply {
-                Some(told) => told,
+            let receiver = match reply {
+                Some(receiver) => receiver,
                 None => {
                     let child = self.id;
                     reply.insert(channel.request(|id| Request::Read {
@@ -300,7 +313,7 @@ impl Child {
                     })?)
                 }
             };
-            let answer = channel.reply(told).await;
+            let answer = channel.reply(receiver).await;
             *reply = None;
             match answer? {
                 Reply::Data { bytes, .. } => *read = bytes.0,
@@ -311,30 +324,33 @@ impl Child {
         Ok(std::mem::replace(read, rest))
     }
 
-    /// Writes to its standard input, and waits until all is in the pipe. When the future is dropped, only a part may have
-    /// been written.
+    /// Writes to standard input, and waits until all bytes are in the pipe. Dropping the future may
+    /// leave a part of them unwritten.
+    ///
+    /// # Errors
+    /// The process has ended or closed its input, or the environment is closed.
     pub async fn write(&self, bytes: Vec<u8>) -> Result<(), SpawnError> {
         let mut transfer = self.writing.lock().await;
         let channel = &self.environment.inner.channel;
-        // One at a time: first the end of one whose future was dropped. How it went is nobody's business any more.
-        if let Some(told) = &mut transfer.reply {
-            let _ = channel.reply(told).await;
+        // A write whose future was dropped comes first. Its result has no receiver any more.
+        if let Some(receiver) = &mut transfer.reply {
+            let _ = channel.reply(receiver).await;
             transfer.reply = None;
         }
         for piece in bytes.chunks(PIECE) {
             let (child, bytes) = (self.id, Bytes(piece.to_vec()));
-            let told =
+            let receiver =
                 transfer
                     .reply
                     .insert(channel.request(|id| Request::Write { id, child, bytes })?);
-            let answer = channel.reply(told).await;
+            let answer = channel.reply(receiver).await;
             transfer.reply = None;
             done("writing to a process", answer?)?;
         }
         Ok(())
     }
 
-    /// Ends its standard input. What is still being written may be lost.
+    /// Closes standard input. Bytes that are still being written may be lost.
     pub async fn close_stdin(&self) -> Result<(), SpawnError> {
         let child = self.id;
         self.environment
@@ -345,7 +361,7 @@ impl Child {
             .await
     }
 
-    /// Sends it a signal, by number; to the process alone, not to its group.
+    /// Sends a signal to the process alone, not to its process group.
     pub async fn signal(&self, signal: i32) -> Result<(), SpawnError> {
         let child = self.id;
         self.environment
@@ -357,7 +373,7 @@ impl Child {
             .await
     }
 
-    /// Waits for its end. Answers at once when it has ended.
+    /// Waits for the end of the process. Can be called again after the end.
     pub async fn wait(&self) -> Result<Exit, SpawnError> {
         let mut exit = self.exit.clone();
         let ended = match exit.wait_for(Option::is_some).await {
@@ -377,7 +393,7 @@ impl Drop for Child {
             self.environment
                 .inner
                 .channel
-                .tell(&Request::Forget { child });
+                .send_unanswered(&Request::Forget { child });
         }
     }
 }

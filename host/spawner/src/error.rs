@@ -1,4 +1,4 @@
-//! What can go wrong with processes and their environments. It must not know how it is shown.
+//! Owns the errors of processes and environments. Does not know how they are shown.
 
 use std::io;
 use std::sync::Arc;
@@ -6,44 +6,44 @@ use std::sync::Arc;
 use persea_helper::protocol::{ProtocolError, StartFailure, StartFailureKind};
 use rustix::io::Errno;
 
-/// Why something with a process, or with the environment of one, failed.
+/// An operation on a process or an environment failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {
     /// A process could not be started.
     #[error("{message}")]
     Start {
-        /// What was to be started.
+        /// The program to start.
         program: String,
         /// The kind of failure, one of the plugin interface's error codes.
         code: &'static str,
         /// The system's error number.
         errno: i32,
-        /// Names the program, directory or file, and the reason.
+        /// The name of the program, directory or file, and the reason.
         message: String,
     },
     /// A request about a process failed.
     #[error("{what} failed: {message}")]
     Request {
-        /// What was asked for.
+        /// The requested operation.
         what: &'static str,
         /// The system's error number.
         errno: i32,
         /// The reason.
         message: String,
     },
-    /// The helper has ended before its time, and with it all processes of its environment.
+    /// The helper has died, and with it all processes of its environment.
     #[error(
-        "the helper that runs the processes of environment {environment} has died: {reason}; what ran there is lost, \
-         and the environment has to be opened anew"
+        "the helper that runs the processes of environment {environment} has died: {reason}; its \
+         processes are lost, and the environment has to be opened anew"
     )]
     HelperDied {
         /// The environment's name.
         environment: Arc<str>,
-        /// How it ended, and its last words.
+        /// How the helper ended, and its last lines on standard error.
         reason: Arc<str>,
     },
-    /// The helper could not be brought to where it should run.
+    /// The helper could not be started.
     #[error(
         "the helper for environment {environment} can't be started: {what}: {source}{}",
         persea_system::ulimit::hint(source)
@@ -51,29 +51,30 @@ pub enum SpawnError {
     HelperStart {
         /// The environment's name.
         environment: Arc<str>,
-        /// Which step failed.
+        /// The step that failed.
         what: &'static str,
-        /// Why.
+        /// The error of the system.
         source: Arc<io::Error>,
     },
-    /// What answered is not the helper, or not this version of it.
+    /// The other end of the channel is not a helper, or one of another version.
     #[error("the helper of environment {environment} can't be understood: {source}")]
     Protocol {
         /// The environment's name.
         environment: Arc<str>,
-        /// Why.
+        /// The violation of the protocol.
         source: ProtocolError,
     },
-    /// What it was to be done with has ended: a pipe, a process, an environment.
+    /// The pipe, process or environment that the operation needs has ended.
     #[error("{0} has ended or was closed")]
     Closed(&'static str),
-    /// The request makes no sense.
+    /// The request is invalid.
     #[error("{0}")]
     Invalid(String),
 }
 
 impl SpawnError {
-    /// The error code of the plugin interface: `not-found`, `not-permitted`, `closed`, `invalid` or `io`.
+    /// The error code of the plugin interface: `not-found`, `not-permitted`, `closed`, `invalid` or
+    /// `io`.
     pub fn code(&self) -> &'static str {
         match self {
             SpawnError::Start { code, .. } => code,
@@ -86,7 +87,7 @@ impl SpawnError {
         }
     }
 
-    /// The system's error number, where there is one.
+    /// The system's error number, if the system reported the error.
     pub fn errno(&self) -> Option<i32> {
         match self {
             SpawnError::Start { errno, .. } | SpawnError::Request { errno, .. } => Some(*errno),

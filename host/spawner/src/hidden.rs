@@ -1,5 +1,5 @@
-//! Owns which of the machine's files a sandbox does not have: keys and tokens of the user, and what the settings
-//! `spawner.sandbox.hide` and `.show` say. Does not know about mounts beyond their table.
+//! Owns which of the machine's files a sandbox does not see: keys and tokens of the user, and the
+//! paths of the settings `spawner.sandbox.hide` and `.show`. Does not mount anything.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::mounts::{Layout, Mount, Source, aliases};
 
-/// Keys, tokens and histories, below the home directory.
+/// Paths with keys, tokens and histories, relative to the home directory.
 const OF_HOME: [&str; 50] = [
     ".ssh",
     ".gnupg",
@@ -68,7 +68,7 @@ const OF_HOME: [&str; 50] = [
     ".python_history",
 ];
 
-/// Keys of the machine, which root's sandbox could read.
+/// Paths with keys of the machine, which root's sandbox could read.
 const OF_MACHINE: [&str; 9] = [
     "/etc/krb5.keytab",
     "/etc/letsencrypt",
@@ -81,7 +81,7 @@ const OF_MACHINE: [&str; 9] = [
     "/etc/wireguard",
 ];
 
-/// What a sandbox is to have of the machine's files, beside the rest.
+/// The paths that a sandbox hides and shows, as configured.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Visibility {
     /// The home directories whose keys and tokens are hidden.
@@ -90,33 +90,34 @@ pub(super) struct Visibility {
     pub private: Vec<PathBuf>,
     /// Paths that are hidden whether they exist or not.
     pub hide: Vec<PathBuf>,
-    /// Paths that are shown in any case, with what is below them. Sockets answer there.
+    /// Paths that are always shown, with everything below them. Sockets there can be used.
     pub show: Vec<PathBuf>,
 }
 
 /// How a path is hidden.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Mask {
-    /// In the layer of this number: for the overlay it was removed. The path is relative to the layer's.
+    /// A whiteout in the overlay of this number: the overlay shows the path as removed. The path is
+    /// relative to the overlay's root.
     Whiteout(usize, PathBuf),
-    /// An empty directory lies over it.
+    /// An empty directory is mounted over the path.
     EmptyDirectory(PathBuf),
-    /// A file that cannot be opened lies over it.
+    /// `/dev/null` is mounted over the path, without permission to open it.
     NullDevice(PathBuf),
 }
 
-/// The paths that are hidden, and those that are shown from among them.
+/// The hidden paths of a sandbox, and the shown ones below them.
 #[derive(Debug, Default)]
 pub(super) struct HiddenPaths {
     paths: Vec<PathBuf>,
-    /// The machine's own, read-only, where an overlay does not have them.
+    /// The shown paths that no overlay provides: they are mounted read-only from the machine.
     pub(super) shown: Vec<PathBuf>,
     show: Vec<PathBuf>,
     mounts: Vec<Mount>,
 }
 
 impl HiddenPaths {
-    /// Those of a sandbox whose processes start in `directory`.
+    /// Determines the hidden paths of a sandbox whose processes start in `directory`.
     pub(super) fn new(
         visibility: &Visibility,
         directory: &Path,
@@ -152,7 +153,8 @@ impl HiddenPaths {
         hidden
     }
 
-    /// Hides a path too, wherever its file system is mounted. A link is hidden with what it leads to.
+    /// Hides another path, at all paths where its file system is mounted. Hides a link and its
+    /// target.
     pub(super) fn hide(&mut self, path: &Path) {
         let own = settled(path);
         let target = own.canonicalize().ok();
@@ -173,12 +175,13 @@ impl HiddenPaths {
         self.paths.push(path);
     }
 
-    /// Whether a path is among them, or below one.
+    /// Whether a path is hidden: it is in the list, or below an entry of the list.
     pub(super) fn has(&self, path: &Path) -> bool {
         self.paths.iter().any(|hidden| path.starts_with(hidden))
     }
 
-    /// How each is hidden, where the sandbox has these paths of its own.
+    /// Returns the masks of the hidden paths, in a sandbox that mounts something at each of
+    /// `targets`.
     pub(super) fn masks(&self, layout: &Layout, targets: &[&Path]) -> Vec<Mask> {
         let mask = |path: &PathBuf| mask(path, layout, targets);
         self.paths.iter().filter_map(mask).collect()
@@ -191,7 +194,7 @@ fn mask(path: &Path, layout: &Layout, targets: &[&Path]) -> Option<Mask> {
     let below = path.strip_prefix(&part.path).ok()?;
     let is_empty = below.as_os_str().is_empty();
     let mut others = layout.parts.iter().map(|part| &*part.path);
-    // Its path is needed, be it for a part that is mounted there: a whiteout has none.
+    // A path below which something is mounted must exist, so it cannot be a whiteout.
     let is_needed = is_empty
         || targets.iter().any(|target| target.starts_with(path))
         || others.any(|other| other.starts_with(path));
@@ -203,13 +206,14 @@ fn mask(path: &Path, layout: &Layout, targets: &[&Path]) -> Option<Mask> {
     let found = path.symlink_metadata().ok()?;
     match found.is_dir() {
         true => Some(Mask::EmptyDirectory(path.to_path_buf())),
-        // Links lead to what is hidden itself, or to nothing.
+        // The target of the link is hidden itself.
         false if found.is_symlink() => None,
         false => Some(Mask::NullDevice(path.to_path_buf())),
     }
 }
 
-/// An overlay has it, and so that it is of use: a socket does not answer there.
+/// Whether an overlay provides a path. It cannot provide a socket or pipe: those have an inode of
+/// their own in an overlay, and nobody listens there.
 fn is_in_overlay(path: &Path, layout: &Layout) -> bool {
     let mut parts = layout.parts.iter().rev();
     let part = parts.find(|part| path.starts_with(&part.path));
@@ -220,7 +224,7 @@ fn is_in_overlay(path: &Path, layout: &Layout) -> bool {
     part.is_some_and(|part| part.source != Source::Empty) && !answers
 }
 
-/// The path without links and `..`, as far as it exists. The last part is left as it is.
+/// Resolves links and `..` in the existing part of a path, except in its last component.
 fn settled(path: &Path) -> PathBuf {
     let path = &*std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
     let mut rest = Vec::new();
@@ -237,7 +241,8 @@ fn settled(path: &Path) -> PathBuf {
     path.to_path_buf()
 }
 
-/// Makes a path missing for an overlay whose upper layer is `upper` and whose lower one is `lower`.
+/// Hides a path from an overlay by a whiteout in its upper directory. `path` is relative to the
+/// overlay's root.
 pub(super) fn white_out(upper: &Path, lower: &Path, path: &Path) -> io::Result<()> {
     let (mut upper, mut lower) = (upper.to_path_buf(), lower.to_path_buf());
     let mut parts = path.components().peekable();
@@ -248,7 +253,7 @@ pub(super) fn white_out(upper: &Path, lower: &Path, path: &Path) -> io::Result<(
         let is_above = parts.peek().is_some();
         match found {
             Ok(found) if found.is_dir() && is_above => copy_directory(&upper, &lower)?,
-            // What is not there yet will not be seen either.
+            // A missing parent gets the whiteout, so that the path stays hidden if it appears.
             _ => break,
         }
     }
@@ -265,8 +270,9 @@ pub(super) fn white_out(upper: &Path, lower: &Path, path: &Path) -> io::Result<(
     }
 }
 
-/// Makes a directory of a layer, which the overlay merges with `lower`: it takes what the directory is from the upper one.
-/// One that is there already is left as it is.
+/// Creates a directory in the upper part of an overlay, with owner, mode, access control lists and
+/// times of the lower one: the overlay takes all of them from the upper directory. Does nothing if
+/// it exists.
 pub(super) fn copy_directory(upper: &Path, lower: &Path) -> io::Result<()> {
     let found = lower.metadata()?;
     match std::fs::create_dir(upper) {
@@ -274,12 +280,12 @@ pub(super) fn copy_directory(upper: &Path, lower: &Path) -> io::Result<()> {
         made => made?,
     }
     let (uid, gid) = (Uid::from_raw(found.uid()), Gid::from_raw(found.gid()));
-    // Only root can give it to others. A directory of others is the user's own in his sandbox.
+    // Only root can change the owner. For another user, the directory becomes the user's own.
     let _ = chownat(CWD, upper, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
     chmod(upper, Mode::from_raw_mode(found.mode()))?;
     for name in ["system.posix_acl_access", "system.posix_acl_default"] {
         let mut list = [0; 4096];
-        // Most have none, and some file systems have no lists at all, be it that of the layers.
+        // Most directories have no list, and either file system may not support them.
         if let Ok(length) = getxattr(lower, name, &mut list) {
             let list = list.get(..length).unwrap_or_default();
             let _ = setxattr(upper, name, list, XattrFlags::empty());
@@ -296,7 +302,7 @@ pub(super) fn copy_directory(upper: &Path, lower: &Path) -> io::Result<()> {
     Ok(utimensat(CWD, upper, &times, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-/// What the settings say: `~` is the home directory, and what is not absolute is below `base`.
+/// Resolves a path of the settings: `~` is the home directory, and a relative path is below `base`.
 pub(super) fn resolve(path: &str, home: &Path, base: &Path) -> PathBuf {
     match path.strip_prefix('~') {
         Some("") => home.to_path_buf(),
@@ -305,7 +311,7 @@ pub(super) fn resolve(path: &str, home: &Path, base: &Path) -> PathBuf {
     }
 }
 
-/// The home directories of the user: that of the environment, and that of the list of users.
+/// Returns the home directories of the user: `home`, and the one in `/etc/passwd`.
 pub(super) fn homes(home: &Path) -> Vec<PathBuf> {
     let uid = rustix::process::getuid().as_raw().to_string();
     let users = std::fs::read("/etc/passwd").unwrap_or_default();
@@ -316,7 +322,7 @@ pub(super) fn homes(home: &Path) -> Vec<PathBuf> {
         Some(PathBuf::from(std::ffi::OsStr::from_bytes(home)))
     });
     let mut homes = vec![home.to_path_buf()];
-    // Accounts of services have `/` or a directory that is not there.
+    // Service accounts have `/`.
     homes.extend(of_user.filter(|it| it != home && it.is_absolute() && it.parent().is_some()));
     homes
 }

@@ -1,4 +1,4 @@
-//! Which paths are hidden, and how.
+//! Tests which paths are hidden, and how.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -74,7 +74,7 @@ fn link_is_hidden_with_its_target() {
 }
 
 #[test]
-fn socket_of_an_overlay_is_shown_as_the_machine_has_it() {
+fn shown_socket_is_mounted_from_the_machine() {
     let (_dir, home, layout) = home();
     let socket = home.join("agent");
     let _agent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
@@ -86,7 +86,7 @@ fn socket_of_an_overlay_is_shown_as_the_machine_has_it() {
 }
 
 #[test]
-fn whiteout_keeps_what_the_directories_above_are() {
+fn whiteout_keeps_the_modes_of_its_parent_directories() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let (upper, lower) = (dir.path().join("upper"), dir.path().join("lower"));
@@ -112,7 +112,7 @@ fn whiteout_keeps_what_the_directories_above_are() {
 }
 
 #[test]
-fn paths_of_settings_are_of_the_home_or_the_project() {
+fn path_of_a_setting_is_relative_to_the_home_or_the_project() {
     let of = |path| resolve(path, Path::new("/home/u"), Path::new("/project"));
     assert_eq!(of("~"), Path::new("/home/u"));
     assert_eq!(of("~/.ssh"), Path::new("/home/u/.ssh"));

@@ -1,5 +1,6 @@
-//! How a helper that is a child of the host comes to life, and what is cleared up after it: its channel, its work directory, its last
-//! words. It must not know where the helper runs, nor what is asked of it.
+//! Owns the life of a helper that is a child process of the host: start, greeting, standard error,
+//! end, and the removal of its work directory. Does not know where the helper runs, or what is
+//! requested of it.
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter};
@@ -24,16 +25,16 @@ use super::pipe::Pipe;
 use super::private::PrivateDirectory;
 use super::{Environment, SpawnError, children};
 
-/// Its last words are kept for the error, up to this many bytes.
+/// How much of the helper's standard error is kept for the error message: the last 2000 bytes.
 const LAST_WORDS: usize = 2000;
 
-/// What remains to be done after the start, before the helper can answer.
+/// The part of the set-up that follows the start of the helper, and without which it does not run.
 pub(super) type SetUp = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Environment variables with their values.
 pub(super) type Variables = Vec<(Bytes, Bytes)>;
 
-/// Those of the host.
+/// Returns the environment variables of the host.
 pub(super) fn own_variables() -> Variables {
     let bytes = |text: OsString| Bytes(text.into_vec());
     let all = std::env::vars_os();
@@ -41,24 +42,25 @@ pub(super) fn own_variables() -> Variables {
         .collect()
 }
 
-/// The names and places of a helper that is to be brought to life.
+/// A helper to start.
 pub(super) struct Launch {
     /// The environment's name.
     pub(super) name: Arc<str>,
-    /// The directory that is empty when a task begins; by the same path here and where the helper runs. It is removed at the end.
+    /// The work directory, which has the same path on the host and for the helper. It is removed
+    /// after the helper's end.
     pub(super) work: PathBuf,
-    /// What its processes' variables are, where they are not those with which the helper is started.
+    /// The environment variables of the processes; none for those with which the helper starts.
     pub(super) variables: Option<Variables>,
-    /// What it gives up.
+    /// The isolation that the helper itself sets up.
     pub(super) isolation: Isolation,
-    /// The directory that it has in place of one of the host's.
+    /// The private directory of the environment.
     pub(super) private: Option<Arc<PrivateDirectory>>,
-    /// Dropped when everything has ended, where that may take its time.
+    /// Dropped after the helper's end, on a thread that may block.
     pub(super) keep_alive: Box<dyn Send>,
 }
 
 impl Launch {
-    /// An error of this launch.
+    /// Makes an error of this launch from the step that failed and the error of the system.
     pub(super) fn failed(
         &self,
         what: &'static str,
@@ -66,7 +68,8 @@ impl Launch {
         failed(&self.name, what)
     }
 
-    /// Starts the helper by `start`, which is given the ends of its channel, and greets it.
+    /// Starts the helper by `start`, which gets the helper's ends of the channel, and exchanges the
+    /// greetings.
     pub(super) async fn bring_up(
         self,
         start: impl FnOnce(&PipeReader, &PipeWriter) -> io::Result<(Child, Option<SetUp>)>,
@@ -75,12 +78,13 @@ impl Launch {
         let path = self.work.clone();
         let text = path.to_str().map(ToOwned::to_owned).ok_or_else(|| {
             SpawnError::Invalid(format!(
-                "the directory for temporary files, {}, is no UTF-8 text; choose another by TMPDIR",
+                "the path of the directory for temporary files, {}, is not UTF-8: set TMPDIR to \
+                 another directory",
                 path.display()
             ))
         })?;
-        // Two pipes and not a socket: with a socket, the host would be woken each time that the helper has read a request,
-        // only to learn that it might send more.
+        // Two pipes and not a socket: with a socket, the host would be woken each time the helper
+        // has read a request, only to learn that the socket is writable.
         let channel = failed("making its channel");
         let ((requests, to_helper), (from_helper, replies)) =
             match std::io::pipe().and_then(|first| Ok((first, std::io::pipe()?))) {
@@ -119,7 +123,7 @@ impl Launch {
         };
         let name = Arc::clone(&self.name);
         let private = self.private;
-        // A task of its own, so that also a helper that nobody waits for any more is cleared up after.
+        // A task of its own, so that the clean-up runs even if the caller's future is dropped.
         let opening = tokio::spawn(async move {
             if let Some(rest) = rest
                 && let Err(e) = rest.await
@@ -147,26 +151,26 @@ fn failed(name: &Arc<str>, what: &'static str) -> impl FnOnce(io::Error) -> Spaw
     }
 }
 
-/// A new directory below `root` that nobody else can enter. Whoever asks for it removes it.
+/// Creates a directory of mode 0700 in `root`. The caller removes it.
 pub(super) fn private_dir(root: &Path, prefix: &str) -> io::Result<PathBuf> {
     let made = tempfile::Builder::new()
         .prefix(prefix)
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir_in(root)?;
-    // Of the mode that is asked for the umask takes its part.
+    // The umask applies to the mode at creation.
     std::fs::set_permissions(made.path(), PermissionsExt::from_mode(0o700))?;
     let path = made.path().canonicalize()?;
     let _ = made.keep();
     Ok(path)
 }
 
-/// Logs what the helper writes to its standard error, and keeps the end of it. It lasts as long as the helper does: no
-/// process gets that pipe from it.
+/// Logs the helper's standard error, and keeps its end. Returns when the helper has ended: its
+/// processes do not inherit this pipe.
 async fn keep_words(stderr: Option<OwnedFd>, name: Arc<str>, words: Arc<Mutex<String>>) {
     let Some(Ok(stderr)) = stderr.map(pipe::Receiver::from_owned_fd) else {
         return;
     };
-    // A line without an end must not fill the memory.
+    // Bounded, because a line may have no end.
     let mut lines = BufReader::new(stderr);
     loop {
         let mut line = Vec::new();
@@ -192,7 +196,9 @@ async fn keep_words(stderr: Option<OwnedFd>, name: Arc<str>, words: Arc<Mutex<St
     }
 }
 
-/// Waits for the helper's end, which comes when its channel is gone, or brings it about; then ends what it may have left.
+/// Waits for the helper to end, which it does once its channel is closed, and kills it after
+/// [`END_WITHIN`]. Then kills its orphans, and removes its work directory. Returns how the helper
+/// ended, for the error message.
 async fn clear_up(
     mut child: Child,
     end: JoinHandle<()>,
@@ -201,38 +207,38 @@ async fn clear_up(
     keep_alive: Box<dyn Send>,
 ) -> String {
     let pid = Pid::from_child(&child);
-    // One of its processes may have stopped it; then it would not see that its channel is gone.
+    // One of its processes may have stopped it (SIGSTOP); it would not notice the closed channel.
     let _ = kill_process(pid, Signal::CONT);
     let ended = tokio::time::timeout(END_WITHIN, end).await;
-    let impatient = ended.is_err();
-    if impatient {
-        // It can't fail: the child has not been waited for.
+    let was_killed = ended.is_err();
+    if was_killed {
+        // Cannot fail: the child has not been waited for.
         let _ = child.kill();
     }
     let blocking = tokio::task::spawn_blocking(move || {
         let status = child.wait();
         children::forget(pid);
         if !status.as_ref().is_ok_and(ExitStatus::success) {
-            let strays = children::end_strays();
-            if strays > 0 {
-                tracing::debug!("ended {strays} processes that a helper had left");
+            let orphans = children::kill_orphans();
+            if orphans > 0 {
+                tracing::debug!("killed {orphans} orphans of a helper");
             }
         }
-        // As a rule the helper has done it.
+        // Usually the helper has removed it already.
         if let Err(e) = removal::remove_tree(&work) {
-            tracing::warn!("the directory {} can't be removed: {e}", work.display());
+            tracing::warn!("cannot remove the directory {}: {e}", work.display());
         }
         drop(keep_alive);
         status
     });
     let mut reason = match blocking.await {
-        Ok(Ok(_)) if impatient => "it did not end by itself and was killed".to_owned(),
+        Ok(Ok(_)) if was_killed => "it did not end by itself and was killed".to_owned(),
         Ok(Ok(status)) => match (status.code(), status.signal()) {
             (Some(0), _) => "its channel was closed".to_owned(),
             (Some(code), _) => format!("it ended with exit code {code}"),
             (None, signal) => format!("it was ended by signal {}", signal.unwrap_or_default()),
         },
-        Ok(Err(e)) => format!("it can't be waited for: {e}"),
+        Ok(Err(e)) => format!("waiting for it failed: {e}"),
         Err(_) => "the host is ending".to_owned(),
     };
     let words = words.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,7 @@
-//! The file systems of this machine, as a sandbox needs to know them. It must not know what is done with them.
+//! Owns the table of this machine's mounts, and from it the layout of a sandbox's files. Does not
+//! mount anything.
 //!
-//! Source of the format: proc_pid_mountinfo(5).
+//! Source of the table's format: proc_pid_mountinfo(5).
 
 use std::ffi::OsString;
 use std::io;
@@ -8,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Kinds that hold no files of anybody, or only such as belong to the running system. A sandbox has its own, or none.
+/// Kinds of file systems that belong to the running system. A sandbox has its own, or none.
 const OF_THE_SYSTEM: [&str; 23] = [
     "autofs",
     "binfmt_misc",
@@ -35,27 +36,27 @@ const OF_THE_SYSTEM: [&str; 23] = [
     "tracefs",
 ];
 
-/// File systems that hold neither sockets nor pipes, or in which nobody can make one.
+/// Kinds of file systems that cannot contain sockets or pipes, or are read-only.
 const ONLY_FILES: [&str; 12] = [
     "cramfs", "erofs", "exfat", "iso9660", "msdos", "ntfs", "ntfs3", "romfs", "squashfs", "udf",
     "umsdos", "vfat",
 ];
 
-/// The most entries of a directory that a sandbox shows one by one.
-const MOST_ENTRIES: usize = 500;
+/// The largest directory whose entries a sandbox shows one by one, each by a mount of its own.
+const MAX_ENTRIES: usize = 500;
 
-/// Where something is mounted.
+/// An entry of the table of mounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
     pub(super) path: PathBuf,
     kind: String,
-    /// The file system, and the directory of it that is mounted.
+    /// The device number of the file system, and the directory of it that is mounted.
     device: Vec<u8>,
     root: PathBuf,
 }
 
 impl Mount {
-    /// It holds files that were put there to stay.
+    /// Whether the file system stores files permanently.
     pub(super) fn has_files(&self) -> bool {
         self.kind != "tmpfs" && !self.is_of_the_system()
     }
@@ -65,7 +66,7 @@ impl Mount {
     }
 }
 
-/// All mounts that this process sees, those above before those below.
+/// Returns all mounts that this process sees, parents before children.
 pub(super) fn all() -> io::Result<Vec<Mount>> {
     let mut mounts = parse(&std::fs::read("/proc/self/mountinfo")?);
     mounts.sort_by_key(|mount| mount.path.components().count());
@@ -73,7 +74,7 @@ pub(super) fn all() -> io::Result<Vec<Mount>> {
     Ok(mounts)
 }
 
-/// The mount that a path is in.
+/// Returns the mount that contains a path.
 pub(super) fn of<'a>(path: &Path, mounts: &'a [Mount]) -> Option<&'a Mount> {
     mounts
         .iter()
@@ -81,7 +82,7 @@ pub(super) fn of<'a>(path: &Path, mounts: &'a [Mount]) -> Option<&'a Mount> {
         .find(|mount| path.starts_with(&mount.path))
 }
 
-/// The other paths at which a file is, because its file system, or a directory above, is mounted there too.
+/// Returns the other paths of a file, for each further mount of its file system that contains it.
 pub(super) fn aliases(path: &Path, mounts: &[Mount]) -> Vec<PathBuf> {
     let Some(own) = of(path, mounts) else {
         return Vec::new();
@@ -95,7 +96,7 @@ pub(super) fn aliases(path: &Path, mounts: &[Mount]) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Whether something is mounted below a path, though not at it.
+/// Whether something is mounted below a path; a mount at the path itself does not count.
 fn has_mounts(path: &Path, mounts: &[Mount]) -> bool {
     let mut below = mounts.iter().filter(|mount| mount.path != path);
     below.any(|mount| mount.path.starts_with(path))
@@ -119,7 +120,7 @@ fn parse(text: &[u8]) -> Vec<Mount> {
         .collect()
 }
 
-/// Blanks and the like stand as three octal digits.
+/// Replaces escape sequences: a backslash and three octal digits, for blanks and line ends.
 fn unescape(text: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -142,45 +143,45 @@ fn unescape(text: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(path))
 }
 
-/// How a part of this machine's files comes into a sandbox. No socket and no pipe of the machine answers there: an overlay has its own
-/// inodes for them.
+/// How a sandbox gets a part of this machine's files. Sockets and pipes of the machine cannot be
+/// reached there, because an overlay has its own inodes for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
-    /// Below a layer that takes what is written.
+    /// A writable overlay over the machine's files.
     Layered,
-    /// The same over nothing: a directory of the machine that is not shown.
+    /// A writable overlay over an empty directory: the machine's files are not shown.
     Empty,
-    /// Through an overlay that can only be read.
+    /// A read-only overlay over the machine's files.
     Shown,
-    /// As it is, read-only: it holds nothing that could answer.
+    /// A read-only bind mount: a file, or a file system without sockets and pipes.
     Bound,
 }
 
 impl Source {
-    /// It has a layer.
+    /// Whether the part is writable, and so has directories in each layer.
     pub(super) fn is_written(self) -> bool {
         matches!(self, Source::Layered | Source::Empty)
     }
 }
 
-/// A part of this machine's files.
+/// A part of this machine's files: a file, or a directory tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) path: PathBuf,
     pub(super) source: Source,
 }
 
-/// What of this machine's files is seen in a sandbox, and how.
+/// What a sandbox sees of this machine's files.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
-    /// Those above before those below.
+    /// The parts, parents before children.
     pub(super) parts: Vec<Part>,
-    /// Symbolic links in directories that are made anew, with where they lead.
+    /// Symbolic links, with their targets, in directories that are shown by their entries.
     pub(super) links: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Layout {
-    /// With `directory` among what can be written to.
+    /// Determines the layout from the table of mounts. `directory` is writable in it.
     pub(super) fn of_machine(
         directory: &Path,
         mounts: &[Mount],
@@ -198,14 +199,15 @@ impl Layout {
                 }
             }
         } else {
-            // The kernel lets nobody else look below what is mounted, so nothing that has mounts in it can be a layer.
-            layout.take_apart(Path::new("/"), mounts)?;
+            // In a user namespace, the kernel refuses to uncover what lies below a mount. So a
+            // directory that contains mounts cannot be the lower part of an overlay.
+            layout.add_entries(Path::new("/"), mounts)?;
             let is_layered =
                 |part: &Part| part.source == Source::Layered && directory.starts_with(&part.path);
             if !layout.parts.iter().any(is_layered) {
                 let whole = own.filter(|own| own != Path::new("/") && !has_mounts(own, mounts));
                 let path = whole.unwrap_or_else(|| directory.to_path_buf());
-                // Otherwise it is shown by its entries.
+                // A directory that contains mounts stays read-only, shown by its entries.
                 if !has_mounts(&path, mounts) {
                     layout.parts.retain(|part| part.path != path);
                     layout.add(path, Source::Layered);
@@ -223,15 +225,16 @@ impl Layout {
         self.parts.push(Part { path, source });
     }
 
-    /// Parts that have a layer, with the layer's number.
+    /// Returns the writable parts, each with the number of its overlay.
     pub(super) fn layered(&self) -> impl Iterator<Item = (usize, &Part)> {
         let parts = self.parts.iter().filter(|part| part.source.is_written());
         parts.enumerate()
     }
 
-    /// Adds a directory or file that can only be read. Where the kernel makes no overlay of it (`apart`: what is mounted below it keeps it
-    /// from that), its entries are added instead.
-    fn add_shown(&mut self, path: &Path, mounts: &[Mount], apart: bool) {
+    /// Adds a directory or file as read-only. With `by_entries`, adds the entries of a directory
+    /// that contains mounts instead of the directory, of which a user namespace cannot make an
+    /// overlay.
+    fn add_shown(&mut self, path: &Path, mounts: &[Mount], by_entries: bool) {
         let Ok(found) = std::fs::symlink_metadata(path) else {
             return;
         };
@@ -240,10 +243,10 @@ impl Layout {
         if found.is_file() {
             self.add(path.to_path_buf(), Source::Bound);
         } else if !found.is_dir() {
-            // A socket, a pipe, a device: none of those.
-        } else if below && apart {
-            // What can't be read is not shown.
-            let _ = self.take_apart(path, mounts);
+            // Sockets, pipes and devices are not shown.
+        } else if below && by_entries {
+            // Fails for a directory that cannot be read, which is then not shown.
+            let _ = self.add_entries(path, mounts);
         } else if ONLY_FILES.contains(&kind) && !below {
             self.add(path.to_path_buf(), Source::Bound);
         } else if is_plain(path) {
@@ -251,16 +254,16 @@ impl Layout {
         }
     }
 
-    /// The entries of a directory instead of the whole.
-    fn take_apart(&mut self, root: &Path, mounts: &[Mount]) -> io::Result<()> {
+    /// Adds the entries of a directory instead of the directory as a whole.
+    fn add_entries(&mut self, root: &Path, mounts: &[Mount]) -> io::Result<()> {
         let is_root = root == Path::new("/");
-        // As /tmp: its entries come and go, and are whoever's.
+        // Sticky and writable for all, like /tmp: the entries change, and belong to anybody.
         let is_everybodys = std::fs::metadata(root)?.mode() & 0o1002 == 0o1002;
         let mut names: Vec<PathBuf> = std::fs::read_dir(root)?
             .map(|entry| Ok(entry?.path()))
             .collect::<io::Result<_>>()?;
         names.sort();
-        if is_everybodys || names.len() > MOST_ENTRIES {
+        if is_everybodys || names.len() > MAX_ENTRIES {
             self.add(root.to_path_buf(), Source::Empty);
             names.retain(|path| mounts.iter().any(|mount| mount.path.starts_with(path)));
         }
@@ -274,7 +277,7 @@ impl Layout {
                     .map(Path::new)
                     .contains(&&*path);
             if is_of_the_system || mounted.is_some_and(|it| !is_root && !it.has_files()) {
-                // Its own, or none.
+                // The sandbox has its own, or none.
             } else if found.is_symlink() {
                 self.links.push((path.clone(), std::fs::read_link(&path)?));
             } else if is_root && found.is_dir() && !has_mounts(&path, mounts) {
@@ -287,7 +290,8 @@ impl Layout {
     }
 }
 
-/// Whether a path can stand in the options of an overlay mount, where commas, colons and backslashes mean something.
+/// Whether a path can be part of the options of an overlay mount: commas, colons, backslashes and
+/// quotation marks have a meaning there.
 pub(super) fn is_plain(path: &Path) -> bool {
     let special = |byte: &u8| matches!(byte, b',' | b':' | b'\\' | b'"');
     !path.as_os_str().as_bytes().iter().any(special)
@@ -306,7 +310,7 @@ mod tests {
         30 27 0:30 / /tmp rw - tmpfs tmpfs rw\nrubbish\n";
 
     #[test]
-    fn the_table_of_mounts() {
+    fn mount_of_a_path_is_found_in_the_table() {
         let mounts = parse(TABLE);
         let files: Vec<_> = mounts.iter().filter(|mount| mount.has_files()).collect();
         let paths: Vec<_> = files
@@ -323,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn file_is_found_at_every_path_of_its_file_system() {
+    fn aliases_are_the_paths_in_other_mounts_of_the_file_system() {
         let mounts = parse(TABLE);
         let of = |path: &str| aliases(Path::new(path), &mounts);
         assert_eq!(of("/home/user/x"), [Path::new("/srv/same/x")]);
@@ -366,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn everybodys_directory_with_mounts_begins_empty() {
+    fn sticky_directory_with_mounts_begins_empty() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
         std::fs::create_dir(root.join("mounted")).unwrap();
@@ -378,19 +382,19 @@ mod tests {
             root.display()
         );
         let mut layout = Layout::default();
-        layout.take_apart(&root, &parse(table.as_bytes())).unwrap();
+        layout.add_entries(&root, &parse(table.as_bytes())).unwrap();
         let parts: Vec<_> = layout.parts.iter().map(|part| part.source).collect();
         assert_eq!(parts, [Source::Empty, Source::Shown]);
     }
 
     #[test]
-    fn this_machine_has_a_root() {
+    fn table_of_this_machine_has_a_root() {
         let mounts = all().unwrap();
         assert!(mounts.iter().any(|mount| mount.path == Path::new("/")));
     }
 
     #[test]
-    fn what_cannot_stand_in_an_option() {
+    fn path_with_a_special_character_is_not_plain() {
         assert!(is_plain(Path::new("/tmp/a b")));
         assert!(!is_plain(Path::new("/tmp/a:b")));
         assert!(!is_plain(Path::new("/tmp/a,b")));

@@ -1,7 +1,8 @@
-//! The end of a pipe that is watched only while somebody waits for it. It must not know what comes through it.
+//! Owns the reading end of a pipe that is registered with the runtime only while somebody waits for
+//! data. Does not know what comes through the pipe.
 //!
-//! Tokio's own is watched from its making to its end: the host would be woken for each message of a helper, also while it means to let them
-//! gather.
+//! Tokio's own type stays registered for its whole life: the host would be woken for each message
+//! of a helper, even while it lets messages accumulate (`READ_INTERVAL` of the channel).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,28 +15,29 @@ use tokio::net::unix::pipe::Receiver;
 
 pub(super) enum Pipe {
     /// Nobody waits.
-    Free(OwnedFd),
-    Watched(Receiver),
-    /// It could not be watched, which was said.
-    Lost,
+    Idle(OwnedFd),
+    /// Registered with the runtime.
+    Registered(Receiver),
+    /// The pipe could not be registered, and the error was returned.
+    Failed,
 }
 
 impl Pipe {
     pub(super) fn new(end: OwnedFd) -> io::Result<Self> {
         ioctl_fionbio(&end, true)?;
-        Ok(Self::Free(end))
+        Ok(Self::Idle(end))
     }
 
-    fn watch(&mut self) -> io::Result<()> {
-        if let Self::Free(end) = std::mem::replace(self, Self::Lost) {
-            *self = Self::Watched(Receiver::from_owned_fd_unchecked(end)?);
+    fn register(&mut self) -> io::Result<()> {
+        if let Self::Idle(end) = std::mem::replace(self, Self::Failed) {
+            *self = Self::Registered(Receiver::from_owned_fd_unchecked(end)?);
         }
         Ok(())
     }
 
-    fn let_be(&mut self) -> io::Result<()> {
-        if let Self::Watched(receiver) = std::mem::replace(self, Self::Lost) {
-            *self = Self::Free(receiver.into_nonblocking_fd()?);
+    fn deregister(&mut self) -> io::Result<()> {
+        if let Self::Registered(receiver) = std::mem::replace(self, Self::Failed) {
+            *self = Self::Idle(receiver.into_nonblocking_fd()?);
         }
         Ok(())
     }
@@ -49,20 +51,20 @@ impl AsyncRead for Pipe {
     ) -> Poll<io::Result<()>> {
         loop {
             match &mut *self {
-                Self::Free(end) => match read(end, buffer.initialize_unfilled()) {
+                Self::Idle(end) => match read(end, buffer.initialize_unfilled()) {
                     Ok(length) => {
                         buffer.advance(length);
                         return Poll::Ready(Ok(()));
                     }
                     Err(Errno::INTR) => {}
-                    Err(Errno::AGAIN) => self.watch()?,
+                    Err(Errno::AGAIN) => self.register()?,
                     Err(error) => return Poll::Ready(Err(error.into())),
                 },
-                Self::Watched(receiver) => {
+                Self::Registered(receiver) => {
                     ready!(Pin::new(receiver).poll_read(cx, buffer))?;
-                    return Poll::Ready(self.let_be());
+                    return Poll::Ready(self.deregister());
                 }
-                Self::Lost => return Poll::Ready(Ok(())),
+                Self::Failed => return Poll::Ready(Ok(())),
             }
         }
     }
@@ -78,7 +80,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_comes_before_during_and_after_the_wait_is_read() {
+    async fn data_is_read_whether_it_comes_before_or_during_the_wait() {
         let (ours, mut theirs) = io::pipe().unwrap();
         let mut pipe = Pipe::new(ours.into()).unwrap();
         let mut buffer = [0; 8];
@@ -92,7 +94,7 @@ mod tests {
             };
             let (length, ()) = tokio::join!(pipe.read(&mut buffer), write);
             assert_eq!(&buffer[..length.unwrap()], word.as_bytes());
-            assert!(matches!(pipe, Pipe::Free(_)), "nobody waits any more");
+            assert!(matches!(pipe, Pipe::Idle(_)), "still registered");
         }
         let (length, ()) = tokio::join!(pipe.read(&mut buffer), async { drop(theirs) });
         assert_eq!(length.unwrap(), 0);

@@ -1,5 +1,6 @@
-//! What a sandbox has for itself on the host's disk: the layer that takes what is written, and the directory that it has in place of one
-//! of the host's. Each is removed with the last who holds it. It must not know how they come into the sandbox.
+//! Owns the files of a sandbox on the host's disk: the layer that takes its writes, and its private
+//! directory. Each is removed when its last reference is dropped. Does not know how they are
+//! mounted in the sandbox.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -13,22 +14,24 @@ use super::hidden::{Mask, copy_directory, white_out};
 use super::mounts::Layout;
 use persea_system::directory_handle::DirectoryHandle;
 
-/// What is being removed. Two that remove the same files would be in each other's way.
+/// The removals that run in the background; the spawner waits for them before it closes.
 pub(super) type PendingRemovals = Arc<Mutex<JoinSet<()>>>;
 
-/// What was written in a sandbox, over the layers below.
+/// The files written in one sandbox, as the upper directories of its overlays.
 #[derive(Debug)]
 pub(super) struct SandboxLayer {
     pub(super) directory: PathBuf,
-    /// Its directory's name among the layers.
+    /// The name of `directory` in the directory of all layers.
     pub(super) name: String,
+    /// The layers of the snapshot below this one, the lowest first.
     pub(super) below: Vec<Arc<SandboxLayer>>,
     removals: PendingRemovals,
 }
 
 impl SandboxLayer {
-    /// Makes one of this name over those below, for the overlays of a layout. What `masks` takes away is missing from it and from those
-    /// over it.
+    /// Creates a layer over those of a snapshot, with the directories for each overlay of the
+    /// layout. The lowest layer gets the whiteouts of `masks`, which hide paths from it and from
+    /// every layer above.
     pub(super) fn make(
         layers: &Path,
         name: String,
@@ -43,7 +46,7 @@ impl SandboxLayer {
             removals: Arc::clone(removals),
         };
         make(&layer.directory, 0o700)?;
-        make(&layer.place(), 0o700)?;
+        make(&layer.work_parent(), 0o700)?;
         make(&layer.directory.join("seen"), 0o700)?;
         make(&layer.directory.join("empty"), 0o755)?;
         for (number, part) in layout.layered() {
@@ -51,7 +54,7 @@ impl SandboxLayer {
                 make(&layer.directory.join(format!("{name}{number}")), 0o700)?;
             }
             let upper = layer.directory.join(format!("upper{number}"));
-            // The overlay takes from it who may enter, and who it belongs to.
+            // The overlay takes mode and owner of its root from the upper directory.
             copy_directory(&upper, &part.path)?;
             for mask in masks.iter().filter(|_| layer.below.is_empty()) {
                 match mask {
@@ -65,8 +68,8 @@ impl SandboxLayer {
         Ok(layer)
     }
 
-    /// Where the work directory is made; not among the files of the sandbox, which a snapshot would keep.
-    pub(super) fn place(&self) -> PathBuf {
+    /// The parent of the work directory. It is not in an overlay, so a snapshot does not keep it.
+    pub(super) fn work_parent(&self) -> PathBuf {
         self.directory.join("tmp")
     }
 }
@@ -77,27 +80,27 @@ impl Drop for SandboxLayer {
     }
 }
 
-/// The directory that a sandbox has in place of one of the host's.
+/// A directory that a sandbox sees in place of one of the host.
 #[derive(Debug)]
 pub(super) struct PrivateDirectory {
-    /// Where the sandbox has it.
+    /// The path in the sandbox.
     pub(super) shown: PathBuf,
-    /// Where it is.
+    /// The path on the host.
     pub(super) path: PathBuf,
     pub(super) handle: DirectoryHandle,
     removals: PendingRemovals,
 }
 
 impl PrivateDirectory {
-    /// Makes one of this name in `place`, which is made too.
+    /// Creates a private directory with this name in `storage`, which is created too.
     pub(super) fn make(
         shown: &Path,
-        place: &Path,
+        storage: &Path,
         name: &str,
         removals: &PendingRemovals,
     ) -> io::Result<PrivateDirectory> {
-        std::fs::create_dir_all(place)?;
-        let path = place.join(name);
+        std::fs::create_dir_all(storage)?;
+        let path = storage.join(name);
         std::fs::create_dir(&path)?;
         Ok(PrivateDirectory {
             shown: shown.to_path_buf(),
@@ -114,7 +117,7 @@ impl Drop for PrivateDirectory {
     }
 }
 
-/// Makes a directory with this very mode: of the mode that is asked for the umask takes its part.
+/// Creates a directory with exactly this mode, whatever the umask is.
 fn make(directory: &Path, mode: u32) -> io::Result<()> {
     std::fs::DirBuilder::new().mode(mode).create(directory)?;
     std::fs::set_permissions(directory, PermissionsExt::from_mode(mode))
@@ -123,7 +126,7 @@ fn make(directory: &Path, mode: u32) -> io::Result<()> {
 fn remove(directory: PathBuf, removals: &PendingRemovals) {
     let remove = move || {
         if let Err(e) = removal::remove_tree(&directory) {
-            tracing::debug!("{} can't be removed: {e}", directory.display());
+            tracing::debug!("cannot remove {}: {e}", directory.display());
         }
     };
     let mut removals = removals.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,5 +1,5 @@
-//! The spawner of this machine: a helper for each slot, as a child of the host, with a work directory. It must not know what is
-//! asked of the helper.
+//! Owns the spawner that does not isolate: for each slot a helper as a child process of the host,
+//! with a work directory. Does not know what is requested of the helper.
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::unix::process::CommandExt;
@@ -25,11 +25,11 @@ pub(super) const DESCRIPTOR: Descriptor = Descriptor {
     make: |setup| Ok(Box::new(ProcessSpawner::new(setup.helper, setup.temporary))),
 };
 
-/// Starts processes on this machine, without any isolation. Each slot has a helper of its own; should that be killed, the
-/// host ends what it leaves. If the host is killed, the helpers end everything.
+/// Starts processes on this machine, without any isolation. Each slot has its own helper. If a
+/// helper is killed, the host kills its orphans. If the host is killed, the helpers end everything.
 ///
-/// From the first [`Spawner::open`] on, the process that uses this must start children only through spawners: others would
-/// be taken for strays and ended when a helper dies.
+/// From the first [`Spawner::open`] on, the host must start child processes through spawners only:
+/// any other child would be taken for an orphan, and killed when a helper dies.
 #[derive(Debug)]
 pub(super) struct ProcessSpawner {
     helper: Helper,
@@ -37,8 +37,8 @@ pub(super) struct ProcessSpawner {
 }
 
 impl ProcessSpawner {
-    /// With the helper's program (a static executable), and the directory below which work directories are made. That
-    /// directory must be there.
+    /// Creates the spawner with the helper (a static executable) and an existing directory for the
+    /// work directories.
     pub(super) fn new(helper: &'static [u8], temporary: PathBuf) -> ProcessSpawner {
         ProcessSpawner {
             helper: Helper::new(helper, temporary.clone()),
@@ -46,7 +46,7 @@ impl ProcessSpawner {
         }
     }
 
-    /// An environment of this name, whose work directory has it too.
+    /// Opens an environment with this name, which also begins the name of its work directory.
     pub(super) async fn open_as(&self, name: &str) -> Result<Environment, SpawnError> {
         let mut launch = Launch {
             name: format!("process/{name}").into(),
@@ -73,7 +73,7 @@ impl ProcessSpawner {
         requests: &PipeReader,
         replies: &PipeWriter,
     ) -> io::Result<Child> {
-        // A memory file is closed on exec, but by then the kernel has it open.
+        // The memory file is closed on exec, but by then the kernel has opened it.
         let mut command = Command::new(program.path());
         command
             .arg0("persea-helper")

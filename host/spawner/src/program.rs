@@ -1,5 +1,5 @@
-//! The helper as something that can be executed: in memory, or in a file where that is not allowed. It must not know what is
-//! started with it, nor where.
+//! Owns the helper's executable: in a memory file, or in an ordinary file if the system does not
+//! execute memory files. Does not know how or where the helper is started.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-/// The helper's program, brought to a place when it is needed for the first time.
+/// The helper's executable, which is written when it is needed for the first time.
 #[derive(Debug)]
 pub(super) struct Helper {
     bytes: &'static [u8],
@@ -19,7 +19,7 @@ pub(super) struct Helper {
     program: Mutex<Option<Arc<Program>>>,
 }
 
-/// Where it is.
+/// Where the executable is.
 #[derive(Debug)]
 pub(super) enum Program {
     Memory(OwnedFd),
@@ -34,7 +34,7 @@ impl Program {
         }
     }
 
-    /// What its path means only to a process that has it too.
+    /// The descriptor that a process must inherit so that [`Program::path`] is valid there.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Program::Memory(fd) => Some(fd.as_fd()),
@@ -44,7 +44,8 @@ impl Program {
 }
 
 impl Helper {
-    /// A static executable, and the directory for it where it can't be run from memory.
+    /// Takes the bytes of a static executable, and the directory for it if memory files cannot be
+    /// executed.
     pub(super) fn new(bytes: &'static [u8], root: PathBuf) -> Helper {
         Helper {
             bytes,
@@ -53,14 +54,14 @@ impl Helper {
         }
     }
 
-    /// Runs it by `execute`: from memory, or from a file where that is not allowed.
+    /// Calls `execute` with the executable: the memory file, or an ordinary file if that fails.
     pub(super) fn run<T>(
         &self,
         mut execute: impl FnMut(&Program) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut place = self.program.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(program) = &*place {
-            return patiently(|| execute(program));
+            return retry_while_busy(|| execute(program));
         }
         let from_memory = in_memory(self.bytes).and_then(|fd| {
             let program = Program::Memory(fd);
@@ -70,10 +71,10 @@ impl Helper {
             Ok(done) => done,
             Err(e) => {
                 tracing::debug!(
-                    "the helper can't be run from memory ({e}), so it's put into a file"
+                    "cannot run the helper from a memory file ({e}): using an ordinary file"
                 );
                 let program = Program::File(in_file(self.bytes, &self.root)?);
-                (patiently(|| execute(&program))?, program)
+                (retry_while_busy(|| execute(&program))?, program)
             }
         };
         *place = Some(Arc::new(program));
@@ -81,8 +82,9 @@ impl Helper {
     }
 }
 
-/// Another thread may just start something when the file is still open for writing here, and its child holds it until it executes.
-fn patiently<T>(mut execute: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Retries while the file is still open for writing: a child that another thread forked meanwhile
+/// has a copy of the descriptor until it calls exec.
+fn retry_while_busy<T>(mut execute: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut tries = 0;
     loop {
         match execute() {
@@ -96,13 +98,13 @@ fn patiently<T>(mut execute: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 fn in_memory(program: &[u8]) -> io::Result<OwnedFd> {
-    // Kernels before 6.3 don't know the flag, and later ones may be set up to want it.
+    // Kernels before 6.3 do not know EXEC; later ones may require it (vm.memfd_noexec).
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = memfd_create("persea-helper", flags | MemfdFlags::EXEC)
         .or_else(|_| memfd_create("persea-helper", flags))?;
     let mut file = File::from(fd);
     file.write_all(program)?;
-    // Nobody puts another program in its place, whoever gets hold of the file.
+    // Nobody can change the program, even with access to the descriptor.
     fcntl_add_seals(
         &file,
         SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
@@ -118,7 +120,7 @@ fn in_file(program: &[u8], root: &Path) -> io::Result<tempfile::TempPath> {
             options.write(true).create_new(true).mode(0o700).open(path)
         })?;
     let (mut file, path) = file.into_parts();
-    // Of the mode that is asked for the umask takes its part.
+    // The umask applies to the mode at creation.
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     file.write_all(program)?;
     Ok(path)

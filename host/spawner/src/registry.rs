@@ -1,5 +1,5 @@
-//! Owns the list of the spawners: what each is, what it needs, and how it is made. A new spawner is a variant of
-//! [`SpawnerKind`], a file beside this one, and a line here.
+//! Owns the list of the spawners: what each one is, what it needs, and how it is made. A new
+//! spawner is a variant of [`SpawnerKind`], a file or folder beside this file, and a line here.
 
 use std::path::PathBuf;
 
@@ -8,12 +8,12 @@ use persea_model::SpawnerKind;
 
 use super::{SpawnError, Spawner, process, sandbox};
 
-/// What a spawner is made from.
+/// The inputs from which a spawner is made.
 #[derive(Clone, Debug)]
 pub struct Setup<'a> {
     /// The helper: a static executable.
     pub helper: &'static [u8],
-    /// The directory for what lives only as long as the spawner.
+    /// The directory for files that live only as long as the spawner.
     pub temporary: PathBuf,
     /// The directory in which processes start: the project.
     pub directory: PathBuf,
@@ -25,27 +25,27 @@ pub struct Setup<'a> {
     pub config: &'a Config,
 }
 
-/// A spawner as a whole.
+/// The description of a spawner: all that the rest of the host knows about it.
 pub struct Descriptor {
     /// The spawner's name, and whether it isolates.
     pub kind: SpawnerKind,
-    /// What the spawner is, in a line.
+    /// What the spawner is, in one line.
     pub about: &'static str,
-    /// The names of the settings that are the spawner's own.
+    /// The names of the spawner's own settings.
     pub settings: &'static [&'static str],
-    /// Whether environments can be kept as snapshots: requirements are then fulfilled inside.
+    /// Whether environments can be kept as snapshots. If so, requirements are fulfilled inside.
     pub has_snapshots: bool,
     /// Whether tests in an environment reach the network.
     pub has_network: fn(&Config) -> bool,
-    /// Whether each test has an environment for itself.
+    /// Whether each test gets a new environment.
     pub is_fresh: fn(&Config) -> bool,
-    /// Finds out whether this machine has what the spawner needs.
+    /// Checks whether this machine has what the spawner needs.
     pub probe: fn() -> Result<(), SpawnError>,
     /// Makes the spawner.
     pub make: fn(Setup<'_>) -> Result<Box<dyn Spawner>, SpawnError>,
 }
 
-/// The description of a spawner.
+/// Returns the description of a spawner.
 pub const fn descriptor(kind: SpawnerKind) -> &'static Descriptor {
     match kind {
         SpawnerKind::Process => &process::DESCRIPTOR,
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_are_those_of_their_kinds() {
+    fn descriptor_has_the_kind_and_all_settings_of_its_spawner() {
         for kind in SpawnerKind::ALL {
             let descriptor = descriptor(kind);
             assert_eq!(descriptor.kind, kind);

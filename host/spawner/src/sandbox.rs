@@ -1,10 +1,11 @@
-//! The spawner of sandboxes: namespaces of their own, and this machine's files below a layer that takes whatever is written. It owns
-//! the layers. It must not know what is asked of the helper, nor what a snapshot is for.
+//! Owns the spawner of sandboxes: namespaces, and this machine's files below a layer that takes all
+//! writes. Does not know what is requested of the helper, or what a snapshot is for.
 //!
-//! bubblewrap makes the namespaces, as it does for Flatpak: it is small, widely reviewed, and in every distribution. The layers are
-//! overlayfs, mounted by mount(8) in a mount namespace that unshare(1) makes, for bubblewrap before 0.11 knows no overlays.
-//! No daemon, and nothing to clean up on the system: with the last process of a sandbox its mounts are gone, and a helper outside
-//! removes the layers, also when the host was killed.
+//! bubblewrap makes the namespaces, as it does for Flatpak: it is small, widely reviewed, and in
+//! every distribution. The layers are overlayfs, mounted by mount(8) in a mount namespace that
+//! unshare(1) makes, because bubblewrap before 0.11 does not support overlays. There is no daemon,
+//! and nothing to clean up: the kernel removes the mounts with the last process of the sandbox, and
+//! a helper outside of it removes the layers, even if the host is killed.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -33,16 +34,17 @@ use super::{
     no_snapshot, seccomp,
 };
 
-/// What it takes besides the kernel, and the Debian packages in which that is.
+/// The tools that the sandbox needs, each with its Debian package.
 const TOOLS: [(&str, &str); 3] = [
     ("bwrap", "bubblewrap"),
     ("unshare", "util-linux"),
     ("mount", "mount"),
 ];
 
-/// What root may do in a sandbox: enough to install packages and to become somebody else. Root's user there is root to the kernel too, so
-/// what is not here keeps it from mounting anything, above all another `/proc` in which the kernel's settings can be written. The list
-/// is that of container engines.
+/// The capabilities of root in a sandbox: enough to install packages and to change the user. Root
+/// in the sandbox is root for the kernel too. Without further capabilities it can mount nothing,
+/// above all no other `/proc` in which the kernel's settings are writable. Container engines have
+/// the same list.
 const CAPABILITIES: [&str; 11] = [
     "CAP_AUDIT_WRITE",
     "CAP_CHOWN",
@@ -84,7 +86,7 @@ pub(super) const DESCRIPTOR: Descriptor = Descriptor {
     },
 };
 
-/// What tests in a sandbox do not see, and what the user shows them all the same.
+/// Reads what a sandbox hides and shows from the settings.
 fn visibility(setup: &Setup<'_>) -> Visibility {
     let paths = |key: Key<Texts>| {
         let paths = setup.config.get(key).into_iter();
@@ -99,7 +101,7 @@ fn visibility(setup: &Setup<'_>) -> Visibility {
     }
 }
 
-/// Finds out whether this machine has the tools of the sandbox and a filter of system calls.
+/// Checks whether this machine has the tools, and whether there is a seccomp filter for it.
 fn probe() -> Result<(), SpawnError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     for (tool, package) in TOOLS {
@@ -122,35 +124,41 @@ fn filter() -> Result<Vec<u8>, SpawnError> {
     })
 }
 
-/// Starts processes in sandboxes of this machine. What they write is gone with their environment, unless a snapshot keeps it; what
-/// others write, they don't see. They reach no network where that is not asked for, and see no process but their own.
+/// Starts processes in sandboxes on this machine. What they write is removed with their
+/// environment, unless a snapshot keeps it. They do not see what other sandboxes write, see no
+/// process outside of the sandbox, and reach the network only if the environment's state has it.
 #[derive(Debug)]
 pub(super) struct SandboxSpawner {
     helper: Helper,
-    /// The system calls that its processes cannot make.
+    /// The seccomp filter.
     filter: Vec<u8>,
-    /// For the helper that removes the layers.
+    /// Opens `keeper`.
     outside: ProcessSpawner,
+    /// An environment outside of the sandboxes. Its work directory contains all layers, and its
+    /// helper removes them, even if the host is killed.
     keeper: OnceCell<Environment>,
+    /// The directory in which processes start.
     directory: PathBuf,
     layout: Layout,
     hidden: HiddenPaths,
-    /// The directory of the host in whose place each environment has one of its own, and where those are.
-    apart: Option<(PathBuf, PathBuf)>,
+    /// The directory of the host that each sandbox sees a private directory in place of, and the
+    /// directory in which the private ones are.
+    private_directories: Option<(PathBuf, PathBuf)>,
+    /// The number of sandboxes made so far, which is the name of the next one's layer.
     made: AtomicUsize,
-    /// By slot: the layer of the sandbox that is open there.
+    /// The layer of the sandbox that is open in each slot.
     open: Mutex<HashMap<usize, Arc<SandboxLayer>>>,
-    /// By name.
+    /// The layers of each snapshot by its name, the lowest first.
     snapshots: Mutex<HashMap<String, Vec<Arc<SandboxLayer>>>>,
     removals: PendingRemovals,
 }
 
 impl SandboxSpawner {
-    /// With the helper's program (a static executable), the directory below which layers are kept, that in which processes start, and
-    /// what is hidden from them.
+    /// Creates the spawner with the helper (a static executable), the directory for the layers, the
+    /// directory in which processes start, and the paths to hide and show.
     ///
     /// # Errors
-    /// A tool that it takes is missing, or this machine's file systems can't be told.
+    /// A tool is missing, the table of mounts cannot be read, or a path cannot be used.
     pub(super) fn new(
         helper: &'static [u8],
         temporary: PathBuf,
@@ -159,18 +167,16 @@ impl SandboxSpawner {
     ) -> Result<SandboxSpawner, SpawnError> {
         probe()?;
         let filter = filter()?;
-        let failed = |e| {
-            SpawnError::Invalid(format!(
-                "the file systems of this machine can't be told: {e}"
-            ))
-        };
+        let failed =
+            |e| SpawnError::Invalid(format!("cannot read the mounts of this machine: {e}"));
         let mounts = mounts::all().map_err(failed)?;
         let layout = Layout::of_machine(&directory, &mounts, getuid().is_root()).map_err(failed)?;
         let layered = layout.layered().map(|(_, part)| &part.path);
         for path in layered.chain([&temporary]) {
             if !is_plain(path) {
                 return Err(SpawnError::Invalid(format!(
-                    "the spawner `sandbox` can't use {}: the path has a comma, a colon, a backslash or a quotation mark",
+                    "the spawner `sandbox` can't use {}: the path has a comma, a colon, a \
+                     backslash or a quotation mark",
                     path.display()
                 )));
             }
@@ -178,7 +184,8 @@ impl SandboxSpawner {
         let hidden = HiddenPaths::new(visibility, &directory, &layout, mounts);
         if hidden.has(&directory) {
             return Err(SpawnError::Invalid(format!(
-                "the setting `spawner.sandbox.hide` hides {}, in which tests are started: name what is in it",
+                "the setting `spawner.sandbox.hide` hides {}, in which tests start: hide paths in \
+                 it instead",
                 directory.display()
             )));
         }
@@ -190,7 +197,7 @@ impl SandboxSpawner {
             directory,
             layout,
             hidden,
-            apart: None,
+            private_directories: None,
             made: AtomicUsize::new(0),
             open: Mutex::default(),
             snapshots: Mutex::default(),
@@ -231,7 +238,7 @@ impl SandboxSpawner {
             variables: Some(own_variables()),
             isolation: Isolation {
                 session_keyring: true,
-                // Without a network they are in a namespace of their own.
+                // Without a network, a network namespace isolates them.
                 abstract_sockets: state.network,
             },
             private: None,
@@ -240,15 +247,15 @@ impl SandboxSpawner {
         let name = self.made.fetch_add(1, Ordering::Relaxed).to_string();
         let layers = Path::new(keeper.work_dir());
         let shown = self.hidden.shown.iter().map(|path| &**path);
-        let results = self.apart.iter().map(|(shown, _)| &**shown);
+        let results = self.private_directories.iter().map(|(shown, _)| &**shown);
         let targets: Vec<&Path> = shown
             .chain(results)
             .chain(state.writable_directory.as_deref())
             .collect();
         let masks = self.hidden.masks(&self.layout, &targets);
-        if let Some((shown, place)) = &self.apart {
+        if let Some((shown, place)) = &self.private_directories {
             let private = PrivateDirectory::make(shown, place, &name, &self.removals);
-            let private = private.map_err(launch.failed("making its directory of results"))?;
+            let private = private.map_err(launch.failed("making its private directory"))?;
             launch.private = Some(Arc::new(private));
         }
         let parts = (&self.layout, &*masks);
@@ -257,9 +264,9 @@ impl SandboxSpawner {
         if let Some(own) = &state.writable_directory
             && !own.is_dir()
         {
-            std::fs::create_dir(own).map_err(launch.failed("making its directory of results"))?;
+            std::fs::create_dir(own).map_err(launch.failed("making its writable directory"))?;
         }
-        launch.work = layer.place().join("work");
+        launch.work = layer.work_parent().join("work");
         launch.keep_alive = Box::new(Arc::clone(&layer));
         self.opened().insert(slot, Arc::clone(&layer));
         let private = launch.private.clone();
@@ -278,13 +285,14 @@ impl SandboxSpawner {
         (requests, replies): (&PipeReader, &PipeWriter),
     ) -> io::Result<(Child, Option<SetUp>)> {
         let is_root = getuid().is_root();
-        // Root's sandbox has all users of this machine, so that packages can be installed; somebody has to say so from outside.
+        // Root's sandbox has all user ids of this machine, so that packages can be installed. Only
+        // a process outside of the namespace can map them.
         let ids = match is_root {
             true => Some((io::pipe()?, io::pipe()?)),
             false => None,
         };
         let (filter, mut writer) = io::pipe()?;
-        // It fits into the pipe: nobody has to read meanwhile.
+        // Does not block: the filter fits into the pipe's buffer.
         writer.write_all(&self.filter)?;
         drop(writer);
         let child = self.helper.run(|program| {
@@ -317,15 +325,17 @@ impl SandboxSpawner {
                 }
             }
             let path = std::env::var_os("PATH").unwrap_or_default();
-            // By its path it can be started without a fork, although the variables are others.
+            // With a path, the standard library can start it by posix_spawn, although the
+            // environment variables differ.
             let unshare = find("unshare", &path).unwrap_or_else(|| "unshare".into());
             let mut command = Command::new(program.path());
-            // Should the host be killed while the sandbox is made, nobody else would end the processes that make it.
+            // The guard ends the processes that make the sandbox if the host is killed meanwhile.
             command
                 .arg(GUARD_ARGUMENT)
                 .arg(std::process::id().to_string())
                 .arg(unshare);
-            // Everybody in the sandbox sees with which variables bubblewrap and the helper were started.
+            // All processes of the sandbox can read the environment variables of bubblewrap and the
+            // helper, in /proc.
             command.env_clear().env("PATH", path);
             if !is_root {
                 command.args(["--user", "--map-root-user"]);
@@ -350,8 +360,8 @@ impl SandboxSpawner {
                 ])
                 .args((!network).then_some("--unshare-net"))
                 .args(namespaces)
-                // The helper is process 1: bubblewrap's own would keep the ends of the channel open, and as process 1
-                // the helper can be neither killed nor stopped from inside.
+                // The helper is process 1. bubblewrap's own process 1 would keep the channel open,
+                // and nothing in the sandbox can kill or stop process 1.
                 .args(["--as-pid-1", "--die-with-parent", "--"])
                 .arg(program.path())
                 .stdin(requests.try_clone()?)
@@ -378,7 +388,8 @@ impl SandboxSpawner {
         let layer = self.opened().remove(&slot);
         let layer = layer.ok_or_else(|| no_snapshot(name))?;
         environment.end_task().await?;
-        // What is still mounted must not become the lower layer of another.
+        // A layer that is still mounted must not become the lower layer of another sandbox: the
+        // kernel leaves the result undefined.
         environment.close().await;
         let mut layers = layer.below.clone();
         layers.push(layer);
@@ -387,7 +398,8 @@ impl SandboxSpawner {
     }
 }
 
-/// Gives a sandbox all users and groups of this machine, when it says that it is there. Until then it waits.
+/// Maps all user and group ids of this machine into the namespace of a sandbox, once bubblewrap has
+/// reported its process id. bubblewrap waits for that.
 fn map_ids(mut info: PipeReader, mut go: PipeWriter) -> io::Result<()> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "kebab-case")]
@@ -396,7 +408,8 @@ fn map_ids(mut info: PipeReader, mut go: PipeWriter) -> io::Result<()> {
     }
     let mut text = Vec::new();
     let mut piece = [0; 1024];
-    // One object in several lines, and then others may hold the pipe open.
+    // Reads one JSON object of several lines, and not up to the end of the pipe: other processes
+    // may keep the pipe open.
     while !text.ends_with(b"}\n") {
         match info.read(&mut piece)? {
             0 => break,
@@ -404,7 +417,7 @@ fn map_ids(mut info: PipeReader, mut go: PipeWriter) -> io::Result<()> {
         }
     }
     let Ok(Info { child_pid }) = serde_json::from_slice(&text) else {
-        return Err(io::Error::other("bubblewrap has made no sandbox"));
+        return Err(io::Error::other("bubblewrap did not make the sandbox"));
     };
     for map in ["uid_map", "gid_map"] {
         std::fs::write(format!("/proc/{child_pid}/{map}"), "0 0 4294967295\n")?;
@@ -412,6 +425,7 @@ fn map_ids(mut info: PipeReader, mut go: PipeWriter) -> io::Result<()> {
     go.write_all(b"\n")
 }
 
+/// Looks a tool up in PATH.
 fn find(tool: &str, path: &OsStr) -> Option<PathBuf> {
     let all = std::env::split_paths(path).map(|directory| directory.join(tool));
     all.into_iter().find(|path| path.is_file())
@@ -449,7 +463,7 @@ impl Spawner for SandboxSpawner {
 
     fn set_private_directory(&mut self, directory: &Path, place: &Path) {
         self.hidden.hide(place);
-        self.apart = Some((directory.to_path_buf(), place.to_path_buf()));
+        self.private_directories = Some((directory.to_path_buf(), place.to_path_buf()));
     }
 
     fn close(&self) -> SpawnerFuture<'_, ()> {
@@ -459,13 +473,10 @@ impl Spawner for SandboxSpawner {
             let removals =
                 std::mem::take(&mut *self.removals.lock().unwrap_or_else(PoisonError::into_inner));
             removals.join_all().await;
-            if let Some((_, place)) = &self.apart
+            if let Some((_, place)) = &self.private_directories
                 && let Err(error) = removal::remove_tree(place)
             {
-                tracing::warn!(
-                    "the directory {} can't be removed: {error}",
-                    place.display()
-                );
+                tracing::warn!("cannot remove the directory {}: {error}", place.display());
             }
             if let Some(keeper) = self.keeper.get() {
                 keeper.close().await;

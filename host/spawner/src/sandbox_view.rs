@@ -1,4 +1,5 @@
-//! Owns what is seen in a sandbox: which overlays are mounted, and what lies over them. Does not know about its processes.
+//! Owns the arguments that determine what a sandbox sees: the overlays to mount, and the mounts
+//! over them. Does not know about the processes of the sandbox.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -9,15 +10,18 @@ use crate::hidden::Mask;
 use crate::mounts::Source;
 use crate::private::{PrivateDirectory, SandboxLayer};
 
-/// Mounts the overlays and becomes bubblewrap: the directory of layers, this sandbox's own in it, further mount options; of each directory
-/// that can be written to its number, its path, and the layers over it; `--`, the paths that can only be read; `--`, and bubblewrap's
-/// arguments.
+/// The script that mounts the overlays and then executes bubblewrap. Its arguments are: the
+/// directory of all layers, the name of this sandbox's layer, and further mount options; for each
+/// writable part its number, its path, and the layers between; `--`; the paths of the read-only
+/// parts; `--`; and the arguments of bubblewrap.
 ///
-/// The kernel takes no layer that lies within another, and layers are files of this machine. Seen through an overlay of its own,
-/// their file system is another one. Where it makes no overlay of what can only be read, an empty directory is seen.
+/// The kernel refuses an overlay whose parts contain each other, and the directory of layers is
+/// itself among this machine's files. So the machine's files are first mounted as an overlay of
+/// their own, which counts as another file system. If the kernel cannot make a read-only overlay,
+/// the sandbox sees an empty directory there.
 pub(super) const SCRIPT: &str = r#"set -e
 fail() {
-    echo "a layer can't be mounted: that takes overlayfs, and a directory for temporary files (TMPDIR) that is itself on no overlay" >&2
+    echo "cannot mount an overlay: it takes overlayfs, and a TMPDIR that is not on an overlay" >&2
     exit 1
 }
 cd "$1"
@@ -31,7 +35,8 @@ while [ "$1" != -- ]; do
         mount -t overlay overlay -o "lowerdir=$2:$root/empty$options" "$root/below" || fail
         lower=$3$root/below
     fi
-    mount -t overlay overlay -o "lowerdir=$lower,upperdir=$own/upper$1,workdir=$own/work$1$options" "$root" || fail
+    upper="upperdir=$own/upper$1,workdir=$own/work$1$options"
+    mount -t overlay overlay -o "lowerdir=$lower,$upper" "$root" || fail
     shift 3
 done
 shift
@@ -51,8 +56,8 @@ shift
 exec bwrap "$@"
 "#;
 
-/// Parts of `/proc` that belong to the machine and not to a process: they can only be read. A `/proc` of which parts are covered can't
-/// be mounted anew in a namespace below either.
+/// Parts of `/proc` that belong to the machine and not to a process: they are read-only. Covering
+/// parts of `/proc` also prevents another mount of it in a nested namespace.
 const OF_THE_KERNEL: [&str; 5] = [
     "/proc/bus",
     "/proc/fs",
@@ -61,7 +66,7 @@ const OF_THE_KERNEL: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
-/// What the kernel tells about the machine, its devices and its keys: not there.
+/// Paths with which the kernel exposes the machine, its devices and its keys: they are hidden.
 const UNSEEN: [&str; 17] = [
     "/proc/acpi",
     "/proc/asound",
@@ -83,14 +88,15 @@ const UNSEEN: [&str; 17] = [
 ];
 
 impl SandboxSpawner {
-    /// The script's own arguments.
+    /// Returns the arguments of [`SCRIPT`], without those of bubblewrap.
     pub(super) fn layers(&self, layer: &SandboxLayer, is_root: bool) -> Vec<OsString> {
         let directory = layer.directory.parent().unwrap_or(&layer.directory);
-        // In a user's own namespace the kernel takes other names for what an overlay notes of its files.
+        // In a user namespace, an overlay can only store its metadata in `user.` attributes.
         let options = if is_root { "" } else { ",userxattr" };
         let mut all: Vec<OsString> = vec![directory.into(), (&layer.name).into(), options.into()];
         for (number, part) in self.layout.layered() {
-            // The uppermost comes first. Their names begin in the directory of layers: of whole paths, mount's options hold few.
+            // The uppermost layer comes first. Paths are relative to the directory of layers,
+            // because mount options are limited to a page.
             let over = layer.below.iter().rev();
             let over: String = over
                 .map(|it| format!("{}/upper{number}:", it.name))
@@ -109,7 +115,7 @@ impl SandboxSpawner {
         all
     }
 
-    /// What is seen in the sandbox, in bubblewrap's words.
+    /// Returns the arguments of bubblewrap that determine what the sandbox sees.
     pub(super) fn view(
         &self,
         layer: &SandboxLayer,
@@ -162,15 +168,19 @@ impl SandboxSpawner {
                 }
             }
         }
-        // Other sandboxes are nobody's business.
+        // Hides the other sandboxes.
         if let Some(layers) = layer.directory.parent() {
             add("--tmpfs", &[layers.as_os_str()]);
         }
         for path in &self.hidden.shown {
             add("--ro-bind-try", &[path.as_os_str(), path.as_os_str()]);
         }
-        // Not the work directory itself: what is mounted can't be removed.
-        for path in state.writable_directory.iter().chain([&layer.place()]) {
+        // The parent of the work directory, because a mount point itself cannot be removed.
+        for path in state
+            .writable_directory
+            .iter()
+            .chain([&layer.work_parent()])
+        {
             add("--bind", &[path.as_os_str(), path.as_os_str()]);
         }
         if let Some(private) = private {
@@ -179,7 +189,7 @@ impl SandboxSpawner {
                 &[private.path.as_os_str(), private.shown.as_os_str()],
             );
         }
-        // Often a link into a directory that belongs to the running system.
+        // Often a link into /run, which a sandbox does not have.
         if state.network
             && let Ok(names) = Path::new("/etc/resolv.conf").canonicalize()
         {

@@ -1,9 +1,10 @@
-//! Owns the seccomp filter of sandboxes: the system calls that their processes cannot make, as a program for the kernel's
-//! classic BPF machine. Does not know about bubblewrap, which loads it.
+//! Owns the seccomp filter of sandboxes: the system calls that their processes cannot make, as a
+//! program for the kernel's classic BPF machine. Does not know about bubblewrap, which loads it.
 //!
-//! Sources: seccomp(2), `linux/seccomp.h`, and the kernel's tables of system calls up to 6.18. The list follows the default
-//! profile of container engines (moby/profiles, containers/common); docs/security.md gives the differences with their reasons.
-//! The crates for this (seccompiler 0.5) know neither the numbers of the x32 ABI nor 32-bit programs, which tests may be.
+//! Sources: seccomp(2), `linux/seccomp.h`, and the kernel's tables of system calls up to 6.18. The
+//! list follows the default profile of container engines (moby/profiles, containers/common);
+//! docs/security.md gives the differences with their reasons. The crates for this (seccompiler 0.5)
+//! know neither the numbers of the x32 ABI nor 32-bit programs, which tests may be.
 
 /// The size of `struct sock_filter`.
 const INSTRUCTION: usize = 8;
@@ -30,8 +31,9 @@ const JUMP_ANY_BIT: u16 = 0x45;
 const JUMP: u16 = 0x05;
 const RETURN: u16 = 0x06;
 
-/// The largest number that any table has (`file_setattr`, Linux 6.17). What later kernels add is ENOSYS until somebody has
-/// looked at it; programs fall back as on an older kernel. The numbers of the x32 ABI, which begin at 2³⁰, are above it too.
+/// The largest number in any table (`file_setattr`, Linux 6.17). Later system calls fail with
+/// ENOSYS until somebody has reviewed them, so programs fall back as on an older kernel. The
+/// numbers of the x32 ABI, which begin at 2³⁰, are above it too.
 const LAST_NUMBER: u32 = 469;
 
 /// `CLONE_NEWNS`, `NEWCGROUP`, `NEWUTS`, `NEWIPC`, `NEWUSER`, `NEWPID`, `NEWNET`.
@@ -39,36 +41,38 @@ const NEW_NAMESPACES: u32 = 0x7e02_0000;
 /// `CLONE_NEWTIME`; in clone(2) the bit belongs to the exit signal.
 const NEW_TIME: u32 = 0x80;
 
-/// `AF_UNIX`, `AF_INET`, `AF_INET6`, `AF_NETLINK`, `AF_PACKET`: the families that a network namespace confines. `AF_VSOCK`, for
-/// one, reaches the hypervisor from any.
+/// `AF_UNIX`, `AF_INET`, `AF_INET6`, `AF_NETLINK`, `AF_PACKET`: the families that a network
+/// namespace confines. `AF_VSOCK`, for one, reaches the hypervisor from any namespace.
 const FAMILIES: [u32; 5] = [1, 2, 10, 16, 17];
 
-/// `TIOCSTI` and `TIOCLINUX` put input into a terminal.
+/// `TIOCSTI` and `TIOCLINUX`, which inject input into a terminal.
 const TERMINAL_INPUT: [u32; 2] = [0x5412, 0x541c];
 
 const KEYCTL_JOIN_SESSION_KEYRING: u32 = 1;
 
-/// No such system call in a table.
+/// The number of a system call that a table does not have.
 const NONE: u32 = u32::MAX;
 
-/// What the filter does about a system call.
+/// How the filter treats a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     /// Fails with this error.
     Fail(u32),
-    /// Fails with EPERM where the argument of this index has one of these bits.
+    /// Fails with EPERM if the argument with this index has one of these bits.
     FailWithBits(u32, u32),
-    /// Fails with EPERM where the argument of this index is one of these. The kernel looks at 32 bits of it.
+    /// Fails with EPERM if the argument with this index has one of these values. The kernel uses
+    /// only 32 bits of it.
     FailWith(u32, &'static [u32]),
-    /// Fails with EAFNOSUPPORT where the first argument is none of these.
+    /// Fails with EAFNOSUPPORT unless the first argument is one of these.
     OnlyFamilies(&'static [u32]),
-    /// Fails with EPERM but for a new session keyring without a name, which gives nothing and takes the old one away.
+    /// Fails with EPERM, except for joining a new session keyring without a name: the process loses
+    /// its old keyring, and gains nothing.
     OnlyNewSession,
 }
 
 /// A system call with its numbers on x86-64, in the generic table (aarch64, riscv64), and on i386.
 struct Call(
-    #[cfg_attr(not(test), expect(dead_code, reason = "docs are held to the names"))] &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for a test of the docs"))] &'static str,
     [u32; 3],
     Rule,
 );
@@ -77,7 +81,7 @@ const fn denied(name: &'static str, x86_64: u32, generic: u32, i386: u32) -> Cal
     Call(name, [x86_64, generic, i386], Rule::Fail(EPERM))
 }
 
-/// One that is newer than 2018 has the same number everywhere.
+/// System calls that are newer than 2018 have the same number in all tables.
 const fn denied_new(name: &'static str, number: u32) -> Call {
     denied(name, number, number, number)
 }
@@ -144,7 +148,8 @@ const CALLS: [Call; 62] = [
         [56, 220, 120],
         Rule::FailWithBits(0, NEW_NAMESPACES),
     ),
-    // Its flags lie in memory, where no filter can look. The C libraries and Go fall back on clone.
+    // The flags are in memory, which a filter cannot read. The C libraries and Go fall back to
+    // clone.
     Call("clone3", [435, 435, 435], Rule::Fail(ENOSYS)),
     Call("ioctl", [16, 29, 54], Rule::FailWith(1, &TERMINAL_INPUT)),
     Call("keyctl", [250, 219, 288], Rule::OnlyNewSession),
@@ -156,16 +161,19 @@ const CALLS: [Call; 62] = [
     ),
 ];
 
-/// Like clone3: the arguments lie in memory. The C libraries have used socket(2) and its like since 2016.
+/// The arguments are in memory, as for clone3. The C libraries have used socket(2) and its siblings
+/// since 2016.
 const SOCKETCALL: Call = Call("socketcall", [NONE, NONE, 102], Rule::Fail(ENOSYS));
 
-/// A table of system calls: the kernel's name for the architecture (`AUDIT_ARCH_*`), and its column in [`CALLS`].
+/// A table of system calls: the kernel's constant for the architecture (`AUDIT_ARCH_*`), and the
+/// column in [`CALLS`].
 struct Table {
     architecture: u32,
     column: usize,
 }
 
-/// Those of the programs that run on this machine. A program of any other is killed.
+/// The tables of the architectures that this machine executes. The filter kills programs of any
+/// other.
 #[cfg(target_arch = "x86_64")]
 const TABLES: &[Table] = &[
     Table {
@@ -194,8 +202,7 @@ const TABLES: &[Table] = &[Table {
 )))]
 const TABLES: &[Table] = &[];
 
-/// The filter as the kernel takes it: `struct sock_filter` after `struct sock_filter`. None where nobody has told this file
-/// the architecture's system calls.
+/// Returns the filter as an array of `struct sock_filter`; none on an architecture without a table.
 pub(super) fn filter() -> Option<Vec<u8>> {
     let mut program = Program::default();
     program.add(LOAD, 0, 0, ARCHITECTURE);
@@ -220,7 +227,7 @@ pub(super) fn filter() -> Option<Vec<u8>> {
     (!TABLES.is_empty()).then_some(program.0)
 }
 
-/// A piece of BPF.
+/// A sequence of BPF instructions.
 #[derive(Default)]
 struct Program(Vec<u8>);
 
@@ -239,7 +246,7 @@ impl Program {
         u32::try_from(self.0.len() / INSTRUCTION).unwrap_or(u32::MAX)
     }
 
-    /// Loads the lower half of an argument, or the upper one: the machines are little endian.
+    /// Loads the lower (0) or upper (1) half of an argument. All architectures are little endian.
     fn load_argument(&mut self, index: u32, upper: u32) {
         self.add(LOAD, 0, 0, ARGUMENTS + 8 * index + 4 * upper);
     }
@@ -281,7 +288,7 @@ impl Program {
                 body.fail(EPERM);
             }
         }
-        // No rule is longer than a jump: the longest has two instructions a value.
+        // Fits: the longest rule has two instructions for each of a few values.
         let skip = u8::try_from(body.length()).unwrap_or(u8::MAX);
         self.add(JUMP_EQUAL, 0, skip, number);
         self.0.append(&mut body.0);

@@ -1,4 +1,4 @@
-//! The spawner with the real helper and real processes.
+//! Tests the process spawner with the real helper and real processes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,17 +20,17 @@ pub(super) fn helper() -> &'static [u8] {
     persea_static_helper::HELPER
 }
 
-struct Place {
+struct Fixture {
     spawner: ProcessSpawner,
     dir: tempfile::TempDir,
 }
 
-impl Place {
-    fn new() -> Place {
+impl Fixture {
+    fn new() -> Fixture {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         std::fs::create_dir(&root).unwrap();
-        Place {
+        Fixture {
             spawner: ProcessSpawner::new(helper(), root),
             dir,
         }
@@ -44,7 +44,7 @@ impl Place {
         self.dir.path().join(name)
     }
 
-    /// Nothing may be left in the directory for work directories.
+    /// Asserts that no work directory is left.
     fn assert_empty(&self) {
         let left: Vec<_> = std::fs::read_dir(self.path("root")).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
@@ -63,7 +63,7 @@ fn pipes(command: Command) -> Command {
     }
 }
 
-/// A number of seconds to sleep that is nobody else's.
+/// Returns a unique number of seconds to sleep, by which a process is found.
 fn mark() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!(
@@ -73,7 +73,7 @@ fn mark() -> String {
     )
 }
 
-/// Living processes with this text in their command line.
+/// Returns the running processes with this text in their command line.
 pub(super) fn with(text: &str) -> Vec<Pid> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries
@@ -93,7 +93,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The helper that runs a process: its parent.
+/// Returns the helper of a process: its parent.
 pub(super) fn helper_of(child: Pid) -> Pid {
     Pid::from_raw(persea_helper::tree::read_process(child).unwrap().parent).unwrap()
 }
@@ -114,10 +114,10 @@ async fn read_all(child: &Child, stream: Stream) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn runs_and_says_how_it_ended() {
-    let place = Place::new();
-    let environment = place.open().await;
-    let (out, err) = (place.path("out"), place.path("err"));
+async fn run_returns_how_the_process_ended() {
+    let fixture = Fixture::new();
+    let environment = fixture.open().await;
+    let (out, err) = (fixture.path("out"), fixture.path("err"));
     let exit = environment
         .run(Command {
             stdout: Output::File(out.clone()),
@@ -144,14 +144,14 @@ async fn runs_and_says_how_it_ended() {
     environment.close().await;
     assert!(!environment.is_alive());
     assert_eq!(environment.run(sh("")).await.unwrap_err().code(), "closed");
-    place.assert_empty();
+    fixture.assert_empty();
 }
 
 #[tokio::test]
-async fn errors_have_codes() {
-    let place = Place::new();
-    let environment = place.open().await;
-    let file = Output::File(place.path("missing/out"));
+async fn start_errors_have_the_codes_of_the_plugin_interface() {
+    let fixture = Fixture::new();
+    let environment = fixture.open().await;
+    let file = Output::File(fixture.path("missing/out"));
     let cases = [
         (
             Command::new("no-such-program", [""; 0]),
@@ -199,9 +199,9 @@ async fn errors_have_codes() {
 }
 
 #[tokio::test]
-async fn talks_with_a_child() {
-    let place = Place::new();
-    let environment = place.open().await;
+async fn pipes_of_a_child_are_read_and_written() {
+    let fixture = Fixture::new();
+    let environment = fixture.open().await;
     let child = environment
         .start(Command {
             report: true,
@@ -209,18 +209,18 @@ async fn talks_with_a_child() {
         })
         .await
         .unwrap();
-    // A read whose future is dropped loses nothing.
+    // Dropping the future of a read loses no data.
     let impatient = child.read(Stream::Stdout, 100);
     tokio::select! {
         biased;
         read = impatient => panic!("{read:?} was read of nothing"),
-        // It was asked for first, so the helper knows of it when this has ended.
+        // The read was requested first, so the helper has its request when this process has ended.
         exit = environment.run(sh("exit 0")) => assert!(exit.unwrap().is_success()),
     }
     child.write(b"hello".to_vec()).await.unwrap();
     assert_eq!(child.read(Stream::Stdout, 2).await.unwrap(), b"he");
     assert_eq!(child.read(Stream::Stdout, 100).await.unwrap(), b"llo");
-    // More than a pipe or a piece holds, with a reader at the other end.
+    // More than fits into a pipe or into one request.
     let large = vec![b'x'; 5 << 20];
     let (written, read) = tokio::join!(
         async {
@@ -246,9 +246,9 @@ async fn talks_with_a_child() {
 }
 
 #[tokio::test]
-async fn signals_pauses_and_ends() {
-    let place = Place::new();
-    let environment = place.open().await;
+async fn signal_pause_resume_and_end_reach_all_processes() {
+    let fixture = Fixture::new();
+    let environment = fixture.open().await;
     let mark = mark();
     let child = environment
         .start(sh(&format!("setsid sleep {mark} & wait")))
@@ -269,7 +269,7 @@ async fn signals_pauses_and_ends() {
     assert_eq!(environment.end_task().await.unwrap(), 1);
     assert!(with(&mark).is_empty());
     assert!(!Path::new(environment.work_dir()).join("x").exists());
-    // No shell here: it might be about to execute, and lose the signal that it has caught.
+    // Not a shell: if it is about to call exec, it loses a signal that it has caught.
     let child = environment
         .start(Command::new("sleep", [mark]))
         .await
@@ -277,13 +277,13 @@ async fn signals_pauses_and_ends() {
     environment.signal_all(2).await.unwrap();
     assert_eq!(child.wait().await.unwrap().signal, Some(2));
     environment.close().await;
-    place.assert_empty();
+    fixture.assert_empty();
 }
 
 #[tokio::test]
-async fn a_dropped_child_or_future_ends_the_process() {
-    let place = Place::new();
-    let environment = place.open().await;
+async fn dropping_a_child_or_future_ends_the_process() {
+    let fixture = Fixture::new();
+    let environment = fixture.open().await;
     let mark = mark();
     let child = environment
         .start(sh(&format!("sleep {mark}; :")))
@@ -300,7 +300,7 @@ async fn a_dropped_child_or_future_ends_the_process() {
     }
     until("it has ended", || with(&mark).is_empty()).await;
     assert!(environment.run(sh("")).await.unwrap().is_success());
-    // The last clone and the last child close it.
+    // Dropping the last clone and the last child closes the environment.
     let child = environment
         .start(sh(&format!("sleep {mark}; :")))
         .await
@@ -310,15 +310,15 @@ async fn a_dropped_child_or_future_ends_the_process() {
     drop(child);
     until("all is gone", || with(&mark).is_empty()).await;
     until("the directory too", || {
-        std::fs::read_dir(place.path("root")).unwrap().count() == 0
+        std::fs::read_dir(fixture.path("root")).unwrap().count() == 0
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_killed_helper_leaves_nothing() {
-    let place = Place::new();
-    let environment = place.open().await;
+async fn killed_helper_leaves_no_process_and_no_file() {
+    let fixture = Fixture::new();
+    let environment = fixture.open().await;
     let mark = mark();
     let script = format!("setsid sh -c 'setsid sleep {mark} & sleep {mark}; :' & wait");
     let child = environment.start(sh(&script)).await.unwrap();
@@ -327,7 +327,7 @@ async fn a_killed_helper_leaves_nothing() {
     let error = child.wait().await.unwrap_err();
     assert!(matches!(&error, SpawnError::HelperDied { .. }), "{error}");
     assert!(error.to_string().contains("signal 9"), "{error}");
-    // When it is told, they have ended already.
+    // The error comes after the end of all processes.
     assert!(with(&mark).is_empty());
     environment.closed().await;
     for error in [
@@ -337,14 +337,14 @@ async fn a_killed_helper_leaves_nothing() {
         assert!(matches!(&error, SpawnError::HelperDied { .. }), "{error}");
     }
     assert!(!environment.is_alive());
-    place.assert_empty();
-    assert!(place.open().await.run(sh("")).await.unwrap().is_success());
+    fixture.assert_empty();
+    assert!(fixture.open().await.run(sh("")).await.unwrap().is_success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_at_once() {
-    let place = Place::new();
-    let spawner = &place.spawner;
+async fn many_children_run_at_once_in_two_environments() {
+    let fixture = Fixture::new();
+    let spawner = &fixture.spawner;
     let environments = [
         spawner.open(0).await.unwrap(),
         spawner.open(1).await.unwrap(),
@@ -372,17 +372,17 @@ async fn many_at_once() {
         assert_eq!(environment.end_task().await.unwrap(), 0);
         environment.close().await;
     }
-    place.assert_empty();
+    fixture.assert_empty();
 }
 
 #[tokio::test]
-async fn what_is_no_helper_is_told() {
+async fn program_that_is_not_a_helper_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let opened = |program: &'static [u8]| {
         let spawner = ProcessSpawner::new(program, dir.path().to_path_buf());
         async move { spawner.open(0).await.unwrap_err() }
     };
-    // A script can't be run from a closed memory file; its interpreter says so.
+    // The interpreter of a script cannot open the memory file, as exec has closed it, and says so.
     let error = opened(b"#!/bin/sh\n").await;
     assert!(matches!(error, SpawnError::HelperDied { .. }), "{error}");
     assert!(error.to_string().contains("last words"), "{error}");
