@@ -158,10 +158,7 @@ fn asset_is_verified_and_passed_to_its_test() {
     let job = sandbox.job();
     assert_eq!(job.artifact("found", "stdout"), "abc");
     for (name, words) in [
-        (
-            "differs",
-            "is not what it should be: its checksum is sha256:",
-        ),
+        ("differs", "has the wrong checksum: sha256:"),
         ("unverified", "has no checksum"),
         ("missing", "mirror/nothing.txt cannot be read"),
         ("far", "nothing is downloaded (`fetch.offline`)"),

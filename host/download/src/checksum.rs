@@ -1,11 +1,12 @@
-//! What bytes must come to: `sha256:` and hexadecimal digits. It must not know where they come from.
+//! Owns checksums: their text form (`sha256:` and hexadecimal digits) and their verification. Does
+//! not know where the bytes come from.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::Digest as _;
 
-/// A checksum with its algorithm.
+/// The expected checksum of a download, with its algorithm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checksum {
     algorithm: Algorithm,
@@ -50,18 +51,16 @@ impl FromStr for Checksum {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, digits) = text.split_once(':').ok_or_else(|| {
-            format!("{text:?} is no checksum: it should begin with its algorithm, as `sha256:`")
+            format!("{text:?} is not a checksum: it begins with its algorithm, as in `sha256:`")
         })?;
         let algorithm = Algorithm::ALL.into_iter().find(|one| one.name() == name);
         let algorithm = algorithm.ok_or_else(|| {
-            format!(
-                "checksums of the algorithm {name:?} are not known: sha256, sha512 and sha1 are"
-            )
+            format!("unknown checksum algorithm {name:?}: use sha256, sha512 or sha1")
         })?;
         let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !plain || digits.len() != algorithm.digits() {
             return Err(format!(
-                "{text:?} is no checksum: {name} has {} hexadecimal digits",
+                "{text:?} is not a checksum: {name} has {} hexadecimal digits",
                 algorithm.digits()
             ));
         }
@@ -73,51 +72,51 @@ impl FromStr for Checksum {
 }
 
 impl Checksum {
-    /// Whether it is the SHA-256 of what it stands for, and which.
+    /// The digits, if the algorithm is SHA-256.
     pub(super) fn sha256(&self) -> Option<&str> {
         (self.algorithm == Algorithm::Sha256).then_some(&self.digits)
     }
 
-    pub(super) fn start(&self) -> Running<'_> {
+    pub(super) fn start(&self) -> Verifier<'_> {
         let state = match self.algorithm {
-            Algorithm::Sha1 => State::Sha1(sha1::Sha1::default()),
-            Algorithm::Sha256 => State::Sha256(sha2::Sha256::default()),
-            Algorithm::Sha512 => State::Sha512(sha2::Sha512::default()),
+            Algorithm::Sha1 => HashState::Sha1(sha1::Sha1::default()),
+            Algorithm::Sha256 => HashState::Sha256(sha2::Sha256::default()),
+            Algorithm::Sha512 => HashState::Sha512(sha2::Sha512::default()),
         };
-        Running {
+        Verifier {
             expected: self,
             state,
         }
     }
 }
 
-/// A checksum in the making.
-pub(super) struct Running<'a> {
+/// Computes the checksum of bytes, and compares it with the expected one.
+pub(super) struct Verifier<'a> {
     expected: &'a Checksum,
-    state: State,
+    state: HashState,
 }
 
-enum State {
+enum HashState {
     Sha1(sha1::Sha1),
     Sha256(sha2::Sha256),
     Sha512(sha2::Sha512),
 }
 
-impl Running<'_> {
+impl Verifier<'_> {
     pub(super) fn update(&mut self, bytes: &[u8]) {
         match &mut self.state {
-            State::Sha1(state) => state.update(bytes),
-            State::Sha256(state) => state.update(bytes),
-            State::Sha512(state) => state.update(bytes),
+            HashState::Sha1(state) => state.update(bytes),
+            HashState::Sha256(state) => state.update(bytes),
+            HashState::Sha512(state) => state.update(bytes),
         }
     }
 
-    /// What was expected and what was found, where these differ.
+    /// Compares the checksums. The error has the expected and the found one.
     pub(super) fn finish(self) -> Result<(), (String, String)> {
         let digits = match self.state {
-            State::Sha1(state) => hexadecimal(&state.finalize()),
-            State::Sha256(state) => hexadecimal(&state.finalize()),
-            State::Sha512(state) => hexadecimal(&state.finalize()),
+            HashState::Sha1(state) => hexadecimal(&state.finalize()),
+            HashState::Sha256(state) => hexadecimal(&state.finalize()),
+            HashState::Sha512(state) => hexadecimal(&state.finalize()),
         };
         if digits == self.expected.digits {
             return Ok(());
@@ -127,7 +126,7 @@ impl Running<'_> {
     }
 }
 
-/// The SHA-256 of what is kept, by which it is named.
+/// Computes the SHA-256 of bytes, by which the cache names files.
 #[derive(Default)]
 pub(super) struct Sha256(sha2::Sha256);
 
@@ -151,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_checksum_names_its_algorithm_and_has_its_length() {
+    fn checksum_needs_a_known_algorithm_and_its_number_of_digits() {
         for text in ["", "abc", "md5:00", "sha256:ab", "sha1:zz"] {
             assert!(text.parse::<Checksum>().is_err(), "{text}");
         }
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_held_to_it() {
+    fn checksum_of_other_bytes_is_an_error() {
         // FIPS 180-4's example: "abc".
         for right in [
             "sha1:A9993E364706816ABA3E25717850C26C9CD0D89D",

@@ -1,113 +1,114 @@
-//! What can go wrong with a download.
+//! Owns the errors of downloads. Does not know how they are shown.
 
 use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
-/// Something could not be downloaded, or was not what it should be.
+/// A download failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DownloadError {
     /// No location was given.
-    #[error("no location is given from which it could be had")]
+    #[error("no location is given to download from")]
     Nowhere,
-    /// Several locations were given, and none had it.
-    #[error("it could be had from none of its locations: {}", join(.failures))]
+    /// Several locations were given, and the download failed from all of them.
+    #[error("all locations failed: {}", join(.failures))]
     All {
-        /// Why, for each of them.
+        /// The error of each location.
         failures: Vec<DownloadError>,
     },
-    /// A location is no URL.
+    /// A location is invalid.
     #[error(
-        "`{location}` is no location: {why}; it is an http, https or file URL, or a path in the project"
+        "invalid location `{location}`: {why}; use an http, https or file URL, or a path in the \
+         project"
     )]
     Location {
-        /// What was given.
+        /// The given location.
         location: String,
-        /// What is wrong with it.
+        /// What is wrong with the location.
         why: String,
     },
-    /// It has no checksum.
+    /// A download without a checksum was requested.
     #[error(
-        "{what} has no checksum, so whatever comes could not be told from what is wanted: give it one, or allow that with `--set fetch.unverified=true`"
+        "{what} has no checksum: add one, or allow downloads without with \
+         `--set fetch.unverified=true`"
     )]
     Unverified {
-        /// Its locations.
+        /// The locations.
         what: String,
     },
-    /// The settings forbid it.
-    #[error("{location} may not be fetched: {why}")]
+    /// The settings or the grants of the plugin forbid a location.
+    #[error("downloading {location} is not allowed: {why}")]
     NotPermitted {
-        /// From where.
+        /// The location.
         location: String,
-        /// Why not.
+        /// The reason, with what to change.
         why: String,
     },
-    /// The settings forbid to ask anybody (`fetch.offline`).
-    #[error(
-        "{location} is not kept from an earlier job, and nothing is downloaded (`fetch.offline`)"
-    )]
+    /// The settings forbid all downloads (`fetch.offline`).
+    #[error("{location} is not in the cache of downloads, and `fetch.offline` is set")]
     Offline {
-        /// From where it could be had.
+        /// The location.
         location: String,
     },
-    /// What came is something else.
-    #[error("{location} is not what it should be: its checksum is {found}, not {expected}")]
+    /// The downloaded bytes have another checksum.
+    #[error("{location} has the wrong checksum: {found}, not {expected}")]
     Checksum {
-        /// From where it came.
+        /// The location.
         location: String,
-        /// What it should come to.
+        /// The expected checksum.
         expected: String,
-        /// What it comes to.
+        /// The checksum of the downloaded bytes.
         found: String,
     },
-    /// It is too large.
+    /// The download is too large.
     #[error(
-        "{location} has {size} bytes or more, over the limit of {limit} (`fetch.max_mb`, or what the requirement says)"
+        "{location} has {size} bytes or more, over the limit of {limit} (`fetch.max_mb`, or the \
+         limit of the requirement)"
     )]
     TooLarge {
-        /// From where it comes.
+        /// The location.
         location: String,
-        /// How much was announced, or has come.
+        /// The announced size, or the size received so far, in bytes.
         size: u64,
-        /// How much was to come at most.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// Nothing came for too long.
-    #[error("{location} stalls: nothing came for {} s (`fetch.stall`)", limit.as_secs_f64())]
+    /// The server sent no data for too long.
+    #[error("{location} stalls: no data for {} s (`fetch.stall`)", limit.as_secs_f64())]
     Stalled {
-        /// From where it should come.
+        /// The location.
         location: String,
-        /// The longest wait.
+        /// The longest time without data.
         limit: Duration,
     },
-    /// The server has refused.
-    #[error("{location} cannot be had: the server answered {status}")]
+    /// The server answered with an error.
+    #[error("cannot download {location}: the server answered {status}")]
     Status {
-        /// From where it should come.
+        /// The location.
         location: String,
-        /// The status of HTTP.
+        /// The HTTP status.
         status: u16,
     },
-    /// The way there is broken.
-    #[error("{location} cannot be had: {message}")]
+    /// The connection failed, or a redirection was refused.
+    #[error("cannot download {location}: {message}")]
     Web {
-        /// From where it should come.
+        /// The location.
         location: String,
-        /// What went wrong.
+        /// The cause.
         message: String,
     },
     /// A file cannot be read.
-    #[error("{location} cannot be read: {source}")]
+    #[error("cannot read {location}: {source}")]
     Io {
-        /// Which.
+        /// The location.
         location: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// What was downloaded cannot be written down.
-    #[error("a download cannot be stored: {source}")]
+    /// The downloaded bytes cannot be written to a file.
+    #[error("cannot store a download: {source}")]
     Store {
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -127,7 +128,7 @@ impl DownloadError {
         {
             return Self::Stalled { location, limit };
         }
-        // What matters is at the end of the causes; the first one only repeats the location.
+        // The last cause has the reason; the first one only repeats the location.
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -137,7 +138,7 @@ impl DownloadError {
         Self::Web { location, message }
     }
 
-    /// The kind of failure, in the words of the contract.
+    /// The error code of the plugin interface.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Location { .. } => "invalid",

@@ -1,14 +1,15 @@
-//! What is downloaded for requirements: from where, held to its checksum, kept for later jobs. Knows nothing of plugins or jobs.
+//! Owns downloads for requirements: the allowed locations, verification by checksum, and a cache
+//! for later jobs. Does not know about plugins or jobs.
 //!
-//! What is kept lies in one directory of this user: each file by the SHA-256 of its bytes, and below `by/` which of them a location had.
-//! A kept file counts only for the location that it came from, so that who may not ask a location does not get what others had from it. All is written aside and renamed, so that several hosts can share it; what is broken or gone is fetched again.
+//! A cached file is used only for the location that it came from: a plugin without permission for a
+//! location cannot read, by its checksum, what others have downloaded from there.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod cache;
 mod checksum;
 mod error;
-mod kept;
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
@@ -25,77 +26,78 @@ use rustix::fs::OFlags;
 pub use checksum::Checksum;
 pub use error::DownloadError;
 
-use kept::Kept;
+use cache::Cache;
 use persea_config::Config;
 use persea_config::settings;
 
-/// The longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(30);
+/// The timeout for connecting to a server: 30 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often a server may send elsewhere.
-const REDIRECTS: usize = 10;
+/// The limit of redirections for one download.
+const MAX_REDIRECTS: usize = 10;
 
-/// What to get, and where it may be had.
+/// A file to download.
 #[derive(Clone, Debug, Default)]
 pub struct Source {
-    /// URLs, or paths in the project's directory; the first that can be had counts.
+    /// URLs, or paths in the project's directory. They are tried in this order.
     pub locations: Vec<String>,
-    /// What the bytes must come to.
+    /// The expected checksum.
     pub checksum: Option<Checksum>,
-    /// The largest that is taken, in bytes.
+    /// The largest accepted size in bytes; none for the limit of the settings.
     pub max_bytes: Option<u64>,
-    /// What was kept for longer is fetched again.
+    /// The largest accepted age of a cached file. Without an age, a cached file is used if the
+    /// source has a checksum.
     pub max_age: Option<Duration>,
 }
 
-/// What was got.
+/// A downloaded file.
 #[derive(Debug)]
 pub struct Download {
-    /// Its bytes, from the beginning.
+    /// The file, open for reading at its beginning.
     pub file: File,
-    /// How many.
+    /// The size in bytes.
     pub size: u64,
-    /// Their SHA-256, in hexadecimal digits.
+    /// The SHA-256 of the bytes, in hexadecimal digits.
     pub sha256: String,
-    /// The location that had it; none when it was kept.
+    /// The location that the file was downloaded from; none if it comes from the cache.
     pub location: Option<String>,
 }
 
-/// A list of hosts that may be asked, and what has to be changed for more.
+/// A list of allowed hosts, and where the user can extend it.
 #[derive(Clone, Debug)]
 struct Hosts {
     names: Vec<String>,
     from: &'static str,
 }
 
-/// Downloads as they are configured.
+/// Downloads files, within the settings and the grants of a plugin.
 #[derive(Debug)]
 pub struct Downloads {
-    /// What may be asked: each of these lists must have a host.
+    /// A host is allowed if all of these lists contain it.
     hosts: Vec<Hosts>,
     files: bool,
     offline: bool,
     unverified: bool,
     max_bytes: u64,
     stall: Option<Duration>,
-    kept: Option<Kept>,
-    /// Where locations that are no URLs are looked for.
+    cache: Option<Cache>,
+    /// The directory of locations that are not URLs.
     project: PathBuf,
-    /// Whether those may be fetched.
+    /// Whether files of the project are allowed.
     project_files: bool,
     client: OnceLock<reqwest::Client>,
 }
 
 impl Downloads {
-    /// With the settings `fetch.*`; what is got is kept below `cache`, where there is one. `project` is the directory in which
-    /// locations that are no URLs are looked for.
+    /// Applies the settings `fetch.*`. The cache of downloads is below `cache`, the directory of
+    /// all caches; none for no cache. `project` is the directory of locations that are not URLs.
     pub fn new(config: &Config, cache: Option<&Path>, project: &Path) -> Self {
         Self {
             hosts: vec![Hosts {
                 names: config.get(settings::FETCH_HOSTS),
                 from: "the setting `fetch.hosts`",
             }],
-            // An environment that isolates may not show what the host can read.
+            // The host may be able to read files that an isolating environment hides.
             files: config
                 .get(settings::FETCH_FILES)
                 .unwrap_or(!config.get(settings::RUN_SPAWNER).is_isolating()),
@@ -103,15 +105,15 @@ impl Downloads {
             unverified: config.get(settings::FETCH_UNVERIFIED),
             max_bytes: config.get(settings::FETCH_MAX_MB).saturating_mul(1 << 20),
             stall: config.get(settings::FETCH_STALL),
-            kept: cache.map(|cache| Kept::new(cache.join("downloads"))),
+            cache: cache.map(|cache| Cache::new(cache.join("downloads"))),
             project: project.to_path_buf(),
             project_files: true,
             client: OnceLock::new(),
         }
     }
 
-    /// The same for one who may ask only these hosts, as far as all others may. What is no host stands for files: `file` for those of the
-    /// machine, `.` for those of the project.
+    /// Restricts the downloads to these hosts, within the existing restrictions. The name `file`
+    /// allows files of the machine, and `.` files of the project.
     pub fn only_from(&self, names: &[String]) -> Self {
         let is_named = |wanted: &str| names.iter().any(|name| name == wanted);
         let mut hosts = self.hosts.clone();
@@ -128,31 +130,34 @@ impl Downloads {
             unverified: self.unverified,
             max_bytes: self.max_bytes,
             stall: self.stall,
-            kept: self.kept.clone(),
+            cache: self.cache.clone(),
             client: OnceLock::new(),
         }
     }
 
-    /// Gets something, from what is kept or from the first location that has it. Of locations that may not be asked nothing that is kept is
-    /// given either.
+    /// Returns a file from the cache, or downloads it from the first location that has it. A file
+    /// in the cache is used only if its location is allowed.
+    ///
+    /// # Errors
+    /// The error of the location, or the errors of all locations.
     pub async fn fetch(&self, source: &Source) -> Result<Download, DownloadError> {
         let names = || source.locations.join(", ");
         if source.checksum.is_none() && !self.unverified {
             return Err(DownloadError::Unverified { what: names() });
         }
         let mut failures = Vec::new();
-        let mut places = Vec::new();
+        let mut origins = Vec::new();
         for location in &source.locations {
-            match self.place(location) {
-                Ok(place) => places.push((location, place)),
+            match self.origin(location) {
+                Ok(origin) => origins.push((location, origin)),
                 Err(failure) => failures.push(failure),
             }
         }
-        if let Some(kept) = self.find(source, &places).await {
-            return Ok(kept);
+        if let Some(cached) = self.find(source, &origins).await {
+            return Ok(cached);
         }
-        for (location, place) in places {
-            match self.fetch_from(location, place, source).await {
+        for (location, origin) in origins {
+            match self.fetch_from(location, origin, source).await {
                 Ok(download) => return Ok(download),
                 Err(failure) => failures.push(failure),
             }
@@ -164,22 +169,22 @@ impl Downloads {
         })
     }
 
-    /// Where a location leads, if it may be asked.
-    fn place(&self, location: &str) -> Result<Place, DownloadError> {
-        let place = Place::read(location, &self.project)?;
-        let refused = match &place {
-            Place::Web(url) => self.may_ask(url),
-            Place::File(_) if self.files => Ok(()),
-            Place::File(_) => Err(format!(
+    /// Parses a location, and checks that it is allowed.
+    fn origin(&self, location: &str) -> Result<Origin, DownloadError> {
+        let origin = Origin::parse(location, &self.project)?;
+        let refused = match &origin {
+            Origin::Web(url) => self.check_host(url),
+            Origin::File(_) if self.files => Ok(()),
+            Origin::File(_) => Err(format!(
                 "{FILES}, or add `file` to the plugin's grant `fetch`"
             )),
-            Place::Project { .. } if self.project_files => Ok(()),
-            Place::Project { .. } => {
-                Err("files of the project are not in the plugin's grant `fetch`, as `.`".to_owned())
+            Origin::Project { .. } if self.project_files => Ok(()),
+            Origin::Project { .. } => {
+                Err("add `.`, the files of the project, to the plugin's grant `fetch`".to_owned())
             }
         };
         match refused {
-            Ok(()) => Ok(place),
+            Ok(()) => Ok(origin),
             Err(why) => Err(DownloadError::NotPermitted {
                 location: location.to_owned(),
                 why,
@@ -187,16 +192,17 @@ impl Downloads {
         }
     }
 
-    /// What is kept of that from one of these places. On a thread of its own: a large file is read from end to end.
-    async fn find(&self, source: &Source, places: &[(&String, Place)]) -> Option<Download> {
-        let kept = self.kept.clone()?;
+    /// Returns the cached file of one of these origins. Runs on a thread for blocking work, because
+    /// it reads the whole file to verify it.
+    async fn find(&self, source: &Source, origins: &[(&String, Origin)]) -> Option<Download> {
+        let cache = self.cache.clone()?;
         let source = source.clone();
-        let keys: Vec<Vec<u8>> = places.iter().map(|(_, place)| place.key()).collect();
+        let keys: Vec<Vec<u8>> = origins.iter().map(|(_, origin)| origin.key()).collect();
         let hosts = self.hosts.clone();
         let found = tokio::task::spawn_blocking(move || {
-            let may_come_from = |host: &str| lacking(&hosts, host).is_none();
+            let is_allowed = |host: &str| lacking(&hosts, host).is_none();
             let mut all = keys.iter();
-            all.find_map(|key| kept.find(key, &source, may_come_from))
+            all.find_map(|key| cache.find(key, &source, is_allowed))
         });
         found.await.ok().flatten()
     }
@@ -204,7 +210,7 @@ impl Downloads {
     async fn fetch_from(
         &self,
         location: &str,
-        place: Place,
+        origin: Origin,
         source: &Source,
     ) -> Result<Download, DownloadError> {
         let mut sink = Sink::new(
@@ -214,12 +220,12 @@ impl Downloads {
                 .max_bytes
                 .unwrap_or(self.max_bytes)
                 .min(self.max_bytes),
-            self.kept.as_ref(),
+            self.cache.as_ref(),
         )?;
-        let key = place.key();
+        let key = origin.key();
         let mut host = None;
-        match place {
-            Place::Project { root, path } => {
+        match origin {
+            Origin::Project { root, path } => {
                 let mut options = cap_std::fs::OpenOptions::new();
                 options.read(true).custom_flags(without_waiting());
                 let root = Dir::open_ambient_dir(root, cap_std::ambient_authority());
@@ -227,24 +233,24 @@ impl Downloads {
                 let file = file.map_err(|error| DownloadError::io(location, error))?;
                 sink = copy(file.into_std(), sink).await?;
             }
-            Place::File(path) => {
+            Origin::File(path) => {
                 let mut options = File::options();
                 options.read(true).custom_flags(without_waiting());
                 let file = options.open(path);
                 let file = file.map_err(|error| DownloadError::io(location, error))?;
                 sink = copy(file, sink).await?;
             }
-            Place::Web(url) => host = Some(self.download(url, location, &mut sink).await?),
+            Origin::Web(url) => host = Some(self.download(url, location, &mut sink).await?),
         }
         let mut download = sink.finish()?;
-        if let Some(kept) = &self.kept {
-            kept.remember(&key, source, &download.sha256, host.as_deref());
+        if let Some(cache) = &self.cache {
+            cache.record(&key, source, &download.sha256, host.as_deref());
         }
         download.location = Some(location.to_owned());
         Ok(download)
     }
 
-    /// Downloads into `sink`, and gives the host from which it came in the end.
+    /// Downloads into `sink`. Returns the host that sent the bytes, after all redirections.
     async fn download(
         &self,
         url: Url,
@@ -274,40 +280,40 @@ impl Downloads {
         Ok(response.url().host_str().unwrap_or_default().to_owned())
     }
 
-    /// Whether a server may be asked; and if not, why.
-    fn may_ask(&self, url: &Url) -> Result<(), String> {
+    /// Checks that a URL's host is allowed. The error says where to add it.
+    fn check_host(&self, url: &Url) -> Result<(), String> {
         let host = url.host_str().unwrap_or_default();
         match lacking(&self.hosts, host) {
             None => Ok(()),
             Some(list) => Err(format!(
-                "`{host}` is not on the list of hosts that may be asked; add it to {}",
+                "`{host}` is not an allowed host; add it to {}",
                 list.from
             )),
         }
     }
 
-    /// Made when it is needed for the first time: it reads the system's certificates.
+    /// Returns the client, which the first call makes: that reads the system's certificates.
     fn client(&self) -> Result<&reqwest::Client, reqwest::Error> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        // An error means that it is installed already.
+        // Fails if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let hosts = self.hosts.clone();
         let policy = reqwest::redirect::Policy::custom(move |attempt| {
             let host = attempt.url().host_str().unwrap_or_default().to_owned();
-            if attempt.previous().len() > REDIRECTS {
-                attempt.error("it was sent elsewhere too often")
+            if attempt.previous().len() > MAX_REDIRECTS {
+                attempt.error(format!("more than {MAX_REDIRECTS} redirections"))
             } else if let Some(list) = lacking(&hosts, &host) {
                 let from = list.from;
-                attempt.error(format!("it was sent to `{host}`, which is not in {from}"))
+                attempt.error(format!("redirected to `{host}`, which is not in {from}"))
             } else {
                 attempt.follow()
             }
         });
         let mut client = reqwest::Client::builder()
             .user_agent(concat!("persea/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .redirect(policy);
         if let Some(stall) = self.stall {
             client = client.read_timeout(stall);
@@ -317,12 +323,13 @@ impl Downloads {
     }
 }
 
-/// The first list that does not have a host.
+/// Returns the first list that does not contain a host.
 fn lacking<'a>(lists: &'a [Hosts], host: &str) -> Option<&'a Hosts> {
     lists.iter().find(|list| !is_listed(&list.names, host))
 }
 
-/// Whether a host is in a list of names, in which `*` is any host and `*.example.org` every one below `example.org`.
+/// Whether a host is in a list of names. `*` matches any host, and `*.example.org` every host below
+/// `example.org`.
 fn is_listed(hosts: &[String], host: &str) -> bool {
     hosts.iter().any(|listed| match listed.strip_prefix('*') {
         Some("") => true,
@@ -332,18 +339,19 @@ fn is_listed(hosts: &[String], host: &str) -> bool {
 }
 
 /// How to allow `file://` locations.
-const FILES: &str = "set `fetch.files = true` in your own configuration, as the host may read more than a sandbox shows";
+const FILES: &str = "set `fetch.files = true` in your own configuration, as the host can read \
+                     files that a sandbox hides";
 
-/// Where a location leads.
+/// A parsed location.
 #[derive(Debug, PartialEq)]
-enum Place {
+enum Origin {
     Web(Url),
     File(PathBuf),
     Project { root: PathBuf, path: PathBuf },
 }
 
-impl Place {
-    /// The name under which what comes from here is kept. A project's file is another one in each project.
+impl Origin {
+    /// The key in the cache. It differs between the same path of two projects.
     fn key(&self) -> Vec<u8> {
         match self {
             Self::Web(url) => url.as_str().as_bytes().to_vec(),
@@ -355,7 +363,7 @@ impl Place {
         }
     }
 
-    fn read(location: &str, project: &Path) -> Result<Self, DownloadError> {
+    fn parse(location: &str, project: &Path) -> Result<Self, DownloadError> {
         let unknown = |why: String| DownloadError::Location {
             location: location.to_owned(),
             why,
@@ -372,19 +380,19 @@ impl Place {
             "file" => url
                 .to_file_path()
                 .map(Self::File)
-                .map_err(|()| unknown("it is no path of this machine".to_owned())),
-            other => Err(unknown(format!("`{other}` is not known"))),
+                .map_err(|()| unknown("it is not a path of this machine".to_owned())),
+            other => Err(unknown(format!("the scheme `{other}` is not supported"))),
         }
     }
 }
 
-/// Flags for opening what may be a pipe, for whose other end nobody is to wait.
+/// The flags with which opening a pipe or device does not block.
 fn without_waiting() -> i32 {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     flags.bits().cast_signed()
 }
 
-/// Takes a file's bytes, and gives way to others between its pieces.
+/// Copies a file into the sink, and yields to other tasks between its parts.
 async fn copy<'a>(mut file: File, sink: Sink<'a>) -> Result<Sink<'a>, DownloadError> {
     let location = sink.location.to_owned();
     let io = move |error| DownloadError::io(&location, error);
@@ -405,15 +413,15 @@ async fn copy<'a>(mut file: File, sink: Sink<'a>) -> Result<Sink<'a>, DownloadEr
     }
 }
 
-/// Where the bytes of a download go, and what they come to.
+/// Receives the bytes of a download: writes, counts and verifies them.
 struct Sink<'a> {
     location: &'a str,
-    checksum: Option<checksum::Running<'a>>,
+    checksum: Option<checksum::Verifier<'a>>,
     sha256: checksum::Sha256,
     max_bytes: u64,
     size: u64,
     file: tempfile::NamedTempFile,
-    kept: Option<&'a Kept>,
+    cache: Option<&'a Cache>,
 }
 
 impl<'a> Sink<'a> {
@@ -421,10 +429,10 @@ impl<'a> Sink<'a> {
         location: &'a str,
         checksum: Option<&'a Checksum>,
         max_bytes: u64,
-        kept: Option<&'a Kept>,
+        cache: Option<&'a Cache>,
     ) -> Result<Self, DownloadError> {
-        let file = match kept {
-            Some(kept) => kept.new_file(),
+        let file = match cache {
+            Some(cache) => cache.new_file(),
             None => tempfile::NamedTempFile::new(),
         };
         Ok(Self {
@@ -434,11 +442,11 @@ impl<'a> Sink<'a> {
             max_bytes,
             size: 0,
             file: file.map_err(|error| DownloadError::Store { source: error })?,
-            kept,
+            cache,
         })
     }
 
-    /// How much is announced to come.
+    /// Checks an announced size against the limit.
     fn expect(&self, size: u64) -> Result<(), DownloadError> {
         if size > self.max_bytes {
             return Err(self.too_large(size));
@@ -479,8 +487,8 @@ impl<'a> Sink<'a> {
         }
         let store = |source| DownloadError::Store { source };
         let sha256 = self.sha256.finish();
-        let mut file = match self.kept {
-            Some(kept) => kept.keep(self.file, &sha256),
+        let mut file = match self.cache {
+            Some(cache) => cache.keep(self.file, &sha256),
             None => self.file.into_file(),
         };
         file.rewind().map_err(store)?;

@@ -1,3 +1,4 @@
+//! Tests downloads from local servers and files.
 #![allow(clippy::unwrap_used)]
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
@@ -7,7 +8,8 @@ use super::*;
 /// FIPS 180-4's example: "abc".
 const ABC: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
-/// A server of one connection, which answers with these bytes and, if wanted, keeps the connection open afterwards. Gives its URL.
+/// Starts a server that answers one connection with these bytes and, with `keep`, leaves it open.
+/// Returns its URL.
 fn serve(answer: &'static [u8], keep: bool) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/a/file", listener.local_addr().unwrap());
@@ -24,7 +26,7 @@ fn serve(answer: &'static [u8], keep: bool) -> String {
     url
 }
 
-/// As it is by default.
+/// Returns settings that allow all hosts and all files.
 fn config() -> Config {
     let mut config = Config::default();
     config.set_option(settings::FETCH_HOSTS, serde_json::json!(["*"]));
@@ -32,12 +34,12 @@ fn config() -> Config {
     config
 }
 
-struct Place {
+struct Fixture {
     dir: tempfile::TempDir,
     config: Config,
 }
 
-impl Place {
+impl Fixture {
     fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
@@ -87,7 +89,7 @@ impl Place {
         let from = if download.location.is_some() {
             "new"
         } else {
-            "kept"
+            "cached"
         };
         Ok(format!("{from} {text}"))
     }
@@ -102,30 +104,38 @@ fn fails(result: Result<String, DownloadError>, code: &str, words: &str) {
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
 
 #[test]
-fn what_has_come_once_is_kept_and_had_offline() {
-    let place = Place::new();
+fn cached_download_is_used_offline() {
+    let fixture = Fixture::new();
     let url = serve(OK, false);
-    assert_eq!(place.fetch(&[&url], Some(ABC)).unwrap(), "new abc");
-    let place = place.set("fetch.offline", true);
-    assert_eq!(place.fetch(&[&url], Some(ABC)).unwrap(), "kept abc");
+    assert_eq!(fixture.fetch(&[&url], Some(ABC)).unwrap(), "new abc");
+    let fixture = fixture.set("fetch.offline", true);
+    assert_eq!(fixture.fetch(&[&url], Some(ABC)).unwrap(), "cached abc");
     let sha1 = "sha1:a9993e364706816aba3e25717850c26c9cd0d89d";
-    fails(place.fetch(&[&url], Some(sha1)), "offline", "not kept");
+    fails(
+        fixture.fetch(&[&url], Some(sha1)),
+        "offline",
+        "not in the cache",
+    );
 }
 
 #[test]
-fn what_is_kept_and_has_changed_since_is_fetched_again() {
-    let place = Place::new();
+fn damaged_file_of_the_cache_is_downloaded_again() {
+    let fixture = Fixture::new();
     let digits = ABC.trim_start_matches("sha256:");
-    for expected in ["new abc", "kept abc"] {
-        assert_eq!(place.fetch(&["here"], Some(ABC)).unwrap(), expected);
+    for expected in ["new abc", "cached abc"] {
+        assert_eq!(fixture.fetch(&["here"], Some(ABC)).unwrap(), expected);
     }
-    std::fs::write(place.dir.path().join("cache/downloads").join(digits), "abd").unwrap();
-    for expected in ["new abc", "kept abc"] {
-        assert_eq!(place.fetch(&["here"], Some(ABC)).unwrap(), expected);
+    std::fs::write(
+        fixture.dir.path().join("cache/downloads").join(digits),
+        "abd",
+    )
+    .unwrap();
+    for expected in ["new abc", "cached abc"] {
+        assert_eq!(fixture.fetch(&["here"], Some(ABC)).unwrap(), expected);
     }
 }
 
-/// Something that was had from `location`, with or without its checksum.
+/// Returns a source that accepts a cached file, with or without a checksum.
 fn source(locations: &[&str], checksum: Option<&str>) -> Source {
     Source {
         locations: locations.iter().map(ToString::to_string).collect(),
@@ -136,8 +146,8 @@ fn source(locations: &[&str], checksum: Option<&str>) -> Source {
 }
 
 #[test]
-fn kept_download_needs_the_grant_of_its_location() {
-    let place = Place::new().set("fetch.unverified", true);
+fn cached_download_needs_the_grant_of_its_location() {
+    let fixture = Fixture::new().set("fetch.unverified", true);
     let outer = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(outer.path(), "abc").unwrap();
     let outer = format!("file://{}", outer.path().display());
@@ -148,61 +158,61 @@ fn kept_download_needs_the_grant_of_its_location() {
             ("here", "."),
         ] {
             let wanted = source(&[location], checksum);
-            assert_eq!(place.ask(&wanted).unwrap(), "new abc");
-            let granted = place.ask_only_from(&wanted, Some(&[grant]));
-            assert_eq!(granted.unwrap(), "kept abc", "{location}");
+            assert_eq!(fixture.ask(&wanted).unwrap(), "new abc");
+            let granted = fixture.ask_only_from(&wanted, Some(&[grant]));
+            assert_eq!(granted.unwrap(), "cached abc", "{location}");
             let others = ["example.org", "127.0.0.1", "file", "."];
             let others: Vec<&str> = others.into_iter().filter(|it| *it != grant).collect();
-            let refused = place.ask_only_from(&wanted, Some(&others));
+            let refused = fixture.ask_only_from(&wanted, Some(&others));
             fails(refused, "not-permitted", "grant");
         }
     }
 }
 
 #[test]
-fn kept_download_is_not_found_by_its_checksum_at_another_location() {
-    let place = Place::new()
+fn cached_download_is_not_found_by_its_checksum_at_another_location() {
+    let fixture = Fixture::new()
         .set("fetch.unverified", true)
         .set("fetch.offline", true);
-    assert_eq!(place.fetch(&["here"], Some(ABC)).unwrap(), "new abc");
+    assert_eq!(fixture.fetch(&["here"], Some(ABC)).unwrap(), "new abc");
     let other = "http://example.org/x";
     for checksum in [Some(ABC), None] {
         for locations in [&[other][..], &["here", other], &[other, "here"]] {
             let wanted = source(locations, checksum);
-            let asked = place.ask_only_from(&wanted, Some(&["example.org"]));
+            let asked = fixture.ask_only_from(&wanted, Some(&["example.org"]));
             let words = asked.unwrap_err().to_string();
-            assert!(words.contains("not kept from an earlier job"), "{words}");
+            assert!(words.contains("not in the cache of downloads"), "{words}");
         }
     }
 }
 
 #[test]
-fn kept_download_needs_the_grant_of_the_host_that_it_was_redirected_to() {
-    let place = Place::new();
+fn cached_download_needs_the_grant_of_the_redirection_target() {
+    let fixture = Fixture::new();
     let target = serve(OK, false).replace("127.0.0.1", "localhost");
     let answer = format!("HTTP/1.1 302 Found\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n");
     let url = serve(answer.leak().as_bytes(), false);
     let wanted = source(&[&url], Some(ABC));
-    assert_eq!(place.ask(&wanted).unwrap(), "new abc");
-    let both = place.ask_only_from(&wanted, Some(&["127.0.0.1", "localhost"]));
-    assert_eq!(both.unwrap(), "kept abc");
-    // The server is gone, so what is not kept cannot be had.
-    let first = place.ask_only_from(&wanted, Some(&["127.0.0.1"]));
-    fails(first, "io", "cannot be had");
+    assert_eq!(fixture.ask(&wanted).unwrap(), "new abc");
+    let both = fixture.ask_only_from(&wanted, Some(&["127.0.0.1", "localhost"]));
+    assert_eq!(both.unwrap(), "cached abc");
+    // The server is gone, so only the cache could serve the file.
+    let first = fixture.ask_only_from(&wanted, Some(&["127.0.0.1"]));
+    fails(first, "io", "cannot download");
 }
 
 #[test]
-fn project_file_is_kept_for_its_own_project() {
-    let place = Place::new().set("fetch.unverified", true);
-    let cache = place.dir.path().join("cache");
+fn project_file_is_cached_for_its_own_project() {
+    let fixture = Fixture::new().set("fetch.unverified", true);
+    let cache = fixture.dir.path().join("cache");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     for (project, expected) in [("one", "abc"), ("two", "abd"), ("one", "abc")] {
-        let project = place.dir.path().join(project);
+        let project = fixture.dir.path().join(project);
         std::fs::create_dir_all(&project).unwrap();
         std::fs::write(project.join("file"), expected).unwrap();
-        let downloads = Downloads::new(&place.config, Some(&cache), &project);
+        let downloads = Downloads::new(&fixture.config, Some(&cache), &project);
         let fetched = runtime.block_on(downloads.fetch(&source(&["file"], None)));
         let mut text = String::new();
         fetched.unwrap().file.read_to_string(&mut text).unwrap();
@@ -215,81 +225,81 @@ fn files_of_the_machine_are_not_fetched_for_sandboxes_unless_allowed() {
     let outer = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(outer.path(), "abc").unwrap();
     let outer = format!("file://{}", outer.path().display());
-    let place = |spawner: &str, files: serde_json::Value| {
-        let place = Place::new()
+    let fixture = |spawner: &str, files: serde_json::Value| {
+        let fixture = Fixture::new()
             .set("run.spawner", spawner)
             .set("fetch.files", files);
-        place.fetch(&[&outer], Some(ABC))
+        fixture.fetch(&[&outer], Some(ABC))
     };
     assert_eq!(
-        place("process", serde_json::Value::Null).unwrap(),
+        fixture("process", serde_json::Value::Null).unwrap(),
         "new abc"
     );
-    assert_eq!(place("sandbox", true.into()).unwrap(), "new abc");
-    let refused = place("sandbox", serde_json::Value::Null);
+    assert_eq!(fixture("sandbox", true.into()).unwrap(), "new abc");
+    let refused = fixture("sandbox", serde_json::Value::Null);
     fails(refused, "not-permitted", "`fetch.files = true`");
 }
 
 #[test]
-fn without_a_checksum_nothing_comes_unless_that_is_allowed() {
-    let place = Place::new();
+fn download_without_checksum_is_refused_unless_allowed() {
+    let fixture = Fixture::new();
     let url = serve(OK, false);
     fails(
-        place.fetch(&[&url], None),
+        fixture.fetch(&[&url], None),
         "not-permitted",
         "fetch.unverified=true",
     );
-    let place = place.set("fetch.unverified", true);
-    assert_eq!(place.fetch(&[&url], None).unwrap(), "new abc");
-    // It may have changed: only who says so is content with what is kept.
-    fails(place.fetch(&[&url], None), "io", "cannot be had");
+    let fixture = fixture.set("fetch.unverified", true);
+    assert_eq!(fixture.fetch(&[&url], None).unwrap(), "new abc");
+    // Without checksum or age, the cached file is not used, as the location may have changed.
+    fails(fixture.fetch(&[&url], None), "io", "cannot download");
     let source = Source {
         locations: vec![url],
         max_age: Some(Duration::from_secs(600)),
         ..Source::default()
     };
-    assert_eq!(place.ask(&source).unwrap(), "kept abc");
+    assert_eq!(fixture.ask(&source).unwrap(), "cached abc");
 }
 
 #[test]
-fn something_else_than_expected_is_refused_and_the_next_location_is_asked() {
-    let place = Place::new();
+fn wrong_checksum_is_refused_and_the_next_location_is_tried() {
+    let fixture = Fixture::new();
     let wrong = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabd", false);
     fails(
-        place.fetch(&[&wrong], Some(ABC)),
+        fixture.fetch(&[&wrong], Some(ABC)),
         "checksum",
-        "its checksum is sha256:",
+        "has the wrong checksum: sha256:",
     );
     let (missing, wrong) = (
         serve(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", false),
         serve(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabd", false),
     );
-    let all = place.fetch(&[&missing, &wrong], Some(ABC));
+    let all = fixture.fetch(&[&missing, &wrong], Some(ABC));
     fails(all, "checksum", "the server answered 404; ");
     let missing = serve(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", false);
-    let found = place.fetch(&[&missing, &serve(OK, false)], Some(ABC));
+    let found = fixture.fetch(&[&missing, &serve(OK, false)], Some(ABC));
     assert_eq!(found.unwrap(), "new abc");
 }
 
 #[test]
-fn a_server_that_stalls_is_given_up() {
-    let place = Place::new().set("fetch.stall", 0.2);
+fn stalling_server_is_a_timeout() {
+    let fixture = Fixture::new().set("fetch.stall", 0.2);
     let url = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na", true);
     fails(
-        place.fetch(&[&url], Some(ABC)),
+        fixture.fetch(&[&url], Some(ABC)),
         "timeout",
-        "nothing came for 0.2 s",
+        "no data for 0.2 s",
     );
 }
 
 #[test]
-fn what_is_larger_than_wanted_is_not_taken() {
-    let place = Place::new();
+fn download_over_the_limit_is_refused() {
+    let fixture = Fixture::new();
     let announced = serve(
         b"HTTP/1.1 200 OK\r\nContent-Length: 3000000000\r\n\r\n",
         true,
     );
-    // It does not say how much will come.
+    // Does not announce the size.
     let silent = serve(b"HTTP/1.1 200 OK\r\n\r\nabcabcabc", false);
     for (url, words) in [
         (announced, "has 3000000000 bytes"),
@@ -301,22 +311,22 @@ fn what_is_larger_than_wanted_is_not_taken() {
             max_bytes: Some(8),
             ..Source::default()
         };
-        fails(place.ask(&source), "too-large", words);
+        fails(fixture.ask(&source), "too-large", words);
     }
     let cut = serve(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", false);
-    fails(place.fetch(&[&cut], Some(ABC)), "io", "cannot be had");
+    fails(fixture.fetch(&[&cut], Some(ABC)), "io", "cannot download");
 }
 
 #[test]
-fn a_plugin_asks_only_what_it_is_granted() {
+fn plugin_downloads_only_what_it_is_granted() {
     let abc = |location: &str| Source {
         locations: vec![location.to_owned()],
         checksum: Some(ABC.parse().unwrap()),
         ..Source::default()
     };
-    // A place each: what is kept would be had by its checksum.
+    // A new fixture for each call, so that nothing comes from the cache.
     let only =
-        |location: &str, hosts: &[&str]| Place::new().ask_only_from(&abc(location), Some(hosts));
+        |location: &str, hosts: &[&str]| Fixture::new().ask_only_from(&abc(location), Some(hosts));
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "abc").unwrap();
     let file = format!("file://{}", file.path().display());
@@ -339,15 +349,15 @@ fn a_plugin_asks_only_what_it_is_granted() {
         "io",
         "`localhost`, which is not in the plugin's grant `fetch`",
     );
-    // The configuration still has its say.
-    let place = Place::new().set("fetch.hosts", serde_json::json!(["example.org"]));
-    let other = place.ask_only_from(&abc("http://127.0.0.1:1/x"), Some(&["127.0.0.1"]));
+    // The settings apply too.
+    let fixture = Fixture::new().set("fetch.hosts", serde_json::json!(["example.org"]));
+    let other = fixture.ask_only_from(&abc("http://127.0.0.1:1/x"), Some(&["127.0.0.1"]));
     fails(other, "not-permitted", "the setting `fetch.hosts`");
 }
 
 #[test]
-fn only_listed_hosts_are_asked_also_when_a_server_sends_elsewhere() {
-    let place = Place::new().set(
+fn only_listed_hosts_are_allowed_even_after_a_redirection() {
+    let fixture = Fixture::new().set(
         "fetch.hosts",
         serde_json::json!(["127.0.0.1", "*.example.org"]),
     );
@@ -356,14 +366,14 @@ fn only_listed_hosts_are_asked_also_when_a_server_sends_elsewhere() {
         false,
     );
     fails(
-        place.fetch(&[&elsewhere], Some(ABC)),
+        fixture.fetch(&[&elsewhere], Some(ABC)),
         "io",
         "`localhost`, which is not in the setting `fetch.hosts`",
     );
-    let other = place.fetch(&["http://localhost:1/x"], Some(ABC));
-    fails(other, "not-permitted", "`localhost` is not on the list");
+    let other = fixture.fetch(&["http://localhost:1/x"], Some(ABC));
+    fails(other, "not-permitted", "`localhost` is not an allowed host");
     assert_eq!(
-        place.fetch(&[&serve(OK, false)], Some(ABC)).unwrap(),
+        fixture.fetch(&[&serve(OK, false)], Some(ABC)).unwrap(),
         "new abc"
     );
     let hosts = ["*.example.org".to_owned()];
@@ -372,48 +382,50 @@ fn only_listed_hosts_are_asked_also_when_a_server_sends_elsewhere() {
 }
 
 #[test]
-fn a_file_is_had_by_its_url_or_its_path_in_the_project() {
-    let place = Place::new();
-    std::fs::create_dir(place.dir.path().join("project")).unwrap();
-    let path = place.dir.path().join("project/abc.txt");
+fn file_is_read_by_url_or_by_path_in_the_project() {
+    let fixture = Fixture::new();
+    std::fs::create_dir(fixture.dir.path().join("project")).unwrap();
+    let path = fixture.dir.path().join("project/abc.txt");
     std::fs::write(&path, "abc").unwrap();
     let url = format!("file://{}", path.display());
     let sha1 = "sha1:a9993e364706816aba3e25717850c26c9cd0d89d";
-    assert_eq!(place.fetch(&["abc.txt"], Some(ABC)).unwrap(), "new abc");
-    assert_eq!(place.fetch(&[&url], Some(sha1)).unwrap(), "new abc");
-    let sha512 = "sha512:ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
+    assert_eq!(fixture.fetch(&["abc.txt"], Some(ABC)).unwrap(), "new abc");
+    assert_eq!(fixture.fetch(&[&url], Some(sha1)).unwrap(), "new abc");
+    let sha512 = "sha512:\
+                  ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                  2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
     fails(
-        place.fetch(&["../project/abc.txt"], Some(sha512)),
+        fixture.fetch(&["../project/abc.txt"], Some(sha512)),
         "io",
-        "cannot be read",
+        "cannot read",
     );
     fails(
-        place.fetch(&["nothing"], Some(sha512)),
+        fixture.fetch(&["nothing"], Some(sha512)),
         "not-found",
-        "cannot be read",
+        "cannot read",
     );
     fails(
-        place.fetch(&["."], Some(sha512)),
+        fixture.fetch(&["."], Some(sha512)),
         "io",
         "not an ordinary file",
     );
     fails(
-        place.fetch(&["ftp://a/b"], Some(sha512)),
+        fixture.fetch(&["ftp://a/b"], Some(sha512)),
         "invalid",
-        "`ftp` is not known",
+        "`ftp` is not supported",
     );
-    // Nobody waits for somebody to write into it.
-    let pipe = place.dir.path().join("project/pipe");
+    // Opening a pipe does not block.
+    let pipe = fixture.dir.path().join("project/pipe");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
     let fifo = rustix::fs::FileType::Fifo;
     rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, mode, 0).unwrap();
     for location in ["pipe".to_owned(), format!("file://{}", pipe.display())] {
-        let refused = place.fetch(&[&location], Some(sha512));
+        let refused = fixture.fetch(&[&location], Some(sha512));
         fails(refused, "io", "not an ordinary file");
     }
-    let place = place.set("fetch.files", false);
+    let fixture = fixture.set("fetch.files", false);
     fails(
-        place.fetch(&[&url], Some(sha512)),
+        fixture.fetch(&[&url], Some(sha512)),
         "not-permitted",
         "fetch.files",
     );
