@@ -6,6 +6,10 @@
 //! the connection sound: what is sent is sent whole, and a reply that nobody waits for any more is
 //! dropped. When the connection ends, every waiting caller, now or later, gets an error.
 
+mod greeting;
+pub(crate) mod pipe;
+mod waiter;
+
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -15,30 +19,31 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use persea_helper::pending_requests::{Matched, PendingRequests, UnexpectedReply};
 use persea_helper::protocol::{
-    Exit, FrameReader, Hello, Id, MAX_REPLY, ProtocolError, Reply, Request, Start, Welcome, decode,
-    decode_greeting, encode, encode_greeting,
+    Exit, FrameReader, Hello, Id, MAX_REPLY, ProtocolError, Reply, Request, Start, decode, encode,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot, watch};
 
-use super::SpawnError;
+use crate::SpawnError;
+use greeting::greet;
+use waiter::Waiter;
 
 /// Awaited once when the connection has ended and both streams are dropped. It cleans up at the
 /// helper's end within bounded time, and returns what happened, for people.
-pub(super) type CleanUp = Pin<Box<dyn Future<Output = String> + Send>>;
+pub(crate) type CleanUp = Pin<Box<dyn Future<Output = String> + Send>>;
 
 /// Called when a queued process has started.
-pub(super) type OnStart = Box<dyn FnOnce() + Send>;
+pub(crate) type OnStart = Box<dyn FnOnce() + Send>;
 
 /// An exit that several callers can wait for.
-pub(super) type ExitWatch = watch::Receiver<Option<Exit>>;
+pub(crate) type ExitWatch = watch::Receiver<Option<Exit>>;
 
 /// How long a closed helper may take to close its end: 5 s. Then the connection counts as broken.
-pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long the helper may take to end its processes and itself: 20 s. The helper itself gives up
 /// on a process that hangs in the kernel after half of that.
-pub(super) const END_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const END_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long the host still reads from a helper that it can no longer write to: 1 s. The output of a
 /// dead helper is read to its end at once.
@@ -53,7 +58,7 @@ const GREETING_TIMEOUT: Duration = Duration::from_secs(20);
 
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
-pub(super) struct Channel {
+pub(crate) struct Channel {
     environment: Arc<str>,
     state: Mutex<ChannelState>,
     /// Wakes the writer: bytes could not be sent at once, or the connection is closing.
@@ -78,16 +83,6 @@ struct ChannelState {
     reason: Option<Arc<str>>,
 }
 
-/// The waiter of a request.
-enum Waiter {
-    /// Gets one reply.
-    Reply(oneshot::Sender<Reply>),
-    /// Gets `Started` or `StartFailed`, and then the exit.
-    Child(Option<oneshot::Sender<Reply>>, watch::Sender<Option<Exit>>),
-    /// A queued process: a call when it has started, and then one reply.
-    Queued(Option<OnStart>, oneshot::Sender<Reply>),
-}
-
 /// A message of the helper that ends the connection.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
@@ -99,7 +94,7 @@ enum Broken {
 
 impl Channel {
     /// Greets the helper, and starts the connection's reader and writer on the current runtime.
-    pub(super) async fn open<R, W>(
+    pub(crate) async fn open<R, W>(
         environment: Arc<str>,
         mut reader: R,
         mut writer: W,
@@ -158,7 +153,7 @@ impl Channel {
     }
 
     /// Sends a request, and returns the receiver of its reply.
-    pub(super) fn request(
+    pub(crate) fn request(
         &self,
         make: impl FnOnce(Id) -> Request,
     ) -> Result<oneshot::Receiver<Reply>, SpawnError> {
@@ -184,7 +179,7 @@ impl Channel {
 
     /// Waits for the reply of a request. Separate from [`Channel::request`], so that a caller can
     /// keep the receiver when this future is dropped.
-    pub(super) async fn reply(
+    pub(crate) async fn reply(
         &self,
         receiver: &mut oneshot::Receiver<Reply>,
     ) -> Result<Reply, SpawnError> {
@@ -192,14 +187,14 @@ impl Channel {
     }
 
     /// Sends a request, and waits for its reply.
-    pub(super) async fn ask(&self, make: impl FnOnce(Id) -> Request) -> Result<Reply, SpawnError> {
+    pub(crate) async fn ask(&self, make: impl FnOnce(Id) -> Request) -> Result<Reply, SpawnError> {
         let mut receiver = self.request(make)?;
         self.reply(&mut receiver).await
     }
 
     /// Starts a process. The reply is `StartFailed` or, for a quiet start, `Exited`. Otherwise the
     /// reply is `Started`, and the exit comes through the watch.
-    pub(super) fn start(
+    pub(crate) fn start(
         &self,
         start: Start,
     ) -> Result<(Id, oneshot::Receiver<Reply>, Option<ExitWatch>), SpawnError> {
@@ -215,7 +210,7 @@ impl Channel {
     }
 
     /// Queues a process. The reply is `StartFailed` or `Exited`.
-    pub(super) fn start_queued(
+    pub(crate) fn start_queued(
         &self,
         start: Start,
         on_start: OnStart,
@@ -227,13 +222,13 @@ impl Channel {
     }
 
     /// Sends a request that has no reply. Does nothing if the connection has ended.
-    pub(super) fn send_unanswered(&self, request: &Request) {
+    pub(crate) fn send_unanswered(&self, request: &Request) {
         let _ = self.send(&mut self.state(), request);
     }
 
     /// Whether no process runs and the last exit left nothing behind, so that the end of the task
     /// needs no request.
-    pub(super) fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         let state = self.state();
         state.pending.live_children() == 0
             && state.clean
@@ -241,30 +236,30 @@ impl Channel {
             && !state.closing
     }
 
-    pub(super) fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         let state = self.state();
         state.reason.is_none() && !state.closing
     }
 
     /// Waits until the connection and its clean-up have ended.
-    pub(super) async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         // Cannot fail: the sender is in `self`.
         let _ = self.dead.subscribe().wait_for(|dead| *dead).await;
     }
 
     /// Ends the connection after all bytes are sent. The helper then ends all its processes.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.state().closing = true;
         self.wake_writer.notify_one();
     }
 
     /// Ends the connection at once, because the helper does not answer any more.
-    pub(super) fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         self.broken.notify_one();
     }
 
     /// Returns the error of a call that gets no reply.
-    pub(super) fn ended(&self) -> SpawnError {
+    pub(crate) fn ended(&self) -> SpawnError {
         let state = self.state();
         Self::why(&state, &self.environment)
     }
@@ -442,25 +437,6 @@ impl Channel {
     }
 }
 
-impl Waiter {
-    fn finish(self, reply: Reply) {
-        match (self, &reply) {
-            (Waiter::Child(_, exit), Reply::Exited { exit: ended, .. }) => {
-                exit.send_replace(Some(*ended));
-            }
-            (Waiter::Child(None, _), _) => {}
-            (
-                Waiter::Reply(waiting)
-                | Waiter::Queued(_, waiting)
-                | Waiter::Child(Some(waiting), _),
-                _,
-            ) => {
-                let _ = waiting.send(reply);
-            }
-        }
-    }
-}
-
 impl ChannelState {
     /// Updates the state from the last reply of a request.
     fn update(&mut self, reply: &Reply) {
@@ -495,35 +471,5 @@ impl ChannelState {
     }
 }
 
-/// Exchanges the greetings. The error is none if the streams ended before the helper's greeting.
-async fn greet<R, W>(
-    reader: &mut R,
-    writer: &mut W,
-    frames: &mut FrameReader,
-    hello: &Hello,
-) -> Result<(), Option<ProtocolError>>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let mut bytes = Vec::new();
-    encode_greeting(hello, &mut bytes)?;
-    // If sending fails, the other end is gone, but its output still shows what it was.
-    let _ = writer.write_all(&bytes).await;
-    let _ = writer.flush().await;
-    let mut buffer = [0; 4096];
-    loop {
-        if let Some(frame) = frames.next_frame()? {
-            let _: Welcome = decode_greeting(frame)?;
-            return Ok(());
-        }
-        match reader.read(&mut buffer).await {
-            Ok(0) | Err(_) => return Err(None),
-            Ok(n) => frames.push(buffer.get(..n).unwrap_or_default()),
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "channel_tests.rs"]
 mod tests;

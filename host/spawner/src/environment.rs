@@ -1,6 +1,11 @@
 //! Owns the view that the rest of the host has of an environment and its processes. Does not know
 //! where the environment is.
 
+pub(crate) mod command;
+pub(crate) mod error;
+pub(crate) mod private;
+pub(crate) mod queued;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,11 +13,11 @@ use persea_helper::protocol::{Bytes, Id, MAX_READ, Reply, Request};
 use rustix::io::Errno;
 use tokio::sync::{Mutex, oneshot};
 
-use super::channel::{CLOSE_WITHIN, Channel, END_WITHIN, ExitWatch};
-use super::command::{Command, Exit, Stream};
-use super::error::SpawnError;
-use super::private::PrivateDirectory;
+use crate::channel::{CLOSE_WITHIN, Channel, END_WITHIN, ExitWatch};
+use command::{Command, Exit, Stream};
+use error::SpawnError;
 use persea_system::directory_handle::DirectoryHandle;
+use private::PrivateDirectory;
 
 /// The largest part of a write that is sent in one request: 1 MiB, less than the limit of a frame.
 const PIECE: usize = 1 << 20;
@@ -45,7 +50,7 @@ impl std::fmt::Debug for Environment {
 }
 
 impl Environment {
-    pub(super) fn new(
+    pub(crate) fn new(
         channel: Arc<Channel>,
         work_dir: String,
         private: Option<Arc<PrivateDirectory>>,
@@ -147,7 +152,7 @@ impl Environment {
     }
 
     /// Ends every process of the environment; with `only_for`, only if that queued child runs.
-    pub(super) async fn end(&self, only_for: Option<Id>) -> Result<usize, SpawnError> {
+    pub(crate) async fn end(&self, only_for: Option<Id>) -> Result<usize, SpawnError> {
         let channel = &self.inner.channel;
         let mut receiver = channel.request(|id| Request::EndTask { id, only_for })?;
         let reply = match tokio::time::timeout(END_WITHIN, channel.reply(&mut receiver)).await {
@@ -205,11 +210,11 @@ impl Environment {
         }
     }
 
-    pub(super) fn channel(&self) -> &Channel {
+    pub(crate) fn channel(&self) -> &Channel {
         &self.inner.channel
     }
 
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         what: &'static str,
         make: impl FnOnce(Id) -> Request,
@@ -219,20 +224,20 @@ impl Environment {
 }
 
 /// Makes the helper end a process when the future that started it is dropped.
-pub(super) struct ForgetOnDrop<'a> {
+pub(crate) struct ForgetOnDrop<'a> {
     channel: &'a Channel,
     child: Option<Id>,
 }
 
 impl<'a> ForgetOnDrop<'a> {
-    pub(super) fn new(channel: &'a Channel, child: Id) -> ForgetOnDrop<'a> {
+    pub(crate) fn new(channel: &'a Channel, child: Id) -> ForgetOnDrop<'a> {
         ForgetOnDrop {
             channel,
             child: Some(child),
         }
     }
 
-    pub(super) fn disarm(mut self) {
+    pub(crate) fn disarm(mut self) {
         self.child = None;
     }
 }
@@ -421,7 +426,7 @@ fn failure(what: &'static str, reply: Reply) -> SpawnError {
     }
 }
 
-pub(super) fn unexpected(reply: &Reply) -> SpawnError {
+pub(crate) fn unexpected(reply: &Reply) -> SpawnError {
     SpawnError::Request {
         what: "understanding the helper",
         errno: Errno::PROTO.raw_os_error(),

@@ -2,6 +2,9 @@
 //! end, and the removal of its work directory. Does not know where the helper runs, or what is
 //! requested of it.
 
+pub(crate) mod children;
+pub(crate) mod program;
+
 use std::ffi::OsString;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
@@ -20,22 +23,22 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
-use super::channel::{Channel, CleanUp, END_WITHIN};
-use super::pipe::Pipe;
-use super::private::PrivateDirectory;
-use super::{Environment, SpawnError, children};
+use crate::channel::pipe::Pipe;
+use crate::channel::{Channel, CleanUp, END_WITHIN};
+use crate::environment::private::PrivateDirectory;
+use crate::{Environment, SpawnError};
 
 /// How much of the helper's standard error is kept for the error message: the last 2000 bytes.
 const LAST_WORDS: usize = 2000;
 
 /// The part of the set-up that follows the start of the helper, and without which it does not run.
-pub(super) type SetUp = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+pub(crate) type SetUp = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Environment variables with their values.
-pub(super) type Variables = Vec<(Bytes, Bytes)>;
+pub(crate) type Variables = Vec<(Bytes, Bytes)>;
 
 /// Returns the environment variables of the host.
-pub(super) fn own_variables() -> Variables {
+pub(crate) fn own_variables() -> Variables {
     let bytes = |text: OsString| Bytes(text.into_vec());
     let all = std::env::vars_os();
     all.map(|(name, value)| (bytes(name), bytes(value)))
@@ -43,25 +46,25 @@ pub(super) fn own_variables() -> Variables {
 }
 
 /// A helper to start.
-pub(super) struct Launch {
+pub(crate) struct Launch {
     /// The environment's name.
-    pub(super) name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The work directory, which has the same path on the host and for the helper. It is removed
     /// after the helper's end.
-    pub(super) work: PathBuf,
+    pub(crate) work: PathBuf,
     /// The environment variables of the processes; none for those with which the helper starts.
-    pub(super) variables: Option<Variables>,
+    pub(crate) variables: Option<Variables>,
     /// The isolation that the helper itself sets up.
-    pub(super) isolation: Isolation,
+    pub(crate) isolation: Isolation,
     /// The private directory of the environment.
-    pub(super) private: Option<Arc<PrivateDirectory>>,
+    pub(crate) private: Option<Arc<PrivateDirectory>>,
     /// Dropped after the helper's end, on a thread that may block.
-    pub(super) keep_alive: Box<dyn Send>,
+    pub(crate) keep_alive: Box<dyn Send>,
 }
 
 impl Launch {
     /// Makes an error of this launch from the step that failed and the error of the system.
-    pub(super) fn failed(
+    pub(crate) fn failed(
         &self,
         what: &'static str,
     ) -> impl FnOnce(io::Error) -> SpawnError + use<> {
@@ -70,7 +73,7 @@ impl Launch {
 
     /// Starts the helper by `start`, which gets the helper's ends of the channel, and exchanges the
     /// greetings.
-    pub(super) async fn bring_up(
+    pub(crate) async fn bring_up(
         self,
         start: impl FnOnce(&PipeReader, &PipeWriter) -> io::Result<(Child, Option<SetUp>)>,
     ) -> Result<Environment, SpawnError> {
@@ -152,7 +155,7 @@ fn failed(name: &Arc<str>, what: &'static str) -> impl FnOnce(io::Error) -> Spaw
 }
 
 /// Creates a directory of mode 0700 in `root`. The caller removes it.
-pub(super) fn private_dir(root: &Path, prefix: &str) -> io::Result<PathBuf> {
+pub(crate) fn private_dir(root: &Path, prefix: &str) -> io::Result<PathBuf> {
     let made = tempfile::Builder::new()
         .prefix(prefix)
         .permissions(std::fs::Permissions::from_mode(0o700))

@@ -6,45 +6,34 @@
 //! wherever the environment is. A spawner therefore only has to bring the helper there:
 //!
 //! - `registry`: the list of the spawners, with a descriptor for each;
-//! - `channel`: requests and replies over a pair of byte streams; `pipe`: the stream to read from;
-//! - `environment`: an environment and its processes, as the rest of the host sees them;
-//!   `command`: what to start, and how it ended; `error`: what can fail;
-//! - `queued`: queued processes, which the helper starts one after the other (pipelining);
-//! - `launch`, `program`: a helper that is a child process of the host, and its executable;
-//!   `children`: all child processes of the host, and the orphans of a helper that was killed;
 //! - `process`: the spawner that does not isolate;
-//! - `sandbox`: the spawner of sandboxes on this machine; `mounts`, `hidden`, `private`: what a
-//!   sandbox sees of the files; `seccomp`: its filter of system calls.
+//! - `sandbox`: the spawner of sandboxes on this machine, with the mounts, masks, layers and seccomp
+//!   filter that it takes;
+//! - `environment`: an environment and its processes, as the rest of the host sees them, with
+//!   commands, errors, and queued processes (pipelining);
+//! - `channel`: requests and replies over a pair of byte streams;
+//! - `launch`: a helper that is a child process of the host, its executable, and the list of the
+//!   host's child processes.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
 mod channel;
-mod children;
-mod command;
 mod environment;
-mod error;
-mod hidden;
 mod launch;
-mod mounts;
-mod pipe;
-mod private;
 mod process;
-mod program;
-mod queued;
 mod registry;
 mod sandbox;
-mod seccomp;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
 use persea_model::SpawnerKind;
 
-pub use command::{Command, Exit, Input, Output, Stream};
+pub use environment::command::{Command, Exit, Input, Output, Stream};
+pub use environment::error::SpawnError;
+pub use environment::queued::{PipelinePosition, QueuedProcess};
 pub use environment::{Child, Environment};
-pub use error::SpawnError;
-pub use queued::{PipelinePosition, QueuedProcess};
 pub use registry::{Descriptor, Setup, descriptor};
 
 /// A future that a [`Spawner`] returns; boxed, so that spawners can be trait objects.

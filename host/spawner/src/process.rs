@@ -9,12 +9,12 @@ use std::process::{Child, Command, Stdio};
 use persea_helper::protocol::Isolation;
 use persea_model::SpawnerKind;
 
-use super::launch::{Launch, private_dir};
-use super::program::{Helper, Program};
-use super::{Descriptor, Environment, SpawnError, Spawner, SpawnerFuture, children};
+use crate::launch::program::{Helper, Program};
+use crate::launch::{Launch, children, private_dir};
+use crate::{Descriptor, Environment, SpawnError, Spawner, SpawnerFuture};
 
 /// The description of the spawner.
-pub(super) const DESCRIPTOR: Descriptor = Descriptor {
+pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
     kind: SpawnerKind::Process,
     about: "this machine as it is",
     settings: &[],
@@ -31,7 +31,7 @@ pub(super) const DESCRIPTOR: Descriptor = Descriptor {
 /// From the first [`Spawner::open`] on, the host must start child processes through spawners only:
 /// any other child would be taken for an orphan, and killed when a helper dies.
 #[derive(Debug)]
-pub(super) struct ProcessSpawner {
+pub(crate) struct ProcessSpawner {
     helper: Helper,
     root: PathBuf,
 }
@@ -39,7 +39,7 @@ pub(super) struct ProcessSpawner {
 impl ProcessSpawner {
     /// Creates the spawner with the helper (a static executable) and an existing directory for the
     /// work directories.
-    pub(super) fn new(helper: &'static [u8], temporary: PathBuf) -> ProcessSpawner {
+    pub(crate) fn new(helper: &'static [u8], temporary: PathBuf) -> ProcessSpawner {
         ProcessSpawner {
             helper: Helper::new(helper, temporary.clone()),
             root: temporary,
@@ -47,7 +47,7 @@ impl ProcessSpawner {
     }
 
     /// Opens an environment with this name, which also begins the name of its work directory.
-    pub(super) async fn open_as(&self, name: &str) -> Result<Environment, SpawnError> {
+    pub(crate) async fn open_as(&self, name: &str) -> Result<Environment, SpawnError> {
         let mut launch = Launch {
             name: format!("process/{name}").into(),
             work: PathBuf::new(),

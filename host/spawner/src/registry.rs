@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use persea_config::Config;
 use persea_model::SpawnerKind;
 
-use super::{SpawnError, Spawner, process, sandbox};
+use crate::{SpawnError, Spawner, process, sandbox};
 
 /// The inputs from which a spawner is made.
 #[derive(Clone, Debug)]

@@ -7,6 +7,12 @@
 //! and nothing to clean up: the kernel removes the mounts with the last process of the sandbox, and
 //! a helper outside of it removes the layers, even if the host is killed.
 
+mod hidden;
+mod layer;
+mod mounts;
+mod seccomp;
+mod view;
+
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -23,16 +29,17 @@ use persea_model::SpawnerKind;
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
 
-use super::hidden::{HiddenPaths, Visibility, homes, resolve};
-use super::launch::{Launch, SetUp, own_variables};
-use super::mounts::{self, Layout, is_plain};
-use super::private::{PendingRemovals, PrivateDirectory, SandboxLayer};
-use super::process::ProcessSpawner;
-use super::program::Helper;
-use super::{
-    Descriptor, Environment, EnvironmentState, Setup, SpawnError, Spawner, SpawnerFuture, children,
-    no_snapshot, seccomp,
+use crate::environment::private::{PendingRemovals, PrivateDirectory};
+use crate::launch::program::Helper;
+use crate::launch::{Launch, SetUp, children, own_variables};
+use crate::process::ProcessSpawner;
+use crate::{
+    Descriptor, Environment, EnvironmentState, Setup, SpawnError, Spawner, SpawnerFuture,
+    no_snapshot,
 };
+use hidden::{HiddenPaths, Visibility, homes, resolve};
+use layer::SandboxLayer;
+use mounts::{Layout, is_plain};
 
 /// The tools that the sandbox needs, each with its Debian package.
 const TOOLS: [(&str, &str); 3] = [
@@ -60,7 +67,7 @@ const CAPABILITIES: [&str; 11] = [
 ];
 
 /// The description of the spawner.
-pub(super) const DESCRIPTOR: Descriptor = Descriptor {
+pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
     kind: SpawnerKind::Sandbox,
     about: "namespaces of this machine, with a layer over its files that takes what is written",
     settings: &[
@@ -128,7 +135,7 @@ fn filter() -> Result<Vec<u8>, SpawnError> {
 /// environment, unless a snapshot keeps it. They do not see what other sandboxes write, see no
 /// process outside of the sandbox, and reach the network only if the environment's state has it.
 #[derive(Debug)]
-pub(super) struct SandboxSpawner {
+pub(crate) struct SandboxSpawner {
     helper: Helper,
     /// The seccomp filter.
     filter: Vec<u8>,
@@ -159,7 +166,7 @@ impl SandboxSpawner {
     ///
     /// # Errors
     /// A tool is missing, the table of mounts cannot be read, or a path cannot be used.
-    pub(super) fn new(
+    pub(crate) fn new(
         helper: &'static [u8],
         temporary: PathBuf,
         directory: PathBuf,
@@ -485,9 +492,5 @@ impl Spawner for SandboxSpawner {
     }
 }
 
-#[path = "sandbox_view.rs"]
-mod view;
-
 #[cfg(test)]
-#[path = "sandbox_tests.rs"]
 mod tests;

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::process::ProcessSpawner;
 use super::*;
+use crate::process::ProcessSpawner;
 
 /// The helper, as the program embeds it.
-pub(super) fn helper() -> &'static [u8] {
+pub(crate) fn helper() -> &'static [u8] {
     persea_static_helper::HELPER
 }
 
@@ -51,7 +51,7 @@ impl Fixture {
     }
 }
 
-pub(super) fn sh(script: &str) -> Command {
+pub(crate) fn sh(script: &str) -> Command {
     Command::new("sh", ["-c", script])
 }
 
@@ -74,7 +74,7 @@ fn mark() -> String {
 }
 
 /// Returns the running processes with this text in their command line.
-pub(super) fn with(text: &str) -> Vec<Pid> {
+pub(crate) fn with(text: &str) -> Vec<Pid> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     entries
         .filter(|entry| {
@@ -94,7 +94,7 @@ async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// Returns the helper of a process: its parent.
-pub(super) fn helper_of(child: Pid) -> Pid {
+pub(crate) fn helper_of(child: Pid) -> Pid {
     Pid::from_raw(persea_helper::tree::read_process(child).unwrap().parent).unwrap()
 }
 

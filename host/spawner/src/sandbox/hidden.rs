@@ -83,7 +83,7 @@ const OF_MACHINE: [&str; 9] = [
 
 /// The paths that a sandbox hides and shows, as configured.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Visibility {
+pub(crate) struct Visibility {
     /// The home directories whose keys and tokens are hidden.
     pub homes: Vec<PathBuf>,
     /// Further paths that are hidden where they exist.
@@ -96,7 +96,7 @@ pub(super) struct Visibility {
 
 /// How a path is hidden.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Mask {
+pub(crate) enum Mask {
     /// A whiteout in the overlay of this number: the overlay shows the path as removed. The path is
     /// relative to the overlay's root.
     Whiteout(usize, PathBuf),
@@ -108,17 +108,17 @@ pub(super) enum Mask {
 
 /// The hidden paths of a sandbox, and the shown ones below them.
 #[derive(Debug, Default)]
-pub(super) struct HiddenPaths {
+pub(crate) struct HiddenPaths {
     paths: Vec<PathBuf>,
     /// The shown paths that no overlay provides: they are mounted read-only from the machine.
-    pub(super) shown: Vec<PathBuf>,
+    pub(crate) shown: Vec<PathBuf>,
     show: Vec<PathBuf>,
     mounts: Vec<Mount>,
 }
 
 impl HiddenPaths {
     /// Determines the hidden paths of a sandbox whose processes start in `directory`.
-    pub(super) fn new(
+    pub(crate) fn new(
         visibility: &Visibility,
         directory: &Path,
         layout: &Layout,
@@ -155,7 +155,7 @@ impl HiddenPaths {
 
     /// Hides another path, at all paths where its file system is mounted. Hides a link and its
     /// target.
-    pub(super) fn hide(&mut self, path: &Path) {
+    pub(crate) fn hide(&mut self, path: &Path) {
         let own = settled(path);
         let target = own.canonicalize().ok();
         for path in [Some(own), target].into_iter().flatten() {
@@ -176,13 +176,13 @@ impl HiddenPaths {
     }
 
     /// Whether a path is hidden: it is in the list, or below an entry of the list.
-    pub(super) fn has(&self, path: &Path) -> bool {
+    pub(crate) fn has(&self, path: &Path) -> bool {
         self.paths.iter().any(|hidden| path.starts_with(hidden))
     }
 
     /// Returns the masks of the hidden paths, in a sandbox that mounts something at each of
     /// `targets`.
-    pub(super) fn masks(&self, layout: &Layout, targets: &[&Path]) -> Vec<Mask> {
+    pub(crate) fn masks(&self, layout: &Layout, targets: &[&Path]) -> Vec<Mask> {
         let mask = |path: &PathBuf| mask(path, layout, targets);
         self.paths.iter().filter_map(mask).collect()
     }
@@ -243,7 +243,7 @@ fn settled(path: &Path) -> PathBuf {
 
 /// Hides a path from an overlay by a whiteout in its upper directory. `path` is relative to the
 /// overlay's root.
-pub(super) fn white_out(upper: &Path, lower: &Path, path: &Path) -> io::Result<()> {
+pub(crate) fn white_out(upper: &Path, lower: &Path, path: &Path) -> io::Result<()> {
     let (mut upper, mut lower) = (upper.to_path_buf(), lower.to_path_buf());
     let mut parts = path.components().peekable();
     while let Some(part) = parts.next() {
@@ -273,7 +273,7 @@ pub(super) fn white_out(upper: &Path, lower: &Path, path: &Path) -> io::Result<(
 /// Creates a directory in the upper part of an overlay, with owner, mode, access control lists and
 /// times of the lower one: the overlay takes all of them from the upper directory. Does nothing if
 /// it exists.
-pub(super) fn copy_directory(upper: &Path, lower: &Path) -> io::Result<()> {
+pub(crate) fn copy_directory(upper: &Path, lower: &Path) -> io::Result<()> {
     let found = lower.metadata()?;
     match std::fs::create_dir(upper) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
@@ -303,7 +303,7 @@ pub(super) fn copy_directory(upper: &Path, lower: &Path) -> io::Result<()> {
 }
 
 /// Resolves a path of the settings: `~` is the home directory, and a relative path is below `base`.
-pub(super) fn resolve(path: &str, home: &Path, base: &Path) -> PathBuf {
+pub(crate) fn resolve(path: &str, home: &Path, base: &Path) -> PathBuf {
     match path.strip_prefix('~') {
         Some("") => home.to_path_buf(),
         Some(rest) if rest.starts_with('/') => home.join(rest.trim_start_matches('/')),
@@ -312,7 +312,7 @@ pub(super) fn resolve(path: &str, home: &Path, base: &Path) -> PathBuf {
 }
 
 /// Returns the home directories of the user: `home`, and the one in `/etc/passwd`.
-pub(super) fn homes(home: &Path) -> Vec<PathBuf> {
+pub(crate) fn homes(home: &Path) -> Vec<PathBuf> {
     let uid = rustix::process::getuid().as_raw().to_string();
     let users = std::fs::read("/etc/passwd").unwrap_or_default();
     let of_user = users.split(|byte| *byte == b'\n').find_map(|line| {

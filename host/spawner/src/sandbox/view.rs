@@ -5,10 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::SandboxSpawner;
+use super::hidden::Mask;
+use super::layer::SandboxLayer;
+use super::mounts::Source;
 use crate::EnvironmentState;
-use crate::hidden::Mask;
-use crate::mounts::Source;
-use crate::private::{PrivateDirectory, SandboxLayer};
+use crate::environment::private::PrivateDirectory;
 
 /// The script that mounts the overlays and then executes bubblewrap. Its arguments are: the
 /// directory of all layers, the name of this sandbox's layer, and further mount options; for each
@@ -19,7 +20,7 @@ use crate::private::{PrivateDirectory, SandboxLayer};
 /// itself among this machine's files. So the machine's files are first mounted as an overlay of
 /// their own, which counts as another file system. If the kernel cannot make a read-only overlay,
 /// the sandbox sees an empty directory there.
-pub(super) const SCRIPT: &str = r#"set -e
+pub(crate) const SCRIPT: &str = r#"set -e
 fail() {
     echo "cannot mount an overlay: it takes overlayfs, and a TMPDIR that is not on an overlay" >&2
     exit 1
@@ -89,7 +90,7 @@ const UNSEEN: [&str; 17] = [
 
 impl SandboxSpawner {
     /// Returns the arguments of [`SCRIPT`], without those of bubblewrap.
-    pub(super) fn layers(&self, layer: &SandboxLayer, is_root: bool) -> Vec<OsString> {
+    pub(crate) fn layers(&self, layer: &SandboxLayer, is_root: bool) -> Vec<OsString> {
         let directory = layer.directory.parent().unwrap_or(&layer.directory);
         // In a user namespace, an overlay can only store its metadata in `user.` attributes.
         let options = if is_root { "" } else { ",userxattr" };
@@ -116,7 +117,7 @@ impl SandboxSpawner {
     }
 
     /// Returns the arguments of bubblewrap that determine what the sandbox sees.
-    pub(super) fn view(
+    pub(crate) fn view(
         &self,
         layer: &SandboxLayer,
         masks: &[Mask],

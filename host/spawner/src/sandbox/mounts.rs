@@ -47,8 +47,8 @@ const MAX_ENTRIES: usize = 500;
 
 /// An entry of the table of mounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mount {
-    pub(super) path: PathBuf,
+pub(crate) struct Mount {
+    pub(crate) path: PathBuf,
     kind: String,
     /// The device number of the file system, and the directory of it that is mounted.
     device: Vec<u8>,
@@ -57,7 +57,7 @@ pub(super) struct Mount {
 
 impl Mount {
     /// Whether the file system stores files permanently.
-    pub(super) fn has_files(&self) -> bool {
+    pub(crate) fn has_files(&self) -> bool {
         self.kind != "tmpfs" && !self.is_of_the_system()
     }
 
@@ -67,7 +67,7 @@ impl Mount {
 }
 
 /// Returns all mounts that this process sees, parents before children.
-pub(super) fn all() -> io::Result<Vec<Mount>> {
+pub(crate) fn all() -> io::Result<Vec<Mount>> {
     let mut mounts = parse(&std::fs::read("/proc/self/mountinfo")?);
     mounts.sort_by_key(|mount| mount.path.components().count());
     mounts.dedup();
@@ -75,7 +75,7 @@ pub(super) fn all() -> io::Result<Vec<Mount>> {
 }
 
 /// Returns the mount that contains a path.
-pub(super) fn of<'a>(path: &Path, mounts: &'a [Mount]) -> Option<&'a Mount> {
+pub(crate) fn of<'a>(path: &Path, mounts: &'a [Mount]) -> Option<&'a Mount> {
     mounts
         .iter()
         .rev()
@@ -83,7 +83,7 @@ pub(super) fn of<'a>(path: &Path, mounts: &'a [Mount]) -> Option<&'a Mount> {
 }
 
 /// Returns the other paths of a file, for each further mount of its file system that contains it.
-pub(super) fn aliases(path: &Path, mounts: &[Mount]) -> Vec<PathBuf> {
+pub(crate) fn aliases(path: &Path, mounts: &[Mount]) -> Vec<PathBuf> {
     let Some(own) = of(path, mounts) else {
         return Vec::new();
     };
@@ -146,7 +146,7 @@ fn unescape(text: &[u8]) -> PathBuf {
 /// How a sandbox gets a part of this machine's files. Sockets and pipes of the machine cannot be
 /// reached there, because an overlay has its own inodes for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A writable overlay over the machine's files.
     Layered,
     /// A writable overlay over an empty directory: the machine's files are not shown.
@@ -159,30 +159,30 @@ pub(super) enum Source {
 
 impl Source {
     /// Whether the part is writable, and so has directories in each layer.
-    pub(super) fn is_written(self) -> bool {
+    pub(crate) fn is_written(self) -> bool {
         matches!(self, Source::Layered | Source::Empty)
     }
 }
 
 /// A part of this machine's files: a file, or a directory tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
-    pub(super) path: PathBuf,
-    pub(super) source: Source,
+pub(crate) struct Part {
+    pub(crate) path: PathBuf,
+    pub(crate) source: Source,
 }
 
 /// What a sandbox sees of this machine's files.
 #[derive(Debug, Default)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// The parts, parents before children.
-    pub(super) parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
     /// Symbolic links, with their targets, in directories that are shown by their entries.
-    pub(super) links: Vec<(PathBuf, PathBuf)>,
+    pub(crate) links: Vec<(PathBuf, PathBuf)>,
 }
 
 impl Layout {
     /// Determines the layout from the table of mounts. `directory` is writable in it.
-    pub(super) fn of_machine(
+    pub(crate) fn of_machine(
         directory: &Path,
         mounts: &[Mount],
         is_root: bool,
@@ -226,7 +226,7 @@ impl Layout {
     }
 
     /// Returns the writable parts, each with the number of its overlay.
-    pub(super) fn layered(&self) -> impl Iterator<Item = (usize, &Part)> {
+    pub(crate) fn layered(&self) -> impl Iterator<Item = (usize, &Part)> {
         let parts = self.parts.iter().filter(|part| part.source.is_written());
         parts.enumerate()
     }
@@ -292,7 +292,7 @@ impl Layout {
 
 /// Whether a path can be part of the options of an overlay mount: commas, colons, backslashes and
 /// quotation marks have a meaning there.
-pub(super) fn is_plain(path: &Path) -> bool {
+pub(crate) fn is_plain(path: &Path) -> bool {
     let special = |byte: &u8| matches!(byte, b',' | b':' | b'\\' | b'"');
     !path.as_os_str().as_bytes().iter().any(special)
 }

@@ -96,7 +96,7 @@ impl SpawnError {
         }
     }
 
-    pub(super) fn of_start(program: String, failure: StartFailure) -> SpawnError {
+    pub(crate) fn of_start(program: String, failure: StartFailure) -> SpawnError {
         let errno = Errno::from_raw_os_error(failure.errno);
         let code = match (failure.kind, errno) {
             (StartFailureKind::Invalid, _) => "invalid",

@@ -65,7 +65,7 @@ impl Command {
     }
 
     /// Whether a stream of the process is a pipe to the host.
-    pub(super) fn pipes(&self, stream: Stream) -> bool {
+    pub(crate) fn pipes(&self, stream: Stream) -> bool {
         match stream {
             Stream::Stdout => self.stdout.is_pipe(),
             Stream::Stderr => self.stderr.is_pipe(),
@@ -73,11 +73,11 @@ impl Command {
         }
     }
 
-    pub(super) fn has_pipes(&self) -> bool {
+    pub(crate) fn has_pipes(&self) -> bool {
         self.stdin == Input::Pipe || self.stdout.is_pipe() || self.stderr.is_pipe() || self.report
     }
 
-    pub(super) fn into_start(self, quiet: bool) -> protocol::Start {
+    pub(crate) fn into_start(self, quiet: bool) -> protocol::Start {
         let output = |output| match output {
             Output::Discard => protocol::Output::Discard,
             Output::File(path) => {
@@ -100,7 +100,7 @@ impl Command {
         }
     }
 
-    pub(super) fn into_queued_start(
+    pub(crate) fn into_queued_start(
         self,
         queue_position: protocol::QueuePosition,
     ) -> protocol::Start {

@@ -1,30 +1,23 @@
-//! Owns the files of a sandbox on the host's disk: the layer that takes its writes, and its private
-//! directory. Each is removed when its last reference is dropped. Does not know how they are
-//! mounted in the sandbox.
+//! Owns the layer of a sandbox: the directories on the host's disk that take its writes. Does not
+//! know how they are mounted.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use persea_helper::removal;
-use tokio::task::JoinSet;
+use std::sync::Arc;
 
 use super::hidden::{Mask, copy_directory, white_out};
 use super::mounts::Layout;
-use persea_system::directory_handle::DirectoryHandle;
-
-/// The removals that run in the background; the spawner waits for them before it closes.
-pub(super) type PendingRemovals = Arc<Mutex<JoinSet<()>>>;
+use crate::environment::private::{PendingRemovals, remove};
 
 /// The files written in one sandbox, as the upper directories of its overlays.
 #[derive(Debug)]
-pub(super) struct SandboxLayer {
-    pub(super) directory: PathBuf,
+pub(crate) struct SandboxLayer {
+    pub(crate) directory: PathBuf,
     /// The name of `directory` in the directory of all layers.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The layers of the snapshot below this one, the lowest first.
-    pub(super) below: Vec<Arc<SandboxLayer>>,
+    pub(crate) below: Vec<Arc<SandboxLayer>>,
     removals: PendingRemovals,
 }
 
@@ -32,7 +25,7 @@ impl SandboxLayer {
     /// Creates a layer over those of a snapshot, with the directories for each overlay of the
     /// layout. The lowest layer gets the whiteouts of `masks`, which hide paths from it and from
     /// every layer above.
-    pub(super) fn make(
+    pub(crate) fn make(
         layers: &Path,
         name: String,
         below: Vec<Arc<SandboxLayer>>,
@@ -69,7 +62,7 @@ impl SandboxLayer {
     }
 
     /// The parent of the work directory. It is not in an overlay, so a snapshot does not keep it.
-    pub(super) fn work_parent(&self) -> PathBuf {
+    pub(crate) fn work_parent(&self) -> PathBuf {
         self.directory.join("tmp")
     }
 }
@@ -80,59 +73,8 @@ impl Drop for SandboxLayer {
     }
 }
 
-/// A directory that a sandbox sees in place of one of the host.
-#[derive(Debug)]
-pub(super) struct PrivateDirectory {
-    /// The path in the sandbox.
-    pub(super) shown: PathBuf,
-    /// The path on the host.
-    pub(super) path: PathBuf,
-    pub(super) handle: DirectoryHandle,
-    removals: PendingRemovals,
-}
-
-impl PrivateDirectory {
-    /// Creates a private directory with this name in `storage`, which is created too.
-    pub(super) fn make(
-        shown: &Path,
-        storage: &Path,
-        name: &str,
-        removals: &PendingRemovals,
-    ) -> io::Result<PrivateDirectory> {
-        std::fs::create_dir_all(storage)?;
-        let path = storage.join(name);
-        std::fs::create_dir(&path)?;
-        Ok(PrivateDirectory {
-            shown: shown.to_path_buf(),
-            handle: DirectoryHandle::open(&path)?,
-            path,
-            removals: Arc::clone(removals),
-        })
-    }
-}
-
-impl Drop for PrivateDirectory {
-    fn drop(&mut self) {
-        remove(std::mem::take(&mut self.path), &self.removals);
-    }
-}
-
 /// Creates a directory with exactly this mode, whatever the umask is.
 fn make(directory: &Path, mode: u32) -> io::Result<()> {
     std::fs::DirBuilder::new().mode(mode).create(directory)?;
     std::fs::set_permissions(directory, PermissionsExt::from_mode(mode))
-}
-
-fn remove(directory: PathBuf, removals: &PendingRemovals) {
-    let remove = move || {
-        if let Err(e) = removal::remove_tree(&directory) {
-            tracing::debug!("cannot remove {}: {e}", directory.display());
-        }
-    };
-    let mut removals = removals.lock().unwrap_or_else(PoisonError::into_inner);
-    while removals.try_join_next().is_some() {}
-    match tokio::runtime::Handle::try_current() {
-        Ok(runtime) => drop(removals.spawn_blocking_on(remove, &runtime)),
-        Err(_) => remove(),
-    }
 }

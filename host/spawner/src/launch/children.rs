@@ -25,7 +25,7 @@ const ORPHAN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Starts a child process, which inherits the given descriptors under their numbers. The caller
 /// calls [`forget`] after it has waited for the child.
-pub(super) fn start(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::Result<Child> {
+pub(crate) fn start(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::Result<Child> {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if known.is_empty() {
         // Before the first child, so that it applies to every descendant.
@@ -45,14 +45,14 @@ pub(super) fn start(command: &mut Command, inherited: &[BorrowedFd<'_>]) -> io::
 }
 
 /// Removes a child that was waited for from the list: its process id may be reused.
-pub(super) fn forget(pid: Pid) {
+pub(crate) fn forget(pid: Pid) {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     known.remove(&pid.as_raw_nonzero().get());
 }
 
 /// Kills and reaps all orphans of the host, and the orphans that these leave. Blocks, usually for
 /// milliseconds. Returns their number.
-pub(super) fn kill_orphans() -> usize {
+pub(crate) fn kill_orphans() -> usize {
     let deadline = Instant::now() + ORPHAN_TIMEOUT;
     let own = getpid();
     let mut killed = 0;

@@ -13,7 +13,7 @@ use rustix::io::{Errno, ioctl_fionbio, read};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::unix::pipe::Receiver;
 
-pub(super) enum Pipe {
+pub(crate) enum Pipe {
     /// Nobody waits.
     Idle(OwnedFd),
     /// Registered with the runtime.
@@ -23,7 +23,7 @@ pub(super) enum Pipe {
 }
 
 impl Pipe {
-    pub(super) fn new(end: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(end: OwnedFd) -> io::Result<Self> {
         ioctl_fionbio(&end, true)?;
         Ok(Self::Idle(end))
     }

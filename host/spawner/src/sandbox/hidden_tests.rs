@@ -4,7 +4,7 @@
 use std::fs;
 
 use super::*;
-use crate::mounts::Part;
+use crate::sandbox::mounts::Part;
 
 /// A home with keys, and a layout with one layer over all.
 fn home() -> (tempfile::TempDir, PathBuf, Layout) {
@@ -123,7 +123,7 @@ fn path_of_a_setting_is_relative_to_the_home_or_the_project() {
 
 #[test]
 fn every_hidden_path_of_the_home_is_documented() {
-    let docs = include_str!("../../../docs/environments.md");
+    let docs = include_str!("../../../../docs/environments.md");
     for name in OF_HOME {
         assert!(docs.contains(&format!("`{name}`")), "{name}");
     }

@@ -13,7 +13,7 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 /// The helper's executable, which is written when it is needed for the first time.
 #[derive(Debug)]
-pub(super) struct Helper {
+pub(crate) struct Helper {
     bytes: &'static [u8],
     root: PathBuf,
     program: Mutex<Option<Arc<Program>>>,
@@ -21,13 +21,13 @@ pub(super) struct Helper {
 
 /// Where the executable is.
 #[derive(Debug)]
-pub(super) enum Program {
+pub(crate) enum Program {
     Memory(OwnedFd),
     File(tempfile::TempPath),
 }
 
 impl Program {
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         match self {
             Program::Memory(fd) => PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())),
             Program::File(path) => path.to_path_buf(),
@@ -35,7 +35,7 @@ impl Program {
     }
 
     /// The descriptor that a process must inherit so that [`Program::path`] is valid there.
-    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Program::Memory(fd) => Some(fd.as_fd()),
             Program::File(_) => None,
@@ -46,7 +46,7 @@ impl Program {
 impl Helper {
     /// Takes the bytes of a static executable, and the directory for it if memory files cannot be
     /// executed.
-    pub(super) fn new(bytes: &'static [u8], root: PathBuf) -> Helper {
+    pub(crate) fn new(bytes: &'static [u8], root: PathBuf) -> Helper {
         Helper {
             bytes,
             root,
@@ -55,7 +55,7 @@ impl Helper {
     }
 
     /// Calls `execute` with the executable: the memory file, or an ordinary file if that fails.
-    pub(super) fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         mut execute: impl FnMut(&Program) -> io::Result<T>,
     ) -> io::Result<T> {
