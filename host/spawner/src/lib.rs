@@ -7,8 +7,8 @@
 //!
 //! - `registry`: the list of the spawners, with a descriptor for each;
 //! - `process`: the spawner that does not isolate;
-//! - `sandbox`: the spawner of sandboxes on this machine, with the mounts, masks, layers and seccomp
-//!   filter that it takes;
+//! - `sandbox`: the spawner of sandboxes on this machine, with the mounts, masks, layers and the
+//!   seccomp filter that it takes;
 //! - `environment`: an environment and its processes, as the rest of the host sees them, with
 //!   commands, errors, and queued processes (pipelining);
 //! - `channel`: requests and replies over a pair of byte streams;

@@ -1,5 +1,5 @@
-//! Owns the private directory of an environment: a directory on the host's disk that is removed when
-//! its last reference is dropped. Does not know how it is mounted.
+//! Owns the private directory of an environment: a directory on the host's disk that is removed
+//! when its last reference is dropped. Does not know how it is mounted.
 
 use std::io;
 use std::path::{Path, PathBuf};
