@@ -1,5 +1,5 @@
-//! Owns the events of a journal: their kinds and their data, for writing and for reading. The book's page on the journal
-//! describes the same data for other programs.
+//! Owns the events of a journal: their kinds and their data, for writing and for reading. The
+//! book's page on the journal describes the same data for other programs.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,20 +15,20 @@ use persea_model::{Attribute, Attributes, Requirement, Runnable, Scope, Status, 
 pub struct JobStarted {
     /// The job's id: 40 hexadecimal digits.
     pub job_id: String,
-    /// Its directory, as an absolute path.
+    /// The job's directory, as an absolute path.
     pub job_dir: String,
     /// The last part of that path.
     pub name: String,
     /// The working directory of the host, as an absolute path. Empty in journals of older hosts.
     #[serde(default)]
     pub project_dir: String,
-    /// How many tasks are planned.
+    /// The number of planned tasks.
     pub total: usize,
     /// The version of the host.
     pub persea_version: String,
     /// The references and recipes, as the user gave them.
     pub references: Vec<String>,
-    /// The seed with which the tasks were shuffled, if they were.
+    /// The seed of the tasks' order, if they were shuffled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shuffle_seed: Option<u64>,
     /// The settings in force, by name.
@@ -51,15 +51,16 @@ pub struct TaskPlanned<'a> {
     pub runnable: Cow<'a, Runnable>,
 }
 
-/// A task has ended. Holds all that a report needs, so that a reader need not keep the plan.
+/// A task has ended. Holds everything that a report needs, so that a reader need not keep the plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TaskFinished {
-    /// Its place in the plan, from 1.
+    /// The task's position in the plan, from 1.
     pub index: usize,
     /// The runnable's identifier.
     pub name: String,
-    /// What people call it, unique in its job, where that is not the name: with its suite and its variant.
+    /// The title that people know the task by, with its suite and its variant, where it differs
+    /// from the name. Unique in its job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// The runnable's kind.
@@ -67,43 +68,44 @@ pub struct TaskFinished {
     /// The runnable's uri.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
-    /// How it ended.
+    /// The result.
     pub status: Status,
-    /// Why, in a line.
+    /// The reason for the result, on one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it started, in nanoseconds of Unix time; none if it never did.
+    /// The time of the start, in nanoseconds of Unix time; none if the task never started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<u64>,
-    /// How long it ran, in nanoseconds, without the time for which the job was stopped.
+    /// The duration in nanoseconds, without the time for which the job was stopped (Ctrl-Z).
     pub elapsed: u64,
-    /// Its directory, relative to the job's.
+    /// The task's directory, relative to the job's.
     pub directory: String,
-    /// Whether the directory exists: it does not where the test has left nothing.
+    /// Whether the directory exists. It does not if the test has left nothing.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub has_directory: bool,
     /// The runnable's tags.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub tags: Attributes,
-    /// The suite that it belongs to.
+    /// The task's suite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suite: Option<String>,
-    /// The variant that it was run with.
+    /// The task's variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<Attribute>,
-    /// What the runner wrote on its whiteboard.
+    /// The text that the runner wrote on the task's whiteboard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whiteboard: Option<String>,
-    /// Processes that it left behind and that were ended.
+    /// The number of processes that the task left behind and that the host ended.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_behind: usize,
-    /// How often it was run, where that was more than once.
+    /// The number of attempts, if there was more than one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attempts: usize,
-    /// It passed, but not the first time.
+    /// Whether the task passed on a retry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flaky: bool,
-    /// It cannot run for a reason of the configuration, which the display has shown before: not in the journal.
+    /// Whether the configuration keeps the task from running. The display has shown the reason
+    /// before. Not in the journal.
     #[serde(skip)]
     pub is_refused: bool,
     /// Open data from the runner.
@@ -112,7 +114,7 @@ pub struct TaskFinished {
 }
 
 impl TaskFinished {
-    /// What people call it.
+    /// The title that people know the task by.
     pub fn title(&self) -> &str {
         self.title.as_deref().unwrap_or(&self.name)
     }
@@ -153,7 +155,8 @@ pub struct RequirementStarted<'a> {
     pub spawner: Option<Cow<'a, str>>,
 }
 
-/// A requirement is absent and is about to be fulfilled: from now on there may be something to release.
+/// A requirement is absent and is about to be fulfilled: from now on there may be something to
+/// release.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RequirementAbsent<'a> {
@@ -200,12 +203,12 @@ pub struct RequirementFinished {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct RequirementReleased {
-    /// Which.
+    /// The requirement's id.
     pub id: String,
     /// Why it could not be released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How long that took, in nanoseconds.
+    /// How long the release took, in nanoseconds.
     pub elapsed: u64,
 }
 
@@ -227,9 +230,9 @@ pub enum WarningCause {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Warning {
-    /// What it is about.
+    /// The cause.
     pub cause: WarningCause,
-    /// The reference that it is about, as typed or as found in a directory.
+    /// The reference that the warning is about, as typed or as found in a directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// The label of the plugin that warns or failed.
@@ -252,17 +255,17 @@ impl std::fmt::Display for Warning {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct JobFinished {
-    /// How many tasks ended with which status.
+    /// The number of tasks for each status.
     #[serde(flatten)]
     pub tally: Tally,
-    /// How many tasks there were.
+    /// The number of tasks.
     pub total: usize,
-    /// How long it took, in nanoseconds.
+    /// How long the job took, in nanoseconds.
     pub elapsed: u64,
-    /// Why it was cut short, if it was.
+    /// Why the job was cut short, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupted_by: Option<String>,
-    /// How often an environment was brought to another state.
+    /// How often an environment was switched to another snapshot.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub switches: usize,
 }
@@ -283,8 +286,8 @@ pub struct TaskStarted<'a> {
 pub struct TaskEnvironment<'a> {
     /// The spawner that has made the environment.
     pub spawner: Cow<'a, str>,
-    /// The snapshot that the environment was reset to: the id of the last requirement that was fulfilled in it. None for an
-    /// environment as the spawner makes it.
+    /// The snapshot that the environment was reset to: the id of the last requirement that was
+    /// fulfilled in it. None for an environment as the spawner makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Cow<'a, str>>,
 }
@@ -296,7 +299,8 @@ pub struct TaskProgress<'a> {
     pub message: Cow<'a, str>,
 }
 
-/// Declares the events once: [`EventKind`] with its names, [`Event`] with its data, and how a line's data is written and read.
+/// Declares the events once: [`EventKind`] with its names, [`Event`] with its data, and how a
+/// line's data is written and read.
 macro_rules! events {
     ($($(#[$doc:meta])* $kind:ident($data:ty) = $name:literal,)*) => {
         /// The kind of an event, as a line of the journal names it.
@@ -340,9 +344,13 @@ macro_rules! events {
             }
 
             /// Reads an event's data from JSON.
-            pub(crate) fn read(kind: EventKind, data: &RawValue) -> serde_json::Result<Event<'static>> {
+            pub(crate) fn read(
+                kind: EventKind,
+                data: &RawValue,
+            ) -> serde_json::Result<Event<'static>> {
+                let data = data.get();
                 Ok(match kind {
-                    $(EventKind::$kind => Event::$kind(Cow::Owned(serde_json::from_str(data.get())?)),)*
+                    $(EventKind::$kind => Event::$kind(Cow::Owned(serde_json::from_str(data)?)),)*
                 })
             }
         }
@@ -371,7 +379,8 @@ events! {
     TaskRetried(TaskFinished) = "task-retried",
     /// A task has ended.
     TaskFinished(TaskFinished) = "task-finished",
-    /// A requirement resolver begins; with the task that has the requirement for itself, if one has.
+    /// A requirement resolver begins; with the task that has the requirement for itself, if one
+    /// has.
     RequirementStarted(RequirementStarted<'a>) = "requirement-started",
     /// A requirement is absent and is about to be fulfilled.
     RequirementAbsent(RequirementAbsent<'a>) = "requirement-absent",
@@ -398,7 +407,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_book_describes_every_event() {
+    fn book_describes_every_event() {
         let docs = include_str!("../../../docs/journal.md");
         for kind in EventKind::ALL {
             let name = format!("`{}`", kind.name());

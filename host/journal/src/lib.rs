@@ -1,9 +1,11 @@
-//! The journal: every change of state of a job and its tasks, a JSON line each, in `events.jsonl`.
+//! Owns the journal: every change of state of a job and its tasks, a JSON line each, in
+//! `events.jsonl`. This file appends lines, `event` has their content, `reader` reads them, also
+//! while the job still writes. Does not know who acts on an event.
 //!
-//! Owns the format of a line and how lines are appended; `event` says what they hold, and `reader` reads them back, also while the job still writes. Knows nothing of who
-//! acts on an event. The format: one object a line, in UTF-8, with `event` (what happened), `time` (nanoseconds since
-//! 1970-01-01T00:00:00Z), `task` (the id, where the event is about one) and `data` (an object); `event` comes first, so that
-//! a reader can pass over what it does not want. A last line without its newline was cut off by the end of the host: it is passed over.
+//! A line is one object in UTF-8: `event` (the kind), `time` (nanoseconds since
+//! 1970-01-01T00:00:00Z), `task` (the id of the task that the event is about, if any) and `data`
+//! (an object). `event` comes first, so that a reader can skip lines of other kinds. A last line
+//! without a newline was cut off by the end of the host, and is skipped.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -27,32 +29,36 @@ pub use self::event::{
 use self::reader::Progress;
 pub use self::reader::{Line, Reader, Record};
 
-/// The journal's name in a job's directory.
+/// The journal's file name in a job's directory.
 pub const FILE_NAME: &str = "events.jsonl";
 
-/// What can go wrong with a journal.
+/// Why a journal cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// A job that runs has it.
+    /// The job is still running.
     #[error("the job in {} is still running", path.display())]
     Busy {
         /// The job's directory.
         path: PathBuf,
     },
-    /// It could not be made or opened.
+    /// The journal cannot be created or opened.
     #[error("cannot open the journal {}: {source}", path.display())]
     Open {
         /// The journal's path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A line could not be added: a full disk, say.
-    #[error("cannot write to the journal {}: {source}{}", path.display(), persea_system::ulimit::hint(source))]
+    /// A line cannot be added, for example because the disk is full.
+    #[error(
+        "cannot write to the journal {}: {source}{}",
+        path.display(),
+        persea_system::ulimit::hint(source)
+    )]
     Write {
         /// The journal's path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The job's directory was removed or renamed while the job ran.
@@ -64,47 +70,56 @@ pub enum JournalError {
         /// The job's directory.
         path: PathBuf,
     },
-    /// It could not be read.
+    /// The journal cannot be read.
     #[error("cannot read the journal {}: {source}", path.display())]
     Read {
         /// The journal's path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A line is longer than any event.
-    #[error("{}:{line}: not an event of a journal: the line has more than {} MiB", path.display(), longest >> 20)]
+    #[error(
+        "{}:{line}: not an event of a journal: the line has more than {} MiB",
+        path.display(),
+        longest >> 20
+    )]
     Long {
         /// The journal's path.
         path: PathBuf,
         /// The line's number, from 1.
         line: u64,
-        /// The most bytes that a line has.
+        /// The longest allowed line, in bytes.
         longest: u64,
     },
     /// A line would take too much memory.
-    #[error("{}:{line}: the line would take more than {} MiB of memory, which no event does", path.display(), heaviest >> 20)]
+    #[error(
+        "{}:{line}: the line would take more than {} MiB of memory, more than any event",
+        path.display(),
+        heaviest >> 20
+    )]
     Heavy {
         /// The journal's path.
         path: PathBuf,
         /// The line's number, from 1.
         line: u64,
-        /// The most that a line may take, in bytes.
+        /// The most memory that a line may take, in bytes.
         heaviest: u64,
     },
-    /// A line is no event.
+    /// A line is not an event.
     #[error("{}:{line}: not an event of a journal: {source}", path.display())]
     Line {
         /// The journal's path.
         path: PathBuf,
         /// The line's number, from 1.
         line: u64,
-        /// What the parser said.
+        /// The parser's message.
         source: serde_json::Error,
     },
 }
 
-/// A line as it is written. `event` comes first, so that a reader can skip a line by its beginning.
+/// A line as it is written. `event` comes first, so that a reader can skip the line by its
+/// beginning.
 #[derive(Serialize)]
 struct WrittenLine<'a, 'e> {
     event: &'static str,
@@ -123,7 +138,8 @@ pub fn now() -> u64 {
         })
 }
 
-/// The time of day for people. A clock beyond the year 9999, which no calendar of the library has, stands still at its end.
+/// The time of day for people. The calendar ends with the year 9999; a later clock reads as its
+/// end.
 pub fn date_and_time() -> jiff::Timestamp {
     in_calendar(SystemTime::now())
 }
@@ -135,7 +151,7 @@ fn in_calendar(time: SystemTime) -> jiff::Timestamp {
     })
 }
 
-/// Appends events. Lines are gathered and go to the file together with `commit`, before anybody acts on them.
+/// Appends events. Lines are buffered until `commit` writes them, before anybody acts on them.
 pub struct Journal {
     path: PathBuf,
     file: File,
@@ -143,11 +159,11 @@ pub struct Journal {
     progress: Arc<Progress>,
 }
 
-/// Lines gathered beyond this are written even without a `commit`: 256 KiB.
+/// The size of the buffer, in bytes, above which it is written without a `commit`.
 const GATHER: usize = 256 * 1024;
 
 impl Journal {
-    /// Makes the journal of a new job in its directory.
+    /// Creates the journal of a new job in its directory.
     pub fn create(job_dir: &Path) -> Result<Self, JournalError> {
         let path = job_dir.join(FILE_NAME);
         let file = File::options()
@@ -158,12 +174,12 @@ impl Journal {
                 path: path.clone(),
                 source,
             })?;
-        // As long as the job lives; where a file system knows no locks, nobody is kept out.
+        // Held as long as the job runs. On a file system without locks nobody is kept out.
         let _ = file.try_lock();
         Ok(Self::of(path, file))
     }
 
-    /// Opens the journal of a job that has ended, or was killed, to add to it.
+    /// Opens the journal of a job that has ended or was killed, to append to it.
     pub fn reopen(job_dir: &Path) -> Result<Self, JournalError> {
         let path = job_dir.join(FILE_NAME);
         let opened = || {
@@ -171,7 +187,7 @@ impl Journal {
             if is_locked(&file) {
                 return Ok(None);
             }
-            // A line that was being written when the host was killed has no end.
+            // An incomplete last line was being written when the host was killed.
             let whole = reader::whole_lines(&file)?;
             file.set_len(whole)?;
             Ok(Some(file))
@@ -234,11 +250,11 @@ impl Journal {
         }
     }
 
-    /// Puts what was added into the file.
+    /// Writes the buffered lines to the file.
     ///
     /// # Errors
-    /// [`JournalError::Write`] where the system refuses to write, [`JournalError::Gone`] where the
-    /// file no longer has its path: whatever is written to it then is lost.
+    /// [`JournalError::Write`] if the system refuses to write, [`JournalError::Gone`] if the file
+    /// no longer has its path, so that whatever is written to it is lost.
     pub fn commit(&mut self) -> Result<(), JournalError> {
         if self.buffer.is_empty() {
             return Ok(());
@@ -255,25 +271,25 @@ impl Journal {
         Ok(())
     }
 
-    /// Looks whether the file still has its path. Costs a microsecond a commit, where waiting for
-    /// the end of the job would cost the user everything that ran after the removal.
+    /// Checks that the file still has its path. This costs a microsecond for each commit. A check
+    /// at the end of the job would lose all results after the removal.
     fn check_path(&self) -> Result<(), JournalError> {
         match std::fs::symlink_metadata(&self.path) {
             Err(error) if is_missing(&error) => Err(JournalError::Gone {
                 path: self.path.parent().unwrap_or(&self.path).to_path_buf(),
             }),
-            // Another error, as of a network that is down, says nothing about the path.
+            // Another error, such as a network that is down, says nothing about the path.
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
-    /// A reader that follows what is committed until the journal is dropped.
+    /// A reader that follows the committed lines until the journal is dropped.
     pub fn follow(&self) -> Result<Reader, JournalError> {
         Reader::new(&self.path, Some(Arc::clone(&self.progress)))
     }
 }
 
-/// Whether the job in a directory runs: then it has its journal's lock.
+/// Whether the job in a directory is running: a running job holds the lock of its journal.
 pub fn is_in_use(job_dir: &Path) -> bool {
     File::open(job_dir.join(FILE_NAME)).is_ok_and(|file| is_locked(&file))
 }
@@ -283,7 +299,7 @@ fn is_missing(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory)
 }
 
-/// Takes the lock, unless somebody else has it.
+/// Tries to take the lock. True if another process holds it.
 fn is_locked(file: &File) -> bool {
     matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock))
 }
@@ -295,229 +311,4 @@ impl Drop for Journal {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::borrow::Cow;
-
-    use persea_model::Attributes;
-
-    use super::*;
-
-    fn progress(message: &str) -> Event<'_> {
-        Event::TaskProgress(Cow::Owned(TaskProgress {
-            message: message.into(),
-        }))
-    }
-
-    fn started() -> JobStarted {
-        JobStarted {
-            project_dir: "/project".into(),
-            job_id: "0".repeat(40),
-            job_dir: "/j".into(),
-            name: "j".into(),
-            total: 2,
-            persea_version: "0".into(),
-            references: vec!["a\nb".into()],
-            shuffle_seed: None,
-            settings: Attributes::new(),
-        }
-    }
-
-    #[test]
-    fn every_event_is_read_as_it_was_written() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::create(dir.path()).unwrap();
-        let id = || "1-file".to_owned();
-        let finished: TaskFinished = serde_json::from_value(serde_json::json!({
-            "index": 1, "name": "a", "kind": "noop", "status": "PASS", "elapsed": 5, "directory": "d", "open": [1],
-        }))
-        .unwrap();
-        let events = [
-            Event::JobStarted(Cow::Owned(started())),
-            Event::TaskPlanned(Cow::Owned(TaskPlanned {
-                index: 1,
-                name: Some("a".into()),
-                title: None,
-                runnable: Cow::default(),
-            })),
-            Event::TaskStarted(Cow::Owned(TaskStarted {
-                leases: [("gpu".into(), vec!["gpu0".into()])].into(),
-                environment: Some(TaskEnvironment {
-                    spawner: "sandbox".into(),
-                    snapshot: Some(id().into()),
-                }),
-            })),
-            progress("half way"),
-            Event::TaskRetried(Cow::Borrowed(&finished)),
-            Event::TaskFinished(Cow::Borrowed(&finished)),
-            Event::RequirementStarted(Cow::Owned(RequirementStarted {
-                id: id().into(),
-                name: "a file".into(),
-                requirement: Cow::default(),
-                scope: persea_model::Scope::Job,
-                resolver: "file".into(),
-                spawner: None,
-            })),
-            Event::RequirementAbsent(Cow::Owned(RequirementAbsent { id: id().into() })),
-            Event::RequirementFinished(Cow::Owned(RequirementFinished {
-                id: id(),
-                state: RequirementState::Unknown,
-                reason: Some("the host was killed".into()),
-                elapsed: 7,
-                fulfilled: Attributes::new(),
-                snapshot: None,
-            })),
-            Event::RequirementReleased(Cow::Owned(RequirementReleased {
-                id: id(),
-                reason: None,
-                elapsed: 8,
-            })),
-            Event::Warning(Cow::Owned(Warning {
-                cause: WarningCause::Incomplete,
-                reference: Some("a.py".into()),
-                plugin: None,
-                message: "3 classes are left out".into(),
-            })),
-            Event::JobPaused(Cow::default()),
-            Event::JobResumed(Cow::default()),
-            Event::JobFinished(Cow::Owned(JobFinished {
-                tally: persea_model::Tally::default(),
-                total: 1,
-                elapsed: 9,
-                interrupted_by: None,
-                switches: 0,
-            })),
-        ];
-        let kinds: Vec<EventKind> = events.iter().map(Event::kind).collect();
-        assert_eq!(kinds, EventKind::ALL);
-        for (event, time) in events.iter().zip(1..) {
-            journal.append(time, Some("1-a"), event).unwrap();
-        }
-        journal.commit().unwrap();
-        drop(journal);
-        let mut reader = Reader::open(dir.path()).unwrap();
-        for (event, time) in events.iter().zip(1..) {
-            let read = reader.next_event(EventKind::ALL).unwrap().unwrap();
-            assert_eq!((read.time, read.task.as_deref()), (time, Some("1-a")));
-            assert_eq!(read.event.kind(), event.kind());
-            assert_eq!(EventKind::of(event.kind().name()), Some(event.kind()));
-            assert_eq!(json(&read.event), json(event));
-        }
-        assert!(reader.next_event(EventKind::ALL).unwrap().is_none());
-    }
-
-    fn json(event: &Event<'_>) -> serde_json::Value {
-        serde_json::to_value(event).unwrap()
-    }
-
-    #[test]
-    fn clock_beyond_the_calendar_stands_still_at_its_end() {
-        let year = std::time::Duration::from_secs(366 * 24 * 3600);
-        let now = in_calendar(SystemTime::UNIX_EPOCH + year);
-        assert_eq!(now.as_second(), 366 * 24 * 3600);
-        let far = in_calendar(SystemTime::UNIX_EPOCH + year * 9000);
-        assert_eq!(far, jiff::Timestamp::MAX);
-        assert!(far.to_string().starts_with("9999-12-30"));
-    }
-
-    #[test]
-    fn lines_come_back_in_order_and_a_cut_last_line_is_passed_over() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::create(dir.path()).unwrap();
-        let job = Event::JobStarted(Cow::Owned(started()));
-        journal.append(1, None, &job).unwrap();
-        journal
-            .append(2, Some("1-a"), &Event::TaskStarted(Cow::default()))
-            .unwrap();
-        journal
-            .append(3, Some("1-a"), &progress("half way\n\u{1b}[0m"))
-            .unwrap();
-        journal.commit().unwrap();
-        drop(journal);
-        let path = dir.path().join(FILE_NAME);
-        let mut file = File::options().append(true).open(&path).unwrap();
-        file.write_all(b"{\"event\":\"task-fin").unwrap();
-
-        let mut reader = Reader::open(dir.path()).unwrap();
-        let mut seen = Vec::new();
-        while let Some(line) = reader.next::<Attributes>(|_| true).unwrap() {
-            seen.push((line.event, line.time, line.task));
-        }
-        assert_eq!(
-            seen,
-            [
-                ("job-started".into(), 1, None),
-                ("task-started".into(), 2, Some("1-a".into())),
-                ("task-progress".into(), 3, Some("1-a".into())),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_follower_sees_what_is_committed_and_ends_with_the_journal() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::create(dir.path()).unwrap();
-        let mut reader = journal.follow().unwrap();
-        let follower = std::thread::spawn(move || {
-            let mut times = Vec::new();
-            while let Some(line) = reader
-                .next::<Attributes>(|kind| kind == "task-started")
-                .unwrap()
-            {
-                times.push(line.time);
-            }
-            times
-        });
-        for time in 0..1000 {
-            journal
-                .append(time, Some("1-a"), &Event::TaskStarted(Cow::default()))
-                .unwrap();
-            journal.append(time, Some("1-a"), &progress("no")).unwrap();
-            journal.commit().unwrap();
-        }
-        drop(journal);
-        assert_eq!(follower.join().unwrap(), (0..1000).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn commit_names_the_directory_that_was_removed_or_renamed() {
-        let root = tempfile::tempdir().unwrap();
-        let acts: [fn(&Path); 3] = [
-            |job| std::fs::remove_dir_all(job).unwrap(),
-            |job| std::fs::rename(job, job.with_extension("aside")).unwrap(),
-            |job| std::fs::remove_file(job.join(FILE_NAME)).unwrap(),
-        ];
-        for (number, act) in acts.into_iter().enumerate() {
-            let job = root.path().join(number.to_string());
-            std::fs::create_dir(&job).unwrap();
-            let mut journal = Journal::create(&job).unwrap();
-            let begun = Event::JobStarted(Cow::Owned(started()));
-            journal.append(1, None, &begun).unwrap();
-            journal.commit().unwrap();
-            act(&job);
-            journal.commit().unwrap();
-            let paused = Event::JobPaused(Cow::default());
-            journal.append(2, None, &paused).unwrap();
-            let error = journal.commit().unwrap_err().to_string();
-            let expected = format!("the job's directory {} is gone", job.display());
-            assert!(error.starts_with(&expected), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_broken_line_is_named_by_its_number() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(
-            dir.path().join(FILE_NAME),
-            "{\"event\":\"a\",\"time\":1,\"data\":{}}\nrubbish\n",
-        )
-        .unwrap();
-        let mut reader = Reader::open(dir.path()).unwrap();
-        assert!(reader.next::<Attributes>(|_| true).unwrap().is_some());
-        let error = reader.next::<Attributes>(|_| true).unwrap_err();
-        assert!(
-            error.to_string().contains("events.jsonl:2: not an event"),
-            "{error}"
-        );
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Reading a journal back, while it is being written too. It must not know what the events mean.
+//! Owns the reading of a journal, also while it is being written. Does not know what events mean.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::{Event, EventKind, FILE_NAME, JournalError};
 use persea_model::weight;
 
-/// How far a journal has been written, for those who follow it.
+/// The progress of a journal's writer, for its followers.
 #[derive(Default)]
 pub(super) struct Progress {
     state: Mutex<ProgressState>,
@@ -39,8 +39,8 @@ impl Progress {
         self.changed.notify_all();
     }
 
-    /// Waits until there is more than `seen` bytes. Sleeps a little first, so that a follower takes many lines at once and
-    /// does not take the processor from the tests for each.
+    /// Waits until more than `seen` bytes are committed, or the journal is finished. Sleeps first,
+    /// so that a follower reads many lines at once and leaves the processor to the tests.
     fn wait(&self, seen: u64) -> ProgressState {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -59,23 +59,24 @@ impl Progress {
     }
 }
 
-/// How long a follower lets lines gather: 25 ms. What has gathered at the end of a job is what everybody waits for.
+/// The time that a follower lets lines gather. It is short, because at the end of a job everybody
+/// waits for the followers to read the rest.
 const FOLLOW: Duration = Duration::from_millis(25);
 
-/// One line of a journal as it was read, whatever its kind.
+/// A line of a journal, of any kind.
 #[derive(Debug, Deserialize)]
 pub struct Line<D> {
-    /// What happened.
+    /// The name of the event's kind.
     pub event: String,
-    /// When, in nanoseconds of Unix time.
+    /// The time, in nanoseconds of Unix time.
     pub time: u64,
-    /// The id of the task that it's about.
+    /// The id of the task that the event is about.
     pub task: Option<String>,
-    /// What is known of it.
+    /// The event's data.
     pub data: D,
 }
 
-/// One line of a journal as an event of this host.
+/// A line of a journal as a typed event.
 #[derive(Debug)]
 pub struct Record {
     /// The time, in nanoseconds of Unix time.
@@ -98,13 +99,15 @@ pub struct Reader {
     longest: u64,
 }
 
-/// The longest line that is read: 512 MiB. A host writes none of that length, as what plugins can say at once is limited.
+/// The longest line that is read, in bytes. No host writes such a line: the answers of plugins are
+/// limited to less.
 const LONGEST: u64 = 512 << 20;
 
-/// The most memory that a line may take once it is read: 1 GiB. What plugins answer is held to less.
+/// The most memory that a parsed line may take, in bytes. The answers of plugins are limited to
+/// less.
 const HEAVIEST: u64 = 1 << 30;
 
-/// A line up to this length, in bytes, is not weighed: it cannot take more than some 6 MiB.
+/// A line up to this length, in bytes, is not weighed: parsed, it takes at most some 6 MiB.
 const SHORT: usize = 64 << 10;
 
 impl Reader {
@@ -131,25 +134,26 @@ impl Reader {
         })
     }
 
-    /// Whether somebody writes the journal, so that `next` waits for it.
+    /// Whether the journal is being written in this process, so that `next` waits for lines.
     pub fn is_followed(&self) -> bool {
         self.progress.is_some()
     }
 
-    /// How many bytes the latest line has.
+    /// The length of the last line, in bytes.
     pub fn length(&self) -> usize {
         self.text.len()
     }
 
-    /// Whether the next line is there already, so that `next` need not wait.
+    /// Whether the next line is already committed, so that `next` does not wait.
     pub fn has_next(&self) -> bool {
         self.progress.is_none() || self.read < self.known
     }
 
-    /// The next event of one of these kinds; none at the journal's end. Waits for it where the journal is followed.
+    /// The next event of one of these kinds; none at the journal's end. Waits if the journal is
+    /// followed.
     ///
     /// # Errors
-    /// The journal cannot be read, or the line is too long or no event of its kind.
+    /// The journal cannot be read, or the line is too long or not an event of its kind.
     pub fn next_event(&mut self, kinds: &[EventKind]) -> Result<Option<Record>, JournalError> {
         let kind_of = |name: &str| EventKind::of(name).filter(|kind| kinds.contains(kind));
         let Some(line) = self.next::<Box<RawValue>>(|name| kind_of(name).is_some())? else {
@@ -176,11 +180,11 @@ impl Reader {
         }
     }
 
-    /// The next line whose kind is wanted, with its data in any form; none at the journal's end. Waits for it where the
-    /// journal is followed.
+    /// The next line whose kind is wanted, with its data in any form; none at the journal's end.
+    /// Waits if the journal is followed.
     ///
     /// # Errors
-    /// The journal cannot be read, or the line is too long or no event.
+    /// The journal cannot be read, or the line is too long or not an event.
     pub fn next<D: serde::de::DeserializeOwned>(
         &mut self,
         wanted: impl Fn(&str) -> bool,
@@ -199,7 +203,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// Refuses a line that would take too much memory once it is read. A short one cannot.
+    /// Refuses a line that would take too much memory once it is parsed. A short line cannot.
     fn check_weight(&self) -> Result<(), JournalError> {
         if self.text.len() > SHORT
             && let Ok(None) = weight::of_json(&self.text, HEAVIEST)
@@ -213,7 +217,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads a whole line into `text`; false at the end.
+    /// Reads a whole line into `text`. False at the end of the journal.
     fn next_line(&mut self) -> Result<bool, JournalError> {
         if let Some(progress) = &self.progress
             && self.read >= self.known
@@ -242,12 +246,12 @@ impl Reader {
                 longest: self.longest,
             });
         }
-        // A line that has no end was being written when the host ended.
+        // A line without a newline was being written when the host ended.
         Ok(self.text.last() == Some(&b'\n'))
     }
 }
 
-/// How many bytes of a journal are whole lines.
+/// The length of a journal without an incomplete last line, in bytes.
 pub(super) fn whole_lines(file: &File) -> std::io::Result<u64> {
     let mut input = BufReader::with_capacity(256 * 1024, file);
     let (mut whole, mut read) = (0, 0);
@@ -265,7 +269,8 @@ pub(super) fn whole_lines(file: &File) -> std::io::Result<u64> {
     }
 }
 
-/// The kind of the event in a line as this module writes it; none where another writer made it, perhaps with escapes in it.
+/// The kind of the event in a line as this crate writes it. None for a line of another writer,
+/// whose members may have another order or escapes.
 fn kind_of(line: &[u8]) -> Option<&str> {
     let rest = line.strip_prefix(b"{\"event\":\"")?;
     let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
@@ -285,7 +290,7 @@ mod tests {
 
     type Found = Result<Line<Attributes>, u64>;
 
-    /// The lines of a journal with these bytes, or the numbers of those that are none.
+    /// The lines of a journal with these bytes; for a broken line, its number.
     fn read(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<Found> {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(FILE_NAME), bytes).unwrap();
@@ -313,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_not_gathered() {
+    fn line_without_end_is_not_buffered() {
         let directory = tempfile::tempdir().unwrap();
         let line = "{\"event\":\"a\",\"time\":1,\"data\":{}}\n";
         let text = format!("{line}{}\n", "x".repeat(100_000));
@@ -349,7 +354,7 @@ mod tests {
             text.contains(":1: the line would take more than 1024 MiB"),
             "{text}"
         );
-        // Nobody reads what is not wanted.
+        // A line of an unwanted kind is not parsed.
         let mut reader = Reader::open(directory.path()).unwrap();
         assert!(
             reader
@@ -360,14 +365,14 @@ mod tests {
     }
 
     #[test]
-    fn a_kind_that_is_written_with_escapes_is_that_kind() {
+    fn kind_with_escapes_is_recognized() {
         let bytes = b"{\"event\":\"\\u0061\",\"time\":1,\"data\":{}}\n";
         assert_eq!(kinds(&read(bytes, |kind| kind == "a")), [Ok("a")]);
         assert!(read(bytes, |kind| kind == "b").is_empty());
     }
 
     #[test]
-    fn the_deepest_data_that_is_taken_can_be_read_again() {
+    fn deepest_accepted_data_can_be_read_again() {
         let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         let data = serde_json::from_str(&nested(DEEPEST)).unwrap();
         let requirement = Requirement {
@@ -394,11 +399,12 @@ mod tests {
         );
     }
 
-    /// Lines of a journal, as this module and as others write them, and such as are none.
+    /// Lines of a journal, as this crate and as others write them, and broken ones.
     fn line() -> impl Strategy<Value = String> {
         prop_oneof![
             "\\{\"event\":\"[ab]\",\"time\":[0-9],\"data\":\\{\\}\\}",
-            "\\{\"event\":\"\\\\u006[12]\",\"time\":[0-9],\"task\":\"1-ä\",\"data\":\\{\"a\":\"\\\\n\"\\}\\}",
+            "\\{\"event\":\"\\\\u006[12]\",\"time\":[0-9],\"task\":\"1-ä\",\
+             \"data\":\\{\"a\":\"\\\\n\"\\}\\}",
             " \\{\"time\": [0-9], \"data\": \\{\\}, \"event\": \"[ab]\"\\}\r?",
             "\\{\"event\":\"[ab]\",\"time\":-1,\"data\":\\{\\}\\}",
             "[^\n]{0,20}",
@@ -406,9 +412,13 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever was cut off, no line before it is lost; broken ones are named by their numbers.
+        /// No line before the place where a journal was cut is lost. Broken lines are named by
+        /// number.
         #[test]
-        fn every_whole_line_is_read(lines in prop::collection::vec(line(), 0..8), cut in any::<prop::sample::Index>()) {
+        fn every_whole_line_is_read(
+            lines in prop::collection::vec(line(), 0..8),
+            cut in any::<prop::sample::Index>(),
+        ) {
             let whole: String = lines.iter().map(|line| format!("{line}\n")).collect();
             let bytes = whole.as_bytes().get(..cut.index(whole.len() + 1)).unwrap();
             let ends = bytes.iter().filter(|byte| **byte == b'\n').count();
@@ -420,7 +430,8 @@ mod tests {
                 })
                 .collect();
             let found = read(bytes, |_| true);
-            let expected: Vec<Result<&str, u64>> = expected.iter().map(|it| it.as_deref().map_err(|n| *n)).collect();
+            let expected = expected.iter().map(|line| line.as_deref().map_err(|n| *n));
+            let expected: Vec<Result<&str, u64>> = expected.collect();
             prop_assert_eq!(kinds(&found), &expected[..]);
 
             let some = read(bytes, |kind| kind == "a");
@@ -429,14 +440,20 @@ mod tests {
             prop_assert_eq!(some, expected);
         }
 
-        /// A host that goes on after another one was killed takes off what has no end, and adds to the rest.
+        /// A host that continues the journal of a killed one removes the incomplete last line.
         #[test]
-        fn what_is_added_later_is_read_too(before in "([^\n]{0,9}\n){0,4}", cut in "[^\n]{0,9}", task in any::<String>(), message in any::<String>()) {
+        fn appended_line_is_read_too(
+            before in "([^\n]{0,9}\n){0,4}",
+            cut in "[^\n]{0,9}",
+            task in any::<String>(),
+            message in any::<String>(),
+        ) {
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join(FILE_NAME), format!("{before}{cut}")).unwrap();
             let mut journal = Journal::reopen(directory.path()).unwrap();
             let progress = TaskProgress { message: message.as_str().into() };
-            journal.append(3, Some(&task), &Event::TaskProgress(Cow::Owned(progress))).unwrap();
+            let event = Event::TaskProgress(Cow::Owned(progress));
+            journal.append(3, Some(&task), &event).unwrap();
             journal.commit().unwrap();
             drop(journal);
             let found = read_in(directory.path(), |kind| kind == "task-progress");

@@ -1,0 +1,224 @@
+#![allow(clippy::unwrap_used)]
+use std::borrow::Cow;
+
+use persea_model::Attributes;
+
+use super::*;
+
+fn progress(message: &str) -> Event<'_> {
+    Event::TaskProgress(Cow::Owned(TaskProgress {
+        message: message.into(),
+    }))
+}
+
+fn started() -> JobStarted {
+    JobStarted {
+        project_dir: "/project".into(),
+        job_id: "0".repeat(40),
+        job_dir: "/j".into(),
+        name: "j".into(),
+        total: 2,
+        persea_version: "0".into(),
+        references: vec!["a\nb".into()],
+        shuffle_seed: None,
+        settings: Attributes::new(),
+    }
+}
+
+#[test]
+fn every_event_is_read_as_it_was_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(dir.path()).unwrap();
+    let id = || "1-file".to_owned();
+    let finished: TaskFinished = serde_json::from_value(serde_json::json!({
+        "index": 1, "name": "a", "kind": "noop", "status": "PASS", "elapsed": 5, "directory": "d", "open": [1],
+    }))
+    .unwrap();
+    let events = [
+        Event::JobStarted(Cow::Owned(started())),
+        Event::TaskPlanned(Cow::Owned(TaskPlanned {
+            index: 1,
+            name: Some("a".into()),
+            title: None,
+            runnable: Cow::default(),
+        })),
+        Event::TaskStarted(Cow::Owned(TaskStarted {
+            leases: [("gpu".into(), vec!["gpu0".into()])].into(),
+            environment: Some(TaskEnvironment {
+                spawner: "sandbox".into(),
+                snapshot: Some(id().into()),
+            }),
+        })),
+        progress("half way"),
+        Event::TaskRetried(Cow::Borrowed(&finished)),
+        Event::TaskFinished(Cow::Borrowed(&finished)),
+        Event::RequirementStarted(Cow::Owned(RequirementStarted {
+            id: id().into(),
+            name: "a file".into(),
+            requirement: Cow::default(),
+            scope: persea_model::Scope::Job,
+            resolver: "file".into(),
+            spawner: None,
+        })),
+        Event::RequirementAbsent(Cow::Owned(RequirementAbsent { id: id().into() })),
+        Event::RequirementFinished(Cow::Owned(RequirementFinished {
+            id: id(),
+            state: RequirementState::Unknown,
+            reason: Some("the host was killed".into()),
+            elapsed: 7,
+            fulfilled: Attributes::new(),
+            snapshot: None,
+        })),
+        Event::RequirementReleased(Cow::Owned(RequirementReleased {
+            id: id(),
+            reason: None,
+            elapsed: 8,
+        })),
+        Event::Warning(Cow::Owned(Warning {
+            cause: WarningCause::Incomplete,
+            reference: Some("a.py".into()),
+            plugin: None,
+            message: "3 classes are left out".into(),
+        })),
+        Event::JobPaused(Cow::default()),
+        Event::JobResumed(Cow::default()),
+        Event::JobFinished(Cow::Owned(JobFinished {
+            tally: persea_model::Tally::default(),
+            total: 1,
+            elapsed: 9,
+            interrupted_by: None,
+            switches: 0,
+        })),
+    ];
+    let kinds: Vec<EventKind> = events.iter().map(Event::kind).collect();
+    assert_eq!(kinds, EventKind::ALL);
+    for (event, time) in events.iter().zip(1..) {
+        journal.append(time, Some("1-a"), event).unwrap();
+    }
+    journal.commit().unwrap();
+    drop(journal);
+    let mut reader = Reader::open(dir.path()).unwrap();
+    for (event, time) in events.iter().zip(1..) {
+        let read = reader.next_event(EventKind::ALL).unwrap().unwrap();
+        assert_eq!((read.time, read.task.as_deref()), (time, Some("1-a")));
+        assert_eq!(read.event.kind(), event.kind());
+        assert_eq!(EventKind::of(event.kind().name()), Some(event.kind()));
+        assert_eq!(json(&read.event), json(event));
+    }
+    assert!(reader.next_event(EventKind::ALL).unwrap().is_none());
+}
+
+fn json(event: &Event<'_>) -> serde_json::Value {
+    serde_json::to_value(event).unwrap()
+}
+
+#[test]
+fn clock_beyond_the_calendar_stands_still_at_its_end() {
+    let year = std::time::Duration::from_secs(366 * 24 * 3600);
+    let now = in_calendar(SystemTime::UNIX_EPOCH + year);
+    assert_eq!(now.as_second(), 366 * 24 * 3600);
+    let far = in_calendar(SystemTime::UNIX_EPOCH + year * 9000);
+    assert_eq!(far, jiff::Timestamp::MAX);
+    assert!(far.to_string().starts_with("9999-12-30"));
+}
+
+#[test]
+fn lines_are_read_in_order_without_an_incomplete_last_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(dir.path()).unwrap();
+    let job = Event::JobStarted(Cow::Owned(started()));
+    journal.append(1, None, &job).unwrap();
+    journal
+        .append(2, Some("1-a"), &Event::TaskStarted(Cow::default()))
+        .unwrap();
+    journal
+        .append(3, Some("1-a"), &progress("half way\n\u{1b}[0m"))
+        .unwrap();
+    journal.commit().unwrap();
+    drop(journal);
+    let path = dir.path().join(FILE_NAME);
+    let mut file = File::options().append(true).open(&path).unwrap();
+    file.write_all(b"{\"event\":\"task-fin").unwrap();
+
+    let mut reader = Reader::open(dir.path()).unwrap();
+    let mut seen = Vec::new();
+    while let Some(line) = reader.next::<Attributes>(|_| true).unwrap() {
+        seen.push((line.event, line.time, line.task));
+    }
+    assert_eq!(
+        seen,
+        [
+            ("job-started".into(), 1, None),
+            ("task-started".into(), 2, Some("1-a".into())),
+            ("task-progress".into(), 3, Some("1-a".into())),
+        ]
+    );
+}
+
+#[test]
+fn follower_reads_committed_lines_until_the_journal_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(dir.path()).unwrap();
+    let mut reader = journal.follow().unwrap();
+    let follower = std::thread::spawn(move || {
+        let mut times = Vec::new();
+        while let Some(line) = reader
+            .next::<Attributes>(|kind| kind == "task-started")
+            .unwrap()
+        {
+            times.push(line.time);
+        }
+        times
+    });
+    for time in 0..1000 {
+        journal
+            .append(time, Some("1-a"), &Event::TaskStarted(Cow::default()))
+            .unwrap();
+        journal.append(time, Some("1-a"), &progress("no")).unwrap();
+        journal.commit().unwrap();
+    }
+    drop(journal);
+    assert_eq!(follower.join().unwrap(), (0..1000).collect::<Vec<_>>());
+}
+
+#[test]
+fn commit_names_the_directory_that_was_removed_or_renamed() {
+    let root = tempfile::tempdir().unwrap();
+    let acts: [fn(&Path); 3] = [
+        |job| std::fs::remove_dir_all(job).unwrap(),
+        |job| std::fs::rename(job, job.with_extension("aside")).unwrap(),
+        |job| std::fs::remove_file(job.join(FILE_NAME)).unwrap(),
+    ];
+    for (number, act) in acts.into_iter().enumerate() {
+        let job = root.path().join(number.to_string());
+        std::fs::create_dir(&job).unwrap();
+        let mut journal = Journal::create(&job).unwrap();
+        let begun = Event::JobStarted(Cow::Owned(started()));
+        journal.append(1, None, &begun).unwrap();
+        journal.commit().unwrap();
+        act(&job);
+        journal.commit().unwrap();
+        let paused = Event::JobPaused(Cow::default());
+        journal.append(2, None, &paused).unwrap();
+        let error = journal.commit().unwrap_err().to_string();
+        let expected = format!("the job's directory {} is gone", job.display());
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn broken_line_is_named_by_its_number() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join(FILE_NAME),
+        "{\"event\":\"a\",\"time\":1,\"data\":{}}\nrubbish\n",
+    )
+    .unwrap();
+    let mut reader = Reader::open(dir.path()).unwrap();
+    assert!(reader.next::<Attributes>(|_| true).unwrap().is_some());
+    let error = reader.next::<Attributes>(|_| true).unwrap_err();
+    assert!(
+        error.to_string().contains("events.jsonl:2: not an event"),
+        "{error}"
+    );
+}
