@@ -1,12 +1,12 @@
-//! Owns the program `persea`: its command line, the plugins embedded in it, and its allocator. The work is done in the
-//! crates beside it.
+//! Owns the program `persea`: its command line, its embedded plugins and its allocator. The other
+//! crates do the work.
 
 #![deny(unsafe_code)]
 
 mod cli;
 
-/// A task makes and frees hundreds of small values on whatever thread runs it. glibc's allocator would return each such heap to
-/// the system and fetch it again.
+/// A task allocates and frees hundreds of small values on the thread that runs it. glibc's
+/// allocator would return each such heap to the system and request it again.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -62,7 +62,7 @@ python-unittest tests/test_unit.py:T.test_a
 python-unittest tests/test_unit.py:T.test_b
 ";
     assert_eq!(ran.stdout, expected);
-    let note = "note: no resolver takes 2 files of directories; `-v` names them\n";
+    let note = "note: no resolver recognizes 2 files in directories; `-v` names them\n";
     assert_eq!(ran.stderr, note);
     sandbox.assert_no_job();
 

@@ -35,7 +35,7 @@ fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
     // A power that the plugin does not ask for cannot be granted.
     let unrequested = ["plugin", "update", "greet", "--grant", "fetch=example.org"];
     let ran = sandbox.run(&unrequested).code(4);
-    assert_stderr(&ran, &["does not ask for fetch"]);
+    assert_stderr(&ran, &["does not ask for fetch: leave out the grant"]);
     let unknown = ["plugin", "update", "greet", "--grant", "root"];
     assert_stderr(
         &sandbox.run(&unknown).code(4),
@@ -108,7 +108,11 @@ fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
     let ran = run(&["--grant", "process=process"]).code(4);
     assert_stderr(
         &ran,
-        &["a plugin that no lock binds is only given spawners that isolate: sandbox"],
+        &[
+            "`--grant process=process`: a plugin that no lock binds may only use spawners \
+             that isolate: sandbox",
+            "help: lock the plugin",
+        ],
     );
     let grants = ["--grant", "process", "--grant", "workspace"];
     let ran = run(&grants).code(1);
@@ -130,9 +134,10 @@ fn inspect_and_add_show_the_spawners_of_produced_tests() {
     let sandbox = with_unlocked(&["resolver-list", "runner-greet"]);
     let path = "plugins/resolver-list.wasm";
     let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
-    let isolated = "has tests run with the spawner `sandbox` only (`process` grants which)";
+    let isolated = "tests that come from it run only with the spawner `sandbox` (the grant \
+                    `process` names them)";
     assert!(
-        ran.stdout.contains(&format!("its word  {isolated}\n")),
+        ran.stdout.contains(&format!("spawners  {isolated}\n")),
         "{ran}"
     );
     let add = ["plugin", "add", path, "--grant", "workspace"];
@@ -141,13 +146,13 @@ fn inspect_and_add_show_the_spawners_of_produced_tests() {
     let update = ["plugin", "update", "list", "--grant", "process=process"];
     sandbox.run(&update).code(0);
     let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
-    let granted = "has tests run with the spawner `process` only";
+    let granted = "tests that come from it run only with the spawner `process` (";
     assert!(ran.stdout.contains(granted), "{ran}");
     // A runner produces no tests, so the row is missing.
     let ran = sandbox
         .run(&["plugin", "inspect", "plugins/runner-greet.wasm"])
         .code(0);
-    assert!(!ran.stdout.contains("its word"), "{ran}");
+    assert!(!ran.stdout.contains("spawners"), "{ran}");
 }
 
 #[test]
@@ -161,7 +166,7 @@ fn update_with_new_requests_is_refused_until_granted() {
     assert_stderr(
         &ran,
         &[
-            "would serve more kinds than it did: wave",
+            "would serve more kinds than the locked version: wave",
             "`persea plugin update runner.greet --approve`",
         ],
     );

@@ -263,8 +263,8 @@ fn unknown_setting_is_a_warning() {
     let ran = sandbox.run(&["run", "/bin/true"]).code(0);
     assert_eq!(
         ran.stderr,
-        "warning: nothing knows the setting `run.max_paralel_tasks` from persea.toml; `persea \
-         config` shows all\n"
+        "warning: unknown setting `run.max_paralel_tasks` from persea.toml; `persea config` shows \
+         all settings\n"
     );
 }
 

@@ -63,8 +63,8 @@ fn global_limit_is_refused_for_a_single_plugin() {
         let set = format!("plugins.{scope}.limits.stack_kb=1024");
         let ran = sandbox.run(&["run", "--set", &set, "/bin/true"]).code(4);
         let error = format!(
-            "setting `plugins.{scope}.limits.stack_kb` from the command line: `stack_kb` is one \
-             for all plugins: set `plugins.limits.stack_kb`"
+            "setting `plugins.{scope}.limits.stack_kb` from the command line: all plugins share \
+             the limit `stack_kb`: set `plugins.limits.stack_kb`"
         );
         assert_stderr(&ran, &[&error]);
     }

@@ -291,7 +291,7 @@ fn version_option_accepts_no_other_arguments() {
     ] {
         let ran = sandbox.run(args).code(4);
         assert_eq!(ran.stdout, "", "{args:?}");
-        let help = "help: `persea --version` alone";
+        let help = "help: to show the version: `persea --version`";
         assert_stderr(&ran, &["take no other arguments", help]);
     }
 }
@@ -337,7 +337,7 @@ fn variable_that_is_not_utf8_is_reported() {
         assert_stderr(&ran, &["the variable PERSEA_RUN__", "not UTF-8"]);
     }
     let ran = run(b"PERSEA_LOG").code(0);
-    assert_stderr(&ran, &["PERSEA_LOG is not followed"]);
+    assert_stderr(&ran, &["PERSEA_LOG is ignored"]);
     // A variable of the tests may have any value.
     let ran = run(b"ANY").code(0);
     assert_eq!(ran.stderr, "");

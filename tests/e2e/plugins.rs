@@ -369,7 +369,7 @@ fn inspect_and_add_show_what_a_plugin_replaces() {
     sandbox.file("rival.wasm", &components()["runner-rival"]);
     let replaces = "runner.exec-test, built in, for exec-test";
     let beside =
-        "runner.greet in persea.lock, for greet: `plugins.runner.order` says which is preferred";
+        "runner.greet in persea.lock, for greet: `plugins.runner.order` sets which is preferred";
     let ran = sandbox.run(&["plugin", "inspect", "rival.wasm"]).code(0);
     let rows = format!("replaces  {replaces}\nbeside    {beside}\n");
     assert!(ran.stdout.ends_with(&rows), "{ran}");

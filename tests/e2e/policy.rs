@@ -62,11 +62,10 @@ fn failed_test_is_retried_and_marked_flaky() {
         "{}",
         ran.stdout
     );
-    assert!(ran.stdout.contains(", is tried again"), "{}", ran.stdout);
+    assert!(ran.stdout.contains(", retrying"), "{}", ran.stdout);
     assert!(ran.stdout.contains("[flaky: attempt 3]"), "{}", ran.stdout);
     assert!(
-        ran.stdout
-            .contains("FLAKY      : 1 passed only when tried again"),
+        ran.stdout.contains("FLAKY      : 1 passed only on a retry"),
         "{}",
         ran.stdout
     );

@@ -96,7 +96,7 @@ fn resolver_error_is_a_warning_and_the_next_resolver_is_asked() {
     let ran = sandbox.run(&["run", "--strict", "./errs.bad"]).code(2);
     assert_stderr(
         &ran,
-        &["1 warning about references, which `--strict` makes an error"],
+        &["1 warning about references, an error with `--strict`"],
     );
 }
 
@@ -133,7 +133,7 @@ fn resolver_warnings_are_counted_and_named_with_verbose() {
         .code(2);
     assert_stderr(
         &ran,
-        &["3 warnings about references, which `--strict` makes an error"],
+        &["3 warnings about references, an error with `--strict`"],
     );
     let ran = sandbox.run(&["list", "--strict", "t"]).code(2);
     assert_eq!(ran.stdout, "exec-test t/good.sh\n", "{ran}");
@@ -157,7 +157,7 @@ fn empty_resolver_answer_makes_an_empty_job() {
         &sandbox.run(&fail).code(2),
         &["error: the job has no test (`run.exit.empty`)"],
     );
-    // A reference that no resolver takes is an error beside it.
+    // A reference that no resolver recognizes is an error beside it.
     sandbox.run(&["run", "empty.bad", "nothing"]).code(2);
 }
 
@@ -171,10 +171,10 @@ fn unresolved_files_are_counted_and_named_with_verbose() {
         let ran = sandbox.run(&[command, "t"]).code(0);
         assert_eq!(
             ran.stderr,
-            "note: no resolver takes 2 files of directories; `-v` names them\n"
+            "note: no resolver recognizes 2 files in directories; `-v` names them\n"
         );
         let ran = sandbox.run(&[command, "-v", "t"]).code(0);
-        assert_stderr(&ran, &["no resolver takes t/notes.txt: "]);
+        assert_stderr(&ran, &["no resolver recognizes t/notes.txt: "]);
         assert_stderr(&ran, &["t/data.csv is not executable"]);
     }
 }
@@ -188,7 +188,7 @@ fn directory_without_tests_is_an_error() {
     let ran = sandbox.run(&["list", "t"]).code(2);
     assert_eq!(
         ran.stdout,
-        "MISSING t\n    no resolver takes any of its 30 files; `-v` says why\n"
+        "MISSING t\n    no resolver recognizes any of its 30 files; `-v` says why\n"
     );
     let ran = sandbox.run(&["list", "--json", "t"]).code(2);
     assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
@@ -199,7 +199,7 @@ fn directory_without_tests_is_an_error() {
         .code(0);
     assert_stderr(
         &ran,
-        &["warning: no test is found for t: no resolver takes any of its 30 files"],
+        &["warning: no test found for t: no resolver recognizes any of its 30 files"],
     );
 }
 
@@ -218,13 +218,10 @@ fn directory_walk_skips_job_results_with_a_note() {
         let note = "note: results of ";
         match jobs {
             0 => assert!(!ran.stderr.contains(note), "{ran}"),
-            1 => assert_stderr(
-                &ran,
-                &[&format!("{note}a job are left out: ./results/job-")],
-            ),
+            1 => assert_stderr(&ran, &[&format!("{note}a job are skipped: ./results/job-")]),
             _ => assert_stderr(
                 &ran,
-                &[&format!("{note}2 jobs are left out: ./results/job-")],
+                &[&format!("{note}2 jobs are skipped: ./results/job-")],
             ),
         }
     }

@@ -138,7 +138,7 @@ fn registry_plugin_is_locked_run_updated_and_reinstalled() {
     let ran = sandbox.run(&["plugin", "install"]).code(0);
     assert!(
         ran.stdout
-            .starts_with("got runner.greet 0.3.0 from 127.0.0.1:"),
+            .starts_with("downloaded runner.greet 0.3.0 from 127.0.0.1:"),
         "{ran}"
     );
     assert_eq!(count_stored(&sandbox), 1);

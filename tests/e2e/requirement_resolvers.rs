@@ -112,10 +112,10 @@ fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
     assert_eq!(job.status("neighbour"), "PASS");
     assert!(sandbox.lines("log").contains(&"down fine".to_owned()));
     for words in [
-        "requirement stuck could not be released: it is glued to the floor",
-        "requirement release-panics could not be released: ",
+        "cannot release requirement stuck: it is glued to the floor",
+        "cannot release requirement release-panics: ",
         // Released although it failed: nobody knows how far it had come.
-        "requirement fulfil-panics could not be released: ",
+        "cannot release requirement fulfil-panics: ",
     ] {
         assert!(ran.stderr.contains(words), "{words}: {ran}");
     }

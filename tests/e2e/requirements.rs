@@ -262,7 +262,7 @@ fn requirements_of_a_killed_job_are_released_on_demand() {
     let killed = sandbox.job().0;
 
     let ran = sandbox.run(&["run", "/bin/true"]).code(0);
-    let advice = format!("`persea release {}` does that", killed.display());
+    let advice = format!("to release them: `persea release {}`", killed.display());
     assert!(ran.stderr.contains(&advice), "{ran}");
     // In another project the advice begins with a change of directory, quoted for the shell.
     let elsewhere = sandbox.root().join("other place's");
@@ -277,7 +277,7 @@ fn requirements_of_a_killed_job_are_released_on_demand() {
         |args: &[&str]| sandbox.run_with(args, |command| command.current_dir(&elsewhere));
     let ran = run_elsewhere(&["run", "/bin/true"]).code(0);
     assert!(
-        ran.stderr.contains(&format!("`{advice}` does that")),
+        ran.stderr.contains(&format!("to release them: `{advice}`")),
         "{ran}"
     );
     let ran = run_elsewhere(&["release"]).code(2);
@@ -316,7 +316,7 @@ fn failed_release_is_reported_and_can_be_retried() {
     let ran = sandbox.run(&["run", "job.json"]).code(2);
     let last = ran.stderr.lines().last().unwrap();
     assert!(
-        last.starts_with("error: requirement command stuck could not be released: "),
+        last.starts_with("error: cannot release requirement command stuck: "),
         "{ran}"
     );
     assert!(last.ends_with("it is stuck"), "{ran}");

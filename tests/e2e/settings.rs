@@ -209,8 +209,8 @@ fn settings_of_a_locked_result_format_are_known_and_checked() {
     let output = "job.run.result.csv.output=x.csv";
     assert_eq!(
         set(output, 0),
-        "warning: nothing knows the setting `job.run.result.csv.output` from the command line; \
-         `persea config` shows all\n"
+        "warning: unknown setting `job.run.result.csv.output` from the command line; `persea \
+         config` shows all settings\n"
     );
     install(&sandbox, "plugins", &["format-csv"]);
     assert_eq!(set(output, 0), "");
@@ -228,7 +228,10 @@ fn settings_of_a_locked_result_format_are_known_and_checked() {
     assert_eq!(set("job.run.result.xunit.job_name=x", 0), "");
     // A format has no further settings.
     let unknown = set("job.run.result.csv.output.x=1", 0);
-    assert!(unknown.contains("nothing knows the setting"), "{unknown}");
+    assert!(
+        unknown.contains("unknown setting `job.run.result.csv.output.x`"),
+        "{unknown}"
+    );
 }
 
 /// A test that sleeps for 30 s, with this `config`.

@@ -162,7 +162,7 @@ fn changed_plugin_is_not_loaded_until_updated() {
         "{ran}"
     );
     let ran = sandbox.run(&["plugin", "update", "greet"]).code(0);
-    assert_eq!(ran.stdout, "runner.greet 0.3.0 is as it was locked\n");
+    assert_eq!(ran.stdout, "runner.greet 0.3.0 is unchanged\n");
 }
 
 #[test]

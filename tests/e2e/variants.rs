@@ -194,7 +194,8 @@ fn list_and_inspect_show_a_varianter() {
         "powers    log: write messages to the log",
         "          workspace: read files of the project",
         "granted   process=process,sandbox workspace=.",
-        "its word  has tests run with the spawner `process` or `sandbox` only",
+        "spawners  tests that come from it run only with the spawner `process` or \
+         `sandbox` (the grant",
         "trust     locked in persea.lock as varianter.hostile",
     ] {
         assert!(ran.stdout.contains(row), "{ran}");

@@ -243,7 +243,7 @@ fn release_needs_the_grants_of_the_resolver() {
     };
     update("process=sandbox");
     let ran = sandbox.run(&["release"]).code(2);
-    let error = "requirement token a could not be released: requirement-resolver `token` \
+    let error = "cannot release requirement token a: requirement-resolver `token` \
                  (plugins/requirement-token.wasm) may start processes with the spawner `sandbox` \
                  only, and what is left was made with `process`: `persea plugin update \
                  requirement-resolver.token --grant process=sandbox,process`";
@@ -273,8 +273,8 @@ fn journal_of_another_user_is_not_executed() {
     let lines = lines.map(|line| format!("{line}\n")).concat();
     sandbox.file("job-of-a-stranger/events.jsonl", lines);
     let ran = sandbox.run(&["release", "job-of-a-stranger"]).code(4);
-    let error = "is not known as a job of yours that has left something, and what its journal \
-                 says would be run";
+    let error = "is not known as a job of yours with unreleased requirements, and a release runs \
+                 commands from its journal";
     assert_stderr(&ran, &[error]);
     assert!(!exists(&sandbox, "by-journal"));
     let trusts = ["release", "--trust-journal", "job-of-a-stranger"];

@@ -124,8 +124,8 @@ fn assert_ignored(sandbox: &Sandbox, name: &str, value: &str, why: &str) {
         assert_eq!(
             ran.stderr,
             format!(
-                "warning: `{name}` from {file} is not taken, because {why}; `--set {name}=…` or \
-                 {} sets it\n",
+                "warning: setting `{name}` from {file} is ignored: {why}; set it by `--set \
+                 {name}=…` or in {}\n",
                 config.display()
             )
         );
@@ -159,16 +159,16 @@ fn project_cannot_name_where_the_host_writes() {
         ("tap", ".."),
     ] {
         let name = format!("job.run.result.{format}.output");
-        let why = format!("`{path}` is not the name of a file in the job's directory");
+        let why = format!("`{path}` is not a plain file name, for a file in the job's directory");
         assert_ignored(&sandbox, &name, &format!("'{path}'"), &why);
     }
     for path in ["results", ".git", ".", &absolute, "../results"] {
-        let why = "a project cannot set it";
+        let why = "a project may not set it";
         assert_ignored(&sandbox, "run.results_dir", &format!("'{path}'"), why);
     }
     for (path, why) in [
-        ("link", "`link` is not in the project, or leads out of it"),
-        ("../x", "`../x` is not in the project, or leads out of it"),
+        ("link", "`link` leads out of the project"),
+        ("../x", "`../x` leads out of the project"),
     ] {
         assert_ignored(
             &sandbox,
@@ -244,7 +244,7 @@ fn project_cannot_open_the_sandbox() {
         &sandbox,
         "spawner.sandbox.network",
         "true",
-        "a project cannot set it",
+        "a project may not set it",
     );
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -253,7 +253,7 @@ fn project_cannot_open_the_sandbox() {
     sandbox.recipe("job.json", &[test]);
     sandbox.user_config("run.spawner = 'sandbox'\n");
     let config = sandbox.root().join("home/.config/persea/config.toml");
-    let why = format!("{} sets it", config.display());
+    let why = format!("{} sets it already", config.display());
     assert_ignored(&sandbox, "run.spawner", "'process'", &why);
     sandbox.file(
         "persea.toml",
@@ -344,7 +344,7 @@ fn ignored_message(sandbox: &Sandbox, name: &str, user: u32) -> String {
     let project = sandbox.project().canonicalize().unwrap();
     let config = sandbox.root().join("home/.config/persea/config.toml");
     format!(
-        "{name} is not followed, because it belongs to user {STRANGER} and you are user {user}; to \
+        "{name} is not used, because it belongs to user {STRANGER} and you are user {user}; to \
          allow it, put `project.safe_directories = [\"{}\"]` into {}",
         project.display(),
         config.display()
@@ -415,7 +415,7 @@ fn file_of_another_user_is_ignored_in_an_own_project() {
     // Whether the command succeeds, and whether it warns of an ignored file.
     let run_job = || {
         let ran = sandbox.run(&["run", "--job", "job.toml"]);
-        (ran.code == Some(0), ran.stderr.contains("is not followed"))
+        (ran.code == Some(0), ran.stderr.contains("is not used"))
     };
     assert_eq!(run_job(), (true, false));
     for name in ["persea.lock", "persea.toml"] {
@@ -450,7 +450,7 @@ fn ordinary_user_trusts_own_projects_and_those_of_root() {
     for (owner, code) in [(USER, 0), (0, 0), (STRANGER, 4)] {
         give_away(&sandbox.project(), owner);
         let ran = run_as(&sandbox, USER, &list).code(code);
-        assert_eq!(ran.stderr.contains("is not followed"), code == 4, "{ran}");
+        assert_eq!(ran.stderr.contains("is not used"), code == 4, "{ran}");
         if code == 4 {
             assert_error(&ran, &[&ignored_message(&sandbox, "job.toml", USER)]);
         }

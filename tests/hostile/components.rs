@@ -138,7 +138,13 @@ fn pack_refuses_a_module_that_is_no_plugin() {
     let ran = sandbox
         .run(&["plugin", "pack", "done.wasm", "-o", "out.wasm"])
         .code(4);
-    assert_stderr(&ran, &["done.wasm is a component already: use it as it is"]);
+    assert_stderr(
+        &ran,
+        &[
+            "done.wasm is already a component",
+            "help: use the file as it is",
+        ],
+    );
 }
 
 #[test]
@@ -293,7 +299,10 @@ fn invalid_plugin_paths_are_errors() {
         .code(4);
     assert_stderr(
         &ran,
-        &["no plugin `nothing-of-this-name`", "persea plugin list"],
+        &[
+            "no plugin is named `nothing-of-this-name`",
+            "persea plugin list",
+        ],
     );
 }
 

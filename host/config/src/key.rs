@@ -46,15 +46,15 @@ impl<K> fmt::Display for Key<K> {
     }
 }
 
-/// A kind of value: what it looks like, and how it is read.
+/// A kind of value: its shape, and how it is read.
 pub trait Kind {
     /// The value in Rust.
     type Value<'a>;
 
-    /// What a value looks like.
+    /// The shape of a value.
     const SHAPE: Shape;
 
-    /// Reads a value; none where it does not have the shape.
+    /// Reads a value; none if it does not have the shape.
     fn read(value: &Value) -> Option<Self::Value<'_>>;
 
     /// The value of a setting that is not set.
@@ -109,7 +109,7 @@ impl Kind for Text {
     }
 }
 
-/// How ids are written.
+/// The format of task ids.
 pub enum IdFormat {}
 
 impl Kind for IdFormat {
@@ -141,7 +141,7 @@ impl Kind for Texts {
     }
 }
 
-/// A duration; none where it is 0, which stands for "no limit".
+/// A duration; none if it is 0, which means "no limit".
 pub enum Time {}
 
 impl Kind for Time {
@@ -157,7 +157,7 @@ impl Kind for Time {
     }
 }
 
-/// After how many failures something happens: `true` is one, `false` is never.
+/// A number of failures: `true` means one, `false` none.
 pub enum Failures {}
 
 impl Kind for Failures {
@@ -203,7 +203,7 @@ pub trait Choices: for<'de> Deserialize<'de> + Sized {
     /// The shape of the names.
     const SHAPE: Shape;
 
-    /// The choice where the setting is not set.
+    /// The choice if the setting is not set.
     const UNSET: Self;
 }
 
@@ -236,9 +236,9 @@ pub enum Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It does not.
+    /// The job passes.
     Pass,
-    /// It does.
+    /// The job fails.
     Fail,
 }
 

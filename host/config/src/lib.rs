@@ -1,9 +1,10 @@
-//! Settings in layers: defaults < system < user < project < environment < command line.
+//! Owns the settings: which ones the host has, the layers that they are read from, and the origin
+//! of each value. Does not know what a setting is used for.
 //!
-//! Owns which settings the host knows, where they are read from and where each value came from. Knows nothing of what they
-//! are used for. A file is TOML; a setting's name is its path in the tables (`run.max_parallel_tasks`), as in Avocado.
-//! An environment variable is `PERSEA_` and the name in capitals with `__` for each dot and `_` for each hyphen
-//! (`PERSEA_RUN__MAX_PARALLEL_TASKS`).
+//! The layers, from the lowest: defaults, system, user, project, environment, command line. A file
+//! is TOML; a setting's name is its path in the tables (`run.max_parallel_tasks`), as in Avocado.
+//! An environment variable is `PERSEA_` and the name in capitals, with `__` for each dot and `_`
+//! for each hyphen (`PERSEA_RUN__MAX_PARALLEL_TASKS`).
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -28,13 +29,13 @@ mod user_dirs;
 pub use key::{Choice, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Text, Texts};
 pub use key::{Time, Verdict};
 pub use lookup::{RESOURCES, SHARED_LIMIT, is_known, limit, limits, of_result_format, project};
-pub use project::{NotTaken, Project};
+pub use project::{Project, RefusedSetting};
 pub use safe::{Foreign, OpenError, SafeDirectories};
 pub use settings::{SETTINGS, Setting};
 pub use shape::Shape;
 pub use user_dirs::UserDirs;
 
-/// What is wrong with the configuration.
+/// Why the configuration is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that was named could not be read.
@@ -42,7 +43,7 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A file is not TOML.
@@ -50,22 +51,23 @@ pub enum ConfigError {
     Syntax {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// The line, from 1.
         line: usize,
-        /// From 1.
+        /// The column, from 1.
         column: usize,
-        /// What the parser said.
+        /// The parser's message.
         message: String,
     },
-    /// A file has too much in it.
+    /// A file has too many values.
     #[error(
-        "{}: it has more than {most} values, lists and tables, which is the most that is read of a file of its size: take out what is not needed, or divide it",
+        "{}: more than {most} values, lists and tables, the limit for a file of this size: remove \
+         some, or split the file",
         path.display()
     )]
     TooMuch {
         /// The file.
         path: PathBuf,
-        /// The most that it may have.
+        /// The limit.
         most: usize,
     },
     /// A value does not fit its setting.
@@ -73,27 +75,28 @@ pub enum ConfigError {
     Value {
         /// The setting.
         name: String,
-        /// Where the value came from.
+        /// The origin of the value.
         origin: Origin,
-        /// What would fit.
+        /// The shape of a valid value, in words.
         expected: &'static str,
-        /// What was there.
+        /// The value.
         found: String,
     },
-    /// A plugin or a world cannot have it of its own.
+    /// A limit that all plugins share was set for one plugin or world.
     #[error(
-        "setting `{name}` from {origin}: `{SHARED_LIMIT}` is one for all plugins: set `plugins.limits.{SHARED_LIMIT}`"
+        "setting `{name}` from {origin}: all plugins share the limit `{SHARED_LIMIT}`: set \
+         `plugins.limits.{SHARED_LIMIT}`"
     )]
     Shared {
         /// The setting.
         name: String,
-        /// Where it came from.
+        /// The origin of its value.
         origin: Origin,
     },
-    /// A variable is no text.
-    #[error("the variable {name} is not UTF-8: set it to a value that is, or unset it")]
+    /// A variable is not UTF-8.
+    #[error("the variable {name} is not UTF-8: set it to a text in UTF-8, or unset it")]
     Variable {
-        /// Its name, as far as that is text.
+        /// Its name, with other bytes replaced.
         name: String,
     },
     /// `--set` without a value.
@@ -101,7 +104,7 @@ pub enum ConfigError {
     Assignment(String),
 }
 
-/// Where a value came from.
+/// The origin of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Persea itself.
@@ -127,24 +130,27 @@ impl fmt::Display for Origin {
     }
 }
 
-/// All settings that are set, with where each came from.
+/// All settings that have a value, with the origin of each.
 #[derive(Clone, Debug)]
 pub struct Config {
     values: BTreeMap<String, (Value, Origin)>,
-    not_taken: Vec<NotTaken>,
+    /// The project's values that were refused.
+    refused: Vec<RefusedSetting>,
     /// The elements that a project adds to lists.
     added: BTreeMap<String, Vec<Value>>,
-    /// The project's file, where it belongs to another user.
+    /// The project's file, if it belongs to another user.
     foreign: Option<Box<Foreign>>,
 }
 
 /// Settings by name, as a file has them: an object for each table.
 pub type Settings = serde_json::Map<String, Value>;
 
-/// The most values, lists and tables that a TOML file of at most 1 MiB may have, and a larger one. Each takes up to 900 bytes of memory.
+/// The most values, lists and tables of a TOML file of at most 1 MiB, and of a larger one. Each
+/// takes up to 900 bytes of memory.
 const MOST_VALUES: [usize; 2] = [100_000, 500_000];
 
-/// Refuses TOML that would take too much memory. The marks that begin values are counted also in texts and comments.
+/// Refuses TOML that would take too much memory. Counts the characters that begin values, also
+/// those in texts and comments.
 fn check_amount(path: &Path, text: &str) -> Result<(), ConfigError> {
     let [small, large] = MOST_VALUES;
     let most = match text.len() as u64 <= MAX_SMALL_FILE {
@@ -161,7 +167,7 @@ fn check_amount(path: &Path, text: &str) -> Result<(), ConfigError> {
     }
 }
 
-/// Reads TOML; an error says where it is.
+/// Parses TOML. An error has its line and column.
 pub fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     check_amount(path, text)?;
     toml::from_str(text).map_err(|error| {
@@ -195,13 +201,14 @@ impl Config {
     const fn empty() -> Self {
         Self {
             values: BTreeMap::new(),
-            not_taken: Vec::new(),
+            refused: Vec::new(),
             added: BTreeMap::new(),
             foreign: None,
         }
     }
 
-    /// Reads every layer. `files` and `assignments` are those of the command line; a file that is named there must exist.
+    /// Reads every layer. `files` and `assignments` are those of the command line; its files must
+    /// exist.
     pub fn load(
         dirs: &UserDirs,
         files: &[PathBuf],
@@ -215,7 +222,7 @@ impl Config {
         for path in standard {
             config.file(&path, bounded_read::open(&path), false, Origin::File)?;
         }
-        // First what comes over the project, as it says whether the project is followed.
+        // First the layers above the project: they decide whether the project's file is used.
         let mut nearer = Self::empty();
         nearer.load_nearer(files, assignments)?;
         let lists = match nearer.set_by(settings::PROJECT_SAFE_DIRECTORIES.name()) {
@@ -231,7 +238,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads the project's file, if it may be followed.
+    /// Reads the project's file, if it may be used.
     fn project_file(&mut self, path: &Path, safe: &SafeDirectories) -> Result<(), ConfigError> {
         let opened = match safe.open(path) {
             Err(OpenError::Foreign(foreign)) => {
@@ -247,7 +254,7 @@ impl Config {
         Ok(())
     }
 
-    /// Reads the layers over the project: the environment, and what the command line names.
+    /// Reads the layers above the project: the environment and the command line.
     fn load_nearer(
         &mut self,
         files: &[PathBuf],
@@ -287,7 +294,7 @@ impl Config {
         Ok(())
     }
 
-    /// The project's file, where it belongs to another user and so is not followed.
+    /// The project's file, if it is not used because it belongs to another user.
     pub fn foreign(&self) -> Option<&Foreign> {
         self.foreign.as_deref()
     }
@@ -302,7 +309,8 @@ impl Config {
         self.set(name, value.into(), Origin::CommandLine);
     }
 
-    /// A value that stands for "not set" brings the default back, if the setting has one. What a project adds to lists stays in them.
+    /// Sets a value. One that means "not set" restores the default. Elements that a project has
+    /// added to a list stay in it.
     fn set(&mut self, name: &str, value: Value, origin: Origin) {
         let mut value = match lookup::is_off(name, &value) {
             true => lookup::default(name),
@@ -316,7 +324,7 @@ impl Config {
         self.values.insert(name.to_owned(), (value, origin));
     }
 
-    /// Takes the settings of a file that was opened, or could not be.
+    /// Reads the settings of a file, given the result of opening it.
     fn file(
         &mut self,
         path: &Path,
@@ -359,7 +367,10 @@ impl Config {
         }
     }
 
-    /// Whether every value fits its setting.
+    /// Checks that every value fits its setting.
+    ///
+    /// # Errors
+    /// A value does not have its setting's shape, or sets a shared limit for one plugin.
     pub fn check(&self) -> Result<(), ConfigError> {
         for (name, (value, origin)) in &self.values {
             if lookup::is_shared(name) {
@@ -383,7 +394,8 @@ impl Config {
         Ok(())
     }
 
-    /// The settings that neither the host nor one of `plugins`' declared settings knows, with where they came from.
+    /// The settings with a value that neither the host nor a plugin has, with their origins.
+    /// `declared` are the settings of the plugins.
     pub fn unknown<'a>(
         &'a self,
         declared: &'a [String],
@@ -400,7 +412,7 @@ impl Config {
             .map(|(name, (_, origin))| (name.as_str(), origin))
     }
 
-    /// Every setting that is set, sorted by name.
+    /// Every setting that has a value, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value, &Origin)> {
         let set = self
             .values
@@ -415,22 +427,24 @@ impl Config {
         value.unwrap_or_else(K::unset)
     }
 
-    /// The value of a setting that a plugin declares or whose name holds the name of a plugin; none where it is not set.
+    /// The value of a setting that a plugin declares, or whose name holds the name of a plugin;
+    /// none if it is not set.
     pub fn raw(&self, name: &str) -> Option<&Value> {
         self.set_by(name).map(|(value, _)| value)
     }
 
-    /// A list of texts under a name that holds the name of a plugin or a world; empty where it is not set.
+    /// A list of texts under a name that holds the name of a plugin or a world; empty if it is not
+    /// set.
     pub fn raw_texts(&self, name: &str) -> Vec<String> {
         self.raw(name).and_then(Texts::read).unwrap_or_default()
     }
 
-    /// A value with where it came from.
+    /// A value with its origin.
     pub fn set_by(&self, name: &str) -> Option<&(Value, Origin)> {
         self.values.get(name).filter(|(value, _)| !value.is_null())
     }
 
-    /// The values of the settings that a plugin declared.
+    /// The values of the settings that a plugin declares.
     pub fn subset(&self, names: &[String]) -> Attributes {
         names
             .iter()
@@ -438,7 +452,8 @@ impl Config {
             .collect()
     }
 
-    /// The value of a setting that a plugin declared, and where it is from.
+    /// The value of a setting that a plugin declares, and its origin. A variable's name has `_` for
+    /// each hyphen of the setting.
     pub fn declared(&self, name: &str) -> Option<&(Value, Origin)> {
         let own = self.values.get(name);
         let by_variable = || {
@@ -469,12 +484,12 @@ pub fn duration(value: &Value) -> Option<Duration> {
     }
 }
 
-/// A value from a variable or an option: JSON where it is, else text.
+/// A value from a variable or an option: JSON if it parses as JSON, otherwise text.
 fn parse_value(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
-/// Whether a setting as a variable names it is this one: a variable's name has no hyphen.
+/// Whether a name from a variable means this setting. A variable's name has `_` for each hyphen.
 fn is_variable_of(variable: &str, setting: &str) -> bool {
     setting.contains('-') && setting.replace('-', "_") == variable
 }

@@ -1,5 +1,6 @@
-//! What is known of a setting by its name: its shape, and what a project may say of it. Owns the names that any plugin, result format or
-//! resource may continue; the settings with one name each are in the table, `settings`.
+//! Owns what is known of a setting by its name: its shape, and what a project may do with it. Owns
+//! the names that continue with the name of a plugin, a result format or a resource; the settings
+//! with one fixed name are in the table, `settings`.
 
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ fn setting(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
 }
 
-/// What a project may say of a setting, be it of the host or of a plugin.
+/// What a project may do with a setting of the host or of a plugin.
 pub fn project(name: &str) -> Project {
     if let Some(setting) = setting(name) {
         return setting.project;
@@ -23,23 +24,24 @@ pub fn project(name: &str) -> Project {
     }
 }
 
-/// What the settings of a result format begin with; its name and one of these follow.
+/// The prefix of a result format's settings. The format's name follows, then [`ENABLED`] or
+/// [`OUTPUT`].
 const RESULT: &str = "job.run.result.";
 const ENABLED: &str = "enabled";
 const OUTPUT: &str = "output";
 
-/// The settings that the host has for a result format of any name.
+/// The names of the host's settings for a result format.
 pub fn of_result_format(name: &str) -> [String; 2] {
     [ENABLED, OUTPUT].map(|what| format!("{RESULT}{name}.{what}"))
 }
 
-/// The result format that such a setting is for, and which of them it is.
+/// Splits the name of a result format's setting into the format and the last part.
 fn result_setting(name: &str) -> Option<(&str, &str)> {
     let (format, what) = name.strip_prefix(RESULT)?.split_once('.')?;
     matches!(what, ENABLED | OUTPUT).then_some((format, what))
 }
 
-/// The settings that say how much there is of a resource: any name may follow.
+/// The prefix of the settings for the capacity of a resource. The resource's name follows.
 pub const RESOURCES: &str = "run.resources.";
 
 /// The shape of a setting of the host.
@@ -56,21 +58,23 @@ pub(super) fn shape(name: &str) -> Option<Shape> {
             _ => Shape::Text,
         });
     }
-    // `plugins.WORLD.PLUGIN.timeout`, as `plugins.WORLD.timeout`.
+    // `plugins.WORLD.timeout` and `plugins.WORLD.PLUGIN.timeout`.
     let of = name.strip_prefix("plugins.")?;
     if let Some(of) = of.strip_suffix(".timeout") {
-        return is_some_plugins(of).then_some(Shape::Duration);
+        return is_world_or_plugin(of).then_some(Shape::Duration);
     }
     let (of, name) = of.split_once(".limits.")?;
-    limit(name).filter(|_| is_some_plugins(of))
+    limit(name).filter(|_| is_world_or_plugin(of))
 }
 
-/// Whether the host itself knows a setting. Those of a result format belong to it: where there is none of that name, nobody reads them.
+/// Whether the host itself has a setting. The settings of a result format belong to the format:
+/// without a format of that name, nobody reads them.
 pub fn is_known(name: &str) -> bool {
     setting(name).is_some() || shape(name).is_some() && result_setting(name).is_none()
 }
 
-/// Whether a value stands for "not set": JSON's `null`, or an empty text for a setting that has no default.
+/// Whether a value stands for "not set": JSON's `null`, or an empty text for a setting that has no
+/// default.
 pub(super) fn is_off(name: &str, value: &Value) -> bool {
     let unset = || match setting(name) {
         Some(setting) => setting.default == "null",
@@ -85,26 +89,26 @@ pub(super) fn default(name: &str) -> Value {
     default.unwrap_or_default()
 }
 
-/// Whether it names a world, or a plugin with its world, as `runner.greet`.
-fn is_some_plugins(name: &str) -> bool {
+/// Whether a name is that of a world, or of a world and a plugin, such as `runner.greet`.
+fn is_world_or_plugin(name: &str) -> bool {
     name.split('.').count() <= 2
 }
 
-/// Whether a setting gives a plugin or a world a limit that is one for all.
+/// Whether a setting tries to set the limit that all plugins share for one plugin or world.
 pub(super) fn is_shared(name: &str) -> bool {
     let parts = name
         .strip_prefix("plugins.")
         .and_then(|it| it.split_once(".limits."));
-    parts.is_some_and(|(of, name)| name == SHARED_LIMIT && is_some_plugins(of))
+    parts.is_some_and(|(of, name)| name == SHARED_LIMIT && is_world_or_plugin(of))
 }
 
-/// What the names of limits begin with.
+/// The prefix of the limits' settings.
 const LIMITS: &str = "plugins.limits.";
 
-/// The one limit that all plugins share, so that none has it of its own.
+/// The limit that all plugins share: no plugin or world has its own.
 pub const SHARED_LIMIT: &str = "stack_kb";
 
-/// The names of the limits that a plugin can have of its own.
+/// The names of the limits that can be set for one plugin.
 pub fn limits() -> impl Iterator<Item = &'static str> {
     let names = SETTINGS
         .iter()
@@ -112,7 +116,7 @@ pub fn limits() -> impl Iterator<Item = &'static str> {
     names.filter(|name| *name != SHARED_LIMIT)
 }
 
-/// The shape of such a limit.
+/// The shape of a limit that can be set for one plugin.
 pub fn limit(name: &str) -> Option<Shape> {
     let name = limits().find(|limit| *limit == name)?;
     setting(&format!("{LIMITS}{name}")).map(|setting| setting.shape)

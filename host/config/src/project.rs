@@ -1,5 +1,6 @@
-//! What a project's own files may set: a checkout is not to say where its user's files go, whose plugins he trusts, or what a sandbox lets
-//! through. Knows nothing of what the settings are used for.
+//! Owns what a project's own files may set: a checkout does not decide where its user's files go,
+//! which plugins the user trusts, or what a sandbox lets through. Does not know what a setting is
+//! used for.
 
 use std::fmt;
 use std::path::{Component, Path};
@@ -9,40 +10,40 @@ use serde_json::Value;
 use super::{Config, Origin, lookup};
 use persea_model::names::is_artifact_name;
 
-/// What the files of a project may say of a setting: `persea.toml`, and the job file.
+/// What the files of a project, `persea.toml` and the job file, may do with a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Project {
-    /// What they like.
+    /// Set it to any value.
     Any,
-    /// Paths that don't lead out of the project: what is there is read.
+    /// Set it to paths that do not lead out of the project. The host only reads what is there.
     Inside,
-    /// Elements of a list, beside those that the others have, who can't take them away.
+    /// Add elements to the list. No other layer can take them away.
     Adds,
-    /// The name of a file in the job's directory, where the host then writes it.
+    /// Set it to a file name. The host writes that file in the job's directory.
     InJob,
-    /// Something where neither the system nor the user has.
+    /// Set it if neither the system nor the user has.
     Unsaid,
-    /// Nothing.
+    /// Nothing: the project's value is refused.
     Nothing,
 }
 
 impl Project {
-    /// In words, after "may a project set it?".
+    /// The answer to "may a project set it?".
     pub const fn words(self) -> &'static str {
         match self {
             Self::Any => "yes",
-            Self::Adds => "more of them",
-            Self::Inside => "paths inside of it",
-            Self::InJob => "a file's name in the job's directory",
+            Self::Adds => "adds to the list",
+            Self::Inside => "paths inside the project",
+            Self::InJob => "a file name in the job's directory",
             Self::Unsaid => "unless you do",
             Self::Nothing => "no",
         }
     }
 }
 
-/// A value that a project has for a setting and that does not hold.
+/// A value for a setting that a project may not set in this way.
 #[derive(Clone, Debug)]
-pub struct NotTaken {
+pub struct RefusedSetting {
     /// The setting.
     pub name: String,
     value: Value,
@@ -50,25 +51,25 @@ pub struct NotTaken {
     why: String,
 }
 
-impl fmt::Display for NotTaken {
+impl fmt::Display for RefusedSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             name, file, why, ..
         } = self;
-        write!(f, "`{name}` from {file} is not taken, because {why}")
+        write!(f, "setting `{name}` from {file} is ignored: {why}")
     }
 }
 
-/// What in a value leads out of the project, which is the working directory.
-fn way_out(value: &Value) -> Option<&str> {
+/// The first path in a value that leads out of the project, which is the working directory.
+fn outside_path(value: &Value) -> Option<&str> {
     match value {
         Value::String(path) => (!is_inside(path)).then_some(path),
-        Value::Array(all) => all.iter().find_map(way_out),
+        Value::Array(all) => all.iter().find_map(outside_path),
         _ => None,
     }
 }
 
-/// Whether a path leads to something in the working directory, through no link out of it; it need not be there yet.
+/// Whether a path stays in the working directory, also through links. It need not exist.
 fn is_inside(path: &str) -> bool {
     let Ok(root) = std::env::current_dir().and_then(|root| root.canonicalize()) else {
         return false;
@@ -84,39 +85,41 @@ fn is_inside(path: &str) -> bool {
     real.is_some_and(|real: std::path::PathBuf| real.starts_with(&root))
 }
 
-/// What in a value is neither the name of a file nor `-`, the standard output.
-fn no_name(value: &Value) -> Option<&str> {
+/// A value that is neither a plain file name nor `-`, the standard output.
+fn invalid_file_name(value: &Value) -> Option<&str> {
     let name = value.as_str().filter(|name| *name != "-")?;
     (!is_artifact_name(name)).then_some(name)
 }
 
 impl Config {
-    /// Takes the settings of a project, but for what is said closer to the run, or is not a project's to say.
+    /// Applies the settings of a project, except those that the environment or the command line
+    /// sets, and those that a project may not set.
     pub(super) fn adopt(&mut self, project: Self) {
         for (name, (value, file)) in project.values {
             if lookup::project(&name) == Project::Adds {
                 self.add(&name, value, file);
                 continue;
             }
-            let mine = match self.values.get(&name) {
+            let own = match self.values.get(&name) {
                 Some((_, Origin::Environment(_) | Origin::CommandLine)) => continue,
                 Some((own, origin @ Origin::File(_))) => Some((own, origin)),
                 _ => None,
             };
-            let why = match (lookup::project(&name), mine) {
+            let why = match (lookup::project(&name), own) {
                 (Project::Any | Project::Adds, _) | (Project::Unsaid, None) => None,
                 (Project::InJob, _) if value.as_str() == Some("") => None,
-                (Project::InJob, _) => no_name(&value).map(|path| {
-                    format!("`{path}` is not the name of a file in the job's directory")
+                (Project::InJob, _) => invalid_file_name(&value).map(|path| {
+                    format!("`{path}` is not a plain file name, for a file in the job's directory")
                 }),
-                (Project::Inside, _) => way_out(&value)
-                    .map(|path| format!("`{path}` is not in the project, or leads out of it")),
-                (Project::Unsaid, Some((_, origin))) => Some(format!("{origin} sets it")),
-                (Project::Nothing, _) => Some("a project cannot set it".to_owned()),
+                (Project::Inside, _) => {
+                    outside_path(&value).map(|path| format!("`{path}` leads out of the project"))
+                }
+                (Project::Unsaid, Some((_, origin))) => Some(format!("{origin} sets it already")),
+                (Project::Nothing, _) => Some("a project may not set it".to_owned()),
             };
             match why {
                 None => self.set(&name, value, file),
-                Some(why) => self.not_taken.push(NotTaken {
+                Some(why) => self.refused.push(RefusedSetting {
                     name,
                     value,
                     file,
@@ -126,7 +129,8 @@ impl Config {
         }
     }
 
-    /// Adds the elements of a project's list, also to the lists that are set later.
+    /// Adds the elements of a project's list to the present list and to each list that is set
+    /// later.
     fn add(&mut self, name: &str, value: Value, file: Origin) {
         match value {
             Value::Array(elements) => {
@@ -142,15 +146,15 @@ impl Config {
                 };
                 self.set(name, value, origin);
             }
-            // It fits no list, which the check says.
+            // Not a list: `Config::check` reports it.
             value => self.set(name, value, file),
         }
     }
 
-    /// The values that a project has and that are not taken; but for those that hold all the same, and those of which the environment or
-    /// the command line says something.
-    pub fn not_taken(&self) -> impl Iterator<Item = &NotTaken> {
-        self.not_taken
+    /// The project's values that were refused. Leaves out values that are in force anyway, and
+    /// settings that the environment or the command line sets.
+    pub fn refused(&self) -> impl Iterator<Item = &RefusedSetting> {
+        self.refused
             .iter()
             .filter(|it| match self.values.get(&it.name) {
                 Some((_, Origin::Environment(_) | Origin::CommandLine)) => false,
@@ -158,7 +162,8 @@ impl Config {
             })
     }
 
-    /// Takes the settings of a job file: over all other files, and below environment and command line.
+    /// Applies the settings of a job file: above all other files, below the environment and the
+    /// command line.
     pub fn take(&mut self, path: &Path, settings: crate::Settings) {
         let mut own = Self::default();
         own.merge("", settings, &Origin::Project(path.to_path_buf()));
@@ -186,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_working_directory_is_inside() {
+    fn path_in_the_working_directory_is_inside() {
         let root = std::env::current_dir().unwrap_or_default();
         for path in ["", ".", "src", "src/none/at/all", "-"] {
             assert!(is_inside(path), "{path}");

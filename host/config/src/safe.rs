@@ -1,5 +1,5 @@
-//! Whose project files are followed: those of this user and of root, and those in directories that the user has listed, as git's
-//! `safe.directory`. Owns that decision. Does not know about what the files hold.
+//! Owns whose project files are used: those of this user and of root, and those in directories that
+//! the user has listed, like git's `safe.directory`. Does not know about what the files hold.
 
 use std::fmt;
 use std::fs::File;
@@ -10,18 +10,19 @@ use std::path::{Path, PathBuf};
 use super::{Config, UserDirs, settings};
 use persea_system::bounded_read;
 
-/// A project file of another user, which is not followed.
+/// A project file that is not used, because it belongs to another user.
 #[derive(Clone, Debug)]
 pub struct Foreign {
     path: PathBuf,
-    /// The user ids of its owner and of this process.
+    /// The user id of the file's owner.
     owner: u32,
+    /// The user id of this process.
     user: u32,
-    /// The directory to list, absolute.
+    /// The absolute path of the directory to add to the list.
     directory: PathBuf,
-    /// What is listed already.
+    /// The present list of `project.safe_directories`.
     listed: Vec<String>,
-    /// The configuration file in which the list goes.
+    /// The configuration file for the list.
     config: PathBuf,
 }
 
@@ -41,7 +42,7 @@ impl fmt::Display for Foreign {
         let list = serde_json::json!([&all[..], &[&*directory]].concat());
         write!(
             f,
-            "{} is not followed, because it belongs to user {owner} and you are user {user}; \
+            "{} is not used, because it belongs to user {owner} and you are user {user}; \
              to allow it, put `{setting} = {list}` into {}",
             path.display(),
             config.display()
@@ -58,11 +59,11 @@ pub enum OpenError {
     Io(io::Error),
 }
 
-/// Whose files are followed.
+/// The rule for whose project files are used.
 #[derive(Clone, Debug)]
 pub struct SafeDirectories {
     user: u32,
-    /// The user who called `sudo`, where this process is root through it.
+    /// The user who called `sudo`, if this process is root because of that.
     caller: Option<u32>,
     listed: Vec<String>,
     home: PathBuf,
@@ -70,7 +71,7 @@ pub struct SafeDirectories {
 }
 
 impl SafeDirectories {
-    /// As the configuration says; a project cannot add to it.
+    /// Reads the list from the configuration. A project cannot add to it.
     pub fn new(config: &Config, dirs: &UserDirs) -> Self {
         let user = rustix::process::geteuid().as_raw();
         let caller = std::env::var("SUDO_UID").ok();
@@ -83,10 +84,10 @@ impl SafeDirectories {
         }
     }
 
-    /// Opens a project file to be read, if it may be followed.
+    /// Opens a project file for reading, if it may be used.
     ///
     /// # Errors
-    /// It cannot be opened, is not an ordinary file, or belongs to another user.
+    /// The file cannot be opened, is no ordinary file, or belongs to another user.
     pub fn open(&self, path: &Path) -> Result<File, OpenError> {
         let file = bounded_read::open(path).map_err(OpenError::Io)?;
         let parent = match path.parent() {
@@ -94,7 +95,8 @@ impl SafeDirectories {
             _ => Path::new("."),
         };
         let directory = parent.canonicalize().map_err(OpenError::Io)?;
-        // A link is its owner's word for what it leads to; and who owns the directory can put anything into it.
+        // The owner of a link chooses its target, and the owner of the directory can replace the
+        // file.
         let owners = [
             file.metadata(),
             path.symlink_metadata(),
@@ -116,7 +118,8 @@ impl SafeDirectories {
         Ok(file)
     }
 
-    /// Root could write to the system's configuration in any case.
+    /// Whether a user's files are used in any directory. Root's are: root can write to the system's
+    /// configuration in any case.
     fn is_trusted(&self, owner: u32) -> bool {
         owner == 0 || owner == self.user || Some(owner) == self.caller
     }
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_trusts_himself_root_and_who_called_sudo() {
+    fn own_user_root_and_caller_of_sudo_are_trusted() {
         assert!(safe(&[], 7, None).is_trusted(7));
         assert!(safe(&[], 7, None).is_trusted(0));
         assert!(!safe(&[], 7, None).is_trusted(8));
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_directory_stands_for_all_below_it() {
+    fn listed_directory_includes_all_below_it() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path().canonicalize().unwrap();
         let below = root.join("a/b");

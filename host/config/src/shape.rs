@@ -1,31 +1,31 @@
-//! What values of settings look like. Knows nothing of which settings there are.
+//! Owns the shapes of settings' values. Does not know which settings there are.
 
 use serde_json::Value;
 
 use persea_model::SpawnerKind;
 
-/// What a setting's value looks like.
+/// The shape of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// True or false.
     Flag,
-    /// A whole number from 0.
+    /// A whole number, 0 or more.
     Integer,
     /// Text.
     Text,
     /// A list of texts.
     Texts,
-    /// True, false, or how many.
+    /// True for one failure, false for none, or a number of failures.
     Failures,
-    /// A time: seconds, or a text such as `5m`.
+    /// A time: a number of seconds, or a text such as `5m`.
     Duration,
-    /// How much there is of a resource, or the names of all there are.
+    /// The capacity of a resource: a number, or the names of its instances.
     Amount,
     /// The name of an order.
     Order,
-    /// How ids are written.
+    /// The format of task ids.
     IdFormat,
-    /// For how long a requirement is to last.
+    /// The scope of a requirement.
     Scope,
     /// The name of a spawner.
     Spawner,
@@ -37,7 +37,8 @@ fn is_one_of(value: &Value, all: &[&str]) -> bool {
     value.as_str().is_some_and(|text| all.contains(&text))
 }
 
-/// The number is what makes ids differ, so it's there, and where it stays when a directory's name has to be cut.
+/// Whether `{index}` is in the format, near enough to its beginning. The index makes ids unique. It
+/// must survive where a directory's name has to be cut.
 fn is_id_format(format: &str) -> bool {
     format.split_once("{index}").is_some_and(|(before, _)| {
         !before.contains("{name}") && !before.contains("{variant}") && before.len() < 100
@@ -68,7 +69,7 @@ impl Shape {
         }
     }
 
-    /// The shape in words.
+    /// The shape in words, for the message "expected …".
     pub const fn expected(self) -> &'static str {
         match self {
             Self::Flag => "true or false",

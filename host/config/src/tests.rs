@@ -12,7 +12,7 @@ fn dirs(root: &Path) -> UserDirs {
 }
 
 #[test]
-fn a_later_layer_wins_and_says_where_it_came_from() {
+fn later_layer_wins_and_is_the_origin() {
     let root = tempfile::tempdir().unwrap();
     let dirs = dirs(root.path());
     std::fs::create_dir_all(&dirs.config).unwrap();
@@ -45,7 +45,7 @@ fn a_later_layer_wins_and_says_where_it_came_from() {
 }
 
 #[test]
-fn a_file_that_is_no_toml_is_named_with_line_and_column() {
+fn syntax_error_has_line_and_column() {
     let root = tempfile::tempdir().unwrap();
     let file = root.path().join("bad.toml");
     std::fs::write(&file, "[run]\nfailfast = yes\n").unwrap();
@@ -56,7 +56,7 @@ fn a_file_that_is_no_toml_is_named_with_line_and_column() {
 }
 
 #[test]
-fn a_value_of_the_wrong_shape_is_refused() {
+fn value_of_the_wrong_shape_is_refused() {
     let root = tempfile::tempdir().unwrap();
     let error = Config::load(
         &dirs(root.path()),
@@ -66,7 +66,8 @@ fn a_value_of_the_wrong_shape_is_refused() {
     .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "setting `run.max_parallel_tasks` from the command line: expected a whole number, found `\"many\"`"
+        "setting `run.max_parallel_tasks` from the command line: expected a whole number, found \
+         `\"many\"`"
     );
 }
 
@@ -83,7 +84,7 @@ fn every_default_fits_its_shape() {
 }
 
 #[test]
-fn durations_are_numbers_or_words() {
+fn duration_is_a_number_or_a_text() {
     assert_eq!(duration(&Value::from(4)), Some(Duration::from_secs(4)));
     assert_eq!(
         duration(&Value::from("1h 30m")),
@@ -111,7 +112,7 @@ fn file_with_too_many_values_is_refused() {
         match parse::<toml::Table>(path, &text) {
             Ok(_) => assert_eq!(most, None),
             Err(error) => {
-                let words = format!("f.toml: it has more than {} values", most.unwrap());
+                let words = format!("f.toml: more than {} values", most.unwrap());
                 assert!(error.to_string().starts_with(&words), "{error}");
             }
         }

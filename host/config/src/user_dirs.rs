@@ -1,24 +1,25 @@
-//! Where the files of a user are. It must not know what is in them.
+//! Owns the paths of a user's directories. Does not know what is in them.
 
 use std::path::PathBuf;
 
-/// Where the files of a user are, after the XDG base directory specification 0.8.
+/// The directories of a user, as in the XDG base directory specification 0.8.
 #[derive(Clone, Debug)]
 pub struct UserDirs {
-    /// For configuration: `$XDG_CONFIG_HOME/persea`.
+    /// Configuration: `$XDG_CONFIG_HOME/persea`.
     pub config: PathBuf,
-    /// For the user's plugins: `$XDG_DATA_HOME/persea`.
+    /// The user's plugins: `$XDG_DATA_HOME/persea`.
     pub data: PathBuf,
-    /// For what can be made again: `$XDG_CACHE_HOME/persea`.
+    /// Data that can be made again: `$XDG_CACHE_HOME/persea`.
     pub cache: PathBuf,
-    /// For what must not be lost and is no result: `$XDG_STATE_HOME/persea`.
+    /// Data that must be kept and is no result: `$XDG_STATE_HOME/persea`.
     pub state: PathBuf,
     /// The home directory.
     pub home: PathBuf,
 }
 
 impl UserDirs {
-    /// Finds them through the environment; without a home they are below the directory for temporary files.
+    /// Finds the directories by the environment. Without a home directory they are below the
+    /// directory for temporary files.
     pub fn from_env() -> Self {
         let home = std::env::home_dir()
             .filter(|home| home.is_absolute())

@@ -1,4 +1,5 @@
-//! The failures of a job once more, at its end: where their files are, and the command that runs just them again.
+//! Owns the list of failures at the end of a job: where their files are, and the command that runs
+//! only them again.
 
 use std::path::{Path, PathBuf};
 
@@ -7,17 +8,18 @@ use persea_journal::TaskFinished;
 use persea_model::Status;
 use persea_model::names::{cut, printable};
 
-/// How many failures are listed. All of them are in the reports, and below `test-results/by-status`.
+/// The number of failures that are listed. All of them are in the reports and below
+/// `test-results/by-status`.
 const LISTED: usize = 100;
 
-/// What is shown of one failure.
+/// A failure in the list.
 #[derive(Debug)]
 struct Failure {
     index: usize,
     title: String,
     status: Status,
     reason: Option<String>,
-    /// Its directory, relative to the job's, where it has one.
+    /// The task's directory, relative to the job's, if it exists.
     directory: Option<String>,
 }
 
@@ -28,7 +30,7 @@ pub(super) struct Failures {
     count: usize,
     total: usize,
     job_dir: PathBuf,
-    /// The command line that runs the failures of a job again, without the job's name at its end.
+    /// The command line that runs the failures again, except for the job's name at its end.
     again: String,
 }
 
@@ -61,7 +63,7 @@ impl Failures {
         }
     }
 
-    /// The list, with the command below it; nothing where nothing has failed.
+    /// The list with the command below it; empty if no test has failed.
     pub(super) fn text(&self) -> String {
         if self.count == 0 {
             return String::new();

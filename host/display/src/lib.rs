@@ -1,6 +1,7 @@
-//! What a person sees of a job while it runs. Shows what it is told, and decides nothing.
+//! Owns what people see of a job while it runs. Does not decide anything about the job.
 //!
-//! `screen` has a thread for it, and `outlet` one for each stream, so that no reader is ever waited for by the job.
+//! `screen` has a thread for the display, and `outlet` one for each stream, so that the job never
+//! waits for a reader.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -29,7 +30,8 @@ pub use plain::{Plain, Shown};
 pub use screen::{JobBegin, JobView, Screen};
 pub use terminal::for_reader;
 
-/// Shows the course of a job, on a thread of its own. What is shown waits for its reader elsewhere.
+/// Shows the course of a job. Runs on a thread of its own; its lines wait for their reader in an
+/// outlet.
 pub trait Display {
     /// The job begins.
     fn job_started(
@@ -39,37 +41,38 @@ pub trait Display {
         total: usize,
         shuffle_seed: Option<u64>,
     );
-    /// A task has been given to its runner.
+    /// A task was given to its runner.
     fn task_started(&mut self, task: &Task);
-    /// A runner says something for whoever looks.
+    /// A runner reports progress, for people.
     fn task_progress(&mut self, task: &Task, text: &str);
-    /// A task has ended; `tally` counts it already. `output` is what it wrote at last, as lines to be shown.
+    /// A task has ended; `tally` includes it. `output` holds the last lines of its output, to be
+    /// shown below it.
     fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally, output: &str);
-    /// A task has ended, not well, and is tried again.
+    /// An attempt of a task has failed, and a retry follows.
     fn task_retried(&mut self, task: &Task, record: &TaskFinished);
-    /// A requirement is being seen to; `number` is its own as long as that lasts.
+    /// A requirement resolver begins. No other requirement has this `number` until it ends.
     fn requirement_started(&mut self, number: usize, name: &str);
-    /// Its resolver says something for whoever looks.
+    /// A requirement resolver reports progress, for people.
     fn requirement_progress(&mut self, line: &str);
-    /// That is done; `line` says what there is to say.
+    /// A requirement resolver has ended. `line` is its result, if people need to see it.
     fn requirement_finished(&mut self, number: usize, line: Option<&str>);
-    /// Something that is to be known about the job as a whole.
+    /// A message about the job as a whole.
     fn notice(&mut self, text: &str);
-    /// Shows what was told since the last time.
+    /// Writes what was shown since the last flush.
     fn flush(&mut self);
-    /// Leaves the terminal to others: the job is about to stand still.
+    /// Leaves the terminal to other processes: the job is about to be stopped (Ctrl-Z).
     fn suspend(&mut self) {}
-    /// Takes the terminal back.
+    /// Takes the terminal back: the job continues.
     fn resume(&mut self) {}
     /// The job has ended.
     fn job_finished(&mut self) {}
-    /// Whether it shows how tasks end: then the output of those that fail is shown too.
+    /// Whether the display shows results. If it does, it gets the output of failing tests too.
     fn shows_ends(&self) -> bool {
         true
     }
 }
 
-/// Shows nothing: the standard output belongs to a report.
+/// Shows no results: the standard output belongs to a report.
 pub struct Silent;
 
 impl Display for Silent {
@@ -90,10 +93,10 @@ impl Display for Silent {
     }
 }
 
-/// The longest reason that is shown, in bytes; reports have all of it.
+/// The longest reason that is shown, in bytes. Reports have the whole reason.
 const REASON: usize = 255;
 
-/// `(01/16) name` as lines about a task begin.
+/// The beginning of a line about a task: ` (01/16) name`.
 fn title(task: &Task, total: usize) -> String {
     let width = total.to_string().len();
     format!(
@@ -103,7 +106,7 @@ fn title(task: &Task, total: usize) -> String {
     )
 }
 
-/// A finished task's line.
+/// The line of a finished task.
 fn finished_line(task: &Task, record: &TaskFinished, total: usize) -> String {
     let style = style(record.status);
     let mut line = format!("{}: {style}{}{style:#}", title(task, total), record.status);
@@ -129,7 +132,8 @@ fn finished_line(task: &Task, record: &TaskFinished, total: usize) -> String {
     line
 }
 
-/// Why a task ended as it did. A reason of the configuration is shown once before all tests, and only pointed to here.
+/// The reason for a task's status. A fault in the configuration is shown once, before all tests;
+/// its tasks only refer to it.
 fn shown_reason(record: &TaskFinished) -> Option<&str> {
     match record.is_refused {
         true => Some("cannot run, for the reason above"),
@@ -137,12 +141,12 @@ fn shown_reason(record: &TaskFinished) -> Option<&str> {
     }
 }
 
-/// The line of a task that is tried again.
+/// The line of a task that is retried.
 fn retried_line(task: &Task, record: &TaskFinished, total: usize) -> String {
-    finished_line(task, record, total) + ", is tried again"
+    finished_line(task, record, total) + ", retrying"
 }
 
-/// The lines with which a job begins.
+/// The first lines of a job.
 fn opening(id: &JobId, directory: &Path, shuffle_seed: Option<u64>) -> String {
     let log = directory.join("job.log");
     let log = log.to_string_lossy();
@@ -153,7 +157,7 @@ fn opening(id: &JobId, directory: &Path, shuffle_seed: Option<u64>) -> String {
     text
 }
 
-/// The totals in one line, as `PASS 6 | ERROR 2`.
+/// The totals in one line: `PASS 6 | ERROR 2`.
 pub fn totals(tally: &Tally) -> String {
     let counts: Vec<String> = Status::ALL
         .iter()
@@ -175,7 +179,7 @@ fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }
 
-/// The colour of a status; left out where the output is no terminal or `NO_COLOR` is set.
+/// The colour of a status. The stream removes it if it is no terminal or `NO_COLOR` is set.
 fn style(status: Status) -> anstyle::Style {
     let colour = match status {
         Status::Pass => anstyle::AnsiColor::Green,

@@ -1,6 +1,8 @@
-//! The display on a terminal: a line for each task that has ended, and below them a bar, the counts, and the tasks that run.
+//! Owns the display on a terminal: a line for each finished task, and below them a bar, the counts
+//! and the running tasks.
 //!
-//! A thread of its own draws, so that a slow terminal does not hold up the job: lines wait for it up to a limit.
+//! A thread of its own draws, so that a slow terminal does not delay the job. Lines wait for the
+//! thread up to a limit.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -20,30 +22,31 @@ use persea_model::names::{cut, printable};
 use persea_model::{JobId, Status, Tally, Task};
 use persea_system::threads;
 
-/// How often it is drawn: ten times a second.
+/// The time between two drawings.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// How many running tasks are shown.
+/// The number of running tasks that are shown.
 const SHOWN: usize = 8;
 
-/// The longest name that is shown of a running task, in bytes.
+/// The longest name of a running task that is shown, in bytes.
 const NAME: usize = 60;
 
+/// What the thread draws next.
 #[derive(Default)]
-struct Picture {
+struct LiveState {
     total: usize,
-    /// What is to be shown above the bar.
+    /// The lines to be written above the bar.
     lines: String,
-    /// How many lines were dropped since then, because nobody reads.
+    /// The number of lines that were dropped after `lines`, because nobody reads them in time.
     dropped: usize,
     running: BTreeMap<usize, (String, Instant)>,
     tally: Tally,
 }
 
-/// A bar on the standard error, lines on the standard output.
+/// The display on a terminal: a bar on the standard error, lines on the standard output.
 pub struct Live {
-    picture: Arc<Mutex<Picture>>,
-    /// Counts how often was drawn.
+    state: Arc<Mutex<LiveState>>,
+    /// Counts the drawings.
     drawn: Arc<AtomicU64>,
     bar: ProgressBar,
     wake: Option<Sender<()>>,
@@ -53,14 +56,14 @@ pub struct Live {
 impl Default for Live {
     fn default() -> Self {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        // The template is a constant of this file; without it the bar has the library's own look.
+        // This cannot fail with a valid template. Without it the bar has the library's own look.
         if let Ok(style) =
             ProgressStyle::with_template("{bar:30} {pos}/{len} [{elapsed_precise}] {msg}")
         {
             bar.set_style(style.progress_chars("=> "));
         }
         Self {
-            picture: Arc::default(),
+            state: Arc::default(),
             drawn: Arc::default(),
             bar,
             wake: None,
@@ -69,12 +72,12 @@ impl Default for Live {
     }
 }
 
-fn lock(picture: &Mutex<Picture>) -> MutexGuard<'_, Picture> {
-    picture.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Mutex<LiveState>) -> MutexGuard<'_, LiveState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Picture {
-    /// Adds lines, each with its end, unless too many wait already.
+impl LiveState {
+    /// Adds lines, each with a newline, or drops them if too many wait already.
     fn show(&mut self, lines: &str) {
         if self.lines.len() + lines.len() > CAPACITY {
             self.dropped += lines.lines().count();
@@ -91,20 +94,20 @@ impl Picture {
 impl Live {
     fn start(&mut self) {
         let (wake, woken) = channel();
-        let (picture, bar) = (Arc::clone(&self.picture), self.bar.clone());
+        let (state, bar) = (Arc::clone(&self.state), self.bar.clone());
         let drawn = Arc::clone(&self.drawn);
         let drawer = threads::builder("persea-drawer");
         self.thread = drawer
             .spawn(move || {
-                draw_until_closed(&picture, &bar, &woken, &drawn);
-                draw(&picture, &bar);
+                draw_until_closed(&state, &bar, &woken, &drawn);
+                draw(&state, &bar);
                 bar.finish_and_clear();
             })
             .ok();
         self.wake = Some(wake);
     }
 
-    /// Has the thread draw a last time and end; waits for that as long as somebody reads.
+    /// Makes the thread draw a last time and end. Waits for it as long as somebody reads.
     fn end(&mut self) {
         self.wake = None;
         if let Some(thread) = self.thread.take() {
@@ -115,7 +118,7 @@ impl Live {
 }
 
 fn draw_until_closed(
-    picture: &Mutex<Picture>,
+    state: &Mutex<LiveState>,
     bar: &ProgressBar,
     woken: &Receiver<()>,
     drawn: &AtomicU64,
@@ -124,21 +127,21 @@ fn draw_until_closed(
         woken.recv_timeout(FRAME),
         Ok(()) | Err(RecvTimeoutError::Timeout)
     ) {
-        draw(picture, bar);
+        draw(state, bar);
         drawn.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-fn draw(picture: &Mutex<Picture>, bar: &ProgressBar) {
-    let mut picture = lock(picture);
-    let lines = std::mem::take(&mut picture.lines);
-    let mut message = message(&picture);
-    // The bar is indicatif's, which does not know of `NO_COLOR`.
+fn draw(state: &Mutex<LiveState>, bar: &ProgressBar) {
+    let mut state = lock(state);
+    let lines = std::mem::take(&mut state.lines);
+    let mut message = message(&state);
+    // indicatif, which draws the bar, ignores `NO_COLOR`.
     if anstream::AutoStream::choice(&std::io::stderr()) == anstream::ColorChoice::Never {
         message = anstream::adapter::strip_str(&message).to_string();
     }
-    let (done, total) = (picture.tally.total() as u64, picture.total as u64);
-    drop(picture);
+    let (done, total) = (state.tally.total() as u64, state.total as u64);
+    drop(state);
     if !lines.is_empty() {
         bar.suspend(|| {
             let mut out = anstream::stdout().lock();
@@ -151,24 +154,24 @@ fn draw(picture: &Mutex<Picture>, bar: &ProgressBar) {
     bar.tick();
 }
 
-fn message(picture: &Picture) -> String {
+fn message(state: &LiveState) -> String {
     let mut message = String::new();
     for status in Status::ALL {
-        let count = picture.tally.get(status);
+        let count = state.tally.get(status);
         if count > 0 {
             let style = style(status);
             message.push_str(&format!(" {style}{status} {count}{style:#}"));
         }
     }
-    for (name, since) in picture.running.values().take(SHOWN) {
+    for (name, since) in state.running.values().take(SHOWN) {
         message.push_str(&format!(
             "\n  {:7.1} s  {}",
             since.elapsed().as_secs_f64(),
             cut(name, NAME)
         ));
     }
-    if picture.running.len() > SHOWN {
-        message.push_str(&format!("\n  and {} more", picture.running.len() - SHOWN));
+    if state.running.len() > SHOWN {
+        message.push_str(&format!("\n  and {} more", state.running.len() - SHOWN));
     }
     message
 }
@@ -181,61 +184,61 @@ impl Display for Live {
         total: usize,
         shuffle_seed: Option<u64>,
     ) {
-        let mut picture = lock(&self.picture);
-        picture.total = total;
-        picture.show(&opening(id, directory, shuffle_seed));
-        drop(picture);
+        let mut state = lock(&self.state);
+        state.total = total;
+        state.show(&opening(id, directory, shuffle_seed));
+        drop(state);
         self.start();
     }
 
     fn task_started(&mut self, task: &Task) {
-        lock(&self.picture).running.insert(
+        lock(&self.state).running.insert(
             task.index,
             (printable(&task.title).into_owned(), Instant::now()),
         );
     }
 
     fn task_progress(&mut self, task: &Task, text: &str) {
-        let mut picture = lock(&self.picture);
-        let line = format!("{}: {}\n", title(task, picture.total), printable(text));
-        picture.show(&line);
+        let mut state = lock(&self.state);
+        let line = format!("{}: {}\n", title(task, state.total), printable(text));
+        state.show(&line);
     }
 
     fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally, output: &str) {
-        let mut picture = lock(&self.picture);
-        picture.running.remove(&task.index);
-        picture.tally = *tally;
-        let line = finished_line(task, record, picture.total);
-        picture.show(&format!("{line}\n{output}"));
+        let mut state = lock(&self.state);
+        state.running.remove(&task.index);
+        state.tally = *tally;
+        let line = finished_line(task, record, state.total);
+        state.show(&format!("{line}\n{output}"));
     }
 
     fn task_retried(&mut self, task: &Task, record: &TaskFinished) {
-        let mut picture = lock(&self.picture);
-        picture.running.remove(&task.index);
-        let line = retried_line(task, record, picture.total);
-        picture.show(&format!("{line}\n"));
+        let mut state = lock(&self.state);
+        state.running.remove(&task.index);
+        let line = retried_line(task, record, state.total);
+        state.show(&format!("{line}\n"));
     }
 
     fn requirement_started(&mut self, number: usize, name: &str) {
         let name = format!("requirement {}", printable(name));
-        let mut picture = lock(&self.picture);
-        picture.running.insert(number, (name, Instant::now()));
+        let mut state = lock(&self.state);
+        state.running.insert(number, (name, Instant::now()));
     }
 
     fn requirement_progress(&mut self, line: &str) {
-        lock(&self.picture).show(&format!(" {}\n", printable(line)));
+        lock(&self.state).show(&format!(" {}\n", printable(line)));
     }
 
     fn requirement_finished(&mut self, number: usize, line: Option<&str>) {
-        let mut picture = lock(&self.picture);
-        picture.running.remove(&number);
+        let mut state = lock(&self.state);
+        state.running.remove(&number);
         if let Some(line) = line {
-            picture.show(&format!(" {}\n", printable(line)));
+            state.show(&format!(" {}\n", printable(line)));
         }
     }
 
     fn notice(&mut self, text: &str) {
-        lock(&self.picture).show(&format!("{}\n", printable(text)));
+        lock(&self.state).show(&format!("{}\n", printable(text)));
     }
 
     // The thread draws at its own pace.
@@ -266,19 +269,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_message_counts_and_names_what_runs() {
-        let mut picture = Picture {
+    fn bar_shows_counts_and_running_tasks() {
+        let mut state = LiveState {
             total: 20,
-            ..Picture::default()
+            ..LiveState::default()
         };
-        picture.tally.add(Status::Pass);
-        picture.tally.add(Status::Fail);
+        state.tally.add(Status::Pass);
+        state.tally.add(Status::Fail);
         for index in 0..10 {
-            picture
+            state
                 .running
                 .insert(index, (format!("test-{index}"), Instant::now()));
         }
-        let text = anstream::adapter::strip_str(&message(&picture)).to_string();
+        let text = anstream::adapter::strip_str(&message(&state)).to_string();
         assert!(text.starts_with(" PASS 1 FAIL 1\n"), "{text}");
         assert!(
             text.contains("test-7") && !text.contains("test-8"),

@@ -1,4 +1,4 @@
-//! `job.log`: what happened in a job, in lines for people. Best effort: the journal is the truth.
+//! Owns `job.log`: the events of a job as lines for people. Best effort: the journal is the truth.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -11,15 +11,16 @@ use persea_model::names::printable;
 pub struct JobLog(BufWriter<File>);
 
 impl JobLog {
-    /// A log in this file, which is empty.
+    /// Starts a log in an empty file.
     pub fn new(file: File) -> Self {
         Self(BufWriter::new(file))
     }
 
-    /// Adds a line with its time before it.
+    /// Adds a line that begins with its time.
     pub(super) fn line(&mut self, at: u64, text: std::fmt::Arguments<'_>) {
         let time = jiff::Timestamp::from_nanosecond(at.into()).unwrap_or_default();
-        // A log that cannot be written is no reason to lose a result: what matters is in the journal, whose failure is said.
+        // An error is ignored: no result is lost with the log, and a failure of the journal is
+        // reported.
         let _ = writeln!(self.0, "{time:.3} {text}");
     }
 

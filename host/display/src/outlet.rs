@@ -1,7 +1,8 @@
-//! Owns the writing of the standard output and error while a job runs: each has a bounded queue and a thread of its own, so
-//! that a reader who has stopped reading (Ctrl-S, `| less`, a slow collector) holds up nothing but what is shown.
+//! Owns the writing of the standard output and error while a job runs. Each has a bounded queue and
+//! a thread of its own, so that a reader who stops reading (Ctrl-S, `| less`, a slow collector)
+//! delays only the display.
 //!
-//! Does not know what is written. Outside of a job both streams are written directly, as by any program.
+//! Does not know what is written. Outside of a job both streams are written directly.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,34 +11,34 @@ use std::time::{Duration, Instant};
 
 use persea_system::threads;
 
-/// The most bytes that wait for a reader, in each stream: 8 MiB. Lines beyond that are dropped and counted.
+/// The capacity of each stream's queue, in bytes. Lines beyond it are dropped and counted.
 pub(super) const CAPACITY: usize = 8 << 20;
 
-/// How many bytes are written at a time. What a reader takes is noticed in these steps.
+/// The bytes that are written at a time. A reader's progress is noticed in these steps.
 const PIECE: usize = 8 << 10;
 
-/// How long a job that was cut short waits for a reader that takes nothing: 1 s.
+/// The time that a job that was cut short waits for a reader without progress.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// The longest pause between two looks at whether a reader has taken what there is: 10 ms.
+/// The longest pause between two checks of a reader's progress.
 const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
 static OUT: OnceLock<Outlet> = OnceLock::new();
 static ERR: OnceLock<Outlet> = OnceLock::new();
 
-/// What the system said when the standard output could not be written.
+/// The first error in writing the standard output.
 static OUT_ERROR: OnceLock<io::Error> = OnceLock::new();
 
-/// Whether readers are only waited for as long as they read.
+/// Whether the host waits for a reader only as long as the reader makes progress.
 static IN_A_HURRY: AtomicBool = AtomicBool::new(false);
 
-/// Puts queues before the standard output and the standard error, for the rest of the program.
+/// Starts to queue the standard output and the standard error, until the end of the process.
 pub(super) fn start() {
     OUT.get_or_init(|| Outlet::new("persea-stdout", anstream::stdout(), note_error));
     ERR.get_or_init(|| Outlet::new("persea-stderr", anstream::stderr(), |_| {}));
 }
 
-/// Writes text on the standard output. Waits for the reader only outside of a job.
+/// Writes text to the standard output. Waits for the reader only outside of a job.
 pub fn out(text: &str) {
     match OUT.get() {
         Some(outlet) => outlet.push(text, false),
@@ -51,7 +52,7 @@ pub fn out(text: &str) {
     }
 }
 
-/// The same with text that is queued however much waits already: the end of a job.
+/// Writes text to the standard output, even beyond the capacity of the queue: the end of a job.
 pub(super) fn out_at_last(text: &str) {
     match OUT.get() {
         Some(outlet) => outlet.push(text, true),
@@ -59,11 +60,11 @@ pub(super) fn out_at_last(text: &str) {
     }
 }
 
-/// Writes text on the standard error. Waits for the reader only outside of a job.
+/// Writes text to the standard error. Waits for the reader only outside of a job.
 pub fn err(text: &str) {
     match ERR.get() {
         Some(outlet) => outlet.push(text, false),
-        // There is nowhere to report that it cannot be written.
+        // There is nowhere to report an error of the standard error.
         None => drop(anstream::stderr().write_all(text.as_bytes())),
     }
 }
@@ -83,32 +84,35 @@ impl Write for StandardError {
     }
 }
 
-/// Notes that the standard output could not be written. A reader who has closed the pipe wants no more: that is no error.
+/// Notes an error in writing the standard output, for [`output_error`]. A closed pipe is no error:
+/// its reader wants no more.
 pub fn note_error(error: io::Error) {
     if error.kind() != io::ErrorKind::BrokenPipe {
         let _ = OUT_ERROR.set(error);
     }
 }
 
-/// Why the standard output could not be written, if it could not.
+/// The first error in writing the standard output, if there was one.
 pub fn output_error() -> Option<&'static io::Error> {
     OUT_ERROR.get()
 }
 
-/// From now on a reader is only waited for as long as it goes on reading: the job was cut short, or its time is up.
+/// From now on, waits for readers only as long as they make progress: the job was cut short, or its
+/// time is up.
 pub fn hurry() {
     IN_A_HURRY.store(true, Ordering::Relaxed);
 }
 
-/// Waits until both streams have taken what was queued, or until the reader is not to be waited for any more; then what is
-/// left is lost.
+/// Waits until both queues are empty. Gives up, and loses the rest, if the job is in a hurry and a
+/// reader makes no progress.
 pub(super) fn drain() {
     for outlet in [OUT.get(), ERR.get()].into_iter().flatten() {
         outlet.drain();
     }
 }
 
-/// The same at the end of the program, when nothing listens to signals any more: waits only for a reader who reads.
+/// Waits until both queues are empty, at the end of the process. No signal is handled any more, so
+/// this waits only for readers who make progress.
 pub fn drain_at_exit() {
     if OUT.get().is_some() {
         hurry();
@@ -116,8 +120,8 @@ pub fn drain_at_exit() {
     }
 }
 
-/// Waits until `is_done`. False where nobody is to be waited for: the job is in a hurry, and `progress` has stood still for
-/// a second.
+/// Waits until `is_done`. Gives up and returns false if the job is in a hurry and `progress` has
+/// not changed for a second.
 pub fn wait_for(mut is_done: impl FnMut() -> bool, mut progress: impl FnMut() -> u64) -> bool {
     let mut pause = Duration::from_micros(50);
     let mut seen = progress();
@@ -143,7 +147,7 @@ struct Outlet {
     sink: Arc<Mutex<Option<Sink>>>,
 }
 
-/// A stream, and what notes that it could not be written.
+/// A stream, and the function that receives its error.
 struct Sink {
     stream: Box<dyn Write + Send>,
     failed: Box<dyn FnOnce(io::Error) + Send>,
@@ -159,16 +163,17 @@ struct Queue {
 
 #[derive(Default)]
 struct QueueState {
-    /// Starts the thread, with the first text.
+    /// Starts the thread. Called with the first text.
     start: Option<Box<dyn FnOnce() -> io::Result<()> + Send>>,
     waiting: Vec<u8>,
-    /// The system has no thread for it: what waits is written when the job has ended, by whoever drains the queue.
+    /// Whether the system refused the thread. The queue is then written when it is drained, at the
+    /// end of the job.
     is_threadless: bool,
-    /// The thread has something that it has not written yet.
+    /// Whether the thread is writing text that it has taken from the queue.
     is_writing: bool,
-    /// How many lines were dropped since the last one that was queued.
+    /// The number of lines that were dropped since the last queued one.
     dropped: usize,
-    /// Nothing can be written any more: the reader is gone, or a disk is full.
+    /// Whether writing has failed: the reader is gone, or a disk is full.
     is_closed: bool,
 }
 
@@ -177,14 +182,14 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing can be written any more.
+    /// Drops the queue after an error.
     fn close(&self) {
         let mut state = self.lock();
         state.is_closed = true;
         state.waiting = Vec::new();
     }
 
-    /// Writes what comes, until that fails.
+    /// Writes the queue as it fills, until writing fails.
     fn write(&self, mut stream: impl Write) -> io::Result<()> {
         loop {
             let mut state = self.lock();
@@ -236,7 +241,7 @@ impl Outlet {
         }
         let mut state = self.queue.lock();
         if let Some(start) = state.start.take() {
-            // Without a thread nothing can be shown now that might hold the job up.
+            // Without a thread nothing is written now: writing could block the job.
             state.is_threadless = start().is_err();
         }
         if state.is_closed {
@@ -270,7 +275,7 @@ impl Outlet {
         wait_for(is_done, || self.queue.progress.load(Ordering::Relaxed));
     }
 
-    /// Writes what waits on this thread.
+    /// Writes the queue on the calling thread.
     fn write_here(&self) {
         let Some(mut sink) = take(&self.sink) else {
             return;
@@ -291,7 +296,7 @@ fn take(sink: &Mutex<Option<Sink>>) -> Option<Sink> {
     sink.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// What stands in place of lines that were dropped.
+/// The line in place of dropped lines.
 pub(super) fn dropped_note(lines: usize) -> String {
     format!("[{lines} lines are not shown: nobody read them in time]\n")
 }
@@ -303,7 +308,7 @@ mod tests {
     use std::io::Read as _;
 
     #[test]
-    fn a_reader_that_stops_costs_lines_and_no_time() {
+    fn reader_that_stops_loses_lines_and_delays_nothing() {
         let (mut reader, writer) = io::pipe().unwrap();
         let outlet = Outlet::new("test", writer, |_| {});
         let line = format!("{}\n", "x".repeat(1023));
@@ -322,14 +327,14 @@ mod tests {
         });
         let shown = reading.join().unwrap();
         assert!(shown.len() <= 2 * CAPACITY + 1024, "{}", shown.len());
-        let lines = shown.lines().filter(|it| it.starts_with('x')).count();
+        let lines = shown.lines().filter(|line| line.starts_with('x')).count();
         let note = shown.lines().rev().nth(1).unwrap();
         let dropped = 3 * CAPACITY / line.len() - lines;
         assert_eq!(format!("{note}\n"), dropped_note(dropped));
     }
 
     #[test]
-    fn an_error_is_noted_and_ends_the_queue() {
+    fn write_error_is_noted_and_closes_the_queue() {
         let (noted, error) = std::sync::mpsc::channel();
         let full = std::fs::File::options()
             .write(true)
@@ -344,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn text_after_one_that_is_too_long_is_shown() {
+    fn text_after_an_oversized_one_is_shown() {
         let (mut reader, writer) = io::pipe().unwrap();
         let outlet = Outlet::new("test", writer, |_| {});
         let too_long = format!("{}\n", "x".repeat(CAPACITY));
@@ -358,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_written_at_the_end_where_no_thread_can_be_had() {
+    fn queue_without_a_thread_is_written_when_drained() {
         let (mut reader, writer) = io::pipe().unwrap();
         let outlet = Outlet::new("test", writer, |_| {});
         let refused = || Err(io::Error::from(io::ErrorKind::WouldBlock));

@@ -1,5 +1,5 @@
-//! The display where there is no terminal: a line for each end, and for each start where that is wanted. Also the quiet one,
-//! with a line for each failure.
+//! Owns the display without a terminal: a line for each result, and for each start if that is
+//! wanted. Also the quiet display, with a line for each failure.
 
 use std::path::Path;
 
@@ -8,18 +8,18 @@ use persea_journal::TaskFinished;
 use persea_model::names::printable;
 use persea_model::{JobId, Tally, Task};
 
-/// What a plain display shows of tasks.
+/// Which lines a plain display shows of tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// Only those that fail.
+    /// A line for each failure.
     Failures,
-    /// How each of them ends.
+    /// A line for each result.
     Ends,
-    /// That each of them starts, and how it ends.
+    /// A line for each start and each result.
     StartsAndEnds,
 }
 
-/// Lines on the standard output.
+/// The display without a terminal: lines on the standard output.
 #[derive(Debug)]
 pub struct Plain {
     shown: Shown,
@@ -28,7 +28,7 @@ pub struct Plain {
 }
 
 impl Plain {
-    /// With lines for these events.
+    /// A display of these lines.
     pub fn new(shown: Shown) -> Self {
         Self {
             shown,

@@ -1,5 +1,5 @@
-//! Owns what people see of a job, on a thread of its own: the display, `job.log`, the last lines of failing tests, and the
-//! list of failures at the end. The dispatcher hands over notes and waits for nothing.
+//! Owns the thread that shows a job: the display, `job.log`, the last lines of failing tests, and
+//! the list of failures at the end. The dispatcher queues events for it and never waits.
 //!
 //! Does not know how a display looks, nor who reads it.
 
@@ -18,42 +18,42 @@ use persea_model::names::printable;
 use persea_model::{JobId, Tally, Task};
 use persea_system::threads;
 
-/// How long notes gather before they are shown: 20 ms. One wake-up then serves many tests.
+/// The time that events gather before they are shown. One wake-up then serves many tests.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// The longest that the job waits until the terminal has been left to others: 500 ms. A terminal that nobody reads is not
-/// left at all.
+/// The longest that a job waits for the display to leave the terminal before the job stops
+/// (Ctrl-Z).
 const LEAVE: Duration = Duration::from_millis(500);
 
-/// What a screen asks about its job.
+/// What a screen looks up in its job.
 pub trait JobView: Send + Sync {
-    /// A task, by its place in the plan from 0.
+    /// A task, by its index in the plan, from 0.
     fn task(&self, index: usize) -> Option<&Task>;
-    /// A file that a task has left, opened without waiting for anybody: by the name of the task's directory and its own.
+    /// Opens a file of a task without blocking: by the name of the task's directory and the file's.
     ///
     /// # Errors
-    /// It is not there, or is not an ordinary file.
+    /// The file does not exist, or is no ordinary file.
     fn file(&self, directory: &str, name: &str) -> io::Result<File>;
 }
 
-/// What is known of a job when it begins.
+/// A job at its beginning.
 pub struct JobBegin {
-    /// Its id.
+    /// The job's id.
     pub id: JobId,
-    /// Its directory, as an absolute path.
+    /// The job's directory, as an absolute path.
     pub directory: PathBuf,
-    /// How many tasks it has.
+    /// The number of tasks.
     pub total: usize,
-    /// The seed of their order, where they were shuffled.
+    /// The seed of the tasks' order, if they were shuffled.
     pub shuffle_seed: Option<u64>,
-    /// Where its tasks are looked up.
+    /// The lookup of the job's tasks and files.
     pub view: Arc<dyn JobView>,
-    /// Its log.
+    /// The job's log.
     pub log: JobLog,
 }
 
-/// Something to be shown or logged.
-enum Note {
+/// An event to be shown, logged or both.
+enum ScreenEvent {
     Begin(Box<JobBegin>),
     Started(usize),
     Progress(usize, String),
@@ -61,59 +61,61 @@ enum Note {
         task: usize,
         record: Arc<TaskFinished>,
         tally: Tally,
-        /// The name of the task's directory, where it has one.
+        /// The name of the task's directory, if it exists.
         directory: Option<String>,
     },
     Retried(usize, Arc<TaskFinished>),
     RequirementStarted(usize, String),
     RequirementProgress(String),
-    /// With the line for the display, where it shows one, and that for the log.
+    /// The number, the line for the display if there is one, and the line for the log.
     RequirementFinished(usize, Option<String>, String),
-    /// A line for the log alone.
+    /// A line for the log only.
     Log(String),
     Notice(String),
     Suspend(oneshot::Sender<()>),
     Resume,
-    /// With what is shown below everything else.
+    /// The lines at the very end.
     End(String),
 }
 
-/// The handle of the dispatcher.
+/// The dispatcher's handle of the thread that shows the job.
 pub struct Screen {
-    /// What has happened since the last `flush`, with the time.
-    batch: Vec<(u64, Note)>,
-    feed: Arc<Feed>,
+    /// The events since the last `flush`, with their times.
+    batch: Vec<(u64, ScreenEvent)>,
+    queue: Arc<EventQueue>,
     ended: Option<oneshot::Receiver<()>>,
 }
 
 impl Screen {
-    /// Starts the thread. From now on the standard output and error are written by threads of their own.
+    /// Starts the thread. From now on the standard output and error are queued. `lines` is the
+    /// number of lines shown from the output of a failing test, `again` the command line that runs
+    /// the failures again, without the job's name at its end.
     ///
     /// # Errors
-    /// The system has no thread for it.
+    /// The system refuses another thread.
     pub fn start(
         display: Box<dyn Display + Send>,
         lines: usize,
         again: String,
     ) -> io::Result<Self> {
         outlet::start();
-        let feed = Arc::<Feed>::default();
+        let queue = Arc::<EventQueue>::default();
         let (end, ended) = oneshot::channel();
-        let shown = Arc::clone(&feed);
+        let shown = Arc::clone(&queue);
         let thread = threads::builder("persea-display");
         thread.spawn(move || {
-            let mut scene = Scene {
+            let mut renderer = Renderer {
                 display,
                 lines,
                 begin: None,
                 failures: Failures::new(again),
             };
-            while let Some(notes) = shown.take() {
-                for (at, note) in notes {
-                    scene.take(at, note);
+            while let Some(events) = shown.take() {
+                for (at, event) in events {
+                    renderer.take(at, event);
                 }
-                scene.display.flush();
-                if let Some(begin) = &mut scene.begin {
+                renderer.display.flush();
+                if let Some(begin) = &mut renderer.begin {
                     begin.log.flush();
                 }
             }
@@ -122,32 +124,33 @@ impl Screen {
         })?;
         Ok(Self {
             batch: Vec::new(),
-            feed,
+            queue,
             ended: Some(ended),
         })
     }
 
-    fn note(&mut self, note: Note) {
-        self.batch.push((journal::now(), note));
+    fn queue_event(&mut self, event: ScreenEvent) {
+        self.batch.push((journal::now(), event));
     }
 
     /// The job begins.
     pub fn begin(&mut self, begin: JobBegin) {
-        self.note(Note::Begin(Box::new(begin)));
+        self.queue_event(ScreenEvent::Begin(Box::new(begin)));
         self.flush();
     }
 
-    /// A task has been given to its runner.
+    /// A task was given to its runner.
     pub fn task_started(&mut self, task: &Task) {
-        self.note(Note::Started(task.index));
+        self.queue_event(ScreenEvent::Started(task.index));
     }
 
-    /// A runner says something about its task.
+    /// A runner reports progress, for people.
     pub fn task_progress(&mut self, task: &Task, text: &str) {
-        self.note(Note::Progress(task.index, text.to_owned()));
+        self.queue_event(ScreenEvent::Progress(task.index, text.to_owned()));
     }
 
-    /// A task has ended; `tally` counts it already. `directory` is the name of its directory, where it has one.
+    /// A task has ended; `tally` includes it. `directory` is the name of its directory, if it
+    /// exists.
     pub fn task_finished(
         &mut self,
         task: &Task,
@@ -155,9 +158,9 @@ impl Screen {
         tally: Tally,
         directory: Option<&str>,
     ) {
-        self.note(Note::Finished {
+        self.queue_event(ScreenEvent::Finished {
             task: task.index,
-            // Only failures are looked at again.
+            // Only the output of failures is shown.
             directory: directory
                 .filter(|_| !record.status.is_ok())
                 .map(str::to_owned),
@@ -166,68 +169,71 @@ impl Screen {
         });
     }
 
-    /// A task has failed, and is tried again.
+    /// An attempt of a task has failed, and a retry follows.
     pub fn task_retried(&mut self, task: &Task, record: Arc<TaskFinished>) {
-        self.note(Note::Retried(task.index, record));
+        self.queue_event(ScreenEvent::Retried(task.index, record));
     }
 
-    /// A requirement is being met or released; `number` is its own as long as that lasts.
+    /// A requirement resolver begins. No other requirement has this `number` until it ends.
     pub fn requirement_started(&mut self, number: usize, name: &str) {
-        self.note(Note::RequirementStarted(number, name.to_owned()));
+        self.queue_event(ScreenEvent::RequirementStarted(number, name.to_owned()));
     }
 
-    /// A requirement resolver says something.
+    /// A requirement resolver reports progress, for people.
     pub fn requirement_progress(&mut self, line: String) {
-        self.note(Note::RequirementProgress(line));
+        self.queue_event(ScreenEvent::RequirementProgress(line));
     }
 
-    /// That is done. `log` is the line for the log; it is shown too where `is_shown`.
+    /// A requirement resolver has ended. `log` is the line for the log, and with `is_shown` also
+    /// for the display.
     pub fn requirement_finished(&mut self, number: usize, log: String, is_shown: bool) {
         let line = is_shown.then(|| log.clone());
-        self.note(Note::RequirementFinished(number, line, log));
+        self.queue_event(ScreenEvent::RequirementFinished(number, line, log));
     }
 
-    /// A line for the log alone.
+    /// Adds a line to the log only.
     pub fn log(&mut self, line: String) {
-        self.note(Note::Log(line));
+        self.queue_event(ScreenEvent::Log(line));
     }
 
-    /// Something about the job as a whole, shown at once.
+    /// Shows a message about the job as a whole at once.
     pub fn notice(&mut self, text: &str) {
-        self.note(Note::Notice(text.to_owned()));
+        self.queue_event(ScreenEvent::Notice(text.to_owned()));
         self.hand_over(true);
     }
 
-    /// Hands over what has happened since the last time.
+    /// Queues the events since the last flush.
     pub fn flush(&mut self) {
         self.hand_over(false);
     }
 
     fn hand_over(&mut self, at_once: bool) {
         if !self.batch.is_empty() {
-            self.feed.put(&mut self.batch, at_once);
+            self.queue.put(&mut self.batch, at_once);
         }
     }
 
-    /// Leaves the terminal to others, unless nobody reads it.
+    /// Makes the display leave the terminal to other processes. Gives up after [`LEAVE`], if nobody
+    /// reads the terminal.
     pub async fn suspend(&mut self) {
         let (left, has_left) = oneshot::channel();
-        self.note(Note::Suspend(left));
+        self.queue_event(ScreenEvent::Suspend(left));
         self.hand_over(true);
         let _ = tokio::time::timeout(LEAVE, has_left).await;
     }
 
-    /// Takes the terminal back.
+    /// Makes the display take the terminal back.
     pub fn resume(&mut self) {
-        self.note(Note::Resume);
+        self.queue_event(ScreenEvent::Resume);
         self.flush();
     }
 
-    /// Shows the failures once more, and `closing` below them; waits until it has all been read, as long as somebody reads.
+    /// Shows the failures once more, and `closing` below them. Waits until everything was read, or
+    /// until nobody reads.
     pub async fn end(mut self, closing: String) {
-        self.note(Note::End(closing));
+        self.queue_event(ScreenEvent::End(closing));
         self.hand_over(true);
-        self.feed.close();
+        self.queue.close();
         if let Some(ended) = self.ended.take() {
             let _ = ended.await;
         }
@@ -237,33 +243,33 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         self.hand_over(true);
-        self.feed.close();
+        self.queue.close();
     }
 }
 
-/// Notes on their way to the thread.
+/// The events on their way to the thread.
 #[derive(Default)]
-struct Feed {
-    state: Mutex<FeedState>,
+struct EventQueue {
+    state: Mutex<EventQueueState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct FeedState {
-    notes: Vec<(u64, Note)>,
+struct EventQueueState {
+    events: Vec<(u64, ScreenEvent)>,
     is_urgent: bool,
     is_closed: bool,
 }
 
-impl Feed {
-    fn lock(&self) -> MutexGuard<'_, FeedState> {
+impl EventQueue {
+    fn lock(&self) -> MutexGuard<'_, EventQueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, notes: &mut Vec<(u64, Note)>, at_once: bool) {
+    fn put(&self, events: &mut Vec<(u64, ScreenEvent)>, at_once: bool) {
         let mut state = self.lock();
-        let wakes = state.notes.is_empty() || at_once;
-        state.notes.append(notes);
+        let wakes = state.events.is_empty() || at_once;
+        state.events.append(events);
         state.is_urgent |= at_once;
         drop(state);
         if wakes {
@@ -276,60 +282,60 @@ impl Feed {
         self.changed.notify_one();
     }
 
-    /// Waits for notes, and a little longer for more of them. None when there are no more.
-    fn take(&self) -> Option<Vec<(u64, Note)>> {
+    /// Waits for events, and up to [`GATHER`] for more. None after the queue was closed.
+    fn take(&self) -> Option<Vec<(u64, ScreenEvent)>> {
         let state = self.lock();
-        let is_idle = |state: &mut FeedState| state.notes.is_empty() && !state.is_closed;
+        let is_idle = |state: &mut EventQueueState| state.events.is_empty() && !state.is_closed;
         let woken = self.changed.wait_while(state, is_idle);
         let state = woken.unwrap_or_else(PoisonError::into_inner);
-        let gathers = |state: &mut FeedState| !state.is_urgent && !state.is_closed;
+        let gathers = |state: &mut EventQueueState| !state.is_urgent && !state.is_closed;
         let woken = self.changed.wait_timeout_while(state, GATHER, gathers);
         let (mut state, _) = woken.unwrap_or_else(PoisonError::into_inner);
         state.is_urgent = false;
-        let notes = std::mem::take(&mut state.notes);
-        (!notes.is_empty()).then_some(notes)
+        let events = std::mem::take(&mut state.events);
+        (!events.is_empty()).then_some(events)
     }
 }
 
-/// What the thread has.
-struct Scene {
+/// The state of the thread.
+struct Renderer {
     display: Box<dyn Display + Send>,
-    /// How many lines of a failing test are shown.
+    /// The number of lines shown from the output of a failing test.
     lines: usize,
     begin: Option<Box<JobBegin>>,
     failures: Failures,
 }
 
-impl Scene {
-    fn take(&mut self, at: u64, note: Note) {
-        match note {
-            Note::Begin(begin) => {
+impl Renderer {
+    fn take(&mut self, at: u64, event: ScreenEvent) {
+        match event {
+            ScreenEvent::Begin(begin) => {
                 self.failures.begin(&begin.directory, begin.total);
                 let (id, seed) = (&begin.id, begin.shuffle_seed);
                 let total = begin.total;
                 self.display.job_started(id, &begin.directory, total, seed);
                 self.begin = Some(begin);
             }
-            Note::Notice(text) => self.display.notice(&text),
-            Note::RequirementStarted(number, name) => {
+            ScreenEvent::Notice(text) => self.display.notice(&text),
+            ScreenEvent::RequirementStarted(number, name) => {
                 self.display.requirement_started(number, &name);
             }
-            Note::RequirementProgress(line) => {
+            ScreenEvent::RequirementProgress(line) => {
                 self.display.requirement_progress(&line);
                 self.log(at, &line);
             }
-            Note::RequirementFinished(number, line, log) => {
+            ScreenEvent::RequirementFinished(number, line, log) => {
                 self.display.requirement_finished(number, line.as_deref());
                 self.log(at, &log);
             }
-            Note::Log(line) => self.log(at, &line),
-            Note::Suspend(left) => {
+            ScreenEvent::Log(line) => self.log(at, &line),
+            ScreenEvent::Suspend(left) => {
                 self.display.flush();
                 self.display.suspend();
                 let _ = left.send(());
             }
-            Note::Resume => self.display.resume(),
-            Note::End(closing) => {
+            ScreenEvent::Resume => self.display.resume(),
+            ScreenEvent::End(closing) => {
                 self.display.flush();
                 self.display.job_finished();
                 if self.display.shows_ends() {
@@ -337,19 +343,19 @@ impl Scene {
                 }
                 outlet::out_at_last(&closing);
             }
-            Note::Started(task) => self.about(task, |display, begin, task| {
+            ScreenEvent::Started(task) => self.about(task, |display, begin, task| {
                 display.task_started(task);
                 begin.log.started(at, task);
             }),
-            Note::Progress(task, text) => self.about(task, |display, begin, task| {
+            ScreenEvent::Progress(task, text) => self.about(task, |display, begin, task| {
                 display.task_progress(task, &text);
                 begin.log.progress(at, task, &text);
             }),
-            Note::Retried(task, record) => self.about(task, |display, begin, task| {
+            ScreenEvent::Retried(task, record) => self.about(task, |display, begin, task| {
                 display.task_retried(task, &record);
                 begin.log.finished(at, task, &record);
             }),
-            Note::Finished {
+            ScreenEvent::Finished {
                 task,
                 record,
                 tally,
@@ -383,7 +389,7 @@ impl Scene {
         });
     }
 
-    /// Does something with a task of the job.
+    /// Calls `act` with a task of the job, if there is one of that index.
     fn about(&mut self, index: usize, act: impl FnOnce(&mut dyn Display, &mut JobBegin, &Task)) {
         if let Some(begin) = &mut self.begin {
             let view = Arc::clone(&begin.view);

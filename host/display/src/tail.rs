@@ -1,5 +1,5 @@
-//! The last lines of what a test wrote, for those who look at why it failed. Reads a bounded part of ordinary files, and
-//! waits for nobody.
+//! Owns the last lines of a failing test's output. Reads a bounded part of ordinary files, and
+//! never blocks.
 
 use std::fs::File;
 use std::io;
@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 
 use persea_model::names::{cut, printable};
 
-/// How much is read from the end of a file: 64 KiB.
+/// The bytes that are read from the end of a file.
 const READ: u64 = 64 << 10;
 
 /// The longest part of a line that is shown, in bytes.
@@ -17,12 +17,12 @@ const LINE: usize = 200;
 #[derive(Debug, Default, PartialEq)]
 struct Tail {
     lines: Vec<String>,
-    /// There is more before them.
+    /// Whether the file has more lines before these.
     is_cut: bool,
 }
 
-/// The last lines of what a test wrote, at most `most` together: those of the standard error first. Each stream has at
-/// least half of them where both have so many. Nothing where `open` gives no file.
+/// The last lines of a test's output, at most `most` in all, those of the standard error first. If
+/// both streams are long, each has half of the lines. A file that `open` cannot open has none.
 pub(super) fn block(open: impl Fn(&str) -> io::Result<File>, most: usize) -> String {
     let read = |name: &str| {
         let file = open(name).ok()?;
@@ -55,7 +55,7 @@ fn tail(file: &File, most: usize) -> io::Result<Tail> {
     let text = String::from_utf8_lossy(&bytes);
     let mut lines: Vec<&str> = text.lines().collect();
     if begin > 0 && lines.len() > 1 {
-        // The first one may be the rest of a line.
+        // The first line may be incomplete.
         lines.remove(0);
     }
     let shown = lines.iter().map(|line| {
@@ -72,7 +72,7 @@ fn tail(file: &File, most: usize) -> io::Result<Tail> {
 }
 
 impl Tail {
-    /// Leaves only the last lines.
+    /// Removes all but the last lines.
     fn keep(&mut self, most: usize) {
         let more = self.lines.len().saturating_sub(most);
         self.is_cut |= more > 0;
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_lines_are_shown_with_stderr_first() {
+    fn last_lines_are_shown_with_stderr_first() {
         assert_eq!(
             shown(b"warning\n", b"one\n\ntwo", 20),
             "   stderr | warning\n   stdout | one\n   stdout |\n   stdout | two\n"
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_and_shown_is_bounded_and_escaped() {
+    fn long_output_is_cut_and_escaped() {
         let long = format!("{}\n{}end\n", "x".repeat(3_000_000), "ü".repeat(1000));
         let text = shown(b"\x1b[2Ja\xff\r\n", long.as_bytes(), 20);
         assert!(

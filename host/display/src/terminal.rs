@@ -1,28 +1,28 @@
-//! A report on its way to a terminal: what would move the cursor, or turn the writing around, is shown instead of done. Into files and pipes
-//! reports go as they are.
+//! Owns the writing of a report to a terminal: control characters, which could move the cursor or
+//! reverse the text, are written as text. Reports go into files and pipes unchanged.
 
 use std::io::{self, IsTerminal, Write};
 
 use persea_model::names::printable;
 
-/// What is kept of a line until its end has come: 64 KiB. A longer one is shown in parts.
+/// The longest line that is buffered, in bytes. A longer one is written in parts.
 const LINE: usize = 64 << 10;
 
-/// A stream as a report is written to it.
+/// Wraps the stream of a report: on a terminal, control characters are escaped.
 pub fn for_reader(stream: impl Write + IsTerminal + Send + 'static) -> Box<dyn Write + Send> {
     match stream.is_terminal() {
-        true => Box::new(Shown::new(stream)),
+        true => Box::new(EscapingWriter::new(stream)),
         false => Box::new(stream),
     }
 }
 
-/// Shows what is written to it, a line at a time.
-struct Shown<W: Write> {
+/// Writes lines with their control characters escaped.
+struct EscapingWriter<W: Write> {
     inner: W,
     line: Vec<u8>,
 }
 
-impl<W: Write> Shown<W> {
+impl<W: Write> EscapingWriter<W> {
     fn new(inner: W) -> Self {
         Self {
             inner,
@@ -42,10 +42,10 @@ impl<W: Write> Shown<W> {
     }
 }
 
-impl<W: Write> Write for Shown<W> {
+impl<W: Write> Write for EscapingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for &byte in bytes {
-            // A character stays whole, if it is one.
+            // A line is only cut between characters of valid UTF-8.
             let begins = byte & 0xc0 != 0x80;
             if self.line.len() >= LINE && (begins || self.line.len() >= LINE + 8) {
                 self.show()?;
@@ -63,9 +63,9 @@ impl<W: Write> Write for Shown<W> {
     }
 }
 
-impl<W: Write> Drop for Shown<W> {
+impl<W: Write> Drop for EscapingWriter<W> {
     fn drop(&mut self) {
-        // What has no end of its line.
+        // A last line without a newline.
         let _ = self.show().and_then(|()| self.inner.flush());
     }
 }
@@ -77,7 +77,7 @@ mod tests {
 
     fn shown(pieces: &[&[u8]]) -> String {
         let mut out = Vec::new();
-        let mut shown = Shown::new(&mut out);
+        let mut shown = EscapingWriter::new(&mut out);
         for piece in pieces {
             shown.write_all(piece).unwrap();
         }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_the_cursor_is_shown_however_it_is_cut() {
+    fn control_characters_are_escaped_however_the_text_is_cut() {
         assert_eq!(
             shown(&[b"ok 1 - a\x1b[2Jb\r\nnext\n"]),
             "ok 1 - a\\x1b[2Jb\\x0d\nnext\n"
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_not_kept() {
+    fn line_without_end_is_written_in_parts() {
         let long = "ü".repeat(LINE);
         assert_eq!(shown(&[long.as_bytes()]), long);
         let bad = vec![0xff; 3 * LINE];

@@ -31,7 +31,8 @@ fn every_event_is_read_as_it_was_written() {
     let mut journal = Journal::create(dir.path()).unwrap();
     let id = || "1-file".to_owned();
     let finished: TaskFinished = serde_json::from_value(serde_json::json!({
-        "index": 1, "name": "a", "kind": "noop", "status": "PASS", "elapsed": 5, "directory": "d", "open": [1],
+        "index": 1, "name": "a", "kind": "noop", "status": "PASS", "elapsed": 5,
+        "directory": "d", "open": [1],
     }))
     .unwrap();
     let events = [

@@ -1,4 +1,4 @@
-//! The command that runs the failures of a job again: what was typed, with `--failed`.
+//! Owns the command line that runs the failures of a job again: the present one with `--failed`.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -7,10 +7,12 @@ use super::{Failure, exit};
 use persea_job as job;
 use persea_model::names::printable;
 
-/// The options that are not repeated: which tests are run is said anew, and a job has an id of its own.
+/// The options that are left out: `--failed` is added with the new job, and each job has its own
+/// id.
 const DROPPED: [&str; 2] = ["--failed", "--force-job-id"];
 
-/// The command line of this program, as it would be typed in a shell, with `--failed` for the name of a job at its end.
+/// The command line of this process, quoted for a shell, ending in `--failed`. The name of the job
+/// goes after it.
 pub(super) fn command_line() -> String {
     let args = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned());
     with_failed(args)
@@ -26,7 +28,7 @@ fn with_failed(args: impl Iterator<Item = String>) -> String {
             None => (arg.as_str(), None),
         };
         if arg == "--" {
-            // What follows is no option, whatever it looks like.
+            // Everything after `--` is a reference.
             references.extend(args.by_ref());
         } else if DROPPED.contains(&name) {
             if value.is_none() {
@@ -36,7 +38,7 @@ fn with_failed(args: impl Iterator<Item = String>) -> String {
             words.push(arg);
         }
     }
-    // The name of the job stands last, behind its option, so nothing can stand behind a `--`.
+    // The job's name comes last, after its option. So no `--` can protect references; `./` does.
     words.extend(
         references
             .into_iter()
@@ -50,7 +52,7 @@ fn with_failed(args: impl Iterator<Item = String>) -> String {
     words.join(" ")
 }
 
-/// A word for a shell.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_./:=,@%+-".contains(c);
     let word = printable(word);
@@ -60,7 +62,7 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// The titles of the tests that did not pass in a job.
+/// The titles of the tests of a job that did not pass.
 pub(super) fn failed_in(root: &Path, job: &str) -> Result<HashSet<String>, Failure> {
     let directory = job::find(root, job)
         .map_err(|error| Failure::new(exit::FAIL, miette::miette!("--failed: {error}")))?;
@@ -70,8 +72,8 @@ pub(super) fn failed_in(root: &Path, job: &str) -> Result<HashSet<String>, Failu
         true => Err(Failure::new(
             exit::JOB_FAIL,
             miette::miette!(
-                help = "leave `--failed` out to run all tests",
-                "no test of the job {} has failed",
+                help = "to run all tests, leave out `--failed`",
+                "no test of the job {} failed",
                 directory.display()
             ),
         )),
@@ -83,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_is_what_was_typed_with_other_tests() {
+    fn command_line_keeps_options_and_references() {
         let line = |words: &[&str]| with_failed(words.iter().map(|word| (*word).to_owned()));
         for (words, expected) in [
             (

@@ -1,19 +1,20 @@
-//! `persea config`.
+//! Owns `persea config`.
 
 use std::collections::BTreeMap;
 
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Failure, exit, say, say_json};
+use super::output::{print_json, print_line};
+use super::{Context, Failure, exit};
 use persea_config::{Project, SETTINGS, project};
 
-/// Where a value is from that nobody has set.
+/// The origin of a setting without a value.
 const DEFAULTS: &str = "the defaults";
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// A JSON object a line
+    /// Print one JSON object for each setting, each on its own line
     #[arg(long)]
     json: bool,
 }
@@ -38,8 +39,11 @@ impl Show {
         }
         let declared = catalog.settings();
         for (name, ..) in config.iter() {
-            // What a variable names with underscores is among them already.
-            if !declared.iter().any(|it| it.replace('-', "_") == name) {
+            // A variable's name has `_` for each hyphen; such a setting is listed already.
+            if !declared
+                .iter()
+                .any(|setting| setting.replace('-', "_") == name)
+            {
                 rows.entry(name.to_owned()).or_default();
             }
         }
@@ -49,7 +53,7 @@ impl Show {
             if self.json {
                 let value = set.map(|(value, _)| value);
                 let origin = set.map_or_else(|| DEFAULTS.to_owned(), |it| it.1.to_string());
-                say_json(&json!({
+                print_json(&json!({
                     "name": name,
                     "value": value,
                     "origin": origin,
@@ -70,7 +74,7 @@ impl Show {
                     Project::Any => String::new(),
                     other => format!(" (may a project set it? {})", other.words()),
                 };
-                say(format_args!(
+                print_line(format_args!(
                     "{name} = {value}  # from {origin}{about}{who}"
                 ));
             }

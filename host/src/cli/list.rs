@@ -1,9 +1,10 @@
-//! `persea list`.
+//! Owns `persea list`.
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::{Context, Failure, exit};
@@ -15,9 +16,9 @@ use persea_job::{Answer, GraphExport, Resolutions, Resolved, TypedBy};
 use persea_model::names::{printable, printable_json, printable_lines};
 use persea_plugin::Catalog;
 
-/// How the graph of tasks is written.
+/// A notation for the graph of tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
+enum Notation {
     Text,
     Dot,
     Mermaid,
@@ -25,21 +26,30 @@ enum Form {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// What to look at: files, directories, `file.py:Class.test`, recipes
+    /// References to resolve: files, directories, `file.py:Class.test`, recipes
     #[arg(value_name = "REF", required_unless_present = "job")]
     references: Vec<String>,
-    /// Look at the suites of this job file (TOML)
+    /// List the suites of this job file (TOML)
     #[arg(long, value_name = "FILE", conflicts_with = "references")]
     job: Option<PathBuf>,
-    /// Exit with 2 when there are warnings about references, as of files that may hold tests that were not found
+    /// Exit with code 2 if there are warnings about references, such as a file that may hold tests
+    /// that were not found
     #[arg(long)]
     strict: bool,
-    /// A JSON object a line, for each runnable and each reference that is none
+    /// Print one JSON object for each runnable and each unresolved reference, each on its own line
     #[arg(long)]
     json: bool,
-    /// The tasks of the job with what they wait for and claim, as text, for Graphviz (`dot`) or for Mermaid
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text", conflicts_with = "json")]
-    graph: Option<Form>,
+    /// Print the tasks of the job with what they wait for and claim: as text, for Graphviz (`dot`)
+    /// or for Mermaid
+    #[arg(
+        long,
+        value_name = "FORM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "text",
+        conflicts_with = "json"
+    )]
+    graph: Option<Notation>,
 }
 
 impl List {
@@ -48,7 +58,7 @@ impl List {
         if self.strict {
             context.config.set_option(settings::RUN_STRICT, true);
         }
-        context.tell_not_taken();
+        context.warn_about_project();
         context.config.check().map_err(Failure::of)?;
         let catalog = context.catalog().await?;
         let resolutions = match &file {
@@ -59,12 +69,12 @@ impl List {
             None => job::resolve(&catalog, &context.config, &self.references, TypedBy::User).await,
         };
         show_warnings(&resolutions, context.is_verbose);
-        if let Some(form) = self.graph {
+        if let Some(notation) = self.graph {
             job::load_requirement_resolvers(&catalog, &resolutions.resolved).await;
-            return graph(resolutions, &catalog, &context.config, form);
+            return graph(resolutions, &catalog, &context.config, notation);
         }
         let mut out = std::io::BufWriter::new(anstream::stdout());
-        // As of `run`: a plugin that cannot be loaded may be the one that takes a reference.
+        // A plugin that cannot be loaded may be the one that resolves a reference.
         let mut code = match catalog.failures() {
             [] => exit::OK,
             _ => exit::JOB_FAIL,
@@ -85,7 +95,7 @@ impl List {
         }
         if self.json {
             for warning in &resolutions.warnings {
-                let line = serde_json::json!({ "warning": warning });
+                let line = json!({ "warning": warning });
                 if writeln!(out, "{}", printable_json(&line.to_string())).is_err() {
                     return Ok(code);
                 }
@@ -99,22 +109,22 @@ impl List {
     }
 }
 
-/// What is missing is said as `run` says it: of it there are no tasks.
+/// Prints the graph of tasks. Unresolved references are errors as in `run`: they have no tasks.
 fn graph(
     resolutions: Resolutions,
     catalog: &Catalog,
     config: &Config,
-    form: Form,
+    notation: Notation,
 ) -> Result<u8, Failure> {
     let ignore = config.get(settings::RUN_IGNORE_MISSING_REFERENCES);
     refuse_unresolved(&resolutions.resolved, ignore)?;
     refuse_warnings(&resolutions, config)?;
     let graph = GraphExport::new(resolutions.resolved, catalog, config)
         .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
-    let text = match form {
-        Form::Text => graph.text(),
-        Form::Dot => graph.dot(),
-        Form::Mermaid => graph.mermaid(),
+    let text = match notation {
+        Notation::Text => graph.text(),
+        Notation::Dot => graph.dot(),
+        Notation::Mermaid => graph.mermaid(),
     };
     display::out(&printable_lines(&text));
     Ok(exit::OK)
@@ -162,13 +172,17 @@ fn write_json(out: &mut impl std::io::Write, resolved: &Resolved) -> std::io::Re
     let mut line =
         |value: serde_json::Value| writeln!(out, "{}", printable_json(&value.to_string()));
     match &resolved.answer {
-        Answer::Found { resolver, runnables, .. } => runnables.iter().try_for_each(|runnable| {
-            line(serde_json::json!({ "reference": reference, "resolver": resolver, "runnable": runnable }))
+        Answer::Found {
+            resolver,
+            runnables,
+            ..
+        } => runnables.iter().try_for_each(|runnable| {
+            line(json!({ "reference": reference, "resolver": resolver, "runnable": runnable }))
         }),
-        Answer::Missing { reasons } => line(serde_json::json!({ "reference": reference, "missing": reasons })),
+        Answer::Missing { reasons } => line(json!({ "reference": reference, "missing": reasons })),
         Answer::Corrupt { resolver, what } => {
-            line(serde_json::json!({ "reference": reference, "resolver": resolver, "corrupt": what }))
+            line(json!({ "reference": reference, "resolver": resolver, "corrupt": what }))
         }
-        Answer::Failed { error } => line(serde_json::json!({ "reference": reference, "error": error })),
+        Answer::Failed { error } => line(json!({ "reference": reference, "error": error })),
     }
 }

@@ -1,72 +1,76 @@
-//! `persea plugin`.
+//! Owns `persea plugin`: its subcommands, and what `list` and `inspect` show. Does not know how a
+//! plugin is loaded.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{Context, Failure, exit, say, say_json};
+use super::output::{print_json, print_line};
+use super::{Context, Failure, exit};
 use persea_config::settings;
 use persea_model::names::printable;
 use persea_plugin as plugin;
 use persea_plugin::{CONTRACT, Catalog, Grants, Manifest, OwnLimits, PluginOrigin, Trust};
 
+mod component;
 mod lock;
-mod place;
+mod overlap;
 mod verify;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
-    /// Show every plugin, in the order in which they are preferred
+    /// Show every plugin, the most preferred first
     List {
-        /// A JSON object a line
+        /// Print one JSON object for each plugin, each on its own line
         #[arg(long)]
         json: bool,
     },
-    /// Show all that is known of a plugin: its world, versions, the powers it asks for, its digest
+    /// Show what is known of a plugin: its world, its versions, the powers that it asks for, its
+    /// digest
     Inspect {
-        /// A component's file, or the name of a plugin in `persea plugin list`
+        /// A component's file, or a plugin's name in `persea plugin list`
         #[arg(value_name = "FILE|NAME")]
         plugin: String,
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Lock a plugin: load it from now on, and let it do what --grant says
+    /// Lock a plugin: from now on it is loaded, and has the powers of --grant
     Add {
-        /// A component's file, or its reference in a registry, as ghcr.io/team/plugin:1.0
+        /// A component's file, or its reference in a registry, such as ghcr.io/team/plugin:1.0
         #[arg(value_name = "FILE|REFERENCE")]
         source: String,
         #[command(flatten)]
-        terms: lock::Terms,
+        options: lock::LockOptions,
     },
-    /// Lock what is now at a plugin's source, or other grants; shows what is different
+    /// Lock the present version of a plugin, or other grants, and show the differences
     Update {
-        /// The name in the lock
+        /// The plugin's name in the lock
         name: String,
-        /// Let it serve more kinds than it did
+        /// Approve that the plugin serves more kinds than the locked version
         #[arg(long)]
         approve: bool,
         #[command(flatten)]
-        terms: lock::Terms,
+        options: lock::LockOptions,
     },
-    /// Take a plugin out of its lock
+    /// Remove a plugin from its lock
     Remove {
-        /// The name in the lock
+        /// The plugin's name in the lock
         name: String,
-        /// From the user's own lock, and not from that of the project
+        /// Change the user's lock instead of the project's
         #[arg(long)]
         user: bool,
     },
-    /// Get the locked plugins from their registries that this machine has not
+    /// Download the locked plugins of registries that are not on this machine
     Install,
-    /// Check every locked plugin: its bytes, its signature, what it asks for
+    /// Check the bytes, the signature and the powers of every locked plugin
     Verify,
-    /// Make a component of a core module that was built with the SDK for wasm32-unknown-unknown
+    /// Turn a core module, built with the SDK for wasm32-unknown-unknown, into a component
     Pack {
         /// The core module
         module: PathBuf,
-        /// The component to be written
+        /// Write the component to this file
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
@@ -80,7 +84,7 @@ impl Plugin {
                 catalog.load_requirement_resolvers().await;
                 if json {
                     for plugin in catalog.plugins() {
-                        say_json(&as_json(&catalog, plugin));
+                        print_json(&as_json(&catalog, plugin));
                     }
                 } else {
                     list(&catalog);
@@ -92,12 +96,12 @@ impl Plugin {
                 })
             }
             Self::Inspect { plugin, json } => inspect(context, &plugin, json).await,
-            Self::Add { source, terms } => lock::add(context, &source, &terms).await,
+            Self::Add { source, options } => lock::add(context, &source, &options).await,
             Self::Update {
                 name,
                 approve,
-                terms,
-            } => lock::update(context, &name, approve, &terms).await,
+                options,
+            } => lock::update(context, &name, approve, &options).await,
             Self::Remove { name, user } => lock::remove(context, &name, user),
             Self::Install => verify::install(context).await,
             Self::Verify => verify::verify(context).await,
@@ -109,7 +113,7 @@ impl Plugin {
 fn list(catalog: &Catalog) {
     for plugin in catalog.plugins() {
         let origin = origin(plugin);
-        say(format_args!(
+        print_line(format_args!(
             "{:<14} {:<18} {:<8} {origin}",
             plugin.world.name(),
             plugin.name,
@@ -128,7 +132,7 @@ fn list(catalog: &Catalog) {
                     }
                 })
                 .collect();
-            say(format_args!(
+            print_line(format_args!(
                 "{:14} kinds: {}",
                 "",
                 printable(&kinds.join(", "))
@@ -148,8 +152,8 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
     let path = std::path::Path::new(wanted);
     let (catalog, loaded);
     let plugin: &plugin::Plugin = if path.is_file() {
-        // Nothing else has to be loaded to look at a stranger's file.
-        catalog = std::sync::Arc::new(context.bare()?);
+        // No other plugin is loaded just to look at a file.
+        catalog = std::sync::Arc::new(context.empty_catalog()?);
         let own = OwnLimits::none();
         let bytes = catalog.loader().read(path, &own).map_err(Failure::of)?;
         let examined = catalog.loader().examine(path, &bytes, &own).await;
@@ -166,7 +170,8 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
             [one] => one,
             [] => {
                 let error = miette::miette!(
-                    "no plugin `{wanted}`: give a file, or a name that `persea plugin list` shows"
+                    help = "give a file, or a name from `persea plugin list`",
+                    "no plugin is named `{wanted}`"
                 );
                 return Err(Failure::new(exit::FAIL, error));
             }
@@ -175,23 +180,21 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
                     .iter()
                     .map(|plugin| format!("{}.{wanted}", plugin.world.name()))
                     .collect();
-                let error = miette::miette!(
-                    "several plugins are named `{wanted}`: write one of {}",
-                    names.join(", ")
-                );
+                let help = format!("write one of {}", names.join(", "));
+                let error = miette::miette!(help = help, "several plugins are named `{wanted}`");
                 return Err(Failure::new(exit::FAIL, error));
             }
         }
     };
-    let place = place::place(context, plugin).await?;
+    let overlaps = overlap::overlaps(context, plugin).await?;
     if as_object {
         let mut all = as_json(&catalog, plugin);
-        let replaces = place.iter().filter(|(word, _)| *word == "replaces");
+        let replaces = overlaps.iter().filter(|(word, _)| *word == "replaces");
         if let Some(object) = all.as_object_mut() {
             let lines = replaces.map(|(_, line)| line.as_str()).collect();
             object.insert("replaces".to_owned(), lines);
         }
-        say_json(&all);
+        print_json(&all);
         return Ok(exit::OK);
     }
     let powers = plugin.manifest.powers.iter();
@@ -209,10 +212,10 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         (_, Some((lock, entry))) => {
             format!("locked in {} as {}", lock.path().display(), entry.id())
         }
-        _ => "no lock binds it".to_owned(),
+        _ => "not locked".to_owned(),
     };
     let granted = match (plugin.trust, bound) {
-        // What it asks for.
+        // A built-in plugin has all the powers that it asks for.
         (Trust::BuiltIn, _) => String::new(),
         (_, Some((_, entry))) => entry.grants.to_string(),
         _ => "nothing".to_owned(),
@@ -224,7 +227,7 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         _ => &none,
     };
     let wasi = if plugin.manifest.imports_wasi {
-        "imported; it gets one in which there is nothing but what is granted"
+        "imported; only what is granted exists in it"
     } else {
         "not imported"
     };
@@ -244,31 +247,33 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         ("settings", plugin.settings.join(", ")),
         ("powers", powers),
         ("granted", granted),
-        ("its word", at_its_word(plugin, grants).unwrap_or_default()),
+        ("spawners", provenance(plugin, grants).unwrap_or_default()),
         ("trust", trust),
         ("wasi", wasi.to_owned()),
         ("origin", origin(plugin)),
         ("size", format!("{} bytes", plugin.size)),
         ("sha256", plugin.digest.clone()),
     ];
-    for (name, value) in rows.into_iter().chain(place) {
+    for (name, value) in rows.into_iter().chain(overlaps) {
         for (line, text) in value.lines().enumerate() {
             let name = if line == 0 { name } else { "" };
-            say(format_args!("{name:<9} {}", printable(text)));
+            print_line(format_args!("{name:<9} {}", printable(text)));
         }
     }
     Ok(exit::OK)
 }
 
-/// What may run because a plugin says so: by a resolver's runnable, a varianter's parameter, a requirement resolver's variable.
-fn at_its_word(plugin: &plugin::Plugin, grants: &Grants) -> Option<String> {
+/// Says in which spawners tests may run that come from a plugin: from a resolver's runnable, a
+/// varianter's parameter or a requirement resolver's variable. None if the plugin has no such
+/// tests.
+fn provenance(plugin: &plugin::Plugin, grants: &Grants) -> Option<String> {
     if plugin.is_built_in() || !plugin.world.shapes_tasks() {
         return None;
     }
     let spawners = grants.spawners();
     let named: Vec<String> = spawners.iter().map(|name| format!("`{name}`")).collect();
     Some(format!(
-        "has tests run with the spawner {} only (`process` grants which)",
+        "tests that come from it run only with the spawner {} (the grant `process` names them)",
         named.join(" or ")
     ))
 }
@@ -306,13 +311,13 @@ fn pack(
             miette::miette!("cannot read {}: {error}", module.display()),
         )
     })?;
-    let refused = |error: String| {
+    let not_packed = |error: String| {
         let help = "build it with persea-plugin-sdk and its `export!` macro, as a cdylib";
         Failure::new(
             exit::FAIL,
             miette::miette!(
                 help = help,
-                "{} cannot be made a plugin: {error}",
+                "cannot turn {} into a plugin: {error}",
                 module.display()
             ),
         )
@@ -321,23 +326,24 @@ fn pack(
         return Err(Failure::new(
             exit::FAIL,
             miette::miette!(
-                help = "only core modules, of the target wasm32-unknown-unknown, are packed",
-                "{} is a component already: use it as it is",
+                help = "use the file as it is: only core modules of the target \
+                        wasm32-unknown-unknown are packed",
+                "{} is already a component",
                 module.display()
             ),
         ));
     }
-    let component = plugin::componentize(&bytes).map_err(refused)?;
-    // A component of nothing is one too, but no plugin.
+    let component = plugin::componentize(&bytes).map_err(not_packed)?;
+    // Any module makes a component, but only a component with a world of Persea is a plugin.
     Manifest::read(&module.display().to_string(), &component)
-        .map_err(|error| refused(error.to_string()))?;
+        .map_err(|error| not_packed(error.to_string()))?;
     std::fs::write(output, &component).map_err(|error| {
         Failure::new(
             exit::FAIL,
             miette::miette!("cannot write {}: {error}", output.display()),
         )
     })?;
-    say(format_args!(
+    print_line(format_args!(
         "{} bytes, sha256 {}",
         component.len(),
         plugin::digest(&component)

@@ -1,17 +1,19 @@
-//! Owns what `run` and `list` say about references: which are refused, and what may be lost of the job's tests.
+//! Owns the messages of `run` and `list` about references: which are errors, and where tests of the
+//! job may be lost.
 
-use super::{Failure, exit, warn};
+use super::output::eprint_line;
+use super::{Failure, exit};
 use persea_config::Config;
 use persea_config::settings;
 use persea_job::{Answer, Resolutions, Resolved};
 use persea_journal::WarningCause;
 use persea_model::names::printable;
 
-/// How many warnings of one sort are shown one by one without `-v`.
+/// The number of warnings that are shown one by one without `-v`.
 const SHOWN: usize = 10;
 
-/// Shows on the standard error what the answers to the references do not say. With `verbose` each warning is shown, else those about
-/// tests that were perhaps not found are counted.
+/// Prints the warnings about references to the standard error. Without `verbose` the warnings about
+/// tests that may not have been found are only counted.
 pub(super) fn show_warnings(resolutions: &Resolutions, verbose: bool) {
     let mut incomplete: Vec<&str> = Vec::new();
     let mut shown = 0;
@@ -33,50 +35,50 @@ pub(super) fn show_warnings(resolutions: &Resolutions, verbose: bool) {
             }
         };
         if is_shown {
-            warn(format_args!("warning: {warning}"));
+            eprint_line(format_args!("warning: {warning}"));
         }
     }
     if more > 0 {
-        warn(format_args!(
-            "warning: {more} more warnings of this sort; `-v` shows them"
+        eprint_line(format_args!(
+            "warning: {more} more warnings about references; `-v` shows them"
         ));
     }
     let hint = if verbose { "" } else { "; `-v` names them" };
     match incomplete.len() {
         0 => {}
-        1 => warn(format_args!(
+        1 => eprint_line(format_args!(
             "warning: 1 file may hold tests that were not found{hint}"
         )),
         files => {
-            warn(format_args!(
+            eprint_line(format_args!(
                 "warning: {files} files may hold tests that were not found{hint}"
             ));
         }
     }
     match resolutions.untaken {
         0 => {}
-        1 => warn(format_args!(
-            "note: no resolver takes 1 file of a directory{hint}"
+        1 => eprint_line(format_args!(
+            "note: no resolver recognizes 1 file in a directory{hint}"
         )),
-        files => warn(format_args!(
-            "note: no resolver takes {files} files of directories{hint}"
+        files => eprint_line(format_args!(
+            "note: no resolver recognizes {files} files in directories{hint}"
         )),
     }
     match resolutions.results.as_slice() {
         [] => {}
-        [results] => warn(format_args!(
-            "note: results of a job are left out: {results}"
+        [results] => eprint_line(format_args!(
+            "note: results of a job are skipped: {results}"
         )),
         [first, ..] => {
             let jobs = resolutions.results.len();
-            warn(format_args!(
-                "note: results of {jobs} jobs are left out: {first} and others"
+            eprint_line(format_args!(
+                "note: results of {jobs} jobs are skipped: {first} and others"
             ));
         }
     }
 }
 
-/// Makes warnings about references an error where the user wants that (`run.strict`).
+/// Fails if there are warnings about references and `run.strict` is on.
 pub(super) fn refuse_warnings(resolutions: &Resolutions, config: &Config) -> Result<(), Failure> {
     let warnings = match resolutions.warnings.len() {
         0 => return Ok(()),
@@ -89,14 +91,15 @@ pub(super) fn refuse_warnings(resolutions: &Resolutions, config: &Config) -> Res
     Err(Failure::new(
         exit::JOB_FAIL,
         miette::miette!(
-            help = "`-v` shows each warning; without `--strict` (`run.strict`) the job runs",
-            "{warnings} about references, which `--strict` makes an error"
+            help = "to see each warning: `-v`; to run the job anyway: leave out `--strict` \
+                    (`run.strict`)",
+            "{warnings} about references, an error with `--strict`"
         ),
     ))
 }
 
-/// Refuses a job with references that nobody takes, in Avocado's words; with `ignore` only one of which nothing is left. A resolver's
-/// empty list is an answer: a job of nothing else has no test, and is none of the user's errors.
+/// Fails if a reference is unresolved, in Avocado's words; with `ignore` only if all are. The empty
+/// list of a resolver is an answer: a job without tests is then no error.
 pub(super) fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(), Failure> {
     let mut missing = Vec::new();
     let mut is_answered = false;
@@ -107,14 +110,16 @@ pub(super) fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(
                 missing.push(reference.as_str());
                 if ignore {
                     let reasons = reasons.join("; ");
-                    warn(format_args!(
-                        "warning: no test is found for {reference}: {reasons}"
+                    eprint_line(format_args!(
+                        "warning: no test found for {reference}: {reasons}"
                     ));
                 }
             }
             Answer::Corrupt { resolver, what } => {
-                warn(format_args!(
-                    "Reference {reference} might be resolved by {resolver} resolver, but the file is corrupted: {what}"
+                eprint_line(format_args!(
+                    "Reference {reference} might be resolved by {resolver} resolver, but the file \
+                     is \
+                     corrupted: {what}"
                 ));
                 missing.push(reference.as_str());
             }
@@ -125,8 +130,9 @@ pub(super) fn refuse_unresolved(resolved: &[Resolved], ignore: bool) -> Result<(
         return Err(Failure::new(
             exit::JOB_FAIL,
             miette::miette!(
-                help = "`--ignore-missing-references` runs the rest",
-                "No tests found for given test references: {names}\nTry 'persea list {names}' for details"
+                help = "to run the other tests: `--ignore-missing-references`",
+                "No tests found for given test references: {names}\n\
+                 Try 'persea list {names}' for details"
             ),
         ));
     }

@@ -1,20 +1,24 @@
-//! `persea release`.
+//! Owns `persea release`.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Context, Failure, Place, exit, listen, say, warn};
+use super::output::{eprint_line, print_line};
+use super::session::{SpawnerSession, listen_to_signals};
+use super::{Context, Failure, exit};
 use persea_job as job;
 use persea_job::{JobRelease, UnreleasedJobs, results_root};
 use persea_model::SpawnerKind;
 
 #[derive(Debug, Args)]
 pub(super) struct Release {
-    /// The job: its directory, `latest`, or the beginning of its id; without one, all that have left something
+    /// The job: its directory, `latest`, or the beginning of its id; by default all jobs with
+    /// unreleased requirements
     job: Option<String>,
-    /// Release also what a job has left that is not known as yours: its journal says which commands that runs
+    /// Also follow the journal of a job that is not known as yours. The journal decides which
+    /// commands the release runs
     #[arg(long, requires = "job")]
     trust_journal: bool,
 }
@@ -39,27 +43,28 @@ impl Release {
         catalog.load_requirement_resolvers().await;
         let config = Arc::new(context.config.clone());
         let mut code = exit::OK;
-        let mut signals = listen()?;
+        let mut signals = listen_to_signals()?;
         for directory in jobs {
             if is_elsewhere(&directory) {
-                warn(format_args!(
-                    "error: {} was run in another project, whose plugins and files it takes to release it: `{}`",
+                eprint_line(format_args!(
+                    "error: {} ran in another project, whose plugins and files the release needs: \
+                     `{}`",
                     directory.display(),
                     release_line(&directory)
                 ));
                 code = exit::JOB_FAIL;
                 continue;
             }
-            let Place {
+            let SpawnerSession {
                 spawner,
-                common,
-                outer: _outer,
-            } = Place::new(SpawnerKind::Process, context).await?;
+                common_dir,
+                temporary: _temporary,
+            } = SpawnerSession::new(SpawnerKind::Process, context).await?;
             let release = JobRelease {
                 config: Arc::clone(&config),
                 catalog: Arc::clone(&catalog),
                 spawner,
-                temp_dir: common,
+                temp_dir: common_dir,
             };
             let released = tokio::select! {
                 biased;
@@ -71,10 +76,10 @@ impl Release {
             let released = released.map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
             for (requirement, done) in released {
                 match done {
-                    Ok(()) => say(format_args!("requirement {requirement}: released")),
+                    Ok(()) => print_line(format_args!("requirement {requirement}: released")),
                     Err(why) => {
-                        warn(format_args!(
-                            "error: requirement {requirement} could not be released: {why}"
+                        eprint_line(format_args!(
+                            "error: cannot release requirement {requirement}: {why}"
                         ));
                         code = exit::JOB_FAIL;
                     }
@@ -85,13 +90,13 @@ impl Release {
     }
 }
 
-/// Whether a job was run in another project than this one.
+/// Whether a job ran in another project than this one.
 fn is_elsewhere(job: &Path) -> bool {
     let here = std::env::current_dir().ok();
     job::project_of(job).is_some_and(|project| Some(project) != here)
 }
 
-/// What to type here to release a job.
+/// The command, to be typed in this directory, that releases a job.
 pub(super) fn release_line(job: &Path) -> String {
     let release = format!("persea release {}", quoted(job));
     match job::project_of(job).filter(|_| is_elsewhere(job)) {
@@ -100,7 +105,7 @@ pub(super) fn release_line(job: &Path) -> String {
     }
 }
 
-/// A path as a shell takes it.
+/// Quotes a path for a shell.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);
@@ -110,8 +115,8 @@ fn quoted(path: &Path) -> String {
     }
 }
 
-/// A journal says what is to be run, so not every directory that looks like a job's is one whose journal is followed: only those that jobs of
-/// this user have noted down.
+/// Fails if a job that left something is not noted as this user's. A journal decides which commands
+/// a release runs, so anybody could prepare a directory that looks like a job's.
 fn refuse_strangers(job: &Path) -> Result<(), Failure> {
     let left = job::unreleased_of(job).map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
     if left.is_empty() {
@@ -120,8 +125,9 @@ fn refuse_strangers(job: &Path) -> Result<(), Failure> {
     Err(Failure::new(
         exit::FAIL,
         miette::miette!(
-            help = "`--trust-journal` follows it all the same",
-            "{} is not known as a job of yours that has left something, and what its journal says would be run",
+            help = "if you trust the commands in its journal: `persea release --trust-journal JOB`",
+            "{} is not known as a job of yours with unreleased requirements, and a release runs \
+             commands from its journal",
             job.display()
         ),
     ))

@@ -1,8 +1,9 @@
-//! `persea report`.
+//! Owns `persea report`.
 
 use clap::Args;
 
-use super::{Context, Failure, exit, warn};
+use super::output::eprint_line;
+use super::{Context, Failure, exit};
 use persea_job as job;
 use persea_job::{ReportDestination, ReportError, ReportOrder, results_root};
 use persea_journal::Reader;
@@ -11,10 +12,10 @@ use persea_journal::Reader;
 pub(super) struct Report {
     /// The job: its directory, `latest`, or the beginning of its id
     job: String,
-    /// The result format: json, xunit, tap, or that of a plugin
+    /// The result format: json, xunit, tap, or the name of a result format plugin
     #[arg(long, value_name = "NAME")]
     format: String,
-    /// Where to write it; the standard output if not given
+    /// Write the report to this file instead of the standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<std::path::PathBuf>,
 }
@@ -54,8 +55,8 @@ impl Report {
         match unfinished {
             0 => Ok(exit::OK),
             count => {
-                warn(format_args!(
-                    "error: {count} tests of this job have no end in its journal; the report has them as ERROR"
+                eprint_line(format_args!(
+                    "error: {count} tests of this job did not finish; the report has them as ERROR"
                 ));
                 Ok(exit::JOB_FAIL)
             }

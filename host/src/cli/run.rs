@@ -1,4 +1,4 @@
-//! `persea run`.
+//! Owns `persea run`.
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,11 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::Value;
 
+use super::output::eprint_line;
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::release::release_line;
-use super::{Context, Failure, Place, again, exit, listen, warn};
+use super::session::{SpawnerSession, listen_to_signals};
+use super::{Context, Failure, again, exit};
 use persea_config::{Config, Flag, Key, Kind, Verdict, of_result_format, settings};
 use persea_display::{Display, Live, Plain, Screen, Shown, Silent, totals};
 use persea_job as job;
@@ -22,88 +24,99 @@ use persea_system::temporary;
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// What to run: files, directories, `file.py:Class.test`, recipes
+    /// References to run: files, directories, `file.py:Class.test`, recipes
     #[arg(value_name = "REF", required_unless_present_any = ["recipe", "job"])]
     references: Vec<String>,
     /// Run the suites of this job file (TOML)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["references", "recipe"])]
     job: Option<PathBuf>,
-    /// Run the runnables of this JSON recipe (repeatable)
+    /// Also run this JSON recipe, after all references (repeatable)
     #[arg(long, value_name = "FILE")]
     recipe: Vec<String>,
-    /// How many tasks run at once (default: the number of processors)
+    /// Run this number of tasks at once [default: the number of processors]
     #[arg(long, value_name = "N")]
     max_parallel_tasks: Option<u64>,
-    /// Start nothing more after the first task that ends FAIL, ERROR or INTERRUPTED, or after N of them; 0 is never
-    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    /// Start no more tasks after the first one, or after N, that ended FAIL, ERROR or INTERRUPTED;
+    /// 0 means never
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1"
+    )]
     failfast: Option<u64>,
-    /// Try a task that ends FAIL, ERROR or INTERRUPTED again, up to N times
+    /// Retry a task that ends FAIL, ERROR or INTERRUPTED, up to N times
     #[arg(long, value_name = "N")]
     retries: Option<u64>,
-    /// Run only this part of the tasks: `2/5` is the second of five, `hash:2/5` goes by their names
+    /// Run only one part of the tasks: `2/5` is the second of five parts, `hash:2/5` divides the
+    /// tasks by name
     #[arg(long, value_name = "PART")]
     partition: Option<String>,
-    /// Where tests run: `process` is this machine, `sandbox` namespaces and files of their own on it
+    /// Run tests here: `process` is this machine as it is, `sandbox` gives them namespaces and a
+    /// file system of their own
     #[arg(long, value_name = "NAME")]
     spawner: Option<String>,
     /// Run the tasks in a random order, and print its seed
     #[arg(long)]
     shuffle: bool,
-    /// Run the tasks in the order of this seed
+    /// Run the tasks in the random order of this seed
     #[arg(long, value_name = "SEED")]
     shuffle_seed: Option<u64>,
-    /// The longest that a task may run, as `90` (seconds) or `5m`
+    /// Time limit of each task: `90` (seconds), or a text such as `5m`
     #[arg(long, value_name = "TIME")]
     task_timeout: Option<String>,
-    /// The longest that the job may run
+    /// Time limit of the job
     #[arg(long, value_name = "TIME")]
     job_timeout: Option<String>,
-    /// Make the job's directory in this one
+    /// Create the job's directory in this directory
     #[arg(long, visible_alias = "job-results-dir", value_name = "DIR")]
     results_dir: Option<PathBuf>,
-    /// Run the rest when a reference cannot be resolved
+    /// Run the other tests if a reference cannot be resolved
     #[arg(long)]
     ignore_missing_references: bool,
-    /// Of all these, run only the tests that did not pass in this job: its directory, `latest`, or the beginning of its id
+    /// Of these tests, run only those that did not pass in this job: its directory, `latest`, or
+    /// the beginning of its id
     #[arg(long, value_name = "JOB")]
     failed: Option<String>,
     /// Show only failing tests and the totals
     #[arg(short, long)]
     quiet: bool,
-    /// Run nothing when there are warnings about references, as of files that may hold tests that were not found
+    /// Run nothing if there are warnings about references, such as a file that may hold tests that
+    /// were not found
     #[arg(long)]
     strict: bool,
     /// Plan the job, but cancel every task instead of running it
     #[arg(long)]
     dry_run: bool,
-    /// Use this id: 40 hexadecimal digits
+    /// Give the job this id: 40 hexadecimal digits
     #[arg(long, value_name = "ID")]
     force_job_id: Option<String>,
-    /// Write results.json to this file too, or to the standard output (`-`)
+    /// Also write results.json to this file; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     json: Option<String>,
-    /// Write results.xml to this file too, or to the standard output (`-`)
+    /// Also write results.xml to this file; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     xunit: Option<String>,
-    /// Write results.tap to this file too, or to the standard output (`-`)
+    /// Also write results.tap to this file; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     tap: Option<String>,
 }
 
-/// Sets a value that an option gives.
+/// Sets a setting to an option's value, if the option was given.
 fn set<K: Kind>(config: &mut Config, key: Key<K>, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         config.set_option(key, value);
     }
 }
 
-/// Sets a flag that an option turns on.
+/// Turns a setting on, if its option was given.
 fn set_flag(config: &mut Config, key: Key<Flag>, is_on: bool) {
     set(config, key, is_on.then_some(true));
 }
 
 impl Run {
-    /// Puts the options over the configuration.
+    /// Sets the options' settings.
     fn configure(&self, config: &mut Config) -> Result<(), Failure> {
         let is_shuffled = self.shuffle || self.shuffle_seed.is_some();
         let missing = self.ignore_missing_references;
@@ -138,8 +151,9 @@ impl Run {
                 Failure::new(
                     exit::FAIL,
                     miette::miette!(
-                        help = "name another directory",
-                        "--results-dir {}: the path is not UTF-8, and reports could not name what is in it",
+                        help = "choose a directory whose path is UTF-8",
+                        "--results-dir {}: the path is not UTF-8, and reports could not name \
+                         files in it",
                         dir.display()
                     ),
                 )
@@ -152,13 +166,13 @@ impl Run {
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
         let file = read_job(self.job.as_deref(), &mut context)?;
         self.configure(&mut context.config)?;
-        context.tell_not_taken();
+        context.warn_about_project();
         context.config.check().map_err(Failure::of)?;
         if let Some(part) = context.config.get(settings::RUN_PARTITION) {
             Partition::parse(part)
                 .map_err(|why| Failure::new(exit::FAIL, miette::miette!("{why}")))?;
         }
-        refuse_nameless_directory()?;
+        refuse_unnameable_directory()?;
         let id = self.job_id(context.config.get(settings::RUN_DRY_RUN_ENABLED))?;
         let results_root = results_root(&context.config, &context.dirs);
         let only = self.failed.as_deref();
@@ -183,16 +197,17 @@ impl Run {
         )?;
         refuse_warnings(&resolutions, &context.config)?;
 
-        let signals = listen()?;
-        let Place {
+        let signals = listen_to_signals()?;
+        let kind = context.config.get(settings::RUN_SPAWNER);
+        let SpawnerSession {
             spawner,
-            common,
-            outer: _outer,
-        } = Place::new(context.config.get(settings::RUN_SPAWNER), &context).await?;
-        // Beside the job, because there may be much to remove.
+            common_dir,
+            temporary: _temporary,
+        } = SpawnerSession::new(kind, &context).await?;
+        // In parallel with the job, because there may be much to remove.
         let removal = tokio::task::spawn_blocking(temporary::remove_abandoned);
         let unreleased_jobs = UnreleasedJobs::new(&context.dirs.state);
-        remind(&unreleased_jobs);
+        warn_about_unreleased(&unreleased_jobs);
         let on_stdout: Vec<&str> = catalog
             .formats()
             .map(|plugin| plugin.name.as_str())
@@ -206,8 +221,8 @@ impl Run {
             return Err(Failure::new(
                 exit::FAIL,
                 miette::miette!(
-                    help = "give a file to all but one",
-                    "{names} cannot both go to the standard output"
+                    help = "give a file name to all of them but one",
+                    "{names}: only one report can go to the standard output"
                 ),
             ));
         }
@@ -227,7 +242,7 @@ impl Run {
         let lines = context.config.get(settings::HUMAN_OUTPUT_LINES);
         let lines = usize::try_from(lines).unwrap_or(usize::MAX);
         let mut screen = Screen::start(display, lines, again::command_line()).map_err(|error| {
-            let error = miette::miette!("cannot start a thread for what is shown: {error}");
+            let error = miette::miette!("cannot start the thread of the display: {error}");
             Failure::new(exit::JOB_FAIL, error)
         })?;
         let unloaded = !catalog.failures().is_empty();
@@ -242,7 +257,7 @@ impl Run {
             warnings: resolutions.warnings,
             only,
             results_root,
-            temp_dir: common,
+            temp_dir: common_dir,
             unreleased_jobs,
             signals,
         };
@@ -272,7 +287,7 @@ impl Run {
             Some(id) => JobId::parse(id).ok_or_else(|| {
                 Failure::new(
                     exit::FAIL,
-                    miette::miette!("`--force-job-id {id}`: an id has 40 hexadecimal digits"),
+                    miette::miette!("`--force-job-id {id}`: a job id has 40 hexadecimal digits"),
                 )
             }),
             None if dry_run => Ok(JobId::from_bytes([0; 20])),
@@ -285,23 +300,23 @@ impl Run {
     }
 }
 
-/// Refuses a working directory that is not UTF-8: tests would be told another one.
-fn refuse_nameless_directory() -> Result<(), Failure> {
+/// Fails if the path of the working directory is not UTF-8: tests would get another path.
+fn refuse_unnameable_directory() -> Result<(), Failure> {
     match std::env::current_dir() {
         Ok(directory) if directory.to_str().is_none() => Err(Failure::new(
             exit::FAIL,
             miette::miette!(
-                help = "run it in a directory whose path is",
+                help = "run persea in a directory whose path is UTF-8",
                 "the path of the working directory is not UTF-8: {}",
                 directory.display()
             ),
         )),
-        // One that is not there is an error of its own.
+        // A directory that does not exist is an error of its own, later.
         _ => Ok(()),
     }
 }
 
-/// Reads a job file; its settings come into the configuration.
+/// Reads a job file, and applies its settings to the configuration.
 pub(super) fn read_job(
     path: Option<&Path>,
     context: &mut Context,
@@ -314,23 +329,23 @@ pub(super) fn read_job(
     Ok(Some(file))
 }
 
-/// Says which jobs have left something behind.
-fn remind(unreleased_jobs: &UnreleasedJobs) {
+/// Warns about earlier jobs with unreleased requirements.
+fn warn_about_unreleased(unreleased_jobs: &UnreleasedJobs) {
     let jobs = unreleased_jobs.jobs();
     for job in jobs.iter().filter(|job| !journal::is_in_use(job)) {
-        warn(format_args!(
-            "warning: a job has ended without releasing all that it had brought about for its tests; `{}` does that",
+        eprint_line(format_args!(
+            "warning: an earlier job has left requirements unreleased; to release them: `{}`",
             release_line(job)
         ));
     }
 }
 
-/// What is shown below the tests.
+/// The lines that the display shows below the tests.
 fn closing(summary: &Summary, quiet: bool) -> String {
     let mut text = format!("RESULTS    : {}\n", totals(&summary.tally));
     if summary.flaky > 0 {
         text.push_str(&format!(
-            "FLAKY      : {} passed only when tried again\n",
+            "FLAKY      : {} passed only on a retry\n",
             summary.flaky
         ));
     }
@@ -348,7 +363,7 @@ fn closing(summary: &Summary, quiet: bool) -> String {
     text
 }
 
-/// The exit code of a job, in Avocado's bits.
+/// The exit code of a job.
 fn code(summary: &Summary, config: &Config) -> u8 {
     let tally = &summary.tally;
     let mut code = exit::OK;
@@ -359,7 +374,7 @@ fn code(summary: &Summary, config: &Config) -> u8 {
         code |= exit::TESTS_FAIL;
     }
     if tally.total() == 0 && fails(settings::RUN_EXIT_EMPTY) {
-        warn("error: the job has no test (`run.exit.empty`)");
+        eprint_line("error: the job has no test (`run.exit.empty`)");
         code |= exit::JOB_FAIL;
     }
     if summary.warnings > 0 && config.get(settings::RUN_STRICT) {
@@ -369,17 +384,17 @@ fn code(summary: &Summary, config: &Config) -> u8 {
         code |= exit::INTERRUPTED;
     }
     for (requirement, why) in &summary.unreleased {
-        warn(format_args!(
-            "error: requirement {requirement} could not be released: {why}"
+        eprint_line(format_args!(
+            "error: cannot release requirement {requirement}: {why}"
         ));
         code |= exit::JOB_FAIL;
     }
     for failure in &summary.failed_reports {
-        warn(format_args!("error: {failure}"));
+        eprint_line(format_args!("error: {failure}"));
         code |= exit::JOB_FAIL;
     }
     if code == exit::OK && summary.ran == 0 && tally.total() > 0 && !is_dry {
-        warn(format_args!(
+        eprint_line(format_args!(
             "error: none of the {} tests was run",
             tally.total()
         ));

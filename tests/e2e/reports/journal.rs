@@ -85,7 +85,10 @@ fn report_of_a_killed_job_has_every_planned_test() {
         assert_eq!(finished.len(), keep);
 
         let ran = report(&sandbox, path, "json").code(2);
-        let count = format!("{} tests of this job have no end", TESTS - keep);
+        let count = format!(
+            "{} tests of this job did not finish; the report has them as ERROR",
+            TESTS - keep
+        );
         assert!(ran.stderr.contains(&count), "{ran}");
         let results: Value = serde_json::from_str(&ran.stdout).unwrap();
         let tests = results["tests"].as_array().unwrap();

@@ -69,7 +69,7 @@ pub struct Resolutions {
     pub resolved: Vec<Resolved>,
     /// Warnings about tests that may be missing: see [`WarningCause`].
     pub warnings: Vec<Warning>,
-    /// The number of files in directories that no resolver takes.
+    /// The number of files in directories that no resolver recognizes.
     pub untaken: usize,
     /// Directories of job results below the references, which were not searched.
     pub results: Vec<String>,
@@ -166,7 +166,7 @@ pub async fn resolve(
                 Answer::Missing { reasons } if wanted.directory.is_some() => {
                     resolutions.untaken += usize::from(!is_warned_of);
                     tracing::info!(
-                        "no resolver takes {}: {}",
+                        "no resolver recognizes {}: {}",
                         printable(&wanted.reference),
                         printable(&reasons.join("; "))
                     );
@@ -197,7 +197,7 @@ fn none_taken(files: usize) -> String {
         1 => "its only file".to_owned(),
         files => format!("any of its {files} files"),
     };
-    format!("no resolver takes {files}; `-v` says why")
+    format!("no resolver recognizes {files}; `-v` says why")
 }
 
 /// The answer for a resolver's runnables, which must be of the kinds that it declares.

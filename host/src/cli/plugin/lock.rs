@@ -1,37 +1,34 @@
-//! `persea plugin add`, `update` and `remove`: what the lock binds. How a lock looks is the plugin folder's.
+//! Owns `persea plugin add`, `update` and `remove`: which plugins a lock binds. Does not know the
+//! format of a lock.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
 
-use super::super::{Context, Failure, exit, say};
-use super::{at_its_word, place};
+use super::super::output::print_line;
+use super::super::{Context, Failure, exit};
+use super::component::{Component, REGISTRY, read_component, store_pulled};
+use super::{overlap, provenance};
 use persea_config::settings;
 use persea_model::names::printable;
 use persea_plugin as plugin;
-use persea_plugin::oci::{self, Pulled};
-use persea_plugin::{Catalog, Grant, Grants, Lock, LockEntry, OwnLimits, Plugin, Power, stored};
-use persea_system::bounded_read::{self, MAX_SMALL_FILE};
+use persea_plugin::{Grant, Grants, Lock, LockEntry, OwnLimits, Plugin, Power};
 
-/// How a registry's reference begins, where it's not plain that it is one.
-const REGISTRY: &str = "oci://";
-
-/// What a plugin may do and use.
+/// The options of `add` and `update`.
 #[derive(Debug, Args)]
-pub(in super::super) struct Terms {
-    /// Set one of its limits, as in `--limit memory_mb=512` (repeatable)
+pub(in super::super) struct LockOptions {
+    /// Set one of the plugin's limits, such as `--limit memory_mb=512` (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     limit: Vec<String>,
-    /// The user's own lock, for all projects, and not that of the project
+    /// Change the user's lock, which is for all projects, instead of the project's
     #[arg(long)]
     user: bool,
 }
 
-impl Terms {
-    /// Which lock is meant, as it is to be typed again.
-    fn option(&self) -> &'static str {
+impl LockOptions {
+    /// The option that chooses the lock, for a command that is proposed to the user.
+    fn lock_option(&self) -> &'static str {
         if self.user { " --user" } else { "" }
     }
 
@@ -49,128 +46,31 @@ impl Terms {
     }
 }
 
+/// A failure with the exit code of a wrong command line.
 pub(super) fn failure(message: String) -> Failure {
     Failure::new(exit::FAIL, miette::miette!("{message}"))
 }
 
-/// A component as it was found at its source.
-struct Found {
-    bytes: Vec<u8>,
-    /// As the lock names it.
-    source: String,
-    signature: Option<String>,
-    plugin: Plugin,
-}
-
-/// Gets a component, from a file or a registry, looks whether it's signed as it has to be, and what it says of itself within the limits that
-/// it's to have.
-async fn find(
-    catalog: &Catalog,
-    source: &str,
-    lock: &Lock,
-    own: &OwnLimits<'_>,
-) -> Result<Found, Failure> {
-    let path = Path::new(source);
-    let (bytes, source, signature) = match reference(source) {
-        Some(reference) => {
-            let pulled = oci::pull(reference, &catalog.loader().largest(own)).await;
-            let Pulled {
-                bytes,
-                signature,
-                pinned,
-            } = pulled.map_err(Failure::of)?;
-            (bytes, format!("{REGISTRY}{pinned}"), signature)
-        }
-        None => {
-            let bytes = catalog.loader().read(path, own).map_err(Failure::of)?;
-            let signature = signature_beside(path)?;
-            (bytes, from_lock(path, lock), signature)
-        }
-    };
-    let label = PathBuf::from(&source);
-    catalog
-        .loader()
-        .check_signature(&source, &bytes, signature.as_deref())
-        .map_err(Failure::of)?;
-    let examined = catalog.loader().examine(&label, &bytes, own).await;
-    let plugin = examined.map_err(Failure::of)?;
-    Ok(Found {
-        bytes,
-        source,
-        signature,
-        plugin,
-    })
-}
-
-/// What a source names in a registry, if it's not a file.
-fn reference(source: &str) -> Option<&str> {
-    if let Some(reference) = source.strip_prefix(REGISTRY) {
-        return Some(reference);
-    }
-    let (registry, _) = source.split_once('/')?;
-    let named =
-        registry.contains(['.', ':']) && !registry.starts_with('.') || registry == "localhost";
-    (named && !Path::new(source).exists()).then_some(source)
-}
-
-/// The text of `FILE.minisig`, if there is one.
-fn signature_beside(path: &Path) -> Result<Option<String>, Failure> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".minisig");
-    match bounded_read::text(Path::new(&name), MAX_SMALL_FILE) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failure(format!(
-            "cannot read {}: {error}",
-            Path::new(&name).display()
-        ))),
-    }
-}
-
-/// A path as the lock writes it: from its own directory where that can be, so that a project can be moved.
-fn from_lock(path: &Path, lock: &Lock) -> String {
-    let directory = match lock.directory() {
-        here if here.as_os_str().is_empty() => Path::new("."),
-        directory => directory,
-    };
-    let Ok(file) = path.canonicalize() else {
-        return path.to_string_lossy().into_owned();
-    };
-    let directory = directory.canonicalize();
-    let below = directory
-        .ok()
-        .and_then(|directory| file.strip_prefix(directory).ok());
-    below.unwrap_or(&file).to_string_lossy().into_owned()
-}
-
-fn entry(found: &Found, grants: Grants, limits: BTreeMap<String, Value>) -> LockEntry {
-    let plugin = &found.plugin;
+fn entry(component: &Component, grants: Grants, limits: BTreeMap<String, Value>) -> LockEntry {
+    let plugin = &component.plugin;
     LockEntry {
         name: plugin.name.clone(),
         world: plugin.world,
         version: plugin.version.clone(),
         contract: plugin.manifest.contract.to_string(),
         kinds: plugin.kinds.clone(),
-        source: found.source.clone(),
+        source: component.source.clone(),
         sha256: plugin.digest.clone(),
-        signature: found.signature.clone(),
+        signature: component.signature.clone(),
         grants,
         limits,
     }
 }
 
-/// Keeps what came from a registry.
-fn keep_pulled(context: &Context, entry: &LockEntry, bytes: &[u8]) -> Result<(), Failure> {
-    match entry.registry() {
-        Some(_) => keep(&context.store(), &entry.sha256, bytes),
-        None => Ok(()),
-    }
-}
-
-/// Whether an entry with the same terms is in the lock already.
+/// Whether a lock has this entry already.
 ///
 /// # Errors
-/// There is one with the same name and other terms.
+/// The lock has an entry of that name with other bytes, grants or limits.
 fn is_locked(lock: &Lock, new: &LockEntry) -> Result<bool, Failure> {
     let id = new.id();
     let Some(old) = lock.named(&id).next() else {
@@ -179,40 +79,38 @@ fn is_locked(lock: &Lock, new: &LockEntry) -> Result<bool, Failure> {
     if (&old.sha256, &old.grants, &old.limits) == (&new.sha256, &new.grants, &new.limits) {
         return Ok(true);
     }
-    Err(failure(format!(
-        "{id} is in {} already, from {}: `persea plugin update {id}` takes another version or other grants",
-        lock.path().display(),
-        printable(&old.source),
-    )))
-}
-
-/// Another host has changed the entry since this one read it.
-fn changed_meanwhile(entry: &LockEntry) -> Failure {
-    failure(format!(
-        "{} was changed by another persea meanwhile: look at it, and try again",
-        entry.id()
+    let help = format!("to lock another version or other grants: `persea plugin update {id}`");
+    Err(Failure::new(
+        exit::FAIL,
+        miette::miette!(
+            help = help,
+            "{id} is already locked in {}, from {}",
+            lock.path().display(),
+            printable(&old.source)
+        ),
     ))
 }
 
-pub(super) fn keep(store: &Path, sha256: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let put = || -> std::io::Result<()> {
-        std::fs::create_dir_all(store)?;
-        let mut file = tempfile::NamedTempFile::new_in(store)?;
-        std::io::Write::write_all(&mut file, bytes)?;
-        file.persist(stored(store, sha256))
-            .map_err(|error| error.error)?;
-        Ok(())
-    };
-    put().map_err(|error| {
-        failure(format!(
-            "cannot keep a plugin in {}: {error}",
-            store.display()
-        ))
-    })
+/// The failure of a change to an entry that another host has changed since this one read it.
+fn changed_meanwhile(entry: &LockEntry) -> Failure {
+    Failure::new(
+        exit::FAIL,
+        miette::miette!(
+            help = "look at the lock, and run the command again",
+            "another persea has just changed the entry {} of the lock",
+            entry.id()
+        ),
+    )
 }
 
-/// What a component asks for and is not granted, as a failure that says what to type.
-fn refuse(context: &Context, plugin: &Plugin, missing: &[&Power], command: &str) -> Failure {
+/// The failure of a plugin that asks for powers that are not granted, with the command that grants
+/// them.
+fn missing_grants(
+    context: &Context,
+    plugin: &Plugin,
+    missing: &[&Power],
+    command: &str,
+) -> Failure {
     let spawner = context.config.get(settings::RUN_SPAWNER).name();
     let asks = missing
         .iter()
@@ -222,24 +120,25 @@ fn refuse(context: &Context, plugin: &Plugin, missing: &[&Power], command: &str)
         .filter_map(|power| power.grant)
         .map(|grant| format!(" --grant {}", grant.proposal(spawner)));
     let message = format!(
-        "{} asks for what it is not granted:{}",
+        "{} asks for powers that are not granted:{}",
         printable(plugin.label()),
         asks.collect::<String>()
     );
-    let help = format!("say what it may: `{command}{}`", grants.collect::<String>());
+    let help = format!("to grant them: `{command}{}`", grants.collect::<String>());
     Failure::new(exit::FAIL, miette::miette!(help = help, "{message}"))
 }
 
-/// That more is granted than it asks for: a later version could use it unseen.
-fn refuse_useless(plugin: &Plugin, useless: &[&Grant]) -> Failure {
+/// The failure of a grant that a plugin does not ask for: a later version could use it unnoticed.
+fn useless_grants(plugin: &Plugin, useless: &[&Grant]) -> Failure {
     let names: Vec<&str> = useless.iter().map(|grant| grant.name).collect();
     failure(format!(
-        "{} does not ask for {}, so it is not granted",
+        "{} does not ask for {}: leave out the grant",
         printable(plugin.label()),
         names.join(", ")
     ))
 }
 
+/// Prints a new entry.
 fn show(entry: &LockEntry) {
     let rows = [
         ("source", entry.source.clone()),
@@ -258,79 +157,86 @@ fn show(entry: &LockEntry) {
     ];
     for (name, value) in rows {
         if !value.is_empty() {
-            say(format_args!("  {name:<8} {}", printable(&value)));
+            print_line(format_args!("  {name:<8} {}", printable(&value)));
         }
     }
 }
 
 /// `persea plugin add`.
-pub(super) async fn add(context: &Context, source: &str, terms: &Terms) -> Result<u8, Failure> {
-    let catalog = context.bare()?;
-    let lock = context.lock(terms.user)?;
-    let limits = terms.limits()?;
+pub(super) async fn add(
+    context: &Context,
+    source: &str,
+    options: &LockOptions,
+) -> Result<u8, Failure> {
+    let catalog = context.empty_catalog()?;
+    let lock = context.lock(options.user)?;
+    let limits = options.limits()?;
     let own = OwnLimits::asked(&limits);
-    let found = find(&catalog, source, &lock, &own).await?;
+    let component = read_component(&catalog, source, &lock, &own).await?;
     let mut grants = context.grants.clone();
-    let useless = found.plugin.manifest.remove_useless(&mut grants);
+    let useless = component.plugin.manifest.remove_useless(&mut grants);
     if !useless.is_empty() {
-        return Err(refuse_useless(&found.plugin, &useless));
+        return Err(useless_grants(&component.plugin, &useless));
     }
-    let missing = found.plugin.manifest.missing(&grants);
+    let missing = component.plugin.manifest.missing(&grants);
     if !missing.is_empty() {
-        return Err(refuse(
+        return Err(missing_grants(
             context,
-            &found.plugin,
+            &component.plugin,
             &missing,
-            &format!("persea plugin add {source}{}", terms.option()),
+            &format!("persea plugin add {source}{}", options.lock_option()),
         ));
     }
-    let new = entry(&found, grants, limits.clone());
+    let new = entry(&component, grants, limits.clone());
     let reach = catalog.loader().check_reach(source, &lock, &new);
     reach.map_err(Failure::of)?;
     if is_locked(&lock, &new)? {
-        say(format_args!(
-            "{} is in {} already",
+        print_line(format_args!(
+            "{} is already locked in {}",
             new.id(),
             lock.path().display()
         ));
         return Ok(exit::OK);
     }
-    let place = place::place(context, &found.plugin).await?;
-    keep_pulled(context, &new, &found.bytes)?;
-    context.change_lock(terms.user, |lock| {
+    let overlaps = overlap::overlaps(context, &component.plugin).await?;
+    store_pulled(context, &new, &component.bytes)?;
+    context.change_lock(options.user, |lock| {
         if !is_locked(lock, &new)? {
             lock.put(new.clone());
         }
         Ok(())
     })?;
-    say(format_args!(
+    print_line(format_args!(
         "locked {} in {}",
         new.id(),
         lock.path().display()
     ));
     show(&new);
-    for (word, line) in place {
-        say(format_args!("  {word:<8} {}", printable(&line)));
+    for (word, line) in overlaps {
+        print_line(format_args!("  {word:<8} {}", printable(&line)));
     }
-    for power in &found.plugin.manifest.powers {
-        say(format_args!("  may {}", power.words));
+    for power in &component.plugin.manifest.powers {
+        print_line(format_args!("  may {}", power.words));
     }
-    if let Some(words) = at_its_word(&found.plugin, &new.grants) {
-        say(format_args!("  {words}"));
+    if let Some(words) = provenance(&component.plugin, &new.grants) {
+        print_line(format_args!("  {words}"));
     }
     Ok(exit::OK)
 }
 
-/// An entry, with its lock.
+/// An entry with its lock.
 struct Locked {
     lock: Lock,
-    /// The lock is the user's own.
+    /// Whether the lock is the user's.
     of_user: bool,
     entry: LockEntry,
 }
 
-/// The one entry with that name, in the project's lock or in the user's; or only there.
-fn only(context: &Context, name: &str, of_user: bool) -> Result<Locked, Failure> {
+/// Finds the one entry of a name: in the project's lock or the user's, or only in the user's.
+///
+/// # Errors
+/// There is none, or one lock has several.
+fn find_entry(context: &Context, name: &str, of_user: bool) -> Result<Locked, Failure> {
     let own = (context.lock(true)?, true);
     let locks = match of_user {
         true => vec![own],
@@ -350,16 +256,20 @@ fn only(context: &Context, name: &str, of_user: bool) -> Result<Locked, Failure>
             }
             several => {
                 let ids: Vec<String> = several.iter().map(LockEntry::id).collect();
-                return Err(failure(format!(
-                    "several are named `{name}`: write one of {}",
-                    ids.join(", ")
-                )));
+                let help = format!("write one of {}", ids.join(", "));
+                let error =
+                    miette::miette!(help = help, "several locked plugins are named `{name}`");
+                return Err(Failure::new(exit::FAIL, error));
             }
         }
     }
-    Err(failure(format!(
-        "no lock has `{name}`: `persea plugin verify` shows what they have"
-    )))
+    Err(Failure::new(
+        exit::FAIL,
+        miette::miette!(
+            help = "`persea plugin verify` lists the locked plugins",
+            "no locked plugin is named `{name}`"
+        ),
+    ))
 }
 
 /// `persea plugin update`.
@@ -367,15 +277,15 @@ pub(super) async fn update(
     context: &Context,
     name: &str,
     approve: bool,
-    terms: &Terms,
+    options: &LockOptions,
 ) -> Result<u8, Failure> {
-    let catalog = context.bare()?;
+    let catalog = context.empty_catalog()?;
     let Locked {
         lock,
         of_user,
         entry: old,
-    } = only(context, name, terms.user)?;
-    // A tag may name another by now; the digest would always name the same.
+    } = find_entry(context, name, options.user)?;
+    // By the tag, which may name a newer version. The digest always names the locked one.
     let source = match (old.registry(), lock.file_of(&old)) {
         (Some(pinned), _) => {
             let tag = pinned.split_once('@').map_or(pinned, |(tag, _)| tag);
@@ -384,42 +294,43 @@ pub(super) async fn update(
         (None, path) => path.unwrap_or_default().to_string_lossy().into_owned(),
     };
     let mut limits = old.limits.clone();
-    limits.extend(terms.limits()?);
+    limits.extend(options.limits()?);
     let own = old.own_limits_from(&limits);
-    let found = find(&catalog, &source, &lock, &own).await?;
-    let plugin = &found.plugin;
+    let component = read_component(&catalog, &source, &lock, &own).await?;
+    let plugin = &component.plugin;
     let mut grants = old.grants.clone();
     plugin.manifest.remove_useless(&mut grants);
     let mut asked = context.grants.clone();
     let useless = plugin.manifest.remove_useless(&mut asked);
     if !useless.is_empty() {
-        return Err(refuse_useless(plugin, &useless));
+        return Err(useless_grants(plugin, &useless));
     }
     grants.replace(&asked);
     let missing = plugin.manifest.missing(&grants);
-    let new = entry(&found, grants, limits.clone());
+    let new = entry(&component, grants, limits.clone());
     if new.id() != old.id() {
-        return Err(failure(format!(
-            "{} is now {}: `persea plugin remove {}`, and add the other",
-            old.id(),
-            new.id(),
+        let help = format!(
+            "`persea plugin remove {}`, then add the other plugin",
             old.id()
-        )));
+        );
+        let error = miette::miette!(
+            help = help,
+            "the source of {} now has another plugin, {}",
+            old.id(),
+            new.id()
+        );
+        return Err(Failure::new(exit::FAIL, error));
     }
     let reach = catalog.loader().check_reach(&source, &lock, &new);
     reach.map_err(Failure::of)?;
     if new == old {
-        say(format_args!(
-            "{} {} is as it was locked",
-            old.id(),
-            old.version
-        ));
+        print_line(format_args!("{} {} is unchanged", old.id(), old.version));
         return Ok(exit::OK);
     }
-    difference(&old, &new);
-    let command = format!("persea plugin update {}{}", old.id(), terms.option());
+    print_difference(&old, &new);
+    let command = format!("persea plugin update {}{}", old.id(), options.lock_option());
     if !missing.is_empty() {
-        return Err(refuse(context, plugin, &missing, &command));
+        return Err(missing_grants(context, plugin, &missing, &command));
     }
     let more: Vec<&str> = new
         .kinds
@@ -428,18 +339,18 @@ pub(super) async fn update(
         .map(String::as_str)
         .collect();
     if !more.is_empty() && !approve {
-        let help = format!("`{command} --approve` lets it");
+        let help = format!("to approve them: `{command} --approve`");
         return Err(Failure::new(
             exit::FAIL,
             miette::miette!(
                 help = help,
-                "{} would serve more kinds than it did: {}",
+                "{} would serve more kinds than the locked version: {}",
                 old.id(),
                 printable(&more.join(", "))
             ),
         ));
     }
-    keep_pulled(context, &new, &found.bytes)?;
+    store_pulled(context, &new, &component.bytes)?;
     context.change_lock(of_user, |lock| {
         if lock.entries().iter().all(|entry| *entry != old) {
             return Err(changed_meanwhile(&old));
@@ -447,7 +358,7 @@ pub(super) async fn update(
         lock.put(new);
         Ok(())
     })?;
-    say(format_args!(
+    print_line(format_args!(
         "locked {} in {}",
         old.id(),
         lock.path().display()
@@ -455,9 +366,9 @@ pub(super) async fn update(
     Ok(exit::OK)
 }
 
-/// Says what is different, a line each.
-fn difference(old: &LockEntry, new: &LockEntry) {
-    say(format_args!("{}", new.id()));
+/// Prints the differences of two entries, a line each.
+fn print_difference(old: &LockEntry, new: &LockEntry) {
+    print_line(format_args!("{}", new.id()));
     let limits = |entry: &LockEntry| {
         let all = entry
             .limits
@@ -476,7 +387,7 @@ fn difference(old: &LockEntry, new: &LockEntry) {
     ];
     for (name, old, new) in rows {
         if old != new {
-            say(format_args!(
+            print_line(format_args!(
                 "  {name:<8} {} -> {}",
                 printable(&old),
                 printable(&new)
@@ -491,7 +402,7 @@ pub(super) fn remove(context: &Context, name: &str, of_user: bool) -> Result<u8,
         lock,
         of_user,
         entry,
-    } = only(context, name, of_user)?;
+    } = find_entry(context, name, of_user)?;
     context.change_lock(of_user, |lock| {
         if lock.entries().iter().all(|there| *there != entry) {
             return Err(changed_meanwhile(&entry));
@@ -499,7 +410,7 @@ pub(super) fn remove(context: &Context, name: &str, of_user: bool) -> Result<u8,
         lock.remove(&entry.id());
         Ok(())
     })?;
-    say(format_args!(
+    print_line(format_args!(
         "{} is no longer in {}",
         entry.id(),
         lock.path().display()

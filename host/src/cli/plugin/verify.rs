@@ -1,16 +1,20 @@
-//! `persea plugin install` and `verify`: whether what the locks bind is on this machine, and is what they say.
+//! Owns `persea plugin install` and `verify`: whether the locked plugins are on this machine, with
+//! the bytes and the description that the locks bind.
 
 use std::path::Path;
 
-use super::super::{Context, Failure, exit, say};
-use super::lock::{failure, keep};
+use super::super::output::print_line;
+use super::super::{Context, Failure, exit};
+use super::component::store_plugin;
+use super::lock::failure;
 use persea_model::names::printable;
 use persea_plugin as plugin;
 use persea_plugin::{Catalog, LockEntry, OwnLimits, digest, oci, stored};
 
-/// `persea plugin install`: gets what the locks have from registries and this machine has not.
+/// `persea plugin install`: downloads the locked plugins of registries that are not on this
+/// machine.
 pub(super) async fn install(context: &Context) -> Result<u8, Failure> {
-    let catalog = context.bare()?;
+    let catalog = context.empty_catalog()?;
     let store = context.store();
     for lock in [context.lock(false)?, context.lock(true)?] {
         for entry in lock.entries() {
@@ -25,15 +29,15 @@ pub(super) async fn install(context: &Context) -> Result<u8, Failure> {
             let bytes = pulled.map_err(Failure::of)?.bytes;
             if digest(&bytes) != entry.sha256 {
                 return Err(failure(format!(
-                    "{}: {} has another plugin than the one that {} binds",
+                    "{}: the plugin at {} is not the one that is locked in {}",
                     entry.id(),
                     printable(&entry.source),
                     lock.path().display()
                 )));
             }
-            keep(&store, &entry.sha256, &bytes)?;
-            say(format_args!(
-                "got {} {} from {}",
+            store_plugin(&store, &entry.sha256, &bytes)?;
+            print_line(format_args!(
+                "downloaded {} {} from {}",
                 entry.id(),
                 entry.version,
                 printable(reference)
@@ -45,7 +49,7 @@ pub(super) async fn install(context: &Context) -> Result<u8, Failure> {
 
 /// `persea plugin verify`.
 pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
-    let catalog = context.bare()?;
+    let catalog = context.empty_catalog()?;
     let sources = context.sources()?;
     let mut wrong = 0;
     for lock in sources.locks.iter() {
@@ -56,19 +60,21 @@ pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
                     Ok(()) => check(&catalog, entry, path).await,
                     Err(why) => Err(why.to_string()),
                 },
-                None => Err("it is not on this machine".to_owned()),
+                None => Err(
+                    "it is not on this machine: `persea plugin install` downloads it".to_owned(),
+                ),
             };
-            let place = path.unwrap_or_default();
+            let path = path.unwrap_or_default();
             match checked {
-                Ok(()) => say(format_args!(
+                Ok(()) => print_line(format_args!(
                     "ok    {} {} {}",
                     entry.id(),
                     entry.version,
-                    place.display()
+                    path.display()
                 )),
                 Err(why) => {
                     wrong += 1;
-                    say(format_args!(
+                    print_line(format_args!(
                         "WRONG {} {}: {}",
                         entry.id(),
                         entry.version,
@@ -80,12 +86,13 @@ pub(super) async fn verify(context: &Context) -> Result<u8, Failure> {
     }
     let unlocked = catalog.loader().not_locked().map_err(Failure::of)?;
     for error in &unlocked {
-        say(format_args!("open  {}", printable(&error.to_string())));
+        print_line(format_args!("open  {}", printable(&error.to_string())));
     }
     Ok(if wrong == 0 { exit::OK } else { exit::JOB_FAIL })
 }
 
-/// Whether a file is what an entry binds, says of itself what stands there, and is granted what it asks for.
+/// Checks that a file has the bytes and the description of a lock entry, and that the entry grants
+/// all powers that the plugin asks for. The error is a text for people.
 async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), String> {
     let text = |error: plugin::PluginError| error.to_string();
     let own = entry.own_limits();
@@ -93,7 +100,8 @@ async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), 
     let found = digest(&bytes);
     if found != entry.sha256 {
         return Err(format!(
-            "{} has the sha256 {found}, and {} is locked; `persea plugin update {}` shows what is different",
+            "{} has the sha256 {found}, and {} is locked; to see the differences: `persea plugin \
+             update {}`",
             path.display(),
             entry.sha256,
             entry.id()
@@ -119,7 +127,7 @@ async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), 
         ("kinds", plugin.kinds == entry.kinds),
     ];
     if let Some((what, _)) = same.iter().find(|(_, same)| !same) {
-        return Err(format!("the lock has another {what} than the plugin says"));
+        return Err(format!("its {what} differs from the lock's"));
     }
     let missing = plugin.manifest.missing(&entry.grants);
     match missing.as_slice() {
@@ -127,7 +135,7 @@ async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), 
         missing => {
             let names: Vec<&str> = missing.iter().map(|power| power.name).collect();
             Err(format!(
-                "it asks for {} and is not granted that",
+                "it asks for powers that are not granted: {}",
                 names.join(", ")
             ))
         }

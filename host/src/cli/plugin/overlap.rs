@@ -1,10 +1,12 @@
-//! What a plugin takes the place of: kinds, names and reports that others have. It must not know how one is chosen in a job.
+//! Owns what a plugin replaces or shares: kinds, names and reports that other plugins have too.
+//! Does not know how a job chooses between plugins.
 
 use super::super::{Context, Failure};
 use persea_plugin::{LockEntry, Plugin, Sources, Trust, World};
 
-/// A line for each thing that it has in common with a built-in plugin or a locked one, with a word for what becomes of that.
-pub(super) async fn place(
+/// Lists what a plugin has in common with built-in and locked plugins: a word for the effect, and a
+/// line of text.
+pub(super) async fn overlaps(
     context: &Context,
     plugin: &Plugin,
 ) -> Result<Vec<(&'static str, String)>, Failure> {
@@ -13,7 +15,7 @@ pub(super) async fn place(
         return Ok(lines);
     }
     let world = plugin.world.name();
-    let mut built_in = context.bare_of(Sources {
+    let mut built_in = context.empty_catalog_from(Sources {
         built_in: super::super::BUILTINS,
         cache: context.cache.clone(),
         ..Sources::default()
@@ -25,7 +27,7 @@ pub(super) async fn place(
         .filter(|other| other.world == plugin.world)
     {
         let name = format!("{world}.{}", other.name);
-        let kinds = common(&plugin.kinds, &other.kinds);
+        let kinds = shared(&plugin.kinds, &other.kinds);
         let file = plugin.more.get("file").and_then(|file| file.as_str());
         if !kinds.is_empty() {
             lines.push(("replaces", format!("{name}, built in, for {kinds}")));
@@ -34,19 +36,24 @@ pub(super) async fn place(
         } else if let Some(file) = file
             && other.more.get("file").is_some_and(|other| other == file)
         {
-            let line = format!("{file} is the report of {name}, built in, so it is not written");
+            let line = format!(
+                "{file} is the report of {name}, built in, so this plugin does not write it"
+            );
             lines.push(("file", line));
         }
     }
     for lock in [context.lock(false)?, context.lock(true)?] {
         let same = |entry: &&LockEntry| entry.world == plugin.world && entry.name != plugin.name;
         for entry in lock.entries().iter().filter(same) {
-            let kinds = common(&plugin.kinds, &entry.kinds);
+            let kinds = shared(&plugin.kinds, &entry.kinds);
             if !kinds.is_empty() {
                 let (id, path) = (entry.id(), lock.path().display());
                 lines.push((
                     "beside",
-                    format!("{id} in {path}, for {kinds}: `plugins.{world}.order` says which is preferred"),
+                    format!(
+                        "{id} in {path}, for {kinds}: `plugins.{world}.order` sets which is \
+                         preferred"
+                    ),
                 ));
             }
         }
@@ -54,8 +61,8 @@ pub(super) async fn place(
     Ok(lines)
 }
 
-/// The kinds that both serve.
-fn common(own: &[String], others: &[String]) -> String {
+/// The kinds that both plugins serve.
+fn shared(own: &[String], others: &[String]) -> String {
     let both = own.iter().filter(|kind| others.contains(kind));
     both.map(String::as_str).collect::<Vec<_>>().join(", ")
 }
