@@ -20,7 +20,8 @@ fn build() -> Result<(), Box<dyn Error>> {
         .ok_or("the crate is not in its workspace")?
         .to_path_buf();
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    // …/target/<profile>/build/<package>/out; directories of their own, because cargo has locked its own.
+    // OUT_DIR is …/target/<profile>/build/<package>/out. The guests have a target directory of
+    // their own, because the running cargo has locked this one.
     let target = out
         .ancestors()
         .nth(4)
@@ -72,7 +73,8 @@ fn table(out: &Path, built: &[Built]) -> Result<(), Box<dyn Error>> {
             .collect();
         writeln!(
             table,
-            "    persea_plugin::BuiltIn {{ name: {:?}, digest: {digest:?}, bytes: include_bytes!({:?}) }},",
+            "    persea_plugin::BuiltIn {{ \
+             name: {:?}, digest: {digest:?}, bytes: include_bytes!({:?}) }},",
             plugin.name,
             path.display().to_string(),
         )?;

@@ -1,7 +1,9 @@
-//! Whole runs of the real binary, timed from outside and side by side with a bare loop that starts the same programs.
+//! Times whole runs of the real binary from outside, in pairs with a bare loop that starts the same
+//! programs.
 //!
-//! `cargo bench -p persea --bench jobs` measures everything; `-- NAME…` only those whose names contain one of the words; `--runs N`
-//! takes N runs of each instead of 5. What is printed is the median, with the least and the most.
+//! `cargo bench -p persea --bench jobs` measures everything; `-- NAME…` only those whose names
+//! contain one of the words; `--runs N` takes N runs of each instead of 5. What is printed is the
+//! median, with the least and the most.
 
 #![allow(
     clippy::unwrap_used,
@@ -155,7 +157,8 @@ impl Bench {
         per_task(&medians, count);
     }
 
-    /// Tasks that each need two others, beside the same without: the difference is what the graph costs.
+    /// Tasks that each need two others, in pairs with the same tasks without needs: the difference
+    /// is the cost of the graph.
     fn graph(&self, count: usize) {
         let name = format!("graph: {count}");
         if !self.wanted(&name) {
@@ -200,7 +203,10 @@ impl Bench {
         }
         let runnable =
             |kwargs: &str| format!(r#"{{"kind":"exec-test","uri":"/bin/true"{kwargs}}}"#);
-        let needs = r#","kwargs":{"dependencies":[{"type":"command","setup":"touch up","teardown":"rm up"}]}"#;
+        let needs = concat!(
+            r#","kwargs":{"dependencies":[{"type":"command","#,
+            r#""setup":"touch up","teardown":"rm up"}]}"#
+        );
         let recipe = |file: &str, kwargs: &str, count: usize| {
             let path = self.path(file);
             let all = vec![runnable(kwargs); count].join(",\n");
@@ -318,9 +324,11 @@ impl Bench {
         path.to_str().unwrap().to_owned()
     }
 
-    /// What is to be reached: the same programs, two threads, output to two files each, and nothing else.
+    /// The goal: the same programs on two threads, each with its output in two files, and nothing
+    /// else.
     fn bare_loop(&self, count: usize, program: &str, args: &[&str]) -> Sample {
-        // A fresh directory, and none removed until the end: ext4 is slow to make files where it has just removed many.
+        // A fresh directory, and none is removed before the end: ext4 creates files slowly where
+        // many were just removed.
         static RUN: AtomicUsize = AtomicUsize::new(0);
         let out = self.path(&format!("bare-{}", RUN.fetch_add(1, Ordering::Relaxed)));
         std::fs::create_dir_all(&out).unwrap();

@@ -84,7 +84,7 @@ fn batch_must_finish_a_task_before_it_takes_the_next() {
     let (sandbox, _) = run(&["greedy", "twice", "a"], &[], 0);
     let job = sandbox.job();
     assert!(
-        job.reason("0-greedy").contains("not finished"),
+        job.reason("0-greedy").contains("has not ended"),
         "{}",
         job.reason("0-greedy")
     );

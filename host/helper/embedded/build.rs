@@ -18,7 +18,8 @@ fn build() -> Result<(), Box<dyn Error>> {
         .nth(3)
         .ok_or("the crate is not in its workspace")?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    // …/target/<profile>/build/<package>/out. The helper is built in a directory of its own, because cargo has locked this one.
+    // OUT_DIR is …/target/<profile>/build/<package>/out. The helper has a target directory of its
+    // own, because the running cargo has locked this one.
     let target = out
         .ancestors()
         .nth(4)

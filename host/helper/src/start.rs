@@ -332,14 +332,18 @@ fn spawn_failure(e: &io::Error, name: &str, program: &Path) -> StartFailure {
                 message: format!("{name} can't be run: {}", explain_missing_file(program)),
             };
         }
-        Errno::NOENT => (StartFailureKind::Program, "there is no such file".to_owned()),
+        Errno::NOENT => (
+            StartFailureKind::Program,
+            "there is no such file".to_owned(),
+        ),
         Errno::NOTDIR => (
             StartFailureKind::Program,
             "a part of its path is not a directory".to_owned(),
         ),
-        Errno::ACCESS if is_file(program) => {
-            (StartFailureKind::Program, "the file is not executable".to_owned())
-        }
+        Errno::ACCESS if is_file(program) => (
+            StartFailureKind::Program,
+            "the file is not executable".to_owned(),
+        ),
         Errno::ACCESS => (StartFailureKind::Program, reason(errno)),
         Errno::NOEXEC => (
             StartFailureKind::Program,
@@ -358,8 +362,8 @@ fn spawn_failure(e: &io::Error, name: &str, program: &Path) -> StartFailure {
         Errno::INVAL => (StartFailureKind::Invalid, e.to_string()),
         Errno::AGAIN => (
             StartFailureKind::Resources,
-            "no more processes are allowed: `ulimit -u` limits those of a user, and a container may \
-             have a limit of its own"
+            "no more processes are allowed: `ulimit -u` limits those of a user, and a container \
+             may have a limit of its own"
                 .to_owned(),
         ),
         _ => (StartFailureKind::Resources, reason(errno)),

@@ -1,6 +1,7 @@
-//! Runnable, task, status and result: plain data that the rest of the host passes around.
+//! Owns the plain data that the rest of the host passes around: runnable, requirement, task,
+//! status, outcome and names.
 //!
-//! Owns the names and shapes; has no behaviour that needs the world, and knows nothing of plugins, files or processes.
+//! Does not know about plugins, files or processes.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -19,8 +20,8 @@ use serde::{Deserialize, Serialize};
 pub use attributes::{Attribute, Attributes};
 pub use spawner::SpawnerKind;
 
-/// How deep lists and objects may be within each other in open data. The journal's lines hold them some levels deeper, and are read as
-/// JSON that may have 128.
+/// How deep lists and objects may be nested in open data. A line of the journal nests them some
+/// levels deeper, and is read as JSON with at most 128 levels.
 pub const DEEPEST: usize = 100;
 
 /// Something that a task needs in its environment before it can start.
@@ -28,33 +29,33 @@ pub const DEEPEST: usize = 100;
 pub struct Requirement {
     /// The kind of requirement: it chooses the requirement resolver.
     pub kind: String,
-    /// The thing itself, where one string names it.
+    /// The required thing, where one string names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
     /// Arguments, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Everything else that was declared.
+    /// Keyword arguments, which the requirement resolver interprets.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub kwargs: Attributes,
 }
 
-/// For how long a requirement is to last, the shortest first.
+/// How long a requirement is kept fulfilled, the shortest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
-    /// For the one task that has it; then it is released.
+    /// Until the end of the one task that has the requirement.
     Task,
-    /// Until all tasks of a suite that have it have ended.
+    /// Until the end of the last task of the suite that has the requirement.
     Suite,
     /// Until the end of the job.
     Job,
-    /// It is never released.
+    /// The requirement is never released.
     Keep,
 }
 
 impl Scope {
-    /// Reads its name.
+    /// The scope with this name.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "task" => Some(Self::Task),
@@ -66,18 +67,18 @@ impl Scope {
     }
 }
 
-/// Something that can be run: what a resolver makes of a reference.
+/// Something that can be run: what a resolver turns a reference into.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Runnable {
-    /// The kind: it chooses the runner.
+    /// The kind, which selects the runner.
     pub kind: String,
-    /// What to run, in the words of the kind.
+    /// What to run; the runner interprets it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
     /// Arguments, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Keyword arguments, in the words of the kind.
+    /// Keyword arguments, which the runner interprets.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub kwargs: Attributes,
     /// Changes to the environment variables: a value sets one, none removes it.
@@ -86,10 +87,10 @@ pub struct Runnable {
     /// Tags with their values; a flat tag has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<(String, Vec<String>)>,
-    /// What must be there before it can start.
+    /// The requirements that are fulfilled before the task starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requirements: Vec<Requirement>,
-    /// The name that people see, where the resolver gave one.
+    /// The name that people see, where the resolver gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identifier: Option<String>,
     /// Open data: `variant`, `config`, `timeout`.
@@ -98,7 +99,8 @@ pub struct Runnable {
 }
 
 impl Runnable {
-    /// What others may call its task: by the name or the id that it has there, by its suite, or by both.
+    /// The names by which other tasks may refer to its task: name or id, with and without its
+    /// suite.
     pub fn names<'a>(&self, name: &'a str, id: &'a str) -> Vec<Cow<'a, str>> {
         let mut names = vec![Cow::Borrowed(name)];
         if id != name {
@@ -121,24 +123,24 @@ impl Runnable {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
-    /// It did what it should.
+    /// The test passed.
     Pass,
-    /// It did not do what it should.
+    /// The test failed.
     Fail,
-    /// It could not be run, or its runner failed.
+    /// The test could not be run, or its runner failed.
     Error,
-    /// It did not apply here, or was never started.
+    /// The test does not apply here, or was never started.
     Skip,
-    /// It passed, but something wants to be looked at.
+    /// The test passed with a warning.
     Warn,
-    /// It was taken back, by itself or because a requirement was not met.
+    /// The test was cancelled: by itself, or because a requirement is not met.
     Cancel,
-    /// It was ended from outside: a time-out, Ctrl-C.
+    /// The test was ended from outside: by a time-out or Ctrl-C.
     Interrupted,
 }
 
 impl Status {
-    /// Every status, in the order in which the totals are shown.
+    /// Every status, in the order of the totals.
     pub const ALL: [Self; 7] = [
         Self::Pass,
         Self::Error,
@@ -149,7 +151,7 @@ impl Status {
         Self::Cancel,
     ];
 
-    /// The name as people see it, in capitals.
+    /// The name, in capitals.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Pass => "PASS",
@@ -162,12 +164,12 @@ impl Status {
         }
     }
 
-    /// Whether the task did what it should, with or without a warning.
+    /// Whether the test passed, with or without a warning.
     pub const fn has_passed(self) -> bool {
         matches!(self, Self::Pass | Self::Warn)
     }
 
-    /// Whether the task ran without anything to be mended.
+    /// Whether nothing about the test has to be mended.
     pub const fn is_ok(self) -> bool {
         matches!(self, Self::Pass | Self::Skip | Self::Warn | Self::Cancel)
     }
@@ -192,7 +194,7 @@ pub struct Tally {
     pub skip: usize,
     /// Tasks that passed with a warning.
     pub warn: usize,
-    /// Tasks that were taken back.
+    /// Tasks that were cancelled.
     pub cancel: usize,
     /// Tasks that were ended from outside.
     pub interrupted: usize,
@@ -204,12 +206,12 @@ impl Tally {
         *self.slot(status) += 1;
     }
 
-    /// How many ended with this status.
+    /// The number of tasks with this status.
     pub fn get(&self, status: Status) -> usize {
         *self.clone().slot(status)
     }
 
-    /// How many ended, whatever their status.
+    /// The number of tasks that have ended.
     pub fn total(&self) -> usize {
         Status::ALL.iter().map(|status| self.get(*status)).sum()
     }
@@ -227,37 +229,38 @@ impl Tally {
     }
 }
 
-/// One runnable to be run once in one job.
+/// A runnable that is run once in one job.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// Its place in the plan, from 0.
+    /// The position in the plan, from 0.
     pub index: usize,
-    /// Unique in its job: `12-tests/a.py:T.test;variant`.
+    /// The id, unique in the job: `12-tests/a.py:T.test;variant`.
     pub id: String,
     /// The runnable's identifier.
     pub name: String,
-    /// What people call it, unique in its job: the name with its suite before it and its variant after it, and a number
-    /// where several tasks would have the same, as `suite:name;variant (2)`. The same in every job of the same references.
+    /// The title, unique in the job and the same in every job of the same references: the name with
+    /// the suite before it and the variant after it, and a number where several tasks would have
+    /// one title, as `suite:name;variant (2)`.
     pub title: String,
-    /// The name of its directory below `test-results/`.
+    /// The name of the task's directory below `test-results/`.
     pub directory: String,
-    /// What is to be run.
+    /// The runnable.
     pub runnable: Runnable,
 }
 
-/// How a task ended, with all that its runner said of it.
+/// How a task ended, as its runner reports it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// How.
+    /// The status.
     pub status: Status,
-    /// Why, in a line.
+    /// The reason, in a line.
     pub reason: Option<String>,
-    /// Open data for reports, as `returncode`.
+    /// Open data for reports, such as `returncode`.
     pub more: Attributes,
 }
 
 impl Outcome {
-    /// An outcome with a reason and no more.
+    /// An outcome with a reason.
     pub fn new(status: Status, reason: impl Into<String>) -> Self {
         Self {
             status,
@@ -297,7 +300,7 @@ impl JobId {
         &self.0
     }
 
-    /// The first digits, as directories are named by.
+    /// The first digits, which name the job's directory.
     pub fn short(&self, digits: usize) -> &str {
         self.0.get(..digits).unwrap_or(&self.0)
     }

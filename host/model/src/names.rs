@@ -1,16 +1,20 @@
-//! Names and texts that come from plugins, tests and checkouts, made into safe names of files, and fit to be shown. Knows nothing of what is
-//! in the files, or of where a text is shown.
+//! Owns how names and texts of plugins, tests and checkouts become safe file names and safe output
+//! for a terminal.
+//!
+//! Does not know about what the files hold, or where a text is shown.
 
 use std::borrow::Cow;
 
 /// The folder of a job's directory in which each test has its own directory.
 pub const TEST_RESULTS: &str = "test-results";
 
-/// The longest name of a file that common file systems take, in bytes.
+/// The longest file name that common file systems allow, in bytes.
 const NAME_LIMIT: usize = 255;
 
-/// The directory of a task below `test-results/`, made from its id `<uid>-<name>[;<variant>]` as Avocado makes it: characters
-/// that file systems or shells treat specially become `_`, and a long name is cut such that the uid and the variant stay.
+/// The name of a task's directory below `test-results/`, made from the id
+/// `<uid>-<name>[;<variant>]` as Avocado makes it: characters that are special to file systems or
+/// shells become `_`, and a name over 255 bytes is cut in the middle, so that the uid and the
+/// variant stay.
 pub fn task_directory(id: &str) -> String {
     let clean = |text: &str| -> String {
         text.chars()
@@ -42,17 +46,21 @@ pub fn task_directory(id: &str) -> String {
     format!("{}{tail}", cut(&name, NAME_LIMIT - tail.len()))
 }
 
-/// Marks that turn the direction of text around or end its line, so that a name is not what it looks like.
+/// Whether a character changes the direction of text or ends a line, so that a name looks like
+/// another one.
 fn is_mark(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}')
+    matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
+    )
 }
 
-/// What is not to be seen, but does something where it's shown.
+/// Whether a character is invisible but acts on a terminal.
 fn acts(c: char) -> bool {
     c.is_control() || is_mark(c)
 }
 
-/// The beginning of a text, at most `limit` bytes, never through a character.
+/// The beginning of a text: at most `limit` bytes, cut between characters.
 pub fn cut(text: &str, limit: usize) -> &str {
     if text.len() <= limit {
         return text;
@@ -61,7 +69,7 @@ pub fn cut(text: &str, limit: usize) -> &str {
         .unwrap_or_default()
 }
 
-/// A text of somebody else's that people are to read, with no more than `limit` bytes of it.
+/// A foreign text for people, cut to `limit` bytes.
 pub fn shortened(text: String, limit: usize) -> String {
     let kept = cut(&text, limit);
     match text.len() - kept.len() {
@@ -70,8 +78,8 @@ pub fn shortened(text: String, limit: usize) -> String {
     }
 }
 
-/// Whether a plugin may use this as the name of a file in a task's directory: one path component, nothing hidden, no
-/// character that is not to be seen.
+/// Whether a plugin may give a file in a task's directory this name: one path component, not
+/// hidden, without invisible characters.
 pub fn is_artifact_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= NAME_LIMIT
@@ -79,8 +87,8 @@ pub fn is_artifact_name(name: &str) -> bool {
         && !name.chars().any(|c| c == '/' || acts(c))
 }
 
-/// Somebody's text made fit for a terminal, as one line: what would move the cursor, change colours or turn the writing around is shown as an
-/// escape (`\x1b`), a new line as `\n`.
+/// A foreign text as one safe line for a terminal: a character that would move the cursor, change
+/// colours or the direction of text becomes an escape (`\x1b`), a newline becomes `\n`.
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |c, out| match c {
         '\n' => out.push_str("\\n"),
@@ -89,7 +97,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same for a text of several lines, which they stay.
+/// Like [`printable`], for a text of several lines: newlines stay.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c, out| match c {
         '\n' => out.push('\n'),
@@ -98,10 +106,11 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same for JSON on one line, which means what it meant: such characters can only be in its strings.
+/// Like [`printable`], for JSON on one line: its meaning stays, because such characters can only be
+/// in strings.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     escaped(json, |c, out| {
-        // They all have four digits.
+        // All of these characters have four hexadecimal digits.
         out.push_str(&format!("\\u{:04x}", u32::from(c)));
     })
 }
@@ -113,7 +122,7 @@ fn escape(c: char, out: &mut String) {
     }
 }
 
-/// A text in which other characters stay, and `with` writes what is in place of those that act.
+/// Replaces the characters that act on a terminal by what `with` writes.
 fn escaped(text: &str, with: impl Fn(char, &mut String)) -> Cow<'_, str> {
     if !text.chars().any(acts) {
         return text.into();
@@ -146,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_keeps_its_uid_and_variant() {
+    fn long_name_keeps_its_uid_and_variant() {
         let id = format!("123-{};v-1", "ü".repeat(400));
         let directory = task_directory(&id);
         assert!(directory.len() <= NAME_LIMIT, "{}", directory.len());
@@ -155,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_never_leaves_its_directory() {
+    fn directory_name_is_one_path_component() {
         for id in [
             "../../etc/passwd",
             "1-../../x",
@@ -172,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn artifacts_have_plain_names() {
+    fn artifact_name_is_plain() {
         assert!(is_artifact_name("stdout"));
         assert!(is_artifact_name("crash report.txt"));
         for name in ["", ".", "..", ".hidden", "a/b", "a\nb", "a\0", "\u{1b}[1m"] {
@@ -182,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_moves_the_cursor_is_printable() {
+    fn printable_text_moves_no_cursor() {
         assert_eq!(printable("plain: ü"), "plain: ü");
         assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\\x1b[2Jb\\nc");
         assert_eq!(printable("\u{9b}x"), "\\x9bx");
@@ -193,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn json_means_the_same_without_them() {
+    fn printable_json_keeps_its_meaning() {
         let text = "\0\n\u{1b}\u{7f}\u{9b}\u{202e}\u{2028}\u{61c}ü\"";
         let json = serde_json::json!({ text: [text] });
         let printed = printable_json(&json.to_string()).into_owned();

@@ -1,4 +1,5 @@
-//! Owns the names of the spawners, and which of them isolate. What a spawner does is in the crate `persea-spawner`.
+//! Owns the names of the spawners, and which of them isolate. What a spawner does is in the crate
+//! `persea-spawner`.
 
 use serde::{Deserialize, Serialize};
 

@@ -117,7 +117,7 @@ pub(crate) fn next_task() -> Result<Option<Task>, Error> {
         if state.taken {
             return Err(Error::new(
                 "invalid",
-                "a task was taken and is not finished",
+                "the previous task has not ended: call `finish` before `next`",
             ));
         }
         let next = state.tasks.pop_front();
