@@ -282,7 +282,7 @@ fn compile_component_is_refused_on_the_command_line() {
     let ran = sandbox.run(&["compile-component"]).code(1);
     assert_eq!(
         ran.stderr,
-        "`compile-component` is for this program itself\n"
+        "`compile-component` is only for this program itself\n"
     );
 }
 
