@@ -183,7 +183,11 @@ fn run_again_command_runs_only_the_failures() {
     let ran = sandbox
         .run(&["run", "--failed", "latest", "/bin/true"])
         .code(2);
-    assert!(ran.stderr.contains("references were others"), "{ran}");
+    assert!(
+        ran.stderr
+            .contains("the references have no test that failed in the earlier job"),
+        "{ran}"
+    );
     sandbox.run(&["run", "/bin/true"]).code(0);
     let ran = sandbox
         .run(&["run", "--failed", "latest", "/bin/true"])
@@ -355,12 +359,12 @@ fn users_file_named_latest_is_not_replaced() {
     let ran = run();
     assert_eq!(std::fs::read_to_string(&latest).unwrap(), "mine");
     assert!(ran.stderr.contains("`latest`"), "{ran}");
-    assert!(ran.stderr.contains("of yours has that name"), "{ran}");
+    assert!(ran.stderr.contains("of that name is in the way"), "{ran}");
     std::fs::remove_file(&latest).unwrap();
     std::fs::create_dir(&latest).unwrap();
     let ran = run();
     assert!(latest.is_dir() && !latest.is_symlink());
-    assert!(ran.stderr.contains("of yours has that name"), "{ran}");
+    assert!(ran.stderr.contains("of that name is in the way"), "{ran}");
     std::fs::remove_dir(&latest).unwrap();
     let ran = run();
     assert!(latest.is_symlink());

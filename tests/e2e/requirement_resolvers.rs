@@ -160,8 +160,11 @@ fn asset_is_verified_and_passed_to_its_test() {
     for (name, words) in [
         ("differs", "has the wrong checksum: sha256:"),
         ("unverified", "has no checksum"),
-        ("missing", "mirror/nothing.txt cannot be read"),
-        ("far", "nothing is downloaded (`fetch.offline`)"),
+        ("missing", "cannot read mirror/nothing.txt: "),
+        (
+            "far",
+            "is not in the cache of downloads, and `fetch.offline` is set",
+        ),
     ] {
         assert_eq!(job.status(name), "CANCEL", "{name}");
         let reason = job.reason(name);

@@ -64,8 +64,8 @@ fn settings_layers_override_each_other_and_show_their_origin() {
         .unwrap();
     assert_eq!(
         line,
-        "run.max_parallel_tasks = 3  # from persea.toml: how many tasks run at once; 0 is the \
-         number of processors"
+        "run.max_parallel_tasks = 3  # from persea.toml: number of tasks that run at once; 0 means \
+         the number of processors"
     );
     // A job uses the same value, and an option of its own has precedence.
     sandbox

@@ -49,7 +49,7 @@ fn first_existing_command_is_run() {
 
 #[test]
 fn program_cannot_use_pipes_or_files_elsewhere() {
-    assert_error("pipe", &[], &["has no pipes"]);
+    assert_error("pipe", &[], &["takes no pipes"]);
     assert_error(
         "elsewhere",
         &[],
@@ -59,7 +59,11 @@ fn program_cannot_use_pipes_or_files_elsewhere() {
 
 #[test]
 fn program_runner_starts_no_other_process() {
-    assert_error("starts-early", &[], &["unsupported", "no task to speak of"]);
+    assert_error(
+        "starts-early",
+        &[],
+        &["unsupported", "this call has no task"],
+    );
     assert_error(
         "judge-starts",
         &[],
@@ -69,7 +73,7 @@ fn program_runner_starts_no_other_process() {
 
 #[test]
 fn program_runner_has_no_files_before_its_task() {
-    assert_error("early", &[], &["unsupported", "no task to speak of"]);
+    assert_error("early", &[], &["unsupported", "this call has no task"]);
 }
 
 #[test]
