@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use persea_helper::removal;
 use rustix::fs::OFlags;
@@ -18,6 +19,12 @@ const PREFIX: &str = "persea-";
 
 /// The file that its host keeps locked. A directory without it is never removed.
 const LOCK: &str = ".persea-host";
+
+/// How often the removal of an abandoned directory is tried.
+const REMOVAL_ATTEMPTS: u32 = 20;
+
+/// The pause between two attempts: 10 ms.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// The directory for temporary files could not be created.
 #[derive(Debug, thiserror::Error)]
@@ -95,13 +102,27 @@ fn remove_abandoned_in(root: &Path) -> usize {
         let path = entry.path();
         match lock_abandoned(&path) {
             // Locked until the end of the removal, so that no other host removes the same files.
-            Ok(Some(_lock)) => removal::remove_tree(&path)
+            Ok(Some(_lock)) => remove_patiently(&path)
                 .inspect_err(|error| tracing::info!("cannot remove {}: {error}", path.display()))
                 .is_ok(),
             Ok(None) | Err(_) => false,
         }
     });
     removed.count()
+}
+
+/// Removes a directory tree. The helper of a host that was killed a moment ago may still remove its
+/// sandboxes in it: a file that vanishes under the one makes the other fail, and it tries again.
+fn remove_patiently(path: &Path) -> io::Result<()> {
+    let mut attempt = 1;
+    loop {
+        match removal::remove_tree(path) {
+            Err(_) if !path.exists() => return Ok(()),
+            Err(_) if attempt < REMOVAL_ATTEMPTS => std::thread::sleep(REMOVAL_PAUSE),
+            removed => return removed.map_err(io::Error::from),
+        }
+        attempt += 1;
+    }
 }
 
 /// Locks the directory of a host that has ended. Returns none if the host still runs, or if the
