@@ -39,7 +39,10 @@ macro_rules! settings {
         $(#[doc = $about:literal])+
         $key:ident: $kind:ty = $name:literal, $default:literal, $project:ident;
     )*) => {
-        $($(#[doc = $about])+ pub const $key: Key<$kind> = Key::new($name);)*
+        $($(#[doc = $about])+
+        // `{args[0]}` is no link.
+        #[allow(rustdoc::broken_intra_doc_links)]
+        pub const $key: Key<$kind> = Key::new($name);)*
 
         /// Every setting of the host, by name.
         pub const SETTINGS: &[Setting] = &[

@@ -213,7 +213,7 @@ impl Screen {
         }
     }
 
-    /// Makes the display leave the terminal to other processes. Gives up after [`LEAVE`], if nobody
+    /// Makes the display leave the terminal to other processes. Gives up after 500 ms, if nobody
     /// reads the terminal.
     pub async fn suspend(&mut self) {
         let (left, has_left) = oneshot::channel();
