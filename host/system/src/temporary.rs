@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use persea_helper::removal;
 use rustix::fs::OFlags;
@@ -19,12 +18,6 @@ const PREFIX: &str = "persea-";
 
 /// The file that its host keeps locked. A directory without it is never removed.
 const LOCK: &str = ".persea-host";
-
-/// How often the removal of an abandoned directory is tried.
-const REMOVAL_ATTEMPTS: u32 = 20;
-
-/// The pause between two attempts: 10 ms.
-const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// The directory for temporary files could not be created.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +77,14 @@ impl Temporary {
     }
 }
 
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Err(error) = remove(self.path()) {
+            tracing::info!("cannot remove {}: {error}", self.path().display());
+        }
+    }
+}
+
 /// Removes the directories in `TMPDIR` that killed hosts of this user have left, and returns their
 /// number. Skips a directory that cannot be removed.
 pub fn remove_abandoned() -> usize {
@@ -102,7 +103,7 @@ fn remove_abandoned_in(root: &Path) -> usize {
         let path = entry.path();
         match lock_abandoned(&path) {
             // Locked until the end of the removal, so that no other host removes the same files.
-            Ok(Some(_lock)) => remove_patiently(&path)
+            Ok(Some(_lock)) => remove(&path)
                 .inspect_err(|error| tracing::info!("cannot remove {}: {error}", path.display()))
                 .is_ok(),
             Ok(None) | Err(_) => false,
@@ -111,18 +112,21 @@ fn remove_abandoned_in(root: &Path) -> usize {
     removed.count()
 }
 
-/// Removes a directory tree. The helper of a host that was killed a moment ago may still remove its
-/// sandboxes in it: a file that vanishes under the one makes the other fail, and it tries again.
-fn remove_patiently(path: &Path) -> io::Result<()> {
-    let mut attempt = 1;
-    loop {
-        match removal::remove_tree(path) {
-            Err(_) if !path.exists() => return Ok(()),
-            Err(_) if attempt < REMOVAL_ATTEMPTS => std::thread::sleep(REMOVAL_PAUSE),
-            removed => return removed.map_err(io::Error::from),
+/// Removes the directory of a host, its lock file last: if this process is killed meanwhile, the
+/// next host can still tell whose directory it is.
+fn remove(directory: &Path) -> io::Result<()> {
+    remove_all_but_the_lock(directory)?;
+    Ok(removal::remove_tree(directory)?)
+}
+
+fn remove_all_but_the_lock(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name() != LOCK {
+            removal::remove_tree(&entry.path())?;
         }
-        attempt += 1;
     }
+    Ok(())
 }
 
 /// Locks the directory of a host that has ended. Returns none if the host still runs, or if the
@@ -156,16 +160,29 @@ mod tests {
         let dead = Temporary::new_in(root.path()).unwrap();
         std::fs::create_dir_all(dead.path().join("a/b")).unwrap();
         let path = dead.path().to_owned();
-        // The same as after SIGKILL: nothing was removed, and the lock is released below.
-        let Temporary { directory, _lock } = dead;
-        let _ = directory.keep();
         assert_eq!(remove_abandoned_in(root.path()), 0);
-        drop(_lock);
+        // The same as after SIGKILL: nothing was removed, and the lock is released.
+        dead._lock.unlock().unwrap();
+        std::mem::forget(dead);
         assert_eq!(remove_abandoned_in(root.path()), 1);
         assert!(!path.exists() && living.path().exists());
         let path = living.path().to_owned();
         drop(living);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn lock_file_is_removed_last() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Temporary::new_in(root.path()).unwrap();
+        std::fs::create_dir_all(host.path().join("a/b")).unwrap();
+        std::fs::write(host.path().join("file"), "").unwrap();
+        remove_all_but_the_lock(host.path()).unwrap();
+        let entries = std::fs::read_dir(host.path()).unwrap();
+        let left: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [LOCK]);
+        remove(host.path()).unwrap();
+        assert!(!host.path().exists());
     }
 
     #[test]
