@@ -1,5 +1,5 @@
-//! Owns the plain data that the rest of the host passes around: runnable, requirement, task,
-//! status, outcome and names.
+//! Owns the plain data that the rest of the host passes around: runnable, requirement, task, case,
+//! variation, status, outcome and names.
 //!
 //! Does not know about plugins, files or processes.
 
@@ -8,8 +8,10 @@
 
 pub mod attributes;
 pub mod canonical;
+mod case;
 pub mod names;
 mod spawner;
+mod variation;
 pub mod weight;
 
 use std::borrow::Cow;
@@ -18,7 +20,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use attributes::{Attribute, Attributes};
+pub use case::Case;
 pub use spawner::SpawnerKind;
+pub use variation::Variation;
 
 /// How deep lists and objects may be nested in open data. A line of the journal nests them some
 /// levels deeper, and is read as JSON with at most 128 levels.

@@ -1,5 +1,5 @@
-//! Owns what the powers `process`, `status` and `batch` act on: the task that a runner or a
-//! requirement resolver has been given.
+//! Owns what the powers for tasks act on (`process`, `messages`, `artifacts`, `cases`, …): the task
+//! or requirement of the current call. Does not know how a task is executed or ended.
 
 use std::fs::File;
 use std::future::Future;
@@ -7,12 +7,14 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::contract::bindings::types::Error;
 use crate::contract::convert::error;
 use crate::engine::limits::Limits;
 use crate::instance::log::LogLevel;
 use crate::instance::state::{InstanceState, PowerState};
+use persea_model::Case;
 use persea_spawner::{Environment, QueuedProcess, SpawnError};
 
 /// A task, as far as its plugin may act on it. Implemented by the job.
@@ -36,6 +38,27 @@ pub trait TaskHost: Send + Sync {
 
     /// Opens a file of the task's directory for reading. It is an ordinary file, and no link.
     fn read(&self, name: &str) -> io::Result<File>;
+
+    /// Returns the name and the size of each ordinary file of the task's directory, sorted by name.
+    /// Links are not followed. Names that a plugin cannot use are left out. A directory that does
+    /// not exist has no files.
+    fn artifacts(&self) -> io::Result<Vec<(String, u64)>>;
+
+    /// Reports that a case is running. The path has 1 to 64 names, of at most 4 KiB together. The
+    /// case ends with [`Self::case_finished`], or else with the task. A path may be started again.
+    fn case_started(&self, path: Vec<String>);
+
+    /// Reports that a case has ended, whether it was started or not. A path may end again. Without
+    /// `elapsed`, the time counts from the start of the case.
+    fn case_finished(&self, case: Case);
+
+    /// Returns when the time of the current task or requirement is up; none without a limit, and
+    /// before it has started.
+    fn deadline(&self) -> Option<Instant>;
+
+    /// Waits until the current task or requirement is interrupted: its time is up, or the user
+    /// ends it. Returns at once if it is already.
+    fn interrupted(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 
     /// Reports a line about the task's progress.
     fn progress(&self, message: String);
