@@ -20,6 +20,10 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+/// The most files that [`DirectoryHandle::ordinary_files`] returns: 262,144. Their names take up to
+/// 64 MiB.
+pub const MOST_LISTED_FILES: usize = 1 << 18;
+
 /// An open directory.
 #[derive(Debug)]
 pub struct DirectoryHandle(OwnedFd);
@@ -88,6 +92,45 @@ impl DirectoryHandle {
             FileType::RegularFile => Ok(file.into()),
             _ => Err(not_a_file()),
         }
+    }
+
+    /// Returns the name and the size in bytes of each ordinary file in this directory whose name
+    /// is UTF-8 and `is_wanted`, sorted by name.
+    ///
+    /// # Errors
+    /// The directory cannot be read, or has more than [`MOST_LISTED_FILES`] such files.
+    pub fn ordinary_files(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> io::Result<Vec<(String, u64)>> {
+        // A descriptor of its own, because reading moves the position of the open directory.
+        let directory = open_at(&self.0, Path::new("."))?;
+        let mut files = Vec::new();
+        let mut buffer = Vec::with_capacity(4096);
+        let mut entries = RawDir::new(&directory.0, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(wanted) = name.to_str().ok().filter(|name| is_wanted(name)) else {
+                continue;
+            };
+            let found = match statat(&directory.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(found) => found,
+                // The task has removed it meanwhile.
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(errno.into()),
+            };
+            if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile {
+                continue;
+            }
+            if files.len() == MOST_LISTED_FILES {
+                let message = format!("it has more than {MOST_LISTED_FILES} files");
+                return Err(io::Error::other(message));
+            }
+            files.push((wanted.to_owned(), found.st_size.try_into().unwrap_or(0)));
+        }
+        files.sort_unstable();
+        Ok(files)
     }
 
     /// Creates a symbolic link in this directory.
@@ -312,6 +355,26 @@ mod tests {
             .unwrap();
         assert_eq!(text, "own");
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_wanted_ordinary_files_are_listed_and_every_time() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let handle = DirectoryHandle::open(dir.path()).unwrap();
+        fs::write(dir.path().join("b"), "12345").unwrap();
+        fs::write(dir.path().join("a"), "").unwrap();
+        fs::write(dir.path().join(".hidden"), "").unwrap();
+        let bytes = std::ffi::OsStr::from_bytes(b"\xff");
+        fs::write(dir.path().join(bytes), "").unwrap();
+        symlink("/etc/passwd", dir.path().join("link")).unwrap();
+        mknodat(&handle.0, "pipe", FileType::Fifo, Mode::RWXU, 0).unwrap();
+        handle.create_directory("directory").unwrap();
+        for _ in 0..2 {
+            let files = handle.ordinary_files(|name| !name.starts_with('.'));
+            let expected = [("a".to_owned(), 0), ("b".to_owned(), 5)];
+            assert_eq!(files.unwrap(), expected);
+        }
     }
 
     #[test]

@@ -39,9 +39,9 @@ pub trait TaskHost: Send + Sync {
     /// Opens a file of the task's directory for reading. It is an ordinary file, and no link.
     fn read(&self, name: &str) -> io::Result<File>;
 
-    /// Returns the name and the size of each ordinary file of the task's directory, sorted by name.
-    /// Links are not followed. Names that a plugin cannot use are left out. A directory that does
-    /// not exist has no files.
+    /// Returns the name and the size of each ordinary file of the task's directory, sorted by name:
+    /// the files with an artifact name that [`Self::read`] opens. Links are not followed. A
+    /// directory that does not exist has no files.
     fn artifacts(&self) -> io::Result<Vec<(String, u64)>>;
 
     /// Reports that a case is running. The path has 1 to 64 names, of at most 4 KiB together. The
