@@ -42,6 +42,9 @@ pub struct Requirement {
     /// Keyword arguments, which the requirement resolver interprets.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
     pub kwargs: Attributes,
+    /// Open data for the host: `scope` and `label`.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub more: Attributes,
 }
 
 /// How long a requirement is kept fulfilled, the shortest first.

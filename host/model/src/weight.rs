@@ -102,7 +102,7 @@ pub fn of_bare_runnable(runnable: &Runnable) -> u64 {
 /// A runnable with all that it holds.
 pub fn of_runnable(runnable: &Runnable) -> u64 {
     let required = runnable.requirements.iter();
-    let required = required.map(|requirement| of_attributes(&requirement.kwargs));
+    let required = required.map(|it| of_attributes(&it.kwargs) + of_attributes(&it.more));
     let open = of_attributes(&runnable.kwargs) + of_attributes(&runnable.more);
     of_bare_runnable(runnable) + open + required.sum::<u64>()
 }
