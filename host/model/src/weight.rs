@@ -55,6 +55,11 @@ pub fn of_attribute(value: &Attribute) -> u64 {
     }
 }
 
+/// What a text holds, without the text itself.
+pub fn of_text(one: &str) -> u64 {
+    text(one)
+}
+
 /// What open data holds.
 pub fn of_attributes(attributes: &Attributes) -> u64 {
     let members = attributes.iter().enumerate();

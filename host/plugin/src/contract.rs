@@ -4,4 +4,6 @@ pub(crate) mod bindings;
 pub(crate) mod convert;
 pub(crate) mod description;
 pub(crate) mod json_text;
+pub(crate) mod setting;
+pub(crate) mod track;
 pub(crate) mod world;

@@ -1,12 +1,12 @@
-//! Owns the Rust types of the contract's data (`wit/types.wit`), and the macros with which each
+//! Owns the Rust types of the contract's data (`wit/0.2/types.wit`), and the macros with which each
 //! power and each world generates its own bindings. Does not know about any power or world.
 
 pub(crate) mod data {
     wasmtime::component::bindgen!({
-        path: "../../wit",
+        path: "../../wit/0.2",
         inline: "
             package persea:host;
-            world data { import persea:plugin/types@0.1.0; }
+            world data { import persea:plugin/types@0.2.0; }
         ",
         world: "persea:host/data",
         imports: { default: trappable },
@@ -21,12 +21,12 @@ macro_rules! import_bindings {
     ($inline:literal, { $($imports:tt)* } $(, $resource:literal: $with:path)*) => {
         pub(crate) mod bindings {
             wasmtime::component::bindgen!({
-                path: "../../wit",
+                path: "../../wit/0.2",
                 inline: $inline,
                 world: "persea:host/imports",
                 imports: { $($imports)* },
                 with: {
-                    "persea:plugin/types@0.1.0":
+                    "persea:plugin/types@0.2.0":
                         crate::contract::bindings::data::persea::plugin::types,
                     $($resource: $with),*
                 },
@@ -41,12 +41,12 @@ macro_rules! export_bindings {
     ($module:ident, $world:literal, $inline:literal $(, $interface:literal: $path:path)*) => {
         pub(crate) mod $module {
             wasmtime::component::bindgen!({
-                path: "../../wit",
+                path: "../../wit/0.2",
                 inline: $inline,
                 world: $world,
                 exports: { default: async },
                 with: {
-                    "persea:plugin/types@0.1.0":
+                    "persea:plugin/types@0.2.0":
                         crate::contract::bindings::data::persea::plugin::types,
                     $($interface: $path),*
                 },

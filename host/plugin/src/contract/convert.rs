@@ -1,6 +1,8 @@
 //! Owns the conversion between the host's data and the contract's, and how much of the host's
 //! memory an answer may take. Does not know about calls.
 
+use std::fmt;
+
 use crate::contract::bindings::types;
 use persea_model as model;
 use persea_model::{Attribute, weight};
@@ -12,9 +14,58 @@ pub(crate) struct AnswerBudget {
     left: u64,
 }
 
-/// An answer would take more memory than its budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OverBudget;
+/// Why the host cannot take a plugin's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ConvertError {
+    /// The data would take more memory than its budget.
+    OverBudget,
+    /// A value breaks a rule of the contract.
+    Invalid(InvalidValue),
+}
+
+/// A value that breaks a rule of the contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InvalidValue {
+    /// The attribute, with what it is part of: `kwargs.list`.
+    path: String,
+    why: String,
+}
+
+/// The longest reason of an outcome, in bytes: 64 KiB.
+const REASON: usize = 64 << 10;
+
+/// The longest name of an attribute in a message, in bytes.
+const SHOWN: usize = 200;
+
+impl ConvertError {
+    fn invalid(why: impl Into<String>) -> Self {
+        Self::Invalid(InvalidValue {
+            path: String::new(),
+            why: why.into(),
+        })
+    }
+
+    /// Says what the value is part of.
+    pub(crate) fn within(self, part: &str) -> Self {
+        match self {
+            Self::OverBudget => Self::OverBudget,
+            Self::Invalid(InvalidValue { path, why }) => {
+                let part = model::names::cut(part, SHOWN);
+                let path = match path.is_empty() {
+                    true => part.to_owned(),
+                    false => format!("{part}.{path}"),
+                };
+                Self::Invalid(InvalidValue { path, why })
+            }
+        }
+    }
+}
+
+impl fmt::Display for InvalidValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the value `{}` is invalid: {}", self.path, self.why)
+    }
+}
 
 impl AnswerBudget {
     pub(crate) fn new(bytes: u64) -> Self {
@@ -29,8 +80,9 @@ impl AnswerBudget {
         self.most - self.left
     }
 
-    fn take(&mut self, bytes: u64) -> Result<(), OverBudget> {
-        self.left = self.left.checked_sub(bytes).ok_or(OverBudget)?;
+    pub(crate) fn take(&mut self, bytes: u64) -> Result<(), ConvertError> {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.ok_or(ConvertError::OverBudget)?;
         Ok(())
     }
 }
@@ -38,57 +90,95 @@ impl AnswerBudget {
 impl From<&Attribute> for types::Value {
     fn from(value: &Attribute) -> Self {
         match value {
-            Attribute::Null => Self::None,
+            Attribute::Null => Self::Null,
             Attribute::Boolean(value) => Self::Boolean(*value),
-            Attribute::Number(number) => number
-                .as_i64()
-                .map(Self::Integer)
-                .or_else(|| number.as_f64().map(Self::Number))
-                .unwrap_or_else(|| Self::Text(number.to_string())),
+            Attribute::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(integer), _) => Self::Integer(integer),
+                // A float would round it.
+                (None, _) if number.is_u64() => Self::Text(number.to_string()),
+                (None, Some(float)) => Self::Number(float),
+                (None, None) => Self::Text(number.to_string()),
+            },
             Attribute::Text(text) => Self::Text(text.clone()),
             Attribute::Json(json) => Self::Json(json.as_str().to_owned()),
         }
     }
 }
 
-/// Takes a plugin's value, and its weight from the budget. Bytes become text in which what is no
-/// UTF-8 is replaced. A JSON text that is no JSON, or is nested too deeply, becomes a string.
-fn attribute(value: types::Value, budget: &mut AnswerBudget) -> Result<Attribute, OverBudget> {
-    let text = match value {
-        types::Value::None => return Ok(Attribute::Null),
-        types::Value::Boolean(value) => return Ok(value.into()),
-        types::Value::Integer(value) => return Ok(value.into()),
-        types::Value::Number(value) => return Ok(value.into()),
-        types::Value::Text(text) => text,
-        types::Value::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        types::Value::Json(text) => match weight::of_json(text.as_bytes(), budget.left) {
-            Ok(None) => return Err(OverBudget),
-            Err(_) => text,
-            Ok(Some(weight)) => match Attribute::from_json(&text, model::DEEPEST) {
-                Some(value) => {
-                    budget.take(weight)?;
-                    return Ok(value);
-                }
-                None => text,
-            },
+/// Takes a plugin's value, and its weight from the budget.
+pub(crate) fn attribute(
+    value: types::Value,
+    budget: &mut AnswerBudget,
+) -> Result<Attribute, ConvertError> {
+    match value {
+        types::Value::Null => Ok(Attribute::Null),
+        types::Value::Boolean(value) => Ok(value.into()),
+        types::Value::Integer(value) => Ok(value.into()),
+        types::Value::Number(value) => match value.is_finite() {
+            true => Ok(value.into()),
+            false => Err(ConvertError::invalid(format!(
+                "{value} is no finite number"
+            ))),
         },
-    };
-    let text = Attribute::Text(text);
-    budget.take(weight::of_attribute(&text))?;
-    Ok(text)
+        types::Value::Text(text) => {
+            let text = Attribute::Text(text);
+            budget.take(weight::of_attribute(&text))?;
+            Ok(text)
+        }
+        types::Value::Json(text) => json(&text, budget),
+    }
 }
 
+/// Reads the text of a list or an object.
+fn json(text: &str, budget: &mut AnswerBudget) -> Result<Attribute, ConvertError> {
+    if !text.trim_ascii_start().starts_with(['[', '{']) {
+        let start: String = text.chars().take(20).collect();
+        return Err(ConvertError::invalid(format!(
+            "its case is `json`, which is for lists and objects, and its text begins with {start:?}"
+        )));
+    }
+    match weight::of_json(text.as_bytes(), budget.left) {
+        Ok(None) => Err(ConvertError::OverBudget),
+        // The reader itself stops at a depth that is beyond that of the contract.
+        Err(error) if error.to_string().starts_with("recursion limit") => Err(too_deep()),
+        Err(error) => Err(ConvertError::invalid(format!("it is not JSON: {error}"))),
+        Ok(Some(weight)) => {
+            let value = Attribute::from_json(text, model::DEEPEST).ok_or_else(too_deep)?;
+            budget.take(weight)?;
+            Ok(value)
+        }
+    }
+}
+
+fn too_deep() -> ConvertError {
+    let deepest = model::DEEPEST;
+    ConvertError::invalid(format!(
+        "lists and objects are nested in more than {deepest} levels"
+    ))
+}
+
+/// Takes a plugin's open data, and its weight from the budget. Of a name that comes twice, the last
+/// value counts.
 pub(crate) fn attributes(
     attributes: types::Attributes,
     budget: &mut AnswerBudget,
-) -> Result<model::Attributes, OverBudget> {
+) -> Result<model::Attributes, ConvertError> {
     let mut converted = model::Attributes::new();
     for (name, value) in attributes {
         budget.take(weight::of_member(converted.is_empty(), &name))?;
-        let value = attribute(value, budget)?;
+        let value = attribute(value, budget).map_err(|error| error.within(&name))?;
         converted.insert(name, value);
     }
     Ok(converted)
+}
+
+/// Takes the open data with this name that a record has.
+fn member(
+    name: &str,
+    data: types::Attributes,
+    budget: &mut AnswerBudget,
+) -> Result<model::Attributes, ConvertError> {
+    attributes(data, budget).map_err(|error| error.within(name))
 }
 
 pub(crate) fn to_attributes(attributes: &model::Attributes) -> types::Attributes {
@@ -98,35 +188,54 @@ pub(crate) fn to_attributes(attributes: &model::Attributes) -> types::Attributes
         .collect()
 }
 
+/// Takes a plugin's runnable, and its weight from the budget.
 pub(crate) fn runnable(
     runnable: types::Runnable,
     budget: &mut AnswerBudget,
-) -> Result<model::Runnable, OverBudget> {
-    let requirement = |requirement: types::Requirement, budget: &mut AnswerBudget| {
-        Ok(model::Requirement {
-            kind: requirement.kind,
-            uri: requirement.uri,
-            args: requirement.args,
-            kwargs: attributes(requirement.kwargs, budget)?,
-        })
-    };
+) -> Result<model::Runnable, ConvertError> {
     let requirements = runnable.requirements.into_iter();
     let requirements = requirements
-        .map(|it| requirement(it, budget))
-        .collect::<Result<_, OverBudget>>();
+        .map(|it| requirement(it, budget).map_err(|error| error.within("requirements")))
+        .collect::<Result<_, ConvertError>>();
     let runnable = model::Runnable {
         kind: runnable.kind,
         uri: runnable.uri,
         args: runnable.args,
-        kwargs: attributes(runnable.kwargs, budget)?,
+        kwargs: member("kwargs", runnable.kwargs, budget)?,
         env: runnable.env,
         tags: runnable.tags,
         requirements: requirements?,
         identifier: runnable.identifier,
-        more: attributes(runnable.more, budget)?,
+        more: member("more", runnable.more, budget)?,
     };
     budget.take(weight::of_bare_runnable(&runnable))?;
     Ok(runnable)
+}
+
+/// Takes a plugin's requirement, and the weight of its open data from the budget.
+fn requirement(
+    requirement: types::Requirement,
+    budget: &mut AnswerBudget,
+) -> Result<model::Requirement, ConvertError> {
+    Ok(model::Requirement {
+        kind: requirement.kind,
+        uri: requirement.uri,
+        args: requirement.args,
+        kwargs: member("kwargs", requirement.kwargs, budget)?,
+        more: member("more", requirement.more, budget)?,
+    })
+}
+
+/// Takes a varianter's variation, and its weight from the budget.
+pub(crate) fn variation(
+    variation: types::Variation,
+    budget: &mut AnswerBudget,
+) -> Result<model::Variation, ConvertError> {
+    budget.take(size_of::<model::Variation>() as u64)?;
+    Ok(model::Variation {
+        parameters: member("parameters", variation.parameters, budget)?,
+        more: member("more", variation.more, budget)?,
+    })
 }
 
 pub(crate) fn to_runnable(runnable: &model::Runnable) -> types::Runnable {
@@ -149,6 +258,7 @@ pub(crate) fn to_requirement(requirement: &model::Requirement) -> types::Require
         uri: requirement.uri.clone(),
         args: requirement.args.clone(),
         kwargs: to_attributes(&requirement.kwargs),
+        more: to_attributes(&requirement.more),
     }
 }
 
@@ -167,14 +277,18 @@ pub(crate) fn to_task(
     }
 }
 
+/// Takes a runner's outcome, and its weight from the budget. A reason is cut to [`REASON`].
 pub(crate) fn outcome(
     outcome: types::Outcome,
     budget: &mut AnswerBudget,
-) -> Result<model::Outcome, OverBudget> {
+) -> Result<model::Outcome, ConvertError> {
+    let reason = outcome.reason;
+    let reason = reason.map(|reason| model::names::shortened(reason, REASON));
+    budget.take(reason.as_deref().map_or(0, weight::of_text))?;
     Ok(model::Outcome {
         status: status(outcome.status),
-        reason: outcome.reason,
-        more: attributes(outcome.more, budget)?,
+        reason,
+        more: member("more", outcome.more, budget)?,
     })
 }
 
@@ -250,7 +364,7 @@ mod tests {
             to_attributes(&object),
             &mut AnswerBudget::new(budget.used() - 1),
         );
-        assert_eq!(back, Err(OverBudget));
+        assert_eq!(back, Err(ConvertError::OverBudget));
     }
 
     #[test]
@@ -259,14 +373,15 @@ mod tests {
             "kind": "k", "uri": "u", "args": ["a", "b"], "kwargs": {"a": [{"": 0}], "b": "text"},
             "env": [["A", null], ["B", "b"]], "tags": [["t", ["x"]]], "identifier": "i",
             "more": {"m": {}},
-            "requirements": [{"kind": "r", "uri": "v", "args": ["c"], "kwargs": {"d": [1]}}],
+            "requirements": [{"kind": "r", "uri": "v", "args": ["c"], "kwargs": {"d": [1]},
+                              "more": {"scope": "task"}}],
         });
         let own: model::Runnable = serde_json::from_value(json).unwrap();
         let mut budget = AnswerBudget::new(100_000);
         assert_eq!(runnable(to_runnable(&own), &mut budget), Ok(own.clone()));
         assert_eq!(budget.used(), weight::of_runnable(&own));
         let mut small = AnswerBudget::new(budget.used() - 1);
-        assert_eq!(runnable(to_runnable(&own), &mut small), Err(OverBudget));
+        assert_eq!(runnable(to_runnable(&own), &mut small), Err(ConvertError::OverBudget));
     }
 
     #[test]
@@ -274,7 +389,7 @@ mod tests {
         let text = format!("[{}0]", r#"{"":0},"#.repeat(100_000));
         let mut budget = AnswerBudget::new(8 * text.len() as u64);
         let json = types::Value::Json(text.clone());
-        assert_eq!(attribute(json.clone(), &mut budget), Err(OverBudget));
+        assert_eq!(attribute(json.clone(), &mut budget), Err(ConvertError::OverBudget));
         let mut budget = AnswerBudget::new(200 * text.len() as u64);
         let taken = attribute(json, &mut budget).unwrap();
         assert!(matches!(&taken, Attribute::Json(json) if json.as_str() == text));
@@ -282,14 +397,53 @@ mod tests {
     }
 
     #[test]
-    fn json_nested_too_deeply_for_the_journal_stays_text() {
+    fn value_that_breaks_a_rule_is_invalid_and_named() {
         let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        let mut budget = AnswerBudget::new(100_000_000);
-        let mut taken =
-            |levels| attribute(types::Value::Json(nested(levels)), &mut budget).unwrap();
-        assert!(taken(model::DEEPEST).items().is_some());
+        let taken = |value: types::Value| {
+            let data = vec![("list".to_owned(), value)];
+            match member("kwargs", data, &mut AnswerBudget::new(100_000_000)) {
+                Ok(_) => String::new(),
+                Err(ConvertError::Invalid(invalid)) => invalid.to_string(),
+                Err(ConvertError::OverBudget) => "over budget".to_owned(),
+            }
+        };
+        let json = |text: &str| taken(types::Value::Json(text.to_owned()));
+        assert_eq!(json(&nested(model::DEEPEST)), "");
         for levels in [model::DEEPEST + 1, 126, 100_000] {
-            assert_eq!(taken(levels), Attribute::Text(nested(levels)));
+            assert_eq!(
+                json(&nested(levels)),
+                "the value `kwargs.list` is invalid: lists and objects are nested in more than 100 \
+                 levels"
+            );
         }
+        assert!(json("[1,").contains("`kwargs.list` is invalid: it is not JSON: EOF"));
+        assert!(json("[1] 2").contains("it is not JSON: trailing characters"));
+        for scalar in ["1", "null", "\"text\"", "", "no json"] {
+            assert!(json(scalar).contains("which is for lists and objects"), "{scalar}");
+        }
+        for number in [f64::NAN, f64::INFINITY] {
+            assert!(taken(types::Value::Number(number)).contains("is no finite number"));
+        }
+    }
+
+    #[test]
+    fn integer_beyond_64_bits_with_a_sign_is_text() {
+        let sent = |number: u64| types::Value::from(&Attribute::from(number));
+        assert!(matches!(sent(i64::MAX as u64), types::Value::Integer(i64::MAX)));
+        let text = "18446744073709551615";
+        assert!(matches!(sent(u64::MAX), types::Value::Text(sent) if sent == text));
+    }
+
+    #[test]
+    fn reason_of_an_outcome_is_cut_and_takes_from_the_budget() {
+        let long = types::Outcome {
+            status: types::Status::Fail,
+            reason: Some("x".repeat(10 << 20)),
+            more: Vec::new(),
+        };
+        let mut budget = AnswerBudget::new(100_000);
+        let taken = outcome(long, &mut budget).unwrap();
+        assert!(taken.reason.unwrap().len() < REASON + 100);
+        assert!(budget.used() >= REASON as u64);
     }
 }

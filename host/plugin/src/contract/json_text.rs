@@ -28,7 +28,7 @@ impl<'de> Visitor<'de> for ToContract {
     }
 
     fn visit_unit<E: Error>(self) -> Result<types::Value, E> {
-        Ok(types::Value::None)
+        Ok(types::Value::Null)
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<types::Value, E> {

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::contract::convert::{AnswerBudget, OverBudget};
+use crate::contract::convert::{AnswerBudget, ConvertError};
+use crate::contract::world::World;
 use crate::engine::limits::{Limit, Limits};
 use crate::error::PluginError;
 use crate::error::reached::ReachedLimit;
@@ -17,6 +18,8 @@ use crate::instance::memory::{ByteCount, JobMemory};
 pub(crate) struct PluginContext {
     /// The plugin in messages: ``runner `tap` `` or ``runner `tap` (dir/tap.wasm)``.
     pub(crate) label: String,
+    /// What the plugin is for its caller; none while it describes itself.
+    pub(crate) world: Option<World>,
     pub(crate) grants: Grants,
     pub(crate) limits: Arc<Limits>,
     /// The host's environment variables that the plugin's processes do not see.
@@ -31,12 +34,14 @@ pub(crate) struct PluginContext {
 impl PluginContext {
     pub(crate) fn new(
         label: String,
+        world: Option<World>,
         grants: Grants,
         limits: Limits,
         job_memory: Arc<JobMemory>,
     ) -> Self {
         Self {
             label,
+            world,
             hidden_variables: hidden_variables(&grants),
             grants,
             deaths: AtomicU64::new(0),
@@ -51,12 +56,24 @@ impl PluginContext {
         AnswerBudget::new(self.limits.answer_bytes)
     }
 
-    /// Reports an answer that exceeds its budget.
+    /// Reports an answer that exceeds its budget or has an invalid value.
     pub(crate) fn within_budget<T>(
         &self,
-        converted: Result<T, OverBudget>,
+        converted: Result<T, ConvertError>,
     ) -> Result<T, PluginError> {
-        converted.map_err(|OverBudget| self.end_at(self.limits.reached(Limit::AnswerBytes)))
+        converted.map_err(|error| match error {
+            ConvertError::OverBudget => self.end_at(self.limits.reached(Limit::AnswerBytes)),
+            ConvertError::Invalid(invalid) => self.invalid(invalid.to_string()),
+        })
+    }
+
+    /// Reports an answer that breaks a rule of the contract. The plugin may be called again.
+    pub(crate) fn invalid(&self, message: String) -> PluginError {
+        PluginError::Answer {
+            plugin: self.label.clone(),
+            code: "invalid".to_owned(),
+            message,
+        }
     }
 
     /// Counts memory that an answer of the plugin takes until the job ends, in bytes.
@@ -111,7 +128,6 @@ impl PluginContext {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::contract::world::World;
     use crate::engine::limits::OwnLimits;
     use persea_config::{Config, UserDirs, settings};
 
@@ -121,7 +137,13 @@ mod tests {
         config.set_option(settings::PLUGINS_LIMITS_DEATHS, 2);
         let limits = Limits::of(&config, World::Runner, Some("x"), &OwnLimits::none());
         let memory = Arc::new(JobMemory::new(&config));
-        let context = PluginContext::new("runner `x`".into(), Grants::default(), limits, memory);
+        let context = PluginContext::new(
+            "runner `x`".into(),
+            Some(World::Runner),
+            Grants::default(),
+            limits,
+            memory,
+        );
         assert!(context.check_alive().is_ok());
         context.record_death();
         assert!(context.check_alive().is_ok());
@@ -142,7 +164,8 @@ mod tests {
         let context = |name: &str| {
             let limits = Limits::of(&config, World::Resolver, Some(name), &OwnLimits::none());
             let label = format!("resolver `{name}`");
-            PluginContext::new(label, Grants::default(), limits, Arc::clone(&memory))
+            let world = Some(World::Resolver);
+            PluginContext::new(label, world, Grants::default(), limits, Arc::clone(&memory))
         };
         let (one, other) = (context("one"), context("other"));
         assert!(one.keep(2 << 20).is_ok());
