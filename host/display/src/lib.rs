@@ -101,7 +101,7 @@ fn title(task: &Task, total: usize) -> String {
     let width = total.to_string().len();
     format!(
         " ({:0width$}/{total}) {}",
-        task.index + 1,
+        task.index.number(),
         printable(&task.title)
     )
 }

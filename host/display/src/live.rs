@@ -19,7 +19,7 @@ use super::outlet::{self, CAPACITY};
 use super::{Display, finished_line, opening, retried_line, style, title};
 use persea_journal::TaskFinished;
 use persea_model::names::{cut, printable};
-use persea_model::{JobId, Status, Tally, Task};
+use persea_model::{JobId, Status, Tally, Task, TaskIndex};
 use persea_system::threads;
 
 /// The time between two drawings.
@@ -31,6 +31,14 @@ const SHOWN: usize = 8;
 /// The longest name of a running task that is shown, in bytes.
 const NAME: usize = 60;
 
+/// What runs, in the order in which it is shown.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum RunningKey {
+    Task(TaskIndex),
+    /// A requirement, by its number.
+    Requirement(usize),
+}
+
 /// What the thread draws next.
 #[derive(Default)]
 struct LiveState {
@@ -39,7 +47,7 @@ struct LiveState {
     lines: String,
     /// The number of lines that were dropped after `lines`, because nobody reads them in time.
     dropped: usize,
-    running: BTreeMap<usize, (String, Instant)>,
+    running: BTreeMap<RunningKey, (String, Instant)>,
     tally: Tally,
 }
 
@@ -193,7 +201,7 @@ impl Display for Live {
 
     fn task_started(&mut self, task: &Task) {
         lock(&self.state).running.insert(
-            task.index,
+            RunningKey::Task(task.index),
             (printable(&task.title).into_owned(), Instant::now()),
         );
     }
@@ -206,7 +214,7 @@ impl Display for Live {
 
     fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally, output: &str) {
         let mut state = lock(&self.state);
-        state.running.remove(&task.index);
+        state.running.remove(&RunningKey::Task(task.index));
         state.tally = *tally;
         let line = finished_line(task, record, state.total);
         state.show(&format!("{line}\n{output}"));
@@ -214,7 +222,7 @@ impl Display for Live {
 
     fn task_retried(&mut self, task: &Task, record: &TaskFinished) {
         let mut state = lock(&self.state);
-        state.running.remove(&task.index);
+        state.running.remove(&RunningKey::Task(task.index));
         let line = retried_line(task, record, state.total);
         state.show(&format!("{line}\n"));
     }
@@ -222,7 +230,9 @@ impl Display for Live {
     fn requirement_started(&mut self, number: usize, name: &str) {
         let name = format!("requirement {}", printable(name));
         let mut state = lock(&self.state);
-        state.running.insert(number, (name, Instant::now()));
+        state
+            .running
+            .insert(RunningKey::Requirement(number), (name, Instant::now()));
     }
 
     fn requirement_progress(&mut self, line: &str) {
@@ -231,7 +241,7 @@ impl Display for Live {
 
     fn requirement_finished(&mut self, number: usize, line: Option<&str>) {
         let mut state = lock(&self.state);
-        state.running.remove(&number);
+        state.running.remove(&RunningKey::Requirement(number));
         if let Some(line) = line {
             state.show(&format!(" {}\n", printable(line)));
         }
@@ -277,9 +287,9 @@ mod tests {
         state.tally.add(Status::Pass);
         state.tally.add(Status::Fail);
         for index in 0..10 {
-            state
-                .running
-                .insert(index, (format!("test-{index}"), Instant::now()));
+            let key = RunningKey::Task(TaskIndex(index));
+            let value = (format!("test-{index}"), Instant::now());
+            state.running.insert(key, value);
         }
         let text = anstream::adapter::strip_str(&message(&state)).to_string();
         assert!(text.starts_with(" PASS 1 FAIL 1\n"), "{text}");

@@ -15,7 +15,7 @@ use super::{Display, JobLog, failures::Failures, outlet, tail};
 use persea_journal as journal;
 use persea_journal::TaskFinished;
 use persea_model::names::printable;
-use persea_model::{JobId, Tally, Task};
+use persea_model::{JobId, Tally, Task, TaskIndex};
 use persea_system::threads;
 
 /// The time that events gather before they are shown. One wake-up then serves many tests.
@@ -28,7 +28,7 @@ const LEAVE: Duration = Duration::from_millis(500);
 /// What a screen looks up in its job.
 pub trait JobView: Send + Sync {
     /// A task, by its index in the plan, from 0.
-    fn task(&self, index: usize) -> Option<&Task>;
+    fn task(&self, index: TaskIndex) -> Option<&Task>;
     /// Opens a file of a task without blocking: by the name of the task's directory and the file's.
     ///
     /// # Errors
@@ -55,16 +55,16 @@ pub struct JobBegin {
 /// An event to be shown, logged or both.
 enum ScreenEvent {
     Begin(Box<JobBegin>),
-    Started(usize),
-    Progress(usize, String),
+    Started(TaskIndex),
+    Progress(TaskIndex, String),
     Finished {
-        task: usize,
+        task: TaskIndex,
         record: Arc<TaskFinished>,
         tally: Tally,
         /// The name of the task's directory, if it exists.
         directory: Option<String>,
     },
-    Retried(usize, Arc<TaskFinished>),
+    Retried(TaskIndex, Arc<TaskFinished>),
     RequirementStarted(usize, String),
     RequirementProgress(String),
     /// The number, the line for the display if there is one, and the line for the log.
@@ -367,7 +367,7 @@ impl Renderer {
     fn finished(
         &mut self,
         at: u64,
-        task: usize,
+        task: TaskIndex,
         record: &TaskFinished,
         tally: &Tally,
         directory: Option<&str>,
@@ -390,7 +390,11 @@ impl Renderer {
     }
 
     /// Calls `act` with a task of the job, if there is one of that index.
-    fn about(&mut self, index: usize, act: impl FnOnce(&mut dyn Display, &mut JobBegin, &Task)) {
+    fn about(
+        &mut self,
+        index: TaskIndex,
+        act: impl FnOnce(&mut dyn Display, &mut JobBegin, &Task),
+    ) {
         if let Some(begin) = &mut self.begin {
             let view = Arc::clone(&begin.view);
             if let Some(task) = view.task(index) {

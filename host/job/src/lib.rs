@@ -262,7 +262,7 @@ impl Job {
         }
         for entry in &plan.entries {
             let planned = TaskPlanned {
-                index: entry.task.index + 1,
+                index: entry.task.index.number(),
                 name: Some(Cow::Borrowed(&entry.task.name)),
                 title: Some(Cow::Borrowed(entry.task.title.as_str()))
                     .filter(|title| *title != entry.task.name),

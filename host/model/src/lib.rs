@@ -236,11 +236,22 @@ impl Tally {
     }
 }
 
+/// The position of a task in its job's plan, from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskIndex(pub usize);
+
+impl TaskIndex {
+    /// The number of the task for people, in the journal and in reports, from 1.
+    pub const fn number(self) -> usize {
+        self.0 + 1
+    }
+}
+
 /// A runnable that is run once in one job.
 #[derive(Clone, Debug)]
 pub struct Task {
-    /// The position in the plan, from 0.
-    pub index: usize,
+    /// The position in the plan.
+    pub index: TaskIndex,
     /// The id, unique in the job: `12-tests/a.py:T.test;variant`.
     pub id: String,
     /// The runnable's identifier.

@@ -21,7 +21,7 @@ use crate::execute::context::JobContext;
 use crate::execute::control::{Control, SignalRequest, Signals, StopReason};
 use crate::execute::messages::{ExecutorMessage, FinishedTask};
 use crate::execute::slot::Slot;
-use crate::plan::graph::Graph;
+use crate::plan::graph::{Graph, NodeIndex};
 use crate::plan::planner::{Plan, PlanEntry};
 use crate::results::directory::JobDirectory;
 use crate::undo::unreleased::UnreleasedJobs;
@@ -29,7 +29,7 @@ use persea_config::Config;
 use persea_config::settings;
 use persea_display::Screen;
 use persea_journal::{Event, Journal, JournalError, TaskFinished, TaskProgress};
-use persea_model::{Outcome, Status, Tally, Task};
+use persea_model::{Outcome, Status, Tally, Task, TaskIndex};
 
 pub(crate) use policy::Policy;
 use preparation::Preparation;
@@ -79,7 +79,7 @@ pub(crate) struct Dispatcher<'a> {
 struct DispatchState {
     queue: Queue,
     /// By task: how often a helper died right before that task would have started.
-    helper_deaths: HashMap<usize, u32>,
+    helper_deaths: HashMap<TaskIndex, u32>,
     slots: Slots,
     preparation: Preparation,
     policy: Policy,
@@ -90,7 +90,7 @@ struct DispatchState {
     /// The number of warnings while the tasks ran.
     warnings: usize,
     /// By task that is being retried: its last attempt.
-    last_attempts: HashMap<usize, LastAttempt>,
+    last_attempts: HashMap<TaskIndex, LastAttempt>,
     control: watch::Sender<Control>,
     messages: mpsc::UnboundedSender<ExecutorMessage>,
     /// Why no further task is started, once the job is being stopped.
@@ -226,7 +226,7 @@ impl Dispatcher<'_> {
         let why = "it can never start: it waits for a task or resource that waits for this \
                    task or its suite";
         for index in &stuck {
-            match plan.entries.get(*index) {
+            match plan.entry(*index) {
                 Some(PlanEntry { task, .. }) => {
                     self.finish(state, task, &Outcome::new(Status::Error, why), None);
                 }
@@ -245,7 +245,7 @@ impl Dispatcher<'_> {
 
     fn handle(&mut self, state: &mut DispatchState, message: ExecutorMessage) {
         let plan = Arc::clone(&self.plan);
-        let task_of = |index| plan.entries.get(index).map(|entry: &PlanEntry| &entry.task);
+        let task_of = |index: TaskIndex| plan.entry(index).map(|entry: &PlanEntry| &entry.task);
         let news = match message {
             ExecutorMessage::Started { task, slot } => state.slots.started(slot, task),
             ExecutorMessage::Returned {
@@ -268,12 +268,12 @@ impl Dispatcher<'_> {
                 state.slots.end_batch(slot);
                 Vec::new()
             }
-            ExecutorMessage::Progress { task, text, .. } if task >= plan.entries.len() => {
-                self.preparing(task, &text);
-                Vec::new()
-            }
             ExecutorMessage::Progress { task, slot, text } => {
                 state.slots.progress(slot, task, text)
+            }
+            ExecutorMessage::RequirementProgress { step, text } => {
+                self.preparing(step, &text);
+                Vec::new()
             }
             ExecutorMessage::RequirementAbsent { step, proceed } => {
                 self.absent(state, step, proceed);
@@ -381,22 +381,22 @@ impl Dispatcher<'_> {
 
     /// Marks a node of the graph as ended, and records the ends of all nodes that can no longer run
     /// because of it.
-    fn end_node(&mut self, state: &mut DispatchState, node: usize, status: Status) {
+    fn end_node(&mut self, state: &mut DispatchState, node: impl Into<NodeIndex>, status: Status) {
         let plan = Arc::clone(&self.plan);
         let mut unrunnable = state.queue.end(node, status);
         while let Some(Unrunnable {
-            task: node,
+            node,
             needs,
             status,
         }) = unrunnable.pop()
         {
-            let why = match (plan.entries.get(needs), state.preparation.why(needs)) {
+            let why = match (plan.entry(needs), state.preparation.why(needs)) {
                 (Some(needs), _) => {
                     format!("it needs `{}`, which has ended {status}", needs.task.id)
                 }
                 (None, why) => why.unwrap_or_default().to_owned(),
             };
-            match plan.entries.get(node) {
+            match plan.entry(node) {
                 Some(entry) => {
                     let outcome = Outcome::new(Status::Cancel, why);
                     self.finish_task(state, &entry.task, &outcome, None);

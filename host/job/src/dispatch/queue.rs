@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use crate::plan::graph::{Dependency, Graph, Node};
-use persea_model::Status;
+use crate::plan::graph::{Dependency, Graph, Node, NodeIndex};
+use persea_model::{Status, TaskIndex};
 
 /// The phase of a node in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,26 +23,26 @@ pub(crate) struct Queue {
     /// By node: the number of nodes that it still waits for.
     open_dependencies: Vec<usize>,
     /// The waiting nodes that wait for no other node, except the `blocked` ones.
-    ready: BTreeSet<usize>,
+    ready: BTreeSet<NodeIndex>,
     /// The number of waiting nodes.
     waiting_count: usize,
     /// By resource: the free amount.
     free: Vec<u64>,
-    blocked: Vec<BTreeSet<usize>>,
+    blocked: Vec<BTreeSet<NodeIndex>>,
     /// By resource: the positions of its named instances that are free.
     instances: Vec<BTreeSet<usize>>,
     /// By node: the leased instances, as pairs of resource and position.
-    leased: HashMap<usize, Vec<(usize, usize)>>,
+    leased: HashMap<NodeIndex, Vec<(usize, usize)>>,
     /// The nodes that have ended and keep their claims until another node ends.
-    ended_holders: HashSet<usize>,
+    ended_holders: HashSet<NodeIndex>,
 }
 
 /// A node that can no longer run, because a node that it needs did not pass.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unrunnable {
-    pub(crate) task: usize,
+    pub(crate) node: NodeIndex,
     /// The node that it needs, and the status with which that node ended.
-    pub(crate) needs: usize,
+    pub(crate) needs: NodeIndex,
     pub(crate) status: Status,
 }
 
@@ -50,12 +50,13 @@ impl Queue {
     pub(crate) fn new(graph: Graph) -> Self {
         let count = graph.order.node_count();
         let open_dependencies: Vec<usize> = (0..count)
-            .map(|task| graph.dependency_count(task))
+            .map(|node| graph.dependency_count(NodeIndex(node)))
             .collect();
         Self {
             phases: vec![QueuePhase::Waiting; count],
             ready: (0..count)
-                .filter(|task| open_dependencies.get(*task) == Some(&0))
+                .filter(|node| open_dependencies.get(*node) == Some(&0))
+                .map(NodeIndex)
                 .collect(),
             waiting_count: count,
             open_dependencies,
@@ -73,35 +74,38 @@ impl Queue {
     }
 
     /// Whether a task claims resources. Once taken it must not wait, because it blocks others.
-    pub(crate) fn claims(&self, task: usize) -> bool {
-        self.graph.claims.contains_key(&task)
+    pub(crate) fn claims(&self, task: TaskIndex) -> bool {
+        self.graph.claims.contains_key(&task.into())
     }
 
-    pub(crate) fn node(&self, index: usize) -> Node {
+    pub(crate) fn node(&self, index: NodeIndex) -> Node {
         self.graph.node(index)
     }
 
     /// Returns the next task without taking it.
-    pub(crate) fn peek(&mut self) -> Option<usize> {
-        self.peek_in(0..self.graph.tasks)
+    pub(crate) fn peek(&mut self) -> Option<TaskIndex> {
+        self.peek_in(TaskIndex(0)..TaskIndex(self.graph.tasks))
     }
 
     /// Returns the tasks that can start now in plan order, at most the first `limit`.
-    pub(crate) fn ready(&mut self, limit: usize) -> Vec<usize> {
+    pub(crate) fn ready(&mut self, limit: usize) -> Vec<TaskIndex> {
         self.unblock(limit);
         let mut startable = Vec::new();
         let mut blocked = Vec::new();
-        for task in self.ready.range(0..self.graph.tasks).copied() {
-            match self.missing_resource(task) {
-                Some(resource) => blocked.push((task, resource)),
+        for node in self.ready.iter().copied() {
+            let Some(task) = self.graph.task(node) else {
+                break;
+            };
+            match self.missing_resource(node) {
+                Some(resource) => blocked.push((node, resource)),
                 None => startable.push(task),
             }
             if startable.len() == limit {
                 break;
             }
         }
-        for (task, resource) in blocked {
-            self.block(task, resource);
+        for (node, resource) in blocked {
+            self.block(node, resource);
         }
         startable
     }
@@ -117,109 +121,118 @@ impl Queue {
             let blocked = self.blocked.get(resource).into_iter().flatten().copied();
             let mut startable = Vec::new();
             let mut elsewhere = Vec::new();
-            for task in blocked {
-                match self.missing_resource(task) {
-                    None => startable.push(task),
-                    Some(other) if other != resource => elsewhere.push((task, other)),
+            for node in blocked {
+                match self.missing_resource(node) {
+                    None => startable.push(node),
+                    Some(other) if other != resource => elsewhere.push((node, other)),
                     Some(_) => {}
                 }
                 if startable.len() == limit {
                     break;
                 }
             }
-            let moved = elsewhere.iter().map(|(task, _)| task).chain(&startable);
+            let moved = elsewhere.iter().map(|(node, _)| node).chain(&startable);
             if let Some(blocked) = self.blocked.get_mut(resource) {
-                for task in moved {
-                    blocked.remove(task);
+                for node in moved {
+                    blocked.remove(node);
                 }
             }
             self.ready.extend(startable);
-            for (task, other) in elsewhere {
-                self.block(task, other);
+            for (node, other) in elsewhere {
+                self.block(node, other);
             }
         }
     }
 
     /// Moves a node to those that wait for more of a resource.
-    fn block(&mut self, task: usize, resource: usize) {
-        self.ready.remove(&task);
+    fn block(&mut self, node: NodeIndex, resource: usize) {
+        self.ready.remove(&node);
         if let Some(blocked) = self.blocked.get_mut(resource) {
-            blocked.insert(task);
+            blocked.insert(node);
         }
     }
 
     /// Whether a task is ready and all its claims are free.
-    pub(crate) fn can_start(&self, task: usize) -> bool {
+    pub(crate) fn can_start(&self, task: TaskIndex) -> bool {
         self.is_waiting(task)
-            && self.open_dependencies.get(task) == Some(&0)
-            && self.missing_resource(task).is_none()
+            && self.open_dependencies.get(task.0) == Some(&0)
+            && self.missing_resource(task.into()).is_none()
     }
 
-    /// Whether a node has neither been taken nor ended.
-    pub(crate) fn is_waiting(&self, task: usize) -> bool {
-        self.phases.get(task) == Some(&QueuePhase::Waiting)
+    /// Whether a task has neither been taken nor ended.
+    pub(crate) fn is_waiting(&self, task: TaskIndex) -> bool {
+        self.phases.get(task.0) == Some(&QueuePhase::Waiting)
     }
 
     /// Returns the next node that fulfils, reserves or releases.
-    pub(crate) fn peek_preparation(&mut self) -> Option<usize> {
-        self.peek_in(self.graph.tasks..self.phases.len())
+    pub(crate) fn peek_preparation(&mut self) -> Option<NodeIndex> {
+        self.peek_nodes(NodeIndex(self.graph.tasks)..NodeIndex(self.phases.len()))
+    }
+
+    /// Returns the next task in a range of indices.
+    pub(crate) fn peek_in(&mut self, range: Range<TaskIndex>) -> Option<TaskIndex> {
+        let node = self.peek_nodes(range.start.into()..range.end.into())?;
+        self.graph.task(node)
     }
 
     /// Returns the next node in a range of indices.
-    pub(crate) fn peek_in(&mut self, range: Range<usize>) -> Option<usize> {
+    fn peek_nodes(&mut self, range: Range<NodeIndex>) -> Option<NodeIndex> {
         loop {
-            let task = *self.ready.range(range.clone()).next()?;
-            let Some(resource) = self.missing_resource(task) else {
-                return Some(task);
+            let node = *self.ready.range(range.clone()).next()?;
+            let Some(resource) = self.missing_resource(node) else {
+                return Some(node);
             };
-            self.block(task, resource);
+            self.block(node, resource);
             // Another node that is blocked by this resource may claim less.
-            self.wake(task, Some(resource));
+            self.wake(node, Some(resource));
         }
     }
 
     /// Takes a node from the queue, with its claims.
-    pub(crate) fn take(&mut self, task: usize) {
-        self.ready.remove(&task);
-        self.set_phase(task, QueuePhase::Taken);
-        self.adjust_free(task, u64::saturating_sub);
-        self.lease(task);
+    pub(crate) fn take(&mut self, node: impl Into<NodeIndex>) {
+        let node = node.into();
+        self.ready.remove(&node);
+        self.set_phase(node, QueuePhase::Taken);
+        self.adjust_free(node, u64::saturating_sub);
+        self.lease(node);
         // What remains may be enough for a blocked node.
-        self.wake(task, None);
+        self.wake(node, None);
     }
 
-    /// Requeues a node that was taken and not started, or that is retried.
-    pub(crate) fn put_back(&mut self, task: usize) {
-        self.set_phase(task, QueuePhase::Waiting);
-        self.free_claims(task);
-        self.ready.insert(task);
+    /// Requeues a task that was taken and not started, or that is retried.
+    pub(crate) fn put_back(&mut self, task: TaskIndex) {
+        let node = task.into();
+        self.set_phase(node, QueuePhase::Waiting);
+        self.free_claims(node);
+        self.ready.insert(node);
     }
 
     /// Records the end of a node. Returns the nodes that can no longer run; the caller passes the
     /// end of each to this function too.
-    pub(crate) fn end(&mut self, task: usize, status: Status) -> Vec<Unrunnable> {
-        let taken = self.phases.get(task) == Some(&QueuePhase::Taken);
-        self.ready.remove(&task);
-        self.set_phase(task, QueuePhase::Ended);
-        if taken && self.keeps_claims(task) {
-            self.ended_holders.insert(task);
+    pub(crate) fn end(&mut self, node: impl Into<NodeIndex>, status: Status) -> Vec<Unrunnable> {
+        let node = node.into();
+        let taken = self.phases.get(node.0) == Some(&QueuePhase::Taken);
+        self.ready.remove(&node);
+        self.set_phase(node, QueuePhase::Ended);
+        if taken && self.keeps_claims(node) {
+            self.ended_holders.insert(node);
         } else if taken {
-            self.free_claims(task);
+            self.free_claims(node);
         }
-        if let Some(holder) = self.graph.claims_end_with.get(&task).copied()
+        if let Some(holder) = self.graph.claims_end_with.get(&node).copied()
             && self.ended_holders.remove(&holder)
         {
             self.free_claims(holder);
         }
         let mut unrunnable: Vec<Unrunnable> = Vec::new();
         let mut seen = BTreeSet::new();
-        for (other, wait) in self.graph.dependents(task) {
-            let Some(waits) = self.open_dependencies.get_mut(other) else {
+        for (other, wait) in self.graph.dependents(node) {
+            let Some(waits) = self.open_dependencies.get_mut(other.0) else {
                 continue;
             };
             *waits = waits.saturating_sub(1);
             let is_last = *waits == 0;
-            if self.phases.get(other) != Some(&QueuePhase::Waiting) {
+            if self.phases.get(other.0) != Some(&QueuePhase::Waiting) {
                 continue;
             }
             if wait == Dependency::Needs && !status.has_passed() {
@@ -227,38 +240,39 @@ impl Queue {
                     continue;
                 }
                 unrunnable.push(Unrunnable {
-                    task: other,
-                    needs: task,
+                    node: other,
+                    needs: node,
                     status,
                 });
             } else if is_last && !seen.contains(&other) {
                 self.ready.insert(other);
             }
         }
-        for Unrunnable { task, .. } in &unrunnable {
-            self.ready.remove(task);
-            self.set_phase(*task, QueuePhase::Ended);
+        for Unrunnable { node, .. } in &unrunnable {
+            self.ready.remove(node);
+            self.set_phase(*node, QueuePhase::Ended);
         }
         unrunnable
     }
 
     /// Whether a node keeps its claims after its end.
-    fn keeps_claims(&self, index: usize) -> bool {
+    fn keeps_claims(&self, index: NodeIndex) -> bool {
         matches!(self.graph.node(index), Node::Reserve(_))
     }
 
     /// All waiting nodes in plan order.
-    pub(crate) fn waiting(&self) -> Vec<usize> {
+    pub(crate) fn waiting(&self) -> Vec<NodeIndex> {
         if self.waiting_count == 0 {
             return Vec::new();
         }
-        let waiting =
-            |(task, phase): (usize, &QueuePhase)| (*phase == QueuePhase::Waiting).then_some(task);
+        let waiting = |(index, phase): (usize, &QueuePhase)| {
+            (*phase == QueuePhase::Waiting).then_some(NodeIndex(index))
+        };
         self.phases.iter().enumerate().filter_map(waiting).collect()
     }
 
-    fn set_phase(&mut self, task: usize, to: QueuePhase) {
-        if let Some(phase) = self.phases.get_mut(task) {
+    fn set_phase(&mut self, node: NodeIndex, to: QueuePhase) {
+        if let Some(phase) = self.phases.get_mut(node.0) {
             let waits = |phase| usize::from(phase == QueuePhase::Waiting);
             self.waiting_count = self.waiting_count + waits(to) - waits(*phase);
             *phase = to;
@@ -266,8 +280,8 @@ impl Queue {
     }
 
     /// A resource of which less is free than a node claims.
-    fn missing_resource(&self, task: usize) -> Option<usize> {
-        let claims = self.graph.claims.get(&task)?;
+    fn missing_resource(&self, node: NodeIndex) -> Option<usize> {
+        let claims = self.graph.claims.get(&node)?;
         claims
             .iter()
             .find(|(resource, amount)| self.free.get(*resource).is_none_or(|free| free < amount))
@@ -275,9 +289,9 @@ impl Queue {
     }
 
     /// The leased instances of a task: instance names by resource name.
-    pub(crate) fn leases(&self, task: usize) -> BTreeMap<&str, Vec<&str>> {
+    pub(crate) fn leases(&self, task: TaskIndex) -> BTreeMap<&str, Vec<&str>> {
         let mut leases: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (resource, position) in self.leased.get(&task).into_iter().flatten() {
+        for (resource, position) in self.leased.get(&task.into()).into_iter().flatten() {
             if let Some(resource) = self.graph.resources.get(*resource)
                 && let Some(instance) = resource.instances.get(*position)
             {
@@ -287,8 +301,8 @@ impl Queue {
         leases
     }
 
-    fn lease(&mut self, task: usize) {
-        for (resource, amount) in self.graph.claims.get(&task).into_iter().flatten() {
+    fn lease(&mut self, node: NodeIndex) {
+        for (resource, amount) in self.graph.claims.get(&node).into_iter().flatten() {
             let Some(free) = self.instances.get_mut(*resource) else {
                 continue;
             };
@@ -297,25 +311,25 @@ impl Queue {
                     break;
                 };
                 self.leased
-                    .entry(task)
+                    .entry(node)
                     .or_default()
                     .push((*resource, position));
             }
         }
     }
 
-    fn free_claims(&mut self, task: usize) {
-        for (resource, position) in self.leased.remove(&task).into_iter().flatten() {
+    fn free_claims(&mut self, node: NodeIndex) {
+        for (resource, position) in self.leased.remove(&node).into_iter().flatten() {
             if let Some(free) = self.instances.get_mut(resource) {
                 free.insert(position);
             }
         }
-        self.adjust_free(task, u64::saturating_add);
-        self.wake(task, None);
+        self.adjust_free(node, u64::saturating_add);
+        self.wake(node, None);
     }
 
-    fn adjust_free(&mut self, task: usize, change: fn(u64, u64) -> u64) {
-        for (resource, amount) in self.graph.claims.get(&task).into_iter().flatten() {
+    fn adjust_free(&mut self, node: NodeIndex, change: fn(u64, u64) -> u64) {
+        for (resource, amount) in self.graph.claims.get(&node).into_iter().flatten() {
             if let Some(free) = self.free.get_mut(*resource) {
                 *free = change(*free, *amount);
             }
@@ -324,8 +338,8 @@ impl Queue {
 
     /// For each resource that a node claims, other than `except`: moves the first blocked node to
     /// the ready ones for which enough of that resource is free.
-    fn wake(&mut self, task: usize, except: Option<usize>) {
-        for (resource, _) in self.graph.claims.get(&task).into_iter().flatten() {
+    fn wake(&mut self, node: NodeIndex, except: Option<usize>) {
+        for (resource, _) in self.graph.claims.get(&node).into_iter().flatten() {
             let (Some(free), Some(blocked)) =
                 (self.free.get(*resource), self.blocked.get_mut(*resource))
             else {
@@ -334,8 +348,8 @@ impl Queue {
             if Some(*resource) == except || *free == 0 {
                 continue;
             }
-            let fits = |task: &&usize| {
-                let claims = self.graph.claims.get(*task).into_iter().flatten();
+            let fits = |node: &&NodeIndex| {
+                let claims = self.graph.claims.get(*node).into_iter().flatten();
                 claims
                     .filter(|(other, _)| other == resource)
                     .all(|(_, amount)| amount <= free)

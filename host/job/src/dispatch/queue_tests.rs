@@ -13,17 +13,26 @@ fn take_all(queue: &mut Queue) -> Vec<usize> {
     let mut taken = Vec::new();
     while let Some(task) = queue.peek() {
         queue.take(task);
-        taken.push(task);
+        taken.push(task.0);
     }
     taken
+}
+
+fn waiting(queue: &Queue) -> Vec<usize> {
+    queue.waiting().into_iter().map(|node| node.0).collect()
+}
+
+fn ready(queue: &mut Queue, limit: usize) -> Vec<usize> {
+    let ready = queue.ready(limit).into_iter();
+    ready.map(|task| task.0).collect()
 }
 
 #[test]
 fn independent_tasks_are_taken_in_plan_order() {
     let mut queue = queue(&vec![json!({}); 4]);
     assert_eq!(take_all(&mut queue), [0, 1, 2, 3]);
-    queue.put_back(2);
-    queue.put_back(1);
+    queue.put_back(TaskIndex(2));
+    queue.put_back(TaskIndex(1));
     assert_eq!(take_all(&mut queue), [1, 2]);
     assert!(queue.waiting().is_empty());
 }
@@ -32,9 +41,9 @@ fn independent_tasks_are_taken_in_plan_order() {
 fn task_waits_for_every_task_in_its_after_list() {
     let mut queue = queue(&[json!({"after": ["b", "c"]}), json!({}), json!({})]);
     assert_eq!(take_all(&mut queue), [1, 2]);
-    assert!(queue.end(1, Status::Fail).is_empty());
+    assert!(queue.end(TaskIndex(1), Status::Fail).is_empty());
     assert_eq!(queue.peek(), None);
-    assert!(queue.end(2, Status::Pass).is_empty());
+    assert!(queue.end(TaskIndex(2), Status::Pass).is_empty());
     assert_eq!(take_all(&mut queue), [0]);
 }
 
@@ -47,17 +56,20 @@ fn task_is_unrunnable_when_a_needed_task_does_not_pass() {
         json!({"after": ["c"]}),
     ]);
     assert_eq!(take_all(&mut queue), [0]);
-    let unrunnable = |task, needs, status| Unrunnable {
-        task,
-        needs,
+    let unrunnable = |node, needs, status| Unrunnable {
+        node: NodeIndex(node),
+        needs: NodeIndex(needs),
         status,
     };
-    assert_eq!(queue.end(0, Status::Skip), [unrunnable(1, 0, Status::Skip)]);
     assert_eq!(
-        queue.end(1, Status::Cancel),
+        queue.end(TaskIndex(0), Status::Skip),
+        [unrunnable(1, 0, Status::Skip)]
+    );
+    assert_eq!(
+        queue.end(TaskIndex(1), Status::Cancel),
         [unrunnable(2, 1, Status::Cancel)]
     );
-    assert!(queue.end(2, Status::Cancel).is_empty());
+    assert!(queue.end(TaskIndex(2), Status::Cancel).is_empty());
     assert_eq!(take_all(&mut queue), [3]);
 }
 
@@ -65,7 +77,7 @@ fn task_is_unrunnable_when_a_needed_task_does_not_pass() {
 fn warning_satisfies_a_need() {
     let mut queue = queue(&[json!({}), json!({"needs": ["a"]})]);
     assert_eq!(take_all(&mut queue), [0]);
-    assert!(queue.end(0, Status::Warn).is_empty());
+    assert!(queue.end(TaskIndex(0), Status::Warn).is_empty());
     assert_eq!(take_all(&mut queue), [1]);
 }
 
@@ -74,10 +86,10 @@ fn mutex_is_held_by_one_task_at_a_time() {
     let mutex = json!({"mutexes": ["m"]});
     let mut queue = queue(&[mutex.clone(), mutex.clone(), json!({}), mutex]);
     assert_eq!(take_all(&mut queue), [0, 2]);
-    assert_eq!(queue.waiting(), [1, 3]);
-    queue.end(0, Status::Pass);
+    assert_eq!(waiting(&queue), [1, 3]);
+    queue.end(TaskIndex(0), Status::Pass);
     assert_eq!(take_all(&mut queue), [1]);
-    queue.end(1, Status::Pass);
+    queue.end(TaskIndex(1), Status::Pass);
     assert_eq!(take_all(&mut queue), [3]);
 }
 
@@ -86,10 +98,10 @@ fn task_whose_claim_fits_starts_before_a_blocked_one() {
     let gpus = |n: u64| json!({"resources": {"gpu": n}});
     let mut queue = queue(&[gpus(1), gpus(2), gpus(1), gpus(1)]);
     assert_eq!(take_all(&mut queue), [0, 2]);
-    queue.end(0, Status::Pass);
+    queue.end(TaskIndex(0), Status::Pass);
     assert_eq!(take_all(&mut queue), [3]);
-    queue.end(2, Status::Pass);
-    queue.end(3, Status::Pass);
+    queue.end(TaskIndex(2), Status::Pass);
+    queue.end(TaskIndex(3), Status::Pass);
     assert_eq!(take_all(&mut queue), [1]);
 }
 
@@ -98,7 +110,7 @@ fn release_wakes_every_task_whose_claim_fits() {
     let gpus = |n: u64| json!({"resources": {"gpu": n}});
     let mut queue = queue(&[gpus(2), gpus(1), gpus(1)]);
     assert_eq!(take_all(&mut queue), [0]);
-    queue.end(0, Status::Pass);
+    queue.end(TaskIndex(0), Status::Pass);
     assert_eq!(take_all(&mut queue), [1, 2]);
 }
 
@@ -112,9 +124,9 @@ fn blocked_task_holds_none_of_its_other_resources() {
     ]);
     assert_eq!(take_all(&mut queue), [0, 1]);
     // The third task still lacks the db: the fourth gets the gpu.
-    queue.end(1, Status::Pass);
+    queue.end(TaskIndex(1), Status::Pass);
     assert_eq!(take_all(&mut queue), [3]);
-    queue.end(0, Status::Pass);
+    queue.end(TaskIndex(0), Status::Pass);
     assert_eq!(take_all(&mut queue), [2]);
     assert!(queue.waiting().is_empty());
 }
@@ -134,15 +146,15 @@ fn two_mutexes_are_held_independently() {
     ]);
     assert_eq!(take_all(&mut queue), [0, 1]);
     // The third task still lacks the other mutex, and does not block this one.
-    queue.end(0, Status::Pass);
+    queue.end(TaskIndex(0), Status::Pass);
     assert_eq!(take_all(&mut queue), [3]);
-    queue.end(1, Status::Pass);
+    queue.end(TaskIndex(1), Status::Pass);
     assert_eq!(take_all(&mut queue), [4]);
-    queue.end(4, Status::Pass);
+    queue.end(TaskIndex(4), Status::Pass);
     assert_eq!(take_all(&mut queue), [0; 0]);
-    queue.end(3, Status::Pass);
+    queue.end(TaskIndex(3), Status::Pass);
     assert_eq!(take_all(&mut queue), [2]);
-    queue.end(2, Status::Pass);
+    queue.end(TaskIndex(2), Status::Pass);
     assert!(queue.waiting().is_empty());
 }
 
@@ -159,15 +171,15 @@ fn woken_task_that_lacks_another_resource_passes_the_wake_on() {
         gpus(1, &[]),
     ]);
     assert_eq!(take_all(&mut queue), [0, 1]);
-    queue.end(0, Status::Pass);
+    queue.end(TaskIndex(0), Status::Pass);
     assert_eq!(take_all(&mut queue), [4, 5]);
-    queue.end(1, Status::Pass);
+    queue.end(TaskIndex(1), Status::Pass);
     assert_eq!(take_all(&mut queue), [0; 0]);
-    queue.end(4, Status::Pass);
+    queue.end(TaskIndex(4), Status::Pass);
     assert_eq!(take_all(&mut queue), [2]);
-    queue.end(5, Status::Pass);
+    queue.end(TaskIndex(5), Status::Pass);
     assert_eq!(take_all(&mut queue), [0; 0]);
-    queue.end(2, Status::Pass);
+    queue.end(TaskIndex(2), Status::Pass);
     assert_eq!(take_all(&mut queue), [3]);
 }
 
@@ -212,7 +224,7 @@ fn every_task_starts_with_random_claims() {
             let left = claims.len() - ended - running.len();
             assert_eq!(queue.waiting().len(), left, "seed {seed}");
             queue.end(
-                running.swap_remove(random.usize(..running.len())),
+                TaskIndex(running.swap_remove(random.usize(..running.len()))),
                 Status::Pass,
             );
             ended += 1;
@@ -229,20 +241,20 @@ fn waiting_tasks_are_neither_taken_nor_ended() {
         json!({"needs": ["a"]}),
         json!({"after": ["b"]}),
     ]);
-    assert_eq!(queue.waiting(), [0, 1, 2, 3]);
-    queue.take(0);
-    queue.take(1);
-    assert_eq!(queue.waiting(), [2, 3]);
-    queue.put_back(1);
-    assert_eq!(queue.waiting(), [1, 2, 3]);
+    assert_eq!(waiting(&queue), [0, 1, 2, 3]);
+    queue.take(TaskIndex(0));
+    queue.take(TaskIndex(1));
+    assert_eq!(waiting(&queue), [2, 3]);
+    queue.put_back(TaskIndex(1));
+    assert_eq!(waiting(&queue), [1, 2, 3]);
     // The task that needs it ends with it.
-    assert_eq!(queue.end(0, Status::Fail).len(), 1);
-    assert_eq!(queue.waiting(), [1, 3]);
+    assert_eq!(queue.end(TaskIndex(0), Status::Fail).len(), 1);
+    assert_eq!(waiting(&queue), [1, 3]);
     // A task can end without having been taken.
-    queue.end(1, Status::Skip);
-    assert_eq!(queue.waiting(), [3]);
-    queue.take(3);
-    assert_eq!(queue.waiting(), [0; 0]);
+    queue.end(TaskIndex(1), Status::Skip);
+    assert_eq!(waiting(&queue), [3]);
+    queue.take(TaskIndex(3));
+    assert_eq!(waiting(&queue), [0; 0]);
 }
 
 #[test]
@@ -258,17 +270,17 @@ fn ready_has_every_startable_task_under_contention() {
         gpus(1),
         json!({}),
     ]);
-    assert_eq!(queue.ready(4096), [0, 1, 2, 3, 4, 5, 6]);
-    assert_eq!(queue.ready(3), [0, 1, 2]);
-    queue.take(1);
-    assert_eq!(queue.ready(4096), [3, 4, 5, 6]);
-    queue.take(5);
-    assert_eq!(queue.ready(4096), [3, 6]);
-    queue.end(1, Status::Pass);
-    assert_eq!(queue.ready(4096), [0, 2, 3, 6]);
-    assert_eq!(queue.ready(1), [0]);
-    queue.end(5, Status::Pass);
-    assert_eq!(queue.ready(4096), [0, 2, 3, 4, 6]);
+    assert_eq!(ready(&mut queue, 4096), [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(ready(&mut queue, 3), [0, 1, 2]);
+    queue.take(TaskIndex(1));
+    assert_eq!(ready(&mut queue, 4096), [3, 4, 5, 6]);
+    queue.take(TaskIndex(5));
+    assert_eq!(ready(&mut queue, 4096), [3, 6]);
+    queue.end(TaskIndex(1), Status::Pass);
+    assert_eq!(ready(&mut queue, 4096), [0, 2, 3, 6]);
+    assert_eq!(ready(&mut queue, 1), [0]);
+    queue.end(TaskIndex(5), Status::Pass);
+    assert_eq!(ready(&mut queue, 4096), [0, 2, 3, 4, 6]);
 }
 
 #[test]
@@ -278,13 +290,13 @@ fn ready_moves_a_task_to_the_resource_that_it_lacks() {
         json!({"resources": {"db": 1}}),
         json!({"resources": {"db": 1, "gpu": 1}}),
     ]);
-    queue.take(0);
-    queue.take(1);
-    assert_eq!(queue.ready(4096), [0; 0]);
-    queue.end(1, Status::Pass);
-    assert_eq!(queue.ready(4096), [0; 0]);
-    queue.end(0, Status::Pass);
-    assert_eq!(queue.ready(4096), [2]);
+    queue.take(TaskIndex(0));
+    queue.take(TaskIndex(1));
+    assert_eq!(ready(&mut queue, 4096), [0; 0]);
+    queue.end(TaskIndex(1), Status::Pass);
+    assert_eq!(ready(&mut queue, 4096), [0; 0]);
+    queue.end(TaskIndex(0), Status::Pass);
+    assert_eq!(ready(&mut queue, 4096), [2]);
 }
 
 #[test]
@@ -297,16 +309,16 @@ fn every_task_runs_in_plan_order_after_the_scheduler_fails() {
         mutex,
         json!({}),
     ]);
-    queue.take(3);
-    assert_eq!(queue.ready(2), [4]);
-    queue.end(3, Status::Pass);
-    assert_eq!(queue.ready(2), [0, 1]);
+    queue.take(TaskIndex(3));
+    assert_eq!(ready(&mut queue, 2), [4]);
+    queue.end(TaskIndex(3), Status::Pass);
+    assert_eq!(ready(&mut queue, 2), [0, 1]);
     let mut order = Vec::new();
     while let Some(task) = queue.peek() {
         queue.take(task);
         queue.end(task, Status::Pass);
-        order.push(task);
+        order.push(task.0);
     }
     assert_eq!(order, [0, 1, 2, 4]);
-    assert_eq!(queue.waiting(), [0; 0]);
+    assert_eq!(waiting(&queue), [0; 0]);
 }

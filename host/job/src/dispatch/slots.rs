@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::execute::messages::{Assignment, FinishedTask};
 use crate::execute::slot::{Slot, SlotIndex};
+use persea_model::TaskIndex;
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
 /// The most tasks that queue in a slot behind the running one. Enough that the slot never idles
@@ -48,7 +49,7 @@ struct SlotState {
     /// The death of the helper has been attributed to a task.
     is_blamed: bool,
     /// The state of the slot's environment, and the last task that used it.
-    environment: Option<(EnvironmentState, usize)>,
+    environment: Option<(EnvironmentState, TaskIndex)>,
     /// The last task has left the environment dirty: it is not reused.
     is_dirty: bool,
     /// The batch that runs in the slot, also while it waits for its next task.
@@ -63,7 +64,7 @@ struct Batch {
 }
 
 /// A channel that gives a batch its next task.
-pub(crate) type BatchFeed = oneshot::Sender<(usize, Assignment)>;
+pub(crate) type BatchFeed = oneshot::Sender<(TaskIndex, Assignment)>;
 
 impl SlotState {
     /// The cost of giving a task the environment that it needs: 0 to use the slot's, 1 to open the
@@ -115,7 +116,7 @@ impl SlotState {
 }
 
 struct AssignedTask {
-    task: usize,
+    task: TaskIndex,
     /// The task's process has started.
     has_started: bool,
     /// The start has been reported.
@@ -131,9 +132,9 @@ struct AssignedTask {
 #[derive(Debug)]
 pub(crate) enum SlotEvent {
     /// The task has started.
-    Started(usize),
+    Started(TaskIndex),
     /// The task has sent a progress message.
-    Progress(usize, String),
+    Progress(TaskIndex, String),
     /// The task has ended.
     Finished(Box<FinishedTask>),
 }
@@ -171,7 +172,7 @@ impl Slots {
     }
 
     /// For each free slot with a clean environment: the last task that used it.
-    pub(crate) fn last_tasks(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn last_tasks(&self) -> impl Iterator<Item = TaskIndex> {
         let free = self
             .slots
             .iter()
@@ -197,7 +198,7 @@ impl Slots {
     }
 
     /// Assigns a task to the best slot; none when no slot can take it.
-    pub(crate) fn assign(&mut self, task: usize, demand: &Demand) -> Option<Placement> {
+    pub(crate) fn assign(&mut self, task: TaskIndex, demand: &Demand) -> Option<Placement> {
         let Demand {
             ref state,
             leaves_dirty,
@@ -279,7 +280,7 @@ impl Slots {
     }
 
     /// Records that the helper has started the process of a queued task.
-    pub(crate) fn started(&mut self, slot: SlotIndex, task: usize) -> Vec<SlotEvent> {
+    pub(crate) fn started(&mut self, slot: SlotIndex, task: TaskIndex) -> Vec<SlotEvent> {
         if let Some(assigned) = self.find(slot, task) {
             assigned.has_started = true;
         }
@@ -290,7 +291,7 @@ impl Slots {
     pub(crate) fn progress(
         &mut self,
         slot: SlotIndex,
-        task: usize,
+        task: TaskIndex,
         text: String,
     ) -> Vec<SlotEvent> {
         if let Some(assigned) = self.find(slot, task) {
@@ -317,7 +318,7 @@ impl Slots {
 
     /// Whether a task that did not start because the helper died may have caused that death: it was
     /// the next to start. At most one task of a slot is blamed for one death.
-    pub(crate) fn is_blamed_for_death(&mut self, slot: SlotIndex, task: usize) -> bool {
+    pub(crate) fn is_blamed_for_death(&mut self, slot: SlotIndex, task: TaskIndex) -> bool {
         let Some(entry) = self.slots.get_mut(slot.0) else {
             return false;
         };
@@ -329,7 +330,7 @@ impl Slots {
     }
 
     /// Takes a task out of a slot whose helper has returned the task's process unstarted.
-    pub(crate) fn return_task(&mut self, slot: SlotIndex, task: usize) -> Vec<SlotEvent> {
+    pub(crate) fn return_task(&mut self, slot: SlotIndex, task: TaskIndex) -> Vec<SlotEvent> {
         if let Some(entry) = self.slots.get_mut(slot.0) {
             entry.tasks.retain(|assigned| assigned.task != task);
             entry.is_draining = !entry.tasks.is_empty();
@@ -337,7 +338,7 @@ impl Slots {
         self.take_events(slot)
     }
 
-    fn find(&mut self, slot: SlotIndex, task: usize) -> Option<&mut AssignedTask> {
+    fn find(&mut self, slot: SlotIndex, task: TaskIndex) -> Option<&mut AssignedTask> {
         let tasks = &mut self.slots.get_mut(slot.0)?.tasks;
         tasks.iter_mut().find(|assigned| assigned.task == task)
     }

@@ -6,7 +6,7 @@ const MS: Duration = Duration::from_millis(1);
 
 fn end(slots: &mut Slots, slot: usize, task: usize, took: Duration) -> Vec<String> {
     let finished = FinishedTask {
-        task,
+        task: TaskIndex(task),
         slot: SlotIndex(slot),
         outcome: Outcome::bare(Status::Pass),
         started: 0,
@@ -23,9 +23,9 @@ fn in_words(events: Vec<SlotEvent>) -> Vec<String> {
     events
         .into_iter()
         .map(|events| match events {
-            SlotEvent::Started(task) => format!("{task} started"),
-            SlotEvent::Progress(task, text) => format!("{task}: {text}"),
-            SlotEvent::Finished(finished) => format!("{} ended", finished.task),
+            SlotEvent::Started(task) => format!("{} started", task.0),
+            SlotEvent::Progress(task, text) => format!("{}: {text}", task.0),
+            SlotEvent::Finished(finished) => format!("{} ended", finished.task.0),
         })
         .collect()
 }
@@ -33,7 +33,12 @@ fn in_words(events: Vec<SlotEvent>) -> Vec<String> {
 fn slots_with_mean(slots: usize, took: Duration) -> Slots {
     let mut slots = Slots::new(slots, true);
     for task in 0..MIN_MEASURED as usize {
-        let slot = slots.assign(task, &process()).unwrap().slot.index.0;
+        let slot = slots
+            .assign(TaskIndex(task), &process())
+            .unwrap()
+            .slot
+            .index
+            .0;
         end(&mut slots, slot, task, took);
     }
     slots
@@ -52,7 +57,7 @@ fn count_assigned(slots: &mut Slots, one_process: bool) -> usize {
         ..Demand::default()
     };
     (100..)
-        .take_while(|task| slots.assign(*task, &demand).is_some())
+        .take_while(|task| slots.assign(TaskIndex(*task), &demand).is_some())
         .count()
 }
 
@@ -74,7 +79,7 @@ fn tasks_queue_only_while_tasks_are_quick() {
 fn room_after(milliseconds: &[u32]) -> usize {
     let mut slots = Slots::new(1, true);
     for (task, took) in milliseconds.iter().enumerate() {
-        slots.assign(task, &process()).unwrap();
+        slots.assign(TaskIndex(task), &process()).unwrap();
         end(&mut slots, 0, task, MS * *took);
     }
     count_assigned(&mut slots, true)
@@ -102,9 +107,9 @@ fn mean_duration_decides_whether_tasks_queue() {
 fn task_without_a_duration_leaves_the_mean_alone() {
     let mut slots = slots_with_mean(1, MS);
     for task in 10..20 {
-        slots.assign(task, &process()).unwrap();
+        slots.assign(TaskIndex(task), &process()).unwrap();
         let finished = FinishedTask {
-            task,
+            task: TaskIndex(task),
             slot: SlotIndex(0),
             outcome: Outcome::bare(Status::Error),
             started: 0,
@@ -122,9 +127,9 @@ fn task_without_a_duration_leaves_the_mean_alone() {
 #[test]
 fn no_task_queues_behind_an_exclusive_task() {
     let mut slots = slots_with_mean(1, MS);
-    assert!(slots.assign(0, &Demand::default()).is_some());
-    assert!(slots.assign(1, &process()).is_none());
-    assert!(slots.assign(1, &Demand::default()).is_none());
+    assert!(slots.assign(TaskIndex(0), &Demand::default()).is_some());
+    assert!(slots.assign(TaskIndex(1), &process()).is_none());
+    assert!(slots.assign(TaskIndex(1), &Demand::default()).is_none());
     end(&mut slots, 0, 0, MS);
     assert_eq!(count_assigned(&mut slots, true), MAX_TASKS_IN_SLOT);
 }
@@ -138,26 +143,33 @@ fn task_that_leaves_its_environment_dirty_is_exclusive() {
     let mut slots = slots_with_mean(1, MS);
     // It does not queue behind another task, nor does another task queue behind it, even with the
     // same environment.
-    assert!(slots.assign(0, &state("a")).is_some());
-    assert!(slots.assign(1, &dirty).is_none());
+    assert!(slots.assign(TaskIndex(0), &state("a")).is_some());
+    assert!(slots.assign(TaskIndex(1), &dirty).is_none());
     end(&mut slots, 0, 0, MS);
-    assert!(slots.assign(1, &dirty).is_some());
-    assert!(slots.assign(2, &state("a")).is_none());
-    assert!(slots.assign(2, &process()).is_none());
+    assert!(slots.assign(TaskIndex(1), &dirty).is_some());
+    assert!(slots.assign(TaskIndex(2), &state("a")).is_none());
+    assert!(slots.assign(TaskIndex(2), &process()).is_none());
     end(&mut slots, 0, 1, MS);
     assert_eq!(slots.last_tasks().count(), 0);
     // The dirty environment is replaced for the next task, which leaves it clean.
-    assert!(slots.assign(2, &state("a")).is_some());
+    assert!(slots.assign(TaskIndex(2), &state("a")).is_some());
     assert_eq!(slots.switches, 1);
     end(&mut slots, 0, 2, MS);
-    assert_eq!(slots.last_tasks().collect::<Vec<_>>(), [2]);
+    assert_eq!(slots.last_tasks().collect::<Vec<_>>(), [TaskIndex(2)]);
 }
 
 #[test]
 fn tasks_are_spread_over_the_slots() {
     let mut slots = slots_with_mean(2, MS);
     let slots: Vec<usize> = (0..4)
-        .map(|task| slots.assign(task, &process()).unwrap().slot.index.0)
+        .map(|task| {
+            slots
+                .assign(TaskIndex(task), &process())
+                .unwrap()
+                .slot
+                .index
+                .0
+        })
         .collect();
     assert_eq!(slots, [0, 1, 0, 1]);
 }
@@ -165,65 +177,85 @@ fn tasks_are_spread_over_the_slots() {
 #[test]
 fn exclusive_task_gets_an_empty_slot() {
     let mut slots = slots_with_mean(2, MS);
-    assert_eq!(slots.assign(0, &process()).unwrap().slot.index.0, 0);
-    assert_eq!(slots.assign(1, &Demand::default()).unwrap().slot.index.0, 1);
-    assert!(slots.assign(2, &Demand::default()).is_none());
-    assert_eq!(slots.assign(2, &process()).unwrap().slot.index.0, 0);
+    assert_eq!(
+        slots.assign(TaskIndex(0), &process()).unwrap().slot.index.0,
+        0
+    );
+    assert_eq!(
+        slots
+            .assign(TaskIndex(1), &Demand::default())
+            .unwrap()
+            .slot
+            .index
+            .0,
+        1
+    );
+    assert!(slots.assign(TaskIndex(2), &Demand::default()).is_none());
+    assert_eq!(
+        slots.assign(TaskIndex(2), &process()).unwrap().slot.index.0,
+        0
+    );
 }
 
 #[test]
 fn slot_that_returned_its_queue_takes_none_until_its_task_ends() {
     let mut slots = slots_with_mean(1, MS);
     for task in 0..3 {
-        assert!(slots.assign(task, &process()).is_some());
+        assert!(slots.assign(TaskIndex(task), &process()).is_some());
     }
-    slots.return_task(SlotIndex(0), 1);
-    assert!(slots.assign(1, &process()).is_none());
-    slots.return_task(SlotIndex(0), 2);
-    assert!(slots.assign(1, &process()).is_none());
+    slots.return_task(SlotIndex(0), TaskIndex(1));
+    assert!(slots.assign(TaskIndex(1), &process()).is_none());
+    slots.return_task(SlotIndex(0), TaskIndex(2));
+    assert!(slots.assign(TaskIndex(1), &process()).is_none());
     end(&mut slots, 0, 0, MS);
-    assert!(slots.assign(1, &process()).is_some());
-    assert!(slots.assign(2, &process()).is_some());
+    assert!(slots.assign(TaskIndex(1), &process()).is_some());
+    assert!(slots.assign(TaskIndex(2), &process()).is_some());
 }
 
 #[test]
 fn slot_takes_no_task_until_its_whole_queue_is_returned() {
     let mut slots = slots_with_mean(1, MS);
     for task in 0..3 {
-        assert!(slots.assign(task, &process()).is_some());
+        assert!(slots.assign(TaskIndex(task), &process()).is_some());
     }
-    slots.return_task(SlotIndex(0), 1);
+    slots.return_task(SlotIndex(0), TaskIndex(1));
     end(&mut slots, 0, 0, MS);
-    assert!(slots.assign(1, &process()).is_none());
-    slots.return_task(SlotIndex(0), 2);
-    assert!(slots.assign(1, &process()).is_some());
+    assert!(slots.assign(TaskIndex(1), &process()).is_none());
+    slots.return_task(SlotIndex(0), TaskIndex(2));
+    assert!(slots.assign(TaskIndex(1), &process()).is_some());
 }
 
 #[test]
 fn only_the_next_task_is_blamed_for_a_dead_helper() {
     let mut slots = slots_with_mean(1, MS);
     for task in 0..3 {
-        assert!(slots.assign(task, &process()).is_some());
+        assert!(slots.assign(TaskIndex(task), &process()).is_some());
     }
     for (task, is_blamed) in [(1, false), (0, true), (2, false)] {
-        assert_eq!(slots.is_blamed_for_death(SlotIndex(0), task), is_blamed);
-        slots.return_task(SlotIndex(0), task);
+        assert_eq!(
+            slots.is_blamed_for_death(SlotIndex(0), TaskIndex(task)),
+            is_blamed
+        );
+        slots.return_task(SlotIndex(0), TaskIndex(task));
     }
-    assert!(slots.assign(0, &process()).is_some());
-    assert!(slots.is_blamed_for_death(SlotIndex(0), 0));
+    assert!(slots.assign(TaskIndex(0), &process()).is_some());
+    assert!(slots.is_blamed_for_death(SlotIndex(0), TaskIndex(0)));
 }
 
 #[test]
 fn events_of_a_slot_are_reported_task_by_task() {
     let mut slots = slots_with_mean(1, MS);
     for task in 0..3 {
-        assert!(slots.assign(task, &process()).is_some());
+        assert!(slots.assign(TaskIndex(task), &process()).is_some());
     }
-    assert_eq!(in_words(slots.started(SlotIndex(0), 0)), ["0 started"]);
-    assert!(slots.started(SlotIndex(0), 1).is_empty());
+    assert_eq!(
+        in_words(slots.started(SlotIndex(0), TaskIndex(0))),
+        ["0 started"]
+    );
+    assert!(slots.started(SlotIndex(0), TaskIndex(1)).is_empty());
     assert!(
         slots
-            .progress(SlotIndex(0), 1, "half way".into())
+            .progress(SlotIndex(0), TaskIndex(1), "half way".into())
             .is_empty()
     );
     assert!(end(&mut slots, 0, 1, MS).is_empty());
@@ -248,37 +280,37 @@ fn state(snapshot: &str) -> Demand {
 fn task_prefers_the_slot_with_its_environment() {
     let mut slots = Slots::new(3, true);
     let slot = |assigned: Option<Placement>| assigned.map(|found| found.slot.index.0);
-    assert_eq!(slot(slots.assign(0, &state("a"))), Some(0));
+    assert_eq!(slot(slots.assign(TaskIndex(0), &state("a"))), Some(0));
     end(&mut slots, 0, 0, MS);
-    assert_eq!(slot(slots.assign(1, &state("b"))), Some(1));
+    assert_eq!(slot(slots.assign(TaskIndex(1), &state("b"))), Some(1));
     end(&mut slots, 1, 1, MS);
-    assert_eq!(slot(slots.assign(2, &state("b"))), Some(1));
-    assert_eq!(slot(slots.assign(3, &state("b"))), Some(2));
-    assert_eq!(slot(slots.assign(4, &process())), Some(0));
+    assert_eq!(slot(slots.assign(TaskIndex(2), &state("b"))), Some(1));
+    assert_eq!(slot(slots.assign(TaskIndex(3), &state("b"))), Some(2));
+    assert_eq!(slot(slots.assign(TaskIndex(4), &process())), Some(0));
     assert_eq!(slots.switches, 0);
     end(&mut slots, 0, 4, MS);
-    assert_eq!(slots.last_tasks().collect::<Vec<_>>(), [0]);
-    assert_eq!(slot(slots.assign(5, &state("b"))), Some(0));
+    assert_eq!(slots.last_tasks().collect::<Vec<_>>(), [TaskIndex(0)]);
+    assert_eq!(slot(slots.assign(TaskIndex(5), &state("b"))), Some(0));
     assert_eq!(slots.switches, 1);
 }
 
 #[test]
 fn no_task_queues_for_another_environment() {
     let mut slots = slots_with_mean(1, MS);
-    assert!(slots.assign(0, &state("a")).is_some());
-    assert!(slots.assign(1, &state("a")).is_some());
-    assert!(slots.assign(2, &state("b")).is_none());
+    assert!(slots.assign(TaskIndex(0), &state("a")).is_some());
+    assert!(slots.assign(TaskIndex(1), &state("a")).is_some());
+    assert!(slots.assign(TaskIndex(2), &state("b")).is_none());
     let leaves_dirty = Demand {
         leaves_dirty: true,
         ..state("a")
     };
-    assert!(slots.assign(3, &leaves_dirty).is_none());
+    assert!(slots.assign(TaskIndex(3), &leaves_dirty).is_none());
     end(&mut slots, 0, 0, MS);
     end(&mut slots, 0, 1, MS);
-    assert!(slots.assign(3, &leaves_dirty).is_some());
-    assert!(slots.assign(4, &state("a")).is_none());
+    assert!(slots.assign(TaskIndex(3), &leaves_dirty).is_some());
+    assert!(slots.assign(TaskIndex(4), &state("a")).is_none());
     end(&mut slots, 0, 3, MS);
     assert_eq!(slots.last_tasks().count(), 0);
-    assert!(slots.assign(4, &state("a")).is_some());
+    assert!(slots.assign(TaskIndex(4), &state("a")).is_some());
     assert_eq!(slots.switches, 1);
 }

@@ -23,15 +23,15 @@ use crate::execute::supervise::{
     CallChange, StopLimits, Stoppable, TIMEOUT_REASON, kill_in, run_to_end, terminate_in,
 };
 use crate::execute::task_directory::TaskDirectory;
-use crate::execute::task_session::TaskSession;
+use crate::execute::task_session::{SessionSubject, TaskSession};
 use crate::input::own_settings;
 use crate::plan::planner::{Plan, PlanEntry, TaskFate};
-use persea_model::{Outcome, Status};
+use persea_model::{Outcome, Status, TaskIndex};
 use persea_plugin::{BatchHost, BatchTask, LogLevel, NextBatchTask, Plugin, PluginError, TaskHost};
 use persea_spawner::{Environment, EnvironmentState, QueuedProcess, SpawnError};
 
 /// A task by its index in the plan, with its assignment.
-pub(crate) type Upcoming = (usize, Assignment);
+pub(crate) type Upcoming = (TaskIndex, Assignment);
 
 /// A running batch.
 pub(crate) struct Batch {
@@ -61,7 +61,7 @@ struct BatchState {
 
 struct CurrentTask {
     session: Arc<TaskSession>,
-    index: usize,
+    index: TaskIndex,
     assigned_at: Duration,
     timeout: Option<Duration>,
 }
@@ -153,13 +153,13 @@ impl Batch {
 
     /// Makes a task the current one.
     fn begin(&self, (index, assignment): Upcoming) -> Option<Arc<TaskSession>> {
-        let PlanEntry { task, .. } = self.plan.entries.get(index)?;
+        let PlanEntry { task, .. } = self.plan.entry(index)?;
         let context = &self.context;
         let directory = TaskDirectory::of_test(&context.test_results, &task.directory);
         let assigned_at = context.execution.clock.now();
         let session = Arc::new(TaskSession::new(
             Arc::clone(&context.execution),
-            index,
+            SessionSubject::Task(index),
             directory,
             assignment,
         ));
@@ -197,7 +197,7 @@ impl Batch {
             task,
             fate: TaskFate::Run(runner, settings),
             ..
-        } = self.plan.entries.get(index)?
+        } = self.plan.entry(index)?
         else {
             return None;
         };
@@ -329,7 +329,7 @@ impl BatchHost for Batch {
         let Some(current) = current else {
             return;
         };
-        let Some(PlanEntry { task, .. }) = self.plan.entries.get(current.index) else {
+        let Some(PlanEntry { task, .. }) = self.plan.entry(current.index) else {
             return;
         };
         let mut outcome =

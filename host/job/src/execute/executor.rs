@@ -14,7 +14,7 @@ use crate::execute::control::Control;
 use crate::execute::messages::{Assignment, ExecutorMessage, FinishedTask};
 use crate::execute::supervise::{StopLimits, TIMEOUT_REASON, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
-use crate::execute::task_session::TaskSession;
+use crate::execute::task_session::{SessionSubject, TaskSession};
 use crate::input::own_settings;
 use persea_journal as journal;
 use persea_model::{Attributes, Outcome, Status, Task};
@@ -68,7 +68,7 @@ pub(crate) async fn execute(
     let directory = TaskDirectory::of_test(&context.test_results, &task.directory);
     let session = Arc::new(TaskSession::new(
         Arc::clone(&context.execution),
-        task.index,
+        SessionSubject::Task(task_index),
         directory,
         assignment,
     ));

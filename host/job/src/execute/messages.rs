@@ -7,24 +7,27 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::execute::slot::{Slot, SlotIndex};
+use crate::plan::graph::NodeIndex;
 use crate::plan::requirements::StepIndex;
-use persea_model::{Attributes, Outcome};
+use persea_model::{Attributes, Outcome, TaskIndex};
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
 /// The messages of executors to the dispatcher.
 pub(crate) enum ExecutorMessage {
     /// The process of a queued task has started.
-    Started { task: usize, slot: SlotIndex },
+    Started { task: TaskIndex, slot: SlotIndex },
     /// A progress message of the task.
     Progress {
-        task: usize,
+        task: TaskIndex,
         slot: SlotIndex,
         text: String,
     },
+    /// A progress message of a requirement resolver.
+    RequirementProgress { step: StepIndex, text: String },
     /// The helper has returned the queued process of a task unstarted: the dispatcher requeues the
     /// task.
     Returned {
-        task: usize,
+        task: TaskIndex,
         slot: SlotIndex,
         /// Whether the helper died.
         helper_died: bool,
@@ -34,7 +37,7 @@ pub(crate) enum ExecutorMessage {
     /// The batch in this slot is ready for its next task; it ends when `give` is dropped.
     BatchReady {
         slot: SlotIndex,
-        give: oneshot::Sender<(usize, Assignment)>,
+        give: oneshot::Sender<(TaskIndex, Assignment)>,
     },
     /// The batch in this slot is over.
     BatchEnded { slot: SlotIndex },
@@ -49,7 +52,7 @@ pub(crate) enum ExecutorMessage {
     /// A requirement has been released, or could not be for the reason in `failed`.
     RequirementReleased {
         /// The node of the graph that the release belongs to; none at the end of the job.
-        node: Option<usize>,
+        node: Option<NodeIndex>,
         step: StepIndex,
         slot: SlotIndex,
         failed: Option<String>,
@@ -61,7 +64,7 @@ pub(crate) enum ExecutorMessage {
 #[derive(Debug)]
 pub(crate) struct PreparedRequirement {
     /// The requirement's node in the graph.
-    pub(crate) node: usize,
+    pub(crate) node: NodeIndex,
     pub(crate) step: StepIndex,
     pub(crate) slot: SlotIndex,
     pub(crate) fulfilment: Fulfilment,
@@ -88,7 +91,7 @@ pub(crate) enum Fulfilment {
 /// The result of a task, with its measurements.
 #[derive(Debug)]
 pub(crate) struct FinishedTask {
-    pub(crate) task: usize,
+    pub(crate) task: TaskIndex,
     pub(crate) slot: SlotIndex,
     pub(crate) outcome: Outcome,
     /// When it started, in nanoseconds of Unix time.

@@ -12,8 +12,8 @@ use crate::execute::control::Control;
 use crate::execute::messages::{Assignment, Fulfilment};
 use crate::execute::supervise::{StopLimits, SupervisedCall, TimeLimits, supervise};
 use crate::execute::task_directory::TaskDirectory;
-use crate::execute::task_session::TaskSession;
-use crate::plan::requirements::RequirementStep;
+use crate::execute::task_session::{SessionSubject, TaskSession};
+use crate::plan::requirements::{RequirementStep, StepIndex};
 use persea_model::Attributes;
 use persea_plugin::{LogLevel, PluginError, Presence, RequirementResolver, TaskHost};
 
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// changed, and its receiver is awaited, so that the journal has the event first.
 pub(crate) async fn fulfil(
     execution: &Arc<ExecutionContext>,
-    index: usize,
+    index: StepIndex,
     step: &RequirementStep,
     assignment: Assignment,
     mut control: watch::Receiver<Control>,
@@ -111,7 +111,7 @@ async fn keep(session: &TaskSession, step: &RequirementStep, fulfilment: Fulfilm
 /// Why it could not be released.
 pub(crate) async fn release(
     execution: &Arc<ExecutionContext>,
-    index: usize,
+    index: StepIndex,
     step: &RequirementStep,
     assignment: Assignment,
     mut control: watch::Receiver<Control>,
@@ -135,14 +135,14 @@ pub(crate) async fn release(
 
 fn session(
     execution: &Arc<ExecutionContext>,
-    index: usize,
+    index: StepIndex,
     step: &RequirementStep,
     assignment: Assignment,
 ) -> Arc<TaskSession> {
     let directory = TaskDirectory::new(&execution.dependencies, &step.directory);
     Arc::new(TaskSession::new(
         Arc::clone(execution),
-        index,
+        SessionSubject::Requirement(index),
         directory,
         assignment,
     ))

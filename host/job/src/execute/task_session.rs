@@ -15,15 +15,23 @@ use crate::execute::context::ExecutionContext;
 use crate::execute::messages::{Assignment, ExecutorMessage};
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::execute::task_directory::{DEBUG_LOG, TaskDirectory};
+use crate::plan::requirements::StepIndex;
 use persea_journal as journal;
-use persea_model::Attributes;
 use persea_model::names::printable;
+use persea_model::{Attributes, TaskIndex};
 use persea_plugin::{LogLevel, TaskHost};
 use persea_spawner::{Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError};
 
+/// What a session is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SessionSubject {
+    Task(TaskIndex),
+    Requirement(StepIndex),
+}
+
 /// The start of a task, reported to the dispatcher when it happens.
 pub(crate) struct TaskStart {
-    task: usize,
+    subject: SessionSubject,
     slot: SlotIndex,
     execution: Arc<ExecutionContext>,
     messages: mpsc::UnboundedSender<ExecutorMessage>,
@@ -57,7 +65,7 @@ pub(crate) struct TaskSession {
     pub(crate) slot: Arc<Slot>,
     pub(crate) directory: TaskDirectory,
     pub(crate) start: Arc<TaskStart>,
-    task: usize,
+    subject: SessionSubject,
     /// None once the environment is open: the position is then in `queued_process`.
     position: Mutex<Option<PipelinePosition>>,
     can_requeue: bool,
@@ -74,7 +82,7 @@ pub(crate) struct TaskSession {
 impl TaskSession {
     pub(crate) fn new(
         execution: Arc<ExecutionContext>,
-        index: usize,
+        subject: SessionSubject,
         directory: TaskDirectory,
         Assignment {
             slot,
@@ -87,7 +95,7 @@ impl TaskSession {
         }: Assignment,
     ) -> Self {
         let start = TaskStart {
-            task: index,
+            subject,
             slot: slot.index,
             execution: Arc::clone(&execution),
             messages: messages.clone(),
@@ -101,7 +109,7 @@ impl TaskSession {
             execution,
             slot,
             start: Arc::new(start),
-            task: index,
+            subject,
             position: Mutex::new(position),
             can_requeue,
             state,
@@ -135,10 +143,11 @@ impl TaskSession {
             let process =
                 QueuedProcess::new(environment.clone(), position, self.can_requeue, move || {
                     start.now();
-                    let _ = start.messages.send(ExecutorMessage::Started {
-                        task: start.task,
-                        slot: start.slot,
-                    });
+                    // A requirement never queues.
+                    if let SessionSubject::Task(task) = start.subject {
+                        let slot = start.slot;
+                        let _ = start.messages.send(ExecutorMessage::Started { task, slot });
+                    }
                 });
             let _ = self.queued_process.set(process);
         }
@@ -149,12 +158,21 @@ impl TaskSession {
     pub(crate) fn report_early(&self) {
         let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
         for text in early.drain(..) {
-            let _ = self.messages.send(ExecutorMessage::Progress {
-                task: self.task,
+            self.send_progress(text);
+        }
+    }
+
+    fn send_progress(&self, text: String) {
+        let _ = self.messages.send(match self.subject {
+            SessionSubject::Task(task) => ExecutorMessage::Progress {
+                task,
                 slot: self.slot.index,
                 text,
-            });
-        }
+            },
+            SessionSubject::Requirement(step) => {
+                ExecutorMessage::RequirementProgress { step, text }
+            }
+        });
     }
 
     /// Logs the number of processes that were left behind, if any were.
@@ -225,11 +243,7 @@ impl TaskHost for TaskSession {
             return;
         }
         self.report_early();
-        let _ = self.messages.send(ExecutorMessage::Progress {
-            task: self.task,
-            slot: self.slot.index,
-            text: message,
-        });
+        self.send_progress(message);
     }
 
     fn whiteboard(&self, text: &str) {

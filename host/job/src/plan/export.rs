@@ -7,11 +7,11 @@ use petgraph::dot::Dot;
 use petgraph::visit::EdgeRef as _;
 
 use crate::input::resolve::Resolved;
-use crate::plan::graph::{Graph, GraphError, Node, node};
+use crate::plan::graph::{Graph, GraphError, Node, NodeIndex};
 use crate::plan::planner::{Plan, plan};
 use persea_config::Config;
-use persea_model::Scope;
 use persea_model::names::printable;
+use persea_model::{Scope, TaskIndex};
 use persea_plugin::Catalog;
 
 /// The graph of a job's tasks with their dependencies and claims, for export.
@@ -35,12 +35,12 @@ impl GraphExport {
         Ok(Self { plan, graph })
     }
 
-    fn id(&self, task: usize) -> String {
-        let entry = self.plan.entries.get(task);
+    fn id(&self, node: NodeIndex) -> String {
+        let entry = self.plan.entry(node);
         if let Some(entry) = entry {
             return printable(&entry.task.id).into_owned();
         }
-        match self.graph.node(task) {
+        match self.graph.node(node) {
             Node::Fulfil(step) => {
                 let step = self.plan.requirements.step(step);
                 let name = step.map(|step| step.name.as_str()).unwrap_or_default();
@@ -51,7 +51,7 @@ impl GraphExport {
     }
 
     /// Whether a node is a task or a requirement, as opposed to one that the host added.
-    fn is_shown(&self, index: usize) -> bool {
+    fn is_shown(&self, index: NodeIndex) -> bool {
         matches!(self.graph.node(index), Node::Task | Node::Fulfil(_))
     }
 
@@ -61,16 +61,14 @@ impl GraphExport {
         for entry in &self.plan.entries {
             let task = entry.task.index;
             let _ = writeln!(text, "{}", printable(&entry.task.id));
-            let mut waits: Vec<(usize, &str)> = self
+            let mut waits: Vec<(TaskIndex, &str)> = self
                 .graph
-                .order
-                .edges_directed(node(task), petgraph::Incoming)
-                .map(|edge| (edge.source().index(), edge.weight().key()))
-                .filter(|(other, _)| *other < self.graph.tasks)
+                .dependencies(task)
+                .map(|(other, wait)| (other, wait.key()))
                 .collect();
             waits.sort_unstable();
             for (other, key) in waits {
-                let _ = writeln!(text, "    {key} {}", self.id(other));
+                let _ = writeln!(text, "    {key} {}", self.id(other.into()));
             }
             for step in self.plan.requirements.of(task) {
                 if let Some(step) = self.plan.requirements.step(step) {
@@ -82,7 +80,7 @@ impl GraphExport {
                     let _ = writeln!(text, "    requires {}{own}", printable(&step.name));
                 }
             }
-            for (resource, amount) in self.graph.claims.get(&task).into_iter().flatten() {
+            for (resource, amount) in self.graph.claims.get(&task.into()).into_iter().flatten() {
                 if let Some(resource) = self.graph.resources.get(*resource) {
                     let name = printable(&resource.name);
                     let _ = if resource.is_mutex {
@@ -100,8 +98,8 @@ impl GraphExport {
     pub fn dot(&self) -> String {
         let ids = self.graph.order.filter_map(
             |index, _| {
-                let shown = self.is_shown(index.index());
-                shown.then(|| self.id(index.index()))
+                let shown = self.is_shown(index.into());
+                shown.then(|| self.id(index.into()))
             },
             |_, wait| Some(wait.key()),
         );
@@ -112,18 +110,18 @@ impl GraphExport {
     pub fn mermaid(&self) -> String {
         let mut text = "flowchart TD\n".to_owned();
         for index in self.graph.order.node_indices() {
-            let index = index.index();
+            let index = NodeIndex::from(index);
             if self.is_shown(index) {
                 let label = self.id(index).replace('#', "#35;").replace('"', "#quot;");
-                let _ = writeln!(text, "    t{}[\"{label}\"]", index + 1);
+                let _ = writeln!(text, "    t{}[\"{label}\"]", index.0 + 1);
             }
         }
         for edge in self.graph.order.edge_references() {
-            let (from, to) = (edge.source().index(), edge.target().index());
+            let (from, to) = (edge.source().into(), edge.target().into());
             if !self.is_shown(from) || !self.is_shown(to) {
                 continue;
             }
-            let (from, to) = (from + 1, to + 1);
+            let (from, to) = (from.0 + 1, to.0 + 1);
             let _ = writeln!(text, "    t{from} -->|{}| t{to}", edge.weight().key());
         }
         text

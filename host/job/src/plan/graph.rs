@@ -14,9 +14,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::plan::requirements::{Requirements, StepIndex};
 use persea_config::{Config, RESOURCES};
-use persea_model::{Attribute, Attributes, Task};
+use persea_model::{Attribute, Attributes, Task, TaskIndex};
 use petgraph::algo::{astar, toposort};
-use petgraph::graph::{DiGraph, NodeIndex};
+use petgraph::graph::DiGraph;
 
 /// Why tasks cannot be ordered, or cannot claim what they ask for.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -102,6 +102,28 @@ impl Dependency {
     }
 }
 
+/// The index of a node in [`Graph::order`]. The first nodes are the tasks, in plan order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct NodeIndex(pub(crate) usize);
+
+impl From<TaskIndex> for NodeIndex {
+    fn from(task: TaskIndex) -> Self {
+        Self(task.0)
+    }
+}
+
+impl From<petgraph::graph::NodeIndex> for NodeIndex {
+    fn from(node: petgraph::graph::NodeIndex) -> Self {
+        Self(node.index())
+    }
+}
+
+impl From<NodeIndex> for petgraph::graph::NodeIndex {
+    fn from(node: NodeIndex) -> Self {
+        Self::new(node.0)
+    }
+}
+
 /// A node of the graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Node {
@@ -134,9 +156,9 @@ pub(crate) struct Graph {
     pub(crate) tasks: usize,
     pub(crate) resources: Vec<Resource>,
     /// By node with claims: pairs of resource and amount.
-    pub(crate) claims: HashMap<usize, Vec<(usize, u64)>>,
+    pub(crate) claims: HashMap<NodeIndex, Vec<(usize, u64)>>,
     /// By node: another node whose claims last until this one ends.
-    pub(crate) claims_end_with: HashMap<usize, usize>,
+    pub(crate) claims_end_with: HashMap<NodeIndex, NodeIndex>,
 }
 
 impl Graph {
@@ -164,7 +186,7 @@ impl Graph {
             }
             let claims = resources.claims(task, more)?;
             if !claims.is_empty() {
-                graph.claims.insert(task.index, claims);
+                graph.claims.insert(task.index.into(), claims);
             }
         }
         graph.tasks = graph.order.node_count();
@@ -181,7 +203,7 @@ impl Graph {
         tasks: impl Iterator<Item = &'a Task> + Clone,
         waits: &[(&Task, Dependency, String)],
     ) -> Result<(), GraphError> {
-        let mut by_name: HashMap<Cow<'a, str>, Vec<usize>> = HashMap::new();
+        let mut by_name: HashMap<Cow<'a, str>, Vec<TaskIndex>> = HashMap::new();
         for task in tasks.clone() {
             for name in task.runnable.names(&task.name, &task.id) {
                 by_name.entry(name).or_default().push(task.index);
@@ -202,15 +224,16 @@ impl Graph {
                 });
             }
             for other in found {
-                self.order.add_edge(node(*other), node(task.index), *wait);
+                let (from, to) = (NodeIndex::from(*other), NodeIndex::from(task.index));
+                self.order.add_edge(from.into(), to.into(), *wait);
             }
         }
         match toposort(&self.order, None) {
             Ok(_) => Ok(()),
             Err(cycle) => {
                 let ids: Vec<&str> = tasks.map(|task| task.id.as_str()).collect();
-                let path = self.cycle(cycle.node_id());
-                let name = |node: NodeIndex| ids.get(node.index()).copied().unwrap_or_default();
+                let path = self.cycle(cycle.node_id().into());
+                let name = |node: NodeIndex| ids.get(node.0).copied().unwrap_or_default();
                 // In the direction of dependency: each task is followed by one that it waits for.
                 let path = path.into_iter().rev().map(|node| name(node).to_owned());
                 Err(GraphError::Cycle {
@@ -222,6 +245,7 @@ impl Graph {
 
     /// A shortest cycle through a node.
     fn cycle(&self, start: NodeIndex) -> Vec<NodeIndex> {
+        let start = petgraph::graph::NodeIndex::from(start);
         let back = |next| astar(&self.order, next, |node| node == start, |_| 1, |_| 0);
         let shortest = self
             .order
@@ -233,44 +257,51 @@ impl Graph {
         let first = (0..round.len()).min_by_key(|at| round.get(*at));
         round.rotate_left(first.unwrap_or_default());
         round.extend(round.first().copied());
-        round
+        round.into_iter().map(NodeIndex::from).collect()
     }
 
     /// The node with this index.
-    pub(crate) fn node(&self, index: usize) -> Node {
-        let found = self.order.node_weight(node(index));
+    pub(crate) fn node(&self, index: NodeIndex) -> Node {
+        let found = self.order.node_weight(index.into());
         found.copied().unwrap_or(Node::Task)
     }
 
+    /// The task of a node that is one.
+    pub(crate) fn task(&self, node: NodeIndex) -> Option<TaskIndex> {
+        (node.0 < self.tasks).then_some(TaskIndex(node.0))
+    }
+
     /// The nodes that depend on one, with the kind of dependency.
-    pub(crate) fn dependents(&self, task: usize) -> impl Iterator<Item = (usize, Dependency)> {
+    pub(crate) fn dependents(
+        &self,
+        node: NodeIndex,
+    ) -> impl Iterator<Item = (NodeIndex, Dependency)> {
         use petgraph::visit::EdgeRef as _;
         self.order
-            .edges(node(task))
-            .map(|edge| (edge.target().index(), *edge.weight()))
+            .edges(node.into())
+            .map(|edge| (edge.target().into(), *edge.weight()))
     }
 
     /// The tasks that one depends on, with the kind of dependency.
-    pub(crate) fn dependencies(&self, task: usize) -> impl Iterator<Item = (usize, Dependency)> {
+    pub(crate) fn dependencies(
+        &self,
+        task: TaskIndex,
+    ) -> impl Iterator<Item = (TaskIndex, Dependency)> {
         use petgraph::visit::EdgeRef as _;
-        let edges = self.order.edges_directed(node(task), petgraph::Incoming);
-        let all = edges.map(|edge| (edge.source().index(), *edge.weight()));
-        all.filter(|(other, _)| *other < self.tasks)
+        let node = NodeIndex::from(task).into();
+        let edges = self.order.edges_directed(node, petgraph::Incoming);
+        edges.filter_map(|edge| Some((self.task(edge.source().into())?, *edge.weight())))
     }
 
     /// The number of dependencies of a node.
-    pub(crate) fn dependency_count(&self, task: usize) -> usize {
+    pub(crate) fn dependency_count(&self, node: NodeIndex) -> usize {
         self.order
-            .neighbors_directed(node(task), petgraph::Incoming)
+            .neighbors_directed(node.into(), petgraph::Incoming)
             .count()
     }
 }
 
 mod prepare;
-
-pub(crate) fn node(task: usize) -> NodeIndex {
-    NodeIndex::new(task)
-}
 
 fn names(task: &Task, more: &Attributes, key: &'static str) -> Result<Vec<String>, GraphError> {
     let found = match more.get(key) {

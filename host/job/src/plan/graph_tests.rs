@@ -8,7 +8,7 @@ pub(crate) fn tasks(mores: &[Value]) -> Vec<Task> {
         let name = ["a", "b", "c", "d", "e", "f", "g"].get(index).unwrap();
         serde_json::from_value::<persea_model::Runnable>(json!({"kind": "noop", "more": more}))
             .map(|runnable| Task {
-                index,
+                index: TaskIndex(index),
                 id: format!("{}-{name}", index + 1),
                 name: (*name).to_owned(),
                 title: (*name).to_owned(),
@@ -37,10 +37,13 @@ fn error(mores: &[Value]) -> String {
 fn task_is_found_by_its_name_and_by_its_id() {
     let none = json!({});
     let graph = graph(&[none, json!({"needs": ["a"], "after": ["1-a"]})], &[]).unwrap();
-    let waiting: Vec<_> = graph.dependents(0).collect();
+    let waiting: Vec<_> = graph.dependents(NodeIndex(0)).collect();
     assert_eq!(waiting.len(), 2);
-    assert!(waiting.contains(&(1, Dependency::Needs)) && waiting.contains(&(1, Dependency::After)));
-    assert_eq!(graph.dependency_count(1), 2);
+    assert!(
+        waiting.contains(&(NodeIndex(1), Dependency::Needs))
+            && waiting.contains(&(NodeIndex(1), Dependency::After))
+    );
+    assert_eq!(graph.dependency_count(NodeIndex(1)), 2);
 }
 
 #[test]

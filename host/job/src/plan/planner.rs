@@ -11,7 +11,7 @@ use crate::input::own_settings;
 use crate::input::provenance::Restrictions;
 use crate::input::resolve::{Answer, Resolved};
 use crate::plan::again;
-use crate::plan::graph::{Graph, GraphError};
+use crate::plan::graph::{Graph, GraphError, NodeIndex};
 use crate::plan::history::History;
 use crate::plan::naming::{NamedRunnable, TaskIds, set_titles};
 use crate::plan::partition::Partition;
@@ -19,7 +19,7 @@ use crate::plan::requirements::{Requirements, key};
 use persea_config::Config;
 use persea_config::{Order, settings};
 use persea_model::names::task_directory;
-use persea_model::{Attributes, Outcome, Runnable, Status, Task};
+use persea_model::{Attributes, Outcome, Runnable, Status, Task, TaskIndex};
 use persea_plugin::{Catalog, Plugin, PluginError};
 use persea_spawner::descriptor;
 
@@ -62,14 +62,19 @@ pub(crate) struct Plan {
     /// The requirements of the tasks.
     pub(crate) requirements: Requirements,
     /// With a spawner that has snapshots: ranges of tasks that use the same environment.
-    groups: Vec<Range<usize>>,
+    groups: Vec<Range<TaskIndex>>,
     /// The seed of the order, if the tasks were shuffled.
     pub(crate) shuffle_seed: Option<u64>,
 }
 
 impl Plan {
+    /// The entry of a task, or of the node of a graph if that is a task.
+    pub(crate) fn entry(&self, index: impl Into<NodeIndex>) -> Option<&PlanEntry> {
+        self.entries.get(index.into().0)
+    }
+
     /// The range of tasks around this one that use the same environment, if tasks are grouped.
-    pub(crate) fn group(&self, task: usize) -> Option<Range<usize>> {
+    pub(crate) fn group(&self, task: TaskIndex) -> Option<Range<TaskIndex>> {
         let place = self.groups.partition_point(|group| group.end <= task);
         self.groups.get(place).cloned()
     }
@@ -97,8 +102,8 @@ impl Plan {
     }
 
     /// Whether a task cannot run because of the configuration.
-    pub(crate) fn is_refused(&self, task: usize) -> bool {
-        let entry = self.entries.get(task);
+    pub(crate) fn is_refused(&self, task: TaskIndex) -> bool {
+        let entry = self.entry(task);
         entry.is_some_and(|entry| matches!(entry.fate, TaskFate::Refused(_)))
     }
 
@@ -259,7 +264,7 @@ pub(crate) fn plan(
             PlanEntry {
                 owner: owner(&fate, provenance),
                 task: Task {
-                    index,
+                    index: TaskIndex(index),
                     id,
                     name,
                     title,
@@ -314,20 +319,19 @@ fn sort_by_environment(entries: &mut [PlanEntry]) {
         (places.collect::<Vec<usize>>(), owner)
     });
     for (index, entry) in entries.iter_mut().enumerate() {
-        entry.task.index = index;
+        entry.task.index = TaskIndex(index);
     }
 }
 
 /// The ranges of consecutive tasks that use the same environment.
-fn environment_groups(entries: &[PlanEntry], requirements: &Requirements) -> Vec<Range<usize>> {
+fn environment_groups(entries: &[PlanEntry], requirements: &Requirements) -> Vec<Range<TaskIndex>> {
     let state = |entry: &PlanEntry| requirements.last_of(entry.task.index);
     let same =
         |one: &PlanEntry, other: &PlanEntry| state(one) == state(other) && one.owner == other.owner;
     let mut begin = 0;
     let groups = entries.chunk_by(same).map(|group| {
-        let range = begin..begin + group.len();
-        begin = range.end;
-        range
+        let end = begin + group.len();
+        TaskIndex(std::mem::replace(&mut begin, end))..TaskIndex(end)
     });
     groups.collect()
 }
@@ -357,7 +361,7 @@ fn reorder(entries: &mut [PlanEntry], order: Order, history: impl FnOnce() -> Hi
         Order::Given => return,
     }
     for (index, entry) in entries.iter_mut().enumerate() {
-        entry.task.index = index;
+        entry.task.index = TaskIndex(index);
     }
 }
 

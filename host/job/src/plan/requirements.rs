@@ -9,7 +9,7 @@ use crate::plan::planner::{PlanEntry, TaskFate};
 use persea_config::Config;
 use persea_config::settings;
 use persea_model::names::{cut, task_directory};
-use persea_model::{Attribute, Attributes, Outcome, Requirement, Scope, Status};
+use persea_model::{Attribute, Attributes, Outcome, Requirement, Scope, Status, TaskIndex};
 use persea_plugin::{Catalog, Plugin};
 
 /// The keyword arguments that belong to the host: the scope of a requirement, and its name for
@@ -62,7 +62,7 @@ impl RequirementStep {
 /// A task or a suite that owns requirements until all its tasks have ended.
 #[derive(Default)]
 pub(crate) struct RequirementOwner {
-    pub(crate) tasks: Vec<usize>,
+    pub(crate) tasks: Vec<TaskIndex>,
     pub(crate) steps: Vec<StepIndex>,
 }
 
@@ -72,9 +72,9 @@ pub(crate) struct Requirements {
     pub(crate) steps: Vec<RequirementStep>,
     pub(crate) owners: Vec<RequirementOwner>,
     /// By task with requirements: its steps, in the order in which it names them.
-    of_task: BTreeMap<usize, Vec<StepIndex>>,
+    of_task: BTreeMap<TaskIndex, Vec<StepIndex>>,
     /// The tasks that leave their environment dirty.
-    dirty_tasks: BTreeSet<usize>,
+    dirty_tasks: BTreeSet<TaskIndex>,
 }
 
 /// A task's requirement, with what identifies it.
@@ -90,7 +90,7 @@ struct NeededRequirement<'a> {
 }
 
 /// The owner of a step: a task, a suite, or neither for the whole job.
-type OwnerKey<'a> = (Option<usize>, Option<&'a str>);
+type OwnerKey<'a> = (Option<TaskIndex>, Option<&'a str>);
 
 impl Requirements {
     /// Collects the requirements of all tasks. A task whose requirements cannot be fulfilled ends
@@ -102,8 +102,8 @@ impl Requirements {
         config: &Config,
         stacked: bool,
     ) -> Self {
-        let mut wanted: Vec<(usize, Vec<NeededRequirement<'_>>)> = Vec::new();
-        let mut ended: Vec<(usize, TaskFate)> = Vec::new();
+        let mut wanted: Vec<(TaskIndex, Vec<NeededRequirement<'_>>)> = Vec::new();
+        let mut ended: Vec<(TaskIndex, TaskFate)> = Vec::new();
         for PlanEntry { task, fate, .. } in &*entries {
             let needed = &task.runnable.requirements;
             let TaskFate::Run(runner, _) = fate else {
@@ -171,7 +171,7 @@ impl Requirements {
             }
         }
         for (task, fate) in ended {
-            if let Some(entry) = entries.get_mut(task) {
+            if let Some(entry) = entries.get_mut(task.0) {
                 entry.fate = fate;
             }
         }
@@ -181,7 +181,7 @@ impl Requirements {
     /// Finds or adds a task's requirements, each based on the one before.
     fn stack<'a>(
         &mut self,
-        task: usize,
+        task: TaskIndex,
         all: &'a [NeededRequirement<'a>],
         stacks: &mut HashMap<(Option<StepIndex>, &'a str), StepIndex>,
         config: &Config,
@@ -242,7 +242,7 @@ impl Requirements {
         index
     }
 
-    fn needs(&mut self, task: usize, step: StepIndex) {
+    fn needs(&mut self, task: TaskIndex, step: StepIndex) {
         let steps = self.of_task.entry(task).or_default();
         if !steps.contains(&step) {
             steps.push(step);
@@ -261,22 +261,22 @@ impl Requirements {
     }
 
     /// The steps of a task, in the order in which it names them.
-    pub(crate) fn of(&self, task: usize) -> impl Iterator<Item = StepIndex> + '_ {
+    pub(crate) fn of(&self, task: TaskIndex) -> impl Iterator<Item = StepIndex> + '_ {
         self.of_task.get(&task).into_iter().flatten().copied()
     }
 
     /// The last step of a task. With stacked requirements the task runs in its environment.
-    pub(crate) fn last_of(&self, task: usize) -> Option<StepIndex> {
+    pub(crate) fn last_of(&self, task: TaskIndex) -> Option<StepIndex> {
         self.of_task.get(&task)?.last().copied()
     }
 
     /// Whether a task leaves its environment dirty.
-    pub(crate) fn leaves_dirty(&self, task: usize) -> bool {
+    pub(crate) fn leaves_dirty(&self, task: TaskIndex) -> bool {
         self.dirty_tasks.contains(&task)
     }
 
     /// The tasks with requirements, and their steps.
-    pub(crate) fn tasks(&self) -> impl Iterator<Item = (usize, &[StepIndex])> {
+    pub(crate) fn tasks(&self) -> impl Iterator<Item = (TaskIndex, &[StepIndex])> {
         self.of_task.iter().map(|(task, steps)| (*task, &**steps))
     }
 
@@ -286,7 +286,7 @@ impl Requirements {
     }
 
     /// The only task that owns a step.
-    pub(crate) fn only_task(&self, step: &RequirementStep) -> Option<usize> {
+    pub(crate) fn only_task(&self, step: &RequirementStep) -> Option<TaskIndex> {
         let owner = self.owners.get(step.owner?)?;
         (step.scope == Scope::Task).then(|| owner.tasks.first().copied())?
     }

@@ -16,7 +16,7 @@ use persea_config::settings;
 use persea_config::{Config, UserDirs};
 use persea_display::JobView;
 use persea_model::names::TEST_RESULTS;
-use persea_model::{JobId, Status, Task};
+use persea_model::{JobId, Status, Task, TaskIndex};
 use persea_system::directory_handle::DirectoryHandle;
 
 /// The directory for the files of requirements.
@@ -142,8 +142,8 @@ pub(crate) struct PlanView {
 }
 
 impl JobView for PlanView {
-    fn task(&self, index: usize) -> Option<&Task> {
-        self.plan.entries.get(index).map(|entry| &entry.task)
+    fn task(&self, index: TaskIndex) -> Option<&Task> {
+        self.plan.entry(index).map(|entry| &entry.task)
     }
 
     fn file(&self, directory: &str, name: &str) -> io::Result<File> {

@@ -14,7 +14,7 @@ use crate::execute::messages::Assignment;
 use crate::execute::preparer;
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::execute::supervise;
-use crate::plan::requirements::RequirementStep;
+use crate::plan::requirements::{RequirementStep, StepIndex};
 use crate::results::directory::Section;
 use crate::undo::unreleased::UnreleasedJobs;
 use persea_config::Config;
@@ -218,7 +218,16 @@ async fn release(
         variables: Vec::new(),
         messages,
     };
-    preparer::release(execution, 0, &step, assignment, control, &left.fulfilled).await
+    let index = StepIndex(0);
+    preparer::release(
+        execution,
+        index,
+        &step,
+        assignment,
+        control,
+        &left.fulfilled,
+    )
+    .await
 }
 
 #[cfg(test)]

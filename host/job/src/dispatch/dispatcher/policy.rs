@@ -10,7 +10,7 @@ use crate::plan::history::History;
 use crate::plan::planner::{Plan, TaskFate};
 use persea_config::Config;
 use persea_journal::{Event, Warning, WarningCause};
-use persea_model::{Attributes, Outcome, Status, Task};
+use persea_model::{Attributes, Outcome, Status, Task, TaskIndex};
 use persea_plugin::{Plugin, PluginError, Scheduler, SchedulerChoice, SchedulerNode};
 
 /// The most ready tasks that a scheduler is shown in one call.
@@ -23,7 +23,7 @@ pub(crate) struct Policy {
     news: Vec<(u32, Status)>,
     /// The task that the scheduler chose and that no slot could take yet. The scheduler is not
     /// asked about it again.
-    chosen: Option<usize>,
+    chosen: Option<TaskIndex>,
 }
 
 impl Policy {
@@ -48,7 +48,7 @@ impl Policy {
                 let all = graph.dependencies(task.index);
                 let wanted = all.filter(|(_, wait)| *wait == wanted);
                 wanted
-                    .filter_map(|(other, _)| u32::try_from(other).ok())
+                    .filter_map(|(other, _)| contract_index(other))
                     .collect()
             };
             SchedulerNode {
@@ -75,16 +75,16 @@ impl Policy {
     }
 
     /// Forgets the scheduler's choice once a slot has taken that task.
-    pub(super) fn taken(&mut self, task: usize) {
+    pub(super) fn taken(&mut self, task: TaskIndex) {
         if self.chosen == Some(task) {
             self.chosen = None;
         }
     }
 
     /// Keeps a result for the scheduler, which receives it before it chooses again.
-    pub(super) fn ended(&mut self, task: usize, status: Status) {
+    pub(super) fn ended(&mut self, task: TaskIndex, status: Status) {
         if self.scheduler.is_some()
-            && let Ok(task) = u32::try_from(task)
+            && let Some(task) = contract_index(task)
         {
             self.news.push((task, status));
         }
@@ -99,6 +99,11 @@ impl Policy {
         }
         scheduler.next(ready).await
     }
+}
+
+/// The index of a task in the contract with schedulers.
+fn contract_index(task: TaskIndex) -> Option<u32> {
+    u32::try_from(task.0).ok()
 }
 
 fn about(task: &Task, history: &History) -> Attributes {
@@ -124,7 +129,7 @@ fn about(task: &Task, history: &History) -> Attributes {
 
 impl Dispatcher<'_> {
     /// Returns the task that starts next, if any can.
-    pub(super) async fn next_task(&mut self, state: &mut DispatchState) -> Option<usize> {
+    pub(super) async fn next_task(&mut self, state: &mut DispatchState) -> Option<TaskIndex> {
         if !state.policy.is_plugin() {
             // Prefer tasks that can use the environment of a free slot as it is.
             let groups = state
@@ -148,8 +153,8 @@ impl Dispatcher<'_> {
         loop {
             let ready = state.queue.ready(SHOWN);
             let first = ready.first().copied()?;
-            let has_ended = |index: &usize| {
-                let entry = plan.entries.get(*index);
+            let has_ended = |index: &TaskIndex| {
+                let entry = plan.entry(*index);
                 entry.is_some_and(|entry| !matches!(entry.fate, TaskFate::Run(..)))
             };
             // A task whose result the plan already knows needs no slot and no scheduler.
@@ -159,14 +164,11 @@ impl Dispatcher<'_> {
             if !state.slots.has_room() {
                 return None;
             }
-            let shown: Vec<u32> = ready
-                .iter()
-                .filter_map(|it| u32::try_from(*it).ok())
-                .collect();
+            let shown: Vec<u32> = ready.iter().filter_map(|it| contract_index(*it)).collect();
             let is_idle = state.slots.is_empty() && state.preparation.is_idle();
             match state.policy.choose(&shown).await {
                 Ok(SchedulerChoice::Start(task)) if shown.contains(&task) => {
-                    state.policy.chosen = Some(task as usize);
+                    state.policy.chosen = Some(TaskIndex(task as usize));
                     return state.policy.chosen;
                 }
                 Ok(SchedulerChoice::Start(task)) => {
@@ -194,8 +196,8 @@ impl Dispatcher<'_> {
     fn drop_tasks(&mut self, state: &mut DispatchState, tasks: &[u32]) -> bool {
         let plan = Arc::clone(&self.plan);
         let mut dropped = false;
-        for index in tasks.iter().map(|task| *task as usize) {
-            if let Some(entry) = plan.entries.get(index)
+        for index in tasks.iter().map(|task| TaskIndex(*task as usize)) {
+            if let Some(entry) = plan.entry(index)
                 && state.queue.is_waiting(index)
             {
                 let outcome = Outcome::new(Status::Cancel, "the scheduler dropped this task");

@@ -12,14 +12,14 @@ use super::{DispatchState, Dispatcher};
 use crate::execute::messages::{Assignment, ExecutorMessage, Fulfilment, PreparedRequirement};
 use crate::execute::preparer;
 use crate::execute::slot::{Slot, SlotIndex};
-use crate::plan::graph::Node;
+use crate::plan::graph::{Node, NodeIndex};
 use crate::plan::planner::Plan;
 use crate::plan::requirements::{RequirementStep, Requirements, StepIndex};
 use persea_journal::{
     Event, RequirementAbsent, RequirementFinished, RequirementReleased, RequirementStarted,
     RequirementState,
 };
-use persea_model::{Attribute, Attributes, Scope, Status};
+use persea_model::{Attribute, Attributes, Scope, Status, TaskIndex};
 use persea_spawner as spawner;
 
 /// The state of the requirements of a running job.
@@ -35,7 +35,7 @@ pub(super) struct Preparation {
     /// By step: the variables that it sets for the tasks that need it.
     variables: HashMap<StepIndex, Vec<(String, String)>>,
     /// By node: why the nodes that wait for it cannot run.
-    reasons: HashMap<usize, String>,
+    reasons: HashMap<NodeIndex, String>,
     /// The steps whose environment was kept as a snapshot.
     snapshots: HashSet<StepIndex>,
     /// The requirements that could not be released: name and reason.
@@ -68,11 +68,11 @@ impl Preparation {
         self.free.len() == self.slots.len()
     }
 
-    pub(super) fn why(&self, node: usize) -> Option<&str> {
+    pub(super) fn why(&self, node: NodeIndex) -> Option<&str> {
         self.reasons.get(&node).map(String::as_str)
     }
 
-    pub(super) fn fail(&mut self, node: usize, why: String) {
+    pub(super) fn fail(&mut self, node: NodeIndex, why: String) {
         self.reasons.insert(node, why);
     }
 
@@ -80,7 +80,7 @@ impl Preparation {
     pub(super) fn variables(
         &self,
         requirements: &Requirements,
-        task: usize,
+        task: TaskIndex,
     ) -> Vec<(String, String)> {
         let all = requirements
             .of(task)
@@ -172,7 +172,7 @@ impl Dispatcher<'_> {
     fn fulfil(
         &mut self,
         state: &mut DispatchState,
-        node: usize,
+        node: NodeIndex,
         index: StepIndex,
         slot: Arc<Slot>,
     ) {
@@ -192,7 +192,7 @@ impl Dispatcher<'_> {
             spawner,
         }));
         self.write_event(state, owner(&plan, step), &event);
-        self.screen.requirement_started(node, &step.name);
+        self.screen.requirement_started(index.0, &step.name);
         let mut assignment = assignment(state, Arc::clone(&slot));
         if step.stacked {
             let snapshot = state.preparation.snapshot(&plan.requirements, step.base);
@@ -227,7 +227,7 @@ impl Dispatcher<'_> {
                 told
             };
             let fulfilment =
-                preparer::fulfil(&execution, node, step, assignment, control, absent).await;
+                preparer::fulfil(&execution, index, step, assignment, control, absent).await;
             let _ = messages.send(ExecutorMessage::RequirementPrepared(Box::new(
                 PreparedRequirement {
                     node,
@@ -243,7 +243,7 @@ impl Dispatcher<'_> {
     fn release(
         &mut self,
         state: &mut DispatchState,
-        node: Option<usize>,
+        node: Option<NodeIndex>,
         index: StepIndex,
         slot: Arc<Slot>,
     ) {
@@ -254,9 +254,8 @@ impl Dispatcher<'_> {
         let undo = &mut state.preparation.unreleased;
         let place = undo.iter().rposition(|(step, _)| *step == index);
         let fulfilled = place.map(|place| undo.remove(place).1).unwrap_or_default();
-        let number = self.plan.entries.len() + index.0;
         let name = format!("{} (release)", step.name);
-        self.screen.requirement_started(number, &name);
+        self.screen.requirement_started(index.0, &name);
         let assignment = assignment(state, Arc::clone(&slot));
         let execution = Arc::clone(&self.context.execution);
         let control = state.control.subscribe();
@@ -269,7 +268,7 @@ impl Dispatcher<'_> {
             };
             let begun = execution.clock.now();
             let released =
-                preparer::release(&execution, number, step, assignment, control, &fulfilled).await;
+                preparer::release(&execution, index, step, assignment, control, &fulfilled).await;
             let _ = messages.send(ExecutorMessage::RequirementReleased {
                 node,
                 step: index,
@@ -313,9 +312,9 @@ impl Dispatcher<'_> {
     }
 
     /// Shows a progress message of a requirement resolver.
-    pub(super) fn preparing(&mut self, node: usize, text: &str) {
+    pub(super) fn preparing(&mut self, step: StepIndex, text: &str) {
         let plan = Arc::clone(&self.plan);
-        if let Some(step) = plan.requirements.step(StepIndex(node - plan.entries.len())) {
+        if let Some(step) = plan.requirements.step(step) {
             let line = format!("requirement {}: {text}", step.name);
             self.screen.requirement_progress(line);
         }
@@ -385,7 +384,7 @@ impl Dispatcher<'_> {
             (true, None) => format!("requirement {}: fulfilled ({seconds:.2} s)", step.name),
             (true, Some(reason)) => format!("requirement {}: not met: {reason}", step.name),
         };
-        self.screen.requirement_finished(node, line, is_shown);
+        self.screen.requirement_finished(index.0, line, is_shown);
         let status = match event.reason {
             None => Status::Pass,
             Some(reason) => {
@@ -401,7 +400,7 @@ impl Dispatcher<'_> {
     pub(super) fn released(
         &mut self,
         state: &mut DispatchState,
-        (node, index, slot): (Option<usize>, StepIndex, SlotIndex),
+        (node, index, slot): (Option<NodeIndex>, StepIndex, SlotIndex),
         failed: Option<String>,
         elapsed: Duration,
     ) {
@@ -421,8 +420,7 @@ impl Dispatcher<'_> {
             None => format!("requirement {}: released ({seconds:.2} s)", step.name),
             Some(reason) => format!("requirement {}: not released: {reason}", step.name),
         };
-        let number = self.plan.entries.len() + index.0;
-        self.screen.requirement_finished(number, line, true);
+        self.screen.requirement_finished(index.0, line, true);
         if let Some(reason) = failed {
             state
                 .preparation
@@ -453,7 +451,7 @@ impl Dispatcher<'_> {
 
 /// The id of the only task that needs a requirement.
 fn owner<'a>(plan: &'a Plan, step: &RequirementStep) -> Option<&'a str> {
-    let entry = plan.entries.get(plan.requirements.only_task(step)?);
+    let entry = plan.entry(plan.requirements.only_task(step)?);
     entry.map(|entry| entry.task.id.as_str())
 }
 

@@ -48,7 +48,7 @@ pub(super) fn record(
     // A runner's data does not replace the host's.
     more.retain(|name, _| !RESERVED.contains(&name.as_str()));
     TaskFinished {
-        index: task.index + 1,
+        index: task.index.number(),
         name: task.name.clone(),
         title: (task.title != task.name).then(|| task.title.clone()),
         kind: task.runnable.kind.clone(),

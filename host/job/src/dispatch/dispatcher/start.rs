@@ -12,7 +12,7 @@ use crate::execute::executor::execute;
 use crate::execute::messages::Assignment;
 use crate::plan::planner::{PlanEntry, TaskFate};
 use persea_journal::{Event, TaskEnvironment, TaskStarted};
-use persea_model::{Status, Task};
+use persea_model::{Status, Task, TaskIndex};
 use persea_plugin::Plugin;
 use persea_spawner as spawner;
 
@@ -29,11 +29,11 @@ impl Dispatcher<'_> {
     /// Assigns tasks to all slots that have room, with one write to the journal, and ends the tasks
     /// whose result is known without running.
     pub(super) async fn start(&mut self, state: &mut DispatchState) {
-        let mut given: Vec<(usize, Assignment, ExecutionMode)> = Vec::new();
+        let mut given: Vec<(TaskIndex, Assignment, ExecutionMode)> = Vec::new();
         let plan = Arc::clone(&self.plan);
         if let Some(why) = state.stopped {
             for index in state.queue.waiting() {
-                match plan.entries.get(index) {
+                match plan.entry(index) {
                     Some(PlanEntry { task, .. }) => self.skip(state, task, why),
                     None => self.end_node(state, index, Status::Skip),
                 }
@@ -42,7 +42,7 @@ impl Dispatcher<'_> {
         self.prepare(state);
         while state.stopped.is_none()
             && let Some(index) = self.next_task(state).await
-            && let Some(PlanEntry { task, fate, owner }) = plan.entries.get(index)
+            && let Some(PlanEntry { task, fate, owner }) = plan.entry(index)
         {
             let runner = match fate {
                 TaskFate::Ended(outcome) | TaskFate::Refused(outcome) => {
@@ -122,7 +122,7 @@ impl Dispatcher<'_> {
                     task,
                     fate: TaskFate::Run(runner, settings),
                     ..
-                }) = plan.entries.get(index)
+                }) = plan.entry(index)
                 {
                     if is_batch {
                         let (plan, runner) = (Arc::clone(&plan), Arc::clone(runner));
@@ -147,7 +147,7 @@ impl Dispatcher<'_> {
     fn environment(
         &self,
         state: &DispatchState,
-        task: usize,
+        task: TaskIndex,
         owner: Option<&str>,
     ) -> spawner::EnvironmentState {
         if !self.context.execution.spawner.has_snapshots() {

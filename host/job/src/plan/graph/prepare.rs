@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use petgraph::algo::has_path_connecting;
-use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef as _;
 
-use super::{Dependency, Graph, Node, Resources, node};
+use super::{Dependency, Graph, Node, NodeIndex, Resources};
 use crate::plan::requirements::{RequirementOwner, Requirements, StepIndex};
+use persea_model::TaskIndex;
 
 /// A requirement, as far as the graph depends on it.
 struct GraphStep<'a> {
@@ -34,7 +34,7 @@ impl Graph {
                 stacked: step.stacked,
             })
             .collect();
-        let tasks: Vec<(usize, &[StepIndex])> = requirements.tasks().collect();
+        let tasks: Vec<(TaskIndex, &[StepIndex])> = requirements.tasks().collect();
         self.prepare_steps(&steps, &requirements.owners, &tasks, resources);
     }
 
@@ -43,12 +43,12 @@ impl Graph {
         &mut self,
         steps: &[GraphStep<'_>],
         owners: &[RequirementOwner],
-        tasks: &[(usize, &[StepIndex])],
+        tasks: &[(TaskIndex, &[StepIndex])],
         resources: &mut Resources,
     ) {
         let mut nodes = Vec::new();
         for (index, step) in steps.iter().enumerate() {
-            let added = self.order.add_node(Node::Fulfil(StepIndex(index)));
+            let added = self.add_node(Node::Fulfil(StepIndex(index)));
             nodes.push(added);
             let resolver_mutex = step
                 .resolver_mutex
@@ -66,7 +66,7 @@ impl Graph {
                     && step_of(before).map(|it| it.owner) == step_of(after_step).map(|it| it.owner)
                     && tried.insert((*before, *after_step))
                     && let (Some(before), Some(after)) = (of(before), of(after_step))
-                    && !has_path_connecting(&self.order, after, before, None)
+                    && !has_path_connecting(&self.order, after.into(), before.into(), None)
                 {
                     // A stacked requirement starts in the environment of the one before, so that
                     // one must be fulfilled.
@@ -76,7 +76,7 @@ impl Graph {
                     } else {
                         Dependency::After
                     };
-                    self.order.add_edge(before, after, wait);
+                    self.add_edge(before, after, wait);
                 }
             }
         }
@@ -89,14 +89,14 @@ impl Graph {
                 } else {
                     &mut own
                 };
-                edges.extend(of(step).map(|step| (step, node(*task), Dependency::Needs)));
+                edges.extend(of(step).map(|step| (step, NodeIndex::from(*task))));
             }
         }
-        self.order.extend_with_edges(shared);
+        self.add_needs(shared);
         // Computed before the owners' own steps are in the graph.
         let all = owners.iter();
         let common: Vec<_> = all.map(|owner| self.common(owner)).collect();
-        self.order.extend_with_edges(own);
+        self.add_needs(own);
         for (index, (owner, common)) in owners.iter().zip(common).enumerate() {
             let own = owner.steps.iter();
             let own: Vec<(NodeIndex, &GraphStep<'_>)> = own
@@ -109,8 +109,9 @@ impl Graph {
     /// The dependencies that all tasks of an owner share.
     fn common(&self, owner: &RequirementOwner) -> BTreeMap<NodeIndex, Dependency> {
         let mut all = owner.tasks.iter().map(|task| {
-            let edges = self.order.edges_directed(node(*task), petgraph::Incoming);
-            let waits = edges.map(|edge| (edge.source(), *edge.weight()));
+            let node = NodeIndex::from(*task).into();
+            let edges = self.order.edges_directed(node, petgraph::Incoming);
+            let waits = edges.map(|edge| (NodeIndex::from(edge.source()), *edge.weight()));
             waits.collect::<BTreeMap<_, _>>()
         });
         let first = all.next().unwrap_or_default();
@@ -129,24 +130,23 @@ impl Graph {
         steps: &[(NodeIndex, &GraphStep<'_>)],
         resources: &mut Resources,
     ) {
-        let reserve = self.order.add_node(Node::Reserve(index));
-        let release = self.order.add_node(Node::Release(index));
+        let reserve = self.add_node(Node::Reserve(index));
+        let release = self.add_node(Node::Release(index));
         // Requirements are not fulfilled for tasks that cannot run.
         for (other, wait) in common {
-            self.order.add_edge(other, reserve, wait);
+            self.add_edge(other, reserve, wait);
         }
         for (step, _) in steps {
-            self.order.add_edge(reserve, *step, Dependency::Needs);
+            self.add_edge(reserve, *step, Dependency::Needs);
         }
         for task in &owner.tasks {
-            self.order.add_edge(node(*task), release, Dependency::After);
+            self.add_edge(NodeIndex::from(*task), release, Dependency::After);
         }
         let exclusions = steps
             .iter()
             .map(|(_, step)| (resources.mutex(step.exclusion_key), 1));
         self.claim(reserve, exclusions.collect());
-        self.claims_end_with
-            .insert(release.index(), reserve.index());
+        self.claims_end_with.insert(release, reserve);
         let turns = steps.iter().filter_map(|(_, step)| step.resolver_mutex);
         let turns: Vec<(usize, u64)> = turns
             .map(|resolver_mutex| (resources.mutex(resolver_mutex), 1))
@@ -154,11 +154,26 @@ impl Graph {
         self.claim(release, turns);
     }
 
+    fn add_node(&mut self, node: Node) -> NodeIndex {
+        self.order.add_node(node).into()
+    }
+
+    fn add_edge(&mut self, from: NodeIndex, to: NodeIndex, dependency: Dependency) {
+        self.order.add_edge(from.into(), to.into(), dependency);
+    }
+
+    /// Lets the second node of each pair need the first.
+    fn add_needs(&mut self, pairs: Vec<(NodeIndex, NodeIndex)>) {
+        for (from, to) in pairs {
+            self.add_edge(from, to, Dependency::Needs);
+        }
+    }
+
     fn claim(&mut self, node: NodeIndex, mut claims: Vec<(usize, u64)>) {
         claims.sort_unstable();
         claims.dedup();
         if !claims.is_empty() {
-            self.claims.insert(node.index(), claims);
+            self.claims.insert(node, claims);
         }
     }
 }
@@ -193,7 +208,7 @@ mod tests {
 
     fn owner(tasks: &[usize], steps: &[usize]) -> RequirementOwner {
         RequirementOwner {
-            tasks: tasks.to_vec(),
+            tasks: tasks.iter().copied().map(TaskIndex).collect(),
             steps: steps.iter().copied().map(StepIndex).collect(),
         }
     }
@@ -222,15 +237,17 @@ mod tests {
                 graph.order.add_node(Node::Task);
             }
             for (before, after, wait) in waits {
-                graph.order.add_edge(node(*before), node(*after), *wait);
+                graph.add_edge(NodeIndex(*before), NodeIndex(*after), *wait);
             }
             let of_tasks: Vec<Vec<StepIndex>> = of_tasks
                 .iter()
                 .map(|steps| steps.iter().copied().map(StepIndex).collect())
                 .collect();
             let tasks = of_tasks.iter().map(Vec::as_slice).enumerate();
-            let tasks: Vec<(usize, &[StepIndex])> =
-                tasks.filter(|(_, steps)| !steps.is_empty()).collect();
+            let tasks = tasks.filter(|(_, steps)| !steps.is_empty());
+            let tasks: Vec<(TaskIndex, &[StepIndex])> = tasks
+                .map(|(index, steps)| (TaskIndex(index), steps))
+                .collect();
             let mut resources = Resources::new(&Config::default());
             graph.prepare_steps(steps, owners, &tasks, &mut resources);
             let names = resources.all.into_iter().map(|it| it.name).collect();
@@ -240,7 +257,7 @@ mod tests {
         /// The nodes after the tasks, in order.
         fn nodes(&self) -> Vec<Node> {
             let all = self.graph.tasks..self.graph.order.node_count();
-            all.map(|index| self.graph.node(index)).collect()
+            all.map(|index| self.graph.node(NodeIndex(index))).collect()
         }
 
         /// Every edge, in order.
@@ -255,7 +272,12 @@ mod tests {
 
         /// The names that a node claims, each once, in the order of their indices.
         fn claims(&self, index: usize) -> Vec<&str> {
-            let claims = self.graph.claims.get(&index).into_iter().flatten();
+            let claims = self
+                .graph
+                .claims
+                .get(&NodeIndex(index))
+                .into_iter()
+                .flatten();
             let names = claims.map(|(resource, amount)| {
                 assert_eq!(*amount, 1);
                 self.names.get(*resource).map_or("", String::as_str)
@@ -311,7 +333,8 @@ mod tests {
         ] {
             assert_eq!(prepared.claims(index), claims, "{index}");
         }
-        let mut held: Vec<(usize, usize)> = prepared.graph.claims_end_with.into_iter().collect();
+        let held = prepared.graph.claims_end_with.into_iter();
+        let mut held: Vec<(usize, usize)> = held.map(|(end, holder)| (end.0, holder.0)).collect();
         held.sort_unstable();
         assert_eq!(held, [(5, 4), (7, 6)]);
     }
