@@ -16,6 +16,7 @@ mod chaos_processes;
 mod chaos_signals;
 mod cli;
 mod compiled;
+mod contract;
 mod endings;
 mod grants;
 mod graph;

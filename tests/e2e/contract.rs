@@ -1,0 +1,5 @@
+//! Owns the promise that a plugin which was built once works for ever: the rules of the contract,
+//! and the components of every released version, which run on today's host.
+
+mod wit;
+mod words;
