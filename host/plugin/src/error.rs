@@ -50,9 +50,9 @@ pub enum PluginError {
     /// The component exports none of the interfaces that make a plugin.
     #[error(
         "{plugin} is a component, but no plugin: it exports {exports}, and a plugin exports \
-         `persea:plugin/plugin` and one of `persea:plugin/resolve`, `persea:plugin/run`, \
-         `persea:plugin/fulfil`, `persea:plugin/format`, `persea:plugin/schedule` or \
-         `persea:plugin/vary`"
+         `persea:plugin/plugin` and at least one of `persea:plugin/resolve`, `persea:plugin/vary`, \
+         `persea:plugin/run`, `persea:plugin/run-program`, `persea:plugin/list-tests`, \
+         `persea:plugin/fulfil`, `persea:plugin/schedule` or `persea:plugin/format`"
     )]
     NoWorld {
         /// The plugin's file.
@@ -73,15 +73,70 @@ pub enum PluginError {
         /// The host's version of the contract.
         offers: &'static str,
     },
+    /// The component imports an interface that a later version of the contract added.
+    #[error(
+        "{plugin} needs `{interface}`, which hosts have since {since}, and this host offers \
+         persea:plugin@{offers}: use a newer persea"
+    )]
+    Since {
+        /// The plugin's file.
+        plugin: String,
+        /// The interface.
+        interface: String,
+        /// The version that added the interface.
+        since: String,
+        /// The host's version of the contract.
+        offers: String,
+    },
+    /// The component imports an interface that this host does not know, from a later version of the
+    /// contract.
+    #[error(
+        "{plugin} needs `{interface}`, which this host does not have: the plugin was built for \
+         persea:plugin@{built_for}, and this host offers persea:plugin@{offers}: use a newer persea"
+    )]
+    Interface {
+        /// The plugin's file.
+        plugin: String,
+        /// The interface.
+        interface: String,
+        /// The version of the contract for which the plugin was built.
+        built_for: String,
+        /// The host's version of the contract.
+        offers: String,
+    },
+    /// The plugin says that it relies on a later version of the contract.
+    #[error(
+        "{plugin} needs a host with persea:plugin@{needs}, and this one offers \
+         persea:plugin@{offers}: use a newer persea"
+    )]
+    Contract {
+        /// The plugin's file.
+        plugin: String,
+        /// The version that the plugin needs.
+        needs: String,
+        /// The host's version of the contract.
+        offers: String,
+    },
+    /// The component was built for a version of WASI that this host does not have.
+    #[error(
+        "{plugin} asks for `{import}`, and this host has WASI 0.2: build the plugin for the target \
+         wasm32-wasip2"
+    )]
+    WasiVersion {
+        /// The plugin's file.
+        plugin: String,
+        /// The interface with its version.
+        import: String,
+    },
     /// The component imports a power that its world does not offer, or that no world offers.
-    #[error("{plugin} asks for `{power}`, which a {world} does not get: {offered}")]
+    #[error("{plugin} asks for `{power}`, which {world} does not get: {offered}")]
     Power {
         /// The plugin's file.
         plugin: String,
         /// The interface that the component imports.
         power: String,
-        /// The component's world.
-        world: &'static str,
+        /// What the component is, with articles: `a resolver`.
+        world: String,
         /// What the component could import.
         offered: String,
     },
@@ -90,6 +145,16 @@ pub enum PluginError {
     Load {
         /// The plugin's file.
         plugin: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The interface of a role has other functions than the contract says.
+    #[error("{plugin} does not fit its role `{role}`: {message}")]
+    Role {
+        /// The plugin's file.
+        plugin: String,
+        /// The role.
+        role: &'static str,
         /// What is wrong.
         message: String,
     },
@@ -136,12 +201,12 @@ pub enum PluginError {
         message: String,
     },
     /// No lock binds the plugin, and the user has not named its directory for this run.
-    #[error("{plugin} is a {world} that no lock binds, so it is not loaded: `{command}` locks it")]
+    #[error("{plugin} is {world} that no lock binds, so it is not loaded: `{command}` locks it")]
     NotLocked {
         /// The plugin's file.
         plugin: String,
-        /// The component's world.
-        world: &'static str,
+        /// What the component is, with articles: `a resolver`.
+        world: String,
         /// What to type.
         command: String,
     },

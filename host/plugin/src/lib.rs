@@ -16,7 +16,8 @@ mod powers;
 mod trust;
 mod worlds;
 
-pub use contract::world::{CONTRACT, World};
+pub use contract::setting::Setting;
+pub use contract::world::{CONTRACT, Role, World};
 pub use engine::compile;
 pub use engine::digest::digest;
 pub use engine::limits::{ComponentSizeLimit, Limits, OwnLimits, check_limit};
@@ -30,18 +31,21 @@ pub use instance::log::LogLevel;
 pub use instance::memory::JobMemory;
 pub use powers::batch::{BatchHost, BatchTask, NextBatchTask};
 pub use powers::descriptor::Power;
-pub use powers::output::ReportTarget;
+pub use powers::report_output::ReportTarget;
 pub use powers::task::TaskHost;
 pub use trust::entry::LockEntry;
 pub use trust::lock::{FileOperation, LOCK_FILE, Lock, LockError};
 pub use trust::locks::Locks;
 pub use trust::manifest::Manifest;
 pub use trust::provenance::{PluginOrigin, Trust};
+pub use worlds::lister::Listing;
 pub use worlds::plugin::Plugin;
-pub use worlds::requirement_resolver::{Presence, RequirementResolver};
+pub use worlds::requirement_resolver::{Fulfilled, Presence, RequirementResolver};
 pub use worlds::resolver::{Resolution, Resolver};
-pub use worlds::result_format::{FormatData, FormatEvent, ResultFormat};
-pub use worlds::scheduler::{Scheduler, SchedulerChoice, SchedulerNode};
+pub use worlds::result_format::{EVENT_PAGE, FormatData, FormatEvent, ResultFormat};
+pub use worlds::scheduler::{
+    SCHEDULER_PAGE, Scheduler, SchedulerChoice, SchedulerNode, SchedulerStart, SchedulerTaskEnd,
+};
 pub use worlds::varianter::Varianter;
 
 /// Makes a component of a core module that was built with the SDK for wasm32-unknown-unknown.

@@ -1,6 +1,7 @@
 //! Which plugins the host may use and what each may do: what components ask for, what locks and
 //! users grant, and signatures.
 
+pub(crate) mod binary;
 pub(crate) mod entry;
 pub(crate) mod grants;
 pub(crate) mod lock;

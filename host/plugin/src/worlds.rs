@@ -3,9 +3,11 @@
 mod bindings;
 pub(crate) mod describe;
 pub(crate) mod linked;
+pub(crate) mod lister;
 pub(crate) mod plugin;
 pub(crate) mod program_instances;
 pub(crate) mod program_runner;
+pub(crate) mod refused;
 pub(crate) mod requirement_resolver;
 pub(crate) mod resolver;
 pub(crate) mod result_format;

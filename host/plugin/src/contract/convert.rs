@@ -381,7 +381,10 @@ mod tests {
         assert_eq!(runnable(to_runnable(&own), &mut budget), Ok(own.clone()));
         assert_eq!(budget.used(), weight::of_runnable(&own));
         let mut small = AnswerBudget::new(budget.used() - 1);
-        assert_eq!(runnable(to_runnable(&own), &mut small), Err(ConvertError::OverBudget));
+        assert_eq!(
+            runnable(to_runnable(&own), &mut small),
+            Err(ConvertError::OverBudget)
+        );
     }
 
     #[test]
@@ -389,7 +392,10 @@ mod tests {
         let text = format!("[{}0]", r#"{"":0},"#.repeat(100_000));
         let mut budget = AnswerBudget::new(8 * text.len() as u64);
         let json = types::Value::Json(text.clone());
-        assert_eq!(attribute(json.clone(), &mut budget), Err(ConvertError::OverBudget));
+        assert_eq!(
+            attribute(json.clone(), &mut budget),
+            Err(ConvertError::OverBudget)
+        );
         let mut budget = AnswerBudget::new(200 * text.len() as u64);
         let taken = attribute(json, &mut budget).unwrap();
         assert!(matches!(&taken, Attribute::Json(json) if json.as_str() == text));
@@ -419,7 +425,10 @@ mod tests {
         assert!(json("[1,").contains("`kwargs.list` is invalid: it is not JSON: EOF"));
         assert!(json("[1] 2").contains("it is not JSON: trailing characters"));
         for scalar in ["1", "null", "\"text\"", "", "no json"] {
-            assert!(json(scalar).contains("which is for lists and objects"), "{scalar}");
+            assert!(
+                json(scalar).contains("which is for lists and objects"),
+                "{scalar}"
+            );
         }
         for number in [f64::NAN, f64::INFINITY] {
             assert!(taken(types::Value::Number(number)).contains("is no finite number"));
@@ -429,7 +438,10 @@ mod tests {
     #[test]
     fn integer_beyond_64_bits_with_a_sign_is_text() {
         let sent = |number: u64| types::Value::from(&Attribute::from(number));
-        assert!(matches!(sent(i64::MAX as u64), types::Value::Integer(i64::MAX)));
+        assert!(matches!(
+            sent(i64::MAX as u64),
+            types::Value::Integer(i64::MAX)
+        ));
         let text = "18446744073709551615";
         assert!(matches!(sent(u64::MAX), types::Value::Text(sent) if sent == text));
     }

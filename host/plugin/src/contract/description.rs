@@ -185,7 +185,10 @@ impl Description {
             let named: Vec<&str> = self.roles.iter().map(|role| role.name.as_str()).collect();
             return Err(match named.is_empty() {
                 true => "it names no role".to_owned(),
-                false => format!("it names no role that this host knows: {}", named.join(", ")),
+                false => format!(
+                    "it names no role that this host knows: {}",
+                    named.join(", ")
+                ),
             });
         }
         parts.sort_by_key(|part| part.world);

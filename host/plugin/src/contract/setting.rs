@@ -129,7 +129,9 @@ impl Setting {
             return false;
         }
         if let Some(choices) = self.choices() {
-            return value.as_str().is_some_and(|text| choices.iter().any(|it| it == text));
+            return value
+                .as_str()
+                .is_some_and(|text| choices.iter().any(|it| it == text));
         }
         let amount = match shape {
             SettingShape::Integer | SettingShape::Number => value.as_f64(),
@@ -196,7 +198,12 @@ impl Setting {
 
     fn choices(&self) -> Option<Vec<String>> {
         let choices = self.more.get("choices")?.items()?;
-        Some(choices.into_iter().filter_map(Attribute::into_text).collect())
+        Some(
+            choices
+                .into_iter()
+                .filter_map(Attribute::into_text)
+                .collect(),
+        )
     }
 
     fn bound(&self, name: &str) -> Option<f64> {
@@ -282,6 +289,9 @@ mod tests {
         setting.default_value = Attribute::from("x");
         assert!(setting.check().is_err());
         setting.key = "a b".into();
-        assert_eq!(setting.check().unwrap_err(), "\"a b\" is no name of a setting");
+        assert_eq!(
+            setting.check().unwrap_err(),
+            "\"a b\" is no name of a setting"
+        );
     }
 }

@@ -142,7 +142,9 @@ mod tests {
         let mut expected: Vec<_> = files.iter().flat_map(|wit| gates(wit)).collect();
         expected.sort();
         let table = V0_2.interfaces.iter();
-        let mut table: Vec<_> = table.map(|(name, since)| ((*name).to_owned(), since.clone())).collect();
+        let mut table: Vec<_> = table
+            .map(|(name, since)| ((*name).to_owned(), since.clone()))
+            .collect();
         table.sort();
         assert_eq!(table, expected);
         assert!(table.iter().all(|(_, since)| *since <= V0_2.newest));

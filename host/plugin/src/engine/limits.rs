@@ -376,7 +376,7 @@ fn wall(
             "requirement.timeout".to_owned(),
             "the time to meet or to release a requirement",
         ),
-        World::Runner => (
+        World::Runner | World::Lister => (
             "plugins.runner.timeout".to_owned(),
             "the time without a process",
         ),

@@ -116,13 +116,13 @@ impl<'a> Gate<'a> {
             });
         }
         let mut proposed = manifest.missing(&Grants::default());
-        if manifest.world.shapes_tasks() && !manifest.starts_processes() {
+        if manifest.shapes_tasks() && !manifest.starts_processes() {
             // Without this grant the plugin's tests run in isolating spawners only.
             proposed.insert(0, &process::POWER);
         }
         Err(PluginError::NotLocked {
             command: format!("persea plugin add {plugin}{}", self.options(&proposed)),
-            world: manifest.world.name(),
+            world: manifest.words(),
             plugin,
         })
     }

@@ -39,11 +39,8 @@ pub struct Catalog {
 fn declared_settings(plugin: &Plugin) -> impl Iterator<Item = String> {
     let is_format = plugin.world == World::ResultFormat;
     let of_host = is_format.then(|| of_result_format(&plugin.name));
-    plugin
-        .settings
-        .iter()
-        .cloned()
-        .chain(of_host.into_iter().flatten())
+    let own = plugin.setting_names().map(str::to_owned);
+    own.chain(of_host.into_iter().flatten())
 }
 
 impl Catalog {
@@ -84,10 +81,7 @@ impl Catalog {
         self.deferred = deferred;
         for loaded in self.load_all(now).await {
             match loaded {
-                Ok(plugin) if self.is_disabled(&plugin) => {
-                    self.disabled_settings.extend(declared_settings(&plugin));
-                }
-                Ok(plugin) => self.plugins.push(Arc::new(plugin)),
+                Ok(plugins) => plugins.into_iter().for_each(|plugin| self.add(plugin)),
                 Err(error) => self.failures.push(error),
             }
         }
@@ -104,7 +98,14 @@ impl Catalog {
         Ok(())
     }
 
-    async fn load_all(&self, candidates: Vec<Candidate>) -> Vec<Result<Plugin, PluginError>> {
+    fn add(&mut self, plugin: Plugin) {
+        match self.is_disabled(&plugin) {
+            true => self.disabled_settings.extend(declared_settings(&plugin)),
+            false => self.plugins.push(Arc::new(plugin)),
+        }
+    }
+
+    async fn load_all(&self, candidates: Vec<Candidate>) -> Vec<Result<Vec<Plugin>, PluginError>> {
         let threads = self.threads();
         let load = |candidate: Candidate| {
             let loader = Arc::clone(&self.loader);
@@ -149,8 +150,10 @@ impl Catalog {
             let mut plugins = Vec::new();
             for loaded in self.load_all(self.deferred.clone()).await {
                 match loaded {
-                    Ok(plugin) if self.is_disabled(&plugin) => {}
-                    Ok(plugin) => plugins.push(Arc::new(plugin)),
+                    Ok(loaded) => {
+                        let used = loaded.into_iter().filter(|it| !self.is_disabled(it));
+                        plugins.extend(used.map(Arc::new));
+                    }
                     // The plugin is part of this program.
                     Err(error) => tracing::error!("{error}"),
                 }
@@ -178,6 +181,7 @@ impl Catalog {
         match plugin.world {
             World::RequirementResolver => configured_rank(self.loader.config(), plugin),
             World::Resolver
+            | World::Lister
             | World::Varianter
             | World::Scheduler
             | World::Runner
@@ -209,6 +213,12 @@ impl Catalog {
     /// Returns the resolvers, in the order in which the host asks them.
     pub fn resolvers(&self) -> impl Iterator<Item = &Arc<Plugin>> {
         self.plugins_of(World::Resolver)
+    }
+
+    /// Returns the lister for a kind.
+    pub fn lister(&self, kind: &str) -> Option<&Arc<Plugin>> {
+        let mut all = self.plugins_of(World::Lister);
+        all.find(|plugin| plugin.kinds.iter().any(|own| own == kind))
     }
 
     /// Returns the runner for a kind.
@@ -250,6 +260,7 @@ impl Catalog {
     pub fn shadowed<'a>(&'a self, plugin: &'a Plugin) -> impl Iterator<Item = &'a str> {
         let chosen = |kind: &str| match plugin.world {
             World::Runner => self.runner(kind),
+            World::Lister => self.lister(kind),
             World::RequirementResolver => self.requirement_resolver(kind),
             World::Resolver | World::Varianter | World::Scheduler | World::ResultFormat => None,
         };

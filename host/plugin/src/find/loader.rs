@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use crate::contract::description::Description;
+use crate::contract::description::{Description, Part};
 use crate::contract::world::World;
 use crate::engine::compile::CompileError;
 use crate::engine::compiler::{CompileIn, Compiler};
@@ -88,11 +88,11 @@ impl Loader {
         self.sources.candidates()
     }
 
-    /// Loads a candidate.
+    /// Loads a candidate: a plugin for each world of its component.
     ///
     /// # Errors
     /// Why the candidate may not be used, or cannot be.
-    pub(crate) async fn load(&self, candidate: &Candidate) -> Result<Plugin, PluginError> {
+    pub(crate) async fn load(&self, candidate: &Candidate) -> Result<Vec<Plugin>, PluginError> {
         match candidate {
             Candidate::BuiltIn(built_in) => self.load_built_in(built_in).await,
             Candidate::File(candidate) => {
@@ -146,14 +146,14 @@ impl Loader {
         Ok(found)
     }
 
-    /// Loads a component to inspect it, with these limits of its own. It is granted nothing, and
-    /// has no task on which it could act.
+    /// Loads a component to inspect it, with these limits of its own: a plugin for each of its
+    /// worlds, at least one. It is granted nothing, and has no task on which it could act.
     pub async fn examine(
         &self,
         label: &Path,
         bytes: &[u8],
         own_limits: &OwnLimits<'_>,
-    ) -> Result<Plugin, PluginError> {
+    ) -> Result<Vec<Plugin>, PluginError> {
         let found = Found {
             bytes,
             digest: digest(bytes),
@@ -234,7 +234,7 @@ impl Loader {
 
     /// Loads a component of the host. Its description is cached beside its compiled code, because
     /// most jobs call few of the host's plugins.
-    async fn load_built_in(&self, built_in: &'static BuiltIn) -> Result<Plugin, PluginError> {
+    async fn load_built_in(&self, built_in: &'static BuiltIn) -> Result<Vec<Plugin>, PluginError> {
         let found = Found {
             bytes: built_in.bytes,
             digest: built_in.digest.to_owned(),
@@ -244,17 +244,24 @@ impl Loader {
         let manifest = Manifest::read(&found.label, found.bytes)?;
         let admission = Admission::of_built_in();
         let compiler = &self.runtime.compiler;
-        let loaded = match compiler.description(&found.digest) {
+        let described = match compiler.description(&found.digest) {
             Some(description) => {
-                let component = PluginComponent::Embedded {
-                    bytes: built_in.bytes,
-                    linked: OnceCell::new(),
+                let parts = parts(&found.label, &manifest, &description)?;
+                let embedded = |part| {
+                    let component = PluginComponent::Embedded {
+                        bytes: built_in.bytes,
+                        linked: OnceCell::new(),
+                    };
+                    (part, component)
                 };
-                (description, component)
+                Described {
+                    parts: parts.into_iter().map(embedded).collect(),
+                    description,
+                }
             }
             None => {
-                let limits = self.limits(manifest.world, None, &admission);
-                let loaded = self
+                let limits = self.limits(manifest.first_world(), None, &admission);
+                let described = self
                     .link_and_describe(
                         &found,
                         &manifest,
@@ -263,11 +270,11 @@ impl Loader {
                         CompileIn::ThisProcess,
                     )
                     .await?;
-                compiler.store_description(&found.digest, &loaded.0);
-                loaded
+                compiler.store_description(&found.digest, &described.description);
+                described
             }
         };
-        Ok(self.plugin(found, manifest, admission, loaded))
+        Ok(self.plugins(&found, &manifest, &admission, described))
     }
 
     /// Loads the component of a file, within its limits from the start.
@@ -275,30 +282,32 @@ impl Loader {
         &self,
         found: Found<'_>,
         admission: Admission<'_>,
-    ) -> Result<Plugin, PluginError> {
+    ) -> Result<Vec<Plugin>, PluginError> {
         let manifest = Manifest::read(&found.label, found.bytes)?;
         if !self.runtime.compiler.is_cached(&found.digest) {
             tracing::info!("compiling {}", found.label);
         }
-        let limits = self.limits(manifest.world, None, &admission);
+        let limits = self.limits(manifest.first_world(), None, &admission);
         check_size(&found, &limits)?;
         let compile_in = CompileIn::OwnProcess(&limits);
-        let loaded = self
+        let described = self
             .link_and_describe(&found, &manifest, &admission, &limits, compile_in)
             .await?;
-        if let Some(entry) = admission.entry
-            && let Err(message) = entry.check_description(&loaded.0)
-        {
-            return Err(PluginError::NotAsLocked {
-                plugin: found.label,
+        if let Some(entry) = admission.entry {
+            let parts: Vec<&Part> = described.parts.iter().map(|(part, _)| part).collect();
+            let same = entry.check_description(&described.description.name, &parts);
+            same.map_err(|message| PluginError::NotAsLocked {
+                plugin: found.label.clone(),
                 name: entry.id(),
                 message,
-            });
+            })?;
         }
         // The plugin's own settings apply once its name is known.
-        let limits = self.limits(manifest.world, Some(&loaded.0.name), &admission);
-        check_size(&found, &limits)?;
-        Ok(self.plugin(found, manifest, admission, loaded))
+        let name = Some(described.description.name.as_str());
+        for (part, _) in &described.parts {
+            check_size(&found, &self.limits(part.world, name, &admission))?;
+        }
+        Ok(self.plugins(&found, &manifest, &admission, described))
     }
 
     fn limits(&self, world: World, name: Option<&str>, admission: &Admission<'_>) -> Limits {
@@ -312,63 +321,102 @@ impl Loader {
         admission: &Admission<'_>,
         limits: &Limits,
         compile_in: CompileIn<'_>,
-    ) -> Result<(Description, PluginComponent), PluginError> {
+    ) -> Result<Described, PluginError> {
         let (runtime, label) = (&self.runtime, &found.label);
         let compiled = runtime
             .compiler
             .component(found.bytes, &found.digest, compile_in);
         let component = compiled.map_err(|error| with_limit(error, limits).of_plugin(label))?;
         let component = runtime.link(label, manifest, &component)?;
-        let linked = LinkedComponent::new(label, manifest, component.clone())?;
         let context = Arc::new(PluginContext::new(
             label.clone(),
+            None,
             admission.grants.clone(),
             limits.for_description(),
             Arc::clone(&runtime.memory),
         ));
-        let description = describe(&context, runtime.store(&context), component).await?;
-        description
-            .check(manifest.world)
-            .map_err(|message| PluginError::Description {
-                plugin: label.clone(),
-                message,
-            })?;
-        Ok((description, PluginComponent::Linked(linked)))
+        let described = describe(&context, runtime.store(&context), component.clone());
+        let description = described.await?;
+        let parts = parts(label, manifest, &description)?.into_iter();
+        let link = |part: Part| {
+            let linked = LinkedComponent::new(label, &part, component.clone())?;
+            Ok((part, PluginComponent::Linked(linked)))
+        };
+        Ok(Described {
+            parts: parts.map(link).collect::<Result<_, PluginError>>()?,
+            description,
+        })
     }
 
-    fn plugin(
+    /// Makes the plugins of a component, one for each of its worlds.
+    fn plugins(
         &self,
-        found: Found<'_>,
-        manifest: Manifest,
-        admission: Admission<'_>,
-        (description, component): (Description, PluginComponent),
-    ) -> Plugin {
-        let limits = self.limits(manifest.world, Some(&description.name), &admission);
-        let (world, name) = (manifest.world.name(), &description.name);
-        let label = match &found.origin {
-            PluginOrigin::BuiltIn => format!("{world} `{name}`"),
-            PluginOrigin::File(path) => format!("{world} `{name}` ({})", path.display()),
+        found: &Found<'_>,
+        manifest: &Manifest,
+        admission: &Admission<'_>,
+        Described { description, parts }: Described,
+    ) -> Vec<Plugin> {
+        let name = &description.name;
+        let make = |(part, component): (Part, PluginComponent)| {
+            let limits = self.limits(part.world, Some(name), admission);
+            let world = part.world.name();
+            let label = match &found.origin {
+                PluginOrigin::BuiltIn => format!("{world} `{name}`"),
+                PluginOrigin::File(path) => format!("{world} `{name}` ({})", path.display()),
+            };
+            let memory = Arc::clone(&self.runtime.memory);
+            let grants = admission.grants.clone();
+            let context = PluginContext::new(label, Some(part.world), grants, limits, memory);
+            Plugin {
+                world: part.world,
+                name: name.clone(),
+                version: description.version.clone(),
+                summary: description.summary.clone(),
+                kinds: part.kinds,
+                settings: description.settings.clone(),
+                more: part.more,
+                is_program_runner: part.is_program_runner,
+                batch_kinds: part.batch_kinds,
+                manifest: manifest.clone(),
+                origin: found.origin.clone(),
+                trust: admission.trust,
+                digest: found.digest.clone(),
+                size: found.bytes.len(),
+                context: Arc::new(context),
+                runtime: Arc::clone(&self.runtime),
+                component,
+            }
         };
-        let memory = Arc::clone(&self.runtime.memory);
-        let context = PluginContext::new(label, admission.grants, limits, memory);
-        Plugin {
-            world: manifest.world,
-            name: description.name,
-            version: description.version,
-            summary: description.summary,
-            kinds: description.kinds,
-            settings: description.settings,
-            more: description.more,
-            manifest,
-            origin: found.origin,
-            trust: admission.trust,
-            digest: found.digest,
-            size: found.bytes.len(),
-            context: Arc::new(context),
-            runtime: Arc::clone(&self.runtime),
-            component,
-        }
+        parts.into_iter().map(make).collect()
     }
+}
+
+/// What a component says about itself, with its form for each of its worlds.
+struct Described {
+    description: Description,
+    parts: Vec<(Part, PluginComponent)>,
+}
+
+/// Checks what a component says about itself, and returns what it is for the host.
+fn parts(
+    label: &str,
+    manifest: &Manifest,
+    description: &Description,
+) -> Result<Vec<Part>, PluginError> {
+    let wrong = |message| PluginError::Description {
+        plugin: label.to_owned(),
+        message,
+    };
+    description.check().map_err(wrong)?;
+    let newest = &manifest.track.newest;
+    if let Some(needs) = description.least_contract().filter(|it| it > newest) {
+        return Err(PluginError::Contract {
+            plugin: label.to_owned(),
+            needs: needs.to_string(),
+            offers: newest.to_string(),
+        });
+    }
+    description.parts(&manifest.exported).map_err(wrong)
 }
 
 /// Whether loading a candidate can wait until a task needs it: a built-in requirement resolver. A
@@ -376,7 +424,7 @@ impl Loader {
 pub(crate) fn can_wait(candidate: &Candidate) -> bool {
     match candidate {
         Candidate::BuiltIn(built_in) => Manifest::read(built_in.name, built_in.bytes)
-            .is_ok_and(|manifest| manifest.world == World::RequirementResolver),
+            .is_ok_and(|manifest| manifest.worlds() == [World::RequirementResolver]),
         Candidate::File(_) => false,
     }
 }

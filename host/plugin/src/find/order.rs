@@ -15,7 +15,8 @@ pub(crate) fn sort(plugins: &mut [Arc<Plugin>], config: &Config) {
     plugins.sort_by_cached_key(|plugin| {
         let (own_order, name) = match plugin.world {
             World::Resolver => (-resolver_order(plugin), plugin.name.clone()),
-            World::Varianter
+            World::Lister
+            | World::Varianter
             | World::Scheduler
             | World::Runner
             | World::RequirementResolver

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::contract::description::Description;
+use crate::contract::description::Part;
 use crate::contract::world::World;
 use crate::engine::limits::{OwnLimits, check_limit};
 use crate::instance::grants::Grants;
@@ -19,15 +19,10 @@ const REGISTRY: &str = "oci://";
 pub struct LockEntry {
     /// The plugin's own name.
     pub name: String,
-    /// The plugin's world.
-    pub world: World,
     /// The plugin's own version.
     pub version: String,
     /// The version of the contract for which the plugin was built.
     pub contract: String,
-    /// The kinds that the plugin serves.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub kinds: Vec<String>,
     /// Where the plugin came from: a path relative to the lock's directory, or
     /// `oci://REGISTRY/REPOSITORY:TAG`.
     pub source: String,
@@ -37,6 +32,8 @@ pub struct LockEntry {
     /// configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
+    /// What the plugin is, with the kinds that it serves as each.
+    pub roles: BTreeMap<World, Vec<String>>,
     /// What the plugin may do.
     #[serde(default, skip_serializing_if = "Grants::is_empty")]
     pub grants: Grants,
@@ -46,9 +43,21 @@ pub struct LockEntry {
 }
 
 impl LockEntry {
-    /// Returns the name that is unique in a lock: `runner.greet`.
+    /// Returns the entry's name in messages and commands, which is unique in a lock: the plugin's
+    /// name with the first of its roles, `runner.greet`.
     pub fn id(&self) -> String {
-        format!("{}.{}", self.world.name(), self.name)
+        self.ids().next().unwrap_or_else(|| self.name.clone())
+    }
+
+    /// Returns the plugin's name with each of its roles. No two entries of a lock share one.
+    pub fn ids(&self) -> impl Iterator<Item = String> {
+        let worlds = self.roles.keys();
+        worlds.map(|world| format!("{}.{}", world.name(), self.name))
+    }
+
+    /// Returns the kinds that the plugin serves in a world.
+    pub fn kinds(&self, world: World) -> &[String] {
+        self.roles.get(&world).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the reference in a registry from which the plugin came, if it did.
@@ -66,20 +75,26 @@ impl LockEntry {
         OwnLimits::locked(&self.id(), &self.name, limits)
     }
 
-    /// Checks that a plugin describes itself with the entry's name and kinds, because the same
-    /// bytes need not always answer the same.
+    /// Checks that a plugin describes itself with the entry's name, roles and kinds, because the
+    /// same bytes need not always answer the same.
     ///
     /// # Errors
     /// What is different, for a message.
-    pub(crate) fn check_description(&self, description: &Description) -> Result<(), String> {
-        if description.name != self.name {
-            return Err(format!("its name is `{}`", description.name));
+    pub(crate) fn check_description(&self, name: &str, parts: &[&Part]) -> Result<(), String> {
+        if name != self.name {
+            return Err(format!("its name is `{name}`"));
         }
-        let mut kinds = description.kinds.iter();
-        match kinds.find(|kind| !self.kinds.contains(kind)) {
-            Some(kind) => Err(format!("it names the kind `{kind}`")),
-            None => Ok(()),
+        for part in parts {
+            let world = part.world.name();
+            let Some(locked) = self.roles.get(&part.world) else {
+                return Err(format!("it has the role `{world}`"));
+            };
+            let mut kinds = part.kinds.iter();
+            if let Some(kind) = kinds.find(|kind| !locked.contains(kind)) {
+                return Err(format!("it names the kind `{kind}` as a {world}"));
+            }
         }
+        Ok(())
     }
 
     /// Checks the values of the entry.
@@ -90,6 +105,9 @@ impl LockEntry {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if self.name.is_empty() || !self.name.chars().all(plain) {
             return Err("`name` has lower case letters, digits and hyphens only".into());
+        }
+        if self.roles.is_empty() {
+            return Err("`roles` names no role".into());
         }
         let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
         if self.sha256.len() != 64 || !self.sha256.chars().all(hex) {

@@ -156,8 +156,10 @@ impl Lock {
         let mut ids = HashSet::new();
         for entry in &file.plugins {
             entry.check().map_err(|message| wrong(entry, message))?;
-            if !ids.insert(entry.id()) {
-                return Err(wrong(entry, format!("there are two of {}", entry.id())));
+            for id in entry.ids() {
+                if !ids.insert(id.clone()) {
+                    return Err(wrong(entry, format!("there are two of {id}")));
+                }
             }
         }
         Ok(Self::new(path, file.plugins))
@@ -252,12 +254,17 @@ impl Lock {
     pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a LockEntry> {
         self.entries
             .iter()
-            .filter(move |entry| entry.name == name || entry.id() == name)
+            .filter(move |entry| entry.name == name || entry.ids().any(|id| id == name))
     }
 
-    /// Adds an entry, in place of the one with its world and name.
+    /// Returns the entries that have a role and name in common with one.
+    pub fn like<'a>(&'a self, entry: &'a LockEntry) -> impl Iterator<Item = &'a LockEntry> {
+        self.entries.iter().filter(|it| is_like(it, entry))
+    }
+
+    /// Adds an entry, in place of those with its name and one of its roles.
     pub fn put(&mut self, entry: LockEntry) {
-        self.remove(&entry.id());
+        self.entries.retain(|it| !is_like(it, &entry));
         self.entries.push(entry);
         self.entries.sort_by_key(LockEntry::id);
         self.find_bound();
@@ -268,6 +275,12 @@ impl Lock {
         self.entries.retain(|entry| entry.id() != id);
         self.find_bound();
     }
+}
+
+/// Whether two entries have a role and name in common.
+fn is_like(one: &LockEntry, other: &LockEntry) -> bool {
+    let mut roles = one.roles.keys();
+    one.name == other.name && roles.any(|role| other.roles.contains_key(role))
 }
 
 #[cfg(test)]
@@ -284,10 +297,9 @@ mod tests {
     fn entry(name: &str) -> LockEntry {
         LockEntry {
             name: name.to_owned(),
-            world: World::Runner,
             version: "1.2.3".into(),
-            contract: "0.1.0".into(),
-            kinds: vec!["greet".into()],
+            contract: "0.2.0".into(),
+            roles: BTreeMap::from([(World::Runner, vec!["greet".into()])]),
             source: "plugins/greet.wasm".into(),
             sha256: "0".repeat(64),
             signature: None,

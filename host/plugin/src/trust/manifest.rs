@@ -1,34 +1,34 @@
-//! Owns what a component's binary says: its world, the versions it was built for, the powers it
-//! asks for. Reads the names of imports and exports only; compiles and runs nothing. The format is
-//! the component model's binary, read with wasmparser.
+//! Owns what a component's binary says: the roles that it can have, the versions of the contract it
+//! was built for, the powers it asks for. Reads the names of imports and exports only; compiles and
+//! runs nothing.
 
 use semver::Version;
-use wasmparser::{Chunk, Encoding, Parser, Payload};
 
-use crate::contract::world::{CONTRACT, RUN_BATCH, RUN_PROGRAM, World};
+use crate::contract::track::{InterfaceName, PACKAGE, TRACKS, Track};
+use crate::contract::world::{CONTRACT, Role, World};
 use crate::error::PluginError;
 use crate::instance::grants::{Grant, Grants};
 use crate::powers::descriptor::Power;
-use crate::powers::{offered, process, wasi};
-
-/// The package of the contract.
-const PACKAGE: &str = "persea:plugin/";
+use crate::powers::{self, process, wasi};
+use crate::trust::binary::names;
 
 /// What a component's binary says about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Manifest {
-    /// The kind of plugin.
-    pub world: World,
-    /// The version of the contract for which the component was built.
+    /// The newest version of the contract in the component's names: what it was built for.
     pub contract: Version,
+    /// The least version of the contract that has all interfaces of the component.
+    pub least: Version,
+    /// The track of that version.
+    pub(crate) track: &'static Track,
+    /// The roles whose interfaces the component exports.
+    pub exported: Vec<Role>,
     /// The powers of the contract that the component imports.
     pub powers: Vec<&'static Power>,
     /// Whether the component imports WASI.
     pub imports_wasi: bool,
-    /// Whether a runner also runs many tasks on one instance.
-    pub runs_batches: bool,
-    /// Whether a runner names and judges programs that the host runs.
-    pub is_program_runner: bool,
+    /// The interfaces that the component imports and that no host offers. Calls of them trap.
+    pub refused: Vec<String>,
 }
 
 impl Manifest {
@@ -48,17 +48,41 @@ impl Manifest {
         self.powers.iter().copied().chain(wasi)
     }
 
+    /// Returns what the component can be for the host, by its exports. The first counts where one
+    /// is needed before the component is described.
+    pub fn worlds(&self) -> Vec<World> {
+        worlds_of(&self.exported)
+    }
+
+    /// Returns the world whose limits hold until the component is described.
+    pub(crate) fn first_world(&self) -> World {
+        // A component without any role is not read.
+        let first = self.worlds().first().copied();
+        first.unwrap_or(World::Runner)
+    }
+
+    /// Whether the component can decide what other plugins run.
+    pub(crate) fn shapes_tasks(&self) -> bool {
+        self.worlds().into_iter().any(World::shapes_tasks)
+    }
+
+    /// Returns what the component can be, in words: `runner and resolver`.
+    pub(crate) fn words(&self) -> String {
+        worlds_in_words(&self.worlds())
+    }
+
     /// Whether a grant has an effect: the component imports a power with it, or it limits what
     /// others do for the plugin.
     fn can_use(&self, grant: &Grant) -> bool {
         let mut grants = self.imports().flat_map(Power::grants);
-        grants.any(|its| its == grant) || grant.provenance.contains(&self.world)
+        let limits = |world: World| grant.provenance.contains(&world);
+        grants.any(|its| its == grant) || self.worlds().into_iter().any(limits)
     }
 
     /// Returns the powers that the component imports and that these grants do not grant.
     pub fn missing(&self, grants: &Grants) -> Vec<&'static Power> {
         let is_missing = |power: &Power| power.grant.is_some_and(|it| grants.of(it).is_empty());
-        let all = offered(self.world);
+        let all = powers::ALL.into_iter();
         all.filter(|power| self.has(power) && is_missing(power))
             .collect()
     }
@@ -75,87 +99,220 @@ impl Manifest {
 
     /// Reads a component. `plugin` names it in errors.
     pub fn read(plugin: &str, bytes: &[u8]) -> Result<Self, PluginError> {
+        Self::read_for(TRACKS, plugin, bytes)
+    }
+
+    /// Reads a component for a host with these tracks.
+    pub(crate) fn read_for(
+        tracks: &[&'static Track],
+        plugin: &str,
+        bytes: &[u8],
+    ) -> Result<Self, PluginError> {
         let names = names(plugin, bytes)?;
-        let (world, contract) = world(plugin, &names.exports)?;
+        let mut reader = VersionReader {
+            plugin,
+            tracks,
+            track: None,
+            newest: None,
+            least: None,
+        };
+        let exported = exported(&mut reader, &names.exports)?;
+        let worlds = worlds_of(&exported);
+        let is_offered = |power: &&'static Power| {
+            let mut worlds = worlds.iter();
+            worlds.any(|world| powers::offered(*world).any(|it| it == *power))
+        };
+        let offered: Vec<&'static Power> = powers::ALL.into_iter().filter(is_offered).collect();
         let mut powers = Vec::new();
         let mut imports_wasi = false;
+        let mut refused = Vec::new();
         for import in &names.imports {
-            if import.starts_with("wasi:") {
-                imports_wasi = true;
-                continue;
+            match wasi_import(import) {
+                Some(WasiImport::Offered) => {
+                    imports_wasi = true;
+                    continue;
+                }
+                Some(WasiImport::Refused) => {
+                    refused.push(import.clone());
+                    continue;
+                }
+                Some(WasiImport::OtherVersion) => {
+                    return Err(PluginError::WasiVersion {
+                        plugin: plugin.to_owned(),
+                        import: import.clone(),
+                    });
+                }
+                None => {}
             }
             let refuse = || PluginError::Power {
                 plugin: plugin.to_owned(),
                 power: import.clone(),
-                world: world.name(),
+                world: worlds_in_words(&worlds),
                 offered: format!(
                     "it can ask for {}",
-                    list(offered(world).map(|power| power.name))
+                    list(offered.iter().map(|power| power.name))
                 ),
             };
-            let (interface, version) = of_contract(import).ok_or_else(refuse)?;
-            check_version(plugin, import, version.as_ref())?;
-            if interface == "types" {
+            let name = InterfaceName::parse(import).ok_or_else(refuse)?;
+            reader.needs(import, &name)?;
+            if name.interface == "types" {
                 continue;
             }
-            let power = offered(world).find(|power| power.name == interface);
-            powers.push(power.ok_or_else(refuse)?);
+            let power = offered.iter().find(|power| power.name == name.interface);
+            powers.push(*power.ok_or_else(refuse)?);
         }
+        let (Some(track), Some(contract)) = (reader.track, reader.newest) else {
+            return Err(no_world(plugin, &names.exports));
+        };
         Ok(Self {
-            world,
+            least: reader.least.unwrap_or_else(|| contract.clone()),
             contract,
+            track,
+            exported,
             powers,
             imports_wasi,
-            runs_batches: names.exports("run") && names.exports(RUN_BATCH),
-            is_program_runner: names.exports(RUN_PROGRAM),
+            refused,
         })
     }
 }
 
-/// Returns the world that exports make a component a plugin of, and the version of the contract.
-fn world(plugin: &str, exports: &[String]) -> Result<(World, Version), PluginError> {
-    let mut contract: Option<Version> = None;
-    let mut world: Option<World> = None;
-    let mut describes = false;
-    for export in exports {
-        let Some((interface, version)) = of_contract(export) else {
-            continue;
-        };
-        check_version(plugin, export, version.as_ref())?;
-        contract = contract.max(version);
-        describes |= interface == "plugin";
-        let found = World::ALL
-            .into_iter()
-            .find(|world| world.exports().contains(&interface));
-        if let Some(found) = found
-            && let Some(other) = world.replace(found)
-        {
-            let message = match other == found {
-                true => {
-                    "it exports both `run` and `run-program`; a runner has one of them".to_owned()
-                }
-                false => format!(
-                    "it is both a {} and a {}; a plugin is of one world",
-                    other.name(),
-                    found.name()
-                ),
-            };
-            return Err(PluginError::Load {
-                plugin: plugin.to_owned(),
-                message,
+/// Reads the versions in a component's names of the contract.
+struct VersionReader<'a> {
+    plugin: &'a str,
+    tracks: &'a [&'static Track],
+    /// The track of the names so far.
+    track: Option<&'static Track>,
+    /// The newest version so far.
+    newest: Option<Version>,
+    /// The newest version so far that added an interface.
+    least: Option<Version>,
+}
+
+impl VersionReader<'_> {
+    /// Reads the version of a name. All names of a component are of one track.
+    fn read(&mut self, whole: &str, name: &InterfaceName<'_>) -> Result<(), PluginError> {
+        let mut tracks = self.tracks.iter().copied();
+        let version = name.version.as_ref();
+        let track = version.and_then(|version| tracks.find(|track| track.has(version)));
+        let is_same = |track: &Track| self.track.is_none_or(|it| it.newest == track.newest);
+        let Some(track) = track.filter(|track| is_same(track)) else {
+            return Err(PluginError::Version {
+                plugin: self.plugin.to_owned(),
+                needs: whole.to_owned(),
+                offers: CONTRACT,
             });
+        };
+        self.track = Some(track);
+        self.newest = self.newest.take().max(version.cloned());
+        let since = track.since(name.interface).cloned();
+        self.least = self.least.take().max(since);
+        Ok(())
+    }
+
+    /// Reads the name of an import, which the host must have.
+    fn needs(&mut self, whole: &str, name: &InterfaceName<'_>) -> Result<(), PluginError> {
+        self.read(whole, name)?;
+        let Some(track) = self.track else {
+            return Ok(());
+        };
+        let interface = || format!("{PACKAGE}{}", name.interface);
+        let offers = || track.newest.to_string();
+        match track.since(name.interface) {
+            Some(since) if *since <= track.newest => Ok(()),
+            Some(since) => Err(PluginError::Since {
+                plugin: self.plugin.to_owned(),
+                interface: interface(),
+                since: since.to_string(),
+                offers: offers(),
+            }),
+            // An interface that no version so far has is no reason to look for a newer host.
+            None if name.version.as_ref().is_none_or(|it| *it <= track.newest) => Ok(()),
+            None => Err(PluginError::Interface {
+                plugin: self.plugin.to_owned(),
+                interface: interface(),
+                built_for: self
+                    .newest
+                    .as_ref()
+                    .map(Version::to_string)
+                    .unwrap_or_default(),
+                offers: offers(),
+            }),
         }
     }
-    match (world, contract) {
-        (Some(world), Some(contract)) if describes => Ok((world, contract)),
-        _ => Err(PluginError::NoWorld {
-            plugin: plugin.to_owned(),
-            exports: match exports {
-                [] => "nothing".to_owned(),
-                exports => list(exports),
-            },
-        }),
+}
+
+/// Returns the roles whose interfaces a component exports. Exports that the host does not know are
+/// ignored.
+fn exported(reader: &mut VersionReader<'_>, exports: &[String]) -> Result<Vec<Role>, PluginError> {
+    let mut roles = Vec::new();
+    let mut describes = false;
+    for export in exports {
+        let Some(name) = InterfaceName::parse(export) else {
+            continue;
+        };
+        reader.read(export, &name)?;
+        describes |= name.interface == "plugin";
+        roles.extend(Role::exporting(name.interface));
     }
+    roles.sort();
+    roles.dedup();
+    match describes && !roles.is_empty() {
+        true => Ok(roles),
+        false => Err(no_world(reader.plugin, exports)),
+    }
+}
+
+fn no_world(plugin: &str, exports: &[String]) -> PluginError {
+    PluginError::NoWorld {
+        plugin: plugin.to_owned(),
+        exports: match exports {
+            [] => "nothing".to_owned(),
+            exports => list(exports),
+        },
+    }
+}
+
+/// What an import of WASI gets.
+enum WasiImport {
+    /// The inert interface of the host.
+    Offered,
+    /// Functions that trap.
+    Refused,
+    /// The component was built for a version of WASI that the host does not have at all.
+    OtherVersion,
+}
+
+/// The packages of WASI 0.2 that the host offers.
+const WASI_PACKAGES: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+
+/// Returns what an import gets if it is one of WASI.
+fn wasi_import(import: &str) -> Option<WasiImport> {
+    let (package, rest) = import.strip_prefix("wasi:")?.split_once('/')?;
+    let version = rest.split_once('@').map(|(_, version)| version);
+    if version.is_some_and(|it| it.starts_with("0.3")) {
+        return Some(WasiImport::OtherVersion);
+    }
+    Some(match WASI_PACKAGES.contains(&package) {
+        true if version.is_some_and(|it| it == "0.2" || it.starts_with("0.2.")) => {
+            WasiImport::Offered
+        }
+        true => WasiImport::OtherVersion,
+        false => WasiImport::Refused,
+    })
+}
+
+/// Returns what a component with these roles is for the host.
+fn worlds_of(roles: &[Role]) -> Vec<World> {
+    let mut worlds: Vec<World> = roles.iter().map(|role| role.world()).collect();
+    worlds.sort();
+    worlds.dedup();
+    worlds
+}
+
+/// Names worlds with articles: `a resolver`, `a runner and a lister`.
+fn worlds_in_words(worlds: &[World]) -> String {
+    let all: Vec<String> = worlds.iter().map(|it| format!("a {}", it.name())).collect();
+    all.join(" and ")
 }
 
 fn list<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
@@ -164,126 +321,6 @@ fn list<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
         .map(|name| format!("`{}`", name.as_ref()))
         .collect::<Vec<_>>()
         .join(", ")
-}
-
-/// Returns the interface and the version of a name in the contract's package:
-/// `persea:plugin/run@0.1.0`.
-fn of_contract(name: &str) -> Option<(&str, Option<Version>)> {
-    let rest = name.strip_prefix(PACKAGE)?;
-    Some(match rest.split_once('@') {
-        Some((interface, version)) => (interface, Version::parse(version).ok()),
-        None => (rest, None),
-    })
-}
-
-/// Checks that an interface's version is compatible as in Semantic Versioning (the same major
-/// version from 1 on, the same minor version before), and not newer than the host's.
-fn check_version(plugin: &str, name: &str, version: Option<&Version>) -> Result<(), PluginError> {
-    let offered = Version::parse(CONTRACT).unwrap_or(Version::new(0, 0, 0));
-    let fits = version.is_some_and(|needed| {
-        needed.major == offered.major
-            && (needed.major > 0 || needed.minor == offered.minor)
-            && (needed.minor, needed.patch) <= (offered.minor, offered.patch)
-            && needed.pre == offered.pre
-    });
-    if fits {
-        return Ok(());
-    }
-    Err(PluginError::Version {
-        plugin: plugin.to_owned(),
-        needs: name.to_owned(),
-        offers: CONTRACT,
-    })
-}
-
-#[derive(Default)]
-struct Names {
-    imports: Vec<String>,
-    exports: Vec<String>,
-}
-
-impl Names {
-    /// Whether the component exports an interface of the contract.
-    fn exports(&self, interface: &str) -> bool {
-        let mut all = self.exports.iter().filter_map(|export| of_contract(export));
-        all.any(|(name, _)| name == interface)
-    }
-}
-
-/// Reads the names of what the outermost component imports and exports.
-fn names(plugin: &str, bytes: &[u8]) -> Result<Names, PluginError> {
-    let wrong = |found: String| PluginError::NotComponent {
-        plugin: plugin.to_owned(),
-        found,
-    };
-    let broken = |error: &wasmparser::BinaryReaderError| {
-        wrong(if bytes.is_empty() {
-            "the file is empty".to_owned()
-        } else if !bytes.starts_with(b"\0asm") {
-            "it does not begin as WebAssembly does".to_owned()
-        } else {
-            format!(
-                "it is broken or cut off: {} (at byte {})",
-                error.message(),
-                error.offset()
-            )
-        })
-    };
-    let cut_off = || {
-        let end = bytes.len();
-        wrong(format!(
-            "it is broken or cut off: it ends within a part of it (at byte {end})"
-        ))
-    };
-    let mut names = Names::default();
-    let mut parser = Parser::new(0);
-    let mut rest = bytes;
-    loop {
-        let chunk = parser.parse(rest, true).map_err(|error| broken(&error))?;
-        let Chunk::Parsed { consumed, payload } = chunk else {
-            return Err(cut_off());
-        };
-        rest = rest.get(consumed..).ok_or_else(cut_off)?;
-        match payload {
-            Payload::Version {
-                encoding: Encoding::Module,
-                ..
-            } => {
-                return Err(PluginError::CoreModule {
-                    plugin: plugin.to_owned(),
-                });
-            }
-            // The compiler checks what is inside.
-            Payload::ModuleSection {
-                unchecked_range, ..
-            }
-            | Payload::ComponentSection {
-                unchecked_range, ..
-            } => {
-                let length = unchecked_range.end.saturating_sub(unchecked_range.start);
-                let within = usize::try_from(length).ok();
-                rest = within
-                    .and_then(|length| rest.get(length..))
-                    .ok_or_else(cut_off)?;
-            }
-            Payload::End(_) => return Ok(names),
-            Payload::ComponentImportSection(section) => {
-                for import in section {
-                    names
-                        .imports
-                        .push(import.map_err(|error| broken(&error))?.name.name.to_owned());
-                }
-            }
-            Payload::ComponentExportSection(section) => {
-                for export in section {
-                    names
-                        .exports
-                        .push(export.map_err(|error| broken(&error))?.name.name.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]

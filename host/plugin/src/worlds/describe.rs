@@ -1,10 +1,12 @@
-//! Owns the call in which a plugin of any world describes itself.
+//! Owns the call in which a component describes itself, whatever it is.
 
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
 use super::bindings::described::DescribedPre;
+use crate::contract::bindings::types::DescribeRequest;
 use crate::contract::description::Description;
+use crate::contract::world::CONTRACT;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
@@ -22,7 +24,11 @@ pub(crate) async fn describe(
     let answer = call_in_time(context, async {
         let instance = component.instantiate_async(&mut store).await?;
         let calls = instance.persea_plugin_plugin();
-        calls.call_describe(&mut store).await
+        let request = DescribeRequest {
+            contract: CONTRACT.to_owned(),
+            more: Vec::new(),
+        };
+        calls.call_describe(&mut store, &request).await
     });
     match answer.await? {
         Ok(description) => {

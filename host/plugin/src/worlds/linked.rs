@@ -1,8 +1,9 @@
-//! Owns the linked form of a component, by its world. Does not know where the component came from.
+//! Owns the linked form of a component, for each of its worlds. Does not know where the component came from.
 
 use wasmtime::component::InstancePre;
 
 use super::bindings::batch_runner::BatchRunnerPre;
+use super::bindings::lister::ListerPre;
 use super::bindings::program_runner::ProgramRunnerPre;
 use super::bindings::requirement_resolver::RequirementResolverPre;
 use super::bindings::resolver::ResolverPre;
@@ -10,15 +11,16 @@ use super::bindings::result_format::ResultFormatPre;
 use super::bindings::runner::RunnerPre;
 use super::bindings::scheduler::SchedulerPre;
 use super::bindings::varianter::VarianterPre;
-use crate::contract::world::World;
+use crate::contract::description::Part;
+use crate::contract::world::{Role, World};
 use crate::error::PluginError;
 use crate::instance::state::InstanceState;
-use crate::trust::manifest::Manifest;
 use crate::worlds::program_instances::ProgramInstances;
 
 /// A component that is linked to its powers, ready to be instantiated and called.
 pub(crate) enum LinkedComponent {
     Resolver(ResolverPre<InstanceState>),
+    Lister(ListerPre<InstanceState>),
     Runner {
         one_task: RunnerPre<InstanceState>,
         /// How the runner runs many tasks on one instance, if it can.
@@ -32,38 +34,63 @@ pub(crate) enum LinkedComponent {
 }
 
 impl LinkedComponent {
-    /// Makes the callable form of a plugin's component.
+    /// Makes the callable form of a plugin's component for one of its worlds.
+    ///
+    /// # Errors
+    /// An interface of a role has functions of other types. The error names the role.
     pub(crate) fn new(
         plugin: &str,
-        manifest: &Manifest,
+        part: &Part,
         component: InstancePre<InstanceState>,
     ) -> Result<Self, PluginError> {
-        Self::by_world(manifest, component)
-            .map_err(|error| PluginError::cannot_load(plugin, &error))
-    }
-
-    fn by_world(
-        manifest: &Manifest,
-        component: InstancePre<InstanceState>,
-    ) -> wasmtime::Result<Self> {
-        Ok(match manifest.world {
-            World::Resolver => Self::Resolver(ResolverPre::new(component)?),
-            World::Runner if manifest.is_program_runner => {
-                let component = ProgramRunnerPre::new(component)?;
-                Self::ProgramRunner(ProgramInstances::new(component))
+        let of_role = |role: Role| {
+            move |error: wasmtime::Error| PluginError::Role {
+                plugin: plugin.to_owned(),
+                role: role.name(),
+                message: format!("{error:#}"),
             }
-            World::Runner => Self::Runner {
-                batch: match manifest.runs_batches {
-                    true => Some(BatchRunnerPre::new(component.clone())?),
-                    false => None,
-                },
-                one_task: RunnerPre::new(component)?,
-            },
-            World::ResultFormat => Self::ResultFormat(ResultFormatPre::new(component)?),
-            World::Varianter => Self::Varianter(VarianterPre::new(component)?),
-            World::Scheduler => Self::Scheduler(SchedulerPre::new(component)?),
+        };
+        Ok(match part.world {
+            World::Resolver => {
+                let made = ResolverPre::new(component);
+                Self::Resolver(made.map_err(of_role(Role::Resolver))?)
+            }
+            World::Lister => {
+                let made = ListerPre::new(component);
+                Self::Lister(made.map_err(of_role(Role::Lister))?)
+            }
+            World::Runner if part.is_program_runner => {
+                let made = ProgramRunnerPre::new(component);
+                let made = made.map_err(of_role(Role::ProgramRunner))?;
+                Self::ProgramRunner(ProgramInstances::new(made))
+            }
+            World::Runner => {
+                let batch = match part.batch_kinds.is_empty() {
+                    true => None,
+                    false => {
+                        let made = BatchRunnerPre::new(component.clone());
+                        Some(made.map_err(of_role(Role::BatchRunner))?)
+                    }
+                };
+                let made = RunnerPre::new(component);
+                let one_task = made.map_err(of_role(Role::Runner))?;
+                Self::Runner { one_task, batch }
+            }
+            World::ResultFormat => {
+                let made = ResultFormatPre::new(component);
+                Self::ResultFormat(made.map_err(of_role(Role::ResultFormat))?)
+            }
+            World::Varianter => {
+                let made = VarianterPre::new(component);
+                Self::Varianter(made.map_err(of_role(Role::Varianter))?)
+            }
+            World::Scheduler => {
+                let made = SchedulerPre::new(component);
+                Self::Scheduler(made.map_err(of_role(Role::Scheduler))?)
+            }
             World::RequirementResolver => {
-                Self::RequirementResolver(RequirementResolverPre::new(component)?)
+                let made = RequirementResolverPre::new(component);
+                Self::RequirementResolver(made.map_err(of_role(Role::RequirementResolver))?)
             }
         })
     }

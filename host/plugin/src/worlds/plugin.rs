@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
+use crate::contract::description::Part;
+use crate::contract::setting::Setting;
 use crate::contract::world::World;
 use crate::engine::compiler::CompileIn;
 use crate::engine::limits::Limits;
@@ -13,16 +15,17 @@ use crate::instance::context::PluginContext;
 use crate::instance::grants::{Grant, Grants};
 use crate::powers::cache::CachePower;
 use crate::powers::fetch::{self, HOSTS};
-use crate::powers::process::SPAWNERS;
+use crate::powers::process::{self, SPAWNERS};
 use crate::trust::manifest::Manifest;
 use crate::trust::provenance::{PluginOrigin, Trust};
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::runtime::Runtime;
+use persea_config::Config;
 use persea_model::Attributes;
 
 /// A plugin that the host may call.
 pub struct Plugin {
-    /// The plugin's world.
+    /// What the plugin is here. A component of several worlds is several plugins.
     pub world: World,
     /// The plugin's own name.
     pub name: String,
@@ -30,12 +33,16 @@ pub struct Plugin {
     pub version: String,
     /// What the plugin is, in one line.
     pub summary: String,
-    /// The kinds that the plugin declares.
+    /// The kinds that the plugin declares for this world.
     pub kinds: Vec<String>,
-    /// The settings that the plugin wants to see.
-    pub settings: Vec<String>,
-    /// Further data of the plugin's description.
+    /// The settings that the plugin understands.
+    pub settings: Vec<Setting>,
+    /// Further data of the plugin's role.
     pub more: Attributes,
+    /// Whether a runner names and judges programs that the host runs.
+    pub is_program_runner: bool,
+    /// The kinds of which a runner also runs many tasks on one instance.
+    pub batch_kinds: Vec<String>,
     /// What the plugin's binary says.
     pub manifest: Manifest,
     /// Where the plugin came from.
@@ -66,6 +73,40 @@ impl Plugin {
     /// Returns the plugin's name in messages: ``runner `tap` `` or ``runner `tap` (dir/tap.wasm)``.
     pub fn label(&self) -> &str {
         &self.context.label
+    }
+
+    /// Whether the plugin can start processes in this world.
+    pub fn starts_processes(&self) -> bool {
+        self.manifest.starts_processes() && process::POWER.worlds.contains(&self.world)
+    }
+
+    /// Whether the plugin runs many tasks of a kind on one instance.
+    pub fn runs_batches(&self, kind: &str) -> bool {
+        self.batch_kinds.iter().any(|own| own == kind)
+    }
+
+    /// Returns the setting that the plugin declares under a name.
+    pub fn setting(&self, name: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.key == name)
+    }
+
+    /// Returns the names of the settings that the plugin declares.
+    pub fn setting_names(&self) -> impl Iterator<Item = &str> {
+        self.settings.iter().map(|setting| setting.key.as_str())
+    }
+
+    /// Returns the values of the plugin's settings in the form in which it receives them: those of
+    /// the configuration, or else the defaults.
+    pub fn configured(&self, config: &Config) -> Attributes {
+        let value = |setting: &Setting| {
+            let set = config.declared(&setting.key);
+            let value = match set {
+                Some((value, _)) => Some(setting.for_plugin(value)),
+                None => setting.default_for_plugin(),
+            };
+            Some((setting.key.clone(), value?))
+        };
+        self.settings.iter().filter_map(value).collect()
     }
 
     /// Returns the plugin's name with its world, as in settings and locks: `runner.tap`.
@@ -123,7 +164,7 @@ impl Plugin {
     }
 
     fn check_spawner(&self, spawner: &str) -> Result<(), SpawnerRefusal> {
-        let starts = self.manifest.starts_processes();
+        let starts = self.starts_processes();
         let spawners = self.context.grants.spawners();
         let is_one = |listed: &&str| *listed == "*" || *listed == spawner;
         if !(starts || self.world.shapes_tasks()) || spawners.iter().any(is_one) {
@@ -215,16 +256,27 @@ impl Plugin {
     async fn link(&self, bytes: &'static [u8]) -> Result<LinkedComponent, PluginError> {
         let runtime = Arc::clone(&self.runtime);
         let (manifest, digest) = (self.manifest.clone(), self.digest.clone());
+        let part = self.part();
         let label = self.label().to_owned();
         let linking = self.runtime.workers.handle().spawn(async move {
             let compiler = &runtime.compiler;
             let component = compiler.component(bytes, &digest, CompileIn::ThisProcess);
             let component = component.map_err(|error| error.of_plugin(&label))?;
             let component = runtime.link(&label, &manifest, &component)?;
-            LinkedComponent::new(&label, &manifest, component)
+            LinkedComponent::new(&label, &part, component)
         });
         let linked = linking.await;
         linked.unwrap_or_else(|_| Err(PluginError::loading_panicked(self.label())))
+    }
+
+    fn part(&self) -> Part {
+        Part {
+            world: self.world,
+            kinds: self.kinds.clone(),
+            more: self.more.clone(),
+            is_program_runner: self.is_program_runner,
+            batch_kinds: self.batch_kinds.clone(),
+        }
     }
 
     /// Returns what the plugin keeps from job to job; none where nothing is kept.

@@ -3,14 +3,17 @@
 
 use std::sync::Arc;
 
-use super::bindings::program_runner::exports::persea::plugin::run_program::{Command, Exit};
+use super::bindings::program_runner::exports::persea::plugin::run_program::{
+    Command, EndedTask, ProgramEnd,
+};
 use super::program_instances::ProgramInstances;
 use crate::contract::bindings::types;
 use crate::contract::convert;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
-use crate::powers::process::run_to_end;
+use crate::instance::failure::answered_error;
+use crate::powers::process::{check_program, run_to_end};
 use crate::powers::task::{Starting, TaskHost, TaskPower};
 use crate::worlds::plugin::Plugin;
 use persea_model::Outcome;
@@ -23,23 +26,28 @@ impl Plugin {
     pub(super) async fn run_program(
         &self,
         instances: &ProgramInstances,
-        task: &types::Task,
+        task: types::Task,
         host: &Arc<dyn TaskHost>,
     ) -> Result<Outcome, PluginError> {
         let context = &self.context;
-        let commands = {
+        let program = {
             let mut instance = instances.take(&self.runtime, context, host).await?;
             let calls = instance.runner.persea_plugin_run_program();
-            let call = calls.call_commands(&mut instance.store, task);
+            let call = calls.call_commands(&mut instance.store, &task);
             let called = call_in_time(context, call).await?;
             instances.put_back(context, instance, called)?
         };
-        let end = run_first(context, &**host, commands).await?;
+        let program_end = run_first(context, &**host, program.commands).await?;
         let mut instance = instances.take(&self.runtime, context, host).await?;
         let power = TaskPower::new(Arc::clone(host), &context.limits, Starting::ProgramHasRun);
         instance.store.data_mut().give(power);
+        let ended = EndedTask {
+            task,
+            program_end,
+            more: Vec::new(),
+        };
         let calls = instance.runner.persea_plugin_run_program();
-        let call = calls.call_judge(&mut instance.store, task, end.as_ref());
+        let call = calls.call_judge(&mut instance.store, &ended);
         let called = call_in_time(context, call).await?;
         let outcome = instances.put_back(context, instance, called)?;
         context.within_budget(convert::outcome(outcome, &mut context.answer_budget()))
@@ -52,7 +60,7 @@ async fn run_first(
     context: &PluginContext,
     host: &dyn TaskHost,
     commands: Vec<Command>,
-) -> Result<Result<Exit, types::Error>, PluginError> {
+) -> Result<ProgramEnd, PluginError> {
     let refuse = |count: usize| PluginError::Answer {
         plugin: context.label.clone(),
         code: "invalid".to_owned(),
@@ -64,14 +72,22 @@ async fn run_first(
     if count > MOST_COMMANDS {
         return Err(refuse(count));
     }
+    for command in &commands {
+        check_program(command).map_err(|error| answered_error(&context.label, error))?;
+    }
     let mut last = None;
     for command in commands {
-        let end = run_to_end(context, host, command).await;
-        let exists = !end.as_ref().is_err_and(|error| error.code == "not-found");
-        last = Some(end);
-        if exists {
-            break;
+        match run_to_end(context, host, command).await {
+            Ok(exit) => return Ok(ProgramEnd::Exited(exit)),
+            Err(error) => {
+                let is_missing = error.code == "not-found";
+                last = Some(error);
+                if !is_missing {
+                    break;
+                }
+            }
         }
     }
-    last.ok_or_else(|| refuse(count))
+    last.map(ProgramEnd::NotStarted)
+        .ok_or_else(|| refuse(count))
 }

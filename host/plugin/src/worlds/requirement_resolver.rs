@@ -10,22 +10,32 @@ use crate::contract::bindings::types;
 use crate::contract::convert;
 use crate::error::PluginError;
 use crate::instance::context::PluginContext;
-use crate::instance::failure::{answer, failure};
+use crate::instance::failure::{MESSAGE, answer, failure};
 use crate::instance::state::InstanceState;
 use crate::powers::task::TaskHost;
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
-use persea_model::{Attributes, Requirement};
+use persea_model::names::shortened;
+use persea_model::{Attribute, Attributes, Requirement};
 
 /// The result of checking a requirement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// The requirement is met.
     Present,
     /// The requirement is not met, and can be fulfilled.
     Absent,
-    /// The requirement is not met, and cannot be fulfilled.
-    Impossible,
+    /// The requirement is not met, and cannot be fulfilled, for this reason.
+    Impossible(Option<String>),
+}
+
+/// A fulfilled requirement.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fulfilled {
+    /// What [`RequirementResolver::release`] needs.
+    pub undo: Attributes,
+    /// The environment variables for the tasks that have the requirement, sorted by name.
+    pub env: Vec<(String, String)>,
 }
 
 /// An instance of a requirement resolver, for one requirement. The futures of its calls may be
@@ -76,35 +86,58 @@ impl RequirementResolver {
         self.context.check_alive()?;
         let calls = self.instance.persea_plugin_fulfil();
         let called = calls.call_check(&mut self.store, &self.request).await;
-        self.answer(called).map(|presence| match presence {
+        let checked = self.answer(called)?;
+        Ok(match checked.presence {
             fulfil::Presence::Present => Presence::Present,
             fulfil::Presence::Absent => Presence::Absent,
-            fulfil::Presence::Impossible => Presence::Impossible,
+            fulfil::Presence::Impossible => {
+                let mut budget = self.context.answer_budget();
+                let more = convert::attributes(checked.more, &mut budget);
+                let mut more = self.context.within_budget(more)?;
+                let reason = more.remove("reason").and_then(Attribute::into_text);
+                Presence::Impossible(reason.map(|reason| shortened(reason, MESSAGE)))
+            }
         })
     }
 
     /// Fulfils the requirement, and returns what [`Self::release`] needs.
-    pub async fn fulfil(&mut self) -> Result<Attributes, PluginError> {
+    pub async fn fulfil(&mut self) -> Result<Fulfilled, PluginError> {
         self.context.check_alive()?;
         let calls = self.instance.persea_plugin_fulfil();
         let called = calls.call_fulfil(&mut self.store, &self.request).await;
         let fulfilled = self.answer(called)?;
         let mut budget = self.context.answer_budget();
-        let fulfilled = convert::attributes(fulfilled, &mut budget);
-        let fulfilled = self.context.within_budget(fulfilled)?;
+        let undo = convert::attributes(fulfilled.undo, &mut budget);
+        let undo = undo.map_err(|error| error.within("undo"));
+        let undo = self.context.within_budget(undo)?;
+        let more = convert::attributes(fulfilled.more, &mut budget);
+        let more = more.map_err(|error| error.within("more"));
+        let more = self.context.within_budget(more)?;
+        let env = env(&more).map_err(|message| self.context.invalid(message))?;
         self.context.keep(budget.used())?;
-        Ok(fulfilled)
+        Ok(Fulfilled { undo, env })
     }
 
-    /// Undoes what [`Self::fulfil`] has done. The host tries that however often the plugin has
-    /// trapped or reached a limit.
-    pub async fn release(&mut self, fulfilled: &Attributes) -> Result<(), PluginError> {
-        let fulfilled = convert::to_attributes(fulfilled);
+    /// Undoes what [`Self::fulfil`] has done. `undo` is what it returned, or none if the host never
+    /// got to know that; `fulfilled_by` is the version of the plugin that did it. The host tries
+    /// that however often the plugin has trapped or reached a limit.
+    pub async fn release(
+        &mut self,
+        undo: Option<&Attributes>,
+        fulfilled_by: Option<&str>,
+    ) -> Result<(), PluginError> {
+        let by = fulfilled_by.map(|version| types::Value::Text(version.to_owned()));
+        let request = fulfil::ReleaseRequest {
+            request: self.request.clone(),
+            undo: undo.map(convert::to_attributes),
+            more: by
+                .map(|version| ("fulfilled-by".to_owned(), version))
+                .into_iter()
+                .collect(),
+        };
         let calls = self.instance.persea_plugin_fulfil();
-        let called = calls
-            .call_release(&mut self.store, &self.request, &fulfilled)
-            .await;
-        self.answer(called)
+        let called = calls.call_release(&mut self.store, &request).await;
+        self.answer(called).map(|types::Done { more: _ }| ())
     }
 
     fn answer<T>(
@@ -113,4 +146,21 @@ impl RequirementResolver {
     ) -> Result<T, PluginError> {
         answer(&self.context, &mut self.store, called)
     }
+}
+
+/// Returns the environment variables of a fulfilled requirement.
+fn env(more: &Attributes) -> Result<Vec<(String, String)>, String> {
+    let Some(env) = more.get("env").filter(|env| !env.is_null()) else {
+        return Ok(Vec::new());
+    };
+    let members = env.members();
+    let members =
+        members.ok_or_else(|| format!("`env` is {env}, and must be an object of texts"))?;
+    let text = |(name, value): (String, Attribute)| match value {
+        Attribute::Text(text) => Ok((name, text)),
+        Attribute::Null | Attribute::Boolean(_) | Attribute::Number(_) | Attribute::Json(_) => Err(
+            format!("the variable `{name}` in `env` is {value}, and must be a text"),
+        ),
+    };
+    members.into_iter().map(text).collect()
 }

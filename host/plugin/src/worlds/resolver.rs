@@ -14,17 +14,24 @@ use crate::instance::context::PluginContext;
 use crate::instance::failure::{MESSAGE, answer, failure};
 use crate::instance::log::{Log, LogLevel, write_to_host_log};
 use crate::instance::state::InstanceState;
+use crate::powers::pages::Pages;
 use crate::powers::workspace::Workspace;
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::names::shortened;
-use persea_model::{Attributes, Runnable};
+use persea_model::{Attribute, Attributes, Runnable};
 
 /// A resolver's answer about a reference.
 #[derive(Debug)]
 pub enum Resolution {
-    /// The reference stands for these runnables.
-    Found(Vec<Runnable>),
+    /// The reference stands for these runnables. With `depends_on`, the paths of the files from
+    /// which the answer was made, it can be kept until one of them changes.
+    Found {
+        /// The runnables: those that the resolver added in pages, then those that it returned.
+        runnables: Vec<Runnable>,
+        /// Paths of files; none where the resolver says none.
+        depends_on: Option<Vec<String>>,
+    },
     /// The resolver does not handle the reference, for this reason.
     NotFound(String),
     /// The resolver handles the reference, but what it names is broken in this way.
@@ -101,23 +108,56 @@ impl Resolver {
         if let Some(workspace) = self.store.data_mut().power_mut::<Workspace>() {
             workspace.set_reference(if may_read { reference } else { "" });
         }
-        let call = self.instance.persea_plugin_resolve().call_resolve(
-            &mut self.store,
-            reference,
-            &self.settings,
-        );
+        let request = resolve::Request {
+            reference: reference.to_owned(),
+            settings: self.settings.clone(),
+            more: Vec::new(),
+        };
+        self.store.data_mut().begin_pages::<Runnable>();
+        let calls = self.instance.persea_plugin_resolve();
+        let call = calls.call_resolve(&mut self.store, &request);
         let called = call_in_time(&self.context, call).await?;
-        Ok(match answer(&self.context, &mut self.store, called)? {
-            resolve::Resolution::Found(runnables) => {
-                let mut budget = self.context.answer_budget();
-                let runnables = runnables.into_iter();
-                let runnables = runnables.map(|it| convert::runnable(it, &mut budget));
-                let runnables = self.context.within_budget(runnables.collect())?;
-                self.context.keep(budget.used())?;
-                Resolution::Found(runnables)
+        let pages = self.store.data_mut().end_pages::<Runnable>();
+        let resolution = answer(&self.context, &mut self.store, called)?;
+        Ok(match resolution.finding {
+            resolve::Finding::Found(returned) => {
+                let (runnables, more) =
+                    runnables_of(&self.context, pages, returned, resolution.more)?;
+                Resolution::Found {
+                    runnables,
+                    depends_on: depends_on(&more),
+                }
             }
-            resolve::Resolution::NotFound(why) => Resolution::NotFound(shortened(why, MESSAGE)),
-            resolve::Resolution::Corrupt(what) => Resolution::Corrupt(shortened(what, MESSAGE)),
+            resolve::Finding::NotFound(why) => Resolution::NotFound(shortened(why, MESSAGE)),
+            resolve::Finding::Corrupt(what) => Resolution::Corrupt(shortened(what, MESSAGE)),
         })
     }
+}
+
+/// Returns the runnables of an answer, those of its pages first, and its further data. What they take
+/// of the host's memory is kept until the job ends.
+pub(super) fn runnables_of(
+    context: &PluginContext,
+    pages: Option<Pages<Runnable>>,
+    returned: Vec<types::Runnable>,
+    more: types::Attributes,
+) -> Result<(Vec<Runnable>, Attributes), PluginError> {
+    let mut budget = context.answer_budget();
+    let returned = returned.into_iter();
+    let returned = returned.map(|it| convert::runnable(it, &mut budget));
+    let returned: Vec<Runnable> = context.within_budget(returned.collect())?;
+    context.keep(budget.used())?;
+    let more = context.within_budget(convert::attributes(more, &mut budget))?;
+    let Some(pages) = pages else {
+        return Ok((returned, more));
+    };
+    let mut runnables = pages.keep()?;
+    runnables.extend(returned);
+    Ok((runnables, more))
+}
+
+/// Returns the paths of the files from which an answer was made; none where it says none.
+pub(super) fn depends_on(more: &Attributes) -> Option<Vec<String>> {
+    let paths = more.get("depends-on")?.items()?;
+    paths.into_iter().map(Attribute::into_text).collect()
 }

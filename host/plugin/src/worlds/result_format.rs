@@ -11,17 +11,22 @@ use wasmtime::Store;
 use super::bindings::result_format::ResultFormat as Instance;
 use super::bindings::result_format::exports::persea::plugin::format;
 use crate::contract::bindings::types;
+use crate::contract::convert;
 use crate::contract::json_text::ToContract;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
 use crate::instance::failure::{answer, failure};
 use crate::instance::state::InstanceState;
-use crate::powers::output::{OutputPower, ReportTarget};
+use crate::powers::artifacts::JobFiles;
+use crate::powers::report_output::{ReportPower, ReportTarget};
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_journal::Line;
 use persea_model::{Attribute, Attributes};
+
+/// The most events in one call of a format.
+pub const EVENT_PAGE: usize = 512;
 
 /// An event in the contract's form.
 pub struct FormatEvent(format::Event);
@@ -102,9 +107,11 @@ pub struct ResultFormat {
 }
 
 impl ResultFormat {
-    /// Makes an instance that writes to `target` and may read the tests' files below `job_dir`.
-    pub async fn new(
+    /// Makes an instance that writes to `target` and may read the tests' files below `job_dir`, and
+    /// starts its report.
+    pub async fn start(
         plugin: &Plugin,
+        settings: &Attributes,
         target: ReportTarget,
         job_dir: &Path,
     ) -> Result<Self, PluginError> {
@@ -113,26 +120,58 @@ impl ResultFormat {
         };
         let context = &plugin.context;
         let mut store = plugin.runtime.store(context);
+        let state = store.data_mut();
         let most_bytes = context.limits.report_bytes;
-        let output = OutputPower::new(plugin.label(), target, job_dir.to_path_buf(), most_bytes);
-        store.data_mut().give(output);
+        state.give(ReportPower::new(plugin.label(), target, most_bytes));
+        state.give(JobFiles::new(job_dir.to_path_buf()));
         let made = call_in_time(context, component.instantiate_async(&mut store)).await?;
         let instance = made.map_err(|error| failure(context, &mut store, &error))?;
-        Ok(Self {
+        let mut format = Self {
             context: Arc::clone(context),
             store,
             instance,
-        })
+        };
+        let job = format::Job {
+            settings: convert::to_attributes(settings),
+            more: Vec::new(),
+        };
+        let calls = format.instance.persea_plugin_format();
+        let call = calls.call_start_report(&mut format.store, &job);
+        let called = call_in_time(&format.context, call).await?;
+        format.done(called)?;
+        Ok(format)
     }
 
-    /// Gives the format the next events. The instance cannot be called again after an error.
+    /// Gives the format the next events, at most [`EVENT_PAGE`]. The instance cannot be called again
+    /// after an error.
     pub async fn handle(&mut self, events: Vec<FormatEvent>) -> Result<(), PluginError> {
-        let events: Vec<format::Event> = events.into_iter().map(|event| event.0).collect();
-        let call = self
-            .instance
-            .persea_plugin_format()
-            .call_handle(&mut self.store, &events);
+        let page = format::EventPage {
+            events: events.into_iter().map(|event| event.0).collect(),
+            more: Vec::new(),
+        };
+        let calls = self.instance.persea_plugin_format();
+        let call = calls.call_handle(&mut self.store, &page);
         let called = call_in_time(&self.context, call).await?;
-        answer(&self.context, &mut self.store, called)
+        self.done(called)
+    }
+
+    /// Completes the report. `complete` is whether the job came to its end.
+    pub async fn finish(mut self, complete: bool) -> Result<(), PluginError> {
+        let end = format::JobEnd {
+            complete,
+            more: Vec::new(),
+        };
+        let calls = self.instance.persea_plugin_format();
+        let call = calls.call_finish_report(&mut self.store, &end);
+        let called = call_in_time(&self.context, call).await?;
+        self.done(called)
+    }
+
+    fn done(
+        &mut self,
+        called: wasmtime::Result<Result<types::Done, types::Error>>,
+    ) -> Result<(), PluginError> {
+        let answer = answer(&self.context, &mut self.store, called);
+        answer.map(|types::Done { more: _ }| ())
     }
 }

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use super::bindings::batch_runner::exports::persea::plugin::run_batch;
 use super::bindings::runner::RunnerPre;
-use crate::contract::bindings::types;
+use crate::contract::bindings::types::{self, Done};
 use crate::contract::convert;
 use crate::error::PluginError;
 use crate::instance::call::call_unless_idle;
@@ -36,9 +37,10 @@ impl Plugin {
                 Box::pin(self.run_alone(one_task, &task, host)).await
             }
             LinkedComponent::ProgramRunner(instances) => {
-                self.run_program(instances, &task, &host).await
+                self.run_program(instances, task, &host).await
             }
             LinkedComponent::Resolver(_)
+            | LinkedComponent::Lister(_)
             | LinkedComponent::ResultFormat(_)
             | LinkedComponent::RequirementResolver(_)
             | LinkedComponent::Scheduler(_)
@@ -84,14 +86,18 @@ impl Plugin {
         let task = Arc::clone(&host).task();
         let mut store = self.runtime.task_store(&self.context, task);
         let power = BatchPower::new(host, job.as_str());
+        let request = run_batch::Request {
+            job_id: job.as_str().to_owned(),
+            more: Vec::new(),
+        };
         store.data_mut().give(power);
         let idle = Arc::clone(&store.data().idle);
         let call = async {
             let instance = component.instantiate_async(&mut store).await?;
             let calls = instance.persea_plugin_run_batch();
-            calls.call_run_batch(&mut store).await
+            calls.call_run_batch(&mut store, &request).await
         };
         let called = call_unless_idle(&self.context, &idle, call).await?;
-        answer(&self.context, &mut store, called)
+        answer(&self.context, &mut store, called).map(|Done { more: _ }| ())
     }
 }

@@ -23,6 +23,7 @@ use crate::powers::task::{Starting, TaskHost, TaskPower};
 use crate::powers::workspace::{DIRECTORIES, Views, WHOLE_PROJECT, Workspace, views};
 use crate::trust::manifest::Manifest;
 use crate::trust::provenance::Trust;
+use crate::worlds::refused::refuse_imports;
 use persea_config::Config;
 use persea_download::Downloads;
 use persea_system::private::is_own;
@@ -84,7 +85,8 @@ impl Runtime {
         })
     }
 
-    /// Links a component to the powers that it imports, and no others.
+    /// Links a component to the powers that it imports, and no others. What no host offers is linked
+    /// to functions that trap.
     pub(crate) fn link(
         &self,
         plugin: &str,
@@ -95,9 +97,10 @@ impl Runtime {
         let link = || {
             let mut linker = Linker::new(&self.compiler.engine);
             powers::link(&mut linker, &imports)?;
+            refuse_imports(&mut linker, component, &manifest.refused)?;
             linker.instantiate_pre(component)
         };
-        link().map_err(|error| PluginError::cannot_load(plugin, &error))
+        link().map_err(|error| cannot_link(plugin, manifest, &error))
     }
 
     /// Makes a store whose messages go to the host's log.
@@ -152,6 +155,23 @@ impl Runtime {
     pub(crate) fn cache(&self, name: &str) -> Option<CachePower> {
         let directory = self.plugin_caches.as_ref()?;
         Some(CachePower::new(directory.join(name)))
+    }
+}
+
+/// Reports a component that does not fit the powers that it imports. The likely reason is a newer
+/// version of the contract.
+fn cannot_link(plugin: &str, manifest: &Manifest, error: &wasmtime::Error) -> PluginError {
+    let newest = &manifest.track.newest;
+    if manifest.contract <= *newest {
+        return PluginError::cannot_load(plugin, error);
+    }
+    PluginError::Load {
+        plugin: plugin.to_owned(),
+        message: format!(
+            "{error:#}; the plugin was built for persea:plugin@{}, and this host offers \
+             persea:plugin@{newest}: use a newer persea",
+            manifest.contract
+        ),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The adapter for world `scheduler`: one instance for a whole job.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasmtime::Store;
@@ -15,7 +16,7 @@ use crate::instance::failure::{answer, failure};
 use crate::instance::state::InstanceState;
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
-use persea_model::{Attributes, Status};
+use persea_model::{Attribute, Attributes, Status};
 
 /// A task, as a scheduler sees it. Other tasks are named by their index in the list of all tasks.
 #[derive(Debug)]
@@ -34,16 +35,38 @@ pub struct SchedulerNode {
     pub more: Attributes,
 }
 
-/// What the job does next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SchedulerChoice {
-    /// It starts this task.
-    Start(u32),
-    /// It starts no task now.
-    Wait,
-    /// It never runs these tasks.
-    Drop(Vec<u32>),
+/// A task that has ended, as a scheduler sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SchedulerTaskEnd {
+    /// The task's index in the list of all tasks.
+    pub task: u32,
+    /// How it ended.
+    pub status: Status,
+    /// Further data: `elapsed`.
+    pub more: Attributes,
 }
+
+/// A task that a scheduler starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SchedulerStart {
+    /// The task's index in the list of all tasks.
+    pub task: u32,
+    /// The instances of resources that the task gets, by the names of the resources; the host
+    /// chooses those that are missing here.
+    pub instances: BTreeMap<String, Vec<String>>,
+}
+
+/// What the job does next. With neither, no task starts now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SchedulerChoice {
+    /// The job starts these tasks, in this order.
+    pub start: Vec<SchedulerStart>,
+    /// The job never runs these tasks.
+    pub cancel: Vec<u32>,
+}
+
+/// The most tasks in one page of the plan, and the most ready tasks in one turn.
+pub const SCHEDULER_PAGE: usize = 4096;
 
 /// An instance of a scheduler. It cannot be called again after an error.
 pub struct Scheduler {
@@ -53,11 +76,13 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Makes an instance of a scheduler, and gives it the job's tasks.
+    /// Makes an instance of a scheduler, and gives it the job's tasks. `more` is the host's further
+    /// data about the job: `slots`.
     pub async fn begin(
         plugin: &Plugin,
         settings: &Attributes,
-        nodes: Vec<SchedulerNode>,
+        more: &Attributes,
+        nodes: impl ExactSizeIterator<Item = SchedulerNode>,
     ) -> Result<Self, PluginError> {
         let LinkedComponent::Scheduler(component) = plugin.linked().await? else {
             return Err(plugin.is_no("scheduler"));
@@ -72,23 +97,41 @@ impl Scheduler {
             store,
             instance,
         };
-        let nodes: Vec<schedule::Node> = nodes
-            .into_iter()
-            .map(|node| schedule::Node {
-                id: node.id,
-                name: node.name,
-                kind: node.kind,
-                needs: node.needs,
-                after: node.after,
-                more: convert::to_attributes(&node.more),
-            })
-            .collect();
-        let settings = convert::to_attributes(settings);
+        let job = schedule::Job {
+            tasks: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
+            settings: convert::to_attributes(settings),
+            more: convert::to_attributes(more),
+        };
         let calls = scheduler.instance.persea_plugin_schedule();
-        let call = calls.call_begin(&mut scheduler.store, &nodes, &settings);
+        let call = calls.call_start_job(&mut scheduler.store, &job);
         let called = call_in_time(&scheduler.context, call).await?;
-        scheduler.answer(called)?;
-        Ok(scheduler)
+        let types::Done { more: _ } = scheduler.answer(called)?;
+        let mut nodes = nodes.map(|node| schedule::Node {
+            id: node.id,
+            name: node.name,
+            kind: node.kind,
+            needs: node.needs,
+            after: node.after,
+            more: convert::to_attributes(&node.more),
+        });
+        loop {
+            let page: Vec<schedule::Node> = nodes.by_ref().take(SCHEDULER_PAGE).collect();
+            if page.is_empty() {
+                return Ok(scheduler);
+            }
+            scheduler.add_to_plan(page).await?;
+        }
+    }
+
+    async fn add_to_plan(&mut self, nodes: Vec<schedule::Node>) -> Result<(), PluginError> {
+        let page = schedule::PlanPage {
+            nodes,
+            more: Vec::new(),
+        };
+        let calls = self.instance.persea_plugin_schedule();
+        let call = calls.call_add_to_plan(&mut self.store, &page);
+        let called = call_in_time(&self.context, call).await?;
+        self.answer(called).map(|types::Done { more: _ }| ())
     }
 
     /// Returns the plugin's name in messages.
@@ -96,23 +139,59 @@ impl Scheduler {
         &self.context.label
     }
 
-    /// Reports that a task has ended.
-    pub async fn ended(&mut self, task: u32, status: Status) -> Result<(), PluginError> {
-        let calls = self.instance.persea_plugin_schedule();
-        let call = calls.call_ended(&mut self.store, task, convert::to_status(status));
-        let called = call_in_time(&self.context, call).await?;
-        self.answer(called)
+    /// Reports tasks that have ended.
+    pub async fn ended(&mut self, ends: Vec<SchedulerTaskEnd>) -> Result<(), PluginError> {
+        let mut ends = ends.into_iter().map(|end| schedule::TaskEnd {
+            task: end.task,
+            status: convert::to_status(end.status),
+            more: convert::to_attributes(&end.more),
+        });
+        loop {
+            let page: Vec<schedule::TaskEnd> = ends.by_ref().take(SCHEDULER_PAGE).collect();
+            if page.is_empty() {
+                return Ok(());
+            }
+            let ended = schedule::TaskEnds {
+                ends: page,
+                more: Vec::new(),
+            };
+            let calls = self.instance.persea_plugin_schedule();
+            let call = calls.call_tasks_ended(&mut self.store, &ended);
+            let called = call_in_time(&self.context, call).await?;
+            let types::Done { more: _ } = self.answer(called)?;
+        }
     }
 
-    /// Returns the scheduler's choice among the tasks that are ready.
-    pub async fn next(&mut self, ready: &[u32]) -> Result<SchedulerChoice, PluginError> {
+    /// Returns the scheduler's choice among the tasks that are ready, of which `slots` can start now.
+    /// `more` is the host's further data: `free`.
+    pub async fn next(
+        &mut self,
+        ready: &[u32],
+        slots: u32,
+        more: &Attributes,
+    ) -> Result<SchedulerChoice, PluginError> {
+        let turn = schedule::Turn {
+            ready: ready.to_vec(),
+            slots,
+            more: convert::to_attributes(more),
+        };
         let calls = self.instance.persea_plugin_schedule();
-        let call = calls.call_next(&mut self.store, ready);
+        let call = calls.call_next_tasks(&mut self.store, &turn);
         let called = call_in_time(&self.context, call).await?;
-        Ok(match self.answer(called)? {
-            schedule::Choice::Start(task) => SchedulerChoice::Start(task),
-            schedule::Choice::Wait => SchedulerChoice::Wait,
-            schedule::Choice::Drop(tasks) => SchedulerChoice::Drop(tasks),
+        let choice = self.answer(called)?;
+        let mut budget = self.context.answer_budget();
+        let mut start = Vec::with_capacity(choice.start.len());
+        for chosen in choice.start {
+            let more = convert::attributes(chosen.more, &mut budget);
+            let more = self.context.within_budget(more)?;
+            start.push(SchedulerStart {
+                task: chosen.task,
+                instances: instances(&more).map_err(|message| self.context.invalid(message))?,
+            });
+        }
+        Ok(SchedulerChoice {
+            start,
+            cancel: choice.cancel,
         })
     }
 
@@ -122,4 +201,19 @@ impl Scheduler {
     ) -> Result<T, PluginError> {
         answer(&self.context, &mut self.store, called)
     }
+}
+
+/// Returns the instances of resources that a scheduler chooses for a task.
+fn instances(more: &Attributes) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let Some(chosen) = more.get("instances").filter(|it| !it.is_null()) else {
+        return Ok(BTreeMap::new());
+    };
+    let refuse = || format!("`instances` is {chosen}, and must be an object of lists of texts");
+    let members = chosen.members().ok_or_else(refuse)?;
+    let names = |(resource, value): (String, Attribute)| {
+        let names = value.items().ok_or_else(refuse)?.into_iter();
+        let names = names.map(|name| name.into_text().ok_or_else(refuse));
+        Ok((resource, names.collect::<Result<_, String>>()?))
+    };
+    members.into_iter().map(names).collect()
 }

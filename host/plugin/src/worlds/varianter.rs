@@ -13,9 +13,10 @@ use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
 use crate::instance::failure::{answer, failure};
 use crate::instance::state::InstanceState;
+use crate::powers::pages::Pages;
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
-use persea_model::{Attributes, Runnable};
+use persea_model::{Attributes, Runnable, Variation};
 
 /// An instance of a varianter. It cannot be called again after an error.
 pub struct Varianter {
@@ -50,27 +51,33 @@ impl Varianter {
         &self.context.label
     }
 
-    /// Returns the variants of a test, as the parameters of each. `parameters` are those of the
-    /// test's suite; `more` is the host's further data.
+    /// Returns the variants of a test: those that it added in pages, then those that it returned.
+    /// `parameters` are those of the test's suite; `more` is the host's further data.
     pub async fn vary(
         &mut self,
         runnable: &Runnable,
         parameters: &Attributes,
         more: &Attributes,
-    ) -> Result<Vec<Attributes>, PluginError> {
+    ) -> Result<Vec<Variation>, PluginError> {
+        self.context.check_alive()?;
         let request = vary::Request {
             runnable: convert::to_runnable(runnable),
             parameters: convert::to_attributes(parameters),
             settings: self.settings.clone(),
             more: convert::to_attributes(more),
         };
+        self.store.data_mut().begin_pages::<Variation>();
         let calls = self.instance.persea_plugin_vary();
         let call = calls.call_vary(&mut self.store, &request);
         let called = call_in_time(&self.context, call).await?;
-        let variants = answer(&self.context, &mut self.store, called)?;
+        let pages = self.store.data_mut().end_pages::<Variation>();
+        let answered = answer(&self.context, &mut self.store, called)?;
+        let mut all = pages.map_or_else(|| Ok(Vec::new()), Pages::keep)?;
         let mut budget = self.context.answer_budget();
-        let variants = variants.into_iter();
-        let parameters = variants.map(|it| convert::attributes(it.parameters, &mut budget));
-        self.context.within_budget(parameters.collect())
+        let returned = answered.variations.into_iter();
+        let returned = returned.map(|it| convert::variation(it, &mut budget));
+        let returned: Vec<Variation> = self.context.within_budget(returned.collect())?;
+        all.extend(returned);
+        Ok(all)
     }
 }
