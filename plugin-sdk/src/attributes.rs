@@ -1,5 +1,8 @@
 //! Owns open data: values by name. Does not know what the names mean.
 
+use crate::json;
+use std::time::Duration;
+
 #[doc(inline)]
 pub use crate::bindings::types::Value;
 
@@ -11,9 +14,9 @@ pub use crate::bindings::types::Value;
 /// ```
 /// use persea_plugin_sdk::Attributes;
 ///
-/// let data = Attributes::new().with("timeout", 1.5).with("user", "ann");
-/// assert_eq!(data.number("timeout"), Some(1.5));
-/// assert_eq!(data.text("timeout"), None, "a number is not a text");
+/// let data = Attributes::new().with("factor", 1.5).with("user", "ann");
+/// assert_eq!(data.number("factor"), Some(1.5));
+/// assert_eq!(data.text("factor"), None, "a number is not a text");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Attributes(pub Vec<(String, Value)>);
@@ -72,6 +75,17 @@ impl Attributes {
         }
     }
 
+    /// Returns the value of a name if it is a list of texts.
+    pub fn list(&self, name: &str) -> Option<Vec<String>> {
+        self.json(name).and_then(json::texts)
+    }
+
+    /// Returns the value of a name if it is a whole number of nanoseconds.
+    pub fn duration(&self, name: &str) -> Option<Duration> {
+        let nanoseconds = u64::try_from(self.integer(name)?).ok()?;
+        Some(Duration::from_nanos(nanoseconds))
+    }
+
     /// Sets the value of a name. A known name keeps its position; a new one is added at the end.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
@@ -125,10 +139,38 @@ impl IntoIterator for Attributes {
 }
 
 impl Value {
-    /// A list or an object, as a JSON text (RFC 8259). The text is not checked here; the host takes
-    /// a text that is not JSON for plain text.
+    /// A list or an object, as a JSON text (RFC 8259). The text is not checked here: the host
+    /// refuses the call with `invalid` for a text that is not JSON, is no list or object, or is
+    /// nested more than 100 levels deep.
     pub fn json(text: impl Into<String>) -> Self {
         Self::Json(text.into())
+    }
+
+    /// A list of texts, as JSON.
+    ///
+    /// ```
+    /// use persea_plugin_sdk::Value;
+    ///
+    /// assert_eq!(Value::list(["a", "\"b\""]), Value::json(r#"["a","\"b\""]"#));
+    /// ```
+    pub fn list<I: IntoIterator<Item: AsRef<str>>>(texts: I) -> Self {
+        Self::Json(json::list(texts))
+    }
+
+    /// An object of texts, as JSON.
+    ///
+    /// ```
+    /// use persea_plugin_sdk::Value;
+    ///
+    /// assert_eq!(Value::object([("HOME", "/root")]), Value::json(r#"{"HOME":"/root"}"#));
+    /// ```
+    pub fn object<I, N, T>(members: I) -> Self
+    where
+        I: IntoIterator<Item = (N, T)>,
+        N: AsRef<str>,
+        T: AsRef<str>,
+    {
+        Self::Json(json::object(members))
     }
 }
 
@@ -150,12 +192,18 @@ from! {
     u32 => Integer,
     i64 => Integer,
     f64 => Number,
-    Vec<u8> => Binary,
+}
+
+/// In nanoseconds, as all durations of the contract. More than 292 years count as that.
+impl From<Duration> for Value {
+    fn from(duration: Duration) -> Self {
+        Self::Integer(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX))
+    }
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
-        value.map_or(Self::None, Into::into)
+        value.map_or(Self::Null, Into::into)
     }
 }
 
@@ -182,6 +230,22 @@ mod tests {
         assert_eq!(data.boolean("truth"), Some(true));
         assert_eq!(data.json("list"), Some("[1]"));
         assert_eq!(data.get("nothing"), None);
+        assert_eq!(
+            data.list("list"),
+            None,
+            "a list of numbers is no list of texts"
+        );
+        assert_eq!(data.duration("whole"), Some(Duration::from_nanos(3)));
+        assert_eq!(data.duration("broken"), None);
+    }
+
+    #[test]
+    fn duration_becomes_nanoseconds() {
+        assert_eq!(
+            Value::from(Duration::from_millis(1)),
+            Value::Integer(1_000_000)
+        );
+        assert_eq!(Value::from(Duration::MAX), Value::Integer(i64::MAX));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::error::Error;
 /// Returns the bytes that were stored under a name.
 ///
 /// # Errors
-/// `not-found`, `invalid` for a name that is not allowed, `io`.
+/// `not-found`, `invalid` for a name that is not allowed, `not-permitted`, `io`.
 pub fn get(name: &str) -> Result<Vec<u8>, Error> {
     backend::cache_get(name)
 }
@@ -19,7 +19,7 @@ pub fn get(name: &str) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors
 /// `too-large` for more than 1 MiB, `limit` for more than 1,024 names, `invalid` for a name that is
-/// not allowed, `io`.
+/// not allowed, `not-permitted`, `io`.
 pub fn put(name: &str, bytes: &[u8]) -> Result<(), Error> {
     backend::cache_put(name, bytes)
 }

@@ -7,7 +7,7 @@ use std::{fmt, io};
 /// An expected failure, of the host or of the plugin.
 ///
 /// It converts from and to [`io::Error`], so that `?` works on both in code that writes a
-/// [`Report`](crate::output::Report).
+/// [`Report`](crate::report_output::Report).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
     /// The kind of failure, for programs: lower-case words with hyphens. The host uses `not-found`,
@@ -30,6 +30,13 @@ impl Error {
             message: message.into(),
             detail: Attributes::new(),
         }
+    }
+
+    /// Says that the environment is to blame and not the test or the requirement: another attempt
+    /// may succeed. It is the detail `infrastructure` (boolean).
+    #[must_use]
+    pub fn infrastructure(self) -> Self {
+        self.with("infrastructure", true)
     }
 
     /// Adds a detail.

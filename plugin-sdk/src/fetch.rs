@@ -28,7 +28,7 @@ pub struct Source {
     /// refuses a source without a checksum, unless its configuration allows unverified downloads.
     pub checksum: Option<String>,
     /// Further data. The host understands `max-bytes` (integer), the largest accepted size, and
-    /// `max-age` (integer, seconds): a cached copy that is older is downloaded again. Without
+    /// `max-age` (integer, nanoseconds): a cached copy that is older is downloaded again. Without
     /// `max-age` a copy with a checksum never expires, and one without is never reused.
     pub more: Attributes,
 }
@@ -56,11 +56,9 @@ impl Source {
     }
 }
 
-/// A completed download. The host keeps it open while the plugin's instance lives.
+/// What is known about a completed download.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Download {
-    /// The handle that [`read`](Self::read) passes to the host.
-    pub id: String,
+pub struct DownloadInfo {
     /// The size in bytes.
     pub size: u64,
     /// The location that served the bytes; none when they came from the cache.
@@ -69,18 +67,27 @@ pub struct Download {
     pub more: Attributes,
 }
 
+/// A completed download, as an open file. Dropping the handle closes it.
+#[derive(Debug)]
+pub struct Download(pub(crate) backend::Download);
+
 impl Download {
+    /// Describes the download.
+    pub fn info(&self) -> DownloadInfo {
+        backend::download_info(&self.0)
+    }
+
     /// Reads up to `length` bytes (at most 1 MiB) from `offset`. The result is shorter only at the
     /// end of the download.
     ///
     /// # Errors
     /// `io`.
     pub fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
-        backend::read_download(&self.id, offset, length)
+        backend::download_read(&self.0, offset, length)
     }
 }
 
-/// Downloads from the first location that has the source. An instance can make 256 downloads.
+/// Downloads from the first location that has the source.
 ///
 /// # Errors
 /// * `not-found`: no location has it
@@ -89,9 +96,9 @@ impl Download {
 /// * `too-large`: there are more than `max-bytes`, or more than the host accepts
 /// * `timeout`: no byte arrived for too long
 /// * `offline`: the host is offline, and its cache has no copy
-/// * `limit`: the instance has made 256 downloads
+/// * `limit`: more than 256 downloads at once
 /// * `invalid`: a location, a checksum or an entry of `more` cannot be understood
 /// * `io`: everything else
 pub fn fetch(source: &Source) -> Result<Download, Error> {
-    backend::fetch(source)
+    backend::fetch(source).map(Download)
 }

@@ -1,42 +1,49 @@
-//! Write plugins for Persea in Rust: resolvers, varianters, runners, requirement resolvers, result
-//! formats and schedulers. Each is a WebAssembly component that the host runs in a sandbox.
+//! Write plugins for Persea in Rust: resolvers, varianters, runners, listers, requirement
+//! resolvers, result formats and schedulers. Each is a WebAssembly component that the host runs in
+//! a sandbox.
 //!
-//! A plugin is a type that implements one trait, [`Runner`], [`ProgramRunner`], [`BatchRunner`],
-//! [`Resolver`], [`Varianter`], [`RequirementResolver`], [`ResultFormat`] or [`Scheduler`], and one
-//! line that exports it. This is a complete runner:
+//! A plugin is a type that implements [`Plugin`], which describes it, and the trait of each of its
+//! roles: [`Runner`], [`ProgramRunner`], [`BatchRunner`], [`Lister`], [`Resolver`], [`Varianter`],
+//! [`RequirementResolver`], [`ResultFormat`] or [`Scheduler`]. One line exports it. This is a
+//! complete runner:
 //!
 //! ```
 //! use persea_plugin_sdk::prelude::*;
 //! use persea_plugin_sdk::process::{self, Command, Output};
 //!
+//! const FLAGS: Setting<Text> = Setting::text("runner.compiles.flags")
+//!     .default("-Wall")
+//!     .summary("Options of the compiler");
+//!
 //! struct Compiles;
 //!
-//! impl Runner for Compiles {
+//! impl Plugin for Compiles {
 //!     fn describe() -> Description {
 //!         Description::new("compiles", "passes when a C file compiles")
-//!             .kinds(["compiles"])
-//!             .settings(["runner.compiles.flags"])
+//!             .role(Role::runner(["compiles"]))
+//!             .setting(&FLAGS)
 //!     }
+//! }
 //!
+//! impl Runner for Compiles {
 //!     fn run(task: Task) -> Result<Outcome, Error> {
 //!         let Some(file) = &task.runnable.uri else {
 //!             return Ok(Outcome::error("kind compiles needs the path of a C file as its uri"));
 //!         };
-//!         let flags = task.settings.text("runner.compiles.flags").unwrap_or("-Wall");
 //!         let exit = process::run(
 //!             &Command::new("cc")
-//!                 .args(flags.split_whitespace())
+//!                 .args(FLAGS.get(&task.settings).split_whitespace())
 //!                 .args(["-fsyntax-only", file])
 //!                 .stderr(Output::file("stderr")),
 //!         )?;
-//!         Ok(match exit.code {
-//!             Some(0) => Outcome::pass(),
-//!             _ => Outcome::fail(format!("{file} does not compile")),
+//!         Ok(match exit.success() {
+//!             true => Outcome::pass(),
+//!             false => Outcome::fail(format!("{file} does not compile")),
 //!         })
 //!     }
 //! }
 //!
-//! export!(runner: Compiles);
+//! export!(Compiles: runner);
 //! # use persea_plugin_sdk::testing::{Answer, Host, Processes};
 //! # let _host = Host::new().processes(Processes::new(|_| Answer::code(1))).install();
 //! # let task = Task::new("1-a.c", Runnable::new("compiles").uri("a.c"));
@@ -53,16 +60,20 @@
 //! # Powers
 //!
 //! A component can do only what it imports, and it imports only the powers that its code uses.
-//! These modules are the powers, each available to some kinds of plugin:
+//! These modules are the powers, each available to some roles:
 //!
-//! * [`log`]: all plugins
+//! * [`log`]: all roles
 //! * [`workspace`]: resolvers and varianters
-//! * [`process`] and [`status`]: runners and requirement resolvers
+//! * [`pages`]: resolvers, varianters and listers
+//! * [`process`], [`messages`], [`poll`] and [`monotonic_clock`]: runners, listers and requirement
+//!   resolvers
+//! * [`artifacts`]: runners, listers, requirement resolvers and result formats
+//! * [`cases`]: runners
 //! * [`fetch`] and [`cache`]: requirement resolvers
-//! * [`output`]: result formats
+//! * [`report_output`]: result formats
 //!
-//! A call of a power that the plugin's kind does not have, or that the host does not offer in this
-//! call, fails with the code `unsupported`, or keeps the component from being loaded.
+//! A component of several roles has all of their powers, and each call those of its own role. A
+//! call of another role's power fails with the code `not-permitted`.
 //!
 //! # Errors
 //!
@@ -76,27 +87,36 @@
 #![warn(clippy::undocumented_unsafe_blocks)]
 
 mod arena;
+pub mod artifacts;
 mod attributes;
 mod backend;
 mod batch_runner;
 #[allow(unsafe_op_in_unsafe_fn, reason = "generated")]
 mod bindings;
 pub mod cache;
+pub mod cases;
+mod description;
 mod error;
 mod export;
 mod facade;
 pub mod fetch;
+mod json;
+mod lister;
 pub mod log;
+pub mod messages;
 mod model;
-pub mod output;
+pub mod monotonic_clock;
+pub mod pages;
+pub mod poll;
 pub mod process;
 mod program_runner;
+pub mod report_output;
 mod requirement_resolver;
 mod resolver;
 mod result_format;
 mod runner;
 mod scheduler;
-pub mod status;
+mod setting;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 mod varianter;
@@ -104,35 +124,48 @@ pub mod workspace;
 
 pub use attributes::{Attributes, Value};
 pub use batch_runner::{Batch, BatchRunner};
+pub use description::{Description, Plugin, Role, SettingDescription};
 pub use error::Error;
-pub use model::{Description, Requirement, Runnable, Status};
+pub use lister::{Lister, Listing};
+pub use model::{Requirement, Runnable, Status};
 pub use program_runner::ProgramRunner;
-pub use requirement_resolver::{Presence, Request, RequirementResolver};
-pub use resolver::{Resolution, Resolver};
-pub use result_format::{Event, ResultFormat};
+pub use requirement_resolver::{
+    CheckedRequirement, FulfilledRequirement, Presence, ReleaseRequest, RequirementRequest,
+    RequirementResolver,
+};
+pub use resolver::{Finding, Resolution, ResolveRequest, Resolver};
+pub use result_format::{Event, JobEnd, ReportJob, ResultFormat};
 pub use runner::{Outcome, Runner, Task};
-pub use scheduler::{Choice, Node, Scheduler};
-pub use varianter::{Variant, Varianter, VaryRequest};
+pub use scheduler::{Choice, Node, ScheduledJob, Scheduler, TaskEnd, TaskStart, Turn};
+pub use setting::{
+    Boolean, Integer, IntegerList, List, NoDefault, Number, OptionalSetting, Setting, Shape, Table,
+    Text, Time, WithDefault,
+};
+pub use varianter::{Varianter, Variation, VaryRequest};
 
 /// The items that most plugins use, for a glob import.
 pub mod prelude {
     pub use crate::export;
-    pub use crate::{Attributes, Description, Error, Requirement, Runnable, Status, Value};
+    pub use crate::{Attributes, Error, Requirement, Runnable, Status, Value};
     pub use crate::{Batch, BatchRunner};
-    pub use crate::{Choice, Node};
-    pub use crate::{Event, Outcome, Presence, Request, Resolution, Task};
-    pub use crate::{ProgramRunner, Runner};
-    pub use crate::{RequirementResolver, Resolver, ResultFormat, Scheduler, Varianter};
-    pub use crate::{Variant, VaryRequest};
+    pub use crate::{Boolean, Integer, IntegerList, List, Number, Table, Text, Time};
+    pub use crate::{CheckedRequirement, FulfilledRequirement, Presence};
+    pub use crate::{Choice, Node, ScheduledJob, Scheduler, TaskEnd, TaskStart, Turn};
+    pub use crate::{Description, Plugin, Role};
+    pub use crate::{Event, JobEnd, ReportJob, ResultFormat};
+    pub use crate::{Finding, Resolution, ResolveRequest, Resolver};
+    pub use crate::{Lister, Listing, Outcome, ProgramRunner, Runner, Task};
+    pub use crate::{OptionalSetting, Setting};
+    pub use crate::{ReleaseRequest, RequirementRequest, RequirementResolver};
+    pub use crate::{Varianter, Variation, VaryRequest};
 }
 
 /// Items that the expansion of [`export!`] names. Not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::batch_runner::{BatchAdapter, Batches};
     pub use crate::bindings::{
-        batch_runner, plugin, program_runner, requirement_resolver, resolver, result_format,
-        runner, scheduler, varianter,
+        batch_runner, lister, plugin, program_runner, requirement_resolver, resolver,
+        result_format, runner, scheduler, varianter,
     };
-    pub use crate::export::{Adapter, Exported};
+    pub use crate::export::{Adapter, Exported, PluginAdapter};
 }

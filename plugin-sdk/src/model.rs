@@ -1,89 +1,14 @@
-//! Owns the data that several kinds of plugin share: descriptions, runnables and requirements.
+//! Owns the data that several roles share: runnables and requirements.
 
 use crate::attributes::{Attributes, Value};
 use crate::bindings::types;
+use std::time::Duration;
 
 #[doc(inline)]
 pub use crate::bindings::types::Status;
 
-fn strings<I: IntoIterator<Item: Into<String>>>(items: I) -> Vec<String> {
+pub(crate) fn strings<I: IntoIterator<Item: Into<String>>>(items: I) -> Vec<String> {
     items.into_iter().map(Into::into).collect()
-}
-
-/// What a plugin says about itself. The host asks once, before any other call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Description {
-    /// A short name, unique among plugins of one kind: lower-case letters, digits and hyphens, at
-    /// most 64 characters.
-    pub name: String,
-    /// The plugin's version (Semantic Versioning 2.0). [`export!`](crate::export) replaces an empty
-    /// version by that of the plugin's crate.
-    pub version: String,
-    /// The plugin's purpose in one line, for people.
-    pub summary: String,
-    /// For a runner, the kinds of runnable that it runs. For a requirement resolver, the kinds of
-    /// requirement that it handles. For a resolver, the kinds of runnable that it may return; `*`
-    /// stands for any kind. Empty for other plugins.
-    pub kinds: Vec<String>,
-    /// The settings that the plugin may read, by key. The host passes no others.
-    pub settings: Vec<String>,
-    /// Further data; the documentation of each trait has the names that the host understands.
-    pub more: Attributes,
-}
-
-impl Description {
-    /// Creates a description without kinds and settings; its version will be that of the crate.
-    pub fn new(name: impl Into<String>, summary: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            version: String::new(),
-            summary: summary.into(),
-            kinds: Vec::new(),
-            settings: Vec::new(),
-            more: Attributes::new(),
-        }
-    }
-
-    /// Sets the version, if it differs from that of the crate.
-    #[must_use]
-    pub fn version(mut self, version: impl Into<String>) -> Self {
-        self.version = version.into();
-        self
-    }
-
-    /// Adds kinds.
-    #[must_use]
-    pub fn kinds<I: IntoIterator<Item: Into<String>>>(mut self, kinds: I) -> Self {
-        self.kinds.extend(strings(kinds));
-        self
-    }
-
-    /// Adds keys of settings.
-    #[must_use]
-    pub fn settings<I: IntoIterator<Item: Into<String>>>(mut self, keys: I) -> Self {
-        self.settings.extend(strings(keys));
-        self
-    }
-
-    /// Sets an entry of [`more`](Self::more).
-    #[must_use]
-    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.more.insert(name, value);
-        self
-    }
-}
-
-impl From<Description> for types::Description {
-    fn from(description: Description) -> Self {
-        Self {
-            name: description.name,
-            version: description.version,
-            summary: description.summary,
-            kinds: description.kinds,
-            settings: description.settings,
-            more: description.more.0,
-        }
-    }
 }
 
 /// Something that must be in a task's environment before the task can start.
@@ -97,6 +22,11 @@ pub struct Requirement {
     pub args: Vec<String>,
     /// Keyword arguments; the kind defines their names.
     pub kwargs: Attributes,
+    /// Further data. The host understands:
+    ///
+    /// * `scope` (text, `environment` or `task`; default `environment`): with `task` the
+    ///   requirement is fulfilled for each task anew, and released after it
+    pub more: Attributes,
 }
 
 impl Requirement {
@@ -128,6 +58,13 @@ impl Requirement {
         self.kwargs.insert(name, value);
         self
     }
+
+    /// Sets an entry of [`more`](Self::more).
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.more.insert(name, value);
+        self
+    }
 }
 
 impl From<types::Requirement> for Requirement {
@@ -137,6 +74,7 @@ impl From<types::Requirement> for Requirement {
             uri: requirement.uri,
             args: requirement.args,
             kwargs: Attributes(requirement.kwargs),
+            more: Attributes(requirement.more),
         }
     }
 }
@@ -148,6 +86,7 @@ impl From<Requirement> for types::Requirement {
             uri: requirement.uri,
             args: requirement.args,
             kwargs: requirement.kwargs.0,
+            more: requirement.more.0,
         }
     }
 }
@@ -176,11 +115,12 @@ pub struct Runnable {
     ///
     /// * `variant` (json): the variant of the test
     /// * `config` (json): settings for this runnable alone
-    /// * `timeout` (number, seconds): the limit on the task's running time
+    /// * `timeout` (integer, nanoseconds): the limit on the task's running time
     /// * `needs` (json, a list of names or ids): tasks that must pass before this one starts
     /// * `after` (json, a list of names or ids): tasks that must end before this one starts
     /// * `mutexes` (json, a list of names): each is held by at most one task at a time
-    /// * `resources` (json, an object of amounts by name): what the task takes while it runs
+    /// * `resources` (json, an object): what the task takes while it runs: an amount by name, or a
+    ///   list of the instances that it must have
     pub more: Attributes,
 }
 
@@ -244,6 +184,12 @@ impl Runnable {
     pub fn requirement(mut self, requirement: Requirement) -> Self {
         self.requirements.push(requirement);
         self
+    }
+
+    /// Sets the limit on the task's running time.
+    #[must_use]
+    pub fn timeout(self, limit: Duration) -> Self {
+        self.with("timeout", limit)
     }
 
     /// Sets the name to show to people.
@@ -311,10 +257,11 @@ mod tests {
                 Requirement::new("package")
                     .uri("gcc")
                     .args(["-y"])
-                    .kwarg("action", "install"),
+                    .kwarg("action", "install")
+                    .with("scope", "task"),
             )
             .identifier("t;v")
-            .with("timeout", 1.5);
+            .timeout(Duration::from_millis(1500));
         let across: Runnable = types::Runnable::from(runnable.clone()).into();
         assert_eq!(across, runnable);
     }

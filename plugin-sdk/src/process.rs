@@ -7,7 +7,7 @@
 //! [`run`] waits for a process whose output goes to files. [`start`] gives a [`Child`] with pipes:
 //!
 //! ```
-//! use persea_plugin_sdk::process::{self, Command, Input, Output, Stream};
+//! use persea_plugin_sdk::process::{self, Command, Input, Output, Pipe};
 //! # use persea_plugin_sdk::testing::{Answer, Host, Processes};
 //! # let _host = Host::new().processes(Processes::always(Answer::code(0).stdout("A"))).install();
 //!
@@ -15,8 +15,8 @@
 //! let child = process::start(&upper.stdin(Input::Pipe).stdout(Output::Pipe))?;
 //! child.write(b"a")?;
 //! child.close_stdin()?;
-//! assert_eq!(child.read(Stream::Stdout, 16)?, b"A");
-//! assert_eq!(child.wait()?.code, Some(0));
+//! assert_eq!(child.read(Pipe::Stdout, 16)?, b"A");
+//! assert_eq!(child.wait()?.code(), Some(0));
 //! # Ok::<(), persea_plugin_sdk::Error>(())
 //! ```
 
@@ -24,9 +24,10 @@ use crate::attributes::{Attributes, Value};
 use crate::backend;
 use crate::bindings::process as raw;
 use crate::error::Error;
+use std::time::Duration;
 
 #[doc(inline)]
-pub use crate::bindings::process::{Input, Output, Stream};
+pub use crate::bindings::process::{Ending, Input, Output, Pipe};
 
 /// A program to start, with its arguments and its surroundings.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,10 +50,12 @@ pub struct Command {
     pub stdout: Output,
     /// The destination of the standard error.
     pub stderr: Output,
-    /// Whether the process has another pipe to the plugin, for results that must not mix with what
-    /// a test prints. It is file descriptor 3; the process finds that number in `PERSEA_REPORT_FD`.
-    pub report: bool,
-    /// Further data; no names are defined yet.
+    /// The destination of the report: results that must not mix with what a test prints. It is file
+    /// descriptor 3; the process finds that number in `PERSEA_REPORT_FD`. [`Output::Discard`]:
+    /// there is none.
+    pub report: Output,
+    /// Further data. The host understands `report-socket` (boolean) and `terminal` (json): see
+    /// [`report_socket`](Self::report_socket) and [`terminal`](Self::terminal).
     pub more: Attributes,
 }
 
@@ -68,7 +71,7 @@ impl Command {
             stdin: Input::Empty,
             stdout: Output::Discard,
             stderr: Output::Discard,
-            report: false,
+            report: Output::Discard,
             more: Attributes::new(),
         }
     }
@@ -127,16 +130,44 @@ impl Command {
         self
     }
 
-    /// Sets whether the process has the additional pipe, [`Stream::Report`].
-    pub fn report(mut self, report: bool) -> Self {
-        self.report = report;
+    /// Sets the destination of the report, file descriptor 3.
+    pub fn report(mut self, output: Output) -> Self {
+        self.report = output;
         self
+    }
+
+    /// Gives the process the path of a UNIX stream socket, in `PERSEA_REPORT_SOCKET`. What its
+    /// descendants write to connections of the socket becomes part of the report, whole lines at a
+    /// time.
+    pub fn report_socket(self) -> Self {
+        self.with("report-socket", true)
+    }
+
+    /// Makes the standard input, output and error a terminal of this size. The standard error goes
+    /// to the same destination as the standard output.
+    pub fn terminal(self, rows: u16, columns: u16) -> Self {
+        let size = format!("{{\"rows\":{rows},\"columns\":{columns}}}");
+        self.stderr(Output::WithStdout)
+            .with("terminal", Value::json(size))
     }
 
     /// Sets an entry of [`more`](Self::more).
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.more.insert(name, value);
         self
+    }
+}
+
+impl Input {
+    /// These bytes, then end of file. The process need not read them.
+    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::Bytes(bytes.into())
+    }
+
+    /// The content of an ordinary file, by its path in the environment; a relative path starts in
+    /// the process's working directory.
+    pub fn file(path: impl Into<String>) -> Self {
+        Self::File(path.into())
     }
 }
 
@@ -151,37 +182,46 @@ impl Output {
     }
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exit {
-    /// The exit code; none when a signal ended the process.
-    pub code: Option<i32>,
-    /// The number of the signal that ended the process.
-    pub signal: Option<i32>,
-    /// The running time, in nanoseconds.
-    pub duration: u64,
+    /// How it ended.
+    pub ending: Ending,
+    /// The running time.
+    pub duration: Duration,
     /// Further data. An environment that measures them sets `user-time` and `system-time` (integer,
     /// nanoseconds) and `peak-memory` (integer, bytes).
     pub more: Attributes,
 }
 
 impl Exit {
-    /// The end of a process with this exit code, for unit tests. The running time is 0.
-    pub fn code(code: i32) -> Self {
+    /// The end of a process, for unit tests. The running time is 0.
+    pub fn new(ending: Ending) -> Self {
         Self {
-            code: Some(code),
-            signal: None,
-            duration: 0,
+            ending,
+            duration: Duration::ZERO,
             more: Attributes::new(),
         }
     }
 
-    /// The end of a process by this signal, for unit tests. The running time is 0.
-    pub fn signal(number: i32) -> Self {
-        Self {
-            code: None,
-            signal: Some(number),
-            ..Self::code(0)
+    /// Whether the process exited with code 0.
+    pub fn success(&self) -> bool {
+        self.code() == Some(0)
+    }
+
+    /// The exit code; none for any other ending.
+    pub fn code(&self) -> Option<i32> {
+        match self.ending {
+            Ending::Code(code) => Some(code),
+            Ending::Signal(_) | Ending::Unknown => None,
+        }
+    }
+
+    /// The number of the signal that ended the process; none for any other ending.
+    pub fn signal(&self) -> Option<i32> {
+        match self.ending {
+            Ending::Signal(number) => Some(number),
+            Ending::Code(_) | Ending::Unknown => None,
         }
     }
 }
@@ -206,9 +246,8 @@ impl From<Command> for raw::Command {
 impl From<raw::Exit> for Exit {
     fn from(exit: raw::Exit) -> Self {
         Self {
-            code: exit.code,
-            signal: exit.signal,
-            duration: exit.duration,
+            ending: exit.ending,
+            duration: Duration::from_nanos(exit.duration),
             more: Attributes(exit.more),
         }
     }
@@ -241,11 +280,12 @@ pub fn start(command: &Command) -> Result<Child, Error> {
 
 /// A started process. Dropping the handle ends the process and its process group.
 #[derive(Debug)]
-pub struct Child(backend::Child);
+pub struct Child(pub(crate) backend::Child);
 
 impl Child {
-    /// Returns the process number, in the environment.
-    pub fn id(&self) -> u32 {
+    /// Returns the process number, in the environment; none where the environment has no such
+    /// numbers.
+    pub fn id(&self) -> Option<u32> {
         backend::child_id(&self.0)
     }
 
@@ -254,9 +294,9 @@ impl Child {
     /// child has ended and all its output was read.
     ///
     /// # Errors
-    /// `invalid` for a stream that is not a pipe; `closed` or `io` when the environment is lost.
-    pub fn read(&self, stream: Stream, length: u32) -> Result<Vec<u8>, Error> {
-        backend::child_read(&self.0, stream, length)
+    /// `invalid` for an output that is not a pipe; `closed` or `io` when the environment is lost.
+    pub fn read(&self, pipe: Pipe, length: u32) -> Result<Vec<u8>, Error> {
+        backend::child_read(&self.0, pipe, length)
     }
 
     /// Writes to the child's standard input, and waits until all bytes are in the pipe.
@@ -277,7 +317,7 @@ impl Child {
     }
 
     /// Sends a signal to the child alone, not to its process group. `number` is the signal's number
-    /// in the environment (15 is SIGTERM).
+    /// in Linux on x86-64 (15 is SIGTERM); the environment translates it.
     ///
     /// # Errors
     /// `closed` when the child has ended, `invalid` for a number that no signal has, `io`.

@@ -2,8 +2,7 @@
 
 use crate::bindings::program_runner as raw;
 use crate::error::Error;
-use crate::export::{Adapter, Exported, start};
-use crate::model::Description;
+use crate::export::{Adapter, start};
 use crate::process::{Command, Exit};
 use crate::runner::{Outcome, Task};
 
@@ -20,11 +19,14 @@ use crate::runner::{Outcome, Task};
 ///
 /// struct Compiles;
 ///
-/// impl ProgramRunner for Compiles {
+/// impl Plugin for Compiles {
 ///     fn describe() -> Description {
-///         Description::new("compiles", "passes when a C file compiles").kinds(["compiles"])
+///         Description::new("compiles", "passes when a C file compiles")
+///             .role(Role::program_runner(["compiles"]))
 ///     }
+/// }
 ///
+/// impl ProgramRunner for Compiles {
 ///     fn commands(task: &Task) -> Result<Vec<Command>, Error> {
 ///         let file = task.runnable.uri.as_deref().unwrap_or("main.c");
 ///         let command = |compiler: &str| {
@@ -34,33 +36,31 @@ use crate::runner::{Outcome, Task};
 ///     }
 ///
 ///     fn judge(_: &Task, end: Result<Exit, Error>) -> Result<Outcome, Error> {
-///         Ok(match end?.code {
+///         Ok(match end?.code() {
 ///             Some(0) => Outcome::pass(),
 ///             _ => Outcome::fail("the file does not compile"),
 ///         })
 ///     }
 /// }
 ///
-/// export!(program_runner: Compiles);
+/// export!(Compiles: program_runner);
 /// # let task = Task::new("1-a.c", Runnable::new("compiles").uri("a.c"));
 /// # assert_eq!(Compiles::commands(&task).unwrap().len(), 2);
-/// # let outcome = Compiles::judge(&task, Ok(Exit::code(1)));
+/// # use persea_plugin_sdk::process::Ending;
+/// # let outcome = Compiles::judge(&task, Ok(Exit::new(Ending::Code(1))));
 /// # assert_eq!(outcome, Ok(Outcome::fail("the file does not compile")));
 /// ```
 ///
 /// One instance serves many tasks, in any order, and the host replaces it now and then. So the
 /// plugin must not keep anything from one call to the next.
 ///
-/// Powers: [`log`](crate::log); in [`judge`](Self::judge) also [`status`](crate::status), for
-/// instance to [read](crate::status::read_artifact) the program's output.
+/// Powers: [`log`](crate::log); in [`judge`](Self::judge) also [`messages`](crate::messages),
+/// [`artifacts`](crate::artifacts), for instance to [read](crate::artifacts::read) the program's
+/// output, [`cases`](crate::cases) and [`monotonic_clock`](crate::monotonic_clock).
 pub trait ProgramRunner {
-    /// Describes the plugin. The host calls this in an instance of its own when it loads the
-    /// plugin. It must be pure and quick (10 s by default), and may use no power but
-    /// [`log`](crate::log).
-    fn describe() -> Description;
-
     /// Returns the program of a task, as 1 to 16 alternative commands: the host runs the first
-    /// whose program exists (`python3`, for instance, or else `python`). No command may have pipes.
+    /// whose program exists (`python3`, for instance, or else `python`). No command may have pipes,
+    /// a report socket or a terminal.
     ///
     /// The host calls this before the task starts, and may call it again for the same task.
     ///
@@ -80,22 +80,22 @@ pub trait ProgramRunner {
     fn judge(task: &Task, end: Result<Exit, Error>) -> Result<Outcome, Error>;
 }
 
-impl<E: Exported> raw::Guest for Adapter<E>
-where
-    E::Plugin: ProgramRunner,
-{
-    fn commands(task: raw::Task) -> Result<Vec<raw::Command>, raw::Error> {
+impl<P: ProgramRunner> raw::Guest for Adapter<P> {
+    fn commands(task: raw::Task) -> Result<raw::Program, raw::Error> {
         start();
-        let commands = E::Plugin::commands(&task.into())?;
-        Ok(commands.into_iter().map(Into::into).collect())
+        let commands = P::commands(&task.into())?;
+        Ok(raw::Program {
+            commands: commands.into_iter().map(Into::into).collect(),
+            more: Vec::new(),
+        })
     }
 
-    fn judge(
-        task: raw::Task,
-        end: Result<raw::Exit, raw::Error>,
-    ) -> Result<raw::Outcome, raw::Error> {
+    fn judge(ended: raw::EndedTask) -> Result<raw::Outcome, raw::Error> {
         start();
-        let end = end.map(Into::into).map_err(Into::into);
-        Ok(E::Plugin::judge(&task.into(), end)?.into())
+        let end = match ended.program_end {
+            raw::ProgramEnd::Exited(exit) => Ok(exit.into()),
+            raw::ProgramEnd::NotStarted(error) => Err(error.into()),
+        };
+        Ok(P::judge(&ended.task.into(), end)?.into())
     }
 }

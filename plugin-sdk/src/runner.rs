@@ -4,19 +4,18 @@ use crate::attributes::{Attributes, Value};
 use crate::bindings::runner as raw;
 use crate::bindings::types;
 use crate::error::Error;
-use crate::export::{Adapter, Exported, start};
-use crate::model::{Description, Runnable, Status};
+use crate::export::{Adapter, start};
+use crate::json;
+use crate::model::{Runnable, Status, strings};
+use std::time::Duration;
 
-/// Runs tasks of the kinds that its description names. The [crate's documentation](crate) has an
-/// example.
+/// Runs tasks of the kinds that its [role](crate::Role::runner) names. The
+/// [crate's documentation](crate) has an example.
 ///
-/// Powers: [`log`](crate::log), [`process`](crate::process), [`status`](crate::status).
+/// Powers: [`log`](crate::log), [`process`](crate::process), [`messages`](crate::messages),
+/// [`artifacts`](crate::artifacts), [`cases`](crate::cases), [`poll`](crate::poll),
+/// [`monotonic_clock`](crate::monotonic_clock).
 pub trait Runner {
-    /// Describes the plugin. The host calls this in an instance of its own when it loads the
-    /// plugin. It must be pure and quick (10 s by default), and may use no power but
-    /// [`log`](crate::log).
-    fn describe() -> Description;
-
     /// Runs one task to its end. Each call gets an instance of its own.
     ///
     /// When the task times out or the user interrupts it, its processes get SIGTERM, and SIGKILL
@@ -37,7 +36,7 @@ pub struct Task {
     pub job_id: String,
     /// What to run.
     pub runnable: Runnable,
-    /// The settings that the plugin's description asks for, with their values for this task.
+    /// The plugin's settings, with their values for this task.
     pub settings: Attributes,
     /// Further data. The host sets these directories, each an absolute path in the task's
     /// environment:
@@ -47,7 +46,11 @@ pub struct Task {
     /// * `job-temp-dir` (text): shared by all tasks of the job
     /// * `project-dir` (text): the working directory of the task's processes
     ///
-    /// and `timeout` (number, seconds), where the task has one.
+    /// and, where the task has them:
+    ///
+    /// * `timeout` (integer, nanoseconds): the limit on its running time
+    /// * `leases` (json, an object of lists of texts): the instances of each resource that the task
+    ///   holds
     pub more: Attributes,
 }
 
@@ -92,6 +95,48 @@ impl Task {
     pub fn job_temp_dir(&self) -> Option<&str> {
         self.more.text("job-temp-dir")
     }
+
+    /// The working directory of the task's processes, in its environment.
+    pub fn project_dir(&self) -> Option<&str> {
+        self.more.text("project-dir")
+    }
+
+    /// The limit on the task's running time.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.more.duration("timeout")
+    }
+
+    /// The instances of a resource that the task holds.
+    pub fn leases(&self, resource: &str) -> Vec<String> {
+        leases(&self.more, resource)
+    }
+
+    /// Adds instances of a resource that the task holds, for unit tests.
+    #[must_use]
+    pub fn lease<I: IntoIterator<Item: Into<String>>>(
+        mut self,
+        resource: impl Into<String>,
+        instances: I,
+    ) -> Self {
+        add_lease(&mut self.more, resource.into(), strings(instances));
+        self
+    }
+}
+
+/// Reads the instances of a resource from `leases`.
+pub(crate) fn leases(more: &Attributes, resource: &str) -> Vec<String> {
+    let all = more.json("leases").and_then(json::texts_by_name);
+    let mut all = all.unwrap_or_default().into_iter();
+    let of_resource = all.find(|(name, _)| name == resource);
+    of_resource.map_or_else(Vec::new, |(_, instances)| instances)
+}
+
+/// Adds the instances of a resource to `leases`.
+pub(crate) fn add_lease(more: &mut Attributes, resource: String, instances: Vec<String>) {
+    let all = more.json("leases").and_then(json::texts_by_name);
+    let mut all = all.unwrap_or_default();
+    all.push((resource, instances));
+    more.insert("leases", Value::Json(json::lists(all)));
 }
 
 /// The result of a task.
@@ -104,6 +149,10 @@ pub struct Outcome {
     /// Further data for reports. Known names: `returncode` (integer), `class-name`, `failure-type`
     /// and `traceback` (text), and for a task of a batch `left-behind` (integer): how many
     /// processes the task left running, all of which were ended.
+    ///
+    /// The host understands `infrastructure` (boolean): the environment is to blame and not the
+    /// test, so another attempt may succeed. The setting `run.retry_on` decides whether there is
+    /// one.
     pub more: Attributes,
 }
 
@@ -132,6 +181,12 @@ impl Outcome {
         Self::new(Status::Error, Some(reason.into()))
     }
 
+    /// ERROR because of the environment and not of the test: another attempt may succeed, and the
+    /// setting `run.retry_on` decides whether there is one.
+    pub fn infrastructure(reason: impl Into<String>) -> Self {
+        Self::error(reason).with("infrastructure", true)
+    }
+
     /// SKIP: the test does not apply in this environment.
     pub fn skip(reason: impl Into<String>) -> Self {
         Self::new(Status::Skip, Some(reason.into()))
@@ -155,13 +210,10 @@ impl Outcome {
     }
 }
 
-impl<E: Exported> raw::Guest for Adapter<E>
-where
-    E::Plugin: Runner,
-{
+impl<P: Runner> raw::Guest for Adapter<P> {
     fn run(task: raw::Task) -> Result<raw::Outcome, raw::Error> {
         start();
-        Ok(E::Plugin::run(task.into())?.into())
+        Ok(P::run(task.into())?.into())
     }
 }
 
@@ -184,5 +236,22 @@ impl From<Outcome> for types::Outcome {
             reason: outcome.reason,
             more: outcome.more.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_and_timeout_are_read() {
+        let task = Task::new("1", Runnable::new("k"))
+            .lease("board", ["b1", "b2"])
+            .lease("port", ["p"])
+            .with("timeout", Duration::from_secs(3));
+        assert_eq!(task.leases("board"), ["b1", "b2"]);
+        assert_eq!(task.leases("port"), ["p"]);
+        assert_eq!(task.leases("licence"), [""; 0]);
+        assert_eq!(task.timeout(), Some(Duration::from_secs(3)));
     }
 }

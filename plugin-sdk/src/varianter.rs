@@ -1,10 +1,12 @@
 //! Owns the world `varianter`: its trait, its data, and the adapter to the generated code.
 
 use crate::attributes::{Attributes, Value};
+use crate::bindings::types;
 use crate::bindings::varianter as raw;
 use crate::error::Error;
-use crate::export::{Adapter, Exported, start};
-use crate::model::{Description, Runnable};
+use crate::export::{Adapter, start};
+use crate::model::Runnable;
+use std::time::Duration;
 
 /// Decides in which variants a test runs, and with which parameters. A varianter reads the
 /// project's files and starts nothing.
@@ -12,44 +14,42 @@ use crate::model::{Description, Runnable};
 /// A suite of a job file has at most one varianter, which it selects by name: `variants.plugin =
 /// "NAME"`. The host asks it after the suite's references are resolved and before the plan is made.
 ///
-/// Powers: [`log`](crate::log), [`workspace`](crate::workspace).
+/// Powers: [`log`](crate::log), [`workspace`](crate::workspace), [`pages`](crate::pages).
 ///
 /// ```
 /// use persea_plugin_sdk::prelude::*;
 ///
 /// struct Times;
 ///
-/// impl Varianter for Times {
+/// impl Plugin for Times {
 ///     fn describe() -> Description {
-///         Description::new("times", "runs each test several times")
-///     }
-///
-///     fn vary(request: &VaryRequest) -> Result<Vec<Variant>, Error> {
-///         let times = request.parameters.integer("times").unwrap_or(1);
-///         Ok((1..=times).map(|time| Variant::new().parameter("time", time)).collect())
+///         Description::new("times", "runs each test several times").role(Role::varianter())
 ///     }
 /// }
 ///
-/// export!(varianter: Times);
+/// impl Varianter for Times {
+///     fn vary(request: &VaryRequest) -> Result<Vec<Variation>, Error> {
+///         let times = request.parameters.integer("times").unwrap_or(1);
+///         Ok((1..=times).map(|time| Variation::new().parameter("time", time)).collect())
+///     }
+/// }
+///
+/// export!(Times: varianter);
 ///
 /// let request = VaryRequest::new(Runnable::new("exec-test").uri("./t.sh")).parameter("times", 2);
-/// let expected = [Variant::new().parameter("time", 1), Variant::new().parameter("time", 2)];
+/// let expected = [Variation::new().parameter("time", 1), Variation::new().parameter("time", 2)];
 /// assert_eq!(Times::vary(&request).unwrap(), expected);
 /// ```
 pub trait Varianter {
-    /// Describes the plugin. The host calls this in an instance of its own when it loads the
-    /// plugin. It must be pure and quick (10 s by default), and may use no power but
-    /// [`log`](crate::log).
-    fn describe() -> Description;
-
-    /// Returns the variants of a test, at most 100,000, in the order in which they run. No two may
-    /// have the same parameters. With an empty list the test does not run. The host calls this once
-    /// for each test of a suite, one after the other and all on one instance.
+    /// Returns the variants of a test, in the order in which they run, after those that the
+    /// varianter added with [`pages::add_variations`](crate::pages::add_variations); 1,000,000 at
+    /// most. No two may have the same parameters. Without any the test does not run. The host calls
+    /// this once for each test of a suite, one after the other and all on one instance.
     ///
     /// # Errors
     /// An error, a panic or a time-out (30 s for each call by default) ends the job before any test
     /// runs.
-    fn vary(request: &VaryRequest) -> Result<Vec<Variant>, Error>;
+    fn vary(request: &VaryRequest) -> Result<Vec<Variation>, Error>;
 }
 
 /// A test, and the parameters of its suite's variants.
@@ -59,7 +59,7 @@ pub struct VaryRequest {
     pub runnable: Runnable,
     /// Everything in the suite's `variants` but `plugin`. Lists and tables are [`Value::Json`].
     pub parameters: Attributes,
-    /// The settings that the plugin's description asks for.
+    /// The plugin's settings.
     pub settings: Attributes,
     /// Further data. The host sets `suite` (text), the suite's name.
     pub more: Attributes,
@@ -103,14 +103,19 @@ impl VaryRequest {
 
 /// One variant of a test.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Variant {
+pub struct Variation {
     /// The test's parameters: texts, numbers and booleans.
     pub parameters: Attributes,
-    /// Further data. The host understands no names yet.
+    /// Further data. The host understands, for the tasks of this variant and in addition to what
+    /// the test has:
+    ///
+    /// * `requirements` (json, a list of objects with `kind`, `uri`, `args`, `kwargs` and `more`)
+    /// * `resources` (json, an object, as that of a runnable)
+    /// * `timeout` (integer, nanoseconds): instead of the test's own
     pub more: Attributes,
 }
 
-impl Variant {
+impl Variation {
     /// Creates a variant without parameters.
     pub fn new() -> Self {
         Self::default()
@@ -123,6 +128,12 @@ impl Variant {
         self
     }
 
+    /// Sets the limit on the running time of the variant's tasks, instead of the test's own.
+    #[must_use]
+    pub fn timeout(self, limit: Duration) -> Self {
+        self.with("timeout", limit)
+    }
+
     /// Sets an entry of [`more`](Self::more).
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
@@ -131,7 +142,7 @@ impl Variant {
     }
 }
 
-impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Variant {
+impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Variation {
     /// Creates a variant with these parameters.
     fn from_iter<I: IntoIterator<Item = (N, V)>>(parameters: I) -> Self {
         Self {
@@ -152,8 +163,8 @@ impl From<raw::Request> for VaryRequest {
     }
 }
 
-impl From<Variant> for raw::Variant {
-    fn from(variant: Variant) -> Self {
+impl From<Variation> for types::Variation {
+    fn from(variant: Variation) -> Self {
         Self {
             parameters: variant.parameters.0,
             more: variant.more.0,
@@ -161,14 +172,14 @@ impl From<Variant> for raw::Variant {
     }
 }
 
-impl<E: Exported> raw::Guest for Adapter<E>
-where
-    E::Plugin: Varianter,
-{
-    fn vary(request: raw::Request) -> Result<Vec<raw::Variant>, raw::Error> {
+impl<P: Varianter> raw::Guest for Adapter<P> {
+    fn vary(request: raw::Request) -> Result<raw::Variations, raw::Error> {
         start();
-        let variants = E::Plugin::vary(&request.into())?;
-        Ok(variants.into_iter().map(Into::into).collect())
+        let variations = P::vary(&request.into())?;
+        Ok(raw::Variations {
+            variations: variations.into_iter().map(Into::into).collect(),
+            more: Vec::new(),
+        })
     }
 }
 
@@ -178,8 +189,8 @@ mod tests {
 
     #[test]
     fn variant_is_collected_from_its_parameters() {
-        let made: Variant = [("os", "linux"), ("cpu", "arm")].into_iter().collect();
-        let set = Variant::new()
+        let made: Variation = [("os", "linux"), ("cpu", "arm")].into_iter().collect();
+        let set = Variation::new()
             .parameter("os", "hurd")
             .parameter("cpu", "arm")
             .parameter("os", "linux");

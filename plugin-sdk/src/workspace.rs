@@ -7,11 +7,25 @@
 //!
 //! Only ordinary files can be read, so that no call blocks on a pipe or a device.
 
+use crate::attributes::Attributes;
 use crate::backend;
 use crate::error::Error;
 
 #[doc(inline)]
-pub use crate::bindings::workspace::{FileKind, FileStat};
+pub use crate::bindings::workspace::FileKind;
+
+/// What the host knows about a file without opening it. Links are followed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileStat {
+    /// The type of the file.
+    pub kind: FileKind,
+    /// The size in bytes; 0 for anything but an ordinary file.
+    pub size: u64,
+    /// Whether it is an ordinary file that has permission to be executed.
+    pub executable: bool,
+    /// Further data; no names are defined yet.
+    pub more: Attributes,
+}
 
 /// The largest number of bytes that one call of [`read`] returns: 1 MiB.
 pub const MAX_READ: u32 = 1 << 20;
@@ -25,7 +39,7 @@ pub fn stat(path: &str) -> Result<FileStat, Error> {
 }
 
 /// Lists a directory: the name and type of each entry, sorted by name. Names that are not UTF-8 are
-/// left out.
+/// left out; the host's log says how many.
 ///
 /// # Errors
 /// As for [`stat`] (`not-found` also for a path that is not a directory's), and `too-large` for

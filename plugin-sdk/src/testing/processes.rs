@@ -1,8 +1,9 @@
 //! Owns the fakes of processes: what a process prints, and how it ends.
 
 use crate::error::Error;
-use crate::process::{Command, Exit};
+use crate::process::{Command, Ending, Exit};
 use std::fmt;
+use std::time::Duration;
 
 /// The faked processes: a function from each started command to its [`Answer`].
 pub struct Processes(pub(super) Box<dyn FnMut(&Command) -> Answer>);
@@ -36,8 +37,8 @@ pub struct Answer {
     pub(super) report: Vec<u8>,
 }
 
-/// The default running time of a faked process, in nanoseconds.
-const MILLISECOND: u64 = 1_000_000;
+/// The default running time of a faked process.
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 impl Answer {
     fn new(exit: Result<Exit, Error>) -> Self {
@@ -53,7 +54,7 @@ impl Answer {
     pub fn code(code: i32) -> Self {
         Self::new(Ok(Exit {
             duration: MILLISECOND,
-            ..Exit::code(code)
+            ..Exit::new(Ending::Code(code))
         }))
     }
 
@@ -61,7 +62,7 @@ impl Answer {
     pub fn signal(number: i32) -> Self {
         Self::new(Ok(Exit {
             duration: MILLISECOND,
-            ..Exit::signal(number)
+            ..Exit::new(Ending::Signal(number))
         }))
     }
 
@@ -87,17 +88,16 @@ impl Answer {
         self
     }
 
-    /// Sets what the process writes to file descriptor 3. Ignored if the command has no `report`
-    /// pipe.
+    /// Sets what the process writes to its report. Ignored if the command has none.
     pub fn report(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.report = bytes.into();
         self
     }
 
-    /// Sets the running time that is reported, in nanoseconds. The call does not take that long.
-    pub fn duration(mut self, nanoseconds: u64) -> Self {
+    /// Sets the running time, on the clock of the fakes. The call does not take that long.
+    pub fn duration(mut self, duration: Duration) -> Self {
         if let Ok(exit) = &mut self.exit {
-            exit.duration = nanoseconds;
+            exit.duration = duration;
         }
         self
     }

@@ -2,9 +2,9 @@
 use super::{Answer, Artifacts, Files, Host, Processes, Reports};
 use crate::error::Error;
 use crate::log::Level;
-use crate::process::{Command, Input, Output, Stream};
+use crate::process::{Command, Input, Output, Pipe};
 use crate::workspace::FileKind;
-use crate::{output, process, status, workspace};
+use crate::{artifacts, messages, process, report_output, workspace};
 use std::io::Write;
 
 fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
@@ -52,29 +52,34 @@ fn output_of_a_process_goes_where_the_command_directs_it() {
     let command = Command::new("t")
         .stdout(Output::file("stdout"))
         .stderr(Output::file("stdout"));
-    assert_eq!(process::run(&command).unwrap().code, Some(4));
+    assert_eq!(process::run(&command).unwrap().code(), Some(4));
     assert_eq!(host.artifact("stdout").unwrap(), b"outerr");
-    assert_eq!(status::read_artifact("stdout", 2, 2).unwrap(), b"te");
+    assert_eq!(artifacts::read("stdout", 2, 2).unwrap(), b"te");
 
     let child = process::start(
         &Command::new("t")
             .stdin(Input::Pipe)
             .stdout(Output::Pipe)
-            .report(true),
+            .report(Output::Pipe),
     )
     .unwrap();
-    assert_eq!(child.read(Stream::Stdout, 2).unwrap(), b"ou");
-    assert_eq!(child.read(Stream::Stdout, 2).unwrap(), b"t");
-    assert_eq!(child.read(Stream::Stdout, 2).unwrap(), b"");
-    assert_eq!(child.read(Stream::Report, 9).unwrap(), b"fd 3");
-    assert_eq!(code(child.read(Stream::Stderr, 9)), "invalid");
+    assert_eq!(child.read(Pipe::Stdout, 2).unwrap(), b"ou");
+    assert_eq!(child.read(Pipe::Stdout, 2).unwrap(), b"t");
+    assert_eq!(child.read(Pipe::Report, 9).unwrap(), b"fd 3");
+    assert_eq!(code(child.read(Pipe::Stderr, 9)), "invalid");
     child.write(b"in").unwrap();
     child.close_stdin().unwrap();
     assert_eq!(code(child.write(b"more")), "closed");
-    child.signal(15).unwrap();
-    assert_eq!(child.wait().unwrap().code, Some(4));
+    child.signal(10).unwrap();
+    assert_eq!(
+        child.read(Pipe::Stdout, 2).unwrap(),
+        b"",
+        "the pipe ends with the process"
+    );
+    assert_eq!(code(child.signal(15)), "closed");
+    assert_eq!(child.wait().unwrap().code(), Some(4));
     assert_eq!(host.stdin(1).unwrap(), (b"in".to_vec(), true));
-    assert_eq!(host.signals(1), [15]);
+    assert_eq!(host.signals(1), [10]);
     assert_eq!(host.commands().len(), 2);
     assert_eq!(
         code(process::run(&Command::new("t").stdout(Output::Pipe))),
@@ -101,29 +106,29 @@ fn standard_input_that_is_not_a_pipe_is_closed() {
 fn without_fakes_there_are_no_files_and_programs() {
     assert_eq!(code(process::run(&Command::new("true"))), "not-found");
     assert_eq!(code(workspace::stat("Cargo.toml")), "not-found");
-    assert_eq!(code(status::read_artifact("stdout", 0, 1)), "not-found");
+    assert_eq!(code(artifacts::read("stdout", 0, 1)), "not-found");
 }
 
 #[test]
 fn report_is_opened_once_and_can_be_overwritten() {
     let artifacts = Artifacts::new().task_file("1-a", "stderr", "oops");
     let host = Host::new().artifacts(artifacts).install();
-    let mut report = output::open().unwrap();
-    assert_eq!(code(output::open()), "invalid");
+    let mut report = report_output::open().unwrap();
+    assert_eq!(code(report_output::open()), "invalid");
     write!(report, "total: {:3}", 0).unwrap();
-    report.write_at(7, b" 12").unwrap();
-    assert_eq!(code(report.write_at(9, b"12")), "invalid");
+    report.overwrite(7, b" 12").unwrap();
+    assert_eq!(code(report.overwrite(9, b"12")), "invalid");
     assert_eq!(host.report().unwrap(), b"total:  12");
-    assert_eq!(output::artifact_size("1-a", "stderr").unwrap(), 4);
+    assert_eq!(artifacts::of_task("1-a").size("stderr").unwrap(), 4);
     assert_eq!(
-        output::read_artifact("1-a", "stderr", 1, 9).unwrap(),
+        artifacts::of_task("1-a").read("stderr", 1, 9).unwrap(),
         b"ops"
     );
-    assert_eq!(code(output::artifact_size("2-b", "stderr")), "not-found");
+    assert_eq!(code(artifacts::of_task("2-b").size("stderr")), "not-found");
 
     let inner = Host::new().reports(Reports::stream()).install();
     assert_eq!(
-        code(output::open().unwrap().write_at(0, b"")),
+        code(report_output::open().unwrap().overwrite(0, b"")),
         "unsupported"
     );
     drop(inner);
@@ -137,10 +142,10 @@ fn report_is_opened_once_and_can_be_overwritten() {
 #[test]
 fn messages_and_files_of_a_task_are_recorded() {
     let host = Host::new().install();
-    status::progress("half").unwrap();
-    status::whiteboard("a").unwrap();
-    status::whiteboard("b").unwrap();
-    status::write_artifact("core", b"\x7f").unwrap();
+    messages::progress("half").unwrap();
+    messages::whiteboard("a").unwrap();
+    messages::whiteboard("b").unwrap();
+    artifacts::write("core", b"\x7f").unwrap();
     crate::log::log(Level::Info, "hello");
     assert_eq!(host.progress(), ["half"]);
     assert_eq!(host.whiteboard(), "ab");

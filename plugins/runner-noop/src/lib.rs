@@ -5,17 +5,19 @@ use persea_plugin_sdk::prelude::*;
 
 struct Noop;
 
-impl Runner for Noop {
+impl Plugin for Noop {
     fn describe() -> Description {
-        Description::new("noop", "does nothing, and passes").kinds(["noop"])
+        Description::new("noop", "does nothing, and passes").role(Role::runner(["noop"]))
     }
+}
 
+impl Runner for Noop {
     fn run(_: Task) -> Result<Outcome, Error> {
         Ok(Outcome::pass())
     }
 }
 
-export!(runner: Noop);
+export!(Noop: runner);
 
 #[cfg(test)]
 mod tests {
