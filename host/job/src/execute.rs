@@ -9,6 +9,7 @@ pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod control;
 pub(crate) mod executor;
+pub(crate) mod interruption;
 pub(crate) mod messages;
 pub(crate) mod preparer;
 pub(crate) mod slot;

@@ -405,7 +405,8 @@ async fn policy(
         known: input::known_plugins(catalog.schedulers()),
     })?;
     let history = history::History::read(results_root);
-    let begun = Policy::begin(plugin, config, planned, &history).await;
+    let slots = u32::try_from(parallel(config)).unwrap_or(u32::MAX);
+    let begun = Policy::begin(plugin, config, planned, &history, slots).await;
     begun.map_err(JobError::Scheduler)
 }
 

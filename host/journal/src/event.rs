@@ -150,6 +150,9 @@ pub struct RequirementStarted<'a> {
     pub scope: Scope,
     /// The name of the requirement resolver.
     pub resolver: Cow<'a, str>,
+    /// The version of the requirement resolver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolver_version: Option<Cow<'a, str>>,
     /// The spawner in whose environment the requirement is fulfilled; none for this machine itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spawner: Option<Cow<'a, str>>,
@@ -191,9 +194,9 @@ pub struct RequirementFinished {
     pub reason: Option<String>,
     /// How long the resolver took, in nanoseconds.
     pub elapsed: u64,
-    /// What the resolver needs to release the requirement.
-    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
-    pub fulfilled: Attributes,
+    /// What the resolver needs to release the requirement; none where it has not answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fulfilled: Option<Attributes>,
     /// The name of the snapshot of the environment that has the requirement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,

@@ -67,7 +67,7 @@ fn every_event_is_read_as_it_was_written() {
             state: RequirementState::Unknown,
             reason: Some("the host was killed".into()),
             elapsed: 7,
-            fulfilled: Attributes::new(),
+            fulfilled: None,
             snapshot: None,
         })),
         Event::RequirementReleased(Cow::Owned(RequirementReleased {

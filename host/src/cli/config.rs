@@ -29,8 +29,8 @@ impl Show {
         let catalog = context.catalog().await?;
         catalog.load_requirement_resolvers().await;
         for plugin in catalog.plugins() {
-            for name in &plugin.settings {
-                let about = rows.entry(name.clone()).or_default();
+            for name in plugin.setting_names() {
+                let about = rows.entry(name.to_owned()).or_default();
                 if !SETTINGS.iter().any(|setting| setting.name == name) {
                     about.push_str(if about.is_empty() { "for " } else { ", " });
                     about.push_str(plugin.label());

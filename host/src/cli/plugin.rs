@@ -11,11 +11,12 @@ use super::{Context, Failure, exit};
 use persea_config::settings;
 use persea_model::names::printable;
 use persea_plugin as plugin;
-use persea_plugin::{CONTRACT, Catalog, Grants, Manifest, OwnLimits, PluginOrigin, Trust};
+use persea_plugin::{Catalog, Grants, Manifest, OwnLimits, PluginOrigin};
 
 mod component;
 mod lock;
 mod overlap;
+mod rows;
 mod verify;
 
 #[derive(Debug, Subcommand)]
@@ -26,8 +27,8 @@ pub(super) enum Plugin {
         #[arg(long)]
         json: bool,
     },
-    /// Show what is known of a plugin: its world, its versions, the powers that it asks for, its
-    /// digest
+    /// Show what is known of a plugin: its roles, its settings, its versions, the powers that it
+    /// asks for, its digest
     Inspect {
         /// A component's file, or a plugin's name in `persea plugin list`
         #[arg(value_name = "FILE|NAME")]
@@ -150,110 +151,41 @@ fn origin(plugin: &plugin::Plugin) -> String {
 
 async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8, Failure> {
     let path = std::path::Path::new(wanted);
-    let (catalog, loaded);
-    let plugin: &plugin::Plugin = if path.is_file() {
+    let (catalog, plugins): (_, Vec<std::sync::Arc<plugin::Plugin>>);
+    if path.is_file() {
         // No other plugin is loaded just to look at a file.
         catalog = std::sync::Arc::new(context.empty_catalog()?);
         let own = OwnLimits::none();
         let bytes = catalog.loader().read(path, &own).map_err(Failure::of)?;
         let examined = catalog.loader().examine(path, &bytes, &own).await;
-        loaded = examined.map_err(Failure::of)?;
-        &loaded
+        let examined = examined.map_err(Failure::of)?.into_iter();
+        plugins = examined.map(std::sync::Arc::new).collect();
     } else {
         catalog = context.catalog().await?;
         catalog.load_requirement_resolvers().await;
-        let named: Vec<_> = catalog
-            .plugins()
-            .filter(|plugin| plugin.name == wanted || plugin.id() == wanted)
-            .collect();
-        match named.as_slice() {
-            [one] => one,
-            [] => {
-                let error = miette::miette!(
-                    help = "give a file, or a name from `persea plugin list`",
-                    "no plugin is named `{wanted}`"
-                );
-                return Err(Failure::new(exit::FAIL, error));
-            }
-            several => {
-                let names: Vec<String> = several
-                    .iter()
-                    .map(|plugin| format!("{}.{wanted}", plugin.world.name()))
-                    .collect();
-                let help = format!("write one of {}", names.join(", "));
-                let error = miette::miette!(help = help, "several plugins are named `{wanted}`");
-                return Err(Failure::new(exit::FAIL, error));
-            }
-        }
+        plugins = named(&catalog, wanted)?;
+    }
+    let Some(first) = plugins.first() else {
+        return Ok(exit::OK);
     };
-    let overlaps = overlap::overlaps(context, plugin).await?;
+    let mut overlaps = Vec::new();
+    for plugin in &plugins {
+        overlaps.extend(overlap::overlaps(context, plugin).await?);
+    }
     if as_object {
-        let mut all = as_json(&catalog, plugin);
-        let replaces = overlaps.iter().filter(|(word, _)| *word == "replaces");
-        if let Some(object) = all.as_object_mut() {
-            let lines = replaces.map(|(_, line)| line.as_str()).collect();
-            object.insert("replaces".to_owned(), lines);
+        for plugin in &plugins {
+            let mut all = as_json(&catalog, plugin);
+            let replaces = overlaps.iter().filter(|(word, _)| *word == "replaces");
+            if let Some(object) = all.as_object_mut() {
+                let lines = replaces.map(|(_, line)| line.as_str()).collect();
+                object.insert("replaces".to_owned(), lines);
+            }
+            print_json(&all);
         }
-        print_json(&all);
         return Ok(exit::OK);
     }
-    let powers = plugin.manifest.powers.iter();
-    let powers: Vec<String> = powers
-        .map(|power| format!("{}: {}", power.name, power.words))
-        .collect();
-    let powers = match powers.is_empty() {
-        true => "none".to_owned(),
-        false => powers.join("\n"),
-    };
     let sources = context.sources()?;
-    let bound = sources.locks.bound_to(&plugin.digest);
-    let trust = match (plugin.trust, bound) {
-        (Trust::BuiltIn, _) => "built in".to_owned(),
-        (_, Some((lock, entry))) => {
-            format!("locked in {} as {}", lock.path().display(), entry.id())
-        }
-        _ => "not locked".to_owned(),
-    };
-    let granted = match (plugin.trust, bound) {
-        // A built-in plugin has all the powers that it asks for.
-        (Trust::BuiltIn, _) => String::new(),
-        (_, Some((_, entry))) => entry.grants.to_string(),
-        _ => "nothing".to_owned(),
-    };
-    let none = Grants::default();
-    let grants = match (plugin.trust, bound) {
-        (Trust::BuiltIn, _) => plugin.grants(),
-        (_, Some((_, entry))) => &entry.grants,
-        _ => &none,
-    };
-    let wasi = if plugin.manifest.imports_wasi {
-        "imported; only what is granted exists in it"
-    } else {
-        "not imported"
-    };
-    let rows = [
-        ("name", plugin.name.clone()),
-        ("summary", plugin.summary.clone()),
-        ("world", plugin.world.name().to_owned()),
-        ("version", plugin.version.clone()),
-        (
-            "contract",
-            format!(
-                "persea:plugin@{} (this host offers {CONTRACT})",
-                plugin.manifest.contract
-            ),
-        ),
-        ("kinds", plugin.kinds.join(", ")),
-        ("settings", plugin.settings.join(", ")),
-        ("powers", powers),
-        ("granted", granted),
-        ("spawners", provenance(plugin, grants).unwrap_or_default()),
-        ("trust", trust),
-        ("wasi", wasi.to_owned()),
-        ("origin", origin(plugin)),
-        ("size", format!("{} bytes", plugin.size)),
-        ("sha256", plugin.digest.clone()),
-    ];
+    let rows = rows::rows(first, &plugins, &sources);
     for (name, value) in rows.into_iter().chain(overlaps) {
         for (line, text) in value.lines().enumerate() {
             let name = if line == 0 { name } else { "" };
@@ -261,6 +193,31 @@ async fn inspect(context: &Context, wanted: &str, as_object: bool) -> Result<u8,
         }
     }
     Ok(exit::OK)
+}
+
+/// Finds the plugins of one component by a name of `persea plugin list`.
+///
+/// # Errors
+/// No component has such a plugin, or several have one.
+fn named(catalog: &Catalog, wanted: &str) -> Result<Vec<std::sync::Arc<plugin::Plugin>>, Failure> {
+    let is_named =
+        |plugin: &&std::sync::Arc<plugin::Plugin>| plugin.name == wanted || plugin.id() == wanted;
+    let found: Vec<_> = catalog.plugins().filter(is_named).collect();
+    let Some(first) = found.first() else {
+        let error = miette::miette!(
+            help = "give a file, or a name from `persea plugin list`",
+            "no plugin is named `{wanted}`"
+        );
+        return Err(Failure::new(exit::FAIL, error));
+    };
+    if found.iter().any(|plugin| plugin.digest != first.digest) {
+        let names: Vec<String> = found.iter().map(|plugin| plugin.id()).collect();
+        let help = format!("write one of {}", names.join(", "));
+        let error = miette::miette!(help = help, "several plugins are named `{wanted}`");
+        return Err(Failure::new(exit::FAIL, error));
+    }
+    let of_component = catalog.plugins().filter(|it| it.digest == first.digest);
+    Ok(of_component.cloned().collect())
 }
 
 /// Says in which spawners tests may run that come from a plugin: from a resolver's runnable, a
@@ -288,6 +245,7 @@ fn as_json(catalog: &Catalog, plugin: &plugin::Plugin) -> serde_json::Value {
         "kinds": plugin.kinds,
         "shadowed": catalog.shadowed(plugin).collect::<Vec<_>>(),
         "settings": plugin.settings,
+        "batch-kinds": plugin.batch_kinds,
         "powers": plugin.manifest.powers.iter().map(|power| power.name).collect::<Vec<_>>(),
         "wasi": plugin.manifest.imports_wasi,
         "origin": origin(plugin),

@@ -432,7 +432,7 @@ impl Dispatcher<'_> {
         directory: Option<&str>,
     ) {
         let status = record.status;
-        state.policy.ended(task.index, status);
+        state.policy.ended(task.index, status, record.elapsed);
         state.flaky += usize::from(record.flaky);
         state.ran += usize::from(record.started.is_some());
         let event = Event::TaskFinished(Cow::Borrowed(&record));

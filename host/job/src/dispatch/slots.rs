@@ -184,11 +184,13 @@ impl Slots {
         self.slots.iter().map(|entry| &*entry.slot)
     }
 
-    /// Whether some slot has room for a task.
-    pub(crate) fn has_room(&self) -> bool {
+    /// The number of slots with room for a task.
+    pub(crate) fn room(&self) -> usize {
         let wants = |entry: &SlotState| entry.batch.as_ref().is_none_or(|it| it.feed.is_some());
-        let mut slots = self.slots.iter();
-        slots.any(|entry| entry.tasks.is_empty() && wants(entry))
+        let slots = self.slots.iter();
+        slots
+            .filter(|entry| entry.tasks.is_empty() && wants(entry))
+            .count()
     }
 
     /// Whether no slot has a task or a batch.

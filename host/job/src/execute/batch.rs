@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -17,6 +17,7 @@ use crate::execute::batch_outputs::Outputs;
 use crate::execute::context::JobContext;
 use crate::execute::control::Control;
 use crate::execute::executor::{finished_task, host_failure, with_variables};
+use crate::execute::interruption::Interruption;
 use crate::execute::messages::{Assignment, ExecutorMessage};
 use crate::execute::slot::Slot;
 use crate::execute::supervise::{
@@ -26,7 +27,7 @@ use crate::execute::task_directory::TaskDirectory;
 use crate::execute::task_session::{SessionSubject, TaskSession};
 use crate::input::own_settings;
 use crate::plan::planner::{Plan, PlanEntry, TaskFate};
-use persea_model::{Outcome, Status, TaskIndex};
+use persea_model::{Case, Outcome, Status, TaskIndex};
 use persea_plugin::{BatchHost, BatchTask, LogLevel, NextBatchTask, Plugin, PluginError, TaskHost};
 use persea_spawner::{Environment, EnvironmentState, QueuedProcess, SpawnError};
 
@@ -44,6 +45,7 @@ pub(crate) struct Batch {
     inner: Mutex<BatchState>,
     /// Notified when another task runs.
     task_changed: Notify,
+    interruption: Interruption,
 }
 
 #[derive(Default)]
@@ -84,6 +86,7 @@ impl Batch {
                 ..BatchState::default()
             }),
             task_changed: Notify::new(),
+            interruption: Interruption::default(),
             context,
             plan,
             runner,
@@ -169,11 +172,15 @@ impl Batch {
         {
             cannot_read(&error);
         }
+        let timeout = context.times.of(&task.runnable.more);
+        if let Some(timeout) = timeout {
+            session.set_timeout(assigned_at, timeout);
+        }
         inner.current = Some(CurrentTask {
             session: Arc::clone(&session),
             index,
             assigned_at,
-            timeout: context.times.of(&task.runnable.more),
+            timeout,
         });
         drop(inner);
         self.task_changed.notify_one();
@@ -202,7 +209,7 @@ impl Batch {
             return None;
         };
         let session = self.begin(upcoming)?;
-        if runner.manifest.starts_processes()
+        if runner.starts_processes()
             && let Err(error) = session.environment().await
         {
             let outcome = Outcome::new(Status::Error, error.to_string());
@@ -213,7 +220,7 @@ impl Batch {
         let mut more = session.surroundings();
         let own = &task.runnable.more;
         if let Some(timeout) = self.context.times.of(own) {
-            more.insert("timeout".into(), timeout.as_secs_f64().into());
+            more.insert("timeout".into(), own_settings::nanoseconds(timeout));
         }
         Some(BatchTask {
             settings: own_settings::settings(own, settings, runner).into_owned(),
@@ -264,6 +271,7 @@ impl Stoppable for Batch {
 
     fn stopping(&self, reason: &'static str) {
         self.inner().stop_reason.get_or_insert(reason);
+        self.interruption.interrupt();
     }
 
     async fn terminate(&self) {
@@ -395,6 +403,32 @@ impl TaskHost for Batch {
         let session = self.running_task()?;
         self.copy_output(&session);
         session.read(name)
+    }
+
+    fn artifacts(&self) -> io::Result<Vec<(String, u64)>> {
+        let session = self.running_task()?;
+        self.copy_output(&session);
+        session.artifacts()
+    }
+
+    fn case_started(&self, path: Vec<String>) {
+        if let Some(session) = self.current() {
+            session.case_started(path);
+        }
+    }
+
+    fn case_finished(&self, case: Case) {
+        if let Some(session) = self.current() {
+            session.case_finished(case);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.current()?.deadline()
+    }
+
+    fn interrupted(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.interruption.wait())
     }
 
     fn progress(&self, message: String) {

@@ -160,14 +160,14 @@ async fn run(
     let settings = own_settings::settings(own, settings, runner);
     // A runner that can start processes receives the environment's work directory; other runners
     // need no environment.
-    if runner.manifest.starts_processes()
+    if runner.starts_processes()
         && let Err(error) = session.environment().await
     {
         return Some((Outcome::new(Status::Error, error.to_string()), 0));
     }
     let mut more = session.surroundings();
     if let Some(timeout) = timeout {
-        more.insert("timeout".into(), timeout.as_secs_f64().into());
+        more.insert("timeout".into(), own_settings::nanoseconds(timeout));
     }
     let limits = TimeLimits {
         begun: assigned_at,

@@ -9,7 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::plan::graph::NodeIndex;
 use crate::plan::requirements::StepIndex;
-use persea_model::{Attributes, Outcome, TaskIndex};
+use persea_model::{Outcome, TaskIndex};
+use persea_plugin::Fulfilled;
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
 /// The messages of executors to the dispatcher.
@@ -76,10 +77,10 @@ pub(crate) struct PreparedRequirement {
 pub(crate) enum Fulfilment {
     /// It was present before.
     Present,
-    /// It was fulfilled; the attributes are what its release needs.
-    Fulfilled(Attributes),
+    /// It was fulfilled.
+    Fulfilled(Fulfilled),
     /// It was fulfilled, and its environment was kept as a snapshot under the requirement's id.
-    Snapshot(Attributes),
+    Snapshot(Fulfilled),
     /// It is not fulfilled.
     Failed {
         reason: String,

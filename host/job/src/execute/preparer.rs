@@ -21,6 +21,18 @@ use persea_plugin::{LogLevel, PluginError, Presence, RequirementResolver, TaskHo
 /// leave a requirement half fulfilled.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The reason of a requirement that is impossible, where its resolver gives none.
+const IMPOSSIBLE: &str = "it cannot be met in this environment";
+
+/// What a release needs to know about what it undoes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Undo {
+    /// The answer of the resolver that fulfilled the requirement; none where it never came.
+    pub(crate) data: Option<Attributes>,
+    /// The version of that resolver.
+    pub(crate) by: Option<String>,
+}
+
 /// Checks a requirement and fulfils it where it is absent. `absent` is called before anything is
 /// changed, and its receiver is awaited, so that the journal has the event first.
 pub(crate) async fn fulfil(
@@ -36,15 +48,21 @@ pub(crate) async fn fulfil(
     let running = async {
         let mut resolver = resolver(&session, step).await?;
         match resolver.check().await? {
-            Presence::Present => Ok(Some(Fulfilment::Present)),
-            Presence::Impossible => Ok(None),
+            Presence::Present => Ok(Fulfilment::Present),
+            Presence::Impossible(reason) => {
+                let reason = reason.unwrap_or_else(|| IMPOSSIBLE.to_owned());
+                Ok(Fulfilment::Failed {
+                    reason,
+                    unknown: false,
+                })
+            }
             Presence::Absent => {
                 // The dispatcher is gone only when the job has ended.
                 if absent().await.is_err() {
                     std::future::pending::<()>().await;
                 }
                 begun = true;
-                resolver.fulfil().await.map(Fulfilment::Fulfilled).map(Some)
+                resolver.fulfil().await.map(Fulfilment::Fulfilled)
             }
         }
     };
@@ -55,8 +73,7 @@ pub(crate) async fn fulfil(
         return failed("it was not started".to_owned(), false);
     };
     let met = match outcome(step, done) {
-        Ok(Some(met)) => met,
-        Ok(None) => failed("it cannot be met in this environment".to_owned(), false),
+        Ok(met) => met,
         // A resolver that answers with an error has undone its changes.
         Err(CallFailure::Answered(reason)) => failed(reason, false),
         Err(CallFailure::CutOff(reason)) => failed(reason, begun),
@@ -115,12 +132,14 @@ pub(crate) async fn release(
     step: &RequirementStep,
     assignment: Assignment,
     mut control: watch::Receiver<Control>,
-    fulfilled: &Attributes,
+    undo: &Undo,
 ) -> Result<(), String> {
     let session = session(execution, index, step, assignment);
     let running = async {
         let mut resolver = resolver(&session, step).await?;
-        resolver.release(fulfilled).await
+        resolver
+            .release(undo.data.as_ref(), undo.by.as_deref())
+            .await
     };
     let limits = limits(execution, step);
     let done = supervise(&session, &limits, &mut control, pin!(running)).await;
@@ -165,7 +184,7 @@ async fn resolver(
     session: &Arc<TaskSession>,
     step: &RequirementStep,
 ) -> Result<RequirementResolver, PluginError> {
-    if step.resolver.manifest.starts_processes()
+    if step.resolver.starts_processes()
         && let Err(error) = session.environment().await
     {
         return Err(PluginError::Answer {

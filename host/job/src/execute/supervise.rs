@@ -225,6 +225,10 @@ impl Stoppable for SessionCall<'_> {
         CallChange::Returned
     }
 
+    fn stopping(&self, _reason: &'static str) {
+        self.session.interruption.interrupt();
+    }
+
     async fn terminate(&self) {
         terminate(self.session).await;
     }
@@ -242,6 +246,9 @@ pub(crate) async fn supervise<T>(
     control: &mut watch::Receiver<Control>,
     running: Pin<&mut impl Future<Output = Result<T, PluginError>>>,
 ) -> Option<SupervisedCall<T>> {
+    if let Some(timeout) = limits.timeout {
+        session.set_timeout(limits.begun, timeout);
+    }
     let call = SessionCall { session, limits };
     let EndedCall {
         answer,

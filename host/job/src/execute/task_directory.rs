@@ -12,6 +12,7 @@ use rustix::process::geteuid;
 
 use crate::results::directory::Section;
 use crate::results::recycled::RecycledDirectory;
+use persea_model::names::is_artifact_name;
 use persea_spawner::Environment;
 use persea_system::directory_handle::DirectoryHandle;
 
@@ -162,6 +163,15 @@ impl TaskDirectory {
     /// Opens a file in the directory for reading.
     pub(crate) fn read(&self, name: &str) -> io::Result<File> {
         self.handle()?.open_file(name)
+    }
+
+    /// Returns the name and the size of each file that [`Self::read`] opens, sorted by name.
+    pub(crate) fn artifacts(&self) -> io::Result<Vec<(String, u64)>> {
+        match self.handle() {
+            Ok(directory) => directory.ordinary_files(is_artifact_name),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     fn handle(&self) -> io::Result<&DirectoryHandle> {

@@ -7,18 +7,19 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, mpsc};
 
 use crate::execute::context::ExecutionContext;
+use crate::execute::interruption::Interruption;
 use crate::execute::messages::{Assignment, ExecutorMessage};
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::execute::task_directory::{DEBUG_LOG, TaskDirectory};
 use crate::plan::requirements::StepIndex;
 use persea_journal as journal;
 use persea_model::names::printable;
-use persea_model::{Attributes, TaskIndex};
+use persea_model::{Attributes, Case, TaskIndex};
 use persea_plugin::{LogLevel, TaskHost};
 use persea_spawner::{Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError};
 
@@ -77,6 +78,10 @@ pub(crate) struct TaskSession {
     /// Progress messages before the start. They are dropped if the task never starts.
     early: Mutex<Vec<String>>,
     messages: mpsc::UnboundedSender<ExecutorMessage>,
+    /// When the call was assigned, by the job's clock, and how long it may run; none without a
+    /// limit.
+    timeout: OnceLock<(Duration, Duration)>,
+    pub(crate) interruption: Interruption,
 }
 
 impl TaskSession {
@@ -119,7 +124,15 @@ impl TaskSession {
             debug_log: Mutex::default(),
             early: Mutex::default(),
             messages,
+            timeout: OnceLock::new(),
+            interruption: Interruption::default(),
         }
+    }
+
+    /// Limits the time of the call. A task that queues counts from the start of its process instead
+    /// of from `assigned_at`.
+    pub(crate) fn set_timeout(&self, assigned_at: Duration, timeout: Duration) {
+        let _ = self.timeout.set((assigned_at, timeout));
     }
 
     /// The environment, if the plugin has asked for one.
@@ -234,6 +247,25 @@ impl TaskHost for TaskSession {
 
     fn read(&self, name: &str) -> io::Result<File> {
         self.directory.read(name)
+    }
+
+    fn artifacts(&self) -> io::Result<Vec<(String, u64)>> {
+        self.directory.artifacts()
+    }
+
+    fn case_started(&self, _path: Vec<String>) {}
+
+    fn case_finished(&self, _case: Case) {}
+
+    fn deadline(&self) -> Option<Instant> {
+        let (assigned_at, timeout) = self.timeout.get().copied()?;
+        let begun = self.start.get().map_or(assigned_at, |(_, begun)| begun);
+        let left = (begun + timeout).saturating_sub(self.execution.clock.now());
+        Instant::now().checked_add(left)
+    }
+
+    fn interrupted(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(self.interruption.wait())
     }
 
     fn progress(&self, message: String) {

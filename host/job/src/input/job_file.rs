@@ -5,12 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::input::own_settings;
 use crate::input::provenance::Provenance;
 use crate::input::resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
 use crate::input::variants::{VariantSource, Variants, VariantsError};
-use persea_config::{Config, ConfigError, Foreign, OpenError, SafeDirectories, Settings, parse};
+use persea_config::{
+    Config, ConfigError, Foreign, OpenError, SafeDirectories, Settings, Shape, duration, parse,
+};
 use persea_model::names::printable;
 use persea_model::weight;
 use persea_model::{Attribute, Attributes, Requirement, Runnable};
@@ -327,11 +330,13 @@ impl JobFileSuite {
                 "`teardown` and `exports` are for what a `setup` has done, and it has none",
             );
         }
+        self.conditions.check()?;
         let mut own = Attributes::new();
         self.conditions.add_to(&mut own);
         own_settings::check(&own)?;
         for (number, task) in (1..).zip(&self.tasks) {
-            let checked = own_settings::check(&task.more());
+            let checked = task.conditions.check();
+            let checked = checked.and_then(|()| own_settings::check(&task.more()));
             checked.map_err(|why| format!("its {number}. task (`{}`): {why}", task.label()))?;
         }
         self.variants.as_ref().map_or(Ok(()), Variants::check)
@@ -339,9 +344,9 @@ impl JobFileSuite {
 
     /// The suite's setup and teardown, as a requirement of all its tasks.
     fn setup(&self) -> Option<Requirement> {
-        let mut kwargs = Attributes::new();
+        let (mut kwargs, mut more) = (Attributes::new(), Attributes::new());
         let label = format!("setup of suite {}", self.name);
-        kwargs.insert("label".into(), label.into());
+        more.insert("label".into(), label.into());
         kwargs.insert("setup".into(), self.setup.clone()?.into());
         if let Some(teardown) = &self.teardown {
             kwargs.insert("teardown".into(), teardown.clone().into());
@@ -349,16 +354,37 @@ impl JobFileSuite {
         if !self.exports.is_empty() {
             kwargs.insert("env".into(), self.exports.clone().into());
         }
-        kwargs.insert("scope".into(), "suite".into());
+        more.insert("scope".into(), "suite".into());
         Some(Requirement {
             kind: "command".to_owned(),
             kwargs,
+            more,
             ..Requirement::default()
         })
     }
 }
 
+/// Reads a time as a job file has it: a number of seconds, or a text such as `5m`.
+fn written_duration(written: &Attribute) -> Option<Duration> {
+    duration(&written.to_scalar()?)
+}
+
 impl TaskConditions {
+    /// Checks the values that other parts of the host read in another form.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn check(&self) -> Result<(), String> {
+        let is_wrong = |timeout: &&Attribute| written_duration(timeout).is_none();
+        match self.timeout.as_ref().filter(is_wrong) {
+            None => Ok(()),
+            Some(timeout) => Err(format!(
+                "`timeout`: expected {}, found `{timeout}`",
+                Shape::Duration.expected()
+            )),
+        }
+    }
+
     /// Adds the conditions to a task's own; where only one value is possible, the task's wins.
     fn add_to(&self, more: &mut Attributes) {
         let lists = [
@@ -385,18 +411,25 @@ impl TaskConditions {
         if let Some(timeout) = &self.timeout
             && !own_settings::has_timeout(more)
         {
-            more.insert("timeout".into(), timeout.clone());
+            // A value of another form is refused by `check`.
+            let timeout =
+                written_duration(timeout).map_or(Attribute::Null, own_settings::nanoseconds);
+            more.insert("timeout".into(), timeout);
         }
     }
 }
 
 impl JobFileRequirement {
     fn requirement(&self) -> Requirement {
+        let mut kwargs = self.kwargs.clone();
+        let more = ["scope", "label"].into_iter();
+        let more = more.filter_map(|name| kwargs.remove_entry(name)).collect();
         Requirement {
             kind: self.kind.clone(),
             uri: self.uri.clone(),
             args: self.args.clone(),
-            kwargs: self.kwargs.clone(),
+            kwargs,
+            more,
         }
     }
 }

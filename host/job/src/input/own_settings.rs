@@ -55,9 +55,16 @@ impl TaskTimes {
 
 /// The timeout that a runnable sets. 0 means the job's.
 fn timeout(more: &Attributes) -> Option<Duration> {
-    let own = more.get(TIMEOUT).map(Attribute::to_scalar);
-    let own = own.unwrap_or_else(|| configured(more, RUNNING)?.to_scalar());
-    duration(&own?).filter(|timeout| !timeout.is_zero())
+    let own = match more.get(TIMEOUT) {
+        Some(timeout) => timeout.as_u64().map(Duration::from_nanos),
+        None => duration(&configured(more, RUNNING)?.to_scalar()?),
+    };
+    own.filter(|timeout| !timeout.is_zero())
+}
+
+/// A time in the form of the contract with plugins.
+pub(crate) fn nanoseconds(time: Duration) -> Attribute {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX).into()
 }
 
 fn configured(more: &Attributes, name: &str) -> Option<Attribute> {
@@ -85,8 +92,8 @@ pub(crate) fn settings<'a>(
     };
     let mut settings = job.clone();
     for (name, value) in own {
-        if runner.settings.contains(&name) {
-            settings.insert(name, value);
+        if let Some(setting) = runner.setting(&name) {
+            settings.insert(name, setting.received(value));
         }
     }
     Cow::Owned(settings)
@@ -97,8 +104,12 @@ pub(crate) fn settings<'a>(
 /// # Errors
 /// A value has the wrong type, or a host setting cannot be set for one task.
 pub(crate) fn check(more: &Attributes) -> Result<(), String> {
-    if let Some(timeout) = more.get(TIMEOUT).filter(|it| !it.is_null()) {
-        fits(TIMEOUT, Shape::Duration, timeout)?;
+    if let Some(timeout) = more.get(TIMEOUT).filter(|it| !it.is_null())
+        && timeout.as_u64().is_none()
+    {
+        return Err(format!(
+            "`{TIMEOUT}`: expected a whole number of nanoseconds, found `{timeout}`"
+        ));
     }
     let own = match more.get(CONFIG) {
         None | Some(Attribute::Null) => return Ok(()),
@@ -137,7 +148,7 @@ pub(crate) fn unknown(more: &Attributes, runner: &Plugin) -> impl Iterator<Item 
     let own = more.get(CONFIG).and_then(Attribute::members);
     let names = own.into_iter().flatten().map(|(name, _)| name);
     names.filter(|name| {
-        let is_runners = runner.settings.contains(name);
+        let is_runners = runner.setting(name).is_some();
         !is_runners && !is_known(name)
     })
 }
@@ -162,7 +173,7 @@ mod tests {
     #[test]
     fn typed_timeout_is_the_most_and_others_are_defaults() {
         let none = "{}";
-        let both = r#"{"timeout": 7, "config": {"task.timeout.running": 9}}"#;
+        let both = r#"{"timeout": 7000000000, "config": {"task.timeout.running": 9}}"#;
         let configured = r#"{"config": {"task.timeout.running": 9}}"#;
         let zero = r#"{"timeout": 0}"#;
         for (file, typed, own, expected) in [
@@ -213,8 +224,9 @@ mod tests {
             ),
             (
                 r#"{"timeout": "soon"}"#,
-                "`timeout`: expected a number of seconds",
+                "`timeout`: expected a whole number of nanoseconds",
             ),
+            (r#"{"timeout": 1.5}"#, "`timeout`: expected"),
             (r#"{"timeout": -1}"#, "`timeout`: expected"),
         ] {
             let error = check(&more(own)).unwrap_err();
@@ -223,7 +235,7 @@ mod tests {
         for own in [
             "{}",
             r#"{"timeout": null, "config": null}"#,
-            r#"{"timeout": "5m", "config":
+            r#"{"timeout": 300000000000, "config":
                 {"task.timeout.running": 1.5, "runner.identifier_format": "{uri}", "x": 1}}"#,
         ] {
             assert_eq!(check(&more(own)), Ok(()));

@@ -104,7 +104,7 @@ impl Restrictions {
         runner: &Plugin,
         catalog: &Catalog,
     ) -> Result<(), String> {
-        let starts = |plugin: &Plugin| plugin.manifest.starts_processes();
+        let starts = |plugin: &Plugin| plugin.starts_processes();
         if let Some(why) = self.start_processes.as_ref().filter(|_| starts(runner)) {
             return Err(why.clone());
         }

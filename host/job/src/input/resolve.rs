@@ -254,7 +254,7 @@ impl<'a> Worker<'a> {
             let mut resolver = match instance.take() {
                 Some(resolver) => resolver,
                 None => {
-                    let settings = self.config.subset(&plugin.settings);
+                    let settings = plugin.configured(self.config);
                     match Resolver::new(plugin, &settings).await {
                         Ok(resolver) => resolver,
                         Err(error) => return (failed(&error), warnings),
@@ -288,7 +288,7 @@ impl<'a> Worker<'a> {
                     errors.push(warning(WarningCause::ResolverError, message));
                     continue;
                 }
-                Ok(Resolution::Found(runnables)) => {
+                Ok(Resolution::Found { runnables, .. }) => {
                     *instance = Some(resolver);
                     found(plugin, runnables)
                 }

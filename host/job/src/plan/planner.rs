@@ -214,7 +214,7 @@ pub(crate) fn plan(
     // Computed once for each runner, not for each task.
     let mut settings: HashMap<String, Arc<Attributes>> = HashMap::new();
     let mut settings = |runner: &Plugin| {
-        let own = || Arc::new(config.subset(&runner.settings));
+        let own = || Arc::new(runner.configured(config));
         Arc::clone(settings.entry(runner.digest.clone()).or_insert_with(own))
     };
     let mut unknown = HashSet::new();

@@ -228,7 +228,7 @@ impl Requirements {
             requirement,
             scope,
             owner,
-            settings: Arc::new(config.subset(&resolver.settings)),
+            settings: Arc::new(resolver.configured(config)),
             resolver_mutex: one_at_a_time
                 .then(|| format!("requirement resolver {}", resolver.name)),
             exclusion_key: format!("requirement {}", wanted.exclusion_key),
@@ -317,7 +317,7 @@ fn may_be_met(
     config: &Config,
 ) -> Result<(), String> {
     let spawner = config.get(settings::RUN_SPAWNER).name();
-    let acts = resolver.manifest.starts_processes() || runner.manifest.starts_processes();
+    let acts = resolver.starts_processes() || runner.starts_processes();
     let networks = is_offline(config) && resolver.processes_want_network();
     let mut may = Ok(());
     if acts {
@@ -344,7 +344,7 @@ impl<'a> NeededRequirement<'a> {
                 name(requirement)
             )
         })?;
-        let scope = match requirement.kwargs.get(SCOPE) {
+        let scope = match requirement.more.get(SCOPE) {
             None | Some(Attribute::Null) => Some(config.get(settings::REQUIREMENT_SCOPE)),
             Some(Attribute::Text(scope)) => Scope::parse(scope),
             Some(_) => None,
@@ -357,7 +357,7 @@ impl<'a> NeededRequirement<'a> {
                 return Err(format!(
                     "requirement `{}`: its scope is `task`, `suite`, `job` or `keep`, not {}",
                     name(requirement),
-                    requirement.kwargs.get(SCOPE).unwrap_or(&Attribute::Null)
+                    requirement.more.get(SCOPE).unwrap_or(&Attribute::Null)
                 ));
             }
         };
@@ -421,8 +421,8 @@ fn conflict<'a>(
 /// A requirement without the host's own arguments.
 fn plain(requirement: &Requirement) -> Requirement {
     let mut plain = requirement.clone();
-    plain.kwargs.remove(SCOPE);
-    plain.kwargs.remove(LABEL);
+    plain.more.remove(SCOPE);
+    plain.more.remove(LABEL);
     plain
 }
 
@@ -434,7 +434,8 @@ pub(crate) fn key(requirement: &Requirement) -> String {
 /// The name of a requirement for people.
 fn name(requirement: &Requirement) -> String {
     let text = |name: &str| requirement.kwargs.get(name).and_then(Attribute::as_str);
-    let what = text(LABEL)
+    let label = requirement.more.get(LABEL).and_then(Attribute::as_str);
+    let what = label
         .or(requirement.uri.as_deref())
         .or_else(|| text("name"))
         .or_else(|| text("path"));

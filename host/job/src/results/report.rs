@@ -21,11 +21,8 @@ use persea_display::for_reader;
 use persea_journal::{EventKind, JournalError, Line, Reader};
 use persea_model::Attribute;
 use persea_plugin::{
-    Catalog, FormatData, FormatEvent, Plugin, PluginError, ReportTarget, ResultFormat,
+    Catalog, EVENT_PAGE, FormatData, FormatEvent, Plugin, PluginError, ReportTarget, ResultFormat,
 };
-
-/// The most events in one call of a format.
-const BATCH: usize = 512;
 
 /// The size of the journal's events from which a call is made sooner: 8 MiB.
 const BATCH_BYTES: usize = 8 << 20;
@@ -201,7 +198,7 @@ pub fn make(
         name: plugin.name.clone(),
         source,
     };
-    let settings = config.subset(&plugin.settings);
+    let settings = plugin.configured(config);
     let wanted = wanted_events(plugin);
     let wants = |kind: &str| wanted.iter().any(|name| name == kind);
     let bounds = [EventKind::JobStarted, EventKind::JobFinished];
@@ -222,9 +219,9 @@ pub fn make(
         .transpose()?;
     let (target, relay) = open(order)?;
     let mut format = runtime
-        .block_on(ResultFormat::new(plugin, target, job_dir))
+        .block_on(ResultFormat::start(plugin, &settings, target, job_dir))
         .map_err(failed)?;
-    let mut batch: Vec<FormatEvent> = Vec::with_capacity(BATCH);
+    let mut batch: Vec<FormatEvent> = Vec::with_capacity(EVENT_PAGE);
     let mut bytes = 0;
     let mut next = match written {
         Some(line) => Some(line),
@@ -239,7 +236,7 @@ pub fn make(
             batch.push(line.into());
             bytes += journal.length();
         }
-        let full = batch.len() >= BATCH || bytes >= BATCH_BYTES || !journal.has_next();
+        let full = batch.len() >= EVENT_PAGE || bytes >= BATCH_BYTES || !journal.has_next();
         if !batch.is_empty() && full {
             bytes = 0;
             runtime
@@ -260,12 +257,12 @@ pub fn make(
         );
     }
     while !batch.is_empty() {
-        let rest = batch.split_off(batch.len().min(BATCH));
+        let rest = batch.split_off(batch.len().min(EVENT_PAGE));
         runtime
             .block_on(format.handle(std::mem::replace(&mut batch, rest)))
             .map_err(failed)?;
     }
-    drop(format);
+    runtime.block_on(format.finish(has_ended)).map_err(failed)?;
     if let Some(relay) = relay {
         relay
             .end()

@@ -33,8 +33,10 @@ pub struct UnreleasedRequirement {
     id: String,
     name: String,
     requirement: Requirement,
-    /// What the release needs; empty where the host was killed before the resolver answered.
-    fulfilled: Attributes,
+    /// What the release needs; none where the host was killed before the resolver answered.
+    fulfilled: Option<Attributes>,
+    /// The version of the resolver that fulfilled it.
+    fulfilled_by: Option<String>,
 }
 
 /// What the release of a job's requirements needs.
@@ -85,7 +87,8 @@ pub fn unreleased_of(job_dir: &Path) -> Result<Vec<UnreleasedRequirement>, Journ
                         id: step.id.to_string(),
                         name: step.name.to_string(),
                         requirement: step.requirement.clone().into_owned(),
-                        fulfilled: Attributes::new(),
+                        fulfilled: None,
+                        fulfilled_by: step.resolver_version.as_deref().map(str::to_owned),
                     });
                 }
             }
@@ -199,7 +202,7 @@ async fn release(
         requirement: left.requirement.clone(),
         scope: Scope::Job,
         owner: None,
-        settings: Arc::new(config.subset(&resolver.settings)),
+        settings: Arc::new(resolver.configured(config)),
         resolver: Arc::clone(resolver),
         resolver_mutex: None,
         stacked: false,
@@ -225,7 +228,10 @@ async fn release(
         &step,
         assignment,
         control,
-        &left.fulfilled,
+        &Undo {
+            data: left.fulfilled.clone(),
+            by: left.fulfilled_by.clone(),
+        },
     )
     .await
 }

@@ -91,7 +91,7 @@ fn cut_off_and_unreleasable_requirements_are_left() {
     ]);
     let ids: Vec<(&str, bool)> = left
         .iter()
-        .map(|(id, fulfilled)| (id.as_str(), fulfilled.is_empty()))
+        .map(|(id, fulfilled)| (id.as_str(), fulfilled.is_none()))
         .collect();
     assert_eq!(ids, [("cut", true), ("stuck", false)]);
 }

@@ -163,13 +163,18 @@ impl Setting {
         }
     }
 
+    /// Returns an accepted value as the plugin receives it: a duration in nanoseconds.
+    pub fn received(&self, value: Attribute) -> Attribute {
+        match value.to_scalar() {
+            Some(scalar) => self.for_plugin(&scalar),
+            None => value,
+        }
+    }
+
     /// Returns the default as the plugin receives it; none without one.
     pub(crate) fn default_for_plugin(&self) -> Option<Attribute> {
         let default = (!self.default_value.is_null()).then_some(&self.default_value)?;
-        Some(match default.to_scalar() {
-            Some(scalar) => self.for_plugin(&scalar),
-            None => default.clone(),
-        })
+        Some(self.received(default.clone()))
     }
 
     /// Checks the declaration: a default that is not of its own shape is a mistake of the plugin.

@@ -357,6 +357,11 @@ impl Loader {
         Described { description, parts }: Described,
     ) -> Vec<Plugin> {
         let name = &description.name;
+        let least = description.least_contract();
+        let least = least.map_or_else(
+            || manifest.least.clone(),
+            |it| it.max(manifest.least.clone()),
+        );
         let make = |(part, component): (Part, PluginComponent)| {
             let limits = self.limits(part.world, Some(name), admission);
             let world = part.world.name();
@@ -377,6 +382,7 @@ impl Loader {
                 more: part.more,
                 is_program_runner: part.is_program_runner,
                 batch_kinds: part.batch_kinds,
+                least_contract: least.to_string(),
                 manifest: manifest.clone(),
                 origin: found.origin.clone(),
                 trust: admission.trust,

@@ -43,6 +43,8 @@ pub struct Plugin {
     pub is_program_runner: bool,
     /// The kinds of which a runner also runs many tasks on one instance.
     pub batch_kinds: Vec<String>,
+    /// The least version of the contract that the plugin needs.
+    pub least_contract: String,
     /// What the plugin's binary says.
     pub manifest: Manifest,
     /// Where the plugin came from.

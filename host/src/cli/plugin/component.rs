@@ -12,7 +12,7 @@ use persea_system::bounded_read::{self, MAX_SMALL_FILE};
 /// The prefix of a source that is a registry's reference.
 pub(super) const REGISTRY: &str = "oci://";
 
-/// A component with its description.
+/// A component with what it is.
 pub(super) struct Component {
     /// The component's bytes.
     pub(super) bytes: Vec<u8>,
@@ -20,8 +20,16 @@ pub(super) struct Component {
     pub(super) source: String,
     /// The text of its minisign signature.
     pub(super) signature: Option<String>,
-    /// The plugin's description.
-    pub(super) plugin: Plugin,
+    /// The component's plugins, one for each of its worlds.
+    pub(super) plugins: Vec<Plugin>,
+}
+
+impl Component {
+    /// One of the component's plugins, for what all of them share.
+    pub(super) fn first(&self) -> Result<&Plugin, Failure> {
+        let first = self.plugins.first();
+        first.ok_or_else(|| failure(format!("{} has no role", self.source)))
+    }
 }
 
 /// Reads a component from a file or a registry, checks its signature, and asks it for its
@@ -55,12 +63,12 @@ pub(super) async fn read_component(
         .check_signature(&source, &bytes, signature.as_deref())
         .map_err(Failure::of)?;
     let examined = catalog.loader().examine(&label, &bytes, own).await;
-    let plugin = examined.map_err(Failure::of)?;
+    let plugins = examined.map_err(Failure::of)?;
     Ok(Component {
         bytes,
         source,
         signature,
-        plugin,
+        plugins,
     })
 }
 

@@ -51,20 +51,38 @@ pub(super) fn failure(message: String) -> Failure {
     Failure::new(exit::FAIL, miette::miette!("{message}"))
 }
 
-fn entry(component: &Component, grants: Grants, limits: BTreeMap<String, Value>) -> LockEntry {
-    let plugin = &component.plugin;
-    LockEntry {
+fn entry(
+    component: &Component,
+    grants: Grants,
+    limits: BTreeMap<String, Value>,
+) -> Result<LockEntry, Failure> {
+    let plugin = component.first()?;
+    let roles = component.plugins.iter();
+    Ok(LockEntry {
         name: plugin.name.clone(),
-        world: plugin.world,
         version: plugin.version.clone(),
         contract: plugin.manifest.contract.to_string(),
-        kinds: plugin.kinds.clone(),
+        roles: roles
+            .map(|plugin| (plugin.world, plugin.kinds.clone()))
+            .collect(),
         source: component.source.clone(),
         sha256: plugin.digest.clone(),
         signature: component.signature.clone(),
         grants,
         limits,
-    }
+    })
+}
+
+/// The roles of an entry with their kinds, for people.
+fn roles(entry: &LockEntry) -> String {
+    let roles = entry
+        .roles
+        .iter()
+        .map(|(world, kinds)| match kinds.is_empty() {
+            true => world.name().to_owned(),
+            false => format!("{} ({})", world.name(), kinds.join(", ")),
+        });
+    roles.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a lock has this entry already.
@@ -72,10 +90,10 @@ fn entry(component: &Component, grants: Grants, limits: BTreeMap<String, Value>)
 /// # Errors
 /// The lock has an entry of that name with other bytes, grants or limits.
 fn is_locked(lock: &Lock, new: &LockEntry) -> Result<bool, Failure> {
-    let id = new.id();
-    let Some(old) = lock.named(&id).next() else {
+    let Some(old) = lock.like(new).next() else {
         return Ok(false);
     };
+    let id = old.id();
     if (&old.sha256, &old.grants, &old.limits) == (&new.sha256, &new.grants, &new.limits) {
         return Ok(true);
     }
@@ -144,7 +162,7 @@ fn show(entry: &LockEntry) {
         ("source", entry.source.clone()),
         ("version", entry.version.clone()),
         ("sha256", entry.sha256.clone()),
-        ("kinds", entry.kinds.join(", ")),
+        ("roles", roles(entry)),
         ("granted", entry.grants.to_string()),
         (
             "signed",
@@ -173,21 +191,22 @@ pub(super) async fn add(
     let limits = options.limits()?;
     let own = OwnLimits::asked(&limits);
     let component = read_component(&catalog, source, &lock, &own).await?;
+    let plugin = component.first()?;
     let mut grants = context.grants.clone();
-    let useless = component.plugin.manifest.remove_useless(&mut grants);
+    let useless = plugin.manifest.remove_useless(&mut grants);
     if !useless.is_empty() {
-        return Err(useless_grants(&component.plugin, &useless));
+        return Err(useless_grants(plugin, &useless));
     }
-    let missing = component.plugin.manifest.missing(&grants);
+    let missing = plugin.manifest.missing(&grants);
     if !missing.is_empty() {
         return Err(missing_grants(
             context,
-            &component.plugin,
+            plugin,
             &missing,
             &format!("persea plugin add {source}{}", options.lock_option()),
         ));
     }
-    let new = entry(&component, grants, limits.clone());
+    let new = entry(&component, grants, limits.clone())?;
     let reach = catalog.loader().check_reach(source, &lock, &new);
     reach.map_err(Failure::of)?;
     if is_locked(&lock, &new)? {
@@ -198,7 +217,10 @@ pub(super) async fn add(
         ));
         return Ok(exit::OK);
     }
-    let overlaps = overlap::overlaps(context, &component.plugin).await?;
+    let mut overlaps = Vec::new();
+    for plugin in &component.plugins {
+        overlaps.extend(overlap::overlaps(context, plugin).await?);
+    }
     store_pulled(context, &new, &component.bytes)?;
     context.change_lock(options.user, |lock| {
         if !is_locked(lock, &new)? {
@@ -215,10 +237,11 @@ pub(super) async fn add(
     for (word, line) in overlaps {
         print_line(format_args!("  {word:<8} {}", printable(&line)));
     }
-    for power in &component.plugin.manifest.powers {
+    for power in &plugin.manifest.powers {
         print_line(format_args!("  may {}", power.words));
     }
-    if let Some(words) = provenance(&component.plugin, &new.grants) {
+    let words = component.plugins.iter();
+    if let Some(words) = words.into_iter().find_map(|it| provenance(it, &new.grants)) {
         print_line(format_args!("  {words}"));
     }
     Ok(exit::OK)
@@ -297,7 +320,7 @@ pub(super) async fn update(
     limits.extend(options.limits()?);
     let own = old.own_limits_from(&limits);
     let component = read_component(&catalog, &source, &lock, &own).await?;
-    let plugin = &component.plugin;
+    let plugin = component.first()?;
     let mut grants = old.grants.clone();
     plugin.manifest.remove_useless(&mut grants);
     let mut asked = context.grants.clone();
@@ -307,8 +330,8 @@ pub(super) async fn update(
     }
     grants.replace(&asked);
     let missing = plugin.manifest.missing(&grants);
-    let new = entry(&component, grants, limits.clone());
-    if new.id() != old.id() {
+    let new = entry(&component, grants, limits.clone())?;
+    if !lock.like(&new).any(|it| *it == old) {
         let help = format!(
             "`persea plugin remove {}`, then add the other plugin",
             old.id()
@@ -332,19 +355,14 @@ pub(super) async fn update(
     if !missing.is_empty() {
         return Err(missing_grants(context, plugin, &missing, &command));
     }
-    let more: Vec<&str> = new
-        .kinds
-        .iter()
-        .filter(|kind| !old.kinds.contains(kind))
-        .map(String::as_str)
-        .collect();
+    let more = more_than_locked(&old, &new);
     if !more.is_empty() && !approve {
         let help = format!("to approve them: `{command} --approve`");
         return Err(Failure::new(
             exit::FAIL,
             miette::miette!(
                 help = help,
-                "{} would serve more kinds than the locked version: {}",
+                "{} would be more than the locked version: {}",
                 old.id(),
                 printable(&more.join(", "))
             ),
@@ -366,6 +384,22 @@ pub(super) async fn update(
     Ok(exit::OK)
 }
 
+/// Lists the roles and kinds that a new entry has in addition.
+fn more_than_locked(old: &LockEntry, new: &LockEntry) -> Vec<String> {
+    let mut more = Vec::new();
+    for (world, kinds) in &new.roles {
+        let world = world.name();
+        match old.roles.iter().find(|(role, _)| role.name() == world) {
+            None => more.push(format!("a {world}")),
+            Some((_, locked)) => {
+                let kinds = kinds.iter().filter(|kind| !locked.contains(kind));
+                more.extend(kinds.map(|kind| format!("a {world} for `{kind}`")));
+            }
+        }
+    }
+    more
+}
+
 /// Prints the differences of two entries, a line each.
 fn print_difference(old: &LockEntry, new: &LockEntry) {
     print_line(format_args!("{}", new.id()));
@@ -381,7 +415,7 @@ fn print_difference(old: &LockEntry, new: &LockEntry) {
         ("contract", old.contract.clone(), new.contract.clone()),
         ("source", old.source.clone(), new.source.clone()),
         ("sha256", old.sha256.clone(), new.sha256.clone()),
-        ("kinds", old.kinds.join(", "), new.kinds.join(", ")),
+        ("roles", roles(old), roles(new)),
         ("granted", old.grants.to_string(), new.grants.to_string()),
         ("limits", limits(old), limits(new)),
     ];

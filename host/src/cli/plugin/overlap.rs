@@ -43,15 +43,17 @@ pub(super) async fn overlaps(
         }
     }
     for lock in [context.lock(false)?, context.lock(true)?] {
-        let same = |entry: &&LockEntry| entry.world == plugin.world && entry.name != plugin.name;
+        let same = |entry: &&LockEntry| {
+            entry.roles.contains_key(&plugin.world) && entry.name != plugin.name
+        };
         for entry in lock.entries().iter().filter(same) {
-            let kinds = shared(&plugin.kinds, &entry.kinds);
+            let kinds = shared(&plugin.kinds, entry.kinds(plugin.world));
             if !kinds.is_empty() {
-                let (id, path) = (entry.id(), lock.path().display());
+                let (name, path) = (&entry.name, lock.path().display());
                 lines.push((
                     "beside",
                     format!(
-                        "{id} in {path}, for {kinds}: `plugins.{world}.order` sets which is \
+                        "{world}.{name} in {path}, for {kinds}: `plugins.{world}.order` sets which is \
                          preferred"
                     ),
                 ));

@@ -1,6 +1,7 @@
 //! Owns `persea plugin install` and `verify`: whether the locked plugins are on this machine, with
 //! the bytes and the description that the locks bind.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::super::output::print_line;
@@ -9,7 +10,7 @@ use super::component::store_plugin;
 use super::lock::failure;
 use persea_model::names::printable;
 use persea_plugin as plugin;
-use persea_plugin::{Catalog, LockEntry, OwnLimits, digest, oci, stored};
+use persea_plugin::{Catalog, LockEntry, OwnLimits, World, digest, oci, stored};
 
 /// `persea plugin install`: downloads the locked plugins of registries that are not on this
 /// machine.
@@ -111,20 +112,23 @@ async fn check(catalog: &Catalog, entry: &LockEntry, path: &Path) -> Result<(), 
         .loader()
         .check_signature(&entry.source, &bytes, entry.signature.as_deref())
         .map_err(text)?;
-    let plugin = catalog
-        .loader()
-        .examine(path, &bytes, &own)
-        .await
-        .map_err(text)?;
+    let examined = catalog.loader().examine(path, &bytes, &own).await;
+    let plugins = examined.map_err(text)?;
+    let Some(plugin) = plugins.first() else {
+        return Err("it has no role".to_owned());
+    };
+    let roles = plugins.iter();
+    let roles: BTreeMap<World, Vec<String>> = roles
+        .map(|plugin| (plugin.world, plugin.kinds.clone()))
+        .collect();
     let same = [
         ("name", plugin.name == entry.name),
-        ("world", plugin.world == entry.world),
+        ("roles and kinds", roles == entry.roles),
         ("version", plugin.version == entry.version),
         (
             "contract",
             plugin.manifest.contract.to_string() == entry.contract,
         ),
-        ("kinds", plugin.kinds == entry.kinds),
     ];
     if let Some((what, _)) = same.iter().find(|(_, same)| !same) {
         return Err(format!("its {what} differs from the lock's"));

@@ -2,6 +2,7 @@
 //! scheduler plugin chooses. Does not know how a task is started.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{DispatchState, Dispatcher};
@@ -11,19 +12,19 @@ use crate::plan::planner::{Plan, TaskFate};
 use persea_config::Config;
 use persea_journal::{Event, Warning, WarningCause};
 use persea_model::{Attributes, Outcome, Status, Task, TaskIndex};
-use persea_plugin::{Plugin, PluginError, Scheduler, SchedulerChoice, SchedulerNode};
-
-/// The most ready tasks that a scheduler is shown in one call.
-const SHOWN: usize = 4096;
+use persea_plugin::{
+    Plugin, PluginError, SCHEDULER_PAGE, Scheduler, SchedulerChoice, SchedulerNode,
+    SchedulerTaskEnd,
+};
 
 /// The scheduling policy of a job: plan order, or a scheduler plugin with the results that it has
 /// not received yet.
 pub(crate) struct Policy {
     scheduler: Option<Scheduler>,
-    news: Vec<(u32, Status)>,
-    /// The task that the scheduler chose and that no slot could take yet. The scheduler is not
-    /// asked about it again.
-    chosen: Option<TaskIndex>,
+    ended: Vec<SchedulerTaskEnd>,
+    /// The tasks that the scheduler chose and that no slot has taken yet, in its order. The
+    /// scheduler is not asked again before they have started.
+    chosen: VecDeque<TaskIndex>,
 }
 
 impl Policy {
@@ -31,8 +32,8 @@ impl Policy {
     pub(crate) fn none() -> Self {
         Self {
             scheduler: None,
-            news: Vec::new(),
-            chosen: None,
+            ended: Vec::new(),
+            chosen: VecDeque::new(),
         }
     }
 
@@ -42,6 +43,7 @@ impl Policy {
         config: &Config,
         (plan, graph): (&Plan, &Graph),
         history: &History,
+        slots: u32,
     ) -> Result<Self, PluginError> {
         let node = |task: &Task| {
             let waits = |wanted: Dependency| {
@@ -60,13 +62,14 @@ impl Policy {
                 more: about(task, history),
             }
         };
-        let nodes = plan.entries.iter().map(|entry| node(&entry.task)).collect();
-        let settings = config.subset(&plugin.settings);
-        let scheduler = Scheduler::begin(plugin, &settings, nodes).await?;
+        let nodes = plan.entries.iter().map(|entry| node(&entry.task));
+        let settings = plugin.configured(config);
+        let more = Attributes::from([("slots".to_owned(), u64::from(slots).into())]);
+        let scheduler = Scheduler::begin(plugin, &settings, &more, nodes).await?;
         Ok(Self {
             scheduler: Some(scheduler),
-            news: Vec::new(),
-            chosen: None,
+            ended: Vec::new(),
+            chosen: VecDeque::new(),
         })
     }
 
@@ -76,28 +79,33 @@ impl Policy {
 
     /// Forgets the scheduler's choice once a slot has taken that task.
     pub(super) fn taken(&mut self, task: TaskIndex) {
-        if self.chosen == Some(task) {
-            self.chosen = None;
-        }
+        self.chosen.retain(|chosen| *chosen != task);
     }
 
     /// Keeps a result for the scheduler, which receives it before it chooses again.
-    pub(super) fn ended(&mut self, task: TaskIndex, status: Status) {
+    pub(super) fn ended(&mut self, task: TaskIndex, status: Status, elapsed: u64) {
         if self.scheduler.is_some()
             && let Some(task) = contract_index(task)
         {
-            self.news.push((task, status));
+            self.ended.push(SchedulerTaskEnd {
+                task,
+                status,
+                more: Attributes::from([("elapsed".to_owned(), elapsed.into())]),
+            });
         }
     }
 
-    async fn choose(&mut self, ready: &[u32]) -> Result<SchedulerChoice, PluginError> {
+    async fn choose(
+        &mut self,
+        ready: &[u32],
+        slots: usize,
+    ) -> Result<SchedulerChoice, PluginError> {
         let Some(scheduler) = &mut self.scheduler else {
-            return Ok(SchedulerChoice::Wait);
+            return Ok(SchedulerChoice::default());
         };
-        for (task, status) in self.news.drain(..) {
-            scheduler.ended(task, status).await?;
-        }
-        scheduler.next(ready).await
+        scheduler.ended(std::mem::take(&mut self.ended)).await?;
+        let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+        scheduler.next(ready, slots, &Attributes::new()).await
     }
 }
 
@@ -143,15 +151,13 @@ impl Dispatcher<'_> {
         let plan = Arc::clone(&self.plan);
         // The choice stays when no slot could take it: a slot whose batch belongs to another runner
         // has room and still cannot take every task.
-        state.policy.chosen = state
-            .policy
-            .chosen
-            .filter(|task| state.queue.can_start(*task));
-        if state.policy.chosen.is_some() {
-            return state.policy.chosen;
+        let queue = &state.queue;
+        state.policy.chosen.retain(|task| queue.can_start(*task));
+        if let Some(chosen) = state.policy.chosen.front() {
+            return Some(*chosen);
         }
         loop {
-            let ready = state.queue.ready(SHOWN);
+            let ready = state.queue.ready(SCHEDULER_PAGE);
             let first = ready.first().copied()?;
             let has_ended = |index: &TaskIndex| {
                 let entry = plan.entry(*index);
@@ -161,35 +167,59 @@ impl Dispatcher<'_> {
             if let Some(ended) = ready.iter().copied().find(has_ended) {
                 return Some(ended);
             }
-            if !state.slots.has_room() {
+            let room = state.slots.room();
+            if room == 0 {
                 return None;
             }
             let shown: Vec<u32> = ready.iter().filter_map(|it| contract_index(*it)).collect();
             let is_idle = state.slots.is_empty() && state.preparation.is_idle();
-            match state.policy.choose(&shown).await {
-                Ok(SchedulerChoice::Start(task)) if shown.contains(&task) => {
-                    state.policy.chosen = Some(TaskIndex(task as usize));
-                    return state.policy.chosen;
+            let failed = match state.policy.choose(&shown, room).await {
+                Ok(SchedulerChoice { start, cancel }) if start.is_empty() && cancel.is_empty() => {
+                    return is_idle.then_some(first);
                 }
-                Ok(SchedulerChoice::Start(task)) => {
-                    self.give_up(
-                        state,
-                        &format!("it chose the task {task}, which is not ready"),
-                    );
-                    return Some(first);
-                }
-                Ok(SchedulerChoice::Wait) => return is_idle.then_some(first),
-                Ok(SchedulerChoice::Drop(tasks)) if self.drop_tasks(state, &tasks) => {}
-                Ok(SchedulerChoice::Drop(_)) => {
-                    self.give_up(state, "it dropped tasks that have started or ended already");
-                    return Some(first);
-                }
-                Err(error) => {
-                    self.give_up(state, &error.to_string());
-                    return Some(first);
-                }
+                Ok(choice) => self.take_choice(state, choice, &shown, room),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(why) = failed {
+                self.give_up(state, &why);
+                return state.queue.ready(1).first().copied();
+            }
+            if let Some(chosen) = state.policy.chosen.front() {
+                return Some(*chosen);
             }
         }
+    }
+
+    /// Cancels and keeps what a scheduler chose among the shown tasks, as many as there is room for.
+    ///
+    /// # Errors
+    /// What is wrong with the choice.
+    fn take_choice(
+        &mut self,
+        state: &mut DispatchState,
+        SchedulerChoice { start, cancel }: SchedulerChoice,
+        shown: &[u32],
+        room: usize,
+    ) -> Result<(), String> {
+        let mut chosen = VecDeque::new();
+        for start in start {
+            let task = start.task;
+            if !shown.contains(&task) || cancel.contains(&task) {
+                return Err(format!("it chose the task {task}, which is not ready"));
+            }
+            let index = TaskIndex(task as usize);
+            if chosen.contains(&index) {
+                return Err(format!("it chose the task {task} twice"));
+            }
+            if chosen.len() < room {
+                chosen.push_back(index);
+            }
+        }
+        if !cancel.is_empty() && !self.drop_tasks(state, &cancel) {
+            return Err("it cancelled tasks that have started or ended already".to_owned());
+        }
+        state.policy.chosen = chosen;
+        Ok(())
     }
 
     /// Cancels those of the tasks that have not been started, and returns whether there were any.
@@ -200,7 +230,7 @@ impl Dispatcher<'_> {
             if let Some(entry) = plan.entry(index)
                 && state.queue.is_waiting(index)
             {
-                let outcome = Outcome::new(Status::Cancel, "the scheduler dropped this task");
+                let outcome = Outcome::new(Status::Cancel, "the scheduler cancelled this task");
                 self.finish(state, &entry.task, &outcome, None);
                 dropped = true;
             }

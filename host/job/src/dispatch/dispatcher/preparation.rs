@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::{DispatchState, Dispatcher};
 use crate::execute::messages::{Assignment, ExecutorMessage, Fulfilment, PreparedRequirement};
-use crate::execute::preparer;
+use crate::execute::preparer::{self, Undo};
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::plan::graph::{Node, NodeIndex};
 use crate::plan::planner::Plan;
@@ -19,7 +19,8 @@ use persea_journal::{
     Event, RequirementAbsent, RequirementFinished, RequirementReleased, RequirementStarted,
     RequirementState,
 };
-use persea_model::{Attribute, Attributes, Scope, Status, TaskIndex};
+use persea_model::{Attributes, Scope, Status, TaskIndex};
+use persea_plugin::Fulfilled;
 use persea_spawner as spawner;
 
 /// The state of the requirements of a running job.
@@ -31,7 +32,7 @@ pub(super) struct Preparation {
     first_slot: usize,
     /// The steps that were fulfilled and have to be released, in the order in which they were
     /// fulfilled.
-    unreleased: Vec<(StepIndex, Attributes)>,
+    unreleased: Vec<(StepIndex, Option<Attributes>)>,
     /// By step: the variables that it sets for the tasks that need it.
     variables: HashMap<StepIndex, Vec<(String, String)>>,
     /// By node: why the nodes that wait for it cannot run.
@@ -189,6 +190,7 @@ impl Dispatcher<'_> {
             requirement: Cow::Borrowed(&step.requirement),
             scope: step.scope,
             resolver: Cow::Borrowed(&step.resolver.name),
+            resolver_version: Some(Cow::Borrowed(&step.resolver.version)),
             spawner,
         }));
         self.write_event(state, owner(&plan, step), &event);
@@ -253,7 +255,10 @@ impl Dispatcher<'_> {
         };
         let undo = &mut state.preparation.unreleased;
         let place = undo.iter().rposition(|(step, _)| *step == index);
-        let fulfilled = place.map(|place| undo.remove(place).1).unwrap_or_default();
+        let undo = Undo {
+            data: place.and_then(|place| undo.remove(place).1),
+            by: Some(step.resolver.version.clone()),
+        };
         let name = format!("{} (release)", step.name);
         self.screen.requirement_started(index.0, &name);
         let assignment = assignment(state, Arc::clone(&slot));
@@ -268,7 +273,7 @@ impl Dispatcher<'_> {
             };
             let begun = execution.clock.now();
             let released =
-                preparer::release(&execution, index, step, assignment, control, &fulfilled).await;
+                preparer::release(&execution, index, step, assignment, control, &undo).await;
             let _ = messages.send(ExecutorMessage::RequirementReleased {
                 node,
                 step: index,
@@ -339,25 +344,23 @@ impl Dispatcher<'_> {
             state: RequirementState::Present,
             reason: None,
             elapsed: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
-            fulfilled: Attributes::new(),
+            fulfilled: None,
             snapshot: None,
         };
         let mut to_release = None;
         match fulfilment {
             Fulfilment::Present => {}
-            Fulfilment::Fulfilled(fulfilled) => {
+            Fulfilment::Fulfilled(Fulfilled { undo, env }) => {
                 event.state = RequirementState::Fulfilled;
-                event.fulfilled = fulfilled.clone();
-                let variables = variables(&fulfilled);
-                state.preparation.variables.insert(index, variables);
-                to_release = Some(fulfilled);
+                event.fulfilled = Some(undo.clone());
+                state.preparation.variables.insert(index, variables(env));
+                to_release = Some(Some(undo));
             }
-            Fulfilment::Snapshot(fulfilled) => {
+            Fulfilment::Snapshot(Fulfilled { undo, env }) => {
                 event.state = RequirementState::Fulfilled;
                 event.snapshot = Some(step.id.clone());
-                let variables = variables(&fulfilled);
-                event.fulfilled = fulfilled;
-                state.preparation.variables.insert(index, variables);
+                event.fulfilled = Some(undo);
+                state.preparation.variables.insert(index, variables(env));
                 state.preparation.snapshots.insert(index);
             }
             Fulfilment::Failed { reason, unknown } => {
@@ -366,14 +369,14 @@ impl Dispatcher<'_> {
                     false => RequirementState::Failed,
                 };
                 event.reason = Some(reason);
-                to_release = unknown.then(Attributes::new);
+                to_release = unknown.then_some(None);
             }
         }
-        if let Some(fulfilled) = to_release
+        if let Some(undo) = to_release
             && step.scope != Scope::Keep
             && !step.stacked
         {
-            state.preparation.unreleased.push((index, fulfilled));
+            state.preparation.unreleased.push((index, undo));
         }
         let record = Event::RequirementFinished(Cow::Borrowed(&event));
         self.write_event(state, owner(&plan, step), &record);
@@ -467,20 +470,11 @@ fn assignment(state: &DispatchState, slot: Arc<Slot>) -> Assignment {
     }
 }
 
-/// The environment variables in a resolver's `fulfilled` answer.
-fn variables(fulfilled: &Attributes) -> Vec<(String, String)> {
-    let all = fulfilled.get("env").and_then(Attribute::members);
-    let named = all.into_iter().flatten().map(|(name, value)| {
-        let value = match value {
-            Attribute::Text(text) => text,
-            other => other.to_string(),
-        };
-        (name, value)
-    });
-    // The system cannot pass these as variables of a process.
-    named
-        .filter(|(name, value)| {
-            !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
-        })
-        .collect()
+/// The environment variables of a fulfilled requirement, without those that the system cannot pass to
+/// a process.
+fn variables(env: Vec<(String, String)>) -> Vec<(String, String)> {
+    let can_be_passed = |(name, value): &(String, String)| {
+        !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
+    };
+    env.into_iter().filter(can_be_passed).collect()
 }

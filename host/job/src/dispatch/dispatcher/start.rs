@@ -52,17 +52,18 @@ impl Dispatcher<'_> {
                 TaskFate::Run(runner, _) => runner,
             };
             // A task that holds a resource would block others while it waits in a slot's queue.
-            let waits = runner.manifest.is_program_runner && !state.queue.claims(index);
+            let waits = runner.is_program_runner && !state.queue.claims(index);
             let leaves_dirty = self.context.is_fresh || plan.requirements.leaves_dirty(index);
             let demand = Demand {
                 state: runner
-                    .manifest
                     .starts_processes()
                     .then(|| self.environment(state, index, owner.as_deref())),
                 leaves_dirty,
                 one_process: waits,
                 // A batch shares one environment.
-                batch: self.batch(runner).filter(|_| !leaves_dirty),
+                batch: self
+                    .batch(runner, &task.runnable.kind)
+                    .filter(|_| !leaves_dirty),
             };
             let Some(Placement {
                 slot,
@@ -137,9 +138,9 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// The digest of the runner if its tasks are executed in batches.
-    fn batch(&self, runner: &Plugin) -> Option<String> {
-        let batches = runner.manifest.runs_batches && self.context.has_batches;
+    /// The digest of the runner if its tasks of a kind are executed in batches.
+    fn batch(&self, runner: &Plugin, kind: &str) -> Option<String> {
+        let batches = runner.runs_batches(kind) && self.context.has_batches;
         batches.then(|| runner.digest.clone())
     }
 

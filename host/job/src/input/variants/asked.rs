@@ -56,7 +56,7 @@ impl ChosenVarianter {
             name: self.name.clone(),
             known: known_plugins(catalog.varianters()),
         })?;
-        let settings = config.subset(&plugin.settings);
+        let settings = plugin.configured(config);
         let varianter = Varianter::new(plugin, &settings).await;
         let mut more = Attributes::new();
         more.insert("suite".into(), suite.into());
@@ -84,6 +84,7 @@ impl LiveVarianter<'_> {
             test: test(),
             error,
         })?;
+        let answer = answer.into_iter().map(|it| it.parameters).collect();
         accept(answer).map_err(|message| VariantsError::Answer {
             test: test(),
             plugin: self.varianter.label().to_owned(),
