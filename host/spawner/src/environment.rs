@@ -5,6 +5,7 @@ pub(crate) mod command;
 pub(crate) mod error;
 pub(crate) mod private;
 pub(crate) mod queued;
+mod readiness;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -284,19 +285,24 @@ impl Child {
         self.pid
     }
 
-    /// Waits until a pipe has data, and reads up to `max` bytes, at most 1 MiB. Returns no bytes at
-    /// the end of the stream. Dropping the future loses no data: the next call returns it.
-    ///
-    /// # Errors
-    /// The stream is not a pipe, or the environment is closed.
-    pub async fn read(&self, stream: Stream, max: u32) -> Result<Vec<u8>, SpawnError> {
+    /// The state of reading from a stream; none for one that is not a pipe.
+    fn transfer(&self, stream: Stream) -> Option<&Mutex<Transfer>> {
         let [stdout, stderr, report] = &self.reading;
         let transfer = match stream {
             Stream::Stdout => stdout,
             Stream::Stderr => stderr,
             Stream::Report => report,
         };
-        let Some(transfer) = transfer else {
+        transfer.as_ref()
+    }
+
+    /// Waits until a pipe has data, and reads up to `max` bytes, at most 1 MiB. Returns no bytes at
+    /// the end of the stream. Dropping the future loses no data: the next call returns it.
+    ///
+    /// # Errors
+    /// The stream is not a pipe, or the environment is closed.
+    pub async fn read(&self, stream: Stream, max: u32) -> Result<Vec<u8>, SpawnError> {
+        let Some(transfer) = self.transfer(stream) else {
             return Err(SpawnError::Invalid(format!(
                 "{stream:?} of the process cannot be read: it is not a pipe"
             )));

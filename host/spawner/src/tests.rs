@@ -246,6 +246,56 @@ async fn pipes_of_a_child_are_read_and_written() {
 }
 
 #[tokio::test]
+async fn readiness_takes_nothing_and_comes_again() {
+    let fixture = Fixture::new();
+    let environment = fixture.open().await;
+    let child = environment
+        .start(pipes(sh("read line; echo $line; exec cat >/dev/null")))
+        .await
+        .unwrap();
+    assert!(child.is_piped(Stream::Stdout) && !child.is_piped(Stream::Report));
+    let silent = Duration::from_millis(50);
+    let wait = tokio::time::timeout(silent, child.readable(Stream::Stdout));
+    assert!(wait.await.is_err(), "nothing was written yet");
+    child.writable().await;
+    child.write(b"word\n".to_vec()).await.unwrap();
+    for _ in 0..2 {
+        child.readable(Stream::Stdout).await;
+    }
+    assert_eq!(child.read(Stream::Stdout, 100).await.unwrap(), b"word\n");
+    child.close_stdin().await.unwrap();
+    child.ended().await;
+    // The end of the pipe is readable too, and a closed input can be written: that fails at once.
+    child.readable(Stream::Stdout).await;
+    assert!(child.read(Stream::Stdout, 1).await.unwrap().is_empty());
+    child.writable().await;
+    environment.close().await;
+}
+
+#[tokio::test]
+async fn full_pipe_is_not_writable_until_it_is_read() {
+    let fixture = Fixture::new();
+    let environment = fixture.open().await;
+    let gate = fixture.path("gate");
+    let script = format!(
+        "until test -e {}; do sleep 0.01; done; exec cat",
+        gate.display()
+    );
+    let child = environment.start(pipes(sh(&script))).await.unwrap();
+    // The pipe has room for 64 KiB.
+    child.write(vec![b'x'; 64 << 10]).await.unwrap();
+    let silent = Duration::from_millis(50);
+    assert!(
+        tokio::time::timeout(silent, child.writable())
+            .await
+            .is_err()
+    );
+    std::fs::write(gate, "").unwrap();
+    child.writable().await;
+    environment.close().await;
+}
+
+#[tokio::test]
 async fn signal_pause_resume_and_end_reach_all_processes() {
     let fixture = Fixture::new();
     let environment = fixture.open().await;

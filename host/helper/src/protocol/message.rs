@@ -35,8 +35,8 @@ pub enum Request {
         /// that.
         max: u32,
     },
-    /// Writes to a child's standard input. The reply is `Done` when all bytes are in the pipe. Each
-    /// child can have one such request at a time.
+    /// Writes to a child's standard input. The reply is `Done` when all bytes are in the pipe; for
+    /// no bytes, when the pipe has room. Each child can have one such request at a time.
     Write {
         /// The request.
         id: Id,
