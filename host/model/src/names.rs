@@ -9,7 +9,7 @@ use std::borrow::Cow;
 pub const TEST_RESULTS: &str = "test-results";
 
 /// The longest file name that common file systems allow, in bytes.
-const NAME_LIMIT: usize = 255;
+pub const NAME_LIMIT: usize = 255;
 
 /// The name of a task's directory below `test-results/`, made from the id
 /// `<uid>-<name>[;<variant>]` as Avocado makes it: characters that are special to file systems or

@@ -7,6 +7,7 @@ pub(crate) mod environment;
 pub(crate) mod failure;
 pub(crate) mod grants;
 pub(crate) mod idle;
+pub(crate) mod kept_bytes;
 pub(crate) mod log;
 pub(crate) mod memory;
 pub(crate) mod state;

@@ -10,31 +10,48 @@ use crate::contract::world::World;
 use crate::instance::grants::Grant;
 use crate::instance::state::InstanceState;
 
+pub(crate) mod artifact_list;
+pub(crate) mod artifacts;
 pub(crate) mod batch;
 pub(crate) mod cache;
+pub(crate) mod cases;
+mod command_options;
 pub(crate) mod descriptor;
 pub(crate) mod fetch;
-pub(crate) mod files;
+mod files;
+mod handles;
 pub(crate) mod log;
-pub(crate) mod output;
+pub(crate) mod messages;
+pub(crate) mod monotonic_clock;
+pub(crate) mod pages;
+mod permission;
+pub(crate) mod poll;
 pub(crate) mod process;
-pub(crate) mod status;
+pub(crate) mod report_output;
 pub(crate) mod task;
+#[cfg(test)]
+mod testing;
 pub(crate) mod wasi;
 pub(crate) mod workspace;
 
 use descriptor::Power;
 
 /// All powers of the contract, in the order in which messages list them.
-pub(crate) static ALL: [&Power; 8] = [
+pub(crate) static ALL: [&Power; 14] = [
     &log::POWER,
     &process::POWER,
-    &status::POWER,
+    &messages::POWER,
+    &artifacts::POWER,
+    &artifact_list::POWER,
+    &cases::POWER,
+    &poll::POWER,
+    &monotonic_clock::POWER,
+    &pages::POWER,
     &batch::POWER,
     &workspace::POWER,
     &fetch::POWER,
     &cache::POWER,
-    &output::POWER,
+    &report_output::POWER,
 ];
 
 /// Returns the powers that a plugin of this world may import.
@@ -72,21 +89,24 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// The imports of a world of `wit/worlds.wit`, apart from `types`.
+    /// The imports of a world of `wit/0.2/worlds.wit`, with those of the worlds that it includes.
     fn imports(wit: &str, world: &str) -> Vec<String> {
         let start = format!("\nworld {world} {{\n");
         let (_, rest) = wit.split_once(&start).unwrap();
-        let (body, _) = rest.split_once('}').unwrap();
-        let imports = body.lines().filter_map(|line| {
-            let import = line.trim().strip_prefix("import ")?;
-            Some(import.trim_end_matches(';').to_owned())
-        });
-        imports.collect()
+        let (body, _) = rest.split_once("\n}").unwrap();
+        let names = |keyword: &'static str| {
+            let lines = body
+                .lines()
+                .filter_map(move |line| line.trim().strip_prefix(keyword));
+            lines.map(|name| name.trim_end_matches(';').to_owned())
+        };
+        let included = names("include ").flat_map(|world| imports(wit, &world));
+        names("import ").chain(included).collect()
     }
 
     #[test]
     fn powers_offer_each_world_what_the_contract_lets_it_import() {
-        let wit = include_str!("../../../wit/worlds.wit");
+        let wit = include_str!("../../../wit/0.2/worlds.wit");
         for world in World::ALL {
             // The worlds of the contract that are one kind of plugin for the host.
             let of_contract: &[&str] = match world {
@@ -102,6 +122,15 @@ mod tests {
             let mut names: Vec<&str> = offered(world).map(|power| power.name).collect();
             names.sort_unstable();
             assert_eq!(names, expected, "{}", world.name());
+        }
+    }
+
+    #[test]
+    fn contract_has_an_interface_for_each_power() {
+        let wit = include_str!("../../../wit/0.2/powers.wit");
+        for power in ALL {
+            let interface = format!("\ninterface {} {{", power.name);
+            assert!(wit.contains(&interface), "{}", power.name);
         }
     }
 

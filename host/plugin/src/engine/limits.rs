@@ -17,6 +17,7 @@ use serde_json::Value;
 pub use self::component_size::ComponentSizeLimit;
 pub use self::origin::OwnLimits;
 use self::origin::{LimitOrigin, LimitScope, SettingNames};
+use crate::contract::limits::{DOWNLOADS, POLLABLES};
 use crate::contract::world::World;
 use crate::engine::settings::{GuestCapacity, TICK};
 use crate::error::reached::{ReachedLimit, bytes};
@@ -295,6 +296,14 @@ impl Limits {
             true => Err(self.reached(Limit::ComponentSize)),
             false => Ok(()),
         }
+    }
+
+    /// The handles of all sorts together that may exist at once: children, and what has a limit of
+    /// its own.
+    pub(crate) fn all_handles(&self) -> usize {
+        // The report of a format is the only handle of its sort.
+        let others = POLLABLES.most + DOWNLOADS.most + 1;
+        self.handles.saturating_add(others)
     }
 
     /// The processor time in ticks of the engine; none for no limit.

@@ -81,12 +81,27 @@ impl PluginContext {
     /// # Errors
     /// The plugin, or all plugins together, would take more than their limit.
     pub(crate) fn keep(&self, more: u64) -> Result<(), PluginError> {
+        self.try_keep(more).map_err(|reached| self.end_at(reached))
+    }
+
+    /// Counts memory as [`Self::keep`] does, for an answer that may still fail. The plugin may go on
+    /// after an error.
+    ///
+    /// # Errors
+    /// As for [`Self::keep`].
+    pub(crate) fn try_keep(&self, more: u64) -> Result<(), ReachedLimit> {
         if !self.kept.try_add(more) {
-            return Err(self.end_at(self.limits.reached(Limit::KeptBytes)));
+            return Err(self.limits.reached(Limit::KeptBytes));
         }
         self.job_memory
             .add(more)
-            .map_err(|reached| self.end_at(reached))
+            .inspect_err(|_| self.kept.remove(more))
+    }
+
+    /// No longer counts memory of an answer that has failed, in bytes.
+    pub(crate) fn release(&self, bytes: u64) {
+        self.kept.remove(bytes);
+        self.job_memory.remove(bytes);
     }
 
     /// Reports that an instance ends because it has reached a limit.

@@ -26,6 +26,14 @@ impl ByteCount {
         let order = Ordering::Relaxed;
         self.used.fetch_update(order, order, added).is_ok()
     }
+
+    /// Takes bytes from the sum that were added before.
+    pub(crate) fn remove(&self, bytes: u64) {
+        let order = Ordering::Relaxed;
+        let removed = |used: u64| Some(used.saturating_sub(bytes));
+        // Cannot fail: there is always a result.
+        let _ = self.used.fetch_update(order, order, removed);
+    }
 }
 
 /// The host's memory that the tasks of one job take, whichever plugins have made them. Its limit is
@@ -52,5 +60,10 @@ impl JobMemory {
                 remedy: "`run.plan_mb` raises it".to_owned(),
             }),
         }
+    }
+
+    /// No longer counts memory that was added before, in bytes.
+    pub(crate) fn remove(&self, bytes: u64) {
+        self.0.remove(bytes);
     }
 }

@@ -46,7 +46,7 @@ impl InstanceState {
     pub(crate) fn store(engine: &Engine, context: &Arc<PluginContext>, log: Log) -> Store<Self> {
         let limits = &context.limits;
         let mut resources = ResourceTable::new();
-        resources.set_max_capacity(limits.handles);
+        resources.set_max_capacity(limits.all_handles());
         let state = Self {
             context: Arc::clone(context),
             usage: ResourceUsage::new(limits),
@@ -92,6 +92,17 @@ impl InstanceState {
             let any: &dyn Any = &**power;
             !any.is::<P>()
         });
+    }
+
+    /// Takes the state of a power away from the instance, and returns it.
+    pub(crate) fn remove<P: PowerState>(&mut self) -> Option<P> {
+        let mut all = self.powers.iter();
+        let index = all.position(|power| {
+            let any: &dyn Any = &**power;
+            any.is::<P>()
+        })?;
+        let power: Box<dyn Any> = self.powers.swap_remove(index);
+        power.downcast().ok().map(|power| *power)
     }
 
     /// Gives the next task of the instance its own share of time, messages and log.

@@ -89,7 +89,7 @@ pub(crate) fn put_under_limits<T: AsMut<ResourceUsage> + 'static>(
 ) {
     store.limiter(|state| state.as_mut());
     store.set_hostcall_fuel(limits.call_bytes);
-    store.set_max_component_handles(limits.handles);
+    store.set_max_component_handles(limits.all_handles());
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut store| {
         let usage = store.data_mut().as_mut();

@@ -21,8 +21,8 @@ use persea_model::{Attributes, Outcome, Task};
 import_bindings!(
     "package persea:host;
     world imports {
-        import persea:plugin/types@0.1.0;
-        import persea:plugin/batch@0.1.0;
+        import persea:plugin/types@0.2.0;
+        import persea:plugin/batch@0.2.0;
     }",
     { default: async | trappable }
 );
@@ -84,8 +84,7 @@ impl PowerState for BatchPower {}
 
 impl InstanceState {
     fn batch(&mut self) -> Result<&mut BatchPower, Error> {
-        self.power_mut()
-            .ok_or_else(|| error("unsupported", "this call has no batch"))
+        self.permitted(&POWER)
     }
 
     async fn start_next_task(&mut self) -> Result<Option<types::Task>, Error> {
@@ -93,7 +92,7 @@ impl InstanceState {
         if batch.has_task {
             return Err(error(
                 "invalid",
-                "the previous task has not ended: call `finish` before `next`",
+                "the previous task is not finished: call `finish-task` before `take-task`",
             ));
         }
         let host = Arc::clone(&batch.host);
@@ -110,11 +109,11 @@ impl InstanceState {
         Ok(Some(task))
     }
 
-    fn finish_task(&mut self, outcome: Result<types::Outcome, Error>) -> Result<(), Error> {
+    fn end_task(&mut self, outcome: Result<types::Outcome, Error>) -> Result<(), Error> {
         let context = Arc::clone(&self.context);
         let batch = self.batch()?;
         if !std::mem::take(&mut batch.has_task) {
-            return Err(error("invalid", "no task has started that could end"));
+            return Err(error("invalid", "no task is taken that could be finished"));
         }
         let outcome = match outcome {
             Ok(outcome) => {
@@ -128,14 +127,18 @@ impl InstanceState {
 }
 
 impl wit::Host for InstanceState {
-    async fn next(&mut self) -> wasmtime::Result<Result<Option<types::Task>, Error>> {
+    async fn take_task(&mut self) -> wasmtime::Result<Result<Option<types::Task>, Error>> {
         Ok(self.start_next_task().await)
     }
 
-    async fn finish(
+    async fn finish_task(
         &mut self,
-        outcome: Result<types::Outcome, Error>,
+        outcome: types::Outcome,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.finish_task(outcome))
+        Ok(self.end_task(Ok(outcome)))
+    }
+
+    async fn fail_task(&mut self, reason: Error) -> wasmtime::Result<Result<(), Error>> {
+        Ok(self.end_task(Err(reason)))
     }
 }

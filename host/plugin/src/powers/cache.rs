@@ -12,17 +12,17 @@ use self::bindings::persea::plugin::cache as wit;
 use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::Error;
 use crate::contract::convert::{error, io_error};
+use crate::contract::limits::{CACHE_NAMES, CACHE_VALUE, PIECE};
 use crate::contract::world::World;
-use crate::error::reached::{ReachedLimit, bytes as format_bytes};
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
-use crate::powers::files::{PIECE, checked_name, read_at};
+use crate::powers::files::{checked_name, read_at};
 
 import_bindings!(
     "package persea:host;
     world imports {
-        import persea:plugin/types@0.1.0;
-        import persea:plugin/cache@0.1.0;
+        import persea:plugin/types@0.2.0;
+        import persea:plugin/cache@0.2.0;
     }",
     { default: trappable }
 );
@@ -35,9 +35,6 @@ pub(crate) static POWER: Power = Power {
     more_grants: &[],
     link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
-
-/// The most names that a plugin keeps.
-const MOST_NAMES: usize = 1024;
 
 /// The directory of one plugin.
 pub(crate) struct CachePower {
@@ -61,27 +58,24 @@ impl CachePower {
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(error("invalid", format!("{name} is not an ordinary file")));
         }
-        read_at(&file, 0, PIECE).map_err(failed)
+        read_at(&file, 0, PIECE, &CACHE_VALUE).map_err(failed)
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let failed = |error: std::io::Error| io_error(name, &error);
         let path = self.directory.join(checked_name(name)?);
-        if bytes.len() > PIECE as usize {
-            let subject = "what it keeps under one name";
-            let instead = format!("{name} has {}", format_bytes(bytes.len() as u64));
-            let reached = ReachedLimit::fixed(subject, format_bytes(PIECE.into()), instead);
-            return Err(error("too-large", format!("it has reached {reached}")));
-        }
+        CACHE_VALUE.check(bytes.len())?;
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&self.directory).map_err(failed)?;
         let names = std::fs::read_dir(&self.directory).map_err(failed)?.count();
-        if names >= MOST_NAMES && !path.exists() {
-            let subject = "what it keeps from job to job";
-            let instead = format!("to remove {} makes room", self.directory.display());
-            let reached = ReachedLimit::fixed(subject, format!("{MOST_NAMES} names"), instead);
-            return Err(error("limit", format!("it has reached {reached}")));
+        if names >= CACHE_NAMES.most && !path.exists() {
+            let message = CACHE_NAMES.exceeded(names + 1);
+            let directory = self.directory.display();
+            return Err(error(
+                "limit",
+                format!("{message}; to remove {directory} makes room"),
+            ));
         }
         // Written aside and renamed: hosts that run at once see the whole file or the previous one.
         let new = tempfile::Builder::new()
@@ -95,9 +89,8 @@ impl CachePower {
 }
 
 impl InstanceState {
-    fn cache(&self) -> Result<&CachePower, Error> {
-        self.power()
-            .ok_or_else(|| error("unsupported", "nothing is kept from job to job here"))
+    fn cache(&mut self) -> Result<&mut CachePower, Error> {
+        self.permitted(&POWER)
     }
 }
 

@@ -5,14 +5,14 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::component::HasSelf;
+use wasmtime::component::{HasSelf, Resource};
 
 use self::bindings::persea::plugin::fetch as wit;
 use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::{Error, Value};
 use crate::contract::convert::{error, io_error};
+use crate::contract::limits::{DOWNLOAD_READ, DOWNLOADS};
 use crate::contract::world::World;
-use crate::error::reached::ReachedLimit;
 use crate::instance::grants::Grant;
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
@@ -22,10 +22,11 @@ use persea_download::{Checksum, Downloads, Source};
 import_bindings!(
     "package persea:host;
     world imports {
-        import persea:plugin/types@0.1.0;
-        import persea:plugin/fetch@0.1.0;
+        import persea:plugin/types@0.2.0;
+        import persea:plugin/fetch@0.2.0;
     }",
-    { default: async | trappable }
+    { default: async | trappable },
+    "persea:plugin/fetch.download": crate::powers::fetch::DownloadedFile
 );
 
 pub(crate) static POWER: Power = Power {
@@ -67,30 +68,27 @@ fn is_ipv6(host: &str) -> bool {
     inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
-/// The most downloads that one instance has at once.
-const MOST_DOWNLOADS: usize = 256;
+/// A downloaded file, open until the plugin drops its handle.
+#[allow(unreachable_pub)] // the generated bindings name it
+pub struct DownloadedFile {
+    file: File,
+    size: u64,
+    location: Option<String>,
+    sha256: String,
+}
 
 /// The downloads of one instance.
 pub(crate) struct FetchPower {
     downloads: Arc<Downloads>,
-    /// The downloaded files. A file's id for the plugin is its index.
-    files: Vec<File>,
+    /// How many downloaded files are open.
+    open: usize,
 }
 
 impl PowerState for FetchPower {}
 
 impl FetchPower {
     pub(crate) fn new(downloads: Arc<Downloads>) -> Self {
-        Self {
-            downloads,
-            files: Vec::new(),
-        }
-    }
-
-    fn file(&self, id: &str) -> Result<&File, Error> {
-        let index = id.parse::<usize>().ok();
-        let file = index.and_then(|index| self.files.get(index));
-        file.ok_or_else(|| error("not-found", format!("{id:?} is no download's id")))
+        Self { downloads, open: 0 }
     }
 }
 
@@ -98,7 +96,7 @@ fn source(source: wit::Source) -> Result<Source, Error> {
     let number = |wanted: &str| {
         let named = source.more.iter().rev().find(|(name, _)| name == wanted);
         match named.map(|(_, value)| value) {
-            None | Some(Value::None) => Ok(None),
+            None | Some(Value::Null) => Ok(None),
             Some(Value::Integer(number)) if *number >= 0 => Ok(Some(number.cast_unsigned())),
             Some(_) => Err(error(
                 "invalid",
@@ -112,35 +110,30 @@ fn source(source: wit::Source) -> Result<Source, Error> {
             .transpose()
             .map_err(|message| error("invalid", message))?,
         max_bytes: number("max-bytes")?,
-        max_age: number("max-age")?.map(Duration::from_secs),
+        max_age: number("max-age")?.map(Duration::from_nanos),
         locations: source.locations,
     })
 }
 
 impl InstanceState {
-    fn fetch_power(&mut self) -> Result<&mut FetchPower, Error> {
-        self.power_mut()
-            .ok_or_else(|| error("unsupported", "nothing can be fetched here"))
-    }
-
-    async fn download(&mut self, wanted: wit::Source) -> Result<wit::Download, Error> {
-        let power = self.fetch_power()?;
-        if power.files.len() >= MOST_DOWNLOADS {
-            let subject = "downloads for one requirement";
-            let instead = "several requirements have as many each".to_owned();
-            let reached = ReachedLimit::fixed(subject, MOST_DOWNLOADS.to_string(), instead);
-            return Err(error("limit", format!("it has reached {reached}")));
+    async fn download(&mut self, wanted: wit::Source) -> Result<DownloadedFile, Error> {
+        let power: &mut FetchPower = self.permitted(&POWER)?;
+        if power.open >= DOWNLOADS.most {
+            let message = DOWNLOADS.exceeded(power.open + 1);
+            return Err(error(
+                "limit",
+                format!("{message}; drop those that are read"),
+            ));
         }
         let wanted = source(wanted)?;
         let fetched = power.downloads.fetch(&wanted).await;
         let fetched = fetched.map_err(|failure| error(failure.code(), failure.to_string()))?;
-        let id = power.files.len().to_string();
-        power.files.push(fetched.file);
-        Ok(wit::Download {
-            id,
+        power.open += 1;
+        Ok(DownloadedFile {
+            file: fetched.file,
             size: fetched.size,
             location: fetched.location,
-            more: vec![("sha256".to_owned(), Value::Text(fetched.sha256))],
+            sha256: fetched.sha256,
         })
     }
 }
@@ -149,19 +142,44 @@ impl wit::Host for InstanceState {
     async fn fetch(
         &mut self,
         source: wit::Source,
-    ) -> wasmtime::Result<Result<wit::Download, Error>> {
-        Ok(self.download(source).await)
+    ) -> wasmtime::Result<Result<Resource<DownloadedFile>, Error>> {
+        Ok(match self.download(source).await {
+            Ok(download) => Ok(self.resources.push(download)?),
+            Err(failure) => Err(failure),
+        })
+    }
+}
+
+impl wit::HostDownload for InstanceState {
+    async fn info(
+        &mut self,
+        download: Resource<DownloadedFile>,
+    ) -> wasmtime::Result<wit::DownloadInfo> {
+        let download = self.resources.get(&download)?;
+        let sha256 = Value::Text(download.sha256.clone());
+        Ok(wit::DownloadInfo {
+            size: download.size,
+            location: download.location.clone(),
+            more: vec![("sha256".to_owned(), sha256)],
+        })
     }
 
     async fn read(
         &mut self,
-        id: String,
+        download: Resource<DownloadedFile>,
         offset: u64,
         length: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(self.fetch_power().and_then(|power| {
-            let file = power.file(&id)?;
-            read_at(file, offset, length).map_err(|failure| io_error("a download", &failure))
-        }))
+        let download = self.resources.get(&download)?;
+        let bytes = read_at(&download.file, offset, length, &DOWNLOAD_READ);
+        Ok(bytes.map_err(|failure| io_error("a download", &failure)))
+    }
+
+    async fn drop(&mut self, download: Resource<DownloadedFile>) -> wasmtime::Result<()> {
+        self.resources.delete(download)?;
+        if let Some(power) = self.power_mut::<FetchPower>() {
+            power.open = power.open.saturating_sub(1);
+        }
+        Ok(())
     }
 }

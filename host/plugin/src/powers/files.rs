@@ -6,16 +6,20 @@ use std::os::unix::fs::FileExt as _;
 
 use crate::contract::bindings::types::Error;
 use crate::contract::convert::{error, io_error};
+use crate::contract::limits::ContractLimit;
 use persea_model::names::is_artifact_name;
 
-/// The longest piece that one call reads or writes, in bytes: 1 MiB.
-pub(crate) const PIECE: u32 = 1 << 20;
-
 /// Reads up to `length` bytes of an ordinary file from `offset`; fewer only at the file's end, and
-/// at most [`PIECE`].
-pub(crate) fn read_at(file: &File, offset: u64, length: u32) -> io::Result<Vec<u8>> {
+/// at most what the limit of a read allows.
+pub(crate) fn read_at(
+    file: &File,
+    offset: u64,
+    length: u32,
+    most: &ContractLimit,
+) -> io::Result<Vec<u8>> {
     let size = file.metadata()?.len();
-    let length = u64::from(length.min(PIECE)).min(size.saturating_sub(offset));
+    let length = u64::from(length).min(most.most as u64);
+    let length = length.min(size.saturating_sub(offset));
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {

@@ -12,8 +12,8 @@ use crate::powers::descriptor::Power;
 import_bindings!(
     "package persea:host;
     world imports {
-        import persea:plugin/types@0.1.0;
-        import persea:plugin/log@0.1.0;
+        import persea:plugin/types@0.2.0;
+        import persea:plugin/log@0.2.0;
     }",
     { default: trappable }
 );

@@ -9,25 +9,28 @@ use self::bindings::persea::plugin::process as wit;
 use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::{Error, Value};
 use crate::contract::convert::{error, io_error};
+use crate::contract::limits::{COMMAND_ARGUMENTS, COMMAND_VARIABLES, PIECE};
 use crate::contract::world::World;
-use crate::engine::limits::Limit;
+use crate::engine::limits::Limits;
 use crate::instance::context::PluginContext;
 use crate::instance::environment::VARIABLES;
 use crate::instance::grants::{Grant, Grants};
-use crate::instance::idle::BusyGuard;
-use crate::instance::state::InstanceState;
+use crate::instance::log::LogLevel;
+use crate::instance::state::{InstanceState, PowerState};
+use crate::powers::command_options::CommandOptions;
 use crate::powers::descriptor::Power;
-use crate::powers::files::{PIECE, checked_name};
+use crate::powers::files::checked_name;
+use crate::powers::handles::RunningChild;
 use crate::powers::task::{Starting, TaskHost};
 use persea_model::SpawnerKind;
 use persea_spawner as spawner;
-use persea_spawner::{Child, SpawnError};
+use persea_spawner::SpawnError;
 
 import_bindings!(
     "package persea:host;
     world imports {
-        import persea:plugin/types@0.1.0;
-        import persea:plugin/process@0.1.0;
+        import persea:plugin/types@0.2.0;
+        import persea:plugin/process@0.2.0;
     }",
     { default: async | trappable },
     "persea:plugin/process.child": crate::powers::process::StartedProcess
@@ -35,7 +38,7 @@ import_bindings!(
 
 pub(crate) static POWER: Power = Power {
     name: "process",
-    worlds: &[World::Runner, World::RequirementResolver],
+    worlds: &[World::Runner, World::Lister, World::RequirementResolver],
     words: "start processes where its task runs",
     grant: Some(&SPAWNERS),
     more_grants: &[&PROGRAMS, &VARIABLES],
@@ -99,10 +102,9 @@ impl Grants {
     }
 }
 
-/// A process that a plugin has started. The instance waits for it until the plugin has received its
-/// end.
+/// The handle of a process that a plugin has started.
 #[allow(unreachable_pub)] // the generated bindings name it
-pub struct StartedProcess(Child, Option<BusyGuard>);
+pub struct StartedProcess(pub(crate) Arc<RunningChild>);
 
 impl From<SpawnError> for Error {
     fn from(failure: SpawnError) -> Self {
@@ -119,6 +121,7 @@ impl From<SpawnError> for Error {
     }
 }
 
+/// Returns the destination of an output that is no other output.
 fn output(host: &dyn TaskHost, output: wit::Output) -> Result<spawner::Output, Error> {
     Ok(match output {
         wit::Output::Discard => spawner::Output::Discard,
@@ -133,6 +136,12 @@ fn output(host: &dyn TaskHost, output: wit::Output) -> Result<spawner::Output, E
                 ..io_error(&name, &error)
             })?;
             spawner::Output::File(path)
+        }
+        wit::Output::WithStdout => {
+            return Err(error(
+                "invalid",
+                "`with-stdout` is a destination of standard error only",
+            ));
         }
     })
 }
@@ -169,13 +178,23 @@ fn restrict(context: &PluginContext, command: &mut wit::Command) -> Result<(), E
     Ok(())
 }
 
+/// Returns the spawner's form of a command, and a warning about what the host does not know of it.
 fn command(
     context: &PluginContext,
     host: &dyn TaskHost,
     mut command: wit::Command,
-) -> Result<spawner::Command, Error> {
+) -> Result<(spawner::Command, Option<String>), Error> {
+    COMMAND_ARGUMENTS.check(command.args.len())?;
+    COMMAND_VARIABLES.check(command.env.len())?;
     restrict(context, &mut command)?;
-    Ok(spawner::Command {
+    let options = CommandOptions::new(command.more)?;
+    if options.report_socket {
+        return Err(unsupported("a report socket"));
+    }
+    if options.terminal.is_some() {
+        return Err(unsupported("a terminal"));
+    }
+    let translated = spawner::Command {
         program: command.program,
         args: command.args,
         env: command.env,
@@ -184,39 +203,89 @@ fn command(
         stdin: match command.stdin {
             wit::Input::Empty => spawner::Input::Empty,
             wit::Input::Pipe => spawner::Input::Pipe,
+            wit::Input::Bytes(_) => return Err(unsupported("input from bytes")),
+            wit::Input::File(_) => return Err(unsupported("input from a file")),
         },
         stdout: output(host, command.stdout)?,
-        stderr: output(host, command.stderr)?,
-        report: command.report,
-    })
+        stderr: match command.stderr {
+            wit::Output::WithStdout => return Err(unsupported("`with-stdout`")),
+            other => output(host, other)?,
+        },
+        report: match command.report {
+            wit::Output::Discard => false,
+            wit::Output::Pipe => true,
+            wit::Output::File(_) => return Err(unsupported("a report to a file")),
+            other @ wit::Output::WithStdout => output(host, other).map(|_| false)?,
+        },
+    };
+    Ok((translated, options.warning))
+}
+
+fn unsupported(what: &str) -> Error {
+    error("unsupported", format!("{what} is not possible here"))
 }
 
 fn exit(exit: spawner::Exit) -> wit::Exit {
+    let ending = match (exit.code, exit.signal) {
+        (Some(code), _) => wit::Ending::Code(code),
+        (None, Some(signal)) => wit::Ending::Signal(signal),
+        (None, None) => wit::Ending::Unknown,
+    };
     wit::Exit {
-        code: exit.code,
-        signal: exit.signal,
+        ending,
         duration: u64::try_from(exit.duration.as_nanos()).unwrap_or(u64::MAX),
         more: Vec::new(),
     }
 }
 
-/// Runs a process of a task, and waits for its end.
+/// Checks that the host need not copy anything to or from the process.
+fn check_no_pipes(command: &wit::Command) -> Result<(), Error> {
+    let outputs = [&command.stdout, &command.stderr, &command.report];
+    let is_piped = |output: &&wit::Output| matches!(output, wit::Output::Pipe);
+    if !matches!(command.stdin, wit::Input::Pipe) && !outputs.iter().any(is_piped) {
+        return Ok(());
+    }
+    Err(error(
+        "invalid",
+        "`run` takes no pipes, because nobody would read or write them: use `start`",
+    ))
+}
+
+/// Runs a process of a task, and waits for its end. Warns in the task's log of what the host does
+/// not know.
 pub(crate) async fn run_to_end(
     context: &PluginContext,
     host: &dyn TaskHost,
     wanted: wit::Command,
 ) -> Result<wit::Exit, Error> {
-    let piped = matches!(wanted.stdin, wit::Input::Pipe)
-        || matches!(wanted.stdout, wit::Output::Pipe)
-        || matches!(wanted.stderr, wit::Output::Pipe)
-        || wanted.report;
-    if piped {
-        return Err(error(
-            "invalid",
-            "`run` takes no pipes, because nobody would read or write them: use `start`",
-        ));
+    check_no_pipes(&wanted)?;
+    let (wanted, warning) = command(context, host, wanted)?;
+    if let Some(warning) = warning {
+        host.log(LogLevel::Warn, &warning);
     }
-    let wanted = command(context, host, wanted)?;
+    run_command(host, wanted).await
+}
+
+/// Checks that a program runner's command needs nothing that only a started child can have.
+///
+/// # Errors
+/// `invalid`: it has a pipe, a report socket or a terminal.
+pub(crate) fn check_program(wanted: &wit::Command) -> Result<(), Error> {
+    check_no_pipes(wanted)?;
+    let is_refused = |(name, value): &&(String, Value)| {
+        let is_set = !matches!(value, Value::Null | Value::Boolean(false));
+        is_set && ["report-socket", "terminal"].contains(&&**name)
+    };
+    match wanted.more.iter().find(is_refused) {
+        None => Ok(()),
+        Some((name, _)) => Err(error(
+            "invalid",
+            format!("the command of a program runner cannot have `{name}`"),
+        )),
+    }
+}
+
+async fn run_command(host: &dyn TaskHost, wanted: spawner::Command) -> Result<wit::Exit, Error> {
     let environment = host.environment().await?;
     let ended = match host.queued_process() {
         Some(process) => process.run(wanted).await?,
@@ -225,10 +294,23 @@ pub(crate) async fn run_to_end(
     Ok(exit(ended))
 }
 
+/// What a plugin was warned of already.
+#[derive(Default)]
+struct CommandWarnings {
+    /// Whether the log has a warning about unknown data of a command.
+    has_warned: bool,
+}
+
+impl PowerState for CommandWarnings {
+    fn refill(&mut self, _limits: &Limits) {
+        self.has_warned = false;
+    }
+}
+
 impl InstanceState {
     /// Returns the task whose processes the plugin may start.
     fn starter(&mut self) -> Result<Arc<dyn TaskHost>, Error> {
-        let task = self.task()?;
+        let task = self.task(&POWER)?;
         match task.starting {
             Starting::Allowed => Ok(Arc::clone(&task.host)),
             Starting::ProgramHasRun => Err(error(
@@ -238,23 +320,50 @@ impl InstanceState {
         }
     }
 
+    /// Writes a warning about a command to the log, once for each task.
+    fn warn_of_command(&mut self, warning: Option<String>) {
+        let Some(warning) = warning else {
+            return;
+        };
+        if self.power::<CommandWarnings>().is_none() {
+            self.give(CommandWarnings::default());
+        }
+        let warnings = self.power_mut::<CommandWarnings>();
+        let is_first = warnings.is_some_and(|it| !std::mem::replace(&mut it.has_warned, true));
+        if is_first {
+            self.log.write(LogLevel::Warn, &warning);
+        }
+    }
+
+    async fn run_process(&mut self, wanted: wit::Command) -> Result<wit::Exit, Error> {
+        let host = self.starter()?;
+        check_no_pipes(&wanted)?;
+        let (wanted, warning) = command(&self.context, &*host, wanted)?;
+        self.warn_of_command(warning);
+        let _busy = self.idle.busy();
+        run_command(&*host, wanted).await
+    }
+
     async fn start_process(&mut self, wanted: wit::Command) -> Result<StartedProcess, Error> {
         let host = self.starter()?;
-        let wanted = command(&self.context, &*host, wanted)?;
+        self.check_children()?;
+        let (wanted, warning) = command(&self.context, &*host, wanted)?;
+        self.warn_of_command(warning);
         let busy = self.idle.busy();
         let environment = host.environment().await?;
-        Ok(StartedProcess(environment.start(wanted).await?, Some(busy)))
+        let child = RunningChild::new(environment.start(wanted).await?, busy);
+        self.add_child(&child)?;
+        Ok(StartedProcess(child))
+    }
+
+    fn child(&self, child: &Resource<StartedProcess>) -> wasmtime::Result<&RunningChild> {
+        Ok(&self.resources.get(child)?.0)
     }
 }
 
 impl wit::Host for InstanceState {
     async fn run(&mut self, command: wit::Command) -> wasmtime::Result<Result<wit::Exit, Error>> {
-        let host = match self.starter() {
-            Ok(host) => host,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let _busy = self.idle.busy();
-        Ok(run_to_end(&self.context, &*host, command).await)
+        Ok(self.run_process(command).await)
     }
 
     async fn start(
@@ -262,39 +371,26 @@ impl wit::Host for InstanceState {
         command: wit::Command,
     ) -> wasmtime::Result<Result<Resource<StartedProcess>, Error>> {
         Ok(match self.start_process(command).await {
-            Ok(child) => self.resources.push(child).map_err(|_| {
-                let reached = self.context.limits.reached(Limit::Handles);
-                let message = format!("it has reached {reached}; drop those that have ended");
-                error("limit", message)
-            }),
+            Ok(child) => Ok(self.resources.push(child)?),
             Err(failure) => Err(failure),
         })
     }
 }
 
 impl wit::HostChild for InstanceState {
-    async fn id(&mut self, child: Resource<StartedProcess>) -> wasmtime::Result<u32> {
-        Ok(self.resources.get(&child)?.0.id())
+    async fn id(&mut self, child: Resource<StartedProcess>) -> wasmtime::Result<Option<u32>> {
+        Ok(Some(self.child(&child)?.process.id()))
     }
 
     async fn read(
         &mut self,
         child: Resource<StartedProcess>,
-        stream: wit::Stream,
+        pipe: wit::Pipe,
         length: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        let stream = match stream {
-            wit::Stream::Stdout => spawner::Stream::Stdout,
-            wit::Stream::Stderr => spawner::Stream::Stderr,
-            wit::Stream::Report => spawner::Stream::Report,
-        };
-        Ok(self
-            .resources
-            .get(&child)?
-            .0
-            .read(stream, length.min(PIECE))
-            .await
-            .map_err(Error::from))
+        let process = &self.child(&child)?.process;
+        let read = process.read(stream(pipe), length.min(PIECE)).await;
+        Ok(read.map_err(Error::from))
     }
 
     async fn write(
@@ -302,9 +398,9 @@ impl wit::HostChild for InstanceState {
         child: Resource<StartedProcess>,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let child = &self.resources.get(&child)?.0;
+        let process = &self.child(&child)?.process;
         for piece in bytes.chunks(PIECE as usize) {
-            if let Err(failure) = child.write(piece.to_vec()).await {
+            if let Err(failure) = process.write(piece.to_vec()).await {
                 return Ok(Err(failure.into()));
             }
         }
@@ -315,13 +411,8 @@ impl wit::HostChild for InstanceState {
         &mut self,
         child: Resource<StartedProcess>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self
-            .resources
-            .get(&child)?
-            .0
-            .close_stdin()
-            .await
-            .map_err(Error::from))
+        let process = &self.child(&child)?.process;
+        Ok(process.close_stdin().await.map_err(Error::from))
     }
 
     async fn signal(
@@ -329,27 +420,31 @@ impl wit::HostChild for InstanceState {
         child: Resource<StartedProcess>,
         number: i32,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self
-            .resources
-            .get(&child)?
-            .0
-            .signal(number)
-            .await
-            .map_err(Error::from))
+        let process = &self.child(&child)?.process;
+        Ok(process.signal(number).await.map_err(Error::from))
     }
 
     async fn wait(
         &mut self,
         child: Resource<StartedProcess>,
     ) -> wasmtime::Result<Result<wit::Exit, Error>> {
-        let StartedProcess(child, busy) = self.resources.get_mut(&child)?;
-        let ended = child.wait().await;
-        *busy = None;
+        let child = self.child(&child)?;
+        let ended = child.process.wait().await;
+        child.no_longer_busy();
         Ok(ended.map(exit).map_err(Error::from))
     }
 
     async fn drop(&mut self, child: Resource<StartedProcess>) -> wasmtime::Result<()> {
         self.resources.delete(child)?;
         Ok(())
+    }
+}
+
+/// Returns the spawner's name of a pipe.
+pub(crate) fn stream(pipe: wit::Pipe) -> spawner::Stream {
+    match pipe {
+        wit::Pipe::Stdout => spawner::Stream::Stdout,
+        wit::Pipe::Stderr => spawner::Stream::Stderr,
+        wit::Pipe::Report => spawner::Stream::Report,
     }
 }

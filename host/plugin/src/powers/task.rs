@@ -11,9 +11,11 @@ use std::time::Instant;
 
 use crate::contract::bindings::types::Error;
 use crate::contract::convert::error;
-use crate::engine::limits::Limits;
+use crate::engine::limits::{Limit, Limits};
+use crate::error::reached::ReachedLimit;
 use crate::instance::log::LogLevel;
 use crate::instance::state::{InstanceState, PowerState};
+use crate::powers::descriptor::Power;
 use persea_model::Case;
 use persea_spawner::{Environment, QueuedProcess, SpawnError};
 
@@ -79,11 +81,14 @@ pub(crate) enum Starting {
     ProgramHasRun,
 }
 
+/// The cost of a message in bytes apart from its text, so that empty messages are limited too.
+const MESSAGE_COST: u64 = 64;
+
 /// The task of one instance, and what is left of its limits.
 pub(crate) struct TaskPower {
     pub(crate) host: Arc<dyn TaskHost>,
     pub(crate) bytes_left: u64,
-    pub(crate) messages_left: u64,
+    messages_left: u64,
     pub(crate) starting: Starting,
 }
 
@@ -96,6 +101,31 @@ impl TaskPower {
             starting,
         }
     }
+
+    /// Takes a message of this size in bytes from the task's limits.
+    ///
+    /// # Errors
+    /// `limit`: the task has reached one.
+    pub(crate) fn pay(&mut self, limits: &Limits, size: u64) -> Result<(), Error> {
+        let cost = size.saturating_add(MESSAGE_COST);
+        let messages = self.messages_left.checked_sub(1);
+        let bytes = self.bytes_left.checked_sub(cost);
+        let (Some(messages), Some(bytes)) = (messages, bytes) else {
+            let reached = match messages {
+                None => Limit::StatusMessages,
+                Some(_) => Limit::StatusBytes,
+            };
+            return Err(has_reached(&limits.reached(reached)));
+        };
+        self.messages_left = messages;
+        self.bytes_left = bytes;
+        Ok(())
+    }
+}
+
+/// Returns the contract's error about a reached limit.
+pub(crate) fn has_reached(reached: &ReachedLimit) -> Error {
+    error("limit", format!("it has reached {reached}"))
 }
 
 impl PowerState for TaskPower {
@@ -106,12 +136,22 @@ impl PowerState for TaskPower {
 }
 
 impl InstanceState {
-    /// Returns the instance's task.
+    /// Returns the instance's task, for a power that acts on it.
     ///
     /// # Errors
-    /// `unsupported`: the instance has no task.
-    pub(crate) fn task(&mut self) -> Result<&mut TaskPower, Error> {
-        self.power_mut()
-            .ok_or_else(|| error("unsupported", "this call has no task"))
+    /// `not-permitted`: the role does not offer the power, or the call has no task.
+    pub(crate) fn task(&mut self, power: &Power) -> Result<&mut TaskPower, Error> {
+        self.permitted(power)
+    }
+
+    /// Takes a message of this size in bytes from the limits of the instance's task.
+    ///
+    /// # Errors
+    /// `limit`: the task has reached one. `not-permitted`: as for [`Self::task`].
+    pub(crate) fn pay(&mut self, power: &Power, size: usize) -> Result<&mut TaskPower, Error> {
+        let limits = Arc::clone(&self.context.limits);
+        let task = self.task(power)?;
+        task.pay(&limits, size as u64)?;
+        Ok(task)
     }
 }

@@ -15,8 +15,10 @@ use self::wit::{FileKind, FileStat};
 use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::Error;
 use crate::contract::convert::{error, io_error};
+use crate::contract::limits::{DIRECTORY_ENTRIES, WORKSPACE_READ};
 use crate::contract::world::World;
 use crate::instance::grants::{Grant, is_below_working_directory};
+use crate::instance::log::LogLevel;
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
 use crate::powers::files::read_at;
@@ -24,8 +26,8 @@ use crate::powers::files::read_at;
 import_bindings!(
     "package persea:host;
     world imports {
-        import persea:plugin/types@0.1.0;
-        import persea:plugin/workspace@0.1.0;
+        import persea:plugin/types@0.2.0;
+        import persea:plugin/workspace@0.2.0;
     }",
     { default: trappable }
 );
@@ -58,9 +60,6 @@ pub(crate) static DIRECTORIES: Grant = Grant {
 
 /// The directory that stands for the whole project.
 pub(crate) const WHOLE_PROJECT: &str = ".";
-
-/// The most entries of a directory that is listed.
-const MOST_ENTRIES: usize = 65_536;
 
 /// Directories that a plugin sees, each with its path in the project.
 pub(crate) type Views = Arc<[(PathBuf, Dir)]>;
@@ -122,6 +121,7 @@ impl Workspace {
                 kind: kind(meta.is_file(), meta.is_dir()),
                 size: size(meta.is_file(), meta.len()),
                 executable,
+                more: Vec::new(),
             });
         }
         let (dir, below) = self.within(path)?;
@@ -130,6 +130,7 @@ impl Workspace {
             kind: kind(meta.is_file(), meta.is_dir()),
             size: size(meta.is_file(), meta.len()),
             executable: meta.is_file() && meta.mode() & 0o111 != 0,
+            more: Vec::new(),
         })
     }
 
@@ -202,9 +203,20 @@ fn refused(path: &str, failure: &io::Error) -> Error {
 impl PowerState for Workspace {}
 
 impl InstanceState {
-    fn workspace(&self) -> Result<&Workspace, Error> {
-        self.power()
-            .ok_or_else(|| error("unsupported", "this plugin has no workspace here"))
+    fn workspace(&mut self) -> Result<&Workspace, Error> {
+        self.permitted(&POWER)
+            .map(|workspace: &mut Workspace| &*workspace)
+    }
+
+    fn list_directory_of_project(&mut self, path: &str) -> Result<Vec<(String, FileKind)>, Error> {
+        let Listing { entries, left_out } = list(self.workspace()?, path)?;
+        if left_out > 0 {
+            let message = format!(
+                "{path}: {left_out} names are not UTF-8 and are left out of the directory's list"
+            );
+            self.log.write(LogLevel::Info, &message);
+        }
+        Ok(entries)
     }
 }
 
@@ -219,7 +231,7 @@ impl wit::Host for InstanceState {
         &mut self,
         path: String,
     ) -> wasmtime::Result<Result<Vec<(String, FileKind)>, Error>> {
-        Ok(self.workspace().and_then(|view| list(view, &path)))
+        Ok(self.list_directory_of_project(&path))
     }
 
     fn read(
@@ -230,37 +242,42 @@ impl wit::Host for InstanceState {
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
         Ok(self.workspace().and_then(|view| {
             let file = view.open(&path)?;
-            read_at(&file, offset, length).map_err(|error| refused(&path, &error))
+            read_at(&file, offset, length, &WORKSPACE_READ).map_err(|error| refused(&path, &error))
         }))
     }
 }
 
-fn list(view: &Workspace, path: &str) -> Result<Vec<(String, FileKind)>, Error> {
+/// The list of a directory.
+#[derive(Debug)]
+struct Listing {
+    /// Sorted by name.
+    entries: Vec<(String, FileKind)>,
+    /// How many names are not UTF-8. No reference can have such a name.
+    left_out: usize,
+}
+
+fn list(view: &Workspace, path: &str) -> Result<Listing, Error> {
     let (root, below) = view.within(path).map_err(|error| refused(path, &error))?;
     let mut entries = Vec::new();
+    let mut left_out = 0;
     for entry in root
         .read_dir(&below)
         .map_err(|error| refused(path, &error))?
     {
         let entry = entry.map_err(|error| refused(path, &error))?;
-        // No reference can have a name that is not UTF-8.
+        DIRECTORY_ENTRIES.check(entries.len() + left_out + 1)?;
         let Ok(name) = entry.file_name().into_string() else {
+            left_out += 1;
             continue;
         };
         let kind = match root.metadata(below.join(&name)) {
             Ok(meta) => kind(meta.is_file(), meta.is_dir()),
             Err(_) => FileKind::Other,
         };
-        if entries.len() == MOST_ENTRIES {
-            return Err(error(
-                "too-large",
-                format!("{path} has more than {MOST_ENTRIES} entries"),
-            ));
-        }
         entries.push((name, kind));
     }
     entries.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(entries)
+    Ok(Listing { entries, left_out })
 }
 
 #[cfg(test)]
@@ -292,7 +309,8 @@ mod tests {
                 .size,
             6
         );
-        assert_eq!(list(&view, root.path().to_str().unwrap()).unwrap().len(), 3);
+        let listing = list(&view, root.path().to_str().unwrap()).unwrap();
+        assert_eq!(listing.entries.len(), 3);
         for path in [
             "/etc/passwd",
             "../etc/passwd",
@@ -343,7 +361,7 @@ mod tests {
             assert!(view.stat(hidden).is_err(), "{hidden}");
             assert!(view.open(hidden).is_err(), "{hidden}");
         }
-        assert_eq!(list(&view, "tests").unwrap().len(), 3);
+        assert_eq!(list(&view, "tests").unwrap().entries.len(), 3);
     }
 
     #[test]
@@ -355,6 +373,29 @@ mod tests {
         assert!(view.open("/etc/passwd").is_ok());
         assert!(view.open("/etc/passwd-").is_err());
         assert!(view.open("/etc/group").is_err());
+    }
+
+    #[test]
+    fn file_of_an_earlier_reference_is_hidden_again() {
+        let root = tempfile::tempdir().unwrap();
+        let mut view = workspace(root.path());
+        view.set_reference("/etc/passwd");
+        view.set_reference("/etc/group");
+        assert!(view.stat("/etc/passwd").is_err());
+        view.set_reference("");
+        assert!(view.stat("/etc/group").is_err());
+    }
+
+    #[test]
+    fn names_that_are_not_utf8_are_counted_and_left_out() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let root = tempfile::tempdir().unwrap();
+        for name in [&b"plain"[..], b"\xff", b"\xfe"] {
+            std::fs::write(root.path().join(std::ffi::OsStr::from_bytes(name)), "").unwrap();
+        }
+        let listing = list(&workspace(root.path()), ".").unwrap();
+        assert_eq!(listing.entries.len(), 1);
+        assert_eq!(listing.left_out, 2);
     }
 
     #[test]

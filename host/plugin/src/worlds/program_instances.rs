@@ -13,6 +13,7 @@ use crate::instance::context::PluginContext;
 use crate::instance::failure::{answer, failure};
 use crate::instance::log::Log;
 use crate::instance::state::InstanceState;
+use crate::powers::monotonic_clock::CallClock;
 use crate::powers::task::{TaskHost, TaskPower};
 use crate::worlds::runtime::{Runtime, task_log};
 
@@ -64,6 +65,7 @@ impl ProgramInstances {
             let state = instance.store.data_mut();
             state.log = log;
             state.refill();
+            state.give(CallClock::start(context.limits.wall));
             return Ok(instance);
         }
         let mut store = runtime.store_with_log(context, log);
@@ -75,6 +77,8 @@ impl ProgramInstances {
         let runner = made
             .await?
             .map_err(|error| failure(context, &mut store, &error))?;
+        let clock = CallClock::start(context.limits.wall);
+        store.data_mut().give(clock);
         Ok(ProgramInstance {
             store,
             runner,

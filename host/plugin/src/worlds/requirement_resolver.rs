@@ -12,6 +12,7 @@ use crate::error::PluginError;
 use crate::instance::context::PluginContext;
 use crate::instance::failure::{MESSAGE, answer, failure};
 use crate::instance::state::InstanceState;
+use crate::powers::monotonic_clock::CallClock;
 use crate::powers::task::TaskHost;
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
@@ -84,6 +85,7 @@ impl RequirementResolver {
     /// Checks whether the requirement is met.
     pub async fn check(&mut self) -> Result<Presence, PluginError> {
         self.context.check_alive()?;
+        self.start_clock();
         let calls = self.instance.persea_plugin_fulfil();
         let called = calls.call_check(&mut self.store, &self.request).await;
         let checked = self.answer(called)?;
@@ -103,6 +105,7 @@ impl RequirementResolver {
     /// Fulfils the requirement, and returns what [`Self::release`] needs.
     pub async fn fulfil(&mut self) -> Result<Fulfilled, PluginError> {
         self.context.check_alive()?;
+        self.start_clock();
         let calls = self.instance.persea_plugin_fulfil();
         let called = calls.call_fulfil(&mut self.store, &self.request).await;
         let fulfilled = self.answer(called)?;
@@ -135,9 +138,15 @@ impl RequirementResolver {
                 .into_iter()
                 .collect(),
         };
+        self.start_clock();
         let calls = self.instance.persea_plugin_fulfil();
         let called = calls.call_release(&mut self.store, &request).await;
         self.answer(called).map(|types::Done { more: _ }| ())
+    }
+
+    /// Starts the clock of the next call.
+    fn start_clock(&mut self) {
+        self.store.data_mut().give(CallClock::start(None));
     }
 
     fn answer<T>(

@@ -19,6 +19,7 @@ use crate::instance::workers::Workers;
 use crate::powers;
 use crate::powers::cache::CachePower;
 use crate::powers::fetch::{FetchPower, HOSTS};
+use crate::powers::monotonic_clock::CallClock;
 use crate::powers::task::{Starting, TaskHost, TaskPower};
 use crate::powers::workspace::{DIRECTORIES, Views, WHOLE_PROJECT, Workspace, views};
 use crate::trust::manifest::Manifest;
@@ -120,7 +121,8 @@ impl Runtime {
         InstanceState::store(&self.compiler.engine, context, log)
     }
 
-    /// Makes a store for an instance that acts on a task. Its messages go to the task's log.
+    /// Makes a store for an instance that acts on a task, and starts the clock of its call. Its
+    /// messages go to the task's log.
     pub(crate) fn task_store(
         &self,
         context: &Arc<PluginContext>,
@@ -128,7 +130,9 @@ impl Runtime {
     ) -> Store<InstanceState> {
         let mut store = self.store_with_log(context, task_log(context, &host));
         let power = TaskPower::new(host, &context.limits, Starting::Allowed);
-        store.data_mut().give(power);
+        let state = store.data_mut();
+        state.give(power);
+        state.give(CallClock::start(None));
         store
     }
 

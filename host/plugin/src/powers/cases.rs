@@ -1,0 +1,235 @@
+//! The power `cases`: results inside a task. Does not know where cases are kept or shown: the job
+//! does.
+
+use std::time::Duration;
+
+use wasmtime::component::HasSelf;
+
+use self::bindings::persea::plugin::cases as wit;
+use crate::contract::bindings::import_bindings;
+use crate::contract::bindings::types::{self, Error};
+use crate::contract::convert::{self, AnswerBudget, ConvertError, error};
+use crate::contract::limits::{CASE_NAMES, CASE_PATH, CASE_REASON};
+use crate::contract::world::World;
+use crate::engine::limits::{Limit, Limits};
+use crate::instance::state::InstanceState;
+use crate::powers::descriptor::Power;
+use crate::powers::task::{TaskPower, has_reached};
+use persea_model::Case;
+use persea_model::names::cut;
+
+import_bindings!(
+    "package persea:host;
+    world imports {
+        import persea:plugin/types@0.2.0;
+        import persea:plugin/cases@0.2.0;
+    }",
+    { default: trappable }
+);
+
+pub(crate) static POWER: Power = Power {
+    name: "cases",
+    worlds: &[World::Runner],
+    words: "report the results of cases inside its task",
+    grant: None,
+    more_grants: &[],
+    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
+};
+
+/// Checks the path of a case, and returns what it takes of the host's memory, in bytes.
+fn weigh(path: &[String]) -> Result<usize, Error> {
+    if path.is_empty() {
+        return Err(error("invalid", "the path of a case has at least one name"));
+    }
+    CASE_NAMES.check(path.len())?;
+    let names: usize = path.iter().map(String::len).sum();
+    CASE_PATH.check(names)?;
+    Ok(names + size_of_val(path))
+}
+
+/// Cuts a reason to what the contract allows, between characters.
+fn cut_reason(mut reason: String) -> String {
+    let length = cut(&reason, CASE_REASON.most).len();
+    reason.truncate(length);
+    reason
+}
+
+impl TaskPower {
+    fn start_case(&mut self, limits: &Limits, path: Vec<String>) -> Result<(), Error> {
+        let size = weigh(&path)?;
+        self.pay(limits, size as u64)?;
+        self.host.case_started(path);
+        Ok(())
+    }
+
+    fn finish_case(&mut self, limits: &Limits, finished: wit::Finished) -> Result<(), Error> {
+        let path = weigh(&finished.path)?;
+        let reason = finished.reason.map(cut_reason);
+        let text = reason.as_ref().map_or(0, String::len);
+        self.pay(limits, (path + text) as u64)?;
+        let more = self.pay_for_data(limits, finished.more)?;
+        self.host.case_finished(Case {
+            path: finished.path,
+            status: convert::status(finished.status),
+            elapsed: finished.duration.map(Duration::from_nanos),
+            reason,
+            more,
+        });
+        Ok(())
+    }
+
+    /// Converts a case's open data, and takes its weight from the task's limits.
+    fn pay_for_data(
+        &mut self,
+        limits: &Limits,
+        more: types::Attributes,
+    ) -> Result<persea_model::Attributes, Error> {
+        let mut budget = AnswerBudget::new(self.bytes_left);
+        let more = convert::attributes(more, &mut budget).map_err(|failure| match failure {
+            ConvertError::OverBudget => has_reached(&limits.reached(Limit::StatusBytes)),
+            ConvertError::Invalid(invalid) => error("invalid", invalid.to_string()),
+        })?;
+        self.bytes_left = self.bytes_left.saturating_sub(budget.used());
+        Ok(more)
+    }
+}
+
+impl wit::Host for InstanceState {
+    fn start(&mut self, path: Vec<String>) -> wasmtime::Result<Result<(), Error>> {
+        let limits = std::sync::Arc::clone(&self.context.limits);
+        let task = self.task(&POWER);
+        Ok(task.and_then(|task| task.start_case(&limits, path)))
+    }
+
+    fn finish(&mut self, cases: Vec<wit::Finished>) -> wasmtime::Result<Result<(), Error>> {
+        let limits = std::sync::Arc::clone(&self.context.limits);
+        let task = self.task(&POWER);
+        Ok(task.and_then(|task| {
+            let mut cases = cases.into_iter();
+            cases.try_for_each(|finished| task.finish_case(&limits, finished))
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::powers::testing::{FakeTask, give_task, instance_of, instance_with};
+    use persea_config::settings;
+    use wit::Host as _;
+
+    fn path(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn finished(path: Vec<String>) -> wit::Finished {
+        wit::Finished {
+            path,
+            status: types::Status::Pass,
+            duration: Some(5),
+            reason: None,
+            more: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn cases_reach_the_task_in_order() {
+        let task = Arc::new(FakeTask::default());
+        let mut store = instance_of(World::Runner, &task);
+        let state = store.data_mut();
+        state.start(path(&["suite", "case"])).unwrap().unwrap();
+        let both = vec![finished(path(&["suite", "case"])), finished(path(&["b"]))];
+        state.finish(both).unwrap().unwrap();
+        assert_eq!(*task.started.lock().unwrap(), [path(&["suite", "case"])]);
+        let finished = task.finished.lock().unwrap();
+        let paths: Vec<_> = finished.iter().map(|case| case.path.join("/")).collect();
+        assert_eq!(paths, ["suite/case", "b"]);
+        assert_eq!(finished[0].elapsed, Some(Duration::from_nanos(5)));
+    }
+
+    #[test]
+    fn wrong_paths_are_invalid_and_cases_before_them_are_taken() {
+        let task = Arc::new(FakeTask::default());
+        let mut store = instance_of(World::Runner, &task);
+        let state = store.data_mut();
+        let deep = path(&["x"; 10_000]);
+        let long = path(&["x".repeat(4097).as_str()]);
+        for wrong in [path(&[]), deep, path(&["x"; 65]), long] {
+            let refused = state.start(wrong.clone()).unwrap().unwrap_err();
+            assert_eq!(refused.code, "invalid");
+            let before = task.finished.lock().unwrap().len();
+            let cases = ["first", "", "last"].map(|name| match name {
+                "" => finished(wrong.clone()),
+                name => finished(path(&[name])),
+            });
+            let refused = state.finish(cases.into()).unwrap().unwrap_err();
+            assert_eq!(refused.code, "invalid");
+            assert_eq!(task.finished.lock().unwrap().len(), before + 1);
+        }
+        assert!(task.started.lock().unwrap().is_empty());
+        state.start(path(&["x"; 64])).unwrap().unwrap();
+    }
+
+    #[test]
+    fn reasons_are_cut_between_characters() {
+        let task = Arc::new(FakeTask::default());
+        let mut store = instance_of(World::Runner, &task);
+        let reason = Some("ü".repeat(40_000) + "x");
+        let case = wit::Finished {
+            reason: reason.map(|reason| format!("x{reason}")),
+            ..finished(path(&["a"]))
+        };
+        store.data_mut().finish(vec![case]).unwrap().unwrap();
+        let finished = task.finished.lock().unwrap();
+        let reason = finished[0].reason.as_deref().unwrap();
+        assert_eq!(reason.len(), (64 << 10) - 1);
+    }
+
+    #[test]
+    fn cases_of_a_task_are_limited_in_sum() {
+        let mut store = instance_with(World::Runner, |config| {
+            config.set_option(settings::PLUGINS_LIMITS_STATUS_BYTES, 1 << 20);
+        });
+        let task = Arc::new(FakeTask::default());
+        give_task(&mut store, &task);
+        let state = store.data_mut();
+        let case = || wit::Finished {
+            reason: Some("r".repeat(1 << 20)),
+            ..finished(path(&["a"]))
+        };
+        let taken = (0..100).take_while(|_| state.finish(vec![case()]).unwrap().is_ok());
+        assert_eq!(taken.count(), 15);
+        let refused = state.finish(vec![case()]).unwrap().unwrap_err();
+        assert_eq!(refused.code, "limit");
+        let data = vec![("output".to_owned(), types::Value::Text("x".repeat(1 << 20)))];
+        let case = wit::Finished {
+            more: data,
+            ..finished(path(&["a"]))
+        };
+        assert_eq!(state.finish(vec![case]).unwrap().unwrap_err().code, "limit");
+    }
+
+    #[test]
+    fn roles_without_the_power_are_refused() {
+        for world in [
+            World::Lister,
+            World::RequirementResolver,
+            World::ResultFormat,
+        ] {
+            let task = Arc::new(FakeTask::default());
+            let mut store = instance_of(world, &task);
+            let refused = store.data_mut().start(path(&["a"])).unwrap().unwrap_err();
+            assert_eq!(refused.code, "not-permitted");
+            assert!(refused.message.contains("`cases`"), "{}", refused.message);
+            assert!(
+                refused.message.contains(world.name()),
+                "{}",
+                refused.message
+            );
+            assert!(task.started.lock().unwrap().is_empty());
+        }
+    }
+}
