@@ -59,6 +59,7 @@ fn every_event_is_read_as_it_was_written() {
             requirement: Cow::default(),
             scope: persea_model::Scope::Job,
             resolver: "file".into(),
+            resolver_version: None,
             spawner: None,
         })),
         Event::RequirementAbsent(Cow::Owned(RequirementAbsent { id: id().into() })),

@@ -267,8 +267,14 @@ mod tests {
     #[test]
     fn duration_reaches_the_plugin_in_nanoseconds() {
         let setting = setting("duration", json!({"least": 1, "most": 600}));
-        assert_eq!(setting.for_plugin(&json!("5m")), 300_000_000_000_i64.into());
-        assert_eq!(setting.for_plugin(&json!(1.5)), 1_500_000_000_i64.into());
+        assert_eq!(
+            setting.for_plugin(&json!("5m")),
+            Attribute::from(300_000_000_000_i64)
+        );
+        assert_eq!(
+            setting.for_plugin(&json!(1.5)),
+            Attribute::from(1_500_000_000_i64)
+        );
         assert!(setting.accepts(&json!("10m")) && !setting.accepts(&json!("11m")));
         assert!(!setting.accepts(&json!(0.5)) && !setting.accepts(&json!("soon")));
         let expected = "a number of seconds or a time such as `5m` from 1 to 600";

@@ -351,38 +351,142 @@ mod tests {
     fn imports_are_the_powers_of_a_component() {
         let manifest = read(
             &[
-                "persea:plugin/types@0.1.0",
-                "persea:plugin/process@0.1.0",
-                "persea:plugin/log@0.1.0",
+                "persea:plugin/types@0.2.0",
+                "persea:plugin/process@0.2.0",
+                "persea:plugin/log@0.2.0",
             ],
-            &["persea:plugin/plugin@0.1.0", "persea:plugin/run@0.1.0"],
+            &["persea:plugin/plugin@0.2.0", "persea:plugin/run@0.2.0"],
         )
         .unwrap();
-        assert_eq!(manifest.world, World::Runner);
+        assert_eq!(manifest.worlds(), [World::Runner]);
         let names: Vec<&str> = manifest.powers.iter().map(|power| power.name).collect();
         assert_eq!(names, ["process", "log"]);
         assert!(!manifest.imports_wasi);
     }
 
     #[test]
+    fn component_of_several_roles_asks_for_what_any_of_them_offers() {
+        let imports = [
+            "persea:plugin/process@0.2.0",
+            "persea:plugin/workspace@0.2.0",
+        ];
+        let exports = [
+            "persea:plugin/plugin@0.2.0",
+            "persea:plugin/run@0.2.0",
+            "persea:plugin/run-batch@0.2.0",
+            "persea:plugin/resolve@0.2.0",
+            "persea:plugin/teleport@0.2.0",
+        ];
+        let manifest = read(&imports, &exports).unwrap();
+        assert_eq!(
+            manifest.exported,
+            [Role::Resolver, Role::Runner, Role::BatchRunner]
+        );
+        assert_eq!(manifest.worlds(), [World::Resolver, World::Runner]);
+        assert_eq!(manifest.words(), "a resolver and a runner");
+        assert_eq!(manifest.powers.len(), 2);
+        let refused = read(&["persea:plugin/fetch@0.2.0"], &exports).unwrap_err();
+        assert!(
+            refused.contains("which a resolver and a runner does not get"),
+            "{refused}"
+        );
+    }
+
+    #[test]
     fn resolver_that_imports_processes_is_refused() {
         let error = read(
-            &["persea:plugin/process@0.1.0"],
-            &["persea:plugin/plugin@0.1.0", "persea:plugin/resolve@0.1.0"],
+            &["persea:plugin/process@0.2.0"],
+            &["persea:plugin/plugin@0.2.0", "persea:plugin/resolve@0.2.0"],
         )
         .unwrap_err();
         assert_eq!(
             error,
-            "p.wasm asks for `persea:plugin/process@0.1.0`, which a resolver does not get: it can \
-             ask for `log`, `workspace`"
+            "p.wasm asks for `persea:plugin/process@0.2.0`, which a resolver does not get: it can \
+             ask for `log`, `pages`, `workspace`"
+        );
+    }
+
+    #[test]
+    fn newer_version_of_the_track_is_read() {
+        for version in ["0.2.0", "0.2.7", "0.2"] {
+            let log = format!("persea:plugin/log@{version}");
+            let run = format!("persea:plugin/run@{version}");
+            let manifest = read(&[&log], &["persea:plugin/plugin@0.2.0", &run]).unwrap();
+            assert_eq!(manifest.least, Version::new(0, 2, 0));
+        }
+    }
+
+    #[test]
+    fn interface_of_a_newer_version_is_named_with_both_versions() {
+        let exports = ["persea:plugin/plugin@0.2.3", "persea:plugin/run@0.2.3"];
+        let error = read(&["persea:plugin/teleport@0.2.3"], &exports).unwrap_err();
+        assert_eq!(
+            error,
+            "p.wasm needs `persea:plugin/teleport`, which this host does not have: the plugin was \
+             built for persea:plugin@0.2.3, and this host offers persea:plugin@0.2.0: use a newer \
+             persea"
+        );
+    }
+
+    /// A track of a later host, beside the track 0.2.
+    static MADE_UP: Track = Track {
+        newest: Version::new(0, 3, 1),
+        interfaces: &[
+            ("plugin", Version::new(0, 3, 0)),
+            ("run", Version::new(0, 3, 0)),
+            ("log", Version::new(0, 3, 1)),
+            ("poll", Version::new(0, 3, 2)),
+        ],
+    };
+
+    #[test]
+    fn host_of_two_tracks_reads_components_of_both() {
+        static BOTH: [&Track; 2] = [&crate::contract::track::V0_2, &MADE_UP];
+        let read = |imports: &[&str], exports: &[&str]| {
+            let read = Manifest::read_for(&BOTH, "p.wasm", &component(imports, exports));
+            read.map_err(|error| error.to_string())
+        };
+        let made_up = ["persea:plugin/plugin@0.3.0", "persea:plugin/run@0.3.0"];
+        let manifest = read(&["persea:plugin/log@0.3.1"], &made_up).unwrap();
+        assert_eq!(manifest.track.newest, MADE_UP.newest);
+        assert_eq!(manifest.least, Version::new(0, 3, 1));
+        let older = read(
+            &["persea:plugin/log@0.2.0"],
+            &["persea:plugin/plugin@0.2.0", "persea:plugin/run@0.2.0"],
+        );
+        assert_eq!(older.unwrap().track.newest, Version::new(0, 2, 0));
+        assert_eq!(
+            read(&["persea:plugin/poll@0.3.2"], &made_up).unwrap_err(),
+            "p.wasm needs `persea:plugin/poll`, which hosts have since 0.3.2, and this host offers \
+             persea:plugin@0.3.1: use a newer persea"
+        );
+        let mixed = read(&["persea:plugin/log@0.2.0"], &made_up).unwrap_err();
+        assert!(
+            mixed.starts_with("p.wasm needs persea:plugin/log@0.2.0,"),
+            "{mixed}"
+        );
+    }
+
+    #[test]
+    fn imports_of_wasi_are_offered_refused_or_too_new() {
+        let exports = ["persea:plugin/plugin@0.2.0", "persea:plugin/run@0.2.0"];
+        let imports = ["wasi:cli/stdout@0.2.6", "wasi:http/types@0.2.6"];
+        let manifest = read(&imports, &exports).unwrap();
+        assert!(manifest.imports_wasi);
+        assert_eq!(manifest.refused, ["wasi:http/types@0.2.6"]);
+        let error = read(&["wasi:cli/stdout@0.3.0"], &exports).unwrap_err();
+        assert_eq!(
+            error,
+            "p.wasm asks for `wasi:cli/stdout@0.3.0`, and this host has WASI 0.2: build the plugin \
+             for the target wasm32-wasip2"
         );
     }
 
     #[test]
     fn incompatible_version_is_refused_with_both_versions() {
-        for version in ["0.2.0", "1.0.0", "0.1.1", "0.1.0-rc.1"] {
+        for version in ["0.1.0", "0.3.0", "1.0.0", "0.2.1-rc.1", "0.2.0-rc.1"] {
             let run = format!("persea:plugin/run@{version}");
-            let error = read(&[], &["persea:plugin/plugin@0.1.0", &run]).unwrap_err();
+            let error = read(&[], &["persea:plugin/plugin@0.2.0", &run]).unwrap_err();
             assert!(
                 error.contains(&format!(
                     "needs {run}, and this host offers persea:plugin@{CONTRACT}"
@@ -399,8 +503,8 @@ mod tests {
         assert!(error(b"#!/bin/sh\n").contains("does not begin as WebAssembly does"));
         assert!(error(&wat::parse_str("(module)").unwrap()).contains("persea plugin pack"));
         let whole = component(
-            &["persea:plugin/log@0.1.0"],
-            &["persea:plugin/plugin@0.1.0", "persea:plugin/run@0.1.0"],
+            &["persea:plugin/log@0.2.0"],
+            &["persea:plugin/plugin@0.2.0", "persea:plugin/run@0.2.0"],
         );
         assert!(error(&whole[..whole.len() - 3]).contains("broken or cut off"));
         assert!(
@@ -415,12 +519,12 @@ mod tests {
     fn imported_powers_need_grants_and_other_grants_are_removed() {
         let manifest = read(
             &[
-                "persea:plugin/log@0.1.0",
-                "persea:plugin/process@0.1.0",
-                "persea:plugin/fetch@0.1.0",
-                "persea:plugin/cache@0.1.0",
+                "persea:plugin/log@0.2.0",
+                "persea:plugin/process@0.2.0",
+                "persea:plugin/fetch@0.2.0",
+                "persea:plugin/cache@0.2.0",
             ],
-            &["persea:plugin/plugin@0.1.0", "persea:plugin/fulfil@0.1.0"],
+            &["persea:plugin/plugin@0.2.0", "persea:plugin/fulfil@0.2.0"],
         )
         .unwrap();
         assert_eq!(
@@ -441,10 +545,10 @@ mod tests {
     /// Generates names of interfaces, of the contract and of others.
     fn name() -> impl Strategy<Value = String> {
         let ours = "(types|plugin|run|run-batch|run-program|resolve|fulfil|format|log|process|\
-                    status|batch|fetch|cache|output|workspace)";
+                    messages|batch|fetch|cache|pages|poll|report-output|workspace)";
         prop_oneof![
             4 => ours.prop_map(|name| format!("{PACKAGE}{name}@{CONTRACT}")),
-            1 => (ours, "@[01]\\.[0-2]\\.[01]")
+            1 => (ours, "@[01]\\.[0-3]\\.[01]")
                 .prop_map(|(name, version)| format!("{PACKAGE}{name}{version}")),
             1 => "(wasi:cli/stdout@0\\.2\\.0|a:b/c|[a-z]{1,4})",
         ]
@@ -463,16 +567,21 @@ mod tests {
                 names.iter().map(String::as_str).collect()
             }
             if let Ok(manifest) = read(&texts(&imports), &texts(&exports)) {
-                let world = manifest.world;
+                let worlds = manifest.worlds();
                 let mut powers = manifest.powers.iter();
-                prop_assert!(powers.all(|power| offered(world).any(|it| it == *power)));
-                let has = |interface: &&str| {
-                    exports.contains(&format!("{PACKAGE}{interface}@{CONTRACT}"))
+                let is_offered = |power: &&Power| {
+                    let mut worlds = worlds.iter();
+                    worlds.any(|world| powers::offered(*world).any(|it| it == *power))
                 };
-                let all = World::ALL.iter().flat_map(|world| world.exports()).copied();
-                let decisive: Vec<&str> = all.filter(has).collect();
-                prop_assert_eq!(decisive.len(), 1);
-                prop_assert!(has(&"plugin") && manifest.world.exports().contains(&decisive[0]));
+                prop_assert!(powers.all(is_offered));
+                let mut roles: Vec<Role> = exports
+                    .iter()
+                    .filter_map(|name| Role::exporting(InterfaceName::parse(name)?.interface))
+                    .collect();
+                roles.sort();
+                roles.dedup();
+                prop_assert!(!roles.is_empty());
+                prop_assert_eq!(&manifest.exported, &roles);
                 let strange = |name: &&String| {
                     !name.starts_with(PACKAGE) && !name.starts_with("wasi:")
                 };
@@ -487,8 +596,8 @@ mod tests {
         ) {
             let _ = Manifest::read("p.wasm", &bytes);
             let whole = component(
-                &["persea:plugin/log@0.1.0"],
-                &["persea:plugin/plugin@0.1.0", "persea:plugin/run@0.1.0"],
+                &["persea:plugin/log@0.2.0"],
+                &["persea:plugin/plugin@0.2.0", "persea:plugin/run@0.2.0"],
             );
             let mut broken = whole[..cut.index(whole.len())].to_vec();
             broken.extend(bytes);
