@@ -11,7 +11,7 @@ use crate::execute::clock::Clock;
 use crate::execute::context::ExecutionContext;
 use crate::execute::control::Control;
 use crate::execute::messages::Assignment;
-use crate::execute::preparer;
+use crate::execute::preparer::{self, Undo};
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::execute::supervise;
 use crate::plan::requirements::{RequirementStep, StepIndex};

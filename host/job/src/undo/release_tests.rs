@@ -3,7 +3,7 @@ use super::*;
 
 /// The unreleased requirements of a journal with these events: their ids with what their release
 /// needs.
-fn left(lines: &[(&str, serde_json::Value)]) -> Vec<(String, Attributes)> {
+fn left(lines: &[(&str, serde_json::Value)]) -> Vec<(String, Option<Attributes>)> {
     let dir = tempfile::tempdir().unwrap();
     let mut text = String::new();
     for (event, data) in lines {

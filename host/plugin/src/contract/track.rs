@@ -10,7 +10,7 @@ pub(crate) const PACKAGE: &str = "persea:plugin/";
 /// The versions of the contract that are compatible with one another: those with one major version,
 /// or from 0.0 to 0.9 those with one minor version.
 #[derive(Debug)]
-pub struct Track {
+pub(crate) struct Track {
     /// The newest version that this host has.
     pub(crate) newest: Version,
     /// Each interface with the version that added it.
