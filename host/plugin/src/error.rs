@@ -84,9 +84,9 @@ pub enum PluginError {
         /// The interface.
         interface: String,
         /// The version that added the interface.
-        since: String,
+        since: Box<str>,
         /// The host's version of the contract.
-        offers: String,
+        offers: Box<str>,
     },
     /// The component imports an interface that this host does not know, from a later version of the
     /// contract.
@@ -100,9 +100,9 @@ pub enum PluginError {
         /// The interface.
         interface: String,
         /// The version of the contract for which the plugin was built.
-        built_for: String,
+        built_for: Box<str>,
         /// The host's version of the contract.
-        offers: String,
+        offers: Box<str>,
     },
     /// The plugin says that it relies on a later version of the contract.
     #[error(
@@ -136,7 +136,7 @@ pub enum PluginError {
         /// The interface that the component imports.
         power: String,
         /// What the component is, with articles: `a resolver`.
-        world: String,
+        world: Box<str>,
         /// What the component could import.
         offered: String,
     },

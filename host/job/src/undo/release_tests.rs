@@ -52,7 +52,14 @@ fn requirements_are_released_in_reverse_order_of_their_ends() {
     ]);
     let ids: Vec<&str> = left.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["a", "b"]);
-    let path = left.first().unwrap().1.get("path").unwrap();
+    let path = left
+        .first()
+        .unwrap()
+        .1
+        .as_ref()
+        .unwrap()
+        .get("path")
+        .unwrap();
     assert_eq!(path, "a");
 }
 

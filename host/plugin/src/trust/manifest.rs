@@ -147,7 +147,7 @@ impl Manifest {
             let refuse = || PluginError::Power {
                 plugin: plugin.to_owned(),
                 power: import.clone(),
-                world: worlds_in_words(&worlds),
+                world: worlds_in_words(&worlds).into(),
                 offered: format!(
                     "it can ask for {}",
                     list(offered.iter().map(|power| power.name))
@@ -216,13 +216,13 @@ impl VersionReader<'_> {
             return Ok(());
         };
         let interface = || format!("{PACKAGE}{}", name.interface);
-        let offers = || track.newest.to_string();
+        let offers = || track.newest.to_string().into();
         match track.since(name.interface) {
             Some(since) if *since <= track.newest => Ok(()),
             Some(since) => Err(PluginError::Since {
                 plugin: self.plugin.to_owned(),
                 interface: interface(),
-                since: since.to_string(),
+                since: since.to_string().into(),
                 offers: offers(),
             }),
             // An interface that no version so far has is no reason to look for a newer host.
@@ -234,7 +234,8 @@ impl VersionReader<'_> {
                     .newest
                     .as_ref()
                     .map(Version::to_string)
-                    .unwrap_or_default(),
+                    .unwrap_or_default()
+                    .into(),
                 offers: offers(),
             }),
         }
