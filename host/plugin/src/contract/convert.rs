@@ -4,6 +4,10 @@
 use std::fmt;
 
 use crate::contract::bindings::types;
+use crate::contract::limits::{
+    ATTRIBUTE_NAME, ContractLimit, IDENTIFIER, JSON_LEVELS, OUTCOME_REASON, REQUIREMENTS,
+    RUNNABLE_ARGUMENTS, RUNNABLE_VARIABLES, TAG_VALUES, TAGS,
+};
 use persea_model as model;
 use persea_model::{Attribute, weight};
 
@@ -30,9 +34,6 @@ pub(crate) struct InvalidValue {
     path: String,
     why: String,
 }
-
-/// The longest reason of an outcome, in bytes: 64 KiB.
-const REASON: usize = 64 << 10;
 
 /// The longest name of an attribute in a message, in bytes.
 const SHOWN: usize = 200;
@@ -143,7 +144,7 @@ fn json(text: &str, budget: &mut AnswerBudget) -> Result<Attribute, ConvertError
         Err(error) if error.to_string().starts_with("recursion limit") => Err(too_deep()),
         Err(error) => Err(ConvertError::invalid(format!("it is not JSON: {error}"))),
         Ok(Some(weight)) => {
-            let value = Attribute::from_json(text, model::DEEPEST).ok_or_else(too_deep)?;
+            let value = Attribute::from_json(text, JSON_LEVELS.most).ok_or_else(too_deep)?;
             budget.take(weight)?;
             Ok(value)
         }
@@ -151,9 +152,8 @@ fn json(text: &str, budget: &mut AnswerBudget) -> Result<Attribute, ConvertError
 }
 
 fn too_deep() -> ConvertError {
-    let deepest = model::DEEPEST;
     ConvertError::invalid(format!(
-        "lists and objects are nested in more than {deepest} levels"
+        "lists and objects are nested in more than {JSON_LEVELS} levels"
     ))
 }
 
@@ -165,6 +165,7 @@ pub(crate) fn attributes(
 ) -> Result<model::Attributes, ConvertError> {
     let mut converted = model::Attributes::new();
     for (name, value) in attributes {
+        at_most(&ATTRIBUTE_NAME, name.len()).map_err(|error| error.within(&name))?;
         budget.take(weight::of_member(converted.is_empty(), &name))?;
         let value = attribute(value, budget).map_err(|error| error.within(&name))?;
         converted.insert(name, value);
@@ -193,6 +194,7 @@ pub(crate) fn runnable(
     runnable: types::Runnable,
     budget: &mut AnswerBudget,
 ) -> Result<model::Runnable, ConvertError> {
+    check_lengths(&runnable)?;
     let requirements = runnable.requirements.into_iter();
     let requirements = requirements
         .map(|it| requirement(it, budget).map_err(|error| error.within("requirements")))
@@ -210,6 +212,29 @@ pub(crate) fn runnable(
     };
     budget.take(weight::of_bare_runnable(&runnable))?;
     Ok(runnable)
+}
+
+/// Checks the lengths of what a runnable consists of.
+fn check_lengths(runnable: &types::Runnable) -> Result<(), ConvertError> {
+    let identifier = runnable.identifier.as_ref().map_or(0, String::len);
+    at_most(&IDENTIFIER, identifier).map_err(|error| error.within("identifier"))?;
+    at_most(&RUNNABLE_ARGUMENTS, runnable.args.len()).map_err(|error| error.within("args"))?;
+    at_most(&RUNNABLE_VARIABLES, runnable.env.len()).map_err(|error| error.within("env"))?;
+    at_most(&TAGS, runnable.tags.len()).map_err(|error| error.within("tags"))?;
+    let mut values = runnable.tags.iter().map(|(_, values)| values.len());
+    values
+        .try_for_each(|values| at_most(&TAG_VALUES, values))
+        .map_err(|error| error.within("tags"))?;
+    let requirements = runnable.requirements.len();
+    at_most(&REQUIREMENTS, requirements).map_err(|error| error.within("requirements"))
+}
+
+/// Checks a number against a limit of the contract.
+fn at_most(limit: &ContractLimit, found: usize) -> Result<(), ConvertError> {
+    match found > limit.most {
+        true => Err(ConvertError::invalid(limit.exceeded(found))),
+        false => Ok(()),
+    }
 }
 
 /// Takes a plugin's requirement, and the weight of its open data from the budget.
@@ -277,13 +302,13 @@ pub(crate) fn to_task(
     }
 }
 
-/// Takes a runner's outcome, and its weight from the budget. A reason is cut to [`REASON`].
+/// Takes a runner's outcome, and its weight from the budget. Cuts the reason.
 pub(crate) fn outcome(
     outcome: types::Outcome,
     budget: &mut AnswerBudget,
 ) -> Result<model::Outcome, ConvertError> {
     let reason = outcome.reason;
-    let reason = reason.map(|reason| model::names::shortened(reason, REASON));
+    let reason = reason.map(|reason| model::names::shortened(reason, OUTCOME_REASON.most));
     budget.take(reason.as_deref().map_or(0, weight::of_text))?;
     Ok(model::Outcome {
         status: status(outcome.status),
@@ -455,7 +480,7 @@ mod tests {
         };
         let mut budget = AnswerBudget::new(100_000);
         let taken = outcome(long, &mut budget).unwrap();
-        assert!(taken.reason.unwrap().len() < REASON + 100);
-        assert!(budget.used() >= REASON as u64);
+        assert!(taken.reason.unwrap().len() < OUTCOME_REASON.most + 100);
+        assert!(budget.used() >= OUTCOME_REASON.most as u64);
     }
 }

@@ -6,13 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::bindings::types;
 use crate::contract::convert::{self, AnswerBudget, ConvertError};
+use crate::contract::limits::PLUGIN_NAME;
 use crate::contract::setting::Setting;
 use crate::contract::track::PACKAGE;
 use crate::contract::world::{Role, World};
 use persea_model::{Attribute, Attributes};
-
-/// The longest name of a plugin, in bytes.
-const LONGEST_NAME: usize = 64;
 
 /// The key of `more` with the least version of the contract that the plugin needs.
 const CONTRACT_KEY: &str = "contract";
@@ -86,10 +84,11 @@ impl Description {
     pub(crate) fn check(&self) -> Result<(), String> {
         let name = &self.name;
         let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(is_plain) {
+        if name.is_empty() || name.len() > PLUGIN_NAME.most || !name.chars().all(is_plain) {
             return Err(format!(
-                "its name is {name:?}, and a name has at most {LONGEST_NAME} lower case letters, \
-                 digits and hyphens"
+                "its name is {name:?}, and a name has at most {} lower case letters, digits and \
+                 hyphens",
+                PLUGIN_NAME.most
             ));
         }
         if Version::parse(&self.version).is_err() {

@@ -11,8 +11,9 @@ use crate::error::reached::{ReachedLimit, bytes as format_bytes};
 /// One fixed limit.
 #[derive(Debug)]
 pub(crate) struct ContractLimit {
-    /// The part of the contract that has the limit, in its words: `cases`, `runnable`.
-    pub(crate) part: &'static str,
+    /// The part of the contract that has the limit, in its words: `cases`, `runnable`. For the book.
+    #[cfg_attr(not(test), allow(dead_code))]
+    part: &'static str,
     /// What is limited: "names in the path of a case", or for bytes "the path of a case".
     pub(crate) what: &'static str,
     /// The largest number that is accepted.
@@ -36,7 +37,7 @@ pub(crate) enum Beyond {
     Fails(&'static str),
     /// The rest is cut off, or counts as if it was not asked for.
     IsCut,
-    /// The host never exceeds it.
+    /// The host sends the rest later.
     IsNextPage,
     /// The answer is refused: the plugin's call counts as failed.
     IsRefused,
@@ -112,10 +113,12 @@ fn grouped(number: usize) -> String {
     grouped
 }
 
-/// Defines the limits, and [`ALL`] of them in the same order.
+/// Defines the limits, and [`ALL`] of them in the same order. Some are enforced below this crate, by
+/// the constant from which they are made here.
 macro_rules! limits {
     ($($name:ident: $part:literal, $what:literal, $most:expr, $unit:ident, $beyond:expr;)*) => {
         $(
+            #[cfg_attr(not(test), allow(dead_code))]
             pub(crate) static $name: ContractLimit = ContractLimit {
                 part: $part,
                 what: $what,
@@ -126,7 +129,8 @@ macro_rules! limits {
         )*
 
         /// All fixed limits, in the order of the book's table.
-        pub(crate) static ALL: &[&ContractLimit] = &[$(&$name),*];
+        #[cfg(test)]
+        static ALL: &[&ContractLimit] = &[$(&$name),*];
     };
 }
 
@@ -191,6 +195,84 @@ mod tests {
         assert_eq!(message(&CASE_PATH, 4097).as_deref(), Some(path));
         let names = "1,000 names in the path of a case: the contract allows at most 64";
         assert_eq!(message(&CASE_NAMES, 1000).as_deref(), Some(names));
+    }
+
+    impl fmt::Display for Beyond {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Self::Fails(code) => write!(f, "the call fails with `{code}`"),
+                Self::IsCut => f.write_str("the rest is left out"),
+                Self::IsNextPage => f.write_str("the host sends the rest later"),
+                Self::IsRefused => f.write_str("the answer counts as an error"),
+            }
+        }
+    }
+
+    #[test]
+    fn book_has_the_table_of_all_fixed_limits() {
+        let rows = ALL.iter().map(|limit| {
+            let parts = limit.part.split(", ").map(|part| format!("`{part}`"));
+            let parts: Vec<String> = parts.collect();
+            let (what, beyond) = (limit.what, limit.beyond);
+            format!("| {} | {what} | {limit} | {beyond} |\n", parts.join(", "))
+        });
+        let head = "| Part of the contract | What | At most | Beyond |\n|---|---|---|---|\n";
+        let table: String = std::iter::once(head.to_owned()).chain(rows).collect();
+        let book = include_str!("../../../../docs/limits.md");
+        assert!(
+            book.contains(&table),
+            "docs/limits.md lacks this table:\n{table}"
+        );
+    }
+
+    #[test]
+    fn book_names_every_setting_that_limits_plugins() {
+        let book = include_str!("../../../../docs/limits.md");
+        for name in persea_config::limits().chain([persea_config::SHARED_LIMIT]) {
+            let setting = format!("`plugins.limits.{name}`");
+            assert!(book.contains(&setting), "docs/limits.md lacks {setting}");
+        }
+    }
+
+    #[test]
+    fn contract_and_table_have_the_same_numbers() {
+        let wit = [
+            include_str!("../../../../wit/0.2/types.wit"),
+            include_str!("../../../../wit/0.2/powers.wit"),
+            include_str!("../../../../wit/0.2/worlds.wit"),
+        ]
+        .concat();
+        // Numbers and units stand on one line in the contract's text, or are wrapped.
+        let wit = wit.replace("\n", " ").replace("///", " ");
+        let wit = wit.split_whitespace().collect::<Vec<&str>>().join(" ");
+        for (limit, text) in [
+            (&JSON_LEVELS, "nested more than 100 levels deep"),
+            (&PLUGIN_NAME, "at most 64 characters"),
+            (&VARIATIONS, "variants of a test, at most 1,000,000"),
+            (&PROGRAM_COMMANDS, "1 to 16 alternative commands"),
+            (&PLAN_PAGE, "At most 4,096 tasks"),
+            (&READY_TASKS, "or the first 4,096"),
+            (&EVENT_PAGE, "At most 512 events"),
+            (&DIRECTORY_ENTRIES, "more than 65,536 entries"),
+            (&WORKSPACE_READ, "of more than 1 MiB counts as 1 MiB"),
+            (&PIPE_READ, "up to `length` of them (at most 1 MiB)"),
+            (&ARTIFACT_NAME, "at most 255 bytes"),
+            (&ARTIFACT_READ, "(at most 1 MiB) of a file"),
+            (&ARTIFACT_PAGE, "At most 4,096 entries"),
+            (&CASE_NAMES, "at most 64 names"),
+            (&CASE_PATH, "of 4 KiB together"),
+            (&CASE_REASON, "cuts it at 64 KiB"),
+            (&POLLABLES, "more than 1,024 pollables at once"),
+            (&POLLED, "for more than 1,024 pollables"),
+            (&DOWNLOADS, "more than 256 downloads at once"),
+            (&DOWNLOAD_READ, "(at most 1 MiB), from `offset`"),
+            (&CACHE_NAMES, "more than 1,024 names"),
+            (&CACHE_VALUE, "more than 1 MiB"),
+        ] {
+            let number = limit.to_string().replace(" bytes", "");
+            assert!(text.contains(&number), "{text}: {number}");
+            assert!(wit.contains(text), "the contract does not say {text:?}");
+        }
     }
 
     #[test]

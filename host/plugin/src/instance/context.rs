@@ -84,8 +84,8 @@ impl PluginContext {
         self.try_keep(more).map_err(|reached| self.end_at(reached))
     }
 
-    /// Counts memory as [`Self::keep`] does, for an answer that may still fail. The plugin may go on
-    /// after an error.
+    /// Counts memory as [`Self::keep`] does, for an answer that may still fail. The plugin may
+    /// continue after an error.
     ///
     /// # Errors
     /// As for [`Self::keep`].

@@ -4,6 +4,7 @@
 use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
 
 use crate::contract::bindings::types;
+use crate::contract::limits::{ERROR_CODE, ERROR_MESSAGE};
 use crate::engine::limits::Limit;
 use crate::error::PluginError;
 use crate::error::reached::ReachedLimit;
@@ -14,11 +15,8 @@ use persea_model::names::shortened;
 /// The most functions of a backtrace in a report.
 const FRAMES: usize = 5;
 
-/// The longest code of a plugin's error in a report, in bytes.
-const CODE: usize = 64;
-
 /// The longest message of a plugin in a report, in bytes.
-pub(crate) const MESSAGE: usize = 2000;
+pub(crate) const MESSAGE: usize = ERROR_MESSAGE.most;
 
 /// Returns the answer of a call, or reports why there is none.
 pub(crate) fn answer<T>(
@@ -39,7 +37,7 @@ pub(crate) fn answer<T>(
 pub(crate) fn answered_error(plugin: &str, error: types::Error) -> PluginError {
     PluginError::Answer {
         plugin: plugin.to_owned(),
-        code: shortened(error.code, CODE),
+        code: shortened(error.code, ERROR_CODE.most),
         message: shortened(error.message, MESSAGE),
     }
 }

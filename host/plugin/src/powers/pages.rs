@@ -109,6 +109,24 @@ impl<T> Pages<T> {
     }
 }
 
+/// Returns a whole answer: what the plugin has added to it in pages, and then what it returned.
+///
+/// # Errors
+/// The answer has more than a limit allows, or lacks a page that a limit refused.
+pub(crate) fn complete<T>(
+    context: &PluginContext,
+    pages: Option<Pages<T>>,
+    returned: Vec<T>,
+    most: &ContractLimit,
+) -> Result<Vec<T>, PluginError> {
+    let mut whole = pages.map_or_else(|| Ok(Vec::new()), Pages::keep)?;
+    if whole.len() + returned.len() > most.most {
+        return Err(context.end_at(most.reached()));
+    }
+    whole.extend(returned);
+    Ok(whole)
+}
+
 /// Whether a task is interrupted.
 fn is_interrupted(host: &dyn TaskHost) -> bool {
     let mut no_waker = Context::from_waker(Waker::noop());

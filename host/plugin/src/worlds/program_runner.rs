@@ -9,6 +9,7 @@ use super::bindings::program_runner::exports::persea::plugin::run_program::{
 use super::program_instances::ProgramInstances;
 use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::limits::PROGRAM_COMMANDS;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
@@ -17,9 +18,6 @@ use crate::powers::process::{check_program, run_to_end};
 use crate::powers::task::{Starting, TaskHost, TaskPower};
 use crate::worlds::plugin::Plugin;
 use persea_model::Outcome;
-
-/// The most commands that a runner may name for one task.
-const MOST_COMMANDS: usize = 16;
 
 impl Plugin {
     /// Runs a task of a program runner, as [`Plugin::run`].
@@ -65,11 +63,11 @@ async fn run_first(
         plugin: context.label.clone(),
         code: "invalid".to_owned(),
         message: format!(
-            "it has named {count} commands for this task, and can name 1 to {MOST_COMMANDS}"
+            "it has named {count} commands for this task, and can name 1 to {PROGRAM_COMMANDS}"
         ),
     };
     let count = commands.len();
-    if count > MOST_COMMANDS {
+    if count > PROGRAM_COMMANDS.most {
         return Err(refuse(count));
     }
     for command in &commands {

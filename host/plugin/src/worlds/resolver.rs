@@ -8,13 +8,14 @@ use super::bindings::resolver::Resolver as Instance;
 use super::bindings::resolver::exports::persea::plugin::resolve;
 use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::limits::RUNNABLES;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
 use crate::instance::failure::{MESSAGE, answer, failure};
 use crate::instance::log::{Log, LogLevel, write_to_host_log};
 use crate::instance::state::InstanceState;
-use crate::powers::pages::Pages;
+use crate::powers::pages::{Pages, complete};
 use crate::powers::workspace::Workspace;
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
@@ -148,11 +149,7 @@ pub(super) fn runnables_of(
     let returned: Vec<Runnable> = context.within_budget(returned.collect())?;
     context.keep(budget.used())?;
     let more = context.within_budget(convert::attributes(more, &mut budget))?;
-    let Some(pages) = pages else {
-        return Ok((returned, more));
-    };
-    let mut runnables = pages.keep()?;
-    runnables.extend(returned);
+    let runnables = complete(context, pages, returned, &RUNNABLES)?;
     Ok((runnables, more))
 }
 

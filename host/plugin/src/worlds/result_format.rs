@@ -13,6 +13,7 @@ use super::bindings::result_format::exports::persea::plugin::format;
 use crate::contract::bindings::types;
 use crate::contract::convert;
 use crate::contract::json_text::ToContract;
+use crate::contract::limits;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
@@ -26,7 +27,7 @@ use persea_journal::Line;
 use persea_model::{Attribute, Attributes};
 
 /// The most events in one call of a format.
-pub const EVENT_PAGE: usize = 512;
+pub const EVENT_PAGE: usize = limits::EVENT_PAGE.most;
 
 /// An event in the contract's form.
 pub struct FormatEvent(format::Event);

@@ -9,6 +9,7 @@ use super::bindings::scheduler::Scheduler as Instance;
 use super::bindings::scheduler::exports::persea::plugin::schedule;
 use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::limits::PLAN_PAGE;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
@@ -66,7 +67,7 @@ pub struct SchedulerChoice {
 }
 
 /// The most tasks in one page of the plan, and the most ready tasks in one turn.
-pub const SCHEDULER_PAGE: usize = 4096;
+pub const SCHEDULER_PAGE: usize = PLAN_PAGE.most;
 
 /// An instance of a scheduler. It cannot be called again after an error.
 pub struct Scheduler {

@@ -8,12 +8,13 @@ use super::bindings::varianter::Varianter as Instance;
 use super::bindings::varianter::exports::persea::plugin::vary;
 use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::limits::VARIATIONS;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
 use crate::instance::failure::{answer, failure};
 use crate::instance::state::InstanceState;
-use crate::powers::pages::Pages;
+use crate::powers::pages::complete;
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::{Attributes, Runnable, Variation};
@@ -72,12 +73,10 @@ impl Varianter {
         let called = call_in_time(&self.context, call).await?;
         let pages = self.store.data_mut().end_pages::<Variation>();
         let answered = answer(&self.context, &mut self.store, called)?;
-        let mut all = pages.map_or_else(|| Ok(Vec::new()), Pages::keep)?;
         let mut budget = self.context.answer_budget();
         let returned = answered.variations.into_iter();
         let returned = returned.map(|it| convert::variation(it, &mut budget));
         let returned: Vec<Variation> = self.context.within_budget(returned.collect())?;
-        all.extend(returned);
-        Ok(all)
+        complete(&self.context, pages, returned, &VARIATIONS)
     }
 }
