@@ -251,10 +251,7 @@ impl Job {
             persea_version: env!("CARGO_PKG_VERSION").to_owned(),
             references,
             shuffle_seed: plan.shuffle_seed,
-            settings: config
-                .iter()
-                .map(|(name, value, _)| (name.to_owned(), value.clone().into()))
-                .collect::<Attributes>(),
+            settings: recorded_settings(&catalog, &config),
         };
         journal.record(None, &Event::JobStarted(Cow::Borrowed(&started)))?;
         for warning in &warnings {
@@ -387,6 +384,20 @@ async fn until_hurried(
         () = signals.end() => {}
     }
     display::hurry();
+}
+
+/// Returns the settings for the journal, without those that plugins declare secret.
+fn recorded_settings(catalog: &Catalog, config: &Config) -> Attributes {
+    let secret = catalog.secret_settings();
+    let is_secret = |name: &str| {
+        // A variable's name has `_` for each hyphen of the setting.
+        let mut secret = secret.iter();
+        secret.any(|it| *it == name || it.replace('-', "_") == name)
+    };
+    let recorded = config.iter().filter(|(name, ..)| !is_secret(name));
+    recorded
+        .map(|(name, value, _)| (name.to_owned(), value.clone().into()))
+        .collect()
 }
 
 /// Instantiates the configured scheduler, if there is one.

@@ -5,4 +5,5 @@ pub(crate) mod catalog;
 pub(crate) mod loader;
 pub mod oci;
 pub(crate) mod order;
+pub(crate) mod settings;
 pub(crate) mod sources;

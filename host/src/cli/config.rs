@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::output::{print_json, print_line};
 use super::{Context, Failure, exit};
 use persea_config::{Project, SETTINGS, project};
+use persea_model::Attribute;
+use persea_plugin::Setting;
 
 /// The origin of a setting without a value.
 const DEFAULTS: &str = "the defaults";
@@ -22,18 +24,17 @@ pub(super) struct Show {
 impl Show {
     pub(super) async fn run(self, context: &Context) -> Result<u8, Failure> {
         let config = &context.config;
-        let mut rows: BTreeMap<String, String> = SETTINGS
+        let mut rows: BTreeMap<String, Row> = SETTINGS
             .iter()
-            .map(|setting| (setting.name.to_owned(), setting.about().to_owned()))
+            .map(|setting| (setting.name.to_owned(), Row::about(setting.about())))
             .collect();
         let catalog = context.catalog().await?;
         catalog.load_requirement_resolvers().await;
         for plugin in catalog.plugins() {
-            for name in plugin.setting_names() {
-                let about = rows.entry(name.to_owned()).or_default();
-                if !SETTINGS.iter().any(|setting| setting.name == name) {
-                    about.push_str(if about.is_empty() { "for " } else { ", " });
-                    about.push_str(plugin.label());
+            for setting in &plugin.settings {
+                let row = rows.entry(setting.key.clone()).or_default();
+                if !SETTINGS.iter().any(|own| own.name == setting.key) {
+                    row.add(plugin.label(), setting);
                 }
             }
         }
@@ -47,11 +48,12 @@ impl Show {
                 rows.entry(name.to_owned()).or_default();
             }
         }
-        for (name, about) in rows {
+        for (name, row) in rows {
             let set = config.declared(&name);
+            let about = row.text();
             let of_project = project(&name);
             if self.json {
-                let value = set.map(|(value, _)| value);
+                let value = set.map(|(value, _)| row.shown(value));
                 let origin = set.map_or_else(|| DEFAULTS.to_owned(), |it| it.1.to_string());
                 print_json(&json!({
                     "name": name,
@@ -59,11 +61,17 @@ impl Show {
                     "origin": origin,
                     "project": of_project.words(),
                     "about": about,
+                    "shape": row.shape,
+                    "default": row.default,
+                    "secret": row.is_secret,
                 }));
             } else {
                 let (value, origin) = set.map_or_else(
-                    || ("(not set)".to_owned(), DEFAULTS.to_owned()),
-                    |(value, origin)| (value.to_string(), origin.to_string()),
+                    || match &row.default {
+                        Some(default) => (default.to_string(), DEFAULTS.to_owned()),
+                        None => ("(not set)".to_owned(), DEFAULTS.to_owned()),
+                    },
+                    |(value, origin)| (row.shown(value).to_string(), origin.to_string()),
                 );
                 let about = if about.is_empty() {
                     about
@@ -80,5 +88,57 @@ impl Show {
             }
         }
         Ok(exit::OK)
+    }
+}
+
+/// What is known of a setting.
+#[derive(Default)]
+struct Row {
+    about: String,
+    /// The plugins that declare the setting.
+    plugins: Vec<String>,
+    /// The shape that a plugin declares.
+    shape: Option<String>,
+    /// The default that a plugin declares.
+    default: Option<Attribute>,
+    is_secret: bool,
+}
+
+impl Row {
+    fn about(about: &str) -> Self {
+        Self {
+            about: about.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds what a plugin declares. What the first plugin says of the setting counts.
+    fn add(&mut self, plugin: &str, setting: &Setting) {
+        if self.plugins.is_empty() {
+            let (summary, expected) = (&setting.summary, setting.expected());
+            self.about = match summary.is_empty() {
+                true => expected,
+                false => format!("{summary} ({expected})"),
+            };
+            self.shape = Some(setting.shape.clone());
+            self.default =
+                (!setting.default_value.is_null()).then(|| setting.default_value.clone());
+        }
+        self.is_secret |= setting.is_secret();
+        self.plugins.push(plugin.to_owned());
+    }
+
+    fn text(&self) -> String {
+        match self.plugins.is_empty() {
+            true => self.about.clone(),
+            false => format!("{}, for {}", self.about, self.plugins.join(", ")),
+        }
+    }
+
+    fn shown(&self, value: &Value) -> Value {
+        match self.is_secret {
+            true => Value::from("(secret)"),
+            false => value.clone(),
+        }
     }
 }

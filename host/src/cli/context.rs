@@ -162,6 +162,7 @@ impl Context {
         if self.config.unknown(&catalog.settings()).next().is_some() {
             catalog.load_requirement_resolvers().await;
         }
+        catalog.check_settings(&self.config).map_err(Failure::of)?;
         for (name, origin) in self.config.unknown(&catalog.settings()) {
             eprint_line(format_args!(
                 "warning: unknown setting `{name}` from {origin}; `persea config` shows all \

@@ -132,6 +132,36 @@ pub(crate) fn check(more: &Attributes) -> Result<(), String> {
     Ok(())
 }
 
+/// Checks the settings that a runnable sets for its runner.
+///
+/// # Errors
+/// A value is not one that the runner's setting takes, or the setting is secret: the journal has the
+/// runnable.
+pub(crate) fn check_for(more: &Attributes, runner: &Plugin) -> Result<(), String> {
+    let own = more.get(CONFIG).and_then(Attribute::members);
+    for (name, value) in own.into_iter().flatten() {
+        let Some(setting) = runner.setting(&name) else {
+            continue;
+        };
+        if setting.is_secret() {
+            return Err(format!(
+                "`{CONFIG}`: the setting `{name}` of {} is secret, and the journal has the \
+                 settings of a task: set it for the whole job",
+                runner.label()
+            ));
+        }
+        let read = serde_json::from_str(&value.to_string());
+        if !read.is_ok_and(|read| setting.accepts(&read)) {
+            return Err(format!(
+                "`{CONFIG}`: `{name}`: {} expects {}, found `{value}`",
+                runner.label(),
+                setting.expected()
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Checks a value whose shape is that of neither a list nor an object.
 fn fits(name: &str, shape: Shape, value: &Attribute) -> Result<(), String> {
     match value.to_scalar().is_some_and(|value| shape.fits(&value)) {

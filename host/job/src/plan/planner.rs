@@ -383,7 +383,8 @@ fn fate(
     };
     let own = || own_settings::check(&runnable.more);
     let allowed = runner.may_use(spawner).and_then(|()| held());
-    if let Err(reason) = allowed.and_then(|()| own()) {
+    let of_runner = || own_settings::check_for(&runnable.more, runner);
+    if let Err(reason) = allowed.and_then(|()| own()).and_then(|()| of_runner()) {
         return TaskFate::Refused(Outcome::new(Status::Error, reason));
     }
     TaskFate::Run(Arc::clone(runner), settings(runner))
