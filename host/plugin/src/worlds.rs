@@ -1,5 +1,6 @@
 //! The worlds of the contract, an adapter for each, and the loaded plugins that the adapters call.
 
+pub(crate) mod adapters;
 mod bindings;
 pub(crate) mod describe;
 pub(crate) mod linked;

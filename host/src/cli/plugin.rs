@@ -246,6 +246,8 @@ fn as_json(catalog: &Catalog, plugin: &plugin::Plugin) -> serde_json::Value {
         "shadowed": catalog.shadowed(plugin).collect::<Vec<_>>(),
         "settings": plugin.settings,
         "batch-kinds": plugin.batch_kinds,
+        "least-contract": plugin.least_contract,
+        "remarks": plugin.remarks,
         "powers": plugin.manifest.powers.iter().map(|power| power.name).collect::<Vec<_>>(),
         "wasi": plugin.manifest.imports_wasi,
         "origin": origin(plugin),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::contract::bindings::types;
 use crate::contract::convert::{self, AnswerBudget, ConvertError};
+use crate::contract::known_keys::{self, nearest};
 use crate::contract::limits::PLUGIN_NAME;
 use crate::contract::setting::Setting;
 use crate::contract::track::PACKAGE;
@@ -114,6 +115,50 @@ impl Description {
         Version::parse(text).ok()
     }
 
+    /// Returns what the author of the plugin should look at, a line each: what the host ignores.
+    pub(crate) fn remarks(&self, exported: &[Role]) -> Vec<String> {
+        let mut remarks = Vec::new();
+        let mut keys = |what: &str, more: &Attributes, known: &[&str]| {
+            for name in more.keys().filter(|name| !known.contains(&name.as_str())) {
+                let perhaps = match nearest(name, known) {
+                    Some(known) => format!("; perhaps it is `{known}`"),
+                    None => String::new(),
+                };
+                remarks.push(format!("the name `{name}` in {what} is unknown{perhaps}"));
+            }
+        };
+        keys("`description.more`", &self.more, known_keys::OF_DESCRIPTION);
+        for setting in &self.settings {
+            let what = format!("the `more` of the setting `{}`", setting.key);
+            keys(&what, &setting.more, known_keys::OF_SETTING);
+        }
+        for described in &self.roles {
+            if let Some(role) = Role::parse(&described.name) {
+                let what = format!("the `more` of the role `{}`", described.name);
+                keys(&what, &described.more, known_keys::of_role(role));
+            }
+        }
+        for described in &self.roles {
+            if Role::parse(&described.name).is_none() {
+                let all = Role::ALL.map(Role::name);
+                let perhaps = match nearest(&described.name, &all) {
+                    Some(known) => format!("; perhaps it is `{known}`"),
+                    None => String::new(),
+                };
+                remarks.push(format!("the role `{}` is unknown{perhaps}", described.name));
+            }
+        }
+        let is_named = |role: &&Role| self.roles.iter().any(|it| it.name == role.name());
+        for role in exported.iter().filter(|role| !is_named(role)) {
+            remarks.push(format!(
+                "the export `{PACKAGE}{}` is not used: the plugin does not name the role `{}`",
+                role.interface(),
+                role.name()
+            ));
+        }
+        remarks
+    }
+
     /// Returns what the component is for the host, by the roles that the host knows, of a component
     /// with these exports.
     ///
@@ -192,5 +237,131 @@ impl Description {
         }
         parts.sort_by_key(|part| part.world);
         Ok(parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+
+    fn description(roles: &str, more: &str) -> Description {
+        let text = format!(
+            r#"{{"name": "x", "version": "1.0.0", "summary": "", "roles": {roles},
+                "settings": [], "more": {more}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn role(name: &str, kinds: &[&str]) -> String {
+        serde_json::json!({"name": name, "kinds": kinds, "more": {}}).to_string()
+    }
+
+    fn parts(roles: &[String], exported: &[Role]) -> Result<Vec<Part>, String> {
+        description(&format!("[{}]", roles.join(",")), "{}").parts(exported)
+    }
+
+    #[test]
+    fn batch_runner_adds_kinds_to_the_runner() {
+        let exported = [Role::Runner, Role::BatchRunner, Role::Resolver];
+        let roles = [
+            role("batch-runner", &["a"]),
+            role("resolver", &["*"]),
+            role("teleport", &[]),
+            role("runner", &["a", "b"]),
+        ];
+        let parts = parts(&roles, &exported).unwrap();
+        let [resolver, runner] = parts.as_slice() else {
+            panic!("{parts:?}");
+        };
+        assert_eq!(
+            (resolver.world, runner.world),
+            (World::Resolver, World::Runner)
+        );
+        assert_eq!(runner.kinds, ["a", "b"]);
+        assert_eq!(runner.batch_kinds, ["a"]);
+    }
+
+    #[test]
+    fn role_of_a_wrong_shape_is_refused_by_name() {
+        let all = || Role::ALL.to_vec();
+        for (roles, exported, words) in [
+            (
+                vec![role("lister", &["a"])],
+                vec![Role::Runner],
+                "`persea:plugin/list-tests`",
+            ),
+            (
+                vec![role("runner", &[])],
+                all(),
+                "the role `runner` names the kinds",
+            ),
+            (
+                vec![role("runner", &["a"]), role("runner", &["b"])],
+                all(),
+                "the role `runner` twice",
+            ),
+            (
+                vec![role("runner", &["a"]), role("program-runner", &["b"])],
+                all(),
+                "both roles `runner` and `program-runner`",
+            ),
+            (
+                vec![role("batch-runner", &["a"])],
+                all(),
+                "without the role `runner`",
+            ),
+            (
+                vec![role("runner", &["a"]), role("batch-runner", &["b"])],
+                all(),
+                "the kind `b`, which its role `runner`",
+            ),
+            (vec![], all(), "it names no role"),
+            (
+                vec![role("teleport", &[])],
+                all(),
+                "no role that this host knows: teleport",
+            ),
+        ] {
+            let refused = parts(&roles, &exported).unwrap_err();
+            assert!(refused.contains(words), "{refused}");
+        }
+    }
+
+    #[test]
+    fn least_contract_is_a_version() {
+        let least = |more: &str| {
+            let description = description("[]", more);
+            description.check().map(|()| description.least_contract())
+        };
+        assert_eq!(least("{}"), Ok(None));
+        let newer = Version::new(0, 2, 1);
+        assert_eq!(least(r#"{"contract": "0.2.1"}"#), Ok(Some(newer)));
+        for wrong in [r#"{"contract": "0.2"}"#, r#"{"contract": 2}"#] {
+            assert!(
+                least(wrong)
+                    .unwrap_err()
+                    .contains("which is no version such as")
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_host_ignores_is_named() {
+        let roles = r#"[{"name": "result-format", "kinds": [], "more": {"event": [], "x": 1}},
+                        {"name": "listr", "kinds": [], "more": {}}]"#;
+        let description = description(roles, r#"{"contrct": "0.2.0"}"#);
+        assert_eq!(
+            description.remarks(&[Role::ResultFormat, Role::Varianter]),
+            [
+                "the name `contrct` in `description.more` is unknown; perhaps it is `contract`",
+                "the name `event` in the `more` of the role `result-format` is unknown; perhaps it \
+                 is `events`",
+                "the name `x` in the `more` of the role `result-format` is unknown",
+                "the role `listr` is unknown; perhaps it is `lister`",
+                "the export `persea:plugin/vary` is not used: the plugin does not name the role \
+                 `varianter`",
+            ]
+        );
     }
 }

@@ -23,8 +23,7 @@ use crate::trust::lock::Lock;
 use crate::trust::manifest::Manifest;
 use crate::trust::provenance::PluginOrigin;
 use crate::trust::signature::SigningKeys;
-use crate::worlds::describe::describe;
-use crate::worlds::linked::LinkedComponent;
+use crate::worlds::adapters::TrackAdapter;
 use crate::worlds::plugin::{Plugin, PluginComponent};
 use crate::worlds::runtime::Runtime;
 use persea_config::{Config, settings};
@@ -327,7 +326,8 @@ impl Loader {
             .compiler
             .component(found.bytes, &found.digest, compile_in);
         let component = compiled.map_err(|error| with_limit(error, limits).of_plugin(label))?;
-        let component = runtime.link(label, manifest, &component)?;
+        let adapter = TrackAdapter::of(manifest.track);
+        let component = runtime.link(label, manifest, &component, adapter.link)?;
         let context = Arc::new(PluginContext::new(
             label.clone(),
             None,
@@ -335,11 +335,12 @@ impl Loader {
             limits.for_description(),
             Arc::clone(&runtime.memory),
         ));
-        let described = describe(&context, runtime.store(&context), component.clone());
+        let store = runtime.store(&context);
+        let described = (adapter.describe)(&context, store, component.clone());
         let description = described.await?;
         let parts = parts(label, manifest, &description)?.into_iter();
         let link = |part: Part| {
-            let linked = LinkedComponent::new(label, &part, component.clone())?;
+            let linked = (adapter.part)(label, &part, component.clone())?;
             Ok((part, PluginComponent::Linked(linked)))
         };
         Ok(Described {
@@ -357,6 +358,7 @@ impl Loader {
         Described { description, parts }: Described,
     ) -> Vec<Plugin> {
         let name = &description.name;
+        let remarks = description.remarks(&manifest.exported);
         let least = description.least_contract();
         let least = least.map_or_else(
             || manifest.least.clone(),
@@ -382,6 +384,7 @@ impl Loader {
                 more: part.more,
                 is_program_runner: part.is_program_runner,
                 batch_kinds: part.batch_kinds,
+                remarks: remarks.clone(),
                 least_contract: least.to_string(),
                 manifest: manifest.clone(),
                 origin: found.origin.clone(),

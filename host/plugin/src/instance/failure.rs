@@ -12,6 +12,9 @@ use crate::instance::context::PluginContext;
 use crate::instance::state::InstanceState;
 use persea_model::names::shortened;
 
+/// The most lines of a guest's standard error in a report.
+const ERROR_LINES: usize = 5;
+
 /// The most functions of a backtrace in a report.
 const FRAMES: usize = 5;
 
@@ -26,7 +29,10 @@ pub(crate) fn answer<T>(
 ) -> Result<T, PluginError> {
     match called {
         Ok(answer) => {
-            store.data_mut().log_output();
+            let state = store.data_mut();
+            state.log_output();
+            // What was printed before this answer does not explain a later failure.
+            state.take_errors();
             answer.map_err(|error| answered_error(&context.label, error))
         }
         Err(error) => Err(failure(context, store, &error)),
@@ -50,6 +56,7 @@ pub(crate) fn failure(
 ) -> PluginError {
     context.record_death();
     let state = store.data_mut();
+    let printed = printed(&state.take_errors());
     state.log_output();
     if state.panic.is_none()
         && let Some(reached) = reached(state, context, error)
@@ -82,10 +89,23 @@ pub(crate) fn failure(
             message.push_str(&format!(" (in {})", names.join(", called by ")));
         }
     }
+    if let Some(printed) = printed.filter(|_| state.panic.is_none()) {
+        message = format!("{printed} ({message})");
+    }
     PluginError::Trap {
         plugin: context.label.clone(),
         message,
     }
+}
+
+/// Returns the last lines of a guest's standard error in one line: interpreters write there what
+/// went wrong, and in which file and line. None without any.
+fn printed(errors: &str) -> Option<String> {
+    // The first line of a Python traceback says nothing.
+    let is_useful = |line: &&str| !line.is_empty() && !line.starts_with("Traceback (most recent");
+    let lines: Vec<&str> = errors.lines().map(str::trim).filter(is_useful).collect();
+    let last = lines.get(lines.len().saturating_sub(ERROR_LINES)..)?;
+    (!last.is_empty()).then(|| shortened(last.join("; "), MESSAGE))
 }
 
 /// Formats a function of a backtrace, with its source line if the component has that.
@@ -119,5 +139,22 @@ fn reached(
         Some(limits.reached(Limit::Handles))
     } else {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traceback_becomes_a_line_with_file_and_line() {
+        let traceback = "Traceback (most recent call last):\n  File \"/0/app.py\", line 7, in run\n    \
+                         raise ValueError(\"boom\")\nValueError: boom\n\n";
+        let line =
+            r#"File "/0/app.py", line 7, in run; raise ValueError("boom"); ValueError: boom"#;
+        assert_eq!(printed(traceback).as_deref(), Some(line));
+        assert_eq!(printed("\n"), None);
+        let many = "x\n".repeat(100) + "last";
+        assert_eq!(printed(&many).as_deref(), Some("x; x; x; x; last"));
     }
 }

@@ -115,6 +115,16 @@ impl InstanceState {
         }
     }
 
+    /// Takes the last lines that the plugin has written to its standard error since its last answer.
+    pub(crate) fn take_errors(&mut self) -> String {
+        let errors = self
+            .wasi
+            .as_ref()
+            .map(Wasi::take_errors)
+            .unwrap_or_default();
+        String::from_utf8_lossy(&errors).into_owned()
+    }
+
     /// Writes what the plugin has printed to its log.
     pub(crate) fn log_output(&mut self) {
         let Some(wasi) = &self.wasi else {

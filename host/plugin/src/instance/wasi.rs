@@ -40,6 +40,9 @@ const WRITE: &str = ":write";
 /// The most output that is kept between two reads: 64 KiB. More is dropped.
 const MOST_OUTPUT: usize = 64 << 10;
 
+/// The most that is kept of the end of a guest's standard error, to explain a failure: 8 KiB.
+const MOST_ERRORS: usize = 8 << 10;
+
 /// Whether a plugin may change what is in a granted directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DirectoryAccess {
@@ -74,13 +77,18 @@ impl Grants {
 pub(crate) struct Wasi {
     pub(crate) context: WasiCtx,
     output: Output,
+    errors: ErrorTail,
 }
 
 impl Wasi {
     pub(crate) fn new(grants: &Grants) -> Self {
         let output = Output::default();
+        let errors = ErrorTail {
+            output: output.clone(),
+            tail: Arc::default(),
+        };
         let mut builder = WasiCtxBuilder::new();
-        builder.stdout(output.clone()).stderr(output.clone());
+        builder.stdout(output.clone()).stderr(errors.clone());
         builder
             .allow_tcp(false)
             .allow_udp(false)
@@ -100,12 +108,26 @@ impl Wasi {
         Self {
             context: builder.build(),
             output,
+            errors,
         }
     }
 
     /// Takes what the plugin has written to its standard output and error.
     pub(crate) fn take_output(&self) -> Vec<u8> {
         std::mem::take(&mut *self.output.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Wasi {
+    /// Takes the end of what the plugin has written to its standard error, at most 8 KiB.
+    pub(crate) fn take_errors(&self) -> Vec<u8> {
+        std::mem::take(
+            &mut *self
+                .errors
+                .tail
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 
@@ -162,6 +184,50 @@ impl AsyncWrite for Output {
         let free = MOST_OUTPUT.saturating_sub(kept.len());
         kept.extend(bytes.iter().take(free));
         Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Collects what a guest writes to its standard error, and keeps the end of it.
+#[derive(Clone)]
+struct ErrorTail {
+    output: Output,
+    tail: Arc<Mutex<Vec<u8>>>,
+}
+
+impl IsTerminal for ErrorTail {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for ErrorTail {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for ErrorTail {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        {
+            let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = bytes.len().saturating_sub(MOST_ERRORS);
+            tail.extend(bytes.iter().skip(last));
+            let surplus = tail.len().saturating_sub(MOST_ERRORS);
+            tail.drain(..surplus);
+        }
+        Pin::new(&mut self.output).poll_write(context, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

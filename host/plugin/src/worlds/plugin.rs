@@ -18,6 +18,7 @@ use crate::powers::fetch::{self, HOSTS};
 use crate::powers::process::{self, SPAWNERS};
 use crate::trust::manifest::Manifest;
 use crate::trust::provenance::{PluginOrigin, Trust};
+use crate::worlds::adapters::TrackAdapter;
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::runtime::Runtime;
 use persea_config::Config;
@@ -43,6 +44,8 @@ pub struct Plugin {
     pub is_program_runner: bool,
     /// The kinds of which a runner also runs many tasks on one instance.
     pub batch_kinds: Vec<String>,
+    /// What the author of the plugin should look at, a line each: what the host ignores.
+    pub remarks: Vec<String>,
     /// The least version of the contract that the plugin needs.
     pub least_contract: String,
     /// What the plugin's binary says.
@@ -264,8 +267,9 @@ impl Plugin {
             let compiler = &runtime.compiler;
             let component = compiler.component(bytes, &digest, CompileIn::ThisProcess);
             let component = component.map_err(|error| error.of_plugin(&label))?;
-            let component = runtime.link(&label, &manifest, &component)?;
-            LinkedComponent::new(&label, &part, component)
+            let adapter = TrackAdapter::of(manifest.track);
+            let component = runtime.link(&label, &manifest, &component, adapter.link)?;
+            (adapter.part)(&label, &part, component)
         });
         let linked = linking.await;
         linked.unwrap_or_else(|_| Err(PluginError::loading_panicked(self.label())))

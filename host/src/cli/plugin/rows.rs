@@ -48,6 +48,7 @@ pub(super) fn rows(
         ("version", first.version.clone()),
         ("contract", contract(first)),
         ("settings", lines(first.settings.iter().map(setting))),
+        ("remarks", first.remarks.join("\n")),
         ("powers", powers(first)),
         ("granted", granted),
         ("spawners", spawners.unwrap_or_default()),
