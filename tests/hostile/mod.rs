@@ -5,10 +5,12 @@
 mod abi;
 mod acts;
 mod calls;
+mod cases;
 mod channel;
 mod checkouts;
 mod components;
 mod formats;
+mod pages;
 mod processes;
 mod programs;
 mod resolvers;

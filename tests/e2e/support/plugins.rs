@@ -53,6 +53,8 @@ pub fn components() -> &'static BTreeMap<String, Vec<u8>> {
             "hostile-scheduler",
             "hostile-varianter",
             "hostile-batch",
+            "hostile-cases",
+            "hostile-pages",
             "hostile-idle",
             "hostile-program",
             "hostile-report",

@@ -146,7 +146,7 @@ limits! {
     ERROR_CODE: "error", "a code", 64, Bytes, IsCut;
     ERROR_MESSAGE: "error", "a message", 2000, Bytes, IsCut;
     PLUGIN_NAME: "description", "a plugin's name", 64, Bytes, IsRefused;
-    IDENTIFIER: "runnable", "an identifier", 4 << 10, Bytes, IsRefused;
+    IDENTIFIER: "runnable", "an identifier", 16 << 10, Bytes, IsRefused;
     RUNNABLE_ARGUMENTS: "runnable", "arguments of a runnable", 1 << 16, Count, IsRefused;
     RUNNABLE_VARIABLES: "runnable", "changes to variables in a runnable", 1 << 12, Count, IsRefused;
     TAGS: "runnable", "tags of a runnable", 1 << 10, Count, IsRefused;
