@@ -187,14 +187,24 @@ fn command(
         },
         stdout: output(host, command.stdout)?,
         stderr: output(host, command.stderr)?,
-        report: command.report,
+        report: match command.report {
+            true => spawner::Output::Pipe,
+            false => spawner::Output::Discard,
+        },
+        report_socket: false,
+        terminal: None,
     })
 }
 
 fn exit(exit: spawner::Exit) -> wit::Exit {
+    let (code, signal) = match exit.ending {
+        spawner::Ending::Code(code) => (Some(code), None),
+        spawner::Ending::Signal(signal) => (None, Some(signal)),
+        spawner::Ending::Unknown => (None, None),
+    };
     wit::Exit {
-        code: exit.code,
-        signal: exit.signal,
+        code,
+        signal,
         duration: u64::try_from(exit.duration.as_nanos()).unwrap_or(u64::MAX),
         more: Vec::new(),
     }
@@ -274,7 +284,8 @@ impl wit::Host for InstanceState {
 
 impl wit::HostChild for InstanceState {
     async fn id(&mut self, child: Resource<StartedProcess>) -> wasmtime::Result<u32> {
-        Ok(self.resources.get(&child)?.0.id())
+        // This version of the interface has no word for a process without one.
+        Ok(self.resources.get(&child)?.0.id().unwrap_or_default())
     }
 
     async fn read(
