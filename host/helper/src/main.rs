@@ -3,12 +3,15 @@
 //! messages.
 #![deny(unsafe_code)]
 
+mod copy;
 mod guard;
 mod interpreter;
 mod isolate;
+mod report_socket;
 mod server;
 mod spawn;
 mod start;
+mod terminal;
 mod variables;
 mod work_dir;
 

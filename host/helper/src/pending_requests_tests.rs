@@ -35,8 +35,7 @@ fn read(id: Id, max: u32) -> Request {
 
 fn exit() -> Exit {
     Exit {
-        code: Some(0),
-        signal: None,
+        ending: Ending::Code(0),
         duration_ns: 0,
         clean: true,
         leftovers: 0,
@@ -227,29 +226,19 @@ fn impossible_value_is_refused() {
             ..exit()
         },
         Exit {
-            code: None,
+            ending: Ending::Code(256),
             ..exit()
         },
         Exit {
-            signal: Some(9),
+            ending: Ending::Code(-1),
             ..exit()
         },
         Exit {
-            code: Some(256),
+            ending: Ending::Signal(65),
             ..exit()
         },
         Exit {
-            code: Some(-1),
-            ..exit()
-        },
-        Exit {
-            code: None,
-            signal: Some(65),
-            ..exit()
-        },
-        Exit {
-            code: None,
-            signal: Some(0),
+            ending: Ending::Signal(0),
             ..exit()
         },
         Exit {

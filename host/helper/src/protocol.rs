@@ -24,15 +24,20 @@ pub use self::framing::{
 pub use self::greeting::{Hello, Isolation, Welcome};
 pub use self::message::{Id, Reply, Request};
 pub use self::process::{
-    Exit, Input, Output, QueuePosition, Start, StartFailure, StartFailureKind, Stream,
+    Ending, Exit, Input, Output, QueuePosition, Start, StartFailure, StartFailureKind, Stream,
+    TerminalSize,
 };
 
 /// The protocol's version. It changes with every change to a message, because host and helper
 /// always come from the same build.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
-/// The largest accepted body of a frame, in bytes: 16 MiB. A larger one is an error at either end.
-pub const MAX_FRAME: usize = 16 << 20;
+/// The largest standard input that a start carries with it ([`Input::Bytes`]), in bytes: 16 MiB.
+pub const MAX_INPUT: usize = 16 << 20;
+
+/// The largest accepted body of a frame, in bytes: 17 MiB, which is an input and 1 MiB for the rest
+/// of the start. A larger one is an error at either end.
+pub const MAX_FRAME: usize = MAX_INPUT + (1 << 20);
 
 /// The largest number of bytes that one [`Request::Read`] returns: 1 MiB.
 pub const MAX_READ: u32 = 1 << 20;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signalfd::SignalFd;
 use persea_helper::protocol::{
-    Exit, FrameReader, Hello, Id, ProtocolError, Reply, Request, Start, StartFailure,
+    Ending, Exit, FrameReader, Hello, Id, ProtocolError, Reply, Request, Start, StartFailure,
     StartFailureKind, Welcome, decode, decode_greeting, encode, encode_greeting, truncate_text,
 };
 use persea_helper::tree::{self, Process};
@@ -21,7 +21,9 @@ use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
 
 use self::pipeline::Pipeline;
+use crate::report_socket::ReportSocket;
 use crate::start::{Started, Starter};
+use crate::terminal::Terminal;
 use crate::work_dir::WorkDir;
 
 /// How often the helper receives requests while its queue is long: every 4 ms. To wake up for each
@@ -54,7 +56,9 @@ enum Descendants {
 
 /// A write to a child's standard input that is not complete.
 struct PendingWrite {
-    id: Id,
+    /// The request; none for bytes that the helper itself types on a terminal, after which the
+    /// input is complete.
+    id: Option<Id>,
     bytes: Vec<u8>,
     written: usize,
 }
@@ -77,6 +81,8 @@ struct Child {
     writing: Option<PendingWrite>,
     streams: [Option<OwnedFd>; STREAMS],
     reading: [Option<PendingRead>; STREAMS],
+    terminal: Option<Terminal>,
+    report_socket: Option<Box<ReportSocket>>,
 }
 
 /// What a polled descriptor is for.
@@ -87,6 +93,8 @@ enum EventSource {
     ChildSignals,
     Stdin(Id),
     Stream(Id, usize),
+    Terminal(Id),
+    ReportSocket(Id),
 }
 
 pub(crate) struct Server {
@@ -169,6 +177,8 @@ impl Server {
                     }
                     EventSource::Stdin(child) => self.continue_write(child),
                     EventSource::Stream(child, stream) => self.continue_read(child, stream),
+                    EventSource::Terminal(child) => self.copy_terminal(child),
+                    EventSource::ReportSocket(child) => self.receive_report(child),
                 }
             }
             if !greeted && let Some(frame) = self.frames.next_frame()? {
@@ -254,6 +264,18 @@ impl Server {
                     watch(fd.as_fd(), PollFlags::IN, EventSource::Stream(*id, n));
                 }
             }
+            if let Some(Terminal {
+                copied: Some((from, _)),
+                ..
+            }) = &child.terminal
+            {
+                watch(from.as_fd(), PollFlags::IN, EventSource::Terminal(*id));
+            }
+            if let (Some(socket), true) = (&child.report_socket, child.is_running) {
+                for fd in socket.sources() {
+                    watch(fd, PollFlags::IN, EventSource::ReportSocket(*id));
+                }
+            }
         }
         let timeouts = [self.pipeline.return_in(), receive_in];
         let timeout = timeouts.into_iter().flatten().min();
@@ -274,7 +296,16 @@ impl Server {
             if matches!(source, EventSource::Replies) && got.contains(PollFlags::ERR) {
                 return Err(Errno::PIPE.into());
             }
-            ready.push(source);
+            // A socket has many descriptors, and one event is enough for them.
+            let is_known = match (source, ready.last()) {
+                (EventSource::ReportSocket(id), Some(EventSource::ReportSocket(last))) => {
+                    id == *last
+                }
+                _ => false,
+            };
+            if !is_known {
+                ready.push(source);
+            }
         }
         Ok(ready)
     }
@@ -345,18 +376,7 @@ impl Server {
                 max,
             } => self.read(id, child, stream, max),
             Request::Write { id, child, bytes } => self.write(id, child, bytes.0),
-            Request::CloseStdin { id, child } => {
-                if let Some(child) = self.children.get_mut(&child) {
-                    child.stdin = None;
-                    if let Some(write) = child.writing.take() {
-                        self.reply_done(
-                            write.id,
-                            Err((Errno::PIPE, "its standard input was closed")),
-                        );
-                    }
-                }
-                self.reply_done(id, Ok(()));
-            }
+            Request::CloseStdin { id, child } => self.close_stdin(id, child),
             Request::Signal { id, child, signal } => {
                 let result =
                     signal_by_number(signal).and_then(|signal| match self.children.get(&child) {
@@ -422,7 +442,8 @@ impl Server {
                 message: format!("the id {id} belongs to another child"),
             })
         } else {
-            self.starter.start(start)
+            let work_dir = self.work_dir.as_ref().map(WorkDir::path);
+            self.starter.start(id, start, work_dir)
         };
         // Even after an error: the process may have existed for a moment.
         self.descendants = Descendants::Possible;
@@ -437,7 +458,11 @@ impl Server {
                 at,
                 stdin,
                 streams,
+                mut terminal,
+                report_socket,
             }) => {
+                let to_type = terminal.as_mut().and_then(|it| it.to_type.take());
+                let types = to_type.is_some();
                 self.children.insert(
                     id,
                     Child {
@@ -445,11 +470,20 @@ impl Server {
                         is_running: true,
                         started: at,
                         stdin,
-                        writing: None,
+                        writing: to_type.map(|bytes| PendingWrite {
+                            id: None,
+                            bytes,
+                            written: 0,
+                        }),
                         streams,
                         reading: [None; STREAMS],
+                        terminal,
+                        report_socket,
                     },
                 );
+                if types {
+                    self.continue_write(id);
+                }
                 if !start.quiet {
                     let pid = pid.as_raw_nonzero().get().unsigned_abs();
                     self.reply(&Reply::Started { id, pid });
@@ -493,8 +527,11 @@ impl Server {
         let (id, child) = self.children.iter_mut().find(ended)?;
         let id = *id;
         let exit = Exit {
-            code: status.exit_status(),
-            signal: status.terminating_signal(),
+            ending: match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), None) => Ending::Code(code),
+                (None, Some(signal)) => Ending::Signal(signal),
+                (Some(_), Some(_)) | (None, None) => Ending::Unknown,
+            },
             duration_ns: child
                 .started
                 .elapsed()
@@ -505,9 +542,7 @@ impl Server {
             leftovers: 0,
         };
         child.is_running = false;
-        if child.stdin.is_none() && child.streams.iter().all(Option::is_none) {
-            self.children.remove(&id);
-        }
+        self.finish_streams(id);
         Some((id, exit))
     }
 }

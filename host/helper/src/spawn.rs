@@ -17,7 +17,7 @@ use nix::libc;
 use nix::sched::{CloneFlags, clone};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, setpgid};
+use nix::unistd::{Pid, setpgid, setsid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 /// The size of the stack of a child until it executes, in bytes. The child makes a few system
@@ -70,13 +70,15 @@ impl Spawner {
     }
 
     /// Starts a program with these descriptors as standard input, output and error. None of the
-    /// three may be descriptor 0, 1 or 2 of this process. On an error no process is left.
+    /// three may be descriptor 0, 1 or 2 of this process. With `has_terminal`, they are a terminal,
+    /// which becomes the controlling one of a new session. On an error no process is left.
     pub(crate) fn spawn(
         &mut self,
         program: &CStr,
         args: &[CString],
         variables: &[Cow<'_, CStr>],
         streams: [BorrowedFd<'_>; 3],
+        has_terminal: bool,
     ) -> nix::Result<Pid> {
         // Everything is allocated before the child exists.
         let args: Vec<_> = args.iter().map(|arg| arg.as_ptr()).collect();
@@ -88,11 +90,20 @@ impl Spawner {
         let child = || {
             let [stdin, stdout, stderr] = streams;
             let prepare = || -> nix::Result<()> {
-                setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+                if has_terminal {
+                    setsid()?;
+                } else {
+                    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+                }
                 let done = dup2_stdin(stdin)
                     .and_then(|()| dup2_stdout(stdout))
                     .and_then(|()| dup2_stderr(stderr));
                 done.map_err(|e| nix::Error::from_raw(e.raw_os_error()))?;
+                if has_terminal {
+                    // SAFETY: the call reads no memory.
+                    #[allow(unsafe_code)]
+                    nix::Error::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })?;
+                }
                 for signal in ignored {
                     // SAFETY: the default action runs no code of this process.
                     #[allow(unsafe_code)]

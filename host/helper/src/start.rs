@@ -1,8 +1,10 @@
-//! Owns the start of one process: finds the program, opens its files, creates its pipes. Does not
-//! know about the channel or how processes end.
+//! Owns the start of one process: finds the program, and starts it with its streams. Does not know
+//! about the channel or how processes end.
 //!
 //! A process inherits its working directory and the number of its report pipe. The helper sets both
 //! up in itself, just for the start; it has one thread, so nothing else can notice.
+
+pub(crate) mod streams;
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -11,20 +13,23 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use persea_helper::protocol::{Input, Output, Start, StartFailure, StartFailureKind};
-use rustix::fs::{
-    Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, fcntl_getfl, fcntl_setfl, fstat, open,
-    stat,
-};
+use persea_helper::protocol::{Id, Start, StartFailure, StartFailureKind};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, accessat, open, stat};
 use rustix::io::{DupFlags, Errno, dup3};
-use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, Signal, chdir, fchdir, kill_process};
+use rustix::process::{Pid, chdir, fchdir};
 
+use self::streams::{Report, Streams};
 use crate::interpreter::explain_missing_file;
+use crate::report_socket::ReportSocket;
 use crate::spawn::Spawner;
+use crate::terminal::Terminal;
 use crate::variables::Variables;
 
 const REPORT_FD: &str = "PERSEA_REPORT_FD";
+const REPORT_SOCKET: &str = "PERSEA_REPORT_SOCKET";
+/// The variables that only the helper sets. Inherited ones would be those of a Persea that runs
+/// this one as a test.
+const OWN: [&str; 2] = [REPORT_FD, REPORT_SOCKET];
 /// Where programs are searched without a PATH, as execvp does.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
@@ -36,6 +41,8 @@ pub(crate) struct Started {
     pub(crate) stdin: Option<OwnedFd>,
     /// Standard output, standard error, report.
     pub(crate) streams: [Option<OwnedFd>; 3],
+    pub(crate) terminal: Option<Terminal>,
+    pub(crate) report_socket: Option<Box<ReportSocket>>,
 }
 
 /// Starts processes, and owns what every start needs.
@@ -66,8 +73,7 @@ impl Starter {
                 Mode::empty(),
             )?,
             is_at_base: true,
-            // An inherited number would be that of a Persea that runs this one as a test.
-            variables: Variables::inherited(REPORT_FD),
+            variables: Variables::inherited(&OWN),
             spawner,
         })
     }
@@ -77,11 +83,17 @@ impl Starter {
         &mut self,
         variables: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
     ) {
-        self.variables = Variables::of(variables, REPORT_FD);
+        self.variables = Variables::of(variables, &OWN);
     }
 
     /// Starts a process. On an error no process and no open descriptor is left; created files stay.
-    pub(crate) fn start(&mut self, start: &Start) -> Result<Started, StartFailure> {
+    /// `work_dir` is the place for a report socket, if its path is short enough.
+    pub(crate) fn start(
+        &mut self,
+        id: Id,
+        start: &Start,
+        work_dir: Option<&Path>,
+    ) -> Result<Started, StartFailure> {
         self.enter(start.cwd.as_deref())?;
         let program = self.find(start)?;
         let variables = changes(start)?;
@@ -91,54 +103,55 @@ impl Starter {
             .filter_map(|arg| CString::new(arg.as_str()).ok())
             .collect();
 
-        let (stdin, stdin_end) = match start.stdin {
-            Input::Empty => (None, None),
-            Input::Pipe => {
-                let (theirs, ours) = make_pipe()?;
-                (Some(theirs), Some(not_blocking(ours)?))
-            }
-        };
-        let (stdout, stdout_end) = output(&start.stdout)?;
-        let (stderr, stderr_end) = output(&start.stderr)?;
-        let streams = [&stdin, &stdout, &stderr];
-        let streams = streams.map(|fd| fd.as_ref().map_or(self.null.as_fd(), AsFd::as_fd));
-        let report_end = if start.report {
-            let (ours, theirs) = make_pipe()?;
-            dup3(&theirs, &mut self.report_slot, DupFlags::empty()).map_err(resources)?;
-            Some(not_blocking(ours))
-        } else {
-            None
-        };
-        let report = report_end
+        let Streams {
+            theirs,
+            stdin,
+            outputs: [stdout, stderr],
+            terminal,
+        } = Streams::open(start)?;
+        let streams = theirs.each_ref();
+        let streams = streams.map(|fd| fd.as_ref().map_or(self.null.as_fd(), |fd| fd.as_fd()));
+        let Report {
+            theirs: report,
+            ours: report_end,
+            socket,
+        } = Report::open(id, start, work_dir)?;
+        if let Some(report) = &report {
+            dup3(report, &mut self.report_slot, DupFlags::empty()).map_err(resources)?;
+        }
+        let number = report
             .is_some()
             .then(|| self.report_slot.as_raw_fd().to_string());
-        let own = report.as_deref().map(|number| (REPORT_FD, Some(number)));
+        let number = number.as_deref().map(|number| (REPORT_FD, Some(number)));
+        let socket_path = socket.as_ref().map(|socket| socket.path().to_owned());
+        let socket_path = socket_path.as_deref();
+        let socket_path = socket_path.map(|path| (REPORT_SOCKET, Some(path)));
+        let own = number.into_iter().chain(socket_path);
         let changes: Vec<(&str, Option<&str>)> = variables.into_iter().chain(own).collect();
         let variables = self.variables.with(start.clear_env, &changes);
 
         let at = Instant::now();
         let path =
-            CString::new(program.as_os_str().as_bytes()).map_err(|_| resources(Errno::INVAL))?;
-        let spawned = self.spawner.spawn(&path, &args, &variables, streams);
-        if report_end.is_some() {
+            CString::new(program.as_os_str().as_bytes()).map_err(|_| resources(Errno::INVAL));
+        let has_terminal = terminal.is_some();
+        let spawned = path.map(|path| {
+            self.spawner
+                .spawn(&path, &args, &variables, streams, has_terminal)
+        });
+        if report.is_some() {
             // Cannot fail: the number is in use and stays so.
             let _ = dup3(&self.null, &mut self.report_slot, DupFlags::CLOEXEC);
         }
-        let child = spawned.map_err(|e| spawn_failure(&e.into(), &start.program, &program))?;
+        let child = spawned?.map_err(|e| spawn_failure(&e.into(), &start.program, &program))?;
         let pid = Pid::from_raw(child.as_raw()).ok_or_else(|| resources(Errno::SRCH))?;
-        match report_end.transpose() {
-            Ok(report) => Ok(Started {
-                pid,
-                at,
-                stdin: stdin_end,
-                streams: [stdout_end, stderr_end, report],
-            }),
-            Err(failure) => {
-                // The server reaps it like any other process.
-                let _ = kill_process(pid, Signal::KILL);
-                Err(failure)
-            }
-        }
+        Ok(Started {
+            pid,
+            at,
+            stdin,
+            streams: [stdout, stderr, report_end],
+            terminal,
+            report_socket: socket.map(Box::new),
+        })
     }
 
     fn enter(&mut self, directory: Option<&str>) -> Result<(), StartFailure> {
@@ -252,68 +265,11 @@ fn changes(start: &Start) -> Result<Vec<(&str, Option<&str>)>, StartFailure> {
         .collect())
 }
 
-/// Opens an output: the end of the process (none stands for /dev/null), and the end of the helper.
-fn output(output: &Output) -> Result<(Option<OwnedFd>, Option<OwnedFd>), StartFailure> {
-    Ok(match output {
-        Output::Discard => (None, None),
-        Output::File(path) => (Some(open_output(OsStr::from_bytes(&path.0))?), None),
-        Output::Pipe => {
-            let (ours, theirs) = make_pipe()?;
-            (Some(theirs), Some(not_blocking(ours)?))
-        }
-    })
-}
-
 fn is_file(path: &Path) -> bool {
     stat(path).is_ok_and(|s| FileType::from_raw_mode(s.st_mode) == FileType::RegularFile)
 }
 
-/// Creates a pipe: the end to read from, and the end to write to.
-fn make_pipe() -> Result<(OwnedFd, OwnedFd), StartFailure> {
-    pipe_with(PipeFlags::CLOEXEC).map_err(resources)
-}
-
-fn not_blocking(ours: OwnedFd) -> Result<OwnedFd, StartFailure> {
-    fcntl_getfl(&ours)
-        .and_then(|flags| fcntl_setfl(&ours, flags | OFlags::NONBLOCK))
-        .map_err(resources)?;
-    Ok(ours)
-}
-
-fn open_output(path: &OsStr) -> Result<OwnedFd, StartFailure> {
-    let flags = OFlags::WRONLY
-        | OFlags::CREATE
-        | OFlags::APPEND
-        | OFlags::CLOEXEC
-        | OFlags::NOFOLLOW
-        | OFlags::NOCTTY;
-    let mode = Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH;
-    let failure = |errno: Errno, why: &str| StartFailure {
-        kind: StartFailureKind::OutputFile,
-        errno: errno.raw_os_error(),
-        message: format!("the output file {} can't be opened: {why}", path.display()),
-    };
-    // Nearly always the file is new; then this one system call is enough.
-    match open(path, flags | OFlags::EXCL, mode) {
-        Ok(fd) => return Ok(fd),
-        Err(Errno::EXIST) => {}
-        Err(e) => return Err(failure(e, &reason(e))),
-    }
-    // Must not block on a pipe or a device.
-    let fd = open(path, flags | OFlags::NONBLOCK, mode).map_err(|e| match e {
-        Errno::LOOP => failure(e, "it is a link"),
-        Errno::NXIO => failure(e, "it is not an ordinary file"),
-        e => failure(e, &reason(e)),
-    })?;
-    let kind = fstat(&fd).map(|s| FileType::from_raw_mode(s.st_mode));
-    if kind != Ok(FileType::RegularFile) {
-        return Err(failure(Errno::INVAL, "it is not an ordinary file"));
-    }
-    fcntl_setfl(&fd, OFlags::APPEND).map_err(resources)?;
-    Ok(fd)
-}
-
-fn resources(e: Errno) -> StartFailure {
+pub(crate) fn resources(e: Errno) -> StartFailure {
     StartFailure {
         kind: StartFailureKind::Resources,
         errno: e.raw_os_error(),

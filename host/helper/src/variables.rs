@@ -12,20 +12,20 @@ pub(crate) struct Variables {
 }
 
 impl Variables {
-    /// The variables of this process, without the one named `without`.
-    pub(crate) fn inherited(without: &str) -> Variables {
+    /// The variables of this process, without those named in `without`.
+    pub(crate) fn inherited(without: &[&str]) -> Variables {
         let all = std::env::vars_os();
         let all = all.map(|(name, value)| (name.into_vec(), value.into_vec()));
         Variables::of(all, without)
     }
 
-    /// The given variables, without the one named `without`.
+    /// The given variables, without those named in `without`.
     pub(crate) fn of(
         all: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
-        without: &str,
+        without: &[&str],
     ) -> Variables {
         let all = all.into_iter();
-        let all = all.filter(|(name, _)| name != without.as_bytes());
+        let all = all.filter(|(name, _)| !without.iter().any(|other| name == other.as_bytes()));
         let all =
             all.filter_map(|(name, value)| CString::new([&*name, b"=", &value].concat()).ok());
         Variables { all: all.collect() }

@@ -48,6 +48,10 @@ impl WorkDir {
         }
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Whether the path still leads to the same directory, with the same mode and without entries.
     pub(crate) fn is_untouched(&self) -> bool {
         // Checks the path and not the descriptor, because tests use the path.

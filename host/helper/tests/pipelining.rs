@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Helper, process_with, sh, until};
-use persea_helper::protocol::{Id, QueuePosition, Reply, Request, Start, StartFailureKind};
+use persea_helper::protocol::{Ending, Id, QueuePosition, Reply, Request, Start, StartFailureKind};
 
 fn queue(helper: &mut Helper, script: &str) -> Id {
     queue_at(QueuePosition::Following, helper, script)
@@ -63,7 +63,7 @@ fn queued_processes_run_in_order_and_never_two_at_once() {
             match helper.reply(id) {
                 Reply::Started { .. } => {
                     let exit = helper.exit(id);
-                    assert_eq!(exit.code, i32::try_from(n).ok());
+                    assert_eq!(exit.ending, Ending::Code(i32::try_from(n).unwrap()));
                     assert!(exit.clean);
                     assert_eq!(exit.leftovers, 0);
                     ran.push(n.to_string());
@@ -93,13 +93,16 @@ fn leftovers_of_a_queued_process_are_ended_before_the_next_one_starts() {
         &mut helper,
         &format!("setsid sleep {mark} & (sleep {mark} &) ; touch {work}/file; exit 3"),
     );
-    assert_eq!((exit.code, exit.leftovers, exit.clean), (Some(3), 2, true));
+    assert_eq!(
+        (exit.ending, exit.leftovers, exit.clean),
+        (Ending::Code(3), 2, true)
+    );
     assert!(process_with(&format!("sleep\0{mark}")).is_empty());
     let exit = run(
         &mut helper,
         &format!("ls -A {work} | grep -q . && exit 8; exit 0"),
     );
-    assert_eq!((exit.code, exit.leftovers), (Some(0), 0));
+    assert_eq!((exit.ending, exit.leftovers), (Ending::Code(0), 0));
     helper.finish();
 }
 
@@ -115,11 +118,11 @@ fn processes_behind_a_slow_one_are_returned() {
     let late = queue(&mut helper, "exit 3");
     assert_returned(&mut helper, late);
     assert_eq!(helper.end(Some(slow)), 1);
-    assert_eq!(helper.exit(slow).signal, Some(9));
+    assert_eq!(helper.exit(slow).ending, Ending::Signal(9));
     // A following process is returned too, so that it does not overtake those.
     let last = queue(&mut helper, "exit 3");
     assert_returned(&mut helper, last);
-    assert_eq!(run(&mut helper, "exit 4").code, Some(4));
+    assert_eq!(run(&mut helper, "exit 4").ending, Ending::Code(4));
     helper.finish();
 }
 
@@ -137,7 +140,7 @@ fn process_that_cannot_be_started_lets_the_next_one_start() {
         Reply::StartFailed { failure, .. } => assert_eq!(failure.kind, StartFailureKind::Program),
         other => panic!("{other:?}"),
     }
-    assert_eq!(run(&mut helper, "exit 5").code, Some(5));
+    assert_eq!(run(&mut helper, "exit 5").ending, Ending::Code(5));
     helper.finish();
 }
 
@@ -164,7 +167,7 @@ fn queued_process_of_a_paused_task_is_not_started_and_can_be_withdrawn() {
     assert_returned(&mut helper, third);
     helper.request(|id| Request::Resume { id });
     assert!(matches!(helper.reply(first), Reply::Started { .. }));
-    assert_eq!(helper.exit(first).code, Some(1));
+    assert_eq!(helper.exit(first).ending, Ending::Code(1));
     helper.finish();
 }
 
@@ -173,7 +176,7 @@ fn signal_for_an_ended_process_does_not_reach_the_next_one() {
     let mut helper = Helper::new();
     let mark = helper.mark();
     let ended = queue(&mut helper, "exit 0");
-    assert_eq!(helper.exit(ended).code, Some(0));
+    assert_eq!(helper.exit(ended).ending, Ending::Code(0));
     let sleeping = queue(&mut helper, &format!("exec sleep {mark}"));
     until("the process runs", || {
         process_with(&format!("sleep\0{mark}")).len() == 1
@@ -189,6 +192,6 @@ fn signal_for_an_ended_process_does_not_reach_the_next_one() {
     assert_eq!(helper.end(Some(ended)), 0);
     assert_eq!(process_with(&format!("sleep\0{mark}")).len(), 1);
     helper.request(signal_all(Some(sleeping)));
-    assert_eq!(helper.exit(sleeping).signal, Some(15));
+    assert_eq!(helper.exit(sleeping).ending, Ending::Signal(15));
     helper.finish();
 }

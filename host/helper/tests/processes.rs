@@ -13,7 +13,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use common::{Helper, sh, start};
 use persea_helper::protocol::{
-    Bytes, Input, MAX_TEXT, Output, Reply, Request, Start, StartFailureKind, Stream,
+    Bytes, Ending, Input, MAX_TEXT, Output, Reply, Request, Start, StartFailureKind, Stream,
 };
 use rustix::io::Errno;
 
@@ -21,10 +21,10 @@ use rustix::io::Errno;
 fn exit_has_the_code_or_the_signal_and_the_duration() {
     let mut helper = Helper::new();
     let exit = helper.run(sh("exit 0"));
-    assert_eq!((exit.code, exit.signal, exit.clean), (Some(0), None, true));
-    assert_eq!(helper.run(sh("exit 42")).code, Some(42));
+    assert_eq!((exit.ending, exit.clean), (Ending::Code(0), true));
+    assert_eq!(helper.run(sh("exit 42")).ending, Ending::Code(42));
     let exit = helper.run(sh("kill -9 $$"));
-    assert_eq!((exit.code, exit.signal), (None, Some(9)));
+    assert_eq!(exit.ending, Ending::Signal(9));
     let exit = helper.run(sh("sleep 0.1"));
     assert!(exit.duration_ns >= 100_000_000 && exit.duration_ns < 60_000_000_000);
     helper.finish();
@@ -179,7 +179,11 @@ fn default_working_directory_is_that_of_the_helper() {
         is_in(&base.join("src"), Some("src")),
         is_in(&base, None),
     ] {
-        assert_eq!(helper.run(start.clone()).code, Some(0), "{start:?}");
+        assert_eq!(
+            helper.run(start.clone()).ending,
+            Ending::Code(0),
+            "{start:?}"
+        );
     }
     // So is it after a failed start in another directory.
     let missing = Start {
@@ -187,7 +191,7 @@ fn default_working_directory_is_that_of_the_helper() {
         ..start("no-such-program", &[])
     };
     assert_eq!(helper.start_fails(missing).kind, StartFailureKind::Program);
-    assert_eq!(helper.run(is_in(&base, None)).code, Some(0));
+    assert_eq!(helper.run(is_in(&base, None)).ending, Ending::Code(0));
     helper.finish();
 }
 
@@ -201,7 +205,7 @@ fn processes_start_without_ignored_or_blocked_signals() {
             ..start("cat", &["/proc/self/status"])
         });
         let said = String::from_utf8(helper.read_all(child, Stream::Stdout)).unwrap();
-        assert_eq!(helper.exit(child).code, Some(0));
+        assert_eq!(helper.exit(child).ending, Ending::Code(0));
         let mask = |name: &str| {
             let line = said.lines().find_map(|line| line.strip_prefix(name));
             u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
@@ -230,7 +234,7 @@ fn replies_beyond_the_buffer_of_the_channel_are_sent_later_and_once() {
         .collect();
     // All output is in the pipes by now, and can be read at once.
     for (child, _) in &children {
-        assert_eq!(helper.exit(*child).code, Some(0));
+        assert_eq!(helper.exit(*child).ending, Ending::Code(0));
     }
     let asked: Vec<_> = children
         .iter()
@@ -306,7 +310,7 @@ fn environment_variables_and_path_are_those_of_the_request() {
         env: vec![("PATH".into(), Some(dir))],
         ..start("only-here", &[])
     });
-    assert_eq!(exit.code, Some(7));
+    assert_eq!(exit.ending, Ending::Code(7));
     helper.finish();
 }
 
@@ -317,7 +321,7 @@ fn pipes_and_report_pipe_connect_to_the_host() {
         stdin: Input::Pipe,
         stdout: Output::Pipe,
         stderr: Output::Pipe,
-        report: true,
+        report: Output::Pipe,
         ..sh("tr a-z A-Z; echo oops >&2; echo \"on $PERSEA_REPORT_FD\" >&3")
     });
     helper.write(child, b"hello ").unwrap();
@@ -326,7 +330,7 @@ fn pipes_and_report_pipe_connect_to_the_host() {
     assert_eq!(helper.read_all(child, Stream::Stdout), b"HELLO WORLD\n");
     assert_eq!(helper.read_all(child, Stream::Stderr), b"oops\n");
     assert_eq!(helper.read_all(child, Stream::Report), b"on 3\n");
-    assert_eq!(helper.exit(child).code, Some(0));
+    assert_eq!(helper.exit(child).ending, Ending::Code(0));
     // Without a report pipe there are no descriptors but the standard ones.
     let (child, _) = helper.start(Start {
         stdout: Output::Pipe,
@@ -362,14 +366,14 @@ fn write_waits_for_the_reader_and_fails_on_a_closed_input() {
         child: lazy,
         bytes: Bytes(vec![0; 1 << 20]),
     });
-    assert_eq!(helper.run(sh("exit 3")).code, Some(3));
+    assert_eq!(helper.run(sh("exit 3")).ending, Ending::Code(3));
     helper.send(&Request::Signal {
         id: id + 1000,
         child: lazy,
         signal: 15,
     });
     assert_eq!(helper.failure(id), Errno::PIPE.raw_os_error());
-    assert_eq!(helper.exit(lazy).signal, Some(15));
+    assert_eq!(helper.exit(lazy).ending, Ending::Signal(15));
     assert_eq!(helper.write(lazy, b"x"), Err(Errno::PIPE.raw_os_error()));
     helper.finish();
 }
@@ -453,7 +457,7 @@ fn large_arguments_and_environment_are_passed_up_to_the_limit_of_the_kernel() {
             ],
         )
     });
-    assert_eq!(exit.code, Some(0));
+    assert_eq!(exit.ending, Ending::Code(0));
     let args: Vec<&str> = (0..100).map(|_| long.as_str()).collect();
     let failure = helper.start_fails(start("true", &args));
     assert_eq!(

@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use persea_helper::protocol::{
-    Bytes, Exit, FrameReader, Hello, Input, MAX_FRAME, Output, ProtocolError, QueuePosition, Reply,
-    Request, Start, StartFailure, StartFailureKind, Stream, VERSION, Welcome, decode,
-    decode_greeting, encode, encode_greeting,
+    Bytes, Ending, Exit, FrameReader, Hello, Input, MAX_FRAME, Output, ProtocolError,
+    QueuePosition, Reply, Request, Start, StartFailure, StartFailureKind, Stream, TerminalSize,
+    VERSION, Welcome, decode, decode_greeting, encode, encode_greeting,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -53,7 +53,16 @@ fn start() -> impl Strategy<Value = Start> {
                     stdin: if pipe { Input::Pipe } else { Input::Empty },
                     stdout,
                     stderr,
-                    report,
+                    report: if report {
+                        Output::Pipe
+                    } else {
+                        Output::Discard
+                    },
+                    report_socket: report && quiet,
+                    terminal: quiet.then_some(TerminalSize {
+                        rows: 24,
+                        columns: 80,
+                    }),
                     quiet,
                     queue_position: is_queued.then_some(QueuePosition::Following),
                 }
@@ -106,17 +115,19 @@ fn reply() -> impl Strategy<Value = Reply> {
         }),
         (
             id(),
-            any::<Option<i32>>(),
-            any::<Option<i32>>(),
+            prop_oneof![
+                any::<i32>().prop_map(Ending::Code),
+                any::<i32>().prop_map(Ending::Signal),
+                Just(Ending::Unknown)
+            ],
             any::<u64>(),
             any::<(bool, u32)>()
         )
-            .prop_map(|(id, code, signal, duration_ns, (clean, leftovers))| {
+            .prop_map(|(id, ending, duration_ns, (clean, leftovers))| {
                 Reply::Exited {
                     id,
                     exit: Exit {
-                        code,
-                        signal,
+                        ending,
                         duration_ns,
                         clean,
                         leftovers,

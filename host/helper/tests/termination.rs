@@ -11,7 +11,7 @@ mod common;
 use std::fs;
 
 use common::{Helper, process_with, sh, start, until};
-use persea_helper::protocol::{Input, Output, Request, Start, Stream};
+use persea_helper::protocol::{Ending, Input, Output, Request, Start, Stream};
 use rustix::io::Errno;
 
 #[test]
@@ -21,7 +21,7 @@ fn end_of_the_task_ends_daemons() {
     let exit = helper.run(sh(&format!(
         "setsid sh -c 'setsid sleep {mark} >&- 2>&- <&- &' & wait"
     )));
-    assert_eq!((exit.code, exit.clean), (Some(0), false));
+    assert_eq!((exit.ending, exit.clean), (Ending::Code(0), false));
     until("the daemon runs", || process_with(&mark).len() == 1);
     assert_eq!(helper.end_task(), 1);
     assert!(process_with(&mark).is_empty());
@@ -53,7 +53,7 @@ fn helper_survives_signals() {
     let mut helper = Helper::new();
     for signal in [1, 2, 3, 10, 12, 13, 14, 15] {
         helper.kill(signal);
-        assert_eq!(helper.run(sh("exit 5")).code, Some(5));
+        assert_eq!(helper.run(sh("exit 5")).ending, Ending::Code(5));
     }
     helper.finish();
 }
@@ -68,7 +68,7 @@ fn signal_reaches_one_child_or_all_processes() {
     });
     assert!(pid > 1);
     helper.signal_all(15);
-    assert_eq!(helper.exit(child).signal, Some(15));
+    assert_eq!(helper.exit(child).ending, Ending::Signal(15));
     until("the other has ended", || {
         process_with(&format!("sleep\0{mark}")).is_empty()
     });
@@ -116,7 +116,7 @@ fn paused_processes_continue_after_resume() {
     assert_eq!(state(already), 'T');
     helper.request(|id| Request::Pause { id });
     assert_eq!(helper.end_task(), 3);
-    assert_eq!(helper.exit(child).signal, Some(9));
+    assert_eq!(helper.exit(child).ending, Ending::Signal(9));
     helper.finish();
 }
 
@@ -129,7 +129,7 @@ fn child_that_closes_its_descriptors_is_still_waited_for() {
         ..sh("exec <&- >&- 2>&-; sleep 0.1; exit 4")
     });
     assert_eq!(helper.read_all(child, Stream::Stdout), b"");
-    assert_eq!(helper.exit(child).code, Some(4));
+    assert_eq!(helper.exit(child).ending, Ending::Code(4));
     helper.finish();
 }
 
@@ -151,7 +151,7 @@ fn forgotten_child_ends_with_its_process_group() {
     });
     helper.send(&Request::Forget { child });
     assert_eq!(helper.failure(id), Errno::CANCELED.raw_os_error());
-    assert_eq!(helper.exit(child).signal, Some(9));
+    assert_eq!(helper.exit(child).ending, Ending::Signal(9));
     until("both have ended", || process_with(&mark).is_empty());
     helper.finish();
 }
@@ -173,7 +173,7 @@ fn thousand_starts_leak_no_descriptor_process_or_file() {
                 let (child, _) = helper.start(Start {
                     stdin: Input::Pipe,
                     stdout: Output::Pipe,
-                    report: true,
+                    report: Output::Pipe,
                     ..start("true", &[])
                 });
                 let exit = helper.exit(child);
@@ -254,7 +254,7 @@ fn processes_are_found_on_a_kernel_without_lists_of_children() {
     let exit = helper.run(sh(&format!(
         "setsid sh -c 'setsid sleep {mark} >&- 2>&- <&- &' & sh -c 'setsid sleep {mark} &' & wait"
     )));
-    assert_eq!((exit.code, exit.clean), (Some(0), false));
+    assert_eq!((exit.ending, exit.clean), (Ending::Code(0), false));
     let sleeping = format!("sleep\0{mark}");
     until("both run", || process_with(&sleeping).len() == 2);
     helper.request(|id| Request::Pause { id });

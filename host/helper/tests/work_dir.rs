@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use common::{Helper, sh};
+use persea_helper::protocol::Ending;
 
 /// A directory that the helper must not change, with a mode that nothing would set by chance.
 struct Outside(tempfile::TempDir);
@@ -60,7 +61,7 @@ fn replace(helper: &mut Helper, script: &str, outside: &Outside) -> bool {
         .args
         .extend(["sh", work.to_str().unwrap(), outside.path()].map(str::to_owned));
     let exit = helper.run(command);
-    assert_eq!(exit.code, Some(0), "{script}");
+    assert_eq!(exit.ending, Ending::Code(0), "{script}");
     exit.clean
 }
 

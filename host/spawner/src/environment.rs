@@ -75,6 +75,7 @@ impl Environment {
                 "a process that is run to its end can't have pipes; start it instead".to_owned(),
             ));
         }
+        command.check()?;
         let channel = &self.inner.channel;
         let program = command.program.clone();
         let (id, mut receiver, _) = channel.start(command.into_start(true))?;
@@ -93,6 +94,7 @@ impl Environment {
     /// # Errors
     /// The process cannot be started, or the environment is closed.
     pub async fn start(&self, command: Command) -> Result<Child, SpawnError> {
+        command.check()?;
         let channel = &self.inner.channel;
         let piped = [Stream::Stdout, Stream::Stderr, Stream::Report].map(|s| command.pipes(s));
         let has_pipes = command.has_pipes();
@@ -105,7 +107,7 @@ impl Environment {
                 Ok(Child {
                     environment: self.clone(),
                     id,
-                    pid,
+                    pid: Some(pid),
                     exit: exit.ok_or(SpawnError::Closed("the process"))?,
                     has_pipes,
                     reading: piped.map(|piped| piped.then(Mutex::default)),
@@ -263,7 +265,7 @@ struct Transfer {
 pub struct Child {
     environment: Environment,
     id: Id,
-    pid: u32,
+    pid: Option<u32>,
     exit: ExitWatch,
     has_pipes: bool,
     /// Standard output, standard error and report; none for a stream that is not a pipe.
@@ -280,8 +282,8 @@ impl std::fmt::Debug for Child {
 }
 
 impl Child {
-    /// The process id, as seen in the environment.
-    pub fn id(&self) -> u32 {
+    /// The process id, as seen in the environment; none where processes have none.
+    pub fn id(&self) -> Option<u32> {
         self.pid
     }
 

@@ -30,7 +30,9 @@ use std::pin::Pin;
 
 use persea_model::SpawnerKind;
 
-pub use environment::command::{Command, Exit, Input, Output, Stream};
+pub use environment::command::{
+    Command, Ending, Exit, Input, MAX_INPUT, Output, Stream, TerminalSize,
+};
 pub use environment::error::SpawnError;
 pub use environment::queued::{PipelinePosition, QueuedProcess};
 pub use environment::{Child, Environment};

@@ -99,7 +99,7 @@ pub(crate) fn helper_of(child: Pid) -> Pid {
 }
 
 fn pid(child: &Child) -> Pid {
-    Pid::from_raw(child.id().try_into().unwrap()).unwrap()
+    Pid::from_raw(child.id().unwrap().try_into().unwrap()).unwrap()
 }
 
 async fn read_all(child: &Child, stream: Stream) -> Vec<u8> {
@@ -126,11 +126,11 @@ async fn run_returns_how_the_process_ended() {
         })
         .await
         .unwrap();
-    assert_eq!((exit.code, exit.signal), (Some(3), None));
+    assert_eq!(exit.ending, Ending::Code(3));
     assert_eq!(std::fs::read(out).unwrap(), b"out\n");
     assert_eq!(std::fs::read(err).unwrap(), b"err\n");
     let exit = environment.run(sh("kill -TERM $$")).await.unwrap();
-    assert_eq!((exit.code, exit.signal), (None, Some(15)));
+    assert_eq!(exit.ending, Ending::Signal(15));
     assert!(
         environment
             .run(Command::new("true", [""; 0]))
@@ -204,7 +204,7 @@ async fn pipes_of_a_child_are_read_and_written() {
     let environment = fixture.open().await;
     let child = environment
         .start(Command {
-            report: true,
+            report: Output::Pipe,
             ..pipes(sh("cat; echo done >&3; exit 4"))
         })
         .await
@@ -231,8 +231,8 @@ async fn pipes_of_a_child_are_read_and_written() {
     );
     assert_eq!(((), large.len()), (written, read.len()));
     assert_eq!(read_all(&child, Stream::Report).await, b"done\n");
-    assert_eq!(child.wait().await.unwrap().code, Some(4));
-    assert_eq!(child.wait().await.unwrap().code, Some(4));
+    assert_eq!(child.wait().await.unwrap().ending, Ending::Code(4));
+    assert_eq!(child.wait().await.unwrap().ending, Ending::Code(4));
     assert_eq!(
         child.write(b"x".to_vec()).await.unwrap_err().code(),
         "closed"
@@ -313,7 +313,7 @@ async fn signal_pause_resume_and_end_reach_all_processes() {
     environment.resume().await.unwrap();
     until("it goes on", || state(sleeper) == 'S').await;
     child.signal(15).await.unwrap();
-    assert_eq!(child.wait().await.unwrap().signal, Some(15));
+    assert_eq!(child.wait().await.unwrap().ending, Ending::Signal(15));
     assert_eq!(child.signal(1000).await.unwrap_err().code(), "invalid");
     std::fs::write(Path::new(environment.work_dir()).join("x"), "x").unwrap();
     assert_eq!(environment.end_task().await.unwrap(), 1);
@@ -325,7 +325,7 @@ async fn signal_pause_resume_and_end_reach_all_processes() {
         .await
         .unwrap();
     environment.signal_all(2).await.unwrap();
-    assert_eq!(child.wait().await.unwrap().signal, Some(2));
+    assert_eq!(child.wait().await.unwrap().ending, Ending::Signal(2));
     environment.close().await;
     fixture.assert_empty();
 }
@@ -414,7 +414,10 @@ async fn many_children_run_at_once_in_two_environments() {
                 read_all(&child, Stream::Stdout).await,
                 n.to_string().as_bytes()
             );
-            assert_eq!(child.wait().await.unwrap().code, Some((n % 100) as i32));
+            assert_eq!(
+                child.wait().await.unwrap().ending,
+                Ending::Code((n % 100) as i32)
+            );
         });
     }
     tasks.join_all().await;
@@ -439,4 +442,70 @@ async fn program_that_is_not_a_helper_is_an_error() {
     let error = opened(b"nothing").await;
     assert!(matches!(error, SpawnError::HelperStart { .. }), "{error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+/// Checks what a process can have as its streams, in any environment.
+pub(crate) async fn check_streams(environment: &Environment) {
+    let large = Command {
+        stdin: Input::Bytes(vec![b'x'; MAX_INPUT]),
+        ..sh("test $(wc -c) = 16777216")
+    };
+    assert!(environment.run(large.clone()).await.unwrap().is_success());
+    let error = environment
+        .run(Command {
+            stdin: Input::Bytes(vec![b'x'; MAX_INPUT + 1]),
+            ..large
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), "invalid", "{error}");
+    let error = environment
+        .run(Command {
+            stdin: Input::File("/no/such".into()),
+            ..sh("")
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), "not-found", "{error}");
+    assert!(error.to_string().contains("/no/such"), "{error}");
+
+    let script = "import os, socket; s = socket.socket(socket.AF_UNIX); \
+                  s.connect(os.environ['PERSEA_REPORT_SOCKET']); s.send(b'by socket')";
+    let child = environment
+        .start(Command {
+            stdout: Output::Pipe,
+            stderr: Output::WithStdout,
+            report: Output::Pipe,
+            report_socket: true,
+            ..Command::new("python3", ["-c", script])
+        })
+        .await
+        .unwrap();
+    assert_eq!(read_all(&child, Stream::Report).await, b"by socket");
+    assert_eq!(read_all(&child, Stream::Stdout).await, b"");
+    assert!(child.wait().await.unwrap().is_success());
+
+    let child = environment
+        .start(Command {
+            stdout: Output::Pipe,
+            stderr: Output::WithStdout,
+            terminal: Some(TerminalSize {
+                rows: 30,
+                columns: 90,
+            }),
+            ..sh("stty size </dev/tty; echo err >&2")
+        })
+        .await
+        .unwrap();
+    assert_eq!(read_all(&child, Stream::Stdout).await, b"30 90\r\nerr\r\n");
+    assert!(child.wait().await.unwrap().is_success());
+}
+
+#[tokio::test]
+async fn process_has_the_streams_of_its_command() {
+    let fixture = Fixture::new();
+    let environment = fixture.open().await;
+    check_streams(&environment).await;
+    environment.close().await;
+    fixture.assert_empty();
 }

@@ -5,16 +5,23 @@ use serde::{Deserialize, Serialize};
 use super::Bytes;
 
 /// The standard input of a process.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// Nothing: the process reads end of file at once.
     #[default]
     Empty,
     /// A pipe, to which [`Request::Write`](super::Request::Write) writes.
     Pipe,
+    /// These bytes, at most [`MAX_INPUT`](super::MAX_INPUT), from a file in memory. Nobody waits
+    /// for the process to read them.
+    Bytes(Bytes),
+    /// The ordinary file with this path, opened for reading. A relative path begins in the
+    /// working directory of the process. Files of `/proc` are refused, because the helper would
+    /// open its own there.
+    File(Bytes),
 }
 
-/// The destination of a process's standard output or standard error.
+/// The destination of a process's standard output, standard error or report.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// The bytes are discarded.
@@ -25,6 +32,18 @@ pub enum Output {
     File(Bytes),
     /// A pipe, from which [`Request::Read`](super::Request::Read) reads.
     Pipe,
+    /// The open file of standard output, so that the bytes of both stay in order. For standard
+    /// error only.
+    WithStdout,
+}
+
+/// The size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminalSize {
+    /// The number of rows.
+    pub rows: u16,
+    /// The number of columns.
+    pub columns: u16,
 }
 
 /// The pipes of a child that the host can read.
@@ -58,9 +77,17 @@ pub struct Start {
     pub stdout: Output,
     /// The standard error.
     pub stderr: Output,
-    /// Whether the process has another pipe to the host, on file descriptor 3. The process finds
-    /// that number in `PERSEA_REPORT_FD`.
-    pub report: bool,
+    /// File descriptor 3, whose number the process finds in `PERSEA_REPORT_FD`. With
+    /// [`Output::Discard`] the process has neither.
+    pub report: Output,
+    /// Whether the helper listens on a UNIX stream socket, whose path the process finds in
+    /// `PERSEA_REPORT_SOCKET`. Bytes that arrive there go to the destination of the report, which
+    /// must be a pipe or a file, one line at a time.
+    pub report_socket: bool,
+    /// Makes a new pseudo terminal of this size the standard input, output and error of the
+    /// process, and the controlling terminal of a new session. Standard input must not be a file,
+    /// and standard error must be [`Output::WithStdout`].
+    pub terminal: Option<TerminalSize>,
     /// Whether the helper leaves out [`Reply::Started`](super::Reply::Started). It reports a
     /// failure in any case.
     pub quiet: bool,
@@ -93,6 +120,8 @@ pub enum StartFailureKind {
     Program,
     /// The working directory is missing, or cannot be entered.
     WorkingDirectory,
+    /// The input file is missing or cannot be opened.
+    InputFile,
     /// An output file cannot be opened.
     OutputFile,
     /// The system lacks descriptors, processes or memory.
@@ -115,13 +144,22 @@ pub struct StartFailure {
     pub message: String,
 }
 
-/// How a child ended.
+/// The way in which a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// The child exited with this code.
+    Code(i32),
+    /// The signal with this number ended the child.
+    Signal(i32),
+    /// The child has ended, and nobody knows how.
+    Unknown,
+}
+
+/// The end of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
-    /// The exit code; none when a signal ended the child.
-    pub code: Option<i32>,
-    /// The number of the signal that ended the child.
-    pub signal: Option<i32>,
+    /// How the child ended.
+    pub ending: Ending,
     /// The running time, in nanoseconds.
     pub duration_ns: u64,
     /// Whether no process is left below the helper and the work directory is empty, so that

@@ -188,12 +188,6 @@ fn command(
     COMMAND_VARIABLES.check(command.env.len())?;
     restrict(context, &mut command)?;
     let options = CommandOptions::new(command.more)?;
-    if options.report_socket {
-        return Err(unsupported("a report socket"));
-    }
-    if options.terminal.is_some() {
-        return Err(unsupported("a terminal"));
-    }
     let translated = spawner::Command {
         program: command.program,
         args: command.args,
@@ -203,36 +197,31 @@ fn command(
         stdin: match command.stdin {
             wit::Input::Empty => spawner::Input::Empty,
             wit::Input::Pipe => spawner::Input::Pipe,
-            wit::Input::Bytes(_) => return Err(unsupported("input from bytes")),
-            wit::Input::File(_) => return Err(unsupported("input from a file")),
+            wit::Input::Bytes(bytes) => spawner::Input::Bytes(bytes),
+            wit::Input::File(path) => spawner::Input::File(path.into()),
         },
         stdout: output(host, command.stdout)?,
         stderr: match command.stderr {
-            wit::Output::WithStdout => return Err(unsupported("`with-stdout`")),
+            wit::Output::WithStdout => spawner::Output::WithStdout,
             other => output(host, other)?,
         },
-        report: match command.report {
-            wit::Output::Discard => false,
-            wit::Output::Pipe => true,
-            wit::Output::File(_) => return Err(unsupported("a report to a file")),
-            other @ wit::Output::WithStdout => output(host, other).map(|_| false)?,
-        },
+        report: output(host, command.report)?,
+        report_socket: options.report_socket,
+        terminal: options.terminal.map(|size| spawner::TerminalSize {
+            rows: size.rows,
+            columns: size.columns,
+        }),
     };
     Ok((translated, options.warning))
 }
 
-fn unsupported(what: &str) -> Error {
-    error("unsupported", format!("{what} is not possible here"))
-}
-
 fn exit(exit: spawner::Exit) -> wit::Exit {
-    let ending = match (exit.code, exit.signal) {
-        (Some(code), _) => wit::Ending::Code(code),
-        (None, Some(signal)) => wit::Ending::Signal(signal),
-        (None, None) => wit::Ending::Unknown,
-    };
     wit::Exit {
-        ending,
+        ending: match exit.ending {
+            spawner::Ending::Code(code) => wit::Ending::Code(code),
+            spawner::Ending::Signal(signal) => wit::Ending::Signal(signal),
+            spawner::Ending::Unknown => wit::Ending::Unknown,
+        },
         duration: u64::try_from(exit.duration.as_nanos()).unwrap_or(u64::MAX),
         more: Vec::new(),
     }
@@ -379,7 +368,7 @@ impl wit::Host for InstanceState {
 
 impl wit::HostChild for InstanceState {
     async fn id(&mut self, child: Resource<StartedProcess>) -> wasmtime::Result<Option<u32>> {
-        Ok(Some(self.child(&child)?.process.id()))
+        Ok(self.child(&child)?.process.id())
     }
 
     async fn read(

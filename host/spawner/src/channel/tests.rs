@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use persea_helper::protocol::{
-    Exit, Hello, Id, MAX_REPLY, QueuePosition, Reply, Request, Start, Welcome, encode,
+    Ending, Exit, Hello, Id, MAX_REPLY, QueuePosition, Reply, Request, Start, Welcome, encode,
     encode_greeting,
 };
 use tokio::io::AsyncWriteExt as _;
@@ -73,8 +73,7 @@ async fn request_on_an_unread_channel_fails_when_it_closes() {
 /// Encodes the replies for a queued process that has started and ended.
 fn ran(id: Id) -> Vec<u8> {
     let exit = Exit {
-        code: Some(0),
-        signal: None,
+        ending: Ending::Code(0),
         duration_ns: 1_000_000_000,
         clean: true,
         leftovers: 0,
@@ -148,8 +147,7 @@ async fn run_with(replies: &[Reply]) -> Result<crate::Exit, SpawnError> {
 
 fn ended(id: Id, duration_ns: u64) -> Reply {
     let exit = Exit {
-        code: Some(0),
-        signal: None,
+        ending: Ending::Code(0),
         duration_ns,
         clean: true,
         leftovers: 0,

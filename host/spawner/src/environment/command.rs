@@ -6,7 +6,24 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use persea_helper::protocol;
-pub use persea_helper::protocol::{Input, Stream};
+pub use persea_helper::protocol::{Ending, MAX_INPUT, Stream, TerminalSize};
+
+use crate::SpawnError;
+
+/// The standard input of a process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing: the process reads end of file at once.
+    #[default]
+    Empty,
+    /// A pipe, to which [`crate::Child::write`] writes.
+    Pipe,
+    /// These bytes, at most [`MAX_INPUT`]. Nobody waits for the process to read them.
+    Bytes(Vec<u8>),
+    /// An ordinary file, opened in the environment for reading. A relative path begins in the
+    /// working directory of the process. Files of `/proc` are refused.
+    File(PathBuf),
+}
 
 /// The destination of an output stream of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +36,9 @@ pub enum Output {
     File(PathBuf),
     /// A pipe, read by [`crate::Child::read`]. The process blocks while the pipe is full.
     Pipe,
+    /// The same open file as standard output, so that the bytes of both stay in order. For
+    /// standard error only.
+    WithStdout,
 }
 
 impl Output {
@@ -46,9 +66,17 @@ pub struct Command {
     pub stdout: Output,
     /// Standard error.
     pub stderr: Output,
-    /// Whether the process gets a third pipe to the host, as descriptor 3. `PERSEA_REPORT_FD` has
-    /// the number.
-    pub report: bool,
+    /// Descriptor 3, whose number `PERSEA_REPORT_FD` has. With [`Output::Discard`] the process has
+    /// neither.
+    pub report: Output,
+    /// Whether `PERSEA_REPORT_SOCKET` names a UNIX stream socket, at which any process of the task
+    /// can write to the report too. The report must be a pipe or a file. Lines of several
+    /// connections are not mixed, if they have at most 64 KiB.
+    pub report_socket: bool,
+    /// Makes a new terminal of this size the standard input, output and error. Standard error must
+    /// be [`Output::WithStdout`], and standard input no file; its bytes are typed, and then the end
+    /// of input (Ctrl-D). `TERM` is left to `env`.
+    pub terminal: Option<TerminalSize>,
 }
 
 impl Command {
@@ -69,21 +97,35 @@ impl Command {
         match stream {
             Stream::Stdout => self.stdout.is_pipe(),
             Stream::Stderr => self.stderr.is_pipe(),
-            Stream::Report => self.report,
+            Stream::Report => self.report.is_pipe(),
         }
     }
 
     pub(crate) fn has_pipes(&self) -> bool {
-        self.stdin == Input::Pipe || self.stdout.is_pipe() || self.stderr.is_pipe() || self.report
+        let outputs = [&self.stdout, &self.stderr, &self.report];
+        self.stdin == Input::Pipe || outputs.into_iter().any(Output::is_pipe)
+    }
+
+    /// Checks what the helper could not receive.
+    pub(crate) fn check(&self) -> Result<(), SpawnError> {
+        match &self.stdin {
+            Input::Bytes(bytes) if bytes.len() > MAX_INPUT => Err(SpawnError::Invalid(format!(
+                "{} can't get {} bytes as its input: the limit is {MAX_INPUT}; use a pipe or a \
+                 file",
+                self.program,
+                bytes.len()
+            ))),
+            Input::Empty | Input::Pipe | Input::Bytes(_) | Input::File(_) => Ok(()),
+        }
     }
 
     pub(crate) fn into_start(self, quiet: bool) -> protocol::Start {
+        let bytes = |path: PathBuf| protocol::Bytes(path.into_os_string().into_vec());
         let output = |output| match output {
             Output::Discard => protocol::Output::Discard,
-            Output::File(path) => {
-                protocol::Output::File(protocol::Bytes(path.into_os_string().into_vec()))
-            }
+            Output::File(path) => protocol::Output::File(bytes(path)),
             Output::Pipe => protocol::Output::Pipe,
+            Output::WithStdout => protocol::Output::WithStdout,
         };
         protocol::Start {
             program: self.program,
@@ -91,10 +133,17 @@ impl Command {
             env: self.env,
             clear_env: self.clear_env,
             cwd: self.cwd,
-            stdin: self.stdin,
+            stdin: match self.stdin {
+                Input::Empty => protocol::Input::Empty,
+                Input::Pipe => protocol::Input::Pipe,
+                Input::Bytes(all) => protocol::Input::Bytes(protocol::Bytes(all)),
+                Input::File(path) => protocol::Input::File(bytes(path)),
+            },
             stdout: output(self.stdout),
             stderr: output(self.stderr),
-            report: self.report,
+            report: output(self.report),
+            report_socket: self.report_socket,
+            terminal: self.terminal,
             quiet,
             queue_position: None,
         }
@@ -111,13 +160,11 @@ impl Command {
     }
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code; none if a signal ended the process.
-    pub code: Option<i32>,
-    /// The number of the signal that ended the process.
-    pub signal: Option<i32>,
+    /// How the process ended.
+    pub ending: Ending,
     /// The time from start to end, as measured by the helper.
     pub duration: Duration,
 }
@@ -125,15 +172,14 @@ pub struct Exit {
 impl Exit {
     /// Whether the process ended with exit code 0.
     pub fn is_success(&self) -> bool {
-        self.code == Some(0)
+        self.ending == Ending::Code(0)
     }
 }
 
 impl From<protocol::Exit> for Exit {
     fn from(exit: protocol::Exit) -> Exit {
         Exit {
-            code: exit.code,
-            signal: exit.signal,
+            ending: exit.ending,
             duration: Duration::from_nanos(exit.duration_ns),
         }
     }

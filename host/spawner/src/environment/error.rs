@@ -101,13 +101,21 @@ impl SpawnError {
         let code = match (failure.kind, errno) {
             (StartFailureKind::Invalid, _) => "invalid",
             (
-                StartFailureKind::Program | StartFailureKind::WorkingDirectory,
+                StartFailureKind::Program
+                | StartFailureKind::WorkingDirectory
+                | StartFailureKind::InputFile,
                 Errno::NOENT | Errno::NOTDIR,
             ) => "not-found",
-            (StartFailureKind::WorkingDirectory, Errno::ACCESS | Errno::PERM)
+            (
+                StartFailureKind::WorkingDirectory | StartFailureKind::InputFile,
+                Errno::ACCESS | Errno::PERM,
+            )
             | (StartFailureKind::Program, _) => "not-permitted",
+            // Not an ordinary file.
+            (StartFailureKind::InputFile, Errno::INVAL) => "invalid",
             (
                 StartFailureKind::WorkingDirectory
+                | StartFailureKind::InputFile
                 | StartFailureKind::OutputFile
                 | StartFailureKind::Resources
                 | StartFailureKind::Returned,

@@ -103,6 +103,7 @@ impl QueuedProcess {
     /// Queues the process and waits for its end; the helper then ends its left-over processes.
     /// Never returns if the helper returns the process; then [`QueuedProcess::returned`] does.
     pub async fn run(&self, command: Command) -> Result<Exit, SpawnError> {
+        command.check()?;
         let program = command.program.clone();
         let position = self
             .position

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 
 use super::*;
-use crate::tests::{helper, helper_of, with};
+use crate::tests::{check_streams, helper, helper_of, with};
 use crate::{Command, Exit};
 
 struct Fixture {
@@ -346,4 +346,10 @@ fn path_with_a_comma_is_refused() {
     )
     .unwrap_err();
     assert!(error.to_string().contains("comma"), "{error}");
+}
+
+#[tokio::test]
+async fn process_in_a_sandbox_has_the_streams_of_its_command() {
+    let fixture = Fixture::new();
+    check_streams(&fixture.open(0).await).await;
 }
