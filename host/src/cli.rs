@@ -16,6 +16,7 @@ mod config;
 mod context;
 mod limits;
 mod list;
+mod listing;
 mod logging;
 mod output;
 mod plugin;

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     (
         "job",
-        &["input", "plan", "results", "execute", "undo", "dispatch"],
+        &[
+            "input", "plan", "results", "execute", "listing", "undo", "dispatch",
+        ],
     ),
     (
         "plugin",

@@ -26,6 +26,7 @@ mod input;
 mod kinds;
 mod layers;
 mod limits;
+mod listing;
 mod mixed;
 mod output;
 mod plugins;

@@ -7,6 +7,7 @@
 mod dispatch;
 mod execute;
 mod input;
+mod listing;
 mod plan;
 mod results;
 mod undo;
@@ -19,8 +20,9 @@ use std::time::Duration;
 
 pub use execute::control::Signals;
 pub use input::job_file::{JobFile, JobFileError};
-pub use input::resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
+pub use input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, resolve};
 pub use input::variants::VariantsError;
+pub use listing::{ListingPlace, OpenPlace, OpenedPlace, TestListing};
 pub use plan::again::failed_in;
 pub use plan::export::GraphExport;
 pub use plan::graph::GraphError;

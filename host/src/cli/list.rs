@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::listing::{Input, Listers, note_unlisted, resolve};
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
+use super::session::listen_to_signals;
 use super::{Context, Failure, exit};
 use persea_config::Config;
 use persea_config::settings;
 use persea_display as display;
 use persea_job as job;
-use persea_job::{Answer, GraphExport, Resolutions, Resolved, TypedBy};
+use persea_job::{Answer, GraphExport, Resolutions, Resolved};
 use persea_model::names::{printable, printable_json, printable_lines};
 use persea_plugin::Catalog;
 
@@ -50,6 +52,10 @@ pub(super) struct List {
         conflicts_with = "json"
     )]
     graph: Option<Notation>,
+    /// Run the programs of the project that name their tests, such as compiled test programs, in
+    /// environments of the job's spawner
+    #[arg(long)]
+    run_listers: bool,
 }
 
 impl List {
@@ -61,14 +67,20 @@ impl List {
         context.warn_about_project();
         context.config.check().map_err(Failure::of)?;
         let catalog = context.catalog().await?;
-        let resolutions = match &file {
-            Some(file) => {
-                let resolutions = file.resolve(&catalog, &context.config).await;
-                resolutions.map_err(Failure::of)?
-            }
-            None => job::resolve(&catalog, &context.config, &self.references, TypedBy::User).await,
+        let input = match &file {
+            Some(file) => Input::File(file),
+            None => Input::Typed(&self.references),
+        };
+        let (listers, mut signals) = match self.run_listers {
+            true => (Listers::Run, Some(listen_to_signals()?)),
+            false => (Listers::UseKept, None),
+        };
+        let resolved = resolve(&context, &catalog, input, listers, signals.as_mut()).await?;
+        let Some(resolutions) = resolved else {
+            return Ok(exit::INTERRUPTED);
         };
         show_warnings(&resolutions, context.is_verbose);
+        note_unlisted(&resolutions);
         if let Some(notation) = self.graph {
             job::load_requirement_resolvers(&catalog, &resolutions.resolved).await;
             return graph(resolutions, &catalog, &context.config, notation);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::Value;
 
+use super::listing::{Input, Listers, note_unlisted, resolve};
 use super::output::eprint_line;
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
 use super::release::release_line;
@@ -14,10 +15,7 @@ use super::session::{SpawnerSession, listen_to_signals};
 use super::{Context, Failure, again, exit};
 use persea_config::{Config, Flag, Key, Kind, Verdict, of_result_format, settings};
 use persea_display::{Display, Live, Plain, Screen, Shown, Silent, totals};
-use persea_job as job;
-use persea_job::{
-    Job, JobError, JobFile, Partition, Summary, TypedBy, UnreleasedJobs, results_root,
-};
+use persea_job::{Job, JobError, JobFile, Partition, Summary, UnreleasedJobs, results_root};
 use persea_journal as journal;
 use persea_model::JobId;
 use persea_system::temporary;
@@ -183,21 +181,27 @@ impl Run {
         let mut references = self.references;
         references.extend(self.recipe);
         references.extend(self.job.map(|path| path.to_string_lossy().into_owned()));
-        let resolutions = match &file {
-            Some(file) => {
-                let resolutions = file.resolve(&catalog, &context.config).await;
-                resolutions.map_err(Failure::of)?
-            }
-            None => job::resolve(&catalog, &context.config, &references, TypedBy::User).await,
+        let input = match &file {
+            Some(file) => Input::File(file),
+            None => Input::Typed(&references),
+        };
+        let mut signals = listen_to_signals()?;
+        let listers = match context.config.get(settings::RUN_DRY_RUN_ENABLED) {
+            true => Listers::UseKept,
+            false => Listers::Run,
+        };
+        let resolved = resolve(&context, &catalog, input, listers, Some(&mut signals)).await?;
+        let Some(resolutions) = resolved else {
+            return Err(Failure::with(exit::INTERRUPTED, JobError::Interrupted));
         };
         show_warnings(&resolutions, context.is_verbose);
+        note_unlisted(&resolutions);
         refuse_unresolved(
             &resolutions.resolved,
             context.config.get(settings::RUN_IGNORE_MISSING_REFERENCES),
         )?;
         refuse_warnings(&resolutions, &context.config)?;
 
-        let signals = listen_to_signals()?;
         let kind = context.config.get(settings::RUN_SPAWNER);
         let SpawnerSession {
             spawner,

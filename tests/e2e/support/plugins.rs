@@ -68,6 +68,7 @@ pub fn components() -> &'static BTreeMap<String, Vec<u8>> {
                 ("resolver-list", own),
                 ("format-csv", own),
                 ("requirement-token", own),
+                ("suite-script", own),
                 ("../../docs/examples/scheduler-depth-first", own),
                 ("../../docs/examples/varianter-pairwise", own),
                 ("../hostile/guests", &hostile),

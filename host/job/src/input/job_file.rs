@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::input::own_settings;
 use crate::input::provenance::Provenance;
-use crate::input::resolve::{Answer, Resolutions, Resolved, TypedBy, resolve};
+use crate::input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, resolve};
 use crate::input::variants::{VariantSource, Variants, VariantsError};
 use persea_config::{
     Config, ConfigError, Foreign, OpenError, SafeDirectories, Settings, Shape, duration, parse,
@@ -220,7 +220,7 @@ impl JobFile {
     }
 
     /// Resolves the references of all suites, and turns them and the file's tasks into runnables,
-    /// in their variants.
+    /// in their variants. `lister` lists the tests before they are varied.
     ///
     /// # Errors
     /// A varianter plugin is missing, fails, or returns invalid variants.
@@ -228,6 +228,7 @@ impl JobFile {
         &self,
         catalog: &Arc<Catalog>,
         config: &Config,
+        lister: &mut impl TestLister,
     ) -> Result<Resolutions, JobFileError> {
         let mut all = Resolutions::default();
         for suite in &self.content.suites {
@@ -263,6 +264,7 @@ impl JobFile {
                     },
                 });
             }
+            lister.list(&mut resolutions).await;
             for Resolved { answer, .. } in &mut resolutions.resolved {
                 let Answer::Found {
                     runnables,

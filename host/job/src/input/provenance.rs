@@ -72,7 +72,9 @@ impl Provenance {
         }
         let spawner = config.get(settings::RUN_SPAWNER).name();
         // Parameters of a varianter reach the task only, not what it requires.
-        let resolvers = || self.plugins.iter().filter(|it| it.world == World::Resolver);
+        let names_requirements =
+            |it: &&Arc<Plugin>| matches!(it.world, World::Resolver | World::Lister);
+        let resolvers = || self.plugins.iter().filter(names_requirements);
         let mut all = self.plugins.iter();
         let restrictions = Restrictions {
             start_processes: all.find_map(|plugin| plugin.may_use(spawner).err()),
@@ -94,6 +96,12 @@ impl Provenance {
 }
 
 impl Restrictions {
+    /// Why this plugin may not be called for a runnable of this provenance.
+    pub(crate) fn refusal(&self, plugin: &Plugin) -> Option<&str> {
+        let reason = self.start_processes.as_deref();
+        reason.filter(|_| plugin.starts_processes())
+    }
+
     /// Whether a task of this provenance may run, with the requirements that its plugins added.
     ///
     /// # Errors

@@ -73,6 +73,15 @@ pub struct Resolutions {
     pub untaken: usize,
     /// Directories of job results below the references, which were not searched.
     pub results: Vec<String>,
+    /// The names of runnables that stand for many tests and were not listed, because nothing may
+    /// run.
+    pub unlisted: Vec<String>,
+}
+
+/// Replaces runnables that stand for many tests by those tests.
+pub trait TestLister {
+    /// Lists what resolvers have returned.
+    fn list(&mut self, resolutions: &mut Resolutions) -> impl Future<Output = ()> + Send;
 }
 
 impl Resolutions {
@@ -82,6 +91,7 @@ impl Resolutions {
         self.warnings.extend(other.warnings);
         self.untaken += other.untaken;
         self.results.extend(other.results);
+        self.unlisted.extend(other.unlisted);
     }
 }
 
@@ -141,6 +151,7 @@ pub async fn resolve(
         warnings,
         untaken: 0,
         results,
+        unlisted: Vec::new(),
     };
     let same_directory = |one: &WalkedReference, other: &WalkedReference| {
         one.directory.is_some() && one.directory == other.directory

@@ -1,0 +1,227 @@
+//! Owns one call of a lister: its checks, its settings, its environment and timeout. Does not know
+//! what was listed before.
+
+use std::collections::HashSet;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::execute::control::Control;
+use crate::execute::messages::Assignment;
+use crate::execute::slot::Slot;
+use crate::execute::supervise::{StopLimits, TimeLimits, supervise};
+use crate::execute::task_directory::TaskDirectory;
+use crate::execute::task_session::{SessionSubject, TaskSession};
+use crate::input::own_settings::{self, TaskTimes};
+use crate::input::provenance::Provenance;
+use crate::listing::kept::{ListingKey, NewListing};
+use crate::listing::place::ListingPlace;
+use persea_config::{Config, settings};
+use persea_model::names::{cut, task_directory};
+use persea_model::{Attributes, JobId, Runnable, Task};
+use persea_plugin::{Catalog, Plugin, TaskHost};
+use persea_spawner::EnvironmentState;
+
+/// Reason for a timeout, for people.
+const TIMEOUT_REASON: &str = "the lister took too long (`task.timeout.running`)";
+
+/// The most that a message shows of a test's name, in bytes.
+const SHOWN: usize = 100;
+
+/// A lister's call for one runnable.
+pub(super) struct ListingCall {
+    lister: Arc<Plugin>,
+    runnable: Runnable,
+    settings: Attributes,
+    /// The provenance of the tests: the plugins that produced the runnable, and the lister.
+    pub(super) provenance: Provenance,
+    key: ListingKey,
+    refusal: Option<String>,
+    name: String,
+}
+
+impl ListingCall {
+    /// Prepares the call of a lister for a runnable of this provenance.
+    pub(super) fn new(
+        lister: &Arc<Plugin>,
+        runnable: &Runnable,
+        provenance: &Provenance,
+        config: &Config,
+    ) -> Self {
+        let job_settings = lister.configured(config);
+        let settings = own_settings::settings(&runnable.more, &job_settings, lister).into_owned();
+        let spawner = config.get(settings::RUN_SPAWNER).name();
+        let key = ListingKey::new(&lister.digest, runnable, &settings, spawner);
+        let mut of_tests = provenance.clone();
+        of_tests.add(lister);
+        let restrictions = provenance.restrictions(config);
+        let held = restrictions.and_then(|it| it.refusal(lister).map(str::to_owned));
+        let refusal = lister.may_use(spawner).err().or(held);
+        let refusal = refusal.or_else(|| own_settings::check(&runnable.more).err());
+        let name = runnable.identifier.as_ref().or(runnable.uri.as_ref());
+        Self {
+            name: name.unwrap_or(&runnable.kind).clone(),
+            lister: Arc::clone(lister),
+            runnable: runnable.clone(),
+            settings,
+            provenance: of_tests,
+            key,
+            refusal,
+        }
+    }
+
+    /// The runnable's name for people.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key under which the answer is kept.
+    pub(super) fn key(&self) -> &ListingKey {
+        &self.key
+    }
+
+    /// Why the lister may not be called.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.refusal.as_deref()
+    }
+
+    /// Calls the lister in the environment of a slot.
+    ///
+    /// # Errors
+    /// Why the tests cannot be listed, for people.
+    pub(super) async fn run(
+        &self,
+        place: &ListingPlace,
+        slot: &Arc<Slot>,
+        catalog: &Catalog,
+        config: &Config,
+    ) -> Result<NewListing, String> {
+        let begun = std::time::SystemTime::now();
+        let task = self.task(place.next_number());
+        let owner = match (self.lister.owner(), self.provenance.digests()) {
+            (None, provenance) => provenance.map(|it| it.to_string()),
+            (Some(own), None) => Some(own.to_owned()),
+            (Some(own), Some(provenance)) => Some(format!("{own} {provenance}")),
+        };
+        let state = match place.execution.spawner.has_snapshots() {
+            true => EnvironmentState {
+                network: place.has_network,
+                owner,
+                ..EnvironmentState::default()
+            },
+            false => EnvironmentState::default(),
+        };
+        // Nobody sends requests or receives messages.
+        let (_control, mut control) = watch::channel(Control::default());
+        let (messages, _inbox) = mpsc::unbounded_channel();
+        let assignment = Assignment {
+            slot: Arc::clone(slot),
+            position: None,
+            can_requeue: false,
+            state,
+            leaves_dirty: false,
+            variables: Vec::new(),
+            messages,
+        };
+        let directory = TaskDirectory::of_test(&place.section, &task.directory);
+        let execution = Arc::clone(&place.execution);
+        let session = TaskSession::new(
+            execution,
+            SessionSubject::Task(task.index),
+            directory,
+            assignment,
+        );
+        let session = Arc::new(session);
+        if self.lister.starts_processes() {
+            let opened = session.environment().await;
+            opened.map_err(|error| error.to_string())?;
+        }
+        let mut more = session.surroundings();
+        let timeout = TaskTimes::new(config).of(&self.runnable.more);
+        if let Some(timeout) = timeout {
+            more.insert("timeout".into(), own_settings::nanoseconds(timeout));
+        }
+        let limits = TimeLimits {
+            begun: place.execution.clock.now(),
+            timeout,
+            stop: StopLimits {
+                clock: &place.execution.clock,
+                timeout_reason: TIMEOUT_REASON,
+                patience: Duration::ZERO,
+                grace: place.execution.grace,
+            },
+        };
+        let host: Arc<dyn TaskHost> = Arc::clone(&session) as Arc<dyn TaskHost>;
+        let job = JobId::from_bytes([0; 20]);
+        let running = self.lister.list(&job, &task, &self.settings, more, host);
+        let done = supervise(&session, &limits, &mut control, pin!(running)).await;
+        session.directory.settle();
+        let done = done.ok_or("the lister's process was not started")?;
+        let listing = match (done.answer, done.interrupted, done.lost) {
+            (_, Some(reason), _) => return Err(reason.to_owned()),
+            (_, None, Some(error)) => return Err(error.to_string()),
+            (Some(Err(error)), None, None) => return Err(error.to_string()),
+            (None, None, None) => return Err("the lister did not answer".to_owned()),
+            (Some(Ok(listing)), None, None) => listing,
+        };
+        self.check(&listing.tests, catalog)?;
+        Ok(NewListing {
+            tests: listing.tests,
+            depends_on: listing.depends_on,
+            begun,
+        })
+    }
+
+    /// The runnable as a task, with the number of the call.
+    fn task(&self, number: usize) -> Task {
+        let id = format!("{number}-{}", self.name);
+        Task {
+            index: persea_model::TaskIndex(0),
+            directory: task_directory(&id),
+            id,
+            name: self.name.clone(),
+            title: self.name.clone(),
+            runnable: self.runnable.clone(),
+        }
+    }
+
+    /// Checks what a lister has answered: kinds that it declares, and no test twice.
+    fn check(&self, tests: &[Runnable], catalog: &Catalog) -> Result<(), String> {
+        let label = self.lister.label();
+        let mut seen = HashSet::new();
+        for test in tests {
+            if !self.lister.kinds.contains(&test.kind) {
+                return Err(format!(
+                    "{label} has listed a test of the undeclared kind `{}`; it declares: {}",
+                    cut(&test.kind, SHOWN),
+                    self.lister.kinds.join(", ")
+                ));
+            }
+            if catalog.runner(&test.kind).is_none() {
+                return Err(format!(
+                    "{label} has listed a test of the kind `{}`, which no runner runs",
+                    cut(&test.kind, SHOWN)
+                ));
+            }
+            if !seen.insert(identity(test)) {
+                let name = test.identifier.as_ref().or(test.uri.as_ref());
+                let name = name.map_or("", String::as_str);
+                return Err(format!("{label} has listed `{}` twice", cut(name, SHOWN)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What tells two listed tests apart: the identifier, or what is run where there is none.
+fn identity(test: &Runnable) -> (Option<&str>, Option<&str>, &[String], String) {
+    match &test.identifier {
+        Some(identifier) => (Some(identifier), None, &[], String::new()),
+        None => {
+            let kwargs = serde_json::to_string(&test.kwargs).unwrap_or_default();
+            (None, test.uri.as_deref(), &test.args, kwargs)
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Owns where listers run: a spawner, the slots of its environments, and a directory for their
+//! files. Does not know what is listed.
+
+use std::any::Any;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::execute::clock::Clock;
+use crate::execute::context::ExecutionContext;
+use crate::execute::slot::{Slot, SlotIndex};
+use crate::execute::supervise;
+use crate::results::directory::{RUNNING, Section};
+use persea_config::Config;
+use persea_spawner::{Spawner, descriptor};
+
+/// The environments of a listing.
+pub struct ListingPlace {
+    pub(super) execution: Arc<ExecutionContext>,
+    /// The section with a directory for each call.
+    pub(super) section: Arc<Section>,
+    /// Whether processes may use the network, where the spawner can deny it.
+    pub(super) has_network: bool,
+    slots: Vec<Arc<Slot>>,
+    /// The number of calls so far.
+    calls: AtomicUsize,
+    /// What lives as long as the environments do, such as their directory of temporary files.
+    _guard: Box<dyn Any + Send + Sync>,
+}
+
+impl ListingPlace {
+    /// A place for the listers of a job. Their files are in `directory`, an existing directory of
+    /// the caller; `temp_dir` is shared by all of them. `guard` is dropped with the place.
+    ///
+    /// # Errors
+    /// The directory cannot be written to.
+    pub fn new(
+        config: &Config,
+        mut spawner: Box<dyn Spawner>,
+        directory: &Path,
+        temp_dir: PathBuf,
+        guard: Box<dyn Any + Send + Sync>,
+    ) -> io::Result<Self> {
+        let section = Section::of_tests(directory);
+        match spawner.has_snapshots() {
+            true => section.restrict_to_owner()?,
+            false => section.handle().map(drop)?,
+        }
+        spawner.set_private_directory(section.path(), &directory.join(RUNNING));
+        let has_network = (descriptor(spawner.kind()).has_network)(config);
+        let execution = ExecutionContext {
+            spawner,
+            clock: Arc::new(Clock::new()),
+            dependencies: Section::of_requirements(directory),
+            temp_dir,
+            project_dir: std::env::current_dir()?,
+            grace: supervise::grace(config),
+        };
+        let slots = (0..crate::parallel(config)).map(|index| Arc::new(Slot::new(SlotIndex(index))));
+        Ok(Self {
+            execution: Arc::new(execution),
+            section,
+            has_network,
+            slots: slots.collect(),
+            calls: AtomicUsize::new(0),
+            _guard: guard,
+        })
+    }
+
+    /// Returns the number of the next call, from 1.
+    pub(super) fn next_number(&self) -> usize {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Returns the slot of a worker.
+    pub(super) fn slot(&self, worker: usize) -> Arc<Slot> {
+        let slot = self.slots.get(worker).map(Arc::clone);
+        slot.unwrap_or_else(|| Arc::new(Slot::new(SlotIndex(worker))))
+    }
+
+    /// Closes all environments.
+    pub(super) async fn close(&self) {
+        for environment in self.slots.iter().filter_map(|slot| slot.take()) {
+            environment.close().await;
+        }
+        self.execution.spawner.close().await;
+    }
+}

@@ -1,0 +1,113 @@
+//! Owns where `run` and `list` run listers, and what they say about runnables that were not listed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::output::eprint_line;
+use super::session::SpawnerSession;
+use super::{Context, Failure};
+use persea_config::{Config, settings};
+use persea_job as job;
+use persea_job::{
+    JobFile, ListingPlace, OpenPlace, Resolutions, Signals, TestLister as _, TestListing, TypedBy,
+};
+use persea_model::names::printable;
+use persea_plugin::Catalog;
+
+/// The number of unlisted runnables that are named.
+const NAMED: usize = 5;
+
+/// Whether listers may run something of the project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listers {
+    /// They run in environments of the job's spawner.
+    Run,
+    /// Only answers that are kept from earlier jobs are used.
+    UseKept,
+}
+
+/// The references of a command: those of a job file, or those that the user typed.
+#[derive(Clone, Copy)]
+pub(super) enum Input<'a> {
+    File(&'a JobFile),
+    Typed(&'a [String]),
+}
+
+/// Resolves references and lists their tests. `signals` ends that early: none is the result.
+pub(super) async fn resolve(
+    context: &Context,
+    catalog: &Arc<Catalog>,
+    input: Input<'_>,
+    listers: Listers,
+    signals: Option<&mut Signals>,
+) -> Result<Option<Resolutions>, Failure> {
+    let config = &context.config;
+    let open: Option<OpenPlace<'_>> = match listers {
+        Listers::Run => Some(Box::new(|| Box::pin(open_place(context)))),
+        Listers::UseKept => None,
+    };
+    let mut listing = TestListing::new(catalog, config, context.cache.as_deref(), open);
+    let resolved = async {
+        let resolutions = match input {
+            Input::File(file) => {
+                let resolutions = file.resolve(catalog, config, &mut listing).await;
+                resolutions.map_err(Failure::of)?
+            }
+            Input::Typed(references) => {
+                let typed_by = TypedBy::User;
+                let mut resolutions = job::resolve(catalog, config, references, typed_by).await;
+                listing.list(&mut resolutions).await;
+                resolutions
+            }
+        };
+        Ok(resolutions)
+    };
+    let ended = async {
+        match signals {
+            Some(signals) => signals.end().await,
+            None => std::future::pending().await,
+        }
+    };
+    let resolutions = tokio::select! {
+        biased;
+        // The environments of listers end with their channels, and their processes with them.
+        () = ended => return Ok(None),
+        resolutions = resolved => resolutions?,
+    };
+    listing.close().await;
+    Ok(Some(resolutions))
+}
+
+async fn open_place(context: &Context) -> Result<ListingPlace, String> {
+    let kind = context.config.get(settings::RUN_SPAWNER);
+    let session = SpawnerSession::new(kind, context).await;
+    let SpawnerSession {
+        spawner,
+        common_dir,
+        temporary,
+    } = session.map_err(|failure| failure.report.to_string())?;
+    let directory: PathBuf = temporary.path().join("listing");
+    let made = std::fs::create_dir(&directory);
+    let place = made.and_then(|()| {
+        let guard = Box::new(temporary);
+        ListingPlace::new(&context.config, spawner, &directory, common_dir, guard)
+    });
+    place.map_err(|error| format!("no directory for the files of listers: {error}"))
+}
+
+/// Says which runnables stand for many tests and were not listed.
+pub(super) fn note_unlisted(resolutions: &Resolutions) {
+    let unlisted = &resolutions.unlisted;
+    let names: Vec<&str> = unlisted.iter().take(NAMED).map(String::as_str).collect();
+    let names = printable(&names.join(", ")).into_owned();
+    let more = match unlisted.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    if !unlisted.is_empty() {
+        eprint_line(format_args!(
+            "note: the tests of {names}{more} are not listed, because that runs something of the \
+             project; `--run-listers` does"
+        ));
+    }
+}

@@ -1,0 +1,250 @@
+//! Owns the listing of tests: a runnable that stands for many tests is replaced by them, before the
+//! plan is made, by running something in an environment.
+
+use serde_json::json;
+
+use crate::support::plugins::install;
+use crate::support::{Ran, Sandbox, finish, signal, wait_until};
+
+/// A script with the tests of `names`, which notes in `listed` each time that it names them.
+const SUITE: &str = r#"
+case $1 in
+list) echo listed >>"$PWD/listed"; cat names ;;
+run) test "$2" != bad ;;
+esac"#;
+
+/// A project with the script `suite.sh` and the recipe `job.json` that names it.
+fn project(names: &str) -> Sandbox {
+    let project = Sandbox::new();
+    install(&project, "plugins", &["suite-script"]);
+    project.script("suite.sh", SUITE);
+    project.file("names", names);
+    project.recipe(
+        "job.json",
+        &[json!({"kind": "script-suite", "uri": "./suite.sh"})],
+    );
+    project
+}
+
+fn run(project: &Sandbox, code: i32) -> Ran {
+    let args = ["run", "--plugin-dir", "plugins", "job.json"];
+    project.run(&args).code(code)
+}
+
+fn list(project: &Sandbox, options: &[&str]) -> Ran {
+    let args = ["list", "--plugin-dir", "plugins"];
+    project.run(&[&args, options, &["job.json"]].concat())
+}
+
+/// The names and statuses of the job's tests.
+fn results(project: &Sandbox) -> Vec<(String, String)> {
+    let finished = project.job().events_of("task-finished");
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let mut results: Vec<(String, String)> = finished
+        .iter()
+        .map(|event| (text(&event["data"]["name"]), text(&event["data"]["status"])))
+        .collect();
+    results.sort();
+    results
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    let all = expected.iter();
+    all.map(|(name, status)| ((*name).to_owned(), (*status).to_owned()))
+        .collect()
+}
+
+#[test]
+fn listed_tests_run_one_by_one() {
+    let project = project("good\nbad\n");
+    run(&project, 1);
+    let expected = [("./suite.sh:bad", "FAIL"), ("./suite.sh:good", "PASS")];
+    assert_eq!(results(&project), pairs(&expected));
+}
+
+#[test]
+fn list_is_kept_until_the_program_changes() {
+    let project = project("one\ntwo\n");
+    // A file that has just been changed may change again unnoticed, so its list is not kept.
+    wait_until_settled(&project);
+    for _ in 0..3 {
+        run(&project, 0);
+        assert_eq!(results(&project).len(), 2);
+    }
+    assert_eq!(project.lines("listed").len(), 1);
+    project.script("suite.sh", &format!("{SUITE}\n# changed"));
+    run(&project, 0);
+    assert_eq!(project.lines("listed").len(), 2);
+}
+
+/// Waits until the file system marks a change with a later time than that of the project's files.
+fn wait_until_settled(project: &Sandbox) {
+    let changed = |name: &str| {
+        let meta = project.project().join(name).metadata().unwrap();
+        meta.modified().unwrap()
+    };
+    let script = changed("suite.sh");
+    wait_until("the clock of the file system goes on", || {
+        project.file("clock", "");
+        let passed = changed("clock").duration_since(script).unwrap_or_default();
+        match passed > std::time::Duration::from_millis(50) {
+            true => Ok(()),
+            false => Err(format!("{passed:?}")),
+        }
+    });
+}
+
+#[test]
+fn list_command_runs_nothing_unless_it_is_told() {
+    let project = project("one\ntwo\n");
+    wait_until_settled(&project);
+    let unlisted = list(&project, &[]).code(0);
+    assert_eq!(unlisted.stdout, "script-suite ./suite.sh\n");
+    assert_eq!(
+        unlisted.stderr,
+        "note: the tests of ./suite.sh are not listed, because that runs something of the project; \
+         `--run-listers` does\n"
+    );
+    assert_eq!(project.lines("listed").len(), 0);
+    let tests = "script-suite ./suite.sh:one\nscript-suite ./suite.sh:two\n";
+    assert_eq!(list(&project, &["--run-listers"]).code(0).stdout, tests);
+    assert_eq!(project.lines("listed").len(), 1);
+    assert_eq!(list(&project, &[]).code(0).stdout, tests, "it is kept");
+    assert_eq!(project.lines("listed").len(), 1);
+}
+
+#[test]
+fn dry_run_runs_no_lister() {
+    let project = project("one\n");
+    let args = ["run", "--plugin-dir", "plugins", "--dry-run", "job.json"];
+    project.run(&args).code(0);
+    assert_eq!(results(&project), pairs(&[("./suite.sh", "CANCEL")]));
+    assert_eq!(project.lines("listed").len(), 0);
+}
+
+/// Runs a job of a suite whose list has a fault, beside a test that has none.
+fn faulty(names: &str) -> (Sandbox, String) {
+    let project = project(names);
+    let recipe = [
+        json!({"kind": "script-suite", "uri": "./suite.sh"}),
+        json!({"kind": "noop", "identifier": "beside"}),
+    ];
+    project.recipe("job.json", &recipe);
+    run(&project, 1);
+    let name = "job.json: ./suite.sh";
+    assert_eq!(
+        results(&project),
+        pairs(&[("beside", "PASS"), (name, "ERROR")])
+    );
+    let reason = project.job().reason(name);
+    (project, reason)
+}
+
+#[test]
+fn fault_of_a_lister_costs_only_its_own_runnable() {
+    let (_, reason) = faulty("panic\n");
+    assert!(reason.contains("it was asked to"), "{reason}");
+    let (_, reason) = faulty("a\nb\na\n");
+    assert!(
+        reason.ends_with("has listed `./suite.sh:a` twice"),
+        "{reason}"
+    );
+    let (_, reason) = faulty("kind:other\n");
+    let undeclared = "has listed a test of the undeclared kind `other`; it declares: script-suite";
+    assert!(reason.ends_with(undeclared), "{reason}");
+}
+
+#[test]
+fn program_that_does_not_list_is_an_error_with_its_name() {
+    let project = project("");
+    std::fs::remove_file(project.project().join("names")).unwrap();
+    project.script("suite.sh", "exit 3");
+    run(&project, 1);
+    let reason = project.job().reason("job.json: ./suite.sh");
+    let expected = "./suite.sh does not name its tests";
+    assert!(reason.contains(expected), "{reason}");
+}
+
+#[test]
+fn lister_that_never_ends_is_ended_by_the_timeout() {
+    let project = project("");
+    project.script("suite.sh", "sleep 1000 & wait");
+    let args = [
+        "run",
+        "--plugin-dir",
+        "plugins",
+        "--task-timeout",
+        "0.5",
+        "job.json",
+    ];
+    project.run(&args).code(1);
+    let reason = project.job().reason("job.json: ./suite.sh");
+    assert!(reason.contains("task.timeout.running"), "{reason}");
+    project.assert_no_strays();
+}
+
+#[test]
+fn interrupted_listing_leaves_nothing() {
+    let project = project("");
+    project.script("suite.sh", "touch started; sleep 1000 & wait");
+    let args = ["run", "--plugin-dir", "plugins", "job.json"];
+    let child = project.persea(&args).spawn().unwrap();
+    project.wait_for_existence("started");
+    signal(child.id(), "INT");
+    finish(child).code(8);
+    project.assert_no_strays();
+    project.assert_no_job();
+    let left = std::fs::read_dir(project.root()).unwrap();
+    let left: Vec<_> = left
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.starts_with("persea-"))
+        .collect();
+    assert_eq!(left, [""; 0]);
+}
+
+#[test]
+fn suite_without_tests_is_an_empty_answer() {
+    let project = project("");
+    run(&project, 0);
+    assert_eq!(project.job().results()["total"], 0);
+}
+
+#[test]
+fn lister_runs_in_a_sandbox_as_its_tests_do() {
+    let project = project("good\n");
+    let args = [
+        "run",
+        "--plugin-dir",
+        "plugins",
+        "--spawner",
+        "sandbox",
+        "job.json",
+    ];
+    project.run(&args).code(0);
+    assert_eq!(results(&project), pairs(&[("./suite.sh:good", "PASS")]));
+    assert_eq!(
+        project.lines("listed").len(),
+        0,
+        "the note stays in the sandbox"
+    );
+}
+
+#[test]
+fn variants_are_made_of_listed_tests() {
+    let project = project("one\ntwo\n");
+    project.file(
+        "job.toml",
+        r#"
+        [[suite]]
+        name = "s"
+        variants = { size = [1, 2] }
+        [[suite.task]]
+        kind = "script-suite"
+        uri = "./suite.sh"
+        "#,
+    );
+    let args = ["run", "--plugin-dir", "plugins", "--job", "job.toml"];
+    project.run(&args).code(0);
+    assert_eq!(project.job().results()["total"], 4);
+    assert_eq!(project.lines("listed").len(), 1);
+}
