@@ -11,7 +11,7 @@ use crate::error::reached::{ReachedLimit, bytes as format_bytes};
 /// One fixed limit.
 #[derive(Debug)]
 pub(crate) struct ContractLimit {
-    /// The part of the contract that has the limit, in its words: `cases`, `runnable`. For the book.
+    /// The part of the contract that has the limit, for the book: `cases`, `runnable`.
     #[cfg_attr(not(test), allow(dead_code))]
     part: &'static str,
     /// What is limited: "names in the path of a case", or for bytes "the path of a case".

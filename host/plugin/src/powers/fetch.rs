@@ -45,9 +45,14 @@ pub(crate) static HOSTS: Grant = Grant {
     default: None,
     built_in: Some("*"),
     check: check_host,
-    // A runnable of a resolver can require the network, and the processes of a requirement resolver
-    // can use it.
-    provenance: &[World::Resolver, World::RequirementResolver],
+    // A runnable of a resolver or a lister and a variant of a varianter can require the network, and
+    // the processes of a requirement resolver can use it.
+    provenance: &[
+        World::Resolver,
+        World::Lister,
+        World::Varianter,
+        World::RequirementResolver,
+    ],
     propose: None,
     summary: "hosts to download from: `*.example.org` for all below a domain, `.` for files of the \
               project, `file` for other files, `*` for any host",

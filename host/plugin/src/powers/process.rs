@@ -62,6 +62,7 @@ pub(crate) static SPAWNERS: Grant = Grant {
     },
     provenance: &[
         World::Resolver,
+        World::Lister,
         World::Varianter,
         World::RequirementResolver,
     ],
