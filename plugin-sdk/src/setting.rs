@@ -3,6 +3,7 @@
 
 use crate::attributes::{Attributes, Value};
 use crate::description::SettingDescription;
+use crate::error::Error;
 use crate::json;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -35,8 +36,8 @@ use std::time::Duration;
 /// [`List`], [`IntegerList`] or [`Table`]. A setting with a default always has a value; one without
 /// is an [`OptionalSetting`].
 ///
-/// The host checks a configured value before anything runs, so `get` never meets a value of another
-/// shape. If it does, in a test, the value counts as not set.
+/// The host checks a configured value before anything runs. So [`get`](Setting::get) takes a value
+/// of another shape for one that is not set; [`checked`](Setting::checked) reports it.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<S: Shape, D = WithDefault<S>> {
     key: &'static str,
@@ -64,6 +65,8 @@ pub struct WithDefault<S: Shape>(S::Default);
 pub trait Shape: Copy + sealed::Sealed {
     /// The shape's name in the contract.
     const NAME: &'static str;
+    /// What a value must be, for messages: `a text`.
+    const EXPECTED: &'static str;
     /// The type of a default.
     type Default: Copy;
     /// The type of a value.
@@ -86,7 +89,7 @@ mod sealed {
 macro_rules! shapes {
     ($(
         $(#[$documentation:meta])*
-        $shape:ident, $constructor:ident, $name:literal, $default:ty, $value:ty,
+        $shape:ident, $constructor:ident, $name:literal, $expected:literal, $default:ty, $value:ty,
         $read:expr, $from_default:expr, $describe:expr;
     )*) => {
         $(
@@ -98,6 +101,7 @@ macro_rules! shapes {
 
             impl Shape for $shape {
                 const NAME: &'static str = $name;
+                const EXPECTED: &'static str = $expected;
                 type Default = $default;
                 type Value<'a> = $value;
 
@@ -127,7 +131,7 @@ macro_rules! shapes {
 
 shapes! {
     /// A text.
-    Text, text, "text", &'static str, &'a str,
+    Text, text, "text", "a text", &'static str, &'a str,
     |value| match value {
         Value::Text(text) => Some(text),
         _ => None,
@@ -135,7 +139,7 @@ shapes! {
     std::convert::identity, Value::from;
 
     /// A whole number.
-    Integer, integer, "integer", i64, i64,
+    Integer, integer, "integer", "a whole number", i64, i64,
     |value| match value {
         Value::Integer(number) => Some(*number),
         _ => None,
@@ -143,7 +147,7 @@ shapes! {
     std::convert::identity, Value::from;
 
     /// A number, whole or not.
-    Number, number, "number", f64, f64,
+    Number, number, "number", "a number", f64, f64,
     |value| match value {
         Value::Number(number) => Some(*number),
         Value::Integer(number) => Some(*number as f64),
@@ -152,7 +156,7 @@ shapes! {
     std::convert::identity, Value::from;
 
     /// `true` or `false`.
-    Boolean, boolean, "boolean", bool, bool,
+    Boolean, boolean, "boolean", "true or false", bool, bool,
     |value| match value {
         Value::Boolean(truth) => Some(*truth),
         _ => None,
@@ -160,7 +164,7 @@ shapes! {
     std::convert::identity, Value::from;
 
     /// A duration: in the configuration a text such as `5m`, or a number of seconds.
-    Time, duration, "duration", Duration, Duration,
+    Time, duration, "duration", "a time", Duration, Duration,
     |value| match value {
         Value::Integer(nanoseconds) => u64::try_from(*nanoseconds).ok().map(Duration::from_nanos),
         _ => None,
@@ -172,7 +176,7 @@ shapes! {
     };
 
     /// A list of texts.
-    List, list, "list", &'static [&'static str], Vec<String>,
+    List, list, "list", "a list of texts", &'static [&'static str], Vec<String>,
     |value| match value {
         Value::Json(text) => json::texts(text),
         _ => None,
@@ -181,7 +185,7 @@ shapes! {
     |default: &[&str]| Value::list(default);
 
     /// A list of whole numbers.
-    IntegerList, integer_list, "integer-list", &'static [i64], Vec<i64>,
+    IntegerList, integer_list, "integer-list", "a list of whole numbers", &'static [i64], Vec<i64>,
     |value| match value {
         Value::Json(text) => json::integers(text),
         _ => None,
@@ -190,7 +194,7 @@ shapes! {
     |default: &[i64]| Value::Json(json::integer_list(default));
 
     /// A table, as a JSON text.
-    Table, table, "table", &'static str, &'a str,
+    Table, table, "table", "a table", &'static str, &'a str,
     |value| match value {
         Value::Json(text) => Some(text),
         _ => None,
@@ -230,6 +234,14 @@ impl<S: Shape> OptionalSetting<S> {
     pub fn get<'a>(&self, settings: &'a Attributes) -> Option<S::Value<'a>> {
         settings.get(self.key).and_then(S::read)
     }
+
+    /// Returns the setting's value; none where the configuration has none.
+    ///
+    /// # Errors
+    /// `invalid` for a value of another shape.
+    pub fn checked<'a>(&self, settings: &'a Attributes) -> Result<Option<S::Value<'a>>, Error> {
+        read_checked::<S>(self.key, settings)
+    }
 }
 
 impl<S: Shape> Setting<S> {
@@ -237,6 +249,15 @@ impl<S: Shape> Setting<S> {
     pub fn get<'a>(&self, settings: &'a Attributes) -> S::Value<'a> {
         let value = settings.get(self.key).and_then(S::read);
         value.unwrap_or_else(|| S::from_default(self.default.0))
+    }
+
+    /// Returns the setting's value, or its default.
+    ///
+    /// # Errors
+    /// `invalid` for a value of another shape.
+    pub fn checked<'a>(&self, settings: &'a Attributes) -> Result<S::Value<'a>, Error> {
+        let value = read_checked::<S>(self.key, settings)?;
+        Ok(value.unwrap_or_else(|| S::from_default(self.default.0)))
     }
 }
 
@@ -274,6 +295,22 @@ impl<S: Shape, D: Copy> Setting<S, D> {
     /// The setting's name in the configuration.
     pub const fn key(&self) -> &'static str {
         self.key
+    }
+}
+
+fn read_checked<'a, S: Shape>(
+    key: &str,
+    settings: &'a Attributes,
+) -> Result<Option<S::Value<'a>>, Error> {
+    match settings.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match S::read(value) {
+            Some(value) => Ok(Some(value)),
+            None => Err(Error::new(
+                "invalid",
+                format!("{key} must be {}", S::EXPECTED),
+            )),
+        },
     }
 }
 
@@ -367,6 +404,22 @@ mod tests {
         assert_eq!(TABLE.get(&settings), Some("{}"));
         assert_eq!(CODES.get(&settings), [1, -2]);
         assert_eq!(WORD.get(&settings), "x");
+    }
+
+    #[test]
+    fn checked_value_of_another_shape_is_an_error() {
+        let settings = Attributes::new()
+            .with("a.codes", Value::json("[1.5]"))
+            .with("a.table", 3);
+        let message = CODES.checked(&settings).map_err(|error| error.message);
+        assert_eq!(
+            message,
+            Err("a.codes must be a list of whole numbers".to_owned())
+        );
+        let message = TABLE.checked(&settings).map_err(|error| error.message);
+        assert_eq!(message, Err("a.table must be a table".to_owned()));
+        assert_eq!(WORD.checked(&settings), Ok("y"));
+        assert_eq!(TABLE.checked(&Attributes::new()), Ok(None));
     }
 
     #[test]

@@ -15,11 +15,14 @@
 mod document;
 
 use document::Document;
-use persea_plugin_sdk::output::{self, Report};
 use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::report_output::{self, Report};
 
 /// Size of the buffer at which it is flushed to the host, in bytes.
 const BUFFER_SIZE: usize = 64 * 1024;
+
+/// Kinds of events that the host passes to this plugin.
+const EVENTS: [&str; 4] = ["job-started", "warning", "task-finished", "job-finished"];
 
 /// The result format `json`.
 #[derive(Debug, Default)]
@@ -36,29 +39,33 @@ struct OpenReport {
 impl OpenReport {
     fn flush(&mut self) -> Result<(), Error> {
         if !self.buffer.is_empty() {
-            self.report.write(&self.buffer)?;
+            self.report.append(&self.buffer)?;
             self.buffer.clear();
         }
         Ok(())
     }
 }
 
-impl ResultFormat for Json {
+impl Plugin for Json {
     fn describe() -> Description {
-        Description::new("json", "writes results.json with Avocado's keys")
+        let role = Role::result_format()
             .with("file", "results.json")
             .with("streams", true)
-            .with(
-                "events",
-                Value::json(r#"["job-started", "warning", "task-finished", "job-finished"]"#),
-            )
+            .with("events", Value::list(EVENTS));
+        Description::new("json", "writes results.json with Avocado's keys").role(role)
+    }
+}
+
+impl ResultFormat for Json {
+    fn start_report(_: &ReportJob) -> Result<Self, Error> {
+        Ok(Self::default())
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
         match (event.kind.as_str(), &mut self.0) {
             ("job-started", open @ None) => {
                 let mut buffer = Vec::new();
-                let report = output::open()?;
+                let report = report_output::open()?;
                 let document = Document::begin(&mut buffer, event)?;
                 *open = Some(OpenReport {
                     report,
@@ -89,4 +96,4 @@ impl ResultFormat for Json {
     }
 }
 
-export!(result_format: Json);
+export!(Json: result_format);

@@ -54,7 +54,7 @@ fn ended() -> Event {
 /// is written can be changed later.
 fn report(events: &[Event]) -> String {
     let host = Host::new().reports(Reports::stream()).install();
-    let mut format = Json::default();
+    let mut format = Json::start_report(&ReportJob::new()).unwrap();
     for event in events {
         format.handle(event).unwrap();
     }

@@ -8,8 +8,11 @@
 
 mod lines;
 
-use persea_plugin_sdk::output::{self, Report};
 use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::report_output::{self, Report};
+
+/// Kinds of events that the host passes to this plugin.
+const EVENTS: [&str; 4] = ["job-started", "warning", "task-finished", "job-finished"];
 
 /// The result format `tap`.
 #[derive(Debug, Default)]
@@ -20,25 +23,27 @@ pub struct Tap {
     finished: i64,
 }
 
-impl ResultFormat for Tap {
+impl Plugin for Tap {
     fn describe() -> Description {
-        Description::new(
-            "tap",
-            "writes results.tap, a line for each test as it finishes",
-        )
-        .with("file", "results.tap")
-        .with("streams", true)
-        .with(
-            "events",
-            Value::json(r#"["job-started", "warning", "task-finished", "job-finished"]"#),
-        )
+        let role = Role::result_format()
+            .with("file", "results.tap")
+            .with("streams", true)
+            .with("events", Value::list(EVENTS));
+        let summary = "writes results.tap, a line for each test as it finishes";
+        Description::new("tap", summary).role(role)
+    }
+}
+
+impl ResultFormat for Tap {
+    fn start_report(_: &ReportJob) -> Result<Self, Error> {
+        Ok(Self::default())
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
         let data = &event.data;
         match event.kind.as_str() {
             "job-started" => {
-                self.report = Some(output::open()?);
+                self.report = Some(report_output::open()?);
                 self.planned = data.integer("total").unwrap_or(0);
                 lines::plan(&mut self.buffer, self.planned);
             }
@@ -56,11 +61,11 @@ impl ResultFormat for Tap {
     // Somebody may follow the file, so a line is written as soon as it is known.
     fn flush(&mut self) -> Result<(), Error> {
         if let Some(report) = self.report.as_ref().filter(|_| !self.buffer.is_empty()) {
-            report.write(self.buffer.as_bytes())?;
+            report.append(self.buffer.as_bytes())?;
         }
         self.buffer.clear();
         Ok(())
     }
 }
 
-export!(result_format: Tap);
+export!(Tap: result_format);

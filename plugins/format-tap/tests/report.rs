@@ -30,7 +30,7 @@ fn ended() -> Event {
 /// is written can be changed later.
 fn report(events: &[Event]) -> String {
     let host = Host::new().reports(Reports::stream()).install();
-    let mut format = Tap::default();
+    let mut format = Tap::start_report(&ReportJob::new()).unwrap();
     for event in events {
         format.handle(event).unwrap();
         format.flush().unwrap();
@@ -106,7 +106,7 @@ not ok 8 bare
 #[test]
 fn each_line_is_written_as_its_test_finishes() {
     let host = Host::new().reports(Reports::stream()).install();
-    let mut format = Tap::default();
+    let mut format = Tap::start_report(&ReportJob::new()).unwrap();
     format.handle(&started(2)).unwrap();
     format.flush().unwrap();
     assert_eq!(host.report().unwrap(), b"1..2\n");

@@ -1,6 +1,6 @@
 //! Owns reading the output of a test from its results directory, shortened to a limit.
 
-use persea_plugin_sdk::output::{artifact_size, read_artifact};
+use persea_plugin_sdk::artifacts::of_task;
 
 /// Limit of bytes that one call of the host returns.
 const CHUNK_SIZE: u32 = 1024 * 1024;
@@ -10,7 +10,7 @@ const CHUNK_SIZE: u32 = 1024 * 1024;
 /// Returns `None` where the file is empty, missing or unreadable: a report without the output is
 /// better than no report.
 pub(crate) fn read(task: &str, name: &str, limit: u64) -> Option<String> {
-    let size = artifact_size(task, name).ok()?;
+    let size = of_task(task).size(name).ok()?;
     if size == 0 {
         return None;
     }
@@ -35,7 +35,9 @@ fn read_range(task: &str, name: &str, offset: u64, length: u64) -> Option<Vec<u8
     while (bytes.len() as u64) < length {
         let missing = length - bytes.len() as u64;
         let chunk = u32::try_from(missing).unwrap_or(CHUNK_SIZE).min(CHUNK_SIZE);
-        let read = read_artifact(task, name, offset + bytes.len() as u64, chunk).ok()?;
+        let read = of_task(task)
+            .read(name, offset + bytes.len() as u64, chunk)
+            .ok()?;
         if read.is_empty() {
             break;
         }

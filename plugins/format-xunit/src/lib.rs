@@ -23,8 +23,8 @@ mod clean;
 mod settings;
 mod suite;
 
-use persea_plugin_sdk::output::{self, Report};
 use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::report_output::{self, Report};
 
 use attempts::Attempts;
 use settings::Settings;
@@ -34,12 +34,20 @@ use suite::Suite;
 const BUFFER_SIZE: usize = 64 * 1024;
 
 /// Kinds of events that the host passes to this plugin.
-const EVENTS: &str =
-    r#"["job-started", "warning", "task-retried", "task-finished", "job-finished"]"#;
+const EVENTS: [&str; 5] = [
+    "job-started",
+    "warning",
+    "task-retried",
+    "task-finished",
+    "job-finished",
+];
 
 /// The result format `xunit`.
-#[derive(Debug, Default)]
-pub struct Xunit(Option<OpenReport>);
+#[derive(Debug)]
+pub struct Xunit {
+    settings: Settings,
+    open: Option<OpenReport>,
+}
 
 #[derive(Debug)]
 struct OpenReport {
@@ -48,42 +56,49 @@ struct OpenReport {
     buffer: Vec<u8>,
     suite: Suite,
     attempts: Attempts,
-    settings: Settings,
 }
 
 impl OpenReport {
     fn flush(&mut self) -> Result<(), Error> {
-        self.report.write(&self.buffer)?;
+        self.report.append(&self.buffer)?;
         self.buffer.clear();
         Ok(())
     }
 }
 
-impl ResultFormat for Xunit {
+impl Plugin for Xunit {
     fn describe() -> Description {
-        Description::new("xunit", "writes results.xml for readers of JUnit reports")
+        let role = Role::result_format()
             .with("file", "results.xml")
-            .with("events", Value::json(EVENTS))
-            .settings([
-                settings::JOB_NAME,
-                settings::MAX_TEST_LOG_CHARS,
-                settings::RERUN_ELEMENTS,
-            ])
+            .with("events", Value::list(EVENTS));
+        Description::new("xunit", "writes results.xml for readers of JUnit reports")
+            .role(role)
+            .setting(&settings::JOB_NAME)
+            .setting(settings::max_test_log_chars())
+            .setting(&settings::RERUN_ELEMENTS)
+    }
+}
+
+impl ResultFormat for Xunit {
+    fn start_report(job: &ReportJob) -> Result<Self, Error> {
+        Ok(Self {
+            settings: Settings::read(&job.settings),
+            open: None,
+        })
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
-        match (event.kind.as_str(), &mut self.0) {
+        let settings = &self.settings;
+        match (event.kind.as_str(), &mut self.open) {
             ("job-started", open @ None) => {
-                let settings = Settings::from_job(&event.data);
                 let mut buffer = Vec::new();
-                let report = output::open()?;
-                let suite = Suite::begin(&mut buffer, event, &settings)?;
+                let report = report_output::open()?;
+                let suite = Suite::begin(&mut buffer, event, settings)?;
                 *open = Some(OpenReport {
                     report,
                     buffer,
                     suite,
                     attempts: Attempts::default(),
-                    settings,
                 });
             }
             ("warning", Some(open)) => open.suite.add_warning(&event.data),
@@ -91,10 +106,9 @@ impl ResultFormat for Xunit {
             ("task-finished", Some(open)) => {
                 open.suite.count(&event.data);
                 let attempts = open.attempts.take(event);
-                let limit = open.settings.max_test_log_chars;
+                let limit = settings.max_test_log_chars;
                 let captured = |task: &str, name: &str| captured::read(task, name, limit);
-                let (buffer, settings) = (&mut open.buffer, &open.settings);
-                case::write(buffer, event, &attempts, settings, captured)?;
+                case::write(&mut open.buffer, event, &attempts, settings, captured)?;
                 if open.buffer.len() >= BUFFER_SIZE {
                     open.flush()?;
                 }
@@ -105,9 +119,9 @@ impl ResultFormat for Xunit {
                     open.flush()?;
                     let suite = &open.suite;
                     open.report
-                        .write_at(suite.offset(), &suite.start_tag(suite.tests))?;
+                        .overwrite(suite.offset(), &suite.start_tag(suite.tests))?;
                     open.report
-                        .write_at(suite.flaky_offset(), &suite.flaky_property())?;
+                        .overwrite(suite.flaky_offset(), &suite.flaky_property())?;
                 }
             }
             _ => {}
@@ -116,4 +130,4 @@ impl ResultFormat for Xunit {
     }
 }
 
-export!(result_format: Xunit);
+export!(Xunit: result_format);

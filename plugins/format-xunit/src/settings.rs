@@ -1,14 +1,36 @@
 //! Owns the settings of the report. The first two have their names from Avocado.
 
-use persea_plugin_sdk::Attributes;
-use serde_json::Value;
+use persea_plugin_sdk::SettingDescription;
+use persea_plugin_sdk::log::{Level, log};
+use persea_plugin_sdk::prelude::*;
 
-pub(crate) const JOB_NAME: &str = "job.run.result.xunit.job_name";
-pub(crate) const MAX_TEST_LOG_CHARS: &str = "job.run.result.xunit.max_test_log_chars";
-pub(crate) const RERUN_ELEMENTS: &str = "job.run.result.xunit.rerun_elements";
+pub(crate) const JOB_NAME: OptionalSetting<Text> = Setting::text("job.run.result.xunit.job_name")
+    .summary("The name of the suite in results.xml, instead of the job's name");
+
+pub(crate) const RERUN_ELEMENTS: Setting<Boolean> =
+    Setting::boolean("job.run.result.xunit.rerun_elements")
+        .default(false)
+        .summary("Whether failed attempts of a retried test are elements of results.xml");
+
+const MAX_TEST_LOG_CHARS: &str = "job.run.result.xunit.max_test_log_chars";
 
 /// Default of [`MAX_TEST_LOG_CHARS`], in bytes.
-const DEFAULT_LOG_SIZE: u64 = 100_000;
+const DEFAULT_LOG_SIZE: u32 = 100_000;
+
+/// Describes [`MAX_TEST_LOG_CHARS`]. No shape of the contract is a number of bytes or a text such
+/// as `100k`, so the host takes any value.
+pub(crate) fn max_test_log_chars() -> SettingDescription {
+    SettingDescription {
+        key: MAX_TEST_LOG_CHARS.to_owned(),
+        shape: "size".to_owned(),
+        default_value: DEFAULT_LOG_SIZE.into(),
+        summary:
+            "How much of each output stream of a failed test goes into results.xml: bytes, or \
+                  a text such as 100k"
+                .to_owned(),
+        more: Attributes::new(),
+    }
+}
 
 /// Settings of a job's report.
 #[derive(Debug, PartialEq)]
@@ -22,21 +44,27 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings from the data of the event `job-started`. A value of the wrong type
-    /// counts as not set: the host checks the types of settings before a job starts.
-    pub(crate) fn from_job(data: &Attributes) -> Self {
-        let all: Value = data
-            .json("settings")
-            .and_then(|json| serde_json::from_str(json).ok())
-            .unwrap_or_default();
-        let job_name = all.get(JOB_NAME).and_then(Value::as_str);
+    /// Reads the settings. A size that cannot be read is reported in the log and counts as not set:
+    /// a report with the default is better than none.
+    pub(crate) fn read(settings: &Attributes) -> Self {
+        let job_name = JOB_NAME.get(settings).filter(|name| !name.is_empty());
+        let size = settings.get(MAX_TEST_LOG_CHARS);
+        let size = size
+            .filter(|value| **value != Value::Null)
+            .and_then(|value| {
+                let size = parse_size(value);
+                if size.is_none() {
+                    let message = format!(
+                        "{MAX_TEST_LOG_CHARS} is not a number of bytes or a text such as 100k"
+                    );
+                    log(Level::Warn, &message);
+                }
+                size
+            });
         Self {
-            job_name: job_name.filter(|name| !name.is_empty()).map(str::to_owned),
-            max_test_log_chars: all
-                .get(MAX_TEST_LOG_CHARS)
-                .and_then(parse_size)
-                .unwrap_or(DEFAULT_LOG_SIZE),
-            rerun_elements: all.get(RERUN_ELEMENTS) == Some(&Value::Bool(true)),
+            job_name: job_name.map(str::to_owned),
+            max_test_log_chars: size.unwrap_or(DEFAULT_LOG_SIZE.into()),
+            rerun_elements: RERUN_ELEMENTS.get(settings),
         }
     }
 }
@@ -44,10 +72,11 @@ impl Settings {
 /// Reads a number of bytes, or a text such as `100k` (Avocado's `DataSize`: b, k, m, g in powers of
 /// 1024).
 fn parse_size(value: &Value) -> Option<u64> {
-    let Value::String(text) = value else {
-        return value.as_u64();
+    let text = match value {
+        Value::Integer(bytes) => return u64::try_from(*bytes).ok(),
+        Value::Text(text) => text.trim(),
+        Value::Null | Value::Boolean(_) | Value::Number(_) | Value::Json(_) => return None,
     };
-    let text = text.trim();
     let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
     let factor = match text.get(digits.len()..)?.to_ascii_lowercase().as_str() {
         "" | "b" => 1,
@@ -62,30 +91,26 @@ fn parse_size(value: &Value) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use persea_plugin_sdk::Value as AttributeValue;
-
-    fn settings(json: &str) -> Settings {
-        Settings::from_job(&Attributes::new().with("settings", AttributeValue::json(json)))
-    }
 
     #[test]
     fn sizes_have_avocados_units() {
-        let size = |json: &str| {
-            settings(&format!("{{\"{MAX_TEST_LOG_CHARS}\": {json}}}")).max_test_log_chars
+        let size = |value: Value| {
+            Settings::read(&Attributes::new().with(MAX_TEST_LOG_CHARS, value)).max_test_log_chars
         };
-        assert_eq!(size("5"), 5);
-        assert_eq!(size("\"100k\""), 102_400);
-        assert_eq!(size("\"2M\""), 2 << 20);
+        assert_eq!(size(5.into()), 5);
+        assert_eq!(size("100k".into()), 102_400);
+        assert_eq!(size("2M".into()), 2 << 20);
         for wrong in [
-            "\"\"",
-            "\"k\"",
-            "\"1x\"",
-            "-1",
-            "null",
-            "\"99999999999999999999g\"",
-            "\"18446744073709551615g\"",
+            Value::from(""),
+            "k".into(),
+            "1x".into(),
+            (-1).into(),
+            Value::Null,
+            1.5.into(),
+            "99999999999999999999g".into(),
+            "18446744073709551615g".into(),
         ] {
-            assert_eq!(size(wrong), DEFAULT_LOG_SIZE, "{wrong}");
+            assert_eq!(size(wrong.clone()), DEFAULT_LOG_SIZE.into(), "{wrong:?}");
         }
     }
 
@@ -93,17 +118,13 @@ mod tests {
     fn unset_settings_have_defaults() {
         let default = Settings {
             job_name: None,
-            max_test_log_chars: DEFAULT_LOG_SIZE,
+            max_test_log_chars: DEFAULT_LOG_SIZE.into(),
             rerun_elements: false,
         };
-        assert_eq!(Settings::from_job(&Attributes::new()), default);
-        assert_eq!(settings("{}"), default);
-        assert_eq!(settings("no json"), default);
-        assert_eq!(
-            settings(&format!("{{\"{JOB_NAME}\": \"nightly\"}}"))
-                .job_name
-                .as_deref(),
-            Some("nightly")
-        );
+        assert_eq!(Settings::read(&Attributes::new()), default);
+        let named =
+            |name: &str| Settings::read(&Attributes::new().with(JOB_NAME.key(), name)).job_name;
+        assert_eq!(named("nightly").as_deref(), Some("nightly"));
+        assert_eq!(named(""), None);
     }
 }

@@ -40,8 +40,12 @@ fn ended() -> Event {
 }
 
 fn report_with(artifacts: Artifacts, events: &[Event]) -> String {
+    report_of(&ReportJob::new(), artifacts, events)
+}
+
+fn report_of(job: &ReportJob, artifacts: Artifacts, events: &[Event]) -> String {
     let host = Host::new().artifacts(artifacts).install();
-    let mut format = Xunit::default();
+    let mut format = Xunit::start_report(job).unwrap();
     for event in events {
         format.handle(event).unwrap();
     }
@@ -185,7 +189,7 @@ fn skip_reason_is_text() {
 }
 
 /// Returns the report of a job in which a test fails twice and then ends with `status`.
-fn retried(status: &str, settings: &str) -> Element {
+fn retried(status: &str, job: &ReportJob) -> Element {
     let retry = |reason: &str| {
         let mut event = finished("a", "FAIL").with("reason", reason);
         event.kind = "task-retried".to_owned();
@@ -194,19 +198,20 @@ fn retried(status: &str, settings: &str) -> Element {
     let last = finished("a", status)
         .with("attempts", 3_i64)
         .with("flaky", status == "PASS");
-    parse(&report(&[
-        started(2).with("settings", Value::json(settings)),
+    let events = [
+        started(2),
         retry("once"),
         retry("twice"),
         last,
         finished("b", "PASS"),
         ended(),
-    ]))
+    ];
+    parse(&report_of(job, Artifacts::new(), &events))
 }
 
 #[test]
 fn pass_after_a_retry_is_marked_as_flaky() {
-    let suite = retried("PASS", "{}");
+    let suite = retried("PASS", &ReportJob::new());
     let case = suite.child("testcase");
     assert_eq!(
         case.child("system-out").text,
@@ -222,13 +227,13 @@ fn pass_after_a_retry_is_marked_as_flaky() {
 
 #[test]
 fn failed_attempts_are_elements_with_the_setting() {
-    let settings = r#"{"job.run.result.xunit.rerun_elements": true}"#;
+    let job = ReportJob::new().setting("job.run.result.xunit.rerun_elements", true);
     for (status, expected) in [
         ("PASS", &["flakyFailure", "flakyFailure"][..]),
         ("FAIL", &["failure", "rerunFailure", "rerunFailure"]),
         ("ERROR", &["error", "rerunFailure", "rerunFailure"]),
     ] {
-        let suite = retried(status, settings);
+        let suite = retried(status, &job);
         let children = &suite.child("testcase").children;
         let names: Vec<&str> = children.iter().map(|it| it.name.as_str()).collect();
         assert_eq!(names, expected, "{status}");
@@ -306,18 +311,14 @@ fn long_output_keeps_its_beginning_and_its_end() {
 
 #[test]
 fn users_settings_apply() {
-    let settings = r#"{
-        "job.run.result.xunit.job_name": "nightly",
-        "job.run.result.xunit.max_test_log_chars": 10
-    }"#;
+    let job = ReportJob::new()
+        .setting("job.run.result.xunit.job_name", "nightly")
+        .setting("job.run.result.xunit.max_test_log_chars", 10);
     let artifacts = Artifacts::new()
         .task_file("1-a", "stdout", "0123456789")
         .task_file("1-a", "stderr", "0123456789a");
-    let start = started(1).with("settings", Value::json(settings));
-    let suite = parse(&report_with(
-        artifacts,
-        &[start, finished("a", "FAIL"), ended()],
-    ));
+    let events = [started(1), finished("a", "FAIL"), ended()];
+    let suite = parse(&report_of(&job, artifacts, &events));
     assert_eq!(suite.get("name"), "nightly");
     let case = suite.child("testcase");
     assert_eq!(case.child("system-out").text, "0123456789");

@@ -5,8 +5,8 @@
 mod spec;
 
 use persea_plugin_sdk::fetch::{self, Download};
+use persea_plugin_sdk::messages;
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::status;
 use persea_requirement_tool::target_file::{FileContent, FileKind, TargetFile, WriteRecord};
 
 use spec::AssetSpec;
@@ -14,8 +14,7 @@ use spec::AssetSpec;
 /// Number of bytes of a download that are in memory at a time: the limit of one call of the host.
 const CHUNK_SIZE: u32 = 1 << 20;
 
-/// Attributes of a fulfilled requirement: `env` is read by the host, the others by `release`.
-const ENV: &str = "env";
+/// Attributes of a fulfilled requirement, read by `release`.
 const PATH: &str = "path";
 const MADE: &str = "made";
 const DIRECTORY: &str = "directory";
@@ -24,18 +23,20 @@ const DIRECTORY: &str = "directory";
 #[derive(Debug)]
 pub struct Asset;
 
-impl RequirementResolver for Asset {
+impl Plugin for Asset {
     fn describe() -> Description {
         let summary = "downloads a file, and tells tests its path";
-        Description::new("asset", summary).kinds(["asset"])
+        Description::new("asset", summary).role(Role::requirement_resolver(["asset"]))
     }
+}
 
-    fn check(request: &Request) -> Result<Presence, Error> {
+impl RequirementResolver for Asset {
+    fn check(request: &RequirementRequest) -> Result<CheckedRequirement, Error> {
         // Never present, because only a fulfilment can set the variable.
-        AssetSpec::read(request).map(|_| Presence::Absent)
+        AssetSpec::read(request).map(|_| Presence::Absent.into())
     }
 
-    fn fulfil(request: &Request) -> Result<Attributes, Error> {
+    fn fulfil(request: &RequirementRequest) -> Result<FulfilledRequirement, Error> {
         let spec = AssetSpec::read(request)?;
         let target = &spec.target;
         target.check_creatable()?;
@@ -48,34 +49,38 @@ impl RequirementResolver for Asset {
         };
         if exists && let Some(sha256) = spec.sha256() {
             check_existing(&spec, sha256)?;
-            return Ok(attributes(&spec, None));
+            return Ok(fulfilled(&spec, None));
         }
         let name = &spec.file_name;
-        let _ = status::progress(&format!("fetching {name}"));
+        let _ = messages::progress(&format!("fetching {name}"));
         let download = fetch::fetch(&spec.source)?;
+        let info = download.info();
         if exists {
-            check_existing(&spec, download.more.text("sha256").unwrap_or_default())?;
-            return Ok(attributes(&spec, None));
+            check_existing(&spec, info.more.text("sha256").unwrap_or_default())?;
+            return Ok(fulfilled(&spec, None));
         }
         let content = FileContent {
-            size: download.size,
+            size: info.size,
             mode: if spec.executable { "0755" } else { "0644" }.to_owned(),
-            chunks: chunks(&download),
+            chunks: chunks(&download, info.size),
         };
         let record = target.write(content, false)?;
-        Ok(attributes(&spec, Some(record)))
+        Ok(fulfilled(&spec, Some(record)))
     }
 
-    fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
-        let Some(path) = fulfilled.text(PATH) else {
-            return undo_unrecorded(&AssetSpec::read(request)?);
+    fn release(request: &ReleaseRequest) -> Result<(), Error> {
+        let Some(undo) = &request.undo else {
+            return undo_unrecorded(&AssetSpec::read(&request.request)?);
         };
-        if fulfilled.boolean(MADE) != Some(true) {
+        let Some(path) = undo.text(PATH) else {
+            return Err(Error::new("invalid", "the record of the asset has no path"));
+        };
+        if undo.boolean(MADE) != Some(true) {
             return Ok(());
         }
         // The file is removed even where a test changed it, because it was only there for tests.
         TargetFile::from_recorded(path).undo_write(&WriteRecord {
-            created_directory: fulfilled.text(DIRECTORY).map(str::to_owned),
+            created_directory: undo.text(DIRECTORY).map(str::to_owned),
             has_backup: false,
         })
     }
@@ -99,25 +104,24 @@ fn in_the_way(target: &TargetFile, why: &str) -> Error {
     Error::new("exists", message)
 }
 
-/// Builds the attributes of the fulfilled requirement.
-fn attributes(spec: &AssetSpec, record: Option<WriteRecord>) -> Attributes {
+/// Builds the result of a fulfilment.
+fn fulfilled(spec: &AssetSpec, record: Option<WriteRecord>) -> FulfilledRequirement {
     let path = spec.target.path();
-    let variables = serde_json::json!({ &spec.variable: path });
-    let attributes = Attributes::new()
-        .with(ENV, Value::json(variables.to_string()))
-        .with(PATH, path)
-        .with(MADE, record.is_some());
+    let fulfilled = FulfilledRequirement::new()
+        .env([(&spec.variable, path)])
+        .undo(PATH, path)
+        .undo(MADE, record.is_some());
     match record.and_then(|record| record.created_directory) {
-        Some(directory) => attributes.with(DIRECTORY, directory),
-        None => attributes,
+        Some(directory) => fulfilled.undo(DIRECTORY, directory),
+        None => fulfilled,
     }
 }
 
-/// Reads a download in chunks.
-fn chunks(download: &Download) -> impl Iterator<Item = Result<Vec<u8>, Error>> + '_ {
+/// Reads a download of `size` bytes in chunks.
+fn chunks(download: &Download, size: u64) -> impl Iterator<Item = Result<Vec<u8>, Error>> + '_ {
     let mut offset = 0;
     std::iter::from_fn(move || {
-        if offset >= download.size {
+        if offset >= size {
             return None;
         }
         let chunk = download.read(offset, CHUNK_SIZE);
@@ -151,7 +155,7 @@ fn undo_unrecorded(spec: &AssetSpec) -> Result<(), Error> {
     Err(Error::new("unknown", message))
 }
 
-export!(requirement_resolver: Asset);
+export!(Asset: requirement_resolver);
 
 #[cfg(test)]
 mod tests;

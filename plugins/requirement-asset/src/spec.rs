@@ -9,6 +9,7 @@ use persea_plugin_sdk::fetch::Source;
 use persea_plugin_sdk::prelude::*;
 use persea_requirement_tool::arguments::{Arguments, is_variable};
 use persea_requirement_tool::target_file::TargetFile;
+use std::time::Duration;
 
 const KNOWN: [&str; 9] = [
     "name",
@@ -39,7 +40,7 @@ pub(crate) struct AssetSpec {
 }
 
 impl AssetSpec {
-    pub(crate) fn read(request: &Request) -> Result<Self, Error> {
+    pub(crate) fn read(request: &RequirementRequest) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &KNOWN)?;
         let Some(name) = arguments.uri_or("name")? else {
             return Err(arguments.invalid("it needs a `name`: a URL, or the name of a file"));
@@ -52,8 +53,8 @@ impl AssetSpec {
         if let Some(checksum) = checksum(&arguments)? {
             source = source.checksum(checksum);
         }
-        if let Some(seconds) = expire(&arguments)? {
-            source = source.with("max-age", seconds);
+        if let Some(age) = expire(&arguments)? {
+            source = source.with("max-age", age);
         }
         let (path, own_directory) = match (arguments.text("path")?, request.job_temp_dir()) {
             (Some(path), _) => (path.to_owned(), None),
@@ -160,17 +161,19 @@ fn checksum(arguments: &Arguments<'_>) -> Result<Option<String>, Error> {
     }
 }
 
-/// Returns the longest age of a cached file, in seconds.
-fn expire(arguments: &Arguments<'_>) -> Result<Option<i64>, Error> {
+/// Returns the longest age of a cached file.
+fn expire(arguments: &Arguments<'_>) -> Result<Option<Duration>, Error> {
     let seconds = match arguments.value("expire") {
         None => return Ok(None),
         Some(Value::Integer(seconds)) => Some(*seconds),
         Some(Value::Text(text)) => seconds(text),
         Some(_) => None,
     };
-    match seconds {
-        Some(seconds) if seconds >= 0 => Ok(Some(seconds)),
-        _ => Err(arguments.wrong("expire", "seconds, or a text such as 30s, 5m, 12h or 10d")),
+    match seconds.map(u64::try_from) {
+        Some(Ok(seconds)) => Ok(Some(Duration::from_secs(seconds))),
+        Some(Err(_)) | None => {
+            Err(arguments.wrong("expire", "seconds, or a text such as 30s, 5m, 12h or 10d"))
+        }
     }
 }
 

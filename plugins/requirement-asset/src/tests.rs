@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use persea_plugin_sdk::testing::{Host, Installed};
-use persea_requirement_tool::testing::{real_processes, run_with_input};
+use persea_requirement_tool::testing::{real_processes, recorded, run_with_input, unrecorded};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -15,9 +15,9 @@ fn asset(name: &str) -> Requirement {
     Requirement::new("asset").kwarg("name", name)
 }
 
-fn request(root: &Path, requirement: Requirement) -> Request {
+fn request(root: &Path, requirement: Requirement) -> RequirementRequest {
     let root = root.to_str().unwrap();
-    Request::new(requirement)
+    RequirementRequest::new(requirement)
         .with("project-dir", root)
         .with("job-temp-dir", format!("{root}/job"))
 }
@@ -30,7 +30,11 @@ fn host(root: &Path, bytes: &[u8]) -> Installed {
         .install()
 }
 
-fn fulfil(root: &Path, requirement: &Requirement, bytes: &[u8]) -> Result<Attributes, String> {
+fn fulfil(
+    root: &Path,
+    requirement: &Requirement,
+    bytes: &[u8],
+) -> Result<FulfilledRequirement, String> {
     let host = host(root, bytes);
     let fulfilled =
         Asset::fulfil(&request(root, requirement.clone())).map_err(|error| error.message);
@@ -43,9 +47,21 @@ fn fulfil(root: &Path, requirement: &Requirement, bytes: &[u8]) -> Result<Attrib
     fulfilled
 }
 
-fn release(root: &Path, requirement: &Requirement, fulfilled: &Attributes) -> Result<(), String> {
+fn release(
+    root: &Path,
+    requirement: &Requirement,
+    fulfilled: &FulfilledRequirement,
+) -> Result<(), String> {
     let _host = host(root, b"");
-    Asset::release(&request(root, requirement.clone()), fulfilled).map_err(|error| error.message)
+    let request = recorded(request(root, requirement.clone()), fulfilled);
+    Asset::release(&request).map_err(|error| error.message)
+}
+
+/// Releases a requirement whose fulfilment the host could not record.
+fn release_unrecorded(root: &Path, requirement: &Requirement) -> Result<(), String> {
+    let _host = host(root, b"");
+    let request = unrecorded(request(root, requirement.clone()));
+    Asset::release(&request).map_err(|error| error.message)
 }
 
 /// Returns the download that a requirement asks the host for.
@@ -64,15 +80,15 @@ fn asset_is_created_and_removed() {
         .collect();
     let requirement = asset(URL).kwarg("executable", true);
     let checked = Asset::check(&request(root.path(), requirement.clone()));
-    assert_eq!(checked, Ok(Presence::Absent));
+    assert_eq!(checked, Ok(Presence::Absent.into()));
     let fulfilled = fulfil(root.path(), &requirement, &bytes).unwrap();
     let file = root.path().join("job/assets/disk%201.img");
     assert!(fs::read(&file).unwrap() == bytes);
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o755);
     let path = file.to_str().unwrap();
     let env = format!(r#"{{"PERSEA_ASSET_DISK_201_IMG":"{path}"}}"#);
-    assert_eq!(fulfilled.json("env"), Some(env.as_str()));
-    assert_eq!(fulfilled.text("path"), Some(path));
+    assert_eq!(fulfilled.more.json("env"), Some(env.as_str()));
+    assert_eq!(fulfilled.undo.text("path"), Some(path));
     // A change by a test does not prevent the removal.
     fs::write(&file, "").unwrap();
     assert_eq!(release(root.path(), &requirement, &fulfilled), Ok(()));
@@ -94,8 +110,8 @@ fn existing_file_is_kept() {
         "an existing file with the right checksum needs no download"
     );
     drop(host);
-    assert_eq!(fulfilled.boolean("made"), Some(false));
-    assert!(fulfilled.json("env").unwrap().ends_with("/a\"}"));
+    assert_eq!(fulfilled.undo.boolean("made"), Some(false));
+    assert!(fulfilled.more.json("env").unwrap().ends_with("/a\"}"));
     assert_eq!(release(root.path(), &requirement, &fulfilled), Ok(()));
     assert!(root.path().join("a").exists());
 
@@ -128,17 +144,16 @@ fn existing_file_is_kept() {
 #[test]
 fn unrecorded_attempt_is_undone_where_that_is_safe() {
     let root = tempfile::tempdir().unwrap();
-    let nothing = Attributes::new();
     fulfil(root.path(), &asset(URL), b"abc").unwrap();
-    assert_eq!(release(root.path(), &asset(URL), &nothing), Ok(()));
+    assert_eq!(release_unrecorded(root.path(), &asset(URL)), Ok(()));
     assert!(!root.path().join("job/assets").exists());
 
     let requirement = asset(URL).kwarg("path", "a");
     fs::write(root.path().join(".a.persea-new"), "ab").unwrap();
-    assert_eq!(release(root.path(), &requirement, &nothing), Ok(()));
+    assert_eq!(release_unrecorded(root.path(), &requirement), Ok(()));
     assert!(!root.path().join(".a.persea-new").exists());
     fs::write(root.path().join("a"), "abc").unwrap();
-    let message = release(root.path(), &requirement, &nothing).unwrap_err();
+    let message = release_unrecorded(root.path(), &requirement).unwrap_err();
     let expected = "/a may have been created for the requirement; remove it if nothing needs it";
     assert!(message.ends_with(expected), "{message}");
     assert!(root.path().join("a").exists());
@@ -188,13 +203,14 @@ fn avocados_hashes_and_ages_are_accepted() {
         None
     );
     let age = |expire: Value| {
-        source(asset("a").kwarg("expire", expire)).map(|source| source.more.integer("max-age"))
+        source(asset("a").kwarg("expire", expire)).map(|source| source.more.duration("max-age"))
     };
-    assert_eq!(age(90.into()), Ok(Some(90)));
-    assert_eq!(age("90".into()), Ok(Some(90)));
-    assert_eq!(age("10D".into()), Ok(Some(864_000)));
-    assert_eq!(age("2h".into()), Ok(Some(7200)));
-    assert_eq!(age(Value::None), Ok(None));
+    let seconds = |seconds| Ok(Some(std::time::Duration::from_secs(seconds)));
+    assert_eq!(age(90.into()), seconds(90));
+    assert_eq!(age("90".into()), seconds(90));
+    assert_eq!(age("10D".into()), seconds(864_000));
+    assert_eq!(age("2h".into()), seconds(7200));
+    assert_eq!(age(Value::Null), Ok(None));
     for wrong in [
         Value::from("d"),
         "-1".into(),
@@ -263,6 +279,8 @@ fn invalid_arguments_are_explained() {
             "{message:?} has no {expected:?}"
         );
     }
-    let message = Asset::check(&Request::new(asset("a"))).unwrap_err().message;
+    let message = Asset::check(&RequirementRequest::new(asset("a")))
+        .unwrap_err()
+        .message;
     assert!(message.ends_with("it needs a `path` in this environment"));
 }

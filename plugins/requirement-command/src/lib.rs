@@ -19,7 +19,7 @@ const PERSEA_ENV: &str = "PERSEA_ENV";
 /// Environment variable, as for tests: path of the directory that all tasks of the job share.
 const COMMON: &str = "AVOCADO_TESTS_COMMON_TMPDIR";
 
-/// Attribute of a fulfilled requirement, read by the host and by `release`.
+/// Attribute of a fulfilled requirement, for `release`, and the name of the variables for the host.
 const ENV: &str = "env";
 
 /// Shell script that succeeds if `$1` is an executable file or names one in PATH. `command -v` does
@@ -39,25 +39,27 @@ exit 1
 #[derive(Debug)]
 pub struct Command;
 
-impl RequirementResolver for Command {
+impl Plugin for Command {
     fn describe() -> Description {
         let summary = "looks for a program, or runs shell lines as set-up and teardown";
-        Description::new("command", summary).kinds(["command"])
+        Description::new("command", summary).role(Role::requirement_resolver(["command"]))
     }
+}
 
-    fn check(request: &Request) -> Result<Presence, Error> {
+impl RequirementResolver for Command {
+    fn check(request: &RequirementRequest) -> Result<CheckedRequirement, Error> {
         let spec = CommandSpec::read(request)?;
         if !spec.can_be_present() {
-            return Ok(Presence::Absent);
+            return Ok(Presence::Absent.into());
         }
         match (find_missing(request, &spec)?, spec.setup) {
-            (None, _) => Ok(Presence::Present),
-            (Some(_), Some(_)) => Ok(Presence::Absent),
+            (None, _) => Ok(Presence::Present.into()),
+            (Some(_), Some(_)) => Ok(Presence::Absent.into()),
             (Some(missing), None) => Err(missing),
         }
     }
 
-    fn fulfil(request: &Request) -> Result<Attributes, Error> {
+    fn fulfil(request: &RequirementRequest) -> Result<FulfilledRequirement, Error> {
         let spec = CommandSpec::read(request)?;
         let file = match spec.variables.is_empty() {
             true => None,
@@ -67,8 +69,13 @@ impl RequirementResolver for Command {
         let done = set_up(request, &spec, file.as_deref(), &mut variables);
         let Err(mut error) = done else {
             return Ok(match spec.variables.is_empty() {
-                true => Attributes::new(),
-                false => Attributes::new().with(ENV, Value::json(variables.to_json())),
+                true => FulfilledRequirement::new(),
+                false => {
+                    let variables = Value::json(variables.to_json());
+                    FulfilledRequirement::new()
+                        .undo(ENV, variables.clone())
+                        .with(ENV, variables)
+                }
             });
         };
         if let Err(second) = tear_down(request, &spec, &variables) {
@@ -77,15 +84,19 @@ impl RequirementResolver for Command {
         Err(error)
     }
 
-    fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
-        let spec = CommandSpec::read(request)?;
-        let variables = fulfilled.json(ENV).map(Variables::from_json);
-        tear_down(request, &spec, &variables.transpose()?.unwrap_or_default())
+    fn release(request: &ReleaseRequest) -> Result<(), Error> {
+        let spec = CommandSpec::read(&request.request)?;
+        let recorded = request.undo.as_ref().and_then(|undo| undo.json(ENV));
+        let variables = recorded.map(Variables::from_json).transpose()?;
+        tear_down(&request.request, &spec, &variables.unwrap_or_default())
     }
 }
 
 /// Returns why the requirement is not met, or `None` where it is met.
-fn find_missing(request: &Request, spec: &CommandSpec<'_>) -> Result<Option<Error>, Error> {
+fn find_missing(
+    request: &RequirementRequest,
+    spec: &CommandSpec<'_>,
+) -> Result<Option<Error>, Error> {
     if let Some(program) = spec.program
         && !query(shell(FIND_EXECUTABLE, [program]))?.succeeded()
     {
@@ -106,7 +117,7 @@ fn find_missing(request: &Request, spec: &CommandSpec<'_>) -> Result<Option<Erro
 
 /// Runs the setup, and checks that it met the requirement and wrote the variables.
 fn set_up(
-    request: &Request,
+    request: &RequirementRequest,
     spec: &CommandSpec<'_>,
     file: Option<&str>,
     variables: &mut Variables,
@@ -139,7 +150,7 @@ fn set_up(
 }
 
 /// Creates the file for a setup's variables, empty.
-fn create_variables_file(request: &Request) -> Result<String, Error> {
+fn create_variables_file(request: &RequirementRequest) -> Result<String, Error> {
     let directory = request.work_dir().or(request.job_temp_dir());
     let directory = directory.ok_or_else(|| {
         let message = "this environment has no directory for the variables of a setup";
@@ -151,7 +162,7 @@ fn create_variables_file(request: &Request) -> Result<String, Error> {
 }
 
 fn tear_down(
-    request: &Request,
+    request: &RequirementRequest,
     spec: &CommandSpec<'_>,
     variables: &Variables,
 ) -> Result<(), Error> {
@@ -163,7 +174,7 @@ fn tear_down(
 
 /// Builds the command that runs the user's shell lines. The shell stops at the first line that
 /// fails, and keeps the locale of the environment.
-fn shell_lines(request: &Request, lines: &str, variables: &Variables) -> ProcessCommand {
+fn shell_lines(request: &RequirementRequest, lines: &str, variables: &Variables) -> ProcessCommand {
     let mut command = ProcessCommand::new("/bin/sh").args(["-e", "-c", lines]);
     if let Some(directory) = request.job_temp_dir() {
         command = command.env(COMMON, directory);
@@ -187,7 +198,7 @@ fn run(what: &str, command: ProcessCommand) -> Result<(), Error> {
     })
 }
 
-export!(requirement_resolver: Command);
+export!(Command: requirement_resolver);
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,7 @@ pub(crate) struct CommandSpec<'a> {
 }
 
 impl<'a> CommandSpec<'a> {
-    pub(crate) fn read(request: &'a Request) -> Result<Self, Error> {
+    pub(crate) fn read(request: &'a RequirementRequest) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &KNOWN)?;
         let spec = Self {
             program: arguments.uri_or("name")?,

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use persea_plugin_sdk::testing::{Answer, Host, Processes};
-use persea_requirement_tool::testing::real_processes;
+use persea_requirement_tool::testing::{real_processes, recorded, unrecorded};
 use std::fs;
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use std::path::Path;
 fn within<T>(
     directory: &Path,
     requirement: &Requirement,
-    call: impl FnOnce(&Request) -> Result<T, Error>,
+    call: impl FnOnce(&RequirementRequest) -> Result<T, Error>,
 ) -> Result<T, String> {
     let _host = Host::new().processes(real_processes(directory)).install();
     let directory = directory.to_str().unwrap();
-    let request = Request::new(requirement.clone())
+    let request = RequirementRequest::new(requirement.clone())
         .with("work-dir", format!("{directory}/work dir"))
         .with("job-temp-dir", directory);
     call(&request).map_err(|error| error.message)
@@ -27,8 +27,8 @@ fn command() -> Requirement {
 fn missing_program_is_named() {
     let root = tempfile::tempdir().unwrap();
     let check = |name: &str| within(root.path(), &command().uri(name), Command::check);
-    assert_eq!(check("sh"), Ok(Presence::Present));
-    assert_eq!(check("/bin/sh"), Ok(Presence::Present));
+    assert_eq!(check("sh"), Ok(Presence::Present.into()));
+    assert_eq!(check("/bin/sh"), Ok(Presence::Present.into()));
     // `command -v` finds some of these, but none can be started as a program.
     for none in ["if", "no-such-program", "-v", "./data"] {
         fs::write(root.path().join("data"), "").unwrap();
@@ -44,7 +44,7 @@ fn missing_program_is_named() {
 fn failed_check_without_a_setup_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     let check = |line: &str| within(root.path(), &command().kwarg("check", line), Command::check);
-    assert_eq!(check("test -d ."), Ok(Presence::Present));
+    assert_eq!(check("test -d ."), Ok(Presence::Present.into()));
     let expected = "its check ended with exit code 3: no device";
     assert_eq!(check("echo no device >&2; exit 3"), Err(expected.into()));
 }
@@ -57,17 +57,17 @@ fn setup_runs_where_the_requirement_is_not_met() {
         .kwarg("setup", "echo hello\n: > made")
         .kwarg("teardown", "rm made");
     let check = || within(root.path(), &requirement, Command::check);
-    assert_eq!(check(), Ok(Presence::Absent));
+    assert_eq!(check(), Ok(Presence::Absent.into()));
     let fulfilled = within(root.path(), &requirement, Command::fulfil).unwrap();
-    assert!(fulfilled.is_empty());
-    assert_eq!(check(), Ok(Presence::Present));
+    assert_eq!(fulfilled, FulfilledRequirement::new());
+    assert_eq!(check(), Ok(Presence::Present.into()));
     let release = || {
         within(root.path(), &requirement, |request| {
-            Command::release(request, &fulfilled)
+            Command::release(&recorded(request.clone(), &fulfilled))
         })
     };
     assert_eq!(release(), Ok(()));
-    assert_eq!(check(), Ok(Presence::Absent));
+    assert_eq!(check(), Ok(Presence::Absent.into()));
     let message = release().unwrap_err();
     assert!(
         message.starts_with("its teardown ended with exit code 1: rm: "),
@@ -77,24 +77,24 @@ fn setup_runs_where_the_requirement_is_not_met() {
     let requirement = command().kwarg("setup", "true");
     assert_eq!(
         within(root.path(), &requirement, Command::check),
-        Ok(Presence::Absent)
+        Ok(Presence::Absent.into())
     );
     let requirement = command().uri("sh").kwarg("setup", "true");
     assert_eq!(
         within(root.path(), &requirement, Command::check),
-        Ok(Presence::Present)
+        Ok(Presence::Present.into())
     );
     let requirement = command().uri("sh").kwarg("setup", "true").kwarg("env", "A");
     let checked = within(root.path(), &requirement, Command::check);
     assert_eq!(
         checked,
-        Ok(Presence::Absent),
+        Ok(Presence::Absent.into()),
         "only the setup can provide A"
     );
     let requirement = command().uri("no-such-program").kwarg("setup", "true");
     assert_eq!(
         within(root.path(), &requirement, Command::check),
-        Ok(Presence::Absent)
+        Ok(Presence::Absent.into())
     );
     let message = within(root.path(), &requirement, Command::fulfil).unwrap_err();
     assert!(
@@ -118,17 +118,17 @@ fn variables_reach_the_tests_and_the_teardown() {
         );
     assert_eq!(
         within(root.path(), &requirement, Command::check),
-        Ok(Presence::Absent)
+        Ok(Presence::Absent.into())
     );
     // Twice, because variables of an earlier attempt do not count.
     for _ in 0..2 {
         let fulfilled = within(root.path(), &requirement, Command::fulfil).unwrap();
         assert_eq!(
-            fulfilled.json("env"),
+            fulfilled.more.json("env"),
             Some(r#"{"A":"1=2","B_2":" x \"$y\" "}"#)
         );
         within(root.path(), &requirement, |request| {
-            Command::release(request, &fulfilled)
+            Command::release(&recorded(request.clone(), &fulfilled))
         })
         .unwrap();
         assert_eq!(
@@ -137,9 +137,8 @@ fn variables_reach_the_tests_and_the_teardown() {
         );
     }
     // A teardown without recorded variables gets none.
-    let nothing = Attributes::new();
     within(root.path(), &requirement, |request| {
-        Command::release(request, &nothing)
+        Command::release(&unrecorded(request.clone()))
     })
     .unwrap();
     assert_eq!(fs::read_to_string(root.path().join("told")).unwrap(), "||");
@@ -190,8 +189,8 @@ fn lines_reach_the_shell_unchanged() {
         .processes(Processes::always(Answer::code(0)))
         .install();
     let requirement = command().kwarg("setup", "a 'b'\nc");
-    let request = Request::new(requirement).with("job-temp-dir", "/w/job");
-    assert_eq!(Command::fulfil(&request), Ok(Attributes::new()));
+    let request = RequirementRequest::new(requirement).with("job-temp-dir", "/w/job");
+    assert_eq!(Command::fulfil(&request), Ok(FulfilledRequirement::new()));
     let commands = host.commands();
     let [only] = commands.as_slice() else {
         unreachable!("one command, not {commands:?}")
@@ -246,7 +245,7 @@ fn invalid_arguments_are_explained() {
         ),
     ];
     for (requirement, expected) in wrong {
-        let message = Command::check(&Request::new(requirement))
+        let message = Command::check(&RequirementRequest::new(requirement))
             .unwrap_err()
             .message;
         assert!(

@@ -5,10 +5,10 @@
 mod spec;
 mod tool;
 
+use persea_plugin_sdk::messages;
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::status;
 
-use spec::{ImageSpec, SETTING};
+use spec::{ImageSpec, TOOL_SETTING};
 use tool::{ListedImage, Tool};
 
 // Attributes of a fulfilled requirement, read by `release`.
@@ -27,31 +27,34 @@ const MOVED: &str = "moved";
 #[derive(Debug)]
 pub struct ContainerImage;
 
-impl RequirementResolver for ContainerImage {
+impl Plugin for ContainerImage {
     fn describe() -> Description {
         let summary = "looks for a container image, or pulls it with podman or docker";
+        let role = Role::requirement_resolver(["container-image", "podman-image"]);
         Description::new("container-image", summary)
-            .kinds(["container-image", "podman-image"])
-            .with("network", true)
-            .settings([SETTING])
+            .role(role.with("network", true))
+            .setting(&TOOL_SETTING)
     }
+}
 
-    fn check(request: &Request) -> Result<Presence, Error> {
+impl RequirementResolver for ContainerImage {
+    fn check(request: &RequirementRequest) -> Result<CheckedRequirement, Error> {
         let spec = ImageSpec::read(request)?;
         let tool = spec.tool()?;
         // The name of an image in an archive is known only after the pull.
         let is_present = !tool.is_transport(spec.reference) && tool.has(spec.reference)?;
-        Ok(match is_present {
+        let presence = match is_present {
             true => Presence::Present,
             false => Presence::Absent,
-        })
+        };
+        Ok(presence.into())
     }
 
-    fn fulfil(request: &Request) -> Result<Attributes, Error> {
+    fn fulfil(request: &RequirementRequest) -> Result<FulfilledRequirement, Error> {
         let spec = ImageSpec::read(request)?;
         let (reference, tool) = (spec.reference, spec.tool()?);
         let before = tool.images()?;
-        let _ = status::progress(&format!("pulling {reference} with {}", tool.name()));
+        let _ = messages::progress(&format!("pulling {reference} with {}", tool.name()));
         let image = tool.pull(reference)?;
         let is_new = before.iter().all(|(known, _)| *known != image);
         let after = tool.images().inspect_err(|_| {
@@ -67,27 +70,30 @@ impl RequirementResolver for ContainerImage {
         let moved: Vec<&(&str, &str)> = known.iter().filter(is_moved).collect();
         let added = serde_json::json!(added).to_string();
         let moved = serde_json::json!(moved).to_string();
-        Ok(Attributes::new()
-            .with(TOOL, tool.name())
-            .with("reference", reference)
-            .with(IMAGE, image.as_str())
-            .with(NEW, is_new)
-            .with(ADDED, Value::json(added))
-            .with(MOVED, Value::json(moved)))
+        Ok(FulfilledRequirement::new()
+            .undo(TOOL, tool.name())
+            .undo("reference", reference)
+            .undo(IMAGE, image.as_str())
+            .undo(NEW, is_new)
+            .undo(ADDED, Value::json(added))
+            .undo(MOVED, Value::json(moved)))
     }
 
-    fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
-        let spec = ImageSpec::read(request)?;
-        let Some(image) = fulfilled.text(IMAGE) else {
+    fn release(request: &ReleaseRequest) -> Result<(), Error> {
+        let spec = ImageSpec::read(&request.request)?;
+        let Some(undo) = &request.undo else {
             return report_unrecorded(&spec);
         };
-        let tool = match fulfilled.text(TOOL) {
+        let Some(image) = undo.text(IMAGE) else {
+            return Err(Error::new("invalid", "the record of the pull has no image"));
+        };
+        let tool = match undo.text(TOOL) {
             Some(name) => Tool::from_name(name)?,
             None => spec.tool()?,
         };
-        let is_new = fulfilled.boolean(NEW) == Some(true);
-        remove_added(tool, image, is_new, &recorded(fulfilled, ADDED)?)?;
-        for (image, name) in recorded(fulfilled, MOVED)? {
+        let is_new = undo.boolean(NEW) == Some(true);
+        remove_added(tool, image, is_new, &recorded(undo, ADDED)?)?;
+        for (image, name) in recorded(undo, MOVED)? {
             if tool.has(&image)? && !tool.has(&name)? {
                 tool.tag(&image, &name)?;
             }
@@ -103,8 +109,8 @@ fn names(images: &[ListedImage]) -> impl Iterator<Item = (&str, &str)> {
 }
 
 /// Reads a list of image ids and names from an attribute.
-fn recorded(fulfilled: &Attributes, name: &str) -> Result<Vec<(String, String)>, Error> {
-    let json = fulfilled.json(name).unwrap_or("[]");
+fn recorded(undo: &Attributes, name: &str) -> Result<Vec<(String, String)>, Error> {
+    let json = undo.json(name).unwrap_or("[]");
     serde_json::from_str(json).map_err(|error| {
         let message =
             format!("cannot read the recorded attribute `{name}` of the pulled image: {error}");
@@ -168,7 +174,7 @@ fn report_unrecorded(spec: &ImageSpec<'_>) -> Result<(), Error> {
     Err(Error::new("unknown", message))
 }
 
-export!(requirement_resolver: ContainerImage);
+export!(ContainerImage: requirement_resolver);
 
 #[cfg(test)]
 mod tests;

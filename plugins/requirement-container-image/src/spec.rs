@@ -7,8 +7,11 @@ use persea_requirement_tool::find_program;
 
 use crate::tool::Tool;
 
-/// Setting with the tool for requirements that name none.
-pub(crate) const SETTING: &str = "requirement.container-image.tool";
+/// The tool for requirements that name none.
+pub(crate) const TOOL_SETTING: OptionalSetting<Text> =
+    Setting::text("requirement.container-image.tool")
+        .choices(&["podman", "docker"])
+        .summary("The tool that looks for container images and pulls them");
 
 /// Avocado's kind, which always uses podman.
 const PODMAN_IMAGE: &str = "podman-image";
@@ -22,7 +25,7 @@ pub(crate) struct ImageSpec<'a> {
 }
 
 impl<'a> ImageSpec<'a> {
-    pub(crate) fn read(request: &'a Request) -> Result<Self, Error> {
+    pub(crate) fn read(request: &'a RequirementRequest) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &["name", "tool"])?;
         let Some(reference) = arguments.uri_or("name")? else {
             return Err(arguments.invalid("it needs a `uri` or `name`: the image"));
@@ -42,16 +45,11 @@ impl<'a> ImageSpec<'a> {
             let message = "it uses podman; for docker, use the kind container-image";
             return Err(arguments.invalid(message));
         }
-        let tool = match (tool, request.settings.get(SETTING)) {
+        let tool = match (tool, TOOL_SETTING.get(&request.settings)) {
             (Some(tool), _) => Some(tool),
             _ if is_podman => Some(Tool::Podman),
-            (None, None | Some(Value::None)) => None,
-            (None, Some(Value::Text(name))) if name.is_empty() => None,
-            (None, Some(Value::Text(name))) => Some(Tool::from_name(name)?),
-            (None, Some(_)) => {
-                let message = format!("{SETTING} must be podman or docker");
-                return Err(Error::new("invalid", message));
-            }
+            (None, None | Some("")) => None,
+            (None, Some(name)) => Some(Tool::from_name(name)?),
         };
         Ok(Self { reference, tool })
     }

@@ -2,6 +2,7 @@
 use super::*;
 use persea_plugin_sdk::process;
 use persea_plugin_sdk::testing::{Answer, Host, Installed, Processes};
+use persea_requirement_tool::testing::{recorded, unrecorded};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -158,8 +159,8 @@ impl Store {
     }
 }
 
-fn image(reference: &str) -> Request {
-    Request::new(Requirement::new("container-image").uri(reference))
+fn image(reference: &str) -> RequirementRequest {
+    RequirementRequest::new(Requirement::new("container-image").uri(reference))
 }
 
 fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
@@ -173,7 +174,10 @@ fn image_is_pulled_and_removed() {
     for tool in ["podman", "docker"] {
         let images = Images::of(&[tool], &[('f', Some("other:1"))]);
         let host = images.install();
-        assert_eq!(ContainerImage::check(&image(A)), Ok(Presence::Absent));
+        assert_eq!(
+            ContainerImage::check(&image(A)),
+            Ok(Presence::Absent.into())
+        );
         images.brings('a', Some(A));
         let fulfilled = ContainerImage::fulfil(&image(A)).unwrap();
         assert_eq!(
@@ -181,12 +185,21 @@ fn image_is_pulled_and_removed() {
             &format!("pulling {A} with {tool}")
         );
         assert_eq!(host.progress().len(), 4);
-        assert_eq!(fulfilled.text("image"), Some(id('a').as_str()));
-        assert_eq!(fulfilled.text("tool"), Some(tool));
-        assert_eq!(ContainerImage::check(&image(A)), Ok(Presence::Present));
-        assert_eq!(ContainerImage::release(&image(A), &fulfilled), Ok(()));
+        assert_eq!(fulfilled.undo.text("image"), Some(id('a').as_str()));
+        assert_eq!(fulfilled.undo.text("tool"), Some(tool));
+        assert_eq!(
+            ContainerImage::check(&image(A)),
+            Ok(Presence::Present.into())
+        );
+        assert_eq!(
+            ContainerImage::release(&recorded(image(A), &fulfilled)),
+            Ok(())
+        );
         assert_eq!(images.left(), [('f', Some("other:1".into()))]);
-        assert_eq!(ContainerImage::release(&image(A), &fulfilled), Ok(()));
+        assert_eq!(
+            ContainerImage::release(&recorded(image(A), &fulfilled)),
+            Ok(())
+        );
     }
 }
 
@@ -204,12 +217,12 @@ fn pulled(
     let _host = images.install();
     assert_eq!(
         ContainerImage::check(&image(reference)),
-        Ok(Presence::Absent)
+        Ok(Presence::Absent.into())
     );
     images.brings(brings.0, brings.1);
     let fulfilled = ContainerImage::fulfil(&image(reference)).unwrap();
     between(&mut images.0.borrow_mut());
-    let released = ContainerImage::release(&image(reference), &fulfilled);
+    let released = ContainerImage::release(&recorded(image(reference), &fulfilled));
     (images.left(), released)
 }
 
@@ -297,7 +310,7 @@ fn unrecorded_attempt_is_reported() {
     let release = |reference: &str| {
         let images = Images::of(&["podman"], &[('a', Some(A))]);
         let _host = images.install();
-        let released = ContainerImage::release(&image(reference), &Attributes::new());
+        let released = ContainerImage::release(&unrecorded(image(reference)));
         assert_eq!(images.left().len(), 1, "the image may be somebody else's");
         released
     };
@@ -338,15 +351,15 @@ fn failures_have_the_tools_words() {
 
 #[test]
 fn tool_is_the_requested_one_or_the_first_that_exists() {
-    let used = |tools: &[&'static str], request: Request| {
+    let used = |tools: &[&'static str], request: RequirementRequest| {
         let images = Images::of(tools, &[('a', Some(A))]);
         let host = images.install();
         ContainerImage::check(&request).map(|_| host.commands().pop().unwrap().program)
     };
     let both = ["docker", "podman"];
-    let podman_image = || Request::new(Requirement::new("podman-image").uri(A));
+    let podman_image = || RequirementRequest::new(Requirement::new("podman-image").uri(A));
     let wanting = |tool: &str| {
-        Request::new(
+        RequirementRequest::new(
             Requirement::new("container-image")
                 .uri(A)
                 .kwarg("tool", tool),
@@ -355,28 +368,30 @@ fn tool_is_the_requested_one_or_the_first_that_exists() {
     assert_eq!(used(&both, image(A)), Ok("podman".into()));
     assert_eq!(used(&["docker"], image(A)), Ok("docker".into()));
     assert_eq!(
-        used(&both, image(A).setting(SETTING, "docker")),
+        used(&both, image(A).setting(TOOL_SETTING.key(), "docker")),
         Ok("docker".into())
     );
     assert_eq!(
-        used(&both, image(A).setting(SETTING, Value::None)),
+        used(&both, image(A).setting(TOOL_SETTING.key(), Value::Null)),
         Ok("podman".into())
     );
     assert_eq!(
-        used(&both, wanting("docker").setting(SETTING, "podman")),
+        used(
+            &both,
+            wanting("docker").setting(TOOL_SETTING.key(), "podman")
+        ),
         Ok("docker".into())
     );
     assert_eq!(
-        used(&both, podman_image().setting(SETTING, "docker")),
+        used(&both, podman_image().setting(TOOL_SETTING.key(), "docker")),
         Ok("podman".into())
     );
     let missing = message(used(&["docker"], podman_image()));
     assert!(missing.starts_with("this environment has no program `podman`"));
     assert!(message(used(&[], image(A))).contains("has neither podman nor docker"));
     assert!(message(used(&both, wanting("lxc"))).starts_with("unknown container tool `lxc`"));
-    assert!(
-        message(used(&both, image(A).setting(SETTING, 1))).contains("must be podman or docker")
-    );
+    let setting = persea_plugin_sdk::SettingDescription::from(&TOOL_SETTING);
+    assert_eq!(setting.more.json("choices"), Some(r#"["podman","docker"]"#));
 }
 
 #[test]
@@ -397,7 +412,7 @@ fn invalid_arguments_are_explained() {
         ),
     ];
     for (wanted, expected) in wrong {
-        let found = message(ContainerImage::check(&Request::new(wanted)));
+        let found = message(ContainerImage::check(&RequirementRequest::new(wanted)));
         assert!(found.contains(expected), "{found:?} has no {expected:?}");
     }
 }

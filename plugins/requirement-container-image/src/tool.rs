@@ -1,8 +1,8 @@
 //! Owns the commands of podman and docker. Both have the same commands; their outputs differ a
 //! little. Does not know about requirements.
 
-use persea_plugin_sdk::process::{self, Output, Stream};
-use persea_plugin_sdk::{Error, status};
+use persea_plugin_sdk::process::{self, Output, Pipe};
+use persea_plugin_sdk::{Error, messages};
 use persea_requirement_tool::{execute, find_program, program, query, query_ok, shell};
 
 /// Id of an image, in hexadecimal digits, and one of its names, if it has any.
@@ -71,7 +71,7 @@ impl Tool {
         match self {
             Self::Podman => {
                 let command = program(self.name(), ["image", "exists", reference]);
-                match query(command.clone())?.exit.code {
+                match query(command.clone())?.exit.code() {
                     Some(0) => Ok(true),
                     Some(1) => Ok(false),
                     _ => query_ok(command).map(|_| true),
@@ -115,7 +115,7 @@ impl Tool {
         let child = process::start(&command)?;
         let (mut rest, mut output) = (Vec::new(), PullOutput::default());
         loop {
-            let chunk = child.read(Stream::Stdout, 1 << 16)?;
+            let chunk = child.read(Pipe::Stdout, 1 << 16)?;
             if chunk.is_empty() {
                 break;
             }
@@ -126,7 +126,7 @@ impl Tool {
             }
         }
         output.add_line(&rest);
-        if child.wait()?.code != Some(0) {
+        if !child.wait()?.success() {
             let why = output.error.unwrap_or(output.last_line);
             let message = format!("cannot pull {reference} with {}: {why}", self.name());
             return Err(Error::new("failed", message));
@@ -189,7 +189,7 @@ impl PullOutput {
             return;
         }
         // The host refuses messages beyond a limit. The pull does not depend on them.
-        let _ = status::progress(line);
+        let _ = messages::progress(line);
         if line.starts_with("Error") {
             self.error = Some(line.to_owned());
         }

@@ -23,23 +23,26 @@ const CHUNK_SIZE: usize = 1 << 20;
 #[derive(Debug)]
 pub struct File;
 
-impl RequirementResolver for File {
+impl Plugin for File {
     fn describe() -> Description {
+        let role = Role::requirement_resolver(["file"]);
         Description::new("file", "looks for a file, or creates it from a text")
-            .kinds(["file"])
-            .with("unique-by", Value::json(r#"["uri","path"]"#))
+            .role(role.with("unique-by", Value::list(["uri", "path"])))
     }
+}
 
-    fn check(request: &Request) -> Result<Presence, Error> {
+impl RequirementResolver for File {
+    fn check(request: &RequirementRequest) -> Result<CheckedRequirement, Error> {
         let spec = FileSpec::read(request)?;
         let kind = spec.target.kind()?;
-        match &spec.new_file {
-            Some(new_file) => check_created(&spec.target, new_file, kind),
-            None => check_existing(&spec, kind).map(|()| Presence::Present),
-        }
+        let presence = match &spec.new_file {
+            Some(new_file) => check_created(&spec.target, new_file, kind)?,
+            None => check_existing(&spec, kind).map(|()| Presence::Present)?,
+        };
+        Ok(presence.into())
     }
 
-    fn fulfil(request: &Request) -> Result<Attributes, Error> {
+    fn fulfil(request: &RequirementRequest) -> Result<FulfilledRequirement, Error> {
         let FileSpec {
             target, new_file, ..
         } = FileSpec::read(request)?;
@@ -54,28 +57,31 @@ impl RequirementResolver for File {
             chunks: chunks.map(|chunk| Ok(chunk.to_vec())),
         };
         let record = target.write(content, true)?;
-        let mut fulfilled = Attributes::new()
-            .with(PATH, target.path())
-            .with(EARLIER, record.has_backup);
-        if let Some(directory) = record.created_directory {
-            fulfilled.insert(DIRECTORY, directory);
-        }
-        Ok(fulfilled)
+        let fulfilled = FulfilledRequirement::new()
+            .undo(PATH, target.path())
+            .undo(EARLIER, record.has_backup);
+        Ok(match record.created_directory {
+            Some(directory) => fulfilled.undo(DIRECTORY, directory),
+            None => fulfilled,
+        })
     }
 
-    fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
+    fn release(request: &ReleaseRequest) -> Result<(), Error> {
         let FileSpec {
             target, new_file, ..
-        } = FileSpec::read(request)?;
+        } = FileSpec::read(&request.request)?;
         let Some(new_file) = new_file else {
             return Ok(());
         };
-        let Some(path) = fulfilled.text(PATH) else {
+        let Some(recorded) = &request.undo else {
             return undo_unrecorded(&target, &new_file);
         };
+        let Some(path) = recorded.text(PATH) else {
+            return Err(Error::new("invalid", "the record of the file has no path"));
+        };
         let record = WriteRecord {
-            created_directory: fulfilled.text(DIRECTORY).map(str::to_owned),
-            has_backup: fulfilled.boolean(EARLIER).unwrap_or_default(),
+            created_directory: recorded.text(DIRECTORY).map(str::to_owned),
+            has_backup: recorded.boolean(EARLIER).unwrap_or_default(),
         };
         undo(&TargetFile::from_recorded(path), &new_file, &record)
     }
@@ -211,7 +217,7 @@ fn undo_unrecorded(target: &TargetFile, new_file: &NewFile<'_>) -> Result<(), Er
     Err(Error::new("unknown", message))
 }
 
-export!(requirement_resolver: File);
+export!(File: requirement_resolver);
 
 #[cfg(test)]
 mod tests;

@@ -30,7 +30,7 @@ pub(crate) struct NewFile<'a> {
 }
 
 impl<'a> FileSpec<'a> {
-    pub(crate) fn read(request: &'a Request) -> Result<Self, Error> {
+    pub(crate) fn read(request: &'a RequirementRequest) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &KNOWN)?;
         let Some(path) = arguments.uri_or("path")? else {
             return Err(arguments.invalid("it needs a `uri` or `path`: the file"));

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use persea_plugin_sdk::testing::{Host, Installed};
-use persea_requirement_tool::testing::{real_processes, run_with_input};
+use persea_requirement_tool::testing::{real_processes, recorded, run_with_input, unrecorded};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ impl Project {
         self.directory.path().join(name)
     }
 
-    fn request(&self, requirement: Requirement) -> Request {
+    fn request(&self, requirement: Requirement) -> RequirementRequest {
         let project = self.directory.path().to_str().unwrap();
-        Request::new(requirement).with("project-dir", project)
+        RequirementRequest::new(requirement).with("project-dir", project)
     }
 
     fn install(&mut self) {
@@ -38,12 +38,12 @@ impl Project {
         );
     }
 
-    fn check(&mut self, requirement: &Requirement) -> Result<Presence, String> {
+    fn check(&mut self, requirement: &Requirement) -> Result<CheckedRequirement, String> {
         self.install();
         File::check(&self.request(requirement.clone())).map_err(|error| error.message)
     }
 
-    fn fulfil(&mut self, requirement: &Requirement) -> Attributes {
+    fn fulfil(&mut self, requirement: &Requirement) -> FulfilledRequirement {
         self.install();
         let fulfilled = File::fulfil(&self.request(requirement.clone())).unwrap();
         let codes = run_with_input(self.host.as_ref().unwrap(), self.directory.path()).unwrap();
@@ -51,10 +51,21 @@ impl Project {
         fulfilled
     }
 
-    fn release(&mut self, requirement: &Requirement, fulfilled: &Attributes) -> Result<(), String> {
+    fn release(
+        &mut self,
+        requirement: &Requirement,
+        fulfilled: &FulfilledRequirement,
+    ) -> Result<(), String> {
         self.install();
-        let released = File::release(&self.request(requirement.clone()), fulfilled);
-        released.map_err(|error| error.message)
+        let request = recorded(self.request(requirement.clone()), fulfilled);
+        File::release(&request).map_err(|error| error.message)
+    }
+
+    /// Releases a requirement whose fulfilment the host could not record.
+    fn release_unrecorded(&mut self, requirement: &Requirement) -> Result<(), String> {
+        self.install();
+        let request = unrecorded(self.request(requirement.clone()));
+        File::release(&request).map_err(|error| error.message)
     }
 
     fn read(&self, name: &str) -> String {
@@ -87,8 +98,8 @@ fn made(path: &str, text: &str) -> Requirement {
 fn missing_or_wrong_file_is_named() {
     let mut project = Project::new();
     fs::write(project.path("-e"), "abc").unwrap();
-    assert_eq!(project.check(&file("-e")), Ok(Presence::Present));
-    assert_eq!(project.check(&file("/")), Ok(Presence::Present));
+    assert_eq!(project.check(&file("-e")), Ok(Presence::Present.into()));
+    assert_eq!(project.check(&file("/")), Ok(Presence::Present.into()));
     let message = project.check(&file("none")).unwrap_err();
     assert!(message.starts_with("the file /"), "{message}");
     assert!(
@@ -99,11 +110,11 @@ fn missing_or_wrong_file_is_named() {
     let message = project.check(&executable).unwrap_err();
     assert!(message.contains("/-e exists, but is not an executable file"));
     fs::set_permissions(project.path("-e"), fs::Permissions::from_mode(0o700)).unwrap();
-    assert_eq!(project.check(&executable), Ok(Presence::Present));
+    assert_eq!(project.check(&executable), Ok(Presence::Present.into()));
 
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let right = file("-e").kwarg("checksum", format!("sha256:{}", abc.to_uppercase()));
-    assert_eq!(project.check(&right), Ok(Presence::Present));
+    assert_eq!(project.check(&right), Ok(Presence::Present.into()));
     let wrong = file("-e").kwarg("checksum", format!("sha256:{}", "0".repeat(64)));
     let message = project.check(&wrong).unwrap_err();
     let expected = format!("/-e has the checksum sha256:{abc} instead of sha256:000");
@@ -122,7 +133,7 @@ fn file_is_created_and_removed() {
     let mut project = Project::new();
     let text = "a 'b' \"$c\"\n\\n%s\n";
     let requirement = made("etc/-x y", text).kwarg("executable", true);
-    assert_eq!(project.check(&requirement), Ok(Presence::Absent));
+    assert_eq!(project.check(&requirement), Ok(Presence::Absent.into()));
     let fulfilled = project.fulfil(&requirement);
     assert_eq!(project.read("etc/-x y"), text);
     let mode = project
@@ -132,7 +143,7 @@ fn file_is_created_and_removed() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o755);
-    assert_eq!(project.check(&requirement), Ok(Presence::Present));
+    assert_eq!(project.check(&requirement), Ok(Presence::Present.into()));
     assert_eq!(project.release(&requirement, &fulfilled), Ok(()));
     assert!(project.names().is_empty());
     assert_eq!(
@@ -147,15 +158,30 @@ fn existing_file_must_have_the_same_text_and_mode() {
     let mut project = Project::new();
     fs::write(project.path("a"), "text").unwrap();
     fs::set_permissions(project.path("a"), fs::Permissions::from_mode(0o600)).unwrap();
-    assert_eq!(project.check(&made("a", "text")), Ok(Presence::Present));
-    assert_eq!(project.check(&made("a", "texT")), Ok(Presence::Absent));
-    assert_eq!(project.check(&made("a", "tex")), Ok(Presence::Absent));
-    assert_eq!(project.check(&made("a", "")), Ok(Presence::Absent));
+    assert_eq!(
+        project.check(&made("a", "text")),
+        Ok(Presence::Present.into())
+    );
+    assert_eq!(
+        project.check(&made("a", "texT")),
+        Ok(Presence::Absent.into())
+    );
+    assert_eq!(
+        project.check(&made("a", "tex")),
+        Ok(Presence::Absent.into())
+    );
+    assert_eq!(project.check(&made("a", "")), Ok(Presence::Absent.into()));
     let with_mode = |mode: &str| made("a", "text").kwarg("mode", mode);
-    assert_eq!(project.check(&with_mode("0600")), Ok(Presence::Present));
-    assert_eq!(project.check(&with_mode("644")), Ok(Presence::Absent));
+    assert_eq!(
+        project.check(&with_mode("0600")),
+        Ok(Presence::Present.into())
+    );
+    assert_eq!(
+        project.check(&with_mode("644")),
+        Ok(Presence::Absent.into())
+    );
     let executable = made("a", "text").kwarg("executable", true);
-    assert_eq!(project.check(&executable), Ok(Presence::Absent));
+    assert_eq!(project.check(&executable), Ok(Presence::Absent.into()));
     fs::create_dir(project.path("d")).unwrap();
     let message = project.check(&made("d", "")).unwrap_err();
     assert!(message.contains("not a regular file; remove it, or give another path"));
@@ -208,43 +234,42 @@ fn file_that_was_changed_meanwhile_is_not_removed() {
 
 #[test]
 fn unrecorded_attempt_is_undone() {
-    let nothing = Attributes::new();
     let requirement = made("a", "new");
     let mut project = Project::new();
     fs::write(project.path("other"), "").unwrap();
     // The attempt had written only the temporary file.
     fs::write(project.path(".a.persea-new"), "ne").unwrap();
-    assert_eq!(project.release(&requirement, &nothing), Ok(()));
+    assert_eq!(project.release_unrecorded(&requirement), Ok(()));
     assert_eq!(project.names(), ["other"]);
     // The attempt was complete.
     project.fulfil(&requirement);
-    assert_eq!(project.release(&requirement, &nothing), Ok(()));
+    assert_eq!(project.release_unrecorded(&requirement), Ok(()));
     assert_eq!(project.names(), ["other"]);
     // The attempt was complete and had replaced an earlier file.
     fs::write(project.path("a"), "old").unwrap();
     project.fulfil(&requirement);
-    assert_eq!(project.release(&requirement, &nothing), Ok(()));
+    assert_eq!(project.release_unrecorded(&requirement), Ok(()));
     assert_eq!(
         (project.read("a").as_str(), project.names().len()),
         ("old", 2)
     );
     // The attempt had not touched the earlier file yet.
     fs::write(project.path(".a.persea-new"), "new").unwrap();
-    assert_eq!(project.release(&requirement, &nothing), Ok(()));
+    assert_eq!(project.release_unrecorded(&requirement), Ok(()));
     assert_eq!(
         (project.read("a").as_str(), project.names().len()),
         ("old", 2)
     );
     // The attempt had only linked the backup.
     fs::hard_link(project.path("a"), project.path(".a.persea-before")).unwrap();
-    assert_eq!(project.release(&requirement, &nothing), Ok(()));
+    assert_eq!(project.release_unrecorded(&requirement), Ok(()));
     assert_eq!(
         (project.read("a").as_str(), project.names().len()),
         ("old", 2)
     );
     // The attempt had moved the earlier file to the backup, and no more.
     fs::rename(project.path("a"), project.path(".a.persea-before")).unwrap();
-    assert_eq!(project.release(&requirement, &nothing), Ok(()));
+    assert_eq!(project.release_unrecorded(&requirement), Ok(()));
     assert_eq!(
         (project.read("a").as_str(), project.names().len()),
         ("old", 2)
@@ -252,7 +277,7 @@ fn unrecorded_attempt_is_undone() {
     // Empty directories are reported: the attempt may not have created them.
     let deep = made("x/y/a", "new");
     project.fulfil(&deep);
-    let message = project.release(&deep, &nothing).unwrap_err();
+    let message = project.release_unrecorded(&deep).unwrap_err();
     assert!(
         message.contains("/x/y may have been created for it"),
         "{message}"
@@ -262,7 +287,7 @@ fn unrecorded_attempt_is_undone() {
 #[test]
 fn requirement_without_content_is_not_released() {
     let mut project = Project::new();
-    assert_eq!(project.release(&file("a"), &Attributes::new()), Ok(()));
+    assert_eq!(project.release_unrecorded(&file("a")), Ok(()));
     assert!(project.host.unwrap().commands().is_empty());
 }
 

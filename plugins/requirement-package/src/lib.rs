@@ -7,12 +7,12 @@ mod spec;
 
 use std::collections::BTreeMap;
 
+use persea_plugin_sdk::messages;
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::status;
 use serde_json::json;
 
 use manager::Manager;
-use spec::{Action, PackageSpec, SETTING};
+use spec::{Action, MANAGER_SETTING, PackageSpec};
 
 /// Packages with their versions.
 type Packages = BTreeMap<String, String>;
@@ -33,22 +33,25 @@ const REMOVED: &str = "went";
 #[derive(Debug)]
 pub struct Package;
 
-impl RequirementResolver for Package {
+impl Plugin for Package {
     fn describe() -> Description {
         let summary = "installs packages with apt, dnf, yum, zypper or apk, and removes them again";
-        Description::new("package", summary)
-            .kinds(["package"])
+        let role = Role::requirement_resolver(["package"])
             .with("network", true)
-            .settings([SETTING])
             .with("one-at-a-time", true)
-            .with("unique-by", Value::json(r#"["uri", "name"]"#))
+            .with("unique-by", Value::list(["uri", "name"]));
+        Description::new("package", summary)
+            .role(role)
+            .setting(&MANAGER_SETTING)
     }
+}
 
-    fn check(request: &Request) -> Result<Presence, Error> {
+impl RequirementResolver for Package {
+    fn check(request: &RequirementRequest) -> Result<CheckedRequirement, Error> {
         let spec = PackageSpec::read(request)?;
         let manager = spec.manager()?;
         if spec.is_met(manager, &manager.installed()?) {
-            return Ok(Presence::Present);
+            return Ok(Presence::Present.into());
         }
         if spec.action == Action::Check {
             let message =
@@ -56,21 +59,21 @@ impl RequirementResolver for Package {
             return Err(Error::new("not-found", message));
         }
         manager.check_privileges()?;
-        Ok(Presence::Absent)
+        Ok(Presence::Absent.into())
     }
 
-    fn fulfil(request: &Request) -> Result<Attributes, Error> {
+    fn fulfil(request: &RequirementRequest) -> Result<FulfilledRequirement, Error> {
         let spec = PackageSpec::read(request)?;
         let manager = spec.manager()?;
         let before = manager.installed()?;
         let configured = manager.removed_with_configuration()?;
         let done = match spec.action {
             Action::Install | Action::Check => {
-                let _ = status::progress(&format!("installing {spec} with {}", manager.name()));
+                let _ = messages::progress(&format!("installing {spec} with {}", manager.name()));
                 manager.install(&spec.names, spec.version)
             }
             Action::Remove => {
-                let _ = status::progress(&format!("removing {spec} with {}", manager.name()));
+                let _ = messages::progress(&format!("removing {spec} with {}", manager.name()));
                 manager.remove(&spec.installed(manager, &before), false)
             }
         };
@@ -91,7 +94,7 @@ impl RequirementResolver for Package {
                 for (name, old) in &change.changed {
                     log::warn!("{name} had version {old} before, which is not restored");
                 }
-                Ok(change.attributes(manager))
+                Ok(change.fulfilled(manager))
             }
             Err(error) => match change.undo(manager) {
                 Ok(()) => Err(error),
@@ -104,9 +107,9 @@ impl RequirementResolver for Package {
         }
     }
 
-    fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
-        let spec = PackageSpec::read(request)?;
-        let Some(manager) = fulfilled.text(MANAGER) else {
+    fn release(request: &ReleaseRequest) -> Result<(), Error> {
+        let spec = PackageSpec::read(&request.request)?;
+        let Some(undo) = &request.undo else {
             let manager = spec.manager()?;
             let installed = !spec.installed(manager, &manager.installed()?).is_empty();
             if installed == (spec.action == Action::Remove) {
@@ -118,7 +121,8 @@ impl RequirementResolver for Package {
             );
             return Err(Error::new("unknown", message));
         };
-        Change::read(fulfilled)?.undo(Manager::from_name(manager)?)
+        let manager = undo.text(MANAGER).unwrap_or_default();
+        Change::read(undo)?.undo(Manager::from_name(manager)?)
     }
 }
 
@@ -150,21 +154,21 @@ impl Change {
         }
     }
 
-    fn attributes(&self, manager: Manager) -> Attributes {
-        Attributes::new()
-            .with(MANAGER, manager.name())
-            .with(ADDED, Value::json(json!(self.added).to_string()))
-            .with(CONFIGURED, Value::json(json!(self.configured).to_string()))
-            .with(CHANGED, Value::json(json!(self.changed).to_string()))
-            .with(REMOVED, Value::json(json!(self.removed).to_string()))
+    fn fulfilled(&self, manager: Manager) -> FulfilledRequirement {
+        FulfilledRequirement::new()
+            .undo(MANAGER, manager.name())
+            .undo(ADDED, Value::list(&self.added))
+            .undo(CONFIGURED, Value::list(&self.configured))
+            .undo(CHANGED, Value::json(json!(self.changed).to_string()))
+            .undo(REMOVED, Value::json(json!(self.removed).to_string()))
     }
 
-    fn read(fulfilled: &Attributes) -> Result<Self, Error> {
+    fn read(undo: &Attributes) -> Result<Self, Error> {
         fn recorded<T: serde::de::DeserializeOwned + Default>(
-            fulfilled: &Attributes,
+            undo: &Attributes,
             name: &str,
         ) -> Result<T, Error> {
-            let Some(json) = fulfilled.json(name) else {
+            let Some(json) = undo.json(name) else {
                 return Ok(T::default());
             };
             serde_json::from_str(json).map_err(|error| {
@@ -173,10 +177,10 @@ impl Change {
             })
         }
         Ok(Self {
-            added: recorded(fulfilled, ADDED)?,
-            configured: recorded(fulfilled, CONFIGURED)?,
-            changed: recorded(fulfilled, CHANGED)?,
-            removed: recorded(fulfilled, REMOVED)?,
+            added: recorded(undo, ADDED)?,
+            configured: recorded(undo, CONFIGURED)?,
+            changed: recorded(undo, CHANGED)?,
+            removed: recorded(undo, REMOVED)?,
         })
     }
 
@@ -186,7 +190,7 @@ impl Change {
         let added = self.added.iter().filter(|name| now.contains_key(*name));
         let added: Vec<String> = added.cloned().collect();
         if !added.is_empty() {
-            let _ = status::progress(&format!("removing {}", added.join(", ")));
+            let _ = messages::progress(&format!("removing {}", added.join(", ")));
             // All in one command, because packages may depend on each other. If some of them had
             // configuration before, the command keeps the configuration of all, and that of the
             // others is removed next.
@@ -218,7 +222,7 @@ impl Change {
     }
 }
 
-export!(requirement_resolver: Package);
+export!(Package: requirement_resolver);
 
 #[cfg(test)]
 mod tests;

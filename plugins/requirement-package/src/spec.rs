@@ -9,8 +9,11 @@ use persea_requirement_tool::arguments::Arguments;
 use crate::Packages;
 use crate::manager::Manager;
 
-/// Setting with the name of the package manager.
-pub(crate) const SETTING: &str = "requirement.package.manager";
+/// The package manager, instead of the one that the environment has.
+pub(crate) const MANAGER_SETTING: OptionalSetting<Text> =
+    Setting::text("requirement.package.manager")
+        .choices(&["apt", "dnf", "yum", "zypper", "apk"])
+        .summary("The package manager that installs packages");
 
 /// Values of the argument `action`, which are Avocado's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub(crate) struct PackageSpec<'a> {
 }
 
 impl<'a> PackageSpec<'a> {
-    pub(crate) fn read(request: &'a Request) -> Result<Self, Error> {
+    pub(crate) fn read(request: &'a RequirementRequest) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &["name", "version", "action"])?;
         let names: Vec<String> = match arguments.value("name") {
             Some(Value::Json(_)) => arguments.texts("name")?,
@@ -62,7 +65,7 @@ impl<'a> PackageSpec<'a> {
             Some("remove") => Action::Remove,
             Some(_) => return Err(arguments.wrong("action", "install, check or remove")),
         };
-        let manager = match request.settings.text(SETTING) {
+        let manager = match MANAGER_SETTING.get(&request.settings) {
             None | Some("") => None,
             Some(name) => Some(Manager::from_name(name)?),
         };

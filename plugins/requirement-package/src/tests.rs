@@ -3,6 +3,7 @@ use persea_plugin_sdk::process::Command;
 use persea_plugin_sdk::testing::{Answer, Host, Installed, Processes};
 
 use super::*;
+use persea_requirement_tool::testing::{recorded, unrecorded};
 
 /// A simulated environment with a package manager.
 struct Environment {
@@ -112,8 +113,8 @@ impl Environment {
     }
 }
 
-fn request(name: &str) -> Request {
-    Request::new(Requirement::new("package").kwarg("name", name))
+fn request(name: &str) -> RequirementRequest {
+    RequirementRequest::new(Requirement::new("package").kwarg("name", name))
 }
 
 /// Commands that changed packages, in order.
@@ -133,7 +134,7 @@ fn changes(host: &Installed) -> Vec<String> {
 fn earlier_configuration_stays_and_no_other() {
     let host = Environment::apt().install();
     let fulfilled = Package::fulfil(&request("gone")).unwrap();
-    Package::release(&request("gone"), &fulfilled).unwrap();
+    Package::release(&recorded(request("gone"), &fulfilled)).unwrap();
     let changes = changes(&host);
     let ends: Vec<&str> = changes.iter().map(String::as_str).collect();
     assert_eq!(
@@ -165,17 +166,21 @@ fn installed_package_of_any_architecture_is_present() {
         ("gone", Presence::Absent),
         ("lib", Presence::Absent),
     ] {
-        assert_eq!(Package::check(&request(name)), Ok(expected), "{name}");
+        assert_eq!(
+            Package::check(&request(name)),
+            Ok(expected.into()),
+            "{name}"
+        );
     }
     let version = |version: &str| {
-        Request::new(
+        RequirementRequest::new(
             Requirement::new("package")
                 .kwarg("name", "old")
                 .kwarg("version", version),
         )
     };
-    assert_eq!(Package::check(&version("1")), Ok(Presence::Present));
-    assert_eq!(Package::check(&version("2")), Ok(Presence::Absent));
+    assert_eq!(Package::check(&version("1")), Ok(Presence::Present.into()));
+    assert_eq!(Package::check(&version("2")), Ok(Presence::Absent.into()));
     assert!(changes(&host).is_empty());
 }
 
@@ -184,12 +189,12 @@ fn release_removes_exactly_the_added_packages() {
     let host = Environment::apt().install();
     let wanted = request("new");
     let fulfilled = Package::fulfil(&wanted).unwrap();
-    assert_eq!(Package::check(&wanted), Ok(Presence::Present));
-    assert_eq!(fulfilled.json(ADDED), Some(r#"["libalong","new"]"#));
-    Package::release(&wanted, &fulfilled).unwrap();
-    assert_eq!(Package::check(&wanted), Ok(Presence::Absent));
+    assert_eq!(Package::check(&wanted), Ok(Presence::Present.into()));
+    assert_eq!(fulfilled.undo.json(ADDED), Some(r#"["libalong","new"]"#));
+    Package::release(&recorded(wanted.clone(), &fulfilled)).unwrap();
+    assert_eq!(Package::check(&wanted), Ok(Presence::Absent.into()));
     // A second release changes nothing.
-    Package::release(&wanted, &fulfilled).unwrap();
+    Package::release(&recorded(wanted.clone(), &fulfilled)).unwrap();
     let expected = [
         "apt-get install --yes --no-install-recommends --no-remove -o new",
         "apt-get purge --yes -o libalong new",
@@ -201,10 +206,10 @@ fn release_removes_exactly_the_added_packages() {
 fn package_that_another_one_needs_is_not_removed() {
     let host = Environment::apt().install();
     Package::fulfil(&request("new")).unwrap();
-    let added = Attributes::new()
-        .with(MANAGER, "apt")
-        .with(ADDED, Value::json(r#"["libalong"]"#));
-    let error = Package::release(&request("other"), &added).unwrap_err();
+    let added = FulfilledRequirement::new()
+        .undo(MANAGER, "apt")
+        .undo(ADDED, Value::json(r#"["libalong"]"#));
+    let error = Package::release(&recorded(request("other"), &added)).unwrap_err();
     assert_eq!(
         error.message,
         "cannot remove libalong without new, which was installed since"
@@ -230,7 +235,10 @@ fn outdated_index_is_updated() {
     };
     let host = stale.install();
     Package::fulfil(&request("new")).unwrap();
-    assert_eq!(Package::check(&request("new")), Ok(Presence::Present));
+    assert_eq!(
+        Package::check(&request("new")),
+        Ok(Presence::Present.into())
+    );
     assert_eq!(changes(&host).get(1).unwrap(), "apt-get update -o");
 }
 
@@ -241,7 +249,7 @@ fn only_a_failed_download_is_retried() {
         ..Environment::apt()
     };
     let host = broken.install();
-    let version = Request::new(
+    let version = RequirementRequest::new(
         Requirement::new("package")
             .kwarg("name", "new")
             .kwarg("version", "3"),
@@ -289,16 +297,19 @@ fn name_may_have_an_architecture() {
     let host = foreign.install();
     assert_eq!(
         Package::check(&request("libc6:amd64")),
-        Ok(Presence::Present)
+        Ok(Presence::Present.into())
     );
-    assert_eq!(Package::check(&request("libc6:i386")), Ok(Presence::Absent));
+    assert_eq!(
+        Package::check(&request("libc6:i386")),
+        Ok(Presence::Absent.into())
+    );
     // apt-cache lists names without an architecture.
     let fulfilled = Package::fulfil(&request("kno.wn:i386")).unwrap();
     assert_eq!(
-        fulfilled.json(ADDED),
+        fulfilled.undo.json(ADDED),
         Some(r#"["kno.wn:i386","libalong:amd64"]"#)
     );
-    Package::release(&request("kno.wn:i386"), &fulfilled).unwrap();
+    Package::release(&recorded(request("kno.wn:i386"), &fulfilled)).unwrap();
     assert_eq!(
         changes(&host),
         [
@@ -311,24 +322,24 @@ fn name_may_have_an_architecture() {
 #[test]
 fn package_with_another_version_stays_with_a_warning() {
     let host = Environment::apt().install();
-    let newer = Request::new(
+    let newer = RequirementRequest::new(
         Requirement::new("package")
             .kwarg("name", "old")
             .kwarg("version", "1.5"),
     );
     let fulfilled = Package::fulfil(&newer).unwrap();
-    assert_eq!(fulfilled.json(CHANGED), Some(r#"{"old":"1"}"#));
-    assert_eq!(fulfilled.json(ADDED), Some(r#"["libalong"]"#));
-    assert_eq!(fulfilled.json(REMOVED), Some("{}"));
+    assert_eq!(fulfilled.undo.json(CHANGED), Some(r#"{"old":"1"}"#));
+    assert_eq!(fulfilled.undo.json(ADDED), Some(r#"["libalong"]"#));
+    assert_eq!(fulfilled.undo.json(REMOVED), Some("{}"));
     let warning = "old had version 1 before, which is not restored";
     let log = host.log();
     assert!(log.iter().any(|(_, text)| text == warning), "{log:?}");
-    Package::release(&newer, &fulfilled).unwrap();
+    Package::release(&recorded(newer.clone(), &fulfilled)).unwrap();
     assert_eq!(
         changes(&host).last().unwrap(),
         "apt-get purge --yes -o libalong"
     );
-    assert_eq!(Package::check(&newer), Ok(Presence::Present));
+    assert_eq!(Package::check(&newer), Ok(Presence::Present.into()));
 }
 
 #[test]
@@ -352,17 +363,17 @@ fn failed_installation_is_undone() {
 #[test]
 fn removed_package_is_restored_in_its_version() {
     let host = Environment::apt().install();
-    let wanted = Request::new(
+    let wanted = RequirementRequest::new(
         Requirement::new("package")
             .kwarg("name", "old")
             .kwarg("action", "remove"),
     );
-    assert_eq!(Package::check(&wanted), Ok(Presence::Absent));
+    assert_eq!(Package::check(&wanted), Ok(Presence::Absent.into()));
     let fulfilled = Package::fulfil(&wanted).unwrap();
-    assert_eq!(Package::check(&wanted), Ok(Presence::Present));
-    Package::release(&wanted, &fulfilled).unwrap();
+    assert_eq!(Package::check(&wanted), Ok(Presence::Present.into()));
+    Package::release(&recorded(wanted.clone(), &fulfilled)).unwrap();
     assert!(changes(&host).last().unwrap().ends_with(" old=1"));
-    assert_eq!(Package::check(&wanted), Ok(Presence::Absent));
+    assert_eq!(Package::check(&wanted), Ok(Presence::Absent.into()));
 }
 
 #[test]
@@ -379,7 +390,7 @@ fn unmet_preconditions_are_explained() {
             .starts_with("apt needs root, or a sudo that does not ask"),
         "{error}"
     );
-    let check = Request::new(
+    let check = RequirementRequest::new(
         Requirement::new("package")
             .kwarg("name", "new")
             .kwarg("action", "check"),
@@ -408,7 +419,7 @@ fn unmet_preconditions_are_explained() {
 fn invalid_arguments_are_named() {
     let _host = Environment::apt().install();
     let message = |requirement: Requirement| {
-        Package::check(&Request::new(requirement))
+        Package::check(&RequirementRequest::new(requirement))
             .unwrap_err()
             .message
     };
@@ -429,7 +440,7 @@ fn invalid_arguments_are_named() {
         message(package().kwarg("name", "a b").kwarg("version", "1"))
             .contains("one `version` and several names")
     );
-    let setting = request("a").setting(SETTING, "emerge");
+    let setting = request("a").setting(MANAGER_SETTING.key(), "emerge");
     let error = Package::check(&setting).unwrap_err();
     assert!(
         error
@@ -442,11 +453,8 @@ fn invalid_arguments_are_named() {
 #[test]
 fn release_without_a_record_changes_nothing() {
     let host = Environment::apt().install();
-    assert_eq!(
-        Package::release(&request("new"), &Attributes::new()),
-        Ok(())
-    );
-    let error = Package::release(&request("old"), &Attributes::new()).unwrap_err();
+    assert_eq!(Package::release(&unrecorded(request("new"))), Ok(()));
+    let error = Package::release(&unrecorded(request("old"))).unwrap_err();
     assert!(error.message.contains("see the log of apt"), "{error}");
     assert!(changes(&host).is_empty());
 }
@@ -462,12 +470,15 @@ fn lists_of_other_managers_are_parsed() {
         ..Environment::apt()
     };
     let host = dnf.install();
-    assert_eq!(Package::check(&request("jq")), Ok(Presence::Present));
+    assert_eq!(Package::check(&request("jq")), Ok(Presence::Present.into()));
     assert_eq!(
         Package::check(&request("python3.11")),
-        Ok(Presence::Present)
+        Ok(Presence::Present.into())
     );
-    assert_eq!(Package::check(&request("python3")), Ok(Presence::Absent));
+    assert_eq!(
+        Package::check(&request("python3")),
+        Ok(Presence::Absent.into())
+    );
     drop(host);
     let apk = Environment {
         program: "apk",
@@ -477,18 +488,18 @@ fn lists_of_other_managers_are_parsed() {
     let host = apk.install();
     assert_eq!(
         Package::check(&request("ca-certificates-bundle")),
-        Ok(Presence::Present)
+        Ok(Presence::Present.into())
     );
     assert_eq!(
         Package::check(&request("ca-certificates")),
-        Ok(Presence::Absent)
+        Ok(Presence::Absent.into())
     );
-    let fulfilled = Package::fulfil(&Request::new(
+    let fulfilled = Package::fulfil(&RequirementRequest::new(
         Requirement::new("package")
             .kwarg("name", "jq")
             .kwarg("version", "1.6-r3"),
     ))
     .unwrap();
-    Package::release(&request("jq"), &fulfilled).unwrap();
+    Package::release(&recorded(request("jq"), &fulfilled)).unwrap();
     assert_eq!(changes(&host), ["apk add jq=1.6-r3", "apk del jq libalong"]);
 }

@@ -5,8 +5,8 @@
 mod distributions;
 mod spec;
 
+use persea_plugin_sdk::messages;
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::status;
 use persea_requirement_tool::{execute, for_purpose, program, query};
 use serde_json::json;
 
@@ -23,27 +23,28 @@ const FORMER: &str = "old";
 #[derive(Debug)]
 pub struct Pip;
 
-impl RequirementResolver for Pip {
+impl Plugin for Pip {
     fn describe() -> Description {
         let summary = "installs Python distributions with pip, and uninstalls them again";
-        Description::new("pip", summary)
-            .kinds(["pip"])
+        let role = Role::requirement_resolver(["pip"])
             .with("network", true)
-            .settings([INDEX])
             .with("one-at-a-time", true)
-            .with("unique-by", Value::json(r#"["uri", "name", "python"]"#))
+            .with("unique-by", Value::list(["uri", "name", "python"]));
+        Description::new("pip", summary).role(role).setting(&INDEX)
     }
+}
 
-    fn check(request: &Request) -> Result<Presence, Error> {
+impl RequirementResolver for Pip {
+    fn check(request: &RequirementRequest) -> Result<CheckedRequirement, Error> {
         let spec = PipSpec::read(request)?;
         let met = spec.evaluate(&installed(&spec)?.answers);
         if met == Met::Yes {
-            return Ok(Presence::Present);
+            return Ok(Presence::Present.into());
         }
         if spec.action == Action::Check {
             let python = spec.python;
             let found = match met {
-                Met::Yes => return Ok(Presence::Present),
+                Met::Yes => return Ok(Presence::Present.into()),
                 Met::No(why) => format!("{spec} is not installed for {python} ({why})"),
                 Met::Unknown(why) => {
                     format!("cannot tell whether {spec} is installed for {python} ({why})")
@@ -60,19 +61,19 @@ impl RequirementResolver for Pip {
             );
             return Err(Error::new("not-found", message));
         }
-        Ok(Presence::Absent)
+        Ok(Presence::Absent.into())
     }
 
-    fn fulfil(request: &Request) -> Result<Attributes, Error> {
+    fn fulfil(request: &RequirementRequest) -> Result<FulfilledRequirement, Error> {
         let spec = PipSpec::read(request)?;
         let before = installed(&spec)?.distributions;
         let done = match spec.action {
             Action::Install | Action::Check => {
-                let _ = status::progress(&format!("installing {spec} with pip"));
+                let _ = messages::progress(&format!("installing {spec} with pip"));
                 install(&spec, request, &spec.specifiers)
             }
             Action::Uninstall => {
-                let _ = status::progress(&format!("uninstalling {spec} with pip"));
+                let _ = messages::progress(&format!("uninstalling {spec} with pip"));
                 uninstall(&spec, &spec.names())
             }
         };
@@ -88,9 +89,9 @@ impl RequirementResolver for Pip {
             Met::Yes | Met::Unknown(_) => Ok(()),
         });
         match done {
-            Ok(()) => Ok(Attributes::new()
-                .with(ADDED, Value::json(json!(change.added).to_string()))
-                .with(FORMER, Value::json(json!(change.former).to_string()))),
+            Ok(()) => Ok(FulfilledRequirement::new()
+                .undo(ADDED, Value::list(&change.added))
+                .undo(FORMER, Value::json(json!(change.former).to_string()))),
             Err(error) => match change.undo(&spec, request) {
                 Ok(()) => Err(error),
                 Err(left) => {
@@ -102,9 +103,9 @@ impl RequirementResolver for Pip {
         }
     }
 
-    fn release(request: &Request, fulfilled: &Attributes) -> Result<(), Error> {
-        let spec = PipSpec::read(request)?;
-        let (Some(added), Some(former)) = (fulfilled.json(ADDED), fulfilled.json(FORMER)) else {
+    fn release(request: &ReleaseRequest) -> Result<(), Error> {
+        let spec = PipSpec::read(&request.request)?;
+        let Some(undo) = &request.undo else {
             if let Met::No(_) = spec.evaluate(&installed(&spec)?.answers) {
                 return Ok(());
             }
@@ -121,10 +122,10 @@ impl RequirementResolver for Pip {
             )
         };
         let change = Change {
-            added: serde_json::from_str(added).map_err(unreadable)?,
-            former: serde_json::from_str(former).map_err(unreadable)?,
+            added: serde_json::from_str(undo.json(ADDED).unwrap_or("[]")).map_err(unreadable)?,
+            former: serde_json::from_str(undo.json(FORMER).unwrap_or("{}")).map_err(unreadable)?,
         };
-        change.undo(&spec, request)
+        change.undo(&spec, &request.request)
     }
 }
 
@@ -151,12 +152,12 @@ impl Change {
     }
 
     /// Uninstalls the added distributions, and installs the former versions again.
-    fn undo(&self, spec: &PipSpec<'_>, request: &Request) -> Result<(), Error> {
+    fn undo(&self, spec: &PipSpec<'_>, request: &RequirementRequest) -> Result<(), Error> {
         let now = installed(spec)?.distributions;
         let added = self.added.iter().filter(|name| now.contains_key(*name));
         let added: Vec<String> = added.cloned().collect();
         if !added.is_empty() {
-            let _ = status::progress(&format!("uninstalling {}", added.join(", ")));
+            let _ = messages::progress(&format!("uninstalling {}", added.join(", ")));
             uninstall(spec, &added)?;
         }
         let former = self
@@ -169,7 +170,7 @@ impl Change {
         if former.is_empty() {
             return Ok(());
         }
-        let _ = status::progress(&format!("installing {} again", former.join(", ")));
+        let _ = messages::progress(&format!("installing {} again", former.join(", ")));
         install(spec, request, &former)
     }
 }
@@ -183,14 +184,17 @@ fn pip(spec: &PipSpec<'_>, args: &[&str]) -> persea_plugin_sdk::process::Command
     program(spec.python, fixed).args(args.iter().copied())
 }
 
-fn install(spec: &PipSpec<'_>, request: &Request, specifiers: &[String]) -> Result<(), Error> {
+fn install(
+    spec: &PipSpec<'_>,
+    request: &RequirementRequest,
+    specifiers: &[String],
+) -> Result<(), Error> {
     let mut command = pip(spec, &["install"]);
     if spec.break_system_packages {
         command = command.arg("--break-system-packages");
     }
-    if let Some(index) = request
-        .settings
-        .text(INDEX)
+    if let Some(index) = INDEX
+        .get(&request.settings)
         .filter(|index| !index.is_empty())
     {
         command = command.args(["--index-url", index]);
@@ -222,7 +226,7 @@ fn explain(spec: &PipSpec<'_>, error: Error, what: &str, names: &[String]) -> Er
     Error::new("not-permitted", message)
 }
 
-export!(requirement_resolver: Pip);
+export!(Pip: requirement_resolver);
 
 #[cfg(test)]
 mod tests;

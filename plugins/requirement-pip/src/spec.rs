@@ -8,8 +8,9 @@ use persea_requirement_tool::arguments::Arguments;
 
 use crate::distributions::Answer;
 
-/// Setting with the URL of the index that pip uses.
-pub(crate) const INDEX: &str = "requirement.pip.index-url";
+/// The URL of the index that pip uses, instead of pip's own.
+pub(crate) const INDEX: OptionalSetting<Text> =
+    Setting::text("requirement.pip.index-url").summary("The URL of the index that pip asks");
 
 const KNOWN: [&str; 5] = [
     "name",
@@ -47,7 +48,7 @@ pub(crate) struct PipSpec<'a> {
 }
 
 impl<'a> PipSpec<'a> {
-    pub(crate) fn read(request: &'a Request) -> Result<Self, Error> {
+    pub(crate) fn read(request: &'a RequirementRequest) -> Result<Self, Error> {
         let arguments = Arguments::read(&request.requirement, &KNOWN)?;
         let mut specifiers: Vec<String> = match arguments.value("name") {
             Some(Value::Json(_)) => arguments.texts("name")?,

@@ -3,6 +3,7 @@ use persea_plugin_sdk::process::Command;
 use persea_plugin_sdk::testing::{Answer, Host, Installed, Processes};
 
 use super::*;
+use persea_requirement_tool::testing::{recorded, unrecorded};
 
 /// A simulated interpreter with `attrs` 23.1. Its pip refuses changes where the system manages it.
 fn python(has_pip: bool, is_system_managed: bool) -> Installed {
@@ -56,8 +57,8 @@ fn answer(found: &Distributions, specifier: &str) -> (&'static str, &'static str
     }
 }
 
-fn request(name: &str) -> Request {
-    Request::new(Requirement::new("pip").kwarg("name", name))
+fn request(name: &str) -> RequirementRequest {
+    RequirementRequest::new(Requirement::new("pip").kwarg("name", name))
 }
 
 /// Arguments of the commands of pip that changed distributions, in order.
@@ -81,7 +82,7 @@ fn installed_distribution_is_present_in_any_spelling() {
         ("attrs>=22", Presence::Absent),
         ("attrs other", Presence::Absent),
     ] {
-        assert_eq!(Pip::check(&request(name)), Ok(expected), "{name}");
+        assert_eq!(Pip::check(&request(name)), Ok(expected.into()), "{name}");
     }
 }
 
@@ -90,10 +91,13 @@ fn release_uninstalls_added_distributions_and_restores_changed_ones() {
     let host = python(true, false);
     let wanted = request("attrs==24.2 six");
     let fulfilled = Pip::fulfil(&wanted).unwrap();
-    assert_eq!(Pip::check(&wanted), Ok(Presence::Present));
-    assert_eq!(fulfilled.json(ADDED), Some(r#"["six"]"#));
-    Pip::release(&wanted, &fulfilled).unwrap();
-    assert_eq!(Pip::check(&request("attrs==23.1")), Ok(Presence::Present));
+    assert_eq!(Pip::check(&wanted), Ok(Presence::Present.into()));
+    assert_eq!(fulfilled.undo.json(ADDED), Some(r#"["six"]"#));
+    Pip::release(&recorded(wanted.clone(), &fulfilled)).unwrap();
+    assert_eq!(
+        Pip::check(&request("attrs==23.1")),
+        Ok(Presence::Present.into())
+    );
     let expected = [
         "install -- attrs==24.2 six",
         "uninstall --yes -- six",
@@ -126,7 +130,7 @@ fn system_managed_python_is_changed_only_on_request() {
             .contains("set `python` to the one of a virtual environment"),
         "{error}"
     );
-    let forced = Request::new(
+    let forced = RequirementRequest::new(
         Requirement::new("pip")
             .kwarg("name", "six")
             .kwarg("break-system-packages", true),
@@ -146,7 +150,7 @@ fn unmet_preconditions_are_explained() {
         error.message.starts_with("python3 has no pip; install it"),
         "{error}"
     );
-    let check = Request::new(
+    let check = RequirementRequest::new(
         Requirement::new("pip")
             .kwarg("name", "six")
             .kwarg("action", "check"),
@@ -159,16 +163,21 @@ fn unmet_preconditions_are_explained() {
     );
     let check = |name: &str| {
         let requirement = Requirement::new("pip").kwarg("name", name);
-        Pip::check(&Request::new(requirement.kwarg("action", "check")))
+        Pip::check(&RequirementRequest::new(
+            requirement.kwarg("action", "check"),
+        ))
     };
-    assert_eq!(check("attrs==23.1"), Ok(Presence::Present));
+    assert_eq!(check("attrs==23.1"), Ok(Presence::Present.into()));
     assert_eq!(
         check("attrs>=22").unwrap_err().message,
         "cannot tell whether attrs>=22 is installed for python3 (no packaging), and the action \
          `check` does not install it"
     );
-    let message =
-        |requirement: Requirement| Pip::check(&Request::new(requirement)).unwrap_err().message;
+    let message = |requirement: Requirement| {
+        Pip::check(&RequirementRequest::new(requirement))
+            .unwrap_err()
+            .message
+    };
     let pip = || Requirement::new("pip");
     assert!(message(pip()).contains("it needs a `name`"));
     assert!(
@@ -211,7 +220,7 @@ fn failed_undo_is_reported_with_the_failure() {
 #[test]
 fn index_of_the_setting_is_used() {
     let host = python(true, false);
-    let wanted = request("six").setting(INDEX, "https://pypi.example.org/simple");
+    let wanted = request("six").setting(INDEX.key(), "https://pypi.example.org/simple");
     Pip::fulfil(&wanted).unwrap();
     assert_eq!(
         changes(&host),
@@ -222,7 +231,7 @@ fn index_of_the_setting_is_used() {
 #[test]
 fn release_without_a_record_changes_nothing() {
     let host = python(true, false);
-    assert_eq!(Pip::release(&request("six"), &Attributes::new()), Ok(()));
-    assert!(Pip::release(&request("attrs"), &Attributes::new()).is_err());
+    assert_eq!(Pip::release(&unrecorded(request("six"))), Ok(()));
+    assert!(Pip::release(&unrecorded(request("attrs"))).is_err());
     assert!(changes(&host).is_empty());
 }

@@ -66,20 +66,20 @@ impl Python {
         self.directory.path()
     }
 
-    fn request(&self, name: &str, action: &str) -> Request {
+    fn request(&self, name: &str, action: &str) -> RequirementRequest {
         let python = self.path().join("python");
         let requirement = Requirement::new("pip")
             .kwarg("name", name)
             .kwarg("python", python.to_str().unwrap())
             .kwarg("action", action);
-        Request::new(requirement)
+        RequirementRequest::new(requirement)
     }
 
     /// Returns why a requirement is not met, or an empty text where it is met.
     fn missing(&self, name: &str) -> String {
         match Pip::check(&self.request(name, "check")) {
             Ok(presence) => {
-                assert_eq!(presence, Presence::Present, "{name}");
+                assert_eq!(presence, Presence::Present.into(), "{name}");
                 String::new()
             }
             Err(error) => {
@@ -186,7 +186,7 @@ fn uninstalled_means_that_no_fitting_version_is_installed() {
         ("pear; python_version<'3'", Presence::Present),
     ] {
         let request = python.request(name, "uninstall");
-        assert_eq!(Pip::check(&request), Ok(presence), "{name}");
+        assert_eq!(Pip::check(&request), Ok(presence.into()), "{name}");
     }
 }
 

@@ -7,22 +7,24 @@ use persea_plugin_sdk::prelude::*;
 /// The resolver `exec-test`.
 pub struct ExecTest;
 
-impl Resolver for ExecTest {
+impl Plugin for ExecTest {
     fn describe() -> Description {
+        let role = Role::resolver(["exec-test"]).with("order", 1);
         Description::new(
             "exec-test",
             "finds executable files, whose exit code is their result",
         )
-        .kinds(["exec-test"])
-        .with("order", 1)
-    }
-
-    fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {
-        Ok(persea_exec_file::resolve(reference, "exec-test"))
+        .role(role)
     }
 }
 
-export!(resolver: ExecTest);
+impl Resolver for ExecTest {
+    fn resolve(request: &ResolveRequest) -> Result<Resolution, Error> {
+        Ok(persea_exec_file::resolve(&request.reference, "exec-test"))
+    }
+}
+
+export!(ExecTest: resolver);
 
 #[cfg(test)]
 mod tests {
@@ -30,6 +32,11 @@ mod tests {
 
     #[test]
     fn order_is_avocados_very_low() {
-        assert_eq!(ExecTest::describe().more.integer("order"), Some(1));
+        let roles = ExecTest::describe().roles;
+        let orders: Vec<Option<i64>> = roles
+            .iter()
+            .map(|role| role.more.integer("order"))
+            .collect();
+        assert_eq!(orders, [Some(1)]);
     }
 }

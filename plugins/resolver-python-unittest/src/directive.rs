@@ -91,7 +91,8 @@ fn add_tag(tags: &mut Tags, tag: &str) {
 }
 
 /// The requirement of a dependency's JSON object. Its members are keyword arguments, except `type`,
-/// `uri` and `args`. None where the text is not such an object.
+/// `uri` and `args`, and `scope` and `label`, which the host reads. None where the text is not such
+/// an object.
 fn requirement(text: &str) -> Option<Requirement> {
     let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
     let mut requirement = Requirement::new(object.remove("type")?.as_str()?);
@@ -102,7 +103,11 @@ fn requirement(text: &str) -> Option<Requirement> {
         requirement = requirement.args(args.iter().filter_map(|arg| arg.as_str()));
     }
     for (name, value) in object {
-        requirement.kwargs.insert(name, attribute(value));
+        let data = match name.as_str() {
+            "scope" | "label" => &mut requirement.more,
+            _ => &mut requirement.kwargs,
+        };
+        data.insert(name, attribute(value));
     }
     Some(requirement)
 }
@@ -111,7 +116,7 @@ fn requirement(text: &str) -> Option<Requirement> {
 fn attribute(value: serde_json::Value) -> Value {
     use serde_json::Value as Json;
     match value {
-        Json::Null => Value::None,
+        Json::Null => Value::Null,
         Json::Bool(truth) => Value::Boolean(truth),
         Json::String(text) => Value::Text(text),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
@@ -204,7 +209,7 @@ mod tests {
             ":avocado: dependency={\"type\": \"package\", \"name\": \"hello\", \
              \"n\": 3, \"when\": [1]}\n\
              :avocado: dependency={\"type\": \"podman-image\", \"uri\": \"fedora:40\", \
-             \"args\": [\"-q\"]}",
+             \"args\": [\"-q\"], \"scope\": \"task\"}",
         );
         let package = Requirement::new("package")
             .kwarg("n", 3)
@@ -212,7 +217,8 @@ mod tests {
             .kwarg("when", Value::Json("[1]".into()));
         let image = Requirement::new("podman-image")
             .uri("fedora:40")
-            .args(["-q"]);
+            .args(["-q"])
+            .with("scope", "task");
         assert_eq!(found.requirements, [package, image]);
     }
 

@@ -44,17 +44,16 @@ thread_local! {
     static LIBRARY: RefCell<Library> = RefCell::default();
 }
 
-impl Resolver for PythonUnittest {
+impl Plugin for PythonUnittest {
     fn describe() -> Description {
-        Description::new(
-            KIND,
-            "finds the tests of Python's unittest, without running them",
-        )
-        .kinds([KIND])
-        .with("order", 50)
+        let summary = "finds the tests of Python's unittest, without running them";
+        Description::new(KIND, summary).role(Role::resolver([KIND]).with("order", 50))
     }
+}
 
-    fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {
+impl Resolver for PythonUnittest {
+    fn resolve(request: &ResolveRequest) -> Result<Resolution, Error> {
+        let reference = request.reference.as_str();
         let mut why = format!("{reference} is not a Python file: its name does not end with .py");
         for (file, filter) in reference::readings(reference) {
             match workspace::stat(file) {
@@ -64,11 +63,11 @@ impl Resolver for PythonUnittest {
                 Err(error) => why = error.message,
             }
         }
-        Ok(Resolution::NotFound(why))
+        Ok(Resolution::not_found(why))
     }
 }
 
-export!(resolver: PythonUnittest);
+export!(PythonUnittest: resolver);
 
 fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resolution, Error> {
     let pattern = filter.map(Regex::new).transpose().map_err(|error| {
@@ -80,14 +79,14 @@ fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resoluti
     })?;
     if stat.size > MAX_FILE {
         let limit = MAX_FILE >> 20;
-        return Ok(Resolution::NotFound(format!(
+        return Ok(Resolution::not_found(format!(
             "{file} is larger than {limit} MiB, the limit for a Python file"
         )));
     }
     let bytes = workspace::read_to_end(file, MAX_FILE)?;
     let text = String::from_utf8_lossy(&bytes);
     if !WORDS.iter().any(|word| text.contains(word)) {
-        return Ok(Resolution::NotFound(format!("{file} has no class")));
+        return Ok(Resolution::not_found(format!("{file} has no class")));
     }
     LIBRARY.with_borrow_mut(|library| {
         let source = library.put(file, Source::read(&text));
@@ -102,9 +101,9 @@ fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resoluti
             let is_python_test =
                 filter.is_some() || (!found.classes.is_empty() && !stat.executable);
             return Ok(if is_python_test {
-                Resolution::Corrupt(why)
+                Resolution::corrupt(why)
             } else {
-                Resolution::NotFound(why)
+                Resolution::not_found(why)
             });
         }
         let runnables = runnables(file, &found, pattern.as_ref());
@@ -117,9 +116,9 @@ fn resolve(file: &str, stat: &FileStat, filter: Option<&str>) -> Result<Resoluti
             );
         }
         Ok(if runnables.is_empty() {
-            Resolution::NotFound(why_nothing(file, &found, filter))
+            Resolution::not_found(why_nothing(file, &found, filter))
         } else {
-            Resolution::Found(runnables)
+            Resolution::found(runnables)
         })
     })
 }

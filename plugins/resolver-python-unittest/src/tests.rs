@@ -12,13 +12,13 @@ mod warnings;
 fn ask(files: Files, reference: &str) -> Resolution {
     let _host = Host::new().files(files).install();
     LIBRARY.take();
-    PythonUnittest::resolve(reference, &Attributes::new()).unwrap()
+    PythonUnittest::resolve(&ResolveRequest::new(reference)).unwrap()
 }
 
 /// The runnables of a reference that has tests.
 fn found(files: Files, reference: &str) -> Vec<Runnable> {
-    match ask(files, reference) {
-        Resolution::Found(runnables) => runnables,
+    match ask(files, reference).finding {
+        Finding::Found(runnables) => runnables,
         other => panic!("{other:?}"),
     }
 }
@@ -33,8 +33,8 @@ fn uris(files: Files, reference: &str) -> Vec<String> {
 
 /// The reason of a reference that has no tests.
 fn not_found(files: Files, reference: &str) -> String {
-    match ask(files, reference) {
-        Resolution::NotFound(why) => why,
+    match ask(files, reference).finding {
+        Finding::NotFound(why) => why,
         other => panic!("{other:?}"),
     }
 }

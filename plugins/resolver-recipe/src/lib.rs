@@ -14,17 +14,17 @@ const MAX_FILE: u64 = 64 << 20;
 /// The resolver `recipe`.
 pub struct Recipe;
 
-impl Resolver for Recipe {
+impl Plugin for Recipe {
     fn describe() -> Description {
-        Description::new(
-            "recipe",
-            "reads JSON recipes: a runnable, or a list of them",
-        )
-        .with("order", 50)
+        let summary = "reads JSON recipes: a runnable, or a list of them";
+        Description::new("recipe", summary).role(Role::resolver(["*"]).with("order", 50))
     }
+}
 
-    fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {
-        let not_found = |why| Ok(Resolution::NotFound(why));
+impl Resolver for Recipe {
+    fn resolve(request: &ResolveRequest) -> Result<Resolution, Error> {
+        let reference = request.reference.as_str();
+        let not_found = |why: String| Ok(Resolution::not_found(why));
         if !reference.ends_with(".json") {
             return not_found(format!(
                 "{reference} is not a recipe: its name does not end with .json"
@@ -51,25 +51,25 @@ impl Resolver for Recipe {
             Ok(text) => text,
             Err(error) => {
                 let offset = error.valid_up_to();
-                return Ok(Resolution::Corrupt(format!(
+                return Ok(Resolution::corrupt(format!(
                     "{reference}: byte {offset} is not UTF-8"
                 )));
             }
         };
         Ok(match recipe::read(text) {
-            ReadOutcome::Recipe(runnables) => Resolution::Found(runnables),
+            ReadOutcome::Recipe(runnables) => Resolution::found(runnables),
             ReadOutcome::OtherJson(why) => {
-                Resolution::NotFound(format!("{reference} is JSON, but not a recipe: {why}"))
+                Resolution::not_found(format!("{reference} is JSON, but not a recipe: {why}"))
             }
-            ReadOutcome::Invalid(why) => Resolution::Corrupt(format!("{reference}: {why}")),
+            ReadOutcome::Invalid(why) => Resolution::corrupt(format!("{reference}: {why}")),
             ReadOutcome::NotJson { line, column, why } => {
-                Resolution::Corrupt(format!("{reference}:{line}:{column}: {why}"))
+                Resolution::corrupt(format!("{reference}:{line}:{column}: {why}"))
             }
         })
     }
 }
 
-export!(resolver: Recipe);
+export!(Recipe: resolver);
 
 #[cfg(test)]
 mod tests {
@@ -79,7 +79,7 @@ mod tests {
 
     fn resolve(files: Files, reference: &str) -> Resolution {
         let _host = Host::new().files(files).install();
-        Recipe::resolve(reference, &Attributes::new()).unwrap()
+        Recipe::resolve(&ResolveRequest::new(reference)).unwrap()
     }
 
     fn resolve_text(text: impl Into<Vec<u8>>) -> Resolution {
@@ -92,14 +92,11 @@ mod tests {
             Files::new().file("dir/r.json", r#"{"kind": "tap", "uri": "t.sh"}"#),
             "dir/r.json",
         );
-        assert_eq!(
-            found,
-            Resolution::Found(vec![Runnable::new("tap").uri("t.sh")])
-        );
-        assert_eq!(resolve_text("[]"), Resolution::Found(vec![]));
+        assert_eq!(found, Resolution::found([Runnable::new("tap").uri("t.sh")]));
+        assert_eq!(resolve_text("[]"), Resolution::found(vec![]));
         assert_eq!(
             resolve_text("\u{feff}[]"),
-            Resolution::Found(vec![]),
+            Resolution::found(vec![]),
             "a byte order mark is allowed"
         );
     }
@@ -107,7 +104,7 @@ mod tests {
     #[test]
     fn other_files_are_not_found_with_the_reason() {
         let files = || Files::new().directory("d.json");
-        let not_found = |why: &str| Resolution::NotFound(why.to_owned());
+        let not_found = |why: &str| Resolution::not_found(why);
         assert_eq!(
             resolve(files(), "a.py"),
             not_found("a.py is not a recipe: its name does not end with .json")
@@ -133,7 +130,7 @@ mod tests {
 
     #[test]
     fn malformed_recipe_is_corrupt_with_the_position() {
-        let corrupt = |why: &str| Resolution::Corrupt(why.to_owned());
+        let corrupt = |why: &str| Resolution::corrupt(why);
         assert_eq!(
             resolve_text("[\n{]"),
             corrupt("r.json:2:2: key must be a string")

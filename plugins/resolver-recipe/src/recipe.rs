@@ -192,8 +192,8 @@ fn tags(value: &RawValue, path: &JsonPath<'_>) -> Result<Vec<(String, Vec<String
     shape::object(value, path)?.0.into_iter().map(tag).collect()
 }
 
-/// Reads requirements: `type`, `uri` and `args` have their meaning, other members are keyword
-/// arguments.
+/// Reads requirements: `type`, `uri` and `args` have their meaning, the host reads `scope` and
+/// `label`, and other members are keyword arguments.
 fn dependencies(value: &RawValue, path: &JsonPath<'_>) -> Result<Vec<Requirement>, String> {
     let dependency = |(index, value): (usize, &RawValue)| {
         let path = JsonPath::Item(path, index);
@@ -209,6 +209,10 @@ fn dependencies(value: &RawValue, path: &JsonPath<'_>) -> Result<Vec<Requirement
                 "type" => {}
                 "uri" => requirement.uri = optional_text(value, &path)?,
                 "args" => requirement.args = shape::texts(value, &path)?,
+                "scope" | "label" => {
+                    let text = shape::text(value, &path)?;
+                    requirement.more.insert(name.as_ref(), text);
+                }
                 _ => requirement
                     .kwargs
                     .insert(name.as_ref(), shape::open(value, &path)?),

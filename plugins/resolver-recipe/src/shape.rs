@@ -151,7 +151,7 @@ pub(crate) fn open(value: &RawValue, path: &JsonPath<'_>) -> Result<Value, Strin
         Some(b'{' | b'[') => self::json(value, path)?,
         Some(b't') => Value::Boolean(true),
         Some(b'f') => Value::Boolean(false),
-        Some(b'n') => Value::None,
+        Some(b'n') => Value::Null,
         // A number that fits neither type stays a text, so that no digit is lost.
         _ => match (json.parse(), json.parse::<f64>()) {
             (Ok(integer), _) => Value::Integer(integer),

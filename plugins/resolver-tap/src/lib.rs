@@ -7,19 +7,20 @@ use persea_plugin_sdk::prelude::*;
 /// The resolver `tap`.
 pub struct Tap;
 
-impl Resolver for Tap {
+impl Plugin for Tap {
     fn describe() -> Description {
-        Description::new("tap", "finds executable files, as tests that print TAP")
-            .kinds(["tap"])
-            .with("order", 0)
-    }
-
-    fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {
-        Ok(persea_exec_file::resolve(reference, "tap"))
+        let role = Role::resolver(["tap"]).with("order", 0);
+        Description::new("tap", "finds executable files, as tests that print TAP").role(role)
     }
 }
 
-export!(resolver: Tap);
+impl Resolver for Tap {
+    fn resolve(request: &ResolveRequest) -> Result<Resolution, Error> {
+        Ok(persea_exec_file::resolve(&request.reference, "tap"))
+    }
+}
+
+export!(Tap: resolver);
 
 #[cfg(test)]
 mod tests {
@@ -27,6 +28,11 @@ mod tests {
 
     #[test]
     fn order_is_avocados_last_resort() {
-        assert_eq!(Tap::describe().more.integer("order"), Some(0));
+        let roles = Tap::describe().roles;
+        let orders: Vec<Option<i64>> = roles
+            .iter()
+            .map(|role| role.more.integer("order"))
+            .collect();
+        assert_eq!(orders, [Some(0)]);
     }
 }

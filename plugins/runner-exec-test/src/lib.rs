@@ -2,26 +2,32 @@
 //! program writes straight into the task's files `stdout` and `stderr`; this plugin reads none of
 //! its output. Does not know how a program is started: see `persea-exec-command`.
 
-use persea_exec_command::{CLEAR_ENV, commands, describe_exit, return_code, start_failure};
+use persea_exec_command::{
+    CLEAR_ENV, commands, describe_exit, return_code, start_failure, unknown_ending,
+};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{Command, Exit};
 
-/// Setting with the exit codes of a skipped test: a JSON list of whole numbers, in which a signal's
-/// number is negative.
-const SKIP: &str = "runner.exectest.exitcodes.skip";
+/// The exit codes of a skipped test; a signal's number is negative.
+const SKIP: Setting<IntegerList> = Setting::integer_list("runner.exectest.exitcodes.skip")
+    .default(&[])
+    .summary("Exit codes with which a test is skipped; a signal's number is below zero");
 
 struct ExecTest;
 
-impl ProgramRunner for ExecTest {
+impl Plugin for ExecTest {
     fn describe() -> Description {
         Description::new("exec-test", "runs a program, which passes with exit code 0")
-            .kinds(["exec-test"])
-            .settings([CLEAR_ENV, SKIP])
+            .role(Role::program_runner(["exec-test"]))
+            .setting(&CLEAR_ENV)
+            .setting(&SKIP)
     }
+}
 
+impl ProgramRunner for ExecTest {
     fn commands(task: &Task) -> Result<Vec<Command>, Error> {
         // An invalid setting is reported before the program runs.
-        skip_codes(&task.settings)?;
+        SKIP.checked(&task.settings)?;
         commands(task)
     }
 
@@ -30,8 +36,10 @@ impl ProgramRunner for ExecTest {
             Ok(exit) => exit,
             Err(error) => return Ok(start_failure(task, error)),
         };
-        let code = return_code(&exit);
-        let outcome = if skip_codes(&task.settings)?.contains(&code) {
+        let Some(code) = return_code(&exit) else {
+            return Ok(unknown_ending(&exit));
+        };
+        let outcome = if SKIP.checked(&task.settings)?.contains(&code) {
             Outcome::skip(describe_exit(&exit))
         } else if code == 0 {
             Outcome::pass()
@@ -42,31 +50,25 @@ impl ProgramRunner for ExecTest {
     }
 }
 
-/// Reads the setting [`SKIP`].
-fn skip_codes(settings: &Attributes) -> Result<Vec<i64>, Error> {
-    match settings.get(SKIP) {
-        None | Some(Value::None) => Some(Vec::new()),
-        Some(Value::Json(text)) => serde_json::from_str(text).ok(),
-        Some(_) => None,
-    }
-    .ok_or_else(|| {
-        Error::new(
-            "invalid",
-            format!("{SKIP} must be a list of whole numbers, such as [77]"),
-        )
-    })
-}
-
-export!(program_runner: ExecTest);
+export!(ExecTest: program_runner);
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use persea_plugin_sdk::process::Ending;
 
     fn task() -> Task {
         let runnable = Runnable::new("exec-test").uri("./t.sh").args(["-v"]);
-        Task::new("1-./t.sh", runnable).setting(SKIP, Value::json("[77, -15]"))
+        Task::new("1-./t.sh", runnable).setting(SKIP.key(), Value::json("[77, -15]"))
+    }
+
+    fn exited(code: i32) -> Exit {
+        Exit::new(Ending::Code(code))
+    }
+
+    fn killed(signal: i32) -> Exit {
+        Exit::new(Ending::Signal(signal))
     }
 
     fn outcome(exit: Exit) -> Outcome {
@@ -76,15 +78,22 @@ mod tests {
     #[test]
     fn exit_code_decides_the_result() {
         let expected = Outcome::pass().with("returncode", 0);
-        assert_eq!(outcome(Exit::code(0)), expected);
+        assert_eq!(outcome(exited(0)), expected);
         let expected = Outcome::fail("exited with code 3").with("returncode", 3);
-        assert_eq!(outcome(Exit::code(3)), expected);
+        assert_eq!(outcome(exited(3)), expected);
         let expected = Outcome::skip("exited with code 77").with("returncode", 77);
-        assert_eq!(outcome(Exit::code(77)), expected);
+        assert_eq!(outcome(exited(77)), expected);
         let expected = Outcome::fail("ended by signal 11 (SIGSEGV)").with("returncode", -11);
-        assert_eq!(outcome(Exit::signal(11)), expected);
+        assert_eq!(outcome(killed(11)), expected);
         let expected = Outcome::skip("ended by signal 15 (SIGTERM)").with("returncode", -15);
-        assert_eq!(outcome(Exit::signal(15)), expected);
+        assert_eq!(outcome(killed(15)), expected);
+    }
+
+    #[test]
+    fn unknown_ending_is_an_error_of_the_infrastructure() {
+        let outcome = outcome(Exit::new(Ending::Unknown));
+        let reason = "the program ended, and its environment cannot say how";
+        assert_eq!(outcome, Outcome::infrastructure(reason));
     }
 
     #[test]
@@ -109,10 +118,10 @@ mod tests {
     #[test]
     fn invalid_skip_codes_are_an_error() {
         for wrong in [Value::json("[1.5]"), Value::json("{}"), Value::Integer(77)] {
-            let error = ExecTest::commands(&task().setting(SKIP, wrong)).unwrap_err();
+            let error = ExecTest::commands(&task().setting(SKIP.key(), wrong)).unwrap_err();
             assert_eq!(
                 error.message,
-                "runner.exectest.exitcodes.skip must be a list of whole numbers, such as [77]"
+                "runner.exectest.exitcodes.skip must be a list of whole numbers"
             );
         }
     }

@@ -3,7 +3,7 @@
 //! Does not know about processes below the interpreter: `persea_unittest_batch.py` owns those.
 
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::process::{self, Child, Command, Exit, Input, Output};
+use persea_plugin_sdk::process::{self, Child, Command, Ending, Exit, Input, Output};
 use serde::Deserialize;
 
 use crate::report::{self, Line};
@@ -40,8 +40,8 @@ struct Answer {
 /// Runs the tests of a batch, one after the other.
 pub(crate) fn run(batch: &mut Batch) -> Result<(), Error> {
     let mut python = None;
-    while let Some(task) = batch.next()? {
-        batch.finish(test(&mut python, &task))?;
+    while let Some(task) = batch.take_task()? {
+        batch.finish_task(test(&mut python, &task))?;
     }
     Ok(())
 }
@@ -67,7 +67,7 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
                 .stdin(Input::Pipe)
                 .stdout(Output::Discard)
                 .stderr(Output::file("stderr"))
-                .report(true);
+                .report(Output::Pipe);
             match process::start(&start) {
                 Ok(child) => Python {
                     command: wanted,
@@ -91,12 +91,11 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
         Error::new("invalid", message)
     })?;
     *python = Some(running);
-    let exit = Exit {
-        code: answer.code,
-        signal: answer.signal,
-        duration: 0,
-        more: Attributes::new(),
-    };
+    let exit = Exit::new(match (answer.code, answer.signal) {
+        (Some(code), _) => Ending::Code(code),
+        (None, Some(signal)) => Ending::Signal(signal),
+        (None, None) => Ending::Unknown,
+    });
     let outcome = match answer.line {
         Some(line) => line.outcome(&exit),
         None => report::no_report(&exit),
@@ -203,7 +202,7 @@ mod tests {
     fn reason_of_a_missing_interpreter_names_the_setting() {
         let host = host(Ends::missing(), [task("t.py:T.a")]);
         let reason = outcomes(&host).remove(0).reason.unwrap();
-        assert!(reason.contains(crate::INTERPRETER), "{reason}");
+        assert!(reason.contains(crate::INTERPRETER.key()), "{reason}");
     }
 
     #[test]

@@ -10,13 +10,15 @@ mod report;
 mod uri;
 
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::process::{self, Child, Command, Output, Stream};
+use persea_plugin_sdk::process::{self, Child, Command, Output, Pipe};
 use report::Line;
 
 const KIND: &str = "python-unittest";
 
-/// The setting that names the interpreter: a path, or a name to look up in PATH.
-const INTERPRETER: &str = "runner.python-unittest.interpreter";
+/// The interpreter: a path, or a name to look up in PATH.
+const INTERPRETER: Setting<Text> = Setting::text("runner.python-unittest.interpreter")
+    .default("python3")
+    .summary("The Python that runs the tests");
 
 /// The script that runs in the interpreter.
 const SCRIPT: &str = include_str!("persea_unittest.py");
@@ -27,13 +29,16 @@ const MAX_LINE: usize = 1 << 20;
 /// The runner `python-unittest`.
 pub struct PythonUnittest;
 
-impl Runner for PythonUnittest {
+impl Plugin for PythonUnittest {
     fn describe() -> Description {
         Description::new(KIND, "runs the tests of Python's unittest")
-            .kinds([KIND])
-            .settings([INTERPRETER])
+            .role(Role::runner([KIND]))
+            .role(Role::batch_runner([KIND]))
+            .setting(&INTERPRETER)
     }
+}
 
+impl Runner for PythonUnittest {
     fn run(task: Task) -> Result<Outcome, Error> {
         let uri = task.runnable.uri.as_deref().unwrap_or_default();
         let Some(file) = uri::file(uri) else {
@@ -43,7 +48,7 @@ impl Runner for PythonUnittest {
             .args(["-c", SCRIPT, uri])
             .stdout(Output::file("stdout"))
             .stderr(Output::file("stderr"))
-            .report(true);
+            .report(Output::Pipe);
         let child = match process::start(&command) {
             Ok(child) => child,
             Err(error) => return missing(error),
@@ -64,10 +69,10 @@ impl BatchRunner for PythonUnittest {
     }
 }
 
-export!(batch_runner: PythonUnittest);
+export!(PythonUnittest: runner, batch_runner);
 
 fn interpreter(task: &Task) -> &str {
-    task.settings.text(INTERPRETER).unwrap_or("python3")
+    INTERPRETER.get(&task.settings)
 }
 
 /// The outcome of a runnable whose uri does not name a test method.
@@ -84,8 +89,9 @@ fn missing(error: Error) -> Result<Outcome, Error> {
         return Err(error);
     }
     Ok(Outcome::error(format!(
-        "{}; set {INTERPRETER} to the Python interpreter to use",
-        error.message
+        "{}; set {} to the Python interpreter to use",
+        error.message,
+        INTERPRETER.key()
     )))
 }
 
@@ -120,7 +126,7 @@ fn read_report(child: &Child) -> Result<Report, Error> {
     let mut has_started = false;
     let mut line = Vec::new();
     loop {
-        let part = child.read(Stream::Report, 64 << 10)?;
+        let part = child.read(Pipe::Report, 64 << 10)?;
         if part.is_empty() {
             return Ok(Report {
                 has_started,
@@ -267,11 +273,11 @@ mod tests {
             .processes(Processes::always(Answer::missing()))
             .install();
         let outcome =
-            PythonUnittest::run(task("t.py:T.test_a").setting(INTERPRETER, "python3.99")).unwrap();
+            PythonUnittest::run(task("t.py:T.test_a").setting(INTERPRETER.key(), "python3.99"))
+                .unwrap();
         assert_eq!(outcome.status, Status::Error);
-        assert!(outcome.reason.unwrap().ends_with(&format!(
-            "set {INTERPRETER} to the Python interpreter to use"
-        )));
+        let help = "set runner.python-unittest.interpreter to the Python interpreter to use";
+        assert!(outcome.reason.unwrap().ends_with(help));
         assert_eq!(host.commands()[0].program, "python3.99");
     }
 

@@ -2,10 +2,10 @@
 //!
 //! Does not know about starting interpreters or reading their pipes.
 
-use persea_exec_command::{describe_exit, return_code};
+use persea_exec_command::{describe_exit, with_return_code};
+use persea_plugin_sdk::artifacts;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::Exit;
-use persea_plugin_sdk::status;
 use serde::Deserialize;
 
 /// How much of an interpreter's standard error is read for its error message, in bytes.
@@ -59,12 +59,9 @@ impl Line {
             UnittestStatus::Skip => Status::Skip,
         };
         let mut outcome = Outcome::new(status, self.reason.filter(|reason| !reason.is_empty()));
-        if status == Status::Pass && exit.code != Some(0) {
-            outcome = Outcome::warn(format!(
-                "the test passed, but its process {}",
-                describe_exit(exit)
-            ))
-            .with("returncode", return_code(exit));
+        if status == Status::Pass && !exit.success() {
+            let why = format!("the test passed, but its process {}", describe_exit(exit));
+            outcome = with_return_code(Outcome::warn(why), exit);
         }
         for (name, value) in [
             ("class-name", self.class_name),
@@ -81,11 +78,9 @@ impl Line {
 
 /// The outcome of a test whose process ended without a report line.
 pub(crate) fn no_report(exit: &Exit) -> Outcome {
-    Outcome::error(format!(
-        "the test's process {} before the test was done",
-        describe_exit(exit)
-    ))
-    .with("returncode", return_code(exit))
+    let ended = describe_exit(exit);
+    let reason = format!("the test's process {ended} before the test was done");
+    with_return_code(Outcome::error(reason), exit)
 }
 
 /// The outcome of a test whose interpreter ended before it ran the test. The reason contains the
@@ -93,13 +88,13 @@ pub(crate) fn no_report(exit: &Exit) -> Outcome {
 pub(crate) fn interpreter_ended(exit: &Exit) -> Outcome {
     let ended = describe_exit(exit);
     let mut reason = format!("the Python interpreter {ended} before it had run the test");
-    let stderr = status::read_artifact("stderr", 0, MAX_STDERR).unwrap_or_default();
+    let stderr = artifacts::read("stderr", 0, MAX_STDERR).unwrap_or_default();
     let message = error_message(&String::from_utf8_lossy(&stderr));
     if !message.is_empty() {
         reason.push_str(": ");
         reason.push_str(&message);
     }
-    Outcome::error(reason).with("returncode", return_code(exit))
+    with_return_code(Outcome::error(reason), exit)
 }
 
 /// The error message of an interpreter in one line: the lines that look like errors, or all lines
@@ -130,15 +125,12 @@ fn error_message(stderr: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use persea_plugin_sdk::process::Ending;
     use proptest::prelude::*;
 
     fn exit(code: Option<i32>, signal: Option<i32>) -> Exit {
-        Exit {
-            code,
-            signal,
-            duration: 1,
-            more: Attributes::new(),
-        }
+        let signal = signal.map(Ending::Signal);
+        Exit::new(code.map(Ending::Code).or(signal).unwrap())
     }
 
     #[test]

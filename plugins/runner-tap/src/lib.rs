@@ -19,16 +19,20 @@ mod text;
 mod verdict;
 mod yaml;
 
-use persea_exec_command::{CLEAR_ENV, commands, describe_exit, return_code, start_failure};
+use persea_exec_command::{
+    CLEAR_ENV, commands, describe_exit, return_code, start_failure, unknown_ending,
+};
+use persea_plugin_sdk::artifacts;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{Command, Exit};
-use persea_plugin_sdk::status;
 
 pub use parser::{LINE_LIMIT, Parser};
 pub use verdict::Verdict;
 
-/// Setting (boolean) for Avocado's rules: neither the exit code nor a missing plan fails a test.
-pub const LENIENT: &str = "runner.tap.lenient";
+/// Setting for Avocado's rules: neither the exit code nor a missing plan fails a test.
+pub const LENIENT: Setting<Boolean> = Setting::boolean("runner.tap.lenient")
+    .default(false)
+    .summary("Whether the runner ignores the exit code and needs no plan, like Avocado's");
 
 /// Number of bytes of the output that are read at a time.
 const CHUNK_SIZE: u32 = 256 * 1024;
@@ -37,26 +41,27 @@ const CHUNK_SIZE: u32 = 256 * 1024;
 #[derive(Debug)]
 pub struct Tap;
 
-impl ProgramRunner for Tap {
+impl Plugin for Tap {
     fn describe() -> Description {
-        Description::new(
-            "tap",
-            "runs a program, and takes the result from the TAP that it prints",
-        )
-        .kinds(["tap"])
-        .settings([CLEAR_ENV, LENIENT])
+        let summary = "runs a program, and takes the result from the TAP that it prints";
+        Description::new("tap", summary)
+            .role(Role::program_runner(["tap"]))
+            .setting(&CLEAR_ENV)
+            .setting(&LENIENT)
     }
+}
 
+impl ProgramRunner for Tap {
     fn commands(task: &Task) -> Result<Vec<Command>, Error> {
         // An invalid setting is reported before the program runs.
-        is_lenient(task)?;
+        LENIENT.checked(&task.settings)?;
         commands(task)
     }
 
     fn judge(task: &Task, end: Result<Exit, Error>) -> Result<Outcome, Error> {
         match end {
             Ok(exit) => {
-                let lenient = is_lenient(task)?;
+                let lenient = LENIENT.checked(&task.settings)?;
                 let parser = match lenient {
                     true => Parser::lenient(),
                     false => Parser::new(),
@@ -69,22 +74,11 @@ impl ProgramRunner for Tap {
     }
 }
 
-fn is_lenient(task: &Task) -> Result<bool, Error> {
-    match task.settings.get(LENIENT) {
-        None | Some(Value::None) => Ok(false),
-        Some(Value::Boolean(lenient)) => Ok(*lenient),
-        Some(_) => {
-            let message = format!("{LENIENT} must be true or false");
-            Err(Error::new("invalid", message))
-        }
-    }
-}
-
 /// Parses one of the task's files to its end.
 fn read(name: &str, mut parser: Parser) -> Result<Verdict, Error> {
     let mut offset = 0;
     loop {
-        let bytes = match status::read_artifact(name, offset, CHUNK_SIZE) {
+        let bytes = match artifacts::read(name, offset, CHUNK_SIZE) {
             // The process has written nothing.
             Err(error) if error.code == "not-found" => Vec::new(),
             other => other?,
@@ -101,7 +95,9 @@ fn read(name: &str, mut parser: Parser) -> Result<Verdict, Error> {
 fn outcome(exit: &Exit, verdict: Verdict, lenient: bool) -> Outcome {
     let mut reason = verdict.reason;
     let mut status = verdict.status;
-    let code = return_code(exit);
+    let Some(code) = return_code(exit) else {
+        return unknown_ending(exit);
+    };
     let append =
         |reason: Option<String>| reason.map(|reason| format!("{reason}; {}", describe_exit(exit)));
     match status {
@@ -143,4 +139,4 @@ fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-export!(program_runner: Tap);
+export!(Tap: program_runner);

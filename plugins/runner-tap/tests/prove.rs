@@ -292,7 +292,7 @@ fn judge(stream: &str, end: ProgramExit, lenient: bool) -> Outcome {
     let host = Host::new()
         .processes(Processes::always(answer.stdout(stream)))
         .install();
-    let task = Task::new("1-t", Runnable::new("tap").uri("./t")).setting(LENIENT, lenient);
+    let task = Task::new("1-t", Runnable::new("tap").uri("./t")).setting(LENIENT.key(), lenient);
     host.run_program::<Tap>(&task).unwrap()
 }
 

@@ -63,7 +63,7 @@ fn invalid_setting_is_reported_before_the_program_runs() {
         .processes(Processes::always(Answer::code(0).stdout("1..1\nok 1\n")))
         .install();
     let error = host
-        .run_program::<Tap>(&task().setting(LENIENT, "yes"))
+        .run_program::<Tap>(&task().setting(LENIENT.key(), "yes"))
         .unwrap_err();
     assert_eq!(error.message, "runner.tap.lenient must be true or false");
     assert_eq!(host.commands().len(), 0);

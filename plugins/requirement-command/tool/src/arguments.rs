@@ -17,8 +17,7 @@ impl<'a> Arguments<'a> {
     pub fn read(requirement: &'a Requirement, known: &[&str]) -> Result<Self, Error> {
         let arguments = Self { requirement };
         let mut names = requirement.kwargs.iter().map(|(name, _)| name);
-        // The host reads `scope`.
-        if let Some(name) = names.find(|name| *name != "scope" && !known.contains(name)) {
+        if let Some(name) = names.find(|name| !known.contains(name)) {
             let known = known.join(", ");
             let message = format!("unknown argument `{name}`; use {known} or scope");
             return Err(arguments.invalid(message));
@@ -47,7 +46,7 @@ impl<'a> Arguments<'a> {
     /// The value of an argument; `None` where it is absent or null.
     pub fn value(&self, name: &str) -> Option<&'a Value> {
         let value = self.requirement.kwargs.get(name);
-        value.filter(|value| **value != Value::None)
+        value.filter(|value| **value != Value::Null)
     }
 
     /// A non-empty text.
@@ -128,7 +127,7 @@ mod tests {
 
     #[test]
     fn unknown_arguments_are_named() {
-        let requirement = Requirement::new("file").kwarg("scope", "job");
+        let requirement = Requirement::new("file").with("scope", "task");
         assert!(Arguments::read(&requirement, &KNOWN).is_ok());
         let requirement = requirement.kwarg("colour", "red");
         assert_eq!(
@@ -144,7 +143,7 @@ mod tests {
         let requirement = Requirement::new("file")
             .kwarg("text", "a")
             .kwarg("empty", "")
-            .kwarg("null", Value::None)
+            .kwarg("null", Value::Null)
             .kwarg("yes", true)
             .kwarg("list", Value::json(r#"["a","b"]"#))
             .kwarg("numbers", Value::json("[1]"));

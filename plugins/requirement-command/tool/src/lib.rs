@@ -11,8 +11,8 @@ pub mod target_file;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
-use persea_plugin_sdk::process::{self, Command, Exit, Input, Output, Stream};
-use persea_plugin_sdk::{Error, status};
+use persea_plugin_sdk::process::{self, Command, Ending, Exit, Input, Output, Pipe};
+use persea_plugin_sdk::{Error, artifacts};
 
 /// File of the attempt with the standard output of executed programs.
 pub const STDOUT: &str = "stdout";
@@ -38,7 +38,7 @@ pub struct QueryResult {
 impl QueryResult {
     /// Whether the program ended with exit code 0.
     pub fn succeeded(&self) -> bool {
-        self.exit.code == Some(0)
+        self.exit.success()
     }
 }
 
@@ -62,7 +62,7 @@ pub fn query(command: Command) -> Result<QueryResult, Error> {
     let child = start(&command.stdout(Output::Pipe).stderr(Output::file(STDERR)))?;
     let mut stdout = Vec::new();
     loop {
-        let chunk = child.read(Stream::Stdout, 1 << 20)?;
+        let chunk = child.read(Pipe::Stdout, 1 << 20)?;
         if chunk.is_empty() {
             break;
         }
@@ -105,9 +105,9 @@ pub fn execute(command: Command) -> Result<(), Error> {
     let command_line = command_line(&command);
     let before = stderr_size();
     let exit = process::run(&command).map_err(|error| explain_missing(&command, error))?;
-    match exit.code {
-        Some(0) => Ok(()),
-        _ => Err(failure(&command_line, &exit, before)),
+    match exit.success() {
+        true => Ok(()),
+        false => Err(failure(&command_line, &exit, before)),
     }
 }
 
@@ -135,9 +135,9 @@ pub fn execute_with_input(
     }
     child.close_stdin()?;
     let exit = child.wait()?;
-    match exit.code {
-        Some(0) => Ok(()),
-        _ => Err(failure(&command_line(&command), &exit, before)),
+    match exit.success() {
+        true => Ok(()),
+        false => Err(failure(&command_line(&command), &exit, before)),
     }
 }
 
@@ -178,10 +178,10 @@ fn command_line(command: &Command) -> String {
 /// Builds the error of a program that did not succeed. Its last error line is looked for after the
 /// first `before` bytes of the standard error.
 fn failure(command_line: &str, exit: &Exit, before: u64) -> Error {
-    let end = match (exit.code, exit.signal) {
-        (Some(code), _) => format!("ended with exit code {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "was ended".to_owned(),
+    let end = match exit.ending {
+        Ending::Code(code) => format!("ended with exit code {code}"),
+        Ending::Signal(signal) => format!("was ended by signal {signal}"),
+        Ending::Unknown => "was ended".to_owned(),
     };
     let last_line = last_error_line(before);
     let message = match last_line.is_empty() {
@@ -202,32 +202,21 @@ pub fn for_purpose(error: Error, purpose: &str) -> Error {
     Error { message, ..error }
 }
 
-/// Current size of the attempt's standard error, in bytes.
+/// Current size of the attempt's standard error, in bytes; 0 where no program has run yet.
 fn stderr_size() -> u64 {
-    let mut size = 0;
-    while let Ok(chunk) = status::read_artifact(STDERR, size, 1 << 20) {
-        if chunk.is_empty() {
-            break;
-        }
-        size += chunk.len() as u64;
-    }
-    size
+    artifacts::size(STDERR).unwrap_or(0)
 }
 
 /// Returns the last non-empty line of the standard error after `offset`.
 fn last_error_line(mut offset: u64) -> String {
+    offset = offset.max(stderr_size().saturating_sub(MAX_LAST_LINE_SIZE));
     let mut end = Vec::new();
-    // The file is read to its end, because its size is not known. It is small: resolvers run
-    // programs that print little.
-    while let Ok(chunk) = status::read_artifact(STDERR, offset, 1 << 20) {
+    while let Ok(chunk) = artifacts::read(STDERR, offset, 1 << 20) {
         if chunk.is_empty() {
             break;
         }
         offset += chunk.len() as u64;
         end.extend(chunk);
-        let keep = usize::try_from(MAX_LAST_LINE_SIZE).unwrap_or(usize::MAX);
-        let cut = end.len().saturating_sub(keep);
-        end.drain(..cut);
     }
     let text = String::from_utf8_lossy(&end).into_owned();
     let line = text.lines().map(str::trim).rfind(|line| !line.is_empty());

@@ -10,7 +10,7 @@ mod inspect;
 
 pub use inspect::FileKind;
 
-use persea_plugin_sdk::{Error, Request};
+use persea_plugin_sdk::{Error, RequirementRequest};
 
 use crate::{execute, execute_with_input, for_purpose, shell};
 
@@ -95,7 +95,7 @@ impl TargetFile {
     ///
     /// # Errors
     /// `invalid` where no file can have this path.
-    pub fn new(request: &Request, path: &str) -> Result<Self, Error> {
+    pub fn new(request: &RequirementRequest, path: &str) -> Result<Self, Error> {
         if path.is_empty() || path.contains('\0') {
             let message = format!("{path:?} is not a valid path");
             return Err(Error::new("invalid", message));

@@ -7,6 +7,7 @@ use std::process::{self, Output, Stdio};
 
 use persea_plugin_sdk::process::{Command, Input};
 use persea_plugin_sdk::testing::{Answer, Installed, Processes};
+use persea_plugin_sdk::{FulfilledRequirement, ReleaseRequest, RequirementRequest};
 
 /// Runs started commands in a directory. A command that reads standard input is reported as
 /// successful at once and runs only in [`run_with_input`], when its input is complete.
@@ -14,8 +15,23 @@ pub fn real_processes(directory: &Path) -> Processes {
     let directory = PathBuf::from(directory);
     Processes::new(move |command| match command.stdin {
         Input::Pipe => Answer::code(0),
-        Input::Empty => run(command, &directory).unwrap_or_else(|_| Answer::missing()),
+        Input::Empty | Input::Bytes(_) | Input::File(_) => {
+            run(command, &directory).unwrap_or_else(|_| Answer::missing())
+        }
     })
+}
+
+/// Builds the request to release what [`fulfil`] returned.
+///
+/// [`fulfil`]: persea_plugin_sdk::RequirementResolver::fulfil
+pub fn recorded(request: RequirementRequest, fulfilled: &FulfilledRequirement) -> ReleaseRequest {
+    ReleaseRequest::new(request, Some(fulfilled.undo.clone()))
+}
+
+/// Builds the request to release a requirement after the host was killed before it could record
+/// what `fulfil` returned.
+pub fn unrecorded(request: RequirementRequest) -> ReleaseRequest {
+    ReleaseRequest::new(request, None)
 }
 
 /// Runs all commands that read standard input, each with its input, and returns their exit codes.

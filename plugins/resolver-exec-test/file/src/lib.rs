@@ -10,17 +10,17 @@ pub fn resolve(reference: &str, kind: &str) -> Resolution {
     let stat = match workspace::stat(reference) {
         Ok(stat) => stat,
         Err(error) if error.code == "not-found" => {
-            return Resolution::NotFound(format!("{reference} does not exist"));
+            return Resolution::not_found(format!("{reference} does not exist"));
         }
-        Err(error) => return Resolution::NotFound(error.message),
+        Err(error) => return Resolution::not_found(error.message),
     };
     match stat.kind {
-        FileKind::File if stat.executable => Resolution::Found(vec![runnable(reference, kind)]),
-        FileKind::File => Resolution::NotFound(format!(
+        FileKind::File if stat.executable => Resolution::found([runnable(reference, kind)]),
+        FileKind::File => Resolution::not_found(format!(
             "{reference} is not executable; if it is a test, `chmod +x` makes it one"
         )),
-        FileKind::Directory => Resolution::NotFound(format!("{reference} is a directory")),
-        FileKind::Other => Resolution::NotFound(format!("{reference} is not a regular file")),
+        FileKind::Directory => Resolution::not_found(format!("{reference} is a directory")),
+        FileKind::Other => Resolution::not_found(format!("{reference} is not a regular file")),
     }
 }
 
@@ -38,6 +38,7 @@ fn runnable(reference: &str, kind: &str) -> Runnable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use persea_plugin_sdk::Finding;
     use persea_plugin_sdk::testing::{Files, Host};
 
     fn ask(reference: &str) -> Resolution {
@@ -52,8 +53,8 @@ mod tests {
     }
 
     fn why(reference: &str) -> String {
-        match ask(reference) {
-            Resolution::NotFound(why) => why,
+        match ask(reference).finding {
+            Finding::NotFound(why) => why,
             other => format!("{other:?}"),
         }
     }
@@ -62,14 +63,14 @@ mod tests {
     fn executable_file_is_a_test() {
         assert_eq!(
             ask("dir/run"),
-            Resolution::Found(vec![Runnable::new("some-kind").uri("dir/run")])
+            Resolution::found([Runnable::new("some-kind").uri("dir/run")])
         );
     }
 
     #[test]
     fn file_without_a_directory_gets_a_path_and_keeps_its_name() {
         let expected = Runnable::new("some-kind").uri("./true").identifier("true");
-        assert_eq!(ask("true"), Resolution::Found(vec![expected]));
+        assert_eq!(ask("true"), Resolution::found([expected]));
     }
 
     #[test]

@@ -36,7 +36,7 @@ fn filter_matches_class_and_method() {
         "no test of t.py matches `C.test`: it has 3 tests, such as A.test_b"
     );
     let _host = Host::new().files(files()).install();
-    let error = PythonUnittest::resolve("t.py:(", &Attributes::new()).unwrap_err();
+    let error = PythonUnittest::resolve(&ResolveRequest::new("t.py:(")).unwrap_err();
     assert!(
         error
             .message
@@ -93,7 +93,7 @@ fn file_without_tests_is_not_found_with_a_reason() {
 fn syntax_error_is_corrupt_only_in_a_test_file() {
     let broken_test =
         "import unittest\nclass A(unittest.TestCase):\n    def test_a(self):\n        x = = 1\n";
-    let Resolution::Corrupt(why) = ask(Files::new().file("t.py", broken_test), "t.py") else {
+    let Finding::Corrupt(why) = ask(Files::new().file("t.py", broken_test), "t.py").finding else {
         panic!()
     };
     assert!(why.starts_with("t.py:4:13: syntax error: "), "{why}");
@@ -107,7 +107,7 @@ fn syntax_error_is_corrupt_only_in_a_test_file() {
         not_found(Files::new().file("t.py", python2), "t.py")
             .starts_with("t.py:2:7: syntax error: ")
     );
-    let Resolution::Corrupt(_) = ask(Files::new().file("t.py", python2), "t.py:A") else {
+    let Finding::Corrupt(_) = ask(Files::new().file("t.py", python2), "t.py:A").finding else {
         panic!("a filter means that the file is a Python test file")
     };
 }

@@ -6,7 +6,7 @@ use super::*;
 fn warnings(text: &str, reference: &str) -> Vec<String> {
     let host = Host::new().files(Files::new().file("t.py", text)).install();
     LIBRARY.take();
-    PythonUnittest::resolve(reference, &Attributes::new()).unwrap();
+    PythonUnittest::resolve(&ResolveRequest::new(reference)).unwrap();
     let logs = host.log().into_iter();
     logs.filter(|(level, _)| *level == Level::Warn)
         .map(|(_, message)| message)

@@ -40,7 +40,8 @@ fn every_member_is_read() {
             },
             "dependencies": [
                 {"type": "package", "name": "gcc", "n": 1},
-                {"type": "podman-image", "uri": "fedora:40", "args": ["-q"]}
+                {"type": "podman-image", "uri": "fedora:40", "args": ["-q"], "scope": "task",
+                 "label": "Fedora"}
             ],
             "variant": {"paths": ["/"], "variant_id": null, "variant": []},
             "output_dir": "/somewhere", "assets": []
@@ -52,7 +53,7 @@ fn every_member_is_read() {
         .args(["-c", "echo $FOO é"])
         .identifier("sh-foo")
         .kwarg("FOO", "bar")
-        .kwarg("GONE", Value::None)
+        .kwarg("GONE", Value::Null)
         .kwarg("N", 3)
         .kwarg("BIG", "12345678901234567890")
         .kwarg("X", 1.5)
@@ -69,7 +70,9 @@ fn every_member_is_read() {
         .requirement(
             Requirement::new("podman-image")
                 .uri("fedora:40")
-                .args(["-q"]),
+                .args(["-q"])
+                .with("scope", "task")
+                .with("label", "Fedora"),
         )
         .with(
             "variant",

@@ -10,15 +10,17 @@
 
 mod ending;
 
-pub use ending::{describe_exit, return_code};
+pub use ending::{describe_exit, return_code, unknown_ending, with_return_code};
 
 use persea_plugin_sdk::process::{Command, Output};
-use persea_plugin_sdk::{Error, Outcome, Task, Value};
+use persea_plugin_sdk::{Error, OptionalSetting, Outcome, Setting, Task, Text, Value};
 use serde_json::Value as Json;
 
 /// Setting that removes variables from a test: `system` removes the host's, `all` also Avocado's.
 /// A runner that calls [`commands`] must declare it.
-pub const CLEAR_ENV: &str = "runner.exectest.clear_env";
+pub const CLEAR_ENV: OptionalSetting<Text> = Setting::text("runner.exectest.clear_env")
+    .choices(&["system", "all"])
+    .summary("Whether tests start without the host's variables (system), or without all");
 
 /// Version of Avocado whose interface tests get. Tests read it from the variable `AVOCADO_VERSION`.
 const AVOCADO_VERSION: &str = "113.0";
@@ -58,15 +60,13 @@ pub fn command(task: &Task) -> Result<Command, Error> {
         );
         return Err(Error::new("invalid", message));
     };
-    let (clear, avocado) = match task.settings.get(CLEAR_ENV) {
-        None | Some(Value::None) => (false, true),
-        Some(Value::Text(what)) if what == "system" => (true, true),
-        Some(Value::Text(what)) if what == "all" => (true, false),
+    let (clear, avocado) = match CLEAR_ENV.checked(&task.settings)? {
+        None => (false, true),
+        Some("system") => (true, true),
+        Some("all") => (true, false),
         Some(other) => {
-            let message = format!(
-                "{CLEAR_ENV} must be system, all or null, not {}",
-                python_str(other)
-            );
+            let key = CLEAR_ENV.key();
+            let message = format!("{key} must be system, all or null, not {other}");
             return Err(Error::new("invalid", message));
         }
     };
@@ -79,7 +79,7 @@ pub fn command(task: &Task) -> Result<Command, Error> {
         command = command.env("AVOCADO_VERSION", AVOCADO_VERSION);
         command = command.env(
             "AVOCADO_TEST_BASEDIR",
-            base_directory(program, task.more.text("project-dir")),
+            base_directory(program, task.project_dir()),
         );
         let output = task.output_dir();
         let log = output.map(|directory| format!("{directory}/debug.log"));
@@ -150,21 +150,20 @@ fn base_directory(program: &str, project: Option<&str>) -> String {
 /// Formats a value as Python's `str` does; lists and objects stay JSON.
 fn python_str(value: &Value) -> String {
     match value {
-        Value::None => "None".to_owned(),
+        Value::Null => "None".to_owned(),
         Value::Boolean(true) => "True".to_owned(),
         Value::Boolean(false) => "False".to_owned(),
         Value::Integer(number) => number.to_string(),
         // `{:?}` writes a whole number with `.0`, as Python does.
         Value::Number(number) => format!("{number:?}"),
         Value::Text(text) | Value::Json(text) => text.clone(),
-        Value::Binary(bytes) => String::from_utf8_lossy(bytes).into_owned(),
     }
 }
 
 /// Returns the variable's value for a keyword argument; null removes the variable.
 fn variable(value: &Value) -> Option<String> {
     match value {
-        Value::None => None,
+        Value::Null => None,
         value => Some(python_str(value)),
     }
 }

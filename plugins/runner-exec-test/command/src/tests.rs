@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use persea_plugin_sdk::process::Exit;
+use persea_plugin_sdk::process::{Ending, Exit};
 use persea_plugin_sdk::{Attributes, Runnable};
 
 fn task(runnable: Runnable) -> Task {
@@ -57,8 +57,8 @@ fn keyword_arguments_are_variables() {
         .kwarg("float", 2.0)
         .kwarg("yes", true)
         .kwarg("list", Value::json(r#"[1,"x"]"#))
-        .kwarg("HOME", Value::None);
-    let command = command(&task(runnable).setting(CLEAR_ENV, "all")).unwrap();
+        .kwarg("HOME", Value::Null);
+    let command = command(&task(runnable).setting(CLEAR_ENV.key(), "all")).unwrap();
     let expected = [
         ("float", "2.0"),
         ("list", r#"[1,"x"]"#),
@@ -104,17 +104,19 @@ fn missing_directories_set_no_variables() {
 #[test]
 fn clear_env_removes_variables() {
     let with = |value: Value| {
-        command(&task(Runnable::new("exec-test").uri("t")).setting(CLEAR_ENV, value))
+        command(&task(Runnable::new("exec-test").uri("t")).setting(CLEAR_ENV.key(), value))
     };
-    assert!(!with(Value::None).unwrap().clear_env);
+    assert!(!with(Value::Null).unwrap().clear_env);
     let system = with("system".into()).unwrap();
     assert!(system.clear_env && variables(&system).contains(&("AVOCADO_VERSION", "113.0")));
     let all = with("all".into()).unwrap();
     assert!(all.clear_env && variables(&all).is_empty());
     let error = with(true.into()).unwrap_err();
+    assert_eq!(error.message, "runner.exectest.clear_env must be a text");
+    let error = with("some".into()).unwrap_err();
     assert_eq!(
         error.message,
-        "runner.exectest.clear_env must be system, all or null, not True"
+        "runner.exectest.clear_env must be system, all or null, not some"
     );
 }
 
@@ -188,18 +190,24 @@ fn failed_start_has_avocados_message() {
 #[test]
 fn exits_have_words_and_pythons_return_code() {
     let said = |exit: Exit| (describe_exit(&exit), return_code(&exit));
-    assert_eq!(said(Exit::code(3)), ("exited with code 3".into(), 3));
     assert_eq!(
-        said(Exit::signal(1)),
-        ("ended by signal 1 (SIGHUP)".into(), -1)
+        said(Exit::new(Ending::Code(3))),
+        ("exited with code 3".into(), Some(3))
     );
     assert_eq!(
-        said(Exit::signal(11)),
-        ("ended by signal 11 (SIGSEGV)".into(), -11)
+        said(Exit::new(Ending::Signal(1))),
+        ("ended by signal 1 (SIGHUP)".into(), Some(-1))
     );
     assert_eq!(
-        said(Exit::signal(31)),
-        ("ended by signal 31 (SIGSYS)".into(), -31)
+        said(Exit::new(Ending::Signal(11))),
+        ("ended by signal 11 (SIGSEGV)".into(), Some(-11))
     );
-    assert_eq!(said(Exit::signal(34)), ("ended by signal 34".into(), -34));
+    assert_eq!(
+        said(Exit::new(Ending::Signal(31))),
+        ("ended by signal 31 (SIGSYS)".into(), Some(-31))
+    );
+    assert_eq!(
+        said(Exit::new(Ending::Signal(34))),
+        ("ended by signal 34".into(), Some(-34))
+    );
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 /// Runs a test with a host that runs commands as real processes in a directory.
 fn within<T>(directory: &Path, work: impl FnOnce(&Environment<'_>) -> T) -> T {
     let host = Host::new().processes(real_processes(directory)).install();
-    let request = Request::new(Requirement::new("file"));
+    let request = RequirementRequest::new(Requirement::new("file"));
     let project = directory.to_str().unwrap().to_owned();
     work(&Environment {
         host,
@@ -21,7 +21,7 @@ fn within<T>(directory: &Path, work: impl FnOnce(&Environment<'_>) -> T) -> T {
 
 struct Environment<'a> {
     host: Installed,
-    request: Request,
+    request: RequirementRequest,
     directory: &'a Path,
 }
 
