@@ -111,4 +111,10 @@ fn poll_of_an_interrupted_task_says_so() {
     let sandbox = hostile("poll-interrupted", &["--task-timeout", "0.5"], 8);
     let job = sandbox.job();
     assert_eq!(job.status("x"), "INTERRUPTED");
+    let finished = job.events_of("task-finished");
+    let ours = finished
+        .iter()
+        .find(|event| event["task"] == "2-x")
+        .unwrap();
+    assert_eq!(ours["data"]["polled"], "interrupted");
 }

@@ -165,6 +165,8 @@ limits! {
     COMMAND_ARGUMENTS: "process", "arguments of a command", 1 << 16, Count, Fails("invalid");
     COMMAND_VARIABLES: "process", "changes to variables in a command", 1 << 12, Count,
         Fails("invalid");
+    COMMAND_INPUT: "process", "the input of a command, given as bytes", persea_spawner::MAX_INPUT,
+        Bytes, Fails("invalid");
     PIPE_READ: "process", "one read", PIECE as usize, Bytes, IsCut;
     ARTIFACT_NAME: "artifacts, cache", "a name", persea_model::names::NAME_LIMIT, Bytes,
         Fails("invalid");
