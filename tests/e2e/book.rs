@@ -307,7 +307,7 @@ fn with_examples() -> Sandbox {
 /// Builds an example. Returns its core module, and the path where an author's cargo leaves it.
 fn module(example: &str) -> (Vec<u8>, String) {
     // The directory of the other guests already has the standard library.
-    let target_dir = target_dir(Target::Unknown);
+    let target_dir = target_dir();
     let toolchain = Toolchain::find(Target::Unknown).unwrap_or_else(|error| panic!("{error}"));
     let built = toolchain.build(&Guest {
         manifest: &repository().join(example).join("Cargo.toml"),
