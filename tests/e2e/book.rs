@@ -255,10 +255,9 @@ fn files_functions_and_tests_named_in_the_book_exist() {
 fn book_documents_every_setting() {
     let page = read("docs/settings.md");
     for setting in SETTINGS {
-        let default = if setting.default == "null" {
-            ""
-        } else {
-            &format!("`{}`", setting.default)
+        let default = match setting.default() {
+            Value::Null => String::new(),
+            default => format!("`{default}`"),
         };
         let row = format!("| `{}` | {default} |", setting.name).replace("|  |", "| |");
         let found = page.lines().find(|line| line.starts_with(&row));

@@ -40,6 +40,7 @@ mod requirements;
 mod sandboxes;
 mod scarce;
 mod schedulers;
+mod schemas;
 mod settings;
 mod suites;
 mod support;
