@@ -3,13 +3,10 @@
 
 #![deny(unsafe_code)]
 
+mod allocator;
 mod cli;
 
-/// A task allocates and frees hundreds of small values on the thread that runs it. glibc's
-/// allocator would return each such heap to the system and request it again.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> std::process::ExitCode {
+    allocator::restore_environment();
     cli::main()
 }

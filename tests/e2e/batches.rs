@@ -111,7 +111,7 @@ fn timeout_applies_to_each_task_of_a_batch() {
 fn leftover_processes_are_killed_when_the_batch_ends() {
     let (sandbox, ran) = run(&["stray", "a"], &[], 0);
     assert_eq!(counts(&sandbox), [2]);
-    assert!(ran.stdout.contains("2 processes left behind"), "{ran}");
+    assert!(ran.stdout.contains(" [2 processes left behind]\n"), "{ran}");
 }
 
 #[test]

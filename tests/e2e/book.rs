@@ -255,10 +255,9 @@ fn files_functions_and_tests_named_in_the_book_exist() {
 fn book_documents_every_setting() {
     let page = read("docs/settings.md");
     for setting in SETTINGS {
-        let default = if setting.default == "null" {
-            ""
-        } else {
-            &format!("`{}`", setting.default)
+        let default = match setting.default() {
+            Value::Null => String::new(),
+            default => format!("`{default}`"),
         };
         let row = format!("| `{}` | {default} |", setting.name).replace("|  |", "| |");
         let found = page.lines().find(|line| line.starts_with(&row));
@@ -307,7 +306,7 @@ fn with_examples() -> Sandbox {
 /// Builds an example. Returns its core module, and the path where an author's cargo leaves it.
 fn module(example: &str) -> (Vec<u8>, String) {
     // The directory of the other guests already has the standard library.
-    let target_dir = target_dir(Target::Unknown);
+    let target_dir = target_dir();
     let toolchain = Toolchain::find(Target::Unknown).unwrap_or_else(|error| panic!("{error}"));
     let built = toolchain.build(&Guest {
         manifest: &repository().join(example).join("Cargo.toml"),

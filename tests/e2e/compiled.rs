@@ -294,6 +294,9 @@ fn environment_variables_of_libraries_change_nothing() {
         ("TOKIO_WORKER_THREADS", "0"),
         ("RUST_MIN_STACK", "16384"),
         ("RAYON_NUM_THREADS", "1"),
+        ("MIMALLOC_VERBOSE", "1"),
+        ("mimalloc_show_stats", "1"),
+        ("MIMALLOC_ARENA_RESERVE", "no number"),
     ] {
         // A cold cache is filled with the variable set, a warm one was filled without it.
         for is_warm in [false, true] {
@@ -310,4 +313,19 @@ fn environment_variables_of_libraries_change_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn variable_of_the_allocator_reaches_tests_and_not_the_host() {
+    let sandbox = Sandbox::new();
+    sandbox.script("show.sh", "echo $MIMALLOC_VERBOSE$MIMALLOC_SHOW_STATS");
+    let ran = sandbox
+        .run_with(&["run", "./show.sh"], |command| {
+            command
+                .env("MIMALLOC_VERBOSE", "1")
+                .env("MIMALLOC_SHOW_STATS", "1")
+        })
+        .code(0);
+    assert_eq!(ran.stderr, "");
+    assert_eq!(sandbox.job().artifact("./show.sh", "stdout"), "11\n");
 }

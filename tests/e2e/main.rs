@@ -42,6 +42,7 @@ mod requirements;
 mod sandboxes;
 mod scarce;
 mod schedulers;
+mod schemas;
 mod settings;
 mod suites;
 mod support;

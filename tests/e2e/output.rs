@@ -192,7 +192,12 @@ fn run_again_command_runs_only_the_failures() {
     let ran = sandbox
         .run(&["run", "--failed", "latest", "/bin/true"])
         .code(2);
-    assert!(ran.stderr.contains("no test of the job"), "{ran}");
+    let latest = sandbox.root().join("home/persea/job-results/latest");
+    let error = format!("no test of the job {} failed\n", latest.display());
+    assert_stderr(
+        &ran,
+        &[&error, "help: to run all tests, leave out `--failed`\n"],
+    );
 }
 
 #[test]
@@ -306,14 +311,21 @@ fn results_directory_that_is_not_utf8_is_refused() {
     let name = std::ffi::OsStr::from_bytes(b"jr\xff");
     let mut command = sandbox.persea(&["run", "/bin/true", "--results-dir"]);
     let ran = finish(command.arg(name).spawn().unwrap()).code(4);
-    assert!(ran.stderr.contains("not UTF-8"), "{ran}");
+    let error = "--results-dir jr\u{fffd}: the path is not UTF-8, and reports could not name files \
+                 in it\n";
+    let help = "help: choose a directory whose path is UTF-8\n";
+    assert_stderr(&ran, &[error, help]);
     // Also where a link, the home or the working directory leads there.
     std::fs::create_dir(sandbox.project().join(name)).unwrap();
     std::os::unix::fs::symlink(name, sandbox.project().join("link")).unwrap();
     let ran = sandbox
         .run(&["run", "/bin/true", "--results-dir", "link"])
         .code(2);
-    assert!(ran.stderr.contains("not UTF-8"), "{ran}");
+    let error = format!(
+        "cannot write results to {}/jr\u{fffd}: the path is not UTF-8",
+        sandbox.project().canonicalize().unwrap().display()
+    );
+    assert_stderr(&ran, &[&error]);
     let directory = sandbox.project().join(name);
     let args = ["run", "/bin/true"];
     let ran = sandbox.run_with(&args, |command| command.env("HOME", &directory));
@@ -358,13 +370,18 @@ fn users_file_named_latest_is_not_replaced() {
     };
     let ran = run();
     assert_eq!(std::fs::read_to_string(&latest).unwrap(), "mine");
-    assert!(ran.stderr.contains("`latest`"), "{ran}");
-    assert!(ran.stderr.contains("of that name is in the way"), "{ran}");
+    let warning = format!(
+        "cannot update the link `latest` in {}: a file or directory of that name is in the way; \
+         rename it to get the link\n",
+        latest.parent().unwrap().canonicalize().unwrap().display()
+    );
+    assert_stderr(&ran, &[&warning]);
+    assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
     std::fs::remove_file(&latest).unwrap();
     std::fs::create_dir(&latest).unwrap();
     let ran = run();
     assert!(latest.is_dir() && !latest.is_symlink());
-    assert!(ran.stderr.contains("of that name is in the way"), "{ran}");
+    assert_stderr(&ran, &[&warning]);
     std::fs::remove_dir(&latest).unwrap();
     let ran = run();
     assert!(latest.is_symlink());

@@ -174,7 +174,7 @@ fn signature_is_read_from_the_registry() {
     );
     assert_eq!(count_stored(&sandbox), 0);
     let ran = sandbox.run(&["plugin", "add", &signed]).code(0);
-    assert!(ran.stdout.contains("signed   yes"), "{ran}");
+    assert!(ran.stdout.contains("  signed   yes\n"), "{ran}");
     sandbox.run(&["run", "/bin/true"]).code(0);
     assert!(sandbox.job().0.join("results.csv").exists());
 }

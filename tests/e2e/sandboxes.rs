@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::recipes::{python, requiring, shell, with};
 use crate::support::users::User;
-use crate::support::{Ran, Sandbox, finish, signal, skip, wait_until};
+use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, skip, wait_until};
 
 /// A script that requires files, which are made in the project one after the other.
 fn requiring_files(name: &str, files: &[&str], script: &str) -> Value {
@@ -367,11 +367,15 @@ fn missing_bubblewrap_error_names_the_package() {
     let args = ["run", "--spawner", "sandbox", "/bin/true"];
     let ran = sandbox.run_with(&args, |command| command.env("PATH", sandbox.root()));
     let ran = ran.code(2);
-    assert!(ran.stderr.contains("apt-get install bubblewrap"), "{ran}");
+    let error = "the spawner `sandbox` needs `bwrap`, which is not in PATH: install it (Debian: \
+                 `apt-get install bubblewrap`)\n";
+    assert_stderr(&ran, &[error]);
     let ran = sandbox
         .run(&["run", "--spawner", "chroot", "/bin/true"])
         .code(4);
-    assert!(ran.stderr.contains("`process` or `sandbox`"), "{ran}");
+    let error = "setting `run.spawner` from the command line: expected `process` or `sandbox`, \
+                 found `\"chroot\"`\n";
+    assert_stderr(&ran, &[error]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ for number in range(5):
 '";
     let (sandbox, ran) = hostile(&script(daemon), &[], 0);
     assert_eq!(sandbox.job().status("x"), "PASS");
-    assert!(ran.stdout.contains("processes left behind"), "{ran}");
+    assert!(ran.stdout.contains(" processes left behind]\n"), "{ran}");
 }
 
 #[test]

@@ -12,44 +12,54 @@ use serde_json::Value;
 use super::shape::Shape;
 use persea_model::{Scope, SpawnerKind};
 
-/// The name of a setting, with the kind of its value.
-pub struct Key<K> {
+/// The name of a setting, with the kind of its value and the default.
+pub struct Key<K: Kind> {
     name: &'static str,
-    kind: PhantomData<fn() -> K>,
+    default: K::Default,
 }
 
-impl<K> Key<K> {
-    pub(super) const fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            kind: PhantomData,
-        }
+impl<K: Kind> Key<K> {
+    pub(super) const fn new(name: &'static str, default: K::Default) -> Self {
+        Self { name, default }
     }
 
     /// The name, as in `run.max_parallel_tasks`.
     pub const fn name(self) -> &'static str {
         self.name
     }
+
+    /// The value of the setting where no layer sets it.
+    pub(super) fn default<'a>(self) -> K::Value<'a> {
+        K::default(self.default)
+    }
+
+    /// The default as JSON; `null` if there is none.
+    pub(super) fn json_default(self) -> Value {
+        K::json(self.default)
+    }
 }
 
-impl<K> Clone for Key<K> {
+impl<K: Kind> Clone for Key<K> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<K> Copy for Key<K> {}
+impl<K: Kind> Copy for Key<K> {}
 
-impl<K> fmt::Display for Key<K> {
+impl<K: Kind> fmt::Display for Key<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
 }
 
-/// A kind of value: its shape, and how it is read.
+/// A kind of value: its shape, how it is read, and how the table of settings writes a default.
 pub trait Kind {
     /// The value in Rust.
     type Value<'a>;
+
+    /// A default in the table of settings.
+    type Default: Copy + 'static;
 
     /// The shape of a value.
     const SHAPE: Shape;
@@ -57,8 +67,11 @@ pub trait Kind {
     /// Reads a value; none if it does not have the shape.
     fn read(value: &Value) -> Option<Self::Value<'_>>;
 
-    /// The value of a setting that is not set.
-    fn unset<'a>() -> Self::Value<'a>;
+    /// The value of a default.
+    fn default<'a>(default: Self::Default) -> Self::Value<'a>;
+
+    /// A default as JSON, which [`Kind::read`] reads; `null` if there is none.
+    fn json(default: Self::Default) -> Value;
 }
 
 /// True or false.
@@ -66,14 +79,19 @@ pub enum Flag {}
 
 impl Kind for Flag {
     type Value<'a> = bool;
+    type Default = bool;
     const SHAPE: Shape = Shape::Flag;
 
     fn read(value: &Value) -> Option<bool> {
         value.as_bool()
     }
 
-    fn unset<'a>() -> Self::Value<'a> {
-        false
+    fn default<'a>(default: bool) -> Self::Value<'a> {
+        default
+    }
+
+    fn json(default: bool) -> Value {
+        default.into()
     }
 }
 
@@ -82,14 +100,19 @@ pub enum Number {}
 
 impl Kind for Number {
     type Value<'a> = u64;
+    type Default = u64;
     const SHAPE: Shape = Shape::Integer;
 
     fn read(value: &Value) -> Option<u64> {
         value.as_u64()
     }
 
-    fn unset<'a>() -> Self::Value<'a> {
-        0
+    fn default<'a>(default: u64) -> Self::Value<'a> {
+        default
+    }
+
+    fn json(default: u64) -> Value {
+        default.into()
     }
 }
 
@@ -98,14 +121,19 @@ pub enum Text {}
 
 impl Kind for Text {
     type Value<'a> = &'a str;
+    type Default = &'static str;
     const SHAPE: Shape = Shape::Text;
 
     fn read(value: &Value) -> Option<&str> {
         value.as_str()
     }
 
-    fn unset<'a>() -> Self::Value<'a> {
-        ""
+    fn default<'a>(default: &'static str) -> Self::Value<'a> {
+        default
+    }
+
+    fn json(default: &'static str) -> Value {
+        default.into()
     }
 }
 
@@ -114,14 +142,19 @@ pub enum IdFormat {}
 
 impl Kind for IdFormat {
     type Value<'a> = &'a str;
+    type Default = &'static str;
     const SHAPE: Shape = Shape::IdFormat;
 
     fn read(value: &Value) -> Option<&str> {
         value.as_str()
     }
 
-    fn unset<'a>() -> Self::Value<'a> {
-        ""
+    fn default<'a>(default: &'static str) -> Self::Value<'a> {
+        default
+    }
+
+    fn json(default: &'static str) -> Value {
+        default.into()
     }
 }
 
@@ -130,30 +163,61 @@ pub enum Texts {}
 
 impl Kind for Texts {
     type Value<'a> = Vec<String>;
+    type Default = &'static [&'static str];
     const SHAPE: Shape = Shape::Texts;
 
     fn read(value: &Value) -> Option<Vec<String>> {
         Vec::deserialize(value).ok()
     }
 
-    fn unset<'a>() -> Self::Value<'a> {
-        Vec::new()
+    fn default<'a>(default: Self::Default) -> Self::Value<'a> {
+        default.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    fn json(default: Self::Default) -> Value {
+        default.into()
     }
 }
 
-/// A duration; none if it is 0, which means "no limit".
+/// A time limit; none if it is 0, which means "no limit". The default is in seconds.
 pub enum Time {}
 
 impl Kind for Time {
     type Value<'a> = Option<Duration>;
+    type Default = u64;
     const SHAPE: Shape = Shape::Duration;
 
     fn read(value: &Value) -> Option<Option<Duration>> {
-        Some(super::duration(value)?).map(|duration| Some(duration).filter(|it| !it.is_zero()))
+        Delay::read(value).map(|duration| Some(duration).filter(|it| !it.is_zero()))
     }
 
-    fn unset<'a>() -> Self::Value<'a> {
-        None
+    fn default<'a>(default: u64) -> Self::Value<'a> {
+        Some(Delay::default(default)).filter(|it| !it.is_zero())
+    }
+
+    fn json(default: u64) -> Value {
+        default.into()
+    }
+}
+
+/// A duration for which something waits; 0 is no wait. The default is in seconds.
+pub enum Delay {}
+
+impl Kind for Delay {
+    type Value<'a> = Duration;
+    type Default = u64;
+    const SHAPE: Shape = Shape::Duration;
+
+    fn read(value: &Value) -> Option<Duration> {
+        super::duration(value)
+    }
+
+    fn default<'a>(default: u64) -> Self::Value<'a> {
+        Duration::from_secs(default)
+    }
+
+    fn json(default: u64) -> Value {
+        default.into()
     }
 }
 
@@ -162,6 +226,7 @@ pub enum Failures {}
 
 impl Kind for Failures {
     type Value<'a> = Option<u64>;
+    type Default = Option<u64>;
     const SHAPE: Shape = Shape::Failures;
 
     fn read(value: &Value) -> Option<Option<u64>> {
@@ -171,16 +236,21 @@ impl Kind for Failures {
         }
     }
 
-    fn unset<'a>() -> Self::Value<'a> {
-        None
+    fn default<'a>(default: Option<u64>) -> Self::Value<'a> {
+        default
+    }
+
+    fn json(default: Option<u64>) -> Value {
+        default.map_or(Value::Bool(false), Value::from)
     }
 }
 
-/// A value that may be left unset.
+/// A value that may be left unset, and has no default.
 pub struct Maybe<K>(PhantomData<K>);
 
 impl<K: Kind> Kind for Maybe<K> {
     type Value<'a> = Option<K::Value<'a>>;
+    type Default = ();
     const SHAPE: Shape = K::SHAPE;
 
     fn read(value: &Value) -> Option<Option<K::Value<'_>>> {
@@ -190,8 +260,12 @@ impl<K: Kind> Kind for Maybe<K> {
         }
     }
 
-    fn unset<'a>() -> Self::Value<'a> {
+    fn default<'a>((): ()) -> Self::Value<'a> {
         None
+    }
+
+    fn json((): ()) -> Value {
+        Value::Null
     }
 }
 
@@ -199,30 +273,43 @@ impl<K: Kind> Kind for Maybe<K> {
 pub struct Choice<E>(PhantomData<E>);
 
 /// An enum whose names are the values of a setting.
-pub trait Choices: for<'de> Deserialize<'de> + Sized {
+pub trait Choices: Copy + 'static {
     /// The shape of the names.
     const SHAPE: Shape;
 
-    /// The choice if the setting is not set.
-    const UNSET: Self;
+    /// All choices.
+    const ALL: &'static [Self];
+
+    /// The name of a choice.
+    fn name(self) -> &'static str;
+
+    /// All names.
+    fn names() -> Vec<&'static str> {
+        Self::ALL.iter().map(|choice| choice.name()).collect()
+    }
 }
 
 impl<E: Choices> Kind for Choice<E> {
     type Value<'a> = E;
+    type Default = E;
     const SHAPE: Shape = E::SHAPE;
 
     fn read(value: &Value) -> Option<E> {
-        E::deserialize(value).ok()
+        let name = value.as_str()?;
+        E::ALL.iter().copied().find(|choice| choice.name() == name)
     }
 
-    fn unset<'a>() -> Self::Value<'a> {
-        E::UNSET
+    fn default<'a>(default: E) -> Self::Value<'a> {
+        default
+    }
+
+    fn json(default: E) -> Value {
+        default.name().into()
     }
 }
 
 /// Which tasks start first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// The tasks as they were given.
     Given,
@@ -233,8 +320,7 @@ pub enum Order {
 }
 
 /// Whether something makes the job fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The job passes.
     Pass,
@@ -244,20 +330,43 @@ pub enum Verdict {
 
 impl Choices for Order {
     const SHAPE: Shape = Shape::Order;
-    const UNSET: Self = Self::Given;
+    const ALL: &'static [Self] = &[Self::Given, Self::FailedFirst, Self::LongestFirst];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::FailedFirst => "failed-first",
+            Self::LongestFirst => "longest-first",
+        }
+    }
 }
 
 impl Choices for Verdict {
     const SHAPE: Shape = Shape::Verdict;
-    const UNSET: Self = Self::Pass;
+    const ALL: &'static [Self] = &[Self::Pass, Self::Fail];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+        }
+    }
 }
 
 impl Choices for Scope {
     const SHAPE: Shape = Shape::Scope;
-    const UNSET: Self = Self::Job;
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn name(self) -> &'static str {
+        self.name()
+    }
 }
 
 impl Choices for SpawnerKind {
     const SHAPE: Shape = Shape::Spawner;
-    const UNSET: Self = Self::Process;
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn name(self) -> &'static str {
+        self.name()
+    }
 }

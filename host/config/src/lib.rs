@@ -23,14 +23,18 @@ mod key;
 mod lookup;
 mod project;
 mod safe;
+mod schema;
 pub mod settings;
 mod shape;
 mod user_dirs;
-pub use key::{Choice, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Text, Texts};
-pub use key::{Time, Verdict};
+pub use key::{
+    Choice, Choices, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Text, Texts,
+    Time, Verdict,
+};
 pub use lookup::{RESOURCES, SHARED_LIMIT, is_known, limit, limits, of_result_format, project};
 pub use project::{Project, RefusedSetting};
 pub use safe::{Foreign, OpenError, SafeDirectories};
+pub use schema::{duration_schema, settings_document, settings_schema};
 pub use settings::{SETTINGS, Setting};
 pub use shape::Shape;
 pub use user_dirs::UserDirs;
@@ -187,7 +191,7 @@ impl Default for Config {
     fn default() -> Self {
         let mut config = Self::empty();
         for setting in SETTINGS {
-            let default: Value = serde_json::from_str(setting.default).unwrap_or_default();
+            let default = setting.default();
             if !default.is_null() {
                 let name = setting.name.to_owned();
                 config.values.insert(name, (default, Origin::Default));
@@ -424,7 +428,7 @@ impl Config {
     /// The value of a setting.
     pub fn get<K: Kind>(&self, key: Key<K>) -> K::Value<'_> {
         let value = self.raw(key.name()).and_then(K::read);
-        value.unwrap_or_else(K::unset)
+        value.unwrap_or_else(|| key.default())
     }
 
     /// The value of a setting that a plugin declares, or whose name holds the name of a plugin;

@@ -26,9 +26,9 @@ pub fn project(name: &str) -> Project {
 
 /// The prefix of a result format's settings. The format's name follows, then [`ENABLED`] or
 /// [`OUTPUT`].
-const RESULT: &str = "job.run.result.";
-const ENABLED: &str = "enabled";
-const OUTPUT: &str = "output";
+pub(super) const RESULT: &str = "job.run.result.";
+pub(super) const ENABLED: &str = "enabled";
+pub(super) const OUTPUT: &str = "output";
 
 /// The names of the host's settings for a result format.
 pub fn of_result_format(name: &str) -> [String; 2] {
@@ -77,7 +77,7 @@ pub fn is_known(name: &str) -> bool {
 /// default.
 pub(super) fn is_off(name: &str, value: &Value) -> bool {
     let unset = || match setting(name) {
-        Some(setting) => setting.default == "null",
+        Some(setting) => setting.default().is_null(),
         None => result_setting(name).is_some(),
     };
     value.is_null() || value.as_str() == Some("") && unset()
@@ -85,8 +85,7 @@ pub(super) fn is_off(name: &str, value: &Value) -> bool {
 
 /// The default of a setting; null where it has none.
 pub(super) fn default(name: &str) -> Value {
-    let default = setting(name).and_then(|it| serde_json::from_str(it.default).ok());
-    default.unwrap_or_default()
+    setting(name).map(Setting::default).unwrap_or_default()
 }
 
 /// Whether a name is that of a world, or of a world and a plugin, such as `runner.greet`.
@@ -103,7 +102,7 @@ pub(super) fn is_shared(name: &str) -> bool {
 }
 
 /// The prefix of the limits' settings.
-const LIMITS: &str = "plugins.limits.";
+pub(super) const LIMITS: &str = "plugins.limits.";
 
 /// The limit that all plugins share: no plugin or world has its own.
 pub const SHARED_LIMIT: &str = "stack_kb";

@@ -4,9 +4,11 @@
 //! Does not know about files, layers or what a setting is used for.
 
 use persea_model::{Scope, SpawnerKind};
+use serde_json::Value;
 
 use super::key::{
-    Choice, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Text, Texts, Time, Verdict,
+    Choice, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Text, Texts, Time,
+    Verdict,
 };
 use super::project::Project;
 use super::shape::Shape;
@@ -18,8 +20,7 @@ pub struct Setting {
     pub name: &'static str,
     /// The shape of a value.
     pub shape: Shape,
-    /// The default, as JSON; `null` if there is none.
-    pub default: &'static str,
+    default: fn() -> Value,
     about: &'static str,
     /// What the files of a project may do with the setting.
     pub project: Project,
@@ -30,6 +31,11 @@ impl Setting {
     pub fn about(&self) -> &'static str {
         self.about.trim_start()
     }
+
+    /// The default, as JSON; `null` if there is none.
+    pub fn default(&self) -> Value {
+        (self.default)()
+    }
 }
 
 /// Declares each setting once: its key, whose type is that of the value, and its row in
@@ -37,19 +43,19 @@ impl Setting {
 macro_rules! settings {
     ($(
         $(#[doc = $about:literal])+
-        $key:ident: $kind:ty = $name:literal, $default:literal, $project:ident;
+        $key:ident: $kind:ty = $name:literal, $default:expr, $project:ident;
     )*) => {
         $($(#[doc = $about])+
         // `{args[0]}` is no link.
         #[allow(rustdoc::broken_intra_doc_links)]
-        pub const $key: Key<$kind> = Key::new($name);)*
+        pub const $key: Key<$kind> = Key::<$kind>::new($name, $default);)*
 
         /// Every setting of the host, by name.
         pub const SETTINGS: &[Setting] = &[
             $(Setting {
                 name: $name,
                 shape: <$kind as Kind>::SHAPE,
-                default: $default,
+                default: || $key.json_default(),
                 about: concat!($($about),+),
                 project: Project::$project,
             },)*
@@ -59,168 +65,169 @@ macro_rules! settings {
 
 settings! {
     /// allow downloads from `file://` locations; if not set, only the spawner `process` allows them
-    FETCH_FILES: Maybe<Flag> = "fetch.files", "null", Nothing;
+    FETCH_FILES: Maybe<Flag> = "fetch.files", (), Nothing;
     /// hosts from which downloads are allowed; `*.example.org` means every host below it, `*` any
     /// host
-    FETCH_HOSTS: Texts = "fetch.hosts", "[\"*\"]", Unsaid;
+    FETCH_HOSTS: Texts = "fetch.hosts", &["*"], Unsaid;
     /// largest download, in MiB
-    FETCH_MAX_MB: Number = "fetch.max_mb", "4096", Any;
+    FETCH_MAX_MB: Number = "fetch.max_mb", 4096, Any;
     /// download nothing; use only what earlier jobs have left in the cache
-    FETCH_OFFLINE: Flag = "fetch.offline", "false", Unsaid;
+    FETCH_OFFLINE: Flag = "fetch.offline", false, Unsaid;
     /// time without data after which a download is given up, in seconds; 0 means no limit
-    FETCH_STALL: Time = "fetch.stall", "60", Any;
+    FETCH_STALL: Time = "fetch.stall", 60, Any;
     /// allow downloads that have no checksum
-    FETCH_UNVERIFIED: Flag = "fetch.unverified", "false", Unsaid;
+    FETCH_UNVERIFIED: Flag = "fetch.unverified", false, Unsaid;
     /// number of lines shown from the end of a failing test's output; 0 shows none
-    HUMAN_OUTPUT_LINES: Number = "human.output.lines", "20", Any;
+    HUMAN_OUTPUT_LINES: Number = "human.output.lines", 20, Any;
     /// show only failing tests and the totals
-    HUMAN_OUTPUT_QUIET: Flag = "human.output.quiet", "false", Any;
+    HUMAN_OUTPUT_QUIET: Flag = "human.output.quiet", false, Any;
     /// without a terminal, also show a line when a test starts
-    HUMAN_OUTPUT_STARTED: Flag = "human.output.started", "false", Any;
+    HUMAN_OUTPUT_STARTED: Flag = "human.output.started", false, Any;
     /// write results.json into the job's directory
-    JOB_RUN_RESULT_JSON_ENABLED: Flag = "job.run.result.json.enabled", "true", Any;
+    JOB_RUN_RESULT_JSON_ENABLED: Flag = "job.run.result.json.enabled", true, Any;
     /// also write results.json to this file; `-` means the standard output
-    JOB_RUN_RESULT_JSON_OUTPUT: Maybe<Text> = "job.run.result.json.output", "null", InJob;
+    JOB_RUN_RESULT_JSON_OUTPUT: Maybe<Text> = "job.run.result.json.output", (), InJob;
     /// write results.tap into the job's directory
-    JOB_RUN_RESULT_TAP_ENABLED: Flag = "job.run.result.tap.enabled", "true", Any;
+    JOB_RUN_RESULT_TAP_ENABLED: Flag = "job.run.result.tap.enabled", true, Any;
     /// also write results.tap to this file; `-` means the standard output
-    JOB_RUN_RESULT_TAP_OUTPUT: Maybe<Text> = "job.run.result.tap.output", "null", InJob;
+    JOB_RUN_RESULT_TAP_OUTPUT: Maybe<Text> = "job.run.result.tap.output", (), InJob;
     /// write results.xml into the job's directory
-    JOB_RUN_RESULT_XUNIT_ENABLED: Flag = "job.run.result.xunit.enabled", "true", Any;
+    JOB_RUN_RESULT_XUNIT_ENABLED: Flag = "job.run.result.xunit.enabled", true, Any;
     /// also write results.xml to this file; `-` means the standard output
-    JOB_RUN_RESULT_XUNIT_OUTPUT: Maybe<Text> = "job.run.result.xunit.output", "null", InJob;
+    JOB_RUN_RESULT_XUNIT_OUTPUT: Maybe<Text> = "job.run.result.xunit.output", (), InJob;
     /// time limit of a job, in seconds; 0 means no limit
-    JOB_RUN_TIMEOUT: Time = "job.run.timeout", "0", Any;
+    JOB_RUN_TIMEOUT: Time = "job.run.timeout", 0, Any;
     /// directories with plugins, in addition to the user's own plugin directory
-    PLUGINS_DIRS: Texts = "plugins.dirs", "[]", Inside;
+    PLUGINS_DIRS: Texts = "plugins.dirs", &[], Inside;
     /// plugins that are not used, such as `resolver.tap`
-    PLUGINS_DISABLE: Texts = "plugins.disable", "[]", Any;
+    PLUGINS_DISABLE: Texts = "plugins.disable", &[], Any;
     /// minisign public keys; if there are any, a plugin that is not built in must be signed with
     /// one of them
-    PLUGINS_KEYS: Texts = "plugins.keys", "[]", Unsaid;
+    PLUGINS_KEYS: Texts = "plugins.keys", &[], Unsaid;
     /// host memory that one answer of a plugin may take, in MiB
-    PLUGINS_LIMITS_ANSWER_MB: Number = "plugins.limits.answer_mb", "256", Any;
+    PLUGINS_LIMITS_ANSWER_MB: Number = "plugins.limits.answer_mb", 256, Any;
     /// host memory that all answers of a plugin may take in one job, in MiB: runnables, and the
     /// data for releasing requirements
-    PLUGINS_LIMITS_ANSWERS_MB: Number = "plugins.limits.answers_mb", "2048", Any;
+    PLUGINS_LIMITS_ANSWERS_MB: Number = "plugins.limits.answers_mb", 2048, Any;
     /// data that a plugin instance may pass to the host in one call, in MiB
-    PLUGINS_LIMITS_CALL_MB: Number = "plugins.limits.call_mb", "32", Any;
+    PLUGINS_LIMITS_CALL_MB: Number = "plugins.limits.call_mb", 32, Any;
     /// processor time for compiling a plugin that is not built in, in seconds
-    PLUGINS_LIMITS_COMPILE: Time = "plugins.limits.compile", "120", Any;
+    PLUGINS_LIMITS_COMPILE: Time = "plugins.limits.compile", 120, Any;
     /// address space for compiling a plugin that is not built in, in MiB
-    PLUGINS_LIMITS_COMPILE_MEMORY_MB: Number = "plugins.limits.compile_memory_mb", "4096", Any;
+    PLUGINS_LIMITS_COMPILE_MEMORY_MB: Number = "plugins.limits.compile_memory_mb", 4096, Any;
     /// largest plugin that is loaded, in MiB
-    PLUGINS_LIMITS_COMPONENT_MB: Number = "plugins.limits.component_mb", "128", Any;
+    PLUGINS_LIMITS_COMPONENT_MB: Number = "plugins.limits.component_mb", 128, Any;
     /// processor time of one plugin instance, in seconds; 0 means no limit
-    PLUGINS_LIMITS_CPU: Time = "plugins.limits.cpu", "600", Any;
+    PLUGINS_LIMITS_CPU: Time = "plugins.limits.cpu", 600, Any;
     /// number of traps, reached limits and time-outs in one job after which a plugin is no longer
     /// called
-    PLUGINS_LIMITS_DEATHS: Number = "plugins.limits.deaths", "10", Any;
+    PLUGINS_LIMITS_DEATHS: Number = "plugins.limits.deaths", 10, Any;
     /// time limit for a plugin to describe itself, in seconds
-    PLUGINS_LIMITS_DESCRIBE: Time = "plugins.limits.describe", "10", Any;
+    PLUGINS_LIMITS_DESCRIBE: Time = "plugins.limits.describe", 10, Any;
     /// number of handles, such as those of processes, that one plugin instance may hold at once
-    PLUGINS_LIMITS_HANDLES: Number = "plugins.limits.handles", "1000", Any;
+    PLUGINS_LIMITS_HANDLES: Number = "plugins.limits.handles", 1000, Any;
     /// number of core instances in one plugin
-    PLUGINS_LIMITS_INSTANCES: Number = "plugins.limits.instances", "200", Any;
+    PLUGINS_LIMITS_INSTANCES: Number = "plugins.limits.instances", 200, Any;
     /// bytes that one plugin instance may write to the log
-    PLUGINS_LIMITS_LOG_BYTES: Number = "plugins.limits.log_bytes", "1048576", Any;
+    PLUGINS_LIMITS_LOG_BYTES: Number = "plugins.limits.log_bytes", 1048576, Any;
     /// number of messages that one plugin instance may write to the log
-    PLUGINS_LIMITS_LOG_MESSAGES: Number = "plugins.limits.log_messages", "20000", Any;
+    PLUGINS_LIMITS_LOG_MESSAGES: Number = "plugins.limits.log_messages", 20000, Any;
     /// linear memory of one plugin instance, in MiB
-    PLUGINS_LIMITS_MEMORY_MB: Number = "plugins.limits.memory_mb", "256", Any;
+    PLUGINS_LIMITS_MEMORY_MB: Number = "plugins.limits.memory_mb", 256, Any;
     /// largest report of a result format, in MiB
-    PLUGINS_LIMITS_OUTPUT_MB: Number = "plugins.limits.output_mb", "4096", Any;
+    PLUGINS_LIMITS_OUTPUT_MB: Number = "plugins.limits.output_mb", 4096, Any;
     /// stack of a plugin instance, in KiB; the same for all plugins
-    PLUGINS_LIMITS_STACK_KB: Number = "plugins.limits.stack_kb", "512", Any;
+    PLUGINS_LIMITS_STACK_KB: Number = "plugins.limits.stack_kb", 512, Any;
     /// bytes of messages and artifacts that a runner may send for one task
-    PLUGINS_LIMITS_STATUS_BYTES: Number = "plugins.limits.status_bytes", "16777216", Any;
+    PLUGINS_LIMITS_STATUS_BYTES: Number = "plugins.limits.status_bytes", 16777216, Any;
     /// number of messages that a runner may send for one task
-    PLUGINS_LIMITS_STATUS_MESSAGES: Number = "plugins.limits.status_messages", "100000", Any;
+    PLUGINS_LIMITS_STATUS_MESSAGES: Number = "plugins.limits.status_messages", 100000, Any;
     /// number of elements in the tables of one plugin instance
-    PLUGINS_LIMITS_TABLE_ELEMENTS: Number = "plugins.limits.table_elements", "100000", Any;
+    PLUGINS_LIMITS_TABLE_ELEMENTS: Number = "plugins.limits.table_elements", 100000, Any;
     /// requirement resolvers to prefer if several serve one kind, the most preferred first
-    PLUGINS_REQUIREMENT_RESOLVER_ORDER: Texts = "plugins.requirement-resolver.order", "[]", Any;
+    PLUGINS_REQUIREMENT_RESOLVER_ORDER: Texts = "plugins.requirement-resolver.order", &[], Any;
     /// resolvers that are asked before all others, in this order
-    PLUGINS_RESOLVER_ORDER: Texts = "plugins.resolver.order", "[]", Any;
+    PLUGINS_RESOLVER_ORDER: Texts = "plugins.resolver.order", &[], Any;
     /// time limit of a resolver for one reference, in seconds
-    PLUGINS_RESOLVER_TIMEOUT: Time = "plugins.resolver.timeout", "30", Any;
+    PLUGINS_RESOLVER_TIMEOUT: Time = "plugins.resolver.timeout", 30, Any;
     /// time limit of a result format for one batch of events, in seconds
-    PLUGINS_RESULT_FORMAT_TIMEOUT: Time = "plugins.result-format.timeout", "60", Any;
+    PLUGINS_RESULT_FORMAT_TIMEOUT: Time = "plugins.result-format.timeout", 60, Any;
     /// runners to prefer if several run one kind, the most preferred first
-    PLUGINS_RUNNER_ORDER: Texts = "plugins.runner.order", "[]", Any;
+    PLUGINS_RUNNER_ORDER: Texts = "plugins.runner.order", &[], Any;
     /// time limit of a runner while none of its processes runs, in seconds; the time of its
     /// processes counts as the task's; 0 means no limit
-    PLUGINS_RUNNER_TIMEOUT: Time = "plugins.runner.timeout", "600", Any;
+    PLUGINS_RUNNER_TIMEOUT: Time = "plugins.runner.timeout", 600, Any;
     /// time limit of a scheduler for one answer, in seconds; beyond it the job continues without
     /// the scheduler
-    PLUGINS_SCHEDULER_TIMEOUT: Time = "plugins.scheduler.timeout", "5", Any;
+    PLUGINS_SCHEDULER_TIMEOUT: Time = "plugins.scheduler.timeout", 5, Any;
     /// time limit of a varianter for the variants of one test, in seconds
-    PLUGINS_VARIANTER_TIMEOUT: Time = "plugins.varianter.timeout", "30", Any;
+    PLUGINS_VARIANTER_TIMEOUT: Time = "plugins.varianter.timeout", 30, Any;
     /// directories whose project files are used although they belong to another user, including all
     /// directories below; `*` means any directory
-    PROJECT_SAFE_DIRECTORIES: Texts = "project.safe_directories", "[]", Nothing;
+    PROJECT_SAFE_DIRECTORIES: Texts = "project.safe_directories", &[], Nothing;
     /// when a requirement without a scope of its own is released: after each `task`, after its
     /// `suite` or the `job`, or never (`keep`)
-    REQUIREMENT_SCOPE: Choice<Scope> = "requirement.scope", "\"job\"", Any;
+    REQUIREMENT_SCOPE: Choice<Scope> = "requirement.scope", Scope::Job, Any;
     /// time limit for fulfilling or releasing one requirement, in seconds; 0 means no limit
-    REQUIREMENT_TIMEOUT: Time = "requirement.timeout", "1800", Any;
+    REQUIREMENT_TIMEOUT: Time = "requirement.timeout", 1800, Any;
     /// run many tasks one after the other in one instance of a runner that can do so, such as
     /// `python-unittest`
-    RUN_BATCHES: Flag = "run.batches", "true", Any;
+    RUN_BATCHES: Flag = "run.batches", true, Any;
     /// plan the job, but cancel every task instead of running it
-    RUN_DRY_RUN_ENABLED: Flag = "run.dry_run.enabled", "false", Any;
+    RUN_DRY_RUN_ENABLED: Flag = "run.dry_run.enabled", false, Any;
     /// whether a test that ends CANCEL makes the exit code 1 (`fail`); the exit code of a job that
     /// starts no test is 2 in any case
-    RUN_EXIT_CANCELLED: Choice<Verdict> = "run.exit.cancelled", "\"pass\"", Any;
+    RUN_EXIT_CANCELLED: Choice<Verdict> = "run.exit.cancelled", Verdict::Pass, Any;
     /// whether a job without tests, such as one from an empty list, has the exit code 2 (`fail`)
-    RUN_EXIT_EMPTY: Choice<Verdict> = "run.exit.empty", "\"pass\"", Any;
+    RUN_EXIT_EMPTY: Choice<Verdict> = "run.exit.empty", Verdict::Pass, Any;
     /// start no more tasks after the first failure (`true`), or after this number of failures
-    RUN_FAILFAST: Failures = "run.failfast", "false", Any;
+    RUN_FAILFAST: Failures = "run.failfast", None, Any;
     /// format of task ids, made of {index}, {suite}, {kind}, {name} and {variant}; if not set,
     /// {suite}-{index}-{name};{variant} without the parts that a task does not have
-    RUN_ID_FORMAT: Maybe<IdFormat> = "run.id_format", "null", Any;
+    RUN_ID_FORMAT: Maybe<IdFormat> = "run.id_format", (), Any;
     /// run the other tests if a reference cannot be resolved
-    RUN_IGNORE_MISSING_REFERENCES: Flag = "run.ignore_missing_references", "false", Any;
+    RUN_IGNORE_MISSING_REFERENCES: Flag = "run.ignore_missing_references", false, Any;
     /// number of tasks that run at once; 0 means the number of processors
-    RUN_MAX_PARALLEL_TASKS: Number = "run.max_parallel_tasks", "0", Any;
+    RUN_MAX_PARALLEL_TASKS: Number = "run.max_parallel_tasks", 0, Any;
     /// which tasks start first: those that failed the last time, or those that took the longest,
     /// according to the latest jobs in `run.results_dir`
-    RUN_ORDER: Choice<Order> = "run.order", "\"given\"", Any;
+    RUN_ORDER: Choice<Order> = "run.order", Order::Given, Any;
     /// run only one part of the tasks: `2/5` is the second of five parts, `hash:2/5` divides the
     /// tasks by name
-    RUN_PARTITION: Maybe<Text> = "run.partition", "null", Any;
+    RUN_PARTITION: Maybe<Text> = "run.partition", (), Any;
     /// host memory that the tasks of one job may take, in MiB
-    RUN_PLAN_MB: Number = "run.plan_mb", "4096", Any;
+    RUN_PLAN_MB: Number = "run.plan_mb", 4096, Any;
     /// directory in which the directories of jobs are created; if not set, ~/persea/job-results
-    RUN_RESULTS_DIR: Maybe<Text> = "run.results_dir", "null", Nothing;
+    RUN_RESULTS_DIR: Maybe<Text> = "run.results_dir", (), Nothing;
     /// number of times that a failed task is retried
-    RUN_RETRIES: Number = "run.retries", "0", Any;
+    RUN_RETRIES: Number = "run.retries", 0, Any;
     /// scheduler plugin that chooses the task that starts next; if not set, the host chooses
-    RUN_SCHEDULER: Maybe<Text> = "run.scheduler", "null", Any;
+    RUN_SCHEDULER: Maybe<Text> = "run.scheduler", (), Any;
     /// run the tasks in a random order
-    RUN_SHUFFLE: Flag = "run.shuffle", "false", Any;
+    RUN_SHUFFLE: Flag = "run.shuffle", false, Any;
     /// seed of the random order, as an earlier job printed it; if not set, each job has a new one
-    RUN_SHUFFLE_SEED: Maybe<Number> = "run.shuffle_seed", "null", Any;
+    RUN_SHUFFLE_SEED: Maybe<Number> = "run.shuffle_seed", (), Any;
     /// where tests run: directly on this machine (`process`), or each in a `sandbox` on it
-    RUN_SPAWNER: Choice<SpawnerKind> = "run.spawner", "\"process\"", Unsaid;
+    RUN_SPAWNER: Choice<SpawnerKind> = "run.spawner", SpawnerKind::Process, Unsaid;
     /// treat warnings about references as errors: a file that may hold tests that were not found,
     /// or that cannot be read
-    RUN_STRICT: Flag = "run.strict", "false", Any;
+    RUN_STRICT: Flag = "run.strict", false, Any;
     /// format of task names, made of {uri}, {args}, {args[0]}, {kwargs} and {kwargs[KEY]}
-    RUNNER_IDENTIFIER_FORMAT: Text = "runner.identifier_format", "\"{uri}\"", Any;
-    /// time between SIGTERM and SIGKILL when the processes of a task are ended, in seconds
-    RUNNER_TASK_GRACE: Time = "runner.task.interval.from_soft_to_hard_termination", "1", Any;
+    RUNNER_IDENTIFIER_FORMAT: Text = "runner.identifier_format", "{uri}", Any;
+    /// time between SIGTERM and SIGKILL when the processes of a task are ended, in seconds; 0 means
+    /// that SIGKILL follows at once
+    RUNNER_TASK_GRACE: Delay = "runner.task.interval.from_soft_to_hard_termination", 1, Any;
     /// give each test a sandbox of its own; otherwise tests with the same requirements share one
     /// sandbox, one after the other
-    SPAWNER_SANDBOX_FRESH: Flag = "spawner.sandbox.fresh", "false", Unsaid;
+    SPAWNER_SANDBOX_FRESH: Flag = "spawner.sandbox.fresh", false, Unsaid;
     /// paths that tests in a sandbox do not see; a relative path starts at the project, `~` is the
     /// home directory
-    SPAWNER_SANDBOX_HIDE: Texts = "spawner.sandbox.hide", "[]", Adds;
+    SPAWNER_SANDBOX_HIDE: Texts = "spawner.sandbox.hide", &[], Adds;
     /// let tests in a sandbox use the network; requirement resolvers can download in any case
-    SPAWNER_SANDBOX_NETWORK: Flag = "spawner.sandbox.network", "false", Nothing;
+    SPAWNER_SANDBOX_NETWORK: Flag = "spawner.sandbox.network", false, Nothing;
     /// paths that tests in a sandbox see although they are hidden by default, such as keys in the
     /// home directory; also sockets
-    SPAWNER_SANDBOX_SHOW: Texts = "spawner.sandbox.show", "[]", Nothing;
+    SPAWNER_SANDBOX_SHOW: Texts = "spawner.sandbox.show", &[], Nothing;
     /// time limit of a task, in seconds; 0 means no limit
-    TASK_TIMEOUT_RUNNING: Time = "task.timeout.running", "0", Any;
+    TASK_TIMEOUT_RUNNING: Time = "task.timeout.running", 0, Any;
 }

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use persea_model::SpawnerKind;
+use super::key::{Choices as _, Order, Verdict};
+use persea_model::{Scope, SpawnerKind};
 
 /// The shape of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +34,6 @@ pub enum Shape {
     Verdict,
 }
 
-fn is_one_of(value: &Value, all: &[&str]) -> bool {
-    value.as_str().is_some_and(|text| all.contains(&text))
-}
-
 /// Whether `{index}` is in the format, near enough to its beginning. The index makes ids unique. It
 /// must survive where a directory's name has to be cut.
 fn is_id_format(format: &str) -> bool {
@@ -61,11 +58,28 @@ impl Shape {
             Self::Failures => value.is_boolean() || value.as_u64().is_some_and(|n| n > 0),
             Self::Duration => super::duration(value).is_some(),
             Self::Amount => value.is_u64() || are_texts(value),
-            Self::Order => is_one_of(value, &["given", "failed-first", "longest-first"]),
             Self::IdFormat => value.as_str().is_some_and(is_id_format),
-            Self::Scope => is_one_of(value, &["task", "suite", "job", "keep"]),
-            Self::Spawner => value.as_str().and_then(SpawnerKind::parse).is_some(),
-            Self::Verdict => is_one_of(value, &["pass", "fail"]),
+            Self::Order | Self::Scope | Self::Spawner | Self::Verdict => value
+                .as_str()
+                .is_some_and(|name| self.names().contains(&name)),
+        }
+    }
+
+    /// The names that a value may be; none for any other shape.
+    pub(super) fn names(self) -> Vec<&'static str> {
+        match self {
+            Self::Order => Order::names(),
+            Self::Scope => Scope::names(),
+            Self::Spawner => SpawnerKind::names(),
+            Self::Verdict => Verdict::names(),
+            Self::Flag
+            | Self::Integer
+            | Self::Text
+            | Self::Texts
+            | Self::Failures
+            | Self::Duration
+            | Self::Amount
+            | Self::IdFormat => Vec::new(),
         }
     }
 

@@ -74,7 +74,7 @@ fn value_of_the_wrong_shape_is_refused() {
 #[test]
 fn every_default_fits_its_shape() {
     for setting in SETTINGS {
-        let value: Value = serde_json::from_str(setting.default).unwrap();
+        let value = setting.default();
         assert!(
             value.is_null() || setting.shape.fits(&value),
             "{}",
@@ -117,4 +117,42 @@ fn file_with_too_many_values_is_refused() {
             }
         }
     }
+}
+
+#[test]
+fn every_name_of_a_choice_is_in_the_message_about_a_wrong_value() {
+    for setting in SETTINGS {
+        for name in setting.shape.names() {
+            let expected = setting.shape.expected();
+            assert!(expected.contains(&format!("`{name}`")), "{expected}");
+        }
+    }
+}
+
+#[test]
+fn unset_setting_has_the_default_of_the_table() {
+    let config = Config::default();
+    let without = Config::empty();
+    for key in [settings::RUN_PLAN_MB, settings::RUN_RETRIES] {
+        assert_eq!(without.get(key), config.get(key));
+    }
+    assert_eq!(without.get(settings::FETCH_HOSTS), ["*"]);
+    assert_eq!(
+        without.get(settings::REQUIREMENT_SCOPE),
+        persea_model::Scope::Job
+    );
+    assert_eq!(without.get(settings::TASK_TIMEOUT_RUNNING), None);
+}
+
+#[test]
+fn zero_is_no_limit_of_a_time_and_no_wait_of_a_delay() {
+    let mut config = Config::default();
+    assert_eq!(
+        config.get(settings::RUNNER_TASK_GRACE),
+        Duration::from_secs(1)
+    );
+    config.set_option(settings::RUNNER_TASK_GRACE, 0);
+    config.set_option(settings::REQUIREMENT_TIMEOUT, 0);
+    assert_eq!(config.get(settings::RUNNER_TASK_GRACE), Duration::ZERO);
+    assert_eq!(config.get(settings::REQUIREMENT_TIMEOUT), None);
 }

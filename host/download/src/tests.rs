@@ -1,6 +1,6 @@
 //! Tests downloads from local servers and files.
 #![allow(clippy::unwrap_used)]
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 
 use super::*;

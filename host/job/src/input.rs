@@ -6,6 +6,7 @@ pub(crate) mod job_file;
 pub(crate) mod own_settings;
 pub(crate) mod provenance;
 pub(crate) mod resolve;
+pub(crate) mod schema;
 pub(crate) mod variants;
 pub(crate) mod walk;
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 pub use execute::control::Signals;
 pub use input::job_file::{JobFile, JobFileError};
 pub use input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, resolve};
+pub use input::schema::{job_file_schema, recipe_schema};
 pub use input::variants::VariantsError;
 pub use listing::{ListingPlace, OpenPlace, OpenedPlace, TestListing};
 pub use plan::again::failed_in;

@@ -62,15 +62,22 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// All scopes.
+    pub const ALL: [Self; 4] = [Self::Task, Self::Suite, Self::Job, Self::Keep];
+
+    /// The name of the scope.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Suite => "suite",
+            Self::Job => "job",
+            Self::Keep => "keep",
+        }
+    }
+
     /// The scope with this name.
     pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "task" => Some(Self::Task),
-            "suite" => Some(Self::Suite),
-            "job" => Some(Self::Job),
-            "keep" => Some(Self::Keep),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|scope| scope.name() == name)
     }
 }
 

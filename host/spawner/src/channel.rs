@@ -24,7 +24,7 @@ use persea_helper::protocol::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::SpawnError;
+use crate::error::SpawnError;
 use greeting::greet;
 use waiter::Waiter;
 

@@ -2,7 +2,6 @@
 //! where the environment is.
 
 pub(crate) mod command;
-pub(crate) mod error;
 pub(crate) mod private;
 pub(crate) mod queued;
 mod readiness;
@@ -15,8 +14,8 @@ use rustix::io::Errno;
 use tokio::sync::{Mutex, oneshot};
 
 use crate::channel::{CLOSE_WITHIN, Channel, END_WITHIN, ExitWatch};
+use crate::error::SpawnError;
 use command::{Command, Exit, Stream};
-use error::SpawnError;
 use persea_system::directory_handle::DirectoryHandle;
 use private::PrivateDirectory;
 

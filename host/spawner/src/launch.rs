@@ -32,7 +32,7 @@ use crate::{Environment, SpawnError};
 const LAST_WORDS: usize = 2000;
 
 /// The part of the set-up that follows the start of the helper, and without which it does not run.
-pub(crate) type SetUp = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+pub(crate) type RemainingSetup = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// Environment variables with their values.
 pub(crate) type Variables = Vec<(Bytes, Bytes)>;
@@ -75,7 +75,7 @@ impl Launch {
     /// greetings.
     pub(crate) async fn bring_up(
         self,
-        start: impl FnOnce(&PipeReader, &PipeWriter) -> io::Result<(Child, Option<SetUp>)>,
+        start: impl FnOnce(&PipeReader, &PipeWriter) -> io::Result<(Child, Option<RemainingSetup>)>,
     ) -> Result<Environment, SpawnError> {
         let failed = |what| failed(&self.name, what);
         let path = self.work.clone();

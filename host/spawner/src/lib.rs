@@ -5,13 +5,15 @@
 //! channel runs the helper (crate `persea-helper`), which starts and supervises the processes
 //! wherever the environment is. A spawner therefore only has to bring the helper there:
 //!
-//! - `registry`: the list of the spawners, with a descriptor for each;
+//! - `descriptor`: what the rest of the host knows about a spawner;
+//! - `registry`: the list of the spawners;
 //! - `process`: the spawner that does not isolate;
 //! - `sandbox`: the spawner of sandboxes on this machine, with the mounts, masks, layers and the
 //!   seccomp filter that it takes;
 //! - `environment`: an environment and its processes, as the rest of the host sees them, with
-//!   commands, errors, and queued processes (pipelining);
+//!   commands and queued processes (pipelining);
 //! - `channel`: requests and replies over a pair of byte streams;
+//! - `error`: what can go wrong with a process or an environment;
 //! - `launch`: a helper that is a child process of the host, its executable, and the list of the
 //!   host's child processes.
 
@@ -19,7 +21,9 @@
 #![deny(unsafe_code)]
 
 mod channel;
+mod descriptor;
 mod environment;
+mod error;
 mod launch;
 mod process;
 mod registry;
@@ -30,13 +34,14 @@ use std::pin::Pin;
 
 use persea_model::SpawnerKind;
 
+pub use descriptor::{Descriptor, SpawnerInputs};
 pub use environment::command::{
     Command, Ending, Exit, Input, MAX_INPUT, Output, Stream, TerminalSize,
 };
-pub use environment::error::SpawnError;
 pub use environment::queued::{PipelinePosition, QueuedProcess};
 pub use environment::{Child, Environment};
-pub use registry::{Descriptor, Setup, descriptor};
+pub use error::SpawnError;
+pub use registry::descriptor;
 
 /// A future that a [`Spawner`] returns; boxed, so that spawners can be trait objects.
 pub type SpawnerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -58,8 +63,13 @@ pub struct EnvironmentState {
 
 /// Opens environments of one kind: on this machine, in a sandbox, in a container, on another host.
 pub trait Spawner: Send + Sync {
+    /// The description of the spawner.
+    fn descriptor(&self) -> &'static Descriptor;
+
     /// The kind of the spawner.
-    fn kind(&self) -> SpawnerKind;
+    fn kind(&self) -> SpawnerKind {
+        self.descriptor().kind
+    }
 
     /// The name by which users choose the spawner.
     fn name(&self) -> &'static str {
@@ -72,7 +82,7 @@ pub trait Spawner: Send + Sync {
 
     /// Whether environments can be restored from snapshots, and do not see what happens in others.
     fn has_snapshots(&self) -> bool {
-        descriptor(self.kind()).has_snapshots
+        self.descriptor().has_snapshots
     }
 
     /// Opens an environment for a slot in the given state, which does not depend on the slot's

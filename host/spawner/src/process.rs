@@ -22,7 +22,12 @@ pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
     has_network: |_| true,
     is_fresh: |_| false,
     probe: || Ok(()),
-    make: |setup| Ok(Box::new(ProcessSpawner::new(setup.helper, setup.temporary))),
+    make: |inputs| {
+        Ok(Box::new(ProcessSpawner::new(
+            inputs.helper,
+            inputs.temporary,
+        )))
+    },
 };
 
 /// Starts processes on this machine, without any isolation. Each slot has its own helper. If a
@@ -85,8 +90,8 @@ impl ProcessSpawner {
 }
 
 impl Spawner for ProcessSpawner {
-    fn kind(&self) -> SpawnerKind {
-        DESCRIPTOR.kind
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     fn open(&self, slot: usize) -> SpawnerFuture<'_, Result<Environment, SpawnError>> {

@@ -31,10 +31,10 @@ use tokio::sync::OnceCell;
 
 use crate::environment::private::{PendingRemovals, PrivateDirectory};
 use crate::launch::program::Helper;
-use crate::launch::{Launch, SetUp, children, own_variables};
+use crate::launch::{Launch, RemainingSetup, children, own_variables};
 use crate::process::ProcessSpawner;
 use crate::{
-    Descriptor, Environment, EnvironmentState, Setup, SpawnError, Spawner, SpawnerFuture,
+    Descriptor, Environment, EnvironmentState, SpawnError, Spawner, SpawnerFuture, SpawnerInputs,
     no_snapshot,
 };
 use hidden::{HiddenPaths, Visibility, homes, resolve};
@@ -80,29 +80,29 @@ pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
     has_network: |config| config.get(settings::SPAWNER_SANDBOX_NETWORK),
     is_fresh: |config| config.get(settings::SPAWNER_SANDBOX_FRESH),
     probe,
-    make: |setup| {
-        let visibility = visibility(&setup);
-        let Setup {
+    make: |inputs| {
+        let visibility = visibility(&inputs);
+        let SpawnerInputs {
             helper,
             temporary,
             directory,
             ..
-        } = setup;
+        } = inputs;
         let made = SandboxSpawner::new(helper, temporary, directory, &visibility)?;
         Ok(Box::new(made))
     },
 };
 
 /// Reads what a sandbox hides and shows from the settings.
-fn visibility(setup: &Setup<'_>) -> Visibility {
+fn visibility(inputs: &SpawnerInputs<'_>) -> Visibility {
     let paths = |key: Key<Texts>| {
-        let paths = setup.config.get(key).into_iter();
-        let resolved = paths.map(|path| resolve(&path, &setup.home, &setup.directory));
+        let paths = inputs.config.get(key).into_iter();
+        let resolved = paths.map(|path| resolve(&path, &inputs.home, &inputs.directory));
         resolved.collect()
     };
     Visibility {
-        homes: homes(&setup.home),
-        private: setup.private.clone(),
+        homes: homes(&inputs.home),
+        private: inputs.private.clone(),
         hide: paths(settings::SPAWNER_SANDBOX_HIDE),
         show: paths(settings::SPAWNER_SANDBOX_SHOW),
     }
@@ -290,7 +290,7 @@ impl SandboxSpawner {
         view: &[OsString],
         network: bool,
         (requests, replies): (&PipeReader, &PipeWriter),
-    ) -> io::Result<(Child, Option<SetUp>)> {
+    ) -> io::Result<(Child, Option<RemainingSetup>)> {
         let is_root = getuid().is_root();
         // Root's sandbox has all user ids of this machine, so that packages can be installed. Only
         // a process outside of the namespace can map them.
@@ -376,7 +376,7 @@ impl SandboxSpawner {
                 .stderr(Stdio::piped());
             children::start(&mut command, &inherited)
         })?;
-        let rest = ids.map(|((info, _), (_, go))| -> SetUp {
+        let rest = ids.map(|((info, _), (_, go))| -> RemainingSetup {
             Box::pin(async move {
                 tokio::task::spawn_blocking(move || map_ids(info, go))
                     .await
@@ -439,8 +439,8 @@ fn find(tool: &str, path: &OsStr) -> Option<PathBuf> {
 }
 
 impl Spawner for SandboxSpawner {
-    fn kind(&self) -> SpawnerKind {
-        DESCRIPTOR.kind
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
     }
 
     fn open(&self, slot: usize) -> SpawnerFuture<'_, Result<Environment, SpawnError>> {

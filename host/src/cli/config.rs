@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::output::{print_json, print_line};
+use super::output::{print_json, print_line, print_pretty_json};
 use super::{Context, Failure, exit};
-use persea_config::{Project, SETTINGS, project};
+use persea_config::{Project, SETTINGS, project, settings_document};
+use persea_job::{job_file_schema, recipe_schema};
 use persea_model::Attribute;
 use persea_plugin::Setting;
 
@@ -19,10 +20,43 @@ pub(super) struct Show {
     /// Print one JSON object for each setting, each on its own line
     #[arg(long)]
     json: bool,
+    /// Print the JSON Schema of a kind of file instead: of settings (persea.toml), job files or
+    /// recipes
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FILES",
+        num_args = 0..=1,
+        default_missing_value = "settings",
+        conflicts_with = "json"
+    )]
+    schema: Option<Described>,
+}
+
+/// A kind of file that has a JSON Schema.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Described {
+    Settings,
+    Job,
+    Recipe,
+}
+
+impl Described {
+    fn schema(self) -> Value {
+        match self {
+            Self::Settings => settings_document(),
+            Self::Job => job_file_schema(),
+            Self::Recipe => recipe_schema(),
+        }
+    }
 }
 
 impl Show {
     pub(super) async fn run(self, context: &Context) -> Result<u8, Failure> {
+        if let Some(described) = self.schema {
+            print_pretty_json(&described.schema());
+            return Ok(exit::OK);
+        }
         let config = &context.config;
         let mut rows: BTreeMap<String, Row> = SETTINGS
             .iter()

@@ -15,6 +15,11 @@ pub(super) fn print_json(value: &serde_json::Value) {
     display::out(&format!("{}\n", printable_json(&value.to_string())));
 }
 
+/// Writes a JSON value of the host's own to the standard output, laid out for people.
+pub(super) fn print_pretty_json(value: &serde_json::Value) {
+    display::out(&format!("{value:#}\n"));
+}
+
 /// Writes a line to the standard error.
 pub(super) fn eprint_line(line: impl std::fmt::Display) {
     display::err(&format!("{}\n", printable(&line.to_string())));

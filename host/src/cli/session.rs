@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Context, Failure, exit};
 use persea_model::SpawnerKind;
-use persea_spawner::{Setup, Spawner, descriptor};
+use persea_spawner::{Spawner, SpawnerInputs, descriptor};
 use persea_static_helper::HELPER;
 use persea_system::temporary::Temporary;
 use persea_system::threads;
@@ -61,7 +61,7 @@ impl SpawnerSession {
             persea_job::default_results(dirs),
             persea_job::results_root(config, dirs),
         ];
-        let setup = Setup {
+        let inputs = SpawnerInputs {
             helper: HELPER,
             temporary: temporary.path().to_path_buf(),
             directory: std::env::current_dir().map_err(Failure::of)?,
@@ -69,7 +69,7 @@ impl SpawnerSession {
             private: own.chain(jobs).collect(),
             config,
         };
-        let spawner = (descriptor(spawner).make)(setup)
+        let spawner = (descriptor(spawner).make)(inputs)
             .map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
         Ok(Self {
             spawner,

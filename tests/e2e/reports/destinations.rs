@@ -42,7 +42,9 @@ fn report_is_also_written_to_a_named_file() {
     let ran = sandbox
         .run(&["run", "--xunit", "ci.xml", "--json", "ci.json", "/bin/true"])
         .code(0);
-    assert!(ran.stdout.contains("RESULTS    : PASS 1 |"), "{ran}");
+    let tally =
+        "\nRESULTS    : PASS 1 | ERROR 0 | FAIL 0 | SKIP 0 | WARN 0 | INTERRUPT 0 | CANCEL 0\n";
+    assert!(ran.stdout.contains(tally), "{ran}");
     let job = sandbox.job();
     let read = |name: &str| std::fs::read_to_string(sandbox.project().join(name)).unwrap();
     assert_eq!(read("ci.xml"), job.read("results.xml"));

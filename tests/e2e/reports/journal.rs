@@ -169,7 +169,8 @@ fn journal_without_a_job_start_is_an_error() {
     ] {
         sandbox.file("job/events.jsonl", text);
         let ran = sandbox.run(&["report", "job", "--format", "json", "-o", "report.json"]);
-        assert!(ran.stderr.contains("has no beginning"), "{ran}");
+        let error = "the journal job/events.jsonl has no beginning: there is nothing to report\n";
+        assert_stderr(&ran, &[error]);
         ran.code(2);
         let kept = std::fs::read_to_string(sandbox.project().join("report.json")).unwrap();
         assert_eq!(kept, "an older one");
@@ -197,7 +198,11 @@ fn report_of_an_unknown_job_is_an_error() {
     let sandbox = Sandbox::new();
     for job in ["latest", "abcdef0", "some/where"] {
         let ran = report(&sandbox, job, "json").code(4);
-        assert!(ran.stderr.contains(&format!("no job `{job}`")), "{ran}");
+        let error = format!(
+            "no job `{job}`: give the path of a job's directory, `latest`, or at least 4 digits of \
+             the id of a job in "
+        );
+        assert_stderr(&ran, &[&error]);
     }
 }
 
@@ -205,12 +210,9 @@ fn report_of_an_unknown_job_is_an_error() {
 fn result_format_added_later_reports_an_old_job() {
     let sandbox = job_of_all_sorts();
     let ran = report(&sandbox, "latest", "csv").code(4);
-    assert!(
-        ran.stderr
-            .contains("no result format `csv`: there is json, tap, xunit"),
-        "{ran}"
-    );
-    assert!(ran.stderr.contains("`persea plugin add FILE`"), "{ran}");
+    let error = "no result format `csv`: there is json, tap, xunit; more are added with `persea \
+                 plugin add FILE`\n";
+    assert_stderr(&ran, &[error]);
     install(&sandbox, "plugins", &["format-csv"]);
     let ran = sandbox
         .run(&[

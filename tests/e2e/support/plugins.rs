@@ -12,11 +12,9 @@ use super::Sandbox;
 /// A runnable for the runner of `runner-greet`.
 pub const GREET: &str = r#"{"kind": "greet", "uri": "World"}"#;
 
-/// Cargo's target directory for the guests of one target.
-pub fn target_dir(target: Target) -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .join("guests")
-        .join(target.triple())
+/// Cargo's target directory for all guests, which share their build scripts and macros.
+pub fn target_dir() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")
 }
 
 /// Builds packages of workspaces below `tests/plugins`: the components by the packages' names. An
@@ -30,7 +28,7 @@ pub fn build(target: Target, crates: &[(&str, &[&str])]) -> BTreeMap<String, Vec
             manifest: &plugins.join(directory).join("Cargo.toml"),
             packages,
             profile: "release",
-            target_dir: &target_dir(target),
+            target_dir: &target_dir(),
         });
         for guest in built.unwrap_or_else(|error| panic!("{directory}: {error}")) {
             all.insert(guest.name, guest.component);
@@ -81,7 +79,7 @@ pub fn components() -> &'static BTreeMap<String, Vec<u8>> {
 pub fn core_module() -> Vec<u8> {
     components();
     let path = "wasm32-unknown-unknown/release/runner_greet.wasm";
-    std::fs::read(target_dir(Target::Unknown).join(path)).unwrap()
+    std::fs::read(target_dir().join(path)).unwrap()
 }
 
 /// Writes components into a directory of the project and locks each with all that it asks for: in

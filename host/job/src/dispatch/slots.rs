@@ -53,11 +53,11 @@ struct SlotState {
     /// The last task has left the environment dirty: it is not reused.
     is_dirty: bool,
     /// The batch that runs in the slot, also while it waits for its next task.
-    batch: Option<Batch>,
+    batch: Option<SlotBatch>,
 }
 
 /// A batch that occupies a slot.
-struct Batch {
+struct SlotBatch {
     runner: String,
     /// The channel for its next task, once the batch is ready for it.
     feed: Option<BatchFeed>,
@@ -230,7 +230,7 @@ impl Slots {
         if entry.batch.is_none()
             && let Some(runner) = batch
         {
-            entry.batch = Some(Batch {
+            entry.batch = Some(SlotBatch {
                 runner: runner.clone(),
                 feed: None,
             });

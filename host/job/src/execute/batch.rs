@@ -96,7 +96,7 @@ impl Batch {
     /// Runs the batch to its end, and reports that end.
     pub(crate) async fn execute(self, mut control: watch::Receiver<Control>) {
         let batch = Arc::new(self);
-        let _end_report = EndReport(Arc::clone(&batch));
+        let _end_report = BatchEndReport(Arc::clone(&batch));
         let as_host: Arc<dyn BatchHost> = Arc::clone(&batch) as Arc<dyn BatchHost>;
         let running = batch.runner.run_batch(&batch.context.id, as_host);
         let execution = &batch.context.execution;
@@ -293,9 +293,9 @@ fn cannot_read(error: &io::Error) {
 }
 
 /// Reports the end of a batch when dropped, so also after a bug of the host.
-struct EndReport(Arc<Batch>);
+struct BatchEndReport(Arc<Batch>);
 
-impl Drop for EndReport {
+impl Drop for BatchEndReport {
     fn drop(&mut self) {
         let Self(batch) = self;
         let slot = batch.slot.index;

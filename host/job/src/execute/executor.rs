@@ -25,12 +25,12 @@ use persea_spawner::QueuedProcess;
 const QUICK: Duration = Duration::from_millis(10);
 
 /// Reports the end of a task to the dispatcher when dropped, so also after a panic.
-struct EndReport {
+struct TaskEndReport {
     messages: mpsc::UnboundedSender<ExecutorMessage>,
     message: Option<ExecutorMessage>,
 }
 
-impl Drop for EndReport {
+impl Drop for TaskEndReport {
     fn drop(&mut self) {
         if let Some(message) = self.message.take() {
             let _ = self.messages.send(message);
@@ -49,7 +49,7 @@ pub(crate) async fn execute(
 ) {
     let task = &*with_variables(task, &assignment.variables);
     let (task_index, slot_index) = (task.index, assignment.slot.index);
-    let mut report = EndReport {
+    let mut report = TaskEndReport {
         messages: assignment.messages.clone(),
         message: Some(ExecutorMessage::Finished(Box::new(FinishedTask {
             task: task_index,

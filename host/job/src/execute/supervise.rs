@@ -17,14 +17,9 @@ use persea_config::settings;
 use persea_plugin::{PluginError, TaskHost as _};
 use persea_spawner::{Environment, SpawnError};
 
-/// The grace period between SIGTERM and SIGKILL unless configured: 1 s.
-const DEFAULT_GRACE: Duration = Duration::from_secs(1);
-
 /// The grace period between SIGTERM and SIGKILL, as configured.
 pub(crate) fn grace(config: &Config) -> Duration {
-    config
-        .get(settings::RUNNER_TASK_GRACE)
-        .unwrap_or(DEFAULT_GRACE)
+    config.get(settings::RUNNER_TASK_GRACE)
 }
 
 /// How long a plugin may run after all its processes were killed: 1 s.

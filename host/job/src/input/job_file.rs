@@ -92,6 +92,7 @@ pub struct JobFile {
 }
 
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 struct JobFileContent {
     #[serde(default)]
@@ -104,6 +105,7 @@ struct JobFileContent {
 }
 
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 struct JobFileSuite {
     name: String,
@@ -118,6 +120,7 @@ struct JobFileSuite {
     /// The names of the variables that the setup sets for the tests.
     #[serde(default)]
     exports: Vec<String>,
+    #[cfg_attr(test, serde(skip_serializing))]
     variants: Option<Variants>,
     #[serde(flatten)]
     conditions: TaskConditions,
@@ -125,6 +128,7 @@ struct JobFileSuite {
 
 /// Dependencies, claims and timeout of a task, or of all tasks of a suite.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 struct TaskConditions {
     #[serde(default)]
     needs: Vec<String>,
@@ -139,6 +143,7 @@ struct TaskConditions {
 
 /// A requirement, in the format of Avocado's dependencies.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 struct JobFileRequirement {
     #[serde(rename = "type")]
     kind: String,
@@ -152,6 +157,7 @@ struct JobFileRequirement {
 /// A runnable in the format of a recipe, but with requirements, tags and variables beside its
 /// keyword arguments.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 struct JobFileTask {
     kind: String,

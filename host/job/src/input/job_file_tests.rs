@@ -32,6 +32,67 @@ fn example_of_the_book_is_a_valid_job_file() {
     read(include_str!("../../../../docs/examples/suites/job.toml")).unwrap();
 }
 
+/// The members of an object, which have to be those of its schema.
+fn assert_members(of: &impl serde::Serialize, schema: &serde_json::Value, more: &[&str]) {
+    let own = serde_json::to_value(of).unwrap();
+    let own = own.as_object().unwrap().keys().map(String::as_str);
+    let own: BTreeSet<&str> = own.chain(more.iter().copied()).collect();
+    let properties = schema.get("properties").unwrap().as_object().unwrap();
+    let described: BTreeSet<&str> = properties.keys().map(String::as_str).collect();
+    assert_eq!(own, described);
+}
+
+#[test]
+fn schema_has_the_members_that_the_file_may_have() {
+    let schema = crate::input::schema::job_file_schema();
+    let definition = |name: &str| schema.pointer(&format!("/$defs/{name}")).unwrap();
+    let conditions = TaskConditions {
+        needs: Vec::new(),
+        after: Vec::new(),
+        mutexes: Vec::new(),
+        resources: BTreeMap::new(),
+        timeout: None,
+    };
+    let requirement = JobFileRequirement {
+        kind: String::new(),
+        uri: None,
+        args: Vec::new(),
+        kwargs: Attributes::new(),
+    };
+    assert_members(&requirement, definition("requirement"), &[]);
+    let task = JobFileTask {
+        kind: String::new(),
+        uri: None,
+        args: Vec::new(),
+        kwargs: Attributes::new(),
+        identifier: None,
+        env: BTreeMap::new(),
+        tags: BTreeMap::new(),
+        config: Attributes::new(),
+        requirements: Vec::new(),
+        conditions: conditions.clone(),
+    };
+    assert_members(&task, definition("task"), &[]);
+    let suite = JobFileSuite {
+        name: String::new(),
+        references: Vec::new(),
+        tasks: Vec::new(),
+        requirements: Vec::new(),
+        setup: None,
+        teardown: None,
+        exports: Vec::new(),
+        variants: None,
+        conditions,
+    };
+    assert_members(&suite, definition("suite"), &["variants"]);
+    let content = JobFileContent {
+        settings: Settings::new(),
+        requirements: Vec::new(),
+        suites: Vec::new(),
+    };
+    assert_members(&content, &schema, &[]);
+}
+
 #[test]
 fn mistake_is_located_by_line_and_character() {
     let start = "[[suite]]\nname = \"ä\"\n";

@@ -16,10 +16,10 @@ const TIMEOUT: &str = "timeout";
 const CONFIG: &str = "config";
 
 /// The setting for the timeout of a task.
-const RUNNING: &str = settings::TASK_TIMEOUT_RUNNING.name();
+pub(crate) const RUNNING: &str = settings::TASK_TIMEOUT_RUNNING.name();
 
 /// The setting for the format of a task's name.
-const IDENTIFIER: &str = settings::RUNNER_IDENTIFIER_FORMAT.name();
+pub(crate) const IDENTIFIER: &str = settings::RUNNER_IDENTIFIER_FORMAT.name();
 
 /// The host's settings that a runnable may set.
 const ALLOWED: [(&str, Shape); 2] = [(RUNNING, Shape::Duration), (IDENTIFIER, Shape::Text)];

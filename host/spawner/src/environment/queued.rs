@@ -10,8 +10,8 @@ use persea_helper::protocol::{Id, QueuePosition, Reply, Request, StartFailureKin
 use tokio::sync::{Notify, oneshot};
 
 use super::command::{Command, Exit};
-use super::error::SpawnError;
 use super::{Environment, ForgetOnDrop, unexpected};
+use crate::error::SpawnError;
 
 /// A position in the order in which tasks queue their processes in one environment. A task that is
 /// ready early waits for those before it.

@@ -28,6 +28,18 @@ fn other(text: &str) -> String {
 }
 
 #[test]
+fn schema_of_recipes_has_the_members_of_a_runnable() {
+    let schema = include_str!("../../../../docs/schemas/recipe.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    let members = schema["$defs"]["runnable"]["properties"].as_object();
+    let mut members: Vec<&str> = members.unwrap().keys().map(String::as_str).collect();
+    let mut own = MEMBERS;
+    members.sort_unstable();
+    own.sort_unstable();
+    assert_eq!(members, own);
+}
+
+#[test]
 fn every_member_is_read() {
     let recipe = r#"{
         "kind": "exec-test", "uri": "/bin/sh", "args": ["-c", "echo $FOO \u00e9"],

@@ -1,0 +1,256 @@
+//! Owns the JSON Schemas of job files and of recipes: draft 2020-12. The readers of both are
+//! elsewhere; tests compare their members with those here.
+
+use serde_json::{Map, Value, json};
+
+use crate::input::own_settings::{IDENTIFIER, RUNNING};
+use persea_config::{duration_schema, settings_schema};
+
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// The schema of job files.
+pub fn job_file_schema() -> Value {
+    json!({
+        "$schema": DIALECT,
+        "title": "Job file of Persea",
+        "type": "object",
+        "properties": {
+            "settings": settings_schema("#/properties/settings"),
+            "requirements": list_of(reference("requirement")),
+            "suite": {"type": "array", "items": reference("suite"), "minItems": 1},
+        },
+        "required": ["suite"],
+        "additionalProperties": false,
+        "$defs": {
+            "requirement": requirement(),
+            "suite": suite(),
+            "task": task(),
+            "variants": variants(),
+        },
+    })
+}
+
+/// The schema of recipes.
+pub fn recipe_schema() -> Value {
+    json!({
+        "$schema": DIALECT,
+        "title": "Recipe of Persea",
+        "description": "A runnable, or a list of runnables",
+        "anyOf": [reference("runnable"), list_of(reference("runnable"))],
+        "$defs": {"requirement": requirement(), "runnable": runnable()},
+    })
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/$defs/{name}")})
+}
+
+fn list_of(items: Value) -> Value {
+    json!({"type": "array", "items": items})
+}
+
+fn text(about: &str) -> Value {
+    json!({"type": "string", "description": about})
+}
+
+fn optional_text(about: &str) -> Value {
+    json!({"type": ["string", "null"], "description": about})
+}
+
+fn texts(about: &str) -> Value {
+    json!({"type": "array", "items": {"type": "string"}, "description": about})
+}
+
+/// An object with these members and no others.
+fn closed(properties: Map<String, Value>, required: &[&str]) -> Value {
+    json!({
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
+    let named = members.into_iter();
+    named
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
+}
+
+/// What constrains when a task may run.
+fn order() -> Map<String, Value> {
+    members([
+        (
+            "needs",
+            texts("names or ids of tasks that must have passed"),
+        ),
+        ("after", texts("names or ids of tasks that must have ended")),
+        (
+            "mutexes",
+            texts("names; tasks that share one do not run at the same time"),
+        ),
+        (
+            "resources",
+            json!({
+                "type": "object",
+                "additionalProperties": {"type": "integer", "minimum": 0},
+                "description": "the amount of each resource that the task takes",
+            }),
+        ),
+    ])
+}
+
+/// What a job file sets for a task, or for all tasks of a suite.
+fn conditions() -> Map<String, Value> {
+    let mut conditions = order();
+    conditions.insert("timeout".into(), duration_schema());
+    conditions
+}
+
+fn own_settings() -> Value {
+    json!({
+        "type": "object",
+        "properties": {RUNNING: duration_schema(), IDENTIFIER: {"type": "string"}},
+        "description": "settings for this runnable alone",
+    })
+}
+
+fn requirement() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "type": text("the kind, which chooses the requirement resolver"),
+            "uri": optional_text("what is required; the resolver interprets it"),
+            "args": texts("arguments, which the resolver interprets"),
+        },
+        "required": ["type"],
+        "description": "a requirement; its other members are keyword arguments of the resolver",
+    })
+}
+
+fn suite() -> Value {
+    let mut properties = members([
+        ("name", json!({"type": "string", "minLength": 1})),
+        ("references", texts("references, as for `persea run`")),
+        ("task", list_of(reference("task"))),
+        ("requirements", list_of(reference("requirement"))),
+        (
+            "setup",
+            text("shell line that runs before the suite's first test"),
+        ),
+        (
+            "teardown",
+            text("shell line that runs after the suite's last test"),
+        ),
+        (
+            "exports",
+            texts("variables that the set-up gives to the tests"),
+        ),
+        ("variants", reference("variants")),
+    ]);
+    properties.append(&mut conditions());
+    let mut suite = closed(properties, &["name"]);
+    if let Value::Object(suite) = &mut suite {
+        let either = json!([{"required": ["references"]}, {"required": ["task"]}]);
+        suite.insert("anyOf".into(), either);
+        let needs_setup = json!({"teardown": ["setup"], "exports": ["setup"]});
+        suite.insert("dependentRequired".into(), needs_setup);
+    }
+    suite
+}
+
+fn task() -> Value {
+    let mut properties = members([
+        ("kind", text("the kind, which chooses the runner")),
+        ("uri", text("what to run; the runner interprets it")),
+        ("args", texts("arguments, which the runner interprets")),
+        (
+            "kwargs",
+            json!({"type": "object", "description": "keyword arguments of the runner"}),
+        ),
+        ("identifier", text("the name for people")),
+        (
+            "env",
+            json!({
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "variables by name",
+            }),
+        ),
+        (
+            "tags",
+            json!({
+                "type": "object",
+                "additionalProperties": {"type": "array", "items": {"type": "string"}},
+                "description": "lists of values by name",
+            }),
+        ),
+        ("config", own_settings()),
+        ("requirements", list_of(reference("requirement"))),
+    ]);
+    properties.append(&mut conditions());
+    closed(properties, &["kind"])
+}
+
+fn variants() -> Value {
+    let value = json!({"type": ["string", "number", "boolean"]});
+    let values = json!({"type": "array", "items": value, "minItems": 1});
+    let filter = json!({"type": "object", "additionalProperties": {"anyOf": [value, list_of(value.clone())]}});
+    let axes = members([
+        (
+            "axes",
+            json!({"type": "object", "additionalProperties": values}),
+        ),
+        ("only", list_of(filter.clone())),
+        ("no", list_of(filter)),
+    ]);
+    json!({
+        "anyOf": [
+            closed(axes, &["axes"]),
+            {
+                "type": "object",
+                "properties": {"plugin": text("the name of a varianter plugin")},
+                "required": ["plugin"],
+            },
+        ],
+    })
+}
+
+fn runnable() -> Value {
+    let set = json!({
+        "type": "object",
+        "properties": {"__encoded_set__": {"type": "array", "items": {"type": "string"}}},
+        "required": ["__encoded_set__"],
+    });
+    let tag = json!({"anyOf": [{"type": "null"}, texts("the values of the tag"), set]});
+    let kwargs = json!({
+        "type": "object",
+        "properties": {
+            "tags": {"type": ["object", "null"], "additionalProperties": tag},
+            "dependencies": {"type": ["array", "null"], "items": reference("requirement")},
+            "variant": {"type": ["object", "null"]},
+        },
+        "description": "keyword arguments of the runner",
+    });
+    let mut properties = members([
+        (
+            "kind",
+            json!({
+                "type": "string",
+                "minLength": 1,
+                "description": "the kind, which chooses the runner",
+            }),
+        ),
+        (
+            "uri",
+            optional_text("what to run; the runner interprets it"),
+        ),
+        ("args", texts("arguments, which the runner interprets")),
+        ("kwargs", kwargs),
+        ("config", own_settings()),
+        ("identifier", optional_text("the name for people")),
+    ]);
+    properties.append(&mut order());
+    closed(properties, &["kind"])
+}
