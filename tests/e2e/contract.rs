@@ -1,5 +1,6 @@
 //! Owns the promise that a plugin which was built once works for ever: the rules of the contract,
 //! and the components of every released version, which run on today's host.
 
+mod corpus;
 mod wit;
 mod words;

@@ -6,12 +6,15 @@ use persea_plugin_sdk::prelude::*;
 
 struct Pairwise;
 
-impl Varianter for Pairwise {
+impl Plugin for Pairwise {
     fn describe() -> Description {
         Description::new("pairwise", "tests every pair of values of two axes")
+            .role(Role::varianter())
     }
+}
 
-    fn vary(request: &VaryRequest) -> Result<Vec<Variant>, Error> {
+impl Varianter for Pairwise {
+    fn vary(request: &VaryRequest) -> Result<Vec<Variation>, Error> {
         let invalid = |message: &str| Error::new("invalid", message);
         if let Some((other, _)) = request.parameters.iter().find(|(name, _)| *name != "axes") {
             return Err(invalid(&format!(
@@ -29,13 +32,13 @@ impl Varianter for Pairwise {
                 "`axes` needs at least one axis, and each axis a value",
             ));
         }
-        let variant = |row: Vec<usize>| {
+        let variation = |row: Vec<usize>| {
             let chosen = axes.iter().zip(row);
             chosen
                 .map(|((name, values), index)| (name, value(&values[index])))
                 .collect()
         };
-        Ok(cover(&sizes).into_iter().map(variant).collect())
+        Ok(cover(&sizes).into_iter().map(variation).collect())
     }
 }
 
@@ -114,7 +117,7 @@ fn value(json: &serde_json::Value) -> Value {
     }
 }
 
-export!(varianter: Pairwise);
+export!(Pairwise: varianter);
 
 #[cfg(test)]
 mod tests;

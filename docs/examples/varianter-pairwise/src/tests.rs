@@ -54,20 +54,20 @@ fn one_axis_gives_a_row_for_each_value() {
     assert_eq!(cover(&[3]), [[0], [1], [2]]);
 }
 
-fn ask(axes: &str) -> Result<Vec<Variant>, Error> {
+fn ask(axes: &str) -> Result<Vec<Variation>, Error> {
     let request = VaryRequest::new(Runnable::new("exec-test").uri("./t.sh"));
     Pairwise::vary(&request.parameter("axes", Value::json(axes)))
 }
 
 #[test]
 fn values_keep_their_kind() {
-    let variants = ask(r#"{"a": ["x"], "b": [1], "c": [0.5], "d": [true]}"#).unwrap();
-    let expected = Variant::new()
+    let variations = ask(r#"{"a": ["x"], "b": [1], "c": [0.5], "d": [true]}"#).unwrap();
+    let expected = Variation::new()
         .parameter("a", "x")
         .parameter("b", 1)
         .parameter("c", 0.5)
         .parameter("d", true);
-    assert_eq!(variants, [expected]);
+    assert_eq!(variations, [expected]);
 }
 
 #[test]

@@ -1,25 +1,30 @@
 //! Owns a result format that writes `results.csv`, with the first line of the output of failed
 //! tests.
-use persea_plugin_sdk::output::{self, Report};
+use persea_plugin_sdk::artifacts;
 use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::report_output::{self, Report};
 
-#[derive(Default)]
 struct Csv {
-    report: Option<Report>,
+    report: Report,
+}
+
+impl Plugin for Csv {
+    fn describe() -> Description {
+        let role = Role::result_format().with("file", "results.csv");
+        Description::new("csv", "writes results.csv").role(role.with("streams", true))
+    }
 }
 
 impl ResultFormat for Csv {
-    fn describe() -> Description {
-        Description::new("csv", "writes results.csv")
-            .with("file", "results.csv")
-            .with("streams", true)
+    fn start_report(_: &ReportJob) -> Result<Self, Error> {
+        let csv = Self {
+            report: report_output::open()?,
+        };
+        csv.line(["id", "status", "reason", "printed"])?;
+        Ok(csv)
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
-        if self.report.is_none() {
-            self.report = Some(output::open()?);
-            self.line(["id", "status", "reason", "printed"])?;
-        }
         if event.kind != "task-finished" {
             return Ok(());
         }
@@ -37,16 +42,14 @@ impl ResultFormat for Csv {
 impl Csv {
     fn line(&self, fields: [&str; 4]) -> Result<(), Error> {
         let quoted = fields.map(|field| format!("\"{}\"", field.replace('"', "\"\"")));
-        let report = self.report.iter();
-        report
-            .map(|report| report.write(format!("{}\n", quoted.join(",")).as_bytes()))
-            .collect()
+        self.report
+            .append(format!("{}\n", quoted.join(",")).as_bytes())
     }
 }
 
 /// The first line of a test's standard output; empty where it has none.
 fn first_line(task: &str) -> Result<String, Error> {
-    let bytes = match output::read_artifact(task, "stdout", 0, 4096) {
+    let bytes = match artifacts::of_task(task).read("stdout", 0, 4096) {
         Err(error) if error.code == "not-found" => return Ok(String::new()),
         read => read?,
     };
@@ -54,4 +57,4 @@ fn first_line(task: &str) -> Result<String, Error> {
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
-export!(result_format: Csv);
+export!(Csv: result_format);

@@ -8,17 +8,21 @@ const LIMIT: u64 = 1 << 20;
 
 struct List;
 
-impl Resolver for List {
+impl Plugin for List {
     fn describe() -> Description {
-        Description::new("list", "reads lists of tests, one a line").kinds(["exec-test", "greet"])
+        Description::new("list", "reads lists of tests, one a line")
+            .role(Role::resolver(["exec-test", "greet"]))
     }
+}
 
-    fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {
+impl Resolver for List {
+    fn resolve(request: &ResolveRequest) -> Result<Resolution, Error> {
+        let reference = request.reference.as_str();
         if !reference.ends_with(".list") {
-            return Ok(Resolution::NotFound(format!("{reference} is no .list")));
+            return Ok(Resolution::not_found(format!("{reference} is no .list")));
         }
         if workspace::stat(reference)?.kind != FileKind::File {
-            return Ok(Resolution::NotFound(format!("{reference} is no file")));
+            return Ok(Resolution::not_found(format!("{reference} is no file")));
         }
         let bytes = workspace::read_to_end(reference, LIMIT)?;
         let text = String::from_utf8_lossy(&bytes);
@@ -36,11 +40,11 @@ impl Resolver for List {
             } else {
                 let at = index + 1;
                 let why = format!("{reference}:{at}: neither `$ COMMAND` nor `KIND: URI`");
-                return Ok(Resolution::Corrupt(why));
+                return Ok(Resolution::corrupt(why));
             }
         }
-        Ok(Resolution::Found(found))
+        Ok(Resolution::found(found))
     }
 }
 
-export!(resolver: List);
+export!(List: resolver);

@@ -1,7 +1,7 @@
 //! Owns a runner that tries to access its WASI. Each argument of a task is an access, and the
 //! whiteboard gets its result.
+use persea_plugin_sdk::messages;
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::status;
 
 struct Wasi;
 
@@ -24,17 +24,19 @@ fn attempt(access: &str) -> String {
     }
 }
 
-impl Runner for Wasi {
+impl Plugin for Wasi {
     fn describe() -> Description {
-        Description::new("wasi", "looks around").kinds(["wasi"])
+        Description::new("wasi", "looks around").role(Role::runner(["wasi"]))
     }
+}
 
+impl Runner for Wasi {
     fn run(task: Task) -> Result<Outcome, Error> {
         for access in &task.runnable.args {
-            status::whiteboard(&attempt(access))?;
+            messages::whiteboard(&attempt(access))?;
         }
         Ok(Outcome::pass())
     }
 }
 
-export!(runner: Wasi);
+export!(Wasi: runner);

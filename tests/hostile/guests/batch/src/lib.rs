@@ -5,11 +5,15 @@ use persea_plugin_sdk::process::{self, Command, Output};
 
 struct Batches;
 
-impl Runner for Batches {
+impl Plugin for Batches {
     fn describe() -> Description {
-        Description::new("batches", "runs batches, and misbehaves in them").kinds(["batch"])
+        Description::new("batches", "runs batches, and misbehaves in them")
+            .role(Role::runner(["batch"]))
+            .role(Role::batch_runner(["batch"]))
     }
+}
 
+impl Runner for Batches {
     fn run(_: Task) -> Result<Outcome, Error> {
         Ok(Outcome::warn("alone"))
     }
@@ -19,7 +23,7 @@ impl BatchRunner for Batches {
     fn run_batch(batch: &mut Batch) -> Result<(), Error> {
         // Tests count the batches by this count of tasks, which begins anew with each.
         let mut count = 0;
-        while let Some(task) = batch.next()? {
+        while let Some(task) = batch.take_task()? {
             count += 1;
             let outcome = match task.runnable.uri.as_deref().unwrap_or_default() {
                 "panic" => panic!("the deep end"),
@@ -29,23 +33,23 @@ impl BatchRunner for Batches {
                 "loop" => loop {
                     std::hint::black_box(&task);
                 },
-                "greedy" => match batch.next() {
+                "greedy" => match batch.take_task() {
                     Ok(_) => Ok(Outcome::fail("it got two")),
                     Err(error) => Ok(Outcome::warn(error.message)),
                 },
                 "twice" => {
-                    batch.finish(Ok(Outcome::pass()))?;
-                    let again = batch.finish(Ok(Outcome::fail("again")));
+                    batch.finish_task(Ok(Outcome::pass()))?;
+                    let again = batch.finish_task(Ok(Outcome::fail("again")));
                     assert!(again.is_err(), "it was finished twice");
                     continue;
                 }
                 "sleep" => {
                     let sleep = Command::new("sleep").arg("1000");
                     process::run(&sleep)
-                        .map(|exit| Outcome::fail(format!("ended by {:?}", exit.signal)))
+                        .map(|exit| Outcome::fail(format!("ended by {:?}", exit.signal())))
                 }
                 "says" => {
-                    persea_plugin_sdk::status::whiteboard(&task.id)?;
+                    persea_plugin_sdk::messages::whiteboard(&task.id)?;
                     let echo = Command::new("echo").arg(&task.id);
                     process::run(&echo.stdout(Output::file("stdout")))?;
                     Ok(Outcome::pass())
@@ -57,10 +61,10 @@ impl BatchRunner for Batches {
                 }
                 _ => Ok(Outcome::pass().with("count", count)),
             };
-            batch.finish(outcome)?;
+            batch.finish_task(outcome)?;
         }
         Ok(())
     }
 }
 
-export!(batch_runner: Batches);
+export!(Batches: runner, batch_runner);

@@ -1,31 +1,33 @@
 //! Owns a result format that writes a line for each task, and traps at the second.
-use persea_plugin_sdk::output::{self, Report};
 use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::report_output::{self, Report};
 
-#[derive(Default)]
 struct Hostile {
-    report: Option<Report>,
+    report: Report,
     tasks: u32,
 }
 
-impl ResultFormat for Hostile {
+impl Plugin for Hostile {
     fn describe() -> Description {
-        Description::new("halfway", "traps in the middle").with("file", "results.half")
+        Description::new("halfway", "traps in the middle")
+            .role(Role::result_format().with("file", "results.half"))
+    }
+}
+
+impl ResultFormat for Hostile {
+    fn start_report(_: &ReportJob) -> Result<Self, Error> {
+        let report = report_output::open()?;
+        Ok(Self { report, tasks: 0 })
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
-        if self.report.is_none() {
-            self.report = Some(output::open()?);
-        }
         if event.kind == "task-finished" {
             self.tasks += 1;
             assert!(self.tasks < 2, "no more than one");
-            if let Some(report) = &self.report {
-                report.write(b"one\n")?;
-            }
+            self.report.append(b"one\n")?;
         }
         Ok(())
     }
 }
 
-export!(result_format: Hostile);
+export!(Hostile: result_format);

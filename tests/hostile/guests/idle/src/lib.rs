@@ -4,11 +4,15 @@ use persea_plugin_sdk::prelude::*;
 
 struct Idle;
 
-impl Runner for Idle {
+impl Plugin for Idle {
     fn describe() -> Description {
-        Description::new("idle", "takes none of its tasks").kinds(["idle"])
+        Description::new("idle", "takes none of its tasks")
+            .role(Role::runner(["idle"]))
+            .role(Role::batch_runner(["idle"]))
     }
+}
 
+impl Runner for Idle {
     fn run(_: Task) -> Result<Outcome, Error> {
         Ok(Outcome::pass())
     }
@@ -20,4 +24,4 @@ impl BatchRunner for Idle {
     }
 }
 
-export!(batch_runner: Idle);
+export!(Idle: runner, batch_runner);

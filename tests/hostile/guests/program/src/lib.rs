@@ -1,9 +1,9 @@
 //! Owns a program runner that misbehaves as the uri of the runnable says.
 
+use persea_plugin_sdk::artifacts;
 use persea_plugin_sdk::log::{self, Level};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Command, Exit, Output};
-use persea_plugin_sdk::status;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The number of tasks that this instance has judged.
@@ -21,11 +21,14 @@ fn spin() -> ! {
     }
 }
 
-impl ProgramRunner for Program {
+impl Plugin for Program {
     fn describe() -> Description {
-        Description::new("program", "names programs that are none").kinds(["program"])
+        Description::new("program", "names programs that are none")
+            .role(Role::program_runner(["program"]))
     }
+}
 
+impl ProgramRunner for Program {
     fn commands(task: &Task) -> Result<Vec<Command>, Error> {
         let fine = || Command::new("/bin/true");
         let missing = |n: usize| Command::new(format!("/nowhere/{n}"));
@@ -40,7 +43,7 @@ impl ProgramRunner for Program {
             "panic" => panic!("no program for {}", task.id),
             "loop" => spin(),
             "early" => {
-                status::write_artifact("early", b"x")?;
+                artifacts::write("early", b"x")?;
                 vec![fine()]
             }
             "starts-early" => {
@@ -74,7 +77,7 @@ impl ProgramRunner for Program {
                 }
                 Ok(Outcome::pass())
             }
-            _ => Ok(match end.code {
+            _ => Ok(match end.code() {
                 Some(0) => Outcome::pass(),
                 _ => Outcome::fail("its program has failed"),
             }
@@ -83,4 +86,4 @@ impl ProgramRunner for Program {
     }
 }
 
-export!(program_runner: Program);
+export!(Program: program_runner);

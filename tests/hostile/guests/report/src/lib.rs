@@ -1,39 +1,44 @@
 //! Owns a result format that misbehaves as a setting says.
 use std::hint::black_box;
 
-use persea_plugin_sdk::output::{self, Report};
+use persea_plugin_sdk::artifacts;
 use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::report_output::{self, Report};
 
 /// The name of the format and of its report's file, which tests patch.
 static NAME: &str = "name=report";
 static FILE: &str = "file=results.hostile";
 
-#[derive(Default)]
+const HOW: Setting<Text> = Setting::text("report.hostile.how")
+    .default("")
+    .summary("How it misbehaves");
+
 struct Hostile {
     how: String,
-    report: Option<Report>,
+    report: Report,
 }
 
-impl ResultFormat for Hostile {
+impl Plugin for Hostile {
     fn describe() -> Description {
         let after = |text: &'static str| black_box(text).split_at(5).1.trim_end();
         Description::new(after(NAME), "misbehaves with its report")
-            .settings(["report.hostile.how"])
-            .with("file", after(FILE))
+            .role(Role::result_format().with("file", after(FILE)))
+            .setting(&HOW)
+    }
+}
+
+impl ResultFormat for Hostile {
+    fn start_report(job: &ReportJob) -> Result<Self, Error> {
+        let how = HOW.get(&job.settings).to_owned();
+        let report = report_output::open()?;
+        Ok(Self { how, report })
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
-        if event.kind == "job-started" {
-            let settings = event.data.json("settings").unwrap_or_default();
-            self.how = settings.split('"').nth(3).unwrap_or_default().to_owned();
-            self.report = Some(output::open()?);
-        }
-        let Some(report) = &self.report else {
-            return Ok(());
-        };
+        let report = &self.report;
         match self.how.as_str() {
             "flood" => loop {
-                report.write(&[b'x'; 1 << 20])?;
+                report.append(&[b'x'; 1 << 20])?;
             },
             "loop" => loop {
                 black_box(&self.how);
@@ -54,24 +59,24 @@ impl ResultFormat for Hostile {
                     ("1-/bin/true", "/etc/passwd"),
                     ("1-/bin/true", "link"),
                 ] {
-                    if output::read_artifact(task, name, 0, 10).is_ok() {
-                        report.write(format!("read {task} {name}\n").as_bytes())?;
+                    if artifacts::of_task(task).read(name, 0, 10).is_ok() {
+                        report.append(format!("read {task} {name}\n").as_bytes())?;
                     }
                 }
-                if output::open().is_ok() {
-                    report.write(b"opened twice\n")?;
+                if report_output::open().is_ok() {
+                    report.append(b"opened twice\n")?;
                 }
-                if report.write_at(1 << 40, b"far").is_ok()
-                    || report.write_at(u64::MAX, b"far").is_ok()
+                if report.overwrite(1 << 40, b"far").is_ok()
+                    || report.overwrite(u64::MAX, b"far").is_ok()
                 {
-                    report.write(b"wrote beyond the end\n")?;
+                    report.append(b"wrote beyond the end\n")?;
                 }
-                report.write(format!("{}\n", event.kind).as_bytes())
+                report.append(format!("{}\n", event.kind).as_bytes())
             }
-            "escapes" => report.write(b"\x1b[2J\x1b]0;owned\x07\xff\xfe\n"),
+            "escapes" => report.append(b"\x1b[2J\x1b]0;owned\x07\xff\xfe\n"),
             other => Err(Error::new("invalid", format!("no such way: {other}"))),
         }
     }
 }
 
-export!(result_format: Hostile);
+export!(Hostile: result_format);

@@ -3,7 +3,7 @@ use std::hint::black_box;
 
 use persea_plugin_sdk::fetch::{self, Source};
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::{cache, status};
+use persea_plugin_sdk::{cache, messages};
 
 struct Hostile;
 
@@ -20,28 +20,30 @@ const KINDS: [&str; 10] = [
     "chatters",
 ];
 
-impl RequirementResolver for Hostile {
+impl Plugin for Hostile {
     fn describe() -> Description {
         Description::new(
             "hostile",
             "fails in every way that a requirement resolver can",
         )
-        .kinds(KINDS)
+        .role(Role::requirement_resolver(KINDS))
     }
+}
 
-    fn check(request: &Request) -> Result<Presence, Error> {
+impl RequirementResolver for Hostile {
+    fn check(request: &RequirementRequest) -> Result<CheckedRequirement, Error> {
         match request.requirement.kind.as_str() {
             "check-panics" => panic!("no idea"),
             "check-loops" => loop {
                 black_box(request);
             },
-            "impossible" => Ok(Presence::Impossible),
+            "impossible" => Ok(Presence::Impossible.into()),
             "refuses" => Err(Error::new("not-permitted", "I do not want to")),
-            _ => Ok(Presence::Absent),
+            _ => Ok(Presence::Absent.into()),
         }
     }
 
-    fn fulfil(request: &Request) -> Result<Attributes, Error> {
+    fn fulfil(request: &RequirementRequest) -> Result<FulfilledRequirement, Error> {
         match request.requirement.kind.as_str() {
             "fulfil-panics" => panic!("half way"),
             "hoards" => {
@@ -50,22 +52,25 @@ impl RequirementResolver for Hostile {
                     cache::put(&format!("hoard-{name}"), &bytes[..16])?;
                     fetch::fetch(&Source::new(["file:///dev/null"])).err();
                 }
-                Ok(Attributes::new())
+                Ok(FulfilledRequirement::new())
             }
             // Bash expands this variable before it reads its script.
             "taints" => {
                 let env = r#"{"BASH_ENV": "$(touch by-variable)"}"#;
-                Ok(Attributes::new().with("env", Value::json(env)))
+                Ok(FulfilledRequirement::new().with("env", Value::json(env)))
             }
             "chatters" => loop {
-                status::progress(&"blah ".repeat(20_000))?;
+                messages::progress(&"blah ".repeat(20_000))?;
             },
-            _ => Ok(Attributes::new().with("env", Value::json(r#"{"A=B": "c", "": "d", "E": 1}"#))),
+            _ => {
+                let env = r#"{"A=B": "c", "": "d", "E": 1}"#;
+                Ok(FulfilledRequirement::new().with("env", Value::json(env)))
+            }
         }
     }
 
-    fn release(request: &Request, _: &Attributes) -> Result<(), Error> {
-        match request.requirement.kind.as_str() {
+    fn release(request: &ReleaseRequest) -> Result<(), Error> {
+        match request.request.requirement.kind.as_str() {
             "release-panics" => panic!("not that again"),
             "taints" => Ok(()),
             _ => Err(Error::new("io", "it is glued to the floor")),
@@ -73,4 +78,4 @@ impl RequirementResolver for Hostile {
     }
 }
 
-export!(requirement_resolver: Hostile);
+export!(Hostile: requirement_resolver);

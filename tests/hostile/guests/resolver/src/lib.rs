@@ -27,14 +27,16 @@ fn heavy(bytes: usize) -> Runnable {
     Runnable::new("noop").kwarg("heavy", Value::json(json))
 }
 
-impl Resolver for Hostile {
+impl Plugin for Hostile {
     fn describe() -> Description {
         Description::new("hostile", "traps on trap.bad, loops on loop.bad")
-            .kinds(["*"])
-            .with("order", 99)
+            .role(Role::resolver(["*"]).with("order", 99))
     }
+}
 
-    fn resolve(reference: &str, _: &Attributes) -> Result<Resolution, Error> {
+impl Resolver for Hostile {
+    fn resolve(request: &ResolveRequest) -> Result<Resolution, Error> {
+        let reference = request.reference.as_str();
         let name = reference.rsplit('/').next().unwrap_or_default();
         match name {
             "trap.bad" => panic!("cannot bear {reference}"),
@@ -42,29 +44,29 @@ impl Resolver for Hostile {
             #[cfg(target_arch = "wasm32")]
             "unreachable.bad" => std::arch::wasm32::unreachable(),
             "errs.bad" => Err(Error::new("io", format!("cannot read {reference}"))),
-            "empty.bad" => Ok(Resolution::Found(Vec::new())),
+            "empty.bad" => Ok(Resolution::found(Vec::new())),
             name if name.starts_with("warns") => {
                 let message = format!("{reference} has a factory of tests, which is not read");
                 log::log(log::Level::Warn, &message);
-                Ok(Resolution::NotFound(format!("{reference} has no test")))
+                Ok(Resolution::not_found(format!("{reference} has no test")))
             }
             "loop.bad" => loop {
                 black_box(reference);
             },
-            "names.bad" => Ok(Resolution::Found(vec![
+            "names.bad" => Ok(Resolution::found(vec![
                 Runnable::new("noop").identifier("a\u{1b}[2Jb\nc"),
                 Runnable::new("no\u{1b}op").uri("../../../../tmp/x"),
                 Runnable::new("noop").identifier("x".repeat(5000)),
                 Runnable::new("noop").identifier(""),
             ])),
             // The resolver may start no process, so it produces tests that do.
-            "hands.bad" => Ok(Resolution::Found(vec![
+            "hands.bad" => Ok(Resolution::found(vec![
                 touching("by-hand").identifier("hands"),
                 Runnable::new("noop").uri("harmless"),
             ])),
             "requires.bad" => {
                 let setup = Requirement::new("command").kwarg("setup", "touch by-requirement");
-                Ok(Resolution::Found(vec![
+                Ok(Resolution::found(vec![
                     Runnable::new("noop").uri("requires").requirement(setup),
                 ]))
             }
@@ -72,36 +74,36 @@ impl Resolver for Hostile {
                 let asset = Requirement::new("asset")
                     .kwarg("name", "mirror/abc.txt")
                     .kwarg("asset_hash", SHA256_OF_ABC);
-                Ok(Resolution::Found(vec![
+                Ok(Resolution::found(vec![
                     Runnable::new("noop").uri("fetches").requirement(asset),
                 ]))
             }
             "peek.bad" => {
                 for path in ["/etc/passwd", "../outside", "link-out", "pipe"] {
                     if workspace::read(path, 0, 10).is_ok() {
-                        return Ok(Resolution::Corrupt(format!("I could read {path}")));
+                        return Ok(Resolution::corrupt(format!("I could read {path}")));
                     }
                 }
-                Ok(Resolution::Found(vec![Runnable::new("noop").uri("held")]))
+                Ok(Resolution::found(vec![Runnable::new("noop").uri("held")]))
             }
             "millions.bad" => {
                 let one = Runnable::new("noop");
-                Ok(Resolution::Found(vec![one; 10_000_000]))
+                Ok(Resolution::found(vec![one; 10_000_000]))
             }
             // 31 MB of JSON of which each object takes 664 bytes of the host's memory.
-            "heavy.bad" => Ok(Resolution::Found(vec![heavy(31 << 20)])),
+            "heavy.bad" => Ok(Resolution::found(vec![heavy(31 << 20)])),
             // A reasonable answer, again and again.
             name if name.ends_with(".hoard.bad") => {
-                Ok(Resolution::Found(vec![heavy(64 << 10).identifier(name)]))
+                Ok(Resolution::found(vec![heavy(64 << 10).identifier(name)]))
             }
-            "gib.bad" => Ok(Resolution::Corrupt("x".repeat(1 << 30))),
-            "long.bad" => Ok(Resolution::Corrupt("x".repeat(20 << 20))),
-            "many.bad" => Ok(Resolution::Found(vec![
+            "gib.bad" => Ok(Resolution::corrupt("x".repeat(1 << 30))),
+            "long.bad" => Ok(Resolution::corrupt("x".repeat(20 << 20))),
+            "many.bad" => Ok(Resolution::found(vec![
                 Runnable::new("noop")
                     .uri("x".repeat(1 << 16));
                 400
             ])),
-            "odd.bad" => Ok(Resolution::Found(
+            "odd.bad" => Ok(Resolution::found(
                 [
                     "nul\0nul",
                     "../../../etc/passwd",
@@ -146,7 +148,7 @@ impl Resolver for Hostile {
                     listed += 1;
                     path.push_str("/loop");
                 }
-                Ok(Resolution::Corrupt(format!(
+                Ok(Resolution::corrupt(format!(
                     "read {read:?}, listed {listed}"
                 )))
             }
@@ -161,7 +163,7 @@ impl Resolver for Hostile {
                     sizes.push(read + beyond);
                 }
                 sizes.dedup();
-                Ok(Resolution::Found(vec![
+                Ok(Resolution::found(vec![
                     Runnable::new("noop").uri(format!("{}", sizes.len() > 1)),
                 ]))
             }
@@ -179,13 +181,13 @@ impl Resolver for Hostile {
                     });
                 }
                 let uri = format!("{} {} {outside}", inside > 0, refused > 0);
-                Ok(Resolution::Found(vec![Runnable::new("noop").uri(uri)]))
+                Ok(Resolution::found(vec![Runnable::new("noop").uri(uri)]))
             }
-            _ => Ok(Resolution::NotFound(format!(
+            _ => Ok(Resolution::not_found(format!(
                 "{reference} is not bad enough"
             ))),
         }
     }
 }
 
-export!(resolver: Hostile);
+export!(Hostile: resolver);

@@ -3,14 +3,17 @@ use persea_plugin_sdk::prelude::*;
 
 struct Rival;
 
-impl Runner for Rival {
+impl Plugin for Rival {
     fn describe() -> Description {
-        Description::new("rival", "claims what others claim").kinds(["exec-test", "greet"])
+        Description::new("rival", "claims what others claim")
+            .role(Role::runner(["exec-test", "greet"]))
     }
+}
 
+impl Runner for Rival {
     fn run(_: Task) -> Result<Outcome, Error> {
         Ok(Outcome::warn("the rival was here"))
     }
 }
 
-export!(runner: Rival);
+export!(Rival: runner);

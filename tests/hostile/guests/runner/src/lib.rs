@@ -3,8 +3,8 @@ use std::hint::black_box;
 
 use persea_plugin_sdk::log::{Level, log};
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::process::{self, Command, Input, Stream};
-use persea_plugin_sdk::status;
+use persea_plugin_sdk::process::{self, Command, Input, Pipe};
+use persea_plugin_sdk::{artifacts, messages};
 
 struct Hostile;
 
@@ -27,11 +27,14 @@ const KINDS: [&str; 16] = [
     "claim",
 ];
 
-impl Runner for Hostile {
+impl Plugin for Hostile {
     fn describe() -> Description {
-        Description::new("hostile", "fails in every way that a runner can").kinds(KINDS)
+        Description::new("hostile", "fails in every way that a runner can")
+            .role(Role::runner(KINDS))
     }
+}
 
+impl Runner for Hostile {
     fn run(task: Task) -> Result<Outcome, Error> {
         let uri = task.runnable.uri.as_deref().unwrap_or_default();
         match task.runnable.kind.as_str() {
@@ -56,13 +59,13 @@ impl Runner for Hostile {
                 let text = "blah ".repeat(20_000);
                 loop {
                     // Over the limit the host answers with an error, which ends the task.
-                    status::progress(&text)?;
+                    messages::progress(&text)?;
                 }
             }
             "artifacts" => {
                 let bytes = vec![b'x'; 1 << 20];
                 loop {
-                    status::write_artifact("heap", &bytes)?;
+                    artifacts::write("heap", &bytes)?;
                 }
             }
             "exit-early" => std::process::exit(0),
@@ -70,20 +73,20 @@ impl Runner for Hostile {
             "escape" => escape(),
             "shell" => {
                 let exit = shell(&task)?;
-                Ok(match exit.code {
+                Ok(match exit.code() {
                     Some(0) => Outcome::pass(),
-                    _ => Outcome::fail(format!("{:?} {:?}", exit.code, exit.signal)),
+                    _ => Outcome::fail(format!("{:?} {:?}", exit.code(), exit.signal())),
                 })
             }
             "swap" => {
                 // The script has replaced the task's directory or a file in it. The task passes if
                 // the host follows that.
                 let exit = shell(&task)?;
-                if exit.code != Some(0) {
+                if exit.code() != Some(0) {
                     return Ok(Outcome::error(format!("the script: {exit:?}")));
                 }
-                let written = status::write_artifact("planted", b"x");
-                let read = status::read_artifact("secret", 0, 100);
+                let written = artifacts::write("planted", b"x");
+                let read = artifacts::read("secret", 0, 100);
                 Ok(match (written, read) {
                     (Err(_), Err(_)) => Outcome::fail("no way through"),
                     both => Outcome::pass().with("could", format!("{both:?}")),
@@ -98,8 +101,8 @@ impl Runner for Hostile {
             }
             "claim" => {
                 // The runner names another task, but the host knows whose messages these are.
-                status::progress("2-after: PASS")?;
-                status::whiteboard("{\"id\": \"3-after\", \"status\": \"ERROR\"}")?;
+                messages::progress("2-after: PASS")?;
+                messages::whiteboard("{\"id\": \"3-after\", \"status\": \"ERROR\"}")?;
                 Ok(Outcome::fail("claimed")
                     .with("id", "3-after")
                     .with("task", "3-after"))
@@ -163,7 +166,7 @@ fn orphan() -> Result<Outcome, Error> {
     let shell = Command::new("sh").args(["-c", daemon]).stdin(Input::Empty);
     let child = process::start(&shell.stdout(process::Output::Pipe))?;
     // The daemon has started once it has written.
-    child.read(Stream::Stdout, 16)?;
+    child.read(Pipe::Stdout, 16)?;
     std::mem::forget(child);
     Ok(Outcome::pass())
 }
@@ -179,17 +182,17 @@ fn escape() -> Result<Outcome, Error> {
         "..",
         "a\nb",
     ] {
-        if status::write_artifact(name, b"x").is_ok() {
+        if artifacts::write(name, b"x").is_ok() {
             return Ok(Outcome::pass().with("name", name));
         }
-        if status::read_artifact(name, 0, 1).is_ok() {
+        if artifacts::read(name, 0, 1).is_ok() {
             return Ok(Outcome::pass().with("name", name));
         }
     }
-    if status::read_artifact("../../id", 0, 40).is_ok() {
+    if artifacts::read("../../id", 0, 40).is_ok() {
         return Ok(Outcome::pass());
     }
     Ok(Outcome::cancel("no way out"))
 }
 
-export!(runner: Hostile);
+export!(Hostile: runner);

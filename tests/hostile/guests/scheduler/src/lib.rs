@@ -3,34 +3,42 @@ use std::hint::black_box;
 
 use persea_plugin_sdk::prelude::*;
 
-#[derive(Default)]
+const HOW: Setting<Text> = Setting::text("scheduler.hostile.how")
+    .default("")
+    .summary("How it fails");
+
 struct Hostile {
     how: String,
     asked: u32,
     started: Vec<u32>,
 }
 
-impl Scheduler for Hostile {
+impl Plugin for Hostile {
     fn describe() -> Description {
         Description::new("hostile", "fails in every way that a scheduler can")
-            .settings(["scheduler.hostile.how"])
+            .role(Role::scheduler())
+            .setting(&HOW)
     }
+}
 
-    fn begin(&mut self, _: Vec<Node>, settings: &Attributes) -> Result<(), Error> {
-        self.how = settings
-            .text("scheduler.hostile.how")
-            .unwrap_or_default()
-            .to_owned();
-        match self.how.as_str() {
+impl Scheduler for Hostile {
+    fn start_job(job: &ScheduledJob) -> Result<Self, Error> {
+        let how = HOW.get(&job.settings).to_owned();
+        match how.as_str() {
             "refuses" => Err(Error::new("invalid", "not with me")),
             "never-begins" => loop {
-                black_box(&self.how);
+                black_box(&how);
             },
-            _ => Ok(()),
+            _ => Ok(Self {
+                how,
+                asked: 0,
+                started: Vec::new(),
+            }),
         }
     }
 
-    fn next(&mut self, ready: &[u32]) -> Result<Choice, Error> {
+    fn next_tasks(&mut self, turn: &Turn) -> Result<Choice, Error> {
+        let ready = turn.ready.as_slice();
         self.asked += 1;
         if self.how == "once" {
             // A task that was chosen once must not be offered again.
@@ -42,18 +50,18 @@ impl Scheduler for Hostile {
                 }
                 (None, Some(first)) => {
                     self.started.push(*first);
-                    Ok(Choice::Start(*first))
+                    Ok(Choice::wait().start(*first))
                 }
-                (None, None) => Ok(Choice::Wait),
+                (None, None) => Ok(Choice::wait()),
             };
         }
         if self.how == "last" {
             return Ok(ready
                 .last()
-                .map_or(Choice::Wait, |last| Choice::Start(*last)));
+                .map_or(Choice::wait(), |last| Choice::wait().start(*last)));
         }
         if self.asked == 1 {
-            return Ok(Choice::Start(ready[0]));
+            return Ok(Choice::wait().start(ready[0]));
         }
         match self.how.as_str() {
             "panics" => panic!("no idea"),
@@ -61,11 +69,11 @@ impl Scheduler for Hostile {
                 black_box(&self.how);
             },
             "errs" => Err(Error::new("io", "out of order")),
-            "lies" => Ok(Choice::Start(4711)),
-            "drops-nothing" => Ok(Choice::Drop(Vec::new())),
-            _ => Ok(Choice::Wait),
+            "lies" => Ok(Choice::wait().start(4711)),
+            "drops-nothing" => Ok(Choice::wait().cancel(4711)),
+            _ => Ok(Choice::wait()),
         }
     }
 }
 
-export!(scheduler: Hostile);
+export!(Hostile: scheduler);

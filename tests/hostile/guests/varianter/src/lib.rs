@@ -10,14 +10,21 @@ struct Hostile;
 /// The number of calls of this instance.
 static ASKED: AtomicI64 = AtomicI64::new(0);
 
-impl Varianter for Hostile {
+const COUNT: Setting<Integer> = Setting::integer("varianter.hostile.count")
+    .default(0)
+    .summary("How many variants it returns");
+
+impl Plugin for Hostile {
     fn describe() -> Description {
         Description::new("hostile", "fails in every way that a varianter can")
-            .settings(["varianter.hostile.count"])
+            .role(Role::varianter())
+            .setting(&COUNT)
     }
+}
 
-    fn vary(request: &VaryRequest) -> Result<Vec<Variant>, Error> {
-        let numbered = |number: i64| Variant::new().parameter("number", number);
+impl Varianter for Hostile {
+    fn vary(request: &VaryRequest) -> Result<Vec<Variation>, Error> {
+        let numbered = |number: i64| Variation::new().parameter("number", number);
         match request.parameters.text("how").unwrap_or_default() {
             "panics" => panic!("no idea"),
             "loops" => loop {
@@ -26,12 +33,14 @@ impl Varianter for Hostile {
             "errs" => Err(Error::new("io", "out of\u{1b}[2J variants")),
             "counts" => Ok(vec![numbered(ASKED.fetch_add(1, Ordering::Relaxed))]),
             "repeats" => Ok(vec![numbered(1), numbered(2), numbered(1)]),
-            "exaggerates" => Ok((0..=100_000).map(numbered).collect()),
-            "floods" => Ok(vec![Variant::new().parameter("text", "x".repeat(40 << 20))]),
-            "nests" => Ok(vec![Variant::new().parameter("list", Value::json("[1]"))]),
+            "exaggerates" => Ok((0..=1_000_000).map(numbered).collect()),
+            "floods" => Ok(vec![
+                Variation::new().parameter("text", "x".repeat(40 << 20)),
+            ]),
+            "nests" => Ok(vec![Variation::new().parameter("list", Value::json("[1]"))]),
             // Bash expands this variable before it reads its script.
             "taints" => Ok(vec![
-                Variant::new().parameter("BASH_ENV", "$(touch by-parameter)"),
+                Variation::new().parameter("BASH_ENV", "$(touch by-parameter)"),
             ]),
             "peeks" => {
                 for path in ["/etc/passwd", "../outside", "", "link-out"] {
@@ -45,16 +54,13 @@ impl Varianter for Hostile {
                 let lines = String::from_utf8_lossy(&text).into_owned();
                 Ok(lines
                     .lines()
-                    .map(|line| Variant::new().parameter("number", line))
+                    .map(|line| Variation::new().parameter("number", line))
                     .collect())
             }
             // As many variants as the setting says, with the suite and the test that the host
             // names.
             _ => {
-                let count = request
-                    .settings
-                    .integer("varianter.hostile.count")
-                    .unwrap_or(0);
+                let count = COUNT.get(&request.settings);
                 let name = request.runnable.identifier.clone().unwrap_or_default();
                 let about = format!("{}:{name}", request.suite().unwrap_or_default());
                 Ok((0..count)
@@ -65,4 +71,4 @@ impl Varianter for Hostile {
     }
 }
 
-export!(varianter: Hostile);
+export!(Hostile: varianter);

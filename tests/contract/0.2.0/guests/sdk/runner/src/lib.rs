@@ -1,0 +1,99 @@
+//! Owns a runner; the README of the corpus says what it does.
+use std::time::Duration;
+
+use common::{PAUSE, WORD, code, description, sh};
+use persea_plugin_sdk::cases::{self, Case};
+use persea_plugin_sdk::poll::{self, Interest};
+use persea_plugin_sdk::prelude::*;
+use persea_plugin_sdk::process::{self, Input, Output, Pipe};
+use persea_plugin_sdk::{artifacts, messages, monotonic_clock};
+
+struct Corpus;
+
+impl Plugin for Corpus {
+    fn describe() -> Description {
+        description().role(Role::runner(["corpus"]))
+    }
+}
+
+impl Runner for Corpus {
+    fn run(task: Task) -> Result<Outcome, Error> {
+        run(&task)
+    }
+}
+
+/// Runs a task of the kind `corpus`.
+fn run(task: &Task) -> Result<Outcome, Error> {
+    match task.runnable.uri.as_deref() {
+        Some("fail") => Ok(Outcome::fail("it failed").with("class-name", "corpus")),
+        Some("error") => Err(Error::new("io", "it went wrong")),
+        Some("powers") => use_powers(task),
+        _ => Ok(Outcome::pass()),
+    }
+}
+
+/// Tries every power of a runner, and writes what came of it to the whiteboard.
+fn use_powers(task: &Task) -> Result<Outcome, Error> {
+    messages::progress("about to begin")?;
+    cases::start(["suite", "one"])?;
+    cases::finish([
+        Case::new(["suite", "one"], Status::Pass).duration(Duration::from_nanos(1000)),
+        Case::new(["suite", "two"], Status::Skip).reason("not here"),
+    ])?;
+
+    let both = sh(
+        r#"echo "out $CORPUS_SET${CORPUS_UNSET-}"; echo err >&2"#,
+        &[],
+    );
+    let both = both
+        .stdout(Output::file("stdout"))
+        .stderr(Output::WithStdout);
+    let ran = code(&process::run(&both)?);
+    let taken = sh("cat", &[])
+        .stdin(Input::bytes("given"))
+        .stdout(Output::file("taken"));
+    let taken = code(&process::run(&taken)?);
+
+    let echo = sh("cat; exit 3", &[])
+        .stdin(Input::Pipe)
+        .stdout(Output::Pipe);
+    let child = process::start(&echo)?;
+    child.write(WORD.get(&task.settings).as_bytes())?;
+    child.close_stdin()?;
+    let pollable = poll::watch(&child, Interest::Readable(Pipe::Stdout))?;
+    let mut echoed = Vec::new();
+    let ready = loop {
+        let ready = poll::poll(&[&pollable], None)?;
+        let part = child.read(Pipe::Stdout, 100)?;
+        if part.is_empty() {
+            break ready;
+        }
+        echoed.extend(part);
+    };
+    drop(pollable);
+    let ended = code(&child.wait()?);
+
+    artifacts::write("note.txt", &echoed)?;
+    let size = artifacts::size("note.txt")?;
+    let note = artifacts::read("note.txt", 0, 100)?;
+    let note = String::from_utf8_lossy(&note);
+    let files: Vec<String> = artifacts::list()?
+        .into_iter()
+        .map(|file| file.name)
+        .collect();
+    let absent = match artifacts::read("absent", 0, 1) {
+        Ok(_) => "found".to_owned(),
+        Err(error) => error.code,
+    };
+    let deadline = monotonic_clock::deadline();
+    let in_time = deadline.is_some_and(|deadline| monotonic_clock::now() < deadline);
+    messages::whiteboard(&format!(
+        "ran={ran} taken={taken} echoed={note} size={size} ended={ended} ready={ready:?}\n\
+         files={} absent={absent} in-time={in_time} pause={}\n",
+        files.join(","),
+        PAUSE.get(&task.settings).as_nanos()
+    ))?;
+    Ok(Outcome::pass().with("returncode", ran))
+}
+
+export!(Corpus: runner);

@@ -1,0 +1,242 @@
+//! Owns the runs of the corpus: every component that was built for a released version does on
+//! today's host what it did when it was released.
+//!
+//! With `PERSEA_CORPUS=update` in the environment, the expectations are written anew. That is for
+//! new components, and for words of the host that are no promise: what a plugin sees stays.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::plugins::lock;
+use crate::support::recipes::{noop, requiring, shell, with};
+use crate::support::{Ran, Sandbox};
+
+const PLUGIN: &str = "plugins/corpus.wasm";
+
+fn corpus(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/contract/{version}"))
+}
+
+/// A role, and the job that shows what a plugin does in it: it returns what happened, as text.
+type Scenario = (&'static str, fn(&Sandbox) -> String);
+
+const SCENARIOS: [Scenario; 9] = [
+    ("resolver", resolver),
+    ("varianter", varianter),
+    ("runner", runner),
+    ("program-runner", program_runner),
+    ("batch-runner", batch_runner),
+    ("lister", lister),
+    ("requirement-resolver", requirement_resolver),
+    ("scheduler", scheduler),
+    ("result-format", result_format),
+];
+
+fn run(sandbox: &Sandbox, args: &[&str]) -> Ran {
+    let fixed = ["run", "--max-parallel-tasks", "1"];
+    sandbox.run(&[&fixed, args].concat())
+}
+
+/// What the results of the latest job say about its tests.
+fn results(sandbox: &Sandbox, ran: &Ran) -> String {
+    let mut text = format!("exit code {:?}\n", ran.code);
+    if !sandbox.root().join("home/persea").exists() {
+        return text + &ran.stderr;
+    }
+    let results = sandbox.job().results();
+    for test in results["tests"].as_array().unwrap() {
+        let field = |name: &str| test[name].as_str().unwrap_or_default();
+        let (id, status) = (field("id"), field("status"));
+        writeln!(text, "{id}: {status} {}", field("fail_reason")).unwrap();
+        for line in field("whiteboard").lines() {
+            writeln!(text, "    {line}").unwrap();
+        }
+    }
+    text.replace(" \n", "\n")
+}
+
+fn resolver(sandbox: &Sandbox) -> String {
+    sandbox.file("words.corpus", "alpha beta\ngamma\n");
+    sandbox.file("broken.corpus", "corrupt\n");
+    let found = run(sandbox, &["words.corpus"]);
+    let found = results(sandbox, &found);
+    let broken = run(sandbox, &["broken.corpus"]);
+    format!("{found}{}", results(sandbox, &broken))
+}
+
+fn varianter(sandbox: &Sandbox) -> String {
+    sandbox.file(
+        "job.toml",
+        "[[suite]]\nname = \"all\"\n[[suite.task]]\nkind = \"noop\"\nuri = \"x\"\n\
+         [suite.variants]\nplugin = \"corpus\"\ncount = 3\n",
+    );
+    let ran = run(sandbox, &["--job", "job.toml"]);
+    results(sandbox, &ran)
+}
+
+/// Runs a recipe of runnables of one kind.
+fn run_kind(sandbox: &Sandbox, kind: &str, uris: &[&str], options: &[&str]) -> Ran {
+    let runnable = |uri: &&str| json!({"kind": kind, "uri": uri});
+    let runnables: Vec<Value> = uris.iter().map(runnable).collect();
+    sandbox.recipe("recipe.json", &runnables);
+    run(sandbox, &[options, &["recipe.json"]].concat())
+}
+
+fn runner(sandbox: &Sandbox) -> String {
+    let uris = ["powers", "pass", "fail", "error"];
+    let limits = ["--set", "task.timeout.running=600"];
+    let settings = ["--set", "corpus.word=good day", "--set", "corpus.pause=2s"];
+    let ran = run_kind(sandbox, "corpus", &uris, &[limits, settings].concat());
+    let mut text = results(sandbox, &ran);
+    let job = sandbox.job();
+    for file in ["stdout", "taken", "note.txt"] {
+        writeln!(text, "{file}: {:?}", job.artifact("powers", file)).unwrap();
+    }
+    for event in job.events_of("case-finished") {
+        let path = &event["path"];
+        let (status, reason) = (&event["status"], &event["reason"]);
+        writeln!(text, "case {path} {status} {reason}").unwrap();
+    }
+    text
+}
+
+fn program_runner(sandbox: &Sandbox) -> String {
+    let ran = run_kind(sandbox, "corpus-program", &["0", "3"], &[]);
+    results(sandbox, &ran)
+}
+
+fn batch_runner(sandbox: &Sandbox) -> String {
+    let ran = run_kind(sandbox, "corpus-batch", &["one", "bad", "two"], &[]);
+    results(sandbox, &ran)
+}
+
+fn lister(sandbox: &Sandbox) -> String {
+    sandbox.file("list.txt", "alpha beta\ngamma\n");
+    let ran = run_kind(sandbox, "corpus-list", &["list.txt"], &[]);
+    results(sandbox, &ran)
+}
+
+fn requirement_resolver(sandbox: &Sandbox) -> String {
+    sandbox.file("source.txt", "content");
+    let script = "test \"$CORPUS_THING\" = content && cat thing.txt";
+    let thing = json!([{"type": "corpus-thing", "uri": "thing.txt"}]);
+    sandbox.recipe("recipe.json", &[requiring(shell("needs", script), &thing)]);
+    let ran = run(sandbox, &["recipe.json"]);
+    let text = results(sandbox, &ran);
+    let printed = sandbox.job().artifact("needs", "stdout");
+    let is_left = sandbox.project().join("thing.txt").exists();
+    format!("{text}stdout: {printed:?}\nthe file is left: {is_left}\n")
+}
+
+fn scheduler(sandbox: &Sandbox) -> String {
+    let names = ["a", "b", "unwanted", "c"];
+    sandbox.recipe("recipe.json", &names.map(noop));
+    let ran = run(sandbox, &["--set", "run.scheduler=corpus", "recipe.json"]);
+    let text = results(sandbox, &ran);
+    format!("{text}started: {:?}\n", sandbox.job().started())
+}
+
+fn result_format(sandbox: &Sandbox) -> String {
+    let fails = with(shell("second", "exit 1"), "after", json!(["first"]));
+    sandbox.recipe("recipe.json", &[shell("first", "echo printed"), fails]);
+    run(sandbox, &["recipe.json"]);
+    sandbox.job().read("results.corpus")
+}
+
+/// Compares with the stored expectation, or stores it.
+fn compare(file: &Path, found: &str) -> Option<String> {
+    if std::env::var("PERSEA_CORPUS").is_ok_and(|value| value == "update") {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, found).unwrap();
+        return None;
+    }
+    let expected = std::fs::read_to_string(file).unwrap_or_default();
+    let name = file.file_name().unwrap().to_string_lossy();
+    (expected != found).then(|| format!("-- {name}\n{expected}++ now\n{found}"))
+}
+
+/// Unpacks a component of the corpus.
+fn unpack(version: &str, name: &str) -> Vec<u8> {
+    let path = corpus(version).join(format!("components/{name}.wasm.xz"));
+    let packed = std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut component = Vec::new();
+    lzma_rs::xz_decompress(&mut packed.as_slice(), &mut component).unwrap();
+    component
+}
+
+/// Runs the scenarios of some roles with a component. Each of its roles has to be among them.
+fn check(name: &str, roles: &[&str]) {
+    let version = "0.2.0";
+    let expected = corpus(version).join("expected");
+    let sandbox = Sandbox::new();
+    sandbox.file(PLUGIN, unpack(version, name));
+    lock(&sandbox, PLUGIN, &[]);
+    let inspected = sandbox.run(&["plugin", "inspect", PLUGIN]).code(0).stdout;
+    // Only these two rows change whenever the component is made again.
+    let inspected: String = inspected
+        .lines()
+        .filter(|line| !line.starts_with("size ") && !line.starts_with("sha256 "))
+        .flat_map(|line| [line, "\n"])
+        .collect();
+    let inspected = compare(&expected.join(format!("{name}.inspect.txt")), &inspected);
+    let mut differences: Vec<String> = inspected.into_iter().collect();
+    for (role, scenario) in SCENARIOS {
+        if roles.contains(&role) {
+            let found = scenario(&sandbox);
+            let file = expected.join(format!("{role}.txt"));
+            differences.extend(compare(&file, &found));
+        }
+    }
+    assert!(differences.is_empty(), "{name}\n{}", differences.join("\n"));
+}
+
+/// All roles.
+fn every_role() -> [&'static str; 9] {
+    SCENARIOS.map(|(role, _)| role)
+}
+
+#[test]
+fn components_of_the_sdk_do_what_they_did() {
+    for role in every_role() {
+        check(&format!("sdk-{role}"), &[role]);
+    }
+}
+
+#[test]
+fn components_in_c_do_what_they_did() {
+    for role in every_role() {
+        check(&format!("c-{role}"), &[role]);
+    }
+}
+
+#[test]
+fn component_in_python_does_what_it_did() {
+    check("python", &every_role());
+}
+
+#[test]
+fn component_of_spidermonkey_does_what_it_did() {
+    check("javascript", &every_role());
+}
+
+#[test]
+fn component_of_quickjs_does_what_it_did() {
+    check("qjs", &every_role());
+}
+
+/// A C library brings `wasi_snapshot_preview1` with printf.
+#[test]
+fn module_that_calls_printf_is_packed_and_prints_into_its_log() {
+    let module = std::fs::read(corpus("0.2.0").join("modules/c-printf.wasm")).unwrap();
+    let sandbox = Sandbox::new();
+    sandbox.file("module.wasm", module);
+    sandbox
+        .run(&["plugin", "pack", "module.wasm", "-o", "printf.wasm"])
+        .code(0);
+    lock(&sandbox, "printf.wasm", &[]);
+    run_kind(&sandbox, "printf", &["me"], &[]).code(0);
+    let log = sandbox.job().artifact("me", "debug.log");
+    assert!(log.contains("printed for me"), "{log}");
+}
