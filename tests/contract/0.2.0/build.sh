@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Usage: tests/contract/0.2.0/build.sh [sdk|c|python|javascript|qjs...]
 #
-# Makes the components of the corpus again, by default all of them: components/*.wasm.xz and
+# Makes the components of the corpus again, by default all of them: components/*.wasm.zst and
 # modules/*.wasm. Nobody needs it to run the tests: the corpus is in the repository because later
 # tools would make other components. It is for the time before 0.2.0 is released, and a record of
 # how the components were made.
 #
-# Needs cargo, setup.sh, Python 3 with venv, Node 20, xz. .ci/guest-tools gets everything else.
+# Needs cargo, setup.sh, Python 3 with venv, Node 20, zstd. .ci/guest-tools gets everything else.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -16,9 +16,9 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p components modules
 
 pack() { # pack NAME FILE: compresses a component
-    xz --compress --extreme -9 --threads=1 --stdout "$2" >"components/$1.wasm.xz"
+    zstd --quiet --force --ultra -22 "$2" -o "components/$1.wasm.zst"
     printf '%9d bytes, %8d compressed: %s\n' \
-        "$(stat -c %s "$2")" "$(stat -c %s "components/$1.wasm.xz")" "$1"
+        "$(stat -c %s "$2")" "$(stat -c %s "components/$1.wasm.zst")" "$1"
 }
 
 guests_of_sdk() {

@@ -5,6 +5,7 @@
 //! new components, and for words of the host that are no promise: what a plugin sees stays.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -159,10 +160,11 @@ fn compare(file: &Path, found: &str) -> Option<String> {
 
 /// Unpacks a component of the corpus.
 fn unpack(version: &str, name: &str) -> Vec<u8> {
-    let path = corpus(version).join(format!("components/{name}.wasm.xz"));
+    let path = corpus(version).join(format!("components/{name}.wasm.zst"));
     let packed = std::fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut decoder = ruzstd::decoding::StreamingDecoder::new(packed.as_slice()).unwrap();
     let mut component = Vec::new();
-    lzma_rs::xz_decompress(&mut packed.as_slice(), &mut component).unwrap();
+    decoder.read_to_end(&mut component).unwrap();
     component
 }
 
