@@ -69,7 +69,7 @@ fn assert_not_loaded(bytes: &[u8], options: &[&str], parts: &[&str]) {
 }
 
 /// A component with one word of its description replaced. Words 0 and 1 are the address and length
-/// of the name, 6 and 7 those of the list of kinds.
+/// of the name, 6 and 7 those of the list of roles.
 fn describing(index: u32, value: u32) -> Vec<u8> {
     let address = DESCRIPTION + 4 * index;
     let more = format!("(data (i32.const {address}) \"{}\")", words(&[value]));
@@ -326,7 +326,7 @@ fn invalid_realloc_fails_its_task() {
 #[test]
 fn import_outside_of_the_world_is_refused() {
     for import in ["fetch", "workspace", "output", "cache"] {
-        let import = format!("persea:plugin/{import}@0.1.0");
+        let import = format!("persea:plugin/{import}@0.2.0");
         let bytes = empty_runner(&format!("(import \"{import}\" (instance))"));
         let error = format!("asks for `{import}`, which a runner does not get");
         assert_not_loaded(&bytes, &[], &[&error]);
@@ -344,8 +344,8 @@ fn empty_exports_are_refused() {
 fn empty_runner(more: &str) -> Vec<u8> {
     let text = format!(
         "(component {more}
-            (instance (export \"persea:plugin/plugin@0.1.0\"))
-            (instance (export \"persea:plugin/run@0.1.0\")))"
+            (instance (export \"persea:plugin/plugin@0.2.0\"))
+            (instance (export \"persea:plugin/run@0.2.0\")))"
     );
     wat::parse_str(text).unwrap()
 }

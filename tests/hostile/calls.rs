@@ -16,7 +16,7 @@ fn assert_call_fails(imports: &'static str, run: String, more: String, part: &st
 }
 
 /// The host function for messages.
-const LOG: &str = r#"(import "persea:plugin/log@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
+const LOG: &str = r#"(import "persea:plugin/log@0.2.0" "log" (func $log (param i32 i32 i32)))"#;
 
 #[test]
 fn host_call_with_an_invalid_text_fails_its_task() {
@@ -52,9 +52,9 @@ fn endless_host_calls_are_stopped_at_the_cpu_limit() {
 
 /// The host functions for processes.
 const PROCESS: &str = r#"
-  (import "persea:plugin/process@0.1.0" "start" (func $start (param i32 i32)))
-  (import "persea:plugin/process@0.1.0" "[method]child.id" (func $id (param i32) (result i32)))
-  (import "persea:plugin/process@0.1.0" "[resource-drop]child" (func $drop (param i32)))
+  (import "persea:plugin/process@0.2.0" "start" (func $start (param i32 i32)))
+  (import "persea:plugin/process@0.2.0" "[method]child.id" (func $id (param i32 i32)))
+  (import "persea:plugin/process@0.2.0" "[resource-drop]child" (func $drop (param i32)))
 "#;
 
 /// The command `sleep 1000` at the address [`ROOM`]. The result of starting it fits at 1300.
@@ -75,9 +75,9 @@ fn invalid_handle_fails_its_task() {
     let handle = "(i32.load (i32.const 1304))";
     // A handle is used after it was dropped, dropped twice, and was never given.
     for calls in [
-        format!("{start} (call $drop {handle}) (drop (call $id {handle}))"),
+        format!("{start} (call $drop {handle}) (call $id {handle} (i32.const 1400))"),
         format!("{start} (call $drop {handle}) (call $drop {handle})"),
-        "(drop (call $id (i32.const 12345)))".to_owned(),
+        "(call $id (i32.const 12345) (i32.const 1400))".to_owned(),
         "(call $drop (i32.const -1))".to_owned(),
     ] {
         let run = format!("{calls} (i32.const 256)");

@@ -73,19 +73,23 @@ impl Runner {
 
     /// The core module.
     pub fn text(&self) -> String {
-        // An address and a length each: name, version, summary, kinds, settings, more.
+        // An address and a length each: name, version, summary, roles, settings, more.
         let description = words(&[64, 3, 67, 5, 72, 4, 176, 1, 0, 0, 0, 0]);
+        // The same of the only role: name, kinds, more. Then its only kind.
+        let roles = words(&[76, 6, 208, 1, 0, 0]);
         format!(
             r#"(module
   {imports}
   (memory (export "memory") {memory})
   (global $next (mut i32) (i32.const 8192))
-  (data (i32.const 64) "wat1.0.0odd ")
+  (data (i32.const 64) "wat1.0.0odd runner")
   (data (i32.const {DESCRIPTION}) "{description}")
-  (data (i32.const 176) "{kinds}")
+  (data (i32.const 176) "{roles}")
+  (data (i32.const 208) "{kinds}")
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
-  (func (export "persea:plugin/plugin@0.1.0#describe") (result i32) {describe})
-  (func (export "persea:plugin/run@0.1.0#run") (param i32) (result i32) {run})
+  (func (export "persea:plugin/plugin@0.2.0#describe") (param i32 i32 i32 i32) (result i32)
+    {describe})
+  (func (export "persea:plugin/run@0.2.0#run") (param i32) (result i32) {run})
   {more}
 )"#,
             imports = self.imports,
@@ -108,7 +112,7 @@ impl Runner {
 pub fn component(text: &str) -> Vec<u8> {
     let mut module = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let mut resolve = wit_parser::Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/0.2");
     let (package, _) = resolve.push_dir(wit).unwrap();
     let world = resolve.select_world(&[package], Some("runner")).unwrap();
     wit_component::embed_component_metadata(

@@ -43,12 +43,11 @@ fn run(sandbox: &Sandbox, args: &[&str]) -> Ran {
 /// What the results of the latest job say about its tests.
 fn results(sandbox: &Sandbox, ran: &Ran) -> String {
     let mut text = format!("exit code {:?}\n", ran.code);
-    if !sandbox.root().join("home/persea").exists() {
-        return text + &ran.stderr;
-    }
     let results = sandbox.job().results();
     for test in results["tests"].as_array().unwrap() {
-        let field = |name: &str| test[name].as_str().unwrap_or_default();
+        // Avocado's word for what a test does not have.
+        let field = |name: &str| test[name].as_str().filter(|text| *text != "<unknown>");
+        let field = |name: &str| field(name).unwrap_or_default();
         let (id, status) = (field("id"), field("status"));
         writeln!(text, "{id}: {status} {}", field("fail_reason")).unwrap();
         for line in field("whiteboard").lines() {
@@ -63,8 +62,9 @@ fn resolver(sandbox: &Sandbox) -> String {
     sandbox.file("broken.corpus", "corrupt\n");
     let found = run(sandbox, &["words.corpus"]);
     let found = results(sandbox, &found);
-    let broken = run(sandbox, &["broken.corpus"]);
-    format!("{found}{}", results(sandbox, &broken))
+    let broken = sandbox.run(&["list", "broken.corpus"]);
+    let (code, said) = (broken.code, broken.stdout + &broken.stderr);
+    format!("{found}broken: exit code {code:?}\n{said}")
 }
 
 fn varianter(sandbox: &Sandbox) -> String {
@@ -168,7 +168,7 @@ fn unpack(version: &str, name: &str) -> Vec<u8> {
     component
 }
 
-/// Runs the scenarios of some roles with a component. Each of its roles has to be among them.
+/// Runs the scenarios of some roles with a component.
 fn check(name: &str, roles: &[&str]) {
     let version = "0.2.0";
     let expected = corpus(version).join("expected");
@@ -199,6 +199,13 @@ fn every_role() -> [&'static str; 9] {
     SCENARIOS.map(|(role, _)| role)
 }
 
+/// The roles of the components that have several: a plugin is a runner or a program runner.
+fn roles_of_one() -> Vec<&'static str> {
+    let mut roles = every_role().to_vec();
+    roles.retain(|role| *role != "program-runner");
+    roles
+}
+
 #[test]
 fn components_of_the_sdk_do_what_they_did() {
     for role in every_role() {
@@ -215,17 +222,17 @@ fn components_in_c_do_what_they_did() {
 
 #[test]
 fn component_in_python_does_what_it_did() {
-    check("python", &every_role());
+    check("python", &roles_of_one());
 }
 
 #[test]
 fn component_of_spidermonkey_does_what_it_did() {
-    check("javascript", &every_role());
+    check("javascript", &roles_of_one());
 }
 
 #[test]
 fn component_of_quickjs_does_what_it_did() {
-    check("qjs", &every_role());
+    check("qjs", &roles_of_one());
 }
 
 /// A C library brings `wasi_snapshot_preview1` with printf.

@@ -1,6 +1,6 @@
 // A component with every role of the contract: what each role does is in the README of the corpus.
-// Both engines build it. One gives 64-bit integers as BigInt and none as undefined, the other as
-// numbers and as null.
+// Both engines build it. SpiderMonkey has 64-bit integers as BigInt and none as undefined, QuickJS
+// has numbers and null.
 
 import * as artifactList from "persea:plugin/artifact-list@0.2.0";
 import * as artifacts from "persea:plugin/artifacts@0.2.0";
@@ -16,11 +16,14 @@ import * as process from "persea:plugin/process@0.2.0";
 import * as output from "persea:plugin/report-output@0.2.0";
 import * as workspace from "persea:plugin/workspace@0.2.0";
 
+// build.sh replaces it by Number for QuickJS.
+const int64 = BigInt;
+
 const DONE = { more: [] };
 const SHA256 = "sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
 
 const text = (val) => ({ tag: "text", val });
-const integer = (val) => ({ tag: "integer", val: BigInt(val) });
+const integer = (val) => ({ tag: "integer", val: int64(val) });
 
 // Neither engine promises TextEncoder; all texts here are ASCII.
 const encode = (string) => Uint8Array.from(string, (char) => char.charCodeAt(0));
@@ -80,7 +83,6 @@ export const plugin = {
         role("resolver", ["noop"], [["order", integer(60)]]),
         role("varianter"),
         role("runner", ["corpus", "corpus-batch", "corpus-list"]),
-        role("program-runner", ["corpus-program"]),
         role("batch-runner", ["corpus-batch"]),
         role("lister", ["corpus-list"]),
         role("requirement-resolver", ["corpus-thing"]),
@@ -116,7 +118,7 @@ export const resolve = {
       return { finding: { tag: "not-found", val }, more: [] };
     }
     const { size } = workspace.stat(reference);
-    const bytes = workspace.read(reference, 0n, Number(size));
+    const bytes = workspace.read(reference, int64(0), Number(size));
     const [first, ...others] = words(decode(bytes));
     if (first === "corrupt") {
       return { finding: { tag: "corrupt", val: `${reference}:1: it is corrupt` }, more: [] };
@@ -152,7 +154,7 @@ export const run = {
     messages.progress("about to begin");
     cases.start(["suite", "one"]);
     cases.finish([
-      { path: ["suite", "one"], status: "pass", duration: 1000n, more: [] },
+      { path: ["suite", "one"], status: "pass", duration: int64(1000), more: [] },
       { path: ["suite", "two"], status: "skip", reason: "not here", more: [] },
     ]);
 
@@ -183,12 +185,12 @@ export const run = {
 
     artifacts.write("note.txt", encode(echoed));
     const size = artifacts.size(undefined, "note.txt");
-    const note = decode(artifacts.read(undefined, "note.txt", 0n, 100));
+    const note = decode(artifacts.read(undefined, "note.txt", int64(0), 100));
     const { entries } = artifactList.listArtifacts(undefined, undefined);
     const files = entries.map(({ name }) => name).sort();
     let absent = "found";
     try {
-      artifacts.read(undefined, "absent", 0n, 1);
+      artifacts.read(undefined, "absent", int64(0), 1);
     } catch (thrown) {
       absent = reason(thrown).code;
     }
@@ -213,7 +215,7 @@ export const runProgram = {
 
   judge({ programEnd }) {
     if (programEnd.tag === "not-started") return outcome("error", programEnd.val.message);
-    messages.whiteboard(decode(artifacts.read(undefined, "stdout", 0n, 100)).trim());
+    messages.whiteboard(decode(artifacts.read(undefined, "stdout", int64(0), 100)).trim());
     const number = code(programEnd.val);
     return number === 0 ? outcome("pass") : outcome("fail", `exit code ${number}`);
   },
@@ -266,7 +268,7 @@ export const fulfil = {
   fulfil({ requirement }) {
     const path = requirement.uri;
     const download = fetch.fetch({ locations: ["source.txt"], checksum: SHA256, more: [] });
-    const content = decode(download.read(0n, Number(download.info().size)));
+    const content = decode(download.read(int64(0), Number(download.info().size)));
     messages.progress(`about to write ${path}`);
     const written = process.run(sh('printf %s "$2" > "$1"', [path, content], {}));
     if (code(written) !== 0) {
@@ -331,7 +333,7 @@ export const format = {
         tests++;
         line += ` ${task} ${find(data, "status")}`;
         try {
-          line += ` ${decode(artifacts.read(task, "stdout", 0n, 100)).trim()}`;
+          line += ` ${decode(artifacts.read(task, "stdout", int64(0), 100)).trim()}`;
         } catch {
           // A test that printed nothing.
         }
@@ -342,7 +344,7 @@ export const format = {
   },
 
   finishReport({ complete }) {
-    report.overwrite(0n, encode(`${tests}`));
+    report.overwrite(int64(0), encode(`${tests}`));
     report.append(encode(`complete: ${complete}\n`));
     return DONE;
   },

@@ -92,7 +92,6 @@ class Plugin(exports.Plugin):
                 role("resolver", "noop", more=[("order", types.Value_Integer(60))]),
                 role("varianter"),
                 role("runner", "corpus", "corpus-batch", "corpus-list"),
-                role("program-runner", "corpus-program"),
                 role("batch-runner", "corpus-batch"),
                 role("lister", "corpus-list"),
                 role("requirement-resolver", "corpus-thing"),
