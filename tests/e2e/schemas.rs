@@ -198,8 +198,8 @@ fn schema_of_job_files_agrees_with_their_reader() {
             true,
         ),
         (
-            "[[suite]]\nname = 'a'\ntask = [{ kind = 'noop' }]\n[suite.variants]\naxes.os = ['a', 1]\n\
-             only = [{ os = 1 }]",
+            "[[suite]]\nname = 'a'\ntask = [{ kind = 'noop' }]\n\
+             [suite.variants]\naxes.os = ['a', 1]\nonly = [{ os = 1 }]",
             true,
         ),
         ("[settings]\nrun.failfast = true", false),

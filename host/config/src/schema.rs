@@ -1,7 +1,7 @@
 //! Owns the JSON Schema of settings, made from the table of settings: draft 2020-12.
 //!
-//! The schema describes a file of settings, in which a setting's name is its path in tables. Plugins
-//! may declare more settings, so unknown names are allowed.
+//! The schema describes a file of settings, in which a setting's name is its path in tables.
+//! Plugins may declare more settings, so unknown names are allowed.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub fn settings_document() -> Value {
     let mut document = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of Persea",
-        "description": "A file of settings, such as persea.toml. Plugins may declare more settings.",
+        "description": "Settings, as in persea.toml. Plugins may declare more of them.",
     });
     if let (Value::Object(document), Value::Object(settings)) =
         (&mut document, settings_schema("#"))
@@ -182,7 +182,8 @@ fn of_shape(shape: Shape) -> Value {
         Shape::Failures => json!({"anyOf": [{"type": "boolean"}, whole(1)]}),
         Shape::Duration => {
             let seconds = json!({"type": "number", "minimum": 0});
-            json!({"anyOf": [seconds, {"type": "string", "examples": ["90", "1.5s", "5m", "1h 30m"]}]})
+            let text = json!({"type": "string", "examples": ["90", "1.5s", "5m", "1h 30m"]});
+            json!({"anyOf": [seconds, text]})
         }
         Shape::Amount => json!({"anyOf": [whole(0), texts()]}),
         Shape::Order | Shape::Scope | Shape::Spawner | Shape::Verdict => {

@@ -1,5 +1,5 @@
-//! Owns what a description of a spawner has: what the spawner is, what it needs, and how it is made.
-//! Does not know which spawners there are.
+//! Owns what a description of a spawner has: what the spawner is, what it needs, and how it is
+//! made. Does not know which spawners there are.
 
 use std::path::PathBuf;
 

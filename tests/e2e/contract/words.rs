@@ -6,14 +6,14 @@ pub const KEYWORDS: [(&str, &str); 8] = [
         "Rust",
         "as async await become box break const continue crate do dyn else enum extern false final \
          fn for gen if impl in let loop macro match mod move mut override priv pub ref return self \
-         Self static struct super trait true try type typeof union unsafe unsized use virtual where \
-         while yield",
+         Self static struct super trait true try type typeof union unsafe unsized use virtual \
+         where while yield",
     ),
     (
         "C",
         "alignas alignof auto bool break case char const constexpr continue default do double else \
-         enum extern false float for goto if inline int long nullptr register restrict return short \
-         signed sizeof static static_assert struct switch thread_local true typedef typeof \
+         enum extern false float for goto if inline int long nullptr register restrict return \
+         short signed sizeof static static_assert struct switch thread_local true typedef typeof \
          typeof_unqual union unsigned void volatile while asm fortran",
     ),
     (
@@ -40,9 +40,10 @@ pub const KEYWORDS: [(&str, &str); 8] = [
     ),
     (
         "MoonBit",
-        "and as async await break catch const continue defer derive else enum enumview extern false \
-         fn fnalias for guard if impl import in init is let letrec loop main match mut noraise priv \
-         pub raise readonly return struct suberror test throw trait traitalias true try type \
+        "and as async await break catch const continue defer derive else enum enumview extern \
+         false fn fnalias for guard if impl import in init is let letrec loop main match mut \
+         noraise priv pub raise readonly return struct suberror test throw trait traitalias true \
+         try type \
          typealias using where while with abstract alias assert declare define do downcast dyn \
          final include inherit interface isnot local macro member method module move namespace \
          override package protected public recur ref require static super typeof unsafe upcast use \

@@ -135,8 +135,8 @@ pub(crate) fn check(more: &Attributes) -> Result<(), String> {
 /// Checks the settings that a runnable sets for its runner.
 ///
 /// # Errors
-/// A value is not one that the runner's setting takes, or the setting is secret: the journal has the
-/// runnable.
+/// A value is not one that the runner's setting takes, or the setting is secret: the journal has
+/// the runnable.
 pub(crate) fn check_for(more: &Attributes, runner: &Plugin) -> Result<(), String> {
     let own = more.get(CONFIG).and_then(Attribute::members);
     for (name, value) in own.into_iter().flatten() {

@@ -196,7 +196,8 @@ fn task() -> Value {
 fn variants() -> Value {
     let value = json!({"type": ["string", "number", "boolean"]});
     let values = json!({"type": "array", "items": value, "minItems": 1});
-    let filter = json!({"type": "object", "additionalProperties": {"anyOf": [value, list_of(value.clone())]}});
+    let one_or_more = json!({"anyOf": [value, list_of(value.clone())]});
+    let filter = json!({"type": "object", "additionalProperties": one_or_more});
     let axes = members([
         (
             "axes",

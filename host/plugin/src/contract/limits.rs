@@ -113,8 +113,8 @@ fn grouped(number: usize) -> String {
     grouped
 }
 
-/// Defines the limits, and [`ALL`] of them in the same order. Some are enforced below this crate, by
-/// the constant from which they are made here.
+/// Defines the limits, and [`ALL`] of them in the same order. Some are enforced below this crate,
+/// by the constant from which they are made here.
 macro_rules! limits {
     ($($name:ident: $part:literal, $what:literal, $most:expr, $unit:ident, $beyond:expr;)*) => {
         $(

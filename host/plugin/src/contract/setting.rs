@@ -1,5 +1,5 @@
-//! Owns the settings that a plugin declares: their shapes, and which values are valid. Does not know
-//! where values come from.
+//! Owns the settings that a plugin declares: their shapes, and which values are valid. Does not
+//! know where values come from.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

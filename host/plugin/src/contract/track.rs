@@ -98,7 +98,8 @@ impl<'a> InterfaceName<'a> {
     }
 }
 
-/// Reads the version of a name: `0.2.1`, or canonical, `0.2` and `1`, which stand for a whole track.
+/// Reads the version of a name: `0.2.1`, or canonical, `0.2` and `1`, which stand for a whole
+/// track.
 fn version_of(text: &str) -> Option<Version> {
     let number = |text: &str| text.parse::<u64>().ok();
     let canonical = || match text.split_once('.') {

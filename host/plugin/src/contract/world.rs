@@ -1,6 +1,6 @@
-//! Owns the roles of the contract, the kinds of plugin that the host makes of them, and what follows
-//! from a kind for trust. Does not know about the powers that a role offers; each power names the
-//! kinds.
+//! Owns the roles of the contract, the kinds of plugin that the host makes of them, and what
+//! follows from a kind for trust. Does not know about the powers that a role offers; each power
+//! names the kinds.
 
 /// The newest version of the contract that this host offers.
 pub const CONTRACT: &str = "0.2.0";

@@ -148,7 +148,8 @@ mod tests {
 
     #[test]
     fn traceback_becomes_a_line_with_file_and_line() {
-        let traceback = "Traceback (most recent call last):\n  File \"/0/app.py\", line 7, in run\n    \
+        let traceback = "Traceback (most recent call last):\n  \
+                         File \"/0/app.py\", line 7, in run\n    \
                          raise ValueError(\"boom\")\nValueError: boom\n\n";
         let line =
             r#"File "/0/app.py", line 7, in run; raise ValueError("boom"); ValueError: boom"#;

@@ -115,7 +115,8 @@ impl InstanceState {
         }
     }
 
-    /// Takes the last lines that the plugin has written to its standard error since its last answer.
+    /// Takes the last lines that the plugin has written to its standard error since its last
+    /// answer.
     pub(crate) fn take_errors(&mut self) -> String {
         let errors = self
             .wasi

@@ -1,5 +1,5 @@
-//! The power `artifacts`: the files in the directories of tasks. A runner has those of its own task,
-//! a result format those of all tasks of the job. Does not know who else writes these files.
+//! The power `artifacts`: the files in the directories of tasks. A runner has those of its own
+//! task, a result format those of all tasks of the job. Does not know who else writes these files.
 
 use std::fs::File;
 use std::io::{self, Write as _};

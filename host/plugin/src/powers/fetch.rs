@@ -45,8 +45,8 @@ pub(crate) static HOSTS: Grant = Grant {
     default: None,
     built_in: Some("*"),
     check: check_host,
-    // A runnable of a resolver or a lister and a variant of a varianter can require the network, and
-    // the processes of a requirement resolver can use it.
+    // A runnable of a resolver or a lister and a variant of a varianter can require the network,
+    // and the processes of a requirement resolver can use it.
     provenance: &[
         World::Resolver,
         World::Lister,

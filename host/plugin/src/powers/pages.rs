@@ -1,5 +1,5 @@
-//! The power `pages`: parts of an answer that is too long for one return. Does not know what becomes
-//! of the answer: the adapters of the worlds take the parts when the call has returned.
+//! The power `pages`: parts of an answer that is too long for one return. Does not know what
+//! becomes of the answer: the adapters of the worlds take the parts when the call has returned.
 
 use std::pin::pin;
 use std::sync::Arc;

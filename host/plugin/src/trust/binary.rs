@@ -1,5 +1,5 @@
-//! Owns the reading of a component's binary: the names of its imports and exports. Compiles and runs
-//! nothing. The format is the component model's binary, read with wasmparser.
+//! Owns the reading of a component's binary: the names of its imports and exports. Compiles and
+//! runs nothing. The format is the component model's binary, read with wasmparser.
 
 use wasmparser::{Chunk, Encoding, Parser, Payload};
 

@@ -1,6 +1,6 @@
 //! Owns the table of the contract's tracks and of what the host does for each: link, ask for the
-//! description, call. A further track is one folder of bindings, and one line here; what it answers is
-//! converted to the types of the newest track where it comes in.
+//! description, call. A further track is one folder of bindings, and one line here; what it answers
+//! is converted to the types of the newest track where it comes in.
 
 use std::pin::Pin;
 

@@ -1,4 +1,5 @@
-//! Owns the linked form of a component, for each of its worlds. Does not know where the component came from.
+//! Owns the linked form of a component, for each of its worlds. Does not know where the component
+//! came from.
 
 use wasmtime::component::InstancePre;
 

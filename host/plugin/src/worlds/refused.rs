@@ -6,7 +6,8 @@ use wasmtime::component::{Component, Linker, ResourceType};
 
 use crate::instance::state::InstanceState;
 
-/// What leaves imports out that a plugin does not use, in the words of the generator that adds them.
+/// What leaves imports out that a plugin does not use, in the words of the generator that adds
+/// them.
 const HINT: &str = "a plugin made with componentize-js leaves it out with `disableFeatures: \
                     [\"http\", \"fetch-event\"]`";
 

@@ -135,8 +135,8 @@ impl Resolver {
     }
 }
 
-/// Returns the runnables of an answer, those of its pages first, and its further data. What they take
-/// of the host's memory is kept until the job ends.
+/// Returns the runnables of an answer, those of its pages first, and its further data. What they
+/// take of the host's memory is kept until the job ends.
 pub(super) fn runnables_of(
     context: &PluginContext,
     pages: Option<Pages<Runnable>>,

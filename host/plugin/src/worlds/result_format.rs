@@ -143,8 +143,8 @@ impl ResultFormat {
         Ok(format)
     }
 
-    /// Gives the format the next events, at most [`EVENT_PAGE`]. The instance cannot be called again
-    /// after an error.
+    /// Gives the format the next events, at most [`EVENT_PAGE`]. The instance cannot be called
+    /// again after an error.
     pub async fn handle(&mut self, events: Vec<FormatEvent>) -> Result<(), PluginError> {
         let page = format::EventPage {
             events: events.into_iter().map(|event| event.0).collect(),

@@ -90,8 +90,8 @@ impl Runtime {
         })
     }
 
-    /// Links a component to the powers that it imports, and no others. What no host offers is linked
-    /// to functions that trap.
+    /// Links a component to the powers that it imports, and no others. What no host offers is
+    /// linked to functions that trap.
     pub(crate) fn link(
         &self,
         plugin: &str,

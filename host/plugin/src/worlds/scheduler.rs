@@ -163,8 +163,8 @@ impl Scheduler {
         }
     }
 
-    /// Returns the scheduler's choice among the tasks that are ready, of which `slots` can start now.
-    /// `more` is the host's further data: `free`.
+    /// Returns the scheduler's choice among the tasks that are ready, of which `slots` can start
+    /// now. `more` is the host's further data: `free`.
     pub async fn next(
         &mut self,
         ready: &[u32],

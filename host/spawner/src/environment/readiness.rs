@@ -1,5 +1,5 @@
-//! Owns waiting for a process without taking anything from it: until one of its pipes can be read or
-//! written, or until it has ended. Each future may be dropped and asked for again.
+//! Owns waiting for a process without taking anything from it: until one of its pipes can be read
+//! or written, or until it has ended. Each future may be dropped and asked for again.
 
 use persea_helper::protocol::{Bytes, Reply, Request, Stream};
 

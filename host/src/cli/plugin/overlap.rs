@@ -53,8 +53,8 @@ pub(super) async fn overlaps(
                 lines.push((
                     "beside",
                     format!(
-                        "{world}.{name} in {path}, for {kinds}: `plugins.{world}.order` sets which is \
-                         preferred"
+                        "{world}.{name} in {path}, for {kinds}: `plugins.{world}.order` sets \
+                         which is preferred"
                     ),
                 ));
             }

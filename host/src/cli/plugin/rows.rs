@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{origin, provenance};
 use persea_plugin::{CONTRACT, Grants, Plugin, Setting, Sources, Trust};
 
-/// Returns the rows about a component: a word each, and its lines. `first` is one of the component's
-/// plugins, of which it has one for each of its worlds.
+/// Returns the rows about a component: a word each, and its lines. `first` is one of the
+/// component's plugins, of which it has one for each of its worlds.
 pub(super) fn rows(
     first: &Plugin,
     plugins: &[Arc<Plugin>],
@@ -67,7 +67,8 @@ fn lines(all: impl Iterator<Item = String>) -> String {
 fn contract(plugin: &Plugin) -> String {
     let (built_for, least) = (&plugin.manifest.contract, &plugin.least_contract);
     format!(
-        "built for persea:plugin@{built_for}, needs at least @{least} (this host offers @{CONTRACT})"
+        "built for persea:plugin@{built_for}, needs at least @{least} (this host offers \
+         @{CONTRACT})"
     )
 }
 

@@ -190,7 +190,8 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Cancels and keeps what a scheduler chose among the shown tasks, as many as there is room for.
+    /// Cancels and keeps what a scheduler chose among the shown tasks, as many as there is room
+    /// for.
     ///
     /// # Errors
     /// What is wrong with the choice.

@@ -470,8 +470,8 @@ fn assignment(state: &DispatchState, slot: Arc<Slot>) -> Assignment {
     }
 }
 
-/// The environment variables of a fulfilled requirement, without those that the system cannot pass to
-/// a process.
+/// The environment variables of a fulfilled requirement, without those that the system cannot pass
+/// to a process.
 fn variables(env: Vec<(String, String)>) -> Vec<(String, String)> {
     let can_be_passed = |(name, value): &(String, String)| {
         !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')

@@ -5,8 +5,8 @@ use std::hint::black_box;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::{SettingDescription, messages};
 
-/// `loop`, `trap`, `call`, `name`, `vers`, `none`, `kind`, `sets`, `lies`, `edge`, `shap`, `twic` or
-/// `fine`.
+/// `loop`, `trap`, `call`, `name`, `vers`, `none`, `kind`, `sets`, `lies`, `edge`, `shap`, `twic`
+/// or `fine`.
 static WAY: &str = "describe=fine";
 
 struct Odd;
