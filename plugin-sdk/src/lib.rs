@@ -94,6 +94,7 @@ mod batch_runner;
 #[allow(unsafe_op_in_unsafe_fn, reason = "generated")]
 mod bindings;
 pub mod cache;
+mod case_buffer;
 pub mod cases;
 mod description;
 mod error;
@@ -124,6 +125,7 @@ pub mod workspace;
 
 pub use attributes::{Attributes, Value};
 pub use batch_runner::{Batch, BatchRunner};
+pub use case_buffer::{CaseBuffer, TaskCases};
 pub use description::{Description, Plugin, Role, SettingDescription};
 pub use error::Error;
 pub use lister::{Lister, Listing};

@@ -7,6 +7,37 @@ use std::time::Duration;
 #[doc(inline)]
 pub use crate::bindings::types::Status;
 
+impl Status {
+    /// Every status.
+    pub const ALL: [Self; 7] = [
+        Self::Pass,
+        Self::Fail,
+        Self::Error,
+        Self::Skip,
+        Self::Warn,
+        Self::Cancel,
+        Self::Interrupted,
+    ];
+
+    /// The name that events and reports have for the status: `PASS`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Error => "ERROR",
+            Self::Skip => "SKIP",
+            Self::Warn => "WARN",
+            Self::Cancel => "CANCEL",
+            Self::Interrupted => "INTERRUPTED",
+        }
+    }
+
+    /// The status with this name; none for an unknown one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
 pub(crate) fn strings<I: IntoIterator<Item: Into<String>>>(items: I) -> Vec<String> {
     items.into_iter().map(Into::into).collect()
 }

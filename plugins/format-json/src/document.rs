@@ -9,7 +9,8 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use persea_plugin_sdk::{Attributes, Event};
+use persea_plugin_sdk::cases::Case;
+use persea_plugin_sdk::{Attributes, Event, TaskCases};
 
 /// Avocado's value for a missing text.
 const UNKNOWN: &str = "<unknown>";
@@ -100,8 +101,14 @@ impl Document {
         Ok(all)
     }
 
-    /// Writes a test. A test that never started has its end as its start, and a duration of 0.
-    pub(crate) fn write_test(&mut self, out: &mut impl Write, event: &Event) -> io::Result<()> {
+    /// Writes a test with its cases. A test that never started has its end as its start, and a
+    /// duration of 0.
+    pub(crate) fn write_test(
+        &mut self,
+        out: &mut impl Write,
+        event: &Event,
+        cases: &TaskCases,
+    ) -> io::Result<()> {
         let data = &event.data;
         let text = |name| data.text(name).unwrap_or(UNKNOWN);
         let elapsed = data.integer("elapsed").unwrap_or(0);
@@ -127,6 +134,14 @@ impl Document {
         ]);
         if let Some(attempts) = data.integer("attempts") {
             all.push(("attempts", Field::Integer(attempts)));
+        }
+        let list = render_cases(&cases.cases)?;
+        if !cases.cases.is_empty() {
+            all.push(("cases", Field::Json(&list)));
+        }
+        if cases.left_out > 0 {
+            let left_out = i64::try_from(cases.left_out).unwrap_or(i64::MAX);
+            all.push(("cases_left_out", Field::Integer(left_out)));
         }
         all.push(("fail_reason", Field::Text(text("reason"))));
         if data.boolean("flaky") == Some(true) {
@@ -196,6 +211,37 @@ impl Document {
         }
         out.write_all(b"\n}\n")
     }
+}
+
+/// Renders cases as a JSON array, each on its line.
+fn render_cases(cases: &[Case]) -> io::Result<String> {
+    let mut list = b"[".to_vec();
+    for case in cases {
+        list.extend_from_slice(match list.len() {
+            1 => b"\n                {",
+            _ => b",\n                {",
+        });
+        list.extend_from_slice(b"\"path\": ");
+        serde_json::to_writer(&mut list, &case.path)?;
+        let time = case.duration.map(|time| i64::try_from(time.as_nanos()));
+        let rest = [
+            ("reason", case.reason.as_deref().map(Field::Text)),
+            ("status", Some(Field::Text(case.status.name()))),
+            (
+                "time",
+                time.map(|time| Field::Seconds(time.unwrap_or(i64::MAX))),
+            ),
+        ];
+        for (name, field) in rest {
+            if let Some(field) = field {
+                write!(list, ", \"{name}\": ")?;
+                write_value(&mut list, &field)?;
+            }
+        }
+        list.push(b'}');
+    }
+    list.extend_from_slice(b"\n            ]");
+    Ok(String::from_utf8_lossy(&list).into_owned())
 }
 
 /// Renders a JSON object on several lines, indented as an item of an array of the document.

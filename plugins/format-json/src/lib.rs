@@ -10,11 +10,14 @@
 //!   was decided, and `time_elapsed` is 0.
 //!
 //! Keys that Avocado does not have: `warnings` of a job that has some; `kind` of each test; `uri`,
-//! `returncode`, `attempts` and `flaky` of a test where they apply.
+//! `returncode`, `attempts` and `flaky` of a test where they apply; `cases` of a test that has
+//! some, a list of objects with `path`, `status`, and `time` and `reason` where they are known, and
+//! `cases_left_out`, the number of further cases.
 
 mod document;
 
 use document::Document;
+use persea_plugin_sdk::CaseBuffer;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::report_output::{self, Report};
 
@@ -22,7 +25,14 @@ use persea_plugin_sdk::report_output::{self, Report};
 const BUFFER_SIZE: usize = 64 * 1024;
 
 /// Kinds of events that the host passes to this plugin.
-const EVENTS: [&str; 4] = ["job-started", "warning", "task-finished", "job-finished"];
+const EVENTS: [&str; 6] = [
+    "job-started",
+    "warning",
+    "case-finished",
+    "task-retried",
+    "task-finished",
+    "job-finished",
+];
 
 /// The result format `json`.
 #[derive(Debug, Default)]
@@ -34,6 +44,7 @@ struct OpenReport {
     /// Bytes that the host does not have yet.
     buffer: Vec<u8>,
     document: Document,
+    cases: CaseBuffer,
 }
 
 impl OpenReport {
@@ -71,11 +82,14 @@ impl ResultFormat for Json {
                     report,
                     buffer,
                     document,
+                    cases: CaseBuffer::new(),
                 });
             }
             ("warning", Some(open)) => open.document.add_warning(&event.data)?,
+            ("case-finished" | "task-retried", Some(open)) => open.cases.handle(event),
             ("task-finished", Some(open)) => {
-                open.document.write_test(&mut open.buffer, event)?;
+                let cases = open.cases.take(event.task.as_deref().unwrap_or_default());
+                open.document.write_test(&mut open.buffer, event, &cases)?;
                 if open.buffer.len() >= BUFFER_SIZE {
                     open.flush()?;
                 }

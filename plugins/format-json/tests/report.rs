@@ -106,6 +106,45 @@ fn warnings_after_the_first_thousand_are_counted() {
     );
 }
 
+fn case(task: &str, name: &str, status: &str) -> Event {
+    Event::new("case-finished")
+        .task(task)
+        .with("path", Value::list(["suite", name]))
+        .with("status", status)
+}
+
+#[test]
+fn test_has_its_cases() {
+    let read = parse(&[
+        started(2),
+        case("1-a", "x", "PASS").with("elapsed", 1_500_000_000_i64),
+        case("2-b", "y", "FAIL").with("reason", "1 \"!=\" 2"),
+        case("1-a", "z", "SKIP"),
+        finished("1-a", "a", "PASS"),
+        finished("2-b", "b", "FAIL"),
+        finished("3-c", "c", "PASS"),
+        ended(),
+    ]);
+    let expected = json!([
+        {"path": ["suite", "x"], "status": "PASS", "time": 1.5},
+        {"path": ["suite", "z"], "status": "SKIP"},
+    ]);
+    assert_eq!(read["tests"][0]["cases"], expected);
+    let expected = json!([{"path": ["suite", "y"], "reason": "1 \"!=\" 2", "status": "FAIL"}]);
+    assert_eq!(read["tests"][1]["cases"], expected);
+    assert_eq!(read["tests"][2].get("cases"), None);
+}
+
+#[test]
+fn cases_over_the_limit_are_counted() {
+    let mut events = vec![started(1)];
+    events.extend((0..10_002).map(|_| case("1-a", "x", "PASS")));
+    events.extend([finished("1-a", "a", "PASS"), ended()]);
+    let read = parse(&events);
+    assert_eq!(read["tests"][0]["cases"].as_array().unwrap().len(), 10_000);
+    assert_eq!(read["tests"][0]["cases_left_out"], 2);
+}
+
 #[test]
 fn report_has_every_key_of_avocado() {
     let full = finished("2-a.py:T.b", "a.py:T.b", "FAIL")

@@ -5,14 +5,25 @@
 //! (<https://testanything.org>). Comments add why a test did not pass and how the job ended.
 //! The report of an interrupted job ends with `Bail out!`, so that no reader counts the job as
 //! passed, even where all tests in the report have passed.
+//!
+//! The cases of a test are a subtest of TAP 14 before the test's own line. It is indented, so that
+//! readers of earlier versions ignore it.
 
 mod lines;
 
+use persea_plugin_sdk::CaseBuffer;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::report_output::{self, Report};
 
 /// Kinds of events that the host passes to this plugin.
-const EVENTS: [&str; 4] = ["job-started", "warning", "task-finished", "job-finished"];
+const EVENTS: [&str; 6] = [
+    "job-started",
+    "warning",
+    "case-finished",
+    "task-retried",
+    "task-finished",
+    "job-finished",
+];
 
 /// The result format `tap`.
 #[derive(Debug, Default)]
@@ -21,6 +32,7 @@ pub struct Tap {
     buffer: String,
     planned: i64,
     finished: i64,
+    cases: CaseBuffer,
 }
 
 impl Plugin for Tap {
@@ -47,9 +59,12 @@ impl ResultFormat for Tap {
                 self.planned = data.integer("total").unwrap_or(0);
                 lines::plan(&mut self.buffer, self.planned);
             }
+            "case-finished" | "task-retried" => self.cases.handle(event),
             "warning" => lines::warning(&mut self.buffer, data),
             "task-finished" => {
                 self.finished += 1;
+                let cases = self.cases.take(event.task.as_deref().unwrap_or_default());
+                lines::subtest(&mut self.buffer, data, &cases);
                 lines::test(&mut self.buffer, self.finished, data);
             }
             "job-finished" => lines::end(&mut self.buffer, self.planned, self.finished, data),

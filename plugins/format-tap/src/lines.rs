@@ -3,12 +3,77 @@
 
 use std::fmt::Write;
 
-use persea_plugin_sdk::Attributes;
+use persea_plugin_sdk::cases::Case;
+use persea_plugin_sdk::{Attributes, Status, TaskCases};
 
 /// Adds the plan, `1..N`.
 pub(crate) fn plan(out: &mut String, total: i64) {
     // Writing to a String can't fail.
     let _ = writeln!(out, "1..{total}");
+}
+
+/// The indentation of a subtest.
+const INDENT: &str = "    ";
+
+/// Adds the cases of a test as a subtest, if it has some.
+pub(crate) fn subtest(out: &mut String, data: &Attributes, cases: &TaskCases) {
+    if cases.is_empty() {
+        return;
+    }
+    let title = data.text("title").or(data.text("name"));
+    out.push_str("# Subtest: ");
+    escape(out, title.unwrap_or("Unknown"));
+    out.push('\n');
+    let is_failing = !matches!(
+        data.text("status"),
+        Some("PASS" | "WARN" | "SKIP" | "CANCEL")
+    );
+    for (number, case) in (1_u64..).zip(&cases.cases) {
+        add_case(out, number, case, is_failing);
+    }
+    if cases.left_out > 0 {
+        let _ = writeln!(
+            out,
+            "{INDENT}# {} more cases: the journal has them",
+            cases.left_out
+        );
+    }
+    let _ = writeln!(out, "{INDENT}1..{}", cases.cases.len());
+}
+
+/// Adds the test point of a case. `is_failing` is whether its test fails.
+fn add_case(out: &mut String, number: u64, case: &Case, is_failing: bool) {
+    let reason = case.reason.as_deref().map(str::trim);
+    let reason = reason.filter(|reason| !reason.is_empty());
+    let (word, directive) = match case.status {
+        Status::Pass | Status::Warn => ("ok", None),
+        Status::Skip | Status::Cancel => ("ok", Some("SKIP")),
+        // Readers fail a test with a failed subtest. TODO keeps the result that the test has.
+        Status::Fail | Status::Error | Status::Interrupted => {
+            ("not ok", (!is_failing).then_some("TODO"))
+        }
+    };
+    let _ = write!(out, "{INDENT}{word} {number} ");
+    for (index, name) in case.path.iter().enumerate() {
+        out.push_str(if index == 0 { "" } else { " > " });
+        escape(out, name);
+    }
+    match (directive, reason) {
+        (Some(directive), Some(reason)) => {
+            let _ = write!(out, "  # {directive} ");
+            escape(out, reason);
+            out.push('\n');
+        }
+        (Some(directive), None) => {
+            let _ = writeln!(out, "  # {directive}");
+        }
+        (None, Some(reason)) => {
+            let _ = write!(out, "\n{INDENT}# {}: ", case.status.name());
+            out.extend(reason.chars().map(printable));
+            out.push('\n');
+        }
+        (None, None) => out.push('\n'),
+    }
 }
 
 /// Adds the test point of a test, and its reason as a directive or a comment.

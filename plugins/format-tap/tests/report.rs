@@ -128,6 +128,62 @@ fn title_names_the_test_point() {
     assert_eq!(text, "1..1\nok 1 suite:a;v-1 (2)\n");
 }
 
+fn case(name: &str, status: &str, reason: Option<&str>) -> Event {
+    let event = finished("a", status, reason).with("path", Value::list(["suite", name]));
+    Event {
+        kind: "case-finished".to_owned(),
+        ..event
+    }
+}
+
+#[test]
+fn cases_are_a_subtest() {
+    let text = report(&[
+        started(1),
+        case("x", "PASS", None),
+        case("y # skip", "FAIL", Some("1 != 2")),
+        case("z", "SKIP", Some("no disk")),
+        finished("a", "FAIL", None),
+        ended(),
+    ]);
+    let expected = "\
+1..1
+# Subtest: a
+    ok 1 suite > x
+    not ok 2 suite > y \\# skip
+    # FAIL: 1 != 2
+    ok 3 suite > z  # SKIP no disk
+    1..3
+not ok 1 a
+";
+    assert_eq!(text, expected);
+    assert_eq!(read(&text), (Status::Fail, 0, 1, 0));
+}
+
+#[test]
+fn failed_case_does_not_fail_its_test() {
+    let text = report(&[
+        started(1),
+        case("x", "FAIL", Some("odd")),
+        finished("a", "PASS", None),
+        ended(),
+    ]);
+    assert!(
+        text.contains("    not ok 1 suite > x  # TODO odd\n"),
+        "{text}"
+    );
+    assert_eq!(read(&text), (Status::Pass, 1, 0, 0));
+}
+
+#[test]
+fn cases_over_the_limit_are_counted() {
+    let mut events = vec![started(1)];
+    events.extend((0..10_002).map(|_| case("x", "PASS", None)));
+    events.extend([finished("a", "PASS", None), ended()]);
+    let text = report(&events);
+    assert!(text.contains("    # 2 more cases: the journal has them\n    1..10000\n"));
+}
+
 /// A reader must not count an interrupted job as passed.
 #[test]
 fn interrupted_job_bails_out() {

@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use persea_plugin_sdk::{Attributes, Event};
+use persea_plugin_sdk::cases::Case;
+use persea_plugin_sdk::{Attributes, Event, Status};
 use quick_xml::Writer;
 use quick_xml::events::{BytesCData, BytesEnd, BytesStart, BytesText, Event as Xml};
 
@@ -47,7 +48,7 @@ pub(crate) fn write(
         }
         Some("SKIP" | "CANCEL") => {
             writer.write_event(Xml::Start(case))?;
-            write_skipped(&mut writer, data)?;
+            write_skipped(&mut writer, data.text("reason"))?;
             writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
         }
         status => {
@@ -74,9 +75,41 @@ pub(crate) fn write(
     writer.write_event(Xml::Text(BytesText::new("\n")))
 }
 
-fn write_skipped<W: Write>(writer: &mut Writer<W>, data: &Attributes) -> io::Result<()> {
+/// Writes a case of a test, whose event has this data.
+pub(crate) fn write_case(out: &mut impl Write, test: &Attributes, case: &Case) -> io::Result<()> {
+    let title = test.text("title").or(test.text("name"));
+    let time = case.duration.unwrap_or_default().as_nanos();
+    let mut element = BytesStart::new("testcase");
+    element.push_attribute(("classname", &*clean(title.unwrap_or("Unknown"))));
+    element.push_attribute(("name", &*clean(&case.path.join(" > "))));
+    element.push_attribute(("time", &*seconds(u64::try_from(time).unwrap_or(u64::MAX))));
+    let reason = case.reason.as_deref();
+    let mut writer = Writer::new(out);
+    writer.write_event(Xml::Text(BytesText::new("\t")))?;
+    match case.status {
+        Status::Pass | Status::Warn => writer.write_event(Xml::Empty(element))?,
+        Status::Skip | Status::Cancel => {
+            writer.write_event(Xml::Start(element))?;
+            write_skipped(&mut writer, reason)?;
+            writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
+        }
+        Status::Fail | Status::Error | Status::Interrupted => {
+            let status = case.status.name();
+            let name = if status == "FAIL" { "failure" } else { "error" };
+            let mut failure = BytesStart::new(name);
+            failure.push_attribute(("type", status));
+            failure.push_attribute(("message", &*clean(reason.unwrap_or("no reason is known"))));
+            writer.write_event(Xml::Start(element))?;
+            writer.write_event(Xml::Empty(failure))?;
+            writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
+        }
+    }
+    writer.write_event(Xml::Text(BytesText::new("\n")))
+}
+
+fn write_skipped<W: Write>(writer: &mut Writer<W>, reason: Option<&str>) -> io::Result<()> {
     // The reason is text, because Avocado's schema has no attribute `message` here.
-    let Some(reason) = data.text("reason") else {
+    let Some(reason) = reason else {
         return writer.write_event(Xml::Empty(BytesStart::new("skipped")));
     };
     writer.write_event(Xml::Start(BytesStart::new("skipped")))?;

@@ -1,5 +1,9 @@
 //! Owns the result format `xunit`: `results.xml` for readers of JUnit reports, such as Jenkins.
 //!
+//! Each case of a test is a `testcase` too, after that of the test. Its class is the test's name,
+//! its name the case's path. Cases count in the totals, as readers count elements, but not in
+//! `time`, which has the test's own.
+//!
 //! The report is one `testsuite`, written as the tests finish. Its totals are in its start tag,
 //! which is overwritten at the end. Memory use does not grow with the number of tests.
 //!
@@ -23,6 +27,7 @@ mod clean;
 mod settings;
 mod suite;
 
+use persea_plugin_sdk::CaseBuffer;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::report_output::{self, Report};
 
@@ -34,9 +39,10 @@ use suite::Suite;
 const BUFFER_SIZE: usize = 64 * 1024;
 
 /// Kinds of events that the host passes to this plugin.
-const EVENTS: [&str; 5] = [
+const EVENTS: [&str; 6] = [
     "job-started",
     "warning",
+    "case-finished",
     "task-retried",
     "task-finished",
     "job-finished",
@@ -56,6 +62,7 @@ struct OpenReport {
     buffer: Vec<u8>,
     suite: Suite,
     attempts: Attempts,
+    cases: CaseBuffer,
 }
 
 impl OpenReport {
@@ -99,16 +106,27 @@ impl ResultFormat for Xunit {
                     buffer,
                     suite,
                     attempts: Attempts::default(),
+                    cases: CaseBuffer::new(),
                 });
             }
             ("warning", Some(open)) => open.suite.add_warning(&event.data),
-            ("task-retried", Some(open)) => open.attempts.add(event),
+            ("case-finished", Some(open)) => open.cases.handle(event),
+            ("task-retried", Some(open)) => {
+                open.cases.handle(event);
+                open.attempts.add(event);
+            }
             ("task-finished", Some(open)) => {
                 open.suite.count(&event.data);
                 let attempts = open.attempts.take(event);
                 let limit = settings.max_test_log_chars;
                 let captured = |task: &str, name: &str| captured::read(task, name, limit);
                 case::write(&mut open.buffer, event, &attempts, settings, captured)?;
+                let cases = open.cases.take(event.task.as_deref().unwrap_or_default());
+                for case in &cases.cases {
+                    open.suite.count_case(case);
+                    case::write_case(&mut open.buffer, &event.data, case)?;
+                }
+                open.suite.add_left_out(&event.data, cases.left_out);
                 if open.buffer.len() >= BUFFER_SIZE {
                     open.flush()?;
                 }

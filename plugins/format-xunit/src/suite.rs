@@ -5,7 +5,8 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use persea_plugin_sdk::{Attributes, Event};
+use persea_plugin_sdk::cases::Case;
+use persea_plugin_sdk::{Attributes, Event, Status};
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event as Xml};
 
@@ -97,6 +98,29 @@ impl Suite {
             Some("SKIP" | "CANCEL") => self.skipped += 1,
             Some("FAIL") => self.failures += 1,
             _ => self.errors += 1,
+        }
+    }
+
+    /// Adds a case of a test to the totals, but not its duration, which the test's own includes.
+    pub(crate) fn count_case(&mut self, case: &Case) {
+        self.tests += 1;
+        match case.status {
+            Status::Pass | Status::Warn => {}
+            Status::Skip | Status::Cancel => self.skipped += 1,
+            Status::Fail => self.failures += 1,
+            Status::Error | Status::Interrupted => self.errors += 1,
+        }
+    }
+
+    /// Keeps the number of cases of a test that the report leaves out, as a warning.
+    pub(crate) fn add_left_out(&mut self, data: &Attributes, cases: u64) {
+        if cases > 0 {
+            let message = format!("{cases} more cases: the journal has them");
+            let test = data.text("title").or(data.text("name"));
+            let warning = Attributes::new()
+                .with("reference", test.unwrap_or("Unknown"))
+                .with("message", message);
+            self.add_warning(&warning);
         }
     }
 

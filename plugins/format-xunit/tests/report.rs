@@ -347,6 +347,48 @@ fn warnings_are_the_suites_standard_error() {
     );
 }
 
+fn case(name: &str, status: &str) -> Event {
+    let event = finished("a", status).with("path", Value::list(["suite", name]));
+    Event {
+        kind: "case-finished".to_owned(),
+        ..event
+    }
+}
+
+#[test]
+fn cases_are_testcases_after_that_of_their_test() {
+    let text = report(&[
+        started(1),
+        case("x", "PASS"),
+        case("y", "FAIL").with("reason", "1 <> 2"),
+        case("z", "SKIP").with("reason", "no disk"),
+        finished("a", "ERROR"),
+        finished("b", "PASS"),
+        ended(),
+    ]);
+    assert!(text.contains("<skipped>no disk</skipped>"), "{text}");
+    let suite = parse(&text);
+    let names: Vec<&str> = suite.cases().iter().map(|case| case.get("name")).collect();
+    assert_eq!(names, ["a", "suite > x", "suite > y", "suite > z", "b"]);
+    let cases = suite.cases();
+    assert_eq!(cases[2].get("classname"), "a");
+    assert_eq!(cases[2].child("failure").get("message"), "1 <> 2");
+    assert_eq!(cases[1].get("time"), "0.014");
+    let totals = ["tests", "errors", "failures", "skipped", "time"].map(|name| suite.get(name));
+    assert_eq!(totals, ["5", "1", "1", "1", "0.029"]);
+}
+
+#[test]
+fn cases_over_the_limit_are_counted() {
+    let mut events = vec![started(1)];
+    events.extend((0..10_002).map(|_| case("x", "PASS")));
+    events.extend([finished("a", "PASS"), ended()]);
+    let suite = parse(&report(&events));
+    assert_eq!(suite.get("tests"), "10001");
+    let text = &suite.child("system-err").text;
+    assert_eq!(text, "WARNING: a: 2 more cases: the journal has them\n");
+}
+
 proptest! {
     /// A reader of the XML gets back every text, with forbidden characters as `\xNN`.
     #[test]

@@ -4,6 +4,7 @@
 mod recipe;
 mod shape;
 
+use persea_plugin_sdk::pages::RunnablePages;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::workspace::{self, FileKind};
 use recipe::ReadOutcome;
@@ -56,8 +57,8 @@ impl Resolver for Recipe {
                 )));
             }
         };
-        Ok(match recipe::read(text) {
-            ReadOutcome::Recipe(runnables) => Resolution::found(runnables),
+        Ok(match recipe::read(text, RunnablePages::new())? {
+            ReadOutcome::Recipe(runnables) => Resolution::found(runnables).depends_on([reference]),
             ReadOutcome::OtherJson(why) => {
                 Resolution::not_found(format!("{reference} is JSON, but not a recipe: {why}"))
             }
@@ -92,13 +93,60 @@ mod tests {
             Files::new().file("dir/r.json", r#"{"kind": "tap", "uri": "t.sh"}"#),
             "dir/r.json",
         );
-        assert_eq!(found, Resolution::found([Runnable::new("tap").uri("t.sh")]));
-        assert_eq!(resolve_text("[]"), Resolution::found(vec![]));
+        assert_eq!(
+            found,
+            Resolution::found([Runnable::new("tap").uri("t.sh")]).depends_on(["dir/r.json"])
+        );
+        let nothing = || Resolution::found([]).depends_on(["r.json"]);
+        assert_eq!(resolve_text("[]"), nothing());
         assert_eq!(
             resolve_text("\u{feff}[]"),
-            Resolution::found(vec![]),
+            nothing(),
             "a byte order mark is allowed"
         );
+    }
+
+    #[test]
+    fn long_recipe_is_added_page_by_page() {
+        let items: Vec<String> = (0..9000)
+            .map(|number| format!(r#"{{"kind": "noop", "uri": "{number}"}}"#))
+            .collect();
+        let text = format!("[{}]", items.join(","));
+        let host = Host::new()
+            .files(Files::new().file("r.json", text))
+            .install();
+        let resolution = Recipe::resolve(&ResolveRequest::new("r.json")).unwrap();
+        assert_eq!(host.pages(), [4096, 4096]);
+        let Finding::Found(rest) = resolution.finding else {
+            unreachable!("the recipe is valid");
+        };
+        let mut all = host.runnables();
+        all.extend(rest);
+        let uris = all.into_iter().map(|runnable| runnable.uri.unwrap());
+        assert!(uris.eq((0..9000).map(|number| number.to_string())));
+    }
+
+    #[test]
+    fn mistake_late_in_a_long_recipe_is_corrupt() {
+        let text = format!(r#"[{}{{"kind": 3}}]"#, r#"{"kind": "noop"},"#.repeat(5000));
+        assert_eq!(
+            resolve_text(text),
+            Resolution::corrupt("r.json: [5000].kind: expected a string, found a number")
+        );
+    }
+
+    #[test]
+    fn refused_page_ends_the_call() {
+        let text = format!(
+            r#"[{}{{"kind": "noop"}}]"#,
+            r#"{"kind": "noop"},"#.repeat(5000)
+        );
+        let _host = Host::new()
+            .files(Files::new().file("r.json", text))
+            .fault("pages.add-runnables", Error::new("limit", "too many"))
+            .install();
+        let error = Recipe::resolve(&ResolveRequest::new("r.json")).unwrap_err();
+        assert_eq!(error.code, "limit");
     }
 
     #[test]

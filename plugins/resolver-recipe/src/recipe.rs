@@ -4,14 +4,15 @@
 //! The format is Avocado's (`runnable-recipe.schema.json`): members `kind` (required), `uri`,
 //! `args`, `kwargs`, `config` and `identifier`; in `kwargs`, the names `tags`, `dependencies`,
 //! `variant`, `output_dir` and `assets` are special. Avocado does not have the members `needs`,
-//! `after`, `mutexes` and `resources`, which constrain when a task may run.
+//! `after`, `mutexes` and `resources`, which constrain when a task may run, nor `timeout`.
 
-use crate::shape::{self, JsonPath, Members};
+use crate::shape::{self, JsonPath, Members, Stop};
+use persea_plugin_sdk::pages::RunnablePages;
 use persea_plugin_sdk::prelude::*;
 use serde_json::value::RawValue;
 
 /// Members of a runnable.
-const MEMBERS: [&str; 10] = [
+const MEMBERS: [&str; 11] = [
     "kind",
     "uri",
     "args",
@@ -22,6 +23,7 @@ const MEMBERS: [&str; 10] = [
     "after",
     "mutexes",
     "resources",
+    "timeout",
 ];
 
 /// Member by which Avocado encodes a Python set: `{"__encoded_set__": [1, 2]}`.
@@ -30,7 +32,7 @@ const SET: &str = "__encoded_set__";
 /// Result of reading a file's text.
 #[derive(Debug, PartialEq)]
 pub(crate) enum ReadOutcome {
-    /// A recipe, with its runnables.
+    /// A recipe, with the runnables of the last page; the earlier pages have been added.
     Recipe(Vec<Runnable>),
     /// JSON that is not a recipe, with the reason.
     OtherJson(String),
@@ -47,8 +49,19 @@ pub(crate) enum ReadOutcome {
     },
 }
 
-/// Reads the text of a file.
-pub(crate) fn read(text: &str) -> ReadOutcome {
+/// Why a list of runnables was not read to its end.
+enum Mistake {
+    /// An item is no runnable.
+    Item(String),
+    /// A page could not be added.
+    Page(Error),
+}
+
+/// Reads the text of a file, and adds the runnables of a long recipe page by page.
+///
+/// # Errors
+/// Those of adding a page.
+pub(crate) fn read(text: &str, mut pages: RunnablePages) -> Result<ReadOutcome, Error> {
     let top: &RawValue = match serde_json::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(top) => top,
         Err(error) => {
@@ -59,30 +72,47 @@ pub(crate) fn read(text: &str) -> ReadOutcome {
                 .rsplit_once(" at line ")
                 .map_or(why.as_str(), |(why, _)| why)
                 .to_owned();
-            return ReadOutcome::NotJson { line, column, why };
+            return Ok(ReadOutcome::NotJson { line, column, why });
         }
     };
     if shape::is_object(top) {
-        return match runnable(top, &JsonPath::Top) {
+        return Ok(match runnable(top, &JsonPath::Top) {
             Ok(runnable) => ReadOutcome::Recipe(vec![runnable]),
             Err(why) if looks_like_recipe(top) => ReadOutcome::Invalid(why),
             Err(why) => ReadOutcome::OtherJson(why),
-        };
+        });
     }
     if !shape::is_list(top) {
-        return ReadOutcome::OtherJson("a recipe is an object or a list of objects".to_owned());
+        let why = "a recipe is an object or a list of objects";
+        return Ok(ReadOutcome::OtherJson(why.to_owned()));
     }
-    let items = match shape::list(top, &JsonPath::Top) {
-        Ok(items) => items,
-        Err(why) => return ReadOutcome::Invalid(why),
+    let read = shape::each(top, &JsonPath::Top, |index, item| {
+        let path = JsonPath::Item(&JsonPath::Top, index);
+        let runnable = runnable(item, &path).map_err(Mistake::Item)?;
+        pages.push(runnable).map_err(Mistake::Page)
+    });
+    match read {
+        Ok(()) => Ok(ReadOutcome::Recipe(pages.finish())),
+        Err(Stop::Failed(Mistake::Page(error))) => Err(error),
+        Err(Stop::Failed(Mistake::Item(why)) | Stop::Unreadable(why)) => {
+            Ok(match has_recipe(top) {
+                true => ReadOutcome::Invalid(why),
+                false => ReadOutcome::OtherJson(why),
+            })
+        }
+    }
+}
+
+/// Whether an item of a list is meant to be a recipe.
+fn has_recipe(list: &RawValue) -> bool {
+    let is_recipe = |_, item: &RawValue| match looks_like_recipe(item) {
+        true => Err(()),
+        false => Ok(()),
     };
-    let read =
-        |(index, item): (usize, &&RawValue)| runnable(item, &JsonPath::Item(&JsonPath::Top, index));
-    match items.iter().enumerate().map(read).collect() {
-        Ok(runnables) => ReadOutcome::Recipe(runnables),
-        Err(why) if items.iter().any(|item| looks_like_recipe(item)) => ReadOutcome::Invalid(why),
-        Err(why) => ReadOutcome::OtherJson(why),
-    }
+    matches!(
+        shape::each(list, &JsonPath::Top, is_recipe),
+        Err(Stop::Failed(()))
+    )
 }
 
 /// Whether a value is meant to be a recipe, valid or not. Many JSON files are objects, such as a
@@ -123,6 +153,11 @@ fn runnable(value: &RawValue, path: &JsonPath<'_>) -> Result<Runnable, String> {
                 let names = Value::Json(value.get().to_owned());
                 runnable.more.insert(name.as_ref(), names);
             }
+            "timeout" if shape::is_null(value) => {}
+            "timeout" => match shape::nanoseconds(value, &path)? {
+                0 => {}
+                limit => runnable.more.insert("timeout", limit),
+            },
             "resources" => {
                 for (resource, amount) in shape::object(value, &path)?.0 {
                     shape::amount(amount, &JsonPath::Member(&path, &resource))?;

@@ -123,6 +123,103 @@ pub(crate) fn list<'a>(
     deserialize(value, path, "a list", is_list(value))
 }
 
+/// Why a walk through a list ended early.
+pub(crate) enum Stop<E> {
+    /// The list cannot be read.
+    Unreadable(String),
+    /// The function that gets the items failed.
+    Failed(E),
+}
+
+/// Calls a function for each item of a list, with its index, without keeping the items.
+pub(crate) fn each<'a, E>(
+    list: &'a RawValue,
+    path: &JsonPath<'_>,
+    work: impl FnMut(usize, &'a RawValue) -> Result<(), E>,
+) -> Result<(), Stop<E>> {
+    if !is_list(list) {
+        return Err(Stop::Unreadable(path.expected("a list", list)));
+    }
+    let mut failed = None;
+    let walk = ItemWalk {
+        work,
+        failed: &mut failed,
+    };
+    let walked = serde_json::Deserializer::from_str(list.get()).deserialize_seq(walk);
+    match (failed, walked) {
+        (Some(error), _) => Err(Stop::Failed(error)),
+        (None, Err(error)) => Err(Stop::Unreadable(path.message(error))),
+        (None, Ok(())) => Ok(()),
+    }
+}
+
+/// Visitor that passes each item of a list to a function, and keeps the function's error.
+struct ItemWalk<'w, W, E> {
+    work: W,
+    failed: &'w mut Option<E>,
+}
+
+impl<'de, E, W: FnMut(usize, &'de RawValue) -> Result<(), E>> Visitor<'de> for ItemWalk<'_, W, E> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<(), A::Error> {
+        let mut index = 0;
+        while let Some(item) = list.next_element::<&'de RawValue>()? {
+            if let Err(error) = (self.work)(index, item) {
+                *self.failed = Some(error);
+                return Err(A::Error::custom("stopped"));
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a time in nanoseconds: a number of seconds, or a text such as `90`, `1.5s`, `5m` or
+/// `1h 30m`.
+pub(crate) fn nanoseconds(value: &RawValue, path: &JsonPath<'_>) -> Result<i64, String> {
+    let parsed = match type_name(value) {
+        "a number" => value.get().parse().ok(),
+        "a string" => seconds(text(value, path)?.trim()),
+        _ => None,
+    };
+    let nanoseconds = parsed.map(|seconds: f64| seconds * 1e9);
+    match nanoseconds {
+        // A double holds each whole number up to 2^53, and `as` would saturate above i64::MAX.
+        Some(time) if (0.0..9e18).contains(&time) => Ok(time.round() as i64),
+        _ => Err(path.expected("a number of seconds or a text such as 5m", value)),
+    }
+}
+
+/// Reads a text as seconds: `90`, `1.5s`, `5m`, `1h 30m`.
+fn seconds(text: &str) -> Option<f64> {
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let mut total = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|char: char| !char.is_ascii_digit() && char != '.')?;
+        let (number, after) = rest.split_at(digits);
+        let end = after.find(|char: char| !char.is_ascii_alphabetic());
+        let (unit, after) = after.split_at(end.unwrap_or(after.len()));
+        let factor = match unit {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * factor;
+        rest = after.trim_start();
+    }
+    (!text.is_empty()).then_some(total)
+}
+
 /// Reads a string.
 pub(crate) fn text(value: &RawValue, path: &JsonPath<'_>) -> Result<String, String> {
     deserialize(value, path, "a string", type_name(value) == "a string")

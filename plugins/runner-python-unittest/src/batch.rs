@@ -97,7 +97,10 @@ fn test(python: &mut Option<Python>, task: &Task) -> Result<Outcome, Error> {
         (None, None) => Ending::Unknown,
     });
     let outcome = match answer.line {
-        Some(line) => line.outcome(&exit),
+        Some(mut line) => {
+            line.report_cases();
+            line.outcome(&exit)
+        }
         None => report::no_report(&exit),
     };
     Ok(match answer.orphans {

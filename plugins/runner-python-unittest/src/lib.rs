@@ -56,7 +56,11 @@ impl Runner for PythonUnittest {
         let report = read_report(&child)?;
         let exit = child.wait()?;
         match report.line {
-            Some(line) => Ok(Line::read(&line)?.outcome(&exit)),
+            Some(line) => {
+                let mut line = Line::read(&line)?;
+                line.report_cases();
+                Ok(line.outcome(&exit))
+            }
             None if report.has_started => Ok(report::no_report(&exit)),
             None => Ok(report::interpreter_ended(&exit)),
         }

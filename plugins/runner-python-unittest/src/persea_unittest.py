@@ -6,7 +6,11 @@ The environment variable PERSEA_REPORT_FD names the file descriptor of the repor
 that the interpreter has started. Then each argument gets one line, in order:
 
     {"test": ..., "status": "pass|fail|error|skip", "class-name": ...,
-     "reason": ..., "failure-type": ..., "traceback": ...}      (members without a value are left out)
+     "reason": ..., "failure-type": ..., "traceback": ...,
+     "cases": [{"name": ..., "status": ..., "reason": ...}], "cases-left-out": "3"}
+                                                                (members without a value are left out)
+
+The cases are the subtests of the test.
 
 The output of tests goes where it would go without this script; unittest's own text is appended to standard output.
 
@@ -76,12 +80,21 @@ class Report:
         if self.descriptor is None:
             return
         result["test"] = test
-        members = ["%s: %s" % (quote(name), quote(value)) for name, value in result.items() if value is not None]
-        self.write(("{" + ", ".join(members) + "}\n").encode("ascii"))
+        self.write((encode(result) + "\n").encode("ascii"))
 
     def write(self, line):
         while line:
             line = line[os.write(self.descriptor, line) :]
+
+
+def encode(value):
+    """Returns a text, or a dictionary or list of them, as JSON. Members that are None are left out."""
+    if isinstance(value, dict):
+        members = ["%s: %s" % (quote(name), encode(each)) for name, each in value.items() if each is not None]
+        return "{" + ", ".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(encode(each) for each in value) + "]"
+    return quote(value)
 
 
 def quote(text):
@@ -243,6 +256,16 @@ def run_suite(suite, name):
     runner = unittest.TextTestRunner(stream=stream, verbosity=0, resultclass=result_class(), warnings=warnings)
     result = runner.run(suite)
     show(stream.getvalue(), 1)
+    described = describe_result(result, name)
+    if result.cases:
+        described["cases"] = result.cases
+    if result.cases_left_out:
+        described["cases-left-out"] = str(result.cases_left_out)
+    return described
+
+
+def describe_result(result, name):
+    """Returns the status of a test, with a reason unless it passed."""
     for status in ("error", "fail"):
         raised = result.raised[status]
         if raised:
@@ -269,6 +292,9 @@ def result_class():
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
             self.raised = {"error": [], "fail": []}
+            self.cases = []
+            self.cases_left_out = 0
+            self.cases_length = 0
 
         def addError(self, test, err):
             super().addError(test, err)
@@ -280,9 +306,29 @@ def result_class():
 
         def addSubTest(self, test, subtest, err):
             super().addSubTest(test, subtest, err)
-            if err is not None:
+            if err is None:
+                self.add_case(subtest, "pass")
+            else:
                 failed = issubclass(err[0], test.failureException)
-                self.keep("fail" if failed else "error", subtest, err, self.failures if failed else self.errors)
+                status = "fail" if failed else "error"
+                self.keep(status, subtest, err, self.failures if failed else self.errors)
+                self.add_case(subtest, status, self.raised[status][-1]["reason"])
+
+        def addSkip(self, test, reason):
+            super().addSkip(test, reason)
+            self.add_case(test, "skip", skip_reason(reason))
+
+        def add_case(self, subtest, status, reason=None):
+            """Adds a subtest to the cases, which have at most 1000 items and 50,000 characters."""
+            name = subtest_name(subtest)
+            if name is None:
+                return
+            name = first_line(name)[:200] or "subtest"
+            self.cases_length += len(name) + len(reason or "")
+            if len(self.cases) >= 1000 or self.cases_length > 50000:
+                self.cases_left_out += 1
+                return
+            self.cases.append({"name": name, "status": status, "reason": reason})
 
         def addUnexpectedSuccess(self, test):
             super().addUnexpectedSuccess(test)

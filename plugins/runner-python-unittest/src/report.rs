@@ -4,6 +4,8 @@
 
 use persea_exec_command::{describe_exit, with_return_code};
 use persea_plugin_sdk::artifacts;
+use persea_plugin_sdk::cases::{self, Case};
+use persea_plugin_sdk::log::{Level, log};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::Exit;
 use serde::Deserialize;
@@ -23,6 +25,18 @@ pub(crate) struct Line {
     class_name: Option<String>,
     failure_type: Option<String>,
     traceback: Option<String>,
+    #[serde(default)]
+    cases: Vec<Subtest>,
+    /// The number of further subtests.
+    cases_left_out: Option<String>,
+}
+
+/// A subtest of a test.
+#[derive(Debug, Deserialize, PartialEq)]
+struct Subtest {
+    name: String,
+    status: UnittestStatus,
+    reason: Option<String>,
 }
 
 /// The status of a test by the rules of unittest.
@@ -33,6 +47,17 @@ enum UnittestStatus {
     Fail,
     Error,
     Skip,
+}
+
+impl From<UnittestStatus> for Status {
+    fn from(status: UnittestStatus) -> Self {
+        match status {
+            UnittestStatus::Pass => Self::Pass,
+            UnittestStatus::Fail => Self::Fail,
+            UnittestStatus::Error => Self::Error,
+            UnittestStatus::Skip => Self::Skip,
+        }
+    }
 }
 
 impl Line {
@@ -49,15 +74,36 @@ impl Line {
         })
     }
 
+    /// Reports the subtests as cases of the current task. The test's result does not depend on
+    /// them, so a host that takes no cases is only a warning.
+    pub(crate) fn report_cases(&mut self) {
+        if self.cases.is_empty() {
+            return;
+        }
+        let case = |subtest: Subtest| {
+            let mut case = Case::new([subtest.name], subtest.status.into());
+            case.reason = subtest.reason.filter(|reason| !reason.is_empty());
+            case
+        };
+        let cases: Vec<Case> = std::mem::take(&mut self.cases)
+            .into_iter()
+            .map(case)
+            .collect();
+        if let Err(error) = cases::finish(cases) {
+            log(Level::Warn, &format!("the subtests are not cases: {error}"));
+        }
+        if let Some(left_out) = &self.cases_left_out {
+            log(
+                Level::Info,
+                &format!("{left_out} more subtests are not cases"),
+            );
+        }
+    }
+
     /// The outcome of the test. `exit` is how its process ended after the report: a pass becomes
     /// WARN unless the process exited with code 0.
     pub(crate) fn outcome(self, exit: &Exit) -> Outcome {
-        let status = match self.status {
-            UnittestStatus::Pass => Status::Pass,
-            UnittestStatus::Fail => Status::Fail,
-            UnittestStatus::Error => Status::Error,
-            UnittestStatus::Skip => Status::Skip,
-        };
+        let status = Status::from(self.status);
         let mut outcome = Outcome::new(status, self.reason.filter(|reason| !reason.is_empty()));
         if status == Status::Pass && !exit.success() {
             let why = format!("the test passed, but its process {}", describe_exit(exit));
@@ -144,6 +190,22 @@ mod tests {
             .with("failure-type", "AssertionError")
             .with("traceback", "Traceback");
         assert_eq!(outcome, expected);
+    }
+
+    #[test]
+    fn subtests_become_cases() {
+        let line = br#"{"status": "fail", "cases": [{"name": "(i=1)", "status": "pass"},
+                        {"name": "(i=2)", "status": "error", "reason": "OSError: x"}],
+                        "cases-left-out": "3"}"#;
+        let host = persea_plugin_sdk::testing::Host::new().install();
+        Line::read(line).unwrap().report_cases();
+        let expected = [
+            Case::new(["(i=1)"], Status::Pass),
+            Case::new(["(i=2)"], Status::Error).reason("OSError: x"),
+        ];
+        assert_eq!(host.cases(), expected);
+        let message = "3 more subtests are not cases".to_owned();
+        assert_eq!(host.log(), [(Level::Info, message)]);
     }
 
     #[test]

@@ -78,8 +78,8 @@ fn members<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
         .collect()
 }
 
-/// What constrains when a task may run.
-fn order() -> Map<String, Value> {
+/// What constrains when a task may run, and for how long.
+fn conditions() -> Map<String, Value> {
     members([
         (
             "needs",
@@ -98,14 +98,8 @@ fn order() -> Map<String, Value> {
                 "description": "the amount of each resource that the task takes",
             }),
         ),
+        ("timeout", duration_schema()),
     ])
-}
-
-/// What a job file sets for a task, or for all tasks of a suite.
-fn conditions() -> Map<String, Value> {
-    let mut conditions = order();
-    conditions.insert("timeout".into(), duration_schema());
-    conditions
 }
 
 fn own_settings() -> Value {
@@ -252,6 +246,6 @@ fn runnable() -> Value {
         ("config", own_settings()),
         ("identifier", optional_text("the name for people")),
     ]);
-    properties.append(&mut order());
+    properties.append(&mut conditions());
     closed(properties, &["kind"])
 }

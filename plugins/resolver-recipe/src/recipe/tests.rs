@@ -4,6 +4,10 @@
 use super::*;
 use proptest::prelude::*;
 
+fn read(text: &str) -> ReadOutcome {
+    super::read(text, RunnablePages::new()).unwrap()
+}
+
 fn one(text: &str) -> Runnable {
     match read(text) {
         ReadOutcome::Recipe(runnables) if runnables.len() == 1 => {
@@ -119,6 +123,35 @@ fn sets_in_the_settings_become_lists() {
         runnable.more.json("config"),
         Some(r#"{"a":[1,2],"b":{"c":3}}"#)
     );
+}
+
+#[test]
+fn timeout_becomes_nanoseconds() {
+    let timeout = |json: &str| {
+        let runnable = one(&format!(r#"{{"kind": "noop", "timeout": {json}}}"#));
+        runnable.more.integer("timeout")
+    };
+    assert_eq!(timeout("5"), Some(5_000_000_000));
+    assert_eq!(timeout("0.25"), Some(250_000_000));
+    assert_eq!(timeout(r#""90""#), Some(90_000_000_000));
+    assert_eq!(timeout(r#""1.5s""#), Some(1_500_000_000));
+    assert_eq!(timeout(r#""1h 30m""#), Some(5_400_000_000_000));
+    assert_eq!(timeout(r#""250ms""#), Some(250_000_000));
+    assert_eq!(timeout("0"), None, "no limit");
+    assert_eq!(timeout("null"), None);
+    for wrong in [
+        "-1",
+        "true",
+        r#""soon""#,
+        r#""5x""#,
+        r#""""#,
+        "1e300",
+        r#""5m 3""#,
+    ] {
+        let why = mistake(&format!(r#"{{"kind": "noop", "timeout": {wrong}}}"#));
+        let expected = "timeout: expected a number of seconds or a text such as 5m, found ";
+        assert!(why.starts_with(expected), "{why}");
+    }
 }
 
 #[test]

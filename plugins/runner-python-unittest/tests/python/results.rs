@@ -242,6 +242,42 @@ fn reason_names_the_first_failed_subtest_and_counts_the_others() {
 }
 
 #[test]
+fn subtests_are_cases() {
+    let body = "def test(self):\n    for i in range(3):\n\
+                \x20       with self.subTest(i=i):\n\
+                \x20           if i == 1: self.skipTest('odd')\n\
+                \x20           self.assertEqual(i, 0)";
+    let ran = test(body);
+    let expected = serde_json::json!([
+        {"name": "(i=0)", "status": "pass"},
+        {"name": "(i=1)", "status": "skip", "reason": "odd"},
+        {"name": "(i=2)", "status": "fail", "reason": "AssertionError: 2 != 0"},
+    ]);
+    assert_eq!(sorted(&ran.lines[0]["cases"]), sorted(&expected));
+    assert!(!test("def test(self): self.skipTest('x')").lines[0].contains_key("cases"));
+}
+
+/// The cases by name: before Python 3.11, unittest reports passed subtests after the others.
+fn sorted(cases: &serde_json::Value) -> Vec<serde_json::Value> {
+    let mut cases = cases.as_array().unwrap().clone();
+    cases.sort_by_key(|case| case["name"].to_string());
+    cases
+}
+
+#[test]
+fn cases_of_a_test_are_limited() {
+    let body = "def test(self):\n    for i in range(1200):\n\
+                \x20       with self.subTest(i=i): pass";
+    let ran = test(body);
+    assert_eq!(ran.lines[0]["cases"].as_array().unwrap().len(), 1000);
+    assert_eq!(ran.get("cases-left-out"), "200");
+    let body = "def test(self):\n    for i in range(1000):\n\
+                \x20       with self.subTest('\\u00e9' * 1000): self.fail('\\u00e9' * 1000)";
+    let ran = test(body);
+    assert!(ran.lines[0]["cases"].as_array().unwrap().len() < 100);
+}
+
+#[test]
 fn missing_test_is_an_error() {
     let ran = test("def other(self): pass");
     check(
@@ -310,7 +346,12 @@ fn each_test_of_one_process_gets_a_report_line() {
     let lines: Vec<_> = ran
         .lines
         .iter()
-        .map(|line| (line["test"].as_str(), line["status"].as_str()))
+        .map(|line| {
+            (
+                line["test"].as_str().unwrap(),
+                line["status"].as_str().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(
         lines,

@@ -1,5 +1,6 @@
 //! Builders and checks that the tests of the script share.
 
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -10,7 +11,7 @@ const SCRIPT: &str = include_str!("../../src/persea_unittest.py");
 /// The report and the output of one run of the script.
 pub(crate) struct Ran {
     /// The report lines, without the empty first one.
-    pub(crate) lines: Vec<BTreeMap<String, String>>,
+    pub(crate) lines: Vec<BTreeMap<String, Value>>,
     pub(crate) output: Output,
 }
 
@@ -19,8 +20,8 @@ impl Ran {
     pub(crate) fn get(&self, name: &str) -> &str {
         self.lines
             .first()
-            .and_then(|line| line.get(name))
-            .map_or("", String::as_str)
+            .and_then(|line| line.get(name)?.as_str())
+            .unwrap_or_default()
     }
 
     pub(crate) fn stdout(&self) -> String {
@@ -67,8 +68,7 @@ pub(crate) fn run_with(directory: &Path, tests: &[&str], env: &[(&str, &str)]) -
         Some(""),
         "the report begins with an empty line"
     );
-    let parse =
-        |line: &str| -> BTreeMap<String, String> { serde_json::from_str(line).expect(line) };
+    let parse = |line: &str| -> BTreeMap<String, Value> { serde_json::from_str(line).expect(line) };
     Ran {
         lines: lines.map(parse).collect(),
         output,
