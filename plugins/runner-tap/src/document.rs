@@ -7,8 +7,11 @@
 //! (`avocado/core/tapparser.py` and `plugins/runners/tap.py` of 113.0). `tests/decisions.rs` lists
 //! every decision of Avocado, and every deviation with its reason.
 
+use persea_plugin_sdk::cases::Case;
 use persea_plugin_sdk::prelude::Status;
+use std::collections::VecDeque;
 
+use crate::cases::CaseList;
 use crate::level::{Level, PointResult};
 use crate::line::{self, Line};
 use crate::text::shorten;
@@ -34,11 +37,14 @@ pub(crate) struct Document {
     last_point: Option<(usize, bool)>,
     /// The open YAML block, with the depth of its test point and whether that point failed.
     block: Option<(Block, usize, bool)>,
-    /// Name for the next subtest.
-    next_name: Option<String>,
+    /// Names for the next subtests, with the depths of their comments, which increase. Writers put
+    /// the comment on the level of the subtest or on that above.
+    next_names: VecDeque<(usize, String)>,
     cause: Option<Cause>,
     /// Reason of `Bail out!`.
     bail_out: Option<String>,
+    /// The test points as cases; none where nobody asked for them.
+    cases: Option<CaseList>,
 }
 
 /// What decides the result of a stream that does not pass: the one that occurs first.
@@ -58,10 +64,22 @@ impl Document {
             version: 12,
             last_point: None,
             block: None,
-            next_name: None,
+            next_names: VecDeque::new(),
             cause: None,
             bail_out: None,
+            cases: None,
         }
+    }
+
+    /// Collects the test points from now on as cases.
+    pub(crate) fn collect_cases(&mut self) {
+        self.cases.get_or_insert_default();
+    }
+
+    /// Removes and returns the cases so far. A test point whose YAML block may follow is not among
+    /// them.
+    pub(crate) fn take_cases(&mut self) -> Vec<Case> {
+        self.cases.as_mut().map(CaseList::take).unwrap_or_default()
     }
 
     /// Reads the next line, which has no white space at its end. Lines are numbered from 1.
@@ -76,6 +94,9 @@ impl Document {
             self.last_point = None;
             return;
         }
+        if let Some(cases) = &mut self.cases {
+            cases.settle();
+        }
         let (depth, rest) = line::indentation(text);
         let line = if depth > MAX_DEPTH {
             Line::Other
@@ -86,7 +107,9 @@ impl Document {
             Line::Blank => return,
             Line::Comment(comment) => {
                 if let Some(name) = comment.strip_prefix("Subtest:") {
-                    self.next_name = Some(shorten(name.trim(), TEXT_LIMIT));
+                    self.next_names.retain(|(of, _)| *of < depth);
+                    let name = shorten(name.trim(), TEXT_LIMIT);
+                    self.next_names.push_back((depth, name));
                 }
                 return;
             }
@@ -97,10 +120,21 @@ impl Document {
             Line::Point(point) => {
                 let subtest = self.close_subtest_of_point(depth);
                 let any_order = self.version >= 14;
+                let nested = match self.cases.is_some() {
+                    true => subtest.as_ref().and_then(Level::failure),
+                    false => None,
+                };
                 let level = self.level(depth);
                 let result = level.add_point(&point, number, subtest, any_order);
+                let position = level.points;
+                // A comment whose subtest has no lines must not name a later one.
+                self.next_names.clear();
                 let failed = result == PointResult::Failed;
                 self.update_cause();
+                if let Some(cases) = &mut self.cases {
+                    let above = self.subtests.iter().take(depth).map(Level::name);
+                    cases.add(above, &point, position, result, nested);
+                }
                 self.last_point = Some((depth, failed));
                 return;
             }
@@ -119,8 +153,8 @@ impl Document {
         self.update_cause();
     }
 
-    /// Ends the stream and returns the verdict.
-    pub(crate) fn finish(mut self) -> Verdict {
+    /// Ends the stream and returns the verdict, and the cases that were not taken yet.
+    pub(crate) fn finish(mut self) -> (Verdict, Vec<Case>) {
         if let Some((block, depth, _)) = self.block.take() {
             self.report_broken_block(&block, depth);
         }
@@ -131,7 +165,11 @@ impl Document {
             self.outer.check_plan(self.needs_plan);
             self.update_cause();
         }
-        self.verdict()
+        if let Some(cases) = &mut self.cases {
+            cases.settle();
+        }
+        let cases = self.take_cases();
+        (self.verdict(), cases)
     }
 
     fn verdict(self) -> Verdict {
@@ -209,6 +247,9 @@ impl Document {
                 true
             }
             Step::Ended => {
+                if let Some(cases) = &mut self.cases {
+                    cases.explain(&block, failed);
+                }
                 if failed && let Some(summary) = block.summary() {
                     self.level(depth).failed.explain_last(summary);
                 }
@@ -267,8 +308,8 @@ impl Document {
     fn level(&mut self, depth: usize) -> &mut Level {
         while self.subtests.len() < depth {
             let strict = self.subtests.last().unwrap_or(&self.outer).strict;
-            self.subtests
-                .push(Level::new(self.next_name.take(), strict));
+            let name = self.next_names.pop_front().map(|(_, name)| name);
+            self.subtests.push(Level::new(name, strict));
         }
         match depth
             .checked_sub(1)

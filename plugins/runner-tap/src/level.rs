@@ -109,6 +109,8 @@ struct NamedPoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PointResult {
     Passed,
+    /// Passed, although it is marked TODO.
+    UnexpectedlyPassed,
     Skipped,
     Failed,
 }
@@ -170,6 +172,11 @@ impl Level {
         }
     }
 
+    /// The name from `# Subtest: name`.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.name.as_deref().filter(|name| !name.is_empty())
+    }
+
     /// Adds a test point, and the subtest that the point reports.
     ///
     /// A point that passes although its subtest failed counts as failed: otherwise a mistake of the
@@ -220,7 +227,10 @@ impl Level {
                 }
                 self.passed += 1;
                 self.any_passed = true;
-                PointResult::Passed
+                match good {
+                    true => PointResult::UnexpectedlyPassed,
+                    false => PointResult::Passed,
+                }
             }
             (_, false) => {
                 let reason = Some(point.reason.as_str()).filter(|reason| !reason.is_empty());

@@ -7,10 +7,12 @@
 //!
 //! The outcome has the exit code as `returncode`, and the numbers of test points as `tap-passed`,
 //! `tap-failed` and `tap-skipped`. The points of a subtest count as the one point that reports it.
+//! Each point, also one of a subtest, is a case of the task.
 //!
 //! [`Parser`] can be used elsewhere: it reads a stream in chunks, in bounded memory, without a
 //! host.
 
+mod cases;
 mod document;
 mod level;
 mod line;
@@ -23,6 +25,7 @@ use persea_exec_command::{
     CLEAR_ENV, commands, describe_exit, return_code, start_failure, unknown_ending,
 };
 use persea_plugin_sdk::artifacts;
+use persea_plugin_sdk::cases::Case;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{Command, Exit};
 
@@ -66,7 +69,7 @@ impl ProgramRunner for Tap {
                     true => Parser::lenient(),
                     false => Parser::new(),
                 };
-                let verdict = read("stdout", parser)?;
+                let verdict = read("stdout", parser.collecting_cases())?;
                 Ok(outcome(&exit, verdict, lenient))
             }
             Err(error) => Ok(start_failure(task, error)),
@@ -74,9 +77,35 @@ impl ProgramRunner for Tap {
     }
 }
 
-/// Parses one of the task's files to its end.
+/// Reports test points as cases of the task, until the host takes no more.
+#[derive(Default)]
+struct CaseReporter {
+    reported: usize,
+    has_failed: bool,
+}
+
+impl CaseReporter {
+    fn report(&mut self, cases: Vec<Case>) {
+        if self.has_failed || cases.is_empty() {
+            return;
+        }
+        let count = cases.len();
+        match persea_plugin_sdk::cases::finish(cases) {
+            Ok(()) => self.reported += count,
+            // The verdict does not depend on the cases, so the task goes on without them.
+            Err(error) => {
+                self.has_failed = true;
+                let reported = self.reported;
+                log::warn!("test points after the first {reported} are not cases: {error}");
+            }
+        }
+    }
+}
+
+/// Parses one of the task's files to its end, and reports its test points as cases.
 fn read(name: &str, mut parser: Parser) -> Result<Verdict, Error> {
     let mut offset = 0;
+    let mut reporter = CaseReporter::default();
     loop {
         let bytes = match artifacts::read(name, offset, CHUNK_SIZE) {
             // The process has written nothing.
@@ -84,10 +113,13 @@ fn read(name: &str, mut parser: Parser) -> Result<Verdict, Error> {
             other => other?,
         };
         if bytes.is_empty() {
-            return Ok(parser.finish());
+            let (verdict, cases) = parser.finish_with_cases();
+            reporter.report(cases);
+            return Ok(verdict);
         }
         offset += bytes.len() as u64;
         parser.feed(&bytes);
+        reporter.report(parser.take_cases());
     }
 }
 

@@ -1,6 +1,8 @@
 //! Owns splitting a stream into lines: takes chunks of any size and keeps at most one line in
 //! memory. Does not know what a line means.
 
+use persea_plugin_sdk::cases::Case;
+
 use crate::document::Document;
 use crate::verdict::Verdict;
 
@@ -54,6 +56,19 @@ impl Parser {
         }
     }
 
+    /// Collects the test points as cases, for [`take_cases`](Self::take_cases).
+    #[must_use]
+    pub fn collecting_cases(mut self) -> Self {
+        self.document.collect_cases();
+        self
+    }
+
+    /// Removes and returns the cases that are complete. The last test point may not be: its YAML
+    /// block may follow.
+    pub fn take_cases(&mut self) -> Vec<Case> {
+        self.document.take_cases()
+    }
+
     /// Reads the next bytes.
     pub fn feed(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
@@ -75,14 +90,20 @@ impl Parser {
 
     /// Ends the stream and returns the verdict.
     #[must_use]
-    pub fn finish(mut self) -> Verdict {
+    pub fn finish(self) -> Verdict {
+        self.finish_with_cases().0
+    }
+
+    /// Ends the stream and returns the verdict, and the cases that were not taken.
+    #[must_use]
+    pub fn finish_with_cases(mut self) -> (Verdict, Vec<Case>) {
         if !self.line.is_empty() {
             let line = std::mem::take(&mut self.line);
             self.add_line(&line);
         }
-        let mut verdict = self.document.finish();
+        let (mut verdict, cases) = self.document.finish();
         verdict.truncated_line = self.truncated_line;
-        verdict
+        (verdict, cases)
     }
 
     /// Keeps the beginning of a line, one byte more than the limit, to detect a longer line.

@@ -2,6 +2,7 @@
 //! This is not a YAML parser: it reads only a top-level `message` or `severity` on one line.
 
 use crate::text::shorten;
+use std::time::Duration;
 
 /// Limit of a message, in characters.
 const MESSAGE_LIMIT: usize = 200;
@@ -15,6 +16,8 @@ pub(crate) struct Block {
     pub(crate) line_number: u64,
     message: Option<String>,
     severity: Option<String>,
+    /// `duration_ms`, which Node's test runner and others write.
+    milliseconds: Option<f64>,
 }
 
 /// What a line means for the open block.
@@ -41,6 +44,7 @@ impl Block {
             line_number,
             message: None,
             severity: None,
+            milliseconds: None,
         })
     }
 
@@ -62,6 +66,7 @@ impl Block {
                 match key {
                     "message" => self.message = self.message.take().or_else(|| scalar(value)),
                     "severity" => self.severity = self.severity.take().or_else(|| scalar(value)),
+                    "duration_ms" => self.milliseconds = value.trim().parse().ok(),
                     _ => {}
                 }
             }
@@ -70,9 +75,15 @@ impl Block {
     }
 
     /// Returns the block's message, or else its severity unless that is just `fail`.
-    pub(crate) fn summary(self) -> Option<String> {
-        self.message
-            .or(self.severity.filter(|severity| severity != "fail"))
+    pub(crate) fn summary(&self) -> Option<String> {
+        let severity = self.severity.as_ref();
+        let severity = severity.filter(|severity| *severity != "fail");
+        self.message.as_ref().or(severity).cloned()
+    }
+
+    /// Returns the running time of the test point.
+    pub(crate) fn duration(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.milliseconds? / 1000.0).ok()
     }
 }
 

@@ -1,10 +1,13 @@
 //! Tests the outcomes of tasks of kind `tap`.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use persea_plugin_sdk::cases::Case;
+use persea_plugin_sdk::log::Level;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::Output;
 use persea_plugin_sdk::testing::{Answer, Host, Processes};
 use persea_runner_tap::{LENIENT, Tap};
+use std::time::Duration;
 
 fn task() -> Task {
     Task::new("1-t.sh", Runnable::new("tap").uri("t.sh").args(["-v"]))
@@ -143,4 +146,78 @@ fn missing_program_is_an_error() {
         2,
         "in PATH and in the working directory"
     );
+}
+
+/// Runs a program that prints this, and returns the cases of its task.
+fn cases(stdout: impl Into<Vec<u8>>) -> Vec<Case> {
+    let answer = Answer::code(0).stdout(stdout);
+    let host = Host::new().processes(Processes::always(answer)).install();
+    host.run_program::<Tap>(&task()).unwrap();
+    host.cases()
+}
+
+#[test]
+fn test_points_are_cases() {
+    let stdout = "1..7\nok 1 - works\nnot ok 2 - breaks # because\nok 3 # SKIP no disk\n\
+                  not ok 4 - later # TODO soon\nok 5 - early # TODO soon\nnot ok 6\n  ---\n  \
+                  message: 'too slow'\n  duration_ms: 1.5\n  ...\nok 7\n";
+    let expected = [
+        Case::new(["works"], Status::Pass),
+        Case::new(["breaks # because"], Status::Fail),
+        Case::new(["3"], Status::Skip).reason("no disk"),
+        Case::new(["later"], Status::Pass).reason("soon"),
+        Case::new(["early"], Status::Warn).reason("a TODO test passed"),
+        Case::new(["6"], Status::Fail)
+            .reason("too slow")
+            .duration(Duration::from_micros(1500)),
+        Case::new(["7"], Status::Pass),
+    ];
+    assert_eq!(cases(stdout), expected);
+}
+
+#[test]
+fn cases_of_subtests_have_their_path() {
+    let stdout = "TAP version 14\n1..1\n# Subtest: outer\n    # Subtest: inner\n        \
+                  ok 1 - a\n        not ok 2 - b\n        1..2\n    not ok 1 - inner\n    \
+                  1..1\nnot ok 1 - outer\n";
+    let found = cases(stdout);
+    let paths: Vec<String> = found.iter().map(|case| case.path.join("/")).collect();
+    assert_eq!(
+        paths,
+        ["outer/inner/a", "outer/inner/b", "outer/inner", "outer"]
+    );
+    assert_eq!(
+        found[3].reason.as_deref(),
+        Some("1 of 1 failed: 1 - inner (1 of 2 failed: 2 - b)")
+    );
+}
+
+#[test]
+fn long_paths_stay_within_the_limit_of_the_contract() {
+    let name = "\u{1f600}".repeat(250);
+    let mut stdout = String::new();
+    for depth in 0..32 {
+        let blanks = "    ".repeat(depth);
+        stdout.push_str(&format!("{blanks}# Subtest: {name}\n{blanks}    # x\n"));
+    }
+    stdout.push_str(&format!("{}ok 1 - {name}\n", "    ".repeat(32)));
+    assert_eq!(cases(stdout).len(), 1, "the host refuses a longer path");
+}
+
+#[test]
+fn refused_cases_do_not_change_the_result() {
+    let answer = Answer::code(0).stdout("1..2\nok 1\nok 2\n");
+    let host = Host::new()
+        .processes(Processes::always(answer))
+        .fault("cases.finish", Error::new("limit", "too many"))
+        .install();
+    let outcome = host.run_program::<Tap>(&task()).unwrap();
+    assert_eq!(outcome.status, Status::Pass);
+    let expected = "test points after the first 0 are not cases: too many";
+    assert_eq!(host.log(), [(Level::Warn, expected.to_owned())]);
+}
+
+#[test]
+fn stream_without_points_has_no_cases() {
+    assert_eq!(cases("1..0 # SKIP nothing\n"), []);
 }
