@@ -89,7 +89,12 @@ fn runner(sandbox: &Sandbox) -> String {
     let uris = ["powers", "pass", "fail", "error"];
     let limits = ["--set", "task.timeout.running=600"];
     let settings = ["--set", "corpus.word=good day", "--set", "corpus.pause=2s"];
-    let ran = run_kind(sandbox, "corpus", &uris, &[&limits[..], &settings[..]].concat());
+    let ran = run_kind(
+        sandbox,
+        "corpus",
+        &uris,
+        &[&limits[..], &settings[..]].concat(),
+    );
     let mut text = results(sandbox, &ran);
     let job = sandbox.job();
     for file in ["stdout", "taken", "note.txt"] {
