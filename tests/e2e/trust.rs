@@ -173,8 +173,8 @@ fn plugin_that_declares_more_than_its_lock_is_not_loaded() {
     let text = std::fs::read_to_string(&path).unwrap();
     for (original, replacement, words) in [
         (
-            "kinds = [\"greet\"]",
-            "kinds = [\"wave\"]",
+            "runner = [\"greet\"]",
+            "runner = [\"wave\"]",
             "it names the kind `greet`",
         ),
         ("name = \"greet\"", "name = \"wave\"", "its name is `greet`"),
