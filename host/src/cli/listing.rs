@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::output::eprint_line;
 use super::session::SpawnerSession;
 use super::{Context, Failure};
-use persea_config::{Config, settings};
+use persea_config::settings;
 use persea_job as job;
 use persea_job::{
     JobFile, ListingPlace, OpenPlace, Resolutions, Signals, TestLister as _, TestListing, TypedBy,
