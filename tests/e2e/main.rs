@@ -11,6 +11,7 @@
 
 mod batches;
 mod book;
+mod cases;
 mod chaos;
 mod chaos_processes;
 mod chaos_signals;

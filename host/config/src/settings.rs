@@ -81,7 +81,7 @@ settings! {
     HUMAN_OUTPUT_LINES: Number = "human.output.lines", 20, Any;
     /// show only failing tests and the totals
     HUMAN_OUTPUT_QUIET: Flag = "human.output.quiet", false, Any;
-    /// without a terminal, also show a line when a test starts
+    /// without a terminal, also show a line when a test starts, and one for each of its cases
     HUMAN_OUTPUT_STARTED: Flag = "human.output.started", false, Any;
     /// write results.json into the job's directory
     JOB_RUN_RESULT_JSON_ENABLED: Flag = "job.run.result.json.enabled", true, Any;

@@ -8,10 +8,11 @@
 
 use std::path::Path;
 
-use persea_journal::TaskFinished;
+use persea_journal::{ShownCase, TaskFinished};
 use persea_model::names::{cut, printable};
 use persea_model::{JobId, Status, Tally, Task};
 
+mod cases;
 mod failures;
 mod live;
 mod log;
@@ -45,8 +46,12 @@ pub trait Display {
     fn task_started(&mut self, task: &Task);
     /// A runner reports progress, for people.
     fn task_progress(&mut self, task: &Task, text: &str);
-    /// A task has ended; `tally` includes it. `output` holds the last lines of its output, to be
-    /// shown below it.
+    /// The case of a task that runs, which is a result inside it; none while no case runs.
+    fn case_running(&mut self, _task: &Task, _case: Option<&str>) {}
+    /// A case of a task has ended. Called only for a display that shows cases.
+    fn case_finished(&mut self, _task: &Task, _case: &ShownCase) {}
+    /// A task has ended; `tally` includes it. `output` holds its failed cases and the last lines of
+    /// its output, to be shown below it.
     fn task_finished(&mut self, task: &Task, record: &TaskFinished, tally: &Tally, output: &str);
     /// An attempt of a task has failed, and a retry follows.
     fn task_retried(&mut self, task: &Task, record: &TaskFinished);
@@ -66,6 +71,10 @@ pub trait Display {
     fn resume(&mut self) {}
     /// The job has ended.
     fn job_finished(&mut self) {}
+    /// Whether the display has a line for each case.
+    fn shows_cases(&self) -> bool {
+        false
+    }
     /// Whether the display shows results. If it does, it gets the output of failing tests too.
     fn shows_ends(&self) -> bool {
         true

@@ -39,6 +39,24 @@ enum RunningKey {
     Requirement(usize),
 }
 
+/// A running task or requirement, as it is shown.
+struct RunningItem {
+    name: String,
+    since: Instant,
+    /// The case of the task that runs.
+    case: Option<String>,
+}
+
+impl RunningItem {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            since: Instant::now(),
+            case: None,
+        }
+    }
+}
+
 /// What the thread draws next.
 #[derive(Default)]
 struct LiveState {
@@ -47,7 +65,7 @@ struct LiveState {
     lines: String,
     /// The number of lines that were dropped after `lines`, because nobody reads them in time.
     dropped: usize,
-    running: BTreeMap<RunningKey, (String, Instant)>,
+    running: BTreeMap<RunningKey, RunningItem>,
     tally: Tally,
 }
 
@@ -171,12 +189,15 @@ fn message(state: &LiveState) -> String {
             message.push_str(&format!(" {style}{status} {count}{style:#}"));
         }
     }
-    for (name, since) in state.running.values().take(SHOWN) {
+    for RunningItem { name, since, case } in state.running.values().take(SHOWN) {
         message.push_str(&format!(
             "\n  {:7.1} s  {}",
             since.elapsed().as_secs_f64(),
             cut(name, NAME)
         ));
+        if let Some(case) = case {
+            message.push_str(&format!(": {}", cut(case, NAME)));
+        }
     }
     if state.running.len() > SHOWN {
         message.push_str(&format!("\n  and {} more", state.running.len() - SHOWN));
@@ -200,10 +221,16 @@ impl Display for Live {
     }
 
     fn task_started(&mut self, task: &Task) {
-        lock(&self.state).running.insert(
-            RunningKey::Task(task.index),
-            (printable(&task.title).into_owned(), Instant::now()),
-        );
+        let item = RunningItem::new(printable(&task.title).into_owned());
+        let mut state = lock(&self.state);
+        state.running.insert(RunningKey::Task(task.index), item);
+    }
+
+    fn case_running(&mut self, task: &Task, case: Option<&str>) {
+        let mut state = lock(&self.state);
+        if let Some(item) = state.running.get_mut(&RunningKey::Task(task.index)) {
+            item.case = case.map(|case| printable(case).into_owned());
+        }
     }
 
     fn task_progress(&mut self, task: &Task, text: &str) {
@@ -228,11 +255,9 @@ impl Display for Live {
     }
 
     fn requirement_started(&mut self, number: usize, name: &str) {
-        let name = format!("requirement {}", printable(name));
+        let item = RunningItem::new(format!("requirement {}", printable(name)));
         let mut state = lock(&self.state);
-        state
-            .running
-            .insert(RunningKey::Requirement(number), (name, Instant::now()));
+        state.running.insert(RunningKey::Requirement(number), item);
     }
 
     fn requirement_progress(&mut self, line: &str) {
@@ -288,8 +313,9 @@ mod tests {
         state.tally.add(Status::Fail);
         for index in 0..10 {
             let key = RunningKey::Task(TaskIndex(index));
-            let value = (format!("test-{index}"), Instant::now());
-            state.running.insert(key, value);
+            let mut item = RunningItem::new(format!("test-{index}"));
+            item.case = (index == 3).then(|| "suite > case".to_owned());
+            state.running.insert(key, item);
         }
         let text = anstream::adapter::strip_str(&message(&state)).to_string();
         assert!(text.starts_with(" PASS 1 FAIL 1\n"), "{text}");
@@ -297,6 +323,7 @@ mod tests {
             text.contains("test-7") && !text.contains("test-8"),
             "{text}"
         );
+        assert!(text.contains("test-3: suite > case\n"), "{text}");
         assert!(text.ends_with("and 2 more"), "{text}");
     }
 }

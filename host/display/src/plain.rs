@@ -15,7 +15,7 @@ pub enum Shown {
     Failures,
     /// A line for each result.
     Ends,
-    /// A line for each start and each result.
+    /// A line for each start, each result, and each result of a case.
     StartsAndEnds,
 }
 
@@ -73,6 +73,15 @@ impl Display for Plain {
             let line = format!("{}: {}", title(task, self.total), printable(text));
             self.line(&line);
         }
+    }
+
+    fn case_finished(&mut self, task: &Task, case: &ShownCase) {
+        let line = cases::finished_line(task, case, self.total);
+        self.line(&line);
+    }
+
+    fn shows_cases(&self) -> bool {
+        self.shown == Shown::StartsAndEnds
     }
 
     fn task_finished(&mut self, task: &Task, record: &TaskFinished, _: &Tally, output: &str) {

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Display, JobLog, failures::Failures, outlet, tail};
+use super::{Display, JobLog, cases, failures::Failures, outlet, tail};
 use persea_journal as journal;
-use persea_journal::TaskFinished;
+use persea_journal::{ShownCase, TaskFinished};
 use persea_model::names::printable;
 use persea_model::{JobId, Tally, Task, TaskIndex};
 use persea_system::threads;
@@ -57,6 +57,8 @@ enum ScreenEvent {
     Begin(Box<JobBegin>),
     Started(TaskIndex),
     Progress(TaskIndex, String),
+    CaseRunning(TaskIndex, Option<String>),
+    CasesFinished(TaskIndex, Vec<ShownCase>),
     Finished {
         task: TaskIndex,
         record: Arc<TaskFinished>,
@@ -83,6 +85,7 @@ pub struct Screen {
     /// The events since the last `flush`, with their times.
     batch: Vec<(u64, ScreenEvent)>,
     queue: Arc<EventQueue>,
+    shows_cases: bool,
     ended: Option<oneshot::Receiver<()>>,
 }
 
@@ -99,6 +102,7 @@ impl Screen {
         again: String,
     ) -> io::Result<Self> {
         outlet::start();
+        let shows_cases = display.shows_cases();
         let queue = Arc::<EventQueue>::default();
         let (end, ended) = oneshot::channel();
         let shown = Arc::clone(&queue);
@@ -125,6 +129,7 @@ impl Screen {
         Ok(Self {
             batch: Vec::new(),
             queue,
+            shows_cases,
             ended: Some(ended),
         })
     }
@@ -147,6 +152,21 @@ impl Screen {
     /// A runner reports progress, for people.
     pub fn task_progress(&mut self, task: &Task, text: &str) {
         self.queue_event(ScreenEvent::Progress(task.index, text.to_owned()));
+    }
+
+    /// Whether the display has a line for each case.
+    pub fn shows_cases(&self) -> bool {
+        self.shows_cases
+    }
+
+    /// The case of a task that runs, which is a result inside it; none while no case runs.
+    pub fn case_running(&mut self, task: &Task, case: Option<String>) {
+        self.queue_event(ScreenEvent::CaseRunning(task.index, case));
+    }
+
+    /// Cases of a task have ended. Only for a display that shows cases.
+    pub fn cases_finished(&mut self, task: &Task, cases: Vec<ShownCase>) {
+        self.queue_event(ScreenEvent::CasesFinished(task.index, cases));
     }
 
     /// A task has ended; `tally` includes it. `directory` is the name of its directory, if it
@@ -351,6 +371,14 @@ impl Renderer {
                 display.task_progress(task, &text);
                 begin.log.progress(at, task, &text);
             }),
+            ScreenEvent::CaseRunning(task, case) => self.about(task, |display, _, task| {
+                display.case_running(task, case.as_deref());
+            }),
+            ScreenEvent::CasesFinished(task, cases) => self.about(task, |display, _, task| {
+                for case in &cases {
+                    display.case_finished(task, case);
+                }
+            }),
             ScreenEvent::Retried(task, record) => self.about(task, |display, begin, task| {
                 display.task_retried(task, &record);
                 begin.log.finished(at, task, &record);
@@ -378,12 +406,13 @@ impl Renderer {
             self.failures.add(record, directory.is_some());
         }
         self.about(task, |display, begin, task| {
-            let output = match directory {
-                Some(directory) if lines > 0 && display.shows_ends() => {
-                    tail::block(|name| begin.view.file(directory, name), lines)
+            let mut output = String::new();
+            if has_failed && display.shows_ends() {
+                output = cases::block(record);
+                if let Some(directory) = directory.filter(|_| lines > 0) {
+                    output += &tail::block(|name| begin.view.file(directory, name), lines);
                 }
-                _ => String::new(),
-            };
+            }
             display.task_finished(task, record, tally, &output);
             begin.log.finished(at, task, record);
         });

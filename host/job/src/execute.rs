@@ -5,6 +5,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod batch_outputs;
+pub(crate) mod cases;
 pub(crate) mod clock;
 pub(crate) mod context;
 pub(crate) mod control;

@@ -314,6 +314,7 @@ impl Job {
             catalog,
             has_network: (spawner_descriptor.has_network)(&config),
             has_batches: config.get(settings::RUN_BATCHES),
+            shows_cases: screen.shows_cases(),
             is_fresh: (spawner_descriptor.is_fresh)(&config),
             test_results: Arc::clone(directory.test_results()),
             times: own_settings::TaskTimes::new(&config),

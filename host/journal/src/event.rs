@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::case::{CaseFinished, CaseStarted, ShownCase};
 use persea_model::{Attribute, Attributes, Requirement, Runnable, Scope, Status, Tally};
 
 /// The job has begun: the first line.
@@ -104,6 +105,16 @@ pub struct TaskFinished {
     /// Whether the task passed on a retry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flaky: bool,
+    /// The number of its cases by their status, if it has reported any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cases: Option<Tally>,
+    /// The number of cases whose path was not compared with those before it, because the task has
+    /// reported too many.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unnumbered_cases: usize,
+    /// The first of its cases that have failed. The journal has each in an event of its own.
+    #[serde(skip)]
+    pub failed_cases: Vec<ShownCase>,
     /// Whether the configuration keeps the task from running. The display has shown the reason
     /// before. Not in the journal.
     #[serde(skip)]
@@ -378,6 +389,10 @@ events! {
     TaskStarted(TaskStarted<'a>) = "task-started",
     /// A runner reports progress, for whoever watches the job.
     TaskProgress(TaskProgress<'a>) = "task-progress",
+    /// A case of a task runs.
+    CaseStarted(CaseStarted<'a>) = "case-started",
+    /// A case of a task has ended.
+    CaseFinished(CaseFinished<'a>) = "case-finished",
     /// An attempt of a task has failed, and another attempt follows.
     TaskRetried(TaskFinished) = "task-retried",
     /// A task has ended.

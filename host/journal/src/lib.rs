@@ -10,7 +10,9 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod case;
 mod event;
+mod lines;
 mod reader;
 
 use std::fs::File;
@@ -21,11 +23,13 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+pub use self::case::{CaseFinished, CaseStarted, ShownCase};
 pub use self::event::{
     Event, EventKind, JobFinished, JobStarted, NoData, RequirementAbsent, RequirementFinished,
     RequirementReleased, RequirementStarted, RequirementState, TaskEnvironment, TaskFinished,
     TaskPlanned, TaskProgress, TaskStarted, Warning, WarningCause,
 };
+pub use self::lines::EventLines;
 use self::reader::Progress;
 pub use self::reader::{Line, Reader, Record};
 
@@ -231,18 +235,27 @@ impl Journal {
         task: Option<&str>,
         event: &Event<'_>,
     ) -> Result<(), JournalError> {
-        let line = WrittenLine {
-            event: event.kind().name(),
-            time,
-            task,
-            data: event,
-        };
-        let written = serde_json::to_writer(&mut self.buffer, &line);
-        written.map_err(|source| JournalError::Write {
+        let mut lines = EventLines(std::mem::take(&mut self.buffer));
+        let pushed = lines.push(time, task, event);
+        self.buffer = lines.0;
+        pushed.map_err(|source| JournalError::Write {
             path: self.path.clone(),
             source: source.into(),
         })?;
-        self.buffer.push(b'\n');
+        self.commit_full()
+    }
+
+    /// Appends lines that were made before.
+    ///
+    /// # Errors
+    /// The buffer was full, and the file cannot be written.
+    pub fn append_lines(&mut self, lines: &EventLines) -> Result<(), JournalError> {
+        self.buffer.extend_from_slice(&lines.0);
+        self.commit_full()
+    }
+
+    /// Writes the buffered lines to the file if there are many.
+    fn commit_full(&mut self) -> Result<(), JournalError> {
         if self.buffer.len() > GATHER {
             self.commit()
         } else {

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use std::borrow::Cow;
 
-use persea_model::Attributes;
+use persea_model::{Attributes, Status};
 
 use super::*;
 
@@ -9,6 +9,10 @@ fn progress(message: &str) -> Event<'_> {
     Event::TaskProgress(Cow::Owned(TaskProgress {
         message: message.into(),
     }))
+}
+
+fn case_path() -> Vec<String> {
+    vec!["suite".to_owned(), "a\nb".to_owned()]
 }
 
 fn started() -> JobStarted {
@@ -33,6 +37,8 @@ fn every_event_is_read_as_it_was_written() {
     let finished: TaskFinished = serde_json::from_value(serde_json::json!({
         "index": 1, "name": "a", "kind": "noop", "status": "PASS", "elapsed": 5,
         "directory": "d", "open": [1],
+        "cases": {"pass": 2, "fail": 1, "error": 0, "skip": 0, "warn": 0, "cancel": 0,
+            "interrupted": 0},
     }))
     .unwrap();
     let events = [
@@ -51,6 +57,16 @@ fn every_event_is_read_as_it_was_written() {
             }),
         })),
         progress("half way"),
+        Event::CaseStarted(Cow::Owned(CaseStarted {
+            path: Cow::Owned(case_path()),
+        })),
+        Event::CaseFinished(Cow::Owned(CaseFinished {
+            path: Cow::Owned(case_path()),
+            status: Status::Fail,
+            elapsed: Some(6),
+            reason: Some("1 is not 2".into()),
+            more: Cow::Owned(Attributes::from_iter([("line".to_owned(), 7_u64.into())])),
+        })),
         Event::TaskRetried(Cow::Borrowed(&finished)),
         Event::TaskFinished(Cow::Borrowed(&finished)),
         Event::RequirementStarted(Cow::Owned(RequirementStarted {
@@ -108,6 +124,25 @@ fn every_event_is_read_as_it_was_written() {
         assert_eq!(json(&read.event), json(event));
     }
     assert!(reader.next_event(EventKind::ALL).unwrap().is_none());
+}
+
+#[test]
+fn lines_that_were_made_before_are_those_of_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(dir.path()).unwrap();
+    let path = case_path();
+    let case = Event::CaseStarted(Cow::Owned(CaseStarted {
+        path: Cow::Borrowed(&path),
+    }));
+    journal.append(1, Some("1-a"), &case).unwrap();
+    let mut lines = EventLines::default();
+    lines.push(1, Some("1-a"), &case).unwrap();
+    journal.append_lines(&lines).unwrap();
+    journal.commit().unwrap();
+    let text = std::fs::read_to_string(dir.path().join(FILE_NAME)).unwrap();
+    let (first, second) = text.split_once('\n').unwrap();
+    assert_eq!(format!("{first}\n"), second);
+    assert_eq!(lines.size(), second.len());
 }
 
 fn json(event: &Event<'_>) -> serde_json::Value {

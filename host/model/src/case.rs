@@ -20,3 +20,10 @@ pub struct Case {
     /// Open data for reports, such as `class-name` or `output`.
     pub more: Attributes,
 }
+
+impl Case {
+    /// Returns the name of a case for people: `suite > case > subcase`.
+    pub fn title(path: &[String]) -> String {
+        path.join(" > ")
+    }
+}

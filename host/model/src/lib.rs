@@ -195,37 +195,37 @@ impl fmt::Display for Status {
     }
 }
 
-/// How many tasks ended with which status.
+/// How many tasks of a job, or cases of a task, ended with which status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Tasks that passed.
+    /// Those that passed.
     pub pass: usize,
-    /// Tasks that failed.
+    /// Those that failed.
     pub fail: usize,
-    /// Tasks in error.
+    /// Those in error.
     pub error: usize,
-    /// Tasks that did not apply or were not started.
+    /// Those that did not apply or were not started.
     pub skip: usize,
-    /// Tasks that passed with a warning.
+    /// Those that passed with a warning.
     pub warn: usize,
-    /// Tasks that were cancelled.
+    /// Those that were cancelled.
     pub cancel: usize,
-    /// Tasks that were ended from outside.
+    /// Those that were ended from outside.
     pub interrupted: usize,
 }
 
 impl Tally {
-    /// Counts one more task.
+    /// Counts one more.
     pub fn add(&mut self, status: Status) {
         *self.slot(status) += 1;
     }
 
-    /// The number of tasks with this status.
+    /// The number with this status.
     pub fn get(&self, status: Status) -> usize {
         *self.clone().slot(status)
     }
 
-    /// The number of tasks that have ended.
+    /// The number of all that have ended.
     pub fn total(&self) -> usize {
         Status::ALL.iter().map(|status| self.get(*status)).sum()
     }

@@ -65,6 +65,7 @@ pub fn components() -> &'static BTreeMap<String, Vec<u8>> {
                 ("runner-modest", own),
                 ("resolver-list", own),
                 ("format-csv", own),
+                ("lab", own),
                 ("requirement-token", own),
                 ("suite-script", own),
                 ("../../docs/examples/scheduler-depth-first", own),

@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::dispatch::queue::{Queue, Unrunnable};
-use crate::dispatch::slots::{SlotEvent, Slots};
+use crate::dispatch::slots::{SlotEvent, Slots, TaskMessage};
+use crate::execute::cases::CaseBatch;
 use crate::execute::context::JobContext;
 use crate::execute::control::{Control, SignalRequest, Signals, StopReason};
 use crate::execute::messages::{ExecutorMessage, FinishedTask};
@@ -243,6 +244,17 @@ impl Dispatcher<'_> {
         self.screen.task_progress(task, text);
     }
 
+    /// Records what has happened to the cases of a task.
+    fn cases(&mut self, state: &mut DispatchState, task: &Task, batch: &CaseBatch) {
+        let news = batch.take();
+        let written = self.journal.append_lines(&news.lines);
+        self.stop_unless_written(state, written);
+        if !news.ended.is_empty() {
+            self.screen.cases_finished(task, news.ended);
+        }
+        self.screen.case_running(task, news.running);
+    }
+
     fn handle(&mut self, state: &mut DispatchState, message: ExecutorMessage) {
         let plan = Arc::clone(&self.plan);
         let task_of = |index: TaskIndex| plan.entry(index).map(|entry: &PlanEntry| &entry.task);
@@ -269,7 +281,12 @@ impl Dispatcher<'_> {
                 Vec::new()
             }
             ExecutorMessage::Progress { task, slot, text } => {
-                state.slots.progress(slot, task, text)
+                let message = TaskMessage::Progress(text);
+                state.slots.message(slot, task, message)
+            }
+            ExecutorMessage::Cases { task, slot, batch } => {
+                let message = TaskMessage::Cases(batch);
+                state.slots.message(slot, task, message)
             }
             ExecutorMessage::RequirementProgress { step, text } => {
                 self.preparing(step, &text);
@@ -301,9 +318,12 @@ impl Dispatcher<'_> {
                         self.started(state, task);
                     }
                 }
-                SlotEvent::Progress(task, text) => {
+                SlotEvent::Message(task, message) => {
                     if let Some(task) = task_of(task) {
-                        self.progress(state, task, &text);
+                        match message {
+                            TaskMessage::Progress(text) => self.progress(state, task, &text),
+                            TaskMessage::Cases(batch) => self.cases(state, task, &batch),
+                        }
                     }
                 }
                 SlotEvent::Finished(finished) => {

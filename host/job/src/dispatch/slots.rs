@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::execute::cases::CaseBatch;
 use crate::execute::messages::{Assignment, FinishedTask};
 use crate::execute::slot::{Slot, SlotIndex};
 use persea_model::TaskIndex;
@@ -121,10 +122,19 @@ struct AssignedTask {
     has_started: bool,
     /// The start has been reported.
     is_reported: bool,
-    /// Progress messages that arrived before the start was reported.
-    progress: Vec<String>,
+    /// Messages that arrived before the start was reported.
+    messages: Vec<TaskMessage>,
     /// Result, reported after the previous task's result.
     finished: Option<Box<FinishedTask>>,
+}
+
+/// What a running task reports.
+#[derive(Debug)]
+pub(crate) enum TaskMessage {
+    /// A line for people.
+    Progress(String),
+    /// Results inside the task.
+    Cases(Arc<CaseBatch>),
 }
 
 /// An event of a task in a slot. The events of a slot's tasks are reported one task after the
@@ -133,8 +143,8 @@ struct AssignedTask {
 pub(crate) enum SlotEvent {
     /// The task has started.
     Started(TaskIndex),
-    /// The task has sent a progress message.
-    Progress(TaskIndex, String),
+    /// The task has sent a message.
+    Message(TaskIndex, TaskMessage),
     /// The task has ended.
     Finished(Box<FinishedTask>),
 }
@@ -244,7 +254,7 @@ impl Slots {
             task,
             has_started: !one_process,
             is_reported: !one_process,
-            progress: Vec::new(),
+            messages: Vec::new(),
             finished: None,
         });
         entry.is_exclusive = !one_process || leaves_dirty;
@@ -289,15 +299,15 @@ impl Slots {
         self.take_events(slot)
     }
 
-    /// Records a progress message of a task.
-    pub(crate) fn progress(
+    /// Records a message of a task.
+    pub(crate) fn message(
         &mut self,
         slot: SlotIndex,
         task: TaskIndex,
-        text: String,
+        message: TaskMessage,
     ) -> Vec<SlotEvent> {
         if let Some(assigned) = self.find(slot, task) {
-            assigned.progress.push(text);
+            assigned.messages.push(message);
         }
         self.take_events(slot)
     }
@@ -356,8 +366,8 @@ impl Slots {
                 events.push(SlotEvent::Started(front.task));
             }
             if front.is_reported {
-                let said = front.progress.drain(..);
-                events.extend(said.map(|text| SlotEvent::Progress(front.task, text)));
+                let messages = front.messages.drain(..);
+                events.extend(messages.map(|it| SlotEvent::Message(front.task, it)));
             }
             let Some(finished) = front.finished.take() else {
                 break;

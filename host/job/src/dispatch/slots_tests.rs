@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::execute::cases::CaseSummary;
 use persea_model::{Outcome, Status};
 
 const MS: Duration = Duration::from_millis(1);
@@ -15,6 +16,7 @@ fn end(slots: &mut Slots, slot: usize, task: usize, took: Duration) -> Vec<Strin
         whiteboard: None,
         took: Some(took),
         has_directory: false,
+        cases: CaseSummary::default(),
     };
     in_words(slots.finished(Box::new(finished)))
 }
@@ -24,7 +26,10 @@ fn in_words(events: Vec<SlotEvent>) -> Vec<String> {
         .into_iter()
         .map(|events| match events {
             SlotEvent::Started(task) => format!("{} started", task.0),
-            SlotEvent::Progress(task, text) => format!("{}: {text}", task.0),
+            SlotEvent::Message(task, TaskMessage::Progress(text)) => {
+                format!("{}: {text}", task.0)
+            }
+            SlotEvent::Message(task, TaskMessage::Cases(_)) => format!("cases of {}", task.0),
             SlotEvent::Finished(finished) => format!("{} ended", finished.task.0),
         })
         .collect()
@@ -118,6 +123,7 @@ fn task_without_a_duration_leaves_the_mean_alone() {
             whiteboard: None,
             took: None,
             has_directory: false,
+            cases: CaseSummary::default(),
         };
         slots.finished(Box::new(finished));
     }
@@ -253,9 +259,10 @@ fn events_of_a_slot_are_reported_task_by_task() {
         ["0 started"]
     );
     assert!(slots.started(SlotIndex(0), TaskIndex(1)).is_empty());
+    let half_way = TaskMessage::Progress("half way".into());
     assert!(
         slots
-            .progress(SlotIndex(0), TaskIndex(1), "half way".into())
+            .message(SlotIndex(0), TaskIndex(1), half_way)
             .is_empty()
     );
     assert!(end(&mut slots, 0, 1, MS).is_empty());

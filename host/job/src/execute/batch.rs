@@ -160,12 +160,13 @@ impl Batch {
         let context = &self.context;
         let directory = TaskDirectory::of_test(&context.test_results, &task.directory);
         let assigned_at = context.execution.clock.now();
-        let session = Arc::new(TaskSession::new(
+        let session = TaskSession::new(
             Arc::clone(&context.execution),
             SessionSubject::Task(index),
             directory,
             assignment,
-        ));
+        );
+        let session = Arc::new(session.with_cases(&task.id, context.shows_cases));
         let mut inner = self.inner();
         if let Some(outputs) = &mut inner.outputs
             && let Err(error) = outputs.keep()

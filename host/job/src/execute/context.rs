@@ -32,6 +32,8 @@ pub(crate) struct JobContext {
     pub(crate) has_network: bool,
     /// Whether runners that can are given many tasks in one instance (batches).
     pub(crate) has_batches: bool,
+    /// Whether the display has a line for each case.
+    pub(crate) shows_cases: bool,
     /// Whether each task gets a fresh environment, where the spawner can restore one.
     pub(crate) is_fresh: bool,
     /// The section with the directories of tests.

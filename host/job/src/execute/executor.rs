@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
+use crate::execute::cases::CaseSummary;
 use crate::execute::context::JobContext;
 use crate::execute::control::Control;
 use crate::execute::messages::{Assignment, ExecutorMessage, FinishedTask};
@@ -61,17 +62,19 @@ pub(crate) async fn execute(
             whiteboard: None,
             took: None,
             has_directory: false,
+            cases: CaseSummary::default(),
         }))),
     };
     let assigned_at = context.execution.clock.now();
     let leaves_dirty = assignment.leaves_dirty;
     let directory = TaskDirectory::of_test(&context.test_results, &task.directory);
-    let session = Arc::new(TaskSession::new(
+    let session = TaskSession::new(
         Arc::clone(&context.execution),
         SessionSubject::Task(task_index),
         directory,
         assignment,
-    ));
+    );
+    let session = Arc::new(session.with_cases(&task.id, context.shows_cases));
     let ran = run(
         &context,
         &session,
@@ -116,6 +119,13 @@ pub(crate) fn finished_task(
     assigned_at: Duration,
     left_behind: usize,
 ) -> FinishedTask {
+    let was_interrupted = outcome.status == Status::Interrupted;
+    if let Some(cases) = session.end_cases(was_interrupted)
+        && was_interrupted
+    {
+        let reason = outcome.reason.as_deref().unwrap_or("interrupted");
+        outcome.reason = Some(format!("{reason} {cases}"));
+    }
     if outcome.status != Status::Pass {
         let reason = outcome.reason.as_deref().unwrap_or("no reason given");
         session.log(LogLevel::Info, &format!("{}: {reason}", outcome.status));
@@ -141,6 +151,7 @@ pub(crate) fn finished_task(
         whiteboard: session.take_whiteboard(),
         took,
         has_directory: session.directory.settle(),
+        cases: session.take_cases(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::execute::cases::{CaseBatch, CaseSummary};
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::plan::graph::NodeIndex;
 use crate::plan::requirements::StepIndex;
@@ -22,6 +23,12 @@ pub(crate) enum ExecutorMessage {
         task: TaskIndex,
         slot: SlotIndex,
         text: String,
+    },
+    /// Cases of the task. The batch may hold more by the time that it is taken.
+    Cases {
+        task: TaskIndex,
+        slot: SlotIndex,
+        batch: Arc<CaseBatch>,
     },
     /// A progress message of a requirement resolver.
     RequirementProgress { step: StepIndex, text: String },
@@ -103,6 +110,7 @@ pub(crate) struct FinishedTask {
     /// The run time of a queued task's process, as its helper measured it.
     pub(crate) took: Option<Duration>,
     pub(crate) has_directory: bool,
+    pub(crate) cases: CaseSummary,
 }
 
 /// The slot and environment of a task, and the channel to the dispatcher.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OnceCell, mpsc};
 
+use crate::execute::cases::{CaseBatch, CaseBook, CaseSummary, UnfinishedCases};
 use crate::execute::context::ExecutionContext;
 use crate::execute::interruption::Interruption;
 use crate::execute::messages::{Assignment, ExecutorMessage};
@@ -75,8 +76,10 @@ pub(crate) struct TaskSession {
     queued_process: OnceLock<QueuedProcess>,
     whiteboard: Mutex<String>,
     debug_log: Mutex<DebugLog>,
-    /// Progress messages before the start. They are dropped if the task never starts.
-    early: Mutex<Vec<String>>,
+    /// Messages before the start. They are dropped if the task never starts.
+    early: Mutex<Vec<ExecutorMessage>>,
+    /// The task's cases; none for a requirement.
+    cases: Option<CaseBook>,
     messages: mpsc::UnboundedSender<ExecutorMessage>,
     /// When the call was assigned, by the job's clock, and how long it may run; none without a
     /// limit.
@@ -123,10 +126,17 @@ impl TaskSession {
             whiteboard: Mutex::default(),
             debug_log: Mutex::default(),
             early: Mutex::default(),
+            cases: None,
             messages,
             timeout: OnceLock::new(),
             interruption: Interruption::default(),
         }
+    }
+
+    /// Takes cases of the task with this id. With `are_shown` the display has a line for each.
+    pub(crate) fn with_cases(mut self, task: &str, are_shown: bool) -> Self {
+        self.cases = Some(CaseBook::new(task, are_shown));
+        self
     }
 
     /// Limits the time of the call. A task that queues counts from the start of its process instead
@@ -167,25 +177,49 @@ impl TaskSession {
         Ok(environment)
     }
 
-    /// Sends the progress messages that were kept before the start.
+    /// Sends the messages that were kept before the start.
     pub(crate) fn report_early(&self) {
         let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
-        for text in early.drain(..) {
-            self.send_progress(text);
+        for message in early.drain(..) {
+            let _ = self.messages.send(message);
         }
     }
 
-    fn send_progress(&self, text: String) {
-        let _ = self.messages.send(match self.subject {
-            SessionSubject::Task(task) => ExecutorMessage::Progress {
-                task,
-                slot: self.slot.index,
-                text,
-            },
-            SessionSubject::Requirement(step) => {
-                ExecutorMessage::RequirementProgress { step, text }
-            }
-        });
+    /// Sends a message, or keeps it until the task has started.
+    fn report(&self, message: ExecutorMessage) {
+        if self.start.get().is_none() {
+            let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+            early.push(message);
+            return;
+        }
+        self.report_early();
+        let _ = self.messages.send(message);
+    }
+
+    fn report_cases(&self, batch: Option<Arc<CaseBatch>>) {
+        if let (SessionSubject::Task(task), Some(batch)) = (self.subject, batch) {
+            let slot = self.slot.index;
+            self.report(ExecutorMessage::Cases { task, slot, batch });
+        }
+    }
+
+    /// Ends the cases that still run at the end of the task, and returns them.
+    pub(crate) fn end_cases(&self, was_interrupted: bool) -> Option<UnfinishedCases> {
+        let cases = self.cases.as_ref()?;
+        let (batch, unfinished) = cases.end(self.execution.clock.now(), was_interrupted);
+        self.report_cases(batch);
+        let dropped = cases.dropped_starts();
+        if dropped > 0 {
+            let message = format!("the start of {dropped} cases was dropped: too many ran at once");
+            self.log(LogLevel::Warn, &message);
+        }
+        unfinished
+    }
+
+    /// Takes what is known of the cases at the end of the task.
+    pub(crate) fn take_cases(&self) -> CaseSummary {
+        let cases = self.cases.as_ref();
+        cases.map(CaseBook::take_summary).unwrap_or_default()
     }
 
     /// Logs the number of processes that were left behind, if any were.
@@ -253,9 +287,17 @@ impl TaskHost for TaskSession {
         self.directory.artifacts()
     }
 
-    fn case_started(&self, _path: Vec<String>) {}
+    fn case_started(&self, path: Vec<String>) {
+        if let Some(cases) = &self.cases {
+            self.report_cases(cases.start(path, self.execution.clock.now()));
+        }
+    }
 
-    fn case_finished(&self, _case: Case) {}
+    fn case_finished(&self, case: Case) {
+        if let Some(cases) = &self.cases {
+            self.report_cases(cases.finish(case, self.execution.clock.now()));
+        }
+    }
 
     fn deadline(&self) -> Option<Instant> {
         let (assigned_at, timeout) = self.timeout.get().copied()?;
@@ -269,13 +311,21 @@ impl TaskHost for TaskSession {
     }
 
     fn progress(&self, message: String) {
-        if self.start.get().is_none() {
-            let mut early = self.early.lock().unwrap_or_else(PoisonError::into_inner);
-            early.push(message);
-            return;
+        // Later cases come after this message.
+        if let Some(cases) = &self.cases {
+            cases.seal();
         }
-        self.report_early();
-        self.send_progress(message);
+        self.report(match self.subject {
+            SessionSubject::Task(task) => ExecutorMessage::Progress {
+                task,
+                slot: self.slot.index,
+                text: message,
+            },
+            SessionSubject::Requirement(step) => ExecutorMessage::RequirementProgress {
+                step,
+                text: message,
+            },
+        });
     }
 
     fn whiteboard(&self, text: &str) {

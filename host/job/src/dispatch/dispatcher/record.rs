@@ -68,6 +68,9 @@ pub(super) fn record(
         left_behind: ran.map_or(0, |ran| ran.left_behind),
         attempts: if before > 0 { before + 1 } else { 0 },
         flaky: before > 0 && outcome.status.has_passed(),
+        cases: ran.and_then(|ran| ran.cases.tally),
+        unnumbered_cases: ran.map_or(0, |ran| ran.cases.unnumbered),
+        failed_cases: ran.map_or_else(Vec::new, |ran| ran.cases.failed.clone()),
         is_refused: false,
         more,
     }
@@ -75,7 +78,9 @@ pub(super) fn record(
 
 /// The names of `task-finished` that belong to the host. A runner's data under these names is
 /// dropped.
-const RESERVED: [&str; 18] = [
+const RESERVED: [&str; 20] = [
+    "cases",
+    "unnumbered-cases",
     "suite",
     "title",
     "attempts",

@@ -120,6 +120,10 @@ fn end(id: &str, planned: TaskPlanned<'_>, started: Option<u64>, reason: &str) -
         left_behind: 0,
         attempts: 0,
         flaky: false,
+        // Cases of an attempt that never ended count for nothing.
+        cases: None,
+        unnumbered_cases: 0,
+        failed_cases: Vec::new(),
         is_refused: false,
         more: Attributes::new(),
     }
