@@ -308,6 +308,53 @@ impl<E: Choices> Kind for Choice<E> {
     }
 }
 
+/// Some of some names, each at most once in effect.
+pub struct Several<E>(PhantomData<E>);
+
+impl<E: Choices> Kind for Several<E> {
+    type Value<'a> = Vec<E>;
+    type Default = &'static [E];
+    const SHAPE: Shape = E::SHAPE;
+
+    fn read(value: &Value) -> Option<Vec<E>> {
+        let items = value.as_array()?.iter();
+        items.map(Choice::<E>::read).collect()
+    }
+
+    fn default<'a>(default: Self::Default) -> Self::Value<'a> {
+        default.to_vec()
+    }
+
+    fn json(default: Self::Default) -> Value {
+        default.iter().map(|choice| choice.name()).collect()
+    }
+}
+
+/// A cause for another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryCause {
+    /// The task ends FAIL.
+    Fail,
+    /// The task ends ERROR.
+    Error,
+    /// The task ends INTERRUPTED.
+    Interrupted,
+    /// The task ends CANCEL.
+    Cancel,
+    /// The task or requirement fails, and its plugin or the host blames the environment.
+    Infrastructure,
+}
+
+impl RetryCause {
+    /// The causes where the configuration names none.
+    pub const USUAL: &'static [Self] = &[
+        Self::Fail,
+        Self::Error,
+        Self::Interrupted,
+        Self::Infrastructure,
+    ];
+}
+
 /// Which tasks start first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -337,6 +384,27 @@ impl Choices for Order {
             Self::Given => "given",
             Self::FailedFirst => "failed-first",
             Self::LongestFirst => "longest-first",
+        }
+    }
+}
+
+impl Choices for RetryCause {
+    const SHAPE: Shape = Shape::RetryCauses;
+    const ALL: &'static [Self] = &[
+        Self::Fail,
+        Self::Error,
+        Self::Interrupted,
+        Self::Cancel,
+        Self::Infrastructure,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fail => "fail",
+            Self::Error => "error",
+            Self::Interrupted => "interrupted",
+            Self::Cancel => "cancel",
+            Self::Infrastructure => "infrastructure",
         }
     }
 }

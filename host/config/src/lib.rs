@@ -28,8 +28,8 @@ pub mod settings;
 mod shape;
 mod user_dirs;
 pub use key::{
-    Choice, Choices, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Text, Texts,
-    Time, Verdict,
+    Choice, Choices, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, RetryCause,
+    Several, Text, Texts, Time, Verdict,
 };
 pub use lookup::{RESOURCES, SHARED_LIMIT, is_known, limit, limits, of_result_format, project};
 pub use project::{Project, RefusedSetting};

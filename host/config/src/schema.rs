@@ -189,5 +189,6 @@ fn of_shape(shape: Shape) -> Value {
         Shape::Order | Shape::Scope | Shape::Spawner | Shape::Verdict => {
             json!({"enum": shape.names()})
         }
+        Shape::RetryCauses => json!({"type": "array", "items": {"enum": shape.names()}}),
     }
 }

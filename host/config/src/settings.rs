@@ -7,8 +7,8 @@ use persea_model::{Scope, SpawnerKind};
 use serde_json::Value;
 
 use super::key::{
-    Choice, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Text, Texts, Time,
-    Verdict,
+    Choice, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, RetryCause, Several,
+    Text, Texts, Time, Verdict,
 };
 use super::project::Project;
 use super::shape::Shape;
@@ -199,8 +199,12 @@ settings! {
     RUN_PLAN_MB: Number = "run.plan_mb", 4096, Any;
     /// directory in which the directories of jobs are created; if not set, ~/persea/job-results
     RUN_RESULTS_DIR: Maybe<Text> = "run.results_dir", (), Nothing;
-    /// number of times that a failed task is retried
+    /// number of times that a failed task or requirement is retried
     RUN_RETRIES: Number = "run.retries", 0, Any;
+    /// what is retried: tasks that end with one of these statuses, and with `infrastructure` also
+    /// tasks and requirements that fail because of their environment, as their plugin or the host
+    /// says
+    RUN_RETRY_ON: Several<RetryCause> = "run.retry_on", RetryCause::USUAL, Any;
     /// scheduler plugin that chooses the task that starts next; if not set, the host chooses
     RUN_SCHEDULER: Maybe<Text> = "run.scheduler", (), Any;
     /// run the tasks in a random order

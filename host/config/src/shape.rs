@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::key::{Choices as _, Order, Verdict};
+use super::key::{Choices as _, Order, RetryCause, Verdict};
 use persea_model::{Scope, SpawnerKind};
 
 /// The shape of a setting's value.
@@ -24,6 +24,8 @@ pub enum Shape {
     Amount,
     /// The name of an order.
     Order,
+    /// A list of causes for another attempt.
+    RetryCauses,
     /// The format of task ids.
     IdFormat,
     /// The scope of a requirement.
@@ -59,6 +61,13 @@ impl Shape {
             Self::Duration => super::duration(value).is_some(),
             Self::Amount => value.is_u64() || are_texts(value),
             Self::IdFormat => value.as_str().is_some_and(is_id_format),
+            Self::RetryCauses => {
+                let names = self.names();
+                let is_name = |item: &Value| item.as_str().is_some_and(|it| names.contains(&it));
+                value
+                    .as_array()
+                    .is_some_and(|items| items.iter().all(is_name))
+            }
             Self::Order | Self::Scope | Self::Spawner | Self::Verdict => value
                 .as_str()
                 .is_some_and(|name| self.names().contains(&name)),
@@ -72,6 +81,7 @@ impl Shape {
             Self::Scope => Scope::names(),
             Self::Spawner => SpawnerKind::names(),
             Self::Verdict => Verdict::names(),
+            Self::RetryCauses => RetryCause::names(),
             Self::Flag
             | Self::Integer
             | Self::Text
@@ -94,6 +104,9 @@ impl Shape {
             Self::Duration => "a number of seconds or a time such as `5m`",
             Self::Amount => "a whole number or a list of names",
             Self::Order => "`given`, `failed-first` or `longest-first`",
+            Self::RetryCauses => {
+                "a list of `fail`, `error`, `interrupted`, `cancel` and `infrastructure`"
+            }
             Self::IdFormat => "a text in which `{index}` comes before `{name}` and `{variant}`",
             Self::Scope => "`task`, `suite`, `job` or `keep`",
             Self::Spawner => SpawnerKind::EXPECTED,

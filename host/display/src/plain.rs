@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::{Display, finished_line, opening, outlet, retried_line, title};
-use persea_journal::TaskFinished;
+use super::{Display, cases, finished_line, opening, outlet, retried_line, title};
+use persea_journal::{ShownCase, TaskFinished};
 use persea_model::names::printable;
 use persea_model::{JobId, Tally, Task};
 

@@ -213,6 +213,21 @@ pub struct RequirementFinished {
     pub snapshot: Option<String>,
 }
 
+/// An attempt to fulfil a requirement has failed because of its environment, and another attempt
+/// follows. Nothing is to release: the resolver has undone what it changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RequirementRetried {
+    /// The requirement's id.
+    pub id: String,
+    /// Why the requirement is not met.
+    pub reason: String,
+    /// How long the attempt took, in nanoseconds.
+    pub elapsed: u64,
+    /// The number of attempts so far.
+    pub attempts: usize,
+}
+
 /// A requirement was released, or could not be.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -402,6 +417,8 @@ events! {
     RequirementStarted(RequirementStarted<'a>) = "requirement-started",
     /// A requirement is absent and is about to be fulfilled.
     RequirementAbsent(RequirementAbsent<'a>) = "requirement-absent",
+    /// An attempt to fulfil a requirement has failed, and another attempt follows.
+    RequirementRetried(RequirementRetried) = "requirement-retried",
     /// A requirement resolver has ended.
     RequirementFinished(RequirementFinished) = "requirement-finished",
     /// A requirement was released, or could not be.

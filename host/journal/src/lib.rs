@@ -26,8 +26,8 @@ use serde::Serialize;
 pub use self::case::{CaseFinished, CaseStarted, ShownCase};
 pub use self::event::{
     Event, EventKind, JobFinished, JobStarted, NoData, RequirementAbsent, RequirementFinished,
-    RequirementReleased, RequirementStarted, RequirementState, TaskEnvironment, TaskFinished,
-    TaskPlanned, TaskProgress, TaskStarted, Warning, WarningCause,
+    RequirementReleased, RequirementRetried, RequirementStarted, RequirementState, TaskEnvironment,
+    TaskFinished, TaskPlanned, TaskProgress, TaskStarted, Warning, WarningCause,
 };
 pub use self::lines::EventLines;
 use self::reader::Progress;

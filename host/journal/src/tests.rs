@@ -79,6 +79,12 @@ fn every_event_is_read_as_it_was_written() {
             spawner: None,
         })),
         Event::RequirementAbsent(Cow::Owned(RequirementAbsent { id: id().into() })),
+        Event::RequirementRetried(Cow::Owned(RequirementRetried {
+            id: id(),
+            reason: "the mirror is down".into(),
+            elapsed: 6,
+            attempts: 1,
+        })),
         Event::RequirementFinished(Cow::Owned(RequirementFinished {
             id: id(),
             state: RequirementState::Unknown,

@@ -294,6 +294,21 @@ impl Outcome {
         }
     }
 
+    /// The name in `more` that blames the environment and not the test.
+    pub const INFRASTRUCTURE: &'static str = "infrastructure";
+
+    /// Blames the environment: another attempt may succeed.
+    #[must_use]
+    pub fn with_infrastructure(mut self) -> Self {
+        self.more.insert(Self::INFRASTRUCTURE.into(), true.into());
+        self
+    }
+
+    /// Whether the environment is to blame and not the test.
+    pub fn is_infrastructure(&self) -> bool {
+        self.more.get(Self::INFRASTRUCTURE) == Some(&true.into())
+    }
+
     /// An outcome without a reason.
     pub fn bare(status: Status) -> Self {
         Self {

@@ -199,6 +199,8 @@ pub enum PluginError {
         code: String,
         /// The error's message.
         message: String,
+        /// Whether the plugin blames the environment, so that another attempt may succeed.
+        is_infrastructure: bool,
     },
     /// No lock binds the plugin, and the user has not named its directory for this run.
     #[error("{plugin} is {world} that no lock binds, so it is not loaded: `{command}` locks it")]

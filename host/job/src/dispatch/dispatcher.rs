@@ -6,6 +6,7 @@ mod interrupts;
 mod policy;
 mod preparation;
 mod record;
+mod retries;
 mod start;
 
 use std::borrow::Cow;
@@ -26,8 +27,8 @@ use crate::plan::graph::{Graph, NodeIndex};
 use crate::plan::planner::{Plan, PlanEntry};
 use crate::results::directory::JobDirectory;
 use crate::undo::unreleased::UnreleasedJobs;
-use persea_config::Config;
 use persea_config::settings;
+use persea_config::{Config, RetryCause};
 use persea_display::Screen;
 use persea_journal::{Event, Journal, JournalError, TaskFinished, TaskProgress};
 use persea_model::{Outcome, Status, Tally, Task, TaskIndex};
@@ -100,8 +101,10 @@ struct DispatchState {
     journal_error: Option<JournalError>,
     /// The number of failures after which no further task is started; 0 is no limit.
     failfast: u64,
-    /// The number of retries of a task that fails.
+    /// The number of retries of a task or a requirement that fails.
     retries: usize,
+    /// What is retried.
+    retry_causes: Vec<RetryCause>,
 }
 
 /// How the last attempt of a task ended that is being retried.
@@ -159,6 +162,7 @@ impl Dispatcher<'_> {
             journal_error: None,
             failfast,
             retries: usize::try_from(retries).unwrap_or(usize::MAX),
+            retry_causes: self.config.get(settings::RUN_RETRY_ON),
         };
         let mut batch = Vec::with_capacity(MESSAGE_BATCH);
         loop {
@@ -337,36 +341,6 @@ impl Dispatcher<'_> {
                 }
             }
         }
-    }
-
-    /// Whether a task that has ended is retried. A task that failed because the job is being
-    /// stopped is not.
-    fn is_retried(&self, state: &DispatchState, task: &Task, finished: &FinishedTask) -> bool {
-        let before = state.attempts(task);
-        !finished.outcome.status.is_ok() && before < state.retries && state.stopped.is_none()
-    }
-
-    /// Requeues a task for its next attempt. The directory of this attempt is kept under another
-    /// name.
-    fn retry(&mut self, state: &mut DispatchState, task: &Task, finished: &FinishedTask) {
-        let before = state.attempts(task);
-        let mut record = record(task, &finished.outcome, Some(finished), before);
-        record.attempts = before + 1;
-        let directory = finished
-            .has_directory
-            .then(|| format!("{}.attempt-{}", task.directory, record.attempts));
-        if let Some(name) = &directory {
-            self.directory.set_aside(&task.directory, name);
-            record.directory = format!("{}/{name}", persea_model::names::TEST_RESULTS);
-        }
-        let event = Event::TaskRetried(Cow::Borrowed(&record));
-        self.write_event(state, Some(&task.id), &event);
-        let record = Arc::new(record);
-        self.screen.task_retried(task, Arc::clone(&record));
-        state
-            .last_attempts
-            .insert(task.index, LastAttempt { record, directory });
-        state.queue.put_back(task.index);
     }
 
     /// Records the end of a task that is not started because the job is being stopped. A task that

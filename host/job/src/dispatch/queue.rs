@@ -199,9 +199,9 @@ impl Queue {
         self.wake(node, None);
     }
 
-    /// Requeues a task that was taken and not started, or that is retried.
-    pub(crate) fn put_back(&mut self, task: TaskIndex) {
-        let node = task.into();
+    /// Requeues a node that was taken and not started, or that is retried.
+    pub(crate) fn put_back(&mut self, node: impl Into<NodeIndex>) {
+        let node = node.into();
         self.set_phase(node, QueuePhase::Waiting);
         self.free_claims(node);
         self.ready.insert(node);

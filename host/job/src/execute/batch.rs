@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::execute::batch_outputs::Outputs;
 use crate::execute::context::JobContext;
 use crate::execute::control::Control;
-use crate::execute::executor::{finished_task, host_failure, with_variables};
+use crate::execute::executor::{finished_task, host_failure, plugin_failure, with_variables};
 use crate::execute::interruption::Interruption;
 use crate::execute::messages::{Assignment, ExecutorMessage};
 use crate::execute::slot::Slot;
@@ -120,6 +120,7 @@ impl Batch {
                 plugin: batch.runner.label().to_owned(),
                 code: "unsupported".to_owned(),
                 message: "the runner ended its batch without a result for this task".to_owned(),
+                is_infrastructure: false,
             },
         }));
         if let Some(environment) = batch.slot.environment()
@@ -214,7 +215,7 @@ impl Batch {
             && let Err(error) = session.environment().await
         {
             let outcome = Outcome::new(Status::Error, error.to_string());
-            self.finish(Ok(outcome));
+            self.finish(Ok(outcome.with_infrastructure()));
             return None;
         }
         let task = with_variables(task, &variables).into_owned();
@@ -341,8 +342,7 @@ impl BatchHost for Batch {
         let Some(PlanEntry { task, .. }) = self.plan.entry(current.index) else {
             return;
         };
-        let mut outcome =
-            outcome.unwrap_or_else(|error| Outcome::new(Status::Error, error.to_string()));
+        let mut outcome = outcome.unwrap_or_else(|error| plugin_failure(&error));
         if let Some(rest) = self.copy_output(&current.session) {
             outcome.more.insert("batch-directory".into(), rest.into());
         }

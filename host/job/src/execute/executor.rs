@@ -19,7 +19,7 @@ use crate::execute::task_session::{SessionSubject, TaskSession};
 use crate::input::own_settings;
 use persea_journal as journal;
 use persea_model::{Attributes, Outcome, Status, Task};
-use persea_plugin::{LogLevel, Plugin, TaskHost};
+use persea_plugin::{LogLevel, Plugin, PluginError, TaskHost};
 use persea_spawner::QueuedProcess;
 
 /// A process that runs shorter than this may have ended before its start is reported: 10 ms.
@@ -111,6 +111,18 @@ pub(crate) fn host_failure() -> Outcome {
     )
 }
 
+/// The result of a task whose runner has failed.
+pub(crate) fn plugin_failure(error: &PluginError) -> Outcome {
+    let outcome = Outcome::new(Status::Error, error.to_string());
+    match error {
+        PluginError::Answer {
+            is_infrastructure: true,
+            ..
+        } => outcome.with_infrastructure(),
+        _ => outcome,
+    }
+}
+
 /// The report of a task that has ended.
 pub(crate) fn finished_task(
     session: &TaskSession,
@@ -174,7 +186,8 @@ async fn run(
     if runner.starts_processes()
         && let Err(error) = session.environment().await
     {
-        return Some((Outcome::new(Status::Error, error.to_string()), 0));
+        let outcome = Outcome::new(Status::Error, error.to_string());
+        return Some((outcome.with_infrastructure(), 0));
     }
     let mut more = session.surroundings();
     if let Some(timeout) = timeout {
@@ -196,7 +209,7 @@ async fn run(
     let supervised = supervise(session, &limits, control, running).await?;
     let mut outcome = match supervised.answer {
         Some(Ok(outcome)) => outcome,
-        Some(Err(error)) => Outcome::new(Status::Error, error.to_string()),
+        Some(Err(error)) => plugin_failure(&error),
         None => Outcome::bare(Status::Interrupted),
     };
     match (supervised.interrupted, supervised.lost) {
@@ -207,6 +220,7 @@ async fn run(
         (None, Some(error)) => {
             outcome.status = Status::Error;
             outcome.reason = Some(error.to_string());
+            outcome = outcome.with_infrastructure();
         }
         (None, None) => {}
     }

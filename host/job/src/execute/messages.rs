@@ -93,6 +93,8 @@ pub(crate) enum Fulfilment {
         reason: String,
         /// Its resolver was cut off while it changed something, and how much is unknown.
         unknown: bool,
+        /// The environment is to blame, so another attempt may succeed.
+        is_infrastructure: bool,
     },
 }
 

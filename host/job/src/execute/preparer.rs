@@ -54,6 +54,7 @@ pub(crate) async fn fulfil(
                 Ok(Fulfilment::Failed {
                     reason,
                     unknown: false,
+                    is_infrastructure: false,
                 })
             }
             Presence::Absent => {
@@ -68,15 +69,22 @@ pub(crate) async fn fulfil(
     };
     let limits = limits(execution, step);
     let done = supervise(&session, &limits, &mut control, pin!(running)).await;
-    let failed = |reason: String, unknown| Fulfilment::Failed { reason, unknown };
+    let failed = |reason: String, unknown, is_infrastructure| Fulfilment::Failed {
+        reason,
+        unknown,
+        is_infrastructure,
+    };
     let Some(done) = done else {
-        return failed("it was not started".to_owned(), false);
+        return failed("it was not started".to_owned(), false, false);
     };
     let met = match outcome(step, done) {
         Ok(met) => met,
         // A resolver that answers with an error has undone its changes.
-        Err(CallFailure::Answered(reason)) => failed(reason, false),
-        Err(CallFailure::CutOff(reason)) => failed(reason, begun),
+        Err(CallFailure::Answered {
+            reason,
+            is_infrastructure,
+        }) => failed(reason, false, is_infrastructure),
+        Err(CallFailure::CutOff(reason)) => failed(reason, begun, false),
     };
     let met = match step.stacked {
         true => keep(&session, step, met).await,
@@ -112,6 +120,7 @@ async fn keep(session: &TaskSession, step: &RequirementStep, fulfilment: Fulfilm
                 Err(error) => Fulfilment::Failed {
                     reason: error.to_string(),
                     unknown: false,
+                    is_infrastructure: true,
                 },
             }
         }
@@ -145,7 +154,7 @@ pub(crate) async fn release(
     let done = supervise(&session, &limits, &mut control, pin!(running)).await;
     let failed = match done.map(|done| outcome(step, done)) {
         Some(Ok(())) => return Ok(()),
-        Some(Err(CallFailure::Answered(reason) | CallFailure::CutOff(reason))) => reason,
+        Some(Err(CallFailure::Answered { reason, .. } | CallFailure::CutOff(reason))) => reason,
         None => "it was not started".to_owned(),
     };
     session.log(LogLevel::Error, &failed);
@@ -191,6 +200,7 @@ async fn resolver(
             plugin: step.resolver.label().to_owned(),
             code: error.code().to_owned(),
             message: error.to_string(),
+            is_infrastructure: true,
         });
     }
     let as_host: Arc<dyn TaskHost> = Arc::clone(session) as Arc<dyn TaskHost>;
@@ -209,7 +219,11 @@ const TIMEOUT_REASON: &str = "it took too long";
 
 enum CallFailure {
     /// The resolver answered with this error.
-    Answered(String),
+    Answered {
+        reason: String,
+        /// The environment is to blame.
+        is_infrastructure: bool,
+    },
     /// The call was cut off, so how much was changed is unknown.
     CutOff(String),
 }
@@ -223,18 +237,20 @@ fn outcome<T>(step: &RequirementStep, done: SupervisedCall<T>) -> Result<T, Call
                 plugin,
                 code,
                 message,
+                is_infrastructure,
             })),
             None,
             None,
         ) => {
             // The limit of a third-party plugin is named with the plugin.
             let is_limit = ["limit", "too-large"].contains(&&*code);
-            Err(CallFailure::Answered(
-                match is_limit && !step.resolver.is_built_in() {
+            Err(CallFailure::Answered {
+                reason: match is_limit && !step.resolver.is_built_in() {
                     true => format!("{plugin}: {message}"),
                     false => message,
                 },
-            ))
+                is_infrastructure,
+            })
         }
         (_, Some(TIMEOUT_REASON), _) => Err(CallFailure::CutOff(format!(
             "{} has reached {}",

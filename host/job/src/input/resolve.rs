@@ -292,6 +292,7 @@ impl<'a> Worker<'a> {
                     plugin,
                     code,
                     message,
+                    is_infrastructure: _,
                 }) => {
                     *instance = Some(resolver);
                     let message = format!("{message} ({code})");

@@ -64,6 +64,7 @@ fn outlasts_its_job(started: &RequirementStarted<'_>) -> bool {
 const REQUIREMENT_EVENTS: &[EventKind] = &[
     EventKind::RequirementStarted,
     EventKind::RequirementAbsent,
+    EventKind::RequirementRetried,
     EventKind::RequirementFinished,
     EventKind::RequirementReleased,
 ];
@@ -92,6 +93,8 @@ pub fn unreleased_of(job_dir: &Path) -> Result<Vec<UnreleasedRequirement>, Journ
                     });
                 }
             }
+            // The resolver has undone what it changed.
+            Event::RequirementRetried(retried) => left.retain(|left| left.id != retried.id),
             Event::RequirementFinished(finished) => {
                 if let Some(position) = left.iter().position(|left| left.id == finished.id) {
                     // Sorted by the end of `fulfil`, as the job itself would release them.

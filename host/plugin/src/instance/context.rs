@@ -73,6 +73,7 @@ impl PluginContext {
             plugin: self.label.clone(),
             code: "invalid".to_owned(),
             message,
+            is_infrastructure: false,
         }
     }
 

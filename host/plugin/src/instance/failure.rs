@@ -21,6 +21,9 @@ const FRAMES: usize = 5;
 /// The longest message of a plugin in a report, in bytes.
 pub(crate) const MESSAGE: usize = ERROR_MESSAGE.most;
 
+/// The detail of an error with which a plugin blames the environment.
+const INFRASTRUCTURE: &str = "infrastructure";
+
 /// Returns the answer of a call, or reports why there is none.
 pub(crate) fn answer<T>(
     context: &PluginContext,
@@ -41,7 +44,11 @@ pub(crate) fn answer<T>(
 
 /// Reports the error that a plugin has answered.
 pub(crate) fn answered_error(plugin: &str, error: types::Error) -> PluginError {
+    let blames = |(name, value): &(String, types::Value)| {
+        name == INFRASTRUCTURE && matches!(value, types::Value::Boolean(true))
+    };
     PluginError::Answer {
+        is_infrastructure: error.detail.iter().any(blames),
         plugin: plugin.to_owned(),
         code: shortened(error.code, ERROR_CODE.most),
         message: shortened(error.message, MESSAGE),

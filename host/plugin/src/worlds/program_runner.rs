@@ -65,6 +65,7 @@ async fn run_first(
         message: format!(
             "it has named {count} commands for this task, and can name 1 to {PROGRAM_COMMANDS}"
         ),
+        is_infrastructure: false,
     };
     let count = commands.len();
     if count > PROGRAM_COMMANDS.most {

@@ -33,6 +33,10 @@ pub(super) struct Preparation {
     /// The steps that were fulfilled and have to be released, in the order in which they were
     /// fulfilled.
     unreleased: Vec<(StepIndex, Option<Attributes>)>,
+    /// By step that was tried: the data of its task for the resolver.
+    data: HashMap<StepIndex, Attributes>,
+    /// By step: the number of attempts that have failed and were retried.
+    pub(super) attempts: HashMap<StepIndex, usize>,
     /// By step: the variables that it sets for the tasks that need it.
     variables: HashMap<StepIndex, Vec<(String, String)>>,
     /// By node: why the nodes that wait for it cannot run.
@@ -54,6 +58,8 @@ impl Preparation {
             free: (tasks..tasks + count).rev().map(SlotIndex).collect(),
             first_slot: tasks,
             unreleased: Vec::new(),
+            data: HashMap::new(),
+            attempts: HashMap::new(),
             variables: HashMap::new(),
             reasons: HashMap::new(),
             snapshots: HashSet::new(),
@@ -339,6 +345,11 @@ impl Dispatcher<'_> {
         let Some(step) = plan.requirements.step(index) else {
             return;
         };
+        if self.is_requirement_retried(state, index, &fulfilment)
+            && let Fulfilment::Failed { reason, .. } = fulfilment
+        {
+            return self.retry_requirement(state, node, (index, step), reason, elapsed);
+        }
         let mut event = RequirementFinished {
             id: step.id.clone(),
             state: RequirementState::Present,
@@ -363,7 +374,11 @@ impl Dispatcher<'_> {
                 state.preparation.variables.insert(index, variables(env));
                 state.preparation.snapshots.insert(index);
             }
-            Fulfilment::Failed { reason, unknown } => {
+            Fulfilment::Failed {
+                reason,
+                unknown,
+                is_infrastructure: _,
+            } => {
                 event.state = match unknown {
                     true => RequirementState::Unknown,
                     false => RequirementState::Failed,
@@ -453,7 +468,7 @@ impl Dispatcher<'_> {
 }
 
 /// The id of the only task that needs a requirement.
-fn owner<'a>(plan: &'a Plan, step: &RequirementStep) -> Option<&'a str> {
+pub(super) fn owner<'a>(plan: &'a Plan, step: &RequirementStep) -> Option<&'a str> {
     let entry = plan.entry(plan.requirements.only_task(step)?);
     entry.map(|entry| entry.task.id.as_str())
 }
