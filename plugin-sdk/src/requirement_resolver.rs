@@ -78,6 +78,9 @@ pub use crate::bindings::requirement_resolver::Presence;
 ///   package. An environment cannot fulfil both at once.
 /// * `network` (boolean; default false): the processes of the resolver have network access, even
 ///   where tests do not.
+/// * `on-leases` (boolean; default false): a requirement whose scope is the task is met on the
+///   instances of resources that the task holds, such as a board. It then has nothing to do with an
+///   equal requirement of a task that holds other instances, and both are handled side by side.
 ///
 /// Where the spawner can restore an environment to an earlier state, the host fulfils requirements
 /// in an environment of their own, keeps that environment's state and starts the tests from it. It

@@ -267,3 +267,49 @@ fn named_resource_instance_is_leased_to_one_task() {
     let leases = &all.unwrap()["data"]["leases"];
     assert_eq!(*leases, json!({"db": ["orders-1", "orders-2"]}));
 }
+
+#[test]
+fn task_gets_the_instance_that_it_names() {
+    let sandbox = Sandbox::new();
+    sandbox.script("use.sh", "echo $PERSEA_RESOURCE_DB");
+    let named = |name: &str, instances: Value| {
+        with(
+            exec(name, "./use.sh"),
+            "resources",
+            json!({"db": instances}),
+        )
+    };
+    let second = json!(["orders-2"]);
+    let tasks = [
+        named("a", second.clone()),
+        named("b", second),
+        named("c", json!(1)),
+    ];
+    sandbox.recipe("graph.json", &tasks);
+    sandbox.file(
+        "persea.toml",
+        "[run.resources]\ndb = [\"orders-1\", \"orders-2\"]\n",
+    );
+    sandbox
+        .run(&["run", "--max-parallel-tasks", "3", "graph.json"])
+        .code(0);
+    let job = sandbox.job();
+    for (name, instance) in [
+        ("a", "orders-2\n"),
+        ("b", "orders-2\n"),
+        ("c", "orders-1\n"),
+    ] {
+        assert_eq!(job.artifact(name, "stdout"), instance, "{name}");
+    }
+    let listed = sandbox.run(&["list", "--graph", "graph.json"]).code(0);
+    assert!(
+        listed.stdout.starts_with("1-a\n    resource db orders-2\n"),
+        "{listed}"
+    );
+    sandbox.recipe("wrong.json", &[named("a", json!(["orders-3"]))]);
+    let ran = sandbox.run(&["run", "wrong.json"]).code(2);
+    let why = "claims `orders-3` of the resource `db`, and there is no such instance; there is \
+               orders-1, orders-2";
+    let stderr = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(stderr.contains(why), "{ran}");
+}

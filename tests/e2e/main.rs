@@ -26,6 +26,7 @@ mod hostile;
 mod input;
 mod kinds;
 mod layers;
+mod leases;
 mod limits;
 mod listing;
 mod mixed;

@@ -164,6 +164,12 @@ pub struct RequirementStarted<'a> {
     /// The version of the requirement resolver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolver_version: Option<Cow<'a, str>>,
+    /// For a requirement of one task: the leases that the task holds, by the resource's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leases: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
+    /// For a requirement of one task: the task's variant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Cow<'a, Attribute>>,
     /// The spawner in whose environment the requirement is fulfilled; none for this machine itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spawner: Option<Cow<'a, str>>,

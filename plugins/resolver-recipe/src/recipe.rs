@@ -159,11 +159,11 @@ fn runnable(value: &RawValue, path: &JsonPath<'_>) -> Result<Runnable, String> {
                 limit => runnable.more.insert("timeout", limit),
             },
             "resources" => {
-                for (resource, amount) in shape::object(value, &path)?.0 {
-                    shape::amount(amount, &JsonPath::Member(&path, &resource))?;
+                for (resource, claim) in shape::object(value, &path)?.0 {
+                    shape::claim(claim, &JsonPath::Member(&path, &resource))?;
                 }
-                let amounts = Value::Json(value.get().to_owned());
-                runnable.more.insert("resources", amounts);
+                let claims = Value::Json(value.get().to_owned());
+                runnable.more.insert("resources", claims);
             }
             _ => return Err(path.message("Additional properties are not allowed")),
         }

@@ -225,9 +225,14 @@ pub(crate) fn text(value: &RawValue, path: &JsonPath<'_>) -> Result<String, Stri
     deserialize(value, path, "a string", type_name(value) == "a string")
 }
 
-/// Reads a whole number from 0.
-pub(crate) fn amount(value: &RawValue, path: &JsonPath<'_>) -> Result<u64, String> {
-    serde_json::from_str(value.get()).map_err(|_| path.expected("a whole number from 0", value))
+/// Checks what a runnable takes of a resource: a whole number from 0, or a list of instances.
+pub(crate) fn claim(value: &RawValue, path: &JsonPath<'_>) -> Result<(), String> {
+    if is_list(value) {
+        return texts(value, path).map(|_| ());
+    }
+    let amount: Result<u64, _> = serde_json::from_str(value.get());
+    let what = "a whole number from 0 or a list of instances";
+    amount.map(|_| ()).map_err(|_| path.expected(what, value))
 }
 
 /// Reads a list of strings.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
-use crate::plan::graph::{Dependency, Graph, Node, NodeIndex};
+use crate::plan::graph::{Claim, Dependency, Graph, Node, NodeIndex};
 use persea_model::{Status, TaskIndex};
 
 /// The phase of a node in the queue.
@@ -28,7 +28,13 @@ pub(crate) struct Queue {
     waiting_count: usize,
     /// By resource: the free amount.
     free: Vec<u64>,
+    /// By pool: the nodes that wait until more of it is free. The pools are the resources, and
+    /// after them the instances of each resource, for nodes that claim an instance by its name.
     blocked: Vec<BTreeSet<NodeIndex>>,
+    /// By resource: the pool of its first instance.
+    instance_pools: Vec<usize>,
+    /// By pool: its resource.
+    pool_resources: Vec<usize>,
     /// By resource: the positions of its named instances that are free.
     instances: Vec<BTreeSet<usize>>,
     /// By node: the leased instances, as pairs of resource and position.
@@ -52,6 +58,12 @@ impl Queue {
         let open_dependencies: Vec<usize> = (0..count)
             .map(|node| graph.dependency_count(NodeIndex(node)))
             .collect();
+        let mut pool_resources: Vec<usize> = (0..graph.resources.len()).collect();
+        let mut instance_pools = Vec::with_capacity(graph.resources.len());
+        for (index, resource) in graph.resources.iter().enumerate() {
+            instance_pools.push(pool_resources.len());
+            pool_resources.extend(resource.instances.iter().map(|_| index));
+        }
         Self {
             phases: vec![QueuePhase::Waiting; count],
             ready: (0..count)
@@ -61,7 +73,9 @@ impl Queue {
             waiting_count: count,
             open_dependencies,
             free: graph.resources.iter().map(|it| it.amount).collect(),
-            blocked: graph.resources.iter().map(|_| BTreeSet::new()).collect(),
+            blocked: pool_resources.iter().map(|_| BTreeSet::new()).collect(),
+            instance_pools,
+            pool_resources,
             instances: graph
                 .resources
                 .iter()
@@ -75,7 +89,7 @@ impl Queue {
 
     /// Whether a task claims resources. Once taken it must not wait, because it blocks others.
     pub(crate) fn claims(&self, task: TaskIndex) -> bool {
-        self.graph.claims.contains_key(&task.into())
+        self.graph.claims_of(task).next().is_some()
     }
 
     pub(crate) fn node(&self, index: NodeIndex) -> Node {
@@ -96,35 +110,35 @@ impl Queue {
             let Some(task) = self.graph.task(node) else {
                 break;
             };
-            match self.missing_resource(node) {
-                Some(resource) => blocked.push((node, resource)),
+            match self.missing_pool(node) {
+                Some(pool) => blocked.push((node, pool)),
                 None => startable.push(task),
             }
             if startable.len() == limit {
                 break;
             }
         }
-        for (node, resource) in blocked {
-            self.block(node, resource);
+        for (node, pool) in blocked {
+            self.block(node, pool);
         }
         startable
     }
 
-    /// Moves the blocked nodes that can start now, at least the first `limit` of each resource, to
-    /// the ready ones. [`Queue::peek`] needs at most one of each resource and wakes the others one
+    /// Moves the blocked nodes that can start now, at least the first `limit` of each pool, to
+    /// the ready ones. [`Queue::peek`] needs at most one of each pool and wakes the others one
     /// by one.
     fn unblock(&mut self, limit: usize) {
-        for resource in 0..self.blocked.len() {
-            if self.free.get(resource).is_none_or(|free| *free == 0) {
+        for pool in 0..self.blocked.len() {
+            if !self.has_free(pool) {
                 continue;
             }
-            let blocked = self.blocked.get(resource).into_iter().flatten().copied();
+            let blocked = self.blocked.get(pool).into_iter().flatten().copied();
             let mut startable = Vec::new();
             let mut elsewhere = Vec::new();
             for node in blocked {
-                match self.missing_resource(node) {
+                match self.missing_pool(node) {
                     None => startable.push(node),
-                    Some(other) if other != resource => elsewhere.push((node, other)),
+                    Some(other) if other != pool => elsewhere.push((node, other)),
                     Some(_) => {}
                 }
                 if startable.len() == limit {
@@ -132,7 +146,7 @@ impl Queue {
                 }
             }
             let moved = elsewhere.iter().map(|(node, _)| node).chain(&startable);
-            if let Some(blocked) = self.blocked.get_mut(resource) {
+            if let Some(blocked) = self.blocked.get_mut(pool) {
                 for node in moved {
                     blocked.remove(node);
                 }
@@ -144,10 +158,10 @@ impl Queue {
         }
     }
 
-    /// Moves a node to those that wait for more of a resource.
-    fn block(&mut self, node: NodeIndex, resource: usize) {
+    /// Moves a node to those that wait for more of a pool.
+    fn block(&mut self, node: NodeIndex, pool: usize) {
         self.ready.remove(&node);
-        if let Some(blocked) = self.blocked.get_mut(resource) {
+        if let Some(blocked) = self.blocked.get_mut(pool) {
             blocked.insert(node);
         }
     }
@@ -156,7 +170,7 @@ impl Queue {
     pub(crate) fn can_start(&self, task: TaskIndex) -> bool {
         self.is_waiting(task)
             && self.open_dependencies.get(task.0) == Some(&0)
-            && self.missing_resource(task.into()).is_none()
+            && self.missing_pool(task.into()).is_none()
     }
 
     /// Whether a task has neither been taken nor ended.
@@ -179,12 +193,18 @@ impl Queue {
     fn peek_nodes(&mut self, range: Range<NodeIndex>) -> Option<NodeIndex> {
         loop {
             let node = *self.ready.range(range.clone()).next()?;
-            let Some(resource) = self.missing_resource(node) else {
+            let Some(pool) = self.missing_pool(node) else {
                 return Some(node);
             };
-            self.block(node, resource);
-            // Another node that is blocked by this resource may claim less.
-            self.wake(node, Some(resource));
+            self.block(node, pool);
+            // Another node that waits for a pool of this node may claim less.
+            for other in self
+                .pools(node)
+                .filter(|other| *other != pool)
+                .collect::<Vec<_>>()
+            {
+                self.wake(other);
+            }
         }
     }
 
@@ -196,7 +216,9 @@ impl Queue {
         self.adjust_free(node, u64::saturating_sub);
         self.lease(node);
         // What remains may be enough for a blocked node.
-        self.wake(node, None);
+        for pool in self.pools(node).collect::<Vec<_>>() {
+            self.wake(pool);
+        }
     }
 
     /// Requeues a node that was taken and not started, or that is retried.
@@ -213,6 +235,14 @@ impl Queue {
         let node = node.into();
         let taken = self.phases.get(node.0) == Some(&QueuePhase::Taken);
         self.ready.remove(&node);
+        if self.phases.get(node.0) == Some(&QueuePhase::Waiting) {
+            // It ends before it started, perhaps while it waits for a resource.
+            for pool in self.pools(node).collect::<Vec<_>>() {
+                if let Some(blocked) = self.blocked.get_mut(pool) {
+                    blocked.remove(&node);
+                }
+            }
+        }
         self.set_phase(node, QueuePhase::Ended);
         if taken && self.keeps_claims(node) {
             self.ended_holders.insert(node);
@@ -279,19 +309,68 @@ impl Queue {
         }
     }
 
-    /// A resource of which less is free than a node claims.
-    fn missing_resource(&self, node: NodeIndex) -> Option<usize> {
-        let claims = self.graph.claims.get(&node)?;
-        claims
-            .iter()
-            .find(|(resource, amount)| self.free.get(*resource).is_none_or(|free| free < amount))
-            .map(|(resource, _)| *resource)
+    /// The pools that a node claims from: its resources, and the instances that it names.
+    fn pools(&self, node: NodeIndex) -> impl Iterator<Item = usize> + '_ {
+        let claims = self.graph.claims.get(&node).into_iter().flatten();
+        claims.flat_map(|claim| {
+            let instances = claim.instances.iter();
+            let instances = instances.filter_map(|it| self.instance_pool(claim.resource, *it));
+            std::iter::once(claim.resource).chain(instances)
+        })
+    }
+
+    fn instance_pool(&self, resource: usize, position: usize) -> Option<usize> {
+        let first = self.instance_pools.get(resource)?;
+        Some(first + position)
+    }
+
+    /// Whether an instance of a resource is free.
+    fn is_instance_free(&self, resource: usize, position: usize) -> bool {
+        let free = self.instances.get(resource);
+        free.is_some_and(|free| free.contains(&position))
+    }
+
+    /// Whether something of a pool is free.
+    fn has_free(&self, pool: usize) -> bool {
+        let Some(resource) = self.pool_resources.get(pool).copied() else {
+            return false;
+        };
+        let first = self.instance_pools.get(resource).copied();
+        match first.and_then(|first| pool.checked_sub(first)) {
+            Some(position) if pool != resource => self.is_instance_free(resource, position),
+            _ => self.free.get(resource).is_some_and(|free| *free > 0),
+        }
+    }
+
+    /// The pool of which less is free than a claim asks for.
+    fn missing_pool_of(&self, claim: &Claim) -> Option<usize> {
+        let resource = claim.resource;
+        if self
+            .free
+            .get(resource)
+            .is_none_or(|free| *free < claim.amount)
+            && claim.instances.is_empty()
+        {
+            return Some(resource);
+        }
+        let mut instances = claim.instances.iter().copied();
+        let taken = instances.find(|position| !self.is_instance_free(resource, *position))?;
+        self.instance_pool(resource, taken)
+    }
+
+    /// A pool of which less is free than a node claims.
+    fn missing_pool(&self, node: NodeIndex) -> Option<usize> {
+        let mut claims = self.graph.claims.get(&node)?.iter();
+        claims.find_map(|claim| self.missing_pool_of(claim))
     }
 
     /// The leased instances of a task: instance names by resource name.
     pub(crate) fn leases(&self, task: TaskIndex) -> BTreeMap<&str, Vec<&str>> {
         let mut leases: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (resource, position) in self.leased.get(&task.into()).into_iter().flatten() {
+        let holder = self.graph.lease_holders.get(&task).copied();
+        let nodes = [Some(task.into()), holder].into_iter().flatten();
+        let leased = nodes.filter_map(|node| self.leased.get(&node)).flatten();
+        for (resource, position) in leased {
             if let Some(resource) = self.graph.resources.get(*resource)
                 && let Some(instance) = resource.instances.get(*position)
             {
@@ -302,62 +381,65 @@ impl Queue {
     }
 
     fn lease(&mut self, node: NodeIndex) {
-        for (resource, amount) in self.graph.claims.get(&node).into_iter().flatten() {
-            let Some(free) = self.instances.get_mut(*resource) else {
+        for claim in self.graph.claims.get(&node).into_iter().flatten() {
+            let Some(free) = self.instances.get_mut(claim.resource) else {
                 continue;
             };
-            for _ in 0..*amount {
-                let Some(position) = free.pop_first() else {
-                    break;
-                };
-                self.leased
-                    .entry(node)
-                    .or_default()
-                    .push((*resource, position));
+            let mut positions = claim.instances.clone();
+            if positions.is_empty() {
+                let any = (0..claim.amount).map_while(|_| free.pop_first());
+                positions.extend(any);
+            }
+            for position in positions {
+                free.remove(&position);
+                let leased = self.leased.entry(node).or_default();
+                leased.push((claim.resource, position));
             }
         }
     }
 
     fn free_claims(&mut self, node: NodeIndex) {
+        let mut pools: Vec<usize> = self.pools(node).collect();
         for (resource, position) in self.leased.remove(&node).into_iter().flatten() {
             if let Some(free) = self.instances.get_mut(resource) {
                 free.insert(position);
             }
+            pools.extend(self.instance_pool(resource, position));
         }
         self.adjust_free(node, u64::saturating_add);
-        self.wake(node, None);
+        for pool in pools {
+            self.wake(pool);
+        }
     }
 
     fn adjust_free(&mut self, node: NodeIndex, change: fn(u64, u64) -> u64) {
-        for (resource, amount) in self.graph.claims.get(&node).into_iter().flatten() {
-            if let Some(free) = self.free.get_mut(*resource) {
-                *free = change(*free, *amount);
+        for claim in self.graph.claims.get(&node).into_iter().flatten() {
+            if let Some(free) = self.free.get_mut(claim.resource) {
+                *free = change(*free, claim.amount);
             }
         }
     }
 
-    /// For each resource that a node claims, other than `except`: moves the first blocked node to
-    /// the ready ones for which enough of that resource is free.
-    fn wake(&mut self, node: NodeIndex, except: Option<usize>) {
-        for (resource, _) in self.graph.claims.get(&node).into_iter().flatten() {
-            let (Some(free), Some(blocked)) =
-                (self.free.get(*resource), self.blocked.get_mut(*resource))
-            else {
-                continue;
-            };
-            if Some(*resource) == except || *free == 0 {
-                continue;
-            }
-            let fits = |node: &&NodeIndex| {
-                let claims = self.graph.claims.get(*node).into_iter().flatten();
-                claims
-                    .filter(|(other, _)| other == resource)
-                    .all(|(_, amount)| amount <= free)
-            };
-            if let Some(first) = blocked.iter().find(fits).copied() {
+    /// Moves the first node that waits for a pool, and for which enough of the pool's resource is
+    /// free, to the ready ones.
+    fn wake(&mut self, pool: usize) {
+        let Some(resource) = self.pool_resources.get(pool).copied() else {
+            return;
+        };
+        if !self.has_free(pool) {
+            return;
+        }
+        let fits = |node: &NodeIndex| {
+            let claims = self.graph.claims.get(node).into_iter().flatten();
+            let mut claims = claims.filter(|claim| claim.resource == resource);
+            claims.all(|claim| self.missing_pool_of(claim).is_none())
+        };
+        let mut blocked = self.blocked.get(pool).into_iter().flatten().copied();
+        if let Some(first) = blocked.find(fits) {
+            if let Some(blocked) = self.blocked.get_mut(pool) {
                 blocked.remove(&first);
-                self.ready.insert(first);
             }
+            self.ready.insert(first);
         }
     }
 }

@@ -322,3 +322,88 @@ fn every_task_runs_in_plan_order_after_the_scheduler_fails() {
     assert_eq!(order, [0, 1, 2, 4]);
     assert_eq!(waiting(&queue), [0; 0]);
 }
+
+#[test]
+fn named_instance_is_waited_for_and_others_go_on() {
+    let named = |names: &[&str]| json!({"resources": {"board": names}});
+    let any = |amount: u64| json!({"resources": {"board": amount}});
+    let mut queue = queue(&[
+        named(&["b2"]),
+        named(&["b2"]),
+        named(&["b1", "b2"]),
+        any(2),
+        named(&["b3"]),
+    ]);
+    assert_eq!(take_all(&mut queue), [0, 3]);
+    assert_eq!(leases_of(&queue, 0), "b2");
+    assert_eq!(leases_of(&queue, 3), "b1,b3");
+    queue.end(TaskIndex(3), Status::Pass);
+    assert_eq!(take_all(&mut queue), [4]);
+    queue.end(TaskIndex(0), Status::Pass);
+    assert_eq!(take_all(&mut queue), [1]);
+    queue.end(TaskIndex(1), Status::Pass);
+    assert_eq!(take_all(&mut queue), [2]);
+    assert_eq!(leases_of(&queue, 2), "b1,b2");
+    queue.end(TaskIndex(2), Status::Pass);
+    queue.end(TaskIndex(4), Status::Pass);
+    assert!(queue.waiting().is_empty() && queue.leased.is_empty());
+}
+
+#[test]
+fn every_task_starts_with_random_instances() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut next = |below: u32| random.u32(..below);
+        let mores: Vec<Value> = (0..7)
+            .map(|_| match next(5) {
+                0 => json!({}),
+                1 => json!({"resources": {"board": next(4), "gpu": next(3)}}),
+                2 => json!({"resources": {"board": ["b1"], "gpu": next(3)}}),
+                3 => json!({"resources": {"board": ["b3", "b2"]}, "mutexes": ["m"]}),
+                _ => json!({"resources": {"board": [format!("b{}", next(3) + 1)]}}),
+            })
+            .collect();
+        let mut queue = queue(&mores);
+        let (mut running, mut ended) = (Vec::new(), 0);
+        while ended < mores.len() {
+            match next(2) {
+                0 => running.extend(ready(&mut queue, 1).first().map(|task| {
+                    queue.take(TaskIndex(*task));
+                    *task
+                })),
+                _ => running.extend(take_all(&mut queue)),
+            }
+            let of_running = running.iter().map(|task| leases_of(&queue, *task));
+            let mut held: Vec<String> = of_running
+                .flat_map(|names| names.split(',').map(str::to_owned).collect::<Vec<_>>())
+                .filter(|name| !name.is_empty())
+                .collect();
+            let count = held.len();
+            held.sort();
+            held.dedup();
+            assert_eq!(held.len(), count, "an instance is held twice: {mores:?}");
+            assert!(!running.is_empty(), "{mores:?}");
+            let place = next(u32::try_from(running.len()).unwrap()) as usize;
+            queue.end(TaskIndex(running.swap_remove(place)), Status::Pass);
+            ended += 1;
+        }
+        assert!(queue.leased.is_empty());
+    }
+}
+
+#[test]
+fn task_that_ends_while_it_waits_for_a_resource_is_not_woken() {
+    let mut queue = queue(&vec![json!({"resources": {"db": 1}}); 3]);
+    assert_eq!(take_all(&mut queue), [0]);
+    queue.end(TaskIndex(1), Status::Cancel);
+    queue.end(TaskIndex(0), Status::Pass);
+    assert_eq!(take_all(&mut queue), [2]);
+}
+
+fn leases_of(queue: &Queue, task: usize) -> String {
+    let leases = queue.leases(TaskIndex(task));
+    leases
+        .get("board")
+        .map(|it| it.join(","))
+        .unwrap_or_default()
+}

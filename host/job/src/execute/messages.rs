@@ -10,7 +10,7 @@ use crate::execute::cases::{CaseBatch, CaseSummary};
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::plan::graph::NodeIndex;
 use crate::plan::requirements::StepIndex;
-use persea_model::{Outcome, TaskIndex};
+use persea_model::{Attributes, Outcome, TaskIndex};
 use persea_plugin::Fulfilled;
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
@@ -130,5 +130,8 @@ pub(crate) struct Assignment {
     pub(crate) leaves_dirty: bool,
     /// Variables for the task from its requirements and leases.
     pub(crate) variables: Vec<(String, String)>,
+    /// Data for the plugin in addition to paths and times: `leases`, and for a requirement of one
+    /// task `variant`.
+    pub(crate) more: Attributes,
     pub(crate) messages: mpsc::UnboundedSender<ExecutorMessage>,
 }

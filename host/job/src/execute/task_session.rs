@@ -85,6 +85,8 @@ pub(crate) struct TaskSession {
     /// limit.
     timeout: OnceLock<(Duration, Duration)>,
     pub(crate) interruption: Interruption,
+    /// Data for the plugin in addition to paths and times.
+    more: Attributes,
 }
 
 impl TaskSession {
@@ -100,6 +102,7 @@ impl TaskSession {
             messages,
             leaves_dirty: _,
             variables: _,
+            more,
         }: Assignment,
     ) -> Self {
         let start = TaskStart {
@@ -130,6 +133,7 @@ impl TaskSession {
             messages,
             timeout: OnceLock::new(),
             interruption: Interruption::default(),
+            more,
         }
     }
 
@@ -241,9 +245,9 @@ impl TaskSession {
         Some(std::mem::take(&mut *whiteboard)).filter(|text| !text.is_empty())
     }
 
-    /// The paths that a plugin receives for its call.
+    /// The data that a plugin receives for its call: paths, and what the dispatcher adds.
     pub(crate) fn surroundings(&self) -> Attributes {
-        let mut more = Attributes::new();
+        let mut more = self.more.clone();
         let text = |path: &Path| path.to_string_lossy().into_owned().into();
         more.insert("output-dir".into(), text(self.directory.path()));
         if let Some(environment) = self.opened() {

@@ -137,8 +137,18 @@ struct TaskConditions {
     #[serde(default)]
     mutexes: Vec<String>,
     #[serde(default)]
-    resources: BTreeMap<String, u64>,
+    resources: BTreeMap<String, ResourceClaim>,
     timeout: Option<Attribute>,
+}
+
+/// What a task takes of a resource.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(untagged, expecting = "expected a whole number or a list of instances")]
+enum ResourceClaim {
+    Amount(u64),
+    /// The instances of these names.
+    Instances(Vec<String>),
 }
 
 /// A requirement, in the format of Avocado's dependencies.
@@ -411,8 +421,11 @@ impl TaskConditions {
         let own = more.get("resources");
         let own = own.map_or(Some(Attributes::new()), Attribute::members);
         if let Some(mut own) = own.filter(|_| !self.resources.is_empty()) {
-            for (name, amount) in &self.resources {
-                own.entry(name.clone()).or_insert_with(|| (*amount).into());
+            for (name, claim) in &self.resources {
+                own.entry(name.clone()).or_insert_with(|| match claim {
+                    ResourceClaim::Amount(amount) => (*amount).into(),
+                    ResourceClaim::Instances(names) => names.clone().into(),
+                });
             }
             more.insert("resources".into(), own.into());
         }

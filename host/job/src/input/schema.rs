@@ -94,8 +94,11 @@ fn conditions() -> Map<String, Value> {
             "resources",
             json!({
                 "type": "object",
-                "additionalProperties": {"type": "integer", "minimum": 0},
-                "description": "the amount of each resource that the task takes",
+                "additionalProperties": {"anyOf": [
+                    {"type": "integer", "minimum": 0},
+                    {"type": "array", "items": {"type": "string"}},
+                ]},
+                "description": "what the task takes of each resource: an amount, or instances",
             }),
         ),
         ("timeout", duration_schema()),

@@ -123,6 +123,7 @@ impl ListingCall {
             state,
             leaves_dirty: false,
             variables: Vec::new(),
+            more: Attributes::new(),
             messages,
         };
         let directory = TaskDirectory::of_test(&place.section, &task.directory);

@@ -80,13 +80,18 @@ impl GraphExport {
                     let _ = writeln!(text, "    requires {}{own}", printable(&step.name));
                 }
             }
-            for (resource, amount) in self.graph.claims.get(&task.into()).into_iter().flatten() {
-                if let Some(resource) = self.graph.resources.get(*resource) {
+            for claim in self.graph.claims_of(task) {
+                if let Some(resource) = self.graph.resources.get(claim.resource) {
                     let name = printable(&resource.name);
+                    let instances = claim.instances.iter();
+                    let instances = instances.filter_map(|it| resource.instances.get(*it));
+                    let instances: Vec<&str> = instances.map(String::as_str).collect();
                     let _ = if resource.is_mutex {
                         writeln!(text, "    mutex {name}")
+                    } else if instances.is_empty() {
+                        writeln!(text, "    resource {name} {}", claim.amount)
                     } else {
-                        writeln!(text, "    resource {name} {amount}")
+                        writeln!(text, "    resource {name} {}", instances.join(" "))
                     };
                 }
             }

@@ -7,10 +7,10 @@
 //! excludes.
 //!
 //! A runnable's `more` may hold `needs` and `after` (lists of names or ids of tasks), `mutexes` (a
-//! list of names) and `resources` (amounts by name).
+//! list of names) and `resources` (amounts, or lists of instances, by name).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::plan::requirements::{Requirements, StepIndex};
 use persea_config::{Config, RESOURCES};
@@ -78,6 +78,21 @@ pub enum GraphError {
         claimed: u64,
         /// The configured amount.
         amount: u64,
+    },
+    /// A task claims an instance that a resource does not have.
+    #[error(
+        "task `{task}` claims `{instance}` of the resource `{resource}`, and there is no such \
+         instance; {known}"
+    )]
+    NoInstance {
+        /// The task's id.
+        task: String,
+        /// The resource's name.
+        resource: String,
+        /// The claimed instance.
+        instance: String,
+        /// The instances that there are, or how to give them names.
+        known: String,
     },
 }
 
@@ -148,6 +163,27 @@ pub(crate) struct Resource {
     pub(crate) is_mutex: bool,
 }
 
+/// What a node claims of one resource while it runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Claim {
+    /// The resource's index.
+    pub(crate) resource: usize,
+    pub(crate) amount: u64,
+    /// The positions of the instances that it must have, in ascending order; empty for any.
+    pub(crate) instances: Vec<usize>,
+}
+
+impl Claim {
+    /// A claim of any instances.
+    pub(crate) const fn of_any(resource: usize, amount: u64) -> Self {
+        Self {
+            resource,
+            amount,
+            instances: Vec::new(),
+        }
+    }
+}
+
 /// The tasks by index, followed by the nodes that prepare for them, with dependencies and claims.
 pub(crate) struct Graph {
     /// An edge leads from a node to one that depends on it.
@@ -155,8 +191,11 @@ pub(crate) struct Graph {
     /// The number of tasks, which are the first nodes.
     pub(crate) tasks: usize,
     pub(crate) resources: Vec<Resource>,
-    /// By node with claims: pairs of resource and amount.
-    pub(crate) claims: HashMap<NodeIndex, Vec<(usize, u64)>>,
+    /// By node with claims, in the order of the resources.
+    pub(crate) claims: HashMap<NodeIndex, Vec<Claim>>,
+    /// By task whose instances another node claims, so that the task's requirements are fulfilled
+    /// on them: that node.
+    pub(crate) lease_holders: HashMap<TaskIndex, NodeIndex>,
     /// By node: another node whose claims last until this one ends.
     pub(crate) claims_end_with: HashMap<NodeIndex, NodeIndex>,
 }
@@ -173,6 +212,7 @@ impl Graph {
             tasks: 0,
             resources: Vec::new(),
             claims: HashMap::new(),
+            lease_holders: HashMap::new(),
             claims_end_with: HashMap::new(),
         };
         let mut waits: Vec<(&Task, Dependency, String)> = Vec::new();
@@ -293,6 +333,17 @@ impl Graph {
         edges.filter_map(|edge| Some((self.task(edge.source().into())?, *edge.weight())))
     }
 
+    /// What a task claims while it runs, also what another node claims for it.
+    pub(crate) fn claims_of(&self, task: TaskIndex) -> impl Iterator<Item = &Claim> {
+        let holder = self.lease_holders.get(&task);
+        let held = holder.and_then(|holder| self.claims.get(holder));
+        let held = held.into_iter().flatten().filter(|claim| {
+            let resource = self.resources.get(claim.resource);
+            resource.is_some_and(|resource| !resource.instances.is_empty())
+        });
+        held.chain(self.claims.get(&task.into()).into_iter().flatten())
+    }
+
     /// The number of dependencies of a node.
     pub(crate) fn dependency_count(&self, node: NodeIndex) -> usize {
         self.order
@@ -317,6 +368,31 @@ fn names(task: &Task, more: &Attributes, key: &'static str) -> Result<Vec<String
         key,
         expected: "a list of texts",
         found: found.to_string(),
+    })
+}
+
+/// The instances of a resource, or how to give it some.
+fn known_instances(resource: &str, known: &[String], wanted: &str) -> String {
+    match known {
+        [] => format!(
+            "name the instances that there are with \
+             `--set 'run.resources.{resource}=[\"{wanted}\"]'` or in persea.toml"
+        ),
+        known => format!("there is {}", known.join(", ")),
+    }
+}
+
+/// Whether tasks with this open data hold instances of a resource, which have names.
+pub(crate) fn holds_instances(more: &Attributes, config: &Config) -> bool {
+    let claimed = more.get("resources").and_then(Attribute::members);
+    let mut claimed = claimed.into_iter().flatten();
+    claimed.any(|(name, claimed)| {
+        let configured = config.raw(&format!("{RESOURCES}{name}"));
+        let is_some = claimed.as_u64() != Some(0)
+            && claimed
+                .items()
+                .is_none_or(|instances| !instances.is_empty());
+        is_some && configured.is_some_and(serde_json::Value::is_array)
     })
 }
 
@@ -376,23 +452,29 @@ impl Resources {
     }
 
     /// The claims of a task. A mutex is a resource with an amount of 1.
-    fn claims(&mut self, task: &Task, more: &Attributes) -> Result<Vec<(usize, u64)>, GraphError> {
-        let mut claims: BTreeMap<usize, u64> = BTreeMap::new();
+    fn claims(&mut self, task: &Task, more: &Attributes) -> Result<Vec<Claim>, GraphError> {
+        let mut claims: BTreeMap<usize, Claim> = BTreeMap::new();
         for name in names(task, more, "mutexes")? {
-            claims.insert(self.mutex(&name), 1);
+            let mutex = self.mutex(&name);
+            claims.insert(mutex, Claim::of_any(mutex, 1));
         }
         let key = "resources";
         let shape = |found: &Attribute| GraphError::Shape {
             task: task.id.clone(),
             key,
-            expected: "an object of whole numbers by name",
+            expected: "an object of whole numbers, or lists of instances, by name",
             found: found.to_string(),
         };
         let amounts = match more.get(key) {
-            None | Some(Attribute::Null) => return Ok(claims.into_iter().collect()),
+            None | Some(Attribute::Null) => return Ok(claims.into_values().collect()),
             Some(found) => found.members().ok_or_else(|| shape(found))?,
         };
         for (name, claimed) in amounts {
+            if let Some(instances) = claimed.items() {
+                let claim = self.named_claim(task, &name, instances, || shape(&claimed))?;
+                claims.extend(claim.map(|claim| (claim.resource, claim)));
+                continue;
+            }
             let claimed = claimed.as_u64().ok_or_else(|| shape(&claimed))?;
             let found = self.find(&name, false);
             let amount = found
@@ -407,10 +489,42 @@ impl Resources {
                 });
             }
             if let (Some(index), 1..) = (found, claimed) {
-                claims.insert(index, claimed);
+                claims.insert(index, Claim::of_any(index, claimed));
             }
         }
-        Ok(claims.into_iter().collect())
+        Ok(claims.into_values().collect())
+    }
+
+    /// The claim of a task on instances by their names; none for an empty list.
+    fn named_claim(
+        &self,
+        task: &Task,
+        resource: &str,
+        instances: Vec<Attribute>,
+        shape: impl Fn() -> GraphError,
+    ) -> Result<Option<Claim>, GraphError> {
+        let index = self.find(resource, false);
+        let known = index.and_then(|index| self.all.get(index));
+        let known = known.map_or(&[][..], |resource| &resource.instances);
+        let mut positions = BTreeSet::new();
+        for instance in instances {
+            let instance = instance.into_text().ok_or_else(&shape)?;
+            let position = known.iter().position(|name| *name == instance);
+            positions.insert(position.ok_or_else(|| GraphError::NoInstance {
+                task: task.id.clone(),
+                resource: resource.to_owned(),
+                known: known_instances(resource, known, &instance),
+                instance,
+            })?);
+        }
+        let instances: Vec<usize> = positions.into_iter().collect();
+        Ok(index
+            .filter(|_| !instances.is_empty())
+            .map(|resource| Claim {
+                resource,
+                amount: instances.len() as u64,
+                instances,
+            }))
     }
 }
 

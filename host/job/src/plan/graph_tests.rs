@@ -25,6 +25,7 @@ pub(crate) fn graph(mores: &[Value], resources: &[(&str, u64)]) -> Result<Graph,
     for (name, amount) in resources {
         config.set_raw(&format!("{RESOURCES}{name}"), *amount);
     }
+    config.set_raw(&format!("{RESOURCES}board"), json!(["b1", "b2", "b3"]));
     let tasks = tasks(mores);
     Graph::new(tasks.iter(), &Requirements::default(), &config)
 }
@@ -72,7 +73,8 @@ fn error_names_the_task_and_what_it_asks_for() {
     );
     assert_eq!(
         error(&[json!({"resources": {"gpu": -1}})]),
-        "task `1-a`: `resources` is an object of whole numbers by name, not -1"
+        "task `1-a`: `resources` is an object of whole numbers, or lists of instances, by name, \
+         not -1"
     );
     assert_eq!(
         error(&[json!({"resources": {"gpu": 2}})]),
@@ -80,4 +82,25 @@ fn error_names_the_task_and_what_it_asks_for() {
          with `--set run.resources.gpu=2` or in persea.toml"
     );
     assert!(error(&[json!({"resources": {"tpu": 1}})]).contains("and there is none;"));
+}
+
+#[test]
+fn claimed_instance_must_exist() {
+    let more = |instances: Value| json!({"resources": {"board": instances}});
+    assert_eq!(
+        error(&[more(json!(["b1", "b9"]))]),
+        "task `1-a` claims `b9` of the resource `board`, and there is no such instance; there is \
+         b1, b2, b3"
+    );
+    let unnamed = error(&[json!({"resources": {"gpu": ["g1"]}})]);
+    assert!(unnamed.contains("run.resources.gpu=[\"g1\"]"), "{unnamed}");
+    assert!(error(&[more(json!([1]))]).contains("lists of instances, by name, not [1]"));
+    let named = graph(&[more(json!(["b3", "b1", "b3"])), more(json!([]))], &[]).unwrap();
+    let claim = Claim {
+        resource: 0,
+        amount: 2,
+        instances: vec![0, 2],
+    };
+    assert_eq!(named.claims.get(&NodeIndex(0)), Some(&vec![claim]));
+    assert!(!named.claims.contains_key(&NodeIndex(1)));
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::input::provenance::is_offline;
+use crate::plan::graph::holds_instances;
 use crate::plan::planner::{PlanEntry, TaskFate};
 use persea_config::Config;
 use persea_config::settings;
@@ -62,6 +63,8 @@ impl RequirementStep {
 /// A task or a suite that owns requirements until all its tasks have ended.
 #[derive(Default)]
 pub(crate) struct RequirementOwner {
+    /// Whether the owner is a task.
+    pub(crate) is_task: bool,
     pub(crate) tasks: Vec<TaskIndex>,
     pub(crate) steps: Vec<StepIndex>,
 }
@@ -86,8 +89,13 @@ struct NeededRequirement<'a> {
     /// Requirements with the same exclusion key and different keys exclude each other.
     exclusion_key: String,
     scope: Scope,
+    /// Whether it is met on the instances of resources that its task holds.
+    is_on_leases: bool,
     resolver: &'a Arc<Plugin>,
 }
+
+/// The steps whose environments are kept, by the step before and the requirement's key.
+type StackedSteps<'a> = HashMap<(Option<StepIndex>, &'a str), StepIndex>;
 
 /// The owner of a step: a task, a suite, or neither for the whole job.
 type OwnerKey<'a> = (Option<TaskIndex>, Option<&'a str>);
@@ -113,13 +121,14 @@ impl Requirements {
                 continue;
             }
             let suite = task.runnable.suite();
+            let holder = holds_instances(&task.runnable.more, config).then_some(task.index);
             let all = needed.iter().map(|requirement| {
                 let resolver = catalog.requirement_resolver(&requirement.kind);
                 if let Some(resolver) = resolver {
                     may_be_met(requirement, resolver, runner, config)
                         .map_err(|why| Outcome::new(Status::Error, why))?;
                 }
-                NeededRequirement::read(requirement, suite, resolver, config)
+                NeededRequirement::read(requirement, suite, holder, resolver, config)
                     .map_err(|why| Outcome::new(Status::Cancel, why))
             });
             match all.collect() {
@@ -148,7 +157,7 @@ impl Requirements {
                 continue;
             }
             if stacked {
-                gathered.stack(*task, all, &mut stacks, config);
+                gathered.stack(*task, all, (&mut stacks, &mut owners), config);
                 continue;
             }
             for one in all {
@@ -158,12 +167,7 @@ impl Requirements {
                     Scope::Suite => (None, one.suite),
                     Scope::Job | Scope::Keep => (None, None),
                 };
-                let owner = (whose != (None, None)).then(|| {
-                    *owners.entry(whose).or_insert_with(|| {
-                        gathered.owners.push(RequirementOwner::default());
-                        gathered.owners.len() - 1
-                    })
-                });
+                let owner = gathered.owner(whose, &mut owners);
                 let step = *known
                     .entry((&one.key, whose))
                     .or_insert_with(|| gathered.add(one, scope, owner, config));
@@ -178,12 +182,29 @@ impl Requirements {
         gathered
     }
 
+    /// Finds or adds an owner; none for the whole job.
+    fn owner<'a>(
+        &mut self,
+        whose: OwnerKey<'a>,
+        owners: &mut HashMap<OwnerKey<'a>, usize>,
+    ) -> Option<usize> {
+        (whose != (None, None)).then(|| {
+            *owners.entry(whose).or_insert_with(|| {
+                self.owners.push(RequirementOwner {
+                    is_task: whose.0.is_some(),
+                    ..RequirementOwner::default()
+                });
+                self.owners.len() - 1
+            })
+        })
+    }
+
     /// Finds or adds a task's requirements, each based on the one before.
     fn stack<'a>(
         &mut self,
         task: TaskIndex,
         all: &'a [NeededRequirement<'a>],
-        stacks: &mut HashMap<(Option<StepIndex>, &'a str), StepIndex>,
+        (stacks, owners): (&mut StackedSteps<'a>, &mut HashMap<OwnerKey<'a>, usize>),
         config: &Config,
     ) {
         let mut base = None;
@@ -192,7 +213,9 @@ impl Requirements {
             let step = match stacks.get(&(base, &*one.key)) {
                 Some(step) => *step,
                 None => {
-                    let step = self.add(one, one.scope, None, config);
+                    let whose = (one.is_on_leases.then_some(task), None);
+                    let owner = self.owner(whose, owners);
+                    let step = self.add(one, one.scope, owner, config);
                     if let Some(added) = self.steps.get_mut(step.0) {
                         (added.stacked, added.base, added.resolver_mutex) = (true, base, None);
                     }
@@ -333,6 +356,7 @@ impl<'a> NeededRequirement<'a> {
     fn read(
         requirement: &'a Requirement,
         suite: Option<&'a str>,
+        holder: Option<TaskIndex>,
         resolver: Option<&'a Arc<Plugin>>,
         config: &Config,
     ) -> Result<Self, String> {
@@ -378,12 +402,20 @@ impl<'a> NeededRequirement<'a> {
                 format!("{kind} {}", values.join(" "))
             }
         };
+        let can_be_on_leases = resolver.more.get("on-leases") == Some(&true.into());
+        let holder = holder.filter(|_| scope == Scope::Task && can_be_on_leases);
+        // What is met on the instances of one task is nothing to any other.
+        let of_holder = |key: String| match holder {
+            Some(task) => format!("{key} on the instances of task {}", task.0 + 1),
+            None => key,
+        };
         Ok(Self {
             requirement,
             suite,
-            key,
-            exclusion_key,
+            key: of_holder(key),
+            exclusion_key: of_holder(exclusion_key),
             scope,
+            is_on_leases: holder.is_some(),
             resolver,
         })
     }

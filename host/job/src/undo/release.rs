@@ -2,6 +2,7 @@
 //! them. Does not know how a requirement is fulfilled.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use persea_journal::{
     RequirementState,
 };
 use persea_model::names::task_directory;
-use persea_model::{Attributes, Requirement, Scope};
+use persea_model::{Attribute, Attributes, Requirement, Scope};
 use persea_plugin::Catalog;
 use persea_spawner::{EnvironmentState, Spawner};
 
@@ -37,6 +38,8 @@ pub struct UnreleasedRequirement {
     fulfilled: Option<Attributes>,
     /// The version of the resolver that fulfilled it.
     fulfilled_by: Option<String>,
+    /// What the resolver was told of the only task that had it: `leases` and `variant`.
+    more: Attributes,
 }
 
 /// What the release of a job's requirements needs.
@@ -90,6 +93,7 @@ pub fn unreleased_of(job_dir: &Path) -> Result<Vec<UnreleasedRequirement>, Journ
                         requirement: step.requirement.clone().into_owned(),
                         fulfilled: None,
                         fulfilled_by: step.resolver_version.as_deref().map(str::to_owned),
+                        more: task_data(step),
                     });
                 }
             }
@@ -118,6 +122,23 @@ pub fn unreleased_of(job_dir: &Path) -> Result<Vec<UnreleasedRequirement>, Journ
     }
     left.reverse();
     Ok(left)
+}
+
+/// What a resolver gets to know of the only task that has a requirement.
+fn task_data(step: &RequirementStarted<'_>) -> Attributes {
+    let mut more = Attributes::new();
+    if !step.leases.is_empty() {
+        let leases = step.leases.iter().map(|(resource, instances)| {
+            let instances = instances.iter().map(|it| Attribute::from(it.as_ref()));
+            let instances: Vec<Attribute> = instances.collect();
+            (resource.to_string(), instances.into())
+        });
+        let leases: BTreeMap<String, Attribute> = leases.collect();
+        more.insert("leases".to_owned(), leases.into());
+    }
+    let variant = step.variant.as_deref().cloned();
+    more.extend(variant.map(|variant| ("variant".to_owned(), variant)));
+    more
 }
 
 /// The project in which a job was run. None where its journal does not record one, or the directory
@@ -222,6 +243,7 @@ async fn release(
         state: EnvironmentState::default(),
         leaves_dirty: false,
         variables: Vec::new(),
+        more: left.more.clone(),
         messages,
     };
     let index = StepIndex(0);

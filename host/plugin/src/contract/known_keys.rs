@@ -13,7 +13,7 @@ pub(crate) const OF_SETTING: &[&str] = &["choices", "least", "most", "secret"];
 pub(crate) const fn of_role(role: Role) -> &'static [&'static str] {
     match role {
         Role::Resolver => &["order"],
-        Role::RequirementResolver => &["one-at-a-time", "unique-by", "network"],
+        Role::RequirementResolver => &["one-at-a-time", "unique-by", "network", "on-leases"],
         Role::ResultFormat => &["file", "streams", "events"],
         Role::Varianter
         | Role::Scheduler

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::record::{journal_leases, lease_data};
 use super::{DispatchState, Dispatcher};
 use crate::execute::messages::{Assignment, ExecutorMessage, Fulfilment, PreparedRequirement};
 use crate::execute::preparer::{self, Undo};
@@ -187,6 +188,13 @@ impl Dispatcher<'_> {
         let Some(step) = plan.requirements.step(index) else {
             return;
         };
+        let task = plan.requirements.only_task(step);
+        let task = task.and_then(|task| plan.entry(task)).map(|it| &it.task);
+        let leases = task.map(|task| state.queue.leases(task.index));
+        let leases = leases.unwrap_or_default();
+        let variant = task.and_then(|task| task.runnable.more.get("variant"));
+        let mut more = lease_data(&leases);
+        more.extend(variant.map(|variant| ("variant".to_owned(), variant.clone())));
         let spawner = step
             .stacked
             .then(|| self.context.execution.spawner.name().into());
@@ -197,11 +205,16 @@ impl Dispatcher<'_> {
             scope: step.scope,
             resolver: Cow::Borrowed(&step.resolver.name),
             resolver_version: Some(Cow::Borrowed(&step.resolver.version)),
+            leases: journal_leases(leases),
+            variant: variant.map(Cow::Borrowed),
             spawner,
         }));
-        self.write_event(state, owner(&plan, step), &event);
+        let written = self.journal.record(owner(&plan, step), &event);
+        self.stop_unless_written(state, written);
         self.screen.requirement_started(index.0, &step.name);
-        let mut assignment = assignment(state, Arc::clone(&slot));
+        // The release gets the same data, after the leases have ended.
+        state.preparation.data.insert(index, more.clone());
+        let mut assignment = assignment(state, Arc::clone(&slot), more);
         if step.stacked {
             let snapshot = state.preparation.snapshot(&plan.requirements, step.base);
             assignment.state = spawner::EnvironmentState {
@@ -267,7 +280,8 @@ impl Dispatcher<'_> {
         };
         let name = format!("{} (release)", step.name);
         self.screen.requirement_started(index.0, &name);
-        let assignment = assignment(state, Arc::clone(&slot));
+        let more = state.preparation.data.get(&index).cloned();
+        let assignment = assignment(state, Arc::clone(&slot), more.unwrap_or_default());
         let execution = Arc::clone(&self.context.execution);
         let control = state.control.subscribe();
         let messages = state.messages.clone();
@@ -473,7 +487,7 @@ pub(super) fn owner<'a>(plan: &'a Plan, step: &RequirementStep) -> Option<&'a st
     entry.map(|entry| entry.task.id.as_str())
 }
 
-fn assignment(state: &DispatchState, slot: Arc<Slot>) -> Assignment {
+fn assignment(state: &DispatchState, slot: Arc<Slot>, more: Attributes) -> Assignment {
     Assignment {
         slot,
         position: None,
@@ -481,6 +495,7 @@ fn assignment(state: &DispatchState, slot: Arc<Slot>) -> Assignment {
         state: spawner::EnvironmentState::default(),
         leaves_dirty: false,
         variables: Vec::new(),
+        more,
         messages: state.messages.clone(),
     }
 }

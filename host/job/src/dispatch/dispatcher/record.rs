@@ -1,11 +1,12 @@
 //! Converts what the dispatcher knows of a task into the journal's record of its end, and its
 //! leases into variables. Pure functions.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::execute::messages::FinishedTask;
 use persea_journal::TaskFinished;
-use persea_model::{Attribute, Outcome, Task};
+use persea_model::{Attribute, Attributes, Outcome, Task};
 
 /// Variables that name the instances of resources that a task has leased, such as
 /// `PERSEA_RESOURCE_DB=orders-2`.
@@ -19,6 +20,34 @@ pub(super) fn lease_variables(leases: &BTreeMap<&str, Vec<&str>>) -> Vec<(String
         (format!("PERSEA_RESOURCE_{name}"), instances.join(","))
     };
     leases.iter().map(variable).collect()
+}
+
+/// The leases of a task for its runner, as `leases`; empty for a task without leases.
+pub(super) fn lease_data(leases: &BTreeMap<&str, Vec<&str>>) -> Attributes {
+    if leases.is_empty() {
+        return Attributes::new();
+    }
+    let all = leases.iter().map(|(resource, instances)| {
+        let instances = instances.iter().map(|it| Attribute::from(*it));
+        let instances: Vec<Attribute> = instances.collect();
+        ((*resource).to_owned(), instances.into())
+    });
+    let all: BTreeMap<String, Attribute> = all.collect();
+    Attributes::from([(LEASES.to_owned(), all.into())])
+}
+
+/// The name of a task's leases in the data for its plugins.
+const LEASES: &str = "leases";
+
+/// Leases as events of the journal have them.
+pub(super) fn journal_leases<'a>(
+    leases: BTreeMap<&'a str, Vec<&'a str>>,
+) -> BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>> {
+    let leases = leases.into_iter().map(|(resource, instances)| {
+        let instances = instances.into_iter().map(Cow::Borrowed);
+        (Cow::Borrowed(resource), instances.collect())
+    });
+    leases.collect()
 }
 
 /// Returns the journal's record of a task that has ended. `before` is the number of earlier

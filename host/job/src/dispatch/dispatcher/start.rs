@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::record::lease_variables;
+use super::record::{journal_leases, lease_data, lease_variables};
 use super::{DispatchState, Dispatcher, MAX_HELPER_DEATHS};
 use crate::dispatch::slots::{BatchFeed, Demand, Placement};
 use crate::execute::batch::Batch;
@@ -81,7 +81,9 @@ impl Dispatcher<'_> {
             state.queue.take(index);
             state.policy.taken(index);
             let mut variables = state.preparation.variables(&plan.requirements, index);
-            variables.extend(lease_variables(&state.queue.leases(index)));
+            let leases = state.queue.leases(index);
+            variables.extend(lease_variables(&leases));
+            let more = lease_data(&leases);
             if position.is_none() {
                 self.started(state, task);
             }
@@ -93,6 +95,7 @@ impl Dispatcher<'_> {
                 state: demand.state.unwrap_or_default(),
                 leaves_dirty: demand.leaves_dirty,
                 variables,
+                more,
                 messages: state.messages.clone(),
             };
             given.push((index, assignment, mode));
@@ -176,13 +179,8 @@ impl Dispatcher<'_> {
                 .snapshot(requirements, requirements.last_of(task.index))
                 .map(Cow::Borrowed),
         });
-        let leases = state.queue.leases(task.index).into_iter();
-        let leases = leases.map(|(resource, instances)| {
-            let instances = instances.into_iter().map(Cow::Borrowed);
-            (Cow::Borrowed(resource), instances.collect())
-        });
         let event = Event::TaskStarted(Cow::Owned(TaskStarted {
-            leases: leases.collect(),
+            leases: journal_leases(state.queue.leases(task.index)),
             environment,
         }));
         let written = self.journal.record(Some(&task.id), &event);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use petgraph::algo::has_path_connecting;
 use petgraph::visit::EdgeRef as _;
 
-use super::{Dependency, Graph, Node, NodeIndex, Resources};
+use super::{Claim, Dependency, Graph, Node, NodeIndex, Resources};
 use crate::plan::requirements::{RequirementOwner, Requirements, StepIndex};
 use persea_model::TaskIndex;
 
@@ -52,18 +52,22 @@ impl Graph {
             nodes.push(added);
             let resolver_mutex = step
                 .resolver_mutex
-                .map(|resolver_mutex| (resources.mutex(resolver_mutex), 1));
+                .map(|resolver_mutex| Claim::of_any(resources.mutex(resolver_mutex), 1));
             self.claim(added, resolver_mutex.into_iter().collect());
         }
         let of = |step: &StepIndex| nodes.get(step.0).copied();
         let step_of = |step: &StepIndex| steps.get(step.0);
         // A requirement waits for the one named before it, which need not have succeeded: other
         // tasks may want the later one alone.
+        let waits_for_before = |before: &StepIndex, after: &StepIndex| {
+            step_of(after).is_some_and(|it| it.stacked)
+                || step_of(before).map(|it| it.owner) == step_of(after).map(|it| it.owner)
+        };
         let mut tried = HashSet::new();
         for (_, steps) in tasks {
             for pair in steps.windows(2) {
                 if let [before, after_step] = pair
-                    && step_of(before).map(|it| it.owner) == step_of(after_step).map(|it| it.owner)
+                    && waits_for_before(before, after_step)
                     && tried.insert((*before, *after_step))
                     && let (Some(before), Some(after)) = (of(before), of(after_step))
                     && !has_path_connecting(&self.order, after.into(), before.into(), None)
@@ -144,12 +148,16 @@ impl Graph {
         }
         let exclusions = steps
             .iter()
-            .map(|(_, step)| (resources.mutex(step.exclusion_key), 1));
-        self.claim(reserve, exclusions.collect());
+            .map(|(_, step)| Claim::of_any(resources.mutex(step.exclusion_key), 1));
+        let mut claims: Vec<Claim> = exclusions.collect();
+        if let (true, [task]) = (owner.is_task, &*owner.tasks) {
+            claims.extend(self.take_instances(*task, reserve, resources));
+        }
+        self.claim(reserve, claims);
         self.claims_end_with.insert(release, reserve);
         let turns = steps.iter().filter_map(|(_, step)| step.resolver_mutex);
-        let turns: Vec<(usize, u64)> = turns
-            .map(|resolver_mutex| (resources.mutex(resolver_mutex), 1))
+        let turns: Vec<Claim> = turns
+            .map(|resolver_mutex| Claim::of_any(resources.mutex(resolver_mutex), 1))
             .collect();
         self.claim(release, turns);
     }
@@ -169,7 +177,28 @@ impl Graph {
         }
     }
 
-    fn claim(&mut self, node: NodeIndex, mut claims: Vec<(usize, u64)>) {
+    /// Takes the claims of instances from a task, for a node that holds them from before the task's
+    /// requirements are fulfilled until they are released.
+    fn take_instances(
+        &mut self,
+        task: TaskIndex,
+        holder: NodeIndex,
+        resources: &Resources,
+    ) -> Vec<Claim> {
+        let has_instances = |claim: &Claim| {
+            let resource = resources.all.get(claim.resource);
+            resource.is_some_and(|resource| !resource.instances.is_empty())
+        };
+        let own = self.claims.remove(&task.into()).unwrap_or_default();
+        let (taken, own): (Vec<Claim>, Vec<Claim>) = own.into_iter().partition(has_instances);
+        if !taken.is_empty() {
+            self.lease_holders.insert(task, holder);
+        }
+        self.claim(task.into(), own);
+        taken
+    }
+
+    fn claim(&mut self, node: NodeIndex, mut claims: Vec<Claim>) {
         claims.sort_unstable();
         claims.dedup();
         if !claims.is_empty() {
@@ -208,6 +237,7 @@ mod tests {
 
     fn owner(tasks: &[usize], steps: &[usize]) -> RequirementOwner {
         RequirementOwner {
+            is_task: tasks.len() == 1,
             tasks: tasks.iter().copied().map(TaskIndex).collect(),
             steps: steps.iter().copied().map(StepIndex).collect(),
         }
@@ -231,6 +261,7 @@ mod tests {
                 tasks: of_tasks.len(),
                 resources: Vec::new(),
                 claims: std::collections::HashMap::new(),
+                lease_holders: std::collections::HashMap::new(),
                 claims_end_with: std::collections::HashMap::new(),
             };
             for _ in of_tasks {
@@ -278,10 +309,14 @@ mod tests {
                 .get(&NodeIndex(index))
                 .into_iter()
                 .flatten();
-            let names = claims.map(|(resource, amount)| {
-                assert_eq!(*amount, 1);
-                self.names.get(*resource).map_or("", String::as_str)
-            });
+            let names = claims.map(
+                |Claim {
+                     resource, amount, ..
+                 }| {
+                    assert_eq!(*amount, 1);
+                    self.names.get(*resource).map_or("", String::as_str)
+                },
+            );
             names.collect()
         }
     }
@@ -337,6 +372,42 @@ mod tests {
         let mut held: Vec<(usize, usize)> = held.map(|(end, holder)| (end.0, holder.0)).collect();
         held.sort_unstable();
         assert_eq!(held, [(5, 4), (7, 6)]);
+    }
+
+    #[test]
+    fn instances_of_a_task_are_held_while_its_requirements_are_met_and_released() {
+        let mut config = Config::default();
+        let name = format!("{}board", persea_config::RESOURCES);
+        config.set_raw(&name, serde_json::json!(["b1", "b2"]));
+        let claims = |owners: &[RequirementOwner]| {
+            let mut graph = Graph {
+                order: petgraph::graph::DiGraph::default(),
+                tasks: 1,
+                resources: Vec::new(),
+                claims: std::collections::HashMap::new(),
+                lease_holders: std::collections::HashMap::new(),
+                claims_end_with: std::collections::HashMap::new(),
+            };
+            graph.order.add_node(Node::Task);
+            let mut resources = Resources::new(&config);
+            let mutex = resources.mutex("m");
+            let claims = vec![Claim::of_any(0, 1), Claim::of_any(mutex, 1)];
+            graph.claim(NodeIndex(0), claims);
+            let steps = [step(owners.first().map(|_| 0), None, "place")];
+            let of_task = [(TaskIndex(0), &[StepIndex(0)][..])];
+            graph.prepare_steps(&steps, owners, &of_task, &mut resources);
+            graph.resources = resources.all;
+            let of_task = graph.claims_of(TaskIndex(0)).map(|it| it.resource);
+            assert_eq!(of_task.collect::<Vec<_>>(), [0, mutex]);
+            let claimed = |node| {
+                let claims = graph.claims.get(&NodeIndex(node)).into_iter().flatten();
+                claims.map(|it| it.resource).collect::<Vec<_>>()
+            };
+            (claimed(0), claimed(2), graph.lease_holders.len())
+        };
+        // The mutex `m` is 1, and that of the requirement 2. The task is the node 0, reserve 2.
+        assert_eq!(claims(&[owner(&[0], &[0])]), (vec![1], vec![0, 2], 1));
+        assert_eq!(claims(&[]), (vec![0, 1], vec![], 0));
     }
 
     #[test]

@@ -1,0 +1,117 @@
+//! Owns leases beyond variables: what the plugins of a task get to know of the instances that it
+//! holds, and requirements that are met on these instances.
+
+use serde_json::{Value, json};
+
+use crate::support::plugins::install;
+use crate::support::{Sandbox, finish, wait_until};
+
+const BOARDS: &str = "[run.resources]\nboard = [\"b1\", \"b2\"]\n";
+
+/// A task of the plugin `lab` that takes a board and requires an image on it.
+fn flashed(name: &str, image: &str, board: Value) -> Value {
+    let image = json!({"type": "image", "uri": image, "scope": "task"});
+    json!({"kind": "lab", "uri": name, "resources": {"board": board},
+        "kwargs": {"dependencies": [image]}})
+}
+
+fn project(tasks: &[Value]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["lab"]);
+    sandbox.file("persea.toml", BOARDS);
+    sandbox.recipe("job.json", tasks);
+    sandbox
+}
+
+/// The boards of a task, as its runner got to know them.
+fn boards(sandbox: &Sandbox, task: &str) -> String {
+    let finished = sandbox.job().events_of("task-finished");
+    let event = finished.iter().find(|event| event["task"] == task);
+    event.unwrap()["data"]["boards"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn equal_requirements_on_different_boards_are_met_side_by_side() {
+    let any = || json!(1);
+    let tasks = [flashed("a", "image", any()), flashed("b", "image", any())];
+    let sandbox = project(&tasks);
+    let args = [
+        "run",
+        "--plugin-dir",
+        "plugins",
+        "--max-parallel-tasks",
+        "2",
+        "job.json",
+    ];
+    let child = sandbox.persea(&args).spawn().unwrap();
+    // Neither ends before both have begun.
+    wait_until("two requirements", || {
+        let begun = sandbox.lines("lab.log");
+        (begun.len() == 2)
+            .then_some(())
+            .ok_or_else(|| format!("{begun:?}"))
+    });
+    sandbox.file("image", "");
+    let ran = finish(child).code(0);
+    let mut begun = sandbox.lines("lab.log");
+    begun.truncate(2);
+    begun.sort();
+    assert_eq!(begun, ["begin image b1 -", "begin image b2 -"], "{ran}");
+    let mut held = [boards(&sandbox, "1-a"), boards(&sandbox, "2-b")];
+    held.sort();
+    assert_eq!(held, ["b1", "b2"]);
+}
+
+#[test]
+fn board_is_held_until_its_requirement_is_released() {
+    let named = || json!(["b2"]);
+    let tasks = [flashed("a", "one", named()), flashed("b", "two", named())];
+    let sandbox = project(&tasks);
+    sandbox.file("one", "");
+    sandbox.file("two", "");
+    let args = [
+        "run",
+        "--plugin-dir",
+        "plugins",
+        "--max-parallel-tasks",
+        "2",
+        "job.json",
+    ];
+    sandbox.run(&args).code(0);
+    let expected = ["one", "two"].map(|image| {
+        let words = ["begin", "end", "release"];
+        words.map(|word| format!("{word} {image} b2 -"))
+    });
+    assert_eq!(sandbox.lines("lab.log"), expected.concat());
+    let started = sandbox.job().events_of("requirement-started");
+    assert_eq!(started[0]["data"]["leases"], json!({"board": ["b2"]}));
+    assert_eq!(boards(&sandbox, "2-b"), "b2");
+}
+
+#[test]
+fn requirement_of_a_task_gets_the_variant_of_the_task() {
+    let sandbox = project(&[]);
+    sandbox.file("image", "");
+    let job = r#"
+        [[suite]]
+        name = "all"
+        requirements = [{ type = "image", uri = "image", scope = "task" }]
+        [[suite.task]]
+        kind = "lab"
+        uri = "a"
+        resources = { board = 1 }
+        [suite.variants]
+        axes.size = ["small", "large"]
+    "#;
+    sandbox.file("job.toml", job);
+    let args = ["run", "--plugin-dir", "plugins", "--job", "job.toml"];
+    sandbox.run(&args).code(0);
+    let begun = sandbox.lines("lab.log").join("\n");
+    assert!(
+        begun.contains("small") && begun.contains("large"),
+        "{begun}"
+    );
+}
