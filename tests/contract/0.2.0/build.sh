@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p components modules
 
 pack() { # pack NAME FILE: compresses a component
-    zstd --quiet --force --ultra -22 "$2" -o "components/$1.wasm.zst"
+    zstd --quiet --force -19 "$2" -o "components/$1.wasm.zst"
     printf '%9d bytes, %8d compressed: %s\n' \
         "$(stat -c %s "$2")" "$(stat -c %s "components/$1.wasm.zst")" "$1"
 }

@@ -172,11 +172,13 @@ export const run = {
     const child = process.start(sh("cat; exit 3", [], { stdin: pipe, stdout: pipe }));
     child.write(encode(word));
     child.closeStdin();
-    const pollable = polling.watch(child, { tag: "readable", val: "stdout" });
+    // componentize-js 0.23 does not define resources without methods, so only QuickJS polls.
+    const readable = { tag: "readable", val: "stdout" };
+    const pollable = int64 === Number ? polling.watch(child, readable) : undefined;
     let echoed = "";
-    let ready;
+    let ready = [0];
     for (;;) {
-      ready = polling.poll([pollable], undefined);
+      if (pollable) ready = polling.poll([pollable], undefined);
       const part = child.read("stdout", 100);
       if (part.length === 0) break;
       echoed += decode(part);
