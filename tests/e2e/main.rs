@@ -25,6 +25,7 @@ mod graph;
 mod hostile;
 mod input;
 mod kinds;
+mod languages;
 mod layers;
 mod leases;
 mod limits;

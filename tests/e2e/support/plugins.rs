@@ -70,6 +70,7 @@ pub fn components() -> &'static BTreeMap<String, Vec<u8>> {
                 ("suite-script", own),
                 ("../../docs/examples/scheduler-depth-first", own),
                 ("../../docs/examples/varianter-pairwise", own),
+                ("../../docs/examples/suite-component", own),
                 ("../hostile/guests", &hostile),
             ],
         )
