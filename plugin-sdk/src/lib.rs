@@ -68,7 +68,7 @@
 //! * [`process`], [`messages`], [`poll`] and [`monotonic_clock`]: runners, listers and requirement
 //!   resolvers
 //! * [`artifacts`]: runners, listers, requirement resolvers and result formats
-//! * [`cases`]: runners
+//! * [`cases`]: runners and program runners
 //! * [`fetch`] and [`cache`]: requirement resolvers
 //! * [`report_output`]: result formats
 //!
