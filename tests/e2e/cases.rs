@@ -245,7 +245,7 @@ fn requirement_that_blames_the_infrastructure_is_retried() {
         (&retried["attempts"], &retried["id"]),
         (&json!(1), &json!("1-power-socket"))
     );
-    let (sandbox, _) = run(&[requiring()], &[], 0);
+    let (sandbox, _) = run(&[requiring()], &[], 2);
     assert_eq!(sandbox.job().status("one"), "CANCEL");
     assert!(sandbox.job().events_of("requirement-retried").is_empty());
 }

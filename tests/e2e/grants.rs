@@ -166,12 +166,13 @@ fn update_with_new_requests_is_refused_until_granted() {
     assert_stderr(
         &ran,
         &[
-            "would serve more kinds than the locked version: wave",
+            "would be more than the locked version: a runner for `wave`",
             "`persea plugin update runner.greet --approve`",
         ],
     );
     assert!(
-        ran.stdout.contains("kinds    greet -> greet, wave"),
+        ran.stdout
+            .contains("roles    runner (greet) -> runner (greet, wave)"),
         "the difference is shown: {ran}"
     );
     // An update drops grants of powers that the new version no longer asks for.

@@ -237,7 +237,7 @@ fn variants_are_made_of_listed_tests() {
         r#"
         [[suite]]
         name = "s"
-        variants = { size = [1, 2] }
+        variants = { axes = { size = [1, 2] } }
         [[suite.task]]
         kind = "script-suite"
         uri = "./suite.sh"

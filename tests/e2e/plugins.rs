@@ -306,11 +306,12 @@ fn inspect_shows_identity_powers_and_digest() {
     for (name, value) in [
         ("name", "greet"),
         ("summary", "greets whom the uri names"),
-        ("world", "runner"),
+        ("roles", "runner: greet"),
         ("version", "0.3.0"),
-        ("contract", "persea:plugin@0.1.0 (this host offers 0.1.0)"),
-        ("kinds", "greet"),
-        ("settings", "runner.greet.words"),
+        (
+            "contract",
+            "built for persea:plugin@0.2.0, needs at least @0.2.0 (this host offers @0.2.0)",
+        ),
         ("wasi", "not imported"),
         ("origin", "plugins/runner-greet.wasm"),
     ] {
@@ -325,9 +326,11 @@ fn inspect_shows_identity_powers_and_digest() {
     assert_eq!(
         powers(&runner),
         [
+            "artifacts: read and write files in the directory of its task; a format reads those of \
+             all tasks",
             log,
+            "messages: report how its task goes",
             "process: start processes where its task runs",
-            "status: tell how its task goes, and leave files in the task's directory"
         ]
     );
     assert_eq!(
@@ -336,7 +339,7 @@ fn inspect_shows_identity_powers_and_digest() {
     );
     assert_eq!(
         powers(&rows("plugins/format-csv.wasm")),
-        [log, "output: write its own report"]
+        [log, "report-output: write its own report"]
     );
 
     let bytes = &components()["runner-greet"];

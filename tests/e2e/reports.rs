@@ -50,6 +50,9 @@ fn job_of_all_sorts() -> Sandbox {
 /// The number of tests in that job.
 const TESTS: usize = 13;
 
+/// The number of cases in the tests of that job: the points of its TAP documents.
+const CASES: usize = 5;
+
 /// The test points of a TAP stream: `count` of them, numbered from 1.
 #[track_caller]
 fn assert_points(tap: &str, count: usize) -> Vec<&str> {

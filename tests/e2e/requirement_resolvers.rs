@@ -76,8 +76,8 @@ fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
         (
             "hoards",
             "CANCEL",
-            "requirement-resolver `hostile` (plugins/hostile-requirement.wasm): it has reached its \
-             limit on what it keeps from job to job, 1024 names: nothing raises it; to remove ",
+            "requirement-resolver `hostile` (plugins/hostile-requirement.wasm): 1,025 names in the \
+             cache: the contract allows at most 1,024; to remove ",
         ),
         ("chatters", "CANCEL", "plugins.limits.status_bytes"),
         ("stuck", "PASS", ""),

@@ -74,7 +74,7 @@ fn scheduler_can_drop_a_branch() {
     .code(1);
     let job = sandbox.job();
     assert_eq!(job.status("a3"), "CANCEL");
-    assert_eq!(job.reason("a3"), "the scheduler dropped this task");
+    assert_eq!(job.reason("a3"), "the scheduler cancelled this task");
     assert_eq!(job.started(), ["a", "a1", "b", "b1", "b2"]);
 }
 
@@ -93,7 +93,7 @@ fn failed_scheduler_is_replaced_by_plan_order() {
         ("lies", "it chose the task 4711, which is not ready"),
         (
             "drops-nothing",
-            "it dropped tasks that have started or ended already",
+            "it cancelled tasks that have started or ended already",
         ),
         ("waits for ever", ""),
     ] {

@@ -260,11 +260,11 @@ fn lock_with(key: &str, value: &str) -> String {
     let digest = format!("'{}'", "0".repeat(64));
     let keys = [
         ("name", "'x'"),
-        ("world", "'runner'"),
         ("version", "'1.0.0'"),
         ("contract", "'0.1.0'"),
         ("source", "'x.wasm'"),
         ("sha256", &digest),
+        ("roles", "{runner = ['k']}"),
     ];
     let others = keys.iter().filter(|(name, _)| *name != key);
     let others: String = others
@@ -295,7 +295,11 @@ fn text_from_a_checkout_is_escaped_in_messages() {
             list,
         ),
         ("persea.lock", lock_with("name", &evil), list),
-        ("persea.lock", lock_with("world", &evil), list),
+        (
+            "persea.lock",
+            lock_with("roles", &format!("{{{evil} = []}}")),
+            list,
+        ),
         ("persea.lock", lock_with("version", &evil), verify),
         ("persea.lock", lock_with("source", &evil), list),
         ("persea.lock", lock_with("source", &evil), verify),
@@ -394,10 +398,10 @@ fn json_output_escapes_control_characters() {
     assert!(config.iter().any(|row| row["name"] == EVIL));
     let setting = "odd.\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\u{7f}";
     let inspected = values(&["plugin", "inspect", "plugins/odd.wasm", "--json"]);
-    assert_eq!(inspected[0]["settings"][0], setting);
+    assert_eq!(inspected[0]["settings"][0]["key"], setting);
     let dir = ["--plugin-dir", "plugins"];
     let plugins = values(&[&["plugin", "list", "--json"][..], &dir].concat());
-    let mut settings = plugins.iter().map(|plugin| &plugin["settings"][0]);
+    let mut settings = plugins.iter().map(|plugin| &plugin["settings"][0]["key"]);
     assert!(settings.any(|name| name == setting));
     let config = values(&[&["config", "--json"][..], &dir].concat());
     assert!(config.iter().any(|row| row["name"] == setting));

@@ -134,7 +134,7 @@ fn failed_varianter_ends_the_job_before_any_task() {
         ("repeats", "answered with the same variant twice: number=1"),
         (
             "exaggerates",
-            "answered with 100001 variants, more than 100000",
+            "has reached its limit on what one call hands to the host, 32 MiB",
         ),
         (
             "nests",
@@ -189,8 +189,9 @@ fn list_and_inspect_show_a_varianter() {
     let inspect = ["plugin", "inspect", "plugins/hostile-varianter.wasm"];
     let ran = sandbox.run(&inspect).code(0);
     for row in [
-        "world     varianter",
-        "settings  varianter.hostile.count",
+        "roles     varianter",
+        "settings  varianter.hostile.count: How many variants it returns (a whole number, \
+         default 0)",
         "powers    log: write messages to the log",
         "          workspace: read files of the project",
         "granted   process=process,sandbox workspace=.",

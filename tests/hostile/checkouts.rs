@@ -86,8 +86,8 @@ fn lock_with_the_most_entries_is_read_in_time() {
     while text.len() < (1 << 20) - 200 {
         let sha256 = format!("{count:064x}");
         text.push_str(&format!(
-            "[[plugin]]\nname='n{count}'\nworld='runner'\nversion=''\ncontract=''\n\
-             source='x{count}'\nsha256='{sha256}'\n"
+            "[[plugin]]\nname='n{count}'\nversion=''\ncontract=''\n\
+             source='x{count}'\nsha256='{sha256}'\nroles.runner=['k']\n"
         ));
         count += 1;
     }

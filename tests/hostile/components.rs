@@ -176,13 +176,13 @@ pub(super) fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
 
 #[test]
 fn plugin_of_a_later_contract_is_refused_with_both_versions() {
-    for later in ["@0.2.0", "@1.0.0", "@0.1.1"] {
-        let needs = format!("{later}, and this host offers persea:plugin@0.1.0");
+    for later in ["@0.3.0", "@1.0.0", "@0.1.0"] {
+        let needs = format!("{later}, and this host offers persea:plugin@0.2.0");
         assert_not_loaded(
-            &patched("runner-greet", "@0.1.0", later),
+            &patched("runner-greet", "@0.2.0", later),
             &[
                 &needs,
-                "build the plugin against persea-plugin-sdk 0.1.0, or use a host of the plugin's \
+                "build the plugin against persea-plugin-sdk 0.2.0, or use a host of the plugin's \
                  version",
             ],
         );
@@ -193,34 +193,34 @@ fn plugin_of_a_later_contract_is_refused_with_both_versions() {
 fn plugin_that_imports_outside_of_its_world_is_refused() {
     let resolver = wat::parse_str(
         r#"(component
-            (import "persea:plugin/process@0.1.0" (instance))
-            (instance (export "persea:plugin/plugin@0.1.0"))
-            (instance (export "persea:plugin/resolve@0.1.0")))"#,
+            (import "persea:plugin/process@0.2.0" (instance))
+            (instance (export "persea:plugin/plugin@0.2.0"))
+            (instance (export "persea:plugin/resolve@0.2.0")))"#,
     );
     assert_not_loaded(
         &resolver.unwrap(),
         &[
-            "asks for `persea:plugin/process@0.1.0`, which a resolver does not get: it can ask for \
-             `log`, `workspace`",
+            "asks for `persea:plugin/process@0.2.0`, which a resolver does not get: it can ask for \
+             `log`, `workspace`, `pages`",
         ],
     );
     // A real runner that imports an interface of result formats.
     assert_not_loaded(
         &patched(
             "runner-greet",
-            "persea:plugin/status@0.1.0",
-            "persea:plugin/output@0.1.0",
+            "persea:plugin/messages@0.2.0",
+            "persea:plugin/vanished@0.2.0",
         ),
-        &["asks for `persea:plugin/output@0.1.0`, which a runner does not get"],
+        &["asks for `persea:plugin/vanished@0.2.0`, which a runner does not get"],
     );
     // A real runner that imports an interface that the host does not have.
     assert_not_loaded(
         &patched(
             "runner-greet",
-            "persea:plugin/status@0.1.0",
-            "malory:plugin/status@0.1.0",
+            "persea:plugin/messages@0.2.0",
+            "malory:plugin/messages@0.2.0",
         ),
-        &["asks for `malory:plugin/status@0.1.0`, which a runner does not get"],
+        &["asks for `malory:plugin/messages@0.2.0`, which a runner does not get"],
     );
 }
 
@@ -253,7 +253,7 @@ fn plugin_with_an_invalid_description_is_not_loaded() {
     );
     assert_not_loaded(
         &odd("none"),
-        &["describes itself wrongly: a runner names the kinds that it serves, and it names none"],
+        &["describes itself wrongly: its role `runner` names no kinds, and the host chooses"],
     );
     assert_not_loaded(&odd("call"), &["refused: "]);
 }

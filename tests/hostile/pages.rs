@@ -8,7 +8,13 @@ fn resolve(name: &str, options: &[&str], code: i32) -> (Sandbox, Job) {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["hostile-pages"]);
     sandbox.file(name, "");
-    let args = ["run", "--plugin-dir", "plugins"];
+    let args = [
+        "run",
+        "--max-parallel-tasks",
+        "1",
+        "--plugin-dir",
+        "plugins",
+    ];
     sandbox
         .run(&[&args, options, &[name, "/bin/true"]].concat())
         .code(code);

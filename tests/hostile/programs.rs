@@ -62,7 +62,7 @@ fn program_runner_starts_no_other_process() {
     assert_error(
         "starts-early",
         &[],
-        &["unsupported", "this call has no task"],
+        &["may not use `process` in this call (not-permitted)"],
     );
     assert_error(
         "judge-starts",
@@ -73,7 +73,11 @@ fn program_runner_starts_no_other_process() {
 
 #[test]
 fn program_runner_has_no_files_before_its_task() {
-    assert_error("early", &[], &["unsupported", "this call has no task"]);
+    assert_error(
+        "early",
+        &[],
+        &["may not use `artifacts` in this call (not-permitted)"],
+    );
 }
 
 #[test]

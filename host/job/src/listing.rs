@@ -38,6 +38,8 @@ pub struct TestListing<'a> {
     /// None: nothing may run, and only kept answers are used.
     open: Option<OpenPlace<'a>>,
     place: Option<Arc<ListingPlace>>,
+    /// The tasks that call listers.
+    workers: JoinSet<Vec<Listable>>,
 }
 
 /// A runnable that a lister replaces, by its position among the answers.
@@ -66,11 +68,13 @@ impl<'a> TestListing<'a> {
             kept: cache.map(KeptListings::new),
             open,
             place: None,
+            workers: JoinSet::new(),
         }
     }
 
-    /// Ends the environments in which listers have run.
-    pub async fn close(self) {
+    /// Ends the listers that still run, and the environments in which they have run.
+    pub async fn close(mut self) {
+        self.workers.shutdown().await;
         if let Some(place) = self.place {
             place.close().await;
         }
@@ -128,14 +132,12 @@ impl<'a> TestListing<'a> {
         };
         let total = missing.len();
         let queue = Arc::new(Mutex::new(VecDeque::from(missing)));
-        // Dropping the set ends the workers.
-        let mut workers = JoinSet::new();
-        for index in 0..crate::parallel(self.config).min(total) {
+        for index in 0..place.slot_count().min(total) {
             let slot = place.slot(index);
             let (place, queue) = (Arc::clone(&place), Arc::clone(&queue));
             let (catalog, config) = (Arc::clone(self.catalog), self.config.clone());
             let kept = self.kept.clone();
-            workers.spawn(async move {
+            self.workers.spawn(async move {
                 let next = || {
                     let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
                     queue.pop_front()
@@ -158,7 +160,7 @@ impl<'a> TestListing<'a> {
             });
         }
         let mut done = Vec::with_capacity(total);
-        while let Some(worker) = workers.join_next().await {
+        while let Some(worker) = self.workers.join_next().await {
             // A worker only panics through a bug of the host; its runnables then stay in the plan
             // as they are, and their runner reports what is wrong with them.
             done.extend(worker.unwrap_or_default());

@@ -3,6 +3,7 @@
 pub(crate) mod bindings;
 pub(crate) mod convert;
 pub(crate) mod description;
+pub(crate) mod errors;
 pub(crate) mod json_text;
 pub(crate) mod known_keys;
 pub(crate) mod limits;

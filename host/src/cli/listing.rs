@@ -60,7 +60,7 @@ pub(super) async fn resolve(
                 resolutions
             }
         };
-        Ok(resolutions)
+        Ok::<Resolutions, Failure>(resolutions)
     };
     let ended = async {
         match signals {
@@ -70,12 +70,11 @@ pub(super) async fn resolve(
     };
     let resolutions = tokio::select! {
         biased;
-        // The environments of listers end with their channels, and their processes with them.
-        () = ended => return Ok(None),
-        resolutions = resolved => resolutions?,
+        () = ended => None,
+        resolutions = resolved => Some(resolutions),
     };
     listing.close().await;
-    Ok(Some(resolutions))
+    resolutions.transpose()
 }
 
 async fn open_place(context: &Context) -> Result<ListingPlace, String> {
@@ -90,7 +89,9 @@ async fn open_place(context: &Context) -> Result<ListingPlace, String> {
     let made = std::fs::create_dir(&directory);
     let place = made.and_then(|()| {
         let guard = Box::new(temporary);
-        ListingPlace::new(&context.config, spawner, &directory, common_dir, guard)
+        let config = &context.config;
+        let slots = job::parallel(config);
+        ListingPlace::new(config, spawner, slots, &directory, common_dir, guard)
     });
     place.map_err(|error| format!("no directory for the files of listers: {error}"))
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{TESTS, assert_points, job_of_all_sorts};
+use super::{CASES, TESTS, assert_points, job_of_all_sorts};
 use crate::support::{Sandbox, assert_well_formed};
 
 #[test]
@@ -72,8 +72,9 @@ print(json.dumps({
         String::from_utf8_lossy(&parsed.stderr)
     );
     let parsed: Value = serde_json::from_slice(&parsed.stdout).unwrap();
-    assert_eq!(parsed["cases"], TESTS);
-    assert_eq!(parsed["attributes"]["tests"], TESTS.to_string());
+    let all = TESTS + CASES;
+    assert_eq!(parsed["cases"], all);
+    assert_eq!(parsed["attributes"]["tests"], all.to_string());
     for count in ["failures", "errors", "skipped"] {
         assert_eq!(
             parsed["attributes"][count],

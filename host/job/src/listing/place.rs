@@ -30,14 +30,16 @@ pub struct ListingPlace {
 }
 
 impl ListingPlace {
-    /// A place for the listers of a job. Their files are in `directory`, an existing directory of
-    /// the caller; `temp_dir` is shared by all of them. `guard` is dropped with the place.
+    /// A place for this number of listers at once. Their files are in `directory`, an existing
+    /// directory of the caller; `temp_dir` is shared by all of them. `guard` is dropped with the
+    /// place.
     ///
     /// # Errors
     /// The directory cannot be written to.
     pub fn new(
         config: &Config,
         mut spawner: Box<dyn Spawner>,
+        slots: usize,
         directory: &Path,
         temp_dir: PathBuf,
         guard: Box<dyn Any + Send + Sync>,
@@ -57,7 +59,7 @@ impl ListingPlace {
             project_dir: std::env::current_dir()?,
             grace: supervise::grace(config),
         };
-        let slots = (0..crate::parallel(config)).map(|index| Arc::new(Slot::new(SlotIndex(index))));
+        let slots = (0..slots).map(|index| Arc::new(Slot::new(SlotIndex(index))));
         Ok(Self {
             execution: Arc::new(execution),
             section,
@@ -71,6 +73,11 @@ impl ListingPlace {
     /// Returns the number of the next call, from 1.
     pub(super) fn next_number(&self) -> usize {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Returns the number of listers that can run at once.
+    pub(super) fn slot_count(&self) -> usize {
+        self.slots.len()
     }
 
     /// Returns the slot of a worker.

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::contract::bindings::types;
+pub(crate) use crate::contract::errors::{error, io_error};
 use crate::contract::limits::{
     ATTRIBUTE_NAME, ContractLimit, IDENTIFIER, JSON_LEVELS, OUTCOME_REASON, REQUIREMENTS,
     RUNNABLE_ARGUMENTS, RUNNABLE_VARIABLES, TAG_VALUES, TAGS,
@@ -338,34 +339,6 @@ pub(crate) fn to_status(status: model::Status) -> types::Status {
         model::Status::Warn => types::Status::Warn,
         model::Status::Cancel => types::Status::Cancel,
         model::Status::Interrupted => types::Status::Interrupted,
-    }
-}
-
-/// An error of the contract.
-pub(crate) fn error(code: &str, message: impl Into<String>) -> types::Error {
-    types::Error {
-        code: code.to_owned(),
-        message: message.into(),
-        detail: Vec::new(),
-    }
-}
-
-/// A system's error about a thing, with its errno.
-pub(crate) fn io_error(what: &str, error: &std::io::Error) -> types::Error {
-    let code = match error.kind() {
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => "not-found",
-        std::io::ErrorKind::PermissionDenied => "not-permitted",
-        _ => "io",
-    };
-    let detail = error
-        .raw_os_error()
-        .map(|number| ("os-error".to_owned(), types::Value::Integer(number.into())))
-        .into_iter()
-        .collect();
-    types::Error {
-        code: code.to_owned(),
-        message: format!("{what}: {error}"),
-        detail,
     }
 }
 

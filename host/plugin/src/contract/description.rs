@@ -190,7 +190,7 @@ impl Description {
             let world = role.world();
             if world.is_chosen_by_kind() && described.kinds.is_empty() {
                 return Err(format!(
-                    "the role `{name}` names the kinds that it serves, and its role names none"
+                    "its role `{name}` names no kinds, and the host chooses such a plugin by kind"
                 ));
             }
             let part = parts.iter_mut().find(|part| part.world == world);

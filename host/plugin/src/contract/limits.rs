@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::contract::bindings::types::Error;
-use crate::contract::convert::error;
+use crate::contract::errors::error;
 use crate::error::reached::{ReachedLimit, bytes as format_bytes};
 
 /// One fixed limit.

@@ -1,5 +1,6 @@
 //! Owns a plugin for boards: a runner for the kind `lab` and a requirement resolver for the kinds
 //! `image` and `power`. Both do what their arguments say.
+
 use std::time::Duration;
 
 use persea_plugin_sdk::cases::{self, Case};

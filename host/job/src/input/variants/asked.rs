@@ -6,14 +6,17 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::VariantsError;
 use super::parameters::Parameters;
-use super::{MAX_VARIANTS, VariantsError};
 use crate::input::identifier::identifier;
 use crate::input::known_plugins;
 use persea_config::Config;
 use persea_model::names::cut;
 use persea_model::{Attribute, Attributes, Runnable};
 use persea_plugin::{Catalog, Plugin, Varianter};
+
+/// The most variants of one test that the contract lets a varianter answer with.
+const MAX_ANSWERED: usize = 1_000_000;
 
 /// The most that is shown of a plugin's answer, in bytes.
 const SHOWN: usize = 200;
@@ -98,9 +101,9 @@ impl LiveVarianter<'_> {
 /// # Errors
 /// A value is not plain, two variants are equal, or there are too many.
 fn accept(answer: Vec<Attributes>) -> Result<Vec<Parameters>, String> {
-    if answer.len() > MAX_VARIANTS {
+    if answer.len() > MAX_ANSWERED {
         let count = answer.len();
-        return Err(format!("{count} variants, more than {MAX_VARIANTS}"));
+        return Err(format!("{count} variants, more than {MAX_ANSWERED}"));
     }
     let parameter = |(name, value): (String, Attribute)| match text(&value) {
         Some(text) => Ok((name, text)),
@@ -195,9 +198,9 @@ mod tests {
             let error = answer(text).unwrap_err();
             assert!(error.contains(words), "{error}");
         }
-        let many = vec![Attributes::new(); MAX_VARIANTS + 1];
+        let many = vec![Attributes::new(); MAX_ANSWERED + 1];
         let error = accept(many).unwrap_err();
-        assert_eq!(error, "100001 variants, more than 100000");
+        assert_eq!(error, "1000001 variants, more than 1000000");
     }
 
     #[test]

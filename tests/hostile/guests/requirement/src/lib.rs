@@ -63,7 +63,7 @@ impl RequirementResolver for Hostile {
                 messages::progress(&"blah ".repeat(20_000))?;
             },
             _ => {
-                let env = r#"{"A=B": "c", "": "d", "E": 1}"#;
+                let env = r#"{"A=B": "c", "": "d"}"#;
                 Ok(FulfilledRequirement::new().with("env", Value::json(env)))
             }
         }
