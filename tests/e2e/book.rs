@@ -272,7 +272,7 @@ fn book_documents_every_setting() {
         let plugin: Value = serde_json::from_str(line).unwrap();
         for setting in plugin["settings"].as_array().unwrap() {
             settings += 1;
-            let setting = setting.as_str().unwrap();
+            let setting = setting["key"].as_str().unwrap();
             assert!(
                 page.contains(&format!("| `{setting}` |")),
                 "docs/settings.md lacks {setting}"

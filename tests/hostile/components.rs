@@ -201,7 +201,7 @@ fn plugin_that_imports_outside_of_its_world_is_refused() {
         &resolver.unwrap(),
         &[
             "asks for `persea:plugin/process@0.2.0`, which a resolver does not get: it can ask for \
-             `log`, `workspace`, `pages`",
+             `log`, `pages`, `workspace`",
         ],
     );
     // A real runner that imports an interface of result formats.

@@ -101,8 +101,8 @@ fn runner(sandbox: &Sandbox) -> String {
         writeln!(text, "{file}: {:?}", job.artifact("powers", file)).unwrap();
     }
     for event in job.events_of("case-finished") {
-        let path = &event["path"];
-        let (status, reason) = (&event["status"], &event["reason"]);
+        let data = &event["data"];
+        let (path, status, reason) = (&data["path"], &data["status"], &data["reason"]);
         writeln!(text, "case {path} {status} {reason}").unwrap();
     }
     text

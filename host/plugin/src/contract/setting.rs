@@ -34,6 +34,7 @@ enum SettingShape {
     Boolean,
     Duration,
     List,
+    IntegerList,
     Table,
 }
 
@@ -46,6 +47,7 @@ impl SettingShape {
             "boolean" => Self::Boolean,
             "duration" => Self::Duration,
             "list" => Self::List,
+            "integer-list" => Self::IntegerList,
             "table" => Self::Table,
             _ => return None,
         })
@@ -61,6 +63,9 @@ impl SettingShape {
             Self::List => value
                 .as_array()
                 .is_some_and(|items| items.iter().all(Value::is_string)),
+            Self::IntegerList => value
+                .as_array()
+                .is_some_and(|items| items.iter().all(Value::is_i64)),
             Self::Table => value.is_object(),
         }
     }
@@ -73,6 +78,7 @@ impl SettingShape {
             Self::Boolean => "true or false",
             Self::Duration => "a number of seconds or a time such as `5m`",
             Self::List => "a list of texts",
+            Self::IntegerList => "a list of whole numbers",
             Self::Table => "a table",
         }
     }
@@ -139,6 +145,7 @@ impl Setting {
             SettingShape::Text
             | SettingShape::Boolean
             | SettingShape::List
+            | SettingShape::IntegerList
             | SettingShape::Table => None,
         };
         amount.is_none_or(|amount| {
@@ -157,6 +164,7 @@ impl Setting {
                 | SettingShape::Number
                 | SettingShape::Boolean
                 | SettingShape::List
+                | SettingShape::IntegerList
                 | SettingShape::Table,
             )
             | None => value.clone().into(),
@@ -250,6 +258,7 @@ mod tests {
             ("number", json!(1.5)),
             ("boolean", json!(true)),
             ("list", json!(["x"])),
+            ("integer-list", json!([3])),
             ("table", json!({"x": 1})),
         ];
         for (shape, _) in &values {
