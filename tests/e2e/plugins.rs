@@ -323,11 +323,12 @@ fn inspect_shows_identity_powers_and_digest() {
         powers
     };
     let log = "log: write messages to the log";
+    let artifacts = "artifacts: read and write files in the directory of its task; a format reads \
+                     those of all tasks";
     assert_eq!(
         powers(&runner),
         [
-            "artifacts: read and write files in the directory of its task; a format reads those of \
-             all tasks",
+            artifacts,
             log,
             "messages: report how its task goes",
             "process: start processes where its task runs",
@@ -339,7 +340,7 @@ fn inspect_shows_identity_powers_and_digest() {
     );
     assert_eq!(
         powers(&rows("plugins/format-csv.wasm")),
-        [log, "report-output: write its own report"]
+        [artifacts, log, "report-output: write its own report"]
     );
 
     let bytes = &components()["runner-greet"];
