@@ -125,7 +125,8 @@ fn plugin_settings_are_shown_and_set_by_variables() {
     assert_eq!(
         interpreter,
         "runner.python-unittest.interpreter = \"python3.99\"  # from \
-         $PERSEA_RUNNER__PYTHON_UNITTEST__INTERPRETER: for runner `python-unittest`"
+         $PERSEA_RUNNER__PYTHON_UNITTEST__INTERPRETER: The Python that runs the tests (a text), \
+         for runner `python-unittest`"
     );
     let timeout = line(&text, "plugins.result-format.timeout");
     assert!(
