@@ -28,13 +28,15 @@ fuzz_target!(|data: &[u8]| {
     let bytes = component.as_deref().unwrap_or(data);
     match Manifest::read("p.wasm", bytes) {
         Ok(manifest) => {
-            assert!(World::ALL.contains(&manifest.world));
-            assert_eq!((manifest.contract.major, manifest.contract.minor), (0, 1));
-            let is_runner = manifest.world == World::Runner;
-            assert!(is_runner || !(manifest.runs_batches || manifest.is_program_runner));
-            assert!(!(manifest.runs_batches && manifest.is_program_runner));
+            let worlds = manifest.worlds();
+            assert!(
+                !worlds.is_empty(),
+                "a component without a role is no plugin"
+            );
+            assert_eq!((manifest.contract.major, manifest.contract.minor), (0, 2));
             // Only these worlds can import `process`.
-            let may = matches!(manifest.world, World::Runner | World::RequirementResolver);
+            let may = [World::Runner, World::Lister, World::RequirementResolver];
+            let may = worlds.iter().any(|world| may.contains(world));
             assert!(may || !manifest.starts_processes());
         }
         Err(error) => assert!(error.to_string().contains("p.wasm"), "{error}"),

@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 use libfuzzer_sys::fuzz_target;
 use persea_fuzz::{assert_within, characters};
 use persea_plugin_sdk::testing::{Files, Host};
-use persea_plugin_sdk::{Attributes, Resolution, Resolver as _};
+use persea_plugin_sdk::{Finding, ResolveRequest, Resolver as _};
 use persea_resolver_python_unittest::PythonUnittest;
 
 fuzz_target!(|bytes: &[u8]| {
     let _host = Host::new()
         .files(Files::new().file("t.py", bytes))
         .install();
-    let answer = PythonUnittest::resolve("t.py", &Attributes::new());
-    match answer.expect("a readable file has an answer") {
-        Resolution::Found(runnables) => {
+    let answer = PythonUnittest::resolve(&ResolveRequest::new("t.py"));
+    match answer.expect("a readable file has an answer").finding {
+        Finding::Found(runnables) => {
             assert!(!runnables.is_empty());
             let mut seen = BTreeSet::new();
             for runnable in &runnables {
@@ -26,8 +26,8 @@ fuzz_target!(|bytes: &[u8]| {
                 assert!(seen.insert(uri), "{uri} is found twice");
             }
         }
-        Resolution::NotFound(why) => assert!(why.contains("t.py"), "{why}"),
-        Resolution::Corrupt(why) => {
+        Finding::NotFound(why) => assert!(why.contains("t.py"), "{why}"),
+        Finding::Corrupt(why) => {
             let place = why
                 .strip_prefix("t.py:")
                 .expect("the position is in this file");

@@ -5,31 +5,32 @@
 use libfuzzer_sys::fuzz_target;
 use persea_fuzz::assert_within;
 use persea_plugin_sdk::testing::{Files, Host};
-use persea_plugin_sdk::{Attributes, Resolution, Resolver as _, Runnable, Value};
+use persea_plugin_sdk::{Finding, ResolveRequest, Resolver as _, Runnable, Value};
 use persea_resolver_recipe::Recipe;
 
 fuzz_target!(|bytes: &[u8]| {
     match resolve(bytes) {
-        Resolution::Found(runnables) => {
+        Finding::Found(runnables) => {
             runnables.iter().for_each(check);
             in_a_list(bytes, &runnables);
         }
-        Resolution::NotFound(why) => {
+        Finding::NotFound(why) => {
             assert!(
                 why.starts_with("r.json is JSON, but not a recipe: "),
                 "{why}"
             );
             assert!(is_json(bytes), "{why}");
         }
-        Resolution::Corrupt(why) => broken(bytes, &why),
+        Finding::Corrupt(why) => broken(bytes, &why),
     }
 });
 
-fn resolve(bytes: &[u8]) -> Resolution {
+fn resolve(bytes: &[u8]) -> Finding {
     let _host = Host::new()
         .files(Files::new().file("r.json", bytes))
         .install();
-    Recipe::resolve("r.json", &Attributes::new()).expect("a readable file has an answer")
+    let answer = Recipe::resolve(&ResolveRequest::new("r.json"));
+    answer.expect("a readable file has an answer").finding
 }
 
 fn text(bytes: &[u8]) -> Option<&str> {
@@ -68,10 +69,7 @@ fn in_a_list(bytes: &[u8], runnables: &[Runnable]) {
     let Some(text) = text(bytes) else { return };
     if text.trim_start().starts_with('{') {
         let list = format!("[{text}]");
-        assert_eq!(
-            resolve(list.as_bytes()),
-            Resolution::Found(runnables.to_vec())
-        );
+        assert_eq!(resolve(list.as_bytes()), Finding::Found(runnables.to_vec()));
     }
 }
 

@@ -1,5 +1,5 @@
 (component
-  (import "persea:plugin/batch@0.1.0" (instance))
-  (instance (export "persea:plugin/plugin@0.1.0"))
-  (instance (export "persea:plugin/run@0.1.0"))
-  (instance (export "persea:plugin/run-batch@0.1.0")))
+  (import "persea:plugin/batch@0.2.0" (instance))
+  (instance (export "persea:plugin/plugin@0.2.0"))
+  (instance (export "persea:plugin/run@0.2.0"))
+  (instance (export "persea:plugin/run-batch@0.2.0")))

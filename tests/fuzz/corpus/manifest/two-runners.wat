@@ -1,4 +1,4 @@
 (component
-  (instance (export "persea:plugin/plugin@0.1.0"))
-  (instance (export "persea:plugin/run@0.1.0"))
-  (instance (export "persea:plugin/run-program@0.1.0")))
+  (instance (export "persea:plugin/plugin@0.2.0"))
+  (instance (export "persea:plugin/run@0.2.0"))
+  (instance (export "persea:plugin/run-program@0.2.0")))
