@@ -294,7 +294,7 @@ mod tests {
             (
                 vec![role("runner", &[])],
                 all(),
-                "the role `runner` names the kinds",
+                "its role `runner` names no kinds",
             ),
             (
                 vec![role("runner", &["a"]), role("runner", &["b"])],
