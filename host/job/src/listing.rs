@@ -108,33 +108,26 @@ impl<'a> TestListing<'a> {
         all
     }
 
-    async fn place(&mut self, open: &OpenPlace<'a>) -> Result<Arc<ListingPlace>, String> {
-        match &self.place {
-            Some(place) => Ok(Arc::clone(place)),
-            None => {
-                let place = Arc::new(open().await?);
-                Ok(Arc::clone(self.place.insert(place)))
+    /// Returns the place for listers' processes, which the first call opens; none if nothing may
+    /// run.
+    async fn place(&mut self) -> Option<Result<Arc<ListingPlace>, String>> {
+        let open = self.open.as_ref()?;
+        if self.place.is_none() {
+            match open().await {
+                Ok(place) => self.place = Some(Arc::new(place)),
+                Err(why) => return Some(Err(why)),
             }
         }
+        self.place.clone().map(Ok)
     }
 
-    /// Runs the listers of these runnables, several at once.
-    async fn run(&mut self, open: &OpenPlace<'a>, missing: Vec<Listable>) -> Vec<Listable> {
-        let place = match self.place(open).await {
-            Ok(place) => place,
-            Err(why) => {
-                let failed = missing.into_iter().map(|listable| Listable {
-                    tests: Err(why.clone()),
-                    ..listable
-                });
-                return failed.collect();
-            }
-        };
+    /// Runs the listers of these runnables, several at once. The answers are in no order.
+    async fn run(&mut self, place: &Arc<ListingPlace>, missing: Vec<Listable>) -> Vec<Listable> {
         let total = missing.len();
         let queue = Arc::new(Mutex::new(VecDeque::from(missing)));
-        for index in 0..place.slot_count().min(total) {
-            let slot = place.slot(index);
-            let (place, queue) = (Arc::clone(&place), Arc::clone(&queue));
+        for slot in place.slots.iter().take(total) {
+            let slot = Arc::clone(slot);
+            let (place, queue) = (Arc::clone(place), Arc::clone(&queue));
             let (catalog, config) = (Arc::clone(self.catalog), self.config.clone());
             let kept = self.kept.clone();
             self.workers.spawn(async move {
@@ -165,7 +158,6 @@ impl<'a> TestListing<'a> {
             // as they are, and their runner reports what is wrong with them.
             done.extend(worker.unwrap_or_default());
         }
-        done.sort_by_key(|listable| (listable.answer, listable.runnable));
         done
     }
 
@@ -196,11 +188,12 @@ impl TestLister for TestListing<'_> {
             done.push(listable);
         }
         if !missing.is_empty() {
-            match self.open.take() {
-                Some(open) => {
-                    done.extend(self.run(&open, missing).await);
-                    self.open = Some(open);
-                }
+            match self.place().await {
+                Some(Ok(place)) => done.extend(self.run(&place, missing).await),
+                Some(Err(why)) => done.extend(missing.into_iter().map(|listable| Listable {
+                    tests: Err(why.clone()),
+                    ..listable
+                })),
                 None => {
                     let names = missing.iter().map(|it| it.call.name().to_owned());
                     resolutions.unlisted.extend(names);

@@ -100,15 +100,11 @@ impl ListingCall {
     ) -> Result<NewListing, String> {
         let begun = std::time::SystemTime::now();
         let task = self.task(place.next_number());
-        let owner = match (self.lister.owner(), self.provenance.digests()) {
-            (None, provenance) => provenance.map(|it| it.to_string()),
-            (Some(own), None) => Some(own.to_owned()),
-            (Some(own), Some(provenance)) => Some(format!("{own} {provenance}")),
-        };
         let state = match place.execution.spawner.has_snapshots() {
             true => EnvironmentState {
                 network: place.has_network,
-                owner,
+                // The lister is one of the plugins.
+                owner: self.provenance.digests().map(|it| it.to_string()),
                 ..EnvironmentState::default()
             },
             false => EnvironmentState::default(),

@@ -46,16 +46,10 @@ impl ListingKey {
     ) -> Self {
         let project = std::env::current_dir().unwrap_or_default();
         let question = (lister, runnable, settings, spawner, project);
-        let mut hash = Sha256::new();
         // Plain data of the model always has a JSON form.
         let json = serde_json::to_vec(&question).unwrap_or_default();
-        hash.update(json);
-        Self(hex(&hash.finalize()))
+        Self(persea_plugin::digest(&json))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An answer that was just given.
@@ -300,7 +294,8 @@ fn sha256(path: &str) -> io::Result<String> {
     loop {
         let bytes = reader.fill_buf()?;
         if bytes.is_empty() {
-            return Ok(hex(&hash.finalize()));
+            let digest = hash.finalize();
+            return Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect());
         }
         hash.update(bytes);
         let length = bytes.len();

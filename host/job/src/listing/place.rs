@@ -22,7 +22,8 @@ pub struct ListingPlace {
     pub(super) section: Arc<Section>,
     /// Whether processes may use the network, where the spawner can deny it.
     pub(super) has_network: bool,
-    slots: Vec<Arc<Slot>>,
+    /// One for each lister that can run at once.
+    pub(super) slots: Vec<Arc<Slot>>,
     /// The number of calls so far.
     calls: AtomicUsize,
     /// What lives as long as the environments do, such as their directory of temporary files.
@@ -73,17 +74,6 @@ impl ListingPlace {
     /// Returns the number of the next call, from 1.
     pub(super) fn next_number(&self) -> usize {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// Returns the number of listers that can run at once.
-    pub(super) fn slot_count(&self) -> usize {
-        self.slots.len()
-    }
-
-    /// Returns the slot of a worker.
-    pub(super) fn slot(&self, worker: usize) -> Arc<Slot> {
-        let slot = self.slots.get(worker).map(Arc::clone);
-        slot.unwrap_or_else(|| Arc::new(Slot::new(SlotIndex(worker))))
     }
 
     /// Closes all environments.
