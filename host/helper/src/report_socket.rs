@@ -231,7 +231,7 @@ impl ReportSocket {
                 }
             }
         }
-        // The next round begins with those that had no turn.
+        // The next round begins with the connections that were not read in this one.
         let count = self.connections.len();
         self.connections.rotate_left(at.min(count));
         if let Destination::File(file) = &mut self.destination {
@@ -271,8 +271,8 @@ impl ReportSocket {
         self.receive(buffer);
     }
 
-    /// Closes all connections, none of which has bytes, for those that wait. Returns whether that
-    /// added to the stream or there are any.
+    /// Closes all connections, which are idle, and accepts those that wait in the backlog. Returns
+    /// whether the stream has grown or any connection waited.
     fn replace_idle(&mut self) -> bool {
         for connection in &mut self.connections {
             connection.finish(&mut self.lines);

@@ -158,7 +158,7 @@ impl Queue {
         }
     }
 
-    /// Moves a node to those that wait for more of a pool.
+    /// Moves a node to the nodes that wait for more of a pool.
     fn block(&mut self, node: NodeIndex, pool: usize) {
         self.ready.remove(&node);
         if let Some(blocked) = self.blocked.get_mut(pool) {

@@ -15,8 +15,8 @@ use persea_model::{Case, Status, Tally};
 /// The most cases of a task that run at once. The start of any more is dropped.
 const MAX_RUNNING: usize = 1000;
 
-/// The most paths that a task's cases are compared with, to number those that repeat one. Their
-/// hashes take 1.1 MiB.
+/// The most paths of a task that are remembered, so that a case that repeats one is numbered. The
+/// hashes of the paths take 1.1 MiB.
 const MAX_PATHS: usize = 50_000;
 
 /// The most failed cases that are shown below their task.
