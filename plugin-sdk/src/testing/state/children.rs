@@ -118,7 +118,10 @@ fn launch(command: &Command) -> Result<Child, Error> {
         }
     };
     with(|state| {
-        let exit = answer.exit.inspect_err(|_| state.handles -= 1)?;
+        // Saturating, because without installed fakes each call of `with` has a state of its own.
+        let exit = answer
+            .exit
+            .inspect_err(|_| state.handles = state.handles.saturating_sub(1))?;
         let (mut stdout, stderr) = (answer.stdout, answer.stderr);
         let stderr = match command.stderr {
             Output::WithStdout => {
