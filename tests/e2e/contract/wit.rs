@@ -125,13 +125,14 @@ fn exported_functions_take_and_return_one_record_that_ends_in_more() {
 /// A message to the log and a clock harm nobody, and a handle was granted when it was made.
 #[test]
 fn every_imported_function_can_be_refused() {
-    const FREE: [&str; 6] = [
+    const FREE: [&str; 7] = [
         "log",
         "panicked",
         "now",
         "deadline",
         "[method]child.id",
         "[method]download.info",
+        "[method]pollable.ready",
     ];
     let (resolve, package) = parse(&current());
     let exported = exported(&resolve, package);

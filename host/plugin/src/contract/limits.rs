@@ -257,6 +257,11 @@ mod tests {
             (&EVENT_PAGE, "At most 512 events"),
             (&DIRECTORY_ENTRIES, "more than 65,536 entries"),
             (&WORKSPACE_READ, "of more than 1 MiB counts as 1 MiB"),
+            (
+                &COMMAND_INPUT,
+                "These bytes, at most 16 MiB, then end of file",
+            ),
+            (&COMMAND_INPUT, "more than 16 MiB of input"),
             (&PIPE_READ, "up to `length` of them (at most 1 MiB)"),
             (&ARTIFACT_NAME, "at most 255 bytes"),
             (&ARTIFACT_READ, "(at most 1 MiB) of a file"),

@@ -43,7 +43,7 @@ pub(crate) static POWER: Power = Power {
 };
 
 /// The shortest wait for something to become ready: 1 ms. The environment has to be asked, and the
-/// host's other work goes on meanwhile, even if the plugin polls with a time of 0.
+/// host's other work goes on meanwhile, even if the plugin polls with a time of 0 or only looks.
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What a pollable waits for.
@@ -207,6 +207,11 @@ impl wit::Host for InstanceState {
 }
 
 impl wit::HostPollable for InstanceState {
+    async fn ready(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<bool> {
+        let ready = self.resources.get(&pollable)?.ready();
+        Ok(tokio::time::timeout(SHORTEST, ready).await.is_ok())
+    }
+
     async fn drop(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<()> {
         self.resources.delete(pollable)?;
         if let Some(handles) = self.power_mut::<Handles>() {
@@ -223,7 +228,7 @@ mod tests {
 
     use super::*;
     use crate::powers::testing::{FakeTask, instance_of};
-    use wit::Host as _;
+    use wit::{Host as _, HostPollable as _};
 
     fn dropped_child() -> Pollable {
         Pollable {
@@ -238,6 +243,7 @@ mod tests {
         let state = store.data_mut();
         let one = state.resources.push(dropped_child()).unwrap();
         let other = state.resources.push(dropped_child()).unwrap();
+        assert!(state.ready(Resource::new_borrow(one.rep())).await.unwrap());
         let ready = state.poll(vec![one, other], None).await;
         assert_eq!(ready.unwrap().unwrap(), [0, 1]);
     }

@@ -172,13 +172,14 @@ export const run = {
     const child = process.start(sh("cat; exit 3", [], { stdin: pipe, stdout: pipe }));
     child.write(encode(word));
     child.closeStdin();
-    // componentize-js 0.23 does not define resources without methods, so only QuickJS polls.
-    const readable = { tag: "readable", val: "stdout" };
-    const pollable = int64 === Number ? polling.watch(child, readable) : undefined;
+    const pollable = polling.watch(child, { tag: "readable", val: "stdout" });
     let echoed = "";
-    let ready = [0];
+    let ready = [];
     for (;;) {
-      if (pollable) ready = polling.poll([pollable], undefined);
+      ready = polling.poll([pollable], undefined);
+      if (!pollable.ready()) {
+        throw { code: "io", message: "poll and ready differ", detail: [] };
+      }
       const part = child.read("stdout", 100);
       if (part.length === 0) break;
       echoed += decode(part);
