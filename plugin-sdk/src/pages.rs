@@ -1,5 +1,6 @@
 //! The power `pages`: parts of an answer that is too long for one return. They come before what the
-//! call returns, in order. If the call fails or panics, the host drops them.
+//! call returns, in order. If the call fails or panics, the host drops them. If the host refuses a
+//! page with `limit`, the whole answer fails, whatever the call returns.
 //!
 //! [`RunnablePages`] and [`VariationPages`] collect an answer of any length in bounded memory:
 //!

@@ -30,6 +30,14 @@ pub use crate::bindings::poll::Interest;
 #[derive(Debug)]
 pub struct Pollable(pub(crate) backend::Pollable);
 
+impl Pollable {
+    /// Whether it is ready, without waiting for it. What becomes ready at this very moment may not
+    /// be seen yet. A plugin that has nothing else to do calls [`poll`].
+    pub fn ready(&self) -> bool {
+        backend::pollable_ready(&self.0)
+    }
+}
+
 /// Returns a pollable for an interest in a child.
 ///
 /// # Errors

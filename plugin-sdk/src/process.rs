@@ -159,7 +159,7 @@ impl Command {
 }
 
 impl Input {
-    /// These bytes, then end of file. The process need not read them.
+    /// These bytes, at most 16 MiB, then end of file. The process need not read them.
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self::Bytes(bytes.into())
     }
@@ -267,7 +267,8 @@ pub fn run(command: &Command) -> Result<Exit, Error> {
 /// # Errors
 /// * `not-found`: the program or the working directory does not exist
 /// * `not-permitted`: it may not be used, or the plugin's grant excludes it
-/// * `invalid`: the command makes no sense, for instance a zero byte in an argument
+/// * `invalid`: the command makes no sense, for instance a zero byte in an argument, or has more
+///   than 16 MiB of input
 /// * `limit`: more than 1,000 handles at once (`plugins.limits.handles`)
 /// * `unsupported`: the plugin is a program runner
 /// * `closed` or `io`: the environment is lost

@@ -83,6 +83,10 @@ pub(crate) fn watch(child: &Child, interest: poll::Interest) -> Result<Pollable,
     Ok(poll::watch(child, interest)?)
 }
 
+pub(crate) fn pollable_ready(pollable: &Pollable) -> bool {
+    pollable.ready()
+}
+
 pub(crate) fn poll(
     among: &[&crate::poll::Pollable],
     timeout: Option<u64>,

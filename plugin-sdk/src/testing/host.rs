@@ -50,7 +50,7 @@ impl Host {
         self
     }
 
-    /// Adds a download at a location. Checksums are not compared.
+    /// Adds a download at a location. Of checksums only the form is checked, and none is needed.
     pub fn download(mut self, location: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
         self.state.downloads.insert(location.into(), bytes.into());
         self
@@ -68,7 +68,8 @@ impl Host {
         self
     }
 
-    /// Sets when the time of the call is up, on the clock of the fakes.
+    /// Sets when the time of the call is up, on the clock of the fakes. From then on the task is
+    /// interrupted: its processes have ended by SIGTERM, and polls and pages fail.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.state.deadline = Some(deadline);
         self
@@ -166,6 +167,12 @@ impl Installed {
     /// The number of items in each page that the plugin added, in order.
     pub fn pages(&self) -> Vec<usize> {
         state::with(|state| state.pages.clone())
+    }
+
+    /// Whether a limit refused a page. The host then drops the whole answer, whatever the plugin
+    /// returns.
+    pub fn is_page_refused(&self) -> bool {
+        state::with(|state| state.page_refused)
     }
 
     /// The time on the clock of the fakes.

@@ -5,11 +5,13 @@ use crate::error::Error;
 /// The limits of the fakes. The default is that of the host.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Messages to the log; more are dropped.
+    /// Messages to the log of a task. After one that is dropped, all are.
     pub log_messages: usize,
-    /// Messages and cases of a task.
+    /// Bytes of messages to the log of a task. Each message costs 16 more.
+    pub log_bytes: usize,
+    /// Messages, cases and written artifacts of a task.
     pub status_messages: usize,
-    /// Bytes of the messages, cases and written artifacts of a task.
+    /// Bytes of the messages, cases and written artifacts of a task. Each of them costs 64 more.
     pub status_bytes: usize,
     /// Processes whose handles the plugin holds at once.
     pub handles: usize,
@@ -17,8 +19,10 @@ pub struct Limits {
     pub pollables: usize,
     /// Downloads that the plugin holds at once.
     pub downloads: usize,
-    /// Runnables or variations that the plugin may add with pages.
-    pub page_items: usize,
+    /// Runnables that the plugin may add with pages.
+    pub page_runnables: usize,
+    /// Variations that the plugin may add with pages.
+    pub page_variations: usize,
     /// Names in the cache.
     pub cache_names: usize,
     /// Bytes of one entry of the cache.
@@ -33,12 +37,14 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             log_messages: 20_000,
+            log_bytes: 1 << 20,
             status_messages: 100_000,
             status_bytes: 16 << 20,
             handles: 1_000,
             pollables: 1_024,
             downloads: 256,
-            page_items: 1_000_000,
+            page_runnables: 1 << 22,
+            page_variations: 1_000_000,
             cache_names: 1_024,
             cache_bytes: 1 << 20,
             directory_entries: 65_536,

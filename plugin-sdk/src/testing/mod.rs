@@ -26,7 +26,8 @@
 //! Any function of a power can be made to [fail](Host::fault).
 //!
 //! Time does not pass by itself. The [clock](crate::monotonic_clock) starts at 0, and waiting for a
-//! process, or [polling](crate::poll) with a time, moves it on.
+//! process, or [polling](crate::poll) with a time, moves it on. At the [deadline](Host::deadline)
+//! the task is interrupted, as the host would do.
 
 mod files;
 mod host;

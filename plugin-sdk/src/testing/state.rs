@@ -3,6 +3,7 @@
 
 mod answers;
 mod children;
+mod command_check;
 mod workspace;
 
 pub(crate) use answers::{
@@ -14,7 +15,7 @@ pub(crate) use answers::{
 pub(in crate::testing) use children::Process;
 pub(crate) use children::{
     Child, Pollable, child_close_stdin, child_id, child_read, child_signal, child_wait,
-    child_write, deadline, now, poll, run, start, watch,
+    child_write, deadline, now, poll, pollable_ready, run, start, watch,
 };
 pub(crate) use workspace::{list_directory, read, stat};
 
@@ -48,6 +49,10 @@ pub(crate) struct State {
     pub(super) stream: bool,
     pub(super) report: Option<Vec<u8>>,
     pub(super) log: Vec<(Level, String)>,
+    /// Messages of the current task in the log, their cost, and whether one was dropped.
+    pub(super) log_messages: usize,
+    pub(super) log_bytes: usize,
+    pub(super) log_is_full: bool,
     pub(super) progress: Vec<String>,
     pub(super) whiteboard: String,
     /// Messages and cases of the task, and the bytes of both and of artifacts.
@@ -58,6 +63,8 @@ pub(crate) struct State {
     pub(super) runnables: Vec<Runnable>,
     pub(super) variations: Vec<Variation>,
     pub(super) pages: Vec<usize>,
+    /// Whether a limit refused a page.
+    pub(super) page_refused: bool,
     pub(super) commands: Vec<Command>,
     pub(super) children: Vec<Process>,
     /// Handles that the plugin holds.
@@ -117,14 +124,20 @@ fn power(function: &'static str) -> Result<(), Error> {
     })
 }
 
-/// Counts a handle, unless there are too many.
-fn open_handle(open: &mut usize, limit: usize, what: &str) -> Result<(), Error> {
-    if *open >= limit {
-        return Err(Error::new(
+/// Checks that there is room for one more handle.
+fn handle_limit(open: usize, limit: usize, what: &str) -> Result<(), Error> {
+    match open < limit {
+        true => Ok(()),
+        false => Err(Error::new(
             "limit",
             format!("there are more than {limit} {what} at once"),
-        ));
+        )),
     }
+}
+
+/// Counts a handle, unless there are too many.
+fn open_handle(open: &mut usize, limit: usize, what: &str) -> Result<(), Error> {
+    handle_limit(*open, limit, what)?;
     *open += 1;
     Ok(())
 }
@@ -140,12 +153,21 @@ pub(super) fn normal(path: &str) -> String {
     format!("{root}{}", parts.join("/"))
 }
 
+/// Whether a character changes the direction of text or ends a line, so that a name looks like
+/// another one.
+fn is_mark(char: char) -> bool {
+    matches!(
+        char,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
+    )
+}
+
 /// Checks the name of a file of a task, or of an entry of the cache.
 fn name(name: &str) -> Result<(), Error> {
     let is_valid = !name.is_empty()
         && name.len() <= 255
         && !name.starts_with('.')
-        && !name.contains(|char: char| char == '/' || char.is_control());
+        && !name.contains(|char: char| char == '/' || char.is_control() || is_mark(char));
     match is_valid {
         true => Ok(()),
         false => Err(Error::new(
@@ -170,10 +192,21 @@ fn slice(bytes: &[u8], offset: u64, length: u32) -> Vec<u8> {
         .collect()
 }
 
+/// What a message to the log costs in bytes, apart from its text.
+const LOG_COST: usize = 16;
+
 pub(crate) fn log(level: Level, message: &str) {
     with(|state| {
-        if state.log.len() < state.limits.log_messages {
+        let bytes = state.log_bytes.saturating_add(message.len() + LOG_COST);
+        let fits = state.log_messages < state.limits.log_messages
+            && bytes <= state.limits.log_bytes
+            && !state.log_is_full;
+        if fits {
+            (state.log_messages, state.log_bytes) = (state.log_messages + 1, bytes);
             state.log.push((level, message.to_owned()));
+        } else {
+            // A shorter message that still fits would appear after a gap that nobody sees.
+            state.log_is_full = true;
         }
     });
 }

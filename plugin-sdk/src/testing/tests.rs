@@ -1,6 +1,12 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod clock;
+mod faults;
+mod limits;
+
 use super::{Answer, Artifacts, Files, Host, Processes, Reports};
 use crate::error::Error;
+use crate::fetch::{self, Source};
 use crate::log::Level;
 use crate::process::{Command, Input, Output, Pipe};
 use crate::workspace::FileKind;
@@ -46,6 +52,20 @@ fn project_files_are_listed_and_read() {
 }
 
 #[test]
+fn paths_lead_out_of_the_project_as_in_a_file_system() {
+    let _host = Host::new()
+        .files(Files::new().file("b/c/d.py", "x"))
+        .install();
+    assert_eq!(workspace::read("b/c/../../b/c/d.py", 0, 9).unwrap(), b"x");
+    let root = workspace::list_directory("b/..").unwrap();
+    assert_eq!(root, [("b".into(), FileKind::Directory)]);
+    assert_eq!(code(workspace::stat("a/../b")), "not-found");
+    assert_eq!(code(workspace::stat("b/../../b")), "not-permitted");
+    assert_eq!(code(workspace::stat("/etc/passwd")), "not-permitted");
+    assert_eq!(code(workspace::list_directory("/etc")), "not-permitted");
+}
+
+#[test]
 fn output_of_a_process_goes_where_the_command_directs_it() {
     let answer = Answer::code(4).stdout("out").stderr("err").report("fd 3");
     let host = Host::new().processes(Processes::always(answer)).install();
@@ -71,6 +91,8 @@ fn output_of_a_process_goes_where_the_command_directs_it() {
     child.close_stdin().unwrap();
     assert_eq!(code(child.write(b"more")), "closed");
     child.signal(10).unwrap();
+    assert_eq!(code(child.signal(0)), "invalid");
+    assert_eq!(code(child.signal(32)), "invalid", "it has no name");
     assert_eq!(
         child.read(Pipe::Stdout, 2).unwrap(),
         b"",
@@ -100,6 +122,96 @@ fn standard_input_that_is_not_a_pipe_is_closed() {
     let child = process::start(&Command::new("t")).unwrap();
     assert_eq!(code(child.write(b"in")), "closed");
     assert_eq!(child.close_stdin(), Ok(()));
+}
+
+#[test]
+fn process_that_has_ended_reads_no_input() {
+    let host = Host::new().processes(Processes::always(Answer::code(0)));
+    let _host = host.install();
+    let child = process::start(&Command::new("t").stdin(Input::Pipe)).unwrap();
+    child.write(b"in").unwrap();
+    child.wait().unwrap();
+    assert_eq!(code(child.write(b"more")), "closed");
+}
+
+#[test]
+fn commands_that_make_no_sense_are_invalid() {
+    let host = Host::new().processes(Processes::always(Answer::code(0)));
+    let _host = host.install();
+    let command = || Command::new("t");
+    for wrong in [
+        Command::new(""),
+        command().arg("a\0"),
+        command().env("A=B", "c"),
+        command().env("", "c"),
+        command().stdout(Output::WithStdout),
+        command().report(Output::WithStdout),
+        command().report_socket(),
+        command().with("report-socket", 1),
+        command().terminal(24, 80).stderr(Output::Discard),
+        command().terminal(24, 80).stdin(Input::file("answers")),
+        command().with("terminal", true),
+    ] {
+        assert_eq!(code(process::run(&wrong)), "invalid", "{wrong:?}");
+        assert_eq!(code(process::start(&wrong)), "invalid", "{wrong:?}");
+    }
+    for right in [
+        command().report_socket().report(Output::file("report")),
+        command().terminal(24, 80),
+        command().with("report-socket", false),
+    ] {
+        process::run(&right).unwrap();
+    }
+}
+
+#[test]
+fn names_of_files_are_those_of_the_host() {
+    let _host = Host::new().install();
+    let long = "a".repeat(256);
+    for wrong in ["", ".a", "a/b", "a\n", "a\u{202e}b", &long] {
+        assert_eq!(code(artifacts::write(wrong, b"")), "invalid", "{wrong:?}");
+        assert_eq!(code(artifacts::read(wrong, 0, 1)), "invalid", "{wrong:?}");
+        assert_eq!(code(crate::cache::put(wrong, b"")), "invalid", "{wrong:?}");
+    }
+    artifacts::write(&long[..255], b"").unwrap();
+}
+
+#[test]
+fn sources_that_cannot_be_understood_are_invalid() {
+    let _host = Host::new().download("a", "12345").install();
+    let source = || Source::new(["a"]);
+    for wrong in [
+        source().checksum("sha256:12"),
+        source().checksum("md5:12"),
+        source().checksum("12"),
+        source().with("max-bytes", -1),
+        source().with("max-age", "1 h"),
+    ] {
+        assert_eq!(code(fetch::fetch(&wrong)), "invalid", "{wrong:?}");
+    }
+    let small = source().with("max-bytes", 4);
+    assert_eq!(code(fetch::fetch(&small)), "too-large");
+    fetch::fetch(&source().with("max-bytes", 5)).unwrap();
+}
+
+#[test]
+fn long_list_of_files_comes_in_pages() {
+    let files = (0..5000).map(|number| format!("{number:05}"));
+    let artifacts = files.fold(Artifacts::new(), |all, name| all.file(name, "x"));
+    let _host = Host::new().artifacts(artifacts).install();
+    let first = artifacts::list_page(None).unwrap();
+    assert_eq!(first.entries.len(), 4096);
+    let cursor = first.cursor.unwrap();
+    let second = artifacts::list_page(Some(&cursor)).unwrap();
+    assert_eq!((second.entries.len(), second.cursor), (904, None));
+    assert_eq!(second.entries[0].name, "04096");
+    for wrong in ["", "00001", "after:", "after:../a"] {
+        assert_eq!(
+            code(artifacts::list_page(Some(wrong))),
+            "invalid",
+            "{wrong}"
+        );
+    }
 }
 
 #[test]

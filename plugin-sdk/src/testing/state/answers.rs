@@ -1,9 +1,10 @@
 //! Owns the faked powers that record what a plugin says: messages, files, cases, pages, batches,
 //! reports, downloads and the cache.
 
-use super::{State, name, not_found, open_handle, power, slice, with, with_open};
+use super::children::interrupted;
+use super::{State, handle_limit, name, not_found, power, slice, with, with_open};
 use crate::artifacts::{Artifact, ArtifactPage};
-use crate::attributes::Attributes;
+use crate::attributes::{Attributes, Value};
 use crate::cases::Case;
 use crate::error::Error;
 use crate::fetch::{DownloadInfo, Source};
@@ -11,11 +12,17 @@ use crate::model::Runnable;
 use crate::runner::{Outcome, Task};
 use crate::varianter::Variation;
 
+/// What a message of a task costs in bytes, apart from its text.
+const MESSAGE_COST: usize = 64;
+
 impl State {
     /// Counts a message of the task, and its bytes.
-    fn count(&mut self, messages: usize, bytes: usize) -> Result<(), Error> {
-        let messages = self.status_messages.saturating_add(messages);
-        let bytes = self.status_bytes.saturating_add(bytes);
+    fn pay(&mut self, bytes: usize) -> Result<(), Error> {
+        let messages = self.status_messages.saturating_add(1);
+        let bytes = self
+            .status_bytes
+            .saturating_add(bytes)
+            .saturating_add(MESSAGE_COST);
         if messages > self.limits.status_messages || bytes > self.limits.status_bytes {
             return Err(Error::new("limit", "the task has too many messages"));
         }
@@ -27,7 +34,7 @@ impl State {
 pub(crate) fn progress(message: &str) -> Result<(), Error> {
     power("messages.progress")?;
     with(|state| {
-        state.count(1, message.len())?;
+        state.pay(message.len())?;
         state.progress.push(message.to_owned());
         Ok(())
     })
@@ -36,7 +43,7 @@ pub(crate) fn progress(message: &str) -> Result<(), Error> {
 pub(crate) fn whiteboard(text: &str) -> Result<(), Error> {
     power("messages.whiteboard")?;
     with(|state| {
-        state.count(1, text.len())?;
+        state.pay(text.len())?;
         state.whiteboard.push_str(text);
         Ok(())
     })
@@ -44,9 +51,9 @@ pub(crate) fn whiteboard(text: &str) -> Result<(), Error> {
 
 pub(crate) fn artifact_write(file: &str, bytes: &[u8]) -> Result<(), Error> {
     power("artifacts.write")?;
-    name(file)?;
     with(|state| {
-        state.count(0, bytes.len())?;
+        state.pay(bytes.len())?;
+        name(file)?;
         state.append(file, bytes);
         Ok(())
     })
@@ -81,46 +88,54 @@ pub(crate) fn artifact_size(task: Option<&str>, name: &str) -> Result<u64, Error
 /// The number of entries in a page of `list-artifacts`.
 const PAGE: usize = 4096;
 
+/// What a cursor begins with, before the last name of the page before it.
+const AFTER: &str = "after:";
+
 pub(crate) fn list_artifacts(
     task: Option<&str>,
     cursor: Option<&str>,
 ) -> Result<ArtifactPage, Error> {
     power("artifact-list.list-artifacts")?;
+    let wrong_cursor = || Error::new("invalid", "no page had this cursor");
+    let last = match cursor {
+        None => None,
+        Some(cursor) => Some(cursor.strip_prefix(AFTER).ok_or_else(wrong_cursor)?),
+    };
+    if let Some(last) = last {
+        name(last).map_err(|_| wrong_cursor())?;
+    }
     with(|state| {
-        let of_task = state
-            .artifacts
-            .iter()
-            .filter(|((of, _), _)| of.as_deref() == task);
+        let files = state.artifacts.iter();
+        let mut of_task = files
+            .filter(|((of, _), _)| of.as_deref() == task)
+            .peekable();
+        if let (Some(task), None) = (task, of_task.peek()) {
+            return Err(Error::new("not-found", format!("there is no task {task}")));
+        }
         let entry = |((_, name), bytes): (&(_, String), &Vec<u8>)| Artifact {
             name: name.clone(),
             size: bytes.len() as u64,
             more: Attributes::new(),
         };
-        let all: Vec<Artifact> = of_task.map(entry).collect();
-        if let (Some(task), true) = (task, all.is_empty()) {
-            return Err(Error::new("not-found", format!("there is no task {task}")));
-        }
-        if cursor.is_some_and(|cursor| !all.iter().any(|entry| entry.name == cursor)) {
-            return Err(Error::new("invalid", "no page had this cursor"));
-        }
-        let rest = all
-            .into_iter()
-            .filter(|entry| cursor.is_none_or(|at| entry.name.as_str() > at));
-        let mut entries: Vec<Artifact> = rest.take(PAGE + 1).collect();
+        let rest = of_task.filter(|((_, name), _)| last.is_none_or(|last| name.as_str() > last));
+        let mut entries: Vec<Artifact> = rest.take(PAGE + 1).map(entry).collect();
         let is_last = entries.len() <= PAGE;
         entries.truncate(PAGE);
-        let cursor = entries
-            .last()
-            .filter(|_| !is_last)
-            .map(|entry| entry.name.clone());
+        let last = entries.last().filter(|_| !is_last);
+        let cursor = last.map(|entry| format!("{AFTER}{}", entry.name));
         Ok(ArtifactPage { entries, cursor })
     })
 }
 
-fn check_path(path: &[String]) -> Result<usize, Error> {
-    let bytes = path.iter().map(String::len).sum();
+/// The longest reason of a case, in bytes: 64 KiB.
+const LONGEST_REASON: usize = 64 << 10;
+
+/// Checks the path of a case, and returns its cost in bytes.
+fn weigh_path(path: &[String]) -> Result<usize, Error> {
+    let bytes = path.iter().map(String::len).sum::<usize>();
     match (path.len(), bytes) {
-        (1..=64, ..=4096) => Ok(bytes),
+        // In the host each name has a length, a capacity and an address, of 8 bytes each.
+        (1..=64, ..=4096) => Ok(bytes + 24 * path.len()),
         _ => Err(Error::new(
             "invalid",
             "the path of a case has 1 to 64 names, of 4 KiB together",
@@ -128,10 +143,46 @@ fn check_path(path: &[String]) -> Result<usize, Error> {
     }
 }
 
+/// The bytes of open data. The host counts more for it: what it takes of the host's memory.
+fn weigh(data: &Attributes) -> usize {
+    let of = |value: &Value| match value {
+        Value::Text(text) | Value::Json(text) => text.len(),
+        Value::Null | Value::Boolean(_) | Value::Integer(_) | Value::Number(_) => 0,
+    };
+    data.iter()
+        .map(|(name, value)| name.len() + of(value))
+        .sum()
+}
+
+/// Checks the values of open data, as far as that needs no JSON parser.
+fn check_data(data: &Attributes) -> Result<(), Error> {
+    let wrong = data.iter().find(|(_, value)| match value {
+        Value::Number(number) => !number.is_finite(),
+        Value::Json(text) => !text.trim_start().starts_with(['[', '{']),
+        Value::Null | Value::Boolean(_) | Value::Integer(_) | Value::Text(_) => false,
+    });
+    match wrong {
+        None => Ok(()),
+        Some((name, value)) => Err(Error::new(
+            "invalid",
+            format!("{name}: {value:?} is neither finite nor a JSON list or object"),
+        )),
+    }
+}
+
+fn check_runnable(runnable: &Runnable) -> Result<(), Error> {
+    check_data(&runnable.kwargs)?;
+    check_data(&runnable.more)?;
+    runnable.requirements.iter().try_for_each(|requirement| {
+        check_data(&requirement.kwargs)?;
+        check_data(&requirement.more)
+    })
+}
+
 pub(crate) fn case_start(path: Vec<String>) -> Result<(), Error> {
     power("cases.start")?;
     with(|state| {
-        state.count(1, check_path(&path)?)?;
+        state.pay(weigh_path(&path)?)?;
         state.started_cases.push(path);
         Ok(())
     })
@@ -140,28 +191,41 @@ pub(crate) fn case_start(path: Vec<String>) -> Result<(), Error> {
 pub(crate) fn case_finish(cases: Vec<Case>) -> Result<(), Error> {
     power("cases.finish")?;
     with(|state| {
-        for case in cases {
+        for mut case in cases {
+            let path = weigh_path(&case.path)?;
+            if let Some(reason) = &mut case.reason {
+                reason.truncate(reason.floor_char_boundary(LONGEST_REASON));
+            }
             let reason = case.reason.as_ref().map_or(0, String::len);
-            state.count(1, check_path(&case.path)? + reason)?;
+            check_data(&case.more)?;
+            state.pay(path + reason + weigh(&case.more))?;
             state.cases.push(case);
         }
         Ok(())
     })
 }
 
-fn add_page(state: &mut State, items: usize) -> Result<(), Error> {
-    let all: usize = state.pages.iter().sum();
-    if all.saturating_add(items) > state.limits.page_items {
-        return Err(Error::new("limit", "the answer has too many items"));
+impl State {
+    /// Counts a page, unless the answer has too many items with it.
+    fn add_page(&mut self, before: usize, items: usize, limit: usize) -> Result<(), Error> {
+        if self.is_interrupted() {
+            return Err(interrupted());
+        }
+        if before.saturating_add(items) > limit {
+            self.page_refused = true;
+            return Err(Error::new("limit", "the answer has too many items"));
+        }
+        self.pages.push(items);
+        Ok(())
     }
-    state.pages.push(items);
-    Ok(())
 }
 
 pub(crate) fn add_runnables(page: Vec<Runnable>) -> Result<(), Error> {
     power("pages.add-runnables")?;
     with(|state| {
-        add_page(state, page.len())?;
+        let limit = state.limits.page_runnables;
+        page.iter().try_for_each(check_runnable)?;
+        state.add_page(state.runnables.len(), page.len(), limit)?;
         state.runnables.extend(page);
         Ok(())
     })
@@ -170,7 +234,12 @@ pub(crate) fn add_runnables(page: Vec<Runnable>) -> Result<(), Error> {
 pub(crate) fn add_variations(page: Vec<Variation>) -> Result<(), Error> {
     power("pages.add-variations")?;
     with(|state| {
-        add_page(state, page.len())?;
+        let limit = state.limits.page_variations;
+        page.iter().try_for_each(|variation| {
+            check_data(&variation.parameters)?;
+            check_data(&variation.more)
+        })?;
+        state.add_page(state.variations.len(), page.len(), limit)?;
         state.variations.extend(page);
         Ok(())
     })
@@ -185,7 +254,11 @@ pub(crate) fn take_task() -> Result<Option<Task>, Error> {
         }
         let next = state.tasks.pop_front();
         state.taken = next.is_some();
-        (state.status_messages, state.status_bytes) = (0, 0);
+        if next.is_some() {
+            (state.status_messages, state.status_bytes) = (0, 0);
+            (state.log_messages, state.log_bytes) = (0, 0);
+            state.log_is_full = false;
+        }
         Ok(next)
     })
 }
@@ -268,21 +341,59 @@ impl Drop for Download {
     }
 }
 
+/// Returns a whole number from 0 among a source's further data.
+fn number_of(source: &Source, name: &str) -> Result<Option<u64>, Error> {
+    match source.more.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Integer(number)) if *number >= 0 => Ok(Some(number.cast_unsigned())),
+        Some(_) => Err(Error::new(
+            "invalid",
+            format!("`{name}` of a source is a whole number from 0"),
+        )),
+    }
+}
+
+/// Checks the form of a checksum: its algorithm, and as many hexadecimal digits as that has.
+fn check_checksum(checksum: &str) -> Result<(), Error> {
+    let digits = match checksum.split_once(':') {
+        Some(("sha1", digits)) => (digits, 40),
+        Some(("sha256", digits)) => (digits, 64),
+        Some(("sha512", digits)) => (digits, 128),
+        _ => ("", 1),
+    };
+    match digits {
+        (digits, length)
+            if digits.len() == length && digits.bytes().all(|it| it.is_ascii_hexdigit()) =>
+        {
+            Ok(())
+        }
+        _ => Err(Error::new(
+            "invalid",
+            format!("{checksum:?} is no checksum: `sha256:` and 64 hexadecimal digits"),
+        )),
+    }
+}
+
 pub(crate) fn fetch(source: &Source) -> Result<Download, Error> {
     power("fetch.fetch")?;
     with(|state| {
         state.fetched.push(source.clone());
+        handle_limit(state.open_downloads, state.limits.downloads, "downloads")?;
+        if let Some(checksum) = &source.checksum {
+            check_checksum(checksum)?;
+        }
+        let most = number_of(source, "max-bytes")?;
+        number_of(source, "max-age")?;
         let mut locations = source.locations.iter();
-        let Some(location) = locations.find(|location| state.downloads.contains_key(*location))
-        else {
+        let found = locations.find_map(|it| state.downloads.get_key_value(it));
+        let Some((location, bytes)) = found else {
             let wanted = source.locations.join(", ");
             return Err(Error::new("not-found", format!("none of {wanted} has it")));
         };
-        open_handle(
-            &mut state.open_downloads,
-            state.limits.downloads,
-            "downloads",
-        )?;
+        if most.is_some_and(|most| bytes.len() as u64 > most) {
+            return Err(Error::new("too-large", format!("{location} is too large")));
+        }
+        state.open_downloads += 1;
         Ok(Download(location.clone()))
     })
 }

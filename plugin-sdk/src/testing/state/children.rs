@@ -1,13 +1,26 @@
-//! Owns faked children, the clock and polling. A child's output exists from its start; the child
-//! ends when the clock reaches its running time, or at a signal.
+//! Owns faked children, the clock and polling. A child's output exists from its start. The child
+//! ends when the clock reaches its running time or the deadline, or at a signal.
 
-use super::{State, name, open_handle, power, with, with_open};
+use super::command_check::{check, has_pipes};
+use super::{State, handle_limit, open_handle, power, with, with_open};
 use crate::error::Error;
 use crate::poll::Interest;
 use crate::process::{Command, Ending, Exit, Input, Output, Pipe};
 use crate::testing::processes::Answer;
 use crate::workspace::MAX_READ;
 use std::time::Duration;
+
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
+
+/// The highest number of a signal with a name. The host sends no others.
+const MOST_SIGNAL: i32 = 31;
+
+/// The most pollables in one call of `poll`.
+const MOST_POLLED: usize = 1024;
+
+/// How long a poll waits at least for something that is not ready, as the host does.
+const SHORTEST_POLL: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub(in crate::testing) struct Process {
@@ -35,6 +48,13 @@ impl Process {
             Pipe::Stderr => &mut self.stderr,
             Pipe::Report => &mut self.report,
         }
+    }
+
+    /// Ends the process by a signal, at this time on the clock.
+    fn end_by(&mut self, signal: i32, at: Duration) {
+        self.ends = at;
+        self.exit.ending = Ending::Signal(signal);
+        self.exit.duration = at.saturating_sub(self.started);
     }
 
     /// When an interest is ready, on the clock.
@@ -69,24 +89,6 @@ fn no_pipe() -> Error {
     Error::new("invalid", "this output of the process is not a pipe")
 }
 
-fn check(command: &Command) -> Result<(), Error> {
-    let outputs = [&command.stdout, &command.stderr, &command.report];
-    for output in outputs {
-        if let Output::File(file) = output {
-            name(file)?;
-        }
-    }
-    if command.stdout == Output::WithStdout || command.report == Output::WithStdout {
-        let message = "only the standard error can go where the standard output goes";
-        return Err(Error::new("invalid", message));
-    }
-    if command.more.get("terminal").is_some() && command.stderr != Output::WithStdout {
-        let message = "the standard error of a terminal must go where the standard output goes";
-        return Err(Error::new("invalid", message));
-    }
-    Ok(())
-}
-
 impl State {
     fn sink(&mut self, output: &Output, bytes: Vec<u8>) -> Option<Vec<u8>> {
         match output {
@@ -100,9 +102,9 @@ impl State {
     }
 }
 
-fn launch(command: &Command) -> Result<Child, Error> {
+/// Starts a process, and returns its position among all that were started.
+fn launch(command: &Command) -> Result<usize, Error> {
     check(command)?;
-    with(|state| open_handle(&mut state.handles, state.limits.handles, "processes"))?;
     // The function of the test may itself use a power, so the state must not be borrowed during the
     // call.
     let processes = with(|state| {
@@ -118,10 +120,7 @@ fn launch(command: &Command) -> Result<Child, Error> {
         }
     };
     with(|state| {
-        // Saturating, because without installed fakes each call of `with` has a state of its own.
-        let exit = answer
-            .exit
-            .inspect_err(|_| state.handles = state.handles.saturating_sub(1))?;
+        let exit = answer.exit?;
         let (mut stdout, stderr) = (answer.stdout, answer.stderr);
         let stderr = match command.stderr {
             Output::WithStdout => {
@@ -134,7 +133,7 @@ fn launch(command: &Command) -> Result<Child, Error> {
             Input::Bytes(bytes) => bytes.clone(),
             Input::Empty | Input::Pipe | Input::File(_) => Vec::new(),
         };
-        let process = Process {
+        let mut process = Process {
             started: state.now,
             ends: state.now.saturating_add(exit.duration),
             exit,
@@ -147,35 +146,38 @@ fn launch(command: &Command) -> Result<Child, Error> {
             closed: command.stdin != Input::Pipe,
             signals: Vec::new(),
         };
+        if let Some(deadline) = state.deadline.filter(|at| *at < process.ends) {
+            // The host ends all processes of a task whose time is up.
+            process.end_by(SIGTERM, deadline.max(state.now));
+        }
         state.children.push(process);
-        Ok(Child(state.children.len() - 1))
+        Ok(state.children.len() - 1)
     })
 }
 
 pub(crate) fn start(command: &Command) -> Result<Child, Error> {
     power("process.start")?;
-    launch(command)
+    with(|state| handle_limit(state.handles, state.limits.handles, "processes"))?;
+    let child = launch(command)?;
+    with(|state| state.handles = state.handles.saturating_add(1));
+    Ok(Child(child))
 }
 
 pub(crate) fn run(command: &Command) -> Result<Exit, Error> {
     power("process.run")?;
-    if command.stdin == Input::Pipe
-        || command.stdout == Output::Pipe
-        || command.stderr == Output::Pipe
-        || command.report == Output::Pipe
-    {
+    if has_pipes(command) {
         let message = "a process that is run to its end cannot have pipes";
         return Err(Error::new("invalid", message));
     }
-    wait(&launch(command)?)
+    wait(launch(command)?)
 }
 
 /// Calls a function with a child, and the clock.
 fn child<T>(
-    child: &Child,
+    child: usize,
     work: impl FnOnce(&mut Process, &mut Duration) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    with(|state| match state.children.get_mut(child.0) {
+    with(|state| match state.children.get_mut(child) {
         Some(process) => work(process, &mut state.now),
         None => Err(Error::new(
             "closed",
@@ -190,7 +192,7 @@ pub(crate) fn child_id(child: &Child) -> Option<u32> {
 
 pub(crate) fn child_read(of: &Child, pipe: Pipe, length: u32) -> Result<Vec<u8>, Error> {
     power("process.child.read")?;
-    child(of, |process, now| {
+    child(of.0, |process, now| {
         let ends = process.ends;
         let bytes = process.pipe(pipe).as_mut().ok_or_else(no_pipe)?;
         if bytes.is_empty() {
@@ -203,8 +205,8 @@ pub(crate) fn child_read(of: &Child, pipe: Pipe, length: u32) -> Result<Vec<u8>,
 
 pub(crate) fn child_write(of: &Child, bytes: &[u8]) -> Result<(), Error> {
     power("process.child.write")?;
-    child(of, |process, _| {
-        if !process.piped || process.closed {
+    child(of.0, |process, now| {
+        if !process.piped || process.closed || process.ends <= *now {
             let message = "the standard input of the process is not an open pipe";
             return Err(Error::new("closed", message));
         }
@@ -215,18 +217,16 @@ pub(crate) fn child_write(of: &Child, bytes: &[u8]) -> Result<(), Error> {
 
 pub(crate) fn child_close_stdin(of: &Child) -> Result<(), Error> {
     power("process.child.close-stdin")?;
-    child(of, |process, _| {
+    child(of.0, |process, _| {
         process.closed = true;
         Ok(())
     })
 }
 
 pub(crate) fn child_signal(of: &Child, number: i32) -> Result<(), Error> {
-    const SIGKILL: i32 = 9;
-    const SIGTERM: i32 = 15;
     power("process.child.signal")?;
-    child(of, |process, now| {
-        if !(1..=64).contains(&number) {
+    child(of.0, |process, now| {
+        if !(1..=MOST_SIGNAL).contains(&number) {
             return Err(Error::new(
                 "invalid",
                 format!("no signal has the number {number}"),
@@ -237,15 +237,13 @@ pub(crate) fn child_signal(of: &Child, number: i32) -> Result<(), Error> {
         }
         process.signals.push(number);
         if matches!(number, SIGKILL | SIGTERM) {
-            process.ends = *now;
-            process.exit.ending = Ending::Signal(number);
-            process.exit.duration = now.saturating_sub(process.started);
+            process.end_by(number, *now);
         }
         Ok(())
     })
 }
 
-fn wait(of: &Child) -> Result<Exit, Error> {
+fn wait(of: usize) -> Result<Exit, Error> {
     child(of, |process, now| {
         *now = process.ends.max(*now);
         Ok(process.exit.clone())
@@ -254,7 +252,7 @@ fn wait(of: &Child) -> Result<Exit, Error> {
 
 pub(crate) fn child_wait(of: &Child) -> Result<Exit, Error> {
     power("process.child.wait")?;
-    wait(of)
+    wait(of.0)
 }
 
 #[derive(Debug)]
@@ -271,7 +269,7 @@ impl Drop for Pollable {
 
 pub(crate) fn watch(of: &Child, interest: Interest) -> Result<Pollable, Error> {
     power("poll.watch")?;
-    child(of, |process, _| match interest {
+    child(of.0, |process, _| match interest {
         Interest::Readable(pipe) if process.pipe(pipe).is_none() => Err(no_pipe()),
         Interest::Readable(_) | Interest::Writable | Interest::Ended => Ok(()),
     })?;
@@ -282,33 +280,62 @@ pub(crate) fn watch(of: &Child, interest: Interest) -> Result<Pollable, Error> {
     })
 }
 
+impl State {
+    /// When a pollable is ready, on the clock.
+    fn ready_at(&mut self, pollable: &Pollable) -> Duration {
+        let process = self.children.get_mut(pollable.child);
+        process.map_or(Duration::ZERO, |process| {
+            process.ready_at(pollable.interest)
+        })
+    }
+
+    /// Whether the time of the call is up, on the clock.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= self.now)
+    }
+}
+
+pub(super) fn interrupted() -> Error {
+    Error::new("interrupted", "the task is interrupted: its time is up")
+}
+
+pub(crate) fn pollable_ready(of: &Pollable) -> bool {
+    with(|state| {
+        let at = state.ready_at(of);
+        if at > state.now {
+            // So that a loop without any other call ends, as it does with the host.
+            state.now = state.now.saturating_add(SHORTEST_POLL).min(at);
+        }
+        at <= state.now
+    })
+}
+
 pub(crate) fn poll(
     among: &[&crate::poll::Pollable],
     timeout: Option<u64>,
 ) -> Result<Vec<u32>, Error> {
     power("poll.poll")?;
+    if among.len() > MOST_POLLED {
+        return Err(Error::new("invalid", "there are too many pollables"));
+    }
     if among.is_empty() && timeout.is_none() {
         return Err(Error::new("invalid", "there is nothing to wait for"));
     }
     with(|state| {
-        if among.len() > state.limits.pollables {
-            return Err(Error::new("invalid", "there are too many pollables"));
+        if state.is_interrupted() {
+            return Err(interrupted());
         }
-        let ready_at = |pollable: &&crate::poll::Pollable| {
-            let process = state.children.get_mut(pollable.0.child);
-            process.map_or(Duration::ZERO, |process| {
-                process.ready_at(pollable.0.interest)
-            })
-        };
-        let times: Vec<Duration> = among.iter().map(ready_at).collect();
-        let until = timeout.map(|time| state.now.saturating_add(Duration::from_nanos(time)));
-        let first = times.iter().copied().min();
-        let wake = match (first, until) {
-            (Some(first), Some(until)) => first.min(until),
-            (Some(time), None) | (None, Some(time)) => time,
-            (None, None) => state.now,
-        };
-        state.now = wake.max(state.now);
+        let pollables = among.iter();
+        let times: Vec<Duration> = pollables.map(|it| state.ready_at(&it.0)).collect();
+        let timeout = timeout.map(|time| Duration::from_nanos(time).max(SHORTEST_POLL));
+        let until = timeout.map(|time| state.now.saturating_add(time));
+        let wake = times.iter().copied().chain(until).min();
+        let wake = wake.unwrap_or_default().max(state.now);
+        if let Some(deadline) = state.deadline.filter(|deadline| *deadline <= wake) {
+            state.now = deadline;
+            return Err(interrupted());
+        }
+        state.now = wake;
         let positions = (0..).zip(times);
         Ok(positions
             .filter(|(_, time)| *time <= state.now)

@@ -5,21 +5,44 @@ use crate::attributes::Attributes;
 use crate::error::Error;
 use crate::testing::files::Entry;
 use crate::workspace::{FileKind, FileStat};
+use std::collections::BTreeMap;
+
+fn outside(path: &str) -> Error {
+    Error::new("not-permitted", format!("{path} leads out of the project"))
+}
+
+/// Returns a path without `.` and `..`; the project's own directory is the empty path.
+fn resolved(files: &BTreeMap<String, Entry>, path: &str) -> Result<String, Error> {
+    let normal = normal(path);
+    let mut above: Vec<&str> = Vec::new();
+    for part in normal.split('/') {
+        match part {
+            ".." if above.is_empty() || path.starts_with('/') => return Err(outside(path)),
+            ".." => {
+                // As in a file system, the directory that `..` leaves must exist.
+                if !matches!(files.get(&above.join("/")), Some(Entry::Directory)) {
+                    return Err(not_found(path));
+                }
+                above.pop();
+            }
+            part => above.push(part),
+        }
+    }
+    Ok(above.join("/"))
+}
 
 fn entry<T>(path: &str, work: impl FnOnce(&Entry) -> T) -> Result<T, Error> {
-    if path.split('/').any(|part| part == "..") {
-        return Err(Error::new(
-            "not-permitted",
-            format!("{path} leads out of the project"),
-        ));
-    }
-    with(|state| match normal(path).as_str() {
+    with(|state| match resolved(&state.files, path)?.as_str() {
         "" => Ok(work(&Entry::Directory)),
         normal => state
             .files
             .get(normal)
             .map(work)
-            .ok_or_else(|| not_found(path)),
+            .ok_or_else(|| match path.starts_with('/') {
+                // Elsewhere, a plugin sees the file that its reference names, and nothing else.
+                true => outside(path),
+                false => not_found(path),
+            }),
     })
 }
 
@@ -53,7 +76,10 @@ pub(crate) fn list_directory(path: &str) -> Result<Vec<(String, FileKind)>, Erro
         let message = format!("{path} is not a directory");
         return Err(Error::new("not-found", message).with("os-error", 20));
     }
-    let parent = match normal(path).as_str() {
+    if path.starts_with('/') {
+        return Err(outside(path));
+    }
+    let parent = match with(|state| resolved(&state.files, path))?.as_str() {
         "" => String::new(),
         path => format!("{path}/"),
     };

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::contract::limits as contract;
 use persea_config::UserDirs;
 
 fn limits_of(name: Option<&str>, settings: &[(&str, u64)], own: &[(&str, u64)]) -> Limits {
@@ -158,4 +159,47 @@ fn shared_limit_cannot_be_set_for_one_plugin() {
     );
     assert_eq!(check_limit("timeout", &Value::from("5m")), Ok(()));
     assert!(check_limit("timeout", &Value::from("soon")).is_err());
+}
+
+/// Reads a number as the SDK's source writes it: `20_000`, `16 << 20`, `usize::try_from(4_u64 <<
+/// 30)`.
+fn number(written: &str) -> u64 {
+    let number = written.trim().trim_start_matches("usize::try_from(");
+    let number = number.split([')', ',']).next().unwrap_or_default();
+    let plain = |text: &str| {
+        let digits = text.replace("u64", "").replace('_', "");
+        digits.trim().parse::<u64>().unwrap()
+    };
+    match number.split_once("<<") {
+        Some((left, right)) => plain(left) << plain(right),
+        None => plain(number),
+    }
+}
+
+#[test]
+fn fake_host_of_the_sdk_has_the_same_limits() {
+    let source = include_str!("../../../../../plugin-sdk/src/testing/limits.rs");
+    let (_, defaults) = source.split_once("fn default() -> Self {").unwrap();
+    let own = limits(&[], &[]);
+    for (field, limit) in [
+        ("log_messages", own.log_messages),
+        ("log_bytes", own.log_bytes),
+        ("status_messages", own.status_messages),
+        ("status_bytes", own.status_bytes),
+        ("handles", own.handles as u64),
+        ("report_bytes", own.report_bytes),
+        ("pollables", POLLABLES.most as u64),
+        ("downloads", DOWNLOADS.most as u64),
+        ("page_runnables", contract::RUNNABLES.most as u64),
+        ("page_variations", contract::VARIATIONS.most as u64),
+        ("cache_names", contract::CACHE_NAMES.most as u64),
+        ("cache_bytes", contract::CACHE_VALUE.most as u64),
+        ("directory_entries", contract::DIRECTORY_ENTRIES.most as u64),
+    ] {
+        let line = defaults.lines().find_map(|line| {
+            let line = line.trim().strip_prefix(field)?;
+            line.strip_prefix(": ")
+        });
+        assert_eq!(number(line.unwrap()), limit, "{field}");
+    }
 }

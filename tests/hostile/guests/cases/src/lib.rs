@@ -91,8 +91,9 @@ impl Runner for Hostile {
                 };
                 let [read, write, end] = pollables;
                 let among = [&read?, &write?, &end?];
+                let are_ready = among.iter().all(|pollable| pollable.ready());
                 let ready = poll::poll(&among, None)?;
-                Ok(outcome(ready == [0, 1, 2]))
+                Ok(outcome(are_ready && ready == [0, 1, 2]))
             }
             "poll-nothing" => {
                 let slept = poll::poll(&[], Some(Duration::from_millis(1)))?;
