@@ -54,6 +54,7 @@ fn plugins(workspace: &Path, target: &Path, out: &Path) -> Result<(), Box<dyn Er
         packages: &names,
         profile: "plugin",
         target_dir: target,
+        overrides: &[],
     })?;
     table(out, &built)
 }

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use persea_config::SETTINGS;
-use persea_guest_build::{Guest, Target, Toolchain};
+use persea_guest_build::Target;
 use serde_json::Value;
 
 use crate::support::Sandbox;
-use crate::support::plugins::target_dir;
+use crate::support::plugins::{build, target_dir};
 
 mod console;
 mod events;
@@ -305,23 +305,14 @@ fn with_examples() -> Sandbox {
 
 /// Builds an example. Returns its core module, and the path where an author's cargo leaves it.
 fn module(example: &str) -> (Vec<u8>, String) {
-    // The directory of the other guests already has the standard library.
-    let target_dir = target_dir();
-    let toolchain = Toolchain::find(Target::Unknown).unwrap_or_else(|error| panic!("{error}"));
-    let built = toolchain.build(&Guest {
-        manifest: &repository().join(example).join("Cargo.toml"),
-        packages: &[],
-        profile: "release",
-        target_dir: &target_dir,
-    });
-    built.unwrap_or_else(|error| panic!("{error}"));
+    build(Target::Unknown, &[(&format!("../../{example}"), &[])]);
     let name = Path::new(example).file_name().unwrap().to_str().unwrap();
     let path = format!(
         "{}/release/{}.wasm",
         Target::Unknown.triple(),
         name.replace('-', "_")
     );
-    let module = std::fs::read(target_dir.join(&path)).unwrap();
+    let module = std::fs::read(target_dir().join(&path)).unwrap();
     (module, format!("{example}/target/{path}"))
 }
 

@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         packages: &packages,
         profile: "release",
         target_dir: &directory.join("target"),
+        overrides: &[],
     })?;
     for guest in built {
         let file = directory.join(format!("{}.wasm", guest.name));

@@ -10,6 +10,7 @@
 //!     packages: &["persea-runner-noop", "persea-runner-exec-test"],
 //!     profile: "plugin",
 //!     target_dir: Path::new("target/guests"),
+//!     overrides: &[],
 //! })?;
 //! for guest in built {
 //!     println!("{}: {} bytes", guest.name, guest.component.len());
@@ -85,6 +86,9 @@ pub struct Guest<'a> {
     pub profile: &'a str,
     /// Cargo's target directory. Not that of an outer cargo, which has locked it.
     pub target_dir: &'a Path,
+    /// Directories of packages that take the place of the dependencies with their names, such as
+    /// the unpacked result of [`package`].
+    pub overrides: &'a [&'a Path],
 }
 
 /// A built plugin.
@@ -118,6 +122,12 @@ impl Toolchain {
         command.arg("--manifest-path").arg(&manifest);
         command.arg("--target-dir").arg(guest.target_dir);
         command.args(guest.packages.iter().flat_map(|package| ["-p", package]));
+        for directory in guest.overrides {
+            let directory = read(directory, |path| fs::canonicalize(path))?;
+            command
+                .arg("--config")
+                .arg(format!("paths=[{directory:?}]"));
+        }
         if cargo::is_locked(self.cargo(), &manifest)? {
             command.arg("--locked");
         }
@@ -197,6 +207,23 @@ pub fn build_static(program: &Program<'_>) -> Result<PathBuf, Error> {
         package: program.package.to_owned(),
         kind: "bin",
     })
+}
+
+/// Packages a crate as `cargo package` does, without a build of the result. The package is
+/// `package/NAME-VERSION.crate` in the target directory.
+///
+/// # Errors
+/// * [`Error::Failed`]: the crate cannot be packaged
+/// * [`Error::Start`], [`Error::Read`]: a tool or a file is missing
+pub fn package(manifest: &Path, target_dir: &Path) -> Result<(), Error> {
+    let manifest = read(manifest, |path| fs::canonicalize(path))?;
+    let mut command = toolchain::own_cargo();
+    command.args(["package", "--quiet", "--no-verify", "--allow-dirty"]);
+    // A test needs nothing of a registry that the build of the test did not have.
+    command.args(["--locked", "--offline"]);
+    command.arg("--manifest-path").arg(&manifest);
+    command.arg("--target-dir").arg(target_dir);
+    cargo::output(&mut command, "cargo package").map(drop)
 }
 
 /// Turns a core module into a component. The custom sections of the module have the worlds that it

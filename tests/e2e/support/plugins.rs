@@ -1,11 +1,12 @@
 //! Owns the components of third parties: builds those of `tests/plugins` and `tests/hostile/guests`
-//! from source, writes them into projects and locks them.
+//! from source, with the SDK as its package has it, writes them into projects and locks them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
-use persea_guest_build::{Guest, Target, Toolchain};
+use persea_guest_build::{Guest, Target, Toolchain, package};
 
 use super::Sandbox;
 
@@ -15,6 +16,39 @@ pub const GREET: &str = r#"{"kind": "greet", "uri": "World"}"#;
 /// Cargo's target directory for all guests, which share their build scripts and macros.
 pub fn target_dir() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests")
+}
+
+/// The unpacked package of the SDK, as other authors get it: what the package lacks, no plugin here
+/// can use.
+fn packaged_sdk() -> &'static Path {
+    static SDK: OnceLock<PathBuf> = OnceLock::new();
+    SDK.get_or_init(|| {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-sdk/Cargo.toml");
+        let directory = target_dir().join("sdk");
+        package(&manifest, &directory).unwrap_or_else(|error| panic!("{error}"));
+        let name = concat!("persea-plugin-sdk-", env!("CARGO_PKG_VERSION"));
+        let new = tempfile::tempdir_in(&directory).unwrap();
+        // Files that are as old as the unpacking, because cargo builds again by age. The left out
+        // file changes with each commit.
+        let unpacked = Command::new("tar")
+            .args(["-xzmf"])
+            .arg(directory.join(format!("package/{name}.crate")))
+            .arg("--exclude=.cargo_vcs_info.json")
+            .arg("-C")
+            .arg(new.path())
+            .status();
+        assert!(unpacked.unwrap().success());
+        let (new, current) = (new.path().join(name), directory.join(name));
+        let compared = Command::new("diff")
+            .arg("-rq")
+            .args([&new, &current])
+            .output();
+        if !compared.unwrap().status.success() {
+            let _ = std::fs::remove_dir_all(&current);
+            std::fs::rename(new, &current).unwrap();
+        }
+        current
+    })
 }
 
 /// Builds packages of workspaces below `tests/plugins`: the components by the packages' names. An
@@ -29,6 +63,7 @@ pub fn build(target: Target, crates: &[(&str, &[&str])]) -> BTreeMap<String, Vec
             packages,
             profile: "release",
             target_dir: &target_dir(),
+            overrides: &[packaged_sdk()],
         });
         for guest in built.unwrap_or_else(|error| panic!("{directory}: {error}")) {
             all.insert(guest.name, guest.component);
