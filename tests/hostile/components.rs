@@ -8,7 +8,7 @@ use crate::support::{Sandbox, assert_stderr, rest};
 /// The file is not loaded: `run`, `inspect` and `list` report an error that contains these parts,
 /// and other plugins work.
 #[track_caller]
-fn assert_not_loaded(bytes: &[u8], expected: &[&str]) {
+pub(super) fn assert_not_loaded(bytes: &[u8], expected: &[&str]) {
     let sandbox = Sandbox::new();
     sandbox.file("plugins/bad.wasm", bytes);
     install(&sandbox, "plugins", &["runner-greet"]);

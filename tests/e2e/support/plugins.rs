@@ -88,6 +88,7 @@ pub fn components() -> &'static BTreeMap<String, Vec<u8>> {
             "hostile-batch",
             "hostile-cases",
             "hostile-pages",
+            "hostile-lister",
             "hostile-idle",
             "hostile-program",
             "hostile-report",

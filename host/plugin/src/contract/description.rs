@@ -1,6 +1,8 @@
 //! Owns what a plugin says about itself, and whether that is a valid description. Does not know
 //! about how the plugin was asked.
 
+use std::collections::BTreeSet;
+
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +107,14 @@ impl Description {
                 "`{CONTRACT_KEY}` in its `more` is {found}, which is no version such as 0.2.1"
             ));
         }
-        self.settings.iter().try_for_each(Setting::check)
+        let mut keys = BTreeSet::new();
+        for setting in &self.settings {
+            setting.check()?;
+            if !keys.insert(&setting.key) {
+                return Err(format!("it declares the setting `{}` twice", setting.key));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the least version of the contract whose names in `more` the plugin relies on; none
@@ -344,6 +353,25 @@ mod tests {
                     .contains("which is no version such as")
             );
         }
+    }
+
+    #[test]
+    fn setting_is_declared_once() {
+        let setting = |key: &str, shape: &str| {
+            serde_json::json!({
+                "key": key, "shape": shape, "default_value": null, "summary": "", "more": {}
+            })
+        };
+        let check = |settings: serde_json::Value| {
+            let mut description = description("[]", "{}");
+            description.settings = serde_json::from_value(settings).unwrap();
+            description.check()
+        };
+        let two = [setting("x.a", "text"), setting("x.b", "text")];
+        assert_eq!(check(two.into_iter().collect()), Ok(()));
+        let twice = [setting("x.a", "text"), setting("x.a", "integer")];
+        let refused = check(twice.into_iter().collect()).unwrap_err();
+        assert_eq!(refused, "it declares the setting `x.a` twice");
     }
 
     #[test]

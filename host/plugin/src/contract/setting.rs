@@ -185,7 +185,8 @@ impl Setting {
         Some(self.received(default.clone()))
     }
 
-    /// Checks the declaration: a default that is not of its own shape is a mistake of the plugin.
+    /// Checks the declaration: bounds and choices of a wrong type, and a default that is not of the
+    /// setting's own shape, are mistakes of the plugin.
     ///
     /// # Errors
     /// What is wrong, for a message.
@@ -195,6 +196,7 @@ impl Setting {
         if key.is_empty() || !key.chars().all(plain) {
             return Err(format!("{key:?} is no name of a setting"));
         }
+        self.check_more()?;
         if self.default_value.is_null() {
             return Ok(());
         }
@@ -207,6 +209,30 @@ impl Setting {
                 self.expected()
             )),
         }
+    }
+
+    /// Checks the types of what the host understands in `more`.
+    fn check_more(&self) -> Result<(), String> {
+        let check = |name: &str, expected: &str, is_valid: fn(&Attribute) -> bool| match self
+            .more
+            .get(name)
+        {
+            Some(value) if !value.is_null() && !is_valid(value) => Err(format!(
+                "`{name}` of its setting `{}` is {value}, and not {expected}",
+                self.key
+            )),
+            Some(_) | None => Ok(()),
+        };
+        let is_number = |value: &Attribute| matches!(value, Attribute::Number(_));
+        check("choices", "a list of texts", |value| {
+            let items = value.items();
+            items.is_some_and(|items| items.into_iter().all(|item| item.into_text().is_some()))
+        })?;
+        check("least", "a number", is_number)?;
+        check("most", "a number", is_number)?;
+        check("secret", "true or false", |value| {
+            matches!(value, Attribute::Boolean(_))
+        })
     }
 
     fn choices(&self) -> Option<Vec<String>> {
@@ -295,6 +321,25 @@ mod tests {
         let setting = setting("text", json!({"choices": ["a", "b", "c"]}));
         assert!(setting.accepts(&json!("b")) && !setting.accepts(&json!("d")));
         assert_eq!(setting.expected(), "`a`, `b` or `c`");
+    }
+
+    #[test]
+    fn bounds_and_choices_have_their_types() {
+        let valid = json!({"choices": ["a"], "least": 1, "most": 2.5, "secret": false, "x": []});
+        assert_eq!(setting("text", valid).check(), Ok(()));
+        assert_eq!(setting("text", json!({"least": null})).check(), Ok(()));
+        for (name, wrong) in [
+            ("choices", json!({})),
+            ("choices", json!(["a", 1])),
+            ("choices", json!("a")),
+            ("least", json!("none")),
+            ("most", json!(true)),
+            ("secret", json!(1)),
+        ] {
+            let refused = setting("text", json!({ name: wrong })).check().unwrap_err();
+            let words = format!("`{name}` of its setting `a.b` is ");
+            assert!(refused.starts_with(&words), "{refused}");
+        }
     }
 
     #[test]

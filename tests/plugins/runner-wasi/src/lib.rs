@@ -1,5 +1,5 @@
 //! Owns a runner that tries to access its WASI. Each argument of a task is an access, and the
-//! whiteboard gets its result.
+//! whiteboard gets its result. The variable `DESCRIBE` changes what the runner says about itself.
 use persea_plugin_sdk::messages;
 use persea_plugin_sdk::prelude::*;
 
@@ -26,7 +26,17 @@ fn attempt(access: &str) -> String {
 
 impl Plugin for Wasi {
     fn describe() -> Description {
-        Description::new("wasi", "looks around").role(Role::runner(["wasi"]))
+        let described = std::env::var("DESCRIBE").unwrap_or_default();
+        let describe = |name: &str, kinds: &[&str]| {
+            let kinds = kinds.iter().copied();
+            Description::new(name, "looks around").role(Role::runner(kinds))
+        };
+        match described.split_once(' ') {
+            Some(("name", name)) => describe(name, &["wasi"]),
+            Some(("kind", kind)) => describe("wasi", &["wasi", kind]),
+            Some(("version", version)) => describe("wasi", &["wasi"]).version(version),
+            _ => describe("wasi", &["wasi"]),
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl Plugin for Odd {
                     .role(odd())
                     .setting(setting("odd.number", "integer", default))
             }
-            // The bounds are texts, and the choices are no list.
+            // A bound is a text, and the choices are no list.
             "describe=edge" => {
                 let mut odd_bounds = setting("odd.bounds", "integer", Value::Integer(7));
                 odd_bounds.more.insert("least", "none");

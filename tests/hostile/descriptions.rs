@@ -1,0 +1,136 @@
+//! Owns plugins whose descriptions lie: about their roles, their settings, or differently each time.
+
+use serde_json::json;
+
+use crate::hostile::components::assert_not_loaded;
+use crate::hostile::odd;
+use crate::hostile::wat::{DESCRIPTION, ROOM, Runner, words};
+use crate::support::plugins::{build, lock};
+use crate::support::{Sandbox, assert_stderr};
+use persea_guest_build::Target;
+
+/// A runner that says it has these roles, each for the kind `wat`.
+fn with_roles(names: &[&str]) -> Vec<u8> {
+    let length = |text: &str| u32::try_from(text.len()).unwrap();
+    let mut data = String::new();
+    let mut records = Vec::new();
+    let mut at = ROOM + 512;
+    for name in names {
+        data += &format!("(data (i32.const {at}) \"{name}\")");
+        // An address and a length each: name, kinds, more.
+        records.extend([at, length(name), 208, 1, 0, 0]);
+        at += length(name);
+    }
+    let count = u32::try_from(names.len()).unwrap();
+    // The name, the version and the summary come before the roles.
+    let roles = (DESCRIPTION + 24, words(&[ROOM, count]));
+    for (at, bytes) in [roles, (ROOM, words(&records))] {
+        data += &format!("(data (i32.const {at}) \"{bytes}\")");
+    }
+    Runner::with(data).component()
+}
+
+/// Runs a test of a kind with a locked plugin, which the host has loaded.
+fn run_locked(component: Vec<u8>, kind: &str, options: &[&str]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.file("plugins/odd.wasm", component);
+    lock(&sandbox, "plugins/odd.wasm", &[]);
+    sandbox.recipe("r.json", &[json!({"kind": kind, "uri": "x"})]);
+    sandbox
+        .run(&[&["run"], options, &["r.json"]].concat())
+        .code(0);
+    assert_eq!(sandbox.job().status("x"), "PASS");
+    sandbox
+}
+
+#[test]
+fn role_of_a_wrong_shape_is_refused_by_name() {
+    for (roles, words) in [
+        (
+            &["runner", "lister"][..],
+            "has the role `lister` and does not export `persea:plugin/list-tests`",
+        ),
+        (
+            &["batch-runner"],
+            "has the role `batch-runner` and does not export `persea:plugin/run-batch`",
+        ),
+        (&["runner", "runner"], "names the role `runner` twice"),
+        (
+            &["teleporter"],
+            "names no role that this host knows: teleporter",
+        ),
+        (&[], "names no role"),
+    ] {
+        let words = format!("describes itself wrongly: it {words}");
+        assert_not_loaded(&with_roles(roles), &[&words]);
+    }
+}
+
+#[test]
+fn role_that_the_host_does_not_know_is_ignored() {
+    let sandbox = run_locked(with_roles(&["teleporter", "runner"]), "wat", &[]);
+    let inspected = sandbox.run(&["plugin", "inspect", "wat"]).code(0);
+    let remark = "the role `teleporter` is unknown";
+    assert!(inspected.stdout.contains(remark), "{inspected}");
+}
+
+#[test]
+fn setting_that_lies_about_its_shape_is_refused_by_name() {
+    for (way, words) in [
+        (
+            "lies",
+            "the default of its setting `odd.number` is \"as much as I want\", and its values are a \
+             whole number",
+        ),
+        (
+            "edge",
+            "`choices` of its setting `odd.bounds` is {}, and not a list of texts",
+        ),
+        ("twic", "it declares the setting `odd.twice` twice"),
+    ] {
+        let words = format!("describes itself wrongly: {words}");
+        assert_not_loaded(&odd(way), &[&words]);
+    }
+}
+
+#[test]
+fn setting_of_an_unknown_shape_takes_any_value() {
+    for value in ["7", "a text", "true", "[1, \"a\"]"] {
+        let set = format!("odd.shape={value}");
+        run_locked(odd("shap"), "odd", &["--set", &set]);
+    }
+}
+
+#[test]
+fn description_that_differs_from_the_locked_one_is_refused() {
+    let mut built = build(Target::Wasip2, &[("runner-wasi", &[])]);
+    let sandbox = Sandbox::new();
+    sandbox.file("p.wasm", built.remove("runner-wasi").unwrap());
+    let add = ["plugin", "add", "p.wasm", "--grant", "environment=DESCRIBE"];
+    sandbox.run(&add).code(0);
+    sandbox.recipe("r.json", &[json!({"kind": "wasi", "uri": "x"})]);
+    let run_as = |described: &str| {
+        let variable = ("DESCRIBE", described);
+        sandbox.run_with(&["run", "r.json"], |command| command.envs([variable]))
+    };
+    // What is locked is there, and so are fewer kinds.
+    run_as("").code(0);
+    run_as("version 2.0.0").code(0);
+    for (described, difference) in [
+        ("name exec-test", "its name is `exec-test`"),
+        (
+            "kind exec-test",
+            "it names the kind `exec-test` as a runner",
+        ),
+    ] {
+        let refused = run_as(described).code(3);
+        assert_stderr(
+            &refused,
+            &["p.wasm does not match its lock entry: ", difference],
+        );
+        sandbox
+            .job()
+            .assert_error("x", &["no runner for kind `wasi`"]);
+    }
+    run_as("").code(0);
+}
