@@ -5,11 +5,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::Sandbox;
 use crate::support::plugins::{install, lock};
+use crate::support::recipes::noop;
+use crate::support::{Sandbox, assert_stderr};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn example_directory(example: &str) -> PathBuf {
+    repository().join("docs/examples").join(example)
 }
 
 /// Gets the tools of the three languages. Returns their directory.
@@ -22,16 +27,21 @@ fn tools() -> PathBuf {
     PathBuf::from(String::from_utf8(ran.stdout).unwrap().trim())
 }
 
-/// Runs the `build.sh` of an example. `persea` and the tools are in PATH.
-fn build(sandbox: &Sandbox, tools: &Path, example: &str) {
+/// Runs the `build.sh` of an example in a directory, for the contract of the repository. `persea`
+/// and the tools are in PATH.
+fn build(sandbox: &Sandbox, tools: &Path, directory: &Path) {
     let program = Path::new(env!("CARGO_BIN_EXE_persea")).parent().unwrap();
     let path = std::env::var("PATH").unwrap();
     let tools = tools.join("bin");
     let path = format!("{}:{}:{path}", program.display(), tools.display());
+    let example = directory.file_name().unwrap().to_str().unwrap();
     let output = sandbox.project().join(format!("{example}.wasm"));
-    let script = repository().join(format!("docs/examples/{example}/build.sh"));
-    let ran = Command::new(script)
+    let ran = Command::new(directory.join("build.sh"))
         .arg(&output)
+        .env(
+            "CONTRACT",
+            repository().join("wit/0.2").canonicalize().unwrap(),
+        )
         .env("PATH", path)
         .env("CC", "zig-cc")
         .output()
@@ -45,7 +55,7 @@ fn plugins_in_three_languages_run_one_job() {
     let sandbox = Sandbox::new();
     let tools = tools();
     for example in ["plugins-python", "plugins-c", "plugins-javascript"] {
-        build(&sandbox, &tools, example);
+        build(&sandbox, &tools, &example_directory(example));
         lock(&sandbox, &format!("{example}.wasm"), &[]);
     }
     let commands = repository().join("docs/examples/languages/commands.checks");
@@ -61,6 +71,48 @@ fn plugins_in_three_languages_run_one_job() {
 | broken | FAIL | the command failed |
 ";
     assert_eq!(sandbox.job().read("results.md"), expected);
+}
+
+/// Copies an example into the project, with one text of a file replaced by another.
+fn changed_example(
+    sandbox: &Sandbox,
+    example: &str,
+    file: &str,
+    (from, to): (&str, &str),
+) -> PathBuf {
+    let copy = sandbox.project().join(example);
+    let mut copying = Command::new("cp");
+    copying.arg("-r").arg(example_directory(example)).arg(&copy);
+    assert!(copying.status().unwrap().success());
+    let text = std::fs::read_to_string(copy.join(file)).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(copy.join(file), text.replace(from, to)).unwrap();
+    copy
+}
+
+#[test]
+fn exception_in_javascript_is_the_reason_of_its_report() {
+    let sandbox = Sandbox::new();
+    let row = "const row = [";
+    let mistake = "if (attribute(data, \"name\") === \"raises\") data.nothing.here();\n";
+    let change = (row, &*format!("{mistake}{row}"));
+    let example = changed_example(&sandbox, "plugins-javascript", "markdown.js", change);
+    let source = std::fs::read_to_string(example.join("markdown.js")).unwrap();
+    let line = source
+        .lines()
+        .position(|line| line.contains("nothing.here"));
+    build(&sandbox, &tools(), &example);
+    lock(&sandbox, "plugins-javascript.wasm", &[]);
+    sandbox.recipe("job.json", &[noop("fine"), noop("raises")]);
+    let ran = sandbox.run(&["run", "job.json"]).code(2);
+    let place = format!("at handle (/markdown.js:{}:", line.unwrap() + 1);
+    let parts = [
+        "error: the report `markdown` is incomplete: ",
+        "cannot read property 'here' of undefined",
+        &place,
+    ];
+    assert_stderr(&ran, &parts);
+    assert_eq!(sandbox.job().status("raises"), "PASS");
 }
 
 #[test]

@@ -230,6 +230,28 @@ fn component_in_python_does_what_it_did() {
     check("python", &roles_of_one());
 }
 
+/// The component in Python has mistakes that its ordinary tasks do not show: it takes the first
+/// word of an empty file, and half of a character.
+#[test]
+fn exception_in_python_is_the_reason_with_its_file_and_line() {
+    let sandbox = Sandbox::new();
+    sandbox.file(PLUGIN, unpack("0.2.0", "python"));
+    lock(&sandbox, PLUGIN, &[]);
+    sandbox.file("empty.corpus", "");
+    run(&sandbox, &["empty.corpus"]).code(1);
+    let line = "app.py\", line 129, in resolve; IndexError: list index out of range";
+    sandbox
+        .job()
+        .assert_error("empty.corpus", &["resolver `corpus`", line]);
+
+    let long = format!("corpus.word=a{}", "é".repeat(60));
+    run_kind(&sandbox, "corpus", &["powers", "pass"], &["--set", &long]).code(1);
+    let job = sandbox.job();
+    let line = "app.py\", line 194, in run; UnicodeDecodeError: 'utf-8' codec can't decode";
+    job.assert_error("powers", &["runner `corpus`", line]);
+    assert_eq!(job.status("pass"), "PASS");
+}
+
 #[test]
 fn component_of_spidermonkey_does_what_it_did() {
     check("javascript", &roles_of_one());

@@ -108,8 +108,11 @@ pub(crate) fn failure(
 /// Returns the last lines of a guest's standard error in one line: interpreters write there what
 /// went wrong, and in which file and line. None without any.
 fn printed(errors: &str) -> Option<String> {
-    // The first line of a Python traceback says nothing.
-    let is_useful = |line: &&str| !line.is_empty() && !line.starts_with("Traceback (most recent");
+    // The first line of a Python traceback and Rust's note on backtraces say nothing.
+    let is_noise = |line: &str| {
+        line.starts_with("Traceback (most recent") || line.starts_with("note: run with `RUST_")
+    };
+    let is_useful = |line: &&str| !line.is_empty() && !is_noise(line);
     let lines: Vec<&str> = errors.lines().map(str::trim).filter(is_useful).collect();
     let last = lines.get(lines.len().saturating_sub(ERROR_LINES)..)?;
     (!last.is_empty()).then(|| shortened(last.join("; "), MESSAGE))
@@ -157,7 +160,8 @@ mod tests {
     fn traceback_becomes_a_line_with_file_and_line() {
         let traceback = "Traceback (most recent call last):\n  \
                          File \"/0/app.py\", line 7, in run\n    \
-                         raise ValueError(\"boom\")\nValueError: boom\n\n";
+                         raise ValueError(\"boom\")\nValueError: boom\n\n\
+                         note: run with `RUST_BACKTRACE=1` to display a backtrace\n";
         let line =
             r#"File "/0/app.py", line 7, in run; raise ValueError("boom"); ValueError: boom"#;
         assert_eq!(printed(traceback).as_deref(), Some(line));
