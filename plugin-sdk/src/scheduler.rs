@@ -201,8 +201,13 @@ pub struct Turn {
     pub ready: Vec<u32>,
     /// How many tasks can start now; at least one.
     pub slots: u32,
-    /// Further data. The host sets `free` (json, an object of lists of texts): the instances of
-    /// each resource that no task holds.
+    /// Further data. The host sets:
+    ///
+    /// * `free` (json, an object of lists of texts): the instances of each resource that no task
+    ///   holds, where the instances have names
+    /// * `held` (json, an object of such objects), where there are any: the instances that ready
+    ///   tasks hold already, by the position of the task (`"7"`), because requirements of the task
+    ///   are met on them
     pub more: Attributes,
 }
 
@@ -238,8 +243,9 @@ pub struct TaskStart {
     /// One of the ready tasks.
     pub task: u32,
     /// Further data. The host understands `instances` (json, an object of lists of texts): the
-    /// instances of a resource that the task gets. The host chooses where there are none, and
-    /// ignores those that are not free.
+    /// instances of a resource that the task gets. The host chooses the others that the task takes.
+    /// One that is not free, that does not exist or that the task does not take is an error of the
+    /// scheduler.
     pub more: Attributes,
 }
 
@@ -252,7 +258,7 @@ impl TaskStart {
         }
     }
 
-    /// Gives the task these instances of a resource.
+    /// Gives the task these instances of a resource, which must be [free](Turn::free).
     #[must_use]
     pub fn instances<I: IntoIterator<Item: Into<String>>>(
         mut self,

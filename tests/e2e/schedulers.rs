@@ -1,5 +1,5 @@
 //! Owns schedulers, the plugins that choose which ready task starts next: those of the examples,
-//! and those that misbehave.
+//! those that choose instances of resources, and those that misbehave.
 
 use serde_json::{Value, json};
 
@@ -174,4 +174,115 @@ fn scheduler_chooses_each_task_only_once() {
     assert!(!ran.stdout.contains("given up"), "{ran}");
     let started = sandbox.job().started();
     assert_eq!(started, ["test_a", "p", "test_b", "q"]);
+}
+
+/// Runs tasks of the plugin `lab`, which take instances of `board`, under the scheduler of
+/// `hostile-scheduler`, two at once.
+fn run_on_boards(tasks: &[Value], how: &str) -> (Sandbox, Ran) {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["hostile-scheduler", "lab"]);
+    sandbox.file(
+        "persea.toml",
+        "[run.resources]\nboard = [\"b1\", \"b2\"]\ngpu = 1\n",
+    );
+    sandbox.file("image", "");
+    sandbox.recipe("graph.json", tasks);
+    let how = format!("scheduler.hostile.how={how}");
+    let two = [
+        "run",
+        "--plugin-dir",
+        "plugins",
+        "--max-parallel-tasks",
+        "2",
+    ];
+    let hostile = ["--set", "run.scheduler=hostile", "--set", &how];
+    let ran = sandbox.run(&[&two[..], &hostile, &["graph.json"]].concat());
+    let ran = ran.code(0);
+    (sandbox, ran)
+}
+
+fn on_board(name: &str, board: Value) -> Value {
+    json!({"kind": "lab", "uri": name, "resources": {"board": board}})
+}
+
+/// The text of the only warning of a job.
+fn warning(sandbox: &Sandbox) -> String {
+    let warnings = sandbox.job().events_of("warning");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    warnings[0]["data"]["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn scheduler_chooses_the_instance_that_a_task_leases() {
+    // A task that names the instance itself gets it, chosen or not.
+    for board in [json!(1), json!(["b2"])] {
+        let (sandbox, ran) = run_on_boards(&[on_board("a", board)], "boards b2");
+        let started = sandbox.job().events_of("task-started");
+        assert_eq!(
+            started[0]["data"]["leases"],
+            json!({"board": ["b2"]}),
+            "{ran}"
+        );
+        assert!(sandbox.job().events_of("warning").is_empty(), "{ran}");
+    }
+}
+
+#[test]
+fn wrong_choice_of_an_instance_is_an_error_of_the_scheduler() {
+    let any = || json!(1);
+    let gpu = json!({"kind": "lab", "uri": "a", "resources": {"gpu": 1}});
+    let flashed = json!({"kind": "lab", "uri": "a", "resources": {"board": 1},
+        "kwargs": {"dependencies": [{"type": "image", "uri": "image", "scope": "task"}]}});
+    for (tasks, how, words) in [
+        (
+            vec![on_board("a", any())],
+            "boards b3",
+            "it chose `b3` of the resource `board` for the task 0, and there is no such instance",
+        ),
+        (
+            vec![on_board("a", any())],
+            "boards b1,b2",
+            "it chose `b2` of the resource `board` for the task 0, which takes only 1",
+        ),
+        (
+            vec![on_board("a", any()), on_board("b", any())],
+            "boards b1",
+            "it chose `b1` of the resource `board` for the task 1, and for another task too",
+        ),
+        (
+            vec![on_board("a", json!(["b1"]))],
+            "boards b2",
+            "it chose `b2` of the resource `board` for the task 0, which takes other instances",
+        ),
+        (
+            vec![gpu],
+            "boards b1",
+            "it chose `b1` of the resource `board` for the task 0, which does not take this",
+        ),
+        (
+            vec![flashed],
+            "boards b2",
+            "it chose `b2` of the resource `board` for the task 0, whose requirements are met on \
+             other instances",
+        ),
+    ] {
+        let (sandbox, ran) = run_on_boards(&tasks, how);
+        let warning = warning(&sandbox);
+        assert!(warning.contains(words), "{warning}");
+        assert_eq!(sandbox.job().results()["pass"], tasks.len(), "{ran}");
+    }
+}
+
+#[test]
+fn scheduler_sees_what_tasks_take_and_which_instances_are_free() {
+    let flashed = json!({"kind": "lab", "uri": "a", "resources": {"board": 1, "gpu": 1},
+        "mutexes": ["m"],
+        "kwargs": {"dependencies": [{"type": "image", "uri": "image", "scope": "task"}]}});
+    let plain = json!({"kind": "noop", "identifier": "b", "needs": ["a"]});
+    let (sandbox, _) = run_on_boards(&[flashed, plain], "shows");
+    let warning = warning(&sandbox);
+    let expected = "resources={\"board\":1,\"gpu\":1} mutexes=[\"m\"] \
+                    requirements=[{\"kind\":\"image\",\"uri\":\"image\"}]; ; \
+                    free={\"board\":[\"b2\"]} held={\"0\":{\"board\":[\"b1\"]}} (shown)";
+    assert!(warning.ends_with(expected), "{warning}");
 }

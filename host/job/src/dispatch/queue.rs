@@ -1,6 +1,8 @@
 //! Owns the phase of each node of the graph, and which resources are claimed. The next task is the
 //! first ready one in plan order whose claims are free. Does not know where or how tasks run.
 
+mod choices;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
@@ -39,6 +41,8 @@ pub(crate) struct Queue {
     instances: Vec<BTreeSet<usize>>,
     /// By node: the leased instances, as pairs of resource and position.
     leased: HashMap<NodeIndex, Vec<(usize, usize)>>,
+    /// By task that was not taken yet: the instances that a scheduler has chosen for it.
+    chosen: HashMap<NodeIndex, Vec<(usize, usize)>>,
     /// The nodes that have ended and keep their claims until another node ends.
     ended_holders: HashSet<NodeIndex>,
 }
@@ -82,6 +86,7 @@ impl Queue {
                 .map(|it| (0..it.instances.len()).collect())
                 .collect(),
             leased: HashMap::new(),
+            chosen: HashMap::new(),
             ended_holders: HashSet::new(),
             graph,
         }
@@ -166,11 +171,12 @@ impl Queue {
         }
     }
 
-    /// Whether a task is ready and all its claims are free.
+    /// Whether a task is ready, and all its claims and what a scheduler chose for it are free.
     pub(crate) fn can_start(&self, task: TaskIndex) -> bool {
         self.is_waiting(task)
             && self.open_dependencies.get(task.0) == Some(&0)
             && self.missing_pool(task.into()).is_none()
+            && self.is_choice_free(task)
     }
 
     /// Whether a task has neither been taken nor ended.
@@ -235,6 +241,7 @@ impl Queue {
         let node = node.into();
         let taken = self.phases.get(node.0) == Some(&QueuePhase::Taken);
         self.ready.remove(&node);
+        self.chosen.remove(&node);
         if self.phases.get(node.0) == Some(&QueuePhase::Waiting) {
             // It ends before it started, perhaps while it waits for a resource.
             for pool in self.pools(node).collect::<Vec<_>>() {
@@ -381,15 +388,12 @@ impl Queue {
     }
 
     fn lease(&mut self, node: NodeIndex) {
+        let chosen = self.chosen.remove(&node).unwrap_or_default();
         for claim in self.graph.claims.get(&node).into_iter().flatten() {
+            let positions = self.positions_for(claim, &chosen);
             let Some(free) = self.instances.get_mut(claim.resource) else {
                 continue;
             };
-            let mut positions = claim.instances.clone();
-            if positions.is_empty() {
-                let any = (0..claim.amount).map_while(|_| free.pop_first());
-                positions.extend(any);
-            }
             for position in positions {
                 free.remove(&position);
                 let leased = self.leased.entry(node).or_default();

@@ -400,6 +400,66 @@ fn task_that_ends_while_it_waits_for_a_resource_is_not_woken() {
     assert_eq!(take_all(&mut queue), [2]);
 }
 
+fn choose(queue: &mut Queue, task: usize, boards: &[&str]) -> Result<(), String> {
+    let boards = boards.iter().map(|name| (*name).to_owned()).collect();
+    queue.choose_instances(TaskIndex(task), &[("board".to_owned(), boards)].into())
+}
+
+fn free_boards(queue: &Queue) -> Vec<&str> {
+    queue.free_instances().remove("board").unwrap()
+}
+
+#[test]
+fn chosen_instances_are_leased_and_kept_from_other_tasks() {
+    let any = |amount: u64| json!({"resources": {"board": amount}});
+    let mut queue = queue(&[any(1), any(2), any(1)]);
+    choose(&mut queue, 1, &["b1"]).unwrap();
+    queue.take(TaskIndex(0));
+    assert_eq!(leases_of(&queue, 0), "b2");
+    assert!(queue.can_start(TaskIndex(1)));
+    queue.take(TaskIndex(1));
+    assert_eq!(leases_of(&queue, 1), "b1,b3");
+    assert!(queue.chosen.is_empty());
+    assert_eq!(free_boards(&queue), [""; 0]);
+    queue.end(TaskIndex(0), Status::Pass);
+    assert_eq!(free_boards(&queue), ["b2"]);
+}
+
+#[test]
+fn task_cannot_start_while_its_chosen_instance_is_taken() {
+    let any = |amount: u64| json!({"resources": {"board": amount}});
+    let mut queue = queue(&[any(3), any(1)]);
+    choose(&mut queue, 1, &["b3"]).unwrap();
+    // The other task needs all instances, so the chosen one is no longer free.
+    queue.take(TaskIndex(0));
+    assert_eq!(leases_of(&queue, 0), "b1,b2,b3");
+    assert!(!queue.can_start(TaskIndex(1)));
+    queue.end(TaskIndex(0), Status::Pass);
+    assert!(queue.can_start(TaskIndex(1)));
+    queue.end(TaskIndex(1), Status::Cancel);
+    assert!(queue.chosen.is_empty());
+}
+
+#[test]
+fn instance_that_a_task_cannot_get_is_refused() {
+    let any = |amount: u64| json!({"resources": {"board": amount}});
+    let mut queue = queue(&[any(1), any(2), json!({})]);
+    queue.take(TaskIndex(0));
+    for (task, boards, words) in [
+        (1, &["b1"][..], "and it is not free"),
+        (1, &["b2", "b2"], "for the task 1, twice"),
+        (1, &["b2", "b3", "b4"], "`b4` of the resource `board`"),
+        (2, &["b2"], "which does not take this resource"),
+    ] {
+        let why = choose(&mut queue, task, boards).unwrap_err();
+        assert!(why.contains(words), "{why}");
+        assert!(queue.chosen.is_empty());
+    }
+    let port = [("port".to_owned(), vec!["p".to_owned()])].into();
+    let why = queue.choose_instances(TaskIndex(1), &port).unwrap_err();
+    assert!(why.ends_with("and there is no such resource"), "{why}");
+}
+
 fn leases_of(queue: &Queue, task: usize) -> String {
     let leases = queue.leases(TaskIndex(task));
     leases

@@ -2,16 +2,17 @@
 //! scheduler plugin chooses. Does not know how a task is started.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::{DispatchState, Dispatcher};
+use crate::dispatch::queue::Queue;
 use crate::plan::graph::{Dependency, Graph};
 use crate::plan::history::History;
 use crate::plan::planner::{Plan, TaskFate};
 use persea_config::Config;
 use persea_journal::{Event, Warning, WarningCause};
-use persea_model::{Attributes, Outcome, Status, Task, TaskIndex};
+use persea_model::{Attribute, Attributes, Outcome, Requirement, Status, Task, TaskIndex};
 use persea_plugin::{
     Plugin, PluginError, SCHEDULER_PAGE, Scheduler, SchedulerChoice, SchedulerNode,
     SchedulerTaskEnd,
@@ -99,13 +100,14 @@ impl Policy {
         &mut self,
         ready: &[u32],
         slots: usize,
+        more: &Attributes,
     ) -> Result<SchedulerChoice, PluginError> {
         let Some(scheduler) = &mut self.scheduler else {
             return Ok(SchedulerChoice::default());
         };
         scheduler.ended(std::mem::take(&mut self.ended)).await?;
         let slots = u32::try_from(slots).unwrap_or(u32::MAX);
-        scheduler.next(ready, slots, &Attributes::new()).await
+        scheduler.next(ready, slots, more).await
     }
 }
 
@@ -114,12 +116,54 @@ fn contract_index(task: TaskIndex) -> Option<u32> {
     u32::try_from(task.0).ok()
 }
 
+/// The kind of a requirement and what it names, for a scheduler.
+fn about_requirement(requirement: &Requirement) -> Attribute {
+    let kind = ("kind".to_owned(), requirement.kind.as_str().into());
+    let uri = requirement.uri.as_deref();
+    let uri = uri.map(|uri| ("uri".to_owned(), uri.into()));
+    let members: Attributes = std::iter::once(kind).chain(uri).collect();
+    members.into()
+}
+
+/// The instances of resources that no task holds, and those that ready tasks hold before they
+/// start, for a scheduler.
+fn about_instances(queue: &Queue, ready: &[TaskIndex]) -> Attributes {
+    let mut more = Attributes::from([("free".to_owned(), instances(queue.free_instances()))]);
+    let held = ready.iter().filter_map(|task| {
+        let held = queue.held(*task)?;
+        Some((task.0.to_string(), instances(held)))
+    });
+    let held: Attributes = held.collect();
+    if !held.is_empty() {
+        more.insert("held".to_owned(), held.into());
+    }
+    more
+}
+
+fn instances(all: BTreeMap<&str, Vec<&str>>) -> Attribute {
+    let texts = |names: Vec<&str>| {
+        let names = names.into_iter().map(Attribute::from);
+        Attribute::from(names.collect::<Vec<Attribute>>())
+    };
+    let all = all.into_iter();
+    let all: Attributes = all
+        .map(|(resource, names)| (resource.to_owned(), texts(names)))
+        .collect();
+    all.into()
+}
+
+/// What a scheduler gets to know of a task beside its id, name and kind.
 fn about(task: &Task, history: &History) -> Attributes {
     let mut more = Attributes::new();
-    for name in ["suite", "variant"] {
+    for name in ["suite", "variant", "resources", "mutexes"] {
         if let Some(value) = task.runnable.more.get(name) {
             more.insert(name.into(), value.clone());
         }
+    }
+    if !task.runnable.requirements.is_empty() {
+        let requirements = task.runnable.requirements.iter();
+        let requirements: Vec<Attribute> = requirements.map(about_requirement).collect();
+        more.insert("requirements".into(), requirements.into());
     }
     if !task.runnable.tags.is_empty() {
         let tags = task.runnable.tags.iter();
@@ -151,8 +195,14 @@ impl Dispatcher<'_> {
         let plan = Arc::clone(&self.plan);
         // The choice stays when no slot could take it: a slot whose batch belongs to another runner
         // has room and still cannot take every task.
-        let queue = &state.queue;
-        state.policy.chosen.retain(|task| queue.can_start(*task));
+        let queue = &mut state.queue;
+        state.policy.chosen.retain(|task| {
+            let can_start = queue.can_start(*task);
+            if !can_start {
+                queue.forget_choice(*task);
+            }
+            can_start
+        });
         if let Some(chosen) = state.policy.chosen.front() {
             return Some(*chosen);
         }
@@ -173,7 +223,8 @@ impl Dispatcher<'_> {
             }
             let shown: Vec<u32> = ready.iter().filter_map(|it| contract_index(*it)).collect();
             let is_idle = state.slots.is_empty() && state.preparation.is_idle();
-            let failed = match state.policy.choose(&shown, room).await {
+            let more = about_instances(&state.queue, &ready);
+            let failed = match state.policy.choose(&shown, room, &more).await {
                 Ok(SchedulerChoice { start, cancel }) if start.is_empty() && cancel.is_empty() => {
                     return is_idle.then_some(first);
                 }
@@ -213,6 +264,7 @@ impl Dispatcher<'_> {
                 return Err(format!("it chose the task {task} twice"));
             }
             if chosen.len() < room {
+                state.queue.choose_instances(index, &start.instances)?;
                 chosen.push_back(index);
             }
         }
@@ -248,6 +300,7 @@ impl Dispatcher<'_> {
             .as_ref()
             .map(|it| it.label().to_owned());
         state.policy = Policy::none();
+        state.queue.forget_choices();
         let message =
             format!("the scheduler has failed, the remaining tasks run in plan order: {why}");
         state.warnings += 1;

@@ -1,4 +1,5 @@
-//! Owns a scheduler that fails in the way that a setting names, at its second call.
+//! Owns a scheduler that fails in the way that a setting names, at its second call, or that shows
+//! what it knows.
 use std::hint::black_box;
 
 use persea_plugin_sdk::prelude::*;
@@ -11,6 +12,17 @@ struct Hostile {
     how: String,
     asked: u32,
     started: Vec<u32>,
+    /// The further data of all tasks, as far as it does not come from earlier jobs.
+    nodes: Vec<String>,
+}
+
+/// Writes the named values of open data.
+fn shown(more: &Attributes, names: &[&str]) -> String {
+    let all = names.iter().filter_map(|name| {
+        let value = more.json(name).or(more.text(name))?;
+        Some(format!("{name}={value}"))
+    });
+    all.collect::<Vec<String>>().join(" ")
 }
 
 impl Plugin for Hostile {
@@ -33,8 +45,16 @@ impl Scheduler for Hostile {
                 how,
                 asked: 0,
                 started: Vec::new(),
+                nodes: Vec::new(),
             }),
         }
+    }
+
+    fn add_to_plan(&mut self, nodes: Vec<Node>) -> Result<(), Error> {
+        let names = ["resources", "mutexes", "requirements"];
+        let nodes = nodes.iter().map(|node| shown(&node.more, &names));
+        self.nodes.extend(nodes);
+        Ok(())
     }
 
     fn next_tasks(&mut self, turn: &Turn) -> Result<Choice, Error> {
@@ -59,6 +79,20 @@ impl Scheduler for Hostile {
             return Ok(ready
                 .last()
                 .map_or(Choice::wait(), |last| Choice::wait().start(*last)));
+        }
+        if let Some(boards) = self.how.strip_prefix("boards ") {
+            // Every ready task gets these boards.
+            let start = ready.iter().take(turn.slots as usize);
+            let start = start.map(|task| {
+                let boards = boards.split(',');
+                TaskStart::new(*task).instances("board", boards)
+            });
+            return Ok(start.fold(Choice::wait(), Choice::start));
+        }
+        if self.how == "shows" {
+            let turn = shown(&turn.more, &["free", "held"]);
+            let message = format!("{}; {turn}", self.nodes.join("; "));
+            return Err(Error::new("shown", message));
         }
         if self.asked == 1 {
             return Ok(Choice::wait().start(ready[0]));
