@@ -4,7 +4,8 @@
 //!
 //! A case has a path of names, from the outermost to its own: `["suite", "case", "subcase"]`. A
 //! path has at most 64 names, of 4 KiB together. The host numbers a path that is finished again.
-//! Cases count to the limits of the task's [messages](crate::messages).
+//! The starts and ends of cases of one task are limited in number and in size: 1,000,000 and 128
+//! MiB by default (`plugins.limits.cases`, `plugins.limits.cases_mb`).
 //!
 //! ```
 //! use persea_plugin_sdk::Status;

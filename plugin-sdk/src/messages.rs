@@ -2,7 +2,7 @@
 //! resolvers use it for the current requirement.
 //!
 //! The number of messages is limited for each task, and so are their bytes together with those of
-//! artifacts and cases: 100,000 and 16 MiB by default (`plugins.limits.status_messages`,
+//! artifacts: 100,000 and 16 MiB by default (`plugins.limits.status_messages`,
 //! `plugins.limits.status_bytes`). A call over a limit fails with `limit`.
 
 use crate::backend;

@@ -39,11 +39,11 @@ fn deep_path_is_refused_and_cases_before_it_are_taken() {
 
 #[test]
 fn flood_of_cases_ends_at_the_limit_of_its_task() {
-    let limit = ["--set", "plugins.limits.status_bytes=1000000"];
+    let limit = ["--set", "plugins.limits.cases_mb=1"];
     for kind in ["case-million", "case-data"] {
         let sandbox = hostile(kind, &limit, 1);
         let job = sandbox.job();
-        job.assert_error("x", &["plugins.limits.status_bytes"]);
+        job.assert_error("x", &["plugins.limits.cases_mb"]);
         let journal = job.read("events.jsonl");
         assert!(journal.len() < 2_000_000, "{kind}: {} bytes", journal.len());
     }

@@ -111,6 +111,10 @@ settings! {
     PLUGINS_LIMITS_ANSWERS_MB: Number = "plugins.limits.answers_mb", 2048, Any;
     /// data that a plugin instance may pass to the host in one call, in MiB
     PLUGINS_LIMITS_CALL_MB: Number = "plugins.limits.call_mb", 32, Any;
+    /// number of starts and ends of cases that a runner may report for one task
+    PLUGINS_LIMITS_CASES: Number = "plugins.limits.cases", 1000000, Any;
+    /// size of what a runner may report about the cases of one task, in MiB
+    PLUGINS_LIMITS_CASES_MB: Number = "plugins.limits.cases_mb", 128, Any;
     /// processor time for compiling a plugin that is not built in, in seconds
     PLUGINS_LIMITS_COMPILE: Time = "plugins.limits.compile", 120, Any;
     /// address space for compiling a plugin that is not built in, in MiB
@@ -144,6 +148,11 @@ settings! {
     PLUGINS_LIMITS_STATUS_MESSAGES: Number = "plugins.limits.status_messages", 100000, Any;
     /// number of elements in the tables of one plugin instance
     PLUGINS_LIMITS_TABLE_ELEMENTS: Number = "plugins.limits.table_elements", 100000, Any;
+    /// listers to prefer if several list the tests of one kind, the most preferred first
+    PLUGINS_LISTER_ORDER: Texts = "plugins.lister.order", &[], Any;
+    /// time limit of a lister while none of its processes runs, in seconds; the time of its
+    /// processes counts as the task's; 0 means no limit
+    PLUGINS_LISTER_TIMEOUT: Time = "plugins.lister.timeout", 600, Any;
     /// requirement resolvers to prefer if several serve one kind, the most preferred first
     PLUGINS_REQUIREMENT_RESOLVER_ORDER: Texts = "plugins.requirement-resolver.order", &[], Any;
     /// resolvers that are asked before all others, in this order

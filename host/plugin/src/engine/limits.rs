@@ -47,6 +47,8 @@ pub(crate) enum Limit {
     LogBytes,
     StatusMessages,
     StatusBytes,
+    Cases,
+    CaseBytes,
     ReportBytes,
     ComponentSize,
     CompileTime,
@@ -70,6 +72,8 @@ impl Limit {
             Self::LogBytes => "log_bytes",
             Self::StatusMessages => "status_messages",
             Self::StatusBytes => "status_bytes",
+            Self::Cases => "cases",
+            Self::CaseBytes => "cases_mb",
             Self::ReportBytes => "output_mb",
             Self::ComponentSize => "component_mb",
             Self::CompileTime => "compile",
@@ -92,6 +96,8 @@ impl Limit {
             Self::LogMessages | Self::LogBytes => "its log",
             Self::StatusMessages => "messages",
             Self::StatusBytes => "messages and artifacts",
+            Self::Cases => "starts and ends of cases",
+            Self::CaseBytes => "what it reports about cases",
             Self::ReportBytes => "the report",
             Self::ComponentSize => "the component's size",
             Self::CompileTime => "the time to compile it",
@@ -137,6 +143,11 @@ pub struct Limits {
     pub status_messages: u64,
     /// Bytes of messages and artifacts of one task. 16 MiB.
     pub status_bytes: u64,
+    /// Starts and ends of cases of one task. 1,000,000.
+    pub cases: u64,
+    /// Bytes of what is reported about the cases of one task. 128 MiB: 100,000 cases with starts
+    /// and names of 100 bytes take 40 MiB.
+    pub case_bytes: u64,
     /// Bytes of one report. 4 GiB: 100,000 tests take 100 MiB.
     pub report_bytes: u64,
     /// The largest component, in bytes. 128 MiB.
@@ -266,6 +277,8 @@ impl Limits {
             log_bytes: number(Limit::LogBytes),
             status_messages: number(Limit::StatusMessages),
             status_bytes: number(Limit::StatusBytes),
+            cases: number(Limit::Cases),
+            case_bytes: number(Limit::CaseBytes).saturating_mul(MIB),
             report_bytes: number(Limit::ReportBytes).saturating_mul(MIB),
             component_bytes: number(Limit::ComponentSize).saturating_mul(MIB),
             compile_time: time(Limit::CompileTime.setting()).unwrap_or_default(),
@@ -329,6 +342,8 @@ impl Limits {
             Limit::LogBytes => bytes(self.log_bytes),
             Limit::StatusMessages => self.status_messages.to_string(),
             Limit::StatusBytes => bytes(self.status_bytes),
+            Limit::Cases => self.cases.to_string(),
+            Limit::CaseBytes => bytes(self.case_bytes),
             Limit::ReportBytes => bytes(self.report_bytes),
             Limit::ComponentSize => bytes(self.component_bytes),
             Limit::CompileTime => seconds(self.compile_time),
@@ -386,7 +401,7 @@ fn wall(
             "the time to meet or to release a requirement",
         ),
         World::Runner | World::Lister => (
-            "plugins.runner.timeout".to_owned(),
+            format!("plugins.{}.timeout", world.name()),
             "the time without a process",
         ),
         World::Resolver | World::Varianter | World::Scheduler | World::ResultFormat => {

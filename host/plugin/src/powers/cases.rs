@@ -57,7 +57,7 @@ fn cut_reason(mut reason: String) -> String {
 impl TaskPower {
     fn start_case(&mut self, limits: &Limits, path: Vec<String>) -> Result<(), Error> {
         let size = weigh(&path)?;
-        self.pay(limits, size as u64)?;
+        self.pay_for_case(limits, size as u64)?;
         self.host.case_started(path);
         Ok(())
     }
@@ -66,7 +66,7 @@ impl TaskPower {
         let path = weigh(&finished.path)?;
         let reason = finished.reason.map(cut_reason);
         let text = reason.as_ref().map_or(0, String::len);
-        self.pay(limits, (path + text) as u64)?;
+        self.pay_for_case(limits, (path + text) as u64)?;
         let more = self.pay_for_data(limits, finished.more)?;
         self.host.case_finished(Case {
             path: finished.path,
@@ -84,12 +84,12 @@ impl TaskPower {
         limits: &Limits,
         more: types::Attributes,
     ) -> Result<persea_model::Attributes, Error> {
-        let mut budget = AnswerBudget::new(self.bytes_left);
+        let mut budget = AnswerBudget::new(self.case_bytes_left);
         let more = convert::attributes(more, &mut budget).map_err(|failure| match failure {
-            ConvertError::OverBudget => has_reached(&limits.reached(Limit::StatusBytes)),
+            ConvertError::OverBudget => has_reached(&limits.reached(Limit::CaseBytes)),
             ConvertError::Invalid(invalid) => error("invalid", invalid.to_string()),
         })?;
-        self.bytes_left = self.bytes_left.saturating_sub(budget.used());
+        self.case_bytes_left = self.case_bytes_left.saturating_sub(budget.used());
         Ok(more)
     }
 }
@@ -191,7 +191,9 @@ mod tests {
     #[test]
     fn cases_of_a_task_are_limited_in_sum() {
         let mut store = instance_with(World::Runner, |config| {
-            config.set_option(settings::PLUGINS_LIMITS_STATUS_BYTES, 1 << 20);
+            config.set_option(settings::PLUGINS_LIMITS_CASES_MB, 1);
+            // Other messages do not count.
+            config.set_option(settings::PLUGINS_LIMITS_STATUS_BYTES, 1);
         });
         let task = Arc::new(FakeTask::default());
         give_task(&mut store, &task);
@@ -210,6 +212,41 @@ mod tests {
             ..finished(path(&["a"]))
         };
         assert_eq!(state.finish(vec![case]).unwrap().unwrap_err().code, "limit");
+    }
+
+    #[test]
+    fn number_of_cases_is_limited_apart_from_messages() {
+        let mut store = instance_with(World::Runner, |config| {
+            config.set_option(settings::PLUGINS_LIMITS_CASES, 3);
+            config.set_option(settings::PLUGINS_LIMITS_STATUS_MESSAGES, 1);
+        });
+        let task = Arc::new(FakeTask::default());
+        give_task(&mut store, &task);
+        let state = store.data_mut();
+        let case = || finished(path(&["a"]));
+        state.start(path(&["a"])).unwrap().unwrap();
+        state.finish(vec![case(), case()]).unwrap().unwrap();
+        let refused = state.start(path(&["a"])).unwrap().unwrap_err();
+        assert_eq!(refused.code, "limit");
+        let limit = "its limit on starts and ends of cases, 3: `plugins.limits.cases` raises it";
+        assert!(refused.message.contains(limit), "{}", refused.message);
+    }
+
+    #[test]
+    fn defaults_allow_a_hundred_thousand_cases_with_starts() {
+        let mut store = instance_with(World::Runner, |_| {});
+        let task = Arc::new(FakeTask::default());
+        give_task(&mut store, &task);
+        let state = store.data_mut();
+        for number in 0..100_000 {
+            let path = path(&[
+                "tests/test_module.py::TestClass",
+                &format!("test_{number:060}"),
+            ]);
+            state.start(path.clone()).unwrap().unwrap();
+            state.finish(vec![finished(path)]).unwrap().unwrap();
+        }
+        assert_eq!(task.finished.lock().unwrap().len(), 100_000);
     }
 
     #[test]

@@ -89,7 +89,25 @@ pub(crate) struct TaskPower {
     pub(crate) host: Arc<dyn TaskHost>,
     pub(crate) bytes_left: u64,
     messages_left: u64,
+    pub(crate) case_bytes_left: u64,
+    cases_left: u64,
     pub(crate) starting: Starting,
+}
+
+/// Takes one thing of this size in bytes from what is left of a number and of bytes.
+///
+/// # Errors
+/// The one of the limits that is reached, of which the first is on the number.
+fn take(
+    (number, bytes): (&mut u64, &mut u64),
+    size: u64,
+    limits: (Limit, Limit),
+) -> Result<(), Limit> {
+    let cost = size.saturating_add(MESSAGE_COST);
+    let number_after = number.checked_sub(1).ok_or(limits.0)?;
+    let bytes_after = bytes.checked_sub(cost).ok_or(limits.1)?;
+    (*number, *bytes) = (number_after, bytes_after);
+    Ok(())
 }
 
 impl TaskPower {
@@ -98,6 +116,8 @@ impl TaskPower {
             host,
             bytes_left: limits.status_bytes,
             messages_left: limits.status_messages,
+            case_bytes_left: limits.case_bytes,
+            cases_left: limits.cases,
             starting,
         }
     }
@@ -107,19 +127,19 @@ impl TaskPower {
     /// # Errors
     /// `limit`: the task has reached one.
     pub(crate) fn pay(&mut self, limits: &Limits, size: u64) -> Result<(), Error> {
-        let cost = size.saturating_add(MESSAGE_COST);
-        let messages = self.messages_left.checked_sub(1);
-        let bytes = self.bytes_left.checked_sub(cost);
-        let (Some(messages), Some(bytes)) = (messages, bytes) else {
-            let reached = match messages {
-                None => Limit::StatusMessages,
-                Some(_) => Limit::StatusBytes,
-            };
-            return Err(has_reached(&limits.reached(reached)));
-        };
-        self.messages_left = messages;
-        self.bytes_left = bytes;
-        Ok(())
+        let left = (&mut self.messages_left, &mut self.bytes_left);
+        take(left, size, (Limit::StatusMessages, Limit::StatusBytes))
+            .map_err(|reached| has_reached(&limits.reached(reached)))
+    }
+
+    /// Takes the start or the end of a case of this size in bytes from the task's limits.
+    ///
+    /// # Errors
+    /// `limit`: the task has reached one.
+    pub(crate) fn pay_for_case(&mut self, limits: &Limits, size: u64) -> Result<(), Error> {
+        let left = (&mut self.cases_left, &mut self.case_bytes_left);
+        take(left, size, (Limit::Cases, Limit::CaseBytes))
+            .map_err(|reached| has_reached(&limits.reached(reached)))
     }
 }
 
@@ -132,6 +152,8 @@ impl PowerState for TaskPower {
     fn refill(&mut self, limits: &Limits) {
         self.bytes_left = limits.status_bytes;
         self.messages_left = limits.status_messages;
+        self.case_bytes_left = limits.case_bytes;
+        self.cases_left = limits.cases;
     }
 }
 

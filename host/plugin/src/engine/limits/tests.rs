@@ -51,6 +51,8 @@ fn no_default_is_zero() {
         limits.log_bytes,
         limits.status_messages,
         limits.status_bytes,
+        limits.cases,
+        limits.case_bytes,
         limits.report_bytes,
         limits.component_bytes,
         limits.compile_time.as_secs(),
@@ -75,6 +77,21 @@ fn time_for_an_answer_is_set_at_the_same_places() {
     assert_eq!(seconds(&[world], &[("timeout", 3)]), Some(3));
     assert_eq!(seconds(&[world, own], &[("timeout", 3)]), Some(4));
     assert_eq!(seconds(&[world], &[("timeout", 0)]), None);
+}
+
+#[test]
+fn lister_and_runner_have_times_of_their_own() {
+    let mut config = Config::load(&UserDirs::from_env(), &[], &[]).unwrap();
+    config.set_raw("plugins.lister.timeout", 3);
+    let wall = |world| Limits::of(&config, world, None, &OwnLimits::none());
+    let seconds = |world| wall(world).wall.map(|wall| wall.as_secs());
+    assert_eq!(seconds(World::Lister), Some(3));
+    assert_eq!(seconds(World::Runner), Some(600));
+    let report = wall(World::Lister).reached_wall().to_string();
+    assert!(
+        report.ends_with("3 s: `plugins.lister.timeout` raises it"),
+        "{report}"
+    );
 }
 
 #[test]
