@@ -110,7 +110,8 @@ pub struct Variation {
     /// the test has:
     ///
     /// * `requirements` (json, a list of objects with `kind`, `uri`, `args`, `kwargs` and `more`)
-    /// * `resources` (json, an object, as that of a runnable)
+    /// * `resources` (json, an object, as that of a runnable): they replace those of the test that
+    ///   have the same names
     /// * `timeout` (integer, nanoseconds): instead of the test's own
     pub more: Attributes,
 }

@@ -248,3 +248,55 @@ fn variants_are_made_of_listed_tests() {
     assert_eq!(project.job().results()["total"], 4);
     assert_eq!(project.lines("listed").len(), 1);
 }
+
+#[test]
+fn setting_says_which_of_two_listers_of_a_kind_is_preferred() {
+    let project = project("good\n");
+    install(&project, "plugins", &["hostile-idle"]);
+    for (order, name) in [
+        ("script-suite", "./suite.sh:good"),
+        ("idle", "named by idle"),
+    ] {
+        let order = format!("plugins.lister.order=[\"{order}\"]");
+        let args = [
+            "run",
+            "--plugin-dir",
+            "plugins",
+            "--set",
+            &order,
+            "job.json",
+        ];
+        let ran = project.run(&args).code(0);
+        assert_eq!(results(&project), pairs(&[(name, "PASS")]));
+        // `idle` answers with a key that no host knows.
+        let unknown = "does not know `colour` in the further data of a listing";
+        assert_eq!(
+            ran.stderr.contains(unknown),
+            name == "named by idle",
+            "{ran}"
+        );
+    }
+}
+
+#[test]
+fn lister_that_starts_nothing_is_ended_by_its_own_time_limit() {
+    let project = project("");
+    install(&project, "plugins", &["hostile-idle"]);
+    project.recipe(
+        "job.json",
+        &[json!({"kind": "script-suite", "uri": "loops"})],
+    );
+    let limits = [
+        "--set",
+        "plugins.lister.order=[\"idle\"]",
+        "--set",
+        "plugins.lister.timeout=0.5",
+    ];
+    let args = ["run", "--plugin-dir", "plugins"];
+    project
+        .run(&[&args, &limits[..], &["job.json"]].concat())
+        .code(1);
+    let reason = project.job().reason("job.json: loops");
+    let words = "its limit on the time without a process, 0.5 s: `plugins.lister.timeout` raises";
+    assert!(reason.contains(words), "{reason}");
+}

@@ -65,6 +65,52 @@ fn varianter_gets_the_test_and_its_declared_settings() {
 }
 
 #[test]
+fn variant_has_the_requirements_resources_and_timeout_that_its_varianter_gives() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["hostile-varianter"]);
+    sandbox.file("persea.toml", "[run.resources]\nboard = [\"b1\", \"b2\"]\n");
+    let script = "test $number = 0 || ls prepared >> log; \
+                  echo $number $PERSEA_RESOURCE_BOARD >> log; exec sleep $number";
+    let job = format!(
+        r#"
+        [[suite]]
+        name = "all"
+        [[suite.task]]
+        kind = "exec-test"
+        uri = "/bin/sh"
+        args = ["-c", "{script}"]
+        identifier = "t"
+        timeout = 600
+        resources = {{ board = ["b1"] }}
+        [suite.variants]
+        plugin = "hostile"
+        how = "adds"
+        "#
+    );
+    sandbox.file("job.toml", job);
+    let args = ["run", "--plugin-dir", "plugins", "--job", "job.toml"];
+    let ran = sandbox.run(&args).code(8);
+    let finished = sandbox.job().events_of("task-finished");
+    let status = |second: bool| {
+        let is_second = |event: &&serde_json::Value| {
+            event["task"].as_str().unwrap().contains("number-60") == second
+        };
+        let event = finished.iter().find(is_second).unwrap();
+        event["data"]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        (status(false), status(true)),
+        ("PASS".into(), "INTERRUPTED".into()),
+        "{ran}"
+    );
+    assert_eq!(parameters(&sandbox), ["0 b1", "60 b2", "prepared"]);
+    // A key that the host does not know is not dropped in silence.
+    let unknown = "varianter `hostile` (plugins/hostile-varianter.wasm): this host does not know \
+                   `colour` in the further data of a variation";
+    assert_stderr(&ran, &[unknown]);
+}
+
+#[test]
 fn varianter_instance_serves_all_tests_of_a_suite() {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["hostile-varianter"]);
@@ -137,6 +183,10 @@ fn failed_varianter_ends_the_job_before_any_task() {
             "has reached its limit on what one call hands to the host, 32 MiB",
         ),
         (
+            "adds-nonsense",
+            "the value `more.timeout` is invalid: expected a whole number of nanoseconds, found",
+        ),
+        (
             "nests",
             "answered with the parameter `list`, whose value [1] is not a text, number or \
              truth value",
@@ -187,6 +237,9 @@ fn list_and_inspect_show_a_varianter() {
     let ran = sandbox.run(&list).code(0);
     assert!(ran.stdout.contains("varianter      hostile"), "{ran}");
     let inspect = ["plugin", "inspect", "plugins/hostile-varianter.wasm"];
+    let ran = sandbox.run(&[&inspect[..], &["--json"]].concat()).code(0);
+    let inspected: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(inspected["settings"][0]["default-value"], 0, "{ran}");
     let ran = sandbox.run(&inspect).code(0);
     for row in [
         "roles     varianter",

@@ -80,6 +80,12 @@ fn of_bare_requirement(requirement: &Requirement) -> u64 {
     size_of::<Requirement>() as u64 + named + texts(&requirement.args)
 }
 
+/// A requirement with all that it holds.
+pub fn of_requirement(requirement: &Requirement) -> u64 {
+    let open = of_attributes(&requirement.kwargs) + of_attributes(&requirement.more);
+    of_bare_requirement(requirement) + open
+}
+
 /// A runnable with what it holds, but for its open data and that of its requirements.
 pub fn of_bare_runnable(runnable: &Runnable) -> u64 {
     let Runnable {

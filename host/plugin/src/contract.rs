@@ -9,4 +9,5 @@ pub(crate) mod known_keys;
 pub(crate) mod limits;
 pub(crate) mod setting;
 pub(crate) mod track;
+pub(crate) mod variation;
 pub(crate) mod world;

@@ -155,7 +155,9 @@ pub fn lock(sandbox: &Sandbox, path: &str, more: &[&str]) {
     let mut args = vec!["plugin", "add", path];
     // These worlds start no process themselves; the grant says where the tests that they produce
     // may run.
-    let produces_tests = ["resolve", "vary", "fulfil"].into_iter().any(asks);
+    let produces_tests = ["resolve", "vary", "fulfil", "list-tests"]
+        .into_iter()
+        .any(asks);
     let grants = [
         (asks("process") || produces_tests, "process=process,sandbox"),
         (asks("workspace"), "workspace=."),

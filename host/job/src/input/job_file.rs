@@ -300,7 +300,7 @@ impl JobFile {
                     match &mut source {
                         Some(source) => {
                             let variants = source.of(&own).await.map_err(failed)?;
-                            count(weight.saturating_mul(variants.len() as u64))?;
+                            count(variants.weight(weight))?;
                             runnables.extend(variants.each(&own));
                         }
                         None => {

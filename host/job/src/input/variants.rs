@@ -1,6 +1,7 @@
 //! Owns the variants of a suite's tests: each test once with each set of parameters, from axes or
 //! from a varianter plugin. Does not know what the parameters mean.
 
+mod additions;
 mod asked;
 mod axes;
 mod parameters;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use self::additions::VariantAdditions;
 use self::asked::{ChosenVarianter, LiveVarianter};
 use self::axes::Axes;
 use self::parameters::Parameters;
@@ -109,26 +111,40 @@ impl VariantSource<'_> {
 
     /// The variants of a test, in order.
     pub(crate) async fn of(&mut self, runnable: &Runnable) -> Result<VariantSet, VariantsError> {
-        let all = match self {
-            Self::Axes(axes) => axes.combinations(),
-            Self::Plugin(asked) => asked.variants(runnable).await?,
-        };
-        Ok(VariantSet(all))
+        match self {
+            Self::Axes(axes) => Ok(VariantSet {
+                parameters: axes.combinations(),
+                additions: Vec::new(),
+            }),
+            Self::Plugin(asked) => asked.variants(runnable).await,
+        }
     }
 }
 
 /// The variants of one test.
-pub(crate) struct VariantSet(Vec<Parameters>);
+pub(crate) struct VariantSet {
+    parameters: Vec<Parameters>,
+    /// What each variant adds to the test, in the order of `parameters`; empty where no variant
+    /// adds anything.
+    additions: Vec<VariantAdditions>,
+}
 
 impl VariantSet {
-    /// The number of variants.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// What [`VariantSet::each`] takes of the host's memory, in bytes, for a test that takes this
+    /// much.
+    pub(crate) fn weight(&self, of_test: u64) -> u64 {
+        let additions = self.additions.iter().map(VariantAdditions::weight);
+        let tests = of_test.saturating_mul(self.parameters.len() as u64);
+        additions.fold(tests, u64::saturating_add)
     }
 
-    /// Returns the test once with each variant's parameters.
-    pub(crate) fn each(&self, runnable: &Runnable) -> Vec<Runnable> {
-        parameters::with_each(runnable, &self.0)
+    /// Returns the test once with each variant's parameters and additions.
+    pub(crate) fn each(self, runnable: &Runnable) -> Vec<Runnable> {
+        let mut all = parameters::with_each(runnable, &self.parameters);
+        for (variant, additions) in all.iter_mut().zip(self.additions) {
+            additions.add_to(variant);
+        }
+        all
     }
 }
 

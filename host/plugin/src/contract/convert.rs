@@ -40,7 +40,7 @@ pub(crate) struct InvalidValue {
 const SHOWN: usize = 200;
 
 impl ConvertError {
-    fn invalid(why: impl Into<String>) -> Self {
+    pub(crate) fn invalid(why: impl Into<String>) -> Self {
         Self::Invalid(InvalidValue {
             path: String::new(),
             why: why.into(),
@@ -175,7 +175,7 @@ pub(crate) fn attributes(
 }
 
 /// Takes the open data with this name that a record has.
-fn member(
+pub(crate) fn member(
     name: &str,
     data: types::Attributes,
     budget: &mut AnswerBudget,
@@ -231,7 +231,7 @@ fn check_lengths(runnable: &types::Runnable) -> Result<(), ConvertError> {
 }
 
 /// Checks a number against a limit of the contract.
-fn at_most(limit: &ContractLimit, found: usize) -> Result<(), ConvertError> {
+pub(crate) fn at_most(limit: &ContractLimit, found: usize) -> Result<(), ConvertError> {
     match found > limit.most {
         true => Err(ConvertError::invalid(limit.exceeded(found))),
         false => Ok(()),
@@ -249,18 +249,6 @@ fn requirement(
         args: requirement.args,
         kwargs: member("kwargs", requirement.kwargs, budget)?,
         more: member("more", requirement.more, budget)?,
-    })
-}
-
-/// Takes a varianter's variation, and its weight from the budget.
-pub(crate) fn variation(
-    variation: types::Variation,
-    budget: &mut AnswerBudget,
-) -> Result<model::Variation, ConvertError> {
-    budget.take(size_of::<model::Variation>() as u64)?;
-    Ok(model::Variation {
-        parameters: member("parameters", variation.parameters, budget)?,
-        more: member("more", variation.more, budget)?,
     })
 }
 

@@ -1,7 +1,40 @@
-//! Owns the names in `more` that the host understands in what a plugin says about itself. Does not
-//! know what they mean.
+//! Owns the names in `more` that the host understands in what a plugin says about itself and in its
+//! answers. Does not know what they mean.
 
 use crate::contract::world::Role;
+
+/// A record of a plugin's answer, with the names in its `more` that the host understands.
+pub(crate) struct AnswerRecord {
+    /// The record, for messages: "a variation".
+    pub(crate) what: &'static str,
+    pub(crate) names: &'static [&'static str],
+}
+
+/// Defines the records of answers, and [`RECORDS`] with the name of each in the contract.
+macro_rules! records {
+    ($($name:ident: $record:literal, $what:literal, $names:expr;)*) => {
+        $(pub(crate) static $name: AnswerRecord = AnswerRecord { what: $what, names: &$names };)*
+
+        /// The records with the names that they have in the contract.
+        #[cfg(test)]
+        static RECORDS: &[(&str, &AnswerRecord)] = &[$(($record, &$name)),*];
+    };
+}
+
+records! {
+    DONE: "done", "an answer", [];
+    RUNNABLE: "runnable", "a runnable",
+        ["variant", "config", "timeout", "needs", "after", "mutexes", "resources"];
+    REQUIREMENT: "requirement", "a requirement", ["scope", "label"];
+    VARIATION: "variation", "a variation", ["requirements", "resources", "timeout"];
+    VARIATIONS: "variations", "variations", [];
+    RESOLUTION: "resolution", "a resolution", ["depends-on"];
+    LISTING: "listing", "a listing", ["depends-on"];
+    TASK_START: "task-start", "a task that starts", ["instances"];
+    CHOICE: "choice", "a choice", [];
+    CHECKED_REQUIREMENT: "checked-requirement", "a checked requirement", ["reason"];
+    FULFILLED_REQUIREMENT: "fulfilled-requirement", "a fulfilled requirement", ["env"];
+}
 
 /// The names in `description.more`.
 pub(crate) const OF_DESCRIPTION: &[&str] = &["contract"];
@@ -95,6 +128,23 @@ mod tests {
         };
         assert_eq!(record("description"), OF_DESCRIPTION);
         assert_eq!(record("setting"), OF_SETTING);
+    }
+
+    #[test]
+    fn contract_lists_the_known_names_of_answers() {
+        let wit = [
+            include_str!("../../../../wit/0.2/types.wit"),
+            include_str!("../../../../wit/0.2/worlds.wit"),
+        ]
+        .concat();
+        for (name, record) in RECORDS {
+            let (_, rest) = wit.split_once(&format!("  record {name} {{")).unwrap();
+            let (body, _) = rest.split_once("\n  }").unwrap();
+            let (_, more) = body.rsplit_once("/// Further data").unwrap();
+            let (_, after_first_line) = more.split_once('\n').unwrap();
+            let list = format!("/// list:\n{after_first_line}");
+            assert_eq!(listed(&list, "list:"), record.names, "{name}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use persea_model::{Attribute, Attributes};
 
 /// A setting that a plugin declares.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Setting {
     /// The setting's name in the configuration.
     pub key: String,

@@ -1,10 +1,13 @@
 //! Owns what all instances of one plugin share in a job: its label, grants, limits, and what it has
 //! used of them. Does not know about calls, or where plugins come from.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::contract::bindings::types::{Attributes, Runnable};
 use crate::contract::convert::{AnswerBudget, ConvertError};
+use crate::contract::known_keys::{AnswerRecord, REQUIREMENT, RUNNABLE};
 use crate::contract::world::World;
 use crate::engine::limits::{Limit, Limits};
 use crate::error::PluginError;
@@ -12,6 +15,13 @@ use crate::error::reached::ReachedLimit;
 use crate::instance::environment::hidden_variables;
 use crate::instance::grants::Grants;
 use crate::instance::memory::{ByteCount, JobMemory};
+use persea_model::names::{printable, shortened};
+
+/// The most unknown names of one plugin that are logged.
+const MOST_UNKNOWN: usize = 20;
+
+/// The longest unknown name in a message, in bytes.
+const LONGEST_UNKNOWN: usize = 64;
 
 /// One plugin in a job, as each of its instances refers to it.
 #[derive(Debug)]
@@ -29,6 +39,8 @@ pub(crate) struct PluginContext {
     /// The host's memory that the plugin's answers take until the job ends.
     kept: ByteCount,
     job_memory: Arc<JobMemory>,
+    /// The names in the further data of answers that were logged as unknown, with their records.
+    unknown: Mutex<BTreeSet<(&'static str, String)>>,
 }
 
 impl PluginContext {
@@ -48,6 +60,32 @@ impl PluginContext {
             kept: ByteCount::new(limits.kept_bytes),
             limits: Arc::new(limits),
             job_memory,
+            unknown: Mutex::default(),
+        }
+    }
+
+    /// Logs the names in the further data of an answer that the host does not know: each once, and
+    /// the first ones only.
+    pub(crate) fn log_unknown(&self, record: &AnswerRecord, more: &Attributes) {
+        let names = more.iter().map(|(name, _)| name.as_str());
+        for name in names.filter(|name| !record.names.contains(name)) {
+            let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+            let name = printable(&shortened(name.to_owned(), LONGEST_UNKNOWN)).into_owned();
+            if unknown.len() < MOST_UNKNOWN && unknown.insert((record.what, name.clone())) {
+                tracing::warn!(
+                    "{}: this host does not know `{name}` in the further data of {}",
+                    self.label,
+                    record.what
+                );
+            }
+        }
+    }
+
+    /// Logs the unknown names in the further data of a runnable and of its requirements.
+    pub(crate) fn log_unknown_of_runnable(&self, runnable: &Runnable) {
+        self.log_unknown(&RUNNABLE, &runnable.more);
+        for requirement in &runnable.requirements {
+            self.log_unknown(&REQUIREMENT, &requirement.more);
         }
     }
 

@@ -11,7 +11,9 @@ use self::bindings::persea::plugin::pages as wit;
 use crate::contract::bindings::import_bindings;
 use crate::contract::bindings::types::{self, Error};
 use crate::contract::convert::{self, AnswerBudget, ConvertError, error};
+use crate::contract::known_keys;
 use crate::contract::limits::{ContractLimit, RUNNABLES, VARIATIONS};
+use crate::contract::variation::variation;
 use crate::contract::world::World;
 use crate::engine::limits::Limit;
 use crate::error::PluginError;
@@ -163,7 +165,11 @@ impl InstanceState {
 
 impl wit::Host for InstanceState {
     fn add_runnables(&mut self, page: Vec<types::Runnable>) -> wasmtime::Result<Result<(), Error>> {
+        let context = Arc::clone(&self.context);
         let pages = self.pages::<Runnable>();
+        for runnable in page.iter().filter(|_| pages.is_ok()) {
+            context.log_unknown_of_runnable(runnable);
+        }
         Ok(pages.and_then(|pages| pages.add(page, &RUNNABLES, convert::runnable)))
     }
 
@@ -171,8 +177,12 @@ impl wit::Host for InstanceState {
         &mut self,
         page: Vec<types::Variation>,
     ) -> wasmtime::Result<Result<(), Error>> {
+        let context = Arc::clone(&self.context);
         let pages = self.pages::<Variation>();
-        Ok(pages.and_then(|pages| pages.add(page, &VARIATIONS, convert::variation)))
+        for variation in page.iter().filter(|_| pages.is_ok()) {
+            context.log_unknown(&known_keys::VARIATION, &variation.more);
+        }
+        Ok(pages.and_then(|pages| pages.add(page, &VARIATIONS, variation)))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::contract::convert;
+use crate::contract::known_keys::LISTING;
 use crate::error::PluginError;
 use crate::instance::call::call_unless_idle;
 use crate::instance::failure::answer;
@@ -52,6 +53,7 @@ impl Plugin {
         let called = call_unless_idle(context, &idle, call).await?;
         let pages = store.data_mut().end_pages::<Runnable>();
         let listing = answer(context, &mut store, called)?;
+        context.log_unknown(&LISTING, &listing.more);
         let (tests, more) = runnables_of(context, pages, listing.tests, listing.more)?;
         Ok(Listing {
             tests,

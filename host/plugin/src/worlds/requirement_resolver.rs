@@ -8,6 +8,7 @@ use super::bindings::requirement_resolver::RequirementResolver as Instance;
 use super::bindings::requirement_resolver::exports::persea::plugin::fulfil;
 use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::known_keys::{CHECKED_REQUIREMENT, DONE, FULFILLED_REQUIREMENT};
 use crate::error::PluginError;
 use crate::instance::context::PluginContext;
 use crate::instance::failure::{MESSAGE, answer, failure};
@@ -89,6 +90,8 @@ impl RequirementResolver {
         let calls = self.instance.persea_plugin_fulfil();
         let called = calls.call_check(&mut self.store, &self.request).await;
         let checked = self.answer(called)?;
+        self.context
+            .log_unknown(&CHECKED_REQUIREMENT, &checked.more);
         Ok(match checked.presence {
             fulfil::Presence::Present => Presence::Present,
             fulfil::Presence::Absent => Presence::Absent,
@@ -109,6 +112,8 @@ impl RequirementResolver {
         let calls = self.instance.persea_plugin_fulfil();
         let called = calls.call_fulfil(&mut self.store, &self.request).await;
         let fulfilled = self.answer(called)?;
+        self.context
+            .log_unknown(&FULFILLED_REQUIREMENT, &fulfilled.more);
         let mut budget = self.context.answer_budget();
         let undo = convert::attributes(fulfilled.undo, &mut budget);
         let undo = undo.map_err(|error| error.within("undo"));
@@ -141,7 +146,9 @@ impl RequirementResolver {
         self.start_clock();
         let calls = self.instance.persea_plugin_fulfil();
         let called = calls.call_release(&mut self.store, &request).await;
-        self.answer(called).map(|types::Done { more: _ }| ())
+        let done = self.answer(called)?;
+        self.context.log_unknown(&DONE, &done.more);
+        Ok(())
     }
 
     /// Starts the clock of the next call.

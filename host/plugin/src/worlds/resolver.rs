@@ -8,6 +8,7 @@ use super::bindings::resolver::Resolver as Instance;
 use super::bindings::resolver::exports::persea::plugin::resolve;
 use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::known_keys::RESOLUTION;
 use crate::contract::limits::RUNNABLES;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
@@ -120,6 +121,7 @@ impl Resolver {
         let called = call_in_time(&self.context, call).await?;
         let pages = self.store.data_mut().end_pages::<Runnable>();
         let resolution = answer(&self.context, &mut self.store, called)?;
+        self.context.log_unknown(&RESOLUTION, &resolution.more);
         Ok(match resolution.finding {
             resolve::Finding::Found(returned) => {
                 let (runnables, more) =
@@ -143,6 +145,9 @@ pub(super) fn runnables_of(
     returned: Vec<types::Runnable>,
     more: types::Attributes,
 ) -> Result<(Vec<Runnable>, Attributes), PluginError> {
+    for runnable in &returned {
+        context.log_unknown_of_runnable(runnable);
+    }
     let mut budget = context.answer_budget();
     let returned = returned.into_iter();
     let returned = returned.map(|it| convert::runnable(it, &mut budget));

@@ -9,6 +9,7 @@ use super::bindings::scheduler::Scheduler as Instance;
 use super::bindings::scheduler::exports::persea::plugin::schedule;
 use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::known_keys::{CHOICE, DONE, TASK_START};
 use crate::contract::limits::PLAN_PAGE;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
@@ -106,7 +107,8 @@ impl Scheduler {
         let calls = scheduler.instance.persea_plugin_schedule();
         let call = calls.call_start_job(&mut scheduler.store, &job);
         let called = call_in_time(&scheduler.context, call).await?;
-        let types::Done { more: _ } = scheduler.answer(called)?;
+        let done = scheduler.answer(called)?;
+        scheduler.context.log_unknown(&DONE, &done.more);
         let mut nodes = nodes.map(|node| schedule::Node {
             id: node.id,
             name: node.name,
@@ -132,7 +134,9 @@ impl Scheduler {
         let calls = self.instance.persea_plugin_schedule();
         let call = calls.call_add_to_plan(&mut self.store, &page);
         let called = call_in_time(&self.context, call).await?;
-        self.answer(called).map(|types::Done { more: _ }| ())
+        let done = self.answer(called)?;
+        self.context.log_unknown(&DONE, &done.more);
+        Ok(())
     }
 
     /// Returns the plugin's name in messages.
@@ -159,7 +163,8 @@ impl Scheduler {
             let calls = self.instance.persea_plugin_schedule();
             let call = calls.call_tasks_ended(&mut self.store, &ended);
             let called = call_in_time(&self.context, call).await?;
-            let types::Done { more: _ } = self.answer(called)?;
+            let done = self.answer(called)?;
+            self.context.log_unknown(&DONE, &done.more);
         }
     }
 
@@ -180,9 +185,11 @@ impl Scheduler {
         let call = calls.call_next_tasks(&mut self.store, &turn);
         let called = call_in_time(&self.context, call).await?;
         let choice = self.answer(called)?;
+        self.context.log_unknown(&CHOICE, &choice.more);
         let mut budget = self.context.answer_budget();
         let mut start = Vec::with_capacity(choice.start.len());
         for chosen in choice.start {
+            self.context.log_unknown(&TASK_START, &chosen.more);
             let more = convert::attributes(chosen.more, &mut budget);
             let more = self.context.within_budget(more)?;
             start.push(SchedulerStart {

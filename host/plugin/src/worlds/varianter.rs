@@ -8,7 +8,9 @@ use super::bindings::varianter::Varianter as Instance;
 use super::bindings::varianter::exports::persea::plugin::vary;
 use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::known_keys;
 use crate::contract::limits::VARIATIONS;
+use crate::contract::variation::variation;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
@@ -73,9 +75,15 @@ impl Varianter {
         let called = call_in_time(&self.context, call).await?;
         let pages = self.store.data_mut().end_pages::<Variation>();
         let answered = answer(&self.context, &mut self.store, called)?;
+        self.context
+            .log_unknown(&known_keys::VARIATIONS, &answered.more);
+        for variation in &answered.variations {
+            self.context
+                .log_unknown(&known_keys::VARIATION, &variation.more);
+        }
         let mut budget = self.context.answer_budget();
         let returned = answered.variations.into_iter();
-        let returned = returned.map(|it| convert::variation(it, &mut budget));
+        let returned = returned.map(|it| variation(it, &mut budget));
         let returned: Vec<Variation> = self.context.within_budget(returned.collect())?;
         complete(&self.context, pages, returned, &VARIATIONS)
     }

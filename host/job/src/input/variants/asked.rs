@@ -1,18 +1,19 @@
 //! Owns the variants that a varianter plugin makes: asks the plugin for those of each test of a
-//! suite, and rejects invalid answers.
+//! suite, with what each adds to the test, and rejects invalid answers.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::VariantsError;
+use super::additions::VariantAdditions;
 use super::parameters::Parameters;
+use super::{VariantSet, VariantsError};
 use crate::input::identifier::identifier;
 use crate::input::known_plugins;
 use persea_config::Config;
 use persea_model::names::cut;
-use persea_model::{Attribute, Attributes, Runnable};
+use persea_model::{Attribute, Attributes, Runnable, Variation};
 use persea_plugin::{Catalog, Plugin, Varianter};
 
 /// The most variants of one test that the contract lets a varianter answer with.
@@ -73,11 +74,11 @@ impl ChosenVarianter {
 }
 
 impl LiveVarianter<'_> {
-    /// The parameters of each variant of a test.
+    /// The variants of a test.
     pub(super) async fn variants(
         &mut self,
         runnable: &Runnable,
-    ) -> Result<Vec<Parameters>, VariantsError> {
+    ) -> Result<VariantSet, VariantsError> {
         let test = || {
             let own = runnable.identifier.clone();
             own.unwrap_or_else(|| identifier("{uri}", runnable))
@@ -87,11 +88,23 @@ impl LiveVarianter<'_> {
             test: test(),
             error,
         })?;
-        let answer = answer.into_iter().map(|it| it.parameters).collect();
-        accept(answer).map_err(|message| VariantsError::Answer {
+        let variant = |it: Variation| {
+            let additions = VariantAdditions {
+                requirements: it.requirements,
+                resources: it.resources,
+                timeout: it.timeout,
+            };
+            (it.parameters, additions)
+        };
+        let (parameters, additions) = answer.into_iter().map(variant).unzip();
+        let parameters = accept(parameters).map_err(|message| VariantsError::Answer {
             test: test(),
             plugin: self.varianter.label().to_owned(),
             message,
+        })?;
+        Ok(VariantSet {
+            parameters,
+            additions,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Owns a varianter that fails in the way that a suite says.
 use std::hint::black_box;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::workspace;
@@ -38,6 +39,17 @@ impl Varianter for Hostile {
                 Variation::new().parameter("text", "x".repeat(40 << 20)),
             ]),
             "nests" => Ok(vec![Variation::new().parameter("list", Value::json("[1]"))]),
+            // The second variant has what the contract lets a varianter add, and an unknown key.
+            "adds" => {
+                let prepare = r#"[{"kind": "command", "kwargs": {"setup": "touch prepared"}}]"#;
+                let second = numbered(60)
+                    .timeout(Duration::from_millis(300))
+                    .with("resources", Value::json(r#"{"board": ["b2"]}"#))
+                    .with("requirements", Value::json(prepare))
+                    .with("colour", "blue");
+                Ok(vec![numbered(0), second])
+            }
+            "adds-nonsense" => Ok(vec![numbered(0).with("timeout", "soon")]),
             // Bash expands this variable before it reads its script.
             "taints" => Ok(vec![
                 Variation::new().parameter("BASH_ENV", "$(touch by-parameter)"),
