@@ -185,11 +185,20 @@ impl Document {
         Ok(())
     }
 
-    /// Writes everything that follows the last test: totals and warnings.
-    pub(crate) fn end(&self, out: &mut impl Write, event: &Event) -> io::Result<()> {
+    /// Writes everything that follows the last test: totals and warnings, from the event
+    /// `job-finished`, and whether the job came to its end where it did not.
+    pub(crate) fn end(
+        &self,
+        out: &mut impl Write,
+        event: &Event,
+        is_complete: bool,
+    ) -> io::Result<()> {
         let count = |name| Field::Integer(event.data.integer(name).unwrap_or(0));
-        let tail = [
-            ("cancel", count("cancel")),
+        let mut tail = vec![("cancel", count("cancel"))];
+        if !is_complete {
+            tail.push(("complete", Field::Json("false")));
+        }
+        tail.extend([
             ("errors", count("error")),
             ("failures", count("fail")),
             ("interrupt", count("interrupted")),
@@ -198,7 +207,7 @@ impl Document {
             ("time", Field::Seconds(self.elapsed)),
             ("total", count("total")),
             ("warn", count("warn")),
-        ];
+        ]);
         out.write_all(if self.tests == 0 {
             b"],".as_slice()
         } else {

@@ -9,7 +9,8 @@
 //! * A test that never started has an entry too: all its times are the time at which its result
 //!   was decided, and `time_elapsed` is 0.
 //!
-//! Keys that Avocado does not have: `warnings` of a job that has some; `kind` of each test; `uri`,
+//! Keys that Avocado does not have: `complete`, false, of a job that did not come to its end;
+//! `warnings` of a job that has some; `kind` of each test; `uri`,
 //! `returncode`, `attempts` and `flaky` of a test where they apply; `cases` of a test that has
 //! some, a list of objects with `path`, `status`, and `time` and `reason` where they are known, and
 //! `cases_left_out`, the number of further cases.
@@ -45,6 +46,8 @@ struct OpenReport {
     buffer: Vec<u8>,
     document: Document,
     cases: CaseBuffer,
+    /// The event `job-finished`, once it was received.
+    end: Option<Event>,
 }
 
 impl OpenReport {
@@ -83,6 +86,7 @@ impl ResultFormat for Json {
                     buffer,
                     document,
                     cases: CaseBuffer::new(),
+                    end: None,
                 });
             }
             ("warning", Some(open)) => open.document.add_warning(&event.data)?,
@@ -94,12 +98,7 @@ impl ResultFormat for Json {
                     open.flush()?;
                 }
             }
-            ("job-finished", open) => {
-                if let Some(mut open) = open.take() {
-                    open.document.end(&mut open.buffer, event)?;
-                    open.flush()?;
-                }
-            }
+            ("job-finished", Some(open)) => open.end = Some(event.clone()),
             _ => {}
         }
         Ok(())
@@ -107,6 +106,16 @@ impl ResultFormat for Json {
 
     fn flush(&mut self) -> Result<(), Error> {
         self.0.as_mut().map_or(Ok(()), OpenReport::flush)
+    }
+
+    fn finish_report(&mut self, end: &JobEnd) -> Result<(), Error> {
+        let Some(mut open) = self.0.take() else {
+            return Ok(());
+        };
+        let finished = open.end.take().unwrap_or_default();
+        open.document
+            .end(&mut open.buffer, &finished, end.complete)?;
+        open.flush()
     }
 }
 

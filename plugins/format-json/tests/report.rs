@@ -53,11 +53,16 @@ fn ended() -> Event {
 /// Returns the report that the events make. The host's report is a stream, in which nothing that
 /// is written can be changed later.
 fn report(events: &[Event]) -> String {
+    report_of(events, &JobEnd::new(true))
+}
+
+fn report_of(events: &[Event], end: &JobEnd) -> String {
     let host = Host::new().reports(Reports::stream()).install();
     let mut format = Json::start_report(&ReportJob::new()).unwrap();
     for event in events {
         format.handle(event).unwrap();
     }
+    format.finish_report(end).unwrap();
     String::from_utf8(host.report().unwrap()).unwrap()
 }
 
@@ -71,6 +76,18 @@ fn warning(reference: &str) -> Event {
         .with("reference", reference)
         .with("plugin", "resolver `p`")
         .with("message", "\"load_tests\" is not read")
+}
+
+#[test]
+fn report_says_that_the_job_did_not_come_to_its_end() {
+    let events = [started(1), finished("1-a", "a", "PASS"), ended()];
+    assert_eq!(parse(&events).get("complete"), None);
+    for events in [&events[..], &events[..2]] {
+        let text = report_of(events, &JobEnd::new(false));
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["complete"], false);
+        assert_eq!(read["tests"].as_array().unwrap().len(), 1);
+    }
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //!
 //! The lines are Avocado's, in the subset of TAP that every version of the protocol has
 //! (<https://testanything.org>). Comments add why a test did not pass and how the job ended.
-//! The report of an interrupted job ends with `Bail out!`, so that no reader counts the job as
-//! passed, even where all tests in the report have passed.
+//! The report of a job that was interrupted, or that did not come to its end, ends with
+//! `Bail out!`, so that no reader counts the job as passed, even where all tests in the report have
+//! passed.
 //!
 //! The cases of a test are a subtest of TAP 14 before the test's own line. It is indented, so that
 //! readers of earlier versions ignore it.
@@ -33,6 +34,7 @@ pub struct Tap {
     planned: i64,
     finished: i64,
     cases: CaseBuffer,
+    has_bailed_out: bool,
 }
 
 impl Plugin for Tap {
@@ -67,7 +69,13 @@ impl ResultFormat for Tap {
                 lines::subtest(&mut self.buffer, data, &cases);
                 lines::test(&mut self.buffer, self.finished, data);
             }
-            "job-finished" => lines::end(&mut self.buffer, self.planned, self.finished, data),
+            "job-finished" => {
+                lines::end(&mut self.buffer, self.planned, self.finished);
+                if let Some(reason) = data.text("interrupted-by") {
+                    lines::bail_out(&mut self.buffer, reason);
+                    self.has_bailed_out = true;
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -80,6 +88,13 @@ impl ResultFormat for Tap {
         }
         self.buffer.clear();
         Ok(())
+    }
+
+    fn finish_report(&mut self, end: &JobEnd) -> Result<(), Error> {
+        if !end.complete && !self.has_bailed_out {
+            lines::bail_out(&mut self.buffer, "the job did not come to its end");
+        }
+        self.flush()
     }
 }
 

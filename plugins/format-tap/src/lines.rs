@@ -114,16 +114,18 @@ pub(crate) fn warning(out: &mut String, data: &Attributes) {
     comment(out, &format!("WARNING: {}", parts.join(": ")));
 }
 
-/// Adds how the job ended: a comment where tests are missing, `Bail out!` where it was interrupted.
-pub(crate) fn end(out: &mut String, planned: i64, finished: i64, data: &Attributes) {
+/// Adds a comment where tests are missing.
+pub(crate) fn end(out: &mut String, planned: i64, finished: i64) {
     if finished != planned {
         comment(out, &format!("{finished} of {planned} tests have finished"));
     }
-    if let Some(reason) = data.text("interrupted-by") {
-        out.push_str("Bail out! ");
-        escape(out, reason);
-        out.push('\n');
-    }
+}
+
+/// Adds `Bail out!`, with why the job ended before all its tests.
+pub(crate) fn bail_out(out: &mut String, reason: &str) {
+    out.push_str("Bail out! ");
+    escape(out, reason);
+    out.push('\n');
 }
 
 /// Adds a comment, with a `#` before each of its lines.

@@ -29,12 +29,17 @@ fn ended() -> Event {
 /// Returns the report that the events make. The host's report is a stream, in which nothing that
 /// is written can be changed later.
 fn report(events: &[Event]) -> String {
+    report_of(events, &JobEnd::new(true))
+}
+
+fn report_of(events: &[Event], end: &JobEnd) -> String {
     let host = Host::new().reports(Reports::stream()).install();
     let mut format = Tap::start_report(&ReportJob::new()).unwrap();
     for event in events {
         format.handle(event).unwrap();
         format.flush().unwrap();
     }
+    format.finish_report(end).unwrap();
     String::from_utf8(host.report().unwrap()).unwrap()
 }
 
@@ -182,6 +187,22 @@ fn cases_over_the_limit_are_counted() {
     events.extend([finished("a", "PASS", None), ended()]);
     let text = report(&events);
     assert!(text.contains("    # 2 more cases: the journal has them\n    1..10000\n"));
+}
+
+/// A reader must not count a job as passed that did not come to its end.
+#[test]
+fn incomplete_job_bails_out_once() {
+    let passed = [started(1), finished("a", "PASS", None), ended()];
+    assert!(!report(&passed).contains("Bail out!"));
+    let text = report_of(&passed, &JobEnd::new(false));
+    assert!(
+        text.ends_with("\nBail out! the job did not come to its end\n"),
+        "{text}"
+    );
+    assert_eq!(read(&text).0, Status::Error);
+    let interrupted = ended().with("interrupted-by", "the journal ends before the job does");
+    let text = report_of(&[started(0), interrupted], &JobEnd::new(false));
+    assert_eq!(text.matches("Bail out!").count(), 1, "{text}");
 }
 
 /// A reader must not count an interrupted job as passed.

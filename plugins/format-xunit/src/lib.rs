@@ -13,6 +13,9 @@
 //! (`case::class_name`), and the standard output and error of a failed test, each shortened to the
 //! setting `job.run.result.xunit.max_test_log_chars` (100,000 bytes by default).
 //!
+//! The property `complete` is `false` until the job has come to its end, also in the report of a
+//! host that was killed.
+//!
 //! A test that passed after a retry lists its attempts in `system-out`, and the property `flaky`
 //! counts such tests: the schemas of Jenkins and of Avocado both allow this. With the setting
 //! `job.run.result.xunit.rerun_elements`, failed attempts are elements instead (`flakyFailure`,
@@ -39,13 +42,12 @@ use suite::Suite;
 const BUFFER_SIZE: usize = 64 * 1024;
 
 /// Kinds of events that the host passes to this plugin.
-const EVENTS: [&str; 6] = [
+const EVENTS: [&str; 5] = [
     "job-started",
     "warning",
     "case-finished",
     "task-retried",
     "task-finished",
-    "job-finished",
 ];
 
 /// The result format `xunit`.
@@ -131,20 +133,23 @@ impl ResultFormat for Xunit {
                     open.flush()?;
                 }
             }
-            ("job-finished", open) => {
-                if let Some(mut open) = open.take() {
-                    open.suite.end(&mut open.buffer)?;
-                    open.flush()?;
-                    let suite = &open.suite;
-                    open.report
-                        .overwrite(suite.offset(), &suite.start_tag(suite.tests))?;
-                    open.report
-                        .overwrite(suite.flaky_offset(), &suite.flaky_property())?;
-                }
-            }
             _ => {}
         }
         Ok(())
+    }
+
+    fn finish_report(&mut self, end: &JobEnd) -> Result<(), Error> {
+        let Some(mut open) = self.open.take() else {
+            return Ok(());
+        };
+        open.suite.end(&mut open.buffer)?;
+        open.flush()?;
+        let suite = &open.suite;
+        let properties = suite.final_properties(end.complete);
+        open.report
+            .overwrite(suite.offset(), &suite.start_tag(suite.tests))?;
+        open.report
+            .overwrite(suite.final_properties_offset(), &properties)
     }
 }
 

@@ -25,8 +25,8 @@ pub(crate) struct Suite {
     timestamp: String,
     /// Offset of the start tag in the report, in bytes.
     offset: u64,
-    /// Offset of the property `flaky` in the report, in bytes.
-    flaky_offset: u64,
+    /// Offset of the properties that are overwritten at the end, in bytes.
+    final_offset: u64,
     pub(crate) tests: u64,
     errors: u64,
     failures: u64,
@@ -64,7 +64,7 @@ impl Suite {
             name: clean(name).into_owned(),
             timestamp: date_and_time(event.time),
             offset: declaration.len() as u64,
-            flaky_offset: 0,
+            final_offset: 0,
             tests: 0,
             errors: 0,
             failures: 0,
@@ -81,8 +81,8 @@ impl Suite {
         head.extend(suite.start_tag(planned.unwrap_or(0)));
         head.extend(b"<properties>\n");
         write_properties(&mut head, data)?;
-        suite.flaky_offset = head.len() as u64;
-        head.extend(suite.flaky_property());
+        suite.final_offset = head.len() as u64;
+        head.extend(suite.final_properties(false));
         head.extend(b"</properties>\n");
         out.write_all(&head)?;
         Ok(suite)
@@ -160,16 +160,22 @@ impl Suite {
         self.offset
     }
 
-    /// Offset at which to overwrite the property `flaky` with [`Suite::flaky_property`], in bytes.
-    pub(crate) fn flaky_offset(&self) -> u64 {
-        self.flaky_offset
+    /// Offset at which to overwrite [`Suite::final_properties`], in bytes.
+    pub(crate) fn final_properties_offset(&self) -> u64 {
+        self.final_offset
     }
 
-    /// Renders the property `flaky`: the number of tests that passed after a retry. The property is
-    /// padded to the same length for every number, so that it can be overwritten.
-    pub(crate) fn flaky_property(&self) -> Vec<u8> {
-        let value = format!("\"{}\"", self.flaky);
-        format!("\t<property name=\"flaky\" value={value:<22}/>\n").into_bytes()
+    /// Renders the properties that are known at the end: `flaky`, the number of tests that passed
+    /// after a retry, and `complete`, whether the job came to its end. They are padded to the same
+    /// length for all values, so that they can be overwritten.
+    pub(crate) fn final_properties(&self, is_complete: bool) -> Vec<u8> {
+        let flaky = format!("\"{}\"", self.flaky);
+        let complete = format!("\"{is_complete}\"");
+        format!(
+            "\t<property name=\"flaky\" value={flaky:<22}/>\n\t<property name=\"complete\" \
+             value={complete:<7}/>\n"
+        )
+        .into_bytes()
     }
 
     /// Renders the start tag with the current totals. The tag is padded to the same length for

@@ -44,16 +44,43 @@ fn report_with(artifacts: Artifacts, events: &[Event]) -> String {
 }
 
 fn report_of(job: &ReportJob, artifacts: Artifacts, events: &[Event]) -> String {
+    ended_report(job, artifacts, events, Some(&JobEnd::new(true)))
+}
+
+/// Returns the report that the events make, with its end if there is one.
+fn ended_report(
+    job: &ReportJob,
+    artifacts: Artifacts,
+    events: &[Event],
+    end: Option<&JobEnd>,
+) -> String {
     let host = Host::new().artifacts(artifacts).install();
     let mut format = Xunit::start_report(job).unwrap();
     for event in events {
         format.handle(event).unwrap();
+    }
+    if let Some(end) = end {
+        format.finish_report(end).unwrap();
     }
     String::from_utf8(host.report().unwrap()).unwrap()
 }
 
 fn report(events: &[Event]) -> String {
     report_with(Artifacts::new(), events)
+}
+
+#[test]
+fn report_says_whether_the_job_came_to_its_end() {
+    let events = [started(1), finished("/bin/true", "PASS"), ended()];
+    let report = |end: Option<bool>| {
+        let end = end.map(JobEnd::new);
+        ended_report(&ReportJob::new(), Artifacts::new(), &events, end.as_ref())
+    };
+    let property = |value: &str| format!("<property name=\"complete\" value={value}/>");
+    assert!(report(Some(true)).contains(&property("\"true\" ")));
+    assert!(report(Some(false)).contains(&property("\"false\"")));
+    // A host that is killed leaves what was written until then.
+    assert!(!report(None).contains("\"true\""));
 }
 
 /// A parsed element with its children.

@@ -249,6 +249,7 @@ for by in "$schema" "$avocado_schema"; do
         fail "the report of the killed job is not valid by $by (see above)"
 done
 grep -q 'tests="3" errors="2"' "$work/killed.xml" || fail 'the report of the killed job lacks tests'
+grep -q '<property name="complete" value="false"/>' "$work/killed.xml" || fail 'the report of the killed job looks complete'
 reports=$((reports + 1))
 # Elements for failed attempts are valid by Jenkins' schema only.
 rm -f tried

@@ -94,6 +94,7 @@ fn report_of_a_killed_job_has_every_planned_test() {
         let tests = results["tests"].as_array().unwrap();
         assert_eq!(tests.len(), TESTS);
         assert_eq!(results["total"], TESTS);
+        assert_eq!(results["complete"], false);
         for test in tests {
             let end = finished.iter().find(|event| event["task"] == test["id"]);
             match end {
@@ -105,6 +106,7 @@ fn report_of_a_killed_job_has_every_planned_test() {
             }
         }
         let complete = sandbox.job().results();
+        assert_eq!(complete.get("complete"), None);
         let values = |results: &Value, key: &str| {
             let tests = results["tests"].as_array().unwrap().iter();
             let mut values: Vec<String> = tests.map(|test| test[key].to_string()).collect();
@@ -125,6 +127,8 @@ fn report_of_a_killed_job_has_every_planned_test() {
         assert!(xml.contains(&format!(" tests=\"{elements}\" ")), "{xml}");
         let errors = xml.matches("message=\"the host ended before it\"").count();
         assert_eq!(errors, TESTS - keep);
+        let incomplete = "<property name=\"complete\" value=\"false\"/>";
+        assert!(xml.contains(incomplete), "{xml}");
         assert_well_formed(&sandbox.file("cut.xml", xml));
     }
 }
