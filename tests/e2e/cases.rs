@@ -143,6 +143,88 @@ fn case_that_runs_when_its_task_returns_is_an_error() {
     );
 }
 
+/// The cases that have ended, each as its task with the path and the status.
+fn ended(sandbox: &Sandbox) -> Vec<String> {
+    let case = |event: &Value| {
+        let (task, data) = (event["task"].as_str().unwrap(), &event["data"]);
+        format!(
+            "{task} {} {}",
+            data["path"],
+            data["status"].as_str().unwrap()
+        )
+    };
+    let mut all: Vec<String> = sandbox
+        .job()
+        .events_of("case-finished")
+        .iter()
+        .map(case)
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn tasks_of_a_batch_have_their_own_cases_and_limits() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["hostile-batch"]);
+    let task = |name: &str| json!({"kind": "batch", "uri": "cases", "identifier": name});
+    sandbox.recipe("job.json", &[task("a"), task("b")]);
+    let args = [
+        "run",
+        "--plugin-dir",
+        "plugins",
+        "--max-parallel-tasks",
+        "1",
+    ];
+    // One start and two ends: as many as each task reports.
+    let limit = ["--set", "plugins.limits.cases=3", "job.json"];
+    sandbox.run(&[&args[..], &limit].concat()).code(0);
+    let expected = ["1-a", "2-b"].map(|task| {
+        let cases = [("running", "PASS"), ("unannounced", "FAIL")];
+        cases.map(|(name, status)| format!("{task} [\"{name}\"] {status}"))
+    });
+    assert_eq!(ended(&sandbox), expected.concat());
+    let finished = sandbox.job().events_of("task-finished");
+    assert!(
+        finished
+            .iter()
+            .all(|task| task["data"]["cases"]["pass"] == 1),
+        "{finished:?}"
+    );
+}
+
+#[test]
+fn program_runner_reports_cases_when_it_judges_and_not_before() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["hostile-program"]);
+    let task = |way: &str| json!({"kind": "program", "uri": way});
+    sandbox.recipe(
+        "job.json",
+        &[task("judge-cases"), task("cases-early"), task("fine")],
+    );
+    let args = [
+        "run",
+        "--plugin-dir",
+        "plugins",
+        "--max-parallel-tasks",
+        "1",
+        "job.json",
+    ];
+    sandbox.run(&args).code(1);
+    let expected = [
+        "1-judge-cases [\"left\"] ERROR",
+        "1-judge-cases [\"running\"] PASS",
+        "1-judge-cases [\"unannounced\"] FAIL",
+    ];
+    assert_eq!(ended(&sandbox), expected);
+    let job = sandbox.job();
+    assert_eq!(
+        (&*job.status("judge-cases"), &*job.status("fine")),
+        ("PASS", "PASS")
+    );
+    job.assert_error("cases-early", &["not-permitted"]);
+}
+
 #[test]
 fn many_cases_are_all_in_the_journal() {
     let (sandbox, _) = run(&[lab("one", &["many 20000"])], &[], 0);

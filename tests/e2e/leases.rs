@@ -66,6 +66,36 @@ fn equal_requirements_on_different_boards_are_met_side_by_side() {
 }
 
 #[test]
+fn equal_requirements_on_different_boards_have_sandboxes_of_their_own() {
+    // `once` fails where the requirement has not left the file in the environment of the task.
+    let task = |name: &str| {
+        let mut task = flashed(name, "image", json!(1));
+        task["args"] = json!(["once lab.log"]);
+        task
+    };
+    let sandbox = project(&[task("a"), task("b")]);
+    sandbox.file("image", "");
+    let args = ["run", "--plugin-dir", "plugins", "--spawner", "sandbox"];
+    let two = ["--max-parallel-tasks", "2", "job.json"];
+    sandbox.run(&[&args[..], &two].concat()).code(0);
+    let job = sandbox.job();
+    let started = job.events_of("requirement-started");
+    let mut leases: Vec<String> = started
+        .iter()
+        .map(|event| event["data"]["leases"].to_string())
+        .collect();
+    leases.sort();
+    assert_eq!(leases, [r#"{"board":["b1"]}"#, r#"{"board":["b2"]}"#]);
+    let mut held = [boards(&sandbox, "1-a"), boards(&sandbox, "2-b")];
+    held.sort();
+    assert_eq!(held, ["b1", "b2"]);
+    assert!(
+        sandbox.lines("lab.log").is_empty(),
+        "the log stays in the sandboxes"
+    );
+}
+
+#[test]
 fn board_is_held_until_its_requirement_is_released() {
     let named = || json!(["b2"]);
     let tasks = [flashed("a", "one", named()), flashed("b", "two", named())];

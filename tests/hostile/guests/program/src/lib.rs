@@ -1,6 +1,7 @@
 //! Owns a program runner that misbehaves as the uri of the runnable says.
 
 use persea_plugin_sdk::artifacts;
+use persea_plugin_sdk::cases::{self, Case};
 use persea_plugin_sdk::log::{self, Level};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Command, Exit, Output};
@@ -46,6 +47,10 @@ impl ProgramRunner for Program {
                 artifacts::write("early", b"x")?;
                 vec![fine()]
             }
+            "cases-early" => {
+                cases::start(["early"])?;
+                vec![fine()]
+            }
             "starts-early" => {
                 process::run(&fine())?;
                 vec![fine()]
@@ -64,6 +69,13 @@ impl ProgramRunner for Program {
             "judge-loop" => spin(),
             "judge-starts" => {
                 process::run(&Command::new("/bin/true"))?;
+                Ok(Outcome::pass())
+            }
+            "judge-cases" => {
+                cases::start(["running"])?;
+                let ended = [("running", Status::Pass), ("unannounced", Status::Fail)];
+                cases::finish(ended.map(|(name, status)| Case::new([name], status)))?;
+                cases::start(["left"])?;
                 Ok(Outcome::pass())
             }
             "hoards" => {
