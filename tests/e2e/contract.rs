@@ -2,5 +2,6 @@
 //! and the components of every released version, which run on today's host.
 
 mod corpus;
+mod names;
 mod wit;
 mod words;

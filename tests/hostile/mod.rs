@@ -18,7 +18,7 @@ mod programs;
 mod resolvers;
 mod runners;
 mod sandbox;
-mod wat;
+pub mod wat;
 
 use crate::support::plugins::install;
 use crate::support::recipes::{noop, shell};

@@ -4,5 +4,6 @@ pub(crate) mod code_cache;
 pub mod compile;
 pub(crate) mod compiler;
 pub(crate) mod digest;
+pub(crate) mod full_names;
 pub(crate) mod limits;
 pub(crate) mod settings;

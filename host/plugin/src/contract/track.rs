@@ -82,6 +82,11 @@ pub(crate) struct InterfaceName<'a> {
 }
 
 impl<'a> InterfaceName<'a> {
+    /// The full name of an interface.
+    pub(crate) fn full(interface: &str, version: &Version) -> String {
+        format!("{PACKAGE}{interface}@{version}")
+    }
+
     /// Reads a name; none for one of another package.
     pub(crate) fn parse(name: &'a str) -> Option<Self> {
         let rest = name.strip_prefix(PACKAGE)?;

@@ -10,6 +10,7 @@ use wasmtime::component::Component;
 use crate::contract::description::Description;
 use crate::engine::code_cache::CodeCache;
 use crate::engine::compile::{self, CompileError};
+use crate::engine::full_names::with_full_names;
 use crate::engine::limits::Limits;
 use crate::engine::settings::{
     AddressSpace, GuestCapacity, TICK, engine_for_compiling, on_demand, pooled,
@@ -80,6 +81,7 @@ impl Compiler {
         if let Some(component) = cached.and_then(|cache| cache.load(&self.engine, &key)) {
             return Ok(component);
         }
+        let bytes = &*with_full_names(bytes);
         match compile_in {
             CompileIn::ThisProcess => {
                 let component = self.compile(bytes).map_err(CompileError::Invalid)?;

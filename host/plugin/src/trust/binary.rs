@@ -3,16 +3,17 @@
 
 use wasmparser::{Chunk, Encoding, Parser, Payload};
 
+use crate::engine::full_names::full_name;
 use crate::error::PluginError;
 
-/// The names of what a component imports and exports.
+/// The full names of what a component imports and exports.
 #[derive(Default)]
 pub(crate) struct Names {
     pub(crate) imports: Vec<String>,
     pub(crate) exports: Vec<String>,
 }
 
-/// Reads the names of what the outermost component imports and exports.
+/// Reads the full names of what the outermost component imports and exports.
 pub(crate) fn names(plugin: &str, bytes: &[u8]) -> Result<Names, PluginError> {
     let wrong = |found: String| PluginError::NotComponent {
         plugin: plugin.to_owned(),
@@ -71,16 +72,14 @@ pub(crate) fn names(plugin: &str, bytes: &[u8]) -> Result<Names, PluginError> {
             Payload::End(_) => return Ok(names),
             Payload::ComponentImportSection(section) => {
                 for import in section {
-                    names
-                        .imports
-                        .push(import.map_err(|error| broken(&error))?.name.name.to_owned());
+                    let import = import.map_err(|error| broken(&error))?;
+                    names.imports.push(full_name(&import.name));
                 }
             }
             Payload::ComponentExportSection(section) => {
                 for export in section {
-                    names
-                        .exports
-                        .push(export.map_err(|error| broken(&error))?.name.name.to_owned());
+                    let export = export.map_err(|error| broken(&error))?;
+                    names.exports.push(full_name(&export.name));
                 }
             }
             _ => {}
