@@ -58,7 +58,7 @@ fn endless_loop_of_a_lister_is_stopped_at_the_cpu_limit() {
 
 #[test]
 fn lister_that_only_sleeps_is_stopped_when_it_is_idle() {
-    let limit = ["--set", "plugins.runner.timeout=0.5"];
+    let limit = ["--set", "plugins.lister.timeout=0.5"];
     assert_refused("sleeps", &limit, &["the time without a process, 0.5 s"]);
 }
 
