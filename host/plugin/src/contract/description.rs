@@ -359,7 +359,7 @@ mod tests {
     fn setting_is_declared_once() {
         let setting = |key: &str, shape: &str| {
             serde_json::json!({
-                "key": key, "shape": shape, "default_value": null, "summary": "", "more": {}
+                "key": key, "shape": shape, "default-value": null, "summary": "", "more": {}
             })
         };
         let check = |settings: serde_json::Value| {
