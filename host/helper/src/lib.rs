@@ -11,6 +11,11 @@
 /// host dies. It notices the host's death at its standard input, a pipe from the host.
 pub const GUARD_ARGUMENT: &str = "guard";
 
+/// The first argument that makes the helper take its standard streams from a UNIX socket, whose
+/// path is the second argument. The host sends them there in one message, as three descriptors
+/// (SCM_RIGHTS, see unix(7)): standard input, output and error.
+pub const CONNECT_ARGUMENT: &str = "connect";
+
 pub mod pending_requests;
 pub mod protocol;
 pub mod removal;

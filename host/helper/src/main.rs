@@ -5,6 +5,7 @@
 
 mod copy;
 mod guard;
+mod handover;
 mod interpreter;
 mod isolate;
 mod report_socket;
@@ -18,6 +19,7 @@ mod work_dir;
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -44,10 +46,17 @@ fn main() -> ExitCode {
         if argument == persea_helper::GUARD_ARGUMENT {
             return guard_sandbox();
         }
-        return fail(
-            "unexpected argument: the helper takes messages on its standard input only",
-            2,
-        );
+        if argument != persea_helper::CONNECT_ARGUMENT {
+            return fail(
+                "unexpected argument: the helper takes messages on its standard input only",
+                2,
+            );
+        }
+        let socket = std::env::args_os().nth(2).unwrap_or_default();
+        if let Err(e) = handover::receive(Path::new(&socket)) {
+            let socket = socket.display();
+            return fail(&format!("the host can't be reached at {socket}: {e}"), 1);
+        }
     }
     if std::io::stdin().is_terminal() {
         return fail(
