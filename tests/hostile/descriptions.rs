@@ -1,4 +1,5 @@
-//! Owns plugins whose descriptions lie: about their roles, their settings, or differently each time.
+//! Owns plugins whose descriptions lie: about their roles, their settings, or differently each
+//! time.
 
 use serde_json::json;
 
@@ -79,8 +80,8 @@ fn setting_that_lies_about_its_shape_is_refused_by_name() {
     for (way, words) in [
         (
             "lies",
-            "the default of its setting `odd.number` is \"as much as I want\", and its values are a \
-             whole number",
+            "the default of its setting `odd.number` is \"as much as I want\", and its values are \
+             a whole number",
         ),
         (
             "edge",
