@@ -15,6 +15,7 @@ use persea_guest_build::Target;
 use serde_json::Value;
 
 use crate::support::Sandbox;
+use crate::support::engine::Engine;
 use crate::support::plugins::{build, target_dir};
 
 mod console;
@@ -319,6 +320,7 @@ fn module(example: &str) -> (Vec<u8>, String) {
 #[test]
 fn commands_in_the_book_print_what_it_shows() {
     let modules = [HELLO, PAIRWISE].map(module);
+    let engine = Engine::shared();
     let mut commands = 0;
     let mut wrong = Vec::new();
     for (path, page) in pages() {
@@ -333,7 +335,8 @@ fn commands_in_the_book_print_what_it_shows() {
             }
             for step in format!("\n{}", block.text).split("\n$ ").skip(1) {
                 let (command, expected) = step.split_once('\n').unwrap_or((step, ""));
-                let (code, output) = shell(&sandbox, block.directory, last_code, command);
+                let (code, output) =
+                    shell(&sandbox, &engine, (block.directory, last_code, command));
                 let line = block.line;
                 if let Err(difference) = matches(expected, &output) {
                     wrong.push(format!(

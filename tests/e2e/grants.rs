@@ -10,7 +10,8 @@ fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
     let ran = sandbox
         .run(&["plugin", "add", "plugins/runner-greet.wasm"])
         .code(4);
-    let line = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process";
+    let line =
+        "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,container,process";
     assert_stderr(
         &ran,
         &[
@@ -27,7 +28,7 @@ fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
     let granted = entry["grants"]["process"].as_array().unwrap().iter();
     assert_eq!(
         granted.filter_map(toml::Value::as_str).collect::<Vec<_>>(),
-        ["process", "sandbox"]
+        ["container", "process", "sandbox"]
     );
     // The suggested grants suffice for the default spawner.
     sandbox.file("r.json", GREET);
@@ -101,7 +102,7 @@ fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
         &[
             "plugins/runner-greet.wasm asks to start processes where its task runs, and is not \
              granted that: `persea plugin add plugins/runner-greet.wasm --grant \
-             process=sandbox,process`",
+             process=sandbox,container,process`",
             "plugins/resolver-list.wasm asks to read files of the project, and is not granted that",
         ],
     );
@@ -134,8 +135,8 @@ fn inspect_and_add_show_the_spawners_of_produced_tests() {
     let sandbox = with_unlocked(&["resolver-list", "runner-greet"]);
     let path = "plugins/resolver-list.wasm";
     let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
-    let isolated = "tests that come from it run only with the spawner `sandbox` (the grant \
-                    `process` names them)";
+    let isolated = "tests that come from it run only with the spawner `sandbox` or \
+                    `container` (the grant `process` names them)";
     assert!(
         ran.stdout.contains(&format!("spawners  {isolated}\n")),
         "{ran}"
@@ -188,7 +189,7 @@ fn update_with_new_requests_is_refused_until_granted() {
         &ran,
         &[
             "process: to start processes",
-            "`persea plugin update runner.greet --grant process=sandbox,process`",
+            "`persea plugin update runner.greet --grant process=sandbox,container,process`",
         ],
     );
     assert!(

@@ -17,6 +17,8 @@ mod chaos_processes;
 mod chaos_signals;
 mod cli;
 mod compiled;
+mod conformance;
+mod containers;
 mod contract;
 mod endings;
 mod grants;

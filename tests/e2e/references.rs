@@ -305,7 +305,8 @@ fn run_advice(sandbox: &Sandbox, command: &str) {
 fn shared_configuration_error_is_shown_once() {
     let sandbox = with_unlocked(&["runner-greet"]);
     sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
-    let add = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process";
+    let add =
+        "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,container,process";
     let refused = format!(
         "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: `{add}` \
          locks it"

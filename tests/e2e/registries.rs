@@ -114,7 +114,7 @@ fn registry_plugin_is_locked_run_updated_and_reinstalled() {
     let ran = sandbox.run(&["plugin", "update", "greet"]).code(4);
     assert_stderr(
         &ran,
-        &["`persea plugin update runner.greet --grant process=sandbox,process`"],
+        &["`persea plugin update runner.greet --grant process=sandbox,container,process`"],
     );
     let grant = ["plugin", "update", "greet", "--grant", "process=process"];
     sandbox.run(&grant).code(0);

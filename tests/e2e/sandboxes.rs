@@ -373,8 +373,8 @@ fn missing_bubblewrap_error_names_the_package() {
     let ran = sandbox
         .run(&["run", "--spawner", "chroot", "/bin/true"])
         .code(4);
-    let error = "setting `run.spawner` from the command line: expected `process` or `sandbox`, \
-                 found `\"chroot\"`\n";
+    let error = "setting `run.spawner` from the command line: expected `process`, `sandbox` or \
+                 `container`, found `\"chroot\"`\n";
     assert_stderr(&ran, &[error]);
 }
 

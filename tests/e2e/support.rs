@@ -1,6 +1,7 @@
 //! Owns the fixture of every end-to-end test: a project with a home of its own, in which the binary
-//! is run. What is beside it: `job` reads results, `process` waits for children, `recipes` builds
-//! runnables, `plugins` builds and locks components, `users` runs the binary as somebody else.
+//! is run. What is beside it: `engine` runs containers, `job` reads results, `process` waits for
+//! children, `recipes` builds runnables, `plugins` builds and locks components, `users` runs the
+//! binary as somebody else.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
+pub mod engine;
 mod job;
 pub mod plugins;
 mod process;

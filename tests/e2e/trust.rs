@@ -67,8 +67,8 @@ fn plugin_of_a_checkout_is_not_loaded_until_locked() {
             "plugins/format-csv.wasm is a result-format that no lock binds, so it is not loaded: \
              `persea plugin add plugins/format-csv.wasm` locks it",
             "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: \
-             `persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process` locks \
-             it",
+             `persea plugin add plugins/runner-greet.wasm --grant \
+             process=sandbox,container,process` locks it",
         ],
     );
     assert!(
@@ -315,6 +315,9 @@ fn suggested_command_keeps_the_user_option() {
     let add = ["plugin", "add", "--user", "plugins/runner-greet.wasm"];
     assert_stderr(
         &sandbox.run(&add).code(4),
-        &["`persea plugin add plugins/runner-greet.wasm --user --grant process=sandbox,process`"],
+        &[
+            "`persea plugin add plugins/runner-greet.wasm --user --grant \
+             process=sandbox,container,process`",
+        ],
     );
 }

@@ -46,9 +46,9 @@ fn runnable_of_a_resolver_runs_only_with_its_granted_spawners() {
     assert_eq!(
         reason,
         "resolver `hostile` (plugins/hostile-resolver.wasm) may have processes started with the \
-         spawner `sandbox` only, and this job's is `process`: use `--spawner sandbox`, or `persea \
-         plugin add plugins/hostile-resolver.wasm --grant process=sandbox,process --grant \
-         workspace=.`"
+         spawner `sandbox` or `container` only, and this job's is `process`: use `--spawner \
+         sandbox`, or `persea plugin add plugins/hostile-resolver.wasm --grant \
+         process=sandbox,container,process --grant workspace=.`"
     );
     assert!(!exists(&sandbox, "by-hand"));
     // The resolver's test that starts no process runs, and so does a test of another resolver.
@@ -101,7 +101,7 @@ fn requirement_of_a_resolver_needs_its_grants() {
     let reason = job.reason("requires");
     assert_eq!(job.status("requires"), "ERROR");
     let error = "requirement `command`: resolver `hostile` (plugins/hostile-resolver.wasm) may \
-                 have processes started with the spawner `sandbox` only";
+                 have processes started with the spawner `sandbox` or `container` only";
     assert!(reason.starts_with(error), "{reason}");
     assert!(!exists(&sandbox, "by-requirement"));
     run_suggestion(&sandbox, &reason);
@@ -156,8 +156,8 @@ fn parameter_of_a_varianter_needs_its_grants() {
     let reason = job.reason("t");
     assert_eq!(job.status("t"), "ERROR");
     let error = "varianter `hostile` (plugins/hostile-varianter.wasm) may have processes started \
-                 with the spawner `sandbox` only, and this job's is `process`: use `--spawner \
-                 sandbox`, or `persea plugin add ";
+                 with the spawner `sandbox` or `container` only, and this job's is `process`: use \
+                 `--spawner sandbox`, or `persea plugin add ";
     assert!(reason.starts_with(error), "{reason}");
     assert_eq!(job.status("/bin/true"), "PASS");
     assert!(!exists(&sandbox, "by-parameter"));
@@ -185,8 +185,8 @@ fn variable_of_a_requirement_resolver_needs_its_grants() {
     assert_eq!(job.status("t"), "ERROR");
     let error = "requirement `taints`: requirement-resolver `hostile` \
                  (plugins/hostile-requirement.wasm) may have processes started with the spawner \
-                 `sandbox` only, and this job's is `process`: use `--spawner sandbox`, or `persea \
-                 plugin add ";
+                 `sandbox` or `container` only, and this job's is `process`: use `--spawner \
+                 sandbox`, or `persea plugin add ";
     assert!(reason.starts_with(error), "{reason}");
     assert!(!exists(&sandbox, "by-variable"));
     for name in ["n", "other"] {

@@ -220,7 +220,8 @@ settings! {
     RUN_SHUFFLE: Flag = "run.shuffle", false, Any;
     /// seed of the random order, as an earlier job printed it; if not set, each job has a new one
     RUN_SHUFFLE_SEED: Maybe<Number> = "run.shuffle_seed", (), Any;
-    /// where tests run: directly on this machine (`process`), or each in a `sandbox` on it
+    /// where tests run: directly on this machine (`process`), in a `sandbox` on it, or in a
+    /// `container`
     RUN_SPAWNER: Choice<SpawnerKind> = "run.spawner", SpawnerKind::Process, Unsaid;
     /// treat warnings about references as errors: a file that may hold tests that were not found,
     /// or that cannot be read
@@ -230,6 +231,25 @@ settings! {
     /// time between SIGTERM and SIGKILL when the processes of a task are ended, in seconds; 0 means
     /// that SIGKILL follows at once
     RUNNER_TASK_GRACE: Delay = "runner.task.interval.from_soft_to_hard_termination", 1, Any;
+    /// socket of the container engine, such as `unix:///run/podman/podman.sock`; if not set, that
+    /// of `CONTAINER_HOST` or `DOCKER_HOST`, then Podman's, then Docker's
+    SPAWNER_CONTAINER_ENGINE: Maybe<Text> = "spawner.container.engine", (), Nothing;
+    /// give each test a container of its own; otherwise tests with the same image and requirements
+    /// share one container, one after the other
+    SPAWNER_CONTAINER_FRESH: Flag = "spawner.container.fresh", false, Unsaid;
+    /// image in whose containers tests run, unless they name another one
+    SPAWNER_CONTAINER_IMAGE: Maybe<Text> = "spawner.container.image", (), Unsaid;
+    /// paths of this machine that tests in a container see beside the project: `PATH`,
+    /// `PATH:PATH-IN-CONTAINER`, each also with `:rw` for one that they can write to
+    SPAWNER_CONTAINER_MOUNTS: Texts = "spawner.container.mounts", &[], Nothing;
+    /// network of tests in a container: `none`, `default` for the engine's own, or a name that the
+    /// engine knows; requirement resolvers can download in any case
+    SPAWNER_CONTAINER_NETWORK: Text = "spawner.container.network", "none", Nothing;
+    /// pull an image that the engine does not have
+    SPAWNER_CONTAINER_PULL: Flag = "spawner.container.pull", true, Unsaid;
+    /// program with which the engine runs containers, such as `crun` or `runc`; if not set,
+    /// the engine's default
+    SPAWNER_CONTAINER_RUNTIME: Maybe<Text> = "spawner.container.runtime", (), Nothing;
     /// give each test a sandbox of its own; otherwise tests with the same requirements share one
     /// sandbox, one after the other
     SPAWNER_SANDBOX_FRESH: Flag = "spawner.sandbox.fresh", false, Unsaid;

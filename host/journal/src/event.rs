@@ -321,6 +321,9 @@ pub struct TaskStarted<'a> {
 pub struct TaskEnvironment<'a> {
     /// The spawner that has made the environment.
     pub spawner: Cow<'a, str>,
+    /// The image of the container, if the task names one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Cow<'a, str>>,
     /// The snapshot that the environment was reset to: the id of the last requirement that was
     /// fulfilled in it. None for an environment as the spawner makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

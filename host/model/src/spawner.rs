@@ -14,20 +14,23 @@ pub enum SpawnerKind {
     Process,
     /// Namespaces of this machine, with a layer over its files.
     Sandbox,
+    /// Containers of an engine on this machine: Podman or Docker.
+    Container,
 }
 
 impl SpawnerKind {
     /// All spawners.
-    pub const ALL: [Self; 2] = [Self::Process, Self::Sandbox];
+    pub const ALL: [Self; 3] = [Self::Process, Self::Sandbox, Self::Container];
 
     /// All names, for a message that expects one of them.
-    pub const EXPECTED: &str = "`process` or `sandbox`";
+    pub const EXPECTED: &str = "`process`, `sandbox` or `container`";
 
     /// The name by which users choose the spawner: lower case letters, digits and hyphens.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
             Self::Sandbox => "sandbox",
+            Self::Container => "container",
         }
     }
 
@@ -40,7 +43,7 @@ impl SpawnerKind {
     pub const fn is_isolating(self) -> bool {
         match self {
             Self::Process => false,
-            Self::Sandbox => true,
+            Self::Sandbox | Self::Container => true,
         }
     }
 
@@ -64,7 +67,9 @@ mod tests {
     #[test]
     fn names_are_those_of_messages_and_of_json() {
         let names = SpawnerKind::ALL.map(|kind| format!("`{kind}`"));
-        assert_eq!(names.join(" or "), SpawnerKind::EXPECTED);
+        let [others @ .., last] = &names;
+        let expected = format!("{} or {last}", others.join(", "));
+        assert_eq!(expected, SpawnerKind::EXPECTED);
         for kind in SpawnerKind::ALL {
             assert_eq!(SpawnerKind::parse(kind.name()), Some(kind));
             let json = serde_json::to_value(kind).ok();

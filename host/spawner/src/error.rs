@@ -56,6 +56,14 @@ pub enum SpawnError {
         /// The error of the system.
         source: Arc<io::Error>,
     },
+    /// The container engine cannot do what an environment needs.
+    #[error("{what}: {reason}")]
+    Engine {
+        /// What failed, with the name of the image, container or socket.
+        what: String,
+        /// The engine's reason, and what to do about it.
+        reason: String,
+    },
     /// The other end of the channel is not a helper, or one of another version.
     #[error("the helper of environment {environment} can't be understood: {source}")]
     Protocol {
@@ -83,6 +91,7 @@ impl SpawnError {
             SpawnError::Request { .. }
             | SpawnError::HelperDied { .. }
             | SpawnError::HelperStart { .. }
+            | SpawnError::Engine { .. }
             | SpawnError::Protocol { .. } => "io",
         }
     }

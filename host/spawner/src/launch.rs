@@ -3,6 +3,7 @@
 //! requested of it.
 
 pub(crate) mod children;
+pub(crate) mod last_words;
 pub(crate) mod program;
 
 use std::ffi::OsString;
@@ -14,12 +15,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use persea_helper::protocol::{Bytes, Hello, Isolation};
 use persea_helper::removal;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
@@ -27,9 +27,7 @@ use crate::channel::pipe::Pipe;
 use crate::channel::{Channel, CleanUp, END_WITHIN};
 use crate::environment::private::PrivateDirectory;
 use crate::{Environment, SpawnError};
-
-/// How much of the helper's standard error is kept for the error message: the last 2000 bytes.
-const LAST_WORDS: usize = 2000;
+use last_words::LastWords;
 
 /// The part of the set-up that follows the start of the helper, and without which it does not run.
 pub(crate) type RemainingSetup = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -105,10 +103,10 @@ impl Launch {
             }
         };
         drop((requests, replies));
-        let words = Arc::new(Mutex::new(String::new()));
+        let words = LastWords::default();
         let stderr = child.stderr.take().map(OwnedFd::from);
         let name = Arc::clone(&self.name);
-        let end = tokio::spawn(keep_words(stderr, name, Arc::clone(&words)));
+        let end = tokio::spawn(words.clone().keep(stderr, name));
         let hello = Hello {
             work_dir: Some(Bytes(path.as_os_str().as_bytes().to_vec())),
             variables: self.variables,
@@ -167,38 +165,6 @@ pub(crate) fn private_dir(root: &Path, prefix: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Logs the helper's standard error, and keeps its end. Returns when the helper has ended: its
-/// processes do not inherit this pipe.
-async fn keep_words(stderr: Option<OwnedFd>, name: Arc<str>, words: Arc<Mutex<String>>) {
-    let Some(Ok(stderr)) = stderr.map(pipe::Receiver::from_owned_fd) else {
-        return;
-    };
-    // Bounded, because a line may have no end.
-    let mut lines = BufReader::new(stderr);
-    loop {
-        let mut line = Vec::new();
-        match (&mut lines)
-            .take(LAST_WORDS as u64)
-            .read_until(b'\n', &mut line)
-            .await
-        {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        let line = String::from_utf8_lossy(&line);
-        let line = line.trim();
-        tracing::warn!(environment = &*name, "{line}");
-        let mut words = words.lock().unwrap_or_else(PoisonError::into_inner);
-        if words.len() + line.len() > LAST_WORDS {
-            words.clear();
-        }
-        if !words.is_empty() {
-            words.push_str("; ");
-        }
-        words.push_str(line);
-    }
-}
-
 /// Waits for the helper to end, which it does once its channel is closed, and kills it after
 /// [`END_WITHIN`]. Then kills its orphans, and removes its work directory. Returns how the helper
 /// ended, for the error message.
@@ -206,7 +172,7 @@ async fn clear_up(
     mut child: Child,
     end: JoinHandle<()>,
     work: PathBuf,
-    words: Arc<Mutex<String>>,
+    words: LastWords,
     keep_alive: Box<dyn Send>,
 ) -> String {
     let pid = Pid::from_child(&child);
@@ -234,7 +200,7 @@ async fn clear_up(
         drop(keep_alive);
         status
     });
-    let mut reason = match blocking.await {
+    let reason = match blocking.await {
         Ok(Ok(_)) if was_killed => "it did not end by itself and was killed".to_owned(),
         Ok(Ok(status)) => match (status.code(), status.signal()) {
             (Some(0), _) => "its channel was closed".to_owned(),
@@ -244,10 +210,5 @@ async fn clear_up(
         Ok(Err(e)) => format!("waiting for it failed: {e}"),
         Err(_) => "the host is ending".to_owned(),
     };
-    let words = words.lock().unwrap_or_else(PoisonError::into_inner);
-    if !words.is_empty() {
-        reason.push_str("; its last words: ");
-        reason.push_str(&words);
-    }
-    reason
+    words.after(reason)
 }

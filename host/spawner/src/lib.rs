@@ -10,6 +10,7 @@
 //! - `process`: the spawner that does not isolate;
 //! - `sandbox`: the spawner of sandboxes on this machine, with the mounts, masks, layers and the
 //!   seccomp filter that it takes;
+//! - `container`: the spawner of containers of Podman or Docker on this machine;
 //! - `environment`: an environment and its processes, as the rest of the host sees them, with
 //!   commands and queued processes (pipelining);
 //! - `channel`: requests and replies over a pair of byte streams;
@@ -21,6 +22,7 @@
 #![deny(unsafe_code)]
 
 mod channel;
+mod container;
 mod descriptor;
 mod environment;
 mod error;
@@ -49,6 +51,9 @@ pub type SpawnerFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The state in which an environment is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EnvironmentState {
+    /// The image of a container; none for the one that the settings name, and for a spawner without
+    /// images.
+    pub image: Option<String>,
     /// The name of the snapshot that the environment is restored from; none for a new environment.
     pub snapshot: Option<String>,
     /// Whether the processes reach the network. They always do if the spawner cannot isolate it.

@@ -4,13 +4,14 @@
 use persea_model::SpawnerKind;
 
 use crate::descriptor::Descriptor;
-use crate::{process, sandbox};
+use crate::{container, process, sandbox};
 
 /// Returns the description of a spawner.
 pub const fn descriptor(kind: SpawnerKind) -> &'static Descriptor {
     match kind {
         SpawnerKind::Process => &process::DESCRIPTOR,
         SpawnerKind::Sandbox => &sandbox::DESCRIPTOR,
+        SpawnerKind::Container => &container::DESCRIPTOR,
     }
 }
 

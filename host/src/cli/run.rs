@@ -52,9 +52,12 @@ pub(super) struct Run {
     #[arg(long, value_name = "PART")]
     partition: Option<String>,
     /// Run tests here: `process` is this machine as it is, `sandbox` gives them namespaces and a
-    /// file system of their own
+    /// file system of their own, `container` runs them in containers of an image
     #[arg(long, value_name = "NAME")]
     spawner: Option<String>,
+    /// Run tests that name no image of their own in containers of this one
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// Run the tasks in a random order, and print its seed
     #[arg(long)]
     shuffle: bool,
@@ -125,6 +128,8 @@ impl Run {
         set_flag(config, settings::RUN_STRICT, self.strict);
         set(config, settings::RUN_PARTITION, self.partition.clone());
         set(config, settings::RUN_SPAWNER, self.spawner.clone());
+        let image = self.image.clone();
+        set(config, settings::SPAWNER_CONTAINER_IMAGE, image);
         let (task, job) = (self.task_timeout.clone(), self.job_timeout.clone());
         set(config, settings::TASK_TIMEOUT_RUNNING, task);
         set(config, settings::JOB_RUN_TIMEOUT, job);

@@ -91,6 +91,16 @@ pub fn remove_abandoned() -> usize {
     remove_abandoned_in(&std::env::temp_dir())
 }
 
+/// Whether a directory for temporary files was left by a host of this user that has ended, or is
+/// removed already. False where that cannot be told.
+pub fn is_abandoned(directory: &Path) -> bool {
+    match lock_abandoned(directory) {
+        Ok(lock) => lock.is_some(),
+        // Without its lock file, the directory is none of a host.
+        Err(error) => error.kind() == io::ErrorKind::NotFound && !directory.exists(),
+    }
+}
+
 fn remove_abandoned_in(root: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(root) else {
         return 0;
@@ -161,10 +171,13 @@ mod tests {
         std::fs::create_dir_all(dead.path().join("a/b")).unwrap();
         let path = dead.path().to_owned();
         assert_eq!(remove_abandoned_in(root.path()), 0);
+        assert!(!is_abandoned(living.path()) && !is_abandoned(dead.path()));
         // The same as after SIGKILL: nothing was removed, and the lock is released.
         dead._lock.unlock().unwrap();
         std::mem::forget(dead);
+        assert!(!is_abandoned(living.path()) && is_abandoned(&path));
         assert_eq!(remove_abandoned_in(root.path()), 1);
+        assert!(is_abandoned(&path));
         assert!(!path.exists() && living.path().exists());
         let path = living.path().to_owned();
         drop(living);

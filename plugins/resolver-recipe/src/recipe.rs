@@ -4,7 +4,8 @@
 //! The format is Avocado's (`runnable-recipe.schema.json`): members `kind` (required), `uri`,
 //! `args`, `kwargs`, `config` and `identifier`; in `kwargs`, the names `tags`, `dependencies`,
 //! `variant`, `output_dir` and `assets` are special. Avocado does not have the members `needs`,
-//! `after`, `mutexes` and `resources`, which constrain when a task may run, nor `timeout`.
+//! `after`, `mutexes` and `resources`, which constrain when a task may run, nor `timeout` and
+//! `image`.
 
 use crate::shape::{self, JsonPath, Members, Stop};
 use persea_plugin_sdk::pages::RunnablePages;
@@ -12,7 +13,7 @@ use persea_plugin_sdk::prelude::*;
 use serde_json::value::RawValue;
 
 /// Members of a runnable.
-const MEMBERS: [&str; 11] = [
+const MEMBERS: [&str; 12] = [
     "kind",
     "uri",
     "args",
@@ -24,6 +25,7 @@ const MEMBERS: [&str; 11] = [
     "mutexes",
     "resources",
     "timeout",
+    "image",
 ];
 
 /// Member by which Avocado encodes a Python set: `{"__encoded_set__": [1, 2]}`.
@@ -158,6 +160,11 @@ fn runnable(value: &RawValue, path: &JsonPath<'_>) -> Result<Runnable, String> {
                 0 => {}
                 limit => runnable.more.insert("timeout", limit),
             },
+            "image" => {
+                if let Some(image) = optional_text(value, &path)? {
+                    runnable.more.insert("image", image);
+                }
+            }
             "resources" => {
                 for (resource, claim) in shape::object(value, &path)?.0 {
                     shape::claim(claim, &JsonPath::Member(&path, &resource))?;

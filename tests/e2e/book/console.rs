@@ -4,11 +4,16 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::engine::Engine;
 use crate::support::{Sandbox, finish};
 
-/// Runs a command in a shell whose `$?` is `last_code`, with the binary on its path. Returns the
-/// exit code, and both outputs together.
-pub fn shell(sandbox: &Sandbox, directory: &str, last_code: i32, command: &str) -> (i32, String) {
+/// Runs a command in a shell whose `$?` is `last_code`, with the binary on its path and a container
+/// engine. Returns the exit code, and both outputs together.
+pub fn shell(
+    sandbox: &Sandbox,
+    engine: &Engine,
+    (directory, last_code, command): (&str, i32, &str),
+) -> (i32, String) {
     let script = format!("exec 2>&1; (exit {last_code}); {command}");
     let bin = Path::new(env!("CARGO_BIN_EXE_persea")).parent().unwrap();
     let mut path = std::ffi::OsString::from(bin);
@@ -19,6 +24,7 @@ pub fn shell(sandbox: &Sandbox, directory: &str, last_code: i32, command: &str) 
     sandbox.equip(&mut shell);
     shell
         .env("PATH", path)
+        .env("CONTAINER_HOST", engine.url())
         .current_dir(sandbox.project().join(directory));
     let ran = finish(shell.spawn().unwrap());
     (ran.code.unwrap_or(-1), ran.stdout)

@@ -126,7 +126,7 @@ struct JobFileSuite {
     conditions: TaskConditions,
 }
 
-/// Dependencies, claims and timeout of a task, or of all tasks of a suite.
+/// Dependencies, claims, timeout and image of a task, or of all tasks of a suite.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 struct TaskConditions {
@@ -139,6 +139,8 @@ struct TaskConditions {
     #[serde(default)]
     resources: BTreeMap<String, ResourceClaim>,
     timeout: Option<Attribute>,
+    /// The image in whose containers the tasks run.
+    image: Option<String>,
 }
 
 /// What a task takes of a resource.
@@ -436,6 +438,11 @@ impl TaskConditions {
             let timeout =
                 written_duration(timeout).map_or(Attribute::Null, own_settings::nanoseconds);
             more.insert("timeout".into(), timeout);
+        }
+        if let Some(image) = &self.image
+            && !more.contains_key(own_settings::IMAGE)
+        {
+            more.insert(own_settings::IMAGE.into(), image.clone().into());
         }
     }
 }

@@ -52,6 +52,7 @@ fn schema_has_the_members_that_the_file_may_have() {
         mutexes: Vec::new(),
         resources: BTreeMap::new(),
         timeout: None,
+        image: None,
     };
     let requirement = JobFileRequirement {
         kind: String::new(),

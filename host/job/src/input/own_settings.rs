@@ -1,16 +1,20 @@
-//! Owns the settings of a single runnable: `timeout` and those in `config`, which are allowed, and
-//! which value wins. Does not know whether a recipe, a job file or a resolver set them.
+//! Owns the settings of a single runnable: `timeout`, `image` and those in `config`, which are
+//! allowed, and which value wins. Does not know whether a recipe, a job file or a resolver has set
+//! them.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use persea_config::settings;
 use persea_config::{Config, Origin, Shape, duration, is_known};
-use persea_model::{Attribute, Attributes};
+use persea_model::{Attribute, Attributes, SpawnerKind};
 use persea_plugin::Plugin;
 
 /// The key of a runnable's timeout, which wins over its `config`.
 const TIMEOUT: &str = "timeout";
+
+/// The key of the image in whose containers a runnable runs.
+pub(crate) const IMAGE: &str = "image";
 
 /// The key of a runnable's settings, by name.
 const CONFIG: &str = "config";
@@ -62,6 +66,26 @@ fn timeout(more: &Attributes) -> Option<Duration> {
     own.filter(|timeout| !timeout.is_zero())
 }
 
+/// The image that a runnable names for its containers.
+pub(crate) fn image(more: &Attributes) -> Option<String> {
+    more.get(IMAGE)?.clone().into_text()
+}
+
+/// Checks whether a runnable that names an image would run in a container of it.
+///
+/// # Errors
+/// The spawner makes no containers.
+pub(crate) fn check_image(more: &Attributes, spawner: &str) -> Result<(), String> {
+    match image(more) {
+        Some(image) if spawner != SpawnerKind::Container.name() => Err(format!(
+            "the test wants a container of the image `{image}`, and the spawner `{spawner}` makes \
+             none: use `--spawner {}`",
+            SpawnerKind::Container
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// A time in the form of the contract with plugins.
 pub(crate) fn nanoseconds(time: Duration) -> Attribute {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX).into()
@@ -109,6 +133,13 @@ pub(crate) fn check(more: &Attributes) -> Result<(), String> {
     {
         return Err(format!(
             "`{TIMEOUT}`: expected a whole number of nanoseconds, found `{timeout}`"
+        ));
+    }
+    if let Some(image) = more.get(IMAGE).filter(|it| !it.is_null())
+        && image.clone().into_text().is_none_or(|name| name.is_empty())
+    {
+        return Err(format!(
+            "`{IMAGE}`: expected the name of an image, found `{image}`"
         ));
     }
     let own = match more.get(CONFIG) {
@@ -258,6 +289,8 @@ mod tests {
             ),
             (r#"{"timeout": 1.5}"#, "`timeout`: expected"),
             (r#"{"timeout": -1}"#, "`timeout`: expected"),
+            (r#"{"image": 1}"#, "`image`: expected the name of an image"),
+            (r#"{"image": ""}"#, "`image`: expected the name of an image"),
         ] {
             let error = check(&more(own)).unwrap_err();
             assert!(error.contains(words), "{error}");

@@ -102,6 +102,14 @@ fn conditions() -> Map<String, Value> {
             }),
         ),
         ("timeout", duration_schema()),
+        (
+            "image",
+            json!({
+                "type": "string",
+                "minLength": 1,
+                "description": "the image in whose containers the task runs",
+            }),
+        ),
     ])
 }
 

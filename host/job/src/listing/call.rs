@@ -102,6 +102,7 @@ impl ListingCall {
         let task = self.task(place.next_number());
         let state = match place.execution.spawner.has_snapshots() {
             true => EnvironmentState {
+                image: own_settings::image(&self.runnable.more),
                 network: place.has_network,
                 // The lister is one of the plugins.
                 owner: self.provenance.digests().map(|it| it.to_string()),

@@ -384,7 +384,9 @@ fn fate(
     let own = || own_settings::check(&runnable.more);
     let allowed = runner.may_use(spawner).and_then(|()| held());
     let of_runner = || own_settings::check_for(&runnable.more, runner);
-    if let Err(reason) = allowed.and_then(|()| own()).and_then(|()| of_runner()) {
+    let with_image = || own_settings::check_image(&runnable.more, spawner);
+    let checked = allowed.and_then(|()| own()).and_then(|()| of_runner());
+    if let Err(reason) = checked.and_then(|()| with_image()) {
         return TaskFate::Refused(Outcome::new(Status::Error, reason));
     }
     TaskFate::Run(Arc::clone(runner), settings(runner))

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::input::own_settings;
 use crate::input::provenance::is_offline;
 use crate::plan::graph::holds_instances;
 use crate::plan::planner::{PlanEntry, TaskFate};
@@ -51,6 +52,8 @@ pub(crate) struct RequirementStep {
     pub(crate) stacked: bool,
     /// The step whose snapshot that environment starts from.
     pub(crate) base: Option<StepIndex>,
+    /// The image in whose container the requirement is fulfilled, as its tasks name it.
+    pub(crate) image: Option<String>,
 }
 
 impl RequirementStep {
@@ -94,8 +97,9 @@ struct NeededRequirement<'a> {
     resolver: &'a Arc<Plugin>,
 }
 
-/// The steps whose environments are kept, by the step before and the requirement's key.
-type StackedSteps<'a> = HashMap<(Option<StepIndex>, &'a str), StepIndex>;
+/// The steps whose environments are kept, by the image of their containers, the step before and the
+/// requirement's key.
+type StackedSteps<'a> = HashMap<(Option<String>, Option<StepIndex>, &'a str), StepIndex>;
 
 /// The owner of a step: a task, a suite, or neither for the whole job.
 type OwnerKey<'a> = (Option<TaskIndex>, Option<&'a str>);
@@ -157,7 +161,9 @@ impl Requirements {
                 continue;
             }
             if stacked {
-                gathered.stack(*task, all, (&mut stacks, &mut owners), config);
+                let image = entries.get(task.0);
+                let image = image.and_then(|it| own_settings::image(&it.task.runnable.more));
+                gathered.stack((*task, image), all, (&mut stacks, &mut owners), config);
                 continue;
             }
             for one in all {
@@ -202,7 +208,7 @@ impl Requirements {
     /// Finds or adds a task's requirements, each based on the one before.
     fn stack<'a>(
         &mut self,
-        task: TaskIndex,
+        (task, image): (TaskIndex, Option<String>),
         all: &'a [NeededRequirement<'a>],
         (stacks, owners): (&mut StackedSteps<'a>, &mut HashMap<OwnerKey<'a>, usize>),
         config: &Config,
@@ -210,7 +216,8 @@ impl Requirements {
         let mut base = None;
         let mut seen = BTreeSet::new();
         for one in all.iter().filter(|one| seen.insert(&one.key)) {
-            let step = match stacks.get(&(base, &*one.key)) {
+            let place = (image.clone(), base, &*one.key);
+            let step = match stacks.get(&place) {
                 Some(step) => *step,
                 None => {
                     let whose = (one.is_on_leases.then_some(task), None);
@@ -218,8 +225,9 @@ impl Requirements {
                     let step = self.add(one, one.scope, owner, config);
                     if let Some(added) = self.steps.get_mut(step.0) {
                         (added.stacked, added.base, added.resolver_mutex) = (true, base, None);
+                        added.image.clone_from(&image);
                     }
-                    stacks.insert((base, &one.key), step);
+                    stacks.insert(place, step);
                     step
                 }
             };
@@ -257,6 +265,7 @@ impl Requirements {
             exclusion_key: format!("requirement {}", wanted.exclusion_key),
             stacked: false,
             base: None,
+            image: None,
             resolver: Arc::clone(resolver),
         });
         if let Some(owner) = owner.and_then(|owner| self.owners.get_mut(owner)) {

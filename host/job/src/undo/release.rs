@@ -230,6 +230,7 @@ async fn release(
         resolver: Arc::clone(resolver),
         resolver_mutex: None,
         stacked: false,
+        image: None,
         base: None,
         exclusion_key: String::new(),
     };

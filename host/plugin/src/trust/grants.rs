@@ -108,7 +108,7 @@ impl Grants {
     }
 
     /// Returns these grants as options of a command, with other values of one grant:
-    /// ` --grant process=sandbox,process`.
+    /// ` --grant process=sandbox,container,process`.
     pub(crate) fn options_with(&self, grant: &'static Grant, values: &[&str]) -> String {
         let mut all = self.clone();
         let values = values.iter().map(|value| (*value).to_owned());

@@ -218,6 +218,7 @@ impl Dispatcher<'_> {
         if step.stacked {
             let snapshot = state.preparation.snapshot(&plan.requirements, step.base);
             assignment.state = spawner::EnvironmentState {
+                image: step.image.clone(),
                 snapshot: snapshot.map(str::to_owned),
                 network: self.context.has_network || step.wants_network(),
                 owner: step.resolver.owner().map(str::to_owned),

@@ -10,6 +10,7 @@ use crate::dispatch::slots::{BatchFeed, Demand, Placement};
 use crate::execute::batch::Batch;
 use crate::execute::executor::execute;
 use crate::execute::messages::Assignment;
+use crate::input::own_settings;
 use crate::plan::planner::{PlanEntry, TaskFate};
 use persea_journal::{Event, TaskEnvironment, TaskStarted};
 use persea_model::{Status, Task, TaskIndex};
@@ -160,7 +161,9 @@ impl Dispatcher<'_> {
         let requirements = &self.plan.requirements;
         let last = requirements.last_of(task);
         let snapshot = state.preparation.snapshot(requirements, last);
+        let entry = self.plan.entry(task);
         spawner::EnvironmentState {
+            image: entry.and_then(|it| own_settings::image(&it.task.runnable.more)),
             snapshot: snapshot.map(str::to_owned),
             network: self.context.has_network,
             owner: owner.map(str::to_owned),
@@ -174,6 +177,7 @@ impl Dispatcher<'_> {
         let spawner = &self.context.execution.spawner;
         let environment = spawner.has_snapshots().then(|| TaskEnvironment {
             spawner: spawner.name().into(),
+            image: own_settings::image(&task.runnable.more).map(Cow::Owned),
             snapshot: state
                 .preparation
                 .snapshot(requirements, requirements.last_of(task.index))

@@ -1,0 +1,311 @@
+//! Owns which files of this machine a container sees, and where. Does not talk to the engine.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use bollard::models::{Mount, MountType};
+
+use crate::SpawnError;
+use crate::environment::private::{PendingRemovals, PrivateDirectory, remove};
+
+/// The path of the helper's program in a container.
+pub(super) const HELPER_PATH: &str = "/run/persea/helper";
+
+/// The directory of the socket in a container.
+const CHANNEL: &str = "/run/persea/channel";
+
+/// The path of the socket in a container.
+pub(super) const SOCKET_PATH: &str = "/run/persea/channel/socket";
+
+/// The name of the socket in its directory.
+const SOCKET: &str = "socket";
+
+/// The name of the directory that all tests of a job share.
+const COMMON: &str = "common";
+
+/// The files of the machine that containers see.
+#[derive(Debug)]
+pub(crate) struct Mounts {
+    /// The project, in which processes start.
+    project: PathBuf,
+    /// The host's directory for temporary files. A container sees an own directory there.
+    temporary: PathBuf,
+    /// Paths that containers do not see.
+    hidden: BTreeSet<PathBuf>,
+    configured: Vec<ConfiguredMount>,
+}
+
+/// An entry of the setting `spawner.container.mounts`.
+#[derive(Debug, PartialEq, Eq)]
+struct ConfiguredMount {
+    source: PathBuf,
+    target: PathBuf,
+    is_writable: bool,
+}
+
+impl ConfiguredMount {
+    /// Reads `PATH`, `PATH:TARGET`, each also with `:rw`.
+    fn parse(text: &str) -> Result<ConfiguredMount, SpawnError> {
+        let (paths, is_writable) = match text.strip_suffix(":rw") {
+            Some(paths) => (paths, true),
+            None => (text.strip_suffix(":ro").unwrap_or(text), false),
+        };
+        let (source, target) = paths.split_once(':').unwrap_or((paths, paths));
+        let wrong = |why: &str| {
+            SpawnError::Invalid(format!(
+                "`{text}` in the setting `spawner.container.mounts` can't be mounted: {why}; \
+                 expected `PATH` or `PATH:PATH-IN-CONTAINER`, each also with `:rw`"
+            ))
+        };
+        for path in [source, target] {
+            if !path.starts_with('/') {
+                return Err(wrong(&format!("`{path}` is not an absolute path")));
+            }
+        }
+        if target.contains(':') {
+            return Err(wrong("it has more than two paths"));
+        }
+        let source = PathBuf::from(source);
+        match source.metadata() {
+            Ok(_) => Ok(ConfiguredMount {
+                source,
+                target: PathBuf::from(target),
+                is_writable,
+            }),
+            Err(error) => Err(wrong(&error.to_string())),
+        }
+    }
+}
+
+impl Mounts {
+    /// Reads the configured mounts. `hidden` are paths that containers must not see.
+    ///
+    /// # Errors
+    /// A mount has another form, or its path does not exist.
+    pub(super) fn new(
+        project: PathBuf,
+        temporary: PathBuf,
+        hidden: Vec<PathBuf>,
+        configured: &[String],
+    ) -> Result<Mounts, SpawnError> {
+        let configured = configured.iter().map(|text| ConfiguredMount::parse(text));
+        // A relative path begins at the project.
+        let hidden = hidden.iter().map(|path| project.join(path)).collect();
+        Ok(Mounts {
+            project,
+            temporary,
+            hidden,
+            configured: configured.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The project.
+    pub(super) fn project(&self) -> &Path {
+        &self.project
+    }
+
+    /// Hides a path from containers that are made later.
+    pub(super) fn hide(&mut self, path: &Path) {
+        self.hidden.insert(path.to_path_buf());
+    }
+
+    /// The path of the work directory, in every container.
+    pub(super) fn work_dir(&self) -> PathBuf {
+        self.temporary.join("work")
+    }
+
+    /// All mounts of one container.
+    ///
+    /// # Errors
+    /// A directory that covers a hidden one cannot be made.
+    pub(super) fn of(
+        &self,
+        helper: &Path,
+        own: &OwnDirectory,
+        private: Option<&PrivateDirectory>,
+        writable: Option<&Path>,
+    ) -> io::Result<Vec<Mount>> {
+        let mut all = vec![
+            bind(helper, Path::new(HELPER_PATH), false),
+            bind(&own.path.join(CHANNEL_NAME), Path::new(CHANNEL), false),
+            bind(&self.project, &self.project, false),
+        ];
+        let configured = self.configured.iter();
+        all.extend(configured.map(|it| bind(&it.source, &it.target, it.is_writable)));
+        let shown: Vec<PathBuf> = all
+            .iter()
+            .filter_map(|it| it.source.as_ref().map(PathBuf::from))
+            .collect();
+        let mut covered: Vec<PathBuf> = Vec::new();
+        for path in &self.hidden {
+            let is_below = |other: &PathBuf| path.starts_with(other) && path != other;
+            // Paths are in order, so a hidden directory comes before what is in it.
+            if !shown.iter().any(is_below) || covered.iter().any(is_below) {
+                continue;
+            }
+            match path.symlink_metadata() {
+                Ok(found) if found.is_dir() => {
+                    // Not a file system in memory: Podman copies what is below into it.
+                    all.push(bind(&own.make_empty(covered.len())?, path, true));
+                    covered.push(path.clone());
+                }
+                Ok(_) => all.push(bind(Path::new("/dev/null"), path, false)),
+                Err(_) => {}
+            }
+        }
+        all.push(bind(&own.path.join(FILES_NAME), &self.temporary, true));
+        all.extend(writable.map(|path| bind(path, path, true)));
+        all.extend(private.map(|it| bind(&it.path, &it.shown, true)));
+        Ok(all)
+    }
+}
+
+/// A bind mount of a path of this machine.
+fn bind(source: &Path, target: &Path, is_writable: bool) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(source.to_string_lossy().into_owned()),
+        target: Some(target.to_string_lossy().into_owned()),
+        read_only: Some(!is_writable),
+        ..Mount::default()
+    }
+}
+
+/// The name of the socket's directory in an [`OwnDirectory`].
+const CHANNEL_NAME: &str = "channel";
+
+/// The name, in an [`OwnDirectory`], of what the container sees as the directory for temporary
+/// files.
+const FILES_NAME: &str = "files";
+
+/// The directory of this machine that belongs to one container. It is removed in the background
+/// when this is dropped.
+#[derive(Debug)]
+pub(super) struct OwnDirectory {
+    path: PathBuf,
+    removals: PendingRemovals,
+}
+
+impl OwnDirectory {
+    /// Makes the directory with this name.
+    pub(super) fn make(root: &Path, name: &str, removals: &PendingRemovals) -> io::Result<Self> {
+        let path = root.join(name);
+        // Everybody in the container may use the directory; outside of it, only the host's user
+        // reaches `root`.
+        for directory in [
+            path.clone(),
+            path.join(CHANNEL_NAME),
+            path.join(FILES_NAME),
+            path.join(FILES_NAME).join(COMMON),
+        ] {
+            std::fs::create_dir(&directory)?;
+            std::fs::set_permissions(&directory, PermissionsExt::from_mode(0o777))?;
+        }
+        Ok(Self {
+            path,
+            removals: std::sync::Arc::clone(removals),
+        })
+    }
+
+    /// Makes an empty directory, to cover another one. The engine makes the mount points of what is
+    /// shown below that one in it.
+    fn make_empty(&self, number: usize) -> io::Result<PathBuf> {
+        let path = self.path.join(format!("empty-{number}"));
+        std::fs::create_dir(&path)?;
+        Ok(path)
+    }
+
+    /// The path of the socket on this machine.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.path.join(CHANNEL_NAME).join(SOCKET)
+    }
+}
+
+impl Drop for OwnDirectory {
+    fn drop(&mut self) {
+        remove(std::mem::take(&mut self.path), &self.removals);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn mount_is_read_only_at_the_same_path_unless_the_text_says_otherwise() {
+        for (text, source, target, is_writable) in [
+            ("/usr", "/usr", "/usr", false),
+            ("/usr:ro", "/usr", "/usr", false),
+            ("/usr:rw", "/usr", "/usr", true),
+            ("/usr:/opt/usr", "/usr", "/opt/usr", false),
+            ("/usr:/opt/usr:rw", "/usr", "/opt/usr", true),
+        ] {
+            let expected = ConfiguredMount {
+                source: source.into(),
+                target: target.into(),
+                is_writable,
+            };
+            assert_eq!(ConfiguredMount::parse(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn mount_of_another_form_is_an_error_with_its_text() {
+        for (text, words) in [
+            ("usr", "`usr` is not an absolute path"),
+            ("/usr:opt", "`opt` is not an absolute path"),
+            ("/usr:/opt:/x", "more than two paths"),
+            ("/does/not/exist", "No such file or directory"),
+            ("", "`` is not an absolute path"),
+        ] {
+            let error = ConfiguredMount::parse(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+            assert!(
+                error.contains(&format!("`{text}` in the setting")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn hidden_path_below_the_project_is_covered_and_others_are_not_mounted() {
+        let root = tempfile::tempdir().unwrap();
+        let project = root.path().join("project");
+        std::fs::create_dir_all(project.join("results/job")).unwrap();
+        std::fs::write(project.join("secret"), "").unwrap();
+        let hidden = vec![
+            project.join("results"),
+            "results".into(),
+            project.join("secret"),
+            project.join("results/job"),
+            project.join("missing"),
+            project.clone(),
+            root.path().to_path_buf(),
+            "/etc".into(),
+        ];
+        let mounts = Mounts::new(project.clone(), "/tmp/persea-x".into(), hidden, &[]).unwrap();
+        let removals = PendingRemovals::default();
+        let own = OwnDirectory::make(root.path(), "1", &removals).unwrap();
+        let all = mounts.of(Path::new("/helper"), &own, None, None).unwrap();
+        let over = |name: &str| {
+            let target = project.join(name).to_string_lossy().into_owned();
+            let found = all.iter().find(|it| it.target.as_ref() == Some(&target));
+            found.map(|it| (it.typ, it.source.as_deref()))
+        };
+        let empty = own.path.join("empty-0").to_string_lossy().into_owned();
+        assert_eq!(
+            over("results"),
+            Some((Some(MountType::BIND), Some(&*empty)))
+        );
+        assert_eq!(
+            over("secret"),
+            Some((Some(MountType::BIND), Some("/dev/null")))
+        );
+        assert_eq!(over("results/job"), None);
+        assert_eq!(over("missing"), None);
+        assert_eq!(all.len(), 3 + 2 + 1);
+    }
+}

@@ -1,0 +1,60 @@
+//! Owns what a helper writes to its standard error: it is logged, and its end is kept for the error
+//! message. Does not know how the helper was started.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::unix::pipe;
+
+/// How much of the helper's standard error is kept for the error message: the last 2000 bytes.
+const KEPT: usize = 2000;
+
+/// The last lines that a helper has written to its standard error. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LastWords(Arc<Mutex<String>>);
+
+impl LastWords {
+    /// Logs the helper's standard error, and keeps its end. Returns when the helper has ended: its
+    /// processes do not inherit this pipe.
+    pub(crate) async fn keep(self, stderr: Option<OwnedFd>, name: Arc<str>) {
+        let Some(Ok(stderr)) = stderr.map(pipe::Receiver::from_owned_fd) else {
+            return;
+        };
+        // Bounded, because a line may have no end.
+        let mut lines = BufReader::new(stderr);
+        loop {
+            let mut line = Vec::new();
+            match (&mut lines)
+                .take(KEPT as u64)
+                .read_until(b'\n', &mut line)
+                .await
+            {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim();
+            tracing::warn!(environment = &*name, "{line}");
+            let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if words.len() + line.len() > KEPT {
+                words.clear();
+            }
+            if !words.is_empty() {
+                words.push_str("; ");
+            }
+            words.push_str(line);
+        }
+    }
+
+    /// Appends the last words to how the helper has ended.
+    pub(crate) fn after(&self, reason: impl Into<String>) -> String {
+        let mut reason = reason.into();
+        let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !words.is_empty() {
+            reason.push_str("; its last words: ");
+            reason.push_str(&words);
+        }
+        reason
+    }
+}

@@ -1,0 +1,227 @@
+//! Owns the promise that a test has the same result in every environment: one job, on each spawner,
+//! with the same events and files but for times, ids and the environment's name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::engine::Engine;
+use crate::support::recipes::{exec, noop, requiring, shell, with};
+use crate::support::{Ran, Sandbox};
+
+const SPAWNERS: [&str; 3] = ["process", "sandbox", "container"];
+
+/// What people can know about a job when it has ended.
+#[derive(Debug, PartialEq)]
+struct Account {
+    code: Option<i32>,
+    /// For each test, its events, without those of its requirements.
+    events: BTreeMap<String, Vec<Value>>,
+    /// For each file of each test, its bytes.
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Removes from an event what may differ: times, and the name of the environment.
+fn without_differences(event: &mut Value) {
+    if let Some(object) = event.as_object_mut() {
+        for name in ["time", "started", "elapsed", "spawner", "environment"] {
+            object.remove(name);
+        }
+        object.values_mut().for_each(without_differences);
+    }
+}
+
+fn account(project: &Sandbox, ran: Ran) -> Account {
+    let job = project.job();
+    let mut events: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for mut event in job.events() {
+        without_differences(&mut event);
+        // Requirements are undone on the machine, and left out of the next environment elsewhere.
+        let is_of_requirement = event["event"].as_str().unwrap().starts_with("requirement-");
+        if let Some(task) = event["task"].as_str().map(str::to_owned)
+            && !is_of_requirement
+        {
+            events.entry(task).or_default().push(event);
+        }
+    }
+    let results = job.0.join("test-results");
+    let mut files = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(&results).sort_by_file_name() {
+        let entry = entry.unwrap();
+        let name = entry
+            .path()
+            .strip_prefix(&results)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        // The log has times.
+        if entry.file_type().is_file() && !name.ends_with("debug.log") {
+            files.insert(name, std::fs::read(entry.path()).unwrap());
+        }
+    }
+    Account {
+        code: ran.code,
+        events,
+        files,
+    }
+}
+
+/// Runs a recipe of these tests on each spawner, in this order: each has an account.
+fn accounts(tests: &[Value], options: &[&str]) -> Vec<(&'static str, Account)> {
+    let engine = Engine::shared();
+    let run = |spawner| {
+        let project = Sandbox::new();
+        engine.configure(&project);
+        project.file("data", "of the project\n");
+        project.recipe("job.json", tests);
+        let args = [&["run", "--spawner", spawner], options, &["job.json"]].concat();
+        let ran = project.run(&args);
+        project.assert_no_strays();
+        engine.assert_no_containers_of(&project);
+        (spawner, account(&project, ran))
+    };
+    SPAWNERS.map(run).into()
+}
+
+/// All spawners give the same account of these tests, which is returned.
+#[track_caller]
+fn assert_same(tests: &[Value], options: &[&str]) -> Account {
+    let mut all = accounts(tests, options).into_iter();
+    let (_, first) = all.next().unwrap();
+    for (spawner, other) in all {
+        assert_eq!(first.code, other.code, "{spawner}");
+        for (task, events) in &first.events {
+            assert_eq!(Some(events), other.events.get(task), "{spawner}: {task}");
+        }
+        assert_eq!(first.events.len(), other.events.len(), "{spawner}");
+        for (name, bytes) in &first.files {
+            let same = other.files.get(name) == Some(bytes);
+            assert!(
+                same,
+                "{spawner}: {name} is {:?}",
+                other.files.get(name).map(Vec::len)
+            );
+        }
+        assert_eq!(first.files.len(), other.files.len(), "{spawner}");
+    }
+    first
+}
+
+/// The status of a test.
+fn status<'a>(account: &'a Account, task: &str) -> &'a str {
+    let ended = account.events[task].last().unwrap();
+    ended["data"]["status"].as_str().unwrap()
+}
+
+#[test]
+fn ends_of_programs_are_the_same_in_every_environment() {
+    let account = assert_same(
+        &[
+            shell("passes", "exit 0"),
+            shell("fails", "exit 1"),
+            shell("code", "exit 77"),
+            shell("signal", "kill -SEGV $$"),
+            exec("missing", "/no/such/program"),
+            exec("directory", "/tmp"),
+            noop("nothing"),
+        ],
+        &[],
+    );
+    assert_eq!(account.code, Some(1));
+    assert_eq!(status(&account, "1-passes"), "PASS");
+    assert_eq!(status(&account, "2-fails"), "FAIL");
+    assert_eq!(status(&account, "4-signal"), "FAIL");
+    assert_eq!(status(&account, "5-missing"), "ERROR");
+}
+
+#[test]
+fn output_and_artifacts_are_the_same_bytes_in_every_environment() {
+    let big = "i=0; while test $i -lt 20000; do echo \"line $i of many lines of output\"; \
+               i=$((i+1)); done";
+    let binary = "printf '\\000\\377\\n\\000'; printf '\\200' >&2";
+    let artifacts = "cd $AVOCADO_TEST_OUTPUTDIR && mkdir -p a/b && printf '\\000\\001' >a/b/c && \
+                     echo text >d && chmod 600 d";
+    let account = assert_same(
+        &[
+            shell("big", big),
+            shell("binary", binary),
+            shell("artifacts", artifacts),
+            shell("silent", "true"),
+        ],
+        &[],
+    );
+    assert_eq!(account.code, Some(0));
+    assert!(account.files["1-big/stdout"].len() > 600_000);
+    assert_eq!(account.files["2-binary/stdout"], b"\0\xff\n\0");
+    assert_eq!(account.files["3-artifacts/a/b/c"], b"\0\x01");
+    assert!(!account.files.contains_key("4-silent/stdout"));
+}
+
+#[test]
+fn surroundings_of_a_test_are_the_same_in_every_environment() {
+    let script = "cat data && test -d $AVOCADO_TEST_OUTPUTDIR && test -d $AVOCADO_TEST_WORKDIR && \
+                  test -z \"$(ls $AVOCADO_TEST_WORKDIR)\" && echo $OWN $AVOCADO_TEST_OUTPUTDIR | \
+                  sed 's,/.*/test-results,,' && ! read line";
+    let test = with(shell("sees", script), "kwargs", json!({"OWN": "own value"}));
+    let account = assert_same(&[test], &[]);
+    assert_eq!(account.code, Some(0));
+    let seen = String::from_utf8_lossy(&account.files["1-sees/stdout"]).into_owned();
+    assert_eq!(seen, "of the project\nown value /1-sees\n");
+}
+
+#[test]
+fn timeouts_and_left_over_processes_are_the_same_in_every_environment() {
+    let leaves = "setsid sleep 1000 >/dev/null 2>&1 & sleep 1000 & true";
+    let account = assert_same(
+        &[
+            shell("leaves", leaves),
+            shell("hangs", "echo begins; trap '' TERM; sleep 1000; sleep 1000"),
+            shell("after", "true"),
+        ],
+        &["--task-timeout", "1", "--max-parallel-tasks", "1"],
+    );
+    assert_eq!(account.code, Some(8));
+    assert_eq!(status(&account, "2-hangs"), "INTERRUPTED");
+    assert_eq!(account.files["2-hangs/stdout"], b"begins\n");
+    assert_eq!(status(&account, "3-after"), "PASS");
+}
+
+#[test]
+fn tests_with_requirements_have_the_same_results_in_every_environment() {
+    // The same path is free on the machine, in a sandbox of it, and in the image.
+    let directory = tempfile::Builder::new()
+        .prefix("persea-met-")
+        .tempdir_in("/var/tmp")
+        .unwrap();
+    let path = directory.path().to_str().unwrap().to_owned();
+    directory.close().unwrap();
+    let needs = |name: &str, scope: &str| {
+        json!({
+            "type": "command", "label": name, "scope": scope,
+            "setup": format!("mkdir -p {path} && echo {name} >>{path}/{name}"),
+            "teardown": format!("rm {path}/{name}"),
+        })
+    };
+    let broken = json!({"type": "command", "label": "broken", "setup": "exit 3"});
+    let sees = |files: &str| format!("cat {path}/{files}");
+    let account = assert_same(
+        &[
+            requiring(shell("one", &sees("one")), &json!([needs("one", "job")])),
+            requiring(
+                shell("two", &sees("two")),
+                &json!([needs("one", "job"), needs("two", "task")]),
+            ),
+            requiring(shell("again", &sees("two")), &json!([needs("two", "task")])),
+            requiring(shell("unmet", "true"), &json!([broken])),
+        ],
+        &["--max-parallel-tasks", "1"],
+    );
+    for (file, text) in [("1-one", "one\n"), ("2-two", "two\n"), ("3-again", "two\n")] {
+        let seen = &account.files[&format!("{file}/stdout")];
+        assert_eq!(String::from_utf8_lossy(seen), text, "{file}");
+    }
+    assert_eq!(status(&account, "4-unmet"), "CANCEL");
+    let _ = std::fs::remove_dir(Path::new(&path));
+}

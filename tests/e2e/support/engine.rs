@@ -1,0 +1,215 @@
+//! Owns a container engine for tests: Podman with storage, socket and settings of its own, ended
+//! with the last test that uses it.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::{Ran, Sandbox, finish, wait_until};
+
+/// The image with BusyBox that every engine has.
+pub const IMAGE: &str = "localhost/busybox:latest";
+
+/// A running Podman.
+pub struct Engine {
+    directory: tempfile::TempDir,
+    service: Mutex<Child>,
+}
+
+impl Engine {
+    /// The engine that all tests share.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Engine>> = Mutex::new(Weak::new());
+        let mut shared = SHARED
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(engine) = shared.upgrade() {
+            return engine;
+        }
+        let engine = Arc::new(Self::start(""));
+        *shared = Arc::downgrade(&engine);
+        engine
+    }
+
+    /// Starts an engine with this configuration of registries.
+    pub fn start(registries: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        // A machine without the capability to raise limits, and with hybrid control groups, needs
+        // other settings than Podman's own.
+        let containers = "[containers]\n\
+                          default_ulimits = [\"nofile=20000:20000\", \"nproc=30000:30000\"]\n\
+                          netns = \"none\"\n\
+                          [engine]\n\
+                          runtime = \"runc\"\n\
+                          cgroup_manager = \"cgroupfs\"\n\
+                          events_logger = \"file\"\n";
+        let storage = format!(
+            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{0}/storage\"\nrunroot = \"{0}/run\"\n",
+            path.display()
+        );
+        std::fs::write(path.join("containers.conf"), containers).unwrap();
+        std::fs::write(path.join("storage.conf"), storage).unwrap();
+        std::fs::write(path.join("registries.conf"), registries).unwrap();
+        let service = Self::serve(path);
+        let engine = Self {
+            directory,
+            service: Mutex::new(service),
+        };
+        engine.import(IMAGE, &[], "");
+        engine
+    }
+
+    fn serve(path: &Path) -> Child {
+        let socket = path.join("podman.sock");
+        let _ = std::fs::remove_file(&socket);
+        let mut command = podman_in(path);
+        command.args(["system", "service", "--time=0"]);
+        command.arg(format!("unix://{}", socket.display()));
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("podman, of Debian's package of that name");
+        wait_until("Podman", || {
+            std::os::unix::net::UnixStream::connect(&socket).map_err(|error| error.to_string())
+        });
+        child
+    }
+
+    /// The program `podman` with the engine's settings.
+    pub fn podman(&self, args: &[&str]) -> Command {
+        let mut command = podman_in(self.directory.path());
+        command.args(args);
+        command
+    }
+
+    /// Runs `podman` to its end, which must be a success.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> Ran {
+        let mut command = self.podman(args);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        finish(command.spawn().unwrap()).code(0)
+    }
+
+    /// Makes an image of BusyBox with further files, perhaps for another architecture.
+    pub fn import(&self, name: &str, files: &[&str], architecture: &str) {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for directory in ["bin", "dev", "etc", "opt", "proc", "sys", "tmp"] {
+            std::fs::create_dir(root.join(directory)).unwrap();
+        }
+        std::fs::copy("/bin/busybox", root.join("bin/busybox"))
+            .expect("busybox, of Debian's package busybox-static");
+        let installed = Command::new(root.join("bin/busybox"))
+            .args(["--install", "-s"])
+            .arg(root.join("bin"))
+            .status();
+        assert!(installed.unwrap().success());
+        // The links have the path of the directory in which they were made.
+        for entry in std::fs::read_dir(root.join("bin")).unwrap().flatten() {
+            if entry.file_type().unwrap().is_symlink() {
+                std::fs::remove_file(entry.path()).unwrap();
+                std::os::unix::fs::symlink("busybox", entry.path()).unwrap();
+            }
+        }
+        std::fs::write(root.join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n").unwrap();
+        for file in files {
+            std::fs::write(root.join(file), "").unwrap();
+        }
+        let archive = self.directory.path().join("image.tar");
+        let mut pack = Command::new("tar");
+        pack.arg("-C").arg(root).arg("-cf").arg(&archive).arg(".");
+        assert!(pack.status().unwrap().success());
+        let archive = archive.to_str().unwrap();
+        let mut args = vec!["import", archive, name];
+        let option = format!("--arch={architecture}");
+        if !architecture.is_empty() {
+            args.insert(1, &option);
+        }
+        self.run(&args);
+    }
+
+    /// The socket, as the setting for the engine has it.
+    pub fn url(&self) -> String {
+        format!("unix://{}/podman.sock", self.directory.path().display())
+    }
+
+    /// Makes the engine that of a project's user.
+    pub fn configure(&self, project: &Sandbox) {
+        project.user_config(&format!(
+            "run.spawner = \"container\"\nspawner.container.engine = \"{}\"\n\
+             spawner.container.image = \"{IMAGE}\"\n",
+            self.url()
+        ));
+    }
+
+    /// Kills the service with SIGKILL.
+    pub fn kill(&self) {
+        let mut service = self.service.lock().unwrap();
+        service.kill().unwrap();
+        service.wait().unwrap();
+    }
+
+    /// Starts the service again.
+    pub fn restart(&self) {
+        *self.service.lock().unwrap() = Self::serve(self.directory.path());
+    }
+
+    /// The ids of the containers of a project's hosts, in any state. A label names the host's
+    /// directory for temporary files, which is in the project's.
+    pub fn containers_of(&self, project: &Sandbox) -> Vec<String> {
+        let ran = self.run(&[
+            "ps",
+            "--all",
+            "--no-trunc",
+            "--filter",
+            "label=persea.temporary",
+            "--format",
+            "{{.ID}} {{index .Labels \"persea.temporary\"}}",
+        ]);
+        let root = project.root().display().to_string();
+        let lines = ran.stdout.lines().filter(|line| line.contains(&root));
+        let ids = lines.filter_map(|line| line.split_whitespace().next());
+        ids.map(str::to_owned).collect()
+    }
+
+    /// No container of the project's hosts is left, within the time that anything may take.
+    #[track_caller]
+    pub fn assert_no_containers_of(&self, project: &Sandbox) {
+        wait_until("all containers are removed", || {
+            match self.containers_of(project).as_slice() {
+                [] => Ok(()),
+                left => Err(format!("{left:?}")),
+            }
+        });
+    }
+}
+
+fn podman_in(path: &Path) -> Command {
+    let mut command = Command::new("podman");
+    command
+        .env("CONTAINERS_CONF", path.join("containers.conf"))
+        .env("CONTAINERS_STORAGE_CONF", path.join("storage.conf"))
+        .env("CONTAINERS_REGISTRIES_CONF", path.join("registries.conf"))
+        .env_remove("CONTAINER_HOST");
+    command
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Removes what a failed test has left, which would keep the directory in use.
+        let _ = self
+            .podman(&["rm", "--all", "--force", "--time=0"])
+            .output();
+        self.kill();
+        // Podman mounts its storage on itself.
+        let _ = Command::new("umount")
+            .arg(self.directory.path().join("storage/overlay"))
+            .output();
+    }
+}
