@@ -14,6 +14,7 @@ use persea_system::threads;
 mod again;
 mod config;
 mod context;
+mod doctor;
 mod limits;
 mod list;
 mod listing;
@@ -92,6 +93,8 @@ enum Command {
     Report(report::Report),
     /// Release the requirements that a killed job has left fulfilled
     Release(release::Release),
+    /// Show which spawners work on this machine, and what the others lack
+    Doctor(doctor::Doctor),
     /// Show every setting, its value and where the value comes from
     Config(config::Show),
 }
@@ -244,6 +247,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
                 Command::Plugin(plugin) => plugin.run(&context).await,
                 Command::Report(report) => report.run(context).await,
                 Command::Release(release) => release.run(&context).await,
+                Command::Doctor(doctor) => doctor.run(&context).await,
                 Command::Config(show) => show.run(&context).await,
             }
         })

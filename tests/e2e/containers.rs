@@ -448,6 +448,40 @@ fn job_without_an_image_or_an_engine_says_what_to_type() {
 }
 
 #[test]
+fn doctor_says_which_spawners_work_and_what_the_others_lack() {
+    let (engine, project) = project();
+    let ran = project.run(&["doctor"]).code(0);
+    let works = |ran: &Ran, spawner: &str| {
+        let line = ran.stdout.lines().find(|line| line.starts_with(spawner));
+        line.unwrap_or_else(|| panic!("no {spawner}: {ran}"))[10..].starts_with(" works: ")
+    };
+    for spawner in ["process", "sandbox", "container"] {
+        assert!(works(&ran, spawner), "{ran}");
+    }
+    engine.assert_no_containers_of(&project);
+    let missing = "spawner.container.image=localhost/none";
+    let never = "spawner.container.pull=false";
+    let ran = project.run(&["doctor", "--set", missing, "--set", never]);
+    assert!(
+        ran.stdout.contains("has no image `localhost/none`"),
+        "{ran}"
+    );
+    ran.code(2);
+    // Only the chosen spawner decides the exit code.
+    let nowhere = "spawner.container.engine=unix:///nowhere.sock";
+    let chosen = "run.spawner=sandbox";
+    let ran = project
+        .run(&["doctor", "--set", nowhere, "--set", chosen])
+        .code(0);
+    assert!(!works(&ran, "container") && works(&ran, "sandbox"), "{ran}");
+    assert!(ran.stdout.contains("enable --now podman.socket"), "{ran}");
+    let ran = project.run_with(&["doctor"], |command| command.env("PATH", "/nowhere"));
+    assert!(!works(&ran, "sandbox") && works(&ran, "process"), "{ran}");
+    assert!(ran.stdout.contains("apt-get install bubblewrap"), "{ran}");
+    project.assert_no_strays();
+}
+
+#[test]
 fn project_cannot_choose_engine_mounts_network_or_runtime() {
     for line in [
         "engine = 'unix:///x'",

@@ -55,7 +55,6 @@ pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
     has_snapshots: true,
     has_network: |config| config.get(settings::SPAWNER_CONTAINER_NETWORK) != NO_NETWORK,
     is_fresh: |config| config.get(settings::SPAWNER_CONTAINER_FRESH),
-    probe: || engine::find_socket(None).map(drop),
     make: |inputs| Ok(Box::new(ContainerSpawner::new(inputs)?)),
 };
 
@@ -408,6 +407,19 @@ impl Spawner for ContainerSpawner {
         name: &'a str,
     ) -> SpawnerFuture<'a, Result<(), SpawnError>> {
         Box::pin(self.keep(slot, environment, name))
+    }
+
+    fn check(&self) -> SpawnerFuture<'_, Result<(), SpawnError>> {
+        Box::pin(async {
+            match &self.image {
+                // Which image tests will name is not known.
+                None => self.engine().await.map(drop),
+                Some(_) => {
+                    self.open(0).await?.close().await;
+                    Ok(())
+                }
+            }
+        })
     }
 
     fn hide(&mut self, path: &Path) {

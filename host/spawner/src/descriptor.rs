@@ -40,8 +40,6 @@ pub struct Descriptor {
     pub has_network: fn(&Config) -> bool,
     /// Whether each test gets a new environment.
     pub is_fresh: fn(&Config) -> bool,
-    /// Checks whether this machine has what the spawner needs.
-    pub probe: fn() -> Result<(), SpawnError>,
     /// Makes the spawner.
     pub make: fn(SpawnerInputs<'_>) -> Result<Box<dyn Spawner>, SpawnError>,
 }

@@ -115,6 +115,15 @@ pub trait Spawner: Send + Sync {
         Box::pin(std::future::ready(Err(no_snapshot(name))))
     }
 
+    /// Checks whether environments can be made on this machine, as far as the settings allow: opens
+    /// one, in which the helper has to start, and closes it.
+    fn check(&self) -> SpawnerFuture<'_, Result<(), SpawnError>> {
+        Box::pin(async {
+            self.open(0).await?.close().await;
+            Ok(())
+        })
+    }
+
     /// Hides a path of the host from all environments that are opened later. Does nothing if the
     /// spawner does not isolate.
     fn hide(&mut self, path: &Path) {

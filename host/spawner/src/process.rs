@@ -21,7 +21,6 @@ pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
     has_snapshots: false,
     has_network: |_| true,
     is_fresh: |_| false,
-    probe: || Ok(()),
     make: |inputs| {
         Ok(Box::new(ProcessSpawner::new(
             inputs.helper,

@@ -12,6 +12,7 @@ mod layer;
 mod mounts;
 mod seccomp;
 mod view;
+mod walls;
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -79,7 +80,6 @@ pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
     has_snapshots: true,
     has_network: |config| config.get(settings::SPAWNER_SANDBOX_NETWORK),
     is_fresh: |config| config.get(settings::SPAWNER_SANDBOX_FRESH),
-    probe,
     make: |inputs| {
         let visibility = visibility(&inputs);
         let SpawnerInputs {
@@ -108,8 +108,8 @@ fn visibility(inputs: &SpawnerInputs<'_>) -> Visibility {
     }
 }
 
-/// Checks whether this machine has the tools, and whether there is a seccomp filter for it.
-fn probe() -> Result<(), SpawnError> {
+/// Checks whether this machine has the tools.
+fn find_tools() -> Result<(), SpawnError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     for (tool, package) in TOOLS {
         if find(tool, &path).is_none() {
@@ -119,7 +119,7 @@ fn probe() -> Result<(), SpawnError> {
             )));
         }
     }
-    filter().map(drop)
+    Ok(())
 }
 
 fn filter() -> Result<Vec<u8>, SpawnError> {
@@ -172,7 +172,7 @@ impl SandboxSpawner {
         directory: PathBuf,
         visibility: &Visibility,
     ) -> Result<SandboxSpawner, SpawnError> {
-        probe()?;
+        find_tools()?;
         let filter = filter()?;
         let failed =
             |e| SpawnError::Invalid(format!("cannot read the mounts of this machine: {e}"));
@@ -462,6 +462,18 @@ impl Spawner for SandboxSpawner {
         name: &'a str,
     ) -> SpawnerFuture<'a, Result<(), SpawnError>> {
         Box::pin(self.keep(slot, environment, name))
+    }
+
+    fn check(&self) -> SpawnerFuture<'_, Result<(), SpawnError>> {
+        Box::pin(async {
+            let opened = self.open(0).await;
+            let opened = opened.map_err(|error| match walls::hint() {
+                Some(hint) => SpawnError::Invalid(format!("{error}; {hint}")),
+                None => error,
+            });
+            opened?.close().await;
+            Ok(())
+        })
     }
 
     fn hide(&mut self, path: &Path) {

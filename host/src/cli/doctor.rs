@@ -1,0 +1,50 @@
+//! Owns `persea doctor`: whether each spawner works on this machine. Does not know what a spawner
+//! needs.
+
+use clap::Args;
+
+use super::output::print_line;
+use super::session::{SpawnerSession, listen_to_signals};
+use super::{Context, Failure, exit};
+use persea_config::settings;
+use persea_model::SpawnerKind;
+use persea_spawner::descriptor;
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {}
+
+impl Doctor {
+    pub(super) async fn run(self, context: &Context) -> Result<u8, Failure> {
+        let chosen = context.config.get(settings::RUN_SPAWNER);
+        let mut signals = listen_to_signals()?;
+        let mut code = exit::OK;
+        for kind in SpawnerKind::ALL {
+            let checked = tokio::select! {
+                biased;
+                () = signals.end() => {
+                    return Err(Failure::new(exit::INTERRUPTED, miette::miette!("interrupted")));
+                }
+                checked = check(kind, context) => checked,
+            };
+            let (mark, about) = match checked {
+                Ok(()) => ("works", descriptor(kind).about.to_owned()),
+                Err(failure) => {
+                    if kind == chosen {
+                        code = exit::JOB_FAIL;
+                    }
+                    ("does not work", failure.report.to_string())
+                }
+            };
+            print_line(format_args!("{:<10} {mark}: {about}", kind.name()));
+        }
+        Ok(code)
+    }
+}
+
+/// Makes an environment, in which a helper has to start.
+async fn check(kind: SpawnerKind, context: &Context) -> Result<(), Failure> {
+    let session = SpawnerSession::new(kind, context).await?;
+    let checked = session.spawner.check().await;
+    session.spawner.close().await;
+    checked.map_err(|error| Failure::with(exit::JOB_FAIL, error))
+}
