@@ -10,6 +10,19 @@ use crate::support::recipes::{exec, with};
 use crate::support::{Sandbox, assert_stderr};
 
 #[test]
+fn job_file_leaves_the_settings_that_it_does_not_have_to_other_files() {
+    let sandbox = Sandbox::new();
+    sandbox.user_config("run.shuffle = true\nrun.spawner = 'process'\n");
+    sandbox.file(
+        "job.toml",
+        "[[suite]]\nname = 'a'\nreferences = ['/bin/true']\n",
+    );
+    let ran = sandbox.run(&["run", "--job", "job.toml"]).code(0);
+    assert_eq!(ran.stderr, "", "{ran}");
+    assert!(ran.stdout.contains("SHUFFLED"), "{ran}");
+}
+
+#[test]
 fn settings_layers_override_each_other_and_show_their_origin() {
     let sandbox = Sandbox::new();
     let value = |options: &[&str], variable: Option<&str>| -> (Value, String) {

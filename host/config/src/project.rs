@@ -165,7 +165,7 @@ impl Config {
     /// Applies the settings of a job file: above all other files, below the environment and the
     /// command line.
     pub fn take(&mut self, path: &Path, settings: crate::Settings) {
-        let mut own = Self::default();
+        let mut own = Self::empty();
         own.merge("", settings, &Origin::Project(path.to_path_buf()));
         self.adopt(own);
     }
@@ -174,6 +174,24 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn job_file_changes_only_the_settings_that_it_has() {
+        use super::super::settings;
+        let user = Origin::File("own".into());
+        let mut config = Config::default();
+        config.set(settings::RUN_RETRIES.name(), 3.into(), user.clone());
+        config.set(settings::RUN_SPAWNER.name(), "sandbox".into(), user);
+        let own = crate::Settings::default();
+        config.take(Path::new("job.toml"), own);
+        assert_eq!(config.get(settings::RUN_RETRIES), 3);
+        assert!(config.refused.is_empty(), "{:?}", config.refused);
+        let run = serde_json::json!({"shuffle": true});
+        let own = crate::Settings::from_iter([("run".to_owned(), run)]);
+        config.take(Path::new("job.toml"), own);
+        assert!(config.get(settings::RUN_SHUFFLE));
+        assert_eq!(config.get(settings::RUN_RETRIES), 3);
+    }
 
     #[test]
     fn project_adds_to_a_list_and_takes_nothing_from_it() {
