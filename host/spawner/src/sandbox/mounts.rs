@@ -56,9 +56,17 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// Whether the file system stores files permanently.
+    /// Whether the file system stores files of this machine permanently.
     pub(crate) fn has_files(&self) -> bool {
-        self.kind != "tmpfs" && !self.is_of_the_system()
+        self.kind != "tmpfs" && !self.is_of_the_system() && !self.is_root_of_container()
+    }
+
+    /// Whether this is the root directory of somebody's container, as Podman, Docker and containerd
+    /// name it. It may be gone before the sandbox has been made, and is none of this machine's
+    /// files.
+    fn is_root_of_container(&self) -> bool {
+        let mut names = ["merged", "rootfs"].iter();
+        self.kind == "overlay" && names.any(|name| self.path.ends_with(name))
     }
 
     fn is_of_the_system(&self) -> bool {
@@ -367,6 +375,17 @@ mod tests {
         ];
         assert_eq!(parts, wanted.map(|(path, how)| (Path::new(path), how)));
         assert_eq!(layout.links, [(root.join("parent/link"), "file".into())]);
+    }
+
+    #[test]
+    fn root_of_a_container_is_no_part_of_a_sandbox() {
+        let table = b"1 1 1:1 / / rw - ext4 a rw\n\
+                      2 1 1:2 / /var/lib/docker/overlay2/0f/merged rw - overlay b rw\n\
+                      3 1 1:3 / /run/containerd/task/1/rootfs rw - overlay c rw\n\
+                      4 1 1:4 / /usr rw - overlay d rw\n";
+        let layout = Layout::of_machine(Path::new("/"), &parse(table), true).unwrap();
+        let paths: Vec<&Path> = layout.parts.iter().map(|part| &*part.path).collect();
+        assert_eq!(paths, [Path::new("/"), Path::new("/usr")]);
     }
 
     #[test]
