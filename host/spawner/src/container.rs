@@ -35,7 +35,7 @@ use crate::{
 };
 use abandoned::Owner;
 use container_spec::ContainerSpec;
-use engine::{Engine, Image};
+use engine::{Engine, Image, Pulls};
 use handover::{Handover, OwnEnds};
 use mounts::{Mounts, OwnDirectory};
 
@@ -106,6 +106,14 @@ impl ContainerSpawner {
             ..
         } = inputs;
         let socket = engine::find_socket(config.get(settings::SPAWNER_CONTAINER_ENGINE))?;
+        let network = config.get(settings::SPAWNER_CONTAINER_NETWORK);
+        if network.trim().is_empty() {
+            return Err(SpawnError::Invalid(
+                "the setting `spawner.container.network` is empty: expected `none`, `default`, or \
+                 the name of a network"
+                    .to_owned(),
+            ));
+        }
         let mounts = config.get(settings::SPAWNER_CONTAINER_MOUNTS);
         Ok(ContainerSpawner {
             engine: OnceCell::new(),
@@ -118,7 +126,7 @@ impl ContainerSpawner {
                 .get(settings::SPAWNER_CONTAINER_IMAGE)
                 .map(str::to_owned),
             pulls: config.get(settings::SPAWNER_CONTAINER_PULL),
-            network: config.get(settings::SPAWNER_CONTAINER_NETWORK).to_owned(),
+            network: network.to_owned(),
             runtime: config
                 .get(settings::SPAWNER_CONTAINER_RUNTIME)
                 .map(str::to_owned),
@@ -146,6 +154,7 @@ impl ContainerSpawner {
     async fn engine(&self) -> Result<&Engine, SpawnError> {
         let connect = async {
             let engine = Engine::connect(&self.socket).await?;
+            engine.may_choose_runtime(self.runtime.as_deref())?;
             abandoned::remove(&engine, &self.owner).await;
             Ok(engine)
         };
@@ -158,7 +167,8 @@ impl ContainerSpawner {
             let snapshot = self.snapshots().get(name).cloned();
             return snapshot.ok_or_else(|| no_snapshot(name));
         }
-        let Some(name) = state.image.as_ref().or(self.image.as_ref()) else {
+        let name = state.image.as_ref().or(self.image.as_ref());
+        let Some(name) = name.filter(|name| !name.trim().is_empty()) else {
             return Err(SpawnError::Invalid(
                 "the spawner `container` needs an image: name one with `--image`, the setting \
                  `spawner.container.image`, or `image` of a suite or test"
@@ -171,7 +181,11 @@ impl ContainerSpawner {
         };
         // An image that a stranger's plugin has named is not fetched: that would tell the
         // registry about it.
-        let pulls = self.pulls && state.owner.is_none();
+        let pulls = match (self.pulls, &state.owner) {
+            (false, _) => Pulls::Never,
+            (true, Some(_)) => Pulls::NotForPlugins,
+            (true, None) => Pulls::Yes,
+        };
         let image = cell.get_or_try_init(|| engine.image(name, pulls)).await?;
         Ok(image.clone())
     }
@@ -234,7 +248,7 @@ impl ContainerSpawner {
         let mounts = self.mounts.of(helper, &own, private.as_deref(), writable);
         let spec = ContainerSpec {
             image: &image,
-            mounts: mounts.map_err(failed("making its mounts"))?,
+            mounts: mounts?,
             directory: self.mounts.project(),
             user: engine.user(),
             network,
@@ -419,6 +433,13 @@ impl Spawner for ContainerSpawner {
                     Ok(())
                 }
             }
+        })
+    }
+
+    fn remove_abandoned(&self) -> SpawnerFuture<'_, Result<usize, SpawnError>> {
+        Box::pin(async {
+            let engine = Engine::connect(&self.socket).await?;
+            Ok(abandoned::remove(&engine, &self.owner).await)
         })
     }
 

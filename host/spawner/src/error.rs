@@ -35,7 +35,7 @@ pub enum SpawnError {
     /// The helper has died, and with it all processes of its environment.
     #[error(
         "the helper that runs the processes of environment {environment} has died: {reason}; its \
-         processes are lost, and the environment has to be opened anew"
+         processes are lost; what runs next gets another environment"
     )]
     HelperDied {
         /// The environment's name.

@@ -124,6 +124,12 @@ pub trait Spawner: Send + Sync {
         })
     }
 
+    /// Removes what killed hosts have left of their environments, as far as it does not go by
+    /// itself. Returns the number of removed things.
+    fn remove_abandoned(&self) -> SpawnerFuture<'_, Result<usize, SpawnError>> {
+        Box::pin(std::future::ready(Ok(0)))
+    }
+
     /// Hides a path of the host from all environments that are opened later. Does nothing if the
     /// spawner does not isolate.
     fn hide(&mut self, path: &Path) {

@@ -86,7 +86,27 @@ impl Release {
                 }
             }
         }
+        if self.job.is_none() {
+            remove_abandoned(context).await;
+        }
         Ok(code)
+    }
+}
+
+/// Removes what killed hosts have left of environments. A spawner that does not work here has left
+/// nothing here that could be found.
+async fn remove_abandoned(context: &Context) {
+    for kind in SpawnerKind::ALL {
+        let Ok(session) = SpawnerSession::new(kind, context).await else {
+            continue;
+        };
+        match session.spawner.remove_abandoned().await {
+            Ok(0) => {}
+            Ok(removed) => print_line(format_args!(
+                "spawner {kind}: removed {removed} containers and images of killed jobs"
+            )),
+            Err(error) => eprint_line(format_args!("warning: {error}")),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use persea_config::{Config, Flag, Key, Kind, Verdict, of_result_format, settings
 use persea_display::{Display, Live, Plain, Screen, Shown, Silent, totals};
 use persea_job::{Job, JobError, JobFile, Partition, Summary, UnreleasedJobs, results_root};
 use persea_journal as journal;
-use persea_model::JobId;
+use persea_model::{JobId, SpawnerKind};
 use persea_system::temporary;
 
 #[derive(Debug, Args)]
@@ -171,6 +171,17 @@ impl Run {
         self.configure(&mut context.config)?;
         context.warn_about_project();
         context.config.check().map_err(Failure::of)?;
+        let spawner = context.config.get(settings::RUN_SPAWNER);
+        if let (Some(image), true) = (&self.image, spawner != SpawnerKind::Container) {
+            return Err(Failure::new(
+                exit::FAIL,
+                miette::miette!(
+                    help = "add `--spawner container`",
+                    "`--image {image}`: the spawner `{spawner}` makes no containers, so the tests \
+                     would run without the image"
+                ),
+            ));
+        }
         if let Some(part) = context.config.get(settings::RUN_PARTITION) {
             Partition::parse(part)
                 .map_err(|why| Failure::new(exit::FAIL, miette::miette!("{why}")))?;

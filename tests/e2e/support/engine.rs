@@ -13,6 +13,8 @@ pub const IMAGE: &str = "localhost/busybox:latest";
 /// A running Podman.
 pub struct Engine {
     directory: tempfile::TempDir,
+    /// A process in the mount namespace of the engine.
+    namespace: Child,
     service: Mutex<Child>,
 }
 
@@ -26,13 +28,13 @@ impl Engine {
         if let Some(engine) = shared.upgrade() {
             return engine;
         }
-        let engine = Arc::new(Self::start(""));
+        let engine = Arc::new(Self::start());
         *shared = Arc::downgrade(&engine);
         engine
     }
 
-    /// Starts an engine with this configuration of registries.
-    pub fn start(registries: &str) -> Self {
+    /// Starts an engine.
+    pub fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         // A machine without the capability to raise limits, and with hybrid control groups, needs
@@ -50,37 +52,21 @@ impl Engine {
         );
         std::fs::write(path.join("containers.conf"), containers).unwrap();
         std::fs::write(path.join("storage.conf"), storage).unwrap();
-        std::fs::write(path.join("registries.conf"), registries).unwrap();
-        let service = Self::serve(path);
+        std::fs::write(path.join("registries.conf"), "").unwrap();
+        let namespace = namespace();
+        let service = serve(&podman_in(path, &namespace), path);
         let engine = Self {
             directory,
+            namespace,
             service: Mutex::new(service),
         };
         engine.import(IMAGE, &[], "");
         engine
     }
 
-    fn serve(path: &Path) -> Child {
-        let socket = path.join("podman.sock");
-        let _ = std::fs::remove_file(&socket);
-        let mut command = podman_in(path);
-        command.args(["system", "service", "--time=0"]);
-        command.arg(format!("unix://{}", socket.display()));
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("podman, of Debian's package of that name");
-        wait_until("Podman", || {
-            std::os::unix::net::UnixStream::connect(&socket).map_err(|error| error.to_string())
-        });
-        child
-    }
-
     /// The program `podman` with the engine's settings.
     pub fn podman(&self, args: &[&str]) -> Command {
-        let mut command = podman_in(self.directory.path());
+        let mut command = podman_in(self.directory.path(), &self.namespace);
         command.args(args);
         command
     }
@@ -157,7 +143,8 @@ impl Engine {
 
     /// Starts the service again.
     pub fn restart(&self) {
-        *self.service.lock().unwrap() = Self::serve(self.directory.path());
+        let podman = self.podman(&[]);
+        *self.service.lock().unwrap() = serve(&podman, self.directory.path());
     }
 
     /// The ids of the containers of a project's hosts, in any state. A label names the host's
@@ -190,9 +177,46 @@ impl Engine {
     }
 }
 
-fn podman_in(path: &Path) -> Command {
-    let mut command = Command::new("podman");
+/// Starts the service, and waits until it takes connections.
+fn serve(podman: &Command, path: &Path) -> Child {
+    let socket = path.join("podman.sock");
+    let _ = std::fs::remove_file(&socket);
+    let url = format!("unix://{}", socket.display());
+    let mut command = Command::new(podman.get_program());
+    command.args(podman.get_args());
+    super::process::equip_as(&mut command, podman);
+    let child = command
+        .args(["system", "service", "--time=0", &url])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nsenter, of Debian's package util-linux");
+    wait_until("Podman, of Debian's package of that name", || {
+        std::os::unix::net::UnixStream::connect(&socket).map_err(|error| error.to_string())
+    });
+    child
+}
+
+/// Starts a process in a mount namespace of its own. The mounts of the engine appear only there,
+/// and disappear with it: they come and go while other tests list those of the machine.
+fn namespace() -> Child {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sleep", "infinity"]);
+    let child = command.stdin(Stdio::null()).spawn().unwrap();
+    let of = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    wait_until("the namespace", || {
+        match of(&child.id().to_string()) != of("self") {
+            true => Ok(()),
+            false => Err("not yet".to_owned()),
+        }
+    });
+    child
+}
+
+fn podman_in(path: &Path, namespace: &Child) -> Command {
+    let mut command = Command::new("nsenter");
     command
+        .args(["--target", &namespace.id().to_string(), "--mount", "podman"])
         .env("CONTAINERS_CONF", path.join("containers.conf"))
         .env("CONTAINERS_STORAGE_CONF", path.join("storage.conf"))
         .env("CONTAINERS_REGISTRIES_CONF", path.join("registries.conf"))
@@ -207,9 +231,7 @@ impl Drop for Engine {
             .podman(&["rm", "--all", "--force", "--time=0"])
             .output();
         self.kill();
-        // Podman mounts its storage on itself.
-        let _ = Command::new("umount")
-            .arg(self.directory.path().join("storage/overlay"))
-            .output();
+        let _ = self.namespace.kill();
+        let _ = self.namespace.wait();
     }
 }

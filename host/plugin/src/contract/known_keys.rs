@@ -24,7 +24,9 @@ macro_rules! records {
 records! {
     DONE: "done", "an answer", [];
     RUNNABLE: "runnable", "a runnable",
-        ["variant", "config", "timeout", "needs", "after", "mutexes", "resources"];
+        [
+            "variant", "config", "timeout", "image", "needs", "after", "mutexes", "resources",
+        ];
     REQUIREMENT: "requirement", "a requirement", ["scope", "label"];
     VARIATION: "variation", "a variation", ["requirements", "resources", "timeout"];
     VARIATIONS: "variations", "variations", [];

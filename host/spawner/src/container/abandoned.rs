@@ -62,12 +62,15 @@ impl Owner {
     }
 }
 
-/// Removes the containers and images that killed hosts have left. Failures are logged.
-pub(super) async fn remove(engine: &Engine, owner: &Owner) {
+/// Removes the containers and images that killed hosts have left, and returns their number.
+/// Failures are logged.
+pub(super) async fn remove(engine: &Engine, owner: &Owner) -> usize {
+    let mut removed = 0;
     for (container, labels) in engine.labelled_containers().await {
         if owner.has_abandoned(&labels) {
             tracing::info!("removing the container {container} of a host that was killed");
             engine.remove(&container).await;
+            removed += 1;
         }
     }
     let images = engine.labelled_images().await.into_iter();
@@ -75,8 +78,10 @@ pub(super) async fn remove(engine: &Engine, owner: &Owner) {
     let abandoned: Vec<String> = abandoned.map(|(image, _)| image).collect();
     if !abandoned.is_empty() {
         tracing::info!("removing snapshots of a host that was killed: {abandoned:?}");
+        removed += abandoned.len();
         engine.remove_images(abandoned).await;
     }
+    removed
 }
 
 #[cfg(test)]

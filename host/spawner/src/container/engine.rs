@@ -23,8 +23,11 @@ use crate::SpawnError;
 
 pub(super) use socket::find_socket;
 
-/// How long the engine may take for one answer: 120 s, also while other containers keep it busy.
-const TIMEOUT_SECONDS: u64 = 120;
+/// How long the engine may take for one answer: 60 s, also while other containers keep it busy.
+const TIMEOUT_SECONDS: u64 = 60;
+
+/// How long the engine may take for its first answers: 10 s.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The status code of an answer about something that does not exist.
 const NOT_FOUND: u16 = 404;
@@ -41,6 +44,7 @@ pub(super) struct Engine {
     docker: Docker,
     /// Whether the engine runs without privileges. Root in its containers is then the user.
     is_rootless: bool,
+    is_podman: bool,
 }
 
 /// An image that the engine has.
@@ -62,6 +66,16 @@ impl Image {
     }
 }
 
+/// Whether a missing image is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pulls {
+    Yes,
+    /// By the setting.
+    Never,
+    /// A third-party plugin has made the test that names the image.
+    NotForPlugins,
+}
+
 /// Labels of a container or image, with its id.
 type Labelled = (String, HashMap<String, String>);
 
@@ -78,8 +92,16 @@ impl Engine {
         };
         let docker = Docker::connect_with_unix(&path, TIMEOUT_SECONDS, API_DEFAULT_VERSION)
             .map_err(failed)?;
-        let docker = docker.negotiate_version().await.map_err(failed)?;
-        let options = docker.info().await.map_err(failed)?.security_options;
+        let answers = Box::pin(async {
+            let docker = docker.negotiate_version().await?;
+            let (info, version) = (docker.info().await?, docker.version().await?);
+            Ok((docker, info.security_options, version.components))
+        });
+        let answers = tokio::time::timeout(CONNECT_TIMEOUT, answers).await;
+        let answers = answers.unwrap_or(Err(Error::RequestTimeoutError));
+        let (docker, options, components) = answers.map_err(failed)?;
+        let mut components = components.iter().flatten();
+        let is_podman = components.any(|it| it.name.contains("Podman"));
         let is_rootless = options
             .iter()
             .flatten()
@@ -87,7 +109,23 @@ impl Engine {
         Ok(Engine {
             docker,
             is_rootless,
+            is_podman,
         })
+    }
+
+    /// Checks whether the engine lets a client choose the program that runs containers.
+    ///
+    /// # Errors
+    /// The engine would take its own, without a word.
+    pub(super) fn may_choose_runtime(&self, runtime: Option<&str>) -> Result<(), SpawnError> {
+        match runtime {
+            Some(runtime) if self.is_podman => Err(SpawnError::Invalid(format!(
+                "the setting `spawner.container.runtime` asks for `{runtime}`, and Podman lets no \
+                 client choose: write `runtime = \"{runtime}\"` below `[engine]` in \
+                 containers.conf instead"
+            ))),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The user of processes in containers: whoever the host's user is for the files of results.
@@ -98,11 +136,11 @@ impl Engine {
         }
     }
 
-    /// Returns an image, and pulls it if the engine does not have it and `pulls` allows that.
+    /// Returns an image, and pulls it if the engine does not have it, where that is allowed.
     ///
     /// # Errors
     /// There is no such image, or it is for another architecture.
-    pub(super) async fn image(&self, name: &str, pulls: bool) -> Result<Image, SpawnError> {
+    pub(super) async fn image(&self, name: &str, pulls: Pulls) -> Result<Image, SpawnError> {
         let failed = |error: &Error| SpawnError::Engine {
             what: format!("the image `{name}` can't be used"),
             reason: reason(error),
@@ -110,12 +148,15 @@ impl Engine {
         let inspected = match self.docker.inspect_image(name).await {
             Ok(found) => found,
             Err(error) if status(&error) != Some(NOT_FOUND) => return Err(failed(&error)),
-            Err(_) if !pulls => {
+            Err(_) if pulls != Pulls::Yes => {
+                let why = match pulls {
+                    Pulls::NotForPlugins => "a plugin has made the test, and may not fetch images",
+                    Pulls::Never | Pulls::Yes => "`spawner.container.pull` is false",
+                };
                 return Err(SpawnError::Engine {
                     what: format!("the container engine has no image `{name}`"),
                     reason: format!(
-                        "`podman pull {name}` or `docker pull {name}` fetches it; Persea does so \
-                         only for your own tests, and not with `spawner.container.pull = false`"
+                        "{why}: `podman pull {name}` or `docker pull {name}` fetches it"
                     ),
                 });
             }
@@ -240,7 +281,7 @@ impl Engine {
             reason: reason(&error),
         })?;
         Ok(Image {
-            name: format!("snapshot `{name}`"),
+            name: format!("with {name}"),
             id: committed.id,
         })
     }
@@ -339,9 +380,7 @@ fn status(error: &Error) -> Option<u16> {
 fn reason(error: &Error) -> String {
     let mut text = match error {
         Error::DockerResponseServerError { message, .. } => message.trim().to_owned(),
-        Error::RequestTimeoutError => {
-            format!("it did not answer within {TIMEOUT_SECONDS} s")
-        }
+        Error::RequestTimeoutError => "it does not answer in time".to_owned(),
         other => other.to_string(),
     };
     let mut cause = std::error::Error::source(error);

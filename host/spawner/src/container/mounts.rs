@@ -22,6 +22,12 @@ pub(super) const SOCKET_PATH: &str = "/run/persea/channel/socket";
 /// The name of the socket in its directory.
 const SOCKET: &str = "socket";
 
+/// The longest path of a socket, in bytes: see unix(7).
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Directories of a container that cannot be replaced.
+const OF_THE_ENGINE: [&str; 3] = ["/proc", "/sys", "/dev"];
+
 /// The name of the directory that all tests of a job share.
 const COMMON: &str = "common";
 
@@ -79,6 +85,26 @@ impl ConfiguredMount {
     }
 }
 
+impl ConfiguredMount {
+    /// Checks whether the mount leaves what every container has: the `own` paths, and directories
+    /// of the engine.
+    fn check_target(&self, own: &[&PathBuf]) -> Result<(), SpawnError> {
+        let covers = |path: &Path| path.starts_with(&self.target);
+        let of_engine = OF_THE_ENGINE.map(Path::new);
+        let is_in_engines = of_engine.iter().any(|it| self.target.starts_with(it));
+        let hidden = own.iter().map(|path| path.as_path()).chain(of_engine);
+        match hidden.into_iter().find(|path| covers(path)) {
+            None if !is_in_engines => Ok(()),
+            covered => Err(SpawnError::Invalid(format!(
+                "the setting `spawner.container.mounts` can't mount anything at {}: {} has to be \
+                 visible in the container",
+                self.target.display(),
+                covered.unwrap_or(&self.target).display()
+            ))),
+        }
+    }
+}
+
 impl Mounts {
     /// Reads the configured mounts. `hidden` are paths that containers must not see.
     ///
@@ -90,14 +116,37 @@ impl Mounts {
         hidden: Vec<PathBuf>,
         configured: &[String],
     ) -> Result<Mounts, SpawnError> {
+        for path in [&project, &temporary] {
+            check_path(path)?;
+        }
+        // The kernel's limit of a socket's path is 107 bytes.
+        let socket = temporary
+            .join("containers/100000")
+            .join(CHANNEL_NAME)
+            .join(SOCKET);
+        if socket.as_os_str().len() > MAX_SOCKET_PATH {
+            return Err(SpawnError::Invalid(format!(
+                "the path of the directory for temporary files, {}, is too long for a socket: set \
+                 TMPDIR to a shorter one",
+                temporary.display()
+            )));
+        }
         let configured = configured.iter().map(|text| ConfiguredMount::parse(text));
+        let configured: Vec<ConfiguredMount> = configured.collect::<Result<_, _>>()?;
+        let helper = PathBuf::from(HELPER_PATH);
+        let own = [&project, &temporary, &helper];
+        for mount in &configured {
+            check_path(&mount.source)?;
+            check_path(&mount.target)?;
+            mount.check_target(&own)?;
+        }
         // A relative path begins at the project.
         let hidden = hidden.iter().map(|path| project.join(path)).collect();
         Ok(Mounts {
             project,
             temporary,
             hidden,
-            configured: configured.collect::<Result<_, _>>()?,
+            configured,
         })
     }
 
@@ -126,51 +175,76 @@ impl Mounts {
         own: &OwnDirectory,
         private: Option<&PrivateDirectory>,
         writable: Option<&Path>,
-    ) -> io::Result<Vec<Mount>> {
+    ) -> Result<Vec<Mount>, SpawnError> {
         let mut all = vec![
-            bind(helper, Path::new(HELPER_PATH), false),
-            bind(&own.path.join(CHANNEL_NAME), Path::new(CHANNEL), false),
-            bind(&self.project, &self.project, false),
+            bind(helper, Path::new(HELPER_PATH), false)?,
+            bind(&own.path.join(CHANNEL_NAME), Path::new(CHANNEL), false)?,
+            bind(&self.project, &self.project, false)?,
         ];
-        let configured = self.configured.iter();
-        all.extend(configured.map(|it| bind(&it.source, &it.target, it.is_writable)));
-        let shown: Vec<PathBuf> = all
-            .iter()
-            .filter_map(|it| it.source.as_ref().map(PathBuf::from))
-            .collect();
+        for mount in &self.configured {
+            all.push(bind(&mount.source, &mount.target, mount.is_writable)?);
+        }
+        let configured = self.configured.iter().map(|it| (&it.source, &it.target));
+        let shown = [(&self.project, &self.project)]
+            .into_iter()
+            .chain(configured);
         let mut covered: Vec<PathBuf> = Vec::new();
-        for path in &self.hidden {
-            let is_below = |other: &PathBuf| path.starts_with(other) && path != other;
-            // Paths are in order, so a hidden directory comes before what is in it.
-            if !shown.iter().any(is_below) || covered.iter().any(is_below) {
-                continue;
-            }
-            match path.symlink_metadata() {
-                Ok(found) if found.is_dir() => {
-                    // Not a file system in memory: Podman copies what is below into it.
-                    all.push(bind(&own.make_empty(covered.len())?, path, true));
-                    covered.push(path.clone());
+        for (source, target) in shown {
+            for path in &self.hidden {
+                let Ok(below) = path.strip_prefix(source) else {
+                    continue;
+                };
+                let hidden = target.join(below);
+                // Paths are in order, so a hidden directory comes before what is in it.
+                if path == source || covered.iter().any(|it| hidden.starts_with(it)) {
+                    continue;
                 }
-                Ok(_) => all.push(bind(Path::new("/dev/null"), path, false)),
-                Err(_) => {}
+                match path.symlink_metadata() {
+                    Ok(found) if found.is_dir() => {
+                        // Not a file system in memory: Podman copies what is below into it.
+                        all.push(bind(&own.make_empty(covered.len())?, &hidden, true)?);
+                        covered.push(hidden);
+                    }
+                    Ok(_) => all.push(bind(Path::new("/dev/null"), &hidden, false)?),
+                    Err(_) => {}
+                }
             }
         }
-        all.push(bind(&own.path.join(FILES_NAME), &self.temporary, true));
-        all.extend(writable.map(|path| bind(path, path, true)));
-        all.extend(private.map(|it| bind(&it.path, &it.shown, true)));
+        all.push(bind(&own.path.join(FILES_NAME), &self.temporary, true)?);
+        if let Some(path) = writable {
+            all.push(bind(path, path, true)?);
+        }
+        if let Some(private) = private {
+            all.push(bind(&private.path, &private.shown, true)?);
+        }
         Ok(all)
     }
 }
 
+/// Checks whether engines take a path as it is. Podman makes a line of comma-separated values of
+/// each mount, so a comma in a path would begin an option.
+fn check_path(path: &Path) -> Result<(), SpawnError> {
+    let is_plain = |text: &str| !text.contains([',', '"']) && !text.contains(char::is_control);
+    match path.to_str() {
+        Some(text) if is_plain(text) => Ok(()),
+        Some(_) | None => Err(SpawnError::Invalid(format!(
+            "the spawner `container` can't use {path:?}: the path has a comma, a quotation mark or \
+             a control character, or is not UTF-8"
+        ))),
+    }
+}
+
 /// A bind mount of a path of this machine.
-fn bind(source: &Path, target: &Path, is_writable: bool) -> Mount {
-    Mount {
+fn bind(source: &Path, target: &Path, is_writable: bool) -> Result<Mount, SpawnError> {
+    check_path(source)?;
+    check_path(target)?;
+    Ok(Mount {
         typ: Some(MountType::BIND),
-        source: Some(source.to_string_lossy().into_owned()),
-        target: Some(target.to_string_lossy().into_owned()),
+        source: source.to_str().map(str::to_owned),
+        target: target.to_str().map(str::to_owned),
         read_only: Some(!is_writable),
         ..Mount::default()
-    }
+    })
 }
 
 /// The name of the socket's directory in an [`OwnDirectory`].
@@ -211,9 +285,12 @@ impl OwnDirectory {
 
     /// Makes an empty directory, to cover another one. The engine makes the mount points of what is
     /// shown below that one in it.
-    fn make_empty(&self, number: usize) -> io::Result<PathBuf> {
+    fn make_empty(&self, number: usize) -> Result<PathBuf, SpawnError> {
         let path = self.path.join(format!("empty-{number}"));
-        std::fs::create_dir(&path)?;
+        let made = std::fs::create_dir(&path);
+        made.map_err(|error| {
+            SpawnError::Invalid(format!("{} can't be made: {error}", path.display()))
+        })?;
         Ok(path)
     }
 
@@ -268,6 +345,38 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn path_that_an_engine_would_read_as_options_is_refused() {
+        let make = |project: &str, temporary: &str, mounts: &[String]| {
+            let made = Mounts::new(project.into(), temporary.into(), Vec::new(), mounts);
+            made.map(drop).map_err(|error| error.to_string())
+        };
+        let refused = |project: &str, temporary: &str, mounts: &[String], words: &str| {
+            let error = make(project, temporary, mounts).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        };
+        make("/a b:c'd", "/tmp/persea-1", &[]).unwrap();
+        for odd in ["/p,src=/etc", "/p\"q", "/p\nq"] {
+            refused(odd, "/tmp/persea-1", &[], "has a comma");
+            refused("/p", odd, &[], "has a comma");
+        }
+        let long = format!("/{}", "x".repeat(90));
+        refused("/p", &long, &[], "set TMPDIR to a shorter one");
+        for target in [
+            "/",
+            "/proc",
+            "/dev/shm",
+            "/tmp",
+            "/p",
+            "/run",
+            "/run/persea",
+        ] {
+            let mount = [format!("/usr:{target}")];
+            refused("/p/q", "/tmp/persea-1", &mount, "can't mount anything at");
+        }
+        make("/p/q", "/tmp/persea-1", &["/usr:/opt:rw".to_owned()]).unwrap();
     }
 
     #[test]
