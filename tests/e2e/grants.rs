@@ -293,7 +293,7 @@ fn invalid_grant_is_refused() {
         (
             "runner-greet",
             "process=nonsense",
-            "`process=nonsense`: there are the spawners `process` and `sandbox`",
+            "`process=nonsense`: expected `*`, `process`, `sandbox` or `container`\n",
         ),
         (
             "resolver-list",

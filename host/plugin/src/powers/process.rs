@@ -53,12 +53,7 @@ pub(crate) static SPAWNERS: Grant = Grant {
     built_in: Some("*"),
     check: |spawner| match spawner == "*" || SpawnerKind::parse(spawner).is_some() {
         true => Ok(()),
-        false => Err(format!(
-            "there are the spawners {}",
-            SpawnerKind::ALL
-                .map(|kind| format!("`{kind}`"))
-                .join(" and ")
-        )),
+        false => Err(format!("expected `*`, {}", SpawnerKind::EXPECTED)),
     },
     provenance: &[
         World::Resolver,

@@ -173,6 +173,8 @@ impl<'de> Deserialize<'de> for Grants {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use persea_model::SpawnerKind;
+
     use super::*;
     use crate::instance::environment::VARIABLES;
     use crate::powers::fetch::HOSTS;
@@ -216,7 +218,10 @@ mod tests {
         let wrong = |text: &str| Grants::parse(&[text]).unwrap_err();
         assert_eq!(
             wrong("process=nonsense"),
-            "`process=nonsense`: there are the spawners `process` and `sandbox`"
+            format!(
+                "`process=nonsense`: expected `*`, {}",
+                SpawnerKind::EXPECTED
+            )
         );
         for (text, words) in [
             ("workspace=../x", "no directory of the project"),
