@@ -147,6 +147,9 @@ pub struct Runnable {
     /// * `variant` (json): the variant of the test
     /// * `config` (json): settings for this runnable alone
     /// * `timeout` (integer, nanoseconds): the limit on the task's running time
+    /// * `image` (text): the image in whose containers the task runs
+    /// * `limits` (json, an object): what the task's processes may use: `memory`, `processes`,
+    ///   `cpus` and `disk`, each as its setting
     /// * `needs` (json, a list of names or ids): tasks that must pass before this one starts
     /// * `after` (json, a list of names or ids): tasks that must end before this one starts
     /// * `mutexes` (json, a list of names): each is held by at most one task at a time

@@ -25,7 +25,9 @@ struct Account {
 /// Removes from an event what may differ: times, and the name of the environment.
 fn without_differences(event: &mut Value) {
     if let Some(object) = event.as_object_mut() {
-        for name in ["time", "started", "elapsed", "spawner", "environment"] {
+        let measured = ["cpu-user", "cpu-system", "peak-memory"];
+        let others = ["time", "started", "elapsed", "spawner", "environment"];
+        for name in measured.into_iter().chain(others) {
             object.remove(name);
         }
         object.values_mut().for_each(without_differences);

@@ -349,7 +349,7 @@ fn killed_host_leaves_no_container() {
     project.assert_no_strays();
     // Only the snapshot does not go by itself.
     let released = project.run(&["release"]).code(0);
-    let line = "spawner container: removed 1 containers and images of killed jobs\n";
+    let line = "spawner container: removed 1 containers, images and cgroups of killed jobs\n";
     assert!(released.stdout.ends_with(line), "{released}");
     let root = project.root().display().to_string();
     let images = engine.run(&["images", "--all", "--format", "{{.Labels}}"]);

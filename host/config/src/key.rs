@@ -221,6 +221,48 @@ impl Kind for Delay {
     }
 }
 
+/// A limit of a size in bytes; none if it is 0, which means "no limit".
+pub enum Size {}
+
+impl Kind for Size {
+    type Value<'a> = Option<u64>;
+    type Default = u64;
+    const SHAPE: Shape = Shape::Size;
+
+    fn read(value: &Value) -> Option<Option<u64>> {
+        super::size(value).map(|size| Some(size).filter(|it| *it > 0))
+    }
+
+    fn default<'a>(default: u64) -> Self::Value<'a> {
+        Some(default).filter(|it| *it > 0)
+    }
+
+    fn json(default: u64) -> Value {
+        default.into()
+    }
+}
+
+/// A limit of processors, in thousandths of one; none if it is 0, which means "no limit".
+pub enum Processors {}
+
+impl Kind for Processors {
+    type Value<'a> = Option<u64>;
+    type Default = u64;
+    const SHAPE: Shape = Shape::Processors;
+
+    fn read(value: &Value) -> Option<Option<u64>> {
+        super::processors(value).map(|number| Some(number).filter(|it| *it > 0))
+    }
+
+    fn default<'a>(default: u64) -> Self::Value<'a> {
+        Some(default * 1000).filter(|it| *it > 0)
+    }
+
+    fn json(default: u64) -> Value {
+        default.into()
+    }
+}
+
 /// A number of failures: `true` means one, `false` none.
 pub enum Failures {}
 

@@ -29,13 +29,13 @@ mod shape;
 mod user_dirs;
 pub use error::{ConfigError, Origin};
 pub use key::{
-    Choice, Choices, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, RetryCause,
-    Several, Text, Texts, Time, Verdict,
+    Choice, Choices, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Processors,
+    RetryCause, Several, Size, Text, Texts, Time, Verdict,
 };
 pub use lookup::{RESOURCES, SHARED_LIMIT, is_known, limit, limits, of_result_format, project};
 pub use project::{Project, RefusedSetting};
 pub use safe::{Foreign, OpenError, SafeDirectories};
-pub use schema::{duration_schema, settings_document, settings_schema};
+pub use schema::{duration_schema, setting_schema, settings_document, settings_schema};
 pub use settings::{SETTINGS, Setting};
 pub use shape::Shape;
 pub use user_dirs::UserDirs;
@@ -392,6 +392,50 @@ pub fn duration(value: &Value) -> Option<Duration> {
         }
         _ => None,
     }
+}
+
+/// Reads a size: a number of bytes, or a text with a unit (`k`, `M`, `G`, `T`, each also followed
+/// by `B` or `iB`), all in powers of 1024.
+pub fn size(value: &Value) -> Option<u64> {
+    let text = match value {
+        Value::Number(bytes) => return bytes.as_u64(),
+        Value::String(text) => text.trim(),
+        _ => return None,
+    };
+    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
+    let unit = text.get(digits.len()..)?.trim().to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let factor: u64 = match unit.strip_suffix('i').unwrap_or(unit) {
+        "" if !unit.ends_with('i') => 1,
+        "k" => 1 << 10,
+        "m" => 1 << 20,
+        "g" => 1 << 30,
+        "t" => 1 << 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// The least number of processors that a limit can have, in thousandths: the kernel divides time
+/// into periods, and a smaller part of one is too short.
+const LEAST_PROCESSORS: f64 = 10.0;
+
+/// The largest number of processors that a limit can have, in thousandths.
+const MOST_PROCESSORS: f64 = 8_192_000.0;
+
+/// Reads a number of processors, in thousandths of one: 0, or from 0.01.
+pub fn processors(value: &Value) -> Option<u64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    let thousandths = (number * 1000.0).round();
+    let is_limit = (LEAST_PROCESSORS..=MOST_PROCESSORS).contains(&thousandths);
+    // Cannot lose anything: the number is whole, not negative and small.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let whole = thousandths as u64;
+    (is_limit || number.abs() < f64::EPSILON).then_some(whole)
 }
 
 /// A value from a variable or an option: JSON if it parses as JSON, otherwise text.

@@ -94,6 +94,12 @@ pub fn duration_schema() -> Value {
     of_shape(Shape::Duration)
 }
 
+/// The schema of a setting of the host.
+pub fn setting_schema<K: super::key::Kind>(key: super::key::Key<K>) -> Value {
+    let setting = SETTINGS.iter().find(|setting| setting.name == key.name());
+    setting.map_or(Value::Bool(true), of_setting)
+}
+
 /// A table of settings.
 #[derive(Default)]
 struct SettingsTable {
@@ -185,6 +191,11 @@ fn of_shape(shape: Shape) -> Value {
             let text = json!({"type": "string", "examples": ["90", "1.5s", "5m", "1h 30m"]});
             json!({"anyOf": [seconds, text]})
         }
+        Shape::Size => {
+            let text = json!({"type": "string", "examples": ["512 MiB", "2 GiB", "100k"]});
+            json!({"anyOf": [whole(0), text]})
+        }
+        Shape::Processors => json!({"type": "number", "minimum": 0}),
         Shape::Amount => json!({"anyOf": [whole(0), texts()]}),
         Shape::Order | Shape::Scope | Shape::Spawner | Shape::Verdict => {
             json!({"enum": shape.names()})

@@ -7,8 +7,8 @@ use persea_model::{Scope, SpawnerKind};
 use serde_json::Value;
 
 use super::key::{
-    Choice, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, RetryCause, Several,
-    Text, Texts, Time, Verdict,
+    Choice, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Processors,
+    RetryCause, Several, Size, Text, Texts, Time, Verdict,
 };
 use super::project::Project;
 use super::shape::Shape;
@@ -196,6 +196,15 @@ settings! {
     RUN_ID_FORMAT: Maybe<IdFormat> = "run.id_format", (), Any;
     /// run the other tests if a reference cannot be resolved
     RUN_IGNORE_MISSING_REFERENCES: Flag = "run.ignore_missing_references", false, Any;
+    /// processors that the processes of a test may use together, such as 2 or 0.5; 0 means no limit
+    RUN_LIMITS_CPUS: Processors = "run.limits.cpus", 0, Unsaid;
+    /// bytes that a test may have in one file, and in its own directories together, such as
+    /// `100 MiB`; 0 means no limit
+    RUN_LIMITS_DISK: Size = "run.limits.disk", 0, Unsaid;
+    /// memory that the processes of a test may have together, such as `2 GiB`; 0 means no limit
+    RUN_LIMITS_MEMORY: Size = "run.limits.memory", 0, Unsaid;
+    /// number of processes and threads that a test may have at once; 0 means no limit
+    RUN_LIMITS_PROCESSES: Number = "run.limits.processes", 0, Unsaid;
     /// number of tasks that run at once; 0 means the number of processors
     RUN_MAX_PARALLEL_TASKS: Number = "run.max_parallel_tasks", 0, Any;
     /// which tasks start first: those that failed the last time, or those that took the longest,

@@ -20,6 +20,10 @@ pub enum Shape {
     Failures,
     /// A time: a number of seconds, or a text such as `5m`.
     Duration,
+    /// A size: a number of bytes, or a text such as `512 MiB`.
+    Size,
+    /// A number of processors, not necessarily a whole one.
+    Processors,
     /// The capacity of a resource: a number, or the names of its instances.
     Amount,
     /// The name of an order.
@@ -59,6 +63,8 @@ impl Shape {
             Self::Texts => are_texts(value),
             Self::Failures => value.is_boolean() || value.as_u64().is_some_and(|n| n > 0),
             Self::Duration => super::duration(value).is_some(),
+            Self::Size => super::size(value).is_some(),
+            Self::Processors => super::processors(value).is_some(),
             Self::Amount => value.is_u64() || are_texts(value),
             Self::IdFormat => value.as_str().is_some_and(is_id_format),
             Self::RetryCauses => {
@@ -88,6 +94,8 @@ impl Shape {
             | Self::Texts
             | Self::Failures
             | Self::Duration
+            | Self::Size
+            | Self::Processors
             | Self::Amount
             | Self::IdFormat => Vec::new(),
         }
@@ -102,6 +110,8 @@ impl Shape {
             Self::Texts => "a list of texts",
             Self::Failures => "true, false or a whole number from 1",
             Self::Duration => "a number of seconds or a time such as `5m`",
+            Self::Size => "a number of bytes or a size such as `512 MiB`",
+            Self::Processors => "a number of processors such as 2 or 0.5",
             Self::Amount => "a whole number or a list of names",
             Self::Order => "`given`, `failed-first` or `longest-first`",
             Self::RetryCauses => {

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use super::*;
+use serde_json::json;
 
 fn dirs(root: &Path) -> UserDirs {
     UserDirs {
@@ -155,4 +156,45 @@ fn zero_is_no_limit_of_a_time_and_no_wait_of_a_delay() {
     config.set_option(settings::REQUIREMENT_TIMEOUT, 0);
     assert_eq!(config.get(settings::RUNNER_TASK_GRACE), Duration::ZERO);
     assert_eq!(config.get(settings::REQUIREMENT_TIMEOUT), None);
+}
+
+#[test]
+fn size_has_units_in_powers_of_1024() {
+    for (text, bytes) in [
+        (json!(5), Some(5)),
+        (json!("5"), Some(5)),
+        (json!("5B"), Some(5)),
+        (json!("100k"), Some(102_400)),
+        (json!("512 MiB"), Some(512 << 20)),
+        (json!("2GB"), Some(2 << 30)),
+        (json!(" 1 t "), Some(1 << 40)),
+        (json!(""), None),
+        (json!("G"), None),
+        (json!("1.5G"), None),
+        (json!("1 iB"), None),
+        (json!("1 x"), None),
+        (json!(-1), None),
+        (json!(1.5), None),
+        (json!("99999999999T"), None),
+        (json!(true), None),
+    ] {
+        assert_eq!(size(&text), bytes, "{text}");
+    }
+}
+
+#[test]
+fn processors_are_counted_in_thousandths() {
+    for (number, thousandths) in [
+        (json!(2), Some(2000)),
+        (json!(0.5), Some(500)),
+        (json!("0.25"), Some(250)),
+        (json!(0), Some(0)),
+        (json!(0.01), Some(10)),
+        (json!(0.001), None),
+        (json!(-1), None),
+        (json!("many"), None),
+        (json!(1e9), None),
+    ] {
+        assert_eq!(processors(&number), thousandths, "{number}");
+    }
 }

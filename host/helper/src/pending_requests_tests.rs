@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use super::*;
-use crate::protocol::{Bytes, QueuePosition, Start, StartFailure, Stream};
+use crate::protocol::{Bytes, QueuePosition, Start, StartFailure, Stream, Usage};
 
 fn start(id: Id, start: Start) -> Request {
     Request::Start { id, start }
@@ -39,6 +39,7 @@ fn exit() -> Exit {
         duration_ns: 0,
         clean: true,
         leftovers: 0,
+        usage: Usage::default(),
     }
 }
 
@@ -106,6 +107,7 @@ fn each_kind_of_request_accepts_its_own_replies() {
     let ended = Reply::TaskEnded {
         id: 1,
         leftovers: 3,
+        usage: Usage::default(),
     };
     let pause = Request::Pause { id: 1 };
     let cases: [(Request, Vec<Reply>, &[&str]); 9] = [
@@ -262,6 +264,7 @@ fn impossible_value_is_refused() {
         Reply::TaskEnded {
             id: 1,
             leftovers: u32::MAX,
+            usage: Usage::default(),
         },
     );
     refusal(

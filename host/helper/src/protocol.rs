@@ -24,13 +24,13 @@ pub use self::framing::{
 pub use self::greeting::{Hello, Isolation, Welcome};
 pub use self::message::{Id, Reply, Request};
 pub use self::process::{
-    Ending, Exit, Input, Output, QueuePosition, Start, StartFailure, StartFailureKind, Stream,
-    TerminalSize,
+    Ending, Exit, Input, Output, ProcessLimits, QueuePosition, Start, StartFailure,
+    StartFailureKind, Stream, TerminalSize, Usage,
 };
 
 /// The protocol's version. It changes with every change to a message, because host and helper
 /// always come from the same build.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The largest standard input that a start carries with it ([`Input::Bytes`]), in bytes: 16 MiB.
 pub const MAX_INPUT: usize = 16 << 20;

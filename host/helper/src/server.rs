@@ -4,6 +4,7 @@
 
 mod pipeline;
 mod pipes;
+mod reaping;
 mod termination;
 
 use std::collections::BTreeMap;
@@ -12,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signalfd::SignalFd;
 use persea_helper::protocol::{
-    Ending, Exit, FrameReader, Hello, Id, ProtocolError, Reply, Request, Start, StartFailure,
-    StartFailureKind, Welcome, decode, decode_greeting, encode, encode_greeting, truncate_text,
+    FrameReader, Hello, Id, ProtocolError, Reply, Request, Start, StartFailure, StartFailureKind,
+    Usage, Welcome, decode, decode_greeting, encode, encode_greeting, truncate_text,
 };
 use persea_helper::tree::{self, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read, write};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, wait};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use self::pipeline::Pipeline;
 use crate::report_socket::ReportSocket;
@@ -109,6 +110,8 @@ pub(crate) struct Server {
     starter: Starter,
     children: BTreeMap<Id, Child>,
     descendants: Descendants,
+    /// What the reaped processes have used, as far as no reply has reported it.
+    unreported_usage: Usage,
     pipeline: Pipeline,
     paused: Vec<Process>,
     work_dir: Option<WorkDir>,
@@ -132,6 +135,7 @@ impl Server {
             starter,
             children: BTreeMap::new(),
             descendants: Descendants::None,
+            unreported_usage: Usage::default(),
             pipeline: Pipeline::default(),
             paused: Vec::new(),
             work_dir: None,
@@ -422,7 +426,11 @@ impl Server {
                 if self.applies_to_current_task(only_for) {
                     self.end_task(id);
                 } else {
-                    self.reply(&Reply::TaskEnded { id, leftovers: 0 });
+                    self.reply(&Reply::TaskEnded {
+                        id,
+                        leftovers: 0,
+                        usage: Usage::default(),
+                    });
                 }
             }
             Request::Forget { child } => {
@@ -491,59 +499,6 @@ impl Server {
                 true
             }
         }
-    }
-
-    /// Reaps every process that has ended, and reports those that the host started.
-    fn reap(&mut self) {
-        let mut exited: Vec<(Id, Exit)> = Vec::new();
-        loop {
-            match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) => exited.extend(self.take_exit(pid, status)),
-                Ok(None) => break,
-                Err(Errno::INTR) => {}
-                Err(_) => {
-                    self.descendants = Descendants::None;
-                    break;
-                }
-            }
-        }
-        if exited.is_empty() {
-            return;
-        }
-        let clean = self.descendants == Descendants::None
-            && self.work_dir.as_ref().is_none_or(WorkDir::is_untouched);
-        for (id, exit) in exited {
-            for stream in 0..STREAMS {
-                self.continue_read(id, stream);
-            }
-            let exit = Exit { clean, ..exit };
-            let exit = self.finish_queued(id, exit);
-            self.reply(&Reply::Exited { id, exit });
-        }
-    }
-
-    fn take_exit(&mut self, pid: Pid, status: WaitStatus) -> Option<(Id, Exit)> {
-        let ended = |(_, child): &(&Id, &mut Child)| child.pid == pid && child.is_running;
-        let (id, child) = self.children.iter_mut().find(ended)?;
-        let id = *id;
-        let exit = Exit {
-            ending: match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), None) => Ending::Code(code),
-                (None, Some(signal)) => Ending::Signal(signal),
-                (Some(_), Some(_)) | (None, None) => Ending::Unknown,
-            },
-            duration_ns: child
-                .started
-                .elapsed()
-                .as_nanos()
-                .try_into()
-                .unwrap_or(u64::MAX),
-            clean: false,
-            leftovers: 0,
-        };
-        child.is_running = false;
-        self.finish_streams(id);
-        Some((id, exit))
     }
 }
 

@@ -18,6 +18,10 @@ use nix::sched::{CloneFlags, clone};
 use nix::sys::signal::{SigSet, SigmaskHow};
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, setpgid, setsid};
+use persea_helper::protocol::ProcessLimits;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{Errno, write};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 
 /// The size of the stack of a child until it executes, in bytes. The child makes a few system
@@ -57,6 +61,36 @@ fn restore_internal_signals() {
     }
 }
 
+/// Limits what this process, and with it the program that it executes, may use. Allocates nothing.
+fn confine(limits: &ProcessLimits) -> Result<(), Errno> {
+    for (resource, value) in [
+        (Resource::As, limits.address_space),
+        (Resource::Nproc, limits.processes),
+        (Resource::Fsize, limits.file_size),
+    ] {
+        let Some(value) = value else { continue };
+        // A limit that is there already may be lower, and cannot be raised.
+        let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        let limit = Some(value.min(most));
+        setrlimit(
+            resource,
+            Rlimit {
+                current: limit,
+                maximum: limit,
+            },
+        )?;
+    }
+    if limits.dies_first {
+        // Without /proc, the kernel chooses by size. The value is that of this process alone,
+        // although it shares its memory with the helper: see __set_oom_adj in Linux' fs/proc.
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        if let Ok(file) = open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
+            write(&file, b"1000")?;
+        }
+    }
+    Ok(())
+}
+
 impl Spawner {
     /// `ignored` has one bit for each signal that this process ignores, the lowest for signal 1.
     pub(crate) fn new(ignored: u64) -> Spawner {
@@ -72,6 +106,7 @@ impl Spawner {
     /// Starts a program with these descriptors as standard input, output and error. None of the
     /// three may be descriptor 0, 1 or 2 of this process. With `has_terminal`, they are a terminal,
     /// which becomes the controlling one of a new session. On an error no process is left.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn spawn(
         &mut self,
         program: &CStr,
@@ -79,6 +114,7 @@ impl Spawner {
         variables: &[Cow<'_, CStr>],
         streams: [BorrowedFd<'_>; 3],
         has_terminal: bool,
+        limits: Option<&ProcessLimits>,
     ) -> nix::Result<Pid> {
         // Everything is allocated before the child exists.
         let args: Vec<_> = args.iter().map(|arg| arg.as_ptr()).collect();
@@ -110,6 +146,9 @@ impl Spawner {
                     unsafe {
                         libc::signal(*signal, libc::SIG_DFL);
                     }
+                }
+                if let Some(limits) = limits {
+                    confine(limits).map_err(|e| nix::Error::from_raw(e.raw_os_error()))?;
                 }
                 SigSet::empty().thread_set_mask()
             };

@@ -135,8 +135,9 @@ impl Starter {
             CString::new(program.as_os_str().as_bytes()).map_err(|_| resources(Errno::INVAL));
         let has_terminal = terminal.is_some();
         let spawned = path.map(|path| {
+            let limits = start.limits.as_deref();
             self.spawner
-                .spawn(&path, &args, &variables, streams, has_terminal)
+                .spawn(&path, &args, &variables, streams, has_terminal, limits)
         });
         if report.is_some() {
             // Cannot fail: the number is in use and stays so.

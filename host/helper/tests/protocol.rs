@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use persea_helper::protocol::{
-    Bytes, Ending, Exit, FrameReader, Hello, Input, MAX_FRAME, Output, ProtocolError,
-    QueuePosition, Reply, Request, Start, StartFailure, StartFailureKind, Stream, TerminalSize,
-    VERSION, Welcome, decode, decode_greeting, encode, encode_greeting,
+    Bytes, Ending, Exit, FrameReader, Hello, Input, MAX_FRAME, Output, ProcessLimits,
+    ProtocolError, QueuePosition, Reply, Request, Start, StartFailure, StartFailureKind, Stream,
+    TerminalSize, Usage, VERSION, Welcome, decode, decode_greeting, encode, encode_greeting,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -65,6 +65,12 @@ fn start() -> impl Strategy<Value = Start> {
                     }),
                     quiet,
                     queue_position: is_queued.then_some(QueuePosition::Following),
+                    limits: report.then_some(Box::new(ProcessLimits {
+                        address_space: Some(1 << 30),
+                        processes: None,
+                        file_size: Some(0),
+                        dies_first: pipe,
+                    })),
                 }
             },
         )
@@ -101,6 +107,14 @@ fn request() -> impl Strategy<Value = Request> {
     ]
 }
 
+fn usage() -> impl Strategy<Value = Usage> {
+    any::<(u64, u64, u64)>().prop_map(|(user_ns, system_ns, largest_process)| Usage {
+        user_ns,
+        system_ns,
+        largest_process,
+    })
+}
+
 fn reply() -> impl Strategy<Value = Reply> {
     let id = any::<u64>;
     prop_oneof![
@@ -121,9 +135,10 @@ fn reply() -> impl Strategy<Value = Reply> {
                 Just(Ending::Unknown)
             ],
             any::<u64>(),
-            any::<(bool, u32)>()
+            any::<(bool, u32)>(),
+            usage(),
         )
-            .prop_map(|(id, ending, duration_ns, (clean, leftovers))| {
+            .prop_map(|(id, ending, duration_ns, (clean, leftovers), usage)| {
                 Reply::Exited {
                     id,
                     exit: Exit {
@@ -131,6 +146,7 @@ fn reply() -> impl Strategy<Value = Reply> {
                         duration_ns,
                         clean,
                         leftovers,
+                        usage,
                     },
                 }
             }),
@@ -144,7 +160,11 @@ fn reply() -> impl Strategy<Value = Reply> {
             errno,
             message
         }),
-        (id(), any::<u32>()).prop_map(|(id, leftovers)| Reply::TaskEnded { id, leftovers }),
+        (id(), any::<u32>(), usage()).prop_map(|(id, leftovers, usage)| Reply::TaskEnded {
+            id,
+            leftovers,
+            usage
+        }),
     ]
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod context;
 pub(crate) mod control;
 pub(crate) mod executor;
 pub(crate) mod interruption;
+pub(crate) mod limit_means;
 pub(crate) mod messages;
 pub(crate) mod preparer;
 pub(crate) mod slot;

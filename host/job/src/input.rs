@@ -3,6 +3,7 @@
 
 pub(crate) mod identifier;
 pub(crate) mod job_file;
+pub(crate) mod own_limits;
 pub(crate) mod own_settings;
 pub(crate) mod provenance;
 pub(crate) mod resolve;

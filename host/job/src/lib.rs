@@ -40,14 +40,16 @@ pub use undo::unreleased::UnreleasedJobs;
 use dispatch::dispatcher::{self, Policy};
 use dispatch::slots;
 use execute::context::{ExecutionContext, JobContext};
+use execute::limit_means::{self, LimitError};
 use execute::{clock, control, supervise};
-use input::own_settings;
+use input::{own_limits, own_settings};
 use persea_config::Config;
 use persea_config::settings;
 use persea_display as display;
 use persea_display::{JobBegin, JobLog, Screen};
 use persea_journal::{
     Event, JobFinished, JobStarted, Journal, JournalError, Reader, TaskPlanned, Warning,
+    WarningCause,
 };
 use persea_model::{Attributes, JobId, Tally};
 use persea_plugin::{Catalog, PluginError};
@@ -96,6 +98,9 @@ pub enum JobError {
     /// A signal arrived before the first task could start.
     #[error("interrupted before the first test")]
     Interrupted,
+    /// A limit of a test cannot be kept.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     /// The scheduler plugin failed at its start.
     #[error("the scheduler failed at its start: {0}")]
     Scheduler(PluginError),
@@ -200,7 +205,7 @@ impl Job {
             references,
             resolved,
             only,
-            warnings,
+            mut warnings,
             results_root,
             temp_dir,
             unreleased_jobs,
@@ -224,6 +229,9 @@ impl Job {
             prepared = prepared => prepared?,
         };
         let total = plan.entries.len();
+        let limits = own_limits::TaskLimits::new(&config);
+        let about_limits = limit_means::check(&plan, &limits, &*spawner)?;
+        warnings.extend(about_limits);
         let directory = JobDirectory::create(&results_root, &id)?;
         let dependencies = directory::Section::of_requirements(directory.path());
         if spawner.has_snapshots() {
@@ -295,7 +303,12 @@ impl Job {
             screen.log(line);
         }
         for warning in &warnings {
-            screen.log(format!("warning: {warning}"));
+            let line = format!("warning: {warning}");
+            // The others were shown when the references were resolved.
+            if warning.cause == WarningCause::Limit {
+                screen.notice(&line);
+            }
+            screen.log(line);
         }
 
         let spawner_descriptor = descriptor(spawner.kind());
@@ -318,6 +331,7 @@ impl Job {
             is_fresh: (spawner_descriptor.is_fresh)(&config),
             test_results: Arc::clone(directory.test_results()),
             times: own_settings::TaskTimes::new(&config),
+            limits,
         };
         let timeout = config.get(settings::JOB_RUN_TIMEOUT);
         let mut dispatcher = dispatcher::Dispatcher {

@@ -99,6 +99,19 @@ pub struct TaskFinished {
     /// The number of processes that the task left behind and that the host ended.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_behind: usize,
+    /// The processor time of its processes in user mode, in nanoseconds. None of the four about
+    /// usage is there for a task without processes, or that shared its processes with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_user: Option<u64>,
+    /// The processor time that the kernel spent for its processes, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_system: Option<u64>,
+    /// The peak of the memory of its processes, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+    /// What that peak is the peak of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_of: Option<PeakMemoryOf>,
     /// The number of attempts, if there was more than one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub attempts: usize,
@@ -145,6 +158,16 @@ const fn is_yes(is: &bool) -> bool {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_zero(number: &usize) -> bool {
     *number == 0
+}
+
+/// What a peak of memory is the peak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeakMemoryOf {
+    /// The resident memory of the largest process.
+    LargestProcess,
+    /// The memory of all processes together, with what they have in the page cache.
+    Tree,
 }
 
 /// A requirement resolver begins to check and fulfil a requirement.
@@ -259,6 +282,8 @@ pub enum WarningCause {
     Unreadable,
     /// The scheduler failed, and the job goes on in the order of the plan.
     Scheduler,
+    /// A limit of tests is kept by something that limits another thing.
+    Limit,
 }
 
 /// Something that went wrong, or may have, and ends no task.

@@ -9,6 +9,7 @@
 pub mod attributes;
 pub mod canonical;
 mod case;
+mod limits;
 pub mod names;
 mod spawner;
 mod variation;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use attributes::{Attribute, Attributes};
 pub use case::Case;
+pub use limits::{Limit, Limits, written_size};
 pub use spawner::SpawnerKind;
 pub use variation::Variation;
 

@@ -19,8 +19,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use persea_helper::pending_requests::{Matched, PendingRequests, UnexpectedReply};
 use persea_helper::protocol::{
-    Exit, FrameReader, Hello, Id, MAX_REPLY, ProtocolError, Reply, Request, Start, decode, encode,
+    Ending, Exit, FrameReader, Hello, Id, MAX_REPLY, ProtocolError, Reply, Request, Start, Usage,
+    decode, encode,
 };
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -78,6 +80,10 @@ struct ChannelState {
     last_queued_run: Duration,
     /// The last exit left neither a process nor a file behind.
     clean: bool,
+    /// What processes have used that were not queued, since it was taken last.
+    usage: Usage,
+    /// A process was ended because a file became too large, since this was taken last.
+    file_size_signal: bool,
     /// The host is closing the connection.
     closing: bool,
     reason: Option<Arc<str>>,
@@ -135,6 +141,8 @@ impl Channel {
                 last_id: 0,
                 last_queued_run: Duration::ZERO,
                 clean: true,
+                usage: Usage::default(),
+                file_size_signal: false,
                 closing: false,
                 reason: None,
             }),
@@ -234,6 +242,16 @@ impl Channel {
             && state.clean
             && state.reason.is_none()
             && !state.closing
+    }
+
+    /// Takes what processes have used that were not queued, since the previous call.
+    pub(crate) fn take_usage(&self) -> Usage {
+        std::mem::take(&mut self.state().usage)
+    }
+
+    /// Takes whether a process was ended because a file became too large.
+    pub(crate) fn take_file_size_signal(&self) -> bool {
+        std::mem::take(&mut self.state().file_size_signal)
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -427,7 +445,8 @@ impl Channel {
                 }
                 Matched::Started(Waiter::Reply(_)) => {}
                 Matched::Final(waiter) => {
-                    state.update(&reply);
+                    let is_queued = matches!(waiter, Waiter::Queued(..));
+                    state.update(&reply, is_queued);
                     drop(state);
                     waiter.finish(reply);
                 }
@@ -438,14 +457,22 @@ impl Channel {
 }
 
 impl ChannelState {
-    /// Updates the state from the last reply of a request.
-    fn update(&mut self, reply: &Reply) {
+    /// Updates the state from the last reply of a request. What a queued process has used belongs
+    /// to its own task, and is only in the reply.
+    fn update(&mut self, reply: &Reply, is_queued: bool) {
         match reply {
             Reply::Exited { exit, .. } => {
                 self.clean = exit.clean;
                 self.last_queued_run = Duration::from_nanos(exit.duration_ns);
+                self.file_size_signal |= exit.ending == Ending::Signal(Signal::XFSZ.as_raw());
+                if !is_queued {
+                    self.usage.add(exit.usage);
+                }
             }
-            Reply::TaskEnded { .. } => self.clean = true,
+            Reply::TaskEnded { usage, .. } => {
+                self.clean = true;
+                self.usage.add(*usage);
+            }
             Reply::Started { .. }
             | Reply::StartFailed { .. }
             | Reply::Data { .. }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use persea_config::settings;
 use persea_helper::protocol::{Bytes, Hello, Isolation};
-use persea_model::SpawnerKind;
+use persea_model::{Limit, SpawnerKind};
 use tokio::net::unix::pipe;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
@@ -29,9 +29,10 @@ use crate::channel::pipe::Pipe;
 use crate::channel::{Channel, CleanUp, END_WITHIN};
 use crate::environment::private::{PendingRemovals, PrivateDirectory};
 use crate::launch::last_words::LastWords;
+use crate::limits::{HelperPlace, without_cgroup};
 use crate::{
-    Descriptor, Environment, EnvironmentState, SpawnError, Spawner, SpawnerFuture, SpawnerInputs,
-    no_snapshot,
+    Descriptor, Environment, EnvironmentState, LimitMeans, SpawnError, Spawner, SpawnerFuture,
+    SpawnerInputs, no_snapshot,
 };
 use abandoned::Owner;
 use container_spec::ContainerSpec;
@@ -349,7 +350,7 @@ impl NewContainer {
             }
             Err(error) => Err(error),
         };
-        let streams = started.and_then(|()| {
+        let streams = started.and_then(|pid| {
             let failed = |source| SpawnError::HelperStart {
                 environment: Arc::clone(&name),
                 what: "making its channel",
@@ -357,9 +358,9 @@ impl NewContainer {
             };
             let reader = Pipe::new(ends.replies.into()).map_err(failed)?;
             let writer = pipe::Sender::from_owned_fd(ends.requests.into()).map_err(failed)?;
-            Ok((reader, writer))
+            Ok((reader, writer, pid))
         });
-        let (reader, writer) = match streams {
+        let (reader, writer, pid) = match streams {
             Ok(streams) => streams,
             Err(error) => {
                 engine.remove(&container).await;
@@ -372,9 +373,11 @@ impl NewContainer {
                 .clone()
                 .keep(Some(ends.error.into()), Arc::clone(&name)),
         );
+        let work_here = own.work_dir();
         let clean_up: CleanUp = Box::pin(clear_up(engine, container, end, words, own));
         let channel = Channel::open(name, reader, writer, hello, clean_up).await?;
-        Ok(Environment::new(channel, work_dir, private))
+        let place = pid.map_or(HelperPlace::Elsewhere, HelperPlace::OfEngine);
+        Ok(Environment::new(channel, work_dir, private).placed(place, work_here))
     }
 }
 
@@ -434,6 +437,16 @@ impl Spawner for ContainerSpawner {
                 }
             }
         })
+    }
+
+    fn limit_means(&self, limit: Limit) -> LimitMeans {
+        match limit {
+            // Known only when there is a container.
+            Limit::Memory | Limit::Processes | Limit::Cpus => {
+                LimitMeans::Exact("the container's cgroup".to_owned())
+            }
+            Limit::Disk => without_cgroup(limit, ""),
+        }
     }
 
     fn remove_abandoned(&self) -> SpawnerFuture<'_, Result<usize, SpawnError>> {

@@ -2,11 +2,12 @@
 //! where the environment is.
 
 pub(crate) mod command;
+mod limited;
 pub(crate) mod private;
 pub(crate) mod queued;
 mod readiness;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use persea_helper::protocol::{Bytes, Id, MAX_READ, Reply, Request};
@@ -15,7 +16,8 @@ use tokio::sync::{Mutex, oneshot};
 
 use crate::channel::{CLOSE_WITHIN, Channel, END_WITHIN, ExitWatch};
 use crate::error::SpawnError;
-use command::{Command, Exit, Stream};
+use crate::limits::{EnvironmentLimits, HelperPlace};
+use command::{Command, Exit, Stream, Usage};
 use persea_system::directory_handle::DirectoryHandle;
 use private::PrivateDirectory;
 
@@ -32,7 +34,10 @@ pub struct Environment {
 struct Inner {
     channel: Arc<Channel>,
     work_dir: String,
+    /// The work directory as this machine sees it; none if it does not.
+    work_here: Option<PathBuf>,
     private: Option<Arc<PrivateDirectory>>,
+    limits: EnvironmentLimits,
 }
 
 impl Drop for Inner {
@@ -59,7 +64,9 @@ impl Environment {
             inner: Arc::new(Inner {
                 channel,
                 work_dir,
+                work_here: None,
                 private,
+                limits: EnvironmentLimits::new(HelperPlace::Elsewhere),
             }),
         }
     }
@@ -77,7 +84,7 @@ impl Environment {
         command.check()?;
         let channel = &self.inner.channel;
         let program = command.program.clone();
-        let (id, mut receiver, _) = channel.start(command.into_start(true))?;
+        let (id, mut receiver, _) = channel.start(self.start_of(command, true))?;
         let guard = ForgetOnDrop::new(channel, id);
         let reply = channel.reply(&mut receiver).await?;
         guard.disarm();
@@ -98,7 +105,7 @@ impl Environment {
         let piped = [Stream::Stdout, Stream::Stderr, Stream::Report].map(|s| command.pipes(s));
         let has_pipes = command.has_pipes();
         let program = command.program.clone();
-        let (id, mut receiver, exit) = channel.start(command.into_start(false))?;
+        let (id, mut receiver, exit) = channel.start(self.start_of(command, false))?;
         let guard = ForgetOnDrop::new(channel, id);
         match channel.reply(&mut receiver).await? {
             Reply::Started { pid, .. } => {
@@ -155,6 +162,7 @@ impl Environment {
 
     /// Ends every process of the environment; with `only_for`, only if that queued child runs.
     pub(crate) async fn end(&self, only_for: Option<Id>) -> Result<usize, SpawnError> {
+        self.inner.limits.lift_cpus();
         let channel = &self.inner.channel;
         let mut receiver = channel.request(|id| Request::EndTask { id, only_for })?;
         let reply = match tokio::time::timeout(END_WITHIN, channel.reply(&mut receiver)).await {
@@ -170,6 +178,12 @@ impl Environment {
         }
     }
 
+    /// Takes what the processes of the current task have used, as far as they have ended. Processes
+    /// that were queued do not count. None if there were none.
+    pub fn take_usage(&self) -> Option<Usage> {
+        Usage::of(self.inner.channel.take_usage())
+    }
+
     /// The path, in the environment, of the work directory, which is empty when a task begins.
     pub fn work_dir(&self) -> &str {
         &self.inner.work_dir
@@ -181,6 +195,13 @@ impl Environment {
     pub fn private_directory(&self, directory: &Path) -> Option<&DirectoryHandle> {
         let private = self.inner.private.as_ref()?;
         (private.shown == directory).then_some(&private.handle)
+    }
+
+    /// The path, on this machine, of the private directory that the environment sees in place of
+    /// `directory`; none if it has none.
+    pub fn private_path(&self, directory: &Path) -> Option<&Path> {
+        let private = self.inner.private.as_ref()?;
+        (private.shown == directory).then_some(&private.path)
     }
 
     /// Whether both are clones of the same environment.

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use crate::channel::pipe::Pipe;
 use crate::channel::{Channel, CleanUp, END_WITHIN};
 use crate::environment::private::PrivateDirectory;
+use crate::limits::{HelperPlace, HostCgroups};
 use crate::{Environment, SpawnError};
 use last_words::LastWords;
 
@@ -56,6 +57,8 @@ pub(crate) struct Launch {
     pub(crate) isolation: Isolation,
     /// The private directory of the environment.
     pub(crate) private: Option<Arc<PrivateDirectory>>,
+    /// The cgroups in which tests with limits run; none for a helper that runs no tests.
+    pub(crate) cgroups: Option<Arc<HostCgroups>>,
     /// Dropped after the helper's end, on a thread that may block.
     pub(crate) keep_alive: Box<dyn Send>,
 }
@@ -107,6 +110,11 @@ impl Launch {
         let stderr = child.stderr.take().map(OwnedFd::from);
         let name = Arc::clone(&self.name);
         let end = tokio::spawn(words.clone().keep(stderr, name));
+        let place = match self.cgroups {
+            Some(cgroups) => HelperPlace::OfHost(Pid::from_child(&child), cgroups),
+            None => HelperPlace::Elsewhere,
+        };
+        let work_here = path.clone();
         let hello = Hello {
             work_dir: Some(Bytes(path.as_os_str().as_bytes().to_vec())),
             variables: self.variables,
@@ -135,7 +143,7 @@ impl Launch {
                 return Err(self::failed(&name, "setting it up")(e));
             }
             let channel = Channel::open(name, reader, writer, hello, clean_up).await?;
-            Ok(Environment::new(channel, text, private))
+            Ok(Environment::new(channel, text, private).placed(place, work_here))
         });
         opening
             .await

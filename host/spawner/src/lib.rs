@@ -14,6 +14,7 @@
 //! - `environment`: an environment and its processes, as the rest of the host sees them, with
 //!   commands and queued processes (pipelining);
 //! - `channel`: requests and replies over a pair of byte streams;
+//! - `limits`: what the test in an environment may use, and `cgroup` for those by the kernel;
 //! - `error`: what can go wrong with a process or an environment;
 //! - `launch`: a helper that is a child process of the host, its executable, and the list of the
 //!   host's child processes.
@@ -21,12 +22,14 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod cgroup;
 mod channel;
 mod container;
 mod descriptor;
 mod environment;
 mod error;
 mod launch;
+mod limits;
 mod process;
 mod registry;
 mod sandbox;
@@ -34,15 +37,16 @@ mod sandbox;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
-use persea_model::SpawnerKind;
+use persea_model::{Limit, SpawnerKind};
 
 pub use descriptor::{Descriptor, SpawnerInputs};
 pub use environment::command::{
-    Command, Ending, Exit, Input, MAX_INPUT, Output, Stream, TerminalSize,
+    Command, Ending, Exit, Input, MAX_INPUT, Output, PeakOf, Stream, TerminalSize, Usage,
 };
 pub use environment::queued::{PipelinePosition, QueuedProcess};
 pub use environment::{Child, Environment};
 pub use error::SpawnError;
+pub use limits::{LimitMeans, LimitsReport, ReachedLimit};
 pub use registry::descriptor;
 
 /// A future that a [`Spawner`] returns; boxed, so that spawners can be trait objects.
@@ -122,6 +126,11 @@ pub trait Spawner: Send + Sync {
             self.open(0).await?.close().await;
             Ok(())
         })
+    }
+
+    /// How a limit of a test is kept in the environments of this spawner.
+    fn limit_means(&self, limit: Limit) -> LimitMeans {
+        limits::without_cgroup(limit, "this spawner makes none")
     }
 
     /// Removes what killed hosts have left of their environments, as far as it does not go by

@@ -5,13 +5,16 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use persea_helper::protocol::Isolation;
-use persea_model::SpawnerKind;
+use persea_model::{Limit, SpawnerKind};
 
+use crate::cgroup;
 use crate::launch::program::{Helper, Program};
 use crate::launch::{Launch, children, private_dir};
-use crate::{Descriptor, Environment, SpawnError, Spawner, SpawnerFuture};
+use crate::limits::HostCgroups;
+use crate::{Descriptor, Environment, LimitMeans, SpawnError, Spawner, SpawnerFuture};
 
 /// The description of the spawner.
 pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
@@ -38,6 +41,7 @@ pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
 pub(crate) struct ProcessSpawner {
     helper: Helper,
     root: PathBuf,
+    cgroups: Arc<HostCgroups>,
 }
 
 impl ProcessSpawner {
@@ -47,6 +51,7 @@ impl ProcessSpawner {
         ProcessSpawner {
             helper: Helper::new(helper, temporary.clone()),
             root: temporary,
+            cgroups: Arc::default(),
         }
     }
 
@@ -58,6 +63,7 @@ impl ProcessSpawner {
             variables: None,
             isolation: Isolation::default(),
             private: None,
+            cgroups: Some(Arc::clone(&self.cgroups)),
             keep_alive: Box::new(()),
         };
         launch.work = private_dir(&self.root, &format!("{name}-"))
@@ -95,5 +101,17 @@ impl Spawner for ProcessSpawner {
 
     fn open(&self, slot: usize) -> SpawnerFuture<'_, Result<Environment, SpawnError>> {
         Box::pin(async move { self.open_as(&format!("slot-{slot}")).await })
+    }
+
+    fn limit_means(&self, limit: Limit) -> LimitMeans {
+        self.cgroups.means(limit)
+    }
+
+    fn remove_abandoned(&self) -> SpawnerFuture<'_, Result<usize, SpawnError>> {
+        Box::pin(async { Ok(cgroup::remove_abandoned()) })
+    }
+
+    fn close(&self) -> SpawnerFuture<'_, ()> {
+        Box::pin(async { self.cgroups.remove() })
     }
 }

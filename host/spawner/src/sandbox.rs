@@ -26,17 +26,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use persea_config::{Key, Texts, settings};
 use persea_helper::protocol::Isolation;
 use persea_helper::{GUARD_ARGUMENT, removal};
-use persea_model::SpawnerKind;
+use persea_model::{Limit, SpawnerKind};
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
 
 use crate::environment::private::{PendingRemovals, PrivateDirectory};
 use crate::launch::program::Helper;
 use crate::launch::{Launch, RemainingSetup, children, own_variables};
+use crate::limits::HostCgroups;
 use crate::process::ProcessSpawner;
 use crate::{
-    Descriptor, Environment, EnvironmentState, SpawnError, Spawner, SpawnerFuture, SpawnerInputs,
-    no_snapshot,
+    Descriptor, Environment, EnvironmentState, LimitMeans, SpawnError, Spawner, SpawnerFuture,
+    SpawnerInputs, no_snapshot,
 };
 use hidden::{HiddenPaths, Visibility, homes, resolve};
 use layer::SandboxLayer;
@@ -158,6 +159,7 @@ pub(crate) struct SandboxSpawner {
     /// The layers of each snapshot by its name, the lowest first.
     snapshots: Mutex<HashMap<String, Vec<Arc<SandboxLayer>>>>,
     removals: PendingRemovals,
+    cgroups: Arc<HostCgroups>,
 }
 
 impl SandboxSpawner {
@@ -209,6 +211,7 @@ impl SandboxSpawner {
             open: Mutex::default(),
             snapshots: Mutex::default(),
             removals: PendingRemovals::default(),
+            cgroups: Arc::default(),
         })
     }
 
@@ -249,6 +252,7 @@ impl SandboxSpawner {
                 abstract_sockets: state.network,
             },
             private: None,
+            cgroups: Some(Arc::clone(&self.cgroups)),
             keep_alive: Box::new(()),
         };
         let name = self.made.fetch_add(1, Ordering::Relaxed).to_string();
@@ -476,6 +480,10 @@ impl Spawner for SandboxSpawner {
         })
     }
 
+    fn limit_means(&self, limit: Limit) -> LimitMeans {
+        self.cgroups.means(limit)
+    }
+
     fn hide(&mut self, path: &Path) {
         self.hidden.hide(path);
     }
@@ -500,6 +508,7 @@ impl Spawner for SandboxSpawner {
             if let Some(keeper) = self.keeper.get() {
                 keeper.close().await;
             }
+            self.cgroups.remove();
         })
     }
 }

@@ -1,5 +1,5 @@
-//! Owns `persea doctor`: whether each spawner works on this machine. Does not know what a spawner
-//! needs.
+//! Owns `persea doctor`: whether each spawner works on this machine, and how it keeps limits of
+//! tests. Does not know what a spawner needs.
 
 use clap::Args;
 
@@ -7,8 +7,8 @@ use super::output::print_line;
 use super::session::{SpawnerSession, listen_to_signals};
 use super::{Context, Failure, exit};
 use persea_config::settings;
-use persea_model::SpawnerKind;
-use persea_spawner::descriptor;
+use persea_model::{Limit, SpawnerKind};
+use persea_spawner::{LimitMeans, descriptor};
 
 #[derive(Debug, Args)]
 pub(super) struct Doctor {}
@@ -26,8 +26,8 @@ impl Doctor {
                 }
                 checked = check(kind, context) => checked,
             };
-            let (mark, about) = match checked {
-                Ok(()) => ("works", descriptor(kind).about.to_owned()),
+            let (mark, about) = match &checked {
+                Ok(_) => ("works", descriptor(kind).about.to_owned()),
                 Err(failure) => {
                     if kind == chosen {
                         code = exit::JOB_FAIL;
@@ -36,15 +36,37 @@ impl Doctor {
                 }
             };
             print_line(format_args!("{:<10} {mark}: {about}", kind.name()));
+            if let Ok(means) = checked {
+                for (limit, means) in means {
+                    show_limit(limit, &means);
+                }
+            }
         }
         Ok(code)
     }
 }
 
-/// Makes an environment, in which a helper has to start.
-async fn check(kind: SpawnerKind, context: &Context) -> Result<(), Failure> {
+/// How each limit of tests is kept.
+type AllMeans = [(Limit, LimitMeans); Limit::ALL.len()];
+
+/// Makes an environment, in which a helper has to start. Returns how limits of tests are kept in
+/// it.
+async fn check(kind: SpawnerKind, context: &Context) -> Result<AllMeans, Failure> {
     let session = SpawnerSession::new(kind, context).await?;
     let checked = session.spawner.check().await;
+    let means = Limit::ALL.map(|limit| (limit, session.spawner.limit_means(limit)));
     session.spawner.close().await;
-    checked.map_err(|error| Failure::with(exit::JOB_FAIL, error))
+    checked.map_err(|error| Failure::with(exit::JOB_FAIL, error))?;
+    Ok(means)
+}
+
+fn show_limit(limit: Limit, means: &LimitMeans) {
+    let setting = format!("run.limits.{limit}");
+    match means {
+        LimitMeans::Exact(by) => print_line(format_args!("    {setting}: kept by {by}")),
+        LimitMeans::Approximate(how) => {
+            print_line(format_args!("    {setting}: approximate: {how}"));
+        }
+        LimitMeans::None(why) => print_line(format_args!("    {setting}: not kept: {why}")),
+    }
 }

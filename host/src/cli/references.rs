@@ -27,7 +27,10 @@ pub(super) fn show_warnings(resolutions: &Resolutions, verbose: bool) {
                 }
                 verbose
             }
-            WarningCause::ResolverError | WarningCause::Unreadable | WarningCause::Scheduler => {
+            WarningCause::ResolverError
+            | WarningCause::Unreadable
+            | WarningCause::Scheduler
+            | WarningCause::Limit => {
                 let is_shown = verbose || shown < SHOWN;
                 shown += usize::from(is_shown);
                 more += usize::from(!is_shown);

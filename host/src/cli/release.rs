@@ -103,7 +103,7 @@ async fn remove_abandoned(context: &Context) {
         match session.spawner.remove_abandoned().await {
             Ok(0) => {}
             Ok(removed) => print_line(format_args!(
-                "spawner {kind}: removed {removed} containers and images of killed jobs"
+                "spawner {kind}: removed {removed} containers, images and cgroups of killed jobs"
             )),
             Err(error) => eprint_line(format_args!("warning: {error}")),
         }

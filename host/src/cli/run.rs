@@ -294,6 +294,7 @@ impl Run {
             | JobError::System { .. }
             | JobError::Report(_)
             | JobError::Graph(_)
+            | JobError::Limit(_)
             | JobError::NoneAgain
             | JobError::NoScheduler { .. }
             | JobError::Scheduler(_) => Failure::with(exit::JOB_FAIL, error),

@@ -143,6 +143,11 @@ impl Document {
             let left_out = i64::try_from(cases.left_out).unwrap_or(i64::MAX);
             all.push(("cases_left_out", Field::Integer(left_out)));
         }
+        for (name, key) in [("cpu_system", "cpu-system"), ("cpu_user", "cpu-user")] {
+            if let Some(time) = data.integer(key) {
+                all.push((name, Field::Seconds(time)));
+            }
+        }
         all.push(("fail_reason", Field::Text(text("reason"))));
         if data.boolean("flaky") == Some(true) {
             all.push(("flaky", Field::Json("true")));
@@ -154,6 +159,12 @@ impl Document {
             ("logfile", path(&log_dir)),
             ("name", Field::Text(text("name"))),
         ]);
+        if let Some(peak) = data.integer("peak-memory") {
+            all.push(("peak_memory", Field::Integer(peak)));
+        }
+        if let Some(scope) = data.text("peak-memory-of") {
+            all.push(("peak_memory_of", Field::Text(scope)));
+        }
         if let Some(code) = data.integer("returncode") {
             all.push(("returncode", Field::Integer(code)));
         }

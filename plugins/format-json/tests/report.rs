@@ -79,6 +79,25 @@ fn warning(reference: &str) -> Event {
 }
 
 #[test]
+fn usage_of_a_test_has_keys_of_its_own() {
+    let event = finished("1-a", "a", "PASS")
+        .with("cpu-user", 1_500_000_000_i64)
+        .with("cpu-system", 2_000_000_i64)
+        .with("peak-memory", 4096_i64)
+        .with("peak-memory-of", "largest-process");
+    let without = finished("2-b", "b", "PASS");
+    let report = parse(&[started(2), event, without, ended()]);
+    let [test, other] = [&report["tests"][0], &report["tests"][1]];
+    assert_eq!(test["cpu_user"], json!(1.5));
+    assert_eq!(test["cpu_system"], json!(0.002));
+    assert_eq!(test["peak_memory"], json!(4096));
+    assert_eq!(test["peak_memory_of"], json!("largest-process"));
+    for key in ["cpu_user", "cpu_system", "peak_memory", "peak_memory_of"] {
+        assert_eq!(other.get(key), None);
+    }
+}
+
+#[test]
 fn report_says_that_the_job_did_not_come_to_its_end() {
     let events = [started(1), finished("1-a", "a", "PASS"), ended()];
     assert_eq!(parse(&events).get("complete"), None);

@@ -31,15 +31,22 @@ pub(crate) fn write(
 
     let mut writer = Writer::new(out);
     writer.write_event(Xml::Text(BytesText::new("\t")))?;
+    let properties = match settings.test_properties {
+        true => usage_properties(data),
+        false => Vec::new(),
+    };
     match data.text("status") {
-        Some("PASS" | "WARN") if attempts.is_empty() => writer.write_event(Xml::Empty(case))?,
+        Some("PASS" | "WARN") if attempts.is_empty() && properties.is_empty() => {
+            writer.write_event(Xml::Empty(case))?;
+        }
         Some("PASS" | "WARN") => {
             writer.write_event(Xml::Start(case))?;
+            write_properties(&mut writer, &properties)?;
             if settings.rerun_elements {
                 for attempt in attempts {
                     write_attempt(&mut writer, "flaky", attempt)?;
                 }
-            } else {
+            } else if !attempts.is_empty() {
                 writer.write_event(Xml::Start(BytesStart::new("system-out")))?;
                 write_cdata(&mut writer, &attempts_text(attempts))?;
                 writer.write_event(Xml::End(BytesEnd::new("system-out")))?;
@@ -48,11 +55,13 @@ pub(crate) fn write(
         }
         Some("SKIP" | "CANCEL") => {
             writer.write_event(Xml::Start(case))?;
+            write_properties(&mut writer, &properties)?;
             write_skipped(&mut writer, data.text("reason"))?;
             writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
         }
         status => {
             writer.write_event(Xml::Start(case))?;
+            write_properties(&mut writer, &properties)?;
             write_failure(&mut writer, data, status.unwrap_or("ERROR"))?;
             if settings.rerun_elements {
                 for attempt in attempts {
@@ -105,6 +114,43 @@ pub(crate) fn write_case(out: &mut impl Write, test: &Attributes, case: &Case) -
         }
     }
     writer.write_event(Xml::Text(BytesText::new("\n")))
+}
+
+/// What the processes of a test have used, by the names that `results.json` has: times in seconds,
+/// memory in bytes.
+fn usage_properties(data: &Attributes) -> Vec<(&'static str, String)> {
+    let time = |key| Some(seconds(u64::try_from(data.integer(key)?).unwrap_or(0)));
+    let peak = data.integer("peak-memory").map(|peak| peak.to_string());
+    let all = [
+        ("cpu_user", time("cpu-user")),
+        ("cpu_system", time("cpu-system")),
+        ("peak_memory", peak),
+        (
+            "peak_memory_of",
+            data.text("peak-memory-of").map(str::to_owned),
+        ),
+    ];
+    let known = all.into_iter();
+    known
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+fn write_properties<W: Write>(
+    writer: &mut Writer<W>,
+    properties: &[(&str, String)],
+) -> io::Result<()> {
+    if properties.is_empty() {
+        return Ok(());
+    }
+    writer.write_event(Xml::Start(BytesStart::new("properties")))?;
+    for (name, value) in properties {
+        let mut property = BytesStart::new("property");
+        property.push_attribute(("name", *name));
+        property.push_attribute(("value", &*clean(value)));
+        writer.write_event(Xml::Empty(property))?;
+    }
+    writer.write_event(Xml::End(BytesEnd::new("properties")))
 }
 
 fn write_skipped<W: Write>(writer: &mut Writer<W>, reason: Option<&str>) -> io::Result<()> {

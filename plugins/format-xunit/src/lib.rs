@@ -21,6 +21,9 @@
 //! `job.run.result.xunit.rerun_elements`, failed attempts are elements instead (`flakyFailure`,
 //! `rerunFailure` and the like), which only Jenkins' schema allows.
 //!
+//! With the setting `job.run.result.xunit.test_properties`, a test has what its processes used as
+//! properties. Neither schema allows properties of a test, though many readers know them.
+//!
 //! `tests/schema.sh` checks reports against the schemas of Jenkins' xUnit plugin and of Avocado.
 
 mod attempts;
@@ -85,6 +88,7 @@ impl Plugin for Xunit {
             .setting(&settings::JOB_NAME)
             .setting(settings::max_test_log_chars())
             .setting(&settings::RERUN_ELEMENTS)
+            .setting(&settings::TEST_PROPERTIES)
     }
 }
 

@@ -12,6 +12,11 @@ pub(crate) const RERUN_ELEMENTS: Setting<Boolean> =
         .default(false)
         .summary("Whether failed attempts of a retried test are elements of results.xml");
 
+pub(crate) const TEST_PROPERTIES: Setting<Boolean> =
+    Setting::boolean("job.run.result.xunit.test_properties")
+        .default(false)
+        .summary("Whether each test of results.xml has what it used as properties");
+
 const MAX_TEST_LOG_CHARS: &str = "job.run.result.xunit.max_test_log_chars";
 
 /// Default of [`MAX_TEST_LOG_CHARS`], in bytes.
@@ -41,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) max_test_log_chars: u64,
     /// Whether failed attempts are written as elements, which Avocado's schema does not allow.
     pub(crate) rerun_elements: bool,
+    /// Whether tests have properties, which neither Jenkins' schema nor Avocado's allows.
+    pub(crate) test_properties: bool,
 }
 
 impl Settings {
@@ -65,6 +72,7 @@ impl Settings {
             job_name: job_name.map(str::to_owned),
             max_test_log_chars: size.unwrap_or(DEFAULT_LOG_SIZE.into()),
             rerun_elements: RERUN_ELEMENTS.get(settings),
+            test_properties: TEST_PROPERTIES.get(settings),
         }
     }
 }
@@ -120,6 +128,7 @@ mod tests {
             job_name: None,
             max_test_log_chars: DEFAULT_LOG_SIZE.into(),
             rerun_elements: false,
+            test_properties: false,
         };
         assert_eq!(Settings::read(&Attributes::new()), default);
         let named =

@@ -269,6 +269,40 @@ fn failed_attempts_are_elements_with_the_setting() {
 }
 
 #[test]
+fn usage_of_a_test_is_in_its_properties_with_the_setting() {
+    for status in ["PASS", "SKIP", "FAIL"] {
+        let event = finished("a", status)
+            .with("cpu-user", 1_500_000_000_i64)
+            .with("cpu-system", 2_000_000_i64)
+            .with("peak-memory", 4096_i64)
+            .with("peak-memory-of", "tree");
+        let events = [started(2), event, finished("b", "PASS"), ended()];
+        let job = ReportJob::new().setting("job.run.result.xunit.test_properties", true);
+        let suite = parse(&report_of(&job, Artifacts::new(), &events));
+        let properties = &suite.child("testcase").child("properties").children;
+        let found: Vec<_> = properties
+            .iter()
+            .map(|it| (it.get("name"), it.get("value")))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("cpu_user", "1.500"),
+                ("cpu_system", "0.002"),
+                ("peak_memory", "4096"),
+                ("peak_memory_of", "tree"),
+            ],
+            "{status}"
+        );
+        assert!(suite.cases()[1].children.is_empty());
+        // Neither schema allows them, so they are not there by default.
+        let plain = parse(&report(&events));
+        let children = &plain.child("testcase").children;
+        assert!(children.iter().all(|it| it.name != "properties"));
+    }
+}
+
+#[test]
 fn large_job_has_its_totals() {
     let mut events = vec![started(100_000)];
     events.extend(

@@ -4,8 +4,8 @@
 //! The format is Avocado's (`runnable-recipe.schema.json`): members `kind` (required), `uri`,
 //! `args`, `kwargs`, `config` and `identifier`; in `kwargs`, the names `tags`, `dependencies`,
 //! `variant`, `output_dir` and `assets` are special. Avocado does not have the members `needs`,
-//! `after`, `mutexes` and `resources`, which constrain when a task may run, nor `timeout` and
-//! `image`.
+//! `after`, `mutexes` and `resources`, which constrain when a task may run, nor `timeout`, `image`
+//! and `limits`.
 
 use crate::shape::{self, JsonPath, Members, Stop};
 use persea_plugin_sdk::pages::RunnablePages;
@@ -13,7 +13,7 @@ use persea_plugin_sdk::prelude::*;
 use serde_json::value::RawValue;
 
 /// Members of a runnable.
-const MEMBERS: [&str; 12] = [
+const MEMBERS: [&str; 13] = [
     "kind",
     "uri",
     "args",
@@ -26,6 +26,7 @@ const MEMBERS: [&str; 12] = [
     "resources",
     "timeout",
     "image",
+    "limits",
 ];
 
 /// Member by which Avocado encodes a Python set: `{"__encoded_set__": [1, 2]}`.
@@ -164,6 +165,11 @@ fn runnable(value: &RawValue, path: &JsonPath<'_>) -> Result<Runnable, String> {
                 if let Some(image) = optional_text(value, &path)? {
                     runnable.more.insert("image", image);
                 }
+            }
+            // The host knows which limits there are.
+            "limits" => {
+                shape::object(value, &path)?;
+                runnable.more.insert("limits", shape::json(value, &path)?);
             }
             "resources" => {
                 for (resource, claim) in shape::object(value, &path)?.0 {

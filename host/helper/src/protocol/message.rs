@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Exit, Start, StartFailure, Stream};
+use super::{Bytes, Exit, Start, StartFailure, Stream, Usage};
 
 /// The id of a request or of a child. The host chooses ids, and never reuses one on a connection. A
 /// child's id is that of the [`Request::Start`] that started it.
@@ -152,5 +152,7 @@ pub enum Reply {
         id: Id,
         /// How many processes were left, all of which were ended.
         leftovers: u32,
+        /// What all processes have used that ended since the previous reply with a usage.
+        usage: Usage,
     },
 }

@@ -101,6 +101,22 @@ pub struct Start {
     ///
     /// A queued process has no pipes, and a helper that runs queued processes runs no others.
     pub queue_position: Option<QueuePosition>,
+    /// What the process may use by itself; boxed, because most processes have no limits.
+    pub limits: Option<Box<ProcessLimits>>,
+}
+
+/// What one process may use, as setrlimit(2) has it. Its descendants inherit that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessLimits {
+    /// The address space, in bytes.
+    pub address_space: Option<u64>,
+    /// The number of processes and threads of the process's user.
+    pub processes: Option<u64>,
+    /// The size of a file that it writes, in bytes.
+    pub file_size: Option<u64>,
+    /// Whether the kernel kills the process and its descendants rather than the helper when the
+    /// memory of their cgroup is used up.
+    pub dies_first: bool,
 }
 
 /// The position of a queued process.
@@ -155,6 +171,26 @@ pub enum Ending {
     Unknown,
 }
 
+/// What processes have used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// The processor time in user mode of all of them, in nanoseconds.
+    pub user_ns: u64,
+    /// The processor time that the kernel spent for all of them, in nanoseconds.
+    pub system_ns: u64,
+    /// The peak of the resident memory of the largest of them, in bytes; 0 if there was none.
+    pub largest_process: u64,
+}
+
+impl Usage {
+    /// Adds what other processes have used.
+    pub fn add(&mut self, other: Usage) {
+        self.user_ns = self.user_ns.saturating_add(other.user_ns);
+        self.system_ns = self.system_ns.saturating_add(other.system_ns);
+        self.largest_process = self.largest_process.max(other.largest_process);
+    }
+}
+
 /// The end of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
@@ -169,4 +205,7 @@ pub struct Exit {
     /// child, whose left-over processes only [`Request::EndTask`](super::Request::EndTask) ends and
     /// counts.
     pub leftovers: u32,
+    /// What all processes have used that ended since the previous reply with a usage: the child and
+    /// its descendants, and other children and orphans.
+    pub usage: Usage,
 }

@@ -45,7 +45,11 @@ impl Server {
         let reply = match cleared {
             Ok(()) => {
                 self.pipeline.finish_current();
-                Reply::TaskEnded { id, leftovers }
+                Reply::TaskEnded {
+                    id,
+                    leftovers,
+                    usage: std::mem::take(&mut self.unreported_usage),
+                }
             }
             Err(message) => Reply::Failed {
                 id,

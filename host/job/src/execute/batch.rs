@@ -16,7 +16,9 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::execute::batch_outputs::Outputs;
 use crate::execute::context::JobContext;
 use crate::execute::control::Control;
-use crate::execute::executor::{finished_task, host_failure, plugin_failure, with_variables};
+use crate::execute::executor::{
+    TaskRun, finished_task, host_failure, plugin_failure, with_variables,
+};
 use crate::execute::interruption::Interruption;
 use crate::execute::messages::{Assignment, ExecutorMessage};
 use crate::execute::slot::Slot;
@@ -354,8 +356,13 @@ impl BatchHost for Batch {
         }
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         current.session.log_left_behind(left);
-        let mut finished =
-            finished_task(&current.session, task, outcome, current.assigned_at, left);
+        let ran = TaskRun {
+            outcome,
+            left_behind: left,
+            // The processes are those of all tasks of the batch.
+            usage: None,
+        };
+        let mut finished = finished_task(&current.session, task, ran, current.assigned_at);
         // Processes that know the directory's path write there themselves.
         finished.has_directory |= current.session.directory.exists();
         let _ = self

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::execute::clock::Clock;
+use crate::input::own_limits::TaskLimits;
 use crate::input::own_settings::TaskTimes;
 use crate::results::directory::Section;
 use persea_model::JobId;
@@ -40,4 +41,6 @@ pub(crate) struct JobContext {
     pub(crate) test_results: Arc<Section>,
     /// The timeouts of tasks.
     pub(crate) times: TaskTimes,
+    /// The limits of tasks.
+    pub(crate) limits: TaskLimits,
 }

@@ -20,7 +20,7 @@ use crate::input::own_settings;
 use persea_journal as journal;
 use persea_model::{Attributes, Outcome, Status, Task};
 use persea_plugin::{LogLevel, Plugin, PluginError, TaskHost};
-use persea_spawner::QueuedProcess;
+use persea_spawner::{QueuedProcess, ReachedLimit, Usage};
 
 /// A process that runs shorter than this may have ended before its start is reported: 10 ms.
 const QUICK: Duration = Duration::from_millis(10);
@@ -59,6 +59,7 @@ pub(crate) async fn execute(
             started: journal::now(),
             elapsed: Duration::ZERO,
             left_behind: 0,
+            usage: None,
             whiteboard: None,
             took: None,
             has_directory: false,
@@ -88,7 +89,7 @@ pub(crate) async fn execute(
     if leaves_dirty && let Some(environment) = session.slot.take() {
         environment.close().await;
     }
-    let Some((outcome, left_behind)) = ran else {
+    let Some(ran) = ran else {
         session.directory.remove();
         report.message = Some(ExecutorMessage::Returned {
             task: task_index,
@@ -99,7 +100,7 @@ pub(crate) async fn execute(
         });
         return;
     };
-    let finished = finished_task(&session, task, outcome, assigned_at, left_behind);
+    let finished = finished_task(&session, task, ran, assigned_at);
     report.message = Some(ExecutorMessage::Finished(Box::new(finished)));
 }
 
@@ -123,14 +124,38 @@ pub(crate) fn plugin_failure(error: &PluginError) -> Outcome {
     }
 }
 
+/// How a task ran.
+pub(crate) struct TaskRun {
+    pub(crate) outcome: Outcome,
+    /// The number of processes that it left behind.
+    pub(crate) left_behind: usize,
+    /// What its processes have used; none if it had none of its own.
+    pub(crate) usage: Option<Usage>,
+}
+
+impl TaskRun {
+    /// A task without processes.
+    fn without_processes(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            left_behind: 0,
+            usage: None,
+        }
+    }
+}
+
 /// The report of a task that has ended.
 pub(crate) fn finished_task(
     session: &TaskSession,
     task: &Task,
-    mut outcome: Outcome,
+    ran: TaskRun,
     assigned_at: Duration,
-    left_behind: usize,
 ) -> FinishedTask {
+    let TaskRun {
+        mut outcome,
+        left_behind,
+        usage,
+    } = ran;
     let was_interrupted = outcome.status == Status::Interrupted;
     if let Some(cases) = session.end_cases(was_interrupted)
         && was_interrupted
@@ -160,6 +185,7 @@ pub(crate) fn finished_task(
         started: start.map_or_else(journal::now, |(at, _)| at),
         elapsed: elapsed.max(measured),
         left_behind,
+        usage,
         whiteboard: session.take_whiteboard(),
         took,
         has_directory: session.directory.settle(),
@@ -167,8 +193,7 @@ pub(crate) fn finished_task(
     }
 }
 
-/// Returns the task's result and the number of processes that it left behind. None if the helper
-/// has returned the task's process unstarted.
+/// Runs a task. None if the helper has returned the task's process unstarted.
 async fn run(
     context: &JobContext,
     session: &Arc<TaskSession>,
@@ -177,7 +202,7 @@ async fn run(
     settings: &Attributes,
     control: &mut watch::Receiver<Control>,
     assigned_at: Duration,
-) -> Option<(Outcome, usize)> {
+) -> Option<TaskRun> {
     let own = &task.runnable.more;
     let timeout = context.times.of(own);
     let settings = own_settings::settings(own, settings, runner);
@@ -187,7 +212,7 @@ async fn run(
         && let Err(error) = session.environment().await
     {
         let outcome = Outcome::new(Status::Error, error.to_string());
-        return Some((outcome.with_infrastructure(), 0));
+        return Some(TaskRun::without_processes(outcome.with_infrastructure()));
     }
     let mut more = session.surroundings();
     if let Some(timeout) = timeout {
@@ -224,7 +249,44 @@ async fn run(
         }
         (None, None) => {}
     }
-    Some((outcome, supervised.left_behind))
+    apply_limits(&mut outcome, &supervised.reached);
+    Some(TaskRun {
+        outcome,
+        left_behind: supervised.left_behind,
+        usage: supervised.usage,
+    })
+}
+
+/// Makes a reached limit the reason of a result. A test that has passed in spite of it gets a
+/// warning; one that was interrupted stays so.
+fn apply_limits(outcome: &mut Outcome, reached: &[ReachedLimit]) {
+    if reached.is_empty() {
+        return;
+    }
+    let all: Vec<String> = reached.iter().map(ToString::to_string).collect();
+    let all = all.join(", ");
+    let (status, reason) = match outcome.status {
+        Status::Pass | Status::Warn => {
+            let reason = outcome.reason.take();
+            let before = reason.map(|it| format!("{it}; ")).unwrap_or_default();
+            (
+                Status::Warn,
+                format!("{before}passed, but reached a limit: {all}"),
+            )
+        }
+        Status::Interrupted => {
+            let reason = outcome.reason.take();
+            let reason = reason.unwrap_or_else(|| "interrupted".to_owned());
+            (Status::Interrupted, format!("{reason}; {all}"))
+        }
+        Status::Fail | Status::Error | Status::Skip | Status::Cancel => {
+            // Also where the kernel has killed the helper with the test's processes.
+            outcome.more.remove(Outcome::INFRASTRUCTURE);
+            (Status::Error, all)
+        }
+    };
+    outcome.status = status;
+    outcome.reason = Some(reason);
 }
 
 /// The task with the variables that its requirements and leases set. The task's own variables win.

@@ -10,9 +10,9 @@ use crate::execute::cases::{CaseBatch, CaseSummary};
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::plan::graph::NodeIndex;
 use crate::plan::requirements::StepIndex;
-use persea_model::{Attributes, Outcome, TaskIndex};
+use persea_model::{Attributes, Limits, Outcome, TaskIndex};
 use persea_plugin::Fulfilled;
-use persea_spawner::{EnvironmentState, PipelinePosition};
+use persea_spawner::{EnvironmentState, PipelinePosition, Usage};
 
 /// The messages of executors to the dispatcher.
 pub(crate) enum ExecutorMessage {
@@ -108,6 +108,8 @@ pub(crate) struct FinishedTask {
     pub(crate) started: u64,
     pub(crate) elapsed: Duration,
     pub(crate) left_behind: usize,
+    /// What its processes have used; none if it had none of its own.
+    pub(crate) usage: Option<Usage>,
     pub(crate) whiteboard: Option<String>,
     /// The run time of a queued task's process, as its helper measured it.
     pub(crate) took: Option<Duration>,
@@ -128,6 +130,8 @@ pub(crate) struct Assignment {
     pub(crate) state: EnvironmentState,
     /// The task leaves the environment dirty: it is not reused.
     pub(crate) leaves_dirty: bool,
+    /// What the task's processes may use.
+    pub(crate) limits: Limits,
     /// Variables for the task from its requirements and leases.
     pub(crate) variables: Vec<(String, String)>,
     /// Data for the plugin in addition to paths and times: `leases`, and for a requirement of one

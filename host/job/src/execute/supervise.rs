@@ -15,7 +15,7 @@ use crate::execute::task_session::TaskSession;
 use persea_config::Config;
 use persea_config::settings;
 use persea_plugin::{PluginError, TaskHost as _};
-use persea_spawner::{Environment, SpawnError};
+use persea_spawner::{Environment, ReachedLimit, SpawnError, Usage};
 
 /// The grace period between SIGTERM and SIGKILL, as configured.
 pub(crate) fn grace(config: &Config) -> Duration {
@@ -98,6 +98,10 @@ pub(crate) struct SupervisedCall<T> {
     pub(crate) interrupted: Option<&'static str>,
     /// The number of processes that it left running, which were killed.
     pub(crate) left_behind: usize,
+    /// What its processes have used; none if there were none.
+    pub(crate) usage: Option<Usage>,
+    /// The limits that it has reached.
+    pub(crate) reached: Vec<ReachedLimit>,
     /// Why the environment was lost, if it was.
     pub(crate) lost: Option<SpawnError>,
 }
@@ -252,6 +256,9 @@ pub(crate) async fn supervise<T>(
     } = run_to_end(&call, &limits.stop, control, running).await?;
     let mut left_behind = killed;
     let mut lost = None;
+    if let Some(environment) = session.opened() {
+        environment.measure_disk().await;
+    }
     match kill_processes(session).await {
         // Processes of a call that was stopped do not count as left behind.
         Ok(left) if interrupted.is_none() => left_behind += left,
@@ -264,10 +271,18 @@ pub(crate) async fn supervise<T>(
         }
     }
     session.log_left_behind(left_behind);
+    let limits = session.opened().and_then(Environment::lift_limits);
+    let usage = session.take_usage();
+    let (usage, reached) = match limits {
+        Some(report) => (report.complete(usage), report.reached),
+        None => (usage, Vec::new()),
+    };
     Some(SupervisedCall {
         answer,
         interrupted,
         left_behind,
+        usage,
+        reached,
         lost,
     })
 }

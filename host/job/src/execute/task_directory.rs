@@ -72,6 +72,13 @@ impl TaskDirectory {
         &self.path
     }
 
+    /// The directory's path on this machine, while the task runs.
+    pub(crate) fn path_here(&self) -> PathBuf {
+        let environment = self.environment.get();
+        let private = environment.and_then(|it| it.private_path(self.section.path()));
+        private.unwrap_or(self.section.path()).join(&self.name)
+    }
+
     /// Sets the environment in which the task runs.
     pub(crate) fn is_in(&self, environment: &Environment) {
         let _ = self.environment.set(environment.clone());

@@ -20,9 +20,11 @@ use crate::execute::task_directory::{DEBUG_LOG, TaskDirectory};
 use crate::plan::requirements::StepIndex;
 use persea_journal as journal;
 use persea_model::names::printable;
-use persea_model::{Attributes, Case, TaskIndex};
+use persea_model::{Attributes, Case, Limits, TaskIndex};
 use persea_plugin::{LogLevel, TaskHost};
-use persea_spawner::{Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError};
+use persea_spawner::{
+    Environment, EnvironmentState, PipelinePosition, QueuedProcess, SpawnError, Usage,
+};
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +74,8 @@ pub(crate) struct TaskSession {
     position: Mutex<Option<PipelinePosition>>,
     can_requeue: bool,
     state: EnvironmentState,
+    /// What the processes may use.
+    limits: Limits,
     environment: OnceCell<Environment>,
     queued_process: OnceLock<QueuedProcess>,
     whiteboard: Mutex<String>,
@@ -101,6 +105,7 @@ impl TaskSession {
             state,
             messages,
             leaves_dirty: _,
+            limits,
             variables: _,
             more,
         }: Assignment,
@@ -124,6 +129,7 @@ impl TaskSession {
             position: Mutex::new(position),
             can_requeue,
             state,
+            limits,
             environment: OnceCell::new(),
             queued_process: OnceLock::new(),
             whiteboard: Mutex::default(),
@@ -160,6 +166,11 @@ impl TaskSession {
             .open(&*self.execution.spawner, &self.state)
             .await?;
         self.directory.is_in(&environment);
+        // What a batch has used belongs to none of its tasks, and not to this one either.
+        environment.take_usage();
+        if !self.limits.is_empty() {
+            environment.limit(&self.limits, self.directory.path_here())?;
+        }
         let position = self
             .position
             .lock()
@@ -233,6 +244,14 @@ impl TaskSession {
                 LogLevel::Warn,
                 &format!("{count} processes were left behind and have been killed"),
             );
+        }
+    }
+
+    /// Takes what the processes of the call have used, after their end.
+    pub(crate) fn take_usage(&self) -> Option<Usage> {
+        match self.queued_process.get() {
+            Some(process) => process.usage(),
+            None => self.opened()?.take_usage(),
         }
     }
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::input::own_settings;
 use crate::input::provenance::Provenance;
 use crate::input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, resolve};
 use crate::input::variants::{VariantSource, Variants, VariantsError};
+use crate::input::{own_limits, own_settings};
 use persea_config::{
     Config, ConfigError, Foreign, OpenError, SafeDirectories, Settings, Shape, duration, parse,
 };
@@ -126,7 +126,7 @@ struct JobFileSuite {
     conditions: TaskConditions,
 }
 
-/// Dependencies, claims, timeout and image of a task, or of all tasks of a suite.
+/// Dependencies, claims, timeout, image and limits of a task, or of all tasks of a suite.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(serde::Serialize))]
 struct TaskConditions {
@@ -141,6 +141,9 @@ struct TaskConditions {
     timeout: Option<Attribute>,
     /// The image in whose containers the tasks run.
     image: Option<String>,
+    /// What the processes of a task may use.
+    #[serde(default)]
+    limits: Attributes,
 }
 
 /// What a task takes of a resource.
@@ -395,6 +398,7 @@ impl TaskConditions {
     /// # Errors
     /// What is wrong.
     fn check(&self) -> Result<(), String> {
+        own_limits::check_limits(&self.limits)?;
         let is_wrong = |timeout: &&Attribute| written_duration(timeout).is_none();
         match self.timeout.as_ref().filter(is_wrong) {
             None => Ok(()),
@@ -444,6 +448,7 @@ impl TaskConditions {
         {
             more.insert(own_settings::IMAGE.into(), image.clone().into());
         }
+        own_limits::add_limits(more, &self.limits);
     }
 }
 

@@ -53,6 +53,7 @@ fn schema_has_the_members_that_the_file_may_have() {
         resources: BTreeMap::new(),
         timeout: None,
         image: None,
+        limits: Attributes::new(),
     };
     let requirement = JobFileRequirement {
         kind: String::new(),

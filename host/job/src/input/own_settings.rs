@@ -1,13 +1,14 @@
-//! Owns the settings of a single runnable: `timeout`, `image` and those in `config`, which are
-//! allowed, and which value wins. Does not know whether a recipe, a job file or a resolver has set
-//! them.
+//! Owns the settings of a single runnable: `timeout`, `image`, `limits` and those in `config`,
+//! which are allowed, and which value wins. Does not know whether a recipe, a job file or a
+//! resolver has set them.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
+use crate::input::own_limits::{LIMITS, check_limits, setting_of, shape_of};
 use persea_config::settings;
 use persea_config::{Config, Origin, Shape, duration, is_known};
-use persea_model::{Attribute, Attributes, SpawnerKind};
+use persea_model::{Attribute, Attributes, Limit, SpawnerKind};
 use persea_plugin::Plugin;
 
 /// The key of a runnable's timeout, which wins over its `config`.
@@ -26,7 +27,14 @@ pub(crate) const RUNNING: &str = settings::TASK_TIMEOUT_RUNNING.name();
 pub(crate) const IDENTIFIER: &str = settings::RUNNER_IDENTIFIER_FORMAT.name();
 
 /// The host's settings that a runnable may set.
-const ALLOWED: [(&str, Shape); 2] = [(RUNNING, Shape::Duration), (IDENTIFIER, Shape::Text)];
+const ALLOWED: [(&str, Shape); 6] = [
+    (RUNNING, Shape::Duration),
+    (IDENTIFIER, Shape::Text),
+    (setting_of(Limit::Memory), shape_of(Limit::Memory)),
+    (setting_of(Limit::Processes), shape_of(Limit::Processes)),
+    (setting_of(Limit::Cpus), shape_of(Limit::Cpus)),
+    (setting_of(Limit::Disk), shape_of(Limit::Disk)),
+];
 
 /// The timeouts of tasks, as the job's settings give them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,7 +99,7 @@ pub(crate) fn nanoseconds(time: Duration) -> Attribute {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX).into()
 }
 
-fn configured(more: &Attributes, name: &str) -> Option<Attribute> {
+pub(super) fn configured(more: &Attributes, name: &str) -> Option<Attribute> {
     more.get(CONFIG)?.member(name)
 }
 
@@ -141,6 +149,12 @@ pub(crate) fn check(more: &Attributes) -> Result<(), String> {
         return Err(format!(
             "`{IMAGE}`: expected the name of an image, found `{image}`"
         ));
+    }
+    if let Some(limits) = more.get(LIMITS).filter(|it| !it.is_null()) {
+        let limits = limits
+            .members()
+            .ok_or_else(|| format!("`{LIMITS}`: expected limits by name, found `{limits}`"))?;
+        check_limits(&limits)?;
     }
     let own = match more.get(CONFIG) {
         None | Some(Attribute::Null) => return Ok(()),
@@ -194,7 +208,7 @@ pub(crate) fn check_for(more: &Attributes, runner: &Plugin) -> Result<(), String
 }
 
 /// Checks a value whose shape is that of neither a list nor an object.
-fn fits(name: &str, shape: Shape, value: &Attribute) -> Result<(), String> {
+pub(super) fn fits(name: &str, shape: Shape, value: &Attribute) -> Result<(), String> {
     match value.to_scalar().is_some_and(|value| shape.fits(&value)) {
         true => Ok(()),
         false => Err(format!(
@@ -289,6 +303,16 @@ mod tests {
             ),
             (r#"{"timeout": 1.5}"#, "`timeout`: expected"),
             (r#"{"timeout": -1}"#, "`timeout`: expected"),
+            (r#"{"limits": 1}"#, "`limits`: expected limits by name"),
+            (r#"{"limits": {"disc": 1}}"#, "unknown limit `disc`"),
+            (
+                r#"{"limits": {"memory": "much"}}"#,
+                "`limits`: `memory`: expected a number of bytes",
+            ),
+            (
+                r#"{"config": {"run.limits.cpus": "all"}}"#,
+                "expected a number of processors",
+            ),
             (r#"{"image": 1}"#, "`image`: expected the name of an image"),
             (r#"{"image": ""}"#, "`image`: expected the name of an image"),
         ] {

@@ -3,8 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::input::own_limits::setting_of;
 use crate::input::own_settings::{IDENTIFIER, RUNNING};
-use persea_config::{duration_schema, settings_schema};
+use persea_config::{duration_schema, setting_schema, settings, settings_schema};
+use persea_model::Limit;
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -110,13 +112,44 @@ fn conditions() -> Map<String, Value> {
                 "description": "the image in whose containers the task runs",
             }),
         ),
+        ("limits", limits()),
     ])
 }
 
-fn own_settings() -> Value {
+/// The schema of a limit.
+fn limit(limit: Limit) -> Value {
+    let mut schema = match limit {
+        Limit::Memory => setting_schema(settings::RUN_LIMITS_MEMORY),
+        Limit::Processes => setting_schema(settings::RUN_LIMITS_PROCESSES),
+        Limit::Cpus => setting_schema(settings::RUN_LIMITS_CPUS),
+        Limit::Disk => setting_schema(settings::RUN_LIMITS_DISK),
+    };
+    // Those are about the setting of a whole job.
+    if let Value::Object(schema) = &mut schema {
+        schema.remove("default");
+        schema.remove("description");
+    }
+    schema
+}
+
+fn limits() -> Value {
+    let all = Limit::ALL.map(|it| (it.name().to_owned(), limit(it)));
     json!({
         "type": "object",
-        "properties": {RUNNING: duration_schema(), IDENTIFIER: {"type": "string"}},
+        "properties": Map::from_iter(all),
+        "additionalProperties": false,
+        "description": "what the processes of the task may use",
+    })
+}
+
+fn own_settings() -> Value {
+    let limits = Limit::ALL.map(|it| (setting_of(it).to_owned(), limit(it)));
+    let mut properties = Map::from_iter(limits);
+    properties.insert(RUNNING.to_owned(), duration_schema());
+    properties.insert(IDENTIFIER.to_owned(), json!({"type": "string"}));
+    json!({
+        "type": "object",
+        "properties": properties,
         "description": "settings for this runnable alone",
     })
 }

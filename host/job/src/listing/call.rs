@@ -20,7 +20,7 @@ use crate::listing::kept::{ListingKey, NewListing};
 use crate::listing::place::ListingPlace;
 use persea_config::{Config, settings};
 use persea_model::names::{cut, task_directory};
-use persea_model::{Attributes, JobId, Runnable, Task};
+use persea_model::{Attributes, JobId, Limits, Runnable, Task};
 use persea_plugin::{Catalog, Plugin, TaskHost};
 use persea_spawner::EnvironmentState;
 
@@ -119,6 +119,7 @@ impl ListingCall {
             can_requeue: false,
             state,
             leaves_dirty: false,
+            limits: Limits::default(),
             variables: Vec::new(),
             more: Attributes::new(),
             messages,

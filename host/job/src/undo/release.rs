@@ -24,7 +24,7 @@ use persea_journal::{
     RequirementState,
 };
 use persea_model::names::task_directory;
-use persea_model::{Attribute, Attributes, Requirement, Scope};
+use persea_model::{Attribute, Attributes, Limits, Requirement, Scope};
 use persea_plugin::Catalog;
 use persea_spawner::{EnvironmentState, Spawner};
 
@@ -243,6 +243,7 @@ async fn release(
         can_requeue: false,
         state: EnvironmentState::default(),
         leaves_dirty: false,
+        limits: Limits::default(),
         variables: Vec::new(),
         more: left.more.clone(),
         messages,

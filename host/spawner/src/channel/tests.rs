@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use persea_helper::protocol::{
-    Ending, Exit, Hello, Id, MAX_REPLY, QueuePosition, Reply, Request, Start, Welcome, encode,
-    encode_greeting,
+    Ending, Exit, Hello, Id, MAX_REPLY, QueuePosition, Reply, Request, Start, Usage, Welcome,
+    encode, encode_greeting,
 };
 use tokio::io::AsyncWriteExt as _;
 
@@ -77,6 +77,7 @@ fn ran(id: Id) -> Vec<u8> {
         duration_ns: 1_000_000_000,
         clean: true,
         leftovers: 0,
+        usage: Usage::default(),
     };
     let mut bytes = Vec::new();
     encode(&Reply::Started { id, pid: 2 }, &mut bytes).unwrap();
@@ -151,6 +152,7 @@ fn ended(id: Id, duration_ns: u64) -> Reply {
         duration_ns,
         clean: true,
         leftovers: 0,
+        usage: Usage::default(),
     };
     Reply::Exited { id, exit }
 }
@@ -170,6 +172,7 @@ async fn unexpected_reply_ends_the_environment_and_is_no_result() {
         Reply::TaskEnded {
             id: 7,
             leftovers: 0,
+            usage: Usage::default(),
         },
     ];
     for reply in forged {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::process::Pid;
 use tokio::net::UnixListener;
 
 /// How long a started container's helper may take to connect: 60 s. It connects at once, unless
@@ -59,8 +60,9 @@ impl Handover {
     }
 
     /// Waits for the helper, and sends it its ends. Nobody can connect afterwards: the helper is
-    /// the first process of its container, and the socket is removed.
-    pub(super) async fn complete(self) -> io::Result<()> {
+    /// the first process of its container, and the socket is removed. Returns the helper's process
+    /// number on this machine; none if this host does not see its processes.
+    pub(super) async fn complete(self) -> io::Result<Option<Pid>> {
         let accepted = tokio::time::timeout(CONNECT_TIMEOUT, self.listener.accept());
         let accepted = accepted.await.map_err(|_| {
             io::Error::new(
@@ -73,6 +75,8 @@ impl Handover {
             )
         })?;
         let (stream, _) = accepted?;
+        // Of another namespace, the number would be 0.
+        let number = stream.peer_cred()?.pid();
         std::fs::remove_file(&self.socket)?;
         let descriptors = [
             self.requests.as_fd(),
@@ -90,7 +94,7 @@ impl Handover {
             &mut control,
             SendFlags::NOSIGNAL,
         )?;
-        Ok(())
+        Ok(number.and_then(Pid::from_raw))
     }
 }
 

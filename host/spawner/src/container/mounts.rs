@@ -28,6 +28,9 @@ const MAX_SOCKET_PATH: usize = 107;
 /// Directories of a container that cannot be replaced.
 const OF_THE_ENGINE: [&str; 3] = ["/proc", "/sys", "/dev"];
 
+/// The name of the work directory in the directory for temporary files.
+const WORK: &str = "work";
+
 /// The name of the directory that all tests of a job share.
 const COMMON: &str = "common";
 
@@ -162,7 +165,7 @@ impl Mounts {
 
     /// The path of the work directory, in every container.
     pub(super) fn work_dir(&self) -> PathBuf {
-        self.temporary.join("work")
+        self.temporary.join(WORK)
     }
 
     /// All mounts of one container.
@@ -292,6 +295,11 @@ impl OwnDirectory {
             SpawnError::Invalid(format!("{} can't be made: {error}", path.display()))
         })?;
         Ok(path)
+    }
+
+    /// The path of the work directory on this machine.
+    pub(super) fn work_dir(&self) -> PathBuf {
+        self.path.join(FILES_NAME).join(WORK)
     }
 
     /// The path of the socket on this machine.

@@ -146,6 +146,7 @@ impl Command {
             terminal: self.terminal,
             quiet,
             queue_position: None,
+            limits: None,
         }
     }
 
@@ -167,6 +168,40 @@ pub struct Exit {
     pub ending: Ending,
     /// The time from start to end, as measured by the helper.
     pub duration: Duration,
+}
+
+/// What the processes of a task have used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// The processor time in user mode.
+    pub user: Duration,
+    /// The processor time that the kernel spent for them.
+    pub system: Duration,
+    /// The peak of the memory, in bytes.
+    pub peak_memory: u64,
+    /// What the peak is that of.
+    pub peak_of: PeakOf,
+}
+
+/// What a peak of memory is that of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeakOf {
+    /// The resident memory of the largest process.
+    LargestProcess,
+    /// All processes together, with the files that they have in the page cache.
+    Tree,
+}
+
+impl Usage {
+    /// The usage that a helper has measured; none if no process has ended.
+    pub(crate) fn of(measured: protocol::Usage) -> Option<Usage> {
+        (measured != protocol::Usage::default()).then(|| Usage {
+            user: Duration::from_nanos(measured.user_ns),
+            system: Duration::from_nanos(measured.system_ns),
+            peak_memory: measured.largest_process,
+            peak_of: PeakOf::LargestProcess,
+        })
+    }
 }
 
 impl Exit {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use persea_helper::protocol::{Id, QueuePosition, Reply, Request, StartFailureKind};
 use tokio::sync::{Notify, oneshot};
 
-use super::command::{Command, Exit};
+use super::command::{Command, Exit, Usage};
 use super::{Environment, ForgetOnDrop, unexpected};
 use crate::error::SpawnError;
 
@@ -69,6 +69,8 @@ enum Phase {
         /// Whether its left-over processes were ended.
         clean: bool,
         running_time: Duration,
+        /// What the process and its descendants have used.
+        usage: Option<Usage>,
     },
     /// The process will not start in this environment.
     Returned,
@@ -159,11 +161,13 @@ impl QueuedProcess {
             Err(error) => Err(error),
             Ok(Reply::Exited { exit, .. }) => {
                 let (leftovers, clean) = (exit.leftovers as usize, exit.clean);
+                let usage = Usage::of(exit.usage);
                 let exit = Exit::from(exit);
                 *self.phase() = Phase::Ended {
                     leftovers,
                     clean,
                     running_time: exit.duration,
+                    usage,
                 };
                 Ok(exit)
             }
@@ -216,6 +220,14 @@ impl QueuedProcess {
     pub fn running_time(&self) -> Option<Duration> {
         match *self.phase() {
             Phase::Ended { running_time, .. } => Some(running_time),
+            Phase::Unqueued | Phase::Queued(_) | Phase::Returned => None,
+        }
+    }
+
+    /// What the process and its descendants have used, once it has ended.
+    pub fn usage(&self) -> Option<Usage> {
+        match *self.phase() {
+            Phase::Ended { usage, .. } => usage,
             Phase::Unqueued | Phase::Queued(_) | Phase::Returned => None,
         }
     }

@@ -20,7 +20,7 @@ use persea_journal::{
     Event, RequirementAbsent, RequirementFinished, RequirementReleased, RequirementStarted,
     RequirementState,
 };
-use persea_model::{Attributes, Scope, Status, TaskIndex};
+use persea_model::{Attributes, Limits, Scope, Status, TaskIndex};
 use persea_plugin::Fulfilled;
 use persea_spawner as spawner;
 
@@ -495,6 +495,7 @@ fn assignment(state: &DispatchState, slot: Arc<Slot>, more: Attributes) -> Assig
         can_requeue: false,
         state: spawner::EnvironmentState::default(),
         leaves_dirty: false,
+        limits: Limits::default(),
         variables: Vec::new(),
         more,
         messages: state.messages.clone(),

@@ -3,10 +3,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::execute::messages::FinishedTask;
-use persea_journal::TaskFinished;
+use persea_journal::{PeakMemoryOf, TaskFinished};
 use persea_model::{Attribute, Attributes, Outcome, Task};
+use persea_spawner::PeakOf;
 
 /// Variables that name the instances of resources that a task has leased, such as
 /// `PERSEA_RESOURCE_DB=orders-2`.
@@ -76,6 +78,7 @@ pub(super) fn record(
     let mut more = outcome.more.clone();
     // A runner's data does not replace the host's.
     more.retain(|name, _| !RESERVED.contains(&name.as_str()));
+    let usage = ran.and_then(|ran| ran.usage);
     TaskFinished {
         index: task.index.number(),
         name: task.name.clone(),
@@ -85,9 +88,7 @@ pub(super) fn record(
         status: outcome.status,
         reason: outcome.reason.clone(),
         started: ran.map(|ran| ran.started),
-        elapsed: ran.map_or(0, |ran| {
-            u64::try_from(ran.elapsed.as_nanos()).unwrap_or(u64::MAX)
-        }),
+        elapsed: ran.map_or(0, |ran| nanoseconds(ran.elapsed)),
         directory: format!("{}/{}", persea_model::names::TEST_RESULTS, task.directory),
         has_directory: ran.is_some_and(|ran| ran.has_directory),
         tags,
@@ -95,6 +96,13 @@ pub(super) fn record(
         variant: task.runnable.more.get("variant").cloned(),
         whiteboard: ran.and_then(|ran| ran.whiteboard.clone()),
         left_behind: ran.map_or(0, |ran| ran.left_behind),
+        cpu_user: usage.map(|usage| nanoseconds(usage.user)),
+        cpu_system: usage.map(|usage| nanoseconds(usage.system)),
+        peak_memory: usage.map(|usage| usage.peak_memory),
+        peak_memory_of: usage.map(|usage| match usage.peak_of {
+            PeakOf::LargestProcess => PeakMemoryOf::LargestProcess,
+            PeakOf::Tree => PeakMemoryOf::Tree,
+        }),
         attempts: if before > 0 { before + 1 } else { 0 },
         flaky: before > 0 && outcome.status.has_passed(),
         cases: ran.and_then(|ran| ran.cases.tally),
@@ -105,9 +113,17 @@ pub(super) fn record(
     }
 }
 
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// The names of `task-finished` that belong to the host. A runner's data under these names is
 /// dropped.
-const RESERVED: [&str; 20] = [
+const RESERVED: [&str; 24] = [
+    "cpu-user",
+    "cpu-system",
+    "peak-memory",
+    "peak-memory-of",
     "cases",
     "unnumbered-cases",
     "suite",

@@ -54,17 +54,20 @@ impl Dispatcher<'_> {
             };
             // A task that holds a resource would block others while it waits in a slot's queue.
             let waits = runner.is_program_runner && !state.queue.claims(index);
+            let limits = self.context.limits.of(&task.runnable.more);
+            // Limits are those of one task, so it is alone in its slot.
+            let is_limited = !limits.is_empty() && runner.starts_processes();
             let leaves_dirty = self.context.is_fresh || plan.requirements.leaves_dirty(index);
             let demand = Demand {
                 state: runner
                     .starts_processes()
                     .then(|| self.environment(state, index, owner.as_deref())),
                 leaves_dirty,
-                one_process: waits,
+                one_process: waits && !is_limited,
                 // A batch shares one environment.
                 batch: self
                     .batch(runner, &task.runnable.kind)
-                    .filter(|_| !leaves_dirty),
+                    .filter(|_| !leaves_dirty && !is_limited),
             };
             let Some(Placement {
                 slot,
@@ -95,6 +98,7 @@ impl Dispatcher<'_> {
                 can_requeue: helper_deaths < MAX_HELPER_DEATHS,
                 state: demand.state.unwrap_or_default(),
                 leaves_dirty: demand.leaves_dirty,
+                limits,
                 variables,
                 more,
                 messages: state.messages.clone(),

@@ -118,6 +118,10 @@ fn end(id: &str, planned: TaskPlanned<'_>, started: Option<u64>, reason: &str) -
         variant: runnable.more.get("variant").cloned(),
         whiteboard: None,
         left_behind: 0,
+        cpu_user: None,
+        cpu_system: None,
+        peak_memory: None,
+        peak_memory_of: None,
         attempts: 0,
         flaky: false,
         // Cases of an attempt that never ended count for nothing.
