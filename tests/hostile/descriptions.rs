@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::hostile::components::assert_not_loaded;
 use crate::hostile::odd;
-use crate::hostile::wat::{DESCRIPTION, ROOM, Runner, words};
+use crate::hostile::wat::{DESCRIPTION, ROOM, Runner, component_of, contract, words};
 use crate::support::plugins::{build, lock};
 use crate::support::{Sandbox, assert_stderr};
 use persea_guest_build::Target;
@@ -64,6 +64,36 @@ fn role_of_a_wrong_shape_is_refused_by_name() {
     ] {
         let words = format!("describes itself wrongly: it {words}");
         assert_not_loaded(&with_roles(roles), &[&words]);
+    }
+}
+
+#[test]
+fn role_with_functions_of_other_types_is_refused_by_name() {
+    // Every core function takes and returns one word, as the contract's functions do.
+    let list_tests = "(func (export \"persea:plugin/list-tests@0.2.0#list-tests\")
+        (param i32) (result i32) (i32.const 0))";
+    for (function, role) in [("run", "runner"), ("list-tests", "lister")] {
+        let wit = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(contract()).unwrap() {
+            let file = file.unwrap();
+            let mut text = std::fs::read_to_string(file.path()).unwrap();
+            if file.file_name() == "worlds.wit" {
+                let right = format!("  {function}: func(task: task) -> ");
+                assert_eq!(text.matches(&right).count(), 1);
+                let (before, after) = text.split_once(&right).unwrap();
+                let (_, after) = after.split_once(';').unwrap();
+                text = format!(
+                    "{before}  {function}: func(number: u32) -> u32;{after}
+                    world odd {{ include runner; export list-tests; }}"
+                );
+            }
+            std::fs::write(wit.path().join(file.file_name()), text).unwrap();
+        }
+        let runner = Runner::with(list_tests);
+        let component = component_of(wit.path(), "odd", &runner.text());
+        let words = format!("plugins/bad.wasm does not fit its role `{role}`: ");
+        let mismatch = "type mismatch with parameters: expected `record` found `u32`";
+        assert_not_loaded(&component, &[&words, mismatch]);
     }
 }
 

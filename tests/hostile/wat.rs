@@ -1,7 +1,7 @@
 //! Owns runners written in WebAssembly's text format, for what no compiler would emit: a valid
 //! runner, of which each test changes a part.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use wit_component::StringEncoding;
 
@@ -110,11 +110,20 @@ impl Runner {
 
 /// A component of the world `runner`, made of a core module.
 pub fn component(text: &str) -> Vec<u8> {
+    component_of(&contract(), "runner", text)
+}
+
+/// The directory of the contract.
+pub fn contract() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/0.2")
+}
+
+/// A component of a world of the package in a directory, made of a core module.
+pub fn component_of(wit: &Path, world: &str, text: &str) -> Vec<u8> {
     let mut module = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let mut resolve = wit_parser::Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/0.2");
     let (package, _) = resolve.push_dir(wit).unwrap();
-    let world = resolve.select_world(&[package], Some("runner")).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
     wit_component::embed_component_metadata(
         &mut module,
         &resolve,

@@ -336,7 +336,7 @@ impl Loader {
             Arc::clone(&runtime.memory),
         ));
         let store = runtime.store(&context);
-        let described = (adapter.describe)(&context, store, component.clone());
+        let described = (adapter.describe)(&context, store, component.clone(), &manifest.exported);
         let description = described.await?;
         let parts = parts(label, manifest, &description)?.into_iter();
         let link = |part: Part| {

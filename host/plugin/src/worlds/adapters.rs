@@ -9,6 +9,7 @@ use wasmtime::component::InstancePre;
 
 use crate::contract::description::{Description, Part};
 use crate::contract::track::{self, Track};
+use crate::contract::world::Role;
 use crate::error::PluginError;
 use crate::instance::context::PluginContext;
 use crate::instance::state::InstanceState;
@@ -26,11 +27,13 @@ pub(crate) struct TrackAdapter {
     track: &'static Track,
     /// Adds the powers that a component imports to its linker.
     pub(crate) link: LinkPowers,
-    /// Asks a component for its description.
+    /// Checks the functions that a component exports for these roles, and asks the component for
+    /// its description.
     pub(crate) describe: for<'a> fn(
         &'a PluginContext,
         Store<InstanceState>,
         InstancePre<InstanceState>,
+        &'a [Role],
     ) -> Describing<'a>,
     /// Makes the callable form of a component for one of its worlds.
     pub(crate) part:
@@ -41,7 +44,9 @@ pub(crate) struct TrackAdapter {
 static V0_2: TrackAdapter = TrackAdapter {
     track: &track::V0_2,
     link: powers::link,
-    describe: |context, store, component| Box::pin(describe(context, store, component)),
+    describe: |context, store, component, exported| {
+        Box::pin(describe(context, store, component, exported))
+    },
     part: LinkedComponent::new,
 };
 
@@ -80,7 +85,7 @@ mod tests {
     static V0_3: TrackAdapter = TrackAdapter {
         track: &TRACK,
         link: |_, _| Err(wasmtime::Error::msg("the powers of 0.3")),
-        describe: |_, _, _| Box::pin(async { Err(refused("described by 0.3".to_owned())) }),
+        describe: |_, _, _, _| Box::pin(async { Err(refused("described by 0.3".to_owned())) }),
         part: |plugin, part, _| Err(refused(format!("{plugin} is {} by 0.3", part.world.name()))),
     };
 
