@@ -115,6 +115,62 @@ fn exception_in_javascript_is_the_reason_of_its_report() {
     assert_eq!(sandbox.job().status("raises"), "PASS");
 }
 
+/// Makes a component with componentize-js and its default features: with `wasi:http`.
+const DEFAULT_BUILD: &str = r#"
+import { writeFile } from "node:fs/promises";
+import { componentize } from "@bytecodealliance/componentize-js";
+const [sourcePath, witPath, worldName, output] = process.argv.slice(2);
+const { component } = await componentize({ sourcePath, witPath, worldName });
+await writeFile(output, component);
+"#;
+
+#[test]
+fn default_javascript_build_runs_until_it_uses_http() {
+    let sandbox = Sandbox::new();
+    let row = "const row = [";
+    let fetching = "if (attribute(data, \"name\") === \"fetches\") fetch(\"http://[::1]/\");\n";
+    let change = (row, &*format!("{fetching}{row}"));
+    let example = changed_example(&sandbox, "plugins-javascript", "markdown.js", change);
+    let modules = tools().join("node_modules");
+    std::os::unix::fs::symlink(modules, example.join("node_modules")).unwrap();
+    std::fs::write(example.join("build.mjs"), DEFAULT_BUILD).unwrap();
+    let contract = example.join("wit/deps/persea-plugin");
+    std::fs::create_dir(example.join("wit/deps")).unwrap();
+    let mut copying = Command::new("cp");
+    copying
+        .arg("-r")
+        .arg(repository().join("wit/0.2"))
+        .arg(contract);
+    assert!(copying.status().unwrap().success());
+    let output = sandbox.project().join("markdown.wasm");
+    let mut building = Command::new("node");
+    building.current_dir(&example).arg("build.mjs");
+    building
+        .args(["markdown.js", "wit", "markdown"])
+        .arg(&output);
+    let built = building.output().unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{said}");
+    let bytes = std::fs::read(&output).unwrap();
+    let imports_http = bytes.windows(9).any(|text| text == b"wasi:http");
+    assert!(imports_http, "the generator no longer adds `wasi:http`");
+
+    lock(&sandbox, "markdown.wasm", &[]);
+    sandbox.recipe("fine.json", &[noop("fine")]);
+    sandbox.run(&["run", "fine.json"]).code(0);
+    assert!(sandbox.job().read("results.md").contains("| fine | PASS |"));
+    sandbox.recipe("job.json", &[noop("fine"), noop("fetches")]);
+    let ran = sandbox.run(&["run", "job.json"]).code(2);
+    let parts = [
+        "error: the report `markdown` is incomplete: ",
+        "it called `wasi:http/",
+        "`, which no host offers: a plugin made with componentize-js leaves it out with \
+         `disableFeatures: [\"http\", \"fetch-event\"]`",
+    ];
+    assert_stderr(&ran, &parts);
+    assert_eq!(sandbox.job().status("fetches"), "PASS");
+}
+
 #[test]
 fn component_of_four_roles_is_locked_at_once_and_runs_a_job() {
     let sandbox = Sandbox::new();

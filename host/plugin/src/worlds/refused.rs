@@ -19,13 +19,19 @@ pub(crate) fn refuse_imports(
 ) -> wasmtime::Result<()> {
     let engine = component.engine().clone();
     let imports = component.component_type();
+    let mut known = Vec::new();
     for (name, import) in imports.imports(&engine) {
-        if !refused.iter().any(|refused| refused == name) {
-            continue;
-        }
         let ComponentItem::ComponentInstance(instance) = import.ty else {
             continue;
         };
+        if !refused.iter().any(|refused| refused == name) {
+            let resources = instance.exports(&engine);
+            known.extend(resources.filter_map(|(_, export)| match export.ty {
+                ComponentItem::Resource(resource) => Some(resource),
+                _ => None,
+            }));
+            continue;
+        }
         let mut interface = linker.instance(name)?;
         for (item, export) in instance.exports(&engine) {
             match export.ty {
@@ -36,7 +42,10 @@ pub(crate) fn refuse_imports(
                         Err(wasmtime::Error::msg(message.clone()))
                     })?;
                 }
-                ComponentItem::Resource(_) => {
+                // An interface may name a resource of another one, such as a stream of `wasi:io`.
+                ComponentItem::Resource(resource) if known.contains(&resource) => {}
+                ComponentItem::Resource(resource) => {
+                    known.push(resource);
                     interface.resource(item, ResourceType::host::<()>(), |_, _| Ok(()))?;
                 }
                 ComponentItem::Type(_)
