@@ -9,10 +9,15 @@ pub struct Limits {
     pub log_messages: usize,
     /// Bytes of messages to the log of a task. Each message costs 16 more.
     pub log_bytes: usize,
-    /// Messages, cases and written artifacts of a task.
+    /// Messages and written artifacts of a task.
     pub status_messages: usize,
-    /// Bytes of the messages, cases and written artifacts of a task. Each of them costs 64 more.
+    /// Bytes of the messages and written artifacts of a task. Each of them costs 64 more.
     pub status_bytes: usize,
+    /// Starts and ends of cases of a task.
+    pub cases: usize,
+    /// Bytes of the starts and ends of cases of a task. Each of them costs 64 more, and 24 for each
+    /// name of its path.
+    pub case_bytes: usize,
     /// Processes whose handles the plugin holds at once.
     pub handles: usize,
     /// Pollables that the plugin holds at once.
@@ -40,6 +45,8 @@ impl Default for Limits {
             log_bytes: 1 << 20,
             status_messages: 100_000,
             status_bytes: 16 << 20,
+            cases: 1_000_000,
+            case_bytes: 128 << 20,
             handles: 1_000,
             pollables: 1_024,
             downloads: 256,

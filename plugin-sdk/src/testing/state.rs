@@ -55,9 +55,10 @@ pub(crate) struct State {
     pub(super) log_is_full: bool,
     pub(super) progress: Vec<String>,
     pub(super) whiteboard: String,
-    /// Messages and cases of the task, and the bytes of both and of artifacts.
-    pub(super) status_messages: usize,
-    pub(super) status_bytes: usize,
+    /// What the messages and artifacts of the task have used.
+    pub(super) status: Used,
+    /// What the starts and ends of cases of the task have used.
+    pub(super) case_ends: Used,
     pub(super) started_cases: Vec<Vec<String>>,
     pub(super) cases: Vec<Case>,
     pub(super) runnables: Vec<Runnable>,
@@ -78,6 +79,13 @@ pub(crate) struct State {
     /// Whether a task of the batch is taken and not finished.
     pub(super) taken: bool,
     pub(super) outcomes: Vec<Result<Outcome, Error>>,
+}
+
+/// What a task has used of a pair of limits.
+#[derive(Debug, Default)]
+pub(super) struct Used {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
 }
 
 impl State {

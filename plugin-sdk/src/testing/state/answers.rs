@@ -2,7 +2,7 @@
 //! reports, downloads and the cache.
 
 use super::children::interrupted;
-use super::{State, handle_limit, name, not_found, power, slice, with, with_open};
+use super::{State, Used, handle_limit, name, not_found, power, slice, with, with_open};
 use crate::artifacts::{Artifact, ArtifactPage};
 use crate::attributes::{Attributes, Value};
 use crate::cases::Case;
@@ -12,22 +12,41 @@ use crate::model::Runnable;
 use crate::runner::{Outcome, Task};
 use crate::varianter::Variation;
 
-/// What a message of a task costs in bytes, apart from its text.
+/// What a message or a case of a task costs in bytes, apart from its content.
 const MESSAGE_COST: usize = 64;
 
-impl State {
-    /// Counts a message of the task, and its bytes.
-    fn pay(&mut self, bytes: usize) -> Result<(), Error> {
-        let messages = self.status_messages.saturating_add(1);
+impl Used {
+    /// Counts a message, and its bytes.
+    fn pay(
+        &mut self,
+        bytes: usize,
+        (messages_limit, bytes_limit): (usize, usize),
+        what: &str,
+    ) -> Result<(), Error> {
+        let messages = self.messages.saturating_add(1);
         let bytes = self
-            .status_bytes
+            .bytes
             .saturating_add(bytes)
             .saturating_add(MESSAGE_COST);
-        if messages > self.limits.status_messages || bytes > self.limits.status_bytes {
-            return Err(Error::new("limit", "the task has too many messages"));
+        if messages > messages_limit || bytes > bytes_limit {
+            return Err(Error::new("limit", format!("the task has too many {what}")));
         }
-        (self.status_messages, self.status_bytes) = (messages, bytes);
+        *self = Self { messages, bytes };
         Ok(())
+    }
+}
+
+impl State {
+    /// Counts a message or an artifact of the task.
+    fn pay(&mut self, bytes: usize) -> Result<(), Error> {
+        let limits = (self.limits.status_messages, self.limits.status_bytes);
+        self.status.pay(bytes, limits, "messages")
+    }
+
+    /// Counts a start or an end of a case of the task.
+    fn pay_for_case(&mut self, bytes: usize) -> Result<(), Error> {
+        let limits = (self.limits.cases, self.limits.case_bytes);
+        self.case_ends.pay(bytes, limits, "cases")
     }
 }
 
@@ -182,7 +201,7 @@ fn check_runnable(runnable: &Runnable) -> Result<(), Error> {
 pub(crate) fn case_start(path: Vec<String>) -> Result<(), Error> {
     power("cases.start")?;
     with(|state| {
-        state.pay(weigh_path(&path)?)?;
+        state.pay_for_case(weigh_path(&path)?)?;
         state.started_cases.push(path);
         Ok(())
     })
@@ -198,7 +217,7 @@ pub(crate) fn case_finish(cases: Vec<Case>) -> Result<(), Error> {
             }
             let reason = case.reason.as_ref().map_or(0, String::len);
             check_data(&case.more)?;
-            state.pay(path + reason + weigh(&case.more))?;
+            state.pay_for_case(path + reason + weigh(&case.more))?;
             state.cases.push(case);
         }
         Ok(())
@@ -255,7 +274,7 @@ pub(crate) fn take_task() -> Result<Option<Task>, Error> {
         let next = state.tasks.pop_front();
         state.taken = next.is_some();
         if next.is_some() {
-            (state.status_messages, state.status_bytes) = (0, 0);
+            (state.status, state.case_ends) = (Used::default(), Used::default());
             (state.log_messages, state.log_bytes) = (0, 0);
             state.log_is_full = false;
         }

@@ -28,18 +28,25 @@ fn with(change: impl FnOnce(&mut Limits)) -> Installed {
 
 #[test]
 fn messages_of_a_task_are_counted_together() {
-    let _host = with(|limits| limits.status_messages = 5);
+    let _host = with(|limits| limits.status_messages = 3);
     messages::progress("a").unwrap();
     messages::whiteboard("a").unwrap();
     artifacts::write("a", b"a").unwrap();
-    cases::start(["a"]).unwrap();
-    cases::finish([Case::new(["a"], Status::Pass)]).unwrap();
     assert_eq!(code(messages::progress("a")), "limit");
     assert_eq!(code(messages::whiteboard("a")), "limit");
     assert_eq!(code(artifacts::write("a", b"a")), "limit");
+    cases::start(["a"]).unwrap();
+}
+
+#[test]
+fn starts_and_ends_of_cases_are_counted_together_and_apart_from_messages() {
+    let _host = with(|limits| limits.cases = 2);
+    cases::start(["a"]).unwrap();
+    cases::finish([Case::new(["a"], Status::Pass)]).unwrap();
     assert_eq!(code(cases::start(["a"])), "limit");
     let finished = cases::finish([Case::new(["a"], Status::Pass)]);
     assert_eq!(code(finished), "limit");
+    messages::progress("a").unwrap();
 }
 
 #[test]
@@ -61,9 +68,9 @@ fn cases_cost_their_path_reason_and_data() {
         (10, case().with("name", "123456")),
     ] {
         let cost = 64 + 24 + 1 + more;
-        let _host = with(|limits| limits.status_bytes = cost);
+        let _host = with(|limits| limits.case_bytes = cost);
         cases::finish([case.clone()]).unwrap();
-        let _host = with(|limits| limits.status_bytes = cost - 1);
+        let _host = with(|limits| limits.case_bytes = cost - 1);
         assert_eq!(code(cases::finish([case])), "limit");
     }
 }
@@ -130,12 +137,15 @@ fn log_drops_all_messages_after_its_limits() {
 fn each_task_of_a_batch_has_its_own_limits() {
     let host = with(|limits| {
         limits.status_messages = 1;
+        limits.cases = 1;
         limits.log_messages = 1;
     });
     for _ in 0..2 {
         backend::take_task().unwrap().unwrap();
         messages::progress("a").unwrap();
         assert_eq!(code(messages::progress("a")), "limit");
+        cases::start(["a"]).unwrap();
+        assert_eq!(code(cases::start(["a"])), "limit");
         log(Level::Info, "a");
         log(Level::Info, "b");
         assert_eq!(code(backend::take_task()), "invalid");
