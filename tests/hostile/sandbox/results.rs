@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{AS_NOBODY, Machine, User};
 use crate::support::recipes::{exec, requiring, shell, with};
-use crate::support::{finish, wrapped};
+use crate::support::{finish, signal, wait_until, wrapped};
 
 /// A Python program that leaves two programs with set-user-id bits and all capabilities, one of
 /// them below 40 directories.
@@ -61,6 +61,62 @@ fn has_capabilities(program: &Path) -> bool {
     rustix::fs::getxattr(program, "security.capability", &mut list).is_ok()
 }
 
+/// Lets everybody traverse the directories above those of the jobs.
+fn let_everybody_reach_jobs(machine: &Machine) {
+    let root = machine.sandbox.root();
+    for above in root.join("home/persea/job-results").ancestors() {
+        if above.starts_with(root) {
+            std::fs::set_permissions(above, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+}
+
+/// Whether the user nobody can run a program.
+fn runs_as_nobody(program: &Path) -> bool {
+    // Below a shell, because setpriv itself still has the capabilities of root.
+    let mut run = as_nobody(&["sh", "-c", "exec \"$0\" -p -c true"]);
+    run.arg(program).output().unwrap().status.success()
+}
+
+#[test]
+fn programs_of_running_and_killed_jobs_are_out_of_reach() {
+    let machine = Machine::new(User::Root);
+    machine.sandbox.file("leave.py", LEAVE);
+    let leaves = "python3 leave.py \"$AVOCADO_TEST_OUTPUTDIR\" && echo done >&2; exec sleep 1000";
+    let recipe = [shell("leaves", leaves)];
+    machine.sandbox.recipe("job.json", &recipe);
+    let mut host = machine
+        .persea(&["run", "--spawner", "sandbox", "job.json"])
+        .spawn()
+        .unwrap();
+    let jobs = machine.sandbox.root().join("home/persea/job-results");
+    wait_until("the test has left its programs", || {
+        let all = match jobs.exists() {
+            true => walk(&jobs),
+            false => Vec::new(),
+        };
+        let is_done = |path: &&std::path::PathBuf| {
+            path.ends_with("stderr") && std::fs::read(path).is_ok_and(|text| text == b"done\n")
+        };
+        all.iter().find(is_done).map(drop).ok_or(format!("{all:?}"))
+    });
+    let_everybody_reach_jobs(&machine);
+    let programs = programs(&jobs);
+    let unreachable = || {
+        for program in &programs {
+            let mode = program.metadata().unwrap().mode();
+            assert_eq!(mode & 0o7777, 0o6755, "{}", program.display());
+            assert!(!runs_as_nobody(program), "{}", program.display());
+        }
+    };
+    assert_eq!(programs.len(), 2);
+    unreachable();
+    signal(host.id(), "KILL");
+    host.wait().unwrap();
+    machine.sandbox.assert_no_strays();
+    unreachable();
+}
+
 #[test]
 fn programs_left_in_results_grant_no_privileges() {
     let machine = Machine::new(User::Root);
@@ -78,24 +134,12 @@ fn programs_left_in_results_grant_no_privileges() {
     let job = machine.sandbox.job();
     let programs = programs(&job.0);
     assert_eq!(programs.len(), 4, "{programs:?}");
-    // Everybody may traverse the directories above the job's.
-    for above in machine
-        .sandbox
-        .root()
-        .join("home/persea/job-results")
-        .ancestors()
-    {
-        if above.starts_with(machine.sandbox.root()) {
-            std::fs::set_permissions(above, std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
-    }
+    let_everybody_reach_jobs(&machine);
     for program in &programs {
         let mode = program.metadata().unwrap().mode();
         assert_eq!(mode & 0o7777, 0o755, "{}", program.display());
         assert!(!has_capabilities(program), "{}", program.display());
-        // Below a shell, because setpriv itself still has the capabilities of root.
-        let mut run = as_nobody(&["sh", "-c", "exec \"$0\" -p -c true"]);
-        assert!(!run.arg(program).output().unwrap().status.success());
+        assert!(!runs_as_nobody(program));
     }
     // Everybody may read the reports.
     let mut read = as_nobody(&["cat"]);

@@ -1,7 +1,9 @@
 //! Owns the private directory of an environment: a directory on the host's disk that is removed
 //! when its last reference is dropped. Does not know how it is mounted.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,7 +26,9 @@ pub(crate) struct PrivateDirectory {
 }
 
 impl PrivateDirectory {
-    /// Creates a private directory with this name in `storage`, which is created too.
+    /// Creates a private directory with this name in `storage`, which is created too. Nobody but
+    /// the owner may enter `storage`: until a task ends, its files may have set-user-id bits. The
+    /// modes do not depend on the umask.
     pub(crate) fn make(
         shown: &Path,
         storage: &Path,
@@ -32,8 +36,10 @@ impl PrivateDirectory {
         removals: &PendingRemovals,
     ) -> io::Result<PrivateDirectory> {
         std::fs::create_dir_all(storage)?;
+        std::fs::set_permissions(storage, Permissions::from_mode(0o700))?;
         let path = storage.join(name);
         std::fs::create_dir(&path)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755))?;
         Ok(PrivateDirectory {
             shown: shown.to_path_buf(),
             handle: DirectoryHandle::open(&path)?,
