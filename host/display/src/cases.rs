@@ -1,9 +1,8 @@
 //! Owns how cases, which are results inside a task, are shown: the failed ones below their task,
 //! and a line for each where that is wanted.
 
-use super::{REASON, style, title};
+use super::{REASON, beginning, style, title};
 use persea_journal::{ShownCase, TaskFinished};
-use persea_model::names::{cut, printable};
 use persea_model::{Status, Task};
 
 /// The failed cases of a failed task, a line each, and how many more there are. Empty for a task
@@ -30,13 +29,13 @@ pub(super) fn finished_line(task: &Task, case: &ShownCase, total: usize) -> Stri
 
 fn line(case: &ShownCase) -> String {
     let (style, status) = (style(case.status), case.status);
-    let name = printable(cut(&case.title, REASON));
+    let name = beginning(&case.title, REASON);
     let mut line = format!("case {name}: {style}{status}{style:#}");
     if let Some(reason) = &case.reason
         && status != Status::Pass
     {
         line.push_str(": ");
-        line.push_str(&printable(cut(reason, REASON)));
+        line.push_str(&beginning(reason, REASON));
     }
     line
 }

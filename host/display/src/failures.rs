@@ -3,14 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{REASON, shown_reason, style};
+use super::{beginning, shown_reason, style};
 use persea_journal::TaskFinished;
 use persea_model::Status;
-use persea_model::names::{cut, printable};
+use persea_model::names::printable;
 
 /// The number of failures that are listed. All of them are in the reports and below
 /// `test-results/by-status`.
 const LISTED: usize = 100;
+
+/// The longest reason in the list, in bytes: enough for a cause and the command that helps.
+const REASON: usize = 1000;
 
 /// A failure in the list.
 #[derive(Debug)]
@@ -79,7 +82,7 @@ impl Failures {
             ));
             if let Some(reason) = &failure.reason {
                 text.push_str(": ");
-                text.push_str(&printable(cut(reason, REASON)));
+                text.push_str(&beginning(reason, REASON));
             }
             text.push('\n');
             if let Some(directory) = &failure.directory {
@@ -99,5 +102,33 @@ impl Failures {
         let job = job.to_string_lossy();
         text.push_str(&format!("RUN AGAIN  : {} {job}\n", self.again));
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_reason_is_cut_with_a_mark() {
+        let mut failures = Failures::new("persea run --failed".to_owned());
+        failures.total = 1;
+        failures.count = 1;
+        let failure = |reason: String| Failure {
+            index: 1,
+            title: "t".to_owned(),
+            status: Status::Error,
+            reason: Some(reason),
+            directory: None,
+        };
+        failures.listed = vec![failure("x".repeat(REASON))];
+        assert!(
+            failures
+                .text()
+                .contains(&format!("{}\n", "x".repeat(REASON)))
+        );
+        failures.listed = vec![failure("x".repeat(REASON + 1))];
+        let cut = format!(": {}...\n", "x".repeat(REASON));
+        assert!(failures.text().contains(&cut));
     }
 }

@@ -102,8 +102,17 @@ impl Display for Silent {
     }
 }
 
-/// The longest reason that is shown, in bytes. Reports have the whole reason.
+/// The longest reason that a line about a test or case shows, in bytes. Reports have the whole
+/// reason.
 const REASON: usize = 255;
+
+/// The beginning of a text of a test, at most `limit` bytes, as safe text for a terminal. `...`
+/// shows that something is left out.
+fn beginning(text: &str, limit: usize) -> String {
+    let shown = cut(text, limit);
+    let more = if shown.len() < text.len() { "..." } else { "" };
+    format!("{}{more}", printable(shown))
+}
 
 /// The beginning of a line about a task: ` (01/16) name`.
 fn title(task: &Task, total: usize) -> String {
@@ -122,12 +131,8 @@ fn finished_line(task: &Task, record: &TaskFinished, total: usize) -> String {
     if let Some(reason) = shown_reason(record)
         && record.status != Status::Pass
     {
-        let short = cut(reason, REASON);
         line.push_str(": ");
-        line.push_str(&printable(short));
-        if short.len() < reason.len() {
-            line.push_str("...");
-        }
+        line.push_str(&beginning(reason, REASON));
     }
     if record.started.is_some() && record.status != Status::Skip {
         line.push_str(&format!(" ({:.2} s)", seconds(record.elapsed)));

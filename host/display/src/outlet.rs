@@ -17,7 +17,7 @@ pub(super) const CAPACITY: usize = 8 << 20;
 /// The bytes that are written at a time. A reader's progress is noticed in these steps.
 const PIECE: usize = 8 << 10;
 
-/// The time that a job that was cut short waits for a reader without progress.
+/// How long an interrupted job waits for a stalled reader of its output.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The longest pause between two checks of a reader's progress.
