@@ -4,6 +4,7 @@
 //! May use the rooms below it: `input`.
 
 pub(crate) mod again;
+pub(crate) mod entry;
 pub(crate) mod export;
 pub(crate) mod graph;
 pub(crate) mod history;

@@ -28,7 +28,8 @@ use crate::execute::supervise::{
 use crate::execute::task_directory::TaskDirectory;
 use crate::execute::task_session::{SessionSubject, TaskSession};
 use crate::input::own_settings;
-use crate::plan::planner::{Plan, PlanEntry, TaskFate};
+use crate::plan::entry::{PlanEntry, TaskFate};
+use crate::plan::planner::Plan;
 use persea_model::{Case, Outcome, Status, TaskIndex};
 use persea_plugin::{BatchHost, BatchTask, LogLevel, NextBatchTask, Plugin, PluginError, TaskHost};
 use persea_spawner::{Environment, EnvironmentState, QueuedProcess, SpawnError};
@@ -372,7 +373,8 @@ impl BatchHost for Batch {
     }
 }
 
-/// Acts for the current task, and for the environment that all tasks of the batch share.
+/// The powers of a batch: messages and files go to the current task, processes to the environment
+/// that all tasks of the batch share.
 impl TaskHost for Batch {
     fn environment(
         &self,

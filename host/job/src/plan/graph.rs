@@ -9,92 +9,22 @@
 //! A runnable's `more` may hold `needs` and `after` (lists of names or ids of tasks), `mutexes` (a
 //! list of names) and `resources` (amounts, or lists of instances, by name).
 
+mod error;
+mod prepare;
+mod resources;
+
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use crate::plan::requirements::{Requirements, StepIndex};
-use persea_config::{Config, RESOURCES};
+use persea_config::Config;
 use persea_model::{Attribute, Attributes, Task, TaskIndex};
 use petgraph::algo::{astar, toposort};
 use petgraph::graph::DiGraph;
 
-/// Why tasks cannot be ordered, or cannot claim what they ask for.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum GraphError {
-    /// A value in a runnable's `more` has the wrong type.
-    #[error("task `{task}`: `{key}` is {expected}, not {found}")]
-    Shape {
-        /// The task's id.
-        task: String,
-        /// The key in the runnable's `more`.
-        key: &'static str,
-        /// The expected type.
-        expected: &'static str,
-        /// The value, as JSON.
-        found: String,
-    },
-    /// No task has that name.
-    #[error(
-        "task `{task}`: `{key}` names `{name}`, and no task of this job has that name or id; \
-         `persea list --graph` with the same references shows them all"
-    )]
-    Unknown {
-        /// The task's id.
-        task: String,
-        /// `needs` or `after`.
-        key: &'static str,
-        /// The unknown name.
-        name: String,
-    },
-    /// The tasks depend on each other in a cycle.
-    #[error("these tasks wait for each other, so none could ever start: {}", .path.join(" → "))]
-    Cycle {
-        /// Their ids; the first one is repeated at the end.
-        path: Vec<String>,
-    },
-    /// There are too many dependencies.
-    #[error(
-        "task `{task}`: with its `{key}` the job has more than {MAX_DEPENDENCIES} dependencies \
-         between tasks: let tasks depend on one task that comes after the others"
-    )]
-    TooMany {
-        /// The id of the task whose dependencies exceed the limit.
-        task: String,
-        /// `needs` or `after`.
-        key: &'static str,
-    },
-    /// A task claims more of a resource than exists.
-    #[error(
-        "task `{task}` claims {claimed} of the resource `{resource}`, and there is {}; say how \
-         much there is with `--set run.resources.{resource}={claimed}` or in persea.toml",
-        if *.amount == 0 { "none".to_owned() } else { format!("only {amount}") }
-    )]
-    TooMuch {
-        /// The task's id.
-        task: String,
-        /// The resource's name.
-        resource: String,
-        /// The claimed amount.
-        claimed: u64,
-        /// The configured amount.
-        amount: u64,
-    },
-    /// A task claims an instance that a resource does not have.
-    #[error(
-        "task `{task}` claims `{instance}` of the resource `{resource}`, and there is no such \
-         instance; {known}"
-    )]
-    NoInstance {
-        /// The task's id.
-        task: String,
-        /// The resource's name.
-        resource: String,
-        /// The claimed instance.
-        instance: String,
-        /// The instances that there are, or how to give them names.
-        known: String,
-    },
-}
+pub use error::GraphError;
+use resources::Resources;
+pub(crate) use resources::{Claim, Resource};
 
 /// The most dependencies between tasks. Each takes 20 bytes, and more while the job runs.
 const MAX_DEPENDENCIES: usize = 10_000_000;
@@ -151,37 +81,6 @@ pub(crate) enum Node {
     Reserve(usize),
     /// Release the requirements of this owner.
     Release(usize),
-}
-
-/// A resource of which tasks claim amounts while they run.
-pub(crate) struct Resource {
-    pub(crate) name: String,
-    pub(crate) amount: u64,
-    /// The names of the instances, if they have names.
-    pub(crate) instances: Vec<String>,
-    /// Whether this is a mutex, not a configured resource.
-    pub(crate) is_mutex: bool,
-}
-
-/// What a node claims of one resource while it runs.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Claim {
-    /// The resource's index.
-    pub(crate) resource: usize,
-    pub(crate) amount: u64,
-    /// The positions of the instances that it must have, in ascending order; empty for any.
-    pub(crate) instances: Vec<usize>,
-}
-
-impl Claim {
-    /// A claim of any instances.
-    pub(crate) const fn of_any(resource: usize, amount: u64) -> Self {
-        Self {
-            resource,
-            amount,
-            instances: Vec::new(),
-        }
-    }
 }
 
 /// The tasks by index, followed by the nodes that prepare for them, with dependencies and claims.
@@ -352,8 +251,6 @@ impl Graph {
     }
 }
 
-mod prepare;
-
 fn names(task: &Task, more: &Attributes, key: &'static str) -> Result<Vec<String>, GraphError> {
     let found = match more.get(key) {
         None | Some(Attribute::Null) => return Ok(Vec::new()),
@@ -369,163 +266,6 @@ fn names(task: &Task, more: &Attributes, key: &'static str) -> Result<Vec<String
         expected: "a list of texts",
         found: found.to_string(),
     })
-}
-
-/// The instances of a resource, or how to give it some.
-fn known_instances(resource: &str, known: &[String], wanted: &str) -> String {
-    match known {
-        [] => format!(
-            "name the instances that there are with \
-             `--set 'run.resources.{resource}=[\"{wanted}\"]'` or in persea.toml"
-        ),
-        known => format!("there is {}", known.join(", ")),
-    }
-}
-
-/// Whether tasks with this open data hold instances of a resource, which have names.
-pub(crate) fn holds_instances(more: &Attributes, config: &Config) -> bool {
-    let claimed = more.get("resources").and_then(Attribute::members);
-    let mut claimed = claimed.into_iter().flatten();
-    claimed.any(|(name, claimed)| {
-        let configured = config.raw(&format!("{RESOURCES}{name}"));
-        let is_some = claimed.as_u64() != Some(0)
-            && claimed
-                .items()
-                .is_none_or(|instances| !instances.is_empty());
-        is_some && configured.is_some_and(serde_json::Value::is_array)
-    })
-}
-
-/// The configured resources, and the mutexes that tasks name.
-struct Resources {
-    all: Vec<Resource>,
-    by_name: BTreeMap<(bool, String), usize>,
-}
-
-impl Resources {
-    fn new(config: &Config) -> Self {
-        let mut resources = Self {
-            all: Vec::new(),
-            by_name: BTreeMap::new(),
-        };
-        for (setting, value, _) in config.iter() {
-            let Some(name) = setting.strip_prefix(RESOURCES) else {
-                continue;
-            };
-            if let Some(amount) = value.as_u64() {
-                resources.add(name, amount, Vec::new(), false);
-            } else if let Some(items) = value.as_array() {
-                let names = items
-                    .iter()
-                    .filter_map(|item| item.as_str())
-                    .map(str::to_owned);
-                let names: Vec<String> = names.collect();
-                resources.add(name, names.len() as u64, names, false);
-            }
-        }
-        resources
-    }
-
-    /// The index of the mutex with this name, which is added if it is new.
-    fn mutex(&mut self, name: &str) -> usize {
-        match self.find(name, true) {
-            Some(index) => index,
-            None => self.add(name, 1, Vec::new(), true),
-        }
-    }
-
-    fn add(&mut self, name: &str, amount: u64, instances: Vec<String>, is_mutex: bool) -> usize {
-        let index = self.all.len();
-        let name = name.to_owned();
-        self.by_name.insert((is_mutex, name.clone()), index);
-        self.all.push(Resource {
-            name,
-            amount,
-            instances,
-            is_mutex,
-        });
-        index
-    }
-
-    fn find(&self, name: &str, is_mutex: bool) -> Option<usize> {
-        self.by_name.get(&(is_mutex, name.to_owned())).copied()
-    }
-
-    /// The claims of a task. A mutex is a resource with an amount of 1.
-    fn claims(&mut self, task: &Task, more: &Attributes) -> Result<Vec<Claim>, GraphError> {
-        let mut claims: BTreeMap<usize, Claim> = BTreeMap::new();
-        for name in names(task, more, "mutexes")? {
-            let mutex = self.mutex(&name);
-            claims.insert(mutex, Claim::of_any(mutex, 1));
-        }
-        let key = "resources";
-        let shape = |found: &Attribute| GraphError::Shape {
-            task: task.id.clone(),
-            key,
-            expected: "an object of whole numbers, or lists of instances, by name",
-            found: found.to_string(),
-        };
-        let amounts = match more.get(key) {
-            None | Some(Attribute::Null) => return Ok(claims.into_values().collect()),
-            Some(found) => found.members().ok_or_else(|| shape(found))?,
-        };
-        for (name, claimed) in amounts {
-            if let Some(instances) = claimed.items() {
-                let claim = self.named_claim(task, &name, instances, || shape(&claimed))?;
-                claims.extend(claim.map(|claim| (claim.resource, claim)));
-                continue;
-            }
-            let claimed = claimed.as_u64().ok_or_else(|| shape(&claimed))?;
-            let found = self.find(&name, false);
-            let amount = found
-                .and_then(|index| self.all.get(index))
-                .map_or(0, |resource| resource.amount);
-            if claimed > amount {
-                return Err(GraphError::TooMuch {
-                    task: task.id.clone(),
-                    resource: name,
-                    claimed,
-                    amount,
-                });
-            }
-            if let (Some(index), 1..) = (found, claimed) {
-                claims.insert(index, Claim::of_any(index, claimed));
-            }
-        }
-        Ok(claims.into_values().collect())
-    }
-
-    /// The claim of a task on instances by their names; none for an empty list.
-    fn named_claim(
-        &self,
-        task: &Task,
-        resource: &str,
-        instances: Vec<Attribute>,
-        shape: impl Fn() -> GraphError,
-    ) -> Result<Option<Claim>, GraphError> {
-        let index = self.find(resource, false);
-        let known = index.and_then(|index| self.all.get(index));
-        let known = known.map_or(&[][..], |resource| &resource.instances);
-        let mut positions = BTreeSet::new();
-        for instance in instances {
-            let instance = instance.into_text().ok_or_else(&shape)?;
-            let position = known.iter().position(|name| *name == instance);
-            positions.insert(position.ok_or_else(|| GraphError::NoInstance {
-                task: task.id.clone(),
-                resource: resource.to_owned(),
-                known: known_instances(resource, known, &instance),
-                instance,
-            })?);
-        }
-        let instances: Vec<usize> = positions.into_iter().collect();
-        Ok(index
-            .filter(|_| !instances.is_empty())
-            .map(|resource| Claim {
-                resource,
-                amount: instances.len() as u64,
-                instances,
-            }))
-    }
 }
 
 #[cfg(test)]

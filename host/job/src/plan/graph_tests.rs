@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use persea_config::RESOURCES;
 use serde_json::{Value, json};
 
 use super::*;

@@ -11,6 +11,7 @@ use crate::input::own_settings;
 use crate::input::provenance::Restrictions;
 use crate::input::resolve::{Answer, Resolved};
 use crate::plan::again;
+use crate::plan::entry::{PlanEntry, TaskFate, owner};
 use crate::plan::graph::{Graph, GraphError, NodeIndex};
 use crate::plan::history::History;
 use crate::plan::naming::{NamedRunnable, TaskIds, set_titles};
@@ -22,39 +23,6 @@ use persea_model::names::task_directory;
 use persea_model::{Attributes, Outcome, Runnable, Status, Task, TaskIndex};
 use persea_plugin::{Catalog, Plugin, PluginError};
 use persea_spawner::descriptor;
-
-/// What happens to a task.
-pub(crate) enum TaskFate {
-    /// The task runs with this runner, which receives these settings of the job.
-    Run(Arc<Plugin>, Arc<Attributes>),
-    /// The result is known without running.
-    Ended(Outcome),
-    /// The task cannot run because of the configuration. The reason is shown once for all tasks
-    /// that share it.
-    Refused(Outcome),
-}
-
-/// A task of the plan.
-pub(crate) struct PlanEntry {
-    pub(crate) task: Task,
-    pub(crate) fate: TaskFate,
-    /// The provenance of the task's processes: its runner and the plugins that produced the task;
-    /// none where all of them are built in.
-    pub(crate) owner: Option<Arc<str>>,
-}
-
-/// The provenance of a task's processes.
-fn owner(fate: &TaskFate, provenance: Option<Arc<str>>) -> Option<Arc<str>> {
-    let runner = match fate {
-        TaskFate::Run(runner, _) => runner.owner(),
-        TaskFate::Ended(_) | TaskFate::Refused(_) => None,
-    };
-    match (runner, provenance) {
-        (None, provenance) => provenance,
-        (Some(runner), None) => Some(runner.into()),
-        (Some(runner), Some(provenance)) => Some(format!("{runner} {provenance}").into()),
-    }
-}
 
 /// The plan of a job, its tasks in the order in which they start.
 pub(crate) struct Plan {

@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use crate::input::own_settings;
 use crate::input::provenance::is_offline;
-use crate::plan::graph::holds_instances;
-use crate::plan::planner::{PlanEntry, TaskFate};
-use persea_config::Config;
-use persea_config::settings;
+use crate::plan::entry::{PlanEntry, TaskFate};
+use persea_config::{Config, RESOURCES, settings};
 use persea_model::names::{cut, task_directory};
 use persea_model::{Attribute, Attributes, Outcome, Requirement, Scope, Status, TaskIndex};
 use persea_plugin::{Catalog, Plugin};
@@ -485,4 +483,18 @@ fn name(requirement: &Requirement) -> String {
         None => requirement.kind.clone(),
     };
     cut(&name, NAME).to_owned()
+}
+
+/// Whether tasks with this open data hold instances of a resource, which have names.
+fn holds_instances(more: &Attributes, config: &Config) -> bool {
+    let claimed = more.get("resources").and_then(Attribute::members);
+    let mut claimed = claimed.into_iter().flatten();
+    claimed.any(|(name, claimed)| {
+        let configured = config.raw(&format!("{RESOURCES}{name}"));
+        let is_some = claimed.as_u64() != Some(0)
+            && claimed
+                .items()
+                .is_none_or(|instances| !instances.is_empty());
+        is_some && configured.is_some_and(serde_json::Value::is_array)
+    })
 }

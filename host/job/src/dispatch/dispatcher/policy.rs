@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::{DispatchState, Dispatcher};
 use crate::dispatch::queue::Queue;
+use crate::plan::entry::TaskFate;
 use crate::plan::graph::{Dependency, Graph};
 use crate::plan::history::History;
-use crate::plan::planner::{Plan, TaskFate};
+use crate::plan::planner::Plan;
 use persea_config::Config;
 use persea_journal::{Event, Warning, WarningCause};
 use persea_model::{Attribute, Attributes, Outcome, Requirement, Status, Task, TaskIndex};

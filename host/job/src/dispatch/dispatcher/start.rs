@@ -11,7 +11,7 @@ use crate::execute::batch::Batch;
 use crate::execute::executor::execute;
 use crate::execute::messages::Assignment;
 use crate::input::own_settings;
-use crate::plan::planner::{PlanEntry, TaskFate};
+use crate::plan::entry::{PlanEntry, TaskFate};
 use persea_journal::{Event, TaskEnvironment, TaskStarted};
 use persea_model::{Status, Task, TaskIndex};
 use persea_plugin::Plugin;

@@ -38,7 +38,8 @@ impl Graph {
         self.prepare_steps(&steps, &requirements.owners, &tasks, resources);
     }
 
-    /// Does the same for steps, their owners, and the steps of each task that has some.
+    /// Adds the nodes of requirement steps and of their releases, and the edges to the tasks that
+    /// have these steps.
     fn prepare_steps(
         &mut self,
         steps: &[GraphStep<'_>],
@@ -170,7 +171,7 @@ impl Graph {
         self.order.add_edge(from.into(), to.into(), dependency);
     }
 
-    /// Lets the second node of each pair need the first.
+    /// Adds a `needs` edge for each pair: the second node waits until the first has passed.
     fn add_needs(&mut self, pairs: Vec<(NodeIndex, NodeIndex)>) {
         for (from, to) in pairs {
             self.add_edge(from, to, Dependency::Needs);

@@ -1,0 +1,39 @@
+//! Owns an entry of a plan: a task, and what happens to it. Does not know the order of the entries.
+
+use std::sync::Arc;
+
+use persea_model::{Attributes, Outcome, Task};
+use persea_plugin::Plugin;
+
+/// What happens to a task.
+pub(crate) enum TaskFate {
+    /// The task runs with this runner, which receives these settings of the job.
+    Run(Arc<Plugin>, Arc<Attributes>),
+    /// The result is known without running.
+    Ended(Outcome),
+    /// The task cannot run because of the configuration. The reason is shown once for all tasks
+    /// that share it.
+    Refused(Outcome),
+}
+
+/// A task of the plan.
+pub(crate) struct PlanEntry {
+    pub(crate) task: Task,
+    pub(crate) fate: TaskFate,
+    /// The provenance of the task's processes: its runner and the plugins that produced the task;
+    /// none where all of them are built in.
+    pub(crate) owner: Option<Arc<str>>,
+}
+
+/// The provenance of a task's processes.
+pub(super) fn owner(fate: &TaskFate, provenance: Option<Arc<str>>) -> Option<Arc<str>> {
+    let runner = match fate {
+        TaskFate::Run(runner, _) => runner.owner(),
+        TaskFate::Ended(_) | TaskFate::Refused(_) => None,
+    };
+    match (runner, provenance) {
+        (None, provenance) => provenance,
+        (Some(runner), None) => Some(runner.into()),
+        (Some(runner), Some(provenance)) => Some(format!("{runner} {provenance}").into()),
+    }
+}
