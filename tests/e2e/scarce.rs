@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::plugins::install;
 use crate::support::recipes::{noop, programs, shell};
 use crate::support::users::User;
-use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, wait_until};
+use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, skip, wait_until};
 
 /// Runs the binary below a shell that sets a limit with `ulimit`.
 fn limited(sandbox: &Sandbox, limit: &str, args: &[&str]) -> Ran {
@@ -40,8 +40,7 @@ fn job_with_few_processes_ends_with_its_reports() {
     let tests = (0..6).map(|number| shell(&number.to_string(), "/bin/true; exit 0"));
     sandbox.recipe("job.json", &tests.collect::<Vec<_>>());
     let Some(user) = User::of(&sandbox) else {
-        // Other processes of the user who runs the tests would count.
-        return;
+        return skip("only root can run the host as a user without other processes");
     };
     let args = ["run", "--max-parallel-tasks", "4", "job.json"];
     let mut complete = 0;
@@ -229,9 +228,13 @@ fn temporary_directory_of_a_live_host_is_kept() {
         .spawn()
         .unwrap();
     sandbox.wait_for_existence("started");
+    let directory = temporary(&sandbox);
+    assert_eq!(directory.len(), 1);
     sandbox.run(&["run", "/bin/true"]).code(0);
+    assert_eq!(temporary(&sandbox), directory);
     sandbox.file("go", "");
     finish(long).code(0);
+    assert_eq!(temporary(&sandbox), [""; 0]);
 }
 
 #[test]
