@@ -101,7 +101,8 @@ pub struct Resolution {
     /// What the resolver found.
     pub finding: Finding,
     /// Further data. The host understands `depends-on` (json, a list of paths): the files from
-    /// which the answer was made, so that it can be kept until one of them changes.
+    /// which the answer was made, so that it can be kept until one of them changes. No host keeps
+    /// answers of resolvers yet.
     pub more: Attributes,
 }
 
