@@ -62,7 +62,7 @@ fn main() {
     }
     let prints = ["/bin/echo", "a line"];
     bench.exec_tests("exec-test: 10000 that print", 10_000, &prints);
-    for count in [10_000, 100_000] {
+    for count in [10_000, 100_000, 1_000_000] {
         bench.noops(count);
     }
     bench.graph(100_000);
@@ -70,6 +70,7 @@ fn main() {
     bench.references(10_000);
     bench.sandbox(1_000);
     bench.python(10_000);
+    bench.python_files(300, 5_000);
 }
 
 impl Bench {
@@ -93,7 +94,7 @@ impl Bench {
         )
     }
 
-    /// Runs all in turn, so that a change in the machine's speed meets each alike.
+    /// Runs all alternately, so that a change in the machine's speed affects each equally.
     fn compare(&self, rows: &mut [(&str, &mut dyn FnMut() -> Sample)]) -> Vec<f64> {
         let mut samples: Vec<Vec<Sample>> = rows.iter().map(|_| Vec::new()).collect();
         for _ in 0..self.runs {
@@ -293,6 +294,27 @@ impl Bench {
         per_task(&medians[..1], count);
         per_task(&medians[1..], count / 10);
         println!("    {:.1} times as fast", medians[1] * 10.0 / medians[0]);
+    }
+
+    /// Methods of Python's unittest that are spread over files.
+    fn python_files(&self, files: usize, count: usize) {
+        let name = format!("python: {count} in {files} files");
+        if !self.wanted(&name) {
+            return;
+        }
+        let dir = self.path("python");
+        std::fs::create_dir_all(&dir).unwrap();
+        for file in 0..files {
+            let methods = (file..count).step_by(files);
+            let methods = methods.map(|n| format!("    def test_{n}(self): pass\n"));
+            let text = "import unittest\nclass T(unittest.TestCase):\n".to_owned();
+            let path = dir.join(format!("test_{file}.py"));
+            std::fs::write(path, text + &methods.collect::<String>()).unwrap();
+        }
+        let _ = self.persea(&["run", "/bin/true"]);
+        let run = || self.persea(&["run", "--max-parallel-tasks", "2", "python"]);
+        let medians = self.compare(&mut [(&name, &mut { run })]);
+        per_task(&medians, count);
     }
 
     fn references(&self, count: usize) {
