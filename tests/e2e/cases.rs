@@ -79,7 +79,6 @@ fn cases_are_events_in_the_order_of_their_task() {
         !ran.stdout.contains("case a > b"),
         "the task has passed: {ran}"
     );
-    // Formats that do not ask for cases do not get any.
     assert_eq!(job.results()["tests"].as_array().unwrap().len(), 1);
 }
 

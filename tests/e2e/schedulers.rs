@@ -58,12 +58,12 @@ fn depth_first_example_walks_the_graph_depth_first() {
 }
 
 #[test]
-fn scheduler_can_drop_a_branch() {
+fn scheduler_can_cancel_a_branch() {
     let sandbox = Sandbox::new();
     install(&sandbox, "plugins", &["scheduler-depth-first"]);
     let mut tasks = TWO_BRANCHES.to_vec();
     tasks[2].1 = "/bin/false";
-    // The scheduler drops this task too, although it does not need the failed one.
+    // The scheduler cancels this task too, although it does not need the failed one.
     tasks.push(("a3", "/bin/true", &["a"]));
     recipe(&sandbox, &tasks);
     let drop = "scheduler.depth-first.drop-broken=true";

@@ -351,7 +351,7 @@ fn released_version_is_frozen() {
     }
 }
 
-/// The classes of changes that docs/contract.md lists.
+/// The classes of changes that docs/what-may-change.md lists.
 #[test]
 fn compatibility_check_tells_growth_from_breakage() {
     let old = code(&current());
