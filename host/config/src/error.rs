@@ -40,7 +40,7 @@ pub enum ConfigError {
         /// The limit.
         most: usize,
     },
-    /// A value does not fit its setting.
+    /// A value has the wrong type, or is out of range.
     #[error("setting `{name}` from {origin}: expected {expected}, found `{found}`")]
     Value {
         /// The setting.

@@ -67,7 +67,7 @@ pub trait Kind {
     /// Reads a value; none if it does not have the shape.
     fn read(value: &Value) -> Option<Self::Value<'_>>;
 
-    /// The value of a default.
+    /// Converts a default of the table into the setting's Rust type.
     fn default<'a>(default: Self::Default) -> Self::Value<'a>;
 
     /// A default as JSON, which [`Kind::read`] reads; `null` if there is none.

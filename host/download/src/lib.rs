@@ -324,7 +324,7 @@ impl Downloads {
     }
 }
 
-/// Returns the first list that does not contain a host.
+/// Returns the first list of allowed hosts that excludes this host.
 fn lacking<'a>(lists: &'a [Hosts], host: &str) -> Option<&'a Hosts> {
     lists.iter().find(|list| !is_listed(&list.names, host))
 }

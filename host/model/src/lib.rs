@@ -200,19 +200,19 @@ impl fmt::Display for Status {
 /// How many tasks of a job, or cases of a task, ended with which status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Those that passed.
+    /// Number of tasks that passed.
     pub pass: usize,
-    /// Those that failed.
+    /// Number of tasks that failed.
     pub fail: usize,
-    /// Those in error.
+    /// Number of tasks in error.
     pub error: usize,
-    /// Those that did not apply or were not started.
+    /// Number of tasks that did not apply or were not started.
     pub skip: usize,
-    /// Those that passed with a warning.
+    /// Number of tasks that passed with a warning.
     pub warn: usize,
-    /// Those that were cancelled.
+    /// Number of tasks that were cancelled.
     pub cancel: usize,
-    /// Those that were ended from outside.
+    /// Number of tasks that were ended from outside.
     pub interrupted: usize,
 }
 

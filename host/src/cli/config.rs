@@ -146,7 +146,8 @@ impl Row {
         }
     }
 
-    /// Adds what a plugin declares. What the first plugin says of the setting counts.
+    /// Adds what a plugin declares. If several plugins declare one setting, the first declaration
+    /// is shown.
     fn add(&mut self, plugin: &str, setting: &Setting) {
         if self.plugins.is_empty() {
             let (summary, expected) = (&setting.summary, setting.expected());

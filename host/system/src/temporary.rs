@@ -92,7 +92,7 @@ pub fn remove_abandoned() -> usize {
 }
 
 /// Whether a directory for temporary files was left by a host of this user that has ended, or is
-/// removed already. False where that cannot be told.
+/// removed already. False if unknown.
 pub fn is_abandoned(directory: &Path) -> bool {
     match lock_abandoned(directory) {
         Ok(lock) => lock.is_some(),

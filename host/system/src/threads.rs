@@ -42,7 +42,7 @@ pub fn builder(name: &str) -> std::thread::Builder {
     thread.stack_size(STACK)
 }
 
-/// How long a thread may take to start: 2 s. After that, the system has refused it.
+/// How long a thread may take to start: 2 s. After that time, the start counts as refused.
 const START_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether the runtime has started its first thread for blocking work.

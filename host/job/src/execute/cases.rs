@@ -73,7 +73,7 @@ pub(crate) struct CaseSummary {
 /// The cases that still ran when their task ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct UnfinishedCases {
-    /// The name for people of the one that was started last.
+    /// The display name of the running case that was started last.
     last: String,
     others: usize,
 }

@@ -38,7 +38,8 @@ pub struct UnreleasedRequirement {
     fulfilled: Option<Attributes>,
     /// The version of the resolver that fulfilled it.
     fulfilled_by: Option<String>,
-    /// What the resolver was told of the only task that had it: `leases` and `variant`.
+    /// `leases` and `variant` of the task, for a requirement of a single task. The resolver gets
+    /// them again.
     more: Attributes,
 }
 
@@ -54,7 +55,7 @@ pub struct JobRelease {
     pub temp_dir: PathBuf,
 }
 
-/// The name of a requirement, and why it could not be released if so.
+/// The name of a requirement, and the result of its release: an error is the reason, for people.
 pub type ReleaseResult = (String, Result<(), String>);
 
 /// Whether a fulfilled requirement outlasts its job. Environments of spawners are removed with the

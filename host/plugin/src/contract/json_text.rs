@@ -1,5 +1,5 @@
-//! Owns the way of a journal's JSON to result formats: lists and objects become canonical text, and
-//! no tree, which would take up to 95 times the bytes.
+//! Owns the conversion of a journal's JSON for result formats. Lists and objects become canonical
+//! text directly: a tree would take up to 95 times the bytes.
 
 use std::fmt;
 

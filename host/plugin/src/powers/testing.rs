@@ -25,7 +25,7 @@ use persea_config::{Config, UserDirs};
 use persea_model::Case;
 use persea_spawner::{Environment, QueuedProcess, SpawnError};
 
-/// A task without an environment, which keeps what it is told.
+/// A fake task without an environment. It records the calls.
 #[derive(Default)]
 pub(crate) struct FakeTask {
     pub(crate) started: Mutex<Vec<Vec<String>>>,

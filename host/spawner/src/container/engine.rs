@@ -128,7 +128,8 @@ impl Engine {
         }
     }
 
-    /// The user of processes in containers: whoever the host's user is for the files of results.
+    /// The user and group of processes in containers, so that files of results belong to the host's
+    /// user.
     pub(super) fn user(&self) -> String {
         match self.is_rootless {
             true => "0:0".to_owned(),

@@ -199,7 +199,7 @@ impl QueuedProcess {
         )
     }
 
-    /// Wakes [`QueuedProcess::returned`], and never returns itself: the caller drops the future.
+    /// Wakes [`QueuedProcess::returned`], and then stays pending: the caller drops this future.
     async fn return_process<T>(&self) -> T {
         *self.phase() = Phase::Returned;
         self.returned.notify_one();

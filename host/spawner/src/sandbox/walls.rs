@@ -1,5 +1,5 @@
-//! Owns the settings of a machine that forbid sandboxes to other users than root. Does not know how
-//! a sandbox is made.
+//! Owns the kernel settings that keep ordinary users from making sandboxes: user namespaces,
+//! AppArmor. Does not know how a sandbox is made.
 
 use std::path::Path;
 
