@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::input::own_limits::{TaskLimits, setting_of};
-use crate::plan::planner::{Plan, TaskFate};
+use crate::plan::entry::TaskFate;
+use crate::plan::planner::Plan;
 use persea_journal::{Warning, WarningCause};
 use persea_model::Limit;
 use persea_spawner::{LimitMeans, Spawner};
