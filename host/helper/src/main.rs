@@ -12,7 +12,6 @@ mod report_socket;
 mod server;
 mod spawn;
 mod start;
-mod terminal;
 mod variables;
 mod work_dir;
 

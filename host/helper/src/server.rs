@@ -23,8 +23,8 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use self::pipeline::Pipeline;
 use crate::report_socket::ReportSocket;
+use crate::start::terminal::Terminal;
 use crate::start::{Started, Starter};
-use crate::terminal::Terminal;
 use crate::work_dir::WorkDir;
 
 /// How often the helper receives requests while its queue is long: every 4 ms. To wake up for each

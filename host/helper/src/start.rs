@@ -5,6 +5,7 @@
 //! up in itself, just for the start; it has one thread, so nothing else can notice.
 
 pub(crate) mod streams;
+pub(crate) mod terminal;
 
 use std::ffi::{CString, OsStr};
 use std::io;
@@ -22,7 +23,7 @@ use self::streams::{Report, Streams};
 use crate::interpreter::explain_missing_file;
 use crate::report_socket::ReportSocket;
 use crate::spawn::Spawner;
-use crate::terminal::Terminal;
+use crate::start::terminal::Terminal;
 use crate::variables::Variables;
 
 const REPORT_FD: &str = "PERSEA_REPORT_FD";

@@ -19,7 +19,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::{reason, resources};
 use crate::report_socket::{Destination, ReportSocket};
-use crate::terminal::{Terminal, open_terminal};
+use crate::start::terminal::{Terminal, open_terminal};
 
 /// The standard streams of a process: its ends, and those of the helper.
 pub(crate) struct Streams {
