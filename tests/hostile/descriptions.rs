@@ -133,6 +133,59 @@ fn setting_of_an_unknown_shape_takes_any_value() {
 }
 
 #[test]
+fn least_contract_of_a_description_is_compared_with_that_of_the_host() {
+    let words = "plugins/bad.wasm needs a host with persea:plugin@0.2.9, and this one offers \
+                 persea:plugin@0.2.0: use a newer persea";
+    assert_not_loaded(&odd("late"), &[words]);
+    let sandbox = run_locked(odd("near"), "odd", &[]);
+    let inspected = sandbox.run(&["plugin", "inspect", "odd"]).code(0);
+    let row = "needs at least @0.2.0 (this host offers @0.2.0)";
+    assert!(inspected.stdout.contains(row), "{inspected}");
+}
+
+/// The contract of a later version, in which the interface `cases` has one more function.
+fn later_contract() -> tempfile::TempDir {
+    let wit = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(contract()).unwrap() {
+        let file = file.unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let text = text.replace(
+            "package persea:plugin@0.2.0;",
+            "package persea:plugin@0.2.7;",
+        );
+        let interface = "interface cases {\n";
+        let grown = "interface cases {\n  @since(version = 0.2.7)\n  skip-rest: func();\n";
+        std::fs::write(
+            wit.path().join(file.file_name()),
+            text.replace(interface, grown),
+        )
+        .unwrap();
+    }
+    wit
+}
+
+#[test]
+fn function_of_a_later_contract_is_named() {
+    let wit = later_contract();
+    let built = |imports| {
+        let runner = Runner {
+            imports,
+            ..Runner::default()
+        };
+        let text = runner.text().replace("@0.2.0", "@0.2.7");
+        component_of(wit.path(), "runner", &text)
+    };
+    let later = built(r#"(import "persea:plugin/cases@0.2.0" "skip-rest" (func))"#);
+    let words = "plugins/bad.wasm needs the function `skip-rest` of `persea:plugin/cases@0.2.7`, \
+                 which this host does not have: the plugin was built for persea:plugin@0.2.7, and \
+                 this host offers persea:plugin@0.2.0: use a newer persea";
+    assert_not_loaded(&later, &[words]);
+    // A plugin of the later contract that uses nothing new is at home.
+    let old = "(import \"persea:plugin/log@0.2.0\" \"log\" (func (param i32 i32 i32)))";
+    run_locked(built(old), "wat", &[]);
+}
+
+#[test]
 fn description_that_differs_from_the_locked_one_is_refused() {
     let mut built = build(Target::Wasip2, &[("runner-wasi", &[])]);
     let sandbox = Sandbox::new();

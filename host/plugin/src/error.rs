@@ -104,6 +104,25 @@ pub enum PluginError {
         /// The host's version of the contract.
         offers: Box<str>,
     },
+    /// The component imports a function that a later version of the contract has added to an
+    /// interface.
+    #[error(
+        "{plugin} needs the function `{function}` of `{interface}`, which this host does not have: \
+         the plugin was built for persea:plugin@{built_for}, and this host offers \
+         persea:plugin@{offers}: use a newer persea"
+    )]
+    Function {
+        /// The plugin's file.
+        plugin: String,
+        /// The function.
+        function: Box<str>,
+        /// The interface with its version.
+        interface: Box<str>,
+        /// The version of the contract for which the plugin was built.
+        built_for: Box<str>,
+        /// The host's version of the contract.
+        offers: Box<str>,
+    },
     /// The plugin says that it relies on a later version of the contract.
     #[error(
         "{plugin} needs a host with persea:plugin@{needs}, and this one offers \

@@ -174,6 +174,15 @@ fn cannot_link(plugin: &str, manifest: &Manifest, error: &wasmtime::Error) -> Pl
     if manifest.contract <= *newest {
         return PluginError::cannot_load(plugin, error);
     }
+    if let Some((interface, function)) = missing_function(&format!("{error:#}")) {
+        return PluginError::Function {
+            plugin: plugin.to_owned(),
+            function: function.into(),
+            interface: interface.into(),
+            built_for: manifest.contract.to_string().into(),
+            offers: newest.to_string().into(),
+        };
+    }
     PluginError::Load {
         plugin: plugin.to_owned(),
         message: format!(
@@ -184,9 +193,38 @@ fn cannot_link(plugin: &str, manifest: &Manifest, error: &wasmtime::Error) -> Pl
     }
 }
 
+/// Returns the interface and the function that the linker lacks, if that is why it has failed. The
+/// engine has no type for this error.
+fn missing_function(text: &str) -> Option<(&str, &str)> {
+    let between = |before: &str| {
+        let (_, after) = text.split_once(before)?;
+        after.split_once('`').map(|(name, _)| name)
+    };
+    let is_missing = text.ends_with("function implementation is missing");
+    let function = between("instance export `").filter(|_| is_missing)?;
+    Some((between("component imports instance `")?, function))
+}
+
 /// Returns a log that writes to the log of a task.
 pub(crate) fn task_log(context: &PluginContext, host: &Arc<dyn TaskHost>) -> Log {
     let host = Arc::clone(host);
     let target = Box::new(move |level, message: &str| host.log(level, message));
     Log::new(target, &context.limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_missing_function_is_named() {
+        let missing = "component imports instance `persea:plugin/cases@0.2.7`, but a matching \
+                       implementation was not found in the linker: instance export `skip-rest` has \
+                       the wrong type: function implementation is missing";
+        let named = ("persea:plugin/cases@0.2.7", "skip-rest");
+        assert_eq!(missing_function(missing), Some(named));
+        let differs = missing.replace("implementation is missing", "parameters differ");
+        assert_eq!(missing_function(&differs), None);
+        assert_eq!(missing_function("function implementation is missing"), None);
+    }
 }

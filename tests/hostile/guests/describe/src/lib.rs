@@ -5,8 +5,8 @@ use std::hint::black_box;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::{SettingDescription, messages};
 
-/// `loop`, `trap`, `call`, `name`, `vers`, `none`, `kind`, `sets`, `lies`, `edge`, `shap`, `twic`
-/// or `fine`.
+/// `loop`, `trap`, `call`, `name`, `vers`, `none`, `kind`, `sets`, `lies`, `edge`, `shap`, `twic`,
+/// `late`, `near` or `fine`.
 static WAY: &str = "describe=fine";
 
 struct Odd;
@@ -65,6 +65,9 @@ impl Plugin for Odd {
                 let second = setting("odd.twice", "text", "2".into());
                 description.role(odd()).setting(first).setting(second)
             }
+            // It relies on names of `more` that a later contract has, or on those of this one.
+            "describe=late" => description.role(odd()).with("contract", "0.2.9"),
+            "describe=near" => description.role(odd()).with("contract", "0.2.0"),
             "describe=sets" => {
                 let name = "odd.\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\u{7f}";
                 description
