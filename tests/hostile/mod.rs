@@ -16,6 +16,7 @@ mod pages;
 mod processes;
 mod programs;
 mod resolvers;
+mod roles;
 mod runners;
 mod sandbox;
 pub mod wat;

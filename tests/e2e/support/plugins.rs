@@ -92,6 +92,7 @@ pub fn components() -> &'static BTreeMap<String, Vec<u8>> {
             "hostile-idle",
             "hostile-program",
             "hostile-report",
+            "hostile-roles",
         ];
         let own: &[&str] = &[];
         build(

@@ -44,3 +44,6 @@ impl InstanceState {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
