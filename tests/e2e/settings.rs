@@ -1,6 +1,7 @@
 //! Owns settings: their layers and precedence, how `config` shows them, and which of them a task
 //! may set.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -331,4 +332,145 @@ fn job_wide_setting_in_a_task_is_an_error() {
     let ran = run_task_with("config = {'runner.identifier_format' = '{uri}!'}").code(0);
     assert_eq!(ran.stderr, "");
     assert_eq!(sandbox.job().ids(), ["s-1-u!"]);
+}
+
+/// The files below a directory that contain one of these texts.
+fn files_with(directory: &Path, texts: &[&str]) -> Vec<PathBuf> {
+    let entries = walkdir::WalkDir::new(directory).into_iter();
+    let files = entries.map(|entry| entry.unwrap().into_path());
+    let has_one = |path: &PathBuf| {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        path.is_file() && texts.iter().any(|secret| text.contains(secret))
+    };
+    files.filter(has_one).collect()
+}
+
+#[test]
+fn secret_settings_reach_only_their_plugin() {
+    // The plugin writes what it got in the opposite order.
+    const TOKEN: &str = "tok-3f9c";
+    const PASSWORD: &str = "pass-77aa";
+    let backwards = |text: &str| text.chars().rev().collect::<String>();
+    let account = format!("{{\"password\":\"{PASSWORD}\"}}");
+    let token = format!("lab.api-token={TOKEN}");
+    let set = format!("lab.account={account}");
+    let file = format!("[lab]\napi-token = \"{TOKEN}\"\naccount = {{password = \"{PASSWORD}\"}}\n");
+    let variables = [
+        ("PERSEA_LAB__API_TOKEN", TOKEN),
+        ("PERSEA_LAB__ACCOUNT", &account),
+    ];
+    let options = ["--set", &token, "--set", &set];
+    let ways: [(&str, &[&str], &[(&str, &str)]); 3] = [
+        ("", &options, &[]),
+        (&file, &[], &[]),
+        ("", &[], &variables),
+    ];
+    for (file, options, variables) in ways {
+        let sandbox = Sandbox::new();
+        install(&sandbox, "plugins", &["lab"]);
+        sandbox.user_config(file);
+        let task = json!({"kind": "lab", "uri": "asks", "args": ["secrets"]});
+        sandbox.recipe("job.json", &[task]);
+        let run = |args: &[&str]| {
+            let args = [args, options].concat();
+            let ran = sandbox.run_with(&args, |command| command.envs(variables.iter().copied()));
+            let printed = ran.stdout.clone() + &ran.stderr;
+            for secret in [TOKEN, PASSWORD] {
+                assert!(!printed.contains(secret), "{args:?}: {ran}");
+            }
+            ran
+        };
+        let shown = run(&["config"]).code(0).stdout;
+        for name in ["lab.api-token", "lab.account"] {
+            let line = format!("{name} = \"(secret)\"  # from ");
+            assert!(shown.contains(&line), "{shown}");
+        }
+        let shown = run(&["config", "--json"]).code(0).stdout;
+        assert!(shown.contains("\"secret\":true"), "{shown}");
+        let ran = run(&["run", "job.json"]).code(0);
+        assert_eq!(ran.stderr, "", "{ran}");
+        let job = sandbox.job();
+        let got = [backwards(TOKEN), backwards(&account)].join("\n");
+        assert_eq!(job.artifact("asks", "secrets"), got);
+        let settings = &job.events()[0]["data"]["settings"];
+        assert!(settings["run.spawner"].is_string(), "{settings}");
+        let written = files_with(&sandbox.root().join("home"), &[TOKEN, PASSWORD]);
+        let is_own = |path: &PathBuf| path.ends_with(".config/persea/config.toml");
+        assert!(written.iter().all(is_own), "{written:?}");
+    }
+}
+
+#[test]
+fn secret_of_a_disabled_plugin_is_not_written_down() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["lab"]);
+    sandbox.user_config("lab.account.password = \"pass-77aa\"\n");
+    let roles = ["runner.lab", "lister.lab", "requirement-resolver.lab"];
+    let disabled = format!("plugins.disable={}", json!(roles));
+    let options = ["--set", &disabled, "--set", "lab.api-token=tok-3f9c"];
+    let ran = sandbox.run(&[&["run"][..], &options, &["/bin/true"]].concat());
+    assert_eq!(ran.code(0).stderr, "");
+    let secrets = ["pass-77aa", "tok-3f9c"];
+    assert_eq!(
+        files_with(&sandbox.job().0, &secrets),
+        [""; 0].map(PathBuf::from)
+    );
+    let shown = sandbox.run(&[&["config"][..], &options].concat()).code(0);
+    for secret in secrets {
+        assert!(!shown.stdout.contains(secret), "{shown}");
+    }
+}
+
+#[test]
+fn members_of_a_table_in_a_file_are_one_setting() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["lab"]);
+    sandbox.file(
+        "persea.toml",
+        "[lab.account]\nuser.name = \"ann\"\nboards = [1, 2]\n",
+    );
+    let task = json!({"kind": "lab", "uri": "asks", "args": ["secrets"]});
+    sandbox.recipe("job.json", &[task]);
+    let ran = sandbox.run(&["run", "job.json"]).code(0);
+    assert_eq!(ran.stderr, "");
+    let got = sandbox.job().artifact("asks", "secrets");
+    let table = got
+        .lines()
+        .last()
+        .unwrap()
+        .chars()
+        .rev()
+        .collect::<String>();
+    let table: Value = serde_json::from_str(&table).unwrap();
+    assert_eq!(table, json!({"boards": [1, 2], "user": {"name": "ann"}}));
+    // A value of its own has precedence, and `account` is no setting of another shape.
+    let set = ["run", "--set", "lab.account={}", "job.json"];
+    sandbox.run(&set).code(0);
+    assert!(sandbox.job().artifact("asks", "secrets").ends_with("}{"));
+    let other = ["run", "--set", "lab.api-token.x=1", "job.json"];
+    let ran = sandbox.run(&other).code(0);
+    assert_stderr(&ran, &["warning: unknown setting `lab.api-token.x`"]);
+}
+
+#[test]
+fn wrong_value_of_a_secret_setting_is_not_shown() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["lab"]);
+    sandbox.recipe("job.json", &[json!({"kind": "lab", "uri": "x"})]);
+    let wrong = ["run", "--set", "lab.api-token=[4711]", "job.json"];
+    let ran = sandbox.run(&wrong).code(4);
+    let parts = [
+        "setting `lab.api-token` from the command line: ",
+        "expects a text, found another value",
+    ];
+    assert_stderr(&ran, &parts);
+    assert!(!ran.stderr.contains("4711"), "{ran}");
+    // A task has its own settings in the journal.
+    let config = json!({"lab.api-token": "tok-3f9c"});
+    let task = with(json!({"kind": "lab", "uri": "x"}), "config", config);
+    sandbox.recipe("job.json", &[task]);
+    sandbox.run(&["run", "job.json"]).code(1);
+    let parts = ["the setting `lab.api-token` of runner `lab` ", " is secret"];
+    sandbox.job().assert_error("x", &parts);
 }

@@ -32,7 +32,9 @@ pub use key::{
     Choice, Choices, Delay, Failures, Flag, IdFormat, Key, Kind, Maybe, Number, Order, Processors,
     RetryCause, Several, Size, Text, Texts, Time, Verdict,
 };
-pub use lookup::{RESOURCES, SHARED_LIMIT, is_known, limit, limits, of_result_format, project};
+pub use lookup::{
+    RESOURCES, SHARED_LIMIT, is_known, is_member_of, limit, limits, of_result_format, project,
+};
 pub use project::{Project, RefusedSetting};
 pub use safe::{Foreign, OpenError, SafeDirectories};
 pub use schema::{duration_schema, setting_schema, settings_document, settings_schema};
@@ -305,10 +307,11 @@ impl Config {
     }
 
     /// The settings with a value that neither the host nor a plugin has, with their origins.
-    /// `declared` are the settings of the plugins.
+    /// `declared` are the settings of the plugins, and `tables` those among them that are tables.
     pub fn unknown<'a>(
         &'a self,
         declared: &'a [String],
+        tables: &'a [String],
     ) -> impl Iterator<Item = (&'a str, &'a Origin)> {
         self.values
             .iter()
@@ -317,7 +320,8 @@ impl Config {
                     let by_variable = matches!(origin, Origin::Environment(_));
                     declared == *name || by_variable && is_variable_of(name, declared)
                 };
-                !lookup::is_known(name) && !declared.iter().any(declares)
+                let is_member = tables.iter().any(|table| lookup::is_member_of(name, table));
+                !lookup::is_known(name) && !declared.iter().any(declares) && !is_member
             })
             .map(|(name, (_, origin))| (name.as_str(), origin))
     }
@@ -376,6 +380,40 @@ impl Config {
             _ => own,
         };
         nearest.filter(|(value, _)| !value.is_null())
+    }
+
+    /// The value of a setting of a plugin that is a table, and its origin. In a file,
+    /// each member of a table is a setting of its own; the origin is then that of the first one.
+    pub fn declared_table(&self, name: &str) -> Option<(Value, &Origin)> {
+        if let Some((value, origin)) = self.declared(name) {
+            return Some((value.clone(), origin));
+        }
+        let members = self
+            .iter()
+            .filter(|(member, ..)| lookup::is_member_of(member, name));
+        let mut table = Settings::new();
+        let mut first = None;
+        for (member, value, origin) in members {
+            let path = member.get(name.len() + 1..).unwrap_or_default();
+            insert(&mut table, path, value.clone());
+            first.get_or_insert(origin);
+        }
+        Some((Value::Object(table), first?))
+    }
+}
+
+/// Inserts a value into a table at a path of names.
+fn insert(table: &mut Settings, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_owned(), value);
+        }
+        Some((first, rest)) => {
+            let inner = table.entry(first).or_insert_with(|| Settings::new().into());
+            if let Value::Object(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
     }
 }
 

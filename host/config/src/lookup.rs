@@ -120,3 +120,9 @@ pub fn limit(name: &str) -> Option<Shape> {
     let name = limits().find(|limit| *limit == name)?;
     setting(&format!("{LIMITS}{name}")).map(|setting| setting.shape)
 }
+
+/// Whether a name is that of a member of a table.
+pub fn is_member_of(name: &str, table: &str) -> bool {
+    let rest = name.strip_prefix(table);
+    rest.is_some_and(|rest| rest.starts_with('.'))
+}

@@ -407,12 +407,7 @@ async fn until_hurried(
 /// Returns the settings for the journal, without those that plugins declare secret.
 fn recorded_settings(catalog: &Catalog, config: &Config) -> Attributes {
     let secret = catalog.secret_settings();
-    let is_secret = |name: &str| {
-        // A variable's name has `_` for each hyphen of the setting.
-        let mut secret = secret.iter();
-        secret.any(|it| *it == name || it.replace('-', "_") == name)
-    };
-    let recorded = config.iter().filter(|(name, ..)| !is_secret(name));
+    let recorded = config.iter().filter(|(name, ..)| !secret.has(name));
     recorded
         .map(|(name, value, _)| (name.to_owned(), value.clone().into()))
         .collect()

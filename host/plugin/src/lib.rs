@@ -25,7 +25,7 @@ pub use error::{PluginError, ReachedLimit};
 pub use find::catalog::Catalog;
 pub use find::loader::Loader;
 pub use find::oci;
-pub use find::settings::WrongSetting;
+pub use find::settings::{SecretSettings, WrongSetting};
 pub use find::sources::{BuiltIn, Sources, stored};
 pub use instance::grants::{Grant, Grants};
 pub use instance::log::LogLevel;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::output::{print_json, print_line, print_pretty_json};
 use super::{Context, Failure, exit};
-use persea_config::{Project, SETTINGS, project, settings_document};
+use persea_config::{Project, SETTINGS, is_member_of, project, settings_document};
 use persea_job::{job_file_schema, recipe_schema};
 use persea_model::Attribute;
 use persea_plugin::Setting;
@@ -72,22 +72,30 @@ impl Show {
                 }
             }
         }
-        let declared = catalog.settings();
+        let (declared, tables) = (catalog.settings(), catalog.table_settings());
+        let secret = catalog.secret_settings();
         for (name, ..) in config.iter() {
-            // A variable's name has `_` for each hyphen; such a setting is listed already.
-            if !declared
-                .iter()
-                .any(|setting| setting.replace('-', "_") == name)
+            // A variable's name has `_` for each hyphen; such a setting is listed already. So is
+            // the table of a member.
+            let mut of_plugins = declared.iter();
+            if !of_plugins.any(|setting| setting.replace('-', "_") == name)
+                && !tables.iter().any(|table| is_member_of(name, table))
             {
                 rows.entry(name.to_owned()).or_default();
             }
         }
-        for (name, row) in rows {
-            let set = config.declared(&name);
+        for (name, mut row) in rows {
+            row.is_secret = secret.has(&name);
+            let set = match tables.contains(&name) {
+                true => config.declared_table(&name),
+                false => config
+                    .declared(&name)
+                    .map(|(value, origin)| (value.clone(), origin)),
+            };
             let about = row.text();
             let of_project = project(&name);
             if self.json {
-                let value = set.map(|(value, _)| row.shown(value));
+                let value = set.as_ref().map(|(value, _)| row.shown(value));
                 let origin = set.map_or_else(|| DEFAULTS.to_owned(), |it| it.1.to_string());
                 print_json(&json!({
                     "name": name,
@@ -105,7 +113,7 @@ impl Show {
                         Some(default) => (default.to_string(), DEFAULTS.to_owned()),
                         None => ("(not set)".to_owned(), DEFAULTS.to_owned()),
                     },
-                    |(value, origin)| (row.shown(value).to_string(), origin.to_string()),
+                    |(value, origin)| (row.shown(&value).to_string(), origin.to_string()),
                 );
                 let about = if about.is_empty() {
                     about
@@ -159,7 +167,6 @@ impl Row {
             self.default =
                 (!setting.default_value.is_null()).then(|| setting.default_value.clone());
         }
-        self.is_secret |= setting.is_secret();
         self.plugins.push(plugin.to_owned());
     }
 

@@ -159,11 +159,17 @@ impl Context {
             eprint_line(format_args!("warning: plugin not loaded: {failure}"));
         }
         // An unknown setting may belong to a requirement resolver. These are loaded on demand.
-        if self.config.unknown(&catalog.settings()).next().is_some() {
+        let unknown = |catalog: &Catalog| {
+            let (declared, tables) = (catalog.settings(), catalog.table_settings());
+            let unknown = self.config.unknown(&declared, &tables);
+            let named = unknown.map(|(name, origin)| (name.to_owned(), origin.clone()));
+            named.collect::<Vec<_>>()
+        };
+        if !unknown(&catalog).is_empty() {
             catalog.load_requirement_resolvers().await;
         }
         catalog.check_settings(&self.config).map_err(Failure::of)?;
-        for (name, origin) in self.config.unknown(&catalog.settings()) {
+        for (name, origin) in unknown(&catalog) {
             eprint_line(format_args!(
                 "warning: unknown setting `{name}` from {origin}; `persea config` shows all \
                  settings"

@@ -1,12 +1,14 @@
 //! Owns the settings that a plugin declares: their shapes, and which values are valid. Does not
 //! know where values come from.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::contract::bindings::types;
 use crate::contract::convert::{self, AnswerBudget, ConvertError};
-use persea_config::duration;
+use persea_config::{Config, Origin, duration};
 use persea_model::{Attribute, Attributes};
 
 /// A setting that a plugin declares.
@@ -109,6 +111,21 @@ impl Setting {
     /// Whether the value is neither shown nor written to the journal.
     pub fn is_secret(&self) -> bool {
         self.more.get("secret") == Some(&true.into())
+    }
+
+    /// Whether the value is a table.
+    pub fn is_table(&self) -> bool {
+        SettingShape::parse(&self.shape) == Some(SettingShape::Table)
+    }
+
+    /// Returns the configured value of the setting and its origin; none if it is not set.
+    pub fn configured<'a>(&self, config: &'a Config) -> Option<(Cow<'a, Value>, &'a Origin)> {
+        if self.is_table() {
+            let (value, origin) = config.declared_table(&self.key)?;
+            return Some((Cow::Owned(value), origin));
+        }
+        let (value, origin) = config.declared(&self.key)?;
+        Some((Cow::Borrowed(value), origin))
     }
 
     /// Returns what a value of the setting is, for the message "expected …".

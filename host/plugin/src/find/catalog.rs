@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
+use crate::contract::setting::Setting;
 use crate::contract::world::World;
 use crate::error::PluginError;
 use crate::find::loader::{Loader, can_wait};
@@ -28,8 +29,10 @@ pub struct Catalog {
     /// The plugins of `deferred`, once they are loaded.
     deferred_plugins: OnceCell<Vec<Arc<Plugin>>>,
     disabled: Vec<String>,
-    /// The settings of disabled plugins, which are no mistake in a configuration.
-    disabled_settings: Vec<String>,
+    /// The names of the settings of disabled plugins, which are no mistake in a configuration.
+    disabled_names: Vec<String>,
+    /// The settings that disabled plugins declare.
+    pub(crate) disabled_settings: Vec<Setting>,
     /// The runner of each kind.
     runners: BTreeMap<String, Arc<Plugin>>,
 }
@@ -59,6 +62,7 @@ impl Catalog {
             deferred: Vec::new(),
             deferred_plugins: OnceCell::new(),
             disabled: config.get(settings::PLUGINS_DISABLE),
+            disabled_names: Vec::new(),
             disabled_settings: Vec::new(),
             runners: BTreeMap::new(),
         })
@@ -99,10 +103,12 @@ impl Catalog {
     }
 
     fn add(&mut self, plugin: Plugin) {
-        match self.is_disabled(&plugin) {
-            true => self.disabled_settings.extend(declared_settings(&plugin)),
-            false => self.plugins.push(Arc::new(plugin)),
+        if !self.is_disabled(&plugin) {
+            self.plugins.push(Arc::new(plugin));
+            return;
         }
+        self.disabled_names.extend(declared_settings(&plugin));
+        self.disabled_settings.extend(plugin.settings);
     }
 
     async fn load_all(&self, candidates: Vec<Candidate>) -> Vec<Result<Vec<Plugin>, PluginError>> {
@@ -272,7 +278,7 @@ impl Catalog {
     /// format, of disabled plugins too.
     pub fn settings(&self) -> Vec<String> {
         let own = self.plugins().flat_map(|plugin| declared_settings(plugin));
-        let mut names: Vec<String> = own.chain(self.disabled_settings.iter().cloned()).collect();
+        let mut names: Vec<String> = own.chain(self.disabled_names.iter().cloned()).collect();
         names.sort();
         names.dedup();
         names

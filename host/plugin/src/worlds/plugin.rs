@@ -104,9 +104,8 @@ impl Plugin {
     /// the configuration, or else the defaults.
     pub fn configured(&self, config: &Config) -> Attributes {
         let value = |setting: &Setting| {
-            let set = config.declared(&setting.key);
-            let value = match set {
-                Some((value, _)) => Some(setting.for_plugin(value)),
+            let value = match setting.configured(config) {
+                Some((value, _)) => Some(setting.for_plugin(&value)),
                 None => setting.default_for_plugin(),
             };
             Some((setting.key.clone(), value?))
