@@ -300,3 +300,68 @@ fn lister_that_starts_nothing_is_ended_by_its_own_time_limit() {
     let words = "its limit on the time without a process, 0.5 s: `plugins.lister.timeout` raises";
     assert!(reason.contains(words), "{reason}");
 }
+
+#[test]
+fn listers_of_several_runnables_run_at_the_same_time() {
+    let project = project("");
+    // Each waits until the other has begun.
+    let suite = |own: &str, other: &str| {
+        format!(
+            "case $1 in\nlist) touch {own}; until test -e {other}; do sleep 0.01; done; \
+             echo one ;;\nesac"
+        )
+    };
+    project.script("a.sh", &suite("a", "b"));
+    project.script("b.sh", &suite("b", "a"));
+    let task = |uri| json!({"kind": "script-suite", "uri": uri});
+    project.recipe("job.json", &["./a.sh", "./b.sh"].map(task));
+    let args = [
+        "run",
+        "--plugin-dir",
+        "plugins",
+        "--max-parallel-tasks",
+        "2",
+        "--task-timeout",
+        "20",
+        "job.json",
+    ];
+    project.run(&args).code(0);
+    let expected = [("./a.sh:one", "PASS"), ("./b.sh:one", "PASS")];
+    assert_eq!(results(&project), pairs(&expected));
+}
+
+#[test]
+fn lister_runs_only_with_its_granted_spawners() {
+    let project = project("one\n");
+    let lister = "lister.script-suite";
+    let update = ["plugin", "update", lister, "--grant", "process=sandbox"];
+    project.run(&update).code(0);
+    let recipe = [
+        json!({"kind": "script-suite", "uri": "./suite.sh"}),
+        json!({"kind": "noop", "identifier": "beside"}),
+    ];
+    project.recipe("job.json", &recipe);
+    project.run(&["run", "job.json"]).code(1);
+    let name = "job.json: ./suite.sh";
+    assert_eq!(
+        results(&project),
+        pairs(&[("beside", "PASS"), (name, "ERROR")])
+    );
+    let reason = project.job().reason(name);
+    let (words, command) = reason
+        .rsplit_once(": use `--spawner sandbox`, or ")
+        .unwrap();
+    assert_eq!(
+        words,
+        "its tests cannot be listed: lister `script-suite` (plugins/suite-script.wasm) may start \
+         processes with the spawner `sandbox` only, and this job's is `process`"
+    );
+    assert!(project.lines("listed").is_empty(), "something was started");
+    // What the message says to type helps.
+    let command = command.trim_matches('`').strip_prefix("persea ").unwrap();
+    let args: Vec<&str> = command.split(' ').collect();
+    project.run(&args).code(0);
+    project.run(&["run", "job.json"]).code(0);
+    assert_eq!(project.lines("listed").len(), 1);
+    assert_eq!(project.job().status("./suite.sh:one"), "PASS");
+}

@@ -16,6 +16,7 @@ mod chaos;
 mod chaos_processes;
 mod chaos_signals;
 mod cli;
+mod clocks;
 mod compiled;
 mod conformance;
 mod containers;

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::support::plugins::install;
-use crate::support::recipes::{logged, logged_test};
-use crate::support::{Ran, Sandbox};
+use crate::support::recipes::{logged, logged_test, requiring};
+use crate::support::{Ran, Sandbox, signal, wait_until};
 
 #[test]
 fn requirement_resolver_plugin_can_replace_a_built_in_one() {
@@ -170,4 +170,48 @@ fn asset_is_verified_and_passed_to_its_test() {
         let reason = job.reason(name);
         assert!(reason.contains(words), "{name}: {reason}");
     }
+}
+
+#[test]
+fn release_knows_no_answer_from_an_empty_one() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["lab"]);
+    let witness = |uris: &[&str]| {
+        let witnesses = uris
+            .iter()
+            .map(|uri| json!({"type": "witness", "uri": uri}));
+        let task = json!({"kind": "lab", "uri": "needs"});
+        requiring(task, &witnesses.collect())
+    };
+    let released = || {
+        let mut lines = sandbox.lines("lab.log");
+        lines.retain(|line| line.starts_with("release "));
+        lines
+    };
+    // The job releases what was fulfilled.
+    sandbox.recipe("job.json", &[witness(&["empty", "one"])]);
+    sandbox.run(&["run", "job.json"]).code(0);
+    let expected = ["release one 1 0.3.0", "release empty 0 0.3.0"];
+    assert_eq!(released(), expected);
+    std::fs::remove_file(sandbox.project().join("lab.log")).unwrap();
+
+    // A later command releases what a killed host has left.
+    sandbox.recipe("job.json", &[witness(&["empty", "one", "hangs"])]);
+    let mut child = sandbox.persea(&["run", "job.json"]).spawn().unwrap();
+    wait_until("the last requirement", || {
+        let begun = sandbox.lines("lab.log");
+        let has_begun = begun.iter().any(|line| line.starts_with("begin hangs"));
+        has_begun.then_some(()).ok_or_else(|| format!("{begun:?}"))
+    });
+    signal(child.id(), "KILL");
+    child.wait().unwrap();
+    sandbox.assert_no_strays();
+    assert!(released().is_empty());
+    let ran = sandbox.run(&["release"]).code(0);
+    let expected = [
+        "release hangs none 0.3.0",
+        "release one 1 0.3.0",
+        "release empty 0 0.3.0",
+    ];
+    assert_eq!(released(), expected, "{ran}");
 }

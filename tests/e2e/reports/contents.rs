@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::{CASES, TESTS, assert_points, job_of_all_sorts};
+use crate::support::plugins::install;
 use crate::support::{Sandbox, assert_well_formed};
 
 #[test]
@@ -41,6 +42,51 @@ fn results_json_has_every_test_and_right_totals() {
         json!(["x86_64", "arm"])
     );
     assert!(job.directory("./talk.sh").join("stdout").is_file());
+}
+
+#[test]
+fn results_json_has_the_cases_of_each_test() {
+    let sandbox = Sandbox::new();
+    install(&sandbox, "plugins", &["lab"]);
+    let lab = |name: &str, steps: &[&str]| json!({"kind": "lab", "uri": name, "args": steps});
+    let steps = [
+        "start s/one",
+        "FAIL s/one it \"hurts\"",
+        "SKIP s/two",
+        "start s/open",
+    ];
+    let tests = [
+        lab("some", &steps),
+        lab("many", &["many 10002"]),
+        lab("none", &[]),
+    ];
+    sandbox.recipe("job.json", &tests);
+    sandbox.run(&["run", "job.json"]).code(0);
+    let job = sandbox.job();
+    let mut cases = job.test("some")["cases"].clone();
+    // The two cases that were started took some time, and the other is without one.
+    for (index, is_timed) in [true, false, true].into_iter().enumerate() {
+        let time = cases[index].as_object_mut().unwrap().remove("time");
+        let time = time.map(|time| time.as_f64().unwrap());
+        assert_eq!(time.is_some(), is_timed, "{cases:#}");
+        assert!(time.is_none_or(|time| (0.0..60.0).contains(&time)));
+    }
+    let reason = cases[2].as_object_mut().unwrap().remove("reason");
+    assert_eq!(reason.unwrap(), "its task has ended before it");
+    assert_eq!(
+        cases,
+        json!([
+            {"path": ["s", "one"], "status": "FAIL", "reason": "it \"hurts\""},
+            {"path": ["s", "two"], "status": "SKIP"},
+            {"path": ["s", "open"], "status": "ERROR"},
+        ])
+    );
+    let many = job.test("many");
+    assert_eq!(many["cases"].as_array().unwrap().len(), 10_000);
+    assert_eq!(many["cases_left_out"], 2);
+    assert_eq!(many["cases"][9_999]["path"], json!(["many", "9999"]));
+    assert!(job.test("none").get("cases").is_none());
+    assert!(job.test("some").get("cases_left_out").is_none());
 }
 
 #[test]
