@@ -143,6 +143,20 @@ impl Sandbox {
         finish(change(&mut command).spawn().unwrap())
     }
 
+    /// Runs the binary to its end, and returns its peak of resident memory in MiB.
+    pub fn run_with_peak(&self, args: &[&str]) -> (u64, Ran) {
+        const PEAK: &str = "import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)";
+        let mut command = self.persea_below(&["python3", "-c", PEAK], args);
+        let ran = finish(command.spawn().unwrap());
+        let mut lines = ran.stderr.lines();
+        let peak = lines.find_map(|line| line.strip_prefix("peak "));
+        let kib: u64 = peak.unwrap().parse().unwrap();
+        (kib >> 10, ran)
+    }
+
     /// The latest job.
     pub fn job(&self) -> Job {
         Job(self

@@ -1,7 +1,7 @@
 //! Owns runners that misbehave with cases and with polling: each fails its own task at most, and
 //! the host's memory stays bounded.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::hostile::run;
 use crate::support::Sandbox;
@@ -46,6 +46,22 @@ fn flood_of_cases_ends_at_the_limit_of_its_task() {
         job.assert_error("x", &["plugins.limits.cases_mb"]);
         let journal = job.read("events.jsonl");
         assert!(journal.len() < 2_000_000, "{kind}: {} bytes", journal.len());
+    }
+}
+
+#[test]
+fn flood_of_cases_takes_little_memory_of_the_host_at_the_default_limit() {
+    for kind in ["case-million", "case-data"] {
+        let sandbox = Sandbox::new();
+        install(&sandbox, "plugins", &["hostile-cases"]);
+        sandbox.recipe("job.json", &[json!({"kind": kind, "uri": "x"})]);
+        let (peak, ran) = sandbox.run_with_peak(&["run", "job.json"]);
+        ran.code(1);
+        let job = sandbox.job();
+        job.assert_error("x", &["plugins.limits.cases_mb"]);
+        // Each of the three reports holds 32 MiB of cases and, twice, a page of up to 512: 418 MiB
+        // in all (measured on 2026-11-29). The journal of 128 MiB is on the disk only.
+        assert!(peak < 600, "{kind}: {peak} MiB");
     }
 }
 

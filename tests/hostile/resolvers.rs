@@ -3,7 +3,7 @@
 
 use crate::hostile::assert_printable;
 use crate::support::plugins::install;
-use crate::support::{Ran, Sandbox, assert_stderr, assert_well_formed, finish};
+use crate::support::{Sandbox, assert_stderr, assert_well_formed};
 
 /// A project with the hostile resolver, these empty files for it, and a list for another resolver.
 fn hostile_resolver(names: &[&str]) -> Sandbox {
@@ -215,22 +215,6 @@ fn text_of_one_gibibyte_is_refused() {
     );
 }
 
-/// Runs the binary, and returns its peak of resident memory in MiB.
-fn run_with_peak(sandbox: &Sandbox, args: &[&str]) -> (u64, Ran) {
-    const PEAK: &str = "import resource, subprocess, sys
-code = subprocess.call(sys.argv[1:])
-print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
-sys.exit(code)";
-    let mut command = sandbox.persea_below(&["python3", "-c", PEAK], args);
-    let ran = finish(command.spawn().unwrap());
-    let peak = ran
-        .stderr
-        .lines()
-        .find_map(|line| line.strip_prefix("peak "));
-    let kib: u64 = peak.unwrap().parse().unwrap();
-    (kib >> 10, ran)
-}
-
 #[test]
 fn json_that_expands_in_memory_is_refused() {
     assert_error(
@@ -242,7 +226,7 @@ fn json_that_expands_in_memory_is_refused() {
         ],
     );
     let sandbox = hostile_resolver(&["heavy.bad"]);
-    let (peak, ran) = run_with_peak(&sandbox, &["list", "heavy.bad"]);
+    let (peak, ran) = sandbox.run_with_peak(&["list", "heavy.bad"]);
     ran.code(2);
     // The guest has several copies of the 31 MiB, the host one. Parsed they would take 2.6 GiB.
     assert!(peak < 700, "{peak} MiB");
@@ -293,7 +277,7 @@ fn journal_line_that_expands_in_memory_is_refused() {
     let data = format!(r#"{{"id":"r","name":"r","requirement":{requirement},"scope":"job"}}"#);
     let line = format!("{{\"event\":\"requirement-started\",\"time\":1,\"data\":{data}}}\n");
     std::fs::write(&journal, line).unwrap();
-    let (peak, ran) = run_with_peak(&sandbox, &["release", "latest"]);
+    let (peak, ran) = sandbox.run_with_peak(&["release", "latest"]);
     let ran = ran.code(2);
     let error = ":1: the line would take more than 1024 MiB of memory";
     assert_stderr(&ran, &[error]);
@@ -306,7 +290,7 @@ fn job_file_with_too_many_tables_is_refused() {
     let tables = "{a=1},".repeat(2_700_000);
     let suite = "[[suite]]\nname = 's'\nreferences = ['/bin/true']\n";
     sandbox.file("job.toml", format!("[settings]\nx = [{tables}]\n{suite}"));
-    let (peak, ran) = run_with_peak(&sandbox, &["list", "--job", "job.toml"]);
+    let (peak, ran) = sandbox.run_with_peak(&["list", "--job", "job.toml"]);
     let ran = ran.code(4);
     let error = "job.toml: more than 500000 values, lists and tables";
     assert_stderr(&ran, &[error]);
@@ -328,7 +312,7 @@ fn variants_over_the_memory_limit_are_not_built() {
              [[suite.task]]\nkind = 'noop'\nkwargs.text = '{text}'\n"
         ),
     );
-    let (peak, ran) = run_with_peak(&sandbox, &["list", "--job", "job.toml"]);
+    let (peak, ran) = sandbox.run_with_peak(&["list", "--job", "job.toml"]);
     let ran = ran.code(4);
     let error = "job.toml: the tests of suite `s` reach its limit on the memory that the tasks of \
                  one job take, 4096 MiB: `run.plan_mb` raises it";
