@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::support::plugins::{install, lock};
 use crate::support::recipes::noop;
 use crate::support::{Sandbox, assert_stderr};
@@ -98,14 +100,12 @@ fn exception_in_javascript_is_the_reason_of_its_report() {
     let change = (row, &*format!("{mistake}{row}"));
     let example = changed_example(&sandbox, "plugins-javascript", "markdown.js", change);
     let source = std::fs::read_to_string(example.join("markdown.js")).unwrap();
-    let line = source
-        .lines()
-        .position(|line| line.contains("nothing.here"));
+    let line = line_of(&source, "nothing.here");
     build(&sandbox, &tools(), &example);
     lock(&sandbox, "plugins-javascript.wasm", &[]);
     sandbox.recipe("job.json", &[noop("fine"), noop("raises")]);
     let ran = sandbox.run(&["run", "job.json"]).code(2);
-    let place = format!("at handle (/markdown.js:{}:", line.unwrap() + 1);
+    let place = format!("at handle (/markdown.js:{line}:");
     let parts = [
         "error: the report `markdown` is incomplete: ",
         "cannot read property 'here' of undefined",
@@ -113,6 +113,69 @@ fn exception_in_javascript_is_the_reason_of_its_report() {
     ];
     assert_stderr(&ran, &parts);
     assert_eq!(sandbox.job().status("raises"), "PASS");
+}
+
+/// The number of the line of a source that contains a text.
+fn line_of(source: &str, text: &str) -> usize {
+    let index = source.lines().position(|line| line.contains(text));
+    index.unwrap() + 1
+}
+
+#[test]
+fn exception_in_javascript_is_the_reason_of_its_task_and_of_its_reference() {
+    let sandbox = Sandbox::new();
+    let source = include_str!("languages/throws.js");
+    sandbox.file("throws.js", source);
+    sandbox.file("wit/world.wit", include_str!("languages/world.wit"));
+    std::fs::create_dir(sandbox.project().join("wit/deps")).unwrap();
+    let mut copying = Command::new("cp");
+    copying.arg("-r").arg(repository().join("wit/0.2"));
+    copying.arg(sandbox.project().join("wit/deps/persea-plugin"));
+    assert!(copying.status().unwrap().success());
+    let mut building = Command::new(tools().join("bin/componentize-qjs"));
+    building.current_dir(sandbox.project()).args([
+        "--sync",
+        "--opt-size",
+        "--wit",
+        "wit",
+        "--world",
+        "throws",
+        "--js",
+        "throws.js",
+        "-o",
+        "throws.wasm",
+    ]);
+    let built = building.output().unwrap();
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{said}");
+    lock(&sandbox, "throws.wasm", &[]);
+    sandbox.file("a.throws", "");
+    let task = |uri| json!({"kind": "throws", "uri": uri});
+    sandbox.recipe("job.json", &[task("throws"), task("fine")]);
+    sandbox.run(&["run", "a.throws", "job.json"]).code(1);
+    let job = sandbox.job();
+    let place = |function: &str, text: &str| {
+        let line = line_of(source, text);
+        format!("at {function} (/throws.js:{line}:")
+    };
+    job.assert_error(
+        "a.throws",
+        &[
+            "resolver `throws` (throws.wasm) failed: ",
+            "cannot read property 'groups' of null",
+            &place("resolve", "tests.groups"),
+        ],
+    );
+    job.assert_error(
+        "throws",
+        &[
+            "runner `throws` (throws.wasm) failed: ",
+            "no board is left",
+            &place("pick", "new RangeError"),
+            &place("run", "pick([])"),
+        ],
+    );
+    assert_eq!(job.status("fine"), "PASS");
 }
 
 /// Makes a component with componentize-js and its default features: with `wasi:http`.
