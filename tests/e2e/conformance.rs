@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
+use crate::support::plugins::components;
 use crate::support::recipes::{exec, noop, requiring, shell, with};
 use crate::support::{Ran, Sandbox};
 
@@ -70,13 +72,19 @@ fn account(project: &Sandbox, ran: Ran) -> Account {
     }
 }
 
-/// Runs a recipe of these tests on each spawner, in this order: each has an account.
-fn accounts(tests: &[Value], options: &[&str]) -> Vec<(&'static str, Account)> {
+/// Runs a recipe of these tests on each spawner, in this order: each has an account. `prepare` adds
+/// what the project needs beside the file `data`.
+fn accounts(
+    tests: &[Value],
+    options: &[&str],
+    prepare: fn(&Sandbox),
+) -> Vec<(&'static str, Account)> {
     let engine = Engine::shared();
     let run = |spawner| {
         let project = Sandbox::new();
         engine.configure(&project);
         project.file("data", "of the project\n");
+        prepare(&project);
         project.recipe("job.json", tests);
         let args = [&["run", "--spawner", spawner], options, &["job.json"]].concat();
         let ran = project.run(&args);
@@ -90,7 +98,13 @@ fn accounts(tests: &[Value], options: &[&str]) -> Vec<(&'static str, Account)> {
 /// All spawners give the same account of these tests, which is returned.
 #[track_caller]
 fn assert_same(tests: &[Value], options: &[&str]) -> Account {
-    let mut all = accounts(tests, options).into_iter();
+    assert_same_in(tests, options, |_| {})
+}
+
+/// [`assert_same`] in projects that `prepare` has prepared.
+#[track_caller]
+fn assert_same_in(tests: &[Value], options: &[&str], prepare: fn(&Sandbox)) -> Account {
+    let mut all = accounts(tests, options, prepare).into_iter();
     let (_, first) = all.next().unwrap();
     for (spawner, other) in all {
         assert_eq!(first.code, other.code, "{spawner}");
@@ -226,4 +240,39 @@ fn tests_with_requirements_have_the_same_results_in_every_environment() {
     }
     assert_eq!(status(&account, "4-unmet"), "CANCEL");
     let _ = std::fs::remove_dir(Path::new(&path));
+}
+
+/// Adds the plugin `lab`, which may start processes anywhere, and the program `./connect`, which
+/// needs no file of an image.
+fn with_lab(project: &Sandbox) {
+    project.file("plugins/lab.wasm", &components()["lab"]);
+    let add = ["plugin", "add", "plugins/lab.wasm", "--grant", "process=*"];
+    project.run(&add).code(0);
+    let source = project.file("connect.c", include_str!("conformance/connect.c"));
+    let mut cc = Command::new("cc");
+    cc.args(["-static", "-o"])
+        .arg(project.project().join("connect"));
+    let compiled = cc.arg(source).output().unwrap();
+    let said = String::from_utf8_lossy(&compiled.stderr);
+    assert!(compiled.status.success(), "{said}");
+}
+
+#[test]
+fn streams_that_a_plugin_asks_for_are_the_same_in_every_environment() {
+    let names = ["socket", "socket-file", "terminal", "input"];
+    let task = |name| json!({"kind": "lab", "uri": name, "args": [format!("stream {name}")]});
+    let account = assert_same_in(&names.map(task), &[], with_lab);
+    let file = |name: &str| String::from_utf8_lossy(&account.files[name]).into_owned();
+    assert_eq!(account.code, Some(0), "{:?}", account.events);
+    let report = "by descriptor\nby socket\nby socket again\n";
+    assert_eq!(file("1-socket/report"), report);
+    assert_eq!(file("2-socket-file/report-file"), report);
+    assert_eq!(
+        file("3-terminal/screen"),
+        "30 90\r\nall\r\nready\r\nread typed\r\n"
+    );
+    assert_eq!(file("4-input/input"), "of the project\n");
+    assert_eq!(file("4-input/missing"), "not-found");
+    // Nothing of the report is in the output.
+    assert_eq!(file("1-socket/stdout"), "");
 }
