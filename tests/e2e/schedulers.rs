@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::plugins::install;
-use crate::support::recipes::{exec, python, with};
+use crate::support::recipes::{exec, noop, python, with};
 use crate::support::{Ran, Sandbox, assert_stderr};
 
 /// A task: name, program, and the names of the tasks that it needs.
@@ -285,4 +285,45 @@ fn scheduler_sees_what_tasks_take_and_which_instances_are_free() {
                     requirements=[{\"kind\":\"image\",\"uri\":\"image\"}]; ; \
                     free={\"board\":[\"b2\"]} held={\"0\":{\"board\":[\"b1\"]}} (shown)";
     assert!(warning.ends_with(expected), "{warning}");
+}
+
+/// The sizes of the pages of events, as the format of `hostile-report` has written them.
+fn event_pages(report: &str) -> Vec<u64> {
+    serde_json::from_str(report).unwrap()
+}
+
+#[test]
+fn ten_thousand_tasks_come_to_a_scheduler_and_to_a_format_in_pages() {
+    let sandbox = Sandbox::new();
+    install(
+        &sandbox,
+        "plugins",
+        &["hostile-scheduler", "hostile-report"],
+    );
+    let tasks: Vec<Value> = (0..10_000)
+        .map(|number| noop(&number.to_string()))
+        .collect();
+    sandbox.recipe("graph.json", &tasks);
+    let counts = "report.hostile.how=counts";
+    run_hostile(&sandbox, "counts", &["--set", counts]).code(0);
+    let job = sandbox.job();
+    // The scheduler has seen 4,096 ready tasks in each turn, as long as there were so many.
+    let counted = "pages of [4096, 4096, 1808], 9999 chosen (counted)";
+    let warning = warning(&sandbox);
+    assert!(warning.ends_with(counted), "{warning}");
+    let expected: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
+    assert_eq!(job.started(), expected);
+    assert_eq!(job.results()["pass"], 10_000);
+    // One event for each task, the start and the end of the job. While the job runs, pages end
+    // where nothing more has happened.
+    let pages = event_pages(&job.read("results.hostile"));
+    assert_eq!(pages.iter().sum::<u64>(), 10_002);
+    assert!(
+        pages.iter().all(|page| (1..=512).contains(page)),
+        "{pages:?}"
+    );
+    let again = ["report", "latest", "--format", "report", "--set", counts];
+    let again = sandbox.run(&again).code(0);
+    let full = [512; 19].into_iter().chain([274]);
+    assert_eq!(event_pages(&again.stdout), full.collect::<Vec<u64>>());
 }

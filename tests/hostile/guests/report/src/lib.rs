@@ -16,6 +16,10 @@ const HOW: Setting<Text> = Setting::text("report.hostile.how")
 struct Hostile {
     how: String,
     report: Report,
+    /// The number of events in each page.
+    pages: Vec<u32>,
+    /// The number of events since the last page ended.
+    events: u32,
 }
 
 impl Plugin for Hostile {
@@ -31,11 +35,18 @@ impl ResultFormat for Hostile {
     fn start_report(job: &ReportJob) -> Result<Self, Error> {
         let how = HOW.get(&job.settings).to_owned();
         let report = report_output::open()?;
-        Ok(Self { how, report })
+        let (pages, events) = (Vec::new(), 0);
+        Ok(Self {
+            how,
+            report,
+            pages,
+            events,
+        })
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
         let report = &self.report;
+        self.events += 1;
         match self.how.as_str() {
             "flood" => loop {
                 report.append(&[b'x'; 1 << 20])?;
@@ -73,8 +84,21 @@ impl ResultFormat for Hostile {
                 }
                 report.append(format!("{}\n", event.kind).as_bytes())
             }
+            "counts" => Ok(()),
             "escapes" => report.append(b"\x1b[2J\x1b]0;owned\x07\xff\xfe\n"),
             other => Err(Error::new("invalid", format!("no such way: {other}"))),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.pages.push(std::mem::take(&mut self.events));
+        Ok(())
+    }
+
+    fn finish_report(&mut self, _: &JobEnd) -> Result<(), Error> {
+        match self.how.as_str() {
+            "counts" => self.report.append(format!("{:?}", self.pages).as_bytes()),
+            _ => Ok(()),
         }
     }
 }

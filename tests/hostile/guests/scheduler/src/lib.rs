@@ -14,7 +14,14 @@ struct Hostile {
     started: Vec<u32>,
     /// The further data of all tasks, as far as it does not come from earlier jobs.
     nodes: Vec<String>,
+    /// The number of tasks in each page of the plan.
+    pages: Vec<usize>,
+    /// The number of tasks that were chosen, where all are chosen in the order of the plan.
+    chosen: u32,
 }
+
+/// The most ready tasks that the contract has in a turn.
+const READY: u32 = 4096;
 
 /// Writes the named values of open data.
 fn shown(more: &Attributes, names: &[&str]) -> String {
@@ -46,11 +53,14 @@ impl Scheduler for Hostile {
                 asked: 0,
                 started: Vec::new(),
                 nodes: Vec::new(),
+                pages: Vec::new(),
+                chosen: 0,
             }),
         }
     }
 
     fn add_to_plan(&mut self, nodes: Vec<Node>) -> Result<(), Error> {
+        self.pages.push(nodes.len());
         let names = ["resources", "mutexes", "requirements"];
         let nodes = nodes.iter().map(|node| shown(&node.more, &names));
         self.nodes.extend(nodes);
@@ -74,6 +84,9 @@ impl Scheduler for Hostile {
                 }
                 (None, None) => Ok(Choice::wait()),
             };
+        }
+        if self.how == "counts" {
+            return self.count(turn);
         }
         if self.how == "last" {
             return Ok(ready
@@ -107,6 +120,29 @@ impl Scheduler for Hostile {
             "drops-nothing" => Ok(Choice::wait().cancel(4711)),
             _ => Ok(Choice::wait()),
         }
+    }
+}
+
+impl Hostile {
+    /// Starts tasks in the order of the plan, and shows the pages of the plan before the last task.
+    /// Fails at the first turn whose ready tasks are not the next ones.
+    fn count(&mut self, turn: &Turn) -> Result<Choice, Error> {
+        let total = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        let next = self.chosen..total.min(self.chosen + READY);
+        if !turn.ready.iter().copied().eq(next.clone()) {
+            let ready = (turn.ready.first(), turn.ready.len());
+            let message = format!("{ready:?} are ready in place of {next:?}");
+            return Err(Error::new("wrong", message));
+        }
+        let start = turn.ready.iter().take(turn.slots as usize);
+        let start = start.filter(|task| **task + 1 < total);
+        let start: Vec<u32> = start.copied().collect();
+        if start.is_empty() {
+            let message = format!("pages of {:?}, {} chosen", self.pages, self.chosen);
+            return Err(Error::new("counted", message));
+        }
+        self.chosen += start.len() as u32;
+        Ok(start.into_iter().fold(Choice::wait(), Choice::start))
     }
 }
 
