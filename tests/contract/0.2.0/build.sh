@@ -23,7 +23,8 @@ pack() { # pack NAME FILE: compresses a component
 
 guests_of_sdk() {
     cargo run --quiet --locked --release -p persea-guest-build --example build-guests -- \
-        guests/sdk/Cargo.toml "$work/sdk"
+        guests/sdk/Cargo.toml "$work/sdk" resolver varianter runner program-runner batch-runner \
+        lister requirement-resolver scheduler result-format
     for component in "$work"/sdk/*.wasm; do
         pack "sdk-$(basename "$component" .wasm)" "$component"
     done

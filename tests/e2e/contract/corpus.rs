@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::plugins::lock;
 use crate::support::recipes::{noop, requiring, shell, with};
-use crate::support::{Ran, Sandbox};
+use crate::support::{Ran, Sandbox, assert_stderr};
 
 const PLUGIN: &str = "plugins/corpus.wasm";
 
@@ -33,6 +33,18 @@ const SCENARIOS: [Scenario; 9] = [
     ("requirement-resolver", requirement_resolver),
     ("scheduler", scheduler),
     ("result-format", result_format),
+];
+
+/// A role, the name of an expectation, and the job that shows what components of the SDK and in C
+/// do in that role and others do not: together they call every function of the contract.
+type MoreScenario = (&'static str, &'static str, fn(&Sandbox) -> String);
+
+const MORE: [MoreScenario; 5] = [
+    ("resolver", "resolver-directory", directory_resolver),
+    ("varianter", "varianter-additions", adding_varianter),
+    ("runner", "runner-streams", streaming_runner),
+    ("scheduler", "scheduler-instances", choosing_scheduler),
+    ("result-format", "result-format-files", listing_format),
 ];
 
 fn run(sandbox: &Sandbox, args: &[&str]) -> Ran {
@@ -67,6 +79,14 @@ fn resolver(sandbox: &Sandbox) -> String {
     format!("{found}broken: exit code {code:?}\n{said}")
 }
 
+fn directory_resolver(sandbox: &Sandbox) -> String {
+    sandbox.file("tree/b", "");
+    sandbox.file("tree/a/inner", "");
+    sandbox.file("tree.corpus", "directory tree\n");
+    let ran = run(sandbox, &["tree.corpus"]);
+    results(sandbox, &ran)
+}
+
 fn varianter(sandbox: &Sandbox) -> String {
     sandbox.file(
         "job.toml",
@@ -75,6 +95,27 @@ fn varianter(sandbox: &Sandbox) -> String {
     );
     let ran = run(sandbox, &["--job", "job.toml"]);
     results(sandbox, &ran)
+}
+
+fn adding_varianter(sandbox: &Sandbox) -> String {
+    let suite = "[[suite]]\nname = \"all\"\n[[suite.task]]\nkind = \"exec-test\"\n\
+                 uri = \"/bin/sh\"\n\
+                 args = [\"-c\", \"test -z \\\"$PERSEA_RESOURCE_BOARD\\\" || cat met\"]\n\
+                 [suite.variants]\nplugin = \"corpus\"\ncount = 2\nadditions = true\n";
+    sandbox.file("job.toml", suite);
+    let boards = ["--set", "run.resources.board=[\"b1\"]", "--job", "job.toml"];
+    let ran = run(sandbox, &boards);
+    let mut text = results(sandbox, &ran);
+    let job = sandbox.job();
+    for planned in job.events_of("task-planned") {
+        writeln!(text, "{}", planned["data"]["runnable"]).unwrap();
+    }
+    for task in job.results()["tests"].as_array().unwrap() {
+        let file = PathBuf::from(task["logdir"].as_str().unwrap()).join("stdout");
+        let printed = std::fs::read_to_string(file).unwrap_or_default();
+        writeln!(text, "stdout: {printed:?}").unwrap();
+    }
+    text
 }
 
 /// Runs a recipe of runnables of one kind.
@@ -106,6 +147,19 @@ fn runner(sandbox: &Sandbox) -> String {
         writeln!(text, "case {path} {status} {reason}").unwrap();
     }
     text
+}
+
+fn streaming_runner(sandbox: &Sandbox) -> String {
+    sandbox.file("source.txt", "content");
+    let ran = run_kind(sandbox, "corpus", &["streams"], &[]);
+    let text = results(sandbox, &ran);
+    let job = sandbox.job();
+    let input = job.artifact("streams", "input");
+    let log = job.artifact("streams", "debug.log");
+    let logged = log
+        .lines()
+        .any(|line| line.ends_with("WARN  logged by the corpus"));
+    format!("{text}input: {input:?}\nlogged: {logged}\n")
 }
 
 fn program_runner(sandbox: &Sandbox) -> String {
@@ -144,10 +198,37 @@ fn scheduler(sandbox: &Sandbox) -> String {
     format!("{text}started: {:?}\n", sandbox.job().started())
 }
 
-fn result_format(sandbox: &Sandbox) -> String {
+fn choosing_scheduler(sandbox: &Sandbox) -> String {
+    let task = with(noop("x"), "resources", json!({"board": 1}));
+    sandbox.recipe("recipe.json", &[task]);
+    let boards = ["--set", "run.resources.board=[\"b1\", \"b2\", \"b3\"]"];
+    let word = [
+        "--set",
+        "corpus.word=board b2",
+        "--set",
+        "run.scheduler=corpus",
+    ];
+    let ran = run(sandbox, &[&boards[..], &word, &["recipe.json"]].concat());
+    let text = results(sandbox, &ran);
+    let started = sandbox.job().events_of("task-started");
+    format!("{text}leases: {}\n", started[0]["data"]["leases"])
+}
+
+/// A test that prints, and one that fails after it.
+fn recipe_of_two(sandbox: &Sandbox) {
     let fails = with(shell("second", "exit 1"), "after", json!(["first"]));
     sandbox.recipe("recipe.json", &[shell("first", "echo printed"), fails]);
+}
+
+fn result_format(sandbox: &Sandbox) -> String {
+    recipe_of_two(sandbox);
     run(sandbox, &["recipe.json"]);
+    sandbox.job().read("results.corpus")
+}
+
+fn listing_format(sandbox: &Sandbox) -> String {
+    recipe_of_two(sandbox);
+    run(sandbox, &["--set", "corpus.word=files", "recipe.json"]);
     sandbox.job().read("results.corpus")
 }
 
@@ -173,8 +254,8 @@ fn unpack(version: &str, name: &str) -> Vec<u8> {
     component
 }
 
-/// Runs the scenarios of some roles with a component.
-fn check(name: &str, roles: &[&str]) {
+/// Runs the scenarios of some roles with a component, and with `more` those of [`MORE`] too.
+fn check(name: &str, roles: &[&str], more: bool) {
     let version = "0.2.0";
     let expected = corpus(version).join("expected");
     let sandbox = Sandbox::new();
@@ -196,6 +277,12 @@ fn check(name: &str, roles: &[&str]) {
             differences.extend(compare(&file, &found));
         }
     }
+    for (role, file, scenario) in MORE {
+        if more && roles.contains(&role) {
+            let file = expected.join(format!("{file}.txt"));
+            differences.extend(compare(&file, &scenario(&sandbox)));
+        }
+    }
     assert!(differences.is_empty(), "{name}\n{}", differences.join("\n"));
 }
 
@@ -214,24 +301,24 @@ fn roles_of_one() -> Vec<&'static str> {
 #[test]
 fn components_of_the_sdk_do_what_they_did() {
     for role in every_role() {
-        check(&format!("sdk-{role}"), &[role]);
+        check(&format!("sdk-{role}"), &[role], true);
     }
 }
 
 #[test]
 fn components_in_c_do_what_they_did() {
     for role in every_role() {
-        check(&format!("c-{role}"), &[role]);
+        check(&format!("c-{role}"), &[role], true);
     }
 }
 
 #[test]
 fn component_in_python_does_what_it_did() {
-    check("python", &roles_of_one());
+    check("python", &roles_of_one(), false);
 }
 
 /// The component in Python has mistakes that its ordinary tasks do not show: it takes the first
-/// word of an empty file, and half of a character.
+/// word of an empty file, half of a character, and any output for text.
 #[test]
 fn exception_in_python_is_the_reason_with_its_file_and_line() {
     let sandbox = Sandbox::new();
@@ -250,16 +337,24 @@ fn exception_in_python_is_the_reason_with_its_file_and_line() {
     let line = "app.py\", line 194, in run; UnicodeDecodeError: 'utf-8' codec can't decode";
     job.assert_error("powers", &["runner `corpus`", line]);
     assert_eq!(job.status("pass"), "PASS");
+
+    // The report reads what the task has printed, as text.
+    let bytes = shell("bytes", "printf '\\377'");
+    sandbox.recipe("recipe.json", &[bytes]);
+    let ran = run(&sandbox, &["recipe.json"]).code(2);
+    let line = "app.py\", line 333, in handle; UnicodeDecodeError: 'utf-8' codec can't decode";
+    assert_stderr(&ran, &["error: the report `corpus` is incomplete: ", line]);
+    assert_eq!(sandbox.job().status("bytes"), "PASS");
 }
 
 #[test]
 fn component_of_spidermonkey_does_what_it_did() {
-    check("javascript", &roles_of_one());
+    check("javascript", &roles_of_one(), false);
 }
 
 #[test]
 fn component_of_quickjs_does_what_it_did() {
-    check("qjs", &roles_of_one());
+    check("qjs", &roles_of_one(), false);
 }
 
 /// A C library brings `wasi_snapshot_preview1` with printf.

@@ -51,6 +51,11 @@ static inline bool is(string one, const char *other) {
   return one.len == strlen(other) && !memcmp(one.ptr, other, one.len);
 }
 
+static inline bool starts_with(string one, const char *start) {
+  size_t len = strlen(start);
+  return one.len >= len && !memcmp(one.ptr, start, len);
+}
+
 static inline bool ends_with(string one, const char *end) {
   size_t len = strlen(end);
   return one.len >= len && !memcmp(one.ptr + one.len - len, end, len);
@@ -78,12 +83,24 @@ static inline value integer(int64_t content) {
   return made;
 }
 
+static inline value boolean(bool content) {
+  value made = {.tag = PERSEA_PLUGIN_TYPES_VALUE_BOOLEAN, .val.boolean = content};
+  return made;
+}
+
 static inline attributes none(void) { return (attributes){room(0), 0}; }
 
 static inline attributes with(const char *name, value content) {
   attributes made = {room(sizeof *made.ptr), 1};
   made.ptr[0].f0 = str(name);
   made.ptr[0].f1 = content;
+  return made;
+}
+
+static inline attributes both(attributes one, attributes other) {
+  attributes made = {room((one.len + other.len) * sizeof *made.ptr), one.len + other.len};
+  memcpy(made.ptr, one.ptr, one.len * sizeof *made.ptr);
+  memcpy(made.ptr + one.len, other.ptr, other.len * sizeof *made.ptr);
   return made;
 }
 

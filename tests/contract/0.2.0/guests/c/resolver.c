@@ -7,6 +7,20 @@ void exports_persea_plugin_plugin_describe(persea_plugin_types_describe_request_
   describe(1, roles, ret);
 }
 
+// A test for each entry of a directory.
+static bool list(string *path, exports_persea_plugin_resolve_resolution_t *ret, error *err) {
+  persea_plugin_workspace_list_tuple2_string_file_kind_t entries;
+  if (!persea_plugin_workspace_list_directory(path, &entries, err)) return false;
+  const char *kinds[] = {" file", " directory", " other"};
+  exports_persea_plugin_resolve_list_runnable_t found = {room(entries.len * sizeof(runnable)), 0};
+  for (size_t index = 0; index < entries.len; index++)
+    found.ptr[found.len++] =
+        test("noop", add(entries.ptr[index].f0, kinds[entries.ptr[index].f1]));
+  ret->finding.tag = EXPORTS_PERSEA_PLUGIN_RESOLVE_FINDING_FOUND;
+  ret->finding.val.found = found;
+  return true;
+}
+
 bool exports_persea_plugin_resolve_resolve(exports_persea_plugin_resolve_request_t *request,
                                            exports_persea_plugin_resolve_resolution_t *ret,
                                            error *err) {
@@ -27,6 +41,10 @@ bool exports_persea_plugin_resolve_resolve(exports_persea_plugin_resolve_request
     ret->finding.tag = EXPORTS_PERSEA_PLUGIN_RESOLVE_FINDING_CORRUPT;
     ret->finding.val.corrupt = add(name, ":1: it is corrupt");
     return true;
+  }
+  if (is(next, "directory")) {
+    next = word(&left);
+    return list(&next, ret, err);
   }
   runnable first = test("noop", next);
   persea_plugin_pages_list_runnable_t page = {&first, 1};

@@ -2,6 +2,21 @@
 
 static persea_plugin_report_output_borrow_report_t report;
 static int64_t tests;
+static bool names_files;
+
+// The names and sizes of a task's files.
+static bool files_of(string task, string *ret, error *err) {
+  persea_plugin_artifact_list_page_t page;
+  if (!persea_plugin_artifact_list_list_artifacts(&task, NULL, &page, err)) return false;
+  *ret = str("");
+  for (size_t index = 0; index < page.entries.len; index++) {
+    persea_plugin_artifact_list_entry_t file = page.entries.ptr[index];
+    if (is(file.name, "debug.log")) continue;
+    *ret = join(add(*ret, " "), file.name);
+    *ret = join(add(*ret, ":"), number(file.size));
+  }
+  return true;
+}
 
 static bool append(string line, error *err) {
   corpus_list_u8_t content = bytes(line);
@@ -22,6 +37,7 @@ bool exports_persea_plugin_format_start_report(exports_persea_plugin_format_job_
   report = persea_plugin_report_output_borrow_report(opened);
   ret->more = none();
   string first = join(str("0 tests, "), find(job->settings, "corpus.word").val.text);
+  names_files = is(find(job->settings, "corpus.word").val.text, "files");
   return append(add(first, "\n"), err);
 }
 
@@ -39,6 +55,9 @@ bool exports_persea_plugin_format_handle(exports_persea_plugin_format_event_page
       error absent;
       if (persea_plugin_artifacts_read(&event.task.val, &name, 0, 100, &printed, &absent))
         line = join(add(line, " "), trim(printed));
+      string files = str("");
+      if (names_files && !files_of(event.task.val, &files, err)) return false;
+      line = join(line, files);
     }
     if (!append(add(line, "\n"), err)) return false;
   }

@@ -99,9 +99,97 @@ static bool use_powers(persea_plugin_types_task_t *task, outcome *ret, error *er
   return true;
 }
 
+// A program that writes to the socket for its report.
+static const char *connect = "import os, socket\n"
+                             "connection = socket.socket(socket.AF_UNIX)\n"
+                             "connection.connect(os.environ['PERSEA_REPORT_SOCKET'])\n"
+                             "connection.sendall(b'by socket\\n')\n";
+
+// A text in quotes, with `\n` for the end of a line and without carriage returns.
+static string quote(string text) {
+  string made = str("\"");
+  for (size_t index = 0; index < text.len; index++)
+    if (text.ptr[index] == '\n') made = add(made, "\\n");
+    else if (text.ptr[index] != '\r') made = join(made, (string){text.ptr + index, 1});
+  return add(made, "\"");
+}
+
+// Starts a process, and reads a pipe of it to the end, and the exit code.
+static bool finish(command *wanted, persea_plugin_process_pipe_t pipe, string *ret, error *err) {
+  persea_plugin_process_own_child_t child;
+  if (!persea_plugin_process_start(wanted, &child, err)) return false;
+  persea_plugin_process_borrow_child_t lent = persea_plugin_process_borrow_child(child);
+  string all = str("");
+  for (;;) {
+    corpus_list_u8_t part;
+    if (!persea_plugin_process_method_child_read(lent, pipe, 100, &part, err)) return false;
+    if (!part.len) break;
+    all = join(all, (string){part.ptr, part.len});
+  }
+  process_exit exit;
+  if (!persea_plugin_process_method_child_wait(lent, &exit, err)) return false;
+  persea_plugin_process_child_drop_own(child);
+  *ret = join(add(quote(all), " "), number(code(exit)));
+  return true;
+}
+
+// Tries what a process can have beside pipes of its own, and writes what came of it to the
+// whiteboard.
+static bool use_streams(outcome *ret, error *err) {
+  string logged = str("logged by the corpus");
+  persea_plugin_log_log(PERSEA_PLUGIN_LOG_LEVEL_WARN, &logged);
+
+  process_exit exit;
+  command cat = sh("cat", 0, NULL);
+  cat.stdin_.tag = PERSEA_PLUGIN_PROCESS_INPUT_FILE;
+  cat.stdin_.val.file = str("source.txt");
+  cat.stdout_ = to_file("input");
+  if (!persea_plugin_process_run(&cat, &exit, err)) return false;
+  int32_t input = code(exit);
+
+  command sleep = sh("exec sleep 1000", 0, NULL);
+  persea_plugin_process_own_child_t child;
+  if (!persea_plugin_process_start(&sleep, &child, err)) return false;
+  persea_plugin_process_borrow_child_t lent = persea_plugin_process_borrow_child(child);
+  uint32_t id;
+  bool has_id = persea_plugin_process_method_child_id(lent, &id) && id > 0;
+  if (!persea_plugin_process_method_child_signal(lent, 15, err)) return false;
+  if (!persea_plugin_process_method_child_wait(lent, &exit, err)) return false;
+  bool is_signal = exit.ending.tag == PERSEA_PLUGIN_PROCESS_ENDING_SIGNAL;
+  int32_t signal = is_signal ? exit.ending.val.signal : -1;
+
+  string report, socket, terminal;
+  command by_descriptor = sh("echo \"by $PERSEA_REPORT_FD\" >&3", 0, NULL);
+  by_descriptor.report.tag = PERSEA_PLUGIN_PROCESS_OUTPUT_PIPE;
+  if (!finish(&by_descriptor, PERSEA_PLUGIN_PROCESS_PIPE_REPORT, &report, err)) return false;
+
+  const char *args[] = {"-c", connect};
+  command by_socket = {.program = str("python3"), .args = strings(2, args)};
+  by_socket.report.tag = PERSEA_PLUGIN_PROCESS_OUTPUT_PIPE;
+  by_socket.more = with("report-socket", boolean(true));
+  if (!finish(&by_socket, PERSEA_PLUGIN_PROCESS_PIPE_REPORT, &socket, err)) return false;
+
+  command screen = sh("stty size; test -t 2 && echo on a terminal", 0, NULL);
+  screen.stdout_.tag = PERSEA_PLUGIN_PROCESS_OUTPUT_PIPE;
+  screen.stderr_.tag = PERSEA_PLUGIN_PROCESS_OUTPUT_WITH_STDOUT;
+  screen.more = with("terminal", json(str("{\"rows\":30,\"columns\":90}")));
+  if (!finish(&screen, PERSEA_PLUGIN_PROCESS_PIPE_STDOUT, &terminal, err)) return false;
+
+  string board = join(str("input="), number(input));
+  board = add(add(board, " id="), has_id ? "true" : "false");
+  board = join(add(board, " signal="), number(signal));
+  board = join(add(board, "\nreport="), report);
+  board = join(add(board, "\nsocket="), socket);
+  board = add(join(add(board, "\nterminal="), terminal), "\n");
+  if (!persea_plugin_messages_whiteboard(&board, err)) return false;
+  *ret = result(PERSEA_PLUGIN_TYPES_STATUS_PASS, NULL);
+  return true;
+}
+
 bool exports_persea_plugin_run_run(persea_plugin_types_task_t *task, outcome *ret, error *err) {
   string uri = task->runnable.uri.val;
   if (is(uri, "powers")) return use_powers(task, ret, err);
+  if (is(uri, "streams")) return use_streams(ret, err);
   if (is(uri, "error")) {
     *err = failure("io", str("it went wrong"));
     return false;

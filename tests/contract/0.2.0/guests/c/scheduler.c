@@ -4,6 +4,8 @@
 static uint32_t cancelled[100];
 static size_t cancelled_len;
 static uint32_t tasks;
+// The instances that every task gets; null where the setting names no board.
+static value board = {.tag = PERSEA_PLUGIN_TYPES_VALUE_NULL};
 
 void exports_persea_plugin_plugin_describe(persea_plugin_types_describe_request_t *request,
                                            persea_plugin_types_description_t *ret) {
@@ -13,6 +15,11 @@ void exports_persea_plugin_plugin_describe(persea_plugin_types_describe_request_
 
 bool exports_persea_plugin_schedule_start_job(exports_persea_plugin_schedule_job_t *job,
                                               persea_plugin_types_done_t *ret, error *err) {
+  string word = find(job->settings, "corpus.word").val.text;
+  if (starts_with(word, "board ")) {
+    string name = {word.ptr + 6, word.len - 6};
+    board = json(add(join(str("{\"board\": [\""), name), "\"]}"));
+  }
   ret->more = none();
   return true;
 }
@@ -46,7 +53,9 @@ bool exports_persea_plugin_schedule_next_tasks(exports_persea_plugin_schedule_tu
       is_cancelled |= cancelled[at] == turn->ready.ptr[index];
     if (is_cancelled) continue;
     ret->start.ptr[0].task = turn->ready.ptr[index];
-    ret->start.ptr[0].more = none();
+    bool is_free = board.tag == PERSEA_PLUGIN_TYPES_VALUE_NULL;
+    value copy = is_free ? board : json(join(board.val.json, str("")));
+    ret->start.ptr[0].more = is_free ? none() : with("instances", copy);
     ret->start.len = 1;
   }
   cancelled_len = 0;

@@ -1,7 +1,8 @@
 //! Owns a resolver; the README of the corpus says what it does.
 use common::{description, test};
+use persea_plugin_sdk::pages;
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::{pages, workspace};
+use persea_plugin_sdk::workspace::{self, FileKind};
 
 struct Corpus;
 
@@ -27,10 +28,27 @@ impl Resolver for Corpus {
         if first == "corrupt" {
             return Ok(Resolution::corrupt(format!("{name}:1: it is corrupt")));
         }
+        if first == "directory" {
+            return list(words.next().unwrap_or_default());
+        }
         pages::add_runnables([test("noop", first)])?;
         let found: Vec<Runnable> = words.map(|word| test("noop", word)).collect();
         Ok(Resolution::found(found).depends_on([name]))
     }
+}
+
+/// Returns a test for each entry of a directory.
+fn list(path: &str) -> Result<Resolution, Error> {
+    let entries = workspace::list_directory(path)?.into_iter();
+    let tests = entries.map(|(entry, kind)| {
+        let kind = match kind {
+            FileKind::File => "file",
+            FileKind::Directory => "directory",
+            FileKind::Other => "other",
+        };
+        test("noop", &format!("{entry} {kind}"))
+    });
+    Ok(Resolution::found(tests.collect::<Vec<Runnable>>()))
 }
 
 export!(Corpus: resolver);

@@ -4,10 +4,11 @@ use persea_plugin_sdk::artifacts;
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::report_output::{self, Report};
 
-/// The open report, and how many tests it has.
+/// The open report, how many tests it has, and whether it names the files of each.
 struct Corpus {
     report: Report,
     tests: u32,
+    names_files: bool,
 }
 
 impl Plugin for Corpus {
@@ -19,8 +20,13 @@ impl Plugin for Corpus {
 impl ResultFormat for Corpus {
     fn start_report(job: &ReportJob) -> Result<Self, Error> {
         let report = report_output::open()?;
-        report.append(format!("0 tests, {}\n", WORD.get(&job.settings)).as_bytes())?;
-        Ok(Self { report, tests: 0 })
+        let word = WORD.get(&job.settings);
+        report.append(format!("0 tests, {word}\n").as_bytes())?;
+        Ok(Self {
+            report,
+            tests: 0,
+            names_files: word == "files",
+        })
     }
 
     fn handle(&mut self, event: &Event) -> Result<(), Error> {
@@ -31,6 +37,12 @@ impl ResultFormat for Corpus {
             line.push_str(&format!(" {task} {status}"));
             if let Ok(printed) = artifacts::of_task(task).read("stdout", 0, 100) {
                 line.push_str(&format!(" {}", String::from_utf8_lossy(&printed).trim()));
+            }
+            if self.names_files {
+                let files = artifacts::of_task(task).list()?.into_iter();
+                let files = files.filter(|file| file.name != "debug.log");
+                let files = files.map(|file| format!(" {}:{}", file.name, file.size));
+                line.extend(files);
             }
         }
         self.report.append(format!("{line}\n").as_bytes())

@@ -1,11 +1,13 @@
 //! Owns a scheduler; the README of the corpus says what it does.
-use common::description;
+use common::{WORD, description};
 use persea_plugin_sdk::prelude::*;
 
-/// The tasks of the plan that are to be cancelled, and the number of all tasks.
+/// The tasks of the plan that are to be cancelled, the number of all tasks, and the board that
+/// every task gets; none where the setting does not name one.
 struct Corpus {
     cancel: Vec<u32>,
     tasks: u32,
+    board: Option<String>,
 }
 
 impl Plugin for Corpus {
@@ -15,10 +17,12 @@ impl Plugin for Corpus {
 }
 
 impl Scheduler for Corpus {
-    fn start_job(_: &ScheduledJob) -> Result<Self, Error> {
+    fn start_job(job: &ScheduledJob) -> Result<Self, Error> {
+        let board = WORD.get(&job.settings).strip_prefix("board ");
         Ok(Self {
             cancel: Vec::new(),
             tasks: 0,
+            board: board.map(str::to_owned),
         })
     }
 
@@ -36,7 +40,11 @@ impl Scheduler for Corpus {
         let cancel = std::mem::take(&mut self.cancel);
         let last = turn.ready.iter().rev().find(|task| !cancel.contains(task));
         let mut choice = Choice::wait();
-        choice.start.extend(last.map(|task| TaskStart::new(*task)));
+        let start = |task: &u32| match &self.board {
+            Some(board) => TaskStart::new(*task).instances("board", [board]),
+            None => TaskStart::new(*task),
+        };
+        choice.start.extend(last.map(start));
         choice.cancel = cancel;
         Ok(choice)
     }
