@@ -18,6 +18,15 @@ pub enum PluginError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The file that an entry of a lock names cannot be read, or is not WebAssembly. A project's
+    /// lock may name any file, and the user has to see where the name comes from.
+    #[error("`source` of the lock's entry {name}: {error}")]
+    Source {
+        /// The entry's name.
+        name: String,
+        /// What is wrong with the file.
+        error: Box<PluginError>,
+    },
     /// A directory with plugins cannot be read.
     #[error(
         "cannot read the plugin directory {}: {source}; `--plugin-dir` and the setting \
@@ -293,7 +302,10 @@ pub enum PluginError {
         directory: String,
     },
     /// The plugin is from a registry and not on this machine.
-    #[error("{plugin} is not on this machine: `persea plugin install` gets it from {registry}")]
+    #[error(
+        "{plugin} is not on this machine: `persea plugin install` gets it from the `source` of its \
+         lock entry, {registry}"
+    )]
     Absent {
         /// The plugin's file.
         plugin: String,
@@ -322,6 +334,18 @@ impl PluginError {
         Self::Load {
             plugin: plugin.to_owned(),
             message: format!("{error:#}"),
+        }
+    }
+
+    /// Names the lock entry by which the host came to a file, if the file is of no use. Other
+    /// errors are those of a plugin.
+    pub(crate) fn in_source_of(self, entry: Option<&str>) -> Self {
+        match (entry, self) {
+            (Some(name), error @ (Self::Read { .. } | Self::NotComponent { .. })) => Self::Source {
+                name: name.to_owned(),
+                error: Box::new(error),
+            },
+            (_, error) => error,
         }
     }
 

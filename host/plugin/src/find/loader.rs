@@ -2,9 +2,11 @@
 //! and asked for its description. Does not know about other plugins.
 
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use tokio::sync::OnceCell;
 
 use crate::contract::description::{Description, Part};
@@ -104,9 +106,12 @@ impl Loader {
                         registry: registry.clone(),
                     });
                 }
-                let bytes = self.read(&candidate.path, &OwnLimits::none())?;
+                let of_entry = |error: PluginError| error.in_source_of(candidate.entry.as_deref());
+                let read = self.read(&candidate.path, &OwnLimits::none());
+                let bytes = read.map_err(of_entry)?;
                 let digest = digest(&bytes);
-                let admission = self.gate().admit(candidate, &bytes, &digest)?;
+                let admitted = self.gate().admit(candidate, &bytes, &digest);
+                let admission = admitted.map_err(of_entry)?;
                 let found = Found {
                     bytes: &bytes,
                     digest,
@@ -171,12 +176,22 @@ impl Loader {
             source,
         };
         let label = path.display().to_string();
-        let meta = path.metadata().map_err(failed)?;
+        let not_ordinary = || PluginError::NotComponent {
+            plugin: label.clone(),
+            found: "it is not an ordinary file".into(),
+        };
+        // A socket cannot be opened, and its error would not say what it is.
+        if !path.metadata().map_err(failed)?.is_file() {
+            return Err(not_ordinary());
+        }
+        // Somebody may have put a pipe in the file's place meanwhile: opening it must not block.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let mut options = std::fs::File::options();
+        let file = options.read(true).custom_flags(flags).open(path);
+        let file = file.map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
         if !meta.is_file() {
-            return Err(PluginError::NotComponent {
-                plugin: label,
-                found: "it is not an ordinary file".into(),
-            });
+            return Err(not_ordinary());
         }
         let largest = self.largest(own_limits);
         let too_large = |plugin| PluginError::Limit {
@@ -188,7 +203,6 @@ impl Loader {
         }
         let mut bytes = Vec::new();
         // The file may grow while the host reads it.
-        let file = std::fs::File::open(path).map_err(failed)?;
         file.take(largest.bytes.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(failed)?;
