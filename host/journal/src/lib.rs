@@ -17,6 +17,7 @@ mod reader;
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -174,6 +175,8 @@ impl Journal {
         let file = File::options()
             .append(true)
             .create_new(true)
+            // Whoever could write to the journal would choose what a release runs.
+            .mode(persea_system::private::READABLE_FILE)
             .open(&path)
             .map_err(|source| JournalError::Open {
                 path: path.clone(),

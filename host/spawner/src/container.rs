@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use persea_config::settings;
 use persea_helper::protocol::{Bytes, Hello, Isolation};
 use persea_model::{Limit, SpawnerKind};
+use persea_system::private::{ONLY_OWNER, READABLE, create_directory};
 use tokio::net::unix::pipe;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
@@ -194,7 +195,7 @@ impl ContainerSpawner {
     /// Writes the helper to a file that containers can see, once.
     async fn helper(&self) -> std::io::Result<&PathBuf> {
         let write = async {
-            make_private(&self.files)?;
+            create_directory(&self.files, ONLY_OWNER)?;
             handover::write_helper(&self.files, self.helper_bytes)
         };
         self.helper.get_or_try_init(|| write).await
@@ -238,7 +239,8 @@ impl ContainerSpawner {
         if let Some(directory) = &state.writable_directory
             && !directory.is_dir()
         {
-            std::fs::create_dir(directory).map_err(failed("making its writable directory"))?;
+            create_directory(directory, READABLE)
+                .map_err(failed("making its writable directory"))?;
         }
         let network = match state.network {
             false => NO_NETWORK,
@@ -300,13 +302,6 @@ impl ContainerSpawner {
         self.snapshots().insert(name.to_owned(), image);
         Ok(())
     }
-}
-
-/// Creates a directory of mode 0700 where there is none.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(path)
 }
 
 /// A container that exists but does not run yet.

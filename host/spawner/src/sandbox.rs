@@ -27,6 +27,7 @@ use persea_config::{Key, Texts, settings};
 use persea_helper::protocol::Isolation;
 use persea_helper::{GUARD_ARGUMENT, removal};
 use persea_model::{Limit, SpawnerKind};
+use persea_system::private::{READABLE, create_directory};
 use rustix::process::{getgid, getuid};
 use tokio::sync::OnceCell;
 
@@ -275,7 +276,8 @@ impl SandboxSpawner {
         if let Some(own) = &state.writable_directory
             && !own.is_dir()
         {
-            std::fs::create_dir(own).map_err(launch.failed("making its writable directory"))?;
+            create_directory(own, READABLE)
+                .map_err(launch.failed("making its writable directory"))?;
         }
         launch.work = layer.work_parent().join("work");
         launch.keep_alive = Box::new(Arc::clone(&layer));

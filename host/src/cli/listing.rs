@@ -13,6 +13,7 @@ use persea_job::{
 };
 use persea_model::names::printable;
 use persea_plugin::Catalog;
+use persea_system::private::{READABLE, create_directory};
 
 /// The number of unlisted runnables that are named.
 const NAMED: usize = 5;
@@ -86,7 +87,7 @@ async fn open_place(context: &Context) -> Result<ListingPlace, String> {
         temporary,
     } = session.map_err(|failure| failure.report.to_string())?;
     let directory: PathBuf = temporary.path().join("listing");
-    let made = std::fs::create_dir(&directory);
+    let made = create_directory(&directory, READABLE);
     let place = made.and_then(|()| {
         let guard = Box::new(temporary);
         let config = &context.config;

@@ -7,6 +7,7 @@ use super::{Context, Failure, exit};
 use persea_model::SpawnerKind;
 use persea_spawner::{Spawner, SpawnerInputs, descriptor};
 use persea_static_helper::HELPER;
+use persea_system::private::{READABLE, create_directory};
 use persea_system::temporary::Temporary;
 use persea_system::threads;
 
@@ -49,7 +50,7 @@ impl SpawnerSession {
             }
             _ => {
                 let common = temporary.path().join("common");
-                std::fs::create_dir(&common).map_err(Failure::of)?;
+                create_directory(&common, READABLE).map_err(Failure::of)?;
                 common
             }
         };

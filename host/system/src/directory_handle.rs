@@ -20,6 +20,8 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use crate::private::{READABLE, READABLE_FILE};
+
 /// The most files that [`DirectoryHandle::ordinary_files`] returns: 262,144. Their names take up to
 /// 64 MiB.
 pub const MOST_LISTED_FILES: usize = 1 << 18;
@@ -45,12 +47,15 @@ impl DirectoryHandle {
         open_at(&self.0, Path::new(name))
     }
 
-    /// Creates a directory in this one.
+    /// Creates a directory in this one that nobody but the owner can write to. Returns its mode,
+    /// for [`DirectoryHandle::has_only_empty_files`]: the umask may leave less than is asked for.
     ///
     /// # Errors
     /// The name exists already, or the system refuses to create it.
-    pub fn create_directory(&self, name: &str) -> io::Result<()> {
-        Ok(mkdirat(&self.0, name, Mode::from_raw_mode(0o777))?)
+    pub fn create_directory(&self, name: &str) -> io::Result<Mode> {
+        mkdirat(&self.0, name, Mode::from_raw_mode(READABLE))?;
+        let made = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Mode::from_raw_mode(made.st_mode))
     }
 
     /// Opens a file in this directory for reading.
@@ -59,6 +64,14 @@ impl DirectoryHandle {
     /// It does not exist, or is not an ordinary file.
     pub fn open_file(&self, name: &str) -> io::Result<File> {
         self.file(name, OFlags::RDONLY)
+    }
+
+    /// Opens a file in this directory for reading and writing.
+    ///
+    /// # Errors
+    /// It does not exist, or is not an ordinary file.
+    pub fn open_update(&self, name: &str) -> io::Result<File> {
+        self.file(name, OFlags::RDWR)
     }
 
     /// Opens a file in this directory for appending, and creates it if it does not exist.
@@ -75,13 +88,13 @@ impl DirectoryHandle {
     /// # Errors
     /// The name exists already, or the system refuses to create it.
     pub fn create_file(&self, path: &str) -> io::Result<()> {
-        let mode = Mode::from_raw_mode(0o644);
+        let mode = Mode::from_raw_mode(READABLE_FILE);
         Ok(mknodat(&self.0, path, FileType::RegularFile, mode, 0)?)
     }
 
     fn file(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = openat(&self.0, name, flags, Mode::from_raw_mode(0o666));
+        let file = openat(&self.0, name, flags, Mode::from_raw_mode(READABLE_FILE));
         let file = file.map_err(|errno| match errno {
             Errno::LOOP => io::Error::new(io::ErrorKind::InvalidInput, "it is a link"),
             // Opening a pipe for writing fails so while nobody reads it.
@@ -173,21 +186,23 @@ impl DirectoryHandle {
     }
 
     /// Whether this directory contains nothing but empty files with the given names, and mode and
-    /// owner are unchanged: those of the directory are the ones of `like`, and those of a file are
-    /// the ones that [`DirectoryHandle::create_file`] or a process gives it.
+    /// owner are unchanged: the directory has `mode` and the owner of `like`, and a file has what
+    /// [`DirectoryHandle::create_file`] or a process gives it.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub fn has_only_empty_files(
         &self,
         names: &[String],
+        mode: Mode,
         like: &DirectoryHandle,
     ) -> io::Result<bool> {
         let (own, like) = (fstat(&self.0)?, fstat(&like.0)?);
-        if (own.st_mode, own.st_uid, own.st_gid) != (like.st_mode, like.st_uid, like.st_gid) {
+        let has_mode = Mode::from_raw_mode(own.st_mode) == mode;
+        if !has_mode || (own.st_uid, own.st_gid) != (like.st_uid, like.st_gid) {
             return Ok(false);
         }
-        let permitted = Mode::from_raw_mode(own.st_mode) & Mode::from_raw_mode(0o644);
+        let permitted = mode & Mode::from_raw_mode(READABLE_FILE);
         let is_new = |name: &CStr| -> io::Result<bool> {
             let file = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
             let is_plain = FileType::from_raw_mode(file.st_mode) == FileType::RegularFile

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use crate::private::{ONLY_OWNER, create_directory};
+
 /// The longest wait for the lock: 30 s. A host holds it for as long as it takes to write a small
 /// file.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,7 +31,7 @@ pub struct DirectoryLock {
 /// # Errors
 /// The directory cannot be created or opened, or another host has it locked for more than 30 s.
 pub fn lock(path: &Path) -> io::Result<DirectoryLock> {
-    std::fs::create_dir_all(path)?;
+    create_directory(path, ONLY_OWNER)?;
     lock_within(path, TIMEOUT)
 }
 

@@ -1,10 +1,43 @@
-//! Owns the check that nobody but the user can write to a directory. Does not know what is in it.
+//! Owns that nobody but the user can write to the host's own files: the modes of new files and
+//! directories, and the check of a directory. Does not know what is in them.
+//!
+//! The umask is no help: it may be 000. It can only take permissions away from the modes here.
 
-use std::fs::Metadata;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::process::{getegid, geteuid};
+
+/// The mode of a directory that only the user enters.
+pub const ONLY_OWNER: u32 = 0o700;
+
+/// The mode of a directory that others may read.
+pub const READABLE: u32 = 0o755;
+
+/// The mode of a file that others may read.
+pub const READABLE_FILE: u32 = 0o644;
+
+/// Creates a directory, and those above it, with this mode or what the umask leaves of it. An
+/// existing directory keeps its mode.
+///
+/// # Errors
+/// A directory cannot be created.
+pub fn create_directory(path: &Path, mode: u32) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(mode).create(path)
+}
+
+/// Creates a file for writing that others may read at most.
+///
+/// # Errors
+/// The file exists, or cannot be created.
+pub fn create_file(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    let options = options.write(true).create_new(true).mode(READABLE_FILE);
+    options.open(path)
+}
 
 /// Whether a file belongs to this user, and neither its group nor others can write to it.
 pub fn is_own(meta: &Metadata) -> bool {
@@ -25,8 +58,7 @@ fn is_open(meta: &Metadata) -> bool {
 /// exist. Returns none if it cannot be created, and none with a warning if others could write to
 /// it or replace it.
 pub fn directory(path: &Path) -> Option<PathBuf> {
-    let mut builder = std::fs::DirBuilder::new();
-    let made = builder.recursive(true).mode(0o700).create(path);
+    let made = create_directory(path, ONLY_OWNER);
     let real = made.and_then(|()| path.canonicalize());
     let real = real
         .inspect_err(|error| tracing::debug!("the cache {} is not used: {error}", path.display()))

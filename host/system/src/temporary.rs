@@ -13,6 +13,8 @@ use persea_helper::removal;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
+use crate::private::READABLE;
+
 /// The prefix of the directories' names.
 const PREFIX: &str = "persea-";
 
@@ -51,7 +53,7 @@ impl Temporary {
         let directory = tempfile::Builder::new()
             .prefix(PREFIX)
             // Regardless of the umask, others cannot replace what is in it.
-            .permissions(std::fs::Permissions::from_mode(0o755))
+            .permissions(std::fs::Permissions::from_mode(READABLE))
             .tempdir_in(root)?;
         let new = directory.path().join(".new");
         let lock = File::options()

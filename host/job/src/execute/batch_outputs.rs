@@ -1,9 +1,11 @@
 //! Owns the files into which the processes of a batch print: such a process outlives the task for
-//! which it was started. Output that is written while a task runs is copied to that task's
+//! which it was started. Output that is written while a task runs is moved to that task's
 //! directory; the rest stays in the batch's own. Does not know which process writes.
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +32,8 @@ struct Output {
     name: String,
     /// Read up to the end of the last copy. None until a process has made the file.
     file: Option<File>,
+    /// What was written while no task was running, in bytes of the file, in order.
+    rest: Vec<Range<u64>>,
 }
 
 impl Outputs {
@@ -55,6 +59,7 @@ impl Outputs {
             self.files.push(Output {
                 name: name.to_owned(),
                 file: None,
+                rest: Vec::new(),
             });
         }
         Ok(path)
@@ -77,7 +82,9 @@ impl Outputs {
     pub(crate) fn keep(&mut self) -> io::Result<()> {
         for output in &mut self.files {
             if let Some(mut file) = output.unread(&self.directory)? {
-                file.seek(SeekFrom::End(0))?;
+                let start = file.stream_position()?;
+                let end = file.seek(SeekFrom::End(0))?;
+                output.rest.push(start..end);
                 self.has_more = true;
             }
         }
@@ -90,19 +97,52 @@ impl Outputs {
         self.has_more.then_some(self.path.as_str())
     }
 
-    /// Ends the batch. Its directory is removed unless it holds output that no task's directory
-    /// has.
+    /// Ends the batch, whose processes have ended. Its directory keeps what no task's directory
+    /// has, and is removed if that is nothing.
     pub(crate) fn end(mut self) {
         match self.keep() {
-            Ok(()) if !self.has_more => self.directory.remove(),
-            Ok(()) | Err(_) => {
-                self.directory.settle();
+            Ok(()) if !self.has_more => return self.directory.remove(),
+            Ok(()) => {
+                for output in &self.files {
+                    if let Err(error) = output.leave_only_rest(&self.directory) {
+                        tracing::warn!("{} of a batch has output of its tests: {error}", self.path);
+                    }
+                }
+                tracing::info!("a batch has printed while no test ran: {}", self.path);
             }
+            Err(error) => tracing::warn!("cannot read the output in {}: {error}", self.path),
         }
+        self.directory.settle();
     }
 }
 
 impl Output {
+    /// Removes from the file what tasks' directories have.
+    fn leave_only_rest(&self, directory: &TaskDirectory) -> io::Result<()> {
+        if self.file.is_none() {
+            return Ok(());
+        }
+        let file = directory.update(&self.name)?;
+        let mut buffer = vec![0; 64 * 1024];
+        let mut length = 0;
+        // Each range moves towards the beginning, so none overwrites a later one.
+        for range in &self.rest {
+            let mut from = range.start;
+            while from < range.end {
+                let wanted = usize::try_from(range.end - from).unwrap_or(buffer.len());
+                let most = wanted.min(buffer.len());
+                let read = file.read_at(buffer.get_mut(..most).unwrap_or_default(), from)?;
+                if read == 0 {
+                    break;
+                }
+                file.write_all_at(buffer.get(..read).unwrap_or_default(), length)?;
+                from += read as u64;
+                length += read as u64;
+            }
+        }
+        file.set_len(length)
+    }
+
     /// The file, if something in it has not been read.
     fn unread(&mut self, directory: &TaskDirectory) -> io::Result<Option<&File>> {
         if self.file.is_none() {
@@ -180,5 +220,32 @@ mod tests {
         );
         outputs.end();
         assert_eq!(fs::read_to_string(path).unwrap(), "between\n");
+    }
+
+    #[test]
+    fn file_of_a_batch_has_only_what_no_task_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let section = Section::of_tests(dir.path());
+        let mut outputs = Outputs::new(&section, None);
+        let path = outputs.file("stderr").unwrap();
+        let other = outputs.file("stdout").unwrap();
+        let mut options = fs::OpenOptions::new();
+        options.create(true).append(true);
+        let mut tool = options.open(&path).unwrap();
+        let long = "long ".repeat(50_000);
+        for number in 0..3 {
+            let task = TaskDirectory::new(&section, &number.to_string());
+            outputs.keep().unwrap();
+            fs::write(&other, format!("task {number}\n").repeat(number + 1)).unwrap();
+            writeln!(tool, "of {number}").unwrap();
+            outputs.pass_on(&task).unwrap();
+            write!(tool, "after {number} {long}").unwrap();
+        }
+        outputs.end();
+        let expected: String = (0..3).map(|n| format!("after {n} {long}")).collect();
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        assert_eq!(fs::read_to_string(&other).unwrap(), "");
+        let task = fs::read_to_string(section.path().join("1/stderr")).unwrap();
+        assert_eq!(task, "of 1\n");
     }
 }

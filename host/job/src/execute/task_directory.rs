@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -41,6 +42,8 @@ struct OutputFiles {
     own: Vec<String>,
     /// The files of an earlier task that had the directory before it was recycled.
     recycled: Vec<String>,
+    /// The mode of the directory when it was made.
+    mode: Option<Mode>,
 }
 
 impl TaskDirectory {
@@ -122,15 +125,12 @@ impl TaskDirectory {
     fn make_or_reuse(&self) -> io::Result<()> {
         let parent = self.parent()?;
         let directories = self.private().is_none().then(|| self.section.recycled());
-        let recycled = match directories.and_then(|it| it.take(parent, &self.name)) {
-            Some(files) => files,
-            None => {
-                parent.create_directory(&self.name)?;
-                Vec::new()
-            }
+        let (recycled, mode) = match directories.and_then(|it| it.take(parent, &self.name)) {
+            Some(recycled) => recycled,
+            None => (Vec::new(), parent.create_directory(&self.name)?),
         };
         let mut files = self.files();
-        files.recycled = recycled;
+        (files.recycled, files.mode) = (recycled, Some(mode));
         if self.has_log {
             let is_log = |file: &String| file == DEBUG_LOG;
             if !files.recycled.iter().any(is_log) {
@@ -170,6 +170,11 @@ impl TaskDirectory {
     /// Opens a file in the directory for reading.
     pub(crate) fn read(&self, name: &str) -> io::Result<File> {
         self.handle()?.open_file(name)
+    }
+
+    /// Opens a file in the directory for reading and writing.
+    pub(crate) fn update(&self, name: &str) -> io::Result<File> {
+        self.handle()?.open_update(name)
     }
 
     /// Returns the name and the size of each file that [`Self::read`] opens, sorted by name.
@@ -214,11 +219,19 @@ impl TaskDirectory {
         if self.section.is_reused() {
             return false;
         }
-        let OutputFiles { own, recycled } = std::mem::take(&mut *self.files());
+        let taken = std::mem::take(&mut *self.files());
+        let OutputFiles {
+            own,
+            recycled,
+            mode,
+        } = taken;
+        let Some(mode) = mode else {
+            return false;
+        };
         let looked = self.handle().and_then(|handle| {
             let names = [&*own, &*recycled].concat();
             let like = self.private().map_or_else(|| self.section.handle(), Ok)?;
-            let empty = handle.has_only_empty_files(&names, like)?;
+            let empty = handle.has_only_empty_files(&names, mode, like)?;
             if !empty {
                 // Remove the earlier task's empty files, unless this task has written to them
                 // itself.
@@ -243,6 +256,7 @@ impl TaskDirectory {
             None => self.section.recycled().put(RecycledDirectory {
                 name: self.name.clone(),
                 files,
+                mode,
             }),
         }
         let _ = self.given_up.set(());

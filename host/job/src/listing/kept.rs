@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use crate::listing::encoded::EncodedRunnable;
 use persea_model::{Attributes, Runnable};
 use persea_system::bounded_read;
+use persea_system::private::{ONLY_OWNER, create_directory};
 
 /// The most files on which an answer may depend; others are not kept.
 const MOST_FILES: usize = 1_000;
@@ -201,7 +202,7 @@ impl KeptListings {
             depends_on,
         };
         let tests: Vec<EncodedRunnable<'_>> = tests.iter().map(Into::into).collect();
-        fs::create_dir_all(&self.directory)?;
+        create_directory(&self.directory, ONLY_OWNER)?;
         // Under a name of its own until it is whole: other hosts may read or write the same answer.
         let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
         let mut out = io::BufWriter::new(file.as_file_mut());

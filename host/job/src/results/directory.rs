@@ -2,8 +2,9 @@
 //! layout is Avocado's.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -18,6 +19,7 @@ use persea_display::JobView;
 use persea_model::names::TEST_RESULTS;
 use persea_model::{JobId, Status, Task, TaskIndex};
 use persea_system::directory_handle::DirectoryHandle;
+use persea_system::private::{READABLE, create_directory, create_file};
 
 /// The directory for the files of requirements.
 pub(crate) const DEPENDENCIES: &str = "dependencies";
@@ -98,10 +100,7 @@ impl Section {
         if let Some(handle) = self.handle.get() {
             return Ok(handle);
         }
-        match std::fs::create_dir(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+        create_directory(&self.path, READABLE)?;
         let handle = DirectoryHandle::open(&self.path)?;
         Ok(self.handle.get_or_init(|| handle))
     }
@@ -184,7 +183,7 @@ impl JobDirectory {
             path: path.to_path_buf(),
             source,
         };
-        std::fs::create_dir_all(root).map_err(|error| failed(root, error))?;
+        create_directory(root, READABLE).map_err(|error| failed(root, error))?;
         let root = root.canonicalize().map_err(|error| failed(root, error))?;
         // The journal, reports and variables of tests hold paths as text.
         if root.to_str().is_none() {
@@ -200,7 +199,8 @@ impl JobDirectory {
         // More digits where a directory of that name exists.
         for digits in 7..=40 {
             path = root.join(format!("{PREFIX}{time}-{}", id.short(digits)));
-            match std::fs::create_dir(&path) {
+            let made = std::fs::DirBuilder::new().mode(READABLE).create(&path);
+            match made {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && digits < 40 => {}
                 Err(error) => return Err(failed(&path, error)),
@@ -209,7 +209,8 @@ impl JobDirectory {
         let test_results = Section::of_tests(&path);
         let directory = Self { path, test_results };
         let id_file = directory.path.join("id");
-        std::fs::write(&id_file, format!("{id}\n")).map_err(|error| failed(&id_file, error))?;
+        let written = create_file(&id_file).and_then(|mut file| writeln!(file, "{id}"));
+        written.map_err(|error| failed(&id_file, error))?;
         let results = &directory.test_results;
         let made = results.handle().map(drop);
         made.map_err(|error| failed(results.path(), error))?;
@@ -280,7 +281,7 @@ impl JobDirectory {
     /// Creates the job's log.
     pub(crate) fn log(&self) -> Result<File, DirectoryError> {
         let path = self.path.join("job.log");
-        File::create_new(&path).map_err(|source| DirectoryError { path, source })
+        create_file(&path).map_err(|source| DirectoryError { path, source })
     }
 
     /// Renames the directory of a test's earlier attempt.

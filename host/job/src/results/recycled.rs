@@ -5,6 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use persea_system::directory_handle::DirectoryHandle;
+use rustix::fs::Mode;
 
 /// The recycled directories below one parent.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ pub(crate) struct RecycledDirectory {
     pub(crate) name: String,
     /// The empty files in it.
     pub(crate) files: Vec<String>,
+    pub(crate) mode: Mode,
 }
 
 impl RecycledDirectories {
@@ -28,20 +30,23 @@ impl RecycledDirectories {
         self.all().push(directory);
     }
 
-    /// Renames a recycled directory to `name`, and returns the files in it. None where there is
-    /// none to recycle, or where `name` is taken.
-    pub(crate) fn take(&self, within: &DirectoryHandle, name: &str) -> Option<Vec<String>> {
+    /// Renames a recycled directory to `name`, and returns the files in it and its mode. None where
+    /// there is none to recycle, or where `name` is taken.
+    pub(crate) fn take(&self, within: &DirectoryHandle, name: &str) -> Option<(Vec<String>, Mode)> {
         let directory = {
             let mut all = self.all();
             // A requeued task has left its own directory here.
             let own = all.iter().position(|directory| directory.name == name);
             match own {
-                Some(own) => return Some(all.swap_remove(own).files),
+                Some(own) => {
+                    let own = all.swap_remove(own);
+                    return Some((own.files, own.mode));
+                }
                 None => all.pop()?,
             }
         };
         match within.rename_without_replacing(&directory.name, name) {
-            Ok(()) => Some(directory.files),
+            Ok(()) => Some((directory.files, directory.mode)),
             // Also fails on file systems that cannot rename without replacing.
             Err(_) => {
                 self.remove(within, &directory);

@@ -317,7 +317,7 @@ impl ReportDestination {
                 options.write(true).create(true).truncate(true);
                 options.custom_flags(flags).open(path)
             }
-            Self::InJob(path) => File::options().write(true).create_new(true).open(path),
+            Self::InJob(path) => persea_system::private::create_file(path),
         };
         let file = opened.map_err(|error| match error.raw_os_error() {
             Some(code) if code == rustix::io::Errno::NXIO.raw_os_error() => io::Error::new(

@@ -5,6 +5,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use persea_system::private::{ONLY_OWNER, create_directory};
+
 /// The jobs of a user that may have requirements to release.
 #[derive(Clone, Debug)]
 pub struct UnreleasedJobs {
@@ -24,7 +26,8 @@ impl UnreleasedJobs {
         let Some(name) = job_dir.file_name() else {
             return Ok(());
         };
-        std::fs::create_dir_all(&self.directory)?;
+        // Whoever could add a link would choose what a release runs.
+        create_directory(&self.directory, ONLY_OWNER)?;
         let mut link = self.directory.join(name);
         // Jobs in other results directories may have the same name.
         for copy in 2.. {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::trust::entry::LockEntry;
 use persea_config::{ConfigError, Foreign, OpenError, SafeDirectories};
 use persea_system::bounded_read::{self, MAX_SMALL_FILE};
+use persea_system::private::{ONLY_OWNER, READABLE_FILE, create_directory};
 
 /// The name of a project's lock file, and of a user's.
 pub const LOCK_FILE: &str = "persea.lock";
@@ -209,10 +210,11 @@ impl Lock {
             directory if directory.as_os_str().is_empty() => Path::new("."),
             directory => directory,
         };
-        std::fs::create_dir_all(directory).map_err(failed)?;
+        create_directory(directory, ONLY_OWNER).map_err(failed)?;
         let mut new = tempfile::Builder::new();
-        // Readable for others, as any file of a project; the umask applies.
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+        // Readable for others, as any file of a project, and not writable whatever the umask:
+        // whoever could write to it would choose the plugins.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(READABLE_FILE);
         let mut new = new
             .prefix(".persea-lock-")
             .permissions(mode)
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn lock_file_has_the_mode_of_any_new_file() {
+    fn lock_file_has_the_mode_of_a_new_file_that_others_cannot_write_to() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/persea.lock");
@@ -339,8 +341,7 @@ mod tests {
         let mut lock = Lock::read(&path).unwrap();
         lock.put(entry("greet"));
         lock.write().unwrap();
-        assert_eq!(mode(&path), mode(&other));
-        assert_eq!(mode(&path) & 0o6111, 0);
+        assert_eq!(mode(&path), mode(&other) & READABLE_FILE);
         // No temporary file stays in the directory.
         let directory = std::fs::read_dir(path.parent().unwrap()).unwrap();
         assert_eq!(directory.count(), 1);

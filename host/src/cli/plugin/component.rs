@@ -8,6 +8,7 @@ use super::lock::failure;
 use persea_plugin::oci::{self, Pulled};
 use persea_plugin::{Catalog, Lock, LockEntry, OwnLimits, Plugin, stored};
 use persea_system::bounded_read::{self, MAX_SMALL_FILE};
+use persea_system::private::{ONLY_OWNER, create_directory};
 
 /// The prefix of a source that is a registry's reference.
 pub(super) const REGISTRY: &str = "oci://";
@@ -129,7 +130,7 @@ pub(super) fn store_pulled(
 /// Puts a plugin into the store.
 pub(super) fn store_plugin(store: &Path, sha256: &str, bytes: &[u8]) -> Result<(), Failure> {
     let put = || -> std::io::Result<()> {
-        std::fs::create_dir_all(store)?;
+        create_directory(store, ONLY_OWNER)?;
         let mut file = tempfile::NamedTempFile::new_in(store)?;
         std::io::Write::write_all(&mut file, bytes)?;
         file.persist(stored(store, sha256))
