@@ -361,9 +361,9 @@ fn secret_settings_reach_only_their_plugin() {
         ("PERSEA_LAB__ACCOUNT", &account),
     ];
     let options = ["--set", &token, "--set", &set];
-    let ways: [(&str, &[&str], &[(&str, &str)]); 3] = [
-        ("", &options, &[]),
-        (&file, &[], &[]),
+    let ways = [
+        ("", &options[..], &[][..]),
+        (&*file, &[], &[]),
         ("", &[], &variables),
     ];
     for (file, options, variables) in ways {

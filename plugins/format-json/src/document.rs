@@ -135,6 +135,11 @@ impl Document {
         if let Some(attempts) = data.integer("attempts") {
             all.push(("attempts", Field::Integer(attempts)));
         }
+        let batch_dir = data.text("batch-directory").unwrap_or_default();
+        let batch_dir: [&str; 3] = [&self.job_dir, "/", batch_dir];
+        if data.text("batch-directory").is_some() {
+            all.push(("batch_logdir", Field::Path(&batch_dir)));
+        }
         let list = render_cases(&cases.cases)?;
         if !cases.cases.is_empty() {
             all.push(("cases", Field::Json(&list)));

@@ -10,11 +10,11 @@
 //!   was decided, and `time_elapsed` is 0.
 //!
 //! Keys that Avocado does not have: `complete`, false, of a job that did not come to its end;
-//! `warnings` of a job that has some; `kind` of each test; `uri`,
-//! `returncode`, `attempts` and `flaky` of a test where they apply; `cpu_user` and `cpu_system`, in
-//! seconds, `peak_memory`, in bytes, and `peak_memory_of` (`largest-process` or `tree`), of a test
-//! with processes of its own; `cases` of a test that has
-//! some, a list of objects with `path`, `status`, and `time` and `reason` where they are known, and
+//! `warnings` of a job that has some; `kind` of each test; `uri`, `returncode`, `attempts`, `flaky`
+//! and `batch_logdir` of a test where they apply; `cpu_user` and `cpu_system`, in seconds,
+//! `peak_memory`, in bytes, and `peak_memory_of` (`largest-process` or `tree`), of a test with
+//! processes of its own; `cases` of a test that has some, a list of objects with `path`, `status`,
+//! and `time` and `reason` where they are known, and
 //! `cases_left_out`, the number of further cases.
 
 mod document;

@@ -105,6 +105,12 @@ pub(crate) fn test(out: &mut String, number: i64, data: &Attributes) {
             comment(out, &format!("{status}: {reason}"));
         }
     }
+    if let Some(directory) = data.text("batch-directory") {
+        comment(
+            out,
+            &format!("output of its batch while no test ran: {directory}"),
+        );
+    }
 }
 
 /// Adds a warning of the job as a comment.

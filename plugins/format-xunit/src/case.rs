@@ -29,6 +29,8 @@ pub(crate) fn write(
     case.push_attribute(("name", &*clean(name)));
     case.push_attribute(("time", seconds(elapsed(data)).as_str()));
 
+    let beside = batch_text(data);
+
     let mut writer = Writer::new(out);
     writer.write_event(Xml::Text(BytesText::new("\t")))?;
     let properties = match settings.test_properties {
@@ -36,27 +38,30 @@ pub(crate) fn write(
         false => Vec::new(),
     };
     match data.text("status") {
-        Some("PASS" | "WARN") if attempts.is_empty() && properties.is_empty() => {
+        Some("PASS" | "WARN")
+            if attempts.is_empty() && properties.is_empty() && beside.is_empty() =>
+        {
             writer.write_event(Xml::Empty(case))?;
         }
         Some("PASS" | "WARN") => {
             writer.write_event(Xml::Start(case))?;
             write_properties(&mut writer, &properties)?;
+            let mut text = String::new();
             if settings.rerun_elements {
                 for attempt in attempts {
                     write_attempt(&mut writer, "flaky", attempt)?;
                 }
             } else if !attempts.is_empty() {
-                writer.write_event(Xml::Start(BytesStart::new("system-out")))?;
-                write_cdata(&mut writer, &attempts_text(attempts))?;
-                writer.write_event(Xml::End(BytesEnd::new("system-out")))?;
+                text = attempts_text(attempts);
             }
+            write_output(&mut writer, "system-out", &(text + &beside))?;
             writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
         }
         Some("SKIP" | "CANCEL") => {
             writer.write_event(Xml::Start(case))?;
             write_properties(&mut writer, &properties)?;
             write_skipped(&mut writer, data.text("reason"))?;
+            write_output(&mut writer, "system-out", &beside)?;
             writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
         }
         status => {
@@ -70,13 +75,13 @@ pub(crate) fn write(
             }
             // A test that never started has no output.
             if let (Some(task), Some(_)) = (&event.task, data.integer("started")) {
-                for (element, file) in [("system-out", "stdout"), ("system-err", "stderr")] {
-                    if let Some(text) = captured(task, file) {
-                        writer.write_event(Xml::Start(BytesStart::new(element)))?;
-                        write_cdata(&mut writer, &text)?;
-                        writer.write_event(Xml::End(BytesEnd::new(element)))?;
-                    }
+                let mut text = captured(task, "stdout").unwrap_or_default();
+                if !beside.is_empty() && !text.is_empty() && !text.ends_with('\n') {
+                    text.push('\n');
                 }
+                write_output(&mut writer, "system-out", &(text + &beside))?;
+                let text = captured(task, "stderr").unwrap_or_default();
+                write_output(&mut writer, "system-err", &text)?;
             }
             writer.write_event(Xml::End(BytesEnd::new("testcase")))?;
         }
@@ -171,6 +176,25 @@ fn attempts_text(attempts: &[Attempt]) -> String {
         text.push_str(&format!("attempt {number}: {status}: {reason}\n"));
     }
     text
+}
+
+/// Says where the output is that the processes of the test's batch have written while no test ran.
+/// Empty if there is none.
+fn batch_text(data: &Attributes) -> String {
+    let directory = data.text("batch-directory");
+    directory.map_or_else(String::new, |directory| {
+        format!("output of its batch while no test ran: {directory}\n")
+    })
+}
+
+/// Writes an element with output, unless there is none.
+fn write_output<W: Write>(writer: &mut Writer<W>, element: &str, text: &str) -> io::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    writer.write_event(Xml::Start(BytesStart::new(element)))?;
+    write_cdata(writer, text)?;
+    writer.write_event(Xml::End(BytesEnd::new(element)))
 }
 
 /// Writes a failed attempt as Maven's Surefire does: `flakyFailure`, `rerunError` and the like.

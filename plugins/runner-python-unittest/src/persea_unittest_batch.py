@@ -28,6 +28,7 @@
 import atexit
 import gc
 import select
+import stat
 import threading
 import time
 
@@ -371,17 +372,25 @@ def children():
 
 
 def empty(directory):
-    """Empties a directory, or makes it. Does not use shutil, which a file of the project could shadow."""
+    """Empties a directory, or makes it, whatever a test has put in its place.
+
+    Does not use shutil, which a file of the project could shadow.
+    """
     try:
+        # Not followed: a link may lead to files of the user.
+        mode = os.lstat(directory).st_mode
+        if not stat.S_ISDIR(mode):
+            os.unlink(directory)
+        elif mode & 0o7777 != 0o700:
+            os.chmod(directory, 0o700)
         entries = list(os.scandir(directory))
     except FileNotFoundError:
-        return os.makedirs(directory, exist_ok=True)
+        return os.makedirs(directory, 0o700, exist_ok=True)
     except OSError:
         return None
     for entry in entries:
         try:
             if entry.is_dir(follow_symlinks=False):
-                os.chmod(entry.path, 0o700)
                 empty(entry.path)
                 os.rmdir(entry.path)
             else:

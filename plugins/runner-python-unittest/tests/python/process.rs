@@ -65,6 +65,23 @@ fn process_that_ends_during_a_test_leaves_output_and_no_report_line() {
 }
 
 #[test]
+fn process_that_ends_in_a_class_fixture_leaves_no_report_line() {
+    let body = |end: &str| {
+        format!("@classmethod\ndef tearDownClass(cls): {end}\ndef test(self): print('done')")
+    };
+    for code in [0, 3] {
+        let ran = test(&body(&format!("os._exit({code})")));
+        assert!(ran.lines.is_empty());
+        assert_eq!(ran.output.status.code(), Some(code));
+        assert_eq!(ran.stdout(), "done\n");
+    }
+    let ran = test(&body("os.abort()"));
+    assert!(ran.lines.is_empty());
+    let signal = std::os::unix::process::ExitStatusExt::signal(&ran.output.status);
+    assert_eq!(signal, Some(6));
+}
+
+#[test]
 fn keyboard_interrupt_is_reported_before_the_process_ends() {
     let ran = test("def test(self): raise KeyboardInterrupt()");
     assert_eq!(

@@ -2,9 +2,24 @@
 
 use persea_plugin_sdk::cases::{self, Case};
 use persea_plugin_sdk::prelude::*;
-use persea_plugin_sdk::process::{self, Command, Output};
+use persea_plugin_sdk::process::{self, Child, Command, Input, Output, Pipe};
 
 struct Batches;
+
+/// Starts a tool that writes each line of its input to its standard error.
+fn start_tool() -> Result<Child, Error> {
+    let script = "while read -r line; do echo \"$line\" >&2; echo done; done";
+    let tool = Command::new("sh").args(["-c", script]);
+    let tool = tool.stdin(Input::Pipe).stdout(Output::Pipe);
+    process::start(&tool.stderr(Output::file("stderr")))
+}
+
+/// Lets the tool write a line, and waits until that is done.
+fn tell(tool: Option<&Child>, line: &str) -> Result<(), Error> {
+    let tool = tool.ok_or_else(|| Error::new("no-tool", "the tool was not started"))?;
+    tool.write(line.as_bytes())?;
+    tool.read(Pipe::Stdout, 16).map(drop)
+}
 
 impl Plugin for Batches {
     fn describe() -> Description {
@@ -24,6 +39,7 @@ impl BatchRunner for Batches {
     fn run_batch(batch: &mut Batch) -> Result<(), Error> {
         // Tests count the batches by this count of tasks, which begins anew with each.
         let mut count = 0;
+        let mut tool = None;
         while let Some(task) = batch.take_task()? {
             count += 1;
             let outcome = match task.runnable.uri.as_deref().unwrap_or_default() {
@@ -54,6 +70,16 @@ impl BatchRunner for Batches {
                     let echo = Command::new("echo").arg(&task.id);
                     process::run(&echo.stdout(Output::file("stdout")))?;
                     Ok(Outcome::pass())
+                }
+                "tool" => {
+                    tool = Some(start_tool()?);
+                    Ok(Outcome::pass())
+                }
+                "tells" => {
+                    tell(tool.as_ref(), "during the test\n")?;
+                    batch.finish_task(Ok(Outcome::pass()))?;
+                    tell(tool.as_ref(), "between two tests\n")?;
+                    continue;
                 }
                 "cases" => {
                     cases::start(["running"])?;
