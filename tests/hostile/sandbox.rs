@@ -41,8 +41,8 @@ const USERS: [User; 2] = [User::Root, User::Nobody];
 pub struct Machine {
     pub sandbox: Sandbox,
     user: User,
-    /// Another file system is mounted at [`Machine::directory`].
-    mounted: bool,
+    /// The commands of a shell that mount something for the host. `$0` is [`Machine::directory`].
+    mounts: Option<&'static str>,
     process: Child,
     _sockets: (UnixListener, UnixDatagram, UnixListener, UnixDatagram),
     _pipe: std::fs::File,
@@ -90,7 +90,7 @@ impl Machine {
         }
         let machine = Self {
             user,
-            mounted: false,
+            mounts: None,
             process: process.arg("12345").spawn().unwrap(),
             _sockets: sockets,
             _pipe: both.unwrap(),
@@ -112,7 +112,18 @@ impl Machine {
     /// A machine whose directory is another file system.
     pub fn mounted(user: User) -> Self {
         let mut machine = Self::new(user);
-        machine.mounted = true;
+        machine.mounts = Some("mount --bind \"$0\" \"$0\"");
+        machine
+    }
+
+    /// A machine whose directory has this mode, and another file system below it.
+    pub fn with_mount_below(user: User, mode: u32) -> Self {
+        let mut machine = Self::new(user);
+        let directory = machine.directory();
+        std::fs::create_dir(directory.join("sub")).unwrap();
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(directory, mode).unwrap();
+        machine.mounts = Some("mount -t tmpfs tmpfs \"$0/sub\"");
         machine
     }
 
@@ -124,9 +135,9 @@ impl Machine {
     pub fn persea(&self, args: &[&str]) -> Command {
         let as_root = self.sandbox.persea(args);
         let mut words: Vec<std::ffi::OsString> = Vec::new();
-        if self.mounted {
-            let mount = "mount --bind \"$0\" \"$0\" && exec \"$@\"";
-            words.extend(["unshare", "--mount", "sh", "-c", mount].map(Into::into));
+        if let Some(mounts) = self.mounts {
+            let script = format!("{mounts} && exec \"$@\"");
+            words.extend(["unshare", "--mount", "sh", "-c", &script].map(Into::into));
             words.push(self.directory().into());
         }
         match self.user {
@@ -223,6 +234,16 @@ fn sockets_and_pipes_of_the_machine_are_unreachable() {
 fn sockets_and_pipes_of_another_file_system_are_unreachable() {
     for user in USERS {
         Machine::mounted(user).assert_held(&ANSWERS);
+    }
+}
+
+#[test]
+fn sockets_and_pipes_beside_a_mount_are_unreachable() {
+    for user in USERS {
+        // Another user than root sees the first directory by its entries, and the second one empty.
+        for mode in [0o755, 0o1777] {
+            Machine::with_mount_below(user, mode).assert_held(&ANSWERS);
+        }
     }
 }
 
@@ -348,5 +369,12 @@ fn hiding_the_project_itself_is_refused() {
     let hide = r#"spawner.sandbox.hide=[".."]"#;
     let args = ["run", "--spawner", "sandbox", "--set", hide, "/bin/true"];
     let ran = sandbox.run(&args).code(2);
-    assert!(ran.stderr.contains("spawner.sandbox.hide"), "{ran}");
+    let project = sandbox.project().canonicalize().unwrap();
+    let why = format!(
+        "the setting `spawner.sandbox.hide` hides {}, in which tests start: hide paths in it \
+         instead",
+        project.display()
+    );
+    assert_eq!(ran.stderr.trim().trim_start_matches("x "), why);
+    sandbox.assert_no_job();
 }

@@ -72,7 +72,7 @@ enum Rule {
 
 /// A system call with its numbers on x86-64, in the generic table (aarch64, riscv64), and on i386.
 struct Call(
-    #[cfg_attr(not(test), expect(dead_code, reason = "for a test of the docs"))] &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for tests"))] &'static str,
     [u32; 3],
     Rule,
 );
@@ -297,6 +297,9 @@ impl Program {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -305,6 +308,30 @@ mod tests {
         for Call(name, ..) in CALLS.iter().chain([&SOCKETCALL]) {
             assert!(docs.contains(&format!("`{name}`")), "{name}");
         }
+    }
+
+    /// The names in parts of the program that tries the calls: `TRY(name)`, `TRY_WITH(name, …)`.
+    fn tried<'a>(parts: &[&'a str]) -> BTreeSet<&'a str> {
+        let calls = parts.iter().flat_map(|part| part.split("TRY").skip(1));
+        let names = calls.filter_map(|call| call.split_once('(')?.1.split([')', ',']).next());
+        names.collect()
+    }
+
+    #[test]
+    fn every_filtered_call_is_tried_by_the_adversary() {
+        let program = include_str!("../../../../tests/hostile/sandbox/calls.c");
+        let (_, main) = program.split_once("int main(void)").unwrap();
+        let (all, rest) = main.split_once("#if defined __x86_64__").unwrap();
+        let (on_x86, rest) = rest.split_once("#ifdef I386").unwrap();
+        let (on_i386, not_on_i386) = rest.split_once("#else").unwrap();
+        let filtered = |column: usize| -> BTreeSet<&str> {
+            let calls = CALLS.iter().chain([&SOCKETCALL]);
+            let calls = calls.filter(|Call(_, numbers, _)| numbers[column] != NONE);
+            calls.map(|Call(name, ..)| *name).collect()
+        };
+        assert_eq!(tried(&[all, on_x86, not_on_i386]), filtered(0));
+        assert_eq!(tried(&[all, not_on_i386]), filtered(1));
+        assert_eq!(tried(&[all, on_x86, on_i386]), filtered(2));
     }
 
     #[test]
