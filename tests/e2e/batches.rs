@@ -150,6 +150,51 @@ fn batch_runs_beside_tasks_of_another_kind() {
     assert_eq!(sandbox.job().results()["pass"], 20);
 }
 
+#[test]
+fn output_of_a_tool_belongs_to_the_test_that_runs_meanwhile() {
+    let (sandbox, _) = run(&["tool", "tells", "a", "bad", "b"], &[], 1);
+    let job = sandbox.job();
+    let read = |path: &str| std::fs::read_to_string(job.0.join(path)).ok();
+    let printed = job.events_of("task-finished").into_iter().map(|event| {
+        let directory = event["data"]["directory"].as_str().unwrap();
+        read(&format!("{directory}/stderr")).unwrap_or_default()
+    });
+    let printed: Vec<String> = printed.collect();
+    assert_eq!(printed, ["", "during the test\n", "", "", ""]);
+
+    // Each test that ended after the tool had printed by itself names the batch's directory.
+    let named = |event: &Value| event["data"].get("batch-directory").cloned();
+    let named: Vec<_> = job.events_of("task-finished").iter().map(named).collect();
+    let directory = "test-results/batch.1";
+    let expected = |number: usize| (number > 1).then(|| Value::from(directory));
+    assert_eq!(named, (0..5).map(expected).collect::<Vec<_>>());
+    let rest = read(&format!("{directory}/stderr")).unwrap();
+    assert_eq!(rest, "between two tests\n");
+
+    let absolute = job.0.join(directory);
+    let results = job.results();
+    let tests = results["tests"].as_array().unwrap().iter();
+    let named: Vec<_> = tests
+        .map(|test| test.get("batch_logdir").cloned())
+        .collect();
+    let expected = |number: usize| (number > 1).then(|| absolute.to_str().unwrap().into());
+    assert_eq!(named, (0..5).map(expected).collect::<Vec<_>>());
+    let line = format!("output of its batch while no test ran: {directory}\n");
+    let xml = job.read("results.xml");
+    let named: Vec<bool> = xml
+        .split("<testcase ")
+        .skip(1)
+        .map(|case| case.contains(&line))
+        .collect();
+    assert_eq!(named, [false, false, true, true, true], "{xml}");
+    assert_eq!(
+        job.read("results.tap")
+            .matches(&format!("# {line}"))
+            .count(),
+        3
+    );
+}
+
 /// Python tests that misbehave in as many ways as tests in one interpreter could disturb each
 /// other.
 const TESTS: &str = r#"

@@ -229,7 +229,8 @@ fn processes_left_by_a_passing_test_are_killed_and_reported() {
     let sandbox = Sandbox::new();
     sandbox.script(
         "leaves.sh",
-        "setsid sleep 1000 </dev/null >/dev/null 2>&1 &\nsleep 0.1",
+        "setsid sh -c 'echo >left; exec sleep 1000' </dev/null >/dev/null 2>&1 &\n\
+         until [ -e left ]; do sleep 0.01; done",
     );
     let ran = sandbox.run(&["run", "./leaves.sh"]).code(0);
     assert_eq!(sandbox.job().status("./leaves.sh"), "PASS");

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::recipes::{exec, requiring, with};
-use crate::support::{Sandbox, assert_stderr};
+use crate::support::recipes::{exec, requiring, shell, with};
+use crate::support::{Sandbox, assert_stderr, finish, wait_until};
 
 /// The starts and ends of tasks in the journal, as `ID started` and `ID ended`.
 fn starts_and_ends(sandbox: &Sandbox) -> Vec<String> {
@@ -81,26 +81,51 @@ fn task_that_needs_a_failed_task_is_cancelled() {
 #[test]
 fn mutexes_and_resources_are_never_overcommitted() {
     let sandbox = Sandbox::new();
-    sandbox.script("alone.sh", "mkdir lock || exit 1; sleep 0.03; rmdir lock");
-    sandbox.script(
-        "two.sh",
-        "mkdir one 2>/dev/null && d=one || { mkdir two && d=two; } || exit 1; sleep 0.03; rmdir $d",
-    );
-    let alone = with(exec("alone", "./alone.sh"), "mutexes", json!(["lock"]));
-    let two = with(exec("two", "./two.sh"), "resources", json!({"gpu": 1}));
-    let all: Vec<Value> = (0..10).flat_map(|_| [alone.clone(), two.clone()]).collect();
+    let waits = "echo here >>started; until [ -e go ]; do sleep 0.02; done";
+    let alone = with(shell("alone", waits), "mutexes", json!(["lock"]));
+    let two = with(shell("two", waits), "resources", json!({"gpu": 1}));
+    let mut all: Vec<Value> = (0..5).flat_map(|_| [alone.clone(), two.clone()]).collect();
+    // The task that could start last: when it has ended, the host has looked at all others.
+    all.push(shell("last", "echo here >last"));
     sandbox.recipe("graph.json", &all);
-    sandbox
-        .run(&[
-            "run",
-            "--max-parallel-tasks",
-            "6",
-            "--set",
-            "run.resources.gpu=2",
-            "graph.json",
-        ])
-        .code(0);
-    assert_eq!(sandbox.job().results()["pass"], 20);
+    let args = [
+        "run",
+        "--max-parallel-tasks",
+        "6",
+        "--set",
+        "run.resources.gpu=2",
+        "graph.json",
+    ];
+    let child = sandbox.persea(&args).spawn().unwrap();
+    wait_until("three tasks and the last one", || {
+        let started = (sandbox.lines("started").len(), sandbox.lines("last").len());
+        match started {
+            (3.., 1) => Ok(()),
+            _ => Err(format!("{started:?}")),
+        }
+    });
+    // Two slots are free, and nothing else may start.
+    let mut started = sandbox.job().started();
+    started.sort();
+    assert_eq!(started, ["alone", "last", "two", "two"]);
+    sandbox.file("go", "");
+    finish(child).code(0);
+    let job = sandbox.job();
+    assert_eq!(job.results()["pass"], 11);
+    // At no time did more run than may.
+    let mut running = (0, 0);
+    for event in job.events() {
+        let change = match event["event"].as_str().unwrap() {
+            "task-started" => 1,
+            "task-finished" => -1,
+            _ => continue,
+        };
+        let id = event["task"].as_str().unwrap();
+        running.0 += if id.ends_with("-alone") { change } else { 0 };
+        running.1 += if id.ends_with("-two") { change } else { 0 };
+        assert!(running.0 <= 1 && running.1 <= 2, "{running:?} at {id}");
+    }
+    assert_eq!(running, (0, 0));
 }
 
 #[test]

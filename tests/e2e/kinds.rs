@@ -89,7 +89,7 @@ fn pip_requirement_compares_versions_as_pep_440() {
         logged_test(test, &json!([requirement]))
     });
     sandbox.recipe("job.json", &tests);
-    sandbox.run(&["run", "job.json"]);
+    sandbox.run(&["run", "job.json"]).code(0);
     let job = sandbox.job();
     for (test, name, status) in cases {
         assert_eq!(job.status(test), status, "{name}");

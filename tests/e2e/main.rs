@@ -26,6 +26,7 @@ mod grants;
 mod graph;
 #[path = "../hostile/mod.rs"]
 mod hostile;
+mod hosts;
 mod input;
 mod kinds;
 mod languages;
@@ -34,6 +35,7 @@ mod leases;
 mod limits;
 mod listing;
 mod mixed;
+mod modes;
 mod output;
 mod plugins;
 mod policy;

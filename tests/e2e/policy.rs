@@ -188,11 +188,15 @@ fn partitions_cover_every_task_once() {
 #[test]
 fn run_order_uses_results_of_earlier_jobs() {
     let sandbox = Sandbox::new();
+    // On a slow machine too, `long` takes longer than `quick` and `fails`, and `longer` than it.
+    let times = "now() { date +%s%N; }; start=$(now); took() { echo $(($(now) - start)); }";
+    let long = "sleep 0.6; took >long";
+    let longer = "until [ $(took) -gt $(($(cat long) + 300000000)) ]; do sleep 0.05; done";
     let tests = [
         shell("quick", "true"),
         shell("fails", "false"),
-        shell("long", "sleep 0.6"),
-        shell("longer", "sleep 1.2"),
+        shell("long", &format!("{times}; {long}")),
+        shell("longer", &format!("{times}; {longer}")),
     ];
     sandbox.recipe("tests.json", &tests);
     let started = |order: &str| {

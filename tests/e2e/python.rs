@@ -51,6 +51,87 @@ fn unexpected_success_fails() {
 }
 
 #[test]
+fn end_of_the_process_in_a_class_fixture_is_an_error() {
+    let sandbox = Sandbox::new();
+    let class = |name: &str, end: &str| {
+        format!(
+            "class {name}(unittest.TestCase):\n    \
+                 @classmethod\n    \
+                 def tearDownClass(cls): {end}\n    \
+                 def test(self): pass\n"
+        )
+    };
+    let aborts = class("Aborts", "os.abort()");
+    let exits = class("Exits", "os._exit(3)");
+    let succeeds = class("Succeeds", "os._exit(0)");
+    // After the result, when the interpreter ends.
+    let later = class("Later", "atexit.register(os._exit, 5)");
+    let text = format!("import atexit, os, unittest\n{aborts}{exits}{succeeds}{later}");
+    sandbox.file("test_a.py", text);
+    for batches in ["true", "false"] {
+        let set = format!("run.batches={batches}");
+        sandbox.run(&["run", "--set", &set, "test_a.py"]).code(1);
+        let job = sandbox.job();
+        for (class, status, reason) in [
+            (
+                "Aborts",
+                "ERROR",
+                "the test's process ended by signal 6 (SIGABRT) before the test was done",
+            ),
+            (
+                "Exits",
+                "ERROR",
+                "the test's process exited with code 3 before the test was done",
+            ),
+            (
+                "Succeeds",
+                "ERROR",
+                "the test's process exited with code 0 before the test was done",
+            ),
+            (
+                "Later",
+                "WARN",
+                "the test passed, but its process exited with code 5",
+            ),
+        ] {
+            let name = format!("test_a.py:{class}.test");
+            let result = (job.status(&name), job.reason(&name));
+            assert_eq!(result, (status.to_owned(), reason.to_owned()), "{batches}");
+        }
+    }
+}
+
+#[test]
+fn module_imported_relatively_by_several_tests_is_imported_once() {
+    let sandbox = Sandbox::new();
+    sandbox.file("pkg/__init__.py", "");
+    sandbox.file("pkg/tests/__init__.py", "");
+    let helper = "import os\nwith open('imports', 'a') as file: print(os.getpid(), file=file)\n";
+    sandbox.file("pkg/tests/helper.py", helper);
+    let test = "import unittest\nfrom . import helper\nfrom .helper import os\n\
+                class T(unittest.TestCase):\n";
+    let methods = (0..8).map(|n| {
+        format!("    def test_{n}(self):\n        from .helper import os\n        os.getpid()\n")
+    });
+    let test = test.to_owned() + &methods.collect::<String>();
+    sandbox.file("pkg/tests/test_a.py", test);
+    let args = ["run", "--max-parallel-tasks", "1", "pkg/tests/test_a.py"];
+    for variable in [None, Some("1")] {
+        let _ = std::fs::remove_file(sandbox.project().join("imports"));
+        let ran = sandbox.run_with(&args, |persea| match variable {
+            Some(value) => persea.env("PYTHONDONTWRITEBYTECODE", value),
+            None => persea.env_remove("PYTHONDONTWRITEBYTECODE"),
+        });
+        let ran = ran.code(0);
+        assert_eq!(sandbox.job().results()["pass"], 8, "{ran}");
+        assert_eq!(sandbox.lines("imports").len(), 1, "{variable:?}");
+        let cache = sandbox.project().join("pkg/tests/__pycache__");
+        assert_eq!(cache.exists(), variable.is_none());
+        let _ = std::fs::remove_dir_all(cache);
+    }
+}
+
+#[test]
 fn locale_that_is_not_utf8_changes_no_result() {
     let sandbox = Sandbox::new();
     let test = "import unittest\n\
@@ -80,7 +161,9 @@ fn reason_shows_why_the_interpreter_cannot_start() {
         let job = sandbox.job();
         assert_eq!(job.status("test_a.py:T.test"), "ERROR");
         let reason = job.reason("test_a.py:T.test");
-        assert!(reason.contains("Fatal Python error"), "{reason}");
+        let begins = "the Python interpreter exited with code 1 before it had run the test: Fatal \
+                      Python error: ";
+        assert!(reason.starts_with(begins), "{reason}");
     }
 }
 

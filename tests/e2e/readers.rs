@@ -1,7 +1,7 @@
 //! Owns readers of the standard output, standard error and reports that stop reading: they block no
 //! job, no timeout and no signal. And signals that are ignored when the host starts.
 
-use std::io::{PipeReader, Read as _};
+use std::io::{BufRead as _, BufReader, PipeReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -87,6 +87,78 @@ fn job_timeout_fires_with_unread_output() {
         drop(reader);
         let reason = sandbox.job().reason("./long.sh");
         assert_eq!(reason, "Test interrupted: Job timeout reached");
+    }
+}
+
+/// A Python program that runs a command on a terminal and prints its process id. Reads nothing of
+/// what the command writes; with the first argument `stopped`, the output of the terminal is
+/// stopped from the start, as by Ctrl-S.
+const UNREAD_TERMINAL: &str = r#"
+import fcntl, os, pty, struct, sys, termios
+pid, master = pty.fork()
+if pid == 0:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    if sys.argv[1] == "stopped":
+        termios.tcflow(1, termios.TCOOFF)
+    os.execv(sys.argv[2], sys.argv[2:])
+print(pid, flush=True)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+/// Starts a job of many tests on a terminal that nobody reads, and returns the process id of the
+/// host.
+fn start_on_an_unread_terminal(
+    sandbox: &Sandbox,
+    terminal: &str,
+    options: &[&str],
+) -> (Child, u32) {
+    let args = [&["run"], options, &["all.json"]].concat();
+    let wrapper = ["python3", "-c", UNREAD_TERMINAL, terminal];
+    let mut command = sandbox.persea_below(&wrapper, &args);
+    let command = command.env("TERM", "xterm-256color").env_remove("NO_COLOR");
+    let mut child = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    (child, line.trim().parse().unwrap())
+}
+
+/// The job of [`start_on_an_unread_terminal`] was interrupted, and its journal has all results.
+#[track_caller]
+fn assert_interrupted_and_complete(sandbox: &Sandbox, child: Child, reason: &str) {
+    assert_eq!(exit_code(child), Some(8), "{reason}");
+    let job = sandbox.job();
+    assert_eq!(job.events_of("task-finished").len(), 1501);
+    assert_eq!(job.results()["total"], 1501);
+    let events = job.events();
+    let last = events.last().unwrap();
+    assert_eq!(last["event"], "job-finished");
+    assert_eq!(last["data"]["interrupted-by"], reason);
+    sandbox.assert_no_strays();
+}
+
+#[test]
+fn signal_ends_a_job_on_an_unread_terminal() {
+    for terminal in ["unread", "stopped"] {
+        for name in ["INT", "TERM", "HUP"] {
+            let sandbox = project_of_many_tests(&json!({}));
+            let (child, host) = start_on_an_unread_terminal(&sandbox, terminal, &[]);
+            sandbox.wait_for("started");
+            signal(host, name);
+            assert_interrupted_and_complete(&sandbox, child, "interrupted by the user");
+            let reason = sandbox.job().reason("./long.sh");
+            assert_eq!(reason, "Test interrupted: Interrupted by user");
+        }
+    }
+}
+
+#[test]
+fn job_timeout_fires_on_an_unread_terminal() {
+    for terminal in ["unread", "stopped"] {
+        let sandbox = project_of_many_tests(&json!({}));
+        let timeout = ["--job-timeout", "2"];
+        let (child, _) = start_on_an_unread_terminal(&sandbox, terminal, &timeout);
+        assert_interrupted_and_complete(&sandbox, child, "the job has reached its timeout");
     }
 }
 

@@ -12,6 +12,7 @@ mod components;
 mod descriptions;
 mod formats;
 mod listers;
+mod locks;
 mod pages;
 mod processes;
 mod programs;
@@ -20,6 +21,7 @@ mod roles;
 mod runners;
 mod sandbox;
 pub mod wat;
+mod workdirs;
 
 use crate::support::plugins::install;
 use crate::support::recipes::{noop, shell};

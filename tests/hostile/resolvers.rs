@@ -233,6 +233,30 @@ fn json_that_expands_in_memory_is_refused() {
 }
 
 #[test]
+fn recipe_that_expands_in_memory_is_refused() {
+    let sandbox = Sandbox::new();
+    // 31 MiB, with more than four million objects. Parsed they would take 2.6 GiB.
+    let flood = format!("[{}{{\"\":0}}]", "{\"\":0},".repeat((31 << 20) / 7));
+    sandbox.file("no-recipe.json", &flood);
+    let (peak, ran) = run_with_peak(&sandbox, &["list", "no-recipe.json"]);
+    let why = "no-recipe.json is JSON, but not a recipe: [0]: Missing required property \"kind\"";
+    assert!(ran.code(2).stdout.contains(why));
+    assert!(peak < 300, "{peak} MiB");
+    let recipe = format!("[{{\"kind\":\"noop\",\"uri\":\"a\",\"kwargs\":{{\"x\":{flood}}}}}]");
+    sandbox.file("recipe.json", recipe);
+    let (peak, ran) = run_with_peak(&sandbox, &["run", "recipe.json", "/bin/true"]);
+    ran.code(1);
+    let job = sandbox.job();
+    assert_eq!(job.status("recipe.json"), "ERROR");
+    let why = "resolver `recipe` has reached its limit on the memory that one answer takes, 256 \
+               MiB: `plugins.limits.answer_mb` raises it, or \
+               `plugins.resolver.recipe.limits.answer_mb` alone";
+    assert_eq!(job.reason("recipe.json"), why);
+    assert_eq!(job.status("/bin/true"), "PASS");
+    assert!(peak < 300, "{peak} MiB");
+}
+
+#[test]
 fn answers_kept_by_a_job_are_limited_in_total() {
     let names: Vec<String> = (0..40)
         .map(|number| format!("{number:02}.hoard.bad"))

@@ -84,9 +84,22 @@ impl Helper {
 
     /// A helper whose parent ignores signals, like a shell's background job under nohup.
     pub fn with_ignored_signals() -> Helper {
+        // The C library reserves the signals 32 and 33, so only the system call itself can ignore
+        // them: rt_sigaction(2), with SIG_IGN as the handler.
+        let call = if cfg!(target_arch = "x86_64") {
+            13
+        } else {
+            134
+        };
+        let ignore = format!(
+            "my $action = pack('Q4', 1, 0, 0, 0); \
+             for my $signal (32, 33) {{ \
+                 syscall({call}, $signal, $action, 0, 8) == 0 or die $! \
+             }} exec @ARGV"
+        );
         let mut command = Command::new("sh");
-        let script = "trap '' HUP INT QUIT TERM USR1 TSTP CHLD; exec \"$0\"";
-        command.args(["-c", script, env!("CARGO_BIN_EXE_persea-helper")]);
+        let script = "trap '' HUP INT QUIT TERM USR1 TSTP CHLD; exec perl -e \"$1\" \"$0\"";
+        command.args(["-c", script, env!("CARGO_BIN_EXE_persea-helper"), &ignore]);
         let mut helper = Helper::spawn(command);
         helper.greet();
         helper
