@@ -238,13 +238,13 @@ fn recipe_that_expands_in_memory_is_refused() {
     // 31 MiB, with more than four million objects. Parsed they would take 2.6 GiB.
     let flood = format!("[{}{{\"\":0}}]", "{\"\":0},".repeat((31 << 20) / 7));
     sandbox.file("no-recipe.json", &flood);
-    let (peak, ran) = run_with_peak(&sandbox, &["list", "no-recipe.json"]);
+    let (peak, ran) = sandbox.run_with_peak(&["list", "no-recipe.json"]);
     let why = "no-recipe.json is JSON, but not a recipe: [0]: Missing required property \"kind\"";
     assert!(ran.code(2).stdout.contains(why));
     assert!(peak < 300, "{peak} MiB");
     let recipe = format!("[{{\"kind\":\"noop\",\"uri\":\"a\",\"kwargs\":{{\"x\":{flood}}}}}]");
     sandbox.file("recipe.json", recipe);
-    let (peak, ran) = run_with_peak(&sandbox, &["run", "recipe.json", "/bin/true"]);
+    let (peak, ran) = sandbox.run_with_peak(&["run", "recipe.json", "/bin/true"]);
     ran.code(1);
     let job = sandbox.job();
     assert_eq!(job.status("recipe.json"), "ERROR");
