@@ -242,7 +242,7 @@ fn dispatch(cli: Cli) -> Result<u8, Failure> {
         tokio::spawn(async move {
             limits::outlive_file_size();
             match cli.command {
-                Command::Run(run) => run.run(context).await,
+                Command::Run(run) => Box::pin(run.run(context)).await,
                 Command::List(list) => list.run(context).await,
                 Command::Plugin(plugin) => plugin.run(&context).await,
                 Command::Report(report) => report.run(context).await,

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use crate::support::engine::Engine;
 use crate::support::plugins::components;
 use crate::support::recipes::{exec, noop, requiring, shell, with};
+use crate::support::ssh::Hosts;
 use crate::support::{Ran, Sandbox};
 
-const SPAWNERS: [&str; 3] = ["process", "sandbox", "container"];
+const SPAWNERS: [&str; 4] = ["process", "sandbox", "container", "ssh"];
 
 /// What people can know about a job when it has ended.
 #[derive(Debug, PartialEq)]
@@ -82,7 +83,13 @@ fn accounts(
     let engine = Engine::shared();
     let run = |spawner| {
         let project = Sandbox::new();
-        engine.configure(&project);
+        let hosts = match spawner {
+            "ssh" => Some(Hosts::start(&project, &["one"])),
+            _ => {
+                engine.configure(&project);
+                None
+            }
+        };
         project.file("data", "of the project\n");
         prepare(&project);
         project.recipe("job.json", tests);
@@ -90,6 +97,9 @@ fn accounts(
         let ran = project.run(&args);
         project.assert_no_strays();
         engine.assert_no_containers_of(&project);
+        if let Some(hosts) = hosts {
+            hosts.assert_nothing_left(&project);
+        }
         (spawner, account(&project, ran))
     };
     SPAWNERS.map(run).into()

@@ -52,6 +52,7 @@ mod scarce;
 mod schedulers;
 mod schemas;
 mod settings;
+mod ssh;
 mod suites;
 mod support;
 mod task_limits;

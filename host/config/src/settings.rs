@@ -205,7 +205,11 @@ settings! {
     RUN_LIMITS_MEMORY: Size = "run.limits.memory", 0, Unsaid;
     /// number of processes and threads that a test may have at once; 0 means no limit
     RUN_LIMITS_PROCESSES: Number = "run.limits.processes", 0, Unsaid;
-    /// number of tasks that run at once; 0 means the number of processors
+    /// number of further attempts of a task whose environment was lost, such as a host that does
+    /// not answer any more; they do not count as retries
+    RUN_LOST_ENVIRONMENTS: Number = "run.lost_environments", 2, Any;
+    /// number of tasks that run at once; 0 means the number of processors, or with the spawner
+    /// `ssh` the slots of all hosts
     RUN_MAX_PARALLEL_TASKS: Number = "run.max_parallel_tasks", 0, Any;
     /// which tasks start first: those that failed the last time, or those that took the longest,
     /// according to the latest jobs in `run.results_dir`
@@ -229,8 +233,8 @@ settings! {
     RUN_SHUFFLE: Flag = "run.shuffle", false, Any;
     /// seed of the random order, as an earlier job printed it; if not set, each job has a new one
     RUN_SHUFFLE_SEED: Maybe<Number> = "run.shuffle_seed", (), Any;
-    /// where tests run: directly on this machine (`process`), in a `sandbox` on it, or in a
-    /// `container`
+    /// where tests run: directly on this machine (`process`), in a `sandbox` on it, in a
+    /// `container`, or on other hosts over `ssh`
     RUN_SPAWNER: Choice<SpawnerKind> = "run.spawner", SpawnerKind::Process, Unsaid;
     /// treat warnings about references as errors: a file that may hold tests that were not found,
     /// or that cannot be read
@@ -270,6 +274,14 @@ settings! {
     /// paths that tests in a sandbox see although they are hidden by default, such as keys in the
     /// home directory; also sockets
     SPAWNER_SANDBOX_SHOW: Texts = "spawner.sandbox.show", &[], Nothing;
+    /// hosts on which tests run, as one would type them for `ssh`; `HOST=4` runs four tests at
+    /// once there, `HOST` one
+    SPAWNER_SSH_HOSTS: Texts = "spawner.ssh.hosts", &[], Nothing;
+    /// time after which a host that no longer hears from this one has ended all tests on it, in
+    /// seconds
+    SPAWNER_SSH_LEASE: Delay = "spawner.ssh.lease", 30, Nothing;
+    /// further arguments for the program `ssh`, such as `-F` and a file, or `-p` and a port
+    SPAWNER_SSH_OPTIONS: Texts = "spawner.ssh.options", &[], Nothing;
     /// time limit of a task, in seconds; 0 means no limit
     TASK_TIMEOUT_RUNNING: Time = "task.timeout.running", 0, Any;
 }

@@ -63,6 +63,7 @@ mod tests {
             kind: "noop".to_owned(),
             uri: None,
             status: Status::Fail,
+            cause: None,
             reason: None,
             started: None,
             elapsed: 5,

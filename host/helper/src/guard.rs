@@ -31,7 +31,8 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// longer.
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs the guard. `args` are the host's process number and a command. Returns the exit code of the
+/// Runs the guard. `args` are the host's process number and a command; with the number 0 the host
+/// is elsewhere, and counts as dead when it closes the input. Returns the exit code of the
 /// command, or 128 plus the number of the signal that ended it.
 pub(crate) fn run(args: &[OsString]) -> io::Result<ExitCode> {
     let [host, program, args @ ..] = args else {
@@ -52,8 +53,9 @@ pub(crate) fn run(args: &[OsString]) -> io::Result<ExitCode> {
     )?)?;
 
     let ended = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
-    // Without any requested event, poll still reports that the other end is closed.
-    let input = PollFd::from_borrowed_fd(stdin(), PollFlags::empty());
+    // Poll reports in any case that the other end is closed, and with this flag also that a
+    // socket's other end will not write any more.
+    let input = PollFd::from_borrowed_fd(stdin(), PollFlags::RDHUP);
     wait_for(&mut [input, PollFd::new(&ended, PollFlags::IN)], None)?;
     let mut host_died = None;
     loop {

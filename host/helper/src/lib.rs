@@ -8,13 +8,22 @@
 ///
 /// The further arguments are the process number of the host, which starts the guard, and a command.
 /// The guard runs the command, and ends every process below itself when the command ends or the
-/// host dies. It notices the host's death at its standard input, a pipe from the host.
+/// host dies. It notices the host's death at its standard input, a pipe from the host. With the
+/// process number 0, the end of the input alone is the host's death.
 pub const GUARD_ARGUMENT: &str = "guard";
 
 /// The first argument that makes the helper take its standard streams from a UNIX socket, whose
 /// path is the second argument. The host sends them there in one message, as three descriptors
 /// (SCM_RIGHTS, see unix(7)): standard input, output and error.
 pub const CONNECT_ARGUMENT: &str = "connect";
+
+/// The first argument that makes the helper's program the keeper of a directory on another host.
+///
+/// The further arguments are the directory, in which the program itself is, and a lease in
+/// milliseconds. The keeper copies each byte of its standard input to its standard output, which
+/// renews the lease. It removes the directory when its input ends, or when the lease is over and no
+/// helper of the directory runs any more.
+pub const KEEP_ARGUMENT: &str = "keep";
 
 pub mod pending_requests;
 pub mod protocol;

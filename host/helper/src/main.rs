@@ -8,8 +8,11 @@ mod guard;
 mod handover;
 mod interpreter;
 mod isolate;
+mod keep;
+mod lease;
 mod report_socket;
 mod server;
+mod shared;
 mod spawn;
 mod start;
 mod variables;
@@ -45,6 +48,9 @@ fn main() -> ExitCode {
         if argument == persea_helper::GUARD_ARGUMENT {
             return guard_sandbox();
         }
+        if argument == persea_helper::KEEP_ARGUMENT {
+            return keep_directory();
+        }
         if argument != persea_helper::CONNECT_ARGUMENT {
             return fail(
                 "unexpected argument: the helper takes messages on its standard input only",
@@ -78,6 +84,14 @@ fn guard_sandbox() -> ExitCode {
     match detach().and_then(|()| guard::run(&command)) {
         Ok(code) => code,
         Err(e) => fail(&format!("the guard of the sandbox failed: {e}"), 1),
+    }
+}
+
+fn keep_directory() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().skip(2).collect();
+    match detach().and_then(|()| keep::run(&arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => fail(&format!("the keeper failed: {e}"), 1),
     }
 }
 

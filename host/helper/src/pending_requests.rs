@@ -71,6 +71,7 @@ enum Expected {
         max: u32,
     },
     Done,
+    Renewed,
     TaskEnded,
 }
 
@@ -116,12 +117,14 @@ impl<W> PendingRequests<W> {
                 (id, Expected::Data { max })
             }
             Request::EndTask { id, .. } => (id, Expected::TaskEnded),
+            Request::Renew { id, .. } => (id, Expected::Renewed),
             Request::Write { id, .. }
             | Request::CloseStdin { id, .. }
             | Request::Signal { id, .. }
             | Request::SignalAll { id, .. }
             | Request::Pause { id }
-            | Request::Resume { id } => (id, Expected::Done),
+            | Request::Resume { id }
+            | Request::Enter { id, .. } => (id, Expected::Done),
             Request::Forget { .. } => return,
         };
         self.requests.insert(*id, (expected, waiter));
@@ -196,7 +199,7 @@ impl<W> PendingRequests<W> {
                     format!("{count} bytes, more than the {max} that were requested")
                 })?;
             }
-            (Expected::Done, Reply::Done { .. }) => {}
+            (Expected::Done, Reply::Done { .. }) | (Expected::Renewed, Reply::Renewed { .. }) => {}
             (Expected::TaskEnded, Reply::TaskEnded { leftovers, .. }) => {
                 check_leftovers(id, *leftovers)?;
             }
@@ -208,6 +211,7 @@ impl<W> PendingRequests<W> {
                 Expected::Child { .. }
                 | Expected::Data { .. }
                 | Expected::Done
+                | Expected::Renewed
                 | Expected::TaskEnded,
                 _,
             ) => return Err(UnexpectedReply::Kind { id, reply: kind }),
@@ -243,6 +247,7 @@ fn id_and_kind(reply: &Reply) -> (Id, &'static str) {
         Reply::Data { id, .. } => (*id, "data"),
         Reply::Done { id } => (*id, "done"),
         Reply::Failed { id, .. } => (*id, "failed"),
+        Reply::Renewed { id, .. } => (*id, "renewed"),
         Reply::TaskEnded { id, .. } => (*id, "task ended"),
     }
 }

@@ -296,3 +296,16 @@ fn live_children_and_queued_starts_are_counted() {
         .unwrap();
     assert_eq!((pending.live_children(), pending.queued_starts()), (1, 0));
 }
+
+#[test]
+fn renewal_is_answered_by_the_time_only() {
+    let mut pending = PendingRequests::default();
+    pending.insert(&Request::Renew { id: 1, until: 5 }, ());
+    let done = pending.accept(&Reply::Done { id: 1 });
+    assert!(
+        matches!(done, Err(UnexpectedReply::Kind { .. })),
+        "{done:?}"
+    );
+    let renewed = pending.accept(&Reply::Renewed { id: 1, clock: 4 });
+    assert!(matches!(renewed, Ok(Matched::Final(()))), "{renewed:?}");
+}

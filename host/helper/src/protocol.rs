@@ -21,7 +21,7 @@ pub use self::bytes::Bytes;
 pub use self::framing::{
     FrameReader, Greeting, Message, decode, decode_greeting, encode, encode_greeting, truncate_text,
 };
-pub use self::greeting::{Hello, Isolation, Welcome};
+pub use self::greeting::{Hello, Isolation, SharedFiles, Welcome};
 pub use self::message::{Id, Reply, Request};
 pub use self::process::{
     Ending, Exit, Input, Output, ProcessLimits, QueuePosition, Start, StartFailure,
@@ -30,7 +30,7 @@ pub use self::process::{
 
 /// The protocol's version. It changes with every change to a message, because host and helper
 /// always come from the same build.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The largest standard input that a start carries with it ([`Input::Bytes`]), in bytes: 16 MiB.
 pub const MAX_INPUT: usize = 16 << 20;

@@ -22,7 +22,9 @@ use rustix::io::{Errno, read, write};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
 use self::pipeline::Pipeline;
+use crate::lease::{self, Lease};
 use crate::report_socket::ReportSocket;
+use crate::shared;
 use crate::start::terminal::Terminal;
 use crate::start::{Started, Starter};
 use crate::work_dir::WorkDir;
@@ -44,6 +46,8 @@ pub(crate) enum ServeError {
     Partial,
     #[error("the channel broke, so everything is ended: {0}")]
     Io(#[from] Errno),
+    #[error("the host has not renewed the lease, so everything is ended")]
+    LeaseOver,
     #[error("{0}")]
     Refused(String),
 }
@@ -115,6 +119,8 @@ pub(crate) struct Server {
     pipeline: Pipeline,
     paused: Vec<Process>,
     work_dir: Option<WorkDir>,
+    /// None for a helper that lives as long as its channel is open.
+    lease: Option<Lease>,
     buffer: Vec<u8>,
 }
 
@@ -139,6 +145,7 @@ impl Server {
             pipeline: Pipeline::default(),
             paused: Vec::new(),
             work_dir: None,
+            lease: None,
             buffer: vec![0; 1 << 16],
         }
     }
@@ -169,6 +176,10 @@ impl Server {
         let mut greeted = false;
         loop {
             let ready = self.poll_events()?;
+            // Before anything else: a renewal that is received only now has come too late.
+            if self.lease.as_ref().is_some_and(|it| it.left().is_zero()) {
+                return Err(ServeError::LeaseOver);
+            }
             let mut ended = false;
             for source in ready {
                 match source {
@@ -216,20 +227,23 @@ impl Server {
             self.starter
                 .set_variables(variables.map(|(name, value)| (name.0, value.0)));
         }
+        self.lease = hello.lease.map(Lease::new);
+        let clock = lease::clock_in_protocol();
+        let welcome = Welcome { pid, clock };
         if let Err(why) = crate::isolate::isolate(hello.isolation) {
-            encode_greeting(&Welcome { pid }, &mut self.unsent)?;
+            encode_greeting(&welcome, &mut self.unsent)?;
             return Err(ServeError::Refused(why));
         }
         if let Some(path) = &hello.work_dir {
             match WorkDir::new(&path.0) {
                 Ok(work_dir) => self.work_dir = Some(work_dir),
                 Err(why) => {
-                    encode_greeting(&Welcome { pid }, &mut self.unsent)?;
+                    encode_greeting(&welcome, &mut self.unsent)?;
                     return Err(ServeError::Refused(why));
                 }
             }
         }
-        Ok(encode_greeting(&Welcome { pid }, &mut self.unsent)?)
+        Ok(encode_greeting(&welcome, &mut self.unsent)?)
     }
 
     /// Waits until a descriptor is ready or a deadline of the pipeline has come.
@@ -281,7 +295,8 @@ impl Server {
                 }
             }
         }
-        let timeouts = [self.pipeline.return_in(), receive_in];
+        let lease = self.lease.as_ref().map(Lease::left);
+        let timeouts = [self.pipeline.return_in(), receive_in, lease];
         let timeout = timeouts.into_iter().flatten().min();
         let timeout = timeout.map(|time| Timespec {
             tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
@@ -412,11 +427,17 @@ impl Server {
             }
             Request::Pause { id } => {
                 self.pipeline.set_paused(true);
+                if let Some(lease) = &mut self.lease {
+                    lease.pause();
+                }
                 self.stop_all();
                 self.reply_done(id, Ok(()));
             }
             Request::Resume { id } => {
                 self.pipeline.set_paused(false);
+                if let Some(lease) = &mut self.lease {
+                    lease.resume();
+                }
                 for process in std::mem::take(&mut self.paused) {
                     tree::signal(&process, Signal::CONT);
                 }
@@ -431,6 +452,23 @@ impl Server {
                         leftovers: 0,
                         usage: Usage::default(),
                     });
+                }
+            }
+            Request::Renew { id, until } => {
+                if let Some(lease) = &mut self.lease {
+                    lease.renew(Duration::from_nanos(until));
+                }
+                let clock = lease::clock_in_protocol();
+                self.reply(&Reply::Renewed { id, clock });
+            }
+            Request::Enter { id, files } => {
+                let entered = shared::check(&files).and_then(|()| {
+                    let base = self.starter.set_base(&files.directory.0);
+                    base.map_err(|errno| (errno, format!("it cannot be entered: {errno}")))
+                });
+                match &entered {
+                    Ok(()) => self.reply_done(id, Ok(())),
+                    Err((errno, why)) => self.reply_done(id, Err((*errno, why))),
                 }
             }
             Request::Forget { child } => {

@@ -51,7 +51,8 @@ pub(crate) struct Starter {
     null: OwnedFd,
     /// Occupies the number of the report pipe of children.
     report_slot: OwnedFd,
-    /// The directory in which the helper was started.
+    /// The directory in which processes start: the one in which the helper was started, unless the
+    /// host has named another.
     base: OwnedFd,
     /// Whether the working directory of the helper is `base`.
     is_at_base: bool,
@@ -85,6 +86,19 @@ impl Starter {
         variables: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
     ) {
         self.variables = Variables::of(variables, &OWN);
+    }
+
+    /// Makes a directory the one in which processes start, with the variable that names it.
+    pub(crate) fn set_base(&mut self, path: &[u8]) -> Result<(), Errno> {
+        self.base = open(
+            path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        fchdir(&self.base)?;
+        self.is_at_base = true;
+        self.variables.set("PWD", path);
+        Ok(())
     }
 
     /// Starts a process. On an error no process and no open descriptor is left; created files stay.

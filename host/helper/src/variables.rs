@@ -31,6 +31,14 @@ impl Variables {
         Variables { all: all.collect() }
     }
 
+    /// Sets a variable.
+    pub(crate) fn set(&mut self, name: &str, value: &[u8]) {
+        self.all
+            .retain(|entry| value_of(entry.to_bytes(), name).is_none());
+        let entry = CString::new([name.as_bytes(), b"=", value].concat());
+        self.all.extend(entry);
+    }
+
     /// Returns the value of a variable.
     pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
         self.all

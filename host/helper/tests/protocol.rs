@@ -3,8 +3,9 @@
 
 use persea_helper::protocol::{
     Bytes, Ending, Exit, FrameReader, Hello, Input, MAX_FRAME, Output, ProcessLimits,
-    ProtocolError, QueuePosition, Reply, Request, Start, StartFailure, StartFailureKind, Stream,
-    TerminalSize, Usage, VERSION, Welcome, decode, decode_greeting, encode, encode_greeting,
+    ProtocolError, QueuePosition, Reply, Request, SharedFiles, Start, StartFailure,
+    StartFailureKind, Stream, TerminalSize, Usage, VERSION, Welcome, decode, decode_greeting,
+    encode, encode_greeting,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -103,6 +104,19 @@ fn request() -> impl Strategy<Value = Request> {
         id().prop_map(|id| Request::Pause { id }),
         id().prop_map(|id| Request::Resume { id }),
         (id(), only_for()).prop_map(|(id, only_for)| Request::EndTask { id, only_for }),
+        (id(), id()).prop_map(|(id, until)| Request::Renew { id, until }),
+        (id(), bytes(), bytes(), any::<i64>()).prop_map(|(id, proof, content, modified)| {
+            Request::Enter {
+                id,
+                files: SharedFiles {
+                    directory: proof.clone(),
+                    proof,
+                    content,
+                    inode: id,
+                    modified,
+                },
+            }
+        }),
         id().prop_map(|child| Request::Forget { child }),
     ]
 }
@@ -119,6 +133,7 @@ fn reply() -> impl Strategy<Value = Reply> {
     let id = any::<u64>;
     prop_oneof![
         (id(), any::<u32>()).prop_map(|(id, pid)| Reply::Started { id, pid }),
+        (id(), id()).prop_map(|(id, clock)| Reply::Renewed { id, clock }),
         (id(), any::<i32>(), any::<String>()).prop_map(|(id, errno, message)| Reply::StartFailed {
             id,
             failure: StartFailure {
@@ -180,6 +195,7 @@ proptest! {
         let hello = Hello {
             work_dir: hello.map(Bytes),
             variables: variables.map(|all| all.into_iter().map(pair).collect()),
+            lease: Some(std::time::Duration::from_millis(cut as u64)),
             ..Hello::default()
         };
         let mut sent = Vec::new();
@@ -254,7 +270,7 @@ fn oversized_message_unknown_peer_and_other_version_are_errors() {
     assert!(sent.starts_with("Last"));
 
     let mut newer = Vec::new();
-    encode_greeting(&Welcome { pid: 1 }, &mut newer).unwrap();
+    encode_greeting(&Welcome { pid: 1, clock: 2 }, &mut newer).unwrap();
     newer[12] += 1;
     assert_eq!(
         decode_greeting::<Welcome>(&newer[4..]),

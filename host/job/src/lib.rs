@@ -33,7 +33,7 @@ pub use results::report::{
     ReportDestination, ReportError, ReportOrder, make as make_report, orders,
 };
 pub use undo::release::{
-    JobRelease, ReleaseResult, UnreleasedRequirement, project_of, unreleased_of,
+    JobRelease, ReleaseResult, UnreleasedRequirement, project_of, remote_of, unreleased_of,
 };
 pub use undo::unreleased::UnreleasedJobs;
 
@@ -53,7 +53,7 @@ use persea_journal::{
 };
 use persea_model::{Attributes, JobId, Tally};
 use persea_plugin::{Catalog, PluginError};
-use persea_spawner::{Spawner, descriptor};
+use persea_spawner::{SpawnError, Spawner, descriptor};
 use persea_system::threads::{self, NoThread};
 use plan::planner::{self, Plan};
 use plan::{graph, history};
@@ -101,6 +101,9 @@ pub enum JobError {
     /// A limit of a test cannot be kept.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// The spawner cannot be used.
+    #[error(transparent)]
+    Spawner(#[from] SpawnError),
     /// The scheduler plugin failed at its start.
     #[error("the scheduler failed at its start: {0}")]
     Scheduler(PluginError),
@@ -184,7 +187,11 @@ const MOST_INSTANCES: u32 = 9_000;
 /// The number of tasks that a job runs at once, as configured.
 pub fn parallel(config: &Config) -> usize {
     match config.get(settings::RUN_MAX_PARALLEL_TASKS) {
-        0 => threads::processors(),
+        0 => {
+            let slots = descriptor(config.get(settings::RUN_SPAWNER)).slots;
+            let slots = slots(config).filter(|slots| *slots > 0);
+            slots.map_or_else(threads::processors, |slots| slots.min(MOST_PARALLEL))
+        }
         number => usize::try_from(number)
             .unwrap_or(usize::MAX)
             .min(MOST_PARALLEL),
@@ -220,13 +227,25 @@ impl Job {
                 return Err(JobError::NoneAgain);
             }
             let graph = plan.graph(&config)?;
+            let slots = parallel(&config).min(plan.entries.len());
+            if plan.runs_processes() {
+                spawner.prepare(slots).await?;
+            }
             let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
             Ok((Arc::new(plan), graph, policy))
         };
-        let (plan, graph, policy) = tokio::select! {
+        let prepared = tokio::select! {
             biased;
-            () = signals.end() => return Err(JobError::Interrupted),
-            prepared = prepared => prepared?,
+            () = signals.end() => Err(JobError::Interrupted),
+            prepared = prepared => prepared,
+        };
+        let (plan, graph, policy) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                // It may have been prepared already.
+                spawner.close().await;
+                return Err(error);
+            }
         };
         let total = plan.entries.len();
         let limits = own_limits::TaskLimits::new(&config);

@@ -52,6 +52,14 @@ pub struct TaskPlanned<'a> {
     pub runnable: Cow<'a, Runnable>,
 }
 
+/// Why an attempt of a task is followed by another one, where that is not a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttemptCause {
+    /// The environment of the attempt was lost.
+    EnvironmentLost,
+}
+
 /// A task has ended. Holds everything that a report needs, so that a reader need not keep the plan.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -71,6 +79,9 @@ pub struct TaskFinished {
     pub uri: Option<String>,
     /// The result.
     pub status: Status,
+    /// Why another attempt follows; none for a retry, and for the end of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<AttemptCause>,
     /// The reason for the result, on one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -284,6 +295,8 @@ pub enum WarningCause {
     Scheduler,
     /// A limit of tests is kept by something that limits another thing.
     Limit,
+    /// Another host stays away, and no task is run there any more.
+    Host,
 }
 
 /// Something that went wrong, or may have, and ends no task.
@@ -349,6 +362,9 @@ pub struct TaskEnvironment<'a> {
     /// The image of the container, if the task names one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Cow<'a, str>>,
+    /// The other host on which the environment is; none for this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Cow<'a, str>>,
     /// The snapshot that the environment was reset to: the id of the last requirement that was
     /// fulfilled in it. None for an environment as the spawner makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -26,10 +26,10 @@ use serde::Serialize;
 
 pub use self::case::{CaseFinished, CaseStarted, ShownCase};
 pub use self::event::{
-    Event, EventKind, JobFinished, JobStarted, NoData, PeakMemoryOf, RequirementAbsent,
-    RequirementFinished, RequirementReleased, RequirementRetried, RequirementStarted,
-    RequirementState, TaskEnvironment, TaskFinished, TaskPlanned, TaskProgress, TaskStarted,
-    Warning, WarningCause,
+    AttemptCause, Event, EventKind, JobFinished, JobStarted, NoData, PeakMemoryOf,
+    RequirementAbsent, RequirementFinished, RequirementReleased, RequirementRetried,
+    RequirementStarted, RequirementState, TaskEnvironment, TaskFinished, TaskPlanned, TaskProgress,
+    TaskStarted, Warning, WarningCause,
 };
 pub use self::lines::EventLines;
 use self::reader::Progress;

@@ -52,6 +52,7 @@ fn every_event_is_read_as_it_was_written() {
         Event::TaskStarted(Cow::Owned(TaskStarted {
             leases: [("gpu".into(), vec!["gpu0".into()])].into(),
             environment: Some(TaskEnvironment {
+                host: None,
                 image: None,
                 spawner: "sandbox".into(),
                 snapshot: Some(id().into()),

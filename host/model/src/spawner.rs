@@ -16,14 +16,16 @@ pub enum SpawnerKind {
     Sandbox,
     /// Containers of an engine on this machine: Podman or Docker.
     Container,
+    /// Other hosts, over ssh.
+    Ssh,
 }
 
 impl SpawnerKind {
     /// All spawners.
-    pub const ALL: [Self; 3] = [Self::Process, Self::Sandbox, Self::Container];
+    pub const ALL: [Self; 4] = [Self::Process, Self::Sandbox, Self::Container, Self::Ssh];
 
     /// All names, for a message that expects one of them.
-    pub const EXPECTED: &str = "`process`, `sandbox` or `container`";
+    pub const EXPECTED: &str = "`process`, `sandbox`, `container` or `ssh`";
 
     /// The name by which users choose the spawner: lower case letters, digits and hyphens.
     pub const fn name(self) -> &'static str {
@@ -31,6 +33,7 @@ impl SpawnerKind {
             Self::Process => "process",
             Self::Sandbox => "sandbox",
             Self::Container => "container",
+            Self::Ssh => "ssh",
         }
     }
 
@@ -39,10 +42,11 @@ impl SpawnerKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether the spawner's environments keep the processes in them away from this machine.
+    /// Whether the spawner's environments keep the processes in them away from this machine. On
+    /// another host that shares the user's files, a process reaches what it reaches here.
     pub const fn is_isolating(self) -> bool {
         match self {
-            Self::Process => false,
+            Self::Process | Self::Ssh => false,
             Self::Sandbox | Self::Container => true,
         }
     }

@@ -62,6 +62,8 @@ type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 pub(crate) struct Channel {
     environment: Arc<str>,
+    /// The helper's clock when it answered the greeting.
+    clock: u64,
     state: Mutex<ChannelState>,
     /// Wakes the writer: bytes could not be sent at once, or the connection is closing.
     wake_writer: Notify,
@@ -113,27 +115,27 @@ impl Channel {
     {
         let mut frames = FrameReader::with_limit(MAX_REPLY);
         let greeting = greet(&mut reader, &mut writer, &mut frames, &hello);
-        let failure = match tokio::time::timeout(GREETING_TIMEOUT, greeting).await {
-            Ok(Ok(())) => None,
-            Ok(Err(failure)) => Some(failure),
-            Err(_) => Some(None),
+        let greeted = tokio::time::timeout(GREETING_TIMEOUT, greeting).await;
+        let welcome = match greeted.unwrap_or(Err(None)) {
+            Ok(welcome) => welcome,
+            Err(failure) => {
+                drop((reader, writer));
+                let reason = clean_up.await.into();
+                return Err(match failure {
+                    Some(source) => SpawnError::Protocol {
+                        environment,
+                        source,
+                    },
+                    None => SpawnError::HelperDied {
+                        environment,
+                        reason,
+                    },
+                });
+            }
         };
-        if let Some(failure) = failure {
-            drop((reader, writer));
-            let reason = clean_up.await.into();
-            return Err(match failure {
-                Some(source) => SpawnError::Protocol {
-                    environment,
-                    source,
-                },
-                None => SpawnError::HelperDied {
-                    environment,
-                    reason,
-                },
-            });
-        }
         let channel = Arc::new(Channel {
             environment,
+            clock: welcome.clock,
             state: Mutex::new(ChannelState {
                 writer: Some(Box::new(writer)),
                 unsent: Vec::new(),
@@ -257,6 +259,17 @@ impl Channel {
     pub(crate) fn is_alive(&self) -> bool {
         let state = self.state();
         state.reason.is_none() && !state.closing
+    }
+
+    /// Whether the connection has ended without the host's doing.
+    pub(crate) fn is_lost(&self) -> bool {
+        let state = self.state();
+        state.reason.is_some() && !state.closing
+    }
+
+    /// The helper's clock when it answered the greeting, in nanoseconds.
+    pub(crate) fn clock(&self) -> u64 {
+        self.clock
     }
 
     /// Waits until the connection and its clean-up have ended.
@@ -477,6 +490,7 @@ impl ChannelState {
             | Reply::StartFailed { .. }
             | Reply::Data { .. }
             | Reply::Done { .. }
+            | Reply::Renewed { .. }
             | Reply::Failed { .. } => {}
         }
     }

@@ -55,6 +55,9 @@ pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
         settings::SPAWNER_CONTAINER_RUNTIME.name(),
     ],
     has_snapshots: true,
+    is_remote: false,
+    is_one_machine: |_| true,
+    slots: |_| None,
     has_network: |config| config.get(settings::SPAWNER_CONTAINER_NETWORK) != NO_NETWORK,
     is_fresh: |config| config.get(settings::SPAWNER_CONTAINER_FRESH),
     make: |inputs| Ok(Box::new(ContainerSpawner::new(inputs)?)),
@@ -269,6 +272,7 @@ impl ContainerSpawner {
                 session_keyring: false,
                 abstract_sockets: state.network,
             },
+            lease: None,
         };
         let container = engine.create(spec.body(), &image).await?;
         self.opened().insert(slot, container.clone());

@@ -18,6 +18,9 @@ pub struct SpawnerInputs<'a> {
     pub temporary: PathBuf,
     /// The directory in which processes start: the project.
     pub directory: PathBuf,
+    /// A directory of this job that other hosts see, too, as far as they share the user's files:
+    /// the spawner of another host is given one. Otherwise the same as `temporary`.
+    pub shared: PathBuf,
     /// The user's home directory.
     pub home: PathBuf,
     /// Paths that an isolating spawner hides: the user's own files of Persea, and results of jobs.
@@ -36,6 +39,14 @@ pub struct Descriptor {
     pub settings: &'static [&'static str],
     /// Whether environments can be kept as snapshots. If so, requirements are fulfilled inside.
     pub has_snapshots: bool,
+    /// Whether processes run on other hosts. Such environments can be lost: their helpers have
+    /// leases, and a task whose environment was lost gets another attempt.
+    pub is_remote: bool,
+    /// Whether all environments are on one machine, so that what a requirement changes on it is
+    /// there for all tasks.
+    pub is_one_machine: fn(&Config) -> bool,
+    /// The number of tasks that run at once by default; none for the number of processors.
+    pub slots: fn(&Config) -> Option<usize>,
     /// Whether tests in an environment reach the network.
     pub has_network: fn(&Config) -> bool,
     /// Whether each test gets a new environment.

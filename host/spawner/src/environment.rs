@@ -214,6 +214,11 @@ impl Environment {
         self.inner.channel.is_alive()
     }
 
+    /// Whether the environment was lost: its helper has died, or cannot be reached any more.
+    pub fn is_lost(&self) -> bool {
+        self.inner.channel.is_lost()
+    }
+
     /// Waits until the environment was closed or its helper has died, and all processes have ended.
     pub async fn closed(&self) {
         self.inner.channel.closed().await;

@@ -64,6 +64,14 @@ pub enum SpawnError {
         /// The engine's reason, and what to do about it.
         reason: String,
     },
+    /// Another host cannot be used.
+    #[error("host {host}: {reason}")]
+    Host {
+        /// The host's name, as the settings have it.
+        host: Arc<str>,
+        /// What is wrong, and what to do about it.
+        reason: Arc<str>,
+    },
     /// The other end of the channel is not a helper, or one of another version.
     #[error("the helper of environment {environment} can't be understood: {source}")]
     Protocol {
@@ -92,6 +100,7 @@ impl SpawnError {
             | SpawnError::HelperDied { .. }
             | SpawnError::HelperStart { .. }
             | SpawnError::Engine { .. }
+            | SpawnError::Host { .. }
             | SpawnError::Protocol { .. } => "io",
         }
     }
@@ -102,6 +111,20 @@ impl SpawnError {
             SpawnError::Start { errno, .. } | SpawnError::Request { errno, .. } => Some(*errno),
             SpawnError::HelperStart { source, .. } => source.raw_os_error(),
             _ => None,
+        }
+    }
+
+    /// Whether the environment or its host is gone, or cannot be reached: what ran in it is lost.
+    pub fn is_loss(&self) -> bool {
+        match self {
+            SpawnError::HelperDied { .. } | SpawnError::Host { .. } => true,
+            SpawnError::Start { .. }
+            | SpawnError::Request { .. }
+            | SpawnError::HelperStart { .. }
+            | SpawnError::Engine { .. }
+            | SpawnError::Protocol { .. }
+            | SpawnError::Closed(_)
+            | SpawnError::Invalid(_) => false,
         }
     }
 

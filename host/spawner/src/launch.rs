@@ -4,6 +4,7 @@
 
 pub(crate) mod children;
 pub(crate) mod last_words;
+pub(crate) mod marker;
 pub(crate) mod program;
 
 use std::ffi::OsString;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
+use std::time::Duration;
 
 use persea_helper::protocol::{Bytes, Hello, Isolation};
 use persea_helper::removal;
@@ -26,9 +28,11 @@ use tokio::task::JoinHandle;
 use crate::channel::pipe::Pipe;
 use crate::channel::{Channel, CleanUp, END_WITHIN};
 use crate::environment::private::PrivateDirectory;
+use crate::lease::Lease;
 use crate::limits::{HelperPlace, HostCgroups};
 use crate::{Environment, SpawnError};
 use last_words::LastWords;
+use marker::MarkedLines;
 
 /// The part of the set-up that follows the start of the helper, and without which it does not run.
 pub(crate) type RemainingSetup = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -48,8 +52,8 @@ pub(crate) fn own_variables() -> Variables {
 pub(crate) struct Launch {
     /// The environment's name.
     pub(crate) name: Arc<str>,
-    /// The work directory, which has the same path on the host and for the helper. It is removed
-    /// after the helper's end.
+    /// The work directory, as the helper sees it. On this machine it is removed after the helper's
+    /// end.
     pub(crate) work: PathBuf,
     /// The environment variables of the processes; none for those with which the helper starts.
     pub(crate) variables: Option<Variables>,
@@ -59,9 +63,26 @@ pub(crate) struct Launch {
     pub(crate) private: Option<Arc<PrivateDirectory>>,
     /// The cgroups in which tests with limits run; none for a helper that runs no tests.
     pub(crate) cgroups: Option<Arc<HostCgroups>>,
+    /// What is different for a helper on another host; none for this machine.
+    pub(crate) remote: Option<Remote>,
     /// Dropped after the helper's end, on a thread that may block.
     pub(crate) keep_alive: Box<dyn Send>,
 }
+
+/// What is different for a helper on another host.
+pub(crate) struct Remote {
+    /// The mark of the line behind which the helper's output begins: a login shell may print
+    /// something before.
+    pub(crate) marker: String,
+    /// The helper's lease.
+    pub(crate) lease: Arc<Lease>,
+}
+
+/// How long a login shell may take before it starts the helper: 30 s.
+const MARKER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The exit code of `ssh` when the connection was lost, so that the helper's end is not known.
+const LOST: i32 = 255;
 
 impl Launch {
     /// Makes an error of this launch from the step that failed and the error of the system.
@@ -94,19 +115,23 @@ impl Launch {
             match std::io::pipe().and_then(|first| Ok((first, std::io::pipe()?))) {
                 Ok(pipes) => pipes,
                 Err(e) => {
-                    let _ = removal::remove_tree(&path);
+                    self.remove_work();
                     return Err(channel(e));
                 }
             };
         let (mut child, rest) = match start(&requests, &replies) {
             Ok(started) => started,
             Err(e) => {
-                let _ = removal::remove_tree(&path);
+                self.remove_work();
                 return Err(failed("running its program")(e));
             }
         };
         drop((requests, replies));
-        let words = LastWords::default();
+        let words = match self.remote {
+            None => LastWords::default(),
+            // A login shell and its banner may be noisy.
+            Some(_) => LastWords::quiet(),
+        };
         let stderr = child.stderr.take().map(OwnedFd::from);
         let name = Arc::clone(&self.name);
         let end = tokio::spawn(words.clone().keep(stderr, name));
@@ -119,8 +144,12 @@ impl Launch {
             work_dir: Some(Bytes(path.as_os_str().as_bytes().to_vec())),
             variables: self.variables,
             isolation: self.isolation,
+            lease: self.remote.as_ref().map(|it| it.lease.duration()),
         };
-        let clean_up: CleanUp = Box::pin(clear_up(child, end, path, words, self.keep_alive));
+        let lease = self.remote.as_ref().map(|it| Arc::clone(&it.lease));
+        let work = self.remote.is_none().then_some(path);
+        let end = HelperEnd { child, end, words };
+        let clean_up: CleanUp = Box::pin(end.clear_up(work, lease, self.keep_alive));
         let reader = Pipe::new(from_helper.into());
         let writer = pipe::Sender::from_owned_fd(to_helper.into());
         let (reader, writer) = match (reader, writer) {
@@ -131,9 +160,24 @@ impl Launch {
             }
         };
         let name = Arc::clone(&self.name);
-        let private = self.private;
+        let (private, remote) = (self.private, self.remote);
         // A task of its own, so that the clean-up runs even if the caller's future is dropped.
         let opening = tokio::spawn(async move {
+            let mut reader = reader;
+            if let Some(remote) = &remote {
+                let mut lines = MarkedLines::new(reader, &remote.marker);
+                let found = tokio::time::timeout(MARKER_TIMEOUT, lines.next()).await;
+                let found = found.unwrap_or_else(|_| Err(lines.silent()));
+                match found.and_then(|_| lines.into_reader()) {
+                    Ok(rest) => reader = rest,
+                    Err(why) => {
+                        drop(writer);
+                        let end = clean_up.await;
+                        let e = io::Error::other(format!("{why} ({end})"));
+                        return Err(self::failed(&name, "running it through a login shell")(e));
+                    }
+                }
+            }
             if let Some(rest) = rest
                 && let Err(e) = rest.await
             {
@@ -143,11 +187,22 @@ impl Launch {
                 return Err(self::failed(&name, "setting it up")(e));
             }
             let channel = Channel::open(name, reader, writer, hello, clean_up).await?;
-            Ok(Environment::new(channel, text, private).placed(place, work_here))
+            let Some(remote) = remote else {
+                return Ok(Environment::new(channel, text, private).placed(place, work_here));
+            };
+            tokio::spawn(remote.lease.keep(Arc::clone(&channel)));
+            Ok(Environment::new(channel, text, private))
         });
         opening
             .await
             .unwrap_or(Err(SpawnError::Closed("the environment")))
+    }
+
+    /// Removes the work directory of a helper that was not started.
+    fn remove_work(&self) {
+        if self.remote.is_none() {
+            let _ = removal::remove_tree(&self.work);
+        }
     }
 }
 
@@ -173,50 +228,79 @@ pub(crate) fn private_dir(root: &Path, prefix: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-/// Waits for the helper to end, which it does once its channel is closed, and kills it after
-/// [`END_WITHIN`]. Then kills its orphans, and removes its work directory. Returns how the helper
-/// ended, for the error message.
-async fn clear_up(
-    mut child: Child,
+/// A started helper, or the program through which it was started on another host.
+struct HelperEnd {
+    child: Child,
+    /// Ends with the standard error of the child.
     end: JoinHandle<()>,
-    work: PathBuf,
     words: LastWords,
-    keep_alive: Box<dyn Send>,
-) -> String {
-    let pid = Pid::from_child(&child);
-    // One of its processes may have stopped it (SIGSTOP); it would not notice the closed channel.
-    let _ = kill_process(pid, Signal::CONT);
-    let ended = tokio::time::timeout(END_WITHIN, end).await;
-    let was_killed = ended.is_err();
-    if was_killed {
-        // Cannot fail: the child has not been waited for.
-        let _ = child.kill();
-    }
-    let blocking = tokio::task::spawn_blocking(move || {
-        let status = child.wait();
-        children::forget(pid);
-        if !status.as_ref().is_ok_and(ExitStatus::success) {
-            let orphans = children::kill_orphans();
-            if orphans > 0 {
-                tracing::debug!("killed {orphans} orphans of a helper");
+}
+
+impl HelperEnd {
+    /// Waits for the helper to end, which it does once its channel is closed, and kills it after
+    /// [`END_WITHIN`]. Then kills its orphans, and removes its work directory. Where the helper's
+    /// end is not known, waits until its lease is over. Returns how the helper ended, for the error
+    /// message.
+    async fn clear_up(
+        self,
+        work: Option<PathBuf>,
+        lease: Option<Arc<Lease>>,
+        keep_alive: Box<dyn Send>,
+    ) -> String {
+        let Self {
+            mut child,
+            end,
+            words,
+        } = self;
+        let pid = Pid::from_child(&child);
+        // One of its processes may have stopped it (SIGSTOP); it would not notice the closed
+        // channel.
+        let _ = kill_process(pid, Signal::CONT);
+        let ended = tokio::time::timeout(END_WITHIN, end).await;
+        let was_killed = ended.is_err();
+        if was_killed {
+            // Cannot fail: the child has not been waited for.
+            let _ = child.kill();
+        }
+        let blocking = tokio::task::spawn_blocking(move || {
+            let status = child.wait();
+            children::forget(pid);
+            if !status.as_ref().is_ok_and(ExitStatus::success) {
+                let orphans = children::kill_orphans();
+                if orphans > 0 {
+                    tracing::debug!("killed {orphans} orphans of a helper");
+                }
+            }
+            if let Some(work) = work
+                // Usually the helper has removed it already.
+                && let Err(e) = removal::remove_tree(&work)
+            {
+                tracing::warn!("cannot remove the directory {}: {e}", work.display());
+            }
+            drop(keep_alive);
+            status
+        });
+        let status = blocking.await;
+        if let Some(lease) = lease {
+            let code = match &status {
+                Ok(Ok(status)) => status.code(),
+                Ok(Err(_)) | Err(_) => None,
+            };
+            if code.is_none_or(|code| code == LOST) {
+                lease.over().await;
+                return words.after("the connection was lost");
             }
         }
-        // Usually the helper has removed it already.
-        if let Err(e) = removal::remove_tree(&work) {
-            tracing::warn!("cannot remove the directory {}: {e}", work.display());
-        }
-        drop(keep_alive);
-        status
-    });
-    let reason = match blocking.await {
-        Ok(Ok(_)) if was_killed => "it did not end by itself and was killed".to_owned(),
-        Ok(Ok(status)) => match (status.code(), status.signal()) {
-            (Some(0), _) => "its channel was closed".to_owned(),
-            (Some(code), _) => format!("it ended with exit code {code}"),
-            (None, signal) => format!("it was ended by signal {}", signal.unwrap_or_default()),
-        },
-        Ok(Err(e)) => format!("waiting for it failed: {e}"),
-        Err(_) => "the host is ending".to_owned(),
-    };
-    words.after(reason)
+        let reason = match status {
+            Ok(Ok(_)) if was_killed => "it did not end by itself and was killed".to_owned(),
+            Ok(Ok(status)) => match (status.code(), status.signal()) {
+                (Some(0), _) => "its channel was closed".to_owned(),
+                (Some(code), _) => format!("it ended with exit code {code}"),
+                (None, signal) => format!("it was ended by signal {}", signal.unwrap_or_default()),
+            },
+            Ok(Err(e)) => format!("waiting for it failed: {e}"),
+            Err(_) => "the host is ending".to_owned(),
+        };
+        words.after(reason)
+    }
 }

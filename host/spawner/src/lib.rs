@@ -11,6 +11,8 @@
 //! - `sandbox`: the spawner of sandboxes on this machine, with the mounts, masks, layers and the
 //!   seccomp filter that it takes;
 //! - `container`: the spawner of containers of Podman or Docker on this machine;
+//! - `ssh`: the spawner of other hosts;
+//! - `lease`: how long a helper on another host lives without this one;
 //! - `environment`: an environment and its processes, as the rest of the host sees them, with
 //!   commands and queued processes (pipelining);
 //! - `channel`: requests and replies over a pair of byte streams;
@@ -29,10 +31,12 @@ mod descriptor;
 mod environment;
 mod error;
 mod launch;
+mod lease;
 mod limits;
 mod process;
 mod registry;
 mod sandbox;
+mod ssh;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -88,6 +92,30 @@ pub trait Spawner: Send + Sync {
     /// Opens a new environment for a slot. The environment serves any number of tasks, one after
     /// the other. If its helper dies, another environment is opened for the slot.
     fn open(&self, slot: usize) -> SpawnerFuture<'_, Result<Environment, SpawnError>>;
+
+    /// Prepares for this number of slots, before anything runs in them.
+    ///
+    /// # Errors
+    /// Something is wrong that would fail every task of a slot.
+    fn prepare(&self, slots: usize) -> SpawnerFuture<'_, Result<(), SpawnError>> {
+        let _ = slots;
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// The name of the other host on which a slot's environments are; none for this machine.
+    fn host(&self, slot: usize) -> Option<&str> {
+        let _ = slot;
+        None
+    }
+
+    /// Waits until environments can be opened again on the host of a slot, after one was lost.
+    ///
+    /// # Errors
+    /// The host stays away: no environment will be opened there any more.
+    fn recover(&self, slot: usize) -> SpawnerFuture<'_, Result<(), SpawnError>> {
+        let _ = slot;
+        Box::pin(std::future::ready(Ok(())))
+    }
 
     /// Whether environments can be restored from snapshots, and do not see what happens in others.
     fn has_snapshots(&self) -> bool {

@@ -22,6 +22,9 @@ pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
     about: "this machine as it is",
     settings: &[],
     has_snapshots: false,
+    is_remote: false,
+    is_one_machine: |_| true,
+    slots: |_| None,
     has_network: |_| true,
     is_fresh: |_| false,
     make: |inputs| {
@@ -64,6 +67,7 @@ impl ProcessSpawner {
             isolation: Isolation::default(),
             private: None,
             cgroups: Some(Arc::clone(&self.cgroups)),
+            remote: None,
             keep_alive: Box::new(()),
         };
         launch.work = private_dir(&self.root, &format!("{name}-"))

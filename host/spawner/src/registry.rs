@@ -4,7 +4,7 @@
 use persea_model::SpawnerKind;
 
 use crate::descriptor::Descriptor;
-use crate::{container, process, sandbox};
+use crate::{container, process, sandbox, ssh};
 
 /// Returns the description of a spawner.
 pub const fn descriptor(kind: SpawnerKind) -> &'static Descriptor {
@@ -12,6 +12,7 @@ pub const fn descriptor(kind: SpawnerKind) -> &'static Descriptor {
         SpawnerKind::Process => &process::DESCRIPTOR,
         SpawnerKind::Sandbox => &sandbox::DESCRIPTOR,
         SpawnerKind::Container => &container::DESCRIPTOR,
+        SpawnerKind::Ssh => &ssh::DESCRIPTOR,
     }
 }
 

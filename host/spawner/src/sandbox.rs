@@ -80,6 +80,9 @@ pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
         settings::SPAWNER_SANDBOX_SHOW.name(),
     ],
     has_snapshots: true,
+    is_remote: false,
+    is_one_machine: |_| true,
+    slots: |_| None,
     has_network: |config| config.get(settings::SPAWNER_SANDBOX_NETWORK),
     is_fresh: |config| config.get(settings::SPAWNER_SANDBOX_FRESH),
     make: |inputs| {
@@ -254,6 +257,7 @@ impl SandboxSpawner {
             },
             private: None,
             cgroups: Some(Arc::clone(&self.cgroups)),
+            remote: None,
             keep_alive: Box::new(()),
         };
         let name = self.made.fetch_add(1, Ordering::Relaxed).to_string();

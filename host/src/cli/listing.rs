@@ -86,7 +86,7 @@ async fn open_place(context: &Context) -> Result<ListingPlace, String> {
         common_dir,
         temporary,
     } = session.map_err(|failure| failure.report.to_string())?;
-    let directory: PathBuf = temporary.path().join("listing");
+    let directory: PathBuf = temporary.shared().join("listing");
     let made = create_directory(&directory, READABLE);
     let place = made.and_then(|()| {
         let guard = Box::new(temporary);

@@ -30,7 +30,8 @@ pub(super) fn show_warnings(resolutions: &Resolutions, verbose: bool) {
             WarningCause::ResolverError
             | WarningCause::Unreadable
             | WarningCause::Scheduler
-            | WarningCause::Limit => {
+            | WarningCause::Limit
+            | WarningCause::Host => {
                 let is_shown = verbose || shown < SHOWN;
                 shown += usize::from(is_shown);
                 more += usize::from(!is_shown);

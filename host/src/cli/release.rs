@@ -8,6 +8,7 @@ use clap::Args;
 use super::output::{eprint_line, print_line};
 use super::session::{SpawnerSession, listen_to_signals};
 use super::{Context, Failure, exit};
+use persea_config::settings;
 use persea_job as job;
 use persea_job::{JobRelease, UnreleasedJobs, results_root};
 use persea_model::SpawnerKind;
@@ -55,11 +56,20 @@ impl Release {
                 code = exit::JOB_FAIL;
                 continue;
             }
+            // What a job has changed on another host is undone there.
+            let mut own = context.config.clone();
+            let kind = match job::remote_of(&directory) {
+                None => SpawnerKind::Process,
+                Some((kind, hosts)) => {
+                    own.set_option(settings::SPAWNER_SSH_HOSTS, hosts);
+                    kind
+                }
+            };
             let SpawnerSession {
                 spawner,
                 common_dir,
                 temporary: _temporary,
-            } = SpawnerSession::new(SpawnerKind::Process, context).await?;
+            } = SpawnerSession::with(kind, context, &own).await?;
             let release = JobRelease {
                 config: Arc::clone(&config),
                 catalog: Arc::clone(&catalog),

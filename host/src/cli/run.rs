@@ -18,6 +18,7 @@ use persea_display::{Display, Live, Plain, Screen, Shown, Silent, totals};
 use persea_job::{Job, JobError, JobFile, Partition, Summary, UnreleasedJobs, results_root};
 use persea_journal as journal;
 use persea_model::{JobId, SpawnerKind};
+use persea_spawner::descriptor;
 use persea_system::temporary;
 
 #[derive(Debug, Args)]
@@ -52,12 +53,17 @@ pub(super) struct Run {
     #[arg(long, value_name = "PART")]
     partition: Option<String>,
     /// Run tests here: `process` is this machine as it is, `sandbox` gives them namespaces and a
-    /// file system of their own, `container` runs them in containers of an image
+    /// file system of their own, `container` runs them in containers of an image, `ssh` runs them
+    /// on other hosts
     #[arg(long, value_name = "NAME")]
     spawner: Option<String>,
     /// Run tests that name no image of their own in containers of this one
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
+    /// Run tests on these hosts, as one would type them for `ssh`: `a,b=4` runs one at once on `a`
+    /// and four on `b`
+    #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
+    hosts: Vec<String>,
     /// Run the tasks in a random order, and print its seed
     #[arg(long)]
     shuffle: bool,
@@ -130,6 +136,9 @@ impl Run {
         set(config, settings::RUN_SPAWNER, self.spawner.clone());
         let image = self.image.clone();
         set(config, settings::SPAWNER_CONTAINER_IMAGE, image);
+        if !self.hosts.is_empty() {
+            config.set_option(settings::SPAWNER_SSH_HOSTS, self.hosts.clone());
+        }
         let (task, job) = (self.task_timeout.clone(), self.job_timeout.clone());
         set(config, settings::TASK_TIMEOUT_RUNNING, task);
         set(config, settings::JOB_RUN_TIMEOUT, job);
@@ -182,6 +191,17 @@ impl Run {
                 ),
             ));
         }
+        if spawner != SpawnerKind::Ssh && !self.hosts.is_empty() {
+            return Err(Failure::new(
+                exit::FAIL,
+                miette::miette!(
+                    help = "add `--spawner ssh`",
+                    "`--hosts {}`: the spawner `{spawner}` uses no other hosts, so the tests would \
+                     run on this one",
+                    self.hosts.join(",")
+                ),
+            ));
+        }
         if let Some(part) = context.config.get(settings::RUN_PARTITION) {
             Partition::parse(part)
                 .map_err(|why| Failure::new(exit::FAIL, miette::miette!("{why}")))?;
@@ -225,7 +245,15 @@ impl Run {
             temporary: _temporary,
         } = SpawnerSession::new(kind, &context).await?;
         // In parallel with the job, because there may be much to remove.
-        let removal = tokio::task::spawn_blocking(temporary::remove_abandoned);
+        let removal = {
+            let beside_jobs = descriptor(kind).is_remote.then(|| results_root.clone());
+            tokio::task::spawn_blocking(move || {
+                temporary::remove_abandoned();
+                if let Some(root) = beside_jobs {
+                    temporary::remove_abandoned_in(&root);
+                }
+            })
+        };
         let unreleased_jobs = UnreleasedJobs::new(&context.dirs.state);
         warn_about_unreleased(&unreleased_jobs);
         let on_stdout: Vec<&str> = catalog
@@ -297,6 +325,7 @@ impl Run {
             | JobError::Limit(_)
             | JobError::NoneAgain
             | JobError::NoScheduler { .. }
+            | JobError::Spawner(_)
             | JobError::Scheduler(_) => Failure::with(exit::JOB_FAIL, error),
             JobError::Interrupted => Failure::with(exit::INTERRUPTED, error),
         })?;

@@ -43,11 +43,21 @@ impl Temporary {
     /// # Errors
     /// `TMPDIR` does not exist, is full, or cannot be written to.
     pub fn new() -> Result<Self, TemporaryError> {
-        let root = std::env::temp_dir();
-        Self::new_in(&root).map_err(|source| TemporaryError { root, source })
+        Self::new_in(&std::env::temp_dir())
     }
 
-    fn new_in(root: &Path) -> io::Result<Self> {
+    /// Creates a directory in `root`.
+    ///
+    /// # Errors
+    /// `root` does not exist, is full, or cannot be written to.
+    pub fn new_in(root: &Path) -> Result<Self, TemporaryError> {
+        Self::make_in(root).map_err(|source| TemporaryError {
+            root: root.to_path_buf(),
+            source,
+        })
+    }
+
+    fn make_in(root: &Path) -> io::Result<Self> {
         // Fails here if the root does not exist: the library's error would name a directory in it.
         root.metadata()?;
         let directory = tempfile::Builder::new()
@@ -103,7 +113,8 @@ pub fn is_abandoned(directory: &Path) -> bool {
     }
 }
 
-fn remove_abandoned_in(root: &Path) -> usize {
+/// [`remove_abandoned`] for the directories in `root`.
+pub fn remove_abandoned_in(root: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(root) else {
         return 0;
     };
@@ -216,7 +227,7 @@ mod tests {
 
     #[test]
     fn missing_root_is_named() {
-        let error = Temporary::new_in(Path::new("/no/such")).unwrap_err();
+        let error = Temporary::make_in(Path::new("/no/such")).unwrap_err();
         assert_eq!(error.to_string(), "No such file or directory (os error 2)");
     }
 }

@@ -45,6 +45,7 @@ fn requests() -> Vec<Request> {
             id: 7,
             only_for: None,
         },
+        Request::Renew { id: 8, until: 1 },
     ]
 }
 
@@ -121,6 +122,10 @@ fn check(reply: &Reply) -> Id {
         }
         Reply::Failed { id, .. } => {
             assert!(matches!(id, 4..=7));
+            *id
+        }
+        Reply::Renewed { id, .. } => {
+            assert_eq!(*id, 8);
             *id
         }
         Reply::TaskEnded { id, .. } => {

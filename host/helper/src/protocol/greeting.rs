@@ -1,5 +1,7 @@
 //! Owns the greetings: what each end sends first.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::Bytes;
@@ -16,6 +18,11 @@ pub struct Hello {
     pub variables: Option<Vec<(Bytes, Bytes)>>,
     /// What the helper and its processes lose access to.
     pub isolation: Isolation,
+    /// How long the helper lives unless the host renews this lease
+    /// ([`Request::Renew`](super::Request::Renew)); none for a helper that lives as long as its
+    /// channel is open. When the lease is over, the helper ends every process below it and itself,
+    /// so nothing is left where the host cannot reach any more.
+    pub lease: Option<Duration>,
 }
 
 /// What the helper, and with it each of its processes, loses access to before it starts a process.
@@ -33,4 +40,24 @@ pub struct Isolation {
 pub struct Welcome {
     /// The helper's process number, in its environment.
     pub pid: u32,
+    /// The time by the helper's clock, from which the lease counts: nanoseconds since the start of
+    /// the helper's machine, including the time for which that was suspended.
+    pub clock: u64,
+}
+
+/// What the host knows of files that the helper must see too, and where processes start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedFiles {
+    /// The absolute path of a file that the host has just written, in a directory in which the
+    /// helper must be able to write.
+    pub proof: Bytes,
+    /// The content of that file, which nobody can guess.
+    pub content: Bytes,
+    /// The absolute path of the directory in which processes start.
+    pub directory: Bytes,
+    /// The directory's inode number, as the host sees it.
+    pub inode: u64,
+    /// When the directory was changed last, in seconds of Unix time. It identifies the directory
+    /// where a network file system has inode numbers of its own.
+    pub modified: i64,
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Exit, Start, StartFailure, Stream, Usage};
+use super::{Bytes, Exit, SharedFiles, Start, StartFailure, Stream, Usage};
 
 /// The id of a request or of a child. The host chooses ids, and never reuses one on a connection. A
 /// child's id is that of the [`Request::Start`] that started it.
@@ -93,6 +93,24 @@ pub enum Request {
         /// it instead; if it has ended, nothing happens. None for whatever runs.
         only_for: Option<Id>,
     },
+    /// Renews the lease. The reply is `Renewed`.
+    ///
+    /// The host bases `until` on the clock of an earlier reply. So a renewal that arrives late
+    /// extends no lease beyond what the host counts on.
+    Renew {
+        /// The request.
+        id: Id,
+        /// When the lease is over, by the helper's clock, in nanoseconds.
+        until: u64,
+    },
+    /// Makes a directory the one in which processes start, after a check that helper and host see
+    /// the same files. The reply is `Done`, or `Failed` with what differs.
+    Enter {
+        /// The request.
+        id: Id,
+        /// The files to check, and the directory.
+        files: SharedFiles,
+    },
     /// Ends a child with its process group, and closes its pipes, because the host has no more
     /// interest in it. There is no reply but the child's `Exited`.
     Forget {
@@ -145,6 +163,13 @@ pub enum Reply {
         errno: i32,
         /// The reason, for people.
         message: String,
+    },
+    /// The lease was renewed.
+    Renewed {
+        /// The request.
+        id: Id,
+        /// The time by the helper's clock, as in [`Welcome`](super::Welcome).
+        clock: u64,
     },
     /// The task has ended.
     TaskEnded {

@@ -241,6 +241,7 @@ impl Helper {
             | Reply::Data { id, .. }
             | Reply::Done { id }
             | Reply::Failed { id, .. }
+            | Reply::Renewed { id, .. }
             | Reply::TaskEnded { id, .. } => *id,
         };
         self.replies.insert(id, reply);

@@ -3,6 +3,7 @@
 //! acts on it.
 
 mod interrupts;
+mod losses;
 mod policy;
 mod preparation;
 mod record;
@@ -31,7 +32,7 @@ use crate::undo::unreleased::UnreleasedJobs;
 use persea_config::settings;
 use persea_config::{Config, RetryCause};
 use persea_display::Screen;
-use persea_journal::{Event, Journal, JournalError, TaskFinished, TaskProgress};
+use persea_journal::{AttemptCause, Event, Journal, JournalError, TaskFinished, TaskProgress};
 use persea_model::{Outcome, Status, Tally, Task, TaskIndex};
 
 pub(crate) use policy::Policy;
@@ -44,6 +45,10 @@ const MESSAGE_BATCH: usize = 256;
 /// The number of helpers that may die right before a task starts. The death of the next one fails
 /// the task, because the task itself may cause these deaths.
 const MAX_HELPER_DEATHS: u32 = 2;
+
+/// Why a task that waits for itself ends.
+const STUCK: &str = "it can never start: it waits for a task or resource that waits for this task \
+                     or its suite";
 
 /// The totals of a job that has ended.
 #[derive(Clone, Debug)]
@@ -92,6 +97,12 @@ struct DispatchState {
     ran: usize,
     /// The number of warnings while the tasks ran.
     warnings: usize,
+    /// By task: the number of attempts whose environment was lost.
+    losses: HashMap<TaskIndex, usize>,
+    /// The number of such attempts after which a task has no other one.
+    max_losses: usize,
+    /// Why the host that was given up last is away.
+    away: Option<String>,
     /// By task that is being retried: its last attempt.
     last_attempts: HashMap<TaskIndex, LastAttempt>,
     control: watch::Sender<Control>,
@@ -120,6 +131,12 @@ impl DispatchState {
     fn attempts(&self, task: &Task) -> usize {
         let last = self.last_attempts.get(&task.index);
         last.map_or(0, |last| last.record.attempts)
+    }
+
+    /// The number of attempts of a task that have failed and were retried.
+    fn retries_of(&self, task: &Task) -> usize {
+        let lost = self.losses.get(&task.index).copied();
+        self.attempts(task).saturating_sub(lost.unwrap_or_default())
     }
 
     /// The slots of tasks and those of requirements.
@@ -155,6 +172,10 @@ impl Dispatcher<'_> {
             flaky: 0,
             ran: 0,
             warnings: 0,
+            losses: HashMap::new(),
+            max_losses: usize::try_from(self.config.get(settings::RUN_LOST_ENVIRONMENTS))
+                .unwrap_or(usize::MAX),
+            away: None,
             last_attempts: HashMap::new(),
             control,
             messages,
@@ -168,7 +189,8 @@ impl Dispatcher<'_> {
         let mut batch = Vec::with_capacity(MESSAGE_BATCH);
         loop {
             self.start(&mut state).await;
-            let idle = state.slots.is_empty() && state.preparation.is_idle();
+            let idle =
+                state.slots.is_empty() && state.preparation.is_idle() && !state.waits_for_hosts();
             if idle && self.end_stuck(&mut state) {
                 continue;
             }
@@ -229,12 +251,20 @@ impl Dispatcher<'_> {
     fn end_stuck(&mut self, state: &mut DispatchState) -> bool {
         let stuck = state.queue.waiting();
         let plan = Arc::clone(&self.plan);
-        let why = "it can never start: it waits for a task or resource that waits for this \
-                   task or its suite";
+        let (why, is_away) = match &state.away {
+            Some(away) if state.slots.are_closed() => {
+                (format!("no host is left to run it: {away}"), true)
+            }
+            Some(_) | None => (STUCK.to_owned(), false),
+        };
         for index in &stuck {
             match plan.entry(*index) {
                 Some(PlanEntry { task, .. }) => {
-                    self.finish(state, task, &Outcome::new(Status::Error, why), None);
+                    let mut outcome = Outcome::new(Status::Error, why.as_str());
+                    if is_away {
+                        outcome = outcome.with_infrastructure();
+                    }
+                    self.finish(state, task, &outcome, None);
                 }
                 None => self.end_node(state, *index, Status::Error),
             }
@@ -271,12 +301,19 @@ impl Dispatcher<'_> {
                 helper_died,
             } => {
                 state.queue.put_back(task);
-                if helper_died && state.slots.is_blamed_for_death(slot, task) {
-                    *state.helper_deaths.entry(task).or_default() += 1;
+                if helper_died {
+                    if state.slots.is_blamed_for_death(slot, task) {
+                        *state.helper_deaths.entry(task).or_default() += 1;
+                    }
+                    self.suspend_host(state, slot);
                 }
                 state.slots.return_task(slot, task)
             }
             ExecutorMessage::Finished(finished) => state.slots.finished(finished),
+            ExecutorMessage::HostRecovered { slot, failed } => {
+                self.host_recovered(state, slot, failed);
+                Vec::new()
+            }
             ExecutorMessage::BatchReady { slot, give } => {
                 state.slots.batch_is_ready(slot, give);
                 Vec::new()
@@ -318,9 +355,9 @@ impl Dispatcher<'_> {
         };
         for news in news {
             match news {
-                SlotEvent::Started(task) => {
+                SlotEvent::Started(task, slot) => {
                     if let Some(task) = task_of(task) {
-                        self.started(state, task);
+                        self.started(state, task, slot);
                     }
                 }
                 SlotEvent::Message(task, message) => {
@@ -333,8 +370,13 @@ impl Dispatcher<'_> {
                 }
                 SlotEvent::Finished(finished) => {
                     if let Some(task) = task_of(finished.task) {
-                        if self.is_retried(state, task, &finished) {
-                            self.retry(state, task, &finished);
+                        if finished.is_lost {
+                            self.suspend_host(state, finished.slot);
+                        }
+                        if self.is_lost(state, task, &finished) {
+                            self.retry(state, task, &finished, Some(AttemptCause::EnvironmentLost));
+                        } else if self.is_retried(state, task, &finished) {
+                            self.retry(state, task, &finished, None);
                         } else {
                             self.finish(state, task, &finished.outcome, Some(&finished));
                         }
@@ -411,6 +453,8 @@ impl Dispatcher<'_> {
     ) {
         let mut record = record(task, outcome, ran, state.attempts(task));
         record.is_refused = ran.is_none() && self.plan.is_refused(task.index);
+        // Another environment is no second chance.
+        record.flaky &= state.retries_of(task) > 0;
         state.last_attempts.remove(&task.index);
         let directory = ran.is_some_and(|ran| ran.has_directory);
         let directory = directory.then_some(task.directory.as_str());

@@ -35,8 +35,19 @@ const QUICK_TASK: Duration = Duration::from_millis(2);
 /// The number of measured durations from which their mean is used.
 const MIN_MEASURED: u32 = 4;
 
+/// Whether tasks are assigned to a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Availability {
+    Open,
+    /// The slot's host is away, and may come back.
+    Away,
+    /// The slot's host is given up.
+    Closed,
+}
+
 /// The dispatcher's view of one slot.
 struct SlotState {
+    availability: Availability,
     slot: Arc<Slot>,
     /// The assigned tasks, the running one first.
     tasks: VecDeque<AssignedTask>,
@@ -105,10 +116,11 @@ pub(crate) struct Placement {
 impl SlotState {
     /// Whether what runs in the slot leaves room for a task of this kind.
     fn accepts(&self, demand: &Demand) -> bool {
-        match (&self.batch, &demand.batch) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(batch), Some(runner)) => {
+        match (self.availability, &self.batch, &demand.batch) {
+            (Availability::Away | Availability::Closed, ..) => false,
+            (Availability::Open, None, _) => true,
+            (Availability::Open, Some(_), None) => false,
+            (Availability::Open, Some(batch), Some(runner)) => {
                 let fits = batch.runner == *runner && batch.feed.is_some();
                 fits && self.switch_cost(demand.state.as_ref()) == 0
             }
@@ -141,8 +153,8 @@ pub(crate) enum TaskMessage {
 /// other, in whatever order the messages arrived.
 #[derive(Debug)]
 pub(crate) enum SlotEvent {
-    /// The task has started.
-    Started(TaskIndex),
+    /// The task has started in the slot.
+    Started(TaskIndex, SlotIndex),
     /// The task has sent a message.
     Message(TaskIndex, TaskMessage),
     /// The task has ended.
@@ -162,6 +174,7 @@ pub(crate) struct Slots {
 impl Slots {
     pub(crate) fn new(count: usize, may_queue: bool) -> Self {
         let entry = |index| SlotState {
+            availability: Availability::Open,
             slot: Arc::new(Slot::new(SlotIndex(index))),
             tasks: VecDeque::new(),
             last_position: None,
@@ -186,6 +199,7 @@ impl Slots {
         let free = self
             .slots
             .iter()
+            .filter(|it| it.availability == Availability::Open)
             .filter(|it| it.tasks.is_empty() && !it.is_dirty);
         free.filter_map(|entry| entry.environment.as_ref().map(|(_, task)| *task))
     }
@@ -199,6 +213,7 @@ impl Slots {
         let wants = |entry: &SlotState| entry.batch.as_ref().is_none_or(|it| it.feed.is_some());
         let slots = self.slots.iter();
         slots
+            .filter(|entry| entry.availability == Availability::Open)
             .filter(|entry| entry.tasks.is_empty() && wants(entry))
             .count()
     }
@@ -207,6 +222,46 @@ impl Slots {
     pub(crate) fn is_empty(&self) -> bool {
         let mut slots = self.slots.iter();
         slots.all(|entry| entry.tasks.is_empty() && entry.batch.is_none())
+    }
+
+    /// Assigns no more tasks to those of these slots that are open, until they are opened again.
+    /// Returns whether there were any.
+    pub(crate) fn suspend(&mut self, is_meant: impl Fn(SlotIndex) -> bool) -> bool {
+        self.change(is_meant, Availability::Open, Availability::Away) > 0
+    }
+
+    /// Opens these slots again, as far as they were suspended.
+    pub(crate) fn open(&mut self, is_meant: impl Fn(SlotIndex) -> bool) {
+        self.change(is_meant, Availability::Away, Availability::Open);
+    }
+
+    /// Closes these slots, as far as they were suspended. Returns their number.
+    pub(crate) fn close(&mut self, is_meant: impl Fn(SlotIndex) -> bool) -> usize {
+        self.change(is_meant, Availability::Away, Availability::Closed)
+    }
+
+    fn change(
+        &mut self,
+        is_meant: impl Fn(SlotIndex) -> bool,
+        from: Availability,
+        to: Availability,
+    ) -> usize {
+        let slots = self.slots.iter_mut();
+        let meant = slots.filter(|it| it.availability == from && is_meant(it.slot.index));
+        let changed = meant.map(|slot| slot.availability = to);
+        changed.count()
+    }
+
+    /// Whether no slot is open, and some may be opened again.
+    pub(crate) fn are_suspended(&self) -> bool {
+        let has = |availability| self.slots.iter().any(|it| it.availability == availability);
+        has(Availability::Away) && !has(Availability::Open)
+    }
+
+    /// Whether all slots are closed.
+    pub(crate) fn are_closed(&self) -> bool {
+        let mut slots = self.slots.iter();
+        slots.all(|slot| slot.availability == Availability::Closed)
     }
 
     /// Assigns a task to the best slot; none when no slot can take it.
@@ -363,7 +418,7 @@ impl Slots {
         while let Some(front) = entry.tasks.front_mut() {
             if (front.has_started || front.finished.is_some()) && !front.is_reported {
                 front.is_reported = true;
-                events.push(SlotEvent::Started(front.task));
+                events.push(SlotEvent::Started(front.task, slot));
             }
             if front.is_reported {
                 let messages = front.messages.drain(..);

@@ -10,6 +10,7 @@ fn end(slots: &mut Slots, slot: usize, task: usize, took: Duration) -> Vec<Strin
         task: TaskIndex(task),
         slot: SlotIndex(slot),
         outcome: Outcome::bare(Status::Pass),
+        is_lost: false,
         started: 0,
         elapsed: took,
         left_behind: 0,
@@ -26,7 +27,7 @@ fn in_words(events: Vec<SlotEvent>) -> Vec<String> {
     events
         .into_iter()
         .map(|events| match events {
-            SlotEvent::Started(task) => format!("{} started", task.0),
+            SlotEvent::Started(task, _) => format!("{} started", task.0),
             SlotEvent::Message(task, TaskMessage::Progress(text)) => {
                 format!("{}: {text}", task.0)
             }
@@ -118,6 +119,7 @@ fn task_without_a_duration_leaves_the_mean_alone() {
             task: TaskIndex(task),
             slot: SlotIndex(0),
             outcome: Outcome::bare(Status::Error),
+            is_lost: false,
             started: 0,
             elapsed: 1000 * MS,
             left_behind: 0,
@@ -322,4 +324,27 @@ fn no_task_queues_for_another_environment() {
     assert_eq!(slots.last_tasks().count(), 0);
     assert!(slots.assign(TaskIndex(4), &state("a")).is_some());
     assert_eq!(slots.switches, 1);
+}
+
+#[test]
+fn suspended_slot_gets_no_task_until_it_is_opened() {
+    let mut slots = Slots::new(2, true);
+    let is_second = |slot: SlotIndex| slot == SlotIndex(1);
+    assert!(slots.suspend(is_second));
+    assert!(!slots.suspend(is_second), "it is suspended already");
+    assert_eq!(count_assigned(&mut slots, true), 1);
+    assert_eq!(slots.room(), 0);
+    assert!(!slots.are_suspended(), "the first one is open");
+    slots.open(is_second);
+    assert_eq!(count_assigned(&mut slots, true), 1);
+}
+
+#[test]
+fn closed_slot_is_not_opened_again() {
+    let mut slots = Slots::new(1, true);
+    assert_eq!(slots.close(|_| true), 0, "only suspended slots are closed");
+    assert!(slots.suspend(|_| true) && slots.are_suspended());
+    assert_eq!(slots.close(|_| true), 1);
+    slots.open(|_| true);
+    assert_eq!((slots.room(), slots.are_suspended()), (0, false));
 }

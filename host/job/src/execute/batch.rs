@@ -354,6 +354,10 @@ impl BatchHost for Batch {
         if let Some(reason) = stop_reason {
             outcome.status = Status::Interrupted;
             outcome.reason = Some(reason.to_owned());
+        } else if !outcome.status.has_passed() && current.session.is_lost() {
+            // The runner may have taken the end of its process for a failure of the test.
+            outcome.status = Status::Error;
+            outcome = outcome.with_infrastructure();
         }
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         current.session.log_left_behind(left);

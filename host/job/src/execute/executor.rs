@@ -56,6 +56,7 @@ pub(crate) async fn execute(
             task: task_index,
             slot: slot_index,
             outcome: host_failure(),
+            is_lost: false,
             started: journal::now(),
             elapsed: Duration::ZERO,
             left_behind: 0,
@@ -181,6 +182,7 @@ pub(crate) fn finished_task(
     FinishedTask {
         task: task.index,
         slot: session.slot.index,
+        is_lost: outcome.status == Status::Error && session.is_lost(),
         outcome,
         started: start.map_or_else(journal::now, |(at, _)| at),
         elapsed: elapsed.max(measured),

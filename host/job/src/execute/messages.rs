@@ -55,6 +55,11 @@ pub(crate) enum ExecutorMessage {
         step: StepIndex,
         proceed: oneshot::Sender<()>,
     },
+    /// The host of this slot can be used again, or is given up for the reason in `failed`.
+    HostRecovered {
+        slot: SlotIndex,
+        failed: Option<String>,
+    },
     /// A requirement has been checked, and fulfilled where it was absent.
     RequirementPrepared(Box<PreparedRequirement>),
     /// A requirement has been released, or could not be for the reason in `failed`.
@@ -104,6 +109,8 @@ pub(crate) struct FinishedTask {
     pub(crate) task: TaskIndex,
     pub(crate) slot: SlotIndex,
     pub(crate) outcome: Outcome,
+    /// Whether the task has no result of its own, because its environment was lost.
+    pub(crate) is_lost: bool,
     /// When it started, in nanoseconds of Unix time.
     pub(crate) started: u64,
     pub(crate) elapsed: Duration,

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -77,6 +78,8 @@ pub(crate) struct TaskSession {
     /// What the processes may use.
     limits: Limits,
     environment: OnceCell<Environment>,
+    /// The environment could not be opened, because its host cannot be reached.
+    is_unreachable: AtomicBool,
     queued_process: OnceLock<QueuedProcess>,
     whiteboard: Mutex<String>,
     debug_log: Mutex<DebugLog>,
@@ -131,6 +134,7 @@ impl TaskSession {
             state,
             limits,
             environment: OnceCell::new(),
+            is_unreachable: AtomicBool::new(false),
             queued_process: OnceLock::new(),
             whiteboard: Mutex::default(),
             debug_log: Mutex::default(),
@@ -160,11 +164,21 @@ impl TaskSession {
         self.environment.get()
     }
 
+    /// Whether the environment was lost, or could not be reached. Only an environment on another
+    /// host gets lost: on this machine, only its own processes end a helper, and would do so again.
+    pub(crate) fn is_lost(&self) -> bool {
+        let is_remote = self.execution.spawner.descriptor().is_remote;
+        let is_gone = self.opened().is_some_and(Environment::is_lost);
+        is_remote && (is_gone || self.is_unreachable.load(Ordering::Acquire))
+    }
+
     async fn open(&self) -> Result<Environment, SpawnError> {
-        let environment = self
-            .slot
-            .open(&*self.execution.spawner, &self.state)
-            .await?;
+        let opened = self.slot.open(&*self.execution.spawner, &self.state).await;
+        let environment = opened.inspect_err(|error| {
+            if error.is_loss() {
+                self.is_unreachable.store(true, Ordering::Release);
+            }
+        })?;
         self.directory.is_in(&environment);
         // What a batch has used belongs to none of its tasks, and not to this one either.
         environment.take_usage();

@@ -20,7 +20,7 @@ use crate::plan::requirements::{Requirements, key};
 use persea_config::Config;
 use persea_config::{Order, settings};
 use persea_model::names::task_directory;
-use persea_model::{Attributes, Outcome, Runnable, Status, Task, TaskIndex};
+use persea_model::{Attributes, Outcome, Runnable, SpawnerKind, Status, Task, TaskIndex};
 use persea_plugin::{Catalog, Plugin, PluginError};
 use persea_spawner::descriptor;
 
@@ -73,6 +73,12 @@ impl Plan {
     pub(crate) fn is_refused(&self, task: TaskIndex) -> bool {
         let entry = self.entry(task);
         entry.is_some_and(|entry| matches!(entry.fate, TaskFate::Refused(_)))
+    }
+
+    /// Whether any task starts processes.
+    pub(crate) fn runs_processes(&self) -> bool {
+        let mut fates = self.entries.iter().map(|entry| &entry.fate);
+        fates.any(|fate| matches!(fate, TaskFate::Run(runner, _) if runner.starts_processes()))
     }
 
     /// The graph of the plan.
@@ -208,13 +214,17 @@ pub(crate) fn plan(
                 )),
                 None => {
                     let restrictions = restrictions.as_deref();
-                    fate(
-                        &runnable,
-                        restrictions,
-                        catalog,
-                        spawner.name(),
-                        &mut settings,
-                    )
+                    let met = can_be_met(&runnable, spawner, config);
+                    match met {
+                        Err(why) => TaskFate::Refused(Outcome::new(Status::Error, why)),
+                        Ok(()) => fate(
+                            &runnable,
+                            restrictions,
+                            catalog,
+                            spawner.name(),
+                            &mut settings,
+                        ),
+                    }
                 }
             };
             if let TaskFate::Run(runner, _) = &fate {
@@ -331,6 +341,21 @@ fn reorder(entries: &mut [PlanEntry], order: Order, history: impl FnOnce() -> Hi
     for (index, entry) in entries.iter_mut().enumerate() {
         entry.task.index = TaskIndex(index);
     }
+}
+
+/// Checks whether what the requirements of a task change is there where the task runs.
+///
+/// # Errors
+/// The task may run on another machine than its requirements are met on.
+fn can_be_met(runnable: &Runnable, spawner: SpawnerKind, config: &Config) -> Result<(), String> {
+    if runnable.requirements.is_empty() || (descriptor(spawner).is_one_machine)(config) {
+        return Ok(());
+    }
+    Err(format!(
+        "the test has requirements, and with the spawner `{spawner}` on several hosts they would \
+         be met on one of them only: name one host for tests with requirements, or set the hosts \
+         up before"
+    ))
 }
 
 fn fate(

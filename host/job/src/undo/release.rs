@@ -18,15 +18,15 @@ use crate::execute::supervise;
 use crate::plan::requirements::{RequirementStep, StepIndex};
 use crate::results::directory::Section;
 use crate::undo::unreleased::UnreleasedJobs;
-use persea_config::Config;
+use persea_config::{Config, settings};
 use persea_journal::{
-    Event, EventKind, Journal, JournalError, Reader, RequirementReleased, RequirementStarted,
-    RequirementState,
+    Event, EventKind, JobStarted, Journal, JournalError, Reader, RequirementReleased,
+    RequirementStarted, RequirementState,
 };
 use persea_model::names::task_directory;
-use persea_model::{Attribute, Attributes, Limits, Requirement, Scope};
+use persea_model::{Attribute, Attributes, Limits, Requirement, Scope, SpawnerKind};
 use persea_plugin::Catalog;
-use persea_spawner::{EnvironmentState, Spawner};
+use persea_spawner::{EnvironmentState, Spawner, descriptor};
 
 /// A requirement that a job has fulfilled and not released.
 #[derive(Debug)]
@@ -145,13 +145,30 @@ fn task_data(step: &RequirementStarted<'_>) -> Attributes {
 /// The project in which a job was run. None where its journal does not record one, or the directory
 /// is gone.
 pub fn project_of(job_dir: &Path) -> Option<PathBuf> {
-    let mut reader = Reader::open(job_dir).ok()?;
-    let Event::JobStarted(started) = reader.next_event(&[EventKind::JobStarted]).ok()??.event
-    else {
-        return None;
-    };
+    let started = begin(job_dir)?;
     let project = PathBuf::from(&started.project_dir);
     project.is_dir().then_some(project)
+}
+
+/// The spawner of other hosts that a job has used, with the hosts. None for this machine.
+pub fn remote_of(job_dir: &Path) -> Option<(SpawnerKind, Vec<String>)> {
+    let settings = begin(job_dir)?.settings;
+    let text = |value: &Attribute| value.clone().into_text();
+    let name = settings.get(settings::RUN_SPAWNER.name()).and_then(text)?;
+    let kind = SpawnerKind::parse(&name)?;
+    let hosts = settings.get(settings::SPAWNER_SSH_HOSTS.name());
+    let hosts = hosts.and_then(Attribute::items).unwrap_or_default();
+    let hosts = hosts.iter().filter_map(text).collect();
+    descriptor(kind).is_remote.then_some((kind, hosts))
+}
+
+/// The beginning of a job's journal.
+fn begin(job_dir: &Path) -> Option<JobStarted> {
+    let mut reader = Reader::open(job_dir).ok()?;
+    match reader.next_event(&[EventKind::JobStarted]).ok()??.event {
+        Event::JobStarted(started) => Some(started.into_owned()),
+        _ => None,
+    }
 }
 
 impl JobRelease {

@@ -12,7 +12,7 @@ pub(crate) async fn greet<R, W>(
     writer: &mut W,
     frames: &mut FrameReader,
     hello: &Hello,
-) -> Result<(), Option<ProtocolError>>
+) -> Result<Welcome, Option<ProtocolError>>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
@@ -25,8 +25,7 @@ where
     let mut buffer = [0; 4096];
     loop {
         if let Some(frame) = frames.next_frame()? {
-            let _: Welcome = decode_greeting(frame)?;
-            return Ok(());
+            return Ok(decode_greeting(frame)?);
         }
         match reader.read(&mut buffer).await {
             Ok(0) | Err(_) => return Err(None),

@@ -28,7 +28,7 @@ async fn channel(
 
 fn greeting() -> &'static [u8] {
     let mut bytes = Vec::new();
-    encode_greeting(&Welcome { pid: 1 }, &mut bytes).unwrap();
+    encode_greeting(&Welcome { pid: 1, clock: 2 }, &mut bytes).unwrap();
     bytes.leak()
 }
 

@@ -12,9 +12,20 @@ const KEPT: usize = 2000;
 
 /// The last lines that a helper has written to its standard error. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct LastWords(Arc<Mutex<String>>);
+pub(crate) struct LastWords {
+    kept: Arc<Mutex<String>>,
+    is_quiet: bool,
+}
 
 impl LastWords {
+    /// Those of a program that also writes what is no warning.
+    pub(crate) fn quiet() -> Self {
+        Self {
+            is_quiet: true,
+            ..Self::default()
+        }
+    }
+
     /// Logs the helper's standard error, and keeps its end. Returns when the helper has ended: its
     /// processes do not inherit this pipe.
     pub(crate) async fn keep(self, stderr: Option<OwnedFd>, name: Arc<str>) {
@@ -35,8 +46,11 @@ impl LastWords {
             }
             let line = String::from_utf8_lossy(&line);
             let line = line.trim();
-            tracing::warn!(environment = &*name, "{line}");
-            let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match self.is_quiet {
+                false => tracing::warn!(environment = &*name, "{line}"),
+                true => tracing::info!(environment = &*name, "{line}"),
+            }
+            let mut words = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             if words.len() + line.len() > KEPT {
                 words.clear();
             }
@@ -47,10 +61,16 @@ impl LastWords {
         }
     }
 
+    /// The last words.
+    pub(crate) fn text(&self) -> String {
+        let words = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        words.clone()
+    }
+
     /// Appends the last words to how the helper has ended.
     pub(crate) fn after(&self, reason: impl Into<String>) -> String {
         let mut reason = reason.into();
-        let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let words = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if !words.is_empty() {
             reason.push_str("; its last words: ");
             reason.push_str(&words);

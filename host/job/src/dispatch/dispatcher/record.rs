@@ -86,6 +86,7 @@ pub(super) fn record(
         kind: task.runnable.kind.clone(),
         uri: task.runnable.uri.clone(),
         status: outcome.status,
+        cause: None,
         reason: outcome.reason.clone(),
         started: ran.map(|ran| ran.started),
         elapsed: ran.map_or(0, |ran| nanoseconds(ran.elapsed)),
@@ -119,7 +120,7 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// The names of `task-finished` that belong to the host. A runner's data under these names is
 /// dropped.
-const RESERVED: [&str; 24] = [
+const RESERVED: [&str; 25] = [
     "cpu-user",
     "cpu-system",
     "peak-memory",
@@ -135,6 +136,7 @@ const RESERVED: [&str; 24] = [
     "kind",
     "uri",
     "status",
+    "cause",
     "reason",
     "started",
     "elapsed",

@@ -12,7 +12,7 @@ use crate::execute::messages::{FinishedTask, Fulfilment};
 use crate::plan::graph::NodeIndex;
 use crate::plan::requirements::{RequirementStep, StepIndex};
 use persea_config::RetryCause;
-use persea_journal::{Event, RequirementRetried};
+use persea_journal::{AttemptCause, Event, RequirementRetried};
 use persea_model::{Outcome, Status, Task};
 
 /// Whether one of the causes for a retry is that of an outcome. A task that has passed has none.
@@ -38,23 +38,27 @@ impl Dispatcher<'_> {
         task: &Task,
         finished: &FinishedTask,
     ) -> bool {
-        let before = state.attempts(task);
-        before < state.retries
+        state.retries_of(task) < state.retries
             && state.stopped.is_none()
             && is_cause(&state.retry_causes, &finished.outcome)
     }
 
-    /// Requeues a task for its next attempt. The directory of this attempt is kept under another
-    /// name.
+    /// Requeues a task for its next attempt, which is a retry unless there is a cause. The
+    /// directory of this attempt is kept under another name.
     pub(super) fn retry(
         &mut self,
         state: &mut DispatchState,
         task: &Task,
         finished: &FinishedTask,
+        cause: Option<AttemptCause>,
     ) {
+        if cause == Some(AttemptCause::EnvironmentLost) {
+            *state.losses.entry(task.index).or_default() += 1;
+        }
         let before = state.attempts(task);
         let mut record = record(task, &finished.outcome, Some(finished), before);
         record.attempts = before + 1;
+        record.cause = cause;
         let directory = finished
             .has_directory
             .then(|| format!("{}.attempt-{}", task.directory, record.attempts));

@@ -10,6 +10,7 @@ use crate::dispatch::slots::{BatchFeed, Demand, Placement};
 use crate::execute::batch::Batch;
 use crate::execute::executor::execute;
 use crate::execute::messages::Assignment;
+use crate::execute::slot::SlotIndex;
 use crate::input::own_settings;
 use crate::plan::entry::{PlanEntry, TaskFate};
 use persea_journal::{Event, TaskEnvironment, TaskStarted};
@@ -89,7 +90,7 @@ impl Dispatcher<'_> {
             variables.extend(lease_variables(&leases));
             let more = lease_data(&leases);
             if position.is_none() {
-                self.started(state, task);
+                self.started(state, task, slot.index);
             }
             let helper_deaths = state.helper_deaths.get(&index).copied().unwrap_or_default();
             let assignment = Assignment {
@@ -176,11 +177,14 @@ impl Dispatcher<'_> {
     }
 
     /// Records the start of a task in the journal and on the display.
-    pub(super) fn started(&mut self, state: &mut DispatchState, task: &Task) {
+    pub(super) fn started(&mut self, state: &mut DispatchState, task: &Task, slot: SlotIndex) {
         let requirements = &self.plan.requirements;
         let spawner = &self.context.execution.spawner;
-        let environment = spawner.has_snapshots().then(|| TaskEnvironment {
+        let host = spawner.host(slot.0);
+        let is_named = host.is_some() || spawner.has_snapshots();
+        let environment = is_named.then(|| TaskEnvironment {
             spawner: spawner.name().into(),
+            host: host.map(Cow::Borrowed),
             image: own_settings::image(&task.runnable.more).map(Cow::Owned),
             snapshot: state
                 .preparation

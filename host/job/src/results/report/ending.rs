@@ -108,6 +108,7 @@ fn end(id: &str, planned: TaskPlanned<'_>, started: Option<u64>, reason: &str) -
         kind: runnable.kind.clone(),
         uri: runnable.uri.clone(),
         status: Status::Error,
+        cause: None,
         reason: Some(reason.to_owned()),
         started,
         elapsed: 0,

@@ -1,0 +1,95 @@
+//! Owns the lines of shell that bring the helper to another host and run it. Does not know how they
+//! get there.
+//!
+//! A login shell runs them, and it may be any shell: the lines contain no single quote, backslash,
+//! exclamation mark or newline, so that a pair of single quotes passes them on unchanged.
+//! Everything else is done by `/bin/sh`.
+//!
+//! The marker is not part of a line as it is sent: a login shell may repeat what it runs.
+
+use std::io;
+use std::time::Duration;
+
+/// The beginning of a marker.
+const PREFIX: &str = "persea-";
+
+/// A text that comes from nowhere else.
+pub(super) fn random() -> io::Result<String> {
+    // The kernel makes a new one for each reading.
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+    Ok(text.trim().to_owned())
+}
+
+/// The marker with this random part.
+pub(super) fn marker(random: &str) -> String {
+    format!("{PREFIX}{random}")
+}
+
+/// The command that receives the helper and keeps its directory. Its marked lines are `hello`, the
+/// kernel and the architecture; then, after `length` bytes on its standard input, `ready` and the
+/// directory. `fail` with a step and a reason ends it.
+pub(super) fn keeper(random: &str, length: usize, lease: Duration) -> String {
+    let lease = lease.as_millis();
+    let script = format!(
+        "m={PREFIX}; m=${{m}}{random}; umask 077; \
+         echo; echo \"$m hello $(uname -s) $(uname -m)\"; \
+         fail() {{ echo \"$m fail $*\"; exit 1; }}; \
+         d=$(mktemp -d \"${{TMPDIR:-/tmp}}/persea-XXXXXXXXXX\" 2>&1) || fail directory $d; \
+         end() {{ rm -rf \"$d\"; }}; trap end EXIT; trap \"exit 1\" HUP INT TERM; \
+         e=$(head -c {length} 2>&1 >\"$d/helper\") || fail write $e; \
+         n=$(wc -c <\"$d/helper\"); test \"$n\" -eq {length} || fail write only $n bytes; \
+         chmod 700 \"$d/helper\"; \
+         e=$(\"$d/helper\" --version 2>&1) || fail execute $e; \
+         trap - EXIT; echo \"$m ready $d\"; \
+         exec \"$d/helper\" {} \"$d\" {lease}",
+        persea_helper::KEEP_ARGUMENT
+    );
+    quoted(&script)
+}
+
+/// The command that runs a helper which is in this directory, after a marked line.
+pub(super) fn helper(random: &str, directory: &str) -> String {
+    let script = format!(
+        "m={PREFIX}; m=${{m}}{random}; d=\"{directory}\"; echo; echo \"$m\"; \
+         exec \"$d/helper\" {} 0 \"$d/helper\"",
+        persea_helper::GUARD_ARGUMENT
+    );
+    quoted(&script)
+}
+
+fn quoted(script: &str) -> String {
+    format!("exec /bin/sh -c '{script}'")
+}
+
+/// Whether the path of a directory can be part of a command for any shell.
+pub(super) fn is_plain(directory: &str) -> bool {
+    let is_special = |c: char| c.is_control() || "'\"\\!$`".contains(c);
+    directory.starts_with('/') && !directory.contains(is_special)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_need_no_quoting_and_hide_their_marker() {
+        let lease = Duration::from_secs(30);
+        for command in [keeper("1234", 99, lease), helper("1234", "/tmp/persea-x")] {
+            let inner = command.strip_prefix("exec /bin/sh -c '");
+            let inner = inner.and_then(|inner| inner.strip_suffix('\''));
+            let inner = inner.unwrap_or("'");
+            assert!(!inner.contains(['\'', '\\', '!', '\n']), "{inner}");
+            assert!(!inner.contains(&marker("1234")), "{inner}");
+        }
+    }
+
+    #[test]
+    fn directory_that_a_shell_would_read_otherwise_is_not_plain() {
+        assert!(is_plain("/tmp/a directory/persea-1"));
+        for path in [
+            "", "tmp", "/a'b", "/a\"b", "/$HOME", "/a`b`", "/a\\b", "/a!b", "/a\nb",
+        ] {
+            assert!(!is_plain(path), "{path}");
+        }
+    }
+}

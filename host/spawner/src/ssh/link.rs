@@ -1,0 +1,461 @@
+//! Owns one connection to a host: it is made, kept, made again after a loss, and given up if the
+//! host stays away. Does not know which slots use it.
+
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::unix::pipe;
+use tokio::sync::{Mutex, Notify, OnceCell, watch};
+use tokio::task::JoinHandle;
+
+use super::bootstrap;
+use super::client::{Client, MISSING, Role};
+use crate::SpawnError;
+use crate::channel::pipe::Pipe;
+use crate::launch::last_words::LastWords;
+use crate::launch::marker::{MarkedLines, NoLine};
+use crate::launch::{children, private_dir};
+use crate::lease;
+
+/// The pauses between attempts to connect again. The host is given up after the last one.
+const PAUSES: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(9),
+];
+
+/// How long a connection may take until a login shell runs, and until it has received the helper:
+/// 45 s each.
+const STEP_TIMEOUT: Duration = Duration::from_secs(45);
+
+/// How long `ssh` may take to end once its connection is closed: 5 s.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest path of a UNIX socket, without what `ssh` appends to it while it makes one.
+const MAX_SOCKET_PATH: usize = 107 - 17;
+
+/// What all connections share.
+pub(super) struct Setup {
+    pub(super) client: Client,
+    /// The helper's program.
+    pub(super) helper: &'static [u8],
+    /// The directory for temporary files.
+    pub(super) temporary: PathBuf,
+    /// The directory of the connections' sockets, made when it is needed.
+    pub(super) sockets: OnceCell<PathBuf>,
+    /// Whether the spawner is being closed.
+    pub(super) is_closing: watch::Receiver<bool>,
+}
+
+impl Setup {
+    async fn sockets(&self) -> io::Result<&PathBuf> {
+        let make = async { private_dir(&self.temporary, "s") };
+        self.sockets.get_or_try_init(|| make).await
+    }
+
+    /// Waits until the spawner is closed.
+    async fn closed(&self) {
+        // Fails if the spawner was dropped.
+        let _ = self.is_closing.clone().wait_for(|it| *it).await;
+    }
+}
+
+/// A connection to a host, which may be lost and made again.
+pub(super) struct Link {
+    host: Arc<str>,
+    setup: Arc<Setup>,
+    state: Mutex<LinkState>,
+}
+
+#[derive(Default)]
+struct LinkState {
+    connection: Option<Arc<Connection>>,
+    /// Why the host was given up.
+    given_up: Option<Arc<str>>,
+}
+
+impl Link {
+    pub(super) fn new(host: Arc<str>, setup: Arc<Setup>) -> Self {
+        Self {
+            host,
+            setup,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// An error of this host.
+    pub(super) fn failure(&self, reason: &str) -> SpawnError {
+        SpawnError::Host {
+            host: Arc::clone(&self.host),
+            reason: reason.into(),
+        }
+    }
+
+    /// Returns the connection, and makes it where there is none.
+    pub(super) async fn connected(&self) -> Result<Arc<Connection>, SpawnError> {
+        let mut state = self.state.lock().await;
+        if let Some(why) = &state.given_up {
+            return Err(self.failure(why));
+        }
+        if let Some(connection) = &state.connection
+            && connection.is_alive()
+        {
+            return Ok(Arc::clone(connection));
+        }
+        state.connection = None;
+        // A task of its own, so that `ssh` is ended even if the caller's future is dropped.
+        let opening = Connection::open(Arc::clone(&self.setup), Arc::clone(&self.host));
+        let opened = tokio::spawn(opening).await;
+        let connection = opened.unwrap_or(Err(SpawnError::Closed("the connection")))?;
+        let connection = Arc::new(connection);
+        state.connection = Some(Arc::clone(&connection));
+        Ok(connection)
+    }
+
+    /// Connects again, if need be after some pauses.
+    ///
+    /// # Errors
+    /// The host stays away, and is given up.
+    pub(super) async fn recover(&self) -> Result<(), SpawnError> {
+        let mut last = None;
+        for pause in PAUSES {
+            tokio::select! {
+                () = self.setup.closed() => return Err(SpawnError::Closed("the spawner")),
+                () = tokio::time::sleep(pause) => {}
+            }
+            match self.connected().await {
+                Ok(_) => return Ok(()),
+                Err(error) => last = Some(error),
+            }
+        }
+        let error = last.unwrap_or(SpawnError::Closed("the connection"));
+        let why = match &error {
+            SpawnError::Host { reason, .. } => Arc::clone(reason),
+            other => other.to_string().into(),
+        };
+        self.state.lock().await.given_up.get_or_insert(why);
+        Err(error)
+    }
+
+    /// Closes the connection, and waits for its end.
+    pub(super) async fn close(&self) {
+        let connection = self.state.lock().await.connection.take();
+        if let Some(connection) = connection {
+            connection.close().await;
+        }
+    }
+}
+
+/// An open connection, with the helper's program on the other side.
+pub(super) struct Connection {
+    host: Arc<str>,
+    setup: Arc<Setup>,
+    socket: PathBuf,
+    /// The directory of the helper on the other host.
+    directory: String,
+    closing: Arc<Notify>,
+    ended: watch::Receiver<bool>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.closing.notify_one();
+    }
+}
+
+impl Connection {
+    async fn open(setup: Arc<Setup>, host: Arc<str>) -> Result<Connection, SpawnError> {
+        let failed = |error: &io::Error| SpawnError::Host {
+            host: Arc::clone(&host),
+            reason: match error.kind() {
+                io::ErrorKind::NotFound => MISSING.into(),
+                _ => format!("cannot start `ssh`: {error}").into(),
+            },
+        };
+        let random = bootstrap::random().map_err(|error| failed(&error))?;
+        let sockets = setup.sockets().await.map_err(|error| failed(&error))?;
+        let socket = sockets.join(random.get(..8).unwrap_or(&random));
+        if socket.as_os_str().len() > MAX_SOCKET_PATH {
+            return Err(SpawnError::Invalid(format!(
+                "the path of the directory for temporary files is too long for the sockets of \
+                 `ssh`, {}: set TMPDIR to a shorter one",
+                setup.temporary.display()
+            )));
+        }
+        let client = &setup.client;
+        let command = bootstrap::keeper(&random, setup.helper.len(), client.lease);
+        let mut command = client.command(Role::Master, &socket, &host, &command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = children::start(&mut command, &[]).map_err(|error| failed(&error))?;
+        let mut master = Master::new(child, &host);
+        let greeting = async {
+            let (mut to, mut lines) = master.streams(&bootstrap::marker(&random))?;
+            let directory = greet(&mut to, &mut lines, setup.helper).await?;
+            Ok(((to, lines.into_reader()?), directory))
+        };
+        let greeted = tokio::select! {
+            () = setup.closed() => Err(Ungreeted::Closing),
+            greeted = greeting => greeted,
+        };
+        let (streams, directory) = match greeted {
+            Ok(greeted) => greeted,
+            Err(why) => {
+                let words = master.end().await;
+                return Err(why.explain(client, &host, &words));
+            }
+        };
+        let closing = Arc::new(Notify::new());
+        let (has_ended, ended) = watch::channel(false);
+        let keeping = keep(
+            master,
+            streams,
+            client.lease,
+            Arc::clone(&closing),
+            has_ended,
+        );
+        tokio::spawn(keeping);
+        Ok(Connection {
+            host,
+            setup,
+            socket,
+            directory,
+            closing,
+            ended,
+        })
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        !*self.ended.borrow()
+    }
+
+    /// The helper's directory on the other host.
+    pub(super) fn directory(&self) -> &str {
+        &self.directory
+    }
+
+    /// Starts a helper, whose output begins behind the line with the marker.
+    pub(super) fn start_helper(
+        &self,
+        random: &str,
+        requests: &PipeReader,
+        replies: &PipeWriter,
+    ) -> io::Result<Child> {
+        let client = &self.setup.client;
+        let command = bootstrap::helper(random, &self.directory);
+        let mut command = client.command(Role::Guest, &self.socket, &self.host, &command);
+        command
+            .stdin(requests.try_clone()?)
+            .stdout(replies.try_clone()?);
+        children::start(&mut command, &[])
+    }
+
+    async fn close(&self) {
+        self.closing.notify_one();
+        let _ = self.ended.clone().wait_for(|it| *it).await;
+    }
+}
+
+/// Why a connection was not made.
+enum Ungreeted {
+    /// The spawner is being closed.
+    Closing,
+    /// The system has failed.
+    Io(io::Error),
+    /// What came was not what the login shell should have written.
+    Line(NoLine),
+    /// The login shell could not do its part.
+    Refused(String),
+}
+
+impl From<NoLine> for Ungreeted {
+    fn from(error: NoLine) -> Self {
+        Self::Line(error)
+    }
+}
+
+impl Ungreeted {
+    fn explain(self, client: &Client, host: &Arc<str>, words: &str) -> SpawnError {
+        let reason = match self {
+            Self::Closing => return SpawnError::Closed("the spawner"),
+            Self::Line(line) => return client.explain(host, words, &line.to_string()),
+            Self::Io(error) if words.is_empty() => error.to_string(),
+            Self::Io(error) => return client.explain(host, words, &error.to_string()),
+            Self::Refused(reason) => reason,
+        };
+        SpawnError::Host {
+            host: Arc::clone(host),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Sends the helper to the other host, and returns its directory there.
+async fn greet(
+    to: &mut pipe::Sender,
+    lines: &mut MarkedLines<Pipe>,
+    helper: &[u8],
+) -> Result<String, Ungreeted> {
+    let line = next(lines).await?;
+    let Some(machine) = line.strip_prefix("hello ") else {
+        return Err(refusal(&line, lines));
+    };
+    let (kernel, architecture) = machine.split_once(' ').unwrap_or((machine, ""));
+    if kernel != "Linux" || architecture != std::env::consts::ARCH {
+        return Err(Ungreeted::Refused(format!(
+            "it is a machine of another kind, {kernel} on {architecture}: tests run on Linux on \
+             {}, as this host is",
+            std::env::consts::ARCH
+        )));
+    }
+    // An error has a reason, which the login shell writes.
+    let _ = to.write_all(helper).await;
+    let line = next(lines).await?;
+    match line.strip_prefix("ready ") {
+        Some(directory) if bootstrap::is_plain(directory) => Ok(directory.to_owned()),
+        Some(directory) => Err(Ungreeted::Refused(format!(
+            "the path of its directory for temporary files has special characters, {directory}: \
+             set TMPDIR there"
+        ))),
+        None => Err(refusal(&line, lines)),
+    }
+}
+
+async fn next(lines: &mut MarkedLines<Pipe>) -> Result<String, NoLine> {
+    let line = tokio::time::timeout(STEP_TIMEOUT, lines.next()).await;
+    line.unwrap_or_else(|_| Err(lines.silent()))
+}
+
+/// The error for a line with which the login shell ends early.
+fn refusal(line: &str, lines: &MarkedLines<Pipe>) -> Ungreeted {
+    let Some(failed) = line.strip_prefix("fail ") else {
+        return Ungreeted::Line(lines.unexpected(line));
+    };
+    let (step, why) = failed.split_once(' ').unwrap_or((failed, ""));
+    Ungreeted::Refused(match step {
+        "directory" => format!(
+            "it has no directory for temporary files: {why}; set TMPDIR there to one that exists \
+             and that you may write to"
+        ),
+        "write" => format!(
+            "its directory for temporary files cannot take the helper, is the disk full? {why}"
+        ),
+        "execute" => format!(
+            "nothing can be executed in its directory for temporary files: {why}; set TMPDIR there \
+             to a directory on a file system without the option `noexec`"
+        ),
+        other => format!("{other}: {why}"),
+    })
+}
+
+/// The process `ssh` that makes a connection.
+struct Master {
+    child: Child,
+    /// Ends with the standard error of the process.
+    end: JoinHandle<()>,
+    words: LastWords,
+}
+
+impl Master {
+    fn new(mut child: Child, host: &Arc<str>) -> Self {
+        let words = LastWords::quiet();
+        let stderr = child.stderr.take().map(OwnedFd::from);
+        let name = format!("ssh/{host}").into();
+        let end = tokio::spawn(words.clone().keep(stderr, name));
+        Self { child, end, words }
+    }
+
+    fn streams(&mut self, marker: &str) -> Result<(pipe::Sender, MarkedLines<Pipe>), Ungreeted> {
+        let missing = || Ungreeted::Io(io::ErrorKind::BrokenPipe.into());
+        let to = self.child.stdin.take().ok_or_else(missing)?;
+        let from = self.child.stdout.take().ok_or_else(missing)?;
+        let to = pipe::Sender::from_owned_fd(to.into()).map_err(Ungreeted::Io)?;
+        let from = Pipe::new(from.into()).map_err(Ungreeted::Io)?;
+        Ok((to, MarkedLines::new(from, marker)))
+    }
+
+    /// Waits for the end of the process, and kills it if it takes too long. Returns what it wrote
+    /// to its standard error.
+    async fn end(mut self) -> String {
+        if tokio::time::timeout(END_TIMEOUT, &mut self.end)
+            .await
+            .is_err()
+        {
+            return self.kill().await;
+        }
+        self.reap().await
+    }
+
+    async fn kill(mut self) -> String {
+        // Cannot fail: the child has not been waited for.
+        let _ = self.child.kill();
+        let _ = tokio::time::timeout(END_TIMEOUT, &mut self.end).await;
+        self.reap().await
+    }
+
+    async fn reap(mut self) -> String {
+        let pid = Pid::from_child(&self.child);
+        let _ = tokio::task::spawn_blocking(move || {
+            let _ = self.child.wait();
+            children::forget(pid);
+            // What `ssh` has started itself, such as a ProxyCommand.
+            children::kill_orphans();
+        })
+        .await;
+        self.words.text()
+    }
+}
+
+/// Keeps a connection until it is closed or lost: renews the lease of the helper's directory, and
+/// with that notices when the other host does not answer.
+async fn keep(
+    master: Master,
+    (mut to, mut from): (pipe::Sender, Pipe),
+    duration: Duration,
+    closing: Arc<Notify>,
+    has_ended: watch::Sender<bool>,
+) {
+    let mut buffer = [0; 64];
+    let mut has_asked = false;
+    let is_lost = loop {
+        let pause = match has_asked {
+            false => lease::interval(duration),
+            true => lease::answer_within(duration) + lease::PATIENCE,
+        };
+        tokio::select! {
+            biased;
+            () = closing.notified() => break false,
+            read = from.read(&mut buffer) => match read {
+                Ok(0) | Err(_) => break true,
+                Ok(_) => has_asked = false,
+            },
+            () = tokio::time::sleep(pause) => {
+                if has_asked || to.write_all(b"\n").await.is_err() {
+                    break true;
+                }
+                has_asked = true;
+            }
+        }
+    };
+    drop((to, from));
+    let words = match is_lost {
+        // Those that use the connection end with it. A process that waits for a network that is cut
+        // would take long to notice.
+        true => master.kill().await,
+        false => master.end().await,
+    };
+    if !words.is_empty() {
+        tracing::debug!("the connection has ended: {words}");
+    }
+    has_ended.send_replace(true);
+}
