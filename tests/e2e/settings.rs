@@ -79,7 +79,7 @@ fn settings_layers_override_each_other_and_show_their_origin() {
     assert_eq!(
         line,
         "run.max_parallel_tasks = 3  # from persea.toml: number of tasks that run at once; 0 means \
-         the number of processors"
+         the number of processors, or with the spawner `ssh` the slots of all hosts"
     );
     // A job uses the same value, and an option of its own has precedence.
     sandbox

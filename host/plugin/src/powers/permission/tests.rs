@@ -21,6 +21,7 @@ use crate::powers::batch::{BatchHost, BatchPower, NextBatchTask};
 use crate::powers::cache::CachePower;
 use crate::powers::fetch::FetchPower;
 use crate::powers::monotonic_clock::CallClock;
+use crate::powers::process::bindings::persea::plugin::process as process_types;
 use crate::powers::report_output::{ReportPower, ReportTarget};
 use crate::powers::task::TaskHost;
 use crate::powers::testing::{FakeTask, instance_of};
@@ -41,7 +42,7 @@ impl BatchHost for FakeBatch {
         Box::pin(async { None })
     }
 
-    fn finish(&self, _: Result<Outcome, crate::PluginError>) {}
+    fn finish(&self, _: Result<Outcome, crate::error::PluginError>) {}
 }
 
 /// Makes an instance of a role that has what every power acts on, so that nothing but the role can
@@ -69,8 +70,8 @@ fn instance_with_everything(world: World, directory: &Path) -> Store<InstanceSta
     store
 }
 
-fn command() -> powers::process::bindings::persea::plugin::process::Command {
-    use powers::process::bindings::persea::plugin::process::{Command, Input, Output};
+fn command() -> process_types::Command {
+    use process_types::{Command, Input, Output};
     Command {
         program: "true".to_owned(),
         args: Vec::new(),
