@@ -1,6 +1,8 @@
 //! Owns grants: a plugin has the powers that a lock or the command line grants it, of those that it
 //! asks for, and no others.
 
+use persea_model::SpawnerKind;
+
 use crate::support::plugins::{GREET, components, install, lock, read_lock, with_unlocked};
 use crate::support::{Sandbox, assert_stderr};
 
@@ -293,7 +295,10 @@ fn invalid_grant_is_refused() {
         (
             "runner-greet",
             "process=nonsense",
-            "`process=nonsense`: expected `*`, `process`, `sandbox` or `container`\n",
+            &format!(
+                "`process=nonsense`: expected `*`, {}\n",
+                SpawnerKind::EXPECTED
+            ),
         ),
         (
             "resolver-list",
