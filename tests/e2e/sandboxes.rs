@@ -7,6 +7,8 @@ use std::os::unix::net::UnixListener;
 
 use serde_json::{Value, json};
 
+use persea_model::SpawnerKind;
+
 use crate::support::recipes::{python, requiring, shell, with};
 use crate::support::users::User;
 use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, skip, wait_until};
@@ -373,9 +375,11 @@ fn missing_bubblewrap_error_names_the_package() {
     let ran = sandbox
         .run(&["run", "--spawner", "chroot", "/bin/true"])
         .code(4);
-    let error = "setting `run.spawner` from the command line: expected `process`, `sandbox` or \
-                 `container`, found `\"chroot\"`\n";
-    assert_stderr(&ran, &[error]);
+    let error = format!(
+        "setting `run.spawner` from the command line: expected {}, found `\"chroot\"`\n",
+        SpawnerKind::EXPECTED
+    );
+    assert_stderr(&ran, &[&error]);
 }
 
 #[test]
