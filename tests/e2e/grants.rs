@@ -295,7 +295,7 @@ fn invalid_grant_is_refused() {
         (
             "runner-greet",
             "process=nonsense",
-            &format!(
+            &*format!(
                 "`process=nonsense`: expected `*`, {}\n",
                 SpawnerKind::EXPECTED
             ),

@@ -32,7 +32,10 @@ impl Doctor {
                     if kind == chosen {
                         code = exit::JOB_FAIL;
                     }
-                    ("does not work", failure.report.to_string())
+                    // One line for each spawner, also where several hosts do not answer.
+                    let reasons = failure.report.to_string();
+                    let reasons: Vec<&str> = reasons.lines().collect();
+                    ("does not work", reasons.join("; "))
                 }
             };
             print_line(format_args!("{:<10} {mark}: {about}", kind.name()));
