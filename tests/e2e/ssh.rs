@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::recipes::{exec, noop, python, requiring, shell};
 use crate::support::ssh::Hosts;
-use crate::support::{Sandbox, assert_stderr, finish, signal};
+use crate::support::{Sandbox, assert_stderr, finish, signal, wait_until};
 
 /// The hosts on which attempts of the tests were started, in this order.
 fn hosts_of(project: &Sandbox) -> Vec<String> {
@@ -375,6 +375,31 @@ fn lost_connection_gives_a_test_another_attempt_that_counts() {
     assert_eq!(ended["data"]["attempts"], 2);
     assert_eq!(ended["data"].get("flaky"), None, "{ended}");
     hosts.assert_nothing_left(&project);
+}
+
+#[test]
+fn timeout_of_a_test_on_a_lost_host_does_not_end_it() {
+    let project = Sandbox::new();
+    let mut hosts = Hosts::start(&project, &["one"]);
+    project.recipe("job.json", &[waiting("a")]);
+    // Less than the lease.
+    let args = ["run", "--task-timeout", "1.5", "job.json"];
+    let persea = project.persea(&args).spawn().unwrap();
+    project.wait_for("a.pid");
+    hosts.signal_sessions("one", "KILL");
+    wait_until("the second attempt starts", || {
+        match project.lines("a.pid").len() {
+            2.. => Ok(()),
+            attempts => Err(format!("{attempts} attempts")),
+        }
+    });
+    project.file("a.end", "");
+    finish(persea).code(0);
+    let job = project.job();
+    assert_eq!(job.status("a"), "PASS");
+    let retried = job.events_of("task-retried");
+    assert_eq!(retried[0]["data"]["cause"], "environment-lost");
+    assert_eq!(retried[0]["data"]["status"], "INTERRUPTED");
 }
 
 #[test]

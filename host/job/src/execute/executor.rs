@@ -179,10 +179,12 @@ pub(crate) fn finished_task(
     // The start and the end of a quick task may be reported together; then the helper's measurement
     // is the true one.
     let measured = took.filter(|took| *took < QUICK).unwrap_or_default();
+    // A test on a lost host runs until the lease is over, and may reach its time limit meanwhile.
+    let may_be_lost = matches!(outcome.status, Status::Error | Status::Interrupted);
     FinishedTask {
         task: task.index,
         slot: session.slot.index,
-        is_lost: outcome.status == Status::Error && session.is_lost(),
+        is_lost: may_be_lost && session.is_lost(),
         outcome,
         started: start.map_or_else(journal::now, |(at, _)| at),
         elapsed: elapsed.max(measured),
