@@ -130,7 +130,13 @@ fn random_signals_leave_one_result_for_each_test() {
         let child = sandbox.persea(&args).spawn().unwrap();
         send(&child, &signals);
         let ran = finish(child);
+        let latest = sandbox.root().join("home/persea/job-results/latest");
         let faults = match ran.code {
+            // The signal came before the host made its job.
+            Some(8) if !latest.exists() => {
+                sandbox.assert_no_strays();
+                Vec::new()
+            }
             Some(_) => faults(&sandbox, &ran, TESTS),
             None => {
                 let got_fatal = signals.iter().any(|(_, signal)| FATAL.contains(signal));
