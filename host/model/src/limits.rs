@@ -33,6 +33,9 @@ impl Limit {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Memory, Self::Processes, Self::Cpus, Self::Disk];
 
+    /// All names, for a message that lists them.
+    pub const NAMES: &str = "`memory`, `processes`, `cpus` and `disk`";
+
     /// The name, as settings and recipes have it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -41,6 +44,11 @@ impl Limit {
             Self::Cpus => "cpus",
             Self::Disk => "disk",
         }
+    }
+
+    /// The limit with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|limit| limit.name() == name)
     }
 }
 
@@ -125,9 +133,13 @@ mod tests {
         let mut limits = Limits::default();
         assert!(limits.is_empty());
         for limit in Limit::ALL {
+            assert_eq!(Limit::parse(limit.name()), Some(limit));
             *limits.get_mut(limit) = Some(1);
             assert_eq!(limits.get(limit), Some(1), "{limit}");
         }
         assert!(limits.set().eq(Limit::ALL));
+        let names = Limit::ALL.map(|limit| format!("`{limit}`"));
+        let [others @ .., last] = &names;
+        assert_eq!(format!("{} and {last}", others.join(", ")), Limit::NAMES);
     }
 }

@@ -95,9 +95,8 @@ pub(crate) fn add_limits(more: &mut Attributes, limits: &Attributes) {
         return;
     };
     for (name, value) in limits {
-        let is_configured = Limit::ALL
-            .into_iter()
-            .any(|it| it.name() == name && configured(more, setting_of(it)).is_some());
+        let is_configured =
+            Limit::parse(name).is_some_and(|it| configured(more, setting_of(it)).is_some());
         if !own.contains_key(name) && !is_configured {
             own.insert(name.clone(), value.clone());
         }
@@ -111,11 +110,10 @@ pub(crate) fn add_limits(more: &mut Attributes, limits: &Attributes) {
 /// A name is unknown, or a value has the wrong type.
 pub(crate) fn check_limits(limits: &Attributes) -> Result<(), String> {
     for (name, value) in limits {
-        let limit = Limit::ALL.into_iter().find(|limit| limit.name() == name);
-        let Some(limit) = limit else {
+        let Some(limit) = Limit::parse(name) else {
             return Err(format!(
-                "`{LIMITS}`: unknown limit `{name}`: there are `memory`, `processes`, `cpus` and \
-                 `disk`"
+                "`{LIMITS}`: unknown limit `{name}`: there are {}",
+                Limit::NAMES
             ));
         };
         fits(name, shape_of(limit), value).map_err(|why| format!("`{LIMITS}`: {why}"))?;
