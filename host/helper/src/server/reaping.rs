@@ -13,7 +13,7 @@ use super::{Child, Descendants, STREAMS, Server};
 use crate::work_dir::WorkDir;
 
 impl Server {
-    /// Reaps every process that has ended, and reports those that the host started.
+    /// Reaps all ended processes, and sends the host an exit for each that it has started.
     pub(super) fn reap(&mut self) {
         let mut exited: Vec<(Id, Exit)> = Vec::new();
         loop {
@@ -82,8 +82,8 @@ struct Reaped {
     usage: Usage,
 }
 
-/// Reaps a child that has ended, of those that the host started and of adopted orphans. None if
-/// children exist and none has ended.
+/// Reaps one ended child process: a process that the host has started, or an adopted orphan. None
+/// if every child process still runs.
 ///
 /// # Errors
 /// `CHILD` if there are no children.
