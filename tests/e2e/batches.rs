@@ -7,39 +7,39 @@ use serde_json::{Value, json};
 
 use crate::support::plugins::install;
 use crate::support::recipes::noop;
-use crate::support::{Ran, Sandbox};
+use crate::support::{Fixture, Ran};
 
 /// Runs tasks of the kind `batch`. The plugin `hostile-batch` does with each what its uri says.
-fn run(uris: &[&str], options: &[&str], code: i32) -> (Sandbox, Ran) {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-batch", "hostile-idle"]);
+fn run(uris: &[&str], options: &[&str], code: i32) -> (Fixture, Ran) {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-batch", "hostile-idle"]);
     let task = |(number, uri): (usize, &&str)| {
         let kind = if *uri == "idle" { "idle" } else { "batch" };
         json!({"kind": kind, "uri": uri, "identifier": format!("{number}-{uri}")})
     };
     let tasks: Vec<Value> = uris.iter().enumerate().map(task).collect();
-    sandbox.recipe("job.json", &tasks);
+    fixture.recipe("job.json", &tasks);
     let args = ["run", "--plugin-dir", "plugins", "--max-parallel-tasks"];
     let args = [&args, &["1"][..], options, &["job.json"]].concat();
-    let ran = sandbox.run(&args).code(code);
-    assert_eq!(sandbox.job().results()["total"], uris.len());
-    sandbox.assert_no_strays();
-    (sandbox, ran)
+    let ran = fixture.run(&args).code(code);
+    assert_eq!(fixture.job().results()["total"], uris.len());
+    fixture.assert_no_strays();
+    (fixture, ran)
 }
 
 /// The counts that tasks report: how many tasks their instance has had, themselves included. A
 /// count of 1 begins a new batch.
-fn counts(sandbox: &Sandbox) -> Vec<u64> {
-    let finished = sandbox.job().events_of("task-finished");
+fn counts(fixture: &Fixture) -> Vec<u64> {
+    let finished = fixture.job().events_of("task-finished");
     let counts = finished.iter().map(|event| event["data"]["count"].as_u64());
     counts.flatten().collect()
 }
 
 #[test]
 fn batch_gives_each_task_its_own_result() {
-    let (sandbox, _) = run(&["a", "says", "b", "bad", "c", "says"], &[], 1);
-    assert_eq!(counts(&sandbox), [1, 3, 5]);
-    let job = sandbox.job();
+    let (fixture, _) = run(&["a", "says", "b", "bad", "c", "says"], &[], 1);
+    assert_eq!(counts(&fixture), [1, 3, 5]);
+    let job = fixture.job();
     assert!(
         job.reason("3-bad").contains("this one went wrong"),
         "{}",
@@ -53,19 +53,19 @@ fn batch_gives_each_task_its_own_result() {
 
 #[test]
 fn batches_can_be_switched_off() {
-    let (sandbox, _) = run(&["a", "b"], &["--set", "run.batches=false"], 0);
-    assert_eq!(sandbox.job().reason("1-b"), "alone");
+    let (fixture, _) = run(&["a", "b"], &["--set", "run.batches=false"], 0);
+    assert_eq!(fixture.job().reason("1-b"), "alone");
 }
 
 #[test]
 fn crash_in_a_batch_fails_only_the_current_task() {
-    let (sandbox, _) = run(
+    let (fixture, _) = run(
         &["a", "panic", "b", "error", "c", "leave", "d", "idle", "e"],
         &[],
         1,
     );
-    assert_eq!(counts(&sandbox), [1, 1, 1, 1, 1]);
-    let job = sandbox.job();
+    assert_eq!(counts(&fixture), [1, 1, 1, 1, 1]);
+    let job = fixture.job();
     for (name, why) in [
         ("1-panic", "the deep end"),
         ("3-error", "it wants no more"),
@@ -81,25 +81,25 @@ fn crash_in_a_batch_fails_only_the_current_task() {
 
 #[test]
 fn batch_must_finish_a_task_before_it_takes_the_next() {
-    let (sandbox, _) = run(&["greedy", "twice", "a"], &[], 0);
-    let job = sandbox.job();
+    let (fixture, _) = run(&["greedy", "twice", "a"], &[], 0);
+    let job = fixture.job();
     assert_eq!(
         job.reason("0-greedy"),
         "the previous task is not finished: call `finish-task` before `take-task`"
     );
     assert_eq!(job.status("1-twice"), "PASS");
-    assert_eq!(counts(&sandbox), [3]);
+    assert_eq!(counts(&fixture), [3]);
 }
 
 #[test]
 fn timeout_applies_to_each_task_of_a_batch() {
-    let (sandbox, _) = run(
+    let (fixture, _) = run(
         &["a", "sleep", "b", "loop", "c"],
         &["--task-timeout", "0.5"],
         8,
     );
-    assert_eq!(counts(&sandbox), [1, 1, 1]);
-    let job = sandbox.job();
+    assert_eq!(counts(&fixture), [1, 1, 1]);
+    let job = fixture.job();
     for name in ["1-sleep", "3-loop"] {
         assert_eq!(job.status(name), "INTERRUPTED");
         assert!(job.reason(name).contains("Timeout"), "{}", job.reason(name));
@@ -108,36 +108,36 @@ fn timeout_applies_to_each_task_of_a_batch() {
 
 #[test]
 fn leftover_processes_are_killed_when_the_batch_ends() {
-    let (sandbox, ran) = run(&["stray", "a"], &[], 0);
-    assert_eq!(counts(&sandbox), [2]);
+    let (fixture, ran) = run(&["stray", "a"], &[], 0);
+    assert_eq!(counts(&fixture), [2]);
     assert!(ran.stdout.contains(" [2 processes left behind]\n"), "{ran}");
 }
 
 #[test]
 fn failfast_ends_a_batch_after_the_first_failure() {
-    let (sandbox, _) = run(&["a", "bad", "b", "c"], &["--failfast"], 1);
-    let job = sandbox.job();
+    let (fixture, _) = run(&["a", "bad", "b", "c"], &["--failfast"], 1);
+    let job = fixture.job();
     assert_eq!(job.status("2-b"), "SKIP");
-    assert_eq!(counts(&sandbox), [1]);
+    assert_eq!(counts(&fixture), [1]);
 }
 
 #[test]
 fn failed_task_is_retried_in_a_batch() {
-    let (sandbox, _) = run(&["a", "bad", "b"], &["--retries", "2"], 1);
-    assert_eq!(sandbox.job().tasks_with("task-retried").len(), 2);
+    let (fixture, _) = run(&["a", "bad", "b"], &["--retries", "2"], 1);
+    assert_eq!(fixture.job().tasks_with("task-retried").len(), 2);
 }
 
 #[test]
 fn batch_runs_beside_tasks_of_another_kind() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-batch"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-batch"]);
     let tasks: Vec<Value> = (0..10)
         .flat_map(|n| {
             let batch = json!({"kind": "batch", "uri": format!("t{n}")});
             [batch, noop(&format!("noop{n}"))]
         })
         .collect();
-    sandbox.recipe("job.json", &tasks);
+    fixture.recipe("job.json", &tasks);
     let args = [
         "run",
         "--plugin-dir",
@@ -146,14 +146,14 @@ fn batch_runs_beside_tasks_of_another_kind() {
         "2",
         "job.json",
     ];
-    sandbox.run(&args).code(0);
-    assert_eq!(sandbox.job().results()["pass"], 20);
+    fixture.run(&args).code(0);
+    assert_eq!(fixture.job().results()["pass"], 20);
 }
 
 #[test]
 fn output_of_a_tool_belongs_to_the_test_that_runs_meanwhile() {
-    let (sandbox, _) = run(&["tool", "tells", "a", "bad", "b"], &[], 1);
-    let job = sandbox.job();
+    let (fixture, _) = run(&["tool", "tells", "a", "bad", "b"], &[], 1);
+    let job = fixture.job();
     let read = |path: &str| std::fs::read_to_string(job.0.join(path)).ok();
     let printed = job.events_of("task-finished").into_iter().map(|event| {
         let directory = event["data"]["directory"].as_str().unwrap();
@@ -264,8 +264,8 @@ fn stable_lines(text: &str) -> Vec<&str> {
 /// Runs all these tests. Returns for each its status, reason, class, exit code, number of leftover
 /// processes, and files, as text.
 fn results(options: &[&str]) -> BTreeMap<String, String> {
-    let sandbox = Sandbox::new();
-    sandbox.file("test_all.py", TESTS);
+    let fixture = Fixture::new();
+    fixture.file("test_all.py", TESTS);
     let mut references: Vec<String> = TESTS
         .split("def ")
         .filter_map(|part| Some(part.split_once("(self)")?.0))
@@ -273,19 +273,19 @@ fn results(options: &[&str]) -> BTreeMap<String, String> {
         .map(|name| format!("test_all.py:T.{name}"))
         .collect();
     for (file, text) in single_test_files() {
-        sandbox.file(file, text);
+        fixture.file(file, text);
         references.push(format!("{file}:T.test"));
     }
     let runnables: Vec<Value> = references
         .iter()
         .map(|uri| json!({"kind": "python-unittest", "uri": uri}))
         .collect();
-    sandbox.recipe("job.json", &runnables);
+    fixture.recipe("job.json", &runnables);
     let args = ["run", "--max-parallel-tasks", "1"];
     let args = [&args, options, &["job.json"]].concat();
-    sandbox.run(&args).code(1);
-    sandbox.assert_no_strays();
-    let job = sandbox.job();
+    fixture.run(&args).code(1);
+    fixture.assert_no_strays();
+    let job = fixture.job();
     let finished = job.events_of("task-finished");
     finished
         .iter()
@@ -325,13 +325,13 @@ fn python_tests_have_the_same_results_in_batches_as_alone() {
 
 #[test]
 fn python_tests_share_an_interpreter_unless_their_variables_differ() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // The parent's process id tells the interpreters apart.
     let text = "import os, unittest\n\
                 class T(unittest.TestCase):\n    \
                     def test(self):\n        \
                         print(os.getppid(), os.environ.get('PYTHONHASHSEED'), hash('a'))\n";
-    sandbox.file("test_a.py", text);
+    fixture.file("test_a.py", text);
     let seeds = [None, None, Some("1"), Some("1"), Some("2")];
     let tasks = seeds.iter().enumerate().map(|(number, seed)| {
         let env = seed.map_or(String::new(), |seed| {
@@ -343,12 +343,12 @@ fn python_tests_share_an_interpreter_unless_their_variables_differ() {
         )
     });
     let tasks: String = tasks.collect();
-    sandbox.file("job.toml", format!("[[suite]]\nname = \"s\"\n{tasks}"));
-    sandbox
+    fixture.file("job.toml", format!("[[suite]]\nname = \"s\"\n{tasks}"));
+    fixture
         .run(&["run", "--max-parallel-tasks", "1", "--job", "job.toml"])
         .code(0);
     let printed: Vec<String> = (0..5)
-        .map(|n| sandbox.job().artifact(&n.to_string(), "stdout"))
+        .map(|n| fixture.job().artifact(&n.to_string(), "stdout"))
         .map(|text| text.lines().next().unwrap().to_owned())
         .collect();
     assert_eq!(printed[0], printed[1]);

@@ -14,7 +14,7 @@ use persea_config::SETTINGS;
 use persea_guest_build::Target;
 use serde_json::Value;
 
-use crate::support::Sandbox;
+use crate::support::Fixture;
 use crate::support::engine::Engine;
 use crate::support::plugins::{build, target_dir};
 
@@ -267,7 +267,7 @@ fn book_documents_every_setting() {
         let who = format!("| {} | {} |", setting.project.words(), setting.about());
         assert!(found.ends_with(&who), "{found}");
     }
-    let ran = Sandbox::new().run(&["plugin", "list", "--json"]).code(0);
+    let ran = Fixture::new().run(&["plugin", "list", "--json"]).code(0);
     let mut settings = 0;
     for line in ran.stdout.lines() {
         let plugin: Value = serde_json::from_str(line).unwrap();
@@ -284,10 +284,10 @@ fn book_documents_every_setting() {
 }
 
 /// A project with the examples at the paths that the pages name.
-fn with_examples() -> Sandbox {
-    let sandbox = Sandbox::new();
+fn with_examples() -> Fixture {
+    let fixture = Fixture::new();
     let from = repository().join("docs/examples");
-    let to = sandbox.project().join("docs/examples");
+    let to = fixture.project().join("docs/examples");
     let visible = |entry: &walkdir::DirEntry| entry.file_name() != "target";
     for entry in walkdir::WalkDir::new(&from)
         .into_iter()
@@ -301,7 +301,7 @@ fn with_examples() -> Sandbox {
             std::fs::copy(entry.path(), copy).unwrap();
         }
     }
-    sandbox
+    fixture
 }
 
 /// Builds an example. Returns its core module, and the path where an author's cargo leaves it.
@@ -324,9 +324,9 @@ fn commands_in_the_book_print_what_it_shows() {
     let mut commands = 0;
     let mut wrong = Vec::new();
     for (path, page) in pages() {
-        let sandbox = with_examples();
+        let fixture = with_examples();
         for (module, path) in &modules {
-            sandbox.file(path, module);
+            fixture.file(path, module);
         }
         let mut last_code = 0;
         for block in blocks(&page) {
@@ -336,7 +336,7 @@ fn commands_in_the_book_print_what_it_shows() {
             for step in format!("\n{}", block.text).split("\n$ ").skip(1) {
                 let (command, expected) = step.split_once('\n').unwrap_or((step, ""));
                 let (code, output) =
-                    shell(&sandbox, &engine, (block.directory, last_code, command));
+                    shell(&fixture, &engine, (block.directory, last_code, command));
                 let line = block.line;
                 if let Err(difference) = matches(expected, &output) {
                     wrong.push(format!(

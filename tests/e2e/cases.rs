@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::plugins::install;
-use crate::support::{Ran, Sandbox};
+use crate::support::{Fixture, Ran};
 
 /// A task of the plugin `lab` with these steps.
 fn lab(name: &str, steps: &[&str]) -> Value {
@@ -12,17 +12,17 @@ fn lab(name: &str, steps: &[&str]) -> Value {
 }
 
 /// Runs tasks of the plugin `lab`.
-fn run(tasks: &[Value], options: &[&str], code: i32) -> (Sandbox, Ran) {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["lab"]);
-    sandbox.recipe("job.json", tasks);
+fn run(tasks: &[Value], options: &[&str], code: i32) -> (Fixture, Ran) {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["lab"]);
+    fixture.recipe("job.json", tasks);
     let args = [&["run", "--plugin-dir", "plugins"], options, &["job.json"]].concat();
-    let ran = sandbox.run(&args).code(code);
-    (sandbox, ran)
+    let ran = fixture.run(&args).code(code);
+    (fixture, ran)
 }
 
 /// The events of tasks, each as its kind with the path, the status and the reason or message.
-fn story(sandbox: &Sandbox) -> Vec<String> {
+fn story(fixture: &Fixture) -> Vec<String> {
     let of_task = |event: &Value| {
         let kind = event["event"].as_str().unwrap();
         let kind = kind.strip_prefix("case-").or(kind.strip_prefix("task-"))?;
@@ -40,7 +40,7 @@ fn story(sandbox: &Sandbox) -> Vec<String> {
         let words: Vec<&str> = std::iter::once(kind).chain(parts).collect();
         (kind != "planned").then(|| words.join(" "))
     };
-    sandbox.job().events().iter().filter_map(of_task).collect()
+    fixture.job().events().iter().filter_map(of_task).collect()
 }
 
 #[test]
@@ -53,9 +53,9 @@ fn cases_are_events_in_the_order_of_their_task() {
         "FAIL a/b",
         "say end",
     ];
-    let (sandbox, ran) = run(&[lab("one", &steps)], &[], 0);
+    let (fixture, ran) = run(&[lab("one", &steps)], &[], 0);
     assert_eq!(
-        story(&sandbox),
+        story(&fixture),
         [
             "started",
             "started a/b",
@@ -67,7 +67,7 @@ fn cases_are_events_in_the_order_of_their_task() {
             "finished PASS",
         ]
     );
-    let job = sandbox.job();
+    let job = fixture.job();
     let cases = job.events_of("case-finished");
     assert_eq!(cases[0]["data"]["reason"], "wrong");
     assert_eq!(cases[0]["data"]["file"], "lab.rs");
@@ -118,8 +118,8 @@ fn failed_task_shows_its_failed_cases() {
 fn task_that_times_out_names_its_running_case() {
     let steps = ["start a", "start a/b", "sleep"];
     let options = ["--set", "task.timeout.running=1"];
-    let (sandbox, _) = run(&[lab("hangs", &steps)], &options, 8);
-    let reason = sandbox.job().reason("hangs");
+    let (fixture, _) = run(&[lab("hangs", &steps)], &options, 8);
+    let reason = fixture.job().reason("hangs");
     assert_eq!(
         reason,
         "Test interrupted: Timeout reached in case a > b and 1 more"
@@ -129,21 +129,21 @@ fn task_that_times_out_names_its_running_case() {
         "finished a/b INTERRUPTED",
         "finished INTERRUPTED",
     ];
-    assert_eq!(story(&sandbox)[3..], ends);
-    sandbox.assert_no_strays();
+    assert_eq!(story(&fixture)[3..], ends);
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn case_that_runs_when_its_task_returns_is_an_error() {
-    let (sandbox, _) = run(&[lab("one", &["start a", "end FAIL"])], &[], 1);
+    let (fixture, _) = run(&[lab("one", &["start a", "end FAIL"])], &[], 1);
     assert_eq!(
-        story(&sandbox)[1..],
+        story(&fixture)[1..],
         ["started a", "finished a ERROR", "finished FAIL"]
     );
 }
 
 /// The cases that have ended, each as its task with the path and the status.
-fn ended(sandbox: &Sandbox) -> Vec<String> {
+fn ended(fixture: &Fixture) -> Vec<String> {
     let case = |event: &Value| {
         let (task, data) = (event["task"].as_str().unwrap(), &event["data"]);
         format!(
@@ -152,7 +152,7 @@ fn ended(sandbox: &Sandbox) -> Vec<String> {
             data["status"].as_str().unwrap()
         )
     };
-    let mut all: Vec<String> = sandbox
+    let mut all: Vec<String> = fixture
         .job()
         .events_of("case-finished")
         .iter()
@@ -164,10 +164,10 @@ fn ended(sandbox: &Sandbox) -> Vec<String> {
 
 #[test]
 fn tasks_of_a_batch_have_their_own_cases_and_limits() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-batch"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-batch"]);
     let task = |name: &str| json!({"kind": "batch", "uri": "cases", "identifier": name});
-    sandbox.recipe("job.json", &[task("a"), task("b")]);
+    fixture.recipe("job.json", &[task("a"), task("b")]);
     let args = [
         "run",
         "--plugin-dir",
@@ -177,13 +177,13 @@ fn tasks_of_a_batch_have_their_own_cases_and_limits() {
     ];
     // One start and two ends: as many as each task reports.
     let limit = ["--set", "plugins.limits.cases=3", "job.json"];
-    sandbox.run(&[&args[..], &limit].concat()).code(0);
+    fixture.run(&[&args[..], &limit].concat()).code(0);
     let expected = ["1-a", "2-b"].map(|task| {
         let cases = [("running", "PASS"), ("unannounced", "FAIL")];
         cases.map(|(name, status)| format!("{task} [\"{name}\"] {status}"))
     });
-    assert_eq!(ended(&sandbox), expected.concat());
-    let finished = sandbox.job().events_of("task-finished");
+    assert_eq!(ended(&fixture), expected.concat());
+    let finished = fixture.job().events_of("task-finished");
     assert!(
         finished
             .iter()
@@ -194,10 +194,10 @@ fn tasks_of_a_batch_have_their_own_cases_and_limits() {
 
 #[test]
 fn program_runner_reports_cases_when_it_judges_and_not_before() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-program"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-program"]);
     let task = |way: &str| json!({"kind": "program", "uri": way});
-    sandbox.recipe(
+    fixture.recipe(
         "job.json",
         &[task("judge-cases"), task("cases-early"), task("fine")],
     );
@@ -209,14 +209,14 @@ fn program_runner_reports_cases_when_it_judges_and_not_before() {
         "1",
         "job.json",
     ];
-    sandbox.run(&args).code(1);
+    fixture.run(&args).code(1);
     let expected = [
         "1-judge-cases [\"left\"] ERROR",
         "1-judge-cases [\"running\"] PASS",
         "1-judge-cases [\"unannounced\"] FAIL",
     ];
-    assert_eq!(ended(&sandbox), expected);
-    let job = sandbox.job();
+    assert_eq!(ended(&fixture), expected);
+    let job = fixture.job();
     assert_eq!(
         (&*job.status("judge-cases"), &*job.status("fine")),
         ("PASS", "PASS")
@@ -226,8 +226,8 @@ fn program_runner_reports_cases_when_it_judges_and_not_before() {
 
 #[test]
 fn many_cases_are_all_in_the_journal() {
-    let (sandbox, _) = run(&[lab("one", &["many 20000"])], &[], 0);
-    let job = sandbox.job();
+    let (fixture, _) = run(&[lab("one", &["many 20000"])], &[], 0);
+    let job = fixture.job();
     assert_eq!(job.events_of("case-started").len(), 20_000);
     let ends = job.events_of("case-finished");
     assert_eq!(ends.len(), 20_000);
@@ -240,12 +240,12 @@ fn many_cases_are_all_in_the_journal() {
 
 #[test]
 fn cases_of_a_task_without_an_end_count_for_nothing() {
-    let (sandbox, _) = run(&[lab("one", &["PASS a", "PASS b"])], &[], 0);
-    let journal = sandbox.job().0.join("events.jsonl");
+    let (fixture, _) = run(&[lab("one", &["PASS a", "PASS b"])], &[], 0);
+    let journal = fixture.job().0.join("events.jsonl");
     let text = std::fs::read_to_string(&journal).unwrap();
     let (before, _) = text.split_once("{\"event\":\"task-finished\"").unwrap();
     std::fs::write(&journal, before).unwrap();
-    let ran = sandbox
+    let ran = fixture
         .run(&["report", "latest", "--format", "json"])
         .code(2);
     let results: Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -260,7 +260,7 @@ fn cases_of_a_task_without_an_end_count_for_nothing() {
         "latest",
         "job.json",
     ];
-    sandbox.run(&args).code(0);
+    fixture.run(&args).code(0);
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn task_that_blames_the_infrastructure_is_retried() {
         let code = i32::from(causes != r#"["infrastructure"]"#);
         run(&[lab("one", &steps)], &options, code).0
     };
-    let sandbox = retries(r#"["infrastructure"]"#);
+    let fixture = retries(r#"["infrastructure"]"#);
     let events = [
         "started",
         "started a",
@@ -283,8 +283,8 @@ fn task_that_blames_the_infrastructure_is_retried() {
         "finished a PASS",
         "finished PASS",
     ];
-    assert_eq!(story(&sandbox), events);
-    let job = sandbox.job();
+    assert_eq!(story(&fixture), events);
+    let job = fixture.job();
     let attempt = &job.events_of("task-retried")[0]["data"];
     assert_eq!(attempt["infrastructure"], true);
     assert_eq!(attempt["cases"]["error"], 1);
@@ -304,13 +304,13 @@ fn requirement_that_blames_the_infrastructure_is_retried() {
         task["kwargs"]["dependencies"] = json!([{"type": "power", "uri": "socket"}]);
         task
     };
-    let (sandbox, ran) = run(&[requiring()], &["--retries", "2"], 0);
+    let (fixture, ran) = run(&[requiring()], &["--retries", "2"], 0);
     assert!(
         ran.stdout
             .contains("not met: the socket does not answer, retrying"),
         "{ran}"
     );
-    let job = sandbox.job();
+    let job = fixture.job();
     let kinds: Vec<String> = job
         .events()
         .iter()
@@ -326,7 +326,7 @@ fn requirement_that_blames_the_infrastructure_is_retried() {
         (&retried["attempts"], &retried["id"]),
         (&json!(1), &json!("1-power-socket"))
     );
-    let (sandbox, _) = run(&[requiring()], &[], 2);
-    assert_eq!(sandbox.job().status("one"), "CANCEL");
-    assert!(sandbox.job().events_of("requirement-retried").is_empty());
+    let (fixture, _) = run(&[requiring()], &[], 2);
+    assert_eq!(fixture.job().status("one"), "CANCEL");
+    assert!(fixture.job().events_of("requirement-retried").is_empty());
 }

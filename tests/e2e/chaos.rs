@@ -13,7 +13,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::support::recipes::programs;
-use crate::support::{Job, Ran, Sandbox};
+use crate::support::{Fixture, Job, Ran};
 
 /// The number of jobs at the same time; more than processors, as jobs mostly wait for timeouts.
 const PARALLEL_JOBS: usize = 3;
@@ -67,8 +67,8 @@ pub fn random_scripts(random: &mut Rng, scripts: &[&str], count: usize) -> Vec<V
 /// The broken invariants of a finished job of `count` tasks: each task has one result, the same in
 /// the journal, in each report and in a report made afterwards; the exit code follows from these
 /// results; no process is left.
-pub fn faults(sandbox: &Sandbox, ran: &Ran, count: usize) -> Vec<String> {
-    let job = sandbox.job();
+pub fn faults(fixture: &Fixture, ran: &Ran, count: usize) -> Vec<String> {
+    let job = fixture.job();
     let events = job.events();
     let mut faults = Vec::new();
     for kind in ["task-planned", "task-finished"] {
@@ -110,12 +110,12 @@ pub fn faults(sandbox: &Sandbox, ran: &Ran, count: usize) -> Vec<String> {
         ("tap", "results.tap"),
         ("xunit", "results.xml"),
     ] {
-        let again = sandbox.run(&["report", job.0.to_str().unwrap(), "--format", format]);
+        let again = fixture.run(&["report", job.0.to_str().unwrap(), "--format", format]);
         if again.stdout != job.read(file) {
             faults.push(format!("{file} is another when made again: {again}"));
         }
     }
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
     faults
 }
 
@@ -273,16 +273,16 @@ fn misbehaving_tests_get_one_result_and_harm_no_others() {
         let mut random = Rng::with_seed(seed);
         let tests = random_tests(&mut random);
         let options = random_options(&mut random);
-        let sandbox = Sandbox::new();
+        let fixture = Fixture::new();
         for (name, body, _) in SCRIPTS {
-            sandbox.script(name, body);
+            fixture.script(name, body);
         }
         let uris = tests.iter().map(|test| format!("./{}", SCRIPTS[*test].0));
         let uris: Vec<String> = uris.collect();
-        sandbox.recipe("all.json", &programs(&uris));
-        let ran = sandbox.run(&[&["run"], &options[..], &["all.json"]].concat());
-        let mut faults = faults(&sandbox, &ran, tests.len());
-        faults.extend(result_faults(&sandbox.job(), &options));
+        fixture.recipe("all.json", &programs(&uris));
+        let ran = fixture.run(&[&["run"], &options[..], &["all.json"]].concat());
+        let mut faults = faults(&fixture, &ran, tests.len());
+        faults.extend(result_faults(&fixture.job(), &options));
         verdict(&options, &faults, &ran)
     });
 }

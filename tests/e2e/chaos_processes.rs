@@ -8,23 +8,23 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use crate::chaos::{each_seed, faults, random_scripts, verdict};
-use crate::support::{Ran, Sandbox, finish};
+use crate::support::{Fixture, Ran, finish};
 
 /// Runs a job and at random times kills one of its processes. `is_victim` chooses by the command
 /// line and by whether the parent is the host. Returns the number of processes killed.
 fn run_and_kill(
-    sandbox: &Sandbox,
+    fixture: &Fixture,
     random: &mut Rng,
     args: &[&str],
     is_victim: impl Fn(&str, bool) -> bool,
 ) -> (Ran, usize) {
-    let child = sandbox.persea(args).spawn().unwrap();
+    let child = fixture.persea(args).spawn().unwrap();
     let host = child.id();
     let kills = random.usize(1..6);
     let mut killed = 0;
     for _ in 0..kills {
         std::thread::sleep(Duration::from_millis(random.u64(..250)));
-        let processes = sandbox.processes();
+        let processes = fixture.processes();
         let victims = processes.iter().filter(|(pid, line)| {
             let parent = parent(*pid);
             *pid != host && parent.is_some_and(|parent| is_victim(line, parent == host))
@@ -52,9 +52,9 @@ fn parent(pid: u32) -> Option<u32> {
 }
 
 /// The faults of a job whose tests all pass, except for one test per killed process.
-fn faults_beyond_kills(sandbox: &Sandbox, ran: &Ran, count: usize, killed: usize) -> Vec<String> {
-    let mut faults = faults(sandbox, ran, count);
-    let results = sandbox.job().results();
+fn faults_beyond_kills(fixture: &Fixture, ran: &Ran, count: usize, killed: usize) -> Vec<String> {
+    let mut faults = faults(fixture, ran, count);
+    let results = fixture.job().results();
     let tests = results["tests"].as_array().unwrap();
     let harmed: Vec<&Value> = tests.iter().filter(|it| it["status"] != "PASS").collect();
     if harmed.len() > killed {
@@ -86,10 +86,10 @@ fn killed_helper_fails_only_its_running_test() {
     let all_killed = AtomicUsize::new(0);
     each_seed(6, |seed| {
         let mut random = Rng::with_seed(seed);
-        let sandbox = Sandbox::new();
+        let fixture = Fixture::new();
         let scripts = ["true", "echo out", "sleep 0.02", "sleep 0.1"];
         let tasks = random_scripts(&mut random, &scripts, TESTS);
-        sandbox.recipe("all.json", &tasks);
+        fixture.recipe("all.json", &tasks);
         let parallel = ["1", "2", "3"][random.usize(..3)];
         let spawner = ["process", "sandbox"][random.usize(..2)];
         let args = [
@@ -105,9 +105,9 @@ fn killed_helper_fails_only_its_running_test() {
         let is_helper = |line: &str, is_child_of_host: bool| {
             line.starts_with("persea-helper") && is_child_of_host == (spawner == "process")
         };
-        let (ran, killed) = run_and_kill(&sandbox, &mut random, &args, is_helper);
+        let (ran, killed) = run_and_kill(&fixture, &mut random, &args, is_helper);
         all_killed.fetch_add(killed, Ordering::Relaxed);
-        let faults = faults_beyond_kills(&sandbox, &ran, TESTS, killed);
+        let faults = faults_beyond_kills(&fixture, &ran, TESTS, killed);
         verdict(&args, &faults, &ran)
     });
     assert!(all_killed.into_inner() > 0, "no process was killed");
@@ -120,14 +120,14 @@ fn killed_python_process_fails_only_its_running_test() {
     let all_killed = AtomicUsize::new(0);
     each_seed(6, |seed| {
         let mut random = Rng::with_seed(seed);
-        let sandbox = Sandbox::new();
+        let fixture = Fixture::new();
         for file in 0..FILES {
             let mut text = "import time, unittest\n\nclass T(unittest.TestCase):\n".to_owned();
             for test in 0..EACH {
                 let wait = ["0", "0", "0.02", "0.1"][random.usize(..4)];
                 text += &format!("    def test_{test:02}(self):\n        time.sleep({wait})\n");
             }
-            sandbox.file(&format!("tests/test_{file}.py"), text);
+            fixture.file(&format!("tests/test_{file}.py"), text);
         }
         let parallel = ["1", "2", "3"][random.usize(..3)];
         let args = ["run", "--max-parallel-tasks", parallel, "tests"];
@@ -136,9 +136,9 @@ fn killed_python_process_fails_only_its_running_test() {
             let program = line.split(' ').next().unwrap_or_default();
             program.contains("python")
         };
-        let (ran, killed) = run_and_kill(&sandbox, &mut random, &args, is_python);
+        let (ran, killed) = run_and_kill(&fixture, &mut random, &args, is_python);
         all_killed.fetch_add(killed, Ordering::Relaxed);
-        let faults = faults_beyond_kills(&sandbox, &ran, FILES * EACH, killed);
+        let faults = faults_beyond_kills(&fixture, &ran, FILES * EACH, killed);
         verdict(&args, &faults, &ran)
     });
     assert!(all_killed.into_inner() > 0, "no process was killed");

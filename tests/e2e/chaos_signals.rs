@@ -10,7 +10,7 @@ use fastrand::Rng;
 use serde_json::Value;
 
 use crate::chaos::{counts, each_seed, faults, random_scripts, verdict};
-use crate::support::{Sandbox, finish};
+use crate::support::{Fixture, finish};
 
 /// The scripts of tests. All end by themselves, so a lost signal does not hang the job.
 const SCRIPTS: [&str; 7] = [
@@ -60,9 +60,9 @@ fn send(child: &Child, signals: &[(u64, &str)]) {
 }
 
 /// The faults in what a host that died of a signal has left: its journal and its processes.
-fn faults_of_a_killed_host(sandbox: &Sandbox, got_fatal_signal: bool) -> Vec<String> {
-    sandbox.assert_no_strays();
-    let results = sandbox.root().join("home/persea/job-results/latest");
+fn faults_of_a_killed_host(fixture: &Fixture, got_fatal_signal: bool) -> Vec<String> {
+    fixture.assert_no_strays();
+    let results = fixture.root().join("home/persea/job-results/latest");
     let Ok(journal) = std::fs::read_to_string(results.join("events.jsonl")) else {
         // The host died before it made a job.
         return Vec::new();
@@ -86,7 +86,7 @@ fn faults_of_a_killed_host(sandbox: &Sandbox, got_fatal_signal: bool) -> Vec<Str
     if events.is_empty() {
         return faults;
     }
-    let again = sandbox.run(&["report", results.to_str().unwrap(), "--format", "json"]);
+    let again = fixture.run(&["report", results.to_str().unwrap(), "--format", "json"]);
     let Ok(report) = serde_json::from_str::<Value>(&again.stdout) else {
         faults.push(format!("no report can be made: {again}"));
         return faults;
@@ -113,9 +113,9 @@ fn faults_of_a_killed_host(sandbox: &Sandbox, got_fatal_signal: bool) -> Vec<Str
 fn random_signals_leave_one_result_for_each_test() {
     each_seed(12, |seed| {
         let mut random = Rng::with_seed(seed);
-        let sandbox = Sandbox::new();
+        let fixture = Fixture::new();
         let tasks = random_scripts(&mut random, &SCRIPTS, TESTS);
-        sandbox.recipe("all.json", &tasks);
+        fixture.recipe("all.json", &tasks);
         let parallel = ["1", "2", "4"][random.usize(..3)];
         let spawner = ["process", "process", "sandbox"][random.usize(..3)];
         let args = [
@@ -127,20 +127,20 @@ fn random_signals_leave_one_result_for_each_test() {
             "all.json",
         ];
         let signals = random_signals(&mut random);
-        let child = sandbox.persea(&args).spawn().unwrap();
+        let child = fixture.persea(&args).spawn().unwrap();
         send(&child, &signals);
         let ran = finish(child);
-        let latest = sandbox.root().join("home/persea/job-results/latest");
+        let latest = fixture.root().join("home/persea/job-results/latest");
         let faults = match ran.code {
             // The signal came before the host made its job.
             Some(8) if !latest.exists() => {
-                sandbox.assert_no_strays();
+                fixture.assert_no_strays();
                 Vec::new()
             }
-            Some(_) => faults(&sandbox, &ran, TESTS),
+            Some(_) => faults(&fixture, &ran, TESTS),
             None => {
                 let got_fatal = signals.iter().any(|(_, signal)| FATAL.contains(signal));
-                faults_of_a_killed_host(&sandbox, got_fatal)
+                faults_of_a_killed_host(&fixture, got_fatal)
             }
         };
         verdict(&args, &faults, &ran).map_err(|faults| format!("{signals:?} {faults}"))

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::support::Sandbox;
+use crate::support::Fixture;
 use crate::support::recipes::noop;
 
 /// The uris of the tests in the order of the plan.
-fn planned_uris(sandbox: &Sandbox) -> Vec<String> {
-    let planned = sandbox.job().events_of("task-planned");
+fn planned_uris(fixture: &Fixture) -> Vec<String> {
+    let planned = fixture.job().events_of("task-planned");
     let uri = |event: &Value| {
         event["data"]["runnable"]["uri"]
             .as_str()
@@ -30,19 +30,19 @@ class T(unittest.TestCase):
 ";
 
 /// Fills the directory `tests` with tests of four kinds, files that are no tests, and hidden files.
-fn fill_tests(sandbox: &Sandbox) {
-    sandbox.script("tests/b.sh", "true");
-    sandbox.script("tests/a.sh", "true");
-    sandbox.script("tests/sub/c.sh", "exit 1");
-    sandbox.script("tests/.hidden.sh", "exit 1");
-    sandbox.script("tests/.git/hook.sh", "exit 1");
-    sandbox.file("tests/test_unit.py", PYTHON_TESTS);
-    sandbox.file(
+fn fill_tests(fixture: &Fixture) {
+    fixture.script("tests/b.sh", "true");
+    fixture.script("tests/a.sh", "true");
+    fixture.script("tests/sub/c.sh", "exit 1");
+    fixture.script("tests/.hidden.sh", "exit 1");
+    fixture.script("tests/.git/hook.sh", "exit 1");
+    fixture.file("tests/test_unit.py", PYTHON_TESTS);
+    fixture.file(
         "tests/more.json",
         r#"[{"kind": "noop", "uri": "x", "kwargs": {"tags": {"fast": null, "net": null}}}]"#,
     );
-    sandbox.file("tests/notes.txt", "not a test\n");
-    sandbox.file(
+    fixture.file("tests/notes.txt", "not a test\n");
+    fixture.file(
         "tests/package.json",
         r#"{"name": "left-pad", "version": "1.0.0"}"#,
     );
@@ -50,9 +50,9 @@ fn fill_tests(sandbox: &Sandbox) {
 
 #[test]
 fn list_shows_the_kind_of_each_reference() {
-    let sandbox = Sandbox::new();
-    fill_tests(&sandbox);
-    let ran = sandbox.run(&["list", "tests"]).code(0);
+    let fixture = Fixture::new();
+    fill_tests(&fixture);
+    let ran = fixture.run(&["list", "tests"]).code(0);
     let expected = "\
 exec-test tests/a.sh
 exec-test tests/b.sh
@@ -64,9 +64,9 @@ python-unittest tests/test_unit.py:T.test_b
     assert_eq!(ran.stdout, expected);
     let note = "note: no resolver recognizes 2 files in directories; `-v` names them\n";
     assert_eq!(ran.stderr, note);
-    sandbox.assert_no_job();
+    fixture.assert_no_job();
 
-    let ran = sandbox.run(&["list", "--json", "tests", "nope"]).code(2);
+    let ran = fixture.run(&["list", "--json", "tests", "nope"]).code(2);
     let lines: Vec<Value> = ran
         .stdout
         .lines()
@@ -83,10 +83,10 @@ python-unittest tests/test_unit.py:T.test_b
 
 #[test]
 fn directory_reference_runs_every_test_below_it() {
-    let sandbox = Sandbox::new();
-    fill_tests(&sandbox);
-    sandbox.run(&["run", "tests"]).code(1);
-    let job = sandbox.job();
+    let fixture = Fixture::new();
+    fill_tests(&fixture);
+    fixture.run(&["run", "tests"]).code(1);
+    let job = fixture.job();
     assert_eq!(job.results()["total"], 6);
     for (name, status) in [
         ("tests/a.sh", "PASS"),
@@ -103,27 +103,27 @@ fn directory_reference_runs_every_test_below_it() {
 
 #[test]
 fn python_reference_selects_a_file_class_or_test() {
-    let sandbox = Sandbox::new();
-    sandbox.file("test_unit.py", PYTHON_TESTS);
-    sandbox.run(&["run", "test_unit.py"]).code(1);
-    let job = sandbox.job();
+    let fixture = Fixture::new();
+    fixture.file("test_unit.py", PYTHON_TESTS);
+    fixture.run(&["run", "test_unit.py"]).code(1);
+    let job = fixture.job();
     assert_eq!(job.status("test_unit.py:T.test_a"), "PASS");
     assert_eq!(job.status("test_unit.py:T.test_b"), "FAIL");
     assert_eq!(
         job.reason("test_unit.py:T.test_b"),
         "AssertionError: 1 != 2"
     );
-    sandbox.run(&["run", "test_unit.py:T"]).code(1);
-    assert_eq!(sandbox.job().results()["total"], 2);
-    sandbox.run(&["run", "test_unit.py:T.test_a"]).code(0);
-    assert_eq!(sandbox.job().results()["total"], 1);
+    fixture.run(&["run", "test_unit.py:T"]).code(1);
+    assert_eq!(fixture.job().results()["total"], 2);
+    fixture.run(&["run", "test_unit.py:T.test_a"]).code(0);
+    assert_eq!(fixture.job().results()["total"], 1);
 }
 
 #[test]
 fn dry_run_starts_no_test() {
-    let sandbox = Sandbox::new();
-    sandbox.script("touch.sh", "touch it-ran");
-    let ran = sandbox
+    let fixture = Fixture::new();
+    fixture.script("touch.sh", "touch it-ran");
+    let ran = fixture
         .run(&["run", "--dry-run", "./touch.sh", "/bin/false"])
         .code(0);
     assert!(
@@ -131,32 +131,32 @@ fn dry_run_starts_no_test() {
             .contains(&format!("JOB ID     : {}\n", "0".repeat(40))),
         "{ran}"
     );
-    let job = sandbox.job();
+    let job = fixture.job();
     for name in ["./touch.sh", "/bin/false"] {
         assert_eq!(job.status(name), "CANCEL");
         assert_eq!(job.reason(name), "Test cancelled due to --dry-run");
     }
-    assert!(!sandbox.project().join("it-ran").exists());
+    assert!(!fixture.project().join("it-ran").exists());
 }
 
 #[test]
 fn shuffle_seed_repeats_the_order() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let names = [
         "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
     ];
-    sandbox.recipe("noops.json", &names.map(noop));
-    sandbox.run(&["run", "noops.json"]).code(0);
-    assert_eq!(planned_uris(&sandbox), names);
-    let ran = sandbox.run(&["run", "--shuffle", "noops.json"]).code(0);
-    let order = planned_uris(&sandbox);
+    fixture.recipe("noops.json", &names.map(noop));
+    fixture.run(&["run", "noops.json"]).code(0);
+    assert_eq!(planned_uris(&fixture), names);
+    let ran = fixture.run(&["run", "--shuffle", "noops.json"]).code(0);
+    let order = planned_uris(&fixture);
     assert_ne!(order, names, "equal by chance once in 16! = 2·10¹³ runs");
     let seed = ran.stdout.split_once("--shuffle-seed ").unwrap().1;
     let seed = seed.lines().next().unwrap();
-    sandbox
+    fixture
         .run(&["run", "--shuffle-seed", seed, "noops.json"])
         .code(0);
-    assert_eq!(planned_uris(&sandbox), order);
+    assert_eq!(planned_uris(&fixture), order);
     let mut sorted = order;
     sorted.sort();
     assert_eq!(sorted, names);
@@ -164,9 +164,9 @@ fn shuffle_seed_repeats_the_order() {
 
 #[test]
 fn one_parallel_task_runs_tests_in_sequence() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for name in ["a.sh", "b.sh", "c.sh", "d.sh"] {
-        sandbox.script(name, "mkdir alone || exit 1; echo $0 >> order; rmdir alone");
+        fixture.script(name, "mkdir alone || exit 1; echo $0 >> order; rmdir alone");
     }
     let args = [
         "run",
@@ -177,12 +177,12 @@ fn one_parallel_task_runs_tests_in_sequence() {
         "./d.sh",
         "./b.sh",
     ];
-    sandbox.run(&args).code(0);
+    fixture.run(&args).code(0);
     assert_eq!(
-        sandbox.wait_for("order"),
+        fixture.wait_for("order"),
         "./c.sh\n./a.sh\n./d.sh\n./b.sh\n"
     );
-    let events = sandbox.job().events();
+    let events = fixture.job().events();
     let steps: Vec<&str> = events
         .iter()
         .filter_map(|event| event["event"].as_str())
@@ -193,12 +193,12 @@ fn one_parallel_task_runs_tests_in_sequence() {
 
 #[test]
 fn four_parallel_tasks_run_at_the_same_time() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // Each test ends only after all four have started.
     let waits = "touch here-$(basename $0)
                  for n in a b c d; do until [ -e here-$n.sh ]; do sleep 0.01; done; done";
     for name in ["a.sh", "b.sh", "c.sh", "d.sh"] {
-        sandbox.script(name, waits);
+        fixture.script(name, waits);
     }
     let args = [
         "run",
@@ -209,19 +209,19 @@ fn four_parallel_tasks_run_at_the_same_time() {
         "./c.sh",
         "./d.sh",
     ];
-    sandbox.run(&args).code(0);
-    assert_eq!(sandbox.job().results()["pass"], 4);
+    fixture.run(&args).code(0);
+    assert_eq!(fixture.job().results()["pass"], 4);
 }
 
 #[test]
 fn help_and_version_are_printed() {
-    let sandbox = Sandbox::new();
-    let ran = sandbox.run(&["--version"]).code(0);
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["--version"]).code(0);
     assert_eq!(
         ran.stdout,
         format!("persea {}\n", env!("CARGO_PKG_VERSION"))
     );
-    let ran = sandbox.run(&["--help"]).code(0);
+    let ran = fixture.run(&["--help"]).code(0);
     for word in [
         "run",
         "list",
@@ -244,7 +244,7 @@ fn help_and_version_are_printed() {
     ] {
         let mut args = command.to_vec();
         args.push("--help");
-        let ran = sandbox.run(&args).code(0);
+        let ran = fixture.run(&args).code(0);
         assert!(
             ran.stdout.contains("Usage: persea ") && ran.stderr.is_empty(),
             "{ran}"
@@ -254,11 +254,11 @@ fn help_and_version_are_printed() {
 
 #[test]
 fn job_directory_has_avocados_layout() {
-    let sandbox = Sandbox::new();
-    sandbox.run(&["run", "/bin/true", "/bin/false"]).code(1);
-    let first = sandbox.job().0;
-    sandbox.run(&["run", "/bin/true"]).code(0);
-    let job = sandbox.job();
+    let fixture = Fixture::new();
+    fixture.run(&["run", "/bin/true", "/bin/false"]).code(1);
+    let first = fixture.job().0;
+    fixture.run(&["run", "/bin/true"]).code(0);
+    let job = fixture.job();
     assert_ne!(job.0, first, "`latest` points to the last job");
     let link = std::fs::read_link(job.0.parent().unwrap().join("latest")).unwrap();
     assert_eq!(
@@ -293,7 +293,7 @@ fn job_directory_has_avocados_layout() {
 
 #[test]
 fn exec_test_gets_avocados_environment() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let print = r#"env > env.txt
                    printf '%s\n' "$@" > args.txt
                    pwd > pwd.txt
@@ -302,21 +302,21 @@ fn exec_test_gets_avocados_environment() {
                    ls -d "$AVOCADO_TESTS_COMMON_TMPDIR" "$AVOCADO_TEST_LOGDIR"
                    cat
                    ls /proc/self/fd > fds.txt"#;
-    sandbox.script("sub/print.sh", print);
+    fixture.script("sub/print.sh", print);
     let recipe = r#"{"kind": "exec-test", "uri": "sub/print.sh",
         "args": ["-c", "a b", "", "*", "ü"],
         "kwargs": {"COLOUR": "dark red", "COUNT": 3, "DEEP": true}}"#;
-    sandbox.file("r.json", recipe);
-    sandbox.run(&["run", "r.json"]).code(0);
-    let job = sandbox.job();
-    let variables: BTreeMap<String, String> = sandbox
+    fixture.file("r.json", recipe);
+    fixture.run(&["run", "r.json"]).code(0);
+    let job = fixture.job();
+    let variables: BTreeMap<String, String> = fixture
         .wait_for("env.txt")
         .lines()
         .filter_map(|line| line.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let directory = job.directory("sub/print.sh").display().to_string();
-    let project = sandbox.project().canonicalize().unwrap();
+    let project = fixture.project().canonicalize().unwrap();
     for (name, value) in [
         ("COLOUR", "dark red"),
         ("COUNT", "3"),
@@ -336,9 +336,9 @@ fn exec_test_gets_avocados_environment() {
             "{name}"
         );
     }
-    assert_eq!(sandbox.wait_for("args.txt"), "-c\na b\n\n*\nü\n");
+    assert_eq!(fixture.wait_for("args.txt"), "-c\na b\n\n*\nü\n");
     assert_eq!(
-        sandbox.wait_for("pwd.txt").trim_end(),
+        fixture.wait_for("pwd.txt").trim_end(),
         project.to_str().unwrap()
     );
     assert_eq!(job.artifact("sub/print.sh", "left"), "y\n");
@@ -349,7 +349,7 @@ fn exec_test_gets_avocados_environment() {
     );
     // The standard streams, and 3 for the directory that `ls` reads: no descriptor of the host
     // leaks into a test.
-    assert_eq!(sandbox.wait_for("fds.txt"), "0\n1\n2\n3\n");
+    assert_eq!(fixture.wait_for("fds.txt"), "0\n1\n2\n3\n");
     // The working directories exist only while the test runs.
     let work = &variables["AVOCADO_TEST_WORKDIR"];
     assert!(!std::path::Path::new(work).exists(), "{work}");
@@ -358,13 +358,13 @@ fn exec_test_gets_avocados_environment() {
 
 #[test]
 fn job_leaves_no_temporary_files() {
-    let sandbox = Sandbox::new();
-    sandbox.script(
+    let fixture = Fixture::new();
+    fixture.script(
         "leave.sh",
         "echo x > \"$AVOCADO_TEST_WORKDIR/x\"; mkdir -p \"$AVOCADO_TESTS_COMMON_TMPDIR/y/z\"",
     );
-    sandbox.run(&["run", "./leave.sh", "/bin/false"]).code(1);
-    let left: Vec<String> = std::fs::read_dir(sandbox.root())
+    fixture.run(&["run", "./leave.sh", "/bin/false"]).code(1);
+    let left: Vec<String> = std::fs::read_dir(fixture.root())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| !["home", "project"].contains(&name.as_str()))

@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Sandbox;
+use crate::support::Fixture;
 use crate::support::plugins::install;
 use crate::support::recipes::{requiring, with};
 
 /// A project with the plugin `lab`.
-fn project() -> Sandbox {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["lab"]);
-    sandbox
+fn project() -> Fixture {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["lab"]);
+    fixture
 }
 
 /// Checks that an amount of milliseconds, as the plugin wrote it, is what is left of a limit in
@@ -33,24 +33,24 @@ fn asks(kind: &str, name: &str, timeout: u64) -> Value {
 
 #[test]
 fn deadline_of_a_task_is_its_timeout() {
-    let sandbox = project();
+    let fixture = project();
     let without = json!({"kind": "lab", "uri": "without", "args": ["clock"]});
-    sandbox.recipe("job.json", &[asks("lab", "with", 600), without]);
-    sandbox.run(&["run", "job.json"]).code(0);
-    let job = sandbox.job();
+    fixture.recipe("job.json", &[asks("lab", "with", 600), without]);
+    fixture.run(&["run", "job.json"]).code(0);
+    let job = fixture.job();
     assert_left(&job.artifact("with", "clock"), 600);
     assert_eq!(job.artifact("without", "clock"), "none");
 }
 
 #[test]
 fn deadline_in_a_batch_is_that_of_the_current_task() {
-    let sandbox = project();
+    let fixture = project();
     let without = json!({"kind": "lab-batch", "uri": "last", "args": ["clock"]});
     let task = |name, timeout| asks("lab-batch", name, timeout);
-    sandbox.recipe("job.json", &[task("a", 600), task("b", 1200), without]);
+    fixture.recipe("job.json", &[task("a", 600), task("b", 1200), without]);
     let one = ["run", "--max-parallel-tasks", "1", "job.json"];
-    sandbox.run(&one).code(0);
-    let job = sandbox.job();
+    fixture.run(&one).code(0);
+    let job = fixture.job();
     assert_left(&job.artifact("a", "clock"), 600);
     assert_left(&job.artifact("b", "clock"), 1200);
     assert_eq!(job.artifact("last", "clock"), "none");
@@ -58,25 +58,25 @@ fn deadline_in_a_batch_is_that_of_the_current_task() {
 
 #[test]
 fn deadline_of_a_lister_is_the_timeout_of_its_runnable() {
-    let sandbox = project();
-    sandbox.recipe("job.json", &[asks("lab-list", "many", 600)]);
-    sandbox.run(&["run", "job.json"]).code(0);
-    assert_left(&sandbox.job().artifact("listed", "note"), 600);
-    sandbox.recipe("job.json", &[json!({"kind": "lab-list", "uri": "many"})]);
+    let fixture = project();
+    fixture.recipe("job.json", &[asks("lab-list", "many", 600)]);
+    fixture.run(&["run", "job.json"]).code(0);
+    assert_left(&fixture.job().artifact("listed", "note"), 600);
+    fixture.recipe("job.json", &[json!({"kind": "lab-list", "uri": "many"})]);
     let limit = ["run", "--task-timeout", "1200", "job.json"];
-    sandbox.run(&limit).code(0);
-    assert_left(&sandbox.job().artifact("listed", "note"), 1200);
+    fixture.run(&limit).code(0);
+    assert_left(&fixture.job().artifact("listed", "note"), 1200);
 }
 
 #[test]
 fn deadline_of_a_requirement_is_its_time_limit() {
-    let sandbox = project();
+    let fixture = project();
     let timed = json!([{"type": "timed", "uri": "x"}]);
     let task = json!({"kind": "lab", "uri": "needs"});
-    sandbox.recipe("job.json", &[requiring(task, &timed)]);
+    fixture.recipe("job.json", &[requiring(task, &timed)]);
     let limit = ["run", "--set", "requirement.timeout=600", "job.json"];
-    sandbox.run(&limit).code(0);
-    let lines = sandbox.lines("lab.log");
+    fixture.run(&limit).code(0);
+    let lines = fixture.lines("lab.log");
     for call in ["check x ", "begin x ", "release x "] {
         let mut found = lines.iter().filter_map(|line| line.strip_prefix(call));
         assert_left(found.next().unwrap_or_default(), 600);

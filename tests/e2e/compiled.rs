@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::plugins::{components, lock};
-use crate::support::{Ran, Sandbox, assert_stderr, finish};
+use crate::support::{Fixture, Ran, assert_stderr, finish};
 
 /// A project with a cache of its own, which other tests do not fill.
 struct Case {
-    sandbox: Sandbox,
+    fixture: Fixture,
     cache: PathBuf,
 }
 
 impl Case {
     fn new() -> Self {
-        let sandbox = Sandbox::new();
-        sandbox.file("plugins/format-csv.wasm", &components()["format-csv"]);
-        let cache = sandbox.root().join("own-cache");
-        Self { sandbox, cache }
+        let fixture = Fixture::new();
+        fixture.file("plugins/format-csv.wasm", &components()["format-csv"]);
+        let cache = fixture.root().join("own-cache");
+        Self { fixture, cache }
     }
 
     /// The command of a job that calls built-in plugins and one of the project.
     fn command(&self) -> Command {
         let args = ["run", "--plugin-dir", "plugins", "/bin/true"];
-        let mut command = self.sandbox.persea(&args);
+        let mut command = self.fixture.persea(&args);
         command.env("XDG_CACHE_HOME", &self.cache);
         command
     }
@@ -39,7 +39,7 @@ impl Case {
     fn assert_works(&self) {
         let ran = finish(self.start()).code(0);
         assert_eq!(ran.stderr, "", "{ran}");
-        let job = self.sandbox.job();
+        let job = self.fixture.job();
         assert_eq!(job.status("/bin/true"), "PASS");
         assert_eq!(job.read("results.csv").lines().count(), 2);
     }
@@ -165,7 +165,7 @@ fn invalid_cached_description_is_replaced() {
     let entries = case.entries(".json");
     let read = |path: &PathBuf| std::fs::read_to_string(path).unwrap();
     let good: Vec<String> = entries.iter().map(read).collect();
-    let away = case.sandbox.root().join("away");
+    let away = case.fixture.root().join("away");
     for (number, path) in entries.iter().enumerate() {
         match number % 6 {
             0 => std::fs::write(path, "").unwrap(),
@@ -232,7 +232,7 @@ fn cache_directory_writable_by_others_is_not_used() {
 #[test]
 fn host_compiles_after_its_executable_was_removed() {
     let case = Case::new();
-    let program = case.sandbox.root().join("persea");
+    let program = case.fixture.root().join("persea");
     std::fs::copy(env!("CARGO_BIN_EXE_persea"), &program).unwrap();
     // The executable is removed before it starts the process that compiles, which runs the same
     // file: as when an update replaces the program during a job.
@@ -240,7 +240,7 @@ fn host_compiles_after_its_executable_was_removed() {
         "exec 9<$0 && rm $0 && exec /proc/self/fd/9 plugin inspect plugins/format-csv.wasm";
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(script).arg(&program);
-    case.sandbox.equip(&mut command);
+    case.fixture.equip(&mut command);
     command.env("XDG_CACHE_HOME", &case.cache);
     let ran = finish(command.spawn().unwrap()).code(0);
     assert!(ran.stdout.contains("result-format"), "{ran}");
@@ -269,11 +269,11 @@ fn job_runs_without_a_usable_cache() {
 
 #[test]
 fn compiler_has_its_own_memory_limit() {
-    let sandbox = Sandbox::new();
-    sandbox.file("p.wasm", &components()["format-csv"]);
+    let fixture = Fixture::new();
+    fixture.file("p.wasm", &components()["format-csv"]);
     let limit = "plugins.limits.compile_memory_mb=40";
-    let cache = sandbox.root().join("own-cache");
-    let ran = sandbox
+    let cache = fixture.root().join("own-cache");
+    let ran = fixture
         .run_with(&["plugin", "add", "p.wasm", "--set", limit], |command| {
             command.env("XDG_CACHE_HOME", cache)
         })
@@ -281,15 +281,15 @@ fn compiler_has_its_own_memory_limit() {
     let error = "p.wasm has reached its limit on the memory to compile it, 40 MiB: \
                  `plugins.limits.compile_memory_mb` raises it";
     assert_stderr(&ran, &[error]);
-    lock(&sandbox, "p.wasm", &[]);
-    sandbox.run(&["run", "/bin/true"]).code(0);
-    assert!(sandbox.job().0.join("results.csv").exists());
+    lock(&fixture, "p.wasm", &[]);
+    fixture.run(&["run", "/bin/true"]).code(0);
+    assert!(fixture.job().0.join("results.csv").exists());
 }
 
 #[test]
 fn compile_component_is_refused_on_the_command_line() {
-    let sandbox = Sandbox::new();
-    let ran = sandbox.run(&["compile-component"]).code(1);
+    let fixture = Fixture::new();
+    let ran = fixture.run(&["compile-component"]).code(1);
     assert_eq!(
         ran.stderr,
         "`compile-component` is only for this program itself\n"
@@ -317,7 +317,7 @@ fn environment_variables_of_libraries_change_nothing() {
             });
             let ran = finish(case.command().env(name, value).spawn().unwrap()).code(0);
             assert_eq!(ran.stderr, "", "{name}={value}: {ran}");
-            assert_eq!(case.sandbox.job().read("results.csv").lines().count(), 2);
+            assert_eq!(case.fixture.job().read("results.csv").lines().count(), 2);
             if let Some(compiled) = compiled {
                 assert_eq!(case.entries(".cwasm"), compiled, "{name}={value}");
             }
@@ -327,9 +327,9 @@ fn environment_variables_of_libraries_change_nothing() {
 
 #[test]
 fn variable_of_the_allocator_reaches_tests_and_not_the_host() {
-    let sandbox = Sandbox::new();
-    sandbox.script("show.sh", "echo $MIMALLOC_VERBOSE$MIMALLOC_SHOW_STATS");
-    let ran = sandbox
+    let fixture = Fixture::new();
+    fixture.script("show.sh", "echo $MIMALLOC_VERBOSE$MIMALLOC_SHOW_STATS");
+    let ran = fixture
         .run_with(&["run", "./show.sh"], |command| {
             command
                 .env("MIMALLOC_VERBOSE", "1")
@@ -337,5 +337,5 @@ fn variable_of_the_allocator_reaches_tests_and_not_the_host() {
         })
         .code(0);
     assert_eq!(ran.stderr, "");
-    assert_eq!(sandbox.job().artifact("./show.sh", "stdout"), "11\n");
+    assert_eq!(fixture.job().artifact("./show.sh", "stdout"), "11\n");
 }

@@ -11,7 +11,7 @@ use crate::support::engine::Engine;
 use crate::support::plugins::components;
 use crate::support::recipes::{exec, noop, requiring, shell, with};
 use crate::support::ssh::Hosts;
-use crate::support::{Ran, Sandbox};
+use crate::support::{Fixture, Ran};
 
 const SPAWNERS: [&str; 4] = ["process", "sandbox", "container", "ssh"];
 
@@ -37,7 +37,7 @@ fn without_differences(event: &mut Value) {
     }
 }
 
-fn account(project: &Sandbox, ran: Ran) -> Account {
+fn account(project: &Fixture, ran: Ran) -> Account {
     let job = project.job();
     let mut events: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for mut event in job.events() {
@@ -78,11 +78,11 @@ fn account(project: &Sandbox, ran: Ran) -> Account {
 fn accounts(
     tests: &[Value],
     options: &[&str],
-    prepare: fn(&Sandbox),
+    prepare: fn(&Fixture),
 ) -> Vec<(&'static str, Account)> {
     let engine = Engine::shared();
     let run = |spawner| {
-        let project = Sandbox::new();
+        let project = Fixture::new();
         let hosts = match spawner {
             "ssh" => Some(Hosts::start(&project, &["one"])),
             _ => {
@@ -113,7 +113,7 @@ fn assert_same(tests: &[Value], options: &[&str]) -> Account {
 
 /// [`assert_same`] in projects that `prepare` has prepared.
 #[track_caller]
-fn assert_same_in(tests: &[Value], options: &[&str], prepare: fn(&Sandbox)) -> Account {
+fn assert_same_in(tests: &[Value], options: &[&str], prepare: fn(&Fixture)) -> Account {
     let mut all = accounts(tests, options, prepare).into_iter();
     let (_, first) = all.next().unwrap();
     for (spawner, other) in all {
@@ -254,7 +254,7 @@ fn tests_with_requirements_have_the_same_results_in_every_environment() {
 
 /// Adds the plugin `lab`, which may start processes anywhere, and the program `./connect`, which
 /// needs no file of an image.
-fn with_lab(project: &Sandbox) {
+fn with_lab(project: &Fixture) {
     project.file("plugins/lab.wasm", &components()["lab"]);
     let add = ["plugin", "add", "plugins/lab.wasm", "--grant", "process=*"];
     project.run(&add).code(0);

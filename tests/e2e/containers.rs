@@ -7,31 +7,31 @@ use serde_json::{Value, json};
 
 use crate::support::engine::{Engine, IMAGE};
 use crate::support::recipes::{exec, python, requiring, shell, with};
-use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, wait_until};
+use crate::support::{Fixture, Ran, assert_stderr, finish, signal, wait_until};
 
 /// A project whose user has the shared engine.
-fn project() -> (Arc<Engine>, Sandbox) {
-    let (engine, project) = (Engine::shared(), Sandbox::new());
+fn project() -> (Arc<Engine>, Fixture) {
+    let (engine, project) = (Engine::shared(), Fixture::new());
     engine.configure(&project);
     (engine, project)
 }
 
 /// Runs tests in this number of containers at once.
-fn run_in_slots(project: &Sandbox, tests: &[Value], slots: &str) -> Ran {
+fn run_in_slots(project: &Fixture, tests: &[Value], slots: &str) -> Ran {
     project.recipe("job.json", tests);
     project.run(&["run", "--max-parallel-tasks", slots, "job.json"])
 }
 
 /// [`run_in_slots`] without any warning, and with this exit code.
 #[track_caller]
-fn run(project: &Sandbox, tests: &[Value], slots: &str, code: i32) {
+fn run(project: &Fixture, tests: &[Value], slots: &str, code: i32) {
     let ran = run_in_slots(project, tests, slots);
     assert_eq!(ran.stderr, "", "{ran}");
     ran.code(code);
 }
 
 /// A member of the data of all events of a kind.
-fn data_of(project: &Sandbox, kind: &str, pointer: &str) -> Vec<Value> {
+fn data_of(project: &Fixture, kind: &str, pointer: &str) -> Vec<Value> {
     let events = project.job().events_of(kind);
     let data = events.iter().map(|event| event["data"].pointer(pointer));
     data.map(|value| value.cloned().unwrap_or_default())
@@ -40,7 +40,7 @@ fn data_of(project: &Sandbox, kind: &str, pointer: &str) -> Vec<Value> {
 
 /// Waits for a file of a running test, whose directory is in one of its container.
 #[track_caller]
-fn wait_for_output(project: &Sandbox, file: &str) {
+fn wait_for_output(project: &Fixture, file: &str) {
     let running = project
         .root()
         .join("home/persea/job-results/latest/.running");
@@ -175,7 +175,7 @@ fn suite_and_test_choose_their_image_and_meet_requirements_in_it() {
 
 #[test]
 fn test_with_an_image_is_an_error_where_no_container_is_made() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let test = with(shell("inside", "true"), "image", json!("localhost/one"));
     project.recipe("job.json", &[test, shell("other", "true")]);
     project.run(&["run", "job.json"]).code(1);
@@ -331,7 +331,7 @@ fn network_is_not_there_unless_asked_for() {
 #[test]
 fn killed_host_leaves_no_container() {
     // Any other host of the engine would remove the snapshot too.
-    let (engine, project) = (Engine::start(), Sandbox::new());
+    let (engine, project) = (Engine::start(), Fixture::new());
     engine.configure(&project);
     let script = "setsid sleep 1000 & echo on >$AVOCADO_TEST_OUTPUTDIR/on; sleep 1000";
     project.recipe(
@@ -395,7 +395,7 @@ fn container_that_a_killed_host_never_started_is_removed_by_the_next_job() {
 #[test]
 fn running_tests_survive_an_engine_that_is_killed() {
     let engine = Engine::start();
-    let project = Sandbox::new();
+    let project = Fixture::new();
     engine.configure(&project);
     let script = "echo on >$AVOCADO_TEST_OUTPUTDIR/on; while test ! -e go; do sleep 0.1; done";
     project.recipe("job.json", &[shell("long", script), shell("after", "true")]);
@@ -536,7 +536,7 @@ fn project_cannot_choose_engine_mounts_network_or_runtime() {
         "network = 'host'",
         "runtime = 'x'",
     ] {
-        let project = Sandbox::new();
+        let project = Fixture::new();
         project.file("persea.toml", format!("[spawner.container]\n{line}\n"));
         let ran = project.run(&["run", "/bin/true"]).code(0);
         let name = format!("spawner.container.{}", line.split_once(' ').unwrap().0);

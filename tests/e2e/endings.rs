@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Sandbox, finish, signal, wait_until};
+use crate::support::{Fixture, finish, signal, wait_until};
 
 /// A script that ignores SIGTERM, with a daemon that does too and has left its session. It writes
 /// the file `started` once both run.
@@ -21,17 +21,17 @@ while :; do sleep 1; done
 const GRACE: &str = "runner.task.interval.from_soft_to_hard_termination";
 
 /// A project with the script that does not end, and one that passes at once.
-fn long_and_short() -> Sandbox {
-    let sandbox = Sandbox::new();
-    sandbox.script("long.sh", DAEMON);
-    sandbox.script("short.sh", "echo short");
-    sandbox
+fn long_and_short() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.script("long.sh", DAEMON);
+    fixture.script("short.sh", "echo short");
+    fixture
 }
 
 #[test]
 fn timeout_kills_the_whole_process_tree() {
-    let sandbox = long_and_short();
-    sandbox
+    let fixture = long_and_short();
+    fixture
         .run(&[
             "run",
             "--task-timeout",
@@ -42,47 +42,47 @@ fn timeout_kills_the_whole_process_tree() {
             "./short.sh",
         ])
         .code(8);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("./long.sh"), "INTERRUPTED");
     assert_eq!(job.reason("./long.sh"), "Test interrupted: Timeout reached");
     assert_eq!(job.status("./short.sh"), "PASS");
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn recipe_sets_the_timeout_of_its_own_task() {
-    let sandbox = Sandbox::new();
-    sandbox.script("long.sh", "sleep 1000");
-    sandbox.file(
+    let fixture = Fixture::new();
+    fixture.script("long.sh", "sleep 1000");
+    fixture.file(
         "own.json",
         r#"[{"kind": "exec-test", "uri": "./long.sh", "config": {"task.timeout.running": 1}},
             {"kind": "exec-test", "uri": "/bin/true"}]"#,
     );
-    sandbox.run(&["run", "own.json"]).code(8);
-    let job = sandbox.job();
+    fixture.run(&["run", "own.json"]).code(8);
+    let job = fixture.job();
     assert_eq!(job.reason("./long.sh"), "Test interrupted: Timeout reached");
     assert_eq!(job.status("/bin/true"), "PASS");
 }
 
 #[test]
 fn test_can_clean_up_during_the_grace_period() {
-    let sandbox = Sandbox::new();
-    sandbox.script(
+    let fixture = Fixture::new();
+    fixture.script(
         "long.sh",
         "trap 'echo cleaned; exit 0' TERM; echo here > started; while :; do sleep 0.05; done",
     );
-    sandbox
+    fixture
         .run(&["run", "--task-timeout", "1", "./long.sh"])
         .code(8);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("./long.sh"), "INTERRUPTED");
     assert_eq!(job.artifact("./long.sh", "stdout"), "cleaned\n");
 }
 
 #[test]
 fn job_timeout_interrupts_running_tasks_and_skips_the_rest() {
-    let sandbox = long_and_short();
-    let ran = sandbox
+    let fixture = long_and_short();
+    let ran = fixture
         .run(&[
             "run",
             "--job-timeout",
@@ -93,7 +93,7 @@ fn job_timeout_interrupts_running_tasks_and_skips_the_rest() {
             "./short.sh",
         ])
         .code(8);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(
         job.reason("./long.sh"),
         "Test interrupted: Job timeout reached"
@@ -104,13 +104,13 @@ fn job_timeout_interrupts_running_tasks_and_skips_the_rest() {
         "not started: the job has reached its timeout"
     );
     assert!(ran.took < Duration::from_secs(20), "{ran}");
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn ctrl_c_ends_tests_gracefully_and_reports_all() {
-    let sandbox = long_and_short();
-    let child = sandbox
+    let fixture = long_and_short();
+    let child = fixture
         .persea(&[
             "run",
             "--max-parallel-tasks",
@@ -120,10 +120,10 @@ fn ctrl_c_ends_tests_gracefully_and_reports_all() {
         ])
         .spawn()
         .unwrap();
-    sandbox.wait_for("started");
+    fixture.wait_for("started");
     signal(child.id(), "INT");
     finish(child).code(8);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(
         job.reason("./long.sh"),
         "Test interrupted: Interrupted by user"
@@ -137,18 +137,18 @@ fn ctrl_c_ends_tests_gracefully_and_reports_all() {
         job.events().last().unwrap()["data"]["interrupted-by"],
         "interrupted by the user"
     );
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn second_ctrl_c_kills_without_grace() {
-    let sandbox = long_and_short();
+    let fixture = long_and_short();
     let grace = format!("{GRACE}=50");
-    let child = sandbox
+    let child = fixture
         .persea(&["run", "--set", &grace, "./long.sh"])
         .spawn()
         .unwrap();
-    sandbox.wait_for("started");
+    fixture.wait_for("started");
     signal(child.id(), "INT");
     signal(child.id(), "INT");
     // The kernel may merge two pending signals into one, so more follow until the host has ended.
@@ -169,28 +169,28 @@ fn second_ctrl_c_kills_without_grace() {
         ran.took < Duration::from_secs(30),
         "the grace period was waited for: {ran}"
     );
-    assert_eq!(sandbox.job().status("./long.sh"), "INTERRUPTED");
-    sandbox.assert_no_strays();
+    assert_eq!(fixture.job().status("./long.sh"), "INTERRUPTED");
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn killed_host_leaves_no_process() {
-    let sandbox = long_and_short();
-    let mut child = sandbox.persea(&["run", "./long.sh"]).spawn().unwrap();
-    sandbox.wait_for("started");
-    assert!(sandbox.processes().len() > 2);
+    let fixture = long_and_short();
+    let mut child = fixture.persea(&["run", "./long.sh"]).spawn().unwrap();
+    fixture.wait_for("started");
+    assert!(fixture.processes().len() > 2);
     child.kill().unwrap();
     child.wait().unwrap();
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
     // The journal has every event up to the kill.
-    assert_eq!(sandbox.job().events_of("task-started").len(), 1);
+    assert_eq!(fixture.job().events_of("task-started").len(), 1);
 }
 
 #[test]
 fn dead_helper_fails_only_its_task() {
-    let sandbox = long_and_short();
-    sandbox.script("after.sh", "echo after");
-    let child = sandbox
+    let fixture = long_and_short();
+    fixture.script("after.sh", "echo after");
+    let child = fixture
         .persea(&[
             "run",
             "--max-parallel-tasks",
@@ -201,9 +201,9 @@ fn dead_helper_fails_only_its_task() {
         ])
         .spawn()
         .unwrap();
-    sandbox.wait_for("started");
+    fixture.wait_for("started");
     let helper = wait_until("the helper", || {
-        let processes = sandbox.processes();
+        let processes = fixture.processes();
         processes
             .iter()
             .find(|(_, line)| line.starts_with("persea-helper"))
@@ -212,7 +212,7 @@ fn dead_helper_fails_only_its_task() {
     });
     signal(helper, "KILL");
     finish(child).code(1);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("./long.sh"), "ERROR");
     assert!(
         job.reason("./long.sh").contains("helper"),
@@ -221,28 +221,28 @@ fn dead_helper_fails_only_its_task() {
     );
     assert_eq!(job.status("./short.sh"), "PASS");
     assert_eq!(job.status("./after.sh"), "PASS");
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn processes_left_by_a_passing_test_are_killed_and_reported() {
-    let sandbox = Sandbox::new();
-    sandbox.script(
+    let fixture = Fixture::new();
+    fixture.script(
         "leaves.sh",
         "setsid sh -c 'echo >left; exec sleep 1000' </dev/null >/dev/null 2>&1 &\n\
          until [ -e left ]; do sleep 0.01; done",
     );
-    let ran = sandbox.run(&["run", "./leaves.sh"]).code(0);
-    assert_eq!(sandbox.job().status("./leaves.sh"), "PASS");
+    let ran = fixture.run(&["run", "./leaves.sh"]).code(0);
+    assert_eq!(fixture.job().status("./leaves.sh"), "PASS");
     assert!(ran.stdout.contains(" [1 processes left behind]\n"), "{ran}");
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn failfast_skips_the_rest_and_counts_every_test() {
-    let sandbox = Sandbox::new();
-    sandbox.script("short.sh", "true");
-    let ran = sandbox
+    let fixture = Fixture::new();
+    fixture.script("short.sh", "true");
+    let ran = fixture
         .run(&[
             "run",
             "--failfast",
@@ -256,7 +256,7 @@ fn failfast_skips_the_rest_and_counts_every_test() {
     let interrupting = "\nInterrupting job (failfast).\n (3/3) /bin/true: SKIP: not started: a \
                         test has failed before (--failfast)\n";
     assert!(ran.stdout.contains(interrupting), "{ran}");
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("./short.sh"), "PASS");
     assert_eq!(job.status("/bin/false"), "FAIL");
     assert_eq!(job.status("/bin/true"), "SKIP");
@@ -265,18 +265,18 @@ fn failfast_skips_the_rest_and_counts_every_test() {
 
 #[test]
 fn ctrl_z_suspends_tests_and_their_timeouts() {
-    let sandbox = Sandbox::new();
-    sandbox.script(
+    let fixture = Fixture::new();
+    fixture.script(
         "waits.sh",
         "echo $$ > begun; until [ -e enough ]; do :; done",
     );
     // The test is busy, so its state is `T` only while it is stopped.
     let limit = Duration::from_secs(4);
-    let child = sandbox
+    let child = fixture
         .persea(&["run", "--task-timeout", "4", "./waits.sh"])
         .spawn()
         .unwrap();
-    let test = sandbox.wait_for("begun").trim().parse().unwrap();
+    let test = fixture.wait_for("begun").trim().parse().unwrap();
     signal(child.id(), "TSTP");
     let state = |pid: u32| {
         let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -293,9 +293,9 @@ fn ctrl_z_suspends_tests_and_their_timeouts() {
     std::thread::sleep(limit);
     assert_eq!(state(test), Some('T'), "the test was resumed");
     signal(child.id(), "CONT");
-    sandbox.file("enough", "");
+    fixture.file("enough", "");
     finish(child).code(0);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("./waits.sh"), "PASS");
     let elapsed = job.test("./waits.sh")["time_elapsed"].as_f64().unwrap();
     assert!(
@@ -306,30 +306,30 @@ fn ctrl_z_suspends_tests_and_their_timeouts() {
 
 #[test]
 fn immediate_continue_after_ctrl_z_resumes_the_job() {
-    let sandbox = Sandbox::new();
-    sandbox.script(
+    let fixture = Fixture::new();
+    fixture.script(
         "waits.sh",
         "echo > begun; until [ -e enough ]; do sleep 0.05; done",
     );
-    let child = sandbox.persea(&["run", "./waits.sh"]).spawn().unwrap();
-    sandbox.wait_for("begun");
+    let child = fixture.persea(&["run", "./waits.sh"]).spawn().unwrap();
+    fixture.wait_for("begun");
     // One shell sends both signals, so that the second reaches the host before it is suspended.
     let both = format!("kill -TSTP {0}; kill -CONT {0}", child.id());
     for _ in 0..10 {
         let sent = Command::new("sh").args(["-c", &both]).status().unwrap();
         assert!(sent.success());
     }
-    sandbox.file("enough", "");
+    fixture.file("enough", "");
     finish(child).code(0);
-    assert_eq!(sandbox.job().status("./waits.sh"), "PASS");
+    assert_eq!(fixture.job().status("./waits.sh"), "PASS");
 }
 
 #[test]
 fn large_output_is_not_buffered_in_the_host() {
-    let sandbox = Sandbox::new();
-    sandbox.script("flood.sh", "head -c 2147483648 /dev/zero");
-    sandbox.script("short.sh", "true");
-    let child = sandbox
+    let fixture = Fixture::new();
+    fixture.script("flood.sh", "head -c 2147483648 /dev/zero");
+    fixture.script("short.sh", "true");
+    let child = fixture
         .persea(&[
             "run",
             "--max-parallel-tasks",
@@ -358,7 +358,7 @@ fn large_output_is_not_buffered_in_the_host() {
     finish(child).code(0);
     let peak = watch.join().unwrap();
     assert!(peak > 0 && peak < 300 * 1024, "the host used {peak} KiB");
-    let job = sandbox.job();
+    let job = fixture.job();
     let stdout = job.directory("./flood.sh").join("stdout");
     assert_eq!(stdout.metadata().unwrap().len(), 2 << 30);
     assert_eq!(job.status("./short.sh"), "PASS");

@@ -4,12 +4,12 @@
 use persea_model::SpawnerKind;
 
 use crate::support::plugins::{GREET, components, install, lock, read_lock, with_unlocked};
-use crate::support::{Sandbox, assert_stderr};
+use crate::support::{Fixture, assert_stderr};
 
 #[test]
 fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
-    let sandbox = with_unlocked(&["runner-greet"]);
-    let ran = sandbox
+    let fixture = with_unlocked(&["runner-greet"]);
+    let ran = fixture
         .run(&["plugin", "add", "plugins/runner-greet.wasm"])
         .code(4);
     let line =
@@ -21,10 +21,10 @@ fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
             &format!("`{line}`"),
         ],
     );
-    assert!(!sandbox.project().join("persea.lock").exists());
+    assert!(!fixture.project().join("persea.lock").exists());
     let args: Vec<&str> = line.split(' ').skip(1).collect();
-    sandbox.run(&args).code(0);
-    let lock = read_lock(&sandbox);
+    fixture.run(&args).code(0);
+    let lock = read_lock(&fixture);
     let entry = lock["plugin"][0].as_table().unwrap();
     assert_eq!(entry["name"].as_str(), Some("greet"));
     let granted = entry["grants"]["process"].as_array().unwrap().iter();
@@ -33,23 +33,23 @@ fn plugin_add_without_grants_fails_and_suggests_a_working_command() {
         ["container", "process", "sandbox"]
     );
     // The suggested grants suffice for the default spawner.
-    sandbox.file("r.json", GREET);
-    sandbox.run(&["run", "r.json"]).code(0);
+    fixture.file("r.json", GREET);
+    fixture.run(&["run", "r.json"]).code(0);
     // A power that the plugin does not ask for cannot be granted.
     let unrequested = ["plugin", "update", "greet", "--grant", "fetch=example.org"];
-    let ran = sandbox.run(&unrequested).code(4);
+    let ran = fixture.run(&unrequested).code(4);
     assert_stderr(&ran, &["does not ask for fetch: leave out the grant"]);
     let unknown = ["plugin", "update", "greet", "--grant", "root"];
     assert_stderr(
-        &sandbox.run(&unknown).code(4),
+        &fixture.run(&unknown).code(4),
         &["`root` cannot be granted"],
     );
 }
 
 #[test]
 fn runner_starts_no_process_with_an_ungranted_spawner() {
-    let sandbox = with_unlocked(&["runner-greet"]);
-    sandbox.file(
+    let fixture = with_unlocked(&["runner-greet"]);
+    fixture.file(
         "r.json",
         format!("[{GREET}, {{\"kind\": \"noop\", \"uri\": \"n\"}}]"),
     );
@@ -60,9 +60,9 @@ fn runner_starts_no_process_with_an_ungranted_spawner() {
         "--grant",
         "process=sandbox",
     ];
-    sandbox.run(&add).code(0);
-    sandbox.run(&["run", "r.json"]).code(1);
-    let job = sandbox.job();
+    fixture.run(&add).code(0);
+    fixture.run(&["run", "r.json"]).code(1);
+    let job = fixture.job();
     assert_eq!(job.status("World"), "ERROR");
     assert_eq!(
         job.reason("World"),
@@ -71,10 +71,10 @@ fn runner_starts_no_process_with_an_ungranted_spawner() {
          update runner.greet --grant process=sandbox,process`"
     );
     assert_eq!(job.status("n"), "PASS");
-    sandbox
+    fixture
         .run(&["run", "--spawner", "sandbox", "r.json"])
         .code(0);
-    assert_eq!(sandbox.job().artifact("World", "stdout"), "Hello, World!\n");
+    assert_eq!(fixture.job().artifact("World", "stdout"), "Hello, World!\n");
     let update = [
         "plugin",
         "update",
@@ -82,21 +82,21 @@ fn runner_starts_no_process_with_an_ungranted_spawner() {
         "--grant",
         "process=sandbox,process",
     ];
-    let ran = sandbox.run(&update).code(0);
+    let ran = fixture.run(&update).code(0);
     assert!(
         ran.stdout
             .contains("granted  process=sandbox -> process=process,sandbox"),
         "{ran}"
     );
-    sandbox.run(&["run", "r.json"]).code(0);
+    fixture.run(&["run", "r.json"]).code(0);
 }
 
 #[test]
 fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
-    let sandbox = with_unlocked(&["runner-greet", "resolver-list"]);
+    let fixture = with_unlocked(&["runner-greet", "resolver-list"]);
     let run = |options: &[&str]| {
         let args = ["run", "--plugin-dir", "plugins"];
-        sandbox.run(&[&args, options, &["r.json"]].concat())
+        fixture.run(&[&args, options, &["r.json"]].concat())
     };
     let ran = run(&[]).code(3);
     assert_stderr(
@@ -120,7 +120,7 @@ fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
     let grants = ["--grant", "process", "--grant", "workspace"];
     let ran = run(&grants).code(1);
     assert_eq!(ran.stderr, "");
-    let reason = sandbox.job().reason("World");
+    let reason = fixture.job().reason("World");
     assert!(
         reason.contains(
             "`persea plugin add plugins/runner-greet.wasm --grant process=sandbox,process`"
@@ -129,14 +129,14 @@ fn unlocked_plugin_starts_processes_only_in_isolating_spawners() {
     );
     let isolated = [grants.as_slice(), &["--spawner", "sandbox"]].concat();
     run(&isolated).code(0);
-    assert_eq!(sandbox.job().status("World"), "PASS");
+    assert_eq!(fixture.job().status("World"), "PASS");
 }
 
 #[test]
 fn inspect_and_add_show_the_spawners_of_produced_tests() {
-    let sandbox = with_unlocked(&["resolver-list", "runner-greet"]);
+    let fixture = with_unlocked(&["resolver-list", "runner-greet"]);
     let path = "plugins/resolver-list.wasm";
-    let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
+    let ran = fixture.run(&["plugin", "inspect", path]).code(0);
     let isolated = "tests that come from it run only with the spawner `sandbox` or \
                     `container` (the grant `process` names them)";
     assert!(
@@ -144,15 +144,15 @@ fn inspect_and_add_show_the_spawners_of_produced_tests() {
         "{ran}"
     );
     let add = ["plugin", "add", path, "--grant", "workspace"];
-    let ran = sandbox.run(&add).code(0);
+    let ran = fixture.run(&add).code(0);
     assert!(ran.stdout.contains(&format!("  {isolated}\n")), "{ran}");
     let update = ["plugin", "update", "list", "--grant", "process=process"];
-    sandbox.run(&update).code(0);
-    let ran = sandbox.run(&["plugin", "inspect", path]).code(0);
+    fixture.run(&update).code(0);
+    let ran = fixture.run(&["plugin", "inspect", path]).code(0);
     let granted = "tests that come from it run only with the spawner `process` (";
     assert!(ran.stdout.contains(granted), "{ran}");
     // A runner produces no tests, so the row is missing.
-    let ran = sandbox
+    let ran = fixture
         .run(&["plugin", "inspect", "plugins/runner-greet.wasm"])
         .code(0);
     assert!(!ran.stdout.contains("spawners"), "{ran}");
@@ -160,12 +160,12 @@ fn inspect_and_add_show_the_spawners_of_produced_tests() {
 
 #[test]
 fn update_with_new_requests_is_refused_until_granted() {
-    let sandbox = with_unlocked(&["runner-greet"]);
-    lock(&sandbox, "plugins/runner-greet.wasm", &[]);
+    let fixture = with_unlocked(&["runner-greet"]);
+    lock(&fixture, "plugins/runner-greet.wasm", &[]);
     // A further kind is a new request.
-    sandbox.file("plugins/runner-greet.wasm", &components()["runner-modest"]);
+    fixture.file("plugins/runner-greet.wasm", &components()["runner-modest"]);
     let update = ["plugin", "update", "greet"];
-    let ran = sandbox.run(&update).code(4);
+    let ran = fixture.run(&update).code(4);
     assert_stderr(
         &ran,
         &[
@@ -179,14 +179,14 @@ fn update_with_new_requests_is_refused_until_granted() {
         "the difference is shown: {ran}"
     );
     // An update drops grants of powers that the new version no longer asks for.
-    let has_grants = |sandbox: &Sandbox| read_lock(sandbox)["plugin"][0].get("grants").is_some();
-    assert!(has_grants(&sandbox));
-    sandbox
+    let has_grants = |fixture: &Fixture| read_lock(fixture)["plugin"][0].get("grants").is_some();
+    assert!(has_grants(&fixture));
+    fixture
         .run(&["plugin", "update", "greet", "--approve"])
         .code(0);
-    assert!(!has_grants(&sandbox));
-    sandbox.file("plugins/runner-greet.wasm", &components()["runner-greet"]);
-    let ran = sandbox.run(&update).code(4);
+    assert!(!has_grants(&fixture));
+    fixture.file("plugins/runner-greet.wasm", &components()["runner-greet"]);
+    let ran = fixture.run(&update).code(4);
     assert_stderr(
         &ran,
         &[
@@ -198,8 +198,8 @@ fn update_with_new_requests_is_refused_until_granted() {
         ran.stdout.contains("version  0.4.0 -> 0.3.0"),
         "the difference is shown: {ran}"
     );
-    assert!(!has_grants(&sandbox));
-    sandbox
+    assert!(!has_grants(&fixture));
+    fixture
         .run(&[
             "plugin",
             "update",
@@ -208,12 +208,12 @@ fn update_with_new_requests_is_refused_until_granted() {
             "process=sandbox",
         ])
         .code(0);
-    assert!(has_grants(&sandbox));
+    assert!(has_grants(&fixture));
 }
 
 #[test]
 fn runner_can_be_limited_to_programs() {
-    let sandbox = with_unlocked(&["runner-greet"]);
+    let fixture = with_unlocked(&["runner-greet"]);
     let grant = |programs: &str| {
         let grant = format!("programs={programs}");
         let args = [
@@ -225,36 +225,36 @@ fn runner_can_be_limited_to_programs() {
             "--grant",
             &grant,
         ];
-        sandbox.run(&args).code(0);
+        fixture.run(&args).code(0);
     };
-    lock(&sandbox, "plugins/runner-greet.wasm", &[]);
+    lock(&fixture, "plugins/runner-greet.wasm", &[]);
     grant("/bin/true,git");
-    sandbox.run(&["run", "r.json"]).code(1);
-    let reason = sandbox.job().reason("World");
+    fixture.run(&["run", "r.json"]).code(1);
+    let reason = fixture.job().reason("World");
     assert!(
         reason.contains("may start /bin/true, git only, not \"echo\""),
         "{reason}"
     );
     grant("echo");
-    sandbox.run(&["run", "r.json"]).code(0);
+    fixture.run(&["run", "r.json"]).code(0);
 }
 
 #[test]
 fn processes_see_only_granted_variables() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["runner-greet"]);
-    sandbox.file("r.json", GREET);
-    sandbox.script("bin/echo", "/usr/bin/env");
-    let path = format!("{}:/usr/bin:/bin", sandbox.project().join("bin").display());
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["runner-greet"]);
+    fixture.file("r.json", GREET);
+    fixture.script("bin/echo", "/usr/bin/env");
+    let path = format!("{}:/usr/bin:/bin", fixture.project().join("bin").display());
     let environment = || {
         let variables = [
             ("SECRET_TOKEN", "hunter2"),
             ("LC_ALL", "C"),
             ("PATH", &path),
         ];
-        let ran = sandbox.run_with(&["run", "r.json"], |command| command.envs(variables));
+        let ran = fixture.run_with(&["run", "r.json"], |command| command.envs(variables));
         ran.code(0);
-        sandbox.job().artifact("World", "stdout")
+        fixture.job().artifact("World", "stdout")
     };
     let by_default = environment();
     assert!(!by_default.contains("SECRET_TOKEN"), "{by_default}");
@@ -269,19 +269,19 @@ fn processes_see_only_granted_variables() {
         "--grant",
         "environment=SECRET_TOKEN",
     ];
-    sandbox.run(&grant).code(0);
+    fixture.run(&grant).code(0);
     assert!(environment().contains("SECRET_TOKEN=hunter2"));
 }
 
 #[test]
 fn resolver_can_be_limited_to_a_directory() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["resolver-list"]);
-    sandbox.file("in/good.list", "$ true\n");
-    sandbox.file("out/good.list", "$ true\n");
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["resolver-list"]);
+    fixture.file("in/good.list", "$ true\n");
+    fixture.file("out/good.list", "$ true\n");
     let part = ["plugin", "update", "list", "--grant", "workspace=in"];
-    sandbox.run(&part).code(0);
-    let list = |path: &str| sandbox.run(&["list", path]);
+    fixture.run(&part).code(0);
+    let list = |path: &str| fixture.run(&["list", path]);
     assert_eq!(list("in/good.list").code(0).stdout, "exec-test true\n");
     // A reference on the command line grants reading that file, here outside of `in`.
     assert_eq!(list("in").code(0).stdout, "exec-test true\n");
@@ -290,7 +290,7 @@ fn resolver_can_be_limited_to_a_directory() {
 
 #[test]
 fn invalid_grant_is_refused() {
-    let sandbox = with_unlocked(&["runner-greet", "resolver-list"]);
+    let fixture = with_unlocked(&["runner-greet", "resolver-list"]);
     for (plugin, grant, words) in [
         (
             "runner-greet",
@@ -313,16 +313,16 @@ fn invalid_grant_is_refused() {
     ] {
         let path = format!("plugins/{plugin}.wasm");
         assert_stderr(
-            &sandbox
+            &fixture
                 .run(&["plugin", "add", &path, "--grant", grant])
                 .code(4),
             &[words],
         );
     }
-    assert!(!sandbox.project().join("persea.lock").exists());
+    assert!(!fixture.project().join("persea.lock").exists());
     // A lock is checked as the command line is.
-    lock(&sandbox, "plugins/resolver-list.wasm", &[]);
-    let path = sandbox.project().join("persea.lock");
+    lock(&fixture, "plugins/resolver-list.wasm", &[]);
+    let path = fixture.project().join("persea.lock");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(
         &path,
@@ -330,7 +330,7 @@ fn invalid_grant_is_refused() {
     )
     .unwrap();
     assert_stderr(
-        &sandbox.run(&["run", "/bin/true"]).code(4),
+        &fixture.run(&["run", "/bin/true"]).code(4),
         &["persea.lock: plugin `list`: `workspace=../x`: that is no directory of the project"],
     );
 }

@@ -4,11 +4,11 @@
 use serde_json::{Value, json};
 
 use crate::support::recipes::{exec, requiring, shell, with};
-use crate::support::{Sandbox, assert_stderr, finish, wait_until};
+use crate::support::{Fixture, assert_stderr, finish, wait_until};
 
 /// The starts and ends of tasks in the journal, as `ID started` and `ID ended`.
-fn starts_and_ends(sandbox: &Sandbox) -> Vec<String> {
-    let events = sandbox.job().events();
+fn starts_and_ends(fixture: &Fixture) -> Vec<String> {
+    let events = fixture.job().events();
     let line = |event: &Value| {
         let what = match event["event"].as_str()? {
             "task-started" => "started",
@@ -22,11 +22,11 @@ fn starts_and_ends(sandbox: &Sandbox) -> Vec<String> {
 
 #[test]
 fn task_starts_after_its_dependencies_without_delaying_others() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // It ends only after the independent test has run, so that test must not wait for anything.
-    sandbox.script("slow.sh", "until [ -e free ]; do sleep 0.02; done");
-    sandbox.script("free.sh", "touch free");
-    sandbox.recipe(
+    fixture.script("slow.sh", "until [ -e free ]; do sleep 0.02; done");
+    fixture.script("free.sh", "touch free");
+    fixture.recipe(
         "graph.json",
         &[
             with(exec("last", "/bin/true"), "needs", json!(["slow"])),
@@ -35,10 +35,10 @@ fn task_starts_after_its_dependencies_without_delaying_others() {
             exec("free", "./free.sh"),
         ],
     );
-    sandbox
+    fixture
         .run(&["run", "--max-parallel-tasks", "2", "graph.json"])
         .code(0);
-    let order = starts_and_ends(&sandbox);
+    let order = starts_and_ends(&fixture);
     let position = |what: &str| order.iter().position(|event| event == what).unwrap();
     for (first, second) in [
         ("4-free started", "3-slow ended"),
@@ -51,8 +51,8 @@ fn task_starts_after_its_dependencies_without_delaying_others() {
 
 #[test]
 fn task_that_needs_a_failed_task_is_cancelled() {
-    let sandbox = Sandbox::new();
-    sandbox.recipe(
+    let fixture = Fixture::new();
+    fixture.recipe(
         "graph.json",
         &[
             exec("fails", "/bin/false"),
@@ -61,8 +61,8 @@ fn task_that_needs_a_failed_task_is_cancelled() {
             with(exec("cleans-up", "/bin/true"), "after", json!(["too"])),
         ],
     );
-    sandbox.run(&["run", "graph.json"]).code(1);
-    let job = sandbox.job();
+    fixture.run(&["run", "graph.json"]).code(1);
+    let job = fixture.job();
     assert_eq!(job.status("needs"), "CANCEL");
     assert_eq!(
         job.reason("needs"),
@@ -80,14 +80,14 @@ fn task_that_needs_a_failed_task_is_cancelled() {
 
 #[test]
 fn mutexes_and_resources_are_never_overcommitted() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let waits = "echo here >>started; until [ -e go ]; do sleep 0.02; done";
     let alone = with(shell("alone", waits), "mutexes", json!(["lock"]));
     let two = with(shell("two", waits), "resources", json!({"gpu": 1}));
     let mut all: Vec<Value> = (0..5).flat_map(|_| [alone.clone(), two.clone()]).collect();
     // The task that could start last: when it has ended, the host has looked at all others.
     all.push(shell("last", "echo here >last"));
-    sandbox.recipe("graph.json", &all);
+    fixture.recipe("graph.json", &all);
     let args = [
         "run",
         "--max-parallel-tasks",
@@ -96,21 +96,21 @@ fn mutexes_and_resources_are_never_overcommitted() {
         "run.resources.gpu=2",
         "graph.json",
     ];
-    let child = sandbox.persea(&args).spawn().unwrap();
+    let child = fixture.persea(&args).spawn().unwrap();
     wait_until("three tasks and the last one", || {
-        let started = (sandbox.lines("started").len(), sandbox.lines("last").len());
+        let started = (fixture.lines("started").len(), fixture.lines("last").len());
         match started {
             (3.., 1) => Ok(()),
             _ => Err(format!("{started:?}")),
         }
     });
     // Two slots are free, and nothing else may start.
-    let mut started = sandbox.job().started();
+    let mut started = fixture.job().started();
     started.sort();
     assert_eq!(started, ["alone", "last", "two", "two"]);
-    sandbox.file("go", "");
+    fixture.file("go", "");
     finish(child).code(0);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.results()["pass"], 11);
     // At no time did more run than may.
     let mut running = (0, 0);
@@ -130,8 +130,8 @@ fn mutexes_and_resources_are_never_overcommitted() {
 
 #[test]
 fn impossible_dependencies_are_refused_before_any_task_starts() {
-    let sandbox = Sandbox::new();
-    sandbox.script("mark.sh", "touch ran");
+    let fixture = Fixture::new();
+    fixture.script("mark.sh", "touch ran");
     for (second, expected) in [
         (
             with(exec("b", "/bin/true"), "needs", json!(["b"])),
@@ -147,24 +147,24 @@ fn impossible_dependencies_are_refused_before_any_task_starts() {
              run.resources.gpu=1`",
         ),
     ] {
-        sandbox.recipe("graph.json", &[exec("a", "./mark.sh"), second]);
-        let ran = sandbox.run(&["run", "graph.json"]).code(2);
+        fixture.recipe("graph.json", &[exec("a", "./mark.sh"), second]);
+        let ran = fixture.run(&["run", "graph.json"]).code(2);
         assert_stderr(&ran, &[expected]);
-        assert!(!sandbox.project().join("ran").exists());
+        assert!(!fixture.project().join("ran").exists());
     }
     let wrong_type = with(exec("a", "/bin/true"), "needs", json!("b"));
-    sandbox.recipe("graph.json", &[wrong_type]);
-    let ran = sandbox.run(&["run", "graph.json"]).code(2);
+    fixture.recipe("graph.json", &[wrong_type]);
+    let ran = fixture.run(&["run", "graph.json"]).code(2);
     assert_stderr(&ran, &["[0].needs: expected a list, found a string"]);
 }
 
 #[test]
 fn list_exports_the_graph() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let b = with(exec("b \"x\"", "/bin/true"), "needs", json!(["a"]));
     let b = with(b, "mutexes", json!(["lock"]));
     let b = with(b, "resources", json!({"memory-mb": 200}));
-    sandbox.recipe("graph.json", &[exec("a", "/bin/true"), b]);
+    fixture.recipe("graph.json", &[exec("a", "/bin/true"), b]);
     let list = |form: &str| {
         let args = [
             "list",
@@ -173,7 +173,7 @@ fn list_exports_the_graph() {
             "run.resources.memory-mb=1000",
             "graph.json",
         ];
-        sandbox.run(&args).code(0).stdout
+        fixture.run(&args).code(0).stdout
     };
     assert_eq!(
         list("--graph"),
@@ -191,7 +191,7 @@ fn list_exports_the_graph() {
 
 #[test]
 fn graph_orders_requirements_as_their_tasks_name_them() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let requires = |name: &str, all: Value| requiring(exec(name, "/bin/true"), &all);
     let file = |path: &str| json!({"type": "file", "path": path});
     let task_scoped = |path: &str| json!({"type": "file", "path": path, "scope": "task"});
@@ -201,8 +201,8 @@ fn graph_orders_requirements_as_their_tasks_name_them() {
     // `c` names `jq` and `three` the other way round; the first task that names both decides.
     let c = requires("c", json!([file("three"), task_scoped("two"), jq]));
     let c = with(c, "needs", json!(["a"]));
-    sandbox.recipe("graph.json", &[a, b, c]);
-    let dot = sandbox
+    fixture.recipe("graph.json", &[a, b, c]);
+    let dot = fixture
         .run(&["list", "--graph=dot", "graph.json"])
         .code(0)
         .stdout;
@@ -242,24 +242,24 @@ fn graph_orders_requirements_as_their_tasks_name_them() {
 
 #[test]
 fn requirement_of_a_cancelled_task_is_not_fulfilled() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let own = json!([{"type": "file", "path": "own", "content": "x", "scope": "task"}]);
     let b = requiring(exec("b", "/bin/true"), &own);
     let b = with(b, "needs", json!(["a"]));
-    sandbox.recipe("graph.json", &[exec("a", "/bin/false"), b]);
-    sandbox.run(&["run", "graph.json"]).code(1);
-    let job = sandbox.job();
+    fixture.recipe("graph.json", &[exec("a", "/bin/false"), b]);
+    fixture.run(&["run", "graph.json"]).code(1);
+    let job = fixture.job();
     assert_eq!(job.status("a"), "FAIL");
     assert_ne!(job.status("b"), "PASS");
     assert!(job.events_of("requirement-started").is_empty());
-    assert!(!sandbox.project().join("own").exists());
+    assert!(!fixture.project().join("own").exists());
 }
 
 #[test]
 fn named_resource_instance_is_leased_to_one_task() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // Each test holds its database until it has seen another test hold the other one.
-    sandbox.script(
+    fixture.script(
         "use.sh",
         "mkdir in-$PERSEA_RESOURCE_DB || exit 1
          until [ $(ls -d in-* | wc -l) = 2 ] || [ -e both ]; do sleep 0.02; done
@@ -271,17 +271,17 @@ fn named_resource_instance_is_leased_to_one_task() {
         "resources",
         json!({"db": 2, "ram": 5}),
     );
-    sandbox.script(
+    fixture.script(
         "all.sh",
         "echo \"$PERSEA_RESOURCE_DB ${PERSEA_RESOURCE_RAM-none}\"",
     );
-    sandbox.recipe("graph.json", &[one("a"), one("b"), one("c"), all]);
+    fixture.recipe("graph.json", &[one("a"), one("b"), one("c"), all]);
     let file = "[run.resources]\ndb = [\"orders-1\", \"orders-2\"]\nram = 10\n";
-    sandbox.file("persea.toml", file);
-    sandbox
+    fixture.file("persea.toml", file);
+    fixture
         .run(&["run", "--max-parallel-tasks", "4", "graph.json"])
         .code(0);
-    let job = sandbox.job();
+    let job = fixture.job();
     let mut used = ["a", "b"].map(|name| job.artifact(name, "stdout"));
     used.sort();
     assert_eq!(used, ["orders-1\n", "orders-2\n"]);
@@ -295,8 +295,8 @@ fn named_resource_instance_is_leased_to_one_task() {
 
 #[test]
 fn task_gets_the_instance_that_it_names() {
-    let sandbox = Sandbox::new();
-    sandbox.script("use.sh", "echo $PERSEA_RESOURCE_DB");
+    let fixture = Fixture::new();
+    fixture.script("use.sh", "echo $PERSEA_RESOURCE_DB");
     let named = |name: &str, instances: Value| {
         with(
             exec(name, "./use.sh"),
@@ -310,15 +310,15 @@ fn task_gets_the_instance_that_it_names() {
         named("b", second),
         named("c", json!(1)),
     ];
-    sandbox.recipe("graph.json", &tasks);
-    sandbox.file(
+    fixture.recipe("graph.json", &tasks);
+    fixture.file(
         "persea.toml",
         "[run.resources]\ndb = [\"orders-1\", \"orders-2\"]\n",
     );
-    sandbox
+    fixture
         .run(&["run", "--max-parallel-tasks", "3", "graph.json"])
         .code(0);
-    let job = sandbox.job();
+    let job = fixture.job();
     for (name, instance) in [
         ("a", "orders-2\n"),
         ("b", "orders-2\n"),
@@ -326,13 +326,13 @@ fn task_gets_the_instance_that_it_names() {
     ] {
         assert_eq!(job.artifact(name, "stdout"), instance, "{name}");
     }
-    let listed = sandbox.run(&["list", "--graph", "graph.json"]).code(0);
+    let listed = fixture.run(&["list", "--graph", "graph.json"]).code(0);
     assert!(
         listed.stdout.starts_with("1-a\n    resource db orders-2\n"),
         "{listed}"
     );
-    sandbox.recipe("wrong.json", &[named("a", json!(["orders-3"]))]);
-    let ran = sandbox.run(&["run", "wrong.json"]).code(2);
+    fixture.recipe("wrong.json", &[named("a", json!(["orders-3"]))]);
+    let ran = fixture.run(&["run", "wrong.json"]).code(2);
     let why = "claims `orders-3` of the resource `db`, and there is no such instance; there is \
                orders-1, orders-2";
     let stderr = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::plugins::install;
 use crate::support::recipes::{logged, logged_test, shell, with};
-use crate::support::{Sandbox, finish};
+use crate::support::{Fixture, finish};
 
 /// The example of FIPS 180-4.
 const SHA256_OF_ABC: &str =
@@ -14,11 +14,11 @@ const SHA256_OF_ABC: &str =
 #[test]
 fn concurrent_hosts_share_results_cache_asset_lister_and_requirement() {
     const HOSTS: usize = 4;
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["suite-script"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["suite-script"]);
     let suite = "case $1 in list) echo listed >>listed; echo one; echo two ;; esac";
-    sandbox.script("suite.sh", suite);
-    sandbox.file("mirror/abc.txt", "abc");
+    fixture.script("suite.sh", suite);
+    fixture.file("mirror/abc.txt", "abc");
     let asset = json!({
         "type": "asset", "name": "abc.txt", "locations": "mirror/", "checksum": SHA256_OF_ABC,
     });
@@ -28,11 +28,11 @@ fn concurrent_hosts_share_results_cache_asset_lister_and_requirement() {
     // All hosts run at once, because each waits here for the others.
     let reads = with(reads, "args", json!(["-c", script]));
     let listed = json!({"kind": "script-suite", "uri": "./suite.sh"});
-    sandbox.recipe("job.json", &[reads, listed, shell("prints", "echo text")]);
+    fixture.recipe("job.json", &[reads, listed, shell("prints", "echo text")]);
     let args = ["run", "--plugin-dir", "plugins", "job.json"];
     let start = |_| {
-        let mut command = sandbox.persea(&args);
-        command.env("XDG_CACHE_HOME", sandbox.root().join("cache"));
+        let mut command = fixture.persea(&args);
+        command.env("XDG_CACHE_HOME", fixture.root().join("cache"));
         command.spawn().unwrap()
     };
     let hosts: Vec<_> = (0..HOSTS).map(start).collect();
@@ -40,7 +40,7 @@ fn concurrent_hosts_share_results_cache_asset_lister_and_requirement() {
         let ran = finish(host).code(0);
         assert_eq!(ran.stderr, "", "{ran}");
     }
-    let results = sandbox.root().join("home/persea/job-results");
+    let results = fixture.root().join("home/persea/job-results");
     let entries = std::fs::read_dir(&results).unwrap().flatten();
     let mut names: Vec<String> = entries
         .map(|entry| entry.file_name().into_string().unwrap())
@@ -66,7 +66,7 @@ fn concurrent_hosts_share_results_cache_asset_lister_and_requirement() {
         let last = journal.lines().last().unwrap();
         assert!(last.contains("\"job-finished\""), "{last}");
     }
-    let log = sandbox.lines("log");
+    let log = fixture.lines("log");
     for line in ["up shared", "down shared"] {
         assert_eq!(
             log.iter().filter(|one| *one == line).count(),
@@ -74,20 +74,20 @@ fn concurrent_hosts_share_results_cache_asset_lister_and_requirement() {
             "{log:?}"
         );
     }
-    let unreleased = sandbox.root().join("home/.local/state/persea/unreleased");
+    let unreleased = fixture.root().join("home/.local/state/persea/unreleased");
     assert_eq!(std::fs::read_dir(unreleased).unwrap().count(), 0);
-    let ran = sandbox.run(&["release"]).code(0);
+    let ran = fixture.run(&["release"]).code(0);
     assert_eq!(ran.stderr, "", "{ran}");
     assert_eq!(
-        sandbox.lines("log").len(),
+        fixture.lines("log").len(),
         2 * HOSTS,
         "nothing is released again"
     );
-    let new = walkdir::WalkDir::new(sandbox.root().join("cache")).into_iter();
+    let new = walkdir::WalkDir::new(fixture.root().join("cache")).into_iter();
     let new = new.map(|entry| entry.unwrap().into_path());
     let new: Vec<_> = new
         .filter(|path| path.to_string_lossy().contains("/.new-"))
         .collect();
     assert!(new.is_empty(), "{new:?}");
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::support::Sandbox;
+use crate::support::Fixture;
 use crate::support::recipes::logged_test;
 
 #[test]
 fn tap_test_passes_only_with_exit_code_0_and_a_complete_plan() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let cases = [
         (
             "exits",
@@ -47,12 +47,12 @@ fn tap_test_passes_only_with_exit_code_0_and_a_complete_plan() {
         ),
     ];
     let runnables = cases.map(|(name, body, _, _)| {
-        sandbox.script(name, body);
+        fixture.script(name, body);
         json!({"kind": "tap", "uri": format!("./{name}")})
     });
-    sandbox.file("tap.json", json!(runnables).to_string());
-    sandbox.run(&["run", "tap.json"]).code(1);
-    let job = sandbox.job();
+    fixture.file("tap.json", json!(runnables).to_string());
+    fixture.run(&["run", "tap.json"]).code(1);
+    let job = fixture.job();
     for (name, _, status, reason) in cases {
         let name = format!("./{name}");
         let found = (job.status(&name), job.reason(&name));
@@ -60,8 +60,8 @@ fn tap_test_passes_only_with_exit_code_0_and_a_complete_plan() {
     }
     // Avocado ignores exit codes and missing plans.
     let lenient = ["run", "--set", "runner.tap.lenient=true", "tap.json"];
-    sandbox.run(&lenient).code(1);
-    let job = sandbox.job();
+    fixture.run(&lenient).code(1);
+    let job = fixture.job();
     for (name, _, _, _) in cases {
         let status = job.status(&format!("./{name}"));
         let passes = !["short", "long"].contains(&name);
@@ -71,12 +71,12 @@ fn tap_test_passes_only_with_exit_code_0_and_a_complete_plan() {
 
 #[test]
 fn pip_requirement_compares_versions_as_pep_440() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let metadata = "Metadata-Version: 2.1\nName: pear\nVersion: 1.2.3\n";
-    sandbox.file("packages/pear-1.2.3.dist-info/METADATA", metadata);
-    let packages = sandbox.project().join("packages");
+    fixture.file("packages/pear-1.2.3.dist-info/METADATA", metadata);
+    let packages = fixture.project().join("packages");
     let python = format!("PYTHONPATH='{}' exec python3 \"$@\"", packages.display());
-    let python = sandbox.script("python", &python);
+    let python = fixture.script("python", &python);
     let cases = [
         ("at-least", "pear>=1", "PASS"),
         ("compatible", "pear~=1.2", "PASS"),
@@ -88,9 +88,9 @@ fn pip_requirement_compares_versions_as_pep_440() {
         let requirement = json!({"type": "pip", "name": name, "action": "check", "python": python});
         logged_test(test, &json!([requirement]))
     });
-    sandbox.recipe("job.json", &tests);
-    sandbox.run(&["run", "job.json"]).code(0);
-    let job = sandbox.job();
+    fixture.recipe("job.json", &tests);
+    fixture.run(&["run", "job.json"]).code(0);
+    let job = fixture.job();
     for (test, name, status) in cases {
         assert_eq!(job.status(test), status, "{name}");
     }

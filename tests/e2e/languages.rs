@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::plugins::{install, lock};
 use crate::support::recipes::noop;
-use crate::support::{Sandbox, assert_stderr};
+use crate::support::{Fixture, assert_stderr};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -31,13 +31,13 @@ fn tools() -> PathBuf {
 
 /// Runs the `build.sh` of an example in a directory, for the contract of the repository. `persea`
 /// and the tools are in PATH.
-fn build(sandbox: &Sandbox, tools: &Path, directory: &Path) {
+fn build(fixture: &Fixture, tools: &Path, directory: &Path) {
     let program = Path::new(env!("CARGO_BIN_EXE_persea")).parent().unwrap();
     let path = std::env::var("PATH").unwrap();
     let tools = tools.join("bin");
     let path = format!("{}:{}:{path}", program.display(), tools.display());
     let example = directory.file_name().unwrap().to_str().unwrap();
-    let output = sandbox.project().join(format!("{example}.wasm"));
+    let output = fixture.project().join(format!("{example}.wasm"));
     let ran = Command::new(directory.join("build.sh"))
         .arg(&output)
         .env(
@@ -54,15 +54,15 @@ fn build(sandbox: &Sandbox, tools: &Path, directory: &Path) {
 
 #[test]
 fn plugins_in_three_languages_run_one_job() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let tools = tools();
     for example in ["plugins-python", "plugins-c", "plugins-javascript"] {
-        build(&sandbox, &tools, &example_directory(example));
-        lock(&sandbox, &format!("{example}.wasm"), &[]);
+        build(&fixture, &tools, &example_directory(example));
+        lock(&fixture, &format!("{example}.wasm"), &[]);
     }
     let commands = repository().join("docs/examples/languages/commands.checks");
-    sandbox.file("commands.checks", std::fs::read(commands).unwrap());
-    sandbox
+    fixture.file("commands.checks", std::fs::read(commands).unwrap());
+    fixture
         .run(&["run", "--max-parallel-tasks", "1", "commands.checks"])
         .code(1);
     let expected = "\
@@ -72,17 +72,17 @@ fn plugins_in_three_languages_run_one_job() {
 | farewell | FAIL | the output lacks the expected text |
 | broken | FAIL | the command failed |
 ";
-    assert_eq!(sandbox.job().read("results.md"), expected);
+    assert_eq!(fixture.job().read("results.md"), expected);
 }
 
 /// Copies an example into the project, with one text of a file replaced by another.
 fn changed_example(
-    sandbox: &Sandbox,
+    fixture: &Fixture,
     example: &str,
     file: &str,
     (from, to): (&str, &str),
 ) -> PathBuf {
-    let copy = sandbox.project().join(example);
+    let copy = fixture.project().join(example);
     let mut copying = Command::new("cp");
     copying.arg("-r").arg(example_directory(example)).arg(&copy);
     assert!(copying.status().unwrap().success());
@@ -94,17 +94,17 @@ fn changed_example(
 
 #[test]
 fn exception_in_javascript_is_the_reason_of_its_report() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let row = "const row = [";
     let mistake = "if (attribute(data, \"name\") === \"raises\") data.nothing.here();\n";
     let change = (row, &*format!("{mistake}{row}"));
-    let example = changed_example(&sandbox, "plugins-javascript", "markdown.js", change);
+    let example = changed_example(&fixture, "plugins-javascript", "markdown.js", change);
     let source = std::fs::read_to_string(example.join("markdown.js")).unwrap();
     let line = line_of(&source, "nothing.here");
-    build(&sandbox, &tools(), &example);
-    lock(&sandbox, "plugins-javascript.wasm", &[]);
-    sandbox.recipe("job.json", &[noop("fine"), noop("raises")]);
-    let ran = sandbox.run(&["run", "job.json"]).code(2);
+    build(&fixture, &tools(), &example);
+    lock(&fixture, "plugins-javascript.wasm", &[]);
+    fixture.recipe("job.json", &[noop("fine"), noop("raises")]);
+    let ran = fixture.run(&["run", "job.json"]).code(2);
     let place = format!("at handle (/markdown.js:{line}:");
     let parts = [
         "error: the report `markdown` is incomplete: ",
@@ -112,7 +112,7 @@ fn exception_in_javascript_is_the_reason_of_its_report() {
         &place,
     ];
     assert_stderr(&ran, &parts);
-    assert_eq!(sandbox.job().status("raises"), "PASS");
+    assert_eq!(fixture.job().status("raises"), "PASS");
 }
 
 /// The number of the line of a source that contains a text.
@@ -123,17 +123,17 @@ fn line_of(source: &str, text: &str) -> usize {
 
 #[test]
 fn exception_in_javascript_is_the_reason_of_its_task_and_of_its_reference() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let source = include_str!("languages/throws.js");
-    sandbox.file("throws.js", source);
-    sandbox.file("wit/world.wit", include_str!("languages/world.wit"));
-    std::fs::create_dir(sandbox.project().join("wit/deps")).unwrap();
+    fixture.file("throws.js", source);
+    fixture.file("wit/world.wit", include_str!("languages/world.wit"));
+    std::fs::create_dir(fixture.project().join("wit/deps")).unwrap();
     let mut copying = Command::new("cp");
     copying.arg("-r").arg(repository().join("wit/0.2"));
-    copying.arg(sandbox.project().join("wit/deps/persea-plugin"));
+    copying.arg(fixture.project().join("wit/deps/persea-plugin"));
     assert!(copying.status().unwrap().success());
     let mut building = Command::new(tools().join("bin/componentize-qjs"));
-    building.current_dir(sandbox.project()).args([
+    building.current_dir(fixture.project()).args([
         "--sync",
         "--opt-size",
         "--wit",
@@ -148,12 +148,12 @@ fn exception_in_javascript_is_the_reason_of_its_task_and_of_its_reference() {
     let built = building.output().unwrap();
     let said = String::from_utf8_lossy(&built.stderr);
     assert!(built.status.success(), "{said}");
-    lock(&sandbox, "throws.wasm", &[]);
-    sandbox.file("a.throws", "");
+    lock(&fixture, "throws.wasm", &[]);
+    fixture.file("a.throws", "");
     let task = |uri| json!({"kind": "throws", "uri": uri});
-    sandbox.recipe("job.json", &[task("throws"), task("fine")]);
-    sandbox.run(&["run", "a.throws", "job.json"]).code(1);
-    let job = sandbox.job();
+    fixture.recipe("job.json", &[task("throws"), task("fine")]);
+    fixture.run(&["run", "a.throws", "job.json"]).code(1);
+    let job = fixture.job();
     let place = |function: &str, text: &str| {
         let line = line_of(source, text);
         format!("at {function} (/throws.js:{line}:")
@@ -189,11 +189,11 @@ await writeFile(output, component);
 
 #[test]
 fn default_javascript_build_runs_until_it_uses_http() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let row = "const row = [";
     let fetching = "if (attribute(data, \"name\") === \"fetches\") fetch(\"http://[::1]/\");\n";
     let change = (row, &*format!("{fetching}{row}"));
-    let example = changed_example(&sandbox, "plugins-javascript", "markdown.js", change);
+    let example = changed_example(&fixture, "plugins-javascript", "markdown.js", change);
     let modules = tools().join("node_modules");
     std::os::unix::fs::symlink(modules, example.join("node_modules")).unwrap();
     std::fs::write(example.join("build.mjs"), DEFAULT_BUILD).unwrap();
@@ -205,7 +205,7 @@ fn default_javascript_build_runs_until_it_uses_http() {
         .arg(repository().join("wit/0.2"))
         .arg(contract);
     assert!(copying.status().unwrap().success());
-    let output = sandbox.project().join("markdown.wasm");
+    let output = fixture.project().join("markdown.wasm");
     let mut building = Command::new("node");
     building.current_dir(&example).arg("build.mjs");
     building
@@ -218,12 +218,12 @@ fn default_javascript_build_runs_until_it_uses_http() {
     let imports_http = bytes.windows(9).any(|text| text == b"wasi:http");
     assert!(imports_http, "the generator no longer adds `wasi:http`");
 
-    lock(&sandbox, "markdown.wasm", &[]);
-    sandbox.recipe("fine.json", &[noop("fine")]);
-    sandbox.run(&["run", "fine.json"]).code(0);
-    assert!(sandbox.job().read("results.md").contains("| fine | PASS |"));
-    sandbox.recipe("job.json", &[noop("fine"), noop("fetches")]);
-    let ran = sandbox.run(&["run", "job.json"]).code(2);
+    lock(&fixture, "markdown.wasm", &[]);
+    fixture.recipe("fine.json", &[noop("fine")]);
+    fixture.run(&["run", "fine.json"]).code(0);
+    assert!(fixture.job().read("results.md").contains("| fine | PASS |"));
+    fixture.recipe("job.json", &[noop("fine"), noop("fetches")]);
+    let ran = fixture.run(&["run", "job.json"]).code(2);
     let parts = [
         "error: the report `markdown` is incomplete: ",
         "it called `wasi:http/",
@@ -231,21 +231,21 @@ fn default_javascript_build_runs_until_it_uses_http() {
          `disableFeatures: [\"http\", \"fetch-event\"]`",
     ];
     assert_stderr(&ran, &parts);
-    assert_eq!(sandbox.job().status("fetches"), "PASS");
+    assert_eq!(fixture.job().status("fetches"), "PASS");
 }
 
 #[test]
 fn component_of_four_roles_is_locked_at_once_and_runs_a_job() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["suite-component"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["suite-component"]);
     let program = repository().join("docs/examples/suite-component/words.suite");
-    let program = sandbox.file("words.suite", std::fs::read(program).unwrap());
+    let program = fixture.file("words.suite", std::fs::read(program).unwrap());
     std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    sandbox
+    fixture
         .run(&["run", "--max-parallel-tasks", "1", "words.suite"])
         .code(0);
     assert_eq!(
-        sandbox.job().read("results.suite"),
+        fixture.job().read("results.suite"),
         "PASS ./words.suite:counts\nPASS ./words.suite:sorts\n"
     );
 }

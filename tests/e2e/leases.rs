@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::plugins::install;
-use crate::support::{Sandbox, finish, wait_until};
+use crate::support::{Fixture, finish, wait_until};
 
 const BOARDS: &str = "[run.resources]\nboard = [\"b1\", \"b2\"]\n";
 
@@ -15,17 +15,17 @@ fn flashed(name: &str, image: &str, board: Value) -> Value {
         "kwargs": {"dependencies": [image]}})
 }
 
-fn project(tasks: &[Value]) -> Sandbox {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["lab"]);
-    sandbox.file("persea.toml", BOARDS);
-    sandbox.recipe("job.json", tasks);
-    sandbox
+fn project(tasks: &[Value]) -> Fixture {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["lab"]);
+    fixture.file("persea.toml", BOARDS);
+    fixture.recipe("job.json", tasks);
+    fixture
 }
 
 /// The boards of a task, as its runner got to know them.
-fn boards(sandbox: &Sandbox, task: &str) -> String {
-    let finished = sandbox.job().events_of("task-finished");
+fn boards(fixture: &Fixture, task: &str) -> String {
+    let finished = fixture.job().events_of("task-finished");
     let event = finished.iter().find(|event| event["task"] == task);
     event.unwrap()["data"]["boards"]
         .as_str()
@@ -37,7 +37,7 @@ fn boards(sandbox: &Sandbox, task: &str) -> String {
 fn equal_requirements_on_different_boards_are_met_side_by_side() {
     let any = || json!(1);
     let tasks = [flashed("a", "image", any()), flashed("b", "image", any())];
-    let sandbox = project(&tasks);
+    let fixture = project(&tasks);
     let args = [
         "run",
         "--plugin-dir",
@@ -46,21 +46,21 @@ fn equal_requirements_on_different_boards_are_met_side_by_side() {
         "2",
         "job.json",
     ];
-    let child = sandbox.persea(&args).spawn().unwrap();
+    let child = fixture.persea(&args).spawn().unwrap();
     // Neither ends before both have begun.
     wait_until("two requirements", || {
-        let begun = sandbox.lines("lab.log");
+        let begun = fixture.lines("lab.log");
         (begun.len() == 2)
             .then_some(())
             .ok_or_else(|| format!("{begun:?}"))
     });
-    sandbox.file("image", "");
+    fixture.file("image", "");
     let ran = finish(child).code(0);
-    let mut begun = sandbox.lines("lab.log");
+    let mut begun = fixture.lines("lab.log");
     begun.truncate(2);
     begun.sort();
     assert_eq!(begun, ["begin image b1 -", "begin image b2 -"], "{ran}");
-    let mut held = [boards(&sandbox, "1-a"), boards(&sandbox, "2-b")];
+    let mut held = [boards(&fixture, "1-a"), boards(&fixture, "2-b")];
     held.sort();
     assert_eq!(held, ["b1", "b2"]);
 }
@@ -73,12 +73,12 @@ fn equal_requirements_on_different_boards_have_sandboxes_of_their_own() {
         task["args"] = json!(["once lab.log"]);
         task
     };
-    let sandbox = project(&[task("a"), task("b")]);
-    sandbox.file("image", "");
+    let fixture = project(&[task("a"), task("b")]);
+    fixture.file("image", "");
     let args = ["run", "--plugin-dir", "plugins", "--spawner", "sandbox"];
     let two = ["--max-parallel-tasks", "2", "job.json"];
-    sandbox.run(&[&args[..], &two].concat()).code(0);
-    let job = sandbox.job();
+    fixture.run(&[&args[..], &two].concat()).code(0);
+    let job = fixture.job();
     let started = job.events_of("requirement-started");
     let mut leases: Vec<String> = started
         .iter()
@@ -86,11 +86,11 @@ fn equal_requirements_on_different_boards_have_sandboxes_of_their_own() {
         .collect();
     leases.sort();
     assert_eq!(leases, [r#"{"board":["b1"]}"#, r#"{"board":["b2"]}"#]);
-    let mut held = [boards(&sandbox, "1-a"), boards(&sandbox, "2-b")];
+    let mut held = [boards(&fixture, "1-a"), boards(&fixture, "2-b")];
     held.sort();
     assert_eq!(held, ["b1", "b2"]);
     assert!(
-        sandbox.lines("lab.log").is_empty(),
+        fixture.lines("lab.log").is_empty(),
         "the log stays in the sandboxes"
     );
 }
@@ -99,9 +99,9 @@ fn equal_requirements_on_different_boards_have_sandboxes_of_their_own() {
 fn board_is_held_until_its_requirement_is_released() {
     let named = || json!(["b2"]);
     let tasks = [flashed("a", "one", named()), flashed("b", "two", named())];
-    let sandbox = project(&tasks);
-    sandbox.file("one", "");
-    sandbox.file("two", "");
+    let fixture = project(&tasks);
+    fixture.file("one", "");
+    fixture.file("two", "");
     let args = [
         "run",
         "--plugin-dir",
@@ -110,21 +110,21 @@ fn board_is_held_until_its_requirement_is_released() {
         "2",
         "job.json",
     ];
-    sandbox.run(&args).code(0);
+    fixture.run(&args).code(0);
     let expected = ["one", "two"].map(|image| {
         let words = ["begin", "end", "release"];
         words.map(|word| format!("{word} {image} b2 -"))
     });
-    assert_eq!(sandbox.lines("lab.log"), expected.concat());
-    let started = sandbox.job().events_of("requirement-started");
+    assert_eq!(fixture.lines("lab.log"), expected.concat());
+    let started = fixture.job().events_of("requirement-started");
     assert_eq!(started[0]["data"]["leases"], json!({"board": ["b2"]}));
-    assert_eq!(boards(&sandbox, "2-b"), "b2");
+    assert_eq!(boards(&fixture, "2-b"), "b2");
 }
 
 #[test]
 fn requirement_of_a_task_gets_the_variant_of_the_task() {
-    let sandbox = project(&[]);
-    sandbox.file("image", "");
+    let fixture = project(&[]);
+    fixture.file("image", "");
     let job = r#"
         [[suite]]
         name = "all"
@@ -136,10 +136,10 @@ fn requirement_of_a_task_gets_the_variant_of_the_task() {
         [suite.variants]
         axes.size = ["small", "large"]
     "#;
-    sandbox.file("job.toml", job);
+    fixture.file("job.toml", job);
     let args = ["run", "--plugin-dir", "plugins", "--job", "job.toml"];
-    sandbox.run(&args).code(0);
-    let begun = sandbox.lines("lab.log").join("\n");
+    fixture.run(&args).code(0);
+    let begun = fixture.lines("lab.log").join("\n");
     assert!(
         begun.contains("small") && begun.contains("large"),
         "{begun}"

@@ -5,23 +5,23 @@ use serde_json::{Value, json};
 
 use crate::support::plugins::{install, with_unlocked};
 use crate::support::recipes::noop;
-use crate::support::{Sandbox, assert_stderr};
+use crate::support::{Fixture, assert_stderr};
 
 #[test]
 fn lock_holds_the_limits_of_a_plugin() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-runner"]);
-    sandbox.file("r.json", r#"{"kind": "hog", "uri": "x"}"#);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-runner"]);
+    fixture.file("r.json", r#"{"kind": "hog", "uri": "x"}"#);
     let limit = |limit: &str| {
         let update = ["plugin", "update", "runner.hostile", "--limit", limit];
-        sandbox.run(&update)
+        fixture.run(&update)
     };
     let ran = limit("memory_mb=48").code(0);
     assert!(ran.stdout.contains("limits    -> memory_mb=48"), "{ran}");
     let reason = |options: &[&str]| {
         let fixed = ["run", "r.json"];
-        sandbox.run(&[&fixed, options].concat()).code(1);
-        sandbox.job().reason("x")
+        fixture.run(&[&fixed, options].concat()).code(1);
+        fixture.job().reason("x")
     };
     let reached =
         "runner `hostile` (plugins/hostile-runner.wasm) has reached its limit on memory, ";
@@ -58,10 +58,10 @@ fn lock_holds_the_limits_of_a_plugin() {
 
 #[test]
 fn global_limit_is_refused_for_a_single_plugin() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for scope in ["runner", "runner.greet"] {
         let set = format!("plugins.{scope}.limits.stack_kb=1024");
-        let ran = sandbox.run(&["run", "--set", &set, "/bin/true"]).code(4);
+        let ran = fixture.run(&["run", "--set", &set, "/bin/true"]).code(4);
         let error = format!(
             "setting `plugins.{scope}.limits.stack_kb` from the command line: all plugins share \
              the limit `stack_kb`: set `plugins.limits.stack_kb`"
@@ -72,11 +72,11 @@ fn global_limit_is_refused_for_a_single_plugin() {
 
 #[test]
 fn component_size_limit_is_set_at_each_level() {
-    let sandbox = with_unlocked(&["runner-greet", "format-csv"]);
+    let fixture = with_unlocked(&["runner-greet", "format-csv"]);
     let list = |options: &[&str]| {
         let fixed = ["plugin", "list", "--plugin-dir", "plugins"];
         let grant = ["--grant", "process"];
-        let ran = sandbox.run(&[&fixed, &grant[..], options].concat());
+        let ran = fixture.run(&[&fixed, &grant[..], options].concat());
         let is_listed = |name: &str| ran.stdout.contains(name);
         (is_listed(" greet "), is_listed(" csv "), ran)
     };
@@ -110,39 +110,39 @@ fn component_size_limit_is_set_at_each_level() {
 
     let none = ["--set", "plugins.limits.component_mb=0"];
     let add = ["plugin", "add", "plugins/format-csv.wasm"];
-    let ran = sandbox.run(&[&add[..], &none].concat()).code(4);
+    let ran = fixture.run(&[&add[..], &none].concat()).code(4);
     assert_stderr(
         &ran,
         &["its limit on the component's size, 0 bytes: `plugins.limits.component_mb` raises it"],
     );
     let limit = ["--limit", "component_mb=4"];
-    sandbox.run(&[&add[..], &none, &limit].concat()).code(0);
+    fixture.run(&[&add[..], &none, &limit].concat()).code(0);
     let (_, csv, ran) = list(&none);
     assert!(csv, "{ran}");
-    sandbox
+    fixture
         .run(&[&["plugin", "verify"][..], &none].concat())
         .code(0);
     let update = ["plugin", "update", "csv", "--limit", "component_mb=0"];
-    let ran = sandbox.run(&update).code(4);
+    let ran = fixture.run(&update).code(4);
     let help = "0 bytes: `persea plugin update result-format.csv --limit component_mb=…` raises it";
     assert_stderr(&ran, &[help]);
     // A limit that somebody wrote into the lock by hand.
-    let path = sandbox.project().join("persea.lock");
+    let path = fixture.project().join("persea.lock");
     let lock = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, lock.replace("component_mb = 4", "component_mb = 0")).unwrap();
     let (_, csv, ran) = list(&[]);
     assert!(!csv, "{ran}");
     assert_stderr(&ran, &[help]);
-    let ran = sandbox.run(&["plugin", "verify"]).code(2);
+    let ran = fixture.run(&["plugin", "verify"]).code(2);
     assert!(ran.stdout.contains("WRONG result-format.csv"), "{ran}");
     assert!(ran.stdout.contains(help), "{ran}");
 }
 
 #[test]
 fn limit_too_small_to_load_a_plugin_is_not_locked() {
-    let sandbox = with_unlocked(&["format-csv"]);
+    let fixture = with_unlocked(&["format-csv"]);
     let add = ["plugin", "add", "plugins/format-csv.wasm"];
-    let ran = sandbox
+    let ran = fixture
         .run(&[&add[..], &["--limit", "memory_mb=0"]].concat())
         .code(4);
     assert_stderr(
@@ -152,14 +152,14 @@ fn limit_too_small_to_load_a_plugin_is_not_locked() {
              memory_mb=…` raises it",
         ],
     );
-    assert!(!sandbox.project().join("persea.lock").exists());
-    sandbox
+    assert!(!fixture.project().join("persea.lock").exists());
+    fixture
         .run(&[&add[..], &["--limit", "memory_mb=8"]].concat())
         .code(0);
-    let path = sandbox.project().join("persea.lock");
+    let path = fixture.project().join("persea.lock");
     let lock = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, lock.replace("memory_mb = 8", "memory_mb = 0")).unwrap();
-    let ran = sandbox.run(&["plugin", "verify"]).code(2);
+    let ran = fixture.run(&["plugin", "verify"]).code(2);
     let help = "`persea plugin update result-format.csv --limit memory_mb=…` raises it";
     assert!(ran.stdout.contains("WRONG result-format.csv"), "{ran}");
     assert!(ran.stdout.contains(help), "{ran}");
@@ -167,13 +167,13 @@ fn limit_too_small_to_load_a_plugin_is_not_locked() {
 
 #[test]
 fn answer_timeout_is_set_at_each_level() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-resolver"]);
-    sandbox.file("loop.bad", "");
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-resolver"]);
+    fixture.file("loop.bad", "");
     let reason = |options: &[&str]| {
         let fixed = ["run", "loop.bad"];
-        sandbox.run(&[&fixed, options].concat()).code(1);
-        sandbox.job().reason("loop.bad")
+        fixture.run(&[&fixed, options].concat()).code(1);
+        fixture.job().reason("loop.bad")
     };
     let reached = "resolver `hostile` (plugins/hostile-resolver.wasm) has reached its limit on \
                    the time for one answer, ";
@@ -183,7 +183,7 @@ fn answer_timeout_is_set_at_each_level() {
         format!("{reached}0.3 s: `plugins.resolver.hostile.timeout` raises it")
     );
     let update = ["plugin", "update", "hostile", "--limit", "timeout=0.4"];
-    sandbox.run(&update).code(0);
+    fixture.run(&update).code(0);
     assert_eq!(
         reason(&["--set", "plugins.resolver.timeout=0.2"]),
         format!(
@@ -194,12 +194,12 @@ fn answer_timeout_is_set_at_each_level() {
 
 #[test]
 fn runner_over_its_crash_limit_is_not_called_again() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-runner"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-runner"]);
     let panics = |number| json!({"kind": "panic", "uri": format!("x{number}")});
     let mut tasks: Vec<Value> = (0..5).map(panics).collect();
     tasks.push(noop("n"));
-    sandbox.recipe("r.json", &tasks);
+    fixture.recipe("r.json", &tasks);
     let args = [
         "run",
         "--max-parallel-tasks",
@@ -208,12 +208,12 @@ fn runner_over_its_crash_limit_is_not_called_again() {
         "plugins.limits.deaths=2",
         "r.json",
     ];
-    let ran = sandbox.run(&args).code(1);
+    let ran = fixture.run(&args).code(1);
     let disabled = "runner `hostile` (plugins/hostile-runner.wasm) is not asked again in this job: \
                     it has reached its limit on deaths in one job, 2: `plugins.limits.deaths` \
                     raises it, or `plugins.runner.hostile.limits.deaths` alone";
     assert_eq!(ran.stderr.matches(disabled).count(), 1, "{ran}");
-    let job = sandbox.job();
+    let job = fixture.job();
     for name in ["x0", "x1"] {
         assert!(
             job.reason(name).contains("panicked at"),
@@ -229,21 +229,21 @@ fn runner_over_its_crash_limit_is_not_called_again() {
 
 #[test]
 fn resolver_over_its_crash_limit_is_not_called_again() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-resolver", "resolver-list"]);
     let names: Vec<String> = (0..5).map(|number| format!("{number}/trap.bad")).collect();
     for name in &names {
-        sandbox.file(name, "");
+        fixture.file(name, "");
     }
-    sandbox.file("good.list", "$ true\n");
+    fixture.file("good.list", "$ true\n");
     let mut args = vec!["run", "--set", "plugins.limits.deaths=3", "good.list"];
     args.extend(names.iter().map(String::as_str));
-    let ran = sandbox.run(&args).code(1);
+    let ran = fixture.run(&args).code(1);
     let disabled = "resolver `hostile` (plugins/hostile-resolver.wasm) is not asked again in this \
                     job: it has reached its limit on deaths in one job, 3: `plugins.limits.deaths` \
                     raises it, or `plugins.resolver.hostile.limits.deaths` alone";
     assert_eq!(ran.stderr.matches(disabled).count(), 1, "{ran}");
-    let job = sandbox.job();
+    let job = fixture.job();
     let reasons: Vec<String> = names.iter().map(|name| job.reason(name)).collect();
     let panics = reasons
         .iter()

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::support::plugins::install;
-use crate::support::{Ran, Sandbox, finish, signal, wait_until};
+use crate::support::{Fixture, Ran, finish, signal, wait_until};
 
 /// A script with the tests of `names`, which notes in `listed` each time that it names them.
 const SUITE: &str = r#"
@@ -14,8 +14,8 @@ run) test "$2" != bad ;;
 esac"#;
 
 /// A project with the script `suite.sh` and the recipe `job.json` that names it.
-fn project(names: &str) -> Sandbox {
-    let project = Sandbox::new();
+fn project(names: &str) -> Fixture {
+    let project = Fixture::new();
     install(&project, "plugins", &["suite-script"]);
     project.script("suite.sh", SUITE);
     project.file("names", names);
@@ -26,18 +26,18 @@ fn project(names: &str) -> Sandbox {
     project
 }
 
-fn run(project: &Sandbox, code: i32) -> Ran {
+fn run(project: &Fixture, code: i32) -> Ran {
     let args = ["run", "--plugin-dir", "plugins", "job.json"];
     project.run(&args).code(code)
 }
 
-fn list(project: &Sandbox, options: &[&str]) -> Ran {
+fn list(project: &Fixture, options: &[&str]) -> Ran {
     let args = ["list", "--plugin-dir", "plugins"];
     project.run(&[&args, options, &["job.json"]].concat())
 }
 
 /// The names and statuses of the job's tests.
-fn results(project: &Sandbox) -> Vec<(String, String)> {
+fn results(project: &Fixture) -> Vec<(String, String)> {
     let finished = project.job().events_of("task-finished");
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let mut results: Vec<(String, String)> = finished
@@ -78,7 +78,7 @@ fn list_is_kept_until_the_program_changes() {
 }
 
 /// Waits until the file system marks a change with a later time than that of the project's files.
-fn wait_until_settled(project: &Sandbox) {
+fn wait_until_settled(project: &Fixture) {
     let changed = |name: &str| {
         let meta = project.project().join(name).metadata().unwrap();
         meta.modified().unwrap()
@@ -123,7 +123,7 @@ fn dry_run_runs_no_lister() {
 }
 
 /// Runs a job of a suite whose list has a fault, beside a test that has none.
-fn faulty(names: &str) -> (Sandbox, String) {
+fn faulty(names: &str) -> (Fixture, String) {
     let project = project(names);
     let recipe = [
         json!({"kind": "script-suite", "uri": "./suite.sh"}),

@@ -1,6 +1,6 @@
 //! Owns the comparison with Avocado 113.0: its results of the sixteen runnables of `tests/mixed`.
 
-use crate::support::Sandbox;
+use crate::support::Fixture;
 
 /// Each test with its status under Avocado; none for a kind that only Avocado's own runners run.
 const AVOCADO: [(&str, Option<&str>); 16] = [
@@ -33,7 +33,7 @@ fn mixed_job_has_the_same_results_in_sandboxes() {
 }
 
 fn run(spawner: &str) {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let mixed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/mixed");
     let args = [
         "run",
@@ -45,10 +45,10 @@ fn run(spawner: &str) {
         spawner,
         "mixed.json",
     ];
-    let ran = sandbox.run_with(&args, |command| command.current_dir(&mixed));
+    let ran = fixture.run_with(&args, |command| command.current_dir(&mixed));
     let ran = ran.code(9);
 
-    let job = sandbox.job();
+    let job = fixture.job();
     for (name, status) in AVOCADO {
         assert_eq!(
             job.status(name),
@@ -117,5 +117,5 @@ fn run(spawner: &str) {
             .count(),
         16
     );
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }

@@ -8,23 +8,23 @@ use serde_json::{Value, json};
 
 use crate::support::plugins::components;
 use crate::support::recipes::{logged_test, noop};
-use crate::support::{Ran, Sandbox, finish, signal, wait_until, wrapped};
+use crate::support::{Fixture, Ran, finish, signal, wait_until, wrapped};
 
 /// A project whose host has a umask, and a cache of its own.
 struct Case {
-    sandbox: Sandbox,
+    fixture: Fixture,
     umask: u32,
 }
 
 impl Case {
     fn new(umask: u32) -> Self {
-        let sandbox = Sandbox::new();
-        Self { sandbox, umask }
+        let fixture = Fixture::new();
+        Self { fixture, umask }
     }
 
     fn persea(&self, args: &[&str]) -> std::process::Command {
-        let mut command = self.sandbox.persea(args);
-        command.env("XDG_CACHE_HOME", self.sandbox.root().join("cache"));
+        let mut command = self.fixture.persea(args);
+        command.env("XDG_CACHE_HOME", self.fixture.root().join("cache"));
         let script = format!("umask {:03o}; exec \"$@\"", self.umask);
         wrapped(&["sh", "-c", &script, "sh"], &command)
     }
@@ -46,7 +46,7 @@ impl Case {
 
     /// What the host has made, apart from the project, and other users can reach.
     fn reachable(&self) -> Vec<PathBuf> {
-        let all = entries(self.sandbox.root()).into_iter();
+        let all = entries(self.fixture.root()).into_iter();
         all.filter(|path| !path.ends_with("project"))
             .flat_map(|path| reachable(&path))
             .collect()
@@ -104,12 +104,12 @@ fn nobody_else_can_write_to_what_the_host_makes() {
     let needs = json!([{"type": "command", "label": "setup", "setup": "true", "teardown": "true"}]);
     for umask in [0o000, 0o022, 0o077] {
         let case = Case::new(umask);
-        let root = case.sandbox.root();
+        let root = case.fixture.root();
         let readable = 0o755 & !umask;
-        case.sandbox.file("p.wasm", &components()["format-csv"]);
+        case.fixture.file("p.wasm", &components()["format-csv"]);
         case.run(&["plugin", "add", "p.wasm"]);
         case.run(&["plugin", "add", "p.wasm", "--user"]);
-        case.assert_mode(&case.sandbox.project().join("persea.lock"), 0o644 & !umask);
+        case.assert_mode(&case.fixture.project().join("persea.lock"), 0o644 & !umask);
         let config = root.join("home/.config/persea");
         case.assert_mode(&config, 0o700);
         case.assert_mode(&config.join("persea.lock"), 0o644 & !umask);
@@ -117,9 +117,9 @@ fn nobody_else_can_write_to_what_the_host_makes() {
         let mut waits = logged_test("waits", &needs);
         waits["args"] = json!(["-c", "echo text; echo here >started; exec sleep 1000"]);
         let tests: [Value; 2] = [noop("first"), waits];
-        case.sandbox.recipe("job.json", &tests);
+        case.fixture.recipe("job.json", &tests);
         let child = case.persea(&["run", "job.json"]).spawn().unwrap();
-        case.sandbox.wait_for("started");
+        case.fixture.wait_for("started");
         let temporary = one(root, "persea-");
         case.assert_mode(&temporary, readable);
         case.assert_mode(&temporary.join("common"), readable);
@@ -146,8 +146,8 @@ fn nobody_else_can_write_to_what_the_host_makes() {
 fn running_tests_of_sandboxes_are_reachable_only_by_the_owner() {
     for umask in [0o000, 0o022, 0o077] {
         let case = Case::new(umask);
-        case.sandbox.script("silent.sh", "exit 0");
-        case.sandbox
+        case.fixture.script("silent.sh", "exit 0");
+        case.fixture
             .script("waits.sh", "echo text; exec sleep 1000");
         let args = [
             "run",
@@ -159,7 +159,7 @@ fn running_tests_of_sandboxes_are_reachable_only_by_the_owner() {
             "./waits.sh",
         ];
         let child = case.persea(&args).spawn().unwrap();
-        let latest = case.sandbox.root().join("home/persea/job-results/latest");
+        let latest = case.fixture.root().join("home/persea/job-results/latest");
         // A file that the test makes in its project is its sandbox's.
         let running = latest.join(".running");
         wait_until("the output of the test that waits", || {
@@ -177,12 +177,12 @@ fn running_tests_of_sandboxes_are_reachable_only_by_the_owner() {
         signal(child.id(), "INT");
         finish(child).code(8);
         // The first test has left nothing, and so has no directory, whatever the umask.
-        let results = case.sandbox.job().0.join("test-results");
+        let results = case.fixture.job().0.join("test-results");
         let left: Vec<_> = entries(&results)
             .into_iter()
             .filter(|path| !path.ends_with("by-status"))
             .collect();
         assert_eq!(left, [results.join("2-._waits.sh")], "umask {umask:o}");
-        case.sandbox.assert_no_strays();
+        case.fixture.assert_no_strays();
     }
 }

@@ -8,18 +8,18 @@ use std::process::{Command, Stdio};
 use serde_json::json;
 
 use crate::support::recipes::{exec, with};
-use crate::support::{Ran, Sandbox, assert_stderr, finish};
+use crate::support::{Fixture, Ran, assert_stderr, finish};
 
 /// A project with a test that passes, and one that prints 30 lines to its standard output and one
 /// with bytes that a terminal must not get to its standard error, and fails.
-fn passing_and_failing() -> Sandbox {
-    let sandbox = Sandbox::new();
-    sandbox.script("quiet.sh", "echo all is well");
-    sandbox.script(
+fn passing_and_failing() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.script("quiet.sh", "echo all is well");
+    fixture.script(
         "talk.sh",
         "for i in $(seq 30); do echo out $i; done; printf 'red \\033[31m \\377\\n' >&2; exit 3",
     );
-    sandbox
+    fixture
 }
 
 const TOTALS: &str =
@@ -37,14 +37,14 @@ fn stable_lines(ran: &Ran) -> Vec<&str> {
 
 #[test]
 fn failed_test_shows_the_last_lines_of_its_output() {
-    let sandbox = passing_and_failing();
+    let fixture = passing_and_failing();
     let run = |options: &[&str]| {
         let args = ["run", "--max-parallel-tasks", "1"];
         let tests = ["./quiet.sh", "./talk.sh"];
-        sandbox.run(&[&args, options, &tests].concat()).code(1)
+        fixture.run(&[&args, options, &tests].concat()).code(1)
     };
     let ran = run(&["--set", "human.output.lines=3"]);
-    let directory = sandbox.job().0.join("test-results/2-._talk.sh");
+    let directory = fixture.job().0.join("test-results/2-._talk.sh");
     let directory = format!("   {}", directory.display());
     assert_eq!(
         stable_lines(&ran),
@@ -79,8 +79,8 @@ fn failed_test_shows_the_last_lines_of_its_output() {
 
 #[test]
 fn quiet_shows_only_failures_and_totals() {
-    let sandbox = passing_and_failing();
-    let ran = sandbox.run(&[
+    let fixture = passing_and_failing();
+    let ran = fixture.run(&[
         "run",
         "-q",
         "--set",
@@ -88,7 +88,7 @@ fn quiet_shows_only_failures_and_totals() {
         "./quiet.sh",
         "./talk.sh",
     ]);
-    let directory = sandbox.job().0.join("test-results/2-._talk.sh");
+    let directory = fixture.job().0.join("test-results/2-._talk.sh");
     let directory = format!("   {}", directory.display());
     assert_eq!(
         stable_lines(&ran.code(1)),
@@ -101,16 +101,16 @@ fn quiet_shows_only_failures_and_totals() {
             TOTALS,
         ]
     );
-    let ran = sandbox.run(&["run", "--quiet", "./quiet.sh"]).code(0);
+    let ran = fixture.run(&["run", "--quiet", "./quiet.sh"]).code(0);
     assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
 }
 
 #[test]
 fn started_lines_are_shown_on_request() {
-    let sandbox = passing_and_failing();
+    let fixture = passing_and_failing();
     for (setting, count) in [("false", 0), ("true", 1)] {
         let setting = format!("human.output.started={setting}");
-        let ran = sandbox
+        let ran = fixture
             .run(&["run", "--set", &setting, "./quiet.sh"])
             .code(0);
         let started = ran.stdout.matches(" (1/1) ./quiet.sh: STARTED\n").count();
@@ -120,18 +120,18 @@ fn started_lines_are_shown_on_request() {
 
 #[test]
 fn replaced_output_files_are_not_read() {
-    let sandbox = Sandbox::new();
-    sandbox.file("secret", "secret");
+    let fixture = Fixture::new();
+    fixture.file("secret", "secret");
     let replace_output = |how: &str| {
         format!(r#"cd "$AVOCADO_TEST_OUTPUTDIR" && rm -f stdout stderr && {how}; exit 1"#)
     };
-    sandbox.script("pipe.sh", &replace_output("mkfifo stdout stderr"));
-    sandbox.script(
+    fixture.script("pipe.sh", &replace_output("mkfifo stdout stderr"));
+    fixture.script(
         "link.sh",
         &replace_output("ln -s \"$OLDPWD/secret\" stdout; ln -s /dev/zero stderr"),
     );
-    sandbox.script("directory.sh", &replace_output("mkdir stdout stderr"));
-    let ran = sandbox
+    fixture.script("directory.sh", &replace_output("mkdir stdout stderr"));
+    let ran = fixture
         .run(&["run", "./pipe.sh", "./link.sh", "./directory.sh"])
         .code(1);
     assert!(
@@ -144,23 +144,23 @@ fn replaced_output_files_are_not_read() {
 
 /// Runs the command that follows `RUN AGAIN` in the output of a job, in a shell. Returns also the
 /// content of the file `ran`, to which tests append.
-fn run_again(sandbox: &Sandbox, ran: &Ran) -> (Ran, String) {
+fn run_again(fixture: &Fixture, ran: &Ran) -> (Ran, String) {
     let mut lines = ran.stdout.lines();
     let command = lines.find_map(|line| line.strip_prefix("RUN AGAIN  : "));
     let mut shell = Command::new("sh");
     shell.args(["-c", command.unwrap()]);
-    sandbox.equip(&mut shell);
-    sandbox.file("ran", "");
+    fixture.equip(&mut shell);
+    fixture.file("ran", "");
     let ran = finish(shell.spawn().unwrap());
-    let tests = std::fs::read_to_string(sandbox.project().join("ran")).unwrap();
+    let tests = std::fs::read_to_string(fixture.project().join("ran")).unwrap();
     (ran, tests)
 }
 
 #[test]
 fn run_again_command_runs_only_the_failures() {
-    let sandbox = Sandbox::new();
-    sandbox.script("dir/good.sh", "echo good >> ran");
-    sandbox.script("dir/bad one.sh", "echo bad >> ran; exit 1");
+    let fixture = Fixture::new();
+    fixture.script("dir/good.sh", "echo good >> ran");
+    fixture.script("dir/bad one.sh", "echo bad >> ran; exit 1");
     // The recipe's tests have no identifiers, so all three have one name.
     let test =
         |script: &str| json!({"kind": "exec-test", "uri": "/bin/sh", "args": ["-c", script]});
@@ -169,18 +169,18 @@ fn run_again_command_runs_only_the_failures() {
         test("echo second >> ran; test -e mended"),
         test("echo third >> ran"),
     ];
-    sandbox.recipe("the recipe.json", &tests);
+    fixture.recipe("the recipe.json", &tests);
     let args = ["run", "--max-parallel-tasks", "1", "dir", "the recipe.json"];
-    let first = sandbox.run(&args).code(1);
-    let (second, tests) = run_again(&sandbox, &first);
+    let first = fixture.run(&args).code(1);
+    let (second, tests) = run_again(&fixture, &first);
     assert_eq!(tests, "bad\nsecond\n", "{second}");
-    sandbox.file("mended", "");
-    let (third, tests) = run_again(&sandbox, &second.code(1));
+    fixture.file("mended", "");
+    let (third, tests) = run_again(&fixture, &second.code(1));
     assert_eq!(tests, "bad\nsecond\n", "{third}");
-    let (fourth, tests) = run_again(&sandbox, &third.code(1));
+    let (fourth, tests) = run_again(&fixture, &third.code(1));
     assert_eq!(tests, "bad\n", "{fourth}");
 
-    let ran = sandbox
+    let ran = fixture
         .run(&["run", "--failed", "latest", "/bin/true"])
         .code(2);
     assert!(
@@ -188,11 +188,11 @@ fn run_again_command_runs_only_the_failures() {
             .contains("the references have no test that failed in the earlier job"),
         "{ran}"
     );
-    sandbox.run(&["run", "/bin/true"]).code(0);
-    let ran = sandbox
+    fixture.run(&["run", "/bin/true"]).code(0);
+    let ran = fixture
         .run(&["run", "--failed", "latest", "/bin/true"])
         .code(2);
-    let latest = sandbox.root().join("home/persea/job-results/latest");
+    let latest = fixture.root().join("home/persea/job-results/latest");
     let error = format!("no test of the job {} failed\n", latest.display());
     assert_stderr(
         &ran,
@@ -202,23 +202,23 @@ fn run_again_command_runs_only_the_failures() {
 
 #[test]
 fn rerun_of_a_failure_includes_its_dependencies() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let tests = [
         exec("build", "/bin/true"),
         with(exec("test", "/bin/false"), "needs", json!(["build"])),
         exec("other", "/bin/true"),
     ];
-    sandbox.recipe("order.json", &tests);
-    sandbox.run(&["run", "order.json"]).code(1);
-    sandbox
+    fixture.recipe("order.json", &tests);
+    fixture.run(&["run", "order.json"]).code(1);
+    fixture
         .run(&["run", "--failed", "latest", "order.json"])
         .code(1);
-    assert_eq!(sandbox.job().ids(), ["1-build", "2-test"]);
+    assert_eq!(fixture.job().ids(), ["1-build", "2-test"]);
 }
 
 /// Runs the binary with another standard output, which is not read.
-fn with_stdout(sandbox: &Sandbox, args: &[&str], stdout: impl Into<Stdio>) -> Ran {
-    let mut child = sandbox.persea(args).stdout(stdout).spawn().unwrap();
+fn with_stdout(fixture: &Fixture, args: &[&str], stdout: impl Into<Stdio>) -> Ran {
+    let mut child = fixture.persea(args).stdout(stdout).spawn().unwrap();
     // `finish` reads the standard output of the child, so it gets an empty pipe.
     let (reader, _) = std::io::pipe().unwrap();
     child.stdout = Some(std::os::fd::OwnedFd::from(reader).into());
@@ -242,8 +242,8 @@ const WRITERS: [&[&str]; 11] = [
 
 #[test]
 fn full_stdout_is_an_error() {
-    let sandbox = Sandbox::new();
-    sandbox.run(&["run", "/bin/true"]).code(0);
+    let fixture = Fixture::new();
+    fixture.run(&["run", "/bin/true"]).code(0);
     let reports = [
         &["report", "latest", "--format", "tap"][..],
         &["report", "latest", "--format", "xunit"],
@@ -252,39 +252,39 @@ fn full_stdout_is_an_error() {
     for args in WRITERS.into_iter().chain(reports) {
         let full = File::options().write(true).open("/dev/full").unwrap();
         eprintln!("{args:?}");
-        let ran = with_stdout(&sandbox, args, full).code(2);
+        let ran = with_stdout(&fixture, args, full).code(2);
         assert_stderr(&ran, &["No space left on device", "the standard output"]);
     }
 }
 
 #[test]
 fn closed_stdout_pipe_is_no_error() {
-    let sandbox = Sandbox::new();
-    sandbox.run(&["run", "/bin/true"]).code(0);
+    let fixture = Fixture::new();
+    fixture.run(&["run", "/bin/true"]).code(0);
     let reports = [
         &["report", "latest", "--format", "tap"][..],
         &["report", "latest", "--format", "xunit"],
     ];
     for args in WRITERS.into_iter().chain(reports) {
         let (_, writer) = std::io::pipe().unwrap();
-        let ran = with_stdout(&sandbox, args, writer).code(0);
+        let ran = with_stdout(&fixture, args, writer).code(0);
         assert_eq!(ran.stderr, "", "{args:?}");
     }
     // The job runs to its end, and its exit code is that of its tests.
     let (_, writer) = std::io::pipe().unwrap();
-    with_stdout(&sandbox, &["run", "/bin/false"], writer).code(1);
-    assert_eq!(sandbox.job().status("/bin/false"), "FAIL");
+    with_stdout(&fixture, &["run", "/bin/false"], writer).code(1);
+    assert_eq!(fixture.job().status("/bin/false"), "FAIL");
 }
 
 #[test]
 fn version_option_accepts_no_other_arguments() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for args in [
         &["-V"][..],
         &["list", "--version"],
         &["plugin", "list", "-V"],
     ] {
-        let ran = sandbox.run(args).code(0);
+        let ran = fixture.run(args).code(0);
         assert!(
             ran.stdout
                 .ends_with(&format!(" {}\n", env!("CARGO_PKG_VERSION"))),
@@ -298,7 +298,7 @@ fn version_option_accepts_no_other_arguments() {
         &["run", "/bin/true", "-V"],
         &["-V", "-V", "nonsense"],
     ] {
-        let ran = sandbox.run(args).code(4);
+        let ran = fixture.run(args).code(4);
         assert_eq!(ran.stdout, "", "{args:?}");
         let help = "help: to show the version: `persea --version`";
         assert_stderr(&ran, &["take no other arguments", help]);
@@ -307,32 +307,32 @@ fn version_option_accepts_no_other_arguments() {
 
 #[test]
 fn results_directory_that_is_not_utf8_is_refused() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let name = std::ffi::OsStr::from_bytes(b"jr\xff");
-    let mut command = sandbox.persea(&["run", "/bin/true", "--results-dir"]);
+    let mut command = fixture.persea(&["run", "/bin/true", "--results-dir"]);
     let ran = finish(command.arg(name).spawn().unwrap()).code(4);
     let error = "--results-dir jr\u{fffd}: the path is not UTF-8, and reports could not name files \
                  in it\n";
     let help = "help: choose a directory whose path is UTF-8\n";
     assert_stderr(&ran, &[error, help]);
     // Also where a link, the home or the working directory leads there.
-    std::fs::create_dir(sandbox.project().join(name)).unwrap();
-    std::os::unix::fs::symlink(name, sandbox.project().join("link")).unwrap();
-    let ran = sandbox
+    std::fs::create_dir(fixture.project().join(name)).unwrap();
+    std::os::unix::fs::symlink(name, fixture.project().join("link")).unwrap();
+    let ran = fixture
         .run(&["run", "/bin/true", "--results-dir", "link"])
         .code(2);
     let error = format!(
         "cannot write results to {}/jr\u{fffd}: the path is not UTF-8",
-        sandbox.project().canonicalize().unwrap().display()
+        fixture.project().canonicalize().unwrap().display()
     );
     assert_stderr(&ran, &[&error]);
-    let directory = sandbox.project().join(name);
+    let directory = fixture.project().join(name);
     let args = ["run", "/bin/true"];
-    let ran = sandbox.run_with(&args, |command| command.env("HOME", &directory));
+    let ran = fixture.run_with(&args, |command| command.env("HOME", &directory));
     assert_stderr(&ran.code(2), &["not UTF-8"]);
-    let ran = sandbox.run_with(&args, |command| command.current_dir(&directory));
+    let ran = fixture.run_with(&args, |command| command.current_dir(&directory));
     assert_stderr(&ran.code(4), &["the working directory is not UTF-8"]);
-    let jobs = walkdir::WalkDir::new(sandbox.project());
+    let jobs = walkdir::WalkDir::new(fixture.project());
     let jobs = jobs.into_iter().flatten();
     assert_eq!(
         jobs.filter(|it| it.file_name() == "events.jsonl").count(),
@@ -342,11 +342,11 @@ fn results_directory_that_is_not_utf8_is_refused() {
 
 #[test]
 fn variable_that_is_not_utf8_is_reported() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let value = std::ffi::OsStr::from_bytes(b"\xff");
     let run = |name: &[u8]| {
         let name = std::ffi::OsStr::from_bytes(name);
-        sandbox.run_with(&["run", "/bin/true"], |command| command.env(name, value))
+        fixture.run_with(&["run", "/bin/true"], |command| command.env(name, value))
     };
     for name in [&b"PERSEA_RUN__RESULTS_DIR"[..], b"PERSEA_RUN__\xff"] {
         let ran = run(name).code(4);
@@ -361,10 +361,10 @@ fn variable_that_is_not_utf8_is_reported() {
 
 #[test]
 fn users_file_named_latest_is_not_replaced() {
-    let sandbox = Sandbox::new();
-    let latest = sandbox.file("results/latest", "mine");
+    let fixture = Fixture::new();
+    let latest = fixture.file("results/latest", "mine");
     let run = || {
-        sandbox
+        fixture
             .run(&["run", "--results-dir", "results", "/bin/true"])
             .code(0)
     };
@@ -387,7 +387,7 @@ fn users_file_named_latest_is_not_replaced() {
     assert!(latest.is_symlink());
     assert_eq!(ran.stderr, "");
     assert_eq!(run().stderr, "");
-    let hidden = std::fs::read_dir(sandbox.project().join("results")).unwrap();
+    let hidden = std::fs::read_dir(fixture.project().join("results")).unwrap();
     let hidden = hidden
         .flatten()
         .filter(|it| it.file_name().as_bytes().starts_with(b"."));

@@ -7,7 +7,7 @@ use persea_guest_build::Target;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::plugins::{build, components, install, lock};
-use crate::support::{Ran, Sandbox};
+use crate::support::{Fixture, Ran};
 
 /// A list for the resolver of `resolver-list`.
 const LIST: &str = "\
@@ -20,9 +20,9 @@ $ true
 ";
 
 /// Runs a job with the resolver, runner and result format of [`GOOD`], and checks all that they do.
-fn assert_plugins_work(sandbox: &Sandbox, options: &[&str]) {
-    sandbox.file("tests.list", LIST);
-    let ran = sandbox.run(&[&["run"], options, &["tests.list"]].concat());
+fn assert_plugins_work(fixture: &Fixture, options: &[&str]) {
+    fixture.file("tests.list", LIST);
+    let ran = fixture.run(&[&["run"], options, &["tests.list"]].concat());
     let ran = ran.code(1);
     assert_eq!(ran.stderr, "", "{ran}");
     assert!(
@@ -30,7 +30,7 @@ fn assert_plugins_work(sandbox: &Sandbox, options: &[&str]) {
         "{ran}"
     );
 
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("World"), "PASS");
     assert_eq!(job.status("nobody"), "FAIL");
     assert_eq!(job.reason("nobody"), "nobody is there to be greeted");
@@ -60,24 +60,24 @@ const GOOD: [&str; 3] = ["runner-greet", "resolver-list", "format-csv"];
 
 #[test]
 fn plugins_of_a_directory_work() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &GOOD);
-    assert_plugins_work(&sandbox, &["--plugin-dir", "plugins"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &GOOD);
+    assert_plugins_work(&fixture, &["--plugin-dir", "plugins"]);
 }
 
 #[test]
 fn plugins_of_the_users_directory_need_no_option() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "../home/.local/share/persea/plugins", &GOOD);
-    assert_plugins_work(&sandbox, &[]);
+    let fixture = Fixture::new();
+    install(&fixture, "../home/.local/share/persea/plugins", &GOOD);
+    assert_plugins_work(&fixture, &[]);
 }
 
 #[test]
 fn users_plugin_directory_follows_xdg_data_home() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "../data/persea/plugins", &GOOD);
-    let data = sandbox.root().join("data");
-    let ran = sandbox.run_with(&["plugin", "list"], |command| {
+    let fixture = Fixture::new();
+    install(&fixture, "../data/persea/plugins", &GOOD);
+    let data = fixture.root().join("data");
+    let ran = fixture.run_with(&["plugin", "list"], |command| {
         command.env("XDG_DATA_HOME", data)
     });
     let ran = ran.code(0);
@@ -89,24 +89,24 @@ fn users_plugin_directory_follows_xdg_data_home() {
 
 #[test]
 fn plugin_directory_can_be_configured() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "tools/persea", &GOOD);
-    sandbox.file("persea.toml", "plugins.dirs = ['tools/persea']\n");
-    assert_plugins_work(&sandbox, &[]);
+    let fixture = Fixture::new();
+    install(&fixture, "tools/persea", &GOOD);
+    fixture.file("persea.toml", "plugins.dirs = ['tools/persea']\n");
+    assert_plugins_work(&fixture, &[]);
 }
 
 #[test]
 fn plugins_built_for_wasi_work() {
     let own: &[&str] = &[];
     let crates = GOOD.map(|name| (name, own));
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for (name, component) in build(Target::Wasip2, &crates) {
         let path = format!("plugins/{name}.wasm");
-        sandbox.file(&path, component);
-        lock(&sandbox, &path, &[]);
+        fixture.file(&path, component);
+        lock(&fixture, &path, &[]);
     }
-    assert_plugins_work(&sandbox, &["--plugin-dir", "plugins"]);
-    let ran = sandbox
+    assert_plugins_work(&fixture, &["--plugin-dir", "plugins"]);
+    let ran = fixture
         .run(&["plugin", "inspect", "plugins/runner-greet.wasm", "--json"])
         .code(0);
     let inspected: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
@@ -115,42 +115,42 @@ fn plugins_built_for_wasi_work() {
 
 #[test]
 fn plugin_gets_its_declared_settings() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &GOOD);
-    sandbox.file("tests.list", "greet: World\n");
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &GOOD);
+    fixture.file("tests.list", "greet: World\n");
     let set = "runner.greet.words=Good morning";
-    let ran = sandbox
+    let ran = fixture
         .run(&["run", "--plugin-dir", "plugins", "--set", set, "tests.list"])
         .code(0);
     assert_eq!(ran.stderr, "", "no warning about an unknown setting: {ran}");
     assert_eq!(
-        sandbox.job().artifact("World", "stdout"),
+        fixture.job().artifact("World", "stdout"),
         "Good morning, World!\n"
     );
     // A runnable's own value has precedence.
     let own =
         r#"{"kind": "greet", "uri": "World", "config": {"runner.greet.words": "Good night"}}"#;
-    sandbox.file("one.json", own);
-    sandbox
+    fixture.file("one.json", own);
+    fixture
         .run(&["run", "--plugin-dir", "plugins", "--set", set, "one.json"])
         .code(0);
     assert_eq!(
-        sandbox.job().artifact("World", "stdout"),
+        fixture.job().artifact("World", "stdout"),
         "Good night, World!\n"
     );
 }
 
 #[test]
 fn resolver_error_names_file_and_line() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &GOOD);
-    sandbox.file("broken.list", "greet: World\n\nwhat is this\n");
-    let ran = sandbox
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &GOOD);
+    fixture.file("broken.list", "greet: World\n\nwhat is this\n");
+    let ran = fixture
         .run(&["run", "--plugin-dir", "plugins", "broken.list"])
         .code(2);
     let error = "broken.list:3: neither `$ COMMAND` nor `KIND: URI`";
     assert!(ran.stderr.contains(error), "{ran}");
-    let ran = sandbox
+    let ran = fixture
         .run(&["list", "--plugin-dir", "plugins", "broken.list"])
         .code(2);
     assert_eq!(
@@ -174,24 +174,24 @@ fn runners(ran: &Ran) -> Vec<String> {
 
 #[test]
 fn runner_order_decides_between_two_runners_of_a_kind() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     install(
-        &sandbox,
+        &fixture,
         "plugins",
         &["resolver-list", "runner-greet", "runner-rival"],
     );
-    sandbox.file("tests.list", "greet: World\n$ true\n");
+    fixture.file("tests.list", "greet: World\n$ true\n");
     // `runner-rival` ends every test with WARN.
     let statuses = |options: &[&str]| {
         let args = ["run", "--plugin-dir", "plugins"];
         let args = [&args, options, &["tests.list"]].concat();
-        sandbox.run(&args).code(0);
-        let job = sandbox.job();
+        fixture.run(&args).code(0);
+        let job = fixture.job();
         (job.status("World"), job.status("true"))
     };
     let list = |options: &[&str]| {
         let args = ["plugin", "list", "--plugin-dir", "plugins"];
-        runners(&sandbox.run(&[&args, options].concat()).code(0))
+        runners(&fixture.run(&[&args, options].concat()).code(0))
     };
     let (pass, warn) = ("PASS".to_owned(), "WARN".to_owned());
 
@@ -230,15 +230,15 @@ fn runner_order_decides_between_two_runners_of_a_kind() {
 
 #[test]
 fn duplicate_plugin_is_harmless() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &GOOD);
-    install(&sandbox, "more", &GOOD);
-    sandbox.file("plugins/another-name.wasm", &components()["runner-greet"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &GOOD);
+    install(&fixture, "more", &GOOD);
+    fixture.file("plugins/another-name.wasm", &components()["runner-greet"]);
     assert_plugins_work(
-        &sandbox,
+        &fixture,
         &["--plugin-dir", "more", "--plugin-dir", "plugins"],
     );
-    let ran = sandbox
+    let ran = fixture
         .run(&[
             "plugin",
             "list",
@@ -270,11 +270,11 @@ fn duplicate_plugin_is_harmless() {
 
 #[test]
 fn built_in_plugin_can_be_disabled() {
-    let sandbox = Sandbox::new();
-    sandbox.file("one.json", r#"{"kind": "noop"}"#);
+    let fixture = Fixture::new();
+    fixture.file("one.json", r#"{"kind": "noop"}"#);
     let disable = r#"plugins.disable=["runner.noop", "result-format.tap"]"#;
-    sandbox.run(&["run", "--set", disable, "one.json"]).code(1);
-    let job = sandbox.job();
+    fixture.run(&["run", "--set", disable, "one.json"]).code(1);
+    let job = fixture.job();
     assert!(job.reason("noop").starts_with("no runner for kind `noop`"));
     assert!(!job.0.join("results.tap").exists());
     assert!(job.0.join("results.xml").exists());
@@ -282,10 +282,10 @@ fn built_in_plugin_can_be_disabled() {
 
 #[test]
 fn inspect_shows_identity_powers_and_digest() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &GOOD);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &GOOD);
     let rows = |file: &str| -> BTreeMap<String, String> {
-        let ran = sandbox.run(&["plugin", "inspect", file]).code(0);
+        let ran = fixture.run(&["plugin", "inspect", file]).code(0);
         let mut rows: BTreeMap<String, String> = BTreeMap::new();
         let mut last = String::new();
         for line in ran.stdout.lines() {
@@ -360,7 +360,7 @@ fn inspect_shows_identity_powers_and_digest() {
         "plugins",
         "--json",
     ];
-    let ran = sandbox.run(&by_name).code(0);
+    let ran = fixture.run(&by_name).code(0);
     let inspected: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(inspected["sha256"], digest.as_str());
     assert_eq!(inspected["world"], "runner");
@@ -368,22 +368,22 @@ fn inspect_shows_identity_powers_and_digest() {
 
 #[test]
 fn inspect_and_add_show_what_a_plugin_replaces() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["runner-greet"]);
-    sandbox.file("rival.wasm", &components()["runner-rival"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["runner-greet"]);
+    fixture.file("rival.wasm", &components()["runner-rival"]);
     let replaces = "runner.exec-test, built in, for exec-test";
     let beside =
         "runner.greet in persea.lock, for greet: `plugins.runner.order` sets which is preferred";
-    let ran = sandbox.run(&["plugin", "inspect", "rival.wasm"]).code(0);
+    let ran = fixture.run(&["plugin", "inspect", "rival.wasm"]).code(0);
     let rows = format!("replaces  {replaces}\nbeside    {beside}\n");
     assert!(ran.stdout.ends_with(&rows), "{ran}");
-    let ran = sandbox.run(&["plugin", "inspect", "rival.wasm", "--json"]);
+    let ran = fixture.run(&["plugin", "inspect", "rival.wasm", "--json"]);
     let object: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     assert_eq!(object["replaces"], serde_json::json!([replaces]));
-    let ran = sandbox.run(&["plugin", "add", "rival.wasm"]).code(0);
+    let ran = fixture.run(&["plugin", "add", "rival.wasm"]).code(0);
     let rows = format!("  replaces {replaces}\n  beside   {beside}\n");
     assert!(ran.stdout.contains(&rows), "{ran}");
     // A plugin that shares no kind with another replaces none.
-    let ran = sandbox.run(&["plugin", "inspect", "greet"]).code(0);
+    let ran = fixture.run(&["plugin", "inspect", "greet"]).code(0);
     assert!(!ran.stdout.contains("replaces"), "{ran}");
 }

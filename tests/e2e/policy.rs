@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Sandbox;
+use crate::support::Fixture;
 use crate::support::recipes::{exec, programs, shell, with};
 
 /// A script that passes in its third attempt.
@@ -10,11 +10,11 @@ const THIRD: &str = "echo again >> tries; echo try $(wc -l < tries); [ $(wc -l <
 
 #[test]
 fn failed_test_is_retried_and_marked_flaky() {
-    let sandbox = Sandbox::new();
-    sandbox.script("third.sh", THIRD);
+    let fixture = Fixture::new();
+    fixture.script("third.sh", THIRD);
     let tests = programs(&["./third.sh", "/bin/false", "/bin/true"]);
-    sandbox.recipe("all.json", &tests);
-    let ran = sandbox
+    fixture.recipe("all.json", &tests);
+    let ran = fixture
         .run(&[
             "run",
             "--retries",
@@ -24,7 +24,7 @@ fn failed_test_is_retried_and_marked_flaky() {
             "all.json",
         ])
         .code(1);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("./third.sh"), "PASS");
     assert_eq!(job.status("/bin/false"), "FAIL");
     let data_of = |kind: &str, name: &str| -> Vec<Value> {
@@ -74,34 +74,34 @@ fn failed_test_is_retried_and_marked_flaky() {
 
 #[test]
 fn job_timeout_prevents_retries() {
-    let sandbox = Sandbox::new();
-    sandbox.script("hangs.sh", "echo again >> tries; sleep 3600");
-    sandbox.recipe("all.json", &programs(&["./hangs.sh"]));
-    sandbox
+    let fixture = Fixture::new();
+    fixture.script("hangs.sh", "echo again >> tries; sleep 3600");
+    fixture.recipe("all.json", &programs(&["./hangs.sh"]));
+    fixture
         .run(&["run", "--retries", "5", "--job-timeout", "1", "all.json"])
         .code(8);
-    assert_eq!(sandbox.job().status("./hangs.sh"), "INTERRUPTED");
-    assert_eq!(sandbox.lines("tries").len(), 1);
+    assert_eq!(fixture.job().status("./hangs.sh"), "INTERRUPTED");
+    assert_eq!(fixture.lines("tries").len(), 1);
 }
 
 #[test]
 fn retry_cut_off_by_the_job_timeout_keeps_the_first_result() {
-    let sandbox = Sandbox::new();
-    sandbox.script("hangs.sh", "sleep 3600");
+    let fixture = Fixture::new();
+    fixture.script("hangs.sh", "sleep 3600");
     // It fails after /bin/echo has finished: hangs.sh then waits only for the mutex, and precedes
     // the retry of fails.sh in the queue. So the job times out before that retry can start.
     let journal = "$AVOCADO_TEST_OUTPUTDIR/../../events.jsonl";
     let fails =
         format!("until grep -q task-finished \"{journal}\"; do sleep 0.05; done; echo why; exit 3");
-    sandbox.script("fails.sh", &fails);
+    fixture.script("fails.sh", &fails);
     let with_mutex = |uri: &str| with(exec(uri, uri), "mutexes", json!(["one"]));
     let hangs = with(with_mutex("./hangs.sh"), "needs", json!(["/bin/echo"]));
     let echo = exec("/bin/echo", "/bin/echo");
-    sandbox.recipe("all.json", &[hangs, with_mutex("./fails.sh"), echo]);
+    fixture.recipe("all.json", &[hangs, with_mutex("./fails.sh"), echo]);
     let options = ["--retries", "1", "--max-parallel-tasks", "2"];
     let run = ["run", "--job-timeout", "2", "all.json"];
-    sandbox.run(&[&run[..], &options].concat()).code(9);
-    let job = sandbox.job();
+    fixture.run(&[&run[..], &options].concat()).code(9);
+    let job = fixture.job();
     assert_eq!(job.status("./fails.sh"), "FAIL");
     assert_eq!(job.reason("./fails.sh"), "exited with code 3");
     assert_eq!(job.test("./fails.sh")["attempts"], Value::Null);
@@ -112,18 +112,18 @@ fn retry_cut_off_by_the_job_timeout_keeps_the_first_result() {
 
 #[test]
 fn task_that_needs_a_flaky_task_runs_after_its_retry() {
-    let sandbox = Sandbox::new();
-    sandbox.script("third.sh", THIRD);
+    let fixture = Fixture::new();
+    fixture.script("third.sh", THIRD);
     let mut tests = programs(&["./third.sh", "/bin/true"]);
     tests[1]["needs"] = json!(["./third.sh"]);
-    sandbox.recipe("all.json", &tests);
-    sandbox.run(&["run", "--retries", "2", "all.json"]).code(0);
-    assert_eq!(sandbox.job().results()["pass"], 2);
+    fixture.recipe("all.json", &tests);
+    fixture.run(&["run", "--retries", "2", "all.json"]).code(0);
+    assert_eq!(fixture.job().results()["pass"], 2);
 }
 
 #[test]
 fn failfast_stops_after_a_number_of_failures() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let tests = programs(&[
         "/bin/false",
         "/bin/true",
@@ -131,41 +131,41 @@ fn failfast_stops_after_a_number_of_failures() {
         "/bin/true",
         "/bin/true",
     ]);
-    sandbox.recipe("all.json", &tests);
+    fixture.recipe("all.json", &tests);
     for (option, passed, skipped) in [
         ("--failfast", 0, 4),
         ("--failfast=2", 1, 2),
         ("--failfast=3", 3, 0),
         ("--failfast=0", 3, 0),
     ] {
-        sandbox
+        fixture
             .run(&["run", option, "--max-parallel-tasks", "1", "all.json"])
             .code(1);
-        let results = sandbox.job().results();
+        let results = fixture.job().results();
         assert_eq!(results["pass"], passed, "{option}");
         assert_eq!(results["skip"], skipped, "{option}");
     }
-    let ran = sandbox.run(&["run", "--failfast=-1", "all.json"]).code(4);
+    let ran = fixture.run(&["run", "--failfast=-1", "all.json"]).code(4);
     let error = "error: invalid value '-1' for '--failfast[=<N>]': invalid digit found in string\n";
     assert!(ran.stderr.starts_with(error), "{ran}");
 }
 
 #[test]
 fn partitions_cover_every_task_once() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let uris: Vec<String> = (1..=7).map(|n| format!("./t{n}.sh")).collect();
     for uri in &uris {
-        sandbox.script(uri, "true");
+        fixture.script(uri, "true");
     }
-    sandbox.recipe("all.json", &programs(&uris));
+    fixture.recipe("all.json", &programs(&uris));
     for kind in ["", "hash:"] {
         let mut ids: Vec<String> = Vec::new();
         for part in 1..=3 {
             let part = format!("{kind}{part}/3");
-            sandbox
+            fixture
                 .run(&["run", "--partition", &part, "--shuffle", "all.json"])
                 .code(0);
-            ids.extend(sandbox.job().ids());
+            ids.extend(fixture.job().ids());
         }
         ids.sort();
         let expected: Vec<String> = uris
@@ -175,7 +175,7 @@ fn partitions_cover_every_task_once() {
             .collect();
         assert_eq!(ids, expected, "{kind}");
     }
-    let ran = sandbox
+    let ran = fixture
         .run(&["run", "--partition", "4/3", "all.json"])
         .code(4);
     assert!(
@@ -187,7 +187,7 @@ fn partitions_cover_every_task_once() {
 
 #[test]
 fn run_order_uses_results_of_earlier_jobs() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // On a slow machine too, `long` takes longer than `quick` and `fails`, and `longer` than it.
     let times = "now() { date +%s%N; }; start=$(now); took() { echo $(($(now) - start)); }";
     let long = "sleep 0.6; took >long";
@@ -198,10 +198,10 @@ fn run_order_uses_results_of_earlier_jobs() {
         shell("long", &format!("{times}; {long}")),
         shell("longer", &format!("{times}; {longer}")),
     ];
-    sandbox.recipe("tests.json", &tests);
+    fixture.recipe("tests.json", &tests);
     let started = |order: &str| {
         let order = format!("run.order={order}");
-        let ran = sandbox.run(&[
+        let ran = fixture.run(&[
             "run",
             "--max-parallel-tasks",
             "1",
@@ -210,7 +210,7 @@ fn run_order_uses_results_of_earlier_jobs() {
             "tests.json",
         ]);
         ran.code(1);
-        sandbox.job().started()
+        fixture.job().started()
     };
     let given = ["quick", "fails", "long", "longer"];
     assert_eq!(started("given"), given);
@@ -220,8 +220,8 @@ fn run_order_uses_results_of_earlier_jobs() {
     );
     assert_eq!(started("longest-first")[..2], ["longer", "long"]);
     // Ids have the numbers of the plan in every order.
-    assert_eq!(sandbox.job().test("longer")["id"], "4-longer");
-    let ran = sandbox
+    assert_eq!(fixture.job().test("longer")["id"], "4-longer");
+    let ran = fixture
         .run(&["run", "--set", "run.order=alphabetical", "tests.json"])
         .code(4);
     assert!(

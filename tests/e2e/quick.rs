@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::support::recipes::programs;
-use crate::support::{Job, Sandbox};
+use crate::support::{Fixture, Job};
 
 /// The result of a task in the journal.
 fn finished(job: &Job, name: &str) -> Value {
@@ -15,9 +15,9 @@ fn finished(job: &Job, name: &str) -> Value {
 
 #[test]
 fn quick_tasks_run_once_in_plan_order() {
-    let sandbox = Sandbox::new();
-    sandbox.recipe("quick.json", &programs(&["/bin/true"; 200]));
-    let ran = sandbox
+    let fixture = Fixture::new();
+    fixture.recipe("quick.json", &programs(&["/bin/true"; 200]));
+    let ran = fixture
         .run(&[
             "run",
             "--max-parallel-tasks",
@@ -27,7 +27,7 @@ fn quick_tasks_run_once_in_plan_order() {
             "quick.json",
         ])
         .code(0);
-    let job = sandbox.job();
+    let job = fixture.job();
     let planned = job.ids();
     assert_eq!(planned.len(), 200);
     assert_eq!(job.tasks_with("task-started"), planned);
@@ -47,74 +47,74 @@ fn quick_tasks_run_once_in_plan_order() {
 
 #[test]
 fn slow_task_delays_no_other() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // It ends after all other tests have.
-    sandbox.script(
+    fixture.script(
         "slow.sh",
         r#"journal="$AVOCADO_TEST_OUTPUTDIR/../../events.jsonl"
            until [ "$(grep -c task-finished "$journal")" = 199 ]; do sleep 0.05; done"#,
     );
-    sandbox.script("quick.sh", "mkdir -p done; : > done/$$");
+    fixture.script("quick.sh", "mkdir -p done; : > done/$$");
     let mut uris = ["./quick.sh"; 200];
     uris[100] = "./slow.sh";
-    sandbox.recipe("quick.json", &programs(&uris));
-    sandbox
+    fixture.recipe("quick.json", &programs(&uris));
+    fixture
         .run(&["run", "--max-parallel-tasks", "2", "quick.json"])
         .code(0);
-    let ended = sandbox.job().tasks_with("task-finished");
+    let ended = fixture.job().tasks_with("task-finished");
     assert_eq!(ended.len(), 200);
     assert!(ended[199].ends_with("slow.sh"), "{:?}", ended[199]);
 }
 
 #[test]
 fn files_and_processes_are_cleaned_up_between_tasks() {
-    let sandbox = Sandbox::new();
-    sandbox.script(
+    let fixture = Fixture::new();
+    fixture.script(
         "leaves.sh",
         r#"[ -z "$(ls -A "$AVOCADO_TEST_WORKDIR")" ] || exit 3
            : > "$AVOCADO_TEST_WORKDIR/file"
            setsid sleep 3600 </dev/null >/dev/null 2>&1 &"#,
     );
     let uris: Vec<&str> = ["/bin/true", "./leaves.sh"].repeat(20);
-    sandbox.recipe("quick.json", &programs(&uris));
-    sandbox.run(&["run", "quick.json"]).code(0);
-    let job = sandbox.job();
+    fixture.recipe("quick.json", &programs(&uris));
+    fixture.run(&["run", "quick.json"]).code(0);
+    let job = fixture.job();
     assert_eq!(finished(&job, "./leaves.sh")["left-behind"], 1);
     assert_eq!(finished(&job, "/bin/true")["left-behind"], Value::Null);
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn killed_helper_fails_only_the_running_task() {
-    let sandbox = Sandbox::new();
-    sandbox.script("kills.sh", "kill -9 $PPID; sleep 3600");
+    let fixture = Fixture::new();
+    fixture.script("kills.sh", "kill -9 $PPID; sleep 3600");
     let mut uris = ["/bin/true"; 200];
     uris[100] = "./kills.sh";
-    sandbox.recipe("quick.json", &programs(&uris));
-    sandbox
+    fixture.recipe("quick.json", &programs(&uris));
+    fixture
         .run(&["run", "--max-parallel-tasks", "1", "quick.json"])
         .code(1);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("./kills.sh"), "ERROR");
     assert!(job.reason("./kills.sh").contains("helper"));
     assert_eq!(job.results()["pass"], 199);
     assert_eq!(job.results()["total"], 200);
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn timeouts_interrupt_only_the_running_task() {
-    let sandbox = Sandbox::new();
-    sandbox.script("hangs.sh", "sleep 3600");
+    let fixture = Fixture::new();
+    fixture.script("hangs.sh", "sleep 3600");
     let mut uris = ["/bin/true"; 200];
     uris[100] = "./hangs.sh";
-    sandbox.recipe("quick.json", &programs(&uris));
-    sandbox
+    fixture.recipe("quick.json", &programs(&uris));
+    fixture
         .run(&["run", "--task-timeout", "1", "quick.json"])
         .code(8);
-    assert_eq!(sandbox.job().status("./hangs.sh"), "INTERRUPTED");
-    assert_eq!(sandbox.job().results()["pass"], 199);
-    sandbox
+    assert_eq!(fixture.job().status("./hangs.sh"), "INTERRUPTED");
+    assert_eq!(fixture.job().results()["pass"], 199);
+    fixture
         .run(&[
             "run",
             "--job-timeout",
@@ -124,22 +124,22 @@ fn timeouts_interrupt_only_the_running_task() {
             "quick.json",
         ])
         .code(8);
-    let results = sandbox.job().results();
-    assert_eq!(sandbox.job().status("./hangs.sh"), "INTERRUPTED");
+    let results = fixture.job().results();
+    assert_eq!(fixture.job().status("./hangs.sh"), "INTERRUPTED");
     assert_eq!(results["total"], 200);
     assert_eq!(results["interrupt"], 1);
     assert_eq!(results["pass"], 100);
     assert_eq!(results["skip"], 99);
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn failfast_starts_no_task_after_a_failure() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let mut uris = ["/bin/true"; 200];
     uris[100] = "/bin/false";
-    sandbox.recipe("quick.json", &programs(&uris));
-    sandbox
+    fixture.recipe("quick.json", &programs(&uris));
+    fixture
         .run(&[
             "run",
             "--failfast",
@@ -148,22 +148,22 @@ fn failfast_starts_no_task_after_a_failure() {
             "quick.json",
         ])
         .code(1);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.tasks_with("task-started").len(), 101);
     assert_eq!(job.results()["skip"], 99);
 }
 
 #[test]
 fn only_tasks_with_output_have_a_directory() {
-    let sandbox = Sandbox::new();
-    sandbox.script("marks.sh", ": > \"$AVOCADO_TEST_OUTPUTDIR/marker\"");
-    sandbox.script("says.sh", "echo \"$AVOCADO_TEST_OUTPUTDIR\"");
+    let fixture = Fixture::new();
+    fixture.script("marks.sh", ": > \"$AVOCADO_TEST_OUTPUTDIR/marker\"");
+    fixture.script("says.sh", "echo \"$AVOCADO_TEST_OUTPUTDIR\"");
     let uris = ["/bin/true", "./marks.sh", "/bin/true", "./says.sh"].repeat(25);
-    sandbox.recipe("quick.json", &programs(&uris));
+    fixture.recipe("quick.json", &programs(&uris));
     for spawner in ["process", "sandbox"] {
         let args = ["run", "--spawner", spawner, "quick.json"];
-        sandbox.run(&args).code(0);
-        let job = sandbox.job();
+        fixture.run(&args).code(0);
+        let job = fixture.job();
         let mut seen = Vec::new();
         for entry in std::fs::read_dir(job.0.join("test-results")).unwrap() {
             let path = entry.unwrap().path();

@@ -8,32 +8,32 @@ use serde_json::{Value, json};
 
 use crate::support::plugins::{install, with_unlocked};
 use crate::support::recipes::{noop, shell, with};
-use crate::support::{Ran, Sandbox, assert_stderr, finish};
+use crate::support::{Fixture, Ran, assert_stderr, finish};
 
 /// A project with a resolver that crashes, answers with errors or warns, as the names of files say.
-fn with_hostile_resolver() -> Sandbox {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-resolver"]);
-    sandbox
+fn with_hostile_resolver() -> Fixture {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-resolver"]);
+    fixture
 }
 
 const LABEL: &str = "resolver `hostile` (plugins/hostile-resolver.wasm)";
 
 /// The warnings in the journal, without their times.
-fn warnings(sandbox: &Sandbox) -> Vec<Value> {
-    let events = sandbox.job().events_of("warning");
+fn warnings(fixture: &Fixture) -> Vec<Value> {
+    let events = fixture.job().events_of("warning");
     events.iter().map(|event| event["data"].clone()).collect()
 }
 
 #[test]
 fn reference_that_crashes_a_resolver_is_an_error() {
-    let sandbox = with_hostile_resolver();
-    sandbox.script("trap.bad", "exit 0");
-    sandbox.script("t/trap.bad", "exit 0");
-    sandbox.script("t/good.sh", "exit 0");
+    let fixture = with_hostile_resolver();
+    fixture.script("trap.bad", "exit 0");
+    fixture.script("t/trap.bad", "exit 0");
+    fixture.script("t/good.sh", "exit 0");
     for reference in ["./trap.bad", "t"] {
-        sandbox.run(&["run", reference]).code(1);
-        let job = sandbox.job();
+        fixture.run(&["run", reference]).code(1);
+        let job = fixture.job();
         let name = reference.replace("t", "t/trap.bad");
         let name = if reference == "t" { &name } else { reference };
         assert_eq!(job.status(name), "ERROR");
@@ -44,18 +44,18 @@ fn reference_that_crashes_a_resolver_is_an_error() {
         );
         assert!(reason.ends_with(&format!("cannot bear {name}")), "{reason}");
     }
-    assert_eq!(sandbox.job().status("t/good.sh"), "PASS");
+    assert_eq!(fixture.job().status("t/good.sh"), "PASS");
 }
 
 #[test]
 fn disabled_resolver_fails_every_reference() {
-    let sandbox = with_hostile_resolver();
-    sandbox.script("trap.bad", "exit 0");
+    let fixture = with_hostile_resolver();
+    fixture.script("trap.bad", "exit 0");
     let once = ["--set", "plugins.limits.deaths=1"];
-    sandbox
+    fixture
         .run(&[&["run"][..], &once, &["./trap.bad", "/bin/true"]].concat())
         .code(1);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("/bin/true"), "ERROR");
     let reason = job.reason("/bin/true");
     assert!(
@@ -66,14 +66,14 @@ fn disabled_resolver_fails_every_reference() {
 
 #[test]
 fn resolver_error_is_a_warning_and_the_next_resolver_is_asked() {
-    let sandbox = with_hostile_resolver();
-    sandbox.script("errs.bad", "exit 0");
-    let ran = sandbox.run(&["run", "./errs.bad"]).code(0);
+    let fixture = with_hostile_resolver();
+    fixture.script("errs.bad", "exit 0");
+    let ran = fixture.run(&["run", "./errs.bad"]).code(0);
     assert_eq!(
         ran.stderr,
         format!("warning: ./errs.bad: {LABEL}: cannot read ./errs.bad (io)\n")
     );
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("./errs.bad"), "PASS");
     let expected = json!({
         "cause": "resolver-error",
@@ -81,7 +81,7 @@ fn resolver_error_is_a_warning_and_the_next_resolver_is_asked() {
         "plugin": LABEL,
         "message": "cannot read ./errs.bad (io)",
     });
-    assert_eq!(warnings(&sandbox), std::slice::from_ref(&expected));
+    assert_eq!(warnings(&fixture), std::slice::from_ref(&expected));
     assert_eq!(job.results()["warnings"], json!([expected]));
     let line = format!("WARNING: ./errs.bad: {LABEL}: cannot read ./errs.bad (io)");
     assert!(job.read("results.tap").contains(&format!("# {line}\n")));
@@ -93,7 +93,7 @@ fn resolver_error_is_a_warning_and_the_next_resolver_is_asked() {
         job.read("job.log")
             .contains(&line.replace("WARNING", "warning"))
     );
-    let ran = sandbox.run(&["run", "--strict", "./errs.bad"]).code(2);
+    let ran = fixture.run(&["run", "--strict", "./errs.bad"]).code(2);
     assert_stderr(
         &ran,
         &["1 warning about references, an error with `--strict`"],
@@ -102,17 +102,17 @@ fn resolver_error_is_a_warning_and_the_next_resolver_is_asked() {
 
 #[test]
 fn resolver_warnings_are_counted_and_named_with_verbose() {
-    let sandbox = with_hostile_resolver();
-    sandbox.script("t/good.sh", "exit 0");
+    let fixture = with_hostile_resolver();
+    fixture.script("t/good.sh", "exit 0");
     for name in ["warns-1", "warns-2", "warns-3"] {
-        sandbox.file(&format!("t/{name}"), "");
+        fixture.file(&format!("t/{name}"), "");
     }
-    let ran = sandbox.run(&["run", "t"]).code(0);
+    let ran = fixture.run(&["run", "t"]).code(0);
     let counted = "warning: 3 files may hold tests that were not found";
     assert_eq!(ran.stderr, format!("{counted}; `-v` names them\n"));
-    assert_eq!(warnings(&sandbox).len(), 3);
+    assert_eq!(warnings(&fixture).len(), 3);
     assert_eq!(
-        sandbox.job().results()["warnings"][1],
+        fixture.job().results()["warnings"][1],
         json!({
             "cause": "incomplete",
             "reference": "t/warns-2",
@@ -120,7 +120,7 @@ fn resolver_warnings_are_counted_and_named_with_verbose() {
             "message": "t/warns-2 has a factory of tests, which is not read",
         })
     );
-    let ran = sandbox.run(&["run", "-v", "t"]).code(0);
+    let ran = fixture.run(&["run", "-v", "t"]).code(0);
     assert_stderr(&ran, &[&format!("{counted}\n")]);
     assert_stderr(
         &ran,
@@ -128,52 +128,52 @@ fn resolver_warnings_are_counted_and_named_with_verbose() {
             "warning: t/warns-3: {LABEL}: t/warns-3 has a factory of tests"
         )],
     );
-    let ran = sandbox
+    let ran = fixture
         .run(&["run", "--set", "run.strict=true", "t"])
         .code(2);
     assert_stderr(
         &ran,
         &["3 warnings about references, an error with `--strict`"],
     );
-    let ran = sandbox.run(&["list", "--strict", "t"]).code(2);
+    let ran = fixture.run(&["list", "--strict", "t"]).code(2);
     assert_eq!(ran.stdout, "exec-test t/good.sh\n", "{ran}");
-    let ran = sandbox.run(&["list", "--json", "t"]).code(0);
+    let ran = fixture.run(&["list", "--json", "t"]).code(0);
     let last: Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
     assert_eq!(last["warning"]["reference"], "t/warns-3", "{ran}");
 }
 
 #[test]
 fn empty_resolver_answer_makes_an_empty_job() {
-    let sandbox = with_hostile_resolver();
-    sandbox.file("empty.bad", "");
-    sandbox.run(&["list", "empty.bad"]).code(0);
-    let ran = sandbox.run(&["run", "empty.bad"]).code(0);
+    let fixture = with_hostile_resolver();
+    fixture.file("empty.bad", "");
+    fixture.run(&["list", "empty.bad"]).code(0);
+    let ran = fixture.run(&["run", "empty.bad"]).code(0);
     assert_eq!(ran.stderr, "");
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.results()["total"], 0);
     assert_eq!(job.read("results.tap"), "1..0\n");
     let fail = ["run", "--set", "run.exit.empty=fail", "empty.bad"];
     assert_stderr(
-        &sandbox.run(&fail).code(2),
+        &fixture.run(&fail).code(2),
         &["error: the job has no test (`run.exit.empty`)"],
     );
     // A reference that no resolver recognizes is an error beside it.
-    sandbox.run(&["run", "empty.bad", "nothing"]).code(2);
+    fixture.run(&["run", "empty.bad", "nothing"]).code(2);
 }
 
 #[test]
 fn unresolved_files_are_counted_and_named_with_verbose() {
-    let sandbox = Sandbox::new();
-    sandbox.script("t/good.sh", "exit 0");
-    sandbox.file("t/notes.txt", "");
-    sandbox.file("t/data.csv", "");
+    let fixture = Fixture::new();
+    fixture.script("t/good.sh", "exit 0");
+    fixture.file("t/notes.txt", "");
+    fixture.file("t/data.csv", "");
     for command in ["run", "list"] {
-        let ran = sandbox.run(&[command, "t"]).code(0);
+        let ran = fixture.run(&[command, "t"]).code(0);
         assert_eq!(
             ran.stderr,
             "note: no resolver recognizes 2 files in directories; `-v` names them\n"
         );
-        let ran = sandbox.run(&[command, "-v", "t"]).code(0);
+        let ran = fixture.run(&[command, "-v", "t"]).code(0);
         assert_stderr(&ran, &["no resolver recognizes t/notes.txt: "]);
         assert_stderr(&ran, &["t/data.csv is not executable"]);
     }
@@ -181,20 +181,20 @@ fn unresolved_files_are_counted_and_named_with_verbose() {
 
 #[test]
 fn directory_without_tests_is_an_error() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for number in 0..30 {
-        sandbox.file(&format!("t/{number}.txt"), "");
+        fixture.file(&format!("t/{number}.txt"), "");
     }
-    let ran = sandbox.run(&["list", "t"]).code(2);
+    let ran = fixture.run(&["list", "t"]).code(2);
     assert_eq!(
         ran.stdout,
         "MISSING t\n    no resolver recognizes any of its 30 files; `-v` says why\n"
     );
-    let ran = sandbox.run(&["list", "--json", "t"]).code(2);
+    let ran = fixture.run(&["list", "--json", "t"]).code(2);
     assert_eq!(ran.stdout.lines().count(), 1, "{ran}");
-    let ran = sandbox.run(&["run", "t", "/bin/true"]).code(2);
+    let ran = fixture.run(&["run", "t", "/bin/true"]).code(2);
     assert_stderr(&ran, &["No tests found for given test references: t\n"]);
-    let ran = sandbox
+    let ran = fixture
         .run(&["run", "--ignore-missing-references", "t", "/bin/true"])
         .code(0);
     assert_stderr(
@@ -205,14 +205,14 @@ fn directory_without_tests_is_an_error() {
 
 #[test]
 fn directory_walk_skips_job_results_with_a_note() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let body = "cp \"$0\" \"$AVOCADO_TEST_OUTPUTDIR/copy.sh\"";
-    sandbox.script("t/good.sh", body);
+    fixture.script("t/good.sh", body);
     for jobs in 0..3 {
-        let ran = sandbox
+        let ran = fixture
             .run(&["run", "--results-dir", "results", "."])
             .code(0);
-        let latest = sandbox.project().join("results/latest/results.json");
+        let latest = fixture.project().join("results/latest/results.json");
         let results: Value = serde_json::from_slice(&std::fs::read(latest).unwrap()).unwrap();
         assert_eq!(results["total"], 1, "{ran}");
         let note = "note: results of ";
@@ -226,50 +226,50 @@ fn directory_walk_skips_job_results_with_a_note() {
         }
     }
     // A results directory that is itself a reference is walked.
-    let job = sandbox
+    let job = fixture
         .project()
         .join("results/latest")
         .canonicalize()
         .unwrap();
-    let ran = sandbox.run(&["list", job.to_str().unwrap()]).code(0);
+    let ran = fixture.run(&["list", job.to_str().unwrap()]).code(0);
     assert!(ran.stdout.contains("copy.sh\n"), "{ran}");
 }
 
 #[test]
 fn project_file_takes_precedence_over_a_program_of_its_name() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for name in ["true", "ls", "test"] {
-        sandbox.script(name, "exit 7");
+        fixture.script(name, "exit 7");
     }
-    sandbox.run(&["run", "true", "ls", "test"]).code(1);
-    let job = sandbox.job();
+    fixture.run(&["run", "true", "ls", "test"]).code(1);
+    let job = fixture.job();
     for name in ["true", "ls", "test"] {
         assert_eq!(job.status(name), "FAIL", "{name}");
         assert_eq!(job.test(name)["returncode"], 7);
     }
     assert_eq!(job.ids(), ["1-true", "2-ls", "3-test"]);
     let only_tap = ["--set", "plugins.disable=[\"resolver.exec-test\"]"];
-    sandbox.script("echo", "printf '1..1\\nnot ok 1\\n'");
-    sandbox
+    fixture.script("echo", "printf '1..1\\nnot ok 1\\n'");
+    fixture
         .run(&[&["run"][..], &only_tap, &["echo"]].concat())
         .code(1);
-    assert_eq!(sandbox.job().status("echo"), "FAIL");
+    assert_eq!(fixture.job().status("echo"), "FAIL");
 }
 
 #[test]
 fn unreadable_file_in_a_directory_is_a_warning() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let set_mode = |path: &std::path::Path, mode: u32| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    sandbox.script("t/good.sh", "exit 0");
-    set_mode(&sandbox.file("t/test_a.py", "import unittest\n"), 0);
-    set_mode(&sandbox.file("t/notes.txt", ""), 0);
-    let mut command = sandbox.persea(&["list", "t"]);
+    fixture.script("t/good.sh", "exit 0");
+    set_mode(&fixture.file("t/test_a.py", "import unittest\n"), 0);
+    set_mode(&fixture.file("t/notes.txt", ""), 0);
+    let mut command = fixture.persea(&["list", "t"]);
     // Root may read a file of any mode.
     if rustix::process::geteuid().is_root() {
         const NOBODY: u32 = 65534;
-        set_mode(sandbox.root(), 0o755);
+        set_mode(fixture.root(), 0o755);
         command
             .uid(NOBODY)
             .gid(NOBODY)
@@ -288,30 +288,30 @@ fn unreadable_file_in_a_directory_is_a_warning() {
 }
 
 /// Runs fifty tasks of the kind `greet`.
-fn fifty_greetings(sandbox: &Sandbox) -> Ran {
+fn fifty_greetings(fixture: &Fixture) -> Ran {
     let tasks = (0..50).map(|number| json!({"kind": "greet", "uri": format!("n{number}")}));
-    sandbox.recipe("fifty.json", &tasks.collect::<Vec<_>>());
-    sandbox.run(&["run", "fifty.json"])
+    fixture.recipe("fifty.json", &tasks.collect::<Vec<_>>());
+    fixture.run(&["run", "fifty.json"])
 }
 
 /// Runs a command of the host's advice, which begins with `persea`.
 #[track_caller]
-fn run_advice(sandbox: &Sandbox, command: &str) {
+fn run_advice(fixture: &Fixture, command: &str) {
     let args: Vec<&str> = command.split(' ').skip(1).collect();
-    sandbox.run(&args).code(0);
+    fixture.run(&args).code(0);
 }
 
 #[test]
 fn shared_configuration_error_is_shown_once() {
-    let sandbox = with_unlocked(&["runner-greet"]);
-    sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
+    let fixture = with_unlocked(&["runner-greet"]);
+    fixture.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
     let add =
         "persea plugin add plugins/runner-greet.wasm --grant process=sandbox,container,process";
     let refused = format!(
         "plugins/runner-greet.wasm is a runner that no lock binds, so it is not loaded: `{add}` \
          locks it"
     );
-    let ran = fifty_greetings(&sandbox).code(3);
+    let ran = fifty_greetings(&fixture).code(3);
     let reason =
         format!("no runner for kind `greet`; it may be in a plugin that is not loaded: {refused}");
     assert!(
@@ -333,11 +333,11 @@ fn shared_configuration_error_is_shown_once() {
         "{ran}"
     );
     // Reports have the whole reason with each test.
-    assert_eq!(sandbox.job().reason("n7"), reason);
+    assert_eq!(fixture.job().reason("n7"), reason);
 
     let sandboxed = "persea plugin add plugins/runner-greet.wasm --grant process=sandbox";
-    run_advice(&sandbox, sandboxed);
-    let ran = fifty_greetings(&sandbox).code(1);
+    run_advice(&fixture, sandboxed);
+    let ran = fifty_greetings(&fixture).code(1);
     let update = "`persea plugin update runner.greet --grant process=sandbox,process`";
     assert_eq!(ran.stdout.matches(update).count(), 1, "{ran}");
     assert_eq!(
@@ -347,30 +347,30 @@ fn shared_configuration_error_is_shown_once() {
         1,
         "{ran}"
     );
-    run_advice(&sandbox, update.trim_matches('`'));
-    fifty_greetings(&sandbox).code(0);
+    run_advice(&fixture, update.trim_matches('`'));
+    fifty_greetings(&fixture).code(0);
 }
 
 #[test]
 fn suggested_resolver_grants_work_with_the_default_spawner() {
-    let sandbox = with_unlocked(&["resolver-list"]);
-    sandbox.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
-    sandbox.file("good.list", "$ true\n");
-    let ran = sandbox.run(&["run", "good.list"]).code(2);
-    run_advice(&sandbox, ran.stderr.split('`').nth(1).unwrap());
-    sandbox.run(&["run", "good.list"]).code(0);
+    let fixture = with_unlocked(&["resolver-list"]);
+    fixture.file("persea.toml", "plugins.dirs = [\"plugins\"]\n");
+    fixture.file("good.list", "$ true\n");
+    let ran = fixture.run(&["run", "good.list"]).code(2);
+    run_advice(&fixture, ran.stderr.split('`').nth(1).unwrap());
+    fixture.run(&["run", "good.list"]).code(0);
 }
 
 #[test]
 fn job_without_a_started_test_is_no_success() {
-    let sandbox = Sandbox::new();
-    sandbox.file(
+    let fixture = Fixture::new();
+    fixture.file(
         "setup.toml",
         "[[suite]]\nname = \"a\"\nreferences = [\"/bin/true\"]\nsetup = \"exit 1\"\n",
     );
-    let run = |options: &[&str]| sandbox.run(&[&["run", "--job", "setup.toml"], options].concat());
+    let run = |options: &[&str]| fixture.run(&[&["run", "--job", "setup.toml"], options].concat());
     let ran = run(&[]).code(2);
-    assert_eq!(sandbox.job().results()["cancel"], 1);
+    assert_eq!(fixture.job().results()["cancel"], 1);
     assert_stderr(&ran, &["error: none of the 1 tests was run"]);
     run(&["--set", "run.exit.cancelled=fail"]).code(1);
     run(&["--dry-run"]).code(0);
@@ -380,25 +380,25 @@ fn job_without_a_started_test_is_no_success() {
     ] {
         let recipe =
             format!(r#"[{{"kind": "noop", "kwargs": {{"dependencies": [{{{requirement}}}]}}}}]"#);
-        sandbox.file("unmet.json", recipe);
-        sandbox.run(&["run", "unmet.json"]).code(2);
-        assert_eq!(sandbox.job().results()["cancel"], 1);
+        fixture.file("unmet.json", recipe);
+        fixture.run(&["run", "unmet.json"]).code(2);
+        assert_eq!(fixture.job().results()["cancel"], 1);
     }
 }
 
 #[test]
 fn cancelled_tests_fail_the_job_only_if_configured() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let tests = [
         noop("a"),
         with(noop("b"), "needs", json!(["c"])),
         shell("c", "exit 77"),
     ];
-    sandbox.recipe("r.json", &tests);
+    fixture.recipe("r.json", &tests);
     let skip = ["--set", "runner.exectest.exitcodes.skip=[77]"];
-    let run = |options: &[&str]| sandbox.run(&[&["run", "r.json"], &skip[..], options].concat());
+    let run = |options: &[&str]| fixture.run(&[&["run", "r.json"], &skip[..], options].concat());
     run(&[]).code(0);
-    assert_eq!(sandbox.job().status("b"), "CANCEL");
+    assert_eq!(fixture.job().status("b"), "CANCEL");
     run(&["--set", "run.exit.cancelled=pass"]).code(0);
     run(&["--set", "run.exit.cancelled=fail"]).code(1);
     let ran = run(&["--set", "run.exit.cancelled=perhaps"]).code(4);
@@ -407,9 +407,9 @@ fn cancelled_tests_fail_the_job_only_if_configured() {
 
 #[test]
 fn job_of_self_skipping_tests_succeeds() {
-    let sandbox = Sandbox::new();
-    sandbox.script("skips.sh", "exit 77");
+    let fixture = Fixture::new();
+    fixture.script("skips.sh", "exit 77");
     let skip = "runner.exectest.exitcodes.skip=[77]";
-    sandbox.run(&["run", "--set", skip, "./skips.sh"]).code(0);
-    assert_eq!(sandbox.job().status("./skips.sh"), "SKIP");
+    fixture.run(&["run", "--set", skip, "./skips.sh"]).code(0);
+    assert_eq!(fixture.job().status("./skips.sh"), "SKIP");
 }

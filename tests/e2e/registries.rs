@@ -10,7 +10,7 @@ use oci_client::client::{Client, ClientConfig, ClientProtocol, Config, ImageLaye
 use oci_client::secrets::RegistryAuth;
 
 use crate::support::plugins::{GREET, components};
-use crate::support::{Sandbox, assert_stderr};
+use crate::support::{Fixture, assert_stderr};
 
 /// A running registry, killed when it is dropped.
 struct Registry {
@@ -86,8 +86,8 @@ impl Registry {
 }
 
 /// The number of components in the user's store of downloads.
-fn count_stored(sandbox: &Sandbox) -> usize {
-    let store = sandbox.root().join("home/.local/share/persea/store");
+fn count_stored(fixture: &Fixture) -> usize {
+    let store = fixture.root().join("home/.local/share/persea/store");
     std::fs::read_dir(store).map_or(0, Iterator::count)
 }
 
@@ -96,57 +96,57 @@ fn registry_plugin_is_locked_run_updated_and_reinstalled() {
     let registry = Registry::start();
     let wasm = "application/wasm";
     let reference = registry.push("team/greet:1", &[(wasm, &components()["runner-modest"])]);
-    let sandbox = Sandbox::new();
-    sandbox.file("r.json", GREET);
-    let ran = sandbox.run(&["plugin", "add", &reference]).code(0);
+    let fixture = Fixture::new();
+    fixture.file("r.json", GREET);
+    let ran = fixture.run(&["plugin", "add", &reference]).code(0);
     assert!(
         ran.stdout.contains(&format!("oci://{reference}@sha256:")),
         "{ran}"
     );
-    sandbox.run(&["run", "r.json"]).code(0);
-    assert_eq!(sandbox.job().test("World")["whiteboard"], "World");
-    sandbox.run(&["plugin", "verify"]).code(0);
+    fixture.run(&["run", "r.json"]).code(0);
+    assert_eq!(fixture.job().test("World")["whiteboard"], "World");
+    fixture.run(&["plugin", "verify"]).code(0);
 
     // The tag moves; the lock does not.
     registry.push("team/greet:1", &[(wasm, &components()["runner-greet"])]);
-    sandbox.run(&["run", "r.json"]).code(0);
-    assert_eq!(sandbox.job().test("World")["whiteboard"], "World");
-    let ran = sandbox.run(&["plugin", "update", "greet"]).code(4);
+    fixture.run(&["run", "r.json"]).code(0);
+    assert_eq!(fixture.job().test("World")["whiteboard"], "World");
+    let ran = fixture.run(&["plugin", "update", "greet"]).code(4);
     assert_stderr(
         &ran,
         &["`persea plugin update runner.greet --grant process=sandbox,container,process`"],
     );
     let grant = ["plugin", "update", "greet", "--grant", "process=process"];
-    sandbox.run(&grant).code(0);
-    sandbox.run(&["run", "r.json"]).code(0);
-    assert_eq!(sandbox.job().test("World")["whiteboard"], "Hello, World!");
+    fixture.run(&grant).code(0);
+    fixture.run(&["run", "r.json"]).code(0);
+    assert_eq!(fixture.job().test("World")["whiteboard"], "Hello, World!");
 
     // On a machine that has only the project and its lock, `install` downloads the locked digest,
     // although the tag points to another.
     registry.push("team/greet:1", &[(wasm, &components()["runner-modest"])]);
-    std::fs::remove_dir_all(sandbox.root().join("home")).unwrap();
-    let ran = sandbox.run(&["run", "r.json"]).code(3);
+    std::fs::remove_dir_all(fixture.root().join("home")).unwrap();
+    let ran = fixture.run(&["run", "r.json"]).code(3);
     assert_stderr(
         &ran,
         &["is not on this machine: `persea plugin install` gets it from"],
     );
-    let ran = sandbox.run(&["plugin", "verify"]).code(2);
+    let ran = fixture.run(&["plugin", "verify"]).code(2);
     assert!(
         ran.stdout.starts_with("WRONG runner.greet 0.3.0: "),
         "{ran}"
     );
-    let ran = sandbox.run(&["plugin", "install"]).code(0);
+    let ran = fixture.run(&["plugin", "install"]).code(0);
     assert!(
         ran.stdout
             .starts_with("downloaded runner.greet 0.3.0 from 127.0.0.1:"),
         "{ran}"
     );
-    assert_eq!(count_stored(&sandbox), 1);
-    sandbox.run(&["run", "r.json"]).code(0);
-    assert_eq!(sandbox.job().test("World")["whiteboard"], "Hello, World!");
+    assert_eq!(count_stored(&fixture), 1);
+    fixture.run(&["run", "r.json"]).code(0);
+    assert_eq!(fixture.job().test("World")["whiteboard"], "Hello, World!");
     // A stored component is not downloaded again, so no registry is needed.
     drop(registry);
-    let ran = sandbox.run(&["plugin", "install"]).code(0);
+    let ran = fixture.run(&["plugin", "install"]).code(0);
     assert_eq!(ran.stdout, "");
 }
 
@@ -163,28 +163,28 @@ fn signature_is_read_from_the_registry() {
     ];
     let signed = registry.push("team/csv:signed", &layers);
     let plain = registry.push("team/csv:plain", &layers[1..]);
-    let sandbox = Sandbox::new();
-    sandbox.file(
+    let fixture = Fixture::new();
+    fixture.file(
         "persea.toml",
         format!("plugins.keys = [\"{}\"]\n", keys.pk.to_base64()),
     );
     assert_stderr(
-        &sandbox.run(&["plugin", "add", &plain]).code(4),
+        &fixture.run(&["plugin", "add", &plain]).code(4),
         &["is not signed"],
     );
-    assert_eq!(count_stored(&sandbox), 0);
-    let ran = sandbox.run(&["plugin", "add", &signed]).code(0);
+    assert_eq!(count_stored(&fixture), 0);
+    let ran = fixture.run(&["plugin", "add", &signed]).code(0);
     assert!(ran.stdout.contains("  signed   yes\n"), "{ran}");
-    sandbox.run(&["run", "/bin/true"]).code(0);
-    assert!(sandbox.job().0.join("results.csv").exists());
+    fixture.run(&["run", "/bin/true"]).code(0);
+    assert!(fixture.job().0.join("results.csv").exists());
 }
 
 #[test]
 fn invalid_registry_answers_are_errors() {
     let registry = Registry::start();
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let add = |reference: &str, part: &str| {
-        let ran = sandbox.run(&["plugin", "add", reference]).code(4);
+        let ran = fixture.run(&["plugin", "add", reference]).code(4);
         assert_stderr(&ran, &[part]);
     };
     add(
@@ -208,10 +208,10 @@ fn invalid_registry_answers_are_errors() {
         "plugins.limits.component_mb=2",
     ];
     assert_stderr(
-        &sandbox.run(&small).code(4),
+        &fixture.run(&small).code(4),
         &["`plugins.limits.component_mb`"],
     );
     add("ghcr.io/UPPER/case:1", "is no reference of a registry");
-    assert_eq!(count_stored(&sandbox), 0);
-    assert!(!Path::new(&sandbox.project().join("persea.lock")).exists());
+    assert_eq!(count_stored(&fixture), 0);
+    assert!(!Path::new(&fixture.project().join("persea.lock")).exists());
 }

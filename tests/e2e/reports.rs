@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use crate::support::Sandbox;
+use crate::support::Fixture;
 use crate::support::recipes::programs;
 
 mod contents;
@@ -12,17 +12,17 @@ mod journal;
 
 /// A project with a finished job that has a test of each status except WARN and CANCEL, and names
 /// and output that need escaping. The job's exit code is 9.
-fn job_of_all_sorts() -> Sandbox {
-    let sandbox = Sandbox::new();
+fn job_of_all_sorts() -> Fixture {
+    let fixture = Fixture::new();
     let mixed = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/mixed");
     for name in ["tap_ok.t.sh", "tap_fail.sh", "skip77.sh", "test_unit.py"] {
-        std::fs::copy(mixed.join(name), sandbox.project().join(name)).unwrap();
+        std::fs::copy(mixed.join(name), fixture.project().join(name)).unwrap();
     }
-    sandbox.script(
+    fixture.script(
         "talk.sh",
         "echo '<b>&\"quoted\"</b> ]]> \u{1b}[31mred'; printf 'bad \\377 byte\\n' >&2; exit 2",
     );
-    sandbox.script("long.sh", "while :; do sleep 0.1; done");
+    fixture.script("long.sh", "while :; do sleep 0.1; done");
     let mut tests = programs(&["./talk.sh", "./long.sh", "skip77.sh"]);
     tests[0]["kwargs"]["tags"] = json!({"fast": null, "arch": ["x86_64", "arm"]});
     tests.extend([
@@ -32,9 +32,9 @@ fn job_of_all_sorts() -> Sandbox {
         json!({"kind": "exec-test", "uri": "/does/not/exist"}),
         json!({"kind": "noop", "identifier": "a # b \\ c\n1..0"}),
     ]);
-    sandbox.recipe("all.json", &tests);
-    sandbox.file("persea.toml", "runner.exectest.exitcodes.skip = [77]\n");
-    sandbox
+    fixture.recipe("all.json", &tests);
+    fixture.file("persea.toml", "runner.exectest.exitcodes.skip = [77]\n");
+    fixture
         .run(&[
             "run",
             "--task-timeout",
@@ -44,7 +44,7 @@ fn job_of_all_sorts() -> Sandbox {
             "/bin/true",
         ])
         .code(9);
-    sandbox
+    fixture
 }
 
 /// The number of tests in that job.

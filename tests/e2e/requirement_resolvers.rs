@@ -7,19 +7,19 @@ use serde_json::{Value, json};
 
 use crate::support::plugins::install;
 use crate::support::recipes::{logged, logged_test, requiring};
-use crate::support::{Ran, Sandbox, signal, wait_until};
+use crate::support::{Fixture, Ran, signal, wait_until};
 
 #[test]
 fn requirement_resolver_plugin_can_replace_a_built_in_one() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["requirement-token"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["requirement-token"]);
     let token = |name: &str, kind: &str, key: &str| json!([{"type": kind, key: name}]);
     let prints_token = |name: &str, requirements: &Value| {
         let mut runnable = logged_test(name, requirements);
         runnable["args"] = json!(["-c", "cat *.token; echo token ${TOKEN-none}"]);
         runnable
     };
-    sandbox.recipe(
+    fixture.recipe(
         "job.json",
         &[
             prints_token("custom", &token("a", "token", "uri")),
@@ -30,24 +30,24 @@ fn requirement_resolver_plugin_can_replace_a_built_in_one() {
         let mut args = vec!["run", "--max-parallel-tasks", "1"];
         args.extend(options);
         args.extend(["--plugin-dir", "plugins", "job.json"]);
-        sandbox.run(&args).code(0)
+        fixture.run(&args).code(0)
     };
     let ran = run(&[]);
     assert!(ran.stdout.contains(" requirement token a: token "), "{ran}");
     let number = |name: &str| -> u64 {
-        let text = sandbox.job().artifact(name, "stdout");
+        let text = fixture.job().artifact(name, "stdout");
         text.split_whitespace().last().unwrap().parse().unwrap()
     };
     let first = number("custom").max(number("replaced"));
-    assert!(!sandbox.project().join("a.token").exists());
+    assert!(!fixture.project().join("a.token").exists());
     // The resolver keeps its count from job to job.
     run(&[]);
     assert!(number("custom") > first);
     // The configured order prefers the built-in resolver again, and that creates no file.
     run(&["--set", "plugins.requirement-resolver.order=[\"file\"]"]);
-    assert_eq!(sandbox.job().status("custom"), "PASS");
-    assert_eq!(sandbox.job().status("replaced"), "CANCEL");
-    let list = sandbox
+    assert_eq!(fixture.job().status("custom"), "PASS");
+    assert_eq!(fixture.job().status("replaced"), "CANCEL");
+    let list = fixture
         .run(&["plugin", "list", "--plugin-dir", "plugins"])
         .code(0);
     assert!(list.stdout.contains("requirement-resolver token"), "{list}");
@@ -55,8 +55,8 @@ fn requirement_resolver_plugin_can_replace_a_built_in_one() {
 
 #[test]
 fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-requirement"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-requirement"]);
     let cases = [
         ("check-panics", "CANCEL", "no idea"),
         (
@@ -88,8 +88,8 @@ fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
         .map(|(kind, ..)| logged_test(kind, &json!([{"type": kind}])))
         .collect();
     runnables.push(logged_test("neighbour", &json!([logged("fine")])));
-    sandbox.recipe("job.json", &runnables);
-    let ran = sandbox
+    fixture.recipe("job.json", &runnables);
+    let ran = fixture
         .run(&[
             "run",
             "--set",
@@ -99,7 +99,7 @@ fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
             "job.json",
         ])
         .code(2);
-    let job = sandbox.job();
+    let job = fixture.job();
     let mut wrong = String::new();
     for (kind, status, words) in cases {
         let (found, test) = (job.status(kind), job.test(kind));
@@ -110,7 +110,7 @@ fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
     }
     assert_eq!(wrong, "", "{ran}");
     assert_eq!(job.status("neighbour"), "PASS");
-    assert!(sandbox.lines("log").contains(&"down fine".to_owned()));
+    assert!(fixture.lines("log").contains(&"down fine".to_owned()));
     for words in [
         "cannot release requirement stuck: it is glued to the floor",
         "cannot release requirement release-panics: ",
@@ -123,10 +123,10 @@ fn misbehaving_requirement_resolver_cancels_only_its_tasks() {
 
 #[test]
 fn asset_is_verified_and_passed_to_its_test() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // The example of FIPS 180-4, so that the checksum comes from elsewhere than our code.
-    sandbox.file("mirror/abc.txt", "abc");
-    sandbox.file("mirror/other.txt", "abd");
+    fixture.file("mirror/abc.txt", "abc");
+    fixture.file("mirror/other.txt", "abd");
     let abc = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let asset = |name: &str, checksum: Option<&str>| {
         json!([{
@@ -139,7 +139,7 @@ fn asset_is_verified_and_passed_to_its_test() {
     }]);
     let mut found = logged_test("found", &asset("abc.txt", Some(abc)));
     found["args"] = json!(["-c", "cat \"$PERSEA_ASSET_ABC_TXT\""]);
-    sandbox.recipe(
+    fixture.recipe(
         "job.json",
         &[
             found,
@@ -152,10 +152,10 @@ fn asset_is_verified_and_passed_to_its_test() {
             logged_test("far", &remote),
         ],
     );
-    sandbox
+    fixture
         .run(&["run", "--set", "fetch.offline=true", "job.json"])
         .code(0);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.artifact("found", "stdout"), "abc");
     for (name, words) in [
         ("differs", "has the wrong checksum: sha256:"),
@@ -174,8 +174,8 @@ fn asset_is_verified_and_passed_to_its_test() {
 
 #[test]
 fn release_knows_no_answer_from_an_empty_one() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["lab"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["lab"]);
     let witness = |uris: &[&str]| {
         let witnesses = uris
             .iter()
@@ -184,30 +184,30 @@ fn release_knows_no_answer_from_an_empty_one() {
         requiring(task, &witnesses.collect())
     };
     let released = || {
-        let mut lines = sandbox.lines("lab.log");
+        let mut lines = fixture.lines("lab.log");
         lines.retain(|line| line.starts_with("release "));
         lines
     };
     // The job releases what was fulfilled.
-    sandbox.recipe("job.json", &[witness(&["empty", "one"])]);
-    sandbox.run(&["run", "job.json"]).code(0);
+    fixture.recipe("job.json", &[witness(&["empty", "one"])]);
+    fixture.run(&["run", "job.json"]).code(0);
     let expected = ["release one 1 0.3.0", "release empty 0 0.3.0"];
     assert_eq!(released(), expected);
-    std::fs::remove_file(sandbox.project().join("lab.log")).unwrap();
+    std::fs::remove_file(fixture.project().join("lab.log")).unwrap();
 
     // A later command releases what a killed host has left.
-    sandbox.recipe("job.json", &[witness(&["empty", "one", "hangs"])]);
-    let mut child = sandbox.persea(&["run", "job.json"]).spawn().unwrap();
+    fixture.recipe("job.json", &[witness(&["empty", "one", "hangs"])]);
+    let mut child = fixture.persea(&["run", "job.json"]).spawn().unwrap();
     wait_until("the last requirement", || {
-        let begun = sandbox.lines("lab.log");
+        let begun = fixture.lines("lab.log");
         let has_begun = begun.iter().any(|line| line.starts_with("begin hangs"));
         has_begun.then_some(()).ok_or_else(|| format!("{begun:?}"))
     });
     signal(child.id(), "KILL");
     child.wait().unwrap();
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
     assert!(released().is_empty());
-    let ran = sandbox.run(&["release"]).code(0);
+    let ran = fixture.run(&["release"]).code(0);
     let expected = [
         "release hangs none 0.3.0",
         "release one 1 0.3.0",

@@ -6,11 +6,11 @@ use std::io::{BufRead as _, BufReader};
 use serde_json::{Value, json};
 
 use crate::support::recipes::{exec, logged, logged_requirement, logged_test, with};
-use crate::support::{Sandbox, finish, signal};
+use crate::support::{Fixture, finish, signal};
 
 /// The journal's events of requirements, as `EVENT ID`, where a finished one has its state.
-fn requirement_events(sandbox: &Sandbox) -> Vec<String> {
-    let events = sandbox.job().events();
+fn requirement_events(fixture: &Fixture) -> Vec<String> {
+    let events = fixture.job().events();
     let word = |event: &Value| {
         let what = event["event"]
             .as_str()?
@@ -30,7 +30,7 @@ fn position(log: &[String], line: &str) -> usize {
 
 #[test]
 fn shared_requirement_is_fulfilled_once_and_released_in_reverse_order() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let both = json!([logged("one"), logged("two")]);
     let mut runnables: Vec<Value> = (0..20)
         .map(|n| logged_test(&format!("t{n}"), &both))
@@ -39,9 +39,9 @@ fn shared_requirement_is_fulfilled_once_and_released_in_reverse_order() {
         "kept",
         &json!([logged_requirement("three", json!({"scope": "keep"}))]),
     ));
-    sandbox.recipe("job.json", &runnables);
-    sandbox.run(&["run", "job.json"]).code(0);
-    let log = sandbox.lines("log");
+    fixture.recipe("job.json", &runnables);
+    fixture.run(&["run", "job.json"]).code(0);
+    let log = fixture.lines("log");
     for line in ["up one", "up two", "up three", "down one", "down two"] {
         assert_eq!(log.iter().filter(|one| *one == line).count(), 1, "{log:?}");
     }
@@ -55,7 +55,7 @@ fn shared_requirement_is_fulfilled_once_and_released_in_reverse_order() {
 
 #[test]
 fn unmet_requirement_cancels_its_task_without_delaying_others() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // The check fails only after the other task has run: in the one slot, that task does not wait.
     let unmet = json!([{
         "type": "command",
@@ -64,11 +64,11 @@ fn unmet_requirement_cancels_its_task_without_delaying_others() {
         "setup": "echo no such thing >&2; false",
     }]);
     let free = with(exec("free", "/bin/touch"), "args", json!(["free"]));
-    sandbox.recipe("job.json", &[logged_test("needs", &unmet), free]);
-    let ran = sandbox
+    fixture.recipe("job.json", &[logged_test("needs", &unmet), free]);
+    let ran = fixture
         .run(&["run", "--max-parallel-tasks", "1", "job.json"])
         .code(0);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("free"), "PASS");
     assert_eq!(job.status("needs"), "CANCEL");
     let reason = job.reason("needs");
@@ -86,16 +86,16 @@ fn unmet_requirement_cancels_its_task_without_delaying_others() {
 
 #[test]
 fn task_scoped_requirement_is_never_shared() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let own = logged_requirement("own", json!({"scope": "task"}));
     let runnables: Vec<Value> = (0..4)
         .map(|n| logged_test(&format!("t{n}"), &json!([own])))
         .collect();
-    sandbox.recipe("job.json", &runnables);
-    sandbox
+    fixture.recipe("job.json", &runnables);
+    fixture
         .run(&["run", "--max-parallel-tasks", "4", "job.json"])
         .code(0);
-    let log = sandbox.lines("log");
+    let log = fixture.lines("log");
     assert_eq!(log.len(), 12, "{log:?}");
     for three in log.chunks(3) {
         assert_eq!(three[0], "up own", "{log:?}");
@@ -106,11 +106,11 @@ fn task_scoped_requirement_is_never_shared() {
 
 #[test]
 fn task_scoped_requirements_are_released_in_reverse_order() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let own = |name: &str| logged_requirement(name, json!({"scope": "task"}));
     let mut unrunnable = logged_test("unrunnable", &json!([own("c")]));
     unrunnable["needs"] = json!(["fails"]);
-    sandbox.recipe(
+    fixture.recipe(
         "job.json",
         &[
             logged_test("two", &json!([own("a"), own("b")])),
@@ -125,14 +125,14 @@ fn task_scoped_requirements_are_released_in_reverse_order() {
             ),
         ],
     );
-    sandbox.run(&["run", "job.json"]).code(1);
-    let job = sandbox.job();
+    fixture.run(&["run", "job.json"]).code(1);
+    let job = fixture.job();
     assert_eq!(
         job.reason("unrunnable"),
         "it needs `2-fails`, which has ended FAIL"
     );
     assert_eq!(job.status("half"), "CANCEL");
-    let log = sandbox.lines("log");
+    let log = fixture.lines("log");
     let lines_of = |names: &[&str]| -> Vec<&str> {
         let all = log.iter().map(String::as_str);
         all.filter(|line| names.iter().any(|name| line.ends_with(name)))
@@ -149,43 +149,43 @@ fn task_scoped_requirements_are_released_in_reverse_order() {
 
 #[test]
 fn requirement_already_present_is_not_released() {
-    let sandbox = Sandbox::new();
-    sandbox.recipe(
+    let fixture = Fixture::new();
+    fixture.recipe(
         "job.json",
         &[logged_test(
             "t",
             &json!([logged_requirement("there", json!({"check": "true"}))]),
         )],
     );
-    sandbox.run(&["run", "job.json"]).code(0);
-    assert_eq!(sandbox.lines("log"), ["run t"]);
+    fixture.run(&["run", "job.json"]).code(0);
+    assert_eq!(fixture.lines("log"), ["run t"]);
     assert_eq!(
-        requirement_events(&sandbox),
+        requirement_events(&fixture),
         ["started 1-command-there", "present 1-command-there"]
     );
 }
 
 #[test]
 fn requirement_variables_reach_only_its_tasks() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let setup = json!({"setup": "echo PORT=4711 >> \"$PERSEA_ENV\"", "env": ["PORT"]});
     let mut with = logged_test("with", &json!([logged_requirement("server", setup)]));
     with["args"] = json!(["-c", "echo \"${PORT-none}\""]);
     let mut without = logged_test("without", &json!([]));
     without["args"] = json!(["-c", "echo \"${PORT-none}\""]);
-    sandbox.recipe("job.json", &[with, without]);
-    sandbox.run(&["run", "job.json"]).code(0);
-    let job = sandbox.job();
+    fixture.recipe("job.json", &[with, without]);
+    fixture.run(&["run", "job.json"]).code(0);
+    let job = fixture.job();
     assert_eq!(job.artifact("with", "stdout"), "4711\n");
     assert_eq!(job.artifact("without", "stdout"), "none\n");
 }
 
 #[test]
 fn invalid_requirement_cancels_only_its_task() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let version =
         |version: &str| json!([{"type": "package", "name": "left-pad", "version": version}]);
-    sandbox.recipe(
+    fixture.recipe(
         "job.json",
         &[
             logged_test("unknown", &json!([{"type": "moon-phase", "name": "full"}])),
@@ -197,8 +197,8 @@ fn invalid_requirement_cancels_only_its_task() {
             logged_test("fine", &json!([])),
         ],
     );
-    sandbox.run(&["run", "job.json"]).code(0);
-    let job = sandbox.job();
+    fixture.run(&["run", "job.json"]).code(0);
+    let job = fixture.job();
     for (name, words) in [
         (
             "unknown",
@@ -219,7 +219,7 @@ fn invalid_requirement_cancels_only_its_task() {
 
 #[test]
 fn ctrl_c_ends_tests_and_then_releases_requirements() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let mut slow = logged_test(
         "slow",
         &json!([
@@ -230,51 +230,51 @@ fn ctrl_c_ends_tests_and_then_releases_requirements() {
     slow["args"] = json!(["-c", "touch started; sleep 100"]);
     let mut never = logged_test("never", &json!([logged("one")]));
     never["after"] = json!(["slow"]);
-    sandbox.recipe("job.json", &[slow, never]);
-    let child = sandbox
+    fixture.recipe("job.json", &[slow, never]);
+    let child = fixture
         .persea(&["run", "--max-parallel-tasks", "1", "job.json"])
         .spawn()
         .unwrap();
-    sandbox.wait_for_existence("started");
+    fixture.wait_for_existence("started");
     signal(child.id(), "INT");
     finish(child).code(8);
-    let log = sandbox.lines("log");
+    let log = fixture.lines("log");
     assert_eq!(log, ["up one", "up two", "down two", "down one"]);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("slow"), "INTERRUPTED");
     assert_eq!(job.status("never"), "SKIP");
-    assert!(sandbox.run(&["release"]).code(0).stdout.is_empty());
+    assert!(fixture.run(&["release"]).code(0).stdout.is_empty());
 }
 
 #[test]
 fn requirements_of_a_killed_job_are_released_on_demand() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let mut slow = logged_test("slow", &json!([logged("one"), logged("two")]));
     slow["args"] = json!(["-c", "touch started; sleep 100"]);
-    sandbox.recipe("job.json", &[slow]);
-    let mut child = sandbox.persea(&["run", "job.json"]).spawn().unwrap();
-    sandbox.wait_for_existence("started");
-    let busy = sandbox.run(&["release", "latest"]).code(2);
+    fixture.recipe("job.json", &[slow]);
+    let mut child = fixture.persea(&["run", "job.json"]).spawn().unwrap();
+    fixture.wait_for_existence("started");
+    let busy = fixture.run(&["release", "latest"]).code(2);
     assert!(busy.stderr.contains("is still running"), "{busy}");
     signal(child.id(), "KILL");
     child.wait().unwrap();
-    sandbox.assert_no_strays();
-    let killed = sandbox.job().0;
+    fixture.assert_no_strays();
+    let killed = fixture.job().0;
 
-    let ran = sandbox.run(&["run", "/bin/true"]).code(0);
+    let ran = fixture.run(&["run", "/bin/true"]).code(0);
     let advice = format!("to release them: `persea release {}`", killed.display());
     assert!(ran.stderr.contains(&advice), "{ran}");
     // In another project the advice begins with a change of directory, quoted for the shell.
-    let elsewhere = sandbox.root().join("other place's");
+    let elsewhere = fixture.root().join("other place's");
     std::fs::create_dir(&elsewhere).unwrap();
-    let project = sandbox.project().canonicalize().unwrap();
+    let project = fixture.project().canonicalize().unwrap();
     let advice = format!(
         "cd {} && persea release {}",
         project.display(),
         killed.display()
     );
     let run_elsewhere =
-        |args: &[&str]| sandbox.run_with(args, |command| command.current_dir(&elsewhere));
+        |args: &[&str]| fixture.run_with(args, |command| command.current_dir(&elsewhere));
     let ran = run_elsewhere(&["run", "/bin/true"]).code(0);
     assert!(
         ran.stderr.contains(&format!("to release them: `{advice}`")),
@@ -282,67 +282,67 @@ fn requirements_of_a_killed_job_are_released_on_demand() {
     );
     let ran = run_elsewhere(&["release"]).code(2);
     assert!(ran.stderr.contains(&advice), "{ran}");
-    assert_eq!(sandbox.lines("log"), ["up one", "up two"]);
-    let ran = sandbox.run(&["release"]).code(0);
+    assert_eq!(fixture.lines("log"), ["up one", "up two"]);
+    let ran = fixture.run(&["release"]).code(0);
     assert_eq!(
         ran.stdout,
         "requirement command two: released\nrequirement command one: released\n"
     );
     assert_eq!(
-        sandbox.lines("log"),
+        fixture.lines("log"),
         ["up one", "up two", "down two", "down one"]
     );
     assert_eq!(
-        sandbox
+        fixture
             .run(&["release", killed.to_str().unwrap()])
             .code(0)
             .stdout,
         ""
     );
-    assert_eq!(sandbox.run(&["run", "/bin/true"]).code(0).stderr, "");
+    assert_eq!(fixture.run(&["run", "/bin/true"]).code(0).stderr, "");
 }
 
 #[test]
 fn failed_release_is_reported_and_can_be_retried() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let stuck = logged_requirement(
         "stuck",
         json!({"teardown": "echo it is stuck >&2; test -e loose"}),
     );
-    sandbox.recipe(
+    fixture.recipe(
         "job.json",
         &[logged_test("t", &json!([stuck, logged("fine")]))],
     );
-    let ran = sandbox.run(&["run", "job.json"]).code(2);
+    let ran = fixture.run(&["run", "job.json"]).code(2);
     let last = ran.stderr.lines().last().unwrap();
     assert!(
         last.starts_with("error: cannot release requirement command stuck: "),
         "{ran}"
     );
     assert!(last.ends_with("it is stuck"), "{ran}");
-    assert_eq!(sandbox.job().status("t"), "PASS");
+    assert_eq!(fixture.job().status("t"), "PASS");
     assert_eq!(
-        sandbox.lines("log"),
+        fixture.lines("log"),
         ["up stuck", "up fine", "run t", "down fine"]
     );
-    sandbox.run(&["release"]).code(2);
-    sandbox.file("loose", "");
+    fixture.run(&["release"]).code(2);
+    fixture.file("loose", "");
     assert_eq!(
-        sandbox.run(&["release"]).code(0).stdout,
+        fixture.run(&["release"]).code(0).stdout,
         "requirement command stuck: released\n"
     );
-    assert_eq!(sandbox.run(&["release"]).code(0).stdout, "");
+    assert_eq!(fixture.run(&["release"]).code(0).stdout, "");
 }
 
 #[test]
 fn requirement_timeout_kills_the_process_tree() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let slow = logged_requirement("slow", json!({"setup": "sleep 100 & sleep 100"}));
-    sandbox.recipe("job.json", &[logged_test("t", &json!([slow]))]);
-    let ran = sandbox
+    fixture.recipe("job.json", &[logged_test("t", &json!([slow]))]);
+    let ran = fixture
         .run(&["run", "--set", "requirement.timeout=0.3", "job.json"])
         .code(2);
-    let reason = sandbox.job().reason("t");
+    let reason = fixture.job().reason("t");
     assert!(
         reason.ends_with(
             "requirement-resolver `command` has reached its limit on the time to meet or to \
@@ -351,13 +351,13 @@ fn requirement_timeout_kills_the_process_tree() {
         ),
         "{ran}"
     );
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn python_docstring_declares_requirements() {
-    let sandbox = Sandbox::new();
-    sandbox.file(
+    let fixture = Fixture::new();
+    fixture.file(
         "test_it.py",
         r#"import unittest
 
@@ -371,14 +371,14 @@ class T(unittest.TestCase):
             self.assertEqual(made.read(), "made")
 "#,
     );
-    sandbox.run(&["run", "test_it.py"]).code(0);
-    assert_eq!(sandbox.job().results()["pass"], 1);
-    assert!(!sandbox.project().join("made.txt").exists());
+    fixture.run(&["run", "test_it.py"]).code(0);
+    assert_eq!(fixture.job().results()["pass"], 1);
+    assert!(!fixture.project().join("made.txt").exists());
 }
 
 #[test]
 fn shuffled_tasks_have_their_requirements() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let both = json!([
         logged("one"),
         logged_requirement("two", json!({"scope": "task"}))
@@ -386,12 +386,12 @@ fn shuffled_tasks_have_their_requirements() {
     let runnables: Vec<Value> = (0..8)
         .map(|n| logged_test(&format!("t{n}"), &both))
         .collect();
-    sandbox.recipe("job.json", &runnables);
+    fixture.recipe("job.json", &runnables);
     for seed in ["1", "2", "3"] {
-        sandbox
+        fixture
             .run(&["run", "--shuffle-seed", seed, "job.json"])
             .code(0);
-        assert_eq!(sandbox.job().results()["pass"], 8);
+        assert_eq!(fixture.job().results()["pass"], 8);
     }
 }
 
@@ -402,13 +402,13 @@ fn setup_interrupted_by_ctrl_c_is_released() {
         // The second interrupt kills the setup. Its teardown runs all the same, and may run twice.
         ("100", 2, ["down slow"].as_slice()),
     ] {
-        let sandbox = Sandbox::new();
+        let fixture = Fixture::new();
         let setup = format!("touch started; sleep {seconds}; echo up slow >> log");
         let slow = logged_requirement("slow", json!({"setup": setup}));
-        sandbox.recipe("job.json", &[logged_test("t", &json!([slow]))]);
-        let mut child = sandbox.persea(&["run", "job.json"]).spawn().unwrap();
+        fixture.recipe("job.json", &[logged_test("t", &json!([slow]))]);
+        let mut child = fixture.persea(&["run", "job.json"]).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        sandbox.wait_for_existence("started");
+        fixture.wait_for_existence("started");
         let messages = ["Interrupt requested:", "Interrupt requested again:"];
         for message in messages.iter().take(interrupts) {
             signal(child.id(), "INT");
@@ -420,10 +420,10 @@ fn setup_interrupted_by_ctrl_c_is_released() {
         }
         let _ = output.count();
         assert_eq!(child.wait().unwrap().code(), Some(8));
-        let mut log = sandbox.lines("log");
+        let mut log = fixture.lines("log");
         log.dedup();
         assert_eq!(log, expected);
-        assert_eq!(sandbox.job().status("t"), "SKIP");
-        sandbox.assert_no_strays();
+        assert_eq!(fixture.job().status("t"), "SKIP");
+        fixture.assert_no_strays();
     }
 }

@@ -11,7 +11,7 @@ use persea_model::SpawnerKind;
 
 use crate::support::recipes::{python, requiring, shell, with};
 use crate::support::users::User;
-use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, skip, wait_until};
+use crate::support::{Fixture, Ran, assert_stderr, finish, signal, skip, wait_until};
 
 /// A script that requires files, which are made in the project one after the other.
 fn requiring_files(name: &str, files: &[&str], script: &str) -> Value {
@@ -27,9 +27,9 @@ fn making(file: &str, scope: &str) -> Value {
 }
 
 /// Runs tests in this number of sandboxes at once.
-fn run_in_slots(sandbox: &Sandbox, tests: &[Value], slots: &str) -> Ran {
-    sandbox.recipe("job.json", tests);
-    sandbox.run(&[
+fn run_in_slots(fixture: &Fixture, tests: &[Value], slots: &str) -> Ran {
+    fixture.recipe("job.json", tests);
+    fixture.run(&[
         "run",
         "--spawner",
         "sandbox",
@@ -41,15 +41,15 @@ fn run_in_slots(sandbox: &Sandbox, tests: &[Value], slots: &str) -> Ran {
 
 /// [`run_in_slots`] without any warning, and with this exit code.
 #[track_caller]
-fn run(sandbox: &Sandbox, tests: &[Value], slots: &str, code: i32) {
-    let ran = run_in_slots(sandbox, tests, slots);
+fn run(fixture: &Fixture, tests: &[Value], slots: &str, code: i32) {
+    let ran = run_in_slots(fixture, tests, slots);
     assert_eq!(ran.stderr, "", "{ran}");
     ran.code(code);
 }
 
 /// A member of the data of all events of a kind.
-fn data_of(sandbox: &Sandbox, kind: &str, pointer: &str) -> Vec<Value> {
-    let events = sandbox.job().events_of(kind);
+fn data_of(fixture: &Fixture, kind: &str, pointer: &str) -> Vec<Value> {
+    let events = fixture.job().events_of(kind);
     let data = events.iter().map(|event| event["data"].pointer(pointer));
     data.map(|value| value.cloned().unwrap_or_default())
         .collect()
@@ -57,30 +57,30 @@ fn data_of(sandbox: &Sandbox, kind: &str, pointer: &str) -> Vec<Value> {
 
 #[test]
 fn sandbox_discards_writes_and_keeps_output_files() {
-    let sandbox = Sandbox::new();
-    sandbox.file("kept", "kept");
+    let fixture = Fixture::new();
+    fixture.file("kept", "kept");
     let writes = "rm kept && touch new /etc/new && echo out &&
                   echo left >$AVOCADO_TEST_OUTPUTDIR/left &&
                   echo $AVOCADO_TEST_WORKDIR && touch $AVOCADO_TEST_WORKDIR/x";
     let workdir = "test -d $AVOCADO_TEST_WORKDIR && test -z \"$(ls $AVOCADO_TEST_WORKDIR)\"";
-    run(&sandbox, &[shell("a", writes), shell("b", workdir)], "1", 0);
-    let names: Vec<_> = std::fs::read_dir(sandbox.project())
+    run(&fixture, &[shell("a", writes), shell("b", workdir)], "1", 0);
+    let names: Vec<_> = std::fs::read_dir(fixture.project())
         .unwrap()
         .flatten()
         .collect();
     assert_eq!(names.len(), 2, "{names:?}");
     assert!(!std::path::Path::new("/etc/new").exists());
-    let job = sandbox.job();
+    let job = fixture.job();
     assert!(job.artifact("a", "stdout").starts_with("out\n"));
     assert_eq!(job.artifact("a", "left"), "left\n");
-    let spawners = data_of(&sandbox, "task-started", "/environment/spawner");
+    let spawners = data_of(&fixture, "task-started", "/environment/spawner");
     assert_eq!(spawners, ["sandbox", "sandbox"]);
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn snapshot_is_shared_by_tests_with_the_same_requirements() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let mut tests = Vec::new();
     for n in 0..10 {
         let sees = |files: &str| format!("test \"$(echo $(cat a b c 2>/dev/null))\" = '{files}'");
@@ -93,63 +93,63 @@ fn snapshot_is_shared_by_tests_with_the_same_requirements() {
         ));
         tests.push(requiring_files(&format!("c{n}"), &["c"], &sees("made")));
     }
-    run(&sandbox, &tests, "1", 0);
-    let mut fulfilled = data_of(&sandbox, "requirement-finished", "/snapshot");
+    run(&fixture, &tests, "1", 0);
+    let mut fulfilled = data_of(&fixture, "requirement-finished", "/snapshot");
     fulfilled.sort_by_key(Value::to_string);
     assert_eq!(fulfilled, ["1-command-a", "2-command-b", "3-command-c"]);
-    assert!(data_of(&sandbox, "requirement-released", "").is_empty());
+    assert!(data_of(&fixture, "requirement-released", "").is_empty());
     // The order of the tests needs each snapshot once: 3 switches between 4 states.
-    let mut snapshots = data_of(&sandbox, "task-started", "/environment/snapshot");
+    let mut snapshots = data_of(&fixture, "task-started", "/environment/snapshot");
     assert_eq!(snapshots.len(), 40);
     snapshots.dedup();
     assert_eq!(snapshots.len(), 4, "{snapshots:?}");
-    assert_eq!(data_of(&sandbox, "job-finished", "/switches"), [3]);
-    assert!(!sandbox.project().join("a").exists());
+    assert_eq!(data_of(&fixture, "job-finished", "/switches"), [3]);
+    assert!(!fixture.project().join("a").exists());
 }
 
 #[test]
 fn requirement_already_present_makes_no_snapshot() {
-    let sandbox = Sandbox::new();
-    sandbox.file("here", "");
+    let fixture = Fixture::new();
+    fixture.file("here", "");
     let requirements = json!([{"type": "file", "uri": "here"}, making("a", "job")]);
     let here = requiring(shell("here", "true"), &requirements);
-    run(&sandbox, &[here, shell("plain", "true")], "1", 0);
-    let states = data_of(&sandbox, "requirement-finished", "/state");
+    run(&fixture, &[here, shell("plain", "true")], "1", 0);
+    let states = data_of(&fixture, "requirement-finished", "/state");
     assert_eq!(states, ["present", "fulfilled"]);
-    let snapshots = data_of(&sandbox, "requirement-finished", "/snapshot");
+    let snapshots = data_of(&fixture, "requirement-finished", "/snapshot");
     assert_eq!(snapshots, [Value::Null, "2-command-a".into()]);
 }
 
 #[test]
 fn task_scoped_requirement_is_reset_for_each_test() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let mut tests = vec![shell("before", "true")];
     for name in ["one", "two", "three"] {
         let script = "test \"$(cat own)\" = made && test ! -e dirty && touch dirty";
         let requirements = json!([making("own", "task")]);
         tests.push(requiring(shell(name, script), &requirements));
     }
-    run(&sandbox, &tests, "1", 0);
-    assert_eq!(data_of(&sandbox, "requirement-finished", "/state").len(), 1);
-    assert_eq!(data_of(&sandbox, "job-finished", "/switches"), [3]);
+    run(&fixture, &tests, "1", 0);
+    assert_eq!(data_of(&fixture, "requirement-finished", "/state").len(), 1);
+    assert_eq!(data_of(&fixture, "job-finished", "/switches"), [3]);
 }
 
 #[test]
 fn fresh_setting_gives_each_test_its_own_sandbox() {
-    let sandbox = Sandbox::new();
-    sandbox.file("persea.toml", "[spawner.sandbox]\nfresh = true");
+    let fixture = Fixture::new();
+    fixture.file("persea.toml", "[spawner.sandbox]\nfresh = true");
     let text =
         "import os, unittest\nclass T(unittest.TestCase):\n    def test(self): os.mkdir('mark')\n";
-    sandbox.file("test_mark.py", text);
+    fixture.file("test_mark.py", text);
     let tests = (0..6).map(|n| shell(&n.to_string(), "test ! -e mark && touch mark"));
     let in_python = (6..9).map(|n| python(&n.to_string(), "test_mark.py:T.test"));
     let tests: Vec<Value> = tests.chain(in_python).collect();
-    run(&sandbox, &tests, "2", 0);
+    run(&fixture, &tests, "2", 0);
 }
 
 #[test]
 fn conflicting_versions_get_separate_sandboxes() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let requires_version = |version: &str| {
         let requirement = json!({
             "type": "package", "name": "persea-no-such-package", "version": version,
@@ -162,22 +162,22 @@ fn conflicting_versions_get_separate_sandboxes() {
         requires_version("2"),
         shell("plain", "true"),
     ];
-    run(&sandbox, &tests, "2", 0);
+    run(&fixture, &tests, "2", 0);
     // Both are checked; the spawner `process` would refuse one of them before that.
-    assert_eq!(data_of(&sandbox, "requirement-started", "/id").len(), 2);
+    assert_eq!(data_of(&fixture, "requirement-started", "/id").len(), 2);
 }
 
 #[test]
 fn unmet_requirement_cancels_only_dependent_tests() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let broken = json!({"type": "command", "label": "broken", "setup": "echo no luck >&2; false"});
     let tests = [
         requiring(shell("both", "true"), &json!([broken, making("a", "job")])),
         requiring_files("one", &["a"], "test -e a"),
         shell("none", "true"),
     ];
-    run(&sandbox, &tests, "2", 0);
-    let job = sandbox.job();
+    run(&fixture, &tests, "2", 0);
+    let job = fixture.job();
     assert_eq!(job.status("both"), "CANCEL");
     assert!(
         job.reason("both").contains("no luck"),
@@ -191,41 +191,41 @@ fn unmet_requirement_cancels_only_dependent_tests() {
 
 #[test]
 fn test_that_kills_every_process_harms_no_other() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let mut tests: Vec<Value> = (0..8).map(|n| shell(&n.to_string(), "true")).collect();
     tests.insert(4, shell("killer", "kill -9 -1; kill -9 $PPID 1; true"));
-    run_in_slots(&sandbox, &tests, "2").code(0);
-    let job = sandbox.job();
+    run_in_slots(&fixture, &tests, "2").code(0);
+    let job = fixture.job();
     // The helper is process 1 of the namespace, which signals from inside cannot kill.
     assert_eq!(job.status("killer"), "PASS");
     for n in 0..8 {
         assert_eq!(job.status(&n.to_string()), "PASS");
     }
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn timeout_kills_the_process_tree_in_a_sandbox() {
-    let sandbox = Sandbox::new();
-    sandbox.file("persea.toml", "[task.timeout]\nrunning = 1");
+    let fixture = Fixture::new();
+    fixture.file("persea.toml", "[task.timeout]\nrunning = 1");
     let script = "setsid sleep 1000 & trap '' TERM; sleep 1000; sleep 1000";
     run(
-        &sandbox,
+        &fixture,
         &[shell("long", script), shell("short", "true")],
         "2",
         8,
     );
-    assert_eq!(sandbox.job().status("long"), "INTERRUPTED");
-    sandbox.assert_no_strays();
+    assert_eq!(fixture.job().status("long"), "INTERRUPTED");
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn killed_job_leaves_only_output_of_its_tests() {
-    let sandbox = Sandbox::new();
-    let results = sandbox.root().join("home/persea/job-results");
+    let fixture = Fixture::new();
+    let results = fixture.root().join("home/persea/job-results");
     let script = "setsid sleep 1000 & echo on >$AVOCADO_TEST_OUTPUTDIR/on; sleep 1000";
-    sandbox.recipe("job.json", &[requiring_files("long", &["a"], script)]);
-    let mut child = sandbox
+    fixture.recipe("job.json", &[requiring_files("long", &["a"], script)]);
+    let mut child = fixture
         .persea(&["run", "--spawner", "sandbox", "job.json"])
         .spawn()
         .unwrap();
@@ -240,10 +240,10 @@ fn killed_job_leaves_only_output_of_its_tests() {
     });
     signal(child.id(), "KILL");
     child.wait().unwrap();
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
     assert_eq!(std::fs::read_to_string(output).unwrap(), "on\n");
     wait_until("the layers are removed", || {
-        let layers: Vec<_> = std::fs::read_dir(sandbox.root())
+        let layers: Vec<_> = std::fs::read_dir(fixture.root())
             .unwrap()
             .flatten()
             .filter(|it| it.file_name().to_string_lossy().starts_with("persea-"))
@@ -256,13 +256,13 @@ fn killed_job_leaves_only_output_of_its_tests() {
             Err(format!("{layers:?}"))
         }
     });
-    let released = sandbox.run(&["release"]).code(0);
+    let released = fixture.run(&["release"]).code(0);
     assert_eq!(released.stdout, "");
 }
 
 #[test]
 fn test_that_replaces_its_directory_loses_only_its_own_results() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let remove = "mv $AVOCADO_TEST_OUTPUTDIR ../gone; rm -rf ../gone $AVOCADO_TEST_OUTPUTDIR";
     let tests = [
         shell(
@@ -280,8 +280,8 @@ fn test_that_replaces_its_directory_loses_only_its_own_results() {
         shell("locks", "echo kept; chmod 0 $AVOCADO_TEST_OUTPUTDIR"),
         shell("after", "echo after"),
     ];
-    let ran = run_in_slots(&sandbox, &tests, "1").code(0);
-    let job = sandbox.job();
+    let ran = run_in_slots(&fixture, &tests, "1").code(0);
+    let job = fixture.job();
     for lost in ["1-removes", "2-file", "3-link"] {
         assert!(
             ran.stderr.contains(&format!("test-results/{lost}: ")),
@@ -302,7 +302,7 @@ fn test_that_replaces_its_directory_loses_only_its_own_results() {
 
 #[test]
 fn output_files_of_batched_tests_reach_their_results() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let text = "import os, unittest\n\
                 class T(unittest.TestCase):\n    \
                     def test_a(self): self.leave('a')\n    \
@@ -310,23 +310,23 @@ fn output_files_of_batched_tests_reach_their_results() {
                     def leave(self, name):\n        \
                         directory = os.environ['AVOCADO_TEST_OUTPUTDIR']\n        \
                         open(directory + '/left', 'w').write(name)\n";
-    sandbox.file("test_left.py", text);
+    fixture.file("test_left.py", text);
     let tests = ["a", "b"].map(|name| python(name, &format!("test_left.py:T.test_{name}")));
-    run(&sandbox, &tests, "1", 0);
+    run(&fixture, &tests, "1", 0);
     for name in ["a", "b"] {
-        assert_eq!(sandbox.job().artifact(name, "left"), name);
+        assert_eq!(fixture.job().artifact(name, "left"), name);
     }
 }
 
 #[test]
 fn requirement_logs_are_hidden_from_tests() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let requirement = json!({"type": "command", "label": "a", "setup": "echo it is made; touch a"});
     let script =
         "d=$AVOCADO_TEST_OUTPUTDIR/../../dependencies; test -e a && ! cat $d/1-command-a/stdout";
     let reads = requiring(shell("reads", script), &json!([requirement]));
-    run(&sandbox, &[reads], "1", 0);
-    let job = sandbox.job();
+    run(&fixture, &[reads], "1", 0);
+    let job = fixture.job();
     assert!(
         job.read("dependencies/1-command-a/stdout")
             .contains("it is made")
@@ -335,44 +335,44 @@ fn requirement_logs_are_hidden_from_tests() {
 
 #[test]
 fn sandbox_has_no_network_unless_configured() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let connect = format!("exec 3<>/dev/tcp/127.0.0.1/{port}");
     // Only bash has /dev/tcp.
     let connects = with(shell("connects", &connect), "uri", json!("/bin/bash"));
-    run(&sandbox, std::slice::from_ref(&connects), "1", 1);
-    sandbox.file(
+    run(&fixture, std::slice::from_ref(&connects), "1", 1);
+    fixture.file(
         "../home/.config/persea/config.toml",
         "[spawner.sandbox]\nnetwork = true",
     );
-    run(&sandbox, &[connects], "1", 0);
+    run(&fixture, &[connects], "1", 0);
 }
 
 #[test]
 fn unix_sockets_of_the_machine_refuse_connections() {
-    let sandbox = Sandbox::new();
-    let _service = UnixListener::bind(sandbox.project().join("service")).unwrap();
+    let fixture = Fixture::new();
+    let _service = UnixListener::bind(fixture.project().join("service")).unwrap();
     let script = "python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"service\")'";
-    sandbox.file(
+    fixture.file(
         "../home/.config/persea/config.toml",
         "[spawner.sandbox]\nnetwork = true",
     );
-    run(&sandbox, &[shell("connects", script)], "1", 1);
+    run(&fixture, &[shell("connects", script)], "1", 1);
     // Outside of a sandbox the socket accepts the connection.
-    sandbox.run(&["run", "job.json"]).code(0);
+    fixture.run(&["run", "job.json"]).code(0);
 }
 
 #[test]
 fn missing_bubblewrap_error_names_the_package() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let args = ["run", "--spawner", "sandbox", "/bin/true"];
-    let ran = sandbox.run_with(&args, |command| command.env("PATH", sandbox.root()));
+    let ran = fixture.run_with(&args, |command| command.env("PATH", fixture.root()));
     let ran = ran.code(2);
     let error = "the spawner `sandbox` needs `bwrap`, which is not in PATH: install it (Debian: \
                  `apt-get install bubblewrap`)\n";
     assert_stderr(&ran, &[error]);
-    let ran = sandbox
+    let ran = fixture
         .run(&["run", "--spawner", "chroot", "/bin/true"])
         .code(4);
     let error = format!(
@@ -384,8 +384,8 @@ fn missing_bubblewrap_error_names_the_package() {
 
 #[test]
 fn sandbox_works_without_root() {
-    let sandbox = Sandbox::new();
-    let Some(user) = User::of(&sandbox) else {
+    let fixture = Fixture::new();
+    let Some(user) = User::of(&fixture) else {
         return skip("this user is not root: all other tests here show the same");
     };
     let one = "test -e a && echo x >b && echo kept && chmod 0 $AVOCADO_TEST_OUTPUTDIR";
@@ -397,10 +397,10 @@ fn sandbox_works_without_root() {
         requiring_files("one", &["a"], one),
         requiring_files("two", &["a"], &two),
     ];
-    sandbox.recipe("job.json", &tests);
-    user.own(&sandbox);
+    fixture.recipe("job.json", &tests);
+    user.own(&fixture);
     let args = ["run", "--spawner", "sandbox", "job.json"];
-    finish(user.persea(&sandbox, &[], &args).spawn().unwrap()).code(0);
-    assert_eq!(sandbox.job().artifact("one", "stdout"), "kept\n");
-    sandbox.assert_no_strays();
+    finish(user.persea(&fixture, &[], &args).spawn().unwrap()).code(0);
+    assert_eq!(fixture.job().artifact("one", "stdout"), "kept\n");
+    fixture.assert_no_strays();
 }

@@ -5,20 +5,20 @@ use serde_json::{Value, json};
 
 use crate::support::plugins::install;
 use crate::support::recipes::{exec, noop, python, with};
-use crate::support::{Ran, Sandbox, assert_stderr};
+use crate::support::{Fixture, Ran, assert_stderr};
 
 /// A task: name, program, and the names of the tasks that it needs.
 type Task = (&'static str, &'static str, &'static [&'static str]);
 
 /// Writes a recipe of these tasks.
-fn recipe(sandbox: &Sandbox, tasks: &[Task]) {
+fn recipe(fixture: &Fixture, tasks: &[Task]) {
     let runnable = |(name, uri, needs): &Task| with(exec(name, uri), "needs", json!(needs));
     let runnables: Vec<Value> = tasks.iter().map(runnable).collect();
-    sandbox.recipe("graph.json", &runnables);
+    fixture.recipe("graph.json", &runnables);
 }
 
 /// Runs the recipe in one slot.
-fn run(sandbox: &Sandbox, options: &[&str]) -> Ran {
+fn run(fixture: &Fixture, options: &[&str]) -> Ran {
     let fixed = [
         "run",
         "--max-parallel-tasks",
@@ -26,14 +26,14 @@ fn run(sandbox: &Sandbox, options: &[&str]) -> Ran {
         "--plugin-dir",
         "plugins",
     ];
-    sandbox.run(&[&fixed, options, &["graph.json"]].concat())
+    fixture.run(&[&fixed, options, &["graph.json"]].concat())
 }
 
 /// [`run`] with the scheduler of `hostile-scheduler`, and what it does.
-fn run_hostile(sandbox: &Sandbox, how: &str, options: &[&str]) -> Ran {
+fn run_hostile(fixture: &Fixture, how: &str, options: &[&str]) -> Ran {
     let how = format!("scheduler.hostile.how={how}");
     let hostile = ["--set", "run.scheduler=hostile", "--set", &how];
-    run(sandbox, &[&hostile, options].concat())
+    run(fixture, &[&hostile, options].concat())
 }
 
 const TWO_BRANCHES: [Task; 6] = [
@@ -47,32 +47,32 @@ const TWO_BRANCHES: [Task; 6] = [
 
 #[test]
 fn depth_first_example_walks_the_graph_depth_first() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["scheduler-depth-first"]);
-    recipe(&sandbox, &TWO_BRANCHES);
-    run(&sandbox, &[]).code(0);
-    let started = || sandbox.job().started();
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["scheduler-depth-first"]);
+    recipe(&fixture, &TWO_BRANCHES);
+    run(&fixture, &[]).code(0);
+    let started = || fixture.job().started();
     assert_eq!(started(), ["a", "b", "a1", "b1", "a2", "b2"]);
-    run(&sandbox, &["--set", "run.scheduler=depth-first"]).code(0);
+    run(&fixture, &["--set", "run.scheduler=depth-first"]).code(0);
     assert_eq!(started(), ["a", "a1", "a2", "b", "b1", "b2"]);
 }
 
 #[test]
 fn scheduler_can_cancel_a_branch() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["scheduler-depth-first"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["scheduler-depth-first"]);
     let mut tasks = TWO_BRANCHES.to_vec();
     tasks[2].1 = "/bin/false";
     // The scheduler cancels this task too, although it does not need the failed one.
     tasks.push(("a3", "/bin/true", &["a"]));
-    recipe(&sandbox, &tasks);
+    recipe(&fixture, &tasks);
     let drop = "scheduler.depth-first.drop-broken=true";
     run(
-        &sandbox,
+        &fixture,
         &["--set", "run.scheduler=depth-first", "--set", drop],
     )
     .code(1);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("a3"), "CANCEL");
     assert_eq!(job.reason("a3"), "the scheduler cancelled this task");
     assert_eq!(job.started(), ["a", "a1", "b", "b1", "b2"]);
@@ -80,9 +80,9 @@ fn scheduler_can_cancel_a_branch() {
 
 #[test]
 fn failed_scheduler_is_replaced_by_plan_order() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-scheduler"]);
-    recipe(&sandbox, &TWO_BRANCHES);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-scheduler"]);
+    recipe(&fixture, &TWO_BRANCHES);
     for (how, words) in [
         ("panics", "no idea"),
         (
@@ -98,26 +98,26 @@ fn failed_scheduler_is_replaced_by_plan_order() {
         ("waits for ever", ""),
     ] {
         let timeout = ["--set", "plugins.scheduler.timeout=3"];
-        let ran = run_hostile(&sandbox, how, &timeout).code(0);
-        assert_eq!(sandbox.job().results()["pass"], 6, "{ran}");
+        let ran = run_hostile(&fixture, how, &timeout).code(0);
+        assert_eq!(fixture.job().results()["pass"], 6, "{ran}");
         let warning = "the scheduler has failed, the remaining tasks run in plan order: ";
         assert_eq!(ran.stdout.contains(warning), !words.is_empty(), "{ran}");
         assert!(ran.stdout.contains(words), "{ran}");
-        let warnings = sandbox.job().events_of("warning");
+        let warnings = fixture.job().events_of("warning");
         assert_eq!(warnings.len(), usize::from(!words.is_empty()), "{ran}");
     }
     // The warning is an error with `--strict`.
-    run_hostile(&sandbox, "errs", &["--strict"]).code(2);
-    let warnings = sandbox.job().results()["warnings"].clone();
+    run_hostile(&fixture, "errs", &["--strict"]).code(2);
+    let warnings = fixture.job().results()["warnings"].clone();
     assert_eq!(warnings[0]["cause"], "scheduler", "{warnings}");
 }
 
 #[test]
 fn scheduler_sees_every_ready_task_of_a_contended_mutex() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-scheduler"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-scheduler"]);
     let task = |name| json!({"kind": "noop", "identifier": name, "mutexes": ["m"]});
-    sandbox.recipe("graph.json", &["a", "b", "c", "d"].map(task));
+    fixture.recipe("graph.json", &["a", "b", "c", "d"].map(task));
     let args = [
         "run",
         "--max-parallel-tasks",
@@ -128,31 +128,31 @@ fn scheduler_sees_every_ready_task_of_a_contended_mutex() {
         "scheduler.hostile.how=last",
         "graph.json",
     ];
-    sandbox.run(&args).code(0);
-    assert_eq!(sandbox.job().started(), ["d", "c", "b", "a"]);
+    fixture.run(&args).code(0);
+    assert_eq!(fixture.job().started(), ["d", "c", "b", "a"]);
 }
 
 #[test]
 fn unavailable_scheduler_ends_the_job_before_any_task() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-scheduler"]);
-    recipe(&sandbox, &TWO_BRANCHES);
-    let ran = run(&sandbox, &["--set", "run.scheduler=clever"]).code(2);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-scheduler"]);
+    recipe(&fixture, &TWO_BRANCHES);
+    let ran = run(&fixture, &["--set", "run.scheduler=clever"]).code(2);
     let error = "no scheduler is named `clever` (`run.scheduler`): there are hostile";
     assert_stderr(&ran, &[error]);
-    let ran = run_hostile(&sandbox, "refuses", &[]).code(2);
+    let ran = run_hostile(&fixture, "refuses", &[]).code(2);
     assert_stderr(
         &ran,
         &["the scheduler failed at its start: ", "not with me"],
     );
-    sandbox.assert_no_job();
+    fixture.assert_no_job();
 }
 
 #[test]
 fn scheduler_chooses_each_task_only_once() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-scheduler"]);
-    sandbox.file(
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-scheduler"]);
+    fixture.file(
         "test_a.py",
         "import unittest\n\
          class T(unittest.TestCase):\n    \
@@ -169,24 +169,24 @@ fn scheduler_chooses_each_task_only_once() {
         python("test_b"),
         program("q"),
     ];
-    sandbox.recipe("graph.json", &tasks);
-    let ran = run_hostile(&sandbox, "once", &[]).code(0);
+    fixture.recipe("graph.json", &tasks);
+    let ran = run_hostile(&fixture, "once", &[]).code(0);
     assert!(!ran.stdout.contains("given up"), "{ran}");
-    let started = sandbox.job().started();
+    let started = fixture.job().started();
     assert_eq!(started, ["test_a", "p", "test_b", "q"]);
 }
 
 /// Runs tasks of the plugin `lab`, which take instances of `board`, under the scheduler of
 /// `hostile-scheduler`, two at once.
-fn run_on_boards(tasks: &[Value], how: &str) -> (Sandbox, Ran) {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-scheduler", "lab"]);
-    sandbox.file(
+fn run_on_boards(tasks: &[Value], how: &str) -> (Fixture, Ran) {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-scheduler", "lab"]);
+    fixture.file(
         "persea.toml",
         "[run.resources]\nboard = [\"b1\", \"b2\"]\ngpu = 1\n",
     );
-    sandbox.file("image", "");
-    sandbox.recipe("graph.json", tasks);
+    fixture.file("image", "");
+    fixture.recipe("graph.json", tasks);
     let how = format!("scheduler.hostile.how={how}");
     let two = [
         "run",
@@ -196,9 +196,9 @@ fn run_on_boards(tasks: &[Value], how: &str) -> (Sandbox, Ran) {
         "2",
     ];
     let hostile = ["--set", "run.scheduler=hostile", "--set", &how];
-    let ran = sandbox.run(&[&two[..], &hostile, &["graph.json"]].concat());
+    let ran = fixture.run(&[&two[..], &hostile, &["graph.json"]].concat());
     let ran = ran.code(0);
-    (sandbox, ran)
+    (fixture, ran)
 }
 
 fn on_board(name: &str, board: Value) -> Value {
@@ -206,8 +206,8 @@ fn on_board(name: &str, board: Value) -> Value {
 }
 
 /// The text of the only warning of a job.
-fn warning(sandbox: &Sandbox) -> String {
-    let warnings = sandbox.job().events_of("warning");
+fn warning(fixture: &Fixture) -> String {
+    let warnings = fixture.job().events_of("warning");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     warnings[0]["data"]["message"].as_str().unwrap().to_owned()
 }
@@ -216,14 +216,14 @@ fn warning(sandbox: &Sandbox) -> String {
 fn scheduler_chooses_the_instance_that_a_task_leases() {
     // A task that names the instance itself gets it, chosen or not.
     for board in [json!(1), json!(["b2"])] {
-        let (sandbox, ran) = run_on_boards(&[on_board("a", board)], "boards b2");
-        let started = sandbox.job().events_of("task-started");
+        let (fixture, ran) = run_on_boards(&[on_board("a", board)], "boards b2");
+        let started = fixture.job().events_of("task-started");
         assert_eq!(
             started[0]["data"]["leases"],
             json!({"board": ["b2"]}),
             "{ran}"
         );
-        assert!(sandbox.job().events_of("warning").is_empty(), "{ran}");
+        assert!(fixture.job().events_of("warning").is_empty(), "{ran}");
     }
 }
 
@@ -266,10 +266,10 @@ fn wrong_choice_of_an_instance_is_an_error_of_the_scheduler() {
              other instances",
         ),
     ] {
-        let (sandbox, ran) = run_on_boards(&tasks, how);
-        let warning = warning(&sandbox);
+        let (fixture, ran) = run_on_boards(&tasks, how);
+        let warning = warning(&fixture);
         assert!(warning.contains(words), "{warning}");
-        assert_eq!(sandbox.job().results()["pass"], tasks.len(), "{ran}");
+        assert_eq!(fixture.job().results()["pass"], tasks.len(), "{ran}");
     }
 }
 
@@ -279,8 +279,8 @@ fn scheduler_sees_what_tasks_take_and_which_instances_are_free() {
         "mutexes": ["m"],
         "kwargs": {"dependencies": [{"type": "image", "uri": "image", "scope": "task"}]}});
     let plain = json!({"kind": "noop", "identifier": "b", "needs": ["a"]});
-    let (sandbox, _) = run_on_boards(&[flashed, plain], "shows");
-    let warning = warning(&sandbox);
+    let (fixture, _) = run_on_boards(&[flashed, plain], "shows");
+    let warning = warning(&fixture);
     let expected = "resources={\"board\":1,\"gpu\":1} mutexes=[\"m\"] \
                     requirements=[{\"kind\":\"image\",\"uri\":\"image\"}]; ; \
                     free={\"board\":[\"b2\"]} held={\"0\":{\"board\":[\"b1\"]}} (shown)";
@@ -294,22 +294,22 @@ fn event_pages(report: &str) -> Vec<u64> {
 
 #[test]
 fn ten_thousand_tasks_come_to_a_scheduler_and_to_a_format_in_pages() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     install(
-        &sandbox,
+        &fixture,
         "plugins",
         &["hostile-scheduler", "hostile-report"],
     );
     let tasks: Vec<Value> = (0..10_000)
         .map(|number| noop(&number.to_string()))
         .collect();
-    sandbox.recipe("graph.json", &tasks);
+    fixture.recipe("graph.json", &tasks);
     let counts = "report.hostile.how=counts";
-    run_hostile(&sandbox, "counts", &["--set", counts]).code(0);
-    let job = sandbox.job();
+    run_hostile(&fixture, "counts", &["--set", counts]).code(0);
+    let job = fixture.job();
     // The scheduler has seen 4,096 ready tasks in each turn, as long as there were so many.
     let counted = "pages of [4096, 4096, 1808], 9999 chosen (counted)";
-    let warning = warning(&sandbox);
+    let warning = warning(&fixture);
     assert!(warning.ends_with(counted), "{warning}");
     let expected: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
     assert_eq!(job.started(), expected);
@@ -323,7 +323,7 @@ fn ten_thousand_tasks_come_to_a_scheduler_and_to_a_format_in_pages() {
         "{pages:?}"
     );
     let again = ["report", "latest", "--format", "report", "--set", counts];
-    let again = sandbox.run(&again).code(0);
+    let again = fixture.run(&again).code(0);
     let full = [512; 19].into_iter().chain([274]);
     assert_eq!(event_pages(&again.stdout), full.collect::<Vec<u64>>());
 }

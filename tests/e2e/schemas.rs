@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::Sandbox;
+use crate::support::Fixture;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -14,7 +14,7 @@ fn repository() -> PathBuf {
 /// The schema that the program prints.
 fn schema(options: &[&str]) -> (Value, String) {
     let args = [&["config", "--schema"], options].concat();
-    let ran = Sandbox::new().run(&args).code(0);
+    let ran = Fixture::new().run(&args).code(0);
     (serde_json::from_str(&ran.stdout).unwrap(), ran.stdout)
 }
 
@@ -142,7 +142,7 @@ fn published_schemas_are_what_the_program_prints() {
 #[test]
 fn schema_of_settings_agrees_with_the_check_of_settings() {
     let (schema, _) = schema(&[]);
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for (text, is_valid) in [
         (
             "[run]\nmax_parallel_tasks = 2\nfailfast = true\norder = 'failed-first'",
@@ -173,8 +173,8 @@ fn schema_of_settings_agrees_with_the_check_of_settings() {
     ] {
         let wrong = mismatch(&schema, &schema, &toml(text), "");
         assert_eq!(wrong.is_none(), is_valid, "{text}: {wrong:?}");
-        sandbox.file("persea.toml", text);
-        sandbox.run(&["config"]).code(if is_valid { 0 } else { 4 });
+        fixture.file("persea.toml", text);
+        fixture.run(&["config"]).code(if is_valid { 0 } else { 4 });
     }
 }
 
@@ -186,7 +186,7 @@ fn schema_of_job_files_agrees_with_their_reader() {
         let wrong = mismatch(&schema, &schema, &toml(&text.unwrap()), "");
         assert_eq!(wrong, None, "{example}");
     }
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for (text, is_valid) in [
         ("[[suite]]\nname = 'a'\nreferences = ['/bin/true']", true),
         (
@@ -237,8 +237,8 @@ fn schema_of_job_files_agrees_with_their_reader() {
     ] {
         let wrong = mismatch(&schema, &schema, &toml(text), "");
         assert_eq!(wrong.is_none(), is_valid, "{text}: {wrong:?}");
-        sandbox.file("job.toml", text);
-        let ran = sandbox.run(&["list", "--job", "job.toml"]);
+        fixture.file("job.toml", text);
+        let ran = fixture.run(&["list", "--job", "job.toml"]);
         ran.code(if is_valid { 0 } else { 4 });
     }
 }
@@ -259,7 +259,7 @@ fn schema_of_recipes_agrees_with_their_reader() {
         let wrong = mismatch(&schema, &schema, &recipe, "");
         assert_eq!(wrong, None, "{example}");
     }
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let tags = json!({"fast": null, "arch": ["arm"], "os": {"__encoded_set__": ["linux"]}});
     let needs = json!([{"type": "file", "uri": null, "path": "a"}]);
     for (recipe, is_valid) in [
@@ -298,8 +298,8 @@ fn schema_of_recipes_agrees_with_their_reader() {
     ] {
         let wrong = mismatch(&schema, &schema, &recipe, "");
         assert_eq!(wrong.is_none(), is_valid, "{recipe}: {wrong:?}");
-        sandbox.file("r.json", recipe.to_string());
-        let ran = sandbox.run(&["list", "r.json"]);
+        fixture.file("r.json", recipe.to_string());
+        let ran = fixture.run(&["list", "r.json"]);
         ran.code(if is_valid { 0 } else { 2 });
     }
 }

@@ -8,28 +8,28 @@ use serde_json::{Value, json};
 
 use crate::support::plugins::install;
 use crate::support::recipes::{exec, with};
-use crate::support::{Sandbox, assert_stderr};
+use crate::support::{Fixture, assert_stderr};
 
 #[test]
 fn job_file_leaves_the_settings_that_it_does_not_have_to_other_files() {
-    let sandbox = Sandbox::new();
-    sandbox.user_config("run.shuffle = true\nrun.spawner = 'process'\n");
-    sandbox.file(
+    let fixture = Fixture::new();
+    fixture.user_config("run.shuffle = true\nrun.spawner = 'process'\n");
+    fixture.file(
         "job.toml",
         "[[suite]]\nname = 'a'\nreferences = ['/bin/true']\n",
     );
-    let ran = sandbox.run(&["run", "--job", "job.toml"]).code(0);
+    let ran = fixture.run(&["run", "--job", "job.toml"]).code(0);
     assert_eq!(ran.stderr, "", "{ran}");
     assert!(ran.stdout.contains("SHUFFLED"), "{ran}");
 }
 
 #[test]
 fn settings_layers_override_each_other_and_show_their_origin() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let value = |options: &[&str], variable: Option<&str>| -> (Value, String) {
         let args = [&["config", "--json"], options].concat();
         let variable = variable.map(|value| ("PERSEA_RUN__MAX_PARALLEL_TASKS", value));
-        let ran = sandbox.run_with(&args, |command| command.envs(variable));
+        let ran = fixture.run_with(&args, |command| command.envs(variable));
         let ran = ran.code(0);
         let mut lines = ran
             .stdout
@@ -44,7 +44,7 @@ fn settings_layers_override_each_other_and_show_their_origin() {
         )
     };
     assert_eq!(value(&[], None), (0.into(), "the defaults".into()));
-    let user = sandbox.file(
+    let user = fixture.file(
         "../home/.config/persea/config.toml",
         "run.max_parallel_tasks = 2\n",
     );
@@ -52,13 +52,13 @@ fn settings_layers_override_each_other_and_show_their_origin() {
         value(&[], None),
         (2.into(), user.canonicalize().unwrap().display().to_string())
     );
-    sandbox.file("persea.toml", "[run]\nmax_parallel_tasks = 3\n");
+    fixture.file("persea.toml", "[run]\nmax_parallel_tasks = 3\n");
     assert_eq!(value(&[], None), (3.into(), "persea.toml".into()));
     assert_eq!(
         value(&[], Some("4")),
         (4.into(), "$PERSEA_RUN__MAX_PARALLEL_TASKS".into())
     );
-    sandbox.file("five.toml", "run.max_parallel_tasks = 5\n");
+    fixture.file("five.toml", "run.max_parallel_tasks = 5\n");
     assert_eq!(
         value(&["--config", "five.toml"], Some("4")),
         (5.into(), "five.toml".into())
@@ -70,7 +70,7 @@ fn settings_layers_override_each_other_and_show_their_origin() {
     );
 
     // The text for people has one line per setting, with its description.
-    let ran = sandbox.run(&["config"]).code(0);
+    let ran = fixture.run(&["config"]).code(0);
     let line = ran
         .stdout
         .lines()
@@ -82,14 +82,14 @@ fn settings_layers_override_each_other_and_show_their_origin() {
          the number of processors, or with the spawner `ssh` the slots of all hosts"
     );
     // A job uses the same value, and an option of its own has precedence.
-    sandbox
+    fixture
         .run(&["run", "--set", "run.max_parallel_tasks=6", "/bin/true"])
         .code(0);
     assert_eq!(
-        sandbox.job().events()[0]["data"]["settings"]["run.max_parallel_tasks"],
+        fixture.job().events()[0]["data"]["settings"]["run.max_parallel_tasks"],
         6
     );
-    sandbox
+    fixture
         .run(&[
             "run",
             "--set",
@@ -100,17 +100,17 @@ fn settings_layers_override_each_other_and_show_their_origin() {
         ])
         .code(0);
     assert_eq!(
-        sandbox.job().events()[0]["data"]["settings"]["run.max_parallel_tasks"],
+        fixture.job().events()[0]["data"]["settings"]["run.max_parallel_tasks"],
         7
     );
 }
 
 #[test]
 fn plugin_settings_are_shown_and_set_by_variables() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let config = |variables: &[(&str, &str)]| {
         let variables = variables.iter().copied();
-        let ran = sandbox.run_with(&["config"], |command| command.envs(variables));
+        let ran = fixture.run_with(&["config"], |command| command.envs(variables));
         let ran = ran.code(0);
         assert_eq!(ran.stderr, "", "{ran}");
         ran.stdout
@@ -149,20 +149,20 @@ fn plugin_settings_are_shown_and_set_by_variables() {
     );
     assert!(!text.contains("python_unittest"), "{text}");
 
-    sandbox.file(
+    fixture.file(
         "job.json",
         r#"[{"kind": "python-unittest", "uri": "t.py:T.test"}]"#,
     );
-    let ran = sandbox.run_with(&["run", "job.json"], |command| command.envs(variables));
+    let ran = fixture.run_with(&["run", "job.json"], |command| command.envs(variables));
     ran.code(1);
-    let reason = sandbox.job().reason("t.py:T.test");
+    let reason = fixture.job().reason("t.py:T.test");
     assert!(reason.contains("python3.99"), "{reason}");
 }
 
 #[test]
 fn command_line_can_reset_the_settings_of_a_project() {
-    let sandbox = Sandbox::new();
-    sandbox.file(
+    let fixture = Fixture::new();
+    fixture.file(
         "persea.toml",
         "run.scheduler = 'none-there'\n\
          run.partition = '2/2'\n\
@@ -172,7 +172,7 @@ fn command_line_can_reset_the_settings_of_a_project() {
          run.shuffle_seed = 1\n\
          run.failfast = true\n",
     );
-    sandbox.run(&["run", "/bin/true"]).code(2);
+    fixture.run(&["run", "/bin/true"]).code(2);
     for unset in ["", "null"] {
         let names = [
             "run.scheduler",
@@ -188,9 +188,9 @@ fn command_line_can_reset_the_settings_of_a_project() {
             args.extend(["--set", value]);
         }
         args.extend(["/bin/false", "/bin/true"]);
-        let ran = sandbox.run(&args).code(1);
+        let ran = fixture.run(&args).code(1);
         assert_eq!(ran.stderr, "");
-        let job = sandbox.job();
+        let job = fixture.job();
         assert_eq!(job.ids(), ["1-/bin/false", "2-/bin/true"]);
         assert_eq!(job.results()["pass"], 1);
         assert!(!job.0.join("more.tap").exists());
@@ -200,7 +200,7 @@ fn command_line_can_reset_the_settings_of_a_project() {
         }
     }
     // A setting with a default gets that.
-    let config = sandbox.run(&[
+    let config = fixture.run(&[
         "config",
         "--set",
         "run.order=null",
@@ -217,9 +217,9 @@ fn command_line_can_reset_the_settings_of_a_project() {
 
 #[test]
 fn settings_of_a_locked_result_format_are_known_and_checked() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let set = |text: &str, code| {
-        let ran = sandbox.run(&["list", "--set", text, "/bin/true"]);
+        let ran = fixture.run(&["list", "--set", text, "/bin/true"]);
         ran.code(code).stderr
     };
     let output = "job.run.result.csv.output=x.csv";
@@ -228,7 +228,7 @@ fn settings_of_a_locked_result_format_are_known_and_checked() {
         "warning: unknown setting `job.run.result.csv.output` from the command line; `persea \
          config` shows all settings\n"
     );
-    install(&sandbox, "plugins", &["format-csv"]);
+    install(&fixture, "plugins", &["format-csv"]);
     assert_eq!(set(output, 0), "");
     assert_eq!(set("job.run.result.csv.enabled=false", 0), "");
     let wrong = set("job.run.result.csv.enabled=no", 4);
@@ -236,7 +236,7 @@ fn settings_of_a_locked_result_format_are_known_and_checked() {
         wrong.contains("expected true or false, found `\"no\"`"),
         "{wrong}"
     );
-    sandbox.file(
+    fixture.file(
         "persea.toml",
         "plugins.disable = ['result-format.csv', 'result-format.xunit']\n",
     );
@@ -261,40 +261,40 @@ const SOON: Duration = Duration::from_secs(15);
 
 #[test]
 fn command_line_task_timeout_is_the_maximum() {
-    let sandbox = Sandbox::new();
-    sandbox.recipe("job.json", &[sleeper(json!({"task.timeout.running": 25}))]);
-    sandbox.file(
+    let fixture = Fixture::new();
+    fixture.recipe("job.json", &[sleeper(json!({"task.timeout.running": 25}))]);
+    fixture.file(
         "job.toml",
         "[[suite]]\nname = 's'\ntimeout = 25\n\
          [[suite.task]]\nkind = 'exec-test'\nuri = '/bin/sleep'\nargs = ['30']\n\
          identifier = 'sleeps'\n",
     );
-    sandbox.file("persea.toml", "task.timeout.running = '20s'\n");
+    fixture.file("persea.toml", "task.timeout.running = '20s'\n");
     for job in [&["job.json"][..], &["--job", "job.toml"]] {
         for option in [
             ["--task-timeout", "0.3"],
             ["--set", "task.timeout.running=0.3"],
         ] {
             let args = [&["run"][..], &option, job].concat();
-            let ran = sandbox.run(&args).code(8);
-            assert_eq!(sandbox.job().status("sleeps"), "INTERRUPTED");
+            let ran = fixture.run(&args).code(8);
+            assert_eq!(fixture.job().status("sleeps"), "INTERRUPTED");
             assert!(ran.took < SOON, "{:?}", ran.took);
         }
     }
     // In a file it is only the default of tasks without a timeout of their own.
     let own = json!({"task.timeout.running": 0.3});
-    sandbox.recipe("job.json", &[sleeper(own)]);
-    let ran = sandbox.run(&["run", "job.json"]).code(8);
+    fixture.recipe("job.json", &[sleeper(own)]);
+    let ran = fixture.run(&["run", "job.json"]).code(8);
     assert!(ran.took < SOON, "{:?}", ran.took);
 }
 
 #[test]
 fn job_wide_setting_in_a_task_is_an_error() {
-    let sandbox = Sandbox::new();
-    sandbox.recipe("job.json", &[sleeper(json!({"run.retries": 0}))]);
-    let ran = sandbox.run(&["run", "job.json", "/bin/true"]).code(1);
+    let fixture = Fixture::new();
+    fixture.recipe("job.json", &[sleeper(json!({"run.retries": 0}))]);
+    let ran = fixture.run(&["run", "job.json", "/bin/true"]).code(1);
     assert_eq!(ran.stderr, "");
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("sleeps"), "ERROR");
     assert_eq!(
         job.reason("sleeps"),
@@ -304,11 +304,11 @@ fn job_wide_setting_in_a_task_is_an_error() {
     assert_eq!(job.status("/bin/true"), "PASS");
     let run_task_with = |line: &str| {
         let suite = "[[suite]]\nname = 's'\n";
-        sandbox.file(
+        fixture.file(
             "job.toml",
             format!("{suite}[[suite.task]]\nkind = 'noop'\nuri = 'u'\n{line}\n"),
         );
-        sandbox.run(&["run", "--job", "job.toml"])
+        fixture.run(&["run", "--job", "job.toml"])
     };
     for (line, words) in [
         (
@@ -331,7 +331,7 @@ fn job_wide_setting_in_a_task_is_an_error() {
     assert_stderr(&ran, &[warning]);
     let ran = run_task_with("config = {'runner.identifier_format' = '{uri}!'}").code(0);
     assert_eq!(ran.stderr, "");
-    assert_eq!(sandbox.job().ids(), ["s-1-u!"]);
+    assert_eq!(fixture.job().ids(), ["s-1-u!"]);
 }
 
 /// The files below a directory that contain one of these texts.
@@ -367,14 +367,14 @@ fn secret_settings_reach_only_their_plugin() {
         ("", &[], &variables),
     ];
     for (file, options, variables) in ways {
-        let sandbox = Sandbox::new();
-        install(&sandbox, "plugins", &["lab"]);
-        sandbox.user_config(file);
+        let fixture = Fixture::new();
+        install(&fixture, "plugins", &["lab"]);
+        fixture.user_config(file);
         let task = json!({"kind": "lab", "uri": "asks", "args": ["secrets"]});
-        sandbox.recipe("job.json", &[task]);
+        fixture.recipe("job.json", &[task]);
         let run = |args: &[&str]| {
             let args = [args, options].concat();
-            let ran = sandbox.run_with(&args, |command| command.envs(variables.iter().copied()));
+            let ran = fixture.run_with(&args, |command| command.envs(variables.iter().copied()));
             let printed = ran.stdout.clone() + &ran.stderr;
             for secret in [TOKEN, PASSWORD] {
                 assert!(!printed.contains(secret), "{args:?}: {ran}");
@@ -390,12 +390,12 @@ fn secret_settings_reach_only_their_plugin() {
         assert!(shown.contains("\"secret\":true"), "{shown}");
         let ran = run(&["run", "job.json"]).code(0);
         assert_eq!(ran.stderr, "", "{ran}");
-        let job = sandbox.job();
+        let job = fixture.job();
         let got = [backwards(TOKEN), backwards(&account)].join("\n");
         assert_eq!(job.artifact("asks", "secrets"), got);
         let settings = &job.events()[0]["data"]["settings"];
         assert!(settings["run.spawner"].is_string(), "{settings}");
-        let written = files_with(&sandbox.root().join("home"), &[TOKEN, PASSWORD]);
+        let written = files_with(&fixture.root().join("home"), &[TOKEN, PASSWORD]);
         let is_own = |path: &PathBuf| path.ends_with(".config/persea/config.toml");
         assert!(written.iter().all(is_own), "{written:?}");
     }
@@ -403,20 +403,20 @@ fn secret_settings_reach_only_their_plugin() {
 
 #[test]
 fn secret_of_a_disabled_plugin_is_not_written_down() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["lab"]);
-    sandbox.user_config("lab.account.password = \"pass-77aa\"\n");
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["lab"]);
+    fixture.user_config("lab.account.password = \"pass-77aa\"\n");
     let roles = ["runner.lab", "lister.lab", "requirement-resolver.lab"];
     let disabled = format!("plugins.disable={}", json!(roles));
     let options = ["--set", &disabled, "--set", "lab.api-token=tok-3f9c"];
-    let ran = sandbox.run(&[&["run"][..], &options, &["/bin/true"]].concat());
+    let ran = fixture.run(&[&["run"][..], &options, &["/bin/true"]].concat());
     assert_eq!(ran.code(0).stderr, "");
     let secrets = ["pass-77aa", "tok-3f9c"];
     assert_eq!(
-        files_with(&sandbox.job().0, &secrets),
+        files_with(&fixture.job().0, &secrets),
         [""; 0].map(PathBuf::from)
     );
-    let shown = sandbox.run(&[&["config"][..], &options].concat()).code(0);
+    let shown = fixture.run(&[&["config"][..], &options].concat()).code(0);
     for secret in secrets {
         assert!(!shown.stdout.contains(secret), "{shown}");
     }
@@ -424,17 +424,17 @@ fn secret_of_a_disabled_plugin_is_not_written_down() {
 
 #[test]
 fn members_of_a_table_in_a_file_are_one_setting() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["lab"]);
-    sandbox.file(
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["lab"]);
+    fixture.file(
         "persea.toml",
         "[lab.account]\nuser.name = \"ann\"\nboards = [1, 2]\n",
     );
     let task = json!({"kind": "lab", "uri": "asks", "args": ["secrets"]});
-    sandbox.recipe("job.json", &[task]);
-    let ran = sandbox.run(&["run", "job.json"]).code(0);
+    fixture.recipe("job.json", &[task]);
+    let ran = fixture.run(&["run", "job.json"]).code(0);
     assert_eq!(ran.stderr, "");
-    let got = sandbox.job().artifact("asks", "secrets");
+    let got = fixture.job().artifact("asks", "secrets");
     let table = got
         .lines()
         .last()
@@ -446,20 +446,20 @@ fn members_of_a_table_in_a_file_are_one_setting() {
     assert_eq!(table, json!({"boards": [1, 2], "user": {"name": "ann"}}));
     // A value of its own has precedence, and `account` is no setting of another shape.
     let set = ["run", "--set", "lab.account={}", "job.json"];
-    sandbox.run(&set).code(0);
-    assert!(sandbox.job().artifact("asks", "secrets").ends_with("}{"));
+    fixture.run(&set).code(0);
+    assert!(fixture.job().artifact("asks", "secrets").ends_with("}{"));
     let other = ["run", "--set", "lab.api-token.x=1", "job.json"];
-    let ran = sandbox.run(&other).code(0);
+    let ran = fixture.run(&other).code(0);
     assert_stderr(&ran, &["warning: unknown setting `lab.api-token.x`"]);
 }
 
 #[test]
 fn wrong_value_of_a_secret_setting_is_not_shown() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["lab"]);
-    sandbox.recipe("job.json", &[json!({"kind": "lab", "uri": "x"})]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["lab"]);
+    fixture.recipe("job.json", &[json!({"kind": "lab", "uri": "x"})]);
     let wrong = ["run", "--set", "lab.api-token=[4711]", "job.json"];
-    let ran = sandbox.run(&wrong).code(4);
+    let ran = fixture.run(&wrong).code(4);
     let parts = [
         "setting `lab.api-token` from the command line: ",
         "expects a text, found another value",
@@ -469,8 +469,8 @@ fn wrong_value_of_a_secret_setting_is_not_shown() {
     // A task has its own settings in the journal.
     let config = json!({"lab.api-token": "tok-3f9c"});
     let task = with(json!({"kind": "lab", "uri": "x"}), "config", config);
-    sandbox.recipe("job.json", &[task]);
-    sandbox.run(&["run", "job.json"]).code(1);
+    fixture.recipe("job.json", &[task]);
+    fixture.run(&["run", "job.json"]).code(1);
     let parts = ["the setting `lab.api-token` of runner `lab` ", " is secret"];
-    sandbox.job().assert_error("x", &parts);
+    fixture.job().assert_error("x", &parts);
 }

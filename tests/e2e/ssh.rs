@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::support::recipes::{exec, noop, python, requiring, shell};
 use crate::support::ssh::Hosts;
-use crate::support::{Sandbox, assert_stderr, finish, signal, wait_until};
+use crate::support::{Fixture, assert_stderr, finish, signal, wait_until};
 
 /// The hosts on which attempts of the tests were started, in this order.
-fn hosts_of(project: &Sandbox) -> Vec<String> {
+fn hosts_of(project: &Fixture) -> Vec<String> {
     let events = project.job().events_of("task-started");
     let host = |event: &Value| {
         event["data"]["environment"]["host"]
@@ -28,7 +28,7 @@ fn waiting(name: &str) -> Value {
 
 #[test]
 fn tests_run_on_all_hosts_and_leave_nothing_there() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let hosts = Hosts::start(&project, &["one", "two"]);
     project.file("data", "of the project\n");
     let meet = "echo $HOST_NAME >>met; until test $(sort -u met | wc -l) = 2; do sleep 0.02; done;
@@ -55,7 +55,7 @@ fn tests_run_on_all_hosts_and_leave_nothing_there() {
 
 #[test]
 fn variables_are_those_of_the_other_host() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let _hosts = Hosts::start(&project, &["one"]);
     let script = "test \"$OF_HERE\" = '' && test $HOST_NAME = one && test -n \"$SSH_CONNECTION\"";
     project.recipe("job.json", &[shell("sees", script)]);
@@ -65,7 +65,7 @@ fn variables_are_those_of_the_other_host() {
 
 #[test]
 fn option_names_the_hosts_and_their_slots() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let _hosts = Hosts::start(&project, &["one", "two"]);
     let meet = |n: usize| {
         format!("touch met.$$; until test $(ls met.* | wc -l) -ge {n}; do sleep 0.02; done")
@@ -86,7 +86,7 @@ fn option_names_the_hosts_and_their_slots() {
 
 #[test]
 fn more_slots_than_one_connection_serves_are_used() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let hosts = Hosts::start(&project, &["one"]);
     let meet = "touch met.$$; until test $(ls met.* | wc -l) -ge 12; do sleep 0.02; done";
     let tests: Vec<Value> = (0..12).map(|n| shell(&format!("t{n}"), meet)).collect();
@@ -100,7 +100,7 @@ fn more_slots_than_one_connection_serves_are_used() {
 
 #[test]
 fn project_does_not_name_hosts_or_arguments() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let settings = "spawner.ssh.hosts = ['-oProxyCommand=touch run']\n\
                     spawner.ssh.options = ['-oProxyCommand=touch run']\n";
     project.file("persea.toml", settings);
@@ -129,7 +129,7 @@ fn project_does_not_name_hosts_or_arguments() {
 
 #[test]
 fn noise_of_a_login_shell_is_skipped_and_shown_where_nothing_else_comes() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let noisy = "ForceCommand echo Welcome to this host; echo noise >&2; printf persea-; \
                  eval \"$SSH_ORIGINAL_COMMAND\"";
     let hosts = Hosts::start_with(&project, &["one"], noisy);
@@ -138,7 +138,7 @@ fn noise_of_a_login_shell_is_skipped_and_shown_where_nothing_else_comes() {
     assert_eq!(ran.stderr, "", "{ran}");
     assert_eq!(project.job().artifact("a", "stdout"), "out\n");
     hosts.assert_nothing_left(&project);
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let _hosts = Hosts::start_with(&project, &["one"], "ForceCommand echo no shell for you");
     let ran = project.run(&["run", "/bin/true"]);
     assert_stderr(
@@ -152,7 +152,7 @@ fn noise_of_a_login_shell_is_skipped_and_shown_where_nothing_else_comes() {
 #[test]
 fn other_shells_run_the_helper() {
     for shell_of_user in ["/bin/sh", "/bin/bash"] {
-        let project = Sandbox::new();
+        let project = Fixture::new();
         let command = format!("ForceCommand exec {shell_of_user} -c \"$SSH_ORIGINAL_COMMAND\"");
         let hosts = Hosts::start_with(&project, &["one"], &command);
         project.run(&["run", "/bin/true"]).code(0);
@@ -162,7 +162,7 @@ fn other_shells_run_the_helper() {
 
 #[test]
 fn host_that_cannot_be_used_is_an_error_before_anything_runs() {
-    let assert_refused = |project: &Sandbox, parts: &[&str]| {
+    let assert_refused = |project: &Fixture, parts: &[&str]| {
         let ran = project.run(&["run", "/bin/true"]);
         assert_stderr(&ran, &[&["host one"], parts].concat());
         ran.code(2);
@@ -174,7 +174,7 @@ fn host_that_cannot_be_used_is_an_error_before_anything_runs() {
         );
         project.assert_no_strays();
     };
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let hosts = Hosts::start(&project, &["one"]);
     hosts.forget_keys();
     assert_refused(&project, &["host key is not known", "ssh -F"]);
@@ -183,7 +183,7 @@ fn host_that_cannot_be_used_is_an_error_before_anything_runs() {
         &project,
         &["not the one that it had before", "ssh-keygen -R"],
     );
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let mut hosts = Hosts::start(&project, &["one"]);
     hosts.lock_out();
     assert_refused(&project, &["without a password", "ssh-copy-id"]);
@@ -196,7 +196,7 @@ fn host_that_cannot_be_used_is_an_error_before_anything_runs() {
     let ran = project.run(&["run", "--hosts", "no-such-host.invalid", "/bin/true"]);
     assert_stderr(&ran, &["host no-such-host.invalid", "name is not known"]);
     ran.code(2);
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let script = project.script("../bin/uname", "echo sparc");
     let path = script.parent().unwrap().display();
     let command = format!("ForceCommand PATH={path}:$PATH; eval \"$SSH_ORIGINAL_COMMAND\"");
@@ -206,7 +206,7 @@ fn host_that_cannot_be_used_is_an_error_before_anything_runs() {
 
 #[test]
 fn missing_program_ssh_is_named() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let _hosts = Hosts::start(&project, &["one"]);
     let empty = project.root().join("hosts/tmp");
     let ran = project.run_with(&["run", "/bin/true"], |command| command.env("PATH", empty));
@@ -216,7 +216,7 @@ fn missing_program_ssh_is_named() {
 
 #[test]
 fn files_that_are_not_shared_are_an_error_before_anything_runs() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     project.file("../home/keep", "");
     // A host with another home directory, in which the results are.
     let home = project.root().join("home").display().to_string();
@@ -234,7 +234,7 @@ fn files_that_are_not_shared_are_an_error_before_anything_runs() {
         ],
     );
     ran.code(2);
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let of_project = project.project().display().to_string();
     let old = ["-d", "2020-01-01", &of_project];
     let touched = std::process::Command::new("touch").args(old).status();
@@ -253,7 +253,7 @@ fn files_that_are_not_shared_are_an_error_before_anything_runs() {
 
 #[test]
 fn full_disk_of_a_host_is_named() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let tmp = project.root().join("hosts/tmp").display().to_string();
     std::fs::create_dir_all(&tmp).unwrap();
     let script = format!("mount -t tmpfs -o size=64k none {tmp} && exec \"$@\"");
@@ -266,7 +266,7 @@ fn full_disk_of_a_host_is_named() {
 
 #[test]
 fn requirements_are_met_on_one_host_and_refused_on_several() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let _hosts = Hosts::start(&project, &["one", "two"]);
     let needs = json!([{"type": "command", "label": "a", "setup": "echo $HOST_NAME >met",
                         "teardown": "mv met released"}]);
@@ -285,7 +285,7 @@ fn requirements_are_met_on_one_host_and_refused_on_several() {
 
 #[test]
 fn requirement_of_a_killed_job_is_released_on_its_host() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let hosts = Hosts::start(&project, &["one", "two"]);
     let needs = json!([{"type": "command", "label": "a", "setup": "true",
                         "teardown": "echo $HOST_NAME >released"}]);
@@ -302,7 +302,7 @@ fn requirement_of_a_killed_job_is_released_on_its_host() {
 
 #[test]
 fn job_without_processes_needs_no_host() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let mut hosts = Hosts::start(&project, &["one"]);
     hosts.kill("one");
     project.recipe("job.json", &[noop("nothing")]);
@@ -311,7 +311,7 @@ fn job_without_processes_needs_no_host() {
 
 #[test]
 fn killed_host_leaves_nothing_on_other_hosts() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let hosts = Hosts::start(&project, &["one", "two"]);
     let stray = "setsid sh -c 'trap \"\" TERM HUP; echo here >stray; sleep 1000' & wait";
     project.recipe("job.json", &[waiting("a"), shell("b", stray)]);
@@ -325,7 +325,7 @@ fn killed_host_leaves_nothing_on_other_hosts() {
 
 #[test]
 fn killed_host_behind_a_cut_network_leaves_nothing_after_the_lease() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let mut hosts = Hosts::start(&project, &["one"]);
     project.recipe("job.json", &[waiting("a")]);
     let persea = project.persea(&["run", "job.json"]).spawn().unwrap();
@@ -341,7 +341,7 @@ fn killed_host_behind_a_cut_network_leaves_nothing_after_the_lease() {
 
 #[test]
 fn lost_connection_gives_a_test_another_attempt_that_counts() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let mut hosts = Hosts::start(&project, &["one"]);
     project.recipe("job.json", &[waiting("a"), shell("b", "true")]);
     let persea = project.persea(&["run", "job.json"]).spawn().unwrap();
@@ -379,7 +379,7 @@ fn lost_connection_gives_a_test_another_attempt_that_counts() {
 
 #[test]
 fn timeout_of_a_test_on_a_lost_host_does_not_end_it() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let mut hosts = Hosts::start(&project, &["one"]);
     project.recipe("job.json", &[waiting("a")]);
     // Less than the lease.
@@ -404,7 +404,7 @@ fn timeout_of_a_test_on_a_lost_host_does_not_end_it() {
 
 #[test]
 fn killed_helper_leaves_no_process_and_its_test_fails_after_two_more_attempts() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let hosts = Hosts::start(&project, &["one"]);
     // A helper that is killed before the host knows of the start does not count as an attempt.
     let kills = r#"echo try >>tries; setsid sleep 1000 &
@@ -426,7 +426,7 @@ fn killed_helper_leaves_no_process_and_its_test_fails_after_two_more_attempts() 
 
 #[test]
 fn cut_network_moves_tests_to_another_host() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let mut hosts = Hosts::start(&project, &["one", "two"]);
     let script = "echo $HOST_NAME >>hosts; test -e cut || { test $HOST_NAME = two || sleep 1000; }";
     project.recipe(
@@ -452,7 +452,7 @@ fn cut_network_moves_tests_to_another_host() {
 
 #[test]
 fn host_that_stays_away_is_given_up() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let mut hosts = Hosts::start(&project, &["one", "two"]);
     let script =
         "echo $HOST_NAME >>hosts; test -e gone || { test $HOST_NAME = two || sleep 1000; }";
@@ -491,7 +491,7 @@ fn host_that_stays_away_is_given_up() {
 
 #[test]
 fn job_without_any_host_left_ends_with_errors() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let mut hosts = Hosts::start(&project, &["one"]);
     project.recipe(
         "job.json",
@@ -511,7 +511,7 @@ fn job_without_any_host_left_ends_with_errors() {
 
 #[test]
 fn timeouts_and_interrupts_end_tests_on_other_hosts() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let hosts = Hosts::start(&project, &["one"]);
     let stubborn = "trap '' TERM; echo here >here; setsid sleep 1000 & sleep 1000; sleep 1000";
     project.recipe(
@@ -536,7 +536,7 @@ fn timeouts_and_interrupts_end_tests_on_other_hosts() {
 
 #[test]
 fn stopped_job_keeps_its_tests_on_other_hosts() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let hosts = Hosts::start(&project, &["one"]);
     project.recipe("job.json", &[waiting("a")]);
     let persea = project.persea(&["run", "job.json"]).spawn().unwrap();
@@ -554,7 +554,7 @@ fn stopped_job_keeps_its_tests_on_other_hosts() {
 
 #[test]
 fn batch_whose_host_is_lost_repeats_only_the_test_that_ran() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let mut hosts = Hosts::start(&project, &["one"]);
     project.file(
         "test_it.py",
@@ -587,7 +587,7 @@ fn batch_whose_host_is_lost_repeats_only_the_test_that_ran() {
 
 #[test]
 fn doctor_checks_each_configured_host() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let mut hosts = Hosts::start(&project, &["one", "two"]);
     let ran = project.run(&["doctor"]).code(0);
     assert!(ran.stdout.contains("ssh        works"), "{ran}");
@@ -602,7 +602,7 @@ fn doctor_checks_each_configured_host() {
 
 #[test]
 fn slots_of_a_host_start_programs_that_are_missing_there_as_errors() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let _hosts = Hosts::start(&project, &["one"]);
     project.recipe("job.json", &[exec("missing", "/no/such/program")]);
     project.run(&["run", "job.json"]).code(1);

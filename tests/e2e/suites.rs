@@ -3,26 +3,26 @@
 
 use serde_json::Value;
 
-use crate::support::Sandbox;
+use crate::support::Fixture;
 
-fn write_job(sandbox: &Sandbox, text: &str) {
-    sandbox.file("job.toml", text);
+fn write_job(fixture: &Fixture, text: &str) {
+    fixture.file("job.toml", text);
 }
 
 /// The result of a task in the journal.
-fn result_of(sandbox: &Sandbox, task: &str) -> Value {
-    let events = sandbox.job().events_of("task-finished");
+fn result_of(fixture: &Fixture, task: &str) -> Value {
+    let events = fixture.job().events_of("task-finished");
     let found = events.iter().find(|event| event["task"] == task);
     found.unwrap()["data"].clone()
 }
 
 #[test]
 fn suites_number_their_references_and_tasks() {
-    let sandbox = Sandbox::new();
-    sandbox.script("a.sh", "true");
-    sandbox.script("b.sh", "true");
+    let fixture = Fixture::new();
+    fixture.script("a.sh", "true");
+    fixture.script("b.sh", "true");
     write_job(
-        &sandbox,
+        &fixture,
         r#"
         [settings.run]
         max_parallel_tasks = 1
@@ -43,19 +43,19 @@ fn suites_number_their_references_and_tasks() {
         tags = { fast = [] }
         "#,
     );
-    sandbox.run(&["run", "--job", "job.toml"]).code(0);
+    fixture.run(&["run", "--job", "job.toml"]).code(0);
     assert_eq!(
-        sandbox.job().ids(),
+        fixture.job().ids(),
         ["files-1-a.sh", "files-2-b.sh", "more-1-prints"]
     );
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.artifact("prints", "stdout"), "1 2\n");
-    assert_eq!(result_of(&sandbox, "more-1-prints")["suite"], "more");
+    assert_eq!(result_of(&fixture, "more-1-prints")["suite"], "more");
 }
 
 #[test]
 fn suite_setup_precedes_and_teardown_follows_its_tests() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let suite = |name: &str, rest: &str| {
         format!(
             r#"
@@ -74,11 +74,11 @@ fn suite_setup_precedes_and_teardown_follows_its_tests() {
         )
     };
     write_job(
-        &sandbox,
+        &fixture,
         &[suite("a", ""), suite("b", "after = [\"a\"]")].concat(),
     );
-    sandbox.run(&["run", "--job", "job.toml"]).code(0);
-    let log = sandbox.lines("log");
+    fixture.run(&["run", "--job", "job.toml"]).code(0);
+    let log = fixture.lines("log");
     let position = |line: &str| log.iter().position(|it| it == line).unwrap();
     assert_eq!(log.len(), 6, "{log:?}");
     for name in ["a", "b"] {
@@ -90,9 +90,9 @@ fn suite_setup_precedes_and_teardown_follows_its_tests() {
 
 #[test]
 fn failed_setup_cancels_its_suite_and_its_dependents() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     write_job(
-        &sandbox,
+        &fixture,
         r#"
         [[suite]]
         name = "broken"
@@ -111,8 +111,8 @@ fn failed_setup_cancels_its_suite_and_its_dependents() {
         setup = "touch never"
         "#,
     );
-    sandbox.run(&["run", "--job", "job.toml"]).code(0);
-    let broken = result_of(&sandbox, "broken-1-/bin/true");
+    fixture.run(&["run", "--job", "job.toml"]).code(0);
+    let broken = result_of(&fixture, "broken-1-/bin/true");
     assert_eq!(broken["status"], "CANCEL");
     let reason = broken["reason"].as_str().unwrap();
     assert!(
@@ -120,18 +120,18 @@ fn failed_setup_cancels_its_suite_and_its_dependents() {
         "{reason}"
     );
     assert!(reason.contains("no disk"), "{reason}");
-    let status = |task: &str| result_of(&sandbox, task)["status"].clone();
+    let status = |task: &str| result_of(&fixture, task)["status"].clone();
     assert_eq!(status("fine-1-/bin/true"), "PASS");
     assert_eq!(status("needs-1-/bin/true"), "CANCEL");
-    assert!(sandbox.project().join("torn-down").exists());
-    assert!(!sandbox.project().join("never").exists());
+    assert!(fixture.project().join("torn-down").exists());
+    assert!(!fixture.project().join("never").exists());
 }
 
 #[test]
 fn suite_dependencies_order_their_tasks() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     write_job(
-        &sandbox,
+        &fixture,
         r#"
         [[suite]]
         name = "last"
@@ -154,7 +154,7 @@ fn suite_dependencies_order_their_tasks() {
         after = ["first:same"]
         "#,
     );
-    let list = sandbox
+    let list = fixture
         .run(&["list", "--graph", "--job", "job.toml"])
         .code(0);
     let expected = "\
@@ -166,15 +166,15 @@ first-2-other
     after first-1-same
 ";
     assert_eq!(list.stdout, expected);
-    sandbox.run(&["run", "--job", "job.toml"]).code(0);
-    assert_eq!(sandbox.job().results()["pass"], 3);
+    fixture.run(&["run", "--job", "job.toml"]).code(0);
+    assert_eq!(fixture.job().results()["pass"], 3);
 }
 
 #[test]
 fn test_runs_in_each_variant_with_its_parameters() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     write_job(
-        &sandbox,
+        &fixture,
         r#"
         [[suite]]
         name = "all"
@@ -189,11 +189,11 @@ fn test_runs_in_each_variant_with_its_parameters() {
         identifier = "t"
         "#,
     );
-    sandbox.run(&["run", "--job", "job.toml"]).code(0);
-    let mut log = sandbox.lines("log");
+    fixture.run(&["run", "--job", "job.toml"]).code(0);
+    let mut log = fixture.lines("log");
     log.sort();
     assert_eq!(log, ["hurd 1", "linux 1", "linux 2"]);
-    let ids = sandbox.job().ids();
+    let ids = fixture.job().ids();
     let starts = [
         "all-1-t;cores-1-os-linux-",
         "all-2-t;cores-1-os-hurd-",
@@ -207,17 +207,17 @@ fn test_runs_in_each_variant_with_its_parameters() {
 
 #[test]
 fn command_line_overrides_job_file_settings() {
-    let sandbox = Sandbox::new();
-    sandbox.file("persea.toml", "[run]\nretries = 1\n");
+    let fixture = Fixture::new();
+    fixture.file("persea.toml", "[run]\nretries = 1\n");
     write_job(
-        &sandbox,
+        &fixture,
         "[settings]\nrun.retries = 2\n[[suite]]\nname = \"s\"\nreferences = [\"/bin/false\"]\n",
     );
     let attempts = |options: &[&str]| {
-        sandbox
+        fixture
             .run(&[&["run", "--job", "job.toml"], options].concat())
             .code(1);
-        sandbox.job().tasks_with("task-started").len()
+        fixture.job().tasks_with("task-started").len()
     };
     assert_eq!(attempts(&[]), 3);
     assert_eq!(attempts(&["--retries", "0"]), 1);
@@ -225,7 +225,7 @@ fn command_line_overrides_job_file_settings() {
 
 #[test]
 fn job_file_error_names_its_place() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let suite = "[[suite]]\nname = \"s\"\nreferences = [\"/bin/true\"]\n";
     for (text, words) in [
         ("", "no suites; a job file has at least one `[[suite]]`"),
@@ -264,8 +264,8 @@ fn job_file_error_names_its_place() {
             "names `nobody`, and no task of this job has that name",
         ),
     ] {
-        write_job(&sandbox, text);
-        let ran = sandbox.run(&["run", "--job", "job.toml"]);
+        write_job(&fixture, text);
+        let ran = fixture.run(&["run", "--job", "job.toml"]);
         assert!(ran.stderr.contains(words), "{text}\n{words}\n{ran}");
         // Names of tasks are checked later than the file, with the plan.
         let code = if words.contains("no task of this job") {
@@ -275,7 +275,7 @@ fn job_file_error_names_its_place() {
         };
         ran.code(code);
     }
-    let ran = sandbox.run(&["run", "--job", "nowhere.toml"]).code(4);
+    let ran = fixture.run(&["run", "--job", "nowhere.toml"]).code(4);
     assert!(
         ran.stderr.contains("cannot read the job file nowhere.toml"),
         "{ran}"

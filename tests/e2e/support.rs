@@ -25,13 +25,13 @@ pub use process::{LONG, Ran, assert_stderr, finish, rest, signal, skip, wait_unt
 const MARK: &str = "PERSEA_TEST_MARK";
 
 /// A project with a home of its own. Only the cache of compiled plugins is shared by all projects:
-/// a cold one would cost each test seconds. Not to be confused with the spawner of that name.
-pub struct Sandbox {
+/// a cold one would cost each test seconds.
+pub struct Fixture {
     dir: tempfile::TempDir,
     mark: String,
 }
 
-impl Sandbox {
+impl Fixture {
     pub fn new() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let dir = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::engine::Engine;
 use crate::support::recipes::{exec, python, shell, with};
 use crate::support::users::User;
-use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, skip, wait_until};
+use crate::support::{Fixture, Ran, assert_stderr, finish, signal, skip, wait_until};
 
 /// A command that needs 200 MiB of memory for a moment.
 const LARGE: &str = "dd if=/dev/zero of=/dev/null bs=200M count=1";
@@ -16,8 +16,8 @@ const LARGE: &str = "dd if=/dev/zero of=/dev/null bs=200M count=1";
 const MIB: u64 = 1 << 20;
 
 /// A project in which tests run by this spawner.
-fn project(spawner: &str) -> Sandbox {
-    let project = Sandbox::new();
+fn project(spawner: &str) -> Fixture {
+    let project = Fixture::new();
     match spawner {
         "container" => Engine::shared().configure(&project),
         other => drop(project.user_config(&format!("run.spawner = \"{other}\"\n"))),
@@ -33,13 +33,13 @@ fn limited(test: Value, limits: &Value) -> Value {
 }
 
 /// Runs tests one after the other, in one environment.
-fn run(project: &Sandbox, tests: &[Value], more: &[&str]) -> Ran {
+fn run(project: &Fixture, tests: &[Value], more: &[&str]) -> Ran {
     project.recipe("job.json", tests);
     let args = [&["run", "--max-parallel-tasks", "1"], more, &["job.json"]].concat();
     project.run(&args)
 }
 
-fn number(project: &Sandbox, name: &str, key: &str) -> u64 {
+fn number(project: &Fixture, name: &str, key: &str) -> u64 {
     let events = project.job().events_of("task-finished");
     let found = events.iter().find(|it| it["data"]["name"] == name).unwrap();
     let number = found["data"][key].as_u64();
@@ -159,7 +159,7 @@ fn test_that_writes_too_much_is_an_error_with_the_limit() {
 
 #[test]
 fn own_limit_wins_over_the_suites_and_the_users_is_the_most() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     project.file(
         "job.toml",
         format!(
@@ -224,7 +224,7 @@ fn own_limit_wins_over_the_suites_and_the_users_is_the_most() {
 
 #[test]
 fn limited_test_of_a_batch_runs_alone() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let body = "import unittest\n\nclass T(unittest.TestCase):\n    def test_small(self):\n        \
                 pass\n\n    def test_large(self):\n        bytearray(200 << 20)\n";
     project.file("test_t.py", body);
@@ -247,7 +247,7 @@ fn limited_test_of_a_batch_runs_alone() {
 
 #[test]
 fn wrong_limit_is_an_error_of_its_test() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let test = |name: &str, limits: Value| limited(exec(name, "/bin/true"), &limits);
     let tests = [
         test("unknown", json!({"memry": 1})),
@@ -295,7 +295,7 @@ fn limits_without_cgroups_are_approximate_and_said_to_be() {
     if !can_hide_cgroups() {
         return skip("no mount namespaces");
     }
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let limits = json!({"memory": "64 MiB", "disk": "1 MiB"});
     let writes = "head -c 20000000 /dev/zero >$AVOCADO_TEST_WORKDIR/large";
     let tests = [
@@ -340,7 +340,7 @@ fn limits_without_cgroups_are_approximate_and_said_to_be() {
 
 #[test]
 fn processes_of_a_user_without_cgroups_are_counted_from_those_that_run() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let Some(user) = User::of(&project) else {
         return skip("the tests do not run as root");
     };
@@ -390,7 +390,7 @@ fn cgroups(text: &str) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn cgroups_are_removed_with_the_host_and_after_its_death() {
-    let project = Sandbox::new();
+    let project = Fixture::new();
     let limits = json!({"memory": "64 MiB", "processes": 20});
     let tell = "cat /proc/self/cgroup >group";
     let tests = [limited(shell("tells", tell), &limits)];

@@ -8,13 +8,13 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use crate::support::plugins::{components, install};
-use crate::support::{Ran, Sandbox, finish, wait_until};
+use crate::support::{Fixture, Ran, finish, wait_until};
 
 #[test]
 fn output_without_a_terminal_has_no_escapes() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for colour in [None, Some("1")] {
-        let mut command = sandbox.persea(&["run", "/bin/true", "/bin/false"]);
+        let mut command = fixture.persea(&["run", "/bin/true", "/bin/false"]);
         match colour {
             Some(value) => command.env("NO_COLOR", value),
             None => command.env_remove("NO_COLOR"),
@@ -35,10 +35,10 @@ fn output_without_a_terminal_has_no_escapes() {
 
 #[test]
 fn test_names_are_escaped_in_output() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let name = "evil\u{1b}[2J\r\n (1/1) x: PASS\u{202e}.sh";
-    sandbox.script(name, "exit 1");
-    sandbox.file(
+    fixture.script(name, "exit 1");
+    fixture.file(
         "r.json",
         r#"[{"kind": "noop", "uri": "\u001b]0;owned\u0007", "identifier": "n\u001b[31m\nl"}]"#,
     );
@@ -49,7 +49,7 @@ fn test_names_are_escaped_in_output() {
         &["run", "nope\u{1b}[1m"],
         &["run", "."],
     ] {
-        let ran = sandbox.run(args);
+        let ran = fixture.run(args);
         assert!(
             !ran.stdout.contains(is_unsafe) && !ran.stderr.contains(is_unsafe),
             "{args:?}: {ran}"
@@ -59,7 +59,7 @@ fn test_names_are_escaped_in_output() {
             "{ran}"
         );
     }
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.results()["total"], 2);
     assert_eq!(job.status(&format!("./{name}")), "FAIL");
     let log = job.read("job.log");
@@ -88,12 +88,12 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 /// Runs the binary on a terminal, and returns its exit code and output. `meanwhile` can read the
 /// output so far while it runs.
 fn on_a_terminal(
-    sandbox: &Sandbox,
+    fixture: &Fixture,
     args: &[&str],
     colour: bool,
     meanwhile: impl FnOnce(&dyn Fn() -> String),
 ) -> (Option<i32>, String) {
-    let mut command = sandbox.persea_below(&["python3", "-c", PSEUDO_TERMINAL], args);
+    let mut command = fixture.persea_below(&["python3", "-c", PSEUDO_TERMINAL], args);
     command
         .env("TERM", "xterm-256color")
         .stderr(std::process::Stdio::inherit());
@@ -124,8 +124,8 @@ fn plain(text: &str) -> String {
 
 #[test]
 fn terminal_shows_progress_bar_counts_and_running_tests() {
-    let sandbox = Sandbox::new();
-    sandbox.script("gate.sh", "until [ -s go ]; do sleep 0.01; done");
+    let fixture = Fixture::new();
+    fixture.script("gate.sh", "until [ -s go ]; do sleep 0.01; done");
     let args = [
         "run",
         "--max-parallel-tasks",
@@ -135,7 +135,7 @@ fn terminal_shows_progress_bar_counts_and_running_tests() {
         "./gate.sh",
         "/bin/true",
     ];
-    let (code, text) = on_a_terminal(&sandbox, &args, true, |shown| {
+    let (code, text) = on_a_terminal(&fixture, &args, true, |shown| {
         wait_until("the bar with the running test", || {
             let text = plain(&shown());
             let bar = text.rsplit("RESULTS").next().unwrap_or_default();
@@ -148,7 +148,7 @@ fn terminal_shows_progress_bar_counts_and_running_tests() {
                 Err(shown())
             }
         });
-        sandbox.file("go", "now");
+        fixture.file("go", "now");
     });
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("\u{1b}[1m\u{1b}[32mPASS"), "{text:?}");
@@ -166,15 +166,15 @@ fn terminal_shows_progress_bar_counts_and_running_tests() {
 
 #[test]
 fn report_is_escaped_on_a_terminal() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["format-csv"]);
-    sandbox.script("evil.sh", r"printf '\033[2J\033]0;owned\007'; exit 1");
-    sandbox.run(&["run", "./evil.sh"]).code(1);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["format-csv"]);
+    fixture.script("evil.sh", r"printf '\033[2J\033]0;owned\007'; exit 1");
+    fixture.run(&["run", "./evil.sh"]).code(1);
     let report = ["report", "latest", "--format", "csv"];
     // Without a terminal the report is written as it is.
-    let ran = sandbox.run(&report).code(0);
+    let ran = fixture.run(&report).code(0);
     assert!(ran.stdout.contains("\u{1b}[2J"), "{ran}");
-    let (code, text) = on_a_terminal(&sandbox, &report, true, |_| {});
+    let (code, text) = on_a_terminal(&fixture, &report, true, |_| {});
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains(r"\x1b[2J\x1b]0;owned\x07"), "{text:?}");
     assert!(!text.contains(['\u{1b}', '\u{7}']), "{text:?}");
@@ -182,8 +182,8 @@ fn report_is_escaped_on_a_terminal() {
 
 #[test]
 fn no_color_disables_colours_on_a_terminal() {
-    let sandbox = Sandbox::new();
-    let (code, text) = on_a_terminal(&sandbox, &["run", "/bin/true", "/bin/false"], false, |_| {});
+    let fixture = Fixture::new();
+    let (code, text) = on_a_terminal(&fixture, &["run", "/bin/true", "/bin/false"], false, |_| {});
     assert_eq!(code, Some(1), "{text}");
     for colour in ["\u{1b}[31m", "\u{1b}[32m", "\u{1b}[1m"] {
         assert!(!text.contains(colour), "{text:?}");
@@ -196,18 +196,18 @@ fn no_color_disables_colours_on_a_terminal() {
 
 #[test]
 fn terminal_ctrl_c_reaches_the_host_and_not_its_tests() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // The test writes a file if the terminal's SIGINT reaches it.
-    sandbox.script(
+    fixture.script(
         "long.sh",
         "trap 'exit 0' TERM; trap 'echo int > got-int; exit 3' INT
          echo here > started; while :; do sleep 0.05; done",
     );
-    let (code, text) = on_a_terminal(&sandbox, &["run", "./long.sh"], false, |_| {
-        sandbox.wait_for("started");
+    let (code, text) = on_a_terminal(&fixture, &["run", "./long.sh"], false, |_| {
+        fixture.wait_for("started");
         let host = wait_until("the host", || {
             let name = env!("CARGO_BIN_EXE_persea");
-            let processes = sandbox.processes();
+            let processes = fixture.processes();
             let found = processes
                 .iter()
                 .find(|(_, line)| line.starts_with(name))
@@ -224,8 +224,8 @@ fn terminal_ctrl_c_reaches_the_host_and_not_its_tests() {
     });
     assert_eq!(code, Some(8), "{text}");
     assert!(text.contains("Interrupt requested"), "{text}");
-    assert!(!sandbox.project().join("got-int").exists());
-    sandbox.assert_no_strays();
+    assert!(!fixture.project().join("got-int").exists());
+    fixture.assert_no_strays();
 }
 
 /// Text that sets a terminal's title, changes its colour, reverses its writing and forges a line.
@@ -275,7 +275,7 @@ fn lock_with(key: &str, value: &str) -> String {
 
 #[test]
 fn text_from_a_checkout_is_escaped_in_messages() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let evil = quoted(EVIL);
     let away = quoted(&format!("/{EVIL}"));
     let suite = "[[suite]]\nname = 's'\nreferences = ['/bin/true']\n";
@@ -324,8 +324,8 @@ fn text_from_a_checkout_is_escaped_in_messages() {
         ("job.toml", format!("{suite}mutexes = [{evil}]\n"), graph),
         ("job.toml", format!("{suite}[settings]\n{evil} = 1\n"), job),
     ] {
-        let path = sandbox.file(file, &text);
-        let ran = sandbox.run(args);
+        let path = fixture.file(file, &text);
+        let ran = fixture.run(args);
         std::fs::remove_file(path).unwrap();
         assert_escaped(&ran);
     }
@@ -333,11 +333,11 @@ fn text_from_a_checkout_is_escaped_in_messages() {
 
 #[test]
 fn file_names_and_arguments_are_escaped_in_messages() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let plugin = format!("plugins/{EVIL}.wasm");
-    sandbox.file(&plugin, &components()["format-csv"]);
+    fixture.file(&plugin, &components()["format-csv"]);
     let dir = &["--plugin-dir", "plugins"][..];
-    sandbox.run(&["run", "/bin/true"]).code(0);
+    fixture.run(&["run", "/bin/true"]).code(0);
     for args in [
         &["plugin", "list"][..],
         &["plugin", "list", "--json"],
@@ -361,16 +361,16 @@ fn file_names_and_arguments_are_escaped_in_messages() {
         &["run", &format!("--{EVIL}")],
         &[EVIL],
     ] {
-        assert_escaped(&sandbox.run(&[args, dir].concat()));
+        assert_escaped(&fixture.run(&[args, dir].concat()));
     }
     // A file name in a message of the log.
     let forger = crate::hostile::report_named("results.json");
-    sandbox.file(&format!("forgers/{EVIL}.wasm"), forger);
-    let ran = sandbox.run(&["run", "/bin/true", "--plugin-dir", "forgers"]);
+    fixture.file(&format!("forgers/{EVIL}.wasm"), forger);
+    let ran = fixture.run(&["run", "/bin/true", "--plugin-dir", "forgers"]);
     assert!(ran.stderr.contains("results.json"), "{ran}");
     assert_escaped(&ran);
     // An argument that is not UTF-8 is an error, and no panic.
-    let ran = sandbox.run_with(&[], |command| command.arg(OsStr::from_bytes(b"\xff")));
+    let ran = fixture.run_with(&[], |command| command.arg(OsStr::from_bytes(b"\xff")));
     let ran = ran.code(4);
     assert!(
         ran.stderr.contains("UTF-8") || ran.stderr.contains("unrecognized"),
@@ -380,12 +380,12 @@ fn file_names_and_arguments_are_escaped_in_messages() {
 
 #[test]
 fn json_output_escapes_control_characters() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let evil = quoted(EVIL);
-    sandbox.file("persea.toml", format!("{evil} = 1\n"));
-    sandbox.file("plugins/odd.wasm", crate::hostile::odd("sets"));
+    fixture.file("persea.toml", format!("{evil} = 1\n"));
+    fixture.file("plugins/odd.wasm", crate::hostile::odd("sets"));
     let values = |args: &[&str]| -> Vec<serde_json::Value> {
-        let ran = sandbox.run(args);
+        let ran = fixture.run(args);
         assert!(!ran.stdout.contains(is_control), "{:?}", ran.stdout);
         let lines = ran.stdout.lines();
         lines
@@ -397,7 +397,7 @@ fn json_output_escapes_control_characters() {
     let config = values(&["config", "--json"]);
     assert!(config.iter().any(|row| row["name"] == EVIL));
     // A plugin whose setting has such a name is refused.
-    let refused = sandbox
+    let refused = fixture
         .run(&["plugin", "inspect", "plugins/odd.wasm"])
         .code(4);
     assert_escaped(&refused);
@@ -405,20 +405,20 @@ fn json_output_escapes_control_characters() {
         refused.stderr.contains("is no name of a setting"),
         "{refused}"
     );
-    assert_escaped(&sandbox.run(&["config", "--plugin-dir", "plugins"]));
+    assert_escaped(&fixture.run(&["config", "--plugin-dir", "plugins"]));
 }
 
 #[test]
 fn terminal_errors_contain_only_the_colours_of_the_host() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let evil = quoted(EVIL);
-    sandbox.file("persea.toml", format!("{evil} = 1\n"));
+    fixture.file("persea.toml", format!("{evil} = 1\n"));
     for args in [
         &["list", "/bin/true"][..],
         &["config", "--json"],
         &["release", EVIL],
     ] {
-        let (_, text) = on_a_terminal(&sandbox, args, true, |_| {});
+        let (_, text) = on_a_terminal(&fixture, args, true, |_| {});
         assert!(text.contains("owned"), "{text:?}");
         // The host's own colours are the only escape sequences.
         let without_colours = plain(&text).replace('\r', "");
@@ -426,7 +426,7 @@ fn terminal_errors_contain_only_the_colours_of_the_host() {
         let is_raw = ["\u{1b}]", "\u{9b}"].iter().any(|it| text.contains(it));
         assert!(!is_raw, "{text:?}");
     }
-    let (code, text) = on_a_terminal(&sandbox, &["release", "none"], true, |_| {});
+    let (code, text) = on_a_terminal(&fixture, &["release", "none"], true, |_| {});
     assert_eq!(code, Some(4), "{text}");
     assert!(text.contains("\u{1b}[31m"), "{text:?}");
 }

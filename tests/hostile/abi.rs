@@ -7,40 +7,40 @@ use crate::hostile::assert_printable;
 use crate::hostile::wat::{DESCRIPTION, Runner, component, words};
 use crate::support::plugins::lock;
 use crate::support::recipes::{noop, shell};
-use crate::support::{Ran, Sandbox, assert_stderr, finish, signal, wait_until};
+use crate::support::{Fixture, Ran, assert_stderr, finish, signal, wait_until};
 
 /// A project with a component, and a recipe of one test for it between two others.
-fn with_component(bytes: &[u8]) -> Sandbox {
-    let sandbox = Sandbox::new();
-    sandbox.file("plugins/wat.wasm", bytes);
+fn with_component(bytes: &[u8]) -> Fixture {
+    let fixture = Fixture::new();
+    fixture.file("plugins/wat.wasm", bytes);
     let test = json!({"kind": "wat", "uri": "x", "args": ["an argument"]});
     let tests = [noop("before"), test, shell("after", "echo after")];
-    sandbox.recipe("job.json", &tests);
-    sandbox
+    fixture.recipe("job.json", &tests);
+    fixture
 }
 
 /// The two other tests are unharmed, and no process is left.
 #[track_caller]
-fn assert_unharmed(sandbox: &Sandbox, ran: &Ran) {
-    let job = sandbox.job();
+fn assert_unharmed(fixture: &Fixture, ran: &Ran) {
+    let job = fixture.job();
     for name in ["before", "after"] {
         assert_eq!(job.status(name), "PASS", "{ran}");
     }
     assert_eq!(job.artifact("after", "stdout"), "after\n");
     assert_eq!(job.results()["total"], 3);
     assert_printable(ran);
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 /// The component is loaded, and its task ends in ERROR with a reason that contains these parts.
 #[track_caller]
 pub fn assert_task_fails(runner: &Runner, options: &[&str], parts: &[&str]) {
-    let sandbox = with_component(&runner.component());
-    lock(&sandbox, "plugins/wat.wasm", &[]);
+    let fixture = with_component(&runner.component());
+    lock(&fixture, "plugins/wat.wasm", &[]);
     let args = [&["run"], options, &["job.json"]].concat();
-    let ran = sandbox.run(&args).code(1);
-    assert_unharmed(&sandbox, &ran);
-    let job = sandbox.job();
+    let ran = fixture.run(&args).code(1);
+    assert_unharmed(&fixture, &ran);
+    let job = fixture.job();
     job.assert_error("x", parts);
     job.assert_error("x", &["runner `wat` (plugins/wat.wasm)"]);
     assert!(job.reason("x").len() < 1000, "{}", job.reason("x"));
@@ -49,23 +49,23 @@ pub fn assert_task_fails(runner: &Runner, options: &[&str], parts: &[&str]) {
 /// The component is not loaded, with a warning that contains these parts, and cannot be locked.
 #[track_caller]
 fn assert_not_loaded(bytes: &[u8], options: &[&str], parts: &[&str]) {
-    let sandbox = with_component(bytes);
+    let fixture = with_component(bytes);
     let args = ["run", "--plugin-dir", "plugins"];
-    let ran = sandbox.run(&[&args, options, &["job.json"]].concat());
+    let ran = fixture.run(&[&args, options, &["job.json"]].concat());
     let ran = ran.code(3);
-    assert_unharmed(&sandbox, &ran);
+    assert_unharmed(&fixture, &ran);
     assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
     assert_stderr(&ran, parts);
     assert_stderr(&ran, &["warning: plugin not loaded: plugins/wat.wasm "]);
     assert!(ran.stderr.len() < 1500, "{ran}");
     assert!(
-        sandbox
+        fixture
             .job()
             .reason("x")
             .starts_with("no runner for kind `wat`")
     );
     let add = [&["plugin", "add", "plugins/wat.wasm"], options].concat();
-    sandbox.run(&add).code(4);
+    fixture.run(&add).code(4);
 }
 
 /// A component with one word of its description replaced. Words 0 and 1 are the address and length
@@ -80,12 +80,12 @@ fn describing(index: u32, value: u32) -> Vec<u8> {
 fn unmodified_runner_passes() {
     for more in ["", "(memory 1) (table 10 funcref) (table 10 funcref)"] {
         let runner = Runner::with(more);
-        let sandbox = with_component(&runner.component());
-        let ran = sandbox
+        let fixture = with_component(&runner.component());
+        let ran = fixture
             .run(&["run", "--plugin-dir", "plugins", "job.json"])
             .code(0);
-        assert_unharmed(&sandbox, &ran);
-        assert_eq!(sandbox.job().status("x"), "PASS");
+        assert_unharmed(&fixture, &ran);
+        assert_eq!(fixture.job().status("x"), "PASS");
     }
 }
 
@@ -373,9 +373,9 @@ fn slow_to_compile(number: u32) -> Vec<u8> {
 
 #[test]
 fn killed_compiler_is_not_reported_as_a_limit() {
-    let sandbox = with_component(&slow_to_compile(std::process::id()));
+    let fixture = with_component(&slow_to_compile(std::process::id()));
     let args = ["run", "--plugin-dir", "plugins", "/bin/true"];
-    let child = sandbox.persea(&args).spawn().unwrap();
+    let child = fixture.persea(&args).spawn().unwrap();
     wait_until("a compiler has been killed", || {
         let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
         let children = threads.flatten().map(|thread| {

@@ -4,20 +4,20 @@
 use serde_json::{Value, json};
 
 use crate::hostile::run;
-use crate::support::Sandbox;
+use crate::support::Fixture;
 use crate::support::plugins::install;
 
 /// Runs a job of a task of this kind between two ordinary ones, and returns the project.
-fn hostile(kind: &str, options: &[&str], code: i32) -> Sandbox {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-cases"]);
+fn hostile(kind: &str, options: &[&str], code: i32) -> Fixture {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-cases"]);
     let runnable = format!(r#"{{"kind": "{kind}", "uri": "x"}}"#);
-    run(&sandbox, &runnable, options, code);
-    sandbox
+    run(&fixture, &runnable, options, code);
+    fixture
 }
 
 /// The cases that the journal has of the task: path, status and reason of each.
-fn cases(sandbox: &Sandbox) -> Vec<(String, String, String)> {
+fn cases(fixture: &Fixture) -> Vec<(String, String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let case = |event: Value| {
         let data = &event["data"];
@@ -25,15 +25,15 @@ fn cases(sandbox: &Sandbox) -> Vec<(String, String, String)> {
         let path = path.collect::<Vec<String>>().join("/");
         (path, text(&data["status"]), text(&data["reason"]))
     };
-    let finished = sandbox.job().events_of("case-finished");
+    let finished = fixture.job().events_of("case-finished");
     finished.into_iter().map(case).collect()
 }
 
 #[test]
 fn deep_path_is_refused_and_cases_before_it_are_taken() {
-    let sandbox = hostile("case-deep", &[], 0);
-    assert_eq!(sandbox.job().status("x"), "PASS");
-    let paths: Vec<String> = cases(&sandbox).into_iter().map(|case| case.0).collect();
+    let fixture = hostile("case-deep", &[], 0);
+    assert_eq!(fixture.job().status("x"), "PASS");
+    let paths: Vec<String> = cases(&fixture).into_iter().map(|case| case.0).collect();
     assert_eq!(paths, ["good"]);
 }
 
@@ -41,8 +41,8 @@ fn deep_path_is_refused_and_cases_before_it_are_taken() {
 fn flood_of_cases_ends_at_the_limit_of_its_task() {
     let limit = ["--set", "plugins.limits.cases_mb=1"];
     for kind in ["case-million", "case-data"] {
-        let sandbox = hostile(kind, &limit, 1);
-        let job = sandbox.job();
+        let fixture = hostile(kind, &limit, 1);
+        let job = fixture.job();
         job.assert_error("x", &["plugins.limits.cases_mb"]);
         let journal = job.read("events.jsonl");
         assert!(journal.len() < 2_000_000, "{kind}: {} bytes", journal.len());
@@ -52,12 +52,12 @@ fn flood_of_cases_ends_at_the_limit_of_its_task() {
 #[test]
 fn flood_of_cases_takes_little_memory_of_the_host_at_the_default_limit() {
     for kind in ["case-million", "case-data"] {
-        let sandbox = Sandbox::new();
-        install(&sandbox, "plugins", &["hostile-cases"]);
-        sandbox.recipe("job.json", &[json!({"kind": kind, "uri": "x"})]);
-        let (peak, ran) = sandbox.run_with_peak(&["run", "job.json"]);
+        let fixture = Fixture::new();
+        install(&fixture, "plugins", &["hostile-cases"]);
+        fixture.recipe("job.json", &[json!({"kind": kind, "uri": "x"})]);
+        let (peak, ran) = fixture.run_with_peak(&["run", "job.json"]);
         ran.code(1);
-        let job = sandbox.job();
+        let job = fixture.job();
         job.assert_error("x", &["plugins.limits.cases_mb"]);
         // Each of the three reports holds 32 MiB of cases and, twice, a page of up to 512: 418 MiB
         // in all (measured on 2026-11-29). The journal of 128 MiB is on the disk only.
@@ -67,9 +67,9 @@ fn flood_of_cases_takes_little_memory_of_the_host_at_the_default_limit() {
 
 #[test]
 fn case_that_is_finished_again_is_numbered() {
-    let sandbox = hostile("case-twice", &[], 0);
-    assert_eq!(sandbox.job().status("x"), "PASS");
-    let cases = cases(&sandbox);
+    let fixture = hostile("case-twice", &[], 0);
+    assert_eq!(fixture.job().status("x"), "PASS");
+    let cases = cases(&fixture);
     let statuses: Vec<&str> = cases.iter().map(|case| case.1.as_str()).collect();
     assert_eq!(statuses, ["PASS", "FAIL", "PASS"]);
     let mut paths: Vec<&str> = cases.iter().map(|case| case.0.as_str()).collect();
@@ -80,9 +80,9 @@ fn case_that_is_finished_again_is_numbered() {
 
 #[test]
 fn case_that_is_never_finished_is_an_error() {
-    let sandbox = hostile("case-never", &[], 0);
-    assert_eq!(sandbox.job().status("x"), "PASS");
-    let cases = cases(&sandbox);
+    let fixture = hostile("case-never", &[], 0);
+    assert_eq!(fixture.job().status("x"), "PASS");
+    let cases = cases(&fixture);
     assert_eq!(
         (cases[0].0.as_str(), cases[0].1.as_str()),
         ("never", "ERROR")
@@ -91,9 +91,9 @@ fn case_that_is_never_finished_is_an_error() {
 
 #[test]
 fn case_of_a_hanging_task_is_interrupted() {
-    let sandbox = hostile("case-hang", &["--task-timeout", "0.5"], 8);
-    assert_eq!(sandbox.job().status("x"), "INTERRUPTED");
-    let cases = cases(&sandbox);
+    let fixture = hostile("case-hang", &["--task-timeout", "0.5"], 8);
+    assert_eq!(fixture.job().status("x"), "INTERRUPTED");
+    let cases = cases(&fixture);
     assert_eq!(
         (cases[0].0.as_str(), cases[0].1.as_str()),
         ("hangs", "INTERRUPTED")
@@ -103,8 +103,8 @@ fn case_of_a_hanging_task_is_interrupted() {
 #[test]
 fn polls_over_too_little_or_too_much_do_what_the_contract_says() {
     for kind in ["poll-dropped", "poll-nothing", "poll-many"] {
-        let sandbox = hostile(kind, &[], 0);
-        let job = sandbox.job();
+        let fixture = hostile(kind, &[], 0);
+        let job = fixture.job();
         assert_eq!(job.status("x"), "PASS", "{kind}: {}", job.reason("x"));
     }
 }
@@ -113,19 +113,19 @@ fn polls_over_too_little_or_too_much_do_what_the_contract_says() {
 fn poll_without_a_running_child_is_idle() {
     let limit = ["--set", "plugins.runner.timeout=0.5"];
     for kind in ["poll-idle", "poll-ended"] {
-        let sandbox = hostile(kind, &limit, 1);
+        let fixture = hostile(kind, &limit, 1);
         let parts = [
             "the time without a process, 0.5 s",
             "plugins.runner.timeout",
         ];
-        sandbox.job().assert_error("x", &parts);
+        fixture.job().assert_error("x", &parts);
     }
 }
 
 #[test]
 fn poll_of_an_interrupted_task_says_so() {
-    let sandbox = hostile("poll-interrupted", &["--task-timeout", "0.5"], 8);
-    let job = sandbox.job();
+    let fixture = hostile("poll-interrupted", &["--task-timeout", "0.5"], 8);
+    let job = fixture.job();
     assert_eq!(job.status("x"), "INTERRUPTED");
     let finished = job.events_of("task-finished");
     let ours = finished

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::recipes::{exec, shell, with};
 use crate::support::users::User;
-use crate::support::{Sandbox, finish};
+use crate::support::{Fixture, finish};
 
 /// A Python program that tries to reach descriptors, memory and execution of other processes,
 /// writes forged results and garbage to every descriptor that it gets, prints a list of what it
@@ -117,8 +117,8 @@ fn honest(name: &str) -> Value {
 
 /// Every test has its true result, and no attack reached anything.
 #[track_caller]
-fn assert_unreached(sandbox: &Sandbox) {
-    let job = sandbox.job();
+fn assert_unreached(fixture: &Fixture) {
+    let job = fixture.job();
     for name in ["before", "after"] {
         assert_eq!(job.status(name), "FAIL");
         assert_eq!(job.reason(name), "exited with code 3");
@@ -129,7 +129,7 @@ fn assert_unreached(sandbox: &Sandbox) {
         assert_eq!(job.status(name), "FAIL");
         assert_eq!(job.reason(name), "exited with code 1");
     }
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 /// Tests that attack `all` processes or their `parents`, between two honest ones.
@@ -144,38 +144,38 @@ fn attacks(targets: &str) -> [Value; 4] {
 
 #[test]
 fn test_of_root_in_a_sandbox_cannot_reach_the_helper_channel() {
-    let sandbox = Sandbox::new();
-    sandbox.recipe("job.json", &attacks("all"));
+    let fixture = Fixture::new();
+    fixture.recipe("job.json", &attacks("all"));
     let slot = ["--spawner", "sandbox", "--max-parallel-tasks", "1"];
     let args = [&["run"], &slot[..], &["job.json"]].concat();
-    let ran = sandbox.run(&args).code(1);
+    let ran = fixture.run(&args).code(1);
     assert_eq!(ran.stderr, "", "{ran}");
-    assert_unreached(&sandbox);
+    assert_unreached(&fixture);
 }
 
 #[test]
 fn test_of_a_user_reaches_neither_helper_nor_host() {
     for (spawner, targets) in [("sandbox", "all"), ("process", "parents")] {
-        let sandbox = Sandbox::new();
-        sandbox.recipe("job.json", &attacks(targets));
+        let fixture = Fixture::new();
+        fixture.recipe("job.json", &attacks(targets));
         let slot = ["--spawner", spawner, "--max-parallel-tasks", "1"];
         let args = [&["run"], &slot[..], &["job.json"]].concat();
-        let mut command = match User::of(&sandbox) {
-            Some(user) => user.persea(&sandbox, &[], &args),
-            None => sandbox.persea(&args),
+        let mut command = match User::of(&fixture) {
+            Some(user) => user.persea(&fixture, &[], &args),
+            None => fixture.persea(&args),
         };
         let ran = finish(command.spawn().unwrap()).code(1);
         assert_eq!(ran.stderr, "", "{spawner}: {ran}");
-        assert_unreached(&sandbox);
+        assert_unreached(&fixture);
     }
 }
 
 #[test]
 fn test_in_a_sandbox_cannot_delay_its_timeout() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let script = "kill -STOP 1; kill -STOP -1; while :; do :; done";
     let script = format!("for n in 1 2 3 4; do ({script}) & done; {script}");
-    sandbox.recipe("job.json", &[shell("busy", &script)]);
+    fixture.recipe("job.json", &[shell("busy", &script)]);
     let args = [
         "run",
         "--spawner",
@@ -184,12 +184,12 @@ fn test_in_a_sandbox_cannot_delay_its_timeout() {
         "1",
         "job.json",
     ];
-    let ran = sandbox.run(&args).code(8);
-    assert_eq!(sandbox.job().status("busy"), "INTERRUPTED", "{ran}");
-    let reason = sandbox.job().reason("busy");
+    let ran = fixture.run(&args).code(8);
+    assert_eq!(fixture.job().status("busy"), "INTERRUPTED", "{ran}");
+    let reason = fixture.job().reason("busy");
     assert_eq!(reason, "Test interrupted: Timeout reached");
-    let took = sandbox.job().test("busy")["time_elapsed"].as_f64().unwrap();
+    let took = fixture.job().test("busy")["time_elapsed"].as_f64().unwrap();
     // The timeout, a second until SIGKILL, and as much again for a machine that is busy.
     assert!((1.0..4.0).contains(&took), "{took} s: {ran}");
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }

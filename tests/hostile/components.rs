@@ -3,28 +3,28 @@
 
 use crate::hostile::odd;
 use crate::support::plugins::{GREET, components, core_module, install, lock};
-use crate::support::{Sandbox, assert_stderr, rest};
+use crate::support::{Fixture, assert_stderr, rest};
 
 /// The file is not loaded: `run`, `inspect` and `list` report an error that contains these parts,
 /// and other plugins work.
 #[track_caller]
 pub(super) fn assert_not_loaded(bytes: &[u8], expected: &[&str]) {
-    let sandbox = Sandbox::new();
-    sandbox.file("plugins/bad.wasm", bytes);
-    install(&sandbox, "plugins", &["runner-greet"]);
-    let ran = sandbox
+    let fixture = Fixture::new();
+    fixture.file("plugins/bad.wasm", bytes);
+    install(&fixture, "plugins", &["runner-greet"]);
+    let ran = fixture
         .run(&["run", "--plugin-dir", "plugins", "/bin/true"])
         .code(2);
     let mut parts = vec!["warning: plugin not loaded: ", "plugins/bad.wasm "];
     parts.extend(expected);
     assert_stderr(&ran, &parts);
     assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
-    assert_eq!(sandbox.job().status("/bin/true"), "PASS");
-    let ran = sandbox
+    assert_eq!(fixture.job().status("/bin/true"), "PASS");
+    let ran = fixture
         .run(&["plugin", "inspect", "plugins/bad.wasm"])
         .code(4);
     assert_stderr(&ran, expected);
-    let ran = sandbox
+    let ran = fixture
         .run(&["plugin", "list", "--plugin-dir", "plugins"])
         .code(2);
     assert!(ran.stdout.contains("plugins/runner-greet.wasm"), "{ran}");
@@ -32,8 +32,8 @@ pub(super) fn assert_not_loaded(bytes: &[u8], expected: &[&str]) {
 
 #[test]
 fn missing_plugin_directory_is_named_once_with_help() {
-    let sandbox = Sandbox::new();
-    let ran = sandbox
+    let fixture = Fixture::new();
+    let ran = fixture
         .run(&["run", "--plugin-dir", "nowhere", "/bin/true"])
         .code(4);
     assert_stderr(
@@ -70,13 +70,13 @@ fn truncated_component_is_not_loaded() {
 #[test]
 fn component_with_flipped_bits_never_breaks_the_host() {
     let whole = &components()["runner-greet"];
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for (number, at) in (0..whole.len()).step_by(whole.len() / 40).enumerate() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x55;
-        sandbox.file(&format!("plugins/{number:02}.wasm"), bytes);
+        fixture.file(&format!("plugins/{number:02}.wasm"), bytes);
     }
-    let ran = sandbox.run(&["plugin", "list", "--plugin-dir", "plugins"]);
+    let ran = fixture.run(&["plugin", "list", "--plugin-dir", "plugins"]);
     assert!(ran.stdout.contains("exec-test"), "{ran}");
     let refused = count_refused(&ran.stderr);
     let ran = ran.code(if refused == 0 { 0 } else { 2 });
@@ -102,40 +102,40 @@ fn suggested_pack_command_makes_a_core_module_usable() {
             "`persea plugin pack plugins/bad.wasm -o PLUGIN.wasm`",
         ],
     );
-    let sandbox = Sandbox::new();
-    sandbox.file("greet.wasm", module);
-    std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
-    sandbox
+    let fixture = Fixture::new();
+    fixture.file("greet.wasm", module);
+    std::fs::create_dir(fixture.project().join("plugins")).unwrap();
+    fixture
         .run(&["plugin", "pack", "greet.wasm", "-o", "plugins/greet.wasm"])
         .code(0);
-    lock(&sandbox, "plugins/greet.wasm", &[]);
-    sandbox.file("r.json", GREET);
-    sandbox
+    lock(&fixture, "plugins/greet.wasm", &[]);
+    fixture.file("r.json", GREET);
+    fixture
         .run(&["run", "--plugin-dir", "plugins", "r.json"])
         .code(0);
-    assert_eq!(sandbox.job().artifact("World", "stdout"), "Hello, World!\n");
+    assert_eq!(fixture.job().artifact("World", "stdout"), "Hello, World!\n");
 }
 
 #[test]
 fn pack_refuses_a_module_that_is_no_plugin() {
-    let sandbox = Sandbox::new();
-    sandbox.file("empty.wasm", wat::parse_str("(module)").unwrap());
-    let ran = sandbox
+    let fixture = Fixture::new();
+    fixture.file("empty.wasm", wat::parse_str("(module)").unwrap());
+    let ran = fixture
         .run(&["plugin", "pack", "empty.wasm", "-o", "out.wasm"])
         .code(4);
     assert_stderr(&ran, &["empty.wasm ", "no plugin", "`persea:plugin/run`"]);
-    assert!(!sandbox.project().join("out.wasm").exists());
-    sandbox.file("text.wasm", "hello");
-    let ran = sandbox
+    assert!(!fixture.project().join("out.wasm").exists());
+    fixture.file("text.wasm", "hello");
+    let ran = fixture
         .run(&["plugin", "pack", "text.wasm", "-o", "out.wasm"])
         .code(4);
     assert_stderr(&ran, &["text.wasm"]);
-    let ran = sandbox
+    let ran = fixture
         .run(&["plugin", "pack", "none.wasm", "-o", "out.wasm"])
         .code(4);
     assert_stderr(&ran, &["cannot read none.wasm: No such file"]);
-    sandbox.file("done.wasm", &components()["runner-greet"]);
-    let ran = sandbox
+    fixture.file("done.wasm", &components()["runner-greet"]);
+    let ran = fixture
         .run(&["plugin", "pack", "done.wasm", "-o", "out.wasm"])
         .code(4);
     assert_stderr(
@@ -227,9 +227,9 @@ fn plugin_that_imports_outside_of_its_world_is_refused() {
 #[test]
 fn plugin_with_an_invalid_description_is_not_loaded() {
     // This one takes the whole time limit, so it is loaded only once.
-    let sandbox = Sandbox::new();
-    let file = sandbox.file("loop.wasm", odd("loop"));
-    let ran = sandbox
+    let fixture = Fixture::new();
+    let file = fixture.file("loop.wasm", odd("loop"));
+    let ran = fixture
         .run(&["plugin", "inspect", file.to_str().unwrap()])
         .code(4);
     assert_stderr(
@@ -260,13 +260,13 @@ fn plugin_with_an_invalid_description_is_not_loaded() {
 
 #[test]
 fn kinds_with_control_characters_are_escaped() {
-    let sandbox = Sandbox::new();
-    sandbox.file("plugins/odd.wasm", odd("kind"));
+    let fixture = Fixture::new();
+    fixture.file("plugins/odd.wasm", odd("kind"));
     for args in [
         &["plugin", "list", "--plugin-dir", "plugins"][..],
         &["plugin", "inspect", "plugins/odd.wasm"],
     ] {
-        let ran = sandbox.run(args);
+        let ran = fixture.run(args);
         assert!(!ran.stdout.contains('\u{202e}'), "{ran}");
         assert!(
             !ran.stdout
@@ -279,22 +279,22 @@ fn kinds_with_control_characters_are_escaped() {
 
 #[test]
 fn invalid_plugin_paths_are_errors() {
-    let sandbox = Sandbox::new();
-    let ran = sandbox
+    let fixture = Fixture::new();
+    let ran = fixture
         .run(&["run", "--plugin-dir", "nowhere", "/bin/true"])
         .code(4);
     assert_stderr(&ran, &["nowhere", "No such file or directory"]);
-    sandbox.assert_no_job();
+    fixture.assert_no_job();
     // A directory whose name ends with .wasm is skipped with a warning.
-    std::fs::create_dir_all(sandbox.project().join("plugins/x.wasm")).unwrap();
-    let ran = sandbox
+    std::fs::create_dir_all(fixture.project().join("plugins/x.wasm")).unwrap();
+    let ran = fixture
         .run(&["plugin", "list", "--plugin-dir", "plugins"])
         .code(2);
     assert_stderr(
         &ran,
         &["plugins/x.wasm is not a WebAssembly component: it is not an ordinary file"],
     );
-    let ran = sandbox
+    let ran = fixture
         .run(&["plugin", "inspect", "nothing-of-this-name"])
         .code(4);
     assert_stderr(
@@ -309,7 +309,7 @@ fn invalid_plugin_paths_are_errors() {
 #[test]
 fn mutated_components_never_break_the_host() {
     let whole = &components()["format-csv"];
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // An xorshift generator with a fixed seed, so that a failure can be reproduced.
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = |below: usize| {
@@ -333,7 +333,7 @@ fn mutated_components_never_break_the_host() {
                 _ => drop(bytes.drain(at..(at + random(64)).min(bytes.len()))),
             }
         }
-        sandbox.file(&format!("plugins/{number:04}.wasm"), bytes);
+        fixture.file(&format!("plugins/{number:04}.wasm"), bytes);
     }
     // Short limits, because some mutations loop or take long to compile.
     let args = [
@@ -346,8 +346,8 @@ fn mutated_components_never_break_the_host() {
         "--set",
         "plugins.limits.compile=2",
     ];
-    let mut command = sandbox.persea(&args);
-    command.env("XDG_CACHE_HOME", sandbox.root().join("own-cache"));
+    let mut command = fixture.persea(&args);
+    command.env("XDG_CACHE_HOME", fixture.root().join("own-cache"));
     // Without `finish`, which would end the host after a minute.
     let mut child = command.spawn().unwrap();
     let mut stderr = String::new();
@@ -375,11 +375,11 @@ fn mutated_components_never_break_the_host() {
 
 #[test]
 fn component_of_500_megabytes_is_not_read() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["runner-greet"]);
-    let file = std::fs::File::create(sandbox.project().join("plugins/huge.wasm")).unwrap();
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["runner-greet"]);
+    let file = std::fs::File::create(fixture.project().join("plugins/huge.wasm")).unwrap();
     file.set_len(500 << 20).unwrap();
-    let ran = sandbox
+    let ran = fixture
         .run(&["run", "--plugin-dir", "plugins", "/bin/true"])
         .code(2);
     assert_stderr(
@@ -389,17 +389,17 @@ fn component_of_500_megabytes_is_not_read() {
              `plugins.limits.component_mb` raises it",
         ],
     );
-    assert_eq!(sandbox.job().status("/bin/true"), "PASS");
+    assert_eq!(fixture.job().status("/bin/true"), "PASS");
     assert!(ran.took.as_secs() < 10, "{ran}");
 }
 
 #[test]
 fn pipe_or_device_in_place_of_a_plugin_is_not_read() {
-    let sandbox = Sandbox::new();
-    std::fs::create_dir(sandbox.project().join("plugins")).unwrap();
-    sandbox.pipe("plugins/pipe.wasm");
-    std::os::unix::fs::symlink("/dev/zero", sandbox.project().join("plugins/zero.wasm")).unwrap();
-    let ran = sandbox
+    let fixture = Fixture::new();
+    std::fs::create_dir(fixture.project().join("plugins")).unwrap();
+    fixture.pipe("plugins/pipe.wasm");
+    std::os::unix::fs::symlink("/dev/zero", fixture.project().join("plugins/zero.wasm")).unwrap();
+    let ran = fixture
         .run(&["run", "--plugin-dir", "plugins", "/bin/true"])
         .code(2);
     assert_eq!(
@@ -407,5 +407,5 @@ fn pipe_or_device_in_place_of_a_plugin_is_not_read() {
         2,
         "{ran}"
     );
-    assert_eq!(sandbox.job().status("/bin/true"), "PASS");
+    assert_eq!(fixture.job().status("/bin/true"), "PASS");
 }

@@ -7,7 +7,7 @@ use crate::hostile::components::assert_not_loaded;
 use crate::hostile::odd;
 use crate::hostile::wat::{DESCRIPTION, ROOM, Runner, component_of, contract, words};
 use crate::support::plugins::{build, lock};
-use crate::support::{Sandbox, assert_stderr};
+use crate::support::{Fixture, assert_stderr};
 use persea_guest_build::Target;
 
 /// A runner that says it has these roles, each for the kind `wat`.
@@ -32,16 +32,16 @@ fn with_roles(names: &[&str]) -> Vec<u8> {
 }
 
 /// Runs a test of a kind with a locked plugin, which the host has loaded.
-fn run_locked(component: Vec<u8>, kind: &str, options: &[&str]) -> Sandbox {
-    let sandbox = Sandbox::new();
-    sandbox.file("plugins/odd.wasm", component);
-    lock(&sandbox, "plugins/odd.wasm", &[]);
-    sandbox.recipe("r.json", &[json!({"kind": kind, "uri": "x"})]);
-    sandbox
+fn run_locked(component: Vec<u8>, kind: &str, options: &[&str]) -> Fixture {
+    let fixture = Fixture::new();
+    fixture.file("plugins/odd.wasm", component);
+    lock(&fixture, "plugins/odd.wasm", &[]);
+    fixture.recipe("r.json", &[json!({"kind": kind, "uri": "x"})]);
+    fixture
         .run(&[&["run"], options, &["r.json"]].concat())
         .code(0);
-    assert_eq!(sandbox.job().status("x"), "PASS");
-    sandbox
+    assert_eq!(fixture.job().status("x"), "PASS");
+    fixture
 }
 
 #[test]
@@ -99,8 +99,8 @@ fn role_with_functions_of_other_types_is_refused_by_name() {
 
 #[test]
 fn role_that_the_host_does_not_know_is_ignored() {
-    let sandbox = run_locked(with_roles(&["teleporter", "runner"]), "wat", &[]);
-    let inspected = sandbox.run(&["plugin", "inspect", "wat"]).code(0);
+    let fixture = run_locked(with_roles(&["teleporter", "runner"]), "wat", &[]);
+    let inspected = fixture.run(&["plugin", "inspect", "wat"]).code(0);
     let remark = "the role `teleporter` is unknown";
     assert!(inspected.stdout.contains(remark), "{inspected}");
 }
@@ -137,8 +137,8 @@ fn least_contract_of_a_description_is_compared_with_that_of_the_host() {
     let words = "plugins/bad.wasm needs a host with persea:plugin@0.2.9, and this one offers \
                  persea:plugin@0.2.0: use a newer persea";
     assert_not_loaded(&odd("late"), &[words]);
-    let sandbox = run_locked(odd("near"), "odd", &[]);
-    let inspected = sandbox.run(&["plugin", "inspect", "odd"]).code(0);
+    let fixture = run_locked(odd("near"), "odd", &[]);
+    let inspected = fixture.run(&["plugin", "inspect", "odd"]).code(0);
     let row = "needs at least @0.2.0 (this host offers @0.2.0)";
     assert!(inspected.stdout.contains(row), "{inspected}");
 }
@@ -188,14 +188,14 @@ fn function_of_a_later_contract_is_named() {
 #[test]
 fn description_that_differs_from_the_locked_one_is_refused() {
     let mut built = build(Target::Wasip2, &[("runner-wasi", &[])]);
-    let sandbox = Sandbox::new();
-    sandbox.file("p.wasm", built.remove("runner-wasi").unwrap());
+    let fixture = Fixture::new();
+    fixture.file("p.wasm", built.remove("runner-wasi").unwrap());
     let add = ["plugin", "add", "p.wasm", "--grant", "environment=DESCRIBE"];
-    sandbox.run(&add).code(0);
-    sandbox.recipe("r.json", &[json!({"kind": "wasi", "uri": "x"})]);
+    fixture.run(&add).code(0);
+    fixture.recipe("r.json", &[json!({"kind": "wasi", "uri": "x"})]);
     let run_as = |described: &str| {
         let variable = ("DESCRIBE", described);
-        sandbox.run_with(&["run", "r.json"], |command| command.envs([variable]))
+        fixture.run_with(&["run", "r.json"], |command| command.envs([variable]))
     };
     // What is locked is there, and so are fewer kinds.
     run_as("").code(0);
@@ -212,7 +212,7 @@ fn description_that_differs_from_the_locked_one_is_refused() {
             &refused,
             &["p.wasm does not match its lock entry: ", difference],
         );
-        sandbox
+        fixture
             .job()
             .assert_error("x", &["no runner for kind `wasi`"]);
     }

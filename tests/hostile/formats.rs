@@ -2,17 +2,17 @@
 
 use super::components::patched;
 use crate::support::plugins::{install, lock};
-use crate::support::{Sandbox, assert_stderr, assert_well_formed};
+use crate::support::{Fixture, assert_stderr, assert_well_formed};
 
 #[test]
 fn trapping_format_fails_only_its_report_and_is_named() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     install(
-        &sandbox,
+        &fixture,
         "plugins",
         &["hostile-format", "format-csv", "resolver-list"],
     );
-    sandbox.file("tests.list", "$ true\n$ echo 2\n$ echo 3\n");
+    fixture.file("tests.list", "$ true\n$ echo 2\n$ echo 3\n");
     let args = [
         "run",
         "--plugin-dir",
@@ -21,7 +21,7 @@ fn trapping_format_fails_only_its_report_and_is_named() {
         "1",
         "tests.list",
     ];
-    let ran = sandbox.run(&args).code(2);
+    let ran = fixture.run(&args).code(2);
     let errors: Vec<&str> = ran.stderr.lines().collect();
     assert_eq!(errors.len(), 1, "{ran}");
     assert!(
@@ -35,25 +35,25 @@ fn trapping_format_fails_only_its_report_and_is_named() {
     ] {
         assert!(errors[0].contains(part), "{ran}");
     }
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.results()["pass"], 3);
     assert_eq!(job.read("results.csv").lines().count(), 4);
     assert!(job.read("results.tap").starts_with("1..3\n"));
     assert_well_formed(&job.0.join("results.xml"));
     // With a failing test the exit code has both bits.
-    sandbox.file("tests.list", "$ true\n$ false\n");
-    sandbox.run(&args).code(3);
+    fixture.file("tests.list", "$ true\n$ false\n");
+    fixture.run(&args).code(3);
 }
 
 /// Runs a job with a hostile format, whose other reports are complete. Where `parts` is not empty,
 /// the report is incomplete with an error that contains each of them.
 #[track_caller]
-fn report(how: &str, options: &[&str], code: i32, parts: &[&str]) -> Sandbox {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-report", "format-csv"]);
+fn report(how: &str, options: &[&str], code: i32, parts: &[&str]) -> Fixture {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-report", "format-csv"]);
     let how = format!("report.hostile.how={how}");
     let args = [&["run", "--set", &how], options, &["/bin/true"]].concat();
-    let ran = sandbox.run(&args).code(code);
+    let ran = fixture.run(&args).code(code);
     assert_stderr(&ran, parts);
     if !parts.is_empty() {
         let error = "error: the report `report` is incomplete: ";
@@ -61,24 +61,24 @@ fn report(how: &str, options: &[&str], code: i32, parts: &[&str]) -> Sandbox {
         assert_stderr(&ran, &[error, plugin]);
     }
     crate::hostile::assert_printable(&ran);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("/bin/true"), "PASS");
     assert_eq!(job.read("results.csv").lines().count(), 2);
     assert!(job.read("results.tap").starts_with("1..1\nok 1"));
     assert_well_formed(&job.0.join("results.xml"));
-    sandbox
+    fixture
 }
 
 #[test]
 fn endless_report_is_cut_at_its_limit() {
     let limit = ["--set", "plugins.limits.output_mb=8"];
-    let sandbox = report(
+    let fixture = report(
         "flood",
         &limit,
         2,
         &["its limit on the report, 8 MiB: `plugins.limits.output_mb` raises it"],
     );
-    let size = sandbox
+    let size = fixture
         .job()
         .0
         .join("results.hostile")
@@ -106,8 +106,8 @@ fn format_is_stopped_at_its_memory_limit() {
 
 #[test]
 fn format_accesses_only_its_report() {
-    let sandbox = report("outside", &[], 0, &[]);
-    let written = sandbox.job().read("results.hostile");
+    let fixture = report("outside", &[], 0, &[]);
+    let written = fixture.job().read("results.hostile");
     assert!(
         written
             .lines()
@@ -119,8 +119,8 @@ fn format_accesses_only_its_report() {
 
 #[test]
 fn format_may_write_any_bytes() {
-    let sandbox = report("escapes", &[], 0, &[]);
-    let bytes = std::fs::read(sandbox.job().0.join("results.hostile")).unwrap();
+    let fixture = report("escapes", &[], 0, &[]);
+    let bytes = std::fs::read(fixture.job().0.join("results.hostile")).unwrap();
     assert!(bytes.starts_with(b"\x1b[2J"));
 }
 
@@ -136,12 +136,12 @@ const HOW: [&str; 2] = ["--set", "report.hostile.how=escapes"];
 /// Runs a job with a forger among its plugins. One message contains `part`, and every file of the
 /// job and of other formats is genuine.
 #[track_caller]
-fn assert_forges_nothing(sandbox: &Sandbox, options: &[&str], code: i32, part: &str) {
+fn assert_forges_nothing(fixture: &Fixture, options: &[&str], code: i32, part: &str) {
     let args = [&["run"], options, &["/bin/true"]].concat();
-    let ran = sandbox.run(&args).code(code);
+    let ran = fixture.run(&args).code(code);
     assert_stderr(&ran, &[part]);
     assert_eq!(ran.stderr.lines().count(), 1, "{ran}");
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.results()["pass"], 1);
     assert!(job.read("results.tap").starts_with("1..1\nok 1"));
     assert_well_formed(&job.0.join("results.xml"));
@@ -188,40 +188,40 @@ fn format_cannot_take_the_file_of_another_report() {
             "result-format `report` (plugins/forger.wasm) cannot write \"{file}\": {whose}; \
              set `job.run.result.report.output` to another path"
         );
-        let sandbox = Sandbox::new();
-        sandbox.file("plugins/forger.wasm", &bytes);
+        let fixture = Fixture::new();
+        fixture.file("plugins/forger.wasm", &bytes);
         let options = [&HOW[..], &["--plugin-dir", "plugins"]].concat();
-        assert_forges_nothing(&sandbox, &options, 0, &warning);
+        assert_forges_nothing(&fixture, &options, 0, &warning);
         // A lock does not help it.
-        lock(&sandbox, "plugins/forger.wasm", &[]);
-        assert_forges_nothing(&sandbox, &HOW, 0, &warning);
+        lock(&fixture, "plugins/forger.wasm", &[]);
+        assert_forges_nothing(&fixture, &HOW, 0, &warning);
     }
     // Of two formats of third parties, the locked one gets the file, whatever their order.
-    let sandbox = Sandbox::new();
-    install(&sandbox, "locked", &["format-csv"]);
-    sandbox.file("plugins/forger.wasm", super::report_named("results.csv"));
+    let fixture = Fixture::new();
+    install(&fixture, "locked", &["format-csv"]);
+    fixture.file("plugins/forger.wasm", super::report_named("results.csv"));
     let warning = "cannot write \"results.csv\": that file is the report of result-format `csv` \
                    (locked/format-csv.wasm)";
     let options = [&HOW[..], &["--plugin-dir", "plugins"]].concat();
-    assert_forges_nothing(&sandbox, &options, 0, warning);
-    let csv = sandbox.job().read("results.csv");
+    assert_forges_nothing(&fixture, &options, 0, warning);
+    let csv = fixture.job().read("results.csv");
     assert!(csv.starts_with("\"id\",\"status\""), "{csv}");
 }
 
 #[test]
 fn unlocked_format_cannot_replace_a_built_in_one() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let bytes = forger("name=report", "name=tap");
-    sandbox.file("plugins/forger.wasm", bytes);
+    fixture.file("plugins/forger.wasm", bytes);
     let warning = "result-format `tap` (plugins/forger.wasm) has the name of a result format that \
                    is built in, and takes its place only when a lock binds it: `persea plugin add \
                    plugins/forger.wasm`";
-    assert_forges_nothing(&sandbox, &["--plugin-dir", "plugins"], 2, warning);
+    assert_forges_nothing(&fixture, &["--plugin-dir", "plugins"], 2, warning);
     // `inspect` and `add` show what a locked one would replace.
     let replaces = "replaces  result-format.tap, built in\n";
-    let ran = sandbox.run(&["plugin", "inspect", "plugins/forger.wasm"]);
+    let ran = fixture.run(&["plugin", "inspect", "plugins/forger.wasm"]);
     assert!(ran.stdout.contains(replaces), "{ran}");
-    let ran = sandbox
+    let ran = fixture
         .run(&["plugin", "add", "plugins/forger.wasm"])
         .code(0);
     assert!(
@@ -229,10 +229,10 @@ fn unlocked_format_cannot_replace_a_built_in_one() {
             .contains("  replaces result-format.tap, built in\n"),
         "{ran}"
     );
-    sandbox
+    fixture
         .run(&[&["run", "/bin/true"], &HOW[..]].concat())
         .code(0);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert!(!job.0.join("results.tap").exists());
     assert!(job.0.join("results.hostile").exists());
 }

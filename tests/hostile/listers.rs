@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::plugins::install;
-use crate::support::{Job, Sandbox};
+use crate::support::{Fixture, Job};
 
 /// The name of the reference that stands for a runnable whose tests are not listed.
 fn reference(uri: &str) -> String {
@@ -11,22 +11,22 @@ fn reference(uri: &str) -> String {
 }
 
 /// Runs a job of a hostile runnable between an honest one of the same lister and a plain test.
-fn list(uri: &str, options: &[&str], code: i32) -> (Sandbox, Job) {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-lister"]);
+fn list(uri: &str, options: &[&str], code: i32) -> (Fixture, Job) {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-lister"]);
     let runnables = [
         json!({"kind": "hostile-list", "uri": "honest"}),
         json!({"kind": "hostile-list", "uri": uri}),
         json!({"kind": "noop", "identifier": "beside"}),
     ];
-    sandbox.recipe("job.json", &runnables);
+    fixture.recipe("job.json", &runnables);
     let args = ["run", "--plugin-dir", "plugins"];
-    let ran = sandbox.run(&[&args, options, &["job.json"]].concat());
+    let ran = fixture.run(&[&args, options, &["job.json"]].concat());
     crate::hostile::assert_printable(&ran.code(code));
-    sandbox.assert_no_strays();
-    let job = sandbox.job();
+    fixture.assert_no_strays();
+    let job = fixture.job();
     assert_eq!(job.status("beside"), "PASS");
-    (sandbox, job)
+    (fixture, job)
 }
 
 /// The lister fails with this runnable, and nothing of its answer runs.
@@ -82,16 +82,16 @@ fn test_of_an_undeclared_kind_is_refused_by_name() {
 #[test]
 fn files_elsewhere_keep_no_answer_and_cost_nothing() {
     for uri in ["elsewhere", "unclear"] {
-        let sandbox = Sandbox::new();
-        install(&sandbox, "plugins", &["hostile-lister"]);
-        sandbox.recipe("job.json", &[json!({"kind": "hostile-list", "uri": uri})]);
+        let fixture = Fixture::new();
+        install(&fixture, "plugins", &["hostile-lister"]);
+        fixture.recipe("job.json", &[json!({"kind": "hostile-list", "uri": uri})]);
         let args = ["run", "--plugin-dir", "plugins", "job.json"];
         for _ in 0..2 {
-            sandbox.run(&args).code(0);
-            assert_eq!(sandbox.job().status("one"), "PASS", "{uri}");
+            fixture.run(&args).code(0);
+            assert_eq!(fixture.job().status("one"), "PASS", "{uri}");
         }
         let list = ["list", "--plugin-dir", "plugins", "job.json"];
-        let unlisted = sandbox.run(&list).code(0);
+        let unlisted = fixture.run(&list).code(0);
         let note = format!("the tests of {uri} are not listed");
         assert!(unlisted.stderr.contains(&note), "{unlisted}");
     }

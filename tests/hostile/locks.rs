@@ -8,19 +8,19 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::hostile::assert_printable;
-use crate::support::{Ran, Sandbox};
+use crate::support::{Fixture, Ran};
 
 /// The content of a file of the user, short enough to be guessed from its digest.
 const SECRET: &str = "pin 4711";
 
 /// Writes a project's lock with one entry, a runner that has this source.
-fn lock(sandbox: &Sandbox, source: &str) {
+fn lock(fixture: &Fixture, source: &str) {
     let sha256 = "0".repeat(64);
     let text = format!(
         "version = 1\n[[plugin]]\nname = 'greet'\nversion = '1.0.0'\ncontract = '0.2.0'\n\
          source = '{source}'\nsha256 = '{sha256}'\nroles.runner = ['greet']\n"
     );
-    sandbox.file("persea.lock", text);
+    fixture.file("persea.lock", text);
 }
 
 /// The output shows neither the secret nor its digest.
@@ -44,11 +44,11 @@ fn server() -> (TcpListener, String) {
 
 #[test]
 fn source_of_a_lock_entry_is_neither_followed_nor_shown() {
-    let sandbox = Sandbox::new();
-    let secret = sandbox.root().join("secret.wasm");
+    let fixture = Fixture::new();
+    let secret = fixture.root().join("secret.wasm");
     std::fs::write(&secret, SECRET).unwrap();
-    sandbox.pipe("pipe.wasm");
-    let _socket = UnixListener::bind(sandbox.project().join("socket.wasm")).unwrap();
+    fixture.pipe("pipe.wasm");
+    let _socket = UnixListener::bind(fixture.project().join("socket.wasm")).unwrap();
     let (listener, registry) = server();
     let absolute = secret.display().to_string();
     let no_component = "it does not begin as WebAssembly does";
@@ -63,7 +63,7 @@ fn source_of_a_lock_entry_is_neither_followed_nor_shown() {
         ("none.wasm", "No such file or directory"),
         (&registry, "is not on this machine"),
     ] {
-        lock(&sandbox, source);
+        lock(&fixture, source);
         // The job itself passes; that a locked plugin is missing makes it 2.
         for args in [
             &["run", "/bin/true"][..],
@@ -71,7 +71,7 @@ fn source_of_a_lock_entry_is_neither_followed_nor_shown() {
             &["plugin", "list"],
             &["plugin", "verify"],
         ] {
-            let ran = sandbox.run(args).code(2);
+            let ran = fixture.run(args).code(2);
             let text = match args {
                 ["plugin", "verify"] => &ran.stdout,
                 _ => &ran.stderr,
@@ -84,7 +84,7 @@ fn source_of_a_lock_entry_is_neither_followed_nor_shown() {
             assert!(ran.took < Duration::from_secs(20), "{source}: {ran}");
             assert_secret_is_kept(&ran);
         }
-        assert_eq!(sandbox.job().status("/bin/true"), "PASS");
+        assert_eq!(fixture.job().status("/bin/true"), "PASS");
     }
     let connected = listener.accept().map(|_| ());
     assert_eq!(connected.unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -92,23 +92,23 @@ fn source_of_a_lock_entry_is_neither_followed_nor_shown() {
 
 #[test]
 fn update_follows_the_source_and_shows_nothing_of_it() {
-    let sandbox = Sandbox::new();
-    std::fs::write(sandbox.root().join("secret.wasm"), SECRET).unwrap();
-    sandbox.pipe("pipe.wasm");
+    let fixture = Fixture::new();
+    std::fs::write(fixture.root().join("secret.wasm"), SECRET).unwrap();
+    fixture.pipe("pipe.wasm");
     for (source, why) in [
         ("../secret.wasm", "it does not begin as WebAssembly does"),
         ("pipe.wasm", "it is not an ordinary file"),
     ] {
-        lock(&sandbox, source);
-        let ran = sandbox.run(&["plugin", "update", "greet"]).code(4);
+        lock(&fixture, source);
+        let ran = fixture.run(&["plugin", "update", "greet"]).code(4);
         assert!(ran.stderr.contains(why), "{ran}");
         assert_secret_is_kept(&ran);
     }
     // Only this command and `install` ask a registry.
     for command in [&["plugin", "update", "greet"][..], &["plugin", "install"]] {
         let (listener, registry) = server();
-        lock(&sandbox, &registry);
-        let child = sandbox.persea(command).spawn().unwrap();
+        lock(&fixture, &registry);
+        let child = fixture.persea(command).spawn().unwrap();
         listener.set_nonblocking(false).unwrap();
         drop(listener.accept().unwrap());
         // Nobody listens for a second try.

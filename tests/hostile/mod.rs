@@ -25,36 +25,36 @@ mod workdirs;
 
 use crate::support::plugins::install;
 use crate::support::recipes::{noop, shell};
-use crate::support::{Ran, Sandbox};
+use crate::support::{Fixture, Ran};
 
 /// Runs a job of a hostile runnable between two ordinary ones, in a new project.
-pub fn hostile(runnable: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
-    let sandbox = prepared();
-    let ran = run(&sandbox, runnable, options, code);
-    (sandbox, ran)
+pub fn hostile(runnable: &str, options: &[&str], code: i32) -> (Fixture, Ran) {
+    let fixture = prepared();
+    let ran = run(&fixture, runnable, options, code);
+    (fixture, ran)
 }
 
 /// A project with the hostile runner.
-pub fn prepared() -> Sandbox {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-runner"]);
-    sandbox
+pub fn prepared() -> Fixture {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-runner"]);
+    fixture
 }
 
 /// Runs a job of a hostile runnable between two ordinary ones, whose results are intact.
-pub fn run(sandbox: &Sandbox, runnable: &str, options: &[&str], code: i32) -> Ran {
+pub fn run(fixture: &Fixture, runnable: &str, options: &[&str], code: i32) -> Ran {
     let hostile = serde_json::from_str(runnable).unwrap();
     let tests = [noop("before"), hostile, shell("after", "echo after")];
-    sandbox.recipe("job.json", &tests);
+    fixture.recipe("job.json", &tests);
     let args = ["run", "--plugin-dir", "plugins"];
-    let ran = sandbox.run(&[&args, options, &["job.json"]].concat());
+    let ran = fixture.run(&[&args, options, &["job.json"]].concat());
     let ran = ran.code(code);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("before"), "PASS", "{ran}");
     assert_eq!(job.status("after"), "PASS", "{ran}");
     assert_eq!(job.results()["total"], 3);
     assert_printable(&ran);
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
     ran
 }
 

@@ -1,13 +1,13 @@
 //! Owns resolvers that misbehave while they answer in pages: each fails its own reference.
 
 use crate::support::plugins::install;
-use crate::support::{Job, Sandbox};
+use crate::support::{Fixture, Job};
 
 /// Runs a job of a reference beside an ordinary one, and returns it with its project.
-fn resolve(name: &str, options: &[&str], code: i32) -> (Sandbox, Job) {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-pages"]);
-    sandbox.file(name, "");
+fn resolve(name: &str, options: &[&str], code: i32) -> (Fixture, Job) {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-pages"]);
+    fixture.file(name, "");
     let args = [
         "run",
         "--max-parallel-tasks",
@@ -15,12 +15,12 @@ fn resolve(name: &str, options: &[&str], code: i32) -> (Sandbox, Job) {
         "--plugin-dir",
         "plugins",
     ];
-    sandbox
+    fixture
         .run(&[&args, options, &[name, "/bin/true"]].concat())
         .code(code);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("/bin/true"), "PASS");
-    (sandbox, job)
+    (fixture, job)
 }
 
 #[test]

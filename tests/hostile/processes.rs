@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::hostile::{hostile, prepared, run};
 use crate::support::recipes::{shell, with};
-use crate::support::{Sandbox, assert_well_formed};
+use crate::support::{Fixture, assert_well_formed};
 
 const REPORTS: [&str; 3] = ["results.json", "results.xml", "results.tap"];
 
@@ -33,63 +33,63 @@ for number in range(5):
             while True: time.sleep(1)
         os._exit(0)
 '";
-    let (sandbox, ran) = hostile(&script(daemon), &[], 0);
-    assert_eq!(sandbox.job().status("x"), "PASS");
+    let (fixture, ran) = hostile(&script(daemon), &[], 0);
+    assert_eq!(fixture.job().status("x"), "PASS");
     assert!(ran.stdout.contains(" processes left behind]\n"), "{ran}");
 }
 
 #[test]
 fn process_that_ignores_signals_is_killed() {
     let ignores = "trap '' TERM INT HUP; while :; do sleep 0.1; done";
-    let (sandbox, ran) = hostile(&script(ignores), &SHORT_TIMEOUT, 8);
-    assert_eq!(sandbox.job().status("x"), "INTERRUPTED");
+    let (fixture, ran) = hostile(&script(ignores), &SHORT_TIMEOUT, 8);
+    assert_eq!(fixture.job().status("x"), "INTERRUPTED");
     assert!(ran.took.as_secs() < 20, "{ran}");
 }
 
 #[test]
 fn process_that_stops_itself_and_its_parents_is_killed() {
     let stops = "(kill -STOP $PPID; kill -STOP $$) & kill -STOP $$; echo went on";
-    let (sandbox, ran) = hostile(&script(stops), &SHORT_TIMEOUT, 8);
-    assert_eq!(sandbox.job().status("x"), "INTERRUPTED");
+    let (fixture, ran) = hostile(&script(stops), &SHORT_TIMEOUT, 8);
+    assert_eq!(fixture.job().status("x"), "INTERRUPTED");
     assert!(ran.took.as_secs() < 40, "{ran}");
 }
 
 #[test]
 fn process_may_close_its_descriptors() {
     let closes = "exec 0<&- 1>&- 2>&-; sleep 0.2; exit 0";
-    let (sandbox, _) = hostile(&script(closes), &[], 0);
-    assert_eq!(sandbox.job().status("x"), "PASS");
+    let (fixture, _) = hostile(&script(closes), &[], 0);
+    assert_eq!(fixture.job().status("x"), "PASS");
 }
 
 #[test]
 fn process_inherits_no_descriptor_of_the_host() {
     let writes =
         "for fd in $(seq 3 50); do (echo '{\"event\":\"forged\"}' >&$fd) 2>/dev/null; done; exit 0";
-    let (sandbox, _) = hostile(&script(writes), &[], 0);
-    let job = sandbox.job();
+    let (fixture, _) = hostile(&script(writes), &[], 0);
+    let job = fixture.job();
     assert_eq!(job.status("x"), "PASS");
     assert!(job.events_of("forged").is_empty());
 }
 
 #[test]
 fn process_that_kills_its_helper_fails_only_its_task() {
-    let (sandbox, _) = hostile(&script("kill -KILL $PPID; sleep 100"), &[], 1);
-    sandbox.job().assert_error("x", &["helper"]);
+    let (fixture, _) = hostile(&script("kill -KILL $PPID; sleep 100"), &[], 1);
+    fixture.job().assert_error("x", &["helper"]);
 }
 
 #[test]
 fn processes_of_a_runner_are_limited() {
     let many = r#"{"kind": "many", "uri": "x"}"#;
-    let (sandbox, _) = hostile(many, &[], 1);
+    let (fixture, _) = hostile(many, &[], 1);
     let error = "its limit on handles, 1000: `plugins.limits.handles` raises it";
-    sandbox.job().assert_error("x", &[error]);
+    fixture.job().assert_error("x", &[error]);
 }
 
 #[test]
 fn flood_of_random_output_reaches_no_report() {
     let floods = "head -c 300000000 /dev/urandom; exit 1";
-    let (sandbox, ran) = hostile(&script(floods), &[], 1);
-    let job = sandbox.job();
+    let (fixture, ran) = hostile(&script(floods), &[], 1);
+    let job = fixture.job();
     assert_eq!(job.status("x"), "FAIL");
     assert!(ran.stdout.len() < 10_000);
     for report in REPORTS.iter().chain(&["events.jsonl"]) {
@@ -101,8 +101,8 @@ fn flood_of_random_output_reaches_no_report() {
 
 #[test]
 fn runner_cannot_claim_the_result_of_another_task() {
-    let (sandbox, _) = hostile(r#"{"kind": "claim", "uri": "x"}"#, &[], 1);
-    let job = sandbox.job();
+    let (fixture, _) = hostile(r#"{"kind": "claim", "uri": "x"}"#, &[], 1);
+    let job = fixture.job();
     assert_eq!(job.test("x")["id"], "2-x");
     assert_eq!(job.status("x"), "FAIL");
     assert_eq!(
@@ -120,27 +120,27 @@ fn names(directory: &Path) -> BTreeSet<String> {
 }
 
 /// Makes a directory outside of the results, whose files must be neither read nor written.
-fn make_victim(sandbox: &Sandbox) -> String {
+fn make_victim(fixture: &Fixture) -> String {
     for name in ["secret", "stdout", "profile"] {
-        sandbox.file(
+        fixture.file(
             &format!("victim/{name}"),
             format!("this {name} is private\n"),
         );
     }
-    sandbox.project().join("victim").display().to_string()
+    fixture.project().join("victim").display().to_string()
 }
 
 /// The victim's files are as they were, and no report contains their text.
 #[track_caller]
-fn assert_unharmed(sandbox: &Sandbox) {
-    let victim = sandbox.project().join("victim");
+fn assert_unharmed(fixture: &Fixture) {
+    let victim = fixture.project().join("victim");
     let expected = ["profile", "secret", "stdout"].map(str::to_owned);
     assert_eq!(names(&victim), BTreeSet::from(expected));
     for name in names(&victim) {
         let text = std::fs::read_to_string(victim.join(&name)).unwrap();
         assert_eq!(text, format!("this {name} is private\n"));
     }
-    let job = sandbox.job();
+    let job = fixture.job();
     for report in REPORTS {
         assert!(!job.read(report).contains("is private"), "{report}");
     }
@@ -151,20 +151,20 @@ fn assert_unharmed(sandbox: &Sandbox) {
 #[track_caller]
 fn assert_harmless(kind: &str, script: &str, status: &str, options: &[&str]) {
     for spawner in ["process", "sandbox"] {
-        let sandbox = prepared();
+        let fixture = prepared();
         let script = format!(
             "V={}; OUT=$AVOCADO_TEST_OUTPUTDIR; cd $OUT || exit 7; {script}",
-            make_victim(&sandbox)
+            make_victim(&fixture)
         );
         let runnable = json!({"kind": kind, "uri": "x", "args": [script]});
         let options = [&["--spawner", spawner], options].concat();
-        let ran = run(&sandbox, &runnable.to_string(), &options, 1);
-        let job = sandbox.job();
+        let ran = run(&fixture, &runnable.to_string(), &options, 1);
+        let job = fixture.job();
         assert_eq!(job.status("x"), status, "{spawner}: {}", job.reason("x"));
         if status == "FAIL" && kind == "shell" {
             assert_eq!(job.reason("x"), "Some(1) None", "{spawner}: {ran}");
         }
-        assert_unharmed(&sandbox);
+        assert_unharmed(&fixture);
     }
 }
 
@@ -172,8 +172,8 @@ fn assert_harmless(kind: &str, script: &str, status: &str, options: &[&str]) {
 fn links_in_place_of_output_are_not_reported() {
     let links = "cd \"$AVOCADO_TEST_OUTPUTDIR\" || exit 7; rm -f stdout stderr debug.log
                  ln -s /etc/passwd stdout; ln -s /etc/passwd stderr; mkfifo debug.log; exit 1";
-    let (sandbox, _) = hostile(&script(links), &[], 1);
-    let job = sandbox.job();
+    let (fixture, _) = hostile(&script(links), &[], 1);
+    let job = fixture.job();
     // The links are in the directory where a report would read the output.
     assert_eq!(job.reason("x"), "Some(1) None");
     assert!(job.artifact("x", "stdout").contains("root:x:0"));
@@ -212,7 +212,7 @@ fn link_in_place_of_by_status_is_not_followed() {
 
 #[test]
 fn variables_of_the_host_are_hidden_in_a_sandbox() {
-    let sandbox = prepared();
+    let fixture = prepared();
     // The variables of every process there, and the memory and descriptors of the helper.
     let looks = "cat /proc/[0-9]*/environ 2>&1 | tr '\\0' '\\n'
                  cat /proc/$PPID/maps && exit 3
@@ -220,12 +220,12 @@ fn variables_of_the_host_are_hidden_in_a_sandbox() {
                  exit 0";
     let hostile = json!({"kind": "shell", "uri": "x", "args": [looks]});
     let own = shell("own", "test $TOKEN = hunter2");
-    sandbox.recipe("job.json", &[hostile, own]);
+    fixture.recipe("job.json", &[hostile, own]);
     let args = ["run", "--plugin-dir", "plugins", "--spawner", "sandbox"];
     let args = [&args[..], &["job.json"]].concat();
-    let ran = sandbox.run_with(&args, |command| command.env("TOKEN", "hunter2"));
+    let ran = fixture.run_with(&args, |command| command.env("TOKEN", "hunter2"));
     let ran = ran.code(0);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("x"), "PASS", "{ran}");
     let environment = job.artifact("x", "stdout");
     assert!(
@@ -238,7 +238,7 @@ fn variables_of_the_host_are_hidden_in_a_sandbox() {
 
 #[test]
 fn test_in_a_sandbox_cannot_reach_other_tests() {
-    let sandbox = prepared();
+    let fixture = prepared();
     let honest = |name: &str, code: u8, after: &[&str]| {
         let script = format!("test ! -e planted && touch left && echo honest; exit {code}");
         with(shell(name, &script), "after", json!(after))
@@ -257,7 +257,7 @@ fn test_in_a_sandbox_cannot_reach_other_tests() {
         honest("after", 1, &["x"]),
         honest("after2", 0, &["x"]),
     ];
-    sandbox.recipe("job.json", &tests);
+    fixture.recipe("job.json", &tests);
     let slot = ["--max-parallel-tasks", "1", "--spawner", "sandbox"];
     let args = [
         &["run", "--plugin-dir", "plugins"],
@@ -265,9 +265,9 @@ fn test_in_a_sandbox_cannot_reach_other_tests() {
         &["job.json"],
     ]
     .concat();
-    let ran = sandbox.run(&args).code(1);
+    let ran = fixture.run(&args).code(1);
     assert_eq!(ran.stderr, "", "{ran}");
-    let job = sandbox.job();
+    let job = fixture.job();
     for (name, status) in [
         ("before", "FAIL"),
         ("x", "PASS"),
@@ -297,5 +297,5 @@ fn test_in_a_sandbox_cannot_reach_other_tests() {
     // One switch to the sandbox of the plugin's task, and one back.
     let finished = job.events_of("job-finished");
     assert_eq!(finished[0]["data"]["switches"], 2);
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }

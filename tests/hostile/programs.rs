@@ -5,29 +5,29 @@ use serde_json::{Value, json};
 
 use crate::hostile::{prepared, run};
 use crate::support::plugins::install;
-use crate::support::{Job, Ran, Sandbox};
+use crate::support::{Fixture, Job, Ran};
 
 /// A project with the hostile program runner.
-fn with_programs() -> Sandbox {
-    let sandbox = prepared();
-    install(&sandbox, "plugins", &["hostile-program"]);
-    sandbox
+fn with_programs() -> Fixture {
+    let fixture = prepared();
+    install(&fixture, "plugins", &["hostile-program"]);
+    fixture
 }
 
 /// Runs a job of one runnable of the kind `program` between two ordinary ones.
-fn run_one(way: &str, options: &[&str], code: i32) -> (Sandbox, Ran) {
-    let sandbox = with_programs();
+fn run_one(way: &str, options: &[&str], code: i32) -> (Fixture, Ran) {
+    let fixture = with_programs();
     let runnable = format!(r#"{{"kind": "program", "uri": "{way}", "identifier": "x"}}"#);
     let all = [&["--grant", "process"], options].concat();
-    let ran = run(&sandbox, &runnable, &all, code);
-    (sandbox, ran)
+    let ran = run(&fixture, &runnable, &all, code);
+    (fixture, ran)
 }
 
 /// The task ends in ERROR with a reason that contains these parts.
 #[track_caller]
 fn assert_error(way: &str, options: &[&str], parts: &[&str]) {
-    let (sandbox, _) = run_one(way, options, 1);
-    sandbox.job().assert_error("x", parts);
+    let (fixture, _) = run_one(way, options, 1);
+    fixture.job().assert_error("x", parts);
 }
 
 const PLUGIN: &str = "runner `program` (plugins/hostile-program.wasm)";
@@ -43,8 +43,8 @@ fn number_of_commands_is_limited() {
 #[test]
 fn first_existing_command_is_run() {
     assert_error("missing", &[], &["/nowhere/15"]);
-    let (sandbox, ran) = run_one("last", &[], 0);
-    assert_eq!(sandbox.job().status("x"), "PASS", "{ran}");
+    let (fixture, ran) = run_one("last", &[], 0);
+    assert_eq!(fixture.job().status("x"), "PASS", "{ran}");
 }
 
 #[test]
@@ -104,14 +104,14 @@ fn endless_loop_is_stopped_at_the_cpu_limit() {
 }
 
 /// Runs a job of many runnables in one slot, so that the runner gets them in order.
-fn run_many(ways: &[&str], options: &[&str], code: i32) -> (Sandbox, Job) {
-    let sandbox = with_programs();
+fn run_many(ways: &[&str], options: &[&str], code: i32) -> (Fixture, Job) {
+    let fixture = with_programs();
     let runnable = |(number, way): (usize, &&str)| {
         let name = format!("t{number}");
         json!({"kind": "program", "uri": way, "identifier": name})
     };
     let runnables: Vec<Value> = ways.iter().enumerate().map(runnable).collect();
-    sandbox.recipe("many.json", &runnables);
+    fixture.recipe("many.json", &runnables);
     let args = [
         "run",
         "--plugin-dir",
@@ -121,11 +121,11 @@ fn run_many(ways: &[&str], options: &[&str], code: i32) -> (Sandbox, Job) {
         "--max-parallel-tasks",
         "1",
     ];
-    sandbox
+    fixture
         .run(&[&args, options, &["many.json"]].concat())
         .code(code);
-    let job = sandbox.job();
-    (sandbox, job)
+    let job = fixture.job();
+    (fixture, job)
 }
 
 #[test]

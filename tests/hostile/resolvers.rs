@@ -3,22 +3,22 @@
 
 use crate::hostile::assert_printable;
 use crate::support::plugins::install;
-use crate::support::{Sandbox, assert_stderr, assert_well_formed};
+use crate::support::{Fixture, assert_stderr, assert_well_formed};
 
 /// A project with the hostile resolver, these empty files for it, and a list for another resolver.
-fn hostile_resolver(names: &[&str]) -> Sandbox {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-resolver", "resolver-list"]);
-    sandbox.file("good.list", "$ echo good\n$ true\n");
+fn hostile_resolver(names: &[&str]) -> Fixture {
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-resolver", "resolver-list"]);
+    fixture.file("good.list", "$ echo good\n$ true\n");
     for name in names {
-        sandbox.file(name, "");
+        fixture.file(name, "");
     }
-    sandbox
+    fixture
 }
 
 #[test]
 fn trapping_resolver_fails_only_its_reference() {
-    let sandbox = hostile_resolver(&["trap.bad"]);
+    let fixture = hostile_resolver(&["trap.bad"]);
     let args = [
         "run",
         "--plugin-dir",
@@ -27,8 +27,8 @@ fn trapping_resolver_fails_only_its_reference() {
         "good.list",
         "/bin/true",
     ];
-    sandbox.run(&args).code(1);
-    let job = sandbox.job();
+    fixture.run(&args).code(1);
+    let job = fixture.job();
     let plugin = "resolver `hostile` (plugins/hostile-resolver.wasm)";
     let parts = [plugin, "panicked at", "cannot bear trap.bad"];
     job.assert_error("trap.bad", &parts);
@@ -36,7 +36,7 @@ fn trapping_resolver_fails_only_its_reference() {
         assert_eq!(job.status(name), "PASS");
     }
     assert_eq!(job.results()["total"], 4);
-    let ran = sandbox
+    let ran = fixture
         .run(&["list", "--plugin-dir", "plugins", "trap.bad", "good.list"])
         .code(2);
     assert!(
@@ -49,9 +49,9 @@ fn trapping_resolver_fails_only_its_reference() {
 
 #[test]
 fn trap_names_its_source_line() {
-    let sandbox = hostile_resolver(&["unreachable.bad"]);
-    sandbox.run(&["run", "unreachable.bad"]).code(1);
-    let reason = sandbox.job().reason("unreachable.bad");
+    let fixture = hostile_resolver(&["unreachable.bad"]);
+    fixture.run(&["run", "unreachable.bad"]).code(1);
+    let reason = fixture.job().reason("unreachable.bad");
     let source = include_str!("guests/resolver/src/lib.rs");
     let index = source
         .lines()
@@ -68,7 +68,7 @@ fn trap_names_its_source_line() {
 
 #[test]
 fn endless_resolver_is_stopped_at_its_timeout() {
-    let sandbox = hostile_resolver(&["loop.bad"]);
+    let fixture = hostile_resolver(&["loop.bad"]);
     let limit = "plugins.resolver.timeout=0.5";
     let args = [
         "run",
@@ -79,8 +79,8 @@ fn endless_resolver_is_stopped_at_its_timeout() {
         "loop.bad",
         "good.list",
     ];
-    sandbox.run(&args).code(1);
-    let job = sandbox.job();
+    fixture.run(&args).code(1);
+    let job = fixture.job();
     assert_eq!(job.status("loop.bad"), "ERROR");
     let reason = job.reason("loop.bad");
     assert_eq!(
@@ -95,20 +95,20 @@ fn endless_resolver_is_stopped_at_its_timeout() {
 
 #[test]
 fn job_file_gives_resolvers_no_file_outside_of_the_project() {
-    let sandbox = hostile_resolver(&[]);
-    let outside = sandbox.root().join("outside.list");
+    let fixture = hostile_resolver(&[]);
+    let outside = fixture.root().join("outside.list");
     std::fs::write(&outside, "noop: read").unwrap();
-    std::fs::write(sandbox.root().join("key.list"), "secret").unwrap();
+    std::fs::write(fixture.root().join("key.list"), "secret").unwrap();
     let name = outside.display().to_string();
     let list_suite = |reference: &str| {
-        sandbox.file(
+        fixture.file(
             "job.toml",
             format!("[[suite]]\nname = 's'\nreferences = ['{reference}']\n"),
         );
-        sandbox.run(&["list", "--job", "job.toml"])
+        fixture.run(&["list", "--job", "job.toml"])
     };
     // A reference on the command line may be outside of the project.
-    let typed = sandbox.run(&["list", &name]);
+    let typed = fixture.run(&["list", &name]);
     assert!(
         typed.stderr.is_empty() && !typed.stdout.contains("not-permitted"),
         "{typed}"
@@ -130,10 +130,10 @@ fn job_file_gives_resolvers_no_file_outside_of_the_project() {
 
 #[test]
 fn resolver_reads_only_the_project() {
-    let sandbox = hostile_resolver(&["peek.bad", "../outside"]);
-    std::os::unix::fs::symlink("../outside", sandbox.project().join("link-out")).unwrap();
-    sandbox.pipe("pipe");
-    let ran = sandbox
+    let fixture = hostile_resolver(&["peek.bad", "../outside"]);
+    std::os::unix::fs::symlink("../outside", fixture.project().join("link-out")).unwrap();
+    fixture.pipe("pipe");
+    let ran = fixture
         .run(&["list", "--plugin-dir", "plugins", "peek.bad"])
         .code(0);
     assert_eq!(ran.stdout, "noop held\n");
@@ -141,18 +141,18 @@ fn resolver_reads_only_the_project() {
 
 #[test]
 fn names_from_a_resolver_are_escaped() {
-    let sandbox = hostile_resolver(&["names.bad"]);
-    let ran = sandbox
+    let fixture = hostile_resolver(&["names.bad"]);
+    let ran = fixture
         .run(&["list", "--plugin-dir", "plugins", "names.bad"])
         .code(0);
     assert_printable(&ran);
     assert!(ran.stdout.starts_with("noop a\\x1b[2Jb\\nc\n"), "{ran}");
     assert_eq!(ran.stdout.lines().count(), 4, "{ran}");
-    let ran = sandbox
+    let ran = fixture
         .run(&["run", "--plugin-dir", "plugins", "names.bad"])
         .code(1);
     assert_printable(&ran);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.results()["total"], 4);
     for entry in std::fs::read_dir(job.0.join("test-results")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -173,11 +173,11 @@ fn names_from_a_resolver_are_escaped() {
 /// the other list is resolved.
 #[track_caller]
 fn assert_error(name: &str, options: &[&str], parts: &[&str]) {
-    let sandbox = hostile_resolver(&[name]);
+    let fixture = hostile_resolver(&[name]);
     let args = [&["run"], options, &[name, "good.list"]].concat();
-    let ran = sandbox.run(&args).code(1);
+    let ran = fixture.run(&args).code(1);
     assert_printable(&ran);
-    let job = sandbox.job();
+    let job = fixture.job();
     job.assert_error(name, parts);
     job.assert_error(
         name,
@@ -225,8 +225,8 @@ fn json_that_expands_in_memory_is_refused() {
              raises it, or `plugins.resolver.hostile.limits.answer_mb` alone",
         ],
     );
-    let sandbox = hostile_resolver(&["heavy.bad"]);
-    let (peak, ran) = sandbox.run_with_peak(&["list", "heavy.bad"]);
+    let fixture = hostile_resolver(&["heavy.bad"]);
+    let (peak, ran) = fixture.run_with_peak(&["list", "heavy.bad"]);
     ran.code(2);
     // The guest has several copies of the 31 MiB, the host one. Parsed they would take 2.6 GiB.
     assert!(peak < 700, "{peak} MiB");
@@ -234,19 +234,19 @@ fn json_that_expands_in_memory_is_refused() {
 
 #[test]
 fn recipe_that_expands_in_memory_is_refused() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     // 31 MiB, with more than four million objects. Parsed they would take 2.6 GiB.
     let flood = format!("[{}{{\"\":0}}]", "{\"\":0},".repeat((31 << 20) / 7));
-    sandbox.file("no-recipe.json", &flood);
-    let (peak, ran) = sandbox.run_with_peak(&["list", "no-recipe.json"]);
+    fixture.file("no-recipe.json", &flood);
+    let (peak, ran) = fixture.run_with_peak(&["list", "no-recipe.json"]);
     let why = "no-recipe.json is JSON, but not a recipe: [0]: Missing required property \"kind\"";
     assert!(ran.code(2).stdout.contains(why));
     assert!(peak < 300, "{peak} MiB");
     let recipe = format!("[{{\"kind\":\"noop\",\"uri\":\"a\",\"kwargs\":{{\"x\":{flood}}}}}]");
-    sandbox.file("recipe.json", recipe);
-    let (peak, ran) = sandbox.run_with_peak(&["run", "recipe.json", "/bin/true"]);
+    fixture.file("recipe.json", recipe);
+    let (peak, ran) = fixture.run_with_peak(&["run", "recipe.json", "/bin/true"]);
     ran.code(1);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("recipe.json"), "ERROR");
     let why = "resolver `recipe` has reached its limit on the memory that one answer takes, 256 \
                MiB: `plugins.limits.answer_mb` raises it, or \
@@ -262,7 +262,7 @@ fn answers_kept_by_a_job_are_limited_in_total() {
         .map(|number| format!("{number:02}.hoard.bad"))
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let sandbox = hostile_resolver(&names);
+    let fixture = hostile_resolver(&names);
     // Each answer takes some 7 MiB, so that about ten of them fit.
     for (limit, words) in [
         (
@@ -278,8 +278,8 @@ fn answers_kept_by_a_job_are_limited_in_total() {
         let deaths = "plugins.limits.deaths=1000";
         let mut args = vec!["run", "--set", limit, "--set", deaths, "good.list"];
         args.extend(&names);
-        sandbox.run(&args).code(1);
-        let job = sandbox.job();
+        fixture.run(&args).code(1);
+        let job = fixture.job();
         let results = job.results();
         let kept = results["pass"].as_u64().unwrap() - 2;
         assert!((8..=12).contains(&kept), "{kept}");
@@ -293,15 +293,15 @@ fn answers_kept_by_a_job_are_limited_in_total() {
 
 #[test]
 fn journal_line_that_expands_in_memory_is_refused() {
-    let sandbox = Sandbox::new();
-    sandbox.run(&["run", "/bin/true"]).code(0);
-    let journal = sandbox.job().0.join("events.jsonl");
+    let fixture = Fixture::new();
+    fixture.run(&["run", "/bin/true"]).code(0);
+    let journal = fixture.job().0.join("events.jsonl");
     let objects = vec![r#"{"":0}"#; 3_000_000].join(",");
     let requirement = format!(r#"{{"kind":"k","kwargs":{{"heavy":[{objects}]}}}}"#);
     let data = format!(r#"{{"id":"r","name":"r","requirement":{requirement},"scope":"job"}}"#);
     let line = format!("{{\"event\":\"requirement-started\",\"time\":1,\"data\":{data}}}\n");
     std::fs::write(&journal, line).unwrap();
-    let (peak, ran) = sandbox.run_with_peak(&["release", "latest"]);
+    let (peak, ran) = fixture.run_with_peak(&["release", "latest"]);
     let ran = ran.code(2);
     let error = ":1: the line would take more than 1024 MiB of memory";
     assert_stderr(&ran, &[error]);
@@ -310,11 +310,11 @@ fn journal_line_that_expands_in_memory_is_refused() {
 
 #[test]
 fn job_file_with_too_many_tables_is_refused() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let tables = "{a=1},".repeat(2_700_000);
     let suite = "[[suite]]\nname = 's'\nreferences = ['/bin/true']\n";
-    sandbox.file("job.toml", format!("[settings]\nx = [{tables}]\n{suite}"));
-    let (peak, ran) = sandbox.run_with_peak(&["list", "--job", "job.toml"]);
+    fixture.file("job.toml", format!("[settings]\nx = [{tables}]\n{suite}"));
+    let (peak, ran) = fixture.run_with_peak(&["list", "--job", "job.toml"]);
     let ran = ran.code(4);
     let error = "job.toml: more than 500000 values, lists and tables";
     assert_stderr(&ran, &[error]);
@@ -324,11 +324,11 @@ fn job_file_with_too_many_tables_is_refused() {
 
 #[test]
 fn variants_over_the_memory_limit_are_not_built() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let text = "x".repeat(1 << 20);
     let axis: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
     let axis = axis.join(", ");
-    sandbox.file(
+    fixture.file(
         "job.toml",
         format!(
             "[[suite]]\nname = 's'\n\
@@ -336,7 +336,7 @@ fn variants_over_the_memory_limit_are_not_built() {
              [[suite.task]]\nkind = 'noop'\nkwargs.text = '{text}'\n"
         ),
     );
-    let (peak, ran) = sandbox.run_with_peak(&["list", "--job", "job.toml"]);
+    let (peak, ran) = fixture.run_with_peak(&["list", "--job", "job.toml"]);
     let ran = ran.code(4);
     let error = "job.toml: the tests of suite `s` reach its limit on the memory that the tasks of \
                  one job take, 4096 MiB: `run.plan_mb` raises it";
@@ -346,8 +346,8 @@ fn variants_over_the_memory_limit_are_not_built() {
 
 #[test]
 fn long_error_of_a_resolver_is_cut() {
-    let sandbox = hostile_resolver(&["long.bad"]);
-    let ran = sandbox.run(&["run", "long.bad", "good.list"]).code(2);
+    let fixture = hostile_resolver(&["long.bad"]);
+    let ran = fixture.run(&["run", "long.bad", "good.list"]).code(2);
     assert!(ran.stderr.len() < 10_000, "{} bytes", ran.stderr.len());
     assert!(
         ran.stderr
@@ -358,8 +358,8 @@ fn long_error_of_a_resolver_is_cut() {
 
 #[test]
 fn resolver_cannot_read_pipes_devices_and_links() {
-    let sandbox = hostile_resolver(&["look.bad", "secret"]);
-    let project = sandbox.project();
+    let fixture = hostile_resolver(&["look.bad", "secret"]);
+    let project = fixture.project();
     let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, project.join(name)).unwrap();
     link("/etc/shadow", "shadow");
     link("/dev/zero", "zero");
@@ -367,8 +367,8 @@ fn resolver_cannot_read_pipes_devices_and_links() {
     link(".", "loop");
     link("nowhere", "dangling");
     link("circle", "circle");
-    sandbox.pipe("pipe");
-    let ran = sandbox.run(&["list", "look.bad"]).code(2);
+    fixture.pipe("pipe");
+    let ran = fixture.run(&["list", "look.bad"]).code(2);
     // A link to the project itself may be followed; the resolver ends the recursion.
     assert!(
         ran.stdout
@@ -380,8 +380,8 @@ fn resolver_cannot_read_pipes_devices_and_links() {
 
 #[test]
 fn file_that_changes_while_it_is_read_is_harmless() {
-    let sandbox = hostile_resolver(&["changing.bad", "changing"]);
-    let path = sandbox.project().join("changing");
+    let fixture = hostile_resolver(&["changing.bad", "changing"]);
+    let path = fixture.project().join("changing");
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -391,7 +391,7 @@ fn file_that_changes_while_it_is_read_is_harmless() {
                 let _ = std::fs::write(&path, vec![b'x'; size]);
             }
         });
-        let ran = sandbox.run(&["list", "changing.bad"]);
+        let ran = fixture.run(&["list", "changing.bad"]);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let ran = ran.code(0);
         assert!(ran.stdout.starts_with("noop "), "{ran}");
@@ -400,11 +400,11 @@ fn file_that_changes_while_it_is_read_is_harmless() {
 
 #[test]
 fn directory_swapped_for_a_link_is_not_followed() {
-    let sandbox = hostile_resolver(&["race.bad"]);
-    sandbox.file("inside/secret", "inside");
-    sandbox.file("../outside/secret", "outside");
-    sandbox.file("../outside/way-out", "");
-    let path = |name: &str| sandbox.project().join(name);
+    let fixture = hostile_resolver(&["race.bad"]);
+    fixture.file("inside/secret", "inside");
+    fixture.file("../outside/secret", "outside");
+    fixture.file("../outside/way-out", "");
+    let path = |name: &str| fixture.project().join(name);
     std::os::unix::fs::symlink("../outside", path("link")).unwrap();
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -419,7 +419,7 @@ fn directory_swapped_for_a_link_is_not_followed() {
                 }
             }
         });
-        let ran = sandbox.run(&["list", "race.bad"]);
+        let ran = fixture.run(&["list", "race.bad"]);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         // The directory was read, the link refused, and its target never reached.
         assert_eq!(ran.code(0).stdout, "noop true true 0\n");
@@ -428,13 +428,13 @@ fn directory_swapped_for_a_link_is_not_followed() {
 
 #[test]
 fn names_with_path_parts_become_plain_directories() {
-    let sandbox = hostile_resolver(&["odd.bad"]);
-    let ran = sandbox.run(&["run", "odd.bad"]).code(0);
+    let fixture = hostile_resolver(&["odd.bad"]);
+    let ran = fixture.run(&["run", "odd.bad"]).code(0);
     assert_printable(&ran);
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.results()["total"], 10);
     assert_well_formed(&job.0.join("results.xml"));
-    let outside: Vec<_> = std::fs::read_dir(sandbox.root())
+    let outside: Vec<_> = std::fs::read_dir(fixture.root())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();

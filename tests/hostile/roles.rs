@@ -1,7 +1,7 @@
 //! Owns components of several roles that use in one role the powers of another: a component links
 //! what all of its roles import, so only the host's check of the role refuses the call.
 
-use crate::support::Sandbox;
+use crate::support::Fixture;
 use crate::support::plugins::install;
 
 /// What the host says to a role that uses a power of another, as a line of the answers.
@@ -18,11 +18,11 @@ fn done(call: &str) -> String {
 
 #[test]
 fn role_of_a_component_has_no_power_of_its_other_roles() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["hostile-roles"]);
-    sandbox.file("x.roles", "");
-    sandbox.run(&["run", "x.roles"]).code(0);
-    let job = sandbox.job();
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["hostile-roles"]);
+    fixture.file("x.roles", "");
+    fixture.run(&["run", "x.roles"]).code(0);
+    let job = fixture.job();
     assert_eq!(job.status("task"), "PASS");
     let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<String>>();
     let resolver = |call, power| refused(call, "resolver", power);
@@ -63,7 +63,7 @@ fn role_of_a_component_has_no_power_of_its_other_roles() {
         ]
     );
     // Only the runner's processes and files were made.
-    let mut made: Vec<String> = std::fs::read_dir(sandbox.project())
+    let mut made: Vec<String> = std::fs::read_dir(fixture.project())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -85,5 +85,5 @@ fn role_of_a_component_has_no_power_of_its_other_roles() {
     let cases = job.events_of("case-started");
     let paths: Vec<&serde_json::Value> = cases.iter().map(|it| &it["data"]["path"]).collect();
     assert_eq!(paths, [&serde_json::json!(["runner"])]);
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }

@@ -1,14 +1,14 @@
 //! Owns runners that misbehave: each fails its own task and no other.
 
 use crate::hostile::hostile;
-use crate::support::{Ran, Sandbox, assert_well_formed};
+use crate::support::{Fixture, Ran, assert_well_formed};
 
 /// The task ends in ERROR with a short reason that names the plugin and contains these parts.
 #[track_caller]
 fn assert_error(kind: &str, options: &[&str], parts: &[&str]) {
     let runnable = format!(r#"{{"kind": "{kind}", "uri": "x"}}"#);
-    let (sandbox, _) = hostile(&runnable, options, 1);
-    let job = sandbox.job();
+    let (fixture, _) = hostile(&runnable, options, 1);
+    let job = fixture.job();
     job.assert_error("x", parts);
     job.assert_error("x", &["runner `hostile` (plugins/hostile-runner.wasm)"]);
     assert!(job.reason("x").len() < 1000, "{}", job.reason("x"));
@@ -34,12 +34,12 @@ fn endless_loop_is_stopped_at_the_cpu_limit() {
 
 #[test]
 fn endless_loop_is_stopped_at_the_task_timeout() {
-    let (sandbox, _) = hostile(
+    let (fixture, _) = hostile(
         r#"{"kind": "loop", "uri": "x"}"#,
         &["--task-timeout", "0.3"],
         8,
     );
-    let job = sandbox.job();
+    let job = fixture.job();
     assert_eq!(job.status("x"), "INTERRUPTED");
     assert_eq!(job.reason("x"), "Test interrupted: Timeout reached");
 }
@@ -91,8 +91,8 @@ fn number_of_messages_is_limited() {
 fn bytes_of_artifacts_are_limited() {
     let runnable = r#"{"kind": "artifacts", "uri": "x"}"#;
     let set = ["--set", "plugins.limits.status_bytes=3000000"];
-    let (sandbox, ran) = hostile(runnable, &set, 1);
-    let job = sandbox.job();
+    let (fixture, ran) = hostile(runnable, &set, 1);
+    let job = fixture.job();
     assert_eq!(job.status("x"), "ERROR", "{ran}");
     assert!(
         job.reason("x").contains("plugins.limits.status_bytes"),
@@ -104,8 +104,8 @@ fn bytes_of_artifacts_are_limited() {
 
 #[test]
 fn flood_of_log_lines_is_cut_and_counted() {
-    let (sandbox, _) = hostile(r#"{"kind": "flood", "uri": "x"}"#, &[], 0);
-    let job = sandbox.job();
+    let (fixture, _) = hostile(r#"{"kind": "flood", "uri": "x"}"#, &[], 0);
+    let job = fixture.job();
     assert_eq!(job.status("x"), "PASS");
     let log = job.artifact("x", "debug.log");
     // The limit counts the messages; the host adds a time and a level to each.
@@ -120,20 +120,20 @@ fn flood_of_log_lines_is_cut_and_counted() {
 
 #[test]
 fn orphans_of_a_runner_are_killed_and_reported() {
-    let (sandbox, ran) = hostile(r#"{"kind": "orphan", "uri": "x"}"#, &[], 0);
-    assert_eq!(sandbox.job().status("x"), "PASS");
+    let (fixture, ran) = hostile(r#"{"kind": "orphan", "uri": "x"}"#, &[], 0);
+    assert_eq!(fixture.job().status("x"), "PASS");
     assert!(ran.stdout.contains(" processes left behind]\n"), "{ran}");
 }
 
 #[test]
 fn runner_writes_only_into_its_directory() {
-    let (sandbox, _) = hostile(r#"{"kind": "escape", "uri": "x"}"#, &[], 0);
-    let job = sandbox.job();
+    let (fixture, _) = hostile(r#"{"kind": "escape", "uri": "x"}"#, &[], 0);
+    let job = fixture.job();
     assert_eq!(job.status("x"), "CANCEL", "{:#}", job.test("x"));
 }
 
 /// Runs a job of a task with one kind of invalid result.
-fn invalid_result(which: &str, code: i32) -> (Sandbox, Ran) {
+fn invalid_result(which: &str, code: i32) -> (Fixture, Ran) {
     hostile(
         &format!(r#"{{"kind": "rubbish", "uri": "{which}"}}"#),
         &[],
@@ -143,30 +143,30 @@ fn invalid_result(which: &str, code: i32) -> (Sandbox, Ran) {
 
 #[test]
 fn invalid_results_are_sanitised() {
-    let (sandbox, _) = invalid_result("empty", 1);
-    assert_eq!(sandbox.job().status("empty"), "FAIL");
+    let (fixture, _) = invalid_result("empty", 1);
+    assert_eq!(fixture.job().status("empty"), "FAIL");
 
-    let (sandbox, ran) = invalid_result("huge", 1);
-    assert_eq!(sandbox.job().status("huge"), "FAIL");
+    let (fixture, ran) = invalid_result("huge", 1);
+    assert_eq!(fixture.job().status("huge"), "FAIL");
     assert!(ran.stdout.len() < 4000, "{} bytes", ran.stdout.len());
 
-    let (sandbox, ran) = invalid_result("control", 1);
-    let job = sandbox.job();
+    let (fixture, ran) = invalid_result("control", 1);
+    let job = fixture.job();
     assert_eq!(job.status("control"), "FAIL");
     assert!(ran.stdout.contains(r"FAIL: \x1b[2J"), "{ran}");
     let log = job.read("job.log");
     assert!(!log.contains(['\u{1b}', '\r', '\u{202e}']), "{log}");
     assert_well_formed(&job.0.join("results.xml"));
 
-    let (sandbox, _) = invalid_result("nul", 1);
-    assert_well_formed(&sandbox.job().0.join("results.xml"));
+    let (fixture, _) = invalid_result("nul", 1);
+    assert_well_formed(&fixture.job().0.join("results.xml"));
 
-    let (sandbox, _) = invalid_result("interrupted", 8);
-    assert_eq!(sandbox.job().status("interrupted"), "INTERRUPTED");
+    let (fixture, _) = invalid_result("interrupted", 8);
+    assert_eq!(fixture.job().status("interrupted"), "INTERRUPTED");
 
     // Data that is no JSON is an error of the call, and not another value.
-    let (sandbox, _) = invalid_result("other", 1);
-    sandbox.job().assert_error(
+    let (fixture, _) = invalid_result("other", 1);
+    fixture.job().assert_error(
         "other",
         &["the value `more.json` is invalid: it is not JSON"],
     );
@@ -174,8 +174,8 @@ fn invalid_results_are_sanitised() {
 
 #[test]
 fn runner_cannot_forge_fields_of_the_host() {
-    let (sandbox, _) = invalid_result("forged", 1);
-    let job = sandbox.job();
+    let (fixture, _) = invalid_result("forged", 1);
+    let job = fixture.job();
     let test = job.test("forged");
     assert_eq!(test["status"], "FAIL");
     assert_eq!(test["id"], "2-forged");

@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 use serde_json::{Value, json};
 
 use crate::support::recipes::{exec, with};
-use crate::support::{Ran, Sandbox, finish};
+use crate::support::{Fixture, Ran, finish};
 
 mod kernel;
 mod results;
@@ -39,7 +39,7 @@ const USERS: [User; 2] = [User::Root, User::Nobody];
 /// The surroundings of a project: sockets, pipes and a process that must be unreachable from a
 /// sandbox, and secrets that must be unreadable.
 pub struct Machine {
-    pub sandbox: Sandbox,
+    pub fixture: Fixture,
     user: User,
     /// The commands of a shell that mount something for the host. `$0` is [`Machine::directory`].
     mounts: Option<&'static str>,
@@ -57,25 +57,25 @@ impl Drop for Machine {
 
 impl Machine {
     pub fn new(user: User) -> Self {
-        let sandbox = Sandbox::new();
-        sandbox.file("ways.py", include_str!("sandbox/ways.py"));
-        sandbox.file("expected/answers", "42\n");
-        sandbox.file("persea.toml", "spawner.sandbox.hide = ['expected']\n");
-        sandbox.file("../machine/file", "of the machine\n");
+        let fixture = Fixture::new();
+        fixture.file("ways.py", include_str!("sandbox/ways.py"));
+        fixture.file("expected/answers", "42\n");
+        fixture.file("persea.toml", "spawner.sandbox.hide = ['expected']\n");
+        fixture.file("../machine/file", "of the machine\n");
         for secret in [
             ".ssh/id_ed25519",
             ".aws/credentials",
             ".netrc",
             ".config/persea/config.toml",
         ] {
-            sandbox.file(&format!("../home/{secret}"), "# secret\n");
+            fixture.file(&format!("../home/{secret}"), "# secret\n");
         }
-        let path = |name: &str| sandbox.root().join("machine").join(name);
+        let path = |name: &str| fixture.root().join("machine").join(name);
         let pipe = path("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
         let both = std::fs::File::options().read(true).write(true).open(&pipe);
         let name = |kind: &str| {
-            let name = format!("{}-{kind}", abstract_name(&sandbox));
+            let name = format!("{}-{kind}", abstract_name(&fixture));
             SocketAddr::from_abstract_name(name).unwrap()
         };
         let sockets = (
@@ -94,10 +94,10 @@ impl Machine {
             process: process.arg("12345").spawn().unwrap(),
             _sockets: sockets,
             _pipe: both.unwrap(),
-            sandbox,
+            fixture,
         };
         if user == User::Nobody {
-            let root = machine.sandbox.root();
+            let root = machine.fixture.root();
             std::fs::copy(env!("CARGO_BIN_EXE_persea"), root.join("persea")).unwrap();
             let mut chown = Command::new("chown");
             let owner = format!("{NOBODY}:{NOBODY}");
@@ -128,12 +128,12 @@ impl Machine {
     }
 
     fn directory(&self) -> PathBuf {
-        self.sandbox.root().join("machine")
+        self.fixture.root().join("machine")
     }
 
     /// The binary, started by the user, with the variables that `ways.py` reads.
     pub fn persea(&self, args: &[&str]) -> Command {
-        let as_root = self.sandbox.persea(args);
+        let as_root = self.fixture.persea(args);
         let mut words: Vec<std::ffi::OsString> = Vec::new();
         if let Some(mounts) = self.mounts {
             let script = format!("{mounts} && exec \"$@\"");
@@ -144,27 +144,27 @@ impl Machine {
             User::Root => words.push(as_root.get_program().into()),
             User::Nobody => {
                 words.extend(AS_NOBODY.map(Into::into));
-                words.push(self.sandbox.root().join("persea").into());
+                words.push(self.fixture.root().join("persea").into());
             }
         }
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(args);
-        self.sandbox.equip(&mut command);
+        self.fixture.equip(&mut command);
         if self.user == User::Nobody {
-            command.env("XDG_CACHE_HOME", self.sandbox.root().join("cache"));
+            command.env("XDG_CACHE_HOME", self.fixture.root().join("cache"));
         }
-        let secret = self.sandbox.root().join("home/.ssh/id_ed25519");
+        let secret = self.fixture.root().join("home/.ssh/id_ed25519");
         command
             .env("MACHINE", self.directory())
             .env("SECRET", secret)
             .env("PID", self.process.id().to_string())
-            .env("ABSTRACT", abstract_name(&self.sandbox));
+            .env("ABSTRACT", abstract_name(&self.fixture));
         command
     }
 
     /// Runs these tests with a spawner.
     pub fn run(&self, spawner: &str, tests: &[Value]) -> Ran {
-        self.sandbox.recipe("job.json", tests);
+        self.fixture.recipe("job.json", tests);
         let args = ["run", "--spawner", spawner, "job.json"];
         finish(self.persea(&args).spawn().unwrap())
     }
@@ -174,7 +174,7 @@ impl Machine {
     pub fn assert_held(&self, ways: &[&str]) {
         self.assert_all("process", ways, "PASS");
         self.assert_all("sandbox", ways, "FAIL");
-        self.sandbox.assert_no_strays();
+        self.fixture.assert_no_strays();
     }
 
     /// With this spawner, each of these ways ends with this status, and for the reason expected.
@@ -183,7 +183,7 @@ impl Machine {
         let mut tests: Vec<Value> = ways.iter().map(|way| test(way)).collect();
         tests.push(beside());
         let ran = self.run(spawner, &tests);
-        let job = self.sandbox.job();
+        let job = self.fixture.job();
         assert_eq!(job.status("beside"), "PASS", "{ran}");
         for way in ways {
             let printed = job.artifact(way, "stdout");
@@ -199,8 +199,8 @@ impl Machine {
     }
 }
 
-fn abstract_name(sandbox: &Sandbox) -> String {
-    format!("persea{}", sandbox.root().display())
+fn abstract_name(fixture: &Fixture) -> String {
+    format!("persea{}", fixture.root().display())
 }
 
 /// A test that tries this way.
@@ -258,7 +258,7 @@ fn abstract_sockets_are_unreachable_even_with_a_network() {
         let machine = Machine::new(user);
         machine.assert_held(&ways);
         machine
-            .sandbox
+            .fixture
             .user_config("spawner.sandbox.network = true\n");
         machine.assert_held(&ways);
     }
@@ -268,7 +268,7 @@ fn abstract_sockets_are_unreachable_even_with_a_network() {
 fn sandbox_with_a_network_can_use_own_abstract_sockets() {
     let machine = Machine::new(User::Root);
     machine
-        .sandbox
+        .fixture
         .user_config("spawner.sandbox.network = true\n");
     let script = "import os, socket
 server = socket.socket(socket.AF_UNIX)
@@ -290,7 +290,7 @@ fn results_of_jobs_are_hidden_from_tests() {
         for results in [".", "results"] {
             let options = ["run", "--spawner", "sandbox", "--results-dir", results];
             let tests: Vec<Value> = ways.iter().map(|way| test(way)).chain([beside()]).collect();
-            machine.sandbox.recipe("job.json", &tests);
+            machine.fixture.recipe("job.json", &tests);
             // The second job could read the results of the first.
             for _ in 0..2 {
                 let args = [&options[..], &["job.json"]].concat();
@@ -316,7 +316,7 @@ fn paths_hidden_by_a_project_are_hidden_from_its_tests() {
     for user in USERS {
         let machine = Machine::new(user);
         machine.assert_held(&ways);
-        let answers = machine.sandbox.project().join("expected/answers");
+        let answers = machine.fixture.project().join("expected/answers");
         assert_eq!(std::fs::read_to_string(answers).unwrap(), "42\n");
     }
 }
@@ -341,11 +341,11 @@ fn only_the_user_can_show_hidden_paths() {
     for user in USERS {
         let machine = Machine::new(user);
         let show = "spawner.sandbox.show = ['~/.ssh', '~/.aws/credentials', 'expected']\n";
-        machine.sandbox.file("persea.toml", show);
+        machine.fixture.file("persea.toml", show);
         machine.assert_all("sandbox", &SECRETS, "FAIL");
-        machine.sandbox.user_config(show);
+        machine.fixture.user_config(show);
         let hide = "spawner.sandbox.hide = ['expected', '~/.netrc']\n";
-        machine.sandbox.file("persea.toml", hide);
+        machine.fixture.file("persea.toml", hide);
         let shown = ["ssh_key", "cloud_token", "expected_results"];
         machine.assert_all("sandbox", &shown, "PASS");
         let hidden = ["file_of_tokens", "configuration_of_persea"];
@@ -358,23 +358,23 @@ fn shown_socket_is_reachable() {
     let machine = Machine::new(User::Root);
     let stream = machine.directory().join("stream");
     let show = format!("spawner.sandbox.show = ['{}']\n", stream.display());
-    machine.sandbox.user_config(&show);
+    machine.fixture.user_config(&show);
     machine.assert_all("sandbox", &["socket_of_the_machine"], "PASS");
     machine.assert_all("sandbox", &["datagrams_of_the_machine"], "FAIL");
 }
 
 #[test]
 fn hiding_the_project_itself_is_refused() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let hide = r#"spawner.sandbox.hide=[".."]"#;
     let args = ["run", "--spawner", "sandbox", "--set", hide, "/bin/true"];
-    let ran = sandbox.run(&args).code(2);
-    let project = sandbox.project().canonicalize().unwrap();
+    let ran = fixture.run(&args).code(2);
+    let project = fixture.project().canonicalize().unwrap();
     let why = format!(
         "the setting `spawner.sandbox.hide` hides {}, in which tests start: hide paths in it \
          instead",
         project.display()
     );
     assert_eq!(ran.stderr.trim().trim_start_matches("x "), why);
-    sandbox.assert_no_job();
+    fixture.assert_no_job();
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::recipes::{python, shell};
-use crate::support::{Ran, Sandbox};
+use crate::support::{Fixture, Ran};
 
 /// Shell commands that replace the directory `$W`, or leave something in it. The victim is in the
 /// project, which is the working directory.
@@ -36,12 +36,12 @@ const HONEST: &str = "W=$AVOCADO_TEST_WORKDIR; test -d $W -a ! -L $W; \
                       test \"$(cat victim/kept)\" = mine; test \"$(ls -A victim)\" = kept; \
                       test \"$(stat -c %a victim victim/kept | tr '\\n' ' ')\" = '750 640 '";
 
-fn project() -> Sandbox {
-    let sandbox = Sandbox::new();
-    let kept = sandbox.file("victim/kept", "mine");
+fn project() -> Fixture {
+    let fixture = Fixture::new();
+    let kept = fixture.file("victim/kept", "mine");
     set_mode(&kept, 0o640);
     set_mode(kept.parent().unwrap(), 0o750);
-    sandbox
+    fixture
 }
 
 fn set_mode(path: &Path, mode: u32) {
@@ -50,19 +50,19 @@ fn set_mode(path: &Path, mode: u32) {
 
 /// All tests have passed, the victim is unchanged, and nothing of the host is left.
 #[track_caller]
-fn assert_harmless(sandbox: &Sandbox, ran: &Ran, count: usize) {
-    assert_eq!(sandbox.job().results()["pass"], count, "{ran}");
+fn assert_harmless(fixture: &Fixture, ran: &Ran, count: usize) {
+    assert_eq!(fixture.job().results()["pass"], count, "{ran}");
     assert_eq!(ran.stderr, "");
-    let victim = sandbox.project().join("victim");
+    let victim = fixture.project().join("victim");
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode(&victim), mode(&victim.join("kept"))), (0o750, 0o640));
     assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 1);
     assert_eq!(std::fs::read(victim.join("kept")).unwrap(), b"mine");
-    let left = std::fs::read_dir(sandbox.root()).unwrap().flatten();
+    let left = std::fs::read_dir(fixture.root()).unwrap().flatten();
     let left = left.map(|entry| entry.file_name().into_string().unwrap());
     let left: Vec<_> = left.filter(|name| name.starts_with("persea-")).collect();
     assert_eq!(left, [""; 0]);
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
@@ -74,18 +74,18 @@ fn replaced_work_directory_is_restored_and_never_followed() {
         ]
     };
     for spawner in ["process", "sandbox"] {
-        let sandbox = project();
+        let fixture = project();
         // The last one is removed by the end of the job.
         let last = shell(
             "last",
             "W=$AVOCADO_TEST_WORKDIR; rmdir $W; ln -s $PWD/victim $W",
         );
         let tests: Vec<Value> = WAYS.into_iter().flat_map(replace).chain([last]).collect();
-        sandbox.recipe("job.json", &tests);
+        fixture.recipe("job.json", &tests);
         let slot = ["--spawner", spawner, "--max-parallel-tasks", "1"];
         let args = [&["run"], &slot[..], &["job.json"]].concat();
-        let ran = sandbox.run(&args).code(0);
-        assert_harmless(&sandbox, &ran, tests.len());
+        let ran = fixture.run(&args).code(0);
+        assert_harmless(&fixture, &ran, tests.len());
     }
 }
 
@@ -107,12 +107,12 @@ fn work_directory_replaced_in_a_batch_is_restored_and_never_followed() {
     let last = "W=$AVOCADO_TEST_WORKDIR; rmdir $W; ln -s $PWD/victim $W";
     add("last", last);
     for spawner in ["process", "sandbox"] {
-        let sandbox = project();
-        sandbox.file("test_a.py", &text);
-        sandbox.recipe("job.json", &tests);
+        let fixture = project();
+        fixture.file("test_a.py", &text);
+        fixture.recipe("job.json", &tests);
         let slot = ["--spawner", spawner, "--max-parallel-tasks", "1"];
         let args = [&["run"], &slot[..], &["job.json"]].concat();
-        let ran = sandbox.run(&args).code(0);
-        assert_harmless(&sandbox, &ran, tests.len());
+        let ran = fixture.run(&args).code(0);
+        assert_harmless(&fixture, &ran, tests.len());
     }
 }

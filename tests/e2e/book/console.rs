@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::engine::Engine;
-use crate::support::{Sandbox, finish};
+use crate::support::{Fixture, finish};
 
 /// Runs a command in a shell whose `$?` is `last_code`, with the binary on its path and a container
 /// engine. Returns the exit code, and both outputs together.
 pub fn shell(
-    sandbox: &Sandbox,
+    fixture: &Fixture,
     engine: &Engine,
     (directory, last_code, command): (&str, i32, &str),
 ) -> (i32, String) {
@@ -21,11 +21,11 @@ pub fn shell(
     path.push(std::env::var_os("PATH").unwrap());
     let mut shell = Command::new("sh");
     shell.args(["-c", &script]);
-    sandbox.equip(&mut shell);
+    fixture.equip(&mut shell);
     shell
         .env("PATH", path)
         .env("CONTAINER_HOST", engine.url())
-        .current_dir(sandbox.project().join(directory));
+        .current_dir(fixture.project().join(directory));
     let ran = finish(shell.spawn().unwrap());
     (ran.code.unwrap_or(-1), ran.stdout)
 }

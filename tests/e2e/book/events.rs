@@ -8,8 +8,8 @@ use super::{blocks, code, read, with_examples};
 
 /// The journal of a job with as many kinds of events as one job without a terminal can have.
 fn events() -> Vec<Value> {
-    let sandbox = with_examples();
-    sandbox.script(
+    let fixture = with_examples();
+    fixture.script(
         "leaves.sh",
         "setsid sleep 1000 </dev/null >/dev/null 2>&1 &\nsleep 0.1; exit 1",
     );
@@ -21,8 +21,8 @@ fn events() -> Vec<Value> {
         "docs/examples/first-job",
         "./leaves.sh",
     ];
-    sandbox.run(&args).code(1);
-    sandbox.job().events()
+    fixture.run(&args).code(1);
+    fixture.job().events()
 }
 
 #[test]
@@ -58,11 +58,11 @@ fn events_shown_in_the_book_match_a_real_job() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    let sandbox = with_examples();
-    sandbox
+    let fixture = with_examples();
+    fixture
         .run(&["run", "docs/examples/first-job/words.test.sh"])
         .code(0);
-    let real = sandbox.job().events();
+    let real = fixture.job().events();
     assert_eq!(shape(&Value::Array(shown)), shape(&Value::Array(real)));
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::plugins::lock;
 use crate::support::recipes::{noop, requiring, shell, with};
-use crate::support::{Ran, Sandbox, assert_stderr};
+use crate::support::{Fixture, Ran, assert_stderr};
 
 const PLUGIN: &str = "plugins/corpus.wasm";
 
@@ -21,7 +21,7 @@ fn corpus(version: &str) -> PathBuf {
 }
 
 /// A role, and the job that shows what a plugin does in it: it returns what happened, as text.
-type Scenario = (&'static str, fn(&Sandbox) -> String);
+type Scenario = (&'static str, fn(&Fixture) -> String);
 
 const SCENARIOS: [Scenario; 9] = [
     ("resolver", resolver),
@@ -37,7 +37,7 @@ const SCENARIOS: [Scenario; 9] = [
 
 /// A role, the name of an expectation, and the job that shows what components of the SDK and in C
 /// do in that role and others do not: together they call every function of the contract.
-type MoreScenario = (&'static str, &'static str, fn(&Sandbox) -> String);
+type MoreScenario = (&'static str, &'static str, fn(&Fixture) -> String);
 
 const MORE: [MoreScenario; 5] = [
     ("resolver", "resolver-directory", directory_resolver),
@@ -47,15 +47,15 @@ const MORE: [MoreScenario; 5] = [
     ("result-format", "result-format-files", listing_format),
 ];
 
-fn run(sandbox: &Sandbox, args: &[&str]) -> Ran {
+fn run(fixture: &Fixture, args: &[&str]) -> Ran {
     let fixed = ["run", "--max-parallel-tasks", "1"];
-    sandbox.run(&[&fixed, args].concat())
+    fixture.run(&[&fixed, args].concat())
 }
 
 /// What the results of the latest job say about its tests.
-fn results(sandbox: &Sandbox, ran: &Ran) -> String {
+fn results(fixture: &Fixture, ran: &Ran) -> String {
     let mut text = format!("exit code {:?}\n", ran.code);
-    let results = sandbox.job().results();
+    let results = fixture.job().results();
     for test in results["tests"].as_array().unwrap() {
         // Avocado's word for what a test does not have.
         let field = |name: &str| test[name].as_str().filter(|text| *text != "<unknown>");
@@ -69,44 +69,44 @@ fn results(sandbox: &Sandbox, ran: &Ran) -> String {
     text.replace(" \n", "\n")
 }
 
-fn resolver(sandbox: &Sandbox) -> String {
-    sandbox.file("words.corpus", "alpha beta\ngamma\n");
-    sandbox.file("broken.corpus", "corrupt\n");
-    let found = run(sandbox, &["words.corpus"]);
-    let found = results(sandbox, &found);
-    let broken = sandbox.run(&["list", "broken.corpus"]);
+fn resolver(fixture: &Fixture) -> String {
+    fixture.file("words.corpus", "alpha beta\ngamma\n");
+    fixture.file("broken.corpus", "corrupt\n");
+    let found = run(fixture, &["words.corpus"]);
+    let found = results(fixture, &found);
+    let broken = fixture.run(&["list", "broken.corpus"]);
     let (code, said) = (broken.code, broken.stdout + &broken.stderr);
     format!("{found}broken: exit code {code:?}\n{said}")
 }
 
-fn directory_resolver(sandbox: &Sandbox) -> String {
-    sandbox.file("tree/b", "");
-    sandbox.file("tree/a/inner", "");
-    sandbox.file("tree.corpus", "directory tree\n");
-    let ran = run(sandbox, &["tree.corpus"]);
-    results(sandbox, &ran)
+fn directory_resolver(fixture: &Fixture) -> String {
+    fixture.file("tree/b", "");
+    fixture.file("tree/a/inner", "");
+    fixture.file("tree.corpus", "directory tree\n");
+    let ran = run(fixture, &["tree.corpus"]);
+    results(fixture, &ran)
 }
 
-fn varianter(sandbox: &Sandbox) -> String {
-    sandbox.file(
+fn varianter(fixture: &Fixture) -> String {
+    fixture.file(
         "job.toml",
         "[[suite]]\nname = \"all\"\n[[suite.task]]\nkind = \"noop\"\nuri = \"x\"\n\
          [suite.variants]\nplugin = \"corpus\"\ncount = 3\n",
     );
-    let ran = run(sandbox, &["--job", "job.toml"]);
-    results(sandbox, &ran)
+    let ran = run(fixture, &["--job", "job.toml"]);
+    results(fixture, &ran)
 }
 
-fn adding_varianter(sandbox: &Sandbox) -> String {
+fn adding_varianter(fixture: &Fixture) -> String {
     let suite = "[[suite]]\nname = \"all\"\n[[suite.task]]\nkind = \"exec-test\"\n\
                  uri = \"/bin/sh\"\n\
                  args = [\"-c\", \"test -z \\\"$PERSEA_RESOURCE_BOARD\\\" || cat met\"]\n\
                  [suite.variants]\nplugin = \"corpus\"\ncount = 2\nadditions = true\n";
-    sandbox.file("job.toml", suite);
+    fixture.file("job.toml", suite);
     let boards = ["--set", "run.resources.board=[\"b1\"]", "--job", "job.toml"];
-    let ran = run(sandbox, &boards);
-    let mut text = results(sandbox, &ran);
-    let job = sandbox.job();
+    let ran = run(fixture, &boards);
+    let mut text = results(fixture, &ran);
+    let job = fixture.job();
     for planned in job.events_of("task-planned") {
         writeln!(text, "{}", planned["data"]["runnable"]).unwrap();
     }
@@ -119,25 +119,25 @@ fn adding_varianter(sandbox: &Sandbox) -> String {
 }
 
 /// Runs a recipe of runnables of one kind.
-fn run_kind(sandbox: &Sandbox, kind: &str, uris: &[&str], options: &[&str]) -> Ran {
+fn run_kind(fixture: &Fixture, kind: &str, uris: &[&str], options: &[&str]) -> Ran {
     let runnable = |uri: &&str| json!({"kind": kind, "uri": uri});
     let runnables: Vec<Value> = uris.iter().map(runnable).collect();
-    sandbox.recipe("recipe.json", &runnables);
-    run(sandbox, &[options, &["recipe.json"]].concat())
+    fixture.recipe("recipe.json", &runnables);
+    run(fixture, &[options, &["recipe.json"]].concat())
 }
 
-fn runner(sandbox: &Sandbox) -> String {
+fn runner(fixture: &Fixture) -> String {
     let uris = ["powers", "pass", "fail", "error"];
     let limits = ["--set", "task.timeout.running=600"];
     let settings = ["--set", "corpus.word=good day", "--set", "corpus.pause=2s"];
     let ran = run_kind(
-        sandbox,
+        fixture,
         "corpus",
         &uris,
         &[&limits[..], &settings[..]].concat(),
     );
-    let mut text = results(sandbox, &ran);
-    let job = sandbox.job();
+    let mut text = results(fixture, &ran);
+    let job = fixture.job();
     for file in ["stdout", "taken", "note.txt"] {
         writeln!(text, "{file}: {:?}", job.artifact("powers", file)).unwrap();
     }
@@ -149,11 +149,11 @@ fn runner(sandbox: &Sandbox) -> String {
     text
 }
 
-fn streaming_runner(sandbox: &Sandbox) -> String {
-    sandbox.file("source.txt", "content");
-    let ran = run_kind(sandbox, "corpus", &["streams"], &[]);
-    let text = results(sandbox, &ran);
-    let job = sandbox.job();
+fn streaming_runner(fixture: &Fixture) -> String {
+    fixture.file("source.txt", "content");
+    let ran = run_kind(fixture, "corpus", &["streams"], &[]);
+    let text = results(fixture, &ran);
+    let job = fixture.job();
     let input = job.artifact("streams", "input");
     let log = job.artifact("streams", "debug.log");
     let logged = log
@@ -162,45 +162,45 @@ fn streaming_runner(sandbox: &Sandbox) -> String {
     format!("{text}input: {input:?}\nlogged: {logged}\n")
 }
 
-fn program_runner(sandbox: &Sandbox) -> String {
-    let ran = run_kind(sandbox, "corpus-program", &["0", "3"], &[]);
-    results(sandbox, &ran)
+fn program_runner(fixture: &Fixture) -> String {
+    let ran = run_kind(fixture, "corpus-program", &["0", "3"], &[]);
+    results(fixture, &ran)
 }
 
-fn batch_runner(sandbox: &Sandbox) -> String {
-    let ran = run_kind(sandbox, "corpus-batch", &["one", "bad", "two"], &[]);
-    results(sandbox, &ran)
+fn batch_runner(fixture: &Fixture) -> String {
+    let ran = run_kind(fixture, "corpus-batch", &["one", "bad", "two"], &[]);
+    results(fixture, &ran)
 }
 
-fn lister(sandbox: &Sandbox) -> String {
-    sandbox.file("list.txt", "alpha beta\ngamma\n");
-    let ran = run_kind(sandbox, "corpus-list", &["list.txt"], &[]);
-    results(sandbox, &ran)
+fn lister(fixture: &Fixture) -> String {
+    fixture.file("list.txt", "alpha beta\ngamma\n");
+    let ran = run_kind(fixture, "corpus-list", &["list.txt"], &[]);
+    results(fixture, &ran)
 }
 
-fn requirement_resolver(sandbox: &Sandbox) -> String {
-    sandbox.file("source.txt", "content");
+fn requirement_resolver(fixture: &Fixture) -> String {
+    fixture.file("source.txt", "content");
     let script = "test \"$CORPUS_THING\" = content && cat thing.txt";
     let thing = json!([{"type": "corpus-thing", "uri": "thing.txt"}]);
-    sandbox.recipe("recipe.json", &[requiring(shell("needs", script), &thing)]);
-    let ran = run(sandbox, &["recipe.json"]);
-    let text = results(sandbox, &ran);
-    let printed = sandbox.job().artifact("needs", "stdout");
-    let is_left = sandbox.project().join("thing.txt").exists();
+    fixture.recipe("recipe.json", &[requiring(shell("needs", script), &thing)]);
+    let ran = run(fixture, &["recipe.json"]);
+    let text = results(fixture, &ran);
+    let printed = fixture.job().artifact("needs", "stdout");
+    let is_left = fixture.project().join("thing.txt").exists();
     format!("{text}stdout: {printed:?}\nthe file is left: {is_left}\n")
 }
 
-fn scheduler(sandbox: &Sandbox) -> String {
+fn scheduler(fixture: &Fixture) -> String {
     let names = ["a", "b", "unwanted", "c"];
-    sandbox.recipe("recipe.json", &names.map(noop));
-    let ran = run(sandbox, &["--set", "run.scheduler=corpus", "recipe.json"]);
-    let text = results(sandbox, &ran);
-    format!("{text}started: {:?}\n", sandbox.job().started())
+    fixture.recipe("recipe.json", &names.map(noop));
+    let ran = run(fixture, &["--set", "run.scheduler=corpus", "recipe.json"]);
+    let text = results(fixture, &ran);
+    format!("{text}started: {:?}\n", fixture.job().started())
 }
 
-fn choosing_scheduler(sandbox: &Sandbox) -> String {
+fn choosing_scheduler(fixture: &Fixture) -> String {
     let task = with(noop("x"), "resources", json!({"board": 1}));
-    sandbox.recipe("recipe.json", &[task]);
+    fixture.recipe("recipe.json", &[task]);
     let boards = ["--set", "run.resources.board=[\"b1\", \"b2\", \"b3\"]"];
     let word = [
         "--set",
@@ -208,28 +208,28 @@ fn choosing_scheduler(sandbox: &Sandbox) -> String {
         "--set",
         "run.scheduler=corpus",
     ];
-    let ran = run(sandbox, &[&boards[..], &word, &["recipe.json"]].concat());
-    let text = results(sandbox, &ran);
-    let started = sandbox.job().events_of("task-started");
+    let ran = run(fixture, &[&boards[..], &word, &["recipe.json"]].concat());
+    let text = results(fixture, &ran);
+    let started = fixture.job().events_of("task-started");
     format!("{text}leases: {}\n", started[0]["data"]["leases"])
 }
 
 /// A test that prints, and one that fails after it.
-fn recipe_of_two(sandbox: &Sandbox) {
+fn recipe_of_two(fixture: &Fixture) {
     let fails = with(shell("second", "exit 1"), "after", json!(["first"]));
-    sandbox.recipe("recipe.json", &[shell("first", "echo printed"), fails]);
+    fixture.recipe("recipe.json", &[shell("first", "echo printed"), fails]);
 }
 
-fn result_format(sandbox: &Sandbox) -> String {
-    recipe_of_two(sandbox);
-    run(sandbox, &["recipe.json"]);
-    sandbox.job().read("results.corpus")
+fn result_format(fixture: &Fixture) -> String {
+    recipe_of_two(fixture);
+    run(fixture, &["recipe.json"]);
+    fixture.job().read("results.corpus")
 }
 
-fn listing_format(sandbox: &Sandbox) -> String {
-    recipe_of_two(sandbox);
-    run(sandbox, &["--set", "corpus.word=files", "recipe.json"]);
-    sandbox.job().read("results.corpus")
+fn listing_format(fixture: &Fixture) -> String {
+    recipe_of_two(fixture);
+    run(fixture, &["--set", "corpus.word=files", "recipe.json"]);
+    fixture.job().read("results.corpus")
 }
 
 /// Compares with the stored expectation, or stores it.
@@ -258,10 +258,10 @@ fn unpack(version: &str, name: &str) -> Vec<u8> {
 fn check(name: &str, roles: &[&str], more: bool) {
     let version = "0.2.0";
     let expected = corpus(version).join("expected");
-    let sandbox = Sandbox::new();
-    sandbox.file(PLUGIN, unpack(version, name));
-    lock(&sandbox, PLUGIN, &[]);
-    let inspected = sandbox.run(&["plugin", "inspect", PLUGIN]).code(0).stdout;
+    let fixture = Fixture::new();
+    fixture.file(PLUGIN, unpack(version, name));
+    lock(&fixture, PLUGIN, &[]);
+    let inspected = fixture.run(&["plugin", "inspect", PLUGIN]).code(0).stdout;
     // Only these two rows change whenever the component is made again.
     let inspected: String = inspected
         .lines()
@@ -272,7 +272,7 @@ fn check(name: &str, roles: &[&str], more: bool) {
     let mut differences: Vec<String> = inspected.into_iter().collect();
     for (role, scenario) in SCENARIOS {
         if roles.contains(&role) {
-            let found = scenario(&sandbox);
+            let found = scenario(&fixture);
             let file = expected.join(format!("{role}.txt"));
             differences.extend(compare(&file, &found));
         }
@@ -280,7 +280,7 @@ fn check(name: &str, roles: &[&str], more: bool) {
     for (role, file, scenario) in MORE {
         if more && roles.contains(&role) {
             let file = expected.join(format!("{file}.txt"));
-            differences.extend(compare(&file, &scenario(&sandbox)));
+            differences.extend(compare(&file, &scenario(&fixture)));
         }
     }
     assert!(differences.is_empty(), "{name}\n{}", differences.join("\n"));
@@ -321,30 +321,30 @@ fn component_in_python_does_what_it_did() {
 /// word of an empty file, half of a character, and any output for text.
 #[test]
 fn exception_in_python_is_the_reason_with_its_file_and_line() {
-    let sandbox = Sandbox::new();
-    sandbox.file(PLUGIN, unpack("0.2.0", "python"));
-    lock(&sandbox, PLUGIN, &[]);
-    sandbox.file("empty.corpus", "");
-    run(&sandbox, &["empty.corpus"]).code(1);
+    let fixture = Fixture::new();
+    fixture.file(PLUGIN, unpack("0.2.0", "python"));
+    lock(&fixture, PLUGIN, &[]);
+    fixture.file("empty.corpus", "");
+    run(&fixture, &["empty.corpus"]).code(1);
     let line = "app.py\", line 129, in resolve; IndexError: list index out of range";
-    sandbox
+    fixture
         .job()
         .assert_error("empty.corpus", &["resolver `corpus`", line]);
 
     let long = format!("corpus.word=a{}", "é".repeat(60));
-    run_kind(&sandbox, "corpus", &["powers", "pass"], &["--set", &long]).code(1);
-    let job = sandbox.job();
+    run_kind(&fixture, "corpus", &["powers", "pass"], &["--set", &long]).code(1);
+    let job = fixture.job();
     let line = "app.py\", line 194, in run; UnicodeDecodeError: 'utf-8' codec can't decode";
     job.assert_error("powers", &["runner `corpus`", line]);
     assert_eq!(job.status("pass"), "PASS");
 
     // The report reads what the task has printed, as text.
     let bytes = shell("bytes", "printf '\\377'");
-    sandbox.recipe("recipe.json", &[bytes]);
-    let ran = run(&sandbox, &["recipe.json"]).code(2);
+    fixture.recipe("recipe.json", &[bytes]);
+    let ran = run(&fixture, &["recipe.json"]).code(2);
     let line = "app.py\", line 333, in handle; UnicodeDecodeError: 'utf-8' codec can't decode";
     assert_stderr(&ran, &["error: the report `corpus` is incomplete: ", line]);
-    assert_eq!(sandbox.job().status("bytes"), "PASS");
+    assert_eq!(fixture.job().status("bytes"), "PASS");
 }
 
 #[test]
@@ -361,13 +361,13 @@ fn component_of_quickjs_does_what_it_did() {
 #[test]
 fn module_that_calls_printf_is_packed_and_prints_into_its_log() {
     let module = std::fs::read(corpus("0.2.0").join("modules/c-printf.wasm")).unwrap();
-    let sandbox = Sandbox::new();
-    sandbox.file("module.wasm", module);
-    sandbox
+    let fixture = Fixture::new();
+    fixture.file("module.wasm", module);
+    fixture
         .run(&["plugin", "pack", "module.wasm", "-o", "printf.wasm"])
         .code(0);
-    lock(&sandbox, "printf.wasm", &[]);
-    run_kind(&sandbox, "printf", &["me"], &[]).code(0);
-    let log = sandbox.job().artifact("me", "debug.log");
+    lock(&fixture, "printf.wasm", &[]);
+    run_kind(&fixture, "printf", &["me"], &[]).code(0);
+    let log = fixture.job().artifact("me", "debug.log");
     assert!(log.contains("printed for me"), "{log}");
 }

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::hostile::wat::Runner;
-use crate::support::Sandbox;
+use crate::support::Fixture;
 use crate::support::plugins::lock;
 
 /// The sections of a component with the names of imports and of exports.
@@ -77,19 +77,19 @@ fn component_with_canonical_names_is_linked_and_runs() {
     };
     let component = runner.component();
     for (rest, version) in [(".0", "0.2.0"), (".3", "0.2.3")] {
-        let sandbox = Sandbox::new();
+        let fixture = Fixture::new();
         let bytes = canonical(&component, rest);
         assert!(bytes.len() > component.len(), "the names have changed");
-        sandbox.file("plugins/wat.wasm", bytes);
-        lock(&sandbox, "plugins/wat.wasm", &[]);
-        let inspected = sandbox
+        fixture.file("plugins/wat.wasm", bytes);
+        lock(&fixture, "plugins/wat.wasm", &[]);
+        let inspected = fixture
             .run(&["plugin", "inspect", "plugins/wat.wasm"])
             .code(0);
         assert!(inspected.stdout.contains(version), "{inspected}");
-        sandbox.recipe("job.json", &[json!({"kind": "wat", "uri": "x"})]);
-        let ran = sandbox
+        fixture.recipe("job.json", &[json!({"kind": "wat", "uri": "x"})]);
+        let ran = fixture
             .run(&["run", "--plugin-dir", "plugins", "job.json"])
             .code(0);
-        assert_eq!(sandbox.job().status("x"), "PASS", "{ran}");
+        assert_eq!(fixture.job().status("x"), "PASS", "{ran}");
     }
 }

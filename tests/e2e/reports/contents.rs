@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::{CASES, TESTS, assert_points, job_of_all_sorts};
 use crate::support::plugins::install;
-use crate::support::{Sandbox, assert_well_formed};
+use crate::support::{Fixture, assert_well_formed};
 
 #[test]
 fn results_json_has_every_test_and_right_totals() {
-    let sandbox = job_of_all_sorts();
-    let job = sandbox.job();
+    let fixture = job_of_all_sorts();
+    let job = fixture.job();
     let results = job.results();
     let tests = results["tests"].as_array().unwrap();
     assert_eq!(tests.len(), TESTS);
@@ -46,8 +46,8 @@ fn results_json_has_every_test_and_right_totals() {
 
 #[test]
 fn results_json_has_the_cases_of_each_test() {
-    let sandbox = Sandbox::new();
-    install(&sandbox, "plugins", &["lab"]);
+    let fixture = Fixture::new();
+    install(&fixture, "plugins", &["lab"]);
     let lab = |name: &str, steps: &[&str]| json!({"kind": "lab", "uri": name, "args": steps});
     let steps = [
         "start s/one",
@@ -60,9 +60,9 @@ fn results_json_has_the_cases_of_each_test() {
         lab("many", &["many 10002"]),
         lab("none", &[]),
     ];
-    sandbox.recipe("job.json", &tests);
-    sandbox.run(&["run", "job.json"]).code(0);
-    let job = sandbox.job();
+    fixture.recipe("job.json", &tests);
+    fixture.run(&["run", "job.json"]).code(0);
+    let job = fixture.job();
     let mut cases = job.test("some")["cases"].clone();
     // The two cases that were started took some time, and the other is without one.
     for (index, is_timed) in [true, false, true].into_iter().enumerate() {
@@ -91,8 +91,8 @@ fn results_json_has_the_cases_of_each_test() {
 
 #[test]
 fn results_xml_is_well_formed_with_right_totals() {
-    let sandbox = job_of_all_sorts();
-    let file = sandbox.job().0.join("results.xml");
+    let fixture = job_of_all_sorts();
+    let file = fixture.job().0.join("results.xml");
     assert_well_formed(&file);
     let script = r#"
 import json, sys, xml.etree.ElementTree as tree
@@ -166,20 +166,20 @@ fn between(text: &str, before: &str, after: &str) -> BTreeSet<String> {
 
 #[test]
 fn test_names_are_unique_with_suite_and_variant() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     let suite = |name: &str| {
         format!(
             "[[suite]]\nname = \"{name}\"\nreferences = [\"/bin/true\", \"/bin/true\"]\n\
              [suite.variants]\naxes.size = [\"small\", \"large\"]\n"
         )
     };
-    sandbox.file("job.toml", format!("{}{}", suite("a"), suite("b")));
+    fixture.file("job.toml", format!("{}{}", suite("a"), suite("b")));
     // The names in JUnit, which are also those in TAP and in the display.
     let names = |options: &[&str]| {
-        let ran = sandbox
+        let ran = fixture
             .run(&[&["run", "--job", "job.toml"], options].concat())
             .code(0);
-        let job = sandbox.job();
+        let job = fixture.job();
         let cases = between(
             &job.read("results.xml"),
             "<testcase classname=\"/bin\" name=\"",
@@ -221,12 +221,12 @@ fn test_names_are_unique_with_suite_and_variant() {
 
 #[test]
 fn flaky_pass_is_marked_in_junit() {
-    let sandbox = Sandbox::new();
-    sandbox.script("flaky.sh", "test -e tried || { touch tried; exit 7; }");
-    sandbox
+    let fixture = Fixture::new();
+    fixture.script("flaky.sh", "test -e tried || { touch tried; exit 7; }");
+    fixture
         .run(&["run", "--retries", "2", "./flaky.sh", "/bin/true"])
         .code(0);
-    let xml = sandbox.job().read("results.xml");
+    let xml = fixture.job().read("results.xml");
     let mark = "<system-out><![CDATA[flaky: passed in attempt 2\n\
                 attempt 1: FAIL: exited with code 7\n]]></system-out>";
     assert_eq!(xml.matches(mark).count(), 1, "{xml}");
@@ -235,7 +235,7 @@ fn flaky_pass_is_marked_in_junit() {
         "{xml}"
     );
     let set = "job.run.result.xunit.rerun_elements=true";
-    let again = sandbox
+    let again = fixture
         .run(&["report", "latest", "--format", "xunit", "--set", set])
         .code(0);
     let mark = "<flakyFailure type=\"FAIL\" message=\"exited with code 7\"/>";

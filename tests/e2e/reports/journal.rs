@@ -5,17 +5,17 @@ use serde_json::Value;
 
 use super::{CASES, TESTS, assert_points, job_of_all_sorts};
 use crate::support::plugins::install;
-use crate::support::{Job, Ran, Sandbox, assert_stderr, assert_well_formed};
+use crate::support::{Fixture, Job, Ran, assert_stderr, assert_well_formed};
 
-fn report(sandbox: &Sandbox, job: &str, format: &str) -> Ran {
-    sandbox.run(&["report", job, "--format", format])
+fn report(fixture: &Fixture, job: &str, format: &str) -> Ran {
+    fixture.run(&["report", job, "--format", format])
 }
 
 /// A copy of a job whose journal ends in the middle of a line, as when the host was killed, after
 /// `keep` results.
-fn truncated(sandbox: &Sandbox, keep: usize) -> Job {
-    let job = sandbox.job();
-    let copy = sandbox.project().join(format!("cut-{keep}"));
+fn truncated(fixture: &Fixture, keep: usize) -> Job {
+    let job = fixture.job();
+    let copy = fixture.project().join(format!("cut-{keep}"));
     std::fs::create_dir(&copy).unwrap();
     let journal = job.read("events.jsonl");
     let finished: Vec<usize> = journal
@@ -29,8 +29,8 @@ fn truncated(sandbox: &Sandbox, keep: usize) -> Job {
 
 #[test]
 fn report_is_reproduced_from_the_journal_alone() {
-    let sandbox = job_of_all_sorts();
-    let job = sandbox.job();
+    let fixture = job_of_all_sorts();
+    let job = fixture.job();
     let files = [
         ("json", "results.json"),
         ("tap", "results.tap"),
@@ -42,19 +42,19 @@ fn report_is_reproduced_from_the_journal_alone() {
     }
     // Only the xunit report contains output of tests, which is in their files.
     assert_eq!(
-        report(&sandbox, "latest", "xunit").code(0).stdout,
+        report(&fixture, "latest", "xunit").code(0).stdout,
         written[2]
     );
     std::fs::remove_dir_all(job.0.join("test-results")).unwrap();
     for (index, (format, _)) in files.iter().enumerate().take(2) {
-        let ran = report(&sandbox, "latest", format).code(0);
+        let ran = report(&fixture, "latest", format).code(0);
         assert_eq!(ran.stdout, written[index]);
         assert_eq!(ran.stderr, "");
     }
     // The job is also found by a prefix of its id and by its directory.
     let id = job.read("id");
-    assert_eq!(report(&sandbox, &id[..7], "tap").code(0).stdout, written[1]);
-    let ran = sandbox.run(&[
+    assert_eq!(report(&fixture, &id[..7], "tap").code(0).stdout, written[1]);
+    let ran = fixture.run(&[
         "report",
         job.0.to_str().unwrap(),
         "--format",
@@ -64,16 +64,16 @@ fn report_is_reproduced_from_the_journal_alone() {
     ]);
     assert_eq!(ran.code(0).stdout, "");
     assert_eq!(
-        std::fs::read_to_string(sandbox.project().join("again.tap")).unwrap(),
+        std::fs::read_to_string(fixture.project().join("again.tap")).unwrap(),
         written[1]
     );
 }
 
 #[test]
 fn report_of_a_killed_job_has_every_planned_test() {
-    let sandbox = job_of_all_sorts();
+    let fixture = job_of_all_sorts();
     for keep in [0, 1, 5, TESTS - 1] {
-        let cut = truncated(&sandbox, keep);
+        let cut = truncated(&fixture, keep);
         let path = cut.0.to_str().unwrap();
         let events = cut.read("events.jsonl");
         let whole = |line: &&str| line.contains("\"task-finished\"") && line.ends_with('}');
@@ -84,7 +84,7 @@ fn report_of_a_killed_job_has_every_planned_test() {
             .collect();
         assert_eq!(finished.len(), keep);
 
-        let ran = report(&sandbox, path, "json").code(2);
+        let ran = report(&fixture, path, "json").code(2);
         let count = format!(
             "{} tests of this job did not finish; the report has them as ERROR",
             TESTS - keep
@@ -105,7 +105,7 @@ fn report_of_a_killed_job_has_every_planned_test() {
                 }
             }
         }
-        let complete = sandbox.job().results();
+        let complete = fixture.job().results();
         assert_eq!(complete.get("complete"), None);
         let values = |results: &Value, key: &str| {
             let tests = results["tests"].as_array().unwrap().iter();
@@ -117,11 +117,11 @@ fn report_of_a_killed_job_has_every_planned_test() {
             assert_eq!(values(&results, key), values(&complete, key), "{key}");
         }
 
-        let tap = report(&sandbox, path, "tap").code(2).stdout;
+        let tap = report(&fixture, path, "tap").code(2).stdout;
         assert_points(&tap, TESTS);
         assert!(tap.contains("# ERROR: the host ended before it\n"), "{tap}");
         assert!(tap.contains("\nBail out! "), "{tap}");
-        let xml = report(&sandbox, path, "xunit").code(2).stdout;
+        let xml = report(&fixture, path, "xunit").code(2).stdout;
         let elements = xml.matches("<testcase ").count();
         assert!((TESTS..=TESTS + CASES).contains(&elements), "{xml}");
         assert!(xml.contains(&format!(" tests=\"{elements}\" ")), "{xml}");
@@ -129,14 +129,14 @@ fn report_of_a_killed_job_has_every_planned_test() {
         assert_eq!(errors, TESTS - keep);
         let incomplete = "<property name=\"complete\" value=\"false\"/>";
         assert!(xml.contains(incomplete), "{xml}");
-        assert_well_formed(&sandbox.file("cut.xml", xml));
+        assert_well_formed(&fixture.file("cut.xml", xml));
     }
 }
 
 #[test]
 fn report_of_a_killed_host_is_not_green() {
-    let sandbox = Sandbox::new();
-    sandbox.script("long.sh", "echo here > started; sleep 1000");
+    let fixture = Fixture::new();
+    fixture.script("long.sh", "echo here > started; sleep 1000");
     let args = [
         "run",
         "--max-parallel-tasks",
@@ -145,13 +145,13 @@ fn report_of_a_killed_host_is_not_green() {
         "./long.sh",
         "/bin/true",
     ];
-    let mut child = sandbox.persea(&args).spawn().unwrap();
-    sandbox.wait_for("started");
-    let ran = report(&sandbox, "latest", "json").code(2);
+    let mut child = fixture.persea(&args).spawn().unwrap();
+    fixture.wait_for("started");
+    let ran = report(&fixture, "latest", "json").code(2);
     assert!(ran.stdout.contains("still running"), "{ran}");
     child.kill().unwrap();
     child.wait().unwrap();
-    let xml = report(&sandbox, "latest", "xunit").code(2).stdout;
+    let xml = report(&fixture, "latest", "xunit").code(2).stdout;
     assert!(
         xml.contains(" tests=\"3\" errors=\"2\" failures=\"0\" "),
         "{xml}"
@@ -160,39 +160,39 @@ fn report_of_a_killed_host_is_not_green() {
         xml.contains("<testcase classname=\"/bin\" name=\"/bin/true (2)\""),
         "{xml}"
     );
-    sandbox.assert_no_strays();
+    fixture.assert_no_strays();
 }
 
 #[test]
 fn journal_without_a_job_start_is_an_error() {
-    let sandbox = Sandbox::new();
-    sandbox.file("report.json", "an older one");
+    let fixture = Fixture::new();
+    fixture.file("report.json", "an older one");
     let start = r#"{"event":"job-started","time":1,"data":{"total":1"#;
     for text in [
         "",
         start,
         "{\"event\":\"job-finished\",\"time\":1,\"data\":{}}\n",
     ] {
-        sandbox.file("job/events.jsonl", text);
-        let ran = sandbox.run(&["report", "job", "--format", "json", "-o", "report.json"]);
+        fixture.file("job/events.jsonl", text);
+        let ran = fixture.run(&["report", "job", "--format", "json", "-o", "report.json"]);
         let error = "the journal job/events.jsonl has no beginning: there is nothing to report\n";
         assert_stderr(&ran, &[error]);
         ran.code(2);
-        let kept = std::fs::read_to_string(sandbox.project().join("report.json")).unwrap();
+        let kept = std::fs::read_to_string(fixture.project().join("report.json")).unwrap();
         assert_eq!(kept, "an older one");
     }
 }
 
 #[test]
 fn file_that_is_no_journal_is_refused() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for (name, text) in [
         ("text", "hello\n{}\n"),
         ("list", "[1, 2]\n[3]\n"),
         ("zeroes", "\0\0\0\0\n\0\n"),
     ] {
-        sandbox.file(&format!("{name}/events.jsonl"), text);
-        let ran = sandbox.run(&["report", name, "--format", "json"]).code(2);
+        fixture.file(&format!("{name}/events.jsonl"), text);
+        let ran = fixture.run(&["report", name, "--format", "json"]).code(2);
         let error = format!("{name}/events.jsonl:1: not an event of a journal: ");
         assert_stderr(&ran, &[&error]);
         assert!(!ran.stderr.contains("bug"), "{ran}");
@@ -201,9 +201,9 @@ fn file_that_is_no_journal_is_refused() {
 
 #[test]
 fn report_of_an_unknown_job_is_an_error() {
-    let sandbox = Sandbox::new();
+    let fixture = Fixture::new();
     for job in ["latest", "abcdef0", "some/where"] {
-        let ran = report(&sandbox, job, "json").code(4);
+        let ran = report(&fixture, job, "json").code(4);
         let error = format!(
             "no job `{job}`: give the path of a job's directory, `latest`, or at least 4 digits of \
              the id of a job in "
@@ -214,13 +214,13 @@ fn report_of_an_unknown_job_is_an_error() {
 
 #[test]
 fn result_format_added_later_reports_an_old_job() {
-    let sandbox = job_of_all_sorts();
-    let ran = report(&sandbox, "latest", "csv").code(4);
+    let fixture = job_of_all_sorts();
+    let ran = report(&fixture, "latest", "csv").code(4);
     let error = "no result format `csv`: there is json, tap, xunit; more are added with `persea \
                  plugin add FILE`\n";
     assert_stderr(&ran, &[error]);
-    install(&sandbox, "plugins", &["format-csv"]);
-    let ran = sandbox
+    install(&fixture, "plugins", &["format-csv"]);
+    let ran = fixture
         .run(&[
             "report",
             "latest",
@@ -248,9 +248,9 @@ fn result_format_added_later_reports_an_old_job() {
 
 #[test]
 fn trapping_result_format_fails_the_report() {
-    let sandbox = Sandbox::new();
-    sandbox.run(&["run", "/bin/true", "/bin/true"]).code(0);
-    install(&sandbox, "plugins", &["hostile-format"]);
+    let fixture = Fixture::new();
+    fixture.run(&["run", "/bin/true", "/bin/true"]).code(0);
+    install(&fixture, "plugins", &["hostile-format"]);
     let args = [
         "report",
         "latest",
@@ -259,7 +259,7 @@ fn trapping_result_format_fails_the_report() {
         "--plugin-dir",
         "plugins",
     ];
-    let ran = sandbox.run(&args).code(2);
+    let ran = fixture.run(&args).code(2);
     assert!(
         ran.stderr.contains("the report `halfway` is incomplete"),
         "{ran}"

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::{Ran, Sandbox, finish, wait_until};
+use super::{Fixture, Ran, finish, wait_until};
 
 /// The image with BusyBox that every engine has.
 pub const IMAGE: &str = "localhost/busybox:latest";
@@ -126,7 +126,7 @@ impl Engine {
     }
 
     /// Makes the engine that of a project's user.
-    pub fn configure(&self, project: &Sandbox) {
+    pub fn configure(&self, project: &Fixture) {
         project.user_config(&format!(
             "run.spawner = \"container\"\nspawner.container.engine = \"{}\"\n\
              spawner.container.image = \"{IMAGE}\"\n",
@@ -149,7 +149,7 @@ impl Engine {
 
     /// The ids of the containers of a project's hosts, in any state. A label names the host's
     /// directory for temporary files, which is in the project's.
-    pub fn containers_of(&self, project: &Sandbox) -> Vec<String> {
+    pub fn containers_of(&self, project: &Fixture) -> Vec<String> {
         let ran = self.run(&[
             "ps",
             "--all",
@@ -167,7 +167,7 @@ impl Engine {
 
     /// No container of the project's hosts is left, within the time that anything may take.
     #[track_caller]
-    pub fn assert_no_containers_of(&self, project: &Sandbox) {
+    pub fn assert_no_containers_of(&self, project: &Fixture) {
         wait_until("all containers are removed", || {
             match self.containers_of(project).as_slice() {
                 [] => Ok(()),

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use persea_guest_build::{Guest, Target, Toolchain, package};
 
-use super::Sandbox;
+use super::Fixture;
 
 /// A runnable for the runner of `runner-greet`.
 pub const GREET: &str = r#"{"kind": "greet", "uri": "World"}"#;
@@ -124,29 +124,29 @@ pub fn core_module() -> Vec<u8> {
 /// Writes components into a directory of the project and locks each with all that it asks for: in
 /// the project's lock, or in the user's lock where the directory begins with `..`.
 #[track_caller]
-pub fn install(sandbox: &Sandbox, directory: &str, names: &[&str]) {
+pub fn install(fixture: &Fixture, directory: &str, names: &[&str]) {
     for name in names {
         let path = format!("{directory}/{name}.wasm");
-        sandbox.file(&path, &components()[*name]);
-        lock(sandbox, &path, &[]);
+        fixture.file(&path, &components()[*name]);
+        lock(fixture, &path, &[]);
     }
 }
 
 /// A project with components in its directory `plugins`, which no lock binds, and a recipe `r.json`
 /// of one greeting.
-pub fn with_unlocked(names: &[&str]) -> Sandbox {
-    let sandbox = Sandbox::new();
+pub fn with_unlocked(names: &[&str]) -> Fixture {
+    let fixture = Fixture::new();
     for name in names {
-        sandbox.file(&format!("plugins/{name}.wasm"), &components()[*name]);
+        fixture.file(&format!("plugins/{name}.wasm"), &components()[*name]);
     }
-    sandbox.file("r.json", GREET);
-    sandbox
+    fixture.file("r.json", GREET);
+    fixture
 }
 
 /// Locks a component with all that it asks for.
 #[track_caller]
-pub fn lock(sandbox: &Sandbox, path: &str, more: &[&str]) {
-    let bytes = std::fs::read(sandbox.project().join(path)).unwrap();
+pub fn lock(fixture: &Fixture, path: &str, more: &[&str]) {
+    let bytes = std::fs::read(fixture.project().join(path)).unwrap();
     let asks = |power: &str| {
         let import = format!("persea:plugin/{power}@");
         bytes
@@ -171,11 +171,11 @@ pub fn lock(sandbox: &Sandbox, path: &str, more: &[&str]) {
         args.push("--user");
     }
     args.extend(more);
-    sandbox.run(&args).code(0);
+    fixture.run(&args).code(0);
 }
 
 /// The lock of the project.
-pub fn read_lock(sandbox: &Sandbox) -> toml::Table {
-    let text = std::fs::read_to_string(sandbox.project().join("persea.lock")).unwrap();
+pub fn read_lock(fixture: &Fixture) -> toml::Table {
+    let text = std::fs::read_to_string(fixture.project().join("persea.lock")).unwrap();
     text.parse().unwrap()
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::{MARK, Sandbox, wait_until};
+use super::{Fixture, MARK, wait_until};
 
 /// The path of the server. It refuses to run by a relative one.
 const SSHD: &str = "/usr/sbin/sshd";
@@ -46,17 +46,17 @@ fn key(path: &Path) {
 impl Hosts {
     /// Starts a server for each name, and makes these the hosts of the project's user. Processes
     /// there have the project's mark, and a directory for temporary files in the project's.
-    pub fn start(project: &Sandbox, names: &[&str]) -> Self {
+    pub fn start(project: &Fixture, names: &[&str]) -> Self {
         Self::start_with(project, names, "")
     }
 
     /// [`Hosts::start`] with more lines for the configuration of the servers.
-    pub fn start_with(project: &Sandbox, names: &[&str], more: &str) -> Self {
+    pub fn start_with(project: &Fixture, names: &[&str], more: &str) -> Self {
         Self::start_below(project, names, more, &[])
     }
 
     /// [`Hosts::start_with`], with the servers started by another program.
-    pub fn start_below(project: &Sandbox, names: &[&str], more: &str, wrapper: &[&str]) -> Self {
+    pub fn start_below(project: &Fixture, names: &[&str], more: &str, wrapper: &[&str]) -> Self {
         let tmp = project.root().join("hosts/tmp");
         std::fs::create_dir_all(&tmp).unwrap();
         let files = tempfile::tempdir().unwrap();
@@ -177,7 +177,7 @@ impl Hosts {
     /// Neither a process of the project nor a file is left on any host, within the time that
     /// anything may take.
     #[track_caller]
-    pub fn assert_nothing_left(&self, project: &Sandbox) {
+    pub fn assert_nothing_left(&self, project: &Fixture) {
         project.assert_no_strays();
         wait_until("all files are removed from the hosts", || {
             match self.left_files().as_slice() {

@@ -63,8 +63,8 @@ fn x32_numbers_do_not_bypass_the_filter() {
 
 /// Compiles `calls.c` into the project with these options.
 fn compile(machine: &Machine, name: &str, options: &[&str]) {
-    let source = machine.sandbox.file("calls.c", include_str!("calls.c"));
-    let program = machine.sandbox.project().join(name);
+    let source = machine.fixture.file("calls.c", include_str!("calls.c"));
+    let program = machine.fixture.project().join(name);
     let mut cc = Command::new("cc");
     cc.args(options).arg("-o").arg(program).arg(source);
     assert!(cc.status().unwrap().success(), "{name}");
@@ -74,7 +74,7 @@ fn compile(machine: &Machine, name: &str, options: &[&str]) {
 fn results_of(machine: &Machine, spawner: &str, test: &Value) -> Vec<(String, String)> {
     let ran = machine.run(spawner, std::slice::from_ref(test)).code(0);
     let name = test["identifier"].as_str().unwrap();
-    let stdout = machine.sandbox.job().artifact(name, "stdout");
+    let stdout = machine.fixture.job().artifact(name, "stdout");
     let pairs = stdout.lines().filter_map(|line| line.split_once(' '));
     let pairs: Vec<_> = pairs
         .map(|(call, result)| (call.into(), result.into()))

@@ -63,7 +63,7 @@ fn has_capabilities(program: &Path) -> bool {
 
 /// Lets everybody traverse the directories above those of the jobs.
 fn let_everybody_reach_jobs(machine: &Machine) {
-    let root = machine.sandbox.root();
+    let root = machine.fixture.root();
     for above in root.join("home/persea/job-results").ancestors() {
         if above.starts_with(root) {
             std::fs::set_permissions(above, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -81,15 +81,15 @@ fn runs_as_nobody(program: &Path) -> bool {
 #[test]
 fn programs_of_running_and_killed_jobs_are_out_of_reach() {
     let machine = Machine::new(User::Root);
-    machine.sandbox.file("leave.py", LEAVE);
+    machine.fixture.file("leave.py", LEAVE);
     let leaves = "python3 leave.py \"$AVOCADO_TEST_OUTPUTDIR\" && echo done >&2; exec sleep 1000";
     let recipe = [shell("leaves", leaves)];
-    machine.sandbox.recipe("job.json", &recipe);
+    machine.fixture.recipe("job.json", &recipe);
     let mut host = machine
         .persea(&["run", "--spawner", "sandbox", "job.json"])
         .spawn()
         .unwrap();
-    let jobs = machine.sandbox.root().join("home/persea/job-results");
+    let jobs = machine.fixture.root().join("home/persea/job-results");
     wait_until("the test has left its programs", || {
         let all = match jobs.exists() {
             true => walk(&jobs),
@@ -113,14 +113,14 @@ fn programs_of_running_and_killed_jobs_are_out_of_reach() {
     unreachable();
     signal(host.id(), "KILL");
     host.wait().unwrap();
-    machine.sandbox.assert_no_strays();
+    machine.fixture.assert_no_strays();
     unreachable();
 }
 
 #[test]
 fn programs_left_in_results_grant_no_privileges() {
     let machine = Machine::new(User::Root);
-    machine.sandbox.file("leave.py", LEAVE);
+    machine.fixture.file("leave.py", LEAVE);
     let leaves = shell(
         "leaves",
         "exec python3 leave.py \"$AVOCADO_TEST_OUTPUTDIR\"",
@@ -131,7 +131,7 @@ fn programs_left_in_results_grant_no_privileges() {
     });
     let needs = requiring(exec("needs", "/bin/true"), &json!([requirement]));
     machine.run("sandbox", &[leaves, needs]).code(0);
-    let job = machine.sandbox.job();
+    let job = machine.fixture.job();
     let programs = programs(&job.0);
     assert_eq!(programs.len(), 4, "{programs:?}");
     let_everybody_reach_jobs(&machine);
@@ -165,13 +165,13 @@ fn sandbox_works_under_every_umask() {
             User::Nobody => sh.to_vec(),
         };
         let test = with(exec("enters", words[0]), "args", json!(words[1..]));
-        machine.sandbox.recipe("job.json", &[test]);
+        machine.fixture.recipe("job.json", &[test]);
         let persea = machine.persea(&["run", "--spawner", "sandbox", "job.json"]);
         let set_umask = format!("umask {umask}; exec \"$0\" \"$@\"");
         let mut command = wrapped(&["sh", "-c", &set_umask], &persea);
         let ran = finish(command.spawn().unwrap());
         assert_eq!(
-            machine.sandbox.job().status("enters"),
+            machine.fixture.job().status("enters"),
             "PASS",
             "{user:?} {umask}: {ran}"
         );
