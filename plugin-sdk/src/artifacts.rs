@@ -9,6 +9,9 @@
 use crate::attributes::Attributes;
 use crate::backend;
 use crate::error::Error;
+use crate::excerpt;
+
+pub use crate::excerpt::Excerpt;
 
 /// One file.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +101,15 @@ impl TaskArtifacts<'_> {
     /// `not-found`, `invalid`, `not-permitted`, `io`.
     pub fn read(&self, name: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
         backend::artifact_read(Some(self.0), name, offset, length)
+    }
+
+    /// Reads a file as text for a report. A file of more than `limit` bytes is shortened to its
+    /// beginning and its end, at most half the limit each, cut between characters.
+    ///
+    /// # Errors
+    /// `not-found`, `invalid`, `not-permitted`, `io`.
+    pub fn excerpt(&self, name: &str, limit: u64) -> Result<Excerpt, Error> {
+        excerpt::read(self, name, limit)
     }
 
     /// Returns the size of a file, in bytes.

@@ -98,6 +98,7 @@ mod case_buffer;
 pub mod cases;
 mod description;
 mod error;
+mod excerpt;
 mod export;
 mod facade;
 pub mod fetch;

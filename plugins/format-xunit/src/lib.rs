@@ -27,13 +27,13 @@
 //! `tests/schema.sh` checks reports against the schemas of Jenkins' xUnit plugin and of Avocado.
 
 mod attempts;
-mod captured;
 mod case;
 mod clean;
 mod settings;
 mod suite;
 
 use persea_plugin_sdk::CaseBuffer;
+use persea_plugin_sdk::artifacts::{Excerpt, of_task};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::report_output::{self, Report};
 
@@ -92,6 +92,22 @@ impl Plugin for Xunit {
     }
 }
 
+/// Reads a task's file. Returns `None` where the file is empty, missing or unreadable: a report
+/// without the output is better than no report.
+fn captured(task: &str, name: &str, limit: u64) -> Option<String> {
+    let Excerpt {
+        head,
+        left_out,
+        tail,
+    } = of_task(task).excerpt(name, limit).ok()?;
+    match left_out {
+        0 => Some(head).filter(|text| !text.is_empty()),
+        _ => Some(format!(
+            "{head}\n\n--[ CUT DUE TO XML PER TEST LIMIT: {left_out} BYTES LEFT OUT ]--\n\n{tail}"
+        )),
+    }
+}
+
 impl ResultFormat for Xunit {
     fn start_report(job: &ReportJob) -> Result<Self, Error> {
         Ok(Self {
@@ -125,7 +141,7 @@ impl ResultFormat for Xunit {
                 open.suite.count(&event.data);
                 let attempts = open.attempts.take(event);
                 let limit = settings.max_test_log_chars;
-                let captured = |task: &str, name: &str| captured::read(task, name, limit);
+                let captured = |task: &str, name: &str| captured(task, name, limit);
                 case::write(&mut open.buffer, event, &attempts, settings, captured)?;
                 let cases = open.cases.take(event.task.as_deref().unwrap_or_default());
                 for case in &cases.cases {
