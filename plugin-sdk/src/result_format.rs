@@ -52,6 +52,8 @@ use std::cell::RefCell;
 /// The host understands in [`Role::more`](crate::Role::more):
 ///
 /// * `file` (text): the report's file name in the job's directory, for instance `results.json`.
+/// * `enabled` (boolean; default true): whether the file is written unless the setting
+///   `job.run.result.NAME.enabled` says otherwise.
 /// * `streams` (boolean; default false): the format only ever appends to its report, which may
 ///   therefore go to a pipe while the job runs.
 /// * `events` (json, a list of texts; default `job-started`, `task-finished` and `job-finished`):

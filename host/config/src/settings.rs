@@ -83,6 +83,10 @@ settings! {
     HUMAN_OUTPUT_QUIET: Flag = "human.output.quiet", false, Any;
     /// without a terminal, also show a line when a test starts, and one for each of its cases
     HUMAN_OUTPUT_STARTED: Flag = "human.output.started", false, Any;
+    /// write results.html, a page for browsers, into the job's directory
+    JOB_RUN_RESULT_HTML_ENABLED: Flag = "job.run.result.html.enabled", false, Any;
+    /// also write results.html to this file; `-` means the standard output
+    JOB_RUN_RESULT_HTML_OUTPUT: Maybe<Text> = "job.run.result.html.output", (), InJob;
     /// write results.json into the job's directory
     JOB_RUN_RESULT_JSON_ENABLED: Flag = "job.run.result.json.enabled", true, Any;
     /// also write results.json to this file; `-` means the standard output

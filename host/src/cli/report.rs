@@ -12,7 +12,7 @@ use persea_journal::Reader;
 pub(super) struct Report {
     /// The job: its directory, `latest`, or the beginning of its id
     job: String,
-    /// The result format: json, xunit, tap, or the name of a result format plugin
+    /// The result format: json, xunit, tap, html, or the name of a result format plugin
     #[arg(long, value_name = "NAME")]
     format: String,
     /// Write the report to this file instead of the standard output

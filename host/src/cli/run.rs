@@ -108,6 +108,9 @@ pub(super) struct Run {
     /// Also write results.tap to this file; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     tap: Option<String>,
+    /// Write results.html, a page for browsers, to this file; `-` is the standard output
+    #[arg(long, value_name = "FILE")]
+    html: Option<String>,
 }
 
 /// Sets a setting to an option's value, if the option was given.
@@ -146,6 +149,7 @@ impl Run {
             (settings::JOB_RUN_RESULT_JSON_OUTPUT, &self.json),
             (settings::JOB_RUN_RESULT_XUNIT_OUTPUT, &self.xunit),
             (settings::JOB_RUN_RESULT_TAP_OUTPUT, &self.tap),
+            (settings::JOB_RUN_RESULT_HTML_OUTPUT, &self.html),
         ] {
             set(config, key, output.clone());
         }

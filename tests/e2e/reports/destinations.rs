@@ -52,6 +52,30 @@ fn report_is_also_written_to_a_named_file() {
 }
 
 #[test]
+fn page_for_browsers_is_written_only_on_request() {
+    let fixture = Fixture::new();
+    let page = |fixture: &Fixture| fixture.job().0.join("results.html");
+    fixture.run(&["run", "/bin/true"]).code(0);
+    assert!(!page(&fixture).exists());
+    fixture
+        .run(&["run", "--html", "page.html", "/bin/true"])
+        .code(0);
+    assert!(!page(&fixture).exists());
+    let page_of_option = std::fs::read_to_string(fixture.project().join("page.html")).unwrap();
+    fixture.file("persea.toml", "job.run.result.html.enabled = true\n");
+    fixture.run(&["run", "/bin/true"]).code(0);
+    let page_of_setting = std::fs::read_to_string(page(&fixture)).unwrap();
+    for text in [page_of_option, page_of_setting] {
+        assert!(text.starts_with("<!doctype html>"), "{text}");
+        assert!(
+            text.contains(r#""name":"/bin/true","kind":"exec-test","status":"PASS""#),
+            "{text}"
+        );
+        assert!(text.ends_with("</html>\n"), "{text}");
+    }
+}
+
+#[test]
 fn report_is_written_to_a_named_pipe() {
     let fixture = Fixture::new();
     let pipe = fixture.pipe("pipe");

@@ -216,8 +216,8 @@ fn report_of_an_unknown_job_is_an_error() {
 fn result_format_added_later_reports_an_old_job() {
     let fixture = job_of_all_sorts();
     let ran = report(&fixture, "latest", "csv").code(4);
-    let error = "no result format `csv`: there is json, tap, xunit; more are added with `persea \
-                 plugin add FILE`\n";
+    let error = "no result format `csv`: there is html, json, tap, xunit; more are added with \
+                 `persea plugin add FILE`\n";
     assert_stderr(&ran, &[error]);
     install(&fixture, "plugins", &["format-csv"]);
     let ran = fixture

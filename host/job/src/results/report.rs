@@ -124,9 +124,10 @@ pub fn orders(catalog: &Catalog, config: &Config, job_dir: &Path) -> Vec<ReportO
     };
     for plugin in &formats {
         let enabled = config.raw(&setting(plugin, "enabled"));
-        let enabled = enabled.and_then(Value::as_bool).unwrap_or(true);
+        let by_default = || plugin.more.get("enabled").and_then(Attribute::as_bool);
+        let enabled = enabled.and_then(Value::as_bool).or_else(by_default);
         let name = plugin.more.get("file").and_then(Attribute::as_str);
-        if let Some(name) = name.filter(|_| enabled)
+        if let Some(name) = name.filter(|_| enabled.unwrap_or(true))
             && files.give(plugin, name, &setting(plugin, "output"))
         {
             order(plugin, ReportDestination::InJob(job_dir.join(name)));

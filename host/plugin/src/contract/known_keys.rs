@@ -50,7 +50,7 @@ pub(crate) const fn of_role(role: Role) -> &'static [&'static str] {
     match role {
         Role::Resolver => &["order"],
         Role::RequirementResolver => &["one-at-a-time", "unique-by", "network", "on-leases"],
-        Role::ResultFormat => &["file", "streams", "events"],
+        Role::ResultFormat => &["file", "enabled", "streams", "events"],
         Role::Varianter
         | Role::Scheduler
         | Role::Runner
