@@ -25,7 +25,7 @@ mod terminal;
 pub use live::Live;
 pub use log::JobLog;
 pub use outlet::{
-    StandardError, drain_at_exit, err, hurry, note_error, out, output_error, wait_for,
+    StandardError, drain_at_exit, err, hurry, large_out, note_error, out, output_error, wait_for,
 };
 pub use plain::{Plain, Shown};
 pub use screen::{JobBegin, JobView, Screen};

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use anstream::{AutoStream, ColorChoice};
 use persea_system::threads;
 
 /// The capacity of each stream's queue, in bytes. Lines beyond it are dropped and counted.
@@ -34,8 +35,22 @@ static IN_A_HURRY: AtomicBool = AtomicBool::new(false);
 
 /// Starts to queue the standard output and the standard error, until the end of the process.
 pub(super) fn start() {
-    OUT.get_or_init(|| Outlet::new("persea-stdout", anstream::stdout(), note_error));
-    ERR.get_or_init(|| Outlet::new("persea-stderr", anstream::stderr(), |_| {}));
+    let err = || without_colors(io::stderr(), AutoStream::choice(&io::stderr()));
+    OUT.get_or_init(|| Outlet::new("persea-stdout", large_out(), note_error));
+    ERR.get_or_init(|| Outlet::new("persea-stderr", err(), |_| {}));
+}
+
+/// The standard output for much text outside of a job: written in large pieces, and without colours
+/// where the output shall have none. The caller flushes it.
+pub fn large_out() -> impl Write + Send {
+    without_colors(io::stdout(), AutoStream::choice(&io::stdout()))
+}
+
+/// Removes colours from what is written to a stream that shall have none. The stream gets a piece
+/// at once, and not each stretch between two escapes or line ends.
+fn without_colors(stream: impl Write + Send + 'static, choice: ColorChoice) -> impl Write + Send {
+    let whole = io::BufWriter::with_capacity(PIECE, stream);
+    AutoStream::new(Box::new(whole) as Box<dyn Write + Send>, choice)
 }
 
 /// Writes text to the standard output. Waits for the reader only outside of a job.

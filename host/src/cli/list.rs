@@ -85,7 +85,7 @@ impl List {
             job::load_requirement_resolvers(&catalog, &resolutions.resolved).await;
             return graph(resolutions, &catalog, &context.config, notation);
         }
-        let mut out = std::io::BufWriter::new(anstream::stdout());
+        let mut out = std::io::BufWriter::new(display::large_out());
         // A plugin that cannot be loaded may be the one that resolves a reference.
         let mut code = match catalog.failures() {
             [] => exit::OK,
