@@ -291,8 +291,8 @@ impl Job {
             let planned = TaskPlanned {
                 index: entry.task.index.number(),
                 name: Some(Cow::Borrowed(&entry.task.name)),
-                title: Some(Cow::Borrowed(entry.task.title.as_str()))
-                    .filter(|title| *title != entry.task.name),
+                title: (entry.task.title != entry.task.name)
+                    .then_some(Cow::Borrowed(&entry.task.title)),
                 runnable: Cow::Borrowed(&entry.task.runnable),
             };
             let event = Event::TaskPlanned(Cow::Owned(planned));

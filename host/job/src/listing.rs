@@ -47,7 +47,7 @@ struct Listable {
     answer: usize,
     runnable: usize,
     call: ListingCall,
-    tests: Result<Vec<Runnable>, String>,
+    tests: Result<Vec<Arc<Runnable>>, String>,
 }
 
 /// The longest reason of a failed listing, in bytes.
@@ -162,9 +162,9 @@ impl<'a> TestListing<'a> {
     }
 
     /// Returns a kept answer, if it counts towards the memory of the job.
-    fn kept(&self, call: &ListingCall) -> Option<Vec<Runnable>> {
+    fn kept(&self, call: &ListingCall) -> Option<Vec<Arc<Runnable>>> {
         let tests = self.kept.as_ref()?.get(call.key())?;
-        let bytes = tests.iter().map(weight::of_runnable).sum();
+        let bytes = tests.iter().map(|test| weight::of_runnable(test)).sum();
         self.catalog.memory().add(bytes).ok()?;
         Some(tests)
     }
@@ -264,7 +264,7 @@ struct Pieces {
     reference: String,
     resolver: String,
     done: Vec<Resolved>,
-    open: Vec<Runnable>,
+    open: Vec<Arc<Runnable>>,
     provenance: Provenance,
 }
 

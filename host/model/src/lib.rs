@@ -17,6 +17,7 @@ pub mod weight;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -256,23 +257,24 @@ impl TaskIndex {
     }
 }
 
-/// A runnable that is run once in one job.
+/// A runnable that is run once in one job. A job may have millions, so equal texts and equal
+/// runnables are shared.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// The position in the plan.
     pub index: TaskIndex,
     /// The id, unique in the job: `12-tests/a.py:T.test;variant`.
-    pub id: String,
+    pub id: Arc<str>,
     /// The runnable's identifier.
-    pub name: String,
+    pub name: Arc<str>,
     /// The title, unique in the job and the same in every job of the same references: the name with
     /// the suite before it and the variant after it, and a number where several tasks would have
     /// one title, as `suite:name;variant (2)`.
-    pub title: String,
+    pub title: Arc<str>,
     /// The name of the task's directory below `test-results/`.
-    pub directory: String,
+    pub directory: Arc<str>,
     /// The runnable.
-    pub runnable: Runnable,
+    pub runnable: Arc<Runnable>,
 }
 
 /// How a task ended, as its runner reports it.

@@ -189,7 +189,7 @@ fn write_json(out: &mut impl std::io::Write, resolved: &Resolved) -> std::io::Re
             runnables,
             ..
         } => runnables.iter().try_for_each(|runnable| {
-            line(json!({ "reference": reference, "resolver": resolver, "runnable": runnable }))
+            line(json!({ "reference": reference, "resolver": resolver, "runnable": **runnable }))
         }),
         Answer::Missing { reasons } => line(json!({ "reference": reference, "missing": reasons })),
         Answer::Corrupt { resolver, what } => {

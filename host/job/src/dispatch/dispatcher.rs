@@ -457,7 +457,7 @@ impl Dispatcher<'_> {
         record.flaky &= state.retries_of(task) > 0;
         state.last_attempts.remove(&task.index);
         let directory = ran.is_some_and(|ran| ran.has_directory);
-        let directory = directory.then_some(task.directory.as_str());
+        let directory = directory.then_some(&*task.directory);
         self.record_end(state, task, record, directory);
     }
 

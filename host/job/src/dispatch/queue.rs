@@ -23,7 +23,7 @@ pub(crate) struct Queue {
     graph: Graph,
     phases: Vec<QueuePhase>,
     /// By node: the number of nodes that it still waits for.
-    open_dependencies: Vec<usize>,
+    open_dependencies: Vec<u32>,
     /// The waiting nodes that wait for no other node, except the `blocked` ones.
     ready: BTreeSet<NodeIndex>,
     /// The number of waiting nodes.
@@ -59,7 +59,7 @@ pub(crate) struct Unrunnable {
 impl Queue {
     pub(crate) fn new(graph: Graph) -> Self {
         let count = graph.order.node_count();
-        let open_dependencies: Vec<usize> = (0..count)
+        let open_dependencies: Vec<u32> = (0..count)
             .map(|node| graph.dependency_count(NodeIndex(node)))
             .collect();
         let mut pool_resources: Vec<usize> = (0..graph.resources.len()).collect();

@@ -299,9 +299,10 @@ pub(crate) fn with_variables<'a>(task: &'a Task, variables: &[(String, String)])
         return Cow::Borrowed(task);
     }
     let mut task = task.clone();
-    let own = std::mem::take(&mut task.runnable.env);
+    let runnable = Arc::make_mut(&mut task.runnable);
+    let own = std::mem::take(&mut runnable.env);
     let theirs = variables.iter().cloned();
     let theirs = theirs.map(|(name, value)| (name, Some(value)));
-    task.runnable.env = theirs.chain(own).collect();
+    runnable.env = theirs.chain(own).collect();
     Cow::Owned(task)
 }

@@ -280,7 +280,7 @@ impl JobFile {
                     reference: format!("{}: suite {}", self.path.display(), suite.name),
                     answer: Answer::Found {
                         resolver: "job file".to_owned(),
-                        runnables: suite.tasks.iter().map(JobFileTask::runnable).collect(),
+                        runnables: suite.tasks.iter().map(|it| it.runnable().into()).collect(),
                         provenance: Provenance::default(),
                     },
                 });
@@ -300,17 +300,17 @@ impl JobFile {
                 }
                 provenance.set_foreign_requirements(self.requirements_of(suite).len());
                 for own in std::mem::take(runnables) {
-                    let own = self.in_suite(suite, own);
+                    let own = self.in_suite(suite, Arc::unwrap_or_clone(own));
                     let weight = weight::of_runnable(&own);
                     match &mut source {
                         Some(source) => {
                             let variants = source.of(&own).await.map_err(failed)?;
                             count(variants.weight(weight))?;
-                            runnables.extend(variants.each(&own));
+                            runnables.extend(variants.each(&own).into_iter().map(Arc::new));
                         }
                         None => {
                             count(weight)?;
-                            runnables.push(own);
+                            runnables.push(Arc::new(own));
                         }
                     }
                 }

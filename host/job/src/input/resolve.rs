@@ -29,7 +29,7 @@ pub enum Answer {
         /// The resolver.
         resolver: String,
         /// The runnables.
-        runnables: Vec<Runnable>,
+        runnables: Vec<Arc<Runnable>>,
         /// The provenance of the runnables.
         provenance: Provenance,
     },
@@ -212,7 +212,7 @@ fn none_taken(files: usize) -> String {
 }
 
 /// The answer for a resolver's runnables, which must be of the kinds that it declares.
-fn found(plugin: &Arc<Plugin>, runnables: Vec<Runnable>) -> Answer {
+fn found(plugin: &Arc<Plugin>, runnables: Vec<Arc<Runnable>>) -> Answer {
     let kinds = runnables.iter().map(|runnable| runnable.kind.as_str());
     if let Some(kind) = plugin.undeclared(kinds) {
         let declared = match plugin.kinds.as_slice() {

@@ -33,7 +33,7 @@ const SHOWN: usize = 100;
 /// A lister's call for one runnable.
 pub(super) struct ListingCall {
     lister: Arc<Plugin>,
-    runnable: Runnable,
+    runnable: Arc<Runnable>,
     settings: Attributes,
     /// The provenance of the tests: the plugins that produced the runnable, and the lister.
     pub(super) provenance: Provenance,
@@ -46,7 +46,7 @@ impl ListingCall {
     /// Prepares the call of a lister for a runnable of this provenance.
     pub(super) fn new(
         lister: &Arc<Plugin>,
-        runnable: &Runnable,
+        runnable: &Arc<Runnable>,
         provenance: &Provenance,
         config: &Config,
     ) -> Self {
@@ -64,7 +64,7 @@ impl ListingCall {
         Self {
             name: name.unwrap_or(&runnable.kind).clone(),
             lister: Arc::clone(lister),
-            runnable: runnable.clone(),
+            runnable: Arc::clone(runnable),
             settings,
             provenance: of_tests,
             key,
@@ -178,16 +178,16 @@ impl ListingCall {
         let id = format!("{number}-{}", self.name);
         Task {
             index: persea_model::TaskIndex(0),
-            directory: task_directory(&id),
-            id,
-            name: self.name.clone(),
-            title: self.name.clone(),
-            runnable: self.runnable.clone(),
+            directory: task_directory(&id).into(),
+            id: id.into(),
+            name: self.name.as_str().into(),
+            title: self.name.as_str().into(),
+            runnable: Arc::clone(&self.runnable),
         }
     }
 
     /// Checks what a lister has answered: kinds that it declares, and no test twice.
-    fn check(&self, tests: &[Runnable], catalog: &Catalog) -> Result<(), String> {
+    fn check(&self, tests: &[Arc<Runnable>], catalog: &Catalog) -> Result<(), String> {
         let label = self.lister.label();
         let mut seen = HashSet::new();
         for test in tests {

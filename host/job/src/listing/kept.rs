@@ -55,7 +55,7 @@ impl ListingKey {
 
 /// An answer that was just given.
 pub(super) struct NewListing {
-    pub(super) tests: Vec<Runnable>,
+    pub(super) tests: Vec<Arc<Runnable>>,
     /// The files from which it was made; none where the lister does not say.
     pub(super) depends_on: Option<Vec<String>>,
     /// When its lister was called.
@@ -152,7 +152,7 @@ impl KeptListings {
     }
 
     /// Returns the answer to a question; none if it is not kept or no longer true.
-    pub(super) fn get(&self, key: &ListingKey) -> Option<Vec<Runnable>> {
+    pub(super) fn get(&self, key: &ListingKey) -> Option<Vec<Arc<Runnable>>> {
         let path = self.path(key);
         // An ordinary file of the user: the cache directory belongs to nobody else.
         let bytes = bounded_read::bytes(&path, LARGEST_ANSWER).ok()?;
@@ -166,8 +166,8 @@ impl KeptListings {
             is_renewed |= is_unchanged(dependency)?;
         }
         let tests: Vec<EncodedRunnable<'_>> = postcard::from_bytes(rest.get(1..)?).ok()?;
-        let tests = tests.into_iter().map(EncodedRunnable::decode);
-        let tests = tests.collect::<Option<Vec<Runnable>>>()?;
+        let tests = tests.into_iter().map(|test| test.decode().map(Arc::new));
+        let tests = tests.collect::<Option<Vec<Arc<Runnable>>>>()?;
         if is_renewed {
             // Next time the marks are enough again.
             let _ = self.write(&path, head.depends_on, &tests);
@@ -195,13 +195,13 @@ impl KeptListings {
         &self,
         path: &Path,
         depends_on: Vec<Dependency>,
-        tests: &[Runnable],
+        tests: &[Arc<Runnable>],
     ) -> io::Result<()> {
         let head = Head {
             host: HOST.to_owned(),
             depends_on,
         };
-        let tests: Vec<EncodedRunnable<'_>> = tests.iter().map(Into::into).collect();
+        let tests: Vec<EncodedRunnable<'_>> = tests.iter().map(|test| (&**test).into()).collect();
         create_directory(&self.directory, ONLY_OWNER)?;
         // Under a name of its own until it is whole: other hosts may read or write the same answer.
         let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
@@ -319,12 +319,12 @@ mod tests {
         tempfile::tempdir_in(".").unwrap()
     }
 
-    fn test(name: &str) -> Runnable {
-        Runnable {
+    fn test(name: &str) -> Arc<Runnable> {
+        Arc::new(Runnable {
             kind: "k".to_owned(),
             identifier: Some(name.to_owned()),
             ..Runnable::default()
-        }
+        })
     }
 
     fn listing(depends_on: Option<Vec<String>>) -> NewListing {

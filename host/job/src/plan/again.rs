@@ -56,7 +56,7 @@ pub(crate) fn keep_titles(
             by_name.entry(name).or_default().push(index);
         }
     }
-    let is_wanted = |(_, named): &(usize, &NamedRunnable)| titles.contains(&named.title);
+    let is_wanted = |(_, named): &(usize, &NamedRunnable)| titles.contains(&*named.title);
     let wanted = named.iter().enumerate().filter(is_wanted);
     let mut todo: Vec<usize> = wanted.map(|(index, _)| index).collect();
     let mut kept: HashSet<usize> = HashSet::new();

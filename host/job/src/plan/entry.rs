@@ -5,15 +5,15 @@ use std::sync::Arc;
 use persea_model::{Attributes, Outcome, Task};
 use persea_plugin::Plugin;
 
-/// What happens to a task.
+/// What happens to a task. Outcomes are boxed, because most tasks have none before they run.
 pub(crate) enum TaskFate {
     /// The task runs with this runner, which receives these settings of the job.
     Run(Arc<Plugin>, Arc<Attributes>),
     /// The result is known without running.
-    Ended(Outcome),
+    Ended(Box<Outcome>),
     /// The task cannot run because of the configuration. The reason is shown once for all tasks
     /// that share it.
-    Refused(Outcome),
+    Refused(Box<Outcome>),
 }
 
 /// A task of the plan.
@@ -35,5 +35,17 @@ pub(super) fn owner(fate: &TaskFate, provenance: Option<Arc<str>>) -> Option<Arc
         (None, provenance) => provenance,
         (Some(runner), None) => Some(runner.into()),
         (Some(runner), Some(provenance)) => Some(format!("{runner} {provenance}").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A job may have a million tasks, each with an entry.
+    #[test]
+    fn entry_is_small() {
+        let size = size_of::<PlanEntry>();
+        assert!(size <= 120, "{size} bytes");
     }
 }

@@ -107,7 +107,7 @@ impl Graph {
         config: &Config,
     ) -> Result<Self, GraphError> {
         let mut graph = Self {
-            order: DiGraph::default(),
+            order: DiGraph::with_capacity(tasks.size_hint().0, 0),
             tasks: 0,
             resources: Vec::new(),
             claims: HashMap::new(),
@@ -151,14 +151,14 @@ impl Graph {
         for (task, wait, name) in waits {
             let Some(found) = by_name.get(name.as_str()) else {
                 return Err(GraphError::Unknown {
-                    task: task.id.clone(),
+                    task: task.id.to_string(),
                     key: wait.key(),
                     name: name.clone(),
                 });
             };
             if self.order.edge_count() + found.len() > MAX_DEPENDENCIES {
                 return Err(GraphError::TooMany {
-                    task: task.id.clone(),
+                    task: task.id.to_string(),
                     key: wait.key(),
                 });
             }
@@ -170,7 +170,7 @@ impl Graph {
         match toposort(&self.order, None) {
             Ok(_) => Ok(()),
             Err(cycle) => {
-                let ids: Vec<&str> = tasks.map(|task| task.id.as_str()).collect();
+                let ids: Vec<&str> = tasks.map(|task| &*task.id).collect();
                 let path = self.cycle(cycle.node_id().into());
                 let name = |node: NodeIndex| ids.get(node.0).copied().unwrap_or_default();
                 // In the direction of dependency: each task is followed by one that it waits for.
@@ -244,10 +244,12 @@ impl Graph {
     }
 
     /// The number of dependencies of a node.
-    pub(crate) fn dependency_count(&self, node: NodeIndex) -> usize {
-        self.order
-            .neighbors_directed(node.into(), petgraph::Incoming)
-            .count()
+    pub(crate) fn dependency_count(&self, node: NodeIndex) -> u32 {
+        let before = self
+            .order
+            .neighbors_directed(node.into(), petgraph::Incoming);
+        // No node has more than all, and their number is limited.
+        u32::try_from(before.count()).unwrap_or(u32::MAX)
     }
 }
 
@@ -261,7 +263,7 @@ fn names(task: &Task, more: &Attributes, key: &'static str) -> Result<Vec<String
         texts.collect::<Option<Vec<String>>>()
     });
     names.ok_or_else(|| GraphError::Shape {
-        task: task.id.clone(),
+        task: task.id.to_string(),
         key,
         expected: "a list of texts",
         found: found.to_string(),

@@ -10,11 +10,11 @@ pub(crate) fn tasks(mores: &[Value]) -> Vec<Task> {
         serde_json::from_value::<persea_model::Runnable>(json!({"kind": "noop", "more": more}))
             .map(|runnable| Task {
                 index: TaskIndex(index),
-                id: format!("{}-{name}", index + 1),
-                name: (*name).to_owned(),
-                title: (*name).to_owned(),
-                directory: String::new(),
-                runnable,
+                id: format!("{}-{name}", index + 1).into(),
+                name: (*name).into(),
+                title: (*name).into(),
+                directory: "".into(),
+                runnable: runnable.into(),
             })
             .unwrap()
     };

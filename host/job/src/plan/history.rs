@@ -56,7 +56,7 @@ impl History {
 
     pub(crate) fn of(&self, task: &Task) -> Option<LastRun> {
         let variant = variant_id(task.runnable.more.get("variant"));
-        self.0.get(&(task.name.clone(), variant)).copied()
+        self.0.get(&(task.name.to_string(), variant)).copied()
     }
 }
 

@@ -12,11 +12,11 @@ use persea_model::{Outcome, Runnable};
 pub(crate) struct NamedRunnable {
     /// The task's number in its suite, or in the job.
     pub(crate) number: usize,
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     /// The name for people, set by [`set_titles`].
-    pub(crate) title: String,
-    pub(crate) runnable: Runnable,
-    pub(crate) ended: Option<Outcome>,
+    pub(crate) title: Arc<str>,
+    pub(crate) runnable: Arc<Runnable>,
+    pub(crate) ended: Option<Box<Outcome>>,
     /// Restrictions from the plugins that produced it, if there are any.
     pub(crate) restrictions: Option<Arc<Restrictions>>,
     /// The provenance: the third-party plugins that produced it, if there are any.
@@ -27,29 +27,31 @@ pub(crate) struct NamedRunnable {
 /// Called before tasks are left out or reordered, so that a title is the same in every job of the
 /// same references.
 pub(crate) fn set_titles(named: &mut [NamedRunnable]) {
-    let mut used: HashMap<String, usize> = HashMap::with_capacity(named.len());
+    let mut used: HashMap<Arc<str>, u32> = HashMap::with_capacity(named.len());
     for named in named {
-        let mut title = String::new();
-        if let Some(suite) = named.runnable.suite() {
-            title.push_str(suite);
-            title.push(':');
-        }
-        title.push_str(&named.name);
-        if let Some(variant) = variant_id(&named.runnable) {
-            title.push(';');
-            title.push_str(&variant);
-        }
-        let mut copies = used.get(&title).copied().unwrap_or_default();
-        let plain = title.clone();
+        let plain = plain_title(named);
+        let mut copies = used.get(&plain).copied().unwrap_or_default();
+        let mut title = Arc::clone(&plain);
         while used.contains_key(&title) {
             copies += 1;
-            title = format!("{plain} ({})", copies + 1);
+            title = format!("{plain} ({})", copies + 1).into();
         }
         if copies > 0 {
             used.insert(plain, copies);
         }
-        used.entry(title.clone()).or_default();
+        used.entry(Arc::clone(&title)).or_default();
         named.title = title;
+    }
+}
+
+/// The title of a task that no earlier task has.
+fn plain_title(named: &NamedRunnable) -> Arc<str> {
+    let NamedRunnable { name, runnable, .. } = named;
+    match (runnable.suite(), variant_id(runnable)) {
+        (None, None) => Arc::clone(name),
+        (Some(suite), None) => format!("{suite}:{name}").into(),
+        (None, Some(variant)) => format!("{name};{variant}").into(),
+        (Some(suite), Some(variant)) => format!("{suite}:{name};{variant}").into(),
     }
 }
 
@@ -64,7 +66,7 @@ pub(crate) type Widths = HashMap<Option<String>, usize>;
 /// Makes unique ids for tasks.
 pub(crate) struct TaskIds {
     format: Option<String>,
-    used: HashSet<String>,
+    used: HashSet<Arc<str>>,
 }
 
 impl TaskIds {
@@ -122,14 +124,14 @@ impl TaskIds {
     }
 
     /// The id of a task, made different from all earlier ones.
-    pub(crate) fn unique(&mut self, named: &NamedRunnable, widths: &Widths) -> String {
-        let id = self.id(named, widths);
-        let mut unique = id.clone();
+    pub(crate) fn unique(&mut self, named: &NamedRunnable, widths: &Widths) -> Arc<str> {
+        let id: Arc<str> = self.id(named, widths).into();
+        let mut unique = Arc::clone(&id);
         // The name of one suite may look like that of another with a number.
         let mut copy = 1;
-        while !self.used.insert(unique.clone()) {
+        while !self.used.insert(Arc::clone(&unique)) {
             copy += 1;
-            unique = format!("{copy}.{id}");
+            unique = format!("{copy}.{id}").into();
         }
         unique
     }
@@ -141,7 +143,7 @@ mod tests {
     use super::*;
     use persea_model::Attribute;
 
-    fn ids(format: Option<&str>, tasks: &[(&str, &str)]) -> Vec<String> {
+    fn ids(format: Option<&str>, tasks: &[(&str, &str)]) -> Vec<Arc<str>> {
         let mut config = Config::default();
         if let Some(format) = format {
             config.set_option(settings::RUN_ID_FORMAT, format);
@@ -158,9 +160,9 @@ mod tests {
             runnable.more.insert("variant".into(), variant.into());
             NamedRunnable {
                 number: 0,
-                name: (*name).to_owned(),
-                title: String::new(),
-                runnable,
+                name: (*name).into(),
+                title: "".into(),
+                runnable: runnable.into(),
                 ended: None,
                 restrictions: None,
                 provenance: None,
@@ -189,9 +191,9 @@ mod tests {
             }
             NamedRunnable {
                 number: 0,
-                name: (*name).to_owned(),
-                title: String::new(),
-                runnable,
+                name: (*name).into(),
+                title: "".into(),
+                runnable: runnable.into(),
                 ended: None,
                 restrictions: None,
                 provenance: None,
@@ -208,7 +210,7 @@ mod tests {
         ];
         let mut named: Vec<NamedRunnable> = tasks.iter().map(named).collect();
         set_titles(&mut named);
-        let titles: Vec<&str> = named.iter().map(|named| named.title.as_str()).collect();
+        let titles: Vec<&str> = named.iter().map(|named| &*named.title).collect();
         assert_eq!(
             titles,
             [
@@ -227,21 +229,21 @@ mod tests {
     fn ids_are_unique_with_ambiguous_suite_names() {
         let tasks = [("", "x"), ("a", "1-x"), ("a-1", "x"), ("a", "y")];
         let expected = ["1-x;v", "a-1-1-x;v", "2.a-1-1-x;v", "a-2-y;v"];
-        assert_eq!(ids(None, &tasks), expected);
+        assert_eq!(ids(None, &tasks), expected.map(Arc::<str>::from));
     }
 
     #[test]
     fn ids_follow_their_format() {
         let tasks = [("a", "x"), ("b", "{index}")];
-        assert_eq!(ids(Some("{index}/{name}"), &tasks), ["1/x", "2/{index}"]);
-        assert_eq!(
-            ids(Some("{kind}-{name}"), &tasks),
-            ["noop-x", "noop-{index}"]
-        );
-        let expected = ["a.1 x v", "b.1 {index} v"];
-        assert_eq!(
-            ids(Some("{suite}.{index} {name} {variant}"), &tasks),
-            expected
-        );
+        for (format, expected) in [
+            ("{index}/{name}", ["1/x", "2/{index}"]),
+            ("{kind}-{name}", ["noop-x", "noop-{index}"]),
+            (
+                "{suite}.{index} {name} {variant}",
+                ["a.1 x v", "b.1 {index} v"],
+            ),
+        ] {
+            assert_eq!(ids(Some(format), &tasks), expected.map(Arc::<str>::from));
+        }
     }
 }

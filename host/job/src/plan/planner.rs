@@ -53,11 +53,10 @@ impl Plan {
         let mut refusals: Vec<(&str, usize)> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         for entry in &self.entries {
-            let TaskFate::Refused(Outcome {
-                reason: Some(reason),
-                ..
-            }) = &entry.fate
-            else {
+            let TaskFate::Refused(outcome) = &entry.fate else {
+                continue;
+            };
+            let Some(reason) = &outcome.reason else {
                 continue;
             };
             let place = *places.entry(reason).or_insert(refusals.len());
@@ -118,18 +117,20 @@ pub(crate) fn plan(
                 named.reserve(runnables.len());
                 let restrictions = provenance.restrictions(config);
                 let provenance = provenance.digests();
+                let mut names = LastText::default();
                 for runnable in runnables {
                     let name = match &runnable.identifier {
-                        Some(identifier) => identifier.clone(),
+                        Some(identifier) => names.share(identifier),
                         None => {
                             let own = own_settings::identifier_format(&runnable.more);
-                            identifier(own.as_deref().unwrap_or(format), &runnable)
+                            let format = own.as_deref().unwrap_or(format);
+                            names.share(&identifier(format, &runnable))
                         }
                     };
                     named.push(NamedRunnable {
                         number: 0,
+                        title: Arc::clone(&name),
                         name,
-                        title: String::new(),
                         runnable,
                         ended: None,
                         restrictions: restrictions.clone(),
@@ -142,12 +143,13 @@ pub(crate) fn plan(
                     uri: Some(reference.clone()),
                     ..Runnable::default()
                 };
+                let name = Arc::<str>::from(reference);
                 named.push(NamedRunnable {
                     number: 0,
-                    name: reference,
-                    title: String::new(),
-                    runnable,
-                    ended: Some(Outcome::new(Status::Error, error)),
+                    title: Arc::clone(&name),
+                    name,
+                    runnable: runnable.into(),
+                    ended: Some(Outcome::new(Status::Error, error).into()),
                     restrictions: None,
                     provenance: None,
                 });
@@ -165,7 +167,7 @@ pub(crate) fn plan(
         let tasks: Vec<(&str, &str, &Runnable)> = named
             .iter()
             .zip(&made)
-            .map(|(named, id)| (named.name.as_str(), id.as_str(), &named.runnable))
+            .map(|(named, id)| (&*named.name, id.as_str(), &*named.runnable))
             .collect();
         let mut kept = partition.select(&tasks).into_iter();
         named.retain(|_| kept.next().unwrap_or(false));
@@ -192,6 +194,7 @@ pub(crate) fn plan(
         Arc::clone(settings.entry(runner.digest.clone()).or_insert_with(own))
     };
     let mut unknown = HashSet::new();
+    let mut owners = LastText::default();
     let mut entries: Vec<PlanEntry> = named
         .into_iter()
         .enumerate()
@@ -208,15 +211,15 @@ pub(crate) fn plan(
             } = named;
             let fate = match ended {
                 Some(outcome) => TaskFate::Ended(outcome),
-                None if dry_run => TaskFate::Ended(Outcome::new(
-                    Status::Cancel,
-                    "Test cancelled due to --dry-run",
-                )),
+                None if dry_run => {
+                    let why = "Test cancelled due to --dry-run";
+                    TaskFate::Ended(Outcome::new(Status::Cancel, why).into())
+                }
                 None => {
                     let restrictions = restrictions.as_deref();
                     let met = can_be_met(&runnable, spawner, config);
                     match met {
-                        Err(why) => TaskFate::Refused(Outcome::new(Status::Error, why)),
+                        Err(why) => TaskFate::Refused(Outcome::new(Status::Error, why).into()),
                         Ok(()) => fate(
                             &runnable,
                             restrictions,
@@ -238,9 +241,12 @@ pub(crate) fn plan(
                     }
                 }
             }
-            let directory = task_directory(&id);
+            let directory = match task_directory(&id) {
+                directory if *directory == *id => Arc::clone(&id),
+                directory => directory.into(),
+            };
             PlanEntry {
-                owner: owner(&fate, provenance),
+                owner: owner(&fate, provenance).map(|owner| owners.share(&owner)),
                 task: Task {
                     index: TaskIndex(index),
                     id,
@@ -273,6 +279,19 @@ pub(crate) fn plan(
         requirements,
         groups,
         shuffle_seed,
+    }
+}
+
+/// Shares a text with the one before where both are equal, as those of consecutive tasks often are.
+#[derive(Default)]
+struct LastText(Option<Arc<str>>);
+
+impl LastText {
+    fn share(&mut self, text: &str) -> Arc<str> {
+        match &self.0 {
+            Some(last) if **last == *text => Arc::clone(last),
+            Some(_) | None => Arc::clone(self.0.insert(text.into())),
+        }
     }
 }
 
@@ -367,7 +386,7 @@ fn fate(
 ) -> TaskFate {
     let Some(runner) = catalog.runner(&runnable.kind) else {
         let reason = no_runner(&runnable.kind, catalog.failures());
-        return TaskFate::Refused(Outcome::new(Status::Error, reason));
+        return TaskFate::Refused(Outcome::new(Status::Error, reason).into());
     };
     let held = || {
         restrictions.map_or(Ok(()), |restrictions| {
@@ -380,7 +399,7 @@ fn fate(
     let with_image = || own_settings::check_image(&runnable.more, spawner);
     let checked = allowed.and_then(|()| own()).and_then(|()| of_runner());
     if let Err(reason) = checked.and_then(|()| with_image()) {
-        return TaskFate::Refused(Outcome::new(Status::Error, reason));
+        return TaskFate::Refused(Outcome::new(Status::Error, reason).into());
     }
     TaskFate::Run(Arc::clone(runner), settings(runner))
 }

@@ -135,7 +135,7 @@ impl Requirements {
             });
             match all.collect() {
                 Ok(all) => wanted.push((task.index, all)),
-                Err(why) => ended.push((task.index, TaskFate::Refused(why))),
+                Err(why) => ended.push((task.index, TaskFate::Refused(why.into()))),
             }
         }
         let scopes = scopes(wanted.iter().flat_map(|(_, all)| all));
@@ -155,7 +155,7 @@ impl Requirements {
         for (task, all) in &wanted {
             if let Some(why) = conflict(all, &taken) {
                 let outcome = Outcome::new(Status::Cancel, why);
-                ended.push((*task, TaskFate::Ended(outcome)));
+                ended.push((*task, TaskFate::Ended(outcome.into())));
                 continue;
             }
             if stacked {

@@ -283,7 +283,7 @@ pub(crate) fn to_task(
     more: &model::Attributes,
 ) -> types::Task {
     types::Task {
-        id: task.id.clone(),
+        id: task.id.to_string(),
         job_id: job_id.to_owned(),
         runnable: to_runnable(&task.runnable),
         settings: to_attributes(settings),

@@ -129,6 +129,20 @@ pub(crate) fn complete<T>(
     Ok(whole)
 }
 
+/// Shares runnables that are equal and follow each other, as in a recipe that repeats a test.
+#[derive(Default)]
+pub(crate) struct SharedEquals(Option<Arc<Runnable>>);
+
+impl SharedEquals {
+    /// Returns the runnable before where this one is equal.
+    pub(crate) fn share(&mut self, runnable: Runnable) -> Arc<Runnable> {
+        match &self.0 {
+            Some(before) if **before == runnable => Arc::clone(before),
+            Some(_) | None => Arc::clone(self.0.insert(Arc::new(runnable))),
+        }
+    }
+}
+
 /// Whether a task is interrupted.
 fn is_interrupted(host: &dyn TaskHost) -> bool {
     let mut no_waker = Context::from_waker(Waker::noop());
@@ -166,11 +180,14 @@ impl InstanceState {
 impl wit::Host for InstanceState {
     fn add_runnables(&mut self, page: Vec<types::Runnable>) -> wasmtime::Result<Result<(), Error>> {
         let context = Arc::clone(&self.context);
-        let pages = self.pages::<Runnable>();
+        let pages = self.pages::<Arc<Runnable>>();
         for runnable in page.iter().filter(|_| pages.is_ok()) {
             context.log_unknown_of_runnable(runnable);
         }
-        Ok(pages.and_then(|pages| pages.add(page, &RUNNABLES, convert::runnable)))
+        let mut equals = SharedEquals::default();
+        let mut convert =
+            |item, budget: &mut _| convert::runnable(item, budget).map(|it| equals.share(it));
+        Ok(pages.and_then(|pages| pages.add(page, &RUNNABLES, &mut convert)))
     }
 
     fn add_variations(
@@ -188,7 +205,7 @@ impl wit::Host for InstanceState {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use std::sync::atomic::Ordering;
 
     use super::*;
@@ -207,15 +224,29 @@ mod tests {
     fn parts_are_taken_in_order() {
         let mut store = instance_with(World::Resolver, |_| {});
         let state = store.data_mut();
-        state.begin_pages::<Runnable>();
+        state.begin_pages::<Arc<Runnable>>();
         let first = vec![runnable("a"), runnable("b")];
         state.add_runnables(first).unwrap().unwrap();
         state.add_runnables(vec![runnable("c")]).unwrap().unwrap();
-        let parts = state.end_pages::<Runnable>().unwrap().keep().unwrap();
+        let parts = state.end_pages::<Arc<Runnable>>().unwrap().keep().unwrap();
         let kinds: Vec<&str> = parts.iter().map(|part| &*part.kind).collect();
         assert_eq!(kinds, ["a", "b", "c"]);
         let refused = state.add_runnables(Vec::new()).unwrap().unwrap_err();
         assert_eq!(refused.code, "unsupported");
+    }
+
+    #[test]
+    fn equal_runnables_that_follow_each_other_are_shared() {
+        let mut store = instance_with(World::Resolver, |_| {});
+        let state = store.data_mut();
+        state.begin_pages::<Arc<Runnable>>();
+        let page = ["a", "a", "b", "a"].map(runnable);
+        state.add_runnables(page.to_vec()).unwrap().unwrap();
+        let parts = state.end_pages::<Arc<Runnable>>().unwrap().keep().unwrap();
+        let kinds: Vec<&str> = parts.iter().map(|part| &*part.kind).collect();
+        assert_eq!(kinds, ["a", "a", "b", "a"]);
+        assert!(Arc::ptr_eq(&parts[0], &parts[1]));
+        assert_eq!(Arc::strong_count(&parts[0]), 2);
     }
 
     #[test]
@@ -224,14 +255,14 @@ mod tests {
             config.set_option(settings::PLUGINS_LIMITS_ANSWERS_MB, 1);
         });
         let state = store.data_mut();
-        state.begin_pages::<Runnable>();
+        state.begin_pages::<Arc<Runnable>>();
         let page = || vec![runnable(&"k".repeat(1000)); 100];
         let taken = (0..1000).take_while(|_| state.add_runnables(page()).unwrap().is_ok());
         assert!(taken.count() < 10);
         let refused = state.add_runnables(page()).unwrap().unwrap_err();
         assert_eq!(refused.code, "limit");
         // Also if the plugin answers as if nothing had happened.
-        assert!(state.end_pages::<Runnable>().unwrap().keep().is_err());
+        assert!(state.end_pages::<Arc<Runnable>>().unwrap().keep().is_err());
     }
 
     #[test]
@@ -241,10 +272,10 @@ mod tests {
         });
         let state = store.data_mut();
         for _ in 0..10 {
-            state.begin_pages::<Runnable>();
+            state.begin_pages::<Arc<Runnable>>();
             let page = vec![runnable(&"k".repeat(1000)); 500];
             state.add_runnables(page).unwrap().unwrap();
-            drop(state.end_pages::<Runnable>());
+            drop(state.end_pages::<Arc<Runnable>>());
         }
     }
 
@@ -263,7 +294,7 @@ mod tests {
         let task = Arc::new(FakeTask::default());
         let mut store = instance_of(World::Lister, &task);
         let state = store.data_mut();
-        state.begin_pages::<Runnable>();
+        state.begin_pages::<Arc<Runnable>>();
         state.add_runnables(Vec::new()).unwrap().unwrap();
         task.is_interrupted.store(true, Ordering::Relaxed);
         let refused = state.add_runnables(Vec::new()).unwrap().unwrap_err();

@@ -17,7 +17,7 @@ use persea_model::{Attributes, JobId, Runnable, Task};
 #[derive(Debug)]
 pub struct Listing {
     /// The tests: those that the lister added in pages, then those that it returned.
-    pub tests: Vec<Runnable>,
+    pub tests: Vec<Arc<Runnable>>,
     /// The paths of the files from which the answer was made; none where it is not to be kept.
     pub depends_on: Option<Vec<String>>,
 }
@@ -43,7 +43,7 @@ impl Plugin {
         context.check_alive()?;
         let task = convert::to_task(task, job.as_str(), settings, &more);
         let mut store = self.runtime.task_store(context, host);
-        store.data_mut().begin_pages::<Runnable>();
+        store.data_mut().begin_pages::<Arc<Runnable>>();
         let idle = Arc::clone(&store.data().idle);
         let call = async {
             let instance = component.instantiate_async(&mut store).await?;
@@ -51,7 +51,7 @@ impl Plugin {
             calls.call_list_tests(&mut store, &task).await
         };
         let called = call_unless_idle(context, &idle, call).await?;
-        let pages = store.data_mut().end_pages::<Runnable>();
+        let pages = store.data_mut().end_pages::<Arc<Runnable>>();
         let listing = answer(context, &mut store, called)?;
         context.log_unknown(&LISTING, &listing.more);
         let (tests, more) = runnables_of(context, pages, listing.tests, listing.more)?;

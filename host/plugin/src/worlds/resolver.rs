@@ -16,7 +16,7 @@ use crate::instance::context::PluginContext;
 use crate::instance::failure::{MESSAGE, answer, failure};
 use crate::instance::log::{Log, LogLevel, write_to_host_log};
 use crate::instance::state::InstanceState;
-use crate::powers::pages::{Pages, complete};
+use crate::powers::pages::{Pages, SharedEquals, complete};
 use crate::powers::workspace::Workspace;
 use crate::worlds::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
@@ -30,7 +30,7 @@ pub enum Resolution {
     /// which the answer was made, it can be kept until one of them changes.
     Found {
         /// The runnables: those that the resolver added in pages, then those that it returned.
-        runnables: Vec<Runnable>,
+        runnables: Vec<Arc<Runnable>>,
         /// Paths of files; none where the resolver says none.
         depends_on: Option<Vec<String>>,
     },
@@ -115,11 +115,11 @@ impl Resolver {
             settings: self.settings.clone(),
             more: Vec::new(),
         };
-        self.store.data_mut().begin_pages::<Runnable>();
+        self.store.data_mut().begin_pages::<Arc<Runnable>>();
         let calls = self.instance.persea_plugin_resolve();
         let call = calls.call_resolve(&mut self.store, &request);
         let called = call_in_time(&self.context, call).await?;
-        let pages = self.store.data_mut().end_pages::<Runnable>();
+        let pages = self.store.data_mut().end_pages::<Arc<Runnable>>();
         let resolution = answer(&self.context, &mut self.store, called)?;
         self.context.log_unknown(&RESOLUTION, &resolution.more);
         Ok(match resolution.finding {
@@ -141,17 +141,18 @@ impl Resolver {
 /// take of the host's memory is kept until the job ends.
 pub(super) fn runnables_of(
     context: &PluginContext,
-    pages: Option<Pages<Runnable>>,
+    pages: Option<Pages<Arc<Runnable>>>,
     returned: Vec<types::Runnable>,
     more: types::Attributes,
-) -> Result<(Vec<Runnable>, Attributes), PluginError> {
+) -> Result<(Vec<Arc<Runnable>>, Attributes), PluginError> {
     for runnable in &returned {
         context.log_unknown_of_runnable(runnable);
     }
     let mut budget = context.answer_budget();
     let returned = returned.into_iter();
-    let returned = returned.map(|it| convert::runnable(it, &mut budget));
-    let returned: Vec<Runnable> = context.within_budget(returned.collect())?;
+    let mut equals = SharedEquals::default();
+    let returned = returned.map(|it| Ok(equals.share(convert::runnable(it, &mut budget)?)));
+    let returned: Vec<Arc<Runnable>> = context.within_budget(returned.collect())?;
     context.keep(budget.used())?;
     let more = context.within_budget(convert::attributes(more, &mut budget))?;
     let runnables = complete(context, pages, returned, &RUNNABLES)?;

@@ -56,8 +56,8 @@ impl Policy {
                     .collect()
             };
             SchedulerNode {
-                id: task.id.clone(),
-                name: task.name.clone(),
+                id: task.id.to_string(),
+                name: task.name.to_string(),
                 kind: task.runnable.kind.clone(),
                 needs: waits(Dependency::Needs),
                 after: waits(Dependency::After),

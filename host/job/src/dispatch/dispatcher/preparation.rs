@@ -485,7 +485,7 @@ impl Dispatcher<'_> {
 /// The id of the only task that needs a requirement.
 pub(super) fn owner<'a>(plan: &'a Plan, step: &RequirementStep) -> Option<&'a str> {
     let entry = plan.entry(plan.requirements.only_task(step)?);
-    entry.map(|entry| entry.task.id.as_str())
+    entry.map(|entry| &*entry.task.id)
 }
 
 fn assignment(state: &DispatchState, slot: Arc<Slot>, more: Attributes) -> Assignment {

@@ -81,8 +81,8 @@ pub(super) fn record(
     let usage = ran.and_then(|ran| ran.usage);
     TaskFinished {
         index: task.index.number(),
-        name: task.name.clone(),
-        title: (task.title != task.name).then(|| task.title.clone()),
+        name: task.name.to_string(),
+        title: (task.title != task.name).then(|| task.title.to_string()),
         kind: task.runnable.kind.clone(),
         uri: task.runnable.uri.clone(),
         status: outcome.status,

@@ -118,7 +118,7 @@ impl Resources {
         }
         let key = "resources";
         let shape = |found: &Attribute| GraphError::Shape {
-            task: task.id.clone(),
+            task: task.id.to_string(),
             key,
             expected: "an object of whole numbers, or lists of instances, by name",
             found: found.to_string(),
@@ -140,7 +140,7 @@ impl Resources {
                 .map_or(0, |resource| resource.amount);
             if claimed > amount {
                 return Err(GraphError::TooMuch {
-                    task: task.id.clone(),
+                    task: task.id.to_string(),
                     resource: name,
                     claimed,
                     amount,
@@ -169,7 +169,7 @@ impl Resources {
             let instance = instance.into_text().ok_or_else(&shape)?;
             let position = known.iter().position(|name| *name == instance);
             positions.insert(position.ok_or_else(|| GraphError::NoInstance {
-                task: task.id.clone(),
+                task: task.id.to_string(),
                 resource: resource.to_owned(),
                 known: known_instances(resource, known, &instance),
                 instance,
