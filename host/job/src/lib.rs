@@ -379,7 +379,7 @@ impl Job {
             switches: totals.switches,
         };
         journal.record(None, &Event::JobFinished(Cow::Borrowed(&finished)))?;
-        journal.commit()?;
+        journal.finish()?;
         // Reports end when the journal's writer is closed.
         drop(journal);
         // Runs beside the reports, because a file system may take long to remove a directory.

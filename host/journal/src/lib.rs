@@ -20,7 +20,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
@@ -163,7 +163,13 @@ pub struct Journal {
     file: File,
     buffer: Vec<u8>,
     progress: Arc<Progress>,
+    /// When the path was checked last.
+    checked: Option<Instant>,
 }
+
+/// How long a check of the path counts: 1 ms. Each check costs a microsecond, and quick tasks have
+/// tens of thousands of commits a second.
+const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The size of the buffer, in bytes, above which it is written without a `commit`.
 const GATHER: usize = 256 * 1024;
@@ -218,6 +224,7 @@ impl Journal {
             file,
             buffer: Vec::new(),
             progress: Arc::default(),
+            checked: None,
         }
     }
 
@@ -276,7 +283,9 @@ impl Journal {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        self.check_path()?;
+        if self.checked.is_none_or(|at| at.elapsed() >= CHECK_INTERVAL) {
+            self.check_path()?;
+        }
         self.file
             .write_all(&self.buffer)
             .map_err(|source| JournalError::Write {
@@ -288,9 +297,19 @@ impl Journal {
         Ok(())
     }
 
-    /// Checks that the file still has its path. This costs a microsecond for each commit. A check
-    /// at the end of the job would lose all results after the removal.
-    fn check_path(&self) -> Result<(), JournalError> {
+    /// Writes the last lines of the job to the file, and checks once more that it has its path.
+    ///
+    /// # Errors
+    /// As those of [`Self::commit`].
+    pub fn finish(&mut self) -> Result<(), JournalError> {
+        self.commit()?;
+        self.check_path()
+    }
+
+    /// Checks that the file still has its path. A check at the end of the job alone would lose all
+    /// results after the removal.
+    fn check_path(&mut self) -> Result<(), JournalError> {
+        self.checked = Some(Instant::now());
         match std::fs::symlink_metadata(&self.path) {
             Err(error) if is_missing(&error) => Err(JournalError::Gone {
                 path: self.path.parent().unwrap_or(&self.path).to_path_buf(),

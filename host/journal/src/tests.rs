@@ -228,15 +228,18 @@ fn follower_reads_committed_lines_until_the_journal_is_dropped() {
     assert_eq!(follower.join().unwrap(), (0..1000).collect::<Vec<_>>());
 }
 
-#[test]
-fn commit_names_the_directory_that_was_removed_or_renamed() {
+/// Commits events to journals whose directory was removed or renamed, and returns the errors with
+/// what they should begin with.
+fn errors_of_lost_journals(
+    mut write: impl FnMut(&mut Journal) -> Result<(), JournalError>,
+) -> Vec<(String, String)> {
     let root = tempfile::tempdir().unwrap();
     let acts: [fn(&Path); 3] = [
         |job| std::fs::remove_dir_all(job).unwrap(),
         |job| std::fs::rename(job, job.with_extension("aside")).unwrap(),
         |job| std::fs::remove_file(job.join(FILE_NAME)).unwrap(),
     ];
-    for (number, act) in acts.into_iter().enumerate() {
+    let error = |(number, act): (usize, fn(&Path))| {
         let job = root.path().join(number.to_string());
         std::fs::create_dir(&job).unwrap();
         let mut journal = Journal::create(&job).unwrap();
@@ -247,8 +250,27 @@ fn commit_names_the_directory_that_was_removed_or_renamed() {
         journal.commit().unwrap();
         let paused = Event::JobPaused(Cow::default());
         journal.append(2, None, &paused).unwrap();
-        let error = journal.commit().unwrap_err().to_string();
+        let error = write(&mut journal).unwrap_err().to_string();
         let expected = format!("the job's directory {} is gone", job.display());
+        (error, expected)
+    };
+    acts.into_iter().enumerate().map(error).collect()
+}
+
+#[test]
+fn commit_names_the_directory_that_was_removed_or_renamed() {
+    let errors = errors_of_lost_journals(|journal| {
+        std::thread::sleep(CHECK_INTERVAL);
+        journal.commit()
+    });
+    for (error, expected) in errors {
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+#[test]
+fn last_commit_checks_the_directory_however_short_the_job_is() {
+    for (error, expected) in errors_of_lost_journals(Journal::finish) {
         assert!(error.starts_with(&expected), "{error}");
     }
 }
