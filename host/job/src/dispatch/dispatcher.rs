@@ -213,6 +213,14 @@ impl Dispatcher<'_> {
                     SignalRequest::Pause => self.pause(&mut state, signals).await,
                 },
                 _ = inbox.recv_many(&mut batch, MESSAGE_BATCH) => {
+                    // The executors that are ready run first, so that the events of all of them
+                    // share one write to the journal.
+                    tokio::task::yield_now().await;
+                    while batch.len() < MESSAGE_BATCH
+                        && let Ok(message) = inbox.try_recv()
+                    {
+                        batch.push(message);
+                    }
                     for message in batch.drain(..) {
                         self.handle(&mut state, message);
                     }
