@@ -189,9 +189,13 @@ pub(crate) fn plan(
     }
     // Computed once for each runner, not for each task.
     let mut settings: HashMap<String, Arc<Attributes>> = HashMap::new();
-    let mut settings = |runner: &Plugin| {
-        let own = || Arc::new(runner.configured(config));
-        Arc::clone(settings.entry(runner.digest.clone()).or_insert_with(own))
+    let mut settings = |runner: &Plugin| match settings.get(&runner.digest) {
+        Some(known) => Arc::clone(known),
+        None => {
+            let own = Arc::new(runner.configured(config));
+            settings.insert(runner.digest.clone(), Arc::clone(&own));
+            own
+        }
     };
     let mut unknown = HashSet::new();
     let mut owners = LastText::default();
