@@ -3,11 +3,26 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 use persea_model::{Attribute, Attributes, DEEPEST, Requirement, Runnable};
+
+/// Decodes a list of runnables, one by one, so that the binary forms of all are never in memory
+/// together. None: the bytes are no such list.
+pub(super) fn decode_all(bytes: &[u8]) -> Option<Vec<Arc<Runnable>>> {
+    let (count, mut rest) = postcard::take_from_bytes::<usize>(bytes).ok()?;
+    // A runnable has at least one byte, so a wrong count reserves no more than that.
+    let mut all = Vec::with_capacity(count.min(rest.len()));
+    for _ in 0..count {
+        let (encoded, after) = postcard::take_from_bytes::<EncodedRunnable<'_>>(rest).ok()?;
+        all.push(Arc::new(encoded.decode()?));
+        rest = after;
+    }
+    Some(all)
+}
 
 /// An [`Attribute`]. `postcard` describes no types, so each case has its own.
 #[derive(Serialize, Deserialize)]
@@ -83,6 +98,9 @@ fn encoded_attributes(attributes: &Attributes) -> EncodedAttributes<'_> {
 }
 
 fn attributes(encoded: EncodedAttributes<'_>) -> Option<Attributes> {
+    if encoded.is_empty() {
+        return Some(Attributes::new());
+    }
     let all = encoded.into_iter();
     all.map(|(name, value)| Some((name.into_owned(), attribute(value)?)))
         .collect()
@@ -186,9 +204,12 @@ mod tests {
             "more": {"timeout": 5},
         }))
         .unwrap();
-        let bytes = postcard::to_allocvec(&[EncodedRunnable::from(&runnable)]).unwrap();
-        let decoded: [EncodedRunnable<'_>; 1] = postcard::from_bytes(&bytes).unwrap();
-        let decoded = decoded.map(EncodedRunnable::decode);
-        assert_eq!(decoded, [Some(runnable)]);
+        let encoded = vec![EncodedRunnable::from(&runnable), (&runnable).into()];
+        let bytes = postcard::to_allocvec(&encoded).unwrap();
+        let both = vec![Arc::new(runnable.clone()), Arc::new(runnable.clone())];
+        assert_eq!(decode_all(&bytes), Some(both));
+        let (_, cut) = bytes.split_last().unwrap();
+        assert_eq!(decode_all(cut), None);
+        assert_eq!(decode_all(&[u8::MAX; 9]), None);
     }
 }

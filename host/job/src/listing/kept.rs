@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::listing::encoded::EncodedRunnable;
+use crate::listing::encoded::{EncodedRunnable, decode_all};
 use persea_model::{Attributes, Runnable};
 use persea_system::bounded_read;
 use persea_system::private::{ONLY_OWNER, create_directory};
@@ -165,9 +165,7 @@ impl KeptListings {
         for dependency in &mut head.depends_on {
             is_renewed |= is_unchanged(dependency)?;
         }
-        let tests: Vec<EncodedRunnable<'_>> = postcard::from_bytes(rest.get(1..)?).ok()?;
-        let tests = tests.into_iter().map(|test| test.decode().map(Arc::new));
-        let tests = tests.collect::<Option<Vec<Arc<Runnable>>>>()?;
+        let tests = decode_all(rest.get(1..)?)?;
         if is_renewed {
             // Next time the marks are enough again.
             let _ = self.write(&path, head.depends_on, &tests);
