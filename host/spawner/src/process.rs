@@ -42,7 +42,7 @@ pub(crate) const DESCRIPTOR: Descriptor = Descriptor {
 /// any other child would be taken for an orphan, and killed when a helper dies.
 #[derive(Debug)]
 pub(crate) struct ProcessSpawner {
-    helper: Helper,
+    helper: Arc<Helper>,
     root: PathBuf,
     cgroups: Arc<HostCgroups>,
 }
@@ -52,7 +52,7 @@ impl ProcessSpawner {
     /// work directories.
     pub(crate) fn new(helper: &'static [u8], temporary: PathBuf) -> ProcessSpawner {
         ProcessSpawner {
-            helper: Helper::new(helper, temporary.clone()),
+            helper: Arc::new(Helper::new(helper, temporary.clone())),
             root: temporary,
             cgroups: Arc::default(),
         }
@@ -101,6 +101,13 @@ impl ProcessSpawner {
 impl Spawner for ProcessSpawner {
     fn descriptor(&self) -> &'static Descriptor {
         &DESCRIPTOR
+    }
+
+    /// Writes the helper's executable while the job makes its directory and its journal.
+    fn prepare(&self, _: usize) -> SpawnerFuture<'_, Result<(), SpawnError>> {
+        let helper = Arc::clone(&self.helper);
+        tokio::task::spawn_blocking(move || helper.write_early());
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn open(&self, slot: usize) -> SpawnerFuture<'_, Result<Environment, SpawnError>> {

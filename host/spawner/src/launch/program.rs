@@ -6,17 +6,27 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
-/// The helper's executable, which is written when it is needed for the first time.
+/// The helper's executable, which is written when it is needed for the first time, or before.
 #[derive(Debug)]
 pub(crate) struct Helper {
     bytes: &'static [u8],
     root: PathBuf,
-    program: Mutex<Option<Arc<Program>>>,
+    program: Mutex<HelperProgram>,
+}
+
+#[derive(Debug, Default)]
+enum HelperProgram {
+    #[default]
+    Unwritten,
+    /// In a memory file, which the system may refuse to execute.
+    Written(OwnedFd),
+    /// It has been executed.
+    Executed(Arc<Program>),
 }
 
 /// Where the executable is.
@@ -54,16 +64,36 @@ impl Helper {
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, HelperProgram> {
+        self.program.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the memory file, unless that has been done. It takes most of a millisecond, and may
+    /// run on another thread before the first helper is needed. An error is that of [`Self::run`].
+    pub(crate) fn write_early(&self) {
+        let mut place = self.lock();
+        if let HelperProgram::Unwritten = &*place
+            && let Ok(written) = in_memory(self.bytes)
+        {
+            *place = HelperProgram::Written(written);
+        }
+    }
+
     /// Calls `execute` with the executable: the memory file, or an ordinary file if that fails.
     pub(crate) fn run<T>(
         &self,
         mut execute: impl FnMut(&Program) -> io::Result<T>,
     ) -> io::Result<T> {
-        let mut place = self.program.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(program) = &*place {
-            return retry_while_busy(|| execute(program));
-        }
-        let from_memory = in_memory(self.bytes).and_then(|fd| {
+        let mut place = self.lock();
+        let written = match std::mem::take(&mut *place) {
+            HelperProgram::Unwritten => in_memory(self.bytes),
+            HelperProgram::Written(written) => Ok(written),
+            HelperProgram::Executed(program) => {
+                *place = HelperProgram::Executed(Arc::clone(&program));
+                return retry_while_busy(|| execute(&program));
+            }
+        };
+        let from_memory = written.and_then(|fd| {
             let program = Program::Memory(fd);
             Ok((execute(&program)?, program))
         });
@@ -77,7 +107,7 @@ impl Helper {
                 (retry_while_busy(|| execute(&program))?, program)
             }
         };
-        *place = Some(Arc::new(program));
+        *place = HelperProgram::Executed(Arc::new(program));
         Ok(child)
     }
 }
@@ -124,4 +154,34 @@ fn in_file(program: &[u8], root: &Path) -> io::Result<tempfile::TempPath> {
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     file.write_all(program)?;
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn helper_that_was_written_early_is_executed() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = std::fs::read("/bin/true").unwrap().leak();
+        let helper = Helper::new(program, directory.path().to_path_buf());
+        helper.write_early();
+        let early = match &*helper.lock() {
+            HelperProgram::Written(written) => written.as_raw_fd(),
+            HelperProgram::Unwritten | HelperProgram::Executed(_) => -1,
+        };
+        for _ in 0..2 {
+            let mut paths = Vec::new();
+            let ended = helper.run(|program| {
+                paths.push(program.path());
+                Command::new(program.path()).status()
+            });
+            assert!(ended.unwrap().success());
+            assert_eq!(paths, [PathBuf::from(format!("/proc/self/fd/{early}"))]);
+            helper.write_early();
+        }
+    }
 }
