@@ -27,7 +27,7 @@ fn build() -> Result<(), Box<dyn Error>> {
         .nth(4)
         .ok_or("OUT_DIR is not in a target directory")?
         .to_path_buf();
-    for changed in ["plugins", "plugin-sdk", "wit", "Cargo.lock"] {
+    for changed in ["plugins", "plugin-sdk", "wit", "Cargo.lock", "Cargo.toml"] {
         println!(
             "cargo::rerun-if-changed={}",
             workspace.join(changed).display()
