@@ -24,6 +24,10 @@ use persea_plugin::{
     Catalog, EVENT_PAGE, FormatData, FormatEvent, Plugin, PluginError, ReportTarget, ResultFormat,
 };
 
+/// The number of events with which a format is called at once, if so many are waiting. Each takes
+/// some 2 KiB in the host and as much in the format, so that these fit into the processor's cache.
+const BATCH: usize = if EVENT_PAGE < 256 { EVENT_PAGE } else { 256 };
+
 /// The size of the journal's events from which a call is made sooner: 8 MiB.
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -222,7 +226,7 @@ pub fn make(
     let mut format = runtime
         .block_on(ResultFormat::start(plugin, &settings, target, job_dir))
         .map_err(failed)?;
-    let mut batch: Vec<FormatEvent> = Vec::with_capacity(EVENT_PAGE);
+    let mut batch: Vec<FormatEvent> = Vec::with_capacity(BATCH);
     let mut bytes = 0;
     let mut next = match written {
         Some(line) => Some(line),
@@ -237,7 +241,7 @@ pub fn make(
             batch.push(line.into());
             bytes += journal.length();
         }
-        let full = batch.len() >= EVENT_PAGE || bytes >= BATCH_BYTES || !journal.has_next();
+        let full = batch.len() >= BATCH || bytes >= BATCH_BYTES || !journal.has_next();
         if !batch.is_empty() && full {
             bytes = 0;
             runtime
