@@ -13,6 +13,9 @@
     missing_docs
 )]
 
+#[path = "jobs/one_task.rs"]
+mod one_task;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -65,6 +68,8 @@ fn main() {
     for count in [10_000, 100_000, 1_000_000] {
         bench.noops(count);
     }
+    bench.cases(100_000);
+    bench.listing(50_000);
     bench.graph(100_000);
     bench.requirement(1_000);
     bench.references(10_000);
@@ -83,6 +88,10 @@ impl Bench {
     }
 
     fn persea(&self, args: &[&str]) -> Sample {
+        self.persea_in(self.dir.path(), args)
+    }
+
+    fn persea_in(&self, project: &Path, args: &[&str]) -> Sample {
         let home = self.path("home");
         std::fs::create_dir_all(&home).unwrap();
         timed(
@@ -90,7 +99,7 @@ impl Bench {
                 .args(args)
                 .env("HOME", home)
                 .env_remove("XDG_CACHE_HOME")
-                .current_dir(self.dir.path()),
+                .current_dir(project),
         )
     }
 
