@@ -14,7 +14,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "plugin",
         &[
-            "error", "contract", "engine", "instance", "powers", "trust", "worlds", "find",
+            "error", "contract", "engine", "instance", "powers", "tracks", "trust", "worlds",
+            "find",
         ],
     ),
 ];

@@ -1,13 +1,13 @@
 //! The contract between host and plugins: WIT on one side, the host's data on the other.
 
-pub(crate) mod bindings;
 pub(crate) mod convert;
+pub(crate) mod data;
 pub(crate) mod description;
 pub(crate) mod errors;
+pub(crate) mod interface_name;
 pub(crate) mod json_text;
 pub(crate) mod known_keys;
 pub(crate) mod limits;
 pub(crate) mod setting;
-pub(crate) mod track;
 pub(crate) mod variation;
 pub(crate) mod world;

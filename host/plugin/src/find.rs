@@ -7,3 +7,6 @@ pub mod oci;
 pub(crate) mod order;
 pub(crate) mod settings;
 pub(crate) mod sources;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,8 @@
 //! called. Does not know about jobs, plans or the command line. No other crate names wasmtime.
 //!
 //! The modules are rooms. From the lowest to the highest: `error`, `contract`, `engine`,
-//! `instance`, `powers`, `trust`, `worlds`, `find`. A file uses its own room and those below it.
+//! `instance`, `powers`, `tracks`, `trust`, `worlds`, `find`. A file uses its own room and those
+//! below it.
 
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
@@ -13,12 +14,14 @@ mod error;
 mod find;
 mod instance;
 mod powers;
+mod tracks;
 mod trust;
 mod worlds;
 
 pub use contract::setting::Setting;
 pub use contract::world::{CONTRACT, Role, World};
 pub use engine::compile;
+pub use engine::componentize::componentize;
 pub use engine::digest::digest;
 pub use engine::limits::{ComponentSizeLimit, Limits, OwnLimits, check_limit};
 pub use error::{PluginError, ReachedLimit};
@@ -48,26 +51,3 @@ pub use worlds::scheduler::{
     SCHEDULER_PAGE, Scheduler, SchedulerChoice, SchedulerNode, SchedulerStart, SchedulerTaskEnd,
 };
 pub use worlds::varianter::Varianter;
-
-/// Makes a component of a core module: one that was built with the SDK for wasm32-unknown-unknown,
-/// or one of another generator of bindings. A module that imports `wasi_snapshot_preview1`, as a C
-/// library does, is adapted: its component imports WASI 0.2.
-///
-/// # Errors
-/// Why the module cannot be a component.
-pub fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
-    use wasi_preview1_component_adapter_provider as preview1;
-
-    // The encoder includes only what the module calls, and nothing where that is nothing.
-    wit_component::ComponentEncoder::default()
-        .validate(true)
-        .module(module)
-        .and_then(|encoder| {
-            encoder.adapter(
-                preview1::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-                preview1::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-            )
-        })
-        .and_then(wit_component::ComponentEncoder::encode)
-        .map_err(|error| format!("{error:#}"))
-}

@@ -1,14 +1,11 @@
 //! The powers that a plugin may be given: one interface of the contract each, one file each.
 //!
 //! Owns the list of powers: adding one is a file here and a line in [`ALL`]. Does not know about
-//! plugins; a component's imports, its world and its grants decide what it gets.
+//! plugins; a component's imports, its world and its grants decide what it gets. Does not know
+//! about generated types either; each track converts them.
 
-use wasmtime::component::{HasSelf, Linker};
-
-use crate::contract::bindings::types;
 use crate::contract::world::World;
 use crate::instance::grants::Grant;
-use crate::instance::state::InstanceState;
 
 pub(crate) mod artifact_list;
 pub(crate) mod artifacts;
@@ -30,7 +27,7 @@ pub(crate) mod process;
 pub(crate) mod report_output;
 pub(crate) mod task;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub(crate) mod wasi;
 pub(crate) mod workspace;
 
@@ -72,17 +69,6 @@ pub(crate) fn grants() -> Vec<&'static Grant> {
     }
     grants
 }
-
-/// Links the contract's types, and these powers and no others.
-pub(crate) fn link(
-    linker: &mut Linker<InstanceState>,
-    powers: &[&'static Power],
-) -> wasmtime::Result<()> {
-    types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    powers.iter().try_for_each(|power| (power.link)(linker))
-}
-
-impl types::Host for InstanceState {}
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,6 @@
-//! The worlds of the contract, an adapter for each, and the loaded plugins that the adapters call.
+//! The worlds of the contract, a module for the calls of each, and the loaded plugins that are
+//! called.
 
-pub(crate) mod adapters;
-mod bindings;
-pub(crate) mod describe;
-pub(crate) mod linked;
 pub(crate) mod lister;
 pub(crate) mod plugin;
 pub(crate) mod program_instances;

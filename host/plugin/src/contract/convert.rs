@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::contract::bindings::types;
+use crate::contract::data;
 pub(crate) use crate::contract::errors::{error, io_error};
 use crate::contract::limits::{
     ATTRIBUTE_NAME, ContractLimit, IDENTIFIER, JSON_LEVELS, OUTCOME_REASON, REQUIREMENTS,
@@ -89,7 +89,7 @@ impl AnswerBudget {
     }
 }
 
-impl From<&Attribute> for types::Value {
+impl From<&Attribute> for data::Value {
     fn from(value: &Attribute) -> Self {
         match value {
             Attribute::Null => Self::Null,
@@ -109,25 +109,25 @@ impl From<&Attribute> for types::Value {
 
 /// Takes a plugin's value, and its weight from the budget.
 pub(crate) fn attribute(
-    value: types::Value,
+    value: data::Value,
     budget: &mut AnswerBudget,
 ) -> Result<Attribute, ConvertError> {
     match value {
-        types::Value::Null => Ok(Attribute::Null),
-        types::Value::Boolean(value) => Ok(value.into()),
-        types::Value::Integer(value) => Ok(value.into()),
-        types::Value::Number(value) => match value.is_finite() {
+        data::Value::Null => Ok(Attribute::Null),
+        data::Value::Boolean(value) => Ok(value.into()),
+        data::Value::Integer(value) => Ok(value.into()),
+        data::Value::Number(value) => match value.is_finite() {
             true => Ok(value.into()),
             false => Err(ConvertError::invalid(format!(
                 "{value} is no finite number"
             ))),
         },
-        types::Value::Text(text) => {
+        data::Value::Text(text) => {
             let text = Attribute::Text(text);
             budget.take(weight::of_attribute(&text))?;
             Ok(text)
         }
-        types::Value::Json(text) => json(&text, budget),
+        data::Value::Json(text) => json(&text, budget),
     }
 }
 
@@ -161,7 +161,7 @@ fn too_deep() -> ConvertError {
 /// Takes a plugin's open data, and its weight from the budget. Of a name that comes twice, the last
 /// value counts.
 pub(crate) fn attributes(
-    attributes: types::Attributes,
+    attributes: data::Attributes,
     budget: &mut AnswerBudget,
 ) -> Result<model::Attributes, ConvertError> {
     let mut converted = model::Attributes::new();
@@ -177,13 +177,13 @@ pub(crate) fn attributes(
 /// Takes the open data with this name that a record has.
 pub(crate) fn member(
     name: &str,
-    data: types::Attributes,
+    data: data::Attributes,
     budget: &mut AnswerBudget,
 ) -> Result<model::Attributes, ConvertError> {
     attributes(data, budget).map_err(|error| error.within(name))
 }
 
-pub(crate) fn to_attributes(attributes: &model::Attributes) -> types::Attributes {
+pub(crate) fn to_attributes(attributes: &model::Attributes) -> data::Attributes {
     attributes
         .iter()
         .map(|(name, value)| (name.clone(), value.into()))
@@ -192,7 +192,7 @@ pub(crate) fn to_attributes(attributes: &model::Attributes) -> types::Attributes
 
 /// Takes a plugin's runnable, and its weight from the budget.
 pub(crate) fn runnable(
-    runnable: types::Runnable,
+    runnable: data::Runnable,
     budget: &mut AnswerBudget,
 ) -> Result<model::Runnable, ConvertError> {
     check_lengths(&runnable)?;
@@ -216,7 +216,7 @@ pub(crate) fn runnable(
 }
 
 /// Checks the lengths of what a runnable consists of.
-fn check_lengths(runnable: &types::Runnable) -> Result<(), ConvertError> {
+fn check_lengths(runnable: &data::Runnable) -> Result<(), ConvertError> {
     let identifier = runnable.identifier.as_ref().map_or(0, String::len);
     at_most(&IDENTIFIER, identifier).map_err(|error| error.within("identifier"))?;
     at_most(&RUNNABLE_ARGUMENTS, runnable.args.len()).map_err(|error| error.within("args"))?;
@@ -240,7 +240,7 @@ pub(crate) fn at_most(limit: &ContractLimit, found: usize) -> Result<(), Convert
 
 /// Takes a plugin's requirement, and the weight of its open data from the budget.
 fn requirement(
-    requirement: types::Requirement,
+    requirement: data::Requirement,
     budget: &mut AnswerBudget,
 ) -> Result<model::Requirement, ConvertError> {
     Ok(model::Requirement {
@@ -252,8 +252,8 @@ fn requirement(
     })
 }
 
-pub(crate) fn to_runnable(runnable: &model::Runnable) -> types::Runnable {
-    types::Runnable {
+pub(crate) fn to_runnable(runnable: &model::Runnable) -> data::Runnable {
+    data::Runnable {
         kind: runnable.kind.clone(),
         uri: runnable.uri.clone(),
         args: runnable.args.clone(),
@@ -266,8 +266,8 @@ pub(crate) fn to_runnable(runnable: &model::Runnable) -> types::Runnable {
     }
 }
 
-pub(crate) fn to_requirement(requirement: &model::Requirement) -> types::Requirement {
-    types::Requirement {
+pub(crate) fn to_requirement(requirement: &model::Requirement) -> data::Requirement {
+    data::Requirement {
         kind: requirement.kind.clone(),
         uri: requirement.uri.clone(),
         args: requirement.args.clone(),
@@ -281,8 +281,8 @@ pub(crate) fn to_task(
     job_id: &str,
     settings: &model::Attributes,
     more: &model::Attributes,
-) -> types::Task {
-    types::Task {
+) -> data::Task {
+    data::Task {
         id: task.id.to_string(),
         job_id: job_id.to_owned(),
         runnable: to_runnable(&task.runnable),
@@ -293,41 +293,17 @@ pub(crate) fn to_task(
 
 /// Takes a runner's outcome, and its weight from the budget. Cuts the reason.
 pub(crate) fn outcome(
-    outcome: types::Outcome,
+    outcome: data::Outcome,
     budget: &mut AnswerBudget,
 ) -> Result<model::Outcome, ConvertError> {
     let reason = outcome.reason;
     let reason = reason.map(|reason| model::names::shortened(reason, OUTCOME_REASON.most));
     budget.take(reason.as_deref().map_or(0, weight::of_text))?;
     Ok(model::Outcome {
-        status: status(outcome.status),
+        status: outcome.status,
         reason,
         more: member("more", outcome.more, budget)?,
     })
-}
-
-pub(crate) fn status(status: types::Status) -> model::Status {
-    match status {
-        types::Status::Pass => model::Status::Pass,
-        types::Status::Fail => model::Status::Fail,
-        types::Status::Error => model::Status::Error,
-        types::Status::Skip => model::Status::Skip,
-        types::Status::Warn => model::Status::Warn,
-        types::Status::Cancel => model::Status::Cancel,
-        types::Status::Interrupted => model::Status::Interrupted,
-    }
-}
-
-pub(crate) fn to_status(status: model::Status) -> types::Status {
-    match status {
-        model::Status::Pass => types::Status::Pass,
-        model::Status::Fail => types::Status::Fail,
-        model::Status::Error => types::Status::Error,
-        model::Status::Skip => types::Status::Skip,
-        model::Status::Warn => types::Status::Warn,
-        model::Status::Cancel => types::Status::Cancel,
-        model::Status::Interrupted => types::Status::Interrupted,
-    }
 }
 
 #[cfg(test)]
@@ -377,7 +353,7 @@ mod tests {
     fn json_over_the_budget_is_refused() {
         let text = format!("[{}0]", r#"{"":0},"#.repeat(100_000));
         let mut budget = AnswerBudget::new(8 * text.len() as u64);
-        let json = types::Value::Json(text.clone());
+        let json = data::Value::Json(text.clone());
         assert_eq!(
             attribute(json.clone(), &mut budget),
             Err(ConvertError::OverBudget)
@@ -391,7 +367,7 @@ mod tests {
     #[test]
     fn value_that_breaks_a_rule_is_invalid_and_named() {
         let nested = |levels| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-        let taken = |value: types::Value| {
+        let taken = |value: data::Value| {
             let data = vec![("list".to_owned(), value)];
             match member("kwargs", data, &mut AnswerBudget::new(100_000_000)) {
                 Ok(_) => String::new(),
@@ -399,7 +375,7 @@ mod tests {
                 Err(ConvertError::OverBudget) => "over budget".to_owned(),
             }
         };
-        let json = |text: &str| taken(types::Value::Json(text.to_owned()));
+        let json = |text: &str| taken(data::Value::Json(text.to_owned()));
         assert_eq!(json(&nested(model::DEEPEST)), "");
         for levels in [model::DEEPEST + 1, 126, 100_000] {
             assert_eq!(
@@ -417,25 +393,25 @@ mod tests {
             );
         }
         for number in [f64::NAN, f64::INFINITY] {
-            assert!(taken(types::Value::Number(number)).contains("is no finite number"));
+            assert!(taken(data::Value::Number(number)).contains("is no finite number"));
         }
     }
 
     #[test]
     fn integer_beyond_64_bits_with_a_sign_is_text() {
-        let sent = |number: u64| types::Value::from(&Attribute::from(number));
+        let sent = |number: u64| data::Value::from(&Attribute::from(number));
         assert!(matches!(
             sent(i64::MAX as u64),
-            types::Value::Integer(i64::MAX)
+            data::Value::Integer(i64::MAX)
         ));
         let text = "18446744073709551615";
-        assert!(matches!(sent(u64::MAX), types::Value::Text(sent) if sent == text));
+        assert!(matches!(sent(u64::MAX), data::Value::Text(sent) if sent == text));
     }
 
     #[test]
     fn reason_of_an_outcome_is_cut_and_takes_from_the_budget() {
-        let long = types::Outcome {
-            status: types::Status::Fail,
+        let long = data::Outcome {
+            status: model::Status::Fail,
             reason: Some("x".repeat(10 << 20)),
             more: Vec::new(),
         };

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::bindings::types;
 use crate::contract::convert::{self, AnswerBudget, ConvertError};
+use crate::contract::data;
+use crate::contract::interface_name::PACKAGE;
 use crate::contract::known_keys::{self, nearest};
 use crate::contract::limits::PLUGIN_NAME;
 use crate::contract::setting::Setting;
-use crate::contract::track::PACKAGE;
 use crate::contract::world::{Role, World};
 use persea_model::{Attribute, Attributes};
 
@@ -53,7 +53,7 @@ pub(crate) struct Part {
 
 impl Description {
     pub(crate) fn new(
-        answer: types::Description,
+        answer: data::Description,
         budget: &mut AnswerBudget,
     ) -> Result<Self, ConvertError> {
         let roles = answer.roles.into_iter();

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::contract::bindings::types;
+use crate::contract::data;
 use persea_model::Attribute;
 use persea_model::canonical::CanonicalJson;
 
@@ -13,58 +13,58 @@ use persea_model::canonical::CanonicalJson;
 pub(crate) struct ToContract;
 
 impl<'de> DeserializeSeed<'de> for ToContract {
-    type Value = types::Value;
+    type Value = data::Value;
 
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<types::Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<data::Value, D::Error> {
         from.deserialize_any(self)
     }
 }
 
 impl<'de> Visitor<'de> for ToContract {
-    type Value = types::Value;
+    type Value = data::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
-    fn visit_unit<E: Error>(self) -> Result<types::Value, E> {
-        Ok(types::Value::Null)
+    fn visit_unit<E: Error>(self) -> Result<data::Value, E> {
+        Ok(data::Value::Null)
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<types::Value, E> {
-        Ok(types::Value::Boolean(value))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<data::Value, E> {
+        Ok(data::Value::Boolean(value))
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<types::Value, E> {
-        Ok(types::Value::Integer(value))
+    fn visit_i64<E: Error>(self, value: i64) -> Result<data::Value, E> {
+        Ok(data::Value::Integer(value))
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<types::Value, E> {
+    fn visit_u64<E: Error>(self, value: u64) -> Result<data::Value, E> {
         Ok((&Attribute::from(value)).into())
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<types::Value, E> {
-        Ok(types::Value::Number(value))
+    fn visit_f64<E: Error>(self, value: f64) -> Result<data::Value, E> {
+        Ok(data::Value::Number(value))
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<types::Value, E> {
-        Ok(types::Value::Text(text.to_owned()))
+    fn visit_str<E: Error>(self, text: &str) -> Result<data::Value, E> {
+        Ok(data::Value::Text(text.to_owned()))
     }
 
-    fn visit_string<E: Error>(self, text: String) -> Result<types::Value, E> {
-        Ok(types::Value::Text(text))
+    fn visit_string<E: Error>(self, text: String) -> Result<data::Value, E> {
+        Ok(data::Value::Text(text))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<types::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<data::Value, A::Error> {
         let mut text = CanonicalJson::default();
         text.visit_seq(items)?;
-        Ok(types::Value::Json(text.into_text()))
+        Ok(data::Value::Json(text.into_text()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<types::Value, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<data::Value, A::Error> {
         let mut text = CanonicalJson::default();
         text.visit_map(members)?;
-        Ok(types::Value::Json(text.into_text()))
+        Ok(data::Value::Json(text.into_text()))
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn read(json: &str) -> types::Value {
+    fn read(json: &str) -> data::Value {
         let mut from = serde_json::Deserializer::from_str(json);
         ToContract.deserialize(&mut from).unwrap()
     }
@@ -93,7 +93,7 @@ mod tests {
             r#"{"a":[1,-2,3.5,null,true,"x\n"],"b":{"\"":[{"d":"\u0000"}],"c":{}}}"#,
         ] {
             let tree: serde_json::Value = serde_json::from_str(json).unwrap();
-            let (direct, by_tree) = (read(json), types::Value::from(&tree.into()));
+            let (direct, by_tree) = (read(json), data::Value::from(&tree.into()));
             assert_eq!(format!("{direct:?}"), format!("{by_tree:?}"), "{json}");
         }
     }

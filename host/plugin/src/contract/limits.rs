@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::contract::bindings::types::Error;
+use crate::contract::data::Error;
 use crate::contract::errors::error;
 use crate::error::reached::{ReachedLimit, bytes as format_bytes};
 

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::contract::bindings::types;
 use crate::contract::convert::{self, AnswerBudget, ConvertError};
+use crate::contract::data;
 use persea_config::{Config, Origin, duration};
 use persea_model::{Attribute, Attributes};
 
@@ -93,7 +93,7 @@ fn nanoseconds(value: &Value) -> Option<i64> {
 
 impl Setting {
     pub(crate) fn new(
-        setting: types::Setting,
+        setting: data::Setting,
         budget: &mut AnswerBudget,
     ) -> Result<Self, ConvertError> {
         let within = |error: ConvertError| error.within(&setting.key).within("settings");

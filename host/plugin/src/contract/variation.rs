@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use crate::contract::bindings::types;
 use crate::contract::convert::{AnswerBudget, ConvertError, at_most, member};
+use crate::contract::data;
 use crate::contract::limits::REQUIREMENTS;
 use persea_model::names::cut;
 use persea_model::{Attribute, Attributes, Requirement, Variation, weight};
@@ -32,7 +32,7 @@ struct WrittenRequirement {
 /// # Errors
 /// The variation exceeds the budget, or a value breaks a rule of the contract.
 pub(crate) fn variation(
-    variation: types::Variation,
+    variation: data::Variation,
     budget: &mut AnswerBudget,
 ) -> Result<Variation, ConvertError> {
     budget.take(size_of::<Variation>() as u64)?;
@@ -97,10 +97,10 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
-    fn taken(more: Vec<(&str, types::Value)>) -> Result<Variation, String> {
+    fn taken(more: Vec<(&str, data::Value)>) -> Result<Variation, String> {
         let more = more.into_iter();
-        let answer = types::Variation {
-            parameters: vec![("a".to_owned(), types::Value::Integer(1))],
+        let answer = data::Variation {
+            parameters: vec![("a".to_owned(), data::Value::Integer(1))],
             more: more.map(|(name, value)| (name.to_owned(), value)).collect(),
         };
         variation(answer, &mut AnswerBudget::new(1 << 20)).map_err(|error| match error {
@@ -109,8 +109,8 @@ mod tests {
         })
     }
 
-    fn json(text: &str) -> types::Value {
-        types::Value::Json(text.to_owned())
+    fn json(text: &str) -> data::Value {
+        data::Value::Json(text.to_owned())
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         let made = taken(vec![
             ("requirements", json(required)),
             ("resources", json(r#"{"board": ["b1"]}"#)),
-            ("timeout", types::Value::Integer(5)),
+            ("timeout", data::Value::Integer(5)),
         ]);
         let made = made.unwrap();
         let (first, second) = (&made.requirements[0], &made.requirements[1]);
@@ -130,7 +130,7 @@ mod tests {
         let boards = made.resources.get("board").unwrap().items();
         assert_eq!(boards, Some(vec!["b1".into()]));
         assert_eq!(made.timeout, Some(5));
-        let nothing = taken(vec![("requirements", types::Value::Null)]).unwrap();
+        let nothing = taken(vec![("requirements", data::Value::Null)]).unwrap();
         assert!(nothing.requirements.is_empty() && nothing.timeout.is_none());
     }
 
@@ -154,18 +154,18 @@ mod tests {
             ),
             (
                 "requirements",
-                types::Value::Boolean(true),
+                data::Value::Boolean(true),
                 "expected a list of objects",
             ),
             ("resources", json("[]"), "expected an object, found []"),
             (
                 "timeout",
-                types::Value::Integer(-1),
+                data::Value::Integer(-1),
                 "expected a whole number of nanoseconds",
             ),
             (
                 "timeout",
-                types::Value::Text("5m".to_owned()),
+                data::Value::Text("5m".to_owned()),
                 "of nanoseconds, found",
             ),
         ] {

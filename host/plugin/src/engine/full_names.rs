@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use wasmparser::{BinaryReader, ComponentExport, ComponentExternName, ComponentImport};
 
-use crate::contract::track::InterfaceName;
+use crate::contract::interface_name::InterfaceName;
 
 /// The length of the header of a component's binary.
 const HEADER: usize = 8;

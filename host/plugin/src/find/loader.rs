@@ -25,8 +25,8 @@ use crate::trust::lock::Lock;
 use crate::trust::manifest::Manifest;
 use crate::trust::provenance::PluginOrigin;
 use crate::trust::signature::SigningKeys;
-use crate::worlds::adapters::TrackAdapter;
 use crate::worlds::plugin::{Plugin, PluginComponent};
+use crate::worlds::program_instances::ProgramInstances;
 use crate::worlds::runtime::Runtime;
 use persea_config::{Config, settings};
 
@@ -340,8 +340,8 @@ impl Loader {
             .compiler
             .component(found.bytes, &found.digest, compile_in);
         let component = compiled.map_err(|error| with_limit(error, limits).of_plugin(label))?;
-        let adapter = TrackAdapter::of(manifest.track);
-        let component = runtime.link(label, manifest, &component, adapter.link)?;
+        let track = manifest.track;
+        let component = runtime.link(label, manifest, &component)?;
         let context = Arc::new(PluginContext::new(
             label.clone(),
             None,
@@ -350,11 +350,11 @@ impl Loader {
             Arc::clone(&runtime.memory),
         ));
         let store = runtime.store(&context);
-        let described = (adapter.describe)(&context, store, component.clone(), &manifest.exported);
+        let described = (track.describe)(&context, store, component.clone(), &manifest.exported);
         let description = described.await?;
         let parts = parts(label, manifest, &description)?.into_iter();
         let link = |part: Part| {
-            let linked = (adapter.part)(label, &part, component.clone())?;
+            let linked = (track.link_part)(label, &part, component.clone())?;
             Ok((part, PluginComponent::Linked(linked)))
         };
         Ok(Described {
@@ -408,6 +408,7 @@ impl Loader {
                 context: Arc::new(context),
                 runtime: Arc::clone(&self.runtime),
                 component,
+                program_instances: ProgramInstances::default(),
             }
         };
         parts.into_iter().map(make).collect()

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::contract::bindings::types::{Attributes, Runnable};
 use crate::contract::convert::{AnswerBudget, ConvertError};
+use crate::contract::data::{Attributes, Runnable};
 use crate::contract::known_keys::{AnswerRecord, REQUIREMENT, RUNNABLE};
 use crate::contract::world::World;
 use crate::engine::limits::{Limit, Limits};

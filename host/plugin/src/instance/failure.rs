@@ -3,7 +3,7 @@
 
 use wasmtime::{FrameInfo, Store, Trap, WasmBacktrace};
 
-use crate::contract::bindings::types;
+use crate::contract::data;
 use crate::contract::limits::{ERROR_CODE, ERROR_MESSAGE};
 use crate::engine::limits::Limit;
 use crate::error::PluginError;
@@ -28,7 +28,7 @@ const INFRASTRUCTURE: &str = "infrastructure";
 pub(crate) fn answer<T>(
     context: &PluginContext,
     store: &mut Store<InstanceState>,
-    called: wasmtime::Result<Result<T, types::Error>>,
+    called: wasmtime::Result<Result<T, data::Error>>,
 ) -> Result<T, PluginError> {
     match called {
         Ok(answer) => {
@@ -43,9 +43,9 @@ pub(crate) fn answer<T>(
 }
 
 /// Reports the error that a plugin has answered.
-pub(crate) fn answered_error(plugin: &str, error: types::Error) -> PluginError {
-    let blames = |(name, value): &(String, types::Value)| {
-        name == INFRASTRUCTURE && matches!(value, types::Value::Boolean(true))
+pub(crate) fn answered_error(plugin: &str, error: data::Error) -> PluginError {
+    let blames = |(name, value): &(String, data::Value)| {
+        name == INFRASTRUCTURE && matches!(value, data::Value::Boolean(true))
     };
     PluginError::Answer {
         is_infrastructure: error.detail.iter().any(blames),

@@ -1,27 +1,13 @@
 //! The power `artifact-list`: the names of a task's files, in pages.
 
-use wasmtime::component::HasSelf;
-
-use self::bindings::persea::plugin::artifact_list as wit;
-use self::wit::{Entry, Page};
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::Error;
 use crate::contract::convert::error;
+use crate::contract::data::Error;
 use crate::contract::limits::ARTIFACT_PAGE;
 use crate::contract::world::World;
 use crate::engine::limits::Limits;
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
 use persea_model::names::is_artifact_name;
-
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/artifact-list@0.2.0;
-    }",
-    { default: trappable }
-);
 
 pub(crate) static POWER: Power = Power {
     name: "artifact-list",
@@ -34,8 +20,16 @@ pub(crate) static POWER: Power = Power {
     words: "list the files in the directory of its task; a format lists those of all tasks",
     grant: None,
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
+
+/// A part of the list of a task's files.
+#[derive(Debug)]
+pub(crate) struct ArtifactPage {
+    /// The names and the sizes in bytes, sorted by name.
+    pub(crate) entries: Vec<(String, u64)>,
+    /// Where the next page starts; none after the last one.
+    pub(crate) cursor: Option<String>,
+}
 
 /// The rest of the list that the plugin reads page by page, so that a long directory is not read
 /// again for each page.
@@ -78,26 +72,20 @@ impl InstanceState {
         Ok(files)
     }
 
-    fn artifact_page(
+    /// Returns a page of the list of a task's files.
+    pub(crate) fn artifact_page(
         &mut self,
         task: Option<String>,
         cursor: Option<String>,
-    ) -> Result<Page, Error> {
+    ) -> Result<ArtifactPage, Error> {
         self.permit(&POWER)?;
         let files = self.files_from(task.as_deref(), cursor);
         self.take_away::<UnreadFiles>();
         let mut files = files?;
         let rest = files.len().saturating_sub(ARTIFACT_PAGE.most);
-        let page = files.split_off(rest).into_iter().rev();
-        let entries: Vec<Entry> = page
-            .map(|(name, size)| Entry {
-                name,
-                size,
-                more: Vec::new(),
-            })
-            .collect();
+        let entries: Vec<(String, u64)> = files.split_off(rest).into_iter().rev().collect();
         let last = entries.last().filter(|_| !files.is_empty());
-        let cursor = last.map(|last| format!("{AFTER}{}", last.name));
+        let cursor = last.map(|(last, _)| format!("{AFTER}{last}"));
         if cursor.is_some() {
             self.give(UnreadFiles {
                 task,
@@ -105,7 +93,7 @@ impl InstanceState {
                 cursor: cursor.clone(),
             });
         }
-        Ok(Page { entries, cursor })
+        Ok(ArtifactPage { entries, cursor })
     }
 }
 
@@ -116,16 +104,6 @@ fn last_of_page(cursor: &str) -> Result<&str, Error> {
         .ok_or_else(|| error("invalid", format!("no page had the cursor {cursor:?}")))
 }
 
-impl wit::Host for InstanceState {
-    fn list_artifacts(
-        &mut self,
-        task: Option<String>,
-        cursor: Option<String>,
-    ) -> wasmtime::Result<Result<Page, Error>> {
-        Ok(self.artifact_page(task, cursor))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -133,7 +111,6 @@ mod tests {
 
     use super::*;
     use crate::powers::testing::{FakeTask, instance_of};
-    use wit::Host as _;
 
     #[test]
     fn long_list_comes_in_pages() {
@@ -145,11 +122,9 @@ mod tests {
         let mut store = instance_of(World::Runner, &task);
         let (mut all, mut sizes, mut cursor) = (Vec::new(), Vec::new(), None);
         loop {
-            let page = store.data_mut().list_artifacts(None, cursor);
-            let page = page.unwrap().unwrap();
+            let page = store.data_mut().artifact_page(None, cursor).unwrap();
             sizes.push(page.entries.len());
-            let entries = page.entries.into_iter();
-            all.extend(entries.map(|entry| (entry.name, entry.size)));
+            all.extend(page.entries);
             // Files that appear meanwhile are not in the pages of the first list.
             task.files.lock().unwrap().clear();
             cursor = page.cursor;
@@ -167,15 +142,13 @@ mod tests {
         let files = ["a", "b", "c"].map(|name| (name.to_owned(), 1));
         task.files.lock().unwrap().extend(files);
         let mut store = instance_of(World::Runner, &task);
-        let page = store
-            .data_mut()
-            .list_artifacts(None, Some("after:a".into()));
-        let entries = page.unwrap().unwrap().entries.into_iter();
-        let names: Vec<String> = entries.map(|entry| entry.name).collect();
+        let page = store.data_mut().artifact_page(None, Some("after:a".into()));
+        let entries = page.unwrap().entries.into_iter();
+        let names: Vec<String> = entries.map(|(name, _)| name).collect();
         assert_eq!(names, ["b", "c"]);
         for wrong in ["", "a", "after:", "after:../a"] {
-            let refused = store.data_mut().list_artifacts(None, Some(wrong.into()));
-            assert_eq!(refused.unwrap().unwrap_err().code, "invalid", "{wrong}");
+            let refused = store.data_mut().artifact_page(None, Some(wrong.into()));
+            assert_eq!(refused.unwrap_err().code, "invalid", "{wrong}");
         }
     }
 
@@ -185,19 +158,19 @@ mod tests {
         let files = (0..5000).map(|number: u64| (format!("{number:05}"), 1));
         task.files.lock().unwrap().extend(files);
         let mut store = instance_of(World::Runner, &task);
-        let page = store.data_mut().list_artifacts(None, None);
-        let cursor = page.unwrap().unwrap().cursor;
+        let page = store.data_mut().artifact_page(None, None);
+        let cursor = page.unwrap().cursor;
         task.files.lock().unwrap().clear();
         store.data_mut().refill();
-        let page = store.data_mut().list_artifacts(None, cursor);
-        assert!(page.unwrap().unwrap().entries.is_empty());
+        let page = store.data_mut().artifact_page(None, cursor);
+        assert!(page.unwrap().entries.is_empty());
     }
 
     #[test]
     fn runner_names_no_task() {
         let task = Arc::new(FakeTask::default());
         let mut store = instance_of(World::Runner, &task);
-        let refused = store.data_mut().list_artifacts(Some("1-x".into()), None);
-        assert_eq!(refused.unwrap().unwrap_err().code, "not-permitted");
+        let refused = store.data_mut().artifact_page(Some("1-x".into()), None);
+        assert_eq!(refused.unwrap_err().code, "not-permitted");
     }
 }

@@ -5,12 +5,8 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use wasmtime::component::HasSelf;
-
-use self::bindings::persea::plugin::artifacts as wit;
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::Error;
 use crate::contract::convert::{error, io_error};
+use crate::contract::data::Error;
 use crate::contract::limits::ARTIFACT_READ;
 use crate::contract::world::World;
 use crate::instance::state::{InstanceState, PowerState};
@@ -18,15 +14,6 @@ use crate::powers::descriptor::Power;
 use crate::powers::files::{checked_name, file_error, read_at};
 use persea_model::names::{TEST_RESULTS, is_artifact_name, task_directory};
 use persea_system::directory_handle::DirectoryHandle;
-
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/artifacts@0.2.0;
-    }",
-    { default: trappable }
-);
 
 pub(crate) static POWER: Power = Power {
     name: "artifacts",
@@ -39,7 +26,6 @@ pub(crate) static POWER: Power = Power {
     words: "read and write files in the directory of its task; a format reads those of all tasks",
     grant: None,
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// The files of all tasks of a job, for a result format.
@@ -93,6 +79,33 @@ impl InstanceState {
         file.map_err(|failure| file_error(name, &failure))
     }
 
+    /// Appends bytes to a file of the current task.
+    pub(crate) fn write_artifact(&mut self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let task = self.pay(&POWER, bytes.len())?;
+        let file = task.host.append(checked_name(name)?);
+        file.and_then(|mut file| file.write_all(bytes))
+            .map_err(|failure| file_error(name, &failure))
+    }
+
+    /// Reads a piece of a file of a task.
+    pub(crate) fn read_artifact(
+        &mut self,
+        task: Option<&str>,
+        name: &str,
+        offset: u64,
+        length: u32,
+    ) -> Result<Vec<u8>, Error> {
+        let file = self.artifact(task, name)?;
+        read_at(&file, offset, length, &ARTIFACT_READ).map_err(|failure| file_error(name, &failure))
+    }
+
+    /// Returns the size of a file of a task, in bytes.
+    pub(crate) fn artifact_size(&mut self, task: Option<&str>, name: &str) -> Result<u64, Error> {
+        let meta = self.artifact(task, name)?.metadata();
+        meta.map(|meta| meta.len())
+            .map_err(|failure| io_error(name, &failure))
+    }
+
     /// Returns the names and sizes of the files of a task, sorted by name, for the power
     /// `artifact-list`.
     pub(crate) fn list_artifacts_of(
@@ -130,38 +143,5 @@ fn is_own(task: Option<&str>) -> Result<(), Error> {
             "not-permitted",
             "only a result format may name a task: leave it out for the task of this call",
         )),
-    }
-}
-
-impl wit::Host for InstanceState {
-    fn write(&mut self, name: String, bytes: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.pay(&POWER, bytes.len()).and_then(|task| {
-            let file = task.host.append(checked_name(&name)?);
-            file.and_then(|mut file| file.write_all(&bytes))
-                .map_err(|failure| file_error(&name, &failure))
-        }))
-    }
-
-    fn read(
-        &mut self,
-        task: Option<String>,
-        name: String,
-        offset: u64,
-        length: u32,
-    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        let file = self.artifact(task.as_deref(), &name);
-        Ok(file.and_then(|file| {
-            read_at(&file, offset, length, &ARTIFACT_READ)
-                .map_err(|failure| file_error(&name, &failure))
-        }))
-    }
-
-    fn size(&mut self, task: Option<String>, name: String) -> wasmtime::Result<Result<u64, Error>> {
-        let file = self.artifact(task.as_deref(), &name);
-        Ok(file.and_then(|file| {
-            let meta = file.metadata();
-            meta.map(|meta| meta.len())
-                .map_err(|failure| io_error(&name, &failure))
-        }))
     }
 }

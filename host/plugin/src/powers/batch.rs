@@ -4,12 +4,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use wasmtime::component::HasSelf;
-
-use self::bindings::persea::plugin::batch as wit;
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::{self, Error};
 use crate::contract::convert::{self, error};
+use crate::contract::data::{self, Error};
 use crate::contract::world::World;
 use crate::error::PluginError;
 use crate::instance::failure::answered_error;
@@ -18,22 +14,12 @@ use crate::powers::descriptor::Power;
 use crate::powers::task::TaskHost;
 use persea_model::{Attributes, Outcome, Task};
 
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/batch@0.2.0;
-    }",
-    { default: async | trappable }
-);
-
 pub(crate) static POWER: Power = Power {
     name: "batch",
     worlds: &[World::Runner],
     words: "take one task of the job after the other",
     grant: None,
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// A task of a batch, with what the runner gets to know about it.
@@ -87,7 +73,8 @@ impl InstanceState {
         self.permitted(&POWER)
     }
 
-    async fn start_next_task(&mut self) -> Result<Option<types::Task>, Error> {
+    /// Starts the next task of the batch; none if there are no more.
+    pub(crate) async fn start_next_task(&mut self) -> Result<Option<data::Task>, Error> {
         let batch = self.batch()?;
         if batch.has_task {
             return Err(error(
@@ -109,7 +96,8 @@ impl InstanceState {
         Ok(Some(task))
     }
 
-    fn end_task(&mut self, outcome: Result<types::Outcome, Error>) -> Result<(), Error> {
+    /// Ends the task that was started last.
+    pub(crate) fn end_task(&mut self, outcome: Result<data::Outcome, Error>) -> Result<(), Error> {
         let context = Arc::clone(&self.context);
         let batch = self.batch()?;
         if !std::mem::take(&mut batch.has_task) {
@@ -123,22 +111,5 @@ impl InstanceState {
         };
         batch.host.finish(outcome);
         Ok(())
-    }
-}
-
-impl wit::Host for InstanceState {
-    async fn take_task(&mut self) -> wasmtime::Result<Result<Option<types::Task>, Error>> {
-        Ok(self.start_next_task().await)
-    }
-
-    async fn finish_task(
-        &mut self,
-        outcome: types::Outcome,
-    ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.end_task(Ok(outcome)))
-    }
-
-    async fn fail_task(&mut self, reason: Error) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.end_task(Err(reason)))
     }
 }

@@ -5,27 +5,14 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
-use rustix::fs::OFlags;
-use wasmtime::component::HasSelf;
-
-use self::bindings::persea::plugin::cache as wit;
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::Error;
 use crate::contract::convert::{error, io_error};
+use crate::contract::data::Error;
 use crate::contract::limits::{CACHE_NAMES, CACHE_VALUE, PIECE};
 use crate::contract::world::World;
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
 use crate::powers::files::{checked_name, read_at};
-
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/cache@0.2.0;
-    }",
-    { default: trappable }
-);
+use rustix::fs::OFlags;
 
 pub(crate) static POWER: Power = Power {
     name: "cache",
@@ -33,7 +20,6 @@ pub(crate) static POWER: Power = Power {
     words: "keep some files of its own from job to job",
     grant: None,
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// The directory of one plugin.
@@ -48,7 +34,8 @@ impl CachePower {
         Self { directory }
     }
 
-    fn get(&self, name: &str) -> Result<Vec<u8>, Error> {
+    /// Returns what is kept under a name.
+    pub(crate) fn get(&self, name: &str) -> Result<Vec<u8>, Error> {
         let failed = |error: std::io::Error| io_error(name, &error);
         let path = self.directory.join(checked_name(name)?);
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
@@ -61,7 +48,8 @@ impl CachePower {
         read_at(&file, 0, PIECE, &CACHE_VALUE).map_err(failed)
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    /// Keeps bytes under a name.
+    pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let failed = |error: std::io::Error| io_error(name, &error);
         let path = self.directory.join(checked_name(name)?);
         CACHE_VALUE.check(bytes.len())?;
@@ -89,17 +77,8 @@ impl CachePower {
 }
 
 impl InstanceState {
-    fn cache(&mut self) -> Result<&mut CachePower, Error> {
+    /// Returns the plugin's cache.
+    pub(crate) fn cache(&mut self) -> Result<&mut CachePower, Error> {
         self.permitted(&POWER)
-    }
-}
-
-impl wit::Host for InstanceState {
-    fn get(&mut self, name: String) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(self.cache().and_then(|cache| cache.get(&name)))
-    }
-
-    fn put(&mut self, name: String, bytes: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.cache().and_then(|cache| cache.put(&name, &bytes)))
     }
 }

@@ -3,12 +3,8 @@
 
 use std::time::Duration;
 
-use wasmtime::component::HasSelf;
-
-use self::bindings::persea::plugin::cases as wit;
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::{self, Error};
 use crate::contract::convert::{self, AnswerBudget, ConvertError, error};
+use crate::contract::data::{Attributes, Error, FinishedCase};
 use crate::contract::limits::{CASE_NAMES, CASE_PATH, CASE_REASON};
 use crate::contract::world::World;
 use crate::engine::limits::{Limit, Limits};
@@ -18,22 +14,12 @@ use crate::powers::task::{TaskPower, has_reached};
 use persea_model::Case;
 use persea_model::names::cut;
 
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/cases@0.2.0;
-    }",
-    { default: trappable }
-);
-
 pub(crate) static POWER: Power = Power {
     name: "cases",
     worlds: &[World::Runner],
     words: "report the results of cases inside its task",
     grant: None,
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// Checks the path of a case, and returns what it takes of the host's memory, in bytes.
@@ -62,7 +48,7 @@ impl TaskPower {
         Ok(())
     }
 
-    fn finish_case(&mut self, limits: &Limits, finished: wit::Finished) -> Result<(), Error> {
+    fn finish_case(&mut self, limits: &Limits, finished: FinishedCase) -> Result<(), Error> {
         let path = weigh(&finished.path)?;
         let reason = finished.reason.map(cut_reason);
         let text = reason.as_ref().map_or(0, String::len);
@@ -70,7 +56,7 @@ impl TaskPower {
         let more = self.pay_for_data(limits, finished.more)?;
         self.host.case_finished(Case {
             path: finished.path,
-            status: convert::status(finished.status),
+            status: finished.status,
             elapsed: finished.duration.map(Duration::from_nanos),
             reason,
             more,
@@ -82,7 +68,7 @@ impl TaskPower {
     fn pay_for_data(
         &mut self,
         limits: &Limits,
-        more: types::Attributes,
+        more: Attributes,
     ) -> Result<persea_model::Attributes, Error> {
         let mut budget = AnswerBudget::new(self.case_bytes_left);
         let more = convert::attributes(more, &mut budget).map_err(|failure| match failure {
@@ -94,20 +80,22 @@ impl TaskPower {
     }
 }
 
-impl wit::Host for InstanceState {
-    fn start(&mut self, path: Vec<String>) -> wasmtime::Result<Result<(), Error>> {
+impl InstanceState {
+    /// Reports that a case of the current task is running.
+    pub(crate) fn start_case(&mut self, path: Vec<String>) -> Result<(), Error> {
         let limits = std::sync::Arc::clone(&self.context.limits);
-        let task = self.task(&POWER);
-        Ok(task.and_then(|task| task.start_case(&limits, path)))
+        self.task(&POWER)?.start_case(&limits, path)
     }
 
-    fn finish(&mut self, cases: Vec<wit::Finished>) -> wasmtime::Result<Result<(), Error>> {
+    /// Reports cases of the current task that have ended, up to the first wrong one.
+    pub(crate) fn finish_cases(
+        &mut self,
+        cases: impl IntoIterator<Item = FinishedCase>,
+    ) -> Result<(), Error> {
         let limits = std::sync::Arc::clone(&self.context.limits);
-        let task = self.task(&POWER);
-        Ok(task.and_then(|task| {
-            let mut cases = cases.into_iter();
-            cases.try_for_each(|finished| task.finish_case(&limits, finished))
-        }))
+        let task = self.task(&POWER)?;
+        let mut cases = cases.into_iter();
+        cases.try_for_each(|finished| task.finish_case(&limits, finished))
     }
 }
 
@@ -117,18 +105,19 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::contract::data::Value;
     use crate::powers::testing::{FakeTask, give_task, instance_of, instance_with};
     use persea_config::settings;
-    use wit::Host as _;
+    use persea_model::Status;
 
     fn path(names: &[&str]) -> Vec<String> {
         names.iter().map(|&name| name.to_owned()).collect()
     }
 
-    fn finished(path: Vec<String>) -> wit::Finished {
-        wit::Finished {
+    fn finished(path: Vec<String>) -> FinishedCase {
+        FinishedCase {
             path,
-            status: types::Status::Pass,
+            status: Status::Pass,
             duration: Some(5),
             reason: None,
             more: Vec::new(),
@@ -140,9 +129,9 @@ mod tests {
         let task = Arc::new(FakeTask::default());
         let mut store = instance_of(World::Runner, &task);
         let state = store.data_mut();
-        state.start(path(&["suite", "case"])).unwrap().unwrap();
+        state.start_case(path(&["suite", "case"])).unwrap();
         let both = vec![finished(path(&["suite", "case"])), finished(path(&["b"]))];
-        state.finish(both).unwrap().unwrap();
+        state.finish_cases(both).unwrap();
         assert_eq!(*task.started.lock().unwrap(), [path(&["suite", "case"])]);
         let finished = task.finished.lock().unwrap();
         let paths: Vec<_> = finished.iter().map(|case| case.path.join("/")).collect();
@@ -158,19 +147,19 @@ mod tests {
         let deep = path(&["x"; 10_000]);
         let long = path(&["x".repeat(4097).as_str()]);
         for wrong in [path(&[]), deep, path(&["x"; 65]), long] {
-            let refused = state.start(wrong.clone()).unwrap().unwrap_err();
+            let refused = state.start_case(wrong.clone()).unwrap_err();
             assert_eq!(refused.code, "invalid");
             let before = task.finished.lock().unwrap().len();
             let cases = ["first", "", "last"].map(|name| match name {
                 "" => finished(wrong.clone()),
                 name => finished(path(&[name])),
             });
-            let refused = state.finish(cases.into()).unwrap().unwrap_err();
+            let refused = state.finish_cases(cases).unwrap_err();
             assert_eq!(refused.code, "invalid");
             assert_eq!(task.finished.lock().unwrap().len(), before + 1);
         }
         assert!(task.started.lock().unwrap().is_empty());
-        state.start(path(&["x"; 64])).unwrap().unwrap();
+        state.start_case(path(&["x"; 64])).unwrap();
     }
 
     #[test]
@@ -178,11 +167,11 @@ mod tests {
         let task = Arc::new(FakeTask::default());
         let mut store = instance_of(World::Runner, &task);
         let reason = Some("ü".repeat(40_000) + "x");
-        let case = wit::Finished {
+        let case = FinishedCase {
             reason: reason.map(|reason| format!("x{reason}")),
             ..finished(path(&["a"]))
         };
-        store.data_mut().finish(vec![case]).unwrap().unwrap();
+        store.data_mut().finish_cases(vec![case]).unwrap();
         let finished = task.finished.lock().unwrap();
         let reason = finished[0].reason.as_deref().unwrap();
         assert_eq!(reason.len(), (64 << 10) - 1);
@@ -198,20 +187,20 @@ mod tests {
         let task = Arc::new(FakeTask::default());
         give_task(&mut store, &task);
         let state = store.data_mut();
-        let case = || wit::Finished {
+        let case = || FinishedCase {
             reason: Some("r".repeat(1 << 20)),
             ..finished(path(&["a"]))
         };
-        let taken = (0..100).take_while(|_| state.finish(vec![case()]).unwrap().is_ok());
+        let taken = (0..100).take_while(|_| state.finish_cases(vec![case()]).is_ok());
         assert_eq!(taken.count(), 15);
-        let refused = state.finish(vec![case()]).unwrap().unwrap_err();
+        let refused = state.finish_cases(vec![case()]).unwrap_err();
         assert_eq!(refused.code, "limit");
-        let data = vec![("output".to_owned(), types::Value::Text("x".repeat(1 << 20)))];
-        let case = wit::Finished {
+        let data = vec![("output".to_owned(), Value::Text("x".repeat(1 << 20)))];
+        let case = FinishedCase {
             more: data,
             ..finished(path(&["a"]))
         };
-        assert_eq!(state.finish(vec![case]).unwrap().unwrap_err().code, "limit");
+        assert_eq!(state.finish_cases(vec![case]).unwrap_err().code, "limit");
     }
 
     #[test]
@@ -224,9 +213,9 @@ mod tests {
         give_task(&mut store, &task);
         let state = store.data_mut();
         let case = || finished(path(&["a"]));
-        state.start(path(&["a"])).unwrap().unwrap();
-        state.finish(vec![case(), case()]).unwrap().unwrap();
-        let refused = state.start(path(&["a"])).unwrap().unwrap_err();
+        state.start_case(path(&["a"])).unwrap();
+        state.finish_cases(vec![case(), case()]).unwrap();
+        let refused = state.start_case(path(&["a"])).unwrap_err();
         assert_eq!(refused.code, "limit");
         let limit = "its limit on starts and ends of cases, 3: `plugins.limits.cases` raises it";
         assert!(refused.message.contains(limit), "{}", refused.message);
@@ -243,8 +232,8 @@ mod tests {
                 "tests/test_module.py::TestClass",
                 &format!("test_{number:060}"),
             ]);
-            state.start(path.clone()).unwrap().unwrap();
-            state.finish(vec![finished(path)]).unwrap().unwrap();
+            state.start_case(path.clone()).unwrap();
+            state.finish_cases(vec![finished(path)]).unwrap();
         }
         assert_eq!(task.finished.lock().unwrap().len(), 100_000);
     }
@@ -258,7 +247,7 @@ mod tests {
         ] {
             let task = Arc::new(FakeTask::default());
             let mut store = instance_of(world, &task);
-            let refused = store.data_mut().start(path(&["a"])).unwrap().unwrap_err();
+            let refused = store.data_mut().start_case(path(&["a"])).unwrap_err();
             assert_eq!(refused.code, "not-permitted");
             assert!(refused.message.contains("`cases`"), "{}", refused.message);
             assert!(

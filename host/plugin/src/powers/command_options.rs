@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use crate::contract::bindings::types::{Attributes, Error, Value};
 use crate::contract::convert::error;
+use crate::contract::data::{Attributes, Error, Value};
 use persea_model::names::{printable, shortened};
 
 /// The most unknown names in a warning.

@@ -3,14 +3,11 @@
 
 use std::fmt;
 
-use wasmtime::component::Linker;
-
 use crate::contract::world::World;
 use crate::instance::grants::Grant;
-use crate::instance::state::InstanceState;
 
 /// A power: an interface that a plugin imports to act outside of its sandbox. The host reads a
-/// component's manifest, links it, checks its grants and describes it to people by this.
+/// component's manifest, checks its grants and describes it to people by this.
 pub struct Power {
     /// The interface's name in the contract: `process`.
     pub name: &'static str,
@@ -22,8 +19,6 @@ pub struct Power {
     pub grant: Option<&'static Grant>,
     /// Grants that a plugin with the power may have in addition.
     pub(crate) more_grants: &'static [&'static Grant],
-    /// Adds the interface to the linker of a component.
-    pub(crate) link: fn(&mut Linker<InstanceState>) -> wasmtime::Result<()>,
 }
 
 impl Power {

@@ -5,12 +5,10 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::component::{HasSelf, Resource};
+use wasmtime::component::Resource;
 
-use self::bindings::persea::plugin::fetch as wit;
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::{Error, Value};
 use crate::contract::convert::{error, io_error};
+use crate::contract::data::{DownloadSource, Error, Value};
 use crate::contract::limits::{DOWNLOAD_READ, DOWNLOADS};
 use crate::contract::world::World;
 use crate::instance::grants::Grant;
@@ -19,23 +17,12 @@ use crate::powers::descriptor::Power;
 use crate::powers::files::read_at;
 use persea_download::{Checksum, Downloads, Source};
 
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/fetch@0.2.0;
-    }",
-    { default: async | trappable },
-    "persea:plugin/fetch.download": crate::powers::fetch::DownloadedFile
-);
-
 pub(crate) static POWER: Power = Power {
     name: "fetch",
     worlds: &[World::RequirementResolver],
     words: "have files downloaded by the host",
     grant: Some(&HOSTS),
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// The grant of hosts to download from.
@@ -77,9 +64,11 @@ fn is_ipv6(host: &str) -> bool {
 #[allow(unreachable_pub)] // the generated bindings name it
 pub struct DownloadedFile {
     file: File,
-    size: u64,
-    location: Option<String>,
-    sha256: String,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// Where the file came from.
+    pub(crate) location: Option<String>,
+    pub(crate) sha256: String,
 }
 
 /// The downloads of one instance.
@@ -97,7 +86,7 @@ impl FetchPower {
     }
 }
 
-fn source(source: wit::Source) -> Result<Source, Error> {
+fn source(source: DownloadSource) -> Result<Source, Error> {
     let number = |wanted: &str| {
         let named = source.more.iter().rev().find(|(name, _)| name == wanted);
         match named.map(|(_, value)| value) {
@@ -121,7 +110,7 @@ fn source(source: wit::Source) -> Result<Source, Error> {
 }
 
 impl InstanceState {
-    async fn download(&mut self, wanted: wit::Source) -> Result<DownloadedFile, Error> {
+    async fn download(&mut self, wanted: DownloadSource) -> Result<DownloadedFile, Error> {
         let power: &mut FetchPower = self.permitted(&POWER)?;
         if power.open >= DOWNLOADS.most {
             let message = DOWNLOADS.exceeded(power.open + 1);
@@ -143,48 +132,43 @@ impl InstanceState {
     }
 }
 
-impl wit::Host for InstanceState {
-    async fn fetch(
+impl InstanceState {
+    /// Downloads a file, and returns a handle of it.
+    pub(crate) async fn fetch_file(
         &mut self,
-        source: wit::Source,
+        source: DownloadSource,
     ) -> wasmtime::Result<Result<Resource<DownloadedFile>, Error>> {
         Ok(match self.download(source).await {
             Ok(download) => Ok(self.resources.push(download)?),
             Err(failure) => Err(failure),
         })
     }
-}
 
-impl wit::HostDownload for InstanceState {
-    async fn info(
-        &mut self,
-        download: Resource<DownloadedFile>,
-    ) -> wasmtime::Result<wit::DownloadInfo> {
-        let download = self.resources.get(&download)?;
-        let sha256 = Value::Text(download.sha256.clone());
-        Ok(wit::DownloadInfo {
-            size: download.size,
-            location: download.location.clone(),
-            more: vec![("sha256".to_owned(), sha256)],
-        })
+    /// Returns what is known about a download.
+    pub(crate) fn downloaded(
+        &self,
+        download: &Resource<DownloadedFile>,
+    ) -> wasmtime::Result<&DownloadedFile> {
+        Ok(self.resources.get(download)?)
     }
 
-    async fn read(
+    /// Drops the handle of a download.
+    pub(crate) fn drop_download(
         &mut self,
         download: Resource<DownloadedFile>,
-        offset: u64,
-        length: u32,
-    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        let download = self.resources.get(&download)?;
-        let bytes = read_at(&download.file, offset, length, &DOWNLOAD_READ);
-        Ok(bytes.map_err(|failure| io_error("a download", &failure)))
-    }
-
-    async fn drop(&mut self, download: Resource<DownloadedFile>) -> wasmtime::Result<()> {
+    ) -> wasmtime::Result<()> {
         self.resources.delete(download)?;
         if let Some(power) = self.power_mut::<FetchPower>() {
             power.open = power.open.saturating_sub(1);
         }
         Ok(())
+    }
+}
+
+impl DownloadedFile {
+    /// Reads a piece of the file.
+    pub(crate) fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
+        let bytes = read_at(&self.file, offset, length, &DOWNLOAD_READ);
+        bytes.map_err(|failure| io_error("a download", &failure))
     }
 }

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use crate::contract::bindings::types::Error;
 use crate::contract::convert::{error, io_error};
+use crate::contract::data::Error;
 use crate::contract::limits::ContractLimit;
 use persea_model::names::is_artifact_name;
 

@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::contract::bindings::types::Error;
 use crate::contract::convert::error;
+use crate::contract::data::Error;
 use crate::contract::limits::POLLABLES;
 use crate::engine::limits::Limit;
 use crate::instance::idle::BusyGuard;

@@ -1,22 +1,9 @@
 //! The power `messages`: what a plugin reports about its task while that runs, up to a limit.
 
-use wasmtime::component::HasSelf;
-
-use self::bindings::persea::plugin::messages as wit;
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::Error;
+use crate::contract::data::Error;
 use crate::contract::world::World;
 use crate::instance::state::InstanceState;
 use crate::powers::descriptor::Power;
-
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/messages@0.2.0;
-    }",
-    { default: trappable }
-);
 
 pub(crate) static POWER: Power = Power {
     name: "messages",
@@ -24,17 +11,18 @@ pub(crate) static POWER: Power = Power {
     words: "report how its task goes",
     grant: None,
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
-impl wit::Host for InstanceState {
-    fn progress(&mut self, message: String) -> wasmtime::Result<Result<(), Error>> {
+impl InstanceState {
+    /// Reports a line about the progress of the current task.
+    pub(crate) fn report_progress(&mut self, message: String) -> Result<(), Error> {
         let task = self.pay(&POWER, message.len());
-        Ok(task.map(|task| task.host.progress(message)))
+        task.map(|task| task.host.progress(message))
     }
 
-    fn whiteboard(&mut self, text: String) -> wasmtime::Result<Result<(), Error>> {
+    /// Adds text to the whiteboard of the current task.
+    pub(crate) fn add_to_whiteboard(&mut self, text: &str) -> Result<(), Error> {
         let task = self.pay(&POWER, text.len());
-        Ok(task.map(|task| task.host.whiteboard(&text)))
+        task.map(|task| task.host.whiteboard(text))
     }
 }

@@ -3,23 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::component::HasSelf;
-
-use self::bindings::persea::plugin::monotonic_clock as wit;
-use crate::contract::bindings::import_bindings;
 use crate::contract::world::World;
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
 use crate::powers::task::TaskPower;
-
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/monotonic-clock@0.2.0;
-    }",
-    { default: trappable }
-);
 
 pub(crate) static POWER: Power = Power {
     name: "monotonic-clock",
@@ -27,7 +14,6 @@ pub(crate) static POWER: Power = Power {
     words: "measure time",
     grant: None,
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// The clock of the current call.
@@ -71,18 +57,18 @@ impl InstanceState {
         self.permit(&POWER).ok()?;
         self.power()
     }
-}
 
-impl wit::Host for InstanceState {
-    fn now(&mut self) -> wasmtime::Result<u64> {
+    /// Returns the time since the current call began, in nanoseconds.
+    pub(crate) fn call_time(&self) -> u64 {
         let clock = self.call_clock();
-        Ok(clock.map_or(0, |clock| clock.nanoseconds(Instant::now())))
+        clock.map_or(0, |clock| clock.nanoseconds(Instant::now()))
     }
 
-    fn deadline(&mut self) -> wasmtime::Result<Option<u64>> {
+    /// Returns when the time of the call or of its task is up, in nanoseconds since the call began.
+    pub(crate) fn call_deadline(&self) -> Option<u64> {
         let task = self.power::<TaskPower>();
         let of_task = task.and_then(|task| task.host.deadline());
-        Ok(self.call_clock().and_then(|clock| clock.deadline(of_task)))
+        self.call_clock().and_then(|clock| clock.deadline(of_task))
     }
 }
 

@@ -5,12 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use wasmtime::component::HasSelf;
-
-use self::bindings::persea::plugin::pages as wit;
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::{self, Error};
 use crate::contract::convert::{self, AnswerBudget, ConvertError, error};
+use crate::contract::data::{self, Error};
 use crate::contract::known_keys;
 use crate::contract::limits::{ContractLimit, RUNNABLES, VARIATIONS};
 use crate::contract::variation::variation;
@@ -25,22 +21,12 @@ use crate::powers::descriptor::Power;
 use crate::powers::task::{TaskHost, TaskPower, has_reached};
 use persea_model::{Runnable, Variation};
 
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/pages@0.2.0;
-    }",
-    { default: trappable }
-);
-
 pub(crate) static POWER: Power = Power {
     name: "pages",
     worlds: &[World::Resolver, World::Varianter, World::Lister],
     words: "answer in several parts",
     grant: None,
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// The parts of one kind that a call has added to its answer. An adapter gives this to the instance
@@ -175,31 +161,28 @@ impl InstanceState {
             error("unsupported", message)
         })
     }
-}
 
-impl wit::Host for InstanceState {
-    fn add_runnables(&mut self, page: Vec<types::Runnable>) -> wasmtime::Result<Result<(), Error>> {
+    /// Adds runnables to the current answer.
+    pub(crate) fn add_runnable_page(&mut self, page: Vec<data::Runnable>) -> Result<(), Error> {
         let context = Arc::clone(&self.context);
-        let pages = self.pages::<Arc<Runnable>>();
-        for runnable in page.iter().filter(|_| pages.is_ok()) {
+        let pages = self.pages::<Arc<Runnable>>()?;
+        for runnable in &page {
             context.log_unknown_of_runnable(runnable);
         }
         let mut equals = SharedEquals::default();
         let mut convert =
             |item, budget: &mut _| convert::runnable(item, budget).map(|it| equals.share(it));
-        Ok(pages.and_then(|pages| pages.add(page, &RUNNABLES, &mut convert)))
+        pages.add(page, &RUNNABLES, &mut convert)
     }
 
-    fn add_variations(
-        &mut self,
-        page: Vec<types::Variation>,
-    ) -> wasmtime::Result<Result<(), Error>> {
+    /// Adds variations to the current answer.
+    pub(crate) fn add_variation_page(&mut self, page: Vec<data::Variation>) -> Result<(), Error> {
         let context = Arc::clone(&self.context);
-        let pages = self.pages::<Variation>();
-        for variation in page.iter().filter(|_| pages.is_ok()) {
+        let pages = self.pages::<Variation>()?;
+        for variation in &page {
             context.log_unknown(&known_keys::VARIATION, &variation.more);
         }
-        Ok(pages.and_then(|pages| pages.add(page, &VARIATIONS, variation)))
+        pages.add(page, &VARIATIONS, variation)
     }
 }
 
@@ -211,9 +194,8 @@ mod tests {
     use super::*;
     use crate::powers::testing::{FakeTask, instance_of, instance_with};
     use persea_config::settings;
-    use wit::Host as _;
 
-    fn runnable(kind: &str) -> types::Runnable {
+    fn runnable(kind: &str) -> data::Runnable {
         convert::to_runnable(&Runnable {
             kind: kind.to_owned(),
             ..Runnable::default()
@@ -226,12 +208,12 @@ mod tests {
         let state = store.data_mut();
         state.begin_pages::<Arc<Runnable>>();
         let first = vec![runnable("a"), runnable("b")];
-        state.add_runnables(first).unwrap().unwrap();
-        state.add_runnables(vec![runnable("c")]).unwrap().unwrap();
+        state.add_runnable_page(first).unwrap();
+        state.add_runnable_page(vec![runnable("c")]).unwrap();
         let parts = state.end_pages::<Arc<Runnable>>().unwrap().keep().unwrap();
         let kinds: Vec<&str> = parts.iter().map(|part| &*part.kind).collect();
         assert_eq!(kinds, ["a", "b", "c"]);
-        let refused = state.add_runnables(Vec::new()).unwrap().unwrap_err();
+        let refused = state.add_runnable_page(Vec::new()).unwrap_err();
         assert_eq!(refused.code, "unsupported");
     }
 
@@ -257,9 +239,9 @@ mod tests {
         let state = store.data_mut();
         state.begin_pages::<Arc<Runnable>>();
         let page = || vec![runnable(&"k".repeat(1000)); 100];
-        let taken = (0..1000).take_while(|_| state.add_runnables(page()).unwrap().is_ok());
+        let taken = (0..1000).take_while(|_| state.add_runnable_page(page()).is_ok());
         assert!(taken.count() < 10);
-        let refused = state.add_runnables(page()).unwrap().unwrap_err();
+        let refused = state.add_runnable_page(page()).unwrap_err();
         assert_eq!(refused.code, "limit");
         // Also if the plugin answers as if nothing had happened.
         assert!(state.end_pages::<Arc<Runnable>>().unwrap().keep().is_err());
@@ -274,7 +256,7 @@ mod tests {
         for _ in 0..10 {
             state.begin_pages::<Arc<Runnable>>();
             let page = vec![runnable(&"k".repeat(1000)); 500];
-            state.add_runnables(page).unwrap().unwrap();
+            state.add_runnable_page(page).unwrap();
             drop(state.end_pages::<Arc<Runnable>>());
         }
     }
@@ -284,9 +266,9 @@ mod tests {
         let mut store = instance_with(World::Varianter, |_| {});
         let state = store.data_mut();
         state.begin_pages::<Variation>();
-        let refused = state.add_runnables(Vec::new()).unwrap().unwrap_err();
+        let refused = state.add_runnable_page(Vec::new()).unwrap_err();
         assert_eq!(refused.code, "unsupported");
-        state.add_variations(Vec::new()).unwrap().unwrap();
+        state.add_variation_page(Vec::new()).unwrap();
     }
 
     #[test]
@@ -295,9 +277,9 @@ mod tests {
         let mut store = instance_of(World::Lister, &task);
         let state = store.data_mut();
         state.begin_pages::<Arc<Runnable>>();
-        state.add_runnables(Vec::new()).unwrap().unwrap();
+        state.add_runnable_page(Vec::new()).unwrap();
         task.is_interrupted.store(true, Ordering::Relaxed);
-        let refused = state.add_runnables(Vec::new()).unwrap().unwrap_err();
+        let refused = state.add_runnable_page(Vec::new()).unwrap_err();
         assert_eq!(refused.code, "interrupted");
     }
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::contract::bindings::types::Error;
 use crate::contract::convert::error;
+use crate::contract::data::Error;
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
 
@@ -44,6 +44,3 @@ impl InstanceState {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -7,31 +7,17 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
-use wasmtime::component::{HasSelf, Resource};
+use wasmtime::component::Resource;
 
-use self::bindings::persea::plugin::poll as wit;
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::Error;
 use crate::contract::convert::error;
+use crate::contract::data::Error;
 use crate::contract::limits::POLLED;
 use crate::contract::world::World;
 use crate::instance::state::InstanceState;
 use crate::powers::descriptor::Power;
 use crate::powers::handles::{Handles, RunningChild};
-use crate::powers::process::{StartedProcess, stream};
+use crate::powers::process::StartedProcess;
 use persea_spawner::Stream;
-
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/process@0.2.0;
-        import persea:plugin/poll@0.2.0;
-    }",
-    { default: async | trappable },
-    "persea:plugin/process@0.2.0": crate::powers::process::bindings::persea::plugin::process,
-    "persea:plugin/poll.pollable": crate::powers::poll::Pollable
-);
 
 pub(crate) static POWER: Power = Power {
     name: "poll",
@@ -39,7 +25,6 @@ pub(crate) static POWER: Power = Power {
     words: "wait for several of its processes at once",
     grant: None,
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// The shortest wait for something to become ready: 1 ms. The environment has to be asked, and the
@@ -48,9 +33,12 @@ const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What a pollable waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Awaited {
+pub(crate) enum Awaited {
+    /// An output that is a pipe has bytes, or has ended.
     Readable(Stream),
+    /// The standard input takes bytes, or fails at once.
     Writable,
+    /// The process has ended.
     Ended,
 }
 
@@ -62,12 +50,7 @@ pub struct Pollable {
 }
 
 impl Pollable {
-    fn new(child: &Arc<RunningChild>, interest: wit::Interest) -> Result<Self, Error> {
-        let awaited = match interest {
-            wit::Interest::Readable(pipe) => Awaited::Readable(stream(pipe)),
-            wit::Interest::Writable => Awaited::Writable,
-            wit::Interest::Ended => Awaited::Ended,
-        };
+    fn new(child: &Arc<RunningChild>, awaited: Awaited) -> Result<Self, Error> {
         if let Awaited::Readable(stream) = awaited
             && !child.process.is_piped(stream)
         {
@@ -136,16 +119,16 @@ async fn release_ended(children: Vec<Arc<RunningChild>>) {
 }
 
 impl InstanceState {
-    fn watch_child(
+    fn pollable(
         &mut self,
         child: &Resource<StartedProcess>,
-        interest: wit::Interest,
+        awaited: Awaited,
     ) -> wasmtime::Result<Result<Pollable, Error>> {
         if let Err(refused) = self.permit(&POWER) {
             return Ok(Err(refused));
         }
         let child = Arc::clone(&self.resources.get(child)?.0);
-        Ok(Pollable::new(&child, interest).and_then(|pollable| {
+        Ok(Pollable::new(&child, awaited).and_then(|pollable| {
             self.handles()?.add_pollable()?;
             Ok(pollable)
         }))
@@ -176,21 +159,22 @@ impl InstanceState {
             () = time_is_up => Ok(Vec::new()),
         }
     }
-}
 
-impl wit::Host for InstanceState {
-    async fn watch(
+    /// Returns the handle of a pollable for what to await of a child.
+    pub(crate) fn watch_child(
         &mut self,
-        child: Resource<StartedProcess>,
-        interest: wit::Interest,
+        child: &Resource<StartedProcess>,
+        awaited: Awaited,
     ) -> wasmtime::Result<Result<Resource<Pollable>, Error>> {
-        Ok(match self.watch_child(&child, interest)? {
+        Ok(match self.pollable(child, awaited)? {
             Ok(pollable) => Ok(self.resources.push(pollable)?),
             Err(refused) => Err(refused),
         })
     }
 
-    async fn poll(
+    /// Waits until one of the pollables is ready or the time (nanoseconds) is up, and returns the
+    /// positions of all that are ready.
+    pub(crate) async fn poll_among(
         &mut self,
         among: Vec<Resource<Pollable>>,
         timeout: Option<u64>,
@@ -204,15 +188,18 @@ impl wit::Host for InstanceState {
         }
         Ok(self.poll_all(waiting, timeout).await)
     }
-}
 
-impl wit::HostPollable for InstanceState {
-    async fn ready(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<bool> {
-        let ready = self.resources.get(&pollable)?.ready();
+    /// Whether a pollable is ready, after the shortest wait.
+    pub(crate) async fn is_ready(
+        &mut self,
+        pollable: &Resource<Pollable>,
+    ) -> wasmtime::Result<bool> {
+        let ready = self.resources.get(pollable)?.ready();
         Ok(tokio::time::timeout(SHORTEST, ready).await.is_ok())
     }
 
-    async fn drop(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<()> {
+    /// Drops the handle of a pollable.
+    pub(crate) fn drop_pollable(&mut self, pollable: Resource<Pollable>) -> wasmtime::Result<()> {
         self.resources.delete(pollable)?;
         if let Some(handles) = self.power_mut::<Handles>() {
             handles.drop_pollable();
@@ -228,7 +215,6 @@ mod tests {
 
     use super::*;
     use crate::powers::testing::{FakeTask, instance_of};
-    use wit::{Host as _, HostPollable as _};
 
     fn dropped_child() -> Pollable {
         Pollable {
@@ -243,8 +229,9 @@ mod tests {
         let state = store.data_mut();
         let one = state.resources.push(dropped_child()).unwrap();
         let other = state.resources.push(dropped_child()).unwrap();
-        assert!(state.ready(Resource::new_borrow(one.rep())).await.unwrap());
-        let ready = state.poll(vec![one, other], None).await;
+        let borrowed = Resource::new_borrow(one.rep());
+        assert!(state.is_ready(&borrowed).await.unwrap());
+        let ready = state.poll_among(vec![one, other], None).await;
         assert_eq!(ready.unwrap().unwrap(), [0, 1]);
     }
 
@@ -252,9 +239,9 @@ mod tests {
     async fn empty_list_sleeps_or_is_invalid() {
         let mut store = instance_of(World::Runner, &Arc::new(FakeTask::default()));
         let state = store.data_mut();
-        let slept = state.poll(Vec::new(), Some(1000)).await;
+        let slept = state.poll_among(Vec::new(), Some(1000)).await;
         assert!(slept.unwrap().unwrap().is_empty());
-        let refused = state.poll(Vec::new(), None).await;
+        let refused = state.poll_among(Vec::new(), None).await;
         assert_eq!(refused.unwrap().unwrap_err().code, "invalid");
     }
 
@@ -263,7 +250,10 @@ mod tests {
         let task = Arc::new(FakeTask::default());
         let mut store = instance_of(World::Runner, &task);
         task.is_interrupted.store(true, Ordering::Relaxed);
-        let refused = store.data_mut().poll(Vec::new(), Some(u64::MAX)).await;
+        let refused = store
+            .data_mut()
+            .poll_among(Vec::new(), Some(u64::MAX))
+            .await;
         assert_eq!(refused.unwrap().unwrap_err().code, "interrupted");
     }
 
@@ -276,9 +266,13 @@ mod tests {
             let handles = (0..count).map(|_| Resource::new_borrow(handle.rep()));
             handles.collect::<Vec<Resource<Pollable>>>()
         };
-        let ready = state.poll(among(1024), None).await.unwrap().unwrap();
+        let ready = state.poll_among(among(1024), None).await.unwrap().unwrap();
         assert_eq!(ready.len(), 1024);
-        let refused = state.poll(among(1025), None).await.unwrap().unwrap_err();
+        let refused = state
+            .poll_among(among(1025), None)
+            .await
+            .unwrap()
+            .unwrap_err();
         assert_eq!(refused.code, "invalid");
     }
 

@@ -3,12 +3,10 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{HasSelf, Resource};
+use wasmtime::component::Resource;
 
-use self::bindings::persea::plugin::process as wit;
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::{Error, Value};
 use crate::contract::convert::{error, io_error};
+use crate::contract::data::{Command, CommandInput, CommandOutput, Error, Value};
 use crate::contract::limits::{COMMAND_ARGUMENTS, COMMAND_VARIABLES, PIECE};
 use crate::contract::world::World;
 use crate::engine::limits::Limits;
@@ -26,23 +24,12 @@ use persea_model::SpawnerKind;
 use persea_spawner as spawner;
 use persea_spawner::SpawnError;
 
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/process@0.2.0;
-    }",
-    { default: async | trappable },
-    "persea:plugin/process.child": crate::powers::process::StartedProcess
-);
-
 pub(crate) static POWER: Power = Power {
     name: "process",
     worlds: &[World::Runner, World::Lister, World::RequirementResolver],
     words: "start processes where its task runs",
     grant: Some(&SPAWNERS),
     more_grants: &[&PROGRAMS, &VARIABLES],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// The grant of spawners.
@@ -118,11 +105,11 @@ impl From<SpawnError> for Error {
 }
 
 /// Returns the destination of an output that is no other output.
-fn output(host: &dyn TaskHost, output: wit::Output) -> Result<spawner::Output, Error> {
+fn output(host: &dyn TaskHost, output: CommandOutput) -> Result<spawner::Output, Error> {
     Ok(match output {
-        wit::Output::Discard => spawner::Output::Discard,
-        wit::Output::Pipe => spawner::Output::Pipe,
-        wit::Output::File(name) => {
+        CommandOutput::Discard => spawner::Output::Discard,
+        CommandOutput::Pipe => spawner::Output::Pipe,
+        CommandOutput::File(name) => {
             let path = host.file(checked_name(&name)?).map_err(|error| Error {
                 // `not-found` and `not-permitted` are about the program.
                 code: "io".to_owned(),
@@ -133,7 +120,7 @@ fn output(host: &dyn TaskHost, output: wit::Output) -> Result<spawner::Output, E
             })?;
             spawner::Output::File(path)
         }
-        wit::Output::WithStdout => {
+        CommandOutput::WithStdout => {
             return Err(error(
                 "invalid",
                 "`with-stdout` is a destination of standard error only",
@@ -148,7 +135,7 @@ fn redirects_programs(variable: &str) -> bool {
 }
 
 /// Restricts a command to what its plugin is granted: its programs, and the host's variables.
-fn restrict(context: &PluginContext, command: &mut wit::Command) -> Result<(), Error> {
+fn restrict(context: &PluginContext, command: &mut Command) -> Result<(), Error> {
     if let Some(programs) = context.grants.get(&PROGRAMS) {
         if !context.grants.allows(&PROGRAMS, &command.program) {
             let message = format!(
@@ -178,7 +165,7 @@ fn restrict(context: &PluginContext, command: &mut wit::Command) -> Result<(), E
 fn command(
     context: &PluginContext,
     host: &dyn TaskHost,
-    mut command: wit::Command,
+    mut command: Command,
 ) -> Result<(spawner::Command, Option<String>), Error> {
     COMMAND_ARGUMENTS.check(command.args.len())?;
     COMMAND_VARIABLES.check(command.env.len())?;
@@ -191,14 +178,14 @@ fn command(
         clear_env: command.clear_env,
         cwd: command.cwd,
         stdin: match command.stdin {
-            wit::Input::Empty => spawner::Input::Empty,
-            wit::Input::Pipe => spawner::Input::Pipe,
-            wit::Input::Bytes(bytes) => spawner::Input::Bytes(bytes),
-            wit::Input::File(path) => spawner::Input::File(path.into()),
+            CommandInput::Empty => spawner::Input::Empty,
+            CommandInput::Pipe => spawner::Input::Pipe,
+            CommandInput::Bytes(bytes) => spawner::Input::Bytes(bytes),
+            CommandInput::File(path) => spawner::Input::File(path.into()),
         },
         stdout: output(host, command.stdout)?,
         stderr: match command.stderr {
-            wit::Output::WithStdout => spawner::Output::WithStdout,
+            CommandOutput::WithStdout => spawner::Output::WithStdout,
             other => output(host, other)?,
         },
         report: output(host, command.report)?,
@@ -211,23 +198,11 @@ fn command(
     Ok((translated, options.warning))
 }
 
-fn exit(exit: spawner::Exit) -> wit::Exit {
-    wit::Exit {
-        ending: match exit.ending {
-            spawner::Ending::Code(code) => wit::Ending::Code(code),
-            spawner::Ending::Signal(signal) => wit::Ending::Signal(signal),
-            spawner::Ending::Unknown => wit::Ending::Unknown,
-        },
-        duration: u64::try_from(exit.duration.as_nanos()).unwrap_or(u64::MAX),
-        more: Vec::new(),
-    }
-}
-
 /// Checks that the host need not copy anything to or from the process.
-fn check_no_pipes(command: &wit::Command) -> Result<(), Error> {
+fn check_no_pipes(command: &Command) -> Result<(), Error> {
     let outputs = [&command.stdout, &command.stderr, &command.report];
-    let is_piped = |output: &&wit::Output| matches!(output, wit::Output::Pipe);
-    if !matches!(command.stdin, wit::Input::Pipe) && !outputs.iter().any(is_piped) {
+    let is_piped = |output: &&CommandOutput| matches!(output, CommandOutput::Pipe);
+    if !matches!(command.stdin, CommandInput::Pipe) && !outputs.iter().any(is_piped) {
         return Ok(());
     }
     Err(error(
@@ -241,8 +216,8 @@ fn check_no_pipes(command: &wit::Command) -> Result<(), Error> {
 pub(crate) async fn run_to_end(
     context: &PluginContext,
     host: &dyn TaskHost,
-    wanted: wit::Command,
-) -> Result<wit::Exit, Error> {
+    wanted: Command,
+) -> Result<spawner::Exit, Error> {
     check_no_pipes(&wanted)?;
     let (wanted, warning) = command(context, host, wanted)?;
     if let Some(warning) = warning {
@@ -255,7 +230,7 @@ pub(crate) async fn run_to_end(
 ///
 /// # Errors
 /// `invalid`: it has a pipe, a report socket or a terminal.
-pub(crate) fn check_program(wanted: &wit::Command) -> Result<(), Error> {
+pub(crate) fn check_program(wanted: &Command) -> Result<(), Error> {
     check_no_pipes(wanted)?;
     let is_refused = |(name, value): &&(String, Value)| {
         let is_set = !matches!(value, Value::Null | Value::Boolean(false));
@@ -270,13 +245,15 @@ pub(crate) fn check_program(wanted: &wit::Command) -> Result<(), Error> {
     }
 }
 
-async fn run_command(host: &dyn TaskHost, wanted: spawner::Command) -> Result<wit::Exit, Error> {
+async fn run_command(
+    host: &dyn TaskHost,
+    wanted: spawner::Command,
+) -> Result<spawner::Exit, Error> {
     let environment = host.environment().await?;
-    let ended = match host.queued_process() {
+    Ok(match host.queued_process() {
         Some(process) => process.run(wanted).await?,
         None => environment.run(wanted).await?,
-    };
-    Ok(exit(ended))
+    })
 }
 
 /// What a plugin was warned of already.
@@ -320,7 +297,8 @@ impl InstanceState {
         }
     }
 
-    async fn run_process(&mut self, wanted: wit::Command) -> Result<wit::Exit, Error> {
+    /// Runs a process, and waits for its end.
+    pub(crate) async fn run_process(&mut self, wanted: Command) -> Result<spawner::Exit, Error> {
         let host = self.starter()?;
         check_no_pipes(&wanted)?;
         let (wanted, warning) = command(&self.context, &*host, wanted)?;
@@ -329,7 +307,7 @@ impl InstanceState {
         run_command(&*host, wanted).await
     }
 
-    async fn start_process(&mut self, wanted: wit::Command) -> Result<StartedProcess, Error> {
+    async fn start_process(&mut self, wanted: Command) -> Result<StartedProcess, Error> {
         let host = self.starter()?;
         self.check_children()?;
         let (wanted, warning) = command(&self.context, &*host, wanted)?;
@@ -341,95 +319,59 @@ impl InstanceState {
         Ok(StartedProcess(child))
     }
 
-    fn child(&self, child: &Resource<StartedProcess>) -> wasmtime::Result<&RunningChild> {
-        Ok(&self.resources.get(child)?.0)
-    }
-}
-
-impl wit::Host for InstanceState {
-    async fn run(&mut self, command: wit::Command) -> wasmtime::Result<Result<wit::Exit, Error>> {
-        Ok(self.run_process(command).await)
-    }
-
-    async fn start(
+    /// Starts a process, and returns its handle.
+    pub(crate) async fn start_child(
         &mut self,
-        command: wit::Command,
+        wanted: Command,
     ) -> wasmtime::Result<Result<Resource<StartedProcess>, Error>> {
-        Ok(match self.start_process(command).await {
+        Ok(match self.start_process(wanted).await {
             Ok(child) => Ok(self.resources.push(child)?),
             Err(failure) => Err(failure),
         })
     }
+
+    /// Returns the process of a handle.
+    pub(crate) fn child(
+        &self,
+        child: &Resource<StartedProcess>,
+    ) -> wasmtime::Result<&RunningChild> {
+        Ok(&self.resources.get(child)?.0)
+    }
 }
 
-impl wit::HostChild for InstanceState {
-    async fn id(&mut self, child: Resource<StartedProcess>) -> wasmtime::Result<Option<u32>> {
-        Ok(self.child(&child)?.process.id())
-    }
-
-    async fn read(
-        &mut self,
-        child: Resource<StartedProcess>,
-        pipe: wit::Pipe,
+impl RunningChild {
+    /// Reads from a pipe of the process.
+    pub(crate) async fn read_pipe(
+        &self,
+        pipe: spawner::Stream,
         length: u32,
-    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        let process = &self.child(&child)?.process;
-        let read = process.read(stream(pipe), length.min(PIECE)).await;
-        Ok(read.map_err(Error::from))
+    ) -> Result<Vec<u8>, Error> {
+        let read = self.process.read(pipe, length.min(PIECE)).await;
+        read.map_err(Error::from)
     }
 
-    async fn write(
-        &mut self,
-        child: Resource<StartedProcess>,
-        bytes: Vec<u8>,
-    ) -> wasmtime::Result<Result<(), Error>> {
-        let process = &self.child(&child)?.process;
+    /// Writes to the standard input of the process, in pieces.
+    pub(crate) async fn write_stdin(&self, bytes: &[u8]) -> Result<(), Error> {
         for piece in bytes.chunks(PIECE as usize) {
-            if let Err(failure) = process.write(piece.to_vec()).await {
-                return Ok(Err(failure.into()));
-            }
+            self.process.write(piece.to_vec()).await?;
         }
-        Ok(Ok(()))
-    }
-
-    async fn close_stdin(
-        &mut self,
-        child: Resource<StartedProcess>,
-    ) -> wasmtime::Result<Result<(), Error>> {
-        let process = &self.child(&child)?.process;
-        Ok(process.close_stdin().await.map_err(Error::from))
-    }
-
-    async fn signal(
-        &mut self,
-        child: Resource<StartedProcess>,
-        number: i32,
-    ) -> wasmtime::Result<Result<(), Error>> {
-        let process = &self.child(&child)?.process;
-        Ok(process.signal(number).await.map_err(Error::from))
-    }
-
-    async fn wait(
-        &mut self,
-        child: Resource<StartedProcess>,
-    ) -> wasmtime::Result<Result<wit::Exit, Error>> {
-        let child = self.child(&child)?;
-        let ended = child.process.wait().await;
-        child.no_longer_busy();
-        Ok(ended.map(exit).map_err(Error::from))
-    }
-
-    async fn drop(&mut self, child: Resource<StartedProcess>) -> wasmtime::Result<()> {
-        self.resources.delete(child)?;
         Ok(())
     }
-}
 
-/// Returns the spawner's name of a pipe.
-pub(crate) fn stream(pipe: wit::Pipe) -> spawner::Stream {
-    match pipe {
-        wit::Pipe::Stdout => spawner::Stream::Stdout,
-        wit::Pipe::Stderr => spawner::Stream::Stderr,
-        wit::Pipe::Report => spawner::Stream::Report,
+    /// Closes the standard input of the process.
+    pub(crate) async fn close_stdin(&self) -> Result<(), Error> {
+        self.process.close_stdin().await.map_err(Error::from)
+    }
+
+    /// Sends a signal to the process.
+    pub(crate) async fn send_signal(&self, number: i32) -> Result<(), Error> {
+        self.process.signal(number).await.map_err(Error::from)
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) async fn wait_for_end(&self) -> Result<spawner::Exit, Error> {
+        let ended = self.process.wait().await;
+        self.no_longer_busy();
+        ended.map_err(Error::from)
     }
 }

@@ -5,27 +5,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use wasmtime::component::{HasSelf, Resource};
+use wasmtime::component::Resource;
 
-use self::bindings::persea::plugin::report_output as wit;
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::Error;
 use crate::contract::convert::{error, io_error};
+use crate::contract::data::Error;
 use crate::contract::world::World;
 use crate::engine::limits::Limit;
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
 use crate::powers::task::has_reached;
-
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/report-output@0.2.0;
-    }",
-    { default: trappable },
-    "persea:plugin/report-output.report": crate::powers::report_output::ReportHandle
-);
 
 pub(crate) static POWER: Power = Power {
     name: "report-output",
@@ -33,7 +21,6 @@ pub(crate) static POWER: Power = Power {
     words: "write its own report",
     grant: None,
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// Where a report goes.
@@ -107,7 +94,8 @@ impl InstanceState {
         self.permitted(&POWER)
     }
 
-    fn append_to_report(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    /// Appends bytes to the report.
+    pub(crate) fn append_to_report(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let limits = Arc::clone(&self.context.limits);
         let report = self.report()?;
         let left = report.bytes_left.checked_sub(bytes.len() as u64);
@@ -115,10 +103,16 @@ impl InstanceState {
         let appended = report.append(bytes);
         appended.map_err(|failure| io_error(&report.label, &failure))
     }
-}
 
-impl wit::Host for InstanceState {
-    fn open_report(&mut self) -> wasmtime::Result<Result<Resource<ReportHandle>, Error>> {
+    /// Replaces bytes of the report.
+    pub(crate) fn overwrite_report(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.report()?.overwrite(offset, bytes)
+    }
+
+    /// Opens the report, once, and returns its handle.
+    pub(crate) fn open_report_once(
+        &mut self,
+    ) -> wasmtime::Result<Result<Resource<ReportHandle>, Error>> {
         let report = match self.report() {
             Ok(report) => report,
             Err(refused) => return Ok(Err(refused)),
@@ -127,30 +121,5 @@ impl wit::Host for InstanceState {
             return Ok(Err(error("invalid", "the report was opened before")));
         }
         Ok(Ok(self.resources.push(ReportHandle)?))
-    }
-}
-
-impl wit::HostReport for InstanceState {
-    fn append(
-        &mut self,
-        _: Resource<ReportHandle>,
-        bytes: Vec<u8>,
-    ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.append_to_report(&bytes))
-    }
-
-    fn overwrite(
-        &mut self,
-        _: Resource<ReportHandle>,
-        offset: u64,
-        bytes: Vec<u8>,
-    ) -> wasmtime::Result<Result<(), Error>> {
-        let report = self.report();
-        Ok(report.and_then(|report| report.overwrite(offset, &bytes)))
-    }
-
-    fn drop(&mut self, report: Resource<ReportHandle>) -> wasmtime::Result<()> {
-        self.resources.delete(report)?;
-        Ok(())
     }
 }

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::contract::bindings::types::Error;
 use crate::contract::convert::error;
+use crate::contract::data::Error;
 use crate::engine::limits::{Limit, Limits};
 use crate::error::reached::ReachedLimit;
 use crate::instance::log::LogLevel;

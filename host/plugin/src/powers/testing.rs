@@ -31,6 +31,7 @@ pub(crate) struct FakeTask {
     pub(crate) started: Mutex<Vec<Vec<String>>>,
     pub(crate) finished: Mutex<Vec<Case>>,
     pub(crate) files: Mutex<Vec<(String, u64)>>,
+    pub(crate) logged: Mutex<Vec<String>>,
     pub(crate) is_interrupted: AtomicBool,
 }
 
@@ -85,7 +86,9 @@ impl TaskHost for FakeTask {
 
     fn whiteboard(&self, _text: &str) {}
 
-    fn log(&self, _level: LogLevel, _message: &str) {}
+    fn log(&self, _level: LogLevel, message: &str) {
+        self.logged.lock().unwrap().push(message.to_owned());
+    }
 }
 
 /// Makes an instance of a role, with the limits that `configure` sets.

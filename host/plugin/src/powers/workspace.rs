@@ -6,15 +6,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use cap_std::fs::{Dir, MetadataExt as _, OpenOptionsExt as _};
-use rustix::fs::{Access, OFlags};
-use wasmtime::component::HasSelf;
-
-use self::bindings::persea::plugin::workspace as wit;
-use self::wit::{FileKind, FileStat};
-use crate::contract::bindings::import_bindings;
-use crate::contract::bindings::types::Error;
 use crate::contract::convert::{error, io_error};
+use crate::contract::data::Error;
 use crate::contract::limits::{DIRECTORY_ENTRIES, WORKSPACE_READ};
 use crate::contract::world::World;
 use crate::instance::grants::{Grant, is_below_working_directory};
@@ -22,15 +15,8 @@ use crate::instance::log::LogLevel;
 use crate::instance::state::{InstanceState, PowerState};
 use crate::powers::descriptor::Power;
 use crate::powers::files::read_at;
-
-import_bindings!(
-    "package persea:host;
-    world imports {
-        import persea:plugin/types@0.2.0;
-        import persea:plugin/workspace@0.2.0;
-    }",
-    { default: trappable }
-);
+use cap_std::fs::{Dir, MetadataExt as _, OpenOptionsExt as _};
+use rustix::fs::{Access, OFlags};
 
 pub(crate) static POWER: Power = Power {
     name: "workspace",
@@ -38,7 +24,6 @@ pub(crate) static POWER: Power = Power {
     words: "read files of the project",
     grant: Some(&DIRECTORIES),
     more_grants: &[],
-    link: |linker| wit::add_to_linker::<_, HasSelf<_>>(linker, |state| state),
 };
 
 /// The grant of directories of the project.
@@ -60,6 +45,25 @@ pub(crate) static DIRECTORIES: Grant = Grant {
 
 /// The directory that stands for the whole project.
 pub(crate) const WHOLE_PROJECT: &str = ".";
+
+/// The type of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    File,
+    Directory,
+    /// A link to nothing, a pipe, a socket or a device.
+    Other,
+}
+
+/// What the host knows about a file without opening it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileStat {
+    pub(crate) kind: FileKind,
+    /// In bytes; 0 for anything but an ordinary file.
+    pub(crate) size: u64,
+    /// Whether it is an ordinary file that may be executed.
+    pub(crate) executable: bool,
+}
 
 /// Directories that a plugin sees, each with its path in the project.
 pub(crate) type Views = Arc<[(PathBuf, Dir)]>;
@@ -121,7 +125,6 @@ impl Workspace {
                 kind: kind(meta.is_file(), meta.is_dir()),
                 size: size(meta.is_file(), meta.len()),
                 executable,
-                more: Vec::new(),
             });
         }
         let (dir, below) = self.within(path)?;
@@ -130,7 +133,6 @@ impl Workspace {
             kind: kind(meta.is_file(), meta.is_dir()),
             size: size(meta.is_file(), meta.len()),
             executable: meta.is_file() && meta.mode() & 0o111 != 0,
-            more: Vec::new(),
         })
     }
 
@@ -208,7 +210,11 @@ impl InstanceState {
             .map(|workspace: &mut Workspace| &*workspace)
     }
 
-    fn list_directory_of_project(&mut self, path: &str) -> Result<Vec<(String, FileKind)>, Error> {
+    /// Lists a directory of the project, sorted by name.
+    pub(crate) fn list_project_directory(
+        &mut self,
+        path: &str,
+    ) -> Result<Vec<(String, FileKind)>, Error> {
         let Listing { entries, left_out } = list(self.workspace()?, path)?;
         if left_out > 0 {
             let message = format!(
@@ -218,32 +224,22 @@ impl InstanceState {
         }
         Ok(entries)
     }
-}
 
-impl wit::Host for InstanceState {
-    fn stat(&mut self, path: String) -> wasmtime::Result<Result<FileStat, Error>> {
-        Ok(self
-            .workspace()
-            .and_then(|view| view.stat(&path).map_err(|error| refused(&path, &error))))
+    /// Describes a file of the project.
+    pub(crate) fn stat_project_file(&mut self, path: &str) -> Result<FileStat, Error> {
+        let view = self.workspace()?;
+        view.stat(path).map_err(|error| refused(path, &error))
     }
 
-    fn list_directory(
+    /// Reads a piece of a file of the project.
+    pub(crate) fn read_project_file(
         &mut self,
-        path: String,
-    ) -> wasmtime::Result<Result<Vec<(String, FileKind)>, Error>> {
-        Ok(self.list_directory_of_project(&path))
-    }
-
-    fn read(
-        &mut self,
-        path: String,
+        path: &str,
         offset: u64,
         length: u32,
-    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        Ok(self.workspace().and_then(|view| {
-            let file = view.open(&path)?;
-            read_at(&file, offset, length, &WORKSPACE_READ).map_err(|error| refused(&path, &error))
-        }))
+    ) -> Result<Vec<u8>, Error> {
+        let file = self.workspace()?.open(path)?;
+        read_at(&file, offset, length, &WORKSPACE_READ).map_err(|error| refused(path, &error))
     }
 }
 

@@ -4,12 +4,14 @@
 
 use semver::Version;
 
-use crate::contract::track::{InterfaceName, PACKAGE, TRACKS, Track};
+use crate::contract::interface_name::{InterfaceName, PACKAGE};
 use crate::contract::world::{CONTRACT, Role, World};
 use crate::error::PluginError;
 use crate::instance::grants::{Grant, Grants};
 use crate::powers::descriptor::Power;
 use crate::powers::{self, process, wasi};
+use crate::tracks::TRACKS;
+use crate::tracks::track::Track;
 use crate::trust::binary::names;
 
 /// What a component's binary says about it.

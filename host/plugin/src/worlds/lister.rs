@@ -8,7 +8,7 @@ use crate::error::PluginError;
 use crate::instance::call::call_unless_idle;
 use crate::instance::failure::answer;
 use crate::powers::task::TaskHost;
-use crate::worlds::linked::LinkedComponent;
+use crate::tracks::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use crate::worlds::resolver::{depends_on, runnables_of};
 use persea_model::{Attributes, JobId, Runnable, Task};
@@ -46,9 +46,8 @@ impl Plugin {
         store.data_mut().begin_pages::<Arc<Runnable>>();
         let idle = Arc::clone(&store.data().idle);
         let call = async {
-            let instance = component.instantiate_async(&mut store).await?;
-            let calls = instance.persea_plugin_list_tests();
-            calls.call_list_tests(&mut store, &task).await
+            let instance = component.instantiate(&mut store).await?;
+            instance.list_tests(&mut store, task).await
         };
         let called = call_unless_idle(context, &idle, call).await?;
         let pages = store.data_mut().end_pages::<Arc<Runnable>>();

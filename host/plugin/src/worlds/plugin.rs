@@ -16,10 +16,10 @@ use crate::instance::grants::{Grant, Grants};
 use crate::powers::cache::CachePower;
 use crate::powers::fetch::{self, HOSTS};
 use crate::powers::process::{self, SPAWNERS};
+use crate::tracks::linked::LinkedComponent;
 use crate::trust::manifest::Manifest;
 use crate::trust::provenance::{PluginOrigin, Trust};
-use crate::worlds::adapters::TrackAdapter;
-use crate::worlds::linked::LinkedComponent;
+use crate::worlds::program_instances::ProgramInstances;
 use crate::worlds::runtime::Runtime;
 use persea_config::Config;
 use persea_model::Attributes;
@@ -61,6 +61,8 @@ pub struct Plugin {
     pub(crate) context: Arc<PluginContext>,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) component: PluginComponent,
+    /// The idle instances of a program runner.
+    pub(crate) program_instances: ProgramInstances,
 }
 
 /// The component of a plugin.
@@ -269,9 +271,8 @@ impl Plugin {
             let compiler = &runtime.compiler;
             let component = compiler.component(bytes, &digest, CompileIn::ThisProcess);
             let component = component.map_err(|error| error.of_plugin(&label))?;
-            let adapter = TrackAdapter::of(manifest.track);
-            let component = runtime.link(&label, &manifest, &component, adapter.link)?;
-            (adapter.part)(&label, &part, component)
+            let component = runtime.link(&label, &manifest, &component)?;
+            (manifest.track.link_part)(&label, &part, component)
         });
         let linked = linking.await;
         linked.unwrap_or_else(|_| Err(PluginError::loading_panicked(self.label())))

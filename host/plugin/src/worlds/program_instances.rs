@@ -5,8 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::Store;
 
-use super::bindings::program_runner::{ProgramRunner, ProgramRunnerPre};
-use crate::contract::bindings::types;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
@@ -15,6 +13,7 @@ use crate::instance::log::Log;
 use crate::instance::state::InstanceState;
 use crate::powers::monotonic_clock::CallClock;
 use crate::powers::task::{TaskHost, TaskPower};
+use crate::tracks::calls::{Called, Component, ProgramRunnerCalls};
 use crate::worlds::runtime::{Runtime, task_log};
 
 /// The most calls of one instance. Memory that a guest never frees does not add up beyond them, and
@@ -24,27 +23,20 @@ const MOST_CALLS: u32 = 128;
 /// The most idle instances. Most calls have returned before the next one begins.
 const MOST_IDLE: usize = 4;
 
-/// The linked component of a program runner, and its instances that nobody calls now.
+/// The instances of a program runner that nobody calls now.
+#[derive(Default)]
 pub(crate) struct ProgramInstances {
-    component: ProgramRunnerPre<InstanceState>,
     idle: Mutex<Vec<ProgramInstance>>,
 }
 
 /// An instance of a program runner, for one call.
 pub(crate) struct ProgramInstance {
     pub(crate) store: Store<InstanceState>,
-    pub(crate) runner: ProgramRunner,
+    pub(crate) runner: Box<dyn ProgramRunnerCalls>,
     calls_left: u32,
 }
 
 impl ProgramInstances {
-    pub(crate) fn new(component: ProgramRunnerPre<InstanceState>) -> Self {
-        Self {
-            component,
-            idle: Mutex::default(),
-        }
-    }
-
     fn idle(&self) -> MutexGuard<'_, Vec<ProgramInstance>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,6 +45,7 @@ impl ProgramInstances {
     /// or a new one.
     pub(crate) async fn take(
         &self,
+        component: &Component<dyn ProgramRunnerCalls>,
         runtime: &Runtime,
         context: &Arc<PluginContext>,
         host: &Arc<dyn TaskHost>,
@@ -70,10 +63,7 @@ impl ProgramInstances {
         }
         let mut store = runtime.store_with_log(context, log);
         // Boxed so that the common future stays small.
-        let made = Box::pin(call_in_time(
-            context,
-            self.component.instantiate_async(&mut store),
-        ));
+        let made = Box::pin(call_in_time(context, component.instantiate(&mut store)));
         let runner = made
             .await?
             .map_err(|error| failure(context, &mut store, &error))?;
@@ -92,7 +82,7 @@ impl ProgramInstances {
         &self,
         context: &PluginContext,
         mut instance: ProgramInstance,
-        called: wasmtime::Result<Result<T, types::Error>>,
+        called: Called<T>,
     ) -> Result<T, PluginError> {
         let is_alive = called.is_ok();
         let answer = answer(context, &mut instance.store, called);

@@ -3,12 +3,8 @@
 
 use std::sync::Arc;
 
-use super::bindings::program_runner::exports::persea::plugin::run_program::{
-    Command, EndedTask, ProgramEnd,
-};
-use super::program_instances::ProgramInstances;
-use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::data::{Command, Task};
 use crate::contract::limits::PROGRAM_COMMANDS;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
@@ -16,6 +12,7 @@ use crate::instance::context::PluginContext;
 use crate::instance::failure::answered_error;
 use crate::powers::process::{check_program, run_to_end};
 use crate::powers::task::{Starting, TaskHost, TaskPower};
+use crate::tracks::calls::{Component, ProgramEnd, ProgramRunnerCalls};
 use crate::worlds::plugin::Plugin;
 use persea_model::Outcome;
 
@@ -23,29 +20,23 @@ impl Plugin {
     /// Runs a task of a program runner, as [`Plugin::run`].
     pub(super) async fn run_program(
         &self,
-        instances: &ProgramInstances,
-        task: types::Task,
+        component: &Component<dyn ProgramRunnerCalls>,
+        task: Task,
         host: &Arc<dyn TaskHost>,
     ) -> Result<Outcome, PluginError> {
-        let context = &self.context;
-        let program = {
-            let mut instance = instances.take(&self.runtime, context, host).await?;
-            let calls = instance.runner.persea_plugin_run_program();
-            let call = calls.call_commands(&mut instance.store, &task);
+        let (runtime, context) = (&self.runtime, &self.context);
+        let instances = &self.program_instances;
+        let commands = {
+            let mut instance = instances.take(component, runtime, context, host).await?;
+            let call = instance.runner.commands(&mut instance.store, task.clone());
             let called = call_in_time(context, call).await?;
             instances.put_back(context, instance, called)?
         };
-        let program_end = run_first(context, &**host, program.commands).await?;
-        let mut instance = instances.take(&self.runtime, context, host).await?;
+        let end = run_first(context, &**host, commands).await?;
+        let mut instance = instances.take(component, runtime, context, host).await?;
         let power = TaskPower::new(Arc::clone(host), &context.limits, Starting::ProgramHasRun);
         instance.store.data_mut().give(power);
-        let ended = EndedTask {
-            task,
-            program_end,
-            more: Vec::new(),
-        };
-        let calls = instance.runner.persea_plugin_run_program();
-        let call = calls.call_judge(&mut instance.store, &ended);
+        let call = instance.runner.judge(&mut instance.store, task, end);
         let called = call_in_time(context, call).await?;
         let outcome = instances.put_back(context, instance, called)?;
         context.within_budget(convert::outcome(outcome, &mut context.answer_budget()))

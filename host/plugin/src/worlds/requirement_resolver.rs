@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use wasmtime::Store;
 
-use super::bindings::requirement_resolver::RequirementResolver as Instance;
-use super::bindings::requirement_resolver::exports::persea::plugin::fulfil;
-use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::data::Value;
 use crate::contract::known_keys::{CHECKED_REQUIREMENT, DONE, FULFILLED_REQUIREMENT};
 use crate::error::PluginError;
 use crate::instance::context::PluginContext;
@@ -15,7 +13,10 @@ use crate::instance::failure::{MESSAGE, answer, failure};
 use crate::instance::state::InstanceState;
 use crate::powers::monotonic_clock::CallClock;
 use crate::powers::task::TaskHost;
-use crate::worlds::linked::LinkedComponent;
+use crate::tracks::calls::{
+    Called, RequirementRequest, RequirementResolverCalls, RequirementState,
+};
+use crate::tracks::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::names::shortened;
 use persea_model::{Attribute, Attributes, Requirement};
@@ -46,8 +47,8 @@ pub struct Fulfilled {
 pub struct RequirementResolver {
     context: Arc<PluginContext>,
     store: Store<InstanceState>,
-    instance: Instance,
-    request: fulfil::Request,
+    instance: Box<dyn RequirementResolverCalls>,
+    request: RequirementRequest,
 }
 
 impl RequirementResolver {
@@ -69,13 +70,13 @@ impl RequirementResolver {
         if let Some(cache) = plugin.cache() {
             state.give(cache);
         }
-        let made = component.instantiate_async(&mut store).await;
+        let made = component.instantiate(&mut store).await;
         let instance = made.map_err(|error| failure(context, &mut store, &error))?;
         Ok(Self {
             context: Arc::clone(context),
             store,
             instance,
-            request: fulfil::Request {
+            request: RequirementRequest {
                 requirement: convert::to_requirement(requirement),
                 settings: convert::to_attributes(settings),
                 more: convert::to_attributes(more),
@@ -87,15 +88,15 @@ impl RequirementResolver {
     pub async fn check(&mut self) -> Result<Presence, PluginError> {
         self.context.check_alive()?;
         self.start_clock();
-        let calls = self.instance.persea_plugin_fulfil();
-        let called = calls.call_check(&mut self.store, &self.request).await;
+        let call = self.instance.check(&mut self.store, self.request.clone());
+        let called = call.await;
         let checked = self.answer(called)?;
         self.context
             .log_unknown(&CHECKED_REQUIREMENT, &checked.more);
-        Ok(match checked.presence {
-            fulfil::Presence::Present => Presence::Present,
-            fulfil::Presence::Absent => Presence::Absent,
-            fulfil::Presence::Impossible => {
+        Ok(match checked.state {
+            RequirementState::Present => Presence::Present,
+            RequirementState::Absent => Presence::Absent,
+            RequirementState::Impossible => {
                 let mut budget = self.context.answer_budget();
                 let more = convert::attributes(checked.more, &mut budget);
                 let mut more = self.context.within_budget(more)?;
@@ -109,8 +110,8 @@ impl RequirementResolver {
     pub async fn fulfil(&mut self) -> Result<Fulfilled, PluginError> {
         self.context.check_alive()?;
         self.start_clock();
-        let calls = self.instance.persea_plugin_fulfil();
-        let called = calls.call_fulfil(&mut self.store, &self.request).await;
+        let call = self.instance.fulfil(&mut self.store, self.request.clone());
+        let called = call.await;
         let fulfilled = self.answer(called)?;
         self.context
             .log_unknown(&FULFILLED_REQUIREMENT, &fulfilled.more);
@@ -134,18 +135,14 @@ impl RequirementResolver {
         undo: Option<&Attributes>,
         fulfilled_by: Option<&str>,
     ) -> Result<(), PluginError> {
-        let by = fulfilled_by.map(|version| types::Value::Text(version.to_owned()));
-        let request = fulfil::ReleaseRequest {
-            request: self.request.clone(),
-            undo: undo.map(convert::to_attributes),
-            more: by
-                .map(|version| ("fulfilled-by".to_owned(), version))
-                .into_iter()
-                .collect(),
-        };
+        let undo = undo.map(convert::to_attributes);
+        let by = fulfilled_by.map(|version| Value::Text(version.to_owned()));
+        let by = by.map(|version| ("fulfilled-by".to_owned(), version));
+        let more = by.into_iter().collect();
         self.start_clock();
-        let calls = self.instance.persea_plugin_fulfil();
-        let called = calls.call_release(&mut self.store, &request).await;
+        let request = self.request.clone();
+        let call = self.instance.release(&mut self.store, request, undo, more);
+        let called = call.await;
         let done = self.answer(called)?;
         self.context.log_unknown(&DONE, &done.more);
         Ok(())
@@ -156,10 +153,7 @@ impl RequirementResolver {
         self.store.data_mut().give(CallClock::start(None));
     }
 
-    fn answer<T>(
-        &mut self,
-        called: wasmtime::Result<Result<T, types::Error>>,
-    ) -> Result<T, PluginError> {
+    fn answer<T>(&mut self, called: Called<T>) -> Result<T, PluginError> {
         answer(&self.context, &mut self.store, called)
     }
 }

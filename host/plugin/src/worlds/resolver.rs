@@ -4,10 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::Store;
 
-use super::bindings::resolver::Resolver as Instance;
-use super::bindings::resolver::exports::persea::plugin::resolve;
-use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::data;
 use crate::contract::known_keys::RESOLUTION;
 use crate::contract::limits::RUNNABLES;
 use crate::error::PluginError;
@@ -18,7 +16,8 @@ use crate::instance::log::{Log, LogLevel, write_to_host_log};
 use crate::instance::state::InstanceState;
 use crate::powers::pages::{Pages, SharedEquals, complete};
 use crate::powers::workspace::Workspace;
-use crate::worlds::linked::LinkedComponent;
+use crate::tracks::calls::{Finding, ResolveRequest, ResolverCalls};
+use crate::tracks::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::names::shortened;
 use persea_model::{Attribute, Attributes, Runnable};
@@ -47,8 +46,8 @@ type Warnings = Arc<Mutex<Option<Vec<String>>>>;
 pub struct Resolver {
     context: Arc<PluginContext>,
     store: Store<InstanceState>,
-    instance: Instance,
-    settings: types::Attributes,
+    instance: Box<dyn ResolverCalls>,
+    settings: data::Attributes,
     warnings: Warnings,
 }
 
@@ -74,7 +73,7 @@ impl Resolver {
         let log = Log::new(target, &context.limits);
         let mut store = plugin.runtime.store_with_log(context, log);
         store.data_mut().give(plugin.runtime.workspace(context));
-        let made = call_in_time(context, component.instantiate_async(&mut store)).await?;
+        let made = call_in_time(context, component.instantiate(&mut store)).await?;
         let instance = made.map_err(|error| failure(context, &mut store, &error))?;
         Ok(Self {
             context: Arc::clone(context),
@@ -110,20 +109,18 @@ impl Resolver {
         if let Some(workspace) = self.store.data_mut().power_mut::<Workspace>() {
             workspace.set_reference(if may_read { reference } else { "" });
         }
-        let request = resolve::Request {
+        let request = ResolveRequest {
             reference: reference.to_owned(),
             settings: self.settings.clone(),
-            more: Vec::new(),
         };
         self.store.data_mut().begin_pages::<Arc<Runnable>>();
-        let calls = self.instance.persea_plugin_resolve();
-        let call = calls.call_resolve(&mut self.store, &request);
+        let call = self.instance.resolve(&mut self.store, request);
         let called = call_in_time(&self.context, call).await?;
         let pages = self.store.data_mut().end_pages::<Arc<Runnable>>();
         let resolution = answer(&self.context, &mut self.store, called)?;
         self.context.log_unknown(&RESOLUTION, &resolution.more);
         Ok(match resolution.finding {
-            resolve::Finding::Found(returned) => {
+            Finding::Found(returned) => {
                 let (runnables, more) =
                     runnables_of(&self.context, pages, returned, resolution.more)?;
                 Resolution::Found {
@@ -131,8 +128,8 @@ impl Resolver {
                     depends_on: depends_on(&more),
                 }
             }
-            resolve::Finding::NotFound(why) => Resolution::NotFound(shortened(why, MESSAGE)),
-            resolve::Finding::Corrupt(what) => Resolution::Corrupt(shortened(what, MESSAGE)),
+            Finding::NotFound(why) => Resolution::NotFound(shortened(why, MESSAGE)),
+            Finding::Corrupt(what) => Resolution::Corrupt(shortened(what, MESSAGE)),
         })
     }
 }
@@ -142,8 +139,8 @@ impl Resolver {
 pub(super) fn runnables_of(
     context: &PluginContext,
     pages: Option<Pages<Arc<Runnable>>>,
-    returned: Vec<types::Runnable>,
-    more: types::Attributes,
+    returned: Vec<data::Runnable>,
+    more: data::Attributes,
 ) -> Result<(Vec<Arc<Runnable>>, Attributes), PluginError> {
     for runnable in &returned {
         context.log_unknown_of_runnable(runnable);

@@ -8,10 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use wasmtime::Store;
 
-use super::bindings::result_format::ResultFormat as Instance;
-use super::bindings::result_format::exports::persea::plugin::format;
-use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::data;
 use crate::contract::json_text::ToContract;
 use crate::contract::limits;
 use crate::error::PluginError;
@@ -21,7 +19,8 @@ use crate::instance::failure::{answer, failure};
 use crate::instance::state::InstanceState;
 use crate::powers::artifacts::JobFiles;
 use crate::powers::report_output::{ReportPower, ReportTarget};
-use crate::worlds::linked::LinkedComponent;
+use crate::tracks::calls::{Called, JournalEvent, ResultFormatCalls};
+use crate::tracks::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_journal::Line;
 use persea_model::{Attribute, Attributes};
@@ -30,12 +29,12 @@ use persea_model::{Attribute, Attributes};
 pub const EVENT_PAGE: usize = limits::EVENT_PAGE.most;
 
 /// An event in the contract's form.
-pub struct FormatEvent(format::Event);
+pub struct FormatEvent(JournalEvent);
 
 impl From<Line<Attributes>> for FormatEvent {
     fn from(line: Line<Attributes>) -> Self {
         let data = line.data.into_iter();
-        Self(format::Event {
+        Self(JournalEvent {
             kind: line.event,
             time: line.time,
             task: line.task,
@@ -48,7 +47,7 @@ impl From<Line<Attributes>> for FormatEvent {
 
 impl From<Line<FormatData>> for FormatEvent {
     fn from(line: Line<FormatData>) -> Self {
-        Self(format::Event {
+        Self(JournalEvent {
             kind: line.event,
             time: line.time,
             task: line.task,
@@ -59,14 +58,14 @@ impl From<Line<FormatData>> for FormatEvent {
 
 /// The data of a journal's line, which is read straight into the contract's form.
 #[derive(Default)]
-pub struct FormatData(types::Attributes);
+pub struct FormatData(data::Attributes);
 
 impl FormatData {
     /// Replaces all settings of the event by those that a format has declared.
     pub fn restrict_settings(&mut self, settings: &Attributes) {
         self.0.retain(|(name, _)| name != "settings");
         let text = Attribute::from(settings.clone()).to_string();
-        self.0.push(("settings".into(), types::Value::Json(text)));
+        self.0.push(("settings".into(), data::Value::Json(text)));
     }
 }
 
@@ -93,9 +92,9 @@ impl<'de> Deserialize<'de> for FormatData {
 }
 
 /// Converts a value into the contract's form. A text is not copied.
-fn open_value(value: Attribute) -> types::Value {
+fn open_value(value: Attribute) -> data::Value {
     match value {
-        Attribute::Text(text) => types::Value::Text(text),
+        Attribute::Text(text) => data::Value::Text(text),
         other => (&other).into(),
     }
 }
@@ -104,7 +103,7 @@ fn open_value(value: Attribute) -> types::Value {
 pub struct ResultFormat {
     context: Arc<PluginContext>,
     store: Store<InstanceState>,
-    instance: Instance,
+    instance: Box<dyn ResultFormatCalls>,
 }
 
 impl ResultFormat {
@@ -125,19 +124,15 @@ impl ResultFormat {
         let most_bytes = context.limits.report_bytes;
         state.give(ReportPower::new(plugin.label(), target, most_bytes));
         state.give(JobFiles::new(job_dir.to_path_buf()));
-        let made = call_in_time(context, component.instantiate_async(&mut store)).await?;
+        let made = call_in_time(context, component.instantiate(&mut store)).await?;
         let instance = made.map_err(|error| failure(context, &mut store, &error))?;
         let mut format = Self {
             context: Arc::clone(context),
             store,
             instance,
         };
-        let job = format::Job {
-            settings: convert::to_attributes(settings),
-            more: Vec::new(),
-        };
-        let calls = format.instance.persea_plugin_format();
-        let call = calls.call_start_report(&mut format.store, &job);
+        let settings = convert::to_attributes(settings);
+        let call = format.instance.start_report(&mut format.store, settings);
         let called = call_in_time(&format.context, call).await?;
         format.done(called)?;
         Ok(format)
@@ -146,33 +141,21 @@ impl ResultFormat {
     /// Gives the format the next events, at most [`EVENT_PAGE`]. The instance cannot be called
     /// again after an error.
     pub async fn handle(&mut self, events: Vec<FormatEvent>) -> Result<(), PluginError> {
-        let page = format::EventPage {
-            events: events.into_iter().map(|event| event.0).collect(),
-            more: Vec::new(),
-        };
-        let calls = self.instance.persea_plugin_format();
-        let call = calls.call_handle(&mut self.store, &page);
+        let events = events.into_iter().map(|event| event.0).collect();
+        let call = self.instance.handle(&mut self.store, events);
         let called = call_in_time(&self.context, call).await?;
         self.done(called)
     }
 
     /// Completes the report. `complete` is whether the job came to its end.
     pub async fn finish(mut self, complete: bool) -> Result<(), PluginError> {
-        let end = format::JobEnd {
-            complete,
-            more: Vec::new(),
-        };
-        let calls = self.instance.persea_plugin_format();
-        let call = calls.call_finish_report(&mut self.store, &end);
+        let call = self.instance.finish_report(&mut self.store, complete);
         let called = call_in_time(&self.context, call).await?;
         self.done(called)
     }
 
-    fn done(
-        &mut self,
-        called: wasmtime::Result<Result<types::Done, types::Error>>,
-    ) -> Result<(), PluginError> {
+    fn done(&mut self, called: Called<data::Done>) -> Result<(), PluginError> {
         let answer = answer(&self.context, &mut self.store, called);
-        answer.map(|types::Done { more: _ }| ())
+        answer.map(|data::Done { more: _ }| ())
     }
 }

@@ -3,17 +3,15 @@
 
 use std::sync::Arc;
 
-use super::bindings::batch_runner::exports::persea::plugin::run_batch;
-use super::bindings::runner::RunnerPre;
-use crate::contract::bindings::types::{self, Done};
 use crate::contract::convert;
+use crate::contract::data::{self, Done};
 use crate::error::PluginError;
 use crate::instance::call::call_unless_idle;
 use crate::instance::failure::answer;
-use crate::instance::state::InstanceState;
 use crate::powers::batch::{BatchHost, BatchPower};
 use crate::powers::task::TaskHost;
-use crate::worlds::linked::LinkedComponent;
+use crate::tracks::calls::{Component, RunnerCalls};
+use crate::tracks::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::{Attributes, JobId, Outcome, Task};
 
@@ -34,10 +32,10 @@ impl Plugin {
         match self.linked().await? {
             // Boxed so that the future of a program's task, of which there are many, stays small.
             LinkedComponent::Runner { one_task, .. } => {
-                Box::pin(self.run_alone(one_task, &task, host)).await
+                Box::pin(self.run_alone(one_task, task, host)).await
             }
-            LinkedComponent::ProgramRunner(instances) => {
-                self.run_program(instances, task, &host).await
+            LinkedComponent::ProgramRunner(component) => {
+                self.run_program(component, task, &host).await
             }
             LinkedComponent::Resolver(_)
             | LinkedComponent::Lister(_)
@@ -50,17 +48,16 @@ impl Plugin {
 
     async fn run_alone(
         &self,
-        component: &RunnerPre<InstanceState>,
-        task: &types::Task,
+        component: &Component<dyn RunnerCalls>,
+        task: data::Task,
         host: Arc<dyn TaskHost>,
     ) -> Result<Outcome, PluginError> {
         self.context.check_alive()?;
         let mut store = self.runtime.task_store(&self.context, host);
         let idle = Arc::clone(&store.data().idle);
         let call = async {
-            let instance = component.instantiate_async(&mut store).await?;
-            let calls = instance.persea_plugin_run();
-            calls.call_run(&mut store, task).await
+            let instance = component.instantiate(&mut store).await?;
+            instance.run(&mut store, task).await
         };
         let called = call_unless_idle(&self.context, &idle, call).await?;
         let outcome = answer(&self.context, &mut store, called)?;
@@ -86,16 +83,12 @@ impl Plugin {
         let task = Arc::clone(&host).task();
         let mut store = self.runtime.task_store(&self.context, task);
         let power = BatchPower::new(host, job.as_str());
-        let request = run_batch::Request {
-            job_id: job.as_str().to_owned(),
-            more: Vec::new(),
-        };
+        let job_id = job.as_str().to_owned();
         store.data_mut().give(power);
         let idle = Arc::clone(&store.data().idle);
         let call = async {
-            let instance = component.instantiate_async(&mut store).await?;
-            let calls = instance.persea_plugin_run_batch();
-            calls.call_run_batch(&mut store, &request).await
+            let instance = component.instantiate(&mut store).await?;
+            instance.run_batch(&mut store, job_id).await
         };
         let called = call_unless_idle(&self.context, &idle, call).await?;
         answer(&self.context, &mut store, called).map(|Done { more: _ }| ())

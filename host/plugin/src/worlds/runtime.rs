@@ -17,7 +17,6 @@ use crate::instance::memory::JobMemory;
 use crate::instance::state::InstanceState;
 use crate::instance::workers::Workers;
 use crate::powers::cache::CachePower;
-use crate::powers::descriptor::Power;
 use crate::powers::fetch::{FetchPower, HOSTS};
 use crate::powers::monotonic_clock::CallClock;
 use crate::powers::task::{Starting, TaskHost, TaskPower};
@@ -28,10 +27,6 @@ use crate::worlds::refused::refuse_imports;
 use persea_config::Config;
 use persea_download::Downloads;
 use persea_system::private::is_own;
-
-/// Adds powers to the linker of a component, in the form of the component's track.
-pub(crate) type LinkPowers =
-    fn(&mut Linker<InstanceState>, &[&'static Power]) -> wasmtime::Result<()>;
 
 /// What all plugins of a job share.
 pub(crate) struct Runtime {
@@ -97,12 +92,11 @@ impl Runtime {
         plugin: &str,
         manifest: &Manifest,
         component: &Component,
-        link_powers: LinkPowers,
     ) -> Result<InstancePre<InstanceState>, PluginError> {
         let imports: Vec<_> = manifest.imports().collect();
         let link = || {
             let mut linker = Linker::new(&self.compiler.engine);
-            link_powers(&mut linker, &imports)?;
+            (manifest.track.link)(&mut linker, &imports)?;
             refuse_imports(&mut linker, component, &manifest.refused)?;
             linker.instantiate_pre(component)
         };

@@ -5,9 +5,6 @@ use std::sync::Arc;
 
 use wasmtime::Store;
 
-use super::bindings::scheduler::Scheduler as Instance;
-use super::bindings::scheduler::exports::persea::plugin::schedule;
-use crate::contract::bindings::types;
 use crate::contract::convert;
 use crate::contract::known_keys::{CHOICE, DONE, TASK_START};
 use crate::contract::limits::PLAN_PAGE;
@@ -16,7 +13,8 @@ use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
 use crate::instance::failure::{answer, failure};
 use crate::instance::state::InstanceState;
-use crate::worlds::linked::LinkedComponent;
+use crate::tracks::calls::{Called, PlanNode, SchedulerCalls, TaskEnd, Turn};
+use crate::tracks::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::{Attribute, Attributes, Status};
 
@@ -74,7 +72,7 @@ pub const SCHEDULER_PAGE: usize = PLAN_PAGE.most;
 pub struct Scheduler {
     context: Arc<PluginContext>,
     store: Store<InstanceState>,
-    instance: Instance,
+    instance: Box<dyn SchedulerCalls>,
 }
 
 impl Scheduler {
@@ -92,24 +90,22 @@ impl Scheduler {
         let context = &plugin.context;
         context.check_alive()?;
         let mut store = plugin.runtime.store(context);
-        let made = call_in_time(context, component.instantiate_async(&mut store)).await?;
+        let made = call_in_time(context, component.instantiate(&mut store)).await?;
         let instance = made.map_err(|error| failure(context, &mut store, &error))?;
         let mut scheduler = Self {
             context: Arc::clone(context),
             store,
             instance,
         };
-        let job = schedule::Job {
-            tasks: u32::try_from(nodes.len()).unwrap_or(u32::MAX),
-            settings: convert::to_attributes(settings),
-            more: convert::to_attributes(more),
-        };
-        let calls = scheduler.instance.persea_plugin_schedule();
-        let call = calls.call_start_job(&mut scheduler.store, &job);
+        let tasks = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+        let settings = convert::to_attributes(settings);
+        let more = convert::to_attributes(more);
+        let store = &mut scheduler.store;
+        let call = scheduler.instance.start_job(store, tasks, settings, more);
         let called = call_in_time(&scheduler.context, call).await?;
         let done = scheduler.answer(called)?;
         scheduler.context.log_unknown(&DONE, &done.more);
-        let mut nodes = nodes.map(|node| schedule::Node {
+        let mut nodes = nodes.map(|node| PlanNode {
             id: node.id,
             name: node.name,
             kind: node.kind,
@@ -118,7 +114,7 @@ impl Scheduler {
             more: convert::to_attributes(&node.more),
         });
         loop {
-            let page: Vec<schedule::Node> = nodes.by_ref().take(SCHEDULER_PAGE).collect();
+            let page: Vec<PlanNode> = nodes.by_ref().take(SCHEDULER_PAGE).collect();
             if page.is_empty() {
                 return Ok(scheduler);
             }
@@ -126,13 +122,8 @@ impl Scheduler {
         }
     }
 
-    async fn add_to_plan(&mut self, nodes: Vec<schedule::Node>) -> Result<(), PluginError> {
-        let page = schedule::PlanPage {
-            nodes,
-            more: Vec::new(),
-        };
-        let calls = self.instance.persea_plugin_schedule();
-        let call = calls.call_add_to_plan(&mut self.store, &page);
+    async fn add_to_plan(&mut self, nodes: Vec<PlanNode>) -> Result<(), PluginError> {
+        let call = self.instance.add_to_plan(&mut self.store, nodes);
         let called = call_in_time(&self.context, call).await?;
         let done = self.answer(called)?;
         self.context.log_unknown(&DONE, &done.more);
@@ -146,22 +137,17 @@ impl Scheduler {
 
     /// Reports tasks that have ended.
     pub async fn ended(&mut self, ends: Vec<SchedulerTaskEnd>) -> Result<(), PluginError> {
-        let mut ends = ends.into_iter().map(|end| schedule::TaskEnd {
+        let mut ends = ends.into_iter().map(|end| TaskEnd {
             task: end.task,
-            status: convert::to_status(end.status),
+            status: end.status,
             more: convert::to_attributes(&end.more),
         });
         loop {
-            let page: Vec<schedule::TaskEnd> = ends.by_ref().take(SCHEDULER_PAGE).collect();
+            let page: Vec<TaskEnd> = ends.by_ref().take(SCHEDULER_PAGE).collect();
             if page.is_empty() {
                 return Ok(());
             }
-            let ended = schedule::TaskEnds {
-                ends: page,
-                more: Vec::new(),
-            };
-            let calls = self.instance.persea_plugin_schedule();
-            let call = calls.call_tasks_ended(&mut self.store, &ended);
+            let call = self.instance.tasks_ended(&mut self.store, page);
             let called = call_in_time(&self.context, call).await?;
             let done = self.answer(called)?;
             self.context.log_unknown(&DONE, &done.more);
@@ -176,13 +162,12 @@ impl Scheduler {
         slots: u32,
         more: &Attributes,
     ) -> Result<SchedulerChoice, PluginError> {
-        let turn = schedule::Turn {
+        let turn = Turn {
             ready: ready.to_vec(),
             slots,
             more: convert::to_attributes(more),
         };
-        let calls = self.instance.persea_plugin_schedule();
-        let call = calls.call_next_tasks(&mut self.store, &turn);
+        let call = self.instance.next_tasks(&mut self.store, turn);
         let called = call_in_time(&self.context, call).await?;
         let choice = self.answer(called)?;
         self.context.log_unknown(&CHOICE, &choice.more);
@@ -203,10 +188,7 @@ impl Scheduler {
         })
     }
 
-    fn answer<T>(
-        &mut self,
-        called: wasmtime::Result<Result<T, types::Error>>,
-    ) -> Result<T, PluginError> {
+    fn answer<T>(&mut self, called: Called<T>) -> Result<T, PluginError> {
         answer(&self.context, &mut self.store, called)
     }
 }

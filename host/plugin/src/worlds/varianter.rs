@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use wasmtime::Store;
 
-use super::bindings::varianter::Varianter as Instance;
-use super::bindings::varianter::exports::persea::plugin::vary;
-use crate::contract::bindings::types;
 use crate::contract::convert;
+use crate::contract::data;
 use crate::contract::known_keys;
 use crate::contract::limits::VARIATIONS;
 use crate::contract::variation::variation;
@@ -17,7 +15,8 @@ use crate::instance::context::PluginContext;
 use crate::instance::failure::{answer, failure};
 use crate::instance::state::InstanceState;
 use crate::powers::pages::complete;
-use crate::worlds::linked::LinkedComponent;
+use crate::tracks::calls::{VarianterCalls, VaryRequest};
+use crate::tracks::linked::LinkedComponent;
 use crate::worlds::plugin::Plugin;
 use persea_model::{Attributes, Runnable, Variation};
 
@@ -25,8 +24,8 @@ use persea_model::{Attributes, Runnable, Variation};
 pub struct Varianter {
     context: Arc<PluginContext>,
     store: Store<InstanceState>,
-    instance: Instance,
-    settings: types::Attributes,
+    instance: Box<dyn VarianterCalls>,
+    settings: data::Attributes,
 }
 
 impl Varianter {
@@ -39,7 +38,7 @@ impl Varianter {
         context.check_alive()?;
         let mut store = plugin.runtime.store(context);
         store.data_mut().give(plugin.runtime.workspace(context));
-        let made = call_in_time(context, component.instantiate_async(&mut store)).await?;
+        let made = call_in_time(context, component.instantiate(&mut store)).await?;
         let instance = made.map_err(|error| failure(context, &mut store, &error))?;
         Ok(Self {
             context: Arc::clone(context),
@@ -63,15 +62,14 @@ impl Varianter {
         more: &Attributes,
     ) -> Result<Vec<Variation>, PluginError> {
         self.context.check_alive()?;
-        let request = vary::Request {
+        let request = VaryRequest {
             runnable: convert::to_runnable(runnable),
             parameters: convert::to_attributes(parameters),
             settings: self.settings.clone(),
             more: convert::to_attributes(more),
         };
         self.store.data_mut().begin_pages::<Variation>();
-        let calls = self.instance.persea_plugin_vary();
-        let call = calls.call_vary(&mut self.store, &request);
+        let call = self.instance.vary(&mut self.store, request);
         let called = call_in_time(&self.context, call).await?;
         let pages = self.store.data_mut().end_pages::<Variation>();
         let answered = answer(&self.context, &mut self.store, called)?;

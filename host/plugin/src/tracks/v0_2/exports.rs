@@ -1,7 +1,25 @@
 //! Owns the generated bindings of what the host calls in plugins, a module for each world, and one
 //! for what all worlds export.
 
-use crate::contract::bindings::export_bindings;
+/// Generates a module with what the host calls in the plugins of one world. The world in `$inline`
+/// has exports only: a linker provides what a component imports, see `powers`.
+macro_rules! export_bindings {
+    ($module:ident, $world:literal, $inline:literal $(, $interface:literal: $path:path)*) => {
+        pub(crate) mod $module {
+            wasmtime::component::bindgen!({
+                path: "../../wit/0.2",
+                inline: $inline,
+                world: $world,
+                exports: { default: async },
+                with: {
+                    "persea:plugin/types@0.2.0":
+                        crate::tracks::v0_2::bindings::data::persea::plugin::types,
+                    $($interface: $path),*
+                },
+            });
+        }
+    };
+}
 
 export_bindings!(
     described,
@@ -57,7 +75,8 @@ export_bindings!(
     "persea:host/program-runner",
     "package persea:host;
     world program-runner { export persea:plugin/run-program@0.2.0; }",
-    "persea:plugin/process@0.2.0": crate::powers::process::bindings::persea::plugin::process
+    "persea:plugin/process@0.2.0":
+        crate::tracks::v0_2::powers::process::bindings::persea::plugin::process
 );
 
 export_bindings!(

@@ -1,21 +1,21 @@
-//! Owns the call in which a component describes itself, whatever it is.
+//! Owns the call in which a component of the track 0.2 describes itself, whatever it is.
 
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre};
 
-use super::bindings::batch_runner::BatchRunner;
-use super::bindings::described::{Described, DescribedPre};
-use super::bindings::lister::Lister;
-use super::bindings::program_runner::ProgramRunner;
-use super::bindings::requirement_resolver::RequirementResolver;
-use super::bindings::resolver::Resolver;
-use super::bindings::result_format::ResultFormat;
-use super::bindings::runner::Runner;
-use super::bindings::scheduler::Scheduler;
-use super::bindings::varianter::Varianter;
-use crate::contract::bindings::types::DescribeRequest;
+use super::bindings::types::DescribeRequest;
+use super::exports::batch_runner::BatchRunner;
+use super::exports::described::{Described, DescribedPre};
+use super::exports::lister::Lister;
+use super::exports::program_runner::ProgramRunner;
+use super::exports::requirement_resolver::RequirementResolver;
+use super::exports::resolver::Resolver;
+use super::exports::result_format::ResultFormat;
+use super::exports::runner::Runner;
+use super::exports::scheduler::Scheduler;
+use super::exports::varianter::Varianter;
 use crate::contract::description::Description;
-use crate::contract::world::{CONTRACT, Role};
+use crate::contract::world::Role;
 use crate::error::PluginError;
 use crate::instance::call::call_in_time;
 use crate::instance::context::PluginContext;
@@ -43,7 +43,7 @@ pub(crate) async fn describe(
         let described = Described::new(&mut store, &instance)?;
         let calls = described.persea_plugin_plugin();
         let request = DescribeRequest {
-            contract: CONTRACT.to_owned(),
+            contract: super::TRACK.newest.to_string(),
             more: Vec::new(),
         };
         calls.call_describe(&mut store, &request).await
@@ -57,9 +57,10 @@ pub(crate) async fn describe(
         });
     }
     match answer {
-        Ok(description) => {
-            context.within_budget(Description::new(description, &mut context.answer_budget()))
-        }
+        Ok(description) => context.within_budget(Description::new(
+            description.into(),
+            &mut context.answer_budget(),
+        )),
         Err(error) => Err(failure(context, &mut store, &error)),
     }
 }

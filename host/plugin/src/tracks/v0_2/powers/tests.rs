@@ -3,29 +3,30 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::fs::Dir;
 use wasmtime::Store;
 use wasmtime::component::Resource;
 
+use super::process::bindings::persea::plugin::process as process_types;
 use super::*;
-use crate::contract::bindings::types;
+use crate::contract::convert::error;
 use crate::contract::world::World;
 use crate::instance::context::PluginContext;
 use crate::instance::grants::Grants;
 use crate::instance::memory::JobMemory;
-use crate::powers;
 use crate::powers::artifacts::JobFiles;
 use crate::powers::batch::{BatchHost, BatchPower, NextBatchTask};
 use crate::powers::cache::CachePower;
 use crate::powers::fetch::FetchPower;
 use crate::powers::monotonic_clock::CallClock;
-use crate::powers::process::bindings::persea::plugin::process as process_types;
 use crate::powers::report_output::{ReportPower, ReportTarget};
 use crate::powers::task::TaskHost;
 use crate::powers::testing::{FakeTask, instance_of};
 use crate::powers::workspace::{WHOLE_PROJECT, Workspace, views};
+use crate::tracks::v0_2::bindings::types::Error;
 use persea_config::{Config, UserDirs};
 use persea_download::Downloads;
 use persea_model::{Outcome, Runnable, Variation};
@@ -98,21 +99,21 @@ async fn call_all(power: &Power, state: &mut InstanceState) -> Vec<Result<(), Er
         // Every role has it, and it answers nothing.
         "log" => Vec::new(),
         "process" => {
-            use powers::process::bindings::persea::plugin::process::Host as _;
+            use super::process::bindings::persea::plugin::process::Host as _;
             vec![
                 answer(state.run(command()).await),
                 answer(state.start(command()).await),
             ]
         }
         "messages" => {
-            use powers::messages::bindings::persea::plugin::messages::Host as _;
+            use super::messages::bindings::persea::plugin::messages::Host as _;
             vec![
                 answer(state.progress("x".to_owned())),
                 answer(state.whiteboard("x".to_owned())),
             ]
         }
         "artifacts" => {
-            use powers::artifacts::bindings::persea::plugin::artifacts::Host as _;
+            use super::artifacts::bindings::persea::plugin::artifacts::Host as _;
             let is_format = state.context.world == Some(World::ResultFormat);
             let task = || is_format.then(|| "1-x".to_owned());
             let mut answers = vec![
@@ -126,20 +127,20 @@ async fn call_all(power: &Power, state: &mut InstanceState) -> Vec<Result<(), Er
             answers
         }
         "artifact-list" => {
-            use powers::artifact_list::bindings::persea::plugin::artifact_list::Host as _;
+            use super::artifact_list::bindings::persea::plugin::artifact_list::Host as _;
             let is_format = state.context.world == Some(World::ResultFormat);
             let task = is_format.then(|| "1-x".to_owned());
             vec![answer(state.list_artifacts(task, None))]
         }
         "cases" => {
-            use powers::cases::bindings::persea::plugin::cases::Host as _;
+            use super::cases::bindings::persea::plugin::cases::Host as _;
             vec![
                 answer(state.start(vec!["x".to_owned()])),
                 answer(state.finish(Vec::new())),
             ]
         }
         "poll" => {
-            use powers::poll::bindings::persea::plugin::poll::{Host as _, Interest};
+            use super::poll::bindings::persea::plugin::poll::{Host as _, Interest};
             let mut answers = vec![answer(state.poll(Vec::new(), Some(1)).await)];
             // The refusal comes before the handle is looked up, and an invented handle is a trap.
             if state.permit(power).is_err() {
@@ -149,22 +150,24 @@ async fn call_all(power: &Power, state: &mut InstanceState) -> Vec<Result<(), Er
             answers
         }
         "monotonic-clock" => {
-            use powers::monotonic_clock::bindings::persea::plugin::monotonic_clock::Host as _;
+            use super::monotonic_clock::bindings::persea::plugin::monotonic_clock::Host as _;
             std::thread::sleep(Duration::from_millis(1));
             match state.now().unwrap() {
-                0 => vec![Err(error("not-permitted", "the role does not offer it"))],
+                0 => vec![Err(
+                    error("not-permitted", "the role does not offer it").into()
+                )],
                 _ => vec![Ok(())],
             }
         }
         "pages" => {
-            use powers::pages::bindings::persea::plugin::pages::Host as _;
+            use super::pages::bindings::persea::plugin::pages::Host as _;
             vec![
                 answer(state.add_runnables(Vec::new())),
                 answer(state.add_variations(Vec::new())),
             ]
         }
         "batch" => {
-            use powers::batch::bindings::persea::plugin::batch::Host as _;
+            use super::batch::bindings::persea::plugin::batch::Host as _;
             let outcome = types::Outcome {
                 status: types::Status::Pass,
                 reason: None,
@@ -173,11 +176,11 @@ async fn call_all(power: &Power, state: &mut InstanceState) -> Vec<Result<(), Er
             vec![
                 answer(state.take_task().await),
                 answer(state.finish_task(outcome).await),
-                answer(state.fail_task(error("failed", "x")).await),
+                answer(state.fail_task(error("failed", "x").into()).await),
             ]
         }
         "workspace" => {
-            use powers::workspace::bindings::persea::plugin::workspace::Host as _;
+            use super::workspace::bindings::persea::plugin::workspace::Host as _;
             vec![
                 answer(state.stat("file".to_owned())),
                 answer(state.list_directory(".".to_owned())),
@@ -185,7 +188,7 @@ async fn call_all(power: &Power, state: &mut InstanceState) -> Vec<Result<(), Er
             ]
         }
         "fetch" => {
-            use powers::fetch::bindings::persea::plugin::fetch::{Host as _, Source};
+            use super::fetch::bindings::persea::plugin::fetch::{Host as _, Source};
             let source = Source {
                 locations: Vec::new(),
                 checksum: None,
@@ -194,14 +197,14 @@ async fn call_all(power: &Power, state: &mut InstanceState) -> Vec<Result<(), Er
             vec![answer(state.fetch(source).await)]
         }
         "cache" => {
-            use powers::cache::bindings::persea::plugin::cache::Host as _;
+            use super::cache::bindings::persea::plugin::cache::Host as _;
             vec![
                 answer(state.put("x".to_owned(), vec![1])),
                 answer(state.get("x".to_owned())),
             ]
         }
         "report-output" => {
-            use powers::report_output::bindings::persea::plugin::report_output::Host as _;
+            use super::report_output::bindings::persea::plugin::report_output::Host as _;
             vec![answer(state.open_report())]
         }
         other => panic!("no functions of `{other}` are called here"),
@@ -250,5 +253,13 @@ async fn plugin_that_describes_itself_has_no_power() {
             let code = answer.unwrap_err().code;
             assert_eq!(code, "not-permitted", "`{}`", power.name);
         }
+    }
+}
+
+#[test]
+fn each_power_is_linked() {
+    for power in powers::ALL {
+        let mut linked = LINKED.iter();
+        assert!(linked.any(|(it, _)| *it == power), "{}", power.name);
     }
 }
