@@ -35,8 +35,8 @@ const SCENARIOS: [Scenario; 9] = [
     ("result-format", result_format),
 ];
 
-/// A role, the name of an expectation, and the job that shows what components of the SDK and in C
-/// do in that role and others do not: together they call every function of the contract.
+/// A role, the name of an expectation, and the job that shows what a plugin does in that role
+/// beside its own scenario: with these, a component calls every function of the contract.
 type MoreScenario = (&'static str, &'static str, fn(&Fixture) -> String);
 
 const MORE: [MoreScenario; 5] = [
@@ -254,8 +254,8 @@ fn unpack(version: &str, name: &str) -> Vec<u8> {
     component
 }
 
-/// Runs the scenarios of some roles with a component, and with `more` those of [`MORE`] too.
-fn check(name: &str, roles: &[&str], more: bool) {
+/// Runs the scenarios of some roles with a component.
+fn check(name: &str, roles: &[&str]) {
     let version = "0.2.0";
     let expected = corpus(version).join("expected");
     let fixture = Fixture::new();
@@ -278,7 +278,7 @@ fn check(name: &str, roles: &[&str], more: bool) {
         }
     }
     for (role, file, scenario) in MORE {
-        if more && roles.contains(&role) {
+        if roles.contains(&role) {
             let file = expected.join(format!("{file}.txt"));
             differences.extend(compare(&file, &scenario(&fixture)));
         }
@@ -301,20 +301,20 @@ fn roles_of_one() -> Vec<&'static str> {
 #[test]
 fn components_of_the_sdk_do_what_they_did() {
     for role in every_role() {
-        check(&format!("sdk-{role}"), &[role], true);
+        check(&format!("sdk-{role}"), &[role]);
     }
 }
 
 #[test]
 fn components_in_c_do_what_they_did() {
     for role in every_role() {
-        check(&format!("c-{role}"), &[role], true);
+        check(&format!("c-{role}"), &[role]);
     }
 }
 
 #[test]
 fn component_in_python_does_what_it_did() {
-    check("python", &roles_of_one(), false);
+    check("python", &roles_of_one());
 }
 
 /// The component in Python has mistakes that its ordinary tasks do not show: it takes the first
@@ -326,7 +326,7 @@ fn exception_in_python_is_the_reason_with_its_file_and_line() {
     lock(&fixture, PLUGIN, &[]);
     fixture.file("empty.corpus", "");
     run(&fixture, &["empty.corpus"]).code(1);
-    let line = "app.py\", line 129, in resolve; IndexError: list index out of range";
+    let line = "app.py\", line 180, in resolve; IndexError: list index out of range";
     fixture
         .job()
         .assert_error("empty.corpus", &["resolver `corpus`", line]);
@@ -334,7 +334,7 @@ fn exception_in_python_is_the_reason_with_its_file_and_line() {
     let long = format!("corpus.word=a{}", "é".repeat(60));
     run_kind(&fixture, "corpus", &["powers", "pass"], &["--set", &long]).code(1);
     let job = fixture.job();
-    let line = "app.py\", line 194, in run; UnicodeDecodeError: 'utf-8' codec can't decode";
+    let line = "app.py\", line 267, in run; UnicodeDecodeError: 'utf-8' codec can't decode";
     job.assert_error("powers", &["runner `corpus`", line]);
     assert_eq!(job.status("pass"), "PASS");
 
@@ -342,19 +342,34 @@ fn exception_in_python_is_the_reason_with_its_file_and_line() {
     let bytes = shell("bytes", "printf '\\377'");
     fixture.recipe("recipe.json", &[bytes]);
     let ran = run(&fixture, &["recipe.json"]).code(2);
-    let line = "app.py\", line 333, in handle; UnicodeDecodeError: 'utf-8' codec can't decode";
+    let line = "app.py\", line 419, in handle; UnicodeDecodeError: 'utf-8' codec can't decode";
     assert_stderr(&ran, &["error: the report `corpus` is incomplete: ", line]);
     assert_eq!(fixture.job().status("bytes"), "PASS");
 }
 
 #[test]
 fn component_of_spidermonkey_does_what_it_did() {
-    check("javascript", &roles_of_one(), false);
+    check("javascript", &roles_of_one());
 }
 
 #[test]
 fn component_of_quickjs_does_what_it_did() {
-    check("qjs", &roles_of_one(), false);
+    check("qjs", &roles_of_one());
+}
+
+/// Guests without a panic of their own can report one in its place.
+#[test]
+fn reported_panic_is_the_reason_of_its_task() {
+    for name in ["c-runner", "python", "javascript", "qjs"] {
+        let fixture = Fixture::new();
+        fixture.file(PLUGIN, unpack("0.2.0", name));
+        lock(&fixture, PLUGIN, &[]);
+        run_kind(&fixture, "corpus", &["panic"], &[]).code(1);
+        let reason = "it panicked at corpus:1: it is broken";
+        fixture
+            .job()
+            .assert_error("panic", &["runner `corpus`", reason]);
+    }
 }
 
 /// A C library brings `wasi_snapshot_preview1` with printf.

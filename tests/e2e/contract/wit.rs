@@ -32,20 +32,20 @@ pub fn released() -> Vec<PathBuf> {
     found.into_iter().map(|(_, path)| path).collect()
 }
 
-fn parse(directory: &Path) -> (Resolve, PackageId) {
+pub fn parse(directory: &Path) -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(directory).unwrap();
     (resolve, package)
 }
 
 /// The interfaces of a package with their names.
-fn interfaces(resolve: &Resolve, package: PackageId) -> Vec<(&str, InterfaceId)> {
+pub fn interfaces(resolve: &Resolve, package: PackageId) -> Vec<(&str, InterfaceId)> {
     let all = resolve.packages[package].interfaces.iter();
     all.map(|(name, id)| (name.as_str(), *id)).collect()
 }
 
 /// The interfaces that worlds of a package export.
-fn exported(resolve: &Resolve, package: PackageId) -> BTreeSet<InterfaceId> {
+pub fn exported(resolve: &Resolve, package: PackageId) -> BTreeSet<InterfaceId> {
     let worlds = resolve.packages[package].worlds.values();
     let exports = worlds.flat_map(|world| resolve.worlds[*world].exports.values());
     exports

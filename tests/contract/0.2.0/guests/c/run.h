@@ -47,6 +47,9 @@ static bool use_powers(persea_plugin_types_task_t *task, outcome *ret, error *er
   for (;;) {
     corpus_list_u32_t ready;
     if (!persea_plugin_poll_poll(&list, NULL, &ready, err)) return false;
+    // It stays ready; the host looks for a millisecond at most.
+    while (!persea_plugin_poll_method_pollable_ready(among[0]))
+      ;
     ready_list = str("");
     for (size_t index = 0; index < ready.len; index++)
       ready_list = join(ready_list, number(ready.ptr[index]));
@@ -190,6 +193,11 @@ bool exports_persea_plugin_run_run(persea_plugin_types_task_t *task, outcome *re
   string uri = task->runnable.uri.val;
   if (is(uri, "powers")) return use_powers(task, ret, err);
   if (is(uri, "streams")) return use_streams(ret, err);
+  if (is(uri, "panic")) {
+    string message = str("it is broken"), location = str("corpus:1");
+    persea_plugin_log_panicked(&message, &location);
+    __builtin_trap();
+  }
   if (is(uri, "error")) {
     *err = failure("io", str("it went wrong"));
     return false;

@@ -8,6 +8,7 @@ import * as batch from "persea:plugin/batch@0.2.0";
 import * as cache from "persea:plugin/cache@0.2.0";
 import * as cases from "persea:plugin/cases@0.2.0";
 import * as fetch from "persea:plugin/fetch@0.2.0";
+import * as log from "persea:plugin/log@0.2.0";
 import * as messages from "persea:plugin/messages@0.2.0";
 import * as clock from "persea:plugin/monotonic-clock@0.2.0";
 import * as pages from "persea:plugin/pages@0.2.0";
@@ -72,6 +73,59 @@ function runnable(kind, uri) {
 
 const outcome = (status, reason, more = []) => ({ status, reason, more });
 
+// What a process writes to one of its pipes, in quotes, and its exit code.
+function printed(command, pipe) {
+  const child = process.start(command);
+  let content = "";
+  for (;;) {
+    const part = child.read(pipe, 100);
+    if (part.length === 0) break;
+    content += decode(part);
+  }
+  content = content.replaceAll("\r", "").replaceAll("\n", "\\n");
+  return `"${content}" ${code(child.wait())}`;
+}
+
+// A program that writes to the socket for its report.
+const CONNECT = `import os, socket
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(os.environ['PERSEA_REPORT_SOCKET'])
+connection.sendall(b'by socket\\n')
+`;
+
+// Tries what a process can have beside pipes of its own.
+function useStreams() {
+  log.log("warn", "logged by the corpus");
+  const given = { tag: "file", val: "source.txt" };
+  const copy = sh("cat", [], { stdin: given, stdout: { tag: "file", val: "input" } });
+  const input = code(process.run(copy));
+  const child = process.start(sh("exec sleep 1000", [], {}));
+  const hasId = (child.id() ?? 0) > 0;
+  child.signal(15);
+  const { ending } = child.wait();
+  const signal = ending.tag === "signal" ? ending.val : -1;
+
+  const pipe = { tag: "pipe" };
+  const byDescriptor = sh('echo "by $PERSEA_REPORT_FD" >&3', [], { report: pipe });
+  const bySocket = sh("", [], {
+    program: "python3",
+    args: ["-c", CONNECT],
+    report: pipe,
+    more: [["report-socket", { tag: "boolean", val: true }]],
+  });
+  const screen = sh("stty size; test -t 2 && echo on a terminal", [], {
+    stdout: pipe,
+    stderr: { tag: "with-stdout" },
+    more: [["terminal", { tag: "json", val: '{"rows":30,"columns":90}' }]],
+  });
+  messages.whiteboard(
+    `input=${input} id=${hasId} signal=${signal}\n` +
+      `report=${printed(byDescriptor, "report")}\n` +
+      `socket=${printed(bySocket, "report")}\n` +
+      `terminal=${printed(screen, "stdout")}\n`,
+  );
+}
+
 export const plugin = {
   describe() {
     const role = (name, kinds = [], more = []) => ({ name, kinds, more });
@@ -123,6 +177,11 @@ export const resolve = {
     if (first === "corrupt") {
       return { finding: { tag: "corrupt", val: `${reference}:1: it is corrupt` }, more: [] };
     }
+    if (first === "directory") {
+      const entries = workspace.listDirectory(others[0]);
+      const val = entries.map(([name, kind]) => runnable("noop", `${name} ${kind}`));
+      return { finding: { tag: "found", val }, more: [] };
+    }
     pages.addRunnables([runnable("noop", first)]);
     const val = others.map((word) => runnable("noop", word));
     const depends = { tag: "json", val: JSON.stringify([reference]) };
@@ -138,6 +197,15 @@ export const vary = {
     }
     const variation = (number) => ({ parameters: [["number", integer(number)]], more: [] });
     pages.addVariations([variation(0)]);
+    if (find(parameters, "additions")) {
+      const required = '[{"kind": "command", "kwargs": {"setup": "echo met >> met"}}]';
+      const more = [
+        ["timeout", integer(7000000000)],
+        ["requirements", { tag: "json", val: required }],
+        ["resources", { tag: "json", val: '{"board": 1}' }],
+      ];
+      return { variations: [{ ...variation(1), more }], more: [] };
+    }
     const variations = [];
     for (let number = 1; number < Number(count); number++) variations.push(variation(number));
     return { variations, more: [] };
@@ -149,6 +217,14 @@ export const run = {
     const { uri } = task.runnable;
     if (uri === "fail") return outcome("fail", "it failed", [["class-name", text("corpus")]]);
     if (uri === "error") throw { code: "io", message: "it went wrong", detail: [] };
+    if (uri === "panic") {
+      log.panicked("it is broken", "corpus:1");
+      throw new Error("unreachable");
+    }
+    if (uri === "streams") {
+      useStreams();
+      return outcome("pass");
+    }
     if (uri !== "powers") return outcome("pass");
 
     messages.progress("about to begin");
@@ -177,9 +253,8 @@ export const run = {
     let ready = [];
     for (;;) {
       ready = polling.poll([pollable], undefined);
-      if (!pollable.ready()) {
-        throw { code: "io", message: "poll and ready differ", detail: [] };
-      }
+      // It stays ready; the host looks for a millisecond at most.
+      while (!pollable.ready());
       const part = child.read("stdout", 100);
       if (part.length === 0) break;
       echoed += decode(part);
@@ -289,13 +364,19 @@ export const fulfil = {
   },
 };
 
-// The tasks of the plan that are to be cancelled, and the number of all tasks.
+// The tasks of the plan that are to be cancelled, the number of all tasks, and the instances that
+// each task gets.
 let cancelled = [];
 let tasks = 0;
+let instances = [];
 
 export const schedule = {
-  startJob() {
-    [cancelled, tasks] = [[], 0];
+  startJob({ settings }) {
+    [cancelled, tasks, instances] = [[], 0, []];
+    const [kind, board] = words(find(settings, "corpus.word"));
+    if (kind === "board") {
+      instances = [["instances", { tag: "json", val: JSON.stringify({ board: [board] }) }]];
+    }
     return DONE;
   },
 
@@ -315,17 +396,27 @@ export const schedule = {
     const cancel = cancelled;
     cancelled = [];
     const ready = [...turn.ready].filter((task) => !cancel.includes(task));
-    return { start: ready.slice(-1).map((task) => ({ task, more: [] })), cancel, more: [] };
+    return { start: ready.slice(-1).map((task) => ({ task, more: instances })), cancel, more: [] };
   },
 };
 
 let report;
 let tests = 0;
+let namesFiles = false;
+
+// The names and sizes of a task's files.
+function filesOf(task) {
+  const { entries } = artifactList.listArtifacts(task, undefined);
+  const files = entries.filter(({ name }) => name !== "debug.log");
+  return files.map(({ name, size }) => ` ${name}:${size}`).join("");
+}
 
 export const format = {
   startReport(job) {
     report = output.openReport();
-    report.append(encode(`0 tests, ${find(job.settings, "corpus.word")}\n`));
+    const word = find(job.settings, "corpus.word");
+    namesFiles = word === "files";
+    report.append(encode(`0 tests, ${word}\n`));
     return DONE;
   },
 
@@ -340,6 +431,7 @@ export const format = {
         } catch {
           // A test that printed nothing.
         }
+        if (namesFiles) line += filesOf(task);
       }
       report.append(encode(`${line}\n`));
     }

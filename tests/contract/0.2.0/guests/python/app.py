@@ -10,6 +10,7 @@ from wit_world.imports import (
     cache,
     cases,
     fetch,
+    log,
     messages,
     monotonic_clock,
     pages,
@@ -75,6 +76,56 @@ def runnable(kind, uri):
     )
 
 
+def printed(command, pipe):
+    """What a process writes to one of its pipes, in quotes, and its exit code."""
+    content = b""
+    with process.start(command) as child:
+        while part := child.read(pipe, 100):
+            content += part
+        ended = code(child.wait())
+    content = content.decode().replace("\r", "").replace("\n", "\\n")
+    return f'"{content}" {ended}'
+
+
+# A program that writes to the socket for its report.
+CONNECT = """import os, socket
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(os.environ['PERSEA_REPORT_SOCKET'])
+connection.sendall(b'by socket\\n')
+"""
+
+
+def use_streams():
+    """Tries what a process can have beside pipes of its own."""
+    log.log(log.Level.WARN, "logged by the corpus")
+    given = process.Input_File("source.txt")
+    copied = process.run(sh("cat", stdin=given, stdout=process.Output_File("input")))
+    with process.start(sh("exec sleep 1000")) as child:
+        has_id = (child.id() or 0) > 0
+        child.signal(15)
+        ending = child.wait().ending
+    signal = ending.value if isinstance(ending, process.Ending_Signal) else -1
+
+    by_descriptor = sh('echo "by $PERSEA_REPORT_FD" >&3')
+    by_descriptor.report = process.Output_Pipe()
+    by_socket = sh("")
+    by_socket.program, by_socket.args = "python3", ["-c", CONNECT]
+    by_socket.report = process.Output_Pipe()
+    by_socket.more = [("report-socket", types.Value_Boolean(True))]
+    screen = sh(
+        "stty size; test -t 2 && echo on a terminal",
+        stdout=process.Output_Pipe(),
+        stderr=process.Output_WithStdout(),
+    )
+    screen.more = [("terminal", types.Value_Json('{"rows":30,"columns":90}'))]
+    messages.whiteboard(
+        f"input={code(copied)} id={str(has_id).lower()} signal={signal}\n"
+        f"report={printed(by_descriptor, process.Pipe.REPORT)}\n"
+        f"socket={printed(by_socket, process.Pipe.REPORT)}\n"
+        f"terminal={printed(screen, process.Pipe.STDOUT)}\n"
+    )
+
+
 def outcome(status, reason=None, more=()):
     return types.Outcome(status=status, reason=reason, more=list(more))
 
@@ -128,6 +179,10 @@ class Resolve(exports.Resolve):
         words = workspace.read(name, 0, size).decode().split()
         if words[0] == "corrupt":
             return resolve.Resolution(resolve.Finding_Corrupt(f"{name}:1: it is corrupt"), [])
+        if words[0] == "directory":
+            entries = workspace.list_directory(words[1])
+            tests = [runnable("noop", f"{name} {kind.name.lower()}") for name, kind in entries]
+            return resolve.Resolution(resolve.Finding_Found(tests), [])
         pages.add_runnables([runnable("noop", words[0])])
         found = [runnable("noop", word) for word in words[1:]]
         depends = types.Value_Json(f'["{name}"]')
@@ -144,6 +199,15 @@ class Vary(exports.Vary):
             return types.Variation([("number", types.Value_Integer(number))], [])
 
         pages.add_variations([variation(0)])
+        if find(request.parameters, "additions"):
+            more = variation(1)
+            required = '[{"kind": "command", "kwargs": {"setup": "echo met >> met"}}]'
+            more.more = [
+                ("timeout", types.Value_Integer(7000000000)),
+                ("requirements", types.Value_Json(required)),
+                ("resources", types.Value_Json('{"board": 1}')),
+            ]
+            return vary.Variations([more], [])
         return vary.Variations([variation(number) for number in range(1, count)], [])
 
 
@@ -154,6 +218,12 @@ class Run(exports.Run):
             return outcome(types.Status.FAIL, "it failed", [("class-name", text("corpus"))])
         if uri == "error":
             raise error("io", "it went wrong")
+        if uri == "panic":
+            log.panicked("it is broken", "corpus:1")
+            raise AssertionError
+        if uri == "streams":
+            use_streams()
+            return outcome(types.Status.PASS)
         if uri != "powers":
             return outcome(types.Status.PASS)
 
@@ -183,6 +253,9 @@ class Run(exports.Run):
             with poll.watch(child, readable) as pollable:
                 while True:
                     ready = poll.poll([pollable], None)
+                    # It stays ready; the host looks for a millisecond at most.
+                    while not pollable.ready():
+                        pass
                     part = child.read(process.Pipe.STDOUT, 100)
                     if not part:
                         break
@@ -288,13 +361,17 @@ class Fulfil(exports.Fulfil):
         return DONE
 
 
-# The tasks of the plan that are to be cancelled, and all tasks.
-plan = {"tasks": 0, "cancel": []}
+# The tasks of the plan that are to be cancelled, all tasks, and the instances that each gets.
+plan = {"tasks": 0, "cancel": [], "more": []}
 
 
 class Schedule(exports.Schedule):
     def start_job(self, job):
-        plan.update(tasks=0, cancel=[])
+        plan.update(tasks=0, cancel=[], more=[])
+        word = find(job.settings, "corpus.word")
+        if word.startswith("board "):
+            board = '{"board": ["%s"]}' % word.removeprefix("board ")
+            plan["more"] = [("instances", types.Value_Json(board))]
         return DONE
 
     def add_to_plan(self, page):
@@ -309,18 +386,27 @@ class Schedule(exports.Schedule):
 
     def next_tasks(self, turn):
         cancel, plan["cancel"] = plan["cancel"], []
-        start = [schedule.TaskStart(task, []) for task in turn.ready if task not in cancel]
+        ready = [task for task in turn.ready if task not in cancel]
+        start = [schedule.TaskStart(task, plan["more"]) for task in ready]
         return schedule.Choice(start[-1:], cancel, [])
 
 
-# The open report, and how many tests it has.
-report = {"output": None, "tests": 0}
+# The open report, how many tests it has, and whether it names the files of each.
+report = {"output": None, "tests": 0, "names_files": False}
+
+
+def files_of(task):
+    """The names and sizes of a task's files."""
+    entries = artifact_list.list_artifacts(task, None).entries
+    entries = [entry for entry in entries if entry.name != "debug.log"]
+    return "".join(f" {entry.name}:{entry.size}" for entry in entries)
 
 
 class Format(exports.Format):
     def start_report(self, job):
-        report.update(output=report_output.open_report(), tests=0)
-        report["output"].append(f"0 tests, {find(job.settings, 'corpus.word')}\n".encode())
+        word = find(job.settings, "corpus.word")
+        report.update(output=report_output.open_report(), tests=0, names_files=word == "files")
+        report["output"].append(f"0 tests, {word}\n".encode())
         return DONE
 
     def handle(self, page):
@@ -334,6 +420,8 @@ class Format(exports.Format):
                     line += f" {printed}"
                 except Err:
                     pass
+                if report["names_files"]:
+                    line += files_of(event.task)
             report["output"].append(f"{line}\n".encode())
         return DONE
 
