@@ -22,6 +22,7 @@ mod error;
 mod key;
 mod lookup;
 mod project;
+mod recorded;
 mod safe;
 mod schema;
 pub mod settings;
@@ -36,6 +37,7 @@ pub use lookup::{
     RESOURCES, SHARED_LIMIT, is_known, is_member_of, limit, limits, of_result_format, project,
 };
 pub use project::{Project, RefusedSetting};
+pub use recorded::ChangedSetting;
 pub use safe::{Foreign, OpenError, SafeDirectories};
 pub use schema::{duration_schema, setting_schema, settings_document, settings_schema};
 pub use settings::{SETTINGS, Setting};
