@@ -8,7 +8,9 @@
 pub mod bounded_read;
 pub mod directory_handle;
 pub mod directory_lock;
+pub mod filesystem;
 pub mod private;
+pub mod process;
 pub mod temporary;
 pub mod threads;
 pub mod ulimit;
