@@ -62,6 +62,8 @@ type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 pub(crate) struct Channel {
     environment: Arc<str>,
+    /// The helper's process number, in its environment.
+    helper: u32,
     /// The helper's clock when it answered the greeting.
     clock: u64,
     state: Mutex<ChannelState>,
@@ -135,6 +137,7 @@ impl Channel {
         };
         let channel = Arc::new(Channel {
             environment,
+            helper: welcome.pid,
             clock: welcome.clock,
             state: Mutex::new(ChannelState {
                 writer: Some(Box::new(writer)),
@@ -265,6 +268,11 @@ impl Channel {
     pub(crate) fn is_lost(&self) -> bool {
         let state = self.state();
         state.reason.is_some() && !state.closing
+    }
+
+    /// The helper's process number, in its environment.
+    pub(crate) fn helper(&self) -> u32 {
+        self.helper
     }
 
     /// The helper's clock when it answered the greeting, in nanoseconds.

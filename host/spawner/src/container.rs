@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 
 use crate::channel::pipe::Pipe;
 use crate::channel::{Channel, CleanUp, END_WITHIN};
+use crate::environment::identity::EnvironmentId;
 use crate::environment::private::{PendingRemovals, PrivateDirectory};
 use crate::launch::last_words::LastWords;
 use crate::limits::{HelperPlace, without_cgroup};
@@ -373,10 +374,15 @@ impl NewContainer {
                 .keep(Some(ends.error.into()), Arc::clone(&name)),
         );
         let work_here = own.work_dir();
+        let id = EnvironmentId {
+            container: Some(container.clone()),
+            ..pid.map(EnvironmentId::of_process).unwrap_or_default()
+        };
         let clean_up: CleanUp = Box::pin(clear_up(engine, container, end, words, own));
         let channel = Channel::open(name, reader, writer, hello, clean_up).await?;
         let place = pid.map_or(HelperPlace::Elsewhere, HelperPlace::OfEngine);
-        Ok(Environment::new(channel, work_dir, private).placed(place, work_here))
+        let environment = Environment::new(channel, work_dir, private).identified(id);
+        Ok(environment.placed(place, work_here))
     }
 }
 

@@ -2,6 +2,7 @@
 //! where the environment is.
 
 pub(crate) mod command;
+pub(crate) mod identity;
 mod limited;
 pub(crate) mod private;
 pub(crate) mod queued;
@@ -18,6 +19,7 @@ use crate::channel::{CLOSE_WITHIN, Channel, END_WITHIN, ExitWatch};
 use crate::error::SpawnError;
 use crate::limits::{EnvironmentLimits, HelperPlace};
 use command::{Command, Exit, Stream, Usage};
+use identity::EnvironmentId;
 use persea_system::directory_handle::DirectoryHandle;
 use private::PrivateDirectory;
 
@@ -38,6 +40,7 @@ struct Inner {
     work_here: Option<PathBuf>,
     private: Option<Arc<PrivateDirectory>>,
     limits: EnvironmentLimits,
+    id: EnvironmentId,
 }
 
 impl Drop for Inner {
@@ -67,6 +70,7 @@ impl Environment {
                 work_here: None,
                 private,
                 limits: EnvironmentLimits::new(HelperPlace::Elsewhere),
+                id: EnvironmentId::default(),
             }),
         }
     }

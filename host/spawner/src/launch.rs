@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 
 use crate::channel::pipe::Pipe;
 use crate::channel::{Channel, CleanUp, END_WITHIN};
+use crate::environment::identity::EnvironmentId;
 use crate::environment::private::PrivateDirectory;
 use crate::lease::Lease;
 use crate::limits::{HelperPlace, HostCgroups};
@@ -76,6 +77,8 @@ pub(crate) struct Remote {
     pub(crate) marker: String,
     /// The helper's lease.
     pub(crate) lease: Arc<Lease>,
+    /// The name of the host.
+    pub(crate) host: Arc<str>,
 }
 
 /// How long a login shell may take before it starts the helper: 30 s.
@@ -139,6 +142,11 @@ impl Launch {
             Some(cgroups) => HelperPlace::OfHost(Pid::from_child(&child), cgroups),
             None => HelperPlace::Elsewhere,
         };
+        let mut id = EnvironmentId::of_process(Pid::from_child(&child));
+        if let Some(remote) = &self.remote {
+            id.host = Some(remote.host.to_string());
+            id.lease = Some(remote.lease.duration());
+        }
         let work_here = path.clone();
         let hello = Hello {
             work_dir: Some(Bytes(path.as_os_str().as_bytes().to_vec())),
@@ -188,10 +196,11 @@ impl Launch {
             }
             let channel = Channel::open(name, reader, writer, hello, clean_up).await?;
             let Some(remote) = remote else {
-                return Ok(Environment::new(channel, text, private).placed(place, work_here));
+                let environment = Environment::new(channel, text, private).identified(id);
+                return Ok(environment.placed(place, work_here));
             };
             tokio::spawn(remote.lease.keep(Arc::clone(&channel)));
-            Ok(Environment::new(channel, text, private))
+            Ok(Environment::new(channel, text, private).identified(id))
         });
         opening
             .await

@@ -47,6 +47,7 @@ pub use descriptor::{Descriptor, SpawnerInputs};
 pub use environment::command::{
     Command, Ending, Exit, Input, MAX_INPUT, Output, PeakOf, Stream, TerminalSize, Usage,
 };
+pub use environment::identity::EnvironmentId;
 pub use environment::queued::{PipelinePosition, QueuedProcess};
 pub use environment::{Child, Environment};
 pub use error::SpawnError;

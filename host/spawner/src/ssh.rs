@@ -176,6 +176,7 @@ impl SshSpawner {
             remote: Some(Remote {
                 marker: bootstrap::marker(&marker),
                 lease: Lease::new(self.setup.client.lease),
+                host: link.host().into(),
             }),
             keep_alive: Box::new(()),
         };
