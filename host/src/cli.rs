@@ -15,6 +15,7 @@ mod again;
 mod config;
 mod context;
 mod doctor;
+mod execution;
 mod limits;
 mod list;
 mod listing;
@@ -24,6 +25,7 @@ mod plugin;
 mod references;
 mod release;
 mod report;
+mod resume;
 mod run;
 mod session;
 

@@ -27,7 +27,13 @@ const TOTALS: &str =
 
 /// The lines of the standard output that do not differ from run to run, without times.
 fn stable_lines(ran: &Ran) -> Vec<&str> {
-    let varying = ["JOB ID ", "JOB LOG ", "JOB TIME ", "RUN AGAIN "];
+    let varying = [
+        "JOB ID ",
+        "JOB LOG ",
+        "JOB TIME ",
+        "RUN AGAIN ",
+        "GO ON WITH ",
+    ];
     let lines = ran.stdout.lines();
     lines
         .filter(|line| !varying.iter().any(|start| line.starts_with(start)))

@@ -80,6 +80,7 @@ mod tests {
             peak_memory_of: None,
             attempts: 0,
             flaky: false,
+            cut_short: false,
             cases: Some(cases),
             unnumbered_cases: 0,
             failed_cases: (0..listed).map(case).collect(),

@@ -67,6 +67,7 @@ enum ScreenEvent {
         directory: Option<String>,
     },
     Retried(TaskIndex, Arc<TaskFinished>),
+    HadFailed(Arc<TaskFinished>),
     RequirementStarted(usize, String),
     RequirementProgress(String),
     /// The number, the line for the display if there is one, and the line for the log.
@@ -187,6 +188,12 @@ impl Screen {
             record,
             tally,
         });
+    }
+
+    /// A task has failed before this host has taken the job over: it is one of the failures at the
+    /// end.
+    pub fn task_had_failed(&mut self, record: Arc<TaskFinished>) {
+        self.queue_event(ScreenEvent::HadFailed(record));
     }
 
     /// An attempt of a task has failed, and a retry follows.
@@ -379,6 +386,7 @@ impl Renderer {
                     display.case_finished(task, case);
                 }
             }),
+            ScreenEvent::HadFailed(record) => self.failures.add(&record, record.has_directory),
             ScreenEvent::Retried(task, record) => self.about(task, |display, begin, task| {
                 display.task_retried(task, &record);
                 begin.log.finished(at, task, &record);

@@ -3,6 +3,9 @@
 //!
 //! May use the rooms below it: `input`, `plan`, `results`, `execute`, `undo`.
 
+pub(crate) mod beginning;
 pub(crate) mod dispatcher;
+pub(crate) mod error;
 pub(crate) mod queue;
 pub(crate) mod slots;
+pub(crate) mod takeover;

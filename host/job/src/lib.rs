@@ -16,8 +16,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+pub use dispatch::beginning::CommandPlugins;
+pub use dispatch::error::JobError;
 pub use execute::control::Signals;
 pub use input::job_file::{JobFile, JobFileError};
 pub use input::resolve::{Answer, Resolutions, Resolved, TestLister, TypedBy, resolve};
@@ -28,6 +30,8 @@ pub use plan::again::failed_in;
 pub use plan::export::GraphExport;
 pub use plan::graph::GraphError;
 pub use plan::partition::Partition;
+pub use plan::records::ChangedPlugin;
+pub use plan::stored::{ResumeError, StoredJob};
 pub use results::directory::{DirectoryError, JobDirectory, default_results, find, results_root};
 pub use results::report::{
     ReportDestination, ReportError, ReportOrder, make as make_report, orders,
@@ -37,76 +41,38 @@ pub use undo::release::{
 };
 pub use undo::unreleased::UnreleasedJobs;
 
+use dispatch::beginning::{record_plan, recorded_settings, same_plan, take_over_data};
 use dispatch::dispatcher::{self, Policy};
 use dispatch::slots;
+use dispatch::takeover::{self, Remains};
 use execute::context::{ExecutionContext, JobContext};
-use execute::limit_means::{self, LimitError};
+use execute::limit_means;
 use execute::{clock, control, supervise};
 use input::{own_limits, own_settings};
 use persea_config::Config;
 use persea_config::settings;
 use persea_display as display;
 use persea_display::{JobBegin, JobLog, Screen};
-use persea_journal::{
-    Event, JobFinished, JobStarted, Journal, JournalError, Reader, TaskPlanned, Warning,
-    WarningCause,
-};
-use persea_model::{Attributes, JobId, Tally};
-use persea_plugin::{Catalog, PluginError};
-use persea_spawner::{SpawnError, Spawner, descriptor};
-use persea_system::threads::{self, NoThread};
+use persea_journal::{Event, JobFinished, JobStarted, Journal, Warning, WarningCause};
+use persea_model::{JobId, Tally};
+use persea_plugin::Catalog;
+use persea_spawner::{Spawner, descriptor};
+use persea_system::threads;
 use plan::planner::{self, Plan};
 use plan::{graph, history};
 use results::directory;
-use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use results::running_reports::RunningReports;
 
-/// Why a job could not be run or reported.
-#[derive(Debug, thiserror::Error)]
-pub enum JobError {
-    /// The job's directory cannot be made.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    /// The job's journal cannot be written.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The system refuses something that every job needs.
-    #[error("cannot {what}: {source}")]
-    System {
-        /// What was to be done.
-        what: &'static str,
-        /// The system's error.
-        source: std::io::Error,
-    },
-    /// A report's file cannot be made.
-    #[error(transparent)]
-    Report(#[from] ReportError),
-    /// The tasks cannot be ordered.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// The configured scheduler does not exist.
-    #[error("no scheduler is named `{name}` (`run.scheduler`): {known}")]
-    NoScheduler {
-        /// The configured name.
-        name: String,
-        /// The existing schedulers, or how to add one.
-        known: String,
-    },
-    /// No test is both resolved and among the failed tests of the earlier job.
-    #[error("no test to run again: the references have no test that failed in the earlier job")]
-    NoneAgain,
-    /// A signal arrived before the first task could start.
-    #[error("interrupted before the first test")]
-    Interrupted,
-    /// A limit of a test cannot be kept.
-    #[error(transparent)]
-    Limit(#[from] LimitError),
-    /// The spawner cannot be used.
-    #[error(transparent)]
-    Spawner(#[from] SpawnError),
-    /// The scheduler plugin failed at its start.
-    #[error("the scheduler failed at its start: {0}")]
-    Scheduler(PluginError),
+/// The job of a host that has ended, to be resumed.
+pub struct ResumedJob {
+    /// The job's directory: an absolute path without links.
+    pub directory: PathBuf,
+    /// The job's journal, which keeps other hosts out.
+    pub journal: Journal,
+    /// What the journal says.
+    pub stored: StoredJob,
+    /// When the former host had ended for certain.
+    pub since: Instant,
 }
 
 /// A job to be run.
@@ -123,6 +89,10 @@ pub struct Job {
     pub references: Vec<String>,
     /// What the references were resolved to.
     pub resolved: Vec<Resolved>,
+    /// The job of a host that has ended, which goes on with its own plan; none for a new job.
+    pub resumed: Option<ResumedJob>,
+    /// The plugins of the command line.
+    pub command_plugins: CommandPlugins,
     /// The titles of the tasks to run, if not all are run.
     pub only: Option<HashSet<String>>,
     /// Warnings about the references, for the journal and the reports.
@@ -157,6 +127,9 @@ pub struct Summary {
     pub warnings: usize,
     /// Whether a signal, the job's timeout or a lost journal stopped the job.
     pub interrupted: bool,
+    /// Whether tests have no result of their own because the job was stopped, so that it can be
+    /// resumed.
+    pub is_cut_short: bool,
     /// The requirements that could not be released, and why.
     pub unreleased: Vec<(String, String)>,
     /// The reports that could not be made.
@@ -211,6 +184,8 @@ impl Job {
             mut spawner,
             references,
             resolved,
+            resumed,
+            command_plugins,
             only,
             mut warnings,
             results_root,
@@ -220,18 +195,37 @@ impl Job {
         } = self;
         // Compiling plugins may take seconds; Ctrl-C does not wait for it.
         let prepared = async {
-            load_requirement_resolvers(&catalog, &resolved).await;
-            let root = Some(results_root.as_path());
-            let plan = planner::plan(resolved, &catalog, &config, root, only.as_ref());
+            let plan = match &resumed {
+                None => {
+                    load_requirement_resolvers(&catalog, &resolved).await;
+                    let root = Some(results_root.as_path());
+                    planner::plan(resolved, &catalog, &config, root, only.as_ref())
+                }
+                Some(resumed) => same_plan(&resumed.stored, &catalog, &config).await?,
+            };
             if only.is_some() && plan.entries.is_empty() {
                 return Err(JobError::NoneAgain);
             }
             let graph = plan.graph(&config)?;
-            let slots = parallel(&config).min(plan.entries.len());
-            if plan.runs_processes() {
+            let open = resumed.as_ref().map(|resumed| resumed.stored.open());
+            let open = open.unwrap_or(plan.entries.len());
+            let slots = parallel(&config).min(open);
+            if plan.runs_processes() && open > 0 {
                 spawner.prepare(slots).await?;
             }
             let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
+            if let Some(resumed) = &resumed {
+                let remains = Remains::new(&resumed.stored, resumed.since);
+                let leases = remains.leases();
+                if !leases.is_zero() {
+                    screen.notice(&format!(
+                        "Waiting up to {} s until tests of the killed host have ended on other \
+                         machines (the lease of their helpers).",
+                        leases.as_secs() + 1
+                    ));
+                }
+                remains.end().await?;
+            }
             Ok((Arc::new(plan), graph, policy))
         };
         let prepared = tokio::select! {
@@ -251,7 +245,10 @@ impl Job {
         let limits = own_limits::TaskLimits::new(&config);
         let about_limits = limit_means::check(&plan, &limits, &*spawner)?;
         warnings.extend(about_limits);
-        let directory = JobDirectory::create(&results_root, &id)?;
+        let directory = match &resumed {
+            None => JobDirectory::create(&results_root, &id)?,
+            Some(resumed) => JobDirectory::reopen(&resumed.directory)?,
+        };
         let dependencies = directory::Section::of_requirements(directory.path());
         if spawner.has_snapshots() {
             let mut made = directory.test_results().restrict_to_owner();
@@ -271,35 +268,49 @@ impl Job {
         let running = directory.path().join(directory::RUNNING);
         spawner.set_private_directory(directory.test_results().path(), &running);
         let log = JobLog::new(directory.log()?);
-        let mut journal = Journal::create(directory.path())?;
-        let started = JobStarted {
-            job_id: id.to_string(),
-            job_dir: directory.path().to_string_lossy().into_owned(),
-            name: directory.name(),
-            project_dir: project_dir.to_string_lossy().into_owned(),
-            total,
-            persea_version: env!("CARGO_PKG_VERSION").to_owned(),
-            references,
-            shuffle_seed: plan.shuffle_seed,
-            settings: recorded_settings(&catalog, &config),
+        let is_taken_over = resumed.is_some();
+        let (mut journal, progress) = match resumed {
+            Some(ResumedJob {
+                mut journal,
+                stored,
+                ..
+            }) => {
+                warnings.retain(|warning| !stored.warnings.contains(warning));
+                let progress = takeover::take_over(stored, &directory, &mut journal)?;
+                (journal, Some(progress))
+            }
+            None => {
+                let mut journal = Journal::create(directory.path())?;
+                let started = JobStarted {
+                    job_id: id.to_string(),
+                    job_dir: directory.path().to_string_lossy().into_owned(),
+                    name: directory.name(),
+                    project_dir: project_dir.to_string_lossy().into_owned(),
+                    total,
+                    persea_version: env!("CARGO_PKG_VERSION").to_owned(),
+                    references,
+                    shuffle_seed: plan.shuffle_seed,
+                    settings: recorded_settings(&catalog, &config),
+                    take_over: Some(Box::new(take_over_data(
+                        &plan,
+                        &catalog,
+                        &config,
+                        command_plugins,
+                    ))),
+                };
+                journal.record(None, &Event::JobStarted(Cow::Borrowed(&started)))?;
+                (journal, None)
+            }
         };
-        journal.record(None, &Event::JobStarted(Cow::Borrowed(&started)))?;
         for warning in &warnings {
             journal.record(None, &Event::Warning(Cow::Borrowed(warning)))?;
         }
-        for entry in &plan.entries {
-            let planned = TaskPlanned {
-                index: entry.task.index.number(),
-                name: Some(Cow::Borrowed(&entry.task.name)),
-                title: (entry.task.title != entry.task.name)
-                    .then_some(Cow::Borrowed(&entry.task.title)),
-                runnable: Cow::Borrowed(&entry.task.runnable),
-            };
-            let event = Event::TaskPlanned(Cow::Owned(planned));
-            journal.record(Some(&entry.task.id), &event)?;
+        if !is_taken_over {
+            record_plan(&mut journal, &plan)?;
         }
         journal.commit()?;
-        let reports = Reports::start(&catalog, &config, &journal, directory.path())?;
+        let reports =
+            RunningReports::start(&catalog, &config, &journal, directory.path(), is_taken_over)?;
         screen.begin(JobBegin {
             id: id.clone(),
             directory: directory.path().to_path_buf(),
@@ -315,6 +326,10 @@ impl Job {
             "persea {} runs {total} tasks; job {id}",
             env!("CARGO_PKG_VERSION")
         ));
+        if let Some(progress) = &progress {
+            screen.notice(&progress.notice);
+            screen.log(progress.notice.clone());
+        }
         for (reason, tasks) in plan.refusals() {
             let tests = if tasks == 1 { "test" } else { "tests" };
             let line = format!("{tasks} {tests} cannot run: {reason}");
@@ -340,6 +355,26 @@ impl Job {
             grace: supervise::grace(&config),
         });
         let clock = Arc::clone(&execution.clock);
+        let mut not_released = Vec::new();
+        if is_taken_over {
+            let left = undo::release::unreleased_of(directory.path())?;
+            let plugins = (&*catalog, &*config);
+            let released = undo::release::release_all(&execution, plugins, &mut journal, left);
+            let released = tokio::select! {
+                biased;
+                () = signals.end() => {
+                    execution.spawner.close().await;
+                    return Err(JobError::Interrupted);
+                }
+                released = released => released?,
+            };
+            for (name, done) in released {
+                match done {
+                    Ok(()) => screen.log(format!("requirement {name}: released")),
+                    Err(why) => not_released.push((name, why)),
+                }
+            }
+        }
         let context = JobContext {
             execution,
             id,
@@ -363,13 +398,20 @@ impl Job {
             unreleased_jobs: &unreleased_jobs,
             slot_count: parallel(&config).min(total.max(1)),
             timeout,
+            progress,
         };
         let ran = dispatcher.run(graph, policy, &mut signals).await;
         if ran.as_ref().map_or(true, |totals| totals.interrupted) {
             display::hurry();
         }
         tokio::spawn(until_hurried(signals, clock, timeout));
-        let totals = ran?;
+        let mut totals = ran?;
+        if !not_released.is_empty() {
+            if let Err(error) = unreleased_jobs.add(directory.path()) {
+                tracing::warn!("later runs will not mention what is left to release: {error}");
+            }
+            totals.unreleased.append(&mut not_released);
+        }
 
         let finished = JobFinished {
             tally: totals.tally,
@@ -397,6 +439,7 @@ impl Job {
             ran: totals.ran,
             warnings: totals.warnings,
             interrupted: totals.interrupted,
+            is_cut_short: totals.is_cut_short,
             unreleased: totals.unreleased,
             failed_reports,
         })
@@ -423,15 +466,6 @@ async fn until_hurried(
     display::hurry();
 }
 
-/// Returns the settings for the journal, without those that plugins declare secret.
-fn recorded_settings(catalog: &Catalog, config: &Config) -> Attributes {
-    let secret = catalog.secret_settings();
-    let recorded = config.iter().filter(|(name, ..)| !secret.has(name));
-    recorded
-        .map(|(name, value, _)| (name.to_owned(), value.clone().into()))
-        .collect()
-}
-
 /// Instantiates the configured scheduler, if there is one.
 async fn policy(
     catalog: &Catalog,
@@ -451,89 +485,4 @@ async fn policy(
     let slots = u32::try_from(parallel(config)).unwrap_or(u32::MAX);
     let begun = Policy::begin(plugin, config, planned, &history, slots).await;
     begun.map_err(JobError::Scheduler)
-}
-
-/// The name of a report's format, and the result of its thread.
-type RunningReport = (String, oneshot::Receiver<Result<usize, ReportError>>);
-
-/// The reports of a running job.
-struct Reports {
-    running: Vec<RunningReport>,
-    /// The reports for which no thread could be started.
-    waiting: Vec<Arc<ReportOrder>>,
-    config: Config,
-    job_dir: PathBuf,
-}
-
-impl Reports {
-    fn start(
-        catalog: &Catalog,
-        config: &Config,
-        journal: &Journal,
-        job_dir: &Path,
-    ) -> Result<Self, JobError> {
-        let mut reports = Self {
-            running: Vec::new(),
-            waiting: Vec::new(),
-            config: config.clone(),
-            job_dir: job_dir.to_path_buf(),
-        };
-        for order in orders(catalog, config, job_dir) {
-            let order = Arc::new(order);
-            let reader = journal.follow()?;
-            if reports.make(&order, reader).is_err() {
-                reports.waiting.push(order);
-            }
-        }
-        Ok(reports)
-    }
-
-    /// Makes a report on a thread of its own: it may wait as long as the job runs.
-    fn make(&mut self, order: &Arc<ReportOrder>, reader: Reader) -> Result<(), NoThread> {
-        let name = order.plugin.name.clone();
-        let made = threads::spawn("persea-report", self.work(Arc::clone(order), reader))?;
-        self.running.push((name, made));
-        Ok(())
-    }
-
-    fn work(
-        &self,
-        order: Arc<ReportOrder>,
-        reader: Reader,
-    ) -> impl FnOnce() -> Result<usize, ReportError> + Send + use<> {
-        let (config, job_dir) = (self.config.clone(), self.job_dir.clone());
-        let runtime = Handle::current();
-        move || make_report(&config, &order, reader, &job_dir, &runtime)
-    }
-
-    /// Waits for all reports. Those without a thread are made now, one after the other, on a thread
-    /// of the runtime.
-    async fn end(mut self) -> Vec<ReportError> {
-        let mut failed = Vec::new();
-        for order in std::mem::take(&mut self.waiting) {
-            let name = order.plugin.name.clone();
-            let made = match Reader::open(&self.job_dir) {
-                Err(error) => Err(error.into()),
-                Ok(reader) => {
-                    let made = tokio::task::spawn_blocking(self.work(order, reader));
-                    made.await.unwrap_or(Err(ReportError::Bug { name }))
-                }
-            };
-            failed.extend(made.err());
-        }
-        failed.extend(end_reports(self.running).await);
-        failed
-    }
-}
-
-async fn end_reports(running: Vec<RunningReport>) -> Vec<ReportError> {
-    let mut failed = Vec::new();
-    for (name, made) in running {
-        match made.await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => failed.push(error),
-            Err(_) => failed.push(ReportError::Bug { name }),
-        }
-    }
-    failed
 }

@@ -6,9 +6,12 @@
 pub(crate) mod again;
 pub(crate) mod entry;
 pub(crate) mod export;
+pub(crate) mod fate;
 pub(crate) mod graph;
 pub(crate) mod history;
 pub(crate) mod naming;
 pub(crate) mod partition;
 pub(crate) mod planner;
+pub(crate) mod records;
 pub(crate) mod requirements;
+pub(crate) mod stored;

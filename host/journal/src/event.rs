@@ -8,7 +8,12 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::case::{CaseFinished, CaseStarted, ShownCase};
-use persea_model::{Attribute, Attributes, Requirement, Runnable, Scope, Status, Tally};
+use crate::requirement::{
+    RequirementAbsent, RequirementFinished, RequirementReleased, RequirementRetried,
+    RequirementStarted,
+};
+use crate::takeover::{EnvironmentChanged, JobTakenOver, KnownResult, MadeBy, TakeOverData};
+use persea_model::{Attribute, Attributes, Runnable, Status, Tally};
 
 /// The job has begun: the first line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +39,9 @@ pub struct JobStarted {
     pub shuffle_seed: Option<u64>,
     /// The settings in force, by name.
     pub settings: Attributes,
+    /// What another host needs to take the job over. Journals of older hosts have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub take_over: Option<Box<TakeOverData>>,
 }
 
 /// A task is part of the plan.
@@ -50,6 +58,12 @@ pub struct TaskPlanned<'a> {
     pub title: Option<Cow<'a, str>>,
     /// The runnable.
     pub runnable: Cow<'a, Runnable>,
+    /// The plugins that have made the task; none where all of them are built in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<Cow<'a, MadeBy>>,
+    /// The result, if it is known before the task could run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_result: Option<KnownResult>,
 }
 
 /// Why an attempt of a task is followed by another one, where that is not a retry.
@@ -58,6 +72,8 @@ pub struct TaskPlanned<'a> {
 pub enum AttemptCause {
     /// The environment of the attempt was lost.
     EnvironmentLost,
+    /// The host of the attempt has ended, and another one has taken the job over.
+    JobTakenOver,
 }
 
 /// A task has ended. Holds everything that a report needs, so that a reader need not keep the plan.
@@ -129,6 +145,10 @@ pub struct TaskFinished {
     /// Whether the task passed on a retry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flaky: bool,
+    /// Whether this is no result of its own, because the job was stopped. A host that takes the job
+    /// over runs the task.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_short: bool,
     /// The number of its cases by their status, if it has reported any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cases: Option<Tally>,
@@ -179,106 +199,6 @@ pub enum PeakMemoryOf {
     LargestProcess,
     /// The memory of all processes together, with what they have in the page cache.
     Tree,
-}
-
-/// A requirement resolver begins to check and fulfil a requirement.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct RequirementStarted<'a> {
-    /// The requirement's id, unique in its job: `2-package-jq`.
-    pub id: Cow<'a, str>,
-    /// The name that people know the requirement by.
-    pub name: Cow<'a, str>,
-    /// The requirement.
-    pub requirement: Cow<'a, Requirement>,
-    /// How long the requirement is kept fulfilled.
-    pub scope: Scope,
-    /// The name of the requirement resolver.
-    pub resolver: Cow<'a, str>,
-    /// The version of the requirement resolver.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resolver_version: Option<Cow<'a, str>>,
-    /// For a requirement of one task: the leases that the task holds, by the resource's name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub leases: BTreeMap<Cow<'a, str>, Vec<Cow<'a, str>>>,
-    /// For a requirement of one task: the task's variant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<Cow<'a, Attribute>>,
-    /// The spawner in whose environment the requirement is fulfilled; none for this machine itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spawner: Option<Cow<'a, str>>,
-}
-
-/// A requirement is absent and is about to be fulfilled: from now on there may be something to
-/// release.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct RequirementAbsent<'a> {
-    /// The requirement's id.
-    pub id: Cow<'a, str>,
-}
-
-/// How a requirement stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RequirementState {
-    /// The requirement was there already.
-    Present,
-    /// The requirement resolver has fulfilled it.
-    Fulfilled,
-    /// The requirement is not met, and nothing was changed.
-    Failed,
-    /// The requirement is not met, and how much was changed is not known.
-    Unknown,
-}
-
-/// A requirement resolver has ended.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct RequirementFinished {
-    /// The requirement's id.
-    pub id: String,
-    /// How the requirement stands.
-    pub state: RequirementState,
-    /// Why the requirement is not met.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// How long the resolver took, in nanoseconds.
-    pub elapsed: u64,
-    /// What the resolver needs to release the requirement; none where it has not answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fulfilled: Option<Attributes>,
-    /// The name of the snapshot of the environment that has the requirement.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snapshot: Option<String>,
-}
-
-/// An attempt to fulfil a requirement has failed because of its environment, and another attempt
-/// follows. Nothing is to release: the resolver has undone what it changed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct RequirementRetried {
-    /// The requirement's id.
-    pub id: String,
-    /// Why the requirement is not met.
-    pub reason: String,
-    /// How long the attempt took, in nanoseconds.
-    pub elapsed: u64,
-    /// The number of attempts so far.
-    pub attempts: usize,
-}
-
-/// A requirement was released, or could not be.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct RequirementReleased {
-    /// The requirement's id.
-    pub id: String,
-    /// Why it could not be released.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// How long the release took, in nanoseconds.
-    pub elapsed: u64,
 }
 
 /// What a warning is about.
@@ -473,12 +393,16 @@ events! {
     RequirementFinished(RequirementFinished) = "requirement-finished",
     /// A requirement was released, or could not be.
     RequirementReleased(RequirementReleased) = "requirement-released",
+    /// An environment has changed its state.
+    EnvironmentChanged(EnvironmentChanged<'a>) = "environment-changed",
     /// Something is wrong, or may be, that ends no task.
     Warning(Warning) = "warning",
     /// The job is stopped (Ctrl-Z).
     JobPaused(NoData) = "job-paused",
     /// The job goes on after a stop.
     JobResumed(NoData) = "job-resumed",
+    /// Another host goes on with the job.
+    JobTakenOver(JobTakenOver) = "job-taken-over",
     /// The job has ended: the last line.
     JobFinished(JobFinished) = "job-finished",
 }

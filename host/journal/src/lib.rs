@@ -14,6 +14,9 @@ mod case;
 mod event;
 mod lines;
 mod reader;
+mod repair;
+mod requirement;
+mod takeover;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -26,14 +29,20 @@ use serde::Serialize;
 
 pub use self::case::{CaseFinished, CaseStarted, ShownCase};
 pub use self::event::{
-    AttemptCause, Event, EventKind, JobFinished, JobStarted, NoData, PeakMemoryOf,
-    RequirementAbsent, RequirementFinished, RequirementReleased, RequirementRetried,
-    RequirementStarted, RequirementState, TaskEnvironment, TaskFinished, TaskPlanned, TaskProgress,
-    TaskStarted, Warning, WarningCause,
+    AttemptCause, Event, EventKind, JobFinished, JobStarted, NoData, PeakMemoryOf, TaskEnvironment,
+    TaskFinished, TaskPlanned, TaskProgress, TaskStarted, Warning, WarningCause,
 };
 pub use self::lines::EventLines;
 use self::reader::Progress;
 pub use self::reader::{Line, Reader, Record};
+pub use self::requirement::{
+    RequirementAbsent, RequirementFinished, RequirementReleased, RequirementRetried,
+    RequirementStarted, RequirementState,
+};
+pub use self::takeover::{
+    EnvironmentChanged, EnvironmentPhase, HostRecord, JobTakenOver, KnownResult, MadeBy,
+    PluginRecord, RemoteId, TakeOverData,
+};
 
 /// The journal's file name in a job's directory.
 pub const FILE_NAME: &str = "events.jsonl";
@@ -46,6 +55,17 @@ pub enum JournalError {
     Busy {
         /// The job's directory.
         path: PathBuf,
+    },
+    /// Nobody can be kept from writing to the journal at the same time.
+    #[error(
+        "cannot lock the journal {}: {source}; without a lock, two hosts could work on the job",
+        path.display()
+    )]
+    Lock {
+        /// The journal's path.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
     },
     /// The journal cannot be created or opened.
     #[error("cannot open the journal {}: {source}", path.display())]
@@ -193,29 +213,61 @@ impl Journal {
         Ok(Self::of(path, file))
     }
 
-    /// Opens the journal of a job that has ended or was killed, to append to it.
+    /// Opens the journal of a job that has ended or was killed, to append to it. A last line that
+    /// is not whole, because it was being written when the host ended, is removed.
+    ///
+    /// # Errors
+    /// The job is still running, or the journal cannot be opened.
     pub fn reopen(job_dir: &Path) -> Result<Self, JournalError> {
-        let path = job_dir.join(FILE_NAME);
-        let opened = || {
-            let file = File::options().read(true).append(true).open(&path)?;
-            if is_locked(&file) {
-                return Ok(None);
-            }
-            // An incomplete last line was being written when the host was killed.
-            let whole = reader::whole_lines(&file)?;
-            file.set_len(whole)?;
-            Ok(Some(file))
-        };
-        let file = opened().map_err(|source| JournalError::Open {
-            path: path.clone(),
-            source,
-        })?;
-        match file {
-            Some(file) => Ok(Self::of(path, file)),
-            None => Err(JournalError::Busy {
-                path: job_dir.to_path_buf(),
+        match Self::lock_and_repair(job_dir) {
+            Ok((journal, _)) => Ok(journal),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// [`Journal::reopen`], for a host that takes the job over: it has to be alone with the job.
+    ///
+    /// # Errors
+    /// The journal cannot be locked, or as for [`Journal::reopen`].
+    pub fn take_over(job_dir: &Path) -> Result<Self, JournalError> {
+        match Self::lock_and_repair(job_dir)? {
+            (journal, None) => Ok(journal),
+            (journal, Some(source)) => Err(JournalError::Lock {
+                path: journal.path.clone(),
+                source,
             }),
         }
+    }
+
+    /// The reopened journal, and why it could not be locked, if it could not.
+    fn lock_and_repair(job_dir: &Path) -> Result<(Self, Option<io::Error>), JournalError> {
+        let path = job_dir.join(FILE_NAME);
+        let failed = |source| JournalError::Open {
+            path: path.clone(),
+            source,
+        };
+        let options = File::options().read(true).append(true).clone();
+        let file = options.open(&path).map_err(failed)?;
+        let unlocked = match file.try_lock() {
+            Ok(()) => None,
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(JournalError::Busy {
+                    path: job_dir.to_path_buf(),
+                });
+            }
+            Err(std::fs::TryLockError::Error(error)) => Some(error),
+        };
+        let repaired = || {
+            let whole = repair::whole_length(&file)?;
+            if whole < file.metadata()?.len() {
+                file.set_len(whole)?;
+            }
+            Ok(whole)
+        };
+        let whole = repaired().map_err(failed)?;
+        let mut journal = Self::of(path.clone(), file);
+        journal.progress = Arc::new(Progress::from(whole));
+        Ok((journal, unlocked))
     }
 
     fn of(path: PathBuf, file: File) -> Self {

@@ -1,5 +1,6 @@
 //! Owns the reading of a journal, also while it is being written. Does not know what events mean.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Event, EventKind, FILE_NAME, JournalError};
+use super::{Event, EventKind, FILE_NAME, JournalError, repair};
 use persea_model::weight;
 
 /// The progress of a journal's writer, for its followers.
@@ -17,6 +18,8 @@ use persea_model::weight;
 pub(super) struct Progress {
     state: Mutex<ProgressState>,
     changed: Condvar,
+    /// Whether another host has begun the journal.
+    is_reopened: bool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -26,6 +29,18 @@ struct ProgressState {
 }
 
 impl Progress {
+    /// The progress of a writer that goes on after this number of bytes.
+    pub(super) fn from(committed: u64) -> Self {
+        Self {
+            state: Mutex::new(ProgressState {
+                committed,
+                finished: false,
+            }),
+            changed: Condvar::new(),
+            is_reopened: true,
+        }
+    }
+
     pub(super) fn advance(&self, bytes: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.committed += bytes;
@@ -87,7 +102,7 @@ pub struct Record {
     pub event: Event<'static>,
 }
 
-/// Reads a journal from its beginning.
+/// Reads a journal from its beginning, without what a host that took the job over has superseded.
 pub struct Reader {
     path: PathBuf,
     input: BufReader<File>,
@@ -97,6 +112,8 @@ pub struct Reader {
     line: u64,
     text: Vec<u8>,
     longest: u64,
+    /// The numbers of the lines that count no longer.
+    superseded: BTreeSet<u64>,
 }
 
 /// The longest line that is read, in bytes. No host writes such a line: the answers of plugins are
@@ -117,6 +134,28 @@ impl Reader {
     }
 
     pub(super) fn new(path: &Path, progress: Option<Arc<Progress>>) -> Result<Self, JournalError> {
+        let mut reader = Self::of_all(path, progress)?;
+        // A new journal has nothing that could be superseded.
+        if reader.progress.as_ref().is_none_or(|it| it.is_reopened) {
+            reader.superseded = repair::superseded(path)?;
+        }
+        Ok(reader)
+    }
+
+    /// Opens the journal in a job's directory with what a host that took the job over has
+    /// superseded.
+    ///
+    /// # Errors
+    /// The journal cannot be opened.
+    pub fn open_whole(job_dir: &Path) -> Result<Self, JournalError> {
+        Self::of_all(&job_dir.join(FILE_NAME), None)
+    }
+
+    /// A reader that also returns what was superseded.
+    pub(super) fn of_all(
+        path: &Path,
+        progress: Option<Arc<Progress>>,
+    ) -> Result<Self, JournalError> {
         let file =
             persea_system::bounded_read::open(path).map_err(|source| JournalError::Open {
                 path: path.to_path_buf(),
@@ -131,12 +170,18 @@ impl Reader {
             line: 0,
             text: Vec::new(),
             longest: LONGEST,
+            superseded: BTreeSet::new(),
         })
     }
 
     /// Whether the journal is being written in this process, so that `next` waits for lines.
     pub fn is_followed(&self) -> bool {
         self.progress.is_some()
+    }
+
+    /// The number of the last line, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.line
     }
 
     /// The length of the last line, in bytes.
@@ -190,7 +235,9 @@ impl Reader {
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Option<Line<D>>, JournalError> {
         while self.next_line()? {
-            if kind_of(&self.text).is_some_and(|kind| !wanted(kind)) {
+            if kind_of(&self.text).is_some_and(|kind| !wanted(kind))
+                || self.superseded.contains(&self.line)
+            {
                 continue;
             }
             self.check_weight()?;
@@ -251,27 +298,9 @@ impl Reader {
     }
 }
 
-/// The length of a journal without an incomplete last line, in bytes.
-pub(super) fn whole_lines(file: &File) -> std::io::Result<u64> {
-    let mut input = BufReader::with_capacity(256 * 1024, file);
-    let (mut whole, mut read) = (0, 0);
-    loop {
-        let piece = input.fill_buf()?;
-        let length = piece.len();
-        if length == 0 {
-            return Ok(whole);
-        }
-        if let Some(last) = piece.iter().rposition(|byte| *byte == b'\n') {
-            whole = read + last as u64 + 1;
-        }
-        read += length as u64;
-        input.consume(length);
-    }
-}
-
 /// The kind of the event in a line as this crate writes it. None for a line of another writer,
 /// whose members may have another order or escapes.
-fn kind_of(line: &[u8]) -> Option<&str> {
+pub(super) fn kind_of(line: &[u8]) -> Option<&str> {
     let rest = line.strip_prefix(b"{\"event\":\"")?;
     let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
     let (kind, after) = rest.split_at_checked(end)?;
@@ -390,6 +419,8 @@ mod tests {
             name: Some("1".into()),
             title: None,
             runnable: Cow::Borrowed(&runnable),
+            made_by: None,
+            known_result: None,
         }));
         journal.append(1, Some("1"), &planned).unwrap();
         journal.commit().unwrap();

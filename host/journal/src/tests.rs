@@ -26,6 +26,33 @@ fn started() -> JobStarted {
         references: vec!["a\nb".into()],
         shuffle_seed: None,
         settings: Attributes::new(),
+        take_over: Some(Box::new(TakeOverData {
+            host: host(),
+            plugins: [(
+                "runner noop".to_owned(),
+                PluginRecord {
+                    label: "runner `noop`".into(),
+                    version: "1.0.0".into(),
+                    digest: "0".repeat(64),
+                    grants: String::new(),
+                },
+            )]
+            .into(),
+            origins: [("run.retries".to_owned(), "command-line".to_owned())].into(),
+            secret_settings: vec!["token".into()],
+            plugin_dirs: vec!["plugins".into()],
+            grants: Vec::new(),
+        })),
+    }
+}
+
+fn host() -> HostRecord {
+    HostRecord {
+        machine: "here".into(),
+        boot: "1-2".into(),
+        process: 7,
+        user: 0,
+        persea_version: "0".into(),
     }
 }
 
@@ -48,6 +75,14 @@ fn every_event_is_read_as_it_was_written() {
             name: Some("a".into()),
             title: None,
             runnable: Cow::default(),
+            made_by: Some(Cow::Owned(MadeBy {
+                plugins: vec!["0".repeat(64)],
+                foreign_requirements: 1,
+            })),
+            known_result: Some(KnownResult {
+                status: Status::Error,
+                reason: None,
+            }),
         })),
         Event::TaskStarted(Cow::Owned(TaskStarted {
             leases: [("gpu".into(), vec!["gpu0".into()])].into(),
@@ -102,6 +137,19 @@ fn every_event_is_read_as_it_was_written() {
             reason: None,
             elapsed: 8,
         })),
+        Event::EnvironmentChanged(Cow::Owned(EnvironmentChanged {
+            environment: 1,
+            state: EnvironmentPhase::Ready,
+            reason: None,
+            spawner: "container".into(),
+            slot: 0,
+            remote_id: Cow::Owned(RemoteId {
+                container: Some("abc".into()),
+                process: Some(12),
+                process_start: Some(13),
+                ..RemoteId::default()
+            }),
+        })),
         Event::Warning(Cow::Owned(Warning {
             cause: WarningCause::Incomplete,
             reference: Some("a.py".into()),
@@ -110,6 +158,12 @@ fn every_event_is_read_as_it_was_written() {
         })),
         Event::JobPaused(Cow::default()),
         Event::JobResumed(Cow::default()),
+        Event::JobTakenOver(Cow::Owned(JobTakenOver {
+            host: host(),
+            kept: 1,
+            again: 2,
+            left: 3,
+        })),
         Event::JobFinished(Cow::Owned(JobFinished {
             tally: persea_model::Tally::default(),
             total: 1,

@@ -18,6 +18,12 @@ pub(super) fn command_line() -> String {
     with_failed(args)
 }
 
+/// The command line that runs these references, ending in `--failed`.
+pub(super) fn command_line_of(references: &[String]) -> String {
+    let words = ["persea", "run"].map(str::to_owned).into_iter();
+    with_failed(words.chain(references.iter().cloned()))
+}
+
 fn with_failed(args: impl Iterator<Item = String>) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut references: Vec<String> = Vec::new();

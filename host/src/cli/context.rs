@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::output::eprint_line;
 use super::{BUILTINS, Common, Failure, exit};
 use persea_config::{Config, SafeDirectories, UserDirs, settings};
+use persea_job::CommandPlugins;
 use persea_model::SpawnerKind;
 use persea_plugin::{Catalog, Grants, LOCK_FILE, Lock, LockError, Locks, Sources};
 
@@ -22,6 +23,8 @@ pub(super) struct Context {
     plugin_dirs: Vec<PathBuf>,
     /// The powers that the command line grants.
     pub(super) grants: Grants,
+    /// The grants of the command line, as they were typed.
+    typed_grants: Vec<String>,
     /// Whether `-v` was given.
     pub(super) is_verbose: bool,
 }
@@ -41,8 +44,38 @@ impl Context {
             config,
             plugin_dirs: common.plugin_dir.clone(),
             grants,
+            typed_grants: common.grant.clone(),
             is_verbose: common.verbose > 0,
         })
+    }
+
+    /// The plugins of the command line, for the journal.
+    pub(super) fn command_plugins(&self) -> CommandPlugins {
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        CommandPlugins {
+            dirs: self.plugin_dirs.iter().map(path).collect(),
+            grants: self.typed_grants.clone(),
+        }
+    }
+
+    /// Takes the plugins of the command line from that of the host whose job is resumed. What this
+    /// host's own command line names stays, too.
+    pub(super) fn add_command_plugins(&mut self, plugins: CommandPlugins) -> Result<(), Failure> {
+        let CommandPlugins { dirs, grants } = plugins;
+        for dir in dirs.into_iter().map(PathBuf::from) {
+            if !self.plugin_dirs.contains(&dir) {
+                self.plugin_dirs.push(dir);
+            }
+        }
+        for grant in grants {
+            if !self.typed_grants.contains(&grant) {
+                self.typed_grants.push(grant);
+            }
+        }
+        let grants = Grants::parse(&self.typed_grants);
+        self.grants =
+            grants.map_err(|why| Failure::new(exit::FAIL, miette::miette!("--grant {why}")))?;
+        Ok(())
     }
 
     /// Warns about a project file of another user, and about settings that a project may not set,

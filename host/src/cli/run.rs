@@ -1,30 +1,23 @@
 //! Owns `persea run`.
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use serde_json::Value;
 
+use super::execution::{JobInput, execute};
 use super::listing::{Input, Listers, note_unlisted, resolve};
-use super::output::eprint_line;
 use super::references::{refuse_unresolved, refuse_warnings, show_warnings};
-use super::release::release_line;
-use super::session::{SpawnerSession, listen_to_signals};
-use super::{Context, Failure, again, exit};
-use persea_config::{Config, Flag, Key, Kind, Verdict, of_result_format, settings};
-use persea_display::{Display, Live, Plain, Screen, Shown, Silent, totals};
-use persea_job::{Job, JobError, JobFile, Partition, Summary, UnreleasedJobs, results_root};
-use persea_journal as journal;
+use super::session::listen_to_signals;
+use super::{Context, Failure, again, exit, resume};
+use persea_config::{Config, Flag, Key, Kind, settings};
+use persea_job::{JobError, JobFile, Partition, results_root};
 use persea_model::{JobId, SpawnerKind};
-use persea_spawner::descriptor;
-use persea_system::temporary;
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// References to run: files, directories, `file.py:Class.test`, recipes
-    #[arg(value_name = "REF", required_unless_present_any = ["recipe", "job"])]
+    #[arg(value_name = "REF", required_unless_present_any = ["recipe", "job", "resume"])]
     references: Vec<String>,
     /// Run the suites of this job file (TOML)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["references", "recipe"])]
@@ -86,6 +79,14 @@ pub(super) struct Run {
     /// the beginning of its id
     #[arg(long, value_name = "JOB")]
     failed: Option<String>,
+    /// Go on with this job, whose host was killed or interrupted: its directory, `latest`, or the
+    /// beginning of its id. Tests that have a result keep it, and the others run
+    #[arg(
+        long,
+        value_name = "JOB",
+        conflicts_with_all = ["references", "recipe", "job", "failed", "dry_run", "force_job_id"]
+    )]
+    resume: Option<String>,
     /// Show only failing tests and the totals
     #[arg(short, long)]
     quiet: bool,
@@ -180,6 +181,10 @@ impl Run {
     }
 
     pub(super) async fn run(self, mut context: Context) -> Result<u8, Failure> {
+        if let Some(job) = &self.resume {
+            self.configure(&mut context.config)?;
+            return Box::pin(resume::run(job, context)).await;
+        }
         let file = read_job(self.job.as_deref(), &mut context)?;
         self.configure(&mut context.config)?;
         context.warn_about_project();
@@ -242,98 +247,14 @@ impl Run {
         )?;
         refuse_warnings(&resolutions, &context.config)?;
 
-        let kind = context.config.get(settings::RUN_SPAWNER);
-        let SpawnerSession {
-            spawner,
-            common_dir,
-            temporary: _temporary,
-        } = SpawnerSession::new(kind, &context).await?;
-        // In parallel with the job, because there may be much to remove.
-        let removal = {
-            let beside_jobs = descriptor(kind).is_remote.then(|| results_root.clone());
-            tokio::task::spawn_blocking(move || {
-                temporary::remove_abandoned();
-                if let Some(root) = beside_jobs {
-                    temporary::remove_abandoned_in(&root);
-                }
-            })
-        };
-        let unreleased_jobs = UnreleasedJobs::new(&context.dirs.state);
-        warn_about_unreleased(&unreleased_jobs);
-        let on_stdout: Vec<&str> = catalog
-            .formats()
-            .map(|plugin| plugin.name.as_str())
-            .filter(|name| {
-                let [_, output] = of_result_format(name);
-                context.config.raw(&output).and_then(Value::as_str) == Some("-")
-            })
-            .collect();
-        if on_stdout.len() > 1 {
-            let names = on_stdout.join(" and ");
-            return Err(Failure::new(
-                exit::FAIL,
-                miette::miette!(
-                    help = "give a file name to all of them but one",
-                    "{names}: only one report can go to the standard output"
-                ),
-            ));
-        }
-        let stdout_is_taken = !on_stdout.is_empty();
-        let quiet = context.config.get(settings::HUMAN_OUTPUT_QUIET);
-        let display: Box<dyn Display + Send> = if stdout_is_taken {
-            Box::new(Silent)
-        } else if quiet {
-            Box::new(Plain::new(Shown::Failures))
-        } else if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
-            Box::new(Live::default())
-        } else if context.config.get(settings::HUMAN_OUTPUT_STARTED) {
-            Box::new(Plain::new(Shown::StartsAndEnds))
-        } else {
-            Box::new(Plain::new(Shown::Ends))
-        };
-        let lines = context.config.get(settings::HUMAN_OUTPUT_LINES);
-        let lines = usize::try_from(lines).unwrap_or(usize::MAX);
-        let mut screen = Screen::start(display, lines, again::command_line()).map_err(|error| {
-            let error = miette::miette!("cannot start the thread of the display: {error}");
-            Failure::new(exit::JOB_FAIL, error)
-        })?;
-        let unloaded = !catalog.failures().is_empty();
-        let config = Arc::new(context.config);
-        let job = Job {
+        let input = JobInput {
             id,
-            config: Arc::clone(&config),
-            catalog,
-            spawner,
             references,
-            resolved: resolutions.resolved,
-            warnings: resolutions.warnings,
+            resolutions,
             only,
-            results_root,
-            temp_dir: common_dir,
-            unreleased_jobs,
-            signals,
+            resumed: None,
         };
-        let done = job.run(&mut screen).await;
-        let closing = match &done {
-            Ok(summary) if !stdout_is_taken => closing(summary, quiet),
-            _ => String::new(),
-        };
-        screen.end(closing).await;
-        let _ = removal.await;
-        let summary = done.map_err(|error| match error {
-            JobError::Directory(_)
-            | JobError::Journal(_)
-            | JobError::System { .. }
-            | JobError::Report(_)
-            | JobError::Graph(_)
-            | JobError::Limit(_)
-            | JobError::NoneAgain
-            | JobError::NoScheduler { .. }
-            | JobError::Spawner(_)
-            | JobError::Scheduler(_) => Failure::with(exit::JOB_FAIL, error),
-            JobError::Interrupted => Failure::with(exit::INTERRUPTED, error),
-        })?;
-        Ok(code(&summary, &config) | if unloaded { exit::JOB_FAIL } else { exit::OK })
+        Box::pin(execute(context, catalog, input, signals)).await
     }
 
     fn job_id(&self, dry_run: bool) -> Result<JobId, Failure> {
@@ -381,78 +302,4 @@ pub(super) fn read_job(
     let file = JobFile::read(path, &context.safe_directories()).map_err(Failure::of)?;
     file.configure(&mut context.config);
     Ok(Some(file))
-}
-
-/// Warns about earlier jobs with unreleased requirements.
-fn warn_about_unreleased(unreleased_jobs: &UnreleasedJobs) {
-    let jobs = unreleased_jobs.jobs();
-    for job in jobs.iter().filter(|job| !journal::is_in_use(job)) {
-        eprint_line(format_args!(
-            "warning: an earlier job has left requirements unreleased; to release them: `{}`",
-            release_line(job)
-        ));
-    }
-}
-
-/// The lines that the display shows below the tests.
-fn closing(summary: &Summary, quiet: bool) -> String {
-    let mut text = format!("RESULTS    : {}\n", totals(&summary.tally));
-    if summary.flaky > 0 {
-        text.push_str(&format!(
-            "FLAKY      : {} passed only on a retry\n",
-            summary.flaky
-        ));
-    }
-    if quiet {
-        return text;
-    }
-    if summary.switches > 0 {
-        text.push_str(&format!(
-            "SWITCHES   : {} of an environment to another state\n",
-            summary.switches
-        ));
-    }
-    let seconds = summary.elapsed.as_secs_f64();
-    text.push_str(&format!("JOB TIME   : {seconds:.2} s\n"));
-    text
-}
-
-/// The exit code of a job.
-fn code(summary: &Summary, config: &Config) -> u8 {
-    let tally = &summary.tally;
-    let mut code = exit::OK;
-    let fails = |key| config.get(key) == Verdict::Fail;
-    let is_dry = config.get(settings::RUN_DRY_RUN_ENABLED);
-    let is_cancelled = tally.cancel > 0 && !is_dry && fails(settings::RUN_EXIT_CANCELLED);
-    if tally.fail + tally.error > 0 || is_cancelled {
-        code |= exit::TESTS_FAIL;
-    }
-    if tally.total() == 0 && fails(settings::RUN_EXIT_EMPTY) {
-        eprint_line("error: the job has no test (`run.exit.empty`)");
-        code |= exit::JOB_FAIL;
-    }
-    if summary.warnings > 0 && config.get(settings::RUN_STRICT) {
-        code |= exit::JOB_FAIL;
-    }
-    if tally.interrupted > 0 || summary.interrupted {
-        code |= exit::INTERRUPTED;
-    }
-    for (requirement, why) in &summary.unreleased {
-        eprint_line(format_args!(
-            "error: cannot release requirement {requirement}: {why}"
-        ));
-        code |= exit::JOB_FAIL;
-    }
-    for failure in &summary.failed_reports {
-        eprint_line(format_args!("error: {failure}"));
-        code |= exit::JOB_FAIL;
-    }
-    if code == exit::OK && summary.ran == 0 && tally.total() > 0 && !is_dry {
-        eprint_line(format_args!(
-            "error: none of the {} tests was run",
-            tally.total()
-        ));
-        code |= exit::JOB_FAIL;
-    }
-    code
 }

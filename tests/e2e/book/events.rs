@@ -84,6 +84,10 @@ fn shape(value: &Value) -> Value {
                 "name",
                 "settings",
                 "persea-version",
+                "take-over",
+                "process",
+                "process-start",
+                "helper",
             ];
             let shape_of_member = |(name, value): (&String, &Value)| {
                 let value = if varying.contains(&name.as_str()) {

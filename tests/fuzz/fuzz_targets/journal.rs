@@ -37,7 +37,8 @@ fn plain(line: Line<Attributes>) -> (String, u64, Option<String>, Attributes) {
 
 /// Everything that a reader returns, also after broken lines.
 fn read(directory: &Path, bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Vec<Found> {
-    let mut reader = Reader::open(directory).expect("the journal is there");
+    // With what a host that took the job over has superseded.
+    let mut reader = Reader::open_whole(directory).expect("the journal is there");
     let mut found = Vec::new();
     // One call per line, and one that returns the end.
     for _ in 0..=whole_lines(bytes).count() {
@@ -67,7 +68,7 @@ fn only_some(directory: &Path, bytes: &[u8], all: &[Found]) {
     assert_eq!(unexpected, None);
 }
 
-/// Checks that another host can append: only an incomplete last line is dropped.
+/// Checks that another host can append: only an incomplete or broken end is dropped.
 fn go_on(directory: &Path, mut expected: Vec<Found>) {
     let mut journal = Journal::reopen(directory).expect("nobody has it");
     journal
@@ -75,6 +76,9 @@ fn go_on(directory: &Path, mut expected: Vec<Found>) {
         .expect("an event is written");
     journal.commit().expect("the disk is not full");
     drop(journal);
+    while expected.last().is_some_and(Result::is_err) {
+        expected.pop();
+    }
     expected.push(Ok(("job-resumed".to_owned(), 7, None, Attributes::new())));
     let bytes = std::fs::read(directory.join(FILE_NAME)).expect("the journal is there");
     assert_eq!(read(directory, &bytes, |_| true), expected);

@@ -2,30 +2,34 @@
 //! task each and report to the dispatcher by messages. Every event is in the journal before anybody
 //! acts on it.
 
+mod ends;
+mod environments;
 mod interrupts;
 mod losses;
 mod policy;
 mod preparation;
+mod progress;
 mod record;
 mod retries;
 mod start;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::dispatch::queue::{Queue, Unrunnable};
+use crate::dispatch::queue::Queue;
 use crate::dispatch::slots::{SlotEvent, Slots, TaskMessage};
+use crate::dispatch::takeover::Progress;
 use crate::execute::cases::CaseBatch;
 use crate::execute::context::JobContext;
 use crate::execute::control::{Control, SignalRequest, Signals, StopReason};
-use crate::execute::messages::{ExecutorMessage, FinishedTask};
-use crate::execute::slot::Slot;
+use crate::execute::messages::ExecutorMessage;
+use crate::execute::slot::{EnvironmentReports, Slot, SlotIndex};
 use crate::plan::entry::PlanEntry;
-use crate::plan::graph::{Graph, NodeIndex};
+use crate::plan::graph::Graph;
 use crate::plan::planner::Plan;
 use crate::results::directory::JobDirectory;
 use crate::undo::unreleased::UnreleasedJobs;
@@ -37,7 +41,6 @@ use persea_model::{Outcome, Status, Tally, Task, TaskIndex};
 
 pub(crate) use policy::Policy;
 use preparation::Preparation;
-use record::record;
 
 /// The number of messages that are handled together and share one write to the journal.
 const MESSAGE_BATCH: usize = 256;
@@ -61,6 +64,8 @@ pub(crate) struct Totals {
     pub(crate) stopped: Option<&'static str>,
     /// Whether a signal, the job's timeout or a lost journal stopped the job.
     pub(crate) interrupted: bool,
+    /// Whether a task has no result of its own because the job was stopped.
+    pub(crate) is_cut_short: bool,
     /// The requirements that could not be released, and why.
     pub(crate) unreleased: Vec<(String, String)>,
     /// The number of times that a slot's environment was replaced by one in another state.
@@ -81,6 +86,8 @@ pub(crate) struct Dispatcher<'a> {
     pub(crate) unreleased_jobs: &'a UnreleasedJobs,
     pub(crate) slot_count: usize,
     pub(crate) timeout: Option<Duration>,
+    /// How far an earlier host has come; none for a new job.
+    pub(crate) progress: Option<Progress>,
 }
 
 /// What changes while the job runs.
@@ -99,6 +106,10 @@ struct DispatchState {
     warnings: usize,
     /// By task: the number of attempts whose environment was lost.
     losses: HashMap<TaskIndex, usize>,
+    /// By task: the number of attempts whose host has ended.
+    taken_over: HashMap<TaskIndex, usize>,
+    /// By number: the slots of the environments that have not ended.
+    environments: BTreeMap<usize, SlotIndex>,
     /// The number of such attempts after which a task has no other one.
     max_losses: usize,
     /// Why the host that was given up last is away.
@@ -110,6 +121,8 @@ struct DispatchState {
     /// Why no further task is started, once the job is being stopped.
     stopped: Option<&'static str>,
     interrupted: bool,
+    /// Whether a task has ended without a result of its own.
+    is_cut_short: bool,
     journal_error: Option<JournalError>,
     /// The number of failures after which no further task is started; 0 is no limit.
     failfast: u64,
@@ -135,8 +148,9 @@ impl DispatchState {
 
     /// The number of attempts of a task that have failed and were retried.
     fn retries_of(&self, task: &Task) -> usize {
-        let lost = self.losses.get(&task.index).copied();
-        self.attempts(task).saturating_sub(lost.unwrap_or_default())
+        let others = [&self.losses, &self.taken_over];
+        let others = others.iter().filter_map(|it| it.get(&task.index));
+        self.attempts(task).saturating_sub(others.sum())
     }
 
     /// The slots of tasks and those of requirements.
@@ -158,6 +172,9 @@ impl Dispatcher<'_> {
     ) -> Result<Totals, JournalError> {
         let (messages, mut inbox) = mpsc::unbounded_channel();
         let (control, _) = watch::channel(Control::default());
+        let progress = self.progress.take();
+        let last = progress.as_ref().map_or(0, |it| it.last_environment);
+        let reports = EnvironmentReports::new(messages.clone(), last);
         let failfast = self.config.get(settings::RUN_FAILFAST).unwrap_or_default();
         let retries = self.config.get(settings::RUN_RETRIES);
         let mut state = DispatchState {
@@ -165,14 +182,20 @@ impl Dispatcher<'_> {
             helper_deaths: HashMap::new(),
             // A queued task starts without asking here. That is wrong where the end of any task may
             // change what starts next: with --failfast, or under a scheduler.
-            slots: Slots::new(self.slot_count, failfast == 0 && !policy.is_plugin()),
+            slots: Slots::reporting(
+                self.slot_count,
+                failfast == 0 && !policy.is_plugin(),
+                &reports,
+            ),
             policy,
-            preparation: Preparation::new(self.slot_count, &self.plan.requirements),
+            preparation: Preparation::new(self.slot_count, &self.plan.requirements, &reports),
             tally: Tally::default(),
             flaky: 0,
             ran: 0,
             warnings: 0,
             losses: HashMap::new(),
+            taken_over: HashMap::new(),
+            environments: BTreeMap::new(),
             max_losses: usize::try_from(self.config.get(settings::RUN_LOST_ENVIRONMENTS))
                 .unwrap_or(usize::MAX),
             away: None,
@@ -181,11 +204,16 @@ impl Dispatcher<'_> {
             messages,
             stopped: None,
             interrupted: false,
+            is_cut_short: false,
             journal_error: None,
             failfast,
             retries: usize::try_from(retries).unwrap_or(usize::MAX),
             retry_causes: self.config.get(settings::RUN_RETRY_ON),
         };
+        let elapsed_before = progress.as_ref().map(|it| it.elapsed).unwrap_or_default();
+        if let Some(progress) = progress {
+            self.go_on(&mut state, progress);
+        }
         let mut batch = Vec::with_capacity(MESSAGE_BATCH);
         loop {
             self.start(&mut state).await;
@@ -233,6 +261,7 @@ impl Dispatcher<'_> {
                 environment.close().await;
             }
         }
+        self.environments_closed(&mut state);
         self.context.execution.spawner.close().await;
         if state.preparation.not_released.is_empty() {
             self.unreleased_jobs.remove(self.directory.path());
@@ -242,9 +271,10 @@ impl Dispatcher<'_> {
             None => Ok(Totals {
                 tally: state.tally,
                 flaky: state.flaky,
-                elapsed: self.context.execution.clock.now(),
+                elapsed: elapsed_before + self.context.execution.clock.now(),
                 stopped: state.stopped,
                 interrupted: state.interrupted,
+                is_cut_short: state.is_cut_short,
                 unreleased: state.preparation.not_released,
                 switches: state.slots.switches,
                 ran: state.ran,
@@ -338,6 +368,10 @@ impl Dispatcher<'_> {
                 let message = TaskMessage::Cases(batch);
                 state.slots.message(slot, task, message)
             }
+            ExecutorMessage::Environment(news) => {
+                self.environment_changed(state, *news);
+                Vec::new()
+            }
             ExecutorMessage::RequirementProgress { step, text } => {
                 self.preparing(step, &text);
                 Vec::new()
@@ -391,115 +425,6 @@ impl Dispatcher<'_> {
                     }
                 }
             }
-        }
-    }
-
-    /// Records the end of a task that is not started because the job is being stopped. A task that
-    /// waited for a retry ends with the result of its last attempt.
-    fn skip(&mut self, state: &mut DispatchState, task: &Task, why: &str) {
-        let Some(last) = state.last_attempts.remove(&task.index) else {
-            let outcome = Outcome::new(Status::Skip, format!("not started: {why}"));
-            return self.finish(state, task, &outcome, None);
-        };
-        let mut record = Arc::unwrap_or_clone(last.record);
-        let status = record.status;
-        if record.attempts == 1 {
-            // The journal counts attempts only for tasks with more than one.
-            record.attempts = 0;
-        }
-        self.record_end(state, task, record, last.directory.as_deref());
-        self.end_node(state, task.index, status);
-    }
-
-    /// Records the end of a task, started or not, and of all tasks that can no longer run because
-    /// of it.
-    fn finish(
-        &mut self,
-        state: &mut DispatchState,
-        task: &Task,
-        outcome: &Outcome,
-        ran: Option<&FinishedTask>,
-    ) {
-        self.finish_task(state, task, outcome, ran);
-        self.end_node(state, task.index, outcome.status);
-    }
-
-    /// Marks a node of the graph as ended, and records the ends of all nodes that can no longer run
-    /// because of it.
-    fn end_node(&mut self, state: &mut DispatchState, node: impl Into<NodeIndex>, status: Status) {
-        let plan = Arc::clone(&self.plan);
-        let mut unrunnable = state.queue.end(node, status);
-        while let Some(Unrunnable {
-            node,
-            needs,
-            status,
-        }) = unrunnable.pop()
-        {
-            let why = match (plan.entry(needs), state.preparation.why(needs)) {
-                (Some(needs), _) => {
-                    format!("it needs `{}`, which has ended {status}", needs.task.id)
-                }
-                (None, why) => why.unwrap_or_default().to_owned(),
-            };
-            match plan.entry(node) {
-                Some(entry) => {
-                    let outcome = Outcome::new(Status::Cancel, why);
-                    self.finish_task(state, &entry.task, &outcome, None);
-                }
-                None => state.preparation.fail(node, why),
-            }
-            unrunnable.extend(state.queue.end(node, Status::Cancel));
-        }
-    }
-
-    fn finish_task(
-        &mut self,
-        state: &mut DispatchState,
-        task: &Task,
-        outcome: &Outcome,
-        ran: Option<&FinishedTask>,
-    ) {
-        let mut record = record(task, outcome, ran, state.attempts(task));
-        record.is_refused = ran.is_none() && self.plan.is_refused(task.index);
-        // Another environment is no second chance.
-        record.flaky &= state.retries_of(task) > 0;
-        state.last_attempts.remove(&task.index);
-        let directory = ran.is_some_and(|ran| ran.has_directory);
-        let directory = directory.then_some(&*task.directory);
-        self.record_end(state, task, record, directory);
-    }
-
-    /// Writes a task's end to the journal, the display and the tallies. `directory` is the name of
-    /// the task's directory, if it has one.
-    fn record_end(
-        &mut self,
-        state: &mut DispatchState,
-        task: &Task,
-        record: TaskFinished,
-        directory: Option<&str>,
-    ) {
-        let status = record.status;
-        state.policy.ended(task.index, status, record.elapsed);
-        state.flaky += usize::from(record.flaky);
-        state.ran += usize::from(record.started.is_some());
-        let event = Event::TaskFinished(Cow::Borrowed(&record));
-        self.write_event(state, Some(&task.id), &event);
-        state.tally.add(status);
-        self.screen
-            .task_finished(task, Arc::new(record), state.tally, directory);
-        if status != Status::Pass
-            && let Some(directory) = directory
-        {
-            self.directory.link_by_status(status, directory);
-        }
-        let failures = state.tally.fail + state.tally.error + state.tally.interrupted;
-        if state.failfast > 0
-            && u64::try_from(failures).unwrap_or(u64::MAX) >= state.failfast
-            && !status.is_ok()
-            && state.stopped.is_none()
-        {
-            state.stopped = Some("a test has failed before (--failfast)");
-            self.screen.notice("Interrupting job (failfast).");
         }
     }
 

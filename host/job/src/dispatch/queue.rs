@@ -97,6 +97,11 @@ impl Queue {
         self.graph.claims_of(task).next().is_some()
     }
 
+    /// The number of nodes: tasks, and those that prepare for them.
+    pub(crate) fn len(&self) -> usize {
+        self.phases.len()
+    }
+
     pub(crate) fn node(&self, index: NodeIndex) -> Node {
         self.graph.node(index)
     }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::execute::cases::CaseBatch;
 use crate::execute::messages::{Assignment, FinishedTask};
-use crate::execute::slot::{Slot, SlotIndex};
+use crate::execute::slot::{EnvironmentReports, Slot, SlotIndex};
 use persea_model::TaskIndex;
 use persea_spawner::{EnvironmentState, PipelinePosition};
 
@@ -172,6 +172,15 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    /// Slots whose environments are reported.
+    pub(crate) fn reporting(count: usize, may_queue: bool, reports: &EnvironmentReports) -> Self {
+        let mut slots = Self::new(count, may_queue);
+        for entry in &mut slots.slots {
+            entry.slot = Arc::new(Slot::reporting(entry.slot.index, reports));
+        }
+        slots
+    }
+
     pub(crate) fn new(count: usize, may_queue: bool) -> Self {
         let entry = |index| SlotState {
             availability: Availability::Open,

@@ -17,7 +17,7 @@ use crate::execute::batch_outputs::Outputs;
 use crate::execute::context::JobContext;
 use crate::execute::control::Control;
 use crate::execute::executor::{
-    TaskRun, finished_task, host_failure, plugin_failure, with_variables,
+    TaskRun, finished_task, host_failure, is_stop, plugin_failure, with_variables,
 };
 use crate::execute::interruption::Interruption;
 use crate::execute::messages::{Assignment, ExecutorMessage};
@@ -366,6 +366,7 @@ impl BatchHost for Batch {
             left_behind: left,
             // The processes are those of all tasks of the batch.
             usage: None,
+            is_stopped: stop_reason.is_some_and(is_stop),
         };
         let mut finished = finished_task(&current.session, task, ran, current.assigned_at);
         // Processes that know the directory's path write there themselves.

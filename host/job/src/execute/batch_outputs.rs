@@ -18,6 +18,12 @@ use persea_spawner::Environment;
 /// Numbers the directories of batches, so that no two have one name.
 static NEXT: AtomicUsize = AtomicUsize::new(1);
 
+/// Numbers the directories of batches from after the one with this number, which another host has
+/// made.
+pub(crate) fn number_after(last: usize) {
+    NEXT.fetch_max(last + 1, Ordering::Relaxed);
+}
+
 /// The output files of a batch.
 pub(crate) struct Outputs {
     directory: TaskDirectory,

@@ -57,6 +57,7 @@ pub(crate) async fn execute(
             slot: slot_index,
             outcome: host_failure(),
             is_lost: false,
+            is_stopped: false,
             started: journal::now(),
             elapsed: Duration::ZERO,
             left_behind: 0,
@@ -132,6 +133,8 @@ pub(crate) struct TaskRun {
     pub(crate) left_behind: usize,
     /// What its processes have used; none if it had none of its own.
     pub(crate) usage: Option<Usage>,
+    /// Whether it was interrupted because the job was stopped.
+    pub(crate) is_stopped: bool,
 }
 
 impl TaskRun {
@@ -141,6 +144,7 @@ impl TaskRun {
             outcome,
             left_behind: 0,
             usage: None,
+            is_stopped: false,
         }
     }
 }
@@ -156,6 +160,7 @@ pub(crate) fn finished_task(
         mut outcome,
         left_behind,
         usage,
+        is_stopped,
     } = ran;
     let was_interrupted = outcome.status == Status::Interrupted;
     if let Some(cases) = session.end_cases(was_interrupted)
@@ -185,6 +190,7 @@ pub(crate) fn finished_task(
         task: task.index,
         slot: session.slot.index,
         is_lost: may_be_lost && session.is_lost(),
+        is_stopped,
         outcome,
         started: start.map_or_else(journal::now, |(at, _)| at),
         elapsed: elapsed.max(measured),
@@ -258,7 +264,14 @@ async fn run(
         outcome,
         left_behind: supervised.left_behind,
         usage: supervised.usage,
+        is_stopped: supervised.interrupted.is_some_and(is_stop),
     })
+}
+
+/// Whether a task was interrupted because the job was stopped, and not because of the task's own
+/// time limit.
+pub(crate) fn is_stop(reason: &str) -> bool {
+    reason != TIMEOUT_REASON
 }
 
 /// Makes a reached limit the reason of a result. A test that has passed in spite of it gets a

@@ -10,9 +10,10 @@ use crate::execute::cases::{CaseBatch, CaseSummary};
 use crate::execute::slot::{Slot, SlotIndex};
 use crate::plan::graph::NodeIndex;
 use crate::plan::requirements::StepIndex;
+use persea_journal::EnvironmentPhase;
 use persea_model::{Attributes, Limits, Outcome, TaskIndex};
 use persea_plugin::Fulfilled;
-use persea_spawner::{EnvironmentState, PipelinePosition, Usage};
+use persea_spawner::{EnvironmentId, EnvironmentState, PipelinePosition, Usage};
 
 /// The messages of executors to the dispatcher.
 pub(crate) enum ExecutorMessage {
@@ -49,6 +50,8 @@ pub(crate) enum ExecutorMessage {
     },
     /// The batch in this slot is over.
     BatchEnded { slot: SlotIndex },
+    /// An environment has changed its state.
+    Environment(Box<EnvironmentNews>),
     /// A requirement is absent and about to be fulfilled. The executor waits for `proceed`, which
     /// is sent once the journal has the event.
     RequirementAbsent {
@@ -71,6 +74,20 @@ pub(crate) enum ExecutorMessage {
         failed: Option<String>,
         elapsed: Duration,
     },
+}
+
+/// The new state of an environment.
+#[derive(Debug)]
+pub(crate) struct EnvironmentNews {
+    /// The number of the environment, unique in its job.
+    pub(crate) number: usize,
+    pub(crate) slot: SlotIndex,
+    pub(crate) state: EnvironmentPhase,
+    /// Why it has ended.
+    pub(crate) reason: Option<String>,
+    pub(crate) id: EnvironmentId,
+    /// Whoever opens the environment waits for this, which is sent once the journal has the event.
+    pub(crate) proceed: Option<oneshot::Sender<()>>,
 }
 
 /// The result of fulfilling a requirement.
@@ -111,6 +128,8 @@ pub(crate) struct FinishedTask {
     pub(crate) outcome: Outcome,
     /// Whether the task has no result of its own, because its environment was lost.
     pub(crate) is_lost: bool,
+    /// Whether the task has no result of its own, because the job was stopped.
+    pub(crate) is_stopped: bool,
     /// When it started, in nanoseconds of Unix time.
     pub(crate) started: u64,
     pub(crate) elapsed: Duration,

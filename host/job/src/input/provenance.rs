@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use persea_config::Config;
 use persea_config::settings;
+use persea_journal::MadeBy;
 use persea_model::Runnable;
 use persea_plugin::{Catalog, Plugin, World};
 use persea_spawner::descriptor;
@@ -58,6 +59,37 @@ impl Provenance {
     pub(crate) fn digests(&self) -> Option<Arc<str>> {
         let all: Vec<&str> = self.plugins.iter().filter_map(|it| it.owner()).collect();
         (!all.is_empty()).then(|| all.join(" ").into())
+    }
+
+    /// The provenance as the journal has it; none where all plugins are built in.
+    pub(crate) fn record(&self) -> Option<Arc<MadeBy>> {
+        let name = |plugin: &Arc<Plugin>| format!("{} {}", plugin.id(), plugin.digest);
+        let plugins: Vec<String> = self.plugins.iter().map(name).collect();
+        (!plugins.is_empty()).then(|| {
+            Arc::new(MadeBy {
+                plugins,
+                foreign_requirements: self.foreign_requirements,
+            })
+        })
+    }
+
+    /// The provenance that a journal has.
+    ///
+    /// # Errors
+    /// The plugin that is missing now.
+    pub(crate) fn of_record(record: &MadeBy, catalog: &Catalog) -> Result<Self, String> {
+        let find = |wanted: &String| {
+            let mut all = catalog.plugins();
+            let is_wanted = |plugin: &&Arc<Plugin>| {
+                let wanted = wanted.split_once(' ');
+                wanted == Some((plugin.id().as_str(), plugin.digest.as_str()))
+            };
+            all.find(is_wanted).cloned().ok_or_else(|| wanted.clone())
+        };
+        Ok(Self {
+            plugins: record.plugins.iter().map(find).collect::<Result<_, _>>()?,
+            foreign_requirements: record.foreign_requirements,
+        })
     }
 
     /// Sets the number of leading requirements that these plugins did not add.

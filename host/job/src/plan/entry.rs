@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use persea_journal::{KnownResult, MadeBy};
 use persea_model::{Attributes, Outcome, Task};
 use persea_plugin::Plugin;
 
@@ -23,6 +24,10 @@ pub(crate) struct PlanEntry {
     /// The provenance of the task's processes: its runner and the plugins that produced the task;
     /// none where all of them are built in.
     pub(crate) owner: Option<Arc<str>>,
+    /// The plugins that produced the task, as the journal has them; none where all are built in.
+    pub(crate) made_by: Option<Arc<MadeBy>>,
+    /// The result that was known before the task could run, because its resolver failed.
+    pub(crate) known_result: Option<Box<KnownResult>>,
 }
 
 /// The provenance of a task's processes.

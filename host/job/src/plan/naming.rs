@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::input::provenance::Restrictions;
 use persea_config::Config;
 use persea_config::settings;
+use persea_journal::MadeBy;
 use persea_model::{Outcome, Runnable};
 
 /// A runnable with the name and number of its task.
@@ -21,6 +22,8 @@ pub(crate) struct NamedRunnable {
     pub(crate) restrictions: Option<Arc<Restrictions>>,
     /// The provenance: the third-party plugins that produced it, if there are any.
     pub(crate) provenance: Option<Arc<str>>,
+    /// The provenance as the journal has it.
+    pub(crate) made_by: Option<Arc<MadeBy>>,
 }
 
 /// Sets each task's title: `suite:name;variant`, and a number where earlier tasks have the same.
@@ -166,6 +169,7 @@ mod tests {
                 ended: None,
                 restrictions: None,
                 provenance: None,
+                made_by: None,
             }
         };
         let mut named: Vec<NamedRunnable> = tasks.iter().map(named).collect();
@@ -197,6 +201,7 @@ mod tests {
                 ended: None,
                 restrictions: None,
                 provenance: None,
+                made_by: None,
             }
         };
         let tasks = [

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use crate::input::identifier::identifier;
 use crate::input::own_settings;
-use crate::input::provenance::Restrictions;
 use crate::input::resolve::{Answer, Resolved};
 use crate::plan::again;
 use crate::plan::entry::{PlanEntry, TaskFate, owner};
+use crate::plan::fate::Fates;
 use crate::plan::graph::{Graph, GraphError, NodeIndex};
 use crate::plan::history::History;
 use crate::plan::naming::{NamedRunnable, TaskIds, set_titles};
@@ -19,9 +19,10 @@ use crate::plan::partition::Partition;
 use crate::plan::requirements::{Requirements, key};
 use persea_config::Config;
 use persea_config::{Order, settings};
+use persea_journal::KnownResult;
 use persea_model::names::task_directory;
-use persea_model::{Attributes, Outcome, Runnable, SpawnerKind, Status, Task, TaskIndex};
-use persea_plugin::{Catalog, Plugin, PluginError};
+use persea_model::{Outcome, Runnable, Status, Task, TaskIndex};
+use persea_plugin::Catalog;
 use persea_spawner::descriptor;
 
 /// The plan of a job, its tasks in the order in which they start.
@@ -100,8 +101,6 @@ pub(crate) fn plan(
     only: Option<&HashSet<String>>,
 ) -> Plan {
     let format = config.get(settings::RUNNER_IDENTIFIER_FORMAT);
-    let dry_run = config.get(settings::RUN_DRY_RUN_ENABLED);
-    let spawner = config.get(settings::RUN_SPAWNER);
     // Valid: it is checked with the other settings.
     let partition = config
         .get(settings::RUN_PARTITION)
@@ -116,6 +115,7 @@ pub(crate) fn plan(
             } => {
                 named.reserve(runnables.len());
                 let restrictions = provenance.restrictions(config);
+                let made_by = provenance.record();
                 let provenance = provenance.digests();
                 let mut names = LastText::default();
                 for runnable in runnables {
@@ -135,6 +135,7 @@ pub(crate) fn plan(
                         ended: None,
                         restrictions: restrictions.clone(),
                         provenance: provenance.clone(),
+                        made_by: made_by.clone(),
                     });
                 }
             }
@@ -152,6 +153,7 @@ pub(crate) fn plan(
                     ended: Some(Outcome::new(Status::Error, error).into()),
                     restrictions: None,
                     provenance: None,
+                    made_by: None,
                 });
             }
             Answer::Missing { .. } | Answer::Corrupt { .. } => {}
@@ -187,17 +189,7 @@ pub(crate) fn plan(
             ids.number(&mut named);
         }
     }
-    // Computed once for each runner, not for each task.
-    let mut settings: HashMap<String, Arc<Attributes>> = HashMap::new();
-    let mut settings = |runner: &Plugin| match settings.get(&runner.digest) {
-        Some(known) => Arc::clone(known),
-        None => {
-            let own = Arc::new(runner.configured(config));
-            settings.insert(runner.digest.clone(), Arc::clone(&own));
-            own
-        }
-    };
-    let mut unknown = HashSet::new();
+    let mut fates = Fates::new(catalog, config);
     let mut owners = LastText::default();
     let mut entries: Vec<PlanEntry> = named
         .into_iter()
@@ -211,70 +203,63 @@ pub(crate) fn plan(
                 ended,
                 restrictions,
                 provenance,
+                made_by,
                 ..
             } = named;
-            let fate = match ended {
-                Some(outcome) => TaskFate::Ended(outcome),
-                None if dry_run => {
-                    let why = "Test cancelled due to --dry-run";
-                    TaskFate::Ended(Outcome::new(Status::Cancel, why).into())
-                }
-                None => {
-                    let restrictions = restrictions.as_deref();
-                    let met = can_be_met(&runnable, spawner, config);
-                    match met {
-                        Err(why) => TaskFate::Refused(Outcome::new(Status::Error, why).into()),
-                        Ok(()) => fate(
-                            &runnable,
-                            restrictions,
-                            catalog,
-                            spawner.name(),
-                            &mut settings,
-                        ),
-                    }
-                }
-            };
-            if let TaskFate::Run(runner, _) = &fate {
-                for name in own_settings::unknown(&runnable.more, runner) {
-                    if unknown.insert(name.clone()) {
-                        tracing::warn!(
-                            "unknown setting `{name}` in the `config` of {id}: {} has none of that \
-                             name",
-                            runner.label()
-                        );
-                    }
-                }
-            }
             let directory = match task_directory(&id) {
                 directory if *directory == *id => Arc::clone(&id),
                 directory => directory.into(),
             };
+            let task = Task {
+                index: TaskIndex(index),
+                id,
+                name,
+                title,
+                directory,
+                runnable,
+            };
+            let known_result = ended.as_ref().map(|outcome| {
+                Box::new(KnownResult {
+                    status: outcome.status,
+                    reason: outcome.reason.clone(),
+                })
+            });
+            let fate = fates.of(&task, ended, restrictions.as_deref());
             PlanEntry {
                 owner: owner(&fate, provenance).map(|owner| owners.share(&owner)),
-                task: Task {
-                    index: TaskIndex(index),
-                    id,
-                    name,
-                    title,
-                    directory,
-                    runnable,
-                },
+                task,
                 fate,
+                made_by,
+                known_result,
             }
         })
         .collect();
     let history = || results_root.map(History::read).unwrap_or_default();
     reorder(&mut entries, config.get(settings::RUN_ORDER), history);
-    let stacked = descriptor(spawner).has_snapshots;
-    let in_groups = stacked
-        && shuffle_seed.is_none()
-        && config.get(settings::RUN_ORDER) == Order::Given
-        && config.get(settings::RUN_SCHEDULER).is_none();
-    if in_groups {
+    if is_grouped(config, shuffle_seed) {
         sort_by_environment(&mut entries);
     }
+    complete(entries, catalog, config, shuffle_seed)
+}
+
+/// Whether tasks that use the same environment follow each other.
+fn is_grouped(config: &Config, shuffle_seed: Option<u64>) -> bool {
+    descriptor(config.get(settings::RUN_SPAWNER)).has_snapshots
+        && shuffle_seed.is_none()
+        && config.get(settings::RUN_ORDER) == Order::Given
+        && config.get(settings::RUN_SCHEDULER).is_none()
+}
+
+/// The plan of entries in their final order, with their requirements.
+pub(super) fn complete(
+    mut entries: Vec<PlanEntry>,
+    catalog: &Catalog,
+    config: &Config,
+    shuffle_seed: Option<u64>,
+) -> Plan {
+    let stacked = descriptor(config.get(settings::RUN_SPAWNER)).has_snapshots;
     let requirements = Requirements::gather(&mut entries, catalog, config, stacked);
-    let groups = match in_groups {
+    let groups = match is_grouped(config, shuffle_seed) {
         true => environment_groups(&entries, &requirements),
         false => Vec::new(),
     };
@@ -363,74 +348,5 @@ fn reorder(entries: &mut [PlanEntry], order: Order, history: impl FnOnce() -> Hi
     }
     for (index, entry) in entries.iter_mut().enumerate() {
         entry.task.index = TaskIndex(index);
-    }
-}
-
-/// Checks whether what the requirements of a task change is there where the task runs.
-///
-/// # Errors
-/// The task may run on another machine than its requirements are met on.
-fn can_be_met(runnable: &Runnable, spawner: SpawnerKind, config: &Config) -> Result<(), String> {
-    if runnable.requirements.is_empty() || (descriptor(spawner).is_one_machine)(config) {
-        return Ok(());
-    }
-    Err(format!(
-        "the test has requirements, and with the spawner `{spawner}` on several hosts they would \
-         be met on one of them only: name one host for tests with requirements, or set the hosts \
-         up before"
-    ))
-}
-
-fn fate(
-    runnable: &Runnable,
-    restrictions: Option<&Restrictions>,
-    catalog: &Catalog,
-    spawner: &str,
-    settings: &mut dyn FnMut(&Plugin) -> Arc<Attributes>,
-) -> TaskFate {
-    let Some(runner) = catalog.runner(&runnable.kind) else {
-        let reason = no_runner(&runnable.kind, catalog.failures());
-        return TaskFate::Refused(Outcome::new(Status::Error, reason).into());
-    };
-    let held = || {
-        restrictions.map_or(Ok(()), |restrictions| {
-            restrictions.check(runnable, runner, catalog)
-        })
-    };
-    let own = || own_settings::check(&runnable.more);
-    let allowed = runner.may_use(spawner).and_then(|()| held());
-    let of_runner = || own_settings::check_for(&runnable.more, runner);
-    let with_image = || own_settings::check_image(&runnable.more, spawner);
-    let checked = allowed.and_then(|()| own()).and_then(|()| of_runner());
-    if let Err(reason) = checked.and_then(|()| with_image()) {
-        return TaskFate::Refused(Outcome::new(Status::Error, reason).into());
-    }
-    TaskFate::Run(Arc::clone(runner), settings(runner))
-}
-
-/// The error for a kind without a runner: a plugin that was not loaded may have been it.
-fn no_runner(kind: &str, refused: &[PluginError]) -> String {
-    /// The number of refused plugins that are named.
-    const NAMED: usize = 3;
-    let reasons: Vec<String> = refused
-        .iter()
-        .take(NAMED)
-        .map(PluginError::to_string)
-        .collect();
-    let reasons = reasons.join("; ");
-    match refused.len().saturating_sub(NAMED) {
-        0 if reasons.is_empty() => format!(
-            "no runner for kind `{kind}`: add a plugin that runs it with `persea plugin add FILE`; \
-             `persea plugin list` shows those there are"
-        ),
-        0 => {
-            format!(
-                "no runner for kind `{kind}`; it may be in a plugin that is not loaded: {reasons}"
-            )
-        }
-        more => format!(
-            "no runner for kind `{kind}`; it may be in a plugin that is not loaded: {reasons}; and \
-             {more} more"
-        ),
     }
 }

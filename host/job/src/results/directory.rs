@@ -214,13 +214,37 @@ impl JobDirectory {
         let results = &directory.test_results;
         let made = results.handle().map(drop);
         made.map_err(|error| failed(results.path(), error))?;
-        if let Err(error) = directory.make_latest(&root) {
+        directory.point_latest(&root);
+        Ok(directory)
+    }
+
+    /// Opens the directory of a job whose host has ended, which is an absolute path without links.
+    pub(crate) fn reopen(path: &Path) -> Result<Self, DirectoryError> {
+        let test_results = Section::of_tests(path);
+        let failed = |source| DirectoryError {
+            path: path.to_path_buf(),
+            source,
+        };
+        test_results.handle().map(drop).map_err(failed)?;
+        let directory = Self {
+            path: path.to_path_buf(),
+            test_results,
+        };
+        if let Some(root) = path.parent() {
+            // A host that was killed while it made the link has left it.
+            let _ = std::fs::remove_file(root.join(format!(".latest-{}", directory.name())));
+            directory.point_latest(root);
+        }
+        Ok(directory)
+    }
+
+    fn point_latest(&self, root: &Path) {
+        if let Err(error) = self.make_latest(root) {
             tracing::warn!(
                 "cannot update the link `latest` in {}: {error}",
                 root.display()
             );
         }
-        Ok(directory)
     }
 
     /// Points the link `latest` to this job, without a moment in which it is missing. A file or
@@ -278,10 +302,16 @@ impl JobDirectory {
         &self.test_results
     }
 
-    /// Creates the job's log.
+    /// Creates the job's log, or opens that of an earlier host to add to it.
     pub(crate) fn log(&self) -> Result<File, DirectoryError> {
         let path = self.path.join("job.log");
-        create_file(&path).map_err(|source| DirectoryError { path, source })
+        let opened = match create_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                File::options().append(true).open(&path)
+            }
+            created => created,
+        };
+        opened.map_err(|source| DirectoryError { path, source })
     }
 
     /// Renames the directory of a test's earlier attempt.

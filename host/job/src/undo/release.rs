@@ -86,7 +86,8 @@ pub fn unreleased_of(job_dir: &Path) -> Result<Vec<UnreleasedRequirement>, Journ
         match record.event {
             Event::RequirementStarted(started) => known.push(started.into_owned()),
             Event::RequirementAbsent(absent) => {
-                let step = known.iter().find(|step| step.id == absent.id);
+                // A host that has taken the job over may give the id to another requirement.
+                let step = known.iter().rev().find(|step| step.id == absent.id);
                 if let Some(step) = step.filter(|step| outlasts_its_job(step)) {
                     left.push(UnreleasedRequirement {
                         id: step.id.to_string(),
@@ -197,30 +198,44 @@ impl JobRelease {
             project_dir: std::env::current_dir().unwrap_or_default(),
             grace: supervise::grace(&config),
         });
-        let slot = Arc::new(Slot::new(SlotIndex(0)));
-        let mut released = Vec::new();
-        for left in left {
-            let begun = execution.clock.now();
-            let name = left.name.clone();
-            let done = release(&execution, &slot, (&catalog, &config), &left).await;
-            let elapsed = execution.clock.now().saturating_sub(begun);
-            let event = RequirementReleased {
-                id: left.id,
-                reason: done.as_ref().err().cloned(),
-                elapsed: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
-            };
-            journal.record(None, &Event::RequirementReleased(Cow::Borrowed(&event)))?;
-            journal.commit()?;
-            released.push((name, done));
-        }
-        if let Some(environment) = slot.take() {
-            environment.close().await;
-        }
+        let released = release_all(&execution, (&catalog, &config), &mut journal, left).await?;
         if released.iter().all(|(_, done)| done.is_ok()) {
             unreleased.remove(job_dir);
         }
         Ok(released)
     }
+}
+
+/// Releases these requirements, and records that in the journal of their job.
+///
+/// # Errors
+/// The journal cannot be written.
+pub(crate) async fn release_all(
+    execution: &Arc<ExecutionContext>,
+    (catalog, config): (&Catalog, &Config),
+    journal: &mut Journal,
+    left: Vec<UnreleasedRequirement>,
+) -> Result<Vec<ReleaseResult>, JournalError> {
+    let slot = Arc::new(Slot::new(SlotIndex(0)));
+    let mut released = Vec::new();
+    for left in left {
+        let begun = execution.clock.now();
+        let name = left.name.clone();
+        let done = release(execution, &slot, (catalog, config), &left).await;
+        let elapsed = execution.clock.now().saturating_sub(begun);
+        let event = RequirementReleased {
+            id: left.id,
+            reason: done.as_ref().err().cloned(),
+            elapsed: u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX),
+        };
+        journal.record(None, &Event::RequirementReleased(Cow::Borrowed(&event)))?;
+        journal.commit()?;
+        released.push((name, done));
+    }
+    if let Some(environment) = slot.take() {
+        environment.close().await;
+    }
+    Ok(released)
 }
 
 async fn release(

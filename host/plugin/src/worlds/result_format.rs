@@ -61,9 +61,11 @@ impl From<Line<FormatData>> for FormatEvent {
 pub struct FormatData(data::Attributes);
 
 impl FormatData {
-    /// Replaces all settings of the event by those that a format has declared.
+    /// Replaces all settings of the event by those that a format has declared. What another host
+    /// needs to take the job over is for hosts only: it names plugins, files and grants.
     pub fn restrict_settings(&mut self, settings: &Attributes) {
-        self.0.retain(|(name, _)| name != "settings");
+        self.0
+            .retain(|(name, _)| name != "settings" && name != "take-over");
         let text = Attribute::from(settings.clone()).to_string();
         self.0.push(("settings".into(), data::Value::Json(text)));
     }

@@ -12,7 +12,7 @@ use super::record::{journal_leases, lease_data};
 use super::{DispatchState, Dispatcher};
 use crate::execute::messages::{Assignment, ExecutorMessage, Fulfilment, PreparedRequirement};
 use crate::execute::preparer::{self, Undo};
-use crate::execute::slot::{Slot, SlotIndex};
+use crate::execute::slot::{EnvironmentReports, Slot, SlotIndex};
 use crate::plan::graph::{Node, NodeIndex};
 use crate::plan::planner::Plan;
 use crate::plan::requirements::{RequirementStep, Requirements, StepIndex};
@@ -51,9 +51,13 @@ pub(super) struct Preparation {
 impl Preparation {
     /// Has as many slots as there are for tasks, at most one per requirement. Their indices follow
     /// those of the `tasks` slots for tasks.
-    pub(super) fn new(tasks: usize, requirements: &Requirements) -> Self {
+    pub(super) fn new(
+        tasks: usize,
+        requirements: &Requirements,
+        reports: &EnvironmentReports,
+    ) -> Self {
         let count = tasks.min(requirements.steps.len());
-        let slot = |index| Arc::new(Slot::new(SlotIndex(tasks + index)));
+        let slot = |index| Arc::new(Slot::reporting(SlotIndex(tasks + index), reports));
         Self {
             slots: (0..count).map(slot).collect(),
             free: (tasks..tasks + count).rev().map(SlotIndex).collect(),

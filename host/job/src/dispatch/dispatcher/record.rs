@@ -106,6 +106,7 @@ pub(super) fn record(
         }),
         attempts: if before > 0 { before + 1 } else { 0 },
         flaky: before > 0 && outcome.status.has_passed(),
+        cut_short: false,
         cases: ran.and_then(|ran| ran.cases.tally),
         unnumbered_cases: ran.map_or(0, |ran| ran.cases.unnumbered),
         failed_cases: ran.map_or_else(Vec::new, |ran| ran.cases.failed.clone()),
@@ -120,7 +121,8 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// The names of `task-finished` that belong to the host. A runner's data under these names is
 /// dropped.
-const RESERVED: [&str; 25] = [
+const RESERVED: [&str; 26] = [
+    "cut-short",
     "cpu-user",
     "cpu-system",
     "peak-memory",

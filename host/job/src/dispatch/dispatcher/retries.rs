@@ -38,9 +38,26 @@ impl Dispatcher<'_> {
         task: &Task,
         finished: &FinishedTask,
     ) -> bool {
-        state.retries_of(task) < state.retries
-            && state.stopped.is_none()
-            && is_cause(&state.retry_causes, &finished.outcome)
+        state.stopped.is_none() && Self::has_retry(state, task, finished)
+    }
+
+    /// Whether a task that has ended would be retried in a job that goes on.
+    fn has_retry(state: &DispatchState, task: &Task, finished: &FinishedTask) -> bool {
+        state.retries_of(task) < state.retries && is_cause(&state.retry_causes, &finished.outcome)
+    }
+
+    /// Whether the end of a task is no result of its own, because the job is being stopped: a host
+    /// that takes the job over runs the task.
+    pub(super) fn is_cut_short(
+        &self,
+        state: &DispatchState,
+        task: &Task,
+        ran: Option<&FinishedTask>,
+    ) -> bool {
+        state.stopped.is_some()
+            && ran.is_none_or(|finished| {
+                finished.is_stopped || finished.is_lost || Self::has_retry(state, task, finished)
+            })
     }
 
     /// Requeues a task for its next attempt, which is a retry unless there is a cause. The

@@ -44,7 +44,9 @@ impl Dispatcher<'_> {
         self.prepare(state);
         while state.stopped.is_none()
             && let Some(index) = self.next_task(state).await
-            && let Some(PlanEntry { task, fate, owner }) = plan.entry(index)
+            && let Some(PlanEntry {
+                task, fate, owner, ..
+            }) = plan.entry(index)
         {
             let runner = match fate {
                 TaskFate::Ended(outcome) | TaskFate::Refused(outcome) => {

@@ -5,12 +5,9 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use persea_journal::{
-    Event, EventKind, JobFinished, JournalError, Line, Reader, TaskFinished, TaskPlanned, is_in_use,
-};
-use persea_model::names::TEST_RESULTS;
-use persea_model::names::task_directory;
-use persea_model::{Attribute, Attributes, Status, Tally};
+use crate::plan::stored::{HOST_ENDED, missing_end};
+use persea_journal::{Event, EventKind, JobFinished, JournalError, Line, Reader, is_in_use};
+use persea_model::{Attributes, Status, Tally};
 
 /// The events that a journal lacks: the ends of tasks, and of the job.
 pub(super) struct MissingEnd {
@@ -25,7 +22,7 @@ impl MissingEnd {
     pub(super) fn of(job_dir: &Path, time: u64) -> Result<Self, JournalError> {
         let reason = match is_in_use(job_dir) {
             true => "the job is still running: it has not ended yet",
-            false => "the host ended before it",
+            false => HOST_ENDED,
         };
         let mut finished: HashSet<String> = HashSet::new();
         let mut started: HashMap<String, u64> = HashMap::new();
@@ -65,7 +62,7 @@ impl MissingEnd {
             };
             tally.add(Status::Error);
             let start = started.get(&task).copied();
-            let mut end = end(&task, planned.into_owned(), start, reason);
+            let mut end = missing_end(&task, &planned, start, reason);
             let directory = std::fs::symlink_metadata(ran_in.join(&end.directory));
             end.has_directory = directory.is_ok_and(|it| it.is_dir());
             let event = Event::TaskFinished(Cow::Owned(end));
@@ -81,56 +78,6 @@ impl MissingEnd {
         };
         lines.push(line_of(time, None, &Event::JobFinished(Cow::Owned(end))));
         Ok(Self { unfinished, lines })
-    }
-}
-
-/// The end of a task for which the journal has none.
-fn end(id: &str, planned: TaskPlanned<'_>, started: Option<u64>, reason: &str) -> TaskFinished {
-    let TaskPlanned {
-        index,
-        name,
-        title,
-        runnable,
-    } = planned;
-    let of_runnable = || runnable.identifier.clone().or(runnable.uri.clone());
-    let tags = runnable.tags.iter().map(|(tag, values)| {
-        let values = Some(values).filter(|values| !values.is_empty());
-        let values = values.cloned().map(Attribute::from);
-        (tag.clone(), values.unwrap_or_default())
-    });
-    TaskFinished {
-        index,
-        name: name
-            .map(Cow::into_owned)
-            .or_else(of_runnable)
-            .unwrap_or(id.to_owned()),
-        title: title.map(Cow::into_owned),
-        kind: runnable.kind.clone(),
-        uri: runnable.uri.clone(),
-        status: Status::Error,
-        cause: None,
-        reason: Some(reason.to_owned()),
-        started,
-        elapsed: 0,
-        directory: format!("{TEST_RESULTS}/{}", task_directory(id)),
-        has_directory: false,
-        tags: tags.collect(),
-        suite: runnable.suite().map(str::to_owned),
-        variant: runnable.more.get("variant").cloned(),
-        whiteboard: None,
-        left_behind: 0,
-        cpu_user: None,
-        cpu_system: None,
-        peak_memory: None,
-        peak_memory_of: None,
-        attempts: 0,
-        flaky: false,
-        // Cases of an attempt that never ended count for nothing.
-        cases: None,
-        unnumbered_cases: 0,
-        failed_cases: Vec::new(),
-        is_refused: false,
-        more: Attributes::new(),
     }
 }
 

@@ -1,0 +1,156 @@
+//! Owns the decision what happens to each task: it runs, or its result is known before. Does not
+//! know the order of the tasks.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::input::own_settings;
+use crate::input::provenance::Restrictions;
+use crate::plan::entry::TaskFate;
+use persea_config::Config;
+use persea_config::settings;
+use persea_model::{Attributes, Outcome, Runnable, SpawnerKind, Status, Task};
+use persea_plugin::{Catalog, PluginError};
+use persea_spawner::descriptor;
+
+/// What decides about the tasks of a job.
+pub(super) struct Fates<'a> {
+    catalog: &'a Catalog,
+    config: &'a Config,
+    /// By digest of a runner: the settings that it receives. Computed once for each runner, not for
+    /// each task.
+    settings: HashMap<String, Arc<Attributes>>,
+    /// The settings of tasks of which a warning was given.
+    unknown: HashSet<String>,
+}
+
+impl<'a> Fates<'a> {
+    pub(super) fn new(catalog: &'a Catalog, config: &'a Config) -> Self {
+        Self {
+            catalog,
+            config,
+            settings: HashMap::new(),
+            unknown: HashSet::new(),
+        }
+    }
+
+    /// What happens to a task, which may have `ended` already.
+    pub(super) fn of(
+        &mut self,
+        task: &Task,
+        ended: Option<Box<Outcome>>,
+        restrictions: Option<&Restrictions>,
+    ) -> TaskFate {
+        let config = self.config;
+        let spawner = config.get(settings::RUN_SPAWNER);
+        let runnable = &task.runnable;
+        let fate = match ended {
+            Some(outcome) => TaskFate::Ended(outcome),
+            None if config.get(settings::RUN_DRY_RUN_ENABLED) => {
+                let why = "Test cancelled due to --dry-run";
+                TaskFate::Ended(Outcome::new(Status::Cancel, why).into())
+            }
+            None => match can_be_met(runnable, spawner, config) {
+                Err(why) => TaskFate::Refused(Outcome::new(Status::Error, why).into()),
+                Ok(()) => fate(
+                    runnable,
+                    restrictions,
+                    self.catalog,
+                    spawner.name(),
+                    &mut self.settings,
+                    config,
+                ),
+            },
+        };
+        if let TaskFate::Run(runner, _) = &fate {
+            for name in own_settings::unknown(&runnable.more, runner) {
+                if self.unknown.insert(name.clone()) {
+                    tracing::warn!(
+                        "unknown setting `{name}` in the `config` of {}: {} has none of that name",
+                        task.id,
+                        runner.label()
+                    );
+                }
+            }
+        }
+        fate
+    }
+}
+
+/// Checks whether what the requirements of a task change is there where the task runs.
+///
+/// # Errors
+/// The task may run on another machine than its requirements are met on.
+fn can_be_met(runnable: &Runnable, spawner: SpawnerKind, config: &Config) -> Result<(), String> {
+    if runnable.requirements.is_empty() || (descriptor(spawner).is_one_machine)(config) {
+        return Ok(());
+    }
+    Err(format!(
+        "the test has requirements, and with the spawner `{spawner}` on several hosts they would \
+         be met on one of them only: name one host for tests with requirements, or set the hosts \
+         up before"
+    ))
+}
+
+fn fate(
+    runnable: &Runnable,
+    restrictions: Option<&Restrictions>,
+    catalog: &Catalog,
+    spawner: &str,
+    settings: &mut HashMap<String, Arc<Attributes>>,
+    config: &Config,
+) -> TaskFate {
+    let Some(runner) = catalog.runner(&runnable.kind) else {
+        let reason = no_runner(&runnable.kind, catalog.failures());
+        return TaskFate::Refused(Outcome::new(Status::Error, reason).into());
+    };
+    let held = || {
+        restrictions.map_or(Ok(()), |restrictions| {
+            restrictions.check(runnable, runner, catalog)
+        })
+    };
+    let own = || own_settings::check(&runnable.more);
+    let allowed = runner.may_use(spawner).and_then(|()| held());
+    let of_runner = || own_settings::check_for(&runnable.more, runner);
+    let with_image = || own_settings::check_image(&runnable.more, spawner);
+    let checked = allowed.and_then(|()| own()).and_then(|()| of_runner());
+    if let Err(reason) = checked.and_then(|()| with_image()) {
+        return TaskFate::Refused(Outcome::new(Status::Error, reason).into());
+    }
+    let settings = match settings.get(&runner.digest) {
+        Some(known) => Arc::clone(known),
+        None => {
+            let own = Arc::new(runner.configured(config));
+            settings.insert(runner.digest.clone(), Arc::clone(&own));
+            own
+        }
+    };
+    TaskFate::Run(Arc::clone(runner), settings)
+}
+
+/// The error for a kind without a runner: a plugin that was not loaded may have been it.
+fn no_runner(kind: &str, refused: &[PluginError]) -> String {
+    /// The number of refused plugins that are named.
+    const NAMED: usize = 3;
+    let reasons: Vec<String> = refused
+        .iter()
+        .take(NAMED)
+        .map(PluginError::to_string)
+        .collect();
+    let reasons = reasons.join("; ");
+    match refused.len().saturating_sub(NAMED) {
+        0 if reasons.is_empty() => format!(
+            "no runner for kind `{kind}`: add a plugin that runs it with `persea plugin add FILE`; \
+             `persea plugin list` shows those there are"
+        ),
+        0 => {
+            format!(
+                "no runner for kind `{kind}`; it may be in a plugin that is not loaded: {reasons}"
+            )
+        }
+        more => format!(
+            "no runner for kind `{kind}`; it may be in a plugin that is not loaded: {reasons}; and \
+             {more} more"
+        ),
+    }
+}
