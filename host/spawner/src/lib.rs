@@ -11,7 +11,9 @@
 //! - `sandbox`: the spawner of sandboxes on this machine, with the mounts, masks, layers and the
 //!   seccomp filter that it takes;
 //! - `container`: the spawner of containers of Podman or Docker on this machine;
-//! - `ssh`: the spawner of other hosts;
+//! - `ssh`: the spawner of other hosts over ssh;
+//! - `remote`: what other hosts of any kind have in common: a connection, over which the helper is
+//!   sent and run;
 //! - `lease`: how long a helper on another host lives without this one;
 //! - `environment`: an environment and its processes, as the rest of the host sees them, with
 //!   commands and queued processes (pipelining);
@@ -35,6 +37,7 @@ mod lease;
 mod limits;
 mod process;
 mod registry;
+mod remote;
 mod sandbox;
 mod ssh;
 

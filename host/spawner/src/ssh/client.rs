@@ -1,14 +1,19 @@
 //! Owns the command line of the program `ssh`, and what its errors mean. Does not know what runs on
 //! the other side.
 
-use std::path::Path;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use std::os::unix::process::CommandExt as _;
-
 use crate::SpawnError;
+use crate::launch::private_dir;
+use crate::remote::link::Route;
+
+/// The longest path of a UNIX socket, without what `ssh` appends to it while it makes one.
+const MAX_SOCKET_PATH: usize = 107 - 17;
 
 /// How long a host may take to answer a new connection: 10 s. The user's options and configuration
 /// can say otherwise.
@@ -21,14 +26,18 @@ const UNANSWERED: u32 = 2;
 #[derive(Debug)]
 pub(super) struct Client {
     /// Further arguments of the user.
-    pub(super) options: Vec<String>,
+    options: Vec<String>,
     /// The lease of helpers, before whose end a lost connection has to be noticed.
-    pub(super) lease: Duration,
+    lease: Duration,
+    /// The directory for temporary files.
+    temporary: PathBuf,
+    /// The directory of the connections' sockets, made when it is needed.
+    sockets: OnceLock<PathBuf>,
 }
 
 /// What a started `ssh` is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+enum Role {
     /// Makes a connection for itself and others.
     Master,
     /// Uses the connection of a master.
@@ -36,8 +45,44 @@ pub(super) enum Role {
 }
 
 impl Client {
+    pub(super) fn new(options: Vec<String>, lease: Duration, temporary: PathBuf) -> Self {
+        Self {
+            options,
+            lease,
+            temporary,
+            sockets: OnceLock::new(),
+        }
+    }
+
+    /// Removes the directory of the sockets.
+    pub(super) fn close(&self) {
+        if let Some(sockets) = self.sockets.get() {
+            let _ = std::fs::remove_dir_all(sockets);
+        }
+    }
+
+    /// The path of a connection's socket.
+    fn socket(&self, id: &str) -> PathBuf {
+        let sockets = self.sockets.get().map(PathBuf::as_path);
+        sockets
+            .unwrap_or(&self.temporary)
+            .join(id.get(..8).unwrap_or(id))
+    }
+
+    /// Makes the directory for sockets, if it is not there.
+    fn prepare_sockets(&self) -> io::Result<()> {
+        if self.sockets.get().is_none() {
+            let made = private_dir(&self.temporary, "s")?;
+            if let Err(surplus) = self.sockets.set(made) {
+                // Another connection was faster.
+                std::fs::remove_dir(surplus)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The program that runs a command on a host, over a connection with this socket.
-    pub(super) fn command(&self, role: Role, socket: &Path, host: &str, command: &str) -> Command {
+    fn command(&self, role: Role, socket: &Path, host: &str, script: &str) -> Command {
         // The program replaces `%` and a letter.
         let socket = socket.to_string_lossy().replace('%', "%%");
         // Twice in half of the lease, and not more often than each second.
@@ -59,7 +104,8 @@ impl Client {
             .arg(format!("-oConnectTimeout={}", CONNECT_TIMEOUT.as_secs()))
             .arg(format!("-oServerAliveInterval={alive}"))
             .arg(format!("-oServerAliveCountMax={UNANSWERED}"))
-            .args(["--", host, command])
+            // A login shell of any kind reads it.
+            .args(["--", host, &format!("exec /bin/sh -c '{script}'")])
             .stderr(Stdio::piped())
             // A signal of the terminal is for the host, which ends its connections in order.
             .process_group(0);
@@ -76,11 +122,11 @@ impl Client {
         }
     }
 
-    /// The error of a host that could not be connected to. `words` is what `ssh` has written to its
-    /// standard error, `output` what came instead of the expected lines.
-    pub(super) fn explain(&self, host: &Arc<str>, words: &str, output: &str) -> SpawnError {
+    /// Why a host could not be connected to. `words` is what `ssh` has written to its standard
+    /// error, `output` what came instead of the expected lines.
+    fn explain(&self, host: &str, words: &str, output: &str) -> String {
         let by_hand = self.by_hand(host);
-        let reason = match cause(words) {
+        match cause(words) {
             Cause::NameUnknown => format!(
                 "its name is not known: correct `--hosts` or `spawner.ssh.hosts`, or give it an \
                  address in ~/.ssh/config ({words})"
@@ -106,10 +152,6 @@ impl Client {
                 format!("its login shell does not run commands: {output}; try `{by_hand} true`")
             }
             Cause::Other => format!("{words}; {output}; try `{by_hand} true`"),
-        };
-        SpawnError::Host {
-            host: Arc::clone(host),
-            reason: reason.into(),
         }
     }
 
@@ -120,8 +162,57 @@ impl Client {
     }
 }
 
+/// The way to a host over ssh.
+pub(super) struct SshRoute {
+    client: Arc<Client>,
+    host: Arc<str>,
+}
+
+impl SshRoute {
+    pub(super) fn new(client: Arc<Client>, host: Arc<str>) -> Self {
+        Self { client, host }
+    }
+}
+
+impl Route for SshRoute {
+    fn program(&self) -> &'static str {
+        "ssh"
+    }
+
+    fn keeper(&self, id: &str, script: &str) -> Result<Command, SpawnError> {
+        let client = &self.client;
+        client.prepare_sockets().map_err(|error| SpawnError::Host {
+            host: Arc::clone(&self.host),
+            reason: format!("cannot make a directory for sockets: {error}").into(),
+        })?;
+        let socket = client.socket(id);
+        if socket.as_os_str().len() > MAX_SOCKET_PATH {
+            return Err(SpawnError::Invalid(format!(
+                "the path of the directory for temporary files is too long for the sockets of \
+                 `ssh`, {}: set TMPDIR to a shorter one",
+                client.temporary.display()
+            )));
+        }
+        Ok(client.command(Role::Master, &socket, &self.host, script))
+    }
+
+    fn guest(&self, id: &str, script: &str) -> Command {
+        let socket = self.client.socket(id);
+        self.client
+            .command(Role::Guest, &socket, &self.host, script)
+    }
+
+    fn explain(&self, words: &str, output: &str) -> String {
+        self.client.explain(&self.host, words, output)
+    }
+
+    fn missing(&self) -> &'static str {
+        MISSING
+    }
+}
+
 /// The error of a machine without the program.
-pub(super) const MISSING: &str = "the program `ssh` is missing: install OpenSSH's client (Debian: \
+const MISSING: &str = "the program `ssh` is missing: install OpenSSH's client (Debian: \
                                   `apt-get install openssh-client`)";
 
 /// Why a host could not be connected to.
@@ -198,17 +289,16 @@ mod tests {
 
     #[test]
     fn hosts_options_come_before_those_of_the_user() {
-        let client = Client {
-            options: vec!["-F".to_owned(), "file".to_owned()],
-            lease: Duration::from_secs(30),
-        };
+        let options = vec!["-F".to_owned(), "file".to_owned()];
+        let client = Client::new(options, Duration::from_secs(30), PathBuf::from("/tmp"));
         let command = client.command(Role::Guest, Path::new("/tmp/a%b"), "me@a", "true");
         let args: Vec<_> = command.get_args().map(|it| it.to_string_lossy()).collect();
         let at = |text: &str| args.iter().position(|it| it == text);
         assert!(at("-oBatchMode=yes") < at("-F"));
         assert!(at("-oProxyCommand=false") < at("-F") && at("-F").is_some());
         assert!(at("/tmp/a%%b").is_some());
-        assert_eq!(args.last().map(|it| &**it), Some("true"));
+        let script = "exec /bin/sh -c 'true'";
+        assert_eq!(args.last().map(|it| &**it), Some(script));
         assert!(at("--") < at("me@a"));
     }
 }

@@ -3,24 +3,22 @@
 
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Pid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
-use tokio::sync::{Mutex, Notify, OnceCell, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::bootstrap;
-use super::client::{Client, MISSING, Role};
 use crate::SpawnError;
 use crate::channel::pipe::Pipe;
+use crate::launch::children;
 use crate::launch::last_words::LastWords;
 use crate::launch::marker::{MarkedLines, NoLine};
-use crate::launch::{children, private_dir};
 use crate::lease;
 
 /// The pauses between attempts to connect again. The host is given up after the last one.
@@ -31,45 +29,70 @@ const PAUSES: [Duration; 4] = [
     Duration::from_secs(9),
 ];
 
-/// How long a connection may take until a login shell runs, and until it has received the helper:
-/// 45 s each.
+/// How long a connection may take until a shell runs, and until it has received the helper: 45 s
+/// each.
 const STEP_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// How long `ssh` may take to end once its connection is closed: 5 s.
+/// How long the program of a connection may take to end once the connection is closed: 5 s.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest path of a UNIX socket, without what `ssh` appends to it while it makes one.
-const MAX_SOCKET_PATH: usize = 107 - 17;
+/// The way to one host: the programs of this machine that run commands on it.
+pub(crate) trait Route: Send + Sync {
+    /// The name of the program, for messages.
+    fn program(&self) -> &'static str;
+
+    /// The program that runs a script on the host for as long as the connection is kept. `id` is
+    /// the connection's own. Standard input and output are those of the script.
+    ///
+    /// # Errors
+    /// Files that the program needs cannot be made.
+    fn keeper(&self, id: &str, script: &str) -> Result<Command, SpawnError>;
+
+    /// The program that runs another script on the host, while the connection is kept.
+    fn guest(&self, id: &str, script: &str) -> Command;
+
+    /// Says why a connection was not made, and what to do about it. `words` is what the program has
+    /// written to its standard error, `output` what came instead of the expected lines.
+    fn explain(&self, words: &str, output: &str) -> String;
+
+    /// The reason if the program is missing on this machine, with what to install.
+    fn missing(&self) -> &'static str;
+}
 
 /// What all connections share.
-pub(super) struct Setup {
-    pub(super) client: Client,
+pub(crate) struct Setup {
     /// The helper's program.
-    pub(super) helper: &'static [u8],
-    /// The directory for temporary files.
-    pub(super) temporary: PathBuf,
-    /// The directory of the connections' sockets, made when it is needed.
-    pub(super) sockets: OnceCell<PathBuf>,
+    pub(crate) helper: &'static [u8],
+    /// The lease of helpers.
+    pub(crate) lease: Duration,
     /// Whether the spawner is being closed.
-    pub(super) is_closing: watch::Receiver<bool>,
+    is_closing: watch::Receiver<bool>,
 }
 
 impl Setup {
-    async fn sockets(&self) -> io::Result<&PathBuf> {
-        let make = async { private_dir(&self.temporary, "s") };
-        self.sockets.get_or_try_init(|| make).await
+    pub(super) fn new(
+        helper: &'static [u8],
+        lease: Duration,
+        is_closing: watch::Receiver<bool>,
+    ) -> Self {
+        Self {
+            helper,
+            lease,
+            is_closing,
+        }
     }
 
     /// Waits until the spawner is closed.
-    async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         // Fails if the spawner was dropped.
         let _ = self.is_closing.clone().wait_for(|it| *it).await;
     }
 }
 
 /// A connection to a host, which may be lost and made again.
-pub(super) struct Link {
+pub(crate) struct Link {
     host: Arc<str>,
+    route: Arc<dyn Route>,
     setup: Arc<Setup>,
     state: Mutex<LinkState>,
 }
@@ -82,15 +105,16 @@ struct LinkState {
 }
 
 impl Link {
-    pub(super) fn new(host: Arc<str>, setup: Arc<Setup>) -> Self {
+    pub(crate) fn new(host: Arc<str>, route: Arc<dyn Route>, setup: Arc<Setup>) -> Self {
         Self {
             host,
+            route,
             setup,
             state: Mutex::default(),
         }
     }
 
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
@@ -114,8 +138,12 @@ impl Link {
             return Ok(Arc::clone(connection));
         }
         state.connection = None;
-        // A task of its own, so that `ssh` is ended even if the caller's future is dropped.
-        let opening = Connection::open(Arc::clone(&self.setup), Arc::clone(&self.host));
+        // A task of its own, so that the program is ended even if the caller's future is dropped.
+        let opening = Connection::open(
+            Arc::clone(&self.setup),
+            Arc::clone(&self.route),
+            Arc::clone(&self.host),
+        );
         let opened = tokio::spawn(opening).await;
         let connection = opened.unwrap_or(Err(SpawnError::Closed("the connection")))?;
         let connection = Arc::new(connection);
@@ -127,7 +155,7 @@ impl Link {
     ///
     /// # Errors
     /// The host stays away, and is given up.
-    pub(super) async fn recover(&self) -> Result<(), SpawnError> {
+    pub(crate) async fn recover(&self) -> Result<(), SpawnError> {
         let mut last = None;
         for pause in PAUSES {
             tokio::select! {
@@ -159,9 +187,8 @@ impl Link {
 
 /// An open connection, with the helper's program on the other side.
 pub(super) struct Connection {
-    host: Arc<str>,
-    setup: Arc<Setup>,
-    socket: PathBuf,
+    route: Arc<dyn Route>,
+    id: String,
     /// The directory of the helper on the other host.
     directory: String,
     closing: Arc<Notify>,
@@ -175,32 +202,26 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    async fn open(setup: Arc<Setup>, host: Arc<str>) -> Result<Connection, SpawnError> {
+    async fn open(
+        setup: Arc<Setup>,
+        route: Arc<dyn Route>,
+        host: Arc<str>,
+    ) -> Result<Connection, SpawnError> {
         let failed = |error: &io::Error| SpawnError::Host {
             host: Arc::clone(&host),
             reason: match error.kind() {
-                io::ErrorKind::NotFound => MISSING.into(),
-                _ => format!("cannot start `ssh`: {error}").into(),
+                io::ErrorKind::NotFound => route.missing().into(),
+                _ => format!("cannot start `{}`: {error}", route.program()).into(),
             },
         };
-        let random = bootstrap::random().map_err(|error| failed(&error))?;
-        let sockets = setup.sockets().await.map_err(|error| failed(&error))?;
-        let socket = sockets.join(random.get(..8).unwrap_or(&random));
-        if socket.as_os_str().len() > MAX_SOCKET_PATH {
-            return Err(SpawnError::Invalid(format!(
-                "the path of the directory for temporary files is too long for the sockets of \
-                 `ssh`, {}: set TMPDIR to a shorter one",
-                setup.temporary.display()
-            )));
-        }
-        let client = &setup.client;
-        let command = bootstrap::keeper(&random, setup.helper.len(), client.lease);
-        let mut command = client.command(Role::Master, &socket, &host, &command);
+        let id = bootstrap::random().map_err(|error| failed(&error))?;
+        let script = bootstrap::keeper(&id, setup.helper.len(), setup.lease);
+        let mut command = route.keeper(&id, &script)?;
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = children::start(&mut command, &[]).map_err(|error| failed(&error))?;
-        let mut master = Master::new(child, &host);
+        let mut master = Master::new(child, format!("{}/{host}", route.program()));
         let greeting = async {
-            let (mut to, mut lines) = master.streams(&bootstrap::marker(&random))?;
+            let (mut to, mut lines) = master.streams(&bootstrap::marker(&id))?;
             let directory = greet(&mut to, &mut lines, setup.helper).await?;
             Ok(((to, lines.into_reader()?), directory))
         };
@@ -212,7 +233,7 @@ impl Connection {
             Ok(greeted) => greeted,
             Err(why) => {
                 let words = master.end().await;
-                return Err(why.explain(client, &host, &words));
+                return Err(why.explain(&*route, &host, &words));
             }
         };
         let closing = Arc::new(Notify::new());
@@ -220,15 +241,14 @@ impl Connection {
         let keeping = keep(
             master,
             streams,
-            client.lease,
+            setup.lease,
             Arc::clone(&closing),
             has_ended,
         );
         tokio::spawn(keeping);
         Ok(Connection {
-            host,
-            setup,
-            socket,
+            route,
+            id,
             directory,
             closing,
             ended,
@@ -251,9 +271,8 @@ impl Connection {
         requests: &PipeReader,
         replies: &PipeWriter,
     ) -> io::Result<Child> {
-        let client = &self.setup.client;
-        let command = bootstrap::helper(random, &self.directory);
-        let mut command = client.command(Role::Guest, &self.socket, &self.host, &command);
+        let script = bootstrap::helper(random, &self.directory);
+        let mut command = self.route.guest(&self.id, &script);
         command
             .stdin(requests.try_clone()?)
             .stdout(replies.try_clone()?);
@@ -272,9 +291,9 @@ enum Ungreeted {
     Closing,
     /// The system has failed.
     Io(io::Error),
-    /// What came was not what the login shell should have written.
+    /// What came was not what the script should have written.
     Line(NoLine),
-    /// The login shell could not do its part.
+    /// The script could not do its part.
     Refused(String),
 }
 
@@ -285,12 +304,12 @@ impl From<NoLine> for Ungreeted {
 }
 
 impl Ungreeted {
-    fn explain(self, client: &Client, host: &Arc<str>, words: &str) -> SpawnError {
+    fn explain(self, route: &dyn Route, host: &Arc<str>, words: &str) -> SpawnError {
         let reason = match self {
             Self::Closing => return SpawnError::Closed("the spawner"),
-            Self::Line(line) => return client.explain(host, words, &line.to_string()),
+            Self::Line(line) => route.explain(words, &line.to_string()),
             Self::Io(error) if words.is_empty() => error.to_string(),
-            Self::Io(error) => return client.explain(host, words, &error.to_string()),
+            Self::Io(error) => route.explain(words, &error.to_string()),
             Self::Refused(reason) => reason,
         };
         SpawnError::Host {
@@ -318,7 +337,7 @@ async fn greet(
             std::env::consts::ARCH
         )));
     }
-    // An error has a reason, which the login shell writes.
+    // An error has a reason, which the script writes.
     let _ = to.write_all(helper).await;
     let line = next(lines).await?;
     match line.strip_prefix("ready ") {
@@ -336,7 +355,7 @@ async fn next(lines: &mut MarkedLines<Pipe>) -> Result<String, NoLine> {
     line.unwrap_or_else(|_| Err(lines.silent()))
 }
 
-/// The error for a line with which the login shell ends early.
+/// The error for a line with which the script ends early.
 fn refusal(line: &str, lines: &MarkedLines<Pipe>) -> Ungreeted {
     let Some(failed) = line.strip_prefix("fail ") else {
         return Ungreeted::Line(lines.unexpected(line));
@@ -358,7 +377,7 @@ fn refusal(line: &str, lines: &MarkedLines<Pipe>) -> Ungreeted {
     })
 }
 
-/// The process `ssh` that makes a connection.
+/// The process that makes a connection.
 struct Master {
     child: Child,
     /// Ends with the standard error of the process.
@@ -367,11 +386,10 @@ struct Master {
 }
 
 impl Master {
-    fn new(mut child: Child, host: &Arc<str>) -> Self {
+    fn new(mut child: Child, name: String) -> Self {
         let words = LastWords::quiet();
         let stderr = child.stderr.take().map(OwnedFd::from);
-        let name = format!("ssh/{host}").into();
-        let end = tokio::spawn(words.clone().keep(stderr, name));
+        let end = tokio::spawn(words.clone().keep(stderr, name.into()));
         Self { child, end, words }
     }
 
@@ -408,7 +426,7 @@ impl Master {
         let _ = tokio::task::spawn_blocking(move || {
             let _ = self.child.wait();
             children::forget(pid);
-            // What `ssh` has started itself, such as a ProxyCommand.
+            // What the program has started itself, such as a ProxyCommand of `ssh`.
             children::kill_orphans();
         })
         .await;

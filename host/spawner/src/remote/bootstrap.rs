@@ -1,11 +1,10 @@
-//! Owns the lines of shell that bring the helper to another host and run it. Does not know how they
-//! get there.
+//! Owns the scripts for `/bin/sh` that bring the helper to another host and run it. Does not know
+//! how they get there.
 //!
-//! A login shell runs them, and it may be any shell: the lines contain no single quote, backslash,
-//! exclamation mark or newline, so that a pair of single quotes passes them on unchanged.
-//! Everything else is done by `/bin/sh`.
+//! A login shell of any kind may have to pass a script on, so a script contains no single quote,
+//! backslash, exclamation mark or newline: a pair of single quotes keeps it as it is.
 //!
-//! The marker is not part of a line as it is sent: a login shell may repeat what it runs.
+//! The marker is not part of a script as it is sent: a login shell may repeat what it runs.
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use std::time::Duration;
 const PREFIX: &str = "persea-";
 
 /// A text that comes from nowhere else.
-pub(super) fn random() -> io::Result<String> {
+pub(crate) fn random() -> io::Result<String> {
     // The kernel makes a new one for each reading.
     let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid")?;
     Ok(text.trim().to_owned())
@@ -25,12 +24,12 @@ pub(super) fn marker(random: &str) -> String {
     format!("{PREFIX}{random}")
 }
 
-/// The command that receives the helper and keeps its directory. Its marked lines are `hello`, the
+/// The script that receives the helper and keeps its directory. Its marked lines are `hello`, the
 /// kernel and the architecture; then, after `length` bytes on its standard input, `ready` and the
 /// directory. `fail` with a step and a reason ends it.
 pub(super) fn keeper(random: &str, length: usize, lease: Duration) -> String {
     let lease = lease.as_millis();
-    let script = format!(
+    format!(
         "m={PREFIX}; m=${{m}}{random}; umask 077; \
          echo; echo \"$m hello $(uname -s) $(uname -m)\"; \
          fail() {{ echo \"$m fail $*\"; exit 1; }}; \
@@ -43,25 +42,19 @@ pub(super) fn keeper(random: &str, length: usize, lease: Duration) -> String {
          trap - EXIT; echo \"$m ready $d\"; \
          exec \"$d/helper\" {} \"$d\" {lease}",
         persea_helper::KEEP_ARGUMENT
-    );
-    quoted(&script)
+    )
 }
 
-/// The command that runs a helper which is in this directory, after a marked line.
+/// The script that runs a helper which is in this directory, after a marked line.
 pub(super) fn helper(random: &str, directory: &str) -> String {
-    let script = format!(
+    format!(
         "m={PREFIX}; m=${{m}}{random}; d=\"{directory}\"; echo; echo \"$m\"; \
          exec \"$d/helper\" {} 0 \"$d/helper\"",
         persea_helper::GUARD_ARGUMENT
-    );
-    quoted(&script)
+    )
 }
 
-fn quoted(script: &str) -> String {
-    format!("exec /bin/sh -c '{script}'")
-}
-
-/// Whether the path of a directory can be part of a command for any shell.
+/// Whether the path of a directory can be part of a script for any shell.
 pub(super) fn is_plain(directory: &str) -> bool {
     let is_special = |c: char| c.is_control() || "'\"\\!$`".contains(c);
     directory.starts_with('/') && !directory.contains(is_special)
@@ -72,14 +65,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_need_no_quoting_and_hide_their_marker() {
+    fn scripts_need_no_quoting_and_hide_their_marker() {
         let lease = Duration::from_secs(30);
-        for command in [keeper("1234", 99, lease), helper("1234", "/tmp/persea-x")] {
-            let inner = command.strip_prefix("exec /bin/sh -c '");
-            let inner = inner.and_then(|inner| inner.strip_suffix('\''));
-            let inner = inner.unwrap_or("'");
-            assert!(!inner.contains(['\'', '\\', '!', '\n']), "{inner}");
-            assert!(!inner.contains(&marker("1234")), "{inner}");
+        for script in [keeper("1234", 99, lease), helper("1234", "/tmp/persea-x")] {
+            assert!(!script.contains(['\'', '\\', '!', '\n']), "{script}");
+            assert!(!script.contains(&marker("1234")), "{script}");
         }
     }
 
