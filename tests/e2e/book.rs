@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::support::Fixture;
 use crate::support::engine::Engine;
 use crate::support::plugins::{build, target_dir};
+use crate::support::slurm::Cluster;
 
 mod console;
 mod events;
@@ -320,7 +321,7 @@ fn module(example: &str) -> (Vec<u8>, String) {
 #[test]
 fn commands_in_the_book_print_what_it_shows() {
     let modules = [HELLO, PAIRWISE].map(module);
-    let engine = Engine::shared();
+    let (engine, cluster) = (Engine::shared(), Cluster::shared());
     let mut commands = 0;
     let mut wrong = Vec::new();
     for (path, page) in pages() {
@@ -335,8 +336,11 @@ fn commands_in_the_book_print_what_it_shows() {
             }
             for step in format!("\n{}", block.text).split("\n$ ").skip(1) {
                 let (command, expected) = step.split_once('\n').unwrap_or((step, ""));
-                let (code, output) =
-                    shell(&fixture, &engine, (block.directory, last_code, command));
+                let (code, output) = shell(
+                    &fixture,
+                    (&engine, &cluster),
+                    (block.directory, last_code, command),
+                );
                 let line = block.line;
                 if let Err(difference) = matches(expected, &output) {
                     wrong.push(format!(

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use crate::support::engine::Engine;
 use crate::support::plugins::components;
 use crate::support::recipes::{exec, noop, requiring, shell, with};
+use crate::support::slurm::Cluster;
 use crate::support::ssh::Hosts;
 use crate::support::{Fixture, Ran};
 
-const SPAWNERS: [&str; 4] = ["process", "sandbox", "container", "ssh"];
+const SPAWNERS: [&str; 5] = ["process", "sandbox", "container", "ssh", "slurm"];
 
 /// What people can know about a job when it has ended.
 #[derive(Debug, PartialEq)]
@@ -80,22 +81,22 @@ fn accounts(
     options: &[&str],
     prepare: fn(&Fixture),
 ) -> Vec<(&'static str, Account)> {
-    let engine = Engine::shared();
+    let (engine, cluster) = (Engine::shared(), Cluster::shared());
     let run = |spawner| {
         let project = Fixture::new();
-        let hosts = match spawner {
-            "ssh" => Some(Hosts::start(&project, &["one"])),
-            _ => {
-                engine.configure(&project);
-                None
-            }
-        };
+        let hosts = (spawner == "ssh").then(|| Hosts::start(&project, &["one"]));
+        match spawner {
+            "ssh" => {}
+            "slurm" => cluster.configure(&project, 1, 2),
+            _ => engine.configure(&project),
+        }
         project.file("data", "of the project\n");
         prepare(&project);
         project.recipe("job.json", tests);
         let args = [&["run", "--spawner", spawner], options, &["job.json"]].concat();
-        let ran = project.run(&args);
+        let ran = cluster.run(&project, &args);
         project.assert_no_strays();
+        cluster.assert_nothing_left(&project);
         engine.assert_no_containers_of(&project);
         if let Some(hosts) = hosts {
             hosts.assert_nothing_left(&project);

@@ -54,6 +54,7 @@ mod scarce;
 mod schedulers;
 mod schemas;
 mod settings;
+mod slurm;
 mod ssh;
 mod suites;
 mod support;

@@ -79,7 +79,8 @@ fn settings_layers_override_each_other_and_show_their_origin() {
     assert_eq!(
         line,
         "run.max_parallel_tasks = 3  # from persea.toml: number of tasks that run at once; 0 means \
-         the number of processors, or with the spawner `ssh` the slots of all hosts"
+         the number of processors, or with the spawners `ssh` and `slurm` the slots of all hosts \
+         or nodes"
     );
     // A job uses the same value, and an option of its own has precedence.
     fixture

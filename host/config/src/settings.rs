@@ -212,8 +212,8 @@ settings! {
     /// number of further attempts of a task whose environment was lost, such as a host that does
     /// not answer any more; they do not count as retries
     RUN_LOST_ENVIRONMENTS: Number = "run.lost_environments", 2, Any;
-    /// number of tasks that run at once; 0 means the number of processors, or with the spawner
-    /// `ssh` the slots of all hosts
+    /// number of tasks that run at once; 0 means the number of processors, or with the spawners
+    /// `ssh` and `slurm` the slots of all hosts or nodes
     RUN_MAX_PARALLEL_TASKS: Number = "run.max_parallel_tasks", 0, Any;
     /// which tasks start first: those that failed the last time, or those that took the longest,
     /// according to the latest jobs in `run.results_dir`
@@ -238,7 +238,7 @@ settings! {
     /// seed of the random order, as an earlier job printed it; if not set, each job has a new one
     RUN_SHUFFLE_SEED: Maybe<Number> = "run.shuffle_seed", (), Any;
     /// where tests run: directly on this machine (`process`), in a `sandbox` on it, in a
-    /// `container`, or on other hosts over `ssh`
+    /// `container`, on other hosts over `ssh`, or on nodes of a cluster (`slurm`)
     RUN_SPAWNER: Choice<SpawnerKind> = "run.spawner", SpawnerKind::Process, Unsaid;
     /// treat warnings about references as errors: a file that may hold tests that were not found,
     /// or that cannot be read
@@ -278,6 +278,22 @@ settings! {
     /// paths that tests in a sandbox see although they are hidden by default, such as keys in the
     /// home directory; also sockets
     SPAWNER_SANDBOX_SHOW: Texts = "spawner.sandbox.show", &[], Nothing;
+    /// account that pays for the allocation; if not set, your default one
+    SPAWNER_SLURM_ACCOUNT: Maybe<Text> = "spawner.slurm.account", (), Nothing;
+    /// further arguments for `sbatch`, such as `--constraint=gpu` or `--exclusive`
+    SPAWNER_SLURM_EXTRA: Texts = "spawner.slurm.extra", &[], Nothing;
+    /// time after which a node that no longer hears from this machine has ended all tests on it, in
+    /// seconds
+    SPAWNER_SLURM_LEASE: Delay = "spawner.slurm.lease", 30, Nothing;
+    /// number of nodes of the allocation, or fewer if the job has fewer tests
+    SPAWNER_SLURM_NODES: Number = "spawner.slurm.nodes", 0, Nothing;
+    /// partition in which the nodes are; if not set, the cluster's default one
+    SPAWNER_SLURM_PARTITION: Maybe<Text> = "spawner.slurm.partition", (), Nothing;
+    /// number of tests that run at once on each node; each is a task of Slurm, with one processor
+    /// unless `spawner.slurm.extra` has `--cpus-per-task`
+    SPAWNER_SLURM_SLOTS: Number = "spawner.slurm.slots", 1, Nothing;
+    /// time limit of the allocation, in seconds; 0 means that of the partition
+    SPAWNER_SLURM_TIME: Time = "spawner.slurm.time", 0, Nothing;
     /// hosts on which tests run, as one would type them for `ssh`; `HOST=4` runs four tests at
     /// once there, `HOST` one
     SPAWNER_SSH_HOSTS: Texts = "spawner.ssh.hosts", &[], Nothing;

@@ -5,7 +5,7 @@
 //! host is killed in the meantime, some of them would wait for ever.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
@@ -32,7 +32,8 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs the guard. `args` are the host's process number and a command; with the number 0 the host
-/// is elsewhere, and counts as dead when it closes the input. Returns the exit code of the
+/// is elsewhere, and counts as dead when it closes the input. The guard then says on the standard
+/// error that everything has ended: the exit code may not get there. Returns the exit code of the
 /// command, or 128 plus the number of the signal that ended it.
 pub(crate) fn run(args: &[OsString]) -> io::Result<ExitCode> {
     let [host, program, args @ ..] = args else {
@@ -71,7 +72,11 @@ pub(crate) fn run(args: &[OsString]) -> io::Result<ExitCode> {
         }
     }
     let status = child.try_wait()?;
-    end_all();
+    let has_ended = end_all();
+    if has_ended && host == 0 {
+        // Fails if the host is gone, and then nobody can be told.
+        let _ = writeln!(io::stderr(), "{}", persea_helper::ENDED_LINE);
+    }
     Ok(status.map_or(ExitCode::FAILURE, code))
 }
 
@@ -97,16 +102,17 @@ fn wait_for(fds: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<boo
     }
 }
 
-/// Kills processes until none is left. The guard adopts orphans, so every process below it becomes
-/// its child sooner or later.
-fn end_all() {
+/// Kills processes until none is left, and returns whether that was possible. The guard adopts
+/// orphans, so every process below it becomes its child sooner or later.
+fn end_all() -> bool {
     let deadline = Instant::now() + KILL_TIMEOUT;
     while Instant::now() < deadline {
         loop {
             match wait(WaitOptions::NOHANG) {
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 Ok(None) => break,
-                Err(_) => return,
+                // There is no child.
+                Err(_) => return true,
             }
         }
         for pid in tree::children(getpid()) {
@@ -115,4 +121,5 @@ fn end_all() {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+    false
 }

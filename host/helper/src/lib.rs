@@ -12,6 +12,10 @@
 /// process number 0, the end of the input alone is the host's death.
 pub const GUARD_ARGUMENT: &str = "guard";
 
+/// The line that a guard whose host is elsewhere writes to its standard error when every process
+/// below itself has ended. Without it, some may live until the helper's lease is over.
+pub const ENDED_LINE: &str = "persea-helper: every process has ended";
+
 /// The first argument that makes the helper take its standard streams from a UNIX socket, whose
 /// path is the second argument. The host sends them there in one message, as three descriptors
 /// (SCM_RIGHTS, see unix(7)): standard input, output and error.

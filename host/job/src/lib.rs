@@ -47,6 +47,7 @@ use dispatch::slots;
 use dispatch::takeover::{self, Remains};
 use execute::context::{ExecutionContext, JobContext};
 use execute::limit_means;
+use execute::waits::Waits;
 use execute::{clock, control, supervise};
 use input::{own_limits, own_settings};
 use persea_config::Config;
@@ -228,10 +229,17 @@ impl Job {
             }
             Ok((Arc::new(plan), graph, policy))
         };
-        let prepared = tokio::select! {
-            biased;
-            () = signals.end() => Err(JobError::Interrupted),
-            prepared = prepared => prepared,
+        let prepared = {
+            let mut preparing = std::pin::pin!(prepared);
+            let mut waits = Waits::of(&*spawner);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = signals.end() => break Err(JobError::Interrupted),
+                    prepared = &mut preparing => break prepared,
+                    line = waits.next() => screen.notice(&line),
+                }
+            }
         };
         let (plan, graph, policy) = match prepared {
             Ok(prepared) => prepared,

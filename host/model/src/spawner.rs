@@ -18,14 +18,22 @@ pub enum SpawnerKind {
     Container,
     /// Other hosts, over ssh.
     Ssh,
+    /// Nodes of a cluster that Slurm manages.
+    Slurm,
 }
 
 impl SpawnerKind {
     /// All spawners.
-    pub const ALL: [Self; 4] = [Self::Process, Self::Sandbox, Self::Container, Self::Ssh];
+    pub const ALL: [Self; 5] = [
+        Self::Process,
+        Self::Sandbox,
+        Self::Container,
+        Self::Ssh,
+        Self::Slurm,
+    ];
 
     /// All names, for a message that expects one of them.
-    pub const EXPECTED: &str = "`process`, `sandbox`, `container` or `ssh`";
+    pub const EXPECTED: &str = "`process`, `sandbox`, `container`, `ssh` or `slurm`";
 
     /// The name by which users choose the spawner: lower case letters, digits and hyphens.
     pub const fn name(self) -> &'static str {
@@ -34,6 +42,7 @@ impl SpawnerKind {
             Self::Sandbox => "sandbox",
             Self::Container => "container",
             Self::Ssh => "ssh",
+            Self::Slurm => "slurm",
         }
     }
 
@@ -46,7 +55,7 @@ impl SpawnerKind {
     /// another host that shares the user's files, a process reaches what it reaches here.
     pub const fn is_isolating(self) -> bool {
         match self {
-            Self::Process | Self::Ssh => false,
+            Self::Process | Self::Ssh | Self::Slurm => false,
             Self::Sandbox | Self::Container => true,
         }
     }

@@ -6,6 +6,7 @@
 //! the connection sound: what is sent is sent whole, and a reply that nobody waits for any more is
 //! dropped. When the connection ends, every waiting caller, now or later, gets an error.
 
+pub(crate) mod doubt;
 mod greeting;
 pub(crate) mod pipe;
 mod waiter;
@@ -27,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::error::SpawnError;
+use doubt::Doubt;
 use greeting::greet;
 use waiter::Waiter;
 
@@ -109,6 +111,7 @@ impl Channel {
         mut reader: R,
         mut writer: W,
         hello: Hello,
+        doubt: Option<Doubt>,
         clean_up: CleanUp,
     ) -> Result<Arc<Channel>, SpawnError>
     where
@@ -156,7 +159,7 @@ impl Channel {
             dead: watch::Sender::new(false),
         });
         tokio::spawn(Arc::clone(&channel).write_rest());
-        tokio::spawn(Arc::clone(&channel).listen(reader, frames, clean_up));
+        tokio::spawn(Arc::clone(&channel).listen(reader, frames, doubt, clean_up));
         Ok(channel)
     }
 
@@ -354,16 +357,31 @@ impl Channel {
         }
     }
 
-    async fn listen<R>(self: Arc<Self>, mut reader: R, mut frames: FrameReader, clean_up: CleanUp)
-    where
+    async fn listen<R>(
+        self: Arc<Self>,
+        mut reader: R,
+        mut frames: FrameReader,
+        doubt: Option<Doubt>,
+        clean_up: CleanUp,
+    ) where
         R: AsyncRead + Send + Unpin,
     {
         let mut buffer = vec![0; 1 << 16];
         let mut helper_error = None;
         let mut over_at = None;
         let failure = loop {
-            if let Err(failure) = self.dispatch(&mut frames, &mut helper_error) {
-                break Some(failure.to_string());
+            match self.dispatch(&mut frames, &mut helper_error, doubt.as_ref()) {
+                Ok(None) => {}
+                Ok(Some((reply, doubt))) => {
+                    if doubt.is_lost().await {
+                        break Some("the environment is being taken away".to_owned());
+                    }
+                    if let Err(failure) = self.deliver(reply, &mut helper_error) {
+                        break Some(failure.to_string());
+                    }
+                    continue;
+                }
+                Err(failure) => break Some(failure.to_string()),
             }
             let is_over = async {
                 match over_at {
@@ -435,42 +453,54 @@ impl Channel {
         })
     }
 
-    /// Delivers the replies that were received completely. Stores a message with which the helper
-    /// announces its own failure in `helper_error`.
-    fn dispatch(
+    /// Delivers the replies that were received completely, until one is doubtful. Returns that one.
+    fn dispatch<'a>(
         &self,
         frames: &mut FrameReader,
         helper_error: &mut Option<String>,
-    ) -> Result<(), Broken> {
+        doubt: Option<&'a Doubt>,
+    ) -> Result<Option<(Reply, &'a Doubt)>, Broken> {
         while let Some(frame) = frames.next_frame()? {
             let reply: Reply = decode(frame)?;
-            let mut state = self.state();
-            // Sending fails if the future of the waiter was dropped; then nobody needs the reply.
-            match state.pending.accept(&reply)? {
-                Matched::HelperFailed => {
-                    if let Reply::Failed { message, .. } = reply {
-                        *helper_error = Some(message);
-                    }
+            if let Some(doubt) = doubt
+                && doubt.is_about(&reply)
+            {
+                return Ok(Some((reply, doubt)));
+            }
+            self.deliver(reply, helper_error)?;
+        }
+        Ok(None)
+    }
+
+    /// Delivers a reply. Stores a message with which the helper announces its own failure in
+    /// `helper_error`.
+    fn deliver(&self, reply: Reply, helper_error: &mut Option<String>) -> Result<(), Broken> {
+        let mut state = self.state();
+        // Sending fails if the future of the waiter was dropped; then nobody needs the reply.
+        match state.pending.accept(&reply)? {
+            Matched::HelperFailed => {
+                if let Reply::Failed { message, .. } = reply {
+                    *helper_error = Some(message);
                 }
-                Matched::Started(Waiter::Child(waiting, _)) => {
-                    if let Some(waiting) = waiting.take() {
-                        let _ = waiting.send(reply);
-                    }
+            }
+            Matched::Started(Waiter::Child(waiting, _)) => {
+                if let Some(waiting) = waiting.take() {
+                    let _ = waiting.send(reply);
                 }
-                Matched::Started(Waiter::Queued(on_start, _)) => {
-                    let on_start = on_start.take();
-                    drop(state);
-                    if let Some(on_start) = on_start {
-                        on_start();
-                    }
+            }
+            Matched::Started(Waiter::Queued(on_start, _)) => {
+                let on_start = on_start.take();
+                drop(state);
+                if let Some(on_start) = on_start {
+                    on_start();
                 }
-                Matched::Started(Waiter::Reply(_)) => {}
-                Matched::Final(waiter) => {
-                    let is_queued = matches!(waiter, Waiter::Queued(..));
-                    state.update(&reply, is_queued);
-                    drop(state);
-                    waiter.finish(reply);
-                }
+            }
+            Matched::Started(Waiter::Reply(_)) => {}
+            Matched::Final(waiter) => {
+                let is_queued = matches!(waiter, Waiter::Queued(..));
+                state.update(&reply, is_queued);
+                drop(state);
+                waiter.finish(reply);
             }
         }
         Ok(())

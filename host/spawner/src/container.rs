@@ -32,11 +32,11 @@ use crate::environment::identity::EnvironmentId;
 use crate::environment::private::{PendingRemovals, PrivateDirectory};
 use crate::launch::last_words::LastWords;
 use crate::limits::{HelperPlace, without_cgroup};
+use crate::owner::Owner;
 use crate::{
     Descriptor, Environment, EnvironmentState, LimitMeans, SpawnError, Spawner, SpawnerFuture,
     SpawnerInputs, no_snapshot,
 };
-use abandoned::Owner;
 use container_spec::ContainerSpec;
 use engine::{Engine, Image, Pulls};
 use handover::{Handover, OwnEnds};
@@ -379,7 +379,7 @@ impl NewContainer {
             ..pid.map(EnvironmentId::of_process).unwrap_or_default()
         };
         let clean_up: CleanUp = Box::pin(clear_up(engine, container, end, words, own));
-        let channel = Channel::open(name, reader, writer, hello, clean_up).await?;
+        let channel = Channel::open(name, reader, writer, hello, None, clean_up).await?;
         let place = pid.map_or(HelperPlace::Elsewhere, HelperPlace::OfEngine);
         let environment = Environment::new(channel, work_dir, private).identified(id);
         Ok(environment.placed(place, work_here))

@@ -25,6 +25,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::unix::pipe;
 use tokio::task::JoinHandle;
 
+use crate::channel::doubt::{AskLost, Doubt};
 use crate::channel::pipe::Pipe;
 use crate::channel::{Channel, CleanUp, END_WITHIN};
 use crate::environment::identity::EnvironmentId;
@@ -79,13 +80,12 @@ pub(crate) struct Remote {
     pub(crate) lease: Arc<Lease>,
     /// The name of the host.
     pub(crate) host: Arc<str>,
+    /// Asks whether the environment is being taken away; none where nobody does that.
+    pub(crate) ask_lost: Option<AskLost>,
 }
 
 /// How long a login shell may take before it starts the helper: 30 s.
 const MARKER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The exit code of `ssh` when the connection was lost, so that the helper's end is not known.
-const LOST: i32 = 255;
 
 impl Launch {
     /// Makes an error of this launch from the step that failed and the error of the system.
@@ -156,7 +156,11 @@ impl Launch {
         };
         let lease = self.remote.as_ref().map(|it| Arc::clone(&it.lease));
         let work = self.remote.is_none().then_some(path);
-        let end = HelperEnd { child, end, words };
+        let end = HelperEnd {
+            child,
+            end,
+            words: words.clone(),
+        };
         let clean_up: CleanUp = Box::pin(end.clear_up(work, lease, self.keep_alive));
         let reader = Pipe::new(from_helper.into());
         let writer = pipe::Sender::from_owned_fd(to_helper.into());
@@ -169,6 +173,8 @@ impl Launch {
         };
         let name = Arc::clone(&self.name);
         let (private, remote) = (self.private, self.remote);
+        let ask = remote.as_ref().and_then(|it| it.ask_lost.clone());
+        let doubt = ask.map(|ask| Doubt { ask, words });
         // A task of its own, so that the clean-up runs even if the caller's future is dropped.
         let opening = tokio::spawn(async move {
             let mut reader = reader;
@@ -194,7 +200,7 @@ impl Launch {
                 let e = io::Error::new(e.kind(), format!("{e} ({why})"));
                 return Err(self::failed(&name, "setting it up")(e));
             }
-            let channel = Channel::open(name, reader, writer, hello, clean_up).await?;
+            let channel = Channel::open(name, reader, writer, hello, doubt, clean_up).await?;
             let Some(remote) = remote else {
                 let environment = Environment::new(channel, text, private).identified(id);
                 return Ok(environment.placed(place, work_here));
@@ -290,15 +296,12 @@ impl HelperEnd {
             status
         });
         let status = blocking.await;
-        if let Some(lease) = lease {
-            let code = match &status {
-                Ok(Ok(status)) => status.code(),
-                Ok(Err(_)) | Err(_) => None,
-            };
-            if code.is_none_or(|code| code == LOST) {
-                lease.over().await;
-                return words.after("the connection was lost");
-            }
+        // The exit code of `ssh` or `srun` does not tell whether the helper has ended.
+        if let Some(lease) = lease
+            && !words.has_ended()
+        {
+            lease.over().await;
+            return words.after("the connection was lost");
         }
         let reason = match status {
             Ok(Ok(_)) if was_killed => "it did not end by itself and was killed".to_owned(),

@@ -12,8 +12,10 @@
 //!   seccomp filter that it takes;
 //! - `container`: the spawner of containers of Podman or Docker on this machine;
 //! - `ssh`: the spawner of other hosts over ssh;
+//! - `slurm`: the spawner of a cluster;
 //! - `remote`: what other hosts of any kind have in common: a connection, over which the helper is
 //!   sent and run;
+//! - `owner`: which host has made a thing outside of this process, and whether it was killed;
 //! - `lease`: how long a helper on another host lives without this one;
 //! - `environment`: an environment and its processes, as the rest of the host sees them, with
 //!   commands and queued processes (pipelining);
@@ -35,16 +37,20 @@ mod error;
 mod launch;
 mod lease;
 mod limits;
+mod owner;
 mod process;
 mod registry;
 mod remote;
 mod sandbox;
+mod slurm;
 mod ssh;
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use persea_model::{Limit, SpawnerKind};
+use tokio::sync::watch;
 
 pub use descriptor::{Descriptor, SpawnerInputs};
 pub use environment::command::{
@@ -107,8 +113,14 @@ pub trait Spawner: Send + Sync {
     }
 
     /// The name of the other host on which a slot's environments are; none for this machine.
-    fn host(&self, slot: usize) -> Option<&str> {
+    fn host(&self, slot: usize) -> Option<Arc<str>> {
         let _ = slot;
+        None
+    }
+
+    /// What the spawner waits for, for people, each time that it changes: its last word is that the
+    /// wait is over. None for a spawner that never waits for long.
+    fn waits(&self) -> Option<watch::Receiver<Arc<str>>> {
         None
     }
 

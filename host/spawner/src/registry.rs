@@ -4,7 +4,7 @@
 use persea_model::SpawnerKind;
 
 use crate::descriptor::Descriptor;
-use crate::{container, process, sandbox, ssh};
+use crate::{container, process, sandbox, slurm, ssh};
 
 /// Returns the description of a spawner.
 pub const fn descriptor(kind: SpawnerKind) -> &'static Descriptor {
@@ -13,6 +13,7 @@ pub const fn descriptor(kind: SpawnerKind) -> &'static Descriptor {
         SpawnerKind::Sandbox => &sandbox::DESCRIPTOR,
         SpawnerKind::Container => &container::DESCRIPTOR,
         SpawnerKind::Ssh => &ssh::DESCRIPTOR,
+        SpawnerKind::Slurm => &slurm::DESCRIPTOR,
     }
 }
 

@@ -126,6 +126,7 @@ impl RemoteEnvironments {
                 marker: bootstrap::marker(&marker),
                 lease: Lease::new(self.setup.lease),
                 host: link.host().into(),
+                ask_lost: link.ask_lost(),
             }),
             keep_alive: Box::new(()),
         };
@@ -178,10 +179,15 @@ impl RemoteEnvironments {
         }
     }
 
+    /// Ends the waiting for hosts.
+    pub(crate) fn end_waiting(&self) {
+        self.closing.send_replace(true);
+    }
+
     /// Ends the waiting for hosts, closes the environments that no slot has taken, and then these
     /// connections.
     pub(crate) async fn close(&self, links: Vec<Arc<Link>>) {
-        self.closing.send_replace(true);
+        self.end_waiting();
         let prepared = {
             let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *prepared)

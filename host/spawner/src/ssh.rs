@@ -128,8 +128,8 @@ impl Spawner for SshSpawner {
         Box::pin(self.prepare_all(slots))
     }
 
-    fn host(&self, slot: usize) -> Option<&str> {
-        self.hosts.place(slot).map(|(_, name, _)| &**name)
+    fn host(&self, slot: usize) -> Option<Arc<str>> {
+        self.hosts.place(slot).map(|(_, name, _)| Arc::clone(name))
     }
 
     fn recover(&self, slot: usize) -> SpawnerFuture<'_, Result<(), SpawnError>> {

@@ -8,7 +8,6 @@ use clap::Args;
 use super::output::{eprint_line, print_line};
 use super::session::{SpawnerSession, listen_to_signals};
 use super::{Context, Failure, exit};
-use persea_config::settings;
 use persea_job as job;
 use persea_job::{JobRelease, UnreleasedJobs, results_root};
 use persea_model::SpawnerKind;
@@ -61,7 +60,9 @@ impl Release {
             let kind = match job::remote_of(&directory) {
                 None => SpawnerKind::Process,
                 Some((kind, hosts)) => {
-                    own.set_option(settings::SPAWNER_SSH_HOSTS, hosts);
+                    for (name, value) in hosts {
+                        own.set_raw(name, value);
+                    }
                     kind
                 }
             };

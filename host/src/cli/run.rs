@@ -47,7 +47,7 @@ pub(super) struct Run {
     partition: Option<String>,
     /// Run tests here: `process` is this machine as it is, `sandbox` gives them namespaces and a
     /// file system of their own, `container` runs them in containers of an image, `ssh` runs them
-    /// on other hosts
+    /// on other hosts, `slurm` on nodes of a cluster
     #[arg(long, value_name = "NAME")]
     spawner: Option<String>,
     /// Run tests that name no image of their own in containers of this one

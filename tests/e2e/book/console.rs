@@ -5,13 +5,14 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::engine::Engine;
+use crate::support::slurm::Cluster;
 use crate::support::{Fixture, finish};
 
 /// Runs a command in a shell whose `$?` is `last_code`, with the binary on its path and a container
 /// engine. Returns the exit code, and both outputs together.
 pub fn shell(
     fixture: &Fixture,
-    engine: &Engine,
+    (engine, cluster): (&Engine, &Cluster),
     (directory, last_code, command): (&str, i32, &str),
 ) -> (i32, String) {
     let script = format!("exec 2>&1; (exit {last_code}); {command}");
@@ -26,6 +27,7 @@ pub fn shell(
         .env("PATH", path)
         .env("CONTAINER_HOST", engine.url())
         .current_dir(fixture.project().join(directory));
+    cluster.of(&mut shell);
     let ran = finish(shell.spawn().unwrap());
     (ran.code.unwrap_or(-1), ran.stdout)
 }

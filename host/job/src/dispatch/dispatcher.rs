@@ -28,6 +28,7 @@ use crate::execute::context::JobContext;
 use crate::execute::control::{Control, SignalRequest, Signals, StopReason};
 use crate::execute::messages::ExecutorMessage;
 use crate::execute::slot::{EnvironmentReports, Slot, SlotIndex};
+use crate::execute::waits::Waits;
 use crate::plan::entry::PlanEntry;
 use crate::plan::graph::Graph;
 use crate::plan::planner::Plan;
@@ -215,6 +216,7 @@ impl Dispatcher<'_> {
             self.go_on(&mut state, progress);
         }
         let mut batch = Vec::with_capacity(MESSAGE_BATCH);
+        let mut waits = Waits::of(&*self.context.execution.spawner);
         loop {
             self.start(&mut state).await;
             let idle =
@@ -254,6 +256,10 @@ impl Dispatcher<'_> {
                     }
                 }
                 () = time_is_up => self.stop(&mut state, StopReason::Timeout),
+                line = waits.next() => {
+                    self.screen.notice(&line);
+                    self.screen.log(line.to_string());
+                }
             }
         }
         for slot in state.all_slots() {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
 use crate::execute::clock::Clock;
@@ -151,16 +152,26 @@ pub fn project_of(job_dir: &Path) -> Option<PathBuf> {
     project.is_dir().then_some(project)
 }
 
-/// The spawner of other hosts that a job has used, with the hosts. None for this machine.
-pub fn remote_of(job_dir: &Path) -> Option<(SpawnerKind, Vec<String>)> {
+/// The settings that say which hosts a spawner uses.
+const HOST_SETTINGS: [&str; 4] = [
+    settings::SPAWNER_SLURM_ACCOUNT.name(),
+    settings::SPAWNER_SLURM_NODES.name(),
+    settings::SPAWNER_SLURM_PARTITION.name(),
+    settings::SPAWNER_SSH_HOSTS.name(),
+];
+
+/// The spawner of other hosts that a job has used, with the settings that say which hosts. None for
+/// this machine.
+pub fn remote_of(job_dir: &Path) -> Option<(SpawnerKind, Vec<(&'static str, Value)>)> {
     let settings = begin(job_dir)?.settings;
     let text = |value: &Attribute| value.clone().into_text();
     let name = settings.get(settings::RUN_SPAWNER.name()).and_then(text)?;
     let kind = SpawnerKind::parse(&name)?;
-    let hosts = settings.get(settings::SPAWNER_SSH_HOSTS.name());
-    let hosts = hosts.and_then(Attribute::items).unwrap_or_default();
-    let hosts = hosts.iter().filter_map(text).collect();
-    descriptor(kind).is_remote.then_some((kind, hosts))
+    let hosts = HOST_SETTINGS.into_iter().filter_map(|name| {
+        let value = serde_json::to_value(settings.get(name)?).ok()?;
+        Some((name, value))
+    });
+    descriptor(kind).is_remote.then(|| (kind, hosts.collect()))
 }
 
 /// The beginning of a job's journal.

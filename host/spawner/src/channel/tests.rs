@@ -22,7 +22,7 @@ async fn channel(
     theirs.write_all(says).await.unwrap();
     let clean_up = Box::pin(async { "it is gone".to_owned() });
     let hello = Hello::default();
-    let opened = Channel::open("test/0".into(), reader, writer, hello, clean_up);
+    let opened = Channel::open("test/0".into(), reader, writer, hello, None, clean_up);
     (opened.await, theirs)
 }
 

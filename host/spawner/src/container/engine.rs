@@ -18,8 +18,8 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt as _;
 use rustix::process::{getegid, geteuid};
 
-use super::abandoned::HOST;
 use crate::SpawnError;
+use crate::owner::HOST;
 
 pub(super) use socket::find_socket;
 

@@ -2,8 +2,10 @@
 //! message. Does not know how the helper was started.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use persea_helper::ENDED_LINE;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 
@@ -15,6 +17,10 @@ const KEPT: usize = 2000;
 pub(crate) struct LastWords {
     kept: Arc<Mutex<String>>,
     is_quiet: bool,
+    /// A guard has said that everything has ended.
+    has_ended: Arc<AtomicBool>,
+    /// Slurm has said that it takes the processes away.
+    have_warned: Arc<AtomicBool>,
 }
 
 impl LastWords {
@@ -46,6 +52,14 @@ impl LastWords {
             }
             let line = String::from_utf8_lossy(&line);
             let line = line.trim();
+            if line == ENDED_LINE {
+                self.has_ended.store(true, Ordering::Release);
+                continue;
+            }
+            // slurmstepd writes `*** STEP 3.1 ON n1 CANCELLED AT … ***` before it sends a signal.
+            if line.contains("*** ") && line.contains(" CANCELLED AT ") {
+                self.have_warned.store(true, Ordering::Release);
+            }
             match self.is_quiet {
                 false => tracing::warn!(environment = &*name, "{line}"),
                 true => tracing::info!(environment = &*name, "{line}"),
@@ -59,6 +73,16 @@ impl LastWords {
             }
             words.push_str(line);
         }
+    }
+
+    /// Whether a guard has said that everything has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
+    /// Whether a cluster has said that it takes the processes away.
+    pub(crate) fn have_warned(&self) -> bool {
+        self.have_warned.load(Ordering::Acquire)
     }
 
     /// The last words.

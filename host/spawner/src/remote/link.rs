@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::bootstrap;
 use crate::SpawnError;
+use crate::channel::doubt::AskLost;
 use crate::channel::pipe::Pipe;
 use crate::launch::children;
 use crate::launch::last_words::LastWords;
@@ -55,6 +56,11 @@ pub(crate) trait Route: Send + Sync {
     /// written to its standard error, `output` what came instead of the expected lines.
     fn explain(&self, words: &str, output: &str) -> String;
 
+    /// How to find out whether somebody takes the host away; none where nobody does that.
+    fn ask_lost(&self) -> Option<AskLost> {
+        None
+    }
+
     /// The reason if the program is missing on this machine, with what to install.
     fn missing(&self) -> &'static str;
 }
@@ -80,6 +86,11 @@ impl Setup {
             lease,
             is_closing,
         }
+    }
+
+    /// Whether the spawner is closed, or being closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.is_closing.borrow()
     }
 
     /// Waits until the spawner is closed.
@@ -114,12 +125,17 @@ impl Link {
         }
     }
 
+    /// How to find out whether somebody takes the host away.
+    pub(crate) fn ask_lost(&self) -> Option<AskLost> {
+        self.route.ask_lost()
+    }
+
     pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
     /// An error of this host.
-    pub(super) fn failure(&self, reason: &str) -> SpawnError {
+    pub(crate) fn failure(&self, reason: &str) -> SpawnError {
         SpawnError::Host {
             host: Arc::clone(&self.host),
             reason: reason.into(),
@@ -176,8 +192,13 @@ impl Link {
         Err(error)
     }
 
+    /// Takes back that the host was given up.
+    pub(crate) async fn try_again(&self) {
+        self.state.lock().await.given_up = None;
+    }
+
     /// Closes the connection, and waits for its end.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         let connection = self.state.lock().await.connection.take();
         if let Some(connection) = connection {
             connection.close().await;

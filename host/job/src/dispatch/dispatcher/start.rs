@@ -186,7 +186,7 @@ impl Dispatcher<'_> {
         let is_named = host.is_some() || spawner.has_snapshots();
         let environment = is_named.then(|| TaskEnvironment {
             spawner: spawner.name().into(),
-            host: host.map(Cow::Borrowed),
+            host: host.as_deref().map(Cow::Borrowed),
             image: own_settings::image(&task.runnable.more).map(Cow::Owned),
             snapshot: state
                 .preparation
