@@ -49,6 +49,7 @@ mod reports;
 mod requirement_resolvers;
 mod requirements;
 mod resume;
+mod rust_libtest;
 mod sandboxes;
 mod scarce;
 mod schedulers;

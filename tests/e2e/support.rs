@@ -100,6 +100,15 @@ impl Fixture {
                 command.env_remove(name);
             }
         }
+        // A toolchain of rustup lies in the home of the user who runs the tests.
+        for (name, directory) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
+            let home = std::env::home_dir().map(|home| home.join(directory));
+            if let Some(home) = home.filter(|home| home.exists())
+                && std::env::var_os(name).is_none()
+            {
+                command.env(name, home);
+            }
+        }
         command
             .args(args)
             .current_dir(self.project())
@@ -109,6 +118,7 @@ impl Fixture {
                 "XDG_CACHE_HOME",
                 Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"),
             )
+            .env_remove("CARGO_TARGET_DIR")
             .env_remove("XDG_CONFIG_HOME")
             .env_remove("XDG_DATA_HOME")
             .env_remove("XDG_STATE_HOME")
