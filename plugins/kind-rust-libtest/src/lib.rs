@@ -40,7 +40,7 @@ const RUN_IGNORED: Setting<Text> = Setting::text("runner.rust-libtest.run_ignore
 /// The longest that a test binary may take to list its tests.
 const LIST_TIMEOUT: Setting<Time> = Setting::duration("runner.rust-libtest.list_timeout")
     .default(Duration::from_secs(30))
-    .summary("The longest that a Rust test binary may take to list its tests");
+    .summary("The longest that a Rust test binary may take to list its tests; 0 means no limit");
 
 /// The plugin `rust-libtest`.
 pub struct RustLibtest;

@@ -132,7 +132,8 @@ fn ask(task: &Task, binaries: &[Listed], filters: &[String]) -> Result<Vec<Runna
                 Questions::start(task, binary, filters, name)
             })
             .collect();
-        let until = monotonic_clock::now() + timeout;
+        // 0 means no limit, as for every time of a setting.
+        let until = (!timeout.is_zero()).then(|| monotonic_clock::now() + timeout);
         for (binary, questions) in binaries.iter().zip(started) {
             let answer = questions.and_then(|questions| questions.answer(until, timeout));
             runnables.extend(binary.runnables(task, answer, wanted)?);
@@ -199,8 +200,8 @@ impl Questions {
         Ok(Self { all, ignored, name })
     }
 
-    /// Waits for both answers, until a time on the clock of the call.
-    fn answer(self, until: Duration, timeout: Duration) -> Result<Tests, NoList> {
+    /// Waits for both answers, until a time on the clock of the call, if there is one.
+    fn answer(self, until: Option<Duration>, timeout: Duration) -> Result<Tests, NoList> {
         let mut lists = Vec::new();
         for (child, which) in [(&self.all, "tests"), (&self.ignored, "ignored")] {
             let Some(exit) = wait(child, until)? else {
@@ -247,10 +248,10 @@ impl Questions {
 }
 
 /// Waits for the end of a process; none when the time is up first.
-fn wait(child: &Child, until: Duration) -> Result<Option<Exit>, Error> {
+fn wait(child: &Child, until: Option<Duration>) -> Result<Option<Exit>, Error> {
     let end = poll::watch(child, Interest::Ended)?;
-    let rest = until.saturating_sub(monotonic_clock::now());
-    match poll::poll(&[&end], Some(rest))?.is_empty() {
+    let rest = until.map(|until| until.saturating_sub(monotonic_clock::now()));
+    match poll::poll(&[&end], rest)?.is_empty() {
         true => Ok(None),
         false => child.wait().map(Some),
     }

@@ -94,6 +94,14 @@ fn binary_without_a_list_becomes_one_runnable_with_the_reason() {
 }
 
 #[test]
+fn list_timeout_of_0_is_no_limit() {
+    let slow = prints("a: test\n").duration(Duration::from_secs(3600));
+    let patient = task().setting(LIST_TIMEOUT.key(), Value::Integer(0));
+    let tests = listed(&patient, &slow, &prints(""));
+    assert_eq!(tests[0].kwargs.text(program::FAULT), None);
+}
+
+#[test]
 fn lost_environment_is_an_error_of_the_listing() {
     let lost = Answer::error(Error::new("closed", "the environment is lost"));
     let _host = Host::new().processes(Processes::always(lost)).install();
