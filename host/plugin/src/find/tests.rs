@@ -30,17 +30,18 @@ fn built_in(name: &'static str, bytes: Vec<u8>) -> BuiltIn {
 async fn run(catalog: &Catalog, kind: &str, uri: Option<&str>) -> (Outcome, Vec<String>) {
     let fake = Arc::new(FakeTask::default());
     let host: Arc<dyn TaskHost> = Arc::clone(&fake) as Arc<dyn TaskHost>;
+    let runnable = Runnable {
+        kind: kind.to_owned(),
+        uri: uri.map(str::to_owned),
+        ..Runnable::default()
+    };
     let task = Task {
-        id: format!("1-{kind}"),
-        runnable: Runnable {
-            kind: kind.to_owned(),
-            uri: uri.map(str::to_owned),
-            ..Runnable::default()
-        },
+        id: format!("1-{kind}").into(),
+        runnable: runnable.into(),
         index: TaskIndex::default(),
-        name: kind.to_owned(),
-        title: kind.to_owned(),
-        directory: kind.to_owned(),
+        name: kind.into(),
+        title: kind.into(),
+        directory: kind.into(),
     };
     let none = Attributes::new();
     let plugin = catalog.runner(kind).unwrap();

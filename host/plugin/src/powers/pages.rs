@@ -223,7 +223,7 @@ mod tests {
         let state = store.data_mut();
         state.begin_pages::<Arc<Runnable>>();
         let page = ["a", "a", "b", "a"].map(runnable);
-        state.add_runnables(page.to_vec()).unwrap().unwrap();
+        state.add_runnable_page(page.to_vec()).unwrap();
         let parts = state.end_pages::<Arc<Runnable>>().unwrap().keep().unwrap();
         let kinds: Vec<&str> = parts.iter().map(|part| &*part.kind).collect();
         assert_eq!(kinds, ["a", "a", "b", "a"]);
