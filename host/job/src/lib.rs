@@ -194,6 +194,16 @@ impl Job {
             unreleased_jobs,
             mut signals,
         } = self;
+        let remains = resumed.as_ref();
+        let remains = remains.map(|resumed| Remains::new(&resumed.stored, resumed.since));
+        let leases = remains.as_ref().map(Remains::leases).unwrap_or_default();
+        if !leases.is_zero() {
+            screen.notice(&format!(
+                "Waiting up to {} s until tests of the killed host have ended on other machines \
+                 (the lease of their helpers).",
+                leases.as_secs() + 1
+            ));
+        }
         // Compiling plugins may take seconds; Ctrl-C does not wait for it.
         let prepared = async {
             let plan = match &resumed {
@@ -215,16 +225,7 @@ impl Job {
                 spawner.prepare(slots).await?;
             }
             let policy = policy(&catalog, &config, (&plan, &graph), &results_root).await?;
-            if let Some(resumed) = &resumed {
-                let remains = Remains::new(&resumed.stored, resumed.since);
-                let leases = remains.leases();
-                if !leases.is_zero() {
-                    screen.notice(&format!(
-                        "Waiting up to {} s until tests of the killed host have ended on other \
-                         machines (the lease of their helpers).",
-                        leases.as_secs() + 1
-                    ));
-                }
+            if let Some(remains) = remains {
                 remains.end().await?;
             }
             Ok((Arc::new(plan), graph, policy))

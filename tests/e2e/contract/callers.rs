@@ -58,9 +58,12 @@ fn sources(folder: &Path) -> String {
         .map(|entry| entry.unwrap().path())
         .collect();
     files.sort();
-    let texts = files.iter().map(|file| std::fs::read_to_string(file));
+    let texts = files.iter().map(std::fs::read_to_string);
     texts.map(Result::unwrap).collect()
 }
+
+/// Returns how a function is called in a source.
+type Call = fn(&Imported, &str) -> String;
 
 fn call_in_c(imported: &Imported, _: &str) -> String {
     let (interface, name) = (snake(&imported.interface), snake(&imported.name));
@@ -98,7 +101,7 @@ fn call_in_javascript(imported: &Imported, source: &str) -> String {
 fn corpus_calls_every_imported_function_in_each_language() {
     for wit in released() {
         let guests = wit.with_file_name("guests");
-        let languages: [(&str, fn(&Imported, &str) -> String); 3] = [
+        let languages: [(&str, Call); 3] = [
             ("c", call_in_c),
             ("python", call_in_python),
             ("javascript", call_in_javascript),
