@@ -544,16 +544,26 @@ fn other_option_directory_or_journal_is_refused() {
 fn plugins_are_those_with_which_the_job_began() {
     let project = with_unlocked(&["runner-greet"]);
     let greet: Value = serde_json::from_str(GREET).unwrap();
-    project.recipe("job.json", &[greet, waiting("a")]);
+    let waits = shell("a", "until test -e a.end; do sleep 0.02; done");
+    project.recipe("job.json", &[greet, waits]);
     let args = [
         "run",
         "--plugin-dir",
         "plugins",
+        "--grant",
+        "process=sandbox",
+        "--spawner",
+        "sandbox",
         "--max-parallel-tasks",
         "1",
+        "job.json",
     ];
-    let host = start(&project, &[&args[..], &["job.json"]].concat());
-    project.wait_for("a.runs");
+    let host = start(&project, &args);
+    let results = project.root().join("home/persea/job-results/latest");
+    wait_until("the job", || match results.join("events.jsonl").exists() {
+        true => Ok(()),
+        false => Err("not yet".to_owned()),
+    });
     wait_for_start(&project, "a");
     kill(host);
     let plugin = project.project().join("plugins/runner-greet.wasm");
@@ -574,7 +584,7 @@ fn plugins_are_those_with_which_the_job_began() {
     );
     std::fs::write(&plugin, component).unwrap();
     project.file("a.end", "");
-    // The directory of plugins is that of the first command line.
+    // The directory of plugins and the grants are those of the first command line.
     let ran = resume(&project).code(0);
     assert_whole(&project, &ran, &[("World", "PASS"), ("a", "PASS")]);
 }
