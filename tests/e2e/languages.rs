@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::support::plugins::{install, lock};
 use crate::support::recipes::noop;
+use crate::support::tools::guest_tools;
 use crate::support::{Fixture, assert_stderr};
 
 fn repository() -> PathBuf {
@@ -21,12 +22,7 @@ fn example_directory(example: &str) -> PathBuf {
 
 /// Gets the tools of the three languages. Returns their directory.
 fn tools() -> PathBuf {
-    let mut tools = Command::new(repository().join(".ci/guest-tools"));
-    let ran = tools.args(["bindings", "python", "c", "javascript"]);
-    let ran = ran.output().unwrap();
-    let said = String::from_utf8_lossy(&ran.stderr);
-    assert!(ran.status.success(), "{said}");
-    PathBuf::from(String::from_utf8(ran.stdout).unwrap().trim())
+    guest_tools(&["bindings", "python", "c", "javascript"])
 }
 
 /// Runs the `build.sh` of an example in a directory, for the contract of the repository. `persea`

@@ -40,6 +40,7 @@ mod modes;
 mod output;
 mod plugins;
 mod policy;
+mod pytest;
 mod python;
 mod quick;
 mod readers;

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::support::engine::Engine;
 use crate::support::slurm::Cluster;
+use crate::support::tools::pytests;
 use crate::support::{Fixture, finish};
 
 /// Runs a command in a shell whose `$?` is `last_code`, with the binary on its path and a container
@@ -18,6 +19,11 @@ pub fn shell(
     let script = format!("exec 2>&1; (exit {last_code}); {command}");
     let bin = Path::new(env!("CARGO_BIN_EXE_persea")).parent().unwrap();
     let mut path = std::ffi::OsString::from(bin);
+    // The reader of that page has an environment with pytest.
+    if directory.ends_with("pytest-project") {
+        path.push(":");
+        path.push(pytests().join("pytest/bin"));
+    }
     path.push(":");
     path.push(std::env::var_os("PATH").unwrap());
     let mut shell = Command::new("sh");
