@@ -9,10 +9,20 @@ pub(crate) struct Surroundings {
     /// The path of cargo, if it is known.
     cargo: Option<String>,
     libraries: Libraries,
-    /// For each build script: its package, its output directory, its variables.
-    scripts: Vec<(String, String, Vec<(String, String)>)>,
+    scripts: Vec<ScriptOutput>,
     /// For each program of a package: the package, the program's name, its path.
     programs: Vec<(String, String, String)>,
+}
+
+/// What a build script has left for the tests of its package.
+#[derive(Debug)]
+struct ScriptOutput {
+    /// The id of the package.
+    package: String,
+    /// The directory of its output.
+    directory: String,
+    /// The variables that it sets.
+    variables: Vec<(String, String)>,
 }
 
 /// Where the loader looks for shared libraries.
@@ -43,8 +53,11 @@ impl Surroundings {
             let path = path.split_once('=').map_or(path.as_str(), |(_, path)| path);
             self.libraries.linked.push(path.to_owned());
         }
-        let (package, directory) = (script.package_id.clone(), script.out_dir.clone());
-        self.scripts.push((package, directory, script.env.clone()));
+        self.scripts.push(ScriptOutput {
+            package: script.package_id.clone(),
+            directory: script.out_dir.clone(),
+            variables: script.env.clone(),
+        });
     }
 
     /// Adds a program, which integration tests may start.
@@ -106,7 +119,8 @@ impl Surroundings {
                 set(&format!("CARGO_PKG_{part}"), &value.replace('\0', ""));
             }
         }
-        for (_, directory, variables) in self.scripts.iter().filter(|(of, _, _)| of == id) {
+        for script in self.scripts.iter().filter(|script| script.package == id) {
+            let (directory, variables) = (&script.directory, &script.variables);
             set("OUT_DIR", directory);
             for (name, value) in variables {
                 set(name, value);
