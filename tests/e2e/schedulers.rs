@@ -319,11 +319,11 @@ fn ten_thousand_tasks_come_to_a_scheduler_and_to_a_format_in_pages() {
     let pages = event_pages(&job.read("results.hostile"));
     assert_eq!(pages.iter().sum::<u64>(), 10_002);
     assert!(
-        pages.iter().all(|page| (1..=512).contains(page)),
+        pages.iter().all(|page| (1..=256).contains(page)),
         "{pages:?}"
     );
     let again = ["report", "latest", "--format", "report", "--set", counts];
     let again = fixture.run(&again).code(0);
-    let full = [512; 19].into_iter().chain([274]);
+    let full = [256; 39].into_iter().chain([18]);
     assert_eq!(event_pages(&again.stdout), full.collect::<Vec<u64>>());
 }

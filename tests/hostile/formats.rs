@@ -151,8 +151,11 @@ fn assert_forges_nothing(fixture: &Fixture, options: &[&str], code: i32, part: &
     let all = [
         "job-started",
         "task-planned",
+        "environment-changed",
+        "environment-changed",
         "task-started",
         "task-finished",
+        "environment-changed",
         "job-finished",
     ];
     assert_eq!(kinds, all);

@@ -110,7 +110,11 @@ fn found_file(reference: &str) -> Result<Resolution, Error> {
             "{file} is larger than {limit} MiB, the limit for a Python file"
         ));
     }
-    let bytes = workspace::read_to_end(file, MAX_FILE)?;
+    let bytes = match workspace::read_to_end(file, MAX_FILE) {
+        Ok(bytes) => bytes,
+        // The resolver of Python's unittest is asked next, and reports the error.
+        Err(error) => return not(error.message),
+    };
     let text = String::from_utf8_lossy(&bytes);
     let imports_pytest = imports_pytest(&text);
     if !(project.uses_pytest || imports_pytest) {
