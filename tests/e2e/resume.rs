@@ -100,6 +100,15 @@ fn kill_and_resume(project: &Fixture) -> (Ran, String) {
     let host = start(project, &["run", "--max-parallel-tasks", "1", "job.json"]);
     let first = project.wait_for("../marks/a.runs");
     wait_for_start(project, "a");
+    // The log is written behind the journal.
+    let log = project.job().0.join("job.log");
+    wait_until("the first line of the log", || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        match text.contains("runs 3 tasks") {
+            true => Ok(()),
+            false => Err(text),
+        }
+    });
     kill(host);
     project.file("../marks/end", "");
     let ran = resume(project).code(1);

@@ -426,7 +426,7 @@ fn requeued_allocation_continues_on_another_node() {
     assert_eq!(persea.wait().unwrap().code(), Some(0));
     assert_eq!(retries_of(&project), ["environment-lost"]);
     assert_eq!(project.job().status("a"), "PASS");
-    cluster.assert_nothing_left(&project);
+    cluster.assert_nothing_runs(&project);
 }
 
 #[test]
@@ -450,7 +450,7 @@ fn cancelled_allocation_ends_the_job_with_clear_errors() {
         let parts = ["no host is left", &job, "it was cancelled"];
         project.job().assert_error(name, &parts);
     }
-    cluster.assert_nothing_left(&project);
+    cluster.assert_nothing_runs(&project);
 }
 
 #[test]
@@ -472,7 +472,7 @@ fn allocation_whose_time_is_over_ends_the_job_with_clear_errors() {
         let parts = ["no host is left", "its time is over", "spawner.slurm.time"];
         project.job().assert_error(name, &parts);
     }
-    cluster.assert_nothing_left(&project);
+    cluster.assert_nothing_runs(&project);
 }
 
 #[test]

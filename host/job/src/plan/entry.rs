@@ -47,10 +47,11 @@ pub(super) fn owner(fate: &TaskFate, provenance: Option<Arc<str>>) -> Option<Arc
 mod tests {
     use super::*;
 
-    /// A job may have a million tasks, each with an entry.
+    /// A job may have a million tasks, each with an entry. What only a resumed job needs is behind
+    /// two pointers.
     #[test]
     fn entry_is_small() {
         let size = size_of::<PlanEntry>();
-        assert!(size <= 120, "{size} bytes");
+        assert!(size <= 136, "{size} bytes");
     }
 }

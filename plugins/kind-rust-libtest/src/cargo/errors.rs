@@ -21,7 +21,8 @@ pub(crate) fn summary(text: &str) -> Option<String> {
         if is_compilers {
             let place = lines.next().unwrap_or_default().trim_start();
             let place = place.trim_start_matches("--> ").to_owned();
-            let mut shown = std::iter::from_fn(|| lines.next_if(|next| !next.trim().is_empty()));
+            let is_of_it = |next: &&str| !next.trim().is_empty() && !is_error(next);
+            let mut shown = std::iter::from_fn(|| lines.next_if(is_of_it));
             if let Some(label) = shown.find_map(label) {
                 error = format!("{error}: {label}");
             }
