@@ -85,7 +85,7 @@ pub(crate) fn take_over_data(
     }
 }
 
-/// Returns the settings for the journal, without those that plugins declare secret.
+/// Returns the settings for the journal. Settings that plugins declare secret are left out.
 pub(crate) fn recorded_settings(catalog: &Catalog, config: &Config) -> Attributes {
     let secret = catalog.secret_settings();
     let recorded = config.iter().filter(|(name, ..)| !secret.has(name));

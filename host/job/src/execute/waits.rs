@@ -1,5 +1,5 @@
-//! Owns the stream of what the spawner waits for, such as nodes of a cluster. Does not know how a
-//! user is told.
+//! Owns the stream of what the spawner waits for, such as nodes of a cluster. Does not know
+//! the display.
 
 use std::sync::Arc;
 

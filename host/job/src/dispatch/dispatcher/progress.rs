@@ -47,7 +47,7 @@ impl Dispatcher<'_> {
             }
             unrunnable.extend(state.queue.end(task, status));
         }
-        // Those that have ended are among `ended` themselves.
+        // Tasks that have ended are in `ended` already.
         unrunnable.retain(|it| !has_ended.get(it.node.0).copied().unwrap_or_default());
         self.end_unrunnable(state, unrunnable);
     }
