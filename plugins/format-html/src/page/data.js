@@ -25,7 +25,7 @@ function parseRecords(text) {
   return data;
 }
 
-/** Adds what searching and sorting needs: a test's place in the journal, and its text. */
+/** Adds what searching, sorting and counting need, once: each test's place and text, the tally. */
 function prepare(data) {
   data.tests.forEach((test, place) => {
     test.place = place;
@@ -33,6 +33,8 @@ function prepare(data) {
     test.text = [test.name, test.id, test.kind, test.reason, test.suite, test.variant, ...tags]
       .filter(Boolean).join('\n').toLowerCase();
   });
+  data.tally = new Map();
+  for (const { status } of data.tests) data.tally.set(status, (data.tally.get(status) ?? 0) + 1);
   data.byId = new Map(data.tests.map((test) => [test.id, test]));
   return data;
 }

@@ -44,7 +44,7 @@ function showJob() {
 }
 
 function showTally() {
-  const buttons = STATUSES.map((status) => [status, data.tests.filter((test) => test.status === status).length])
+  const buttons = STATUSES.map((status) => [status, data.tally.get(status) ?? 0])
     .filter(([, number]) => number > 0)
     .map(([status, number]) => make('button', {
       'aria-pressed': chosen('status').has(status), onclick: () => toggle('status', status),

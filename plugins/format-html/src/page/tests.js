@@ -18,11 +18,19 @@ const ONLY = {
   'left-behind': ['Left processes', (test) => Boolean(test.left_behind)],
 };
 
+/** What can be shown alone, with the number of its tests: the same until another job is compared. */
+let countedFilters = null;
+
 function onlyFilters() {
+  if (countedFilters?.other === other) return countedFilters.filters;
   const changes = other
     ? Object.entries(CHANGES).map(([key, title]) => [key, [title, (test) => test.change === key]])
     : [];
-  return { ...ONLY, ...Object.fromEntries(changes) };
+  const all = Object.entries({ ...ONLY, ...Object.fromEntries(changes) });
+  const filters = Object.fromEntries(all.map(([key, [title, filter]]) =>
+    [key, [title, filter, data.tests.filter(filter).length]]));
+  countedFilters = { other, filters };
+  return filters;
 }
 
 /** The tests that are shown: each word is in the test's text, each `-word` is not. */
@@ -71,7 +79,7 @@ function updateTests() {
     : `${found.length.toLocaleString('en')} of ${counted(data.tests.length, 'test', 'tests')}`;
   document.getElementById('count').textContent = count;
   const only = Object.entries(onlyFilters())
-    .map(([key, [title, filter]]) => [key, title, data.tests.filter(filter).length])
+    .map(([key, [title, , number]]) => [key, title, number])
     .filter(([key, , number]) => number > 0 || chosen('only').has(key))
     .map(([key, title, number]) => make('button', {
       'aria-pressed': chosen('only').has(key), onclick: () => toggle('only', key),
