@@ -165,8 +165,10 @@ fn start_rustc(task: &Task, reference: &CargoReference) -> Option<Child> {
 /// Where the toolchain is.
 #[derive(Debug, Default)]
 struct Sysroot {
-    /// The directories of its libraries.
-    libraries: Vec<String>,
+    /// The directory of the target's standard library, empty if it is unknown.
+    standard: String,
+    /// The directory of the compiler's libraries, empty if it is unknown.
+    compiler: String,
     /// The path of its cargo, if it has one.
     cargo: Option<String>,
 }
@@ -185,7 +187,8 @@ fn finish_rustc(rustc: Option<Child>) -> Result<Sysroot, Error> {
     let cargo = format!("{root}/bin/cargo");
     let exists = process::run(&Command::new("test").args(["-x", &cargo]));
     Ok(Sysroot {
-        libraries: vec![target.to_owned(), format!("{root}/lib")],
+        standard: target.to_owned(),
+        compiler: format!("{root}/lib"),
         cargo: exists.is_ok_and(|exit| exit.success()).then_some(cargo),
     })
 }
@@ -199,7 +202,8 @@ fn collect(metadata: &Metadata, messages: &[Message], sysroot: Sysroot, inherite
         .collect();
     let libraries = Libraries {
         linked: Vec::new(),
-        toolchain: sysroot.libraries,
+        standard: sysroot.standard,
+        compiler: sysroot.compiler,
         inherited: inherited.to_owned(),
     };
     let mut surroundings = Surroundings::new(sysroot.cargo, libraries);

@@ -30,8 +30,10 @@ struct ScriptOutput {
 pub(crate) struct Libraries {
     /// The directories that build scripts name.
     pub(crate) linked: Vec<String>,
-    /// The directories of the toolchain.
-    pub(crate) toolchain: Vec<String>,
+    /// The directory of the target's standard library, empty if it is unknown.
+    pub(crate) standard: String,
+    /// The directory of the compiler's libraries, empty if it is unknown.
+    pub(crate) compiler: String,
     /// The value that the variable has already.
     pub(crate) inherited: String,
 }
@@ -152,8 +154,17 @@ impl Surroundings {
         let deps = format!("{root}/deps");
         let mut all = linked;
         all.extend([root, &deps]);
-        all.extend(self.libraries.toolchain.iter().map(String::as_str));
-        all.push(&self.libraries.inherited);
+        let libraries = &self.libraries;
+        all.push(&libraries.standard);
+        // The cargo of rustup prepends this directory to the inherited ones, unless it is there.
+        if !libraries
+            .inherited
+            .split(':')
+            .any(|path| path == libraries.compiler)
+        {
+            all.push(&libraries.compiler);
+        }
+        all.push(&libraries.inherited);
         all.retain(|path| !path.is_empty());
         all.join(":")
     }

@@ -156,6 +156,29 @@ fn missing_rustc_costs_only_the_toolchains_directories() {
 }
 
 #[test]
+fn inherited_directory_of_the_compiler_is_not_prepended() {
+    let messages = artifact("lib", "a_b", "/t/debug/deps/a_b-1", true);
+    let answer = move |command: &Command| match (&*command.program, &*command.args[0]) {
+        ("cargo", "test") => Answer::code(0).stdout(messages.clone()),
+        ("cargo", _) => Answer::code(0).stdout(METADATA),
+        ("rustc", _) => Answer::code(0).stdout("/rust\n/rust/target-lib\n"),
+        ("printenv", _) => Answer::code(0).stdout("/outer:/rust/lib\n"),
+        _ => Answer::code(0),
+    };
+    let _host = Host::new().processes(Processes::new(answer)).install();
+    let build = built().unwrap();
+    let path = (
+        "LD_LIBRARY_PATH".to_owned(),
+        "/t/debug:/t/debug/deps:/rust/target-lib:/outer:/rust/lib".to_owned(),
+    );
+    assert!(
+        build.binaries[0].env.contains(&path),
+        "{:?}",
+        build.binaries[0].env
+    );
+}
+
+#[test]
 fn cargo_that_prints_something_else_is_an_error() {
     for (messages, metadata, words) in [
         (
