@@ -155,6 +155,18 @@ fn fault_of_a_lister_costs_only_its_own_runnable() {
 }
 
 #[test]
+fn warning_of_a_lister_is_shown_with_its_plugin() {
+    let project = project("warn:odd \u{1b}[31m\ngood\n");
+    let warning = "lister `script-suite` (plugins/suite-script.wasm): odd \\x1b[31m";
+    let ran = run(&project, 0);
+    assert!(ran.stderr.contains(warning), "{}", ran.stderr);
+    assert_eq!(results(&project), pairs(&[("./suite.sh:good", "PASS")]));
+    project.file("names", "warn:odd \u{1b}[31m\n");
+    let listed = list(&project, &["--run-listers"]).code(0);
+    assert!(listed.stderr.contains(warning), "{}", listed.stderr);
+}
+
+#[test]
 fn program_that_does_not_list_is_an_error_with_its_name() {
     let project = project("");
     std::fs::remove_file(project.project().join("names")).unwrap();

@@ -42,7 +42,7 @@ impl Plugin {
         let context = &self.context;
         context.check_alive()?;
         let task = convert::to_task(task, job.as_str(), settings, &more);
-        let mut store = self.runtime.task_store(context, host);
+        let mut store = self.runtime.listing_store(context, host);
         store.data_mut().begin_pages::<Arc<Runnable>>();
         let idle = Arc::clone(&store.data().idle);
         let call = async {

@@ -128,10 +128,19 @@ impl Runtime {
         host: Arc<dyn TaskHost>,
     ) -> Store<InstanceState> {
         let mut store = self.store_with_log(context, task_log(context, &host));
-        let power = TaskPower::new(host, &context.limits, Starting::Allowed);
-        let state = store.data_mut();
-        state.give(power);
-        state.give(CallClock::start(None));
+        give_task_powers(&mut store, context, host);
+        store
+    }
+
+    /// Makes a store for an instance that lists tests, and starts the clock of its call. Its
+    /// messages go to the host's log: a listing leaves no directory.
+    pub(crate) fn listing_store(
+        &self,
+        context: &Arc<PluginContext>,
+        host: Arc<dyn TaskHost>,
+    ) -> Store<InstanceState> {
+        let mut store = self.store(context);
+        give_task_powers(&mut store, context, host);
         store
     }
 
@@ -197,6 +206,17 @@ fn missing_function(text: &str) -> Option<(&str, &str)> {
     let is_missing = text.ends_with("function implementation is missing");
     let function = between("instance export `").filter(|_| is_missing)?;
     Some((between("component imports instance `")?, function))
+}
+
+/// Gives an instance the powers of a task.
+fn give_task_powers(
+    store: &mut Store<InstanceState>,
+    context: &PluginContext,
+    host: Arc<dyn TaskHost>,
+) {
+    let state = store.data_mut();
+    state.give(TaskPower::new(host, &context.limits, Starting::Allowed));
+    state.give(CallClock::start(None));
 }
 
 /// Returns a log that writes to the log of a task.

@@ -2,8 +2,10 @@
 //! its tests with the argument `list`, one on each line. It runs one with the arguments `run NAME`.
 //!
 //! A line may also ask for a fault: `panic` in the lister, `kind:KIND` for a test of another kind.
+//! A line `warn:TEXT` is no test but a warning in the log.
 
 use persea_plugin_sdk::artifacts;
+use persea_plugin_sdk::log::{Level, log};
 use persea_plugin_sdk::prelude::*;
 use persea_plugin_sdk::process::{self, Command, Output};
 
@@ -41,7 +43,13 @@ impl Lister for Suite {
                 .args([name])
                 .identifier(format!("{script}:{name}"))
         };
-        let tests: Vec<Runnable> = names.lines().map(test).collect();
+        let mut tests = Vec::new();
+        for line in names.lines() {
+            match line.strip_prefix("warn:") {
+                Some(text) => log(Level::Warn, text),
+                None => tests.push(test(line)),
+            }
+        }
         Ok(Listing::new(tests).depends_on([script]))
     }
 }
