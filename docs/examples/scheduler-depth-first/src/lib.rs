@@ -61,9 +61,7 @@ impl Scheduler for DepthFirst {
         }
         // The last page completes the graph.
         if self.known as usize == self.waiting.len() {
-            for root in std::mem::take(&mut self.roots) {
-                self.mark(root);
-            }
+            self.mark_branches();
         }
         Ok(())
     }
@@ -116,14 +114,17 @@ impl DepthFirst {
         None
     }
 
-    /// Puts every task that waits for `root`, directly or not, into the branch of `root`.
-    fn mark(&mut self, root: usize) {
-        let mut left = vec![root];
-        let mut seen = vec![false; self.branch.len()];
-        while let Some(task) = left.pop() {
-            if !std::mem::replace(&mut seen[task], true) {
-                self.branch[task] = root;
-                left.extend(self.waiting[task].iter().map(|task| *task as usize));
+    /// Puts every task that waits for a root, directly or not, into the branch of the root.
+    fn mark_branches(&mut self) {
+        // The last root from which each task was seen.
+        let mut seen = vec![usize::MAX; self.branch.len()];
+        for root in std::mem::take(&mut self.roots) {
+            let mut left = vec![root];
+            while let Some(task) = left.pop() {
+                if std::mem::replace(&mut seen[task], root) != root {
+                    self.branch[task] = root;
+                    left.extend(self.waiting[task].iter().map(|task| *task as usize));
+                }
             }
         }
     }
