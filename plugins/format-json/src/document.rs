@@ -153,6 +153,10 @@ impl Document {
                 all.push((name, Field::Seconds(time)));
             }
         }
+        let environment = data.json("environment");
+        if let Some(environment) = environment.filter(|json| is_object(json)) {
+            all.push(("environment", Field::Json(environment)));
+        }
         all.push(("fail_reason", Field::Text(text("reason"))));
         if data.boolean("flaky") == Some(true) {
             all.push(("flaky", Field::Json("true")));

@@ -34,7 +34,7 @@ pub(crate) fn write(
     let mut writer = Writer::new(out);
     writer.write_event(Xml::Text(BytesText::new("\t")))?;
     let properties = match settings.test_properties {
-        true => usage_properties(data),
+        true => [environment_properties(data), usage_properties(data)].concat(),
         false => Vec::new(),
     };
     match data.text("status") {
@@ -119,6 +119,17 @@ pub(crate) fn write_case(out: &mut impl Write, test: &Attributes, case: &Case) -
         }
     }
     writer.write_event(Xml::Text(BytesText::new("\n")))
+}
+
+/// Where a test ran, if not on this machine as it is: the spawner of its environment, the image of
+/// its container and the name of its host.
+fn environment_properties(data: &Attributes) -> Vec<(&'static str, String)> {
+    let json = data.json("environment").unwrap_or("{}");
+    let environment: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+    let known = ["spawner", "image", "host"].into_iter();
+    known
+        .filter_map(|name| Some((name, environment.get(name)?.as_str()?.to_owned())))
+        .collect()
 }
 
 /// What the processes of a test have used, by the names that `results.json` has: times in seconds,

@@ -118,7 +118,11 @@ mod tests {
             "99999999999999999999g".into(),
             "18446744073709551615g".into(),
         ] {
-            assert_eq!(size(wrong.clone()), DEFAULT_LOG_SIZE.into(), "{wrong:?}");
+            assert_eq!(
+                size(wrong.clone()),
+                u64::from(DEFAULT_LOG_SIZE),
+                "{wrong:?}"
+            );
         }
     }
 
